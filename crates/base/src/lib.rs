@@ -1,0 +1,13 @@
+//! Ids, units, limits, error kinds and option specifications that every crate shares.
+//!
+//! Nothing here does I/O and nothing here depends on another crate of the house.
+
+pub mod error_kind;
+pub mod ids;
+pub mod nearest;
+pub mod options;
+pub mod units;
+
+pub use error_kind::ErrorKind;
+pub use ids::{Lsn, Offset, PartitionId, TopicId};
+pub use nearest::nearest;

@@ -1,0 +1,1 @@
+//! The Kafka APIs on top of the log: topics, produce, fetch, groups.

@@ -1,0 +1,1 @@
+//! One outside system per file: kafka (embedded), filesystem, datagen, print, blackhole.

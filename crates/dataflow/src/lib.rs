@@ -1,0 +1,1 @@
+//! The deterministic stepping machine: plans, operators, watermarks, source and sink traits.

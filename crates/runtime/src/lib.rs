@@ -1,0 +1,1 @@
+//! Drives jobs: positions, step records, snapshots, outboxes, recovery.

@@ -1,0 +1,1 @@
+//! The Flink SQL dialect: parser, catalog, planner and functions.

@@ -1,0 +1,1 @@
+//! Simulator, conformance suites and process harnesses shared by the tests.
