@@ -1,0 +1,101 @@
+//! Connectors as the planner and the runtime see them: a spec, a check, and factories.
+//!
+//! `sql` and `connectors` never import each other: the binary hands the planner a [`ConnectorTable`].
+
+use crate::sink::Sink;
+use crate::source::Source;
+use crate::table::TableDefinition;
+use arrow_schema::DataType;
+use base::ErrorKind;
+use base::options::OptionSpec;
+use std::sync::Arc;
+
+/// What a connector is and takes: the single source of validation, reference docs and `--help`.
+#[derive(Debug, Clone, Copy)]
+pub struct ConnectorSpec {
+    /// As written in `'connector' = '…'`.
+    pub name: &'static str,
+    /// One paragraph for the reference.
+    pub doc: &'static str,
+    pub options: &'static [OptionSpec],
+    /// Format names it takes; empty when it has none.
+    pub formats: &'static [&'static str],
+    pub reads: bool,
+    pub writes: bool,
+    /// The delivery guarantees, in words, as EXPLAIN shows them.
+    pub source_guarantee: &'static str,
+    pub sink_guarantee: &'static str,
+}
+
+/// One metadata key of a connector.
+#[derive(Debug, Clone)]
+pub struct MetadataSpec {
+    pub key: &'static str,
+    pub data_type: DataType,
+    pub nullable: bool,
+    pub writable: bool,
+    pub doc: &'static str,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Role {
+    Source,
+    Sink,
+}
+
+/// A scan as the planner wants it; columns as in `NodeKind::Scan`.
+#[derive(Debug, Clone)]
+pub struct SourceRequest {
+    pub table: Arc<TableDefinition>,
+    pub projection: Vec<usize>,
+    pub metadata: Vec<usize>,
+}
+
+pub trait Connector: Send + Sync {
+    fn spec(&self) -> &'static ConnectorSpec;
+
+    fn metadata(&self) -> Vec<MetadataSpec> {
+        Vec::new()
+    }
+
+    /// Checks options, format and columns without touching the outside; every problem at once.
+    fn check(&self, table: &TableDefinition, role: Role) -> Result<(), Vec<ConnectorError>>;
+
+    /// Whether a scan of the table ends by itself.
+    fn is_bounded(&self, table: &TableDefinition) -> bool;
+
+    fn source(&self, request: SourceRequest) -> Result<Box<dyn Source>, ConnectorError>;
+
+    /// `job` names the job, for files and outboxes that belong to it.
+    fn sink(&self, table: &Arc<TableDefinition>, job: &str) -> Result<Sink, ConnectorError>;
+}
+
+/// All connectors by name.
+#[derive(Clone, Default)]
+pub struct ConnectorTable {
+    connectors: Vec<Arc<dyn Connector>>,
+}
+
+impl ConnectorTable {
+    pub fn new(connectors: Vec<Arc<dyn Connector>>) -> ConnectorTable {
+        ConnectorTable { connectors }
+    }
+
+    pub fn find(&self, name: &str) -> Option<&Arc<dyn Connector>> {
+        self.connectors.iter().find(|connector| connector.spec().name == name)
+    }
+
+    pub fn names(&self) -> impl Iterator<Item = &'static str> + '_ {
+        self.connectors.iter().map(|connector| connector.spec().name)
+    }
+}
+
+/// What is wrong with a table's declaration, or why its connector cannot start.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{message}")]
+pub struct ConnectorError {
+    pub kind: ErrorKind,
+    pub message: String,
+    /// The option it is about, so that the message can point at its line.
+    pub option: Option<String>,
+}

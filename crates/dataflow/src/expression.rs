@@ -1,0 +1,35 @@
+//! Scalar expressions as the engine sees them: columns in, one column out, nothing else read.
+
+use arrow_array::{ArrayRef, Int64Array, RecordBatch};
+use arrow_schema::DataType;
+use std::fmt::Debug;
+
+/// What an expression may read besides the row.
+#[derive(Debug, Clone, Copy)]
+pub struct EvaluationContext<'a> {
+    /// The clock reading of the step, in milliseconds since the epoch.
+    pub clock_ms: i64,
+    /// The watermark before each row, where one is known.
+    pub watermarks: Option<&'a Int64Array>,
+}
+
+/// A compiled scalar expression. Implementations are pure: the same rows and context give the same column.
+pub trait Expression: Debug + Send + Sync {
+    /// One value per row of `rows`.
+    fn evaluate(
+        &self,
+        rows: &RecordBatch,
+        context: &EvaluationContext<'_>,
+    ) -> Result<ArrayRef, EvaluationError>;
+    fn data_type(&self) -> &DataType;
+    /// The canonical text: shown by EXPLAIN and part of the plan's fingerprint.
+    fn describe(&self) -> String;
+}
+
+/// A row for which an expression has no value (division by zero, a cast that fails): fails the job.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{message}, in `{expression}`")]
+pub struct EvaluationError {
+    pub message: String,
+    pub expression: String,
+}

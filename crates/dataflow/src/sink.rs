@@ -1,0 +1,69 @@
+//! The sink traits: rows become bytes inside the step, and leave the node only after its commit.
+//!
+//! * A topic sink's batches are part of the step's record in the log: exactly once by construction.
+//! * An outbox sink's batches go, the same way, into an internal topic; the runtime's outbox driver
+//!   feeds them to the target, which remembers the offset itself.
+//! * A direct sink (print, blackhole) is called after the commit and never at replay: rows in flight
+//!   when the process dies are not shown again.
+
+use crate::batch::Batch;
+use base::ErrorKind;
+
+/// Kafka record batches for one partition of a topic, ready for the log.
+#[derive(Debug, Clone)]
+pub struct TopicBatch {
+    pub partition: u32,
+    /// Offsets taken: the last offset delta plus one.
+    pub records: u32,
+    pub max_timestamp_ms: i64,
+    /// One record batch v2; the log patches its base offset.
+    pub bytes: Vec<u8>,
+}
+
+pub enum Sink {
+    Topic(Box<dyn TopicSink>),
+    Outbox(Box<dyn OutboxSink>),
+    Direct(Box<dyn DirectSink>),
+}
+
+/// Writes a topic of the embedded log.
+pub trait TopicSink: Send {
+    fn topic(&self) -> &str;
+    /// The partitions that the topic is created with if it does not exist.
+    fn partitions_wanted(&self) -> u32 {
+        1
+    }
+    /// Encodes rows for a topic that has `partitions` partitions. Must be deterministic: the same
+    /// rows, clock and partition count give the same bytes.
+    fn encode(&mut self, rows: &Batch, partitions: u32, clock_ms: i64) -> Result<Vec<TopicBatch>, SinkError>;
+}
+
+/// Writes an outside system from an outbox topic of one partition.
+pub trait OutboxSink: Send {
+    /// Encodes rows into the outbox (partition 0). Deterministic, no I/O.
+    fn encode(&mut self, rows: &Batch, clock_ms: i64) -> Result<Vec<TopicBatch>, SinkError>;
+    /// Opens the target and answers the outbox offset from which it still needs records: what it
+    /// finds stored there, never what we remember. Removes what an earlier run left half done.
+    fn open(&mut self) -> Result<i64, SinkError>;
+    /// Applies one outbox record batch (as stored in the log). It need not be durable yet.
+    fn apply(&mut self, batch: &[u8]) -> Result<(), SinkError>;
+    /// Makes all that was applied durable and visible, if it is worth it by the table's rolling
+    /// policy or if `finish` (the job has ended); answers the offset up to which the target is durable.
+    fn commit(&mut self, finish: bool, clock_ms: i64) -> Result<i64, SinkError>;
+}
+
+/// Writes at once, after the step is durable.
+pub trait DirectSink: Send {
+    fn write(&mut self, rows: &Batch) -> Result<(), SinkError>;
+    fn flush(&mut self) -> Result<(), SinkError> {
+        Ok(())
+    }
+}
+
+/// Why a sink cannot go on.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{message}")]
+pub struct SinkError {
+    pub kind: ErrorKind,
+    pub message: String,
+}
