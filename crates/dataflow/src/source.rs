@@ -3,6 +3,7 @@
 //! The journal of a job holds the ranges, so a source must give the same rows for the same range
 //! whenever it is asked. What cannot be read twice lands in the log first.
 
+use crate::sink::TopicBatch;
 use arrow_array::RecordBatch;
 use base::ErrorKind;
 
@@ -88,6 +89,11 @@ pub trait Source: Send {
     /// The partition of the embedded log that a split reads, so that retention can be pinned.
     fn log_partition(&self, _split: &Split) -> Option<base::PartitionId> {
         None
+    }
+
+    /// Encodes rejected records, all for one dead-letter topic, for its partition 0.
+    fn encode_rejected(&self, _rejected: &[&Rejected]) -> Result<Vec<TopicBatch>, SourceError> {
+        Err(SourceError { kind: ErrorKind::Internal, message: "this source keeps no dead letters".into() })
     }
 
     /// How many positions are ahead of `from` at this moment, where that is known (the lag).
