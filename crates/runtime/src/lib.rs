@@ -1,1 +1,31 @@
 //! Drives jobs: positions, step records, snapshots, outboxes, recovery.
+//!
+//! A job is one plan. Its life is in the log: a start record with the splits, a record per step
+//! (committed in the same frame as what the step wrote), a record per snapshot, an end record. The
+//! [`Journal`] is the fold over these. A job that is started again loads its last snapshot, re-runs
+//! the journalled steps on the same input ranges with publication suppressed, compares the hash of
+//! the outputs, and goes on.
+
+pub mod error;
+pub mod journal;
+pub mod progress;
+
+mod coordinates;
+mod inputs;
+mod job;
+mod outbox;
+mod outputs;
+mod snapshot;
+mod steps;
+
+#[cfg(test)]
+mod tests;
+
+pub use error::RuntimeError;
+pub use job::{JobHandle, JobOptions, JobRequest, Runtime, Submitted};
+pub use journal::{Journal, JournalState};
+pub use progress::{JobProgress, ScanProgress, SinkProgress};
+
+/// The version of the engine's semantics. A step is only replayed by the version that ran it: raise
+/// it whenever an operator's results or a snapshot's form change.
+pub const ENGINE_VERSION: u32 = 1;

@@ -1,0 +1,290 @@
+//! The command line: every verb, its options and its examples.
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use std::path::PathBuf;
+
+/// The address on which Kafka clients are served unless told otherwise.
+pub const KAFKA_ADDRESS: &str = "127.0.0.1:9092";
+
+#[derive(Parser)]
+#[command(
+    name = "eventwright",
+    version,
+    about = "The whole event-driven system in one binary: Kafka protocol, Flink SQL, one durable log.",
+    after_help = "Examples:
+  eventwright run examples/flights/delays.sql        run a Flink SQL file on an embedded node
+  eventwright start --data ./data                    start a node for any Kafka client
+  eventwright check job.sql                          parse, plan and lint without running
+  eventwright topic consume alerts -o json           read a topic as JSON lines
+
+`eventwright help VERB` shows the options and examples of a verb."
+)]
+pub struct Cli {
+    #[command(subcommand)]
+    pub verb: Verb,
+}
+
+#[derive(Subcommand)]
+pub enum Verb {
+    /// Run a Flink SQL file on an embedded node
+    Run(RunArguments),
+    /// Start a node that Kafka clients can use, without a job
+    Start(StartArguments),
+    /// Parse, plan, explain and lint a Flink SQL file without running it
+    Check(CheckArguments),
+    /// List, create, describe, delete, produce to and consume from topics
+    #[command(subcommand)]
+    Topic(TopicVerb),
+    /// List, describe and reset consumer groups
+    #[command(subcommand)]
+    Group(GroupVerb),
+    /// Look at this machine and a data directory, and say what is wrong with them
+    Doctor(DoctorArguments),
+}
+
+#[derive(Args)]
+pub struct NodeArguments {
+    /// Address to serve Kafka clients on; port 0 picks a free one
+    #[arg(long, value_name = "ADDR", default_value = KAFKA_ADDRESS)]
+    pub kafka: String,
+    /// Serve on an address other than loopback although there is no authentication yet
+    #[arg(long)]
+    pub insecure: bool,
+}
+
+#[derive(Args)]
+#[command(after_help = "Examples:
+  eventwright run examples/flights/delays.sql
+  eventwright run job.sql --data ./data               keep the data; run again to resume
+  eventwright run job.sql --keep-running              leave the node up when the jobs are done
+  eventwright run job.sql --var REGION=eu --kafka 127.0.0.1:0
+
+Results of print tables go to standard output, everything else to standard error.
+`${NAME}` in the file stands for --var NAME=value or the environment's NAME.")]
+pub struct RunArguments {
+    /// The Flink SQL file
+    pub file: PathBuf,
+    /// Where the log and the state lie; without it, a new directory among the temporary files
+    #[arg(long, value_name = "DIR")]
+    pub data: Option<PathBuf>,
+    #[command(flatten)]
+    pub node: NodeArguments,
+    /// Leave the node up when the jobs are done, until it is interrupted
+    #[arg(long)]
+    pub keep_running: bool,
+    /// A value for `${NAME}` in the file; may be given several times
+    #[arg(long = "var", value_name = "NAME=VALUE")]
+    pub variables: Vec<String>,
+    /// Threads that a step runs on [default: `parallelism.default` of the file, else 1]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=128))]
+    pub workers: Option<u16>,
+    /// Rows that a step takes from one split at most
+    #[arg(long, value_name = "N", default_value_t = 8192, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    pub step_rows_max: u32,
+    /// A snapshot of a job's state is taken after this many steps
+    #[arg(long, value_name = "N", default_value_t = 256, value_parser = clap::value_parser!(u32).range(1..))]
+    pub snapshot_steps: u32,
+    /// Form of the summary
+    #[arg(short, long, value_enum, default_value_t = Form::Text)]
+    pub output: Form,
+}
+
+#[derive(Args)]
+#[command(after_help = "Examples:
+  eventwright start
+  eventwright start --data ./data --kafka 127.0.0.1:0
+  kcat -b 127.0.0.1:9092 -L")]
+pub struct StartArguments {
+    /// Where the log and the state lie
+    #[arg(long, value_name = "DIR", default_value = "eventwright-data")]
+    pub data: PathBuf,
+    #[command(flatten)]
+    pub node: NodeArguments,
+}
+
+#[derive(Args)]
+#[command(after_help = "Examples:
+  eventwright check job.sql
+  eventwright check job.sql --var REGION=eu -o json")]
+pub struct CheckArguments {
+    /// The Flink SQL file
+    pub file: PathBuf,
+    /// A value for `${NAME}` in the file; may be given several times
+    #[arg(long = "var", value_name = "NAME=VALUE")]
+    pub variables: Vec<String>,
+    /// Form of the report
+    #[arg(short, long, value_enum, default_value_t = Form::Text)]
+    pub output: Form,
+}
+
+#[derive(Args)]
+pub struct ClientArguments {
+    /// Address of the node, or of any Kafka broker
+    #[arg(short, long, value_name = "ADDR", default_value = KAFKA_ADDRESS)]
+    pub bootstrap: String,
+    /// Form of the output
+    #[arg(short, long, value_enum, default_value_t = Form::Text)]
+    pub output: Form,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Form {
+    Text,
+    Json,
+}
+
+#[derive(Subcommand)]
+pub enum TopicVerb {
+    /// List the topics
+    #[command(after_help = "Example: eventwright topic list -o json")]
+    List {
+        /// List internal topics too
+        #[arg(long)]
+        internal: bool,
+        #[command(flatten)]
+        client: ClientArguments,
+    },
+    /// Create a topic
+    #[command(after_help = "Example: eventwright topic create orders --partitions 3 --config retention.ms=86400000")]
+    Create {
+        topic: String,
+        #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(i32).range(1..))]
+        partitions: i32,
+        /// A topic configuration; may be given several times
+        #[arg(long = "config", value_name = "KEY=VALUE")]
+        configs: Vec<String>,
+        #[command(flatten)]
+        client: ClientArguments,
+    },
+    /// Show a topic's partitions, offsets and configuration
+    #[command(after_help = "Example: eventwright topic describe orders")]
+    Describe {
+        topic: String,
+        #[command(flatten)]
+        client: ClientArguments,
+    },
+    /// Delete a topic and its records
+    #[command(after_help = "Example: eventwright topic delete orders")]
+    Delete {
+        topic: String,
+        #[command(flatten)]
+        client: ClientArguments,
+    },
+    /// Produce records from lines of standard input or a file
+    #[command(after_help = "Examples:
+  echo '{\"id\":1}' | eventwright topic produce orders
+  eventwright topic produce orders --file orders.jsonl --key-separator '|' --compression lz4")]
+    Produce(ProduceArguments),
+    /// Print records of a topic
+    #[command(after_help = "Examples:
+  eventwright topic consume orders --max 10
+  eventwright topic consume orders --follow -o json
+  eventwright topic consume orders --partition 0 --offset 100 --contains EWR --key JFK")]
+    Consume(ConsumeArguments),
+}
+
+#[derive(Args)]
+pub struct ProduceArguments {
+    pub topic: String,
+    /// Read lines from this file instead of standard input
+    #[arg(long, value_name = "FILE")]
+    pub file: Option<PathBuf>,
+    /// What parts the key from the value in a line; without it records have no key
+    #[arg(long, value_name = "TEXT")]
+    pub key_separator: Option<String>,
+    /// Partition to write; without it, keyed records go by the key's hash and others in turn
+    #[arg(long)]
+    pub partition: Option<i32>,
+    #[arg(long, value_enum, default_value_t = Codec::None)]
+    pub compression: Codec,
+    /// At most this many records a second
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub rate: Option<u32>,
+    #[command(flatten)]
+    pub client: ClientArguments,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Codec {
+    None,
+    Gzip,
+    Snappy,
+    Lz4,
+    Zstd,
+}
+
+#[derive(Args)]
+pub struct ConsumeArguments {
+    pub topic: String,
+    /// Only this partition
+    #[arg(long)]
+    pub partition: Option<i32>,
+    /// Start at this offset instead of the beginning
+    #[arg(long, conflicts_with = "since")]
+    pub offset: Option<i64>,
+    /// Start at this time (milliseconds since the epoch)
+    #[arg(long, value_name = "MS")]
+    pub since: Option<i64>,
+    /// Stop after this many printed records
+    #[arg(long, value_name = "N")]
+    pub max: Option<u64>,
+    /// Wait for more records at the end, until interrupted
+    #[arg(short, long)]
+    pub follow: bool,
+    /// Only records with this key
+    #[arg(long)]
+    pub key: Option<String>,
+    /// Only records whose value contains this text
+    #[arg(long, value_name = "TEXT")]
+    pub contains: Option<String>,
+    #[command(flatten)]
+    pub client: ClientArguments,
+}
+
+#[derive(Subcommand)]
+pub enum GroupVerb {
+    /// List the consumer groups
+    #[command(after_help = "Example: eventwright group list")]
+    List {
+        #[command(flatten)]
+        client: ClientArguments,
+    },
+    /// Show a group's members, offsets and lag
+    #[command(after_help = "Example: eventwright group describe billing -o json")]
+    Describe {
+        group: String,
+        #[command(flatten)]
+        client: ClientArguments,
+    },
+    /// Set a group's offsets on a topic; the group must have no members
+    #[command(after_help = "Examples:
+  eventwright group reset billing --topic orders --to earliest --dry-run
+  eventwright group reset billing --topic orders --to 2013-01-01T00:00:00Z
+  eventwright group reset billing --topic orders --to 42")]
+    Reset {
+        group: String,
+        #[arg(long)]
+        topic: String,
+        /// `earliest`, `latest`, an offset, or a time such as 2013-01-31T12:00:00Z
+        #[arg(long)]
+        to: String,
+        /// Show what would change and change nothing
+        #[arg(long)]
+        dry_run: bool,
+        #[command(flatten)]
+        client: ClientArguments,
+    },
+}
+
+#[derive(Args)]
+#[command(after_help = "Example: eventwright doctor --data ./data")]
+pub struct DoctorArguments {
+    /// The data directory to look at
+    #[arg(long, value_name = "DIR", default_value = "eventwright-data")]
+    pub data: PathBuf,
+    /// The address that a node would listen on
+    #[arg(long, value_name = "ADDR", default_value = KAFKA_ADDRESS)]
+    pub kafka: String,
+    #[arg(short, long, value_enum, default_value_t = Form::Text)]
+    pub output: Form,
+}

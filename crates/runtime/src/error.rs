@@ -1,0 +1,69 @@
+//! What can go wrong with a job, and what its owner can do about it.
+
+use base::ErrorKind;
+use base::codec::CodecError;
+use dataflow::connector::ConnectorError;
+use dataflow::engine::DataflowError;
+use dataflow::sink::SinkError;
+use dataflow::source::SourceError;
+use eventlog::LogError;
+
+#[derive(Debug, thiserror::Error)]
+pub enum RuntimeError {
+    #[error(transparent)]
+    Log(#[from] LogError),
+    #[error(transparent)]
+    Source(#[from] SourceError),
+    #[error(transparent)]
+    Sink(#[from] SinkError),
+    #[error(transparent)]
+    Connector(#[from] ConnectorError),
+    #[error(transparent)]
+    Dataflow(#[from] DataflowError),
+    #[error("job '{job}': a journal entry cannot be read: {source}")]
+    Journal { job: String, source: CodecError },
+    #[error(
+        "job '{job}' was begun by another form of this statement (plan {stored:016x}, now {now:016x}); \
+         restore the statement, or start anew with another --data directory"
+    )]
+    PlanChanged { job: String, stored: u64, now: u64 },
+    #[error(
+        "job '{job}' was begun by engine version {stored}, this is version {now}; finish it with the \
+         program that began it, or start anew with another --data directory"
+    )]
+    EngineChanged { job: String, stored: u32, now: u32 },
+    #[error(
+        "job '{job}': '{split}' changed since the job began (was {stored}, is {now}); \
+         put the old content back, or start anew with another --data directory"
+    )]
+    InputChanged { job: String, split: String, stored: String, now: String },
+    #[error(
+        "job '{job}': step {step} gave other results at replay (hash {stored:016x}, now {now:016x}); the job \
+         is stopped before it writes anything: its input or this program is not what it was"
+    )]
+    ReplayDiffers { job: String, step: u64, stored: u64, now: u64 },
+    #[error("job '{job}': the snapshot {file} cannot be used: {reason}")]
+    Snapshot { job: String, file: String, reason: String, kind: ErrorKind },
+    #[error("job '{job}' is running already")]
+    Running { job: String },
+    #[error("job '{job}' stopped unexpectedly: {reason}; please report this as a bug")]
+    Internal { job: String, reason: String },
+}
+
+impl RuntimeError {
+    pub fn kind(&self) -> ErrorKind {
+        match self {
+            RuntimeError::Log(error) => error.kind(),
+            RuntimeError::Source(error) => error.kind,
+            RuntimeError::Sink(error) => error.kind,
+            RuntimeError::Connector(error) => error.kind,
+            RuntimeError::Dataflow(error) => error.kind(),
+            RuntimeError::Snapshot { kind, .. } => *kind,
+            RuntimeError::Journal { .. } | RuntimeError::ReplayDiffers { .. } => ErrorKind::Corrupt,
+            RuntimeError::PlanChanged { .. } | RuntimeError::EngineChanged { .. } => ErrorKind::Invalid,
+            RuntimeError::InputChanged { .. } => ErrorKind::Invalid,
+            RuntimeError::Running { .. } => ErrorKind::Conflict,
+            RuntimeError::Internal { .. } => ErrorKind::Internal,
+        }
+    }
+}

@@ -1,0 +1,248 @@
+//! The inputs of a job: its sources with a cursor per split, read for the next step or for a replay.
+//!
+//! Scans that feed the table side of a join are read to their end first (their phase is 0); a step
+//! takes from every split of the current phase what is there, up to a limit.
+
+use crate::coordinates::{Cursor, Range, ScanSplits};
+use crate::error::RuntimeError;
+use crate::journal::{Counts, StepRecord};
+use dataflow::connector::{ConnectorTable, SourceRequest};
+use dataflow::engine::ScanInput;
+use dataflow::plan::{NodeId, NodeKind, Plan};
+use dataflow::sink::TopicBatch;
+use dataflow::source::{Idle, Position, ReadLimits, Rejected, Source, Split};
+
+#[derive(Default)]
+pub(crate) struct Inputs {
+    scans: Vec<Scan>,
+}
+
+struct Scan {
+    node: NodeId,
+    table: String,
+    phase: u32,
+    source: Box<dyn Source>,
+    splits: Vec<Split>,
+    cursors: Vec<Cursor>,
+}
+
+/// What a step will take, already read and decoded.
+pub(crate) struct Prepared {
+    pub clock_ms: i64,
+    pub ranges: Vec<Range>,
+    pub reads: Vec<ScanInput>,
+    /// Rows and skipped records; the rest is counted later.
+    pub counts: Counts,
+    /// Dead letters by topic, encoded for the log.
+    pub dead_letters: Vec<(String, TopicBatch)>,
+    pub lag_records: u64,
+}
+
+pub(crate) enum Next {
+    Step(Prepared),
+    Nothing(Idle),
+    /// Every split has ended.
+    Finished,
+}
+
+impl Inputs {
+    /// Opens the sources of a plan; the splits are not resolved yet.
+    pub(crate) fn open(plan: &Plan, connectors: &ConnectorTable) -> Result<Inputs, RuntimeError> {
+        let mut scans = Vec::new();
+        for (index, node) in plan.nodes.iter().enumerate() {
+            let NodeKind::Scan { table, projection, metadata, .. } = &node.kind else { continue };
+            let connector = crate::outputs::connector_of(connectors, table)?;
+            let request =
+                SourceRequest { table: table.clone(), projection: projection.clone(), metadata: metadata.clone() };
+            scans.push(Scan {
+                node: NodeId(index),
+                table: table.name.clone(),
+                phase: plan.phase(NodeId(index)),
+                source: connector.source(request)?,
+                splits: Vec::new(),
+                cursors: Vec::new(),
+            });
+        }
+        Ok(Inputs { scans })
+    }
+
+    /// Resolves the splits of a job that starts.
+    pub(crate) fn begin(&mut self) -> Result<Vec<ScanSplits>, RuntimeError> {
+        for scan in &mut self.scans {
+            let splits = scan.source.splits()?;
+            scan.set_splits(splits);
+        }
+        Ok(self.scans.iter().map(|s| ScanSplits { scan: s.node.0 as u32, splits: s.splits.clone() }).collect())
+    }
+
+    /// Takes up the splits of a job that goes on; fails if their content is no longer what it was.
+    pub(crate) fn resume(&mut self, job: &str, journalled: &[ScanSplits]) -> Result<(), RuntimeError> {
+        for scan in &mut self.scans {
+            let Some(known) = journalled.iter().find(|known| known.scan as usize == scan.node.0) else {
+                let reason = format!("the journal has no splits for scan {}", scan.node.0);
+                return Err(RuntimeError::Internal { job: job.into(), reason });
+            };
+            if known.splits.iter().any(|split| !split.fingerprint.is_empty()) {
+                let now = scan.source.splits()?;
+                for split in &known.splits {
+                    let fingerprint = now.iter().find(|s| s.id == split.id).map_or("gone", |s| &s.fingerprint);
+                    if fingerprint != split.fingerprint {
+                        return Err(RuntimeError::InputChanged {
+                            job: job.into(),
+                            split: split.id.clone(),
+                            stored: split.fingerprint.clone(),
+                            now: fingerprint.into(),
+                        });
+                    }
+                }
+            }
+            scan.set_splits(known.splits.clone());
+        }
+        Ok(())
+    }
+
+    /// Sets the cursors to those of a snapshot.
+    pub(crate) fn seek(&mut self, cursors: &[Cursor]) {
+        for cursor in cursors {
+            if let Some(own) = self.cursor_mut(cursor.scan, cursor.split) {
+                *own = *cursor;
+            }
+        }
+    }
+
+    pub(crate) fn cursors(&self) -> Vec<Cursor> {
+        self.scans.iter().flat_map(|scan| scan.cursors.iter().copied()).collect()
+    }
+
+    /// The scans with their table names and their numbers of splits.
+    pub(crate) fn scans(&self) -> impl Iterator<Item = (NodeId, &str, usize)> {
+        self.scans.iter().map(|scan| (scan.node, scan.table.as_str(), scan.splits.len()))
+    }
+
+    /// The embedded log's partitions that are read, each with the position of `cursors` in it.
+    pub(crate) fn log_positions(&self, cursors: &[Cursor]) -> Vec<(base::PartitionId, Option<Position>)> {
+        let mut positions = Vec::new();
+        for scan in &self.scans {
+            for (index, split) in scan.splits.iter().enumerate() {
+                let Some(partition) = scan.source.log_partition(split) else { continue };
+                let cursor = cursors.iter().find(|c| c.scan as usize == scan.node.0 && c.split as usize == index);
+                let cursor = cursor.or(scan.cursors.get(index));
+                positions.push((partition, cursor.filter(|c| !c.finished).map(|c| c.position)));
+            }
+        }
+        positions
+    }
+
+    /// Reads again what a journalled step read.
+    pub(crate) fn replay(&mut self, step: &StepRecord) -> Result<Vec<ScanInput>, RuntimeError> {
+        let mut reads = Vec::with_capacity(step.ranges.len());
+        for range in &step.ranges {
+            let scan = self.scans.iter_mut().find(|scan| scan.node.0 == range.scan as usize);
+            let Some(scan) = scan.filter(|scan| (range.split as usize) < scan.splits.len()) else {
+                let reason = format!("step {} reads scan {} split {}", step.number, range.scan, range.split);
+                return Err(RuntimeError::Internal { job: String::new(), reason });
+            };
+            let limits = ReadLimits { rows_max: usize::MAX, clock_ms: step.clock_ms };
+            let split = &scan.splits[range.split as usize];
+            let read = scan.source.read(split, range.from, Some(range.to), limits)?;
+            let cursor = &mut scan.cursors[range.split as usize];
+            cursor.position = range.to;
+            cursor.finished = range.finished;
+            reads.push(ScanInput {
+                scan: scan.node,
+                split: range.split,
+                rows: read.rows,
+                finished: range.finished,
+            });
+        }
+        Ok(reads)
+    }
+
+    /// Reads for the next step: from each split of the current phase at most `rows_max` rows.
+    pub(crate) fn next(&mut self, clock_ms: i64, rows_max: usize) -> Result<Next, RuntimeError> {
+        let open = self.scans.iter().filter(|scan| scan.is_open());
+        let Some(phase) = open.map(|scan| scan.phase).min() else { return Ok(Next::Finished) };
+        let mut prepared = Prepared {
+            clock_ms,
+            ranges: Vec::new(),
+            reads: Vec::new(),
+            counts: Counts::default(),
+            dead_letters: Vec::new(),
+            lag_records: 0,
+        };
+        let mut idle = Idle::UntilLogGrows;
+        for scan in self.scans.iter_mut().filter(|scan| scan.phase == phase) {
+            for index in 0..scan.splits.len() {
+                if scan.cursors[index].finished {
+                    continue;
+                }
+                match scan.read(index, clock_ms, rows_max, &mut prepared)? {
+                    Idle::Ready => {}
+                    other => idle = sooner(idle, other),
+                }
+            }
+        }
+        if prepared.ranges.is_empty() { Ok(Next::Nothing(idle)) } else { Ok(Next::Step(prepared)) }
+    }
+
+    fn cursor_mut(&mut self, scan: u32, split: u32) -> Option<&mut Cursor> {
+        let scan = self.scans.iter_mut().find(|own| own.node.0 == scan as usize)?;
+        scan.cursors.get_mut(split as usize)
+    }
+}
+
+impl Scan {
+    fn is_open(&self) -> bool {
+        self.cursors.iter().any(|cursor| !cursor.finished)
+    }
+
+    fn set_splits(&mut self, splits: Vec<Split>) {
+        let scan = self.node.0 as u32;
+        self.cursors = (0..)
+            .zip(&splits)
+            .map(|(index, split)| Cursor { scan, split: index, position: split.start, finished: false })
+            .collect();
+        self.splits = splits;
+    }
+
+    fn read(&mut self, index: usize, clock_ms: i64, rows_max: usize, into: &mut Prepared) -> Result<Idle, RuntimeError> {
+        let split = &self.splits[index];
+        let from = self.cursors[index].position;
+        let read = self.source.read(split, from, None, ReadLimits { rows_max, clock_ms })?;
+        into.lag_records += self.source.lag(split, read.next).unwrap_or(0);
+        if read.next == from && !read.finished {
+            return Ok(read.idle);
+        }
+        self.cursors[index].position = read.next;
+        self.cursors[index].finished = read.finished;
+        let scan = self.node.0 as u32;
+        let split_number = index as u32;
+        into.ranges.push(Range { scan, split: split_number, from, to: read.next, finished: read.finished });
+        *into.counts.rows_in.entry(scan).or_default() += read.rows.num_rows() as u64;
+        into.counts.skipped_records += read.skipped;
+        into.counts.dead_letters += read.rejected.len() as u64;
+        for (topic, rejected) in by_topic(&read.rejected) {
+            for batch in self.source.encode_rejected(&rejected)? {
+                into.dead_letters.push((topic.clone(), batch));
+            }
+        }
+        into.reads.push(ScanInput { scan: self.node, split: split_number, rows: read.rows, finished: read.finished });
+        Ok(Idle::Ready)
+    }
+}
+
+fn by_topic(rejected: &[Rejected]) -> std::collections::BTreeMap<String, Vec<&Rejected>> {
+    let mut topics: std::collections::BTreeMap<String, Vec<&Rejected>> = Default::default();
+    for one in rejected {
+        topics.entry(one.topic.clone()).or_default().push(one);
+    }
+    topics
+}
+
+fn sooner(a: Idle, b: Idle) -> Idle {
+    match (a, b) {
+        (Idle::Until(x), Idle::Until(y)) => Idle::Until(x.min(y)),
+        (Idle::Until(x), _) | (_, Idle::Until(x)) => Idle::Until(x),
+        _ => Idle::UntilLogGrows,
+    }
+}

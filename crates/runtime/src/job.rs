@@ -1,0 +1,236 @@
+//! The front of the runtime: submitting a job, watching it, stopping it.
+
+use crate::error::RuntimeError;
+use crate::journal::{Counts, Journal};
+use crate::progress::{JobProgress, SharedProgress};
+use crate::steps;
+use dataflow::connector::ConnectorTable;
+use dataflow::plan::Plan;
+use eventlog::EventLog;
+use os::Os;
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+/// A job to run.
+#[derive(Clone)]
+pub struct JobRequest {
+    /// Identifies the job within the data directory: a job of the same name is resumed.
+    pub name: String,
+    pub plan: Arc<Plan>,
+    pub connectors: ConnectorTable,
+    pub options: JobOptions,
+}
+
+#[derive(Debug, Clone, Copy)]
+pub struct JobOptions {
+    /// Threads that a step runs on.
+    pub workers: usize,
+    /// Rows that a step takes of one split at most.
+    pub step_rows_max: usize,
+    /// A snapshot is taken when this many steps ran since the last one …
+    pub snapshot_steps_max: u64,
+    /// … or this many rows were read.
+    pub snapshot_rows_max: u64,
+}
+
+impl Default for JobOptions {
+    fn default() -> JobOptions {
+        JobOptions { workers: 1, step_rows_max: 8192, snapshot_steps_max: 256, snapshot_rows_max: 4_000_000 }
+    }
+}
+
+/// What became of a submission.
+pub enum Submitted {
+    /// It runs now, from its start or from where it was.
+    Running(JobHandle),
+    /// It had finished before; nothing runs and nothing is emitted.
+    FinishedBefore(Counts),
+}
+
+/// Runs the jobs of one data directory.
+pub struct Runtime {
+    log: EventLog,
+    os: Os,
+    data: PathBuf,
+    journal: Arc<Journal>,
+    wakeup: Arc<Wakeup>,
+    running: Arc<Mutex<BTreeSet<String>>>,
+}
+
+impl Runtime {
+    /// `journal` must have been folded from the log's checkpoint and replay, and be one of its folds.
+    pub fn new(log: EventLog, os: Os, data: PathBuf, journal: Arc<Journal>) -> Runtime {
+        let wakeup = Arc::new(Wakeup::default());
+        let waker = wakeup.clone();
+        log.subscribe(Arc::new(move |_| waker.notify()));
+        Runtime { log, os, data, journal, wakeup, running: Arc::default() }
+    }
+
+    /// Starts a job, or takes it up where it was.
+    pub fn submit(&self, request: JobRequest) -> Result<Submitted, RuntimeError> {
+        if let Some(state) = self.journal.job(&request.name)
+            && state.finished
+        {
+            return Ok(Submitted::FinishedBefore(state.counts));
+        }
+        let name = request.name.clone();
+        if !lock(&self.running).insert(name.clone()) {
+            return Err(RuntimeError::Running { job: name });
+        }
+        let stop = Arc::new(AtomicBool::new(false));
+        let progress = SharedProgress::new(JobProgress { job: name.clone(), ..JobProgress::default() });
+        let context = steps::Context {
+            log: self.log.clone(),
+            os: self.os.clone(),
+            data: self.data.clone(),
+            journal: self.journal.clone(),
+            wakeup: self.wakeup.clone(),
+            stop: stop.clone(),
+            progress: progress.clone(),
+            request,
+        };
+        let running = self.running.clone();
+        let ended = name.clone();
+        let outcome = Arc::new(Outcome::default());
+        let told = outcome.clone();
+        let spawned = spawn(&name, "steps", move || {
+            let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| steps::run(context)));
+            let result = result.unwrap_or_else(|panic| {
+                Err(RuntimeError::Internal { job: ended.clone(), reason: panic_text(panic.as_ref()) })
+            });
+            lock(&running).remove(&ended);
+            told.set(result);
+        });
+        match spawned {
+            Ok(thread) => Ok(Submitted::Running(JobHandle {
+                name,
+                stop,
+                wakeup: self.wakeup.clone(),
+                progress,
+                outcome,
+                thread: Some(thread),
+            })),
+            Err(error) => {
+                lock(&self.running).remove(&name);
+                Err(error)
+            }
+        }
+    }
+
+    pub fn journal(&self) -> &Journal {
+        &self.journal
+    }
+}
+
+/// A running job.
+pub struct JobHandle {
+    name: String,
+    stop: Arc<AtomicBool>,
+    wakeup: Arc<Wakeup>,
+    progress: SharedProgress,
+    outcome: Arc<Outcome>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl JobHandle {
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    pub fn progress(&self) -> JobProgress {
+        self.progress.read()
+    }
+
+    /// Asks the job to stop after its current step; it can be resumed.
+    pub fn stop(&self) {
+        self.stop.store(true, Ordering::Release);
+        self.wakeup.notify();
+    }
+
+    /// Waits for the end, for `timeout_ms` at most; true when the job has ended.
+    pub fn wait_timeout(&self, timeout_ms: u64) -> bool {
+        self.outcome.wait(timeout_ms)
+    }
+
+    /// Waits for the end: true when the input was done, false when the job was stopped before.
+    pub fn join(mut self) -> Result<bool, RuntimeError> {
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+        let missing = || RuntimeError::Internal { job: self.name.clone(), reason: "its thread left no result".into() };
+        lock(&self.outcome.result).take().unwrap_or_else(|| Err(missing()))
+    }
+}
+
+/// How a job ended, for those who wait.
+#[derive(Default)]
+struct Outcome {
+    result: Mutex<Option<Result<bool, RuntimeError>>>,
+    ended: Condvar,
+}
+
+impl Outcome {
+    fn set(&self, result: Result<bool, RuntimeError>) {
+        *lock(&self.result) = Some(result);
+        self.ended.notify_all();
+    }
+
+    fn wait(&self, timeout_ms: u64) -> bool {
+        let guard = lock(&self.result);
+        let (guard, _) = self
+            .ended
+            .wait_timeout_while(guard, Duration::from_millis(timeout_ms), |result| result.is_none())
+            .unwrap_or_else(PoisonError::into_inner);
+        guard.is_some()
+    }
+}
+
+/// Wakes threads when the log has grown or a job is told something. A waiter names the generation
+/// that it saw before it looked, so that no wake-up is lost.
+#[derive(Debug, Default)]
+pub(crate) struct Wakeup {
+    generation: Mutex<u64>,
+    changed: Condvar,
+}
+
+impl Wakeup {
+    pub(crate) fn generation(&self) -> u64 {
+        *lock(&self.generation)
+    }
+
+    pub(crate) fn notify(&self) {
+        *lock(&self.generation) += 1;
+        self.changed.notify_all();
+    }
+
+    pub(crate) fn wait(&self, seen: u64, timeout_ms: u64) {
+        let guard = lock(&self.generation);
+        let waited = self.changed.wait_timeout_while(guard, Duration::from_millis(timeout_ms), |now| *now == seen);
+        drop(waited.unwrap_or_else(PoisonError::into_inner));
+    }
+}
+
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// A named thread of a job.
+pub(crate) fn spawn(
+    job: &str,
+    part: &str,
+    run: impl FnOnce() + Send + 'static,
+) -> Result<JoinHandle<()>, RuntimeError> {
+    std::thread::Builder::new()
+        .name(format!("job-{part}"))
+        .spawn(run)
+        .map_err(|error| RuntimeError::Internal { job: job.into(), reason: format!("no thread: {error}") })
+}
+
+pub(crate) fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
+    let text = panic.downcast_ref::<String>().map(String::as_str);
+    text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("panic").to_string()
+}

@@ -1,0 +1,308 @@
+//! The journal of jobs: the records in the log, and the state that they fold into.
+//!
+//! One record is one `Layer::STEPS` entry. A step's record lies in the same frame as the batches
+//! that the step wrote, so that either both are in the log or neither is.
+
+use crate::coordinates::{Cursor, Range, ScanSplits};
+use base::codec::{CodecError, FieldReader, FieldWriter};
+use eventlog::{Fold, Layer};
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard};
+
+/// The name under which the journal's state lies in the log's checkpoints.
+pub const CHECKPOINT: &str = "jobs";
+
+/// The layer of the log that holds the journal.
+pub const LAYER: Layer = Layer::STEPS;
+
+/// What one entry says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Record {
+    Started { job: String, engine_version: u32, plan: u64, scans: Vec<ScanSplits> },
+    Step { job: String, step: StepRecord },
+    /// The snapshot in `file` covers every step up to `step`; `cursors` says where each split then was.
+    Snapshot { job: String, snapshot: SnapshotRecord },
+    Finished { job: String },
+}
+
+/// One step: enough to run it again and to know that the same came out.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StepRecord {
+    /// Counted from 1.
+    pub number: u64,
+    pub clock_ms: i64,
+    pub ranges: Vec<Range>,
+    /// Hash of all outputs, independent of batch borders and worker count.
+    pub output_hash: u64,
+    pub counts: Counts,
+}
+
+/// A snapshot of a job's state, and the positions that belong to it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SnapshotRecord {
+    pub step: u64,
+    /// The file's name within the job's folder of snapshots.
+    pub file: String,
+    pub cursors: Vec<Cursor>,
+}
+
+impl SnapshotRecord {
+    fn encode(&self, out: &mut FieldWriter) {
+        out.u64(self.step).text(&self.file).u32(self.cursors.len() as u32);
+        self.cursors.iter().for_each(|cursor| cursor.encode(out));
+    }
+
+    fn decode(reader: &mut FieldReader<'_>) -> Result<SnapshotRecord, CodecError> {
+        let step = reader.u64()?;
+        let file = reader.text()?;
+        let count = reader.count(Cursor::ENCODED_BYTES)?;
+        let cursors = (0..count).map(|_| Cursor::decode(reader)).collect::<Result<_, _>>()?;
+        Ok(SnapshotRecord { step, file, cursors })
+    }
+}
+
+/// What a step counted, for the summary.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// By scan node.
+    pub rows_in: BTreeMap<u32, u64>,
+    /// By sink node.
+    pub rows_out: BTreeMap<u32, u64>,
+    pub late_rows: u64,
+    pub skipped_records: u64,
+    pub dead_letters: u64,
+}
+
+impl Counts {
+    pub fn add(&mut self, other: &Counts) {
+        for (scan, rows) in &other.rows_in {
+            *self.rows_in.entry(*scan).or_default() += rows;
+        }
+        for (sink, rows) in &other.rows_out {
+            *self.rows_out.entry(*sink).or_default() += rows;
+        }
+        self.late_rows += other.late_rows;
+        self.skipped_records += other.skipped_records;
+        self.dead_letters += other.dead_letters;
+    }
+
+    fn encode(&self, out: &mut FieldWriter) {
+        for rows in [&self.rows_in, &self.rows_out] {
+            out.u32(rows.len() as u32);
+            for (node, count) in rows {
+                out.u32(*node).u64(*count);
+            }
+        }
+        out.u64(self.late_rows).u64(self.skipped_records).u64(self.dead_letters);
+    }
+
+    fn decode(reader: &mut FieldReader<'_>) -> Result<Counts, CodecError> {
+        let mut counts = Counts::default();
+        for rows in [&mut counts.rows_in, &mut counts.rows_out] {
+            for _ in 0..reader.count(12)? {
+                let node = reader.u32()?;
+                rows.insert(node, reader.u64()?);
+            }
+        }
+        counts.late_rows = reader.u64()?;
+        counts.skipped_records = reader.u64()?;
+        counts.dead_letters = reader.u64()?;
+        Ok(counts)
+    }
+}
+
+impl StepRecord {
+    fn encode(&self, out: &mut FieldWriter) {
+        out.u64(self.number).i64(self.clock_ms).u64(self.output_hash).u32(self.ranges.len() as u32);
+        for range in &self.ranges {
+            range.encode(out);
+        }
+        self.counts.encode(out);
+    }
+
+    fn decode(reader: &mut FieldReader<'_>) -> Result<StepRecord, CodecError> {
+        let number = reader.u64()?;
+        let clock_ms = reader.i64()?;
+        let output_hash = reader.u64()?;
+        let count = reader.count(Range::ENCODED_BYTES)?;
+        let ranges = (0..count).map(|_| Range::decode(reader)).collect::<Result<_, _>>()?;
+        Ok(StepRecord { number, clock_ms, ranges, output_hash, counts: Counts::decode(reader)? })
+    }
+}
+
+impl Record {
+    pub fn encode(&self) -> Vec<u8> {
+        let mut out = FieldWriter::new();
+        match self {
+            Record::Started { job, engine_version, plan, scans } => {
+                out.u8(1).text(job).u32(*engine_version).u64(*plan).u32(scans.len() as u32);
+                scans.iter().for_each(|scan| scan.encode(&mut out));
+            }
+            Record::Step { job, step } => {
+                out.u8(2).text(job);
+                step.encode(&mut out);
+            }
+            Record::Snapshot { job, snapshot } => {
+                out.u8(3).text(job);
+                snapshot.encode(&mut out);
+            }
+            Record::Finished { job } => {
+                out.u8(4).text(job);
+            }
+        }
+        out.finish()
+    }
+
+    pub fn decode(bytes: &[u8]) -> Result<Record, CodecError> {
+        let mut reader = FieldReader::new(bytes);
+        let kind = reader.u8()?;
+        let job = reader.text()?;
+        let record = match kind {
+            1 => {
+                let engine_version = reader.u32()?;
+                let plan = reader.u64()?;
+                let scans =
+                    (0..reader.count(8)?).map(|_| ScanSplits::decode(&mut reader)).collect::<Result<_, _>>()?;
+                Record::Started { job, engine_version, plan, scans }
+            }
+            2 => Record::Step { job, step: StepRecord::decode(&mut reader)? },
+            3 => Record::Snapshot { job, snapshot: SnapshotRecord::decode(&mut reader)? },
+            4 => Record::Finished { job },
+            _ => return Err(CodecError { what: "a journal record of an unknown kind" }),
+        };
+        reader.finish()?;
+        Ok(record)
+    }
+}
+
+/// One job as the journal knows it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct JournalState {
+    pub engine_version: u32,
+    pub plan: u64,
+    pub scans: Vec<ScanSplits>,
+    /// The last snapshot.
+    pub snapshot: Option<SnapshotRecord>,
+    /// The steps since that snapshot, oldest first.
+    pub steps: VecDeque<StepRecord>,
+    /// The number of the last step; 0 before the first.
+    pub last_step: u64,
+    pub counts: Counts,
+    pub finished: bool,
+}
+
+/// All jobs of a data directory, by name.
+#[derive(Debug, Default)]
+pub struct Journal {
+    jobs: Mutex<BTreeMap<String, JournalState>>,
+}
+
+impl Journal {
+    /// The journal as of a checkpoint of the log.
+    pub fn restore(checkpoint: Option<&[u8]>) -> Result<Arc<Journal>, CodecError> {
+        let mut jobs = BTreeMap::new();
+        if let Some(bytes) = checkpoint {
+            let mut reader = FieldReader::new(bytes);
+            for _ in 0..reader.count(16)? {
+                let name = reader.text()?;
+                jobs.insert(name, decode_state(&mut reader)?);
+            }
+            reader.finish()?;
+        }
+        Ok(Arc::new(Journal { jobs: Mutex::new(jobs) }))
+    }
+
+    /// Folds one record into the state. A record of a job that is unknown is ignored: its start
+    /// was removed with the job.
+    pub fn apply(&self, record: &Record) {
+        let mut jobs = self.lock();
+        match record {
+            Record::Started { job, engine_version, plan, scans } => {
+                let state = JournalState {
+                    engine_version: *engine_version,
+                    plan: *plan,
+                    scans: scans.clone(),
+                    snapshot: None,
+                    steps: VecDeque::new(),
+                    last_step: 0,
+                    counts: Counts::default(),
+                    finished: false,
+                };
+                jobs.insert(job.clone(), state);
+            }
+            Record::Step { job, step } => {
+                if let Some(state) = jobs.get_mut(job) {
+                    state.last_step = step.number;
+                    state.counts.add(&step.counts);
+                    state.steps.push_back(step.clone());
+                }
+            }
+            Record::Snapshot { job, snapshot } => {
+                if let Some(state) = jobs.get_mut(job) {
+                    state.snapshot = Some(snapshot.clone());
+                    while state.steps.front().is_some_and(|first| first.number <= snapshot.step) {
+                        state.steps.pop_front();
+                    }
+                }
+            }
+            Record::Finished { job } => {
+                if let Some(state) = jobs.get_mut(job) {
+                    state.finished = true;
+                    state.steps.clear();
+                    state.snapshot = None;
+                }
+            }
+        }
+    }
+
+    pub fn job(&self, name: &str) -> Option<JournalState> {
+        self.lock().get(name).cloned()
+    }
+
+    /// Names of all jobs, in order, with whether they have finished.
+    pub fn jobs(&self) -> Vec<(String, bool)> {
+        self.lock().iter().map(|(name, state)| (name.clone(), state.finished)).collect()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<String, JournalState>> {
+        self.jobs.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+}
+
+impl Fold for Journal {
+    fn checkpoint(&self, out: &mut Vec<u8>) {
+        let jobs = self.lock();
+        let mut writer = FieldWriter::new();
+        writer.u32(jobs.len() as u32);
+        for (name, state) in jobs.iter() {
+            writer.text(name);
+            encode_state(state, &mut writer);
+        }
+        out.extend_from_slice(&writer.finish());
+    }
+}
+
+fn encode_state(state: &JournalState, out: &mut FieldWriter) {
+    out.u32(state.engine_version).u64(state.plan).u64(state.last_step).u8(state.finished.into());
+    out.u32(state.scans.len() as u32);
+    state.scans.iter().for_each(|scan| scan.encode(out));
+    out.u8(state.snapshot.is_some().into());
+    if let Some(snapshot) = &state.snapshot {
+        snapshot.encode(out);
+    }
+    out.u32(state.steps.len() as u32);
+    state.steps.iter().for_each(|step| step.encode(out));
+    state.counts.encode(out);
+}
+
+fn decode_state(reader: &mut FieldReader<'_>) -> Result<JournalState, CodecError> {
+    let engine_version = reader.u32()?;
+    let plan = reader.u64()?;
+    let last_step = reader.u64()?;
+    let finished = reader.u8()? != 0;
+    let scans = (0..reader.count(8)?).map(|_| ScanSplits::decode(reader)).collect::<Result<_, _>>()?;
+    let snapshot = if reader.u8()? != 0 { Some(SnapshotRecord::decode(reader)?) } else { None };
+    let steps = (0..reader.count(28)?).map(|_| StepRecord::decode(reader)).collect::<Result<_, _>>()?;
+    let counts = Counts::decode(reader)?;
+    Ok(JournalState { engine_version, plan, scans, snapshot, steps, last_step, counts, finished })
+}

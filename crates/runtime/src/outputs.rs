@@ -1,0 +1,253 @@
+//! The outputs of a job: rows of a step become batches of topics, inside the step's own frame.
+//!
+//! Topic sinks and outboxes are encoded here and committed with the step. Direct sinks get their
+//! rows from a thread of their own, in order, once the step that made them is durable.
+
+use crate::error::RuntimeError;
+use crate::outbox;
+use base::{ErrorKind, Lsn, PartitionId};
+use dataflow::batch::Batch;
+use dataflow::connector::{Connector, ConnectorError, ConnectorTable};
+use dataflow::engine::SinkOutput;
+use dataflow::plan::{NodeId, NodeKind, Plan};
+use dataflow::sink::{DirectSink, OutboxSink, Sink, TopicBatch, TopicSink};
+use dataflow::table::TableDefinition;
+use eventlog::EventLog;
+use std::collections::BTreeMap;
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
+
+/// Steps that may wait for a direct sink before the job waits for it.
+const DIRECT_QUEUE_STEPS_MAX: usize = 64;
+
+pub(crate) struct Outputs {
+    log: EventLog,
+    sinks: Vec<Output>,
+    direct: Option<DirectQueue>,
+    dead_letter_topics: BTreeMap<String, PartitionId>,
+}
+
+struct Output {
+    node: NodeId,
+    table: String,
+    target: Target,
+}
+
+enum Target {
+    Topic { sink: Box<dyn TopicSink>, partitions: Vec<PartitionId> },
+    Outbox { sink: Box<dyn OutboxSink>, partition: Option<PartitionId> },
+    /// An index into the direct queue's sinks.
+    Direct(usize),
+}
+
+/// A batch on its way into a frame.
+pub(crate) struct Encoded {
+    pub partition: PartitionId,
+    pub batch: TopicBatch,
+}
+
+/// The connector that a table names.
+pub(crate) fn connector_of<'a>(
+    connectors: &'a ConnectorTable,
+    table: &TableDefinition,
+) -> Result<&'a Arc<dyn Connector>, ConnectorError> {
+    let name = table.options.get("connector").map_or("", String::as_str);
+    connectors.find(name).ok_or_else(|| ConnectorError {
+        kind: ErrorKind::NotFound,
+        message: format!("table '{}': there is no connector '{name}'", table.name),
+        option: Some("connector".into()),
+    })
+}
+
+impl Outputs {
+    pub(crate) fn open(
+        plan: &Plan,
+        connectors: &ConnectorTable,
+        job: &str,
+        log: &EventLog,
+    ) -> Result<Outputs, RuntimeError> {
+        let mut sinks = Vec::new();
+        let mut direct = Vec::new();
+        for (index, node) in plan.nodes.iter().enumerate() {
+            let NodeKind::Sink { table } = &node.kind else { continue };
+            let target = match connector_of(connectors, table)?.sink(table, job)? {
+                Sink::Topic(sink) => Target::Topic { sink, partitions: Vec::new() },
+                Sink::Outbox(sink) => Target::Outbox { sink, partition: None },
+                Sink::Direct(sink) => {
+                    direct.push(sink);
+                    Target::Direct(direct.len() - 1)
+                }
+            };
+            sinks.push(Output { node: NodeId(index), table: table.name.clone(), target });
+        }
+        let direct = if direct.is_empty() { None } else { Some(DirectQueue::start(job, direct, log.clone())?) };
+        Ok(Outputs { log: log.clone(), sinks, direct, dead_letter_topics: BTreeMap::new() })
+    }
+
+    /// The sinks with their tables' names.
+    pub(crate) fn sinks(&self) -> impl Iterator<Item = (NodeId, &str)> {
+        self.sinks.iter().map(|output| (output.node, output.table.as_str()))
+    }
+
+    /// The topics that the job writes, with the partitions they are created with.
+    pub(crate) fn topics_wanted(&self, job: &str) -> Vec<(String, u32)> {
+        let wanted = self.sinks.iter().filter_map(|output| match &output.target {
+            Target::Topic { sink, .. } => Some((sink.topic().to_string(), sink.partitions_wanted())),
+            Target::Outbox { .. } => Some((outbox::topic(job, output.node), 1)),
+            Target::Direct(_) => None,
+        });
+        wanted.collect()
+    }
+
+    /// Looks up the partitions of the topics, which exist by now.
+    pub(crate) fn bind(&mut self, job: &str) -> Result<(), RuntimeError> {
+        for output in &mut self.sinks {
+            match &mut output.target {
+                Target::Topic { sink, partitions } => *partitions = partitions_of(&self.log, sink.topic())?,
+                Target::Outbox { partition, .. } => {
+                    *partition = partitions_of(&self.log, &outbox::topic(job, output.node))?.first().copied();
+                }
+                Target::Direct(_) => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// Encodes what a step put out; direct sinks' rows are left in the answer's second part.
+    pub(crate) fn encode(
+        &mut self,
+        outputs: &[SinkOutput],
+        clock_ms: i64,
+    ) -> Result<(Vec<Encoded>, Vec<(usize, Batch)>), RuntimeError> {
+        let mut encoded = Vec::new();
+        let mut direct = Vec::new();
+        for output in outputs.iter().filter(|output| !output.rows.is_empty()) {
+            let Some(sink) = self.sinks.iter_mut().find(|sink| sink.node == output.sink) else { continue };
+            match &mut sink.target {
+                Target::Topic { sink, partitions } => {
+                    for batch in sink.encode(&output.rows, partitions.len() as u32, clock_ms)? {
+                        let partition = partitions[batch.partition as usize % partitions.len()];
+                        encoded.push(Encoded { partition, batch });
+                    }
+                }
+                Target::Outbox { sink, partition } => {
+                    let Some(partition) = *partition else { continue };
+                    let batches = sink.encode(&output.rows, clock_ms)?;
+                    encoded.extend(batches.into_iter().map(|batch| Encoded { partition, batch }));
+                }
+                Target::Direct(index) => direct.push((*index, output.rows.clone())),
+            }
+        }
+        Ok((encoded, direct))
+    }
+
+    /// The first partition of a dead-letter topic, which is created on first use.
+    pub(crate) fn dead_letter_partition(&mut self, topic: &str) -> Result<PartitionId, RuntimeError> {
+        if let Some(partition) = self.dead_letter_topics.get(topic) {
+            return Ok(*partition);
+        }
+        create_topics(&self.log, &[(topic.to_string(), 1)])?;
+        let partition = partitions_of(&self.log, topic)?[0];
+        self.dead_letter_topics.insert(topic.to_string(), partition);
+        Ok(partition)
+    }
+
+    /// Hands direct rows over; they are written when `lsn` is durable.
+    pub(crate) fn publish(&self, lsn: Lsn, rows: Vec<(usize, Batch)>) -> Result<(), RuntimeError> {
+        match &self.direct {
+            Some(queue) if !rows.is_empty() => queue.push(lsn, rows),
+            _ => Ok(()),
+        }
+    }
+
+    /// Waits until every direct row is written.
+    pub(crate) fn finish(&mut self) -> Result<(), RuntimeError> {
+        self.direct.take().map_or(Ok(()), DirectQueue::finish)
+    }
+}
+
+/// Creates the topics that do not exist yet, in one frame.
+pub(crate) fn create_topics(log: &EventLog, topics: &[(String, u32)]) -> Result<(), RuntimeError> {
+    let missing: Vec<_> = topics.iter().filter(|(name, _)| log.topic(name).is_none()).collect();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let ((), lsn) = log.append(|frame| {
+        for (name, partitions) in &missing {
+            if frame.topic(name).is_none() {
+                frame.create_topic(name, *partitions, BTreeMap::new())?;
+            }
+        }
+        Ok::<_, RuntimeError>(())
+    })?;
+    log.wait_durable(lsn)?;
+    Ok(())
+}
+
+fn partitions_of(log: &EventLog, topic: &str) -> Result<Vec<PartitionId>, RuntimeError> {
+    match log.topic(topic) {
+        Some(topic) if !topic.partitions.is_empty() => Ok(topic.partitions.clone()),
+        _ => Err(RuntimeError::Sink(dataflow::sink::SinkError {
+            kind: ErrorKind::NotFound,
+            message: format!("topic '{topic}' was deleted while a job writes it"),
+        })),
+    }
+}
+
+type DirectItem = (Lsn, Vec<(usize, Batch)>);
+
+/// Writes direct sinks behind the durable end of the log.
+struct DirectQueue {
+    queue: SyncSender<DirectItem>,
+    failure: Arc<Mutex<Option<RuntimeError>>>,
+    thread: JoinHandle<()>,
+}
+
+impl DirectQueue {
+    fn start(job: &str, sinks: Vec<Box<dyn DirectSink>>, log: EventLog) -> Result<DirectQueue, RuntimeError> {
+        let (queue, items) = sync_channel(DIRECT_QUEUE_STEPS_MAX);
+        let failure = Arc::new(Mutex::new(None));
+        let seen = failure.clone();
+        let thread = crate::job::spawn(job, "direct", move || {
+            if let Err(error) = write_direct(sinks, &items, &log) {
+                *seen.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = Some(error);
+            }
+        })?;
+        Ok(DirectQueue { queue, failure, thread })
+    }
+
+    fn push(&self, lsn: Lsn, rows: Vec<(usize, Batch)>) -> Result<(), RuntimeError> {
+        // The receiver is only gone after a failure, which is then the answer.
+        let sent = self.queue.send((lsn, rows));
+        if sent.is_ok() { Ok(()) } else { self.failure() }
+    }
+
+    fn failure(&self) -> Result<(), RuntimeError> {
+        self.failure.lock().unwrap_or_else(std::sync::PoisonError::into_inner).take().map_or(Ok(()), Err)
+    }
+
+    fn finish(self) -> Result<(), RuntimeError> {
+        drop(self.queue);
+        let _ = self.thread.join();
+        self.failure.lock().unwrap_or_else(std::sync::PoisonError::into_inner).take().map_or(Ok(()), Err)
+    }
+}
+
+fn write_direct(
+    mut sinks: Vec<Box<dyn DirectSink>>,
+    items: &Receiver<DirectItem>,
+    log: &EventLog,
+) -> Result<(), RuntimeError> {
+    while let Ok((lsn, rows)) = items.recv() {
+        log.wait_durable(lsn)?;
+        for (sink, batch) in rows {
+            sinks[sink].write(&batch)?;
+            sinks[sink].flush()?;
+        }
+    }
+    for sink in &mut sinks {
+        sink.flush()?;
+    }
+    Ok(())
+}

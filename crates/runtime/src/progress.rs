@@ -1,0 +1,68 @@
+//! What a running job shows of itself: counters that the command line and the metrics read.
+
+use crate::journal::Counts;
+use std::sync::{Arc, Mutex};
+
+/// A snapshot of a job's counters.
+#[derive(Debug, Clone, Default)]
+pub struct JobProgress {
+    pub job: String,
+    pub scans: Vec<ScanProgress>,
+    pub sinks: Vec<SinkProgress>,
+    pub steps: u64,
+    pub late_rows: u64,
+    pub skipped_records: u64,
+    pub dead_letters: u64,
+    /// The least watermark of the plan's row-time columns (ms since the epoch); none before the first row.
+    pub watermark_ms: Option<i64>,
+    /// Records ahead of the position, where the source knows.
+    pub lag_records: u64,
+    /// Steps that were run again from the journal when the job was resumed.
+    pub replayed_steps: u64,
+}
+
+#[derive(Debug, Clone, Default)]
+pub struct ScanProgress {
+    pub node: u32,
+    pub table: String,
+    pub rows: u64,
+}
+
+#[derive(Debug, Clone, Default)]
+pub struct SinkProgress {
+    pub node: u32,
+    pub table: String,
+    pub rows: u64,
+}
+
+/// The counters, shared between the job's thread and those who look.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct SharedProgress(Arc<Mutex<JobProgress>>);
+
+impl SharedProgress {
+    pub(crate) fn new(progress: JobProgress) -> SharedProgress {
+        SharedProgress(Arc::new(Mutex::new(progress)))
+    }
+
+    pub(crate) fn read(&self) -> JobProgress {
+        self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clone()
+    }
+
+    pub(crate) fn update(&self, change: impl FnOnce(&mut JobProgress)) {
+        change(&mut self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner));
+    }
+
+    pub(crate) fn add(&self, counts: &Counts) {
+        self.update(|progress| {
+            for scan in &mut progress.scans {
+                scan.rows += counts.rows_in.get(&scan.node).copied().unwrap_or(0);
+            }
+            for sink in &mut progress.sinks {
+                sink.rows += counts.rows_out.get(&sink.node).copied().unwrap_or(0);
+            }
+            progress.late_rows += counts.late_rows;
+            progress.skipped_records += counts.skipped_records;
+            progress.dead_letters += counts.dead_letters;
+        });
+    }
+}
