@@ -1,1 +1,45 @@
 //! Clock, disk, network and randomness behind traits: the real ones, and simulated ones that fail from a seed.
+//!
+//! Everything below the protocol edges reaches the outside world through an [`Os`] value only, so that a test can run
+//! the same code on a disk that tears, reorders and loses what was not synced, on a clock that is moved by hand, and
+//! on a network that resets, and can repeat any run from its seed.
+
+pub mod clock;
+pub mod disk;
+pub mod network;
+pub mod random;
+pub mod sim;
+
+pub use clock::Clock;
+pub use disk::{Disk, DiskFile, Lock};
+pub use network::{Listener, Network, Stream};
+pub use random::Random;
+
+use std::sync::Arc;
+
+/// The outside world as the node sees it; cheap to clone.
+#[derive(Clone)]
+pub struct Os {
+    pub clock: Arc<dyn Clock>,
+    pub disk: Arc<dyn Disk>,
+    pub network: Arc<dyn Network>,
+    pub random: Arc<dyn Random>,
+}
+
+impl Os {
+    /// The machine's own clock, file system, sockets and random numbers.
+    pub fn real() -> Os {
+        Os {
+            clock: Arc::new(clock::RealClock::new()),
+            disk: Arc::new(disk::real::RealDisk),
+            network: Arc::new(network::real::RealNetwork),
+            random: Arc::new(random::RealRandom),
+        }
+    }
+}
+
+impl std::fmt::Debug for Os {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Os")
+    }
+}

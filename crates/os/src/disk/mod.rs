@@ -1,0 +1,88 @@
+//! Files as a log needs them: positioned reads and writes, explicit syncs of data and of directories.
+//!
+//! The contract is what POSIX promises and no more: bytes are durable after `sync_data`; a created, renamed or removed
+//! name is durable after `sync_directory` of its directory. After a failed sync nothing is known about the bytes, and a
+//! later sync that succeeds proves nothing; callers must treat the first failure as final.
+
+pub mod real;
+pub mod sim;
+
+use std::fmt::Debug;
+use std::io;
+use std::os::fd::BorrowedFd;
+use std::path::Path;
+use std::sync::Arc;
+
+/// A file system.
+pub trait Disk: Send + Sync {
+    /// Opens an existing file for reading and writing.
+    fn open(&self, path: &Path) -> io::Result<Arc<dyn DiskFile>>;
+    /// Creates a file of `length` zero bytes whose space is allocated; an error if the name exists.
+    fn create(&self, path: &Path, length: u64) -> io::Result<Arc<dyn DiskFile>>;
+    fn remove(&self, path: &Path) -> io::Result<()>;
+    /// Renames, replacing what has the new name.
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()>;
+    /// The names in a directory, sorted.
+    fn list(&self, directory: &Path) -> io::Result<Vec<String>>;
+    /// Makes created, renamed and removed names of this directory durable.
+    fn sync_directory(&self, directory: &Path) -> io::Result<()>;
+    fn create_dir_all(&self, directory: &Path) -> io::Result<()>;
+    fn exists(&self, path: &Path) -> io::Result<bool>;
+    /// Takes the exclusive lock that lives in the file `path` (created when missing) without waiting.
+    fn try_lock(&self, path: &Path) -> io::Result<Lock>;
+    /// Bytes that may still be written to the file system that holds `path`.
+    fn free_bytes(&self, path: &Path) -> io::Result<u64>;
+}
+
+/// What became of an attempt to take a lock.
+pub enum Lock {
+    /// Ours until the guard is dropped or the process ends.
+    Held(Box<dyn Send + Sync>),
+    /// Somebody else's; the process id that they left, 0 when it cannot be read.
+    Busy { pid: u32 },
+}
+
+impl Debug for Lock {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Lock::Held(_) => f.write_str("Held"),
+            Lock::Busy { pid } => write!(f, "Busy {{ pid: {pid} }}"),
+        }
+    }
+}
+
+/// An open file; all calls take positions, so that it can be shared.
+pub trait DiskFile: Send + Sync + Debug {
+    /// Reads some bytes, 0 at the end of the file.
+    fn read_at(&self, out: &mut [u8], position: u64) -> io::Result<usize>;
+    /// Writes all or fails; after a failure any part of the range may have been written.
+    fn write_all_at(&self, bytes: &[u8], position: u64) -> io::Result<()>;
+    /// Makes the bytes written so far and the length durable.
+    fn sync_data(&self) -> io::Result<()>;
+    fn length(&self) -> io::Result<u64>;
+    /// Cuts the file or extends it with zeros, without allocating space.
+    fn set_length(&self, length: u64) -> io::Result<()>;
+    /// Makes sure that the file has at least `length` bytes and space for all of them; what is new reads as zeros.
+    fn allocate(&self, length: u64) -> io::Result<()>;
+    /// The descriptor, for sendfile; `None` on a simulated disk.
+    fn raw_fd(&self) -> Option<BorrowedFd<'_>>;
+
+    /// Fills `out` or fails with `UnexpectedEof`.
+    fn read_exact_at(&self, out: &mut [u8], position: u64) -> io::Result<()> {
+        let mut filled = 0;
+        while filled < out.len() {
+            match self.read_at(&mut out[filled..], position + filled as u64) {
+                Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
+                Ok(count) => filled += count,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Whether the error says that the file system (or the owner's quota) is full.
+pub fn is_full(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
+}

@@ -1,0 +1,142 @@
+//! The machine's file system, through std and rustix.
+//!
+//! Durability is `fdatasync`: it writes the file's length too, and leaves out the times that nobody needs.
+
+use super::{Disk, DiskFile, Lock};
+use std::fs::{File, OpenOptions};
+use std::io::{self, Read, Seek, Write};
+use std::os::fd::{AsFd, BorrowedFd};
+use std::os::unix::fs::FileExt;
+use std::path::Path;
+use std::sync::Arc;
+
+/// Paths are taken as they are.
+#[derive(Debug)]
+pub struct RealDisk;
+
+#[derive(Debug)]
+struct RealFile(File);
+
+/// Holds the flock for as long as the file is open.
+struct RealLock(#[allow(dead_code, reason = "kept open: closing it releases the lock")] File);
+
+impl Disk for RealDisk {
+    fn open(&self, path: &Path) -> io::Result<Arc<dyn DiskFile>> {
+        Ok(Arc::new(RealFile(OpenOptions::new().read(true).write(true).open(path)?)))
+    }
+
+    fn create(&self, path: &Path, length: u64) -> io::Result<Arc<dyn DiskFile>> {
+        let file = RealFile(OpenOptions::new().read(true).write(true).create_new(true).open(path)?);
+        if length > 0
+            && let Err(error) = file.allocate(length)
+        {
+            // A half-made file would hold space on a disk that has none; the first error is the one to report.
+            let _ = std::fs::remove_file(path);
+            return Err(error);
+        }
+        Ok(Arc::new(file))
+    }
+
+    fn remove(&self, path: &Path) -> io::Result<()> {
+        std::fs::remove_file(path)
+    }
+
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        std::fs::rename(from, to)
+    }
+
+    fn list(&self, directory: &Path) -> io::Result<Vec<String>> {
+        let mut names = Vec::new();
+        for entry in std::fs::read_dir(directory)? {
+            // A name that is not UTF-8 is not one of ours.
+            if let Ok(name) = entry?.file_name().into_string() {
+                names.push(name);
+            }
+        }
+        names.sort();
+        Ok(names)
+    }
+
+    fn sync_directory(&self, directory: &Path) -> io::Result<()> {
+        File::open(directory)?.sync_all()
+    }
+
+    fn create_dir_all(&self, directory: &Path) -> io::Result<()> {
+        std::fs::create_dir_all(directory)
+    }
+
+    fn exists(&self, path: &Path) -> io::Result<bool> {
+        path.try_exists()
+    }
+
+    fn try_lock(&self, path: &Path) -> io::Result<Lock> {
+        let mut file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path)?;
+        match rustix::fs::flock(&file, rustix::fs::FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => {}
+            Err(rustix::io::Errno::WOULDBLOCK) => {
+                let mut text = String::new();
+                // Who holds it is a courtesy; a file that cannot be read only costs the number.
+                let _ = file.take(32).read_to_string(&mut text);
+                return Ok(Lock::Busy { pid: text.trim().parse().unwrap_or(0) });
+            }
+            Err(error) => return Err(error.into()),
+        }
+        let written = file
+            .set_len(0)
+            .and_then(|()| file.rewind())
+            .and_then(|()| file.write_all(format!("{}\n", std::process::id()).as_bytes()));
+        match written {
+            // The lock itself does not need the text: a full disk must not keep the node from starting.
+            Err(error) if !super::is_full(&error) => Err(error),
+            _ => Ok(Lock::Held(Box::new(RealLock(file)))),
+        }
+    }
+
+    fn free_bytes(&self, path: &Path) -> io::Result<u64> {
+        let stat = rustix::fs::statvfs(path)?;
+        Ok(stat.f_bavail.saturating_mul(stat.f_frsize))
+    }
+}
+
+impl DiskFile for RealFile {
+    fn read_at(&self, out: &mut [u8], position: u64) -> io::Result<usize> {
+        self.0.read_at(out, position)
+    }
+
+    fn write_all_at(&self, bytes: &[u8], position: u64) -> io::Result<()> {
+        self.0.write_all_at(bytes, position)
+    }
+
+    fn sync_data(&self) -> io::Result<()> {
+        self.0.sync_data()
+    }
+
+    fn length(&self) -> io::Result<u64> {
+        Ok(self.0.metadata()?.len())
+    }
+
+    fn set_length(&self, length: u64) -> io::Result<()> {
+        self.0.set_len(length)
+    }
+
+    fn allocate(&self, length: u64) -> io::Result<()> {
+        if length == 0 {
+            return Ok(());
+        }
+        loop {
+            match rustix::fs::fallocate(&self.0, rustix::fs::FallocateFlags::empty(), 0, length) {
+                Ok(()) => return Ok(()),
+                Err(rustix::io::Errno::INTR) => {}
+                // Some file systems cannot allocate in advance; then the length alone must do.
+                Err(rustix::io::Errno::OPNOTSUPP | rustix::io::Errno::NOSYS) => {
+                    return if self.length()? < length { self.set_length(length) } else { Ok(()) };
+                }
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+
+    fn raw_fd(&self) -> Option<BorrowedFd<'_>> {
+        Some(self.0.as_fd())
+    }
+}
