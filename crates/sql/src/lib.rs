@@ -1,1 +1,7 @@
 //! The Flink SQL dialect: parser, catalog, planner and functions.
+//!
+//! Text goes through `source` (variables), `lexer` and `parser` into the tree of `ast`; every message is a
+//! `diagnostic` that points at the text.
+
+pub mod ast;
+pub mod span;
