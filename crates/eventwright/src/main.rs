@@ -1,1 +1,36 @@
-fn main() {}
+//! The binary: command line, configuration, wiring; no logic of its own.
+
+mod cli;
+mod commands;
+mod node;
+mod output;
+mod progress;
+mod signals;
+mod summary;
+
+use clap::Parser;
+use cli::{Cli, Verb};
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let result = match &cli.verb {
+        Verb::Run(arguments) => commands::run::run(arguments),
+        Verb::Start(arguments) => commands::start::start(arguments),
+        Verb::Check(arguments) => commands::check::check(arguments),
+        Verb::Topic(verb) => commands::topic::topic(verb),
+        Verb::Group(verb) => commands::group::group(verb),
+        Verb::Doctor(arguments) => commands::doctor::doctor(arguments),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            // A reader that went away (`| head`) is no error to report.
+            if error.downcast_ref::<std::io::Error>().is_some_and(|e| e.kind() == std::io::ErrorKind::BrokenPipe) {
+                return ExitCode::SUCCESS;
+            }
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -23,6 +23,40 @@ pub struct JobRequest {
     pub plan: Arc<Plan>,
     pub connectors: ConnectorTable,
     pub options: JobOptions,
+    /// Called at the points of the commit path where a crash must do no harm: crash tests end the
+    /// process there.
+    pub observer: Option<Observer>,
+}
+
+/// Sees a job pass a point of its commit path, with the number of the step.
+pub type Observer = Arc<dyn Fn(CommitPoint, u64) + Send + Sync>;
+
+/// The points between which a step's effects become durable.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum CommitPoint {
+    /// The step has run; nothing of it is in the log.
+    BeforeCommit,
+    /// The frame is appended; it may or may not be durable.
+    DuringCommit,
+    /// The frame is durable.
+    AfterCommit,
+    /// A snapshot is due; nothing of it is written.
+    BeforeSnapshot,
+    /// The snapshot's file is durable; the journal does not name it yet.
+    DuringSnapshot,
+    /// The snapshot's record is durable.
+    AfterSnapshot,
+}
+
+impl CommitPoint {
+    pub const ALL: [(&str, CommitPoint); 6] = [
+        ("before-commit", CommitPoint::BeforeCommit),
+        ("during-commit", CommitPoint::DuringCommit),
+        ("after-commit", CommitPoint::AfterCommit),
+        ("before-snapshot", CommitPoint::BeforeSnapshot),
+        ("during-snapshot", CommitPoint::DuringSnapshot),
+        ("after-snapshot", CommitPoint::AfterSnapshot),
+    ];
 }
 
 #[derive(Debug, Clone, Copy)]

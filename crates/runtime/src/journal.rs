@@ -5,7 +5,7 @@
 
 use crate::coordinates::{Cursor, Range, ScanSplits};
 use base::codec::{CodecError, FieldReader, FieldWriter};
-use eventlog::{Fold, Layer};
+use eventlog::{Entry, Fold, Layer, LogError};
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard};
 
@@ -18,7 +18,7 @@ pub const LAYER: Layer = Layer::STEPS;
 /// What one entry says.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Record {
-    Started { job: String, engine_version: u32, plan: u64, scans: Vec<ScanSplits> },
+    Started { job: String, instance: u64, engine_version: u32, plan: u64, scans: Vec<ScanSplits> },
     Step { job: String, step: StepRecord },
     /// The snapshot in `file` covers every step up to `step`; `cursors` says where each split then was.
     Snapshot { job: String, snapshot: SnapshotRecord },
@@ -134,8 +134,8 @@ impl Record {
     pub fn encode(&self) -> Vec<u8> {
         let mut out = FieldWriter::new();
         match self {
-            Record::Started { job, engine_version, plan, scans } => {
-                out.u8(1).text(job).u32(*engine_version).u64(*plan).u32(scans.len() as u32);
+            Record::Started { job, instance, engine_version, plan, scans } => {
+                out.u8(1).text(job).u64(*instance).u32(*engine_version).u64(*plan).u32(scans.len() as u32);
                 scans.iter().for_each(|scan| scan.encode(&mut out));
             }
             Record::Step { job, step } => {
@@ -159,11 +159,12 @@ impl Record {
         let job = reader.text()?;
         let record = match kind {
             1 => {
+                let instance = reader.u64()?;
                 let engine_version = reader.u32()?;
                 let plan = reader.u64()?;
                 let scans =
                     (0..reader.count(8)?).map(|_| ScanSplits::decode(&mut reader)).collect::<Result<_, _>>()?;
-                Record::Started { job, engine_version, plan, scans }
+                Record::Started { job, instance, engine_version, plan, scans }
             }
             2 => Record::Step { job, step: StepRecord::decode(&mut reader)? },
             3 => Record::Snapshot { job, snapshot: SnapshotRecord::decode(&mut reader)? },
@@ -178,6 +179,8 @@ impl Record {
 /// One job as the journal knows it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct JournalState {
+    /// Drawn at random when the job began: tells its files from those of another run of the same name.
+    pub instance: u64,
     pub engine_version: u32,
     pub plan: u64,
     pub scans: Vec<ScanSplits>,
@@ -212,13 +215,24 @@ impl Journal {
         Ok(Arc::new(Journal { jobs: Mutex::new(jobs) }))
     }
 
+    /// Folds one entry of the log; entries of other layers are passed over.
+    pub fn fold(&self, entry: &Entry<'_>) -> Result<(), LogError> {
+        if let Entry::Layer { layer: LAYER, bytes } = entry {
+            let record = Record::decode(bytes)
+                .map_err(|error| LogError::Invalid(format!("an entry of the journal of jobs: {error}")))?;
+            self.apply(&record);
+        }
+        Ok(())
+    }
+
     /// Folds one record into the state. A record of a job that is unknown is ignored: its start
     /// was removed with the job.
     pub fn apply(&self, record: &Record) {
         let mut jobs = self.lock();
         match record {
-            Record::Started { job, engine_version, plan, scans } => {
+            Record::Started { job, instance, engine_version, plan, scans } => {
                 let state = JournalState {
+                    instance: *instance,
                     engine_version: *engine_version,
                     plan: *plan,
                     scans: scans.clone(),
@@ -283,7 +297,7 @@ impl Fold for Journal {
 }
 
 fn encode_state(state: &JournalState, out: &mut FieldWriter) {
-    out.u32(state.engine_version).u64(state.plan).u64(state.last_step).u8(state.finished.into());
+    out.u64(state.instance).u32(state.engine_version).u64(state.plan).u64(state.last_step).u8(state.finished.into());
     out.u32(state.scans.len() as u32);
     state.scans.iter().for_each(|scan| scan.encode(out));
     out.u8(state.snapshot.is_some().into());
@@ -296,6 +310,7 @@ fn encode_state(state: &JournalState, out: &mut FieldWriter) {
 }
 
 fn decode_state(reader: &mut FieldReader<'_>) -> Result<JournalState, CodecError> {
+    let instance = reader.u64()?;
     let engine_version = reader.u32()?;
     let plan = reader.u64()?;
     let last_step = reader.u64()?;
@@ -304,5 +319,5 @@ fn decode_state(reader: &mut FieldReader<'_>) -> Result<JournalState, CodecError
     let snapshot = if reader.u8()? != 0 { Some(SnapshotRecord::decode(reader)?) } else { None };
     let steps = (0..reader.count(28)?).map(|_| StepRecord::decode(reader)).collect::<Result<_, _>>()?;
     let counts = Counts::decode(reader)?;
-    Ok(JournalState { engine_version, plan, scans, snapshot, steps, last_step, counts, finished })
+    Ok(JournalState { instance, engine_version, plan, scans, snapshot, steps, last_step, counts, finished })
 }

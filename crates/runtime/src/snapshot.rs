@@ -29,9 +29,11 @@ impl SnapshotFolder {
         let path = self.folder.join(&name);
         let unfinished = self.folder.join(format!("{name}.unfinished"));
         let written = (|| {
-            let file = self.os.disk.create(&unfinished)?;
+            if self.os.disk.exists(&unfinished)? {
+                self.os.disk.remove(&unfinished)?;
+            }
+            let file = self.os.disk.create(&unfinished, bytes.len() as u64)?;
             file.write_all_at(bytes, 0)?;
-            file.set_len(bytes.len() as u64)?;
             file.sync_data()?;
             drop(file);
             self.os.disk.rename(&unfinished, &path)?;
@@ -45,7 +47,7 @@ impl SnapshotFolder {
         let path = self.folder.join(&snapshot.file);
         let read = (|| {
             let file = self.os.disk.open(&path)?;
-            let mut bytes = vec![0; usize::try_from(file.len()?).unwrap_or(usize::MAX)];
+            let mut bytes = vec![0; usize::try_from(file.length()?).unwrap_or(usize::MAX)];
             file.read_exact_at(&mut bytes, 0)?;
             Ok(bytes)
         })();

@@ -11,7 +11,7 @@
 use crate::coordinates::Cursor;
 use crate::error::RuntimeError;
 use crate::inputs::{Inputs, Next, Prepared};
-use crate::job::{JobRequest, Wakeup, lock, panic_text, spawn};
+use crate::job::{CommitPoint, JobRequest, Wakeup, lock, panic_text, spawn};
 use crate::journal::{Counts, Journal, LAYER, Record, SnapshotRecord, StepRecord};
 use crate::outbox::{self, Driver, OutboxSignals};
 use crate::outputs::{Encoded, Outputs, connector_of, create_topics};
@@ -87,12 +87,13 @@ impl<'a> Job<'a> {
         let request = &context.request;
         let name = request.name.as_str();
         let plan = &request.plan;
-        let mut outputs = Outputs::open(plan, &request.connectors, name, &context.log)?;
+        let known = context.journal.job(name);
+        let instance = known.as_ref().map_or_else(|| random_u64(&context.os), |state| state.instance);
+        let mut outputs = Outputs::open(plan, &request.connectors, &identity(name, instance), &context.log)?;
         create_topics(&context.log, &outputs.topics_wanted(name))?;
         outputs.bind(name)?;
         let mut inputs = Inputs::open(plan, &request.connectors)?;
         let snapshots = SnapshotFolder::open(&context.os, &context.data, name)?;
-        let known = context.journal.job(name);
         let options = DataflowOptions { workers: request.options.workers, ..DataflowOptions::default() };
         let dataflow = match known.as_ref().and_then(|state| state.snapshot.as_ref()) {
             Some(snapshot) => Dataflow::restore(plan.clone(), options, &snapshots.read(snapshot)?)?,
@@ -113,7 +114,7 @@ impl<'a> Job<'a> {
             rows_since_snapshot: 0,
         };
         match known {
-            None => job.begin(&mut inputs)?,
+            None => job.begin(&mut inputs, instance)?,
             Some(state) => {
                 if state.engine_version != ENGINE_VERSION {
                     let stored = state.engine_version;
@@ -142,10 +143,11 @@ impl<'a> Job<'a> {
     }
 
     /// Journals the start of a job that is new.
-    fn begin(&mut self, inputs: &mut Inputs) -> Result<(), RuntimeError> {
+    fn begin(&mut self, inputs: &mut Inputs, instance: u64) -> Result<(), RuntimeError> {
         let scans = inputs.begin()?;
         let record = Record::Started {
             job: self.name.into(),
+            instance,
             engine_version: ENGINE_VERSION,
             plan: self.context.request.plan.fingerprint(),
             scans,
@@ -270,7 +272,13 @@ impl<'a> Job<'a> {
         }
         let rows: u64 = counts.rows_in.values().sum();
         let step = StepRecord { number: self.step, clock_ms, ranges, output_hash: output.hash, counts: counts.clone() };
+        self.observe(CommitPoint::BeforeCommit);
         let lsn = self.append(&encoded, Record::Step { job: self.name.into(), step })?;
+        self.observe(CommitPoint::DuringCommit);
+        if self.context.request.observer.is_some() {
+            self.context.log.wait_durable(lsn)?;
+            self.observe(CommitPoint::AfterCommit);
+        }
         self.outputs.publish(lsn, direct)?;
         self.context.progress.add(&counts);
         self.context.progress.update(|progress| {
@@ -294,11 +302,14 @@ impl<'a> Job<'a> {
         if self.steps_since_snapshot == 0 {
             return Ok(());
         }
+        self.observe(CommitPoint::BeforeSnapshot);
         let file = self.snapshots.write(self.step, &self.dataflow.snapshot())?;
+        self.observe(CommitPoint::DuringSnapshot);
         let snapshot = SnapshotRecord { step: self.step, file: file.clone(), cursors: self.cursors.clone() };
         let lsn = self.append(&[], Record::Snapshot { job: self.name.into(), snapshot })?;
         // The older snapshot is needed until the record that names the new one is durable.
         self.context.log.wait_durable(lsn)?;
+        self.observe(CommitPoint::AfterSnapshot);
         self.snapshots.remove_others(Some(&file))?;
         let inputs = lock(&self.inputs);
         for (partition, position) in inputs.log_positions(&self.cursors) {
@@ -307,6 +318,12 @@ impl<'a> Job<'a> {
         self.steps_since_snapshot = 0;
         self.rows_since_snapshot = 0;
         Ok(())
+    }
+
+    fn observe(&self, point: CommitPoint) {
+        if let Some(observer) = &self.context.request.observer {
+            observer(point, self.step);
+        }
     }
 
     /// Journals the end: the input is done and the outboxes are empty.
@@ -349,6 +366,17 @@ impl<'a> Job<'a> {
             }
         }
     }
+}
+
+/// What tells the files of this job from those of any other, in this data directory or another.
+fn identity(job: &str, instance: u64) -> String {
+    format!("{job}-{instance:016x}")
+}
+
+fn random_u64(os: &Os) -> u64 {
+    let mut bytes = [0; 8];
+    os.random.fill(&mut bytes);
+    u64::from_le_bytes(bytes)
 }
 
 fn count_outputs(counts: &mut Counts, output: &StepOutput) {
@@ -424,10 +452,11 @@ struct Drivers {
 impl Drivers {
     fn start(context: &Context) -> Result<Drivers, RuntimeError> {
         let job = &context.request.name;
+        let instance = context.journal.job(job).map_or(0, |state| state.instance);
         let mut drivers = Drivers { signals: Arc::default(), threads: Vec::new(), failure: Arc::default() };
         for (index, node) in context.request.plan.nodes.iter().enumerate() {
             let NodeKind::Sink { table } = &node.kind else { continue };
-            let Sink::Outbox(sink) = connector_of(&context.request.connectors, table)?.sink(table, job)? else {
+            let Sink::Outbox(sink) = connector_of(&context.request.connectors, table)?.sink(table, &identity(job, instance))? else {
                 continue;
             };
             let topic = outbox::topic(job, NodeId(index));

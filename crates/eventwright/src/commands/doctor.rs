@@ -1,0 +1,157 @@
+//! `doctor`: looks at this machine and a data directory, and says what is wrong and what to do.
+
+use crate::cli::{DoctorArguments, Form};
+use crate::output::thousands;
+use anyhow::bail;
+use eventlog::{LogError, LogOptions, Recovery};
+use os::Os;
+use serde_json::json;
+use std::path::Path;
+
+/// Syncs that are timed.
+const SYNCS: usize = 50;
+
+/// Below this, a node soon cannot take appends any more.
+const FREE_BYTES_MIN: u64 = 1 << 30;
+
+/// Connections and log files take a descriptor each.
+const OPEN_FILES_MIN: u64 = 1024;
+
+struct Finding {
+    subject: &'static str,
+    state: State,
+    text: String,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum State {
+    Good,
+    Warning,
+    Bad,
+}
+
+impl State {
+    fn name(self) -> &'static str {
+        match self {
+            State::Good => "ok",
+            State::Warning => "warning",
+            State::Bad => "problem",
+        }
+    }
+}
+
+pub fn doctor(arguments: &DoctorArguments) -> anyhow::Result<()> {
+    let os = Os::real();
+    let findings = [
+        address(&arguments.kafka),
+        open_files(),
+        space(&os, &arguments.data),
+        sync_time(&os, &arguments.data),
+        data_directory(&os, &arguments.data),
+    ];
+    match arguments.output {
+        Form::Text => {
+            for finding in &findings {
+                println!("{:<8} {:<15} {}", finding.state.name(), finding.subject, finding.text);
+            }
+        }
+        Form::Json => {
+            let rows: Vec<_> = findings
+                .iter()
+                .map(|f| json!({"subject": f.subject, "state": f.state.name(), "text": f.text}))
+                .collect();
+            println!("{}", json!(rows));
+        }
+    }
+    let problems = findings.iter().filter(|finding| finding.state == State::Bad).count();
+    if problems > 0 {
+        bail!("{problems} of {} checks found a problem", findings.len());
+    }
+    Ok(())
+}
+
+fn address(address: &str) -> Finding {
+    let (state, text) = match std::net::TcpListener::bind(address) {
+        Ok(_) => (State::Good, format!("{address} is free")),
+        Err(error) => (
+            State::Bad,
+            format!("{address} cannot be used ({error}); stop what listens there or give --kafka 127.0.0.1:0"),
+        ),
+    };
+    Finding { subject: "kafka address", state, text }
+}
+
+fn open_files() -> Finding {
+    let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile).current;
+    let (state, text) = match limit {
+        Some(limit) if limit < OPEN_FILES_MIN => {
+            (State::Warning, format!("limit {limit}; raise it with `ulimit -n 65536` for many connections"))
+        }
+        Some(limit) => (State::Good, format!("limit {}", thousands(limit))),
+        None => (State::Good, "no limit".to_string()),
+    };
+    Finding { subject: "open files", state, text }
+}
+
+/// The nearest directory that exists: the data directory may still have to be made.
+fn existing(data: &Path) -> &Path {
+    let mut ancestors = data.ancestors().filter(|path| path.is_dir());
+    ancestors.next().unwrap_or(Path::new("."))
+}
+
+fn space(os: &Os, data: &Path) -> Finding {
+    let (state, text) = match os.disk.free_bytes(existing(data)) {
+        Ok(bytes) if bytes < FREE_BYTES_MIN => {
+            (State::Warning, format!("{} MiB free; appends stop when the disk is full", bytes >> 20))
+        }
+        Ok(bytes) => (State::Good, format!("{} GiB free", bytes >> 30)),
+        Err(error) => (State::Bad, format!("cannot look at {}: {error}", data.display())),
+    };
+    Finding { subject: "disk space", state, text }
+}
+
+fn sync_time(os: &Os, data: &Path) -> Finding {
+    let path = existing(data).join(format!(".eventwright-doctor-{}", std::process::id()));
+    let timed = (|| {
+        let file = os.disk.create(&path, (SYNCS * 4096) as u64)?;
+        let block = [0x5a; 4096];
+        let mut times = Vec::with_capacity(SYNCS);
+        for index in 0..SYNCS {
+            let begun = os.clock.monotonic_ns();
+            file.write_all_at(&block, (index * block.len()) as u64)?;
+            file.sync_data()?;
+            times.push(os.clock.monotonic_ns().saturating_sub(begun) / 1000);
+        }
+        times.sort_unstable();
+        Ok::<_, std::io::Error>((times[SYNCS / 2], times[SYNCS - 1]))
+    })();
+    // A file that could not be made need not be removed.
+    let _ = os.disk.remove(&path);
+    let (state, text) = match timed {
+        Ok((median, longest)) if median > 20_000 => {
+            (State::Warning, format!("median {median} µs, longest {longest} µs: acknowledgements will be slow"))
+        }
+        Ok((median, longest)) => (State::Good, format!("4 KiB in {median} µs (median), {longest} µs (longest)")),
+        Err(error) => (State::Bad, format!("cannot write to {}: {error}", existing(data).display())),
+    };
+    Finding { subject: "write and sync", state, text }
+}
+
+fn data_directory(os: &Os, data: &Path) -> Finding {
+    let subject = "data directory";
+    if !data.join("log").is_dir() {
+        return Finding { subject, state: State::Good, text: format!("{} is new", data.display()) };
+    }
+    let (state, text) = match Recovery::open(os, LogOptions::new(data.join("log"))) {
+        Ok(recovery) => {
+            let report = recovery.report();
+            match report.damaged.first() {
+                None => (State::Good, format!("{}: {report}", data.display())),
+                Some(first) => (State::Bad, format!("{} damaged places, the first: {first}", report.damaged.len())),
+            }
+        }
+        Err(error @ LogError::InUse { .. }) => (State::Warning, error.to_string()),
+        Err(error) => (State::Bad, error.to_string()),
+    };
+    Finding { subject, state, text }
+}

@@ -1,0 +1,22 @@
+//! `start`: a node that Kafka clients can use, until it is interrupted.
+
+use crate::cli::StartArguments;
+use crate::node::Node;
+use crate::signals::Interrupt;
+use os::Os;
+use std::io::Write;
+
+pub fn start(arguments: &StartArguments) -> anyhow::Result<()> {
+    let os = Os::real();
+    let interrupt = Interrupt::listen()?;
+    let node = Node::open(&os, &arguments.data, &arguments.node)?;
+    // Scripts wait for this line, so it must not stay in a buffer.
+    let mut out = std::io::stdout();
+    writeln!(out, "kafka listening on {}", node.kafka_address())?;
+    writeln!(out, "data in {}", arguments.data.display())?;
+    out.flush()?;
+    interrupt.wait();
+    eprintln!("stopping");
+    node.shutdown();
+    Ok(())
+}

@@ -1,0 +1,140 @@
+//! What `run` says at its end: per job the rows in and out of each table, rates, losses, and what to try next.
+
+use crate::cli::Form;
+use crate::output::thousands;
+use runtime::JobProgress;
+use serde_json::{Value, json};
+use std::fmt::Write;
+use std::path::Path;
+
+/// A job that has ended, or had ended before.
+pub struct JobSummary {
+    pub progress: JobProgress,
+    pub elapsed_ms: u64,
+    pub state: JobState,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum JobState {
+    Finished,
+    FinishedBefore,
+    Stopped,
+}
+
+impl JobState {
+    fn text(self) -> &'static str {
+        match self {
+            JobState::Finished => "finished",
+            JobState::FinishedBefore => "had finished before; nothing was emitted",
+            JobState::Stopped => "stopped; run the same command again to resume",
+        }
+    }
+}
+
+impl JobSummary {
+    fn rows_in(&self) -> u64 {
+        self.progress.scans.iter().map(|scan| scan.rows).sum()
+    }
+
+    fn rate(&self) -> u64 {
+        self.rows_in().saturating_mul(1000) / self.elapsed_ms.max(1)
+    }
+}
+
+pub struct Summary<'a> {
+    pub jobs: &'a [JobSummary],
+    pub data: &'a Path,
+    pub kafka: String,
+    /// Topics that the jobs wrote, for the suggestions.
+    pub topics: &'a [String],
+    pub file: &'a Path,
+}
+
+impl Summary<'_> {
+    pub fn render(&self, form: Form) -> String {
+        match form {
+            Form::Text => self.text(),
+            Form::Json => format!("{}\n", self.json()),
+        }
+    }
+
+    fn text(&self) -> String {
+        let mut out = String::new();
+        for job in self.jobs {
+            let progress = &job.progress;
+            if job.state == JobState::FinishedBefore {
+                let _ = writeln!(out, "job {}: {}", progress.job, job.state.text());
+                continue;
+            }
+            let _ = writeln!(
+                out,
+                "job {}: {} in {:.1} s, {} rows in, {} rows/s, {} steps{}",
+                progress.job,
+                job.state.text(),
+                job.elapsed_ms as f64 / 1000.0,
+                thousands(job.rows_in()),
+                thousands(job.rate()),
+                thousands(progress.steps),
+                if progress.replayed_steps > 0 {
+                    format!(" ({} run again after the restart)", thousands(progress.replayed_steps))
+                } else {
+                    String::new()
+                },
+            );
+            let names = progress.scans.iter().map(|s| &s.table).chain(progress.sinks.iter().map(|s| &s.table));
+            let width = names.map(|name| name.chars().count()).max().unwrap_or(0);
+            for scan in &progress.scans {
+                let _ = writeln!(out, "  {:<width$}  {:>12} rows in", scan.table, thousands(scan.rows));
+            }
+            for sink in &progress.sinks {
+                let _ = writeln!(out, "  {:<width$}  {:>12} rows out", sink.table, thousands(sink.rows));
+            }
+            let _ = writeln!(
+                out,
+                "  late rows {}, dead letters {}, skipped records {}",
+                thousands(progress.late_rows),
+                thousands(progress.dead_letters),
+                thousands(progress.skipped_records),
+            );
+        }
+        let _ = writeln!(out, "data: {}", self.data.display());
+        let _ = writeln!(out, "next:");
+        let file = self.file.display();
+        let data = self.data.display();
+        let _ = writeln!(out, "  eventwright start --data {data}");
+        if let Some(topic) = self.topics.first() {
+            let _ = writeln!(out, "  eventwright topic consume {topic} --max 5");
+            let _ = writeln!(out, "  kcat -b {} -C -t {topic} -e", self.kafka);
+        }
+        let _ = writeln!(out, "  eventwright check {file}");
+        out
+    }
+
+    fn json(&self) -> Value {
+        let jobs: Vec<Value> = self
+            .jobs
+            .iter()
+            .map(|job| {
+                let progress = &job.progress;
+                json!({
+                    "job": progress.job,
+                    "state": match job.state {
+                        JobState::Finished => "finished",
+                        JobState::FinishedBefore => "finished-before",
+                        JobState::Stopped => "stopped",
+                    },
+                    "elapsed_ms": job.elapsed_ms,
+                    "rows_per_second": job.rate(),
+                    "steps": progress.steps,
+                    "replayed_steps": progress.replayed_steps,
+                    "rows_in": progress.scans.iter().map(|s| json!({"table": s.table, "rows": s.rows})).collect::<Vec<_>>(),
+                    "rows_out": progress.sinks.iter().map(|s| json!({"table": s.table, "rows": s.rows})).collect::<Vec<_>>(),
+                    "late_rows": progress.late_rows,
+                    "dead_letters": progress.dead_letters,
+                    "skipped_records": progress.skipped_records,
+                })
+            })
+            .collect();
+        json!({ "jobs": jobs, "data": self.data.display().to_string(), "kafka": self.kafka })
+    }
+}
