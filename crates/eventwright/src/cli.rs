@@ -84,6 +84,9 @@ pub struct RunArguments {
     /// A snapshot of a job's state is taken after this many steps
     #[arg(long, value_name = "N", default_value_t = 256, value_parser = clap::value_parser!(u32).range(1..))]
     pub snapshot_steps: u32,
+    /// Crash tests: kill this process when it passes POINT of a commit path for the N-th time
+    #[arg(long, value_name = "POINT:N", hide = true)]
+    pub kill_at: Option<String>,
     /// Form of the summary
     #[arg(short, long, value_enum, default_value_t = Form::Text)]
     pub output: Form,

@@ -2,9 +2,11 @@
 
 mod cli;
 mod commands;
+mod crash;
 mod node;
 mod output;
 mod progress;
+mod script;
 mod signals;
 mod summary;
 

@@ -1,0 +1,217 @@
+//! `run`: a Flink SQL file on an embedded node, from the first statement to the summary.
+
+use crate::cli::{Form, RunArguments};
+use crate::crash;
+use crate::node::Node;
+use crate::output::print_table;
+use crate::progress::{INTERVAL_MS, ProgressLine};
+use crate::script::{self, Script};
+use crate::signals::Interrupt;
+use crate::summary::{JobState, JobSummary, Summary};
+use anyhow::{Context, bail};
+use os::Os;
+use runtime::{JobHandle, JobOptions, JobProgress, JobRequest, Submitted};
+use sql::session::{Outcome, Session};
+use std::collections::BTreeMap;
+use std::io::Write;
+use std::path::PathBuf;
+
+pub fn run(arguments: &RunArguments) -> anyhow::Result<()> {
+    let os = Os::real();
+    let script = Script::read(&arguments.file, &arguments.variables)?;
+    let interrupt = Interrupt::listen()?;
+    let data = match &arguments.data {
+        Some(data) => data.clone(),
+        None => fresh_data_directory(&os)?,
+    };
+    let node = Node::open(&os, &data, &arguments.node)?;
+    eprintln!("kafka listening on {}", node.kafka_address());
+    let result = Run::new(&node, &script, arguments, &interrupt).and_then(|mut run| {
+        let result = run.statements();
+        // Jobs that still run when a statement fails are stopped, not abandoned.
+        let ended = if result.is_err() { run.stop_jobs() } else { run.wait_for_all() };
+        result.and(ended)?;
+        run.summarise()
+    });
+    if result.is_ok() && arguments.keep_running && !interrupt.is_set() {
+        eprintln!("the node stays up on {}; interrupt it to stop", node.kafka_address());
+        interrupt.wait();
+    }
+    node.shutdown();
+    result
+}
+
+/// Without `--data`, each run has a directory of its own, which stays for a look afterwards.
+fn fresh_data_directory(os: &Os) -> anyhow::Result<PathBuf> {
+    let name = format!("eventwright-{:08x}", os.random.next_u64() as u32);
+    let path = std::env::temp_dir().join(name);
+    std::fs::create_dir_all(&path).with_context(|| format!("cannot make {}; give --data DIR", path.display()))?;
+    Ok(path)
+}
+
+struct Run<'a> {
+    node: &'a Node,
+    script: &'a Script,
+    arguments: &'a RunArguments,
+    interrupt: &'a Interrupt,
+    session: Session,
+    running: Vec<(JobHandle, u64)>,
+    ended: Vec<JobSummary>,
+    topics: Vec<String>,
+    observer: Option<runtime::Observer>,
+    /// Jobs so far by name, so that two of one name are told apart.
+    names: BTreeMap<String, u32>,
+}
+
+impl<'a> Run<'a> {
+    fn new(
+        node: &'a Node,
+        script: &'a Script,
+        arguments: &'a RunArguments,
+        interrupt: &'a Interrupt,
+    ) -> anyhow::Result<Run<'a>> {
+        Ok(Run {
+            node,
+            script,
+            arguments,
+            interrupt,
+            session: Session::new(node.connectors()),
+            running: Vec::new(),
+            ended: Vec::new(),
+            topics: Vec::new(),
+            observer: arguments.kill_at.as_deref().map(crash::observer).transpose()?,
+            names: BTreeMap::new(),
+        })
+    }
+
+    fn statements(&mut self) -> anyhow::Result<()> {
+        let statements = self.script.parse()?;
+        for statement in &statements {
+            if self.interrupt.is_set() {
+                bail!("interrupted");
+            }
+            let outcome = match self.session.execute(&self.script.source, statement) {
+                Ok(outcome) => outcome,
+                Err(diagnostics) => return Err(self.script.failure(&diagnostics)),
+            };
+            match outcome {
+                Outcome::Done(message) => {
+                    if !message.is_empty() {
+                        eprintln!("{message}");
+                    }
+                }
+                Outcome::Rows { columns, rows } => print_rows(&columns, &rows)?,
+                Outcome::Explain(text) => print!("{text}"),
+                Outcome::Job(job) => self.submit(job)?,
+            }
+        }
+        Ok(())
+    }
+
+    fn submit(&mut self, job: sql::session::JobRequest) -> anyhow::Result<()> {
+        self.topics.extend(script::topics_written(&job.plan));
+        let name = self.name(job.name.as_deref());
+        let request = JobRequest {
+            name: name.clone(),
+            plan: job.plan,
+            connectors: self.node.connectors(),
+            options: JobOptions {
+                workers: self.arguments.workers.map_or(job.settings.parallelism, usize::from).max(1),
+                step_rows_max: self.arguments.step_rows_max as usize,
+                snapshot_steps_max: u64::from(self.arguments.snapshot_steps),
+                ..JobOptions::default()
+            },
+            observer: self.observer.clone(),
+        };
+        match self.node.runtime.submit(request)? {
+            Submitted::FinishedBefore(_) => {
+                eprintln!("job {name} had finished before in {}; nothing is emitted", self.node.data.display());
+                let progress = JobProgress { job: name, ..JobProgress::default() };
+                self.ended.push(JobSummary { progress, elapsed_ms: 0, state: JobState::FinishedBefore });
+            }
+            Submitted::Running(handle) => {
+                self.running.push((handle, self.node.os.clock.monotonic_ns()));
+                if job.settings.dml_sync {
+                    self.wait_for_all()?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// `pipeline.name`, or the file's name; the n-th job of one name gets its number.
+    fn name(&mut self, given: Option<&str>) -> String {
+        let stem = self.arguments.file.file_stem().map_or("job".into(), |stem| stem.to_string_lossy().into_owned());
+        let base = given.map_or(stem, str::to_string);
+        let count = self.names.entry(base.clone()).or_default();
+        *count += 1;
+        if *count == 1 { base } else { format!("{base}-{count}") }
+    }
+
+    /// Waits until every job has ended; an interrupt stops them in good order.
+    fn wait_for_all(&mut self) -> anyhow::Result<()> {
+        let mut line = ProgressLine::new(self.node.os.clock.clone());
+        while !self.running.is_empty() {
+            if self.interrupt.is_set() {
+                line.clear();
+                return self.stop_jobs();
+            }
+            if let Some(index) = self.running.iter().position(|(handle, _)| handle.wait_timeout(0)) {
+                line.clear();
+                let (handle, begun_ns) = self.running.remove(index);
+                self.take_result(handle, begun_ns)?;
+                continue;
+            }
+            line.draw(&self.running.iter().map(|(handle, _)| handle.progress()).collect::<Vec<_>>());
+            // The interrupt is looked at between two waits.
+            self.running[0].0.wait_timeout(INTERVAL_MS);
+        }
+        line.clear();
+        Ok(())
+    }
+
+    fn stop_jobs(&mut self) -> anyhow::Result<()> {
+        self.running.iter().for_each(|(handle, _)| handle.stop());
+        for (handle, begun_ns) in std::mem::take(&mut self.running) {
+            self.take_result(handle, begun_ns)?;
+        }
+        Ok(())
+    }
+
+    fn take_result(&mut self, handle: JobHandle, begun_ns: u64) -> anyhow::Result<()> {
+        let name = handle.name().to_string();
+        let watched = handle.watch();
+        let finished = handle.join().with_context(|| {
+            format!("job {name} failed; the data lies in {}: mend the cause and run again to resume", self.node.data.display())
+        })?;
+        let elapsed_ms = self.node.os.clock.monotonic_ns().saturating_sub(begun_ns) / 1_000_000;
+        let state = if finished { JobState::Finished } else { JobState::Stopped };
+        self.ended.push(JobSummary { progress: watched.read(), elapsed_ms, state });
+        Ok(())
+    }
+
+    fn summarise(&self) -> anyhow::Result<()> {
+        if self.ended.is_empty() && self.arguments.output == Form::Text {
+            return Ok(());
+        }
+        let summary = Summary {
+            jobs: &self.ended,
+            data: &self.node.data,
+            kafka: self.node.kafka_address().to_string(),
+            topics: &self.topics,
+            file: &self.arguments.file,
+        };
+        eprint!("{}", summary.render(self.arguments.output));
+        Ok(())
+    }
+}
+
+fn print_rows(columns: &[String], rows: &[Vec<Option<String>>]) -> anyhow::Result<()> {
+    let header: Vec<&str> = columns.iter().map(String::as_str).collect();
+    let null = || "NULL".to_string();
+    let rows: Vec<Vec<String>> =
+        rows.iter().map(|row| row.iter().map(|cell| cell.clone().unwrap_or_else(null)).collect()).collect();
+    let mut out = std::io::stdout().lock();
+    print_table(&mut out, &header, &rows)?;
+    Ok(out.flush()?)
+}

@@ -1,0 +1,56 @@
+//! A Flink SQL file as the command line takes it: read, variables filled in, parsed, its errors shown.
+
+use anyhow::{Context, bail};
+use dataflow::plan::{NodeKind, Plan};
+use sql::ast::Statement;
+use sql::diagnostic::{Diagnostic, render_all};
+use sql::source::SourceText;
+use std::collections::BTreeMap;
+use std::path::Path;
+
+pub struct Script {
+    pub source: SourceText,
+}
+
+impl Script {
+    /// Reads a file; `variables` are NAME=value pairs, which the environment stands behind.
+    pub fn read(file: &Path, variables: &[String]) -> anyhow::Result<Script> {
+        let text = std::fs::read(file).with_context(|| format!("cannot read {}", file.display()))?;
+        let text = String::from_utf8(text).map_err(|error| {
+            anyhow::anyhow!("{} is not a text in UTF-8 (byte {})", file.display(), error.utf8_error().valid_up_to())
+        })?;
+        let mut given = BTreeMap::new();
+        for variable in variables {
+            let Some((name, value)) = variable.split_once('=') else {
+                bail!("--var '{variable}' has no '=': write --var NAME=value");
+            };
+            given.insert(name, value);
+        }
+        let lookup = |name: &str| given.get(name).map(|v| v.to_string()).or_else(|| std::env::var(name).ok());
+        let (source, diagnostics) = SourceText::with_variables(file.display().to_string(), text, &lookup);
+        let script = Script { source };
+        if diagnostics.is_empty() { Ok(script) } else { Err(script.failure(&diagnostics)) }
+    }
+
+    /// The statements, or every syntax error of the file.
+    pub fn parse(&self) -> anyhow::Result<Vec<Statement>> {
+        let (statements, diagnostics) = sql::parser::parse_script(&self.source);
+        if diagnostics.is_empty() { Ok(statements) } else { Err(self.failure(&diagnostics)) }
+    }
+
+    /// Diagnostics as one error; the first line's `error: ` is added by `main`.
+    pub fn failure(&self, diagnostics: &[Diagnostic]) -> anyhow::Error {
+        let text = render_all(diagnostics, &self.source);
+        let text = text.trim_end();
+        anyhow::anyhow!("{}", text.strip_prefix("error: ").unwrap_or(text))
+    }
+}
+
+/// The topics of the embedded log that a plan writes.
+pub fn topics_written(plan: &Plan) -> Vec<String> {
+    let tables = plan.nodes.iter().filter_map(|node| match &node.kind {
+        NodeKind::Sink { table } => Some(table),
+        _ => None,
+    });
+    tables.filter_map(|table| table.options.get("topic").cloned()).collect()
+}
