@@ -1,1 +1,152 @@
-fn main() {}
+//! `cargo xtask`: the project's tools, from installing real peers to the one command that tests everything.
+
+#![allow(
+    clippy::disallowed_methods,
+    reason = "tools measure real time; nothing here is simulated or replayed"
+)]
+
+mod clients;
+mod codegen;
+mod deny;
+mod example;
+mod flink;
+mod house;
+mod kafka;
+mod node;
+mod peers;
+mod places;
+mod process;
+mod stages;
+mod topics;
+mod versions;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::{Args, Parser, Subcommand};
+
+#[derive(Parser)]
+#[command(name = "cargo xtask", about = "The project's tools")]
+struct Arguments {
+    #[command(subcommand)]
+    task: Task,
+}
+
+#[derive(Subcommand)]
+enum Task {
+    /// Write the Kafka messages of `kafka-wire` from its tables
+    Codegen,
+    /// Run everything that must hold: format, house rules, lints, tests, clients, the example
+    Test(stages::Options),
+    /// Check the house rules: floors, first lines, file lengths, licences, duplicate versions
+    House,
+    /// Run cargo-deny, which checks more than `house` does
+    Deny {
+        /// Install it into the peers folder first
+        #[arg(long)]
+        install: bool,
+    },
+    /// Install the real clients and servers that the tests use
+    Peers {
+        #[command(subcommand)]
+        action: PeersAction,
+    },
+    /// Run the suites of real Kafka clients; without an address, against our own node
+    Clients(ClientsOptions),
+    /// Run SQL files on Apache Flink
+    Flink {
+        #[command(subcommand)]
+        action: FlinkAction,
+    },
+    /// Run the flights example on our node and compare with the rows that Flink gave
+    Example,
+    /// Start an Apache Kafka and leave it up until this program is stopped
+    Kafka,
+}
+
+#[derive(Subcommand)]
+enum PeersAction {
+    /// Install the named peers, or all: debian, python, node, kafka, flink
+    Install { names: Vec<String> },
+}
+
+#[derive(Args)]
+struct ClientsOptions {
+    /// The names of the suites to run, all if there are none
+    names: Vec<String>,
+    /// Run against this cluster
+    #[arg(long, conflicts_with = "kafka")]
+    bootstrap: Option<String>,
+    /// Run against an Apache Kafka that is started for it
+    #[arg(long)]
+    kafka: bool,
+}
+
+#[derive(Subcommand)]
+enum FlinkAction {
+    /// Run one SQL file against a Kafka cluster
+    Run {
+        file: PathBuf,
+        /// The cluster that `kafka` tables without an address mean
+        #[arg(long)]
+        bootstrap: String,
+        /// A Flink option, KEY=VALUE
+        #[arg(long = "set")]
+        options: Vec<String>,
+    },
+    /// Run the flights example on Flink and Kafka and keep its rows as golden files
+    Golden,
+}
+
+fn main() -> ExitCode {
+    match perform(Arguments::parse().task) {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn perform(task: Task) -> Result<ExitCode> {
+    match task {
+        Task::Codegen => codegen::run()?,
+        Task::Test(options) => return Ok(verdict(&stages::run(&options)?)),
+        Task::House => {
+            let report = house::check()?;
+            return Ok(verdict(&clients::Counts { passed: report.passed, failed: report.failed }));
+        }
+        Task::Deny { install } => deny::run_cargo_deny(install)?,
+        Task::Peers { action: PeersAction::Install { names } } => peers::install(&names)?,
+        Task::Clients(options) => {
+            let target = match options {
+                ClientsOptions { bootstrap: Some(ref address), .. } => {
+                    clients::Target::Address(address.clone())
+                }
+                ClientsOptions { kafka: true, .. } => clients::Target::Kafka,
+                _ => clients::Target::Node,
+            };
+            return Ok(verdict(&clients::run(&target, &options.names)?));
+        }
+        Task::Flink { action: FlinkAction::Run { file, bootstrap, options } } => {
+            flink::run(&file, &bootstrap, &options)?;
+        }
+        Task::Flink { action: FlinkAction::Golden } => example::make_golden()?,
+        Task::Example => return Ok(verdict(&stages::example()?)),
+        Task::Kafka => {
+            let kafka = kafka::start()?;
+            println!("kafka listening on {}", kafka.bootstrap);
+            loop {
+                std::thread::park();
+            }
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Prints the sum that ends every run of checks, and makes it the exit status.
+fn verdict(counts: &clients::Counts) -> ExitCode {
+    println!("{} passed, {} failed", counts.passed, counts.failed);
+    if counts.failed == 0 && counts.passed > 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}

@@ -1,0 +1,184 @@
+//! Runs the client suites of `tests/clients`: real Kafka clients against an address.
+//!
+//! A suite is one script that takes the bootstrap address, ends with a line `N passed, N failed` and with status 0
+//! only if nothing failed. The same suites run against Apache Kafka, which shows that they ask for what Kafka
+//! does, and against our node.
+
+use std::process::Command;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+
+use crate::{kafka, node, peers, places, process};
+
+const SUITE_LIMIT: Duration = Duration::from_secs(300);
+const COMPILE_LIMIT: Duration = Duration::from_secs(60);
+
+/// What all suites together counted.
+#[derive(Default)]
+pub struct Counts {
+    pub passed: u64,
+    pub failed: u64,
+}
+
+/// What the suites run against.
+pub enum Target {
+    Address(String),
+    Kafka,
+    Node,
+}
+
+type Prepare = fn() -> Result<Command>;
+
+/// The suites, by name; the command gets the address as its last argument.
+pub const SUITES: &[(&str, Prepare)] = &[
+    ("kcat", kcat),
+    ("python-confluent", python_confluent),
+    ("python-kafka", python_kafka),
+    ("kafkajs", kafkajs),
+    ("java-clients", java_clients),
+    ("java-console", java_console),
+];
+
+/// Runs the named suites, or all, and sums up what they counted.
+pub fn run(target: &Target, names: &[String]) -> Result<Counts> {
+    for name in names {
+        if !SUITES.iter().any(|(suite, _)| suite == name) {
+            let known: Vec<&str> = SUITES.iter().map(|(suite, _)| *suite).collect();
+            bail!("there is no suite={name}; there are {}", known.join(", "));
+        }
+    }
+    match target {
+        Target::Address(bootstrap) => run_suites(bootstrap, names),
+        Target::Kafka => run_suites(&kafka::start()?.bootstrap, names),
+        Target::Node => {
+            let folder = tempfile::tempdir()?;
+            let log = folder.path().join("node.log");
+            let node = node::start(&folder.path().join("data"), &log)?;
+            let counts = run_suites(&node.bootstrap, names)?;
+            if counts.failed > 0 {
+                show_log(&log);
+            }
+            node.stop()?;
+            Ok(counts)
+        }
+    }
+}
+
+fn run_suites(bootstrap: &str, names: &[String]) -> Result<Counts> {
+    let mut total = Counts::default();
+    for (name, prepare) in SUITES {
+        if !names.is_empty() && !names.iter().any(|wanted| wanted == name) {
+            continue;
+        }
+        let mut command = prepare().with_context(|| format!("suite={name}"))?;
+        let counts = match process::capture(command.arg(bootstrap), SUITE_LIMIT) {
+            Ok(finished) => {
+                print!("{}", indent(name, &finished.stdout));
+                let mut counts = last_counts(&finished.stdout).unwrap_or(Counts { passed: 0, failed: 1 });
+                if !finished.status.success() && counts.failed == 0 {
+                    println!("{name}: ended with {}", finished.status);
+                    counts.failed = 1;
+                }
+                println!(
+                    "{name}: {} passed, {} failed, {:.1} s",
+                    counts.passed, counts.failed, finished.seconds
+                );
+                counts
+            }
+            Err(error) => {
+                println!("{name}: {error:#}");
+                Counts { passed: 0, failed: 1 }
+            }
+        };
+        total.passed += counts.passed;
+        total.failed += counts.failed;
+    }
+    Ok(total)
+}
+
+fn kcat() -> Result<Command> {
+    let mut command = Command::new("bash");
+    command.arg(script("kcat.sh"));
+    Ok(command)
+}
+
+fn python_confluent() -> Result<Command> {
+    python("python_confluent.py")
+}
+
+fn python_kafka() -> Result<Command> {
+    python("python_kafka.py")
+}
+
+fn python(name: &str) -> Result<Command> {
+    let mut command = Command::new(peers::python_program()?);
+    // No compiled files in the checkout.
+    command.env("PYTHONDONTWRITEBYTECODE", "1").arg(script(name));
+    Ok(command)
+}
+
+fn kafkajs() -> Result<Command> {
+    let mut command = Command::new("node");
+    // Modules of the newer kind are not found through NODE_PATH, so the script is told where to look.
+    command.env("NODE_CLIENTS", peers::node_folder()?.join("node_modules")).arg(script("kafkajs.mjs"));
+    Ok(command)
+}
+
+fn java_clients() -> Result<Command> {
+    let jars = format!("{}/*", peers::kafka_jars()?.display());
+    let classes = places::peers()?.join("java-client-classes");
+    process::run(
+        Command::new("javac").args(["-cp", &jars, "-d"]).arg(&classes).arg(script("java/ClientSuite.java")),
+        COMPILE_LIMIT,
+    )?;
+    let mut command = Command::new("java");
+    command.args(["-Xmx256m", "-cp", &format!("{}:{jars}", classes.display()), "ClientSuite"]);
+    Ok(command)
+}
+
+fn java_console() -> Result<Command> {
+    let mut command = Command::new("bash");
+    command.env("KAFKA_JARS", peers::kafka_jars()?).arg(script("java_console.sh"));
+    Ok(command)
+}
+
+fn script(name: &str) -> std::path::PathBuf {
+    places::checkout().join("tests/clients").join(name)
+}
+
+fn indent(name: &str, text: &str) -> String {
+    // The suites' own sums are left out: this program prints one for all at its end.
+    text.lines().filter(|line| counts(line).is_none()).map(|line| format!("{name}: {line}\n")).collect()
+}
+
+fn last_counts(text: &str) -> Option<Counts> {
+    text.lines().rev().find_map(counts)
+}
+
+fn counts(line: &str) -> Option<Counts> {
+    let (passed, failed) = line.trim().split_once(" passed, ")?;
+    let failed = failed.strip_suffix(" failed")?;
+    Some(Counts { passed: passed.parse().ok()?, failed: failed.parse().ok()? })
+}
+
+fn show_log(path: &std::path::Path) {
+    let text = std::fs::read_to_string(path).unwrap_or_default();
+    let lines: Vec<&str> = text.lines().collect();
+    for line in &lines[lines.len().saturating_sub(40)..] {
+        println!("node: {line}");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::last_counts;
+
+    #[test]
+    fn the_last_sum_counts() {
+        let counts = last_counts("ok metadata\n1 passed, 0 failed\n3 passed, 2 failed\n\n").unwrap();
+        assert_eq!((counts.passed, counts.failed), (3, 2));
+        assert!(last_counts("3 passed").is_none());
+        assert!(last_counts("").is_none());
+    }
+}

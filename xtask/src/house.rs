@@ -1,0 +1,177 @@
+//! Checks the house rules that only a machine keeps: floors, first lines, lengths of files, licences, versions.
+//!
+//! Each rule returns its findings as lines of text; a clean checkout has none.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+
+use crate::{deny, places};
+
+/// Lines above which a file that people write has become a maze.
+const FILE_LINES_MAX: usize = 1000;
+
+/// Which crates of the house a crate may import. The floors are the order of the lines; the binary and the tools stand
+/// above all.
+const FLOORS: &[(&str, &[&str])] = &[
+    ("base", &[]),
+    ("os", &["base"]),
+    ("kafka-wire", &["base"]),
+    ("formats", &["base"]),
+    ("eventlog", &["base", "os"]),
+    ("state", &["base", "os"]),
+    ("kafka-client", &["base", "kafka-wire"]),
+    ("broker", &["base", "os", "eventlog", "kafka-wire"]),
+    ("dataflow", &["base", "os", "state"]),
+    ("runtime", &["base", "os", "dataflow", "state", "eventlog"]),
+    ("sql", &["base", "dataflow", "state"]),
+    ("connectors", &["base", "os", "dataflow", "formats", "kafka-wire", "eventlog"]),
+];
+
+/// The binary wires everything; the test kit and the tools look at everything.
+const ABOVE_ALL: &[&str] = &["eventwright", "testkit", "xtask"];
+
+/// Runs all checks and returns how many rules hold; findings are printed.
+pub fn check() -> Result<Report> {
+    let checkout = places::checkout();
+    let mut report = Report::default();
+    report.rule("imports follow the floors", floors(checkout)?);
+    let sources = rust_files(checkout)?;
+    report.rule("every source file begins with its purpose", first_lines(&sources)?);
+    report.rule("no source file is a maze", lengths(&sources)?);
+    let rules = deny::Rules::read(&checkout.join("deny.toml"))?;
+    let packages = deny::packages(checkout)?;
+    report.rule("licences are on the list", deny::licences(&rules, &packages));
+    report.rule("no crate comes in two versions", deny::duplicates(&rules, &packages));
+    Ok(report)
+}
+
+/// What the checks found.
+#[derive(Default)]
+pub struct Report {
+    pub passed: u64,
+    pub failed: u64,
+}
+
+impl Report {
+    fn rule(&mut self, name: &str, findings: Vec<String>) {
+        if findings.is_empty() {
+            self.passed += 1;
+            return;
+        }
+        self.failed += 1;
+        println!("house: {name}: {} findings", findings.len());
+        for finding in findings {
+            println!("house:   {finding}");
+        }
+    }
+}
+
+fn floors(checkout: &Path) -> Result<Vec<String>> {
+    let mut findings = Vec::new();
+    let mut names = Vec::new();
+    for entry in fs::read_dir(checkout.join("crates"))? {
+        let folder = entry?.path();
+        let manifest = folder.join("Cargo.toml");
+        if manifest.is_file() {
+            let name = folder.file_name().unwrap_or_default().to_string_lossy().into_owned();
+            let text =
+                fs::read_to_string(&manifest).with_context(|| format!("file={}", manifest.display()))?;
+            names.push((name, dependencies(&text)));
+        }
+    }
+    names.sort();
+    let house: Vec<String> = names.iter().map(|(name, _)| name.clone()).collect();
+    for (name, imports) in &names {
+        findings.extend(wrong_imports(name, imports, &house));
+    }
+    Ok(findings)
+}
+
+fn wrong_imports(name: &str, imports: &[String], house: &[String]) -> Vec<String> {
+    if ABOVE_ALL.contains(&name) {
+        let binary = imports.iter().filter(|import| *import == "eventwright" && name != "xtask");
+        return binary.map(|_| format!("{name} imports the binary, which has no logic to import")).collect();
+    }
+    let Some((_, allowed)) = FLOORS.iter().find(|(floor, _)| *floor == name) else {
+        return vec![format!(
+            "crate={name} has no line in the floors of xtask/src/house.rs; add it where it belongs"
+        )];
+    };
+    imports
+        .iter()
+        .filter(|import| house.contains(import) && !allowed.contains(&import.as_str()))
+        .map(|import| format!("{name} imports {import}, which it must not; allowed: {}", allowed.join(", ")))
+        .collect()
+}
+
+/// The names under `[dependencies]` and `[build-dependencies]`; what only tests import is free.
+fn dependencies(manifest: &str) -> Vec<String> {
+    let mut names = Vec::new();
+    let mut counted = false;
+    for line in manifest.lines().map(str::trim) {
+        if let Some(section) = line.strip_prefix('[') {
+            let section = section.trim_end_matches(']');
+            let last = section.rsplit('.').next().unwrap_or(section);
+            counted = last == "dependencies" || last == "build-dependencies";
+            // `[dependencies.name]` is a dependency of its own.
+            if let Some(name) = section.strip_prefix("dependencies.") {
+                names.push(name.to_owned());
+            }
+        } else if counted && !line.is_empty() && !line.starts_with('#') {
+            let end = line.find(['.', '=', ' ']).unwrap_or(line.len());
+            names.push(line[..end].to_owned());
+        }
+    }
+    names
+}
+
+/// All Rust files of the house, the tools and the tests, with their text.
+fn rust_files(checkout: &Path) -> Result<Vec<(PathBuf, String)>> {
+    let mut files = Vec::new();
+    let mut folders: Vec<PathBuf> =
+        ["crates", "xtask", "tests", "benches", "examples"].iter().map(|name| checkout.join(name)).collect();
+    while let Some(folder) = folders.pop() {
+        let Ok(entries) = fs::read_dir(&folder) else { continue };
+        for entry in entries {
+            let path = entry?.path();
+            if path.is_dir() {
+                if path.file_name().is_some_and(|name| name != "target") {
+                    folders.push(path);
+                }
+            } else if path.extension().is_some_and(|extension| extension == "rs") {
+                let text = fs::read_to_string(&path).with_context(|| format!("file={}", path.display()))?;
+                files.push((path.strip_prefix(checkout).unwrap_or(&path).to_owned(), text));
+            }
+        }
+    }
+    files.sort();
+    Ok(files)
+}
+
+fn first_lines(files: &[(PathBuf, String)]) -> Result<Vec<String>> {
+    Ok(files
+        .iter()
+        .filter(|(_, text)| !text.starts_with("//! "))
+        .map(|(path, _)| format!("{}: the first line is not `//! ` and what the file is for", path.display()))
+        .collect())
+}
+
+fn lengths(files: &[(PathBuf, String)]) -> Result<Vec<String>> {
+    Ok(files
+        .iter()
+        .filter(|(_, text)| !is_generated(text))
+        .map(|(path, text)| (path, text.lines().count()))
+        .filter(|(_, count)| *count > FILE_LINES_MAX)
+        .map(|(path, count)| format!("{}: {count} lines, more than {FILE_LINES_MAX}", path.display()))
+        .collect())
+}
+
+/// A generated file says so in its first lines.
+fn is_generated(text: &str) -> bool {
+    text.lines().take(5).any(|line| line.to_ascii_lowercase().contains("generated"))
+}
+
+#[cfg(test)]
+mod tests;

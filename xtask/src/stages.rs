@@ -1,0 +1,75 @@
+//! The one test command: every stage that must pass, its time, and one sum at the end.
+//!
+//! A failed stage does not hide what the later ones have to say, unless they need what it makes: without a
+//! binary neither clients nor the example can run, and that counts as failed, not as passed over.
+
+mod cargo;
+mod clients;
+mod example;
+
+use std::time::Instant;
+
+use anyhow::{Result, bail};
+use clap::Args;
+
+use crate::clients::Counts;
+
+pub use self::example::run as example;
+
+#[derive(Args)]
+pub struct Options {
+    /// The stages to run, all if there are none: format, house, clippy, tests, build, clients, example
+    stages: Vec<String>,
+}
+
+type Stage = fn() -> Result<Counts>;
+
+const STAGES: &[(&str, Stage)] = &[
+    ("format", cargo::format),
+    ("house", house),
+    ("clippy", cargo::clippy),
+    ("tests", cargo::tests),
+    ("build", cargo::build),
+    ("clients", clients::run),
+    ("example", example::run),
+];
+
+/// Runs the stages in order and sums up what they counted.
+pub fn run(options: &Options) -> Result<Counts> {
+    for name in &options.stages {
+        if !STAGES.iter().any(|(stage, _)| stage == name) {
+            let known: Vec<&str> = STAGES.iter().map(|(stage, _)| *stage).collect();
+            bail!("there is no stage={name}; there are {}", known.join(", "));
+        }
+    }
+    let mut total = Counts::default();
+    let mut lines = Vec::new();
+    for (name, stage) in STAGES {
+        if !options.stages.is_empty() && !options.stages.iter().any(|wanted| wanted == name) {
+            continue;
+        }
+        println!("== {name}");
+        let start = Instant::now();
+        let counts = stage().unwrap_or_else(|error| {
+            println!("{name}: {error:#}");
+            Counts { passed: 0, failed: 1 }
+        });
+        let seconds = start.elapsed().as_secs_f64();
+        lines.push(format!(
+            "{name:<8} {seconds:>7.1} s {:>6} passed {:>4} failed",
+            counts.passed, counts.failed
+        ));
+        total.passed += counts.passed;
+        total.failed += counts.failed;
+    }
+    println!("== stages");
+    for line in lines {
+        println!("{line}");
+    }
+    Ok(total)
+}
+
+fn house() -> Result<Counts> {
+    let report = crate::house::check()?;
+    Ok(Counts { passed: report.passed, failed: report.failed })
+}

@@ -1,0 +1,35 @@
+//! The one table of the outside software that tests and benches use, each pinned to a version.
+//!
+//! A change here is all that an upgrade takes: the folders of the peers carry the version in their names, so
+//! the new one is installed beside the old.
+
+/// Apache Kafka: the server, its console tools and the Java client, from Maven Central.
+pub const KAFKA: &str = "4.3.1";
+
+/// Binds Kafka's logging to log4j, so that its start can be seen. It has to fit the log4j that Kafka brings.
+pub const LOG4J_BINDING: &str = "2.25.4";
+
+/// The Python package that holds Apache Flink's jars.
+pub const FLINK: &str = "2.3.0";
+
+/// Flink's Kafka connector with its dependencies inside; the suffix is the oldest Flink that it supports.
+pub const FLINK_KAFKA_CONNECTOR: &str = "5.0.0-2.2";
+
+/// The Maven plugin that copies jars.
+pub const MAVEN_DEPENDENCY_PLUGIN: &str = "3.8.1";
+
+/// Python clients, with what their compressions need.
+pub const PYTHON_CLIENTS: &[(&str, &str)] = &[
+    ("confluent-kafka", "2.16.1"),
+    ("kafka-python", "3.0.12"),
+    ("crc32c", "2.8"),
+    ("lz4", "4.4.5"),
+    ("python-snappy", "0.7.3"),
+    ("zstandard", "0.25.0"),
+];
+
+/// Node.js clients.
+pub const NODE_CLIENTS: &[(&str, &str)] = &[("kafkajs", "2.2.4")];
+
+/// Debian packages, by the command that shows whether they are there.
+pub const DEBIAN_PACKAGES: &[(&str, &str)] = &[("kcat", "kcat"), ("strace", "strace")];
