@@ -38,8 +38,9 @@ fn wire_crate() -> PathBuf {
 
 /// Generates every file into `target`, formats them, and returns their names without the ending.
 fn write_all(wire: &Path, target: &Path) -> anyhow::Result<Vec<String>> {
-    let mut tables: Vec<PathBuf> =
-        std::fs::read_dir(wire.join("tables"))?.map(|entry| Ok(entry?.path())).collect::<anyhow::Result<_>>()?;
+    let mut tables: Vec<PathBuf> = std::fs::read_dir(wire.join("tables"))?
+        .map(|entry| Ok(entry?.path()))
+        .collect::<anyhow::Result<_>>()?;
     tables.sort();
     std::fs::create_dir_all(target)?;
     let mut messages = BTreeMap::new();
@@ -48,10 +49,8 @@ fn write_all(wire: &Path, target: &Path) -> anyhow::Result<Vec<String>> {
         let table = parse(&text).with_context(|| path.display().to_string())?;
         messages.insert(snake(&table.type_name()), table);
     }
-    let mut files = vec![
-        ("mod".to_owned(), module_file(&messages)),
-        ("api_key".to_owned(), api_key_file(&messages)?),
-    ];
+    let mut files =
+        vec![("mod".to_owned(), module_file(&messages)), ("api_key".to_owned(), api_key_file(&messages)?)];
     for (name, table) in &messages {
         files.push((name.clone(), message_file(table)?));
     }
@@ -384,7 +383,12 @@ fn element_bytes_min(field: &Field, table: &Table) -> usize {
             let fields = table.structs.iter().find(|(other, _)| other == name).map(|(_, fields)| fields);
             let always = fields.into_iter().flatten();
             let always = always.filter(|field| field.tag.is_none() && field.versions == table.versions);
-            always.map(|field| if field.array || field.nullable.is_some() { 1 } else { element_bytes_min(field, table) }).sum::<usize>().max(1)
+            always
+                .map(|field| {
+                    if field.array || field.nullable.is_some() { 1 } else { element_bytes_min(field, table) }
+                })
+                .sum::<usize>()
+                .max(1)
         }
     }
 }
@@ -397,6 +401,18 @@ fn condition(inner: Versions, whole: Versions) -> Option<String> {
         (false, true) => Some(format!("version <= {}", inner.last)),
         (true, true) if inner.first == inner.last => Some(format!("version == {}", inner.first)),
         (true, true) => Some(format!("({}..={}).contains(&version)", inner.first, inner.last)),
+    }
+}
+
+/// The opposite of a condition.
+fn negated(condition: &str) -> String {
+    match (condition.strip_prefix("version >= "), condition.strip_prefix("version <= ")) {
+        (Some(first), _) => format!("version < {first}"),
+        (_, Some(last)) => format!("version > {last}"),
+        _ => match condition.strip_prefix("version == ") {
+            Some(only) => format!("version != {only}"),
+            None => format!("!{condition}"),
+        },
     }
 }
 
@@ -490,10 +506,7 @@ fn struct_definition(text: &mut String, name: &str, fields: &[Field]) -> anyhow:
 fn null_check(field: &Field, result: &str, error: &str) -> String {
     let Some(nullable) = field.nullable else { return String::new() };
     let Some(allowed) = condition(nullable, field.versions) else { return String::new() };
-    let forbidden = match allowed.strip_prefix("version >= ") {
-        Some(first) => format!("version < {first}"),
-        None => format!("!({allowed})"),
-    };
+    let forbidden = negated(&allowed);
     format!("if {forbidden} && {result}.{}.is_none() {{ return Err({error}); }}\n", field.rust_name())
 }
 
@@ -543,7 +556,11 @@ fn decode_function(
     let flexible = flexible_line(table, &body);
     let body = without_constant_condition(&body, &flexible);
     let flexible = if body.contains("flexible") { flexible } else { String::new() };
-    let version = if body.contains("version") || !check.is_empty() || flexible.contains("version") { "version" } else { "_version" };
+    let version = if body.contains("version") || !check.is_empty() || flexible.contains("version") {
+        "version"
+    } else {
+        "_version"
+    };
     writeln!(
         text,
         "{visibility}fn decode(reader: &mut Reader, {version}: i16) -> Result<Self, DecodeError> {{
@@ -587,15 +604,14 @@ fn encode_function(
             Some(_) => String::new(),
             None => format!("{}{}", null_check(field, "self", &error), field.write()),
         };
-        let refusal = format!(
-            "return Err(EncodeError::UnsupportedField {{ field: \"{owner}.{name}\", version }});"
-        );
+        let refusal =
+            format!("return Err(EncodeError::UnsupportedField {{ field: \"{owner}.{name}\", version }});");
         match (condition(field.versions, table.versions), field.ignorable) {
             (None, _) => writeln!(body, "{lines}")?,
             (Some(_), true) if lines.is_empty() => {}
             (Some(condition), true) => writeln!(body, "if {condition} {{ {lines} }}")?,
             (Some(condition), false) if lines.is_empty() => {
-                writeln!(body, "if !({condition}) && {} {{ {refusal} }}", field.differs())?
+                writeln!(body, "if {} && {} {{ {refusal} }}", negated(&condition), field.differs())?
             }
             (Some(condition), false) => {
                 writeln!(body, "if {condition} {{ {lines} }} else if {} {{ {refusal} }}", field.differs())?
@@ -609,18 +625,29 @@ fn encode_function(
             let guard = guard.filter(|guard| Some(guard.as_str()) != flexible_condition(table).as_deref());
             let guard = guard.map(|guard| format!("{guard} && ")).unwrap_or_default();
             let differs = field.differs();
-            write!(adds, "if {guard}{differs} {{ tagged.add({tag}, |writer| {{ {} Ok(()) }})?; }} ", field.write())?;
+            write!(
+                adds,
+                "if {guard}{differs} {{ tagged.add({tag}, |writer| {{ {} Ok(()) }})?; }} ",
+                field.write()
+            )?;
         }
         if adds.is_empty() {
             body.push_str("if flexible { writer.no_tagged_fields(); }\n");
         } else {
-            writeln!(body, "if flexible {{ let mut tagged = TaggedFields::new(); {adds} writer.tagged_fields(tagged); }}")?;
+            writeln!(
+                body,
+                "if flexible {{ let mut tagged = TaggedFields::new(); {adds} writer.tagged_fields(tagged); }}"
+            )?;
         }
     }
     let flexible = flexible_line(table, &body);
     let body = without_constant_condition(&body, &flexible);
     let flexible = if body.contains("flexible") { flexible } else { String::new() };
-    let version = if body.contains("version") || !check.is_empty() || flexible.contains("version") { "version" } else { "_version" };
+    let version = if body.contains("version") || !check.is_empty() || flexible.contains("version") {
+        "version"
+    } else {
+        "_version"
+    };
     writeln!(
         text,
         "{visibility}fn encode(&self, writer: &mut Writer, {version}: i16) -> Result<(), EncodeError> {{
@@ -707,7 +734,8 @@ mod tests {
         for name in &names {
             let file = Path::new(name).with_extension("rs");
             let fresh = std::fs::read_to_string(target.join(&file)).expect("just written");
-            let committed = std::fs::read_to_string(wire.join("src/messages").join(&file)).unwrap_or_default();
+            let committed =
+                std::fs::read_to_string(wire.join("src/messages").join(&file)).unwrap_or_default();
             if fresh != committed {
                 stale.push(name.clone());
             }

@@ -5,12 +5,17 @@
 //! trusts a length, a count or a checksum that came from the wire.
 
 pub mod error;
+pub mod error_code;
+pub mod header;
 pub mod message;
 pub mod messages;
 pub mod reader;
+pub mod records;
 pub mod writer;
 
 pub use error::{DecodeError, EncodeError};
+pub use error_code::ErrorCode;
+pub use header::RequestHeader;
 pub use message::{Message, Request};
 pub use messages::ApiKey;
 pub use reader::Reader;

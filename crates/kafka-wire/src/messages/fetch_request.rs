@@ -97,7 +97,7 @@ impl Message for FetchRequest {
         } else if self.replica_id != -1 {
             return Err(EncodeError::UnsupportedField { field: "FetchRequest.replica_id", version });
         }
-        if !(version >= 15) && self.replica_state != ReplicaState::default() {
+        if version < 15 && self.replica_state != ReplicaState::default() {
             return Err(EncodeError::UnsupportedField { field: "FetchRequest.replica_state", version });
         }
         writer.i32(self.max_wait_ms);

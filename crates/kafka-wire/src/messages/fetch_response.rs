@@ -64,7 +64,7 @@ impl Message for FetchResponse {
             return Err(EncodeError::UnsupportedField { field: "FetchResponse.session_id", version });
         }
         writer.array(&self.responses, flexible, |writer, value| value.encode(writer, version))?;
-        if !(version >= 16) && !self.node_endpoints.is_empty() {
+        if version < 16 && !self.node_endpoints.is_empty() {
             return Err(EncodeError::UnsupportedField { field: "FetchResponse.node_endpoints", version });
         }
         if flexible {
@@ -202,13 +202,13 @@ impl PartitionData {
         if version >= 5 {
             writer.i64(self.log_start_offset);
         }
-        if !(version >= 12) && self.diverging_epoch != EpochEndOffset::default() {
+        if version < 12 && self.diverging_epoch != EpochEndOffset::default() {
             return Err(EncodeError::UnsupportedField { field: "PartitionData.diverging_epoch", version });
         }
-        if !(version >= 12) && self.current_leader != LeaderIdAndEpoch::default() {
+        if version < 12 && self.current_leader != LeaderIdAndEpoch::default() {
             return Err(EncodeError::UnsupportedField { field: "PartitionData.current_leader", version });
         }
-        if !(version >= 12) && self.snapshot_id != SnapshotId::default() {
+        if version < 12 && self.snapshot_id != SnapshotId::default() {
             return Err(EncodeError::UnsupportedField { field: "PartitionData.snapshot_id", version });
         }
         writer.nullable_array(self.aborted_transactions.as_deref(), flexible, |writer, value| {

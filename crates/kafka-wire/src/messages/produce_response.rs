@@ -46,7 +46,7 @@ impl Message for ProduceResponse {
         let flexible = version >= 9;
         writer.array(&self.responses, flexible, |writer, value| value.encode(writer, version))?;
         writer.i32(self.throttle_time_ms);
-        if !(version >= 10) && !self.node_endpoints.is_empty() {
+        if version < 10 && !self.node_endpoints.is_empty() {
             return Err(EncodeError::UnsupportedField { field: "ProduceResponse.node_endpoints", version });
         }
         if flexible {
@@ -180,7 +180,7 @@ impl PartitionProduceResponse {
         if version >= 8 {
             writer.nullable_string(self.error_message.as_deref(), flexible)?;
         }
-        if !(version >= 10) && self.current_leader != LeaderIdAndEpoch::default() {
+        if version < 10 && self.current_leader != LeaderIdAndEpoch::default() {
             return Err(EncodeError::UnsupportedField {
                 field: "PartitionProduceResponse.current_leader",
                 version,
