@@ -1,1 +1,41 @@
 //! The write-ahead log: one totally ordered, durable log that everything else is derived from.
+//!
+//! 1. An append is one frame: record batches of any partitions, catalog changes and entries of upper layers that
+//!    become durable together or not at all. Frames are numbered by LSN without gaps.
+//! 2. One committer writes and syncs what all appenders have left while its last sync ran; then high watermarks move.
+//! 3. The log's files are also where batches are read from: an index leads from partition and offset to a file range.
+//! 4. Each file begins with a checkpoint of all state that is folded from the log, so that opening reads one file.
+//!
+//! docs/adr/0001-log-format.md describes the bytes, and what recovery makes of them.
+
+mod append;
+mod bytes;
+mod catalog;
+mod checkpoint;
+mod commit;
+mod entry;
+mod error;
+mod files;
+mod format;
+mod index;
+mod log;
+mod metrics;
+mod options;
+mod partition;
+mod read;
+mod recovery;
+mod scan;
+mod topic_config;
+mod upkeep;
+
+pub use append::Frame;
+pub use catalog::{CatalogChange, PARTITIONS_PER_TOPIC_MAX, Topic, check_topic_name};
+pub use entry::{Entry, Layer};
+pub use error::{Damage, LogError};
+pub use log::{Bounds, Durable, EventLog, Fold, Listener};
+pub use metrics::LogMetrics;
+pub use options::{Committer, LogOptions};
+pub use read::BatchSlice;
+pub use recovery::{OpenReport, Recovery};
+pub use topic_config::{Durability, TOPIC_OPTIONS, TimestampType, TopicConfig};
+pub use upkeep::RetentionReport;

@@ -1,0 +1,254 @@
+//! Topics and partitions as the log knows them, and the changes that lead from one catalog to the next.
+//!
+//! A catalog is immutable behind an `Arc`: an appender works on a copy and publishes it when its frame is complete, so
+//! that a frame that is given up leaves no trace. Partition ids are dense and never reused in a data directory.
+
+use crate::LogError;
+use crate::bytes::{Reader, put_i64, put_text, put_u32};
+use crate::topic_config::TopicConfig;
+use base::{Offset, PartitionId, TopicId};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Topic {
+    pub name: String,
+    pub id: TopicId,
+    /// By partition index.
+    pub partitions: Vec<PartitionId>,
+    pub config: TopicConfig,
+    /// The node's own topics, whose names begin with two underscores.
+    pub internal: bool,
+}
+
+/// One change of the catalog, as it stands in the log.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum CatalogChange {
+    TopicCreated {
+        name: String,
+        id: TopicId,
+        partitions: Vec<PartitionId>,
+        config: BTreeMap<String, String>,
+    },
+    TopicDeleted {
+        name: String,
+        id: TopicId,
+    },
+    PartitionsAdded {
+        name: String,
+        id: TopicId,
+        added: Vec<PartitionId>,
+    },
+    ConfigSet {
+        name: String,
+        id: TopicId,
+        config: BTreeMap<String, String>,
+    },
+    /// Records before the offset are gone, by request or by retention.
+    LogStartMoved {
+        partition: PartitionId,
+        log_start: Offset,
+    },
+}
+
+/// Kafka's limit, from the length of a file name.
+const TOPIC_NAME_BYTES_MAX: usize = 249;
+
+/// Partitions of one topic; a request beyond this is a mistake, not a wish.
+pub const PARTITIONS_PER_TOPIC_MAX: u32 = 10_000;
+
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Catalog {
+    pub(crate) topics: BTreeMap<String, Arc<Topic>>,
+    pub(crate) by_id: BTreeMap<TopicId, Arc<Topic>>,
+    pub(crate) by_partition: BTreeMap<PartitionId, (Arc<Topic>, u32)>,
+    pub(crate) partition_next: u32,
+}
+
+impl Catalog {
+    /// Applies a change; an error says why it does not fit (on recovery that is damage).
+    pub(crate) fn apply(&mut self, change: &CatalogChange) -> Result<(), LogError> {
+        match change {
+            CatalogChange::TopicCreated { name, id, partitions, config } => {
+                if self.topics.contains_key(name) {
+                    return Err(LogError::Conflict(format!("topic '{name}' already exists")));
+                }
+                for partition in partitions {
+                    self.partition_next = self.partition_next.max(partition.0.saturating_add(1));
+                }
+                self.insert(Topic {
+                    name: name.clone(),
+                    id: *id,
+                    partitions: partitions.clone(),
+                    config: TopicConfig::lenient(config),
+                    internal: name.starts_with("__"),
+                });
+            }
+            CatalogChange::TopicDeleted { name, .. } => {
+                let topic = self.existing(name)?;
+                self.topics.remove(name);
+                self.by_id.remove(&topic.id);
+                for partition in &topic.partitions {
+                    self.by_partition.remove(partition);
+                }
+            }
+            CatalogChange::PartitionsAdded { name, added, .. } => {
+                let mut topic = Topic::clone(&*self.existing(name)?);
+                for partition in added {
+                    self.partition_next = self.partition_next.max(partition.0.saturating_add(1));
+                }
+                topic.partitions.extend(added);
+                self.insert(topic);
+            }
+            CatalogChange::ConfigSet { name, config, .. } => {
+                let mut topic = Topic::clone(&*self.existing(name)?);
+                topic.config = TopicConfig::lenient(config);
+                self.insert(topic);
+            }
+            CatalogChange::LogStartMoved { .. } => {}
+        }
+        Ok(())
+    }
+
+    pub(crate) fn existing(&self, name: &str) -> Result<Arc<Topic>, LogError> {
+        let missing = || LogError::NotFound(format!("topic '{name}' does not exist"));
+        self.topics.get(name).cloned().ok_or_else(missing)
+    }
+
+    fn insert(&mut self, topic: Topic) {
+        let topic = Arc::new(topic);
+        for (index, partition) in topic.partitions.iter().enumerate() {
+            self.by_partition.insert(*partition, (topic.clone(), index as u32));
+        }
+        self.by_id.insert(topic.id, topic.clone());
+        self.topics.insert(topic.name.clone(), topic);
+    }
+
+    pub(crate) fn encode(&self, out: &mut Vec<u8>) {
+        put_u32(out, self.partition_next);
+        put_u32(out, self.topics.len() as u32);
+        for topic in self.topics.values() {
+            put_text(out, &topic.name);
+            out.extend_from_slice(&topic.id.0);
+            put_partitions(out, &topic.partitions);
+            put_config(out, &topic.config.given);
+        }
+    }
+
+    pub(crate) fn decode(reader: &mut Reader<'_>) -> Option<Catalog> {
+        let mut catalog = Catalog::default();
+        let partition_next = reader.u32()?;
+        for _ in 0..reader.count(28)? {
+            let name = reader.text()?;
+            let id = TopicId(reader.array()?);
+            let partitions = take_partitions(reader)?;
+            let config = TopicConfig::lenient(&take_config(reader)?);
+            let internal = name.starts_with("__");
+            catalog.insert(Topic { name, id, partitions, config, internal });
+        }
+        catalog.partition_next = partition_next;
+        Some(catalog)
+    }
+}
+
+/// Kafka's rule for topic names: letters, digits, '.', '_' and '-', not '.' or '..', at most 249 characters.
+pub fn check_topic_name(name: &str) -> Result<(), LogError> {
+    let legal = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
+    let problem = if name.is_empty() {
+        "it is empty"
+    } else if name.len() > TOPIC_NAME_BYTES_MAX {
+        "it is longer than 249 characters"
+    } else if name == "." || name == ".." {
+        "it is a directory's name"
+    } else if !name.chars().all(legal) {
+        "only letters, digits, '.', '_' and '-' are allowed"
+    } else {
+        return Ok(());
+    };
+    let shown: String = name.chars().take(60).flat_map(char::escape_default).collect();
+    Err(LogError::Invalid(format!("topic name '{shown}' is not valid: {problem}")))
+}
+
+impl CatalogChange {
+    pub(crate) fn encode(&self, out: &mut Vec<u8>) {
+        match self {
+            CatalogChange::TopicCreated { name, id, partitions, config } => {
+                out.push(1);
+                put_text(out, name);
+                out.extend_from_slice(&id.0);
+                put_partitions(out, partitions);
+                put_config(out, config);
+            }
+            CatalogChange::TopicDeleted { name, id } => {
+                out.push(2);
+                put_text(out, name);
+                out.extend_from_slice(&id.0);
+            }
+            CatalogChange::PartitionsAdded { name, id, added } => {
+                out.push(3);
+                put_text(out, name);
+                out.extend_from_slice(&id.0);
+                put_partitions(out, added);
+            }
+            CatalogChange::ConfigSet { name, id, config } => {
+                out.push(4);
+                put_text(out, name);
+                out.extend_from_slice(&id.0);
+                put_config(out, config);
+            }
+            CatalogChange::LogStartMoved { partition, log_start } => {
+                out.push(5);
+                put_u32(out, partition.0);
+                put_i64(out, log_start.0);
+            }
+        }
+    }
+
+    pub(crate) fn decode(bytes: &[u8]) -> Option<CatalogChange> {
+        let mut reader = Reader::new(bytes);
+        let kind = reader.u8()?;
+        let change = if kind == 5 {
+            let partition = PartitionId(reader.u32()?);
+            CatalogChange::LogStartMoved { partition, log_start: Offset(reader.i64()?) }
+        } else {
+            let name = reader.text()?;
+            let id = TopicId(reader.array()?);
+            match kind {
+                1 => {
+                    let partitions = take_partitions(&mut reader)?;
+                    CatalogChange::TopicCreated { name, id, partitions, config: take_config(&mut reader)? }
+                }
+                2 => CatalogChange::TopicDeleted { name, id },
+                3 => CatalogChange::PartitionsAdded { name, id, added: take_partitions(&mut reader)? },
+                4 => CatalogChange::ConfigSet { name, id, config: take_config(&mut reader)? },
+                _ => return None,
+            }
+        };
+        reader.is_empty().then_some(change)
+    }
+}
+
+fn put_partitions(out: &mut Vec<u8>, partitions: &[PartitionId]) {
+    put_u32(out, partitions.len() as u32);
+    for partition in partitions {
+        put_u32(out, partition.0);
+    }
+}
+
+fn take_partitions(reader: &mut Reader<'_>) -> Option<Vec<PartitionId>> {
+    let count = reader.count(4)?;
+    (0..count).map(|_| reader.u32().map(PartitionId)).collect()
+}
+
+fn put_config(out: &mut Vec<u8>, config: &BTreeMap<String, String>) {
+    put_u32(out, config.len() as u32);
+    for (key, value) in config {
+        put_text(out, key);
+        put_text(out, value);
+    }
+}
+
+fn take_config(reader: &mut Reader<'_>) -> Option<BTreeMap<String, String>> {
+    let count = reader.count(8)?;
+    (0..count).map(|_| Some((reader.text()?, reader.text()?))).collect()
+}

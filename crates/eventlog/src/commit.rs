@@ -1,0 +1,127 @@
+//! Group commit: one write and one sync for everything that was appended while the last sync ran.
+//!
+//! 1. The pending buffer is taken under the append lock, in an instant; appends go on into a fresh one.
+//! 2. Its bytes are written with one call for each file, then synced. Where a new file begins, the old one is synced
+//!    before the first byte of the new one is written: a complete checkpoint is proof that all before it is durable.
+//! 3. Then the high watermarks move, waiters wake, listeners are told.
+//! 4. The first error fences the log for good. After a failed sync nobody knows what is on the disk, and a second sync
+//!    that succeeds proves nothing.
+
+use crate::LogError;
+use crate::append::Pending;
+use crate::files::lock;
+use crate::log::{Durable, Inner};
+use base::{Lsn, PartitionId};
+use std::sync::PoisonError;
+
+/// A buffer larger than this is given back after a burst.
+const BUFFER_KEPT_BYTES: usize = 4 << 20;
+
+impl Inner {
+    /// Makes everything appended so far durable.
+    pub(crate) fn commit(&self) -> Result<Lsn, LogError> {
+        let mut buffer = lock(&self.committing);
+        let (durable, fenced) = {
+            let progress = lock(&self.progress);
+            (progress.durable, progress.fenced.clone())
+        };
+        if let Some(reason) = fenced {
+            return Err(LogError::Fenced(reason));
+        }
+        let pending = lock(&self.append).take_pending(std::mem::take(&mut *buffer));
+        if pending.segments.is_empty() {
+            return Ok(durable);
+        }
+        let begun_ns = self.os.clock.monotonic_ns();
+        if let Err(error) = self.write_group(&pending) {
+            let reason = error.to_string();
+            self.fence(reason.clone());
+            return Err(LogError::Fenced(reason));
+        }
+        self.counters.synced(self.os.clock.monotonic_ns().saturating_sub(begun_ns));
+        let lsn = self.publish(pending, &mut buffer);
+        Ok(lsn)
+    }
+
+    fn write_group(&self, pending: &Pending) -> Result<(), LogError> {
+        let mut begins_file = false;
+        for (number, segment) in pending.segments.iter().enumerate() {
+            let path = &segment.file.path;
+            if segment.begins_file {
+                begins_file = true;
+                if let Some(before) = number.checked_sub(1).and_then(|before| pending.segments.get(before)) {
+                    let sync = before.handle.sync_data();
+                    sync.map_err(|error| LogError::io("sync", &before.file.path, error))?;
+                }
+            }
+            if segment.bytes.is_empty() {
+                continue;
+            }
+            let write = segment.handle.write_all_at(&segment.bytes, segment.position);
+            write.map_err(|error| LogError::io("write", path, error))?;
+        }
+        if let Some(last) = pending.segments.last() {
+            let sync = last.handle.sync_data();
+            sync.map_err(|error| LogError::io("sync", &last.file.path, error))?;
+        }
+        if begins_file {
+            let directory = &self.options.directory;
+            let sync = self.os.disk.sync_directory(directory);
+            sync.map_err(|error| LogError::io("sync", directory, error))?;
+        }
+        Ok(())
+    }
+
+    fn publish(&self, mut pending: Pending, buffer: &mut Vec<u8>) -> Lsn {
+        let mut moved: Vec<PartitionId> = Vec::with_capacity(pending.ends.len());
+        for (id, end) in &pending.ends {
+            // A partition that was deleted meanwhile has no watermark to move.
+            if let Ok(partition) = self.partition(*id) {
+                let mut state = partition.state();
+                state.durable = state.durable.max(*end);
+                moved.push(*id);
+            }
+        }
+        moved.sort();
+        for begun in pending.segments.iter().filter(|segment| segment.begins_file) {
+            let sequence = begun.file.sequence();
+            let mut upkeep = lock(&self.upkeep);
+            upkeep.checkpoint_sequence_before = upkeep.checkpoint_sequence;
+            upkeep.checkpoint_sequence = sequence;
+            upkeep.unindexed.insert(sequence - 1);
+            upkeep.wanted = true;
+            self.upkeep_wanted.notify_all();
+        }
+        {
+            let mut progress = lock(&self.progress);
+            progress.durable = pending.last_lsn;
+            progress.unsynced_bytes = progress.unsynced_bytes.saturating_sub(pending.bytes);
+            self.progressed.notify_all();
+        }
+        if let Some(segment) = pending.segments.pop()
+            && segment.bytes.capacity() <= BUFFER_KEPT_BYTES
+        {
+            *buffer = segment.bytes;
+            buffer.clear();
+        }
+        self.tell(&Durable { lsn: pending.last_lsn, partitions: moved, fenced: false });
+        pending.last_lsn
+    }
+
+    /// The committer's thread.
+    pub(crate) fn commit_loop(&self) {
+        loop {
+            {
+                let mut progress = lock(&self.progress);
+                while progress.unsynced_bytes == 0 && !progress.stopped && progress.fenced.is_none() {
+                    progress = self.commit_wanted.wait(progress).unwrap_or_else(PoisonError::into_inner);
+                }
+                if progress.stopped || progress.fenced.is_some() {
+                    return;
+                }
+            }
+            // The error was told to everybody who waits; the fence ends this loop.
+            let _ = self.commit();
+        }
+    }
+}

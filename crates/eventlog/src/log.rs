@@ -1,0 +1,349 @@
+//! The log itself: what its parts share, and the handle that everybody else holds.
+//!
+//! Lock order: append lock, then a caller's own locks (inside `build` and `Fold::checkpoint`), then the small locks of
+//! this crate (catalog, partitions, a partition, progress), which are held for a few statements only and never while
+//! another party's code or the disk is called.
+
+use crate::append::AppendState;
+use crate::catalog::{Catalog, Topic};
+use crate::files::{HandlePool, LogFile, Spares, lock};
+use crate::index::IndexCache;
+use crate::metrics::{Counters, LogMetrics};
+use crate::partition::Partition;
+use crate::upkeep::{Pins, UpkeepState};
+use crate::{Committer, LogError, LogOptions};
+use base::{Lsn, Offset, PartitionId, TopicId};
+use os::Os;
+use std::collections::{BTreeMap, HashMap};
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Condvar, Mutex, PoisonError, RwLock};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+/// Who writes a part of the checkpoint.
+pub trait Fold: Send + Sync {
+    /// The state after all entries appended so far. Called under the append lock, when a new log file begins.
+    fn checkpoint(&self, out: &mut Vec<u8>);
+}
+
+/// What a sync has made durable.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Durable {
+    pub lsn: Lsn,
+    /// The partitions whose high watermark moved, each once.
+    pub partitions: Vec<PartitionId>,
+    /// The log is fenced; `lsn` will not move again.
+    pub fenced: bool,
+}
+
+/// Called after each sync; must not call `commit_pending` or `shutdown`.
+pub type Listener = Arc<dyn Fn(&Durable) + Send + Sync>;
+
+/// The bounds of a partition.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Bounds {
+    pub log_start: Offset,
+    /// The durable end.
+    pub high_watermark: Offset,
+    /// The appended end.
+    pub end: Offset,
+    /// The bytes of its batches in the log files that are still needed.
+    pub bytes: u64,
+}
+
+/// The write-ahead log; cheap to clone. When the last clone goes, the log is shut down.
+#[derive(Clone)]
+pub struct EventLog {
+    pub(crate) inner: Arc<Inner>,
+    _guard: Arc<Guard>,
+}
+
+/// Stops the threads with the last handle; they hold the shared part themselves.
+struct Guard(Arc<Inner>);
+
+pub(crate) struct Inner {
+    pub(crate) os: Os,
+    pub(crate) options: LogOptions,
+    pub(crate) append: Mutex<AppendState>,
+    pub(crate) progress: Mutex<Progress>,
+    pub(crate) progressed: Condvar,
+    pub(crate) commit_wanted: Condvar,
+    /// Held by whoever commits; the buffer of the last group is kept for the next.
+    pub(crate) committing: Mutex<Vec<u8>>,
+    pub(crate) catalog: RwLock<Arc<Catalog>>,
+    pub(crate) partitions: RwLock<HashMap<PartitionId, Arc<Partition>>>,
+    pub(crate) files: Mutex<BTreeMap<u64, Arc<LogFile>>>,
+    pub(crate) pool: Arc<HandlePool>,
+    pub(crate) spares: Spares,
+    pub(crate) cache: IndexCache,
+    pub(crate) upkeep: Mutex<UpkeepState>,
+    pub(crate) upkeep_wanted: Condvar,
+    /// One upkeep at a time.
+    pub(crate) keeping_up: Mutex<()>,
+    pub(crate) pins: Mutex<Pins>,
+    pub(crate) listeners: RwLock<Vec<Listener>>,
+    pub(crate) folds: Vec<(&'static str, Arc<dyn Fold>)>,
+    pub(crate) counters: Counters,
+    pub(crate) threads: Mutex<Vec<JoinHandle<()>>>,
+    pub(crate) directory_lock: Mutex<Option<Box<dyn Send + Sync>>>,
+}
+
+/// How far the log has come.
+#[derive(Default)]
+pub(crate) struct Progress {
+    pub(crate) durable: Lsn,
+    pub(crate) unsynced_bytes: u64,
+    pub(crate) fenced: Option<String>,
+    /// No more appends.
+    pub(crate) closing: bool,
+    /// The threads are to end.
+    pub(crate) stopped: bool,
+}
+
+/// How long an append waits for room before it answers `Busy`.
+const ROOM_WAIT: Duration = Duration::from_secs(30);
+
+impl EventLog {
+    pub(crate) fn run(inner: Inner) -> EventLog {
+        let inner = Arc::new(inner);
+        if inner.options.committer == Committer::Thread {
+            let spawn = |name: &str, run: fn(&Inner)| {
+                let inner = inner.clone();
+                std::thread::Builder::new().name(name.into()).spawn(move || run(&inner))
+            };
+            for (name, run) in
+                [("log-commit", Inner::commit_loop as fn(&Inner)), ("log-upkeep", Inner::upkeep_loop)]
+            {
+                match spawn(name, run) {
+                    Ok(thread) => lock(&inner.threads).push(thread),
+                    // Without its threads the log must not take what it will never make durable.
+                    Err(error) => inner.fence(format!("cannot start the thread {name}: {error}")),
+                }
+            }
+        }
+        EventLog { _guard: Arc::new(Guard(inner.clone())), inner }
+    }
+
+    /// Everything up to this LSN is durable and visible.
+    pub fn durable(&self) -> Lsn {
+        lock(&self.inner.progress).durable
+    }
+
+    /// Waits until the frame is durable; fails when the log is fenced or stopped before.
+    pub fn wait_durable(&self, lsn: Lsn) -> Result<(), LogError> {
+        let mut progress = lock(&self.inner.progress);
+        loop {
+            if progress.durable >= lsn {
+                return Ok(());
+            }
+            if let Some(reason) = &progress.fenced {
+                return Err(LogError::Fenced(reason.clone()));
+            }
+            if progress.stopped {
+                return Err(LogError::Closed);
+            }
+            if self.inner.options.committer == Committer::Manual {
+                return Err(LogError::Busy {
+                    unsynced_bytes: progress.unsynced_bytes,
+                    unsynced_bytes_max: self.inner.options.unsynced_bytes_max,
+                });
+            }
+            progress = self.inner.progressed.wait(progress).unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+
+    /// Writes and syncs what is pending, then does the upkeep. For the manual committer; harmless with the other.
+    pub fn commit_pending(&self) -> Result<Lsn, LogError> {
+        let durable = self.inner.commit()?;
+        if self.inner.options.committer == Committer::Manual {
+            self.inner.upkeep_step();
+        }
+        Ok(durable)
+    }
+
+    /// Has `listener` called after each sync, in order, outside of all locks that an append or a read needs.
+    pub fn subscribe(&self, listener: Listener) {
+        self.inner.listeners.write().unwrap_or_else(PoisonError::into_inner).push(listener);
+    }
+
+    /// Why the log takes no more appends, if so.
+    pub fn fenced(&self) -> Option<String> {
+        lock(&self.inner.progress).fenced.clone()
+    }
+
+    pub fn topic(&self, name: &str) -> Option<Arc<Topic>> {
+        self.inner.catalog().topics.get(name).cloned()
+    }
+
+    pub fn topic_by_id(&self, id: TopicId) -> Option<Arc<Topic>> {
+        self.inner.catalog().by_id.get(&id).cloned()
+    }
+
+    /// All topics in the order of their names.
+    pub fn topics(&self) -> Vec<Arc<Topic>> {
+        self.inner.catalog().topics.values().cloned().collect()
+    }
+
+    /// The topic that a partition belongs to, and its index there.
+    pub fn partition_topic(&self, partition: PartitionId) -> Option<(Arc<Topic>, u32)> {
+        self.inner.catalog().by_partition.get(&partition).cloned()
+    }
+
+    pub fn bounds(&self, partition: PartitionId) -> Result<Bounds, LogError> {
+        let partition = self.inner.partition(partition)?;
+        let state = partition.state();
+        Ok(Bounds {
+            log_start: Offset(state.log_start),
+            high_watermark: Offset(state.durable),
+            end: Offset(state.end),
+            bytes: state.bytes(),
+        })
+    }
+
+    pub fn metrics(&self) -> LogMetrics {
+        let inner = &self.inner;
+        let (sync_latency_ns_p50, sync_latency_ns_p99, sync_latency_ns_max) = inner.counters.latencies();
+        let files: Vec<Arc<LogFile>> = lock(&inner.files).values().cloned().collect();
+        let lengths = files.iter().filter_map(|file| file.handle().ok()?.length().ok());
+        let spare_files_bytes = inner.spares.bytes();
+        LogMetrics {
+            appended_frames: inner.counters.appended_frames.load(Ordering::Relaxed),
+            appended_bytes: inner.counters.appended_bytes.load(Ordering::Relaxed),
+            syncs: inner.counters.syncs.load(Ordering::Relaxed),
+            sync_latency_ns_p50,
+            sync_latency_ns_p99,
+            sync_latency_ns_max,
+            unsynced_bytes: lock(&inner.progress).unsynced_bytes,
+            files: files.len() as u64,
+            spare_files_bytes,
+            disk_bytes: lengths.sum::<u64>() + spare_files_bytes,
+            index_cache_bytes: inner.cache.bytes() as u64,
+            damaged: inner.counters.damaged.load(Ordering::Relaxed),
+            disk_trouble: inner.spares.trouble(),
+        }
+    }
+
+    /// Syncs what is pending, says in the log that everything is durable, stops the threads and releases the
+    /// directory. Appends by other handles fail with `Closed` from now on; reads go on.
+    pub fn shutdown(&self) -> Result<(), LogError> {
+        self.inner.shutdown(true)
+    }
+
+    /// `shutdown` for the last user.
+    pub fn close(self) -> Result<(), LogError> {
+        self.shutdown()
+    }
+}
+
+impl Drop for Guard {
+    fn drop(&mut self) {
+        // Errors were told to whoever waited for durability; with the manual committer nothing is written, so that a
+        // simulation can drop a log as a crash would.
+        let _ = self.0.shutdown(self.0.options.committer == Committer::Thread);
+    }
+}
+
+impl Inner {
+    pub(crate) fn catalog(&self) -> Arc<Catalog> {
+        self.catalog.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub(crate) fn partition(&self, id: PartitionId) -> Result<Arc<Partition>, LogError> {
+        let partitions = self.partitions.read().unwrap_or_else(PoisonError::into_inner);
+        let missing = || LogError::NotFound(format!("partition={id} does not exist"));
+        partitions.get(&id).cloned().ok_or_else(missing)
+    }
+
+    pub(crate) fn all_partitions(&self) -> Vec<Arc<Partition>> {
+        let partitions = self.partitions.read().unwrap_or_else(PoisonError::into_inner);
+        let mut all: Vec<Arc<Partition>> = partitions.values().cloned().collect();
+        all.sort_by_key(|partition| partition.id);
+        all
+    }
+
+    /// Waits until there is room for another append.
+    pub(crate) fn wait_for_room(&self) -> Result<(), LogError> {
+        let mut progress = lock(&self.progress);
+        loop {
+            if let Some(reason) = &progress.fenced {
+                return Err(LogError::Fenced(reason.clone()));
+            }
+            if progress.closing {
+                return Err(LogError::Closed);
+            }
+            let busy = LogError::Busy {
+                unsynced_bytes: progress.unsynced_bytes,
+                unsynced_bytes_max: self.options.unsynced_bytes_max,
+            };
+            if progress.unsynced_bytes < self.options.unsynced_bytes_max {
+                return Ok(());
+            }
+            if self.options.committer == Committer::Manual {
+                return Err(busy);
+            }
+            let (next, result) =
+                self.progressed.wait_timeout(progress, ROOM_WAIT).unwrap_or_else(PoisonError::into_inner);
+            progress = next;
+            if result.timed_out() && progress.unsynced_bytes >= self.options.unsynced_bytes_max {
+                return Err(busy);
+            }
+        }
+    }
+
+    /// Ends all writing for good; the first reason stays.
+    pub(crate) fn fence(&self, reason: String) {
+        let durable = {
+            let mut progress = lock(&self.progress);
+            if progress.fenced.is_some() {
+                return;
+            }
+            progress.fenced = Some(reason);
+            self.progressed.notify_all();
+            progress.durable
+        };
+        self.tell(&Durable { lsn: durable, partitions: Vec::new(), fenced: true });
+    }
+
+    pub(crate) fn tell(&self, durable: &Durable) {
+        let listeners = self.listeners.read().unwrap_or_else(PoisonError::into_inner).clone();
+        for listener in listeners {
+            listener(durable);
+        }
+    }
+
+    fn shutdown(&self, orderly: bool) -> Result<(), LogError> {
+        let first = {
+            let mut progress = lock(&self.progress);
+            !std::mem::replace(&mut progress.closing, true)
+        };
+        let mut result = Ok(Lsn(0));
+        if first && orderly {
+            // The mark proves that the last frames were durable, so that later damage to them is not taken for a
+            // torn tail.
+            result = self.commit();
+            if result.is_ok() && self.append_mark() {
+                result = self.commit();
+            }
+        }
+        {
+            let mut progress = lock(&self.progress);
+            progress.stopped = true;
+            self.progressed.notify_all();
+            self.commit_wanted.notify_all();
+        }
+        {
+            let mut upkeep = lock(&self.upkeep);
+            upkeep.stopped = true;
+            self.upkeep_wanted.notify_all();
+        }
+        let threads = std::mem::take(&mut *lock(&self.threads));
+        for thread in threads {
+            // The last handle may be dropped by a listener, which runs in the committer's own thread.
+            if thread.thread().id() != std::thread::current().id() {
+                let _ = thread.join();
+            }
+        }
+        lock(&self.directory_lock).take();
+        result.map(|_| ())
+    }
+}

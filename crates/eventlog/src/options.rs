@@ -1,0 +1,49 @@
+//! How a log is opened: where it lies, how large its parts are, who commits.
+
+use std::path::PathBuf;
+
+/// Who runs the group commit and the upkeep.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Committer {
+    /// Threads of the log; for a real node.
+    Thread,
+    /// Nobody: the caller runs `commit_pending`. For simulations, which must be deterministic.
+    Manual,
+}
+
+#[derive(Debug, Clone)]
+pub struct LogOptions {
+    pub directory: PathBuf,
+    /// The size of a log file. A frame may make its file larger; it never spans two.
+    pub file_bytes: u64,
+    /// The size of the very first file, small so that the first start is quick.
+    pub first_file_bytes: u64,
+    /// Appends wait (or fail with `Busy` when nobody commits) beyond this many bytes that are not yet synced.
+    pub unsynced_bytes_max: u64,
+    /// The largest batch or layer entry.
+    pub entry_bytes_max: usize,
+    pub committer: Committer,
+    /// How often retention is enforced by the log's own thread; 0 = never by itself.
+    pub retention_check_ms: u64,
+    /// Bytes of sealed files' indexes that are kept in memory.
+    pub index_cache_bytes: usize,
+    /// Sealed files that are kept open.
+    pub open_files_max: usize,
+}
+
+impl LogOptions {
+    /// A real node's defaults.
+    pub fn new(directory: impl Into<PathBuf>) -> LogOptions {
+        LogOptions {
+            directory: directory.into(),
+            file_bytes: 64 << 20,
+            first_file_bytes: 4 << 20,
+            unsynced_bytes_max: 64 << 20,
+            entry_bytes_max: 32 << 20,
+            committer: Committer::Thread,
+            retention_check_ms: 30_000,
+            index_cache_bytes: 8 << 20,
+            open_files_max: 128,
+        }
+    }
+}

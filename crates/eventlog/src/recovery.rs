@@ -1,0 +1,625 @@
+//! Opening a data directory: what stands in it, what of it counts, and how the log goes on from there.
+//!
+//! 1. `open` only reads (but for the lock and the format file of a new directory): the file headers, the newest complete
+//!    checkpoint, every frame behind it, and the indexes of the older files, which are not scanned.
+//! 2. The layers above take their part of the checkpoint and `replay` what came after it.
+//! 3. `start` makes the recovered tail durable before anything is served, wipes what is left of a torn group so that it
+//!    can never parse later, and lets the committer run.
+
+use crate::append::{AppendState, Pending};
+use crate::catalog::{Catalog, CatalogChange};
+use crate::checkpoint::{self, Checkpoint, OWN_SECTION, encode_file_start, put_own, put_section};
+use crate::entry::{Entry, Layer};
+use crate::error::Damage;
+use crate::files::{HandlePool, LogFile, Spares, log_name, parse_name};
+use crate::format::{EntryKind, FILE_HEADER_BYTES, FORMAT_VERSION, FRAME_HEADER_BYTES, FileHeader};
+use crate::index::{self, Entries, IndexCache, IndexEntry, Span};
+use crate::log::{EventLog, Fold, Inner, Progress};
+use crate::metrics::Counters;
+use crate::partition::{Partition, PartitionState};
+use crate::scan::{LaterFrame, ScannedEntry, Scanner};
+use crate::upkeep::UpkeepState;
+use crate::{LogError, LogOptions};
+use base::{Lsn, Offset, PartitionId};
+use os::{Disk, Lock, Os};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::path::Path;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex};
+
+/// What was found in the data directory.
+#[derive(Debug, Clone, Default)]
+pub struct OpenReport {
+    /// Log files, and their bytes.
+    pub files: u64,
+    pub bytes: u64,
+    /// Frames read since the checkpoint.
+    pub frames: u64,
+    /// Where the checkpoint stands, and where the log ends.
+    pub checkpoint_lsn: Lsn,
+    pub last_lsn: Lsn,
+    /// Bytes at the end of the log that were written but never acknowledged, and are given up.
+    pub torn_tail_bytes: u64,
+    /// Older files whose index was missing or damaged and was made anew.
+    pub indexes_rebuilt: u64,
+    /// The first damaged places, and how many there are in all.
+    pub damaged: Vec<Damage>,
+    pub damaged_count: u64,
+}
+
+/// So many damaged places are described; the others are counted.
+const DAMAGE_LISTED_MAX: usize = 1_000;
+
+/// A data directory that was read and is not yet running.
+pub struct Recovery {
+    os: Os,
+    options: LogOptions,
+    directory_lock: Box<dyn Send + Sync>,
+    report: OpenReport,
+    checkpoint: BTreeMap<String, Vec<u8>>,
+    catalog: Catalog,
+    partitions: HashMap<PartitionId, PartitionState>,
+    pool: Arc<HandlePool>,
+    files: BTreeMap<u64, Arc<LogFile>>,
+    /// The files with frames behind the checkpoint, and what is proven of each.
+    replayed: Vec<(Arc<LogFile>, Lsn)>,
+    checkpoint_sequence: u64,
+    tail: Option<Tail>,
+    /// Log files that hold nothing that counts.
+    abandoned: Vec<u64>,
+    unindexed: BTreeSet<u64>,
+    names: Vec<String>,
+}
+
+/// Where the log goes on.
+struct Tail {
+    position: u64,
+    torn: Vec<LaterFrame>,
+}
+
+fn formatted_name(directory: &Path) -> std::path::PathBuf {
+    directory.join("format")
+}
+
+impl Recovery {
+    /// Takes the directory's lock and reads what is there; an empty or missing directory is a new log.
+    pub fn open(os: &Os, options: LogOptions) -> Result<Recovery, LogError> {
+        let directory = options.directory.clone();
+        let disk = &os.disk;
+        disk.create_dir_all(&directory)
+            .map_err(|error| LogError::io("create the data directory", &directory, error))?;
+        let lock_path = directory.join("lock");
+        let directory_lock =
+            match disk.try_lock(&lock_path).map_err(|error| LogError::io("lock", &lock_path, error))? {
+                Lock::Held(guard) => guard,
+                Lock::Busy { pid } => {
+                    return Err(LogError::InUse { directory: directory.display().to_string(), pid });
+                }
+            };
+        check_format(disk, &directory)?;
+        let names = disk.list(&directory).map_err(|error| LogError::io("list", &directory, error))?;
+        let pool = HandlePool::new(options.open_files_max);
+        let mut recovery = Recovery {
+            os: os.clone(),
+            options,
+            directory_lock,
+            report: OpenReport::default(),
+            checkpoint: BTreeMap::new(),
+            catalog: Catalog::default(),
+            partitions: HashMap::new(),
+            pool,
+            files: BTreeMap::new(),
+            replayed: Vec::new(),
+            checkpoint_sequence: 0,
+            tail: None,
+            abandoned: Vec::new(),
+            unindexed: BTreeSet::new(),
+            names,
+        };
+        recovery.read_headers()?;
+        if let Some(sequence) = recovery.find_checkpoint()? {
+            recovery.checkpoint_sequence = sequence;
+            recovery.read_older_files()?;
+            recovery.read_frames()?;
+        }
+        Ok(recovery)
+    }
+
+    /// The state that the fold `name` wrote at the last checkpoint, if any.
+    pub fn checkpoint(&self, name: &str) -> Option<&[u8]> {
+        self.checkpoint.get(name).map(Vec::as_slice)
+    }
+
+    pub fn report(&self) -> &OpenReport {
+        &self.report
+    }
+
+    /// Shows every entry behind the checkpoint, in log order; may be called several times. Damaged entries are left
+    /// out: they are in the report.
+    pub fn replay(
+        &mut self,
+        visit: &mut dyn FnMut(Lsn, Entry<'_>) -> Result<(), LogError>,
+    ) -> Result<(), LogError> {
+        for (file, proven) in &self.replayed {
+            let mut scanner = Scanner::open(file, *proven)?;
+            while let Some(frame) = scanner.next_frame()? {
+                for entry in frame.entries.iter().filter(|entry| entry.intact) {
+                    let header = entry.header;
+                    let Some(bytes) = scanner.window.get(entry.position, header.length as usize)? else {
+                        continue;
+                    };
+                    match header.kind {
+                        EntryKind::Batch => {
+                            let (base_offset, records) = (Offset(header.base_offset), header.records);
+                            let (partition, max_timestamp_ms) = (header.partition, header.max_timestamp_ms);
+                            let batch =
+                                Entry::Batch { partition, base_offset, records, max_timestamp_ms, bytes };
+                            visit(frame.lsn, batch)?;
+                        }
+                        EntryKind::Layer(layer) => {
+                            visit(frame.lsn, Entry::Layer { layer: Layer(layer), bytes })?;
+                        }
+                        EntryKind::Catalog => {
+                            if let Some(change) = CatalogChange::decode(bytes) {
+                                visit(frame.lsn, Entry::Catalog(&change))?;
+                            }
+                        }
+                        EntryKind::Checkpoint => {}
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn read_headers(&mut self) -> Result<(), LogError> {
+        let disk = self.os.disk.clone();
+        for name in &self.names {
+            let Some(sequence) = parse_name(name, "log") else { continue };
+            let path = self.options.directory.join(name);
+            let handle = disk.open(&path).map_err(|error| LogError::io("open", &path, error))?;
+            let length = handle.length().map_err(|error| LogError::io("read", &path, error))?;
+            let mut block = vec![0; FILE_HEADER_BYTES.min(length) as usize];
+            handle.read_exact_at(&mut block, 0).map_err(|error| LogError::io("read", &path, error))?;
+            // A recycled file that was renamed, but whose new header never reached the disk, shows its former number.
+            match FileHeader::decode(&block).filter(|header| header.sequence == sequence) {
+                Some(header) => {
+                    let file = LogFile::new(&disk, &self.pool, &self.options.directory, header);
+                    self.files.insert(sequence, file);
+                    self.report.files += 1;
+                    self.report.bytes += length;
+                }
+                None => self.abandoned.push(sequence),
+            }
+        }
+        // Behind the newest file with a header stands only what was being begun when the power went. In the middle a
+        // file without a header is damage; it is left as it is.
+        let newest = self.files.keys().next_back().copied().unwrap_or(0);
+        let (middle, begun): (Vec<u64>, Vec<u64>) =
+            self.abandoned.iter().partition(|sequence| **sequence < newest);
+        self.abandoned = begun;
+        for sequence in middle {
+            self.report_damage(Damage {
+                file: log_name(sequence),
+                position: 0,
+                partition: None,
+                offsets: None,
+                reason: "both copies of the file's header are damaged".into(),
+            });
+        }
+        Ok(())
+    }
+
+    /// Loads the newest complete checkpoint; answers its file's number, `None` in a new directory.
+    fn find_checkpoint(&mut self) -> Result<Option<u64>, LogError> {
+        let newest_first: Vec<Arc<LogFile>> = self.files.values().rev().cloned().collect();
+        for file in &newest_first {
+            let found = match checkpoint::read(file)? {
+                Some(found) => found,
+                // The first file's checkpoint is empty by definition.
+                None if file.base_lsn() == Lsn(0) => Checkpoint::default(),
+                None => continue,
+            };
+            self.catalog = found.catalog;
+            self.checkpoint = found.sections;
+            for (id, bounds) in found.partitions {
+                let mut state = PartitionState { end: bounds.end, durable: bounds.end, ..Default::default() };
+                state.log_start = bounds.log_start;
+                self.partitions.insert(id, state);
+            }
+            self.report.checkpoint_lsn = file.base_lsn();
+            self.report.last_lsn = file.base_lsn();
+            return Ok(Some(file.sequence()));
+        }
+        if self.files.is_empty() && self.abandoned.len() <= 1 {
+            return Ok(None);
+        }
+        Err(LogError::Corrupt(Damage {
+            file: self.options.directory.display().to_string(),
+            position: 0,
+            partition: None,
+            offsets: None,
+            reason: "no log file holds a complete checkpoint, so the log cannot be opened; restore a backup"
+                .into(),
+        }))
+    }
+
+    /// Takes the spans of the files before the checkpoint from their indexes.
+    fn read_older_files(&mut self) -> Result<(), LogError> {
+        let older: Vec<Arc<LogFile>> =
+            self.files.range(..self.checkpoint_sequence).map(|(_, file)| file.clone()).collect();
+        for file in older {
+            let stored = index::open(&self.os.disk, &self.options.directory, &file);
+            let spans = match stored {
+                Some(spans) => spans,
+                None => {
+                    let next = self.files.get(&(file.sequence() + 1));
+                    let (spans, damage) = scan_spans(&file, next.map_or(Lsn(0), |next| next.base_lsn()))?;
+                    self.report.indexes_rebuilt += 1;
+                    self.unindexed.insert(file.sequence());
+                    damage.into_iter().for_each(|damage| self.report_damage(damage));
+                    spans
+                }
+            };
+            for (id, span) in spans {
+                if let Some(state) = self.partitions.get_mut(&id)
+                    && span.end > state.log_start
+                    && span.end <= state.end
+                {
+                    state.spans.push_back(span);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Reads all frames from the checkpoint's file on and applies them.
+    fn read_frames(&mut self) -> Result<(), LogError> {
+        let files: Vec<Arc<LogFile>> =
+            self.files.range(self.checkpoint_sequence..).map(|(_, file)| file.clone()).collect();
+        for (number, file) in files.iter().enumerate() {
+            let next = files.get(number + 1);
+            let proven = next.map_or(Lsn(0), |next| next.base_lsn());
+            let mut scanner = Scanner::open(file, proven)?;
+            let mut frames = 0;
+            while let Some(frame) = scanner.next_frame()? {
+                frames += 1;
+                for entry in &frame.entries {
+                    self.apply(file, entry, &mut scanner)?;
+                }
+            }
+            std::mem::take(&mut scanner.damage).into_iter().for_each(|damage| self.report_damage(damage));
+            self.report.frames += frames;
+            if frames == 0 && number > 0 && next.is_none() {
+                // The file was begun and nothing in it was ever acknowledged; the log ends in the one before.
+                self.files.remove(&file.sequence());
+                self.abandoned.push(file.sequence());
+                break;
+            }
+            self.report.last_lsn = Lsn(scanner.lsn_next.0.saturating_sub(1)).max(file.base_lsn());
+            let torn = scanner.later_frames()?;
+            let torn_end = torn.iter().map(|later| later.end).max().unwrap_or(scanner.position);
+            self.report.torn_tail_bytes =
+                torn_end.min(scanner.window.length).saturating_sub(scanner.position);
+            self.tail = Some(Tail { position: scanner.position, torn });
+            self.replayed.push((file.clone(), proven));
+            if next.is_some() {
+                self.unindexed.insert(file.sequence());
+            }
+        }
+        for state in self.partitions.values_mut() {
+            state.durable = state.end;
+        }
+        Ok(())
+    }
+
+    fn apply(
+        &mut self,
+        file: &Arc<LogFile>,
+        entry: &ScannedEntry,
+        scanner: &mut Scanner,
+    ) -> Result<(), LogError> {
+        let header = &entry.header;
+        match header.kind {
+            EntryKind::Batch => {
+                let Some(state) = self.partitions.get_mut(&header.partition) else {
+                    self.report_damage(Damage {
+                        reason: "the partition of a record batch is unknown".into(),
+                        ..entry.damage(&file.name())
+                    });
+                    return Ok(());
+                };
+                let found = index_entry(entry);
+                let expected = state.end;
+                if found.base_offset >= expected {
+                    state.push(file, found);
+                }
+                if found.base_offset != expected {
+                    self.report_damage(Damage {
+                        offsets: Some((Offset(expected), Offset(found.base_offset.saturating_sub(1)))),
+                        reason: "the batches of these offsets are lost".into(),
+                        ..entry.damage(&file.name())
+                    });
+                }
+            }
+            EntryKind::Catalog if entry.intact => {
+                let bytes = scanner.window.get(entry.position, header.length as usize)?.unwrap_or_default();
+                let applied = match CatalogChange::decode(bytes) {
+                    Some(change) => self.change(&change),
+                    None => Err(LogError::Invalid("a change of the catalog cannot be decoded".into())),
+                };
+                if let Err(error) = applied {
+                    let reason = error.to_string();
+                    self.report_damage(Damage { reason, ..entry.damage(&file.name()) });
+                }
+            }
+            EntryKind::Catalog | EntryKind::Layer(_) | EntryKind::Checkpoint => {}
+        }
+        Ok(())
+    }
+
+    fn change(&mut self, change: &CatalogChange) -> Result<(), LogError> {
+        if let CatalogChange::LogStartMoved { partition, log_start } = change {
+            let missing = || LogError::NotFound(format!("partition={partition} does not exist"));
+            self.partitions.get_mut(partition).ok_or_else(missing)?.move_log_start(log_start.0);
+            return Ok(());
+        }
+        let deleted = match change {
+            CatalogChange::TopicDeleted { name, .. } => self.catalog.topics.get(name).cloned(),
+            _ => None,
+        };
+        self.catalog.apply(change)?;
+        for id in deleted.iter().flat_map(|topic| &topic.partitions) {
+            self.partitions.remove(id);
+        }
+        let (CatalogChange::TopicCreated { partitions: added, .. }
+        | CatalogChange::PartitionsAdded { added, .. }) = change
+        else {
+            return Ok(());
+        };
+        for id in added {
+            self.partitions.entry(*id).or_default();
+        }
+        Ok(())
+    }
+
+    fn report_damage(&mut self, damage: Damage) {
+        self.report.damaged_count += 1;
+        if self.report.damaged.len() < DAMAGE_LISTED_MAX {
+            self.report.damaged.push(damage);
+        }
+    }
+
+    /// Makes the recovered tail durable, begins the first file of a new log, and lets the committer run. `folds` write
+    /// their parts of the checkpoint at each file roll; their names must differ and not be `log`.
+    pub fn start(mut self, folds: Vec<(&'static str, Arc<dyn Fold>)>) -> Result<EventLog, LogError> {
+        let names: BTreeSet<&str> = folds.iter().map(|(name, _)| *name).chain([OWN_SECTION]).collect();
+        if names.len() != folds.len() + 1 {
+            return Err(LogError::Invalid("the names of the folds must differ".into()));
+        }
+        let disk = self.os.disk.clone();
+        let directory = self.options.directory.clone();
+        let spares = Spares::new(&disk, &directory);
+        spares.adopt(&self.names, self.options.file_bytes);
+        for name in self.names.iter().filter(|name| name.ends_with(".index-new")) {
+            // Left behind by a crash; only takes space.
+            let _ = disk.remove(&directory.join(name));
+        }
+        let sequence_max = self.abandoned.iter().chain(self.files.keys()).max().copied().unwrap_or(0);
+        for sequence in std::mem::take(&mut self.abandoned) {
+            abandon(&disk, &directory, sequence, &spares, self.options.file_bytes)?;
+        }
+        let append = match self.tail.take() {
+            Some(tail) => self.resume(tail)?,
+            None => self.begin(&folds, sequence_max + 1, &spares)?,
+        };
+        let active = append.active.clone();
+        self.files.insert(active.sequence(), active);
+        let older = self.files.range(..self.checkpoint_sequence).next_back().map(|(sequence, _)| *sequence);
+        let upkeep = UpkeepState {
+            wanted: true,
+            recycling_wanted: true,
+            checkpoint_sequence: self.checkpoint_sequence,
+            checkpoint_sequence_before: older.unwrap_or(self.checkpoint_sequence),
+            unindexed: self.unindexed,
+            ..UpkeepState::default()
+        };
+        let counters = Counters::default();
+        counters.damaged.store(self.report.damaged_count, Ordering::Relaxed);
+        let partitions =
+            self.partitions.into_iter().map(|(id, state)| (id, Partition::new(id, state))).collect();
+        Ok(EventLog::run(Inner {
+            progress: Mutex::new(Progress { durable: append.last_lsn, ..Progress::default() }),
+            append: Mutex::new(append),
+            progressed: Default::default(),
+            commit_wanted: Default::default(),
+            committing: Mutex::default(),
+            catalog: Arc::new(self.catalog).into(),
+            partitions: std::sync::RwLock::new(partitions),
+            files: Mutex::new(self.files),
+            pool: self.pool,
+            spares,
+            cache: IndexCache::new(self.options.index_cache_bytes),
+            upkeep: Mutex::new(upkeep),
+            upkeep_wanted: Default::default(),
+            keeping_up: Mutex::default(),
+            pins: Mutex::default(),
+            listeners: Default::default(),
+            folds,
+            counters,
+            threads: Mutex::default(),
+            directory_lock: Mutex::new(Some(self.directory_lock)),
+            os: self.os,
+            options: self.options,
+        }))
+    }
+
+    /// Goes on in the file where the log ends.
+    fn resume(&self, tail: Tail) -> Result<AppendState, LogError> {
+        let Some((active, _)) = self.replayed.last() else {
+            return Err(LogError::Internal("a log without files has a tail".into()));
+        };
+        let failed = |action| move |error| LogError::io(action, &active.path, error);
+        let handle = active.handle()?;
+        for later in &tail.torn {
+            // Frames of a group that was torn must never parse once the log has grown up to them.
+            handle
+                .write_all_at(&[0; FRAME_HEADER_BYTES], later.position)
+                .map_err(failed("wipe the torn tail of"))?;
+        }
+        // What was read may have been in the page cache only.
+        for (file, _) in &self.replayed {
+            let sync = file.handle()?.sync_data();
+            sync.map_err(|error| LogError::io("sync", &file.path, error))?;
+        }
+        let directory = &self.options.directory;
+        let sync = self.os.disk.sync_directory(directory);
+        sync.map_err(|error| LogError::io("sync", directory, error))?;
+        let allocated = handle.length().map_err(failed("read"))?;
+        Ok(AppendState {
+            active: active.clone(),
+            handle,
+            allocated,
+            position: tail.position,
+            last_lsn: self.report.last_lsn,
+            largest_frame: 0,
+            pending: Pending { last_lsn: self.report.last_lsn, ..Pending::default() },
+        })
+    }
+
+    /// Begins the first file of a new log; it is small, so that this is quick.
+    fn begin(
+        &mut self,
+        folds: &[(&'static str, Arc<dyn Fold>)],
+        sequence: u64,
+        spares: &Spares,
+    ) -> Result<AppendState, LogError> {
+        let mut stream = Vec::new();
+        put_section(&mut stream, OWN_SECTION, |out| put_own(out, &self.catalog, &BTreeMap::new()));
+        for (name, fold) in folds {
+            put_section(&mut stream, name, |out| fold.checkpoint(out));
+        }
+        let header = FileHeader {
+            generation: self.os.random.next_u64(),
+            sequence,
+            base_lsn: Lsn(0),
+            checkpoint_bytes: stream.len() as u64,
+            created_ms: self.os.clock.now_ms(),
+        };
+        let file = LogFile::new(&self.os.disk, &self.pool, &self.options.directory, header);
+        let bytes = header.frames_start().saturating_add(self.options.first_file_bytes);
+        let spare = spares.create(bytes, true)?;
+        let written = spare
+            .handle
+            .write_all_at(&encode_file_start(&header, &stream, header.created_ms), 0)
+            .and_then(|()| spare.handle.sync_data())
+            .and_then(|()| self.os.disk.rename(&spare.path, &file.path))
+            .and_then(|()| self.os.disk.sync_directory(&self.options.directory));
+        written.map_err(|error| LogError::io("begin the log file", &file.path, error))?;
+        self.checkpoint_sequence = sequence;
+        Ok(AppendState {
+            active: file,
+            handle: spare.handle,
+            allocated: bytes,
+            position: header.frames_start(),
+            last_lsn: Lsn(0),
+            largest_frame: 0,
+            pending: Pending::default(),
+        })
+    }
+}
+
+/// Wipes a log file that holds nothing that counts and keeps it as a spare.
+fn abandon(
+    disk: &Arc<dyn Disk>,
+    directory: &Path,
+    sequence: u64,
+    spares: &Spares,
+    file_bytes: u64,
+) -> Result<(), LogError> {
+    let path = directory.join(log_name(sequence));
+    let wiped = disk.open(&path).and_then(|handle| {
+        let length = handle.length()?.min(FILE_HEADER_BYTES);
+        handle.write_all_at(&vec![0; length as usize], 0)?;
+        handle.sync_data()
+    });
+    wiped.map_err(|error| LogError::io("wipe", &path, error))?;
+    spares.recycle(&path, true, file_bytes)
+}
+
+/// The version of the data directory, written once; a newer one is refused.
+fn check_format(disk: &Arc<dyn Disk>, directory: &Path) -> Result<(), LogError> {
+    let path = formatted_name(directory);
+    let exists = disk.exists(&path).map_err(|error| LogError::io("look for", &path, error))?;
+    if !exists {
+        let temporary = directory.join("format-new");
+        let written = index::remove_if_there(disk, &temporary)
+            .and_then(|()| disk.create(&temporary, 0))
+            .and_then(|handle| {
+                handle.write_all_at(format!("eventwright log format {FORMAT_VERSION}\n").as_bytes(), 0)?;
+                handle.sync_data()
+            })
+            .and_then(|()| disk.rename(&temporary, &path))
+            .and_then(|()| disk.sync_directory(directory));
+        return written.map_err(|error| LogError::io("write", &path, error));
+    }
+    let read = disk.open(&path).and_then(|handle| {
+        let mut text = vec![0; handle.length()?.min(64) as usize];
+        handle.read_exact_at(&mut text, 0)?;
+        Ok(String::from_utf8_lossy(&text).into_owned())
+    });
+    let text = read.map_err(|error| LogError::io("read", &path, error))?;
+    let version = text.strip_prefix("eventwright log format ").and_then(|rest| rest.trim().parse().ok());
+    match version {
+        Some(FORMAT_VERSION) => Ok(()),
+        Some(found) if found > FORMAT_VERSION => Err(LogError::NewerFormat {
+            directory: directory.display().to_string(),
+            found,
+            known: FORMAT_VERSION,
+        }),
+        _ => Err(LogError::Corrupt(Damage {
+            file: "format".into(),
+            position: 0,
+            partition: None,
+            offsets: None,
+            reason: format!(
+                "the file must read 'eventwright log format {FORMAT_VERSION}'; if the log files are of this \
+                 version, write that into it"
+            ),
+        })),
+    }
+}
+
+/// Scans a sealed file for its batches.
+pub(crate) fn scan_spans(
+    file: &Arc<LogFile>,
+    proven: Lsn,
+) -> Result<(Vec<(PartitionId, Span)>, Vec<Damage>), LogError> {
+    let mut spans: BTreeMap<PartitionId, Span> = BTreeMap::new();
+    let mut scanner = Scanner::open(file, proven)?;
+    while let Some(frame) = scanner.next_frame()? {
+        for entry in frame.entries.iter().filter(|entry| entry.header.kind == EntryKind::Batch) {
+            let found = index_entry(entry);
+            match spans.get_mut(&entry.header.partition) {
+                Some(span) if found.base_offset >= span.end => span.push(found),
+                Some(_) => {}
+                None => {
+                    spans.insert(entry.header.partition, Span::begin(file, found));
+                }
+            }
+        }
+    }
+    debug_assert!(spans.values().all(|span| matches!(span.entries, Entries::Memory(_))));
+    Ok((spans.into_iter().collect(), scanner.damage))
+}
+
+fn index_entry(entry: &ScannedEntry) -> IndexEntry {
+    IndexEntry {
+        base_offset: entry.header.base_offset,
+        records: entry.header.records,
+        length: entry.header.length,
+        position: entry.position,
+        max_timestamp_ms: entry.header.max_timestamp_ms,
+        crc: entry.header.data_crc,
+    }
+}
