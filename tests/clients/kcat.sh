@@ -109,8 +109,9 @@ binary() {
 }
 
 unknown_topic() {
-  # Must end with an error, not hang.
-  ! kc -C -t "kcat-unknown-$run_id" -e -X allow.auto.create.topics=false
+  # Must end with the broker's error, neither hang nor come up empty.
+  ! kc -C -t "kcat-unknown-$run_id" -e -X allow.auto.create.topics=false 2>"$scratch/errors" || return 1
+  grep -q "Unknown topic or partition" "$scratch/errors"
 }
 
 check "metadata" metadata

@@ -1,0 +1,117 @@
+#!/usr/bin/env bash
+# The suite of Apache Kafka's own console tools: `KAFKA_JARS=FOLDER java_console.sh HOST:PORT`.
+#
+# The classes are called directly: the shell scripts of Kafka's distribution only set up the class path.
+set -uo pipefail
+
+bootstrap=$1
+scratch=$(mktemp -d)
+trap 'rm -rf "$scratch"' EXIT
+run_id="$$-$RANDOM"
+topic="console-$run_id"
+passed=0
+failed=0
+
+check() {
+  local name=$1
+  shift
+  local start=$SECONDS
+  if "$@" >"$scratch/log" 2>&1; then
+    passed=$((passed + 1))
+    echo "ok $name ($((SECONDS - start)) s)"
+  else
+    failed=$((failed + 1))
+    echo "FAILED $name"
+    tail -n 25 "$scratch/log"
+  fi
+}
+
+cat >"$scratch/log4j2.properties" <<'END'
+rootLogger.level=ERROR
+rootLogger.appenderRef.stderr.ref=STDERR
+appender.stderr.type=Console
+appender.stderr.name=STDERR
+appender.stderr.target=SYSTEM_ERR
+END
+
+tool() {
+  local class=$1
+  shift
+  timeout 60 java -Xmx128m -XX:+UseSerialGC -XX:TieredStopAtLevel=1 \
+    "-Dlog4j2.configurationFile=$scratch/log4j2.properties" -cp "$KAFKA_JARS/*" \
+    "org.apache.kafka.tools.$class" --bootstrap-server "$bootstrap" "$@"
+}
+
+same() { diff "$1" "$2" | head -n 20; return "${PIPESTATUS[0]}"; }
+
+create() {
+  tool TopicCommand --create --topic "$topic" --partitions 2 --replication-factor 1 --config retention.ms=3600000 || return 1
+  tool TopicCommand --list >"$scratch/got" || return 1
+  grep -qx "$topic" "$scratch/got"
+}
+
+describe() {
+  tool TopicCommand --describe --topic "$topic" | tee "$scratch/got" || return 1
+  grep -q "PartitionCount: 2" "$scratch/got" && grep -q "retention.ms=3600000" "$scratch/got" &&
+    [ "$(grep -c 'Leader: ' "$scratch/got")" -eq 2 ]
+}
+
+# A second call goes on behind the first: the group has committed, so only what is sent now is read.
+round_trip() {
+  seq 1 500 | sed 's/.*/key-&:value &/' >"$scratch/sent"
+  tool ConsoleProducer --topic "$topic" --reader-property parse.key=true --reader-property key.separator=: \
+    --compression-codec "$1" <"$scratch/sent" || return 1
+  tool consumer.ConsoleConsumer --topic "$topic" --from-beginning --max-messages 500 --timeout-ms 20000 \
+    --group "console-group-$run_id" --formatter-property print.key=true --formatter-property key.separator=: \
+    >"$scratch/got" || return 1
+  sort "$scratch/sent" >"$scratch/wanted"
+  sort "$scratch/got" >"$scratch/sorted"
+  same "$scratch/wanted" "$scratch/sorted"
+}
+
+offsets() {
+  tool GetOffsetShell --topic "$topic" >"$scratch/got" || return 1
+  [ "$(awk -F: '{ sum += $3 } END { print sum }' "$scratch/got")" -eq "$1" ]
+}
+
+groups() {
+  tool consumer.group.ConsumerGroupCommand --list >"$scratch/got" || return 1
+  grep -qx "console-group-$run_id" "$scratch/got" || return 1
+  tool consumer.group.ConsumerGroupCommand --describe --group "console-group-$run_id" | tee "$scratch/got" || return 1
+  # Columns: GROUP TOPIC PARTITION CURRENT-OFFSET LOG-END-OFFSET LAG …
+  [ "$(awk -v topic="$topic" '$2 == topic && $4 == $5 && $6 == 0' "$scratch/got" | wc -l)" -eq 2 ]
+}
+
+reset() {
+  tool consumer.group.ConsumerGroupCommand --reset-offsets --to-earliest --group "console-group-$run_id" \
+    --topic "$topic" --execute || return 1
+  tool consumer.group.ConsumerGroupCommand --describe --group "console-group-$run_id" | tee "$scratch/got" || return 1
+  [ "$(awk -v topic="$topic" '$2 == topic && $4 == 0' "$scratch/got" | wc -l)" -eq 2 ]
+}
+
+delete_records() {
+  printf '{"version":1,"partitions":[{"topic":"%s","partition":0,"offset":10}]}' "$topic" >"$scratch/offsets.json"
+  tool DeleteRecordsCommand --offset-json-file "$scratch/offsets.json" || return 1
+  tool GetOffsetShell --topic "$topic" --partitions 0 --time earliest >"$scratch/got" || return 1
+  echo "$topic:0:10" >"$scratch/wanted"
+  same "$scratch/wanted" "$scratch/got"
+}
+
+delete() {
+  tool consumer.group.ConsumerGroupCommand --delete --group "console-group-$run_id" || return 1
+  tool TopicCommand --delete --topic "$topic" || return 1
+  tool TopicCommand --list >"$scratch/got" || return 1
+  ! grep -qx "$topic" "$scratch/got"
+}
+
+check "create and list topics" create
+check "describe a topic" describe
+check "produce and consume, none" round_trip none
+check "produce and consume, zstd" round_trip zstd
+check "offsets of both partitions" offsets 1000
+check "list and describe groups" groups
+check "reset a group's offsets" reset
+check "delete records" delete_records
+check "delete a group and a topic" delete
+echo "$passed passed, $failed failed"
+[ "$failed" -eq 0 ] && [ "$passed" -gt 0 ]
