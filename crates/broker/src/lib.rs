@@ -1,1 +1,23 @@
 //! The Kafka APIs on top of the log: topics, produce, fetch, groups.
+//!
+//! `Broker` is the synchronous, deterministic core: its state is a fold of the log, and `handle`
+//! answers a request or says what it waits for. `server` is the edge: sockets, waiting, time.
+
+pub mod api;
+mod batches;
+pub mod broker;
+pub mod call;
+pub mod config;
+pub mod errors;
+pub mod group;
+pub mod server;
+mod sessions;
+pub mod state;
+mod sync;
+mod tickets;
+mod views;
+
+pub use broker::{Broker, Recovered};
+pub use config::{BROKER_OPTIONS, BrokerConfig};
+pub use tickets::Tickets;
+pub use views::{GroupView, PartitionLag};

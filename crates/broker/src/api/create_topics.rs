@@ -1,0 +1,172 @@
+//! CreateTopics (19): topics with partitions and a configuration, checked alike when only validated.
+//!
+//! There is one node, so a replication factor above 1 cannot be had; it is taken, so that the scripts
+//! and tools of a cluster work unchanged, and answered with 1 and a message that says so.
+
+use super::{Api, NONE, code, some_text, typed};
+use crate::call::{Call, Outcome};
+use crate::errors::ApiError;
+use base::{Lsn, TopicId};
+use eventlog::{LogError, TOPIC_OPTIONS, TopicConfig};
+use kafka_wire::ApiKey;
+use kafka_wire::error_code::ErrorCode;
+use kafka_wire::messages::create_topics_request::{CreatableTopic, CreateTopicsRequest};
+use kafka_wire::messages::create_topics_response::{
+    CreatableTopicConfigs, CreatableTopicResult, CreateTopicsResponse,
+};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+pub const API: Api =
+    Api::new(ApiKey::CreateTopics, (2, 7), |call, body| typed(call, body, handle));
+
+fn handle(call: &Call<'_>, request: CreateTopicsRequest) -> Outcome {
+    let mut names: HashMap<String, usize> = HashMap::new();
+    for topic in &request.topics {
+        *names.entry(topic.name.clone()).or_default() += 1;
+    }
+    let mut last = Lsn(0);
+    let mut reported = BTreeSet::new();
+    let mut topics = Vec::with_capacity(request.topics.len());
+    for asked in request.topics {
+        let name = asked.name.clone();
+        let twice = names.get(&name).is_some_and(|count| *count > 1);
+        if twice && !reported.insert(name.clone()) {
+            continue;
+        }
+        let made = match twice {
+            true => Err(ApiError::new(ErrorCode::InvalidRequest, "the topic is named twice")),
+            false => create(call, asked, request.validate_only),
+        };
+        topics.push(match made {
+            Ok((result, lsn)) => {
+                last = last.max(lsn);
+                result
+            }
+            Err(error) => CreatableTopicResult {
+                name,
+                error_code: code(error.code),
+                error_message: some_text(error.message),
+                topic_config_error_code: NONE,
+                num_partitions: -1,
+                replication_factor: -1,
+                configs: if call.version() >= 5 { Some(Vec::new()) } else { None },
+                ..Default::default()
+            },
+        });
+    }
+    call.after_durable(last, move |fenced| {
+        if let Some(error) = fenced {
+            for topic in topics.iter_mut().filter(|topic| topic.error_code == NONE) {
+                topic.error_code = code(error);
+            }
+        }
+        CreateTopicsResponse { topics, ..Default::default() }
+    })
+}
+
+fn create(
+    call: &Call<'_>,
+    asked: CreatableTopic,
+    validate_only: bool,
+) -> Result<(CreatableTopicResult, Lsn), ApiError> {
+    let log = &call.broker.log;
+    eventlog::check_topic_name(&asked.name)
+        .map_err(|error| ApiError::new(ErrorCode::InvalidTopicException, error.to_string()))?;
+    let partitions = partitions(call, &asked)?;
+    if asked.replication_factor == 0 || asked.replication_factor < -1 {
+        let message = "the replication factor must be at least 1, or -1 for the default";
+        return Err(ApiError::new(ErrorCode::InvalidReplicationFactor, message));
+    }
+    let config = given_config(asked.configs.into_iter().map(|config| (config.name, config.value)))?;
+    let checked = TopicConfig::check(&config)
+        .map_err(|error| ApiError::new(ErrorCode::InvalidConfig, error.to_string()))?;
+    let (id, lsn) = if validate_only {
+        if log.topic(&asked.name).is_some() {
+            let message = format!("topic '{}' already exists", asked.name);
+            return Err(ApiError::new(ErrorCode::TopicAlreadyExists, message));
+        }
+        (TopicId::default(), Lsn(0))
+    } else {
+        log.append(|frame| frame.create_topic(&asked.name, partitions, config)).map_err(creation_error)?
+    };
+    let warning = (asked.replication_factor > 1)
+        .then(|| "there is one node: the replication factor is 1".to_string())
+        // Some clients take any message for a failure, so it goes only where it is of use.
+        .filter(|_| validate_only);
+    let result = CreatableTopicResult {
+        name: asked.name,
+        topic_id: id.0,
+        error_code: NONE,
+        error_message: warning,
+        num_partitions: i32::try_from(partitions).unwrap_or(i32::MAX),
+        replication_factor: 1,
+        configs: (call.version() >= 5).then(|| effective(&checked)),
+        ..Default::default()
+    };
+    Ok((result, lsn))
+}
+
+fn creation_error(error: LogError) -> ApiError {
+    match error {
+        LogError::Invalid(message) => ApiError::new(ErrorCode::InvalidPartitions, message),
+        other => ApiError::from(other),
+    }
+}
+
+/// The number of partitions: as told, by the default, or by a list of assignments.
+fn partitions(call: &Call<'_>, asked: &CreatableTopic) -> Result<u32, ApiError> {
+    if !asked.assignments.is_empty() {
+        if asked.num_partitions != -1 || asked.replication_factor != -1 {
+            let message = "with replica assignments both numbers must be -1";
+            return Err(ApiError::new(ErrorCode::InvalidRequest, message));
+        }
+        let indexes: BTreeSet<i32> = asked.assignments.iter().map(|one| one.partition_index).collect();
+        let dense = indexes.iter().copied().eq(0..asked.assignments.len() as i32);
+        let ours = |ids: &[i32]| !ids.is_empty() && ids.iter().all(|id| *id == call.broker.config.node_id);
+        if !dense || !asked.assignments.iter().all(|one| ours(&one.broker_ids)) {
+            let message = "the assignments must name partitions from 0 on, each once, and this node only";
+            return Err(ApiError::new(ErrorCode::InvalidReplicaAssignment, message));
+        }
+        return Ok(asked.assignments.len() as u32);
+    }
+    match asked.num_partitions {
+        -1 => Ok(call.broker.config.partitions_default),
+        count => u32::try_from(count).ok().filter(|count| *count > 0).ok_or_else(|| {
+            let message = format!("partitions={count} is not valid: a topic needs at least one");
+            ApiError::new(ErrorCode::InvalidPartitions, message)
+        }),
+    }
+}
+
+/// What was given as a configuration; null values are no values.
+pub(super) fn given_config(
+    configs: impl Iterator<Item = (String, Option<String>)>,
+) -> Result<BTreeMap<String, String>, ApiError> {
+    let mut given = BTreeMap::new();
+    for (name, value) in configs {
+        let Some(value) = value else {
+            let message = format!("the value of '{name}' is null");
+            return Err(ApiError::new(ErrorCode::InvalidConfig, message));
+        };
+        given.insert(name, value);
+    }
+    Ok(given)
+}
+
+/// DescribeConfigs' sources (KIP-226).
+pub(super) const SOURCE_TOPIC: i8 = 1;
+pub(super) const SOURCE_BROKER: i8 = 4;
+pub(super) const SOURCE_DEFAULT: i8 = 5;
+
+fn effective(config: &TopicConfig) -> Vec<CreatableTopicConfigs> {
+    TOPIC_OPTIONS
+        .iter()
+        .map(|spec| CreatableTopicConfigs {
+            name: spec.key.into(),
+            value: config.text(spec.key),
+            read_only: false,
+            config_source: if config.given.contains_key(spec.key) { SOURCE_TOPIC } else { SOURCE_DEFAULT },
+            is_sensitive: false,
+        })
+        .collect()
+}

@@ -1,0 +1,249 @@
+//! Fetch (1): whole record batches from the log, at once or as soon as there are enough.
+//!
+//! A fetch is evaluated when its answer's turn to be sent has come, so that a connection never holds
+//! more than one answer's records in memory. If too little is there, it waits until one of its
+//! partitions moves or its time is up, and is evaluated again. With a session (KIP-227) partitions
+//! without news are left out of the answer.
+
+use super::metadata::LEADER_EPOCH;
+use super::{Api, NONE, code, typed};
+use crate::broker::Broker;
+use crate::call::{Call, Outcome, ReplyTo, Until, Woken};
+use crate::errors::{self, ApiError};
+use crate::sessions::{FetchSpec, SessionContext, TopicRef};
+use crate::sync::lock;
+use base::{Offset, PartitionId, TopicId};
+use bytes::Bytes;
+use eventlog::BatchSlice;
+use kafka_wire::ApiKey;
+use kafka_wire::error_code::ErrorCode;
+use kafka_wire::messages::fetch_request::FetchRequest;
+use kafka_wire::messages::fetch_response::{FetchResponse, FetchableTopicResponse, PartitionData};
+
+pub const API: Api =
+    Api::new(ApiKey::Fetch, (4, 18), |call, body| typed(call, body, handle));
+
+/// Kafka's longest wait is not limited; ours is, so that a connection's deadline stays a real time.
+const MAX_WAIT_MS: i64 = 300_000;
+
+struct Pending {
+    reply_to: ReplyTo,
+    session: SessionContext,
+    specs: Vec<FetchSpec>,
+    bytes_min: usize,
+    bytes_max: usize,
+    deadline_ms: i64,
+    read_committed: bool,
+}
+
+fn handle(call: &Call<'_>, request: FetchRequest) -> Outcome {
+    let broker = call.broker;
+    let by_id = call.version() >= 13;
+    let topic_ref = |name: String, id| if by_id { TopicRef::Id(id) } else { TopicRef::Name(name) };
+    let mut specs = Vec::new();
+    for topic in request.topics {
+        let reference = topic_ref(topic.topic, topic.topic_id);
+        for partition in topic.partitions {
+            specs.push(FetchSpec {
+                topic: reference.clone(),
+                partition: partition.partition,
+                fetch_offset: partition.fetch_offset,
+                partition_max_bytes: partition.partition_max_bytes,
+                current_leader_epoch: partition.current_leader_epoch,
+                last_fetched_epoch: partition.last_fetched_epoch,
+            });
+        }
+    }
+    let mut forgotten = Vec::new();
+    for topic in request.forgotten_topics_data {
+        let reference = topic_ref(topic.topic, topic.topic_id);
+        forgotten.extend(topic.partitions.into_iter().map(|partition| (reference.clone(), partition)));
+    }
+    // Before version 7 there are no sessions: the request's epoch has the value "none".
+    let begun = lock(&broker.sessions).begin(
+        request.session_id,
+        request.session_epoch,
+        specs,
+        &forgotten,
+        call.now.monotonic_ms,
+    );
+    let (session, specs) = match begun {
+        Ok(begun) => begun,
+        Err(error) => {
+            return call.reply(&FetchResponse { error_code: code(error), ..Default::default() });
+        }
+    };
+    let limit = |bytes: i32| usize::try_from(bytes).unwrap_or(0);
+    let pending = Pending {
+        reply_to: call.reply_to,
+        session,
+        specs,
+        bytes_min: limit(request.min_bytes),
+        bytes_max: limit(request.max_bytes).min(broker.config.fetch_bytes_max),
+        deadline_ms: call.now.monotonic_ms.saturating_add(i64::from(request.max_wait_ms).clamp(0, MAX_WAIT_MS)),
+        read_committed: request.isolation_level == 1,
+    };
+    Outcome::wait(Until::Turn, None, move |broker, now, _| evaluate(broker, pending, now))
+}
+
+/// What one partition has for the client.
+struct Found {
+    partition: Option<PartitionId>,
+    high_watermark: i64,
+    log_start: i64,
+    slices: Vec<BatchSlice>,
+    error: Option<ErrorCode>,
+}
+
+impl Found {
+    fn failed(error: ErrorCode) -> Found {
+        Found { partition: None, high_watermark: -1, log_start: -1, slices: Vec::new(), error: Some(error) }
+    }
+}
+
+fn evaluate(broker: &Broker, pending: Pending, now: i64) -> Outcome {
+    // Taken before looking, so that what becomes durable meanwhile wakes the wait below.
+    let seen = broker.log.durable();
+    let mut bytes = 0;
+    let mut failed = false;
+    let mut found = Vec::with_capacity(pending.specs.len());
+    for spec in &pending.specs {
+        let part = look_up(broker, spec, pending.bytes_max.saturating_sub(bytes), bytes == 0);
+        let part = part.unwrap_or_else(|error| Found::failed(error.code));
+        bytes += part.slices.iter().map(|slice| slice.len as usize).sum::<usize>();
+        failed |= part.error.is_some();
+        found.push(part);
+    }
+    let satisfied = bytes >= pending.bytes_min || failed || pending.specs.is_empty();
+    if satisfied || now >= pending.deadline_ms {
+        return answer(broker, pending, found);
+    }
+    let partitions = found.iter().filter_map(|part| part.partition).collect();
+    let deadline_ms = pending.deadline_ms;
+    Outcome::wait(Until::Data { seen, partitions }, Some(deadline_ms), move |broker, now, woken| {
+        let now = if woken == Woken::Deadline { now.max(deadline_ms) } else { now };
+        evaluate(broker, pending, now)
+    })
+}
+
+/// The batches from the wanted offset on, as far as the limits allow; the first batch of the whole
+/// answer is given even if it is larger than them (KIP-74).
+fn look_up(
+    broker: &Broker,
+    spec: &FetchSpec,
+    bytes_left: usize,
+    nothing_yet: bool,
+) -> Result<Found, ApiError> {
+    let (topic, unknown) = match &spec.topic {
+        TopicRef::Name(name) => (broker.log.topic(name), ErrorCode::UnknownTopicOrPartition),
+        TopicRef::Id(id) => (broker.log.topic_by_id(TopicId(*id)), ErrorCode::UnknownTopicId),
+    };
+    let topic = topic.ok_or(unknown)?;
+    let partition = super::produce::partition_of(&topic, spec.partition)?;
+    if spec.current_leader_epoch > LEADER_EPOCH {
+        return Err(ErrorCode::UnknownLeaderEpoch.into());
+    }
+    let bounds = broker.log.bounds(partition)?;
+    let partition_max = usize::try_from(spec.partition_max_bytes).unwrap_or(0);
+    let limit = bytes_left.min(partition_max);
+    let mut found = Found {
+        partition: Some(partition),
+        high_watermark: bounds.high_watermark.0,
+        log_start: bounds.log_start.0,
+        slices: Vec::new(),
+        error: None,
+    };
+    match broker.log.read(partition, Offset(spec.fetch_offset), limit) {
+        Ok(slices) => found.slices = within(slices, limit, nothing_yet),
+        Err(error) => {
+            found.error = Some(errors::code_of(&error));
+            if found.error == Some(ErrorCode::OffsetOutOfRange) {
+                found.high_watermark = -1;
+                found.log_start = -1;
+            }
+        }
+    }
+    Ok(found)
+}
+
+fn within(mut slices: Vec<BatchSlice>, limit: usize, at_least_one: bool) -> Vec<BatchSlice> {
+    let mut bytes = 0;
+    let fitting = slices.iter().take_while(|slice| {
+        bytes += slice.len as usize;
+        bytes <= limit
+    });
+    let count = fitting.count().max(usize::from(at_least_one));
+    slices.truncate(count);
+    slices
+}
+
+fn answer(broker: &Broker, pending: Pending, found: Vec<Found>) -> Outcome {
+    let mut responses: Vec<FetchableTopicResponse> = Vec::new();
+    let mut last: Option<&TopicRef> = None;
+    let mut with_records = Vec::new();
+    for (spec, part) in pending.specs.iter().zip(found) {
+        let data = partition_data(&pending, spec, part);
+        let has_records = data.records.as_ref().is_some_and(|records| !records.is_empty());
+        if pending.session.id != 0 {
+            let news = lock(&broker.sessions).tell(
+                pending.session.id,
+                &spec.topic,
+                spec.partition,
+                data.high_watermark,
+                data.log_start_offset,
+            );
+            if has_records {
+                with_records.push((spec.topic.clone(), spec.partition));
+            }
+            if pending.session.incremental && !has_records && data.error_code == NONE && !news {
+                continue;
+            }
+        }
+        if last != Some(&spec.topic) {
+            let (topic, topic_id) = match &spec.topic {
+                TopicRef::Name(name) => (name.clone(), [0; 16]),
+                TopicRef::Id(id) => (String::new(), *id),
+            };
+            responses.push(FetchableTopicResponse { topic, topic_id, partitions: Vec::new() });
+            last = Some(&spec.topic);
+        }
+        if let Some(topic) = responses.last_mut() {
+            topic.partitions.push(data);
+        }
+    }
+    if !with_records.is_empty() {
+        lock(&broker.sessions).move_to_end(pending.session.id, &with_records);
+    }
+    pending.reply_to.encode(&FetchResponse {
+        session_id: pending.session.id,
+        responses,
+        ..Default::default()
+    })
+}
+
+fn partition_data(pending: &Pending, spec: &FetchSpec, part: Found) -> PartitionData {
+    let mut error_code = part.error.map_or(NONE, code);
+    let mut records = Vec::with_capacity(part.slices.iter().map(|slice| slice.len as usize).sum());
+    for slice in &part.slices {
+        let whole = records.len();
+        if let Err(error) = slice.read(&mut records) {
+            records.truncate(whole);
+            // What lies before the damage is given; the next fetch meets the damage first.
+            if whole == 0 {
+                error_code = code(errors::code_of(&error));
+            }
+            break;
+        }
+    }
+    PartitionData {
+        partition_index: spec.partition,
+        error_code,
+        high_watermark: part.high_watermark,
+        // Without transactions everything durable is stable.
+        last_stable_offset: part.high_watermark,
+        log_start_offset: part.log_start,
+        aborted_transactions: pending.read_committed.then(Vec::new),
+        records: Some(Bytes::from(records)),
+        ..Default::default()
+    }
+}

@@ -1,0 +1,68 @@
+//! FindCoordinator (10): one node coordinates every group.
+
+use super::{Api, NONE, code, typed};
+use crate::call::{Call, Outcome};
+use kafka_wire::ApiKey;
+use kafka_wire::error_code::ErrorCode;
+use kafka_wire::messages::find_coordinator_request::FindCoordinatorRequest;
+use kafka_wire::messages::find_coordinator_response::{Coordinator, FindCoordinatorResponse};
+
+pub const API: Api = Api::new(ApiKey::FindCoordinator, (0, 6), |call, body| {
+    typed(call, body, handle)
+});
+
+const GROUP: i8 = 0;
+const TRANSACTION: i8 = 1;
+
+fn handle(call: &Call<'_>, request: FindCoordinatorRequest) -> Outcome {
+    let node_id = call.broker.config.node_id;
+    let (host, port) = (call.peer.advertised_host.clone(), i32::from(call.peer.advertised_port));
+    let refusal = match request.key_type {
+        GROUP => None,
+        // Transactions are refused where they begin (InitProducerId), with words that say why; a
+        // refusal here would make clients ask again for ever.
+        TRANSACTION => None,
+        _ => Some("only groups and transactions have coordinators here"),
+    };
+    if call.version() < 4 {
+        let response = match refusal {
+            None => FindCoordinatorResponse {
+                node_id,
+                host,
+                port,
+                ..Default::default()
+            },
+            Some(message) => FindCoordinatorResponse {
+                error_code: code(ErrorCode::InvalidRequest),
+                error_message: Some(message.into()),
+                node_id: -1,
+                port: -1,
+                ..Default::default()
+            },
+        };
+        return call.reply(&response);
+    }
+    let coordinators = request
+        .coordinator_keys
+        .into_iter()
+        .map(|key| match refusal {
+            None => Coordinator {
+                key,
+                node_id,
+                host: host.clone(),
+                port,
+                error_code: NONE,
+                ..Default::default()
+            },
+            Some(message) => Coordinator {
+                key,
+                node_id: -1,
+                port: -1,
+                error_code: code(ErrorCode::InvalidRequest),
+                error_message: Some(message.into()),
+                ..Default::default()
+            },
+        })
+        .collect();
+    call.reply(&FindCoordinatorResponse { coordinators, ..Default::default() })
+}

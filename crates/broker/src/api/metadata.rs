@@ -1,0 +1,123 @@
+//! Metadata (3): the node, the topics and their partitions; may create a topic that is asked for.
+
+use super::{Api, NONE, OPERATIONS_NOT_ASKED, code, typed};
+use crate::call::{Call, Outcome};
+use crate::errors::ApiError;
+use base::{Lsn, TopicId};
+use eventlog::Topic;
+use kafka_wire::ApiKey;
+use kafka_wire::error_code::ErrorCode;
+use kafka_wire::messages::metadata_request::{MetadataRequest, MetadataRequestTopic};
+use kafka_wire::messages::metadata_response::{
+    MetadataResponse, MetadataResponseBroker, MetadataResponsePartition, MetadataResponseTopic,
+};
+
+pub const API: Api =
+    Api::new(ApiKey::Metadata, (0, 13), |call, body| typed(call, body, handle));
+
+/// There has been one leader since the partition's creation.
+pub(super) const LEADER_EPOCH: i32 = 0;
+
+fn handle(call: &Call<'_>, request: MetadataRequest) -> Outcome {
+    let broker = call.broker;
+    let node_id = broker.config.node_id;
+    // Version 0 says "all topics" by an empty list, later ones by null.
+    let wanted = request.topics.filter(|topics| call.version() > 0 || !topics.is_empty());
+    let may_create = request.allow_auto_topic_creation && broker.config.auto_create_topics;
+    let mut lsn = Lsn(0);
+    let topics = match wanted {
+        None => broker.log.topics().iter().map(|topic| describe(topic, node_id)).collect(),
+        Some(wanted) => {
+            wanted.into_iter().map(|topic| look_up(call, topic, may_create, &mut lsn)).collect()
+        }
+    };
+    let response = MetadataResponse {
+        brokers: vec![MetadataResponseBroker {
+            node_id,
+            host: call.peer.advertised_host.clone(),
+            port: i32::from(call.peer.advertised_port),
+            ..Default::default()
+        }],
+        cluster_id: Some(broker.cluster_id().to_string()),
+        controller_id: node_id,
+        topics,
+        cluster_authorized_operations: OPERATIONS_NOT_ASKED,
+        ..Default::default()
+    };
+    call.after_durable(lsn, move |fenced| match fenced {
+        None => response,
+        Some(error) => MetadataResponse {
+            topics: response
+                .topics
+                .into_iter()
+                .map(|topic| MetadataResponseTopic { error_code: code(error), ..topic })
+                .collect(),
+            ..response
+        },
+    })
+}
+
+fn look_up(
+    call: &Call<'_>,
+    wanted: MetadataRequestTopic,
+    may_create: bool,
+    lsn: &mut Lsn,
+) -> MetadataResponseTopic {
+    let broker = call.broker;
+    let node_id = broker.config.node_id;
+    let name = match wanted.name {
+        Some(name) => name,
+        None => {
+            return match broker.log.topic_by_id(TopicId(wanted.topic_id)) {
+                Some(topic) => describe(&topic, node_id),
+                None => MetadataResponseTopic {
+                    error_code: code(ErrorCode::UnknownTopicId),
+                    name: if call.version() >= 12 { None } else { Some(String::new()) },
+                    topic_id: wanted.topic_id,
+                    ..Default::default()
+                },
+            };
+        }
+    };
+    let found = match broker.log.topic(&name) {
+        Some(topic) => Ok(topic),
+        None if may_create => broker.create_topic_by_use(&name).map(|(topic, created)| {
+            *lsn = created.max(*lsn);
+            topic
+        }),
+        None => Err(match eventlog::check_topic_name(&name) {
+            Ok(()) => ApiError::from(ErrorCode::UnknownTopicOrPartition),
+            Err(_) => ApiError::from(ErrorCode::InvalidTopicException),
+        }),
+    };
+    match found {
+        Ok(topic) => describe(&topic, node_id),
+        Err(error) => MetadataResponseTopic {
+            error_code: code(error.code),
+            name: Some(name),
+            ..Default::default()
+        },
+    }
+}
+
+fn describe(topic: &Topic, node_id: i32) -> MetadataResponseTopic {
+    let partitions = (0..topic.partitions.len())
+        .map(|index| MetadataResponsePartition {
+            error_code: NONE,
+            partition_index: index as i32,
+            leader_id: node_id,
+            leader_epoch: LEADER_EPOCH,
+            replica_nodes: vec![node_id],
+            isr_nodes: vec![node_id],
+            offline_replicas: Vec::new(),
+        })
+        .collect();
+    MetadataResponseTopic {
+        error_code: NONE,
+        name: Some(topic.name.clone()),
+        topic_id: topic.id.0,
+        is_internal: topic.internal,
+        partitions,
+        topic_authorized_operations: OPERATIONS_NOT_ASKED,
+    }
+}

@@ -1,0 +1,171 @@
+//! The Kafka APIs, one file each; this table is what ApiVersions advertises and dispatch consults.
+//!
+//! To add an API: write `api/its_name.rs` with a `pub const API: Api`, and add one line to `APIS`.
+
+mod alter_configs;
+mod api_versions;
+mod create_partitions;
+mod create_topics;
+mod delete_groups;
+mod delete_records;
+mod delete_topics;
+mod describe_cluster;
+mod describe_configs;
+mod describe_groups;
+mod describe_log_dirs;
+mod describe_producers;
+mod describe_topic_partitions;
+mod fetch;
+mod find_coordinator;
+mod heartbeat;
+mod incremental_alter_configs;
+mod init_producer_id;
+mod join_group;
+mod leave_group;
+mod list_groups;
+mod list_offsets;
+mod metadata;
+mod offset_commit;
+mod offset_delete;
+mod offset_fetch;
+mod offset_for_leader_epoch;
+mod produce;
+mod sync_group;
+
+use crate::broker::Broker;
+use crate::call::{Call, Now, Outcome, Peer, ReplyTo};
+use bytes::Bytes;
+use kafka_wire::error_code::ErrorCode;
+use kafka_wire::{ApiKey, DecodeError, Message, Reader, RequestHeader};
+
+pub(crate) use describe_groups::describe as describe_group;
+pub(crate) use list_groups::list as list_groups;
+
+/// Every API that is implemented, by rising key.
+pub const APIS: &[Api] = &[
+    produce::API,
+    fetch::API,
+    list_offsets::API,
+    metadata::API,
+    offset_commit::API,
+    offset_fetch::API,
+    find_coordinator::API,
+    join_group::API,
+    heartbeat::API,
+    leave_group::API,
+    sync_group::API,
+    describe_groups::API,
+    list_groups::API,
+    api_versions::API,
+    create_topics::API,
+    delete_topics::API,
+    delete_records::API,
+    init_producer_id::API,
+    offset_for_leader_epoch::API,
+    describe_configs::API,
+    alter_configs::API,
+    describe_log_dirs::API,
+    create_partitions::API,
+    delete_groups::API,
+    incremental_alter_configs::API,
+    offset_delete::API,
+    describe_cluster::API,
+    describe_producers::API,
+    describe_topic_partitions::API,
+];
+
+/// One API.
+pub struct Api {
+    pub key: ApiKey,
+    /// The versions that are answered.
+    pub versions: (i16, i16),
+    /// The least version that is advertised; differs from the above for Produce only (KAFKA-18659).
+    pub advertised_min: i16,
+    pub handle: fn(&Call<'_>, Bytes) -> Result<Outcome, DecodeError>,
+}
+
+impl Api {
+    /// An API that speaks the versions from `min` to `max`.
+    const fn new(
+        key: ApiKey,
+        (min, max): (i16, i16),
+        handle: fn(&Call<'_>, Bytes) -> Result<Outcome, DecodeError>,
+    ) -> Api {
+        Api { key, versions: (min, max), advertised_min: min, handle }
+    }
+
+    fn supports(&self, version: i16) -> bool {
+        (self.versions.0..=self.versions.1).contains(&version)
+    }
+}
+
+/// Decodes the body and hands it to the API's handler.
+fn typed<M: Message>(
+    call: &Call<'_>,
+    body: Bytes,
+    handle: impl FnOnce(&Call<'_>, M) -> Outcome,
+) -> Result<Outcome, DecodeError> {
+    Ok(handle(call, M::from_bytes(body, call.version())?))
+}
+
+/// Answers one request frame. What cannot be answered closes the connection, as Kafka does: a
+/// client that speaks an unknown API or version has ignored ApiVersions.
+pub(crate) fn dispatch(broker: &Broker, frame: Bytes, peer: &Peer, now: Now) -> Outcome {
+    match try_dispatch(broker, frame, peer, now) {
+        Ok(outcome) => outcome,
+        Err(reason) => Outcome::Close(reason),
+    }
+}
+
+fn try_dispatch(broker: &Broker, frame: Bytes, peer: &Peer, now: Now) -> Result<Outcome, String> {
+    let mut reader = Reader::new(frame);
+    let header = RequestHeader::decode(&mut reader)
+        .map_err(|error| format!("the request's header is damaged: {error}"))?;
+    let RequestHeader { api_key, api_version, correlation_id, client_id } = header;
+    let Some(api) = APIS.iter().find(|api| api.key as i16 == api_key) else {
+        return Err(format!("the API is not implemented: api_key={api_key} api_version={api_version}"));
+    };
+    if !api.supports(api_version) {
+        if api.key == ApiKey::ApiVersions {
+            // KIP-511: the client may speak a version we do not know; it learns ours from a
+            // version 0 body, and its own body is not looked at.
+            let reply_to = ReplyTo { api: api.key, version: 0, correlation_id };
+            return Ok(reply_to.encode(&api_versions::response(ErrorCode::UnsupportedVersion)));
+        }
+        return Err(format!("the version is not implemented: api={:?} api_version={api_version}", api.key));
+    }
+    let client_id = client_id.unwrap_or_default();
+    let call = Call {
+        broker,
+        peer,
+        client_id: &client_id,
+        reply_to: ReplyTo { api: api.key, version: api_version, correlation_id },
+        now,
+    };
+    (api.handle)(&call, reader.take_rest()).map_err(|error| {
+        // The client chose its id: line breaks in it must not reach the log as such.
+        let shown: String = client_id.chars().take(80).flat_map(char::escape_debug).collect();
+        format!(
+            "the request is damaged: api={:?} api_version={api_version} client_id=\"{shown}\": {error}",
+            api.key
+        )
+    })
+}
+
+/// Operations a client without authentication may do: none are told, as by Kafka without an authorizer.
+const OPERATIONS_NOT_ASKED: i32 = i32::MIN;
+
+/// The number on the wire.
+fn code(error: ErrorCode) -> i16 {
+    error.number()
+}
+
+const NONE: i16 = 0;
+
+/// `None` for an empty text: Kafka's error messages are null when there is nothing to say.
+fn some_text(text: String) -> Option<String> {
+    if text.is_empty() { None } else { Some(text) }
+}
+
+#[cfg(test)]
+mod tests;

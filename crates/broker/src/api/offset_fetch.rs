@@ -1,0 +1,191 @@
+//! OffsetFetch (9): the committed positions of one group or, from version 8 on, of several.
+//!
+//! What is told has to be durable, or a crash could take a position back that a client has seen; so
+//! the answer waits for all that is in the log now. There are no transactions yet, so no commit is
+//! ever pending and `RequireStable` (KIP-447) always holds.
+
+use super::{Api, NONE, code, typed};
+use crate::broker::Broker;
+use crate::call::{Call, Outcome};
+use crate::errors::code_of;
+use crate::state::offsets::{CommittedOffset, GroupOffsets};
+use crate::sync::lock;
+use base::TopicId;
+use eventlog::Topic;
+use kafka_wire::ApiKey;
+use kafka_wire::error_code::ErrorCode;
+use kafka_wire::messages::offset_fetch_request::OffsetFetchRequest;
+use kafka_wire::messages::offset_fetch_response::{
+    OffsetFetchResponse, OffsetFetchResponseGroup, OffsetFetchResponsePartition,
+    OffsetFetchResponsePartitions, OffsetFetchResponseTopic, OffsetFetchResponseTopics,
+};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+pub const API: Api =
+    Api::new(ApiKey::OffsetFetch, (1, 10), |call, body| typed(call, body, handle));
+
+/// A topic asked for: by name up to version 9, by id from 10 on.
+struct Asked {
+    name: String,
+    topic_id: [u8; 16],
+    partitions: Vec<i32>,
+}
+
+struct Found {
+    name: String,
+    topic_id: [u8; 16],
+    partitions: Vec<(i32, Result<Option<CommittedOffset>, ErrorCode>)>,
+}
+
+fn handle(call: &Call<'_>, request: OffsetFetchRequest) -> Outcome {
+    let (broker, version) = (call.broker, call.version());
+    let response = if version < 8 {
+        let asked = request.topics.map(|topics| {
+            let asked = topics.into_iter();
+            asked
+                .map(|topic| Asked { name: topic.name, topic_id: [0; 16], partitions: topic.partition_indexes })
+                .collect()
+        });
+        let topics = find(broker, version, &request.group_id, asked).into_iter().map(old_topic).collect();
+        OffsetFetchResponse { topics, ..Default::default() }
+    } else {
+        let groups = request
+            .groups
+            .into_iter()
+            .map(|group| {
+                let asked = group.topics.map(|topics| {
+                    let asked = topics.into_iter();
+                    asked
+                        .map(|topic| Asked {
+                            name: topic.name,
+                            topic_id: topic.topic_id,
+                            partitions: topic.partition_indexes,
+                        })
+                        .collect()
+                });
+                let found = find(broker, version, &group.group_id, asked);
+                OffsetFetchResponseGroup {
+                    group_id: group.group_id,
+                    topics: found.into_iter().map(new_topic).collect(),
+                    error_code: NONE,
+                }
+            })
+            .collect();
+        OffsetFetchResponse { groups, ..Default::default() }
+    };
+    match broker.last_lsn() {
+        Err(error) => call.reply(&refused(response, code_of(&error))),
+        Ok(lsn) => call.after_durable(lsn, move |fenced| match fenced {
+            None => response,
+            Some(error) => refused(response, error),
+        }),
+    }
+}
+
+fn refused(mut response: OffsetFetchResponse, error: ErrorCode) -> OffsetFetchResponse {
+    if response.groups.is_empty() {
+        response.error_code = code(error);
+    }
+    for group in &mut response.groups {
+        group.error_code = code(error);
+        group.topics.clear();
+    }
+    response.topics.clear();
+    response
+}
+
+/// The positions of the topics asked for; of all topics with one if none is named.
+fn find(broker: &Broker, version: i16, group: &str, asked: Option<Vec<Asked>>) -> Vec<Found> {
+    let state = lock(&broker.state.0);
+    let empty = GroupOffsets::default();
+    let group = state.offsets.group(group).unwrap_or(&empty);
+    let Some(asked) = asked else { return find_all(broker, group) };
+    asked
+        .into_iter()
+        .map(|asked| {
+            let topic = if version >= 10 {
+                broker.log.topic_by_id(TopicId(asked.topic_id))
+            } else {
+                broker.log.topic(&asked.name)
+            };
+            let unknown_id = version >= 10 && topic.is_none();
+            let look_up = |partition: i32| match &topic {
+                Some(topic) => Ok(group.offsets.get(&(topic.id, partition)).cloned()),
+                None if unknown_id => Err(ErrorCode::UnknownTopicId),
+                // As Kafka: an unknown topic has no committed position, which is not an error.
+                None => Ok(None),
+            };
+            let partitions =
+                asked.partitions.into_iter().map(|partition| (partition, look_up(partition))).collect();
+            Found { name: asked.name, topic_id: asked.topic_id, partitions }
+        })
+        .collect()
+}
+
+fn find_all(broker: &Broker, group: &GroupOffsets) -> Vec<Found> {
+    let mut topics: BTreeMap<TopicId, (Arc<Topic>, Vec<_>)> = BTreeMap::new();
+    for ((id, partition), committed) in &group.offsets {
+        let Some(topic) = broker.log.topic_by_id(*id) else { continue };
+        let entry = topics.entry(*id).or_insert_with(|| (topic, Vec::new()));
+        entry.1.push((*partition, Ok(Some(committed.clone()))));
+    }
+    topics
+        .into_values()
+        .map(|(topic, partitions)| Found { name: topic.name.clone(), topic_id: topic.id.0, partitions })
+        .collect()
+}
+
+fn old_topic(found: Found) -> OffsetFetchResponseTopic {
+    let partitions = found
+        .partitions
+        .into_iter()
+        .map(|(partition_index, result)| {
+            let (committed, error_code) = split(result);
+            OffsetFetchResponsePartition {
+                partition_index,
+                committed_offset: committed.offset,
+                committed_leader_epoch: committed.leader_epoch,
+                metadata: committed.metadata,
+                error_code,
+            }
+        })
+        .collect();
+    OffsetFetchResponseTopic { name: found.name, partitions }
+}
+
+fn new_topic(found: Found) -> OffsetFetchResponseTopics {
+    let partitions = found
+        .partitions
+        .into_iter()
+        .map(|(partition_index, result)| {
+            let (committed, error_code) = split(result);
+            OffsetFetchResponsePartitions {
+                partition_index,
+                committed_offset: committed.offset,
+                committed_leader_epoch: committed.leader_epoch,
+                metadata: committed.metadata,
+                error_code,
+            }
+        })
+        .collect();
+    OffsetFetchResponseTopics { name: found.name, topic_id: found.topic_id, partitions }
+}
+
+/// No position is offset -1 with empty metadata.
+fn split(result: Result<Option<CommittedOffset>, ErrorCode>) -> (CommittedOffset, i16) {
+    let nothing = CommittedOffset {
+        offset: -1,
+        leader_epoch: -1,
+        metadata: Some(String::new()),
+        committed_at_ms: -1,
+    };
+    match result {
+        // Kafka answers a commit without metadata with an empty text.
+        Ok(Some(committed)) => {
+            (CommittedOffset { metadata: Some(committed.metadata.unwrap_or_default()), ..committed }, NONE)
+        }
+        Ok(None) => (nothing, NONE),
+        Err(error) => (nothing, code(error)),
+    }
+}

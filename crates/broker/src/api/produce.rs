@@ -1,0 +1,223 @@
+//! Produce (0): record batches go into the log; acknowledged when they are durable.
+//!
+//! All partitions of a request become one frame of the log, so that a crash keeps all of them or
+//! none. A batch stays as the producer sent it, compressed or not; its header, checksum and counts
+//! are checked. Whether an idempotent producer's batch is new is decided under the append lock,
+//! where its place in the log is decided too.
+
+use super::{Api, NONE, code, some_text, typed};
+use crate::batches::{self, CheckedBatch};
+use crate::broker::Broker;
+use crate::call::{Call, Outcome};
+use crate::errors::ApiError;
+use crate::state::producers::{SequencedBatch, Verdict};
+use crate::sync::lock;
+use base::{Lsn, PartitionId, TopicId};
+use eventlog::{Durability, LogError, TimestampType, Topic};
+use kafka_wire::ApiKey;
+use kafka_wire::error_code::ErrorCode;
+use kafka_wire::messages::produce_request::{PartitionProduceData, ProduceRequest};
+use kafka_wire::messages::produce_response::{
+    PartitionProduceResponse, ProduceResponse, TopicProduceResponse,
+};
+use std::collections::HashSet;
+use std::sync::Arc;
+
+/// Versions 0 to 2 are advertised because librdkafka and others conclude from their absence that
+/// the broker lacks features it has (KAFKA-18659); nobody sends them any more, and they are refused.
+pub const API: Api = Api {
+    advertised_min: 0,
+    ..Api::new(ApiKey::Produce, (3, 13), |call, body| typed(call, body, handle))
+};
+
+/// A batch that passed its checks and waits for its place in the log.
+struct Ready {
+    partition: PartitionId,
+    batch: CheckedBatch,
+    log_append_time_ms: i64,
+    relaxed: bool,
+    /// Where its answer is.
+    topic_index: usize,
+    partition_index: usize,
+}
+
+fn handle(call: &Call<'_>, request: ProduceRequest) -> Outcome {
+    let acks = request.acks;
+    let refusal = refusal_of_all(&request);
+    let mut ready = Vec::new();
+    let mut taken = HashSet::new();
+    let mut responses = Vec::with_capacity(request.topic_data.len());
+    for (topic_index, data) in request.topic_data.into_iter().enumerate() {
+        let topic = match (&refusal, call.version() >= 13) {
+            (Some(error), _) => Err(error.clone()),
+            (None, true) => call
+                .broker
+                .log
+                .topic_by_id(TopicId(data.topic_id))
+                .ok_or_else(|| ApiError::from(ErrorCode::UnknownTopicId)),
+            (None, false) => call.broker.find_topic(&data.name),
+        };
+        let mut partition_responses = Vec::with_capacity(data.partition_data.len());
+        for (partition_index, part) in data.partition_data.into_iter().enumerate() {
+            let index = part.index;
+            let checked = topic.clone().and_then(|topic| check(call, &topic, part));
+            let mut answer = PartitionProduceResponse { index, base_offset: -1, ..Default::default() };
+            match checked {
+                Err(error) => refuse(&mut answer, error, call.version()),
+                Ok((partition, ..)) if !taken.insert(partition) => {
+                    let error = ApiError::new(ErrorCode::InvalidRequest, "the partition is named twice");
+                    refuse(&mut answer, error, call.version());
+                }
+                Ok((partition, batch, log_append_time_ms, relaxed)) => ready.push(Ready {
+                    partition,
+                    batch,
+                    log_append_time_ms,
+                    relaxed,
+                    topic_index,
+                    partition_index,
+                }),
+            }
+            partition_responses.push(answer);
+        }
+        responses.push(TopicProduceResponse { name: data.name, topic_id: data.topic_id, partition_responses });
+    }
+    let lsn = append(call, &ready, &mut responses);
+    let response = ProduceResponse { responses, ..Default::default() };
+    if acks == 0 {
+        // Nobody reads an error; as Kafka, a refused batch closes the connection, which is a sign.
+        return match response.responses.iter().flat_map(|topic| &topic.partition_responses).find(|answer| answer.error_code != NONE) {
+            Some(answer) => Outcome::Close(format!("a produce request with acks=0 was refused: error_code={}", answer.error_code)),
+            None => Outcome::Silent,
+        };
+    }
+    call.after_durable(lsn, move |fenced| match fenced {
+        None => response,
+        Some(error) => lost(response, error),
+    })
+}
+
+fn refusal_of_all(request: &ProduceRequest) -> Option<ApiError> {
+    if !matches!(request.acks, -1..=1) {
+        return Some(ErrorCode::InvalidRequiredAcks.into());
+    }
+    if request.transactional_id.is_some() {
+        let message = "transactions are not implemented yet";
+        return Some(ApiError::new(ErrorCode::TransactionalIdAuthorizationFailed, message));
+    }
+    None
+}
+
+/// The log was fenced before the batches were durable: they may or may not be in it.
+fn lost(mut response: ProduceResponse, error: ErrorCode) -> ProduceResponse {
+    for answer in response.responses.iter_mut().flat_map(|topic| &mut topic.partition_responses) {
+        if answer.error_code == NONE {
+            answer.error_code = code(error);
+            answer.base_offset = -1;
+        }
+    }
+    response
+}
+
+fn refuse(answer: &mut PartitionProduceResponse, error: ApiError, version: i16) {
+    answer.error_code = code(error.code);
+    answer.base_offset = -1;
+    if version >= 8 {
+        answer.error_message = some_text(error.message);
+    }
+}
+
+type Checked = (PartitionId, CheckedBatch, i64, bool);
+
+fn check(call: &Call<'_>, topic: &Arc<Topic>, part: PartitionProduceData) -> Result<Checked, ApiError> {
+    let partition = partition_of(topic, part.index)?;
+    let mut batch = batches::check(part.records.unwrap_or_default(), &topic.config, call.now.wall_ms)?;
+    let log_append_time_ms = match topic.config.timestamp_type {
+        TimestampType::CreateTime => -1,
+        TimestampType::LogAppendTime => {
+            batch.stamp(call.now.wall_ms)?;
+            call.now.wall_ms
+        }
+    };
+    Ok((partition, batch, log_append_time_ms, topic.config.durability == Durability::Relaxed))
+}
+
+pub(super) fn partition_of(topic: &Topic, index: i32) -> Result<PartitionId, ApiError> {
+    let found = usize::try_from(index).ok().and_then(|index| topic.partitions.get(index));
+    found.copied().ok_or_else(|| {
+        let message = format!("topic '{}' has no partition {index}", topic.name);
+        ApiError::new(ErrorCode::UnknownTopicOrPartition, message)
+    })
+}
+
+/// Appends what is ready as one frame and fills in the answers; returns what must become durable.
+fn append(call: &Call<'_>, ready: &[Ready], responses: &mut [TopicProduceResponse]) -> Lsn {
+    if ready.is_empty() {
+        return Lsn(0);
+    }
+    let appended = call.broker.log.append(|frame| {
+        let mut results = Vec::with_capacity(ready.len());
+        let mut written: Vec<(PartitionId, i64, SequencedBatch)> = Vec::new();
+        let mut state = lock(&call.broker.state.0);
+        for Ready { partition, batch, .. } in ready {
+            let verdict = match &batch.sequenced {
+                Some(sequenced) => state.producers.check(*partition, sequenced),
+                None => Verdict::Append,
+            };
+            let result = match verdict {
+                Verdict::Duplicate(base_offset) => Ok(base_offset),
+                Verdict::Refuse(error) => Err(ApiError::new(error, refusal_text(error))),
+                Verdict::Append => {
+                    let placed =
+                        frame.batch(*partition, batch.records, batch.max_timestamp_ms, &batch.bytes);
+                    match (placed, &batch.sequenced) {
+                        (Ok(offset), Some(sequenced)) => {
+                            written.push((*partition, offset.0, *sequenced));
+                            Ok(offset.0)
+                        }
+                        (Ok(offset), None) => Ok(offset.0),
+                        (Err(error), _) => Err(ApiError::from(error)),
+                    }
+                }
+            };
+            results.push(result);
+        }
+        // Last, since from here on nothing can fail: the state never runs ahead of the log.
+        for (partition, offset, sequenced) in written {
+            state.producers.apply(partition, offset, &sequenced);
+        }
+        Ok::<_, LogError>(results)
+    });
+    let (results, lsn) = match appended {
+        Ok((results, lsn)) => (results, lsn),
+        Err(error) => {
+            let error = ApiError::from(error);
+            (ready.iter().map(|_| Err(error.clone())).collect(), Lsn(0))
+        }
+    };
+    let mut must_be_durable = false;
+    for (ready, result) in ready.iter().zip(results) {
+        let answer = &mut responses[ready.topic_index].partition_responses[ready.partition_index];
+        match result {
+            Err(error) => refuse(answer, error, call.version()),
+            Ok(base_offset) => {
+                answer.base_offset = base_offset;
+                answer.log_append_time_ms = ready.log_append_time_ms;
+                answer.log_start_offset = log_start(call.broker, ready.partition);
+                must_be_durable |= !ready.relaxed;
+            }
+        }
+    }
+    if must_be_durable { lsn } else { Lsn(0) }
+}
+
+fn log_start(broker: &Broker, partition: PartitionId) -> i64 {
+    broker.log.bounds(partition).map_or(-1, |bounds| bounds.log_start.0)
+}
+
+fn refusal_text(error: ErrorCode) -> &'static str {
+    match error {
+        ErrorCode::OutOfOrderSequenceNumber => "the batch's sequence number does not follow the last one",
+        ErrorCode::InvalidProducerEpoch => "a producer with the same id and a newer epoch has taken over",
+        _ => "the batch was refused",
+    }
+}

@@ -1,0 +1,40 @@
+//! SyncGroup (14): the leader hands in the assignment, every member gets its part.
+
+use super::{Api, code, typed};
+use crate::call::{Call, Outcome, Until, Woken};
+use crate::group::{Event, Reply, SyncEvent};
+use bytes::Bytes;
+use kafka_wire::ApiKey;
+use kafka_wire::messages::sync_group_request::SyncGroupRequest;
+use kafka_wire::messages::sync_group_response::SyncGroupResponse;
+
+pub const API: Api =
+    Api::new(ApiKey::SyncGroup, (0, 5), |call, body| typed(call, body, handle));
+
+fn handle(call: &Call<'_>, request: SyncGroupRequest) -> Outcome {
+    let sync = SyncEvent {
+        group: request.group_id,
+        generation: request.generation_id,
+        member_id: request.member_id,
+        instance_id: request.group_instance_id,
+        protocol_type: request.protocol_type,
+        protocol_name: request.protocol_name,
+        assignments: request
+            .assignments
+            .into_iter()
+            .map(|assignment| (assignment.member_id, Bytes::copy_from_slice(&assignment.assignment)))
+            .collect(),
+    };
+    let ticket = call.broker.step(call.now.monotonic_ms, |ticket| Event::Sync(ticket, sync));
+    let reply_to = call.reply_to;
+    Outcome::wait(Until::Ticket(ticket), None, move |_, _, woken| match woken {
+        Woken::Reply(Reply::Sync(reply)) => reply_to.encode(&SyncGroupResponse {
+            error_code: code(reply.error),
+            protocol_type: reply.protocol_type,
+            protocol_name: reply.protocol_name,
+            assignment: reply.assignment,
+            ..Default::default()
+        }),
+        _ => Outcome::Close("the group coordinator gave no answer to SyncGroup".into()),
+    })
+}

@@ -1,0 +1,272 @@
+//! The broker: the log, the state that is a fold of it, the groups, and the door to the Kafka APIs.
+//!
+//! It is synchronous and deterministic: `handle` takes a request and the time, and answers or says
+//! what it waits for. Lock order: the log's append lock, then the coordinator, then the state; the
+//! session and ticket locks are leaves.
+
+use crate::api;
+use crate::call::{Call, Now, Outcome, Peer, ReplyTo};
+use crate::config::BrokerConfig;
+use crate::errors::ApiError;
+use crate::group::{Coordinator, Event, Ticket};
+use crate::sessions::Sessions;
+use crate::state::producers::ID_BLOCK;
+use crate::state::{BrokerState, DecodeError, LAYER_NAME, SharedState, encode_reservation};
+use crate::sync::lock;
+use crate::tickets::Tickets;
+use base::Lsn;
+use bytes::Bytes;
+use eventlog::{Entry, EventLog, Fold, Layer, LogError, Recovery, Topic};
+use kafka_wire::error_code::ErrorCode;
+use os::Os;
+use std::sync::{Arc, Mutex, OnceLock};
+
+/// What the broker rebuilds while the log is recovered: give its fold to `Recovery::start`.
+pub struct Recovered {
+    state: Arc<SharedState>,
+}
+
+impl Recovered {
+    /// The state at the last checkpoint.
+    pub fn from_checkpoint(recovery: &Recovery) -> Result<Recovered, DecodeError> {
+        let state = BrokerState::restore(recovery.checkpoint(LAYER_NAME))?;
+        Ok(Recovered { state: Arc::new(SharedState(Mutex::new(state))) })
+    }
+
+    /// Takes an entry of the replay; entries of other layers do nothing.
+    pub fn apply(&self, lsn: Lsn, entry: &Entry<'_>) -> Result<(), DecodeError> {
+        lock(&self.state.0).apply(lsn, entry)
+    }
+
+    /// The name and the fold under which the log keeps the broker's checkpoints.
+    pub fn fold(&self) -> (&'static str, Arc<dyn Fold>) {
+        (LAYER_NAME, self.state.clone())
+    }
+}
+
+/// Producer ids that are reserved in the log but not handed out.
+#[derive(Debug, Default)]
+struct IdBlock {
+    next: i64,
+    end: i64,
+    /// Durable from here on.
+    lsn: Lsn,
+}
+
+pub struct Broker {
+    pub(crate) log: EventLog,
+    pub(crate) os: Os,
+    pub(crate) config: BrokerConfig,
+    pub(crate) state: Arc<SharedState>,
+    pub(crate) coordinator: Mutex<Coordinator>,
+    pub(crate) sessions: Mutex<Sessions>,
+    pub(crate) tickets: Tickets,
+    producer_ids: Mutex<IdBlock>,
+    cluster_id: String,
+    deadline_watch: OnceLock<Box<dyn Fn(i64) + Send + Sync>>,
+}
+
+impl Broker {
+    /// The broker over a started log; `recovered` has seen the whole replay. The cluster id is made
+    /// and logged at the first start.
+    pub fn new(log: EventLog, recovered: Recovered, config: BrokerConfig, os: Os) -> Result<Broker, LogError> {
+        let state = recovered.state;
+        let known = lock(&state.0).cluster_id.clone();
+        let cluster_id = match known {
+            Some(cluster_id) => cluster_id,
+            None => {
+                let cluster_id = random_uuid_base64(&os);
+                log.append(|frame| {
+                    frame.layer(Layer::PRODUCERS, &crate::state::encode_cluster_id(&cluster_id))?;
+                    lock(&state.0).cluster_id = Some(cluster_id.clone());
+                    Ok::<_, LogError>(())
+                })?;
+                cluster_id
+            }
+        };
+        lock(&state.0).producers.retain_partitions(|partition| log.bounds(partition).is_ok());
+        Ok(Broker {
+            coordinator: Mutex::new(Coordinator::new(config.group.clone())),
+            sessions: Mutex::new(Sessions::new(config.fetch_sessions_max)),
+            tickets: Tickets::default(),
+            producer_ids: Mutex::new(IdBlock::default()),
+            cluster_id,
+            deadline_watch: OnceLock::new(),
+            log,
+            os,
+            config,
+            state,
+        })
+    }
+
+    /// Answers one request frame (without its size).
+    pub fn handle(&self, frame: Bytes, peer: &Peer, now: Now) -> Outcome {
+        api::dispatch(self, frame, peer, now)
+    }
+
+    /// Time has passed for the groups; returns when to come next. Both in monotonic time.
+    pub fn tick(&self, now_ms: i64) -> Option<i64> {
+        let (actions, next) = {
+            let mut coordinator = lock(&self.coordinator);
+            (coordinator.step(Event::Tick, now_ms), coordinator.next_deadline_ms())
+        };
+        self.tickets.answer(actions);
+        next
+    }
+
+    /// Has `watch` called with the next time at which `tick` has something to do, whenever a request
+    /// may have brought it forward. Only the first call takes effect.
+    pub fn watch_deadline(&self, watch: impl Fn(i64) + Send + Sync + 'static) {
+        // A second edge over the same broker relies on the first one's ticks.
+        let _ = self.deadline_watch.set(Box::new(watch));
+    }
+
+    /// Hands an event to the coordinator under a new ticket, and its answers to whom they belong.
+    pub(crate) fn step(&self, now_ms: i64, event: impl FnOnce(Ticket) -> Event) -> Ticket {
+        let ticket = self.tickets.open();
+        let event = event(ticket);
+        // A heartbeat only moves deadlines away.
+        let may_hasten = !matches!(event, Event::Heartbeat(..));
+        let (actions, next) = {
+            let mut coordinator = lock(&self.coordinator);
+            (coordinator.step(event, now_ms), coordinator.next_deadline_ms())
+        };
+        self.tickets.answer(actions);
+        if let (true, Some(next), Some(watch)) = (may_hasten, next, self.deadline_watch.get()) {
+            watch(next);
+        }
+        ticket
+    }
+
+    pub fn tickets(&self) -> &Tickets {
+        &self.tickets
+    }
+
+    pub fn log(&self) -> &EventLog {
+        &self.log
+    }
+
+    pub fn config(&self) -> &BrokerConfig {
+        &self.config
+    }
+
+    pub(crate) fn log_directory(&self) -> &str {
+        &self.config.log_directory
+    }
+
+    pub fn cluster_id(&self) -> &str {
+        &self.cluster_id
+    }
+
+    /// An id that no other producer has ever had, and the position that must be durable before it is told.
+    pub(crate) fn allocate_producer_id(&self) -> Result<(i64, Lsn), ApiError> {
+        loop {
+            {
+                let mut block = lock(&self.producer_ids);
+                if block.next < block.end {
+                    let id = block.next;
+                    block.next += 1;
+                    return Ok((id, block.lsn));
+                }
+            }
+            // Not under the block's lock: the append lock comes first. Two callers may reserve a block
+            // each; one of them is skipped.
+            let (start, lsn) = self.log.append(|frame| {
+                let mut state = lock(&self.state.0);
+                let start = state.producers.next_block();
+                let end = start.checked_add(ID_BLOCK).ok_or_else(|| {
+                    ApiError::new(ErrorCode::UnknownServerError, "all producer ids are used up")
+                })?;
+                frame.layer(Layer::PRODUCERS, &encode_reservation(end))?;
+                state.producers.reserve(end);
+                Ok::<_, ApiError>(start)
+            })?;
+            let mut block = lock(&self.producer_ids);
+            if start >= block.end {
+                *block = IdBlock { next: start, end: start + ID_BLOCK, lsn };
+            }
+        }
+    }
+
+    /// The last position of the log, so that an answer can wait until what it tells is durable.
+    pub(crate) fn last_lsn(&self) -> Result<Lsn, LogError> {
+        self.log.append(|_| Ok::<_, LogError>(())).map(|((), lsn)| lsn)
+    }
+
+    pub(crate) fn find_topic(&self, name: &str) -> Result<Arc<Topic>, ApiError> {
+        self.log.topic(name).ok_or_else(|| {
+            let shown: String = name.chars().take(80).flat_map(char::escape_default).collect();
+            ApiError::new(ErrorCode::UnknownTopicOrPartition, format!("topic '{shown}' does not exist"))
+        })
+    }
+
+    /// Creates a topic that somebody asked for (auto.create.topics.enable), and says from which
+    /// position of the log on it may be told of.
+    pub(crate) fn create_topic_by_use(&self, name: &str) -> Result<(Arc<Topic>, Lsn), ApiError> {
+        let partitions = self.config.partitions_default;
+        let lsn = match self.log.append(|frame| frame.create_topic(name, partitions, Default::default())) {
+            Ok((_, lsn)) => lsn,
+            // Somebody else was faster.
+            Err(LogError::Conflict(_)) => self.log.durable(),
+            Err(error @ LogError::Invalid(_)) => {
+                return Err(ApiError::new(ErrorCode::InvalidTopicException, error.to_string()));
+            }
+            Err(error) => return Err(error.into()),
+        };
+        Ok((self.find_topic(name)?, lsn))
+    }
+
+    /// A member id as Kafka makes them: the client's name, then a random UUID.
+    pub(crate) fn fresh_member_id(&self, client_id: &str) -> String {
+        let mut bytes = [0; 16];
+        self.os.random.fill(&mut bytes);
+        format!("{client_id}-{}", base::TopicId(bytes))
+    }
+}
+
+/// What a handler needs to build the answer after its call's borrows have ended.
+impl Call<'_> {
+    /// Waits for the log to be durable up to `lsn`, then sends what `answer` makes of it.
+    pub(crate) fn after_durable<M: kafka_wire::Message + 'static>(
+        &self,
+        lsn: Lsn,
+        answer: impl FnOnce(Option<ErrorCode>) -> M + Send + 'static,
+    ) -> Outcome {
+        after_durable(self.broker, self.reply_to, lsn, answer)
+    }
+}
+
+/// `answer` gets the error if the log was fenced before it became durable.
+pub(crate) fn after_durable<M: kafka_wire::Message + 'static>(
+    broker: &Broker,
+    reply_to: ReplyTo,
+    lsn: Lsn,
+    answer: impl FnOnce(Option<ErrorCode>) -> M + Send + 'static,
+) -> Outcome {
+    if broker.log.durable() >= lsn {
+        return reply_to.encode(&answer(None));
+    }
+    if broker.log.fenced().is_some() {
+        return reply_to.encode(&answer(Some(ErrorCode::KafkaStorageError)));
+    }
+    Outcome::wait(crate::call::Until::Durable(lsn), None, move |broker, _, _| {
+        after_durable(broker, reply_to, lsn, answer)
+    })
+}
+
+/// 22 characters of URL-safe base64 without padding, as Kafka writes cluster ids.
+fn random_uuid_base64(os: &Os) -> String {
+    const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+    let mut bytes = [0; 16];
+    os.random.fill(&mut bytes);
+    // Kafka's tools take a leading dash for an option.
+    bytes[0] &= 0x7f;
+    let number = u128::from_be_bytes(bytes);
+    (0..22)
+        .map(|index| {
+            let shift = 122 - 6 * index;
+            let sextet = if shift >= 0 { number >> shift } else { number << -shift };
+            char::from(ALPHABET[(sextet & 63) as usize])
+        })
+        .collect()
+}

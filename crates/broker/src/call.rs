@@ -1,0 +1,128 @@
+//! One request on its way through the broker, and what can become of it.
+//!
+//! A handler answers at once, or says what it waits for and how to go on. It reads no clock and
+//! blocks on nothing but the log's append: the edge (a socket server, or a test) waits, and resumes
+//! with the time of then.
+
+use crate::broker::Broker;
+use crate::group::{Reply, Ticket};
+use base::{Lsn, PartitionId};
+use bytes::Bytes;
+use kafka_wire::header::encode_response;
+use kafka_wire::{ApiKey, Message};
+
+/// The two times of a request. Records are stamped with the wall clock, which may jump; time-outs run
+/// on the monotonic one, which may not.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Now {
+    pub wall_ms: i64,
+    pub monotonic_ms: i64,
+}
+
+impl Now {
+    pub fn of(clock: &dyn os::Clock) -> Now {
+        let monotonic_ms = i64::try_from(clock.monotonic_ns() / 1_000_000).unwrap_or(i64::MAX);
+        Now { wall_ms: clock.now_ms(), monotonic_ms }
+    }
+}
+
+/// The connection a request came over, as far as answers depend on it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Peer {
+    /// The address the client reached us at: what Metadata gives back as the broker's.
+    pub advertised_host: String,
+    pub advertised_port: u16,
+    /// The client's address.
+    pub host: String,
+}
+
+/// What a handler knows about the request besides its body.
+#[derive(Clone, Copy)]
+pub struct Call<'a> {
+    pub broker: &'a Broker,
+    pub peer: &'a Peer,
+    pub client_id: &'a str,
+    pub reply_to: ReplyTo,
+    pub now: Now,
+}
+
+impl Call<'_> {
+    pub fn version(&self) -> i16 {
+        self.reply_to.version
+    }
+
+    /// The finished answer.
+    pub fn reply<M: Message>(&self, message: &M) -> Outcome {
+        self.reply_to.encode(message)
+    }
+}
+
+/// All that an answer's frame takes from its request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ReplyTo {
+    pub api: ApiKey,
+    pub version: i16,
+    pub correlation_id: i32,
+}
+
+impl ReplyTo {
+    pub fn encode<M: Message>(&self, message: &M) -> Outcome {
+        match encode_response(message, self.api, self.version, self.correlation_id) {
+            Ok(chunks) => Outcome::Reply(chunks),
+            Err(error) => Outcome::Close(format!("cannot encode {}: {error}", M::NAME)),
+        }
+    }
+}
+
+pub enum Outcome {
+    /// The frame's chunks, its size included, to be sent in order.
+    Reply(Vec<Bytes>),
+    /// Nothing is sent (acks=0).
+    Silent,
+    /// Not yet.
+    Wait(Wait),
+    /// The connection cannot go on; why, for the log.
+    Close(String),
+}
+
+/// An answer that has to wait.
+pub struct Wait {
+    pub until: Until,
+    /// When to resume at the latest, in monotonic time; `None` = wait as long as it takes.
+    pub deadline_ms: Option<i64>,
+    pub resume: Resume,
+}
+
+/// Goes on with the request; the time is the monotonic one of the resumption.
+pub type Resume = Box<dyn FnOnce(&Broker, i64, Woken) -> Outcome + Send>;
+
+/// Why a waiting request goes on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Woken {
+    /// What it waited for has come about (or may have).
+    Ready,
+    /// The coordinator's answer.
+    Reply(Reply),
+    Deadline,
+}
+
+pub enum Until {
+    /// The answer's turn to be sent has come: work whose result is large is put off until then.
+    Turn,
+    /// The log is durable up to here, or fenced.
+    Durable(Lsn),
+    /// The log has become durable beyond `seen`, and that moved one of these partitions.
+    Data { seen: Lsn, partitions: Vec<PartitionId> },
+    /// The group coordinator's answer.
+    Ticket(Ticket),
+}
+
+impl Outcome {
+    pub fn wait(
+        until: Until,
+        deadline_ms: Option<i64>,
+        resume: impl FnOnce(&Broker, i64, Woken) -> Outcome + Send + 'static,
+    ) -> Outcome {
+        Outcome::Wait(Wait { until, deadline_ms, resume: Box::new(resume) })
+    }
+}

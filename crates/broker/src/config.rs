@@ -1,0 +1,198 @@
+//! The broker's configuration: Kafka's key names, one spec each, from which DescribeConfigs answers too.
+
+use crate::group::GroupConfig;
+use base::options::{OptionError, OptionKind, OptionSpec, Options};
+use std::collections::BTreeMap;
+
+const fn spec(
+    key: &'static str,
+    kind: OptionKind,
+    default: &'static str,
+    doc: &'static str,
+    example: &'static str,
+) -> OptionSpec {
+    OptionSpec { key, kind, required: false, default: Some(default), doc, example }
+}
+
+const fn integer(min: i64, max: i64) -> OptionKind {
+    OptionKind::Integer { min, max }
+}
+
+const INT_MAX: i64 = i32::MAX as i64;
+
+/// Every key of the broker's configuration.
+pub const BROKER_OPTIONS: &[OptionSpec] = &[
+    spec(
+        "auto.create.topics.enable",
+        OptionKind::Boolean,
+        "true",
+        "Whether asking for a topic that does not exist creates it, if the client allows it.",
+        "false",
+    ),
+    spec(
+        "connections.max.idle.ms",
+        integer(1, i64::MAX),
+        "600000",
+        "A connection without a request for so long is closed.",
+        "600000",
+    ),
+    spec("delete.topic.enable", OptionKind::Boolean, "true", "Whether topics may be deleted.", "false"),
+    spec(
+        "fetch.max.bytes",
+        integer(1_024, INT_MAX),
+        "57671680",
+        "The most record bytes in one fetch response; one batch is always returned whole.",
+        "57671680",
+    ),
+    spec(
+        "group.initial.rebalance.delay.ms",
+        integer(0, INT_MAX),
+        "100",
+        "How long an empty group waits for more members before its first generation.",
+        "0",
+    ),
+    spec(
+        "group.max.session.timeout.ms",
+        integer(1, INT_MAX),
+        "1800000",
+        "The longest session time-out a member may ask for.",
+        "1800000",
+    ),
+    spec("group.max.size", integer(1, 1_000_000), "10000", "The most members of one group.", "10000"),
+    spec(
+        "group.min.session.timeout.ms",
+        integer(1, INT_MAX),
+        "6000",
+        "The shortest session time-out a member may ask for.",
+        "6000",
+    ),
+    spec("max.connections", integer(1, 1_000_000), "20000", "The most open connections.", "1000"),
+    spec(
+        "max.incremental.fetch.session.cache.slots",
+        integer(0, 1_000_000),
+        "1000",
+        "The most incremental fetch sessions; beyond it the one idle for longest makes room.",
+        "1000",
+    ),
+    spec("node.id", integer(0, INT_MAX), "1", "This node's id.", "1"),
+    spec(
+        "num.partitions",
+        integer(1, 10_000),
+        "1",
+        "Partitions of topics that are created without saying how many.",
+        "3",
+    ),
+    spec(
+        "offset.metadata.max.bytes",
+        integer(0, INT_MAX),
+        "4096",
+        "The longest metadata text of a committed offset.",
+        "4096",
+    ),
+    spec(
+        "socket.request.max.bytes",
+        integer(1_024, INT_MAX),
+        "104857600",
+        "The largest request; a connection that announces more is closed.",
+        "104857600",
+    ),
+];
+
+/// The checked configuration.
+#[derive(Debug, Clone)]
+pub struct BrokerConfig {
+    /// What was set; defaults are not in it.
+    pub given: BTreeMap<String, String>,
+    pub auto_create_topics: bool,
+    pub connection_idle_ms_max: u64,
+    pub delete_topics: bool,
+    pub fetch_bytes_max: usize,
+    pub group: GroupConfig,
+    pub connections_max: usize,
+    pub fetch_sessions_max: usize,
+    pub node_id: i32,
+    pub partitions_default: u32,
+    pub offset_metadata_bytes_max: usize,
+    pub request_bytes_max: usize,
+    /// Shown by DescribeLogDirs; whoever opens the log knows it.
+    pub log_directory: String,
+}
+
+impl Default for BrokerConfig {
+    fn default() -> BrokerConfig {
+        BrokerConfig::from_checked(&defaults(), &BTreeMap::new())
+    }
+}
+
+/// The defaults of the table; a test checks that they pass their own specs.
+fn defaults() -> Options {
+    Options::check(&BTreeMap::new(), BROKER_OPTIONS).unwrap_or_default()
+}
+
+impl BrokerConfig {
+    /// Checks what the user wrote; all the errors at once.
+    pub fn check(given: &BTreeMap<String, String>) -> Result<BrokerConfig, Vec<OptionError>> {
+        Ok(BrokerConfig::from_checked(&Options::check(given, BROKER_OPTIONS)?, given))
+    }
+
+    fn from_checked(options: &Options, given: &BTreeMap<String, String>) -> BrokerConfig {
+        // Every key has a default, and the specs bound the values to the types below.
+        let number = |key: &str| options.integer(key).unwrap_or_default();
+        let size = |key: &str| usize::try_from(number(key)).unwrap_or(usize::MAX);
+        let int = |key: &str| i32::try_from(number(key)).unwrap_or(i32::MAX);
+        BrokerConfig {
+            given: given.clone(),
+            auto_create_topics: options.boolean("auto.create.topics.enable"),
+            connection_idle_ms_max: u64::try_from(number("connections.max.idle.ms")).unwrap_or(u64::MAX),
+            delete_topics: options.boolean("delete.topic.enable"),
+            fetch_bytes_max: size("fetch.max.bytes"),
+            group: GroupConfig {
+                initial_rebalance_delay_ms: number("group.initial.rebalance.delay.ms"),
+                session_timeout_min_ms: int("group.min.session.timeout.ms"),
+                session_timeout_max_ms: int("group.max.session.timeout.ms"),
+                members_max: size("group.max.size"),
+                ..GroupConfig::default()
+            },
+            connections_max: size("max.connections"),
+            fetch_sessions_max: size("max.incremental.fetch.session.cache.slots"),
+            node_id: int("node.id"),
+            partitions_default: u32::try_from(number("num.partitions")).unwrap_or(1),
+            offset_metadata_bytes_max: size("offset.metadata.max.bytes"),
+            request_bytes_max: size("socket.request.max.bytes"),
+            log_directory: String::new(),
+        }
+    }
+
+    /// The value in force for a key, given or by default.
+    pub fn text(&self, key: &str) -> Option<&str> {
+        let given = self.given.get(key).map(String::as_str);
+        given.or_else(|| BROKER_OPTIONS.iter().find(|spec| spec.key == key)?.default)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_defaults_and_the_examples_pass_their_specs() {
+        let examples =
+            BROKER_OPTIONS.iter().map(|spec| (spec.key.to_string(), spec.example.to_string())).collect();
+        BrokerConfig::check(&examples).unwrap();
+        let defaults = BROKER_OPTIONS
+            .iter()
+            .map(|spec| (spec.key.to_string(), spec.default.unwrap_or_default().to_string()))
+            .collect();
+        let config = BrokerConfig::check(&defaults).unwrap();
+        assert_eq!(config.fetch_bytes_max, BrokerConfig::default().fetch_bytes_max);
+        assert_eq!((config.node_id, config.partitions_default), (1, 1));
+        assert!(config.auto_create_topics);
+    }
+
+    #[test]
+    fn a_misspelt_key_is_named() {
+        let given = BTreeMap::from([("num.partition".to_string(), "3".to_string())]);
+        let errors = BrokerConfig::check(&given).unwrap_err();
+        assert_eq!(errors[0].to_string(), "unknown option 'num.partition'; did you mean 'num.partitions'?");
+    }
+}

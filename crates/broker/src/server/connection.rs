@@ -1,0 +1,224 @@
+//! One connection: requests are handled as they come, answers are sent in the order of the requests.
+//!
+//! Reading does not wait for answers, so that produce requests of one connection share syncs. What
+//! waits (for the log, for data, for a group) waits in the queue of answers, whose length bounds
+//! what a client can have under way.
+
+use super::Shared;
+use super::frames::{FrameError, Frames};
+use crate::call::{Now, Outcome, Peer, Until, Wait, Woken};
+use crate::group::Ticket;
+use crate::tickets::Tickets;
+use bytes::{Buf, Bytes};
+use std::collections::VecDeque;
+use std::io::IoSlice;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::io::{AsyncWrite, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::sync::{mpsc, oneshot, watch};
+
+/// Requests of one connection that may be under way; Java's and librdkafka's producers use five.
+const UNDER_WAY_MAX: usize = 64;
+/// Answers are gathered up to so many bytes before they are sent.
+const GATHERED_BYTES_MAX: usize = 64 << 10;
+/// A request that has begun must go on within this time.
+const STALL_MAX: Duration = Duration::from_secs(60);
+/// A client that does not take its answer for so long is gone.
+const SEND_MAX: Duration = Duration::from_secs(60);
+/// What was asked before the client (or the server) ended may still be answered for so long.
+const DRAIN_MAX: Duration = Duration::from_secs(3);
+
+/// Serves the connection to its end; the reason, unless the client ended it in good order.
+pub(super) async fn serve(
+    stream: TcpStream,
+    peer: Peer,
+    shared: Arc<Shared>,
+    mut stop: watch::Receiver<bool>,
+) -> Result<(), String> {
+    let (mut read, mut write) = stream.into_split();
+    let (answers, queue) = mpsc::channel(UNDER_WAY_MAX);
+    let config = shared.broker.config();
+    let idle_max = Duration::from_millis(config.connection_idle_ms_max);
+    let mut frames = Frames::new(config.request_bytes_max, idle_max, STALL_MAX);
+    let reader = async {
+        // Owned here, so that the queue ends with the reading.
+        let answers = answers;
+        loop {
+            let frame = tokio::select! {
+                frame = frames.next(&mut read) => frame,
+                _ = stop.wait_for(|stop| *stop) => return Ok(()),
+            };
+            let Some(frame) = frame? else { return Ok(()) };
+            let now = Now::of(&*shared.broker.os.clock);
+            let outcome = shared.broker.handle(frame, &peer, now);
+            if answers.send(outcome).await.is_err() {
+                return Ok(());
+            }
+        }
+    };
+    let writer = send_all(&mut write, queue, &shared);
+    tokio::pin!(reader, writer);
+    let ended: Result<(), FrameError> = tokio::select! {
+        sent = &mut writer => return sent,
+        ended = &mut reader => ended,
+    };
+    match ended {
+        Ok(()) => match tokio::time::timeout(DRAIN_MAX, writer).await {
+            Ok(sent) => sent,
+            Err(_) => Ok(()),
+        },
+        Err(error) => Err(error.to_string()),
+    }
+}
+
+/// Sends answer after answer; gathers those that are ready at once.
+async fn send_all(
+    write: &mut (impl AsyncWrite + Unpin),
+    mut queue: mpsc::Receiver<Outcome>,
+    shared: &Shared,
+) -> Result<(), String> {
+    let mut gathered = Gathered::default();
+    while let Some(outcome) = queue.recv().await {
+        let mut next = Some(outcome);
+        while let Some(outcome) = next {
+            next = None;
+            match outcome {
+                Outcome::Reply(chunks) => gathered.push(chunks),
+                Outcome::Silent => {}
+                Outcome::Close(reason) => {
+                    gathered.send(write).await?;
+                    return Err(reason);
+                }
+                Outcome::Wait(wait) => {
+                    let wait = match ready(wait, shared) {
+                        Ok(outcome) => {
+                            next = Some(outcome);
+                            continue;
+                        }
+                        Err(wait) => wait,
+                    };
+                    gathered.send(write).await?;
+                    next = Some(resume(wait, shared).await);
+                    continue;
+                }
+            }
+            if gathered.bytes < GATHERED_BYTES_MAX {
+                next = queue.try_recv().ok();
+            }
+        }
+        gathered.send(write).await?;
+    }
+    Ok(())
+}
+
+fn monotonic_ms(shared: &Shared) -> i64 {
+    Now::of(&*shared.broker.os.clock).monotonic_ms
+}
+
+/// Goes on with what need not wait any more.
+fn ready(wait: Wait, shared: &Shared) -> Result<Outcome, Wait> {
+    let go = |wait: Wait, woken| Ok((wait.resume)(&shared.broker, monotonic_ms(shared), woken));
+    match wait.until {
+        Until::Turn => go(wait, Woken::Ready),
+        Until::Durable(lsn) if shared.broker.log().durable() >= lsn => go(wait, Woken::Ready),
+        Until::Ticket(ticket) => match shared.broker.tickets().take(ticket) {
+            Some(reply) => go(wait, Woken::Reply(reply)),
+            None => Err(wait),
+        },
+        _ => Err(wait),
+    }
+}
+
+async fn resume(wait: Wait, shared: &Shared) -> Outcome {
+    let Wait { until, deadline_ms, resume } = wait;
+    let waiting = async {
+        match until {
+            Until::Turn => Woken::Ready,
+            Until::Durable(lsn) => {
+                shared.wakeups.durable(lsn).await;
+                Woken::Ready
+            }
+            Until::Data { seen, partitions } => {
+                shared.wakeups.data(seen, partitions).await;
+                Woken::Ready
+            }
+            Until::Ticket(ticket) => answer_of(ticket, shared.broker.tickets()).await,
+        }
+    };
+    let woken = match deadline_ms {
+        None => waiting.await,
+        Some(deadline_ms) => {
+            let left = u64::try_from(deadline_ms - monotonic_ms(shared)).unwrap_or(0);
+            let left = Duration::from_millis(left);
+            tokio::time::timeout(left, waiting).await.unwrap_or(Woken::Deadline)
+        }
+    };
+    resume(&shared.broker, monotonic_ms(shared), woken)
+}
+
+/// The coordinator's answer; the ticket is given back if the wait is given up.
+async fn answer_of(ticket: Ticket, tickets: &Tickets) -> Woken {
+    struct Abandon<'a>(Ticket, &'a Tickets);
+    impl Drop for Abandon<'_> {
+        fn drop(&mut self) {
+            self.1.abandon(self.0);
+        }
+    }
+    let _abandon = Abandon(ticket, tickets);
+    let (wake, woken) = oneshot::channel();
+    tickets.watch(
+        ticket,
+        Box::new(move || {
+            // The other side may have given up.
+            let _ = wake.send(());
+        }),
+    );
+    let _ = woken.await;
+    tickets.take(ticket).map_or(Woken::Ready, Woken::Reply)
+}
+
+/// Answers on their way into the socket.
+#[derive(Default)]
+struct Gathered {
+    chunks: VecDeque<Bytes>,
+    bytes: usize,
+}
+
+impl Gathered {
+    fn push(&mut self, chunks: Vec<Bytes>) {
+        self.bytes += chunks.iter().map(Bytes::len).sum::<usize>();
+        self.chunks.extend(chunks);
+    }
+
+    async fn send(&mut self, write: &mut (impl AsyncWrite + Unpin)) -> Result<(), String> {
+        while !self.chunks.is_empty() {
+            let mut slices = [IoSlice::new(&[]); 16];
+            let mut count = 0;
+            for (slice, chunk) in slices.iter_mut().zip(&self.chunks) {
+                *slice = IoSlice::new(chunk);
+                count += 1;
+            }
+            let sent = match tokio::time::timeout(SEND_MAX, write.write_vectored(&slices[..count])).await {
+                Err(_) => return Err(format!("the client took no bytes for {SEND_MAX:?}")),
+                Ok(Err(error)) => return Err(format!("cannot send: {error}")),
+                Ok(Ok(0)) => return Err("cannot send: the socket takes nothing".into()),
+                Ok(Ok(sent)) => sent,
+            };
+            self.advance(sent);
+        }
+        self.bytes = 0;
+        Ok(())
+    }
+
+    fn advance(&mut self, mut sent: usize) {
+        while let Some(first) = self.chunks.front_mut() {
+            if sent < first.len() {
+                first.advance(sent);
+                return;
+            }
+            sent -= first.len();
+            self.chunks.pop_front();
+        }
+    }
+}

@@ -1,0 +1,66 @@
+//! What other parts of the node may ask the broker: groups, their members and their lag.
+
+use crate::api;
+use crate::broker::Broker;
+use crate::group::{GroupDescription, GroupState};
+use crate::sync::lock;
+
+/// A group in a list.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GroupView {
+    pub name: String,
+    pub state: GroupState,
+    pub protocol_type: String,
+}
+
+/// How far a group is behind in one partition.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PartitionLag {
+    pub topic: String,
+    pub partition: i32,
+    pub committed_offset: i64,
+    pub metadata: Option<String>,
+    pub log_start: i64,
+    pub high_watermark: i64,
+    /// Records between the committed offset (or the start of the log, if that is later) and the end.
+    pub lag: i64,
+}
+
+impl Broker {
+    /// Every group, by name.
+    pub fn groups(&self) -> Vec<GroupView> {
+        let groups = api::list_groups(self).into_iter();
+        groups.map(|(name, (state, protocol_type))| GroupView { name, state, protocol_type }).collect()
+    }
+
+    /// A group with its members; `None` if there is no such group.
+    pub fn group(&self, name: &str) -> Option<GroupDescription> {
+        api::describe_group(self, name)
+    }
+
+    /// The lag of a group in every partition it has committed, by topic and partition.
+    pub fn group_lag(&self, name: &str) -> Vec<PartitionLag> {
+        let offsets = match lock(&self.state.0).offsets.group(name) {
+            Some(group) => group.offsets.clone(),
+            None => return Vec::new(),
+        };
+        let mut lags = Vec::with_capacity(offsets.len());
+        for ((topic, index), committed) in offsets {
+            let Some(topic) = self.log.topic_by_id(topic) else { continue };
+            let id = usize::try_from(index).ok().and_then(|index| topic.partitions.get(index));
+            let Some(Ok(bounds)) = id.map(|id| self.log.bounds(*id)) else { continue };
+            let from = committed.offset.max(bounds.log_start.0);
+            lags.push(PartitionLag {
+                topic: topic.name.clone(),
+                partition: index,
+                committed_offset: committed.offset,
+                metadata: committed.metadata,
+                log_start: bounds.log_start.0,
+                high_watermark: bounds.high_watermark.0,
+                lag: (bounds.high_watermark.0 - from).max(0),
+            });
+        }
+        lags.sort_by(|a, b| (&a.topic, a.partition).cmp(&(&b.topic, b.partition)));
+        lags
+    }
+}
