@@ -1,1 +1,75 @@
 //! One outside system per file: kafka (embedded), filesystem, datagen, print, blackhole.
+//!
+//! A connector is a file (or a folder) here and one line in [`table`]. Its spec makes the validation
+//! and the reference docs; its source and sink follow the traits of `dataflow`.
+
+mod blackhole;
+mod datagen;
+mod filesystem;
+mod kafka;
+mod print;
+mod record_batches;
+mod table_format;
+
+#[cfg(test)]
+mod tests;
+
+use dataflow::connector::{Connector, ConnectorError, ConnectorTable};
+use dataflow::table::TableDefinition;
+use base::ErrorKind;
+use base::options::{OptionError, OptionKind, OptionSpec, Options};
+use eventlog::EventLog;
+use os::Os;
+use std::sync::Arc;
+
+/// What the connectors work with. Without a log, tables can be checked but not run.
+#[derive(Clone)]
+pub struct Connectors {
+    pub os: Os,
+    pub log: Option<EventLog>,
+}
+
+/// The registry.
+pub fn table(connectors: Connectors) -> ConnectorTable {
+    let Connectors { os, log } = connectors;
+    let all: Vec<Arc<dyn Connector>> = vec![
+        Arc::new(kafka::Kafka::new(log)),
+        Arc::new(filesystem::Filesystem::new(os)),
+        Arc::new(datagen::Datagen),
+        Arc::new(print::Print),
+        Arc::new(blackhole::Blackhole),
+    ];
+    ConnectorTable::new(all)
+}
+
+/// The option that every table has.
+const CONNECTOR: OptionSpec = OptionSpec {
+    key: "connector",
+    kind: OptionKind::Text,
+    required: true,
+    default: None,
+    doc: "Which connector the table uses.",
+    example: "kafka",
+};
+
+fn option_error(table: &TableDefinition, error: &OptionError) -> ConnectorError {
+    ConnectorError {
+        kind: ErrorKind::Invalid,
+        message: format!("table '{}': {error}", table.name),
+        option: Some(error.key().to_string()),
+    }
+}
+
+/// A problem of one option that its spec alone cannot see.
+fn option_problem(table: &TableDefinition, option: &str, message: impl std::fmt::Display) -> ConnectorError {
+    ConnectorError {
+        kind: ErrorKind::Invalid,
+        message: format!("table '{}': {message}", table.name),
+        option: Some(option.to_string()),
+    }
+}
+
+/// Checks the options of a connector without formats.
+fn plain_options(table: &TableDefinition, specs: &[OptionSpec]) -> Result<Options, Vec<ConnectorError>> {
+    Options::check(&table.options, specs).map_err(|errors| errors.iter().map(|e| option_error(table, e)).collect())
+}

@@ -4,11 +4,13 @@
 //! framing, headers and record batches are written by hand. Nothing here does I/O, and nothing here
 //! trusts a length, a count or a checksum that came from the wire.
 
+pub mod consumer_protocol;
 pub mod error;
 pub mod error_code;
 pub mod header;
 pub mod message;
 pub mod messages;
+pub mod partitioner;
 pub mod reader;
 pub mod records;
 pub mod writer;

@@ -1,0 +1,134 @@
+//! Commits of the file sink: files become visible all together, and the target remembers the offset.
+//!
+//! 1. The unfinished files (hidden names) are synced.
+//! 2. A commit file (hidden too) is written, synced and renamed into place: it lists what becomes of
+//!    each unfinished file, and the outbox offset up to which the files hold the rows. This is the commit.
+//! 3. The renames are carried out.
+//!
+//! After a crash, whoever opens the target finds the last commit file, carries out the renames that
+//! are still open (doing one twice is harmless), and removes unfinished files that it does not list.
+
+use base::codec::{CodecError, FieldReader, FieldWriter};
+use os::Os;
+use std::io;
+use std::path::{Path, PathBuf};
+
+/// What one commit says.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Commit {
+    /// The outbox offset of the first record that is not in the files.
+    pub next_offset: i64,
+    /// (unfinished, finished), relative to the target's folder.
+    pub renames: Vec<(String, String)>,
+}
+
+impl Commit {
+    fn encode(&self) -> Vec<u8> {
+        let mut out = FieldWriter::new();
+        out.i64(self.next_offset).u32(self.renames.len() as u32);
+        for (from, to) in &self.renames {
+            out.text(from).text(to);
+        }
+        out.finish()
+    }
+
+    fn decode(bytes: &[u8]) -> Result<Commit, CodecError> {
+        let mut reader = FieldReader::new(bytes);
+        let next_offset = reader.i64()?;
+        let count = reader.count(8)?;
+        let renames =
+            (0..count).map(|_| Ok((reader.text()?, reader.text()?))).collect::<Result<_, CodecError>>()?;
+        reader.finish()?;
+        Ok(Commit { next_offset, renames })
+    }
+}
+
+/// The folder of a file sink and its commit file.
+pub(super) struct Target {
+    pub os: Os,
+    pub folder: PathBuf,
+    /// Part of every name of this job: `part-IDENTITY-…`.
+    pub identity: String,
+}
+
+impl Target {
+    fn commit_path(&self) -> PathBuf {
+        self.folder.join(format!(".commit-{}", self.identity))
+    }
+
+    /// The name of an unfinished file, within a partition's folder.
+    pub(super) fn unfinished(&self, partition: &str, number: i64) -> String {
+        join(partition, &format!(".part-{}-{number:020}.unfinished", self.identity))
+    }
+
+    /// The name of a finished file.
+    pub(super) fn finished(&self, partition: &str, number: i64, suffix: &str) -> String {
+        join(partition, &format!("part-{}-{number:020}.{suffix}", self.identity))
+    }
+
+    /// Makes a commit durable, then carries it out.
+    pub(super) fn commit(&self, commit: &Commit) -> io::Result<()> {
+        let bytes = commit.encode();
+        let path = self.commit_path();
+        let new = self.folder.join(format!(".commit-{}.new", self.identity));
+        if self.os.disk.exists(&new)? {
+            self.os.disk.remove(&new)?;
+        }
+        let file = self.os.disk.create(&new, bytes.len() as u64)?;
+        file.write_all_at(&bytes, 0)?;
+        file.sync_data()?;
+        drop(file);
+        self.os.disk.rename(&new, &path)?;
+        self.os.disk.sync_directory(&self.folder)?;
+        self.carry_out(commit)
+    }
+
+    fn carry_out(&self, commit: &Commit) -> io::Result<()> {
+        for (from, to) in &commit.renames {
+            let (from, to) = (self.folder.join(from), self.folder.join(to));
+            if self.os.disk.exists(&from)? {
+                self.os.disk.rename(&from, &to)?;
+                self.os.disk.sync_directory(to.parent().unwrap_or(&self.folder))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Finds the last commit, completes it, and removes what it does not list.
+    pub(super) fn open(&self) -> io::Result<Commit> {
+        self.os.disk.create_dir_all(&self.folder)?;
+        let path = self.commit_path();
+        let commit = if self.os.disk.exists(&path)? {
+            let file = self.os.disk.open(&path)?;
+            let mut bytes = vec![0; usize::try_from(file.length()?).unwrap_or(0)];
+            file.read_exact_at(&mut bytes, 0)?;
+            Commit::decode(&bytes).map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))?
+        } else {
+            Commit::default()
+        };
+        self.carry_out(&commit)?;
+        self.remove_unfinished(&self.folder, 0)?;
+        Ok(commit)
+    }
+
+    fn remove_unfinished(&self, folder: &Path, depth: usize) -> io::Result<()> {
+        /// Partition folders are nested no deeper than a table has columns.
+        const DEPTH_MAX: usize = 64;
+        let prefix = format!(".part-{}-", self.identity);
+        for entry in std::fs::read_dir(folder)? {
+            let entry = entry?;
+            if entry.file_type()?.is_dir() {
+                if depth < DEPTH_MAX {
+                    self.remove_unfinished(&entry.path(), depth + 1)?;
+                }
+            } else if entry.file_name().to_string_lossy().starts_with(&prefix) {
+                self.os.disk.remove(&entry.path())?;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn join(partition: &str, name: &str) -> String {
+    if partition.is_empty() { name.to_string() } else { format!("{partition}/{name}") }
+}

@@ -1,0 +1,251 @@
+//! Writes files from an outbox: a record's value is one encoded row, its key the partition's folder.
+
+use super::commit::{Commit, Target};
+use crate::option_problem;
+use crate::record_batches::{PartitionBatches, RecordParts, sink_error};
+use crate::table_format::Checked;
+use arrow_array::RecordBatch;
+use arrow_schema::{Fields, Schema};
+use base::ErrorKind;
+use bytes::Bytes;
+use dataflow::batch::{Batch, RowKind};
+use dataflow::connector::ConnectorError;
+use dataflow::sink::{OutboxSink, SinkError, TopicBatch};
+use dataflow::table::TableDefinition;
+use formats::RowEncoder;
+use formats::print::value_text;
+use kafka_wire::records::{self, Compression};
+use os::{DiskFile, Os};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// Rows of one outbox batch are decompressed up to this size.
+const BATCH_BYTES_MAX: usize = 64 << 20;
+/// Bytes that wait in memory before they are written to an unfinished file.
+const BUFFER_BYTES: usize = 256 << 10;
+/// Partitions that may be open at once.
+const OPEN_PARTITIONS_MAX: usize = 1000;
+
+pub(super) struct FilesystemSink {
+    table: Arc<TableDefinition>,
+    encoder: Box<dyn RowEncoder>,
+    /// Columns in the file, and columns that name the folder.
+    data_columns: Vec<usize>,
+    partition_columns: Vec<usize>,
+    null_name: String,
+    suffix: &'static str,
+    roll_bytes: u64,
+    roll_age_ms: i64,
+    target: Target,
+    next_offset: i64,
+    committed_offset: i64,
+    first_row_ms: Option<i64>,
+    files: BTreeMap<String, OpenFile>,
+}
+
+struct OpenFile {
+    unfinished: String,
+    finished: String,
+    file: Arc<dyn DiskFile>,
+    written: u64,
+    buffer: Vec<u8>,
+}
+
+impl OpenFile {
+    fn flush(&mut self) -> std::io::Result<()> {
+        self.file.write_all_at(&self.buffer, self.written)?;
+        self.written += self.buffer.len() as u64;
+        self.buffer.clear();
+        Ok(())
+    }
+}
+
+impl FilesystemSink {
+    pub(super) fn new(
+        os: Os,
+        table: &Arc<TableDefinition>,
+        checked: Checked,
+        job: &str,
+    ) -> Result<FilesystemSink, ConnectorError> {
+        let place = |name: &String| table.schema.index_of(name).ok();
+        let partition_columns: Vec<usize> = table.partition_keys.iter().filter_map(place).collect();
+        let data_columns: Vec<usize> =
+            (0..table.schema.fields().len()).filter(|index| !partition_columns.contains(index)).collect();
+        let fields: Fields = data_columns.iter().map(|index| table.schema.field(*index).clone()).collect();
+        let encoder = checked
+            .value
+            .encoder(&Arc::new(Schema::new(fields)))
+            .map_err(|message| option_problem(table, "format", message))?;
+        let options = &checked.options;
+        let path = options.text("path").unwrap_or_default().trim_start_matches("file://");
+        let identity = job.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }).collect();
+        Ok(FilesystemSink {
+            encoder,
+            data_columns,
+            partition_columns,
+            null_name: options.text("partition.default-name").unwrap_or_default().into(),
+            suffix: checked.value.kind().name(),
+            roll_bytes: options.bytes("sink.rolling-policy.file-size").unwrap_or(u64::MAX),
+            roll_age_ms: options.duration_ms("sink.rolling-policy.rollover-interval").unwrap_or(u64::MAX >> 1) as i64,
+            target: Target { os, folder: path.into(), identity },
+            next_offset: 0,
+            committed_offset: 0,
+            first_row_ms: None,
+            files: BTreeMap::new(),
+            table: table.clone(),
+        })
+    }
+
+    fn io_error(&self, action: &str, error: &std::io::Error) -> SinkError {
+        let full = error.kind() == std::io::ErrorKind::StorageFull;
+        let hint = if full { "; free space and run again to resume" } else { "" };
+        SinkError {
+            kind: ErrorKind::Unavailable,
+            message: format!(
+                "table '{}': cannot {action} in {}: {error}{hint}",
+                self.table.name,
+                self.target.folder.display()
+            ),
+        }
+    }
+
+    fn invalid(&self, message: impl std::fmt::Display) -> SinkError {
+        SinkError { kind: ErrorKind::Invalid, message: format!("table '{}': {message}", self.table.name) }
+    }
+
+    /// `day=2013-01-01/origin=EWR`: special characters are percent-encoded, so that a value never leaves the folder.
+    fn partition_of(&self, rows: &RecordBatch, row: usize) -> String {
+        let mut path = String::new();
+        for column in &self.partition_columns {
+            if !path.is_empty() {
+                path.push('/');
+            }
+            path.push_str(&escape(self.table.schema.field(*column).name()));
+            path.push('=');
+            match value_text(rows.column(*column), row) {
+                Some(text) if !text.is_empty() => path.push_str(&escape(&text)),
+                _ => path.push_str(&escape(&self.null_name)),
+            }
+        }
+        path
+    }
+
+    fn write(&mut self, partition: &str, line: &[u8], offset: i64) -> std::io::Result<()> {
+        if !self.files.contains_key(partition) {
+            if self.files.len() >= OPEN_PARTITIONS_MAX {
+                self.finish_files()?;
+            }
+            let unfinished = self.target.unfinished(partition, offset);
+            let finished = self.target.finished(partition, offset, self.suffix);
+            let path = self.target.folder.join(&unfinished);
+            if let Some(folder) = path.parent() {
+                self.target.os.disk.create_dir_all(folder)?;
+            }
+            let file = self.target.os.disk.create(&path, 0)?;
+            let open = OpenFile { unfinished, finished, file, written: 0, buffer: Vec::new() };
+            self.files.insert(partition.to_string(), open);
+        }
+        if let Some(open) = self.files.get_mut(partition) {
+            open.buffer.extend_from_slice(line);
+            open.buffer.push(b'\n');
+            if open.buffer.len() >= BUFFER_BYTES {
+                open.flush()?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Syncs the unfinished files and commits them.
+    fn finish_files(&mut self) -> std::io::Result<()> {
+        let mut commit = Commit { next_offset: self.next_offset, renames: Vec::new() };
+        for open in self.files.values_mut() {
+            open.flush()?;
+            open.file.sync_data()?;
+            commit.renames.push((open.unfinished.clone(), open.finished.clone()));
+        }
+        for partition in self.files.keys() {
+            let folder = self.target.folder.join(partition);
+            self.target.os.disk.sync_directory(&folder)?;
+        }
+        self.target.commit(&commit)?;
+        self.files.clear();
+        self.first_row_ms = None;
+        self.committed_offset = self.next_offset;
+        Ok(())
+    }
+}
+
+impl OutboxSink for FilesystemSink {
+    fn encode(&mut self, rows: &Batch, clock_ms: i64) -> Result<Vec<TopicBatch>, SinkError> {
+        let mut batches = PartitionBatches::new(0, Compression::None);
+        let data = rows.rows.project(&self.data_columns).map_err(|error| self.invalid(error))?;
+        let mut line = Vec::new();
+        for row in 0..rows.len() {
+            if rows.kind(row) != RowKind::Insert {
+                return Err(self.invalid("files take inserts only, and the query also updates or deletes rows"));
+            }
+            line.clear();
+            let encoded = self.encoder.encode(&data, row, &mut line);
+            encoded.map_err(|error| self.invalid(format!("a row cannot be written: {error}")))?;
+            let partition = self.partition_of(&rows.rows, row);
+            let key = (!partition.is_empty()).then_some(partition.as_bytes());
+            let record = RecordParts { timestamp_ms: clock_ms, key, value: Some(&line), headers: &[] };
+            batches.push(record).map_err(|error| sink_error(&self.table.name, &error))?;
+        }
+        batches.finish().map_err(|error| sink_error(&self.table.name, &error))
+    }
+
+    fn open(&mut self) -> Result<i64, SinkError> {
+        let commit = self.target.open().map_err(|error| self.io_error("open the files", &error))?;
+        self.next_offset = commit.next_offset;
+        self.committed_offset = commit.next_offset;
+        Ok(commit.next_offset)
+    }
+
+    fn apply(&mut self, batch: &[u8]) -> Result<(), SinkError> {
+        let opened = records::Batch::parse(&Bytes::copy_from_slice(batch)).and_then(|b| b.records(BATCH_BYTES_MAX));
+        let records = opened.map_err(|error| sink_error(&self.table.name, &error))?;
+        for record in &records {
+            let record = record.map_err(|error| sink_error(&self.table.name, &error))?;
+            // A batch may begin before the offset from which the target needs records.
+            if record.offset < self.next_offset {
+                continue;
+            }
+            let partition = String::from_utf8_lossy(record.key.unwrap_or_default()).into_owned();
+            self.write(&partition, record.value.unwrap_or_default(), record.offset)
+                .map_err(|error| self.io_error("write a file", &error))?;
+            self.next_offset = record.offset + 1;
+        }
+        Ok(())
+    }
+
+    fn commit(&mut self, finish: bool, clock_ms: i64) -> Result<i64, SinkError> {
+        if self.files.is_empty() {
+            return Ok(self.committed_offset);
+        }
+        let began_ms = *self.first_row_ms.get_or_insert(clock_ms);
+        let bytes: u64 = self.files.values().map(|open| open.written + open.buffer.len() as u64).sum();
+        if finish || bytes >= self.roll_bytes || clock_ms.saturating_sub(began_ms) >= self.roll_age_ms {
+            self.finish_files().map_err(|error| self.io_error("finish a file", &error))?;
+        }
+        Ok(self.committed_offset)
+    }
+}
+
+/// Percent-encodes what a path must not hold.
+fn escape(text: &str) -> String {
+    let is_dots = text == "." || text == "..";
+    let mut escaped = String::new();
+    for letter in text.chars() {
+        let safe = letter.is_alphanumeric() || "-_.: ".contains(letter);
+        if safe && !is_dots {
+            escaped.push(letter);
+        } else {
+            let mut bytes = [0; 4];
+            for byte in letter.encode_utf8(&mut bytes).bytes() {
+                escaped.push_str(&format!("%{byte:02X}"));
+            }
+        }
+    }
+    escaped
+}

@@ -1,0 +1,289 @@
+//! Reads files: one split per file, in the order of their paths; positions are bytes of the plain text.
+//!
+//! A gzip file is read as a stream: a read that goes on where the last one ended costs nothing more,
+//! a replay reads from the beginning.
+
+use crate::option_problem;
+use crate::table_format::Checked;
+use arrow_array::{ArrayRef, Int64Array, RecordBatch, RecordBatchOptions, StringArray, TimestampMillisecondArray};
+use arrow_schema::{DataType, Field, Fields, Schema, SchemaRef};
+use base::ErrorKind;
+use dataflow::connector::{ConnectorError, SourceRequest};
+use dataflow::source::{Idle, Position, Read, ReadLimits, Source, SourceError, Split};
+use dataflow::table::TableDefinition;
+use flate2::read::MultiGzDecoder;
+use formats::{FormatKind, RecordSplitter, RowDecoder};
+use std::fs::File;
+use std::io::Read as _;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// Bytes that are read at once.
+const CHUNK_BYTES: usize = 256 << 10;
+/// A longer record is refused: it is no line of text.
+const RECORD_BYTES_MAX: usize = 64 << 20;
+/// So much of a bad record is shown in a message.
+const SHOWN_BYTES_MAX: usize = 200;
+
+pub(super) struct FilesystemSource {
+    table: Arc<TableDefinition>,
+    path: PathBuf,
+    kind: FormatKind,
+    decoder: Box<dyn RowDecoder>,
+    ignores_errors: bool,
+    schema: SchemaRef,
+    metadata: Vec<usize>,
+    open: Option<OpenFile>,
+}
+
+/// The file that was read last, where reading stopped.
+struct OpenFile {
+    split: String,
+    position: i64,
+    input: Box<dyn std::io::Read + Send>,
+    splitter: RecordSplitter,
+    buffer: Vec<u8>,
+    /// Where the next record begins in the buffer.
+    start: usize,
+    at_end: bool,
+}
+
+impl FilesystemSource {
+    pub(super) fn new(request: SourceRequest, checked: Checked) -> Result<FilesystemSource, ConnectorError> {
+        let table = request.table;
+        let decoder = checked
+            .value
+            .decoder(&table.schema, &request.projection)
+            .map_err(|message| option_problem(&table, "format", message))?;
+        let physical = request.projection.iter().map(|index| table.schema.field(*index).clone());
+        let metadata = request.metadata.iter().map(|index| {
+            let column = &table.metadata[*index];
+            Field::new(&column.name, column.data_type.clone(), true)
+        });
+        let schema = Arc::new(Schema::new(physical.chain(metadata).collect::<Fields>()));
+        Ok(FilesystemSource {
+            path: PathBuf::from(checked.options.text("path").unwrap_or_default().trim_start_matches("file://")),
+            kind: checked.value.kind(),
+            ignores_errors: checked.value.ignores_errors(),
+            decoder,
+            schema,
+            metadata: request.metadata,
+            open: None,
+            table,
+        })
+    }
+
+    fn error(&self, kind: ErrorKind, message: impl std::fmt::Display) -> SourceError {
+        SourceError { kind, message: format!("table '{}': {message}", self.table.name) }
+    }
+
+    fn io_error(&self, path: &Path, error: &std::io::Error) -> SourceError {
+        if error.kind() == std::io::ErrorKind::NotFound {
+            let here = std::env::current_dir().unwrap_or_default();
+            let message = format!(
+                "there is no file or folder '{}'; a relative 'path' is looked up from the working directory {}",
+                path.display(),
+                here.display()
+            );
+            return self.error(ErrorKind::NotFound, message);
+        }
+        self.error(ErrorKind::Unavailable, format!("cannot read {}: {error}", path.display()))
+    }
+
+    fn list(&self, path: &Path, files: &mut Vec<PathBuf>) -> Result<(), SourceError> {
+        let metadata = std::fs::metadata(path).map_err(|error| self.io_error(path, &error))?;
+        if !metadata.is_dir() {
+            files.push(path.to_path_buf());
+            return Ok(());
+        }
+        let entries = std::fs::read_dir(path).and_then(|entries| entries.collect::<Result<Vec<_>, _>>());
+        for entry in entries.map_err(|error| self.io_error(path, &error))? {
+            if !entry.file_name().to_string_lossy().starts_with(['.', '_']) {
+                self.list(&entry.path(), files)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn open(&mut self, split: &Split, position: i64) -> Result<OpenFile, SourceError> {
+        if let Some(open) = self.open.take()
+            && open.split == split.id
+            && open.position == position
+        {
+            return Ok(open);
+        }
+        let path = Path::new(&split.id);
+        let file = File::open(path).map_err(|error| self.io_error(path, &error))?;
+        let is_gzip = path.extension().is_some_and(|extension| extension == "gz");
+        let input: Box<dyn std::io::Read + Send> =
+            if is_gzip { Box::new(MultiGzDecoder::new(std::io::BufReader::with_capacity(CHUNK_BYTES, file))) } else { Box::new(file) };
+        let splitter = self.decoder.splitter();
+        let mut open =
+            OpenFile { split: split.id.clone(), position: 0, input, splitter, buffer: Vec::new(), start: 0, at_end: false };
+        while open.position < position {
+            match open.next_record() {
+                Ok(Some(range)) => open.take(range),
+                Ok(None) => {
+                    let message = format!("{} is shorter than it was", path.display());
+                    return Err(self.error(ErrorKind::Corrupt, message));
+                }
+                Err(error) => return Err(self.io_error(path, &error)),
+            }
+        }
+        Ok(open)
+    }
+
+    fn failure(&self, split: &Split, position: i64, record: &[u8], reason: &str) -> SourceError {
+        let shown = record[..record.len().min(SHOWN_BYTES_MAX)].escape_ascii();
+        let more = if record.len() > SHOWN_BYTES_MAX { "…" } else { "" };
+        let format = self.kind.name();
+        let message = format!(
+            "{} byte {position} cannot be read: {reason}; the record is \"{shown}{more}\"; \
+             skip such records with '{format}.ignore-parse-errors' = 'true'",
+            split.id
+        );
+        self.error(ErrorKind::Invalid, message)
+    }
+
+    fn metadata_columns(&self, split: &Split, rows: usize) -> Result<Vec<ArrayRef>, SourceError> {
+        if self.metadata.is_empty() {
+            return Ok(Vec::new());
+        }
+        let path = Path::new(&split.id);
+        let facts = std::fs::metadata(path).map_err(|error| self.io_error(path, &error))?;
+        let column = |index: &usize| -> Result<ArrayRef, SourceError> {
+            let column = &self.table.metadata[*index];
+            Ok(match (column.key.as_str(), &column.data_type) {
+                ("file.path", DataType::Utf8) => Arc::new(StringArray::from(vec![split.id.as_str(); rows])),
+                ("file.name", DataType::Utf8) => {
+                    let name = path.file_name().unwrap_or_default().to_string_lossy();
+                    Arc::new(StringArray::from(vec![name.as_ref(); rows]))
+                }
+                ("file.size", DataType::Int64) => Arc::new(Int64Array::from(vec![facts.len() as i64; rows])),
+                ("file.modification-time", DataType::Timestamp(_, zone)) => {
+                    let array = TimestampMillisecondArray::from(vec![modified_ms(&facts); rows]);
+                    Arc::new(array.with_timezone_opt(zone.clone()))
+                }
+                (key, data_type) => {
+                    let message = format!("the metadata '{key}' cannot be of type {data_type}");
+                    return Err(self.error(ErrorKind::Invalid, message));
+                }
+            })
+        };
+        self.metadata.iter().map(column).collect()
+    }
+}
+
+impl Source for FilesystemSource {
+    fn splits(&mut self) -> Result<Vec<Split>, SourceError> {
+        let mut files = Vec::new();
+        self.list(&self.path, &mut files)?;
+        files.sort();
+        let split = |path: PathBuf| {
+            let facts = std::fs::metadata(&path).map_err(|error| self.io_error(&path, &error))?;
+            let Some(id) = path.to_str().map(str::to_string) else {
+                return Err(self.error(ErrorKind::Invalid, format!("{} is not a name in UTF-8", path.display())));
+            };
+            let fingerprint = format!("size={} modified_ms={}", facts.len(), modified_ms(&facts));
+            Ok(Split { id, start: Position(0), end: None, fingerprint })
+        };
+        files.into_iter().map(split).collect()
+    }
+
+    fn read(&mut self, split: &Split, from: Position, until: Option<Position>, limits: ReadLimits) -> Result<Read, SourceError> {
+        let mut open = self.open(split, from.0)?;
+        let mut skipped = 0;
+        let mut finished = false;
+        while self.decoder.len() < limits.rows_max && until.is_none_or(|until| open.position < until.0) {
+            let next = open.next_record().map_err(|error| self.io_error(Path::new(&split.id), &error))?;
+            let Some(range) = next else {
+                finished = true;
+                break;
+            };
+            let record = &open.buffer[range.record.clone()];
+            if !record.is_empty()
+                && let Err(error) = self.decoder.decode(record)
+            {
+                if !self.ignores_errors {
+                    return Err(self.failure(split, open.position, record, &error.to_string()));
+                }
+                skipped += 1;
+            }
+            open.take(range);
+        }
+        let next = Position(open.position);
+        self.open = Some(open);
+        let physical = self.decoder.finish().map_err(|error| self.error(ErrorKind::Internal, error))?;
+        let count = physical.num_rows();
+        let mut columns = physical.columns().to_vec();
+        columns.extend(self.metadata_columns(split, count)?);
+        let options = RecordBatchOptions::new().with_row_count(Some(count));
+        let rows = RecordBatch::try_new_with_options(self.schema.clone(), columns, &options)
+            .map_err(|error| self.error(ErrorKind::Internal, error))?;
+        Ok(Read { rows, next, finished, skipped, rejected: Vec::new(), idle: Idle::Ready })
+    }
+}
+
+fn modified_ms(facts: &std::fs::Metadata) -> i64 {
+    let since_epoch = facts.modified().ok().and_then(|time| time.duration_since(std::time::UNIX_EPOCH).ok());
+    since_epoch.map_or(0, |duration| duration.as_millis() as i64)
+}
+
+/// A record within the buffer, without its line end, and where the next one begins.
+struct RecordRange {
+    record: std::ops::Range<usize>,
+    next: usize,
+}
+
+impl OpenFile {
+    /// Finds the next record, reading on as needed; none at the end of the file.
+    fn next_record(&mut self) -> std::io::Result<Option<RecordRange>> {
+        loop {
+            let rest = &self.buffer[self.start..];
+            if let Some(end) = self.splitter.find_end(rest) {
+                let record = trim_line_end(rest, end);
+                return Ok(Some(RecordRange { record: self.start..self.start + record, next: self.start + end }));
+            }
+            if self.at_end {
+                let length = rest.len();
+                if length == 0 {
+                    return Ok(None);
+                }
+                return Ok(Some(RecordRange { record: self.start..self.start + length, next: self.start + length }));
+            }
+            if rest.len() > RECORD_BYTES_MAX {
+                let message = format!("a record is longer than {RECORD_BYTES_MAX} bytes");
+                return Err(std::io::Error::new(std::io::ErrorKind::InvalidData, message));
+            }
+            self.fill()?;
+        }
+    }
+
+    fn fill(&mut self) -> std::io::Result<()> {
+        self.buffer.drain(..self.start);
+        self.start = 0;
+        let filled = self.buffer.len();
+        self.buffer.resize(filled + CHUNK_BYTES, 0);
+        let count = loop {
+            match self.input.read(&mut self.buffer[filled..]) {
+                Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+                other => break other,
+            }
+        };
+        self.buffer.truncate(filled + count.as_ref().copied().unwrap_or(0));
+        self.at_end = count? == 0;
+        Ok(())
+    }
+
+    fn take(&mut self, range: RecordRange) {
+        self.position += (range.next - self.start) as i64;
+        self.start = range.next;
+    }
+}
+
+/// The length of a record of `end` bytes without `\n` or `\r\n`.
+fn trim_line_end(bytes: &[u8], end: usize) -> usize {
+    let record = &bytes[..end];
+    let record = record.strip_suffix(b"\n").unwrap_or(record);
+    record.strip_suffix(b"\r").unwrap_or(record).len()
+}

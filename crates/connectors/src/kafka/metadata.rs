@@ -1,0 +1,125 @@
+//! The metadata columns of a record: topic, partition, offset, timestamp, headers.
+
+use arrow_array::builder::{BinaryBuilder, MapBuilder, MapFieldNames, StringBuilder};
+use arrow_array::{ArrayRef, Int32Array, Int64Array, StringArray, TimestampMicrosecondArray};
+use arrow_array::{TimestampMillisecondArray, TimestampNanosecondArray};
+use arrow_schema::{DataType, Field, Fields, TimeUnit};
+use dataflow::connector::MetadataSpec;
+use dataflow::table::MetadataColumn;
+use kafka_wire::records::Record;
+use std::sync::Arc;
+
+/// MAP<STRING, BYTES>, as Arrow has it.
+fn headers_type() -> DataType {
+    let entry = Fields::from(vec![
+        Field::new("keys", DataType::Utf8, false),
+        Field::new("values", DataType::Binary, true),
+    ]);
+    DataType::Map(Arc::new(Field::new("entries", DataType::Struct(entry), false)), false)
+}
+
+pub(super) fn specs() -> Vec<MetadataSpec> {
+    let spec = |key, data_type, nullable, writable, doc| MetadataSpec { key, data_type, nullable, writable, doc };
+    let ltz = DataType::Timestamp(TimeUnit::Millisecond, Some("UTC".into()));
+    vec![
+        spec("topic", DataType::Utf8, false, false, "The topic's name."),
+        spec("partition", DataType::Int32, false, false, "The partition's number."),
+        spec("offset", DataType::Int64, false, false, "The record's offset in its partition."),
+        spec("timestamp", ltz, false, true, "The record's timestamp."),
+        spec("timestamp-type", DataType::Utf8, false, false, "CreateTime or LogAppendTime."),
+        spec("leader-epoch", DataType::Int32, true, false, "The partition leader's epoch; always 0 here."),
+        spec("headers", headers_type(), false, true, "The record's headers."),
+    ]
+}
+
+/// Collects the metadata of the records that became rows.
+pub(super) struct MetadataRows {
+    columns: Vec<MetadataColumn>,
+    topic: String,
+    partition: i32,
+    log_append_time: Vec<bool>,
+    offsets: Vec<i64>,
+    timestamps: Vec<i64>,
+    headers: Option<HeadersBuilder>,
+}
+
+type HeadersBuilder = MapBuilder<StringBuilder, BinaryBuilder>;
+
+impl MetadataRows {
+    pub(super) fn new(columns: Vec<MetadataColumn>, topic: &str, partition: i32) -> MetadataRows {
+        let names =
+            MapFieldNames { entry: "entries".into(), key: "keys".into(), value: "values".into() };
+        let wants_headers = columns.iter().any(|column| column.key == "headers");
+        let builder = || MapBuilder::new(Some(names), StringBuilder::new(), BinaryBuilder::new());
+        MetadataRows {
+            columns,
+            topic: topic.into(),
+            partition,
+            log_append_time: Vec::new(),
+            offsets: Vec::new(),
+            timestamps: Vec::new(),
+            headers: wants_headers.then(builder),
+        }
+    }
+
+    pub(super) fn push(&mut self, record: &Record<'_>, is_log_append_time: bool) -> Result<(), String> {
+        if self.columns.is_empty() {
+            return Ok(());
+        }
+        if let Some(builder) = &mut self.headers {
+            for header in record.headers {
+                builder.keys().append_value(String::from_utf8_lossy(header.key));
+                builder.values().append_option(header.value);
+            }
+            builder.append(true).map_err(|error| error.to_string())?;
+        }
+        self.log_append_time.push(is_log_append_time);
+        self.offsets.push(record.offset);
+        self.timestamps.push(record.timestamp);
+        Ok(())
+    }
+
+    /// One array per requested column, in order.
+    pub(super) fn finish(&mut self) -> Result<Vec<ArrayRef>, String> {
+        let count = self.offsets.len();
+        let headers = self.headers.as_mut().map(MapBuilder::finish);
+        let mut arrays: Vec<ArrayRef> = Vec::with_capacity(self.columns.len());
+        for column in &self.columns {
+            arrays.push(match column.key.as_str() {
+                "topic" => Arc::new(StringArray::from(vec![self.topic.as_str(); count])),
+                "partition" => Arc::new(Int32Array::from(vec![self.partition; count])),
+                "offset" => Arc::new(Int64Array::from(self.offsets.clone())),
+                "timestamp" => timestamps(&self.timestamps, &column.data_type)?,
+                "timestamp-type" => {
+                    let name = |log: &bool| if *log { "LogAppendTime" } else { "CreateTime" };
+                    Arc::new(self.log_append_time.iter().map(|log| Some(name(log))).collect::<StringArray>())
+                }
+                "leader-epoch" => Arc::new(Int32Array::from(vec![0; count])),
+                "headers" => Arc::new(headers.clone().ok_or("no headers were collected")?),
+                other => return Err(format!("there is no metadata '{other}'")),
+            });
+        }
+        self.offsets.clear();
+        self.timestamps.clear();
+        self.log_append_time.clear();
+        Ok(arrays)
+    }
+}
+
+/// Milliseconds in the unit and zone of a TIMESTAMP or TIMESTAMP_LTZ column; BIGINT keeps them as they are.
+fn timestamps(ms: &[i64], data_type: &DataType) -> Result<ArrayRef, String> {
+    let scaled = |factor: i64| ms.iter().map(|ms| ms.saturating_mul(factor)).collect::<Vec<i64>>();
+    Ok(match data_type {
+        DataType::Int64 => Arc::new(Int64Array::from(ms.to_vec())),
+        DataType::Timestamp(TimeUnit::Millisecond, zone) => {
+            Arc::new(TimestampMillisecondArray::from(ms.to_vec()).with_timezone_opt(zone.clone()))
+        }
+        DataType::Timestamp(TimeUnit::Microsecond, zone) => {
+            Arc::new(TimestampMicrosecondArray::from(scaled(1000)).with_timezone_opt(zone.clone()))
+        }
+        DataType::Timestamp(TimeUnit::Nanosecond, zone) => {
+            Arc::new(TimestampNanosecondArray::from(scaled(1_000_000)).with_timezone_opt(zone.clone()))
+        }
+        other => return Err(format!("the metadata 'timestamp' cannot be of type {other}")),
+    })
+}

@@ -1,0 +1,193 @@
+//! The options of the kafka connector, and the rules that one spec alone cannot state.
+
+use crate::table_format::{Checked, FORMAT};
+use crate::{CONNECTOR, option_problem};
+use base::options::{OptionKind, OptionSpec};
+use dataflow::connector::{ConnectorError, Role};
+use dataflow::table::TableDefinition;
+
+const fn optional(key: &'static str, kind: OptionKind, doc: &'static str, example: &'static str) -> OptionSpec {
+    OptionSpec { key, kind, required: false, default: None, doc, example }
+}
+
+const fn defaulted(
+    key: &'static str,
+    kind: OptionKind,
+    default: &'static str,
+    doc: &'static str,
+    example: &'static str,
+) -> OptionSpec {
+    OptionSpec { key, kind, required: false, default: Some(default), doc, example }
+}
+
+const STARTUP_MODES: &[&str] =
+    &["earliest-offset", "latest-offset", "group-offsets", "timestamp", "specific-offsets"];
+const BOUNDED_MODES: &[&str] = &["unbounded", "latest-offset", "timestamp", "specific-offsets"];
+const AT_LEAST_ZERO: OptionKind = OptionKind::Integer { min: 0, max: i64::MAX };
+
+pub(super) const SPECS: &[OptionSpec] = &[
+    CONNECTOR,
+    OptionSpec {
+        key: "topic",
+        kind: OptionKind::Text,
+        required: true,
+        default: None,
+        doc: "The topic; it is created with one partition when a job first uses it.",
+        example: "orders",
+    },
+    FORMAT,
+    optional("value.format", OptionKind::Text, "The same as `format`, for tables with a key format.", "json"),
+    optional("key.format", OptionKind::Text, "The format of the record's key.", "raw"),
+    optional("key.fields", OptionKind::Text, "The columns in the key, parted by `;`.", "user_id;region"),
+    defaulted(
+        "value.fields-include",
+        OptionKind::OneOf(&["ALL", "EXCEPT_KEY"]),
+        "ALL",
+        "Whether the key's columns are in the value too.",
+        "EXCEPT_KEY",
+    ),
+    defaulted(
+        "scan.startup.mode",
+        OptionKind::OneOf(STARTUP_MODES),
+        "group-offsets",
+        "Where a new job begins to read; a job that goes on continues where it was.",
+        "earliest-offset",
+    ),
+    optional(
+        "scan.startup.timestamp-millis",
+        AT_LEAST_ZERO,
+        "For the startup mode `timestamp`: milliseconds since the epoch.",
+        "1357000000000",
+    ),
+    optional(
+        "scan.startup.specific-offsets",
+        OptionKind::Text,
+        "For the startup mode `specific-offsets`.",
+        "partition:0,offset:42;partition:1,offset:300",
+    ),
+    defaulted(
+        "scan.bounded.mode",
+        OptionKind::OneOf(BOUNDED_MODES),
+        "unbounded",
+        "Where reading ends; what is latest is decided when the job starts.",
+        "latest-offset",
+    ),
+    optional(
+        "scan.bounded.timestamp-millis",
+        AT_LEAST_ZERO,
+        "For the bounded mode `timestamp`: milliseconds since the epoch.",
+        "1359700000000",
+    ),
+    optional(
+        "scan.bounded.specific-offsets",
+        OptionKind::Text,
+        "For the bounded mode `specific-offsets`.",
+        "partition:0,offset:42",
+    ),
+    optional(
+        "scan.watermark.emit.strategy",
+        OptionKind::OneOf(&["on-event", "on-periodic"]),
+        "Accepted for Flink's sake; watermarks here advance with every row.",
+        "on-event",
+    ),
+    defaulted(
+        "sink.partitioner",
+        OptionKind::OneOf(&["default", "fixed", "round-robin"]),
+        "default",
+        "default: by the key's hash as Kafka's clients do, rows without a key in turn; fixed: partition 0.",
+        "round-robin",
+    ),
+    optional(
+        "sink.delivery-guarantee",
+        OptionKind::OneOf(&["at-least-once", "exactly-once", "none"]),
+        "Accepted for Flink's sake; the embedded log is always exactly once.",
+        "exactly-once",
+    ),
+    optional(
+        "sink.transactional-id-prefix",
+        OptionKind::Text,
+        "Accepted for Flink's sake; the embedded log needs no transaction.",
+        "orders",
+    ),
+    optional(
+        "sink.parallelism",
+        OptionKind::Integer { min: 1, max: 128 },
+        "Accepted for Flink's sake; rows are written in one order.",
+        "1",
+    ),
+    optional(
+        "dead-letter.topic",
+        OptionKind::Text,
+        "Records that cannot be read go to this topic, whole and with the reason in a header, and the job goes on.",
+        "orders-rejected",
+    ),
+    optional(
+        "properties.*",
+        OptionKind::Text,
+        "Kafka client properties. `properties.compression.type` compresses what is written; \
+         `properties.group.id` names the group for `group-offsets`.",
+        "lz4",
+    ),
+];
+
+/// Compression codecs, as Kafka's producers name them.
+pub(super) const COMPRESSION: &str = "properties.compression.type";
+
+pub(super) fn problems(table: &TableDefinition, checked: &Checked, role: Role) -> Vec<ConnectorError> {
+    let options = &checked.options;
+    let mut errors = Vec::new();
+    let mut problem = |option: &str, message: String| errors.push(option_problem(table, option, message));
+    if options.text("properties.bootstrap.servers").is_some() {
+        problem(
+            "properties.bootstrap.servers",
+            "an outside Kafka cluster cannot be used yet; leave 'properties.bootstrap.servers' out \
+             to use the embedded log"
+                .into(),
+        );
+    }
+    if let Some(name) = options.text(COMPRESSION)
+        && kafka_wire::records::Compression::from_name(name).is_none()
+    {
+        let message = format!("there is no compression '{name}'; use none, gzip, snappy, lz4 or zstd");
+        problem(COMPRESSION, message);
+    }
+    if checked.key.is_some() != options.text("key.fields").is_some() {
+        problem("key.format", "'key.format' and 'key.fields' belong together: give both or neither".into());
+    }
+    if let Err(error) = super::columns(table, checked) {
+        problem("key.fields", error.message);
+    }
+    if role == Role::Source {
+        for (mode, option) in [
+            ("scan.startup.mode", "scan.startup"),
+            ("scan.bounded.mode", "scan.bounded"),
+        ] {
+            match options.text(mode) {
+                Some("timestamp") if options.text(&format!("{option}.timestamp-millis")).is_none() => {
+                    problem(mode, format!("'{mode}' = 'timestamp' needs '{option}.timestamp-millis'"));
+                }
+                Some("specific-offsets") => {
+                    let key = format!("{option}.specific-offsets");
+                    match options.text(&key) {
+                        None => problem(mode, format!("'{mode}' = 'specific-offsets' needs '{key}'")),
+                        Some(text) if super::startup::parse_offsets(text).is_none() => {
+                            problem(&key, format!("'{key}' = '{text}' is not of the form partition:0,offset:42;…"));
+                        }
+                        Some(_) => {}
+                    }
+                }
+                _ => {}
+            }
+        }
+        let needs_group = options.text("scan.startup.mode") == Some("group-offsets");
+        if needs_group && table.options.contains_key("scan.startup.mode") {
+            problem(
+                "scan.startup.mode",
+                "'group-offsets' is not supported yet: a job keeps its own offsets; use 'earliest-offset', \
+                 'latest-offset', 'timestamp' or 'specific-offsets'"
+                    .into(),
+            );
+        }
+    }
+    errors
+}

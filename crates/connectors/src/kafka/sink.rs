@@ -1,0 +1,182 @@
+//! Writes a topic of the embedded log: rows become record batches inside the step's frame.
+
+use super::metadata;
+use super::options::COMPRESSION;
+use super::{Columns, columns};
+use crate::option_problem;
+use crate::record_batches::{PartitionBatches, RecordParts, sink_error};
+use crate::table_format::Checked;
+use arrow_array::cast::AsArray;
+use arrow_array::types::{TimestampMicrosecondType, TimestampMillisecondType, TimestampNanosecondType};
+use arrow_array::{Array, ArrayRef, RecordBatch};
+use arrow_schema::{DataType, Fields, Schema, SchemaRef, TimeUnit};
+use base::ErrorKind;
+use dataflow::batch::{Batch, RowKind};
+use dataflow::connector::ConnectorError;
+use dataflow::sink::{SinkError, TopicBatch, TopicSink};
+use dataflow::table::TableDefinition;
+use formats::RowEncoder;
+use kafka_wire::records::Compression;
+use std::sync::Arc;
+
+pub(super) struct KafkaSink {
+    table: Arc<TableDefinition>,
+    topic: String,
+    columns: Columns,
+    key: Option<Box<dyn RowEncoder>>,
+    value: Box<dyn RowEncoder>,
+    compression: Compression,
+    partitioner: Partitioner,
+    /// Where in a row the writable metadata lies.
+    timestamp_column: Option<usize>,
+    headers_column: Option<usize>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Partitioner {
+    ByKey,
+    Fixed,
+    RoundRobin,
+}
+
+impl KafkaSink {
+    pub(super) fn new(table: Arc<TableDefinition>, checked: Checked) -> Result<KafkaSink, ConnectorError> {
+        let columns = columns(&table, &checked)?;
+        let schema_of = |indices: &[usize]| -> SchemaRef {
+            Arc::new(Schema::new(indices.iter().map(|i| table.schema.field(*i).clone()).collect::<Fields>()))
+        };
+        let problem = |message: String| option_problem(&table, "format", message);
+        let key = match &checked.key {
+            Some(format) => Some(format.encoder(&schema_of(&columns.key)).map_err(problem)?),
+            None => None,
+        };
+        let value = checked.value.encoder(&schema_of(&columns.value)).map_err(problem)?;
+        let persisted = table.metadata.iter().filter(|column| !column.is_virtual);
+        let place = |key: &str| {
+            let place = persisted.clone().position(|column| column.key == key);
+            place.map(|place| table.schema.fields().len() + place)
+        };
+        let (timestamp_column, headers_column) = (place("timestamp"), place("headers"));
+        if let Some(column) = persisted.clone().find(|column| {
+            !metadata::specs().iter().any(|spec| spec.key == column.key && spec.writable)
+        }) {
+            let message = format!("the metadata '{}' cannot be written; declare it VIRTUAL", column.key);
+            return Err(ConnectorError { option: None, ..option_problem(&table, "topic", message) });
+        }
+        let compression = checked.options.text(COMPRESSION).and_then(Compression::from_name);
+        let partitioner = match checked.options.text("sink.partitioner") {
+            Some("fixed") => Partitioner::Fixed,
+            Some("round-robin") => Partitioner::RoundRobin,
+            _ => Partitioner::ByKey,
+        };
+        Ok(KafkaSink {
+            topic: checked.options.text("topic").unwrap_or_default().into(),
+            columns,
+            key,
+            value,
+            compression: compression.unwrap_or(Compression::None),
+            partitioner,
+            timestamp_column,
+            headers_column,
+            table,
+        })
+    }
+
+    fn partition(&self, row: usize, key: Option<&[u8]>, partitions: u32) -> u32 {
+        match (self.partitioner, key) {
+            (Partitioner::Fixed, _) => 0,
+            (Partitioner::ByKey, Some(key)) => kafka_wire::partitioner::partition_of_key(key, partitions),
+            _ => row as u32 % partitions,
+        }
+    }
+}
+
+impl TopicSink for KafkaSink {
+    fn topic(&self) -> &str {
+        &self.topic
+    }
+
+    fn encode(&mut self, rows: &Batch, partitions: u32, clock_ms: i64) -> Result<Vec<TopicBatch>, SinkError> {
+        let partitions = partitions.max(1);
+        let mut batches: Vec<PartitionBatches> =
+            (0..partitions).map(|partition| PartitionBatches::new(partition, self.compression)).collect();
+        let key_rows = project(&rows.rows, &self.columns.key).map_err(|error| internal(&self.table, &error))?;
+        let value_rows = project(&rows.rows, &self.columns.value).map_err(|error| internal(&self.table, &error))?;
+        let headers = self.headers_column.map(|column| rows.rows.column(column).clone());
+        let (mut key_bytes, mut value_bytes) = (Vec::new(), Vec::new());
+        for row in 0..rows.len() {
+            if rows.kind(row) != RowKind::Insert {
+                let message = format!(
+                    "table '{}': the kafka connector takes inserts only, and the query also updates or deletes rows",
+                    self.table.name
+                );
+                return Err(SinkError { kind: ErrorKind::Invalid, message });
+            }
+            let refuse = |error: formats::EncodeError| SinkError {
+                kind: ErrorKind::Invalid,
+                message: format!("table '{}': a row cannot be written: {error}", self.table.name),
+            };
+            key_bytes.clear();
+            value_bytes.clear();
+            if let Some(encoder) = &mut self.key {
+                encoder.encode(&key_rows, row, &mut key_bytes).map_err(refuse)?;
+            }
+            self.value.encode(&value_rows, row, &mut value_bytes).map_err(refuse)?;
+            let key = self.key.is_some().then_some(key_bytes.as_slice());
+            let timestamp_ms = self
+                .timestamp_column
+                .and_then(|column| timestamp_ms(rows.rows.column(column), row))
+                .unwrap_or(clock_ms);
+            let headers = headers.as_ref().map_or_else(Vec::new, |column| headers_of(column, row));
+            let headers: Vec<(&str, Option<&[u8]>)> =
+                headers.iter().map(|(name, value)| (name.as_str(), value.as_deref())).collect();
+            let partition = self.partition(row, key, partitions);
+            let record = RecordParts { timestamp_ms, key, value: Some(&value_bytes), headers: &headers };
+            batches[partition as usize].push(record).map_err(|error| sink_error(&self.table.name, &error))?;
+        }
+        let mut built = Vec::new();
+        for batch in batches {
+            built.extend(batch.finish().map_err(|error| sink_error(&self.table.name, &error))?);
+        }
+        Ok(built)
+    }
+}
+
+fn project(rows: &RecordBatch, columns: &[usize]) -> Result<RecordBatch, String> {
+    rows.project(columns).map_err(|error| error.to_string())
+}
+
+fn internal(table: &TableDefinition, message: &str) -> SinkError {
+    SinkError { kind: ErrorKind::Internal, message: format!("table '{}': {message}", table.name) }
+}
+
+fn timestamp_ms(column: &ArrayRef, row: usize) -> Option<i64> {
+    if column.is_null(row) {
+        return None;
+    }
+    match column.data_type() {
+        DataType::Timestamp(TimeUnit::Millisecond, _) => {
+            Some(column.as_primitive::<TimestampMillisecondType>().value(row))
+        }
+        DataType::Timestamp(TimeUnit::Microsecond, _) => {
+            Some(column.as_primitive::<TimestampMicrosecondType>().value(row).div_euclid(1000))
+        }
+        DataType::Timestamp(TimeUnit::Nanosecond, _) => {
+            Some(column.as_primitive::<TimestampNanosecondType>().value(row).div_euclid(1_000_000))
+        }
+        _ => None,
+    }
+}
+
+/// The headers of a row: a MAP<STRING, BYTES>.
+fn headers_of(column: &ArrayRef, row: usize) -> Vec<(String, Option<Vec<u8>>)> {
+    let Some(map) = column.as_map_opt().filter(|map| !map.is_null(row)) else { return Vec::new() };
+    let entries = map.value(row);
+    let (Some(names), Some(values)) =
+        (entries.column(0).as_string_opt::<i32>(), entries.column(1).as_binary_opt::<i32>())
+    else {
+        return Vec::new();
+    };
+    let value = |index| (!values.is_null(index)).then(|| values.value(index).to_vec());
+    (0..entries.len()).map(|index| (names.value(index).to_string(), value(index))).collect()
+}

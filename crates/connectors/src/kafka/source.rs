@@ -1,0 +1,374 @@
+//! Reads a topic of the embedded log: one split per partition, positions are offsets.
+//!
+//! The batch that was read last is kept, because a step may end in its middle: it is decompressed once.
+
+use super::metadata::MetadataRows;
+use super::startup::{self, RECORDS_BYTES_MAX, source_error};
+use super::{Columns, columns};
+use crate::record_batches::{PartitionBatches, RecordParts};
+use crate::table_format::Checked;
+use crate::option_problem;
+use arrow_array::{ArrayRef, BooleanArray, RecordBatch, RecordBatchOptions};
+use arrow_schema::{Field, Fields, Schema, SchemaRef};
+use base::options::Options;
+use base::{ErrorKind, Offset, PartitionId};
+use bytes::Bytes;
+use dataflow::connector::{ConnectorError, SourceRequest};
+use dataflow::sink::TopicBatch;
+use dataflow::source::{Idle, Position, Read, ReadLimits, Rejected, Source, SourceError, Split};
+use dataflow::table::TableDefinition;
+use eventlog::{BatchSlice, EventLog, LogError};
+use formats::RowDecoder;
+use kafka_wire::records::{Batch, Compression, Record, Records};
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+
+/// Bytes of the log that one look takes.
+const READ_BYTES_MAX: usize = 4 << 20;
+/// So much of a bad record is shown in a message.
+const SHOWN_BYTES_MAX: usize = 200;
+
+pub(super) struct KafkaSource {
+    log: EventLog,
+    table: Arc<TableDefinition>,
+    topic: String,
+    options: Options,
+    decoders: Decoders,
+    schema: SchemaRef,
+    metadata: Vec<usize>,
+    ignores_errors: bool,
+    dead_letter_topic: Option<String>,
+    partitions: BTreeMap<String, Partition>,
+}
+
+struct Partition {
+    index: u32,
+    id: PartitionId,
+    /// Batches that were found but not yet opened.
+    ahead: VecDeque<BatchSlice>,
+    open: Option<OpenBatch>,
+}
+
+struct OpenBatch {
+    records: Records,
+    /// One past the last offset of the batch.
+    end: i64,
+}
+
+/// The decoders of key and value, and where their columns go.
+struct Decoders {
+    key: Option<Box<dyn RowDecoder>>,
+    value: Box<dyn RowDecoder>,
+    /// For each row of the value's decoder: whether its key could be read too.
+    value_kept: Vec<bool>,
+    kept: usize,
+    /// For each projected column: whether it comes from the key, and its place there.
+    places: Vec<(bool, usize)>,
+}
+
+impl KafkaSource {
+    pub(super) fn new(log: EventLog, request: SourceRequest, checked: Checked) -> Result<KafkaSource, ConnectorError> {
+        let table = request.table;
+        let columns = columns(&table, &checked)?;
+        let decoders = Decoders::new(&table, &checked, &columns, &request.projection)
+            .map_err(|message| option_problem(&table, "format", message))?;
+        let physical = request.projection.iter().map(|index| table.schema.field(*index).clone());
+        let metadata = request.metadata.iter().map(|index| {
+            let column = &table.metadata[*index];
+            Field::new(&column.name, column.data_type.clone(), true)
+        });
+        let schema = Arc::new(Schema::new(physical.chain(metadata).collect::<Fields>()));
+        let topic = checked.options.text("topic").unwrap_or_default().to_string();
+        Ok(KafkaSource {
+            log,
+            topic,
+            ignores_errors: checked.value.ignores_errors(),
+            dead_letter_topic: checked.options.text("dead-letter.topic").map(str::to_string),
+            options: checked.options,
+            decoders,
+            schema,
+            metadata: request.metadata,
+            partitions: BTreeMap::new(),
+            table,
+        })
+    }
+
+    /// The partitions of the topic, which is created if nobody did so before.
+    fn partition_ids(&self) -> Result<Vec<PartitionId>, SourceError> {
+        if let Some(topic) = self.log.topic(&self.topic) {
+            return Ok(topic.partitions.clone());
+        }
+        let created = self.log.append(|frame| match frame.topic(&self.topic) {
+            Some(_) => Ok(()),
+            None => frame.create_topic(&self.topic, 1, BTreeMap::new()).map(drop),
+        });
+        let ((), lsn) = created.map_err(|error: LogError| source_error(&error))?;
+        self.log.wait_durable(lsn).map_err(|error| source_error(&error))?;
+        Ok(self.log.topic(&self.topic).map_or_else(Vec::new, |topic| topic.partitions.clone()))
+    }
+
+    fn partition(&mut self, split: &Split) -> Result<(), SourceError> {
+        if self.partitions.contains_key(&split.id) {
+            return Ok(());
+        }
+        let index: Option<u32> = split.id.rsplit_once('/').and_then(|(_, index)| index.parse().ok());
+        let ids = self.partition_ids()?;
+        let id = index.and_then(|index| ids.get(index as usize).copied());
+        let (Some(index), Some(id)) = (index, id) else {
+            let message = format!("table '{}': the partition {} is gone", self.table.name, split.id);
+            return Err(SourceError { kind: ErrorKind::NotFound, message });
+        };
+        self.partitions.insert(split.id.clone(), Partition { index, id, ahead: VecDeque::new(), open: None });
+        Ok(())
+    }
+
+    /// One record into the decoders; what to do with one that cannot be read is the table's choice.
+    fn take(
+        &mut self,
+        record: &Record<'_>,
+        index: u32,
+        is_log_append_time: bool,
+        metadata: &mut MetadataRows,
+        read: &mut Read,
+    ) -> Result<(), SourceError> {
+        // A tombstone is no row of an append-only table.
+        let Some(value) = record.value else { return Ok(()) };
+        let reason = match self.decoders.decode(record.key, value) {
+            Ok(()) => match metadata.push(record, is_log_append_time) {
+                Ok(()) => return Ok(()),
+                Err(reason) => return Err(self.failure(index, record, &reason)),
+            },
+            Err(reason) => reason,
+        };
+        if let Some(topic) = &self.dead_letter_topic {
+            read.rejected.push(Rejected {
+                origin: format!("{} partition={index} offset={}", self.topic, record.offset),
+                key: record.key.map(<[u8]>::to_vec),
+                value: Some(value.to_vec()),
+                timestamp_ms: record.timestamp,
+                reason,
+                topic: topic.clone(),
+            });
+            return Ok(());
+        }
+        if self.ignores_errors {
+            read.skipped += 1;
+            return Ok(());
+        }
+        Err(self.failure(index, record, &reason))
+    }
+
+    fn failure(&self, index: u32, record: &Record<'_>, reason: &str) -> SourceError {
+        let bytes = record.value.unwrap_or_default();
+        let shown = bytes[..bytes.len().min(SHOWN_BYTES_MAX)].escape_ascii();
+        let more = if bytes.len() > SHOWN_BYTES_MAX { "…" } else { "" };
+        let message = format!(
+            "table '{}': topic={} partition={index} offset={} cannot be read: {reason}; the bytes are \"{shown}{more}\"; \
+             skip such records with 'json.ignore-parse-errors' = 'true', or keep them with 'dead-letter.topic' = '…'",
+            self.table.name, self.topic, record.offset,
+        );
+        SourceError { kind: ErrorKind::Invalid, message }
+    }
+
+    fn damaged(&self, index: u32, offset: i64, reason: &str) -> SourceError {
+        let message =
+            format!("table '{}': topic={} partition={index} offset={offset}: {reason}", self.table.name, self.topic);
+        SourceError { kind: ErrorKind::Corrupt, message }
+    }
+
+    /// Opens the batch that holds `position`; false when the log has none yet.
+    fn open(&mut self, split: &Split, position: i64) -> Result<bool, SourceError> {
+        let log = self.log.clone();
+        let Some(partition) = self.partitions.get_mut(&split.id) else { return Ok(false) };
+        if partition.open.as_ref().is_some_and(|open| {
+            open.records.header().base_offset <= position && position < open.end
+        }) {
+            return Ok(true);
+        }
+        while partition.ahead.front().is_some_and(|slice| slice.last_offset.0 < position) {
+            partition.ahead.pop_front();
+        }
+        if partition.ahead.front().is_none_or(|slice| slice.base_offset.0 > position) {
+            let found = log.read(partition.id, Offset(position), READ_BYTES_MAX);
+            partition.ahead = found.map_err(|error| source_error(&error))?.into();
+        }
+        let (index, Some(slice)) = (partition.index, partition.ahead.pop_front()) else { return Ok(false) };
+        let mut bytes = Vec::with_capacity(slice.len as usize);
+        slice.read(&mut bytes).map_err(|error| source_error(&error))?;
+        let opened = Batch::parse(&Bytes::from(bytes)).and_then(|batch| batch.records(RECORDS_BYTES_MAX));
+        match opened {
+            Ok(records) => {
+                partition.open = Some(OpenBatch { records, end: slice.last_offset.0 + 1 });
+                Ok(true)
+            }
+            Err(error) => Err(self.damaged(index, position, &error.to_string())),
+        }
+    }
+}
+
+impl Source for KafkaSource {
+    fn splits(&mut self) -> Result<Vec<Split>, SourceError> {
+        let mut splits = Vec::new();
+        for (index, id) in (0..).zip(self.partition_ids()?) {
+            let start = startup::start(&self.log, id, index, &self.options)?;
+            let end = startup::end(&self.log, id, index, &self.options)?.map(|end| Position(end.max(start)));
+            let id = format!("{}/{index}", self.topic);
+            splits.push(Split { id, start: Position(start), end, fingerprint: String::new() });
+        }
+        Ok(splits)
+    }
+
+    fn read(&mut self, split: &Split, from: Position, until: Option<Position>, limits: ReadLimits) -> Result<Read, SourceError> {
+        self.partition(split)?;
+        let columns = self.metadata.iter().map(|index| self.table.metadata[*index].clone()).collect();
+        let index = self.partitions[&split.id].index;
+        let mut metadata = MetadataRows::new(columns, &self.topic, index as i32);
+        let end = until.or(split.end).map_or(i64::MAX, |end| end.0);
+        let mut read = Read {
+            rows: RecordBatch::new_empty(self.schema.clone()),
+            next: from,
+            finished: false,
+            skipped: 0,
+            rejected: Vec::new(),
+            idle: Idle::Ready,
+        };
+        let mut position = from.0;
+        while position < end && self.decoders.len() < limits.rows_max {
+            if !self.open(split, position)? {
+                if until.is_some() {
+                    return Err(self.damaged(index, position, "a record of a step that is run again is missing"));
+                }
+                read.idle = Idle::UntilLogGrows;
+                break;
+            }
+            // The batch is taken out while its records are decoded, and put back for the next read.
+            let partition = self.partitions.get_mut(&split.id);
+            let Some(open) = partition.and_then(|partition| partition.open.take()) else { break };
+            let header = open.records.header();
+            let (is_control, is_log_append_time) = (header.is_control(), header.is_log_append_time());
+            let mut next = open.end;
+            if !is_control {
+                for record in &open.records {
+                    let record = record.map_err(|error| self.damaged(index, position, &error.to_string()))?;
+                    if record.offset < position {
+                        continue;
+                    }
+                    if record.offset >= end || self.decoders.len() >= limits.rows_max {
+                        next = record.offset;
+                        break;
+                    }
+                    self.take(&record, index, is_log_append_time, &mut metadata, &mut read)?;
+                }
+            }
+            position = next.min(end);
+            if let Some(partition) = self.partitions.get_mut(&split.id) {
+                partition.open = Some(open);
+            }
+        }
+        let message = |error: String| self_error(&self.table.name, &error);
+        let metadata = metadata.finish().map_err(message)?;
+        read.rows = self.decoders.finish(&self.schema, metadata).map_err(message)?;
+        read.next = Position(position);
+        read.finished = split.end.is_some_and(|end| position >= end.0);
+        Ok(read)
+    }
+
+    fn log_partition(&self, split: &Split) -> Option<PartitionId> {
+        let (topic, index) = split.id.rsplit_once('/')?;
+        self.log.topic(topic)?.partitions.get(index.parse::<usize>().ok()?).copied()
+    }
+
+    fn encode_rejected(&self, rejected: &[&Rejected]) -> Result<Vec<TopicBatch>, SourceError> {
+        let mut batches = PartitionBatches::new(0, Compression::None);
+        let message = |error: kafka_wire::records::RecordsError| self_error(&self.table.name, &error.to_string());
+        for one in rejected {
+            let headers: [(&str, Option<&[u8]>); 2] =
+                [("origin", Some(one.origin.as_bytes())), ("reason", Some(one.reason.as_bytes()))];
+            let record = RecordParts {
+                timestamp_ms: one.timestamp_ms,
+                key: one.key.as_deref(),
+                value: one.value.as_deref(),
+                headers: &headers,
+            };
+            batches.push(record).map_err(message)?;
+        }
+        batches.finish().map_err(message)
+    }
+
+    fn lag(&self, split: &Split, from: Position) -> Option<u64> {
+        let partition = self.partitions.get(&split.id)?;
+        let high_watermark = startup::high_watermark(&self.log, partition.id)?.0;
+        let end = split.end.map_or(high_watermark, |end| end.0.min(high_watermark));
+        Some(end.saturating_sub(from.0).max(0) as u64)
+    }
+}
+
+fn self_error(table: &str, message: &str) -> SourceError {
+    SourceError { kind: ErrorKind::Internal, message: format!("table '{table}': {message}") }
+}
+
+impl Decoders {
+    fn new(
+        table: &TableDefinition,
+        checked: &Checked,
+        columns: &Columns,
+        projection: &[usize],
+    ) -> Result<Decoders, String> {
+        let schema_of = |indices: &[usize]| -> SchemaRef {
+            Arc::new(Schema::new(indices.iter().map(|i| table.schema.field(*i).clone()).collect::<Fields>()))
+        };
+        let (mut key_projection, mut value_projection, mut places) = (Vec::new(), Vec::new(), Vec::new());
+        for column in projection {
+            if let Some(place) = columns.value.iter().position(|index| index == column) {
+                places.push((false, value_projection.len()));
+                value_projection.push(place);
+            } else if let Some(place) = columns.key.iter().position(|index| index == column) {
+                places.push((true, key_projection.len()));
+                key_projection.push(place);
+            }
+        }
+        let key = match &checked.key {
+            Some(format) if !key_projection.is_empty() => {
+                Some(format.decoder(&schema_of(&columns.key), &key_projection)?)
+            }
+            _ => None,
+        };
+        let value = checked.value.decoder(&schema_of(&columns.value), &value_projection)?;
+        Ok(Decoders { key, value, value_kept: Vec::new(), kept: 0, places })
+    }
+
+    /// Rows kept so far.
+    fn len(&self) -> usize {
+        self.kept
+    }
+
+    fn decode(&mut self, key: Option<&[u8]>, value: &[u8]) -> Result<(), String> {
+        self.value.decode(value).map_err(|error| error.to_string())?;
+        let decoded = match &mut self.key {
+            Some(decoder) => decoder.decode(key.unwrap_or_default()).map_err(|error| format!("the key: {error}")),
+            None => Ok(()),
+        };
+        // When the key cannot be read, the value's row is in its builders already: it is filtered out at the end.
+        self.value_kept.push(decoded.is_ok());
+        self.kept += usize::from(decoded.is_ok());
+        decoded
+    }
+
+    fn finish(&mut self, schema: &SchemaRef, metadata: Vec<ArrayRef>) -> Result<RecordBatch, String> {
+        let kept = std::mem::take(&mut self.value_kept);
+        let count = std::mem::take(&mut self.kept);
+        let mut value = self.value.finish().map_err(|error| error.to_string())?;
+        if count < kept.len() {
+            let mask = BooleanArray::from(kept);
+            value = arrow_select::filter::filter_record_batch(&value, &mask).map_err(|error| error.to_string())?;
+        }
+        let key = self.key.as_mut().map(|decoder| decoder.finish().map_err(|error| error.to_string())).transpose()?;
+        let column = |(from_key, place): &(bool, usize)| match (from_key, &key) {
+            (true, Some(key)) => key.column(*place).clone(),
+            _ => value.column(*place).clone(),
+        };
+        let arrays: Vec<ArrayRef> = self.places.iter().map(column).chain(metadata).collect();
+        let options = RecordBatchOptions::new().with_row_count(Some(count));
+        RecordBatch::try_new_with_options(schema.clone(), arrays, &options).map_err(|error| error.to_string())
+    }
+}
