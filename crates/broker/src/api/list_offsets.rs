@@ -42,7 +42,7 @@ fn handle(call: &Call<'_>, request: ListOffsetsRequest) -> Outcome {
                         let id = super::produce::partition_of(&topic, partition.partition_index)?;
                         look_up(call.broker, id, &partition)
                     });
-                    response(partition.partition_index, found)
+                    response(partition.partition_index, found, call.version())
                 })
                 .collect();
             ListOffsetsTopicResponse { name: asked.name, partitions }
@@ -54,7 +54,12 @@ fn handle(call: &Call<'_>, request: ListOffsetsRequest) -> Outcome {
 /// Timestamp and offset; `None` if there is no such record.
 type Position = Option<(i64, i64)>;
 
-fn response(partition_index: i32, found: Result<Position, ApiError>) -> ListOffsetsPartitionResponse {
+fn response(
+    partition_index: i32,
+    found: Result<Position, ApiError>,
+    version: i16,
+) -> ListOffsetsPartitionResponse {
+    let leader_epoch = if version >= 4 { LEADER_EPOCH } else { -1 };
     let nothing = ListOffsetsPartitionResponse {
         partition_index,
         error_code: NONE,
@@ -64,7 +69,7 @@ fn response(partition_index: i32, found: Result<Position, ApiError>) -> ListOffs
     };
     match found {
         Ok(Some((timestamp, offset))) => {
-            ListOffsetsPartitionResponse { timestamp, offset, leader_epoch: LEADER_EPOCH, ..nothing }
+            ListOffsetsPartitionResponse { timestamp, offset, leader_epoch, ..nothing }
         }
         Ok(None) => nothing,
         Err(error) => ListOffsetsPartitionResponse { error_code: code(error.code), ..nothing },

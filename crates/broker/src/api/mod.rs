@@ -105,7 +105,10 @@ fn typed<M: Message>(
     body: Bytes,
     handle: impl FnOnce(&Call<'_>, M) -> Outcome,
 ) -> Result<Outcome, DecodeError> {
-    Ok(handle(call, M::from_bytes(body, call.version())?))
+    // Bytes behind the message are left alone, as Kafka leaves them: librdkafka 2.16 asks for all
+    // topics (Metadata 13) with three bytes too many.
+    let message = M::decode(&mut Reader::new(body), call.version())?;
+    Ok(handle(call, message))
 }
 
 /// Answers one request frame. What cannot be answered closes the connection, as Kafka does: a
