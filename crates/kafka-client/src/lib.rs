@@ -1,1 +1,24 @@
 //! A small blocking Kafka client for the command line, the tests and the benches.
+//!
+//! [`Connection`] speaks to one node: it negotiates versions, sends requests and receives responses, one
+//! after the other or pipelined. [`Client`] stands above it: it knows which node leads a partition or
+//! coordinates a group, and offers the calls that tools need. Everything has a time-out, and no response
+//! is larger than a limit; a node that breaks the protocol gets its connection closed.
+//!
+//! It is blocking and has no thread of its own, because its users do one thing at a time.
+
+mod client;
+mod connection;
+mod error;
+mod fetched;
+mod groups;
+mod options;
+mod topics;
+
+pub use client::{Client, ListedOffset, OffsetSpec, ProduceTicket, Produced, ProducerId};
+pub use connection::{Connection, Pending};
+pub use error::ClientError;
+pub use fetched::{FetchedRecord, FetchedRecords};
+pub use groups::{CommittedOffset, OffsetToCommit};
+pub use options::{ClientOptions, Isolation};
+pub use topics::ConfigResource;

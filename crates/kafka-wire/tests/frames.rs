@@ -180,3 +180,23 @@ fn error_codes_have_their_numbers_and_names() {
     let numbers: Vec<i16> = ErrorCode::all().map(ErrorCode::number).collect();
     assert_eq!(numbers, (-1..=133).collect::<Vec<i16>>());
 }
+
+#[test]
+fn group_members_read_assignments_of_later_versions() {
+    use kafka_wire::consumer_protocol::{decode_assignment, decode_subscription, encode_assignment};
+    use kafka_wire::messages::ConsumerProtocolAssignment;
+    use kafka_wire::messages::consumer_protocol_assignment::TopicPartition;
+    let assigned_partitions = vec![TopicPartition { topic: "t".into(), partitions: vec![2] }];
+    let assignment = ConsumerProtocolAssignment { assigned_partitions, user_data: None };
+    let bytes = encode_assignment(&assignment, 0).expect("it can be written");
+    #[rustfmt::skip]
+    let expected = [0, 0, 0, 0, 0, 1, 0, 1, b't', 0, 0, 0, 1, 0, 0, 0, 2, 0xff, 0xff, 0xff, 0xff];
+    assert_eq!(bytes, &expected[..]);
+    let mut later = bytes.to_vec();
+    later[1] = 9;
+    later.extend_from_slice(b"a field to come");
+    assert_eq!(decode_assignment(later.into()), Ok(assignment));
+    assert_eq!(decode_assignment(Bytes::new()), Ok(ConsumerProtocolAssignment::default()));
+    assert!(decode_assignment(Bytes::from_static(&[0])).is_err());
+    assert!(decode_subscription(Bytes::from_static(&[0xff, 0xff, 0, 0])).is_err());
+}

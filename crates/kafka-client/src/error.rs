@@ -1,0 +1,114 @@
+//! What can go wrong between the client and a node, in words that name the next step.
+
+use std::io;
+
+use base::ErrorKind;
+use kafka_wire::records::RecordsError;
+use kafka_wire::{DecodeError, EncodeError, ErrorCode};
+
+/// A call did not succeed.
+#[derive(Debug, thiserror::Error)]
+pub enum ClientError {
+    #[error("the address is not understood: address={address} reason={reason}; write it as HOST:PORT")]
+    Address { address: String, reason: String },
+    #[error(
+        "no node answers: address={address} reason={reason}; start one with `eventwright start`, or name \
+         another address"
+    )]
+    Unreachable { address: String, reason: io::Error },
+    #[error("the node did not answer in time: address={address} request={request} timeout_ms={timeout_ms}")]
+    Timeout { address: String, request: &'static str, timeout_ms: u128 },
+    #[error("the connection broke: address={address} request={request} reason={reason}; connect again")]
+    Broken { address: String, request: &'static str, reason: io::Error },
+    #[error("the node closed the connection: address={address} request={request}; its log says why")]
+    Closed { address: String, request: &'static str },
+    #[error("an earlier error has closed this connection: address={address}; connect again")]
+    AlreadyClosed { address: String },
+    #[error("the node sent what is not the answer: address={address} request={request} reason={reason}")]
+    Protocol { address: String, request: &'static str, reason: String },
+    #[error("the node sent a malformed answer: address={address} request={request} reason={reason}")]
+    Malformed { address: String, request: &'static str, reason: DecodeError },
+    #[error(
+        "the request cannot be written for this node: request={request} version={version} reason={reason}"
+    )]
+    Unwritable { request: &'static str, version: i16, reason: EncodeError },
+    #[error("the node and this client share no version: request={request} node={node} client={client}")]
+    NoCommonVersion { request: &'static str, node: String, client: String },
+    #[error("the node refuses: {what} code={code}{}", message_suffix(.message))]
+    Refused { what: String, code: ErrorCode, message: Option<String> },
+    #[error("the node refuses with a code that is not known: {what} code={code}")]
+    RefusedUnknown { what: String, code: i16 },
+    #[error("records cannot be read: {what} reason={reason}")]
+    Records { what: String, reason: RecordsError },
+}
+
+fn message_suffix(message: &Option<String>) -> String {
+    match message {
+        Some(text) if !text.is_empty() => format!(" message={text}"),
+        _ => String::new(),
+    }
+}
+
+impl ClientError {
+    /// The node's error code, if the node answered with one.
+    pub fn code(&self) -> Option<ErrorCode> {
+        match self {
+            ClientError::Refused { code, .. } => Some(*code),
+            _ => None,
+        }
+    }
+
+    /// Whether the connection can still be used.
+    pub fn closes_connection(&self) -> bool {
+        matches!(
+            self,
+            ClientError::Timeout { .. }
+                | ClientError::Broken { .. }
+                | ClientError::Closed { .. }
+                | ClientError::AlreadyClosed { .. }
+                | ClientError::Protocol { .. }
+                | ClientError::Malformed { .. }
+        )
+    }
+
+    /// What the caller can do about it.
+    pub fn kind(&self) -> ErrorKind {
+        match self {
+            ClientError::Address { .. }
+            | ClientError::NoCommonVersion { .. }
+            | ClientError::Unwritable { .. } => ErrorKind::Invalid,
+            ClientError::Unreachable { .. }
+            | ClientError::Timeout { .. }
+            | ClientError::Broken { .. }
+            | ClientError::Closed { .. }
+            | ClientError::AlreadyClosed { .. } => ErrorKind::Unavailable,
+            ClientError::Protocol { .. }
+            | ClientError::Malformed { .. }
+            | ClientError::Records { .. }
+            | ClientError::RefusedUnknown { .. } => ErrorKind::Corrupt,
+            ClientError::Refused { code, .. } => match code {
+                code if code.is_retriable() => ErrorKind::Retry,
+                ErrorCode::TopicAlreadyExists | ErrorCode::NonEmptyGroup => ErrorKind::Conflict,
+                ErrorCode::GroupIdNotFound | ErrorCode::ResourceNotFound => ErrorKind::NotFound,
+                ErrorCode::ProducerFenced
+                | ErrorCode::InvalidProducerEpoch
+                | ErrorCode::FencedInstanceId
+                | ErrorCode::FencedMemberEpoch => ErrorKind::Fenced,
+                _ => ErrorKind::Invalid,
+            },
+        }
+    }
+}
+
+/// An error unless the code is zero; `what` names the thing that the code is about.
+pub(crate) fn check(
+    code: i16,
+    message: Option<&String>,
+    what: impl FnOnce() -> String,
+) -> Result<(), ClientError> {
+    match ErrorCode::from_number(code) {
+        Some(ErrorCode::None) => Ok(()),
+        Some(code) => Err(ClientError::Refused { what: what(), code, message: message.cloned() }),
+        None => Err(ClientError::RefusedUnknown { what: what(), code }),
+    }
+}

@@ -1,0 +1,5 @@
+//! The client against a node inside the test.
+
+mod client;
+mod connection;
+mod fake_node;
