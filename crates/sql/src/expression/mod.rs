@@ -1,0 +1,291 @@
+//! Typed scalar expressions: the tree that the binder builds, the planner rewrites and the engine evaluates.
+//!
+//! Columns are numbers of the input's columns; `shift` and `remap` move a tree to another input. `compile` closes
+//! a tree into a `dataflow` expression. One tree for all three steps keeps them from disagreeing.
+
+pub mod arithmetic;
+pub mod calendar;
+pub mod cast;
+pub mod compare;
+mod conditional;
+mod describe;
+mod evaluate;
+pub mod like;
+mod nested;
+pub mod value;
+
+#[cfg(test)]
+mod tests;
+
+use crate::functions::Function;
+use crate::types::{LogicalType, TypeKind};
+use arithmetic::Operation;
+use arrow_array::{ArrayRef, BooleanArray, RecordBatch};
+use arrow_schema::DataType;
+use cast::CastMode;
+use compare::Comparison;
+use dataflow::expression::{EvaluationContext, EvaluationError, Expression};
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+/// An expression with its type.
+#[derive(Debug, Clone)]
+pub struct Scalar {
+    pub kind: ScalarKind,
+    pub data_type: LogicalType,
+}
+
+#[derive(Debug, Clone)]
+pub enum ScalarKind {
+    Column { index: usize, name: String },
+    /// One value in an array, and how it is written.
+    Literal { value: ArrayRef, text: String },
+    /// Operands of one type, but for decimals.
+    Arithmetic { operation: Operation, left: Box<Scalar>, right: Box<Scalar> },
+    Negate(Box<Scalar>),
+    /// A date or timestamp plus or minus an interval.
+    AddInterval { operand: Box<Scalar>, interval: Box<Scalar>, subtract: bool },
+    /// Operands of one type.
+    Compare { comparison: Comparison, left: Box<Scalar>, right: Box<Scalar> },
+    And(Vec<Scalar>),
+    Or(Vec<Scalar>),
+    Not(Box<Scalar>),
+    IsNull { operand: Box<Scalar>, negated: bool },
+    IsTruth { operand: Box<Scalar>, truth: bool, negated: bool },
+    Distinct { left: Box<Scalar>, right: Box<Scalar>, negated: bool },
+    /// All results of one type; no ELSE is a NULL literal.
+    Case { branches: Vec<(Scalar, Scalar)>, otherwise: Box<Scalar> },
+    Coalesce(Vec<Scalar>),
+    InList { operand: Box<Scalar>, list: Vec<Scalar>, negated: bool },
+    Like { operand: Box<Scalar>, pattern: Box<Scalar>, escape: Option<char>, similar: bool, negated: bool },
+    Cast { operand: Box<Scalar>, mode: CastMode },
+    Call { function: &'static Function, arguments: Vec<Scalar>, zone_offset_ms: i64 },
+    Field { base: Box<Scalar>, index: usize, name: String },
+    /// `array[n]` counts from 1; `map[key]`.
+    Element { base: Box<Scalar>, index: Box<Scalar> },
+    Row(Vec<Scalar>),
+    Array(Vec<Scalar>),
+    Map(Vec<(Scalar, Scalar)>),
+    /// The watermark before the row, as the type of the row-time column.
+    CurrentWatermark(Box<Scalar>),
+}
+
+impl Scalar {
+    pub fn column(index: usize, name: impl Into<String>, data_type: LogicalType) -> Scalar {
+        Scalar { kind: ScalarKind::Column { index, name: name.into() }, data_type }
+    }
+
+    pub fn literal(value: ArrayRef, text: impl Into<String>, data_type: LogicalType) -> Scalar {
+        Scalar { kind: ScalarKind::Literal { value, text: text.into() }, data_type }
+    }
+
+    pub fn null(data_type: &LogicalType) -> Scalar {
+        let data_type = data_type.as_nullable();
+        let value = arrow_array::new_null_array(&data_type.to_arrow(), 1);
+        Scalar::literal(value, "NULL", data_type)
+    }
+
+    pub fn boolean(truth: bool) -> Scalar {
+        let text = if truth { "TRUE" } else { "FALSE" };
+        Scalar::literal(Arc::new(BooleanArray::from(vec![truth])), text, TypeKind::Boolean.not_null())
+    }
+
+    /// Joins conditions; no conditions are no condition.
+    pub fn all_of(mut conditions: Vec<Scalar>) -> Option<Scalar> {
+        if conditions.len() < 2 {
+            return conditions.pop();
+        }
+        let nullable = conditions.iter().any(|condition| condition.data_type.nullable);
+        Some(Scalar {
+            kind: ScalarKind::And(conditions),
+            data_type: TypeKind::Boolean.with_nullable(nullable),
+        })
+    }
+
+    /// The parts of a conjunction.
+    pub fn into_conjuncts(self) -> Vec<Scalar> {
+        match self.kind {
+            ScalarKind::And(parts) => parts.into_iter().flat_map(Scalar::into_conjuncts).collect(),
+            _ => vec![self],
+        }
+    }
+
+    /// The column's number, where the expression is a column and nothing else.
+    pub fn as_column(&self) -> Option<usize> {
+        match self.kind {
+            ScalarKind::Column { index, .. } => Some(index),
+            _ => None,
+        }
+    }
+
+    pub fn as_literal(&self) -> Option<&ArrayRef> {
+        match &self.kind {
+            ScalarKind::Literal { value, .. } => Some(value),
+            _ => None,
+        }
+    }
+
+    /// The text of a character literal.
+    pub fn as_text(&self) -> Option<&str> {
+        use arrow_array::cast::AsArray;
+        let value = self.as_literal()?;
+        let array = value.as_string_opt::<i32>()?;
+        (!arrow_array::Array::is_null(array, 0)).then(|| array.value(0))
+    }
+
+    /// Direct parts of the expression.
+    pub fn children(&self) -> Vec<&Scalar> {
+        use ScalarKind::*;
+        match &self.kind {
+            Column { .. } | Literal { .. } => Vec::new(),
+            Arithmetic { left, right, .. } | Compare { left, right, .. } | Distinct { left, right, .. } => {
+                vec![left.as_ref(), right.as_ref()]
+            }
+            Negate(operand) | Not(operand) | CurrentWatermark(operand) => vec![operand.as_ref()],
+            AddInterval { operand, interval, .. } => vec![operand.as_ref(), interval.as_ref()],
+            And(parts) | Or(parts) | Coalesce(parts) | Row(parts) | Array(parts) => parts.iter().collect(),
+            IsNull { operand, .. } | IsTruth { operand, .. } | Cast { operand, .. } => vec![operand.as_ref()],
+            Case { branches, otherwise } => {
+                branches.iter().flat_map(|(when, then)| [when, then]).chain([otherwise.as_ref()]).collect()
+            }
+            InList { operand, list, .. } => std::iter::once(operand.as_ref()).chain(list).collect(),
+            Like { operand, pattern, .. } => vec![operand.as_ref(), pattern.as_ref()],
+            Call { arguments, .. } => arguments.iter().collect(),
+            Field { base, .. } => vec![base.as_ref()],
+            Element { base, index } => vec![base.as_ref(), index.as_ref()],
+            Map(entries) => entries.iter().flat_map(|(key, value)| [key, value]).collect(),
+        }
+    }
+
+    fn children_mut(&mut self) -> Vec<&mut Scalar> {
+        use ScalarKind::*;
+        match &mut self.kind {
+            Column { .. } | Literal { .. } => Vec::new(),
+            Arithmetic { left, right, .. } | Compare { left, right, .. } | Distinct { left, right, .. } => {
+                vec![left.as_mut(), right.as_mut()]
+            }
+            Negate(operand) | Not(operand) | CurrentWatermark(operand) => vec![operand.as_mut()],
+            AddInterval { operand, interval, .. } => vec![operand.as_mut(), interval.as_mut()],
+            And(parts) | Or(parts) | Coalesce(parts) | Row(parts) | Array(parts) => parts.iter_mut().collect(),
+            IsNull { operand, .. } | IsTruth { operand, .. } | Cast { operand, .. } => vec![operand.as_mut()],
+            Case { branches, otherwise } => {
+                branches.iter_mut().flat_map(|(when, then)| [when, then]).chain([otherwise.as_mut()]).collect()
+            }
+            InList { operand, list, .. } => std::iter::once(operand.as_mut()).chain(list).collect(),
+            Like { operand, pattern, .. } => vec![operand.as_mut(), pattern.as_mut()],
+            Call { arguments, .. } => arguments.iter_mut().collect(),
+            Field { base, .. } => vec![base.as_mut()],
+            Element { base, index } => vec![base.as_mut(), index.as_mut()],
+            Map(entries) => entries.iter_mut().flat_map(|(key, value)| [key, value]).collect(),
+        }
+    }
+
+    /// Adds the numbers of the columns that the expression reads.
+    pub fn collect_columns(&self, columns: &mut BTreeSet<usize>) {
+        if let ScalarKind::Column { index, .. } = self.kind {
+            columns.insert(index);
+        }
+        for child in self.children() {
+            child.collect_columns(columns);
+        }
+    }
+
+    pub fn columns(&self) -> BTreeSet<usize> {
+        let mut columns = BTreeSet::new();
+        self.collect_columns(&mut columns);
+        columns
+    }
+
+    /// Replaces every column; the replacement has the column's type.
+    pub fn replace_columns(&mut self, replace: &dyn Fn(usize) -> Scalar) {
+        if let ScalarKind::Column { index, .. } = self.kind {
+            *self = replace(index);
+            return;
+        }
+        for child in self.children_mut() {
+            child.replace_columns(replace);
+        }
+    }
+
+    /// Renumbers the columns.
+    pub fn remap(&mut self, number: &dyn Fn(usize) -> usize) {
+        if let ScalarKind::Column { index, .. } = &mut self.kind {
+            *index = number(*index);
+            return;
+        }
+        for child in self.children_mut() {
+            child.remap(number);
+        }
+    }
+
+    /// Whether some row can make the evaluation fail: then it is evaluated only where it is needed.
+    pub fn may_fail(&self) -> bool {
+        use ScalarKind::*;
+        let itself = match &self.kind {
+            Arithmetic { operation: Operation::Divide | Operation::Modulo, right, .. } => {
+                !self.data_type.kind.is_approximate() && right.as_literal().is_none()
+            }
+            Cast { operand, mode } => {
+                !mode.lenient
+                    && operand.data_type.kind.is_character()
+                    && !self.data_type.kind.is_character()
+                    && !self.data_type.kind.is_binary()
+            }
+            Like { pattern, .. } => pattern.as_literal().is_none(),
+            Call { function, .. } => function.may_fail,
+            Map(_) | AddInterval { .. } => true,
+            _ => false,
+        };
+        itself || self.children().into_iter().any(Scalar::may_fail)
+    }
+
+    /// Whether the value is the same for the same row: not of CURRENT_WATERMARK and the clock.
+    pub fn is_deterministic(&self) -> bool {
+        let itself = match &self.kind {
+            ScalarKind::CurrentWatermark(_) => false,
+            ScalarKind::Call { function, .. } => !function.reads_clock,
+            _ => true,
+        };
+        itself && self.children().into_iter().all(Scalar::is_deterministic)
+    }
+
+    /// Closes the tree into an expression of the engine.
+    pub fn compile(self) -> Arc<dyn Expression> {
+        let text = self.describe();
+        let data_type = self.data_type.to_arrow();
+        Arc::new(Compiled { root: self, data_type, text })
+    }
+}
+
+/// A tree as the engine holds it.
+#[derive(Debug)]
+struct Compiled {
+    root: Scalar,
+    data_type: DataType,
+    text: String,
+}
+
+impl Expression for Compiled {
+    fn evaluate(
+        &self,
+        rows: &RecordBatch,
+        context: &EvaluationContext<'_>,
+    ) -> Result<ArrayRef, EvaluationError> {
+        let failure = |message: String| EvaluationError { message, expression: self.text.clone() };
+        let input = evaluate::Input::new(rows, context);
+        let array =
+            self.root.evaluate(&input)?.into_column(rows.num_rows()).map_err(failure)?;
+        if array.data_type() == &self.data_type {
+            return Ok(array);
+        }
+        Err(failure(format!("the value is {} where {} was planned", array.data_type(), self.data_type)))
+    }
+
+    fn data_type(&self) -> &DataType {
+        &self.data_type
+    }
+
+    fn describe(&self) -> String {
+        self.text.clone()
+    }
+}

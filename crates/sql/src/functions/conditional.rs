@@ -1,0 +1,91 @@
+//! GREATEST, LEAST and tests on texts.
+
+use super::Parameter::{Common, Text};
+use super::*;
+use crate::expression::compare::ordering;
+use arrow_array::{Array, BooleanArray};
+use arrow_select::interleave::interleave;
+use std::cmp::Ordering;
+use std::sync::Arc;
+
+pub(super) static FUNCTIONS: &[Function] = &[
+    Function {
+        name: "GREATEST",
+        signatures: &[repeated(&[Common], returns_first)],
+        evaluate: |call| extreme(call, Ordering::Greater),
+        doc: "The greatest of the arguments; NULL if one of them is.",
+        examples: &[("GREATEST(1, 3, 2)", "3"), ("GREATEST(1, CAST(NULL AS INT))", "NULL")],
+        ..PLAIN
+    },
+    Function {
+        name: "LEAST",
+        signatures: &[repeated(&[Common], returns_first)],
+        evaluate: |call| extreme(call, Ordering::Less),
+        doc: "The least of the arguments; NULL if one of them is.",
+        examples: &[("LEAST('b', 'a', 'c')", "a")],
+        ..PLAIN
+    },
+    Function {
+        name: "IS_DIGIT",
+        signatures: &[signature(&[Text], returns_boolean)],
+        nullability: Nullability::Never,
+        evaluate: |call| test(call, |text| text.chars().all(|letter| letter.is_numeric())),
+        doc: "Whether all characters are digits.",
+        examples: &[("IS_DIGIT('123')", "TRUE"), ("IS_DIGIT('1.5')", "FALSE")],
+        ..PLAIN
+    },
+    Function {
+        name: "IS_ALPHA",
+        signatures: &[signature(&[Text], returns_boolean)],
+        nullability: Nullability::Never,
+        evaluate: |call| test(call, |text| text.chars().all(char::is_alphabetic)),
+        doc: "Whether all characters are letters.",
+        examples: &[("IS_ALPHA('abc')", "TRUE"), ("IS_ALPHA('ab1')", "FALSE")],
+        ..PLAIN
+    },
+    Function {
+        name: "IS_DECIMAL",
+        signatures: &[signature(&[Text], returns_boolean)],
+        nullability: Nullability::Never,
+        evaluate: |call| {
+            test(call, |text| {
+                let text = text.strip_prefix(['-', '+']).unwrap_or(text);
+                let digits = text.bytes().filter(u8::is_ascii_digit).count();
+                let points = text.bytes().filter(|byte| *byte == b'.').count();
+                digits > 0 && points <= 1 && digits + points == text.len()
+            })
+        },
+        doc: "Whether the text is a number.",
+        examples: &[("IS_DECIMAL('-1.5')", "TRUE"), ("IS_DECIMAL('1.5.2')", "FALSE")],
+        ..PLAIN
+    },
+];
+
+fn extreme(call: &Call<'_>, wanted: Ordering) -> Result<ArrayRef, String> {
+    let arrays: Vec<&dyn Array> = call.arguments.iter().map(|value| value.array().as_ref()).collect();
+    let mut best: Vec<(usize, usize)> = (0..call.rows).map(|row| (0, call.arguments[0].slot(row))).collect();
+    for (candidate, value) in call.arguments.iter().enumerate() {
+        let orders = call.arguments[..candidate]
+            .iter()
+            .map(|earlier| ordering(value.array(), earlier.array()))
+            .collect::<Result<Vec<_>, _>>()?;
+        for (row, best) in best.iter_mut().enumerate() {
+            if arrays[best.0].is_null(best.1) || candidate == best.0 {
+                continue;
+            }
+            let slot = value.slot(row);
+            if value.array().is_null(slot) || orders[best.0](slot, best.1) == wanted {
+                *best = (candidate, slot);
+            }
+        }
+    }
+    interleave(&arrays, &best).map_err(|error| error.to_string())
+}
+
+/// NULL and the empty text fail the test.
+fn test(call: &Call<'_>, holds: impl Fn(&str) -> bool) -> Result<ArrayRef, String> {
+    let texts = call.argument(0)?.texts()?;
+    let array: BooleanArray =
+        (0..call.rows).map(|row| Some(texts.get(row).is_some_and(|t| !t.is_empty() && holds(t)))).collect();
+    Ok(Arc::new(array))
+}

@@ -1,0 +1,336 @@
+//! The built-in scalar functions: one file per family, one registry entry per function.
+//!
+//! An entry holds the name, the shapes of arguments it takes, the evaluation, a sentence for the reference and
+//! examples, which run as tests. Names are matched without regard to case. Special forms with their own
+//! evaluation order (CASE, COALESCE, IF) are expressions, not functions; their names stand in `FORMS`.
+
+mod collection;
+mod conditional;
+mod java_pattern;
+mod number;
+mod regular_expression;
+mod text;
+mod time;
+mod unsupported;
+
+#[cfg(test)]
+mod tests;
+
+pub use time::{round_to_unit, timestamp_difference};
+
+use crate::expression::value::Value;
+use crate::types::{LogicalType, TypeKind, common_type, implicitly_castable};
+use arrow_array::ArrayRef;
+
+/// What an argument must be; the binder casts to the type that `accept` answers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Parameter {
+    Any,
+    Text,
+    Bytes,
+    Boolean,
+    /// Any number, kept as it is.
+    Number,
+    /// Any integer, kept as it is.
+    Integer,
+    Int,
+    BigInt,
+    Double,
+    Date,
+    /// TIMESTAMP or TIMESTAMP_LTZ, kept as it is.
+    Timestamp,
+    /// A date, time or timestamp, kept as it is.
+    Temporal,
+    /// The common type of all arguments marked so.
+    Common,
+    Array,
+    Map,
+}
+
+/// One shape of a function's arguments.
+#[derive(Debug, Clone, Copy)]
+pub struct Signature {
+    pub parameters: &'static [Parameter],
+    /// How many of the parameters may be left out, from the end.
+    pub optional: usize,
+    /// The last parameter may be repeated.
+    pub repeats: bool,
+    /// The result's type, from the types after implicit casts.
+    pub returns: fn(&[LogicalType]) -> TypeKind,
+}
+
+/// When the result can be NULL.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Nullability {
+    /// When an argument can.
+    OfArguments,
+    Always,
+    Never,
+}
+
+pub struct Function {
+    pub name: &'static str,
+    pub aliases: &'static [&'static str],
+    pub signatures: &'static [Signature],
+    pub nullability: Nullability,
+    pub evaluate: fn(&Call<'_>) -> Result<ArrayRef, String>,
+    /// Some argument makes the evaluation fail.
+    pub may_fail: bool,
+    /// The value depends on the step's clock.
+    pub reads_clock: bool,
+    pub doc: &'static str,
+    /// Expressions and how their values print; NULL for no value.
+    pub examples: &'static [(&'static str, &'static str)],
+}
+
+impl std::fmt::Debug for Function {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.name)
+    }
+}
+
+/// One evaluation.
+pub struct Call<'a> {
+    pub arguments: &'a [Value],
+    pub types: &'a [LogicalType],
+    pub result: &'a LogicalType,
+    /// 1 when all the arguments are constants.
+    pub rows: usize,
+    pub clock_ms: i64,
+    pub zone_offset_ms: i64,
+}
+
+impl Call<'_> {
+    pub fn argument(&self, index: usize) -> Result<&Value, String> {
+        self.arguments.get(index).ok_or_else(|| format!("argument {} is missing", index + 1))
+    }
+}
+
+/// Expressions that look like functions and are bound by themselves.
+pub const FORMS: &[&str] = &[
+    "COALESCE", "IF", "IFNULL", "NULLIF", "CURRENT_WATERMARK", "CAST", "TRY_CAST", "EXTRACT", "TIMESTAMPADD",
+    "TIMESTAMPDIFF", "TUMBLE", "HOP", "TUMBLE_START", "TUMBLE_END", "TUMBLE_ROWTIME", "HOP_START", "HOP_END",
+    "HOP_ROWTIME",
+];
+
+/// The aggregate functions that the engine runs.
+pub const AGGREGATES: &[&str] = &["COUNT", "SUM", "MIN", "MAX", "AVG", "FIRST_VALUE", "LAST_VALUE"];
+
+/// All scalar functions, family by family.
+pub fn all() -> impl Iterator<Item = &'static Function> {
+    [
+        conditional::FUNCTIONS,
+        number::FUNCTIONS,
+        text::FUNCTIONS,
+        regular_expression::FUNCTIONS,
+        time::FUNCTIONS,
+        collection::FUNCTIONS,
+    ]
+    .into_iter()
+    .flatten()
+}
+
+/// The function of that name, whatever its case.
+pub fn find(name: &str) -> Option<&'static Function> {
+    all().find(|function| {
+        function.name.eq_ignore_ascii_case(name)
+            || function.aliases.iter().any(|alias| alias.eq_ignore_ascii_case(name))
+    })
+}
+
+/// Whether Flink documents a function that is not here yet.
+pub fn is_known_elsewhere(name: &str) -> bool {
+    unsupported::NAMES.iter().any(|known| known.eq_ignore_ascii_case(name))
+}
+
+/// Every name that can be called, for "did you mean".
+pub fn names() -> impl Iterator<Item = &'static str> {
+    all()
+        .flat_map(|function| std::iter::once(function.name).chain(function.aliases.iter().copied()))
+        .filter(|name| !name.starts_with('$'))
+        .chain(FORMS.iter().copied())
+        .chain(AGGREGATES.iter().copied())
+}
+
+/// The types to which the arguments are cast, and the result's.
+#[derive(Debug)]
+pub struct Resolved {
+    pub arguments: Vec<LogicalType>,
+    pub result: LogicalType,
+}
+
+impl Function {
+    /// Finds the signature that takes these types.
+    pub fn resolve(&self, types: &[LogicalType]) -> Option<Resolved> {
+        self.signatures.iter().find_map(|signature| {
+            let arguments = signature.accept(types)?;
+            let nullable = match self.nullability {
+                Nullability::Always => true,
+                Nullability::Never => false,
+                Nullability::OfArguments => types.iter().any(|data_type| data_type.nullable),
+            };
+            let result = (signature.returns)(&arguments).with_nullable(nullable);
+            Some(Resolved { arguments, result })
+        })
+    }
+
+    /// The shapes it takes, for messages: `SUBSTRING(text, int[, int])`.
+    pub fn usage(&self) -> String {
+        self.signatures.iter().map(|signature| signature.usage(self.name)).collect::<Vec<_>>().join(" or ")
+    }
+}
+
+impl Signature {
+    fn accept(&self, types: &[LogicalType]) -> Option<Vec<LogicalType>> {
+        let least = self.parameters.len() - self.optional;
+        if types.len() < least || (!self.repeats && types.len() > self.parameters.len()) {
+            return None;
+        }
+        let parameter = |index: usize| self.parameters[index.min(self.parameters.len() - 1)];
+        let common = types
+            .iter()
+            .enumerate()
+            .filter(|(index, _)| parameter(*index) == Parameter::Common)
+            .map(|(_, data_type)| Some(data_type.clone()))
+            .reduce(|left, right| common_type(&left?, &right?))
+            .unwrap_or(None);
+        types.iter().enumerate().map(|(index, data_type)| parameter(index).accept(data_type, &common)).collect()
+    }
+
+    fn usage(&self, name: &str) -> String {
+        let least = self.parameters.len() - self.optional;
+        let mut text = format!("{name}(");
+        for (index, parameter) in self.parameters.iter().enumerate() {
+            if index >= least {
+                text.push('[');
+            }
+            if index > 0 {
+                text.push_str(", ");
+            }
+            text.push_str(parameter.name());
+        }
+        if self.repeats {
+            text.push_str(", …");
+        }
+        text.push_str(&"]".repeat(self.optional));
+        text + ")"
+    }
+}
+
+impl Parameter {
+    fn name(self) -> &'static str {
+        match self {
+            Parameter::Any | Parameter::Common => "value",
+            Parameter::Text => "text",
+            Parameter::Bytes => "bytes",
+            Parameter::Boolean => "boolean",
+            Parameter::Number => "number",
+            Parameter::Integer => "integer",
+            Parameter::Int => "int",
+            Parameter::BigInt => "bigint",
+            Parameter::Double => "double",
+            Parameter::Date => "date",
+            Parameter::Timestamp => "timestamp",
+            Parameter::Temporal => "date or timestamp",
+            Parameter::Array => "array",
+            Parameter::Map => "map",
+        }
+    }
+
+    /// The type that the argument is cast to; `None` when it does not fit.
+    fn accept(self, given: &LogicalType, common: &Option<LogicalType>) -> Option<LogicalType> {
+        let cast = |kind: TypeKind| {
+            let target = kind.with_nullable(given.nullable);
+            implicitly_castable(given, &target).then_some(target)
+        };
+        let keep = |fits: bool| fits.then(|| given.clone());
+        let is_null = given.kind == TypeKind::Null;
+        match self {
+            Parameter::Any => Some(given.clone()),
+            Parameter::Text => {
+                if given.kind.is_character() {
+                    return Some(given.clone());
+                }
+                cast(TypeKind::string())
+            }
+            Parameter::Bytes if is_null => cast(TypeKind::bytes()),
+            Parameter::Bytes => keep(given.kind.is_binary()),
+            Parameter::Boolean => cast(TypeKind::Boolean),
+            Parameter::Number | Parameter::Integer if is_null => cast(TypeKind::Int),
+            Parameter::Number => keep(given.kind.is_numeric()),
+            Parameter::Integer => keep(given.kind.is_integer()),
+            // A longer integer is cut to INT where Flink's signature says INT.
+            Parameter::Int if given.kind == TypeKind::BigInt => Some(TypeKind::Int.with_nullable(given.nullable)),
+            Parameter::Int => cast(TypeKind::Int),
+            Parameter::BigInt => cast(TypeKind::BigInt),
+            Parameter::Double => cast(TypeKind::Double),
+            Parameter::Date if is_null => cast(TypeKind::Date),
+            Parameter::Date => keep(given.kind == TypeKind::Date),
+            Parameter::Timestamp | Parameter::Temporal if is_null => cast(TypeKind::Timestamp(3)),
+            Parameter::Timestamp => keep(given.kind.is_timestamp()),
+            Parameter::Temporal => keep(given.kind.is_temporal()),
+            Parameter::Common => common.as_ref().map(|common| common.with_nullable(given.nullable)),
+            Parameter::Array => keep(matches!(given.kind, TypeKind::Array(_))),
+            Parameter::Map => keep(matches!(given.kind, TypeKind::Map(..))),
+        }
+    }
+}
+
+// Results that many functions have.
+
+fn returns_text(_: &[LogicalType]) -> TypeKind {
+    TypeKind::string()
+}
+
+fn returns_boolean(_: &[LogicalType]) -> TypeKind {
+    TypeKind::Boolean
+}
+
+fn returns_int(_: &[LogicalType]) -> TypeKind {
+    TypeKind::Int
+}
+
+fn returns_bigint(_: &[LogicalType]) -> TypeKind {
+    TypeKind::BigInt
+}
+
+fn returns_double(_: &[LogicalType]) -> TypeKind {
+    TypeKind::Double
+}
+
+fn returns_first(types: &[LogicalType]) -> TypeKind {
+    types.first().map_or(TypeKind::Null, |data_type| data_type.kind.clone())
+}
+
+const fn signature(parameters: &'static [Parameter], returns: fn(&[LogicalType]) -> TypeKind) -> Signature {
+    Signature { parameters, optional: 0, repeats: false, returns }
+}
+
+const fn optional(
+    parameters: &'static [Parameter],
+    optional: usize,
+    returns: fn(&[LogicalType]) -> TypeKind,
+) -> Signature {
+    Signature { parameters, optional, repeats: false, returns }
+}
+
+const fn repeated(parameters: &'static [Parameter], returns: fn(&[LogicalType]) -> TypeKind) -> Signature {
+    Signature { parameters, optional: 0, repeats: true, returns }
+}
+
+/// What most entries have in common.
+const PLAIN: Function = Function {
+    name: "",
+    aliases: &[],
+    signatures: &[],
+    nullability: Nullability::OfArguments,
+    evaluate: no_evaluation,
+    may_fail: false,
+    reads_clock: false,
+    doc: "",
+    examples: &[],
+};
+
+fn no_evaluation(_: &Call<'_>) -> Result<ArrayRef, String> {
+    Err("the function has no evaluation".into())
+}

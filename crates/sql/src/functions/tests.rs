@@ -1,0 +1,1 @@
+//! Every documented example, evaluated.

@@ -1,0 +1,588 @@
+//! Text functions. Positions and lengths count code points from 1, as Flink's do.
+
+use super::Parameter::{Any, Bytes, Int, Text};
+use super::*;
+use crate::expression::value::{integers_column, texts_column};
+use arrow_array::BooleanArray;
+use std::sync::Arc;
+
+pub(super) static FUNCTIONS: &[Function] = &[
+    Function {
+        name: "UPPER",
+        signatures: &[signature(&[Text], returns_text)],
+        evaluate: |call| map_text(call, |text| Some(text.to_uppercase())),
+        doc: "The text in upper case.",
+        examples: &[("UPPER('aBc')", "ABC")],
+        ..PLAIN
+    },
+    Function {
+        name: "LOWER",
+        signatures: &[signature(&[Text], returns_text)],
+        evaluate: |call| map_text(call, |text| Some(text.to_lowercase())),
+        doc: "The text in lower case.",
+        examples: &[("LOWER('aBc')", "abc")],
+        ..PLAIN
+    },
+    Function {
+        name: "INITCAP",
+        signatures: &[signature(&[Text], returns_text)],
+        evaluate: |call| map_text(call, |text| Some(capitalize(text))),
+        doc: "Each word with a capital letter, the rest in lower case.",
+        examples: &[("INITCAP('hello wORLD')", "Hello World")],
+        ..PLAIN
+    },
+    Function {
+        name: "BTRIM",
+        signatures: &[optional(&[Text, Text], 1, returns_text)],
+        evaluate: |call| trim(call, true, true),
+        doc: "Without the given characters (blanks) at both ends.",
+        examples: &[("BTRIM('  a ')", "a"), ("TRIM('  a ')", "a"), ("TRIM(BOTH 'x' FROM 'xxaxx')", "a")],
+        ..PLAIN
+    },
+    Function {
+        name: "LTRIM",
+        signatures: &[optional(&[Text, Text], 1, returns_text)],
+        evaluate: |call| trim(call, true, false),
+        doc: "Without the given characters (blanks) at the beginning.",
+        examples: &[("LTRIM('  a ')", "a "), ("TRIM(LEADING 'x' FROM 'xxaxx')", "axx")],
+        ..PLAIN
+    },
+    Function {
+        name: "RTRIM",
+        signatures: &[optional(&[Text, Text], 1, returns_text)],
+        evaluate: |call| trim(call, false, true),
+        doc: "Without the given characters (blanks) at the end.",
+        examples: &[("RTRIM(' a  ')", " a"), ("TRIM(TRAILING 'x' FROM 'xxaxx')", "xxa")],
+        ..PLAIN
+    },
+    Function {
+        name: "SUBSTRING",
+        aliases: &["SUBSTR"],
+        signatures: &[optional(&[Text, Int, Int], 1, returns_text)],
+        nullability: Nullability::Always,
+        evaluate: substring,
+        doc: "The part from a position on, counted from 1 or, negative, from the end.",
+        examples: &[
+            ("SUBSTRING('hello', 2)", "ello"),
+            ("SUBSTRING('hello' FROM 2 FOR 3)", "ell"),
+            ("SUBSTR('hello', -3, 2)", "ll"),
+            ("SUBSTRING('hello', 9)", ""),
+            ("SUBSTRING('hello', 2, -1)", "NULL"),
+        ],
+        ..PLAIN
+    },
+    Function {
+        name: "CONCAT",
+        signatures: &[repeated(&[Text], returns_text)],
+        evaluate: concatenate,
+        doc: "The texts one after the other; NULL if one of them is.",
+        examples: &[("CONCAT('a', 'b', 'c')", "abc"), ("CONCAT('a', CAST(NULL AS STRING))", "NULL")],
+        ..PLAIN
+    },
+    Function {
+        name: "||",
+        signatures: &[signature(&[Text, Text], returns_text)],
+        evaluate: concatenate,
+        doc: "Two texts one after the other.",
+        examples: &[("'a' || 'b'", "ab")],
+        ..PLAIN
+    },
+    Function {
+        name: "CONCAT_WS",
+        signatures: &[repeated(&[Text, Text], returns_text)],
+        evaluate: concatenate_with_separator,
+        doc: "The texts that are not NULL, with the first argument between them.",
+        examples: &[
+            ("CONCAT_WS('~', 'AA', CAST(NULL AS STRING), 'BB', '', 'CC')", "AA~BB~~CC"),
+            ("CONCAT_WS(CAST(NULL AS STRING), 'a', 'b')", "NULL"),
+        ],
+        ..PLAIN
+    },
+    Function {
+        name: "CHAR_LENGTH",
+        aliases: &["CHARACTER_LENGTH", "LENGTH"],
+        signatures: &[signature(&[Text], returns_int)],
+        evaluate: |call| integer(call, |text| Some(text.chars().count() as i64)),
+        doc: "How many code points the text has.",
+        examples: &[("CHAR_LENGTH('Größe')", "5")],
+        ..PLAIN
+    },
+    Function {
+        name: "OCTET_LENGTH",
+        signatures: &[signature(&[Text], returns_int), signature(&[Bytes], returns_int)],
+        evaluate: octet_length,
+        doc: "How many bytes the text or byte string has.",
+        examples: &[("OCTET_LENGTH('Größe')", "7")],
+        ..PLAIN
+    },
+    Function {
+        name: "ASCII",
+        signatures: &[signature(&[Text], returns_int)],
+        evaluate: |call| {
+            integer(call, |text| Some(text.chars().next().map_or(0, |letter| i64::from((letter as u32) as u8))))
+        },
+        doc: "The number of the first character; 0 for the empty text.",
+        examples: &[("ASCII('abc')", "97"), ("ASCII('')", "0")],
+        ..PLAIN
+    },
+    Function {
+        name: "CHR",
+        signatures: &[signature(&[Parameter::Integer], returns_text)],
+        evaluate: character,
+        doc: "The character of a number modulo 256; the empty text for a negative one.",
+        examples: &[("CHR(97)", "a"), ("CHR(353)", "a"), ("CHR(-1)", "")],
+        ..PLAIN
+    },
+    Function {
+        name: "POSITION",
+        signatures: &[signature(&[Text, Text], returns_int)],
+        evaluate: |call| find_text(call, 0, 1),
+        doc: "Where the first text stands in the second, counted from 1; 0 when it does not.",
+        examples: &[("POSITION('lo' IN 'hello')", "4"), ("POSITION('x' IN 'hello')", "0")],
+        ..PLAIN
+    },
+    Function {
+        name: "LOCATE",
+        signatures: &[optional(&[Text, Text, Int], 1, returns_int)],
+        evaluate: |call| find_text(call, 0, 1),
+        doc: "Where the first text stands in the second, from a position on.",
+        examples: &[("LOCATE('l', 'hello')", "3"), ("LOCATE('l', 'hello', 4)", "4")],
+        ..PLAIN
+    },
+    Function {
+        name: "INSTR",
+        signatures: &[signature(&[Text, Text], returns_int)],
+        evaluate: |call| find_text(call, 1, 0),
+        doc: "Where the second text stands in the first; 0 when it does not.",
+        examples: &[("INSTR('hello', 'l')", "3")],
+        ..PLAIN
+    },
+    Function {
+        name: "STARTSWITH",
+        signatures: &[signature(&[Text, Text], returns_boolean)],
+        evaluate: |call| test(call, |text, other| text.starts_with(other)),
+        doc: "Whether the first text begins with the second.",
+        examples: &[("STARTSWITH('hello', 'he')", "TRUE"), ("STARTSWITH('hello', 'lo')", "FALSE")],
+        ..PLAIN
+    },
+    Function {
+        name: "ENDSWITH",
+        signatures: &[signature(&[Text, Text], returns_boolean)],
+        evaluate: |call| test(call, |text, other| text.ends_with(other)),
+        doc: "Whether the first text ends with the second.",
+        examples: &[("ENDSWITH('hello', 'lo')", "TRUE")],
+        ..PLAIN
+    },
+    Function {
+        name: "REPLACE",
+        signatures: &[signature(&[Text, Text, Text], returns_text)],
+        evaluate: |call| {
+            three(call, |text, from, to| if from.is_empty() { text.into() } else { text.replace(from, to) })
+        },
+        doc: "Every occurrence of the second text replaced by the third.",
+        examples: &[("REPLACE('hello world', 'world', 'flink')", "hello flink"), ("REPLACE('ababab', 'abab', 'z')", "zab")],
+        ..PLAIN
+    },
+    Function {
+        name: "TRANSLATE",
+        signatures: &[signature(&[Text, Text, Text], returns_text)],
+        evaluate: |call| three(call, translate),
+        doc: "Each character of the second text replaced by the one at its place in the third.",
+        examples: &[("TRANSLATE('www.apache.org', 'wapcheorg', ' APCHEcom')", "   .APACHE.com")],
+        ..PLAIN
+    },
+    Function {
+        name: "SPLIT_INDEX",
+        signatures: &[signature(&[Text, Text, Int], returns_text)],
+        nullability: Nullability::Always,
+        evaluate: split_index,
+        doc: "The part of that number, from 0, of a text cut at a separator; NULL when there are fewer.",
+        examples: &[
+            ("SPLIT_INDEX('a,b,c', ',', 1)", "b"),
+            ("SPLIT_INDEX('a,b,c', ',', 3)", "NULL"),
+            ("SPLIT_INDEX('a,b,c', ',', -1)", "NULL"),
+        ],
+        ..PLAIN
+    },
+    Function {
+        name: "LPAD",
+        signatures: &[signature(&[Text, Int, Text], returns_text)],
+        nullability: Nullability::Always,
+        evaluate: |call| pad(call, true),
+        doc: "Filled at the left with the third text, or cut, to a length.",
+        examples: &[("LPAD('hi', 4, '??')", "??hi"), ("LPAD('hi', 1, '??')", "h"), ("LPAD('hi', -1, '?')", "NULL")],
+        ..PLAIN
+    },
+    Function {
+        name: "RPAD",
+        signatures: &[signature(&[Text, Int, Text], returns_text)],
+        nullability: Nullability::Always,
+        evaluate: |call| pad(call, false),
+        doc: "Filled at the right with the third text, or cut, to a length.",
+        examples: &[("RPAD('hi', 4, '??')", "hi??"), ("RPAD('hi', 5, 'ab')", "hiaba")],
+        ..PLAIN
+    },
+    Function {
+        name: "LEFT",
+        signatures: &[signature(&[Text, Int], returns_text)],
+        evaluate: |call| {
+            counted(call, |text, count| text.chars().take(usize::try_from(count).unwrap_or(0)).collect())
+        },
+        doc: "The first characters; the empty text for a negative number.",
+        examples: &[("LEFT('hello', 2)", "he"), ("LEFT('hello', -2)", "")],
+        ..PLAIN
+    },
+    Function {
+        name: "RIGHT",
+        signatures: &[signature(&[Text, Int], returns_text)],
+        evaluate: |call| {
+            counted(call, |text, count| {
+                let count = usize::try_from(count).unwrap_or(0);
+                let skipped = text.chars().count().saturating_sub(count);
+                text.chars().skip(skipped).collect()
+            })
+        },
+        doc: "The last characters; the empty text for a negative number.",
+        examples: &[("RIGHT('hello', 2)", "lo")],
+        ..PLAIN
+    },
+    Function {
+        name: "REPEAT",
+        signatures: &[signature(&[Text, Int], returns_text)],
+        may_fail: true,
+        evaluate: repeat,
+        doc: "The text as many times.",
+        examples: &[("REPEAT('ab', 3)", "ababab"), ("REPEAT('ab', 0)", "")],
+        ..PLAIN
+    },
+    Function {
+        name: "REVERSE",
+        signatures: &[signature(&[Text], returns_text)],
+        evaluate: |call| map_text(call, |text| Some(text.chars().rev().collect())),
+        doc: "The characters in reverse order.",
+        examples: &[("REVERSE('abc')", "cba")],
+        ..PLAIN
+    },
+    Function {
+        name: "OVERLAY",
+        signatures: &[optional(&[Text, Text, Int, Int], 1, returns_text)],
+        evaluate: overlay,
+        doc: "The first text with a stretch of it replaced by the second.",
+        examples: &[
+            ("OVERLAY('xxxxxtest' PLACING 'xxxx' FROM 6)", "xxxxxxxxx"),
+            ("OVERLAY('xxxxxtest' PLACING 'xxxx' FROM 6 FOR 2)", "xxxxxxxxxst"),
+        ],
+        ..PLAIN
+    },
+    Function {
+        name: "TYPEOF",
+        signatures: &[signature(&[Any], returns_text)],
+        nullability: Nullability::Never,
+        evaluate: |call| {
+            let name = call.types[0].to_string();
+            Ok(texts_column(call.rows, |_, out| {
+                out.push_str(&name);
+                true
+            }))
+        },
+        doc: "The type of the argument.",
+        examples: &[("TYPEOF(1.5)", "DECIMAL(2, 1) NOT NULL")],
+        ..PLAIN
+    },
+];
+
+/// Texts longer than this are refused rather than built: REPEAT and the pads can ask for any length.
+const TEXT_BYTES_MAX: usize = 64 * 1024 * 1024;
+
+fn map_text(call: &Call<'_>, map: impl Fn(&str) -> Option<String>) -> Result<ArrayRef, String> {
+    let texts = call.argument(0)?.texts()?;
+    Ok(texts_column(call.rows, |row, out| match texts.get(row).and_then(&map) {
+        Some(text) => {
+            out.push_str(&text);
+            true
+        }
+        None => false,
+    }))
+}
+
+fn integer(call: &Call<'_>, map: impl Fn(&str) -> Option<i64>) -> Result<ArrayRef, String> {
+    let texts = call.argument(0)?.texts()?;
+    integers_column((0..call.rows).map(|row| texts.get(row).and_then(&map)), call.result)
+}
+
+fn counted(call: &Call<'_>, map: impl Fn(&str, i64) -> String) -> Result<ArrayRef, String> {
+    let (texts, counts) = (call.argument(0)?.texts()?, call.argument(1)?.integers()?);
+    Ok(texts_column(call.rows, |row, out| match (texts.get(row), counts.get(row)) {
+        (Some(text), Some(count)) => {
+            out.push_str(&map(text, count));
+            true
+        }
+        _ => false,
+    }))
+}
+
+fn three(call: &Call<'_>, map: impl Fn(&str, &str, &str) -> String) -> Result<ArrayRef, String> {
+    let (a, b, c) = (call.argument(0)?.texts()?, call.argument(1)?.texts()?, call.argument(2)?.texts()?);
+    Ok(texts_column(call.rows, |row, out| match (a.get(row), b.get(row), c.get(row)) {
+        (Some(a), Some(b), Some(c)) => {
+            out.push_str(&map(a, b, c));
+            true
+        }
+        _ => false,
+    }))
+}
+
+fn test(call: &Call<'_>, holds: impl Fn(&str, &str) -> bool) -> Result<ArrayRef, String> {
+    let (a, b) = (call.argument(0)?.texts()?, call.argument(1)?.texts()?);
+    let array: BooleanArray = (0..call.rows).map(|row| Some(holds(a.get(row)?, b.get(row)?))).collect();
+    Ok(Arc::new(array))
+}
+
+fn capitalize(text: &str) -> String {
+    let mut inside = false;
+    let mut out = String::with_capacity(text.len());
+    for letter in text.chars() {
+        if inside {
+            out.extend(letter.to_lowercase());
+        } else {
+            out.extend(letter.to_uppercase());
+        }
+        inside = letter.is_alphanumeric();
+    }
+    out
+}
+
+fn trim(call: &Call<'_>, leading: bool, trailing: bool) -> Result<ArrayRef, String> {
+    let texts = call.argument(0)?.texts()?;
+    let sets = call.arguments.get(1).map(Value::texts).transpose()?;
+    Ok(texts_column(call.rows, |row, out| {
+        let Some(mut text) = texts.get(row) else { return false };
+        let set = match &sets {
+            None => " ",
+            Some(sets) => match sets.get(row) {
+                Some(set) => set,
+                None => return false,
+            },
+        };
+        if leading {
+            text = text.trim_start_matches(|letter| set.contains(letter));
+        }
+        if trailing {
+            text = text.trim_end_matches(|letter| set.contains(letter));
+        }
+        out.push_str(text);
+        true
+    }))
+}
+
+fn substring(call: &Call<'_>) -> Result<ArrayRef, String> {
+    let (texts, starts) = (call.argument(0)?.texts()?, call.argument(1)?.integers()?);
+    let lengths = call.arguments.get(2).map(Value::integers).transpose()?;
+    Ok(texts_column(call.rows, |row, out| {
+        let (Some(text), Some(start)) = (texts.get(row), starts.get(row)) else { return false };
+        let length = match &lengths {
+            None => i64::MAX,
+            Some(lengths) => match lengths.get(row) {
+                Some(length) if length >= 0 => length,
+                _ => return false,
+            },
+        };
+        let count = text.chars().count() as i64;
+        let from = match start {
+            start if start > 0 => start - 1,
+            0 => 0,
+            start => count + start,
+        };
+        // A beginning before the text uses up length.
+        let to = from.saturating_add(length).min(count);
+        if from < 0 && start < 0 {
+            return true;
+        }
+        let from = from.max(0);
+        if to > from {
+            out.extend(text.chars().skip(from as usize).take((to - from) as usize));
+        }
+        true
+    }))
+}
+
+fn concatenate(call: &Call<'_>) -> Result<ArrayRef, String> {
+    let texts = call.arguments.iter().map(Value::texts).collect::<Result<Vec<_>, _>>()?;
+    Ok(texts_column(call.rows, |row, out| {
+        texts.iter().all(|texts| match texts.get(row) {
+            Some(text) => {
+                out.push_str(text);
+                true
+            }
+            None => false,
+        })
+    }))
+}
+
+fn concatenate_with_separator(call: &Call<'_>) -> Result<ArrayRef, String> {
+    let texts = call.arguments.iter().map(Value::texts).collect::<Result<Vec<_>, _>>()?;
+    let Some((separators, parts)) = texts.split_first() else { return Err("no separator".into()) };
+    Ok(texts_column(call.rows, |row, out| {
+        let Some(separator) = separators.get(row) else { return false };
+        let mut first = true;
+        for text in parts.iter().filter_map(|texts| texts.get(row)) {
+            if !first {
+                out.push_str(separator);
+            }
+            first = false;
+            out.push_str(text);
+        }
+        true
+    }))
+}
+
+fn octet_length(call: &Call<'_>) -> Result<ArrayRef, String> {
+    let value = call.argument(0)?;
+    if value.array().data_type() == &arrow_schema::DataType::Binary {
+        let blobs = value.blobs()?;
+        return integers_column((0..call.rows).map(|row| blobs.get(row).map(|b| b.len() as i64)), call.result);
+    }
+    integer(call, |text| Some(text.len() as i64))
+}
+
+fn character(call: &Call<'_>) -> Result<ArrayRef, String> {
+    let numbers = call.argument(0)?.integers()?;
+    Ok(texts_column(call.rows, |row, out| match numbers.get(row) {
+        None => false,
+        Some(number) => {
+            if number >= 0 {
+                out.push(char::from((number % 256) as u8));
+            }
+            true
+        }
+    }))
+}
+
+/// Finds argument `needle` in argument `hay`, from the position of a third argument on.
+fn find_text(call: &Call<'_>, needle: usize, hay: usize) -> Result<ArrayRef, String> {
+    let (needles, hays) = (call.argument(needle)?.texts()?, call.argument(hay)?.texts()?);
+    let starts = call.arguments.get(2).map(Value::integers).transpose()?;
+    let values = (0..call.rows).map(|row| {
+        let (needle, hay) = (needles.get(row)?, hays.get(row)?);
+        let start = match &starts {
+            None => 1,
+            Some(starts) => starts.get(row)?,
+        };
+        if start < 1 {
+            return Some(0);
+        }
+        let Some((from, _)) = hay.char_indices().chain([(hay.len(), ' ')]).nth(start as usize - 1) else {
+            return Some(0);
+        };
+        Some(hay[from..].find(needle).map_or(0, |at| hay[..from + at].chars().count() as i64 + 1))
+    });
+    integers_column(values, call.result)
+}
+
+fn translate(text: &str, from: &str, to: &str) -> String {
+    let to: Vec<char> = to.chars().collect();
+    text.chars()
+        .filter_map(|letter| match from.chars().position(|other| other == letter) {
+            None => Some(letter),
+            Some(at) => to.get(at).copied(),
+        })
+        .collect()
+}
+
+fn split_index(call: &Call<'_>) -> Result<ArrayRef, String> {
+    let (texts, separators) = (call.argument(0)?.texts()?, call.argument(1)?.texts()?);
+    let numbers = call.argument(2)?.integers()?;
+    Ok(texts_column(call.rows, |row, out| {
+        let (Some(text), Some(separator), Some(number)) =
+            (texts.get(row), separators.get(row), numbers.get(row))
+        else {
+            return false;
+        };
+        let Ok(number) = usize::try_from(number) else { return false };
+        let part =
+            if separator.is_empty() { (number == 0).then_some(text) } else { text.split(separator).nth(number) };
+        match part {
+            Some(part) => {
+                out.push_str(part);
+                true
+            }
+            None => false,
+        }
+    }))
+}
+
+fn pad(call: &Call<'_>, left: bool) -> Result<ArrayRef, String> {
+    let (texts, lengths, fills) =
+        (call.argument(0)?.texts()?, call.argument(1)?.integers()?, call.argument(2)?.texts()?);
+    Ok(texts_column(call.rows, |row, out| {
+        let (Some(text), Some(length), Some(fill)) = (texts.get(row), lengths.get(row), fills.get(row)) else {
+            return false;
+        };
+        let Ok(length) = usize::try_from(length) else { return false };
+        let count = text.chars().count();
+        if length <= count {
+            out.extend(text.chars().take(length));
+            return true;
+        }
+        if fill.is_empty() || length > TEXT_BYTES_MAX {
+            return false;
+        }
+        let filling = fill.chars().cycle().take(length - count);
+        if left {
+            out.extend(filling);
+            out.push_str(text);
+        } else {
+            out.push_str(text);
+            out.extend(filling);
+        }
+        true
+    }))
+}
+
+fn repeat(call: &Call<'_>) -> Result<ArrayRef, String> {
+    let (texts, counts) = (call.argument(0)?.texts()?, call.argument(1)?.integers()?);
+    let mut too_long = false;
+    let array = texts_column(call.rows, |row, out| match (texts.get(row), counts.get(row)) {
+        (Some(text), Some(count)) => {
+            let count = usize::try_from(count).unwrap_or(0);
+            if text.len().saturating_mul(count) > TEXT_BYTES_MAX {
+                too_long = true;
+                return false;
+            }
+            out.push_str(&text.repeat(count));
+            true
+        }
+        _ => false,
+    });
+    if too_long { Err(format!("the text would be longer than {TEXT_BYTES_MAX} bytes")) } else { Ok(array) }
+}
+
+fn overlay(call: &Call<'_>) -> Result<ArrayRef, String> {
+    let (texts, others) = (call.argument(0)?.texts()?, call.argument(1)?.texts()?);
+    let starts = call.argument(2)?.integers()?;
+    let lengths = call.arguments.get(3).map(Value::integers).transpose()?;
+    Ok(texts_column(call.rows, |row, out| {
+        let (Some(text), Some(other), Some(start)) = (texts.get(row), others.get(row), starts.get(row)) else {
+            return false;
+        };
+        let length = match &lengths {
+            None => other.chars().count() as i64,
+            Some(lengths) => match lengths.get(row) {
+                Some(length) => length,
+                None => return false,
+            },
+        };
+        let count = text.chars().count() as i64;
+        if start < 1 || start > count {
+            out.push_str(text);
+            return true;
+        }
+        out.extend(text.chars().take(start as usize - 1));
+        out.push_str(other);
+        // A negative length keeps nothing of the rest twice: Flink takes the rest as gone.
+        if length >= 0 {
+            out.extend(text.chars().skip(start.saturating_add(length).saturating_sub(1) as usize));
+        }
+        true
+    }))
+}

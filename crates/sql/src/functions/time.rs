@@ -1,0 +1,601 @@
+//! Dates, times and timestamps.
+//!
+//! TIMESTAMP is a wall clock, TIMESTAMP_LTZ an instant that is read on the session's clock. The current time is
+//! the clock reading of the step, the same for all rows of the step, so that a replay sees it again.
+
+use super::Parameter::{BigInt, Date, Int, Number, Temporal, Text, Timestamp};
+use super::java_pattern::JavaPattern;
+use super::*;
+use crate::ast::TimeUnit;
+use crate::expression::calendar::{
+    add_months, day_of, day_of_year, iso_day_of_week, iso_week, number_of, parse_date,
+    parse_moment, split_ms,
+};
+use crate::expression::value::{DAY_MS, Moment, integers_column, moments_column, texts_column};
+
+const PART: &[Signature] = &[signature(&[Temporal], returns_bigint)];
+
+const fn part(
+    name: &'static str,
+    evaluate: fn(&Call<'_>) -> Result<ArrayRef, String>,
+    doc: &'static str,
+    examples: &'static [(&'static str, &'static str)],
+) -> Function {
+    Function {
+        name,
+        aliases: &[],
+        signatures: PART,
+        evaluate,
+        doc,
+        examples,
+        ..PLAIN
+    }
+}
+
+fn returns_ltz(_: &[LogicalType]) -> TypeKind {
+    TypeKind::TimestampLtz(3)
+}
+
+fn returns_timestamp(_: &[LogicalType]) -> TypeKind {
+    TypeKind::Timestamp(3)
+}
+
+fn returns_date(_: &[LogicalType]) -> TypeKind {
+    TypeKind::Date
+}
+
+fn returns_time(_: &[LogicalType]) -> TypeKind {
+    TypeKind::Time(0)
+}
+
+/// What FLOOR and CEIL of a time return: its own type.
+fn returns_second(types: &[LogicalType]) -> TypeKind {
+    types.get(1).map_or(TypeKind::Null, |data_type| data_type.kind.clone())
+}
+
+/// The clock of the step.
+const CLOCK: Function =
+    Function { nullability: Nullability::Never, evaluate: current, reads_clock: true, ..PLAIN };
+
+pub(super) static FUNCTIONS: &[Function] = &[
+    Function {
+        name: "CURRENT_TIMESTAMP",
+        aliases: &["NOW", "CURRENT_ROW_TIMESTAMP", "PROCTIME"],
+        signatures: &[signature(&[], returns_ltz)],
+        doc: "The clock reading of the step.",
+        ..CLOCK
+    },
+    Function {
+        name: "LOCALTIMESTAMP",
+        signatures: &[signature(&[], returns_timestamp)],
+        doc: "The clock reading of the step on the session's clock.",
+        ..CLOCK
+    },
+    Function {
+        name: "CURRENT_DATE",
+        signatures: &[signature(&[], returns_date)],
+        doc: "Today in the session's zone.",
+        ..CLOCK
+    },
+    Function {
+        name: "CURRENT_TIME",
+        aliases: &["LOCALTIME"],
+        signatures: &[signature(&[], returns_time)],
+        doc: "The time of day in the session's zone.",
+        ..CLOCK
+    },
+    Function {
+        name: "$EXTRACT",
+        signatures: &[signature(&[Text, Temporal], returns_bigint)],
+        may_fail: true,
+        evaluate: extract,
+        doc: "A field of a date, time or timestamp.",
+        examples: &[
+            ("EXTRACT(DAY FROM DATE '2006-06-05')", "5"),
+            ("EXTRACT(QUARTER FROM DATE '2006-06-05')", "2"),
+            ("EXTRACT(EPOCH FROM TIMESTAMP '1970-01-02 00:00:01')", "86401"),
+            ("EXTRACT(MILLISECOND FROM TIMESTAMP '2026-01-01 00:00:07.123')", "123"),
+        ],
+        ..PLAIN
+    },
+    part("YEAR", |call| field(call, TimeUnit::Year), "The year.", &[("YEAR(DATE '1994-09-27')", "1994")]),
+    part("QUARTER", |call| field(call, TimeUnit::Quarter), "1 to 4.", &[("QUARTER(DATE '1994-09-27')", "3")]),
+    part("MONTH", |call| field(call, TimeUnit::Month), "1 to 12.", &[("MONTH(DATE '1994-09-27')", "9")]),
+    part(
+        "WEEK",
+        |call| field(call, TimeUnit::Week),
+        "The ISO week.",
+        &[("WEEK(DATE '1994-09-27')", "39"), ("WEEK(DATE '2027-01-01')", "53")],
+    ),
+    part(
+        "DAYOFYEAR",
+        |call| field(call, TimeUnit::DayOfYear),
+        "1 to 366.",
+        &[("DAYOFYEAR(DATE '1994-09-27')", "270")],
+    ),
+    part("DAYOFMONTH", |call| field(call, TimeUnit::Day), "1 to 31.", &[("DAYOFMONTH(DATE '1994-09-27')", "27")]),
+    part(
+        "DAYOFWEEK",
+        |call| field(call, TimeUnit::DayOfWeek),
+        "Sunday is 1.",
+        &[("DAYOFWEEK(DATE '1994-09-27')", "3")],
+    ),
+    part(
+        "HOUR",
+        |call| field(call, TimeUnit::Hour),
+        "0 to 23.",
+        &[("HOUR(TIMESTAMP '1994-09-27 13:14:15')", "13")],
+    ),
+    part(
+        "MINUTE",
+        |call| field(call, TimeUnit::Minute),
+        "0 to 59.",
+        &[("MINUTE(TIMESTAMP '1994-09-27 13:14:15')", "14")],
+    ),
+    part(
+        "SECOND",
+        |call| field(call, TimeUnit::Second),
+        "0 to 59.",
+        &[("SECOND(TIMESTAMP '1994-09-27 13:14:15')", "15")],
+    ),
+    Function {
+        name: "$FLOOR_TO",
+        signatures: &[signature(&[Text, Temporal], returns_second)],
+        may_fail: true,
+        evaluate: |call| round_time(call, false),
+        doc: "Rounded down to a unit.",
+        examples: &[
+            ("FLOOR(TIMESTAMP '2026-03-05 12:44:31' TO MINUTE)", "2026-03-05 12:44:00"),
+            ("FLOOR(TIMESTAMP '2026-03-05 12:44:31' TO MONTH)", "2026-03-01 00:00:00"),
+            ("FLOOR(DATE '2026-03-05' TO WEEK)", "2026-03-01"),
+        ],
+        ..PLAIN
+    },
+    Function {
+        name: "$CEIL_TO",
+        signatures: &[signature(&[Text, Temporal], returns_second)],
+        may_fail: true,
+        evaluate: |call| round_time(call, true),
+        doc: "Rounded up to a unit.",
+        examples: &[("CEIL(TIMESTAMP '2026-03-05 12:44:31' TO HOUR)", "2026-03-05 13:00:00")],
+        ..PLAIN
+    },
+    Function {
+        name: "$TIMESTAMPDIFF",
+        signatures: &[signature(&[Text, Temporal, Temporal], returns_int)],
+        may_fail: true,
+        evaluate: difference,
+        doc: "How many whole units lie between two points in time.",
+        examples: &[
+            ("TIMESTAMPDIFF(DAY, TIMESTAMP '2003-01-02 10:00:00', TIMESTAMP '2003-01-03 10:00:00')", "1"),
+            ("TIMESTAMPDIFF(MONTH, DATE '2026-01-31', DATE '2026-02-28')", "0"),
+            ("TIMESTAMPDIFF(SECOND, TIMESTAMP '2026-01-01 00:00:00', TIMESTAMP '2025-12-31 23:59:00')", "-60"),
+        ],
+        ..PLAIN
+    },
+    Function {
+        name: "DATE_FORMAT",
+        signatures: &[signature(&[Timestamp, Text], returns_text), signature(&[Text, Text], returns_text)],
+        nullability: Nullability::Always,
+        may_fail: true,
+        evaluate: date_format,
+        doc: "A timestamp, or the text of one, written by a Java date pattern.",
+        examples: &[
+            ("DATE_FORMAT(TIMESTAMP '2026-01-09 03:04:05', 'yyyy-MM-dd HH:mm')", "2026-01-09 03:04"),
+            ("DATE_FORMAT('2026-01-09 15:04:05', 'hh ''o''''clock'' a')", "03 o'clock PM"),
+            ("DATE_FORMAT(TIMESTAMP '2026-01-09 03:04:05.678', 'EEE d MMM, ss.SSS')", "Fri 9 Jan, 05.678"),
+        ],
+        ..PLAIN
+    },
+    Function {
+        name: "TO_TIMESTAMP",
+        signatures: &[optional(&[Text, Text], 1, returns_timestamp)],
+        nullability: Nullability::Always,
+        may_fail: true,
+        evaluate: to_timestamp,
+        doc: "A text read as a timestamp, by default as yyyy-MM-dd HH:mm:ss; NULL when it is none.",
+        examples: &[
+            ("TO_TIMESTAMP('2026-01-09 03:04:05')", "2026-01-09 03:04:05.000"),
+            ("TO_TIMESTAMP('09/01/2026', 'dd/MM/yyyy')", "2026-01-09 00:00:00.000"),
+            ("TO_TIMESTAMP('soon')", "NULL"),
+        ],
+        ..PLAIN
+    },
+    Function {
+        name: "TO_TIMESTAMP_LTZ",
+        signatures: &[
+            optional(&[Number, Int], 1, returns_ltz),
+            optional(&[Text, Text], 1, returns_ltz),
+        ],
+        nullability: Nullability::Always,
+        may_fail: true,
+        evaluate: to_timestamp_ltz,
+        doc: "Seconds (precision 0) or milliseconds (3) since 1970, or a text, as an instant.",
+        examples: &[
+            ("TO_TIMESTAMP_LTZ(100, 0)", "1970-01-01 00:01:40.000"),
+            ("TO_TIMESTAMP_LTZ(1234, 3)", "1970-01-01 00:00:01.234"),
+        ],
+        ..PLAIN
+    },
+    Function {
+        name: "TO_DATE",
+        signatures: &[optional(&[Text, Text], 1, returns_date)],
+        nullability: Nullability::Always,
+        may_fail: true,
+        evaluate: to_date,
+        doc: "A text read as a date, by default as yyyy-MM-dd; NULL when it is none.",
+        examples: &[("TO_DATE('2026-01-09')", "2026-01-09"), ("TO_DATE('9.1.2026', 'd.M.yyyy')", "2026-01-09")],
+        ..PLAIN
+    },
+    Function {
+        name: "FROM_UNIXTIME",
+        signatures: &[optional(&[BigInt, Text], 1, returns_text)],
+        nullability: Nullability::Always,
+        may_fail: true,
+        evaluate: from_unixtime,
+        doc: "Seconds since 1970 as a text on the session's clock.",
+        examples: &[("FROM_UNIXTIME(44)", "1970-01-01 00:00:44"), ("FROM_UNIXTIME(44, 'mm:ss')", "00:44")],
+        ..PLAIN
+    },
+    Function {
+        name: "UNIX_TIMESTAMP",
+        signatures: &[optional(&[Text, Text], 1, returns_bigint)],
+        may_fail: true,
+        evaluate: unix_timestamp,
+        doc: "The text of a timestamp as seconds since 1970; the least BIGINT when it is none.",
+        examples: &[("UNIX_TIMESTAMP('1970-01-01 00:01:40')", "100")],
+        ..PLAIN
+    },
+    Function {
+        name: "DATEDIFF",
+        signatures: &[signature(&[Date, Date], returns_int)],
+        evaluate: |call| {
+            let (a, b) = (call.argument(0)?.integers()?, call.argument(1)?.integers()?);
+            integers_column((0..call.rows).map(|row| Some(a.get(row)? - b.get(row)?)), call.result)
+        },
+        doc: "The days from the second date to the first.",
+        examples: &[("DATEDIFF(DATE '2026-01-03', DATE '2026-01-01')", "2")],
+        ..PLAIN
+    },
+];
+
+fn current(call: &Call<'_>) -> Result<ArrayRef, String> {
+    let local = call.clock_ms.wrapping_add(call.zone_offset_ms);
+    let (day, ms) = split_ms(local);
+    let repeat = |number: i64| std::iter::repeat_n(Some(number), call.rows);
+    let moment = |ms: i64| std::iter::repeat_n(Some(Moment::from_ms(ms)), call.rows);
+    match call.result.kind {
+        TypeKind::Date => integers_column(repeat(day), call.result),
+        TypeKind::Time(_) => integers_column(repeat(ms / 1_000 * 1_000), call.result),
+        TypeKind::TimestampLtz(_) => moments_column(moment(call.clock_ms), call.result),
+        _ => moments_column(moment(local), call.result),
+    }
+}
+
+/// The wall clock of a temporal argument, row by row.
+fn wall_clock<'a>(call: &'a Call<'_>, index: usize) -> Result<Box<dyn Fn(usize) -> Option<Moment> + 'a>, String> {
+    let value = call.argument(index)?;
+    match call.types.get(index).map(|data_type| &data_type.kind) {
+        Some(TypeKind::Time(_)) => {
+            let times = value.integers()?;
+            Ok(Box::new(move |row| times.get(row).map(Moment::from_ms)))
+        }
+        Some(TypeKind::TimestampLtz(_)) => {
+            let (moments, offset) = (value.moments()?, call.zone_offset_ms);
+            Ok(Box::new(move |row| {
+                moments.get(row).map(|m| Moment { ms: m.ms.wrapping_add(offset), nanos: m.nanos })
+            }))
+        }
+        _ => {
+            let moments = value.moments()?;
+            Ok(Box::new(move |row| moments.get(row)))
+        }
+    }
+}
+
+fn unit_argument(call: &Call<'_>) -> Result<TimeUnit, String> {
+    let name = call.argument(0)?.texts()?.get(0).unwrap_or_default().to_string();
+    unit_by_name(&name).ok_or_else(|| format!("{name} is not supported here"))
+}
+
+fn unit_by_name(name: &str) -> Option<TimeUnit> {
+    use TimeUnit::*;
+    [
+        Millennium, Century, Decade, Year, Quarter, Month, Week, Day, Hour, Minute, Second, Millisecond,
+        Microsecond, Nanosecond, DayOfWeek, DayOfYear, IsoDayOfWeek, IsoYear, Epoch,
+    ]
+    .into_iter()
+    .find(|unit| unit.name() == name)
+}
+
+fn extract(call: &Call<'_>) -> Result<ArrayRef, String> {
+    let unit = unit_argument(call)?;
+    let clock = wall_clock(call, 1)?;
+    let instant = matches!(call.types[1].kind, TypeKind::TimestampLtz(_));
+    let offset = if instant && unit == TimeUnit::Epoch { call.zone_offset_ms } else { 0 };
+    let values = (0..call.rows).map(|row| clock(row).map(|m| value_of(unit, Moment { ms: m.ms - offset, ..m })));
+    integers_column(values, call.result)
+}
+
+fn field(call: &Call<'_>, unit: TimeUnit) -> Result<ArrayRef, String> {
+    let clock = wall_clock(call, 0)?;
+    integers_column((0..call.rows).map(|row| clock(row).map(|moment| value_of(unit, moment))), call.result)
+}
+
+fn value_of(unit: TimeUnit, moment: Moment) -> i64 {
+    let (number, ms) = split_ms(moment.ms);
+    let day = day_of(number);
+    match unit {
+        TimeUnit::Millennium => (day.year + 999).div_euclid(1_000),
+        TimeUnit::Century => (day.year + 99).div_euclid(100),
+        TimeUnit::Decade => day.year.div_euclid(10),
+        TimeUnit::Year => day.year,
+        TimeUnit::Quarter => i64::from(day.month - 1) / 3 + 1,
+        TimeUnit::Month => i64::from(day.month),
+        TimeUnit::Week => iso_week(number).1,
+        TimeUnit::Day => i64::from(day.day),
+        TimeUnit::Hour => ms / 3_600_000,
+        TimeUnit::Minute => ms / 60_000 % 60,
+        TimeUnit::Second => ms / 1_000 % 60,
+        TimeUnit::Millisecond => ms % 1_000,
+        TimeUnit::Microsecond => ms % 1_000 * 1_000 + i64::from(moment.nanos) / 1_000,
+        TimeUnit::Nanosecond => ms % 1_000 * 1_000_000 + i64::from(moment.nanos),
+        // Sunday is 1.
+        TimeUnit::DayOfWeek => iso_day_of_week(number) % 7 + 1,
+        TimeUnit::DayOfYear => day_of_year(number),
+        TimeUnit::IsoDayOfWeek => iso_day_of_week(number),
+        TimeUnit::IsoYear => iso_week(number).0,
+        TimeUnit::Epoch => moment.ms.div_euclid(1_000),
+    }
+}
+
+fn round_time(call: &Call<'_>, up: bool) -> Result<ArrayRef, String> {
+    let unit = unit_argument(call)?;
+    let clock = wall_clock(call, 1)?;
+    let offset = if matches!(call.types[1].kind, TypeKind::TimestampLtz(_)) { call.zone_offset_ms } else { 0 };
+    let mut out = Vec::with_capacity(call.rows);
+    for row in 0..call.rows {
+        out.push(match clock(row) {
+            None => None,
+            Some(moment) => {
+                let rounded = round_to_unit(moment, unit, up)
+                    .ok_or_else(|| format!("a time cannot be rounded to {}", unit.name()))?;
+                Some(Moment { ms: rounded.ms - offset, nanos: rounded.nanos })
+            }
+        });
+    }
+    match call.result.kind {
+        TypeKind::Date => {
+            integers_column(out.into_iter().map(|m| m.map(|m| m.ms.div_euclid(DAY_MS))), call.result)
+        }
+        TypeKind::Time(_) => integers_column(out.into_iter().map(|m| m.map(|m| m.ms)), call.result),
+        _ => moments_column(out.into_iter(), call.result),
+    }
+}
+
+/// Rounds a wall-clock time to the beginning of its unit, or of the next; weeks begin on Sunday, as in Flink.
+pub fn round_to_unit(moment: Moment, unit: TimeUnit, up: bool) -> Option<Moment> {
+    let fixed = |size: i64| {
+        let down = moment.ms - moment.ms.rem_euclid(size);
+        let exact = down == moment.ms && moment.nanos == 0;
+        Moment::from_ms(if up && !exact { down + size } else { down })
+    };
+    let (number, _) = split_ms(moment.ms);
+    let months = match unit {
+        TimeUnit::Millisecond => return Some(fixed(1)),
+        TimeUnit::Second => return Some(fixed(1_000)),
+        TimeUnit::Minute => return Some(fixed(60_000)),
+        TimeUnit::Hour => return Some(fixed(3_600_000)),
+        TimeUnit::Day => return Some(fixed(DAY_MS)),
+        TimeUnit::Week => {
+            let start = number - iso_day_of_week(number) % 7;
+            return Some(step(moment, start, start + 7, up));
+        }
+        TimeUnit::Month => 1,
+        TimeUnit::Quarter => 3,
+        TimeUnit::Year => 12,
+        TimeUnit::Decade => 120,
+        TimeUnit::Century => 1_200,
+        TimeUnit::Millennium => 12_000,
+        _ => return None,
+    };
+    let day = day_of(number);
+    // Centuries begin with the year 1.
+    let shift = if months >= 1_200 { 12 } else { 0 };
+    let total = day.year * 12 + i64::from(day.month) - 1 - shift;
+    let start = total.div_euclid(months) * months + shift;
+    let first = number_of(start.div_euclid(12), start.rem_euclid(12) as u32 + 1, 1);
+    Some(step(moment, first, add_months(first, months)?, up))
+}
+
+fn step(moment: Moment, start: i64, end: i64, up: bool) -> Moment {
+    let down = Moment::from_ms(start.saturating_mul(DAY_MS));
+    if up && down != moment { Moment::from_ms(end.saturating_mul(DAY_MS)) } else { down }
+}
+
+fn difference(call: &Call<'_>) -> Result<ArrayRef, String> {
+    let unit = unit_argument(call)?;
+    let (from, to) = (wall_clock(call, 1)?, wall_clock(call, 2)?);
+    let mut out = Vec::with_capacity(call.rows);
+    for row in 0..call.rows {
+        out.push(match (from(row), to(row)) {
+            (Some(from), Some(to)) => Some(
+                timestamp_difference(unit, from, to)
+                    .ok_or_else(|| format!("TIMESTAMPDIFF does not count in {}", unit.name()))?,
+            ),
+            _ => None,
+        });
+    }
+    integers_column(out.into_iter(), call.result)
+}
+
+/// Whole units from one point in time to another.
+pub fn timestamp_difference(unit: TimeUnit, from: Moment, to: Moment) -> Option<i64> {
+    let ms = to.ms.wrapping_sub(from.ms);
+    Some(match unit {
+        TimeUnit::Millisecond => ms,
+        TimeUnit::Second => ms / 1_000,
+        TimeUnit::Minute => ms / 60_000,
+        TimeUnit::Hour => ms / 3_600_000,
+        TimeUnit::Day => ms / DAY_MS,
+        TimeUnit::Week => ms / (7 * DAY_MS),
+        TimeUnit::Month => months_between(from, to),
+        TimeUnit::Quarter => months_between(from, to) / 3,
+        TimeUnit::Year => months_between(from, to) / 12,
+        _ => return None,
+    })
+}
+
+fn months_between(from: Moment, to: Moment) -> i64 {
+    if to < from {
+        return -months_between(to, from);
+    }
+    let ((a, a_ms), (b, b_ms)) = (split_ms(from.ms), split_ms(to.ms));
+    let (first, last) = (day_of(a), day_of(b));
+    let months = (last.year - first.year) * 12 + i64::from(last.month) - i64::from(first.month);
+    // The last month counts only when its day and time are reached.
+    if (last.day, b_ms, to.nanos) >= (first.day, a_ms, from.nanos) { months } else { months - 1 }
+}
+
+/// The pattern compiled last: nearly always all rows have the same.
+#[derive(Default)]
+struct Last(Option<(String, JavaPattern)>);
+
+impl Last {
+    fn compile(&mut self, pattern: &str) -> Result<&JavaPattern, String> {
+        if self.0.as_ref().is_none_or(|(text, _)| text != pattern) {
+            self.0 = Some((pattern.to_string(), JavaPattern::parse(pattern)?));
+        }
+        self.0.as_ref().map(|(_, compiled)| compiled).ok_or_else(|| "no pattern".into())
+    }
+}
+
+/// Writes moments by the pattern of an argument.
+fn write_moments(
+    call: &Call<'_>,
+    pattern: usize,
+    moment: impl Fn(usize) -> Option<Moment>,
+) -> Result<ArrayRef, String> {
+    let patterns = call.argument(pattern)?.texts()?;
+    let mut last = Last::default();
+    let mut failure = None;
+    let array = texts_column(call.rows, |row, out| {
+        let (Some(moment), Some(pattern)) = (moment(row), patterns.get(row)) else { return false };
+        match last.compile(pattern) {
+            Ok(pattern) => {
+                pattern.write(moment, out);
+                true
+            }
+            Err(message) => {
+                failure.get_or_insert(message);
+                false
+            }
+        }
+    });
+    failure.map_or(Ok(array), Err)
+}
+
+fn date_format(call: &Call<'_>) -> Result<ArrayRef, String> {
+    if call.types[0].kind.is_character() {
+        let texts = call.argument(0)?.texts()?;
+        return write_moments(call, 1, |row| texts.get(row).and_then(parse_moment));
+    }
+    let clock = wall_clock(call, 0)?;
+    write_moments(call, 1, clock)
+}
+
+/// Reads the texts of the first argument, by a pattern where there is one.
+fn read_moments(call: &Call<'_>) -> Result<Vec<Option<Moment>>, String> {
+    let texts = call.argument(0)?.texts()?;
+    let patterns = call.arguments.get(1).map(Value::texts).transpose()?;
+    let mut last = Last::default();
+    let mut out = Vec::with_capacity(call.rows);
+    for row in 0..call.rows {
+        let text = texts.get(row);
+        out.push(match (&patterns, text) {
+            (_, None) => None,
+            (None, Some(text)) => parse_moment(text),
+            (Some(patterns), Some(text)) => match patterns.get(row) {
+                None => None,
+                Some(pattern) => last.compile(pattern)?.read(text),
+            },
+        });
+    }
+    Ok(out)
+}
+
+fn to_timestamp(call: &Call<'_>) -> Result<ArrayRef, String> {
+    moments_column(read_moments(call)?.into_iter(), call.result)
+}
+
+fn to_timestamp_ltz(call: &Call<'_>) -> Result<ArrayRef, String> {
+    if call.types[0].kind.is_character() {
+        let offset = call.zone_offset_ms;
+        let instants = read_moments(call)?
+            .into_iter()
+            .map(|moment| moment.map(|m| Moment { ms: m.ms.wrapping_sub(offset), nanos: m.nanos }));
+        return moments_column(instants, call.result);
+    }
+    let precisions = call.arguments.get(1).map(Value::integers).transpose()?;
+    let number = crate::expression::cast::cast(
+        call.argument(0)?,
+        &call.types[0],
+        &TypeKind::BigInt.nullable(),
+        crate::expression::cast::CastMode::default(),
+        call.rows,
+    )?;
+    let numbers = number.integers()?;
+    let mut out = Vec::with_capacity(call.rows);
+    for row in 0..call.rows {
+        let precision = precisions.as_ref().map_or(Some(3), |precisions| precisions.get(row));
+        out.push(match (numbers.get(row), precision) {
+            (Some(seconds), Some(0)) => seconds.checked_mul(1_000).map(Moment::from_ms),
+            (Some(ms), Some(3)) => Some(Moment::from_ms(ms)),
+            (Some(_), Some(other)) => {
+                return Err(format!(
+                    "the precision of TO_TIMESTAMP_LTZ is {other}; use 0 for seconds or 3 for milliseconds"
+                ));
+            }
+            _ => None,
+        });
+    }
+    moments_column(out.into_iter(), call.result)
+}
+
+fn to_date(call: &Call<'_>) -> Result<ArrayRef, String> {
+    if call.arguments.len() == 1 {
+        let texts = call.argument(0)?.texts()?;
+        return integers_column((0..call.rows).map(|row| texts.get(row).and_then(parse_date)), call.result);
+    }
+    let moments = read_moments(call)?;
+    integers_column(moments.into_iter().map(|m| m.map(|m| m.ms.div_euclid(DAY_MS))), call.result)
+}
+
+fn from_unixtime(call: &Call<'_>) -> Result<ArrayRef, String> {
+    let seconds = call.argument(0)?.integers()?;
+    let offset = call.zone_offset_ms;
+    let moment = |row: usize| {
+        seconds.get(row).and_then(|s| s.checked_mul(1_000)?.checked_add(offset)).map(Moment::from_ms)
+    };
+    if call.arguments.len() > 1 {
+        return write_moments(call, 1, moment);
+    }
+    Ok(texts_column(call.rows, |row, out| match moment(row) {
+        Some(moment) => {
+            crate::expression::calendar::write_moment(moment, 0, out);
+            true
+        }
+        None => false,
+    }))
+}
+
+fn unix_timestamp(call: &Call<'_>) -> Result<ArrayRef, String> {
+    let texts = call.argument(0)?.texts()?;
+    let moments = read_moments(call)?;
+    let offset = call.zone_offset_ms;
+    let values = moments.into_iter().enumerate().map(|(row, moment)| {
+        texts.get(row)?;
+        Some(moment.map_or(i64::MIN, |m| (m.ms - offset).div_euclid(1_000)))
+    });
+    integers_column(values, call.result)
+}
