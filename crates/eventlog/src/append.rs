@@ -37,6 +37,8 @@ pub(crate) struct AppendState {
     pub(crate) last_lsn: Lsn,
     /// The largest frame in the active file: what the next one may well need.
     pub(crate) largest_frame: u64,
+    /// A frame was too long for the rest of the file, which could not be extended: the next file may hold it.
+    pub(crate) too_short: bool,
     pub(crate) pending: Pending,
 }
 
@@ -112,6 +114,23 @@ impl Inner {
         state.position.saturating_add(self.reserve_bytes().max(likely)) > state.allocated
     }
 
+    /// Moves on to the next file when the active one is full. When the disk is full too, answers why the next frame
+    /// must not grow the log.
+    fn make_room(&self, state: &mut AppendState) -> Result<Option<LogError>, LogError> {
+        let too_short = std::mem::take(&mut state.too_short);
+        let full = self.file_is_full(state);
+        if !full && !too_short {
+            return Ok(None);
+        }
+        match self.roll(state) {
+            Ok(()) => Ok(None),
+            // The long frame that could not be had was refused; shorter ones still fit.
+            Err(LogError::DiskFull(_)) if !full => Ok(None),
+            Err(error @ LogError::DiskFull(_)) => Ok(Some(error)),
+            Err(error) => Err(error),
+        }
+    }
+
     /// Begins the next log file with a checkpoint of the state after all frames so far.
     fn roll(&self, state: &mut AppendState) -> Result<(), LogError> {
         let spare = match self.spares.take() {
@@ -170,6 +189,7 @@ impl Inner {
         state.position = length;
         state.allocated = allocated;
         state.largest_frame = 0;
+        state.too_short = false;
         state.handle = spare.handle;
         state.active = file.clone();
         lock(&self.files).insert(header.sequence, file);
@@ -234,21 +254,18 @@ impl Inner {
         inner.wait_for_room()?;
         let mut state = lock(&inner.append);
         state.trim();
-        // Only now is it certain that nobody was fenced in between.
-        let fenced = lock(&inner.progress).fenced.clone();
-        if let Some(reason) = fenced {
-            return Err(LogError::Fenced(reason).into());
-        }
-        let mut no_space = None;
-        if inner.file_is_full(&state)
-            && let Err(error) = inner.roll(&mut state)
-        {
-            match error {
-                LogError::DiskFull(_) => no_space = Some(error),
-                other => return Err(other.into()),
+        let durable = {
+            let progress = lock(&inner.progress);
+            // Only now is it certain that nobody was fenced or closed in between.
+            if let Some(reason) = &progress.fenced {
+                return Err(LogError::Fenced(reason.clone()).into());
             }
-        }
-        let durable = lock(&inner.progress).durable;
+            if progress.closing {
+                return Err(LogError::Closed.into());
+            }
+            progress.durable
+        };
+        let no_space = inner.make_room(&mut state)?;
         let segment = state.segment();
         let start = segment.bytes.len();
         segment.bytes.resize(start + FRAME_HEADER_BYTES, 0);
@@ -535,8 +552,10 @@ impl Frame<'_> {
             return Ok(());
         }
         let allocated = needed.next_multiple_of(64 << 10);
-        let extended = self.state.handle.allocate(allocated);
-        extended.map_err(|error| LogError::io("extend the log file", &self.state.active.path, error))?;
+        if let Err(error) = self.state.handle.allocate(allocated) {
+            self.state.too_short = true;
+            return Err(LogError::io("extend the log file", &self.state.active.path, error));
+        }
         self.state.allocated = allocated;
         Ok(())
     }

@@ -9,6 +9,7 @@ use base::Lsn;
 use os::{Disk, DiskFile};
 use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 /// Locks, whatever a thread that panicked may have left: every structure here is valid between its statements.
@@ -39,11 +40,13 @@ pub(crate) fn parse_name(name: &str, extension: &str) -> Option<u64> {
 pub(crate) struct HandlePool {
     open_max: usize,
     open: Mutex<VecDeque<Weak<LogFile>>>,
+    /// Damaged places met so far; here because whoever reads from a file can reach it.
+    pub(crate) damaged: AtomicU64,
 }
 
 impl HandlePool {
     pub(crate) fn new(open_max: usize) -> Arc<HandlePool> {
-        Arc::new(HandlePool { open_max: open_max.max(1), open: Mutex::default() })
+        Arc::new(HandlePool { open_max: open_max.max(1), open: Mutex::default(), damaged: AtomicU64::new(0) })
     }
 }
 
@@ -52,7 +55,7 @@ pub(crate) struct LogFile {
     pub(crate) header: FileHeader,
     pub(crate) path: PathBuf,
     disk: Arc<dyn Disk>,
-    pool: Arc<HandlePool>,
+    pub(crate) pool: Arc<HandlePool>,
     handles: Mutex<Handles>,
 }
 

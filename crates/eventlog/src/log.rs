@@ -36,7 +36,7 @@ pub struct Durable {
     pub fenced: bool,
 }
 
-/// Called after each sync; must not call `commit_pending` or `shutdown`.
+/// Called after each sync by whoever committed: it must be quick, and must not append, commit or shut down.
 pub type Listener = Arc<dyn Fn(&Durable) + Send + Sync>;
 
 /// The bounds of a partition.
@@ -218,13 +218,14 @@ impl EventLog {
             spare_files_bytes,
             disk_bytes: lengths.sum::<u64>() + spare_files_bytes,
             index_cache_bytes: inner.cache.bytes() as u64,
-            damaged: inner.counters.damaged.load(Ordering::Relaxed),
+            damaged: inner.pool.damaged.load(Ordering::Relaxed),
             disk_trouble: inner.spares.trouble(),
         }
     }
 
     /// Syncs what is pending, says in the log that everything is durable, stops the threads and releases the
-    /// directory. Appends by other handles fail with `Closed` from now on; reads go on.
+    /// directory. Calls by other handles fail with `Closed` from now on; reads are not promised anything any more, since
+    /// another process may own the directory.
     pub fn shutdown(&self) -> Result<(), LogError> {
         self.inner.shutdown(true)
     }

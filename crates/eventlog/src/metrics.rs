@@ -19,7 +19,7 @@ pub struct LogMetrics {
     pub spare_files_bytes: u64,
     pub disk_bytes: u64,
     pub index_cache_bytes: u64,
-    /// Damaged places found, at the start and while reading.
+    /// Damaged places met, at the start and by reads (again by each read).
     pub damaged: u64,
     /// Why no next log file can be prepared at the moment, if so.
     pub disk_trouble: Option<String>,
@@ -30,7 +30,6 @@ pub(crate) struct Counters {
     pub(crate) appended_frames: AtomicU64,
     pub(crate) appended_bytes: AtomicU64,
     pub(crate) syncs: AtomicU64,
-    pub(crate) damaged: AtomicU64,
     latencies: Mutex<Histogram>,
 }
 

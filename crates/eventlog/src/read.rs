@@ -56,6 +56,7 @@ impl BatchSlice {
     }
 
     fn damage(&self, reason: &str) -> LogError {
+        self.file.pool.damaged.fetch_add(1, Ordering::Relaxed);
         LogError::Corrupt(Damage {
             file: self.file.name(),
             position: self.position,
@@ -266,7 +267,7 @@ impl Inner {
         let entries = match index::load(&self.os.disk, &self.options.directory, file, section) {
             Some(entries) => Arc::new(entries),
             None => {
-                self.counters.damaged.fetch_add(1, Ordering::Relaxed);
+                self.pool.damaged.fetch_add(1, Ordering::Relaxed);
                 self.reindex(partition.id, file)?
             }
         };

@@ -12,12 +12,14 @@ use crate::checkpoint::{self, Checkpoint, OWN_SECTION, encode_file_start, put_ow
 use crate::entry::{Entry, Layer};
 use crate::error::Damage;
 use crate::files::{HandlePool, LogFile, Spares, log_name, parse_name};
-use crate::format::{EntryKind, FILE_HEADER_BYTES, FORMAT_VERSION, FRAME_HEADER_BYTES, FileHeader};
+use crate::format::{
+    EntryKind, FILE_HEADER_BYTES, FORMAT_VERSION, FRAME_HEADER_BYTES, FileHeader, FrameHeader, u64_at,
+};
 use crate::index::{self, Entries, IndexCache, IndexEntry, Span};
 use crate::log::{EventLog, Fold, Inner, Progress};
 use crate::metrics::Counters;
 use crate::partition::{Partition, PartitionState};
-use crate::scan::{LaterFrame, ScannedEntry, Scanner};
+use crate::scan::{LaterFrame, ScannedEntry, Scanner, Window};
 use crate::upkeep::UpkeepState;
 use crate::{LogError, LogOptions};
 use base::{Lsn, Offset, PartitionId};
@@ -26,6 +28,9 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::Path;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
+
+/// Log files are not made smaller than this to fit a small disk.
+const FILE_BYTES_MIN: u64 = 1 << 20;
 
 /// What was found in the data directory.
 #[derive(Debug, Clone, Default)]
@@ -98,6 +103,7 @@ impl Recovery {
             };
         check_format(disk, &directory)?;
         let names = disk.list(&directory).map_err(|error| LogError::io("list", &directory, error))?;
+        let options = fit_to_disk(disk, options)?;
         let pool = HandlePool::new(options.open_files_max);
         let mut recovery = Recovery {
             os: os.clone(),
@@ -122,6 +128,7 @@ impl Recovery {
             recovery.read_older_files()?;
             recovery.read_frames()?;
         }
+        recovery.check_abandoned()?;
         Ok(recovery)
     }
 
@@ -206,6 +213,47 @@ impl Recovery {
                 offsets: None,
                 reason: "both copies of the file's header are damaged".into(),
             });
+        }
+        Ok(())
+    }
+
+    /// A file without a header is given up only if nothing in it was acknowledged. A recycled file shows older frames
+    /// than the log's last; newer ones that say that they were durable can only have lost their header to damage.
+    fn check_abandoned(&self) -> Result<(), LogError> {
+        for sequence in &self.abandoned {
+            let mut header = FileHeader {
+                generation: 0,
+                sequence: *sequence,
+                base_lsn: Lsn(0),
+                checkpoint_bytes: 0,
+                created_ms: 0,
+            };
+            let directory = &self.options.directory;
+            let file = LogFile::new(&self.os.disk, &self.pool, directory, header);
+            let Some(generation) = Window::open(&file)?
+                .get(FILE_HEADER_BYTES, FRAME_HEADER_BYTES)?
+                .and_then(|bytes| FrameHeader::decode(bytes, u64_at(bytes, 8), FILE_HEADER_BYTES))
+                .map(|frame| frame.generation)
+            else {
+                continue;
+            };
+            header.generation = generation;
+            let file = LogFile::new(&self.os.disk, &self.pool, directory, header);
+            let last = self.report.last_lsn;
+            // The very first file is durable as a whole before the first append.
+            let proves = |later: &LaterFrame| later.lsn > last && (later.durable > last || last == Lsn(0));
+            if Scanner::open(&file, Lsn(0))?.later_frames()?.iter().any(proves) {
+                return Err(LogError::Corrupt(Damage {
+                    file: file.name(),
+                    position: 0,
+                    partition: None,
+                    offsets: None,
+                    reason: format!(
+                        "both copies of the file's header are damaged, but it holds acknowledged frames after \
+                         lsn={last}; restore a backup, or move the file away to go on without them"
+                    ),
+                }));
+            }
         }
         Ok(())
     }
@@ -421,11 +469,11 @@ impl Recovery {
             recycling_wanted: true,
             checkpoint_sequence: self.checkpoint_sequence,
             checkpoint_sequence_before: older.unwrap_or(self.checkpoint_sequence),
+            opened: (self.os.clock.now_ms(), self.os.clock.monotonic_ns()),
             unindexed: self.unindexed,
             ..UpkeepState::default()
         };
-        let counters = Counters::default();
-        counters.damaged.store(self.report.damaged_count, Ordering::Relaxed);
+        self.pool.damaged.store(self.report.damaged_count, Ordering::Relaxed);
         let partitions =
             self.partitions.into_iter().map(|(id, state)| (id, Partition::new(id, state))).collect();
         Ok(EventLog::run(Inner {
@@ -446,7 +494,7 @@ impl Recovery {
             pins: Mutex::default(),
             listeners: Default::default(),
             folds,
-            counters,
+            counters: Counters::default(),
             threads: Mutex::default(),
             directory_lock: Mutex::new(Some(self.directory_lock)),
             os: self.os,
@@ -483,6 +531,7 @@ impl Recovery {
             position: tail.position,
             last_lsn: self.report.last_lsn,
             largest_frame: 0,
+            too_short: false,
             pending: Pending { last_lsn: self.report.last_lsn, ..Pending::default() },
         })
     }
@@ -524,9 +573,20 @@ impl Recovery {
             position: header.frames_start(),
             last_lsn: Lsn(0),
             largest_frame: 0,
+            too_short: false,
             pending: Pending::default(),
         })
     }
+}
+
+/// Smaller files on a small disk: retention gives space back by whole files, of which at least three are in use.
+fn fit_to_disk(disk: &Arc<dyn Disk>, mut options: LogOptions) -> Result<LogOptions, LogError> {
+    let directory = &options.directory;
+    let free = disk.free_bytes(directory).map_err(|error| LogError::io("measure", directory, error))?;
+    let fitting = (free / 16).max(FILE_BYTES_MIN);
+    options.file_bytes = options.file_bytes.min(fitting);
+    options.first_file_bytes = options.first_file_bytes.min(fitting);
+    Ok(options)
 }
 
 /// Wipes a log file that holds nothing that counts and keeps it as a spare.

@@ -77,7 +77,7 @@ pub(crate) struct ScannedFrame {
 pub(crate) struct LaterFrame {
     pub(crate) position: u64,
     pub(crate) lsn: Lsn,
-    durable: Lsn,
+    pub(crate) durable: Lsn,
     pub(crate) end: u64,
 }
 

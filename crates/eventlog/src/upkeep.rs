@@ -31,6 +31,8 @@ pub(crate) struct UpkeepState {
     pub(crate) unindexed: BTreeSet<u64>,
     /// When retention is due next, by the monotonic clock.
     pub(crate) retention_due_ns: u64,
+    /// Both clocks when the log was opened: wall in ms, monotonic in ns.
+    pub(crate) opened: (i64, u64),
 }
 
 /// What live jobs still need.
@@ -58,6 +60,9 @@ pub struct RetentionReport {
 
 /// How many log starts are moved by one frame.
 const MOVES_PER_FRAME_MAX: usize = 1_000;
+
+/// How far the wall clock may be set forward before retention stops to follow it: more than any time server's step.
+const CLOCK_AHEAD_MS_MAX: i64 = 3_600_000;
 
 /// While no next file can be prepared it is tried again this often; upkeep looks at its clock as often.
 const UPKEEP_WAIT_MAX: Duration = Duration::from_secs(1);
@@ -184,7 +189,7 @@ impl Inner {
         let _one_at_a_time = lock(&self.keeping_up);
         let mut done = self.write_indexes().is_ok();
         if retention {
-            done &= self.expire(self.os.clock.now_ms()).is_ok();
+            done &= self.expire(self.retention_now_ms()).is_ok();
         }
         if (recycling || retention) && self.recycle().is_err() {
             lock(&self.upkeep).recycling_wanted = true;
@@ -193,6 +198,17 @@ impl Inner {
         // A recycled file may just have become the spare; if not, there may be space now.
         self.spares.prepare(self.options.file_bytes);
         done
+    }
+
+    /// The wall clock, but not further ahead than the monotonic clock can explain: a clock that jumps into the future
+    /// must not delete what is still wanted. Retention that comes late harms nobody.
+    fn retention_now_ms(&self) -> i64 {
+        let (opened_ms, opened_ns) = lock(&self.upkeep).opened;
+        let elapsed_ms = self.os.clock.monotonic_ns().saturating_sub(opened_ns) / 1_000_000;
+        let latest_ms = opened_ms
+            .saturating_add(i64::try_from(elapsed_ms).unwrap_or(i64::MAX))
+            .saturating_add(CLOCK_AHEAD_MS_MAX);
+        self.os.clock.now_ms().min(latest_ms)
     }
 
     /// Moves log starts as the topics' retention says.

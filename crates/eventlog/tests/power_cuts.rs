@@ -19,6 +19,13 @@ fn live_and_die(world: &mut World, operations: u64) {
         }
     }
     world.log = None;
+    if world.random.one_in(3) {
+        // The process is killed first, and the machine loses power later: what the page cache held is served by the
+        // restarted process, so it must have been synced before.
+        disk.stop_at_operation(None);
+        world.open().unwrap_or_else(|error| panic!("{}: cannot open after a kill: {error}", world.name()));
+        world.log = None;
+    }
     disk.power_cut(seed);
     while world.random.one_in(3) {
         disk.stop_at_operation(Some(disk.operations() + 1 + world.random.below(6)));
