@@ -4,4 +4,12 @@
 //! `diagnostic` that points at the text.
 
 pub mod ast;
+pub mod diagnostic;
+mod keyword;
+mod lexer;
+pub mod parser;
+pub mod source;
 pub mod span;
+pub mod types;
+pub mod expression;
+pub mod functions;

@@ -1,0 +1,110 @@
+//! Scripts: statements up to their semicolons, and going on behind a wrong one.
+
+use super::{Parsed, Parser};
+use crate::ast::{DataType, Expression, Statement};
+use crate::diagnostic::{Diagnostic, DiagnosticKind};
+use crate::lexer::{TokenKind, lex};
+use crate::source::{SOURCE_BYTES_MAX, SourceText};
+use crate::span::Span;
+
+/// After so many mistakes the rest of the text is not looked at.
+const DIAGNOSTICS_MAX: usize = 100;
+
+/// Parses a script: every statement that is well-formed, and everything that is wrong.
+pub fn parse_script(source: &SourceText) -> (Vec<Statement>, Vec<Diagnostic>) {
+    if let Some(diagnostic) = too_large(source) {
+        return (Vec::new(), vec![diagnostic]);
+    }
+    let (tokens, lexical) = lex(source);
+    let mut parser = Parser::new(source, &tokens);
+    let mut statements = Vec::new();
+    let mut diagnostics = Vec::new();
+    loop {
+        while parser.take(TokenKind::Semicolon) {}
+        if parser.is(TokenKind::End) || diagnostics.len() + lexical.len() > DIAGNOSTICS_MAX {
+            break;
+        }
+        let start = parser.at;
+        parser.bare_alias = None;
+        let result = parser.statement().and_then(|statement| parser.end_of_statement().map(|()| statement));
+        let mut found = std::mem::take(&mut parser.diagnostics);
+        let failed = result.is_err() || !found.is_empty();
+        match result {
+            Ok(statement) if !failed => statements.push(statement),
+            Ok(_) => {}
+            Err(error) => {
+                found.push(*error);
+                parser.skip_statement();
+            }
+        }
+        // Text that is no token has been reported; what the parser makes of it says nothing more.
+        let range = parser.token_span(tokens[start]).to(parser.span());
+        let lexed = lexical.iter().any(|d| d.span.start >= range.start && d.span.start <= range.end);
+        if !lexed {
+            diagnostics.append(&mut found);
+        }
+    }
+    diagnostics.extend(lexical);
+    diagnostics.sort_by_key(|diagnostic| diagnostic.span);
+    diagnostics.truncate(DIAGNOSTICS_MAX);
+    (statements, diagnostics)
+}
+
+/// Parses a text that is one expression.
+pub fn parse_expression(source: &SourceText) -> Result<Expression, Vec<Diagnostic>> {
+    parse_whole(source, |parser| parser.expression())
+}
+
+/// Parses a text that is one type.
+pub fn parse_data_type(source: &SourceText) -> Result<DataType, Vec<Diagnostic>> {
+    parse_whole(source, |parser| parser.data_type())
+}
+
+fn parse_whole<T>(
+    source: &SourceText,
+    parse: impl FnOnce(&mut Parser<'_>) -> Parsed<T>,
+) -> Result<T, Vec<Diagnostic>> {
+    if let Some(diagnostic) = too_large(source) {
+        return Err(vec![diagnostic]);
+    }
+    let (tokens, lexical) = lex(source);
+    if !lexical.is_empty() {
+        return Err(lexical);
+    }
+    let mut parser = Parser::new(source, &tokens);
+    let parsed = parse(&mut parser).map_err(|error| vec![*error])?;
+    if !parser.is(TokenKind::End) {
+        return Err(vec![*parser.expected("the end of the text")]);
+    }
+    Ok(parsed)
+}
+
+fn too_large(source: &SourceText) -> Option<Diagnostic> {
+    let bytes = source.text().len();
+    (bytes > SOURCE_BYTES_MAX).then(|| {
+        Diagnostic::new(
+            DiagnosticKind::Limit,
+            Span::at(0),
+            format!("the script has {bytes} bytes; at most {SOURCE_BYTES_MAX} are read"),
+        )
+        .with_hint("split it into several scripts; data belongs into files or topics")
+    })
+}
+
+impl Parser<'_> {
+    /// A statement ends at a semicolon or with the text.
+    pub(super) fn end_of_statement(&mut self) -> Parsed<()> {
+        match self.kind(0) {
+            TokenKind::Semicolon | TokenKind::End => Ok(()),
+            _ => Err(self.expected("the end of the statement")),
+        }
+    }
+
+    /// Goes to the next semicolon. Inside a statement set that was broken before its members began, the
+    /// semicolons of the members are passed over up to END.
+    pub(super) fn skip_statement(&mut self) {
+        while !matches!(self.kind(0), TokenKind::Semicolon | TokenKind::End) {
+            self.advance();
+        }
+    }
+}
