@@ -5,11 +5,12 @@
 
 pub mod ast;
 pub mod diagnostic;
+pub mod expression;
+pub mod functions;
 mod keyword;
 mod lexer;
 pub mod parser;
 pub mod source;
 pub mod span;
 pub mod types;
-pub mod expression;
-pub mod functions;
+pub mod unparse;
