@@ -100,8 +100,13 @@ delete_records() {
 delete() {
   tool consumer.group.ConsumerGroupCommand --delete --group "console-group-$run_id" || return 1
   tool TopicCommand --delete --topic "$topic" || return 1
-  tool TopicCommand --list >"$scratch/got" || return 1
-  ! grep -qx "$topic" "$scratch/got"
+  # Kafka's controller knows a change a moment before the broker that clients ask.
+  local tries
+  for tries in 1 2 3 4 5; do
+    tool TopicCommand --list >"$scratch/got" || return 1
+    grep -qx "$topic" "$scratch/got" || return 0
+  done
+  return 1
 }
 
 check "create and list topics" create

@@ -34,6 +34,8 @@ def create_topic(name, partitions=1, config=None):
     topic = unique(name)
     futures = admin.create_topics([NewTopic(topic, partitions, 1, config=config or {})])
     futures[topic].result(LIMIT_SECONDS)
+    # Kafka's controller knows a change a moment before the broker that clients ask.
+    until(lambda: topic in admin.list_topics(timeout=LIMIT_SECONDS).topics, f"topic {topic}")
     return topic
 
 
@@ -277,7 +279,7 @@ def topic_configs():
         incremental_configs=[ConfigEntry("retention.ms", "7200000", incremental_operation=AlterConfigOpType.SET)],
     )
     admin.incremental_alter_configs([change])[change].result(LIMIT_SECONDS)
-    expect(value("retention.ms"), "7200000", "retention.ms as altered")
+    until(lambda: value("retention.ms") == "7200000", "retention.ms as altered")
     broker = next(iter(admin.list_topics(timeout=LIMIT_SECONDS).brokers))
     resource = ConfigResource(ResourceType.BROKER, str(broker))
     entries = admin.describe_configs([resource])[resource].result(LIMIT_SECONDS)

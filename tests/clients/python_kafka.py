@@ -2,6 +2,7 @@
 """The suite of kafka-python, the client in pure Python: `python_kafka.py HOST:PORT`."""
 
 import sys
+import threading
 
 from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer, OffsetAndMetadata, TopicPartition
 from kafka.admin import ConfigResource, ConfigResourceType
@@ -18,7 +19,7 @@ admin = KafkaAdminClient(bootstrap_servers=BOOTSTRAP)
 def create_topic(name, partitions=1, configs=None):
     topic = unique(name)
     options = {"num_partitions": partitions, "replication_factor": 1, "configs": configs or {}}
-    admin.create_topics({topic: options}, timeout_ms=LIMIT_MS)
+    admin.create_topics({topic: options}, timeout_ms=LIMIT_MS, wait_for_metadata=True)
     return topic
 
 
@@ -93,29 +94,63 @@ def idempotent():
     expect([m.value for m in messages], [value for _, value, _ in records], "values in order")
 
 
+class Member(threading.Thread):
+    """A group member in a thread of its own: a rebalance needs all members to poll at the same time."""
+
+    def __init__(self, topic, config, committed):
+        super().__init__(daemon=True)
+        self.topic, self.config, self.committed = topic, config, committed
+        self.owned, self.error = set(), None
+        self.is_to_leave = threading.Event()
+        self.changed = threading.Condition()
+
+    def run(self):
+        consumer = reader(**self.config)
+        try:
+            consumer.subscribe([self.topic])
+            while not self.is_to_leave.is_set():
+                # Whatever is read before the balance comes again: nothing is committed before the end.
+                consumer.poll(timeout_ms=500)
+                with self.changed:
+                    self.owned = {partition.partition for partition in consumer.assignment()}
+                    self.changed.notify_all()
+            consumer.commit({p: OffsetAndMetadata(10, "ten", -1) for p in consumer.assignment()})
+            # Whoever left now would start a rebalance, in which the other may not commit.
+            self.committed.wait(LIMIT_SECONDS)
+        except Exception as error:
+            self.error = error
+        finally:
+            consumer.close(autocommit=False)
+
+    def owns(self, count):
+        with self.changed:
+            self.changed.wait(0.5)
+            return len(self.owned) == count
+
+
 def group():
     topic, name = create_topic("group", 4), unique("group")
     for partition in range(4):
         produce(topic, [(None, f"{partition}-{n}".encode(), []) for n in range(25)], partition=partition)
-    config = {"group_id": name, "auto_offset_reset": "earliest", "session_timeout_ms": 10000}
-    members = [reader(**config), reader(**config)]
+    config = {
+        "group_id": name,
+        "auto_offset_reset": "earliest",
+        "session_timeout_ms": 10000,
+        "heartbeat_interval_ms": 500,
+    }
+    committed = threading.Barrier(2)
+    members = [Member(topic, config, committed), Member(topic, config, committed)]
     try:
         for member in members:
-            member.subscribe([topic])
-
-        def balanced():
-            # Whatever is read before the balance comes again: nothing is committed.
-            poll_into([], members)
-            return [len(member.assignment()) for member in members] == [2, 2]
-
-        until(balanced, "two members with two partitions each")
-        owned = [sorted(p.partition for p in member.assignment()) for member in members]
-        expect(sorted(owned[0] + owned[1]), [0, 1, 2, 3], "partitions of both members")
-        for member in members:
-            member.commit({p: OffsetAndMetadata(10, "ten", -1) for p in member.assignment()})
+            member.start()
+        until(lambda: all([member.owns(2) for member in members]), "two members with two partitions each")
+        expect(members[0].owned | members[1].owned, {0, 1, 2, 3}, "partitions of both members")
     finally:
         for member in members:
-            member.close(autocommit=False)
+            member.is_to_leave.set()
+        for member in members:
+            member.join(LIMIT_SECONDS)
+    expect([member.error for member in members], [None, None], "errors of the members")
 
     third = reader(**config)
     try:

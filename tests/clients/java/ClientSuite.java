@@ -11,10 +11,10 @@ import java.util.Optional;
 import java.util.Set;
 import java.util.TreeSet;
 import java.util.UUID;
+import java.util.concurrent.Callable;
 import java.util.concurrent.ExecutionException;
 import java.util.concurrent.Future;
 import java.util.concurrent.TimeUnit;
-import java.util.function.BooleanSupplier;
 import org.apache.kafka.clients.admin.Admin;
 import org.apache.kafka.clients.admin.AlterConfigOp;
 import org.apache.kafka.clients.admin.ConfigEntry;
@@ -242,7 +242,7 @@ public class ClientSuite {
         AlterConfigOp change =
                 new AlterConfigOp(new ConfigEntry("retention.ms", "7200000"), AlterConfigOp.OpType.SET);
         get(admin.incrementalAlterConfigs(Map.of(resource, List.of(change))).all());
-        equal(config(resource, "retention.ms"), "7200000", "as altered");
+        until("the altered retention.ms", () -> config(resource, "retention.ms").equals("7200000"));
     }
 
     private String config(ConfigResource resource, String name) throws Exception {
@@ -269,13 +269,7 @@ public class ClientSuite {
     private void deleteTopic() throws Exception {
         String topic = createTopic("gone", 1, Map.of());
         get(admin.deleteTopics(List.of(topic)).all());
-        until("topic gone", () -> {
-            try {
-                return !get(admin.listTopics().names()).contains(topic);
-            } catch (Exception error) {
-                throw new AssertionError(error);
-            }
-        });
+        until("topic gone", () -> !isTopic(topic));
         fails(admin.deleteTopics(List.of(topic)).all(), UnknownTopicOrPartitionException.class);
     }
 
@@ -288,7 +282,13 @@ public class ClientSuite {
         String topic = unique(name);
         NewTopic wanted = new NewTopic(topic, Optional.of(partitions), Optional.empty()).configs(configs);
         get(admin.createTopics(List.of(wanted)).all());
+        // Kafka's controller knows a change a moment before the broker that clients ask.
+        until("topic " + topic, () -> isTopic(topic));
         return topic;
+    }
+
+    private boolean isTopic(String name) throws Exception {
+        return get(admin.listTopics().names()).contains(name);
     }
 
     private long offset(TopicPartition partition, OffsetSpec spec) throws Exception {
@@ -326,7 +326,8 @@ public class ClientSuite {
     }
 
     /** Reads exactly `count` records by assignment, without a group. */
-    private List<ConsumerRecord<byte[], byte[]>> readAll(String topic, int partition, long offset, int count) {
+    private List<ConsumerRecord<byte[], byte[]>> readAll(String topic, int partition, long offset, int count)
+            throws Exception {
         TopicPartition assigned = new TopicPartition(topic, partition);
         try (KafkaConsumer<byte[], byte[]> consumer = consumer(Map.of())) {
             consumer.assign(List.of(assigned));
@@ -399,10 +400,10 @@ public class ClientSuite {
     }
 
     /** Calls `poll`, which itself waits a little, until it is true; fails at the limit. */
-    private static void until(String what, BooleanSupplier poll) {
+    private static void until(String what, Callable<Boolean> poll) throws Exception {
         long end = System.nanoTime() + TimeUnit.SECONDS.toNanos(LIMIT_SECONDS);
         while (System.nanoTime() < end) {
-            if (poll.getAsBoolean()) {
+            if (poll.call()) {
                 return;
             }
         }
