@@ -171,7 +171,7 @@ struct SparesState {
 /// Enough to roll while the next one is being zero-filled; more would only hold space.
 const SPARES_MAX: usize = 2;
 
-/// Zeros are written in pieces of this size, so that the commits of a busy log get their turns at the disk.
+/// Zeros are written and synced in pieces of this size: a commit waits behind one piece at most.
 const ZERO_FILL_BYTES: usize = 1 << 20;
 
 impl Spares {
@@ -245,11 +245,8 @@ impl Spares {
                     let piece = zeros.len().min((bytes - position) as usize);
                     handle.write_all_at(&zeros[..piece], position)?;
                     position += piece as u64;
-                    if position % (8 << 20) == 0 {
-                        handle.sync_data()?;
-                    }
+                    handle.sync_data()?;
                 }
-                handle.sync_data()?;
             }
             Ok(handle)
         });

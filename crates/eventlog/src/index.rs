@@ -248,9 +248,13 @@ pub(crate) struct IndexCache {
     state: Mutex<CacheState>,
 }
 
+/// The log file's number and the partition.
+type SectionKey = (u64, PartitionId);
+
 #[derive(Default)]
 struct CacheState {
-    sections: HashMap<(u64, PartitionId), (Arc<Vec<IndexEntry>>, u64)>,
+    /// With the time of the last use.
+    sections: HashMap<SectionKey, (Arc<Vec<IndexEntry>>, u64)>,
     bytes: usize,
     clock: u64,
 }

@@ -13,6 +13,7 @@ mod bytes;
 mod catalog;
 mod checkpoint;
 mod commit;
+mod directory;
 mod entry;
 mod error;
 mod files;
@@ -25,6 +26,7 @@ mod partition;
 mod read;
 mod recovery;
 mod scan;
+mod start;
 mod topic_config;
 mod upkeep;
 

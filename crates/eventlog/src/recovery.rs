@@ -3,34 +3,23 @@
 //! 1. `open` only reads (but for the lock and the format file of a new directory): the file headers, the newest complete
 //!    checkpoint, every frame behind it, and the indexes of the older files, which are not scanned.
 //! 2. The layers above take their part of the checkpoint and `replay` what came after it.
-//! 3. `start` makes the recovered tail durable before anything is served, wipes what is left of a torn group so that it
-//!    can never parse later, and lets the committer run.
+//! 3. `start` (in `start.rs`) makes the recovered tail durable and lets the committer run.
 
-use crate::append::{AppendState, Pending};
+use crate::LogOptions;
 use crate::catalog::{Catalog, CatalogChange};
-use crate::checkpoint::{self, Checkpoint, OWN_SECTION, encode_file_start, put_own, put_section};
+use crate::checkpoint::{self, Checkpoint};
+use crate::directory::{check_format, fit_to_disk};
 use crate::entry::{Entry, Layer};
-use crate::error::Damage;
-use crate::files::{HandlePool, LogFile, Spares, log_name, parse_name};
-use crate::format::{
-    EntryKind, FILE_HEADER_BYTES, FORMAT_VERSION, FRAME_HEADER_BYTES, FileHeader, FrameHeader, u64_at,
-};
-use crate::index::{self, Entries, IndexCache, IndexEntry, Span};
-use crate::log::{EventLog, Fold, Inner, Progress};
-use crate::metrics::Counters;
-use crate::partition::{Partition, PartitionState};
+use crate::error::{Damage, LogError};
+use crate::files::{HandlePool, LogFile, log_name, parse_name};
+use crate::format::{EntryKind, FILE_HEADER_BYTES, FRAME_HEADER_BYTES, FileHeader, FrameHeader, u64_at};
+use crate::index::{self, Entries, IndexEntry, Span};
+use crate::partition::PartitionState;
 use crate::scan::{LaterFrame, ScannedEntry, Scanner, Window};
-use crate::upkeep::UpkeepState;
-use crate::{LogError, LogOptions};
 use base::{Lsn, Offset, PartitionId};
-use os::{Disk, Lock, Os};
+use os::{Lock, Os};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::path::Path;
-use std::sync::atomic::Ordering;
-use std::sync::{Arc, Mutex};
-
-/// Log files are not made smaller than this to fit a small disk.
-const FILE_BYTES_MIN: u64 = 1 << 20;
+use std::sync::Arc;
 
 /// What was found in the data directory.
 #[derive(Debug, Clone, Default)]
@@ -57,33 +46,29 @@ const DAMAGE_LISTED_MAX: usize = 1_000;
 
 /// A data directory that was read and is not yet running.
 pub struct Recovery {
-    os: Os,
-    options: LogOptions,
-    directory_lock: Box<dyn Send + Sync>,
-    report: OpenReport,
-    checkpoint: BTreeMap<String, Vec<u8>>,
-    catalog: Catalog,
-    partitions: HashMap<PartitionId, PartitionState>,
-    pool: Arc<HandlePool>,
-    files: BTreeMap<u64, Arc<LogFile>>,
+    pub(crate) os: Os,
+    pub(crate) options: LogOptions,
+    pub(crate) directory_lock: Box<dyn Send + Sync>,
+    pub(crate) report: OpenReport,
+    pub(crate) checkpoint: BTreeMap<String, Vec<u8>>,
+    pub(crate) catalog: Catalog,
+    pub(crate) partitions: HashMap<PartitionId, PartitionState>,
+    pub(crate) pool: Arc<HandlePool>,
+    pub(crate) files: BTreeMap<u64, Arc<LogFile>>,
     /// The files with frames behind the checkpoint, and what is proven of each.
-    replayed: Vec<(Arc<LogFile>, Lsn)>,
-    checkpoint_sequence: u64,
-    tail: Option<Tail>,
+    pub(crate) replayed: Vec<(Arc<LogFile>, Lsn)>,
+    pub(crate) checkpoint_sequence: u64,
+    pub(crate) tail: Option<Tail>,
     /// Log files that hold nothing that counts.
-    abandoned: Vec<u64>,
-    unindexed: BTreeSet<u64>,
-    names: Vec<String>,
+    pub(crate) abandoned: Vec<u64>,
+    pub(crate) unindexed: BTreeSet<u64>,
+    pub(crate) names: Vec<String>,
 }
 
 /// Where the log goes on.
-struct Tail {
-    position: u64,
-    torn: Vec<LaterFrame>,
-}
-
-fn formatted_name(directory: &Path) -> std::path::PathBuf {
-    directory.join("format")
+pub(crate) struct Tail {
+    pub(crate) position: u64,
+    pub(crate) torn: Vec<LaterFrame>,
 }
 
 impl Recovery {
@@ -437,224 +422,13 @@ impl Recovery {
             self.report.damaged.push(damage);
         }
     }
-
-    /// Makes the recovered tail durable, begins the first file of a new log, and lets the committer run. `folds` write
-    /// their parts of the checkpoint at each file roll; their names must differ and not be `log`.
-    pub fn start(mut self, folds: Vec<(&'static str, Arc<dyn Fold>)>) -> Result<EventLog, LogError> {
-        let names: BTreeSet<&str> = folds.iter().map(|(name, _)| *name).chain([OWN_SECTION]).collect();
-        if names.len() != folds.len() + 1 {
-            return Err(LogError::Invalid("the names of the folds must differ".into()));
-        }
-        let disk = self.os.disk.clone();
-        let directory = self.options.directory.clone();
-        let spares = Spares::new(&disk, &directory);
-        spares.adopt(&self.names, self.options.file_bytes);
-        for name in self.names.iter().filter(|name| name.ends_with(".index-new")) {
-            // Left behind by a crash; only takes space.
-            let _ = disk.remove(&directory.join(name));
-        }
-        let sequence_max = self.abandoned.iter().chain(self.files.keys()).max().copied().unwrap_or(0);
-        for sequence in std::mem::take(&mut self.abandoned) {
-            abandon(&disk, &directory, sequence, &spares, self.options.file_bytes)?;
-        }
-        let append = match self.tail.take() {
-            Some(tail) => self.resume(tail)?,
-            None => self.begin(&folds, sequence_max + 1, &spares)?,
-        };
-        let active = append.active.clone();
-        self.files.insert(active.sequence(), active);
-        let older = self.files.range(..self.checkpoint_sequence).next_back().map(|(sequence, _)| *sequence);
-        let upkeep = UpkeepState {
-            wanted: true,
-            recycling_wanted: true,
-            checkpoint_sequence: self.checkpoint_sequence,
-            checkpoint_sequence_before: older.unwrap_or(self.checkpoint_sequence),
-            opened: (self.os.clock.now_ms(), self.os.clock.monotonic_ns()),
-            unindexed: self.unindexed,
-            ..UpkeepState::default()
-        };
-        self.pool.damaged.store(self.report.damaged_count, Ordering::Relaxed);
-        let partitions =
-            self.partitions.into_iter().map(|(id, state)| (id, Partition::new(id, state))).collect();
-        Ok(EventLog::run(Inner {
-            progress: Mutex::new(Progress { durable: append.last_lsn, ..Progress::default() }),
-            append: Mutex::new(append),
-            progressed: Default::default(),
-            commit_wanted: Default::default(),
-            committing: Mutex::default(),
-            catalog: Arc::new(self.catalog).into(),
-            partitions: std::sync::RwLock::new(partitions),
-            files: Mutex::new(self.files),
-            pool: self.pool,
-            spares,
-            cache: IndexCache::new(self.options.index_cache_bytes),
-            upkeep: Mutex::new(upkeep),
-            upkeep_wanted: Default::default(),
-            keeping_up: Mutex::default(),
-            pins: Mutex::default(),
-            listeners: Default::default(),
-            folds,
-            counters: Counters::default(),
-            threads: Mutex::default(),
-            directory_lock: Mutex::new(Some(self.directory_lock)),
-            os: self.os,
-            options: self.options,
-        }))
-    }
-
-    /// Goes on in the file where the log ends.
-    fn resume(&self, tail: Tail) -> Result<AppendState, LogError> {
-        let Some((active, _)) = self.replayed.last() else {
-            return Err(LogError::Internal("a log without files has a tail".into()));
-        };
-        let failed = |action| move |error| LogError::io(action, &active.path, error);
-        let handle = active.handle()?;
-        for later in &tail.torn {
-            // Frames of a group that was torn must never parse once the log has grown up to them.
-            handle
-                .write_all_at(&[0; FRAME_HEADER_BYTES], later.position)
-                .map_err(failed("wipe the torn tail of"))?;
-        }
-        // What was read may have been in the page cache only.
-        for (file, _) in &self.replayed {
-            let sync = file.handle()?.sync_data();
-            sync.map_err(|error| LogError::io("sync", &file.path, error))?;
-        }
-        let directory = &self.options.directory;
-        let sync = self.os.disk.sync_directory(directory);
-        sync.map_err(|error| LogError::io("sync", directory, error))?;
-        let allocated = handle.length().map_err(failed("read"))?;
-        Ok(AppendState {
-            active: active.clone(),
-            handle,
-            allocated,
-            position: tail.position,
-            last_lsn: self.report.last_lsn,
-            largest_frame: 0,
-            too_short: false,
-            pending: Pending { last_lsn: self.report.last_lsn, ..Pending::default() },
-        })
-    }
-
-    /// Begins the first file of a new log; it is small, so that this is quick.
-    fn begin(
-        &mut self,
-        folds: &[(&'static str, Arc<dyn Fold>)],
-        sequence: u64,
-        spares: &Spares,
-    ) -> Result<AppendState, LogError> {
-        let mut stream = Vec::new();
-        put_section(&mut stream, OWN_SECTION, |out| put_own(out, &self.catalog, &BTreeMap::new()));
-        for (name, fold) in folds {
-            put_section(&mut stream, name, |out| fold.checkpoint(out));
-        }
-        let header = FileHeader {
-            generation: self.os.random.next_u64(),
-            sequence,
-            base_lsn: Lsn(0),
-            checkpoint_bytes: stream.len() as u64,
-            created_ms: self.os.clock.now_ms(),
-        };
-        let file = LogFile::new(&self.os.disk, &self.pool, &self.options.directory, header);
-        let bytes = header.frames_start().saturating_add(self.options.first_file_bytes);
-        let spare = spares.create(bytes, true)?;
-        let written = spare
-            .handle
-            .write_all_at(&encode_file_start(&header, &stream, header.created_ms), 0)
-            .and_then(|()| spare.handle.sync_data())
-            .and_then(|()| self.os.disk.rename(&spare.path, &file.path))
-            .and_then(|()| self.os.disk.sync_directory(&self.options.directory));
-        written.map_err(|error| LogError::io("begin the log file", &file.path, error))?;
-        self.checkpoint_sequence = sequence;
-        Ok(AppendState {
-            active: file,
-            handle: spare.handle,
-            allocated: bytes,
-            position: header.frames_start(),
-            last_lsn: Lsn(0),
-            largest_frame: 0,
-            too_short: false,
-            pending: Pending::default(),
-        })
-    }
 }
 
-/// Smaller files on a small disk: retention gives space back by whole files, of which at least three are in use.
-fn fit_to_disk(disk: &Arc<dyn Disk>, mut options: LogOptions) -> Result<LogOptions, LogError> {
-    let directory = &options.directory;
-    let free = disk.free_bytes(directory).map_err(|error| LogError::io("measure", directory, error))?;
-    let fitting = (free / 16).max(FILE_BYTES_MIN);
-    options.file_bytes = options.file_bytes.min(fitting);
-    options.first_file_bytes = options.first_file_bytes.min(fitting);
-    Ok(options)
-}
-
-/// Wipes a log file that holds nothing that counts and keeps it as a spare.
-fn abandon(
-    disk: &Arc<dyn Disk>,
-    directory: &Path,
-    sequence: u64,
-    spares: &Spares,
-    file_bytes: u64,
-) -> Result<(), LogError> {
-    let path = directory.join(log_name(sequence));
-    let wiped = disk.open(&path).and_then(|handle| {
-        let length = handle.length()?.min(FILE_HEADER_BYTES);
-        handle.write_all_at(&vec![0; length as usize], 0)?;
-        handle.sync_data()
-    });
-    wiped.map_err(|error| LogError::io("wipe", &path, error))?;
-    spares.recycle(&path, true, file_bytes)
-}
-
-/// The version of the data directory, written once; a newer one is refused.
-fn check_format(disk: &Arc<dyn Disk>, directory: &Path) -> Result<(), LogError> {
-    let path = formatted_name(directory);
-    let exists = disk.exists(&path).map_err(|error| LogError::io("look for", &path, error))?;
-    if !exists {
-        let temporary = directory.join("format-new");
-        let written = index::remove_if_there(disk, &temporary)
-            .and_then(|()| disk.create(&temporary, 0))
-            .and_then(|handle| {
-                handle.write_all_at(format!("eventwright log format {FORMAT_VERSION}\n").as_bytes(), 0)?;
-                handle.sync_data()
-            })
-            .and_then(|()| disk.rename(&temporary, &path))
-            .and_then(|()| disk.sync_directory(directory));
-        return written.map_err(|error| LogError::io("write", &path, error));
-    }
-    let read = disk.open(&path).and_then(|handle| {
-        let mut text = vec![0; handle.length()?.min(64) as usize];
-        handle.read_exact_at(&mut text, 0)?;
-        Ok(String::from_utf8_lossy(&text).into_owned())
-    });
-    let text = read.map_err(|error| LogError::io("read", &path, error))?;
-    let version = text.strip_prefix("eventwright log format ").and_then(|rest| rest.trim().parse().ok());
-    match version {
-        Some(FORMAT_VERSION) => Ok(()),
-        Some(found) if found > FORMAT_VERSION => Err(LogError::NewerFormat {
-            directory: directory.display().to_string(),
-            found,
-            known: FORMAT_VERSION,
-        }),
-        _ => Err(LogError::Corrupt(Damage {
-            file: "format".into(),
-            position: 0,
-            partition: None,
-            offsets: None,
-            reason: format!(
-                "the file must read 'eventwright log format {FORMAT_VERSION}'; if the log files are of this \
-                 version, write that into it"
-            ),
-        })),
-    }
-}
+/// The batches of a file by partition, and what is wrong with it.
+pub(crate) type ScannedSpans = (Vec<(PartitionId, Span)>, Vec<Damage>);
 
 /// Scans a sealed file for its batches.
-pub(crate) fn scan_spans(
-    file: &Arc<LogFile>,
-    proven: Lsn,
-) -> Result<(Vec<(PartitionId, Span)>, Vec<Damage>), LogError> {
+pub(crate) fn scan_spans(file: &Arc<LogFile>, proven: Lsn) -> Result<ScannedSpans, LogError> {
     let mut spans: BTreeMap<PartitionId, Span> = BTreeMap::new();
     let mut scanner = Scanner::open(file, proven)?;
     while let Some(frame) = scanner.next_frame()? {

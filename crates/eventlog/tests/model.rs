@@ -6,7 +6,7 @@ use common::World;
 
 fn run(seed: u64, steps: u32) -> World {
     let mut world = World::new(seed);
-    world.sim.disk.short_reads((seed % 4 == 0).then_some(seed));
+    world.sim.disk.short_reads(seed.is_multiple_of(4).then_some(seed));
     world.open().unwrap();
     for number in 0..steps {
         world.step().unwrap_or_else(|error| panic!("{}: {error}", world.name()));

@@ -53,10 +53,22 @@ const PIPE_BYTES_MAX: usize = 1 << 20;
 #[derive(Clone)]
 struct SimStream {
     shared: Arc<Shared>,
-    incoming: Arc<Pipe>,
-    outgoing: Arc<Pipe>,
+    ends: Arc<Ends>,
     peer: String,
     read_timeout: Arc<Mutex<Option<Duration>>>,
+}
+
+/// The two pipes at one end of a connection; letting go of the last clone closes it, as with a socket.
+struct Ends {
+    incoming: Arc<Pipe>,
+    outgoing: Arc<Pipe>,
+}
+
+impl Drop for Ends {
+    fn drop(&mut self) {
+        self.outgoing.end(false);
+        self.incoming.end(false);
+    }
 }
 
 struct SimListener {
@@ -108,8 +120,7 @@ impl Network for SimNetwork {
         let (there, back) = (Pipe::new(), Pipe::new());
         let stream = |incoming: &Arc<Pipe>, outgoing: &Arc<Pipe>, peer: &str| SimStream {
             shared: self.shared.clone(),
-            incoming: incoming.clone(),
-            outgoing: outgoing.clone(),
+            ends: Arc::new(Ends { incoming: incoming.clone(), outgoing: outgoing.clone() }),
             peer: peer.to_string(),
             read_timeout: Arc::default(),
         };
@@ -182,7 +193,7 @@ impl Stream for SimStream {
         if delayed {
             return Err(io::ErrorKind::TimedOut.into());
         }
-        let mut pipe = lock(&self.incoming.state);
+        let mut pipe = lock(&self.ends.incoming.state);
         loop {
             if pipe.reset {
                 return Err(io::ErrorKind::ConnectionReset.into());
@@ -192,16 +203,17 @@ impl Stream for SimStream {
                 for slot in &mut out[..count] {
                     *slot = pipe.bytes.pop_front().unwrap_or_default();
                 }
-                self.incoming.changed.notify_all();
+                self.ends.incoming.changed.notify_all();
                 return Ok(count);
             }
             if pipe.ended {
                 return Ok(0);
             }
             pipe = match timeout {
-                None => self.incoming.changed.wait(pipe).unwrap_or_else(PoisonError::into_inner),
+                None => self.ends.incoming.changed.wait(pipe).unwrap_or_else(PoisonError::into_inner),
                 Some(timeout) => {
                     let (pipe, result) = self
+                        .ends
                         .incoming
                         .changed
                         .wait_timeout(pipe, timeout)
@@ -222,11 +234,11 @@ impl Stream for SimStream {
             one_in > 0 && state.random.one_in(one_in)
         };
         if reset {
-            self.outgoing.end(true);
-            self.incoming.end(true);
+            self.ends.outgoing.end(true);
+            self.ends.incoming.end(true);
         }
         let mut rest = bytes;
-        let mut pipe = lock(&self.outgoing.state);
+        let mut pipe = lock(&self.ends.outgoing.state);
         while !rest.is_empty() {
             if pipe.reset {
                 return Err(io::ErrorKind::ConnectionReset.into());
@@ -236,12 +248,12 @@ impl Stream for SimStream {
             }
             let room = PIPE_BYTES_MAX.saturating_sub(pipe.bytes.len()).min(rest.len());
             if room == 0 {
-                pipe = self.outgoing.changed.wait(pipe).unwrap_or_else(PoisonError::into_inner);
+                pipe = self.ends.outgoing.changed.wait(pipe).unwrap_or_else(PoisonError::into_inner);
                 continue;
             }
             pipe.bytes.extend(&rest[..room]);
             rest = &rest[room..];
-            self.outgoing.changed.notify_all();
+            self.ends.outgoing.changed.notify_all();
         }
         Ok(())
     }
@@ -252,8 +264,8 @@ impl Stream for SimStream {
     }
 
     fn shutdown(&self) {
-        self.outgoing.end(false);
-        self.incoming.end(false);
+        self.ends.outgoing.end(false);
+        self.ends.incoming.end(false);
     }
 
     fn peer_address(&self) -> String {
