@@ -144,7 +144,7 @@ fn java_console() -> Result<Command> {
 }
 
 fn script(name: &str) -> std::path::PathBuf {
-    places::checkout().join("tests/clients").join(name)
+    places::root().join("tests/clients").join(name)
 }
 
 fn indent(name: &str, text: &str) -> String {

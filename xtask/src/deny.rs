@@ -204,7 +204,7 @@ pub fn run_cargo_deny(install: bool) -> Result<()> {
         )
     };
     let mut command = Command::new(program);
-    command.args(["check", "bans", "licenses", "sources"]).current_dir(places::checkout());
+    command.args(["check", "bans", "licenses", "sources"]).current_dir(places::root());
     process::run(&mut command, METADATA_LIMIT)
 }
 

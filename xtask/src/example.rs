@@ -55,7 +55,7 @@ pub fn working_folder() -> Result<TempDir> {
     let folder = tempfile::Builder::new().prefix("flights-").tempdir()?;
     let example = folder.path().join("examples/flights");
     fs::create_dir_all(&example)?;
-    let source = places::checkout().join("examples/flights");
+    let source = places::root().join("examples/flights");
     for name in ["data", "delays.sql", "live.sql"] {
         std::os::unix::fs::symlink(source.join(name), example.join(name))?;
     }
@@ -129,7 +129,7 @@ pub fn read_golden() -> Result<Results> {
 }
 
 fn golden_folder() -> PathBuf {
-    places::checkout().join("tests/flink/golden/flights")
+    places::root().join("tests/flink/golden/flights")
 }
 
 fn write_rows(folder: &Path, name: &str, rows: &[String]) -> Result<()> {
@@ -150,7 +150,7 @@ fn write_rows(folder: &Path, name: &str, rows: &[String]) -> Result<()> {
 /// The played topic must be the file, in the file's order: alerts name offsets in it.
 fn check_input(records: &[String]) -> Result<()> {
     let mut text = String::new();
-    GzDecoder::new(fs::File::open(places::checkout().join(EVENTS))?).read_to_string(&mut text)?;
+    GzDecoder::new(fs::File::open(places::root().join(EVENTS))?).read_to_string(&mut text)?;
     let lines: Vec<&str> = text.lines().collect();
     if records.len() != lines.len() {
         bail!("topic={INPUT_TOPIC} has records={}, but the file has events={}", records.len(), lines.len());

@@ -44,7 +44,7 @@ pub fn run(file: &Path, bootstrap: &str, options: &[String]) -> Result<()> {
     let scratch = tempfile::tempdir()?;
     let file = file.canonicalize().with_context(|| format!("cannot find file={}", file.display()))?;
     let mut command = command(&file, bootstrap, options, scratch.path())?;
-    command.current_dir(places::checkout());
+    command.current_dir(places::root());
     // A job over unbounded sources has no deadline: it runs until it is stopped.
     process::run(&mut command, Duration::MAX)
 }
@@ -58,7 +58,7 @@ pub fn run_to_end(file: &Path, bootstrap: &str, folder: &Path) -> Result<String>
 
 fn command(file: &Path, bootstrap: &str, options: &[String], scratch: &Path) -> Result<Command> {
     let class_path = peers::flink_class_path()?;
-    let source = places::checkout().join("tests/flink/runner/FlinkRun.java");
+    let source = places::root().join("tests/flink/runner/FlinkRun.java");
     let classes = scratch.join("classes");
     process::run(
         Command::new("javac").args(["-cp", &class_path, "-d"]).arg(&classes).arg(source),

@@ -34,7 +34,7 @@ const ABOVE_ALL: &[&str] = &["eventwright", "testkit", "xtask"];
 
 /// Runs all checks and returns how many rules hold; findings are printed.
 pub fn check() -> Result<Report> {
-    let checkout = places::checkout();
+    let checkout = places::root();
     let mut report = Report::default();
     report.rule("imports follow the floors", floors(checkout)?);
     let sources = rust_files(checkout)?;

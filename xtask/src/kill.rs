@@ -56,15 +56,19 @@ pub fn run(cycles: u64, seed: u64) -> Result<()> {
             ensure!(killed_here < 1000, "seed={seed} run={runs}: no end after {killed_here} kills");
         }
         let found = work.results()?;
-        compare(&expected, &found)
-            .with_context(|| format!("seed={seed} run={runs} after {killed_here} kills, data kept out of the way"))?;
+        compare(&expected, &found).with_context(|| {
+            format!("seed={seed} run={runs} after {killed_here} kills, data kept out of the way")
+        })?;
         eprintln!("kill: run {runs}: {killed_here} kills, {total} in all, results equal");
         work.remove()?;
     }
     let by_point: Vec<String> = kills.iter().map(|(point, count)| format!("{point} {count}")).collect();
     println!("kill: {total} kills in {runs} runs ({}); every run's results are equal", by_point.join(", "));
     for (point, _) in POINTS {
-        ensure!(kills.get(point).is_some_and(|count| *count > 0), "no kill hit point={point}; raise --cycles");
+        ensure!(
+            kills.get(point).is_some_and(|count| *count > 0),
+            "no kill hit point={point}; raise --cycles"
+        );
     }
     Ok(())
 }
@@ -75,7 +79,11 @@ type Results = BTreeMap<String, Vec<String>>;
 fn undisturbed(folder: &Path) -> Result<Results> {
     let work = Work::new(folder, "undisturbed")?;
     let output = work.command(None)?.output().context("cannot run the node")?;
-    ensure!(output.status.success(), "the undisturbed run failed: {}", String::from_utf8_lossy(&output.stderr));
+    ensure!(
+        output.status.success(),
+        "the undisturbed run failed: {}",
+        String::from_utf8_lossy(&output.stderr)
+    );
     let summary: serde_json::Value =
         serde_json::from_str(String::from_utf8_lossy(&output.stderr).lines().last().unwrap_or_default())
             .context("the run's summary is not JSON")?;
@@ -121,7 +129,16 @@ impl Work {
 
     fn command(&self, kill_at: Option<&str>) -> Result<Command> {
         let mut command = node::command()?;
-        command.current_dir(&self.folder).args(["run", SQL, "--data", "data", "--kafka", "127.0.0.1:0", "-o", "json"]);
+        command.current_dir(&self.folder).args([
+            "run",
+            SQL,
+            "--data",
+            "data",
+            "--kafka",
+            "127.0.0.1:0",
+            "-o",
+            "json",
+        ]);
         command.args(["--step-rows-max", &STEP_ROWS_MAX.to_string()]);
         command.args(["--snapshot-steps", &SNAPSHOT_STEPS.to_string()]);
         command.args(kill_at.map(|point| ["--kill-at", point]).into_iter().flatten());
@@ -134,7 +151,8 @@ impl Work {
         let by_time = random.below(4) == 0;
         let (point, passes_max) = POINTS[random.below(POINTS.len() as u64) as usize];
         let kill_at = format!("{point}:{}", 1 + random.below(passes_max));
-        let mut child = self.command((!by_time).then_some(&kill_at))?.spawn().context("cannot run the node")?;
+        let mut child =
+            self.command((!by_time).then_some(&kill_at))?.spawn().context("cannot run the node")?;
         if by_time {
             let deadline = Instant::now() + Duration::from_millis(5 + random.below(600));
             while Instant::now() < deadline && child.try_wait()?.is_none() {
@@ -176,7 +194,8 @@ impl Work {
     }
 
     fn remove(self) -> Result<()> {
-        std::fs::remove_dir_all(&self.folder).with_context(|| format!("cannot remove {}", self.folder.display()))
+        std::fs::remove_dir_all(&self.folder)
+            .with_context(|| format!("cannot remove {}", self.folder.display()))
     }
 }
 

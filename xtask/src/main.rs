@@ -12,6 +12,7 @@ mod example;
 mod flink;
 mod house;
 mod kafka;
+mod kill;
 mod node;
 mod peers;
 mod places;
@@ -61,6 +62,14 @@ enum Task {
     },
     /// Run the flights example on our node and compare with the rows that Flink gave
     Example,
+    /// Kill the node while it runs the flights example, again and again, and compare its results
+    Kill {
+        #[arg(long, default_value_t = stages::KILLS)]
+        cycles: u64,
+        /// Where the kills are placed; printed by every run, and the clock's choice if not given
+        #[arg(long)]
+        seed: Option<u64>,
+    },
     /// Start an Apache Kafka and leave it up until this program is stopped
     Kafka,
 }
@@ -134,6 +143,7 @@ fn perform(task: Task) -> Result<ExitCode> {
         }
         Task::Flink { action: FlinkAction::Golden } => example::make_golden()?,
         Task::Example => return Ok(verdict(&stages::example()?)),
+        Task::Kill { cycles, seed } => kill::run(cycles, seed.unwrap_or_else(stages::seed))?,
         Task::Kafka => {
             let kafka = kafka::start()?;
             println!("kafka listening on {}", kafka.bootstrap);

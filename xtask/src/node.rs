@@ -46,7 +46,8 @@ pub fn run_to_end(file: &str, data: &Path, folder: &Path) -> Result<String> {
     process::output(command.current_dir(folder), RUN_LIMIT)
 }
 
-fn command() -> Result<Command> {
+/// The release binary, to be given its arguments.
+pub fn command() -> Result<Command> {
     let binary = places::binary();
     if !binary.is_file() {
         bail!("no file={}; build it with: cargo build --release", binary.display());

@@ -134,7 +134,7 @@ fn kafka() -> Result<()> {
         let mut command = maven("copy-dependencies");
         command
             .arg("--file")
-            .arg(places::checkout().join("tests/clients/java/pom.xml"))
+            .arg(places::root().join("tests/clients/java/pom.xml"))
             .arg(format!("-Dkafka.version={}", versions::KAFKA))
             .arg(format!("-Dlog4j.version={}", versions::LOG4J_BINDING))
             .arg(format!("-DoutputDirectory={}", folder.join("jars").display()));

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail};
 
 /// The root of the checkout that this program was built from.
-pub fn checkout() -> &'static Path {
+pub fn root() -> &'static Path {
     let package = Path::new(env!("CARGO_MANIFEST_DIR"));
     package.parent().unwrap_or(package)
 }
@@ -19,7 +19,7 @@ pub fn peers() -> Result<PathBuf> {
         Some(folder) => PathBuf::from(folder),
         None => user_cache()?.join("eventwright").join("peers"),
     };
-    if folder.starts_with(checkout()) {
+    if folder.starts_with(root()) {
         bail!(
             "the peers folder={} lies inside the checkout; set EVENTWRIGHT_PEERS to another",
             folder.display()
@@ -40,8 +40,8 @@ fn user_cache() -> Result<PathBuf> {
 /// Cargo's target folder, which holds the binary under `release/`.
 pub fn target() -> PathBuf {
     match std::env::var_os("CARGO_TARGET_DIR") {
-        Some(folder) => checkout().join(folder),
-        None => checkout().join("target"),
+        Some(folder) => root().join(folder),
+        None => root().join("target"),
     }
 }
 

@@ -7,7 +7,7 @@ mod cargo;
 mod clients;
 mod example;
 
-use std::time::Instant;
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Result, bail};
 use clap::Args;
@@ -18,7 +18,7 @@ pub use self::example::run as example;
 
 #[derive(Args)]
 pub struct Options {
-    /// The stages to run, all if there are none: format, house, clippy, tests, build, clients, example
+    /// The stages to run, all if there are none: format, house, clippy, tests, build, clients, example, kill
     stages: Vec<String>,
 }
 
@@ -32,7 +32,11 @@ const STAGES: &[(&str, Stage)] = &[
     ("build", cargo::build),
     ("clients", clients::run),
     ("example", example::run),
+    ("kill", kill),
 ];
+
+/// How often the node is killed in a run of all tests.
+pub const KILLS: u64 = 200;
 
 /// Runs the stages in order and sums up what they counted.
 pub fn run(options: &Options) -> Result<Counts> {
@@ -72,4 +76,14 @@ pub fn run(options: &Options) -> Result<Counts> {
 fn house() -> Result<Counts> {
     let report = crate::house::check()?;
     Ok(Counts { passed: report.passed, failed: report.failed })
+}
+
+fn kill() -> Result<Counts> {
+    crate::kill::run(KILLS, seed())?;
+    Ok(Counts { passed: 1, failed: 0 })
+}
+
+/// Another seed in every run; whoever uses it prints it.
+pub fn seed() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |elapsed| elapsed.subsec_nanos().into())
 }

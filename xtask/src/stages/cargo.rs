@@ -48,7 +48,7 @@ pub fn build() -> Result<Counts> {
 
 fn cargo() -> Command {
     let mut command = Command::new(std::env::var("CARGO").unwrap_or_else(|_| "cargo".to_owned()));
-    command.current_dir(places::checkout());
+    command.current_dir(places::root());
     command
 }
 
