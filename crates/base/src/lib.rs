@@ -5,6 +5,7 @@
 pub mod codec;
 pub mod error_kind;
 pub mod ids;
+pub mod java_number;
 pub mod nearest;
 pub mod options;
 pub mod units;

@@ -1,0 +1,1 @@
+//! Formats against tables of good and bad inputs.
