@@ -158,10 +158,10 @@ impl Inner {
             checkpoint_bytes: stream.len() as u64,
             created_ms: self.os.clock.now_ms(),
         };
-        let file = LogFile::new(&self.os.disk, &self.pool, &self.options.directory, header);
         // A checkpoint larger than half a file leaves no room for frames; then the file is made larger.
         let needed = header.frames_start().saturating_add(self.options.file_bytes / 2);
         let allocated = spare.bytes.max(needed);
+        let file = LogFile::new(&self.os.disk, &self.pool, &self.options.directory, header, allocated);
         if allocated > spare.bytes
             && let Err(error) = spare.handle.allocate(allocated)
         {
@@ -557,6 +557,7 @@ impl Frame<'_> {
             return Err(LogError::io("extend the log file", &self.state.active.path, error));
         }
         self.state.allocated = allocated;
+        self.state.active.length.store(allocated, Ordering::Relaxed);
         Ok(())
     }
 

@@ -54,6 +54,8 @@ impl HandlePool {
 pub(crate) struct LogFile {
     pub(crate) header: FileHeader,
     pub(crate) path: PathBuf,
+    /// The file's length; only the active file's grows.
+    pub(crate) length: AtomicU64,
     disk: Arc<dyn Disk>,
     pub(crate) pool: Arc<HandlePool>,
     handles: Mutex<Handles>,
@@ -80,10 +82,12 @@ impl LogFile {
         pool: &Arc<HandlePool>,
         directory: &Path,
         header: FileHeader,
+        length: u64,
     ) -> Arc<LogFile> {
         Arc::new(LogFile {
             header,
             path: directory.join(log_name(header.sequence)),
+            length: AtomicU64::new(length),
             disk: disk.clone(),
             pool: pool.clone(),
             handles: Mutex::default(),

@@ -204,7 +204,7 @@ impl EventLog {
         let inner = &self.inner;
         let (sync_latency_ns_p50, sync_latency_ns_p99, sync_latency_ns_max) = inner.counters.latencies();
         let files: Vec<Arc<LogFile>> = lock(&inner.files).values().cloned().collect();
-        let lengths = files.iter().filter_map(|file| file.handle().ok()?.length().ok());
+        let lengths = files.iter().map(|file| file.length.load(Ordering::Relaxed));
         let spare_files_bytes = inner.spares.bytes();
         LogMetrics {
             appended_frames: inner.counters.appended_frames.load(Ordering::Relaxed),

@@ -176,7 +176,7 @@ impl Recovery {
             // A recycled file that was renamed, but whose new header never reached the disk, shows its former number.
             match FileHeader::decode(&block).filter(|header| header.sequence == sequence) {
                 Some(header) => {
-                    let file = LogFile::new(&disk, &self.pool, &self.options.directory, header);
+                    let file = LogFile::new(&disk, &self.pool, &self.options.directory, header, length);
                     self.files.insert(sequence, file);
                     self.report.files += 1;
                     self.report.bytes += length;
@@ -214,7 +214,7 @@ impl Recovery {
                 created_ms: 0,
             };
             let directory = &self.options.directory;
-            let file = LogFile::new(&self.os.disk, &self.pool, directory, header);
+            let file = LogFile::new(&self.os.disk, &self.pool, directory, header, 0);
             let Some(generation) = Window::open(&file)?
                 .get(FILE_HEADER_BYTES, FRAME_HEADER_BYTES)?
                 .and_then(|bytes| FrameHeader::decode(bytes, u64_at(bytes, 8), FILE_HEADER_BYTES))
@@ -223,7 +223,7 @@ impl Recovery {
                 continue;
             };
             header.generation = generation;
-            let file = LogFile::new(&self.os.disk, &self.pool, directory, header);
+            let file = LogFile::new(&self.os.disk, &self.pool, directory, header, 0);
             let last = self.report.last_lsn;
             // The very first file is durable as a whole before the first append.
             let proves = |later: &LaterFrame| later.lsn > last && (later.durable > last || last == Lsn(0));

@@ -139,8 +139,8 @@ impl Recovery {
             checkpoint_bytes: stream.len() as u64,
             created_ms: self.os.clock.now_ms(),
         };
-        let file = LogFile::new(&self.os.disk, &self.pool, &self.options.directory, header);
         let bytes = header.frames_start().saturating_add(self.options.first_file_bytes);
+        let file = LogFile::new(&self.os.disk, &self.pool, &self.options.directory, header, bytes);
         let spare = spares.create(bytes, true)?;
         let written = spare
             .handle

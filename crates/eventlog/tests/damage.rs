@@ -294,6 +294,52 @@ fn recovery_falls_back_to_the_checkpoint_before() {
     assert!(fallen_back < world.reports[before + 1].checkpoint_lsn, "the older checkpoint was used");
 }
 
+/// Also when retention has given back all that it may: the file before the newest checkpoint is kept for this.
+#[test]
+fn recycling_leaves_the_checkpoint_before_the_newest() {
+    let mut world = World::new(9);
+    world.open().unwrap();
+    world.create_topic().unwrap();
+    let id = PartitionId(0);
+    for round in 0..200 {
+        world.append_some().unwrap();
+        world.commit().unwrap();
+        let (known, high) = {
+            let bounds = world.log().bounds(id).unwrap();
+            (bounds.log_start, bounds.high_watermark)
+        };
+        if high > known {
+            let (_, lsn) = world.log().append::<_, LogError>(|frame| frame.delete_records(id, high)).unwrap();
+            let noted = common::Noted::LogStart { partition: id, log_start: high.0 };
+            world.model.apply(&noted);
+            world.noted.insert(lsn.0, noted);
+        }
+        for (other, _) in world.model.partitions.clone().iter().filter(|(other, _)| **other != id) {
+            let bounds = world.log().bounds(*other).unwrap();
+            if bounds.high_watermark > bounds.log_start {
+                let before = bounds.high_watermark;
+                let (_, lsn) =
+                    world.log().append::<_, LogError>(|frame| frame.delete_records(*other, before)).unwrap();
+                let noted = common::Noted::LogStart { partition: *other, log_start: before.0 };
+                world.model.apply(&noted);
+                world.noted.insert(lsn.0, noted);
+            }
+        }
+        world.commit().unwrap();
+        assert!(world.log().metrics().files <= 4, "round={round}: {}", world.log().metrics().files);
+        if round % 10 == 9 {
+            let sequence = (1..900).rev().find(|s| world.sim.disk.contents(&log_path(*s)).is_ok()).unwrap();
+            world.log().shutdown().unwrap();
+            world.log = None;
+            world.sim.disk.flip(&log_path(sequence), 4096 + 64 + 40 + 8, 1).unwrap();
+            world.open().unwrap_or_else(|error| panic!("round={round}: {error}"));
+            world.log = None;
+            world.sim.disk.flip(&log_path(sequence), 4096 + 64 + 40 + 8, 1).unwrap();
+            world.open().unwrap();
+        }
+    }
+}
+
 /// Both copies of the newest file's header are gone: that is not mistaken for a file that was just being begun.
 #[test]
 fn a_lost_header_of_the_newest_file_is_not_taken_for_a_torn_roll() {
