@@ -69,7 +69,12 @@ pub struct Broker {
 impl Broker {
     /// The broker over a started log; `recovered` has seen the whole replay. The cluster id is made
     /// and logged at the first start.
-    pub fn new(log: EventLog, recovered: Recovered, config: BrokerConfig, os: Os) -> Result<Broker, LogError> {
+    pub fn new(
+        log: EventLog,
+        recovered: Recovered,
+        config: BrokerConfig,
+        os: Os,
+    ) -> Result<Broker, LogError> {
         let state = recovered.state;
         let known = lock(&state.0).cluster_id.clone();
         let cluster_id = match known {

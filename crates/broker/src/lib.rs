@@ -14,6 +14,8 @@ pub mod server;
 mod sessions;
 pub mod state;
 mod sync;
+#[cfg(test)]
+mod testing;
 mod tickets;
 mod views;
 

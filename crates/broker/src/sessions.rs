@@ -88,7 +88,9 @@ impl Sessions {
         session.used_at_ms = now;
         if !forgotten.is_empty() {
             session.partitions.retain(|(spec, _)| {
-                !forgotten.iter().any(|(topic, partition)| *topic == spec.topic && *partition == spec.partition)
+                !forgotten
+                    .iter()
+                    .any(|(topic, partition)| *topic == spec.topic && *partition == spec.partition)
             });
         }
         for spec in specs {
@@ -105,11 +107,20 @@ impl Sessions {
     }
 
     /// Notes what the response says of a partition; whether that is news to the client.
-    pub fn tell(&mut self, id: i32, topic: &TopicRef, partition: i32, high_watermark: i64, log_start: i64) -> bool {
+    pub fn tell(
+        &mut self,
+        id: i32,
+        topic: &TopicRef,
+        partition: i32,
+        high_watermark: i64,
+        log_start: i64,
+    ) -> bool {
         let Some(session) = self.sessions.get_mut(&id) else { return true };
         let told = Some(Told { high_watermark, log_start });
-        let known =
-            session.partitions.iter_mut().find(|(spec, _)| spec.topic == *topic && spec.partition == partition);
+        let known = session
+            .partitions
+            .iter_mut()
+            .find(|(spec, _)| spec.topic == *topic && spec.partition == partition);
         match known {
             Some((_, last)) => std::mem::replace(last, told) != told,
             None => true,
@@ -148,12 +159,9 @@ impl Sessions {
         self.last_id
     }
 
-    pub fn len(&self) -> usize {
+    #[cfg(test)]
+    pub(crate) fn len(&self) -> usize {
         self.sessions.len()
-    }
-
-    pub fn is_empty(&self) -> bool {
-        self.sessions.is_empty()
     }
 }
 

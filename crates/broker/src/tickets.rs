@@ -82,8 +82,14 @@ impl Tickets {
         lock(&self.inner).slots.remove(&ticket);
     }
 
+    /// How many answers are awaited or not yet taken.
     #[cfg(test)]
-    pub fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         lock(&self.inner).slots.len()
+    }
+
+    #[cfg(test)]
+    pub(crate) fn answered(&self, ticket: Ticket) -> bool {
+        matches!(lock(&self.inner).slots.get(&ticket), Some(Slot::Answered(_)))
     }
 }

@@ -9,8 +9,7 @@ use kafka_wire::ApiKey;
 use kafka_wire::messages::alter_configs_request::AlterConfigsRequest;
 use kafka_wire::messages::alter_configs_response::{AlterConfigsResourceResponse, AlterConfigsResponse};
 
-pub const API: Api =
-    Api::new(ApiKey::AlterConfigs, (0, 2), |call, body| typed(call, body, handle));
+pub const API: Api = Api::new(ApiKey::AlterConfigs, (0, 2), |call, body| typed(call, body, handle));
 
 fn handle(call: &Call<'_>, request: AlterConfigsRequest) -> Outcome {
     let mut last = Lsn(0);

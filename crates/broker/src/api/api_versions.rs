@@ -7,9 +7,7 @@ use kafka_wire::error_code::ErrorCode;
 use kafka_wire::messages::api_versions_request::ApiVersionsRequest;
 use kafka_wire::messages::api_versions_response::{ApiVersion, ApiVersionsResponse};
 
-pub const API: Api = Api::new(ApiKey::ApiVersions, (0, 4), |call, body| {
-    typed(call, body, handle)
-});
+pub const API: Api = Api::new(ApiKey::ApiVersions, (0, 4), |call, body| typed(call, body, handle));
 
 fn handle(call: &Call<'_>, request: ApiVersionsRequest) -> Outcome {
     // KIP-511: a client's name is checked, so that it can be used as a label.

@@ -12,8 +12,7 @@ use kafka_wire::messages::create_partitions_response::{
     CreatePartitionsResponse, CreatePartitionsTopicResult,
 };
 
-pub const API: Api =
-    Api::new(ApiKey::CreatePartitions, (0, 3), |call, body| typed(call, body, handle));
+pub const API: Api = Api::new(ApiKey::CreatePartitions, (0, 3), |call, body| typed(call, body, handle));
 
 fn handle(call: &Call<'_>, request: CreatePartitionsRequest) -> Outcome {
     let mut last = Lsn(0);

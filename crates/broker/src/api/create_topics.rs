@@ -16,8 +16,7 @@ use kafka_wire::messages::create_topics_response::{
 };
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-pub const API: Api =
-    Api::new(ApiKey::CreateTopics, (2, 7), |call, body| typed(call, body, handle));
+pub const API: Api = Api::new(ApiKey::CreateTopics, (2, 7), |call, body| typed(call, body, handle));
 
 fn handle(call: &Call<'_>, request: CreateTopicsRequest) -> Outcome {
     let mut names: HashMap<String, usize> = HashMap::new();

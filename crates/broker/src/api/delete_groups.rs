@@ -12,8 +12,7 @@ use kafka_wire::error_code::ErrorCode;
 use kafka_wire::messages::delete_groups_request::DeleteGroupsRequest;
 use kafka_wire::messages::delete_groups_response::{DeletableGroupResult, DeleteGroupsResponse};
 
-pub const API: Api =
-    Api::new(ApiKey::DeleteGroups, (0, 3), |call, body| typed(call, body, handle));
+pub const API: Api = Api::new(ApiKey::DeleteGroups, (0, 3), |call, body| typed(call, body, handle));
 
 fn handle(call: &Call<'_>, request: DeleteGroupsRequest) -> Outcome {
     let mut last = Lsn(0);

@@ -12,8 +12,7 @@ use kafka_wire::messages::delete_records_response::{
     DeleteRecordsPartitionResult, DeleteRecordsResponse, DeleteRecordsTopicResult,
 };
 
-pub const API: Api =
-    Api::new(ApiKey::DeleteRecords, (0, 2), |call, body| typed(call, body, handle));
+pub const API: Api = Api::new(ApiKey::DeleteRecords, (0, 2), |call, body| typed(call, body, handle));
 
 /// Stands for the high watermark.
 const TO_THE_END: i64 = -1;
@@ -26,8 +25,7 @@ fn handle(call: &Call<'_>, request: DeleteRecordsRequest) -> Outcome {
         let mut partitions = Vec::with_capacity(asked.partitions.len());
         for partition in asked.partitions {
             let index = partition.partition_index;
-            let deleted =
-                topic.clone().and_then(|topic| delete(call, &topic, index, partition.offset));
+            let deleted = topic.clone().and_then(|topic| delete(call, &topic, index, partition.offset));
             let (low_watermark, error_code) = match deleted {
                 Ok((start, lsn)) => {
                     last = last.max(lsn);

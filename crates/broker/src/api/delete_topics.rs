@@ -10,8 +10,7 @@ use kafka_wire::error_code::ErrorCode;
 use kafka_wire::messages::delete_topics_request::{DeleteTopicState, DeleteTopicsRequest};
 use kafka_wire::messages::delete_topics_response::{DeletableTopicResult, DeleteTopicsResponse};
 
-pub const API: Api =
-    Api::new(ApiKey::DeleteTopics, (1, 6), |call, body| typed(call, body, handle));
+pub const API: Api = Api::new(ApiKey::DeleteTopics, (1, 6), |call, body| typed(call, body, handle));
 
 fn handle(call: &Call<'_>, request: DeleteTopicsRequest) -> Outcome {
     let version = call.version();
@@ -24,11 +23,8 @@ fn handle(call: &Call<'_>, request: DeleteTopicsRequest) -> Outcome {
     let mut last = Lsn(0);
     let mut responses = Vec::with_capacity(asked.len());
     for topic in asked {
-        let mut result = DeletableTopicResult {
-            name: topic.name.clone(),
-            topic_id: topic.topic_id,
-            ..Default::default()
-        };
+        let mut result =
+            DeletableTopicResult { name: topic.name.clone(), topic_id: topic.topic_id, ..Default::default() };
         match delete(call, &topic) {
             Ok((name, id, lsn)) => {
                 result.name = Some(name);

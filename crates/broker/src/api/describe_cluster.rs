@@ -7,8 +7,7 @@ use kafka_wire::error_code::ErrorCode;
 use kafka_wire::messages::describe_cluster_request::DescribeClusterRequest;
 use kafka_wire::messages::describe_cluster_response::{DescribeClusterBroker, DescribeClusterResponse};
 
-pub const API: Api =
-    Api::new(ApiKey::DescribeCluster, (0, 2), |call, body| typed(call, body, handle));
+pub const API: Api = Api::new(ApiKey::DescribeCluster, (0, 2), |call, body| typed(call, body, handle));
 
 /// Brokers; 2 would be the controllers, which have no address of their own here (KIP-919).
 const BROKERS: i8 = 1;

@@ -14,8 +14,7 @@ use kafka_wire::messages::describe_configs_response::{
     DescribeConfigsResourceResult, DescribeConfigsResponse, DescribeConfigsResult, DescribeConfigsSynonym,
 };
 
-pub const API: Api =
-    Api::new(ApiKey::DescribeConfigs, (1, 4), |call, body| typed(call, body, handle));
+pub const API: Api = Api::new(ApiKey::DescribeConfigs, (1, 4), |call, body| typed(call, body, handle));
 
 pub(super) const TOPIC: i8 = 2;
 pub(super) const BROKER: i8 = 4;

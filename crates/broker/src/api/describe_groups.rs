@@ -12,8 +12,7 @@ use kafka_wire::messages::describe_groups_response::{
     DescribeGroupsResponse, DescribedGroup, DescribedGroupMember,
 };
 
-pub const API: Api =
-    Api::new(ApiKey::DescribeGroups, (0, 6), |call, body| typed(call, body, handle));
+pub const API: Api = Api::new(ApiKey::DescribeGroups, (0, 6), |call, body| typed(call, body, handle));
 
 fn handle(call: &Call<'_>, request: DescribeGroupsRequest) -> Outcome {
     let groups = request

@@ -9,8 +9,7 @@ use kafka_wire::messages::describe_producers_response::{
     DescribeProducersResponse, PartitionResponse, ProducerState, TopicResponse,
 };
 
-pub const API: Api =
-    Api::new(ApiKey::DescribeProducers, (0, 0), |call, body| typed(call, body, handle));
+pub const API: Api = Api::new(ApiKey::DescribeProducers, (0, 0), |call, body| typed(call, body, handle));
 
 fn handle(call: &Call<'_>, request: DescribeProducersRequest) -> Outcome {
     let topics = request

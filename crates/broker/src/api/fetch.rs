@@ -20,8 +20,7 @@ use kafka_wire::error_code::ErrorCode;
 use kafka_wire::messages::fetch_request::FetchRequest;
 use kafka_wire::messages::fetch_response::{FetchResponse, FetchableTopicResponse, PartitionData};
 
-pub const API: Api =
-    Api::new(ApiKey::Fetch, (4, 18), |call, body| typed(call, body, handle));
+pub const API: Api = Api::new(ApiKey::Fetch, (4, 18), |call, body| typed(call, body, handle));
 
 /// Kafka's longest wait is not limited; ours is, so that a connection's deadline stays a real time.
 const MAX_WAIT_MS: i64 = 300_000;
@@ -80,7 +79,10 @@ fn handle(call: &Call<'_>, request: FetchRequest) -> Outcome {
         specs,
         bytes_min: limit(request.min_bytes),
         bytes_max: limit(request.max_bytes).min(broker.config.fetch_bytes_max),
-        deadline_ms: call.now.monotonic_ms.saturating_add(i64::from(request.max_wait_ms).clamp(0, MAX_WAIT_MS)),
+        deadline_ms: call
+            .now
+            .monotonic_ms
+            .saturating_add(i64::from(request.max_wait_ms).clamp(0, MAX_WAIT_MS)),
         read_committed: request.isolation_level == 1,
     };
     Outcome::wait(Until::Turn, None, move |broker, now, _| evaluate(broker, pending, now))

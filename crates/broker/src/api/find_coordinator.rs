@@ -7,9 +7,7 @@ use kafka_wire::error_code::ErrorCode;
 use kafka_wire::messages::find_coordinator_request::FindCoordinatorRequest;
 use kafka_wire::messages::find_coordinator_response::{Coordinator, FindCoordinatorResponse};
 
-pub const API: Api = Api::new(ApiKey::FindCoordinator, (0, 6), |call, body| {
-    typed(call, body, handle)
-});
+pub const API: Api = Api::new(ApiKey::FindCoordinator, (0, 6), |call, body| typed(call, body, handle));
 
 const GROUP: i8 = 0;
 const TRANSACTION: i8 = 1;
@@ -26,12 +24,7 @@ fn handle(call: &Call<'_>, request: FindCoordinatorRequest) -> Outcome {
     };
     if call.version() < 4 {
         let response = match refusal {
-            None => FindCoordinatorResponse {
-                node_id,
-                host,
-                port,
-                ..Default::default()
-            },
+            None => FindCoordinatorResponse { node_id, host, port, ..Default::default() },
             Some(message) => FindCoordinatorResponse {
                 error_code: code(ErrorCode::InvalidRequest),
                 error_message: Some(message.into()),
@@ -46,14 +39,9 @@ fn handle(call: &Call<'_>, request: FindCoordinatorRequest) -> Outcome {
         .coordinator_keys
         .into_iter()
         .map(|key| match refusal {
-            None => Coordinator {
-                key,
-                node_id,
-                host: host.clone(),
-                port,
-                error_code: NONE,
-                ..Default::default()
-            },
+            None => {
+                Coordinator { key, node_id, host: host.clone(), port, error_code: NONE, ..Default::default() }
+            }
             Some(message) => Coordinator {
                 key,
                 node_id: -1,

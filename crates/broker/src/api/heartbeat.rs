@@ -7,8 +7,7 @@ use kafka_wire::ApiKey;
 use kafka_wire::messages::heartbeat_request::HeartbeatRequest;
 use kafka_wire::messages::heartbeat_response::HeartbeatResponse;
 
-pub const API: Api =
-    Api::new(ApiKey::Heartbeat, (0, 4), |call, body| typed(call, body, handle));
+pub const API: Api = Api::new(ApiKey::Heartbeat, (0, 4), |call, body| typed(call, body, handle));
 
 fn handle(call: &Call<'_>, request: HeartbeatRequest) -> Outcome {
     let beat = HeartbeatEvent {

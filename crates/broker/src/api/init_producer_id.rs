@@ -12,9 +12,7 @@ use kafka_wire::messages::init_producer_id_request::InitProducerIdRequest;
 use kafka_wire::messages::init_producer_id_response::InitProducerIdResponse;
 
 /// Version 6 is for two-phase commits of transactions.
-pub const API: Api = Api::new(ApiKey::InitProducerId, (0, 5), |call, body| {
-    typed(call, body, handle)
-});
+pub const API: Api = Api::new(ApiKey::InitProducerId, (0, 5), |call, body| typed(call, body, handle));
 
 fn handle(call: &Call<'_>, request: InitProducerIdRequest) -> Outcome {
     let refused = |error| InitProducerIdResponse {
@@ -23,8 +21,10 @@ fn handle(call: &Call<'_>, request: InitProducerIdRequest) -> Outcome {
         producer_epoch: -1,
         ..Default::default()
     };
-    if request.transactional_id.is_some() {
-        return call.reply(&refused(ErrorCode::TransactionalIdAuthorizationFailed));
+    match request.transactional_id.as_deref() {
+        None => {}
+        Some("") => return call.reply(&refused(ErrorCode::InvalidRequest)),
+        Some(_) => return call.reply(&refused(ErrorCode::TransactionalIdAuthorizationFailed)),
     }
     // As Kafka: without a transactional id each call makes a new identity, whatever the old one was.
     match call.broker.allocate_producer_id() {

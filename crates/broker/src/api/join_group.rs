@@ -8,8 +8,7 @@ use kafka_wire::error_code::ErrorCode;
 use kafka_wire::messages::join_group_request::JoinGroupRequest;
 use kafka_wire::messages::join_group_response::{JoinGroupResponse, JoinGroupResponseMember};
 
-pub const API: Api =
-    Api::new(ApiKey::JoinGroup, (0, 9), |call, body| typed(call, body, handle));
+pub const API: Api = Api::new(ApiKey::JoinGroup, (0, 9), |call, body| typed(call, body, handle));
 
 /// The reason a client gives is of no use here.
 fn handle(call: &Call<'_>, request: JoinGroupRequest) -> Outcome {
@@ -52,7 +51,8 @@ fn handle(call: &Call<'_>, request: JoinGroupRequest) -> Outcome {
 
 fn response(reply: JoinReply, version: i16) -> JoinGroupResponse {
     // Before version 7 the protocol's name may not be null.
-    let protocol_name = if version < 7 { Some(reply.protocol_name.unwrap_or_default()) } else { reply.protocol_name };
+    let protocol_name =
+        if version < 7 { Some(reply.protocol_name.unwrap_or_default()) } else { reply.protocol_name };
     let members = reply
         .members
         .into_iter()

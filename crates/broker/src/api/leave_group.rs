@@ -7,8 +7,7 @@ use kafka_wire::ApiKey;
 use kafka_wire::messages::leave_group_request::LeaveGroupRequest;
 use kafka_wire::messages::leave_group_response::{LeaveGroupResponse, MemberResponse};
 
-pub const API: Api =
-    Api::new(ApiKey::LeaveGroup, (0, 5), |call, body| typed(call, body, handle));
+pub const API: Api = Api::new(ApiKey::LeaveGroup, (0, 5), |call, body| typed(call, body, handle));
 
 fn handle(call: &Call<'_>, request: LeaveGroupRequest) -> Outcome {
     let single = call.version() < 3;
@@ -24,7 +23,8 @@ fn handle(call: &Call<'_>, request: LeaveGroupRequest) -> Outcome {
             })
             .collect()
     };
-    let ticket = call.broker.step(call.now.monotonic_ms, |ticket| Event::Leave(ticket, request.group_id, leaving));
+    let ticket =
+        call.broker.step(call.now.monotonic_ms, |ticket| Event::Leave(ticket, request.group_id, leaving));
     let Some(Reply::Leave(error, results)) = call.broker.tickets().take(ticket) else {
         return Outcome::Close("the group coordinator gave no answer to LeaveGroup".into());
     };

@@ -10,8 +10,7 @@ use kafka_wire::messages::list_groups_request::ListGroupsRequest;
 use kafka_wire::messages::list_groups_response::{ListGroupsResponse, ListedGroup};
 use std::collections::BTreeMap;
 
-pub const API: Api =
-    Api::new(ApiKey::ListGroups, (0, 5), |call, body| typed(call, body, handle));
+pub const API: Api = Api::new(ApiKey::ListGroups, (0, 5), |call, body| typed(call, body, handle));
 
 /// The only type there is so far; the next one is `consumer`.
 const CLASSIC: &str = "classic";

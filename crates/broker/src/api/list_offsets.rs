@@ -17,8 +17,7 @@ use kafka_wire::messages::list_offsets_response::{
     ListOffsetsPartitionResponse, ListOffsetsResponse, ListOffsetsTopicResponse,
 };
 
-pub const API: Api =
-    Api::new(ApiKey::ListOffsets, (1, 11), |call, body| typed(call, body, handle));
+pub const API: Api = Api::new(ApiKey::ListOffsets, (1, 11), |call, body| typed(call, body, handle));
 
 const LATEST: i64 = -1;
 const EARLIEST: i64 = -2;

@@ -12,8 +12,7 @@ use kafka_wire::messages::metadata_response::{
     MetadataResponse, MetadataResponseBroker, MetadataResponsePartition, MetadataResponseTopic,
 };
 
-pub const API: Api =
-    Api::new(ApiKey::Metadata, (0, 13), |call, body| typed(call, body, handle));
+pub const API: Api = Api::new(ApiKey::Metadata, (0, 13), |call, body| typed(call, body, handle));
 
 /// There has been one leader since the partition's creation.
 pub(super) const LEADER_EPOCH: i32 = 0;
@@ -27,9 +26,7 @@ fn handle(call: &Call<'_>, request: MetadataRequest) -> Outcome {
     let mut lsn = Lsn(0);
     let topics = match wanted {
         None => broker.log.topics().iter().map(|topic| describe(topic, node_id)).collect(),
-        Some(wanted) => {
-            wanted.into_iter().map(|topic| look_up(call, topic, may_create, &mut lsn)).collect()
-        }
+        Some(wanted) => wanted.into_iter().map(|topic| look_up(call, topic, may_create, &mut lsn)).collect(),
     };
     let response = MetadataResponse {
         brokers: vec![MetadataResponseBroker {
@@ -92,11 +89,9 @@ fn look_up(
     };
     match found {
         Ok(topic) => describe(&topic, node_id),
-        Err(error) => MetadataResponseTopic {
-            error_code: code(error.code),
-            name: Some(name),
-            ..Default::default()
-        },
+        Err(error) => {
+            MetadataResponseTopic { error_code: code(error.code), name: Some(name), ..Default::default() }
+        }
     }
 }
 

@@ -121,10 +121,13 @@ pub(crate) fn dispatch(broker: &Broker, frame: Bytes, peer: &Peer, now: Now) -> 
 }
 
 fn try_dispatch(broker: &Broker, frame: Bytes, peer: &Peer, now: Now) -> Result<Outcome, String> {
+    let damaged = |error: DecodeError| format!("the request's header is damaged: {error}");
     let mut reader = Reader::new(frame);
-    let header = RequestHeader::decode(&mut reader)
-        .map_err(|error| format!("the request's header is damaged: {error}"))?;
-    let RequestHeader { api_key, api_version, correlation_id, client_id } = header;
+    // How the rest of the header looks depends on the API and the version, so they come first.
+    let mut front = reader.clone();
+    let api_key = front.i16().map_err(damaged)?;
+    let api_version = front.i16().map_err(damaged)?;
+    let correlation_id = front.i32().map_err(damaged)?;
     let Some(api) = APIS.iter().find(|api| api.key as i16 == api_key) else {
         return Err(format!("the API is not implemented: api_key={api_key} api_version={api_version}"));
     };
@@ -137,6 +140,7 @@ fn try_dispatch(broker: &Broker, frame: Bytes, peer: &Peer, now: Now) -> Result<
         }
         return Err(format!("the version is not implemented: api={:?} api_version={api_version}", api.key));
     }
+    let RequestHeader { client_id, .. } = RequestHeader::decode(&mut reader).map_err(damaged)?;
     let client_id = client_id.unwrap_or_default();
     let call = Call {
         broker,

@@ -15,8 +15,7 @@ use kafka_wire::messages::offset_commit_response::{
 };
 use std::sync::Arc;
 
-pub const API: Api =
-    Api::new(ApiKey::OffsetCommit, (2, 10), |call, body| typed(call, body, handle));
+pub const API: Api = Api::new(ApiKey::OffsetCommit, (2, 10), |call, body| typed(call, body, handle));
 
 /// Kafka's longest group id is not fixed; ours fits into its 16-bit strings anyway.
 fn handle(call: &Call<'_>, request: OffsetCommitRequest) -> Outcome {

@@ -14,8 +14,7 @@ use kafka_wire::messages::offset_delete_response::{
     OffsetDeleteResponse, OffsetDeleteResponsePartition, OffsetDeleteResponseTopic,
 };
 
-pub const API: Api =
-    Api::new(ApiKey::OffsetDelete, (0, 0), |call, body| typed(call, body, handle));
+pub const API: Api = Api::new(ApiKey::OffsetDelete, (0, 0), |call, body| typed(call, body, handle));
 
 fn handle(call: &Call<'_>, request: OffsetDeleteRequest) -> Outcome {
     let broker = call.broker;

@@ -22,8 +22,7 @@ use kafka_wire::messages::offset_fetch_response::{
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-pub const API: Api =
-    Api::new(ApiKey::OffsetFetch, (1, 10), |call, body| typed(call, body, handle));
+pub const API: Api = Api::new(ApiKey::OffsetFetch, (1, 10), |call, body| typed(call, body, handle));
 
 /// A topic asked for: by name up to version 9, by id from 10 on.
 struct Asked {
@@ -44,7 +43,11 @@ fn handle(call: &Call<'_>, request: OffsetFetchRequest) -> Outcome {
         let asked = request.topics.map(|topics| {
             let asked = topics.into_iter();
             asked
-                .map(|topic| Asked { name: topic.name, topic_id: [0; 16], partitions: topic.partition_indexes })
+                .map(|topic| Asked {
+                    name: topic.name,
+                    topic_id: [0; 16],
+                    partitions: topic.partition_indexes,
+                })
                 .collect()
         });
         let topics = find(broker, version, &request.group_id, asked).into_iter().map(old_topic).collect();
@@ -174,12 +177,8 @@ fn new_topic(found: Found) -> OffsetFetchResponseTopics {
 
 /// No position is offset -1 with empty metadata.
 fn split(result: Result<Option<CommittedOffset>, ErrorCode>) -> (CommittedOffset, i16) {
-    let nothing = CommittedOffset {
-        offset: -1,
-        leader_epoch: -1,
-        metadata: Some(String::new()),
-        committed_at_ms: -1,
-    };
+    let nothing =
+        CommittedOffset { offset: -1, leader_epoch: -1, metadata: Some(String::new()), committed_at_ms: -1 };
     match result {
         // Kafka answers a commit without metadata with an empty text.
         Ok(Some(committed)) => {

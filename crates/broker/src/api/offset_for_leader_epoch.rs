@@ -15,10 +15,7 @@ use kafka_wire::messages::offset_for_leader_epoch_response::{
     EpochEndOffset, OffsetForLeaderEpochResponse, OffsetForLeaderTopicResult,
 };
 
-pub const API: Api =
-    Api::new(ApiKey::OffsetForLeaderEpoch, (2, 4), |call, body| {
-        typed(call, body, handle)
-    });
+pub const API: Api = Api::new(ApiKey::OffsetForLeaderEpoch, (2, 4), |call, body| typed(call, body, handle));
 
 fn handle(call: &Call<'_>, request: OffsetForLeaderEpochRequest) -> Outcome {
     let topics = request
@@ -44,11 +41,7 @@ fn handle(call: &Call<'_>, request: OffsetForLeaderEpochRequest) -> Outcome {
     call.reply(&OffsetForLeaderEpochResponse { topics, ..Default::default() })
 }
 
-fn look_up(
-    broker: &Broker,
-    topic: &Topic,
-    asked: &OffsetForLeaderPartition,
-) -> Result<(i32, i64), ApiError> {
+fn look_up(broker: &Broker, topic: &Topic, asked: &OffsetForLeaderPartition) -> Result<(i32, i64), ApiError> {
     let partition = super::produce::partition_of(topic, asked.partition)?;
     if asked.current_leader_epoch > LEADER_EPOCH {
         return Err(ErrorCode::UnknownLeaderEpoch.into());

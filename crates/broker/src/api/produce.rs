@@ -25,10 +25,8 @@ use std::sync::Arc;
 
 /// Versions 0 to 2 are advertised because librdkafka and others conclude from their absence that
 /// the broker lacks features it has (KAFKA-18659); nobody sends them any more, and they are refused.
-pub const API: Api = Api {
-    advertised_min: 0,
-    ..Api::new(ApiKey::Produce, (3, 13), |call, body| typed(call, body, handle))
-};
+pub const API: Api =
+    Api { advertised_min: 0, ..Api::new(ApiKey::Produce, (3, 13), |call, body| typed(call, body, handle)) };
 
 /// A batch that passed its checks and waits for its place in the log.
 struct Ready {
@@ -79,14 +77,26 @@ fn handle(call: &Call<'_>, request: ProduceRequest) -> Outcome {
             }
             partition_responses.push(answer);
         }
-        responses.push(TopicProduceResponse { name: data.name, topic_id: data.topic_id, partition_responses });
+        responses.push(TopicProduceResponse {
+            name: data.name,
+            topic_id: data.topic_id,
+            partition_responses,
+        });
     }
     let lsn = append(call, &ready, &mut responses);
     let response = ProduceResponse { responses, ..Default::default() };
     if acks == 0 {
         // Nobody reads an error; as Kafka, a refused batch closes the connection, which is a sign.
-        return match response.responses.iter().flat_map(|topic| &topic.partition_responses).find(|answer| answer.error_code != NONE) {
-            Some(answer) => Outcome::Close(format!("a produce request with acks=0 was refused: error_code={}", answer.error_code)),
+        return match response
+            .responses
+            .iter()
+            .flat_map(|topic| &topic.partition_responses)
+            .find(|answer| answer.error_code != NONE)
+        {
+            Some(answer) => Outcome::Close(format!(
+                "a produce request with acks=0 was refused: error_code={}",
+                answer.error_code
+            )),
             None => Outcome::Silent,
         };
     }
@@ -167,8 +177,7 @@ fn append(call: &Call<'_>, ready: &[Ready], responses: &mut [TopicProduceRespons
                 Verdict::Duplicate(base_offset) => Ok(base_offset),
                 Verdict::Refuse(error) => Err(ApiError::new(error, refusal_text(error))),
                 Verdict::Append => {
-                    let placed =
-                        frame.batch(*partition, batch.records, batch.max_timestamp_ms, &batch.bytes);
+                    let placed = frame.batch(*partition, batch.records, batch.max_timestamp_ms, &batch.bytes);
                     match (placed, &batch.sequenced) {
                         (Ok(offset), Some(sequenced)) => {
                             written.push((*partition, offset.0, *sequenced));

@@ -8,8 +8,7 @@ use kafka_wire::ApiKey;
 use kafka_wire::messages::sync_group_request::SyncGroupRequest;
 use kafka_wire::messages::sync_group_response::SyncGroupResponse;
 
-pub const API: Api =
-    Api::new(ApiKey::SyncGroup, (0, 5), |call, body| typed(call, body, handle));
+pub const API: Api = Api::new(ApiKey::SyncGroup, (0, 5), |call, body| typed(call, body, handle));
 
 fn handle(call: &Call<'_>, request: SyncGroupRequest) -> Outcome {
     let sync = SyncEvent {

@@ -18,7 +18,7 @@ const NEW_MEMBER_JOIN_TIMEOUT_MS: i64 = 300_000;
 
 /// The pending end of the join phase.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct JoinTimer {
+pub(super) struct JoinTimer {
     at_ms: i64,
     /// Of a group that was empty: how much longer it may be prolonged while members keep coming.
     initial_remaining_ms: Option<i64>,
@@ -33,20 +33,20 @@ pub(super) struct Group {
     pub(super) leader: Option<String>,
     pub(super) members: BTreeMap<String, Member>,
     /// Instance id to member id.
-    static_members: BTreeMap<String, String>,
+    pub(super) static_members: BTreeMap<String, String>,
     /// Ids that were given (KIP-394) but have not joined yet, with the time they lapse.
-    pending: BTreeMap<String, i64>,
-    join_timer: Option<JoinTimer>,
+    pub(super) pending: BTreeMap<String, i64>,
+    pub(super) join_timer: Option<JoinTimer>,
     /// When members that have not asked for their assignment are dropped.
-    sync_deadline_ms: Option<i64>,
-    member_added_since_timer: bool,
+    pub(super) sync_deadline_ms: Option<i64>,
+    pub(super) member_added_since_timer: bool,
     /// The deadline under which the coordinator has this group in its queue.
     pub(super) armed_ms: Option<i64>,
 }
 
-type Actions = Vec<Action>;
+pub(super) type Actions = Vec<Action>;
 
-fn answer(actions: &mut Actions, ticket: Ticket, reply: Reply) {
+pub(super) fn answer(actions: &mut Actions, ticket: Ticket, reply: Reply) {
     actions.push(Action { ticket, reply });
 }
 
@@ -111,7 +111,9 @@ impl Group {
         match self.state {
             GroupState::PreparingRebalance => self.rejoin(ticket, join, config, now, actions),
             // The answer to the join got lost: it is given again, and the generation stays.
-            GroupState::CompletingRebalance if same_protocols => self.repeat_join_answer(ticket, &join, actions),
+            GroupState::CompletingRebalance if same_protocols => {
+                self.repeat_join_answer(ticket, &join, actions)
+            }
             // A follower that joins unchanged has missed the generation's answer.
             GroupState::Stable if same_protocols && !is_leader => {
                 self.repeat_join_answer(ticket, &join, actions)
@@ -125,7 +127,7 @@ impl Group {
         }
     }
 
-    fn join_nameless(
+    pub(super) fn join_nameless(
         &mut self,
         ticket: Ticket,
         join: JoinEvent,
@@ -146,7 +148,7 @@ impl Group {
         self.add_member(ticket, member_id, join, config, now, actions);
     }
 
-    fn add_member(
+    pub(super) fn add_member(
         &mut self,
         ticket: Ticket,
         member_id: String,
@@ -186,7 +188,7 @@ impl Group {
     }
 
     /// A known member asks to join (again), perhaps with other protocols.
-    fn rejoin(
+    pub(super) fn rejoin(
         &mut self,
         ticket: Ticket,
         join: JoinEvent,
@@ -211,7 +213,7 @@ impl Group {
         self.prepare_rebalance(config, now, actions);
     }
 
-    fn repeat_join_answer(&mut self, ticket: Ticket, join: &JoinEvent, actions: &mut Actions) {
+    pub(super) fn repeat_join_answer(&mut self, ticket: Ticket, join: &JoinEvent, actions: &mut Actions) {
         let is_leader = self.leader.as_deref() == Some(&join.member_id);
         let reply = JoinReply {
             error: ErrorCode::None,
@@ -229,7 +231,7 @@ impl Group {
     /// KIP-345: a static member came back without its id (a restart): it takes its old place under a
     /// new id, and whoever still uses the old id is fenced.
     #[allow(clippy::too_many_arguments)]
-    fn replace_static_member(
+    pub(super) fn replace_static_member(
         &mut self,
         ticket: Ticket,
         old_id: String,
@@ -286,7 +288,7 @@ impl Group {
     }
 
     /// Enters the join phase unless it runs already, and ends it if nobody is missing.
-    fn prepare_rebalance(&mut self, config: &GroupConfig, now: i64, actions: &mut Actions) {
+    pub(super) fn prepare_rebalance(&mut self, config: &GroupConfig, now: i64, actions: &mut Actions) {
         match self.state {
             GroupState::Empty => {
                 let delay = config.initial_rebalance_delay_ms;
@@ -310,10 +312,8 @@ impl Group {
                     member.assignment = Bytes::new();
                 }
                 self.sync_deadline_ms = None;
-                self.join_timer = Some(JoinTimer {
-                    at_ms: now + self.rebalance_timeout_ms(),
-                    initial_remaining_ms: None,
-                });
+                self.join_timer =
+                    Some(JoinTimer { at_ms: now + self.rebalance_timeout_ms(), initial_remaining_ms: None });
                 self.state = GroupState::PreparingRebalance;
             }
             GroupState::PreparingRebalance => {}
@@ -322,7 +322,7 @@ impl Group {
         self.finish_join_if_all_are_here(now, actions);
     }
 
-    fn finish_join_if_all_are_here(&mut self, now: i64, actions: &mut Actions) {
+    pub(super) fn finish_join_if_all_are_here(&mut self, now: i64, actions: &mut Actions) {
         let initial = self.join_timer.is_some_and(|timer| timer.initial_remaining_ms.is_some());
         let all_here = self.members.values().all(|member| member.awaiting_join.is_some());
         if self.state != GroupState::PreparingRebalance || !all_here || !self.pending.is_empty() {
@@ -335,7 +335,7 @@ impl Group {
     }
 
     /// Ends the join phase: who did not come is out, the rest is the next generation.
-    fn finish_join(&mut self, now: i64, actions: &mut Actions) {
+    pub(super) fn finish_join(&mut self, now: i64, actions: &mut Actions) {
         let missing: Vec<String> = self
             .members
             .values()
@@ -387,169 +387,17 @@ impl Group {
         }
     }
 
-    fn elect_joined_leader(&mut self) {
+    pub(super) fn elect_joined_leader(&mut self) {
         let leader = self.leader.as_ref().and_then(|leader| self.members.get(leader));
         if leader.is_some_and(|leader| leader.awaiting_join.is_some()) {
             return;
         }
-        self.leader =
-            self.members.values().find(|member| member.awaiting_join.is_some()).map(|member| member.id.clone());
+        self.leader = self
+            .members
+            .values()
+            .find(|member| member.awaiting_join.is_some())
+            .map(|member| member.id.clone());
     }
-
-    // ---- sync ------------------------------------------------------------------------------
-
-    pub(super) fn sync(&mut self, ticket: Ticket, sync: SyncEvent, now: i64, actions: &mut Actions) {
-        let refuse = |actions: &mut Actions, error| {
-            answer(actions, ticket, Reply::Sync(SyncReply::refused(error)));
-        };
-        if let Err(error) = self.check_identity(&sync.member_id, sync.instance_id.as_deref()) {
-            return refuse(actions, error);
-        }
-        if sync.generation != self.generation {
-            return refuse(actions, ErrorCode::IllegalGeneration);
-        }
-        let differs = |given: &Option<String>, ours: &Option<String>| given.is_some() && given != ours;
-        if differs(&sync.protocol_type, &self.protocol_type) || differs(&sync.protocol_name, &self.protocol) {
-            return refuse(actions, ErrorCode::InconsistentGroupProtocol);
-        }
-        match self.state {
-            GroupState::Empty | GroupState::Dead => refuse(actions, ErrorCode::UnknownMemberId),
-            GroupState::PreparingRebalance => refuse(actions, ErrorCode::RebalanceInProgress),
-            GroupState::CompletingRebalance => {
-                self.mark_synced(&sync.member_id, now);
-                if let Some(member) = self.members.get_mut(&sync.member_id) {
-                    if let Some(old) = member.awaiting_sync.replace(ticket) {
-                        answer(actions, old, Reply::Sync(SyncReply::refused(ErrorCode::UnknownMemberId)));
-                    }
-                }
-                if self.leader.as_deref() == Some(&sync.member_id) {
-                    self.assign(sync.assignments, now, actions);
-                }
-            }
-            GroupState::Stable => {
-                self.mark_synced(&sync.member_id, now);
-                if let Some(member) = self.members.get(&sync.member_id) {
-                    let assignment = member.assignment.clone();
-                    answer(actions, ticket, Reply::Sync(self.sync_reply(assignment)));
-                }
-            }
-        }
-    }
-
-    /// The leader's assignment makes the group stable. Members it left out get an empty one.
-    fn assign(&mut self, assignments: Vec<(String, Bytes)>, now: i64, actions: &mut Actions) {
-        for (member_id, assignment) in assignments {
-            if let Some(member) = self.members.get_mut(&member_id) {
-                member.assignment = assignment;
-            }
-        }
-        self.state = GroupState::Stable;
-        let mut waiting = Vec::new();
-        for member in self.members.values_mut() {
-            if let Some(ticket) = member.awaiting_sync.take() {
-                member.expires_at_ms = now + member.session_timeout_ms;
-                waiting.push((ticket, member.assignment.clone()));
-            }
-        }
-        for (ticket, assignment) in waiting {
-            answer(actions, ticket, Reply::Sync(self.sync_reply(assignment)));
-        }
-    }
-
-    fn mark_synced(&mut self, member_id: &str, now: i64) {
-        if let Some(member) = self.members.get_mut(member_id) {
-            member.synced = true;
-            member.expires_at_ms = now + member.session_timeout_ms;
-        }
-        if self.members.values().all(|member| member.synced) {
-            self.sync_deadline_ms = None;
-        }
-    }
-
-    fn sync_reply(&self, assignment: Bytes) -> SyncReply {
-        SyncReply {
-            error: ErrorCode::None,
-            protocol_type: self.protocol_type.clone(),
-            protocol_name: self.protocol.clone(),
-            assignment,
-        }
-    }
-
-    // ---- heartbeat, leave, commit ----------------------------------------------------------
-
-    pub(super) fn heartbeat(&mut self, beat: &HeartbeatEvent, now: i64) -> ErrorCode {
-        if let Err(error) = self.check_identity(&beat.member_id, beat.instance_id.as_deref()) {
-            return error;
-        }
-        if beat.generation != self.generation {
-            return ErrorCode::IllegalGeneration;
-        }
-        if let Some(member) = self.members.get_mut(&beat.member_id) {
-            member.expires_at_ms = now + member.session_timeout_ms;
-        }
-        match self.state {
-            GroupState::Stable | GroupState::CompletingRebalance => ErrorCode::None,
-            GroupState::PreparingRebalance => ErrorCode::RebalanceInProgress,
-            GroupState::Empty | GroupState::Dead => ErrorCode::UnknownMemberId,
-        }
-    }
-
-    pub(super) fn leave(
-        &mut self,
-        leaving: &LeavingMember,
-        config: &GroupConfig,
-        now: i64,
-        actions: &mut Actions,
-    ) -> ErrorCode {
-        let member_id = match &leaving.instance_id {
-            Some(instance_id) if leaving.member_id.is_empty() => match self.static_members.get(instance_id) {
-                Some(member_id) => member_id.clone(),
-                None => return ErrorCode::UnknownMemberId,
-            },
-            _ => leaving.member_id.clone(),
-        };
-        if self.pending.remove(&member_id).is_some() {
-            self.finish_join_if_all_are_here(now, actions);
-            return ErrorCode::None;
-        }
-        if let Err(error) = self.check_identity(&member_id, leaving.instance_id.as_deref()) {
-            return error;
-        }
-        self.remove_and_rebalance(&member_id, config, now, actions);
-        ErrorCode::None
-    }
-
-    /// Whether a commit of offsets may go through; hearing from a member keeps it alive.
-    pub(super) fn check_commit(
-        &mut self,
-        member_id: &str,
-        instance_id: Option<&str>,
-        generation: i32,
-        now: i64,
-    ) -> Result<(), ErrorCode> {
-        if generation < 0 && self.state == GroupState::Empty {
-            // A tool, or a consumer that assigns its partitions itself.
-            return Ok(());
-        }
-        if generation >= 0 || !member_id.is_empty() || instance_id.is_some() {
-            self.check_identity(member_id, instance_id)?;
-            if generation != self.generation {
-                return Err(ErrorCode::IllegalGeneration);
-            }
-        } else {
-            return Err(ErrorCode::UnknownMemberId);
-        }
-        if let Some(member) = self.members.get_mut(member_id) {
-            member.expires_at_ms = now + member.session_timeout_ms;
-        }
-        match self.state {
-            GroupState::Stable | GroupState::PreparingRebalance => Ok(()),
-            GroupState::CompletingRebalance => Err(ErrorCode::RebalanceInProgress),
-            GroupState::Empty | GroupState::Dead => Err(ErrorCode::UnknownMemberId),
-        }
-    }
-
-    // ---- time ------------------------------------------------------------------------------
 
     pub(super) fn tick(&mut self, config: &GroupConfig, now: i64, actions: &mut Actions) {
         let lapsed: Vec<String> =
@@ -578,10 +426,8 @@ impl Group {
                 Some(remaining) if self.member_added_since_timer && remaining > 0 => {
                     let delay = config.initial_rebalance_delay_ms.min(remaining);
                     self.member_added_since_timer = false;
-                    self.join_timer = Some(JoinTimer {
-                        at_ms: now + delay,
-                        initial_remaining_ms: Some(remaining - delay),
-                    });
+                    self.join_timer =
+                        Some(JoinTimer { at_ms: now + delay, initial_remaining_ms: Some(remaining - delay) });
                 }
                 _ => self.finish_join(now, actions),
             },
@@ -591,12 +437,8 @@ impl Group {
 
     fn drop_those_who_did_not_sync(&mut self, config: &GroupConfig, now: i64, actions: &mut Actions) {
         self.sync_deadline_ms = None;
-        let silent: Vec<String> = self
-            .members
-            .values()
-            .filter(|member| !member.synced)
-            .map(|member| member.id.clone())
-            .collect();
+        let silent: Vec<String> =
+            self.members.values().filter(|member| !member.synced).map(|member| member.id.clone()).collect();
         for member_id in &silent {
             self.remove_member(member_id, actions);
         }
@@ -614,102 +456,5 @@ impl Group {
             .chain(self.join_timer.map(|timer| timer.at_ms))
             .chain(self.sync_deadline_ms)
             .min()
-    }
-
-    // ---- members ---------------------------------------------------------------------------
-
-    fn remove_and_rebalance(
-        &mut self,
-        member_id: &str,
-        config: &GroupConfig,
-        now: i64,
-        actions: &mut Actions,
-    ) {
-        self.remove_member(member_id, actions);
-        match self.state {
-            GroupState::Stable | GroupState::CompletingRebalance => {
-                self.prepare_rebalance(config, now, actions)
-            }
-            GroupState::PreparingRebalance => self.finish_join_if_all_are_here(now, actions),
-            GroupState::Empty | GroupState::Dead => {}
-        }
-    }
-
-    fn remove_member(&mut self, member_id: &str, actions: &mut Actions) {
-        let Some(member) = self.members.remove(member_id) else { return };
-        if let Some(ticket) = member.awaiting_join {
-            let refused = JoinReply::refused(ErrorCode::UnknownMemberId, member_id);
-            answer(actions, ticket, Reply::Join(refused));
-        }
-        if let Some(ticket) = member.awaiting_sync {
-            answer(actions, ticket, Reply::Sync(SyncReply::refused(ErrorCode::UnknownMemberId)));
-        }
-        if let Some(instance_id) = &member.instance_id {
-            if self.static_members.get(instance_id).is_some_and(|current| current == member_id) {
-                self.static_members.remove(instance_id);
-            }
-        }
-        if self.leader.as_deref() == Some(member_id) {
-            self.leader = self.members.keys().next().cloned();
-        }
-    }
-
-    /// The member exists, and is the one that its instance id stands for.
-    fn check_identity(&self, member_id: &str, instance_id: Option<&str>) -> Result<(), ErrorCode> {
-        if let Some(instance_id) = instance_id {
-            match self.static_members.get(instance_id) {
-                None => return Err(ErrorCode::UnknownMemberId),
-                Some(current) if current != member_id => return Err(ErrorCode::FencedInstanceId),
-                Some(_) => {}
-            }
-        }
-        if self.members.contains_key(member_id) { Ok(()) } else { Err(ErrorCode::UnknownMemberId) }
-    }
-
-    /// Whether a member with these protocols can live with the present members.
-    fn supports(&self, protocol_type: &str, protocols: &[Protocol]) -> bool {
-        if protocol_type.is_empty() || protocols.is_empty() {
-            return false;
-        }
-        if self.members.is_empty() {
-            return true;
-        }
-        self.protocol_type.as_deref() == Some(protocol_type)
-            && protocols
-                .iter()
-                .any(|protocol| self.members.values().all(|member| member.offers(&protocol.name)))
-    }
-
-    /// Every member votes for the first of its protocols that all have; ties go to the leader's order.
-    fn select_protocol(&self) -> Option<String> {
-        let mut votes: BTreeMap<&str, usize> = BTreeMap::new();
-        for member in self.members.values() {
-            let choice =
-                member.protocols.iter().find(|offer| self.members.values().all(|other| other.offers(&offer.name)));
-            if let Some(choice) = choice {
-                *votes.entry(&choice.name).or_default() += 1;
-            }
-        }
-        let most = votes.values().copied().max()?;
-        let leader = self.leader.as_ref().and_then(|leader| self.members.get(leader));
-        let preferred = leader.and_then(|leader| {
-            leader.protocols.iter().find(|offer| votes.get(offer.name.as_str()) == Some(&most))
-        });
-        match preferred {
-            Some(offer) => Some(offer.name.clone()),
-            None => votes.iter().find(|(_, count)| **count == most).map(|(name, _)| name.to_string()),
-        }
-    }
-
-    fn member_list(&self) -> Vec<(String, Option<String>, Bytes)> {
-        let protocol = self.protocol.clone().or_else(|| self.select_protocol()).unwrap_or_default();
-        self.members
-            .values()
-            .map(|member| (member.id.clone(), member.instance_id.clone(), member.metadata(&protocol)))
-            .collect()
-    }
-
-    fn rebalance_timeout_ms(&self) -> i64 {
-        self.members.values().map(|member| member.rebalance_timeout_ms).max().unwrap_or(0)
     }
 }

@@ -5,8 +5,10 @@
 //! not here but in the broker's state, since they are a fold of the log; membership is not logged:
 //! after a restart the members find themselves unknown and join again, as Kafka's clients do.
 
+mod assignment;
 mod machine;
 mod member;
+mod membership;
 mod types;
 
 #[cfg(test)]
@@ -129,8 +131,7 @@ impl Coordinator {
             return actions.push(Action { ticket, reply });
         }
         let Some(group) = self.groups.get_mut(&name) else {
-            let results =
-                leaving.into_iter().map(|member| (member, ErrorCode::UnknownMemberId)).collect();
+            let results = leaving.into_iter().map(|member| (member, ErrorCode::UnknownMemberId)).collect();
             return actions.push(Action { ticket, reply: Reply::Leave(ErrorCode::None, results) });
         };
         let mut results = Vec::with_capacity(leaving.len());

@@ -159,7 +159,9 @@ async fn accept(listener: TcpListener, shared: Arc<Shared>, mut stop: watch::Rec
             }
         };
         if shared.connections.load(Ordering::Relaxed) >= connections_max {
-            (shared.log)(&format!("connection refused: peer={from} max.connections={connections_max} is reached"));
+            (shared.log)(&format!(
+                "connection refused: peer={from} max.connections={connections_max} is reached"
+            ));
             continue;
         }
         let Some(peer) = peer_of(&stream, from) else { continue };
@@ -196,11 +198,7 @@ fn peer_of(stream: &TcpStream, from: SocketAddr) -> Option<Peer> {
     stream.set_nodelay(true).ok()?;
     let local = stream.local_addr().ok()?;
     let text = |ip: IpAddr| ip.to_canonical().to_string();
-    Some(Peer {
-        advertised_host: text(local.ip()),
-        advertised_port: local.port(),
-        host: text(from.ip()),
-    })
+    Some(Peer { advertised_host: text(local.ip()), advertised_port: local.port(), host: text(from.ip()) })
 }
 
 /// Lets time pass for the groups: at their next deadline, which a request may bring forward.

@@ -11,12 +11,7 @@ fn batch(producer_id: i64, epoch: i16, base_sequence: i32, records: i32) -> Sequ
 }
 
 fn committed(offset: i64, metadata: Option<&str>) -> CommittedOffset {
-    CommittedOffset {
-        offset,
-        leader_epoch: 0,
-        metadata: metadata.map(str::to_string),
-        committed_at_ms: 5,
-    }
+    CommittedOffset { offset, leader_epoch: 0, metadata: metadata.map(str::to_string), committed_at_ms: 5 }
 }
 
 const P: PartitionId = PartitionId(3);
@@ -34,7 +29,10 @@ fn retries_gaps_and_fences_are_told_apart() {
     }
     // The last five are known by their sequences, with the offsets they got.
     for index in 2..7 {
-        assert_eq!(producers.check(P, &batch(1, 0, index * 10, 10)), Verdict::Duplicate(100 + i64::from(index) * 10));
+        assert_eq!(
+            producers.check(P, &batch(1, 0, index * 10, 10)),
+            Verdict::Duplicate(100 + i64::from(index) * 10)
+        );
     }
     let cases = [
         (batch(1, 0, 10, 10), Verdict::Refuse(ErrorCode::OutOfOrderSequenceNumber)),
@@ -49,10 +47,7 @@ fn retries_gaps_and_fences_are_told_apart() {
         assert_eq!(producers.check(P, &batch), verdict, "{batch:?}");
     }
     producers.apply(P, offset, &batch(1, 1, 0, 1));
-    assert_eq!(
-        producers.check(P, &batch(1, 0, 70, 1)),
-        Verdict::Refuse(ErrorCode::InvalidProducerEpoch)
-    );
+    assert_eq!(producers.check(P, &batch(1, 0, 70, 1)), Verdict::Refuse(ErrorCode::InvalidProducerEpoch));
 }
 
 #[test]

@@ -1,0 +1,6 @@
+//! The APIs through the broker's door, on a simulated machine.
+
+mod admin;
+mod groups;
+mod records;
+mod versions;

@@ -1,0 +1,341 @@
+//! The broker over real sockets: order, waiting, hostile bytes, limits, stopping.
+
+use broker::server::{ServerConfig, ServerError, ServerHandle, start};
+use broker::{Broker, BrokerConfig, Recovered};
+use bytes::Bytes;
+use eventlog::{EventLog, LogError, LogOptions, Recovery};
+use kafka_wire::header::{decode_response_header, encode_request};
+use kafka_wire::messages::create_topics_request::{CreatableTopic, CreatableTopicConfig};
+use kafka_wire::messages::fetch_request::{FetchPartition, FetchTopic};
+use kafka_wire::messages::join_group_request::JoinGroupRequestProtocol;
+use kafka_wire::messages::produce_request::{PartitionProduceData, TopicProduceData};
+use kafka_wire::messages::*;
+use kafka_wire::records::{BatchBuilder, Compression};
+use kafka_wire::{ApiKey, Message, Reader, Request};
+use std::collections::BTreeMap;
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::path::Path;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+/// Longer than anything here takes; a test that needs it has failed.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+struct Node {
+    server: Option<ServerHandle>,
+    log: EventLog,
+    address: SocketAddr,
+    said: Arc<Mutex<Vec<String>>>,
+}
+
+impl Node {
+    fn start(directory: &Path, settings: &[(&str, &str)]) -> Node {
+        let given: BTreeMap<String, String> =
+            settings.iter().map(|(key, value)| (key.to_string(), value.to_string())).collect();
+        let os = os::Os::real();
+        let options =
+            LogOptions { file_bytes: 1 << 20, first_file_bytes: 1 << 20, ..LogOptions::new(directory) };
+        let mut recovery = Recovery::open(&os, options).unwrap();
+        let recovered = Recovered::from_checkpoint(&recovery).unwrap();
+        recovery
+            .replay(&mut |lsn, entry| {
+                recovered.apply(lsn, &entry).map_err(|error| LogError::Internal(error.to_string()))
+            })
+            .unwrap();
+        let log = recovery.start(vec![recovered.fold()]).unwrap();
+        let broker = Broker::new(log.clone(), recovered, BrokerConfig::check(&given).unwrap(), os).unwrap();
+        let said = Arc::new(Mutex::new(Vec::new()));
+        let lines = said.clone();
+        let config = ServerConfig {
+            log: Arc::new(move |line| lines.lock().unwrap().push(line.to_string())),
+            ..ServerConfig::new("127.0.0.1:0".parse().unwrap())
+        };
+        let server = start(config, Arc::new(broker)).unwrap();
+        Node { address: server.local_addr(), server: Some(server), log, said }
+    }
+
+    fn connect(&self) -> Client {
+        let stream = TcpStream::connect(self.address).unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        stream.set_nodelay(true).unwrap();
+        Client { stream, correlation_id: 0 }
+    }
+
+    fn stop(mut self) {
+        if let Some(server) = self.server.take() {
+            server.shutdown();
+        }
+        self.log.shutdown().unwrap();
+    }
+}
+
+struct Client {
+    stream: TcpStream,
+    correlation_id: i32,
+}
+
+impl Client {
+    fn send<R: Request>(&mut self, request: &R, version: i16) -> i32 {
+        self.correlation_id += 1;
+        let chunks = encode_request(request, version, self.correlation_id, Some("test")).unwrap();
+        self.stream.write_all(&chunks.concat()).unwrap();
+        self.correlation_id
+    }
+
+    fn receive<R: Request>(&mut self, version: i16) -> (i32, R::Response) {
+        let mut size = [0; 4];
+        self.stream.read_exact(&mut size).unwrap();
+        let mut frame = vec![0; u32::from_be_bytes(size) as usize];
+        self.stream.read_exact(&mut frame).unwrap();
+        let mut reader = Reader::new(frame.into());
+        let api = ApiKey::from_number(R::API_KEY).unwrap();
+        let correlation_id = decode_response_header(&mut reader, api, version).unwrap();
+        (correlation_id, R::Response::decode(&mut reader, version).unwrap())
+    }
+
+    fn call<R: Request>(&mut self, request: &R, version: i16) -> R::Response {
+        let sent = self.send(request, version);
+        let (received, response) = self.receive::<R>(version);
+        assert_eq!(received, sent);
+        response
+    }
+
+    fn create_topic(&mut self, name: &str) {
+        let topic = CreatableTopic {
+            name: name.into(),
+            num_partitions: 1,
+            replication_factor: 1,
+            // The records are older than the default retention.
+            configs: vec![CreatableTopicConfig { name: "retention.ms".into(), value: Some("-1".into()) }],
+            ..Default::default()
+        };
+        let request = CreateTopicsRequest { topics: vec![topic], ..Default::default() };
+        assert_eq!(self.call(&request, 5).topics[0].error_code, 0);
+    }
+
+    /// The server ends the connection, without another byte.
+    fn expect_end(&mut self) {
+        let mut byte = [0];
+        match self.stream.read(&mut byte) {
+            Ok(0) => {}
+            Ok(_) => panic!("the server answers"),
+            Err(error) => assert_eq!(error.kind(), std::io::ErrorKind::ConnectionReset),
+        }
+    }
+}
+
+fn records(count: usize) -> Bytes {
+    let mut builder = BatchBuilder::new(Compression::None);
+    for _ in 0..count {
+        builder.append(1_700_000_000_000, None, Some(b"value"), &[]).unwrap();
+    }
+    builder.build().unwrap()
+}
+
+fn produce(topic: &str, acks: i16, count: usize) -> ProduceRequest {
+    ProduceRequest {
+        transactional_id: None,
+        acks,
+        timeout_ms: 1_000,
+        topic_data: vec![TopicProduceData {
+            name: topic.into(),
+            partition_data: vec![PartitionProduceData { index: 0, records: Some(records(count)) }],
+            ..Default::default()
+        }],
+    }
+}
+
+fn fetch(topic: &str, fetch_offset: i64, max_wait_ms: i32) -> FetchRequest {
+    let partition = FetchPartition { fetch_offset, partition_max_bytes: 1 << 20, ..Default::default() };
+    FetchRequest {
+        max_wait_ms,
+        min_bytes: 1,
+        max_bytes: 1 << 20,
+        topics: vec![FetchTopic { topic: topic.into(), partitions: vec![partition], ..Default::default() }],
+        ..Default::default()
+    }
+}
+
+#[test]
+fn answers_come_in_the_order_of_the_requests() {
+    let directory = tempfile::tempdir().unwrap();
+    let node = Node::start(directory.path(), &[]);
+    let mut client = node.connect();
+    client.create_topic("t");
+    // All at once: produce with and without an answer, a fetch that waits for what follows it.
+    let mut expected = Vec::new();
+    for index in 0..40 {
+        client.send(&produce("t", 0, 1), 7);
+        expected.push((client.send(&produce("t", -1, 2), 7), index));
+    }
+    for (sent, index) in expected {
+        let (received, response) = client.receive::<ProduceRequest>(7);
+        assert_eq!(received, sent);
+        let answer = &response.responses[0].partition_responses[0];
+        assert_eq!((answer.error_code, answer.base_offset), (0, index * 3 + 1));
+    }
+    let parked = client.send(&fetch("t", 120, 10_000), 11);
+    let after = client.send(&produce("t", 1, 1), 7);
+    let (first, data) = client.receive::<FetchRequest>(11);
+    assert_eq!(first, parked);
+    assert!(data.responses[0].partitions[0].records.as_ref().is_some_and(|records| !records.is_empty()));
+    assert_eq!(client.receive::<ProduceRequest>(7).0, after);
+    node.stop();
+}
+
+#[test]
+fn a_fetch_is_woken_by_another_connections_record() {
+    let directory = tempfile::tempdir().unwrap();
+    let node = Node::start(directory.path(), &[]);
+    let (mut reader, mut writer) = (node.connect(), node.connect());
+    writer.create_topic("t");
+    for offset in 0..20 {
+        // Much longer than the test's patience: only the record can end the wait.
+        reader.send(&fetch("t", offset, 120_000), 11);
+        writer.call(&produce("t", -1, 1), 7);
+        let (_, response) = reader.receive::<FetchRequest>(11);
+        assert_eq!(response.responses[0].partitions[0].high_watermark, offset + 1);
+    }
+    node.stop();
+}
+
+#[test]
+fn hostile_frames_end_their_connection_and_no_other() {
+    let directory = tempfile::tempdir().unwrap();
+    let node = Node::start(directory.path(), &[]);
+    let mut bystander = node.connect();
+    bystander.create_topic("t");
+    for size in [-1i32, 0, i32::MAX, 104_857_601] {
+        let mut client = node.connect();
+        client.stream.write_all(&size.to_be_bytes()).unwrap();
+        client.expect_end();
+    }
+    // An HTTP request, a TLS hello, noise.
+    for bytes in [&b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"[..], b"\x16\x03\x01\x02\x00\x01\x00", &[0xff; 64]] {
+        let mut client = node.connect();
+        client.stream.write_all(bytes).unwrap();
+        client.expect_end();
+    }
+    // A count of 2^31-1 topics in a frame of a few bytes.
+    let mut client = node.connect();
+    client.stream.write_all(b"\0\0\0\x0e\0\x03\0\x01\0\0\0\x01\xff\xff\x7f\xff\xff\xff").unwrap();
+    client.expect_end();
+    assert_eq!(bystander.call(&produce("t", -1, 1), 7).responses[0].partition_responses[0].error_code, 0);
+    let said = node.said.lock().unwrap().clone();
+    assert_eq!(said.len(), 8, "{said:#?}");
+    assert!(said.iter().all(|line| line.starts_with("connection closed: peer=127.0.0.1:")), "{said:#?}");
+    node.stop();
+}
+
+#[test]
+fn state_survives_a_restart() {
+    let directory = tempfile::tempdir().unwrap();
+    let node = Node::start(directory.path(), &[]);
+    let mut client = node.connect();
+    client.create_topic("t");
+    for _ in 0..10 {
+        client.call(&produce("t", -1, 100), 7);
+    }
+    let before = client.call(&MetadataRequest { topics: None, ..Default::default() }, 12);
+    node.stop();
+    let node = Node::start(directory.path(), &[]);
+    let mut client = node.connect();
+    let after = client.call(&MetadataRequest { topics: None, ..Default::default() }, 12);
+    assert_eq!((&after.topics, &after.cluster_id), (&before.topics, &before.cluster_id));
+    assert_eq!(after.brokers[0].port, i32::from(node.address.port()));
+    let data = client.call(&fetch("t", 999, 0), 11);
+    assert_eq!(data.responses[0].partitions[0].high_watermark, 1_000);
+    node.stop();
+}
+
+#[test]
+fn members_meet_over_the_network_and_deadlines_fire() {
+    let directory = tempfile::tempdir().unwrap();
+    let node = Node::start(directory.path(), &[("group.min.session.timeout.ms", "50")]);
+    let join = |session_timeout_ms| JoinGroupRequest {
+        group_id: "g".into(),
+        session_timeout_ms,
+        rebalance_timeout_ms: 60_000,
+        protocol_type: "consumer".into(),
+        protocols: vec![JoinGroupRequestProtocol { name: "range".into(), metadata: Bytes::new() }],
+        ..Default::default()
+    };
+    let (mut a, mut b) = (node.connect(), node.connect());
+    // Version 3 joins without being told an id first.
+    a.send(&join(50), 3);
+    b.send(&join(60_000), 3);
+    let (first, second) = (a.receive::<JoinGroupRequest>(3).1, b.receive::<JoinGroupRequest>(3).1);
+    assert_eq!((first.generation_id, second.generation_id), (1, 1));
+    assert_eq!(first.leader, second.leader);
+    // "a" falls silent; its session ends, and "b" is alone in the next generation.
+    let again = JoinGroupRequest { member_id: second.member_id.clone(), ..join(60_000) };
+    let next = loop {
+        let beat = HeartbeatRequest {
+            group_id: "g".into(),
+            generation_id: 1,
+            member_id: second.member_id.clone(),
+            ..Default::default()
+        };
+        // 27 = REBALANCE_IN_PROGRESS.
+        if b.call(&beat, 0).error_code == 27 {
+            break b.call(&again, 3);
+        }
+    };
+    assert_eq!((next.error_code, next.generation_id, next.members.len()), (0, 2, 1));
+    node.stop();
+}
+
+#[test]
+fn connections_are_limited() {
+    let directory = tempfile::tempdir().unwrap();
+    let node = Node::start(directory.path(), &[("max.connections", "2")]);
+    let (mut first, mut second) = (node.connect(), node.connect());
+    for client in [&mut first, &mut second] {
+        client.call(&ApiVersionsRequest::default(), 0);
+    }
+    node.connect().expect_end();
+    drop(first);
+    // The place is free as soon as the server has noticed.
+    let deadline = os::Os::real();
+    let until = deadline.clock.monotonic_ns() + PATIENCE.as_nanos() as u64;
+    while node.server.as_ref().unwrap().connections() > 1 {
+        assert!(deadline.clock.monotonic_ns() < until, "the place is not given back");
+        std::thread::yield_now();
+    }
+    node.connect().call(&ApiVersionsRequest::default(), 0);
+    node.stop();
+}
+
+#[test]
+fn a_stopping_server_answers_what_it_has_and_ends() {
+    let directory = tempfile::tempdir().unwrap();
+    let node = Node::start(directory.path(), &[]);
+    let mut client = node.connect();
+    client.create_topic("t");
+    client.call(&produce("t", -1, 1), 7);
+    let Node { server, log, .. } = node;
+    server.unwrap().shutdown();
+    client.expect_end();
+    log.shutdown().unwrap();
+}
+
+#[test]
+fn an_address_that_others_can_reach_needs_the_callers_word() {
+    let directory = tempfile::tempdir().unwrap();
+    let node = Node::start(directory.path(), &[]);
+    let os = os::Os::real();
+    let other = tempfile::tempdir().unwrap();
+    let recovery = Recovery::open(&os, LogOptions::new(other.path())).unwrap();
+    let recovered = Recovered::from_checkpoint(&recovery).unwrap();
+    let log = recovery.start(vec![recovered.fold()]).unwrap();
+    let broker = Arc::new(Broker::new(log, recovered, BrokerConfig::default(), os).unwrap());
+    let everywhere = ServerConfig::new("0.0.0.0:0".parse().unwrap());
+    let refused = start(everywhere.clone(), broker.clone()).err().unwrap();
+    assert!(matches!(refused, ServerError::NotLoopback { .. }));
+    assert!(refused.to_string().contains("--insecure"), "{refused}");
+    start(ServerConfig { insecure: true, ..everywhere }, broker.clone()).unwrap().shutdown();
+    let taken = start(ServerConfig::new(node.address), broker).err().unwrap();
+    assert!(taken.to_string().contains("choose another port"), "{taken}");
+    node.stop();
+}
