@@ -252,7 +252,7 @@ impl Lexer<'_> {
         };
         let end = token.end as usize;
         let digits = &self.text[start + 2..end - 1];
-        if !digits.bytes().all(|byte| byte.is_ascii_hexdigit()) || digits.len() % 2 != 0 {
+        if !digits.bytes().all(|byte| byte.is_ascii_hexdigit()) || !digits.len().is_multiple_of(2) {
             let span = self.span(start, end);
             self.diagnostics.push(
                 Diagnostic::syntax(span, "a binary string holds pairs of hexadecimal digits")
@@ -305,7 +305,6 @@ impl Lexer<'_> {
             }
             (b'<', b'=') => (TokenKind::LessOrEqual, 2),
             (b'<', b'>') => (TokenKind::NotEqual, 2),
-            (b'!', b'=') => (TokenKind::NotEqual, 2),
             (b'>', b'=') => (TokenKind::GreaterOrEqual, 2),
             (b'=', b'>') => (TokenKind::Arrow, 2),
             (b'|', b'|') => (TokenKind::Concatenate, 2),
@@ -336,10 +335,11 @@ impl Lexer<'_> {
     /// A character that begins no token.
     fn stray(&mut self) {
         let letter = self.text[self.at..].chars().next().unwrap_or(' ');
-        let end = self.at + letter.len_utf8();
+        let doubled = ["!=", "&&"].iter().any(|symbol| self.text[self.at..].starts_with(symbol));
+        let end = self.at + if doubled { 2 } else { letter.len_utf8() };
         let mut diagnostic = Diagnostic::syntax(
             self.span(self.at, end),
-            format!("the character `{}` has no meaning here", letter.escape_debug()),
+            format!("`{}` has no meaning here", self.text[self.at..end].escape_debug()),
         );
         let hint = match letter {
             '\u{2018}' | '\u{2019}' | '\u{201c}' | '\u{201d}' => {
@@ -348,6 +348,7 @@ impl Lexer<'_> {
             '\u{ff0c}' => Some("the comma is `,`"),
             '\u{ff1b}' => Some("statements end with `;`"),
             '\u{ff08}' | '\u{ff09}' => Some("parentheses are `(` and `)`"),
+            '!' => Some("values differ with `<>`"),
             '&' => Some("the conjunction is written AND"),
             '|' => Some("strings are joined with `||`; the disjunction is written OR"),
             '$' | '#' | '@' => Some("a name with other characters is written in back quotes"),

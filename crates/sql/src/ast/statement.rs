@@ -118,15 +118,9 @@ pub struct CreateView {
     pub temporary: bool,
     pub if_not_exists: bool,
     pub name: ObjectName,
-    pub columns: Vec<ViewColumn>,
+    pub columns: Vec<Identifier>,
     pub comment: Option<Text>,
     pub query: Query,
-}
-
-#[derive(Debug, Clone)]
-pub struct ViewColumn {
-    pub name: Identifier,
-    pub comment: Option<Text>,
 }
 
 #[derive(Debug, Clone)]
@@ -138,7 +132,7 @@ pub struct AlterView {
 #[derive(Debug, Clone)]
 pub enum AlterViewAction {
     RenameTo(ObjectName),
-    As(Query),
+    As(Box<Query>),
 }
 
 #[derive(Debug, Clone)]

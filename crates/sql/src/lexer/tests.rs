@@ -30,20 +30,8 @@ fn words_numbers_and_strings() {
     );
     assert_eq!(texts("t.a 1.5"), ["t", ".", "a", "1.5", ""]);
     assert_eq!(
-        kinds("<= >= <> != => || < > = %"),
-        [
-            LessOrEqual,
-            GreaterOrEqual,
-            NotEqual,
-            NotEqual,
-            Arrow,
-            Concatenate,
-            Less,
-            Greater,
-            Equal,
-            Percent,
-            End
-        ]
+        kinds("<= >= <> => || < > = %"),
+        [LessOrEqual, GreaterOrEqual, NotEqual, Arrow, Concatenate, Less, Greater, Equal, Percent, End]
     );
 }
 
@@ -77,6 +65,7 @@ fn text_that_is_no_token_is_reported_once_each() {
     assert!(messages("\"b c\"")[0].contains("`b c` for a name"));
     assert!(messages("12abc")[0].contains("neither a number nor a name"));
     assert!(messages("a # b")[0].contains("no meaning"));
+    assert!(messages("a != b")[0].contains("`<>`"));
     assert!(messages("/* a")[0].contains("comment is never closed"));
     assert!(messages("X'1'")[0].contains("pairs of hexadecimal"));
     assert!(messages("``")[0].contains("empty"));

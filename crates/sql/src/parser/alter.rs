@@ -16,7 +16,7 @@ impl Parser<'_> {
                 self.expect_word("TO")?;
                 AlterViewAction::RenameTo(self.table_name("the new name")?)
             } else if self.take_word("AS") {
-                AlterViewAction::As(self.query()?)
+                AlterViewAction::As(Box::new(self.query()?))
             } else {
                 return Err(self.expected("RENAME TO or AS"));
             };

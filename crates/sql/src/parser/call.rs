@@ -162,7 +162,10 @@ impl Parser<'_> {
         if self.is(TokenKind::LeftParen) {
             return Ok(Over::Window(self.window_specification()?));
         }
-        self.identifier("`(` or the name of a window behind OVER").map(Over::Named)
+        self.identifier("`(` or the name of a window behind OVER").map(Over::Named).map_err(|mut error| {
+            error.hint.get_or_insert("write OVER (PARTITION BY … ORDER BY …)".into());
+            error
+        })
     }
 
     /// `([base] [PARTITION BY …] [ORDER BY …] [ROWS|RANGE …])`.

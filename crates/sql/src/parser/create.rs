@@ -233,10 +233,7 @@ impl Parser<'_> {
         let name = self.table_name("the name of the view")?;
         let mut columns = Vec::new();
         if self.is(TokenKind::LeftParen) {
-            columns = self.parenthesized_list(|parser| {
-                let name = parser.identifier("a column name")?;
-                Ok(ViewColumn { name, comment: parser.optional_comment()? })
-            })?;
+            columns = self.column_names()?;
         }
         let comment = self.optional_comment()?;
         if self.is_word_at(0, "WITH") {

@@ -285,7 +285,7 @@ impl Parser<'_> {
             return Err(self.expected("`<` and the fields, as in ROW<name STRING, age INT>"));
         }
         let mut fields = Vec::new();
-        if !(self.is(TokenKind::RightParen) && !angled) {
+        if angled || !self.is(TokenKind::RightParen) {
             fields = self.list(|parser| {
                 let name = parser.identifier("the name of a field")?;
                 let data_type = parser.data_type()?;

@@ -302,7 +302,9 @@ impl<'a> Parser<'a> {
             TokenKind::Word if after_comma && is_structural(text) => {
                 Some("remove the comma before it".into())
             }
-            TokenKind::Word if is_reserved(text) && what.contains("name") => Some(back_quotes(text)),
+            TokenKind::Word if is_reserved(text) && !is_structural(text) && what.contains("name") => {
+                Some(back_quotes(text))
+            }
             TokenKind::Word if is_reserved(text) && what.contains("end of the statement") => {
                 (!is_structural(text)).then(|| back_quotes(text))
             }

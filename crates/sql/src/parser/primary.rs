@@ -191,9 +191,14 @@ impl Parser<'_> {
         };
         let mut branches = Vec::new();
         while self.take_word("WHEN") {
-            let when = self.expression()?;
+            // `CASE a WHEN 1, 2 THEN x` is a branch for each of the values.
+            let values = match operand {
+                Some(_) => self.list(Parser::expression)?,
+                None => vec![self.expression()?],
+            };
             self.expect_word("THEN")?;
-            branches.push(CaseBranch { when, then: self.expression()? });
+            let then = self.expression()?;
+            branches.extend(values.into_iter().map(|when| CaseBranch { when, then: then.clone() }));
         }
         if branches.is_empty() {
             return Err(self.expected("WHEN"));

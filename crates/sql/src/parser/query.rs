@@ -156,10 +156,20 @@ impl Parser<'_> {
 
     fn values_row(&mut self) -> Parsed<ValuesRow> {
         let start = self.span();
-        let row = self.expression()?;
-        let values = match row.kind {
-            ExpressionKind::Row(values) => values,
-            kind => vec![Expression { kind, span: row.span }],
+        let values = if self.is(TokenKind::LeftParen) && !self.begins_query_at(1) {
+            // As in Calcite, `(ROW(1, 2))` has two columns and `((1, 2))` has one.
+            let row_within = self.is_word_at(1, "ROW");
+            let mut values = self.parenthesized_list(Parser::expression)?;
+            match values.as_mut_slice() {
+                [Expression { kind: ExpressionKind::Row(items), .. }] if row_within => std::mem::take(items),
+                _ => values,
+            }
+        } else {
+            let row = self.expression()?;
+            match row.kind {
+                ExpressionKind::Row(values) => values,
+                kind => vec![Expression { kind, span: row.span }],
+            }
         };
         Ok(ValuesRow { values, span: self.since(start) })
     }
@@ -177,7 +187,7 @@ impl Parser<'_> {
         };
         let items = self.list(Parser::select_item)?;
         let from = match self.take_word("FROM") {
-            true => Some(self.from_clause()?),
+            true => Some(self.tables()?),
             false => None,
         };
         let selection = self.clause("WHERE")?;

@@ -19,8 +19,10 @@ pub fn parse_script(source: &SourceText) -> (Vec<Statement>, Vec<Diagnostic>) {
     let mut parser = Parser::new(source, &tokens);
     let mut statements = Vec::new();
     let mut diagnostics = Vec::new();
+    // A set whose beginning was wrong still ends: its END is no mistake of its own.
+    let mut broken_set = false;
     loop {
-        while parser.take(TokenKind::Semicolon) {}
+        while parser.take(TokenKind::Semicolon) || (broken_set && parser.take_word("END")) {}
         if parser.is(TokenKind::End) || diagnostics.len() + lexical.len() > DIAGNOSTICS_MAX {
             break;
         }
@@ -35,6 +37,7 @@ pub fn parse_script(source: &SourceText) -> (Vec<Statement>, Vec<Diagnostic>) {
             Err(error) => {
                 found.push(*error);
                 parser.skip_statement();
+                broken_set |= parser.has_words_since(start, &["STATEMENT", "SET"]);
             }
         }
         // Text that is no token has been reported; what the parser makes of it says nothing more.
@@ -96,12 +99,28 @@ impl Parser<'_> {
     pub(super) fn end_of_statement(&mut self) -> Parsed<()> {
         match self.kind(0) {
             TokenKind::Semicolon | TokenKind::End => Ok(()),
-            _ => Err(self.expected("the end of the statement")),
+            _ => {
+                let mut error = self.expected("the end of the statement");
+                let span = self.span();
+                let begins_line = self.previous().is_some_and(|previous| {
+                    let end = self.token_span(previous).end;
+                    self.source.position(end).line < self.source.position(span.start).line
+                });
+                if begins_line && error.hint.is_none() && self.begins_statement() {
+                    error.hint = Some("is a `;` missing before it?".into());
+                }
+                Err(error)
+            }
         }
     }
 
-    /// Goes to the next semicolon. Inside a statement set that was broken before its members began, the
-    /// semicolons of the members are passed over up to END.
+    fn has_words_since(&self, start: usize, words: &[&str]) -> bool {
+        self.tokens[start..self.at].windows(words.len()).any(|tokens| {
+            tokens.iter().zip(words).all(|(token, word)| self.token_text(*token).eq_ignore_ascii_case(word))
+        })
+    }
+
+    /// Goes to the next semicolon.
     pub(super) fn skip_statement(&mut self) {
         while !matches!(self.kind(0), TokenKind::Semicolon | TokenKind::End) {
             self.advance();

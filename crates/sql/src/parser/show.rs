@@ -24,23 +24,23 @@ impl Parser<'_> {
 
     fn show_target(&mut self) -> Parsed<ShowTarget> {
         if self.take_word("TABLES") {
-            return Ok(ShowTarget::Tables { database: self.from_database()? });
+            return Ok(ShowTarget::Tables { database: self.optional_database()? });
         }
         if self.take_word("VIEWS") {
-            return Ok(ShowTarget::Views { database: self.from_database()? });
+            return Ok(ShowTarget::Views { database: self.optional_database()? });
         }
         if self.take_word("MATERIALIZED") {
             self.expect_word("TABLES")?;
-            return Ok(ShowTarget::MaterializedTables { database: self.from_database()? });
+            return Ok(ShowTarget::MaterializedTables { database: self.optional_database()? });
         }
         if self.take_words(&["USER", "FUNCTIONS"]) {
-            return Ok(ShowTarget::Functions { user_only: true, database: self.from_database()? });
+            return Ok(ShowTarget::Functions { user_only: true, database: self.optional_database()? });
         }
         if self.take_word("FUNCTIONS") {
-            return Ok(ShowTarget::Functions { user_only: false, database: self.from_database()? });
+            return Ok(ShowTarget::Functions { user_only: false, database: self.optional_database()? });
         }
         if self.take_word("MODELS") {
-            return Ok(ShowTarget::Models { database: self.from_database()? });
+            return Ok(ShowTarget::Models { database: self.optional_database()? });
         }
         if self.take_word("DATABASES") {
             let catalog = match self.take_from_or_in() {
@@ -116,7 +116,7 @@ impl Parser<'_> {
         self.take_word("FROM") || self.take_word("IN")
     }
 
-    fn from_database(&mut self) -> Parsed<Option<ObjectName>> {
+    fn optional_database(&mut self) -> Parsed<Option<ObjectName>> {
         match self.take_from_or_in() {
             true => self.table_name("the name of a database").map(Some),
             false => Ok(None),

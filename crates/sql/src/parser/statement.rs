@@ -58,6 +58,8 @@ impl Parser<'_> {
         match word.as_str() {
             "INSERT" => Ok(StatementKind::Insert(Box::new(self.insert()?))),
             "EXECUTE" => self.execute(),
+            // As EXPLAIN takes it.
+            "STATEMENT" if self.depth > 0 => self.execute_statement_set(),
             "BEGIN" => {
                 self.advance();
                 self.expect_words(&["STATEMENT", "SET"])?;
@@ -81,9 +83,15 @@ impl Parser<'_> {
                 for beginning in BEGINNINGS {
                     self.is_word(beginning);
                 }
-                Err(self.expected("a statement"))
+                let mut error = self.expected("a statement");
+                error.hint.get_or_insert("statements begin with SELECT, INSERT, CREATE, SET, …".into());
+                Err(error)
             }
         }
+    }
+
+    pub(super) fn begins_statement(&self) -> bool {
+        BEGINNINGS.iter().any(|word| self.is_word_at(0, word))
     }
 
     fn refuse_unsupported(&self) -> Parsed<()> {
@@ -158,10 +166,8 @@ impl Parser<'_> {
     /// `EXECUTE STATEMENT SET BEGIN …`, `EXECUTE INSERT …`, `EXECUTE SELECT …`.
     fn execute(&mut self) -> Parsed<StatementKind> {
         self.advance();
-        if self.take_word("STATEMENT") {
-            self.expect_word("SET")?;
-            self.expect_word("BEGIN")?;
-            return self.set_members();
+        if self.is_word("STATEMENT") {
+            return self.execute_statement_set();
         }
         if self.is_word("INSERT") {
             return Ok(StatementKind::Insert(Box::new(self.insert()?)));
@@ -170,6 +176,11 @@ impl Parser<'_> {
             return Ok(StatementKind::Query(Box::new(self.query()?)));
         }
         Err(self.expected("STATEMENT SET, INSERT or SELECT behind EXECUTE"))
+    }
+
+    fn execute_statement_set(&mut self) -> Parsed<StatementKind> {
+        self.expect_words(&["STATEMENT", "SET", "BEGIN"])?;
+        self.set_members()
     }
 
     /// The members of a statement set up to END; a wrong one does not hide the mistakes of the next.
@@ -191,7 +202,9 @@ impl Parser<'_> {
                 Ok(member) => members.push(member),
                 Err(error) => {
                     self.diagnostics.push(*error);
-                    self.skip_statement();
+                    if !self.is_word("END") {
+                        self.skip_statement();
+                    }
                 }
             }
         }

@@ -95,6 +95,11 @@ impl Parser<'_> {
                 true => Some(self.text_literal("the metadata key as a string in quotes")?),
                 false => None,
             };
+            if key.is_none() && self.is(TokenKind::String) {
+                let mut error = self.expected("FROM before the metadata key");
+                error.hint = Some("write METADATA FROM 'key'".into());
+                return Err(error);
+            }
             let is_virtual = self.take_word("VIRTUAL");
             return Ok(ColumnKind::Metadata { data_type, key, is_virtual });
         }

@@ -6,7 +6,7 @@ use crate::diagnostic::Diagnostic;
 use crate::lexer::TokenKind;
 
 impl Parser<'_> {
-    pub(super) fn from_clause(&mut self) -> Parsed<TableReference> {
+    pub(super) fn tables(&mut self) -> Parsed<TableReference> {
         let mut left = self.joined_table()?;
         let mut length = 0;
         while self.is(TokenKind::Comma) {

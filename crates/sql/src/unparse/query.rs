@@ -76,7 +76,10 @@ impl Display for QueryBody {
 
 impl Display for ValuesRow {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        // One value in parentheses is the value itself: the row is the same.
+        // `(ROW(1, 2))` would be a row of two.
+        if let [Expression { kind: ExpressionKind::Row(_), .. }] = self.values.as_slice() {
+            f.write_str("ROW")?;
+        }
         write!(f, "({})", commas(&self.values))
     }
 }

@@ -154,13 +154,6 @@ impl Display for CreateView {
     }
 }
 
-impl Display for ViewColumn {
-    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", self.name)?;
-        comment(f, &self.comment)
-    }
-}
-
 impl Display for CreateMaterializedTable {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         f.write_str("CREATE")?;
