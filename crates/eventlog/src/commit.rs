@@ -1,14 +1,15 @@
 //! Group commit: one write and one sync for everything that was appended while the last sync ran.
 //!
 //! 1. The pending buffer is taken under the append lock, in an instant; appends go on into a fresh one.
-//! 2. Its bytes are written with one call for each file, then synced. Where a new file begins, the old one is synced
-//!    before the first byte of the new one is written: a complete checkpoint is proof that all before it is durable.
+//! 2. Its bytes are written with one call for each file, then synced. Where a new file begins, the old one (and its name,
+//!    if it is new too) is synced before the first byte of the new one is written: an intact header is proof that all
+//!    before it is durable.
 //! 3. Then the high watermarks move, waiters wake, listeners are told.
 //! 4. The first error fences the log for good. After a failed sync nobody knows what is on the disk, and a second sync
 //!    that succeeds proves nothing.
 
 use crate::LogError;
-use crate::append::Pending;
+use crate::append::{Pending, Segment};
 use crate::files::lock;
 use crate::log::{Durable, Inner};
 use base::{Lsn, PartitionId};
@@ -44,27 +45,27 @@ impl Inner {
     }
 
     fn write_group(&self, pending: &Pending) -> Result<(), LogError> {
-        let mut begins_file = false;
-        for (number, segment) in pending.segments.iter().enumerate() {
-            let path = &segment.file.path;
-            if segment.begins_file {
-                begins_file = true;
-                if let Some(before) = number.checked_sub(1).and_then(|before| pending.segments.get(before)) {
-                    let sync = before.handle.sync_data();
-                    sync.map_err(|error| LogError::io("sync", &before.file.path, error))?;
-                }
+        let mut before: Option<&Segment> = None;
+        for segment in &pending.segments {
+            if segment.begins_file
+                && let Some(before) = before
+            {
+                self.sync_segment(before)?;
             }
-            if segment.bytes.is_empty() {
-                continue;
+            if !segment.bytes.is_empty() {
+                let write = segment.handle.write_all_at(&segment.bytes, segment.position);
+                write.map_err(|error| LogError::io("write", &segment.file.path, error))?;
             }
-            let write = segment.handle.write_all_at(&segment.bytes, segment.position);
-            write.map_err(|error| LogError::io("write", path, error))?;
+            before = Some(segment);
         }
-        if let Some(last) = pending.segments.last() {
-            let sync = last.handle.sync_data();
-            sync.map_err(|error| LogError::io("sync", &last.file.path, error))?;
-        }
-        if begins_file {
+        before.map_or(Ok(()), |last| self.sync_segment(last))
+    }
+
+    /// Makes a segment's bytes durable, and its file's name if the file is new.
+    fn sync_segment(&self, segment: &Segment) -> Result<(), LogError> {
+        let sync = segment.handle.sync_data();
+        sync.map_err(|error| LogError::io("sync", &segment.file.path, error))?;
+        if segment.begins_file {
             let directory = &self.options.directory;
             let sync = self.os.disk.sync_directory(directory);
             sync.map_err(|error| LogError::io("sync", directory, error))?;

@@ -293,6 +293,9 @@ impl Inner {
                         Some((partition.id, span.clone()))
                     })
                     .collect();
+                // A span may be missing because a frame that is not yet durable has moved the log start or deleted the
+                // topic. Should that frame be lost, the index must not have forgotten the span.
+                self.commit()?;
                 let sections = index::write(&self.os.disk, &self.options.directory, &file, &spans)?;
                 for (id, section) in sections {
                     if let Ok(partition) = self.partition(id) {
