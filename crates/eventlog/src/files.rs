@@ -184,16 +184,30 @@ impl Spares {
     }
 
     /// Takes in the spare files found in the directory; what cannot be used is removed.
-    pub(crate) fn adopt(&self, names: &[String], file_bytes: u64) {
+    ///
+    /// A file whose new name was lost in a power cut may hold a complete beginning of the file after `newest`. It was
+    /// given up, so it must not come back when it gets the same name again: its header is wiped.
+    pub(crate) fn adopt(&self, names: &[String], file_bytes: u64, newest: u64) -> Result<(), LogError> {
         for name in names {
             let Some(number) = parse_name(name, "spare") else { continue };
             {
                 let mut state = lock(&self.state);
-                state.number_next = state.number_next.max(number + 1);
+                state.number_next = state.number_next.max(number.saturating_add(1));
             }
             let path = self.directory.join(name);
+            let wiped = self.disk.open(&path).and_then(|handle| {
+                let mut block = vec![0; handle.length()?.min(FILE_HEADER_BYTES) as usize];
+                handle.read_exact_at(&mut block, 0)?;
+                if FileHeader::decode(&block).is_some_and(|header| header.sequence > newest) {
+                    handle.write_all_at(&vec![0; block.len()], 0)?;
+                    handle.sync_data()?;
+                }
+                Ok(())
+            });
+            wiped.map_err(|error| LogError::io("wipe", &path, error))?;
             self.offer(path, file_bytes);
         }
+        Ok(())
     }
 
     /// Takes a file that lies under a spare's name; removes it when it is too large or one too many.

@@ -32,7 +32,8 @@ impl Recovery {
         let disk = self.os.disk.clone();
         let directory = self.options.directory.clone();
         let spares = Spares::new(&disk, &directory);
-        spares.adopt(&self.names, self.options.file_bytes);
+        let newest = self.files.keys().next_back().copied().unwrap_or(0);
+        spares.adopt(&self.names, self.options.file_bytes, newest)?;
         for name in self.names.iter().filter(|name| name.ends_with(".index-new")) {
             // Left behind by a crash; only takes space.
             let _ = disk.remove(&directory.join(name));
