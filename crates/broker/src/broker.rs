@@ -13,7 +13,7 @@ use crate::sessions::Sessions;
 use crate::state::producers::ID_BLOCK;
 use crate::state::{BrokerState, DecodeError, LAYER_NAME, SharedState, encode_reservation};
 use crate::sync::lock;
-use crate::tickets::Tickets;
+use crate::tickets::{Awaited, Tickets};
 use base::Lsn;
 use bytes::Bytes;
 use eventlog::{Entry, EventLog, Fold, Layer, LogError, Recovery, Topic};
@@ -60,7 +60,7 @@ pub struct Broker {
     pub(crate) state: Arc<SharedState>,
     pub(crate) coordinator: Mutex<Coordinator>,
     pub(crate) sessions: Mutex<Sessions>,
-    pub(crate) tickets: Tickets,
+    pub(crate) tickets: Arc<Tickets>,
     producer_ids: Mutex<IdBlock>,
     cluster_id: String,
     deadline_watch: OnceLock<Box<dyn Fn(i64) + Send + Sync>>,
@@ -93,7 +93,7 @@ impl Broker {
         Ok(Broker {
             coordinator: Mutex::new(Coordinator::new(config.group.clone())),
             sessions: Mutex::new(Sessions::new(config.fetch_sessions_max)),
-            tickets: Tickets::default(),
+            tickets: Arc::new(Tickets::default()),
             producer_ids: Mutex::new(IdBlock::default()),
             cluster_id,
             deadline_watch: OnceLock::new(),
@@ -127,9 +127,9 @@ impl Broker {
     }
 
     /// Hands an event to the coordinator under a new ticket, and its answers to whom they belong.
-    pub(crate) fn step(&self, now_ms: i64, event: impl FnOnce(Ticket) -> Event) -> Ticket {
-        let ticket = self.tickets.open();
-        let event = event(ticket);
+    pub(crate) fn step(&self, now_ms: i64, event: impl FnOnce(Ticket) -> Event) -> Awaited {
+        let awaited = self.tickets.open();
+        let event = event(awaited.ticket());
         // A heartbeat only moves deadlines away.
         let may_hasten = !matches!(event, Event::Heartbeat(..));
         let (actions, next) = {
@@ -140,11 +140,7 @@ impl Broker {
         if let (true, Some(next), Some(watch)) = (may_hasten, next, self.deadline_watch.get()) {
             watch(next);
         }
-        ticket
-    }
-
-    pub fn tickets(&self) -> &Tickets {
-        &self.tickets
+        awaited
     }
 
     pub fn log(&self) -> &EventLog {

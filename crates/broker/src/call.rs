@@ -5,7 +5,8 @@
 //! with the time of then.
 
 use crate::broker::Broker;
-use crate::group::{Reply, Ticket};
+use crate::group::Reply;
+use crate::tickets::Awaited;
 use base::{Lsn, PartitionId};
 use bytes::Bytes;
 use kafka_wire::header::encode_response;
@@ -114,7 +115,7 @@ pub enum Until {
     /// The log has become durable beyond `seen`, and that moved one of these partitions.
     Data { seen: Lsn, partitions: Vec<PartitionId> },
     /// The group coordinator's answer.
-    Ticket(Ticket),
+    Answer(Awaited),
 }
 
 impl Outcome {

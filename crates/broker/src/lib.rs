@@ -21,5 +21,5 @@ mod views;
 
 pub use broker::{Broker, Recovered};
 pub use config::{BROKER_OPTIONS, BrokerConfig};
-pub use tickets::Tickets;
+pub use tickets::Awaited;
 pub use views::{GroupView, PartitionLag};

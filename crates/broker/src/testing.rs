@@ -110,13 +110,13 @@ impl Node {
                 self.sim.clock.advance_ms(u64::try_from(left).unwrap_or(0));
                 Woken::Deadline
             }
-            Until::Ticket(ticket) => loop {
-                if let Some(reply) = self.broker.tickets().take(ticket) {
+            Until::Answer(awaited) => loop {
+                if let Some(reply) = awaited.take() {
                     break Woken::Reply(reply);
                 }
                 let next =
                     self.broker.tick(self.now().monotonic_ms).expect("a group that waits has a deadline");
-                if self.broker.tickets().answered(ticket) {
+                if self.broker.tickets.answered(awaited.ticket()) {
                     continue;
                 }
                 self.sim.clock.advance_ms(u64::try_from(next - self.now().monotonic_ms).unwrap_or(0).max(1));

@@ -1,13 +1,13 @@
 //! Where answers of the group coordinator wait for those who asked.
 //!
 //! The coordinator may answer before the edge has begun to wait, and an edge may go away before the
-//! coordinator answers; both orders are safe here: an answer is kept until it is taken, and an
-//! abandoned ticket is dropped.
+//! coordinator answers; both orders are safe here: an answer is kept until it is taken, or until
+//! `Awaited`, the right to take it, is dropped with the connection that held it.
 
 use crate::group::{Action, Reply, Ticket};
 use crate::sync::lock;
 use std::collections::HashMap;
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 
 /// Called when a ticket's answer has come.
 pub type Wake = Box<dyn FnOnce() + Send>;
@@ -29,13 +29,41 @@ struct Inner {
     slots: HashMap<Ticket, Slot>,
 }
 
+/// The right to one answer.
+pub struct Awaited {
+    ticket: Ticket,
+    tickets: Arc<Tickets>,
+}
+
+impl Awaited {
+    pub fn ticket(&self) -> Ticket {
+        self.ticket
+    }
+
+    /// The answer, if it has come.
+    pub fn take(&self) -> Option<Reply> {
+        self.tickets.take(self.ticket)
+    }
+
+    /// `wake` is called once, when the answer is there; at once if it is there already.
+    pub fn watch(&self, wake: Wake) {
+        self.tickets.watch(self.ticket, wake);
+    }
+}
+
+impl Drop for Awaited {
+    fn drop(&mut self) {
+        lock(&self.tickets.inner).slots.remove(&self.ticket);
+    }
+}
+
 impl Tickets {
-    pub fn open(&self) -> Ticket {
+    pub fn open(self: &Arc<Self>) -> Awaited {
         let mut inner = lock(&self.inner);
         inner.last += 1;
         let ticket = Ticket(inner.last);
         inner.slots.insert(ticket, Slot::Open);
-        ticket
+        Awaited { ticket, tickets: self.clone() }
     }
 
     pub fn answer(&self, actions: Vec<Action>) {
@@ -53,8 +81,7 @@ impl Tickets {
         }
     }
 
-    /// The answer, if it has come.
-    pub fn take(&self, ticket: Ticket) -> Option<Reply> {
+    fn take(&self, ticket: Ticket) -> Option<Reply> {
         let mut inner = lock(&self.inner);
         match inner.slots.remove(&ticket)? {
             Slot::Answered(reply) => Some(reply),
@@ -65,8 +92,7 @@ impl Tickets {
         }
     }
 
-    /// `wake` is called once, when the answer is there; at once if it is there already.
-    pub fn watch(&self, ticket: Ticket, wake: Wake) {
+    fn watch(&self, ticket: Ticket, wake: Wake) {
         let mut inner = lock(&self.inner);
         match inner.slots.get_mut(&ticket) {
             Some(slot @ (Slot::Open | Slot::Watched(_))) => *slot = Slot::Watched(wake),
@@ -75,11 +101,6 @@ impl Tickets {
                 wake();
             }
         }
-    }
-
-    /// Nobody waits for it any more.
-    pub fn abandon(&self, ticket: Ticket) {
-        lock(&self.inner).slots.remove(&ticket);
     }
 
     /// How many answers are awaited or not yet taken.

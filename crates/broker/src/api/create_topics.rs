@@ -88,10 +88,8 @@ fn create(
     } else {
         log.append(|frame| frame.create_topic(&asked.name, partitions, config)).map_err(creation_error)?
     };
-    let warning = (asked.replication_factor > 1)
-        .then(|| "there is one node: the replication factor is 1".to_string())
-        // Some clients take any message for a failure, so it goes only where it is of use.
-        .filter(|_| validate_only);
+    let warning =
+        (asked.replication_factor > 1).then(|| "there is one node: the replication factor is 1".to_string());
     let result = CreatableTopicResult {
         name: asked.name,
         topic_id: id.0,

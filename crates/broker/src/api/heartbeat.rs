@@ -16,8 +16,8 @@ fn handle(call: &Call<'_>, request: HeartbeatRequest) -> Outcome {
         member_id: request.member_id,
         instance_id: request.group_instance_id,
     };
-    let ticket = call.broker.step(call.now.monotonic_ms, |ticket| Event::Heartbeat(ticket, beat));
-    match call.broker.tickets().take(ticket) {
+    let awaited = call.broker.step(call.now.monotonic_ms, |ticket| Event::Heartbeat(ticket, beat));
+    match awaited.take() {
         Some(Reply::Heartbeat(error)) => {
             call.reply(&HeartbeatResponse { error_code: code(error), ..Default::default() })
         }

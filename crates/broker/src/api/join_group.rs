@@ -41,9 +41,9 @@ fn handle(call: &Call<'_>, request: JoinGroupRequest) -> Outcome {
         require_known_member_id: version >= 4,
         supports_skipping_assignment: version >= 9,
     };
-    let ticket = broker.step(call.now.monotonic_ms, |ticket| Event::Join(ticket, join));
+    let awaited = broker.step(call.now.monotonic_ms, |ticket| Event::Join(ticket, join));
     let reply_to = call.reply_to;
-    Outcome::wait(Until::Ticket(ticket), None, move |_, _, woken| match woken {
+    Outcome::wait(Until::Answer(awaited), None, move |_, _, woken| match woken {
         Woken::Reply(Reply::Join(reply)) => reply_to.encode(&response(reply, reply_to.version)),
         _ => Outcome::Close("the group coordinator gave no answer to JoinGroup".into()),
     })

@@ -23,9 +23,9 @@ fn handle(call: &Call<'_>, request: LeaveGroupRequest) -> Outcome {
             })
             .collect()
     };
-    let ticket =
+    let awaited =
         call.broker.step(call.now.monotonic_ms, |ticket| Event::Leave(ticket, request.group_id, leaving));
-    let Some(Reply::Leave(error, results)) = call.broker.tickets().take(ticket) else {
+    let Some(Reply::Leave(error, results)) = awaited.take() else {
         return Outcome::Close("the group coordinator gave no answer to LeaveGroup".into());
     };
     if single {

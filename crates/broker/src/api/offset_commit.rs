@@ -17,7 +17,6 @@ use std::sync::Arc;
 
 pub const API: Api = Api::new(ApiKey::OffsetCommit, (2, 10), |call, body| typed(call, body, handle));
 
-/// Kafka's longest group id is not fixed; ours fits into its 16-bit strings anyway.
 fn handle(call: &Call<'_>, request: OffsetCommitRequest) -> Outcome {
     let mut offsets = Vec::new();
     let mut topics = Vec::with_capacity(request.topics.len());

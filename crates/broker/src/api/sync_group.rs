@@ -24,9 +24,9 @@ fn handle(call: &Call<'_>, request: SyncGroupRequest) -> Outcome {
             .map(|assignment| (assignment.member_id, Bytes::copy_from_slice(&assignment.assignment)))
             .collect(),
     };
-    let ticket = call.broker.step(call.now.monotonic_ms, |ticket| Event::Sync(ticket, sync));
+    let awaited = call.broker.step(call.now.monotonic_ms, |ticket| Event::Sync(ticket, sync));
     let reply_to = call.reply_to;
-    Outcome::wait(Until::Ticket(ticket), None, move |_, _, woken| match woken {
+    Outcome::wait(Until::Answer(awaited), None, move |_, _, woken| match woken {
         Woken::Reply(Reply::Sync(reply)) => reply_to.encode(&SyncGroupResponse {
             error_code: code(reply.error),
             protocol_type: reply.protocol_type,

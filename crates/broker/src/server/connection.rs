@@ -7,8 +7,7 @@
 use super::Shared;
 use super::frames::{FrameError, Frames};
 use crate::call::{Now, Outcome, Peer, Until, Wait, Woken};
-use crate::group::Ticket;
-use crate::tickets::Tickets;
+use crate::tickets::Awaited;
 use bytes::{Buf, Bytes};
 use std::collections::VecDeque;
 use std::io::IoSlice;
@@ -122,7 +121,7 @@ fn ready(wait: Wait, shared: &Shared) -> Result<Outcome, Wait> {
     match wait.until {
         Until::Turn => go(wait, Woken::Ready),
         Until::Durable(lsn) if shared.broker.log().durable() >= lsn => go(wait, Woken::Ready),
-        Until::Ticket(ticket) => match shared.broker.tickets().take(ticket) {
+        Until::Answer(ref awaited) => match awaited.take() {
             Some(reply) => go(wait, Woken::Reply(reply)),
             None => Err(wait),
         },
@@ -143,7 +142,7 @@ async fn resume(wait: Wait, shared: &Shared) -> Outcome {
                 shared.wakeups.data(seen, partitions).await;
                 Woken::Ready
             }
-            Until::Ticket(ticket) => answer_of(ticket, shared.broker.tickets()).await,
+            Until::Answer(awaited) => answer_of(awaited).await,
         }
     };
     let woken = match deadline_ms {
@@ -157,25 +156,15 @@ async fn resume(wait: Wait, shared: &Shared) -> Outcome {
     resume(&shared.broker, monotonic_ms(shared), woken)
 }
 
-/// The coordinator's answer; the ticket is given back if the wait is given up.
-async fn answer_of(ticket: Ticket, tickets: &Tickets) -> Woken {
-    struct Abandon<'a>(Ticket, &'a Tickets);
-    impl Drop for Abandon<'_> {
-        fn drop(&mut self) {
-            self.1.abandon(self.0);
-        }
-    }
-    let _abandon = Abandon(ticket, tickets);
+/// The coordinator's answer.
+async fn answer_of(awaited: Awaited) -> Woken {
     let (wake, woken) = oneshot::channel();
-    tickets.watch(
-        ticket,
-        Box::new(move || {
-            // The other side may have given up.
-            let _ = wake.send(());
-        }),
-    );
+    awaited.watch(Box::new(move || {
+        // The other side may have given up.
+        let _ = wake.send(());
+    }));
     let _ = woken.await;
-    tickets.take(ticket).map_or(Woken::Ready, Woken::Reply)
+    awaited.take().map_or(Woken::Ready, Woken::Reply)
 }
 
 /// Answers on their way into the socket.

@@ -131,8 +131,18 @@ fn a_member_joins_commits_and_leaves_its_offsets_behind() {
     assert_eq!(node.call(&leave, 1).error_code, E::UnknownMemberId as i16);
     assert_eq!(state(&node, "g"), "Empty");
     assert_eq!(committed(&node, "g").0, 41);
-    // Nobody's answer is left lying around.
-    assert_eq!(node.broker.tickets().len(), 0);
+    // Nobody's answer is left lying around, also not that of a client that went away waiting.
+    let request = JoinGroupRequest {
+        group_id: "g".into(),
+        session_timeout_ms: 10_000,
+        protocol_type: "consumer".into(),
+        protocols: vec![JoinGroupRequestProtocol { name: "range".into(), ..Default::default() }],
+        ..Default::default()
+    };
+    let waiting = node.send(&request, 3);
+    assert_eq!(node.broker.tickets.len(), 1);
+    drop(waiting);
+    assert_eq!(node.broker.tickets.len(), 0);
 }
 
 #[test]
