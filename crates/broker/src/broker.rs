@@ -14,6 +14,7 @@ use crate::state::producers::ID_BLOCK;
 use crate::state::{BrokerState, DecodeError, LAYER_NAME, SharedState, encode_reservation};
 use crate::sync::lock;
 use crate::tickets::{Awaited, Tickets};
+use crate::views::TrafficCounters;
 use base::Lsn;
 use bytes::Bytes;
 use eventlog::{Entry, EventLog, Fold, Layer, LogError, Recovery, Topic};
@@ -61,6 +62,7 @@ pub struct Broker {
     pub(crate) coordinator: Mutex<Coordinator>,
     pub(crate) sessions: Mutex<Sessions>,
     pub(crate) tickets: Arc<Tickets>,
+    pub(crate) traffic: TrafficCounters,
     producer_ids: Mutex<IdBlock>,
     cluster_id: String,
     deadline_watch: OnceLock<Box<dyn Fn(i64) + Send + Sync>>,
@@ -94,6 +96,7 @@ impl Broker {
             coordinator: Mutex::new(Coordinator::new(config.group.clone())),
             sessions: Mutex::new(Sessions::new(config.fetch_sessions_max)),
             tickets: Arc::new(Tickets::default()),
+            traffic: TrafficCounters::default(),
             producer_ids: Mutex::new(IdBlock::default()),
             cluster_id,
             deadline_watch: OnceLock::new(),

@@ -22,4 +22,4 @@ mod views;
 pub use broker::{Broker, Recovered};
 pub use config::{BROKER_OPTIONS, BrokerConfig};
 pub use tickets::Awaited;
-pub use views::{GroupView, PartitionLag};
+pub use views::{GroupView, PartitionLag, Traffic};

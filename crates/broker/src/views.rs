@@ -1,9 +1,10 @@
-//! What other parts of the node may ask the broker: groups, their members and their lag.
+//! What other parts of the node may ask the broker: groups, their members and their lag, and traffic.
 
 use crate::api;
 use crate::broker::Broker;
 use crate::group::{GroupDescription, GroupState};
 use crate::sync::lock;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 /// A group in a list.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -26,7 +27,46 @@ pub struct PartitionLag {
     pub lag: i64,
 }
 
+/// Records and bytes since the start.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Traffic {
+    /// Records that producers appended; retries that were recognised do not count.
+    pub records_in: u64,
+    /// Bytes of their batches, as they came.
+    pub bytes_in: u64,
+    /// Bytes of the batches given to consumers.
+    pub bytes_out: u64,
+}
+
+/// The counters behind `Traffic`.
+#[derive(Debug, Default)]
+pub(crate) struct TrafficCounters {
+    records_in: AtomicU64,
+    bytes_in: AtomicU64,
+    bytes_out: AtomicU64,
+}
+
+impl TrafficCounters {
+    pub(crate) fn count_in(&self, records: u32, bytes: usize) {
+        self.records_in.fetch_add(u64::from(records), Ordering::Relaxed);
+        self.bytes_in.fetch_add(bytes as u64, Ordering::Relaxed);
+    }
+
+    pub(crate) fn count_out(&self, bytes: usize) {
+        self.bytes_out.fetch_add(bytes as u64, Ordering::Relaxed);
+    }
+}
+
 impl Broker {
+    /// What went in and out since the start.
+    pub fn traffic(&self) -> Traffic {
+        Traffic {
+            records_in: self.traffic.records_in.load(Ordering::Relaxed),
+            bytes_in: self.traffic.bytes_in.load(Ordering::Relaxed),
+            bytes_out: self.traffic.bytes_out.load(Ordering::Relaxed),
+        }
+    }
+
     /// Every group, by name.
     pub fn groups(&self) -> Vec<GroupView> {
         let groups = api::list_groups(self).into_iter();

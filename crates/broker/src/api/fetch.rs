@@ -185,7 +185,9 @@ fn answer(broker: &Broker, pending: Pending, found: Vec<Found>) -> Outcome {
     let mut with_records = Vec::new();
     for (spec, part) in pending.specs.iter().zip(found) {
         let data = partition_data(&pending, spec, part);
-        let has_records = data.records.as_ref().is_some_and(|records| !records.is_empty());
+        let record_bytes = data.records.as_ref().map_or(0, Bytes::len);
+        let has_records = record_bytes > 0;
+        broker.traffic.count_out(record_bytes);
         if pending.session.id != 0 {
             let news = lock(&broker.sessions).tell(
                 pending.session.id,

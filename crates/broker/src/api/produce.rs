@@ -178,6 +178,9 @@ fn append(call: &Call<'_>, ready: &[Ready], responses: &mut [TopicProduceRespons
                 Verdict::Refuse(error) => Err(ApiError::new(error, refusal_text(error))),
                 Verdict::Append => {
                     let placed = frame.batch(*partition, batch.records, batch.max_timestamp_ms, &batch.bytes);
+                    if placed.is_ok() {
+                        call.broker.traffic.count_in(batch.records, batch.bytes.len());
+                    }
                     match (placed, &batch.sequenced) {
                         (Ok(offset), Some(sequenced)) => {
                             written.push((*partition, offset.0, *sequenced));

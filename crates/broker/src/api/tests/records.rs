@@ -69,6 +69,9 @@ fn what_is_produced_is_fetched_with_its_offsets() {
     let data = only(node.call(&fetch("t", &[(0, 0)]), 11));
     assert_eq!((data.error_code, data.high_watermark, data.last_stable_offset), (0, 15, 15));
     assert_eq!(ranges(&data), [(0, 2), (3, 5), (6, 8), (9, 11), (12, 14)]);
+    let traffic = node.broker.traffic();
+    assert_eq!(traffic.records_in, 15);
+    assert_eq!(traffic.bytes_in, traffic.bytes_out);
     // An offset in the middle of a batch gives that batch, whole.
     assert_eq!(ranges(&only(node.call(&fetch("t", &[(0, 7)]), 11)))[0], (6, 8));
     // At least one batch comes, however small the limits.
