@@ -1,5 +1,5 @@
 //! Types as written, with Flink's defaults filled in (`DECIMAL` is `DECIMAL(10, 0)`, `STRING` is
-//! `VARCHAR(2147483647)`, `TIMESTAMP` is `TIMESTAMP(6)`).
+//! `VARCHAR(2147483647)` and so is `VARCHAR`, `CHAR` is `CHAR(1)`, `TIMESTAMP` is `TIMESTAMP(6)`).
 //!
 //! Lengths and precisions are checked by the parser, so the bounds named here hold.
 

@@ -84,6 +84,11 @@ impl Parser<'_> {
         if self.is(TokenKind::LeftParen) {
             return self.parenthesized_list(Parser::altered_element);
         }
+        if self.is_word("DISTRIBUTION") || self.is_word("DISTRIBUTED") {
+            let start = self.span();
+            self.advance();
+            return Ok(vec![AlteredElement::Distribution(self.distribution_tail(start)?)]);
+        }
         Ok(vec![self.altered_element()?])
     }
 
@@ -93,11 +98,6 @@ impl Parser<'_> {
         }
         if self.begins_constraint() {
             return self.primary_key().map(AlteredElement::PrimaryKey);
-        }
-        if self.is_word("DISTRIBUTION") || self.is_word("DISTRIBUTED") {
-            let start = self.span();
-            self.advance();
-            return self.distribution_tail(start).map(AlteredElement::Distribution);
         }
         if self.is_word_at(0, "COLUMN") {
             let mut error = self.expected("the definition of a column");

@@ -23,7 +23,7 @@ impl Parser<'_> {
             self.advance();
             call.quantifier = Some(SetQuantifier::All);
         }
-        if !self.is(TokenKind::RightParen) {
+        if call.quantifier.is_some() || !self.is(TokenKind::RightParen) {
             call.arguments = self.list(Parser::argument)?;
         }
         if self.take_words(&["ORDER", "BY"]) {

@@ -129,16 +129,16 @@ impl Parser<'_> {
             }
             "DECIMAL" | "DEC" | "NUMERIC" => self.decimal()?,
             "CHAR" | "CHARACTER" => match self.take_word("VARYING") {
-                true => DataTypeKind::VarChar { length: self.length()? },
-                false => DataTypeKind::Char { length: self.length()? },
+                true => DataTypeKind::VarChar { length: self.length(LENGTH_MAX)? },
+                false => DataTypeKind::Char { length: self.length(1)? },
             },
-            "VARCHAR" => DataTypeKind::VarChar { length: self.length()? },
+            "VARCHAR" => DataTypeKind::VarChar { length: self.length(LENGTH_MAX)? },
             "STRING" => DataTypeKind::VarChar { length: LENGTH_MAX },
             "BINARY" => match self.take_word("VARYING") {
-                true => DataTypeKind::VarBinary { length: self.length()? },
-                false => DataTypeKind::Binary { length: self.length()? },
+                true => DataTypeKind::VarBinary { length: self.length(LENGTH_MAX)? },
+                false => DataTypeKind::Binary { length: self.length(1)? },
             },
-            "VARBINARY" => DataTypeKind::VarBinary { length: self.length()? },
+            "VARBINARY" => DataTypeKind::VarBinary { length: self.length(LENGTH_MAX)? },
             "BYTES" => DataTypeKind::VarBinary { length: LENGTH_MAX },
             "DATE" => DataTypeKind::Date,
             "TIME" => self.time()?,
@@ -196,10 +196,10 @@ impl Parser<'_> {
         Ok(DataTypeKind::Decimal { precision, scale })
     }
 
-    /// `(n)`, or 1.
-    fn length(&mut self) -> Parsed<u32> {
+    /// `(n)`, or the default.
+    fn length(&mut self, default: u32) -> Parsed<u32> {
         if !self.is(TokenKind::LeftParen) {
-            return Ok(1);
+            return Ok(default);
         }
         let open = self.expect(TokenKind::LeftParen, "`(`")?;
         let span = self.span();

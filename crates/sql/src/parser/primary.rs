@@ -2,6 +2,7 @@
 
 use super::{Parsed, Parser};
 use crate::ast::*;
+use crate::diagnostic::Diagnostic;
 use crate::keyword::{is_reserved, is_structural};
 use crate::lexer::TokenKind;
 use crate::span::Span;
@@ -97,7 +98,18 @@ impl Parser<'_> {
         let text = self.token_text(token);
         let reserved = token.kind == TokenKind::Word && is_reserved(text);
         // Some reserved words are functions: ABS, COUNT, LEFT, …
-        let callable = !is_structural(text) || matches!(self.upper_word().as_deref(), Some("LEFT" | "RIGHT"));
+        let upper = self.upper_word().unwrap_or_default();
+        let callable = !is_structural(text) || matches!(upper.as_str(), "LEFT" | "RIGHT");
+        if reserved
+            && self.kind(1) == TokenKind::LeftParen
+            && super::data_type::is_type_word(&upper)
+            && upper != "CHAR"
+        {
+            let message = format!("`{text}` is a type, not a function");
+            return Err(Box::new(
+                Diagnostic::syntax(self.span(), message).with_hint(format!("write CAST(value AS {upper})")),
+            ));
+        }
         if reserved && callable && self.kind(1) == TokenKind::LeftParen {
             let span = self.span();
             self.advance();
@@ -120,14 +132,12 @@ impl Parser<'_> {
         Ok(Expression { kind: ExpressionKind::Column(parts), span })
     }
 
-    fn expected_expression_not_keyword(&self, text: &str) -> Box<crate::diagnostic::Diagnostic> {
+    fn expected_expression_not_keyword(&self, text: &str) -> Box<Diagnostic> {
         if is_structural(text) {
             return self.expected("an expression");
         }
         let message = format!("expected an expression, but `{text}` is a reserved word");
-        Box::new(
-            crate::diagnostic::Diagnostic::syntax(self.span(), message).with_hint(super::back_quotes(text)),
-        )
+        Box::new(Diagnostic::syntax(self.span(), message).with_hint(super::back_quotes(text)))
     }
 
     /// Whether a query begins here, without a parenthesis before it.

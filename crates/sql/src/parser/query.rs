@@ -67,21 +67,21 @@ impl Parser<'_> {
                     self.advance();
                     continue;
                 }
-                limit = Some(self.expression()?);
+                limit = Some(self.row_count()?);
                 if offset.is_none() && self.take(TokenKind::Comma) {
                     // LIMIT start, count
                     offset = limit.take();
-                    limit = Some(self.expression()?);
+                    limit = Some(self.row_count()?);
                 }
             } else if offset.is_none() && self.take_word("OFFSET") {
-                offset = Some(self.expression()?);
+                offset = Some(self.row_count()?);
                 let _ = self.take_word("ROWS") || self.take_word("ROW");
             } else if !limited && self.take_word("FETCH") {
                 limited = true;
                 if !self.take_word("FIRST") && !self.take_word("NEXT") {
                     return Err(self.expected("FIRST or NEXT"));
                 }
-                limit = Some(self.expression()?);
+                limit = Some(self.row_count()?);
                 if !self.take_word("ROWS") && !self.take_word("ROW") {
                     return Err(self.expected("ROWS ONLY"));
                 }
@@ -91,6 +91,14 @@ impl Parser<'_> {
             }
         }
         Ok(Query { with, body, order_by, offset, limit, span: self.since(start) })
+    }
+
+    /// LIMIT, OFFSET and FETCH take a number as it stands.
+    fn row_count(&mut self) -> Parsed<Expression> {
+        match self.kind(0) {
+            TokenKind::Exact => self.literal(),
+            _ => Err(self.expected("a number of rows")),
+        }
     }
 
     /// Set operations that bind at least as tightly as `least`: INTERSECT is 2, UNION and EXCEPT are 1.
@@ -190,6 +198,10 @@ impl Parser<'_> {
             true => Some(self.tables()?),
             false => None,
         };
+        let filtered = ["WHERE", "GROUP", "HAVING", "WINDOW", "QUALIFY"];
+        if from.is_none() && filtered.iter().any(|word| self.is_word_at(0, word)) {
+            return Err(self.expected("FROM before it"));
+        }
         let selection = self.clause("WHERE")?;
         let group_by = match self.take_word("GROUP") {
             true => Some(self.group_by()?),

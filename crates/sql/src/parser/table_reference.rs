@@ -4,6 +4,7 @@ use super::{Parsed, Parser};
 use crate::ast::*;
 use crate::diagnostic::Diagnostic;
 use crate::lexer::TokenKind;
+use crate::span::Span;
 
 impl Parser<'_> {
     pub(super) fn tables(&mut self) -> Parsed<TableReference> {
@@ -84,12 +85,7 @@ impl Parser<'_> {
         Ok(Some((kind, natural)))
     }
 
-    fn join_constraint(
-        &mut self,
-        kind: JoinKind,
-        natural: bool,
-        keywords: crate::span::Span,
-    ) -> Parsed<JoinConstraint> {
+    fn join_constraint(&mut self, kind: JoinKind, natural: bool, keywords: Span) -> Parsed<JoinConstraint> {
         if kind == JoinKind::Cross {
             return Ok(JoinConstraint::None);
         }
@@ -147,6 +143,23 @@ impl Parser<'_> {
     /// `(a JOIN b …)` or `((SELECT …) UNION …)`: which one is known behind the inner parenthesis.
     fn parenthesized_tables(&mut self) -> Parsed<TableReference> {
         let open = self.expect(TokenKind::LeftParen, "`(`")?;
+        let first_token = self.at;
+        self.tables_in_parentheses(open).map_err(|error| match self.misspelt_select(first_token) {
+            Some(better) => better,
+            None => error,
+        })
+    }
+
+    /// `(SELEC a FROM t)` reads as a table called SELEC until FROM shows what it was.
+    fn misspelt_select(&self, first_token: usize) -> Option<Box<Diagnostic>> {
+        let token = self.tokens[first_token];
+        let text = self.token_text(token);
+        let near = base::nearest(text, ["SELECT", "VALUES"]).filter(|_| self.is_word_at(0, "FROM"))?;
+        let diagnostic = Diagnostic::syntax(self.token_span(token), format!("`{text}` is not a keyword"));
+        Some(Box::new(diagnostic.with_hint(format!("did you mean {near}?"))))
+    }
+
+    fn tables_in_parentheses(&mut self, open: Span) -> Parsed<TableReference> {
         let first = self.nested(Parser::table_primary)?;
         let bare_query = first.alias.is_none()
             && matches!(first.kind, TableReferenceKind::Subquery { lateral: false, .. });
@@ -165,6 +178,12 @@ impl Parser<'_> {
                     inside = join(inside, JoinKind::Comma, false, right, JoinConstraint::None, span);
                 }
                 let end = self.close(open)?;
+                if !matches!(inside.kind, TableReferenceKind::Join(_) | TableReferenceKind::Subquery { .. }) {
+                    let message = "only a query or a join stands in parentheses";
+                    return Err(Box::new(
+                        Diagnostic::syntax(open.to(end), message).with_hint("remove the parentheses"),
+                    ));
+                }
                 let alias = self.table_alias()?;
                 if alias.is_none() {
                     return Ok(TableReference { span: open.to(end), ..inside });
@@ -276,7 +295,7 @@ fn join(
     natural: bool,
     right: TableReference,
     constraint: JoinConstraint,
-    keyword_span: crate::span::Span,
+    keyword_span: Span,
 ) -> TableReference {
     let mut span = left.span.to(right.span);
     if let JoinConstraint::On(condition) = &constraint {

@@ -168,8 +168,8 @@ impl Display for AlterTable {
         match &self.action {
             AlterTableAction::RenameTo(name) => write!(f, "RENAME TO {name}"),
             AlterTableAction::RenameColumn { from, to } => write!(f, "RENAME {from} TO {to}"),
-            AlterTableAction::Add(elements) => write!(f, "ADD ({})", commas(elements)),
-            AlterTableAction::Modify(elements) => write!(f, "MODIFY ({})", commas(elements)),
+            AlterTableAction::Add(elements) => altered(f, "ADD", elements),
+            AlterTableAction::Modify(elements) => altered(f, "MODIFY", elements),
             AlterTableAction::DropColumns(columns) => write!(f, "DROP ({})", commas(columns)),
             AlterTableAction::DropPrimaryKey => f.write_str("DROP PRIMARY KEY"),
             AlterTableAction::DropConstraint(name) => write!(f, "DROP CONSTRAINT {name}"),
@@ -178,6 +178,14 @@ impl Display for AlterTable {
             AlterTableAction::Set(options) => write!(f, "SET ({})", commas(options)),
             AlterTableAction::Reset(keys) => write!(f, "RESET ({})", commas(keys)),
         }
+    }
+}
+
+/// A distribution stands alone, everything else in parentheses.
+fn altered(f: &mut Formatter<'_>, verb: &str, elements: &[AlteredElement]) -> fmt::Result {
+    match elements {
+        [only @ AlteredElement::Distribution(_)] => write!(f, "{verb} {only}"),
+        several => write!(f, "{verb} ({})", commas(several)),
     }
 }
 
