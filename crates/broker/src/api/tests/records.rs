@@ -13,6 +13,8 @@ use kafka_wire::messages::list_offsets_request::{
 use kafka_wire::messages::produce_request::PartitionProduceData;
 use kafka_wire::messages::*;
 use kafka_wire::records::{Batches, Compression};
+use os::sim::SyncFault;
+use std::path::Path;
 
 const NOW: i64 = 1_700_000_000_000;
 
@@ -351,4 +353,52 @@ fn offsets_are_found_by_end_and_by_time() {
     for (timestamp, expected) in cases {
         assert_eq!(look_up(timestamp), expected, "{timestamp}");
     }
+}
+
+#[test]
+fn after_a_failed_sync_nothing_is_acknowledged_and_reading_goes_on() {
+    let node = Node::new();
+    node.create_topic("t", 1, &[]);
+    assert_eq!(node.produce("t", 0, records(2)).error_code, 0);
+    node.sim.disk.fail_sync(1, SyncFault::DropsWrites);
+    for _ in 0..3 {
+        // The next sync would succeed; it proves nothing about what was lost (fsyncgate).
+        let answer = node.produce("t", 0, records(1));
+        assert_eq!((answer.error_code, answer.base_offset), (E::KafkaStorageError as i16, -1));
+    }
+    let mut request = fetch("t", &[(0, 0)]);
+    request.max_wait_ms = 0;
+    let data = only(node.call(&request, 11));
+    assert_eq!((data.error_code, data.high_watermark), (0, 2));
+    assert_eq!(ranges(&data), [(0, 1)]);
+}
+
+#[test]
+fn a_damaged_batch_is_refused_and_its_neighbours_are_served() {
+    let node = Node::new();
+    node.create_topic("t", 2, &[]);
+    let marked = batch(Compression::None, &[(NOW, "here-lies-the-damage")]);
+    for records in [records(1), marked, records(1)] {
+        assert_eq!(node.produce("t", 0, records).error_code, 0);
+    }
+    assert_eq!(node.produce("t", 1, records(1)).error_code, 0);
+    let mut hits = 0;
+    for name in node.sim.os().disk.list(Path::new("/data")).unwrap() {
+        let path = Path::new("/data").join(name);
+        let file = node.sim.os().disk.open(&path).unwrap();
+        let mut bytes = vec![0; file.length().unwrap() as usize];
+        file.read_exact_at(&mut bytes, 0).unwrap();
+        if let Some(at) = bytes.windows(20).position(|window| window == b"here-lies-the-damage") {
+            node.sim.disk.flip(&path, at as u64, 0x10).unwrap();
+            hits += 1;
+        }
+    }
+    assert_eq!(hits, 1);
+    let look = |partition, offset| only(node.call(&fetch("t", &[(partition, offset)]), 11));
+    // What lies before it comes; at it there is an error; behind it life goes on.
+    assert_eq!(ranges(&look(0, 0)), [(0, 0)]);
+    let damaged = look(0, 1);
+    assert_eq!((damaged.error_code, damaged.records), (E::CorruptMessage as i16, Some(Bytes::new())));
+    assert_eq!(ranges(&look(0, 2)), [(2, 2)]);
+    assert_eq!(ranges(&look(1, 0)), [(0, 0)]);
 }
