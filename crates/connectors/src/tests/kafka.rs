@@ -1,0 +1,213 @@
+//! Topics of the embedded log: written and read back, in pieces and again; bad records; metadata.
+
+use super::*;
+use arrow_array::cast::AsArray;
+use arrow_array::types::Int64Type;
+use arrow_array::{Int64Array, StringArray};
+use dataflow::connector::SourceRequest;
+use dataflow::sink::Sink;
+use dataflow::table::MetadataColumn;
+
+fn orders(options: &[(&str, &str)]) -> Arc<TableDefinition> {
+    let mut all = vec![("connector", "kafka"), ("topic", "orders"), ("format", "json")];
+    all.extend_from_slice(options);
+    table(schema(&[("id", DataType::Int64), ("city", DataType::Utf8)]), &all)
+}
+
+fn rows(range: std::ops::Range<i64>) -> RecordBatch {
+    let cities: Vec<String> = range.clone().map(|id| format!("city {id}")).collect();
+    let schema = schema(&[("id", DataType::Int64), ("city", DataType::Utf8)]);
+    RecordBatch::try_new(
+        schema,
+        vec![Arc::new(Int64Array::from_iter_values(range)), Arc::new(StringArray::from(cities))],
+    )
+    .unwrap()
+}
+
+fn write(node: &Node, table: &Arc<TableDefinition>, rows: RecordBatch) {
+    let Sink::Topic(mut sink) = node.connector("kafka").sink(table, "job").unwrap() else { panic!("a topic sink") };
+    let partitions = node.log.topic("orders").unwrap().partitions.len() as u32;
+    let batches = sink.encode(&batch(rows), partitions, 5_000).unwrap();
+    node.append("orders", batches);
+}
+
+fn source(node: &Node, table: &Arc<TableDefinition>, metadata: Vec<usize>) -> Box<dyn Source> {
+    let projection = (0..table.schema.fields().len()).collect();
+    node.connector("kafka").source(SourceRequest { table: table.clone(), projection, metadata }).unwrap()
+}
+
+fn ids(reads: &[Read]) -> Vec<i64> {
+    reads.iter().flat_map(|read| read.rows.column(0).as_primitive::<Int64Type>().values().to_vec()).collect()
+}
+
+#[test]
+fn what_is_written_comes_back_in_any_pieces_and_again() {
+    let node = Node::start();
+    node.create_topic("orders", 1);
+    let bounded = orders(&[("scan.startup.mode", "earliest-offset"), ("scan.bounded.mode", "latest-offset")]);
+    for begin in [0, 100, 200] {
+        write(&node, &bounded, rows(begin..begin + 100));
+    }
+    for rows_max in [1, 7, 100, 1000] {
+        let mut source = source(&node, &bounded, Vec::new());
+        let splits = source.splits().unwrap();
+        assert_eq!((splits[0].start, splits[0].end), (Position(0), Some(Position(300))));
+        let reads = read_all(source.as_mut(), &splits[0], Position(0), rows_max);
+        assert!(reads.iter().all(|read| read.rows.num_rows() <= rows_max));
+        assert_eq!(ids(&reads), (0..300).collect::<Vec<i64>>());
+        assert!(reads.last().unwrap().finished);
+        // The same range again gives the same rows.
+        let again = source.read(&splits[0], Position(50), Some(Position(130)), limits(usize::MAX)).unwrap();
+        assert_eq!(ids(&[again]), (50..130).collect::<Vec<i64>>());
+    }
+}
+
+#[test]
+fn an_unbounded_topic_says_to_wait_and_goes_on() {
+    let node = Node::start();
+    node.create_topic("orders", 1);
+    let table = orders(&[("scan.startup.mode", "latest-offset")]);
+    write(&node, &table, rows(0..10));
+    let mut source = source(&node, &table, Vec::new());
+    let split = source.splits().unwrap().remove(0);
+    assert_eq!((split.start, split.end), (Position(10), None));
+    let nothing = source.read(&split, Position(10), None, limits(100)).unwrap();
+    assert_eq!((nothing.next, nothing.finished, nothing.idle), (Position(10), false, dataflow::source::Idle::UntilLogGrows));
+    write(&node, &table, rows(10..13));
+    assert_eq!(ids(&read_all(source.as_mut(), &split, Position(10), 100)), [10, 11, 12]);
+}
+
+#[test]
+fn startup_and_bounded_modes_resolve_offsets() {
+    let node = Node::start();
+    node.create_topic("orders", 2);
+    let plain = orders(&[("sink.partitioner", "round-robin")]);
+    write(&node, &plain, rows(0..20));
+    let cases = [
+        (vec![("scan.startup.mode", "earliest-offset")], [(0, None), (0, None)]),
+        (vec![("scan.startup.mode", "latest-offset")], [(10, None), (10, None)]),
+        (
+            vec![
+                ("scan.startup.mode", "specific-offsets"),
+                ("scan.startup.specific-offsets", "partition:0,offset:3;partition:1,offset:99"),
+                ("scan.bounded.mode", "latest-offset"),
+            ],
+            [(3, Some(10)), (10, Some(10))],
+        ),
+        (
+            vec![("scan.startup.mode", "timestamp"), ("scan.startup.timestamp-millis", "5001")],
+            [(10, None), (10, None)],
+        ),
+        (
+            vec![("scan.startup.mode", "timestamp"), ("scan.startup.timestamp-millis", "5000")],
+            [(0, None), (0, None)],
+        ),
+    ];
+    for (options, expected) in cases {
+        let table = orders(&options);
+        let splits = source(&node, &table, Vec::new()).splits().unwrap();
+        let found: Vec<_> = splits.iter().map(|split| (split.start.0, split.end.map(|end| end.0))).collect();
+        assert_eq!(found, expected, "{options:?}");
+    }
+}
+
+/// Two good records with a bad one between them.
+fn with_a_bad_record(node: &Node) {
+    use kafka_wire::records::{BatchBuilder, Compression};
+    node.create_topic("orders", 1);
+    let mut builder = BatchBuilder::new(Compression::Lz4);
+    for value in [&br#"{"id":1}"#[..], b"{oops", br#"{"id":3}"#] {
+        builder.append(7, Some(b"k"), Some(value), &[]).unwrap();
+    }
+    let bytes = builder.build().unwrap().to_vec();
+    node.append("orders", vec![dataflow::sink::TopicBatch { partition: 0, records: 3, max_timestamp_ms: 7, bytes }]);
+}
+
+#[test]
+fn a_bad_record_fails_is_skipped_or_goes_to_the_dead_letters() {
+    let node = Node::start();
+    with_a_bad_record(&node);
+    let from_start = ("scan.startup.mode", "earliest-offset");
+
+    let strict = orders(&[from_start]);
+    let source_of = |table: &Arc<TableDefinition>| {
+        let mut source = source(&node, table, Vec::new());
+        let split = source.splits().unwrap().remove(0);
+        source.read(&split, Position(0), None, limits(100))
+    };
+    let message = source_of(&strict).unwrap_err().message;
+    assert_eq!(
+        message,
+        "table 't': topic=orders partition=0 offset=1 cannot be read: not valid JSON at byte 1: expected a string; the \
+         bytes are \"{oops\"; skip such records with 'json.ignore-parse-errors' = 'true', or keep them with \
+         'dead-letter.topic' = '…'"
+    );
+
+    let lenient = source_of(&orders(&[from_start, ("json.ignore-parse-errors", "true")])).unwrap();
+    assert_eq!((ids(std::slice::from_ref(&lenient)), lenient.skipped), (vec![1, 3], 1));
+
+    let keeping = orders(&[from_start, ("dead-letter.topic", "rejected")]);
+    let read = source_of(&keeping).unwrap();
+    assert_eq!(ids(std::slice::from_ref(&read)), [1, 3]);
+    let rejected = &read.rejected[0];
+    assert_eq!((rejected.origin.as_str(), rejected.topic.as_str()), ("orders partition=0 offset=1", "rejected"));
+    assert_eq!((rejected.key.as_deref(), rejected.value.as_deref()), (Some(&b"k"[..]), Some(&b"{oops"[..])));
+    let encoded = source(&node, &keeping, Vec::new()).encode_rejected(&[rejected]).unwrap();
+    assert_eq!((encoded.len(), encoded[0].records), (1, 1));
+}
+
+#[test]
+fn metadata_and_keys_become_columns() {
+    let node = Node::start();
+    node.create_topic("orders", 1);
+    let mut definition = (*orders(&[
+        ("scan.startup.mode", "earliest-offset"),
+        ("key.format", "raw"),
+        ("key.fields", "city"),
+        ("value.fields-include", "EXCEPT_KEY"),
+    ]))
+    .clone();
+    let ltz = DataType::Timestamp(arrow_schema::TimeUnit::Millisecond, Some("UTC".into()));
+    let column = |name: &str, data_type: DataType| MetadataColumn {
+        name: name.into(),
+        key: name.into(),
+        data_type,
+        is_virtual: true,
+    };
+    definition.metadata =
+        vec![column("offset", DataType::Int64), column("timestamp", ltz), column("topic", DataType::Utf8)];
+    let table = Arc::new(definition);
+    write(&node, &table, rows(5..7));
+    let mut source = source(&node, &table, vec![1, 0, 2]);
+    let split = source.splits().unwrap().remove(0);
+    let read = source.read(&split, Position(0), None, limits(10)).unwrap();
+    let shown: Vec<String> = (0..2)
+        .map(|row| {
+            let mut text = String::new();
+            formats::print::RowPrinter::new(&read.rows).print(row, &mut text);
+            text
+        })
+        .collect();
+    assert_eq!(
+        shown,
+        ["[5, city 5, 1970-01-01T00:00:05Z, 0, orders]", "[6, city 6, 1970-01-01T00:00:05Z, 1, orders]"]
+    );
+}
+
+#[test]
+fn keyed_rows_go_where_kafka_puts_them() {
+    let node = Node::start();
+    node.create_topic("orders", 4);
+    let table = orders(&[("key.format", "raw"), ("key.fields", "city"), ("scan.startup.mode", "earliest-offset")]);
+    write(&node, &table, rows(0..50));
+    let mut source = source(&node, &table, Vec::new());
+    let mut total = 0;
+    for (index, split) in source.splits().unwrap().iter().enumerate() {
+        for id in ids(&read_all(source.as_mut(), split, Position(0), 100)) {
+            let key = format!("city {id}");
+            assert_eq!(kafka_wire::partitioner::partition_of_key(key.as_bytes(), 4) as usize, index);
+            total += 1;
+        }
+    }
+    assert_eq!(total, 50);
+}

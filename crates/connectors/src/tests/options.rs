@@ -1,0 +1,66 @@
+//! Every spec holds together, and wrong options are named with what to do.
+
+use super::*;
+use dataflow::connector::Role;
+
+fn connectors() -> ConnectorTable {
+    crate::table(Connectors { os: Os::real(), log: None })
+}
+
+#[test]
+fn every_example_and_default_passes_its_own_check() {
+    let connectors = connectors();
+    for name in connectors.names() {
+        let spec = connectors.find(name).unwrap().spec();
+        for option in spec.options {
+            for value in [Some(option.example), option.default].into_iter().flatten() {
+                let key = option.key.replace('*', "name");
+                let given = BTreeMap::from([(key.clone(), value.to_string())]);
+                let relaxed: Vec<_> =
+                    spec.options.iter().map(|o| base::options::OptionSpec { required: false, ..*o }).collect();
+                base::options::Options::check(&given, &relaxed)
+                    .unwrap_or_else(|errors| panic!("{name}: '{key}' = '{value}': {errors:?}"));
+            }
+            assert!(option.doc.ends_with('.'), "{name}: the doc of '{}' is no sentence", option.key);
+        }
+    }
+}
+
+fn messages(connector: &str, role: Role, options: &[(&str, &str)]) -> Vec<String> {
+    let mut all = vec![("connector", connector)];
+    all.extend_from_slice(options);
+    let table = table(schema(&[("id", DataType::Int64)]), &all);
+    let checked = connectors().find(connector).unwrap().check(&table, role);
+    checked.err().unwrap_or_default().into_iter().map(|error| error.message).collect()
+}
+
+#[test]
+fn wrong_options_are_named() {
+    let kafka = |options: &[(&str, &str)]| messages("kafka", Role::Source, options);
+    assert_eq!(kafka(&[("topic", "t"), ("format", "json")]), [""; 0]);
+    let cases: [(&[(&str, &str)], &[&str]); 6] = [
+        (&[("tpoic", "t"), ("format", "json")], &[
+            "table 't': unknown option 'tpoic'; did you mean 'topic'?",
+            "table 't': option 'topic' is missing; for example 'topic' = 'orders'",
+        ]),
+        (&[("topic", "t"), ("format", "jsn")], &["table 't': there is no format 'jsn'; did you mean 'json'?"]),
+        (&[("topic", "t")], &[
+            "table 't': the option 'format' is missing; the formats are 'json', 'csv', 'raw', for example 'format' = 'json'",
+        ]),
+        (&[("topic", "t"), ("format", "json"), ("json.ignore-parse-error", "true")], &[
+            "table 't': format 'json': unknown option 'ignore-parse-error'; did you mean 'ignore-parse-errors'?",
+        ]),
+        (&[("topic", "t"), ("format", "json"), ("scan.startup.mode", "timestamp")], &[
+            "table 't': 'scan.startup.mode' = 'timestamp' needs 'scan.startup.timestamp-millis'",
+        ]),
+        (&[("topic", "t"), ("format", "raw"), ("properties.compression.type", "rar")], &[
+            "table 't': the format 'raw' takes a column of type STRING or BYTES, not Int64 ('id')",
+        ]),
+    ];
+    for (options, expected) in cases {
+        assert_eq!(kafka(options), expected);
+    }
+    assert_eq!(messages("print", Role::Sink, &[("print-identifer", "x")]), [
+        "table 't': unknown option 'print-identifer'; did you mean 'print-identifier'?"
+    ]);
+}
