@@ -14,3 +14,6 @@ pub mod source;
 pub mod span;
 pub mod types;
 pub mod unparse;
+pub mod binder;
+pub mod planner;
+pub mod session;

@@ -45,7 +45,9 @@ pub fn compute(
     let constant = left.is_constant() && right.is_constant();
     let rows = if constant { 1 } else { rows };
     let array = match (left.array().data_type(), right.array().data_type()) {
-        (DataType::Decimal128(..), DataType::Decimal128(..)) => decimals(operation, left, right, result, rows)?,
+        (DataType::Decimal128(..), DataType::Decimal128(..)) => {
+            decimals(operation, left, right, result, rows)?
+        }
         (DataType::Float32 | DataType::Float64, _) => float(operation, left, right)?,
         _ => match operation {
             Operation::Add => text(numeric::add_wrapping(left, right))?,
@@ -54,7 +56,9 @@ pub fn compute(
             Operation::Divide | Operation::Modulo => {
                 let modulo = operation == Operation::Modulo;
                 match left.array().data_type() {
-                    DataType::Int8 => divide::<Int8Type>(left, right, rows, modulo, i8::wrapping_div, i8::wrapping_rem)?,
+                    DataType::Int8 => {
+                        divide::<Int8Type>(left, right, rows, modulo, i8::wrapping_div, i8::wrapping_rem)?
+                    }
                     DataType::Int16 => {
                         divide::<Int16Type>(left, right, rows, modulo, i16::wrapping_div, i16::wrapping_rem)?
                     }
@@ -168,7 +172,11 @@ fn scale_of(value: &Value) -> i32 {
 
 /// `a * 10^power / b`, rounded half up (away from zero).
 fn divide_half_up(a: i256, b: i256, power: i32) -> Option<i256> {
-    let (a, b) = if power >= 0 { (a.checked_mul(power_of_ten(power)?)?, b) } else { (a, b.checked_mul(power_of_ten(-power)?)?) };
+    let (a, b) = if power >= 0 {
+        (a.checked_mul(power_of_ten(power)?)?, b)
+    } else {
+        (a, b.checked_mul(power_of_ten(-power)?)?)
+    };
     let quotient = a.checked_div(b)?;
     let rest = a.checked_rem(b)?;
     let twice = rest.checked_mul(i256::from_i128(2))?.wrapping_abs();

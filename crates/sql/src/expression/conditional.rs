@@ -45,9 +45,8 @@ pub(super) fn connect(
         };
         let next = if part.may_fail() {
             // Rows that the left side has not decided: not FALSE for AND, not TRUE for OR.
-            let open: BooleanArray = (0..rows)
-                .map(|row| Some(so_far.is_null(row) || so_far.value(row) == conjunction))
-                .collect();
+            let open: BooleanArray =
+                (0..rows).map(|row| Some(so_far.is_null(row) || so_far.value(row) == conjunction)).collect();
             let chosen = evaluate_where(part, &open, input)?;
             scatter(&[(open, chosen)], &part.data_type.to_arrow(), rows)
                 .and_then(|column| booleans(Value::Column(column), rows))
@@ -154,7 +153,8 @@ pub(super) fn coalesce(whole: &Scalar, parts: &[Scalar], input: &Input) -> Resul
         let values = evaluate_where(part, &mask, input)?;
         // Only what is not NULL is taken; the rest stays open.
         let known = arrow_arith::boolean::is_not_null(values.as_ref()).map_err(|error| fail(text(error)))?;
-        let kept = arrow_select::filter::filter(values.as_ref(), &known).map_err(|error| fail(text(error)))?;
+        let kept =
+            arrow_select::filter::filter(values.as_ref(), &known).map_err(|error| fail(text(error)))?;
         let mut taken = vec![false; rows];
         for (slot, row) in open.set_indices().enumerate() {
             taken[row] = known.value(slot);
@@ -186,8 +186,11 @@ pub(super) fn in_list(
     let literals: Option<Vec<&ArrayRef>> = list.iter().map(Scalar::as_literal).collect();
     if let (Some(literals), Some(texts)) = (&literals, column.as_string_opt::<i32>()) {
         if literals.len() > LIST_SCAN_MAX && literals.iter().all(|item| !item.is_null(0)) {
-            let set: std::collections::BTreeSet<&str> =
-                literals.iter().filter_map(|item| item.as_string_opt::<i32>()).map(|item| item.value(0)).collect();
+            let set: std::collections::BTreeSet<&str> = literals
+                .iter()
+                .filter_map(|item| item.as_string_opt::<i32>())
+                .map(|item| item.value(0))
+                .collect();
             result = Some(texts.iter().map(|text| text.map(|text| set.contains(text))).collect());
         }
     }
@@ -208,7 +211,8 @@ pub(super) fn in_list(
         }
     }
     let result = result.unwrap_or_else(|| BooleanArray::from(vec![false; rows]));
-    let result = if negated { arrow_arith::boolean::not(&result).map_err(|error| fail(text(error)))? } else { result };
+    let result =
+        if negated { arrow_arith::boolean::not(&result).map_err(|error| fail(text(error)))? } else { result };
     Ok(wrap(Arc::new(result), constant))
 }
 
@@ -223,7 +227,8 @@ pub(super) fn like(
     let constant = value.is_constant() && pattern.is_constant();
     let rows = if constant { 1 } else { rows };
     let (values, patterns) = (value.texts()?, pattern.texts()?);
-    let compile = |text: &str| if similar { Pattern::similar(text, escape) } else { Pattern::like(text, escape) };
+    let compile =
+        |text: &str| if similar { Pattern::similar(text, escape) } else { Pattern::like(text, escape) };
     let mut compiled: Option<(&str, Pattern)> = None;
     let mut out = Vec::with_capacity(rows);
     for row in 0..rows {

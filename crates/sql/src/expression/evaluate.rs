@@ -82,7 +82,8 @@ impl Scalar {
             ScalarKind::IsNull { operand, negated } => {
                 let value = operand.evaluate(input)?;
                 let array = value.array();
-                let kernel = if *negated { arrow_arith::boolean::is_not_null } else { arrow_arith::boolean::is_null };
+                let kernel =
+                    if *negated { arrow_arith::boolean::is_not_null } else { arrow_arith::boolean::is_null };
                 let array = kernel(array.as_ref()).map_err(|error| fail(text(error)))?;
                 Ok(wrap(Arc::new(array), value.is_constant()))
             }
@@ -111,8 +112,10 @@ impl Scalar {
                 cast(&value, &operand.data_type, &self.data_type, *mode, rows).map_err(fail)
             }
             ScalarKind::Call { function, arguments, zone_offset_ms } => {
-                let values =
-                    arguments.iter().map(|argument| argument.evaluate(input)).collect::<Result<Vec<_>, _>>()?;
+                let values = arguments
+                    .iter()
+                    .map(|argument| argument.evaluate(input))
+                    .collect::<Result<Vec<_>, _>>()?;
                 let types: Vec<_> = arguments.iter().map(|argument| argument.data_type.clone()).collect();
                 let constant = values.iter().all(Value::is_constant);
                 let call = Call {
@@ -173,7 +176,8 @@ impl Scalar {
         let rows = if constant { 1 } else { rows };
         let spans = span.integers()?;
         let months = matches!(interval, TypeKind::IntervalYearMonth);
-        let amount = |row: usize| spans.get(row).map(|span| if subtract { span.wrapping_neg() } else { span });
+        let amount =
+            |row: usize| spans.get(row).map(|span| if subtract { span.wrapping_neg() } else { span });
         if matches!(self.data_type.kind, TypeKind::Date | TypeKind::Time(_)) {
             let numbers = moment.integers()?;
             let day_ms = super::value::DAY_MS;
@@ -183,7 +187,11 @@ impl Scalar {
                 if !is_date {
                     return Some((number + span).rem_euclid(day_ms));
                 }
-                if months { calendar::add_months(number, span) } else { Some(number + span.div_euclid(day_ms)) }
+                if months {
+                    calendar::add_months(number, span)
+                } else {
+                    Some(number + span.div_euclid(day_ms))
+                }
             });
             return Ok(wrap(super::value::integers_column(values, &self.data_type)?, constant));
         }
@@ -219,4 +227,19 @@ fn columns(parts: &[Scalar], input: &Input) -> Result<Vec<ArrayRef>, EvaluationE
                 .map_err(|message| EvaluationError { message, expression: part.describe() })
         })
         .collect()
+}
+
+impl Scalar {
+    /// The literal that a constant expression is; `None` when it fails or reads something.
+    pub fn folded(&self) -> Option<Scalar> {
+        if !self.columns().is_empty() || !self.is_deterministic() {
+            return None;
+        }
+        let schema = std::sync::Arc::new(arrow_schema::Schema::empty());
+        let options = arrow_array::RecordBatchOptions::new().with_row_count(Some(1));
+        let rows = RecordBatch::try_new_with_options(schema, Vec::new(), &options).ok()?;
+        let input = Input { rows, clock_ms: 0, watermarks: None };
+        let value = self.evaluate(&input).ok()?.into_column(1).ok()?;
+        Some(Scalar::literal(value, self.describe(), self.data_type.clone()))
+    }
 }

@@ -37,32 +37,88 @@ pub struct Scalar {
 
 #[derive(Debug, Clone)]
 pub enum ScalarKind {
-    Column { index: usize, name: String },
+    Column {
+        index: usize,
+        name: String,
+    },
     /// One value in an array, and how it is written.
-    Literal { value: ArrayRef, text: String },
+    Literal {
+        value: ArrayRef,
+        text: String,
+    },
     /// Operands of one type, but for decimals.
-    Arithmetic { operation: Operation, left: Box<Scalar>, right: Box<Scalar> },
+    Arithmetic {
+        operation: Operation,
+        left: Box<Scalar>,
+        right: Box<Scalar>,
+    },
     Negate(Box<Scalar>),
     /// A date or timestamp plus or minus an interval.
-    AddInterval { operand: Box<Scalar>, interval: Box<Scalar>, subtract: bool },
+    AddInterval {
+        operand: Box<Scalar>,
+        interval: Box<Scalar>,
+        subtract: bool,
+    },
     /// Operands of one type.
-    Compare { comparison: Comparison, left: Box<Scalar>, right: Box<Scalar> },
+    Compare {
+        comparison: Comparison,
+        left: Box<Scalar>,
+        right: Box<Scalar>,
+    },
     And(Vec<Scalar>),
     Or(Vec<Scalar>),
     Not(Box<Scalar>),
-    IsNull { operand: Box<Scalar>, negated: bool },
-    IsTruth { operand: Box<Scalar>, truth: bool, negated: bool },
-    Distinct { left: Box<Scalar>, right: Box<Scalar>, negated: bool },
+    IsNull {
+        operand: Box<Scalar>,
+        negated: bool,
+    },
+    IsTruth {
+        operand: Box<Scalar>,
+        truth: bool,
+        negated: bool,
+    },
+    Distinct {
+        left: Box<Scalar>,
+        right: Box<Scalar>,
+        negated: bool,
+    },
     /// All results of one type; no ELSE is a NULL literal.
-    Case { branches: Vec<(Scalar, Scalar)>, otherwise: Box<Scalar> },
+    Case {
+        branches: Vec<(Scalar, Scalar)>,
+        otherwise: Box<Scalar>,
+    },
     Coalesce(Vec<Scalar>),
-    InList { operand: Box<Scalar>, list: Vec<Scalar>, negated: bool },
-    Like { operand: Box<Scalar>, pattern: Box<Scalar>, escape: Option<char>, similar: bool, negated: bool },
-    Cast { operand: Box<Scalar>, mode: CastMode },
-    Call { function: &'static Function, arguments: Vec<Scalar>, zone_offset_ms: i64 },
-    Field { base: Box<Scalar>, index: usize, name: String },
+    InList {
+        operand: Box<Scalar>,
+        list: Vec<Scalar>,
+        negated: bool,
+    },
+    Like {
+        operand: Box<Scalar>,
+        pattern: Box<Scalar>,
+        escape: Option<char>,
+        similar: bool,
+        negated: bool,
+    },
+    Cast {
+        operand: Box<Scalar>,
+        mode: CastMode,
+    },
+    Call {
+        function: &'static Function,
+        arguments: Vec<Scalar>,
+        zone_offset_ms: i64,
+    },
+    Field {
+        base: Box<Scalar>,
+        index: usize,
+        name: String,
+    },
     /// `array[n]` counts from 1; `map[key]`.
-    Element { base: Box<Scalar>, index: Box<Scalar> },
+    Element {
+        base: Box<Scalar>,
+        index: Box<Scalar>,
+    },
     Row(Vec<Scalar>),
     Array(Vec<Scalar>),
     Map(Vec<(Scalar, Scalar)>),
@@ -157,7 +213,8 @@ impl Scalar {
         }
     }
 
-    fn children_mut(&mut self) -> Vec<&mut Scalar> {
+    /// Direct parts of the expression, to be replaced.
+    pub(crate) fn children_mut(&mut self) -> Vec<&mut Scalar> {
         use ScalarKind::*;
         match &mut self.kind {
             Column { .. } | Literal { .. } => Vec::new(),
@@ -166,11 +223,15 @@ impl Scalar {
             }
             Negate(operand) | Not(operand) | CurrentWatermark(operand) => vec![operand.as_mut()],
             AddInterval { operand, interval, .. } => vec![operand.as_mut(), interval.as_mut()],
-            And(parts) | Or(parts) | Coalesce(parts) | Row(parts) | Array(parts) => parts.iter_mut().collect(),
-            IsNull { operand, .. } | IsTruth { operand, .. } | Cast { operand, .. } => vec![operand.as_mut()],
-            Case { branches, otherwise } => {
-                branches.iter_mut().flat_map(|(when, then)| [when, then]).chain([otherwise.as_mut()]).collect()
+            And(parts) | Or(parts) | Coalesce(parts) | Row(parts) | Array(parts) => {
+                parts.iter_mut().collect()
             }
+            IsNull { operand, .. } | IsTruth { operand, .. } | Cast { operand, .. } => vec![operand.as_mut()],
+            Case { branches, otherwise } => branches
+                .iter_mut()
+                .flat_map(|(when, then)| [when, then])
+                .chain([otherwise.as_mut()])
+                .collect(),
             InList { operand, list, .. } => std::iter::once(operand.as_mut()).chain(list).collect(),
             Like { operand, pattern, .. } => vec![operand.as_mut(), pattern.as_mut()],
             Call { arguments, .. } => arguments.iter_mut().collect(),
@@ -215,6 +276,22 @@ impl Scalar {
         }
         for child in self.children_mut() {
             child.remap(number);
+        }
+    }
+
+    /// The text with columns as numbers: equal for equal expressions over one input.
+    pub fn identity(&self) -> String {
+        let mut numbered = self.clone();
+        numbered.number_columns();
+        format!("{} {}", numbered.describe(), self.data_type)
+    }
+
+    fn number_columns(&mut self) {
+        if let ScalarKind::Column { index, name } = &mut self.kind {
+            *name = format!("#{index}");
+        }
+        for child in self.children_mut() {
+            child.number_columns();
         }
     }
 
@@ -273,8 +350,7 @@ impl Expression for Compiled {
     ) -> Result<ArrayRef, EvaluationError> {
         let failure = |message: String| EvaluationError { message, expression: self.text.clone() };
         let input = evaluate::Input::new(rows, context);
-        let array =
-            self.root.evaluate(&input)?.into_column(rows.num_rows()).map_err(failure)?;
+        let array = self.root.evaluate(&input)?.into_column(rows.num_rows()).map_err(failure)?;
         if array.data_type() == &self.data_type {
             return Ok(array);
         }

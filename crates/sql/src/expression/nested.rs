@@ -36,7 +36,8 @@ pub(super) fn element(base: Value, index: Value, rows: usize) -> Result<ArrayRef
                 if map.is_null(slot) || index.is_null(row) {
                     return None;
                 }
-                let (start, end) = (map.value_offsets()[slot] as usize, map.value_offsets()[slot + 1] as usize);
+                let (start, end) =
+                    (map.value_offsets()[slot] as usize, map.value_offsets()[slot + 1] as usize);
                 (start..end).find(|&entry| order(entry, index.slot(row)).is_eq()).map(|entry| entry as u32)
             })
             .collect();
@@ -51,7 +52,8 @@ pub(super) fn element(base: Value, index: Value, rows: usize) -> Result<ArrayRef
             if list.is_null(slot) || position < 1 {
                 return None;
             }
-            let (start, end) = (i64::from(list.value_offsets()[slot]), i64::from(list.value_offsets()[slot + 1]));
+            let (start, end) =
+                (i64::from(list.value_offsets()[slot]), i64::from(list.value_offsets()[slot + 1]));
             let entry = start.checked_add(position - 1)?;
             (entry < end).then_some(entry as u32)
         })
@@ -73,7 +75,11 @@ fn weave(columns: &[ArrayRef], rows: usize) -> Result<ArrayRef, String> {
     interleave(&sources, &indices).map_err(text)
 }
 
-pub(super) fn array(columns: Vec<ArrayRef>, data_type: &LogicalType, rows: usize) -> Result<ArrayRef, String> {
+pub(super) fn array(
+    columns: Vec<ArrayRef>,
+    data_type: &LogicalType,
+    rows: usize,
+) -> Result<ArrayRef, String> {
     let DataType::List(item) = data_type.to_arrow() else { return Err("expected an array type".into()) };
     let offsets = OffsetBuffer::from_lengths(std::iter::repeat_n(columns.len(), rows));
     let values = weave(&columns, rows)?;

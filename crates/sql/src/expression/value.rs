@@ -7,8 +7,9 @@ use arrow_array::builder::StringBuilder;
 use arrow_array::cast::AsArray;
 use arrow_array::types::*;
 use arrow_array::{
-    Array, ArrayRef, BinaryArray, BooleanArray, Datum, PrimitiveArray, StringArray, TimestampMicrosecondArray,
-    TimestampMillisecondArray, TimestampNanosecondArray, UInt32Array, new_null_array,
+    Array, ArrayRef, BinaryArray, BooleanArray, Datum, PrimitiveArray, StringArray,
+    TimestampMicrosecondArray, TimestampMillisecondArray, TimestampNanosecondArray, UInt32Array,
+    new_null_array,
 };
 use arrow_schema::{DataType, TimeUnit};
 use std::sync::Arc;
@@ -59,7 +60,8 @@ fn spread(array: &ArrayRef, rows: usize) -> Result<ArrayRef, String> {
     if rows == 1 {
         return Ok(array.clone());
     }
-    arrow_select::take::take(array, &UInt32Array::from_value(0, rows), None).map_err(|error| error.to_string())
+    arrow_select::take::take(array, &UInt32Array::from_value(0, rows), None)
+        .map_err(|error| error.to_string())
 }
 
 impl Datum for Value {
@@ -256,7 +258,8 @@ pub fn moments_column(
             let array: TimestampMicrosecondArray = moments
                 .map(|moment| {
                     let moment = moment?;
-                    let micros = moment.ms.checked_mul(1_000)?.checked_add(i64::from(moment.nanos) / 1_000)?;
+                    let micros =
+                        moment.ms.checked_mul(1_000)?.checked_add(i64::from(moment.nanos) / 1_000)?;
                     Some(micros - micros.rem_euclid(unit))
                 })
                 .collect();
@@ -285,8 +288,12 @@ pub fn integers_column(
         DataType::Int8 => {
             Arc::new(values.map(|v| v.map(|v| v as i8)).collect::<PrimitiveArray<Int8Type>>()) as ArrayRef
         }
-        DataType::Int16 => Arc::new(values.map(|v| v.map(|v| v as i16)).collect::<PrimitiveArray<Int16Type>>()),
-        DataType::Int32 => Arc::new(values.map(|v| v.map(|v| v as i32)).collect::<PrimitiveArray<Int32Type>>()),
+        DataType::Int16 => {
+            Arc::new(values.map(|v| v.map(|v| v as i16)).collect::<PrimitiveArray<Int16Type>>())
+        }
+        DataType::Int32 => {
+            Arc::new(values.map(|v| v.map(|v| v as i32)).collect::<PrimitiveArray<Int32Type>>())
+        }
         DataType::Int64 => Arc::new(values.collect::<PrimitiveArray<Int64Type>>()),
         DataType::Date32 => {
             Arc::new(values.map(|v| v.map(|v| v as i32)).collect::<PrimitiveArray<Date32Type>>())

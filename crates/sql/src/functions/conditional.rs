@@ -1,6 +1,6 @@
 //! GREATEST, LEAST and tests on texts.
 
-use super::Parameter::{Common, Text};
+use super::Parameter::{Any, Common, Text};
 use super::*;
 use crate::expression::compare::ordering;
 use arrow_array::{Array, BooleanArray};
@@ -9,6 +9,15 @@ use std::cmp::Ordering;
 use std::sync::Arc;
 
 pub(super) static FUNCTIONS: &[Function] = &[
+    Function {
+        name: "$NOT_NULL",
+        signatures: &[signature(&[Any, Text], returns_first)],
+        nullability: Nullability::Never,
+        may_fail: true,
+        evaluate: not_null,
+        doc: "Fails for NULL; stands before sinks.",
+        ..PLAIN
+    },
     Function {
         name: "GREATEST",
         signatures: &[repeated(&[Common], returns_first)],
@@ -88,4 +97,16 @@ fn test(call: &Call<'_>, holds: impl Fn(&str) -> bool) -> Result<ArrayRef, Strin
     let array: BooleanArray =
         (0..call.rows).map(|row| Some(texts.get(row).is_some_and(|t| !t.is_empty() && holds(t)))).collect();
     Ok(Arc::new(array))
+}
+
+/// The enforcer of NOT NULL at sinks: the value, or a failure that names the column.
+fn not_null(call: &Call<'_>) -> Result<ArrayRef, String> {
+    let value = call.argument(0)?;
+    if value.array().null_count() > 0 {
+        let column = call.argument(1)?.texts()?.get(0).unwrap_or_default().to_string();
+        return Err(format!(
+            "column '{column}' is NOT NULL, however, a null value is being written into it; set 'table.exec.sink.not-null-enforcer' = 'DROP' to drop such rows"
+        ));
+    }
+    value.clone().into_column(call.rows)
 }

@@ -23,7 +23,17 @@ enum Part {
 const LETTERS: &str = "yuMLdDHhKkmsSnaEQeGw";
 
 const MONTHS: [&str; 12] = [
-    "January", "February", "March", "April", "May", "June", "July", "August", "September", "October", "November",
+    "January",
+    "February",
+    "March",
+    "April",
+    "May",
+    "June",
+    "July",
+    "August",
+    "September",
+    "October",
+    "November",
     "December",
 ];
 const WEEKDAYS: [&str; 7] = ["Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday"];
@@ -44,7 +54,9 @@ impl JavaPattern {
                 }
                 loop {
                     match letters.next() {
-                        None => return Err(format!("the quote in the date pattern '{pattern}' is not closed")),
+                        None => {
+                            return Err(format!("the quote in the date pattern '{pattern}' is not closed"));
+                        }
                         Some('\'') if letters.next_if_eq(&'\'').is_some() => push_text(&mut parts, '\''),
                         Some('\'') => break,
                         Some(inside) => push_text(&mut parts, inside),
@@ -93,9 +105,21 @@ impl JavaPattern {
                 'd' => i64::from(day.day),
                 'D' => day_of_year(number),
                 'H' => hour,
-                'k' => if hour == 0 { 24 } else { hour },
+                'k' => {
+                    if hour == 0 {
+                        24
+                    } else {
+                        hour
+                    }
+                }
                 'K' => hour % 12,
-                'h' => if hour % 12 == 0 { 12 } else { hour % 12 },
+                'h' => {
+                    if hour % 12 == 0 {
+                        12
+                    } else {
+                        hour % 12
+                    }
+                }
                 'm' => minute,
                 's' => second,
                 'n' => nanos,
@@ -176,9 +200,9 @@ impl Found {
                 return Some(rest);
             }
             'E' => {
-                return WEEKDAYS.iter().find_map(|name| {
-                    text.strip_prefix(if count < 4 { &name[..3] } else { *name })
-                });
+                return WEEKDAYS
+                    .iter()
+                    .find_map(|name| text.strip_prefix(if count < 4 { &name[..3] } else { *name }));
             }
             'M' | 'L' if count >= 3 => {
                 let (month, rest) = MONTHS.iter().enumerate().find_map(|(index, name)| {

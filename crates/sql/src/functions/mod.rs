@@ -108,8 +108,23 @@ impl Call<'_> {
 
 /// Expressions that look like functions and are bound by themselves.
 pub const FORMS: &[&str] = &[
-    "COALESCE", "IF", "IFNULL", "NULLIF", "CURRENT_WATERMARK", "CAST", "TRY_CAST", "EXTRACT", "TIMESTAMPADD",
-    "TIMESTAMPDIFF", "TUMBLE", "HOP", "TUMBLE_START", "TUMBLE_END", "TUMBLE_ROWTIME", "HOP_START", "HOP_END",
+    "COALESCE",
+    "IF",
+    "IFNULL",
+    "NULLIF",
+    "CURRENT_WATERMARK",
+    "CAST",
+    "TRY_CAST",
+    "EXTRACT",
+    "TIMESTAMPADD",
+    "TIMESTAMPDIFF",
+    "TUMBLE",
+    "HOP",
+    "TUMBLE_START",
+    "TUMBLE_END",
+    "TUMBLE_ROWTIME",
+    "HOP_START",
+    "HOP_END",
     "HOP_ROWTIME",
 ];
 
@@ -194,7 +209,11 @@ impl Signature {
             .map(|(_, data_type)| Some(data_type.clone()))
             .reduce(|left, right| common_type(&left?, &right?))
             .unwrap_or(None);
-        types.iter().enumerate().map(|(index, data_type)| parameter(index).accept(data_type, &common)).collect()
+        types
+            .iter()
+            .enumerate()
+            .map(|(index, data_type)| parameter(index).accept(data_type, &common))
+            .collect()
     }
 
     fn usage(&self, name: &str) -> String {
@@ -260,7 +279,9 @@ impl Parameter {
             Parameter::Number => keep(given.kind.is_numeric()),
             Parameter::Integer => keep(given.kind.is_integer()),
             // A longer integer is cut to INT where Flink's signature says INT.
-            Parameter::Int if given.kind == TypeKind::BigInt => Some(TypeKind::Int.with_nullable(given.nullable)),
+            Parameter::Int if given.kind == TypeKind::BigInt => {
+                Some(TypeKind::Int.with_nullable(given.nullable))
+            }
             Parameter::Int => cast(TypeKind::Int),
             Parameter::BigInt => cast(TypeKind::BigInt),
             Parameter::Double => cast(TypeKind::Double),

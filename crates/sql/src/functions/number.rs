@@ -17,15 +17,7 @@ const fn real(
     doc: &'static str,
     examples: &'static [(&'static str, &'static str)],
 ) -> Function {
-    Function {
-        name,
-        aliases: &[],
-        signatures: REAL,
-        evaluate,
-        doc,
-        examples,
-        ..PLAIN
-    }
+    Function { name, aliases: &[], signatures: REAL, evaluate, doc, examples, ..PLAIN }
 }
 
 pub(super) static FUNCTIONS: &[Function] = &[
@@ -148,7 +140,11 @@ pub(super) static FUNCTIONS: &[Function] = &[
         signatures: &[optional(&[Number, Int], 1, returns_first)],
         evaluate: |call| round(call, true),
         doc: "Cut to a number of decimal places, which may be negative.",
-        examples: &[("TRUNCATE(42.345e0, 2)", "42.34"), ("TRUNCATE(42.345e0, -1)", "40.0"), ("TRUNCATE(-1.9e0)", "-1.0")],
+        examples: &[
+            ("TRUNCATE(42.345e0, 2)", "42.34"),
+            ("TRUNCATE(42.345e0, -1)", "40.0"),
+            ("TRUNCATE(-1.9e0)", "-1.0"),
+        ],
         ..PLAIN
     },
     Function {
@@ -181,7 +177,11 @@ fn two(call: &Call<'_>, map: impl Fn(f64, f64) -> f64) -> Result<ArrayRef, Strin
 }
 
 fn logarithm(call: &Call<'_>) -> Result<ArrayRef, String> {
-    if call.arguments.len() == 1 { one(call, f64::ln) } else { two(call, |base, value| value.ln() / base.ln()) }
+    if call.arguments.len() == 1 {
+        one(call, f64::ln)
+    } else {
+        two(call, |base, value| value.ln() / base.ln())
+    }
 }
 
 fn floats(call: &Call<'_>, map: impl Fn(f64) -> f64) -> Result<ArrayRef, String> {
@@ -213,7 +213,9 @@ fn absolute(call: &Call<'_>) -> Result<ArrayRef, String> {
 fn sign(call: &Call<'_>) -> Result<ArrayRef, String> {
     let value = call.argument(0)?;
     match &call.types[0].kind {
-        kind if kind.is_approximate() => floats(call, |v| if v == 0.0 || v.is_nan() { v } else { v.signum() }),
+        kind if kind.is_approximate() => {
+            floats(call, |v| if v == 0.0 || v.is_nan() { v } else { v.signum() })
+        }
         TypeKind::Decimal { precision, scale } => {
             let numbers = value.numbers::<Decimal128Type>()?;
             let unit = 10_i128.pow(u32::from(*scale));
@@ -377,7 +379,9 @@ fn round_double(number: f64, places: i64, cut: bool) -> f64 {
 fn round_text(shortest: &str, number: f64, places: i64, cut: bool) -> f64 {
     let Some((unscaled, scale)) = crate::expression::cast::parse_decimal(shortest) else { return number };
     let scale_wanted = scale.max(0);
-    let Some(unscaled) = 10_i128.checked_pow((scale_wanted - scale) as u32).and_then(|u| unscaled.checked_mul(u)) else {
+    let Some(unscaled) =
+        10_i128.checked_pow((scale_wanted - scale) as u32).and_then(|u| unscaled.checked_mul(u))
+    else {
         return number;
     };
     match round_unscaled(unscaled, scale_wanted, places, cut) {
@@ -385,4 +389,3 @@ fn round_text(shortest: &str, number: f64, places: i64, cut: bool) -> f64 {
         None => number,
     }
 }
-

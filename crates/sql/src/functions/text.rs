@@ -119,7 +119,9 @@ pub(super) static FUNCTIONS: &[Function] = &[
         name: "ASCII",
         signatures: &[signature(&[Text], returns_int)],
         evaluate: |call| {
-            integer(call, |text| Some(text.chars().next().map_or(0, |letter| i64::from((letter as u32) as u8))))
+            integer(call, |text| {
+                Some(text.chars().next().map_or(0, |letter| i64::from((letter as u32) as u8)))
+            })
         },
         doc: "The number of the first character; 0 for the empty text.",
         examples: &[("ASCII('abc')", "97"), ("ASCII('')", "0")],
@@ -180,7 +182,10 @@ pub(super) static FUNCTIONS: &[Function] = &[
             three(call, |text, from, to| if from.is_empty() { text.into() } else { text.replace(from, to) })
         },
         doc: "Every occurrence of the second text replaced by the third.",
-        examples: &[("REPLACE('hello world', 'world', 'flink')", "hello flink"), ("REPLACE('ababab', 'abab', 'z')", "zab")],
+        examples: &[
+            ("REPLACE('hello world', 'world', 'flink')", "hello flink"),
+            ("REPLACE('ababab', 'abab', 'z')", "zab"),
+        ],
         ..PLAIN
     },
     Function {
@@ -210,7 +215,11 @@ pub(super) static FUNCTIONS: &[Function] = &[
         nullability: Nullability::Always,
         evaluate: |call| pad(call, true),
         doc: "Filled at the left with the third text, or cut, to a length.",
-        examples: &[("LPAD('hi', 4, '??')", "??hi"), ("LPAD('hi', 1, '??')", "h"), ("LPAD('hi', -1, '?')", "NULL")],
+        examples: &[
+            ("LPAD('hi', 4, '??')", "??hi"),
+            ("LPAD('hi', 1, '??')", "h"),
+            ("LPAD('hi', -1, '?')", "NULL"),
+        ],
         ..PLAIN
     },
     Function {
@@ -440,7 +449,10 @@ fn octet_length(call: &Call<'_>) -> Result<ArrayRef, String> {
     let value = call.argument(0)?;
     if value.array().data_type() == &arrow_schema::DataType::Binary {
         let blobs = value.blobs()?;
-        return integers_column((0..call.rows).map(|row| blobs.get(row).map(|b| b.len() as i64)), call.result);
+        return integers_column(
+            (0..call.rows).map(|row| blobs.get(row).map(|b| b.len() as i64)),
+            call.result,
+        );
     }
     integer(call, |text| Some(text.len() as i64))
 }
@@ -499,8 +511,11 @@ fn split_index(call: &Call<'_>) -> Result<ArrayRef, String> {
             return false;
         };
         let Ok(number) = usize::try_from(number) else { return false };
-        let part =
-            if separator.is_empty() { (number == 0).then_some(text) } else { text.split(separator).nth(number) };
+        let part = if separator.is_empty() {
+            (number == 0).then_some(text)
+        } else {
+            text.split(separator).nth(number)
+        };
         match part {
             Some(part) => {
                 out.push_str(part);
@@ -515,7 +530,8 @@ fn pad(call: &Call<'_>, left: bool) -> Result<ArrayRef, String> {
     let (texts, lengths, fills) =
         (call.argument(0)?.texts()?, call.argument(1)?.integers()?, call.argument(2)?.texts()?);
     Ok(texts_column(call.rows, |row, out| {
-        let (Some(text), Some(length), Some(fill)) = (texts.get(row), lengths.get(row), fills.get(row)) else {
+        let (Some(text), Some(length), Some(fill)) = (texts.get(row), lengths.get(row), fills.get(row))
+        else {
             return false;
         };
         let Ok(length) = usize::try_from(length) else { return false };
@@ -562,7 +578,8 @@ fn overlay(call: &Call<'_>) -> Result<ArrayRef, String> {
     let starts = call.argument(2)?.integers()?;
     let lengths = call.arguments.get(3).map(Value::integers).transpose()?;
     Ok(texts_column(call.rows, |row, out| {
-        let (Some(text), Some(other), Some(start)) = (texts.get(row), others.get(row), starts.get(row)) else {
+        let (Some(text), Some(other), Some(start)) = (texts.get(row), others.get(row), starts.get(row))
+        else {
             return false;
         };
         let length = match &lengths {

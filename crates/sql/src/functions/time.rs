@@ -8,8 +8,7 @@ use super::java_pattern::JavaPattern;
 use super::*;
 use crate::ast::TimeUnit;
 use crate::expression::calendar::{
-    add_months, day_of, day_of_year, iso_day_of_week, iso_week, number_of, parse_date,
-    parse_moment, split_ms,
+    add_months, day_of, day_of_year, iso_day_of_week, iso_week, number_of, parse_date, parse_moment, split_ms,
 };
 use crate::expression::value::{DAY_MS, Moment, integers_column, moments_column, texts_column};
 
@@ -21,15 +20,7 @@ const fn part(
     doc: &'static str,
     examples: &'static [(&'static str, &'static str)],
 ) -> Function {
-    Function {
-        name,
-        aliases: &[],
-        signatures: PART,
-        evaluate,
-        doc,
-        examples,
-        ..PLAIN
-    }
+    Function { name, aliases: &[], signatures: PART, evaluate, doc, examples, ..PLAIN }
 }
 
 fn returns_ltz(_: &[LogicalType]) -> TypeKind {
@@ -113,7 +104,12 @@ pub(super) static FUNCTIONS: &[Function] = &[
         "1 to 366.",
         &[("DAYOFYEAR(DATE '1994-09-27')", "270")],
     ),
-    part("DAYOFMONTH", |call| field(call, TimeUnit::Day), "1 to 31.", &[("DAYOFMONTH(DATE '1994-09-27')", "27")]),
+    part(
+        "DAYOFMONTH",
+        |call| field(call, TimeUnit::Day),
+        "1 to 31.",
+        &[("DAYOFMONTH(DATE '1994-09-27')", "27")],
+    ),
     part(
         "DAYOFWEEK",
         |call| field(call, TimeUnit::DayOfWeek),
@@ -169,7 +165,10 @@ pub(super) static FUNCTIONS: &[Function] = &[
         examples: &[
             ("TIMESTAMPDIFF(DAY, TIMESTAMP '2003-01-02 10:00:00', TIMESTAMP '2003-01-03 10:00:00')", "1"),
             ("TIMESTAMPDIFF(MONTH, DATE '2026-01-31', DATE '2026-02-28')", "0"),
-            ("TIMESTAMPDIFF(SECOND, TIMESTAMP '2026-01-01 00:00:00', TIMESTAMP '2025-12-31 23:59:00')", "-60"),
+            (
+                "TIMESTAMPDIFF(SECOND, TIMESTAMP '2026-01-01 00:00:00', TIMESTAMP '2025-12-31 23:59:00')",
+                "-60",
+            ),
         ],
         ..PLAIN
     },
@@ -203,10 +202,7 @@ pub(super) static FUNCTIONS: &[Function] = &[
     },
     Function {
         name: "TO_TIMESTAMP_LTZ",
-        signatures: &[
-            optional(&[Number, Int], 1, returns_ltz),
-            optional(&[Text, Text], 1, returns_ltz),
-        ],
+        signatures: &[optional(&[Number, Int], 1, returns_ltz), optional(&[Text, Text], 1, returns_ltz)],
         nullability: Nullability::Always,
         may_fail: true,
         evaluate: to_timestamp_ltz,
@@ -224,7 +220,10 @@ pub(super) static FUNCTIONS: &[Function] = &[
         may_fail: true,
         evaluate: to_date,
         doc: "A text read as a date, by default as yyyy-MM-dd; NULL when it is none.",
-        examples: &[("TO_DATE('2026-01-09')", "2026-01-09"), ("TO_DATE('9.1.2026', 'd.M.yyyy')", "2026-01-09")],
+        examples: &[
+            ("TO_DATE('2026-01-09')", "2026-01-09"),
+            ("TO_DATE('9.1.2026', 'd.M.yyyy')", "2026-01-09"),
+        ],
         ..PLAIN
     },
     Function {
@@ -273,7 +272,10 @@ fn current(call: &Call<'_>) -> Result<ArrayRef, String> {
 }
 
 /// The wall clock of a temporal argument, row by row.
-fn wall_clock<'a>(call: &'a Call<'_>, index: usize) -> Result<Box<dyn Fn(usize) -> Option<Moment> + 'a>, String> {
+fn wall_clock<'a>(
+    call: &'a Call<'_>,
+    index: usize,
+) -> Result<Box<dyn Fn(usize) -> Option<Moment> + 'a>, String> {
     let value = call.argument(index)?;
     match call.types.get(index).map(|data_type| &data_type.kind) {
         Some(TypeKind::Time(_)) => {
@@ -301,8 +303,25 @@ fn unit_argument(call: &Call<'_>) -> Result<TimeUnit, String> {
 fn unit_by_name(name: &str) -> Option<TimeUnit> {
     use TimeUnit::*;
     [
-        Millennium, Century, Decade, Year, Quarter, Month, Week, Day, Hour, Minute, Second, Millisecond,
-        Microsecond, Nanosecond, DayOfWeek, DayOfYear, IsoDayOfWeek, IsoYear, Epoch,
+        Millennium,
+        Century,
+        Decade,
+        Year,
+        Quarter,
+        Month,
+        Week,
+        Day,
+        Hour,
+        Minute,
+        Second,
+        Millisecond,
+        Microsecond,
+        Nanosecond,
+        DayOfWeek,
+        DayOfYear,
+        IsoDayOfWeek,
+        IsoYear,
+        Epoch,
     ]
     .into_iter()
     .find(|unit| unit.name() == name)
@@ -313,7 +332,8 @@ fn extract(call: &Call<'_>) -> Result<ArrayRef, String> {
     let clock = wall_clock(call, 1)?;
     let instant = matches!(call.types[1].kind, TypeKind::TimestampLtz(_));
     let offset = if instant && unit == TimeUnit::Epoch { call.zone_offset_ms } else { 0 };
-    let values = (0..call.rows).map(|row| clock(row).map(|m| value_of(unit, Moment { ms: m.ms - offset, ..m })));
+    let values =
+        (0..call.rows).map(|row| clock(row).map(|m| value_of(unit, Moment { ms: m.ms - offset, ..m })));
     integers_column(values, call.result)
 }
 
@@ -352,7 +372,8 @@ fn value_of(unit: TimeUnit, moment: Moment) -> i64 {
 fn round_time(call: &Call<'_>, up: bool) -> Result<ArrayRef, String> {
     let unit = unit_argument(call)?;
     let clock = wall_clock(call, 1)?;
-    let offset = if matches!(call.types[1].kind, TypeKind::TimestampLtz(_)) { call.zone_offset_ms } else { 0 };
+    let offset =
+        if matches!(call.types[1].kind, TypeKind::TimestampLtz(_)) { call.zone_offset_ms } else { 0 };
     let mut out = Vec::with_capacity(call.rows);
     for row in 0..call.rows {
         out.push(match clock(row) {

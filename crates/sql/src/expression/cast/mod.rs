@@ -72,21 +72,24 @@ fn cast_array(
             let map = value.array().as_map_opt().ok_or("expected a map")?;
             let keys = cast_whole(map.keys(), k1, k2, mode)?;
             let values = cast_whole(map.values(), v1, v2, mode)?;
-            let DataType::Map(field, sorted) = to.to_arrow() else { return Err("expected a map type".into()) };
+            let DataType::Map(field, sorted) = to.to_arrow() else {
+                return Err("expected a map type".into());
+            };
             let DataType::Struct(fields) = field.data_type().clone() else {
                 return Err("expected the entries of a map".into());
             };
             let entries =
                 StructArray::try_new(fields, vec![keys, values], None).map_err(|error| error.to_string())?;
-            let map =
-                MapArray::try_new(field, map.offsets().clone(), entries, map.nulls().cloned(), sorted);
+            let map = MapArray::try_new(field, map.offsets().clone(), entries, map.nulls().cloned(), sorted);
             Ok(Arc::new(map.map_err(|error| error.to_string())?))
         }
         (_, Char(_) | VarChar(_)) => text::to_text(value, from, to, mode, rows),
         (Char(_) | VarChar(_), Binary(_) | VarBinary(_)) => text::to_bytes(value, to, rows),
         (Binary(_) | VarBinary(_), Binary(_) | VarBinary(_)) => text::to_bytes(value, to, rows),
         (_, Boolean) => number::to_boolean(value, from, mode, rows),
-        (_, kind) if kind.is_numeric() || kind.is_interval() => number::to_number(value, from, to, mode, rows),
+        (_, kind) if kind.is_numeric() || kind.is_interval() => {
+            number::to_number(value, from, to, mode, rows)
+        }
         (_, Date | Time(_) | Timestamp(_) | TimestampLtz(_)) => time::to_time(value, from, to, mode, rows),
         _ => Err(format!("there is no cast from {from} to {to}")),
     }
@@ -116,6 +119,7 @@ fn cast_row(
         .map(|(column, (a, b))| cast_whole(column, &a.data_type, &b.data_type, mode))
         .collect::<Result<Vec<_>, _>>()?;
     let DataType::Struct(fields) = target.to_arrow() else { return Err("expected a row type".into()) };
-    let array = StructArray::try_new(fields, columns, row.nulls().cloned()).map_err(|error| error.to_string())?;
+    let array =
+        StructArray::try_new(fields, columns, row.nulls().cloned()).map_err(|error| error.to_string())?;
     Ok(Arc::new(array))
 }

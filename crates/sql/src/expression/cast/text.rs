@@ -27,7 +27,9 @@ pub(super) fn to_text(
         if value.is_null(row) {
             return false;
         }
-        if let Err(message) = format_value(value.array().as_ref(), value.slot(row), from, mode.zone_offset_ms, text) {
+        if let Err(message) =
+            format_value(value.array().as_ref(), value.slot(row), from, mode.zone_offset_ms, text)
+        {
             failure = Some(message);
             return false;
         }
@@ -95,7 +97,11 @@ pub fn format_value(
     match &data_type.kind {
         TypeKind::Null => text.push_str("NULL"),
         TypeKind::Boolean => {
-            text.push_str(if array.as_boolean_opt().ok_or_else(wrong)?.value(slot) { "TRUE" } else { "FALSE" });
+            text.push_str(if array.as_boolean_opt().ok_or_else(wrong)?.value(slot) {
+                "TRUE"
+            } else {
+                "FALSE"
+            });
         }
         TypeKind::TinyInt => drop(write!(text, "{}", number!(Int8Type))),
         TypeKind::SmallInt => drop(write!(text, "{}", number!(Int16Type))),
@@ -108,7 +114,9 @@ pub fn format_value(
             text.push_str(array.as_string_opt::<i32>().ok_or_else(wrong)?.value(slot));
         }
         TypeKind::Binary(_) | TypeKind::VarBinary(_) => {
-            text.push_str(&String::from_utf8_lossy(array.as_binary_opt::<i32>().ok_or_else(wrong)?.value(slot)));
+            text.push_str(&String::from_utf8_lossy(
+                array.as_binary_opt::<i32>().ok_or_else(wrong)?.value(slot),
+            ));
         }
         TypeKind::Date => write_date(i64::from(number!(Date32Type)), text),
         TypeKind::Time(precision) => {
@@ -189,7 +197,12 @@ fn write_entries(
     Ok(())
 }
 
-fn join(items: &dyn Array, element: &LogicalType, zone_offset_ms: i64, text: &mut String) -> Result<(), String> {
+fn join(
+    items: &dyn Array,
+    element: &LogicalType,
+    zone_offset_ms: i64,
+    text: &mut String,
+) -> Result<(), String> {
     for slot in 0..items.len() {
         if slot > 0 {
             text.push_str(", ");

@@ -1,0 +1,216 @@
+//! Calls: registered functions, the forms with their own evaluation, and aggregates.
+
+use super::aggregate::aggregate_function;
+use super::expression::{is_niladic, make_case};
+use super::scope::Scope;
+use super::{Binder, Bound, boxed, operator, shown};
+use crate::ast::{self, ArgumentValue, FunctionCall};
+use crate::diagnostic::Diagnostic;
+use crate::expression::compare::Comparison;
+use crate::expression::{Scalar, ScalarKind};
+use crate::functions;
+use crate::span::Span;
+use crate::types::{TimeAttribute, TypeKind, decimal};
+
+impl Binder<'_> {
+    pub(super) fn call(&mut self, call: &FunctionCall, scope: &Scope) -> Bound<Scalar> {
+        let written = call.name.last().value.clone();
+        let name = written.to_ascii_uppercase();
+        if call.name.parts.len() > 1 {
+            return self.unknown_function(call, &written);
+        }
+        if call.over.is_some() {
+            return boxed(
+                Diagnostic::unsupported(call.span, format!("{name} … OVER is not supported yet"))
+                    .with_hint("aggregate over a window: TABLE(TUMBLE(TABLE t, DESCRIPTOR(ts), INTERVAL '1' HOUR)) with GROUP BY window_start, window_end"),
+            );
+        }
+        if let Some(function) = aggregate_function(&name) {
+            return self.aggregate_call(call, function, &name, scope);
+        }
+        if let Some(scalar) = self.window_property(call, &name, scope)? {
+            return Ok(scalar);
+        }
+        if call.filter.is_some() || call.quantifier.is_some() || !call.order_by.is_empty() {
+            return boxed(Diagnostic::invalid(
+                call.span,
+                format!("{name} is no aggregate; DISTINCT, FILTER and ORDER BY are for aggregates"),
+            ));
+        }
+        let arguments = self.arguments(call, &name, scope)?;
+        match name.as_str() {
+            "COALESCE" | "IFNULL" => self.coalesce(&name, arguments, call.span),
+            "IF" => self.if_function(arguments, call.span),
+            "NULLIF" => self.null_if(arguments, call.span),
+            "CURRENT_WATERMARK" => current_watermark(arguments, scope, call.span),
+            _ if !call.parenthesized && !is_niladic(&name) => self.unknown_function(call, &written),
+            _ => match functions::find(&name) {
+                Some(_) if name.starts_with('$') => self.unknown_function(call, &written),
+                Some(_) => self.function(&name, arguments, call.span),
+                None => self.unknown_function(call, &written),
+            },
+        }
+    }
+
+    fn arguments(&mut self, call: &FunctionCall, name: &str, scope: &Scope) -> Bound<Vec<Scalar>> {
+        let mut scalars = Vec::new();
+        for argument in &call.arguments {
+            if argument.name.is_some() {
+                return boxed(
+                    Diagnostic::unsupported(argument.span, format!("{name} takes its arguments by position"))
+                        .with_hint("leave out `name =>`"),
+                );
+            }
+            match &argument.value {
+                ArgumentValue::Expression(expression) => scalars.push(self.expression(expression, scope)?),
+                _ => {
+                    return boxed(Diagnostic::invalid(
+                        argument.span,
+                        format!("{name} takes values, not tables, descriptors or *"),
+                    ));
+                }
+            }
+        }
+        Ok(scalars)
+    }
+
+    fn unknown_function(&self, call: &FunctionCall, written: &str) -> Bound<Scalar> {
+        if call.name.parts.len() == 1 && functions::is_known_elsewhere(written) {
+            return boxed(
+                Diagnostic::unsupported(call.name.span, format!("function {} is not supported yet", written.to_uppercase()))
+                    .with_label("Flink has it, Eventwright does not yet"),
+            );
+        }
+        let diagnostic = Diagnostic::unknown(call.name.span, format!("function '{written}' not found"))
+            .with_label("no such function");
+        boxed(match base::nearest(written, functions::names()) {
+            Some(near) => diagnostic.with_hint(format!("did you mean {near}?")),
+            None => diagnostic,
+        })
+    }
+
+    /// A function of the registry.
+    pub(super) fn function(&mut self, name: &str, arguments: Vec<Scalar>, span: Span) -> Bound<Scalar> {
+        let Some(function) = functions::find(name) else {
+            return boxed(Diagnostic::unknown(span, format!("function '{name}' not found")));
+        };
+        let types: Vec<_> = arguments.iter().map(|argument| argument.data_type.clone()).collect();
+        let Some(resolved) = function.resolve(&types) else {
+            let given: Vec<String> = types.iter().map(shown).collect();
+            return boxed(
+                Diagnostic::mistyped(
+                    span,
+                    format!("no form of {} takes ({})", function.name.trim_start_matches('$'), given.join(", ")),
+                )
+                .with_hint(format!("it is {}", function.usage().replace('$', ""))),
+            );
+        };
+        let zone_offset_ms = self.settings.zone_offset_ms;
+        let mut arguments: Vec<Scalar> = arguments
+            .into_iter()
+            .zip(&resolved.arguments)
+            .map(|(argument, wanted)| {
+                if argument.data_type.kind == wanted.kind {
+                    return argument;
+                }
+                operator::coerce(argument, wanted, zone_offset_ms)
+            })
+            .collect();
+        let mut result = resolved.result;
+        if let Some((kind, argument)) = rounded_decimal(function.name, &arguments) {
+            result = kind.with_nullable(result.nullable);
+            arguments[0] = argument;
+        }
+        if function.name == "CURRENT_TIMESTAMP" && name.eq_ignore_ascii_case("PROCTIME") {
+            // PROCTIME() is the clock too; the attribute that Flink gives it has no use here yet.
+            result = TypeKind::TimestampLtz(3).not_null();
+        }
+        Ok(Scalar { kind: ScalarKind::Call { function, arguments, zone_offset_ms }, data_type: result })
+    }
+
+    fn coalesce(&mut self, name: &str, arguments: Vec<Scalar>, span: Span) -> Bound<Scalar> {
+        if arguments.is_empty() || (name == "IFNULL" && arguments.len() != 2) {
+            let wanted = if name == "IFNULL" { "two arguments" } else { "one argument or more" };
+            return boxed(Diagnostic::invalid(span, format!("{name} takes {wanted}")));
+        }
+        let common = self.common(&format!("the arguments of {name}"), &arguments, span)?;
+        // The first argument that cannot be NULL ends the list.
+        let nullable = arguments.iter().all(|argument| argument.data_type.nullable);
+        let zone = self.settings.zone_offset_ms;
+        let parts = arguments.into_iter().map(|argument| operator::coerce(argument, &common, zone)).collect();
+        Ok(Scalar { kind: ScalarKind::Coalesce(parts), data_type: common.with_nullable(nullable) })
+    }
+
+    fn if_function(&mut self, arguments: Vec<Scalar>, span: Span) -> Bound<Scalar> {
+        let Ok([condition, then, otherwise]) = <[Scalar; 3]>::try_from(arguments) else {
+            return boxed(Diagnostic::invalid(span, "IF takes a condition and two values"));
+        };
+        let condition = operator::boolean(condition, "IF", span)?;
+        let results = vec![then, otherwise];
+        let common = self.common("the results of IF", &results, span)?;
+        Ok(make_case(vec![condition], results, &common, self.settings.zone_offset_ms))
+    }
+
+    fn null_if(&mut self, arguments: Vec<Scalar>, span: Span) -> Bound<Scalar> {
+        let Ok([value, other]) = <[Scalar; 2]>::try_from(arguments) else {
+            return boxed(Diagnostic::invalid(span, "NULLIF takes two values"));
+        };
+        let zone = self.settings.zone_offset_ms;
+        let equal = operator::comparison(Comparison::Equal, value.clone(), other, span, zone)?;
+        let common = value.data_type.as_nullable();
+        let nothing = Scalar::null(&common);
+        Ok(make_case(vec![equal], vec![nothing, value], &common, zone))
+    }
+}
+
+/// ROUND and TRUNCATE of a decimal to a literal number of places have fewer digits.
+fn rounded_decimal(name: &str, arguments: &[Scalar]) -> Option<(TypeKind, Scalar)> {
+    if !matches!(name, "ROUND" | "TRUNCATE") {
+        return None;
+    }
+    let first = arguments.first()?;
+    let TypeKind::Decimal { precision, scale } = first.data_type.kind else { return None };
+    let places = match arguments.get(1) {
+        None => 0,
+        Some(places) => {
+            use arrow_array::cast::AsArray;
+            let folded = places.folded()?;
+            let array = folded.as_literal()?.as_primitive_opt::<arrow_array::types::Int32Type>()?.clone();
+            if arrow_array::Array::is_null(&array, 0) { return None } else { array.value(0) }
+        }
+    };
+    let (precision, scale) = decimal::round((precision, scale), places);
+    Some((TypeKind::Decimal { precision, scale }, first.clone()))
+}
+
+fn current_watermark(arguments: Vec<Scalar>, scope: &Scope, span: Span) -> Bound<Scalar> {
+    let Ok([column]) = <[Scalar; 1]>::try_from(arguments) else {
+        return boxed(Diagnostic::invalid(span, "CURRENT_WATERMARK takes one row-time column"));
+    };
+    let is_row_time = column
+        .as_column()
+        .and_then(|index| scope.by_index(index))
+        .is_some_and(|column| column.column.attribute == TimeAttribute::RowTime);
+    if !is_row_time {
+        return boxed(
+            Diagnostic::mistyped(
+                span,
+                format!("CURRENT_WATERMARK() must be called with a single rowtime attribute argument, but '{}' cannot be a time attribute", column.data_type),
+            )
+            .with_hint("declare WATERMARK FOR the column in CREATE TABLE"),
+        );
+    }
+    let kind = match column.data_type.kind {
+        TypeKind::TimestampLtz(_) => TypeKind::TimestampLtz(3),
+        _ => TypeKind::Timestamp(3),
+    };
+    Ok(Scalar { kind: ScalarKind::CurrentWatermark(Box::new(column)), data_type: kind.nullable() })
+}
+
+/// An argument that is an expression.
+pub(super) fn argument_expression(argument: &ast::Argument) -> Option<&ast::Expression> {
+    match &argument.value {
+        ArgumentValue::Expression(expression) => Some(expression),
+        _ => None,
+    }
+}

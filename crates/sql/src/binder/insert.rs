@@ -1,0 +1,228 @@
+//! INSERT INTO: the query's columns by position, the implicit casts, and what a sink refuses.
+
+use super::relation::{RelationId, RelationKind};
+use super::scope::NearestOrList;
+use super::table::{BoundTable, ColumnSource, TableColumn};
+use super::{Binder, Bound, Named, boxed, literal, operator, shown};
+use crate::ast::{self, Insert, Literal};
+use crate::diagnostic::Diagnostic;
+use crate::expression::{Scalar, ScalarKind};
+use crate::functions;
+use crate::span::Span;
+use crate::types::implicitly_castable;
+use dataflow::connector::Role;
+use std::sync::Arc;
+
+impl Binder<'_> {
+    /// Binds one INSERT and adds its sink to the graph.
+    pub fn insert(&mut self, insert: &Insert) -> Bound<RelationId> {
+        if insert.overwrite {
+            return boxed(
+                Diagnostic::unsupported(insert.span, "INSERT OVERWRITE is for batch jobs and is not supported")
+                    .with_hint("use INSERT INTO"),
+            );
+        }
+        let table = match self.relations.find(&insert.table) {
+            Some(Named::Table(table)) => table,
+            Some(Named::View(_)) => {
+                let name = insert.table.values().collect::<Vec<_>>().join(".");
+                return boxed(Diagnostic::invalid(insert.table.span, format!("'{name}' is a view; INSERT INTO takes a table")));
+            }
+            None => return self.unknown_relation(&insert.table),
+        };
+        let table = self.with_hints(table, &insert.hints)?;
+        table.check(Role::Sink, insert.table.span)?;
+        let query = self.query(&insert.query)?;
+        self.sink(query, table, insert)
+    }
+
+    /// A query whose rows are printed.
+    pub fn select_into(&mut self, query: &ast::Query, table: Arc<BoundTable>) -> Bound<RelationId> {
+        let relation = self.query(query)?;
+        let columns = self.graph.columns(relation).to_vec();
+        let kind = RelationKind::Sink { table, drops_nulls: false };
+        let id = self.graph.add(kind, vec![relation], columns);
+        self.graph.sinks.push(id);
+        Ok(id)
+    }
+
+    /// The relation of a query, for its schema.
+    pub fn query_relation(&mut self, query: &ast::Query) -> Bound<RelationId> {
+        self.query(query)
+    }
+
+    fn sink(&mut self, query: RelationId, table: Arc<BoundTable>, insert: &Insert) -> Bound<RelationId> {
+        let zone = self.settings.zone_offset_ms;
+        let wanted: Vec<&TableColumn> = table.columns.iter().filter(|column| column.is_written(&table)).collect();
+        // Which column of the query, or which fixed value, fills each column of the sink.
+        let mut sources: Vec<Option<Source>> = vec![None; wanted.len()];
+        for partition in &insert.partition {
+            let Some(value) = &partition.value else { continue };
+            let place = place_of(&wanted, &partition.column, &table)?;
+            let scalar = self.bind_constant(value)?;
+            sources[place] = Some(Source::Value(scalar, value.span));
+        }
+        let targets: Vec<usize> = if insert.columns.is_empty() {
+            (0..wanted.len()).filter(|place| sources[*place].is_none()).collect()
+        } else {
+            let mut targets = Vec::new();
+            for name in &insert.columns {
+                let place = place_of(&wanted, name, &table)?;
+                if targets.contains(&place) || sources[place].is_some() {
+                    return boxed(Diagnostic::invalid(name.span, format!("column '{}' is named twice", name.value)));
+                }
+                targets.push(place);
+            }
+            targets
+        };
+        let columns = self.graph.columns(query).to_vec();
+        let schemas = || {
+            let found: Vec<String> =
+                columns.iter().map(|column| format!("{}: {}", column.name, column.data_type)).collect();
+            let sink: Vec<String> = targets
+                .iter()
+                .map(|place| format!("{}: {}", wanted[*place].name, wanted[*place].data_type))
+                .collect();
+            format!("query schema: [{}]; sink schema: [{}]", found.join(", "), sink.join(", "))
+        };
+        let spans = item_spans(&insert.query);
+        if columns.len() != targets.len() {
+            return boxed(
+                Diagnostic::mistyped(
+                    insert.query.span,
+                    format!(
+                        "column types of query result and sink for '{}' do not match: different number of columns, {} and {}",
+                        table.name,
+                        columns.len(),
+                        targets.len()
+                    ),
+                )
+                .with_hint(schemas()),
+            );
+        }
+        for (number, place) in targets.iter().enumerate() {
+            let (from, to) = (&columns[number], wanted[*place]);
+            if !implicitly_castable(&from.data_type, &to.data_type) {
+                let span = spans.get(number).copied().filter(|_| spans.len() == columns.len());
+                return boxed(
+                    Diagnostic::mistyped(
+                        span.unwrap_or(insert.query.span),
+                        format!(
+                            "column types of query result and sink for '{}' do not match: incompatible types for sink column '{}' at position {}",
+                            table.name,
+                            to.name,
+                            number + 1
+                        ),
+                    )
+                    .with_label(format!("this is {}, expected {}", shown(&from.data_type), shown(&to.data_type)))
+                    .with_hint(format!("cast it: CAST(… AS {}); {}", shown(&to.data_type), schemas())),
+                );
+            }
+            sources[*place] = Some(Source::Column(number));
+        }
+        let mut items = Vec::new();
+        let mut required = Vec::new();
+        for (place, column) in wanted.iter().enumerate() {
+            let scalar = match sources[place].take() {
+                Some(Source::Column(number)) => columns[number].scalar(number),
+                Some(Source::Value(scalar, span)) => {
+                    if !implicitly_castable(&scalar.data_type, &column.data_type) {
+                        return boxed(Diagnostic::mistyped(
+                            span,
+                            format!("the partition column '{}' is {}", column.name, shown(&column.data_type)),
+                        ));
+                    }
+                    scalar
+                }
+                None if column.data_type.nullable => Scalar::null(&column.data_type),
+                None => {
+                    return boxed(
+                        Diagnostic::invalid(
+                            insert.table.span,
+                            format!("column '{}' of '{}' is NOT NULL and gets no value", column.name, table.name),
+                        )
+                        .with_hint("name it in the column list of INSERT INTO and give it a value"),
+                    );
+                }
+            };
+            let nullable = scalar.data_type.nullable;
+            let mut scalar = operator::coerce(scalar, &column.data_type, zone);
+            if nullable && !column.data_type.nullable {
+                required.push(items.len());
+                if !self.settings.drops_nulls {
+                    scalar = not_null(scalar, &column.name, insert.table.span)?;
+                }
+            }
+            items.push((column.name.clone(), Scalar { data_type: column.data_type.clone(), ..scalar }));
+        }
+        // Sinks take the physical columns first, then the metadata columns that they write.
+        let mut order: Vec<usize> = (0..items.len()).collect();
+        order.sort_by_key(|place| matches!(wanted[*place].source, ColumnSource::Metadata(_)));
+        let items: Vec<(String, Scalar)> = order.iter().map(|place| items[*place].clone()).collect();
+        let required: Vec<usize> = (0..order.len()).filter(|at| required.contains(&order[*at])).collect();
+        let mut relation = self.graph.project(query, items);
+        if self.settings.drops_nulls {
+            for place in required {
+                let column = self.graph.columns(relation)[place].clone();
+                let operand = Box::new(column.as_nullable(place));
+                let kind = ScalarKind::IsNull { operand, negated: true };
+                let predicate = Scalar { kind, data_type: crate::types::TypeKind::Boolean.not_null() };
+                relation = self.graph.filter(relation, predicate);
+            }
+        }
+        let columns = self.graph.columns(relation).to_vec();
+        let kind = RelationKind::Sink { table, drops_nulls: self.settings.drops_nulls };
+        let id = self.graph.add(kind, vec![relation], columns);
+        self.graph.sinks.push(id);
+        Ok(id)
+    }
+}
+
+#[derive(Debug, Clone)]
+enum Source {
+    Column(usize),
+    Value(Scalar, Span),
+}
+
+impl super::relation::Column {
+    fn as_nullable(&self, index: usize) -> Scalar {
+        Scalar::column(index, &self.name, self.data_type.as_nullable())
+    }
+}
+
+/// Fails the job when a NULL would be written into a NOT NULL column, as Flink's enforcer does.
+fn not_null(scalar: Scalar, column: &str, span: Span) -> Bound<Scalar> {
+    let Some(function) = functions::find("$NOT_NULL") else {
+        return boxed(Diagnostic::invalid(span, "the NOT NULL enforcer is not registered"));
+    };
+    let name = literal::bind(&Literal::String(column.to_string()), false, 0, span)?;
+    let data_type = scalar.data_type.with_nullable(false);
+    Ok(Scalar { kind: ScalarKind::Call { function, arguments: vec![scalar, name], zone_offset_ms: 0 }, data_type })
+}
+
+fn place_of(wanted: &[&TableColumn], name: &ast::Identifier, table: &BoundTable) -> Bound<usize> {
+    if let Some(place) = wanted.iter().position(|column| column.name == name.value) {
+        return Ok(place);
+    }
+    if let Some(column) = table.columns.iter().find(|column| column.name == name.value) {
+        let why = if matches!(column.source, ColumnSource::Computed(_)) { "computed" } else { "virtual" };
+        return boxed(Diagnostic::invalid(name.span, format!("column '{}' is {why} and cannot be written", name.value)));
+    }
+    let names: Vec<&str> = wanted.iter().map(|column| column.name.as_str()).collect();
+    boxed(
+        Diagnostic::unknown(name.span, format!("column '{}' not found in table '{}'", name.value, table.name))
+            .with_label("no such column")
+            .with_nearest_or_list(&name.value, &names),
+    )
+}
+
+/// Where the items of a plain SELECT stand.
+fn item_spans(query: &ast::Query) -> Vec<Span> {
+    match &query.body.kind {
+        ast::QueryBodyKind::Select(select) => {
+            let has_star = select.items.iter().any(|item| matches!(item.kind, ast::SelectItemKind::Star { .. }));
+            if has_star { Vec::new() } else { select.items.iter().map(|item| item.span).collect() }
+        }
+        _ => Vec::new(),
+    }
+}

@@ -1,0 +1,107 @@
+//! From syntax to meaning: names become columns, expressions get types, queries become relations.
+//!
+//! A statement set is bound into one `Graph`: a table or view that is named twice is bound once, so that what two
+//! INSERTs share is computed once. The planner then optimises the graph and emits the engine's plan.
+
+mod aggregate;
+mod call;
+mod expression;
+mod insert;
+mod literal;
+mod operator;
+mod query;
+mod relation;
+mod scope;
+mod source;
+mod table;
+mod window;
+
+pub use relation::{AggregateCall, Column, Graph, Relation, RelationId, RelationKind, WindowColumn};
+pub use table::{BoundTable, BoundView, ColumnSource, TableColumn, bind_table, bind_view_columns};
+
+use crate::ast;
+use crate::diagnostic::Diagnostic;
+use crate::expression::Scalar;
+use crate::types::LogicalType;
+use scope::Scope;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// A result of binding; boxed, because diagnostics are large.
+pub type Bound<T> = Result<T, Box<Diagnostic>>;
+
+/// What a name in FROM or INSERT INTO stands for.
+#[derive(Clone)]
+pub enum Named {
+    Table(Arc<BoundTable>),
+    View(Arc<BoundView>),
+}
+
+/// The tables and views that a statement can name.
+pub trait Relations {
+    fn find(&self, name: &ast::ObjectName) -> Option<Named>;
+    /// All names, for "did you mean".
+    fn names(&self) -> Vec<String>;
+}
+
+/// What SET changes about binding.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct BindSettings {
+    /// `table.local-time-zone`, in milliseconds east of UTC.
+    pub zone_offset_ms: i64,
+    /// `table.exec.sink.not-null-enforcer` is `DROP`.
+    pub drops_nulls: bool,
+}
+
+/// Binds the statements of one job into one graph.
+pub struct Binder<'a> {
+    relations: &'a dyn Relations,
+    settings: BindSettings,
+    pub graph: Graph,
+    /// Relations bound already, by full name.
+    tables: BTreeMap<String, RelationId>,
+    views: BTreeMap<String, RelationId>,
+    /// Views being bound, to stop at a cycle.
+    open_views: Vec<String>,
+    /// The WITH tables in reach, the innermost last.
+    common_tables: Vec<(String, RelationId)>,
+    pub warnings: Vec<Diagnostic>,
+    /// Aggregates of the SELECT being bound; none where they cannot stand.
+    collector: Option<aggregate::Collector>,
+}
+
+impl<'a> Binder<'a> {
+    pub fn new(relations: &'a dyn Relations, settings: BindSettings) -> Binder<'a> {
+        Binder {
+            relations,
+            settings,
+            graph: Graph::default(),
+            tables: BTreeMap::new(),
+            views: BTreeMap::new(),
+            open_views: Vec::new(),
+            common_tables: Vec::new(),
+            warnings: Vec::new(),
+            collector: None,
+        }
+    }
+
+    /// Binds an expression over the columns of a table, as computed columns and watermarks have them.
+    pub fn bind_over(&mut self, expression: &ast::Expression, columns: &[Column]) -> Bound<Scalar> {
+        let scope = Scope::of(None, columns);
+        self.expression(expression, &scope)
+    }
+
+    /// Binds an expression that reads no column.
+    pub fn bind_constant(&mut self, expression: &ast::Expression) -> Bound<Scalar> {
+        self.expression(expression, &Scope::default())
+    }
+}
+
+fn boxed<T>(diagnostic: Diagnostic) -> Bound<T> {
+    Err(Box::new(diagnostic))
+}
+
+/// The type for messages: as the user would write it.
+fn shown(data_type: &LogicalType) -> String {
+    data_type.summary()
+}

@@ -1,0 +1,385 @@
+//! Queries: SELECT with its clauses, WITH, UNION ALL.
+
+use super::aggregate::Collector;
+use super::relation::{Column, RelationId, RelationKind, WindowColumn};
+use super::scope::{NearestOrList, Scope};
+use super::window::window_bound;
+use super::{Binder, Bound, boxed, operator, shown};
+use crate::ast::{
+    self, ExpressionKind, FunctionCall, GroupingElement, Query, QueryBody, QueryBodyKind, Select, SelectItem,
+    SelectItemKind, SetOperator,
+};
+use crate::diagnostic::Diagnostic;
+use crate::expression::{Scalar, ScalarKind};
+use crate::span::Span;
+use crate::types::{TimeAttribute, TypeKind, common_type};
+
+const WINDOW_HINT: &str =
+    "group by a window: FROM TABLE(TUMBLE(TABLE t, DESCRIPTOR(ts), INTERVAL '1' HOUR)) … GROUP BY window_start, window_end";
+
+impl Binder<'_> {
+    pub(super) fn query(&mut self, query: &Query) -> Bound<RelationId> {
+        let reach = self.common_tables.len();
+        let result = self.query_with(query);
+        self.common_tables.truncate(reach);
+        result
+    }
+
+    fn query_with(&mut self, query: &Query) -> Bound<RelationId> {
+        for table in &query.with {
+            let relation = self.query(&table.query)?;
+            let relation = self.renamed(relation, &table.columns, table.name.span)?;
+            self.common_tables.push((table.name.value.clone(), relation));
+        }
+        let relation = self.body(&query.body)?;
+        if let Some(item) = query.order_by.first() {
+            return boxed(
+                Diagnostic::unsupported(item.span, "ORDER BY is not supported yet")
+                    .with_hint("a stream has no end to sort at; sort where the result is read"),
+            );
+        }
+        if let Some(limit) = query.limit.as_ref().or(query.offset.as_ref()) {
+            return boxed(
+                Diagnostic::unsupported(limit.span, "LIMIT and OFFSET are not supported yet")
+                    .with_hint("bound the source instead, for example with 'scan.bounded.mode'"),
+            );
+        }
+        Ok(relation)
+    }
+
+    fn body(&mut self, body: &QueryBody) -> Bound<RelationId> {
+        match &body.kind {
+            QueryBodyKind::Select(select) => self.select(select),
+            QueryBodyKind::Query(query) => self.query(query),
+            QueryBodyKind::Table(name) => self.named_relation(name, &[]),
+            QueryBodyKind::Values(_) => boxed(
+                Diagnostic::unsupported(body.span, "VALUES is not supported yet")
+                    .with_hint("produce the rows to a topic, or read them from a file"),
+            ),
+            QueryBodyKind::SetOperation { left, operator, all, operator_span, right } => {
+                if *operator != SetOperator::Union || !*all {
+                    let name = match operator {
+                        SetOperator::Union => "UNION without ALL",
+                        SetOperator::Intersect => "INTERSECT",
+                        SetOperator::Except => "EXCEPT",
+                    };
+                    return boxed(
+                        Diagnostic::unsupported(*operator_span, format!("{name} is not supported yet"))
+                            .with_hint("UNION ALL works"),
+                    );
+                }
+                let (left, right) = (self.body(left)?, self.body(right)?);
+                self.union(left, right, *operator_span)
+            }
+        }
+    }
+
+    fn union(&mut self, left: RelationId, right: RelationId, span: Span) -> Bound<RelationId> {
+        let (a, b) = (self.graph.columns(left).to_vec(), self.graph.columns(right).to_vec());
+        if a.len() != b.len() {
+            return boxed(
+                Diagnostic::mistyped(span, format!("UNION ALL of {} columns with {}", a.len(), b.len()))
+                    .with_label("both sides need the same number of columns"),
+            );
+        }
+        let mut columns = Vec::new();
+        for (number, (x, y)) in a.iter().zip(&b).enumerate() {
+            let Some(common) = common_type(&x.data_type, &y.data_type) else {
+                return boxed(
+                    Diagnostic::mistyped(
+                        span,
+                        format!(
+                            "type mismatch in column {} of UNION ALL: {} {} and {} {}",
+                            number + 1,
+                            x.name,
+                            shown(&x.data_type),
+                            y.name,
+                            shown(&y.data_type)
+                        ),
+                    )
+                    .with_hint("cast one side to the type of the other"),
+                );
+            };
+            let attribute = if x.attribute == y.attribute { x.attribute } else { TimeAttribute::None };
+            columns.push(Column { name: x.name.clone(), data_type: common, attribute, window: None });
+        }
+        let mut inputs = Vec::new();
+        for (side, from) in [(left, &a), (right, &b)] {
+            inputs.push(self.cast_columns(side, from, &columns));
+        }
+        Ok(self.graph.add(RelationKind::Union, inputs, columns))
+    }
+
+    /// Gives a relation the types of other columns.
+    fn cast_columns(&mut self, input: RelationId, from: &[Column], to: &[Column]) -> RelationId {
+        if from.iter().zip(to).all(|(x, y)| x.data_type.kind == y.data_type.kind) {
+            return input;
+        }
+        let zone = self.settings.zone_offset_ms;
+        let items = from
+            .iter()
+            .zip(to)
+            .enumerate()
+            .map(|(index, (x, y))| (y.name.clone(), operator::coerce(x.scalar(index), &y.data_type, zone)))
+            .collect();
+        self.graph.project(input, items)
+    }
+
+    /// Other names for a relation's columns; no names leave it as it is.
+    pub(super) fn renamed(
+        &mut self,
+        relation: RelationId,
+        names: &[ast::Identifier],
+        span: Span,
+    ) -> Bound<RelationId> {
+        if names.is_empty() {
+            return Ok(relation);
+        }
+        let columns = self.graph.columns(relation).to_vec();
+        if columns.len() != names.len() {
+            return boxed(
+                Diagnostic::invalid(span, format!("{} names for {} columns", names.len(), columns.len()))
+                    .with_label("name every column, or none"),
+            );
+        }
+        let items = columns
+            .iter()
+            .enumerate()
+            .zip(names)
+            .map(|((index, column), name)| (name.value.clone(), column.scalar(index)))
+            .collect();
+        Ok(self.graph.project(relation, items))
+    }
+
+    fn select(&mut self, select: &Select) -> Bound<RelationId> {
+        if let Some(hint) = select.hints.first() {
+            self.warnings.push(Diagnostic::warning(
+                crate::diagnostic::DiagnosticKind::Unsupported,
+                hint.span,
+                format!("the hint {} is ignored", hint.name.value),
+            ));
+        }
+        if select.quantifier == Some(ast::SetQuantifier::Distinct) {
+            return boxed(
+                Diagnostic::unsupported(select.span, "SELECT DISTINCT is not supported yet").with_hint(WINDOW_HINT),
+            );
+        }
+        if let Some(qualify) = &select.qualify {
+            return boxed(Diagnostic::unsupported(qualify.span, "QUALIFY is not supported yet"));
+        }
+        if let Some(window) = select.windows.first() {
+            return boxed(Diagnostic::unsupported(window.name.span, "the WINDOW clause is not supported yet"));
+        }
+        let Some(from) = &select.from else {
+            return boxed(
+                Diagnostic::unsupported(select.span, "SELECT without FROM is not supported yet")
+                    .with_hint("select from a table, for example one with 'connector' = 'datagen'"),
+            );
+        };
+        let (mut input, mut scope) = self.from(from)?;
+        if let Some(selection) = &select.selection {
+            let outer = self.collector.take();
+            let bound = self.expression(selection, &scope);
+            self.collector = outer;
+            let predicate = operator::boolean(bound?, "WHERE", selection.span)?;
+            input = self.graph.filter(input, predicate);
+        }
+        let elements = match &select.group_by {
+            None => Vec::new(),
+            Some(group) => grouping_expressions(group)?,
+        };
+        for expression in &elements {
+            if let Some(call) = legacy_window_call(expression) {
+                (input, scope) = self.legacy_window(call, input, scope)?;
+            }
+        }
+        // A SELECT inside an aggregate's argument cannot be; the outer collector rests meanwhile.
+        let outer = self.collector.replace(Collector::default());
+        let bound = self.select_list(select, &scope);
+        let collector = std::mem::replace(&mut self.collector, outer).unwrap_or_default();
+        let (items, having) = bound?;
+        if elements.is_empty() && collector.calls.is_empty() && select.group_by.is_none() {
+            if let Some(having) = &select.having {
+                return boxed(
+                    Diagnostic::invalid(having.span, "HAVING without GROUP BY").with_hint("use WHERE"),
+                );
+            }
+            return Ok(self.graph.project(input, items.into_iter().map(|item| (item.name, item.scalar)).collect()));
+        }
+        self.grouped(select, input, &scope, &elements, collector, items, having)
+    }
+
+    /// The items and HAVING, bound over the input with placeholders for aggregates.
+    fn select_list(&mut self, select: &Select, scope: &Scope) -> Bound<(Vec<Item>, Option<Scalar>)> {
+        let mut items = Vec::new();
+        for item in &select.items {
+            self.select_item(item, scope, &mut items)?;
+        }
+        let having = match &select.having {
+            None => None,
+            Some(having) => {
+                let bound = self.expression(having, scope)?;
+                Some(operator::boolean(bound, "HAVING", having.span)?)
+            }
+        };
+        Ok((items, having))
+    }
+
+    fn select_item(&mut self, item: &SelectItem, scope: &Scope, items: &mut Vec<Item>) -> Bound<()> {
+        match &item.kind {
+            SelectItemKind::Star { qualifier } => {
+                let table = match qualifier.as_slice() {
+                    [] => None,
+                    [table] if scope.has_table(&table.value) => Some(table.value.as_str()),
+                    parts => {
+                        return self.row_star(parts, scope, item.span, items);
+                    }
+                };
+                for column in scope.visible().filter(|c| table.is_none() || c.table.as_deref() == table) {
+                    let scalar = column.column.scalar(column.index);
+                    self.note_columns(&scalar, item.span);
+                    items.push(Item { name: column.column.name.clone(), scalar, span: item.span });
+                }
+            }
+            SelectItemKind::Expression { expression, alias } => {
+                let scalar = self.expression(expression, scope)?;
+                let name = match (alias, &expression.kind) {
+                    (Some(alias), _) => alias.value.clone(),
+                    (None, ExpressionKind::Column(parts)) if !parts.is_empty() => {
+                        parts[parts.len() - 1].value.clone()
+                    }
+                    (None, ExpressionKind::Field { field, .. }) => field.value.clone(),
+                    _ => format!("EXPR${}", items.len()),
+                };
+                items.push(Item { name, scalar, span: item.span });
+            }
+        }
+        Ok(())
+    }
+
+    /// `row_column.*`.
+    fn row_star(
+        &mut self,
+        parts: &[ast::Identifier],
+        scope: &Scope,
+        span: Span,
+        items: &mut Vec<Item>,
+    ) -> Bound<()> {
+        let base = match scope.resolve(parts, span) {
+            Ok(base) => base,
+            Err(_) => {
+                let tables: Vec<&str> = scope.visible().filter_map(|column| column.table.as_deref()).collect();
+                let name = parts.iter().map(|part| part.value.as_str()).collect::<Vec<_>>().join(".");
+                return boxed(
+                    Diagnostic::unknown(span, format!("table '{name}' not found in FROM"))
+                        .with_nearest_or_list(&name, &tables),
+                );
+            }
+        };
+        let TypeKind::Row(fields) = base.data_type.kind.clone() else {
+            return boxed(Diagnostic::mistyped(span, format!("{} is no ROW", base.describe())));
+        };
+        for (index, field) in fields.iter().enumerate() {
+            let nullable = field.data_type.nullable || base.data_type.nullable;
+            let kind = ScalarKind::Field { base: Box::new(base.clone()), index, name: field.name.clone() };
+            let scalar = Scalar { kind, data_type: field.data_type.with_nullable(nullable) };
+            items.push(Item { name: field.name.clone(), scalar, span });
+        }
+        Ok(())
+    }
+
+    #[allow(clippy::too_many_arguments, reason = "the parts of one SELECT")]
+    fn grouped(
+        &mut self,
+        select: &Select,
+        input: RelationId,
+        scope: &Scope,
+        elements: &[&ast::Expression],
+        collector: Collector,
+        items: Vec<Item>,
+        having: Option<Scalar>,
+    ) -> Bound<RelationId> {
+        let group_span = select.group_by.as_ref().map_or(select.span, |group| group.span);
+        let mut keys: Vec<Scalar> = Vec::new();
+        let mut bounds = Vec::new();
+        for expression in elements {
+            if legacy_window_call(expression).is_some() {
+                let legacy = scope.columns.iter().filter(|column| column.hidden);
+                bounds.extend(legacy.filter_map(|column| column.column.window));
+                continue;
+            }
+            let scalar = self.expression(expression, scope)?;
+            match window_bound(&scalar, scope) {
+                Some(bound) => bounds.push(bound),
+                None if scalar.columns().is_empty() => {}
+                None if keys.iter().any(|key| key.identity() == scalar.identity()) => {}
+                None => keys.push(scalar),
+            }
+        }
+        let has = |wanted: WindowColumn| bounds.iter().any(|(_, bound)| *bound == wanted);
+        let Some((window_id, _)) = bounds.first().copied() else {
+            let what = if elements.is_empty() { "an aggregate over a whole stream" } else { "GROUP BY without a window" };
+            return boxed(Diagnostic::unsupported(group_span, format!("{what} is not supported yet")).with_hint(WINDOW_HINT));
+        };
+        if bounds.iter().any(|(window, _)| *window != window_id) {
+            return boxed(Diagnostic::unsupported(group_span, "GROUP BY over two windows is not supported yet"));
+        }
+        if !has(WindowColumn::Start) || !has(WindowColumn::End) {
+            return boxed(
+                Diagnostic::unsupported(group_span, "GROUP BY with only one bound of the window is not supported yet")
+                    .with_hint("group by both window_start and window_end"),
+            );
+        }
+        let Some(window) = self.strip(input, window_id, group_span)? else {
+            return boxed(
+                Diagnostic::unsupported(group_span, "between the window and its GROUP BY only WHERE and SELECT are supported yet")
+                    .with_hint("aggregate first, then join or unite the results"),
+            );
+        };
+        let grouped = self.windowed_aggregate(window, keys, has(WindowColumn::Time), collector, group_span)?;
+        let mut relation = grouped.relation;
+        if let (Some(having), Some(written)) = (having, &select.having) {
+            let predicate = grouped.rewrite(having, written.span)?;
+            relation = self.graph.filter(relation, predicate);
+        }
+        let mut projected = Vec::new();
+        for item in items {
+            projected.push((item.name, grouped.rewrite(item.scalar, item.span)?));
+        }
+        Ok(self.graph.project(relation, projected))
+    }
+}
+
+struct Item {
+    name: String,
+    scalar: Scalar,
+    span: Span,
+}
+
+fn grouping_expressions(group: &ast::GroupBy) -> Bound<Vec<&ast::Expression>> {
+    let mut expressions = Vec::new();
+    for element in &group.elements {
+        match element {
+            GroupingElement::Expression(expression) => expressions.push(expression),
+            GroupingElement::Set(set) => expressions.extend(set),
+            _ => {
+                return boxed(
+                    Diagnostic::unsupported(group.span, "GROUPING SETS, ROLLUP and CUBE are not supported yet")
+                        .with_hint("write one query per set and join them with UNION ALL"),
+                );
+            }
+        }
+    }
+    Ok(expressions)
+}
+
+/// `TUMBLE(…)`, `HOP(…)` or `SESSION(…)` as a grouping expression.
+fn legacy_window_call(expression: &ast::Expression) -> Option<&FunctionCall> {
+    match &expression.kind {
+        ExpressionKind::Call(call) if call.name.parts.len() == 1 => {
+            let name = call.name.last().value.to_ascii_uppercase();
+            matches!(name.as_str(), "TUMBLE" | "HOP" | "SESSION").then_some(call)
+        }
+        _ => None,
+    }
+}

@@ -1,0 +1,136 @@
+//! Bound relations: a graph of logical operators over numbered columns.
+
+use super::table::BoundTable;
+use crate::expression::Scalar;
+use crate::span::Span;
+use crate::types::{LogicalType, TimeAttribute};
+use dataflow::plan::{AggregateFunction, JoinKind, WindowKind};
+use std::sync::Arc;
+
+/// The number of a relation in its graph.
+pub type RelationId = usize;
+
+/// A column of a relation.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Column {
+    pub name: String,
+    pub data_type: LogicalType,
+    pub attribute: TimeAttribute,
+    /// Which bound of which window it is.
+    pub window: Option<(RelationId, WindowColumn)>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum WindowColumn {
+    Start,
+    End,
+    Time,
+}
+
+impl Column {
+    pub fn new(name: impl Into<String>, data_type: LogicalType) -> Column {
+        Column { name: name.into(), data_type, attribute: TimeAttribute::None, window: None }
+    }
+
+    pub fn scalar(&self, index: usize) -> Scalar {
+        Scalar::column(index, &self.name, self.data_type.clone())
+    }
+}
+
+#[derive(Debug, Clone)]
+pub struct Relation {
+    pub kind: RelationKind,
+    pub inputs: Vec<RelationId>,
+    pub columns: Vec<Column>,
+}
+
+#[derive(Debug, Clone)]
+pub enum RelationKind {
+    /// All physical columns, then all metadata columns.
+    Scan { table: Arc<BoundTable> },
+    Watermark { column: usize, watermark: Scalar },
+    Project { expressions: Vec<Scalar> },
+    Filter { predicate: Scalar },
+    /// Appends window_start, window_end and window_time; `shift_ms` moves the first two from UTC to the session's
+    /// clock.
+    WindowAssign { time_column: usize, window: WindowKind, shift_ms: i64 },
+    /// The columns are the keys, the aggregates, window_start, window_end, window_time.
+    WindowAggregate {
+        time_column: usize,
+        window: WindowKind,
+        shift_ms: i64,
+        keys: Vec<usize>,
+        aggregates: Vec<AggregateCall>,
+    },
+    Join { kind: JoinKind, condition: Option<Scalar>, span: Span },
+    Union,
+    Sink { table: Arc<BoundTable>, drops_nulls: bool },
+}
+
+/// An aggregate over columns of its input.
+#[derive(Debug, Clone)]
+pub struct AggregateCall {
+    pub function: AggregateFunction,
+    pub argument: Option<usize>,
+    pub distinct: bool,
+    pub filter: Option<usize>,
+    pub data_type: LogicalType,
+    /// As written, for EXPLAIN.
+    pub text: String,
+}
+
+#[derive(Debug, Clone, Default)]
+pub struct Graph {
+    pub relations: Vec<Relation>,
+    /// The sinks, in the order of the statements.
+    pub sinks: Vec<RelationId>,
+}
+
+impl Graph {
+    pub fn add(&mut self, kind: RelationKind, inputs: Vec<RelationId>, columns: Vec<Column>) -> RelationId {
+        self.relations.push(Relation { kind, inputs, columns });
+        self.relations.len() - 1
+    }
+
+    pub fn columns(&self, id: RelationId) -> &[Column] {
+        &self.relations[id].columns
+    }
+
+    /// Whether every scan below ends by itself.
+    pub fn is_bounded(&self, id: RelationId) -> bool {
+        let relation = &self.relations[id];
+        match &relation.kind {
+            RelationKind::Scan { table } => table.bounded,
+            _ => relation.inputs.iter().all(|input| self.is_bounded(*input)),
+        }
+    }
+
+    /// Whether the relation depends on event time.
+    pub fn uses_event_time(&self, id: RelationId) -> bool {
+        let relation = &self.relations[id];
+        matches!(
+            relation.kind,
+            RelationKind::Watermark { .. }
+                | RelationKind::WindowAssign { .. }
+                | RelationKind::WindowAggregate { .. }
+        ) || relation.inputs.iter().any(|input| self.uses_event_time(*input))
+    }
+
+    /// Adds a projection; columns that pass through keep what they are.
+    pub fn project(&mut self, input: RelationId, items: Vec<(String, Scalar)>) -> RelationId {
+        let columns = items
+            .iter()
+            .map(|(name, scalar)| match scalar.as_column() {
+                Some(index) => Column { name: name.clone(), ..self.relations[input].columns[index].clone() },
+                None => Column::new(name.clone(), scalar.data_type.clone()),
+            })
+            .collect();
+        let expressions = items.into_iter().map(|(_, scalar)| scalar).collect();
+        self.add(RelationKind::Project { expressions }, vec![input], columns)
+    }
+
+    pub fn filter(&mut self, input: RelationId, predicate: Scalar) -> RelationId {
+        let columns = self.relations[input].columns.clone();
+        self.add(RelationKind::Filter { predicate }, vec![input], columns)
+    }
+}

@@ -1,0 +1,261 @@
+//! FROM: tables, views, sub-queries, window functions and joins.
+
+use super::relation::{Column, RelationId, RelationKind};
+use super::scope::{NearestOrList, Scope};
+use super::table::{BoundTable, ColumnSource};
+use super::{Binder, Bound, BoundView, Named, boxed, operator};
+use crate::ast::{
+    self, Hint, HintArguments, JoinConstraint, ObjectName, TableReference, TableReferenceKind,
+};
+use crate::diagnostic::{Diagnostic, DiagnosticKind};
+use crate::expression::compare::Comparison;
+use crate::expression::Scalar;
+use crate::types::TimeAttribute;
+use dataflow::connector::Role;
+use dataflow::plan::JoinKind;
+use std::sync::Arc;
+
+impl Binder<'_> {
+    pub(super) fn from(&mut self, reference: &TableReference) -> Bound<(RelationId, Scope)> {
+        let alias = reference.alias.as_ref();
+        let (relation, name) = match &reference.kind {
+            TableReferenceKind::Table { name, hints, as_of } => {
+                if let Some(as_of) = as_of {
+                    return boxed(
+                        Diagnostic::unsupported(as_of.span, "temporal and lookup joins (FOR SYSTEM_TIME AS OF) are not supported yet")
+                            .with_hint("join with a bounded table, for example 'connector' = 'filesystem', without FOR SYSTEM_TIME"),
+                    );
+                }
+                (self.named_relation(name, hints)?, Some(name.last().value.clone()))
+            }
+            TableReferenceKind::Subquery { query, lateral } => {
+                if *lateral {
+                    return boxed(Diagnostic::unsupported(reference.span, "LATERAL is not supported yet"));
+                }
+                (self.query(query)?, None)
+            }
+            TableReferenceKind::Function { call, lateral } => {
+                if *lateral {
+                    return boxed(Diagnostic::unsupported(reference.span, "LATERAL table functions are not supported yet"));
+                }
+                (self.window_function(call)?, None)
+            }
+            TableReferenceKind::Unnest { .. } => {
+                return boxed(Diagnostic::unsupported(reference.span, "UNNEST is not supported yet"));
+            }
+            TableReferenceKind::Join(join) => return self.join(join),
+        };
+        let names = alias.map_or(&[][..], |alias| &alias.columns);
+        let relation = self.renamed(relation, names, reference.span)?;
+        let name = alias.map(|alias| alias.name.value.clone()).or(name);
+        let scope = Scope::of(name.as_deref(), self.graph.columns(relation));
+        Ok((relation, scope))
+    }
+
+    fn join(&mut self, join: &ast::Join) -> Bound<(RelationId, Scope)> {
+        let span = join.keyword_span;
+        let (left, left_scope) = self.from(&join.left)?;
+        let (right, mut right_scope) = self.from(&join.right)?;
+        if join.natural {
+            return boxed(
+                Diagnostic::unsupported(span, "NATURAL JOIN is not supported yet").with_hint("write JOIN … ON a.x = b.x"),
+            );
+        }
+        let kind = match join.kind {
+            ast::JoinKind::Inner | ast::JoinKind::Cross | ast::JoinKind::Comma => JoinKind::Inner,
+            ast::JoinKind::Left | ast::JoinKind::Right => JoinKind::Left,
+            ast::JoinKind::Full => {
+                return boxed(
+                    Diagnostic::unsupported(span, "FULL JOIN is not supported yet").with_hint("INNER and LEFT joins work"),
+                );
+            }
+        };
+        let nullable_right = join.kind == ast::JoinKind::Left;
+        let nullable_left = join.kind == ast::JoinKind::Right;
+        let zone = self.settings.zone_offset_ms;
+        let mut conditions = Vec::new();
+        if let JoinConstraint::Using(names) = &join.constraint {
+            for name in names {
+                let a = left_scope.resolve(std::slice::from_ref(name), name.span)?;
+                let mut b = right_scope.resolve(std::slice::from_ref(name), name.span)?;
+                let offset = left_scope.columns.len();
+                b.remap(&|column| column + offset);
+                conditions.push(operator::comparison(Comparison::Equal, a, b, name.span, zone)?);
+                for column in &mut right_scope.columns {
+                    column.hidden |= column.column.name == name.value;
+                }
+            }
+        }
+        let mut scope = left_scope.clone().join(right_scope);
+        if let JoinConstraint::On(on) = &join.constraint {
+            let outer = self.collector.take();
+            let bound = self.expression(on, &scope);
+            self.collector = outer;
+            conditions.push(operator::boolean(bound?, "ON", on.span)?);
+        }
+        let split = left_scope.columns.len();
+        for column in &mut scope.columns {
+            let nullable = if column.index < split { nullable_left } else { nullable_right };
+            column.column.data_type.nullable |= nullable;
+            // Event time does not survive a regular join.
+            column.column.attribute = TimeAttribute::None;
+            column.column.window = None;
+        }
+        let condition = Scalar::all_of(conditions);
+        let columns: Vec<Column> = scope.columns.iter().map(|column| column.column.clone()).collect();
+        if !nullable_left {
+            let relation = self.graph.add(RelationKind::Join { kind, condition, span }, vec![left, right], columns);
+            return Ok((relation, scope));
+        }
+        // A RIGHT join is a LEFT join with the sides exchanged, and the columns put back in order.
+        let right_count = columns.len() - split;
+        let exchanged = |column: usize| if column < split { column + right_count } else { column - split };
+        let condition = condition.map(|mut condition| {
+            condition.remap(&exchanged);
+            condition
+        });
+        let moved: Vec<Column> = columns[split..].iter().chain(&columns[..split]).cloned().collect();
+        let joined =
+            self.graph.add(RelationKind::Join { kind, condition, span }, vec![right, left], moved);
+        let items = columns
+            .iter()
+            .enumerate()
+            .map(|(index, column)| (column.name.clone(), column.scalar(exchanged(index))))
+            .collect();
+        Ok((self.graph.project(joined, items), scope))
+    }
+
+    /// A table, a view or a WITH table, bound once.
+    pub(super) fn named_relation(&mut self, name: &ObjectName, hints: &[Hint]) -> Bound<RelationId> {
+        if let [only] = name.parts.as_slice() {
+            let common = self.common_tables.iter().rev().find(|(known, _)| *known == only.value);
+            if let Some((_, relation)) = common {
+                return Ok(*relation);
+            }
+        }
+        match self.relations.find(name) {
+            Some(Named::Table(table)) => {
+                let table = self.with_hints(table, hints)?;
+                self.table(&table, name)
+            }
+            Some(Named::View(view)) => {
+                if let Some(hint) = hints.iter().find(|hint| hint.name.value.eq_ignore_ascii_case("OPTIONS")) {
+                    return boxed(Diagnostic::invalid(hint.span, "OPTIONS is for tables, not for views"));
+                }
+                self.view(&view, name)
+            }
+            None => self.unknown_relation(name),
+        }
+    }
+
+    pub(super) fn unknown_relation<T>(&self, name: &ObjectName) -> Bound<T> {
+        let written = name.values().collect::<Vec<_>>().join(".");
+        let mut names = self.relations.names();
+        names.extend(self.common_tables.iter().map(|(name, _)| name.clone()));
+        let candidates: Vec<&str> = names.iter().map(String::as_str).collect();
+        let diagnostic = Diagnostic::unknown(name.span, format!("table or view '{written}' not found"));
+        boxed(if candidates.is_empty() {
+            diagnostic.with_hint("declare it first with CREATE TABLE")
+        } else {
+            diagnostic.with_label("no such table or view").with_nearest_or_list(&written, &candidates)
+        })
+    }
+
+    /// The table with the options of an OPTIONS hint.
+    pub(super) fn with_hints(&mut self, table: Arc<BoundTable>, hints: &[Hint]) -> Bound<Arc<BoundTable>> {
+        let mut table = table;
+        for hint in hints {
+            match &hint.arguments {
+                HintArguments::Options(pairs) if hint.name.value.eq_ignore_ascii_case("OPTIONS") => {
+                    table = Arc::new(table.with_options(pairs));
+                }
+                _ => self.warnings.push(Diagnostic::warning(
+                    DiagnosticKind::Unsupported,
+                    hint.span,
+                    format!("the hint {} is ignored", hint.name.value),
+                )),
+            }
+        }
+        Ok(table)
+    }
+
+    fn table(&mut self, table: &Arc<BoundTable>, name: &ObjectName) -> Bound<RelationId> {
+        let key = format!("{} {:?}", table.name, table.definition.options);
+        if let Some(relation) = self.tables.get(&key) {
+            return Ok(*relation);
+        }
+        table.check(Role::Source, name.span)?;
+        let definition = &table.definition;
+        let physical = definition.schema.fields().len();
+        let mut columns = vec![None; physical + definition.metadata.len()];
+        for column in &table.columns {
+            let place = match &column.source {
+                ColumnSource::Physical(index) => *index,
+                ColumnSource::Metadata(index) => physical + index,
+                ColumnSource::Computed(_) => continue,
+            };
+            columns[place] = Some(Column::new(&column.name, column.data_type.clone()));
+        }
+        let columns: Vec<Column> = columns.into_iter().flatten().collect();
+        let kind = RelationKind::Scan { table: table.clone() };
+        let mut relation = self.graph.add(kind, Vec::new(), columns);
+        // Columns in the declared order, computed ones among them.
+        let scan_columns = self.graph.columns(relation).to_vec();
+        let place_of = |column: usize| match &table.columns[column].source {
+            ColumnSource::Physical(index) => Some(*index),
+            ColumnSource::Metadata(index) => Some(physical + index),
+            ColumnSource::Computed(_) => None,
+        };
+        let items: Vec<(String, Scalar)> = table
+            .columns
+            .iter()
+            .enumerate()
+            .map(|(index, column)| {
+                let scalar = match (&column.source, place_of(index)) {
+                    (ColumnSource::Computed(expression), _) => {
+                        let mut expression = expression.clone();
+                        expression.remap(&|column| place_of(column).unwrap_or(column));
+                        expression
+                    }
+                    (_, Some(place)) => scan_columns[place].scalar(place),
+                    (_, None) => Scalar::null(&column.data_type),
+                };
+                (column.name.clone(), scalar)
+            })
+            .collect();
+        let in_order = items.iter().enumerate().all(|(index, (_, scalar))| scalar.as_column() == Some(index));
+        if !in_order {
+            relation = self.graph.project(relation, items);
+        }
+        if let Some((column, watermark)) = &table.watermark {
+            let mut columns = self.graph.columns(relation).to_vec();
+            columns[*column].attribute = TimeAttribute::RowTime;
+            let kind = RelationKind::Watermark { column: *column, watermark: watermark.clone() };
+            relation = self.graph.add(kind, vec![relation], columns);
+        }
+        self.tables.insert(key, relation);
+        Ok(relation)
+    }
+
+    fn view(&mut self, view: &Arc<BoundView>, name: &ObjectName) -> Bound<RelationId> {
+        if let Some(relation) = self.views.get(&view.name) {
+            return Ok(*relation);
+        }
+        if self.open_views.contains(&view.name) {
+            return boxed(Diagnostic::invalid(name.span, format!("the view '{}' is defined by itself", view.name)));
+        }
+        self.open_views.push(view.name.clone());
+        let outer = std::mem::take(&mut self.common_tables);
+        let collector = self.collector.take();
+        let bound = self.query(&view.query);
+        self.collector = collector;
+        self.common_tables = outer;
+        self.open_views.pop();
+        let relation = match bound {
+            Ok(relation) => self.renamed(relation, &view.columns, name.span)?,
+            Err(error) => return Err(error),
+        };
+        self.views.insert(view.name.clone(), relation);
+        Ok(relation)
+    }
+}

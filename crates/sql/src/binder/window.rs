@@ -1,0 +1,419 @@
+//! Windows: the table functions TUMBLE and HOP, and the legacy windows in GROUP BY.
+//!
+//! Both become a `WindowAssign`. An aggregate over it takes the assignment away again (`strip`) and does the
+//! windowing itself, so that a HOP never copies rows.
+
+use super::relation::{Column, RelationId, RelationKind, WindowColumn};
+use super::scope::{Scope, ScopeColumn};
+use super::{Binder, Bound, boxed, shown};
+use crate::ast::{self, ArgumentValue, FunctionCall, TableArgumentInput};
+use crate::diagnostic::Diagnostic;
+use crate::expression::{Scalar, ScalarKind};
+use crate::span::Span;
+use crate::types::{LogicalType, TimeAttribute, TypeKind};
+use dataflow::plan::WindowKind;
+use std::collections::BTreeMap;
+
+/// A window taken out of an aggregate's input.
+#[derive(Debug)]
+pub(super) struct Window {
+    /// The input without the assignment.
+    pub(super) input: RelationId,
+    pub(super) time_column: usize,
+    pub(super) kind: WindowKind,
+    /// From UTC to the session's clock, for TIMESTAMP_LTZ.
+    pub(super) shift_ms: i64,
+    /// Columns of the old input that were the window's.
+    pub(super) columns: BTreeMap<usize, WindowColumn>,
+    /// Columns of the old input and where they are now.
+    moved: Vec<Option<usize>>,
+}
+
+impl Window {
+    /// An expression over the old input as one over the new.
+    pub(super) fn move_scalar(&self, scalar: &Scalar, span: Span) -> Bound<Scalar> {
+        if scalar.columns().iter().any(|column| self.moved.get(*column).copied().flatten().is_none()) {
+            return boxed(
+                Diagnostic::unsupported(
+                    span,
+                    format!("{} computes with the window's bounds before the aggregate; that is not supported yet", scalar.describe()),
+                )
+                .with_hint("compute with window_start and window_end outside, over the result of the aggregate"),
+            );
+        }
+        let mut scalar = scalar.clone();
+        scalar.remap(&|column| self.moved[column].unwrap_or(column));
+        Ok(scalar)
+    }
+}
+
+/// window_start, window_end and window_time.
+pub(super) fn window_columns(window: Option<RelationId>, time: &LogicalType) -> [Column; 3] {
+    let time_kind = match time.kind {
+        TypeKind::TimestampLtz(_) => TypeKind::TimestampLtz(3),
+        _ => TypeKind::Timestamp(3),
+    };
+    let column = |name: &str, kind: TypeKind, bound: WindowColumn| Column {
+        name: name.into(),
+        data_type: kind.not_null(),
+        attribute: if bound == WindowColumn::Time { super::aggregate::attribute_of(time) } else { TimeAttribute::None },
+        window: window.map(|window| (window, bound)),
+    };
+    [
+        column("window_start", TypeKind::Timestamp(3), WindowColumn::Start),
+        column("window_end", TypeKind::Timestamp(3), WindowColumn::End),
+        column("window_time", time_kind, WindowColumn::Time),
+    ]
+}
+
+impl Binder<'_> {
+    /// `TUMBLE(…)` or `HOP(…)` in FROM.
+    pub(super) fn window_function(&mut self, call: &FunctionCall) -> Bound<RelationId> {
+        let written = call.name.last().value.clone();
+        let name = written.to_ascii_uppercase();
+        let parameters: &[&str] = match name.as_str() {
+            "TUMBLE" => &["DATA", "TIMECOL", "SIZE", "OFFSET"],
+            "HOP" => &["DATA", "TIMECOL", "SLIDE", "SIZE", "OFFSET"],
+            "CUMULATE" | "SESSION" => {
+                return boxed(
+                    Diagnostic::unsupported(call.name.span, format!("the window function {name} is not supported yet"))
+                        .with_hint("TUMBLE and HOP work"),
+                );
+            }
+            _ => {
+                let diagnostic =
+                    Diagnostic::unknown(call.name.span, format!("table function '{written}' not found"))
+                        .with_label("no such table function");
+                return boxed(match base::nearest(&name, ["TUMBLE", "HOP"]) {
+                    Some(near) => diagnostic.with_hint(format!("did you mean {near}?")),
+                    None => diagnostic.with_hint("the table functions are TUMBLE and HOP"),
+                });
+            }
+        };
+        let arguments = by_name(call, &name, parameters)?;
+        let required = parameters.len() - 1;
+        for (index, parameter) in parameters[..required].iter().enumerate() {
+            if arguments[index].is_none() {
+                return boxed(
+                    Diagnostic::invalid(call.span, format!("{name} lacks its argument {parameter}")).with_hint(usage(&name)),
+                );
+            }
+        }
+        let (Some(data), Some(time)) = (arguments[0], arguments[1]) else {
+            return boxed(Diagnostic::invalid(call.span, format!("{name} lacks an argument")).with_hint(usage(&name)));
+        };
+        let (input, scope) = self.table_argument(data, &name)?;
+        let ArgumentValue::Descriptor(path) = &time.value else {
+            return boxed(
+                Diagnostic::invalid(time.span, format!("{name} takes DESCRIPTOR(time_column) here")).with_hint(usage(&name)),
+            );
+        };
+        let scalar = scope.resolve(path, time.span)?;
+        let time_column = self.time_column(&scalar, &scope, &name, time.span)?;
+        let mut sizes = Vec::new();
+        for argument in &arguments[2..] {
+            sizes.push(match argument {
+                None => None,
+                Some(argument) => Some((self.interval_argument(argument, &name)?, argument.span)),
+            });
+        }
+        let kind = window_kind(&name, &sizes, call.span)?;
+        Ok(self.assign(input, time_column, kind))
+    }
+
+    fn table_argument(&mut self, argument: &ast::Argument, name: &str) -> Bound<(RelationId, Scope)> {
+        let table = match &argument.value {
+            ArgumentValue::Table(table) => table,
+            _ => {
+                return boxed(
+                    Diagnostic::invalid(argument.span, format!("{name} takes a table here")).with_hint(usage(name)),
+                );
+            }
+        };
+        if !table.partition_by.is_empty() || !table.order_by.is_empty() {
+            return boxed(Diagnostic::unsupported(
+                table.span,
+                format!("PARTITION BY and ORDER BY of a table argument are not supported by {name}"),
+            ));
+        }
+        let (relation, alias) = match &table.input {
+            TableArgumentInput::Name(table) => (self.named_relation(table, &[])?, Some(table.last().value.clone())),
+            TableArgumentInput::Query(query) => (self.query(query)?, None),
+        };
+        let scope = Scope::of(alias.as_deref(), self.graph.columns(relation));
+        Ok((relation, scope))
+    }
+
+    fn time_column(&self, scalar: &Scalar, scope: &Scope, name: &str, span: Span) -> Bound<usize> {
+        let column = scalar.as_column().and_then(|index| scope.by_index(index));
+        match column {
+            Some(found) if found.column.attribute == TimeAttribute::RowTime => Ok(found.index),
+            Some(found) if found.column.attribute == TimeAttribute::ProcessingTime => {
+                boxed(Diagnostic::unsupported(span, "windows over processing time are not supported yet"))
+            }
+            _ => boxed(
+                Diagnostic::mistyped(
+                    span,
+                    format!(
+                        "the window function {name} requires the timecol is a time attribute type, but is {}",
+                        shown(&scalar.data_type)
+                    ),
+                )
+                .with_label("not a time attribute")
+                .with_hint("declare WATERMARK FOR it in CREATE TABLE; a cast or a computation makes an ordinary column of a time attribute"),
+            ),
+        }
+    }
+
+    fn interval_argument(&mut self, argument: &ast::Argument, name: &str) -> Bound<i64> {
+        let ArgumentValue::Expression(expression) = &argument.value else {
+            return boxed(Diagnostic::invalid(argument.span, format!("{name} takes an interval here")));
+        };
+        self.interval_ms(expression)
+    }
+
+    /// The milliseconds of a constant interval.
+    fn interval_ms(&mut self, expression: &ast::Expression) -> Bound<i64> {
+        use arrow_array::cast::AsArray;
+        let scalar = self.bind_constant(expression)?;
+        if scalar.data_type.kind == TypeKind::IntervalDayTime {
+            if let Some(folded) = scalar.folded() {
+                if let Some(array) =
+                    folded.as_literal().and_then(|a| a.as_primitive_opt::<arrow_array::types::Int64Type>())
+                {
+                    return Ok(array.value(0));
+                }
+            }
+        }
+        boxed(
+            Diagnostic::mistyped(expression.span, format!("expected an interval but found {}", shown(&scalar.data_type)))
+                .with_label("expected an interval of days to seconds")
+                .with_hint("for example INTERVAL '10' MINUTE"),
+        )
+    }
+
+    fn assign(&mut self, input: RelationId, time_column: usize, mut kind: WindowKind) -> RelationId {
+        let time = self.graph.columns(input)[time_column].data_type.clone();
+        let shift_ms =
+            if matches!(time.kind, TypeKind::TimestampLtz(_)) { self.settings.zone_offset_ms } else { 0 };
+        if shift_ms != 0 {
+            // Windows of instants begin on the session's wall clock.
+            match &mut kind {
+                WindowKind::Tumble { size_ms, offset_ms } => {
+                    *offset_ms = (*offset_ms - shift_ms).rem_euclid(*size_ms);
+                }
+                WindowKind::Hop { slide_ms, offset_ms, .. } => {
+                    *offset_ms = (*offset_ms - shift_ms).rem_euclid(*slide_ms);
+                }
+            }
+        }
+        let id = self.graph.relations.len();
+        let mut columns: Vec<Column> = self
+            .graph
+            .columns(input)
+            .iter()
+            // The row time goes on as an ordinary column; window_time takes its place.
+            .map(|column| Column { attribute: TimeAttribute::None, ..column.clone() })
+            .collect();
+        columns.extend(window_columns(Some(id), &time));
+        self.graph.add(RelationKind::WindowAssign { time_column, window: kind, shift_ms }, vec![input], columns)
+    }
+
+    /// A window in GROUP BY, as Flink had it first: appends its columns, hidden, to the scope.
+    pub(super) fn legacy_window(
+        &mut self,
+        call: &FunctionCall,
+        input: RelationId,
+        mut scope: Scope,
+    ) -> Bound<(RelationId, Scope)> {
+        let name = call.name.last().value.to_ascii_uppercase();
+        if name == "SESSION" {
+            return boxed(
+                Diagnostic::unsupported(call.span, "SESSION windows are not supported yet")
+                    .with_hint("TUMBLE and HOP work"),
+            );
+        }
+        let mut arguments = Vec::new();
+        for argument in &call.arguments {
+            match super::call::argument_expression(argument) {
+                Some(expression) => arguments.push(expression),
+                None => return boxed(Diagnostic::invalid(argument.span, format!("{name} takes values here"))),
+            }
+        }
+        let Some((time, intervals)) = arguments.split_first() else {
+            return boxed(Diagnostic::invalid(call.span, format!("{name} lacks its arguments")));
+        };
+        let scalar = self.expression(time, &scope)?;
+        let time_column = self.time_column(&scalar, &scope, &name, time.span)?;
+        let mut sizes = Vec::new();
+        for interval in intervals {
+            sizes.push(Some((self.interval_ms(interval)?, interval.span)));
+        }
+        let wanted = if name == "HOP" { 3 } else { 2 };
+        sizes.resize(wanted, None);
+        let kind = window_kind(&name, &sizes, call.span)?;
+        let relation = self.assign(input, time_column, kind);
+        let columns = self.graph.columns(relation).to_vec();
+        for (index, column) in columns.into_iter().enumerate().skip(scope.columns.len()) {
+            scope.columns.push(ScopeColumn { table: None, column, index, hidden: true });
+        }
+        Ok((relation, scope))
+    }
+
+    /// TUMBLE_START and its kin: a column of the legacy window.
+    pub(super) fn window_property(
+        &mut self,
+        call: &FunctionCall,
+        name: &str,
+        scope: &Scope,
+    ) -> Bound<Option<Scalar>> {
+        let Some((window, property)) = name.split_once('_') else { return Ok(None) };
+        if !matches!(window, "TUMBLE" | "HOP" | "SESSION") {
+            return Ok(None);
+        }
+        let wanted = match property {
+            "START" => WindowColumn::Start,
+            "END" => WindowColumn::End,
+            "ROWTIME" => WindowColumn::Time,
+            "PROCTIME" => {
+                return boxed(Diagnostic::unsupported(call.span, format!("{name} is not supported yet")));
+            }
+            _ => return Ok(None),
+        };
+        let found = scope.columns.iter().find(|column| {
+            column.hidden && matches!(column.column.window, Some((_, bound)) if bound == wanted)
+        });
+        match found {
+            Some(found) => Ok(Some(found.column.scalar(found.index))),
+            None => boxed(
+                Diagnostic::invalid(call.span, format!("{name} needs {window}(…) in GROUP BY"))
+                    .with_hint("with TABLE(TUMBLE(…)) take the columns window_start and window_end"),
+            ),
+        }
+    }
+
+    /// Takes the window assignment out from under an aggregate. `None` when there is none.
+    pub(super) fn strip(&mut self, id: RelationId, wanted: RelationId, span: Span) -> Bound<Option<Window>> {
+        let relation = self.graph.relations[id].clone();
+        match relation.kind {
+            RelationKind::WindowAssign { time_column, window, shift_ms } if id == wanted => {
+                let count = relation.columns.len() - 3;
+                let bounds = [WindowColumn::Start, WindowColumn::End, WindowColumn::Time];
+                Ok(Some(Window {
+                    input: relation.inputs[0],
+                    time_column,
+                    kind: window,
+                    shift_ms,
+                    columns: bounds.into_iter().enumerate().map(|(at, bound)| (count + at, bound)).collect(),
+                    moved: (0..count).map(Some).chain([None; 3]).collect(),
+                }))
+            }
+            RelationKind::Filter { predicate } => {
+                let Some(inner) = self.strip(relation.inputs[0], wanted, span)? else { return Ok(None) };
+                let predicate = inner.move_scalar(&predicate, span)?;
+                let input = self.graph.filter(inner.input, predicate);
+                Ok(Some(Window { input, ..inner }))
+            }
+            RelationKind::Project { expressions } => {
+                let Some(inner) = self.strip(relation.inputs[0], wanted, span)? else { return Ok(None) };
+                let mut items = Vec::new();
+                let mut moved = Vec::new();
+                let mut columns = BTreeMap::new();
+                for (index, expression) in expressions.iter().enumerate() {
+                    if let Some(bound) = expression.as_column().and_then(|column| inner.columns.get(&column)) {
+                        columns.insert(index, *bound);
+                        moved.push(None);
+                    } else if let Ok(scalar) = inner.move_scalar(expression, span) {
+                        moved.push(Some(items.len()));
+                        items.push((relation.columns[index].name.clone(), scalar));
+                    } else {
+                        moved.push(None);
+                    }
+                }
+                let time = self.graph.columns(inner.input)[inner.time_column].clone();
+                let time_column = items.len();
+                items.push((time.name.clone(), time.scalar(inner.time_column)));
+                let input = self.graph.project(inner.input, items);
+                Ok(Some(Window { input, time_column, columns, moved, ..inner }))
+            }
+            _ => Ok(None),
+        }
+    }
+}
+
+/// The arguments in the order of the parameters.
+fn by_name<'c>(call: &'c FunctionCall, name: &str, parameters: &[&str]) -> Bound<Vec<Option<&'c ast::Argument>>> {
+    let mut found: Vec<Option<&ast::Argument>> = vec![None; parameters.len()];
+    for (position, argument) in call.arguments.iter().enumerate() {
+        let place = match &argument.name {
+            None => position,
+            Some(written) => match parameters.iter().position(|p| p.eq_ignore_ascii_case(&written.value)) {
+                Some(place) => place,
+                None => {
+                    return boxed(
+                        Diagnostic::unknown(written.span, format!("{name} has no argument '{}'", written.value))
+                            .with_hint(format!("its arguments are {}", parameters.join(", "))),
+                    );
+                }
+            },
+        };
+        if place >= parameters.len() {
+            return boxed(
+                Diagnostic::invalid(argument.span, format!("{name} takes at most {} arguments", parameters.len()))
+                    .with_hint(usage(name)),
+            );
+        }
+        if found[place].replace(argument).is_some() {
+            return boxed(Diagnostic::invalid(
+                argument.span,
+                format!("the argument {} of {name} is given twice", parameters[place]),
+            ));
+        }
+    }
+    Ok(found)
+}
+
+fn usage(name: &str) -> String {
+    match name {
+        "HOP" => "write TABLE(HOP(TABLE t, DESCRIPTOR(ts), INTERVAL '5' MINUTE, INTERVAL '1' HOUR)): the slide, then the size".into(),
+        _ => "write TABLE(TUMBLE(TABLE t, DESCRIPTOR(ts), INTERVAL '1' HOUR))".into(),
+    }
+}
+
+fn window_kind(name: &str, sizes: &[Option<(i64, Span)>], span: Span) -> Bound<WindowKind> {
+    for (ms, at) in sizes.iter().take(sizes.len().saturating_sub(1)).flatten() {
+        if *ms <= 0 {
+            return boxed(Diagnostic::invalid(*at, format!("the size and the slide of {name} must be longer than 0")));
+        }
+    }
+    match (name, sizes) {
+        ("TUMBLE", [Some((size_ms, _)), offset]) => {
+            Ok(WindowKind::Tumble { size_ms: *size_ms, offset_ms: offset.map_or(0, |(ms, _)| ms) })
+        }
+        ("HOP", [Some((slide_ms, _)), Some((size_ms, at)), offset]) => {
+            if size_ms % slide_ms != 0 {
+                return boxed(
+                    Diagnostic::invalid(
+                        *at,
+                        format!("HOP requires size to be an integral multiple of slide, but got size {size_ms} ms and slide {slide_ms} ms"),
+                    )
+                    .with_hint("the slide stands before the size"),
+                );
+            }
+            Ok(WindowKind::Hop {
+                size_ms: *size_ms,
+                slide_ms: *slide_ms,
+                offset_ms: offset.map_or(0, |(ms, _)| ms),
+            })
+        }
+        _ => boxed(Diagnostic::invalid(span, format!("{name} lacks an argument")).with_hint(usage(name))),
+    }
+}
+
+/// Whether a scalar is a bare column of a window.
+pub(super) fn window_bound(scalar: &Scalar, scope: &Scope) -> Option<(RelationId, WindowColumn)> {
+    match &scalar.kind {
+        ScalarKind::Column { index, .. } => scope.by_index(*index)?.column.window,
+        _ => None,
+    }
+}

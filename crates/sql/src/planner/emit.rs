@@ -1,0 +1,494 @@
+//! Writes the plan's nodes from a pruned graph.
+//!
+//! Columns get new numbers when unneeded ones are left out, so every emitted relation carries the way from its old
+//! columns to the new (`Layout`). Equal nodes (by kind, expressions and inputs) are written once.
+
+use super::prune::Required;
+use crate::binder::{BoundTable, Column, Graph, Relation, RelationId, RelationKind};
+use crate::diagnostic::Diagnostic;
+use crate::expression::compare::Comparison;
+use crate::expression::{Scalar, ScalarKind};
+use crate::span::Span;
+use crate::types::{LogicalType, TimeAttribute, TypeKind};
+use arrow_schema::{Field, Schema, SchemaRef};
+use dataflow::plan::{Aggregate, JoinKind, Node, NodeId, NodeKind, Plan, WindowKind};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+pub(super) fn run(graph: &Graph, required: &Required) -> Result<Plan, Box<Diagnostic>> {
+    let mut emitter = Emitter {
+        graph,
+        required,
+        plan: Plan::default(),
+        known: BTreeMap::new(),
+        done: BTreeMap::new(),
+    };
+    for sink in &graph.sinks {
+        emitter.relation(*sink, 0)?;
+    }
+    Ok(emitter.plan)
+}
+
+struct Emitter<'a> {
+    graph: &'a Graph,
+    required: &'a Required,
+    plan: Plan,
+    /// Nodes by their canonical text.
+    known: BTreeMap<String, NodeId>,
+    done: BTreeMap<(RelationId, u32), Emitted>,
+}
+
+/// A relation as it was written: the node, its columns, and where each old column went.
+#[derive(Debug, Clone)]
+struct Emitted {
+    node: NodeId,
+    columns: Vec<Column>,
+    places: BTreeMap<usize, usize>,
+}
+
+impl Emitted {
+    fn place(&self, column: usize) -> usize {
+        self.places.get(&column).copied().unwrap_or(column)
+    }
+
+    fn moved(&self, scalar: &Scalar) -> Scalar {
+        let mut scalar = scalar.clone();
+        scalar.remap(&|column| self.place(column));
+        scalar
+    }
+}
+
+type Written = Result<Emitted, Box<Diagnostic>>;
+
+impl Emitter<'_> {
+    /// `phase` counts the table sides of joins that the relation lies in.
+    fn relation(&mut self, id: RelationId, phase: u32) -> Written {
+        if let Some(done) = self.done.get(&(id, phase)) {
+            return Ok(done.clone());
+        }
+        let emitted = self.write(id, phase)?;
+        self.done.insert((id, phase), emitted.clone());
+        Ok(emitted)
+    }
+
+    fn write(&mut self, id: RelationId, phase: u32) -> Written {
+        let relation = &self.graph.relations[id];
+        match &relation.kind {
+            RelationKind::Scan { table } => Ok(self.scan(id, relation, table, phase)),
+            RelationKind::Watermark { column, watermark } => {
+                let input = self.relation(relation.inputs[0], phase)?;
+                let mut columns = input.columns.clone();
+                let column = input.place(*column);
+                columns[column].attribute = TimeAttribute::RowTime;
+                let watermark = input.moved(watermark);
+                let text = format!("Watermark {column} {}", watermark.identity());
+                let kind = NodeKind::Watermark { column, watermark: watermark.compile() };
+                let node = self.node(kind, vec![input.node], &columns, text);
+                Ok(Emitted { node, columns, places: input.places })
+            }
+            RelationKind::Filter { predicate } => {
+                let input = self.relation(relation.inputs[0], phase)?;
+                let predicate = input.moved(predicate);
+                let text = format!("Filter {}", predicate.identity());
+                let kind = NodeKind::Filter { predicate: predicate.compile() };
+                let node = self.node(kind, vec![input.node], &input.columns, text);
+                Ok(Emitted { node, ..input })
+            }
+            RelationKind::Project { expressions } => {
+                let input = self.relation(relation.inputs[0], phase)?;
+                let wanted: Vec<usize> = self.required[id].iter().copied().collect();
+                let items = wanted
+                    .iter()
+                    .map(|column| (relation.columns[*column].clone(), input.moved(&expressions[*column])))
+                    .collect();
+                let (node, columns) = self.project(&input, items);
+                let places = wanted.iter().enumerate().map(|(new, old)| (*old, new)).collect();
+                Ok(Emitted { node, columns, places })
+            }
+            RelationKind::WindowAssign { time_column, window, shift_ms } => {
+                self.window_assign(relation, *time_column, *window, *shift_ms, phase)
+            }
+            RelationKind::WindowAggregate { .. } => self.window_aggregate(id, relation, phase),
+            RelationKind::Join { kind, condition, span } => {
+                self.join(relation, *kind, condition.as_ref(), *span, phase)
+            }
+            RelationKind::Union => {
+                let wanted: Vec<usize> = self.required[id].iter().copied().collect();
+                let columns: Vec<Column> = wanted.iter().map(|column| relation.columns[*column].clone()).collect();
+                let mut nodes = Vec::new();
+                for input in &relation.inputs {
+                    let input = self.relation(*input, phase)?;
+                    nodes.push(self.exactly(&input, &wanted, &columns));
+                }
+                let node = self.node(NodeKind::Union, nodes, &columns, "Union".into());
+                let places = wanted.iter().enumerate().map(|(new, old)| (*old, new)).collect();
+                Ok(Emitted { node, columns, places })
+            }
+            RelationKind::Sink { table, .. } => {
+                let input = self.relation(relation.inputs[0], phase)?;
+                let wanted: Vec<usize> = (0..relation.columns.len()).collect();
+                let columns = relation.columns.clone();
+                let node = self.exactly(&input, &wanted, &columns);
+                let number = self.plan.nodes.len();
+                let kind = NodeKind::Sink { table: table.definition.clone() };
+                // Two INSERTs of the same rows into one table write them twice.
+                let node = self.node(kind, vec![node], &columns, format!("Sink {number}"));
+                Ok(Emitted { node, columns, places: BTreeMap::new() })
+            }
+        }
+    }
+
+    fn scan(&mut self, id: RelationId, relation: &Relation, table: &Arc<BoundTable>, phase: u32) -> Emitted {
+        let mut wanted: Vec<usize> = self.required[id].iter().copied().collect();
+        if wanted.is_empty() && !relation.columns.is_empty() {
+            // Rows must be counted by something.
+            wanted.push(0);
+        }
+        let physical = table.definition.schema.fields().len();
+        let projection: Vec<usize> = wanted.iter().copied().filter(|column| *column < physical).collect();
+        let metadata: Vec<usize> =
+            wanted.iter().filter(|column| **column >= physical).map(|column| column - physical).collect();
+        let columns: Vec<Column> = wanted.iter().map(|column| relation.columns[*column].clone()).collect();
+        let text = format!("Scan {} {:?} {projection:?} {metadata:?} {phase}", table.name, table.definition.options);
+        let kind = NodeKind::Scan {
+            table: table.definition.clone(),
+            projection,
+            metadata,
+            bounded: table.bounded,
+        };
+        let node = self.node(kind, Vec::new(), &columns, text);
+        let places = wanted.iter().enumerate().map(|(new, old)| (*old, new)).collect();
+        Emitted { node, columns, places }
+    }
+
+    /// Writes a projection, unless it would change nothing.
+    fn project(&mut self, input: &Emitted, items: Vec<(Column, Scalar)>) -> (NodeId, Vec<Column>) {
+        let columns: Vec<Column> = items.iter().map(|(column, _)| column.clone()).collect();
+        let identity = items.len() == input.columns.len()
+            && items.iter().enumerate().all(|(index, (column, scalar))| {
+                scalar.as_column() == Some(index)
+                    && column.name == input.columns[index].name
+                    && column.data_type == input.columns[index].data_type
+            });
+        if identity {
+            return (input.node, columns);
+        }
+        let names: Vec<&str> = columns.iter().map(|column| column.name.as_str()).collect();
+        let texts: Vec<String> = items.iter().map(|(_, scalar)| scalar.identity()).collect();
+        let text = format!("Project {names:?} {texts:?}");
+        let expressions = items.into_iter().map(|(_, scalar)| scalar.compile()).collect();
+        let node = self.node(NodeKind::Project { expressions }, vec![input.node], &columns, text);
+        (node, columns)
+    }
+
+    /// The input's old columns `wanted`, in this order and with these names and types.
+    fn exactly(&mut self, input: &Emitted, wanted: &[usize], columns: &[Column]) -> NodeId {
+        let items = wanted
+            .iter()
+            .zip(columns)
+            .map(|(old, column)| {
+                let place = input.place(*old);
+                (column.clone(), input.columns[place].scalar(place))
+            })
+            .collect();
+        self.project(input, items).0
+    }
+
+    fn window_assign(
+        &mut self,
+        relation: &Relation,
+        time_column: usize,
+        window: WindowKind,
+        shift_ms: i64,
+        phase: u32,
+    ) -> Written {
+        let input = self.relation(relation.inputs[0], phase)?;
+        let time_column = input.place(time_column);
+        let old = relation.columns.len() - 3;
+        let new = input.columns.len();
+        let mut columns = input.columns.clone();
+        columns.extend(relation.columns[old..].iter().cloned());
+        let text = format!("WindowAssign {time_column} {window:?}");
+        let kind = NodeKind::WindowAssign { time_column, window };
+        let node = self.node(kind, vec![input.node], &columns, text);
+        let mut places = input.places.clone();
+        places.extend((0..3).map(|bound| (old + bound, new + bound)));
+        Ok(self.shifted(Emitted { node, columns, places }, new, shift_ms))
+    }
+
+    /// Moves the window's bounds, which the engine computes in UTC, to the session's clock.
+    fn shifted(&mut self, emitted: Emitted, first: usize, shift_ms: i64) -> Emitted {
+        if shift_ms == 0 {
+            return emitted;
+        }
+        let items = emitted
+            .columns
+            .iter()
+            .enumerate()
+            .map(|(index, column)| {
+                let scalar = column.scalar(index);
+                let moved = if index == first || index == first + 1 { plus_ms(scalar, shift_ms) } else { scalar };
+                (column.clone(), moved)
+            })
+            .collect();
+        let (node, columns) = self.project(&emitted, items);
+        Emitted { node, columns, ..emitted }
+    }
+
+    fn window_aggregate(&mut self, id: RelationId, relation: &Relation, phase: u32) -> Written {
+        let RelationKind::WindowAggregate { time_column, window, shift_ms, keys, aggregates } = &relation.kind
+        else {
+            return Err(Box::new(Diagnostic::invalid(Span::default(), "no window aggregate")));
+        };
+        let input = self.relation(relation.inputs[0], phase)?;
+        let new_keys: Vec<usize> = keys.iter().map(|key| input.place(*key)).collect();
+        let mut columns: Vec<Column> = relation.columns[..keys.len()].to_vec();
+        let mut places: BTreeMap<usize, usize> = (0..keys.len()).map(|key| (key, key)).collect();
+        let mut calls = Vec::new();
+        for (number, aggregate) in aggregates.iter().enumerate() {
+            let old = keys.len() + number;
+            if !self.required[id].contains(&old) {
+                continue;
+            }
+            places.insert(old, columns.len());
+            columns.push(relation.columns[old].clone());
+            calls.push(Aggregate {
+                function: aggregate.function,
+                argument: aggregate.argument.map(|column| input.place(column)),
+                distinct: aggregate.distinct,
+                filter: aggregate.filter.map(|column| input.place(column)),
+                data_type: aggregate.data_type.to_arrow(),
+            });
+        }
+        let bounds = relation.columns.len() - 3;
+        let first = columns.len();
+        for bound in 0..3 {
+            places.insert(bounds + bound, columns.len());
+            columns.push(relation.columns[bounds + bound].clone());
+        }
+        let time_column = input.place(*time_column);
+        let names: Vec<&str> = columns.iter().map(|column| column.name.as_str()).collect();
+        let text = format!("WindowAggregate {time_column} {window:?} {new_keys:?} {calls:?} {names:?}");
+        let kind =
+            NodeKind::WindowAggregate { time_column, window: *window, keys: new_keys, aggregates: calls };
+        let node = self.node(kind, vec![input.node], &columns, text);
+        Ok(self.shifted(Emitted { node, columns, places }, first, *shift_ms))
+    }
+
+    fn join(
+        &mut self,
+        relation: &Relation,
+        kind: JoinKind,
+        condition: Option<&Scalar>,
+        span: Span,
+        phase: u32,
+    ) -> Written {
+        let (left, right) = (relation.inputs[0], relation.inputs[1]);
+        self.refuse_row_times(left, right, span)?;
+        let table_is_left = self.table_side(left, right, kind, span)?;
+        let split = self.graph.columns(left).len();
+        let (mut left_keys, mut right_keys, mut rest) = (Vec::new(), Vec::new(), Vec::new());
+        for part in condition.cloned().map(Scalar::into_conjuncts).unwrap_or_default() {
+            match equality(&part, split) {
+                Some((a, b)) => {
+                    left_keys.push(a);
+                    right_keys.push(b);
+                }
+                None => rest.push(part),
+            }
+        }
+        if left_keys.is_empty() {
+            return Err(Box::new(
+                Diagnostic::unsupported(span, "a join without an equality between the two sides is not supported yet")
+                    .with_hint("write JOIN … ON a.x = b.y; further conditions may stand beside it"),
+            ));
+        }
+        let (left_phase, right_phase) = if table_is_left { (phase + 1, phase) } else { (phase, phase + 1) };
+        let left = self.relation(left, left_phase)?;
+        let right = self.relation(right, right_phase)?;
+        let (left, left_keys) = self.with_keys(left, left_keys);
+        let (right, right_keys) = self.with_keys(right, right_keys);
+        // The engine's input 0 is the stream.
+        let (stream, table, stream_keys, table_keys) = if table_is_left {
+            (&right, &left, right_keys, left_keys)
+        } else {
+            (&left, &right, left_keys, right_keys)
+        };
+        let mut columns: Vec<Column> = Vec::new();
+        let nullable_table = kind == JoinKind::Left;
+        for column in &stream.columns {
+            columns.push(Column { attribute: TimeAttribute::None, window: None, ..column.clone() });
+        }
+        for column in &table.columns {
+            let mut column = Column { attribute: TimeAttribute::None, window: None, ..column.clone() };
+            column.data_type.nullable |= nullable_table;
+            columns.push(column);
+        }
+        let offset = stream.columns.len();
+        let mut places = BTreeMap::new();
+        for (old, new) in &left.places {
+            places.insert(*old, if table_is_left { new + offset } else { *new });
+        }
+        for (old, new) in &right.places {
+            places.insert(old + split, if table_is_left { *new } else { new + offset });
+        }
+        let residual = Scalar::all_of(rest).map(|mut residual| {
+            residual.remap(&|column| places.get(&column).copied().unwrap_or(column));
+            residual
+        });
+        let text = format!(
+            "BoundedJoin {kind:?} {stream_keys:?} {table_keys:?} {}",
+            residual.as_ref().map(Scalar::identity).unwrap_or_default()
+        );
+        let node_kind = NodeKind::BoundedJoin {
+            kind,
+            stream_keys,
+            table_keys,
+            residual: residual.map(Scalar::compile),
+        };
+        let inputs = vec![stream.node, table.node];
+        let node = self.node(node_kind, inputs, &columns, text);
+        Ok(Emitted { node, columns, places })
+    }
+
+    /// Flink's rule: event time does not go into a regular join.
+    fn refuse_row_times(&self, left: RelationId, right: RelationId, span: Span) -> Result<(), Box<Diagnostic>> {
+        for side in [left, right] {
+            for column in &self.required[side] {
+                let column = &self.graph.columns(side)[*column];
+                if column.attribute == TimeAttribute::RowTime {
+                    let name = &column.name;
+                    return Err(Box::new(
+                        Diagnostic::invalid(span, "rowtime attributes must not be in the input rows of a regular join")
+                            .with_label(format!("'{name}' is one"))
+                            .with_hint(format!(
+                                "cast it before the join: CAST({name} AS {}) AS {name}",
+                                column.data_type.summary()
+                            )),
+                    ));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether the left side is the bounded table that is read first.
+    fn table_side(
+        &self,
+        left: RelationId,
+        right: RelationId,
+        kind: JoinKind,
+        span: Span,
+    ) -> Result<bool, Box<Diagnostic>> {
+        let (left_bounded, right_bounded) = (self.graph.is_bounded(left), self.graph.is_bounded(right));
+        if kind == JoinKind::Left {
+            if right_bounded {
+                return Ok(false);
+            }
+            return Err(Box::new(
+                Diagnostic::unsupported(span, "an outer join with an unbounded table at the side that may be missing is not supported yet")
+                    .with_hint("the other side must be bounded, such as a 'filesystem' table or a topic with 'scan.bounded.mode'"),
+            ));
+        }
+        match (left_bounded, right_bounded) {
+            (false, false) => Err(Box::new(
+                Diagnostic::unsupported(span, "a join of two unbounded tables is not supported yet")
+                    .with_hint("one side must be bounded, such as a 'filesystem' table or a topic with 'scan.bounded.mode'"),
+            )),
+            (true, false) => Ok(true),
+            (false, true) => Ok(false),
+            // The side with event time streams; else the right one is the table.
+            (true, true) => Ok(self.graph.uses_event_time(right) && !self.graph.uses_event_time(left)),
+        }
+    }
+
+    /// The columns of the keys; what is no column is computed before the join.
+    fn with_keys(&mut self, input: Emitted, keys: Vec<Scalar>) -> (Emitted, Vec<usize>) {
+        let keys: Vec<Scalar> = keys.iter().map(|key| input.moved(key)).collect();
+        if let Some(columns) = keys.iter().map(Scalar::as_column).collect::<Option<Vec<usize>>>() {
+            return (input, columns);
+        }
+        let mut items: Vec<(Column, Scalar)> =
+            input.columns.iter().enumerate().map(|(at, column)| (column.clone(), column.scalar(at))).collect();
+        let mut places = Vec::new();
+        for key in keys {
+            places.push(match key.as_column() {
+                Some(column) => column,
+                None => {
+                    items.push((Column::new(key.describe(), key.data_type.clone()), key));
+                    items.len() - 1
+                }
+            });
+        }
+        let (node, columns) = self.project(&input, items);
+        (Emitted { node, columns, places: input.places }, places)
+    }
+
+    fn node(&mut self, kind: NodeKind, inputs: Vec<NodeId>, columns: &[Column], text: String) -> NodeId {
+        let key = format!("{text} <- {inputs:?}");
+        if let Some(known) = self.known.get(&key) {
+            return *known;
+        }
+        let id = NodeId(self.plan.nodes.len());
+        self.plan.nodes.push(Node { kind, inputs, schema: schema(columns) });
+        self.known.insert(key, id);
+        id
+    }
+}
+
+/// Names are made unique as Flink does it: `name`, `name0`, `name1`.
+fn schema(columns: &[Column]) -> SchemaRef {
+    let mut names: Vec<String> = Vec::new();
+    let fields: Vec<Field> = columns
+        .iter()
+        .map(|column| {
+            let mut name = column.name.clone();
+            let mut number = 0;
+            while names.contains(&name) {
+                name = format!("{}{number}", column.name);
+                number += 1;
+            }
+            names.push(name.clone());
+            Field::new(name, column.data_type.to_arrow(), column.data_type.nullable)
+        })
+        .collect();
+    Arc::new(Schema::new(fields))
+}
+
+/// `left = right` across the sides of a join.
+fn equality(part: &Scalar, split: usize) -> Option<(Scalar, Scalar)> {
+    let ScalarKind::Compare { comparison: Comparison::Equal, left, right } = &part.kind else { return None };
+    let (a, b) = (left.columns(), right.columns());
+    if a.is_empty() || b.is_empty() {
+        return None;
+    }
+    let to_right = |scalar: &Scalar| {
+        let mut scalar = scalar.clone();
+        scalar.remap(&|column| column - split);
+        scalar
+    };
+    if a.iter().all(|column| *column < split) && b.iter().all(|column| *column >= split) {
+        return Some((left.as_ref().clone(), to_right(right)));
+    }
+    if b.iter().all(|column| *column < split) && a.iter().all(|column| *column >= split) {
+        return Some((right.as_ref().clone(), to_right(left)));
+    }
+    None
+}
+
+fn plus_ms(scalar: Scalar, ms: i64) -> Scalar {
+    let interval = Scalar::literal(
+        Arc::new(arrow_array::Int64Array::from(vec![ms])),
+        format!("INTERVAL '{}' SECOND", ms / 1_000),
+        TypeKind::IntervalDayTime.not_null(),
+    );
+    let data_type: LogicalType = scalar.data_type.clone();
+    Scalar {
+        kind: ScalarKind::AddInterval {
+            operand: Box::new(scalar),
+            interval: Box::new(interval),
+            subtract: false,
+        },
+        data_type,
+    }
+}

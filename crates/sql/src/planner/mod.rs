@@ -1,0 +1,29 @@
+//! From bound relations to the engine's plan.
+//!
+//! 1. `push_down` moves predicates towards the scans and turns WHERE equalities into join keys.
+//! 2. `prune` finds out which columns each relation must give, over all its readers at once.
+//! 3. `emit` writes the plan's nodes; equal nodes are written once. The table side of a join is written apart from
+//!    the stream side (`phase`), because it is read to its end first.
+
+mod emit;
+mod explain;
+mod lint;
+mod prune;
+mod push_down;
+
+#[cfg(test)]
+mod tests;
+
+pub use explain::{Tables, explain};
+pub use lint::lint;
+
+use crate::binder::Graph;
+use crate::diagnostic::Diagnostic;
+use dataflow::plan::Plan;
+
+/// Plans the sinks of a graph.
+pub fn plan(graph: Graph) -> Result<Plan, Box<Diagnostic>> {
+    let graph = push_down::run(graph)?;
+    let required = prune::run(&graph);
+    emit::run(&graph, &required)
+}

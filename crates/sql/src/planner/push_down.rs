@@ -1,0 +1,221 @@
+//! Moves predicates as near to the scans as they may go, and merges projections.
+//!
+//! A relation with several readers is never filtered for one of them: the predicate stays above it, so that it is
+//! still computed once. Predicates do not pass a watermark, which must see every row.
+
+use crate::binder::{Graph, Relation, RelationId, RelationKind};
+use crate::diagnostic::Diagnostic;
+use crate::expression::{Scalar, ScalarKind};
+use dataflow::plan::JoinKind;
+use std::collections::BTreeMap;
+
+pub(super) fn run(graph: Graph) -> Result<Graph, Box<Diagnostic>> {
+    let readers = count_readers(&graph);
+    let mut pass =
+        Pass { old: &graph, readers, new: Graph::default(), done: BTreeMap::new() };
+    let mut sinks = Vec::new();
+    for sink in &graph.sinks {
+        sinks.push(pass.shared(*sink)?);
+    }
+    let mut new = pass.new;
+    new.sinks = sinks;
+    Ok(new)
+}
+
+/// How many relations that lead to a sink read each relation.
+fn count_readers(graph: &Graph) -> Vec<usize> {
+    let mut readers = vec![0; graph.relations.len()];
+    let mut open: Vec<RelationId> = graph.sinks.clone();
+    let mut seen = vec![false; graph.relations.len()];
+    while let Some(id) = open.pop() {
+        if std::mem::replace(&mut seen[id], true) {
+            continue;
+        }
+        for input in &graph.relations[id].inputs {
+            readers[*input] += 1;
+            open.push(*input);
+        }
+    }
+    readers
+}
+
+struct Pass<'a> {
+    old: &'a Graph,
+    readers: Vec<usize>,
+    new: Graph,
+    /// Relations written without predicates of their readers.
+    done: BTreeMap<RelationId, RelationId>,
+}
+
+type Pushed = Result<RelationId, Box<Diagnostic>>;
+
+impl Pass<'_> {
+    fn shared(&mut self, id: RelationId) -> Pushed {
+        if let Some(done) = self.done.get(&id) {
+            return Ok(*done);
+        }
+        let new = self.rewrite(id, Vec::new())?;
+        self.done.insert(id, new);
+        Ok(new)
+    }
+
+    /// Writes a relation with the predicates of its reader over it.
+    fn push(&mut self, id: RelationId, predicates: Vec<Scalar>) -> Pushed {
+        if self.readers[id] > 1 {
+            let new = self.shared(id)?;
+            return Ok(self.filtered(new, predicates));
+        }
+        self.rewrite(id, predicates)
+    }
+
+    fn filtered(&mut self, input: RelationId, predicates: Vec<Scalar>) -> RelationId {
+        match Scalar::all_of(predicates) {
+            None => input,
+            Some(predicate) => self.new.filter(input, predicate),
+        }
+    }
+
+    fn rewrite(&mut self, id: RelationId, predicates: Vec<Scalar>) -> Pushed {
+        let relation = &self.old.relations[id];
+        match &relation.kind {
+            RelationKind::Filter { predicate } => {
+                // The filter's own conditions come first: they guard what stands above.
+                let mut all = predicate.clone().into_conjuncts();
+                all.extend(predicates);
+                self.push(relation.inputs[0], all)
+            }
+            RelationKind::Project { expressions } => self.project(relation, expressions, predicates),
+            RelationKind::WindowAssign { .. } => {
+                let bounds = relation.columns.len() - 3;
+                let (below, above) = split(predicates, |column| column < bounds);
+                self.through(relation, vec![below], above)
+            }
+            RelationKind::WindowAggregate { keys, .. } => {
+                let keys = keys.clone();
+                let (below, above) = split(predicates, |column| column < keys.len());
+                let below = below.into_iter().map(|predicate| remapped(predicate, &|column| keys[column])).collect();
+                self.through(relation, vec![below], above)
+            }
+            RelationKind::Join { kind, condition, span } => {
+                self.join(relation, *kind, condition.clone(), *span, predicates)
+            }
+            RelationKind::Union => {
+                let copies = relation.inputs.iter().map(|_| predicates.clone()).collect();
+                self.through(relation, copies, Vec::new())
+            }
+            RelationKind::Scan { .. } | RelationKind::Watermark { .. } | RelationKind::Sink { .. } => {
+                let nothing = relation.inputs.iter().map(|_| Vec::new()).collect();
+                self.through(relation, nothing, predicates)
+            }
+        }
+    }
+
+    /// Writes the same relation over its rewritten inputs, and the rest of the predicates above it.
+    fn through(&mut self, relation: &Relation, below: Vec<Vec<Scalar>>, above: Vec<Scalar>) -> Pushed {
+        let mut inputs = Vec::new();
+        for (input, predicates) in relation.inputs.iter().zip(below) {
+            inputs.push(self.push(*input, predicates)?);
+        }
+        let new = self.new.add(relation.kind.clone(), inputs, relation.columns.clone());
+        Ok(self.filtered(new, above))
+    }
+
+    fn project(&mut self, relation: &Relation, expressions: &[Scalar], predicates: Vec<Scalar>) -> Pushed {
+        let substitute = |mut scalar: Scalar| {
+            scalar.replace_columns(&|column| expressions[column].clone());
+            scalar
+        };
+        let movable = |column: usize| expressions[column].is_deterministic();
+        let (below, above) = split(predicates, movable);
+        let below = below.into_iter().map(substitute).collect();
+        let input = self.push(relation.inputs[0], below)?;
+        let mut expressions = expressions.to_vec();
+        let mut input = input;
+        // A projection of a projection is one, where nothing would be computed twice.
+        while let RelationKind::Project { expressions: inner } = &self.new.relations[input].kind {
+            if !merges(&expressions, inner) {
+                break;
+            }
+            let inner = inner.clone();
+            for expression in &mut expressions {
+                expression.replace_columns(&|column| inner[column].clone());
+            }
+            input = self.new.relations[input].inputs[0];
+        }
+        let new = self.new.add(RelationKind::Project { expressions }, vec![input], relation.columns.clone());
+        Ok(self.filtered(new, above))
+    }
+
+    fn join(
+        &mut self,
+        relation: &Relation,
+        kind: JoinKind,
+        condition: Option<Scalar>,
+        span: crate::span::Span,
+        predicates: Vec<Scalar>,
+    ) -> Pushed {
+        let split_at = self.old.columns(relation.inputs[0]).len();
+        let is_left = |column: usize| column < split_at;
+        let (mut left, mut right, mut on, mut above) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+        let to_right = |predicate: Scalar| remapped(predicate, &|column| column - split_at);
+        for predicate in condition.map(Scalar::into_conjuncts).unwrap_or_default() {
+            let columns = predicate.columns();
+            if !columns.is_empty() && !columns.iter().any(|column| is_left(*column)) {
+                right.push(to_right(predicate));
+            } else if kind == JoinKind::Inner && !columns.is_empty() && columns.iter().all(|c| is_left(*c)) {
+                left.push(predicate);
+            } else {
+                on.push(predicate);
+            }
+        }
+        for predicate in predicates {
+            let columns = predicate.columns();
+            if !columns.is_empty() && columns.iter().all(|column| is_left(*column)) {
+                left.push(predicate);
+            } else if kind == JoinKind::Left {
+                above.push(predicate);
+            } else if !columns.is_empty() && !columns.iter().any(|column| is_left(*column)) {
+                right.push(to_right(predicate));
+            } else {
+                on.push(predicate);
+            }
+        }
+        let inputs = vec![self.push(relation.inputs[0], left)?, self.push(relation.inputs[1], right)?];
+        let kind = RelationKind::Join { kind, condition: Scalar::all_of(on), span };
+        let new = self.new.add(kind, inputs, relation.columns.clone());
+        Ok(self.filtered(new, above))
+    }
+}
+
+/// Predicates that read only columns which pass the test, and the others.
+fn split(predicates: Vec<Scalar>, passes: impl Fn(usize) -> bool) -> (Vec<Scalar>, Vec<Scalar>) {
+    predicates.into_iter().partition(|predicate| {
+        predicate.is_deterministic() && predicate.columns().iter().all(|column| passes(*column))
+    })
+}
+
+fn remapped(mut predicate: Scalar, number: &dyn Fn(usize) -> usize) -> Scalar {
+    predicate.remap(number);
+    predicate
+}
+
+/// Whether the inner expressions may be put in place of the columns: what is computed is used at most once.
+fn merges(outer: &[Scalar], inner: &[Scalar]) -> bool {
+    let mut uses = vec![0_usize; inner.len()];
+    for expression in outer {
+        count_uses(expression, &mut uses);
+    }
+    inner.iter().zip(uses).all(|(expression, uses)| {
+        let cheap = matches!(expression.kind, ScalarKind::Column { .. } | ScalarKind::Literal { .. });
+        cheap || uses <= 1
+    })
+}
+
+fn count_uses(expression: &Scalar, uses: &mut [usize]) {
+    if let ScalarKind::Column { index, .. } = expression.kind {
+        uses[index] += 1;
+    }
+    for child in expression.children() {
+        count_uses(child, uses);
+    }
+}

@@ -1,0 +1,363 @@
+//! The front of the crate: statements in, answers and jobs out.
+//!
+//! A session keeps the declared tables, views and settings. It never runs anything: an INSERT, a statement set or a
+//! SELECT becomes a `JobRequest` with a finished plan, which the runtime starts.
+
+mod catalog;
+mod settings;
+
+#[cfg(test)]
+mod tests;
+
+use crate::ast::{self, Statement, StatementKind};
+use crate::binder::{Binder, BoundTable, BoundView, Column, Graph, Named, bind_table, bind_view_columns};
+use crate::diagnostic::{Diagnostic, DiagnosticKind};
+use crate::parser::parse_script;
+use crate::planner::{self, Tables};
+use crate::source::SourceText;
+use crate::span::Span;
+
+use arrow_schema::Schema;
+use catalog::Declarations;
+use dataflow::connector::ConnectorTable;
+use dataflow::plan::Plan;
+use dataflow::table::TableDefinition;
+use settings::Settings;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// What a statement came to.
+#[derive(Debug)]
+pub enum Outcome {
+    /// It is done; a sentence for the user, perhaps empty.
+    Done(String),
+    Rows { columns: Vec<String>, rows: Vec<Vec<Option<String>>> },
+    Explain(String),
+    Job(JobRequest),
+}
+
+/// A job to run.
+#[derive(Debug, Clone)]
+pub struct JobRequest {
+    pub name: String,
+    pub plan: Arc<Plan>,
+    /// Equal for jobs that mean the same.
+    pub fingerprint: String,
+    /// What SET has set.
+    pub settings: BTreeMap<String, String>,
+    /// Every source ends by itself.
+    pub bounded: bool,
+    /// Advice that EXPLAIN would give.
+    pub warnings: Vec<Diagnostic>,
+    pub explain: String,
+}
+
+/// What `check_script` found.
+#[derive(Debug, Default)]
+pub struct Check {
+    /// Everything wrong, in the order of the text.
+    pub diagnostics: Vec<Diagnostic>,
+    /// Warnings.
+    pub lints: Vec<Diagnostic>,
+    /// The plan of each job, in the order of the statements.
+    pub jobs: Vec<JobRequest>,
+}
+
+pub struct Session {
+    connectors: ConnectorTable,
+    declarations: Declarations,
+    settings: Settings,
+    jobs: usize,
+}
+
+type Executed = Result<Outcome, Vec<Diagnostic>>;
+
+fn refuse<T>(diagnostic: Diagnostic) -> Result<T, Vec<Diagnostic>> {
+    Err(vec![diagnostic])
+}
+
+impl Session {
+    pub fn new(connectors: ConnectorTable) -> Session {
+        Session { connectors, declarations: Declarations::default(), settings: Settings::default(), jobs: 0 }
+    }
+
+    /// The value of a setting, where SET has given one.
+    pub fn setting(&self, key: &str) -> Option<&str> {
+        self.settings.get(key)
+    }
+
+    /// Parses and checks a whole script without running it.
+    pub fn check_script(&mut self, source: &SourceText) -> Check {
+        let (statements, diagnostics) = parse_script(source);
+        let mut check = Check { diagnostics, ..Check::default() };
+        for statement in &statements {
+            match self.execute(statement) {
+                Ok(Outcome::Job(job)) => {
+                    check.lints.extend(job.warnings.iter().cloned());
+                    check.jobs.push(job);
+                }
+                Ok(_) => {}
+                Err(diagnostics) => {
+                    check.diagnostics.extend(diagnostics);
+                    // What a broken declaration declares is not reported as unknown again.
+                    self.declarations.note_broken(statement);
+                }
+            }
+        }
+        let broken = self.declarations.take_broken();
+        check.diagnostics.retain(|diagnostic| {
+            diagnostic.kind != DiagnosticKind::Unknown
+                || !broken.iter().any(|name| diagnostic.message == format!("table or view '{name}' not found"))
+        });
+        check.diagnostics.sort_by_key(|diagnostic| diagnostic.span);
+        check.diagnostics.dedup();
+        check.lints.sort_by_key(|diagnostic| diagnostic.span);
+        check.lints.dedup();
+        check
+    }
+
+    /// Executes a statement; what is wrong with it comes back all at once where that is possible.
+    pub fn execute(&mut self, statement: &Statement) -> Executed {
+        match &statement.kind {
+            StatementKind::Query(query) => self.select_job(query, statement.span).map(Outcome::Job),
+            StatementKind::Insert(insert) => self.insert_job(&[insert], statement.span).map(Outcome::Job),
+            StatementKind::StatementSet(members) => {
+                let inserts: Vec<&ast::Insert> = members.iter().map(|member| &member.insert).collect();
+                self.insert_job(&inserts, statement.span).map(Outcome::Job)
+            }
+            StatementKind::Explain(explain) => self.explain(explain),
+            StatementKind::CreateTable(create) => self.create_table(create),
+            StatementKind::CreateView(create) => self.create_view(create),
+            StatementKind::Drop(drop) => self.declarations.drop(drop).map(Outcome::Done).map_err(|d| vec![*d]),
+            StatementKind::Set(None) => Ok(Outcome::Rows {
+                columns: vec!["key".into(), "value".into()],
+                rows: self.settings.rows(),
+            }),
+            StatementKind::Set(Some(pair)) => {
+                self.settings.set(pair).map_err(|d| vec![*d])?;
+                Ok(Outcome::Done(String::new()))
+            }
+            StatementKind::Reset(key) => {
+                self.settings.reset(key.as_ref().map(|key| key.value.as_str()));
+                Ok(Outcome::Done(String::new()))
+            }
+            StatementKind::Show(show) => self.declarations.show(show, statement.span).map_err(|d| vec![*d]),
+            StatementKind::Describe(describe) => self.describe(describe, statement.span),
+            StatementKind::UseCatalog(name) if name.value == catalog::CATALOG => Ok(Outcome::Done(String::new())),
+            StatementKind::UseDatabase(name) if name.last().value == catalog::DATABASE => {
+                Ok(Outcome::Done(String::new()))
+            }
+            other => refuse(unsupported(other, statement.span)),
+        }
+    }
+
+    fn create_table(&mut self, create: &ast::CreateTable) -> Executed {
+        if let Some(like) = &create.like {
+            return refuse(Diagnostic::unsupported(like.span, "CREATE TABLE … LIKE is not supported yet"));
+        }
+        if let Some(query) = &create.query {
+            return refuse(
+                Diagnostic::unsupported(query.span, "CREATE TABLE … AS is not supported yet")
+                    .with_hint("declare the table, then INSERT INTO it"),
+            );
+        }
+        let name = catalog::local_name(&create.name).map_err(|d| vec![*d])?;
+        if let Some(done) = self.declarations.exists(&name, create.if_not_exists, create.or_replace, &create.name) {
+            return done;
+        }
+        let table =
+            bind_table(create, &name, &self.connectors, &self.declarations, self.settings.bind_settings())?;
+        self.declarations.add(name, Named::Table(Arc::new(table)));
+        Ok(Outcome::Done(String::new()))
+    }
+
+    fn create_view(&mut self, create: &ast::CreateView) -> Executed {
+        let name = catalog::local_name(&create.name).map_err(|d| vec![*d])?;
+        if let Some(done) = self.declarations.exists(&name, create.if_not_exists, create.or_replace, &create.name) {
+            return done;
+        }
+        let view = BoundView {
+            name: name.clone(),
+            columns: create.columns.clone(),
+            query: create.query.clone(),
+            comment: create.comment.as_ref().map(|text| text.value.clone()),
+        };
+        self.view_columns(&view, create.name.span).map_err(|d| vec![*d])?;
+        self.declarations.add(name, Named::View(Arc::new(view)));
+        Ok(Outcome::Done(String::new()))
+    }
+
+    fn binder(&self) -> Binder<'_> {
+        Binder::new(&self.declarations, self.settings.bind_settings())
+    }
+
+    fn view_columns(&self, view: &BoundView, span: Span) -> Result<Vec<Column>, Box<Diagnostic>> {
+        let mut binder = self.binder();
+        let relation = binder.query_relation(&view.query)?;
+        bind_view_columns(view, binder.graph.columns(relation), span)
+    }
+
+    fn insert_job(&mut self, inserts: &[&ast::Insert], span: Span) -> Result<JobRequest, Vec<Diagnostic>> {
+        let mut binder = self.binder();
+        let mut problems = Vec::new();
+        for insert in inserts {
+            if let Err(problem) = binder.insert(insert) {
+                problems.push(*problem);
+            }
+        }
+        if !problems.is_empty() {
+            return Err(problems);
+        }
+        let targets: Vec<String> = inserts.iter().map(|insert| insert.table.last().value.clone()).collect();
+        let (graph, warnings) = (binder.graph, binder.warnings);
+        self.job(graph, warnings, format!("insert-into-{}", targets.join("-")), span)
+    }
+
+    /// A SELECT of its own is a job that prints.
+    fn select_job(&mut self, query: &ast::Query, span: Span) -> Result<JobRequest, Vec<Diagnostic>> {
+        let Some(connector) = self.connectors.find("print").cloned() else {
+            return refuse(
+                Diagnostic::unsupported(span, "a SELECT on its own needs the connector 'print'")
+                    .with_hint("write INSERT INTO a table"),
+            );
+        };
+        let mut binder = self.binder();
+        let relation = binder.query_relation(query).map_err(|d| vec![*d])?;
+        let columns = binder.graph.columns(relation).to_vec();
+        let fields: Vec<_> = columns.iter().map(|column| column.data_type.to_field(&column.name)).collect();
+        let definition = Arc::new(TableDefinition {
+            name: "select".into(),
+            schema: Arc::new(Schema::new(fields)),
+            metadata: Vec::new(),
+            primary_key: Vec::new(),
+            partition_keys: Vec::new(),
+            options: BTreeMap::from([("connector".to_string(), "print".to_string())]),
+        });
+        let table = BoundTable {
+            name: "select".into(),
+            columns: Vec::new(),
+            watermark: None,
+            definition,
+            connector,
+            bounded: true,
+            comment: None,
+        };
+        let mut binder = self.binder();
+        binder.select_into(query, Arc::new(table)).map_err(|d| vec![*d])?;
+        let (graph, warnings) = (binder.graph, binder.warnings);
+        self.job(graph, warnings, "select".into(), span)
+    }
+
+    fn job(
+        &mut self,
+        graph: Graph,
+        mut warnings: Vec<Diagnostic>,
+        default_name: String,
+        span: Span,
+    ) -> Result<JobRequest, Vec<Diagnostic>> {
+        warnings.extend(planner::lint(&graph, span));
+        let bounded = graph.sinks.iter().all(|sink| graph.is_bounded(*sink));
+        let tables = Tables::of(&graph);
+        let plan = planner::plan(graph).map_err(|d| vec![*d])?;
+        self.jobs += 1;
+        let name = match self.settings.get("pipeline.name") {
+            Some(name) => name.to_string(),
+            None => format!("{}-{default_name}", self.jobs),
+        };
+        let explain = planner::explain(&plan, &tables, &warnings);
+        let zone = self.settings.bind_settings().zone_offset_ms;
+        Ok(JobRequest {
+            name,
+            fingerprint: format!("zone_offset_ms={zone}\n{}", plan.describe()),
+            plan: Arc::new(plan),
+            settings: self.settings.all().clone(),
+            bounded,
+            warnings,
+            explain,
+        })
+    }
+
+    fn explain(&mut self, explain: &ast::Explain) -> Executed {
+        let jobs = self.jobs;
+        let outcome = match &explain.statement.kind {
+            StatementKind::Query(_) | StatementKind::Insert(_) | StatementKind::StatementSet(_) => {
+                self.execute(&explain.statement)
+            }
+            _ => refuse(Diagnostic::invalid(explain.statement.span, "EXPLAIN takes a query, an INSERT or a statement set")),
+        };
+        self.jobs = jobs;
+        match outcome? {
+            Outcome::Job(job) => Ok(Outcome::Explain(job.explain)),
+            other => Ok(other),
+        }
+    }
+
+    fn describe(&mut self, describe: &ast::Describe, span: Span) -> Executed {
+        use crate::binder::Relations;
+        if describe.object != ast::DescribeObject::Table {
+            return refuse(Diagnostic::unsupported(span, "DESCRIBE is for tables and views so far"));
+        }
+        let Some(named) = self.declarations.find(&describe.name) else {
+            let name = describe.name.values().collect::<Vec<_>>().join(".");
+            let names = self.declarations.names();
+            return refuse(
+                Diagnostic::unknown(describe.name.span, format!("table or view '{name}' not found"))
+                    .with_nearest(&name, names.iter().map(String::as_str)),
+            );
+        };
+        let columns: Vec<String> =
+            ["name", "type", "null", "key", "extras", "watermark"].map(String::from).to_vec();
+        let rows = match &named {
+            Named::Table(table) => catalog::describe_table(table),
+            Named::View(view) => self
+                .view_columns(view, describe.name.span)
+                .map_err(|d| vec![*d])?
+                .iter()
+                .map(|column| {
+                    vec![
+                        Some(column.name.clone()),
+                        Some(column.data_type.describe_column(column.attribute)),
+                        Some(catalog::truth(column.data_type.nullable)),
+                        None,
+                        None,
+                        None,
+                    ]
+                })
+                .collect(),
+        };
+        Ok(Outcome::Rows { columns, rows })
+    }
+
+    /// The columns of a declared table or view: name, type as DESCRIBE prints it.
+    pub fn columns_of(&self, name: &str) -> Option<Vec<(String, String)>> {
+        let columns = match self.declarations.get(name)? {
+            Named::Table(table) => table.relation_columns(),
+            Named::View(view) => self.view_columns(view, Span::default()).ok()?,
+        };
+        Some(
+            columns
+                .iter()
+                .map(|column| (column.name.clone(), column.data_type.describe_column(column.attribute)))
+                .collect(),
+        )
+    }
+}
+
+fn unsupported(kind: &StatementKind, span: Span) -> Diagnostic {
+    let name = match kind {
+        StatementKind::AlterTable(_) => "ALTER TABLE",
+        StatementKind::AlterView(_) => "ALTER VIEW",
+        StatementKind::CreateMaterializedTable(_) | StatementKind::AlterMaterializedTable { .. } => {
+            "MATERIALIZED TABLE"
+        }
+        StatementKind::CreateFunction(_) => "CREATE FUNCTION",
+        StatementKind::CreateModel(_) => "CREATE MODEL",
+        StatementKind::CreateCatalog(_) | StatementKind::AlterCatalog { .. } => "CATALOG",
+        StatementKind::CreateDatabase(_) | StatementKind::AlterDatabase { .. } => "DATABASE",
+        StatementKind::UseCatalog(_) | StatementKind::UseDatabase(_) => "USE of another catalog or database",
+        _ => "this statement",
+    };
+    let at = Span::new(span.start, span.end.min(span.start + 80));
+    Diagnostic::unsupported(at, format!("{name} is not supported yet"))
+}
+

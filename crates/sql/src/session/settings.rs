@@ -1,0 +1,116 @@
+//! SET and RESET: what they hold and which of it binding looks at.
+
+use crate::ast::OptionPair;
+use crate::binder::BindSettings;
+use crate::diagnostic::Diagnostic;
+use std::collections::BTreeMap;
+
+const ZONE: &str = "table.local-time-zone";
+const NOT_NULL: &str = "table.exec.sink.not-null-enforcer";
+
+#[derive(Debug, Clone, Default)]
+pub(super) struct Settings {
+    values: BTreeMap<String, String>,
+    bind: BindSettings,
+}
+
+impl Settings {
+    pub(super) fn get(&self, key: &str) -> Option<&str> {
+        self.values.get(key).map(String::as_str)
+    }
+
+    pub(super) fn all(&self) -> &BTreeMap<String, String> {
+        &self.values
+    }
+
+    pub(super) fn bind_settings(&self) -> BindSettings {
+        self.bind
+    }
+
+    pub(super) fn rows(&self) -> Vec<Vec<Option<String>>> {
+        self.values.iter().map(|(key, value)| vec![Some(key.clone()), Some(value.clone())]).collect()
+    }
+
+    pub(super) fn set(&mut self, pair: &OptionPair) -> Result<(), Box<Diagnostic>> {
+        let (key, value) = (pair.key.value.as_str(), pair.value.value.as_str());
+        match key {
+            ZONE => match zone_offset_ms(value) {
+                Some(offset) => self.bind.zone_offset_ms = offset,
+                None => {
+                    return Err(Box::new(
+                        Diagnostic::unsupported(pair.value.span, format!("the time zone '{value}' is not supported yet"))
+                            .with_hint("'UTC' and fixed offsets such as 'GMT+02:00' work"),
+                    ));
+                }
+            },
+            NOT_NULL => match value.to_ascii_uppercase().as_str() {
+                "ERROR" => self.bind.drops_nulls = false,
+                "DROP" => self.bind.drops_nulls = true,
+                _ => {
+                    return Err(Box::new(
+                        Diagnostic::invalid(pair.value.span, format!("'{value}' is not a value of '{NOT_NULL}'"))
+                            .with_hint("it is 'ERROR' or 'DROP'"),
+                    ));
+                }
+            },
+            "execution.runtime-mode" if !value.eq_ignore_ascii_case("streaming") => {
+                return Err(Box::new(
+                    Diagnostic::unsupported(pair.value.span, format!("the runtime mode '{value}' is not supported"))
+                        .with_hint("a job over bounded sources ends by itself in streaming mode too"),
+                ));
+            }
+            _ => {}
+        }
+        self.values.insert(key.to_string(), value.to_string());
+        Ok(())
+    }
+
+    pub(super) fn reset(&mut self, key: Option<&str>) {
+        match key {
+            None => *self = Settings::default(),
+            Some(key) => {
+                self.values.remove(key);
+                match key {
+                    ZONE => self.bind.zone_offset_ms = 0,
+                    NOT_NULL => self.bind.drops_nulls = false,
+                    _ => {}
+                }
+            }
+        }
+    }
+}
+
+/// `UTC`, `Z`, `GMT+02:00`, `+02:00`, `UTC-5`.
+fn zone_offset_ms(zone: &str) -> Option<i64> {
+    let text = zone.trim();
+    let rest = ["UTC", "GMT"].iter().find_map(|prefix| text.strip_prefix(prefix)).unwrap_or(text);
+    if rest.is_empty() || rest == "Z" || rest == "default" {
+        return Some(0);
+    }
+    let sign = match rest.chars().next()? {
+        '+' => 1,
+        '-' => -1,
+        _ => return None,
+    };
+    let (hours, minutes) = rest[1..].split_once(':').unwrap_or((&rest[1..], "0"));
+    let (hours, minutes): (i64, i64) = (hours.parse().ok()?, minutes.parse().ok()?);
+    if !(0..=18).contains(&hours) || !(0..60).contains(&minutes) {
+        return None;
+    }
+    Some(sign * (hours * 60 + minutes) * 60_000)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::zone_offset_ms;
+
+    #[test]
+    fn fixed_offsets_are_read_and_named_zones_are_not() {
+        assert_eq!(zone_offset_ms("UTC"), Some(0));
+        assert_eq!(zone_offset_ms("GMT+02:00"), Some(7_200_000));
+        assert_eq!(zone_offset_ms("-05:30"), Some(-19_800_000));
+        assert_eq!(zone_offset_ms("UTC+8"), Some(28_800_000));
+        assert_eq!(zone_offset_ms("America/New_York"), None);
+        assert_eq!(zone_offset_ms("UTC+99"), None);
+    }
+}

@@ -1,0 +1,1 @@
+//! Statements in, answers and jobs out.
