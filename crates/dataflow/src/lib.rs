@@ -6,6 +6,7 @@
 
 pub mod batch;
 pub mod connector;
+pub mod engine;
 pub mod expression;
 pub mod plan;
 pub mod sink;

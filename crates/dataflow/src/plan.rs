@@ -3,9 +3,15 @@
 //! Nodes are listed in topological order; a node's inputs come before it. The canonical text of a
 //! plan (its `describe`) is what EXPLAIN shows and what its fingerprint is taken from.
 
+mod describe;
+mod validate;
+
+pub use describe::type_name;
+
 use crate::expression::Expression;
 use crate::table::TableDefinition;
 use arrow_schema::{DataType, SchemaRef};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 /// The index of a node in its plan.
@@ -120,4 +126,83 @@ pub enum AggregateFunction {
     Avg,
     FirstValue,
     LastValue,
+}
+
+impl Plan {
+    pub fn node(&self, id: NodeId) -> &Node {
+        &self.nodes[id.0]
+    }
+
+    /// The nodes of one kind, in plan order.
+    fn ids(&self, wanted: impl Fn(&NodeKind) -> bool) -> Vec<NodeId> {
+        let nodes = self.nodes.iter().enumerate();
+        nodes.filter(|(_, node)| wanted(&node.kind)).map(|(index, _)| NodeId(index)).collect()
+    }
+
+    pub fn scans(&self) -> Vec<NodeId> {
+        self.ids(|kind| matches!(kind, NodeKind::Scan { .. }))
+    }
+
+    pub fn sinks(&self) -> Vec<NodeId> {
+        self.ids(|kind| matches!(kind, NodeKind::Sink { .. }))
+    }
+
+    pub fn watermark_nodes(&self) -> Vec<NodeId> {
+        self.ids(|kind| matches!(kind, NodeKind::Watermark { .. }))
+    }
+
+    /// The scans that feed a node, in plan order.
+    pub fn scans_of(&self, id: NodeId) -> BTreeSet<NodeId> {
+        let mut scans = BTreeSet::new();
+        let mut open = vec![id];
+        while let Some(id) = open.pop() {
+            let node = self.node(id);
+            if let NodeKind::Scan { .. } = node.kind {
+                scans.insert(id);
+            }
+            open.extend(&node.inputs);
+        }
+        scans
+    }
+
+    /// When a scan is read: all scans of a smaller phase are read to their end first. Scans that feed
+    /// the table side of a join have phase 0, the others 1; a join inside the table side of another
+    /// join adds phases in between.
+    pub fn phase(&self, scan: NodeId) -> u32 {
+        let phases = self.phases();
+        phases.get(&scan).copied().unwrap_or(1)
+    }
+
+    /// The phase of every scan. A plan that is valid has no cycle among the joins' demands; one that
+    /// is not gets some finite answer.
+    pub(crate) fn phases(&self) -> BTreeMap<NodeId, u32> {
+        let joins: Vec<_> = self
+            .nodes
+            .iter()
+            .filter(|node| matches!(node.kind, NodeKind::BoundedJoin { .. }) && node.inputs.len() == 2)
+            .map(|node| (self.scans_of(node.inputs[0]), self.scans_of(node.inputs[1])))
+            .collect();
+        let mut phases: BTreeMap<NodeId, u32> = self.scans().into_iter().map(|scan| (scan, 0)).collect();
+        for _ in 0..phases.len() {
+            for (streams, tables) in &joins {
+                let after =
+                    tables.iter().filter_map(|table| phases.get(table)).max().map_or(0, |phase| phase + 1);
+                for stream in streams {
+                    phases.entry(*stream).and_modify(|phase| *phase = after.max(*phase));
+                }
+            }
+        }
+        let last = phases.values().copied().max().unwrap_or(0).max(1);
+        for (scan, phase) in &mut phases {
+            if !joins.iter().any(|(_, tables)| tables.contains(scan)) {
+                *phase = last;
+            }
+        }
+        phases
+    }
+
+    /// The hash of the canonical text; a job resumes only under the plan that began it.
+    pub fn fingerprint(&self) -> u64 {
+        state::hash(self.describe().as_bytes())
+    }
 }

@@ -1,0 +1,194 @@
+//! The join of a stream with a bounded table that was read to its end before.
+//!
+//! The table's rows lie in one batch in the order of input; a key table leads to the first row of a
+//! key and links lead on to the next, so that matches come out in the order of input. Probing changes
+//! nothing, so every worker probes the same table with its part of the stream.
+
+use super::error::DataflowError;
+use super::keys::KeyEncoder;
+use super::stateless::{beside, holds};
+use crate::batch::{Batch, RowKind};
+use crate::expression::Expression;
+use crate::plan::JoinKind;
+use arrow_array::{BooleanArray, RecordBatch, UInt32Array};
+use arrow_schema::SchemaRef;
+use arrow_select::concat::concat_batches as concat_rows;
+use arrow_select::filter::filter_record_batch;
+use arrow_select::take::take;
+use state::KeyMap;
+use std::sync::Arc;
+
+/// Ends a list of rows.
+const NONE: u32 = u32::MAX;
+
+/// The table side.
+#[derive(Debug, Clone)]
+pub(crate) struct JoinTable {
+    /// All rows that have a key without NULLs, in order of input.
+    pub(crate) rows: RecordBatch,
+    /// Rows that arrived since `rows` was put together.
+    recent: Vec<RecordBatch>,
+    keys: KeyMap,
+    /// By slot: the first and the last row of the key.
+    ends: Vec<(u32, u32)>,
+    /// By row: the next row of the same key.
+    next: Vec<u32>,
+}
+
+impl JoinTable {
+    pub(crate) fn new(schema: &SchemaRef) -> JoinTable {
+        JoinTable {
+            rows: RecordBatch::new_empty(schema.clone()),
+            recent: Vec::new(),
+            keys: KeyMap::new(),
+            ends: Vec::new(),
+            next: Vec::new(),
+        }
+    }
+
+    /// Adds rows; those with a NULL in the key match nothing and are left out.
+    pub(crate) fn insert(&mut self, encoder: &KeyEncoder, rows: &RecordBatch) -> Result<(), DataflowError> {
+        let keep = encoder.complete(rows);
+        let rows = match &keep {
+            Some(keep) => filter_record_batch(rows, keep)?,
+            None => rows.clone(),
+        };
+        if self.next.len() + rows.num_rows() >= NONE as usize {
+            return Err(DataflowError::invalid("the table side of the join has more than 4 billion rows"));
+        }
+        let keys = encoder.encode(&rows)?;
+        for row in 0..rows.num_rows() {
+            let number = self.next.len() as u32;
+            self.next.push(NONE);
+            let (slot, is_new) = self.keys.insert(keys.hash(row), keys.bytes(row));
+            if is_new {
+                self.ends.push((number, number));
+            } else {
+                let ends = &mut self.ends[slot as usize];
+                self.next[ends.1 as usize] = number;
+                ends.1 = number;
+            }
+        }
+        if rows.num_rows() > 0 {
+            self.recent.push(rows);
+        }
+        Ok(())
+    }
+
+    /// Puts all rows into one batch.
+    pub(crate) fn consolidate(&mut self) -> Result<(), DataflowError> {
+        if self.recent.is_empty() {
+            return Ok(());
+        }
+        let schema = self.rows.schema();
+        let parts = std::iter::once(&self.rows).chain(&self.recent);
+        self.rows = concat_rows(&schema, parts)?;
+        self.recent.clear();
+        Ok(())
+    }
+
+    /// The rows, wherever they are.
+    pub(crate) fn all_rows(&self) -> Result<RecordBatch, DataflowError> {
+        let parts = std::iter::once(&self.rows).chain(&self.recent);
+        Ok(concat_rows(&self.rows.schema(), parts)?)
+    }
+}
+
+/// What stays the same for all probes.
+#[derive(Debug)]
+pub(crate) struct JoinSpec {
+    pub(crate) kind: JoinKind,
+    pub(crate) stream_keys: KeyEncoder,
+    pub(crate) table_keys: KeyEncoder,
+    pub(crate) residual: Option<Arc<dyn Expression>>,
+    pub(crate) schema: SchemaRef,
+}
+
+impl JoinSpec {
+    /// Joins rows of the stream with the (consolidated) table.
+    pub(crate) fn probe(
+        &self,
+        table: &JoinTable,
+        batch: &Batch,
+        clock_ms: i64,
+    ) -> Result<Batch, DataflowError> {
+        let complete = self.stream_keys.complete(&batch.rows);
+        let keys = self.stream_keys.encode(&batch.rows)?;
+        let mut left: Vec<u32> = Vec::with_capacity(batch.len());
+        let mut right: Vec<u32> = Vec::with_capacity(batch.len());
+        let pads = self.kind == JoinKind::Left;
+        for row in 0..batch.len() {
+            let can_match = complete.as_ref().is_none_or(|complete| complete.value(row));
+            let slot = if can_match { table.keys.find(keys.hash(row), keys.bytes(row)) } else { None };
+            let mut at = slot.map_or(NONE, |slot| table.ends[slot as usize].0);
+            if at == NONE && pads {
+                left.push(row as u32);
+                right.push(NONE);
+            }
+            while at != NONE {
+                left.push(row as u32);
+                right.push(at);
+                at = table.next[at as usize];
+            }
+        }
+        let joined = self.pairs(table, batch, &left, &right)?;
+        let Some(residual) = &self.residual else { return Ok(joined) };
+        let holds = holds(residual.as_ref(), &joined.rows, joined.watermarks.as_ref(), clock_ms)?;
+        if !pads {
+            return super::batches::filter_batch(&joined, &holds);
+        }
+        let (left, right) = keep_or_pad(batch.len(), &left, &right, &holds);
+        self.pairs(table, batch, &left, &right)
+    }
+
+    fn pairs(
+        &self,
+        table: &JoinTable,
+        batch: &Batch,
+        left: &[u32],
+        right: &[u32],
+    ) -> Result<Batch, DataflowError> {
+        let left = UInt32Array::from_iter_values(left.iter().copied());
+        let right: UInt32Array = if right.contains(&NONE) {
+            right.iter().map(|row| (*row != NONE).then_some(*row)).collect()
+        } else {
+            UInt32Array::from_iter_values(right.iter().copied())
+        };
+        let others = table.rows.columns().iter().map(|column| take(column, &right, None));
+        beside(batch, &left, others.collect::<Result<_, _>>()?, &self.schema)
+    }
+}
+
+/// The pairs that hold; a row of the stream without any is padded once, where its first pair stood.
+fn keep_or_pad(rows: usize, left: &[u32], right: &[u32], holds: &BooleanArray) -> (Vec<u32>, Vec<u32>) {
+    let mut matched = vec![false; rows];
+    for (pair, row) in left.iter().enumerate() {
+        matched[*row as usize] |= right[pair] != NONE && holds.value(pair);
+    }
+    let mut kept = (Vec::with_capacity(left.len()), Vec::with_capacity(left.len()));
+    let mut padded = NONE;
+    for (pair, row) in left.iter().enumerate() {
+        if matched[*row as usize] {
+            if holds.value(pair) {
+                kept.0.push(*row);
+                kept.1.push(right[pair]);
+            }
+        } else if padded != *row {
+            padded = *row;
+            kept.0.push(*row);
+            kept.1.push(NONE);
+        }
+    }
+    kept
+}
+
+/// Operators that only understand inserts say so.
+pub(crate) fn only_inserts(batch: &Batch) -> Result<(), DataflowError> {
+    match (0..batch.len()).find(|row| batch.kind(*row) != RowKind::Insert) {
+        None => Ok(()),
+        Some(row) => Err(DataflowError::invalid(format!(
+            "it takes only inserts, and a row of kind {} came in",
+            batch.kind(row).short()
+        ))),
+    }
+}

@@ -1,0 +1,330 @@
+//! The engine: a plan, its state, and steps.
+//!
+//! 1. A step's rows get ordinals, in the order of the reads, counted from 1.
+//! 2. The nodes run in plan order, each over all rows of the step: stateless ones chunk by chunk on
+//!    any worker, keyed ones by key group, the watermark on one thread. A node that several others
+//!    read runs once.
+//! 3. Rows keep their ordinals and watermarks through all operators; what timers emit stands behind
+//!    the ordinal that moved the watermark. After every exchange rows are in that order again.
+//!
+//! So the outputs are a function of the rows read so far and of nothing else: not of the cut into
+//! steps, of the number of workers, of the clock (but for expressions that ask for it) or of memory
+//! addresses.
+
+mod batches;
+mod error;
+mod exchange;
+mod hash;
+mod join;
+mod keys;
+mod operator;
+mod pool;
+mod snapshot;
+mod stateless;
+mod time;
+mod track;
+mod watermark;
+mod window;
+
+#[cfg(test)]
+mod tests;
+
+pub use error::DataflowError;
+pub(crate) use window::accumulator_supports;
+
+use crate::batch::Batch;
+use crate::plan::{NodeId, NodeKind, Plan};
+use arrow_array::{RecordBatch, UInt64Array};
+use arrow_schema::SchemaRef;
+use batches::{Chunk, concat_batches, record_batch, relaxed};
+use exchange::Exchange;
+use hash::RowsHasher;
+use operator::{Flow, Operator, StepContext};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use watermark::ReadInfo;
+use xxhash_rust::xxh3::Xxh3;
+
+/// How a dataflow runs; results do not depend on any of it.
+#[derive(Debug, Clone)]
+pub struct DataflowOptions {
+    /// Threads that share the work, from 1 to [`state::KEY_GROUPS`].
+    pub workers: usize,
+    /// Fewer rows than this are not handed to other threads.
+    pub parallel_rows_min: usize,
+}
+
+impl Default for DataflowOptions {
+    fn default() -> DataflowOptions {
+        DataflowOptions { workers: 1, parallel_rows_min: 4096 }
+    }
+}
+
+/// Rows of one read: a range of one split of a scan.
+#[derive(Debug, Clone)]
+pub struct ScanInput {
+    pub scan: NodeId,
+    /// The index in the scan's list of splits.
+    pub split: u32,
+    /// Columns as the scan's schema says.
+    pub rows: RecordBatch,
+    /// The split has no more rows after these.
+    pub finished: bool,
+}
+
+/// What a step takes.
+#[derive(Debug, Clone, Default)]
+pub struct StepInput {
+    pub clock_ms: i64,
+    /// In the order that the journal fixes.
+    pub reads: Vec<ScanInput>,
+}
+
+/// The rows that a step sends to one sink, in canonical order.
+#[derive(Debug, Clone)]
+pub struct SinkOutput {
+    pub sink: NodeId,
+    pub rows: Batch,
+}
+
+/// What a step gives.
+#[derive(Debug, Clone)]
+pub struct StepOutput {
+    /// At most one per sink, in plan order; sinks that get nothing are left out.
+    pub outputs: Vec<SinkOutput>,
+    /// Rows that windows dropped because all their windows had fired.
+    pub late_rows: u64,
+    /// The same, by windowed node.
+    pub late_rows_by_node: Vec<(NodeId, u64)>,
+    /// The least watermark (ms) of all watermark nodes after the step; `i64::MAX` when their input is
+    /// done; `None` without such nodes or before the first watermark.
+    pub watermark: Option<i64>,
+    pub rows_in: Vec<(NodeId, u64)>,
+    pub rows_out: Vec<(NodeId, u64)>,
+    /// Over the row kinds and values of all outputs, sink by sink, in order.
+    pub hash: u64,
+}
+
+/// The splits of a scan: which of them are finished.
+type SplitsFinished = Vec<bool>;
+
+/// A running plan.
+pub struct Dataflow {
+    plan: Arc<Plan>,
+    exchange: Exchange,
+    operators: Vec<Operator>,
+    /// The schema of the rows that leave each node, NOT NULL left aside.
+    schemas: Vec<SchemaRef>,
+    /// How many nodes read each node.
+    readers: Vec<usize>,
+    splits: BTreeMap<NodeId, SplitsFinished>,
+    /// Rows read since the job began.
+    sequence: u64,
+    failed: bool,
+}
+
+impl Dataflow {
+    /// Checks the plan and begins with empty state.
+    pub fn new(plan: Arc<Plan>, options: DataflowOptions) -> Result<Dataflow, DataflowError> {
+        plan.validate()?;
+        let workers = options.workers.clamp(1, state::KEY_GROUPS);
+        let schemas: Vec<SchemaRef> = plan.nodes.iter().map(|node| relaxed(&node.schema)).collect();
+        let mut readers = vec![0; plan.nodes.len()];
+        for node in &plan.nodes {
+            for input in &node.inputs {
+                readers[input.0] += 1;
+            }
+        }
+        let operator = |index: usize| {
+            let id = NodeId(index);
+            Operator::new(&plan, id, &schemas, workers).map_err(|error| error.at(&plan, id))
+        };
+        let operators = (0..plan.nodes.len()).map(operator).collect::<Result<_, _>>()?;
+        let mut dataflow = Dataflow {
+            exchange: Exchange::new(workers, options.parallel_rows_min)?,
+            operators,
+            schemas,
+            readers,
+            splits: BTreeMap::new(),
+            sequence: 0,
+            failed: false,
+            plan,
+        };
+        for scan in dataflow.plan.scans() {
+            dataflow.set_splits(scan, 1);
+        }
+        Ok(dataflow)
+    }
+
+    /// Declares how many splits a scan has (1 unless declared), before the first step of a new job;
+    /// the watermark waits for all of them. A restored dataflow knows its splits.
+    pub fn set_splits(&mut self, scan: NodeId, count: u32) {
+        self.splits.insert(scan, vec![false; count as usize]);
+        for operator in &mut self.operators {
+            operator.set_splits(scan, count as usize);
+        }
+    }
+
+    /// Runs one step to its end. After an error the state is undefined: the job goes on from a snapshot.
+    pub fn step(&mut self, input: StepInput) -> Result<StepOutput, DataflowError> {
+        if self.failed {
+            return Err(DataflowError::internal("a step failed before; restore a snapshot"));
+        }
+        let output = self.run_step(input);
+        self.failed = output.is_err();
+        output
+    }
+
+    fn run_step(&mut self, input: StepInput) -> Result<StepOutput, DataflowError> {
+        let mut rows_in: BTreeMap<NodeId, u64> = BTreeMap::new();
+        let mut reads = Vec::with_capacity(input.reads.len());
+        let mut scanned: BTreeMap<NodeId, Vec<Chunk>> = BTreeMap::new();
+        let mut ordinal = 0u64;
+        for read in input.reads {
+            let rows = read.rows.num_rows();
+            *rows_in.entry(read.scan).or_default() += rows as u64;
+            let chunk = self
+                .take_read(reads.len(), &read, ordinal)
+                .map_err(|error| self.name_scan(error, read.scan))?;
+            ordinal += rows as u64;
+            reads.push(ReadInfo {
+                scan: read.scan.0,
+                split: read.split as usize,
+                last_ordinal: ordinal,
+                finished: read.finished,
+            });
+            if rows > 0 {
+                scanned.entry(read.scan).or_default().extend(self.exchange.spread(chunk));
+            }
+        }
+        self.check_phases(&rows_in)?;
+        let plan = self.plan.clone();
+        let context = StepContext {
+            exchange: &self.exchange,
+            clock_ms: input.clock_ms,
+            sequence: self.sequence,
+            reads: &reads,
+        };
+        let mut flows: Vec<Option<Flow>> = vec![None; plan.nodes.len()];
+        let mut unread = self.readers.clone();
+        let mut late_rows_by_node = Vec::new();
+        let mut outputs = Vec::new();
+        for (index, node) in plan.nodes.iter().enumerate() {
+            let id = NodeId(index);
+            let inputs = node.inputs.iter().map(|input| {
+                unread[input.0] -= 1;
+                // The last reader takes the rows, so that they are freed as early as can be.
+                let flow = if unread[input.0] == 0 { flows[input.0].take() } else { flows[input.0].clone() };
+                flow.unwrap_or_default()
+            });
+            let inputs: Vec<Flow> = match node.kind {
+                NodeKind::Scan { .. } => {
+                    vec![Flow { chunks: scanned.remove(&id).unwrap_or_default(), track: None }]
+                }
+                _ => inputs.collect(),
+            };
+            let (flow, late_rows) = self.operators[index]
+                .step(&plan, id, &self.schemas[index], inputs, &context)
+                .map_err(|error| error.at(&plan, id))?;
+            if late_rows > 0 {
+                late_rows_by_node.push((id, late_rows));
+            }
+            match node.kind {
+                NodeKind::Sink { .. } => outputs.push((id, flow)),
+                _ if self.readers[index] > 0 => flows[index] = Some(flow),
+                _ => {}
+            }
+        }
+        self.sequence += ordinal;
+        self.finish_step(outputs, rows_in, late_rows_by_node)
+    }
+
+    fn finish_step(
+        &self,
+        flows: Vec<(NodeId, Flow)>,
+        rows_in: BTreeMap<NodeId, u64>,
+        late_rows_by_node: Vec<(NodeId, u64)>,
+    ) -> Result<StepOutput, DataflowError> {
+        let mut hash = Xxh3::new();
+        let mut outputs = Vec::new();
+        for (sink, flow) in flows {
+            let batches = flow.chunks.into_iter().map(|chunk| chunk.batch).collect();
+            let rows = concat_batches(&self.schemas[sink.0], batches)?;
+            if rows.is_empty() {
+                continue;
+            }
+            let rows = operator::enforce_not_null(&self.plan, sink, rows)?;
+            let mut hasher = RowsHasher::default();
+            hasher.update(&rows)?;
+            hash.update(&(sink.0 as u64).to_le_bytes());
+            hasher.finish(&mut hash);
+            outputs.push(SinkOutput { sink, rows });
+        }
+        let watermark = self.operators.iter().filter_map(Operator::watermark).min();
+        Ok(StepOutput {
+            rows_out: outputs.iter().map(|output| (output.sink, output.rows.len() as u64)).collect(),
+            outputs,
+            late_rows: late_rows_by_node.iter().map(|(_, rows)| rows).sum(),
+            late_rows_by_node,
+            watermark: watermark.filter(|watermark| *watermark > i64::MIN),
+            rows_in: rows_in.into_iter().collect(),
+            hash: hash.digest(),
+        })
+    }
+
+    /// Checks a read against what the scan declared, and gives its rows ordinals.
+    fn take_read(&mut self, index: usize, read: &ScanInput, before: u64) -> Result<Chunk, DataflowError> {
+        let splits = self.splits.get_mut(&read.scan);
+        let splits =
+            splits.ok_or_else(|| DataflowError::internal(format!("node {} is not a scan", read.scan.0)))?;
+        let count = splits.len();
+        let finished = splits.get_mut(read.split as usize).ok_or_else(|| {
+            DataflowError::internal(format!(
+                "split {} was read, but {count} splits were declared",
+                read.split
+            ))
+        })?;
+        if *finished && read.rows.num_rows() > 0 {
+            return Err(DataflowError::internal(format!("split {} gave rows after its end", read.split)));
+        }
+        *finished |= read.finished;
+        let rows = read.rows.num_rows();
+        let row_count_max = u32::MAX as usize / 2;
+        if rows > row_count_max {
+            return Err(DataflowError::internal(format!("{rows} rows are too many for one step")));
+        }
+        let batch = Batch {
+            rows: record_batch(&self.schemas[read.scan.0], read.rows.columns().to_vec(), rows)?,
+            kinds: None,
+            ordinals: UInt64Array::from_iter_values(before + 1..=before + rows as u64),
+            ties: None,
+            watermarks: None,
+        };
+        Ok(Chunk { read: index, batch })
+    }
+
+    fn name_scan(&self, error: DataflowError, scan: NodeId) -> DataflowError {
+        if scan.0 < self.plan.nodes.len() { error.at(&self.plan, scan) } else { error }
+    }
+
+    /// Rows must not reach the stream side of a join before its table side is complete.
+    fn check_phases(&self, rows_in: &BTreeMap<NodeId, u64>) -> Result<(), DataflowError> {
+        let phases = self.plan.phases();
+        let unfinished = self.splits.iter().filter(|(_, splits)| splits.contains(&false));
+        let open = unfinished.filter_map(|(scan, _)| phases.get(scan)).min();
+        for (scan, rows) in rows_in {
+            let too_early = open.zip(phases.get(scan)).is_some_and(|(open, phase)| open < phase);
+            if *rows > 0 && too_early && self.feeds_join(*scan) {
+                let error =
+                    DataflowError::internal("rows were read before the tables of a join were complete");
+                return Err(error.at(&self.plan, *scan));
+            }
+        }
+        Ok(())
+    }
+
+    fn feeds_join(&self, scan: NodeId) -> bool {
+        let joins = self.plan.nodes.iter().filter(|node| matches!(node.kind, NodeKind::BoundedJoin { .. }));
+        joins.into_iter().any(|join| self.plan.scans_of(join.inputs[0]).contains(&scan))
+    }
+}

@@ -1,0 +1,208 @@
+//! The nodes of a plan at work: state, and what each does with the rows of a step.
+
+use super::batches::Chunk;
+use super::error::DataflowError;
+use super::exchange::Exchange;
+use super::join::{JoinSpec, JoinTable, only_inserts};
+use super::keys::KeyEncoder;
+use super::stateless::{assign_windows, evaluate, filter, project, union};
+use super::track::Track;
+use super::watermark::{Candidates, ReadInfo, WatermarkState};
+use super::window::{AggregateNode, WindowSpec};
+use crate::batch::Batch;
+use crate::plan::{NodeId, NodeKind, Plan};
+use arrow_array::{Array, RecordBatch, RecordBatchOptions};
+use arrow_schema::SchemaRef;
+use std::sync::Arc;
+
+/// Rows on their way between two nodes.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Flow {
+    /// In canonical order.
+    pub(crate) chunks: Vec<Chunk>,
+    /// Behind a watermark node: how the watermark moved.
+    pub(crate) track: Option<Arc<Track>>,
+}
+
+/// What all operators may look at in a step.
+pub(crate) struct StepContext<'a> {
+    pub(crate) exchange: &'a Exchange,
+    pub(crate) clock_ms: i64,
+    /// Rows read before this step.
+    pub(crate) sequence: u64,
+    pub(crate) reads: &'a [ReadInfo],
+}
+
+/// A node's state.
+pub(crate) enum Operator {
+    Stateless,
+    Watermark { scan: NodeId, state: WatermarkState },
+    Aggregate(Box<AggregateNode>),
+    Join { spec: Arc<JoinSpec>, table: Arc<JoinTable> },
+}
+
+impl Operator {
+    pub(crate) fn new(
+        plan: &Plan,
+        id: NodeId,
+        schemas: &[SchemaRef],
+        workers: usize,
+    ) -> Result<Operator, DataflowError> {
+        let node = plan.node(id);
+        let input = |side: usize| &schemas[node.inputs[side].0];
+        Ok(match &node.kind {
+            NodeKind::Watermark { .. } => {
+                let scan = plan.watermark_scan(id).map_err(DataflowError::invalid)?;
+                Operator::Watermark { scan, state: WatermarkState::new(1) }
+            }
+            NodeKind::WindowAggregate { time_column, window, keys, aggregates } => {
+                let schema = schemas[id.0].clone();
+                let node =
+                    AggregateNode::new(input(0), schema, *time_column, *window, keys, aggregates, workers)?;
+                Operator::Aggregate(Box::new(node))
+            }
+            NodeKind::BoundedJoin { kind, stream_keys, table_keys, residual } => {
+                let encoder = |side: usize, keys: &[usize]| {
+                    let types = keys.iter().map(|key| input(side).field(*key).data_type().clone());
+                    KeyEncoder::new(keys.to_vec(), types.collect())
+                };
+                let spec = JoinSpec {
+                    kind: *kind,
+                    stream_keys: encoder(0, stream_keys)?,
+                    table_keys: encoder(1, table_keys)?,
+                    residual: residual.clone(),
+                    schema: schemas[id.0].clone(),
+                };
+                Operator::Join { spec: Arc::new(spec), table: Arc::new(JoinTable::new(input(1))) }
+            }
+            _ => Operator::Stateless,
+        })
+    }
+
+    pub(crate) fn set_splits(&mut self, changed: NodeId, count: usize) {
+        if let Operator::Watermark { scan, state } = self
+            && *scan == changed
+        {
+            *state = WatermarkState::new(count);
+        }
+    }
+
+    pub(crate) fn watermark(&self) -> Option<i64> {
+        match self {
+            Operator::Watermark { state, .. } => Some(state.combined),
+            _ => None,
+        }
+    }
+
+    /// The rows that leave the node, and how many were late.
+    pub(crate) fn step(
+        &mut self,
+        plan: &Arc<Plan>,
+        id: NodeId,
+        schema: &SchemaRef,
+        mut inputs: Vec<Flow>,
+        context: &StepContext<'_>,
+    ) -> Result<(Flow, u64), DataflowError> {
+        let clock_ms = context.clock_ms;
+        let exchange = context.exchange;
+        if let NodeKind::Union = plan.node(id).kind {
+            let (chunks, track) =
+                union(inputs.into_iter().map(|flow| (flow.chunks, flow.track)).collect(), schema)?;
+            return Ok((Flow { chunks, track }, 0));
+        }
+        let table = if inputs.len() > 1 { inputs.pop() } else { None };
+        let Flow { chunks, track } = inputs.pop().unwrap_or_default();
+        match self {
+            Operator::Stateless => {
+                let (plan, schema) = (plan.clone(), schema.clone());
+                let run = move |chunk: Chunk| {
+                    let batch = step_stateless(&plan, id, &schema, chunk.batch, clock_ms)?;
+                    Ok(Chunk { read: chunk.read, batch })
+                };
+                let chunks = exchange.map(chunks, run)?;
+                let chunks = chunks.into_iter().filter(|chunk| !chunk.batch.is_empty()).collect();
+                Ok((Flow { chunks, track }, 0))
+            }
+            Operator::Watermark { scan, state } => {
+                let plan = plan.clone();
+                let run = move |chunk: Chunk| {
+                    let candidates = watermark_candidates(&plan, id, &chunk.batch, clock_ms)?;
+                    Ok((chunk, candidates))
+                };
+                let (chunks, track) = state.advance(scan.0, context.reads, exchange.map(chunks, run)?)?;
+                Ok((Flow { chunks, track: Some(Arc::new(track)) }, 0))
+            }
+            Operator::Aggregate(node) => {
+                let moved =
+                    track.as_ref().ok_or_else(|| DataflowError::internal("rows without a watermark"))?;
+                let (chunks, late_rows) = node.step(exchange, chunks, moved, context.sequence)?;
+                Ok((Flow { chunks, track }, late_rows))
+            }
+            Operator::Join { spec, table: rows } => {
+                for chunk in table.unwrap_or_default().chunks {
+                    only_inserts(&chunk.batch)?;
+                    Arc::make_mut(rows).insert(&spec.table_keys, &chunk.batch.rows)?;
+                }
+                if !chunks.is_empty() {
+                    Arc::make_mut(rows).consolidate()?;
+                }
+                let (spec, rows) = (spec.clone(), rows.clone());
+                let run = move |chunk: Chunk| {
+                    let batch = spec.probe(&rows, &chunk.batch, clock_ms)?;
+                    Ok(Chunk { read: chunk.read, batch })
+                };
+                let chunks = exchange.map(chunks, run)?;
+                let chunks = chunks.into_iter().filter(|chunk| !chunk.batch.is_empty()).collect();
+                Ok((Flow { chunks, track }, 0))
+            }
+        }
+    }
+}
+
+fn step_stateless(
+    plan: &Plan,
+    id: NodeId,
+    schema: &SchemaRef,
+    batch: Batch,
+    clock_ms: i64,
+) -> Result<Batch, DataflowError> {
+    match &plan.node(id).kind {
+        NodeKind::Project { expressions } => project(expressions, schema, batch, clock_ms),
+        NodeKind::Filter { predicate } => filter(predicate.as_ref(), batch, clock_ms),
+        NodeKind::WindowAssign { time_column, window } => {
+            assign_windows(&WindowSpec::new(*time_column, *window), schema, batch)
+        }
+        _ => Ok(batch),
+    }
+}
+
+fn watermark_candidates(
+    plan: &Plan,
+    id: NodeId,
+    batch: &Batch,
+    clock_ms: i64,
+) -> Result<Candidates, DataflowError> {
+    let NodeKind::Watermark { column, watermark } = &plan.node(id).kind else {
+        return Err(DataflowError::internal("the node declares no watermark"));
+    };
+    let values = evaluate(watermark.as_ref(), &batch.rows, None, clock_ms)?;
+    Candidates::new(batch, *column, &values)
+}
+
+/// The rows as the table declares them: NOT NULL is held.
+pub(crate) fn enforce_not_null(plan: &Plan, sink: NodeId, batch: Batch) -> Result<Batch, DataflowError> {
+    let schema = &plan.node(sink).schema;
+    for (field, column) in schema.fields().iter().zip(batch.rows.columns()) {
+        if !field.is_nullable() && column.logical_null_count() > 0 {
+            let error = DataflowError::invalid(format!(
+                "column `{}` is declared NOT NULL, but a NULL is to be written into it",
+                field.name()
+            ));
+            return Err(error.at(plan, sink));
+        }
+    }
+    let options = RecordBatchOptions::new().with_match_field_names(false).with_row_count(Some(batch.len()));
+    let columns = batch.rows.columns().to_vec();
+    let rows = RecordBatch::try_new_with_options(schema.clone(), columns, &options);
+    Ok(Batch { rows: rows?, ..batch })
+}

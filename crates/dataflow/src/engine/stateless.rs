@@ -1,0 +1,177 @@
+//! Operators that keep nothing: projection, filter, window assignment, union.
+
+use super::batches::{Chunk, filter_batch, merge_in_order, record_batch, system_columns_of, take_columns};
+use super::error::DataflowError;
+use super::time::{milliseconds, timestamps};
+use super::track::Track;
+use super::window::WindowSpec;
+use crate::batch::Batch;
+use crate::expression::{EvaluationContext, Expression};
+use arrow_array::cast::AsArray;
+use arrow_array::{Array, ArrayRef, BooleanArray, Int64Array, RecordBatch, UInt32Array};
+use arrow_schema::SchemaRef;
+use std::sync::Arc;
+
+/// Evaluates and holds the expression to its word: one value per row, of the declared type.
+pub(crate) fn evaluate(
+    expression: &dyn Expression,
+    rows: &RecordBatch,
+    watermarks: Option<&Int64Array>,
+    clock_ms: i64,
+) -> Result<ArrayRef, DataflowError> {
+    let column = expression.evaluate(rows, &EvaluationContext { clock_ms, watermarks })?;
+    if column.len() != rows.num_rows() || !column.data_type().equals_datatype(expression.data_type()) {
+        return Err(DataflowError::internal(format!(
+            "`{}` gave {} values of {} for {} rows",
+            expression.describe(),
+            column.len(),
+            column.data_type(),
+            rows.num_rows()
+        )));
+    }
+    Ok(column)
+}
+
+pub(crate) fn project(
+    expressions: &[Arc<dyn Expression>],
+    schema: &SchemaRef,
+    batch: Batch,
+    clock_ms: i64,
+) -> Result<Batch, DataflowError> {
+    let watermarks = batch.watermarks.as_ref();
+    let columns =
+        expressions.iter().map(|expression| evaluate(expression.as_ref(), &batch.rows, watermarks, clock_ms));
+    let columns = columns.collect::<Result<_, _>>()?;
+    Ok(Batch { rows: record_batch(schema, columns, batch.len())?, ..batch })
+}
+
+/// Which rows a condition holds for; NULL counts as FALSE.
+pub(crate) fn holds(
+    predicate: &dyn Expression,
+    rows: &RecordBatch,
+    watermarks: Option<&Int64Array>,
+    clock_ms: i64,
+) -> Result<BooleanArray, DataflowError> {
+    let truth = evaluate(predicate, rows, watermarks, clock_ms)?;
+    let truth = truth.as_boolean();
+    Ok(match truth.nulls() {
+        Some(nulls) => BooleanArray::new(truth.values() & nulls.inner(), None),
+        None => truth.clone(),
+    })
+}
+
+pub(crate) fn filter(
+    predicate: &dyn Expression,
+    batch: Batch,
+    clock_ms: i64,
+) -> Result<Batch, DataflowError> {
+    let keep = holds(predicate, &batch.rows, batch.watermarks.as_ref(), clock_ms)?;
+    filter_batch(&batch, &keep)
+}
+
+/// Appends the window columns, once per window that a row is in, the latest window first.
+pub(crate) fn assign_windows(
+    window: &WindowSpec,
+    schema: &SchemaRef,
+    batch: Batch,
+) -> Result<Batch, DataflowError> {
+    let times = milliseconds(&batch.rows, window.time_column)?;
+    let windows = (window.size_ms / window.slide_ms) as usize;
+    let mut ends = Vec::with_capacity(times.len());
+    let mut indices = Vec::with_capacity(times.len());
+    for (row, time) in times.iter().enumerate() {
+        let last_end = window.slice_end(*time) + window.size_ms - window.slide_ms;
+        for back in 0..windows {
+            indices.push(row as u32);
+            ends.push(last_end - back as i64 * window.slide_ms);
+        }
+    }
+    let (mut columns, repeated) = if windows == 1 {
+        (batch.rows.columns().to_vec(), None)
+    } else {
+        let indices = UInt32Array::from(indices);
+        (take_columns(&batch.rows, &indices)?, Some(indices))
+    };
+    columns.extend(window_columns(window, schema, &ends)?);
+    let rows = record_batch(schema, columns, ends.len())?;
+    match repeated {
+        Some(indices) => system_columns_of(&batch, &indices, rows),
+        None => Ok(Batch { rows, ..batch }),
+    }
+}
+
+/// window_start, window_end and window_time of windows that end at `ends`, in the types of the last
+/// three columns of `schema`.
+pub(crate) fn window_columns(
+    window: &WindowSpec,
+    schema: &SchemaRef,
+    ends: &[i64],
+) -> Result<[ArrayRef; 3], DataflowError> {
+    let first = schema.fields().len() - 3;
+    let column = |index: usize, shift: i64| {
+        timestamps(ends.iter().map(|end| end - shift), schema.field(first + index).data_type())
+    };
+    Ok([column(0, window.size_ms)?, column(1, 0)?, column(2, 1)?])
+}
+
+/// UNION ALL in canonical order. The watermark before a row is the minimum of its own and of what the
+/// other inputs had at that position.
+pub(crate) fn union(
+    inputs: Vec<(Vec<Chunk>, Option<Arc<Track>>)>,
+    schema: &SchemaRef,
+) -> Result<(Vec<Chunk>, Option<Arc<Track>>), DataflowError> {
+    let tracks: Option<Vec<Arc<Track>>> = inputs.iter().map(|(_, track)| track.clone()).collect();
+    let one_track =
+        tracks.as_ref().is_some_and(|tracks| tracks.iter().all(|track| Arc::ptr_eq(track, &tracks[0])));
+    let mut sides = Vec::with_capacity(inputs.len());
+    for (side, (chunks, _)) in inputs.into_iter().enumerate() {
+        for chunk in chunks {
+            let rows = record_batch(schema, chunk.batch.rows.columns().to_vec(), chunk.batch.len())?;
+            let watermarks = match (&tracks, chunk.batch.watermarks) {
+                (Some(_), Some(watermarks)) if one_track => Some(watermarks),
+                (Some(tracks), Some(watermarks)) => {
+                    let others = tracks.iter().enumerate().filter(|(other, _)| *other != side);
+                    let others = Track::minimum(&others.map(|(_, track)| track.clone()).collect::<Vec<_>>());
+                    let ordinals = chunk.batch.ordinals.values().iter();
+                    let combined =
+                        ordinals.zip(watermarks.values()).map(|(row, own)| others.before(*row).min(*own));
+                    Some(Int64Array::from_iter_values(combined))
+                }
+                _ => None,
+            };
+            sides.push(Batch { rows, watermarks, ..chunk.batch });
+        }
+    }
+    let track =
+        tracks.map(|tracks| if one_track { tracks[0].clone() } else { Arc::new(Track::minimum(&tracks)) });
+    let merged = merge_in_order(schema, sides)?;
+    Ok((merged.into_iter().map(|batch| Chunk { read: 0, batch }).collect(), track))
+}
+
+/// Pairs of a join: rows of a batch repeated by `indices`, beside other columns.
+pub(crate) fn beside(
+    batch: &Batch,
+    indices: &UInt32Array,
+    others: Vec<ArrayRef>,
+    schema: &SchemaRef,
+) -> Result<Batch, DataflowError> {
+    let mut columns = take_columns(&batch.rows, indices)?;
+    columns.extend(others);
+    let rows = record_batch(schema, columns, indices.len())?;
+    system_columns_of(batch, indices, rows)
+}
+
+/// Cuts a chunk into at most `parts` pieces of at least `rows_min` rows.
+pub(crate) fn cut(chunk: Chunk, parts: usize, rows_min: usize) -> Vec<Chunk> {
+    let rows = chunk.batch.len();
+    let parts = parts.min(rows / rows_min.max(1)).max(1);
+    if parts == 1 {
+        return vec![chunk];
+    }
+    let bound = |part: usize| rows * part / parts;
+    let piece = |part: usize| Chunk {
+        read: chunk.read,
+        batch: super::batches::slice_batch(&chunk.batch, bound(part), bound(part + 1) - bound(part)),
+    };
+    (0..parts).map(piece).collect()
+}

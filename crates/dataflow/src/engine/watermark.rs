@@ -1,0 +1,126 @@
+//! The watermark operator: per split the running maximum, over the splits the minimum, per row.
+//!
+//! It runs on one thread, over the reads of the step in their order: that order decides what the
+//! watermark was before each row, and it is the one thing that no worker may see differently.
+
+use super::batches::Chunk;
+use super::error::DataflowError;
+use super::time::{as_milliseconds, milliseconds};
+use super::track::Track;
+use crate::batch::Batch;
+use arrow_array::{Array, ArrayRef, Int64Array};
+use arrow_buffer::{NullBuffer, ScalarBuffer};
+
+/// What the engine knows of one read of the step.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct ReadInfo {
+    pub(crate) scan: usize,
+    pub(crate) split: usize,
+    /// The ordinal of its last row, or of the row before it if it has none.
+    pub(crate) last_ordinal: u64,
+    pub(crate) finished: bool,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct SplitWatermark {
+    pub(crate) maximum: i64,
+    pub(crate) finished: bool,
+}
+
+/// The state of one watermark node.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct WatermarkState {
+    pub(crate) splits: Vec<SplitWatermark>,
+    /// The watermark that left the node last; never goes back.
+    pub(crate) combined: i64,
+}
+
+/// The watermark expression's values of one chunk.
+pub(crate) struct Candidates {
+    values: ScalarBuffer<i64>,
+    nulls: Option<NullBuffer>,
+}
+
+impl Candidates {
+    /// Checks the row times of the chunk on the way.
+    pub(crate) fn new(
+        batch: &Batch,
+        column: usize,
+        watermark: &ArrayRef,
+    ) -> Result<Candidates, DataflowError> {
+        milliseconds(&batch.rows, column)?;
+        Ok(Candidates { values: as_milliseconds(watermark)?, nulls: watermark.nulls().cloned() })
+    }
+}
+
+impl WatermarkState {
+    pub(crate) fn new(splits: usize) -> WatermarkState {
+        let split = SplitWatermark { maximum: i64::MIN, finished: false };
+        let mut state = WatermarkState { splits: vec![split; splits], combined: i64::MIN };
+        state.combined = state.minimum();
+        state
+    }
+
+    /// Over the splits that are not finished; of no split it is the end of time.
+    fn minimum(&self) -> i64 {
+        let open = self.splits.iter().filter(|split| !split.finished);
+        open.map(|split| split.maximum).min().unwrap_or(i64::MAX)
+    }
+
+    /// Gives every row the watermark before it, and tells how the watermark moved.
+    pub(crate) fn advance(
+        &mut self,
+        scan: usize,
+        reads: &[ReadInfo],
+        chunks: Vec<(Chunk, Candidates)>,
+    ) -> Result<(Vec<Chunk>, Track), DataflowError> {
+        let mut track = Track::constant(self.combined);
+        let mut out = Vec::with_capacity(chunks.len());
+        let mut chunks = chunks.into_iter().peekable();
+        for (index, read) in reads.iter().enumerate().filter(|(_, read)| read.scan == scan) {
+            while let Some((chunk, candidates)) = chunks.next_if(|(chunk, _)| chunk.read == index) {
+                let watermarks = self.advance_rows(read.split, &chunk.batch, &candidates, &mut track);
+                let batch = Batch { watermarks: Some(watermarks), ..chunk.batch };
+                out.push(Chunk { read: chunk.read, batch });
+            }
+            if read.finished {
+                self.splits[read.split].finished = true;
+                self.combined = self.combined.max(self.minimum());
+                track.advance(read.last_ordinal, self.combined);
+            }
+        }
+        if chunks.next().is_some() {
+            return Err(DataflowError::internal("rows reached the watermark out of the order of the reads"));
+        }
+        Ok((out, track))
+    }
+
+    fn advance_rows(
+        &mut self,
+        split: usize,
+        batch: &Batch,
+        candidates: &Candidates,
+        track: &mut Track,
+    ) -> Int64Array {
+        let mut before = Vec::with_capacity(batch.len());
+        for (row, candidate) in candidates.values.iter().enumerate() {
+            before.push(self.combined);
+            if *candidate <= self.splits[split].maximum
+                || candidates.nulls.as_ref().is_some_and(|nulls| nulls.is_null(row))
+            {
+                continue;
+            }
+            let held_back = self.splits[split].maximum <= self.combined || self.combined == i64::MIN;
+            self.splits[split].maximum = *candidate;
+            // Only the split that was the last one can let the minimum move.
+            if held_back {
+                let minimum = self.minimum();
+                if minimum > self.combined {
+                    self.combined = minimum;
+                    track.advance(batch.ordinals.value(row), minimum);
+                }
+            }
+        }
+        before.into()
+    }
+}

@@ -1,0 +1,190 @@
+//! The canonical text of a plan: a tree from each sink down to its scans, one line per node.
+//!
+//! A node that several others read is written out once and referred to by its number afterwards.
+//! The fingerprint of a job is taken from this text, so it holds everything that decides results and
+//! nothing that does not (no options of connectors, which may hold addresses and secrets).
+
+use super::{Aggregate, AggregateFunction, JoinKind, Node, NodeId, NodeKind, Plan, WindowKind};
+use arrow_schema::{DataType, Field, Schema, TimeUnit};
+use std::fmt::Write;
+
+impl Plan {
+    /// The canonical text, as EXPLAIN shows it.
+    pub fn describe(&self) -> String {
+        let mut text = String::new();
+        let mut written = vec![false; self.nodes.len()];
+        let mut consumed = vec![false; self.nodes.len()];
+        for node in &self.nodes {
+            for input in &node.inputs {
+                consumed[input.0] = true;
+            }
+        }
+        for root in (0..self.nodes.len()).filter(|index| !consumed[*index]) {
+            self.describe_tree(NodeId(root), 0, &mut written, &mut text);
+        }
+        text
+    }
+
+    fn describe_tree(&self, id: NodeId, depth: usize, written: &mut [bool], text: &mut String) {
+        let indent = "   ".repeat(depth.saturating_sub(1));
+        let branch = if depth > 0 { "+- " } else { "" };
+        if written[id.0] {
+            let _ = writeln!(text, "{indent}{branch}#{} (see above)", id.0);
+            return;
+        }
+        written[id.0] = true;
+        let node = self.node(id);
+        let _ = writeln!(
+            text,
+            "{indent}{branch}#{} {} -> {}",
+            id.0,
+            self.describe_node(node),
+            columns(&node.schema)
+        );
+        for input in &node.inputs {
+            self.describe_tree(*input, depth + 1, written, text);
+        }
+    }
+
+    /// The name and the details of one node: `Filter((a > 1))`.
+    pub fn describe_node(&self, node: &Node) -> String {
+        let input = |side: usize| node.inputs.get(side).map(|input| self.node(*input).schema.clone());
+        let name = |side: usize, index: usize| column_name(input(side).as_deref(), index);
+        let names = |side: usize, indices: &[usize]| {
+            indices.iter().map(|index| name(side, *index)).collect::<Vec<_>>().join(", ")
+        };
+        match &node.kind {
+            NodeKind::Scan { table, bounded, .. } => {
+                format!("Scan(`{}`{})", table.name, if *bounded { ", bounded" } else { "" })
+            }
+            NodeKind::Watermark { column, watermark } => {
+                format!("Watermark({} AS {})", name(0, *column), watermark.describe())
+            }
+            NodeKind::Project { expressions } => {
+                let expressions: Vec<_> =
+                    expressions.iter().map(|expression| expression.describe()).collect();
+                format!("Project({})", expressions.join(", "))
+            }
+            NodeKind::Filter { predicate } => format!("Filter({})", predicate.describe()),
+            NodeKind::WindowAssign { time_column, window } => {
+                format!("WindowAssign({})", describe_window(*window, &name(0, *time_column)))
+            }
+            NodeKind::WindowAggregate { time_column, window, keys, aggregates } => {
+                let calls: Vec<_> = aggregates
+                    .iter()
+                    .map(|call| describe_aggregate(call, &|column| name(0, column)))
+                    .collect();
+                format!(
+                    "WindowAggregate({}, keys=[{}], aggregates=[{}])",
+                    describe_window(*window, &name(0, *time_column)),
+                    names(0, keys),
+                    calls.join(", ")
+                )
+            }
+            NodeKind::BoundedJoin { kind, stream_keys, table_keys, residual } => {
+                let kind = match kind {
+                    JoinKind::Inner => "INNER",
+                    JoinKind::Left => "LEFT",
+                };
+                let residual = residual.as_ref().map(|residual| format!(", {}", residual.describe()));
+                format!(
+                    "BoundedJoin({kind}, stream=[{}], table=[{}]{})",
+                    names(0, stream_keys),
+                    names(1, table_keys),
+                    residual.unwrap_or_default()
+                )
+            }
+            NodeKind::Union => "Union".into(),
+            NodeKind::Sink { table } => format!("Sink(`{}`)", table.name),
+        }
+    }
+}
+
+fn column_name(schema: Option<&Schema>, index: usize) -> String {
+    let field = schema.and_then(|schema| schema.fields().get(index));
+    field.map_or_else(|| format!("?{index}"), |field| format!("`{}`", field.name()))
+}
+
+fn describe_window(window: WindowKind, time: &str) -> String {
+    let offset =
+        |offset_ms: i64| if offset_ms == 0 { String::new() } else { format!(", offset={offset_ms}ms") };
+    match window {
+        WindowKind::Tumble { size_ms, offset_ms } => {
+            format!("TUMBLE({time}, size={size_ms}ms{})", offset(offset_ms))
+        }
+        WindowKind::Hop { size_ms, slide_ms, offset_ms } => {
+            format!("HOP({time}, slide={slide_ms}ms, size={size_ms}ms{})", offset(offset_ms))
+        }
+    }
+}
+
+fn describe_aggregate(call: &Aggregate, name: &dyn Fn(usize) -> String) -> String {
+    let function = match call.function {
+        AggregateFunction::Count => "COUNT",
+        AggregateFunction::Sum => "SUM",
+        AggregateFunction::Min => "MIN",
+        AggregateFunction::Max => "MAX",
+        AggregateFunction::Avg => "AVG",
+        AggregateFunction::FirstValue => "FIRST_VALUE",
+        AggregateFunction::LastValue => "LAST_VALUE",
+    };
+    let argument = call.argument.map_or_else(|| "*".into(), name);
+    let distinct = if call.distinct { "DISTINCT " } else { "" };
+    let filter = call.filter.map(|column| format!(" FILTER (WHERE {})", name(column))).unwrap_or_default();
+    format!("{function}({distinct}{argument}){filter}")
+}
+
+fn columns(schema: &Schema) -> String {
+    let columns: Vec<_> = schema.fields().iter().map(|field| column(field)).collect();
+    format!("[{}]", columns.join(", "))
+}
+
+fn column(field: &Field) -> String {
+    let not_null = if field.is_nullable() { "" } else { " NOT NULL" };
+    format!("`{}` {}{not_null}", field.name(), type_name(field.data_type()))
+}
+
+/// The name of a type as Flink writes it.
+pub fn type_name(data_type: &DataType) -> String {
+    let nested = |field: &Field| {
+        let not_null = if field.is_nullable() { "" } else { " NOT NULL" };
+        format!("{}{not_null}", type_name(field.data_type()))
+    };
+    match data_type {
+        DataType::Null => "NULL".into(),
+        DataType::Boolean => "BOOLEAN".into(),
+        DataType::Int8 => "TINYINT".into(),
+        DataType::Int16 => "SMALLINT".into(),
+        DataType::Int32 => "INT".into(),
+        DataType::Int64 => "BIGINT".into(),
+        DataType::Float32 => "FLOAT".into(),
+        DataType::Float64 => "DOUBLE".into(),
+        DataType::Decimal128(precision, scale) => format!("DECIMAL({precision}, {scale})"),
+        DataType::Utf8 => "STRING".into(),
+        DataType::Binary => "BYTES".into(),
+        DataType::Date32 => "DATE".into(),
+        DataType::Time32(_) => "TIME(0)".into(),
+        DataType::Timestamp(unit, zone) => {
+            let precision = match unit {
+                TimeUnit::Second => 0,
+                TimeUnit::Millisecond => 3,
+                TimeUnit::Microsecond => 6,
+                TimeUnit::Nanosecond => 9,
+            };
+            format!("TIMESTAMP{}({precision})", if zone.is_some() { "_LTZ" } else { "" })
+        }
+        DataType::List(item) => format!("ARRAY<{}>", nested(item)),
+        DataType::Map(entries, _) => match entries.data_type() {
+            DataType::Struct(fields) if fields.len() == 2 => {
+                format!("MAP<{}, {}>", nested(&fields[0]), nested(&fields[1]))
+            }
+            other => format!("MAP<{other}>"),
+        },
+        DataType::Struct(fields) => {
+            let fields: Vec<_> =
+                fields.iter().map(|field| format!("`{}` {}", field.name(), nested(field))).collect();
+            format!("ROW<{}>", fields.join(", "))
+        }
+        other => other.to_string(),
+    }
+}

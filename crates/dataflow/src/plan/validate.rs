@@ -1,0 +1,234 @@
+//! Checks a plan before it runs: order, arity, types, watermarks above scans, joins that can be fed.
+//!
+//! A planner that keeps to `plan.rs` never fails here; whatever passes runs without a panic.
+
+use super::{Node, NodeId, NodeKind, Plan, WindowKind, type_name};
+use crate::engine::DataflowError;
+use crate::engine::accumulator_supports;
+use arrow_schema::{DataType, Schema};
+
+/// Sizes of windows stay far from the ends of 64 bits, so that sums of a few of them never wrap.
+pub(crate) const WINDOW_MS_MAX: i64 = 1 << 55;
+
+impl Plan {
+    pub fn validate(&self) -> Result<(), DataflowError> {
+        for (index, node) in self.nodes.iter().enumerate() {
+            self.validate_node(NodeId(index), node)
+                .map_err(|reason| DataflowError::plan(self, NodeId(index), reason))?;
+        }
+        Ok(())
+    }
+
+    fn validate_node(&self, id: NodeId, node: &Node) -> Result<(), String> {
+        if node.inputs.iter().any(|input| *input >= id) {
+            return Err("an input does not come before it".into());
+        }
+        let is_sink = |input: &NodeId| matches!(self.node(*input).kind, NodeKind::Sink { .. });
+        if node.inputs.iter().any(is_sink) {
+            return Err("it reads a sink".into());
+        }
+        let arity_fits = match node.kind {
+            NodeKind::Scan { .. } => node.inputs.is_empty(),
+            NodeKind::BoundedJoin { .. } => node.inputs.len() == 2,
+            NodeKind::Union => !node.inputs.is_empty(),
+            _ => node.inputs.len() == 1,
+        };
+        if !arity_fits {
+            return Err(format!("it has {} inputs", node.inputs.len()));
+        }
+        let input = |side: usize| self.node(node.inputs[side]).schema.as_ref();
+        match &node.kind {
+            NodeKind::Scan { .. } => Ok(()),
+            NodeKind::Sink { .. } => same_types(input(0), &node.schema),
+            NodeKind::Filter { predicate } => {
+                same_types(input(0), &node.schema)?;
+                is_boolean(predicate.data_type())
+            }
+            NodeKind::Union => {
+                (0..node.inputs.len()).try_for_each(|side| same_types(input(side), &node.schema))
+            }
+            NodeKind::Watermark { column, watermark } => {
+                same_types(input(0), &node.schema)?;
+                is_time(type_at(input(0), *column)?)?;
+                is_time(watermark.data_type())?;
+                self.watermark_scan(id).map(|_| ())
+            }
+            NodeKind::Project { expressions } => {
+                expect_columns(&node.schema, expressions.len())?;
+                let mut pairs = expressions.iter().zip(node.schema.fields());
+                pairs.try_for_each(|(expression, field)| same_type(expression.data_type(), field.data_type()))
+            }
+            NodeKind::WindowAssign { time_column, window } => {
+                is_time(type_at(input(0), *time_column)?)?;
+                validate_window(*window)?;
+                expect_columns(&node.schema, input(0).fields().len() + 3)?;
+                window_columns(&node.schema)
+            }
+            NodeKind::WindowAggregate { time_column, window, keys, aggregates } => {
+                is_time(type_at(input(0), *time_column)?)?;
+                validate_window(*window)?;
+                if !self.has_watermark(node.inputs[0]) {
+                    return Err(
+                        "a window needs a watermark: declare WATERMARK FOR the time column of every \
+                                table that feeds it"
+                            .into(),
+                    );
+                }
+                expect_columns(&node.schema, keys.len() + aggregates.len() + 3)?;
+                for (position, key) in keys.iter().enumerate() {
+                    same_type(type_at(input(0), *key)?, node.schema.field(position).data_type())?;
+                    can_be_kept(type_at(input(0), *key)?)?;
+                }
+                for (position, call) in aggregates.iter().enumerate() {
+                    let argument = call.argument.map(|column| type_at(input(0), column)).transpose()?;
+                    accumulator_supports(call, argument)?;
+                    if let Some(filter) = call.filter {
+                        is_boolean(type_at(input(0), filter)?)?;
+                    }
+                    same_type(&call.data_type, node.schema.field(keys.len() + position).data_type())?;
+                }
+                window_columns(&node.schema)
+            }
+            NodeKind::BoundedJoin { stream_keys, table_keys, residual, .. } => {
+                if stream_keys.is_empty() || stream_keys.len() != table_keys.len() {
+                    return Err("both sides need the same number of key columns, one at least".into());
+                }
+                for (stream, table) in stream_keys.iter().zip(table_keys) {
+                    same_type(type_at(input(0), *stream)?, type_at(input(1), *table)?)?;
+                }
+                expect_columns(&node.schema, input(0).fields().len() + input(1).fields().len())?;
+                let both = input(0).fields().iter().chain(input(1).fields());
+                for (from, to) in both.zip(node.schema.fields()) {
+                    same_type(from.data_type(), to.data_type())?;
+                }
+                input(1).fields().iter().try_for_each(|field| can_be_kept(field.data_type()))?;
+                residual.as_ref().map_or(Ok(()), |residual| is_boolean(residual.data_type()))?;
+                self.validate_phases(node)
+            }
+        }
+    }
+
+    /// The table side of a join must be complete before the stream side begins.
+    fn validate_phases(&self, node: &Node) -> Result<(), String> {
+        let tables = self.scans_of(node.inputs[1]);
+        for table in &tables {
+            if let NodeKind::Scan { bounded: false, table, .. } = &self.node(*table).kind {
+                return Err(format!("its table side reads `{}`, which has no end", table.name));
+            }
+        }
+        let phases = self.phases();
+        let last_table = tables.iter().map(|scan| phases[scan]).max();
+        let first_stream = self.scans_of(node.inputs[0]).iter().map(|scan| phases[scan]).min();
+        if first_stream <= last_table {
+            return Err("one scan would have to be read both before and after the end of the table side; \
+                        scan the table a second time"
+                .into());
+        }
+        Ok(())
+    }
+
+    /// Whether rows that leave the node carry a watermark.
+    pub(crate) fn has_watermark(&self, id: NodeId) -> bool {
+        let node = self.node(id);
+        match node.kind {
+            NodeKind::Watermark { .. } => true,
+            NodeKind::Scan { .. } => false,
+            NodeKind::Union => node.inputs.iter().all(|input| self.has_watermark(*input)),
+            _ => node.inputs.first().is_some_and(|input| self.has_watermark(*input)),
+        }
+    }
+
+    /// The scan whose splits a watermark node follows: only projections and filters may lie between.
+    pub(crate) fn watermark_scan(&self, id: NodeId) -> Result<NodeId, String> {
+        let mut below = self.node(id).inputs[0];
+        loop {
+            let node = self.node(below);
+            match node.kind {
+                NodeKind::Scan { .. } => return Ok(below),
+                NodeKind::Project { .. } | NodeKind::Filter { .. } => below = node.inputs[0],
+                _ => return Err("a watermark is declared on a table, not on the result of a query".into()),
+            }
+        }
+    }
+}
+
+fn type_at(schema: &Schema, column: usize) -> Result<&DataType, String> {
+    let field = schema.fields().get(column);
+    field
+        .map(|field| field.data_type())
+        .ok_or_else(|| format!("it reads column {column}, which is not there"))
+}
+
+fn same_type(from: &DataType, to: &DataType) -> Result<(), String> {
+    if from.equals_datatype(to) {
+        return Ok(());
+    }
+    Err(format!("{} does not fit {}", type_name(from), type_name(to)))
+}
+
+fn same_types(from: &Schema, to: &Schema) -> Result<(), String> {
+    expect_columns(to, from.fields().len())?;
+    from.fields()
+        .iter()
+        .zip(to.fields())
+        .try_for_each(|(from, to)| same_type(from.data_type(), to.data_type()))
+}
+
+fn expect_columns(schema: &Schema, count: usize) -> Result<(), String> {
+    if schema.fields().len() == count {
+        return Ok(());
+    }
+    Err(format!("it should have {count} columns and has {}", schema.fields().len()))
+}
+
+fn is_time(data_type: &DataType) -> Result<(), String> {
+    if let DataType::Timestamp(..) = data_type {
+        return Ok(());
+    }
+    Err(format!("a time attribute is a TIMESTAMP or TIMESTAMP_LTZ, not {}", type_name(data_type)))
+}
+
+fn is_boolean(data_type: &DataType) -> Result<(), String> {
+    if *data_type == DataType::Boolean {
+        Ok(())
+    } else {
+        Err(format!("a condition is not {}", type_name(data_type)))
+    }
+}
+
+fn can_be_kept(data_type: &DataType) -> Result<(), String> {
+    if state::columns::supports(data_type) {
+        return Ok(());
+    }
+    Err(format!("{} cannot be kept in state", type_name(data_type)))
+}
+
+/// The last three columns: window_start, window_end, window_time.
+fn window_columns(schema: &Schema) -> Result<(), String> {
+    let count = schema.fields().len();
+    schema.fields()[count.saturating_sub(3)..].iter().try_for_each(|field| is_time(field.data_type()))
+}
+
+fn validate_window(window: WindowKind) -> Result<(), String> {
+    let (size_ms, slide_ms, offset_ms) = window.size_slide_offset();
+    let in_range = |value: i64| (1..=WINDOW_MS_MAX).contains(&value);
+    if !in_range(size_ms) || !in_range(slide_ms) || !(-WINDOW_MS_MAX..=WINDOW_MS_MAX).contains(&offset_ms) {
+        return Err("the size and the slide of a window must be positive and within reason".into());
+    }
+    if size_ms % slide_ms != 0 {
+        return Err(format!(
+            "HOP requires size to be an integral multiple of slide, but got size {size_ms} ms and slide {slide_ms} ms"
+        ));
+    }
+    Ok(())
+}
+
+impl WindowKind {
+    /// A tumbling window slides by its size.
+    pub(crate) fn size_slide_offset(self) -> (i64, i64, i64) {
+        match self {
+            WindowKind::Tumble { size_ms, offset_ms } => (size_ms, size_ms, offset_ms),
+            WindowKind::Hop { size_ms, slide_ms, offset_ms } => (size_ms, slide_ms, offset_ms),
+        }
+    }
+}
