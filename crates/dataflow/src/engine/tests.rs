@@ -1,4 +1,8 @@
 //! The engine against golden tables and against itself: step sizes, workers, snapshots.
 
+mod aggregates;
 mod fixtures;
+mod invariance;
+mod operators;
+mod plans;
 mod windows;

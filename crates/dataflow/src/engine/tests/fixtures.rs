@@ -153,7 +153,8 @@ impl Planner {
         residual: Option<Arc<dyn Expression>>,
     ) -> NodeId {
         let fields: Vec<_> = inputs.iter().flat_map(|id| self.schema(*id).fields().to_vec()).collect();
-        let kind = NodeKind::BoundedJoin { kind, stream_keys: vec![keys.0], table_keys: vec![keys.1], residual };
+        let kind =
+            NodeKind::BoundedJoin { kind, stream_keys: vec![keys.0], table_keys: vec![keys.1], residual };
         self.add(kind, &inputs, Arc::new(Schema::new(fields)))
     }
 
@@ -203,7 +204,9 @@ pub fn rows(schema: &SchemaRef, text: &str) -> RecordBatch {
                 DataType::Float64 => Arc::new(cells.map(parsed).collect::<Float64Array>()),
                 DataType::Boolean => Arc::new(cells.map(parsed).collect::<BooleanArray>()),
                 DataType::Utf8 => Arc::new(cells.collect::<StringArray>()),
-                DataType::Binary => Arc::new(cells.map(|cell| cell.map(str::as_bytes)).collect::<BinaryArray>()),
+                DataType::Binary => {
+                    Arc::new(cells.map(|cell| cell.map(str::as_bytes)).collect::<BinaryArray>())
+                }
                 DataType::Timestamp(TimeUnit::Millisecond, zone) => {
                     let times = cells.map(parsed).collect::<TimestampMillisecondArray>();
                     Arc::new(times.with_timezone_opt(zone.clone()))
@@ -243,7 +246,8 @@ fn cell(column: &dyn Array, row: usize) -> String {
 pub fn lines(batch: &Batch) -> Vec<String> {
     (0..batch.len())
         .map(|row| {
-            let cells: Vec<_> = batch.rows.columns().iter().map(|column| cell(column.as_ref(), row)).collect();
+            let cells: Vec<_> =
+                batch.rows.columns().iter().map(|column| cell(column.as_ref(), row)).collect();
             cells.join(" ")
         })
         .collect()
