@@ -6,9 +6,6 @@
 mod catalog;
 mod settings;
 
-#[cfg(test)]
-mod tests;
-
 use crate::ast::{self, Statement, StatementKind};
 use crate::binder::{Binder, BoundTable, BoundView, Column, Graph, Named, bind_table, bind_view_columns};
 use crate::diagnostic::{Diagnostic, DiagnosticKind};

@@ -78,7 +78,10 @@ impl Binder<'_> {
                 );
             }
             Some(collector) if collector.inside => {
-                return boxed(Diagnostic::invalid(span, format!("the aggregate {name} stands inside another aggregate")));
+                return boxed(Diagnostic::invalid(
+                    span,
+                    format!("the aggregate {name} stands inside another aggregate"),
+                ));
             }
             Some(collector) => collector.inside = true,
         }
@@ -110,7 +113,10 @@ impl Binder<'_> {
     ) -> Bound<PendingAggregate> {
         let span = call.span;
         if !call.order_by.is_empty() || !call.within_group.is_empty() {
-            return boxed(Diagnostic::unsupported(span, format!("ORDER BY inside {name} is not supported yet")));
+            return boxed(Diagnostic::unsupported(
+                span,
+                format!("ORDER BY inside {name} is not supported yet"),
+            ));
         }
         if call.nulls == Some(NullTreatment::Respect) {
             return boxed(
@@ -119,7 +125,9 @@ impl Binder<'_> {
             );
         }
         let argument = match call.arguments.as_slice() {
-            [only] if matches!(only.value, ArgumentValue::Star) && function == AggregateFunction::Count => None,
+            [only] if matches!(only.value, ArgumentValue::Star) && function == AggregateFunction::Count => {
+                None
+            }
             [only] => match argument_expression(only) {
                 Some(expression) => Some(self.expression(expression, scope)?),
                 None => return boxed(Diagnostic::invalid(only.span, format!("{name} takes a value"))),
@@ -151,7 +159,10 @@ impl Binder<'_> {
         let text = format!(
             "{name}({}{argument_text}){}",
             if distinct { "DISTINCT " } else { "" },
-            filter.as_ref().map(|filter| format!(" FILTER (WHERE {})", filter.describe())).unwrap_or_default()
+            filter
+                .as_ref()
+                .map(|filter| format!(" FILTER (WHERE {})", filter.describe()))
+                .unwrap_or_default()
         );
         Ok(PendingAggregate { function, argument, distinct, filter, data_type, text, identity })
     }
@@ -194,8 +205,10 @@ impl Binder<'_> {
         }
         let mut aggregates = Vec::new();
         for pending in &collector.calls {
-            let argument = pending.argument.as_ref().map(|scalar| window.move_scalar(scalar, group_span)).transpose()?;
-            let filter = pending.filter.as_ref().map(|scalar| window.move_scalar(scalar, group_span)).transpose()?;
+            let argument =
+                pending.argument.as_ref().map(|scalar| window.move_scalar(scalar, group_span)).transpose()?;
+            let filter =
+                pending.filter.as_ref().map(|scalar| window.move_scalar(scalar, group_span)).transpose()?;
             columns.push(Column::new(pending.text.clone(), pending.data_type.clone()));
             aggregates.push(AggregateCall {
                 function: pending.function,
@@ -241,8 +254,11 @@ fn result_type(
     let kind = &argument.data_type.kind;
     let wrong = |expected: &str| {
         boxed(
-            Diagnostic::mistyped(span, format!("{name} takes {expected} but found {}", shown(&argument.data_type)))
-                .with_label(format!("expected {expected}")),
+            Diagnostic::mistyped(
+                span,
+                format!("{name} takes {expected} but found {}", shown(&argument.data_type)),
+            )
+            .with_label(format!("expected {expected}")),
         )
     };
     Ok(match function {

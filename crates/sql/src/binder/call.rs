@@ -77,8 +77,11 @@ impl Binder<'_> {
     fn unknown_function(&self, call: &FunctionCall, written: &str) -> Bound<Scalar> {
         if call.name.parts.len() == 1 && functions::is_known_elsewhere(written) {
             return boxed(
-                Diagnostic::unsupported(call.name.span, format!("function {} is not supported yet", written.to_uppercase()))
-                    .with_label("Flink has it, Eventwright does not yet"),
+                Diagnostic::unsupported(
+                    call.name.span,
+                    format!("function {} is not supported yet", written.to_uppercase()),
+                )
+                .with_label("Flink has it, Eventwright does not yet"),
             );
         }
         let diagnostic = Diagnostic::unknown(call.name.span, format!("function '{written}' not found"))
@@ -100,7 +103,11 @@ impl Binder<'_> {
             return boxed(
                 Diagnostic::mistyped(
                     span,
-                    format!("no form of {} takes ({})", function.name.trim_start_matches('$'), given.join(", ")),
+                    format!(
+                        "no form of {} takes ({})",
+                        function.name.trim_start_matches('$'),
+                        given.join(", ")
+                    ),
                 )
                 .with_hint(format!("it is {}", function.usage().replace('$', ""))),
             );

@@ -53,15 +53,20 @@ impl Binder<'_> {
                 let (low, high) = (self.expression(low, scope)?, self.expression(high, scope)?);
                 self.between(operand, *negated, *symmetric, low, high, span)
             }
-            ExpressionKind::InList { operand, negated, list } => self.in_list(operand, *negated, list, scope, span),
+            ExpressionKind::InList { operand, negated, list } => {
+                self.in_list(operand, *negated, list, scope, span)
+            }
             ExpressionKind::Like { operand, negated, kind, pattern, escape } => {
                 let (operand, pattern_value) =
                     (self.expression(operand, scope)?, self.expression(pattern, scope)?);
                 for side in [&operand, &pattern_value] {
                     if !side.data_type.kind.is_character() && side.data_type.kind != TypeKind::Null {
                         return boxed(
-                            Diagnostic::mistyped(span, format!("LIKE takes texts but found {}", shown(&side.data_type)))
-                                .with_hint(format!("write CAST({} AS STRING)", side.describe())),
+                            Diagnostic::mistyped(
+                                span,
+                                format!("LIKE takes texts but found {}", shown(&side.data_type)),
+                            )
+                            .with_hint(format!("write CAST({} AS STRING)", side.describe())),
                         );
                     }
                 }
@@ -72,7 +77,8 @@ impl Binder<'_> {
                 let similar = *kind == ast::LikeKind::SimilarTo;
                 if let Some(text) = pattern_value.as_text() {
                     use crate::expression::like::Pattern;
-                    let checked = if similar { Pattern::similar(text, escape) } else { Pattern::like(text, escape) };
+                    let checked =
+                        if similar { Pattern::similar(text, escape) } else { Pattern::like(text, escape) };
                     if let Err(message) = checked {
                         return boxed(Diagnostic::invalid(pattern.span, message));
                     }
@@ -120,7 +126,10 @@ impl Binder<'_> {
             ExpressionKind::Extract { unit, operand } => {
                 let operand = self.expression(operand, scope)?;
                 if operand.data_type.kind.is_interval() {
-                    return boxed(Diagnostic::unsupported(span, "EXTRACT from an interval is not supported yet"));
+                    return boxed(Diagnostic::unsupported(
+                        span,
+                        "EXTRACT from an interval is not supported yet",
+                    ));
                 }
                 self.with_unit("$EXTRACT", "EXTRACT", *unit, vec![operand], span)
             }
@@ -129,11 +138,19 @@ impl Binder<'_> {
                 let name = if *up { "CEIL" } else { "FLOOR" };
                 let rounded = matches!(
                     unit,
-                    TimeUnit::Microsecond | TimeUnit::Nanosecond | TimeUnit::DayOfWeek | TimeUnit::DayOfYear
-                        | TimeUnit::IsoDayOfWeek | TimeUnit::IsoYear | TimeUnit::Epoch
+                    TimeUnit::Microsecond
+                        | TimeUnit::Nanosecond
+                        | TimeUnit::DayOfWeek
+                        | TimeUnit::DayOfYear
+                        | TimeUnit::IsoDayOfWeek
+                        | TimeUnit::IsoYear
+                        | TimeUnit::Epoch
                 );
                 if rounded {
-                    return boxed(Diagnostic::invalid(span, format!("{name} does not round to {}", unit.name())));
+                    return boxed(Diagnostic::invalid(
+                        span,
+                        format!("{name} does not round to {}", unit.name()),
+                    ));
                 }
                 self.with_unit(&format!("${name}_TO"), name, *unit, vec![operand], span)
             }
@@ -144,11 +161,21 @@ impl Binder<'_> {
                 let (from, to) = (self.expression(from, scope)?, self.expression(to, scope)?);
                 let counts = matches!(
                     unit,
-                    TimeUnit::Year | TimeUnit::Quarter | TimeUnit::Month | TimeUnit::Week | TimeUnit::Day
-                        | TimeUnit::Hour | TimeUnit::Minute | TimeUnit::Second | TimeUnit::Millisecond
+                    TimeUnit::Year
+                        | TimeUnit::Quarter
+                        | TimeUnit::Month
+                        | TimeUnit::Week
+                        | TimeUnit::Day
+                        | TimeUnit::Hour
+                        | TimeUnit::Minute
+                        | TimeUnit::Second
+                        | TimeUnit::Millisecond
                 );
                 if !counts {
-                    return boxed(Diagnostic::invalid(span, format!("TIMESTAMPDIFF does not count in {}", unit.name())));
+                    return boxed(Diagnostic::invalid(
+                        span,
+                        format!("TIMESTAMPDIFF does not count in {}", unit.name()),
+                    ));
                 }
                 self.with_unit("$TIMESTAMPDIFF", "TIMESTAMPDIFF", *unit, vec![from, to], span)
             }
@@ -281,7 +308,8 @@ impl Binder<'_> {
     ) -> Bound<Scalar> {
         let zone = self.zone();
         let within = |low: Scalar, high: Scalar| -> Bound<Scalar> {
-            let at_least = operator::comparison(Comparison::GreaterOrEqual, operand.clone(), low, span, zone)?;
+            let at_least =
+                operator::comparison(Comparison::GreaterOrEqual, operand.clone(), low, span, zone)?;
             let at_most = operator::comparison(Comparison::LessOrEqual, operand.clone(), high, span, zone)?;
             operator::binary(BinaryOperator::And, at_least, at_most, span, zone)
         };
@@ -409,7 +437,11 @@ impl Binder<'_> {
                     None => {
                         return boxed(Diagnostic::mistyped(
                             span,
-                            format!("{what} have different types: {} and {}", shown(&common), shown(&part.data_type)),
+                            format!(
+                                "{what} have different types: {} and {}",
+                                shown(&common),
+                                shown(&part.data_type)
+                            ),
                         ));
                     }
                 },
@@ -464,8 +496,11 @@ impl Binder<'_> {
         let (amount, operand) = (self.expression(count, scope)?, self.expression(operand, scope)?);
         if !amount.data_type.kind.is_integer() {
             return boxed(
-                Diagnostic::mistyped(count.span, format!("TIMESTAMPADD counts in integers, but found {}", shown(&amount.data_type)))
-                    .with_label("expected INT"),
+                Diagnostic::mistyped(
+                    count.span,
+                    format!("TIMESTAMPADD counts in integers, but found {}", shown(&amount.data_type)),
+                )
+                .with_label("expected INT"),
             );
         }
         if !operand.data_type.kind.is_temporal() {
@@ -485,7 +520,10 @@ impl Binder<'_> {
             TimeUnit::Second => (TypeKind::IntervalDayTime, 1_000),
             TimeUnit::Millisecond => (TypeKind::IntervalDayTime, 1),
             _ => {
-                return boxed(Diagnostic::invalid(span, format!("TIMESTAMPADD does not count in {}", unit.name())));
+                return boxed(Diagnostic::invalid(
+                    span,
+                    format!("TIMESTAMPADD does not count in {}", unit.name()),
+                ));
             }
         };
         let one: ArrayRef = if kind == TypeKind::IntervalYearMonth {
@@ -497,7 +535,8 @@ impl Binder<'_> {
         let one = Scalar::literal(one, text, kind.not_null());
         let interval = operator::binary(BinaryOperator::Multiply, amount, one, span, self.zone())?;
         // A date moved by less than a day becomes a timestamp.
-        let shorter = matches!(unit, TimeUnit::Hour | TimeUnit::Minute | TimeUnit::Second | TimeUnit::Millisecond);
+        let shorter =
+            matches!(unit, TimeUnit::Hour | TimeUnit::Minute | TimeUnit::Second | TimeUnit::Millisecond);
         let operand = if operand.data_type.kind == TypeKind::Date && shorter {
             operator::cast(operand, &TypeKind::Timestamp(3).nullable(), CastMode::default(), span)?
         } else {
@@ -540,7 +579,9 @@ fn widen(scalar: Scalar, to: &LogicalType, zone_offset_ms: i64) -> Scalar {
 /// Evaluates a cast of a literal, so that the literal can be looked up.
 fn fold(scalar: Scalar) -> Scalar {
     match &scalar.kind {
-        ScalarKind::Cast { operand, .. } if operand.as_literal().is_some() => scalar.folded().unwrap_or(scalar),
+        ScalarKind::Cast { operand, .. } if operand.as_literal().is_some() => {
+            scalar.folded().unwrap_or(scalar)
+        }
         _ => scalar,
     }
 }
@@ -551,7 +592,12 @@ pub(super) fn access_field(base: Scalar, field: &ast::Identifier) -> Bound<Scala
         return boxed(
             Diagnostic::mistyped(
                 field.span,
-                format!("{} is {} and has no field '{}'", base.describe(), shown(&base.data_type), field.value),
+                format!(
+                    "{} is {} and has no field '{}'",
+                    base.describe(),
+                    shown(&base.data_type),
+                    field.value
+                ),
             )
             .with_label("not a ROW"),
         );

@@ -18,15 +18,21 @@ impl Binder<'_> {
     pub fn insert(&mut self, insert: &Insert) -> Bound<RelationId> {
         if insert.overwrite {
             return boxed(
-                Diagnostic::unsupported(insert.span, "INSERT OVERWRITE is for batch jobs and is not supported")
-                    .with_hint("use INSERT INTO"),
+                Diagnostic::unsupported(
+                    insert.span,
+                    "INSERT OVERWRITE is for batch jobs and is not supported",
+                )
+                .with_hint("use INSERT INTO"),
             );
         }
         let table = match self.relations.find(&insert.table) {
             Some(Named::Table(table)) => table,
             Some(Named::View(_)) => {
                 let name = insert.table.values().collect::<Vec<_>>().join(".");
-                return boxed(Diagnostic::invalid(insert.table.span, format!("'{name}' is a view; INSERT INTO takes a table")));
+                return boxed(Diagnostic::invalid(
+                    insert.table.span,
+                    format!("'{name}' is a view; INSERT INTO takes a table"),
+                ));
             }
             None => return self.unknown_relation(&insert.table),
         };
@@ -53,7 +59,8 @@ impl Binder<'_> {
 
     fn sink(&mut self, query: RelationId, table: Arc<BoundTable>, insert: &Insert) -> Bound<RelationId> {
         let zone = self.settings.zone_offset_ms;
-        let wanted: Vec<&TableColumn> = table.columns.iter().filter(|column| column.is_written(&table)).collect();
+        let wanted: Vec<&TableColumn> =
+            table.columns.iter().filter(|column| column.is_written(&table)).collect();
         // Which column of the query, or which fixed value, fills each column of the sink.
         let mut sources: Vec<Option<Source>> = vec![None; wanted.len()];
         for partition in &insert.partition {
@@ -69,7 +76,10 @@ impl Binder<'_> {
             for name in &insert.columns {
                 let place = place_of(&wanted, name, &table)?;
                 if targets.contains(&place) || sources[place].is_some() {
-                    return boxed(Diagnostic::invalid(name.span, format!("column '{}' is named twice", name.value)));
+                    return boxed(Diagnostic::invalid(
+                        name.span,
+                        format!("column '{}' is named twice", name.value),
+                    ));
                 }
                 targets.push(place);
             }
@@ -139,21 +149,27 @@ impl Binder<'_> {
                     return boxed(
                         Diagnostic::invalid(
                             insert.table.span,
-                            format!("column '{}' of '{}' is NOT NULL and gets no value", column.name, table.name),
+                            format!(
+                                "column '{}' of '{}' is NOT NULL and gets no value",
+                                column.name, table.name
+                            ),
                         )
                         .with_hint("name it in the column list of INSERT INTO and give it a value"),
                     );
                 }
             };
-            let nullable = scalar.data_type.nullable;
             let mut scalar = operator::coerce(scalar, &column.data_type, zone);
+            let nullable = scalar.data_type.nullable;
             if nullable && !column.data_type.nullable {
                 required.push(items.len());
                 if !self.settings.drops_nulls {
                     scalar = not_null(scalar, &column.name, insert.table.span)?;
                 }
             }
-            items.push((column.name.clone(), Scalar { data_type: column.data_type.clone(), ..scalar }));
+            // Where NULLs are dropped, they are still there before the filter.
+            let still_nullable = nullable && self.settings.drops_nulls;
+            let data_type = column.data_type.with_nullable(column.data_type.nullable || still_nullable);
+            items.push((column.name.clone(), Scalar { data_type, ..scalar }));
         }
         // Sinks take the physical columns first, then the metadata columns that they write.
         let mut order: Vec<usize> = (0..items.len()).collect();
@@ -197,7 +213,10 @@ fn not_null(scalar: Scalar, column: &str, span: Span) -> Bound<Scalar> {
     };
     let name = literal::bind(&Literal::String(column.to_string()), false, 0, span)?;
     let data_type = scalar.data_type.with_nullable(false);
-    Ok(Scalar { kind: ScalarKind::Call { function, arguments: vec![scalar, name], zone_offset_ms: 0 }, data_type })
+    Ok(Scalar {
+        kind: ScalarKind::Call { function, arguments: vec![scalar, name], zone_offset_ms: 0 },
+        data_type,
+    })
 }
 
 fn place_of(wanted: &[&TableColumn], name: &ast::Identifier, table: &BoundTable) -> Bound<usize> {
@@ -206,13 +225,19 @@ fn place_of(wanted: &[&TableColumn], name: &ast::Identifier, table: &BoundTable)
     }
     if let Some(column) = table.columns.iter().find(|column| column.name == name.value) {
         let why = if matches!(column.source, ColumnSource::Computed(_)) { "computed" } else { "virtual" };
-        return boxed(Diagnostic::invalid(name.span, format!("column '{}' is {why} and cannot be written", name.value)));
+        return boxed(Diagnostic::invalid(
+            name.span,
+            format!("column '{}' is {why} and cannot be written", name.value),
+        ));
     }
     let names: Vec<&str> = wanted.iter().map(|column| column.name.as_str()).collect();
     boxed(
-        Diagnostic::unknown(name.span, format!("column '{}' not found in table '{}'", name.value, table.name))
-            .with_label("no such column")
-            .with_nearest_or_list(&name.value, &names),
+        Diagnostic::unknown(
+            name.span,
+            format!("column '{}' not found in table '{}'", name.value, table.name),
+        )
+        .with_label("no such column")
+        .with_nearest_or_list(&name.value, &names),
     )
 }
 
@@ -220,7 +245,8 @@ fn place_of(wanted: &[&TableColumn], name: &ast::Identifier, table: &BoundTable)
 fn item_spans(query: &ast::Query) -> Vec<Span> {
     match &query.body.kind {
         ast::QueryBodyKind::Select(select) => {
-            let has_star = select.items.iter().any(|item| matches!(item.kind, ast::SelectItemKind::Star { .. }));
+            let has_star =
+                select.items.iter().any(|item| matches!(item.kind, ast::SelectItemKind::Star { .. }));
             if has_star { Vec::new() } else { select.items.iter().map(|item| item.span).collect() }
         }
         _ => Vec::new(),

@@ -17,7 +17,8 @@ use std::sync::Arc;
 const DIGITS_MAX: usize = 38;
 
 pub(super) fn bind(literal: &Literal, negative: bool, zone_offset_ms: i64, span: Span) -> Bound<Scalar> {
-    let make = |value: ArrayRef, text: String, kind: TypeKind| Ok(Scalar::literal(value, text, kind.not_null()));
+    let make =
+        |value: ArrayRef, text: String, kind: TypeKind| Ok(Scalar::literal(value, text, kind.not_null()));
     match literal {
         Literal::Null => Ok(Scalar::null(&TypeKind::Null.nullable())),
         Literal::Unknown => Ok(Scalar::null(&TypeKind::Boolean.nullable())),
@@ -52,7 +53,11 @@ pub(super) fn bind(literal: &Literal, negative: bool, zone_offset_ms: i64, span:
         }
         Literal::Time { value, precision } => {
             let data_type = TypeKind::Time((*precision).min(3)).not_null();
-            Ok(Scalar::literal(integers(ms_of_day(*value), &data_type, span)?, format!("TIME '{value}'"), data_type))
+            Ok(Scalar::literal(
+                integers(ms_of_day(*value), &data_type, span)?,
+                format!("TIME '{value}'"),
+                data_type,
+            ))
         }
         Literal::Timestamp { value, precision } => {
             let data_type = TypeKind::Timestamp(*precision).not_null();
@@ -63,7 +68,11 @@ pub(super) fn bind(literal: &Literal, negative: bool, zone_offset_ms: i64, span:
             let data_type = TypeKind::TimestampLtz(*precision).not_null();
             let wall = moment_of(*value);
             let instant = Moment { ms: wall.ms - zone_offset_ms, nanos: wall.nanos };
-            Ok(Scalar::literal(moment(instant, &data_type, span)?, format!("TIMESTAMP_LTZ '{value}'"), data_type))
+            Ok(Scalar::literal(
+                moment(instant, &data_type, span)?,
+                format!("TIMESTAMP_LTZ '{value}'"),
+                data_type,
+            ))
         }
         Literal::Interval(interval) => {
             let sign = if negative { -1 } else { 1 };
@@ -72,12 +81,16 @@ pub(super) fn bind(literal: &Literal, negative: bool, zone_offset_ms: i64, span:
             let text = format!("INTERVAL {written}'{}' {}{to}", interval.text, interval.from.name());
             match interval.value {
                 IntervalValue::Months(months) => match i32::try_from(months.saturating_mul(sign)) {
-                    Ok(months) => make(Arc::new(Int32Array::from(vec![months])), text, TypeKind::IntervalYearMonth),
+                    Ok(months) => {
+                        make(Arc::new(Int32Array::from(vec![months])), text, TypeKind::IntervalYearMonth)
+                    }
                     Err(_) => boxed(Diagnostic::invalid(span, "the interval is too long")),
                 },
-                IntervalValue::Milliseconds(ms) => {
-                    make(Arc::new(Int64Array::from(vec![ms.wrapping_mul(sign)])), text, TypeKind::IntervalDayTime)
-                }
+                IntervalValue::Milliseconds(ms) => make(
+                    Arc::new(Int64Array::from(vec![ms.wrapping_mul(sign)])),
+                    text,
+                    TypeKind::IntervalDayTime,
+                ),
             }
         }
     }
@@ -92,9 +105,11 @@ fn exact(digits: &str, negative: bool, span: Span) -> Bound<Scalar> {
                 Ok(small) => {
                     Scalar::literal(Arc::new(Int32Array::from(vec![small])), text, TypeKind::Int.not_null())
                 }
-                Err(_) => {
-                    Scalar::literal(Arc::new(Int64Array::from(vec![value])), text, TypeKind::BigInt.not_null())
-                }
+                Err(_) => Scalar::literal(
+                    Arc::new(Int64Array::from(vec![value])),
+                    text,
+                    TypeKind::BigInt.not_null(),
+                ),
             });
         }
     }
@@ -104,8 +119,11 @@ fn exact(digits: &str, negative: bool, span: Span) -> Bound<Scalar> {
     let value = parse_decimal(&text).filter(|_| precision <= DIGITS_MAX);
     let Some((value, _)) = value else {
         return boxed(
-            Diagnostic::invalid(span, format!("the number has {precision} digits; a DECIMAL has at most {DIGITS_MAX}"))
-                .with_hint("write it with an exponent, such as 1e40, to make it a DOUBLE"),
+            Diagnostic::invalid(
+                span,
+                format!("the number has {precision} digits; a DECIMAL has at most {DIGITS_MAX}"),
+            )
+            .with_hint("write it with an exponent, such as 1e40, to make it a DOUBLE"),
         );
     };
     let (precision, scale) = (precision as u8, scale as u8);

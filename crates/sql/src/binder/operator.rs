@@ -28,7 +28,21 @@ pub(super) fn coerce(scalar: Scalar, to: &LogicalType, zone_offset_ms: i64) -> S
         return Scalar { data_type: target, ..scalar };
     }
     let mode = CastMode { lenient: false, zone_offset_ms };
-    Scalar { kind: ScalarKind::Cast { operand: Box::new(scalar), mode }, data_type: target }
+    let target = target.with_nullable(target.nullable || may_overflow(&scalar.data_type.kind, &target.kind));
+    let is_literal = scalar.as_literal().is_some();
+    let cast = Scalar { kind: ScalarKind::Cast { operand: Box::new(scalar), mode }, data_type: target };
+    if is_literal { cast.folded().unwrap_or(cast) } else { cast }
+}
+
+/// Whether a cast to a decimal can be NULL because the digits do not fit.
+fn may_overflow(from: &TypeKind, to: &TypeKind) -> bool {
+    let TypeKind::Decimal { precision, scale } = to else { return false };
+    match exact_digits(from) {
+        Some((from_precision, from_scale)) => {
+            from_precision - from_scale > precision - scale || from_scale > *scale
+        }
+        None => *from != TypeKind::Boolean,
+    }
 }
 
 /// CAST and TRY_CAST as written.
@@ -43,7 +57,8 @@ pub(super) fn cast(scalar: Scalar, to: &LogicalType, mode: CastMode, span: Span)
             None => diagnostic,
         });
     }
-    let nullable = scalar.data_type.nullable || mode.lenient;
+    let overflows = may_overflow(&scalar.data_type.kind, &to.kind);
+    let nullable = scalar.data_type.nullable || mode.lenient || overflows;
     if scalar.data_type.kind == TypeKind::Null {
         return Ok(Scalar::null(to));
     }
@@ -61,10 +76,8 @@ pub(super) fn binary(
     let operation = match operator {
         BinaryOperator::And | BinaryOperator::Or => {
             let nullable = left.data_type.nullable || right.data_type.nullable;
-            let parts = vec![
-                boolean(left, operator.symbol(), span)?,
-                boolean(right, operator.symbol(), span)?,
-            ];
+            let parts =
+                vec![boolean(left, operator.symbol(), span)?, boolean(right, operator.symbol(), span)?];
             let kind = if operator == BinaryOperator::And { ScalarKind::And } else { ScalarKind::Or };
             return Ok(Scalar {
                 kind: kind(flatten(parts, operator == BinaryOperator::And)),
@@ -72,7 +85,9 @@ pub(super) fn binary(
             });
         }
         BinaryOperator::Equal => return comparison(Comparison::Equal, left, right, span, zone_offset_ms),
-        BinaryOperator::NotEqual => return comparison(Comparison::NotEqual, left, right, span, zone_offset_ms),
+        BinaryOperator::NotEqual => {
+            return comparison(Comparison::NotEqual, left, right, span, zone_offset_ms);
+        }
         BinaryOperator::Less => return comparison(Comparison::Less, left, right, span, zone_offset_ms),
         BinaryOperator::LessOrEqual => {
             return comparison(Comparison::LessOrEqual, left, right, span, zone_offset_ms);
@@ -135,10 +150,8 @@ pub(super) fn bring_together(
         _ => common_type(a, b),
     };
     let Some(common) = common else {
-        let diagnostic = Diagnostic::mistyped(
-            span,
-            format!("cannot apply {what} to {} and {}", shown(a), shown(b)),
-        );
+        let diagnostic =
+            Diagnostic::mistyped(span, format!("cannot apply {what} to {} and {}", shown(a), shown(b)));
         let hint = match (a.kind.is_character(), b.kind.is_character()) {
             (true, false) => format!("cast one side: CAST({} AS {})", left.describe(), shown(b)),
             (false, true) => format!("cast one side: CAST({} AS {})", right.describe(), shown(a)),
@@ -194,7 +207,11 @@ fn concatenate(left: Scalar, right: Scalar, span: Span) -> Bound<Scalar> {
 }
 
 fn coerce_text(scalar: Scalar) -> Scalar {
-    if scalar.data_type.kind == TypeKind::Null { Scalar::null(&TypeKind::string().nullable()) } else { scalar }
+    if scalar.data_type.kind == TypeKind::Null {
+        Scalar::null(&TypeKind::string().nullable())
+    } else {
+        scalar
+    }
 }
 
 fn arithmetic(
@@ -269,14 +286,19 @@ fn arithmetic(
             let target = TypeKind::Decimal { precision, scale }.nullable();
             coerce(scalar, &target, zone_offset_ms)
         };
-        // Decimal overflow is NULL whatever the operands are.
+        // With the most digits the result may still overflow, which is NULL whatever the operands are.
+        let nullable = nullable || precision == decimal::PRECISION_MAX;
         let result = TypeKind::Decimal { precision, scale }.nullable();
-        return Ok(make(operation, as_decimal(left, p), as_decimal(right, q), result.with_nullable(nullable)));
+        return Ok(make(
+            operation,
+            as_decimal(left, p),
+            as_decimal(right, q),
+            result.with_nullable(nullable),
+        ));
     }
     let Some(common) = common_type(&left.data_type, &right.data_type) else { return boxed(wrong()) };
     let result = common.with_nullable(nullable);
-    let (left, right) =
-        (coerce(left, &common, zone_offset_ms), coerce(right, &common, zone_offset_ms));
+    let (left, right) = (coerce(left, &common, zone_offset_ms), coerce(right, &common, zone_offset_ms));
     if operation == Operation::Modulo && common.kind.is_integer() && y != common.kind {
         // MOD has the divisor's type; the rest is never wider than it.
         let whole = make(operation, left, right, result);

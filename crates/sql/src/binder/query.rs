@@ -14,8 +14,7 @@ use crate::expression::{Scalar, ScalarKind};
 use crate::span::Span;
 use crate::types::{TimeAttribute, TypeKind, common_type};
 
-const WINDOW_HINT: &str =
-    "group by a window: FROM TABLE(TUMBLE(TABLE t, DESCRIPTOR(ts), INTERVAL '1' HOUR)) … GROUP BY window_start, window_end";
+const WINDOW_HINT: &str = "group by a window: FROM TABLE(TUMBLE(TABLE t, DESCRIPTOR(ts), INTERVAL '1' HOUR)) … GROUP BY window_start, window_end";
 
 impl Binder<'_> {
     pub(super) fn query(&mut self, query: &Query) -> Bound<RelationId> {
@@ -161,14 +160,18 @@ impl Binder<'_> {
         }
         if select.quantifier == Some(ast::SetQuantifier::Distinct) {
             return boxed(
-                Diagnostic::unsupported(select.span, "SELECT DISTINCT is not supported yet").with_hint(WINDOW_HINT),
+                Diagnostic::unsupported(select.span, "SELECT DISTINCT is not supported yet")
+                    .with_hint(WINDOW_HINT),
             );
         }
         if let Some(qualify) = &select.qualify {
             return boxed(Diagnostic::unsupported(qualify.span, "QUALIFY is not supported yet"));
         }
         if let Some(window) = select.windows.first() {
-            return boxed(Diagnostic::unsupported(window.name.span, "the WINDOW clause is not supported yet"));
+            return boxed(Diagnostic::unsupported(
+                window.name.span,
+                "the WINDOW clause is not supported yet",
+            ));
         }
         let Some(from) = &select.from else {
             return boxed(
@@ -204,7 +207,9 @@ impl Binder<'_> {
                     Diagnostic::invalid(having.span, "HAVING without GROUP BY").with_hint("use WHERE"),
                 );
             }
-            return Ok(self.graph.project(input, items.into_iter().map(|item| (item.name, item.scalar)).collect()));
+            return Ok(self
+                .graph
+                .project(input, items.into_iter().map(|item| (item.name, item.scalar)).collect()));
         }
         self.grouped(select, input, &scope, &elements, collector, items, having)
     }
@@ -268,7 +273,8 @@ impl Binder<'_> {
         let base = match scope.resolve(parts, span) {
             Ok(base) => base,
             Err(_) => {
-                let tables: Vec<&str> = scope.visible().filter_map(|column| column.table.as_deref()).collect();
+                let tables: Vec<&str> =
+                    scope.visible().filter_map(|column| column.table.as_deref()).collect();
                 let name = parts.iter().map(|part| part.value.as_str()).collect::<Vec<_>>().join(".");
                 return boxed(
                     Diagnostic::unknown(span, format!("table '{name}' not found in FROM"))
@@ -318,25 +324,42 @@ impl Binder<'_> {
         }
         let has = |wanted: WindowColumn| bounds.iter().any(|(_, bound)| *bound == wanted);
         let Some((window_id, _)) = bounds.first().copied() else {
-            let what = if elements.is_empty() { "an aggregate over a whole stream" } else { "GROUP BY without a window" };
-            return boxed(Diagnostic::unsupported(group_span, format!("{what} is not supported yet")).with_hint(WINDOW_HINT));
+            let what = if elements.is_empty() {
+                "an aggregate over a whole stream"
+            } else {
+                "GROUP BY without a window"
+            };
+            return boxed(
+                Diagnostic::unsupported(group_span, format!("{what} is not supported yet"))
+                    .with_hint(WINDOW_HINT),
+            );
         };
         if bounds.iter().any(|(window, _)| *window != window_id) {
-            return boxed(Diagnostic::unsupported(group_span, "GROUP BY over two windows is not supported yet"));
+            return boxed(Diagnostic::unsupported(
+                group_span,
+                "GROUP BY over two windows is not supported yet",
+            ));
         }
         if !has(WindowColumn::Start) || !has(WindowColumn::End) {
             return boxed(
-                Diagnostic::unsupported(group_span, "GROUP BY with only one bound of the window is not supported yet")
-                    .with_hint("group by both window_start and window_end"),
+                Diagnostic::unsupported(
+                    group_span,
+                    "GROUP BY with only one bound of the window is not supported yet",
+                )
+                .with_hint("group by both window_start and window_end"),
             );
         }
         let Some(window) = self.strip(input, window_id, group_span)? else {
             return boxed(
-                Diagnostic::unsupported(group_span, "between the window and its GROUP BY only WHERE and SELECT are supported yet")
-                    .with_hint("aggregate first, then join or unite the results"),
+                Diagnostic::unsupported(
+                    group_span,
+                    "between the window and its GROUP BY only WHERE and SELECT are supported yet",
+                )
+                .with_hint("aggregate first, then join or unite the results"),
             );
         };
-        let grouped = self.windowed_aggregate(window, keys, has(WindowColumn::Time), collector, group_span)?;
+        let grouped =
+            self.windowed_aggregate(window, keys, has(WindowColumn::Time), collector, group_span)?;
         let mut relation = grouped.relation;
         if let (Some(having), Some(written)) = (having, &select.having) {
             let predicate = grouped.rewrite(having, written.span)?;
@@ -364,8 +387,11 @@ fn grouping_expressions(group: &ast::GroupBy) -> Bound<Vec<&ast::Expression>> {
             GroupingElement::Set(set) => expressions.extend(set),
             _ => {
                 return boxed(
-                    Diagnostic::unsupported(group.span, "GROUPING SETS, ROLLUP and CUBE are not supported yet")
-                        .with_hint("write one query per set and join them with UNION ALL"),
+                    Diagnostic::unsupported(
+                        group.span,
+                        "GROUPING SETS, ROLLUP and CUBE are not supported yet",
+                    )
+                    .with_hint("write one query per set and join them with UNION ALL"),
                 );
             }
         }

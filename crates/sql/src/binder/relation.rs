@@ -47,13 +47,26 @@ pub struct Relation {
 #[derive(Debug, Clone)]
 pub enum RelationKind {
     /// All physical columns, then all metadata columns.
-    Scan { table: Arc<BoundTable> },
-    Watermark { column: usize, watermark: Scalar },
-    Project { expressions: Vec<Scalar> },
-    Filter { predicate: Scalar },
+    Scan {
+        table: Arc<BoundTable>,
+    },
+    Watermark {
+        column: usize,
+        watermark: Scalar,
+    },
+    Project {
+        expressions: Vec<Scalar>,
+    },
+    Filter {
+        predicate: Scalar,
+    },
     /// Appends window_start, window_end and window_time; `shift_ms` moves the first two from UTC to the session's
     /// clock.
-    WindowAssign { time_column: usize, window: WindowKind, shift_ms: i64 },
+    WindowAssign {
+        time_column: usize,
+        window: WindowKind,
+        shift_ms: i64,
+    },
     /// The columns are the keys, the aggregates, window_start, window_end, window_time.
     WindowAggregate {
         time_column: usize,
@@ -62,9 +75,16 @@ pub enum RelationKind {
         keys: Vec<usize>,
         aggregates: Vec<AggregateCall>,
     },
-    Join { kind: JoinKind, condition: Option<Scalar>, span: Span },
+    Join {
+        kind: JoinKind,
+        condition: Option<Scalar>,
+        span: Span,
+    },
     Union,
-    Sink { table: Arc<BoundTable>, drops_nulls: bool },
+    Sink {
+        table: Arc<BoundTable>,
+        drops_nulls: bool,
+    },
 }
 
 /// An aggregate over columns of its input.
@@ -121,7 +141,11 @@ impl Graph {
         let columns = items
             .iter()
             .map(|(name, scalar)| match scalar.as_column() {
-                Some(index) => Column { name: name.clone(), ..self.relations[input].columns[index].clone() },
+                Some(index) => Column {
+                    name: name.clone(),
+                    data_type: scalar.data_type.clone(),
+                    ..self.relations[input].columns[index].clone()
+                },
                 None => Column::new(name.clone(), scalar.data_type.clone()),
             })
             .collect();

@@ -97,8 +97,8 @@ impl Scope {
             .iter()
             .filter_map(|column| column.table.as_ref().map(|table| format!("{table}.{}", column.column.name)))
             .collect();
-        let diagnostic =
-            Diagnostic::invalid(span, format!("column '{}' is ambiguous", name.join("."))).with_label("which one?");
+        let diagnostic = Diagnostic::invalid(span, format!("column '{}' is ambiguous", name.join(".")))
+            .with_label("which one?");
         boxed(match tables.is_empty() {
             true => diagnostic.with_hint("give the columns of the sub-query different names"),
             false => diagnostic.with_hint(format!("write {}", tables.join(" or "))),
@@ -133,7 +133,9 @@ impl Scope {
         let columns: Vec<&str> = self.visible().map(|column| column.column.name.as_str()).collect();
         let diagnostic = Diagnostic::unknown(span, format!("column '{name}' not found in any table"));
         if columns.is_empty() {
-            return boxed(diagnostic.with_label("there is no table here").with_hint("a text stands in single quotes"));
+            return boxed(
+                diagnostic.with_label("there is no table here").with_hint("a text stands in single quotes"),
+            );
         }
         boxed(diagnostic.with_label("no such column").with_nearest_or_list(&name, &columns))
     }

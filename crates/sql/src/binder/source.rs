@@ -4,12 +4,10 @@ use super::relation::{Column, RelationId, RelationKind};
 use super::scope::{NearestOrList, Scope};
 use super::table::{BoundTable, ColumnSource};
 use super::{Binder, Bound, BoundView, Named, boxed, operator};
-use crate::ast::{
-    self, Hint, HintArguments, JoinConstraint, ObjectName, TableReference, TableReferenceKind,
-};
+use crate::ast::{self, Hint, HintArguments, JoinConstraint, ObjectName, TableReference, TableReferenceKind};
 use crate::diagnostic::{Diagnostic, DiagnosticKind};
-use crate::expression::compare::Comparison;
 use crate::expression::Scalar;
+use crate::expression::compare::Comparison;
 use crate::types::TimeAttribute;
 use dataflow::connector::Role;
 use dataflow::plan::JoinKind;
@@ -36,7 +34,10 @@ impl Binder<'_> {
             }
             TableReferenceKind::Function { call, lateral } => {
                 if *lateral {
-                    return boxed(Diagnostic::unsupported(reference.span, "LATERAL table functions are not supported yet"));
+                    return boxed(Diagnostic::unsupported(
+                        reference.span,
+                        "LATERAL table functions are not supported yet",
+                    ));
                 }
                 (self.window_function(call)?, None)
             }
@@ -58,7 +59,8 @@ impl Binder<'_> {
         let (right, mut right_scope) = self.from(&join.right)?;
         if join.natural {
             return boxed(
-                Diagnostic::unsupported(span, "NATURAL JOIN is not supported yet").with_hint("write JOIN … ON a.x = b.x"),
+                Diagnostic::unsupported(span, "NATURAL JOIN is not supported yet")
+                    .with_hint("write JOIN … ON a.x = b.x"),
             );
         }
         let kind = match join.kind {
@@ -66,7 +68,8 @@ impl Binder<'_> {
             ast::JoinKind::Left | ast::JoinKind::Right => JoinKind::Left,
             ast::JoinKind::Full => {
                 return boxed(
-                    Diagnostic::unsupported(span, "FULL JOIN is not supported yet").with_hint("INNER and LEFT joins work"),
+                    Diagnostic::unsupported(span, "FULL JOIN is not supported yet")
+                        .with_hint("INNER and LEFT joins work"),
                 );
             }
         };
@@ -104,7 +107,8 @@ impl Binder<'_> {
         let condition = Scalar::all_of(conditions);
         let columns: Vec<Column> = scope.columns.iter().map(|column| column.column.clone()).collect();
         if !nullable_left {
-            let relation = self.graph.add(RelationKind::Join { kind, condition, span }, vec![left, right], columns);
+            let relation =
+                self.graph.add(RelationKind::Join { kind, condition, span }, vec![left, right], columns);
             return Ok((relation, scope));
         }
         // A RIGHT join is a LEFT join with the sides exchanged, and the columns put back in order.
@@ -115,8 +119,7 @@ impl Binder<'_> {
             condition
         });
         let moved: Vec<Column> = columns[split..].iter().chain(&columns[..split]).cloned().collect();
-        let joined =
-            self.graph.add(RelationKind::Join { kind, condition, span }, vec![right, left], moved);
+        let joined = self.graph.add(RelationKind::Join { kind, condition, span }, vec![right, left], moved);
         let items = columns
             .iter()
             .enumerate()
@@ -139,7 +142,8 @@ impl Binder<'_> {
                 self.table(&table, name)
             }
             Some(Named::View(view)) => {
-                if let Some(hint) = hints.iter().find(|hint| hint.name.value.eq_ignore_ascii_case("OPTIONS")) {
+                if let Some(hint) = hints.iter().find(|hint| hint.name.value.eq_ignore_ascii_case("OPTIONS"))
+                {
                     return boxed(Diagnostic::invalid(hint.span, "OPTIONS is for tables, not for views"));
                 }
                 self.view(&view, name)
@@ -242,7 +246,10 @@ impl Binder<'_> {
             return Ok(*relation);
         }
         if self.open_views.contains(&view.name) {
-            return boxed(Diagnostic::invalid(name.span, format!("the view '{}' is defined by itself", view.name)));
+            return boxed(Diagnostic::invalid(
+                name.span,
+                format!("the view '{}' is defined by itself", view.name),
+            ));
         }
         self.open_views.push(view.name.clone());
         let outer = std::mem::take(&mut self.common_tables);

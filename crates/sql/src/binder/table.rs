@@ -85,7 +85,10 @@ impl BoundTable {
         if !able {
             return boxed(Diagnostic::invalid(
                 span,
-                format!("table '{}' cannot be {verb}: its connector '{}' does not do that", self.name, spec.name),
+                format!(
+                    "table '{}' cannot be {verb}: its connector '{}' does not do that",
+                    self.name, spec.name
+                ),
             ));
         }
         match self.connector.check(&self.definition, role) {
@@ -178,7 +181,8 @@ pub fn bind_table(
                 format!("the connector '{}' has: {}", connector.spec().name, known.join(", "))
             };
             problems.push(
-                Diagnostic::unknown(*span, format!("unknown metadata key '{}'", metadata.key)).with_hint(hint),
+                Diagnostic::unknown(*span, format!("unknown metadata key '{}'", metadata.key))
+                    .with_hint(hint),
             );
         }
     }
@@ -259,7 +263,11 @@ fn find_connector(create: &CreateTable, connectors: &ConnectorTable) -> Bound<Ar
 }
 
 /// The connector's own check, in a role that it can have; each message points at its option.
-fn check_options(create: &CreateTable, definition: &TableDefinition, connector: &dyn Connector) -> Vec<Diagnostic> {
+fn check_options(
+    create: &CreateTable,
+    definition: &TableDefinition,
+    connector: &dyn Connector,
+) -> Vec<Diagnostic> {
     let spec = connector.spec();
     let mut first_errors = None;
     for (able, role) in [(spec.reads, Role::Source), (spec.writes, Role::Sink)] {
@@ -277,9 +285,10 @@ fn check_options(create: &CreateTable, definition: &TableDefinition, connector: 
         .unwrap_or_default()
         .into_iter()
         .map(|error| {
-            let pair = error.option.as_ref().and_then(|key| {
-                create.options.iter().find(|pair| pair.key.value == *key)
-            });
+            let pair = error
+                .option
+                .as_ref()
+                .and_then(|key| create.options.iter().find(|pair| pair.key.value == *key));
             let span = pair.map_or(create.name.span, OptionPair::span);
             let make = match error.kind {
                 ErrorKind::NotFound => Diagnostic::unknown,
@@ -402,7 +411,10 @@ impl<'a> Declared<'a> {
                         if scalar.data_type.kind == TypeKind::Null {
                             problems.push(Diagnostic::mistyped(
                                 expression.span,
-                                format!("the type of the computed column '{}' is not known; cast it", column.name.value),
+                                format!(
+                                    "the type of the computed column '{}' is not known; cast it",
+                                    column.name.value
+                                ),
                             ));
                         }
                         scalar.remap(&|at| numbers[at]);
@@ -432,23 +444,31 @@ impl<'a> Declared<'a> {
         if problems.is_empty() { Ok(columns) } else { Err(problems) }
     }
 
-    fn bind_watermark(&self, columns: &[TableColumn], binder: &mut Binder<'_>) -> Bound<Option<(usize, Scalar)>> {
+    fn bind_watermark(
+        &self,
+        columns: &[TableColumn],
+        binder: &mut Binder<'_>,
+    ) -> Bound<Option<(usize, Scalar)>> {
         let Some(watermark) = self.watermark else { return Ok(None) };
         let [name] = watermark.column.parts.as_slice() else {
             return boxed(
-                Diagnostic::unsupported(watermark.column.span, "a WATERMARK on a nested field is not supported yet")
-                    .with_hint("declare a computed column: ts AS row_column.field"),
+                Diagnostic::unsupported(
+                    watermark.column.span,
+                    "a WATERMARK on a nested field is not supported yet",
+                )
+                .with_hint("declare a computed column: ts AS row_column.field"),
             );
         };
         let Some(index) = columns.iter().position(|column| column.name == name.value) else {
             return boxed(
-                Diagnostic::unknown(name.span, format!("the row-time column '{}' is not declared", name.value))
-                    .with_nearest(&name.value, columns.iter().map(|column| column.name.as_str())),
+                Diagnostic::unknown(
+                    name.span,
+                    format!("the row-time column '{}' is not declared", name.value),
+                )
+                .with_nearest(&name.value, columns.iter().map(|column| column.name.as_str())),
             );
         };
-        let fits = |data_type: &LogicalType| {
-            matches!(data_type.kind, TypeKind::Timestamp(p) | TypeKind::TimestampLtz(p) if p <= 3)
-        };
+        let fits = |data_type: &LogicalType| matches!(data_type.kind, TypeKind::Timestamp(p) | TypeKind::TimestampLtz(p) if p <= 3);
         if !fits(&columns[index].data_type) {
             return boxed(
                 Diagnostic::mistyped(

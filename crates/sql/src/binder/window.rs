@@ -56,7 +56,11 @@ pub(super) fn window_columns(window: Option<RelationId>, time: &LogicalType) -> 
     let column = |name: &str, kind: TypeKind, bound: WindowColumn| Column {
         name: name.into(),
         data_type: kind.not_null(),
-        attribute: if bound == WindowColumn::Time { super::aggregate::attribute_of(time) } else { TimeAttribute::None },
+        attribute: if bound == WindowColumn::Time {
+            super::aggregate::attribute_of(time)
+        } else {
+            TimeAttribute::None
+        },
         window: window.map(|window| (window, bound)),
     };
     [
@@ -76,8 +80,11 @@ impl Binder<'_> {
             "HOP" => &["DATA", "TIMECOL", "SLIDE", "SIZE", "OFFSET"],
             "CUMULATE" | "SESSION" => {
                 return boxed(
-                    Diagnostic::unsupported(call.name.span, format!("the window function {name} is not supported yet"))
-                        .with_hint("TUMBLE and HOP work"),
+                    Diagnostic::unsupported(
+                        call.name.span,
+                        format!("the window function {name} is not supported yet"),
+                    )
+                    .with_hint("TUMBLE and HOP work"),
                 );
             }
             _ => {
@@ -95,17 +102,21 @@ impl Binder<'_> {
         for (index, parameter) in parameters[..required].iter().enumerate() {
             if arguments[index].is_none() {
                 return boxed(
-                    Diagnostic::invalid(call.span, format!("{name} lacks its argument {parameter}")).with_hint(usage(&name)),
+                    Diagnostic::invalid(call.span, format!("{name} lacks its argument {parameter}"))
+                        .with_hint(usage(&name)),
                 );
             }
         }
         let (Some(data), Some(time)) = (arguments[0], arguments[1]) else {
-            return boxed(Diagnostic::invalid(call.span, format!("{name} lacks an argument")).with_hint(usage(&name)));
+            return boxed(
+                Diagnostic::invalid(call.span, format!("{name} lacks an argument")).with_hint(usage(&name)),
+            );
         };
         let (input, scope) = self.table_argument(data, &name)?;
         let ArgumentValue::Descriptor(path) = &time.value else {
             return boxed(
-                Diagnostic::invalid(time.span, format!("{name} takes DESCRIPTOR(time_column) here")).with_hint(usage(&name)),
+                Diagnostic::invalid(time.span, format!("{name} takes DESCRIPTOR(time_column) here"))
+                    .with_hint(usage(&name)),
             );
         };
         let scalar = scope.resolve(path, time.span)?;
@@ -126,7 +137,8 @@ impl Binder<'_> {
             ArgumentValue::Table(table) => table,
             _ => {
                 return boxed(
-                    Diagnostic::invalid(argument.span, format!("{name} takes a table here")).with_hint(usage(name)),
+                    Diagnostic::invalid(argument.span, format!("{name} takes a table here"))
+                        .with_hint(usage(name)),
                 );
             }
         };
@@ -137,7 +149,9 @@ impl Binder<'_> {
             ));
         }
         let (relation, alias) = match &table.input {
-            TableArgumentInput::Name(table) => (self.named_relation(table, &[])?, Some(table.last().value.clone())),
+            TableArgumentInput::Name(table) => {
+                (self.named_relation(table, &[])?, Some(table.last().value.clone()))
+            }
             TableArgumentInput::Query(query) => (self.query(query)?, None),
         };
         let scope = Scope::of(alias.as_deref(), self.graph.columns(relation));
@@ -186,9 +200,12 @@ impl Binder<'_> {
             }
         }
         boxed(
-            Diagnostic::mistyped(expression.span, format!("expected an interval but found {}", shown(&scalar.data_type)))
-                .with_label("expected an interval of days to seconds")
-                .with_hint("for example INTERVAL '10' MINUTE"),
+            Diagnostic::mistyped(
+                expression.span,
+                format!("expected an interval but found {}", shown(&scalar.data_type)),
+            )
+            .with_label("expected an interval of days to seconds")
+            .with_hint("for example INTERVAL '10' MINUTE"),
         )
     }
 
@@ -216,7 +233,11 @@ impl Binder<'_> {
             .map(|column| Column { attribute: TimeAttribute::None, ..column.clone() })
             .collect();
         columns.extend(window_columns(Some(id), &time));
-        self.graph.add(RelationKind::WindowAssign { time_column, window: kind, shift_ms }, vec![input], columns)
+        self.graph.add(
+            RelationKind::WindowAssign { time_column, window: kind, shift_ms },
+            vec![input],
+            columns,
+        )
     }
 
     /// A window in GROUP BY, as Flink had it first: appends its columns, hidden, to the scope.
@@ -237,7 +258,9 @@ impl Binder<'_> {
         for argument in &call.arguments {
             match super::call::argument_expression(argument) {
                 Some(expression) => arguments.push(expression),
-                None => return boxed(Diagnostic::invalid(argument.span, format!("{name} takes values here"))),
+                None => {
+                    return boxed(Diagnostic::invalid(argument.span, format!("{name} takes values here")));
+                }
             }
         }
         let Some((time, intervals)) = arguments.split_first() else {
@@ -320,7 +343,8 @@ impl Binder<'_> {
                 let mut moved = Vec::new();
                 let mut columns = BTreeMap::new();
                 for (index, expression) in expressions.iter().enumerate() {
-                    if let Some(bound) = expression.as_column().and_then(|column| inner.columns.get(&column)) {
+                    if let Some(bound) = expression.as_column().and_then(|column| inner.columns.get(&column))
+                    {
                         columns.insert(index, *bound);
                         moved.push(None);
                     } else if let Ok(scalar) = inner.move_scalar(expression, span) {
@@ -342,7 +366,11 @@ impl Binder<'_> {
 }
 
 /// The arguments in the order of the parameters.
-fn by_name<'c>(call: &'c FunctionCall, name: &str, parameters: &[&str]) -> Bound<Vec<Option<&'c ast::Argument>>> {
+fn by_name<'c>(
+    call: &'c FunctionCall,
+    name: &str,
+    parameters: &[&str],
+) -> Bound<Vec<Option<&'c ast::Argument>>> {
     let mut found: Vec<Option<&ast::Argument>> = vec![None; parameters.len()];
     for (position, argument) in call.arguments.iter().enumerate() {
         let place = match &argument.name {
@@ -351,16 +379,22 @@ fn by_name<'c>(call: &'c FunctionCall, name: &str, parameters: &[&str]) -> Bound
                 Some(place) => place,
                 None => {
                     return boxed(
-                        Diagnostic::unknown(written.span, format!("{name} has no argument '{}'", written.value))
-                            .with_hint(format!("its arguments are {}", parameters.join(", "))),
+                        Diagnostic::unknown(
+                            written.span,
+                            format!("{name} has no argument '{}'", written.value),
+                        )
+                        .with_hint(format!("its arguments are {}", parameters.join(", "))),
                     );
                 }
             },
         };
         if place >= parameters.len() {
             return boxed(
-                Diagnostic::invalid(argument.span, format!("{name} takes at most {} arguments", parameters.len()))
-                    .with_hint(usage(name)),
+                Diagnostic::invalid(
+                    argument.span,
+                    format!("{name} takes at most {} arguments", parameters.len()),
+                )
+                .with_hint(usage(name)),
             );
         }
         if found[place].replace(argument).is_some() {
@@ -383,7 +417,10 @@ fn usage(name: &str) -> String {
 fn window_kind(name: &str, sizes: &[Option<(i64, Span)>], span: Span) -> Bound<WindowKind> {
     for (ms, at) in sizes.iter().take(sizes.len().saturating_sub(1)).flatten() {
         if *ms <= 0 {
-            return boxed(Diagnostic::invalid(*at, format!("the size and the slide of {name} must be longer than 0")));
+            return boxed(Diagnostic::invalid(
+                *at,
+                format!("the size and the slide of {name} must be longer than 0"),
+            ));
         }
     }
     match (name, sizes) {

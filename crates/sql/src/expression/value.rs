@@ -48,7 +48,8 @@ impl Value {
     }
 
     pub fn is_null(&self, row: usize) -> bool {
-        self.array().is_null(self.slot(row))
+        // Arrow's array of NULLs has no validity of its own.
+        self.array().data_type() == &DataType::Null || self.array().is_null(self.slot(row))
     }
 }
 

@@ -13,9 +13,6 @@ mod text;
 mod time;
 mod unsupported;
 
-#[cfg(test)]
-mod tests;
-
 pub use time::{round_to_unit, timestamp_difference};
 
 use crate::expression::value::Value;

@@ -90,4 +90,11 @@ pub(super) const NAMES: &[&str] = &[
     "VAR_POP",
     "VAR_SAMP",
     "VARIANCE",
+    "MD5",
+    "SHA1",
+    "SHA224",
+    "SHA256",
+    "SHA384",
+    "SHA512",
+    "SHA2",
 ];

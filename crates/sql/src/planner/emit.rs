@@ -22,11 +22,12 @@ pub(super) fn run(graph: &Graph, required: &Required) -> Result<Plan, Box<Diagno
         plan: Plan::default(),
         known: BTreeMap::new(),
         done: BTreeMap::new(),
+        projections: BTreeMap::new(),
     };
     for sink in &graph.sinks {
         emitter.relation(*sink, 0)?;
     }
-    Ok(emitter.plan)
+    Ok(without_dead_nodes(emitter.plan))
 }
 
 struct Emitter<'a> {
@@ -36,6 +37,8 @@ struct Emitter<'a> {
     /// Nodes by their canonical text.
     known: BTreeMap<String, NodeId>,
     done: BTreeMap<(RelationId, u32), Emitted>,
+    /// What the projections written so far compute, and over what.
+    projections: BTreeMap<NodeId, (Emitted, Vec<Scalar>)>,
 }
 
 /// A relation as it was written: the node, its columns, and where each old column went.
@@ -114,7 +117,8 @@ impl Emitter<'_> {
             }
             RelationKind::Union => {
                 let wanted: Vec<usize> = self.required[id].iter().copied().collect();
-                let columns: Vec<Column> = wanted.iter().map(|column| relation.columns[*column].clone()).collect();
+                let columns: Vec<Column> =
+                    wanted.iter().map(|column| relation.columns[*column].clone()).collect();
                 let mut nodes = Vec::new();
                 for input in &relation.inputs {
                     let input = self.relation(*input, phase)?;
@@ -149,13 +153,10 @@ impl Emitter<'_> {
         let metadata: Vec<usize> =
             wanted.iter().filter(|column| **column >= physical).map(|column| column - physical).collect();
         let columns: Vec<Column> = wanted.iter().map(|column| relation.columns[*column].clone()).collect();
-        let text = format!("Scan {} {:?} {projection:?} {metadata:?} {phase}", table.name, table.definition.options);
-        let kind = NodeKind::Scan {
-            table: table.definition.clone(),
-            projection,
-            metadata,
-            bounded: table.bounded,
-        };
+        let text =
+            format!("Scan {} {:?} {projection:?} {metadata:?} {phase}", table.name, table.definition.options);
+        let kind =
+            NodeKind::Scan { table: table.definition.clone(), projection, metadata, bounded: table.bounded };
         let node = self.node(kind, Vec::new(), &columns, text);
         let places = wanted.iter().enumerate().map(|(new, old)| (*old, new)).collect();
         Emitted { node, columns, places }
@@ -173,11 +174,28 @@ impl Emitter<'_> {
         if identity {
             return (input.node, columns);
         }
+        // A projection that only picks columns of another one is that one with fewer columns.
+        if let Some((below, expressions)) = self.projections.get(&input.node) {
+            let picks: Option<Vec<usize>> = items.iter().map(|(_, scalar)| scalar.as_column()).collect();
+            if let Some(picks) = picks {
+                let below = below.clone();
+                let items = items
+                    .into_iter()
+                    .zip(picks)
+                    .map(|((column, scalar), pick)| {
+                        (column, Scalar { data_type: scalar.data_type, ..expressions[pick].clone() })
+                    })
+                    .collect();
+                return self.project(&below, items);
+            }
+        }
+        let scalars: Vec<Scalar> = items.iter().map(|(_, scalar)| scalar.clone()).collect();
         let names: Vec<&str> = columns.iter().map(|column| column.name.as_str()).collect();
         let texts: Vec<String> = items.iter().map(|(_, scalar)| scalar.identity()).collect();
         let text = format!("Project {names:?} {texts:?}");
         let expressions = items.into_iter().map(|(_, scalar)| scalar.compile()).collect();
         let node = self.node(NodeKind::Project { expressions }, vec![input.node], &columns, text);
+        self.projections.insert(node, (input.clone(), scalars));
         (node, columns)
     }
 
@@ -227,7 +245,8 @@ impl Emitter<'_> {
             .enumerate()
             .map(|(index, column)| {
                 let scalar = column.scalar(index);
-                let moved = if index == first || index == first + 1 { plus_ms(scalar, shift_ms) } else { scalar };
+                let moved =
+                    if index == first || index == first + 1 { plus_ms(scalar, shift_ms) } else { scalar };
                 (column.clone(), moved)
             })
             .collect();
@@ -236,7 +255,8 @@ impl Emitter<'_> {
     }
 
     fn window_aggregate(&mut self, id: RelationId, relation: &Relation, phase: u32) -> Written {
-        let RelationKind::WindowAggregate { time_column, window, shift_ms, keys, aggregates } = &relation.kind
+        let RelationKind::WindowAggregate { time_column, window, shift_ms, keys, aggregates } =
+            &relation.kind
         else {
             return Err(Box::new(Diagnostic::invalid(Span::default(), "no window aggregate")));
         };
@@ -299,13 +319,18 @@ impl Emitter<'_> {
         }
         if left_keys.is_empty() {
             return Err(Box::new(
-                Diagnostic::unsupported(span, "a join without an equality between the two sides is not supported yet")
-                    .with_hint("write JOIN … ON a.x = b.y; further conditions may stand beside it"),
+                Diagnostic::unsupported(
+                    span,
+                    "a join without an equality between the two sides is not supported yet",
+                )
+                .with_hint("write JOIN … ON a.x = b.y; further conditions may stand beside it"),
             ));
         }
         let (left_phase, right_phase) = if table_is_left { (phase + 1, phase) } else { (phase, phase + 1) };
+        let (left_id, right_id) = (left, right);
         let left = self.relation(left, left_phase)?;
         let right = self.relation(right, right_phase)?;
+        let (left, right) = (self.narrowed(left, left_id), self.narrowed(right, right_id));
         let (left, left_keys) = self.with_keys(left, left_keys);
         let (right, right_keys) = self.with_keys(right, right_keys);
         // The engine's input 0 is the stream.
@@ -340,31 +365,35 @@ impl Emitter<'_> {
             "BoundedJoin {kind:?} {stream_keys:?} {table_keys:?} {}",
             residual.as_ref().map(Scalar::identity).unwrap_or_default()
         );
-        let node_kind = NodeKind::BoundedJoin {
-            kind,
-            stream_keys,
-            table_keys,
-            residual: residual.map(Scalar::compile),
-        };
+        let node_kind =
+            NodeKind::BoundedJoin { kind, stream_keys, table_keys, residual: residual.map(Scalar::compile) };
         let inputs = vec![stream.node, table.node];
         let node = self.node(node_kind, inputs, &columns, text);
         Ok(Emitted { node, columns, places })
     }
 
     /// Flink's rule: event time does not go into a regular join.
-    fn refuse_row_times(&self, left: RelationId, right: RelationId, span: Span) -> Result<(), Box<Diagnostic>> {
+    fn refuse_row_times(
+        &self,
+        left: RelationId,
+        right: RelationId,
+        span: Span,
+    ) -> Result<(), Box<Diagnostic>> {
         for side in [left, right] {
             for column in &self.required[side] {
                 let column = &self.graph.columns(side)[*column];
                 if column.attribute == TimeAttribute::RowTime {
                     let name = &column.name;
                     return Err(Box::new(
-                        Diagnostic::invalid(span, "rowtime attributes must not be in the input rows of a regular join")
-                            .with_label(format!("'{name}' is one"))
-                            .with_hint(format!(
-                                "cast it before the join: CAST({name} AS {}) AS {name}",
-                                column.data_type.summary()
-                            )),
+                        Diagnostic::invalid(
+                            span,
+                            "rowtime attributes must not be in the input rows of a regular join",
+                        )
+                        .with_label(format!("'{name}' is one"))
+                        .with_hint(format!(
+                            "cast it before the join: CAST({name} AS {}) AS {name}",
+                            column.data_type.summary()
+                        )),
                     ));
                 }
             }
@@ -402,14 +431,31 @@ impl Emitter<'_> {
         }
     }
 
+    /// Only the columns that the readers of the relation need.
+    fn narrowed(&mut self, input: Emitted, id: RelationId) -> Emitted {
+        let wanted: Vec<usize> = self.required[id].iter().copied().collect();
+        if wanted.is_empty() || wanted.len() == input.columns.len() {
+            return input;
+        }
+        let columns: Vec<Column> =
+            wanted.iter().map(|old| input.columns[input.place(*old)].clone()).collect();
+        let node = self.exactly(&input, &wanted, &columns);
+        let places = wanted.iter().enumerate().map(|(new, old)| (*old, new)).collect();
+        Emitted { node, columns, places }
+    }
+
     /// The columns of the keys; what is no column is computed before the join.
     fn with_keys(&mut self, input: Emitted, keys: Vec<Scalar>) -> (Emitted, Vec<usize>) {
         let keys: Vec<Scalar> = keys.iter().map(|key| input.moved(key)).collect();
         if let Some(columns) = keys.iter().map(Scalar::as_column).collect::<Option<Vec<usize>>>() {
             return (input, columns);
         }
-        let mut items: Vec<(Column, Scalar)> =
-            input.columns.iter().enumerate().map(|(at, column)| (column.clone(), column.scalar(at))).collect();
+        let mut items: Vec<(Column, Scalar)> = input
+            .columns
+            .iter()
+            .enumerate()
+            .map(|(at, column)| (column.clone(), column.scalar(at)))
+            .collect();
         let mut places = Vec::new();
         for key in keys {
             places.push(match key.as_column() {
@@ -425,7 +471,9 @@ impl Emitter<'_> {
     }
 
     fn node(&mut self, kind: NodeKind, inputs: Vec<NodeId>, columns: &[Column], text: String) -> NodeId {
-        let key = format!("{text} <- {inputs:?}");
+        let types: Vec<String> =
+            columns.iter().map(|column| format!("{} {}", column.name, column.data_type)).collect();
+        let key = format!("{text} <- {inputs:?} -> {types:?}");
         if let Some(known) = self.known.get(&key) {
             return *known;
         }
@@ -434,6 +482,29 @@ impl Emitter<'_> {
         self.known.insert(key, id);
         id
     }
+}
+
+/// Nodes that no sink reads are left out.
+fn without_dead_nodes(plan: Plan) -> Plan {
+    let mut live = vec![false; plan.nodes.len()];
+    for (index, node) in plan.nodes.iter().enumerate().rev() {
+        live[index] |= matches!(node.kind, NodeKind::Sink { .. });
+        if live[index] {
+            for input in &node.inputs {
+                live[input.0] = true;
+            }
+        }
+    }
+    let mut numbers = Vec::with_capacity(live.len());
+    let mut nodes = Vec::new();
+    for (node, live) in plan.nodes.into_iter().zip(live) {
+        numbers.push(NodeId(nodes.len()));
+        if live {
+            let inputs = node.inputs.iter().map(|input| numbers[input.0]).collect();
+            nodes.push(Node { inputs, ..node });
+        }
+    }
+    Plan { nodes }
 }
 
 /// Names are made unique as Flink does it: `name`, `name0`, `name1`.

@@ -19,7 +19,11 @@ impl Tables {
             match &relation.kind {
                 RelationKind::Scan { table } => {
                     let bounded = if table.bounded { "bounded" } else { "unbounded" };
-                    let text = format!("{}, {bounded}: {}", connector(table), table.connector.spec().source_guarantee);
+                    let text = format!(
+                        "{}, {bounded}: {}",
+                        connector(table),
+                        table.connector.spec().source_guarantee
+                    );
                     tables.sources.insert(table.name.clone(), text);
                 }
                 RelationKind::Sink { table, .. } => {

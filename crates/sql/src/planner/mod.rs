@@ -11,9 +11,6 @@ mod lint;
 mod prune;
 mod push_down;
 
-#[cfg(test)]
-mod tests;
-
 pub use explain::{Tables, explain};
 pub use lint::lint;
 

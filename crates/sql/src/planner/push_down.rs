@@ -11,8 +11,7 @@ use std::collections::BTreeMap;
 
 pub(super) fn run(graph: Graph) -> Result<Graph, Box<Diagnostic>> {
     let readers = count_readers(&graph);
-    let mut pass =
-        Pass { old: &graph, readers, new: Graph::default(), done: BTreeMap::new() };
+    let mut pass = Pass { old: &graph, readers, new: Graph::default(), done: BTreeMap::new() };
     let mut sinks = Vec::new();
     for sink in &graph.sinks {
         sinks.push(pass.shared(*sink)?);
@@ -93,7 +92,8 @@ impl Pass<'_> {
             RelationKind::WindowAggregate { keys, .. } => {
                 let keys = keys.clone();
                 let (below, above) = split(predicates, |column| column < keys.len());
-                let below = below.into_iter().map(|predicate| remapped(predicate, &|column| keys[column])).collect();
+                let below =
+                    below.into_iter().map(|predicate| remapped(predicate, &|column| keys[column])).collect();
                 self.through(relation, vec![below], above)
             }
             RelationKind::Join { kind, condition, span } => {

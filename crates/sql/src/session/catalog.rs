@@ -23,8 +23,14 @@ pub(super) fn local_name(name: &ObjectName) -> Result<String, Box<Diagnostic>> {
     match parts.as_slice() {
         [table] | [DATABASE, table] | [CATALOG, DATABASE, table] => Ok((*table).to_string()),
         _ => Err(Box::new(
-            Diagnostic::unsupported(name.span, format!("'{}' lies in another database; there is only {CATALOG}.{DATABASE} so far", parts.join(".")))
-                .with_hint(format!("write `{}`", name.last().value)),
+            Diagnostic::unsupported(
+                name.span,
+                format!(
+                    "'{}' lies in another database; there is only {CATALOG}.{DATABASE} so far",
+                    parts.join(".")
+                ),
+            )
+            .with_hint(format!("write `{}`", name.last().value)),
         )),
     }
 }
@@ -86,15 +92,22 @@ impl Declarations {
         let is_view = match drop.object {
             DropObject::Table => false,
             DropObject::View => true,
-            _ => return Err(Box::new(Diagnostic::unsupported(drop.name.span, "only tables and views can be dropped so far"))),
+            _ => {
+                return Err(Box::new(Diagnostic::unsupported(
+                    drop.name.span,
+                    "only tables and views can be dropped so far",
+                )));
+            }
         };
         match self.named.get(&name) {
-            Some(Named::View(_)) if !is_view => {
-                Err(Box::new(Diagnostic::invalid(drop.name.span, format!("'{name}' is a view")).with_hint("write DROP VIEW")))
-            }
-            Some(Named::Table(_)) if is_view => {
-                Err(Box::new(Diagnostic::invalid(drop.name.span, format!("'{name}' is a table")).with_hint("write DROP TABLE")))
-            }
+            Some(Named::View(_)) if !is_view => Err(Box::new(
+                Diagnostic::invalid(drop.name.span, format!("'{name}' is a view"))
+                    .with_hint("write DROP VIEW"),
+            )),
+            Some(Named::Table(_)) if is_view => Err(Box::new(
+                Diagnostic::invalid(drop.name.span, format!("'{name}' is a table"))
+                    .with_hint("write DROP TABLE"),
+            )),
             Some(_) => {
                 self.named.remove(&name);
                 Ok(String::new())
@@ -109,7 +122,11 @@ impl Declarations {
 
     pub(super) fn show(&self, show: &ast::Show, span: Span) -> Result<Outcome, Box<Diagnostic>> {
         let list = |column: &str, names: Vec<String>| {
-            let rows = names.into_iter().filter(|name| matches_like(name, show)).map(|name| vec![Some(name)]).collect();
+            let rows = names
+                .into_iter()
+                .filter(|name| matches_like(name, show))
+                .map(|name| vec![Some(name)])
+                .collect();
             Ok(Outcome::Rows { columns: vec![column.into()], rows })
         };
         match &show.target {
@@ -162,7 +179,11 @@ pub(super) fn describe_table(table: &BoundTable) -> Vec<Vec<Option<String>>> {
                 ColumnSource::Physical(_) => None,
                 ColumnSource::Metadata(number) => {
                     let metadata = &table.definition.metadata[*number];
-                    let from = if metadata.key == metadata.name { String::new() } else { format!(" FROM '{}'", metadata.key) };
+                    let from = if metadata.key == metadata.name {
+                        String::new()
+                    } else {
+                        format!(" FROM '{}'", metadata.key)
+                    };
                     let is_virtual = if metadata.is_virtual { " VIRTUAL" } else { "" };
                     Some(format!("METADATA{from}{is_virtual}"))
                 }

@@ -38,8 +38,11 @@ impl Settings {
                 Some(offset) => self.bind.zone_offset_ms = offset,
                 None => {
                     return Err(Box::new(
-                        Diagnostic::unsupported(pair.value.span, format!("the time zone '{value}' is not supported yet"))
-                            .with_hint("'UTC' and fixed offsets such as 'GMT+02:00' work"),
+                        Diagnostic::unsupported(
+                            pair.value.span,
+                            format!("the time zone '{value}' is not supported yet"),
+                        )
+                        .with_hint("'UTC' and fixed offsets such as 'GMT+02:00' work"),
                     ));
                 }
             },
@@ -48,15 +51,21 @@ impl Settings {
                 "DROP" => self.bind.drops_nulls = true,
                 _ => {
                     return Err(Box::new(
-                        Diagnostic::invalid(pair.value.span, format!("'{value}' is not a value of '{NOT_NULL}'"))
-                            .with_hint("it is 'ERROR' or 'DROP'"),
+                        Diagnostic::invalid(
+                            pair.value.span,
+                            format!("'{value}' is not a value of '{NOT_NULL}'"),
+                        )
+                        .with_hint("it is 'ERROR' or 'DROP'"),
                     ));
                 }
             },
             "execution.runtime-mode" if !value.eq_ignore_ascii_case("streaming") => {
                 return Err(Box::new(
-                    Diagnostic::unsupported(pair.value.span, format!("the runtime mode '{value}' is not supported"))
-                        .with_hint("a job over bounded sources ends by itself in streaming mode too"),
+                    Diagnostic::unsupported(
+                        pair.value.span,
+                        format!("the runtime mode '{value}' is not supported"),
+                    )
+                    .with_hint("a job over bounded sources ends by itself in streaming mode too"),
                 ));
             }
             _ => {}

@@ -14,6 +14,7 @@ pub use text::{double_text, float_text, format_value};
 use super::value::{Value, wrap};
 use crate::types::{LogicalType, RowField, TypeKind, needs_cast};
 use arrow_array::cast::AsArray;
+use arrow_array::types::Decimal128Type;
 use arrow_array::{Array, ArrayRef, ListArray, MapArray, StructArray, new_null_array};
 use arrow_schema::DataType;
 use std::sync::Arc;
@@ -60,6 +61,14 @@ fn cast_array(
     use TypeKind::*;
     match (&from.kind, &to.kind) {
         (Null, _) => Ok(new_null_array(&to.to_arrow(), rows)),
+        // The same digits in a wider type.
+        (Decimal { precision: p, scale: s }, Decimal { precision, scale })
+            if s == scale && p <= precision =>
+        {
+            let numbers = value.array().as_primitive_opt::<Decimal128Type>().ok_or("expected decimals")?;
+            let wider = numbers.clone().with_precision_and_scale(*precision, *scale as i8);
+            Ok(Arc::new(wider.map_err(|error| error.to_string())?))
+        }
         (Row(a), Row(b)) => cast_row(value, a, b, to, mode),
         (Array(a), Array(b)) => {
             let list = value.array().as_list_opt::<i32>().ok_or("expected an array")?;

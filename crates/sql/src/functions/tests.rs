@@ -1,1 +1,0 @@
-//! Every documented example, evaluated.

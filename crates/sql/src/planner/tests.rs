@@ -1,1 +1,0 @@
-//! Plans of statements, as EXPLAIN shows them.

@@ -1,1 +1,0 @@
-//! Statements in, answers and jobs out.

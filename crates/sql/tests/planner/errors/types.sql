@@ -1,0 +1,21 @@
+-- Types that do not fit.
+CREATE TABLE t (a INT, b STRING, r ROW<x INT, y STRING>, ts TIMESTAMP(3), WATERMARK FOR ts AS ts - INTERVAL '1' SECOND) WITH ('connector' = 'kafka', 'topic' = 't', 'format' = 'json');
+CREATE TABLE u (a INT, c STRING) WITH ('connector' = 'kafka', 'topic' = 'u', 'format' = 'json');
+CREATE TABLE f (a INT, c STRING, n BIGINT NOT NULL, since TIMESTAMP(3)) WITH ('connector' = 'filesystem', 'path' = 'f', 'format' = 'csv');
+CREATE TABLE s (a INT, b STRING) WITH ('connector' = 'print');
+SELECT a + b FROM t;
+SELECT a = b FROM t;
+SELECT a FROM t WHERE a;
+SELECT UPPER(a) FROM t;
+SELECT CASE WHEN a > 1 THEN 'x' ELSE 1 END FROM t;
+SELECT b || a FROM t;
+SELECT ts + 1 FROM t;
+SELECT CAST(ts AS BIGINT) FROM t;
+SELECT a IN (1, 'x') FROM t;
+SELECT a LIKE 'x' FROM t;
+INSERT INTO s SELECT b, a FROM t;
+INSERT INTO s SELECT a FROM t;
+INSERT INTO f (a, c) SELECT a, b FROM t;
+SELECT a FROM t UNION ALL SELECT b FROM t;
+SELECT a FROM t UNION ALL SELECT a, b FROM t;
+SELECT CURRENT_WATERMARK(a) FROM t;

@@ -1,0 +1,84 @@
+//! The table of expressions (`expressions.txt`), and the examples that the functions document.
+
+use crate::evaluation::{evaluate, evaluate_in};
+
+/// `expression => TYPE => value`, `expression => value`, or `expression => error: part of the message`.
+#[test]
+fn expressions_have_flinks_values() {
+    let table = include_str!("expressions.txt");
+    let mut wrong = Vec::new();
+    let mut rows = 0;
+    for (number, line) in table.lines().enumerate() {
+        if line.trim().is_empty() || line.starts_with('#') {
+            continue;
+        }
+        rows += 1;
+        let parts: Vec<&str> = line.split(" => ").collect();
+        let found = evaluate(parts[0]);
+        let fits = match (&found, &parts[1..]) {
+            (Ok((_, value)), [wanted]) => value == wanted,
+            (Ok((data_type, value)), [wanted_type, wanted]) => value == wanted && data_type == wanted_type,
+            (Err(message), [wanted]) => {
+                wanted.strip_prefix("error: ").is_some_and(|wanted| message.contains(wanted))
+            }
+            _ => false,
+        };
+        if !fits {
+            wrong.push(format!("line {}: {line}\n    found {found:?}", number + 1));
+        }
+    }
+    assert!(wrong.is_empty(), "{} of {rows}:\n{}", wrong.len(), wrong.join("\n"));
+    assert!(rows >= 250, "{rows} rows");
+}
+
+#[test]
+fn documented_examples_hold() {
+    let mut wrong = Vec::new();
+    for function in sql::functions::all() {
+        assert!(!function.doc.is_empty(), "{} has no sentence", function.name);
+        assert!(
+            !function.examples.is_empty() || function.reads_clock || function.name == "$NOT_NULL",
+            "{} has no example",
+            function.name
+        );
+        for (text, wanted) in function.examples {
+            match evaluate(text) {
+                Ok((_, value)) if value == *wanted => {}
+                found => wrong.push(format!("{text} should be {wanted}, found {found:?}")),
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn names_are_unique() {
+    let mut names: Vec<&str> = sql::functions::names().collect();
+    let count = names.len();
+    names.sort_unstable();
+    names.dedup();
+    assert_eq!(names.len(), count);
+    for name in names {
+        assert!(!sql::functions::is_known_elsewhere(name), "{name} is here and listed as missing");
+    }
+}
+
+/// Instants are read on the session's clock; wall clocks are not moved.
+#[test]
+fn the_zone_of_the_session() {
+    let in_zone = |text: &str| evaluate_in(text, 7_200_000).unwrap().1;
+    assert_eq!(in_zone("TO_TIMESTAMP_LTZ(0, 3)"), "1970-01-01 02:00:00.000");
+    assert_eq!(in_zone("CAST(TO_TIMESTAMP_LTZ(0, 3) AS STRING)"), "1970-01-01 02:00:00.000");
+    assert_eq!(in_zone("CAST(TO_TIMESTAMP_LTZ(0, 3) AS TIMESTAMP(3))"), "1970-01-01 02:00:00.000");
+    assert_eq!(
+        in_zone("CAST(TIMESTAMP '1970-01-01 02:00:00' AS TIMESTAMP_LTZ(3))"),
+        "1970-01-01 02:00:00.000"
+    );
+    assert_eq!(in_zone("HOUR(TO_TIMESTAMP_LTZ(0, 3))"), "2");
+    assert_eq!(in_zone("EXTRACT(EPOCH FROM TO_TIMESTAMP_LTZ(0, 3))"), "0");
+    assert_eq!(in_zone("FROM_UNIXTIME(0)"), "1970-01-01 02:00:00");
+    assert_eq!(in_zone("UNIX_TIMESTAMP('1970-01-01 02:00:00')"), "0");
+    assert_eq!(in_zone("DATE_FORMAT(TO_TIMESTAMP_LTZ(0, 3), 'HH:mm')"), "02:00");
+    assert_eq!(in_zone("LOCALTIMESTAMP"), "2026-03-05 14:44:31.123");
+    assert_eq!(in_zone("FLOOR(TO_TIMESTAMP_LTZ(0, 3) TO DAY)"), "1970-01-01 00:00:00.000");
+}

@@ -1,0 +1,66 @@
+//! Golden files: each `plans/*.sql` has its EXPLAIN texts beside it, each `errors/*.sql` its messages.
+
+use crate::connectors::connectors;
+use sql::diagnostic::render_all;
+use sql::session::Session;
+use sql::source::SourceText;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+fn files(folder: &str) -> Vec<PathBuf> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/planner").join(folder);
+    let mut files: Vec<PathBuf> = fs::read_dir(root)
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .filter(|path| path.extension().is_some_and(|extension| extension == "sql"))
+        .collect();
+    files.sort();
+    assert!(!files.is_empty(), "no files in {folder}");
+    files
+}
+
+fn compare(path: &Path, found: &str) -> Option<String> {
+    let golden = path.with_extension("golden");
+    if std::env::var_os("UPDATE_GOLDEN").is_some() {
+        fs::write(&golden, found).unwrap();
+        return None;
+    }
+    let wanted = fs::read_to_string(&golden).unwrap_or_default();
+    (wanted != found).then(|| format!("--- {} ---\n{found}", golden.display()))
+}
+
+/// Checks a script and renders all that comes of it.
+pub fn check(name: &str, text: &str) -> (String, usize) {
+    let source = SourceText::new(name, text);
+    let check = Session::new(connectors()).check_script(&source);
+    let mut found = render_all(&check.diagnostics, &source);
+    let wrong = check.diagnostics.len();
+    for job in &check.jobs {
+        job.plan.validate().unwrap_or_else(|error| panic!("{name}: {error}\n{}", job.explain));
+        found +=
+            &format!("job {}{}\n{}\n", job.name, if job.bounded { " (bounded)" } else { "" }, job.explain);
+    }
+    (found, wrong)
+}
+
+fn run(folder: &str, expects_errors: bool) {
+    let mut different = Vec::new();
+    for path in files(folder) {
+        let name = path.file_name().unwrap().to_string_lossy().into_owned();
+        let text = fs::read_to_string(&path).unwrap();
+        let (found, wrong) = check(&name, &text);
+        assert_eq!(wrong > 0, expects_errors, "{}: {wrong} errors\n{found}", path.display());
+        different.extend(compare(&path, &found));
+    }
+    assert!(different.is_empty(), "{}", different.join("\n"));
+}
+
+#[test]
+fn plans_are_as_they_were() {
+    run("plans", false);
+}
+
+#[test]
+fn messages_are_as_they_were() {
+    run("errors", true);
+}
