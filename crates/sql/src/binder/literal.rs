@@ -99,8 +99,8 @@ pub(super) fn bind(literal: &Literal, negative: bool, zone_offset_ms: i64, span:
 fn exact(digits: &str, negative: bool, span: Span) -> Bound<Scalar> {
     let sign = if negative { "-" } else { "" };
     let text = format!("{sign}{digits}");
-    if !digits.contains('.') {
-        if let Ok(value) = text.parse::<i64>() {
+    if !digits.contains('.')
+        && let Ok(value) = text.parse::<i64>() {
             return Ok(match i32::try_from(value) {
                 Ok(small) => {
                     Scalar::literal(Arc::new(Int32Array::from(vec![small])), text, TypeKind::Int.not_null())
@@ -112,7 +112,6 @@ fn exact(digits: &str, negative: bool, span: Span) -> Bound<Scalar> {
                 ),
             });
         }
-    }
     // Calcite counts the digits as written: 0.908 has four.
     let scale = digits.split_once('.').map_or(0, |(_, fraction)| fraction.len());
     let precision = digits.bytes().filter(u8::is_ascii_digit).count();

@@ -153,10 +153,7 @@ pub fn bind_table(
         Err(problem) => return Err(vec![*problem]),
     };
     let mut binder = Binder::new(relations, settings);
-    let columns = match declared.bind_columns(&mut binder) {
-        Ok(columns) => columns,
-        Err(problems) => return Err(problems),
-    };
+    let columns = declared.bind_columns(&mut binder)?;
     let watermark = match declared.bind_watermark(&columns, &mut binder) {
         Ok(watermark) => watermark,
         Err(problem) => return Err(vec![*problem]),

@@ -190,15 +190,13 @@ impl Binder<'_> {
     fn interval_ms(&mut self, expression: &ast::Expression) -> Bound<i64> {
         use arrow_array::cast::AsArray;
         let scalar = self.bind_constant(expression)?;
-        if scalar.data_type.kind == TypeKind::IntervalDayTime {
-            if let Some(folded) = scalar.folded() {
-                if let Some(array) =
+        if scalar.data_type.kind == TypeKind::IntervalDayTime
+            && let Some(folded) = scalar.folded()
+                && let Some(array) =
                     folded.as_literal().and_then(|a| a.as_primitive_opt::<arrow_array::types::Int64Type>())
                 {
                     return Ok(array.value(0));
                 }
-            }
-        }
         boxed(
             Diagnostic::mistyped(
                 expression.span,

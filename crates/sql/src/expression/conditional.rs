@@ -84,11 +84,10 @@ fn scatter(
     data_type: &arrow_schema::DataType,
     rows: usize,
 ) -> Result<ArrayRef, String> {
-    if let [(mask, values)] = parts {
-        if mask.true_count() == rows {
+    if let [(mask, values)] = parts
+        && mask.true_count() == rows {
             return Ok(values.clone());
         }
-    }
     let nothing = new_null_array(data_type, 1);
     let mut sources: Vec<&dyn Array> = vec![nothing.as_ref()];
     let mut indices = vec![(0, 0); rows];
@@ -184,8 +183,8 @@ pub(super) fn in_list(
     let column = value.into_column(rows).map_err(&fail)?;
     let mut result: Option<BooleanArray> = None;
     let literals: Option<Vec<&ArrayRef>> = list.iter().map(Scalar::as_literal).collect();
-    if let (Some(literals), Some(texts)) = (&literals, column.as_string_opt::<i32>()) {
-        if literals.len() > LIST_SCAN_MAX && literals.iter().all(|item| !item.is_null(0)) {
+    if let (Some(literals), Some(texts)) = (&literals, column.as_string_opt::<i32>())
+        && literals.len() > LIST_SCAN_MAX && literals.iter().all(|item| !item.is_null(0)) {
             let set: std::collections::BTreeSet<&str> = literals
                 .iter()
                 .filter_map(|item| item.as_string_opt::<i32>())
@@ -193,7 +192,6 @@ pub(super) fn in_list(
                 .collect();
             result = Some(texts.iter().map(|text| text.map(|text| set.contains(text))).collect());
         }
-    }
     if result.is_none() {
         for item in list {
             let equal = match item.as_literal() {
