@@ -55,3 +55,28 @@ pub fn evaluate_in(text: &str, zone_offset_ms: i64) -> Result<(String, String), 
 pub fn evaluate(text: &str) -> Result<(String, String), String> {
     evaluate_in(text, 0)
 }
+
+/// The values of an expression over the column `x` INT and, per row, the watermark.
+pub fn over_column(text: &str, x: &[Option<i32>]) -> Result<Vec<String>, String> {
+    use arrow_array::{ArrayRef, Int32Array};
+    let source = SourceText::new("expression", text);
+    let written = parse_expression(&source).map_err(|d| format!("parse: {}", d[0]))?;
+    let column = sql::binder::Column::new("x", sql::types::TypeKind::Int.nullable());
+    let mut binder = Binder::new(&Nothing, BindSettings::default());
+    let scalar = binder.bind_over(&written, &[column]).map_err(|d| format!("bind: {d}"))?;
+    let data_type = scalar.data_type.clone();
+    let values: ArrayRef = Arc::new(Int32Array::from(x.to_vec()));
+    let rows = RecordBatch::try_from_iter_with_nullable([("x", values, true)]).unwrap();
+    let context = EvaluationContext { clock_ms: CLOCK_MS, watermarks: None };
+    let array = scalar.compile().evaluate(&rows, &context).map_err(|e| format!("run: {}", e.message))?;
+    Ok((0..array.len())
+        .map(|row| {
+            let mut out = String::new();
+            if array.is_null(row) {
+                return "NULL".to_string();
+            }
+            format_value(array.as_ref(), row, &data_type, 0, &mut out).unwrap();
+            out
+        })
+        .collect())
+}

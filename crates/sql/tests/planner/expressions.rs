@@ -1,6 +1,6 @@
 //! The table of expressions (`expressions.txt`), and the examples that the functions document.
 
-use crate::evaluation::{evaluate, evaluate_in};
+use crate::evaluation::{evaluate, evaluate_in, over_column};
 
 /// `expression => TYPE => value`, `expression => value`, or `expression => error: part of the message`.
 #[test]
@@ -81,4 +81,26 @@ fn the_zone_of_the_session() {
     assert_eq!(in_zone("DATE_FORMAT(TO_TIMESTAMP_LTZ(0, 3), 'HH:mm')"), "02:00");
     assert_eq!(in_zone("LOCALTIMESTAMP"), "2026-03-05 14:44:31.123");
     assert_eq!(in_zone("FLOOR(TO_TIMESTAMP_LTZ(0, 3) TO DAY)"), "1970-01-01 00:00:00.000");
+}
+
+/// What can fail is evaluated only for the rows that reach it.
+#[test]
+fn failing_parts_are_evaluated_where_they_are_needed() {
+    let x = [Some(0), Some(2), None, Some(5)];
+    let over = |text: &str| over_column(text, &x);
+    assert_eq!(over("10 / x"), Err("run: division by zero".into()));
+    assert_eq!(over("CASE WHEN x = 0 THEN -1 ELSE 10 / x END").unwrap(), ["-1", "5", "NULL", "2"]);
+    assert_eq!(over("CASE WHEN x > 0 THEN 10 / x END").unwrap(), ["NULL", "5", "NULL", "2"]);
+    assert_eq!(over("x <> 0 AND 10 / x > 3").unwrap(), ["FALSE", "TRUE", "NULL", "FALSE"]);
+    assert_eq!(over("x = 0 OR 10 / x > 3").unwrap(), ["TRUE", "TRUE", "NULL", "FALSE"]);
+    assert_eq!(over("10 / x > 3 AND x <> 0"), Err("run: division by zero".into()));
+    assert_eq!(over("COALESCE(NULLIF(x, 0), 7)").unwrap(), ["7", "2", "7", "5"]);
+    assert_eq!(over("COALESCE(x, 1 / 0)"), Err("run: division by zero".into()));
+    assert_eq!(over("IF(x = 0, 0, 10 % x)").unwrap(), ["0", "0", "NULL", "0"]);
+    assert_eq!(over("x IN (2, 5, 9)").unwrap(), ["FALSE", "TRUE", "NULL", "TRUE"]);
+    assert_eq!(over("x IS NOT DISTINCT FROM NULL").unwrap(), ["FALSE", "FALSE", "TRUE", "FALSE"]);
+    assert_eq!(over("ARRAY[x, 1][1]").unwrap(), ["0", "2", "NULL", "5"]);
+    assert_eq!(over("ROW(x, 'a')").unwrap(), ["(0, a)", "(2, a)", "(NULL, a)", "(5, a)"]);
+    assert_eq!(over("GREATEST(x, 3)").unwrap(), ["3", "3", "NULL", "5"]);
+    assert_eq!(over_column("10 / x", &[]), Ok(vec![]));
 }

@@ -7,3 +7,4 @@ mod evaluation;
 mod expressions;
 mod golden;
 mod scripts;
+mod sessions;

@@ -255,46 +255,10 @@ fn decimal_text(unscaled: i128, scale: u32, text: &mut String) {
 
 /// As Java's Double.toString prints it.
 pub fn double_text(value: f64, text: &mut String) {
-    java_float(format!("{value:e}"), value, text);
+    text.push_str(&base::java_number::double_to_string(value));
 }
 
 /// As Java's Float.toString prints it.
 pub fn float_text(value: f32, text: &mut String) {
-    java_float(format!("{value:e}"), f64::from(value), text);
-}
-
-/// Lays the shortest digits out as Java does: plain from 1e-3 to below 1e7, scientific elsewhere.
-fn java_float(shortest: String, value: f64, text: &mut String) {
-    if value.is_nan() {
-        return text.push_str("NaN");
-    }
-    if value.is_infinite() {
-        return text.push_str(if value > 0.0 { "Infinity" } else { "-Infinity" });
-    }
-    if value == 0.0 {
-        return text.push_str(if value.is_sign_negative() { "-0.0" } else { "0.0" });
-    }
-    let (mantissa, exponent) = shortest.split_once('e').unwrap_or((&shortest, "0"));
-    let exponent: i32 = exponent.parse().unwrap_or(0);
-    if mantissa.starts_with('-') {
-        text.push('-');
-    }
-    let digits: String = mantissa.chars().filter(char::is_ascii_digit).collect();
-    if (-3..7).contains(&exponent) {
-        if exponent < 0 {
-            text.push_str("0.");
-            text.extend(std::iter::repeat_n('0', (-exponent - 1) as usize));
-            text.push_str(&digits);
-            return;
-        }
-        let whole = exponent as usize + 1;
-        if digits.len() <= whole {
-            let _ = write!(text, "{digits:0<whole$}.0");
-        } else {
-            let _ = write!(text, "{}.{}", &digits[..whole], &digits[whole..]);
-        }
-        return;
-    }
-    let fraction = if digits.len() > 1 { &digits[1..] } else { "0" };
-    let _ = write!(text, "{}.{fraction}E{exponent}", &digits[..1]);
+    text.push_str(&base::java_number::float_to_string(value));
 }
