@@ -128,10 +128,6 @@ impl Binder<'_> {
             result = kind.with_nullable(result.nullable);
             arguments[0] = argument;
         }
-        if function.name == "CURRENT_TIMESTAMP" && name.eq_ignore_ascii_case("PROCTIME") {
-            // PROCTIME() is the clock too; the attribute that Flink gives it has no use here yet.
-            result = TypeKind::TimestampLtz(3).not_null();
-        }
         Ok(Scalar { kind: ScalarKind::Call { function, arguments, zone_offset_ms }, data_type: result })
     }
 

@@ -53,9 +53,7 @@ impl Binder<'_> {
                 let (low, high) = (self.expression(low, scope)?, self.expression(high, scope)?);
                 self.between(operand, *negated, *symmetric, low, high, span)
             }
-            ExpressionKind::InList { operand, negated, list } => {
-                self.in_list(operand, *negated, list, scope, span)
-            }
+            ExpressionKind::InList { operand, negated, list } => self.in_list(operand, *negated, list, scope),
             ExpressionKind::Like { operand, negated, kind, pattern, escape } => {
                 let (operand, pattern_value) =
                     (self.expression(operand, scope)?, self.expression(pattern, scope)?);
@@ -331,7 +329,6 @@ impl Binder<'_> {
         negated: bool,
         list: &[ast::Expression],
         scope: &Scope,
-        span: Span,
     ) -> Bound<Scalar> {
         let zone = self.zone();
         let operand = self.expression(operand, scope)?;
@@ -356,7 +353,6 @@ impl Binder<'_> {
             }
         }
         let nullable = operand.data_type.nullable || items.iter().any(|item| item.data_type.nullable);
-        let _ = span;
         Ok(Scalar {
             kind: ScalarKind::InList {
                 operand: Box::new(operator::coerce(operand, &common, zone)),
@@ -489,7 +485,6 @@ impl Binder<'_> {
         scope: &Scope,
         span: Span,
     ) -> Bound<Scalar> {
-        use crate::expression::arithmetic::Operation;
         use arrow_array::{ArrayRef, Int32Array, Int64Array};
         use std::sync::Arc;
         let operand_span = operand.span;
@@ -542,7 +537,6 @@ impl Binder<'_> {
         } else {
             operand
         };
-        let _ = Operation::Add;
         operator::add_interval(operand, interval, false, span)
     }
 }
