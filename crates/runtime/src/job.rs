@@ -21,6 +21,8 @@ pub struct JobRequest {
     /// Identifies the job within the data directory: a job of the same name is resumed.
     pub name: String,
     pub plan: Arc<Plan>,
+    /// Equal for statements that mean the same; a job is only resumed by its own.
+    pub fingerprint: String,
     pub connectors: ConnectorTable,
     pub options: JobOptions,
     /// Called at the points of the commit path where a crash must do no harm: crash tests end the
@@ -179,6 +181,11 @@ impl JobHandle {
         self.progress.read()
     }
 
+    /// The counters, also after the handle is given up by `join`.
+    pub fn watch(&self) -> ProgressWatch {
+        ProgressWatch(self.progress.clone())
+    }
+
     /// Asks the job to stop after its current step; it can be resumed.
     pub fn stop(&self) {
         self.stop.store(true, Ordering::Release);
@@ -197,6 +204,16 @@ impl JobHandle {
         }
         let missing = || RuntimeError::Internal { job: self.name.clone(), reason: "its thread left no result".into() };
         lock(&self.outcome.result).take().unwrap_or_else(|| Err(missing()))
+    }
+}
+
+/// Reads a job's counters.
+#[derive(Clone)]
+pub struct ProgressWatch(SharedProgress);
+
+impl ProgressWatch {
+    pub fn read(&self) -> JobProgress {
+        self.0.read()
     }
 }
 

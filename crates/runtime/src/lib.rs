@@ -22,7 +22,7 @@ mod steps;
 mod tests;
 
 pub use error::RuntimeError;
-pub use job::{CommitPoint, JobHandle, JobOptions, JobRequest, Observer, Runtime, Submitted};
+pub use job::{CommitPoint, JobHandle, JobOptions, JobRequest, Observer, ProgressWatch, Runtime, Submitted};
 pub use journal::{Journal, JournalState};
 pub use progress::{JobProgress, ScanProgress, SinkProgress};
 

@@ -88,7 +88,7 @@ impl<'a> Job<'a> {
         let name = request.name.as_str();
         let plan = &request.plan;
         let known = context.journal.job(name);
-        let instance = known.as_ref().map_or_else(|| random_u64(&context.os), |state| state.instance);
+        let instance = known.as_ref().map_or_else(|| context.os.random.next_u64(), |state| state.instance);
         let mut outputs = Outputs::open(plan, &request.connectors, &identity(name, instance), &context.log)?;
         create_topics(&context.log, &outputs.topics_wanted(name))?;
         outputs.bind(name)?;
@@ -120,8 +120,9 @@ impl<'a> Job<'a> {
                     let stored = state.engine_version;
                     return Err(RuntimeError::EngineChanged { job: name.into(), stored, now: ENGINE_VERSION });
                 }
-                if state.plan != plan.fingerprint() {
-                    let (stored, now) = (state.plan, plan.fingerprint());
+                let now = state::hash(request.fingerprint.as_bytes());
+                if state.plan != now {
+                    let stored = state.plan;
                     return Err(RuntimeError::PlanChanged { job: name.into(), stored, now });
                 }
                 inputs.resume(name, &state.scans)?;
@@ -149,7 +150,7 @@ impl<'a> Job<'a> {
             job: self.name.into(),
             instance,
             engine_version: ENGINE_VERSION,
-            plan: self.context.request.plan.fingerprint(),
+            plan: state::hash(self.context.request.fingerprint.as_bytes()),
             scans,
         };
         self.append(&[], record)?;
@@ -371,12 +372,6 @@ impl<'a> Job<'a> {
 /// What tells the files of this job from those of any other, in this data directory or another.
 fn identity(job: &str, instance: u64) -> String {
     format!("{job}-{instance:016x}")
-}
-
-fn random_u64(os: &Os) -> u64 {
-    let mut bytes = [0; 8];
-    os.random.fill(&mut bytes);
-    u64::from_le_bytes(bytes)
 }
 
 fn count_outputs(counts: &mut Counts, output: &StepOutput) {

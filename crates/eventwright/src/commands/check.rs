@@ -13,24 +13,29 @@ pub fn check(arguments: &CheckArguments) -> anyhow::Result<()> {
     let script = Script::read(&arguments.file, &arguments.variables)?;
     let connectors = connectors::table(Connectors { os: Os::real(), log: None });
     let report = Session::new(connectors).check_script(&script.source);
-    let errors = report.diagnostics.iter().filter(|diagnostic| diagnostic.is_error()).count();
+    let (errors, warnings) = (report.diagnostics.len(), report.lints.len());
     match arguments.output {
         Form::Text => {
-            for plan in &report.plans {
-                println!("{plan}");
+            for job in &report.jobs {
+                println!("job {}\n{}", job.name, job.explain);
             }
-            for diagnostic in &report.diagnostics {
-                eprintln!("{}", diagnostic.render(&script.source).trim_end());
-                eprintln!();
+            for diagnostic in report.diagnostics.iter().chain(&report.lints) {
+                eprintln!("{}", diagnostic.render(&script.source));
             }
             if errors == 0 {
-                let warnings = report.diagnostics.len();
-                println!("{}: no errors, {warnings} warnings, {} jobs", arguments.file.display(), report.plans.len());
+                println!(
+                    "{}: {} jobs, no errors, {warnings} {}",
+                    arguments.file.display(),
+                    report.jobs.len(),
+                    if warnings == 1 { "warning" } else { "warnings" }
+                );
             }
         }
         Form::Json => {
-            let diagnostics: Vec<_> = report.diagnostics.iter().map(|d| describe(d, &script)).collect();
-            println!("{}", json!({ "errors": errors, "diagnostics": diagnostics, "plans": report.plans }));
+            let diagnostics: Vec<_> =
+                report.diagnostics.iter().chain(&report.lints).map(|d| describe(d, &script)).collect();
+            let jobs: Vec<_> = report.jobs.iter().map(|job| json!({"job": job.name, "plan": job.explain})).collect();
+            println!("{}", json!({ "errors": errors, "diagnostics": diagnostics, "jobs": jobs }));
         }
     }
     if errors > 0 {

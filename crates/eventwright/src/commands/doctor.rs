@@ -146,7 +146,16 @@ fn data_directory(os: &Os, data: &Path) -> Finding {
         Ok(recovery) => {
             let report = recovery.report();
             match report.damaged.first() {
-                None => (State::Good, format!("{}: {report}", data.display())),
+                None => {
+                    let text = format!(
+                        "{}: {} log files, {} frames to replay, {} bytes of a torn tail left out",
+                        data.display(),
+                        report.files,
+                        thousands(report.frames),
+                        thousands(report.torn_tail_bytes)
+                    );
+                    (State::Good, text)
+                }
                 Some(first) => (State::Bad, format!("{} damaged places, the first: {first}", report.damaged.len())),
             }
         }

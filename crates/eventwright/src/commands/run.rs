@@ -90,7 +90,7 @@ impl<'a> Run<'a> {
             if self.interrupt.is_set() {
                 bail!("interrupted");
             }
-            let outcome = match self.session.execute(&self.script.source, statement) {
+            let outcome = match self.session.execute(statement) {
                 Ok(outcome) => outcome,
                 Err(diagnostics) => return Err(self.script.failure(&diagnostics)),
             };
@@ -110,13 +110,20 @@ impl<'a> Run<'a> {
 
     fn submit(&mut self, job: sql::session::JobRequest) -> anyhow::Result<()> {
         self.topics.extend(script::topics_written(&job.plan));
-        let name = self.name(job.name.as_deref());
+        for warning in &job.warnings {
+            eprintln!("{}", warning.render(&self.script.source));
+        }
+        let name = self.name(&job);
+        let setting = |key: &str| job.settings.get(key).map(String::as_str);
+        let parallelism = setting("parallelism.default").and_then(|text| text.parse().ok()).unwrap_or(1);
+        let waits = setting("table.dml-sync") == Some("true");
         let request = JobRequest {
             name: name.clone(),
             plan: job.plan,
+            fingerprint: job.fingerprint,
             connectors: self.node.connectors(),
             options: JobOptions {
-                workers: self.arguments.workers.map_or(job.settings.parallelism, usize::from).max(1),
+                workers: self.arguments.workers.map_or(parallelism, usize::from).clamp(1, 128),
                 step_rows_max: self.arguments.step_rows_max as usize,
                 snapshot_steps_max: u64::from(self.arguments.snapshot_steps),
                 ..JobOptions::default()
@@ -125,13 +132,12 @@ impl<'a> Run<'a> {
         };
         match self.node.runtime.submit(request)? {
             Submitted::FinishedBefore(_) => {
-                eprintln!("job {name} had finished before in {}; nothing is emitted", self.node.data.display());
                 let progress = JobProgress { job: name, ..JobProgress::default() };
                 self.ended.push(JobSummary { progress, elapsed_ms: 0, state: JobState::FinishedBefore });
             }
             Submitted::Running(handle) => {
                 self.running.push((handle, self.node.os.clock.monotonic_ns()));
-                if job.settings.dml_sync {
+                if waits {
                     self.wait_for_all()?;
                 }
             }
@@ -139,10 +145,15 @@ impl<'a> Run<'a> {
         Ok(())
     }
 
-    /// `pipeline.name`, or the file's name; the n-th job of one name gets its number.
-    fn name(&mut self, given: Option<&str>) -> String {
-        let stem = self.arguments.file.file_stem().map_or("job".into(), |stem| stem.to_string_lossy().into_owned());
-        let base = given.map_or(stem, str::to_string);
+    /// `pipeline.name`, or the file's name and the statement; the n-th job of one name gets its number.
+    fn name(&mut self, job: &sql::session::JobRequest) -> String {
+        let base = match job.settings.get("pipeline.name") {
+            Some(name) => name.clone(),
+            None => {
+                let file = self.arguments.file.file_stem().unwrap_or_default();
+                format!("{}-{}", file.to_string_lossy(), job.name)
+            }
+        };
         let count = self.names.entry(base.clone()).or_default();
         *count += 1;
         if *count == 1 { base } else { format!("{base}-{count}") }
