@@ -1,0 +1,169 @@
+//! The settings that are known, those of Flink that change nothing here among them.
+
+use super::{Effect, SettingSpec};
+use base::options::{OptionKind, OptionSpec};
+
+const fn used(
+    key: &'static str,
+    kind: OptionKind,
+    default: Option<&'static str>,
+    doc: &'static str,
+    example: &'static str,
+) -> SettingSpec {
+    let option = OptionSpec { key, kind, required: false, default, doc, example };
+    SettingSpec { option, effect: Effect::Used }
+}
+
+const fn without(
+    key: &'static str,
+    kind: OptionKind,
+    reason: &'static str,
+    example: &'static str,
+) -> SettingSpec {
+    let option = OptionSpec { key, kind, required: false, default: None, doc: reason, example };
+    SettingSpec { option, effect: Effect::None(reason) }
+}
+
+const TEXT: OptionKind = OptionKind::Text;
+const BOOLEAN: OptionKind = OptionKind::Boolean;
+const DURATION: OptionKind = OptionKind::Duration;
+const COUNT: OptionKind = OptionKind::Integer { min: 1, max: i64::MAX };
+
+const STEPS: &str = "every step commits by itself, and a snapshot is taken when it shortens recovery";
+const BATCHES: &str = "a step takes what is there, one row or tens of thousands";
+const PLANS: &str = "the planner always does what helps";
+const PROCESS: &str = "everything runs in one process";
+const CLIENT: &str = "results are shown as rows of a table";
+
+/// Every known setting; a key with `*` stands for all that begin so.
+pub const SETTINGS: &[SettingSpec] = &[
+    used(
+        "table.dml-sync",
+        BOOLEAN,
+        Some("false"),
+        "Whether an INSERT is waited for before the next statement begins.",
+        "true",
+    ),
+    used("pipeline.name", TEXT, None, "The name of the jobs that follow.", "delays"),
+    used(
+        "parallelism.default",
+        COUNT,
+        Some("1"),
+        "How many workers a job runs on. Results do not depend on it.",
+        "2",
+    ),
+    used(
+        "table.local-time-zone",
+        TEXT,
+        Some("UTC"),
+        "The zone of TIMESTAMP_LTZ: what the wall clock shows in casts, functions and windows.",
+        "UTC",
+    ),
+    used(
+        "table.exec.sink.not-null-enforcer",
+        OptionKind::OneOf(&["ERROR", "DROP", "error", "drop"]),
+        Some("ERROR"),
+        "What becomes of a row with NULL in a NOT NULL column of a sink: the job fails, or the row is dropped.",
+        "DROP",
+    ),
+    used(
+        "execution.runtime-mode",
+        OptionKind::OneOf(&["streaming", "STREAMING"]),
+        Some("streaming"),
+        "A job over bounded tables ends by itself in streaming mode too.",
+        "streaming",
+    ),
+    // Settings that would change results: only what happens here is a value.
+    used(
+        "table.exec.legacy-cast-behaviour",
+        OptionKind::OneOf(&["DISABLED", "disabled"]),
+        Some("DISABLED"),
+        "A cast that has no result fails the job; TRY_CAST answers NULL.",
+        "DISABLED",
+    ),
+    used(
+        "table.exec.sink.type-length-enforcer",
+        OptionKind::OneOf(&["IGNORE", "ignore"]),
+        Some("IGNORE"),
+        "Longer texts than a CHAR or VARCHAR column declares are written as they are.",
+        "IGNORE",
+    ),
+    used(
+        "table.sql-dialect",
+        OptionKind::OneOf(&["default", "DEFAULT"]),
+        Some("default"),
+        "The dialect is Flink's own.",
+        "default",
+    ),
+    // Watermarks and state.
+    without(
+        "pipeline.auto-watermark-interval",
+        DURATION,
+        "watermarks advance with every row, as Flink's do with '0ms'",
+        "0ms",
+    ),
+    without("table.exec.source.idle-timeout", DURATION, "an idle partition does not time out yet", "10 s"),
+    without("table.exec.state.ttl", DURATION, "state does not expire yet", "1 d"),
+    // Steps instead of checkpoints and batches.
+    without("execution.checkpointing.*", TEXT, STEPS, "10 s"),
+    without("state.*", TEXT, STEPS, "rocksdb"),
+    without("restart-strategy.*", TEXT, "a job that fails is resumed by running it again", "none"),
+    without("restart-strategy", TEXT, "a job that fails is resumed by running it again", "none"),
+    without("table.exec.mini-batch.enabled", BOOLEAN, BATCHES, "true"),
+    without("table.exec.mini-batch.allow-latency", DURATION, BATCHES, "2 s"),
+    without("table.exec.mini-batch.size", COUNT, BATCHES, "5000"),
+    without("table.exec.window-agg.buffer-size-limit", COUNT, BATCHES, "100000"),
+    without("execution.buffer-timeout.*", TEXT, BATCHES, "100 ms"),
+    without("execution.buffer-timeout", DURATION, BATCHES, "100 ms"),
+    // Planning and sinks.
+    without("table.optimizer.*", TEXT, PLANS, "true"),
+    without("table.exec.sink.upsert-materialize", TEXT, PLANS, "AUTO"),
+    without("table.exec.sink.keyed-shuffle", TEXT, PLANS, "AUTO"),
+    without("table.exec.source.cdc-events-duplicate", BOOLEAN, "events are read exactly once", "true"),
+    without("table.exec.simplify-operator-name-enabled", BOOLEAN, PLANS, "true"),
+    without("table.exec.uid.*", TEXT, "operators are known by their part of the plan", "PLAN_ONLY"),
+    without("table.exec.async-lookup.*", TEXT, "lookups are answered within the step", "100"),
+    without("table.exec.async-scalar.*", TEXT, "functions are answered within the step", "10"),
+    without("table.exec.deduplicate.*", TEXT, BATCHES, "true"),
+    without("table.exec.rank.topn-cache-size", COUNT, PLANS, "10000"),
+    without("table.exec.spill-compression.*", TEXT, PLANS, "true"),
+    without("table.plan.*", TEXT, PLANS, "ALL"),
+    without("table.generated-code.*", TEXT, "no code is generated", "4000"),
+    // Resources and processes.
+    without(
+        "table.exec.resource.default-parallelism",
+        OptionKind::Integer { min: -1, max: i64::MAX },
+        "'parallelism.default' says how many workers there are",
+        "4",
+    ),
+    without("pipeline.max-parallelism", COUNT, "keys always lie in 128 groups", "128"),
+    without("pipeline.object-reuse", BOOLEAN, PROCESS, "true"),
+    without("pipeline.operator-chaining", BOOLEAN, PLANS, "true"),
+    without("pipeline.operator-chaining.*", TEXT, PLANS, "true"),
+    without("pipeline.jars", TEXT, "there is no JVM to load them into", "a.jar"),
+    without("pipeline.classpaths", TEXT, "there is no JVM to load them into", "file:///a.jar"),
+    without("pipeline.global-job-parameters", TEXT, "no user code reads them", "a:b"),
+    without("taskmanager.*", TEXT, PROCESS, "2"),
+    without("jobmanager.*", TEXT, PROCESS, "1g"),
+    without("rest.*", TEXT, PROCESS, "8081"),
+    without("cluster.*", TEXT, PROCESS, "a"),
+    without("execution.target", TEXT, PROCESS, "local"),
+    without("execution.attached", BOOLEAN, PROCESS, "true"),
+    without("execution.shutdown-on-attached-exit", BOOLEAN, PROCESS, "true"),
+    // The client.
+    without(
+        "sql-client.execution.result-mode",
+        OptionKind::OneOf(&["table", "changelog", "tableau", "TABLE", "CHANGELOG", "TABLEAU"]),
+        CLIENT,
+        "tableau",
+    ),
+    without("sql-client.*", TEXT, CLIENT, "true"),
+    without("table.display.max-column-width", COUNT, CLIENT, "30"),
+    without("table.builtin-catalog-name", TEXT, "the first catalog is default_catalog", "default_catalog"),
+    without(
+        "table.builtin-database-name",
+        TEXT,
+        "the first database is default_database",
+        "default_database",
+    ),
+];
