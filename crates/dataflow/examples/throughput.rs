@@ -51,7 +51,8 @@ fn schema(columns: &[(&str, DataType)]) -> SchemaRef {
 }
 
 fn plan() -> Plan {
-    let input = schema(&[("t", TIMESTAMP), ("k", DataType::Utf8), ("v", DataType::Int64), ("w", DataType::Int64)]);
+    let input =
+        schema(&[("t", TIMESTAMP), ("k", DataType::Utf8), ("v", DataType::Int64), ("w", DataType::Int64)]);
     let projected = schema(&[("k", DataType::Utf8), ("t", TIMESTAMP), ("v", DataType::Int64)]);
     let output = schema(&[
         ("k", DataType::Utf8),
@@ -81,14 +82,23 @@ fn plan() -> Plan {
     let column = |index, data_type| Arc::new(Simple::Column(index, data_type)) as Arc<dyn Expression>;
     let kinds = [
         (
-            NodeKind::Scan { table: table(&input), projection: vec![0, 1, 2, 3], metadata: vec![], bounded: true },
+            NodeKind::Scan {
+                table: table(&input),
+                projection: vec![0, 1, 2, 3],
+                metadata: vec![],
+                bounded: true,
+            },
             &input,
         ),
         (NodeKind::Watermark { column: 0, watermark: column(0, TIMESTAMP) }, &input),
         (NodeKind::Filter { predicate: Arc::new(Simple::Greater(3, 9)) }, &input),
         (
             NodeKind::Project {
-                expressions: vec![column(1, DataType::Utf8), column(0, TIMESTAMP), column(2, DataType::Int64)],
+                expressions: vec![
+                    column(1, DataType::Utf8),
+                    column(0, TIMESTAMP),
+                    column(2, DataType::Int64),
+                ],
             },
             &projected,
         ),

@@ -118,6 +118,9 @@ pub struct Dataflow {
     /// How many nodes read each node.
     readers: Vec<usize>,
     splits: BTreeMap<NodeId, SplitsFinished>,
+    /// When each scan is read; and the same of those that feed the stream side of a join.
+    phases: BTreeMap<NodeId, u32>,
+    stream_phases: BTreeMap<NodeId, u32>,
     /// Rows read since the job began.
     sequence: u64,
     failed: bool,
@@ -140,7 +143,13 @@ impl Dataflow {
             Operator::new(&plan, id, &schemas, workers).map_err(|error| error.at(&plan, id))
         };
         let operators = (0..plan.nodes.len()).map(operator).collect::<Result<_, _>>()?;
+        let phases = plan.phases();
+        let joins = plan.nodes.iter().filter(|node| matches!(node.kind, NodeKind::BoundedJoin { .. }));
+        let streams = joins.flat_map(|join| plan.scans_of(join.inputs[0]));
+        let stream_phases = streams.filter_map(|scan| Some((scan, *phases.get(&scan)?))).collect();
         let mut dataflow = Dataflow {
+            phases,
+            stream_phases,
             exchange: Exchange::new(workers, options.parallel_rows_min)?,
             operators,
             schemas,
@@ -309,22 +318,20 @@ impl Dataflow {
 
     /// Rows must not reach the stream side of a join before its table side is complete.
     fn check_phases(&self, rows_in: &BTreeMap<NodeId, u64>) -> Result<(), DataflowError> {
-        let phases = self.plan.phases();
+        if self.stream_phases.is_empty() {
+            return Ok(());
+        }
         let unfinished = self.splits.iter().filter(|(_, splits)| splits.contains(&false));
-        let open = unfinished.filter_map(|(scan, _)| phases.get(scan)).min();
+        let open = unfinished.filter_map(|(scan, _)| self.phases.get(scan)).min();
         for (scan, rows) in rows_in {
-            let too_early = open.zip(phases.get(scan)).is_some_and(|(open, phase)| open < phase);
-            if *rows > 0 && too_early && self.feeds_join(*scan) {
+            let phase = self.stream_phases.get(scan);
+            let too_early = open.zip(phase).is_some_and(|(open, phase)| open < phase);
+            if *rows > 0 && too_early {
                 let error =
                     DataflowError::internal("rows were read before the tables of a join were complete");
                 return Err(error.at(&self.plan, *scan));
             }
         }
         Ok(())
-    }
-
-    fn feeds_join(&self, scan: NodeId) -> bool {
-        let joins = self.plan.nodes.iter().filter(|node| matches!(node.kind, NodeKind::BoundedJoin { .. }));
-        joins.into_iter().any(|join| self.plan.scans_of(join.inputs[0]).contains(&scan))
     }
 }
