@@ -4,12 +4,14 @@
 //! `diagnostic` that points at the text.
 
 pub mod ast;
+pub mod catalog;
 pub mod diagnostic;
 pub mod expression;
 pub mod functions;
 mod keyword;
 mod lexer;
 pub mod parser;
+pub mod settings;
 pub mod source;
 pub mod span;
 pub mod types;
