@@ -47,9 +47,9 @@ struct Arguments {
     /// The floor calls fdatasync after so many bytes
     #[arg(long, default_value_t = 4_000_000)]
     floor_sync_bytes: u64,
-    /// Size of the floor's file, which is written around and around
-    #[arg(long, default_value_t = 256_000_000)]
-    floor_file_bytes: u64,
+    /// Size of the floor's file [default: all bytes, which is a log that grows]; a smaller one is written around and around
+    #[arg(long)]
+    floor_file_bytes: Option<u64>,
     #[arg(long, default_value_t = 3)]
     rounds: usize,
     /// Batches of one record per second for the latency
@@ -87,13 +87,17 @@ fn main() -> Result<()> {
 fn cpu_table(arguments: &Arguments, record_bytes: usize) -> Result<Table> {
     let (batch, records) = load::batch(record_bytes, arguments.batch_bytes)?;
     let count = ((arguments.gigabytes * benches::GIGABYTE) / batch.len() as f64).ceil() as u64;
-    let [mut zero_fill, mut floor_in, mut node_in, mut floor_out, mut node_out] = <[Vec<Cost>; 5]>::default();
+    let file_bytes = arguments.floor_file_bytes.unwrap_or(count * batch.len() as u64);
+    let [mut floor_in, mut node_in, mut floor_out, mut node_out] = <[Vec<Cost>; 4]>::default();
     for round in 0..=arguments.rounds {
         eprintln!("round {round} of {}: records of {record_bytes} bytes", arguments.rounds);
         let scratch = arguments.node.scratch()?;
-        let prepared = Prepared::create(&scratch.path().join("floor"), arguments.floor_file_bytes)?;
+        let prepared = Prepared::create(&scratch.path().join("floor"), file_bytes)?;
         let received = prepared.receive_and_write(&batch, count, arguments.floor_sync_bytes)?;
         let sent = prepared.send_file(batch.len(), count)?;
+        drop(prepared);
+        arguments.node.settle(scratch)?;
+        let scratch = arguments.node.scratch()?;
 
         let node = arguments.node.start(&scratch.path().join("data"))?;
         let mut client = node.client()?;
@@ -116,13 +120,11 @@ fn cpu_table(arguments: &Arguments, record_bytes: usize) -> Result<Table> {
         );
         node.stop()?;
         if round > 0 {
-            zero_fill.push(prepared.zero_fill);
             floor_in.push(received);
             node_in.push(produced);
             floor_out.push(sent);
             node_out.push(fetched);
         }
-        drop(prepared);
         arguments.node.settle(scratch)?;
     }
     let title = format!(
@@ -135,7 +137,6 @@ fn cpu_table(arguments: &Arguments, record_bytes: usize) -> Result<Table> {
     row(&mut table, "produce, node", &node_in, Some(&floor_in));
     row(&mut table, "fetch, floor: sendfile", &floor_out, None);
     row(&mut table, "fetch, node", &node_out, Some(&floor_out));
-    row(&mut table, "for comparison: zero-fill and sync of a new file", &zero_fill, None);
     Ok(table)
 }
 
