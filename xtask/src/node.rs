@@ -41,8 +41,13 @@ impl Node {
 
 /// Runs a SQL file to its end in a working folder, and returns what its `print` tables printed.
 pub fn run_to_end(file: &str, data: &Path, folder: &Path) -> Result<String> {
+    run_with(file, data, folder, &[])
+}
+
+/// Like [`run_to_end`], with more options.
+pub fn run_with(file: &str, data: &Path, folder: &Path, options: &[&str]) -> Result<String> {
     let mut command = command()?;
-    command.arg("run").arg(file).arg("--data").arg(data).args(["--kafka", "127.0.0.1:0"]);
+    command.arg("run").args(options).arg(file).arg("--data").arg(data).args(["--kafka", "127.0.0.1:0"]);
     process::output(command.current_dir(folder), RUN_LIMIT)
 }
 

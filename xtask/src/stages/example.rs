@@ -38,7 +38,26 @@ pub fn run() -> Result<Counts> {
         counts.failed += 1;
         println!("example: running the finished job again changed its results");
     }
+    for (workers, step_rows_max) in OTHER_SHAPES {
+        let options = ["--workers", workers, "--step-rows-max", step_rows_max];
+        let differences = other_shape(&options)?;
+        counts.passed += u64::from(differences.is_empty());
+        counts.failed += u64::from(!differences.is_empty());
+        for line in differences {
+            println!("example with {}: {line}", options.join(" "));
+        }
+    }
     Ok(counts)
+}
+
+/// Workers and rows per step with which the results must be the same: they do not depend on either.
+const OTHER_SHAPES: [(&str, &str); 4] = [("1", "100"), ("2", "8192"), ("4", "999"), ("4", "100000")];
+
+/// What differs from Flink's rows when the example runs with other options, in a folder of its own.
+fn other_shape(options: &[&str]) -> Result<Vec<String>> {
+    let folder = example::working_folder()?;
+    let printed = node::run_with(example::FILE, &folder.path().join("node"), folder.path(), options)?;
+    example::compare(&read_back(&folder, &printed)?)
 }
 
 fn read_back(folder: &tempfile::TempDir, printed: &str) -> Result<Results> {
