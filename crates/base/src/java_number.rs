@@ -8,7 +8,15 @@ pub fn double_to_string(number: f64) -> String {
     if number.is_nan() {
         return "NaN".into();
     }
-    java(&format!("{number:e}"), number.is_infinite())
+    let mut text = format!("{number:e}");
+    // Java writes two digits at least, and where one would do takes the nearest two: 4.9E-324, not 5.0E-324.
+    if !text.contains('.') && number.is_finite() {
+        let nearer = format!("{number:.1e}");
+        if nearer.parse() == Ok(number) {
+            text = nearer;
+        }
+    }
+    java(&text, number.is_infinite())
 }
 
 /// As `Float.toString`.
@@ -16,7 +24,14 @@ pub fn float_to_string(number: f32) -> String {
     if number.is_nan() {
         return "NaN".into();
     }
-    java(&format!("{number:e}"), number.is_infinite())
+    let mut text = format!("{number:e}");
+    if !text.contains('.') && number.is_finite() {
+        let nearer = format!("{number:.1e}");
+        if nearer.parse() == Ok(number) {
+            text = nearer;
+        }
+    }
+    java(&text, number.is_infinite())
 }
 
 /// From Rust's shortest scientific form, `-1.25e-7`.
@@ -31,6 +46,10 @@ fn java(scientific: &str, is_infinite: bool) -> String {
     let (mantissa, exponent) = rest.split_once('e').unwrap_or((rest, "0"));
     let exponent: i32 = exponent.parse().unwrap_or(0);
     let digits: String = mantissa.chars().filter(char::is_ascii_digit).collect();
+    let digits = match digits.trim_end_matches('0') {
+        "" => "0",
+        significant => significant,
+    };
     if digits == "0" {
         return format!("{sign}0.0");
     }
@@ -69,11 +88,16 @@ mod tests {
             (1.25e10, "1.25E10"),
             (f64::MAX, "1.7976931348623157E308"),
             (f64::NEG_INFINITY, "-Infinity"),
+            (5e-324, "4.9E-324"),
+            (2e23, "2.0E23"),
+            (-20.0, "-20.0"),
         ];
         for (number, text) in cases {
             assert_eq!(double_to_string(number), text);
         }
         assert_eq!(float_to_string(0.1), "0.1");
         assert_eq!(float_to_string(3.4028235e38), "3.4028235E38");
+        assert_eq!(float_to_string(1e-45), "1.4E-45");
+        assert_eq!(float_to_string(-0.0), "-0.0");
     }
 }

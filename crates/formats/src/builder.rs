@@ -1,277 +1,318 @@
-//! Builders of one column each: values are appended from text, numbers or nested builders.
+//! Builders of one column each, which can be cut back to an earlier length.
+//!
+//! Arrow's own builders only grow. A record that turns out to be bad after half of its fields were
+//! appended must leave no trace, so these keep plain vectors, become arrays without copying, and
+//! know `truncate`.
 
-use crate::text::{parse_date, parse_decimal, parse_time_ms, parse_timestamp};
-use arrow_array::ArrayRef;
-use arrow_array::builder::*;
-use arrow_array::{ListArray, MapArray, StructArray};
-use arrow_buffer::{NullBufferBuilder, OffsetBuffer};
-use arrow_schema::{DataType, Field, FieldRef, Fields, TimeUnit};
+use crate::names::Names;
+use crate::{DecodeError, FormatError};
+use arrow_array::types::{
+    Date32Type, Decimal128Type, Float32Type, Float64Type, Int8Type, Int16Type, Int32Type, Int64Type,
+    Time32MillisecondType, TimestampMicrosecondType, TimestampMillisecondType, TimestampNanosecondType,
+    TimestampSecondType,
+};
+use arrow_array::{
+    ArrayRef, BinaryArray, BooleanArray, ListArray, MapArray, PrimitiveArray, RecordBatch,
+    RecordBatchOptions, StringArray, StructArray,
+};
+use arrow_buffer::{BooleanBufferBuilder, Buffer, NullBufferBuilder, OffsetBuffer, ScalarBuffer};
+use arrow_schema::{ArrowError, DataType, Field, FieldRef, Fields, Schema, SchemaRef, TimeUnit};
 use std::sync::Arc;
 
-/// How time stamps are written.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(crate) enum TimestampStandard {
-    /// `2013-01-31 12:00:00.5`
-    #[default]
-    Sql,
-    /// `2013-01-31T12:00:00.5`
-    Iso,
+/// A column that grows by values and NULLs.
+pub(crate) struct ColumnBuilder {
+    pub name: String,
+    /// Whether the column may be NULL.
+    pub nullable: bool,
+    pub values: Values,
+    nulls: NullBufferBuilder,
+    length: usize,
 }
 
-impl TimestampStandard {
-    pub(crate) fn separator(self) -> u8 {
-        match self {
-            TimestampStandard::Sql => b' ',
-            TimestampStandard::Iso => b'T',
-        }
+/// The values by type; a NULL takes a place of its own.
+pub(crate) enum Values {
+    Boolean(BooleanBufferBuilder),
+    Int8(Vec<i8>),
+    Int16(Vec<i16>),
+    Int32(Vec<i32>),
+    Int64(Vec<i64>),
+    Float32(Vec<f32>),
+    Float64(Vec<f64>),
+    Decimal { values: Vec<i128>, precision: u8, scale: i8 },
+    Utf8(Bytes),
+    Binary(Bytes),
+    Date(Vec<i32>),
+    Time(Vec<i32>),
+    Timestamp { values: Vec<i64>, unit: TimeUnit, zone: Option<Arc<str>> },
+    Struct { fields: Fields, children: Vec<ColumnBuilder>, names: Names },
+    List { item: FieldRef, offsets: Vec<i32>, child: Box<ColumnBuilder> },
+    Map { entries: FieldRef, offsets: Vec<i32>, key: Box<ColumnBuilder>, value: Box<ColumnBuilder> },
+}
+
+/// Values of variable length, one behind the other.
+pub(crate) struct Bytes {
+    offsets: Vec<i32>,
+    pub bytes: Vec<u8>,
+}
+
+/// What is said of a batch whose texts are longer together than Arrow's offsets reach.
+pub(crate) const TOO_LONG: &str = "the texts of one batch are longer than 2 GiB together";
+
+impl Bytes {
+    fn new() -> Bytes {
+        Bytes { offsets: vec![0], bytes: Vec::new() }
     }
-}
 
-pub(crate) enum ColumnBuilder {
-    Boolean(BooleanBuilder),
-    Int8(Int8Builder),
-    Int16(Int16Builder),
-    Int32(Int32Builder),
-    Int64(Int64Builder),
-    Float32(Float32Builder),
-    Float64(Float64Builder),
-    Utf8(StringBuilder),
-    Binary(BinaryBuilder),
-    Decimal(Decimal128Builder, u8, i8),
-    Date(Date32Builder),
-    Time(Time32MillisecondBuilder),
-    Millis(TimestampMillisecondBuilder, bool),
-    Micros(TimestampMicrosecondBuilder, bool),
-    Nanos(TimestampNanosecondBuilder, bool),
-    Struct(Fields, Vec<ColumnBuilder>, NullBufferBuilder),
-    List(FieldRef, Box<ColumnBuilder>, Vec<i32>, NullBufferBuilder),
-    Map(FieldRef, Fields, Box<ColumnBuilder>, Box<ColumnBuilder>, Vec<i32>, NullBufferBuilder),
+    /// Ends a value whose bytes were appended to `bytes`; the caller appends them first.
+    fn end_value(&mut self) -> Result<(), &'static str> {
+        let end = i32::try_from(self.bytes.len()).map_err(|_| TOO_LONG)?;
+        self.offsets.push(end);
+        Ok(())
+    }
+
+    fn truncate(&mut self, length: usize) {
+        self.offsets.truncate(length + 1);
+        self.bytes.truncate(self.offsets.last().map_or(0, |end| *end as usize));
+    }
+
+    fn take(&mut self) -> (OffsetBuffer<i32>, Buffer) {
+        let offsets = std::mem::replace(&mut self.offsets, vec![0]);
+        // Offsets only ever grow, by construction.
+        (OffsetBuffer::new(ScalarBuffer::from(offsets)), Buffer::from_vec(std::mem::take(&mut self.bytes)))
+    }
 }
 
 impl ColumnBuilder {
     pub(crate) fn new(field: &Field) -> Result<ColumnBuilder, String> {
-        Ok(match field.data_type() {
-            DataType::Boolean => ColumnBuilder::Boolean(BooleanBuilder::new()),
-            DataType::Int8 => ColumnBuilder::Int8(Int8Builder::new()),
-            DataType::Int16 => ColumnBuilder::Int16(Int16Builder::new()),
-            DataType::Int32 => ColumnBuilder::Int32(Int32Builder::new()),
-            DataType::Int64 => ColumnBuilder::Int64(Int64Builder::new()),
-            DataType::Float32 => ColumnBuilder::Float32(Float32Builder::new()),
-            DataType::Float64 => ColumnBuilder::Float64(Float64Builder::new()),
-            DataType::Utf8 => ColumnBuilder::Utf8(StringBuilder::new()),
-            DataType::Binary => ColumnBuilder::Binary(BinaryBuilder::new()),
+        let values = match field.data_type() {
+            DataType::Boolean => Values::Boolean(BooleanBufferBuilder::new(0)),
+            DataType::Int8 => Values::Int8(Vec::new()),
+            DataType::Int16 => Values::Int16(Vec::new()),
+            DataType::Int32 => Values::Int32(Vec::new()),
+            DataType::Int64 => Values::Int64(Vec::new()),
+            DataType::Float32 => Values::Float32(Vec::new()),
+            DataType::Float64 => Values::Float64(Vec::new()),
             DataType::Decimal128(precision, scale) => {
-                let builder = Decimal128Builder::new().with_data_type(field.data_type().clone());
-                ColumnBuilder::Decimal(builder, *precision, *scale)
+                Values::Decimal { values: Vec::new(), precision: *precision, scale: *scale }
             }
-            DataType::Date32 => ColumnBuilder::Date(Date32Builder::new()),
-            DataType::Time32(TimeUnit::Millisecond) => ColumnBuilder::Time(Time32MillisecondBuilder::new()),
+            DataType::Utf8 => Values::Utf8(Bytes::new()),
+            DataType::Binary => Values::Binary(Bytes::new()),
+            DataType::Date32 => Values::Date(Vec::new()),
+            DataType::Time32(TimeUnit::Millisecond) => Values::Time(Vec::new()),
             DataType::Timestamp(unit, zone) => {
-                let zoned = zone.is_some();
-                let zone = zone.clone();
-                match unit {
-                    TimeUnit::Microsecond => {
-                        ColumnBuilder::Micros(TimestampMicrosecondBuilder::new().with_timezone_opt(zone), zoned)
-                    }
-                    TimeUnit::Nanosecond => {
-                        ColumnBuilder::Nanos(TimestampNanosecondBuilder::new().with_timezone_opt(zone), zoned)
-                    }
-                    _ => ColumnBuilder::Millis(TimestampMillisecondBuilder::new().with_timezone_opt(zone), zoned),
-                }
+                Values::Timestamp { values: Vec::new(), unit: *unit, zone: zone.clone() }
             }
             DataType::Struct(fields) => {
-                let children = fields.iter().map(|field| ColumnBuilder::new(field)).collect::<Result<_, _>>()?;
-                ColumnBuilder::Struct(fields.clone(), children, NullBufferBuilder::new(0))
+                let children =
+                    fields.iter().map(|field| ColumnBuilder::new(field)).collect::<Result<_, _>>()?;
+                let names = Names::new(fields.iter().map(|field| field.name().as_str()));
+                Values::Struct { fields: fields.clone(), children, names }
             }
             DataType::List(item) => {
                 let child = Box::new(ColumnBuilder::new(item)?);
-                ColumnBuilder::List(item.clone(), child, vec![0], NullBufferBuilder::new(0))
+                Values::List { item: item.clone(), offsets: vec![0], child }
             }
             DataType::Map(entries, _) => {
                 let DataType::Struct(fields) = entries.data_type() else {
                     return Err(format!("column '{}' has a map without entries", field.name()));
                 };
-                let (Some(key), Some(value)) = (fields.first(), fields.get(1)) else {
+                let [key, value] = fields.as_ref() else {
                     return Err(format!("column '{}' has a map without key and value", field.name()));
                 };
+                if key.data_type() != &DataType::Utf8 {
+                    return Err(format!(
+                        "column '{}': the keys of a MAP must be of type STRING",
+                        field.name()
+                    ));
+                }
                 let key = Box::new(ColumnBuilder::new(key)?);
                 let value = Box::new(ColumnBuilder::new(value)?);
-                ColumnBuilder::Map(entries.clone(), fields.clone(), key, value, vec![0], NullBufferBuilder::new(0))
+                Values::Map { entries: entries.clone(), offsets: vec![0], key, value }
             }
-            other => return Err(format!("column '{}': the format cannot hold the type {other}", field.name())),
+            other => return Err(format!("column '{}': no format takes the type {other}", field.name())),
+        };
+        let nulls = NullBufferBuilder::new(0);
+        Ok(ColumnBuilder {
+            name: field.name().clone(),
+            nullable: field.is_nullable(),
+            values,
+            nulls,
+            length: 0,
         })
     }
 
-    pub(crate) fn append_null(&mut self) {
-        match self {
-            ColumnBuilder::Boolean(builder) => builder.append_null(),
-            ColumnBuilder::Int8(builder) => builder.append_null(),
-            ColumnBuilder::Int16(builder) => builder.append_null(),
-            ColumnBuilder::Int32(builder) => builder.append_null(),
-            ColumnBuilder::Int64(builder) => builder.append_null(),
-            ColumnBuilder::Float32(builder) => builder.append_null(),
-            ColumnBuilder::Float64(builder) => builder.append_null(),
-            ColumnBuilder::Utf8(builder) => builder.append_null(),
-            ColumnBuilder::Binary(builder) => builder.append_null(),
-            ColumnBuilder::Decimal(builder, ..) => builder.append_null(),
-            ColumnBuilder::Date(builder) => builder.append_null(),
-            ColumnBuilder::Time(builder) => builder.append_null(),
-            ColumnBuilder::Millis(builder, _) => builder.append_null(),
-            ColumnBuilder::Micros(builder, _) => builder.append_null(),
-            ColumnBuilder::Nanos(builder, _) => builder.append_null(),
-            ColumnBuilder::Struct(_, children, nulls) => {
-                children.iter_mut().for_each(ColumnBuilder::append_null);
-                nulls.append_null();
-            }
-            ColumnBuilder::List(_, _, offsets, nulls) | ColumnBuilder::Map(_, _, _, _, offsets, nulls) => {
-                offsets.push(offsets.last().copied().unwrap_or(0));
-                nulls.append_null();
-            }
-        }
+    #[inline]
+    pub(crate) fn len(&self) -> usize {
+        self.length
     }
 
-    /// Appends a scalar from its text; the error says what was expected.
-    pub(crate) fn append_text(&mut self, text: &str, standard: TimestampStandard) -> Result<(), String> {
-        fn number<T: std::str::FromStr>(text: &str, name: &str) -> Result<T, String> {
-            text.trim().parse().map_err(|_| format!("'{}' is no {name}", shorten(text)))
+    /// Makes the value that was just put into `values` count.
+    #[inline]
+    pub(crate) fn end_value(&mut self) {
+        self.length += 1;
+        self.nulls.append_non_null();
+    }
+
+    pub(crate) fn push_bytes(&mut self, value: &[u8]) -> Result<(), &'static str> {
+        match &mut self.values {
+            Values::Utf8(bytes) | Values::Binary(bytes) => {
+                bytes.bytes.extend_from_slice(value);
+                bytes.end_value()?;
+            }
+            _ => return Err("the column holds no bytes"),
         }
-        match self {
-            ColumnBuilder::Boolean(builder) => {
-                let text = text.trim();
-                // As Java's Boolean.parseBoolean: whatever is not "true" is false.
-                builder.append_value(text.eq_ignore_ascii_case("true"));
-            }
-            ColumnBuilder::Int8(builder) => builder.append_value(number(text, "TINYINT")?),
-            ColumnBuilder::Int16(builder) => builder.append_value(number(text, "SMALLINT")?),
-            ColumnBuilder::Int32(builder) => builder.append_value(number(text, "INT")?),
-            ColumnBuilder::Int64(builder) => builder.append_value(number(text, "BIGINT")?),
-            ColumnBuilder::Float32(builder) => builder.append_value(number(text, "FLOAT")?),
-            ColumnBuilder::Float64(builder) => builder.append_value(number(text, "DOUBLE")?),
-            ColumnBuilder::Utf8(builder) => builder.append_value(text),
-            ColumnBuilder::Binary(builder) => {
-                let bytes = decode_base64(text).ok_or_else(|| format!("'{}' is no base64", shorten(text)))?;
-                builder.append_value(bytes);
-            }
-            ColumnBuilder::Decimal(builder, precision, scale) => match parse_decimal(text, *precision, *scale) {
-                Some(value) => builder.append_value(value),
-                None if text.trim().parse::<f64>().is_ok() => builder.append_null(),
-                None => return Err(format!("'{}' is no DECIMAL", shorten(text))),
-            },
-            ColumnBuilder::Date(builder) => {
-                let days = parse_date(text).ok_or_else(|| format!("'{}' is no DATE (2013-01-31)", shorten(text)))?;
-                builder.append_value(days);
-            }
-            ColumnBuilder::Time(builder) => {
-                let ms = parse_time_ms(text).ok_or_else(|| format!("'{}' is no TIME (12:34:56)", shorten(text)))?;
-                builder.append_value(ms);
-            }
-            ColumnBuilder::Millis(builder, zoned) => {
-                let (days, nanos) = timestamp(text, standard, *zoned)?;
-                builder.append_value(days * 86_400_000 + nanos / 1_000_000);
-            }
-            ColumnBuilder::Micros(builder, zoned) => {
-                let (days, nanos) = timestamp(text, standard, *zoned)?;
-                builder.append_value(days * 86_400_000_000 + nanos / 1000);
-            }
-            ColumnBuilder::Nanos(builder, zoned) => {
-                let (days, nanos) = timestamp(text, standard, *zoned)?;
-                let value = days.checked_mul(86_400_000_000_000).and_then(|days| days.checked_add(nanos));
-                builder.append_value(value.ok_or_else(|| format!("'{}' lies out of range", shorten(text)))?);
-            }
-            ColumnBuilder::Struct(..) => return Err("expected a row".into()),
-            ColumnBuilder::List(..) => return Err("expected an array".into()),
-            ColumnBuilder::Map(..) => return Err("expected a map".into()),
-        }
+        self.end_value();
         Ok(())
     }
 
-    pub(crate) fn finish(&mut self) -> Result<ArrayRef, String> {
-        let failed = |error: arrow_schema::ArrowError| error.to_string();
-        Ok(match self {
-            ColumnBuilder::Boolean(builder) => Arc::new(builder.finish()),
-            ColumnBuilder::Int8(builder) => Arc::new(builder.finish()),
-            ColumnBuilder::Int16(builder) => Arc::new(builder.finish()),
-            ColumnBuilder::Int32(builder) => Arc::new(builder.finish()),
-            ColumnBuilder::Int64(builder) => Arc::new(builder.finish()),
-            ColumnBuilder::Float32(builder) => Arc::new(builder.finish()),
-            ColumnBuilder::Float64(builder) => Arc::new(builder.finish()),
-            ColumnBuilder::Utf8(builder) => Arc::new(builder.finish()),
-            ColumnBuilder::Binary(builder) => Arc::new(builder.finish()),
-            ColumnBuilder::Decimal(builder, ..) => Arc::new(builder.finish()),
-            ColumnBuilder::Date(builder) => Arc::new(builder.finish()),
-            ColumnBuilder::Time(builder) => Arc::new(builder.finish()),
-            ColumnBuilder::Millis(builder, _) => Arc::new(builder.finish()),
-            ColumnBuilder::Micros(builder, _) => Arc::new(builder.finish()),
-            ColumnBuilder::Nanos(builder, _) => Arc::new(builder.finish()),
-            ColumnBuilder::Struct(fields, children, nulls) => {
-                let length = nulls.len();
+    /// Ends a text whose bytes the caller has appended to the values' `bytes`.
+    pub(crate) fn end_bytes(&mut self) -> Result<(), &'static str> {
+        self.push_bytes(&[])
+    }
+
+    /// Appends a NULL, whether or not the column may be one: the caller has checked.
+    pub(crate) fn push_null(&mut self) {
+        match &mut self.values {
+            Values::Boolean(values) => values.append(false),
+            Values::Int8(values) => values.push(0),
+            Values::Int16(values) => values.push(0),
+            Values::Int32(values) | Values::Date(values) | Values::Time(values) => values.push(0),
+            Values::Int64(values) | Values::Timestamp { values, .. } => values.push(0),
+            Values::Float32(values) => values.push(0.0),
+            Values::Float64(values) => values.push(0.0),
+            Values::Decimal { values, .. } => values.push(0),
+            Values::Utf8(bytes) | Values::Binary(bytes) => {
+                bytes.offsets.push(bytes.offsets.last().copied().unwrap_or(0));
+            }
+            Values::Struct { children, .. } => children.iter_mut().for_each(ColumnBuilder::push_null),
+            Values::List { offsets, .. } | Values::Map { offsets, .. } => {
+                offsets.push(offsets.last().copied().unwrap_or(0));
+            }
+        }
+        self.length += 1;
+        self.nulls.append_null();
+    }
+
+    /// Cuts the column back to `length` values; also drops what an unfinished value left behind.
+    pub(crate) fn truncate(&mut self, length: usize) {
+        match &mut self.values {
+            Values::Boolean(values) => values.truncate(length),
+            Values::Int8(values) => values.truncate(length),
+            Values::Int16(values) => values.truncate(length),
+            Values::Int32(values) | Values::Date(values) | Values::Time(values) => values.truncate(length),
+            Values::Int64(values) | Values::Timestamp { values, .. } => values.truncate(length),
+            Values::Float32(values) => values.truncate(length),
+            Values::Float64(values) => values.truncate(length),
+            Values::Decimal { values, .. } => values.truncate(length),
+            Values::Utf8(bytes) | Values::Binary(bytes) => bytes.truncate(length),
+            Values::Struct { children, .. } => children.iter_mut().for_each(|child| child.truncate(length)),
+            Values::List { offsets, child, .. } => {
+                offsets.truncate(length + 1);
+                child.truncate(last(offsets));
+            }
+            Values::Map { offsets, key, value, .. } => {
+                offsets.truncate(length + 1);
+                key.truncate(last(offsets));
+                value.truncate(last(offsets));
+            }
+        }
+        self.length = self.length.min(length);
+        self.nulls.truncate(length);
+    }
+
+    /// The values so far as an array; the builder begins anew.
+    pub(crate) fn finish(&mut self) -> Result<ArrayRef, ArrowError> {
+        let length = std::mem::take(&mut self.length);
+        let nulls = self.nulls.finish();
+        macro_rules! primitive {
+            ($type:ty, $values:expr) => {
+                PrimitiveArray::<$type>::try_new(ScalarBuffer::from(std::mem::take($values)), nulls)?
+            };
+        }
+        Ok(match &mut self.values {
+            Values::Boolean(values) => Arc::new(BooleanArray::new(values.finish(), nulls)),
+            Values::Int8(values) => Arc::new(primitive!(Int8Type, values)),
+            Values::Int16(values) => Arc::new(primitive!(Int16Type, values)),
+            Values::Int32(values) => Arc::new(primitive!(Int32Type, values)),
+            Values::Int64(values) => Arc::new(primitive!(Int64Type, values)),
+            Values::Float32(values) => Arc::new(primitive!(Float32Type, values)),
+            Values::Float64(values) => Arc::new(primitive!(Float64Type, values)),
+            Values::Decimal { values, precision, scale } => {
+                Arc::new(primitive!(Decimal128Type, values).with_precision_and_scale(*precision, *scale)?)
+            }
+            Values::Utf8(bytes) => {
+                let (offsets, bytes) = bytes.take();
+                Arc::new(StringArray::try_new(offsets, bytes, nulls)?)
+            }
+            Values::Binary(bytes) => {
+                let (offsets, bytes) = bytes.take();
+                Arc::new(BinaryArray::try_new(offsets, bytes, nulls)?)
+            }
+            Values::Date(values) => Arc::new(primitive!(Date32Type, values)),
+            Values::Time(values) => Arc::new(primitive!(Time32MillisecondType, values)),
+            Values::Timestamp { values, unit, zone } => {
+                let zone = zone.clone();
+                match unit {
+                    TimeUnit::Second => {
+                        Arc::new(primitive!(TimestampSecondType, values).with_timezone_opt(zone))
+                    }
+                    TimeUnit::Millisecond => {
+                        Arc::new(primitive!(TimestampMillisecondType, values).with_timezone_opt(zone))
+                    }
+                    TimeUnit::Microsecond => {
+                        Arc::new(primitive!(TimestampMicrosecondType, values).with_timezone_opt(zone))
+                    }
+                    TimeUnit::Nanosecond => {
+                        Arc::new(primitive!(TimestampNanosecondType, values).with_timezone_opt(zone))
+                    }
+                }
+            }
+            Values::Struct { fields, children, .. } => {
                 let arrays = children.iter_mut().map(ColumnBuilder::finish).collect::<Result<Vec<_>, _>>()?;
-                let nulls = nulls.finish();
-                let built = StructArray::try_new_with_length(fields.clone(), arrays, nulls, length);
-                Arc::new(built.map_err(failed)?)
+                Arc::new(StructArray::try_new_with_length(fields.clone(), arrays, nulls, length)?)
             }
-            ColumnBuilder::List(item, child, offsets, nulls) => {
-                let offsets = OffsetBuffer::new(std::mem::replace(offsets, vec![0]).into());
-                Arc::new(ListArray::try_new(item.clone(), offsets, child.finish()?, nulls.finish()).map_err(failed)?)
+            Values::List { item, offsets, child } => {
+                Arc::new(ListArray::try_new(item.clone(), take(offsets), child.finish()?, nulls)?)
             }
-            ColumnBuilder::Map(entries, fields, key, value, offsets, nulls) => {
-                let offsets = OffsetBuffer::new(std::mem::replace(offsets, vec![0]).into());
-                let built = StructArray::try_new(fields.clone(), vec![key.finish()?, value.finish()?], None);
-                let map = MapArray::try_new(entries.clone(), offsets, built.map_err(failed)?, nulls.finish(), false);
-                Arc::new(map.map_err(failed)?)
+            Values::Map { entries, offsets, key, value } => {
+                let DataType::Struct(fields) = entries.data_type() else {
+                    return Err(ArrowError::SchemaError("a map without entries".into()));
+                };
+                let pairs = StructArray::try_new(fields.clone(), vec![key.finish()?, value.finish()?], None)?;
+                Arc::new(MapArray::try_new(entries.clone(), take(offsets), pairs, nulls, false)?)
             }
         })
     }
 }
 
-/// A time stamp with local time zone may come with or without its `Z`.
-fn timestamp(text: &str, standard: TimestampStandard, zoned: bool) -> Result<(i64, i64), String> {
-    let separator = standard.separator();
-    let plain = parse_timestamp(text, separator, zoned);
-    let name = if zoned { "TIMESTAMP_LTZ" } else { "TIMESTAMP" };
-    plain.ok_or_else(|| {
-        let zone = if zoned { "Z" } else { "" };
-        format!("'{}' is no {name} (2013-01-31{}12:34:56{zone})", shorten(text), separator as char)
-    })
+/// Builders of the wanted columns, and the schema of what they become.
+pub(crate) fn columns_of(
+    schema: &SchemaRef,
+    projection: &[usize],
+) -> Result<(SchemaRef, Vec<ColumnBuilder>), FormatError> {
+    let projected: Schema = schema.project(projection).map_err(|error| FormatError(error.to_string()))?;
+    let columns = projected.fields().iter().map(|field| ColumnBuilder::new(field));
+    let columns = columns.collect::<Result<Vec<_>, _>>().map_err(FormatError)?;
+    Ok((Arc::new(projected), columns))
 }
 
-/// The beginning of a value, for messages.
-pub(crate) fn shorten(text: &str) -> String {
-    const CHARACTERS_MAX: usize = 60;
-    let mut shown: String = text.chars().take(CHARACTERS_MAX).collect();
-    if shown.len() < text.len() {
-        shown.push('…');
-    }
-    shown
+/// The rows so far; the builders begin anew.
+pub(crate) fn build_batch(
+    schema: &SchemaRef,
+    columns: &mut [ColumnBuilder],
+    rows: usize,
+) -> Result<RecordBatch, DecodeError> {
+    let failed = |error: ArrowError| DecodeError::Record(error.to_string());
+    let arrays =
+        columns.iter_mut().map(ColumnBuilder::finish).collect::<Result<Vec<_>, _>>().map_err(failed)?;
+    let options = RecordBatchOptions::new().with_row_count(Some(rows));
+    RecordBatch::try_new_with_options(schema.clone(), arrays, &options).map_err(failed)
 }
 
-const BASE64: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-
-pub(crate) fn decode_base64(text: &str) -> Option<Vec<u8>> {
-    let trimmed = text.trim_end_matches('=');
-    let mut bytes = Vec::with_capacity(trimmed.len() * 3 / 4);
-    let (mut bits, mut count) = (0u32, 0);
-    for byte in trimmed.bytes() {
-        let value = BASE64.iter().position(|letter| *letter == byte)? as u32;
-        bits = bits << 6 | value;
-        count += 6;
-        if count >= 8 {
-            count -= 8;
-            bytes.push((bits >> count) as u8);
-        }
-    }
-    (trimmed.len() % 4 != 1).then_some(bytes)
+fn last(offsets: &[i32]) -> usize {
+    offsets.last().map_or(0, |end| *end as usize)
 }
 
-pub(crate) fn encode_base64(bytes: &[u8], out: &mut String) {
-    for chunk in bytes.chunks(3) {
-        let word = chunk.iter().fold(0u32, |word, byte| word << 8 | u32::from(*byte)) << (8 * (3 - chunk.len()));
-        for place in 0..4 {
-            if place <= chunk.len() {
-                out.push(BASE64[(word >> (18 - 6 * place) & 63) as usize] as char);
-            } else {
-                out.push('=');
-            }
-        }
-    }
+fn take(offsets: &mut Vec<i32>) -> OffsetBuffer<i32> {
+    OffsetBuffer::new(ScalarBuffer::from(std::mem::replace(offsets, vec![0])))
 }

@@ -1,12 +1,15 @@
-//! Why bytes are no row, a row cannot be written, or a format does not fit a table.
+//! Why bytes are no row, why a row cannot be written, why a format does not fit a table.
 
 /// A record that cannot become a row.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum DecodeError {
-    #[error("not valid JSON at byte {position}: {reason}")]
-    Syntax { position: usize, reason: &'static str },
+    /// The bytes are not of the format at all; `position` is a byte of the record.
+    #[error("not valid {format} at byte {position}: {reason}")]
+    Syntax { format: &'static str, position: usize, reason: &'static str },
+    /// One field does not fit its column; nested fields are parted by dots.
     #[error("field '{field}': {reason}")]
     Field { field: String, reason: String },
+    /// The record as a whole does not fit the table.
     #[error("{0}")]
     Record(String),
 }
@@ -19,7 +22,7 @@ pub struct EncodeError {
     pub reason: String,
 }
 
-/// A format that does not fit a table.
+/// A format that does not fit a table, or options that do not fit each other.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct FormatError(pub String);

@@ -4,14 +4,19 @@
 //! only, and a row back into bytes. Behaviour is that of Flink's formats of the same names. A format
 //! is one file here and one line in [`FormatKind`].
 
+mod base64;
 mod builder;
+mod cell;
 mod csv;
 mod error;
 mod json;
+mod names;
+mod number_text;
 pub mod print;
 mod raw;
+mod scalar;
 mod splitter;
-mod text;
+mod time_text;
 
 pub use error::{DecodeError, EncodeError, FormatError};
 pub use splitter::RecordSplitter;
@@ -22,7 +27,8 @@ use base::options::{OptionSpec, Options};
 
 /// Appends one row per record to the builders of the wanted columns.
 pub trait RowDecoder: Send {
-    /// Appends exactly one row, or none on an error.
+    /// Appends one row. None on an error, and none where the record is no row: a comment of CSV, an empty
+    /// record of JSON; `len` tells.
     fn decode(&mut self, record: &[u8]) -> Result<(), DecodeError>;
     /// Rows since the last `finish`.
     fn len(&self) -> usize;
@@ -89,7 +95,7 @@ impl FormatKind {
         Ok(match self {
             FormatKind::Json => Box::new(json::JsonDecoder::new(options, schema, projection)?),
             FormatKind::Csv => Box::new(csv::CsvDecoder::new(options, schema, projection)?),
-            FormatKind::Raw => Box::new(raw::RawDecoder::new(schema, projection)?),
+            FormatKind::Raw => Box::new(raw::RawDecoder::new(options, schema, projection)?),
         })
     }
 
@@ -97,7 +103,7 @@ impl FormatKind {
         Ok(match self {
             FormatKind::Json => Box::new(json::JsonEncoder::new(options, schema)?),
             FormatKind::Csv => Box::new(csv::CsvEncoder::new(options, schema)?),
-            FormatKind::Raw => Box::new(raw::RawEncoder::new(schema)?),
+            FormatKind::Raw => Box::new(raw::RawEncoder::new(options, schema)?),
         })
     }
 }

@@ -1,17 +1,15 @@
-//! Rows as Flink's `print` connector shows them: `[1000, 366, null, 2013-01-01T05:00, [a, b], {k=v}]`.
+//! Rows as Flink's `print` connector shows them: `[1000, null, 2013-01-01T05:00, [a, b], {k=v}]`.
 //!
-//! Each value is as Java's `toString` gives it: dates and times in ISO form with the seconds and the
-//! fraction only as needed, floating-point numbers as `Double.toString`.
+//! Values look as Java's `toString` makes them. A nested row bears its kind, `+I[1, z]`, as in Flink.
 
-use crate::text::{write_date, write_decimal};
-use arrow_array::cast::AsArray;
-use arrow_array::types::*;
+use crate::cell::{self, Cell};
+use crate::number_text::{DecimalStyle, write_decimal};
+use crate::time_text::{Fraction, write_date, write_time};
 use arrow_array::{Array, ArrayRef, RecordBatch};
-use arrow_schema::{DataType, TimeUnit};
 use base::java_number::{double_to_string, float_to_string};
 use std::fmt::Write;
 
-/// Prints the rows of one batch.
+/// Prints rows of one batch.
 pub struct RowPrinter<'a> {
     columns: &'a [ArrayRef],
 }
@@ -21,145 +19,99 @@ impl<'a> RowPrinter<'a> {
         RowPrinter { columns: rows.columns() }
     }
 
-    /// Appends `[a, b, …]`.
+    /// Appends `[value, value]`; the caller puts the row's kind before it. The row must exist.
     pub fn print(&self, row: usize, out: &mut String) {
-        out.push('[');
-        for (index, column) in self.columns.iter().enumerate() {
-            if index > 0 {
-                out.push_str(", ");
-            }
-            print_value(column, row, out);
-        }
-        out.push(']');
+        print_columns(self.columns, row, out);
     }
 }
 
-/// One value as text; none for NULL.
+/// A value as `print` shows it; none when it is NULL. The row must exist.
 pub fn value_text(column: &ArrayRef, row: usize) -> Option<String> {
     if column.is_null(row) {
         return None;
     }
     let mut text = String::new();
-    print_value(column, row, &mut text);
+    print_value(column.as_ref(), row, &mut text);
     Some(text)
 }
 
-fn print_value(column: &dyn Array, row: usize, out: &mut String) {
-    if column.is_null(row) {
-        out.push_str("null");
-        return;
+fn print_columns(columns: &[ArrayRef], row: usize, out: &mut String) {
+    print_list(columns.iter(), out, |column, out| print_value(column.as_ref(), row, out));
+}
+
+/// `[…, …]`
+fn print_list<T>(items: impl Iterator<Item = T>, out: &mut String, print: impl Fn(T, &mut String)) {
+    out.push('[');
+    for (index, item) in items.enumerate() {
+        if index > 0 {
+            out.push_str(", ");
+        }
+        print(item, out);
     }
-    let done = match column.data_type() {
-        DataType::Boolean => write!(out, "{}", column.as_boolean().value(row)),
-        DataType::Int8 => write!(out, "{}", column.as_primitive::<Int8Type>().value(row)),
-        DataType::Int16 => write!(out, "{}", column.as_primitive::<Int16Type>().value(row)),
-        DataType::Int32 => write!(out, "{}", column.as_primitive::<Int32Type>().value(row)),
-        DataType::Int64 => write!(out, "{}", column.as_primitive::<Int64Type>().value(row)),
-        DataType::Float32 => write!(out, "{}", float_to_string(column.as_primitive::<Float32Type>().value(row))),
-        DataType::Float64 => write!(out, "{}", double_to_string(column.as_primitive::<Float64Type>().value(row))),
-        DataType::Utf8 => {
-            out.push_str(column.as_string::<i32>().value(row));
-            Ok(())
+    out.push(']');
+}
+
+fn print_value(array: &dyn Array, row: usize, out: &mut String) {
+    let cell = match cell::read(array, row) {
+        Ok(cell) => cell,
+        Err(reason) => {
+            out.push_str(&reason);
+            return;
         }
-        DataType::Binary => write!(out, "{:?}", column.as_binary::<i32>().value(row)),
-        DataType::Decimal128(_, scale) => {
-            write_decimal(out, column.as_primitive::<Decimal128Type>().value(row), *scale);
-            Ok(())
+    };
+    // Writing to a string cannot fail.
+    match cell {
+        Cell::Null => out.push_str("null"),
+        Cell::Boolean(value) => out.push_str(if value { "true" } else { "false" }),
+        Cell::Integer(value) => {
+            let _ = write!(out, "{value}");
         }
-        DataType::Date32 => {
-            write_date(out, i64::from(column.as_primitive::<Date32Type>().value(row)));
-            Ok(())
-        }
-        DataType::Time32(TimeUnit::Millisecond) => {
-            let ms = i64::from(column.as_primitive::<Time32MillisecondType>().value(row));
-            print_time(ms * 1_000_000, out);
-            Ok(())
-        }
-        DataType::Timestamp(unit, zone) => {
-            let (ms, nanos) = timestamp_parts(column, *unit, row);
-            write_date(out, ms.div_euclid(86_400_000));
-            out.push('T');
-            let nanos_of_day = ms.rem_euclid(86_400_000) * 1_000_000 + nanos;
-            if zone.is_some() {
-                print_seconds(nanos_of_day, out);
-                out.push('Z');
-            } else {
-                print_time(nanos_of_day, out);
+        Cell::Float32(value) => out.push_str(&float_to_string(value)),
+        Cell::Float64(value) => out.push_str(&double_to_string(value)),
+        Cell::Decimal { value, scale } => write_decimal(value, scale, DecimalStyle::Exact, out),
+        Cell::Utf8(value) => out.push_str(value),
+        // Java's bytes have a sign.
+        Cell::Binary(value) => print_list(value.iter(), out, |byte, out| {
+            let _ = write!(out, "{}", *byte as i8);
+        }),
+        Cell::Date(days) => print_bytes(out, |bytes| write_date(days, bytes)),
+        Cell::Time(nanos) => print_bytes(out, |bytes| write_time(nanos, Fraction::Groups, true, bytes)),
+        Cell::Timestamp { days, nanos, zoned } => print_bytes(out, |bytes| {
+            write_date(days, bytes);
+            bytes.push(b'T');
+            write_time(nanos, Fraction::Groups, !zoned, bytes);
+            if zoned {
+                bytes.push(b'Z');
             }
-            Ok(())
+        }),
+        Cell::Struct(fields) => {
+            out.push_str("+I");
+            print_columns(fields.columns(), row, out);
         }
-        DataType::Struct(_) => {
-            let parts = column.as_struct();
-            let mark = |index| if index == 0 { "+I[" } else { ", " };
-            for (index, part) in parts.columns().iter().enumerate() {
-                out.push_str(mark(index));
-                print_value(part, row, out);
-            }
-            out.push(']');
-            Ok(())
+        Cell::List(items) => {
+            print_list(0..items.len(), out, |index, out| print_value(items.as_ref(), index, out));
         }
-        DataType::List(_) => {
-            let items = column.as_list::<i32>().value(row);
-            out.push('[');
-            for index in 0..items.len() {
-                out.push_str(if index > 0 { ", " } else { "" });
-                print_value(&items, index, out);
-            }
-            out.push(']');
-            Ok(())
-        }
-        DataType::Map(..) => {
-            let entries = column.as_map().value(row);
+        Cell::Map(entries) => {
             out.push('{');
             for index in 0..entries.len() {
-                out.push_str(if index > 0 { ", " } else { "" });
-                print_value(entries.column(0), index, out);
-                out.push('=');
-                print_value(entries.column(1), index, out);
+                if index > 0 {
+                    out.push_str(", ");
+                }
+                for (place, column) in entries.columns().iter().enumerate() {
+                    if place > 0 {
+                        out.push('=');
+                    }
+                    print_value(column.as_ref(), index, out);
+                }
             }
             out.push('}');
-            Ok(())
-        }
-        other => write!(out, "<{other}>"),
-    };
-    // Writing to a String does not fail.
-    let _ = done;
-}
-
-/// A time stamp's milliseconds since the epoch and the nanoseconds within the millisecond.
-pub(crate) fn timestamp_parts(column: &dyn Array, unit: TimeUnit, row: usize) -> (i64, i64) {
-    match unit {
-        TimeUnit::Second => (column.as_primitive::<TimestampSecondType>().value(row).saturating_mul(1000), 0),
-        TimeUnit::Millisecond => (column.as_primitive::<TimestampMillisecondType>().value(row), 0),
-        TimeUnit::Microsecond => {
-            let micros = column.as_primitive::<TimestampMicrosecondType>().value(row);
-            (micros.div_euclid(1000), micros.rem_euclid(1000) * 1000)
-        }
-        TimeUnit::Nanosecond => {
-            let nanos = column.as_primitive::<TimestampNanosecondType>().value(row);
-            (nanos.div_euclid(1_000_000), nanos.rem_euclid(1_000_000))
         }
     }
 }
 
-/// As `LocalTime.toString`: seconds only if there are any, fractions in groups of three digits.
-fn print_time(nanos: i64, out: &mut String) {
-    let minutes = nanos / 60_000_000_000;
-    if nanos % 60_000_000_000 == 0 {
-        let _ = write!(out, "{:02}:{:02}", minutes / 60, minutes % 60);
-    } else {
-        print_seconds(nanos, out);
-    }
-}
-
-fn print_seconds(nanos: i64, out: &mut String) {
-    let seconds = nanos / 1_000_000_000;
-    let _ = write!(out, "{:02}:{:02}:{:02}", seconds / 3600, seconds / 60 % 60, seconds % 60);
-    let fraction = nanos % 1_000_000_000;
-    let _ = match fraction {
-        0 => Ok(()),
-        _ if fraction % 1_000_000 == 0 => write!(out, ".{:03}", fraction / 1_000_000),
-        _ if fraction % 1000 == 0 => write!(out, ".{:06}", fraction / 1000),
-        _ => write!(out, ".{fraction:09}"),
-    };
+/// Dates and times are ASCII.
+fn print_bytes(out: &mut String, write: impl FnOnce(&mut Vec<u8>)) {
+    let mut bytes = Vec::with_capacity(32);
+    write(&mut bytes);
+    out.push_str(&String::from_utf8_lossy(&bytes));
 }

@@ -1,60 +1,85 @@
-//! Raw: the whole record is the value of the table's only column.
+//! `raw`: the bytes of a record are the value of the table's only column; Flink's format of that name.
 
-use crate::builder::ColumnBuilder;
-use crate::builder::TimestampStandard;
-use crate::error::{DecodeError, EncodeError, FormatError};
-use crate::json::finish_columns;
-use crate::print::value_text;
-use crate::{RowDecoder, RowEncoder};
-use arrow_array::cast::AsArray;
-use arrow_array::{Array, RecordBatch};
-use arrow_schema::{DataType, Schema, SchemaRef};
-use base::options::OptionSpec;
-use std::sync::Arc;
+use crate::builder::{ColumnBuilder, Values, build_batch, columns_of};
+use crate::cell::{self, Cell};
+use crate::{DecodeError, EncodeError, FormatError, RowDecoder, RowEncoder};
+use arrow_array::RecordBatch;
+use arrow_schema::{DataType, SchemaRef};
+use base::options::{OptionKind, OptionSpec, Options};
 
-pub(crate) const SPECS: &[OptionSpec] = &[];
+pub(crate) const SPECS: &[OptionSpec] = &[
+    OptionSpec {
+        key: "charset",
+        kind: OptionKind::OneOf(&["UTF-8"]),
+        required: false,
+        default: Some("UTF-8"),
+        doc: "The encoding of texts; only UTF-8 is supported.",
+        example: "UTF-8",
+    },
+    OptionSpec {
+        key: "endianness",
+        kind: OptionKind::OneOf(&["big-endian", "little-endian"]),
+        required: false,
+        default: Some("big-endian"),
+        doc: "The order of the bytes of a number.",
+        example: "little-endian",
+    },
+];
 
-fn only_column(schema: &SchemaRef) -> Result<&DataType, FormatError> {
-    match schema.fields().as_ref() {
-        [field] => match field.data_type() {
-            data_type @ (DataType::Utf8 | DataType::Binary) => Ok(data_type),
-            other => Err(FormatError(format!(
-                "the format 'raw' takes a column of type STRING or BYTES, not {other} ('{}')",
-                field.name()
-            ))),
-        },
-        fields => Err(FormatError(format!("the format 'raw' takes exactly one column, not {}", fields.len()))),
+fn is_little_endian(options: &Options) -> bool {
+    options.text("endianness") == Some("little-endian")
+}
+
+fn check(schema: &SchemaRef) -> Result<(), FormatError> {
+    let [field] = schema.fields().as_ref() else {
+        let message = format!("the format 'raw' takes one column, but there are {}", schema.fields().len());
+        return Err(FormatError(message));
+    };
+    match field.data_type() {
+        DataType::Utf8
+        | DataType::Binary
+        | DataType::Boolean
+        | DataType::Int8
+        | DataType::Int16
+        | DataType::Int32
+        | DataType::Int64
+        | DataType::Float32
+        | DataType::Float64 => Ok(()),
+        other => {
+            let message =
+                format!("column '{}': the format 'raw' does not take the type {other}", field.name());
+            Err(FormatError(message))
+        }
     }
 }
 
 pub(crate) struct RawDecoder {
-    builder: Option<ColumnBuilder>,
     schema: SchemaRef,
+    columns: Vec<ColumnBuilder>,
+    little_endian: bool,
     rows: usize,
 }
 
 impl RawDecoder {
-    pub(crate) fn new(schema: &SchemaRef, projection: &[usize]) -> Result<RawDecoder, FormatError> {
-        only_column(schema)?;
-        let wanted = Schema::new(projection.iter().map(|index| schema.field(*index).clone()).collect::<Vec<_>>());
-        let builder = match projection {
-            [] => None,
-            _ => Some(ColumnBuilder::new(schema.field(0)).map_err(FormatError)?),
-        };
-        Ok(RawDecoder { builder, schema: Arc::new(wanted), rows: 0 })
+    pub(crate) fn new(
+        options: &Options,
+        schema: &SchemaRef,
+        projection: &[usize],
+    ) -> Result<RawDecoder, FormatError> {
+        check(schema)?;
+        let (schema, columns) = columns_of(schema, projection)?;
+        Ok(RawDecoder { schema, columns, little_endian: is_little_endian(options), rows: 0 })
     }
 }
 
 impl RowDecoder for RawDecoder {
     fn decode(&mut self, record: &[u8]) -> Result<(), DecodeError> {
-        match &mut self.builder {
-            Some(ColumnBuilder::Binary(builder)) => builder.append_value(record),
-            Some(builder) => {
-                let text =
-                    std::str::from_utf8(record).map_err(|_| DecodeError::Record("the text is not UTF-8".into()))?;
-                builder.append_text(text, TimestampStandard::Sql).map_err(DecodeError::Record)?;
+        for column in &mut self.columns {
+            if let Err(reason) = append(column, record, self.little_endian) {
+                let field = column.name.clone();
+                self.columns.iter_mut().for_each(|column| column.truncate(self.rows));
+                return Err(DecodeError::Field { field, reason });
             }
-            None => {}
         }
         self.rows += 1;
         Ok(())
@@ -65,26 +90,91 @@ impl RowDecoder for RawDecoder {
     }
 
     fn finish(&mut self) -> Result<RecordBatch, DecodeError> {
-        let rows = std::mem::take(&mut self.rows);
-        finish_columns(self.builder.iter_mut(), &self.schema, vec![true; rows], rows)
+        build_batch(&self.schema, &mut self.columns, std::mem::take(&mut self.rows))
     }
 }
 
-pub(crate) struct RawEncoder;
+fn append(column: &mut ColumnBuilder, record: &[u8], little_endian: bool) -> Result<(), String> {
+    macro_rules! number {
+        ($values:expr, $type:ty) => {
+            <[u8; size_of::<$type>()]>::try_from(record)
+                .map(|bytes| {
+                    let from = if little_endian { <$type>::from_le_bytes } else { <$type>::from_be_bytes };
+                    $values.push(from(bytes));
+                })
+                .map_err(|_| {
+                    format!("the record has {} bytes instead of {}", record.len(), size_of::<$type>())
+                })?
+        };
+    }
+    match &mut column.values {
+        Values::Utf8(_) => {
+            std::str::from_utf8(record).map_err(|_| "the text is not valid UTF-8".to_string())?;
+            return column.push_bytes(record).map_err(str::to_string);
+        }
+        Values::Binary(_) => return column.push_bytes(record).map_err(str::to_string),
+        Values::Boolean(values) => match record {
+            [byte] => values.append(*byte != 0),
+            _ => return Err(format!("the record has {} bytes instead of 1", record.len())),
+        },
+        Values::Int8(values) => number!(values, i8),
+        Values::Int16(values) => number!(values, i16),
+        Values::Int32(values) => number!(values, i32),
+        Values::Int64(values) => number!(values, i64),
+        Values::Float32(values) => number!(values, f32),
+        Values::Float64(values) => number!(values, f64),
+        _ => return Err("the format 'raw' does not take the type".into()),
+    }
+    column.end_value();
+    Ok(())
+}
+
+pub(crate) struct RawEncoder {
+    schema: SchemaRef,
+    little_endian: bool,
+}
 
 impl RawEncoder {
-    pub(crate) fn new(schema: &SchemaRef) -> Result<RawEncoder, FormatError> {
-        only_column(schema).map(|_| RawEncoder)
+    pub(crate) fn new(options: &Options, schema: &SchemaRef) -> Result<RawEncoder, FormatError> {
+        check(schema)?;
+        Ok(RawEncoder { schema: schema.clone(), little_endian: is_little_endian(options) })
     }
 }
 
 impl RowEncoder for RawEncoder {
+    /// A NULL leaves no bytes.
     fn encode(&mut self, rows: &RecordBatch, row: usize, out: &mut Vec<u8>) -> Result<(), EncodeError> {
-        let column = rows.column(0);
-        match column.as_binary_opt::<i32>() {
-            Some(bytes) if !column.is_null(row) => out.extend_from_slice(bytes.value(row)),
-            _ => out.extend_from_slice(value_text(column, row).unwrap_or_default().as_bytes()),
+        let field = self.schema.field(0);
+        let refuse = |reason: String| EncodeError { field: field.name().clone(), reason };
+        let Some(column) = rows.columns().first() else { return Err(refuse("there is no column".into())) };
+        let mut bytes = match cell::read(column.as_ref(), row).map_err(refuse)? {
+            Cell::Null => Vec::new(),
+            Cell::Utf8(text) => {
+                out.extend_from_slice(text.as_bytes());
+                return Ok(());
+            }
+            Cell::Binary(bytes) => {
+                out.extend_from_slice(bytes);
+                return Ok(());
+            }
+            Cell::Boolean(value) => vec![u8::from(value)],
+            Cell::Integer(value) => {
+                let width = match field.data_type() {
+                    DataType::Int8 => 1,
+                    DataType::Int16 => 2,
+                    DataType::Int32 => 4,
+                    _ => 8,
+                };
+                value.to_be_bytes()[8 - width..].to_vec()
+            }
+            Cell::Float32(value) => value.to_be_bytes().to_vec(),
+            Cell::Float64(value) => value.to_be_bytes().to_vec(),
+            _ => return Err(refuse("the format 'raw' does not take the type".into())),
+        };
+        if self.little_endian {
+            bytes.reverse();
         }
+        out.extend_from_slice(&bytes);
         Ok(())
     }
 }

@@ -138,8 +138,8 @@ fn a_bad_record_fails_is_skipped_or_goes_to_the_dead_letters() {
     let message = source_of(&strict).unwrap_err().message;
     assert_eq!(
         message,
-        "table 't': topic=orders partition=0 offset=1 cannot be read: not valid JSON at byte 1: expected a string; the \
-         bytes are \"{oops\"; skip such records with 'json.ignore-parse-errors' = 'true', or keep them with \
+        "table 't': topic=orders partition=0 offset=1 cannot be read: not valid JSON at byte 1: expected a field's \
+         name in double quotes; the bytes are \"{oops\"; skip such records with 'json.ignore-parse-errors' = 'true', or keep them with \
          'dead-letter.topic' = '…'"
     );
 

@@ -53,8 +53,8 @@ fn wrong_options_are_named() {
         (&[("topic", "t"), ("format", "json"), ("scan.startup.mode", "timestamp")], &[
             "table 't': 'scan.startup.mode' = 'timestamp' needs 'scan.startup.timestamp-millis'",
         ]),
-        (&[("topic", "t"), ("format", "raw"), ("properties.compression.type", "rar")], &[
-            "table 't': the format 'raw' takes a column of type STRING or BYTES, not Int64 ('id')",
+        (&[("topic", "t"), ("format", "json"), ("properties.compression.type", "rar")], &[
+            "table 't': there is no compression 'rar'; use none, gzip, snappy, lz4 or zstd",
         ]),
     ];
     for (options, expected) in cases {

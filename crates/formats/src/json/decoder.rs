@@ -1,102 +1,119 @@
-//! JSON records to columns: only the wanted fields are looked into.
+//! One JSON object becomes one row: wanted fields go straight into their builders.
+//!
+//! 1. A name is first compared with the one that stood at its place in the record before.
+//! 2. A value is converted by Flink's rules for its column (numbers from texts, texts from anything).
+//! 3. Whatever fails, the builders are cut back to the beginning of the row, so that the batch
+//!    stays consistent. Of a name that comes twice, the last value counts.
+//!
+//! What follows the object is not looked at, as in Flink.
 
-use super::scanner::{Scanner, Value, unescape};
-use crate::builder::{ColumnBuilder, TimestampStandard};
-use crate::error::{DecodeError, FormatError};
-use crate::RowDecoder;
-use arrow_array::{BooleanArray, RecordBatch, RecordBatchOptions};
-use arrow_schema::{Fields, Schema, SchemaRef};
+use super::scanner::{Next, RawNumber, RawText, Scanner, SyntaxError, unescape};
+use super::standard;
+use super::text::compact;
+use crate::builder::{ColumnBuilder, Values, build_batch, columns_of};
+use crate::names::Names;
+use crate::number_text::{parse_float, parse_integer};
+use crate::scalar::{self, ScalarRules, shorten};
+use crate::{DecodeError, FormatError, RowDecoder};
+use arrow_array::RecordBatch;
+use arrow_schema::{DataType, Field, SchemaRef};
 use base::options::Options;
-use std::sync::Arc;
+use std::collections::HashMap;
 
 pub(crate) struct JsonDecoder {
-    fields: Vec<Field>,
     schema: SchemaRef,
-    behaviour: Behaviour,
-    /// For each row in the builders: whether it stays.
-    kept: Vec<bool>,
+    columns: Vec<ColumnBuilder>,
+    names: Names,
+    rules: Rules,
     rows: usize,
 }
 
-struct Field {
-    name: String,
-    nullable: bool,
-    builder: ColumnBuilder,
-}
-
-#[derive(Debug, Clone, Copy)]
-struct Behaviour {
-    standard: TimestampStandard,
-    fail_on_missing: bool,
+struct Rules {
+    scalar: ScalarRules,
+    fail_on_missing_field: bool,
     null_on_error: bool,
+    /// Whether a column is a DECIMAL: decides how numbers look in objects that land in a STRING.
+    exact_numbers: bool,
+    /// Texts with escapes are put together here.
+    scratch: Vec<u8>,
 }
 
-pub(super) fn standard(options: &Options) -> TimestampStandard {
-    match options.text("timestamp-format.standard") {
-        Some("ISO-8601") => TimestampStandard::Iso,
-        _ => TimestampStandard::Sql,
+/// Why a value was not appended.
+enum Fault {
+    Syntax(SyntaxError),
+    /// It does not fit; the field's path within the column, innermost first.
+    Value {
+        path: Vec<String>,
+        reason: String,
+    },
+}
+
+impl From<SyntaxError> for Fault {
+    fn from(error: SyntaxError) -> Fault {
+        Fault::Syntax(error)
     }
 }
 
+fn misfit<T>(reason: impl Into<String>) -> Result<T, Fault> {
+    Err(Fault::Value { path: Vec::new(), reason: reason.into() })
+}
+
 impl JsonDecoder {
-    pub(crate) fn new(options: &Options, schema: &SchemaRef, projection: &[usize]) -> Result<JsonDecoder, FormatError> {
-        let fields = projection
-            .iter()
-            .map(|index| {
-                let field = schema.field(*index);
-                let builder = ColumnBuilder::new(field).map_err(FormatError)?;
-                Ok(Field { name: field.name().clone(), nullable: field.is_nullable(), builder })
-            })
-            .collect::<Result<_, FormatError>>()?;
-        let wanted: Fields = projection.iter().map(|index| schema.field(*index).clone()).collect();
-        let behaviour = Behaviour {
-            standard: standard(options),
-            fail_on_missing: options.boolean("fail-on-missing-field"),
+    pub(crate) fn new(
+        options: &Options,
+        schema: &SchemaRef,
+        projection: &[usize],
+    ) -> Result<JsonDecoder, FormatError> {
+        let rules = Rules {
+            scalar: ScalarRules { standard: standard(options), lenient_dates: false },
+            fail_on_missing_field: options.boolean("fail-on-missing-field"),
             null_on_error: options.boolean("ignore-parse-errors"),
+            exact_numbers: schema.fields().iter().any(|field| has_decimal(field)),
+            scratch: Vec::new(),
         };
-        Ok(JsonDecoder { fields, schema: Arc::new(Schema::new(wanted)), behaviour, kept: Vec::new(), rows: 0 })
+        if rules.fail_on_missing_field && rules.null_on_error {
+            let message = "'fail-on-missing-field' and 'ignore-parse-errors' cannot both be true";
+            return Err(FormatError(message.into()));
+        }
+        let (schema, columns) = columns_of(schema, projection)?;
+        let names = Names::new(columns.iter().map(|column| column.name.as_str()));
+        Ok(JsonDecoder { schema, columns, names, rules, rows: 0 })
+    }
+}
+
+fn has_decimal(field: &Field) -> bool {
+    match field.data_type() {
+        DataType::Decimal128(..) => true,
+        DataType::Struct(fields) => fields.iter().any(|field| has_decimal(field)),
+        DataType::List(field) | DataType::Map(field, _) => has_decimal(field),
+        _ => false,
     }
 }
 
 impl RowDecoder for JsonDecoder {
     fn decode(&mut self, record: &[u8]) -> Result<(), DecodeError> {
-        let mut slots = [None; SLOTS_INLINE];
-        let mut more = Vec::new();
-        let slots = if self.fields.len() <= SLOTS_INLINE {
-            &mut slots[..self.fields.len()]
-        } else {
-            more.resize(self.fields.len(), None);
-            &mut more[..]
-        };
+        if record.is_empty() {
+            return Ok(());
+        }
         let mut scanner = Scanner::new(record);
-        find_fields(&mut scanner, &self.fields, slots)?;
-        scanner.finish()?;
-        let mut failure = None;
-        for (field, slot) in self.fields.iter_mut().zip(slots.iter()) {
-            if failure.is_some() {
-                field.builder.append_null();
-                continue;
+        match append_object(&mut scanner, &mut self.columns, &mut self.names, self.rows, &mut self.rules) {
+            Ok(()) => {
+                self.rows += 1;
+                Ok(())
             }
-            let appended = match slot {
-                Some(Value::Null) | None if !field.nullable => {
-                    field.builder.append_null();
-                    Err("the column is NOT NULL, and the record has no value for it".to_string())
-                }
-                Some(value) => append(&mut field.builder, *value, self.behaviour),
-                None => {
-                    field.builder.append_null();
-                    if self.behaviour.fail_on_missing { Err("the field is missing".to_string()) } else { Ok(()) }
-                }
-            };
-            if let Err(reason) = appended
-                && !(self.behaviour.null_on_error && field.nullable)
-            {
-                failure = Some(DecodeError::Field { field: field.name.clone(), reason });
+            Err(fault) => {
+                self.columns.iter_mut().for_each(|column| column.truncate(self.rows));
+                Err(match fault {
+                    Fault::Syntax(SyntaxError { position, reason }) => {
+                        DecodeError::Syntax { format: "JSON", position, reason }
+                    }
+                    Fault::Value { mut path, reason } => {
+                        path.reverse();
+                        DecodeError::Field { field: path.join("."), reason }
+                    }
+                })
             }
         }
-        self.kept.push(failure.is_none());
-        self.rows += usize::from(failure.is_none());
-        failure.map_or(Ok(()), Err)
     }
 
     fn len(&self) -> usize {
@@ -104,223 +121,288 @@ impl RowDecoder for JsonDecoder {
     }
 
     fn finish(&mut self) -> Result<RecordBatch, DecodeError> {
-        let kept = std::mem::take(&mut self.kept);
-        let rows = std::mem::take(&mut self.rows);
-        finish_columns(self.fields.iter_mut().map(|field| &mut field.builder), &self.schema, kept, rows)
+        build_batch(&self.schema, &mut self.columns, std::mem::take(&mut self.rows))
     }
 }
 
-/// Finishes builders; rows that failed half-way are filtered out.
-pub(crate) fn finish_columns<'a>(
-    builders: impl Iterator<Item = &'a mut ColumnBuilder>,
-    schema: &SchemaRef,
-    kept: Vec<bool>,
-    rows: usize,
-) -> Result<RecordBatch, DecodeError> {
-    let mut columns = builders.map(ColumnBuilder::finish).collect::<Result<Vec<_>, _>>().map_err(DecodeError::Record)?;
-    let failed = |error: arrow_schema::ArrowError| DecodeError::Record(error.to_string());
-    if rows < kept.len() {
-        let mask = BooleanArray::from(kept);
-        for column in &mut columns {
-            *column = arrow_select::filter::filter(column, &mask).map_err(failed)?;
-        }
-    }
-    let options = RecordBatchOptions::new().with_row_count(Some(rows));
-    RecordBatch::try_new_with_options(schema.clone(), columns, &options).map_err(failed)
-}
-
-/// Tables with up to so many wanted columns need no allocation per row.
-const SLOTS_INLINE: usize = 32;
-
-/// Notes where the wanted fields are; of a name that comes twice, the last.
-fn find_fields<'a>(
-    scanner: &mut Scanner<'a>,
-    fields: &[Field],
-    slots: &mut [Option<Value<'a>>],
-) -> Result<(), DecodeError> {
-    // Producers write fields in one order: the next one wanted is most likely the one after the last.
-    let mut expected = 0;
-    scanner.object(|name, escaped, value| {
-        let unescaped;
-        let name = if escaped {
-            unescaped = unescape(name, true);
-            unescaped.as_deref().map_or(name, str::as_bytes)
-        } else {
-            name
-        };
-        let is_named = |field: &Field| field.name.as_bytes() == name;
-        let found = if fields.get(expected).is_some_and(is_named) {
-            Some(expected)
-        } else {
-            fields.iter().position(is_named)
-        };
-        if let Some(index) = found {
-            slots[index] = Some(value);
-            expected = index + 1;
-        }
-        Ok(())
-    })
-}
-
-/// Appends one row, whatever happens: a value that does not fit leaves a NULL and an error.
-fn append(builder: &mut ColumnBuilder, value: Value<'_>, behaviour: Behaviour) -> Result<(), String> {
-    match (builder, value) {
-        (ColumnBuilder::Struct(fields, children, nulls), Value::Object(raw)) => {
-            let appended = append_fields(fields, children, raw, behaviour);
-            nulls.append(appended.is_ok());
-            appended
-        }
-        (ColumnBuilder::List(_, child, offsets, nulls), Value::Array(raw)) => {
-            let mut count = 0;
-            let mut failure = None;
-            let scanned = Scanner::new(raw).array(|value| {
-                count += 1;
-                if let Err(reason) = append(child, value, behaviour) {
-                    failure.get_or_insert(reason);
-                }
-                Ok(())
-            });
-            let failure = scanned.err().map(|error| error.to_string()).or(failure.filter(|_| !behaviour.null_on_error));
-            close_nested(offsets, nulls, count, failure)
-        }
-        (ColumnBuilder::Map(_, _, keys, values, offsets, nulls), Value::Object(raw)) => {
-            let mut count = 0;
-            let mut failure = None;
-            let scanned = Scanner::new(raw).object(|name, escaped, value| {
-                count += 1;
-                let name = unescape(name, escaped).unwrap_or_default();
-                if let Err(reason) = keys.append_text(&name, behaviour.standard) {
-                    // A key is never NULL: the row fails, and an empty text keeps the columns even.
-                    if keys.append_text("", behaviour.standard).is_err() {
-                        keys.append_null();
-                    }
-                    failure.get_or_insert(reason);
-                }
-                if let Err(reason) = append(values, value, behaviour) {
-                    failure.get_or_insert(reason);
-                }
-                Ok(())
-            });
-            let failure = scanned.err().map(|error| error.to_string()).or(failure);
-            close_nested(offsets, nulls, count, failure)
-        }
-        (builder, value) => {
-            let appended = append_scalar(builder, value, behaviour);
-            if appended.is_err() {
-                builder.append_null();
+/// Appends one object to columns that all have `row` values.
+fn append_object(
+    scanner: &mut Scanner<'_>,
+    columns: &mut [ColumnBuilder],
+    names: &mut Names,
+    row: usize,
+    rules: &mut Rules,
+) -> Result<(), Fault> {
+    let mut next = scanner.enter(b'{', b'}')?;
+    let mut place = 0;
+    while next == Next::Element {
+        scanner.peek();
+        let found = match names.guess(place, &scanner.bytes[scanner.at..]) {
+            Some((length, found)) => {
+                scanner.at += length;
+                found
             }
-            appended
-        }
-    }
-}
-
-/// The fields of a ROW into its columns, one row each.
-fn append_fields(
-    fields: &Fields,
-    children: &mut [ColumnBuilder],
-    raw: &[u8],
-    behaviour: Behaviour,
-) -> Result<(), String> {
-    let mut slots: Vec<Option<Value<'_>>> = vec![None; fields.len()];
-    let scanned = Scanner::new(raw).object(|name, escaped, value| {
-        let name = unescape(name, escaped);
-        if let Some(index) = name.and_then(|name| fields.iter().position(|field| *field.name() == *name)) {
-            slots[index] = Some(value);
-        }
-        Ok(())
-    });
-    let mut failure = scanned.err().map(|error| error.to_string());
-    for ((child, slot), field) in children.iter_mut().zip(&slots).zip(fields) {
-        let appended = match slot {
-            Some(value) => append(child, *value, behaviour),
-            None => {
-                child.append_null();
-                if behaviour.fail_on_missing { Err("the field is missing".to_string()) } else { Ok(()) }
-            }
+            None => find(scanner, names, place)?,
         };
-        if let Err(reason) = appended
-            && !behaviour.null_on_error
-        {
-            failure.get_or_insert(format!("field '{}': {reason}", field.name()));
+        place += 1;
+        match found {
+            Some(index) => {
+                let column = &mut columns[index];
+                if column.len() > row {
+                    column.truncate(row);
+                }
+                append_or_null(scanner, column, rules)?;
+            }
+            None => scanner.skip()?,
         }
+        next = scanner.next(b'}')?;
     }
-    failure.map_or(Ok(()), Err)
-}
-
-/// Ends a row of a list or map whose elements are in the child already.
-fn close_nested(
-    offsets: &mut Vec<i32>,
-    nulls: &mut arrow_buffer::NullBufferBuilder,
-    count: i32,
-    failure: Option<String>,
-) -> Result<(), String> {
-    offsets.push(offsets.last().copied().unwrap_or(0) + count);
-    nulls.append(failure.is_none());
-    failure.map_or(Ok(()), Err)
-}
-
-/// Appends a scalar, or nothing on an error.
-fn append_scalar(builder: &mut ColumnBuilder, value: Value<'_>, behaviour: Behaviour) -> Result<(), String> {
-    let text_error = || "the text is not valid".to_string();
-    match (builder, value) {
-        (builder, Value::Null) => builder.append_null(),
-        (ColumnBuilder::Boolean(builder), Value::Boolean(value)) => builder.append_value(value),
-        (ColumnBuilder::Utf8(builder), Value::Text { raw, escaped }) => {
-            builder.append_value(unescape(raw, escaped).ok_or_else(text_error)?);
+    for column in columns {
+        if column.len() == row {
+            if rules.fail_on_missing_field {
+                return Err(Fault::Value {
+                    path: vec![column.name.clone()],
+                    reason: "the field is missing".into(),
+                });
+            }
+            append_null(column).map_err(|fault| within(&column.name, fault))?;
         }
-        // A STRING column takes what is no string as its text.
-        (ColumnBuilder::Utf8(builder), Value::Boolean(value)) => {
-            builder.append_value(if value { "true" } else { "false" });
-        }
-        (ColumnBuilder::Utf8(builder), Value::Number(raw) | Value::Object(raw) | Value::Array(raw)) => {
-            builder.append_value(compact(raw).ok_or_else(text_error)?);
-        }
-        (builder, Value::Number(raw)) => {
-            let text = std::str::from_utf8(raw).map_err(|_| text_error())?;
-            append_number(builder, text, behaviour)?;
-        }
-        (builder, Value::Text { raw, escaped }) => {
-            let text = unescape(raw, escaped).ok_or_else(text_error)?;
-            builder.append_text(&text, behaviour.standard)?;
-        }
-        (builder, Value::Boolean(value)) => {
-            builder.append_text(if value { "true" } else { "false" }, behaviour.standard)?;
-        }
-        (_, Value::Object(_)) => return Err("expected a scalar, found an object".into()),
-        (_, Value::Array(_)) => return Err("expected a scalar, found an array".into()),
     }
     Ok(())
 }
 
-/// A number for an integer column may be written with a fraction, which is cut off, as Flink does.
-fn append_number(builder: &mut ColumnBuilder, text: &str, behaviour: Behaviour) -> Result<(), String> {
-    let whole = match builder {
-        ColumnBuilder::Int8(_) | ColumnBuilder::Int16(_) | ColumnBuilder::Int32(_) | ColumnBuilder::Int64(_) => {
-            text.split_once('.').filter(|(_, rest)| rest.bytes().all(|b| b.is_ascii_digit())).map(|(whole, _)| whole)
-        }
-        _ => None,
-    };
-    builder.append_text(whole.unwrap_or(text), behaviour.standard)
+/// Reads a name and the colon behind it the long way.
+fn find(scanner: &mut Scanner<'_>, names: &mut Names, place: usize) -> Result<Option<usize>, Fault> {
+    let start = scanner.at;
+    let name = scanner.name()?;
+    let as_it_stood = &scanner.bytes[start..scanner.at];
+    if !name.escaped {
+        return Ok(names.find(name.bytes, place, as_it_stood));
+    }
+    let mut plain = Vec::new();
+    unescape(name, &mut plain);
+    Ok(names.find(&plain, place, as_it_stood))
 }
 
-/// JSON text without the white space between its parts.
-fn compact(raw: &[u8]) -> Option<String> {
-    let text = std::str::from_utf8(raw).ok()?;
-    if !text.bytes().any(|byte| byte.is_ascii_whitespace()) {
-        return Some(text.to_string());
+fn append_null(column: &mut ColumnBuilder) -> Result<(), Fault> {
+    if !column.nullable {
+        return misfit("the column is NOT NULL, and the value is null or missing");
     }
-    let mut out = String::with_capacity(text.len());
-    let (mut in_text, mut escaped) = (false, false);
-    for letter in text.chars() {
-        if in_text {
-            in_text = escaped || letter != '"';
-            escaped = !escaped && letter == '\\';
-        } else if letter == '"' {
-            in_text = true;
-        } else if letter.is_ascii_whitespace() {
-            continue;
+    column.push_null();
+    Ok(())
+}
+
+fn within(name: &str, fault: Fault) -> Fault {
+    match fault {
+        Fault::Value { mut path, reason } => {
+            path.push(name.to_string());
+            Fault::Value { path, reason }
         }
-        out.push(letter);
+        syntax => syntax,
     }
-    Some(out)
+}
+
+/// Appends the next value; with `ignore-parse-errors`, NULL when it does not fit.
+fn append_or_null(
+    scanner: &mut Scanner<'_>,
+    column: &mut ColumnBuilder,
+    rules: &mut Rules,
+) -> Result<(), Fault> {
+    let (length, start, depth) = (column.len(), scanner.at, scanner.depth);
+    match append(scanner, column, rules) {
+        Ok(()) => Ok(()),
+        Err(Fault::Value { .. }) if rules.null_on_error && column.nullable => {
+            column.truncate(length);
+            scanner.at = start;
+            scanner.depth = depth;
+            scanner.skip()?;
+            column.push_null();
+            Ok(())
+        }
+        Err(fault) => Err(within(&column.name, fault)),
+    }
+}
+
+fn append(scanner: &mut Scanner<'_>, column: &mut ColumnBuilder, rules: &mut Rules) -> Result<(), Fault> {
+    match scanner.peek() {
+        b'"' => {
+            let text = scanner.text()?;
+            append_text(column, text, rules)
+        }
+        b'-' | b'0'..=b'9' => {
+            let number = scanner.number()?;
+            append_number(column, number, rules)
+        }
+        b'n' => {
+            scanner.word("null")?;
+            append_null(column)
+        }
+        b't' => {
+            scanner.word("true")?;
+            append_boolean(column, true, rules)
+        }
+        b'f' => {
+            scanner.word("false")?;
+            append_boolean(column, false, rules)
+        }
+        b'{' => append_from_object(scanner, column, rules),
+        b'[' => append_from_array(scanner, column, rules),
+        _ => scanner.error("expected a value").map_err(Fault::Syntax),
+    }
+}
+
+fn append_text(column: &mut ColumnBuilder, raw: RawText<'_>, rules: &mut Rules) -> Result<(), Fault> {
+    const NOT_UTF8: &str = "the text is not valid UTF-8";
+    if !raw.escaped {
+        let Ok(text) = std::str::from_utf8(raw.bytes) else { return misfit(NOT_UTF8) };
+        return scalar::append(column, text, rules.scalar).or_else(misfit);
+    }
+    let mut plain = std::mem::take(&mut rules.scratch);
+    plain.clear();
+    unescape(raw, &mut plain);
+    let appended = match std::str::from_utf8(&plain) {
+        Ok(text) => scalar::append(column, text, rules.scalar).or_else(misfit),
+        Err(_) => misfit(NOT_UTF8),
+    };
+    rules.scratch = plain;
+    appended
+}
+
+fn append_number(column: &mut ColumnBuilder, number: RawNumber<'_>, rules: &Rules) -> Result<(), Fault> {
+    // A number consists of ASCII only.
+    let text = std::str::from_utf8(number.text).unwrap_or_default();
+    let out_of_range = |name: &str| misfit(format!("{} is out of the range of {name}", shorten(text)));
+    macro_rules! integer {
+        ($values:expr, $type:ty, $name:expr, $takes_fractions:expr) => {{
+            let value = if number.is_integer {
+                parse_integer(number.text, i64::from(<$type>::MIN), i64::from(<$type>::MAX))
+            } else if $takes_fractions {
+                whole_part(text)
+            } else {
+                return misfit(format!("{} is no {}", shorten(text), $name));
+            };
+            match value.and_then(|value| <$type>::try_from(value).ok()) {
+                Some(value) => $values.push(value),
+                None => return out_of_range($name),
+            }
+        }};
+    }
+    match &mut column.values {
+        Values::Int64(values) => integer!(values, i64, "BIGINT", true),
+        Values::Int32(values) => integer!(values, i32, "INT", true),
+        Values::Int16(values) => integer!(values, i16, "SMALLINT", false),
+        Values::Int8(values) => integer!(values, i8, "TINYINT", false),
+        Values::Float64(values) => match parse_float(text) {
+            Some(value) => values.push(value),
+            None => return out_of_range("DOUBLE"),
+        },
+        Values::Float32(values) => match parse_float(text) {
+            Some(value) => values.push(value),
+            None => return out_of_range("FLOAT"),
+        },
+        _ => return scalar::append(column, text, rules.scalar).or_else(misfit),
+    }
+    column.end_value();
+    Ok(())
+}
+
+/// A number with a fraction or an exponent, cut off to a whole one, for INT and BIGINT.
+fn whole_part(text: &str) -> Option<i64> {
+    let number: f64 = parse_float(text)?;
+    // The greatest double below 2^63 is what a BIGINT can hold.
+    (-9_223_372_036_854_775_808.0..9_223_372_036_854_775_808.0).contains(&number).then_some(number as i64)
+}
+
+fn append_boolean(column: &mut ColumnBuilder, value: bool, rules: &Rules) -> Result<(), Fault> {
+    let text = if value { "true" } else { "false" };
+    match &mut column.values {
+        Values::Boolean(values) => values.append(value),
+        Values::Utf8(_) => return scalar::append(column, text, rules.scalar).or_else(misfit),
+        other => return misfit(format!("{text} is no {}", scalar::type_name(other))),
+    }
+    column.end_value();
+    Ok(())
+}
+
+fn append_from_object(
+    scanner: &mut Scanner<'_>,
+    column: &mut ColumnBuilder,
+    rules: &mut Rules,
+) -> Result<(), Fault> {
+    let row = column.len();
+    match &mut column.values {
+        Values::Utf8(texts) => {
+            compact(scanner, rules.exact_numbers, &mut texts.bytes)?;
+            column.end_bytes().or_else(misfit)
+        }
+        Values::Struct { children, names, .. } => {
+            append_object(scanner, children, names, row, rules)?;
+            column.end_value();
+            Ok(())
+        }
+        Values::Map { offsets, key, value, .. } => {
+            let pairs = pairs_of(scanner)?;
+            for (name, start) in pairs {
+                key.push_bytes(&name).or_else(misfit)?;
+                let mut inner = Scanner { bytes: scanner.bytes, at: start, depth: scanner.depth };
+                append_or_null(&mut inner, value, rules)?;
+            }
+            let Ok(end) = i32::try_from(key.len()) else { return misfit("too many entries in one batch") };
+            offsets.push(end);
+            column.end_value();
+            Ok(())
+        }
+        other => misfit(format!("expected {}, found an object", scalar::type_name(other))),
+    }
+}
+
+/// The names of an object and where their values begin; of a name that comes twice, the last.
+fn pairs_of(scanner: &mut Scanner<'_>) -> Result<Vec<(Vec<u8>, usize)>, Fault> {
+    let mut pairs: Vec<(Vec<u8>, usize)> = Vec::new();
+    let mut places: HashMap<Vec<u8>, usize> = HashMap::new();
+    let mut next = scanner.enter(b'{', b'}')?;
+    while next == Next::Element {
+        let raw = scanner.name()?;
+        let mut name = Vec::with_capacity(raw.bytes.len());
+        unescape(raw, &mut name);
+        if std::str::from_utf8(&name).is_err() {
+            return misfit("a key is not valid UTF-8");
+        }
+        let start = scanner.at;
+        scanner.skip()?;
+        match places.get(&name) {
+            Some(place) => pairs[*place].1 = start,
+            None => {
+                places.insert(name.clone(), pairs.len());
+                pairs.push((name, start));
+            }
+        }
+        next = scanner.next(b'}')?;
+    }
+    Ok(pairs)
+}
+
+fn append_from_array(
+    scanner: &mut Scanner<'_>,
+    column: &mut ColumnBuilder,
+    rules: &mut Rules,
+) -> Result<(), Fault> {
+    match &mut column.values {
+        Values::Utf8(texts) => {
+            compact(scanner, rules.exact_numbers, &mut texts.bytes)?;
+            column.end_bytes().or_else(misfit)
+        }
+        Values::List { offsets, child, .. } => {
+            let mut next = scanner.enter(b'[', b']')?;
+            while next == Next::Element {
+                append_or_null(scanner, child, rules)?;
+                next = scanner.next(b']')?;
+            }
+            let Ok(end) = i32::try_from(child.len()) else { return misfit("too many elements in one batch") };
+            offsets.push(end);
+            column.end_value();
+            Ok(())
+        }
+        other => misfit(format!("expected {}, found an array", scalar::type_name(other))),
+    }
 }

@@ -1,217 +1,220 @@
-//! Rows to JSON objects, fields in the order of the columns.
+//! A row as one JSON object, fields in the order of the columns, as Flink writes it.
 
-use super::decoder::standard;
-use crate::RowEncoder;
-use crate::builder::{ColumnBuilder, TimestampStandard, encode_base64};
-use crate::error::{EncodeError, FormatError};
-use crate::print::{timestamp_parts, value_text};
-use crate::text::{write_date, write_decimal, write_time, write_timestamp};
-use arrow_array::cast::AsArray;
-use arrow_array::types::*;
+use super::text::quote;
+use super::{TimestampStandard, standard};
+use crate::cell::{self, Cell};
+use crate::number_text::{DecimalStyle, write_decimal};
+use crate::time_text::{Fraction, write_date, write_time};
+use crate::{EncodeError, FormatError, RowEncoder, base64};
 use arrow_array::{Array, RecordBatch};
-use arrow_schema::{DataType, SchemaRef, TimeUnit};
+use arrow_schema::{DataType, Field, Fields, SchemaRef};
 use base::java_number::{double_to_string, float_to_string};
 use base::options::Options;
 use std::io::Write;
 
 pub(crate) struct JsonEncoder {
-    /// `"name":` with the quotes, escaped once.
-    names: Vec<Vec<u8>>,
-    behaviour: Behaviour,
+    names: Vec<Name>,
+    style: Style,
 }
 
-#[derive(Debug, Clone)]
-struct Behaviour {
+struct Style {
     standard: TimestampStandard,
-    ignore_nulls: bool,
-    null_key: NullKey,
+    decimals: DecimalStyle,
+    ignore_null_fields: bool,
 }
 
-#[derive(Debug, Clone)]
-enum NullKey {
-    Fail,
-    Drop,
-    Literal(String),
+/// A field's name as it is written, `"name":`, and those within it.
+struct Name {
+    quoted: Vec<u8>,
+    plain: String,
+    inner: Vec<Name>,
+}
+
+impl Name {
+    fn of(field: &Field) -> Name {
+        let mut quoted = Vec::new();
+        quote(field.name(), &mut quoted);
+        quoted.push(b':');
+        Name { quoted, plain: field.name().clone(), inner: Name::within(field.data_type()) }
+    }
+
+    /// The names that the values of a type need: those of a row, whether it lies in arrays or maps or not.
+    fn within(data_type: &DataType) -> Vec<Name> {
+        match data_type {
+            DataType::Struct(fields) => Name::all(fields),
+            DataType::List(item) => Name::within(item.data_type()),
+            DataType::Map(entries, _) => match entries.data_type() {
+                DataType::Struct(fields) => {
+                    fields.get(1).map_or(Vec::new(), |value| Name::within(value.data_type()))
+                }
+                _ => Vec::new(),
+            },
+            _ => Vec::new(),
+        }
+    }
+
+    fn all(fields: &Fields) -> Vec<Name> {
+        fields.iter().map(|field| Name::of(field)).collect()
+    }
 }
 
 impl JsonEncoder {
     pub(crate) fn new(options: &Options, schema: &SchemaRef) -> Result<JsonEncoder, FormatError> {
         for field in schema.fields() {
-            // What can be built from JSON is what can be written.
-            ColumnBuilder::new(field).map_err(FormatError)?;
+            let problem = cell::check_type(field.data_type()).and_then(|()| check_maps(field.data_type()));
+            problem.map_err(|reason| FormatError(format!("column '{}': {reason}", field.name())))?;
         }
-        let name = |name: &String| {
-            let mut quoted = Vec::new();
-            write_text(name, &mut quoted);
-            quoted.push(b':');
-            quoted
+        let plain = options.boolean("encode.decimal-as-plain-number");
+        let style = Style {
+            standard: standard(options),
+            decimals: if plain { DecimalStyle::StrippedPlain } else { DecimalStyle::Stripped },
+            ignore_null_fields: options.boolean("encode.ignore-null-fields"),
         };
-        let null_key = match options.text("map-null-key.mode") {
-            Some("DROP") => NullKey::Drop,
-            Some("LITERAL") => NullKey::Literal(options.text("map-null-key.literal").unwrap_or("null").into()),
-            _ => NullKey::Fail,
-        };
-        Ok(JsonEncoder {
-            names: schema.fields().iter().map(|field| name(field.name())).collect(),
-            behaviour: Behaviour {
-                standard: standard(options),
-                ignore_nulls: options.boolean("encode.ignore-null-fields"),
-                null_key,
-            },
-        })
+        Ok(JsonEncoder { names: Name::all(schema.fields()), style })
+    }
+}
+
+fn check_maps(data_type: &DataType) -> Result<(), String> {
+    match data_type {
+        DataType::Struct(fields) => fields.iter().try_for_each(|field| check_maps(field.data_type())),
+        DataType::List(item) => check_maps(item.data_type()),
+        DataType::Map(entries, _) => match entries.data_type() {
+            DataType::Struct(pair) if pair.first().is_some_and(|key| key.data_type() == &DataType::Utf8) => {
+                pair.iter().try_for_each(|field| check_maps(field.data_type()))
+            }
+            _ => Err("the keys of a MAP must be of type STRING".into()),
+        },
+        _ => Ok(()),
     }
 }
 
 impl RowEncoder for JsonEncoder {
     fn encode(&mut self, rows: &RecordBatch, row: usize, out: &mut Vec<u8>) -> Result<(), EncodeError> {
-        out.push(b'{');
-        let mut first = true;
-        for (index, (name, column)) in self.names.iter().zip(rows.columns()).enumerate() {
-            if self.behaviour.ignore_nulls && column.is_null(row) {
-                continue;
-            }
-            if !first {
-                out.push(b',');
-            }
-            first = false;
-            out.extend_from_slice(name);
-            write_value(column, row, &self.behaviour, out)
-                .map_err(|reason| EncodeError { field: rows.schema().field(index).name().clone(), reason })?;
-        }
-        out.push(b'}');
-        Ok(())
+        let columns = rows.columns().iter().map(|column| column.as_ref());
+        write_object(columns.zip(&self.names), row, &self.style, out)
     }
 }
 
-fn write_value(column: &dyn Array, row: usize, behaviour: &Behaviour, out: &mut Vec<u8>) -> Result<(), String> {
-    if column.is_null(row) {
-        out.extend_from_slice(b"null");
-        return Ok(());
+fn write_object<'a>(
+    fields: impl Iterator<Item = (&'a dyn Array, &'a Name)>,
+    row: usize,
+    style: &Style,
+    out: &mut Vec<u8>,
+) -> Result<(), EncodeError> {
+    out.push(b'{');
+    let mut separator = false;
+    for (column, name) in fields {
+        if style.ignore_null_fields && column.is_null(row) {
+            continue;
+        }
+        if separator {
+            out.push(b',');
+        }
+        separator = true;
+        out.extend_from_slice(&name.quoted);
+        write_value(column, row, name, style, out)?;
     }
-    let mut text = String::new();
-    match column.data_type() {
-        DataType::Boolean => out.extend_from_slice(if column.as_boolean().value(row) { b"true" } else { b"false" }),
-        DataType::Int8 => write_number(column.as_primitive::<Int8Type>().value(row), out),
-        DataType::Int16 => write_number(column.as_primitive::<Int16Type>().value(row), out),
-        DataType::Int32 => write_number(column.as_primitive::<Int32Type>().value(row), out),
-        DataType::Int64 => write_number(column.as_primitive::<Int64Type>().value(row), out),
-        DataType::Float32 => {
-            let number = column.as_primitive::<Float32Type>().value(row);
-            write_float(&float_to_string(number), number.is_finite(), out);
+    out.push(b'}');
+    Ok(())
+}
+
+fn write_value(
+    array: &dyn Array,
+    row: usize,
+    name: &Name,
+    style: &Style,
+    out: &mut Vec<u8>,
+) -> Result<(), EncodeError> {
+    let cell = cell::read(array, row).map_err(|reason| EncodeError { field: name.plain.clone(), reason })?;
+    match cell {
+        Cell::Null => out.extend_from_slice(b"null"),
+        Cell::Boolean(value) => out.extend_from_slice(if value { b"true" } else { b"false" }),
+        Cell::Integer(value) => {
+            // Writing to a vector cannot fail.
+            let _ = write!(out, "{value}");
         }
-        DataType::Float64 => {
-            let number = column.as_primitive::<Float64Type>().value(row);
-            write_float(&double_to_string(number), number.is_finite(), out);
-        }
-        DataType::Utf8 => write_text(column.as_string::<i32>().value(row), out),
-        DataType::Binary => {
-            encode_base64(column.as_binary::<i32>().value(row), &mut text);
-            write_text(&text, out);
-        }
-        DataType::Decimal128(_, scale) => {
-            write_decimal(&mut text, column.as_primitive::<Decimal128Type>().value(row), *scale);
+        Cell::Float32(value) => write_float(&float_to_string(value), value.is_finite(), out),
+        Cell::Float64(value) => write_float(&double_to_string(value), value.is_finite(), out),
+        Cell::Decimal { value, scale } => {
+            let mut text = String::new();
+            write_decimal(value, scale, style.decimals, &mut text);
             out.extend_from_slice(text.as_bytes());
         }
-        DataType::Date32 => {
-            write_date(&mut text, i64::from(column.as_primitive::<Date32Type>().value(row)));
-            write_text(&text, out);
+        Cell::Utf8(value) => quote(value, out),
+        Cell::Binary(value) => {
+            out.push(b'"');
+            base64::encode(value, out);
+            out.push(b'"');
         }
-        DataType::Time32(TimeUnit::Millisecond) => {
-            write_time(&mut text, i64::from(column.as_primitive::<Time32MillisecondType>().value(row)) * 1_000_000);
-            write_text(&text, out);
+        Cell::Date(days) => {
+            out.push(b'"');
+            write_date(days, out);
+            out.push(b'"');
         }
-        DataType::Timestamp(unit, zone) => {
-            let (ms, nanos) = timestamp_parts(column, *unit, row);
-            write_timestamp(&mut text, ms, nanos, behaviour.standard.separator() as char);
-            if zone.is_some() {
-                text.push('Z');
+        Cell::Time(nanos) => {
+            out.push(b'"');
+            write_time(nanos, Fraction::Shortest, false, out);
+            out.push(b'"');
+        }
+        Cell::Timestamp { days, nanos, zoned } => {
+            out.push(b'"');
+            write_date(days, out);
+            out.push(if style.standard == TimestampStandard::Sql { b' ' } else { b'T' });
+            write_time(nanos, Fraction::Shortest, false, out);
+            if zoned {
+                out.push(b'Z');
             }
-            write_text(&text, out);
+            out.push(b'"');
         }
-        DataType::Struct(fields) => {
-            let parts = column.as_struct();
-            out.push(b'{');
-            let mut first = true;
-            for (field, part) in fields.iter().zip(parts.columns()) {
-                if behaviour.ignore_nulls && part.is_null(row) {
-                    continue;
-                }
-                if !first {
-                    out.push(b',');
-                }
-                first = false;
-                write_text(field.name(), out);
-                out.push(b':');
-                write_value(part, row, behaviour, out)?;
-            }
-            out.push(b'}');
+        Cell::Struct(fields) => {
+            let columns = fields.columns().iter().map(|column| column.as_ref());
+            write_object(columns.zip(&name.inner), row, style, out)?;
         }
-        DataType::List(_) => {
-            let items = column.as_list::<i32>().value(row);
+        Cell::List(items) => {
             out.push(b'[');
             for index in 0..items.len() {
                 if index > 0 {
                     out.push(b',');
                 }
-                write_value(&items, index, behaviour, out)?;
+                write_value(items.as_ref(), index, name, style, out)?;
             }
             out.push(b']');
         }
-        DataType::Map(..) => {
-            let entries = column.as_map().value(row);
+        Cell::Map(entries) => {
+            let [keys, values] = entries.columns() else {
+                return Err(EncodeError {
+                    field: name.plain.clone(),
+                    reason: "a map without entries".into(),
+                });
+            };
             out.push(b'{');
-            let mut first = true;
             for index in 0..entries.len() {
-                let key = match (value_text(entries.column(0), index), &behaviour.null_key) {
-                    (Some(key), _) => key,
-                    (None, NullKey::Literal(literal)) => literal.clone(),
-                    (None, NullKey::Drop) => continue,
-                    (None, NullKey::Fail) => return Err("a map has a NULL key; see 'json.map-null-key.mode'".into()),
-                };
-                if !first {
+                if index > 0 {
                     out.push(b',');
                 }
-                first = false;
-                write_text(&key, out);
+                match cell::read(keys.as_ref(), index) {
+                    Ok(Cell::Utf8(key)) => quote(key, out),
+                    _ => {
+                        let reason = "a map's key is no text".to_string();
+                        return Err(EncodeError { field: name.plain.clone(), reason });
+                    }
+                }
                 out.push(b':');
-                write_value(entries.column(1), index, behaviour, out)?;
+                write_value(values.as_ref(), index, name, style, out)?;
             }
             out.push(b'}');
         }
-        other => return Err(format!("the type {other} cannot be written as JSON")),
     }
     Ok(())
 }
 
-fn write_number(number: impl std::fmt::Display, out: &mut Vec<u8>) {
-    // Writing to a Vec does not fail.
-    let _ = write!(out, "{number}");
-}
-
-/// JSON has no NaN or infinity: they are written as strings, as Jackson does.
+/// What is no finite number is a text in JSON.
 fn write_float(text: &str, is_finite: bool, out: &mut Vec<u8>) {
-    if is_finite { out.extend_from_slice(text.as_bytes()) } else { write_text(text, out) }
-}
-
-fn write_text(text: &str, out: &mut Vec<u8>) {
-    out.push(b'"');
-    let mut rest = text.as_bytes();
-    while let Some(at) = rest.iter().position(|byte| *byte < 0x20 || matches!(byte, b'"' | b'\\')) {
-        out.extend_from_slice(&rest[..at]);
-        match rest[at] {
-            b'"' => out.extend_from_slice(b"\\\""),
-            b'\\' => out.extend_from_slice(b"\\\\"),
-            b'\n' => out.extend_from_slice(b"\\n"),
-            b'\r' => out.extend_from_slice(b"\\r"),
-            b'\t' => out.extend_from_slice(b"\\t"),
-            8 => out.extend_from_slice(b"\\b"),
-            12 => out.extend_from_slice(b"\\f"),
-            other => {
-                let _ = write!(out, "\\u{other:04X}");
-            }
-        }
-        rest = &rest[at + 1..];
+    if is_finite {
+        out.extend_from_slice(text.as_bytes());
+    } else {
+        out.push(b'"');
+        out.extend_from_slice(text.as_bytes());
+        out.push(b'"');
     }
-    out.extend_from_slice(rest);
-    out.push(b'"');
 }

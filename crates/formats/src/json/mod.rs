@@ -1,15 +1,28 @@
-//! JSON: one object per record, fields matched to columns by name; Flink's `json` format.
+//! `json`: one object per record, fields matched to columns by name; Flink's format of that name.
+//!
+//! The decoder walks over the text once and appends wanted fields to their builders as it meets
+//! them; nothing else is materialised.
 
 mod decoder;
 mod encoder;
 mod scanner;
+mod text;
 
-pub(crate) use decoder::{JsonDecoder, finish_columns};
+pub(crate) use decoder::JsonDecoder;
 pub(crate) use encoder::JsonEncoder;
+#[cfg(test)]
+pub(crate) use text::quote as quote_for_tests;
 
-use base::options::{OptionKind, OptionSpec};
+use crate::time_text::TimestampStandard;
+use base::options::{OptionKind, OptionSpec, Options};
 
-const fn spec(key: &'static str, kind: OptionKind, default: &'static str, doc: &'static str, example: &'static str) -> OptionSpec {
+const fn spec(
+    key: &'static str,
+    kind: OptionKind,
+    default: &'static str,
+    doc: &'static str,
+    example: &'static str,
+) -> OptionSpec {
     OptionSpec { key, kind, required: false, default: Some(default), doc, example }
 }
 
@@ -32,7 +45,7 @@ pub(crate) const SPECS: &[OptionSpec] = &[
         "timestamp-format.standard",
         OptionKind::OneOf(&["SQL", "ISO-8601"]),
         "SQL",
-        "How time stamps look: `2013-01-31 12:00:00.5` or `2013-01-31T12:00:00.5`.",
+        "How time stamps look: `2013-01-31 12:00:00.5` or `2013-01-31T12:00:00.5`, a TIMESTAMP_LTZ with a `Z` behind.",
         "ISO-8601",
     ),
     spec(
@@ -53,9 +66,28 @@ pub(crate) const SPECS: &[OptionSpec] = &[
         "encode.decimal-as-plain-number",
         OptionKind::Boolean,
         "false",
-        "Whether decimals are never written with an exponent; here they never are.",
+        "Whether decimals are written without an exponent: 100 instead of 1E+2.",
         "true",
     ),
-    spec("encode.ignore-null-fields", OptionKind::Boolean, "false", "Whether NULLs are left out when a row is written.", "true"),
-    spec("decode.json-parser.enabled", OptionKind::Boolean, "true", "Accepted for Flink's sake; it changes nothing here.", "true"),
+    spec(
+        "encode.ignore-null-fields",
+        OptionKind::Boolean,
+        "false",
+        "Whether fields that are NULL are left out when a row is written.",
+        "true",
+    ),
+    spec(
+        "decode.json-parser.enabled",
+        OptionKind::Boolean,
+        "true",
+        "Accepted for Flink's sake; it changes nothing here.",
+        "true",
+    ),
 ];
+
+fn standard(options: &Options) -> TimestampStandard {
+    match options.text("timestamp-format.standard") {
+        Some("ISO-8601") => TimestampStandard::Iso,
+        _ => TimestampStandard::Sql,
+    }
+}

@@ -1,246 +1,319 @@
-//! Finds its way through JSON text without building anything: values are slices of the input.
+//! Walks over JSON text without building anything: the decoder asks for what it wants and skips the rest.
 //!
-//! What is not wanted is checked only as far as it takes to find its end. Nesting is counted, not
-//! recursed into, so that no depth overflows the stack.
+//! What is skipped is checked for its structure and its numbers, but texts in it are only searched
+//! for their end. As in Flink, control characters may stand in texts unescaped. Nesting has a limit,
+//! so that hostile input cannot exhaust the stack.
 
-use crate::error::DecodeError;
-use std::borrow::Cow;
+/// Deeper nesting is refused, as Flink's parser does.
+pub(super) const DEPTH_MAX: usize = 1000;
 
-/// Deeper nesting is refused.
-const DEPTH_MAX: usize = 1000;
-
-/// One value, as it stands in the text.
+/// Where and why the text is no JSON.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Value<'a> {
-    Null,
-    Boolean(bool),
-    Number(&'a [u8]),
-    /// Between the quotes; `escaped` if there is a backslash in it.
-    Text { raw: &'a [u8], escaped: bool },
-    /// With its brackets.
-    Object(&'a [u8]),
-    Array(&'a [u8]),
+pub(super) struct SyntaxError {
+    pub position: usize,
+    pub reason: &'static str,
 }
 
 pub(super) struct Scanner<'a> {
-    bytes: &'a [u8],
-    at: usize,
+    pub bytes: &'a [u8],
+    pub at: usize,
+    pub depth: usize,
 }
+
+/// The inside of a text, between its quotes, as it stands.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct RawText<'a> {
+    pub bytes: &'a [u8],
+    pub escaped: bool,
+}
+
+#[derive(Debug, Clone, Copy)]
+pub(super) struct RawNumber<'a> {
+    pub text: &'a [u8],
+    pub is_integer: bool,
+}
+
+/// What comes behind an element of an object or array.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Next {
+    Element,
+    End,
+}
+
+type Scanned<T> = Result<T, SyntaxError>;
 
 impl<'a> Scanner<'a> {
     pub(super) fn new(bytes: &'a [u8]) -> Scanner<'a> {
-        Scanner { bytes, at: 0 }
+        Scanner { bytes, at: 0, depth: 0 }
     }
 
-    pub(super) fn error(&self, reason: &'static str) -> DecodeError {
-        DecodeError::Syntax { position: self.at, reason }
+    #[cold]
+    pub(super) fn error<T>(&self, reason: &'static str) -> Scanned<T> {
+        let reason = if self.at >= self.bytes.len() { "the text ends too early" } else { reason };
+        Err(SyntaxError { position: self.at.min(self.bytes.len()), reason })
     }
 
-    fn peek(&mut self) -> Option<u8> {
-        while let Some(&byte) = self.bytes.get(self.at) {
-            if !matches!(byte, b' ' | b'\n' | b'\r' | b'\t') {
-                return Some(byte);
+    /// The next byte that is no white space; zero at the end of the text.
+    #[inline]
+    pub(super) fn peek(&mut self) -> u8 {
+        while let Some(byte) = self.bytes.get(self.at) {
+            if !matches!(byte, b' ' | b'\t' | b'\n' | b'\r') {
+                return *byte;
             }
             self.at += 1;
         }
-        None
+        0
     }
 
-    /// Takes a byte if it comes next.
-    pub(super) fn take(&mut self, wanted: u8) -> bool {
-        let found = self.peek() == Some(wanted);
-        self.at += usize::from(found);
-        found
-    }
-
-    pub(super) fn expect(&mut self, wanted: u8, reason: &'static str) -> Result<(), DecodeError> {
-        if self.take(wanted) { Ok(()) } else { Err(self.error(reason)) }
-    }
-
-    /// Fails unless only white space is left.
-    pub(super) fn finish(&mut self) -> Result<(), DecodeError> {
-        if self.peek().is_none() { Ok(()) } else { Err(self.error("text follows the value")) }
-    }
-
-    /// A string: its inside, and whether it has escapes.
-    pub(super) fn text(&mut self) -> Result<(&'a [u8], bool), DecodeError> {
-        self.expect(b'"', "expected a string")?;
-        let start = self.at;
-        let mut escaped = false;
-        loop {
-            let rest = &self.bytes[self.at..];
-            let Some(found) = memchr::memchr2(b'"', b'\\', rest) else {
-                self.at = self.bytes.len();
-                return Err(self.error("the string has no end"));
-            };
-            self.at += found;
-            if self.bytes[self.at] == b'"' {
-                let raw = &self.bytes[start..self.at];
-                self.at += 1;
-                return Ok((raw, escaped));
-            }
-            escaped = true;
-            self.at = (self.at + 2).min(self.bytes.len());
+    #[inline]
+    fn expect(&mut self, byte: u8, reason: &'static str) -> Scanned<()> {
+        if self.peek() != byte {
+            return self.error(reason);
         }
+        self.at += 1;
+        Ok(())
     }
 
-    pub(super) fn value(&mut self) -> Result<Value<'a>, DecodeError> {
+    /// Goes behind `{` or `[`; whether there is an element.
+    #[inline]
+    pub(super) fn enter(&mut self, open: u8, close: u8) -> Scanned<Next> {
+        self.expect(open, if open == b'{' { "expected an object" } else { "expected an array" })?;
+        if self.depth >= DEPTH_MAX {
+            return self.error("objects and arrays are nested too deeply");
+        }
+        if self.peek() == close {
+            self.at += 1;
+            return Ok(Next::End);
+        }
+        self.depth += 1;
+        Ok(Next::Element)
+    }
+
+    /// Goes behind the comma or the closing bracket that must follow an element.
+    #[inline]
+    pub(super) fn next(&mut self, close: u8) -> Scanned<Next> {
         match self.peek() {
-            Some(b'"') => {
-                let (raw, escaped) = self.text()?;
-                Ok(Value::Text { raw, escaped })
+            b',' => {
+                self.at += 1;
+                Ok(Next::Element)
             }
-            Some(b'{') => Ok(Value::Object(self.nested()?)),
-            Some(b'[') => Ok(Value::Array(self.nested()?)),
-            Some(b't') => self.word(b"true", Value::Boolean(true)),
-            Some(b'f') => self.word(b"false", Value::Boolean(false)),
-            Some(b'n') => self.word(b"null", Value::Null),
-            Some(b'-' | b'0'..=b'9') => {
-                let start = self.at;
-                let is_part = |byte: &u8| byte.is_ascii_digit() || b"+-.eE".contains(byte);
-                self.at += self.bytes[start..].iter().take_while(|byte| is_part(byte)).count();
-                let number = &self.bytes[start..self.at];
-                if !number.last().is_some_and(u8::is_ascii_digit) {
-                    return Err(self.error("a number is cut off"));
+            byte if byte == close => {
+                self.at += 1;
+                self.depth -= 1;
+                Ok(Next::End)
+            }
+            _ => self.error("expected a comma or the closing bracket"),
+        }
+    }
+
+    /// A field's name and the colon behind it.
+    #[inline]
+    pub(super) fn name(&mut self) -> Scanned<RawText<'a>> {
+        if self.peek() != b'"' {
+            return self.error("expected a field's name in double quotes");
+        }
+        let name = self.text()?;
+        self.expect(b':', "expected a colon behind the field's name")?;
+        Ok(name)
+    }
+
+    /// A text; `at` stands on its opening quote.
+    #[inline]
+    pub(super) fn text(&mut self) -> Scanned<RawText<'a>> {
+        let start = self.at + 1;
+        let end = find_quote_or_backslash(self.bytes, start);
+        if self.bytes.get(end) == Some(&b'"') {
+            self.at = end + 1;
+            return Ok(RawText { bytes: &self.bytes[start..end], escaped: false });
+        }
+        self.escaped_text(start, end)
+    }
+
+    #[cold]
+    fn escaped_text(&mut self, start: usize, mut end: usize) -> Scanned<RawText<'a>> {
+        loop {
+            match self.bytes.get(end) {
+                Some(b'"') => {
+                    self.at = end + 1;
+                    return Ok(RawText { bytes: &self.bytes[start..end], escaped: true });
                 }
-                Ok(Value::Number(number))
+                Some(_) => {
+                    let length = match self.bytes.get(end + 1) {
+                        Some(b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't') => 2,
+                        Some(b'u') if hexadecimal(self.bytes, end + 2).is_some() => 6,
+                        _ => {
+                            self.at = end;
+                            return self.error("no such escape in a text");
+                        }
+                    };
+                    end = find_quote_or_backslash(self.bytes, end + length);
+                }
+                None => {
+                    self.at = self.bytes.len();
+                    return self.error("the text ends too early");
+                }
             }
-            Some(_) => Err(self.error("expected a value")),
-            None => Err(self.error("the text ends where a value should be")),
         }
     }
 
-    fn word(&mut self, word: &[u8], value: Value<'a>) -> Result<Value<'a>, DecodeError> {
-        if self.bytes[self.at..].starts_with(word) {
-            self.at += word.len();
-            return Ok(value);
-        }
-        Err(self.error("expected true, false or null"))
-    }
-
-    /// An object or an array, up to its closing bracket.
-    fn nested(&mut self) -> Result<&'a [u8], DecodeError> {
+    /// A number; `at` stands on its first byte.
+    #[inline]
+    pub(super) fn number(&mut self) -> Scanned<RawNumber<'a>> {
         let start = self.at;
-        let mut open: Vec<u8> = Vec::new();
-        while let Some(&byte) = self.bytes.get(self.at) {
-            match byte {
-                b'"' => {
-                    self.text()?;
-                    continue;
-                }
-                b'{' | b'[' => {
-                    if open.len() >= DEPTH_MAX {
-                        return Err(self.error("nested deeper than 1000 levels"));
-                    }
-                    open.push(byte + 2);
-                }
-                b'}' | b']' => {
-                    if open.pop() != Some(byte) {
-                        return Err(self.error("brackets do not match"));
-                    }
-                    if open.is_empty() {
-                        self.at += 1;
-                        return Ok(&self.bytes[start..self.at]);
-                    }
-                }
-                _ => {}
-            }
-            self.at += 1;
+        let mut at = start;
+        let digit = |at: usize| self.bytes.get(at).is_some_and(u8::is_ascii_digit);
+        if self.bytes.get(at) == Some(&b'-') {
+            at += 1;
         }
-        Err(self.error("an object or array has no end"))
+        let first = at;
+        while digit(at) {
+            at += 1;
+        }
+        let leading_zero = at > first + 1 && self.bytes[first] == b'0';
+        let mut is_valid = at > first && !leading_zero;
+        let mut is_integer = true;
+        if self.bytes.get(at) == Some(&b'.') {
+            is_integer = false;
+            is_valid &= digit(at + 1);
+            at += 1;
+            while digit(at) {
+                at += 1;
+            }
+        }
+        if let Some(b'e' | b'E') = self.bytes.get(at) {
+            is_integer = false;
+            at += 1;
+            if let Some(b'+' | b'-') = self.bytes.get(at) {
+                at += 1;
+            }
+            is_valid &= digit(at);
+            while digit(at) {
+                at += 1;
+            }
+        }
+        if !is_valid {
+            return self.error("not a valid number");
+        }
+        self.at = at;
+        Ok(RawNumber { text: &self.bytes[start..at], is_integer })
     }
 
-    /// Calls `visit` with each field of the object that comes next.
-    pub(super) fn object(
-        &mut self,
-        mut visit: impl FnMut(&'a [u8], bool, Value<'a>) -> Result<(), DecodeError>,
-    ) -> Result<(), DecodeError> {
-        self.expect(b'{', "expected an object")?;
-        if self.take(b'}') {
-            return Ok(());
+    /// `true`, `false` or `null`; `at` stands on its first byte.
+    #[inline]
+    pub(super) fn word(&mut self, word: &'static str) -> Scanned<()> {
+        let end = self.at + word.len();
+        let is_longer = self.bytes.get(end).is_some_and(|byte| byte.is_ascii_alphanumeric() || *byte == b'_');
+        if self.bytes.get(self.at..end) != Some(word.as_bytes()) || is_longer {
+            return self.error("expected a value");
         }
-        loop {
-            self.peek();
-            let (name, escaped) = self.text()?;
-            self.expect(b':', "expected a colon")?;
-            let value = self.value()?;
-            visit(name, escaped, value)?;
-            if self.take(b'}') {
-                return Ok(());
-            }
-            self.expect(b',', "expected a comma or the end of the object")?;
-        }
+        self.at = end;
+        Ok(())
     }
 
-    /// Calls `visit` with each element of the array that comes next.
-    pub(super) fn array(
-        &mut self,
-        mut visit: impl FnMut(Value<'a>) -> Result<(), DecodeError>,
-    ) -> Result<(), DecodeError> {
-        self.expect(b'[', "expected an array")?;
-        if self.take(b']') {
-            return Ok(());
-        }
-        loop {
-            let value = self.value()?;
-            visit(value)?;
-            if self.take(b']') {
-                return Ok(());
+    /// Goes behind the next value, whatever it is.
+    pub(super) fn skip(&mut self) -> Scanned<()> {
+        match self.peek() {
+            b'"' => self.text().map(drop),
+            b'-' | b'0'..=b'9' => self.number().map(drop),
+            b't' => self.word("true"),
+            b'f' => self.word("false"),
+            b'n' => self.word("null"),
+            b'{' => {
+                let mut next = self.enter(b'{', b'}')?;
+                while next == Next::Element {
+                    self.name()?;
+                    self.skip()?;
+                    next = self.next(b'}')?;
+                }
+                Ok(())
             }
-            self.expect(b',', "expected a comma or the end of the array")?;
+            b'[' => {
+                let mut next = self.enter(b'[', b']')?;
+                while next == Next::Element {
+                    self.skip()?;
+                    next = self.next(b']')?;
+                }
+                Ok(())
+            }
+            _ => self.error("expected a value"),
         }
     }
 }
 
-/// The text of a string, escapes resolved; none if it is not valid.
-pub(super) fn unescape(raw: &[u8], escaped: bool) -> Option<Cow<'_, str>> {
-    let text = std::str::from_utf8(raw).ok()?;
-    if !escaped {
-        return Some(Cow::Borrowed(text));
+/// The place of the next `"` or `\` from `at` on; the length when there is none.
+#[inline]
+fn find_quote_or_backslash(bytes: &[u8], mut at: usize) -> usize {
+    const ONES: u64 = 0x0101_0101_0101_0101;
+    const TOPS: u64 = 0x8080_8080_8080_8080;
+    /// Beyond so many bytes the vector instructions are worth their call.
+    const SHORT_BYTES: usize = 32;
+    // Eight bytes at a time: a byte that equals the wanted one becomes zero by exclusive or, and
+    // subtracting one from each byte then sets the top bit of the first zero byte.
+    for _ in 0..SHORT_BYTES / 8 {
+        let Some(chunk) = bytes.get(at..).and_then(<[u8]>::first_chunk::<8>) else { break };
+        let word = u64::from_le_bytes(*chunk);
+        let quote = word ^ (ONES * b'"' as u64);
+        let backslash = word ^ (ONES * b'\\' as u64);
+        let found = (quote.wrapping_sub(ONES) & !quote | backslash.wrapping_sub(ONES) & !backslash) & TOPS;
+        if found != 0 {
+            return at + (found.trailing_zeros() / 8) as usize;
+        }
+        at += 8;
     }
-    let mut out = String::with_capacity(text.len());
-    let mut letters = text.chars();
-    while let Some(letter) = letters.next() {
-        if letter != '\\' {
-            out.push(letter);
+    let rest = bytes.get(at..).unwrap_or_default();
+    if rest.len() >= 16 {
+        return memchr::memchr2(b'"', b'\\', rest).map_or(bytes.len(), |found| at + found);
+    }
+    while bytes.get(at).is_some_and(|byte| !matches!(byte, b'"' | b'\\')) {
+        at += 1;
+    }
+    at.min(bytes.len())
+}
+
+/// The number that four hexadecimal digits at `at` stand for.
+fn hexadecimal(bytes: &[u8], at: usize) -> Option<u32> {
+    let digits = bytes.get(at..at.checked_add(4)?)?;
+    digits.iter().try_fold(0, |number, digit| Some(number << 4 | (*digit as char).to_digit(16)?))
+}
+
+/// Appends a text with its escapes resolved; a surrogate without its other half becomes `?`, as in Java.
+pub(super) fn unescape(raw: RawText<'_>, out: &mut Vec<u8>) {
+    if !raw.escaped {
+        out.extend_from_slice(raw.bytes);
+        return;
+    }
+    let bytes = raw.bytes;
+    let mut at = 0;
+    while let Some(byte) = bytes.get(at) {
+        if *byte != b'\\' {
+            out.push(*byte);
+            at += 1;
             continue;
         }
-        match letters.next()? {
-            '"' => out.push('"'),
-            '\\' => out.push('\\'),
-            '/' => out.push('/'),
-            'b' => out.push('\u{8}'),
-            'f' => out.push('\u{c}'),
-            'n' => out.push('\n'),
-            'r' => out.push('\r'),
-            't' => out.push('\t'),
-            'u' => {
-                let unit = hex(&mut letters)?;
-                let code = if (0xd800..0xdc00).contains(&unit) {
-                    // The second half of a surrogate pair must follow.
-                    if letters.next()? != '\\' || letters.next()? != 'u' {
-                        return None;
-                    }
-                    let low = hex(&mut letters)?;
-                    if !(0xdc00..0xe000).contains(&low) {
-                        return None;
-                    }
-                    0x10000 + ((unit - 0xd800) << 10) + (low - 0xdc00)
-                } else {
-                    unit
-                };
-                out.push(char::from_u32(code)?);
+        let escape = bytes.get(at + 1).copied().unwrap_or(b'\\');
+        at += 2;
+        out.push(match escape {
+            b'b' => 0x08,
+            b'f' => 0x0c,
+            b'n' => b'\n',
+            b'r' => b'\r',
+            b't' => b'\t',
+            b'u' => {
+                let unit = hexadecimal(bytes, at).unwrap_or(0xd800);
+                at += 4;
+                let mut code = unit;
+                if (0xd800..0xdc00).contains(&unit)
+                    && bytes.get(at..at + 2) == Some(b"\\u")
+                    && let Some(low @ 0xdc00..0xe000) = hexadecimal(bytes, at + 2)
+                {
+                    code = 0x10000 + ((unit - 0xd800) << 10) + (low - 0xdc00);
+                    at += 6;
+                }
+                let letter = char::from_u32(code).unwrap_or('?');
+                out.extend_from_slice(letter.encode_utf8(&mut [0; 4]).as_bytes());
+                continue;
             }
-            _ => return None,
-        }
+            other => other,
+        });
     }
-    Some(Cow::Owned(out))
-}
-
-fn hex(letters: &mut std::str::Chars<'_>) -> Option<u32> {
-    let mut unit = 0;
-    for _ in 0..4 {
-        unit = unit * 16 + letters.next()?.to_digit(16)?;
-    }
-    Some(unit)
 }
