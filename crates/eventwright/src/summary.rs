@@ -26,7 +26,7 @@ impl JobState {
         match self {
             JobState::Finished => "finished",
             JobState::FinishedBefore => "had finished before; nothing was emitted",
-            JobState::Stopped => "stopped; run the same command again to resume",
+            JobState::Stopped => "stopped (run the same command again to resume)",
         }
     }
 }
@@ -37,7 +37,8 @@ impl JobSummary {
     }
 
     fn rate(&self) -> u64 {
-        self.rows_in().saturating_mul(1000) / self.elapsed_ms.max(1)
+        let rows = self.rows_in().saturating_sub(self.progress.rows_before);
+        rows.saturating_mul(1000) / self.elapsed_ms.max(1)
     }
 }
 
@@ -99,14 +100,12 @@ impl Summary<'_> {
         }
         let _ = writeln!(out, "data: {}", self.data.display());
         let _ = writeln!(out, "next:");
-        let file = self.file.display();
-        let data = self.data.display();
-        let _ = writeln!(out, "  eventwright start --data {data}");
+        let _ = writeln!(out, "  eventwright start --data {}", self.data.display());
         if let Some(topic) = self.topics.first() {
             let _ = writeln!(out, "  eventwright topic consume {topic} --max 5");
-            let _ = writeln!(out, "  kcat -b {} -C -t {topic} -e", self.kafka);
+            let _ = writeln!(out, "  kcat -b {} -C -t {topic} -e", crate::cli::KAFKA_ADDRESS);
         }
-        let _ = writeln!(out, "  eventwright check {file}");
+        let _ = writeln!(out, "  eventwright check {}", self.file.display());
         out
     }
 

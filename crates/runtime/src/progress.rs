@@ -17,6 +17,8 @@ pub struct JobProgress {
     pub watermark_ms: Option<i64>,
     /// Records ahead of the position, where the source knows.
     pub lag_records: u64,
+    /// Rows that had been read before this process took the job up.
+    pub rows_before: u64,
     /// Steps that were run again from the journal when the job was resumed.
     pub replayed_steps: u64,
 }

@@ -179,6 +179,7 @@ impl<'a> Job<'a> {
             let sink =
                 |(node, table): (NodeId, &str)| SinkProgress { node: node.0 as u32, table: table.to_string(), rows: 0 };
             progress.sinks = self.outputs.sinks().map(sink).collect();
+            progress.rows_before = counts.rows_in.values().sum();
         });
         self.context.progress.add(counts);
     }

@@ -109,7 +109,11 @@ impl<'a> Run<'a> {
     }
 
     fn submit(&mut self, job: sql::session::JobRequest) -> anyhow::Result<()> {
-        self.topics.extend(script::topics_written(&job.plan));
+        // The suggestions at the end name a result of the last job.
+        let topics = script::topics_written(&job.plan);
+        if !topics.is_empty() {
+            self.topics = topics;
+        }
         for warning in &job.warnings {
             eprintln!("{}", warning.render(&self.script.source));
         }
