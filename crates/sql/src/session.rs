@@ -6,8 +6,11 @@
 mod catalog;
 mod settings;
 
-use crate::ast::{self, Statement, StatementKind};
-use crate::binder::{Binder, BoundTable, BoundView, Column, Graph, Named, bind_table, bind_view_columns};
+use crate::ast::{self, DescribeObject, ShowTarget, Statement, StatementKind};
+use crate::binder::{
+    Binder, BoundTable, BoundView, Column, Graph, Named, Relations, bind_table, bind_view_columns,
+};
+use crate::catalog::{CatalogObject, Change, Definition, Listing, ResolvedColumn};
 use crate::diagnostic::{Diagnostic, DiagnosticKind};
 use crate::parser::parse_script;
 use crate::planner::{self, Tables};
@@ -28,7 +31,10 @@ use std::sync::Arc;
 pub enum Outcome {
     /// It is done; a sentence for the user, perhaps empty.
     Done(String),
-    Rows { columns: Vec<String>, rows: Vec<Vec<Option<String>>> },
+    Rows {
+        columns: Vec<String>,
+        rows: Vec<Vec<Option<String>>>,
+    },
     Explain(String),
     Job(JobRequest),
 }
@@ -93,7 +99,11 @@ impl Session {
                     check.lints.extend(job.warnings.iter().cloned());
                     check.jobs.push(job);
                 }
-                Ok(_) => {}
+                Ok(_) => {
+                    if let StatementKind::Set(Some(pair)) = &statement.kind {
+                        check.lints.extend(crate::settings::warning(&pair.key));
+                    }
+                }
                 Err(diagnostics) => {
                     check.diagnostics.extend(diagnostics);
                     // What a broken declaration declares is not reported as unknown again.
@@ -104,7 +114,9 @@ impl Session {
         let broken = self.declarations.take_broken();
         check.diagnostics.retain(|diagnostic| {
             diagnostic.kind != DiagnosticKind::Unknown
-                || !broken.iter().any(|name| diagnostic.message == format!("table or view '{name}' not found"))
+                || !broken
+                    .iter()
+                    .any(|name| diagnostic.message == format!("table or view '{name}' not found"))
         });
         check.diagnostics.sort_by_key(|diagnostic| diagnostic.span);
         check.diagnostics.dedup();
@@ -123,65 +135,59 @@ impl Session {
                 self.insert_job(&inserts, statement.span).map(Outcome::Job)
             }
             StatementKind::Explain(explain) => self.explain(explain),
-            StatementKind::CreateTable(create) => self.create_table(create),
-            StatementKind::CreateView(create) => self.create_view(create),
-            StatementKind::Drop(drop) => self.declarations.drop(drop).map(Outcome::Done).map_err(|d| vec![*d]),
-            StatementKind::Set(None) => Ok(Outcome::Rows {
-                columns: vec!["key".into(), "value".into()],
-                rows: self.settings.rows(),
-            }),
+            StatementKind::Set(None) => Ok(listed(self.settings.listing())),
             StatementKind::Set(Some(pair)) => {
-                self.settings.set(pair).map_err(|d| vec![*d])?;
-                Ok(Outcome::Done(String::new()))
+                let warning = self.settings.set(pair).map_err(|d| vec![*d])?;
+                Ok(Outcome::Done(warning.map(|warning| warning.message).unwrap_or_default()))
             }
             StatementKind::Reset(key) => {
-                self.settings.reset(key.as_ref().map(|key| key.value.as_str()));
+                self.settings.reset(key.as_ref()).map_err(|d| vec![*d])?;
                 Ok(Outcome::Done(String::new()))
             }
-            StatementKind::Show(show) => self.declarations.show(show, statement.span).map_err(|d| vec![*d]),
+            StatementKind::Show(show) => self.show(show, statement.span),
             StatementKind::Describe(describe) => self.describe(describe, statement.span),
-            StatementKind::UseCatalog(name) if name.value == catalog::CATALOG => Ok(Outcome::Done(String::new())),
-            StatementKind::UseDatabase(name) if name.last().value == catalog::DATABASE => {
-                Ok(Outcome::Done(String::new()))
-            }
-            other => refuse(unsupported(other, statement.span)),
+            other => match self.declarations.catalog.prepare(other) {
+                Some(change) => self.change(change.map_err(|d| vec![*d])?),
+                None => refuse(unsupported(other, statement.span)),
+            },
         }
     }
 
-    fn create_table(&mut self, create: &ast::CreateTable) -> Executed {
-        if let Some(like) = &create.like {
-            return refuse(Diagnostic::unsupported(like.span, "CREATE TABLE … LIKE is not supported yet"));
-        }
-        if let Some(query) = &create.query {
-            return refuse(
-                Diagnostic::unsupported(query.span, "CREATE TABLE … AS is not supported yet")
-                    .with_hint("declare the table, then INSERT INTO it"),
-            );
-        }
-        let name = catalog::local_name(&create.name).map_err(|d| vec![*d])?;
-        if let Some(done) = self.declarations.exists(&name, create.if_not_exists, create.or_replace, &create.name) {
-            return done;
-        }
-        let table =
-            bind_table(create, &name, &self.connectors, &self.declarations, self.settings.bind_settings())?;
-        self.declarations.add(name, Named::Table(Arc::new(table)));
-        Ok(Outcome::Done(String::new()))
-    }
-
-    fn create_view(&mut self, create: &ast::CreateView) -> Executed {
-        let name = catalog::local_name(&create.name).map_err(|d| vec![*d])?;
-        if let Some(done) = self.declarations.exists(&name, create.if_not_exists, create.or_replace, &create.name) {
-            return done;
-        }
-        let view = BoundView {
-            name: name.clone(),
-            columns: create.columns.clone(),
-            query: create.query.clone(),
-            comment: create.comment.as_ref().map(|text| text.value.clone()),
+    /// Binds what a change defines, then applies it.
+    fn change(&mut self, change: Change) -> Executed {
+        let named = match &change {
+            Change::Define(definition) => Some(self.bind_definition(definition)?),
+            _ => None,
         };
-        self.view_columns(&view, create.name.span).map_err(|d| vec![*d])?;
-        self.declarations.add(name, Named::View(Arc::new(view)));
-        Ok(Outcome::Done(String::new()))
+        let done = match change {
+            Change::Nothing => "nothing to do".to_string(),
+            _ => String::new(),
+        };
+        self.declarations.apply(change, named);
+        Ok(Outcome::Done(done))
+    }
+
+    fn bind_definition(&self, definition: &Definition) -> Result<Named, Vec<Diagnostic>> {
+        let name = definition.name.short();
+        match &definition.object {
+            CatalogObject::Table(table) => {
+                let create =
+                    table.to_create(definition.name.to_object_name(table.span), definition.temporary);
+                let settings = self.settings.bind_settings();
+                let table = bind_table(&create, &name, &self.connectors, &self.declarations, settings)?;
+                Ok(Named::Table(Arc::new(table)))
+            }
+            CatalogObject::View(view) => {
+                let bound = BoundView {
+                    name,
+                    columns: view.columns.clone(),
+                    query: view.query.clone(),
+                    comment: view.comment.as_ref().map(|text| text.value.clone()),
+                };
+                self.view_columns(&bound, view.span).map_err(|d| vec![*d])?;
+                Ok(Named::View(Arc::new(bound)))
+            }
+        }
     }
 
     fn binder(&self) -> Binder<'_> {
@@ -280,7 +286,10 @@ impl Session {
             StatementKind::Query(_) | StatementKind::Insert(_) | StatementKind::StatementSet(_) => {
                 self.execute(&explain.statement)
             }
-            _ => refuse(Diagnostic::invalid(explain.statement.span, "EXPLAIN takes a query, an INSERT or a statement set")),
+            _ => refuse(Diagnostic::invalid(
+                explain.statement.span,
+                "EXPLAIN takes a query, an INSERT or a statement set",
+            )),
         };
         self.jobs = jobs;
         match outcome? {
@@ -289,40 +298,56 @@ impl Session {
         }
     }
 
-    fn describe(&mut self, describe: &ast::Describe, span: Span) -> Executed {
-        use crate::binder::Relations;
-        if describe.object != ast::DescribeObject::Table {
-            return refuse(Diagnostic::unsupported(span, "DESCRIBE is for tables and views so far"));
+    fn show(&self, show: &ast::Show, span: Span) -> Executed {
+        if let Some(listing) = self.declarations.catalog.show(show) {
+            return listing.map(listed).map_err(|d| vec![*d]);
         }
-        let Some(named) = self.declarations.find(&describe.name) else {
-            let name = describe.name.values().collect::<Vec<_>>().join(".");
-            let names = self.declarations.names();
-            return refuse(
-                Diagnostic::unknown(describe.name.span, format!("table or view '{name}' not found"))
-                    .with_nearest(&name, names.iter().map(String::as_str)),
-            );
+        match &show.target {
+            ShowTarget::Columns { table } => self.describe_table(table, show.like.as_ref()),
+            ShowTarget::Functions { user_only, .. } => {
+                let builtin = crate::functions::names().filter(|_| !user_only).map(str::to_lowercase);
+                let mut names = crate::catalog::matching(builtin, show.like.as_ref());
+                names.sort();
+                Ok(listed(Listing::of("function name", names)))
+            }
+            _ => refuse(Diagnostic::unsupported(span, "this SHOW is not supported yet")),
+        }
+    }
+
+    fn describe(&self, describe: &ast::Describe, span: Span) -> Executed {
+        let catalog = &self.declarations.catalog;
+        match describe.object {
+            DescribeObject::Table => self.describe_table(&describe.name, None),
+            DescribeObject::Catalog => {
+                let listing = catalog.describe_catalog(describe.name.last(), describe.extended);
+                listing.map(listed).map_err(|d| vec![*d])
+            }
+            DescribeObject::Database => {
+                let listing = catalog.describe_database(&describe.name, describe.extended);
+                listing.map(listed).map_err(|d| vec![*d])
+            }
+            DescribeObject::Function | DescribeObject::Model | DescribeObject::Job => {
+                refuse(Diagnostic::unsupported(span, "DESCRIBE of this is not supported yet"))
+            }
+        }
+    }
+
+    fn describe_table(&self, name: &ast::ObjectName, like: Option<&ast::ShowLike>) -> Executed {
+        let found = self.declarations.catalog.resolve(name).map_err(|d| vec![*d])?;
+        let columns = match self.declarations.find(name) {
+            Some(Named::Table(table)) => table.relation_columns(),
+            Some(Named::View(view)) => self.view_columns(&view, name.span).map_err(|d| vec![*d])?,
+            None => Vec::new(),
         };
-        let columns: Vec<String> =
-            ["name", "type", "null", "key", "extras", "watermark"].map(String::from).to_vec();
-        let rows = match &named {
-            Named::Table(table) => catalog::describe_table(table),
-            Named::View(view) => self
-                .view_columns(view, describe.name.span)
-                .map_err(|d| vec![*d])?
-                .iter()
-                .map(|column| {
-                    vec![
-                        Some(column.name.clone()),
-                        Some(column.data_type.describe_column(column.attribute)),
-                        Some(catalog::truth(column.data_type.nullable)),
-                        None,
-                        None,
-                        None,
-                    ]
-                })
-                .collect(),
-        };
-        Ok(Outcome::Rows { columns, rows })
+        let columns: Vec<ResolvedColumn> = columns
+            .iter()
+            .map(|column| ResolvedColumn {
+                name: column.name.clone(),
+                data_type: column.data_type.describe_column(column.attribute),
+                nullable: column.data_type.nullable,
+            })
+            .collect();
+        Ok(listed(self.declarations.catalog.describe(&found, &columns, like)))
     }
 
     /// The columns of a declared table or view: name, type as DESCRIBE prints it.
@@ -340,21 +365,19 @@ impl Session {
     }
 }
 
+fn listed(listing: Listing) -> Outcome {
+    Outcome::Rows { columns: listing.columns, rows: listing.rows }
+}
+
 fn unsupported(kind: &StatementKind, span: Span) -> Diagnostic {
     let name = match kind {
-        StatementKind::AlterTable(_) => "ALTER TABLE",
-        StatementKind::AlterView(_) => "ALTER VIEW",
         StatementKind::CreateMaterializedTable(_) | StatementKind::AlterMaterializedTable { .. } => {
             "MATERIALIZED TABLE"
         }
         StatementKind::CreateFunction(_) => "CREATE FUNCTION",
         StatementKind::CreateModel(_) => "CREATE MODEL",
-        StatementKind::CreateCatalog(_) | StatementKind::AlterCatalog { .. } => "CATALOG",
-        StatementKind::CreateDatabase(_) | StatementKind::AlterDatabase { .. } => "DATABASE",
-        StatementKind::UseCatalog(_) | StatementKind::UseDatabase(_) => "USE of another catalog or database",
         _ => "this statement",
     };
     let at = Span::new(span.start, span.end.min(span.start + 80));
     Diagnostic::unsupported(at, format!("{name} is not supported yet"))
 }
-

@@ -41,7 +41,7 @@ impl Catalog {
             let mut row = vec![
                 Some(column.name.clone()),
                 Some(data_type),
-                Some(column.nullable.to_string()),
+                Some(if column.nullable { "TRUE" } else { "FALSE" }.to_string()),
                 table.and_then(|table| key_of(table, &column.name)),
                 definition.and_then(extras),
                 watermark.map(|watermark| watermark.expression.to_string()),

@@ -113,7 +113,7 @@ impl Catalog {
 }
 
 /// The names that fit LIKE, in their order.
-pub(super) fn matching(names: impl IntoIterator<Item = String>, like: Option<&ShowLike>) -> Vec<String> {
+pub fn matching(names: impl IntoIterator<Item = String>, like: Option<&ShowLike>) -> Vec<String> {
     names.into_iter().filter(|name| like.is_none_or(|like| fits(name, like))).collect()
 }
 

@@ -16,14 +16,14 @@ mod qualify;
 mod table;
 
 pub use describe::ResolvedColumn;
-pub use listing::Listing;
+pub use listing::{Listing, matching};
 pub use table::{CatalogTable, CatalogView, PrimaryKey};
 
 use crate::ast::{Identifier, ObjectName, OptionPair};
 use crate::diagnostic::Diagnostic;
 use crate::span::Span;
 use crate::unparse::quoted;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::Arc;
 
@@ -275,11 +275,18 @@ impl Catalog {
         names
     }
 
-    /// Applies what `prepare` allowed.
-    pub fn apply(&mut self, change: Change) {
+    /// The versions of everything that is defined.
+    pub fn versions(&self) -> BTreeSet<u64> {
+        let permanent = self.catalogs.values().flat_map(|catalog| catalog.databases.values());
+        let permanent = permanent.flat_map(|database| database.objects.values());
+        permanent.chain(self.temporary.values()).map(|entry| entry.version).collect()
+    }
+
+    /// Applies what `prepare` allowed; the version of what was defined.
+    pub fn apply(&mut self, change: Change) -> Option<u64> {
         match change {
             Change::Nothing => {}
-            Change::Define(definition) => self.define(definition),
+            Change::Define(definition) => return Some(self.define(definition)),
             Change::Remove { name, temporary: true } => drop(self.temporary.remove(&name)),
             Change::Remove { name, temporary: false } => {
                 if let Some(database) = self.database_mut(&name.catalog, &name.database) {
@@ -327,9 +334,10 @@ impl Catalog {
                 }
             }
         }
+        None
     }
 
-    fn define(&mut self, definition: Definition) {
+    fn define(&mut self, definition: Definition) -> u64 {
         self.versions += 1;
         let entry = Entry { version: self.versions, object: definition.object };
         let FullName { catalog, database, name } = definition.name.clone();
@@ -338,6 +346,7 @@ impl Catalog {
         } else if let Some(database) = self.database_mut(&catalog, &database) {
             database.objects.insert(name, entry);
         }
+        self.versions
     }
 
     fn rename(&mut self, from: &FullName, to: FullName) {
@@ -383,7 +392,7 @@ impl Catalog {
         }
         let names = self.names();
         let written = name.values().collect::<Vec<_>>().join(".");
-        let diagnostic = Diagnostic::unknown(name.span, format!("{what} `{}` does not exist", full.short()))
+        let diagnostic = Diagnostic::unknown(name.span, format!("{what} '{}' not found", full.short()))
             .with_nearest(&written, names.iter().map(String::as_str));
         Box::new(match diagnostic.hint.is_none() && names.is_empty() {
             true => diagnostic.with_hint("no table has been created yet"),

@@ -19,7 +19,9 @@ fn run(catalog: &mut Catalog, text: &str) {
     for statement in parse(text) {
         let change = catalog.prepare(&statement.kind).expect("a statement about the catalog");
         match change {
-            Ok(change) => catalog.apply(change),
+            Ok(change) => {
+                catalog.apply(change);
+            }
             Err(error) => panic!("{statement}: {error}"),
         }
     }
@@ -149,10 +151,10 @@ fn describe_has_flinks_columns() {
     assert_eq!(
         rows,
         [
-            "order_id, BIGINT, false, PRI(order_id), null, null, this is the primary key, named 'order_id'.",
-            "ts, TIMESTAMP(3) *ROWTIME*, true, null, null, `ts` - INTERVAL '1' SECOND, notice: watermark, named 'ts'.",
-            "ptime, TIMESTAMP_LTZ(3) *PROCTIME*, false, null, AS PROCTIME(), null, computed",
-            "mt, TIMESTAMP_LTZ(3), true, null, METADATA FROM 'timestamp' VIRTUAL, null, null",
+            "order_id, BIGINT, FALSE, PRI(order_id), null, null, this is the primary key, named 'order_id'.",
+            "ts, TIMESTAMP(3) *ROWTIME*, TRUE, null, null, `ts` - INTERVAL '1' SECOND, notice: watermark, named 'ts'.",
+            "ptime, TIMESTAMP_LTZ(3) *PROCTIME*, FALSE, null, AS PROCTIME(), null, computed",
+            "mt, TIMESTAMP_LTZ(3), TRUE, null, METADATA FROM 'timestamp' VIRTUAL, null, null",
         ]
     );
 }
@@ -190,7 +192,7 @@ fn what_is_missing_is_named_with_the_nearest() {
     let catalog = with_orders();
     assert_eq!(
         catalog.resolve(&parse_name("ordres")).unwrap_err().to_string(),
-        "table or view `ordres` does not exist (did you mean `orders`?)"
+        "table or view 'ordres' not found (did you mean `orders`?)"
     );
     assert_eq!(
         catalog.resolve(&parse_name("default_databse.orders")).unwrap_err().to_string(),
@@ -202,7 +204,7 @@ fn what_is_missing_is_named_with_the_nearest() {
     );
     assert_eq!(
         Catalog::new().resolve(&parse_name("t")).unwrap_err().to_string(),
-        "table or view `t` does not exist (no table has been created yet)"
+        "table or view 't' not found (no table has been created yet)"
     );
 }
 
@@ -215,7 +217,7 @@ fn a_temporary_table_hides_a_permanent_one() {
     assert!(fails(&catalog, "DROP TABLE orders").contains("DROP TEMPORARY"));
     run(&mut catalog, "DROP TEMPORARY TABLE orders");
     assert!(show(&catalog, "SHOW CREATE TABLE orders")[0].contains("`order_id`"));
-    assert!(fails(&catalog, "DROP TEMPORARY TABLE orders").contains("does not exist"));
+    assert!(fails(&catalog, "DROP TEMPORARY TABLE orders").contains("not found"));
 }
 
 #[test]
@@ -335,7 +337,7 @@ fn like_overwrites_in_place_where_told_and_refuses_conflicts() {
         ("CREATE TABLE x (PRIMARY KEY (price) NOT ENFORCED) LIKE orders", "add EXCLUDING CONSTRAINTS"),
         ("CREATE TABLE x (y INT) PARTITIONED BY (y) LIKE orders", "add EXCLUDING PARTITIONS"),
         ("CREATE TABLE x WITH ('a' = 'b') LIKE orders (INCLUDING OPTIONS)", "add OVERWRITING OPTIONS"),
-        ("CREATE TABLE x LIKE nowhere", "table or view `nowhere` does not exist"),
+        ("CREATE TABLE x LIKE nowhere", "table or view 'nowhere' not found"),
     ] {
         let message = fails(&catalog, statement);
         assert!(message.contains(expected), "{statement}: {message}");
@@ -392,7 +394,7 @@ fn alter_table_refuses_what_would_break_the_table() {
         ("ALTER TABLE orders DROP DISTRIBUTION", "the table has no distribution"),
         ("ALTER TABLE orders MODIFY DISTRIBUTION BY HASH(amount)", "the table has no distribution to modify"),
         ("ALTER TABLE orders RESET ('connector')", "a table cannot be without its connector"),
-        ("ALTER TABLE nowhere DROP a", "table `nowhere` does not exist"),
+        ("ALTER TABLE nowhere DROP a", "table 'nowhere' not found"),
         ("ALTER TABLE orders RENAME TO orders", "exists already"),
     ] {
         let message = fails(&catalog, statement);

@@ -1,7 +1,8 @@
 //! SET and RESET: what they hold and which of it binding looks at.
 
-use crate::ast::OptionPair;
+use crate::ast::{OptionPair, Text};
 use crate::binder::BindSettings;
+use crate::catalog::Listing;
 use crate::diagnostic::Diagnostic;
 use std::collections::BTreeMap;
 
@@ -10,28 +11,30 @@ const NOT_NULL: &str = "table.exec.sink.not-null-enforcer";
 
 #[derive(Debug, Clone, Default)]
 pub(super) struct Settings {
-    values: BTreeMap<String, String>,
+    session: crate::settings::Settings,
     bind: BindSettings,
 }
 
 impl Settings {
     pub(super) fn get(&self, key: &str) -> Option<&str> {
-        self.values.get(key).map(String::as_str)
+        self.session.given(key)
     }
 
     pub(super) fn all(&self) -> &BTreeMap<String, String> {
-        &self.values
+        self.session.values()
     }
 
     pub(super) fn bind_settings(&self) -> BindSettings {
         self.bind
     }
 
-    pub(super) fn rows(&self) -> Vec<Vec<Option<String>>> {
-        self.values.iter().map(|(key, value)| vec![Some(key.clone()), Some(value.clone())]).collect()
+    pub(super) fn listing(&self) -> Listing {
+        self.session.listing()
     }
 
-    pub(super) fn set(&mut self, pair: &OptionPair) -> Result<(), Box<Diagnostic>> {
+    /// Sets a value; a warning where it is without effect.
+    pub(super) fn set(&mut self, pair: &OptionPair) -> Result<Option<Diagnostic>, Box<Diagnostic>> {
+        crate::settings::check(pair)?;
         let (key, value) = (pair.key.value.as_str(), pair.value.value.as_str());
         match key {
             ZONE => match zone_offset_ms(value) {
@@ -46,46 +49,21 @@ impl Settings {
                     ));
                 }
             },
-            NOT_NULL => match value.to_ascii_uppercase().as_str() {
-                "ERROR" => self.bind.drops_nulls = false,
-                "DROP" => self.bind.drops_nulls = true,
-                _ => {
-                    return Err(Box::new(
-                        Diagnostic::invalid(
-                            pair.value.span,
-                            format!("'{value}' is not a value of '{NOT_NULL}'"),
-                        )
-                        .with_hint("it is 'ERROR' or 'DROP'"),
-                    ));
-                }
-            },
-            "execution.runtime-mode" if !value.eq_ignore_ascii_case("streaming") => {
-                return Err(Box::new(
-                    Diagnostic::unsupported(
-                        pair.value.span,
-                        format!("the runtime mode '{value}' is not supported"),
-                    )
-                    .with_hint("a job over bounded sources ends by itself in streaming mode too"),
-                ));
-            }
+            NOT_NULL => self.bind.drops_nulls = value.eq_ignore_ascii_case("DROP"),
             _ => {}
         }
-        self.values.insert(key.to_string(), value.to_string());
-        Ok(())
+        self.session.set(pair)
     }
 
-    pub(super) fn reset(&mut self, key: Option<&str>) {
-        match key {
-            None => *self = Settings::default(),
-            Some(key) => {
-                self.values.remove(key);
-                match key {
-                    ZONE => self.bind.zone_offset_ms = 0,
-                    NOT_NULL => self.bind.drops_nulls = false,
-                    _ => {}
-                }
-            }
+    pub(super) fn reset(&mut self, key: Option<&Text>) -> Result<(), Box<Diagnostic>> {
+        self.session.reset(key)?;
+        match key.map(|key| key.value.as_str()) {
+            None => self.bind = BindSettings::default(),
+            Some(ZONE) => self.bind.zone_offset_ms = 0,
+            Some(NOT_NULL) => self.bind.drops_nulls = false,
+            Some(_) => {}
         }
+        Ok(())
     }
 }
 

@@ -11,7 +11,7 @@ pub use specs::SETTINGS;
 
 use crate::ast::{OptionPair, Text};
 use crate::catalog::Listing;
-use crate::diagnostic::Diagnostic;
+use crate::diagnostic::{Diagnostic, DiagnosticKind};
 use base::options::{OptionError, OptionSpec, Options};
 use std::collections::BTreeMap;
 
@@ -62,6 +62,17 @@ pub fn check(pair: &OptionPair) -> Result<&'static SettingSpec, Box<Diagnostic>>
     }
 }
 
+/// What to say of a key that is accepted and changes nothing.
+pub fn warning(key: &Text) -> Option<Diagnostic> {
+    match find(&key.value)?.effect {
+        Effect::Used => None,
+        Effect::None(reason) => {
+            let message = format!("'{}' is without effect: {reason}", key.value);
+            Some(Diagnostic::warning(DiagnosticKind::Unsupported, key.span, message))
+        }
+    }
+}
+
 fn find_or_refuse(key: &Text) -> Result<&'static SettingSpec, Box<Diagnostic>> {
     find(&key.value).ok_or_else(|| {
         let diagnostic = Diagnostic::unknown(key.span, format!("unknown setting '{}'", key.value));
@@ -76,16 +87,9 @@ fn find_or_refuse(key: &Text) -> Result<&'static SettingSpec, Box<Diagnostic>> {
 impl Settings {
     /// Sets a value; a warning where it is without effect.
     pub fn set(&mut self, pair: &OptionPair) -> Result<Option<Diagnostic>, Box<Diagnostic>> {
-        let spec = check(pair)?;
+        check(pair)?;
         self.values.insert(pair.key.value.clone(), pair.value.value.clone());
-        Ok(match spec.effect {
-            Effect::Used => None,
-            Effect::None(reason) => Some(Diagnostic::warning(
-                crate::diagnostic::DiagnosticKind::Unsupported,
-                pair.key.span,
-                format!("'{}' is without effect: {reason}", pair.key.value),
-            )),
-        })
+        Ok(warning(&pair.key))
     }
 
     /// Back to the default; all of them where no key is given. A known key that is not set is no mistake.

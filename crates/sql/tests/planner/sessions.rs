@@ -100,3 +100,65 @@ fn the_zone_is_part_of_the_fingerprint() {
     run(&mut session, "SET 'table.local-time-zone' = '+02:00';");
     assert_ne!(utc, fingerprint(&mut session));
 }
+
+fn refused(session: &mut Session, text: &str) -> String {
+    let source = SourceText::new("test", text);
+    let (statements, diagnostics) = parse_script(&source);
+    assert!(diagnostics.is_empty(), "{diagnostics:?}");
+    let problems = session.execute(&statements[0]).expect_err(text);
+    problems[0].to_string()
+}
+
+fn names(session: &mut Session, table: &str) -> Vec<String> {
+    let described = run(session, &format!("DESCRIBE {table}"));
+    rows(&described[0]).iter().map(|row| row.split(" | ").next().unwrap_or_default().to_string()).collect()
+}
+
+#[test]
+fn like_and_alter_are_bound_as_they_become() {
+    let mut session = Session::new(connectors());
+    run(&mut session, TABLE);
+    run(&mut session, "CREATE TABLE u (half AS price / 2) WITH ('topic' = 'u') LIKE t (EXCLUDING METADATA);");
+    assert_eq!(names(&mut session, "u"), ["id", "price", "ts", "total", "half"]);
+    run(&mut session, "ALTER TABLE u DROP (half, total); ALTER TABLE u ADD (note STRING FIRST);");
+    assert_eq!(names(&mut session, "u"), ["note", "id", "price", "ts"]);
+    run(&mut session, "INSERT INTO u SELECT 'x', id, price, ts FROM t;");
+    // What cannot be bound changes nothing.
+    assert!(refused(&mut session, "ALTER TABLE u ADD y AS nothing + 1").contains("'nothing' not found"));
+    assert!(
+        refused(&mut session, "ALTER TABLE u SET ('connector' = 'kafak')").contains("did you mean 'kafka'?")
+    );
+    assert_eq!(names(&mut session, "u"), ["note", "id", "price", "ts"]);
+    let text = rows(&run(&mut session, "SHOW CREATE TABLE u")[0]).remove(0);
+    assert!(text.contains("WATERMARK FOR `ts` AS `ts` - INTERVAL '1' SECOND"), "{text}");
+    assert!(text.contains("'topic' = 'u'"), "{text}");
+}
+
+#[test]
+fn views_and_tables_of_other_databases_are_read() {
+    let mut session = Session::new(connectors());
+    run(&mut session, TABLE);
+    run(&mut session, "CREATE VIEW v AS SELECT t.id, price FROM t WHERE t.price > 1;");
+    run(&mut session, "CREATE DATABASE d; USE d;");
+    assert!(refused(&mut session, "SELECT id FROM t").contains("'t' not found"));
+    run(&mut session, "CREATE TEMPORARY VIEW t AS SELECT id FROM default_database.v;");
+    assert_eq!(names(&mut session, "t"), ["id"]);
+    // In the view, `t` still is the table of the other database.
+    run(&mut session, "SELECT id, price FROM default_catalog.default_database.v;");
+    assert_eq!(rows(&run(&mut session, "SHOW TABLES")[0]), ["t"]);
+    run(&mut session, "DROP TEMPORARY VIEW t; USE default_database; DROP DATABASE d;");
+    assert_eq!(names(&mut session, "t").len(), 5);
+}
+
+#[test]
+fn settings_are_checked_and_what_is_without_effect_is_said() {
+    let mut session = Session::new(connectors());
+    assert!(
+        refused(&mut session, "SET 'table.dml-snyc' = 'true'").contains("did you mean 'table.dml-sync'?")
+    );
+    assert!(refused(&mut session, "SET 'execution.runtime-mode' = 'batch'").contains("is not a value"));
+    let answers = run(&mut session, "SET 'pipeline.auto-watermark-interval' = '0ms'; SET;");
+    let Outcome::Done(message) = &answers[0] else { panic!("{answers:?}") };
+    assert!(message.contains("is without effect"), "{message}");
+    assert_eq!(rows(&answers[1]), ["pipeline.auto-watermark-interval | 0ms"]);
+}
