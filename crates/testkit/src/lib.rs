@@ -1,1 +1,0 @@
-//! Simulator, conformance suites and process harnesses shared by the tests.
