@@ -148,7 +148,9 @@ pub enum TopicVerb {
         client: ClientArguments,
     },
     /// Create a topic
-    #[command(after_help = "Example: eventwright topic create orders --partitions 3 --config retention.ms=86400000")]
+    #[command(
+        after_help = "Example: eventwright topic create orders --partitions 3 --config retention.ms=86400000"
+    )]
     Create {
         topic: String,
         #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(i32).range(1..))]

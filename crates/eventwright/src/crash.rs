@@ -7,7 +7,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 /// An observer that ends the process with SIGKILL when `point` is passed for the N-th time.
 pub fn observer(kill_at: &str) -> anyhow::Result<Observer> {
-    let (name, count) = kill_at.split_once(':').context("--kill-at takes POINT:N, for example during-commit:17")?;
+    let (name, count) =
+        kill_at.split_once(':').context("--kill-at takes POINT:N, for example during-commit:17")?;
     let Some((_, point)) = CommitPoint::ALL.into_iter().find(|(known, _)| *known == name) else {
         let known: Vec<&str> = CommitPoint::ALL.iter().map(|(name, _)| *name).collect();
         bail!("--kill-at: there is no point '{name}'; the points are {}", known.join(", "));

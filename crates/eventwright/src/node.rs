@@ -26,7 +26,10 @@ impl Node {
     /// Opens the data directory, recovers, and serves Kafka clients.
     pub fn open(os: &Os, data: &Path, arguments: &NodeArguments) -> anyhow::Result<Node> {
         let address: SocketAddr = arguments.kafka.parse().with_context(|| {
-            format!("--kafka '{}' is not an address: write IP:PORT, for example 127.0.0.1:9092", arguments.kafka)
+            format!(
+                "--kafka '{}' is not an address: write IP:PORT, for example 127.0.0.1:9092",
+                arguments.kafka
+            )
         })?;
         let mut recovery = Recovery::open(os, LogOptions::new(data.join("log")))?;
         for damage in &recovery.report().damaged {
@@ -34,7 +37,8 @@ impl Node {
         }
         let journal = Journal::restore(recovery.checkpoint(runtime::journal::CHECKPOINT))?;
         let recovered = Recovered::from_checkpoint(&recovery)?;
-        let damaged = |error: &dyn std::fmt::Display| LogError::Invalid(format!("an entry of the log: {error}"));
+        let damaged =
+            |error: &dyn std::fmt::Display| LogError::Invalid(format!("an entry of the log: {error}"));
         recovery.replay(&mut |lsn, entry| {
             journal.fold(&entry)?;
             recovered.apply(lsn, &entry).map_err(|error| damaged(&error))
@@ -43,7 +47,8 @@ impl Node {
         let config = BrokerConfig::check(&BTreeMap::new()).map_err(|mut errors| errors.remove(0))?;
         let broker = Arc::new(Broker::new(log.clone(), recovered, config, os.clone())?);
         let log_line = Arc::new(|line: &str| eprintln!("{line}"));
-        let config = ServerConfig { insecure: arguments.insecure, log: log_line, ..ServerConfig::new(address) };
+        let config =
+            ServerConfig { insecure: arguments.insecure, log: log_line, ..ServerConfig::new(address) };
         let server = broker::server::start(config, broker)?;
         let runtime = Runtime::new(log.clone(), os.clone(), data.to_path_buf(), journal);
         Ok(Node { os: os.clone(), log, runtime, data: data.to_path_buf(), server })

@@ -17,7 +17,11 @@ impl Script {
     pub fn read(file: &Path, variables: &[String]) -> anyhow::Result<Script> {
         let text = std::fs::read(file).with_context(|| format!("cannot read {}", file.display()))?;
         let text = String::from_utf8(text).map_err(|error| {
-            anyhow::anyhow!("{} is not a text in UTF-8 (byte {})", file.display(), error.utf8_error().valid_up_to())
+            anyhow::anyhow!(
+                "{} is not a text in UTF-8 (byte {})",
+                file.display(),
+                error.utf8_error().valid_up_to()
+            )
         })?;
         let mut given = BTreeMap::new();
         for variable in variables {

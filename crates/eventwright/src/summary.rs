@@ -82,7 +82,8 @@ impl Summary<'_> {
                     String::new()
                 },
             );
-            let names = progress.scans.iter().map(|s| &s.table).chain(progress.sinks.iter().map(|s| &s.table));
+            let names =
+                progress.scans.iter().map(|s| &s.table).chain(progress.sinks.iter().map(|s| &s.table));
             let width = names.map(|name| name.chars().count()).max().unwrap_or(0);
             for scan in &progress.scans {
                 let _ = writeln!(out, "  {:<width$}  {:>12} rows in", scan.table, thousands(scan.rows));

@@ -35,11 +35,20 @@ struct Output {
 }
 
 enum Target {
-    Topic { sink: Box<dyn TopicSink>, partitions: Vec<PartitionId> },
-    Outbox { sink: Box<dyn OutboxSink>, partition: Option<PartitionId> },
+    Topic {
+        sink: Box<dyn TopicSink>,
+        partitions: Vec<PartitionId>,
+    },
+    Outbox {
+        sink: Box<dyn OutboxSink>,
+        partition: Option<PartitionId>,
+    },
     /// An index into the direct queue's sinks.
     Direct(usize),
 }
+
+/// Rows for direct sinks: which one, and what.
+pub(crate) type DirectRows = Vec<(usize, Batch)>;
 
 /// A batch on its way into a frame.
 pub(crate) struct Encoded {
@@ -81,7 +90,8 @@ impl Outputs {
             };
             sinks.push(Output { node: NodeId(index), table: table.name.clone(), target });
         }
-        let direct = if direct.is_empty() { None } else { Some(DirectQueue::start(job, direct, log.clone())?) };
+        let direct =
+            if direct.is_empty() { None } else { Some(DirectQueue::start(job, direct, log.clone())?) };
         Ok(Outputs { log: log.clone(), sinks, direct, dead_letter_topics: BTreeMap::new() })
     }
 
@@ -119,7 +129,7 @@ impl Outputs {
         &mut self,
         outputs: &[SinkOutput],
         clock_ms: i64,
-    ) -> Result<(Vec<Encoded>, Vec<(usize, Batch)>), RuntimeError> {
+    ) -> Result<(Vec<Encoded>, DirectRows), RuntimeError> {
         let mut encoded = Vec::new();
         let mut direct = Vec::new();
         for output in outputs.iter().filter(|output| !output.rows.is_empty()) {
@@ -154,7 +164,7 @@ impl Outputs {
     }
 
     /// Hands direct rows over; they are written when `lsn` is durable.
-    pub(crate) fn publish(&self, lsn: Lsn, rows: Vec<(usize, Batch)>) -> Result<(), RuntimeError> {
+    pub(crate) fn publish(&self, lsn: Lsn, rows: DirectRows) -> Result<(), RuntimeError> {
         match &self.direct {
             Some(queue) if !rows.is_empty() => queue.push(lsn, rows),
             _ => Ok(()),
@@ -195,7 +205,7 @@ fn partitions_of(log: &EventLog, topic: &str) -> Result<Vec<PartitionId>, Runtim
     }
 }
 
-type DirectItem = (Lsn, Vec<(usize, Batch)>);
+type DirectItem = (Lsn, DirectRows);
 
 /// Writes direct sinks behind the durable end of the log.
 struct DirectQueue {
@@ -217,7 +227,7 @@ impl DirectQueue {
         Ok(DirectQueue { queue, failure, thread })
     }
 
-    fn push(&self, lsn: Lsn, rows: Vec<(usize, Batch)>) -> Result<(), RuntimeError> {
+    fn push(&self, lsn: Lsn, rows: DirectRows) -> Result<(), RuntimeError> {
         // The receiver is only gone after a failure, which is then the answer.
         let sent = self.queue.send((lsn, rows));
         if sent.is_ok() { Ok(()) } else { self.failure() }

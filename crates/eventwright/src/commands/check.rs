@@ -34,7 +34,8 @@ pub fn check(arguments: &CheckArguments) -> anyhow::Result<()> {
         Form::Json => {
             let diagnostics: Vec<_> =
                 report.diagnostics.iter().chain(&report.lints).map(|d| describe(d, &script)).collect();
-            let jobs: Vec<_> = report.jobs.iter().map(|job| json!({"job": job.name, "plan": job.explain})).collect();
+            let jobs: Vec<_> =
+                report.jobs.iter().map(|job| json!({"job": job.name, "plan": job.explain})).collect();
             println!("{}", json!({ "errors": errors, "diagnostics": diagnostics, "jobs": jobs }));
         }
     }

@@ -75,7 +75,9 @@ fn address(address: &str) -> Finding {
         Ok(_) => (State::Good, format!("{address} is free")),
         Err(error) => (
             State::Bad,
-            format!("{address} cannot be used ({error}); stop what listens there or give --kafka 127.0.0.1:0"),
+            format!(
+                "{address} cannot be used ({error}); stop what listens there or give --kafka 127.0.0.1:0"
+            ),
         ),
     };
     Finding { subject: "kafka address", state, text }
@@ -128,10 +130,13 @@ fn sync_time(os: &Os, data: &Path) -> Finding {
     // A file that could not be made need not be removed.
     let _ = os.disk.remove(&path);
     let (state, text) = match timed {
-        Ok((median, longest)) if median > 20_000 => {
-            (State::Warning, format!("median {median} µs, longest {longest} µs: acknowledgements will be slow"))
+        Ok((median, longest)) if median > 20_000 => (
+            State::Warning,
+            format!("median {median} µs, longest {longest} µs: acknowledgements will be slow"),
+        ),
+        Ok((median, longest)) => {
+            (State::Good, format!("4 KiB in {median} µs (median), {longest} µs (longest)"))
         }
-        Ok((median, longest)) => (State::Good, format!("4 KiB in {median} µs (median), {longest} µs (longest)")),
         Err(error) => (State::Bad, format!("cannot write to {}: {error}", existing(data).display())),
     };
     Finding { subject: "write and sync", state, text }
@@ -156,7 +161,9 @@ fn data_directory(os: &Os, data: &Path) -> Finding {
                     );
                     (State::Good, text)
                 }
-                Some(first) => (State::Bad, format!("{} damaged places, the first: {first}", report.damaged.len())),
+                Some(first) => {
+                    (State::Bad, format!("{} damaged places, the first: {first}", report.damaged.len()))
+                }
             }
         }
         Err(error @ LogError::InUse { .. }) => (State::Warning, error.to_string()),

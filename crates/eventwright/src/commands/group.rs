@@ -52,7 +52,12 @@ fn describe(group: &str, arguments: &ClientArguments) -> anyhow::Result<()> {
     let mut lags = Vec::new();
     for committed in client.offset_fetch(group)? {
         let end = client.list_offsets(&committed.topic, committed.partition, OffsetSpec::Latest)?.offset;
-        lags.push(Lag { topic: committed.topic, partition: committed.partition, offset: committed.offset, end });
+        lags.push(Lag {
+            topic: committed.topic,
+            partition: committed.partition,
+            offset: committed.offset,
+            end,
+        });
     }
     lags.sort_by(|a, b| (&a.topic, a.partition).cmp(&(&b.topic, b.partition)));
     if lags.is_empty() && described.members.is_empty() {
@@ -90,7 +95,13 @@ fn describe(group: &str, arguments: &ClientArguments) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn reset(group: &str, topic: &str, to: &str, dry_run: bool, arguments: &ClientArguments) -> anyhow::Result<()> {
+fn reset(
+    group: &str,
+    topic: &str,
+    to: &str,
+    dry_run: bool,
+    arguments: &ClientArguments,
+) -> anyhow::Result<()> {
     let mut client = connect(arguments)?;
     let members = client.describe_groups(&[group])?.first().map_or(0, |described| described.members.len());
     if members > 0 && !dry_run {
@@ -103,7 +114,8 @@ fn reset(group: &str, topic: &str, to: &str, dry_run: bool, arguments: &ClientAr
         .filter(|committed| committed.topic == topic)
         .map(|committed| (committed.partition, committed.offset))
         .collect();
-    let mut partitions: Vec<i32> = found.partitions.iter().map(|partition| partition.partition_index).collect();
+    let mut partitions: Vec<i32> =
+        found.partitions.iter().map(|partition| partition.partition_index).collect();
     partitions.sort_unstable();
     let mut changes = Vec::new();
     for partition in partitions {
@@ -146,8 +158,9 @@ fn resolve(client: &mut Client, topic: &str, partition: i32, to: &str) -> anyhow
     if let Ok(offset) = to.parse::<i64>() {
         return Ok(offset.clamp(first, end));
     }
-    let time_ms = parse_timestamp(to)
-        .with_context(|| format!("--to '{to}' is not earliest, latest, an offset or a time such as 2013-01-31T12:00:00Z"))?;
+    let time_ms = parse_timestamp(to).with_context(|| {
+        format!("--to '{to}' is not earliest, latest, an offset or a time such as 2013-01-31T12:00:00Z")
+    })?;
     let found = client.list_offsets(topic, partition, OffsetSpec::Timestamp(time_ms))?.offset;
     Ok(if found < 0 { end } else { found })
 }

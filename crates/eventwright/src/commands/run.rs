@@ -45,7 +45,8 @@ pub fn run(arguments: &RunArguments) -> anyhow::Result<()> {
 fn fresh_data_directory(os: &Os) -> anyhow::Result<PathBuf> {
     let name = format!("eventwright-{:08x}", os.random.next_u64() as u32);
     let path = std::env::temp_dir().join(name);
-    std::fs::create_dir_all(&path).with_context(|| format!("cannot make {}; give --data DIR", path.display()))?;
+    std::fs::create_dir_all(&path)
+        .with_context(|| format!("cannot make {}; give --data DIR", path.display()))?;
     Ok(path)
 }
 
@@ -197,7 +198,10 @@ impl<'a> Run<'a> {
         let name = handle.name().to_string();
         let watched = handle.watch();
         let finished = handle.join().with_context(|| {
-            format!("job {name} failed; the data lies in {}: mend the cause and run again to resume", self.node.data.display())
+            format!(
+                "job {name} failed; the data lies in {}: mend the cause and run again to resume",
+                self.node.data.display()
+            )
         })?;
         let elapsed_ms = self.node.os.clock.monotonic_ns().saturating_sub(begun_ns) / 1_000_000;
         let state = if finished { JobState::Finished } else { JobState::Stopped };

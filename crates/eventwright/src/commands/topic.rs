@@ -24,7 +24,9 @@ const FETCH_WAIT: Duration = Duration::from_millis(250);
 pub fn topic(verb: &TopicVerb) -> anyhow::Result<()> {
     match verb {
         TopicVerb::List { internal, client } => list(*internal, client),
-        TopicVerb::Create { topic, partitions, configs, client } => create(topic, *partitions, configs, client),
+        TopicVerb::Create { topic, partitions, configs, client } => {
+            create(topic, *partitions, configs, client)
+        }
         TopicVerb::Describe { topic, client } => describe(topic, client),
         TopicVerb::Delete { topic, client } => {
             connect(client)?.delete_topics(&[topic])?;
@@ -55,7 +57,8 @@ pub fn find_topic(client: &mut Client, topic: &str) -> anyhow::Result<MetadataRe
 }
 
 fn partitions_of(topic: &MetadataResponseTopic) -> Vec<i32> {
-    let mut partitions: Vec<i32> = topic.partitions.iter().map(|partition| partition.partition_index).collect();
+    let mut partitions: Vec<i32> =
+        topic.partitions.iter().map(|partition| partition.partition_index).collect();
     partitions.sort_unstable();
     partitions
 }
@@ -95,7 +98,12 @@ fn bounds(client: &mut Client, topic: &str, partition: i32) -> anyhow::Result<(i
     Ok((first, end))
 }
 
-fn create(topic: &str, partitions: i32, configs: &[String], arguments: &ClientArguments) -> anyhow::Result<()> {
+fn create(
+    topic: &str,
+    partitions: i32,
+    configs: &[String],
+    arguments: &ClientArguments,
+) -> anyhow::Result<()> {
     let mut pairs = Vec::new();
     for config in configs {
         let Some(pair) = config.split_once('=') else {
@@ -104,7 +112,10 @@ fn create(topic: &str, partitions: i32, configs: &[String], arguments: &ClientAr
         pairs.push(pair);
     }
     connect(arguments)?.create_topic(topic, partitions, 1, &pairs)?;
-    eprintln!("topic {topic} is created with {partitions} {}", if partitions == 1 { "partition" } else { "partitions" });
+    eprintln!(
+        "topic {topic} is created with {partitions} {}",
+        if partitions == 1 { "partition" } else { "partitions" }
+    );
     Ok(())
 }
 
@@ -174,7 +185,8 @@ fn produce(arguments: &ProduceArguments) -> anyhow::Result<()> {
     };
     let input: Box<dyn BufRead> = match &arguments.file {
         Some(file) => {
-            let opened = std::fs::File::open(file).with_context(|| format!("cannot read {}", file.display()))?;
+            let opened =
+                std::fs::File::open(file).with_context(|| format!("cannot read {}", file.display()))?;
             Box::new(BufReader::new(opened))
         }
         None => {
@@ -201,7 +213,8 @@ fn produce(arguments: &ProduceArguments) -> anyhow::Result<()> {
         }
         let line = line.context("cannot read the input")?;
         let line = line.strip_suffix(b"\r").unwrap_or(&line);
-        let (key, value) = match arguments.key_separator.as_deref().filter(|separator| !separator.is_empty()) {
+        let (key, value) = match arguments.key_separator.as_deref().filter(|separator| !separator.is_empty())
+        {
             None => (None, line),
             Some(separator) => match find(line, separator.as_bytes()) {
                 Some(at) => (Some(&line[..at]), &line[at + separator.len()..]),
@@ -341,10 +354,19 @@ fn consume(arguments: &ConsumeArguments) -> anyhow::Result<()> {
 fn wanted(record: &FetchedRecord, arguments: &ConsumeArguments) -> bool {
     let key_fits = arguments.key.as_ref().is_none_or(|key| record.key.as_deref() == Some(key.as_bytes()));
     let value = record.value.as_deref().unwrap_or_default();
-    key_fits && arguments.contains.as_ref().is_none_or(|text| text.is_empty() || find(value, text.as_bytes()).is_some())
+    key_fits
+        && arguments
+            .contains
+            .as_ref()
+            .is_none_or(|text| text.is_empty() || find(value, text.as_bytes()).is_some())
 }
 
-fn print_record(out: &mut impl Write, partition: i32, record: &FetchedRecord, form: Form) -> anyhow::Result<()> {
+fn print_record(
+    out: &mut impl Write,
+    partition: i32,
+    record: &FetchedRecord,
+    form: Form,
+) -> anyhow::Result<()> {
     match form {
         Form::Text => {
             if let Some(key) = &record.key {
@@ -355,8 +377,11 @@ fn print_record(out: &mut impl Write, partition: i32, record: &FetchedRecord, fo
             out.write_all(b"\n")?;
         }
         Form::Json => {
-            let headers: Vec<Value> =
-                record.headers.iter().map(|(key, value)| json!([text(Some(key)), text(value.as_deref())])).collect();
+            let headers: Vec<Value> = record
+                .headers
+                .iter()
+                .map(|(key, value)| json!([text(Some(key)), text(value.as_deref())]))
+                .collect();
             let line = json!({
                 "partition": partition,
                 "offset": record.offset,
