@@ -67,6 +67,9 @@ pub struct Token {
     pub end: u32,
 }
 
+/// After so many mistakes the rest of the text is not looked at.
+pub const DIAGNOSTICS_MAX: usize = 100;
+
 /// The tokens of a source, the last one `End`, and what was wrong.
 pub fn lex(source: &SourceText) -> (Vec<Token>, Vec<Diagnostic>) {
     let text = source.expanded();
@@ -79,7 +82,12 @@ pub fn lex(source: &SourceText) -> (Vec<Token>, Vec<Diagnostic>) {
         tokens: Vec::with_capacity(text.len() / 6 + 1),
         diagnostics: Vec::new(),
     };
-    while lexer.next_token() {}
+    while lexer.next_token() {
+        if lexer.diagnostics.len() > DIAGNOSTICS_MAX {
+            // This is no SQL: a message for each of millions of letters would help nobody.
+            lexer.at = lexer.bytes.len();
+        }
+    }
     (lexer.tokens, lexer.diagnostics)
 }
 

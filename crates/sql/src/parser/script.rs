@@ -3,12 +3,9 @@
 use super::{Parsed, Parser};
 use crate::ast::{DataType, Expression, Statement};
 use crate::diagnostic::{Diagnostic, DiagnosticKind};
-use crate::lexer::{TokenKind, lex};
+use crate::lexer::{DIAGNOSTICS_MAX, TokenKind, lex};
 use crate::source::{SOURCE_BYTES_MAX, SourceText};
 use crate::span::Span;
-
-/// After so many mistakes the rest of the text is not looked at.
-const DIAGNOSTICS_MAX: usize = 100;
 
 /// Parses a script: every statement that is well-formed, and everything that is wrong.
 pub fn parse_script(source: &SourceText) -> (Vec<Statement>, Vec<Diagnostic>) {

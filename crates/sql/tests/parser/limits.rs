@@ -91,4 +91,5 @@ fn a_text_that_is_too_large_is_refused_at_once() {
 fn the_number_of_messages_is_bounded() {
     assert_eq!(diagnostics("SELEC 1;".repeat(10_000)).len(), 100);
     assert_eq!(diagnostics("# ".repeat(10_000)).len(), 100);
+    assert_eq!(diagnostics("#".repeat(SOURCE_BYTES_MAX)).len(), 100);
 }
