@@ -50,10 +50,10 @@ fn show_fails(catalog: &Catalog, text: &str) -> String {
 }
 
 const ORDERS: &str = "CREATE TABLE orders (
-  order_id BIGINT NOT NULL COMMENT 'this is the primary key, named ''order_id''.',
+  order_id BIGINT NOT NULL COMMENT 'the order''s number',
   product VARCHAR, price DECIMAL(10, 2), amount INT,
   r ROW<a INT, b STRING 'x'>,
-  ts TIMESTAMP(3) COMMENT 'notice: watermark, named ''ts''.',
+  ts TIMESTAMP(3) COMMENT 'when it ''happened''',
   ptime AS PROCTIME() COMMENT 'computed',
   cc AS UPPER(product) || 'x',
   mt TIMESTAMP_LTZ(3) METADATA FROM 'timestamp' VIRTUAL, mo BIGINT METADATA,
@@ -72,12 +72,12 @@ fn show_create_table_is_flinks() {
     assert_eq!(
         show(&with_orders(), "SHOW CREATE TABLE orders")[0],
         "CREATE TABLE `default_catalog`.`default_database`.`orders` (
-  `order_id` BIGINT NOT NULL COMMENT 'this is the primary key, named ''order_id''.',
+  `order_id` BIGINT NOT NULL COMMENT 'the order''s number',
   `product` VARCHAR(2147483647),
   `price` DECIMAL(10, 2),
   `amount` INT,
   `r` ROW<`a` INT, `b` VARCHAR(2147483647) 'x'>,
-  `ts` TIMESTAMP(3) COMMENT 'notice: watermark, named ''ts''.',
+  `ts` TIMESTAMP(3) COMMENT 'when it ''happened''',
   `ptime` AS PROCTIME() COMMENT 'computed',
   `cc` AS UPPER(`product`) || 'x',
   `mt` TIMESTAMP(3) WITH LOCAL TIME ZONE METADATA FROM 'timestamp' VIRTUAL,
@@ -151,8 +151,8 @@ fn describe_has_flinks_columns() {
     assert_eq!(
         rows,
         [
-            "order_id, BIGINT, FALSE, PRI(order_id), null, null, this is the primary key, named 'order_id'.",
-            "ts, TIMESTAMP(3) *ROWTIME*, TRUE, null, null, `ts` - INTERVAL '1' SECOND, notice: watermark, named 'ts'.",
+            "order_id, BIGINT, FALSE, PRI(order_id), null, null, the order's number",
+            "ts, TIMESTAMP(3) *ROWTIME*, TRUE, null, null, `ts` - INTERVAL '1' SECOND, when it 'happened'",
             "ptime, TIMESTAMP_LTZ(3) *PROCTIME*, FALSE, null, AS PROCTIME(), null, computed",
             "mt, TIMESTAMP_LTZ(3), TRUE, null, METADATA FROM 'timestamp' VIRTUAL, null, null",
         ]
