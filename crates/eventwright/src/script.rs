@@ -1,9 +1,12 @@
 //! A Flink SQL file as the command line takes it: read, variables filled in, parsed, its errors shown.
 
 use anyhow::{Context, bail};
+use connectors::Connectors;
 use dataflow::plan::{NodeKind, Plan};
+use os::Os;
 use sql::ast::Statement;
 use sql::diagnostic::{Diagnostic, render_all};
+use sql::session::Session;
 use sql::source::SourceText;
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -36,10 +39,14 @@ impl Script {
         if diagnostics.is_empty() { Ok(script) } else { Err(script.failure(&diagnostics)) }
     }
 
-    /// The statements, or every syntax error of the file.
-    pub fn parse(&self) -> anyhow::Result<Vec<Statement>> {
-        let (statements, diagnostics) = sql::parser::parse_script(&self.source);
-        if diagnostics.is_empty() { Ok(statements) } else { Err(self.failure(&diagnostics)) }
+    /// The statements, once the whole file was planned without an error.
+    pub fn check(&self, os: &Os) -> anyhow::Result<Vec<Statement>> {
+        let connectors = connectors::table(Connectors { os: os.clone(), log: None });
+        let report = Session::new(connectors).check_script(&self.source);
+        if !report.diagnostics.is_empty() {
+            return Err(self.failure(&report.diagnostics));
+        }
+        Ok(sql::parser::parse_script(&self.source).0)
     }
 
     /// Diagnostics as one error; the first line's `error: ` is added by `main`.

@@ -11,6 +11,7 @@ use crate::summary::{JobState, JobSummary, Summary};
 use anyhow::{Context, bail};
 use os::Os;
 use runtime::{JobHandle, JobOptions, JobProgress, JobRequest, Submitted};
+use sql::ast::Statement;
 use sql::session::{Outcome, Session};
 use std::collections::BTreeMap;
 use std::io::Write;
@@ -19,6 +20,8 @@ use std::path::PathBuf;
 pub fn run(arguments: &RunArguments) -> anyhow::Result<()> {
     let os = Os::real();
     let script = Script::read(&arguments.file, &arguments.variables)?;
+    // Everything wrong in the file is said before anything of it runs.
+    let statements = script.check(&os)?;
     let interrupt = Interrupt::listen()?;
     let data = match &arguments.data {
         Some(data) => data.clone(),
@@ -27,7 +30,7 @@ pub fn run(arguments: &RunArguments) -> anyhow::Result<()> {
     let node = Node::open(&os, &data, &arguments.node)?;
     eprintln!("kafka listening on {}", node.kafka_address());
     let result = Run::new(&node, &script, arguments, &interrupt).and_then(|mut run| {
-        let result = run.statements();
+        let result = run.statements(&statements);
         // Jobs that still run when a statement fails are stopped, not abandoned.
         let ended = if result.is_err() { run.stop_jobs() } else { run.wait_for_all() };
         result.and(ended)?;
@@ -85,9 +88,8 @@ impl<'a> Run<'a> {
         })
     }
 
-    fn statements(&mut self) -> anyhow::Result<()> {
-        let statements = self.script.parse()?;
-        for statement in &statements {
+    fn statements(&mut self, statements: &[Statement]) -> anyhow::Result<()> {
+        for statement in statements {
             if self.interrupt.is_set() {
                 bail!("interrupted");
             }
