@@ -15,7 +15,12 @@ use dataflow::source::{Idle, Position, Read, ReadLimits, Source, SourceError, Sp
 use dataflow::table::TableDefinition;
 use std::sync::Arc;
 
-const fn optional(key: &'static str, kind: OptionKind, doc: &'static str, example: &'static str) -> OptionSpec {
+const fn optional(
+    key: &'static str,
+    kind: OptionKind,
+    doc: &'static str,
+    example: &'static str,
+) -> OptionSpec {
     OptionSpec { key, kind, required: false, default: None, doc, example }
 }
 
@@ -31,12 +36,32 @@ const OPTIONS: &[OptionSpec] = &[
         doc: "How many rows are made each second at most.",
         example: "1000",
     },
-    optional("number-of-rows", POSITIVE, "The source ends after so many rows; without it, it never ends.", "100000"),
-    optional("fields.*.kind", OptionKind::OneOf(&["random", "sequence"]), "How the field is made.", "sequence"),
+    optional(
+        "number-of-rows",
+        POSITIVE,
+        "The source ends after so many rows; without it, it never ends.",
+        "100000",
+    ),
+    optional(
+        "fields.*.kind",
+        OptionKind::OneOf(&["random", "sequence"]),
+        "How the field is made.",
+        "sequence",
+    ),
     optional("fields.*.min", OptionKind::Text, "The least random number.", "1"),
     optional("fields.*.max", OptionKind::Text, "The greatest random number.", "100"),
-    optional("fields.*.max-past", OptionKind::Duration, "Random times lie at most this far in the past.", "1 h"),
-    optional("fields.*.length", OptionKind::Integer { min: 1, max: 1 << 20 }, "Length of a random text.", "12"),
+    optional(
+        "fields.*.max-past",
+        OptionKind::Duration,
+        "Random times lie at most this far in the past.",
+        "1 h",
+    ),
+    optional(
+        "fields.*.length",
+        OptionKind::Integer { min: 1, max: 1 << 20 },
+        "Length of a random text.",
+        "12",
+    ),
     optional("fields.*.start", OptionKind::Text, "First number of a sequence.", "1"),
     optional("fields.*.end", OptionKind::Text, "Last number of a sequence; the source ends there.", "1000"),
     optional("fields.*.null-rate", OptionKind::Text, "The share of NULLs, from 0 to 1.", "0.01"),
@@ -53,6 +78,9 @@ const SPEC: ConnectorSpec = ConnectorSpec {
     sink_guarantee: "",
 };
 
+/// Ten thousand years: longer ago than any clock reading is from the year 0.
+const PAST_MS_MAX: i64 = 10_000 * 366 * 86_400_000;
+
 /// The default length of a random text, as in Flink.
 const TEXT_LENGTH: usize = 100;
 
@@ -66,7 +94,11 @@ impl Connector for Datagen {
     fn check(&self, table: &TableDefinition, role: Role) -> Result<(), Vec<ConnectorError>> {
         let options = plain_options(table, OPTIONS)?;
         if role == Role::Sink {
-            return Err(vec![option_problem(table, "connector", "the connector 'datagen' can be read, not written")]);
+            return Err(vec![option_problem(
+                table,
+                "connector",
+                "the connector 'datagen' can be read, not written",
+            )]);
         }
         let made = table.schema.fields().iter().map(|field| Generator::of(table, field, &options));
         let errors: Vec<ConnectorError> = made.filter_map(Result::err).collect();
@@ -74,7 +106,10 @@ impl Connector for Datagen {
     }
 
     fn is_bounded(&self, table: &TableDefinition) -> bool {
-        table.options.keys().any(|key| key == "number-of-rows" || (key.starts_with("fields.") && key.ends_with(".end")))
+        table
+            .options
+            .keys()
+            .any(|key| key == "number-of-rows" || (key.starts_with("fields.") && key.ends_with(".end")))
     }
 
     fn source(&self, request: SourceRequest) -> Result<Box<dyn Source>, ConnectorError> {
@@ -88,7 +123,8 @@ impl Connector for Datagen {
             .collect::<Result<_, _>>()?;
         let sequence_rows = all.iter().filter_map(|generator| generator.rows_max).min();
         let rows = options.integer("number-of-rows");
-        let fields: Fields = request.projection.iter().map(|index| table.schema.field(*index).clone()).collect();
+        let fields: Fields =
+            request.projection.iter().map(|index| table.schema.field(*index).clone()).collect();
         Ok(Box::new(DatagenSource {
             schema: Arc::new(Schema::new(fields)),
             generators: request.projection.iter().map(|index| all[*index].clone()).collect(),
@@ -115,13 +151,25 @@ struct Generator {
 
 #[derive(Debug, Clone)]
 enum Kind {
-    Sequence { start: i64 },
-    Integer { min: i64, max: i64 },
-    Number { min: f64, max: f64 },
-    Text { length: usize },
+    Sequence {
+        start: i64,
+    },
+    Integer {
+        min: i64,
+        max: i64,
+    },
+    Number {
+        min: f64,
+        max: f64,
+    },
+    Text {
+        length: usize,
+    },
     Boolean,
     /// The step's clock, minus up to so many ms.
-    Past { ms_max: i64 },
+    Past {
+        ms_max: i64,
+    },
 }
 
 impl Generator {
@@ -132,7 +180,8 @@ impl Generator {
             let text = options.text(&key(option));
             let parsed = text.map(|text| text.trim().parse::<i64>());
             parsed.transpose().map_err(|_| {
-                let message = format!("'{}' = '{}' is not a whole number", key(option), text.unwrap_or_default());
+                let message =
+                    format!("'{}' = '{}' is not a whole number", key(option), text.unwrap_or_default());
                 option_problem(table, &key(option), message)
             })
         };
@@ -141,7 +190,8 @@ impl Generator {
             let parsed = text.map(|text| text.trim().parse::<f64>().ok().filter(|number| number.is_finite()));
             match parsed {
                 Some(None) => {
-                    let message = format!("'{}' = '{}' is not a number", key(option), text.unwrap_or_default());
+                    let message =
+                        format!("'{}' = '{}' is not a number", key(option), text.unwrap_or_default());
                     Err(option_problem(table, &key(option), message))
                 }
                 Some(number) => Ok(number),
@@ -165,14 +215,27 @@ impl Generator {
             match &data_type {
                 DataType::Boolean => Kind::Boolean,
                 DataType::Utf8 => {
-                    let length = options.integer(&key("length")).map_or(TEXT_LENGTH, |length| length as usize);
+                    let length =
+                        options.integer(&key("length")).map_or(TEXT_LENGTH, |length| length as usize);
                     Kind::Text { length }
                 }
                 DataType::Timestamp(..) | DataType::Date32 => {
-                    Kind::Past { ms_max: options.duration_ms(&key("max-past")).unwrap_or(0) as i64 }
+                    let ms_max = options.duration_ms(&key("max-past")).unwrap_or(0);
+                    Kind::Past { ms_max: i64::try_from(ms_max).unwrap_or(PAST_MS_MAX).min(PAST_MS_MAX) }
                 }
                 DataType::Float32 | DataType::Float64 | DataType::Decimal128(..) => {
-                    let (min, max) = (number("min")?.unwrap_or(0.0), number("max")?.unwrap_or(1_000_000.0));
+                    let limit = match data_type {
+                        DataType::Decimal128(precision, scale) => {
+                            10f64.powi(i32::from(precision) - i32::from(scale))
+                        }
+                        _ => f64::MAX,
+                    };
+                    let default_max = limit.min(1_000_000.0);
+                    let (min, max) = (number("min")?.unwrap_or(0.0), number("max")?.unwrap_or(default_max));
+                    if min > max || min < -limit || max > limit {
+                        let message = format!("'{}' to '{}' does not fit the type", key("min"), key("max"));
+                        return Err(option_problem(table, &key("min"), message));
+                    }
                     Kind::Number { min, max }
                 }
                 _ => {
@@ -199,7 +262,8 @@ impl Generator {
                 | (Kind::Past { .. }, DataType::Timestamp(..) | DataType::Date32)
         );
         if !supported {
-            let message = format!("column '{name}': datagen cannot make values of this type ({data_type}) yet");
+            let message =
+                format!("column '{name}': datagen cannot make values of this type ({data_type}) yet");
             return Err(ConnectorError { option: None, ..option_problem(table, "connector", message) });
         }
         let seed = name.bytes().fold(0x51_7c_c1_b7_27_22_0a_95, |hash, byte| mix(hash ^ u64::from(byte)));
@@ -273,11 +337,20 @@ impl Generator {
             DataType::Float32 => build!(Float32Builder::new(), |row| self.number(row) as f32),
             DataType::Float64 => build!(Float64Builder::new(), |row| self.number(row)),
             DataType::Boolean => build!(BooleanBuilder::new(), |row| self.random(row, 2) & 1 == 1),
-            DataType::Date32 => build!(Date32Builder::new(), |row| integer(row).div_euclid(86_400_000) as i32),
-            DataType::Decimal128(_, scale) => {
+            DataType::Date32 => {
+                build!(Date32Builder::new(), |row| integer(row).div_euclid(86_400_000) as i32)
+            }
+            DataType::Decimal128(precision, scale) => {
                 let factor = 10f64.powi(i32::from(*scale));
+                let greatest = 10i128.checked_pow(u32::from(*precision)).unwrap_or(i128::MAX) - 1;
                 let builder = Decimal128Builder::new().with_data_type(self.data_type.clone());
-                build!(builder, |row| (self.number(row) * factor) as i128)
+                build!(builder, |row| match self.kind {
+                    // A sequence is exact.
+                    Kind::Sequence { start } => i128::from(start.saturating_add(row))
+                        .saturating_mul(10i128.saturating_pow(u32::from(scale.unsigned_abs())))
+                        .clamp(-greatest, greatest),
+                    _ => ((self.number(row) * factor) as i128).clamp(-greatest, greatest),
+                })
             }
             DataType::Timestamp(TimeUnit::Millisecond, zone) => {
                 build!(TimestampMillisecondBuilder::new().with_timezone_opt(zone.clone()), integer)
@@ -335,7 +408,13 @@ impl Source for DatagenSource {
         Ok(vec![Split { id: "datagen".into(), start: Position(0), end, fingerprint: String::new() }])
     }
 
-    fn read(&mut self, split: &Split, from: Position, until: Option<Position>, limits: ReadLimits) -> Result<Read, SourceError> {
+    fn read(
+        &mut self,
+        split: &Split,
+        from: Position,
+        until: Option<Position>,
+        limits: ReadLimits,
+    ) -> Result<Read, SourceError> {
         let end = until.or(split.end).map_or(i64::MAX, |end| end.0);
         let due = match until {
             Some(until) => until.0,
@@ -349,16 +428,22 @@ impl Source for DatagenSource {
         };
         let rows_max = i64::try_from(limits.rows_max).unwrap_or(i64::MAX);
         let next = due.min(end).min(from.0.saturating_add(rows_max)).max(from.0);
-        let columns = self.generators.iter().map(|generator| generator.column(from.0..next, limits.clock_ms)).collect();
+        let columns =
+            self.generators.iter().map(|generator| generator.column(from.0..next, limits.clock_ms)).collect();
         let options = RecordBatchOptions::new().with_row_count(Some((next - from.0) as usize));
         let rows = RecordBatch::try_new_with_options(self.schema.clone(), columns, &options);
         Ok(Read {
-            rows: rows.map_err(|error| SourceError { kind: ErrorKind::Internal, message: error.to_string() })?,
+            rows: rows
+                .map_err(|error| SourceError { kind: ErrorKind::Internal, message: error.to_string() })?,
             next: Position(next),
             finished: split.end.is_some_and(|end| next >= end.0),
             skipped: 0,
             rejected: Vec::new(),
-            idle: if next > from.0 { Idle::Ready } else { Idle::Until(limits.clock_ms + 1000 / self.rows_per_second.max(1) + 1) },
+            idle: if next > from.0 {
+                Idle::Ready
+            } else {
+                Idle::Until(limits.clock_ms + 1000 / self.rows_per_second.max(1) + 1)
+            },
         })
     }
 

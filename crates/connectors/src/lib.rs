@@ -10,14 +10,15 @@ mod kafka;
 mod print;
 mod record_batches;
 mod table_format;
+mod timestamps;
 
 #[cfg(test)]
 mod tests;
 
-use dataflow::connector::{Connector, ConnectorError, ConnectorTable};
-use dataflow::table::TableDefinition;
 use base::ErrorKind;
 use base::options::{OptionError, OptionKind, OptionSpec, Options};
+use dataflow::connector::{Connector, ConnectorError, ConnectorTable};
+use dataflow::table::TableDefinition;
 use eventlog::EventLog;
 use os::Os;
 use std::sync::Arc;
@@ -71,5 +72,6 @@ fn option_problem(table: &TableDefinition, option: &str, message: impl std::fmt:
 
 /// Checks the options of a connector without formats.
 fn plain_options(table: &TableDefinition, specs: &[OptionSpec]) -> Result<Options, Vec<ConnectorError>> {
-    Options::check(&table.options, specs).map_err(|errors| errors.iter().map(|e| option_error(table, e)).collect())
+    Options::check(&table.options, specs)
+        .map_err(|errors| errors.iter().map(|e| option_error(table, e)).collect())
 }

@@ -68,5 +68,8 @@ impl PartitionBatches {
 
 /// A row that does not fit into a record batch.
 pub(crate) fn sink_error(table: &str, error: &RecordsError) -> SinkError {
-    SinkError { kind: ErrorKind::Invalid, message: format!("table '{table}': a row cannot be written: {error}") }
+    SinkError {
+        kind: ErrorKind::Invalid,
+        message: format!("table '{table}': a row cannot be written: {error}"),
+    }
 }

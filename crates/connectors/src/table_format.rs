@@ -25,6 +25,8 @@ pub(crate) const FORMAT: OptionSpec = OptionSpec {
 pub(crate) struct TableFormat {
     kind: FormatKind,
     options: Options,
+    /// What the format's options begin with: `json.`, `value.json.`.
+    prefix: String,
 }
 
 /// The connector's own options and the formats of a table, all checked.
@@ -35,7 +37,11 @@ pub(crate) struct Checked {
 }
 
 impl TableFormat {
-    pub(crate) fn decoder(&self, schema: &SchemaRef, projection: &[usize]) -> Result<Box<dyn RowDecoder>, String> {
+    pub(crate) fn decoder(
+        &self,
+        schema: &SchemaRef,
+        projection: &[usize],
+    ) -> Result<Box<dyn RowDecoder>, String> {
         self.kind.decoder(&self.options, schema, projection).map_err(|error| error.to_string())
     }
 
@@ -46,6 +52,11 @@ impl TableFormat {
     /// Whether records that cannot be read are skipped.
     pub(crate) fn ignores_errors(&self) -> bool {
         self.options.boolean("ignore-parse-errors")
+    }
+
+    /// The option that makes it skip them, as it is written in the table's options.
+    pub(crate) fn ignore_option(&self) -> String {
+        format!("{}ignore-parse-errors", self.prefix)
     }
 
     pub(crate) fn kind(&self) -> FormatKind {
@@ -70,7 +81,9 @@ pub(crate) fn check(
         errors.push(option_problem(
             table,
             "connector",
-            format!("the option 'format' is missing; the formats are '{names}', for example 'format' = 'json'"),
+            format!(
+                "the option 'format' is missing; the formats are '{names}', for example 'format' = 'json'"
+            ),
         ));
     }
     let options = match Options::check(&own, specs) {
@@ -125,7 +138,7 @@ fn take(
         None => true,
     });
     match Options::check(&given, kind.specs()) {
-        Ok(options) => Some(TableFormat { kind, options }),
+        Ok(options) => Some(TableFormat { kind, options, prefix }),
         Err(found) => {
             errors.extend(found.iter().map(|error| ConnectorError {
                 option: Some(format!("{prefix}{}", error.key())),

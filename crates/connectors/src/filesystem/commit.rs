@@ -86,6 +86,7 @@ impl Target {
     fn carry_out(&self, commit: &Commit) -> io::Result<()> {
         for (from, to) in &commit.renames {
             let (from, to) = (self.folder.join(from), self.folder.join(to));
+            // Neither may be there: the finished file is the user's to move or to delete.
             if self.os.disk.exists(&from)? {
                 self.os.disk.rename(&from, &to)?;
                 self.os.disk.sync_directory(to.parent().unwrap_or(&self.folder))?;
@@ -94,9 +95,33 @@ impl Target {
         Ok(())
     }
 
+    /// Makes a partition's folder, so that it outlives a power cut: a new folder is an entry of the
+    /// one above it, which must be synced too.
+    pub(super) fn create_folder(&self, partition: &str) -> io::Result<()> {
+        let folder = self.folder.join(partition);
+        let mut missing = Vec::new();
+        for ancestor in folder.ancestors() {
+            if ancestor.as_os_str().is_empty() || self.os.disk.exists(ancestor)? {
+                break;
+            }
+            missing.push(ancestor);
+        }
+        self.os.disk.create_dir_all(&folder)?;
+        for made in missing {
+            match made.parent() {
+                Some(parent) if parent.as_os_str().is_empty() => {
+                    self.os.disk.sync_directory(Path::new("."))?
+                }
+                Some(parent) => self.os.disk.sync_directory(parent)?,
+                None => {}
+            }
+        }
+        Ok(())
+    }
+
     /// Finds the last commit, completes it, and removes what it does not list.
     pub(super) fn open(&self) -> io::Result<Commit> {
-        self.os.disk.create_dir_all(&self.folder)?;
+        self.create_folder("")?;
         let path = self.commit_path();
         let commit = if self.os.disk.exists(&path)? {
             let file = self.os.disk.open(&path)?;
@@ -114,18 +139,27 @@ impl Target {
     fn remove_unfinished(&self, folder: &Path, depth: usize) -> io::Result<()> {
         /// Partition folders are nested no deeper than a table has columns.
         const DEPTH_MAX: usize = 64;
-        let prefix = format!(".part-{}-", self.identity);
         for entry in std::fs::read_dir(folder)? {
             let entry = entry?;
             if entry.file_type()?.is_dir() {
                 if depth < DEPTH_MAX {
                     self.remove_unfinished(&entry.path(), depth + 1)?;
                 }
-            } else if entry.file_name().to_string_lossy().starts_with(&prefix) {
+            } else if self.is_unfinished(&entry.file_name().to_string_lossy()) {
                 self.os.disk.remove(&entry.path())?;
             }
         }
         Ok(())
+    }
+
+    /// Whether a name is one that `unfinished` gives. Another job's identity may begin with ours.
+    fn is_unfinished(&self, name: &str) -> bool {
+        let number = name
+            .strip_prefix(".part-")
+            .and_then(|rest| rest.strip_prefix(self.identity.as_str()))
+            .and_then(|rest| rest.strip_prefix('-'))
+            .and_then(|rest| rest.strip_suffix(".unfinished"));
+        number.is_some_and(|number| number.len() == 20 && number.bytes().all(|byte| byte.is_ascii_digit()))
     }
 }
 

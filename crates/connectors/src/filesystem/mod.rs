@@ -104,7 +104,8 @@ impl Connector for Filesystem {
     }
 
     fn metadata(&self) -> Vec<MetadataSpec> {
-        let spec = |key, data_type, doc| MetadataSpec { key, data_type, nullable: false, writable: false, doc };
+        let spec =
+            |key, data_type, doc| MetadataSpec { key, data_type, nullable: false, writable: false, doc };
         let ltz = DataType::Timestamp(TimeUnit::Millisecond, Some("UTC".into()));
         vec![
             spec("file.path", DataType::Utf8, "The file's path."),
@@ -145,7 +146,11 @@ fn checked(table: &TableDefinition, role: Role) -> Result<Checked, Vec<Connector
         errors.push(option_problem(table, "path", message));
     }
     if role == Role::Sink && table.metadata.iter().any(|column| !column.is_virtual) {
-        errors.push(option_problem(table, "path", "the metadata of files cannot be written; declare it VIRTUAL"));
+        errors.push(option_problem(
+            table,
+            "path",
+            "the metadata of files cannot be written; declare it VIRTUAL",
+        ));
     }
     if errors.is_empty() { Ok(checked) } else { Err(errors) }
 }

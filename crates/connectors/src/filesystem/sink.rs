@@ -86,7 +86,8 @@ impl FilesystemSink {
             null_name: options.text("partition.default-name").unwrap_or_default().into(),
             suffix: checked.value.kind().name(),
             roll_bytes: options.bytes("sink.rolling-policy.file-size").unwrap_or(u64::MAX),
-            roll_age_ms: options.duration_ms("sink.rolling-policy.rollover-interval").unwrap_or(u64::MAX >> 1) as i64,
+            roll_age_ms: options.duration_ms("sink.rolling-policy.rollover-interval").unwrap_or(u64::MAX >> 1)
+                as i64,
             target: Target { os, folder: path.into(), identity },
             next_offset: 0,
             committed_offset: 0,
@@ -138,9 +139,7 @@ impl FilesystemSink {
             let unfinished = self.target.unfinished(partition, offset);
             let finished = self.target.finished(partition, offset, self.suffix);
             let path = self.target.folder.join(&unfinished);
-            if let Some(folder) = path.parent() {
-                self.target.os.disk.create_dir_all(folder)?;
-            }
+            self.target.create_folder(partition)?;
             let file = self.target.os.disk.create(&path, 0)?;
             let open = OpenFile { unfinished, finished, file, written: 0, buffer: Vec::new() };
             self.files.insert(partition.to_string(), open);
@@ -182,7 +181,9 @@ impl OutboxSink for FilesystemSink {
         let mut line = Vec::new();
         for row in 0..rows.len() {
             if rows.kind(row) != RowKind::Insert {
-                return Err(self.invalid("files take inserts only, and the query also updates or deletes rows"));
+                return Err(
+                    self.invalid("files take inserts only, and the query also updates or deletes rows")
+                );
             }
             line.clear();
             let encoded = self.encoder.encode(&data, row, &mut line);
@@ -203,7 +204,8 @@ impl OutboxSink for FilesystemSink {
     }
 
     fn apply(&mut self, batch: &[u8]) -> Result<(), SinkError> {
-        let opened = records::Batch::parse(&Bytes::copy_from_slice(batch)).and_then(|b| b.records(BATCH_BYTES_MAX));
+        let opened =
+            records::Batch::parse(&Bytes::copy_from_slice(batch)).and_then(|b| b.records(BATCH_BYTES_MAX));
         let records = opened.map_err(|error| sink_error(&self.table.name, &error))?;
         for record in &records {
             let record = record.map_err(|error| sink_error(&self.table.name, &error))?;

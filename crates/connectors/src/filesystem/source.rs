@@ -5,14 +5,15 @@
 
 use crate::option_problem;
 use crate::table_format::Checked;
-use arrow_array::{ArrayRef, Int64Array, RecordBatch, RecordBatchOptions, StringArray, TimestampMillisecondArray};
+use crate::timestamps::timestamps;
+use arrow_array::{ArrayRef, Int64Array, RecordBatch, RecordBatchOptions, StringArray};
 use arrow_schema::{DataType, Field, Fields, Schema, SchemaRef};
 use base::ErrorKind;
 use dataflow::connector::{ConnectorError, SourceRequest};
 use dataflow::source::{Idle, Position, Read, ReadLimits, Source, SourceError, Split};
 use dataflow::table::TableDefinition;
 use flate2::read::MultiGzDecoder;
-use formats::{FormatKind, RecordSplitter, RowDecoder};
+use formats::{RecordSplitter, RowDecoder};
 use std::fs::File;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
@@ -20,6 +21,8 @@ use std::sync::Arc;
 
 /// Bytes that are read at once.
 const CHUNK_BYTES: usize = 256 << 10;
+/// A read ends when its records have so many bytes, however few they are.
+const STEP_BYTES_MAX: i64 = 32 << 20;
 /// A longer record is refused: it is no line of text.
 const RECORD_BYTES_MAX: usize = 64 << 20;
 /// So much of a bad record is shown in a message.
@@ -28,9 +31,10 @@ const SHOWN_BYTES_MAX: usize = 200;
 pub(super) struct FilesystemSource {
     table: Arc<TableDefinition>,
     path: PathBuf,
-    kind: FormatKind,
     decoder: Box<dyn RowDecoder>,
     ignores_errors: bool,
+    /// The option that skips bad records, for messages.
+    ignore_option: String,
     schema: SchemaRef,
     metadata: Vec<usize>,
     open: Option<OpenFile>,
@@ -62,9 +66,11 @@ impl FilesystemSource {
         });
         let schema = Arc::new(Schema::new(physical.chain(metadata).collect::<Fields>()));
         Ok(FilesystemSource {
-            path: PathBuf::from(checked.options.text("path").unwrap_or_default().trim_start_matches("file://")),
-            kind: checked.value.kind(),
+            path: PathBuf::from(
+                checked.options.text("path").unwrap_or_default().trim_start_matches("file://"),
+            ),
             ignores_errors: checked.value.ignores_errors(),
+            ignore_option: checked.value.ignore_option(),
             decoder,
             schema,
             metadata: request.metadata,
@@ -115,11 +121,21 @@ impl FilesystemSource {
         let path = Path::new(&split.id);
         let file = File::open(path).map_err(|error| self.io_error(path, &error))?;
         let is_gzip = path.extension().is_some_and(|extension| extension == "gz");
-        let input: Box<dyn std::io::Read + Send> =
-            if is_gzip { Box::new(MultiGzDecoder::new(std::io::BufReader::with_capacity(CHUNK_BYTES, file))) } else { Box::new(file) };
+        let input: Box<dyn std::io::Read + Send> = if is_gzip {
+            Box::new(MultiGzDecoder::new(std::io::BufReader::with_capacity(CHUNK_BYTES, file)))
+        } else {
+            Box::new(file)
+        };
         let splitter = self.decoder.splitter();
-        let mut open =
-            OpenFile { split: split.id.clone(), position: 0, input, splitter, buffer: Vec::new(), start: 0, at_end: false };
+        let mut open = OpenFile {
+            split: split.id.clone(),
+            position: 0,
+            input,
+            splitter,
+            buffer: Vec::new(),
+            start: 0,
+            at_end: false,
+        };
         while open.position < position {
             match open.next_record() {
                 Ok(Some(range)) => open.take(range),
@@ -136,11 +152,10 @@ impl FilesystemSource {
     fn failure(&self, split: &Split, position: i64, record: &[u8], reason: &str) -> SourceError {
         let shown = record[..record.len().min(SHOWN_BYTES_MAX)].escape_ascii();
         let more = if record.len() > SHOWN_BYTES_MAX { "…" } else { "" };
-        let format = self.kind.name();
         let message = format!(
             "{} byte {position} cannot be read: {reason}; the record is \"{shown}{more}\"; \
-             skip such records with '{format}.ignore-parse-errors' = 'true'",
-            split.id
+             skip such records with '{}' = 'true'",
+            split.id, self.ignore_option
         );
         self.error(ErrorKind::Invalid, message)
     }
@@ -160,9 +175,9 @@ impl FilesystemSource {
                     Arc::new(StringArray::from(vec![name.as_ref(); rows]))
                 }
                 ("file.size", DataType::Int64) => Arc::new(Int64Array::from(vec![facts.len() as i64; rows])),
-                ("file.modification-time", DataType::Timestamp(_, zone)) => {
-                    let array = TimestampMillisecondArray::from(vec![modified_ms(&facts); rows]);
-                    Arc::new(array.with_timezone_opt(zone.clone()))
+                (key @ "file.modification-time", data_type) => {
+                    let times = timestamps(key, &vec![modified_ms(&facts); rows], data_type);
+                    times.map_err(|message| self.error(ErrorKind::Invalid, message))?
                 }
                 (key, data_type) => {
                     let message = format!("the metadata '{key}' cannot be of type {data_type}");
@@ -182,7 +197,9 @@ impl Source for FilesystemSource {
         let split = |path: PathBuf| {
             let facts = std::fs::metadata(&path).map_err(|error| self.io_error(&path, &error))?;
             let Some(id) = path.to_str().map(str::to_string) else {
-                return Err(self.error(ErrorKind::Invalid, format!("{} is not a name in UTF-8", path.display())));
+                return Err(
+                    self.error(ErrorKind::Invalid, format!("{} is not a name in UTF-8", path.display()))
+                );
             };
             let fingerprint = format!("size={} modified_ms={}", facts.len(), modified_ms(&facts));
             Ok(Split { id, start: Position(0), end: None, fingerprint })
@@ -190,20 +207,32 @@ impl Source for FilesystemSource {
         files.into_iter().map(split).collect()
     }
 
-    fn read(&mut self, split: &Split, from: Position, until: Option<Position>, limits: ReadLimits) -> Result<Read, SourceError> {
+    fn read(
+        &mut self,
+        split: &Split,
+        from: Position,
+        until: Option<Position>,
+        limits: ReadLimits,
+    ) -> Result<Read, SourceError> {
         let mut open = self.open(split, from.0)?;
         let mut skipped = 0;
         let mut finished = false;
-        while self.decoder.len() < limits.rows_max && until.is_none_or(|until| open.position < until.0) {
+        // A replay reads its range whole; otherwise bad records count as well as good ones, so that a
+        // step is bounded whatever the file holds.
+        let (records_max, end_max) = match until {
+            Some(until) => (usize::MAX, until.0),
+            None => (limits.rows_max, from.0.saturating_add(STEP_BYTES_MAX)),
+        };
+        let mut records = 0;
+        while records < records_max && open.position < end_max {
             let next = open.next_record().map_err(|error| self.io_error(Path::new(&split.id), &error))?;
             let Some(range) = next else {
                 finished = true;
                 break;
             };
+            records += 1;
             let record = &open.buffer[range.record.clone()];
-            if !record.is_empty()
-                && let Err(error) = self.decoder.decode(record)
-            {
+            if let Err(error) = self.decoder.decode(record) {
                 if !self.ignores_errors {
                     return Err(self.failure(split, open.position, record, &error.to_string()));
                 }
@@ -242,14 +271,20 @@ impl OpenFile {
             let rest = &self.buffer[self.start..];
             if let Some(end) = self.splitter.find_end(rest) {
                 let record = trim_line_end(rest, end);
-                return Ok(Some(RecordRange { record: self.start..self.start + record, next: self.start + end }));
+                return Ok(Some(RecordRange {
+                    record: self.start..self.start + record,
+                    next: self.start + end,
+                }));
             }
             if self.at_end {
                 let length = rest.len();
                 if length == 0 {
                     return Ok(None);
                 }
-                return Ok(Some(RecordRange { record: self.start..self.start + length, next: self.start + length }));
+                return Ok(Some(RecordRange {
+                    record: self.start..self.start + length,
+                    next: self.start + length,
+                }));
             }
             if rest.len() > RECORD_BYTES_MAX {
                 let message = format!("a record is longer than {RECORD_BYTES_MAX} bytes");

@@ -1,8 +1,8 @@
 //! The metadata columns of a record: topic, partition, offset, timestamp, headers.
 
+use crate::timestamps::timestamps;
 use arrow_array::builder::{BinaryBuilder, MapBuilder, MapFieldNames, StringBuilder};
-use arrow_array::{ArrayRef, Int32Array, Int64Array, StringArray, TimestampMicrosecondArray};
-use arrow_array::{TimestampMillisecondArray, TimestampNanosecondArray};
+use arrow_array::{ArrayRef, Int32Array, Int64Array, StringArray};
 use arrow_schema::{DataType, Field, Fields, TimeUnit};
 use dataflow::connector::MetadataSpec;
 use dataflow::table::MetadataColumn;
@@ -19,7 +19,8 @@ fn headers_type() -> DataType {
 }
 
 pub(super) fn specs() -> Vec<MetadataSpec> {
-    let spec = |key, data_type, nullable, writable, doc| MetadataSpec { key, data_type, nullable, writable, doc };
+    let spec =
+        |key, data_type, nullable, writable, doc| MetadataSpec { key, data_type, nullable, writable, doc };
     let ltz = DataType::Timestamp(TimeUnit::Millisecond, Some("UTC".into()));
     vec![
         spec("topic", DataType::Utf8, false, false, "The topic's name."),
@@ -47,8 +48,7 @@ type HeadersBuilder = MapBuilder<StringBuilder, BinaryBuilder>;
 
 impl MetadataRows {
     pub(super) fn new(columns: Vec<MetadataColumn>, topic: &str, partition: i32) -> MetadataRows {
-        let names =
-            MapFieldNames { entry: "entries".into(), key: "keys".into(), value: "values".into() };
+        let names = MapFieldNames { entry: "entries".into(), key: "keys".into(), value: "values".into() };
         let wants_headers = columns.iter().any(|column| column.key == "headers");
         let builder = || MapBuilder::new(Some(names), StringBuilder::new(), BinaryBuilder::new());
         MetadataRows {
@@ -89,7 +89,7 @@ impl MetadataRows {
                 "topic" => Arc::new(StringArray::from(vec![self.topic.as_str(); count])),
                 "partition" => Arc::new(Int32Array::from(vec![self.partition; count])),
                 "offset" => Arc::new(Int64Array::from(self.offsets.clone())),
-                "timestamp" => timestamps(&self.timestamps, &column.data_type)?,
+                "timestamp" => timestamps("timestamp", &self.timestamps, &column.data_type)?,
                 "timestamp-type" => {
                     let name = |log: &bool| if *log { "LogAppendTime" } else { "CreateTime" };
                     Arc::new(self.log_append_time.iter().map(|log| Some(name(log))).collect::<StringArray>())
@@ -104,22 +104,4 @@ impl MetadataRows {
         self.log_append_time.clear();
         Ok(arrays)
     }
-}
-
-/// Milliseconds in the unit and zone of a TIMESTAMP or TIMESTAMP_LTZ column; BIGINT keeps them as they are.
-fn timestamps(ms: &[i64], data_type: &DataType) -> Result<ArrayRef, String> {
-    let scaled = |factor: i64| ms.iter().map(|ms| ms.saturating_mul(factor)).collect::<Vec<i64>>();
-    Ok(match data_type {
-        DataType::Int64 => Arc::new(Int64Array::from(ms.to_vec())),
-        DataType::Timestamp(TimeUnit::Millisecond, zone) => {
-            Arc::new(TimestampMillisecondArray::from(ms.to_vec()).with_timezone_opt(zone.clone()))
-        }
-        DataType::Timestamp(TimeUnit::Microsecond, zone) => {
-            Arc::new(TimestampMicrosecondArray::from(scaled(1000)).with_timezone_opt(zone.clone()))
-        }
-        DataType::Timestamp(TimeUnit::Nanosecond, zone) => {
-            Arc::new(TimestampNanosecondArray::from(scaled(1_000_000)).with_timezone_opt(zone.clone()))
-        }
-        other => return Err(format!("the metadata 'timestamp' cannot be of type {other}")),
-    })
 }

@@ -12,6 +12,7 @@ mod startup;
 
 use crate::option_problem;
 use crate::table_format::{self, Checked};
+use arrow_schema::{Fields, Schema, SchemaRef};
 use base::ErrorKind;
 use dataflow::connector::{Connector, ConnectorError, ConnectorSpec, MetadataSpec, Role, SourceRequest};
 use dataflow::sink::Sink;
@@ -81,7 +82,8 @@ impl Connector for Kafka {
 }
 
 fn checked(table: &TableDefinition, role: Role) -> Result<Checked, ConnectorError> {
-    let checked = table_format::check(table, options::SPECS, true, role).map_err(|mut errors| errors.remove(0))?;
+    let checked =
+        table_format::check(table, options::SPECS, true, role).map_err(|mut errors| errors.remove(0))?;
     match options::problems(table, &checked, role).into_iter().next() {
         None => Ok(checked),
         Some(problem) => Err(problem),
@@ -92,24 +94,53 @@ fn checked(table: &TableDefinition, role: Role) -> Result<Checked, ConnectorErro
 pub(crate) struct Columns {
     pub key: Vec<usize>,
     pub value: Vec<usize>,
+    /// What the names of the key's columns begin with in the table, but not in the record.
+    key_prefix: String,
+}
+
+impl Columns {
+    /// The key's columns, named as in the record.
+    fn key_schema(&self, table: &TableDefinition) -> SchemaRef {
+        let field = |index: &usize| {
+            let field = table.schema.field(*index).clone();
+            match field.name().strip_prefix(&self.key_prefix) {
+                Some(name) => field.clone().with_name(name),
+                None => field,
+            }
+        };
+        Arc::new(Schema::new(self.key.iter().map(field).collect::<Fields>()))
+    }
+
+    /// The value's columns.
+    fn value_schema(&self, table: &TableDefinition) -> SchemaRef {
+        let fields = self.value.iter().map(|index| table.schema.field(*index).clone());
+        Arc::new(Schema::new(fields.collect::<Fields>()))
+    }
 }
 
 fn columns(table: &TableDefinition, checked: &Checked) -> Result<Columns, ConnectorError> {
     let all = 0..table.schema.fields().len();
     if checked.key.is_none() {
-        return Ok(Columns { key: Vec::new(), value: all.collect() });
+        return Ok(Columns { key: Vec::new(), value: all.collect(), key_prefix: String::new() });
     }
     let fields = checked.options.text("key.fields").unwrap_or_default();
+    let key_prefix = checked.options.text("key.fields-prefix").unwrap_or_default();
     let mut key = Vec::new();
     for name in fields.split(';').map(str::trim).filter(|name| !name.is_empty()) {
         let Some(index) = all.clone().find(|index| table.schema.field(*index).name() == name) else {
             let names = table.schema.fields().iter().map(|field| field.name().as_str());
-            let hint = base::nearest(name, names).map_or(String::new(), |near| format!("; did you mean '{near}'?"));
+            let hint =
+                base::nearest(name, names).map_or(String::new(), |near| format!("; did you mean '{near}'?"));
             return Err(option_problem(table, "key.fields", format!("there is no column '{name}'{hint}")));
         };
+        if !name.starts_with(key_prefix) {
+            let message =
+                format!("the column '{name}' does not begin with 'key.fields-prefix' = '{key_prefix}'");
+            return Err(option_problem(table, "key.fields", message));
+        }
         key.push(index);
     }
     let without_key = checked.options.text("value.fields-include") == Some("EXCEPT_KEY");
     let value = all.filter(|index| !without_key || !key.contains(index)).collect();
-    Ok(Columns { key, value })
+    Ok(Columns { key, value, key_prefix: key_prefix.to_string() })
 }

@@ -6,7 +6,12 @@ use base::options::{OptionKind, OptionSpec};
 use dataflow::connector::{ConnectorError, Role};
 use dataflow::table::TableDefinition;
 
-const fn optional(key: &'static str, kind: OptionKind, doc: &'static str, example: &'static str) -> OptionSpec {
+const fn optional(
+    key: &'static str,
+    kind: OptionKind,
+    doc: &'static str,
+    example: &'static str,
+) -> OptionSpec {
     OptionSpec { key, kind, required: false, default: None, doc, example }
 }
 
@@ -39,6 +44,13 @@ pub(super) const SPECS: &[OptionSpec] = &[
     optional("value.format", OptionKind::Text, "The same as `format`, for tables with a key format.", "json"),
     optional("key.format", OptionKind::Text, "The format of the record's key.", "raw"),
     optional("key.fields", OptionKind::Text, "The columns in the key, parted by `;`.", "user_id;region"),
+    optional(
+        "key.fields-prefix",
+        OptionKind::Text,
+        "What the names of the key's columns begin with in the table, but not in the key; \
+         needs `value.fields-include` = `EXCEPT_KEY`.",
+        "k_",
+    ),
     defaulted(
         "value.fields-include",
         OptionKind::OneOf(&["ALL", "EXCEPT_KEY"]),
@@ -90,6 +102,24 @@ pub(super) const SPECS: &[OptionSpec] = &[
         "Accepted for Flink's sake; watermarks here advance with every row.",
         "on-event",
     ),
+    optional(
+        "scan.watermark.idle-timeout",
+        OptionKind::Duration,
+        "Not supported yet: a partition without records holds the watermark back.",
+        "10 s",
+    ),
+    optional(
+        "scan.topic-partition-discovery.interval",
+        OptionKind::Duration,
+        "Accepted for Flink's sake; partitions that are added later are read when the job is started anew.",
+        "5 min",
+    ),
+    optional(
+        "scan.parallelism",
+        OptionKind::Integer { min: 1, max: 128 },
+        "Accepted for Flink's sake; a topic is read by one thread, in one order.",
+        "1",
+    ),
     defaulted(
         "sink.partitioner",
         OptionKind::OneOf(&["default", "fixed", "round-robin"]),
@@ -135,7 +165,8 @@ pub(super) const COMPRESSION: &str = "properties.compression.type";
 
 pub(super) fn problems(table: &TableDefinition, checked: &Checked, role: Role) -> Vec<ConnectorError> {
     let options = &checked.options;
-    let mut errors = Vec::new();
+    // What `columns` finds names its table already.
+    let mut errors: Vec<ConnectorError> = super::columns(table, checked).err().into_iter().collect();
     let mut problem = |option: &str, message: String| errors.push(option_problem(table, option, message));
     if options.text("properties.bootstrap.servers").is_some() {
         problem(
@@ -154,14 +185,21 @@ pub(super) fn problems(table: &TableDefinition, checked: &Checked, role: Role) -
     if checked.key.is_some() != options.text("key.fields").is_some() {
         problem("key.format", "'key.format' and 'key.fields' belong together: give both or neither".into());
     }
-    if let Err(error) = super::columns(table, checked) {
-        problem("key.fields", error.message);
+    if options.text("key.fields-prefix").is_some_and(|prefix| !prefix.is_empty())
+        && options.text("value.fields-include") != Some("EXCEPT_KEY")
+    {
+        problem(
+            "key.fields-prefix",
+            "'key.fields-prefix' needs 'value.fields-include' = 'EXCEPT_KEY'".into(),
+        );
+    }
+    if role == Role::Source && options.text("scan.watermark.idle-timeout").is_some() {
+        let message = "'scan.watermark.idle-timeout' is not supported yet: leave it out, and see that every \
+                       partition gets records";
+        problem("scan.watermark.idle-timeout", message.into());
     }
     if role == Role::Source {
-        for (mode, option) in [
-            ("scan.startup.mode", "scan.startup"),
-            ("scan.bounded.mode", "scan.bounded"),
-        ] {
+        for (mode, option) in [("scan.startup.mode", "scan.startup"), ("scan.bounded.mode", "scan.bounded")] {
             match options.text(mode) {
                 Some("timestamp") if options.text(&format!("{option}.timestamp-millis")).is_none() => {
                     problem(mode, format!("'{mode}' = 'timestamp' needs '{option}.timestamp-millis'"));
@@ -171,7 +209,10 @@ pub(super) fn problems(table: &TableDefinition, checked: &Checked, role: Role) -
                     match options.text(&key) {
                         None => problem(mode, format!("'{mode}' = 'specific-offsets' needs '{key}'")),
                         Some(text) if super::startup::parse_offsets(text).is_none() => {
-                            problem(&key, format!("'{key}' = '{text}' is not of the form partition:0,offset:42;…"));
+                            problem(
+                                &key,
+                                format!("'{key}' = '{text}' is not of the form partition:0,offset:42;…"),
+                            );
                         }
                         Some(_) => {}
                     }

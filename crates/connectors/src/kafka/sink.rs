@@ -9,7 +9,7 @@ use crate::table_format::Checked;
 use arrow_array::cast::AsArray;
 use arrow_array::types::{TimestampMicrosecondType, TimestampMillisecondType, TimestampNanosecondType};
 use arrow_array::{Array, ArrayRef, RecordBatch};
-use arrow_schema::{DataType, Fields, Schema, SchemaRef, TimeUnit};
+use arrow_schema::{DataType, TimeUnit};
 use base::ErrorKind;
 use dataflow::batch::{Batch, RowKind};
 use dataflow::connector::ConnectorError;
@@ -42,24 +42,22 @@ enum Partitioner {
 impl KafkaSink {
     pub(super) fn new(table: Arc<TableDefinition>, checked: Checked) -> Result<KafkaSink, ConnectorError> {
         let columns = columns(&table, &checked)?;
-        let schema_of = |indices: &[usize]| -> SchemaRef {
-            Arc::new(Schema::new(indices.iter().map(|i| table.schema.field(*i).clone()).collect::<Fields>()))
-        };
         let problem = |message: String| option_problem(&table, "format", message);
         let key = match &checked.key {
-            Some(format) => Some(format.encoder(&schema_of(&columns.key)).map_err(problem)?),
+            Some(format) => Some(format.encoder(&columns.key_schema(&table)).map_err(problem)?),
             None => None,
         };
-        let value = checked.value.encoder(&schema_of(&columns.value)).map_err(problem)?;
+        let value = checked.value.encoder(&columns.value_schema(&table)).map_err(problem)?;
         let persisted = table.metadata.iter().filter(|column| !column.is_virtual);
         let place = |key: &str| {
             let place = persisted.clone().position(|column| column.key == key);
             place.map(|place| table.schema.fields().len() + place)
         };
         let (timestamp_column, headers_column) = (place("timestamp"), place("headers"));
-        if let Some(column) = persisted.clone().find(|column| {
-            !metadata::specs().iter().any(|spec| spec.key == column.key && spec.writable)
-        }) {
+        if let Some(column) = persisted
+            .clone()
+            .find(|column| !metadata::specs().iter().any(|spec| spec.key == column.key && spec.writable))
+        {
             let message = format!("the metadata '{}' cannot be written; declare it VIRTUAL", column.key);
             return Err(ConnectorError { option: None, ..option_problem(&table, "topic", message) });
         }
@@ -82,11 +80,12 @@ impl KafkaSink {
         })
     }
 
-    fn partition(&self, row: usize, key: Option<&[u8]>, partitions: u32) -> u32 {
+    /// `turn` is whose turn it is among rows that go to all partitions in turn.
+    fn partition(&self, turn: u64, key: Option<&[u8]>, partitions: u32) -> u32 {
         match (self.partitioner, key) {
             (Partitioner::Fixed, _) => 0,
             (Partitioner::ByKey, Some(key)) => kafka_wire::partitioner::partition_of_key(key, partitions),
-            _ => row as u32 % partitions,
+            _ => (turn % u64::from(partitions)) as u32,
         }
     }
 }
@@ -98,10 +97,15 @@ impl TopicSink for KafkaSink {
 
     fn encode(&mut self, rows: &Batch, partitions: u32, clock_ms: i64) -> Result<Vec<TopicBatch>, SinkError> {
         let partitions = partitions.max(1);
+        // Steps of one row each must not all go to the first partition; the clock is journalled, so
+        // that a replay chooses the same.
+        let first_turn = clock_ms.unsigned_abs();
         let mut batches: Vec<PartitionBatches> =
             (0..partitions).map(|partition| PartitionBatches::new(partition, self.compression)).collect();
-        let key_rows = project(&rows.rows, &self.columns.key).map_err(|error| internal(&self.table, &error))?;
-        let value_rows = project(&rows.rows, &self.columns.value).map_err(|error| internal(&self.table, &error))?;
+        let key_rows =
+            project(&rows.rows, &self.columns.key).map_err(|error| internal(&self.table, &error))?;
+        let value_rows =
+            project(&rows.rows, &self.columns.value).map_err(|error| internal(&self.table, &error))?;
         let headers = self.headers_column.map(|column| rows.rows.column(column).clone());
         let (mut key_bytes, mut value_bytes) = (Vec::new(), Vec::new());
         for row in 0..rows.len() {
@@ -130,7 +134,7 @@ impl TopicSink for KafkaSink {
             let headers = headers.as_ref().map_or_else(Vec::new, |column| headers_of(column, row));
             let headers: Vec<(&str, Option<&[u8]>)> =
                 headers.iter().map(|(name, value)| (name.as_str(), value.as_deref())).collect();
-            let partition = self.partition(row, key, partitions);
+            let partition = self.partition(first_turn.wrapping_add(row as u64), key, partitions);
             let record = RecordParts { timestamp_ms, key, value: Some(&value_bytes), headers: &headers };
             batches[partition as usize].push(record).map_err(|error| sink_error(&self.table.name, &error))?;
         }

@@ -5,9 +5,9 @@
 use super::metadata::MetadataRows;
 use super::startup::{self, RECORDS_BYTES_MAX, source_error};
 use super::{Columns, columns};
+use crate::option_problem;
 use crate::record_batches::{PartitionBatches, RecordParts};
 use crate::table_format::Checked;
-use crate::option_problem;
 use arrow_array::{ArrayRef, BooleanArray, RecordBatch, RecordBatchOptions};
 use arrow_schema::{Field, Fields, Schema, SchemaRef};
 use base::options::Options;
@@ -25,6 +25,8 @@ use std::sync::Arc;
 
 /// Bytes of the log that one look takes.
 const READ_BYTES_MAX: usize = 4 << 20;
+/// A read ends when its records have so many bytes, however few they are.
+const STEP_BYTES_MAX: usize = 32 << 20;
 /// So much of a bad record is shown in a message.
 const SHOWN_BYTES_MAX: usize = 200;
 
@@ -37,6 +39,8 @@ pub(super) struct KafkaSource {
     schema: SchemaRef,
     metadata: Vec<usize>,
     ignores_errors: bool,
+    /// The option that skips bad records, for messages.
+    ignore_option: String,
     dead_letter_topic: Option<String>,
     partitions: BTreeMap<String, Partition>,
 }
@@ -67,7 +71,11 @@ struct Decoders {
 }
 
 impl KafkaSource {
-    pub(super) fn new(log: EventLog, request: SourceRequest, checked: Checked) -> Result<KafkaSource, ConnectorError> {
+    pub(super) fn new(
+        log: EventLog,
+        request: SourceRequest,
+        checked: Checked,
+    ) -> Result<KafkaSource, ConnectorError> {
         let table = request.table;
         let columns = columns(&table, &checked)?;
         let decoders = Decoders::new(&table, &checked, &columns, &request.projection)
@@ -83,6 +91,7 @@ impl KafkaSource {
             log,
             topic,
             ignores_errors: checked.value.ignores_errors(),
+            ignore_option: checked.value.ignore_option(),
             dead_letter_topic: checked.options.text("dead-letter.topic").map(str::to_string),
             options: checked.options,
             decoders,
@@ -134,10 +143,14 @@ impl KafkaSource {
         // A tombstone is no row of an append-only table.
         let Some(value) = record.value else { return Ok(()) };
         let reason = match self.decoders.decode(record.key, value) {
-            Ok(()) => match metadata.push(record, is_log_append_time) {
+            Ok(true) => match metadata.push(record, is_log_append_time) {
                 Ok(()) => return Ok(()),
                 Err(reason) => return Err(self.failure(index, record, &reason)),
             },
+            Ok(false) => {
+                read.skipped += 1;
+                return Ok(());
+            }
             Err(reason) => reason,
         };
         if let Some(topic) = &self.dead_letter_topic {
@@ -164,15 +177,17 @@ impl KafkaSource {
         let more = if bytes.len() > SHOWN_BYTES_MAX { "…" } else { "" };
         let message = format!(
             "table '{}': topic={} partition={index} offset={} cannot be read: {reason}; the bytes are \"{shown}{more}\"; \
-             skip such records with 'json.ignore-parse-errors' = 'true', or keep them with 'dead-letter.topic' = '…'",
-            self.table.name, self.topic, record.offset,
+             skip such records with '{}' = 'true', or keep them with 'dead-letter.topic' = '…'",
+            self.table.name, self.topic, record.offset, self.ignore_option,
         );
         SourceError { kind: ErrorKind::Invalid, message }
     }
 
     fn damaged(&self, index: u32, offset: i64, reason: &str) -> SourceError {
-        let message =
-            format!("table '{}': topic={} partition={index} offset={offset}: {reason}", self.table.name, self.topic);
+        let message = format!(
+            "table '{}': topic={} partition={index} offset={offset}: {reason}",
+            self.table.name, self.topic
+        );
         SourceError { kind: ErrorKind::Corrupt, message }
     }
 
@@ -180,9 +195,11 @@ impl KafkaSource {
     fn open(&mut self, split: &Split, position: i64) -> Result<bool, SourceError> {
         let log = self.log.clone();
         let Some(partition) = self.partitions.get_mut(&split.id) else { return Ok(false) };
-        if partition.open.as_ref().is_some_and(|open| {
-            open.records.header().base_offset <= position && position < open.end
-        }) {
+        if partition
+            .open
+            .as_ref()
+            .is_some_and(|open| open.records.header().base_offset <= position && position < open.end)
+        {
             return Ok(true);
         }
         while partition.ahead.front().is_some_and(|slice| slice.last_offset.0 < position) {
@@ -218,7 +235,13 @@ impl Source for KafkaSource {
         Ok(splits)
     }
 
-    fn read(&mut self, split: &Split, from: Position, until: Option<Position>, limits: ReadLimits) -> Result<Read, SourceError> {
+    fn read(
+        &mut self,
+        split: &Split,
+        from: Position,
+        until: Option<Position>,
+        limits: ReadLimits,
+    ) -> Result<Read, SourceError> {
         self.partition(split)?;
         let columns = self.metadata.iter().map(|index| self.table.metadata[*index].clone()).collect();
         let index = self.partitions[&split.id].index;
@@ -232,11 +255,20 @@ impl Source for KafkaSource {
             rejected: Vec::new(),
             idle: Idle::Ready,
         };
+        // A replay reads its range whole; otherwise bad records count as well as good ones, so that a
+        // step is bounded whatever the topic holds.
+        let (records_max, bytes_max) =
+            if until.is_some() { (usize::MAX, usize::MAX) } else { (limits.rows_max, STEP_BYTES_MAX) };
+        let (mut records, mut bytes) = (0, 0);
         let mut position = from.0;
-        while position < end && self.decoders.len() < limits.rows_max {
+        while position < end && records < records_max && bytes < bytes_max {
             if !self.open(split, position)? {
                 if until.is_some() {
-                    return Err(self.damaged(index, position, "a record of a step that is run again is missing"));
+                    return Err(self.damaged(
+                        index,
+                        position,
+                        "a record of a step that is run again is missing",
+                    ));
                 }
                 read.idle = Idle::UntilLogGrows;
                 break;
@@ -253,10 +285,12 @@ impl Source for KafkaSource {
                     if record.offset < position {
                         continue;
                     }
-                    if record.offset >= end || self.decoders.len() >= limits.rows_max {
+                    if record.offset >= end || records >= records_max || bytes >= bytes_max {
                         next = record.offset;
                         break;
                     }
+                    records += 1;
+                    bytes += record.value.map_or(0, <[u8]>::len);
                     self.take(&record, index, is_log_append_time, &mut metadata, &mut read)?;
                 }
             }
@@ -280,7 +314,8 @@ impl Source for KafkaSource {
 
     fn encode_rejected(&self, rejected: &[&Rejected]) -> Result<Vec<TopicBatch>, SourceError> {
         let mut batches = PartitionBatches::new(0, Compression::None);
-        let message = |error: kafka_wire::records::RecordsError| self_error(&self.table.name, &error.to_string());
+        let message =
+            |error: kafka_wire::records::RecordsError| self_error(&self.table.name, &error.to_string());
         for one in rejected {
             let headers: [(&str, Option<&[u8]>); 2] =
                 [("origin", Some(one.origin.as_bytes())), ("reason", Some(one.reason.as_bytes()))];
@@ -314,9 +349,6 @@ impl Decoders {
         columns: &Columns,
         projection: &[usize],
     ) -> Result<Decoders, String> {
-        let schema_of = |indices: &[usize]| -> SchemaRef {
-            Arc::new(Schema::new(indices.iter().map(|i| table.schema.field(*i).clone()).collect::<Fields>()))
-        };
         let (mut key_projection, mut value_projection, mut places) = (Vec::new(), Vec::new(), Vec::new());
         for column in projection {
             if let Some(place) = columns.value.iter().position(|index| index == column) {
@@ -329,28 +361,35 @@ impl Decoders {
         }
         let key = match &checked.key {
             Some(format) if !key_projection.is_empty() => {
-                Some(format.decoder(&schema_of(&columns.key), &key_projection)?)
+                Some(format.decoder(&columns.key_schema(table), &key_projection)?)
             }
             _ => None,
         };
-        let value = checked.value.decoder(&schema_of(&columns.value), &value_projection)?;
+        let value = checked.value.decoder(&columns.value_schema(table), &value_projection)?;
         Ok(Decoders { key, value, value_kept: Vec::new(), kept: 0, places })
     }
 
-    /// Rows kept so far.
-    fn len(&self) -> usize {
-        self.kept
-    }
-
-    fn decode(&mut self, key: Option<&[u8]>, value: &[u8]) -> Result<(), String> {
+    /// Whether the record became a row. Some are none: an empty record, a comment of CSV, or one
+    /// whose key is missing where columns lie in the key, as in Flink.
+    fn decode(&mut self, key: Option<&[u8]>, value: &[u8]) -> Result<bool, String> {
+        let before = self.value.len();
         self.value.decode(value).map_err(|error| error.to_string())?;
-        let decoded = match &mut self.key {
-            Some(decoder) => decoder.decode(key.unwrap_or_default()).map_err(|error| format!("the key: {error}")),
-            None => Ok(()),
+        if self.value.len() == before {
+            return Ok(false);
+        }
+        let decoded = match (&mut self.key, key) {
+            (None, _) => Ok(true),
+            (Some(_), None) => Ok(false),
+            (Some(decoder), Some(key)) => {
+                let before = decoder.len();
+                let decoded = decoder.decode(key).map_err(|error| format!("the key: {error}"));
+                decoded.map(|()| decoder.len() > before)
+            }
         };
-        // When the key cannot be read, the value's row is in its builders already: it is filtered out at the end.
-        self.value_kept.push(decoded.is_ok());
-        self.kept += usize::from(decoded.is_ok());
+        // Without its key, the value's row is in its builders already: it is filtered out at the end.
+        let is_kept = decoded == Ok(true);
+        self.value_kept.push(is_kept);
+        self.kept += usize::from(is_kept);
         decoded
     }
 
@@ -360,9 +399,14 @@ impl Decoders {
         let mut value = self.value.finish().map_err(|error| error.to_string())?;
         if count < kept.len() {
             let mask = BooleanArray::from(kept);
-            value = arrow_select::filter::filter_record_batch(&value, &mask).map_err(|error| error.to_string())?;
+            value = arrow_select::filter::filter_record_batch(&value, &mask)
+                .map_err(|error| error.to_string())?;
         }
-        let key = self.key.as_mut().map(|decoder| decoder.finish().map_err(|error| error.to_string())).transpose()?;
+        let key = self
+            .key
+            .as_mut()
+            .map(|decoder| decoder.finish().map_err(|error| error.to_string()))
+            .transpose()?;
         let column = |(from_key, place): &(bool, usize)| match (from_key, &key) {
             (true, Some(key)) => key.column(*place).clone(),
             _ => value.column(*place).clone(),

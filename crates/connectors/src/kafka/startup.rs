@@ -25,13 +25,22 @@ pub(super) fn parse_offsets(text: &str) -> Option<BTreeMap<u32, i64>> {
 
 /// The first offset that a new job reads. Flink's default, `group-offsets`, has no group to ask here
 /// and so means the earliest.
-pub(super) fn start(log: &EventLog, partition: PartitionId, index: u32, options: &Options) -> Result<i64, SourceError> {
+pub(super) fn start(
+    log: &EventLog,
+    partition: PartitionId,
+    index: u32,
+    options: &Options,
+) -> Result<i64, SourceError> {
     let bounds = log.bounds(partition).map_err(|error| source_error(&error))?;
     let (first, end) = (bounds.log_start.0, bounds.high_watermark.0);
     Ok(match options.text("scan.startup.mode") {
         Some("latest-offset") => end,
-        Some("timestamp") => at_time(log, partition, options.integer("scan.startup.timestamp-millis"))?.unwrap_or(end),
-        Some("specific-offsets") => specific(options.text("scan.startup.specific-offsets"), index).unwrap_or(first),
+        Some("timestamp") => {
+            at_time(log, partition, options.integer("scan.startup.timestamp-millis"))?.unwrap_or(end)
+        }
+        Some("specific-offsets") => {
+            specific(options.text("scan.startup.specific-offsets"), index).unwrap_or(first)
+        }
         _ => first,
     }
     .clamp(first, end))
@@ -47,9 +56,10 @@ pub(super) fn end(
     let high_watermark = log.bounds(partition).map_err(|error| source_error(&error))?.high_watermark.0;
     Ok(match options.text("scan.bounded.mode") {
         Some("latest-offset") => Some(high_watermark),
-        Some("timestamp") => {
-            Some(at_time(log, partition, options.integer("scan.bounded.timestamp-millis"))?.unwrap_or(high_watermark))
-        }
+        Some("timestamp") => Some(
+            at_time(log, partition, options.integer("scan.bounded.timestamp-millis"))?
+                .unwrap_or(high_watermark),
+        ),
         Some("specific-offsets") => {
             Some(specific(options.text("scan.bounded.specific-offsets"), index).unwrap_or(high_watermark))
         }

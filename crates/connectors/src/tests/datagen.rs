@@ -57,3 +57,32 @@ fn the_rate_bounds_what_is_there() {
     assert_eq!(third.next, Position(101));
     assert!(matches!(third.idle, dataflow::source::Idle::Until(ms) if ms > 11_000));
 }
+
+#[test]
+fn values_stay_within_their_type() {
+    let made = |data_type: DataType, options: &[(&str, &str)]| {
+        let mut all = vec![("connector", "datagen"), ("number-of-rows", "500")];
+        all.extend_from_slice(options);
+        let table = table(schema(&[("v", data_type)]), &all);
+        let connectors = crate::table(Connectors { os: Os::real(), log: None });
+        let request = SourceRequest { table, projection: vec![0], metadata: vec![] };
+        let mut source =
+            connectors.find("datagen").unwrap().source(request).map_err(|error| error.message)?;
+        let split = source.splits().unwrap().remove(0);
+        Ok::<_, String>(
+            source.read(&split, Position(0), Some(Position(500)), limits(usize::MAX)).unwrap().rows,
+        )
+    };
+    for data_type in [DataType::Decimal128(3, 2), DataType::Decimal128(38, 30)] {
+        let rows = made(data_type.clone(), &[]).unwrap();
+        let DataType::Decimal128(precision, _) = data_type else { panic!("a decimal") };
+        arrow_array::cast::as_primitive_array::<arrow_array::types::Decimal128Type>(rows.column(0))
+            .validate_decimal_precision(precision)
+            .unwrap();
+    }
+    let refused = made(DataType::Decimal128(3, 2), &[("fields.v.max", "11")]).unwrap_err();
+    assert_eq!(refused, "table 't': 'fields.v.min' to 'fields.v.max' does not fit the type");
+    // The longest past there is does not overflow.
+    made(DataType::Timestamp(TimeUnit::Millisecond, None), &[("fields.v.max-past", "18446744073709551615")])
+        .unwrap();
+}

@@ -30,7 +30,8 @@ fn plain_and_gzip_files_read_alike_in_any_pieces() {
     let folder = tempfile::tempdir().unwrap();
     let text: String = (0..500).map(|id| format!("{id},\"name, \"\"{id}\"\"\nsecond line\"\r\n")).collect();
     std::fs::write(folder.path().join("a.csv"), &text).unwrap();
-    let mut gzip = GzEncoder::new(std::fs::File::create(folder.path().join("b.csv.gz")).unwrap(), Compression::fast());
+    let mut gzip =
+        GzEncoder::new(std::fs::File::create(folder.path().join("b.csv.gz")).unwrap(), Compression::fast());
     gzip.write_all(text.as_bytes()).unwrap();
     gzip.finish().unwrap();
     std::fs::write(folder.path().join(".hidden"), "no csv").unwrap();
@@ -67,7 +68,11 @@ fn a_missing_path_and_a_bad_record_say_what_to_do() {
     let mut source = connectors().find("filesystem").unwrap().source(request).unwrap();
     let split = source.splits().unwrap().remove(0);
     let error = source.read(&split, Position(0), None, limits(10)).unwrap_err();
-    assert!(error.message.contains("bad.csv byte 6 cannot be read: field 'id': 'x' is no BIGINT"), "{}", error.message);
+    assert!(
+        error.message.contains("bad.csv byte 6 cannot be read: field 'id': 'x' is no BIGINT"),
+        "{}",
+        error.message
+    );
     let lenient = Arc::new(people(folder.path(), &[("csv.ignore-parse-errors", "true")]));
     let request = SourceRequest { table: lenient, projection: vec![0], metadata: vec![] };
     let mut source = connectors().find("filesystem").unwrap().source(request).unwrap();
@@ -89,7 +94,8 @@ fn outbox(table: &TableDefinition, rows: std::ops::Range<i64>) -> Vec<TopicBatch
         let names: Vec<String> = (begin..begin + 10).map(|id| format!("group {}", id % 3)).collect();
         let schema = schema(&[("id", DataType::Int64), ("name", DataType::Utf8)]);
         let ids = Int64Array::from_iter_values(begin..begin + 10);
-        let rows = RecordBatch::try_new(schema, vec![Arc::new(ids), Arc::new(StringArray::from(names))]).unwrap();
+        let rows =
+            RecordBatch::try_new(schema, vec![Arc::new(ids), Arc::new(StringArray::from(names))]).unwrap();
         let mut encoded = sink(table).encode(&batch(rows), 0).unwrap();
         assert_eq!(encoded.len(), 1);
         kafka_wire::records::set_base_offset(&mut encoded[0].bytes, begin).unwrap();
@@ -175,9 +181,10 @@ fn a_commit_that_was_not_carried_out_is_completed() {
     assert_eq!(first.commit(true, 0).unwrap(), 10);
     // As if the process had died between the commit file and the rename.
     let out = folder.path().join("out");
-    let part = std::fs::read_dir(&out).unwrap().map(|e| e.unwrap().path()).find(|p| {
-        p.file_name().unwrap().to_string_lossy().starts_with("part-")
-    });
+    let part = std::fs::read_dir(&out)
+        .unwrap()
+        .map(|e| e.unwrap().path())
+        .find(|p| p.file_name().unwrap().to_string_lossy().starts_with("part-"));
     let part = part.unwrap();
     let name = part.file_stem().unwrap().to_string_lossy().into_owned();
     std::fs::rename(&part, out.join(format!(".{name}.unfinished"))).unwrap();
@@ -188,4 +195,69 @@ fn a_commit_that_was_not_carried_out_is_completed() {
     second.apply(&batches[1].bytes).unwrap();
     assert_eq!(second.commit(true, 0).unwrap(), 20);
     assert_eq!(lines(&out).len(), 20);
+}
+
+#[test]
+fn the_unfinished_files_of_another_job_are_left_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let table = people(folder.path(), &[]);
+    let mut sink = sink(&table);
+    // The job "job-1-b" begins with our name.
+    let theirs = folder.path().join(".part-job-1-b-00000000000000000000.unfinished");
+    let ours = folder.path().join(".part-job-1-00000000000000000007.unfinished");
+    std::fs::write(&theirs, "theirs").unwrap();
+    std::fs::write(&ours, "left by a crash").unwrap();
+    sink.open().unwrap();
+    assert!(theirs.exists());
+    assert!(!ours.exists());
+}
+
+#[test]
+fn a_blank_line_is_a_record_of_csv_but_none_of_json() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("a");
+    std::fs::write(&path, "{\"id\":1}\n\n{\"id\":2}\n").unwrap();
+    let read = |options: &[(&str, &str)]| {
+        let mut all = vec![("connector", "filesystem"), ("path", path.to_str().unwrap())];
+        all.extend_from_slice(options);
+        let table = table(schema(&[("id", DataType::Int64), ("name", DataType::Utf8)]), &all);
+        let request = SourceRequest { table, projection: vec![0], metadata: vec![] };
+        let mut source = connectors().find("filesystem").unwrap().source(request).unwrap();
+        let split = source.splits().unwrap().remove(0);
+        source.read(&split, Position(0), None, limits(10))
+    };
+    assert_eq!(ids(&[read(&[("format", "json")]).unwrap()]), [1, 2]);
+    std::fs::write(&path, "1,a\n\n").unwrap();
+    let error = read(&[("format", "csv")]).unwrap_err();
+    assert!(error.message.contains("byte 4 cannot be read: field 'id': '' is no BIGINT"), "{error}");
+}
+
+#[test]
+fn metadata_of_files() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("a.csv");
+    std::fs::write(&path, "1,a\n").unwrap();
+    let mut definition = people(&path, &[]);
+    let micros = DataType::Timestamp(arrow_schema::TimeUnit::Microsecond, Some("UTC".into()));
+    let column = |key: &str, data_type: DataType| dataflow::table::MetadataColumn {
+        name: key.into(),
+        key: key.into(),
+        data_type,
+        is_virtual: true,
+    };
+    definition.metadata = vec![
+        column("file.name", DataType::Utf8),
+        column("file.size", DataType::Int64),
+        column("file.modification-time", micros.clone()),
+    ];
+    let request = SourceRequest { table: Arc::new(definition), projection: vec![0], metadata: vec![0, 1, 2] };
+    let mut source = connectors().find("filesystem").unwrap().source(request).unwrap();
+    let split = source.splits().unwrap().remove(0);
+    let rows = source.read(&split, Position(0), None, limits(10)).unwrap().rows;
+    assert_eq!(rows.column(1).as_string::<i32>().value(0), "a.csv");
+    assert_eq!(rows.column(2).as_primitive::<Int64Type>().value(0), 4);
+    assert_eq!(rows.column(3).data_type(), &micros);
+    let before = split.fingerprint;
+    std::fs::write(&path, "1,a\n2,b\n").unwrap();
+    assert_ne!(source.splits().unwrap()[0].fingerprint, before);
 }

@@ -25,7 +25,9 @@ fn rows(range: std::ops::Range<i64>) -> RecordBatch {
 }
 
 fn write(node: &Node, table: &Arc<TableDefinition>, rows: RecordBatch) {
-    let Sink::Topic(mut sink) = node.connector("kafka").sink(table, "job").unwrap() else { panic!("a topic sink") };
+    let Sink::Topic(mut sink) = node.connector("kafka").sink(table, "job").unwrap() else {
+        panic!("a topic sink")
+    };
     let partitions = node.log.topic("orders").unwrap().partitions.len() as u32;
     let batches = sink.encode(&batch(rows), partitions, 5_000).unwrap();
     node.append("orders", batches);
@@ -72,7 +74,10 @@ fn an_unbounded_topic_says_to_wait_and_goes_on() {
     let split = source.splits().unwrap().remove(0);
     assert_eq!((split.start, split.end), (Position(10), None));
     let nothing = source.read(&split, Position(10), None, limits(100)).unwrap();
-    assert_eq!((nothing.next, nothing.finished, nothing.idle), (Position(10), false, dataflow::source::Idle::UntilLogGrows));
+    assert_eq!(
+        (nothing.next, nothing.finished, nothing.idle),
+        (Position(10), false, dataflow::source::Idle::UntilLogGrows)
+    );
     write(&node, &table, rows(10..13));
     assert_eq!(ids(&read_all(source.as_mut(), &split, Position(10), 100)), [10, 11, 12]);
 }
@@ -120,7 +125,10 @@ fn with_a_bad_record(node: &Node) {
         builder.append(7, Some(b"k"), Some(value), &[]).unwrap();
     }
     let bytes = builder.build().unwrap().to_vec();
-    node.append("orders", vec![dataflow::sink::TopicBatch { partition: 0, records: 3, max_timestamp_ms: 7, bytes }]);
+    node.append(
+        "orders",
+        vec![dataflow::sink::TopicBatch { partition: 0, records: 3, max_timestamp_ms: 7, bytes }],
+    );
 }
 
 #[test]
@@ -150,7 +158,10 @@ fn a_bad_record_fails_is_skipped_or_goes_to_the_dead_letters() {
     let read = source_of(&keeping).unwrap();
     assert_eq!(ids(std::slice::from_ref(&read)), [1, 3]);
     let rejected = &read.rejected[0];
-    assert_eq!((rejected.origin.as_str(), rejected.topic.as_str()), ("orders partition=0 offset=1", "rejected"));
+    assert_eq!(
+        (rejected.origin.as_str(), rejected.topic.as_str()),
+        ("orders partition=0 offset=1", "rejected")
+    );
     assert_eq!((rejected.key.as_deref(), rejected.value.as_deref()), (Some(&b"k"[..]), Some(&b"{oops"[..])));
     let encoded = source(&node, &keeping, Vec::new()).encode_rejected(&[rejected]).unwrap();
     assert_eq!((encoded.len(), encoded[0].records), (1, 1));
@@ -198,7 +209,8 @@ fn metadata_and_keys_become_columns() {
 fn keyed_rows_go_where_kafka_puts_them() {
     let node = Node::start();
     node.create_topic("orders", 4);
-    let table = orders(&[("key.format", "raw"), ("key.fields", "city"), ("scan.startup.mode", "earliest-offset")]);
+    let table =
+        orders(&[("key.format", "raw"), ("key.fields", "city"), ("scan.startup.mode", "earliest-offset")]);
     write(&node, &table, rows(0..50));
     let mut source = source(&node, &table, Vec::new());
     let mut total = 0;
@@ -210,4 +222,109 @@ fn keyed_rows_go_where_kafka_puts_them() {
         }
     }
     assert_eq!(total, 50);
+}
+
+/// In the year 2096: retention by time leaves such records alone.
+const PRODUCED_MS: i64 = 4_000_000_000_000;
+
+/// Appends values to partition 0 of `orders`, with their keys.
+fn produce(node: &Node, records: &[(Option<&[u8]>, &[u8])]) {
+    let mut builder = kafka_wire::records::BatchBuilder::new(kafka_wire::records::Compression::None);
+    for (key, value) in records {
+        builder.append(PRODUCED_MS, *key, Some(value), &[]).unwrap();
+    }
+    let bytes = builder.build().unwrap().to_vec();
+    let records = records.len() as u32;
+    node.append(
+        "orders",
+        vec![dataflow::sink::TopicBatch { partition: 0, records, max_timestamp_ms: PRODUCED_MS, bytes }],
+    );
+}
+
+#[test]
+fn records_that_are_no_rows_count_towards_the_size_of_a_step() {
+    let node = Node::start();
+    node.create_topic("orders", 1);
+    let mut records: Vec<(Option<&[u8]>, &[u8])> = vec![(None, b"{oops"); 25];
+    records.extend([(None, &b""[..]), (None, &br#"{"id":1}"#[..])]);
+    produce(&node, &records);
+    let table = orders(&[
+        ("scan.startup.mode", "earliest-offset"),
+        ("scan.bounded.mode", "latest-offset"),
+        ("json.ignore-parse-errors", "true"),
+    ]);
+    let mut source = source(&node, &table, Vec::new());
+    let split = source.splits().unwrap().remove(0);
+    let reads = read_all(source.as_mut(), &split, Position(0), 10);
+    let seen: Vec<_> = reads.iter().map(|read| (read.next.0, read.skipped, read.rows.num_rows())).collect();
+    assert_eq!(seen, [(10, 10, 0), (20, 10, 0), (27, 6, 1)]);
+    let again = source.read(&split, Position(0), Some(Position(27)), limits(usize::MAX)).unwrap();
+    assert_eq!((again.skipped, ids(&[again])), (26, vec![1]));
+}
+
+#[test]
+fn a_step_is_bounded_by_bytes_too() {
+    let node = Node::start();
+    node.create_topic("orders", 1);
+    let large = format!(r#"{{"id":1,"city":"{}"}}"#, "x".repeat(5 << 20));
+    for _ in 0..9 {
+        produce(&node, &[(None, large.as_bytes())]);
+    }
+    let table = orders(&[("scan.startup.mode", "earliest-offset"), ("scan.bounded.mode", "latest-offset")]);
+    let mut source = source(&node, &table, Vec::new());
+    let split = source.splits().unwrap().remove(0);
+    let reads = read_all(source.as_mut(), &split, Position(0), 1000);
+    let counts: Vec<usize> = reads.iter().map(|read| read.rows.num_rows()).collect();
+    assert_eq!(counts, [7, 2]);
+}
+
+#[test]
+fn the_names_of_the_key_bear_a_prefix_in_the_table_only() {
+    let node = Node::start();
+    node.create_topic("orders", 1);
+    let given = [
+        ("connector", "kafka"),
+        ("topic", "orders"),
+        ("key.format", "json"),
+        ("value.format", "json"),
+        ("key.fields", "k_id"),
+        ("key.fields-prefix", "k_"),
+        ("value.fields-include", "EXCEPT_KEY"),
+        ("key.json.ignore-parse-errors", "true"),
+        ("scan.startup.mode", "earliest-offset"),
+    ];
+    let table = table(schema(&[("k_id", DataType::Int64), ("id", DataType::Int64)]), &given);
+    let two = RecordBatch::try_new(
+        table.schema.clone(),
+        vec![Arc::new(Int64Array::from(vec![1, 2])), Arc::new(Int64Array::from(vec![10, 20]))],
+    );
+    write(&node, &table, two.unwrap());
+    // Of these, the first has no key and so is no row, as in Flink; the second is written as the sink writes.
+    produce(&node, &[(None, br#"{"id":30}"#), (Some(br#"{"id":4}"#), br#"{"id":40}"#)]);
+    let mut source = source(&node, &table, Vec::new());
+    let split = source.splits().unwrap().remove(0);
+    let read = source.read(&split, Position(0), None, limits(10)).unwrap();
+    assert_eq!((read.next, read.skipped), (Position(4), 1));
+    assert_eq!(read.rows.column(0).as_primitive::<Int64Type>().values(), &[1, 2, 4]);
+    assert_eq!(read.rows.column(1).as_primitive::<Int64Type>().values(), &[10, 20, 40]);
+}
+
+#[test]
+fn rows_without_a_key_go_to_all_partitions_even_one_by_one() {
+    let node = Node::start();
+    node.create_topic("orders", 3);
+    let table = orders(&[]);
+    let Sink::Topic(mut sink) = node.connector("kafka").sink(&table, "job").unwrap() else {
+        panic!("a topic sink")
+    };
+    let mut partitions: Vec<u32> =
+        (0..6).map(|clock_ms| sink.encode(&batch(rows(0..1)), 3, clock_ms).unwrap()[0].partition).collect();
+    partitions.sort();
+    assert_eq!(partitions, [0, 0, 1, 1, 2, 2]);
+    // The same clock gives the same bytes: a replay must.
+    let bytes = |sink: &mut Box<dyn dataflow::sink::TopicSink>| {
+        let batches = sink.encode(&batch(rows(0..5)), 3, 77).unwrap();
+        batches.into_iter().map(|batch| (batch.partition, batch.bytes)).collect::<Vec<_>>()
+    };
+    assert_eq!(bytes(&mut sink), bytes(&mut sink));
 }

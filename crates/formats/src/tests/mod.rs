@@ -119,3 +119,18 @@ fn every_type() -> SchemaRef {
         column("r", row_of(vec![column("x", DataType::Int32), column("y", DataType::Utf8)])),
     ])
 }
+
+#[test]
+fn every_example_and_default_passes_its_own_check() {
+    for name in FormatKind::names() {
+        let kind = FormatKind::lookup(name).unwrap();
+        assert_eq!(kind.name(), *name);
+        for spec in kind.specs() {
+            for value in [Some(spec.example), spec.default].into_iter().flatten() {
+                options(kind, &[(spec.key, value)]);
+            }
+            assert!(spec.doc.ends_with('.'), "{name}: the doc of '{}' is no sentence", spec.key);
+        }
+    }
+    assert_eq!(FormatKind::lookup("avro"), None);
+}
