@@ -52,8 +52,11 @@ impl Inputs {
         for (index, node) in plan.nodes.iter().enumerate() {
             let NodeKind::Scan { table, projection, metadata, .. } = &node.kind else { continue };
             let connector = crate::outputs::connector_of(connectors, table)?;
-            let request =
-                SourceRequest { table: table.clone(), projection: projection.clone(), metadata: metadata.clone() };
+            let request = SourceRequest {
+                table: table.clone(),
+                projection: projection.clone(),
+                metadata: metadata.clone(),
+            };
             scans.push(Scan {
                 node: NodeId(index),
                 table: table.name.clone(),
@@ -72,7 +75,11 @@ impl Inputs {
             let splits = scan.source.splits()?;
             scan.set_splits(splits);
         }
-        Ok(self.scans.iter().map(|s| ScanSplits { scan: s.node.0 as u32, splits: s.splits.clone() }).collect())
+        Ok(self
+            .scans
+            .iter()
+            .map(|s| ScanSplits { scan: s.node.0 as u32, splits: s.splits.clone() })
+            .collect())
     }
 
     /// Takes up the splits of a job that goes on; fails if their content is no longer what it was.
@@ -85,7 +92,8 @@ impl Inputs {
             if known.splits.iter().any(|split| !split.fingerprint.is_empty()) {
                 let now = scan.source.splits()?;
                 for split in &known.splits {
-                    let fingerprint = now.iter().find(|s| s.id == split.id).map_or("gone", |s| &s.fingerprint);
+                    let fingerprint =
+                        now.iter().find(|s| s.id == split.id).map_or("gone", |s| &s.fingerprint);
                     if fingerprint != split.fingerprint {
                         return Err(RuntimeError::InputChanged {
                             job: job.into(),
@@ -125,7 +133,8 @@ impl Inputs {
         for scan in &self.scans {
             for (index, split) in scan.splits.iter().enumerate() {
                 let Some(partition) = scan.source.log_partition(split) else { continue };
-                let cursor = cursors.iter().find(|c| c.scan as usize == scan.node.0 && c.split as usize == index);
+                let cursor =
+                    cursors.iter().find(|c| c.scan as usize == scan.node.0 && c.split as usize == index);
                 let cursor = cursor.or(scan.cursors.get(index));
                 positions.push((partition, cursor.filter(|c| !c.finished).map(|c| c.position)));
             }
@@ -205,7 +214,13 @@ impl Scan {
         self.splits = splits;
     }
 
-    fn read(&mut self, index: usize, clock_ms: i64, rows_max: usize, into: &mut Prepared) -> Result<Idle, RuntimeError> {
+    fn read(
+        &mut self,
+        index: usize,
+        clock_ms: i64,
+        rows_max: usize,
+        into: &mut Prepared,
+    ) -> Result<Idle, RuntimeError> {
         let split = &self.splits[index];
         let from = self.cursors[index].position;
         let read = self.source.read(split, from, None, ReadLimits { rows_max, clock_ms })?;
@@ -226,7 +241,12 @@ impl Scan {
                 into.dead_letters.push((topic.clone(), batch));
             }
         }
-        into.reads.push(ScanInput { scan: self.node, split: split_number, rows: read.rows, finished: read.finished });
+        into.reads.push(ScanInput {
+            scan: self.node,
+            split: split_number,
+            rows: read.rows,
+            finished: read.finished,
+        });
         Ok(Idle::Ready)
     }
 }

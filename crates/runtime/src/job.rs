@@ -202,7 +202,8 @@ impl JobHandle {
         if let Some(thread) = self.thread.take() {
             let _ = thread.join();
         }
-        let missing = || RuntimeError::Internal { job: self.name.clone(), reason: "its thread left no result".into() };
+        let missing =
+            || RuntimeError::Internal { job: self.name.clone(), reason: "its thread left no result".into() };
         lock(&self.outcome.result).take().unwrap_or_else(|| Err(missing()))
     }
 }
@@ -260,7 +261,8 @@ impl Wakeup {
 
     pub(crate) fn wait(&self, seen: u64, timeout_ms: u64) {
         let guard = lock(&self.generation);
-        let waited = self.changed.wait_timeout_while(guard, Duration::from_millis(timeout_ms), |now| *now == seen);
+        let waited =
+            self.changed.wait_timeout_while(guard, Duration::from_millis(timeout_ms), |now| *now == seen);
         drop(waited.unwrap_or_else(PoisonError::into_inner));
     }
 }

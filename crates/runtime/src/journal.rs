@@ -18,11 +18,25 @@ pub const LAYER: Layer = Layer::STEPS;
 /// What one entry says.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Record {
-    Started { job: String, instance: u64, engine_version: u32, plan: u64, scans: Vec<ScanSplits> },
-    Step { job: String, step: StepRecord },
+    Started {
+        job: String,
+        instance: u64,
+        engine_version: u32,
+        plan: u64,
+        scans: Vec<ScanSplits>,
+    },
+    Step {
+        job: String,
+        step: StepRecord,
+    },
     /// The snapshot in `file` covers every step up to `step`; `cursors` says where each split then was.
-    Snapshot { job: String, snapshot: SnapshotRecord },
-    Finished { job: String },
+    Snapshot {
+        job: String,
+        snapshot: SnapshotRecord,
+    },
+    Finished {
+        job: String,
+    },
 }
 
 /// One step: enough to run it again and to know that the same came out.
@@ -162,8 +176,9 @@ impl Record {
                 let instance = reader.u64()?;
                 let engine_version = reader.u32()?;
                 let plan = reader.u64()?;
-                let scans =
-                    (0..reader.count(8)?).map(|_| ScanSplits::decode(&mut reader)).collect::<Result<_, _>>()?;
+                let scans = (0..reader.count(8)?)
+                    .map(|_| ScanSplits::decode(&mut reader))
+                    .collect::<Result<_, _>>()?;
                 Record::Started { job, instance, engine_version, plan, scans }
             }
             2 => Record::Step { job, step: StepRecord::decode(&mut reader)? },
@@ -297,7 +312,11 @@ impl Fold for Journal {
 }
 
 fn encode_state(state: &JournalState, out: &mut FieldWriter) {
-    out.u64(state.instance).u32(state.engine_version).u64(state.plan).u64(state.last_step).u8(state.finished.into());
+    out.u64(state.instance)
+        .u32(state.engine_version)
+        .u64(state.plan)
+        .u64(state.last_step)
+        .u8(state.finished.into());
     out.u32(state.scans.len() as u32);
     state.scans.iter().for_each(|scan| scan.encode(out));
     out.u8(state.snapshot.is_some().into());

@@ -22,8 +22,10 @@ const IDLE_MS_MAX: u64 = 200;
 
 /// The outbox's topic: internal, never listed to clients as a user's topic.
 pub(crate) fn topic(job: &str, sink: NodeId) -> String {
-    let name: String =
-        job.chars().map(|c| if c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-') { c } else { '_' }).collect();
+    let name: String = job
+        .chars()
+        .map(|c| if c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-') { c } else { '_' })
+        .collect();
     format!("__outbox.{name}.{}", sink.0)
 }
 

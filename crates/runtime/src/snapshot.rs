@@ -19,7 +19,11 @@ impl SnapshotFolder {
         let letters: String = job.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }).collect();
         let folder = data.join("snapshots").join(format!("{letters}-{:016x}", state::hash(job.as_bytes())));
         let opened = SnapshotFolder { os: os.clone(), folder, job: job.to_string() };
-        opened.os.disk.create_dir_all(&opened.folder).map_err(|error| opened.error(&opened.folder, &error))?;
+        opened
+            .os
+            .disk
+            .create_dir_all(&opened.folder)
+            .map_err(|error| opened.error(&opened.folder, &error))?;
         Ok(opened)
     }
 

@@ -8,6 +8,7 @@
 //!    waits by itself. The log bounds what is not yet synced.
 //! 4. When the input is done and the outboxes are empty, the end is journalled.
 
+use crate::ENGINE_VERSION;
 use crate::coordinates::Cursor;
 use crate::error::RuntimeError;
 use crate::inputs::{Inputs, Next, Prepared};
@@ -17,7 +18,6 @@ use crate::outbox::{self, Driver, OutboxSignals};
 use crate::outputs::{Encoded, Outputs, connector_of, create_topics};
 use crate::progress::{ScanProgress, SharedProgress, SinkProgress};
 use crate::snapshot::SnapshotFolder;
-use crate::ENGINE_VERSION;
 use base::{ErrorKind, Lsn, Offset};
 use dataflow::engine::{Dataflow, DataflowOptions, StepInput, StepOutput};
 use dataflow::plan::{NodeId, NodeKind};
@@ -118,7 +118,11 @@ impl<'a> Job<'a> {
             Some(state) => {
                 if state.engine_version != ENGINE_VERSION {
                     let stored = state.engine_version;
-                    return Err(RuntimeError::EngineChanged { job: name.into(), stored, now: ENGINE_VERSION });
+                    return Err(RuntimeError::EngineChanged {
+                        job: name.into(),
+                        stored,
+                        now: ENGINE_VERSION,
+                    });
                 }
                 let now = state::hash(request.fingerprint.as_bytes());
                 if state.plan != now {
@@ -176,8 +180,11 @@ impl<'a> Job<'a> {
                 rows: 0,
             };
             progress.scans = inputs.scans().map(scan).collect();
-            let sink =
-                |(node, table): (NodeId, &str)| SinkProgress { node: node.0 as u32, table: table.to_string(), rows: 0 };
+            let sink = |(node, table): (NodeId, &str)| SinkProgress {
+                node: node.0 as u32,
+                table: table.to_string(),
+                rows: 0,
+            };
             progress.sinks = self.outputs.sinks().map(sink).collect();
             progress.rows_before = counts.rows_in.values().sum();
         });
@@ -273,7 +280,13 @@ impl<'a> Job<'a> {
             }
         }
         let rows: u64 = counts.rows_in.values().sum();
-        let step = StepRecord { number: self.step, clock_ms, ranges, output_hash: output.hash, counts: counts.clone() };
+        let step = StepRecord {
+            number: self.step,
+            clock_ms,
+            ranges,
+            output_hash: output.hash,
+            counts: counts.clone(),
+        };
         self.observe(CommitPoint::BeforeCommit);
         let lsn = self.append(&encoded, Record::Step { job: self.name.into(), step })?;
         self.observe(CommitPoint::DuringCommit);
@@ -452,11 +465,15 @@ impl Drivers {
         let mut drivers = Drivers { signals: Arc::default(), threads: Vec::new(), failure: Arc::default() };
         for (index, node) in context.request.plan.nodes.iter().enumerate() {
             let NodeKind::Sink { table } = &node.kind else { continue };
-            let Sink::Outbox(sink) = connector_of(&context.request.connectors, table)?.sink(table, &identity(job, instance))? else {
+            let Sink::Outbox(sink) =
+                connector_of(&context.request.connectors, table)?.sink(table, &identity(job, instance))?
+            else {
                 continue;
             };
             let topic = outbox::topic(job, NodeId(index));
-            let Some(partition) = context.log.topic(&topic).and_then(|topic| topic.partitions.first().copied()) else {
+            let Some(partition) =
+                context.log.topic(&topic).and_then(|topic| topic.partitions.first().copied())
+            else {
                 let reason = format!("its outbox {topic} is gone");
                 return Err(RuntimeError::Internal { job: job.clone(), reason });
             };
