@@ -1,7 +1,7 @@
 //! Child programs: started with their output read to its end, stopped in good order, never left behind.
 
 use std::io::{BufRead, BufReader, Read};
-use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
+use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -18,7 +18,7 @@ pub struct Program {
     /// Some programs serve until their input ends, so it stays open.
     _input: Option<ChildStdin>,
     said: Arc<Mutex<Vec<String>>>,
-    lines: Receiver<(Instant, String)>,
+    lines: Receiver<String>,
     shown: String,
 }
 
@@ -44,7 +44,7 @@ impl Program {
                     }
                     drop(kept);
                     // Nobody may be listening any more; the pipe is read on, so that it never fills.
-                    let _ = sender.send((Instant::now(), line));
+                    let _ = sender.send(line);
                 }
             });
         }
@@ -61,7 +61,7 @@ impl Program {
         let deadline = Instant::now() + limit;
         loop {
             match self.lines.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
-                Ok((_, line)) => {
+                Ok(line) => {
                     if let Some(found) = find(&line) {
                         return Ok(found);
                     }
@@ -76,15 +76,19 @@ impl Program {
         }
     }
 
-    /// Waits for the end, which must be a success; between lines and at least every `pause` it calls `look`.
+    /// Waits for the end, which must be a success, and returns all lines; at each line and at least every `pause` it calls `look`.
     pub fn run_to_end(
         mut self,
         pause: Duration,
-        mut look: impl FnMut(u32, Option<(Instant, &str)>),
-    ) -> Result<(Vec<String>, ExitStatus)> {
+        mut look: impl FnMut(u32, Option<&str>),
+    ) -> Result<Vec<String>> {
+        let mut all = Vec::new();
         loop {
             match self.lines.recv_timeout(pause) {
-                Ok((time, line)) => look(self.id(), Some((time, &line))),
+                Ok(line) => {
+                    look(self.id(), Some(&line));
+                    all.push(line);
+                }
                 Err(RecvTimeoutError::Timeout) => look(self.id(), None),
                 Err(RecvTimeoutError::Disconnected) => break,
             }
@@ -93,8 +97,7 @@ impl Program {
         if !status.success() {
             bail!("{status} from command={}\n{}", self.shown, self.said());
         }
-        let lines = self.said.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        Ok((lines, status))
+        Ok(all)
     }
 
     /// Asks the program to stop and waits for its end; one that does not end in time is killed, which is an error.

@@ -12,7 +12,6 @@
 
 use std::fs;
 use std::io::Read;
-use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -29,6 +28,9 @@ use flate2::read::GzDecoder;
 use kafka_client::Client;
 use serde_json::Value;
 
+/// The folder that the example reads, as its file names it.
+const DATA: &str = "examples/flights/data";
+const EVENTS: &str = "events.json.gz";
 /// How often the cost of a running program is read.
 const LOOK: Duration = Duration::from_millis(10);
 const START_LIMIT: Duration = Duration::from_secs(180);
@@ -42,9 +44,9 @@ struct Arguments {
     /// The SQL file, in the checkout
     #[arg(long, default_value = "examples/flights/delays.sql")]
     file: PathBuf,
-    /// The events that the file reads, one a line, in the checkout
-    #[arg(long, default_value = "examples/flights/data/events.json.gz")]
-    events: PathBuf,
+    /// A folder to read instead of the one in the file: `prepare.py --year` makes a year of events
+    #[arg(long, value_name = "DIR")]
+    data: Option<PathBuf>,
     /// Runs of the node
     #[arg(long, default_value_t = 5)]
     runs: usize,
@@ -73,12 +75,21 @@ fn main() -> Result<()> {
     let arguments = Arguments::parse();
     ensure!(arguments.runs > 0, "--runs must be above 0");
     let load_before = machine::load()?;
-    let events = count_lines(&checkout().join(&arguments.events))?;
+    let data = match &arguments.data {
+        Some(data) => data.canonicalize().with_context(|| format!("no folder={}", data.display()))?,
+        None => checkout().join(DATA),
+    };
+    let events = count_lines(&data.join(EVENTS))?;
+    let scratch = arguments.node.scratch()?;
+    let file = scratch.path().join("file.sql");
+    let sql = fs::read_to_string(checkout().join(&arguments.file))
+        .with_context(|| format!("no file={} in the checkout", arguments.file.display()))?;
+    fs::write(&file, sql.replace(&format!("{DATA}/"), &format!("{}/", data.display())))?;
     let title = format!("{}, {events} events; medians", arguments.file.display());
     let columns = ["", "s", "CPU s", "events/s", "events per CPU s", "memory at most, MB"];
     let mut table = Table::new(title, &columns);
 
-    let node = repeat(arguments.runs, "node", || run_on_node(&arguments))?;
+    let node = repeat(arguments.runs, "node", || run_on_node(&arguments, &file))?;
     row(&mut table, "node: whole process", events, median(&node, |run| run.seconds), whole(&node));
     row(
         &mut table,
@@ -89,12 +100,10 @@ fn main() -> Result<()> {
     );
     if arguments.flink_runs > 0 {
         let kafka = Kafka::start(&arguments)?;
-        let scratch = arguments.node.scratch()?;
         let empty = scratch.path().join("empty.sql");
         fs::write(&empty, FILE_WITHOUT_JOB)?;
         let start =
             repeat(arguments.flink_runs, "flink without a job", || run_on_flink(&arguments, &kafka, &empty))?;
-        let file = checkout().join(&arguments.file);
         let flink = repeat(arguments.flink_runs, "flink", || run_on_flink(&arguments, &kafka, &file))?;
         let (start_cpu, _) = whole(&start);
         let (cpu, memory) = whole(&flink);
@@ -158,17 +167,18 @@ fn repeat(count: usize, what: &str, run: impl Fn() -> Result<Run>) -> Result<Vec
     Ok(runs)
 }
 
-fn run_on_node(arguments: &Arguments) -> Result<Run> {
+fn run_on_node(arguments: &Arguments, file: &Path) -> Result<Run> {
     let scratch = arguments.node.scratch()?;
+    // It writes files below its working folder.
     let folder = scratch.path().join("folder");
-    link_example(&arguments.file, &folder)?;
+    fs::create_dir(&folder)?;
     let mut command = Command::new(arguments.node.binary()?);
-    command.arg("run").arg(&arguments.file).arg("--data").arg(scratch.path().join("data"));
+    command.arg("run").arg(file).arg("--data").arg(scratch.path().join("data"));
     command.args(["--kafka", "127.0.0.1:0", "-o", "json"]).current_dir(&folder);
     let cpu = ended_children_cpu_seconds()?;
     let start = Instant::now();
     let mut run = Run::default();
-    let (lines, _) = Program::start(&mut command)?.run_to_end(LOOK, |process, _| {
+    let lines = Program::start(&mut command)?.run_to_end(LOOK, |process, _| {
         run.memory_mb_max = resident_mb_max(process).unwrap_or(run.memory_mb_max);
     })?;
     run.seconds = start.elapsed().as_secs_f64();
@@ -180,20 +190,6 @@ fn run_on_node(arguments: &Arguments) -> Result<Run> {
         jobs.as_array().iter().copied().flatten().filter_map(|job| job["elapsed_ms"].as_u64()).sum();
     run.statement_seconds = elapsed_ms as f64 / 1e3;
     Ok(run)
-}
-
-/// Makes a folder that looks like the checkout to the file, and takes what it writes.
-fn link_example(file: &Path, folder: &Path) -> Result<()> {
-    let relative = file.parent().context("the file has no folder")?;
-    ensure!(relative.is_relative(), "--file must be named from the root of the checkout");
-    fs::create_dir_all(folder.join(relative))?;
-    for entry in fs::read_dir(checkout().join(relative))? {
-        let entry = entry?;
-        if entry.file_name() != "output" {
-            symlink(entry.path(), folder.join(relative).join(entry.file_name()))?;
-        }
-    }
-    Ok(())
 }
 
 /// An Apache Kafka, started by `xtask`.
@@ -257,7 +253,7 @@ fn run_on_flink(arguments: &Arguments, kafka: &Kafka, file: &Path) -> Result<Run
             run.seconds = since.elapsed().as_secs_f64();
             run.memory_mb_max = resident_mb_max(process).unwrap_or(run.memory_mb_max);
         }
-        run.statement_seconds += line.and_then(|(_, line)| statement_seconds(line)).unwrap_or(0.0);
+        run.statement_seconds += line.and_then(statement_seconds).unwrap_or(0.0);
     })?;
     ensure!(flink.is_some(), "no JVM of Flink was seen");
     run.broker_cpu_seconds = process_cpu_seconds(kafka.process)? - broker_cpu;
