@@ -100,18 +100,17 @@ fn exact(digits: &str, negative: bool, span: Span) -> Bound<Scalar> {
     let sign = if negative { "-" } else { "" };
     let text = format!("{sign}{digits}");
     if !digits.contains('.')
-        && let Ok(value) = text.parse::<i64>() {
-            return Ok(match i32::try_from(value) {
-                Ok(small) => {
-                    Scalar::literal(Arc::new(Int32Array::from(vec![small])), text, TypeKind::Int.not_null())
-                }
-                Err(_) => Scalar::literal(
-                    Arc::new(Int64Array::from(vec![value])),
-                    text,
-                    TypeKind::BigInt.not_null(),
-                ),
-            });
-        }
+        && let Ok(value) = text.parse::<i64>()
+    {
+        return Ok(match i32::try_from(value) {
+            Ok(small) => {
+                Scalar::literal(Arc::new(Int32Array::from(vec![small])), text, TypeKind::Int.not_null())
+            }
+            Err(_) => {
+                Scalar::literal(Arc::new(Int64Array::from(vec![value])), text, TypeKind::BigInt.not_null())
+            }
+        });
+    }
     // Calcite counts the digits as written: 0.908 has four.
     let scale = digits.split_once('.').map_or(0, |(_, fraction)| fraction.len());
     let precision = digits.bytes().filter(u8::is_ascii_digit).count();

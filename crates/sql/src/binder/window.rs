@@ -192,11 +192,11 @@ impl Binder<'_> {
         let scalar = self.bind_constant(expression)?;
         if scalar.data_type.kind == TypeKind::IntervalDayTime
             && let Some(folded) = scalar.folded()
-                && let Some(array) =
-                    folded.as_literal().and_then(|a| a.as_primitive_opt::<arrow_array::types::Int64Type>())
-                {
-                    return Ok(array.value(0));
-                }
+            && let Some(array) =
+                folded.as_literal().and_then(|a| a.as_primitive_opt::<arrow_array::types::Int64Type>())
+        {
+            return Ok(array.value(0));
+        }
         boxed(
             Diagnostic::mistyped(
                 expression.span,

@@ -85,9 +85,10 @@ fn scatter(
     rows: usize,
 ) -> Result<ArrayRef, String> {
     if let [(mask, values)] = parts
-        && mask.true_count() == rows {
-            return Ok(values.clone());
-        }
+        && mask.true_count() == rows
+    {
+        return Ok(values.clone());
+    }
     let nothing = new_null_array(data_type, 1);
     let mut sources: Vec<&dyn Array> = vec![nothing.as_ref()];
     let mut indices = vec![(0, 0); rows];
@@ -184,14 +185,16 @@ pub(super) fn in_list(
     let mut result: Option<BooleanArray> = None;
     let literals: Option<Vec<&ArrayRef>> = list.iter().map(Scalar::as_literal).collect();
     if let (Some(literals), Some(texts)) = (&literals, column.as_string_opt::<i32>())
-        && literals.len() > LIST_SCAN_MAX && literals.iter().all(|item| !item.is_null(0)) {
-            let set: std::collections::BTreeSet<&str> = literals
-                .iter()
-                .filter_map(|item| item.as_string_opt::<i32>())
-                .map(|item| item.value(0))
-                .collect();
-            result = Some(texts.iter().map(|text| text.map(|text| set.contains(text))).collect());
-        }
+        && literals.len() > LIST_SCAN_MAX
+        && literals.iter().all(|item| !item.is_null(0))
+    {
+        let set: std::collections::BTreeSet<&str> = literals
+            .iter()
+            .filter_map(|item| item.as_string_opt::<i32>())
+            .map(|item| item.value(0))
+            .collect();
+        result = Some(texts.iter().map(|text| text.map(|text| set.contains(text))).collect());
+    }
     if result.is_none() {
         for item in list {
             let equal = match item.as_literal() {

@@ -26,17 +26,20 @@ impl Pattern {
         }
         let (first, last) = (tokens.first(), tokens.last());
         if last == Some(&Token::Any)
-            && let Some(text) = literal(&tokens[..tokens.len() - 1]) {
-                return Ok(Pattern::Prefix(text));
-            }
+            && let Some(text) = literal(&tokens[..tokens.len() - 1])
+        {
+            return Ok(Pattern::Prefix(text));
+        }
         if first == Some(&Token::Any) {
             if let Some(text) = literal(&tokens[1..]) {
                 return Ok(Pattern::Suffix(text));
             }
-            if last == Some(&Token::Any) && tokens.len() >= 2
-                && let Some(text) = literal(&tokens[1..tokens.len() - 1]) {
-                    return Ok(Pattern::Contains(text));
-                }
+            if last == Some(&Token::Any)
+                && tokens.len() >= 2
+                && let Some(text) = literal(&tokens[1..tokens.len() - 1])
+            {
+                return Ok(Pattern::Contains(text));
+            }
         }
         let mut text = String::from("^");
         for token in &tokens {

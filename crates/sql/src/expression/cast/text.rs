@@ -34,9 +34,10 @@ pub(super) fn to_text(
             return false;
         }
         if text.len() > length
-            && let Some((at, _)) = text.char_indices().nth(length) {
-                text.truncate(at);
-            }
+            && let Some((at, _)) = text.char_indices().nth(length)
+        {
+            text.truncate(at);
+        }
         // No CHAR is longer than what somebody wrote; a huge one is not filled with blanks.
         if pads && length <= 65_536 {
             let letters = text.chars().count();
