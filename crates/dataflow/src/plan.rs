@@ -1,7 +1,7 @@
 //! Plans: what the planner hands to the engine. Pure data over compiled expressions.
 //!
 //! Nodes are listed in topological order; a node's inputs come before it. The canonical text of a
-//! plan (its `describe`) is what EXPLAIN shows and what its fingerprint is taken from.
+//! plan (its `describe`) is what its fingerprint is taken from; EXPLAIN shows a shorter one.
 
 mod describe;
 mod validate;

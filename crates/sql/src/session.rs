@@ -46,7 +46,7 @@ pub struct JobRequest {
     pub plan: Arc<Plan>,
     /// Equal for jobs that mean the same.
     pub fingerprint: String,
-    /// What SET has set.
+    /// What SET has set; booleans in small letters, numbers without blanks.
     pub settings: BTreeMap<String, String>,
     /// Every source ends by itself.
     pub bounded: bool,
@@ -211,9 +211,12 @@ impl Session {
         if !problems.is_empty() {
             return Err(problems);
         }
-        let targets: Vec<String> = inserts.iter().map(|insert| insert.table.last().value.clone()).collect();
+        let name = match inserts {
+            [only] => format!("insert-into-{}", only.table.last().value),
+            _ => "statement-set".into(),
+        };
         let (graph, warnings) = (binder.graph, binder.warnings);
-        self.job(graph, warnings, format!("insert-into-{}", targets.join("-")), span)
+        self.job(graph, warnings, name, span)
     }
 
     /// A SELECT of its own is a job that prints.
@@ -273,7 +276,7 @@ impl Session {
             name,
             fingerprint: format!("zone_offset_ms={zone}\n{}", plan.describe()),
             plan: Arc::new(plan),
-            settings: self.settings.all().clone(),
+            settings: self.settings.normalised(),
             bounded,
             warnings,
             explain,

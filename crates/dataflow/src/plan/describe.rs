@@ -9,7 +9,7 @@ use arrow_schema::{DataType, Field, Schema, TimeUnit};
 use std::fmt::Write;
 
 impl Plan {
-    /// The canonical text, as EXPLAIN shows it.
+    /// The canonical text; EXPLAIN shows a shorter one.
     pub fn describe(&self) -> String {
         let mut text = String::new();
         let mut written = vec![false; self.nodes.len()];

@@ -279,16 +279,17 @@ impl Scalar {
     /// The text with columns as numbers: equal for equal expressions over one input.
     pub fn identity(&self) -> String {
         let mut numbered = self.clone();
-        numbered.number_columns();
+        numbered.rename_columns(&|index| format!("#{index}"));
         format!("{} {}", numbered.describe(), self.data_type)
     }
 
-    fn number_columns(&mut self) {
+    /// Gives the columns the names that the text shows.
+    pub fn rename_columns(&mut self, name_of: &dyn Fn(usize) -> String) {
         if let ScalarKind::Column { index, name } = &mut self.kind {
-            *name = format!("#{index}");
+            *name = name_of(*index);
         }
         for child in self.children_mut() {
-            child.number_columns();
+            child.rename_columns(name_of);
         }
     }
 

@@ -11,6 +11,7 @@ use crate::expression::{Scalar, ScalarKind};
 use crate::span::Span;
 use crate::types::{LogicalType, TimeAttribute, TypeKind};
 use arrow_schema::{Field, Schema, SchemaRef};
+use dataflow::expression::Expression;
 use dataflow::plan::{Aggregate, JoinKind, Node, NodeId, NodeKind, Plan, WindowKind};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -85,7 +86,7 @@ impl Emitter<'_> {
                 columns[column].attribute = TimeAttribute::RowTime;
                 let watermark = input.moved(watermark);
                 let text = format!("Watermark {column} {}", watermark.identity());
-                let kind = NodeKind::Watermark { column, watermark: watermark.compile() };
+                let kind = NodeKind::Watermark { column, watermark: self.compiled(watermark, input.node) };
                 let node = self.node(kind, vec![input.node], &columns, text);
                 Ok(Emitted { node, columns, places: input.places })
             }
@@ -93,7 +94,7 @@ impl Emitter<'_> {
                 let input = self.relation(relation.inputs[0], phase)?;
                 let predicate = input.moved(predicate);
                 let text = format!("Filter {}", predicate.identity());
-                let kind = NodeKind::Filter { predicate: predicate.compile() };
+                let kind = NodeKind::Filter { predicate: self.compiled(predicate, input.node) };
                 let node = self.node(kind, vec![input.node], &input.columns, text);
                 Ok(Emitted { node, ..input })
             }
@@ -193,7 +194,7 @@ impl Emitter<'_> {
         let names: Vec<&str> = columns.iter().map(|column| column.name.as_str()).collect();
         let texts: Vec<String> = items.iter().map(|(_, scalar)| scalar.identity()).collect();
         let text = format!("Project {names:?} {texts:?}");
-        let expressions = items.into_iter().map(|(_, scalar)| scalar.compile()).collect();
+        let expressions = items.into_iter().map(|(_, scalar)| self.compiled(scalar, input.node)).collect();
         let node = self.node(NodeKind::Project { expressions }, vec![input.node], &columns, text);
         self.projections.insert(node, (input.clone(), scalars));
         (node, columns)
@@ -365,8 +366,9 @@ impl Emitter<'_> {
             "BoundedJoin {kind:?} {stream_keys:?} {table_keys:?} {}",
             residual.as_ref().map(Scalar::identity).unwrap_or_default()
         );
-        let node_kind =
-            NodeKind::BoundedJoin { kind, stream_keys, table_keys, residual: residual.map(Scalar::compile) };
+        let joined = schema(&columns);
+        let residual = residual.map(|residual| compiled_over(residual, &joined));
+        let node_kind = NodeKind::BoundedJoin { kind, stream_keys, table_keys, residual };
         let inputs = vec![stream.node, table.node];
         let node = self.node(node_kind, inputs, &columns, text);
         Ok(Emitted { node, columns, places })
@@ -470,6 +472,10 @@ impl Emitter<'_> {
         (Emitted { node, columns, places: input.places }, places)
     }
 
+    fn compiled(&self, scalar: Scalar, input: NodeId) -> Arc<dyn Expression> {
+        compiled_over(scalar, &self.plan.node(input).schema)
+    }
+
     fn node(&mut self, kind: NodeKind, inputs: Vec<NodeId>, columns: &[Column], text: String) -> NodeId {
         let types: Vec<String> =
             columns.iter().map(|column| format!("{} {}", column.name, column.data_type)).collect();
@@ -505,6 +511,15 @@ fn without_dead_nodes(plan: Plan) -> Plan {
         }
     }
     Plan { nodes }
+}
+
+/// Columns are called as in the schema, where no two have one name: the text of a plan, and with it the fingerprint of
+/// its job, says which one is meant.
+fn compiled_over(mut scalar: Scalar, schema: &Schema) -> Arc<dyn Expression> {
+    scalar.rename_columns(&|index| {
+        schema.fields().get(index).map_or_else(|| format!("?{index}"), |field| field.name().clone())
+    });
+    scalar.compile()
 }
 
 /// Names are made unique as Flink does it: `name`, `name0`, `name1`.

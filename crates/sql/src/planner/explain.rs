@@ -1,5 +1,6 @@
 //! EXPLAIN: the plan as a tree, and what its tables promise.
 
+use super::explain_tree;
 use crate::binder::{BoundTable, Graph, RelationKind};
 use crate::diagnostic::Diagnostic;
 use dataflow::plan::Plan;
@@ -44,7 +45,7 @@ fn connector(table: &BoundTable) -> &'static str {
 /// The text of EXPLAIN.
 pub fn explain(plan: &Plan, tables: &Tables, advice: &[Diagnostic]) -> String {
     let mut text = String::from("== Optimized Execution Plan ==\n");
-    text += &plan.describe();
+    text += &explain_tree::tree(plan);
     text += "\n== Changelog ==\nevery node is append-only: [I]\n";
     text += "\n== Guarantees ==\n";
     for (name, promise) in &tables.sources {

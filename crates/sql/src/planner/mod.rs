@@ -7,6 +7,7 @@
 
 mod emit;
 mod explain;
+mod explain_tree;
 mod lint;
 mod prune;
 mod push_down;

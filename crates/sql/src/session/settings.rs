@@ -20,8 +20,8 @@ impl Settings {
         self.session.given(key)
     }
 
-    pub(super) fn all(&self) -> &BTreeMap<String, String> {
-        self.session.values()
+    pub(super) fn normalised(&self) -> BTreeMap<String, String> {
+        self.session.normalised()
     }
 
     pub(super) fn bind_settings(&self) -> BindSettings {

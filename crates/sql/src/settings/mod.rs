@@ -12,7 +12,7 @@ pub use specs::SETTINGS;
 use crate::ast::{OptionPair, Text};
 use crate::catalog::Listing;
 use crate::diagnostic::{Diagnostic, DiagnosticKind};
-use base::options::{OptionError, OptionSpec, Options};
+use base::options::{OptionError, OptionKind, OptionSpec, Options};
 use std::collections::BTreeMap;
 
 /// A setting of the session.
@@ -126,6 +126,16 @@ impl Settings {
     /// What was set, in the order of the keys.
     pub fn values(&self) -> &BTreeMap<String, String> {
         &self.values
+    }
+
+    /// What was set, for whoever reads values by their text: booleans in small letters, numbers without blanks.
+    pub fn normalised(&self) -> BTreeMap<String, String> {
+        let normalised = |key: &str, value: &str| match find(key).map(|spec| spec.option.kind) {
+            Some(OptionKind::Boolean) => value.to_lowercase(),
+            Some(OptionKind::Integer { .. }) => value.trim().to_string(),
+            _ => value.to_string(),
+        };
+        self.values.iter().map(|(key, value)| (key.clone(), normalised(key, value))).collect()
     }
 
     /// As `SET` lists them.

@@ -21,5 +21,5 @@ fn shared_parts_of_a_statement_set_are_written_once() {
     let (found, _) = check("delays.sql", &fs::read_to_string(folder.join("delays.sql")).unwrap());
     let set = found.split("job ").nth(2).unwrap();
     assert_eq!(set.matches("Scan(`flight_events`").count(), 1, "{set}");
-    assert_eq!(set.matches("WindowAggregate(TUMBLE(`event_time`, size=3600000ms)").count(), 1, "{set}");
+    assert_eq!(set.matches("WindowAggregate(TUMBLE(event_time, size=1 h)").count(), 1, "{set}");
 }

@@ -87,6 +87,49 @@ fn a_job_knows_its_name_its_end_and_its_fingerprint() {
     assert_eq!(job(&mut session, "SELECT id FROM t;").name, "mine");
 }
 
+/// Two columns of one name are told apart in the text that the fingerprint is taken from.
+#[test]
+fn a_fingerprint_says_which_column_is_meant() {
+    let mut session = Session::new(connectors());
+    run(&mut session, TABLE);
+    run(
+        &mut session,
+        "CREATE TABLE names (id INT, price DECIMAL(10, 2))
+         WITH ('connector' = 'filesystem', 'path' = 'n', 'format' = 'csv');",
+    );
+    let mut fingerprint = |columns: &str| {
+        let text = format!("SELECT {columns} FROM t JOIN names AS n ON t.id = n.id;");
+        match run(&mut session, &text).pop() {
+            Some(Outcome::Job(job)) => job.fingerprint,
+            other => panic!("no job: {other:?}"),
+        }
+    };
+    let written = fingerprint("t.price AS a, n.price AS b");
+    assert_eq!(written, fingerprint("t.price AS a, n.price AS b"));
+    assert_ne!(written, fingerprint("n.price AS a, t.price AS b"));
+}
+
+#[test]
+fn jobs_are_named_after_their_target_or_as_a_set() {
+    let mut session = Session::new(connectors());
+    run(&mut session, TABLE);
+    run(&mut session, "CREATE TABLE x (id INT) WITH ('connector' = 'print');");
+    let jobs = run(
+        &mut session,
+        "EXPLAIN INSERT INTO x SELECT id FROM t; INSERT INTO x SELECT id FROM t;
+         EXECUTE STATEMENT SET BEGIN INSERT INTO x SELECT id FROM t; INSERT INTO x SELECT 1; END;
+         EXECUTE STATEMENT SET BEGIN INSERT INTO x SELECT id FROM t; END; SELECT id FROM t;",
+    );
+    let names: Vec<&str> = jobs
+        .iter()
+        .filter_map(|outcome| match outcome {
+            Outcome::Job(job) => Some(job.name.as_str()),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(names, ["1-insert-into-x", "2-statement-set", "3-insert-into-x", "4-select"]);
+}
+
 /// What SET says of the zone reaches the plan.
 #[test]
 fn the_zone_is_part_of_the_fingerprint() {

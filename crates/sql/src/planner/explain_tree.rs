@@ -1,0 +1,162 @@
+//! The plan as EXPLAIN shows it: a tree from each sink down to its scans, one line per node.
+//!
+//! Types stand at scans and sinks, where they meet the outside; in between a line says what its node does, and a
+//! column's name only where it is not what it is computed from. `Plan::describe` says everything on every line: it is
+//! what fingerprints are taken from, and too long to read.
+
+use arrow_schema::Schema;
+use dataflow::plan::{JoinKind, Node, NodeId, NodeKind, Plan, WindowKind, type_name};
+use std::fmt::Write;
+
+/// The tree; a node with several readers is written once and referred to by its number afterwards.
+pub(super) fn tree(plan: &Plan) -> String {
+    let mut consumed = vec![false; plan.nodes.len()];
+    for input in plan.nodes.iter().flat_map(|node| &node.inputs) {
+        consumed[input.0] = true;
+    }
+    let mut text = String::new();
+    let mut written = vec![false; plan.nodes.len()];
+    for root in (0..plan.nodes.len()).filter(|index| !consumed[*index]) {
+        write_node(plan, NodeId(root), 0, &mut written, &mut text);
+    }
+    text
+}
+
+fn write_node(plan: &Plan, id: NodeId, depth: usize, written: &mut [bool], text: &mut String) {
+    let indent = "   ".repeat(depth.saturating_sub(1));
+    let branch = if depth > 0 { "+- " } else { "" };
+    if written[id.0] {
+        let _ = writeln!(text, "{indent}{branch}#{} (see above)", id.0);
+        return;
+    }
+    written[id.0] = true;
+    let node = plan.node(id);
+    let _ = writeln!(text, "{indent}{branch}#{} {}", id.0, line(plan, node));
+    for input in &node.inputs {
+        write_node(plan, *input, depth + 1, written, text);
+    }
+}
+
+fn line(plan: &Plan, node: &Node) -> String {
+    let name = |side: usize, index: usize| {
+        let schema = node.inputs.get(side).map(|input| &plan.node(*input).schema);
+        schema.map_or_else(|| format!("?{index}"), |schema| name_of(schema, index))
+    };
+    let names = |side: usize, indices: &[usize]| {
+        indices.iter().map(|index| name(side, *index)).collect::<Vec<_>>().join(", ")
+    };
+    match &node.kind {
+        NodeKind::Scan { table, bounded, .. } => {
+            let bounded = if *bounded { ", bounded" } else { "" };
+            format!("Scan(`{}`{bounded}) -> {}", table.name, typed(&node.schema))
+        }
+        NodeKind::Watermark { column, watermark } => {
+            format!("Watermark({} AS {})", name(0, *column), watermark.describe())
+        }
+        NodeKind::Project { expressions } => {
+            let items: Vec<String> = expressions
+                .iter()
+                .enumerate()
+                .map(|(index, expression)| named(expression.describe(), &name_of(&node.schema, index)))
+                .collect();
+            format!("Project({})", items.join(", "))
+        }
+        NodeKind::Filter { predicate } => format!("Filter({})", predicate.describe()),
+        NodeKind::WindowAssign { time_column, window } => {
+            format!("WindowAssign({})", window_text(*window, &name(0, *time_column)))
+        }
+        // Keys and calls are named after what the query says they are.
+        NodeKind::WindowAggregate { time_column, window, keys, aggregates } => {
+            let outputs: Vec<String> =
+                (0..keys.len() + aggregates.len()).map(|index| name_of(&node.schema, index)).collect();
+            let (keys, calls) = outputs.split_at(keys.len());
+            format!(
+                "WindowAggregate({}, keys=[{}], aggregates=[{}])",
+                window_text(*window, &name(0, *time_column)),
+                keys.join(", "),
+                calls.join(", ")
+            )
+        }
+        NodeKind::BoundedJoin { kind, stream_keys, table_keys, residual } => {
+            let kind = match kind {
+                JoinKind::Inner => "INNER",
+                JoinKind::Left => "LEFT",
+            };
+            let mut text = format!(
+                "BoundedJoin({kind}, stream=[{}], table=[{}]",
+                names(0, stream_keys),
+                names(1, table_keys)
+            );
+            if let Some(residual) = residual {
+                let _ = write!(text, ", {}", residual.describe());
+            }
+            let renamed = renamed_by_join(plan, node);
+            if !renamed.is_empty() {
+                let _ = write!(text, ", renamed=[{}]", renamed.join(", "));
+            }
+            text + ")"
+        }
+        NodeKind::Union => "Union".into(),
+        NodeKind::Sink { table } => format!("Sink(`{}`) -> {}", table.name, typed(&node.schema)),
+    }
+}
+
+/// Columns of the table whose names the stream has too.
+fn renamed_by_join(plan: &Plan, node: &Node) -> Vec<String> {
+    let inputs = node.inputs.iter().flat_map(|input| plan.node(*input).schema.fields());
+    inputs
+        .zip(node.schema.fields())
+        .filter(|(before, after)| before.name() != after.name())
+        .map(|(before, after)| format!("{} AS {}", before.name(), after.name()))
+        .collect()
+}
+
+/// `expression AS name`, without what says nothing: the expression's own text, or the `$f0` of a helper column,
+/// which its reader shows by what it is.
+fn named(expression: String, name: &str) -> String {
+    let helper = name
+        .strip_prefix("$f")
+        .is_some_and(|digits| !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit()));
+    if helper || expression == name { expression } else { format!("{expression} AS {name}") }
+}
+
+fn name_of(schema: &Schema, index: usize) -> String {
+    schema.fields().get(index).map_or_else(|| format!("?{index}"), |field| field.name().clone())
+}
+
+fn typed(schema: &Schema) -> String {
+    let columns: Vec<String> = schema
+        .fields()
+        .iter()
+        .map(|field| {
+            let not_null = if field.is_nullable() { "" } else { " NOT NULL" };
+            format!("`{}` {}{not_null}", field.name(), type_name(field.data_type()))
+        })
+        .collect();
+    format!("[{}]", columns.join(", "))
+}
+
+fn window_text(window: WindowKind, time: &str) -> String {
+    let offset = |offset_ms: i64| match offset_ms {
+        0 => String::new(),
+        offset_ms => format!(", offset={}", duration(offset_ms)),
+    };
+    match window {
+        WindowKind::Tumble { size_ms, offset_ms } => {
+            format!("TUMBLE({time}, size={}{})", duration(size_ms), offset(offset_ms))
+        }
+        WindowKind::Hop { size_ms, slide_ms, offset_ms } => format!(
+            "HOP({time}, slide={}, size={}{})",
+            duration(slide_ms),
+            duration(size_ms),
+            offset(offset_ms)
+        ),
+    }
+}
+
+/// In the largest unit that leaves no rest.
+fn duration(ms: i64) -> String {
+    const UNITS: [(i64, &str); 4] = [(86_400_000, "d"), (3_600_000, "h"), (60_000, "min"), (1_000, "s")];
+    let unit = UNITS.iter().find(|(size, _)| ms != 0 && ms % size == 0);
+    unit.map_or_else(|| format!("{ms} ms"), |(size, unit)| format!("{} {unit}", ms / size))
+}
