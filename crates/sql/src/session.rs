@@ -12,7 +12,7 @@ use crate::binder::{
 };
 use crate::catalog::{CatalogObject, Change, Definition, Listing, ResolvedColumn};
 use crate::diagnostic::{Diagnostic, DiagnosticKind};
-use crate::parser::parse_script;
+use crate::parser::parse_whole_script;
 use crate::planner::{self, Tables};
 use crate::source::SourceText;
 use crate::span::Span;
@@ -91,9 +91,10 @@ impl Session {
 
     /// Parses and checks a whole script without running it.
     pub fn check_script(&mut self, source: &SourceText) -> Check {
-        let (statements, diagnostics) = parse_script(source);
-        let mut check = Check { diagnostics, ..Check::default() };
-        for statement in &statements {
+        let script = parse_whole_script(source);
+        script.broken.iter().for_each(|name| self.declarations.note_broken(name));
+        let mut check = Check { diagnostics: script.diagnostics, ..Check::default() };
+        for statement in &script.statements {
             match self.execute(statement) {
                 Ok(Outcome::Job(job)) => {
                     check.lints.extend(job.warnings.iter().cloned());
@@ -107,16 +108,13 @@ impl Session {
                 Err(diagnostics) => {
                     check.diagnostics.extend(diagnostics);
                     // What a broken declaration declares is not reported as unknown again.
-                    self.declarations.note_broken(statement);
+                    self.declarations.note_failed(statement);
                 }
             }
         }
         let broken = self.declarations.take_broken();
         check.diagnostics.retain(|diagnostic| {
-            diagnostic.kind != DiagnosticKind::Unknown
-                || !broken
-                    .iter()
-                    .any(|name| diagnostic.message == format!("table or view '{name}' not found"))
+            diagnostic.kind != DiagnosticKind::Unknown || !broken.contains(&diagnostic.message)
         });
         check.diagnostics.sort_by_key(|diagnostic| diagnostic.span);
         check.diagnostics.dedup();

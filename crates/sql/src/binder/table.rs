@@ -1,7 +1,7 @@
 //! Tables and views as the catalog keeps them: CREATE TABLE with its types bound and its expressions checked.
 
 use super::relation::Column;
-use super::{BindSettings, Binder, Bound, Relations, boxed, shown};
+use super::{BindSettings, Binder, Bound, Named, Relations, boxed, shown};
 use crate::ast::{self, ColumnKind, CreateTable, OptionPair, TableElement};
 use crate::diagnostic::Diagnostic;
 use crate::expression::Scalar;
@@ -61,6 +61,24 @@ pub struct BoundView {
     pub columns: Vec<ast::Identifier>,
     pub query: ast::Query,
     pub comment: Option<String>,
+}
+
+impl Named {
+    /// The same table or view under another name.
+    pub fn renamed(&self, name: &str) -> Named {
+        match self {
+            Named::Table(table) => {
+                let mut table = table.as_ref().clone();
+                table.name = name.into();
+                table.definition =
+                    Arc::new(TableDefinition { name: name.into(), ..table.definition.as_ref().clone() });
+                Named::Table(Arc::new(table))
+            }
+            Named::View(view) => {
+                Named::View(Arc::new(BoundView { name: name.into(), ..view.as_ref().clone() }))
+            }
+        }
+    }
 }
 
 impl TableColumn {

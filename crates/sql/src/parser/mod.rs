@@ -29,7 +29,7 @@ use crate::source::SourceText;
 use crate::span::Span;
 use std::cell::RefCell;
 
-pub use script::{parse_data_type, parse_expression, parse_script};
+pub use script::{Script, parse_data_type, parse_expression, parse_script, parse_whole_script};
 
 /// How deep parentheses, sub-queries and types may nest.
 pub const NESTING_MAX: usize = 100;

@@ -1,21 +1,39 @@
 //! Scripts: statements up to their semicolons, and going on behind a wrong one.
 
 use super::{Parsed, Parser};
-use crate::ast::{DataType, Expression, Statement};
+use crate::ast::{DataType, Expression, ObjectName, Statement};
 use crate::diagnostic::{Diagnostic, DiagnosticKind};
 use crate::lexer::{DIAGNOSTICS_MAX, TokenKind, lex};
 use crate::source::{SOURCE_BYTES_MAX, SourceText};
 use crate::span::Span;
 
+/// A parsed script.
+#[derive(Debug, Default)]
+pub struct Script {
+    /// Every statement that is well-formed.
+    pub statements: Vec<Statement>,
+    /// Everything that is wrong.
+    pub diagnostics: Vec<Diagnostic>,
+    /// The tables and views that the statements with something wrong would have created.
+    pub broken: Vec<ObjectName>,
+}
+
 /// Parses a script: every statement that is well-formed, and everything that is wrong.
 pub fn parse_script(source: &SourceText) -> (Vec<Statement>, Vec<Diagnostic>) {
+    let script = parse_whole_script(source);
+    (script.statements, script.diagnostics)
+}
+
+/// Parses a script for a check that goes on behind what is wrong.
+pub fn parse_whole_script(source: &SourceText) -> Script {
     if let Some(diagnostic) = too_large(source) {
-        return (Vec::new(), vec![diagnostic]);
+        return Script { diagnostics: vec![diagnostic], ..Script::default() };
     }
     let (tokens, lexical) = lex(source);
     let mut parser = Parser::new(source, &tokens);
     let mut statements = Vec::new();
     let mut diagnostics = Vec::new();
+    let mut broken = Vec::new();
     // A set whose beginning was wrong still ends: its END is no mistake of its own.
     let mut broken_set = false;
     loop {
@@ -37,6 +55,9 @@ pub fn parse_script(source: &SourceText) -> (Vec<Statement>, Vec<Diagnostic>) {
                 broken_set |= parser.has_words_since(start, &["STATEMENT", "SET"]);
             }
         }
+        if failed {
+            broken.extend(parser.created_name(start));
+        }
         // Text that is no token has been reported; what the parser makes of it says nothing more.
         let range = parser.token_span(tokens[start]).to(parser.span());
         let lexed = lexical.iter().any(|d| d.span.start >= range.start && d.span.start <= range.end);
@@ -47,7 +68,7 @@ pub fn parse_script(source: &SourceText) -> (Vec<Statement>, Vec<Diagnostic>) {
     diagnostics.extend(lexical);
     diagnostics.sort_by_key(|diagnostic| diagnostic.span);
     diagnostics.truncate(DIAGNOSTICS_MAX);
-    (statements, diagnostics)
+    Script { statements, diagnostics, broken }
 }
 
 /// Parses a text that is one expression.
@@ -115,6 +136,27 @@ impl Parser<'_> {
         self.tokens[start..self.at].windows(words.len()).any(|tokens| {
             tokens.iter().zip(words).all(|(token, word)| self.token_text(*token).eq_ignore_ascii_case(word))
         })
+    }
+
+    /// The name behind CREATE TABLE or CREATE VIEW, where a statement that could not be parsed begins so.
+    fn created_name(&mut self, start: usize) -> Option<ObjectName> {
+        let end = std::mem::replace(&mut self.at, start);
+        let name = self.read_created_name();
+        self.at = end;
+        name
+    }
+
+    fn read_created_name(&mut self) -> Option<ObjectName> {
+        if !self.take_word("CREATE") {
+            return None;
+        }
+        self.take_words(&["OR", "REPLACE"]);
+        self.take_word("TEMPORARY");
+        if !self.take_word("TABLE") && !self.take_word("VIEW") {
+            return None;
+        }
+        self.take_words(&["IF", "NOT", "EXISTS"]);
+        self.table_name("a name").ok()
     }
 
     /// Goes to the next semicolon.

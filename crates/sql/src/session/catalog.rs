@@ -13,7 +13,7 @@ pub(super) struct Declarations {
     pub(super) catalog: Catalog,
     /// By the version that the catalog gave the definition.
     bound: BTreeMap<u64, Named>,
-    /// Names whose declaration was wrong, while a script is checked.
+    /// While a script is checked: the messages that would follow from a wrong declaration.
     broken: BTreeSet<String>,
 }
 
@@ -41,21 +41,41 @@ impl Declarations {
 
     /// Applies a change; a definition comes with what was bound of it.
     pub(super) fn apply(&mut self, change: Change, named: Option<Named>) {
+        let renamed = match &change {
+            Change::Rename { to, .. } => Some(to.clone()),
+            _ => None,
+        };
         let version = self.catalog.apply(change);
         if let (Some(version), Some(named)) = (version, named) {
             self.bound.insert(version, named);
+        }
+        // What is bound is known to plans by its name.
+        if let Some(to) = renamed
+            && let Some(found) = self.catalog.find_full(&to)
+            && let Some(named) = self.bound.get_mut(&found.version)
+        {
+            *named = named.renamed(&to.short());
         }
         let versions = self.catalog.versions();
         self.bound.retain(|version, _| versions.contains(version));
     }
 
-    pub(super) fn note_broken(&mut self, statement: &Statement) {
-        let name = match &statement.kind {
-            StatementKind::CreateTable(create) => &create.name,
-            StatementKind::CreateView(create) => &create.name,
-            _ => return,
-        };
-        self.broken.insert(name.values().collect::<Vec<_>>().join("."));
+    /// Notes what a statement that failed would have declared.
+    pub(super) fn note_failed(&mut self, statement: &Statement) {
+        match &statement.kind {
+            StatementKind::CreateTable(create) => self.note_broken(&create.name),
+            StatementKind::CreateView(create) => self.note_broken(&create.name),
+            _ => {}
+        }
+    }
+
+    pub(super) fn note_broken(&mut self, name: &ObjectName) {
+        let (full, written) = (self.catalog.full_name(name), name.values().collect::<Vec<_>>().join("."));
+        for name in [full.short(), format!("{}.{}", full.database, full.name), full.name, written] {
+            for what in ["table or view", "table", "view"] {
+                self.broken.insert(format!("{what} '{name}' not found"));
+            }
+        }
     }
 
     pub(super) fn take_broken(&mut self) -> BTreeSet<String> {

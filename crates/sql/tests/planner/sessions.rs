@@ -117,7 +117,7 @@ fn jobs_are_named_after_their_target_or_as_a_set() {
     let jobs = run(
         &mut session,
         "EXPLAIN INSERT INTO x SELECT id FROM t; INSERT INTO x SELECT id FROM t;
-         EXECUTE STATEMENT SET BEGIN INSERT INTO x SELECT id FROM t; INSERT INTO x SELECT 1; END;
+         EXECUTE STATEMENT SET BEGIN INSERT INTO x SELECT id FROM t; INSERT INTO x SELECT 1 FROM t; END;
          EXECUTE STATEMENT SET BEGIN INSERT INTO x SELECT id FROM t; END; SELECT id FROM t;",
     );
     let names: Vec<&str> = jobs
@@ -204,4 +204,126 @@ fn settings_are_checked_and_what_is_without_effect_is_said() {
     let Outcome::Done(message) = &answers[0] else { panic!("{answers:?}") };
     assert!(message.contains("is without effect"), "{message}");
     assert_eq!(rows(&answers[1]), ["pipeline.auto-watermark-interval | 0ms"]);
+}
+
+#[test]
+fn a_renamed_table_leaves_its_name_to_another() {
+    let mut session = Session::new(connectors());
+    run(&mut session, TABLE);
+    run(&mut session, "ALTER TABLE t RENAME TO past; CREATE VIEW v AS SELECT id FROM past;");
+    assert!(refused(&mut session, "SELECT id FROM t").contains("'t' not found"));
+    // Equal options, other columns.
+    run(
+        &mut session,
+        "CREATE TABLE t (word STRING) WITH ('connector' = 'kafka', 'topic' = 't', 'format' = 'json');
+         CREATE TABLE x (id STRING) WITH ('connector' = 'print'); ALTER VIEW v RENAME TO w;",
+    );
+    let both = "INSERT INTO x SELECT CAST(id AS STRING) FROM w UNION ALL SELECT word FROM t;";
+    let Some(Outcome::Job(job)) = run(&mut session, both).pop() else { panic!("no job") };
+    assert!(job.explain.contains("Scan(`past`) -> [`id` INT NOT NULL"), "{}", job.explain);
+    assert!(job.explain.contains("Scan(`t`) -> [`word` STRING]"), "{}", job.explain);
+    assert_eq!(rows(&run(&mut session, "SHOW VIEWS")[0]), ["w"]);
+}
+
+#[test]
+fn what_there_is_is_listed() {
+    let mut session = Session::new(connectors());
+    run(&mut session, TABLE);
+    run(&mut session, "CREATE VIEW v (a, b) COMMENT 'two' AS SELECT id, price FROM t;");
+    run(&mut session, "CREATE DATABASE IF NOT EXISTS d COMMENT 'other' WITH ('k' = 'v'); CREATE DATABASE e;");
+    let mut listed = |text: &str| rows(&run(&mut session, text)[0]);
+    assert_eq!(listed("SHOW DATABASES"), ["d", "default_database", "e"]);
+    assert_eq!(listed("SHOW DATABASES LIKE 'd%'"), ["d", "default_database"]);
+    assert_eq!(listed("SHOW CATALOGS"), ["default_catalog"]);
+    assert_eq!(listed("SHOW CURRENT DATABASE"), ["default_database"]);
+    assert_eq!(
+        listed("DESCRIBE DATABASE EXTENDED d"),
+        ["name | d", "catalog | default_catalog", "comment | other", "option:k | v"]
+    );
+    let columns = listed("SHOW COLUMNS FROM t LIKE '%i%'");
+    assert_eq!(columns.len(), 2, "{columns:?}");
+    assert!(columns[0].starts_with("id | INT | FALSE | PRI(id) |"), "{columns:?}");
+    assert!(columns[1].starts_with("price | DECIMAL(10, 2) | TRUE |"), "{columns:?}");
+    assert_eq!(listed("SHOW COLUMNS IN v NOT LIKE 'a'").len(), 1);
+    let functions = listed("SHOW FUNCTIONS");
+    assert!(functions.len() > 60 && functions.is_sorted(), "{functions:?}");
+    assert!(functions.contains(&"upper".to_string()));
+    assert!(functions.iter().all(|name| !name.starts_with('$')), "{functions:?}");
+    assert_eq!(listed("SHOW FUNCTIONS LIKE 'to_timestamp%'"), ["to_timestamp", "to_timestamp_ltz"]);
+    assert!(listed("SHOW USER FUNCTIONS").is_empty());
+    assert_eq!(
+        listed("SHOW CREATE VIEW v"),
+        ["CREATE VIEW `default_catalog`.`default_database`.`v` (
+  `a`,
+  `b`
+)
+COMMENT 'two'
+AS SELECT `id`, `price`
+FROM `default_catalog`.`default_database`.`t`
+"]
+    );
+    assert!(refused(&mut session, "SHOW CREATE TABLE v").contains("write SHOW CREATE VIEW"));
+    assert!(refused(&mut session, "SHOW COLUMNS FROM tt").contains("did you mean `t`?"));
+    assert!(refused(&mut session, "USE f").contains("database `f` does not exist"));
+}
+
+/// SHOW CREATE answers a statement that makes the same table.
+#[test]
+fn what_show_create_prints_creates_the_table_again() {
+    let mut session = Session::new(connectors());
+    run(&mut session, TABLE);
+    let text = rows(&run(&mut session, "SHOW CREATE TABLE t")[0]).remove(0);
+    let before = rows(&run(&mut session, "DESCRIBE t")[0]);
+    run(&mut session, "DROP TABLE t;");
+    run(&mut session, &text);
+    assert_eq!(rows(&run(&mut session, "DESCRIBE t")[0]), before);
+    assert_eq!(rows(&run(&mut session, "SHOW CREATE TABLE t")[0]), [text]);
+}
+
+#[test]
+fn settings_reach_the_job() {
+    let mut session = Session::new(connectors());
+    run(&mut session, TABLE);
+    run(&mut session, "CREATE TABLE x (price DECIMAL(10, 2) NOT NULL) WITH ('connector' = 'print');");
+    let mut job =
+        |before: &str| match run(&mut session, &format!("{before} INSERT INTO x SELECT price FROM t;")).pop()
+        {
+            Some(Outcome::Job(job)) => job,
+            other => panic!("no job: {other:?}"),
+        };
+    let plain = job("");
+    assert!(plain.settings.is_empty());
+    assert!(plain.explain.contains("$NOT_NULL(price, 'price')"), "{}", plain.explain);
+    let set =
+        job("SET 'parallelism.default' = ' 4 '; SET 'table.dml-sync' = 'TRUE'; SET 'pipeline.name' = 'mine';
+         SET 'table.exec.sink.not-null-enforcer' = 'drop';");
+    assert_eq!(set.name, "mine");
+    assert_eq!(set.settings["parallelism.default"], "4");
+    assert_eq!(set.settings["table.dml-sync"], "true");
+    assert!(set.explain.contains("Filter(price IS NOT NULL)"), "{}", set.explain);
+    assert_ne!(set.fingerprint, plain.fingerprint);
+    let some = job("RESET 'table.exec.sink.not-null-enforcer'; RESET 'pipeline.name';");
+    assert_eq!(some.name, "3-insert-into-x");
+    assert_eq!(some.fingerprint, plain.fingerprint);
+    assert_eq!(some.settings.len(), 2);
+    assert!(job("RESET;").settings.is_empty());
+    assert!(refused(&mut session, "RESET 'pipeline.nam'").contains("did you mean 'pipeline.name'?"));
+    assert!(refused(&mut session, "SET 'parallelism.default' = '0'").contains("is not a value"));
+}
+
+/// What a wrong declaration would have declared is not reported as missing, under whatever statement.
+#[test]
+fn one_mistake_is_one_message() {
+    let text = "CREATE TABLE a (x INTT) WITH ('connector' = 'print');
+        CREATE VIEW v AS SELECT x FROM a;
+        ALTER TABLE a ADD (y INT);
+        DESCRIBE default_database.v;
+        INSERT INTO a SELECT x FROM v;
+        SELECT x FROM b;
+        DROP VIEW v; DROP TABLE a;";
+    let check = Session::new(connectors()).check_script(&SourceText::new("test", text));
+    let messages: Vec<&str> = check.diagnostics.iter().map(|d| d.message.as_str()).collect();
+    assert_eq!(messages.len(), 2, "{messages:?}");
+    assert!(messages[0].contains("INTT"), "{messages:?}");
+    assert_eq!(messages[1], "table or view 'b' not found");
 }
