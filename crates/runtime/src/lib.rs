@@ -18,9 +18,6 @@ mod outputs;
 mod snapshot;
 mod steps;
 
-#[cfg(test)]
-mod tests;
-
 pub use error::RuntimeError;
 pub use job::{CommitPoint, JobHandle, JobOptions, JobRequest, Observer, ProgressWatch, Runtime, Submitted};
 pub use journal::{Journal, JournalState};
