@@ -157,12 +157,20 @@ impl Session {
             Change::Define(definition) => Some(self.bind_definition(definition)?),
             _ => None,
         };
-        let done = match change {
-            Change::Nothing => "nothing to do".to_string(),
-            _ => String::new(),
-        };
-        self.declarations.apply(change, named);
-        Ok(Outcome::Done(done))
+        match named {
+            Some(Named::View(view)) => {
+                // A view is bound among the relations as they will be, so that one that reads itself is refused.
+                let mut after = self.declarations.clone();
+                after.apply(change, Some(Named::View(view.clone())));
+                let before = std::mem::replace(&mut self.declarations, after);
+                if let Err(problem) = self.view_columns(&view, view.span) {
+                    self.declarations = before;
+                    return refuse(*problem);
+                }
+            }
+            named => self.declarations.apply(change, named),
+        }
+        Ok(Outcome::Done(String::new()))
     }
 
     fn bind_definition(&self, definition: &Definition) -> Result<Named, Vec<Diagnostic>> {
@@ -181,8 +189,8 @@ impl Session {
                     columns: view.columns.clone(),
                     query: view.query.clone(),
                     comment: view.comment.as_ref().map(|text| text.value.clone()),
+                    span: view.span,
                 };
-                self.view_columns(&bound, view.span).map_err(|d| vec![*d])?;
                 Ok(Named::View(Arc::new(bound)))
             }
         }
@@ -311,6 +319,10 @@ impl Session {
                 names.sort();
                 Ok(listed(Listing::of("function name", names)))
             }
+            ShowTarget::Jobs => refuse(
+                Diagnostic::unsupported(span, "SHOW JOBS is not supported yet")
+                    .with_hint("`eventwright run` shows the jobs of a file while they run"),
+            ),
             _ => refuse(Diagnostic::unsupported(span, "this SHOW is not supported yet")),
         }
     }
@@ -328,7 +340,12 @@ impl Session {
                 listing.map(listed).map_err(|d| vec![*d])
             }
             DescribeObject::Function | DescribeObject::Model | DescribeObject::Job => {
-                refuse(Diagnostic::unsupported(span, "DESCRIBE of this is not supported yet"))
+                let what = match describe.object {
+                    DescribeObject::Function => "FUNCTION",
+                    DescribeObject::Model => "MODEL",
+                    _ => "JOB",
+                };
+                refuse(Diagnostic::unsupported(span, format!("DESCRIBE {what} is not supported yet")))
             }
         }
     }

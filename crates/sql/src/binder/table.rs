@@ -61,6 +61,8 @@ pub struct BoundView {
     pub columns: Vec<ast::Identifier>,
     pub query: ast::Query,
     pub comment: Option<String>,
+    /// Where its name stood when it was created.
+    pub span: Span,
 }
 
 impl Named {

@@ -8,7 +8,7 @@ use crate::binder::{Named, Relations};
 use crate::catalog::{Catalog, Change, FullName};
 use std::collections::{BTreeMap, BTreeSet};
 
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(super) struct Declarations {
     pub(super) catalog: Catalog,
     /// By the version that the catalog gave the definition.

@@ -327,3 +327,21 @@ fn one_mistake_is_one_message() {
     assert!(messages[0].contains("INTT"), "{messages:?}");
     assert_eq!(messages[1], "table or view 'b' not found");
 }
+
+#[test]
+fn no_view_reads_itself() {
+    let mut session = Session::new(connectors());
+    run(&mut session, TABLE);
+    run(&mut session, "CREATE VIEW v AS SELECT id FROM t; CREATE VIEW w AS SELECT id FROM v;");
+    let itself = "is defined by itself";
+    assert!(refused(&mut session, "CREATE OR REPLACE VIEW v AS SELECT id FROM v").contains(itself));
+    assert!(refused(&mut session, "CREATE OR REPLACE VIEW v AS SELECT id FROM w").contains(itself));
+    assert!(refused(&mut session, "ALTER VIEW v AS SELECT id FROM w").contains(itself));
+    assert!(refused(&mut session, "CREATE TEMPORARY VIEW t AS SELECT id FROM t").contains(itself));
+    assert!(refused(&mut session, "CREATE VIEW x (a, b) AS SELECT id FROM t").contains("names 2 columns"));
+    // What was refused changed nothing.
+    run(&mut session, "SELECT id FROM w;");
+    assert_eq!(rows(&run(&mut session, "SHOW TABLES")[0]), ["t", "v", "w"]);
+    run(&mut session, "ALTER VIEW v AS SELECT id, price FROM t;");
+    assert_eq!(names(&mut session, "v"), ["id", "price"]);
+}
