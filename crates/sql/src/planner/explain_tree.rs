@@ -111,13 +111,13 @@ fn renamed_by_join(plan: &Plan, node: &Node) -> Vec<String> {
         .collect()
 }
 
-/// `expression AS name`, without what says nothing: the expression's own text, or the `$f0` of a helper column,
+/// `expression AS name`, without what says nothing: the expression's own text, or the `$f0` of a column made for an aggregate,
 /// which its reader shows by what it is.
 fn named(expression: String, name: &str) -> String {
-    let helper = name
+    let unnamed = name
         .strip_prefix("$f")
         .is_some_and(|digits| !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit()));
-    if helper || expression == name { expression } else { format!("{expression} AS {name}") }
+    if unnamed || expression == name { expression } else { format!("{expression} AS {name}") }
 }
 
 fn name_of(schema: &Schema, index: usize) -> String {
