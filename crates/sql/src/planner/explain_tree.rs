@@ -111,8 +111,8 @@ fn renamed_by_join(plan: &Plan, node: &Node) -> Vec<String> {
         .collect()
 }
 
-/// `expression AS name`, without what says nothing: the expression's own text, or the `$f0` of a column made for an aggregate,
-/// which its reader shows by what it is.
+/// `expression AS name`, without what says nothing: the expression's own text, or the `$f0` of a column made for an
+/// aggregate, which shows it by what it is.
 fn named(expression: String, name: &str) -> String {
     let unnamed = name
         .strip_prefix("$f")
