@@ -487,9 +487,13 @@ impl Drivers {
                 sink,
             };
             let failure = drivers.failure.clone();
+            let (stop, wakeup) = (context.stop.clone(), context.wakeup.clone());
             let thread = spawn(job, "outbox", move || {
                 if let Err(error) = driver.run() {
                     lock(&failure).get_or_insert(error);
+                    // A job whose results reach nobody stops at once, and says why when it has stopped.
+                    stop.store(true, Ordering::Release);
+                    wakeup.notify();
                 }
             })?;
             drivers.threads.push(thread);
