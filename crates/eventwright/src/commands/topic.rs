@@ -176,13 +176,16 @@ fn produce(arguments: &ProduceArguments) -> anyhow::Result<()> {
     let os = Os::real();
     let interrupt = Interrupt::listen()?;
     let mut client = connect(&arguments.client)?;
-    // Asking for a topic by name lets the node create it, if it is configured so.
-    let found = client.metadata(Some(&[&arguments.topic]))?.topics;
-    let partitions = found.first().map(|topic| topic.partitions.len() as u32).filter(|count| *count > 0);
-    let partitions = match partitions {
-        Some(partitions) => partitions,
-        None => find_topic(&mut client, &arguments.topic)?.partitions.len() as u32,
+    let partitions = match find_topic(&mut client, &arguments.topic) {
+        Ok(found) => found.partitions.len() as u32,
+        Err(_) => {
+            // As Kafka's own producers: a topic that is missing is made, with the node's default partitions.
+            client.create_topic(&arguments.topic, -1, -1, &[])?;
+            eprintln!("topic {} did not exist: it is created", arguments.topic);
+            find_topic(&mut client, &arguments.topic)?.partitions.len() as u32
+        }
     };
+    let partitions = partitions.max(1);
     let input: Box<dyn BufRead> = match &arguments.file {
         Some(file) => {
             let opened =

@@ -1,0 +1,285 @@
+//! The binary as a user meets it: results on standard output, messages that say what to do, exit codes.
+
+use std::io::{BufRead, BufReader, Write};
+use std::path::Path;
+use std::process::{Child, ChildStdout, Command, Output, Stdio};
+
+const BINARY: &str = env!("CARGO_BIN_EXE_eventwright");
+
+/// Runs the binary in a folder; standard output, standard error, success.
+fn run(folder: &Path, arguments: &[&str]) -> (String, String, bool) {
+    output(Command::new(BINARY).current_dir(folder).args(arguments).stdin(Stdio::null()).output())
+}
+
+fn output(output: std::io::Result<Output>) -> (String, String, bool) {
+    let output = output.expect("the binary runs");
+    let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("the output is UTF-8");
+    (text(output.stdout), text(output.stderr), output.status.success())
+}
+
+/// A folder with a SQL file and what it needs.
+fn folder(sql: &str) -> tempfile::TempDir {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    std::fs::write(folder.path().join("job.sql"), sql).expect("the SQL file");
+    std::fs::write(folder.path().join("orders.csv"), "1,EWR,10\n2,JFK,20\n3,EWR,30\n").expect("the data");
+    folder
+}
+
+const ORDERS: &str = "CREATE TABLE orders (id INT, city STRING, price INT) WITH
+  ('connector' = 'filesystem', 'path' = 'orders.csv', 'format' = 'csv');
+CREATE TABLE shown (id INT, city STRING, price INT) WITH ('connector' = 'print');
+";
+
+const RUN: [&str; 6] = ["run", "job.sql", "--kafka", "127.0.0.1:0", "--data", "data"];
+
+/// A node that serves until it is dropped.
+struct Node {
+    child: Child,
+    address: String,
+    _out: BufReader<ChildStdout>,
+}
+
+impl Node {
+    fn start(folder: &Path) -> Node {
+        let mut child = Command::new(BINARY)
+            .current_dir(folder)
+            .args(["start", "--data", "data", "--kafka", "127.0.0.1:0"])
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("the node starts");
+        let mut out = BufReader::new(child.stdout.take().expect("a pipe"));
+        let mut line = String::new();
+        out.read_line(&mut line).expect("the node says where it listens");
+        let address =
+            line.trim().strip_prefix("kafka listening on ").expect("the line is as documented").to_string();
+        Node { child, address, _out: out }
+    }
+
+    fn verb(&self, folder: &Path, arguments: &[&str]) -> (String, String, bool) {
+        let mut all = arguments.to_vec();
+        all.extend_from_slice(&["--bootstrap", &self.address]);
+        run(folder, &all)
+    }
+
+    fn produce(&self, folder: &Path, arguments: &[&str], lines: &str) -> (String, String, bool) {
+        let mut child = Command::new(BINARY)
+            .current_dir(folder)
+            .args(["topic", "produce"])
+            .args(arguments)
+            .args(["--bootstrap", &self.address])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("produce starts");
+        child.stdin.take().expect("a pipe").write_all(lines.as_bytes()).expect("the lines are taken");
+        output(child.wait_with_output())
+    }
+}
+
+impl Drop for Node {
+    fn drop(&mut self) {
+        // It may have ended already.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+#[test]
+fn a_bounded_job_prints_its_rows_and_is_done_when_run_again() {
+    let folder = folder(&format!("{ORDERS}INSERT INTO shown SELECT * FROM orders WHERE price > 10;"));
+    let (out, err, success) = run(folder.path(), &RUN);
+    assert!(success, "{err}");
+    assert_eq!(out, "+I[2, JFK, 20]\n+I[3, EWR, 30]\n");
+    assert!(err.contains("job job-1-insert-into-shown: finished in "), "{err}");
+    assert!(err.contains("3 rows in"), "{err}");
+    let (out, err, success) = run(folder.path(), &RUN);
+    assert!(success, "{err}");
+    assert_eq!(out, "");
+    assert!(err.contains("job job-1-insert-into-shown: had finished before; nothing was emitted"), "{err}");
+}
+
+#[test]
+fn variables_come_from_the_command_line_and_a_missing_one_is_named() {
+    let folder = folder(&format!("{ORDERS}INSERT INTO shown SELECT * FROM orders WHERE city = '${{CITY}}';"));
+    let mut arguments = RUN.to_vec();
+    arguments.extend_from_slice(&["--var", "CITY=JFK"]);
+    assert_eq!(run(folder.path(), &arguments).0, "+I[2, JFK, 20]\n");
+    let (out, err, success) = run(folder.path(), &["check", "job.sql"]);
+    assert!(!success && out.is_empty());
+    assert_eq!(
+        err,
+        "error: the variable `CITY` is not defined\n --> job.sql:4:54\n  |\n\
+         4 | INSERT INTO shown SELECT * FROM orders WHERE city = '${CITY}';\n  |                                                      ^^^^^^^\n\
+         \x20 = hint: give it a value with `--var CITY=value` or in the environment\n"
+    );
+}
+
+#[test]
+fn mistakes_in_the_file_are_shown_where_they_are_and_nothing_runs() {
+    let folder = folder(&format!("{ORDERS}INSERT INTO shown SELECT id, cty, price FROM orders;"));
+    for verb in [&RUN[..], &["check", "job.sql"]] {
+        let (out, err, success) = run(folder.path(), verb);
+        assert!(!success && out.is_empty());
+        assert!(err.contains("--> job.sql:4:30"), "{err}");
+        assert!(err.contains("did you mean"), "{err}");
+    }
+    assert!(!folder.path().join("data").exists(), "nothing runs before the whole file is right");
+    let (_, err, success) = run(folder.path(), &["run", "nowhere.sql"]);
+    assert!(!success);
+    assert!(err.starts_with("error: cannot read nowhere.sql: "), "{err}");
+}
+
+#[test]
+fn a_bad_record_fails_the_job_and_says_how_to_go_on() {
+    let folder = folder(&format!("{ORDERS}INSERT INTO shown SELECT * FROM orders;"));
+    std::fs::write(folder.path().join("orders.csv"), "1,EWR,10\nx,JFK\n").expect("the data");
+    let (_, err, success) = run(folder.path(), &RUN);
+    assert!(!success);
+    assert!(err.contains("orders.csv byte 9 cannot be read"), "{err}");
+    assert!(err.contains("'csv.ignore-parse-errors' = 'true'"), "{err}");
+    let lenient = ORDERS.replace("'format' = 'csv'", "'format' = 'csv', 'csv.ignore-parse-errors' = 'true'");
+    let folder = self::folder(&format!("{lenient}INSERT INTO shown SELECT * FROM orders;"));
+    std::fs::write(folder.path().join("orders.csv"), "1,EWR,10\nx,JFK\n").expect("the data");
+    // As in Flink, fields that cannot be read become NULL.
+    let (out, err, success) = run(folder.path(), &RUN);
+    assert!(success, "{err}");
+    assert_eq!(out, "+I[1, EWR, 10]\n+I[null, JFK, null]\n");
+}
+
+#[test]
+fn ports_and_data_directories_in_use_and_open_binds_say_what_to_do() {
+    let folder = folder("");
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = taken.local_addr().expect("its address").to_string();
+    let (_, err, success) = run(folder.path(), &["start", "--data", "other", "--kafka", &address]);
+    assert!(!success);
+    assert!(err.contains(&address) && err.contains("choose another port"), "{err}");
+    let (_, err, success) = run(folder.path(), &["start", "--data", "other", "--kafka", "0.0.0.0:0"]);
+    assert!(!success);
+    assert!(err.contains("listen on 127.0.0.1, or pass --insecure"), "{err}");
+    let node = Node::start(folder.path());
+    let (_, err, success) = run(folder.path(), &["start", "--data", "data", "--kafka", "127.0.0.1:0"]);
+    assert!(!success);
+    assert!(err.contains(&format!("in use by the process pid={}", node.child.id())), "{err}");
+}
+
+#[test]
+fn a_newer_data_directory_is_refused_and_a_damaged_one_serves_the_rest() {
+    let folder = folder("");
+    let log = folder.path().join("data/log");
+    {
+        let node = Node::start(folder.path());
+        for number in 0..3 {
+            let (_, err, success) = node.produce(folder.path(), &["t"], &format!("record {number}\n"));
+            assert!(success, "{err}");
+        }
+    }
+    // Flip a byte of the second record, in the middle of the log.
+    let mut damaged = false;
+    for entry in std::fs::read_dir(&log).expect("the log").map(|entry| entry.expect("an entry").path()) {
+        let mut bytes = std::fs::read(&entry).expect("a file");
+        if let Some(at) = bytes.windows(8).position(|window| window == b"record 1") {
+            bytes[at] ^= 1;
+            std::fs::write(&entry, bytes).expect("the damage is done");
+            damaged = true;
+        }
+    }
+    assert!(damaged, "the record lies in a file");
+    {
+        let node = Node::start(folder.path());
+        let (out, _, _) = node.verb(folder.path(), &["topic", "consume", "t", "--offset", "2"]);
+        assert_eq!(out, "record 2\n");
+        let (_, err, success) = node.verb(folder.path(), &["topic", "consume", "t", "--offset", "1"]);
+        assert!(!success, "a damaged record is an error, never other bytes: {err}");
+    }
+    let format = log.join("format");
+    let text = std::fs::read_to_string(&format).expect("the format file");
+    std::fs::write(&format, text.replace('1', "999")).expect("a newer format");
+    let (_, err, success) = run(folder.path(), &["start", "--data", "data", "--kafka", "127.0.0.1:0"]);
+    assert!(!success);
+    assert!(err.contains("was written by a newer version"), "{err}");
+}
+
+#[test]
+fn topics_are_made_filled_read_filtered_and_deleted() {
+    let folder = folder("");
+    let node = Node::start(folder.path());
+    let verb = |arguments: &[&str]| node.verb(folder.path(), arguments);
+    assert!(verb(&["topic", "create", "orders", "--partitions", "2", "--config", "retention.ms=86400000"]).2);
+    let (_, err, success) = verb(&["topic", "create", "orders"]);
+    assert!(!success && err.contains("orders"), "{err}");
+    let produced = node.produce(
+        folder.path(),
+        &["orders", "--key-separator", "|", "--partition", "1", "--compression", "zstd"],
+        "a|{\"n\":1}\nb|{\"n\":2}\na|{\"n\":3}\n",
+    );
+    assert!(produced.2, "{}", produced.1);
+    assert!(produced.1.contains("3 records are durable in orders"), "{}", produced.1);
+    assert_eq!(verb(&["topic", "consume", "orders", "--key", "a"]).0, "a\t{\"n\":1}\na\t{\"n\":3}\n");
+    assert_eq!(verb(&["topic", "consume", "orders", "--contains", "2"]).0, "b\t{\"n\":2}\n");
+    assert_eq!(
+        verb(&["topic", "consume", "orders", "--max", "1", "--partition", "1", "--offset", "1"]).0,
+        "b\t{\"n\":2}\n"
+    );
+    let json = verb(&["topic", "consume", "orders", "--max", "1", "-o", "json"]).0;
+    assert!(json.contains("\"partition\":1,\"offset\":0") && json.contains("\"value\":{\"n\":1}"), "{json}");
+    let listed = verb(&["topic", "list"]).0;
+    assert_eq!(listed, "TOPIC   PARTITIONS  RECORDS\norders           2        3\n");
+    let described = verb(&["topic", "describe", "orders"]).0;
+    assert!(described.contains("retention.ms") && described.contains("86400000"), "{described}");
+    let (_, err, success) = verb(&["topic", "consume", "oders"]);
+    assert!(!success && err.contains("there is no topic 'oders'; did you mean 'orders'?"), "{err}");
+    assert!(verb(&["topic", "delete", "orders"]).2);
+    assert_eq!(verb(&["topic", "list", "-o", "json"]).0, "[]\n");
+}
+
+#[test]
+fn a_groups_offsets_are_set_and_shown_with_their_lag() {
+    let folder = folder("");
+    let node = Node::start(folder.path());
+    let verb = |arguments: &[&str]| node.verb(folder.path(), arguments);
+    assert!(node.produce(folder.path(), &["t"], "a\nb\nc\n").2);
+    let reset = ["group", "reset", "readers", "--topic", "t", "--to", "1"];
+    let mut dry = reset.to_vec();
+    dry.push("--dry-run");
+    let (out, err, success) = verb(&dry);
+    assert!(success, "{err}");
+    assert_eq!(out, "TOPIC  PARTITION  BEFORE  AFTER\nt              0  none        1\n");
+    assert!(err.contains("nothing was changed"), "{err}");
+    assert!(!verb(&["group", "describe", "readers"]).2, "the dry run made no group");
+    assert!(verb(&reset).2);
+    let (out, err, success) = verb(&["group", "describe", "readers", "-o", "json"]);
+    assert!(success, "{err}");
+    assert!(out.contains("\"offset\":1") && out.contains("\"lag\":2"), "{out}");
+    assert!(verb(&["group", "list"]).0.contains("readers"));
+}
+
+#[test]
+fn bad_records_are_kept_as_dead_letters_or_skipped_and_counted() {
+    let sql = "CREATE TABLE events (id INT) WITH ('connector' = 'kafka', 'topic' = 'events', 'format' = 'json',
+      'scan.startup.mode' = 'earliest-offset', 'scan.bounded.mode' = 'latest-offset', 'dead-letter.topic' = 'rejected');
+    CREATE TABLE shown (id INT) WITH ('connector' = 'print');
+    INSERT INTO shown SELECT id FROM events;";
+    let folder = folder(sql);
+    {
+        let node = Node::start(folder.path());
+        assert!(node.produce(folder.path(), &["events"], "{\"id\":1}\n{oops\n{\"id\":3}\n").2);
+    }
+    let (out, err, success) = run(folder.path(), &RUN);
+    assert!(success, "{err}");
+    assert_eq!(out, "+I[1]\n+I[3]\n");
+    assert!(err.contains("dead letters 1"), "{err}");
+    let skipping = sql.replace("'dead-letter.topic' = 'rejected'", "'json.ignore-parse-errors' = 'true'");
+    std::fs::write(folder.path().join("skip.sql"), skipping).expect("the SQL file");
+    let arguments = ["run", "skip.sql", "--kafka", "127.0.0.1:0", "--data", "data", "-o", "json"];
+    let (out, err, success) = run(folder.path(), &arguments);
+    assert!(success, "{err}");
+    assert_eq!(out, "+I[1]\n+I[3]\n");
+    assert!(err.contains("\"skipped_records\":1"), "{err}");
+    let node = Node::start(folder.path());
+    let letter = node.verb(folder.path(), &["topic", "consume", "rejected", "-o", "json"]).0;
+    assert!(letter.contains("{oops") && letter.contains("events partition=0 offset=1"), "{letter}");
+    assert_eq!(letter.lines().count(), 1);
+}
