@@ -36,7 +36,7 @@ const RUN: [&str; 6] = ["run", "job.sql", "--kafka", "127.0.0.1:0", "--data", "d
 struct Node {
     child: Child,
     address: String,
-    _out: BufReader<ChildStdout>,
+    out: BufReader<ChildStdout>,
 }
 
 impl Node {
@@ -53,7 +53,7 @@ impl Node {
         out.read_line(&mut line).expect("the node says where it listens");
         let address =
             line.trim().strip_prefix("kafka listening on ").expect("the line is as documented").to_string();
-        Node { child, address, _out: out }
+        Node { child, address, out }
     }
 
     fn verb(&self, folder: &Path, arguments: &[&str]) -> (String, String, bool) {
@@ -282,4 +282,47 @@ fn bad_records_are_kept_as_dead_letters_or_skipped_and_counted() {
     let letter = node.verb(folder.path(), &["topic", "consume", "rejected", "-o", "json"]).0;
     assert!(letter.contains("{oops") && letter.contains("events partition=0 offset=1"), "{letter}");
     assert_eq!(letter.lines().count(), 1);
+}
+
+/// Runs an unbounded job until it has printed a row for the record that is sent to it, then interrupts it.
+fn one_life_of_a_live_job(folder: &Path, record: &str) -> String {
+    let mut child = Command::new(BINARY)
+        .current_dir(folder)
+        .args(RUN)
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("the job starts");
+    let mut messages = BufReader::new(child.stderr.take().expect("a pipe"));
+    let mut line = String::new();
+    messages.read_line(&mut line).expect("the node says where it listens");
+    let address =
+        line.trim().strip_prefix("kafka listening on ").expect("the line is as documented").to_string();
+    let out = child.stdout.take().expect("a pipe");
+    let mut node = Node { child, address, out: BufReader::new(out) };
+    let (_, err, success) = node.produce(folder, &["events"], record);
+    assert!(success, "{err}");
+    let mut row = String::new();
+    node.out.read_line(&mut row).expect("the row is printed");
+    let pid = rustix::process::Pid::from_child(&node.child);
+    rustix::process::kill_process(pid, rustix::process::Signal::INT).expect("the job runs");
+    let status = node.child.wait().expect("the job ends");
+    assert!(status.success(), "an interrupted job stops in good order");
+    let mut rest = String::new();
+    std::io::Read::read_to_string(&mut messages, &mut rest).expect("the summary");
+    assert!(rest.contains("stopped (run the same command again to resume)"), "{rest}");
+    row
+}
+
+#[test]
+fn a_live_job_answers_stops_when_interrupted_and_goes_on_without_repeating_itself() {
+    let folder = folder(
+        "CREATE TABLE events (id INT) WITH ('connector' = 'kafka', 'topic' = 'events', 'format' = 'json',
+           'scan.startup.mode' = 'earliest-offset');
+         CREATE TABLE shown (id INT) WITH ('connector' = 'print');
+         INSERT INTO shown SELECT id + 1 FROM events;",
+    );
+    assert_eq!(one_life_of_a_live_job(folder.path(), "{\"id\":1}\n"), "+I[2]\n");
+    assert_eq!(one_life_of_a_live_job(folder.path(), "{\"id\":2}\n"), "+I[3]\n");
 }
