@@ -6,11 +6,13 @@
 use crate::coordinates::{Cursor, Range, ScanSplits};
 use crate::error::RuntimeError;
 use crate::journal::{Counts, StepRecord};
+use base::PartitionId;
 use dataflow::connector::{ConnectorTable, SourceRequest};
 use dataflow::engine::ScanInput;
 use dataflow::plan::{NodeId, NodeKind, Plan};
 use dataflow::sink::TopicBatch;
 use dataflow::source::{Idle, Position, ReadLimits, Rejected, Source, Split};
+use std::collections::BTreeMap;
 
 #[derive(Default)]
 pub(crate) struct Inputs {
@@ -127,16 +129,19 @@ impl Inputs {
         self.scans.iter().map(|scan| (scan.node, scan.table.as_str(), scan.splits.len()))
     }
 
-    /// The embedded log's partitions that are read, each with the position of `cursors` in it.
-    pub(crate) fn log_positions(&self, cursors: &[Cursor]) -> Vec<(base::PartitionId, Option<Position>)> {
-        let mut positions = Vec::new();
+    /// The embedded log's partitions that are read, each with the position of `cursors` in it: that of
+    /// the scan that is furthest behind, none when no scan needs it any more.
+    pub(crate) fn log_positions(&self, cursors: &[Cursor]) -> BTreeMap<PartitionId, Option<Position>> {
+        let mut positions: BTreeMap<PartitionId, Option<Position>> = BTreeMap::new();
         for scan in &self.scans {
             for (index, split) in scan.splits.iter().enumerate() {
                 let Some(partition) = scan.source.log_partition(split) else { continue };
                 let cursor =
                     cursors.iter().find(|c| c.scan as usize == scan.node.0 && c.split as usize == index);
                 let cursor = cursor.or(scan.cursors.get(index));
-                positions.push((partition, cursor.filter(|c| !c.finished).map(|c| c.position)));
+                let needed = cursor.filter(|c| !c.finished).map(|c| c.position);
+                let lowest = positions.entry(partition).or_default();
+                *lowest = lowest.iter().chain(&needed).min().copied();
             }
         }
         positions
@@ -251,8 +256,8 @@ impl Scan {
     }
 }
 
-fn by_topic(rejected: &[Rejected]) -> std::collections::BTreeMap<String, Vec<&Rejected>> {
-    let mut topics: std::collections::BTreeMap<String, Vec<&Rejected>> = Default::default();
+fn by_topic(rejected: &[Rejected]) -> BTreeMap<String, Vec<&Rejected>> {
+    let mut topics: BTreeMap<String, Vec<&Rejected>> = Default::default();
     for one in rejected {
         topics.entry(one.topic.clone()).or_default().push(one);
     }

@@ -10,6 +10,7 @@ pub mod error;
 pub mod journal;
 pub mod progress;
 
+mod background;
 mod coordinates;
 mod inputs;
 mod job;
@@ -17,6 +18,8 @@ mod outbox;
 mod outputs;
 mod snapshot;
 mod steps;
+#[cfg(test)]
+mod tests;
 
 pub use error::RuntimeError;
 pub use job::{CommitPoint, JobHandle, JobOptions, JobRequest, Observer, ProgressWatch, Runtime, Submitted};

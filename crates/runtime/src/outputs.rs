@@ -3,7 +3,9 @@
 //! Topic sinks and outboxes are encoded here and committed with the step. Direct sinks get their
 //! rows from a thread of their own, in order, once the step that made them is durable.
 
+use crate::background::Background;
 use crate::error::RuntimeError;
+use crate::job::Wakeup;
 use crate::outbox;
 use base::{ErrorKind, Lsn, PartitionId};
 use dataflow::batch::Batch;
@@ -14,9 +16,9 @@ use dataflow::sink::{DirectSink, OutboxSink, Sink, TopicBatch, TopicSink};
 use dataflow::table::TableDefinition;
 use eventlog::EventLog;
 use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
-use std::sync::{Arc, Mutex};
-use std::thread::JoinHandle;
 
 /// Steps that may wait for a direct sink before the job waits for it.
 const DIRECT_QUEUE_STEPS_MAX: usize = 64;
@@ -75,6 +77,8 @@ impl Outputs {
         connectors: &ConnectorTable,
         job: &str,
         log: &EventLog,
+        stop: &Arc<AtomicBool>,
+        wakeup: &Arc<Wakeup>,
     ) -> Result<Outputs, RuntimeError> {
         let mut sinks = Vec::new();
         let mut direct = Vec::new();
@@ -90,8 +94,11 @@ impl Outputs {
             };
             sinks.push(Output { node: NodeId(index), table: table.name.clone(), target });
         }
-        let direct =
-            if direct.is_empty() { None } else { Some(DirectQueue::start(job, direct, log.clone())?) };
+        let direct = if direct.is_empty() {
+            None
+        } else {
+            Some(DirectQueue::start(Background::new(job, stop, wakeup), direct, log.clone())?)
+        };
         Ok(Outputs { log: log.clone(), sinks, direct, dead_letter_topics: BTreeMap::new() })
     }
 
@@ -164,10 +171,9 @@ impl Outputs {
     }
 
     /// Hands direct rows over; they are written when `lsn` is durable.
-    pub(crate) fn publish(&self, lsn: Lsn, rows: DirectRows) -> Result<(), RuntimeError> {
-        match &self.direct {
-            Some(queue) if !rows.is_empty() => queue.push(lsn, rows),
-            _ => Ok(()),
+    pub(crate) fn publish(&self, lsn: Lsn, rows: DirectRows) {
+        if let Some(queue) = self.direct.as_ref().filter(|_| !rows.is_empty()) {
+            queue.push(lsn, rows);
         }
     }
 
@@ -210,37 +216,28 @@ type DirectItem = (Lsn, DirectRows);
 /// Writes direct sinks behind the durable end of the log.
 struct DirectQueue {
     queue: SyncSender<DirectItem>,
-    failure: Arc<Mutex<Option<RuntimeError>>>,
-    thread: JoinHandle<()>,
+    writer: Background,
 }
 
 impl DirectQueue {
-    fn start(job: &str, sinks: Vec<Box<dyn DirectSink>>, log: EventLog) -> Result<DirectQueue, RuntimeError> {
+    fn start(
+        mut writer: Background,
+        sinks: Vec<Box<dyn DirectSink>>,
+        log: EventLog,
+    ) -> Result<DirectQueue, RuntimeError> {
         let (queue, items) = sync_channel(DIRECT_QUEUE_STEPS_MAX);
-        let failure = Arc::new(Mutex::new(None));
-        let seen = failure.clone();
-        let thread = crate::job::spawn(job, "direct", move || {
-            if let Err(error) = write_direct(sinks, &items, &log) {
-                *seen.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = Some(error);
-            }
-        })?;
-        Ok(DirectQueue { queue, failure, thread })
+        writer.spawn("direct", move || write_direct(sinks, &items, &log))?;
+        Ok(DirectQueue { queue, writer })
     }
 
-    fn push(&self, lsn: Lsn, rows: DirectRows) -> Result<(), RuntimeError> {
-        // The receiver is only gone after a failure, which is then the answer.
-        let sent = self.queue.send((lsn, rows));
-        if sent.is_ok() { Ok(()) } else { self.failure() }
-    }
-
-    fn failure(&self) -> Result<(), RuntimeError> {
-        self.failure.lock().unwrap_or_else(std::sync::PoisonError::into_inner).take().map_or(Ok(()), Err)
+    fn push(&self, lsn: Lsn, rows: DirectRows) {
+        // The receiver is only gone after a failure, which stops the job and is told by `finish`.
+        let _ = self.queue.send((lsn, rows));
     }
 
     fn finish(self) -> Result<(), RuntimeError> {
         drop(self.queue);
-        let _ = self.thread.join();
-        self.failure.lock().unwrap_or_else(std::sync::PoisonError::into_inner).take().map_or(Ok(()), Err)
+        self.writer.join()
     }
 }
 

@@ -9,6 +9,7 @@
 //! 4. When the input is done and the outboxes are empty, the end is journalled.
 
 use crate::ENGINE_VERSION;
+use crate::background::Background;
 use crate::coordinates::Cursor;
 use crate::error::RuntimeError;
 use crate::inputs::{Inputs, Next, Prepared};
@@ -29,7 +30,6 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex};
-use std::thread::JoinHandle;
 
 /// Prepared steps that may wait for the one that runs.
 const PREPARED_STEPS_MAX: usize = 2;
@@ -58,8 +58,10 @@ pub(crate) fn run(context: Context) -> Result<bool, RuntimeError> {
     let result = job.run();
     let ended = matches!(result, Ok(true));
     let drained = drivers.finish(ended, &context.wakeup);
+    // Rows that are committed are shown, also when a later step failed.
+    let shown = job.outputs.finish();
     let finished = result?;
-    job.outputs.finish()?;
+    shown?;
     drained?;
     if finished {
         job.end()?;
@@ -89,7 +91,14 @@ impl<'a> Job<'a> {
         let plan = &request.plan;
         let known = context.journal.job(name);
         let instance = known.as_ref().map_or_else(|| context.os.random.next_u64(), |state| state.instance);
-        let mut outputs = Outputs::open(plan, &request.connectors, &identity(name, instance), &context.log)?;
+        let mut outputs = Outputs::open(
+            plan,
+            &request.connectors,
+            &identity(name, instance),
+            &context.log,
+            &context.stop,
+            &context.wakeup,
+        )?;
         create_topics(&context.log, &outputs.topics_wanted(name))?;
         outputs.bind(name)?;
         let mut inputs = Inputs::open(plan, &request.connectors)?;
@@ -294,7 +303,7 @@ impl<'a> Job<'a> {
             self.context.log.wait_durable(lsn)?;
             self.observe(CommitPoint::AfterCommit);
         }
-        self.outputs.publish(lsn, direct)?;
+        self.outputs.publish(lsn, direct);
         self.context.progress.add(&counts);
         self.context.progress.update(|progress| {
             progress.steps = self.step;
@@ -454,15 +463,26 @@ impl Reader {
 /// The threads that empty the job's outboxes.
 struct Drivers {
     signals: Arc<OutboxSignals>,
-    threads: Vec<JoinHandle<()>>,
-    failure: Arc<Mutex<Option<RuntimeError>>>,
+    background: Background,
 }
 
 impl Drivers {
     fn start(context: &Context) -> Result<Drivers, RuntimeError> {
+        let background = Background::new(&context.request.name, &context.stop, &context.wakeup);
+        let mut drivers = Drivers { signals: Arc::default(), background };
+        match drivers.start_each(context) {
+            Ok(()) => Ok(drivers),
+            Err(error) => {
+                // Those that run already must not outlive the attempt; the error at hand came first.
+                let _ = drivers.finish(false, &context.wakeup);
+                Err(error)
+            }
+        }
+    }
+
+    fn start_each(&mut self, context: &Context) -> Result<(), RuntimeError> {
         let job = &context.request.name;
         let instance = context.journal.job(job).map_or(0, |state| state.instance);
-        let mut drivers = Drivers { signals: Arc::default(), threads: Vec::new(), failure: Arc::default() };
         for (index, node) in context.request.plan.nodes.iter().enumerate() {
             let NodeKind::Sink { table } = &node.kind else { continue };
             let Sink::Outbox(sink) =
@@ -481,24 +501,14 @@ impl Drivers {
                 log: context.log.clone(),
                 os: context.os.clone(),
                 wakeup: context.wakeup.clone(),
-                signals: drivers.signals.clone(),
+                signals: self.signals.clone(),
                 job: job.clone(),
                 partition,
                 sink,
             };
-            let failure = drivers.failure.clone();
-            let (stop, wakeup) = (context.stop.clone(), context.wakeup.clone());
-            let thread = spawn(job, "outbox", move || {
-                if let Err(error) = driver.run() {
-                    lock(&failure).get_or_insert(error);
-                    // A job whose results reach nobody stops at once, and says why when it has stopped.
-                    stop.store(true, Ordering::Release);
-                    wakeup.notify();
-                }
-            })?;
-            drivers.threads.push(thread);
+            self.background.spawn("outbox", move || driver.run())?;
         }
-        Ok(drivers)
+        Ok(())
     }
 
     /// `ended`: empty the outboxes and close the targets; otherwise leave off where they are.
@@ -506,9 +516,6 @@ impl Drivers {
         let signal = if ended { &self.signals.ended } else { &self.signals.stopped };
         signal.store(true, Ordering::Release);
         wakeup.notify();
-        for thread in self.threads {
-            let _ = thread.join();
-        }
-        lock(&self.failure).take().map_or(Ok(()), Err)
+        self.background.join()
     }
 }

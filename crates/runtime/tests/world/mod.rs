@@ -1,4 +1,5 @@
 //! A small world for jobs: numbered rows in, windowed sums out into a topic, on a simulated disk.
+#![allow(dead_code, reason = "each test file uses its part")]
 
 use arrow_array::cast::AsArray;
 use arrow_array::types::{Int64Type, TimestampMillisecondType};

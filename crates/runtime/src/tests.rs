@@ -1,0 +1,3 @@
+//! The journal's bytes: what is written is read again, and what is damaged is an error, never a panic.
+
+mod journal;

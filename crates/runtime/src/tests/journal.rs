@@ -1,0 +1,167 @@
+//! Records and checkpoints there and back, cut short and mutated; the fold over a job's life.
+
+use crate::coordinates::{Cursor, Range, ScanSplits};
+use crate::journal::{Counts, Journal, LAYER, Record, SnapshotRecord, StepRecord};
+use dataflow::source::{Position, Split};
+use eventlog::{Entry, Fold, Layer};
+use os::sim::SplitMix;
+use std::collections::BTreeMap;
+
+fn scans() -> Vec<ScanSplits> {
+    let split = |id: &str, end, fingerprint: &str| Split {
+        id: id.into(),
+        start: Position(i64::MIN),
+        end,
+        fingerprint: fingerprint.into(),
+    };
+    vec![
+        ScanSplits { scan: 0, splits: vec![split("orders/0", None, ""), split("orders/1", None, "")] },
+        ScanSplits { scan: 3, splits: vec![split("städte.csv", Some(Position(i64::MAX)), "12 bytes")] },
+        ScanSplits { scan: u32::MAX, splits: Vec::new() },
+    ]
+}
+
+fn counts(number: u64) -> Counts {
+    Counts {
+        rows_in: BTreeMap::from([(0, number), (3, 1)]),
+        rows_out: BTreeMap::from([(7, number / 2)]),
+        late_rows: 1,
+        skipped_records: 2,
+        dead_letters: u64::MAX >> 8,
+    }
+}
+
+fn step(job: &str, number: u64) -> Record {
+    let range = |split, finished| Range {
+        scan: 0,
+        split,
+        from: Position(number as i64),
+        to: Position(number as i64 + 1),
+        finished,
+    };
+    let step = StepRecord {
+        number,
+        clock_ms: -1,
+        ranges: vec![range(0, false), range(1, true)],
+        output_hash: u64::MAX - number,
+        counts: counts(number),
+    };
+    Record::Step { job: job.into(), step }
+}
+
+fn snapshot(job: &str, step: u64) -> Record {
+    let cursors = vec![Cursor { scan: 3, split: 0, position: Position(12), finished: true }];
+    let snapshot = SnapshotRecord { step, file: format!("{step:020}.snapshot"), cursors };
+    Record::Snapshot { job: job.into(), snapshot }
+}
+
+fn started(job: &str) -> Record {
+    Record::Started { job: job.into(), instance: 42, engine_version: 7, plan: u64::MAX, scans: scans() }
+}
+
+/// Two lives: one that has ended, one in the middle.
+fn records() -> Vec<Record> {
+    let mut records = vec![started("ended"), started("größe 1"), step("ended", 1)];
+    records.extend((1..=3).map(|number| step("größe 1", number)));
+    records.push(Record::Finished { job: "ended".into() });
+    records.push(snapshot("größe 1", 2));
+    records.push(step("größe 1", 4));
+    records
+}
+
+fn folded() -> std::sync::Arc<Journal> {
+    let journal = Journal::restore(None).unwrap();
+    for record in records() {
+        journal.fold(&Entry::Layer { layer: LAYER, bytes: &record.encode() }).unwrap();
+    }
+    journal
+}
+
+fn checkpoint(journal: &Journal) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    journal.checkpoint(&mut bytes);
+    bytes
+}
+
+#[test]
+fn records_are_read_as_they_were_written() {
+    for record in records() {
+        assert_eq!(Record::decode(&record.encode()).unwrap(), record);
+    }
+}
+
+#[test]
+fn records_cut_short_or_with_bytes_behind_them_are_refused() {
+    for record in records() {
+        let bytes = record.encode();
+        for length in 0..bytes.len() {
+            assert!(Record::decode(&bytes[..length]).is_err(), "{record:?} cut to {length} bytes");
+        }
+        assert!(Record::decode(&[&bytes[..], &[0]].concat()).is_err(), "{record:?} and a byte");
+    }
+    assert!(Record::decode(&[9, 0, 0, 0, 0]).is_err(), "there is no kind 9");
+}
+
+#[test]
+fn mutated_records_are_refused_or_read_as_something_that_can_be_written() {
+    let mut random = SplitMix(5);
+    for record in records() {
+        for _ in 0..4000 {
+            let mut bytes = record.encode();
+            for _ in 0..=random.below(3) {
+                let at = random.below(bytes.len() as u64) as usize;
+                bytes[at] = if random.one_in(2) { u8::MAX } else { random.next_u64() as u8 };
+            }
+            if let Ok(read) = Record::decode(&bytes) {
+                assert_eq!(Record::decode(&read.encode()).unwrap(), read);
+            }
+        }
+    }
+}
+
+#[test]
+fn a_fold_knows_each_job_and_keeps_only_the_steps_that_a_recovery_needs() {
+    let journal = folded();
+    assert_eq!(journal.jobs(), [("ended".to_string(), true), ("größe 1".to_string(), false)]);
+    let job = journal.job("größe 1").unwrap();
+    assert_eq!((job.instance, job.engine_version, job.plan), (42, 7, u64::MAX));
+    assert_eq!(job.scans, scans());
+    assert_eq!(job.steps.iter().map(|step| step.number).collect::<Vec<_>>(), [3, 4]);
+    assert_eq!(job.snapshot.unwrap().file, "00000000000000000002.snapshot");
+    assert_eq!((job.last_step, job.counts.rows_in[&0]), (4, 1 + 2 + 3 + 4));
+    let ended = journal.job("ended").unwrap();
+    assert!(ended.finished && ended.steps.is_empty());
+    assert_eq!(ended.counts, counts(1));
+    // What concerns nobody who is known changes nothing, nor do entries of other layers.
+    let before = checkpoint(&journal);
+    journal.apply(&step("unknown", 1));
+    journal.apply(&snapshot("unknown", 1));
+    journal.fold(&Entry::Layer { layer: Layer::GROUP_OFFSETS, bytes: b"not ours" }).unwrap();
+    assert_eq!(checkpoint(&journal), before);
+    let error = journal.fold(&Entry::Layer { layer: LAYER, bytes: b"\x09damaged" }).unwrap_err();
+    assert!(error.to_string().contains("an entry of the journal of jobs"), "{error}");
+}
+
+#[test]
+fn a_checkpoint_restores_the_fold_and_damage_to_it_is_refused() {
+    let journal = folded();
+    let bytes = checkpoint(&journal);
+    let restored = Journal::restore(Some(&bytes)).unwrap();
+    assert_eq!(checkpoint(&restored), bytes);
+    for (name, _) in journal.jobs() {
+        assert_eq!(restored.job(&name), journal.job(&name));
+    }
+    for length in 0..bytes.len() {
+        assert!(Journal::restore(Some(&bytes[..length])).is_err(), "cut to {length} bytes");
+    }
+    let mut random = SplitMix(6);
+    for _ in 0..4000 {
+        let mut damaged = bytes.clone();
+        let at = random.below(bytes.len() as u64) as usize;
+        damaged[at] ^= 1 << random.below(8);
+        if let Ok(read) = Journal::restore(Some(&damaged)) {
+            let written = checkpoint(&read);
+            assert_eq!(checkpoint(&Journal::restore(Some(&written)).unwrap()), written);
+        }
+    }
+}
