@@ -435,6 +435,7 @@ impl Source for DatagenSource {
         Ok(Read {
             rows: rows
                 .map_err(|error| SourceError { kind: ErrorKind::Internal, message: error.to_string() })?,
+            kinds: None,
             next: Position(next),
             finished: split.end.is_some_and(|end| next >= end.0),
             skipped: 0,

@@ -2,6 +2,7 @@
 //!
 //! `sql` and `connectors` never import each other: the binary hands the planner a [`ConnectorTable`].
 
+use crate::plan::Changelog;
 use crate::sink::Sink;
 use crate::source::Source;
 use crate::table::TableDefinition;
@@ -63,6 +64,16 @@ pub trait Connector: Send + Sync {
 
     /// Whether a scan of the table ends by itself.
     fn is_bounded(&self, table: &TableDefinition) -> bool;
+
+    /// The changes that a scan of the table gives.
+    fn source_changelog(&self, _table: &TableDefinition) -> Changelog {
+        Changelog::Insert
+    }
+
+    /// The most that the sink takes: `Upsert` needs the table's primary key.
+    fn sink_changelog(&self, _table: &TableDefinition) -> Changelog {
+        Changelog::Insert
+    }
 
     fn source(&self, request: SourceRequest) -> Result<Box<dyn Source>, ConnectorError>;
 

@@ -23,6 +23,9 @@ pub struct NodeId(pub usize);
 #[derive(Debug, Clone, Default)]
 pub struct Plan {
     pub nodes: Vec<Node>,
+    /// State that was not written for this long (by the clock of the steps) is forgotten, in silence;
+    /// `None` keeps it for ever.
+    pub state_ttl_ms: Option<u64>,
 }
 
 #[derive(Debug, Clone)]
@@ -31,6 +34,21 @@ pub struct Node {
     pub inputs: Vec<NodeId>,
     /// The columns that leave the node.
     pub schema: SchemaRef,
+    /// The kinds of rows that leave the node.
+    pub changelog: Changelog,
+}
+
+/// Which changes a flow of rows may hold, from the least to the most that a reader must understand.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub enum Changelog {
+    /// Only +I.
+    #[default]
+    Insert,
+    /// +I, +U and -D. An update is known by its key only: the row before it is not repeated, and a -D
+    /// may hold nothing but the key.
+    Upsert,
+    /// +I, -U, +U and -D: every row that goes is repeated in full.
+    Retract,
 }
 
 #[derive(Debug, Clone)]
@@ -81,11 +99,56 @@ pub enum NodeKind {
     },
     /// UNION ALL.
     Union,
+    /// Group aggregate without windows, over a changelog (Insert or Retract). The output columns are
+    /// the keys, then the aggregates. A step emits at most one change per key: the difference between
+    /// the key's row before the step and after it. A key whose last row was retracted is deleted;
+    /// without key columns there is one row for ever, once the first input row has come. -U is left
+    /// out where the node's changelog is Upsert.
+    GroupAggregate {
+        keys: Vec<usize>,
+        aggregates: Vec<Aggregate>,
+    },
+    /// Joins two changelogs (Insert or Retract); both are kept. The output columns are those of input
+    /// 0, then those of input 1. NULL keys never match; no keys at all pair every row with every row.
+    Join {
+        kind: JoinKind,
+        left_keys: Vec<usize>,
+        right_keys: Vec<usize>,
+        residual: Option<Arc<dyn Expression>>,
+    },
+    /// Top-N: of each partition the rows whose number in the order is `first..=last` (from 1). Rows
+    /// that compare equal stand in the order of their arrival. With `with_number` the number is
+    /// appended as a BIGINT column, and every row whose number changed is emitted again.
+    Rank {
+        partition: Vec<usize>,
+        order: Vec<SortKey>,
+        first: u64,
+        last: u64,
+        with_number: bool,
+    },
+    /// Makes a Retract (or Insert) changelog of an Upsert one: the last row of each key is kept.
+    /// Updates that change nothing and deletions of keys that are not there are dropped.
+    ChangelogNormalize {
+        keys: Vec<usize>,
+    },
+    /// In front of a sink whose primary key `keys` is not the key by which the changelog updates: keeps
+    /// the rows of each primary key in the order of their arrival, and shows the latest that is left.
+    UpsertMaterialize {
+        keys: Vec<usize>,
+    },
     /// The end of the road: rows in the order of the table's physical columns, followed by its
     /// persisted (not virtual) metadata columns.
     Sink {
         table: Arc<TableDefinition>,
     },
+}
+
+/// One column of an order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SortKey {
+    pub column: usize,
+    pub descending: bool,
+    pub nulls_first: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -128,7 +191,18 @@ pub enum AggregateFunction {
     LastValue,
 }
 
+impl Node {
+    /// A node that only inserts leave.
+    pub fn new(kind: NodeKind, inputs: Vec<NodeId>, schema: SchemaRef) -> Node {
+        Node { kind, inputs, schema, changelog: Changelog::Insert }
+    }
+}
+
 impl Plan {
+    pub fn new(nodes: Vec<Node>) -> Plan {
+        Plan { nodes, state_ttl_ms: None }
+    }
+
     pub fn node(&self, id: NodeId) -> &Node {
         &self.nodes[id.0]
     }

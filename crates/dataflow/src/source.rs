@@ -4,7 +4,7 @@
 //! whenever it is asked. What cannot be read twice lands in the log first.
 
 use crate::sink::TopicBatch;
-use arrow_array::RecordBatch;
+use arrow_array::{Int8Array, RecordBatch};
 use base::ErrorKind;
 
 /// A place within a split: a Kafka offset, a byte or record number of a file, a row number.
@@ -36,6 +36,8 @@ pub struct ReadLimits {
 pub struct Read {
     /// Rows in position order: the requested physical columns, then the requested metadata columns.
     pub rows: RecordBatch,
+    /// Codes of [`crate::batch::RowKind`] by row; `None` when every row is an insert.
+    pub kinds: Option<Int8Array>,
     /// Where the next read begins.
     pub next: Position,
     /// No row will ever follow.

@@ -166,6 +166,7 @@ impl Inputs {
                 scan: scan.node,
                 split: range.split,
                 rows: read.rows,
+                kinds: read.kinds,
                 finished: range.finished,
             });
         }
@@ -250,6 +251,7 @@ impl Scan {
             scan: self.node,
             split: split_number,
             rows: read.rows,
+            kinds: read.kinds,
             finished: read.finished,
         });
         Ok(Idle::Ready)

@@ -249,7 +249,7 @@ impl Source for FilesystemSource {
         let options = RecordBatchOptions::new().with_row_count(Some(count));
         let rows = RecordBatch::try_new_with_options(self.schema.clone(), columns, &options)
             .map_err(|error| self.error(ErrorKind::Internal, error))?;
-        Ok(Read { rows, next, finished, skipped, rejected: Vec::new(), idle: Idle::Ready })
+        Ok(Read { rows, kinds: None, next, finished, skipped, rejected: Vec::new(), idle: Idle::Ready })
     }
 }
 

@@ -249,6 +249,7 @@ impl Source for KafkaSource {
         let end = until.or(split.end).map_or(i64::MAX, |end| end.0);
         let mut read = Read {
             rows: RecordBatch::new_empty(self.schema.clone()),
+            kinds: None,
             next: from,
             finished: false,
             skipped: 0,

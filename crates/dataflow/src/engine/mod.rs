@@ -34,7 +34,7 @@ pub(crate) use window::accumulator_supports;
 
 use crate::batch::Batch;
 use crate::plan::{NodeId, NodeKind, Plan};
-use arrow_array::{RecordBatch, UInt64Array};
+use arrow_array::{Int8Array, RecordBatch, UInt64Array};
 use arrow_schema::SchemaRef;
 use batches::{Chunk, concat_batches, record_batch, relaxed};
 use exchange::Exchange;
@@ -68,6 +68,8 @@ pub struct ScanInput {
     pub split: u32,
     /// Columns as the scan's schema says.
     pub rows: RecordBatch,
+    /// Row kinds as in [`Batch::kinds`].
+    pub kinds: Option<Int8Array>,
     /// The split has no more rows after these.
     pub finished: bool,
 }
@@ -302,9 +304,12 @@ impl Dataflow {
         if rows > row_count_max {
             return Err(DataflowError::internal(format!("{rows} rows are too many for one step")));
         }
+        if read.kinds.as_ref().is_some_and(|kinds| kinds.len() != rows) {
+            return Err(DataflowError::internal("a read has another number of kinds than of rows"));
+        }
         let batch = Batch {
             rows: record_batch(&self.schemas[read.scan.0], read.rows.columns().to_vec(), rows)?,
-            kinds: None,
+            kinds: read.kinds.clone(),
             ordinals: UInt64Array::from_iter_values(before + 1..=before + rows as u64),
             ties: None,
             watermarks: None,

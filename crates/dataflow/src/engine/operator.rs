@@ -75,7 +75,19 @@ impl Operator {
                 };
                 Operator::Join { spec: Arc::new(spec), table: Arc::new(JoinTable::new(input(1))) }
             }
-            _ => Operator::Stateless,
+            NodeKind::GroupAggregate { .. }
+            | NodeKind::Join { .. }
+            | NodeKind::Rank { .. }
+            | NodeKind::ChangelogNormalize { .. }
+            | NodeKind::UpsertMaterialize { .. } => {
+                return Err(DataflowError::internal("the operator is not there yet"));
+            }
+            NodeKind::Scan { .. }
+            | NodeKind::Project { .. }
+            | NodeKind::Filter { .. }
+            | NodeKind::WindowAssign { .. }
+            | NodeKind::Union
+            | NodeKind::Sink { .. } => Operator::Stateless,
         })
     }
 

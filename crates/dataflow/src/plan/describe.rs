@@ -4,7 +4,7 @@
 //! The fingerprint of a job is taken from this text, so it holds everything that decides results and
 //! nothing that does not (no options of connectors, which may hold addresses and secrets).
 
-use super::{Aggregate, AggregateFunction, JoinKind, Node, NodeId, NodeKind, Plan, WindowKind};
+use super::{Aggregate, AggregateFunction, Changelog, JoinKind, Node, NodeId, NodeKind, Plan, WindowKind};
 use arrow_schema::{DataType, Field, Schema, TimeUnit};
 use std::fmt::Write;
 
@@ -12,6 +12,9 @@ impl Plan {
     /// The canonical text; EXPLAIN shows a shorter one.
     pub fn describe(&self) -> String {
         let mut text = String::new();
+        if let Some(ttl_ms) = self.state_ttl_ms {
+            let _ = writeln!(text, "state ttl {ttl_ms} ms");
+        }
         let mut written = vec![false; self.nodes.len()];
         let mut consumed = vec![false; self.nodes.len()];
         for node in &self.nodes {
@@ -36,10 +39,15 @@ impl Plan {
         let node = self.node(id);
         let _ = writeln!(
             text,
-            "{indent}{branch}#{} {} -> {}",
+            "{indent}{branch}#{} {} -> {}{}",
             id.0,
             self.describe_node(node),
-            columns(&node.schema)
+            columns(&node.schema),
+            match node.changelog {
+                Changelog::Insert => "",
+                Changelog::Upsert => " upsert",
+                Changelog::Retract => " retract",
+            }
         );
         for input in &node.inputs {
             self.describe_tree(*input, depth + 1, written, text);
@@ -82,10 +90,7 @@ impl Plan {
                 )
             }
             NodeKind::BoundedJoin { kind, stream_keys, table_keys, residual } => {
-                let kind = match kind {
-                    JoinKind::Inner => "INNER",
-                    JoinKind::Left => "LEFT",
-                };
+                let kind = join_kind(*kind);
                 let residual = residual.as_ref().map(|residual| format!(", {}", residual.describe()));
                 format!(
                     "BoundedJoin({kind}, stream=[{}], table=[{}]{})",
@@ -95,8 +100,53 @@ impl Plan {
                 )
             }
             NodeKind::Union => "Union".into(),
+            NodeKind::GroupAggregate { keys, aggregates } => {
+                let calls: Vec<_> = aggregates
+                    .iter()
+                    .map(|call| describe_aggregate(call, &|column| name(0, column)))
+                    .collect();
+                format!("GroupAggregate(keys=[{}], aggregates=[{}])", names(0, keys), calls.join(", "))
+            }
+            NodeKind::Join { kind, left_keys, right_keys, residual } => {
+                let residual = residual.as_ref().map(|residual| format!(", {}", residual.describe()));
+                format!(
+                    "Join({}, left=[{}], right=[{}]{})",
+                    join_kind(*kind),
+                    names(0, left_keys),
+                    names(1, right_keys),
+                    residual.unwrap_or_default()
+                )
+            }
+            NodeKind::Rank { partition, order, first, last, with_number } => {
+                let order: Vec<_> = order
+                    .iter()
+                    .map(|key| {
+                        format!(
+                            "{} {} NULLS {}",
+                            name(0, key.column),
+                            if key.descending { "DESC" } else { "ASC" },
+                            if key.nulls_first { "FIRST" } else { "LAST" }
+                        )
+                    })
+                    .collect();
+                format!(
+                    "Rank(partition=[{}], order=[{}], rows={first}..{last}{})",
+                    names(0, partition),
+                    order.join(", "),
+                    if *with_number { ", with number" } else { "" }
+                )
+            }
+            NodeKind::ChangelogNormalize { keys } => format!("ChangelogNormalize(keys=[{}])", names(0, keys)),
+            NodeKind::UpsertMaterialize { keys } => format!("UpsertMaterialize(keys=[{}])", names(0, keys)),
             NodeKind::Sink { table } => format!("Sink(`{}`)", table.name),
         }
+    }
+}
+
+fn join_kind(kind: JoinKind) -> &'static str {
+    match kind {
+        JoinKind::Inner => "INNER",
+        JoinKind::Left => "LEFT",
     }
 }
 

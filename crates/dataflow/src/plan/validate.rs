@@ -2,10 +2,12 @@
 //!
 //! A planner that keeps to `plan.rs` never fails here; whatever passes runs without a panic.
 
-use super::{Node, NodeId, NodeKind, Plan, WindowKind, type_name};
+use super::{Aggregate, Node, NodeId, NodeKind, Plan, WindowKind, type_name};
 use crate::engine::DataflowError;
 use crate::engine::accumulator_supports;
+use crate::expression::Expression;
 use arrow_schema::{DataType, Schema};
+use std::sync::Arc;
 
 /// Sizes of windows stay far from the ends of 64 bits, so that sums of a few of them never wrap.
 pub(crate) const WINDOW_MS_MAX: i64 = 1 << 55;
@@ -29,7 +31,7 @@ impl Plan {
         }
         let arity_fits = match node.kind {
             NodeKind::Scan { .. } => node.inputs.is_empty(),
-            NodeKind::BoundedJoin { .. } => node.inputs.len() == 2,
+            NodeKind::BoundedJoin { .. } | NodeKind::Join { .. } => node.inputs.len() == 2,
             NodeKind::Union => !node.inputs.is_empty(),
             _ => node.inputs.len() == 1,
         };
@@ -75,34 +77,37 @@ impl Plan {
                     );
                 }
                 expect_columns(&node.schema, keys.len() + aggregates.len() + 3)?;
-                for (position, key) in keys.iter().enumerate() {
-                    same_type(type_at(input(0), *key)?, node.schema.field(position).data_type())?;
-                    can_be_kept(type_at(input(0), *key)?)?;
-                }
-                for (position, call) in aggregates.iter().enumerate() {
-                    let argument = call.argument.map(|column| type_at(input(0), column)).transpose()?;
-                    accumulator_supports(call, argument)?;
-                    if let Some(filter) = call.filter {
-                        is_boolean(type_at(input(0), filter)?)?;
-                    }
-                    same_type(&call.data_type, node.schema.field(keys.len() + position).data_type())?;
-                }
+                validate_aggregates(input(0), &node.schema, keys, aggregates)?;
                 window_columns(&node.schema)
             }
+            NodeKind::GroupAggregate { keys, aggregates } => {
+                expect_columns(&node.schema, keys.len() + aggregates.len())?;
+                validate_aggregates(input(0), &node.schema, keys, aggregates)
+            }
+            NodeKind::Join { left_keys, right_keys, residual, .. } => {
+                validate_join(input(0), input(1), &node.schema, left_keys, right_keys, residual.as_ref())?;
+                kept_columns(input(0)).and_then(|()| kept_columns(input(1)))
+            }
+            NodeKind::Rank { partition, order, first, last, with_number } => {
+                expect_columns(&node.schema, input(0).fields().len() + usize::from(*with_number))?;
+                partition.iter().try_for_each(|column| can_be_kept(type_at(input(0), *column)?))?;
+                order.iter().try_for_each(|key| type_at(input(0), key.column).map(|_| ()))?;
+                if *first == 0 || last < first {
+                    return Err(format!("rows {first} to {last} are no range"));
+                }
+                kept_columns(input(0))
+            }
+            NodeKind::ChangelogNormalize { keys } | NodeKind::UpsertMaterialize { keys } => {
+                same_types(input(0), &node.schema)?;
+                keys.iter().try_for_each(|key| can_be_kept(type_at(input(0), *key)?))?;
+                kept_columns(input(0))
+            }
             NodeKind::BoundedJoin { stream_keys, table_keys, residual, .. } => {
-                if stream_keys.is_empty() || stream_keys.len() != table_keys.len() {
-                    return Err("both sides need the same number of key columns, one at least".into());
+                if stream_keys.is_empty() {
+                    return Err("the join needs a key column at least".into());
                 }
-                for (stream, table) in stream_keys.iter().zip(table_keys) {
-                    same_type(type_at(input(0), *stream)?, type_at(input(1), *table)?)?;
-                }
-                expect_columns(&node.schema, input(0).fields().len() + input(1).fields().len())?;
-                let both = input(0).fields().iter().chain(input(1).fields());
-                for (from, to) in both.zip(node.schema.fields()) {
-                    same_type(from.data_type(), to.data_type())?;
-                }
-                input(1).fields().iter().try_for_each(|field| can_be_kept(field.data_type()))?;
-                residual.as_ref().map_or(Ok(()), |residual| is_boolean(residual.data_type()))?;
+                validate_join(input(0), input(1), &node.schema, stream_keys, table_keys, residual.as_ref())?;
+                kept_columns(input(1))?;
                 self.validate_phases(node)
             }
         }
@@ -150,6 +155,52 @@ impl Plan {
             }
         }
     }
+}
+
+fn validate_aggregates(
+    input: &Schema,
+    schema: &Schema,
+    keys: &[usize],
+    aggregates: &[Aggregate],
+) -> Result<(), String> {
+    for (position, key) in keys.iter().enumerate() {
+        same_type(type_at(input, *key)?, schema.field(position).data_type())?;
+        can_be_kept(type_at(input, *key)?)?;
+    }
+    for (position, call) in aggregates.iter().enumerate() {
+        let argument = call.argument.map(|column| type_at(input, column)).transpose()?;
+        accumulator_supports(call, argument)?;
+        if let Some(filter) = call.filter {
+            is_boolean(type_at(input, filter)?)?;
+        }
+        same_type(&call.data_type, schema.field(keys.len() + position).data_type())?;
+    }
+    Ok(())
+}
+
+fn validate_join(
+    left: &Schema,
+    right: &Schema,
+    schema: &Schema,
+    left_keys: &[usize],
+    right_keys: &[usize],
+    residual: Option<&Arc<dyn Expression>>,
+) -> Result<(), String> {
+    if left_keys.len() != right_keys.len() {
+        return Err("both sides need the same number of key columns".into());
+    }
+    for (left_key, right_key) in left_keys.iter().zip(right_keys) {
+        same_type(type_at(left, *left_key)?, type_at(right, *right_key)?)?;
+    }
+    expect_columns(schema, left.fields().len() + right.fields().len())?;
+    for (from, to) in left.fields().iter().chain(right.fields()).zip(schema.fields()) {
+        same_type(from.data_type(), to.data_type())?;
+    }
+    residual.map_or(Ok(()), |residual| is_boolean(residual.data_type()))
+}
+
+fn kept_columns(schema: &Schema) -> Result<(), String> {
+    schema.fields().iter().try_for_each(|field| can_be_kept(field.data_type()))
 }
 
 fn type_at(schema: &Schema, column: usize) -> Result<&DataType, String> {

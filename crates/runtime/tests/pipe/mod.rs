@@ -49,21 +49,17 @@ fn table(name: &str, columns: usize) -> Arc<TableDefinition> {
 
 fn scan(bounded: bool) -> Node {
     let kind = NodeKind::Scan { table: table(INPUT, 1), projection: vec![0], metadata: Vec::new(), bounded };
-    Node { kind, inputs: Vec::new(), schema: schema(1) }
+    Node::new(kind, Vec::new(), schema(1))
 }
 
 fn sink(input: usize, name: &str, columns: usize) -> Node {
-    Node {
-        kind: NodeKind::Sink { table: table(name, columns) },
-        inputs: vec![NodeId(input)],
-        schema: schema(columns),
-    }
+    Node::new(NodeKind::Sink { table: table(name, columns) }, vec![NodeId(input)], schema(columns))
 }
 
 /// The numbers into each of `sinks`, which are named after their kind: `topic`, `outbox`, `direct`.
 pub fn plan(sinks: &[&str]) -> Arc<Plan> {
     let sinks = sinks.iter().map(|name| sink(0, name, 1));
-    Arc::new(Plan { nodes: std::iter::once(scan(true)).chain(sinks).collect() })
+    Arc::new(Plan::new(std::iter::once(scan(true)).chain(sinks).collect()))
 }
 
 /// The numbers joined with themselves: the topic is scanned twice, the table's side first.
@@ -74,8 +70,8 @@ pub fn joined() -> Arc<Plan> {
         table_keys: vec![0],
         residual: None,
     };
-    let join = Node { kind, inputs: vec![NodeId(0), NodeId(1)], schema: schema(2) };
-    Arc::new(Plan { nodes: vec![scan(true), scan(true), join, sink(2, "topic", 2)] })
+    let join = Node::new(kind, vec![NodeId(0), NodeId(1)], schema(2));
+    Arc::new(Plan::new(vec![scan(true), scan(true), join, sink(2, "topic", 2)]))
 }
 
 /// How a sink behaves.
@@ -280,7 +276,7 @@ impl Source for Numbers {
         let rows = RecordBatch::try_new(schema(1), vec![Arc::new(Int64Array::from_iter_values(good))])
             .map_err(|error| source_error(&error))?;
         let finished = split.end.is_some_and(|end| next >= end);
-        Ok(Read { rows, next, finished, skipped: 0, rejected, idle: Idle::UntilLogGrows })
+        Ok(Read { rows, kinds: None, next, finished, skipped: 0, rejected, idle: Idle::UntilLogGrows })
     }
 
     fn log_partition(&self, _: &Split) -> Option<PartitionId> {

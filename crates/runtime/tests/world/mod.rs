@@ -88,10 +88,8 @@ impl Expression for Column {
 
 /// Sums by key and window of 50 ms, each row one ms after the last.
 pub fn plan() -> Arc<Plan> {
-    let node = |kind, inputs: &[usize], schema: &SchemaRef| Node {
-        kind,
-        inputs: inputs.iter().map(|input| NodeId(*input)).collect(),
-        schema: schema.clone(),
+    let node = |kind, inputs: &[usize], schema: &SchemaRef| {
+        Node::new(kind, inputs.iter().map(|input| NodeId(*input)).collect(), schema.clone())
     };
     let (input, output) = (input_schema(), output_schema());
     let scan = NodeKind::Scan {
@@ -114,14 +112,12 @@ pub fn plan() -> Arc<Plan> {
         keys: vec![1],
         aggregates: vec![sum],
     };
-    Arc::new(Plan {
-        nodes: vec![
-            node(scan, &[], &input),
-            node(NodeKind::Watermark { column: 0, watermark }, &[0], &input),
-            node(window, &[1], &output),
-            node(NodeKind::Sink { table: table("out", output.clone()) }, &[2], &output),
-        ],
-    })
+    Arc::new(Plan::new(vec![
+        node(scan, &[], &input),
+        node(NodeKind::Watermark { column: 0, watermark }, &[0], &input),
+        node(window, &[1], &output),
+        node(NodeKind::Sink { table: table("out", output.clone()) }, &[2], &output),
+    ]))
 }
 
 const SPEC: ConnectorSpec = ConnectorSpec {

@@ -484,7 +484,7 @@ impl Emitter<'_> {
             return *known;
         }
         let id = NodeId(self.plan.nodes.len());
-        self.plan.nodes.push(Node { kind, inputs, schema: schema(columns) });
+        self.plan.nodes.push(Node::new(kind, inputs, schema(columns)));
         self.known.insert(key, id);
         id
     }
@@ -510,7 +510,7 @@ fn without_dead_nodes(plan: Plan) -> Plan {
             nodes.push(Node { inputs, ..node });
         }
     }
-    Plan { nodes }
+    Plan::new(nodes)
 }
 
 /// Columns are called as in the schema, where no two have one name: the text of a plan, and with it the fingerprint of

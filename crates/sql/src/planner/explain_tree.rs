@@ -97,6 +97,11 @@ fn line(plan: &Plan, node: &Node) -> String {
             text + ")"
         }
         NodeKind::Union => "Union".into(),
+        NodeKind::GroupAggregate { .. }
+        | NodeKind::Join { .. }
+        | NodeKind::Rank { .. }
+        | NodeKind::ChangelogNormalize { .. }
+        | NodeKind::UpsertMaterialize { .. } => plan.describe_node(node),
         NodeKind::Sink { table } => format!("Sink(`{}`) -> {}", table.name, typed(&node.schema)),
     }
 }

@@ -88,7 +88,7 @@ pub struct Planner {
 
 impl Planner {
     pub fn add(&mut self, kind: NodeKind, inputs: &[NodeId], schema: SchemaRef) -> NodeId {
-        self.plan.nodes.push(Node { kind, inputs: inputs.to_vec(), schema });
+        self.plan.nodes.push(Node::new(kind, inputs.to_vec(), schema));
         NodeId(self.plan.nodes.len() - 1)
     }
 
@@ -268,7 +268,7 @@ pub fn dataflow(plan: &Arc<Plan>) -> Dataflow {
 }
 
 pub fn read(scan: NodeId, split: u32, rows: RecordBatch, finished: bool) -> ScanInput {
-    ScanInput { scan, split, rows, finished }
+    ScanInput { scan, split, rows, kinds: None, finished }
 }
 
 pub fn step(dataflow: &mut Dataflow, reads: Vec<ScanInput>) -> Result<StepOutput, DataflowError> {
