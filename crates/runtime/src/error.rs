@@ -44,6 +44,15 @@ pub enum RuntimeError {
     ReplayDiffers { job: String, step: u64, stored: u64, now: u64 },
     #[error("job '{job}': the snapshot {file} cannot be used: {reason}")]
     Snapshot { job: String, file: String, reason: String, kind: ErrorKind },
+    #[error("savepoint {folder}: {reason}")]
+    Savepoint { folder: String, reason: String, kind: ErrorKind },
+    #[error(
+        "job '{job}' is known in this data directory and has not finished; give the job another name \
+         ('pipeline.name') or use another --data directory"
+    )]
+    Known { job: String },
+    #[error("job '{job}' does not run here")]
+    NotRunning { job: String },
     #[error("job '{job}' is running already")]
     Running { job: String },
     #[error("job '{job}' stopped unexpectedly: {reason}; please report this as a bug")]
@@ -58,11 +67,12 @@ impl RuntimeError {
             RuntimeError::Sink(error) => error.kind,
             RuntimeError::Connector(error) => error.kind,
             RuntimeError::Dataflow(error) => error.kind(),
-            RuntimeError::Snapshot { kind, .. } => *kind,
+            RuntimeError::Snapshot { kind, .. } | RuntimeError::Savepoint { kind, .. } => *kind,
+            RuntimeError::NotRunning { .. } => ErrorKind::NotFound,
             RuntimeError::Journal { .. } | RuntimeError::ReplayDiffers { .. } => ErrorKind::Corrupt,
             RuntimeError::PlanChanged { .. } | RuntimeError::EngineChanged { .. } => ErrorKind::Invalid,
             RuntimeError::InputChanged { .. } => ErrorKind::Invalid,
-            RuntimeError::Running { .. } => ErrorKind::Conflict,
+            RuntimeError::Running { .. } | RuntimeError::Known { .. } => ErrorKind::Conflict,
             RuntimeError::Internal { .. } => ErrorKind::Internal,
         }
     }

@@ -3,13 +3,15 @@
 use crate::error::RuntimeError;
 use crate::journal::{Counts, Journal};
 use crate::progress::{JobProgress, SharedProgress};
+use crate::savepoint::{Request, Requests, SavepointTicket};
 use crate::steps;
 use dataflow::connector::ConnectorTable;
 use dataflow::plan::Plan;
 use eventlog::EventLog;
 use os::Os;
-use std::collections::BTreeSet;
-use std::path::PathBuf;
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread::JoinHandle;
@@ -25,6 +27,8 @@ pub struct JobRequest {
     pub fingerprint: String,
     pub connectors: ConnectorTable,
     pub options: JobOptions,
+    /// Begin with the state of this savepoint instead of none.
+    pub from_savepoint: Option<PathBuf>,
     /// Called at the points of the commit path where a crash must do no harm: crash tests end the
     /// process there.
     pub observer: Option<Observer>,
@@ -71,11 +75,23 @@ pub struct JobOptions {
     pub snapshot_steps_max: u64,
     /// … or this many rows were read.
     pub snapshot_rows_max: u64,
+    /// What the operators' state may take in memory, in bytes; the rest lies on disk.
+    pub memory_bytes_max: usize,
+    /// Write snapshots and spilled state on a thread of their own; without it everything happens in
+    /// the steps' thread, in an order that a simulation can repeat.
+    pub background: bool,
 }
 
 impl Default for JobOptions {
     fn default() -> JobOptions {
-        JobOptions { workers: 1, step_rows_max: 8192, snapshot_steps_max: 256, snapshot_rows_max: 4_000_000 }
+        JobOptions {
+            workers: 1,
+            step_rows_max: 8192,
+            snapshot_steps_max: 256,
+            snapshot_rows_max: 4_000_000,
+            memory_bytes_max: 1 << 30,
+            background: true,
+        }
     }
 }
 
@@ -94,7 +110,8 @@ pub struct Runtime {
     data: PathBuf,
     journal: Arc<Journal>,
     wakeup: Arc<Wakeup>,
-    running: Arc<Mutex<BTreeSet<String>>>,
+    /// The jobs that run, with the savepoints that were asked for.
+    running: Arc<Mutex<BTreeMap<String, Arc<Requests>>>>,
 }
 
 impl Runtime {
@@ -114,9 +131,11 @@ impl Runtime {
             return Ok(Submitted::FinishedBefore(state.counts));
         }
         let name = request.name.clone();
-        if !lock(&self.running).insert(name.clone()) {
-            return Err(RuntimeError::Running { job: name });
-        }
+        let savepoints = Arc::new(Requests::default());
+        match lock(&self.running).entry(name.clone()) {
+            Entry::Occupied(_) => return Err(RuntimeError::Running { job: name }),
+            Entry::Vacant(place) => place.insert(savepoints.clone()),
+        };
         let stop = Arc::new(AtomicBool::new(false));
         let progress = SharedProgress::new(JobProgress { job: name.clone(), ..JobProgress::default() });
         let context = steps::Context {
@@ -128,6 +147,7 @@ impl Runtime {
             stop: stop.clone(),
             progress: progress.clone(),
             request,
+            savepoints,
         };
         let running = self.running.clone();
         let ended = name.clone();
@@ -155,6 +175,18 @@ impl Runtime {
                 Err(error)
             }
         }
+    }
+
+    /// Asks a running job for a savepoint in a new folder below `target`; the job goes on.
+    pub fn savepoint(&self, job: &str, target: &Path) -> Result<SavepointTicket, RuntimeError> {
+        let running = lock(&self.running);
+        let Some(requests) = running.get(job) else {
+            return Err(RuntimeError::NotRunning { job: job.into() });
+        };
+        let (request, ticket) = Request::new(&self.os, job, target);
+        requests.push(request);
+        self.wakeup.notify();
+        Ok(ticket)
     }
 
     pub fn journal(&self) -> &Journal {

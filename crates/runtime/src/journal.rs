@@ -23,6 +23,8 @@ pub enum Record {
         instance: u64,
         engine_version: u32,
         plan: u64,
+        /// The savepoint that the job began with ([`crate::SavepointInfo::id`]); 0 is none.
+        origin: u64,
         scans: Vec<ScanSplits>,
     },
     Step {
@@ -55,23 +57,26 @@ pub struct StepRecord {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SnapshotRecord {
     pub step: u64,
-    /// The file's name within the job's folder of snapshots.
+    /// The clock of that step.
+    pub clock_ms: i64,
+    /// The manifest's name within the folder of the job's state.
     pub file: String,
     pub cursors: Vec<Cursor>,
 }
 
 impl SnapshotRecord {
     fn encode(&self, out: &mut FieldWriter) {
-        out.u64(self.step).text(&self.file).u32(self.cursors.len() as u32);
+        out.u64(self.step).i64(self.clock_ms).text(&self.file).u32(self.cursors.len() as u32);
         self.cursors.iter().for_each(|cursor| cursor.encode(out));
     }
 
     fn decode(reader: &mut FieldReader<'_>) -> Result<SnapshotRecord, CodecError> {
         let step = reader.u64()?;
+        let clock_ms = reader.i64()?;
         let file = reader.text()?;
         let count = reader.count(Cursor::ENCODED_BYTES)?;
         let cursors = (0..count).map(|_| Cursor::decode(reader)).collect::<Result<_, _>>()?;
-        Ok(SnapshotRecord { step, file, cursors })
+        Ok(SnapshotRecord { step, clock_ms, file, cursors })
     }
 }
 
@@ -100,7 +105,7 @@ impl Counts {
         self.dead_letters += other.dead_letters;
     }
 
-    fn encode(&self, out: &mut FieldWriter) {
+    pub(crate) fn encode(&self, out: &mut FieldWriter) {
         for rows in [&self.rows_in, &self.rows_out] {
             out.u32(rows.len() as u32);
             for (node, count) in rows {
@@ -110,7 +115,7 @@ impl Counts {
         out.u64(self.late_rows).u64(self.skipped_records).u64(self.dead_letters);
     }
 
-    fn decode(reader: &mut FieldReader<'_>) -> Result<Counts, CodecError> {
+    pub(crate) fn decode(reader: &mut FieldReader<'_>) -> Result<Counts, CodecError> {
         let mut counts = Counts::default();
         for rows in [&mut counts.rows_in, &mut counts.rows_out] {
             for _ in 0..reader.count(12)? {
@@ -148,8 +153,9 @@ impl Record {
     pub fn encode(&self) -> Vec<u8> {
         let mut out = FieldWriter::new();
         match self {
-            Record::Started { job, instance, engine_version, plan, scans } => {
-                out.u8(1).text(job).u64(*instance).u32(*engine_version).u64(*plan).u32(scans.len() as u32);
+            Record::Started { job, instance, engine_version, plan, origin, scans } => {
+                out.u8(1).text(job).u64(*instance).u32(*engine_version).u64(*plan).u64(*origin);
+                out.u32(scans.len() as u32);
                 scans.iter().for_each(|scan| scan.encode(&mut out));
             }
             Record::Step { job, step } => {
@@ -176,10 +182,11 @@ impl Record {
                 let instance = reader.u64()?;
                 let engine_version = reader.u32()?;
                 let plan = reader.u64()?;
+                let origin = reader.u64()?;
                 let scans = (0..reader.count(8)?)
                     .map(|_| ScanSplits::decode(&mut reader))
                     .collect::<Result<_, _>>()?;
-                Record::Started { job, instance, engine_version, plan, scans }
+                Record::Started { job, instance, engine_version, plan, origin, scans }
             }
             2 => Record::Step { job, step: StepRecord::decode(&mut reader)? },
             3 => Record::Snapshot { job, snapshot: SnapshotRecord::decode(&mut reader)? },
@@ -198,6 +205,7 @@ pub struct JournalState {
     pub instance: u64,
     pub engine_version: u32,
     pub plan: u64,
+    pub origin: u64,
     pub scans: Vec<ScanSplits>,
     /// The last snapshot.
     pub snapshot: Option<SnapshotRecord>,
@@ -245,11 +253,12 @@ impl Journal {
     pub fn apply(&self, record: &Record) {
         let mut jobs = self.lock();
         match record {
-            Record::Started { job, instance, engine_version, plan, scans } => {
+            Record::Started { job, instance, engine_version, plan, origin, scans } => {
                 let state = JournalState {
                     instance: *instance,
                     engine_version: *engine_version,
                     plan: *plan,
+                    origin: *origin,
                     scans: scans.clone(),
                     snapshot: None,
                     steps: VecDeque::new(),
@@ -268,6 +277,7 @@ impl Journal {
             }
             Record::Snapshot { job, snapshot } => {
                 if let Some(state) = jobs.get_mut(job) {
+                    state.last_step = state.last_step.max(snapshot.step);
                     state.snapshot = Some(snapshot.clone());
                     while state.steps.front().is_some_and(|first| first.number <= snapshot.step) {
                         state.steps.pop_front();
@@ -315,6 +325,7 @@ fn encode_state(state: &JournalState, out: &mut FieldWriter) {
     out.u64(state.instance)
         .u32(state.engine_version)
         .u64(state.plan)
+        .u64(state.origin)
         .u64(state.last_step)
         .u8(state.finished.into());
     out.u32(state.scans.len() as u32);
@@ -332,11 +343,23 @@ fn decode_state(reader: &mut FieldReader<'_>) -> Result<JournalState, CodecError
     let instance = reader.u64()?;
     let engine_version = reader.u32()?;
     let plan = reader.u64()?;
+    let origin = reader.u64()?;
     let last_step = reader.u64()?;
     let finished = reader.u8()? != 0;
     let scans = (0..reader.count(8)?).map(|_| ScanSplits::decode(reader)).collect::<Result<_, _>>()?;
     let snapshot = if reader.u8()? != 0 { Some(SnapshotRecord::decode(reader)?) } else { None };
     let steps = (0..reader.count(28)?).map(|_| StepRecord::decode(reader)).collect::<Result<_, _>>()?;
     let counts = Counts::decode(reader)?;
-    Ok(JournalState { instance, engine_version, plan, scans, snapshot, steps, last_step, counts, finished })
+    Ok(JournalState {
+        instance,
+        engine_version,
+        plan,
+        origin,
+        scans,
+        snapshot,
+        steps,
+        last_step,
+        counts,
+        finished,
+    })
 }

@@ -16,7 +16,8 @@ mod inputs;
 mod job;
 mod outbox;
 mod outputs;
-mod snapshot;
+mod savepoint;
+mod state_folder;
 mod steps;
 #[cfg(test)]
 mod tests;
@@ -25,7 +26,8 @@ pub use error::RuntimeError;
 pub use job::{CommitPoint, JobHandle, JobOptions, JobRequest, Observer, ProgressWatch, Runtime, Submitted};
 pub use journal::{Journal, JournalState};
 pub use progress::{JobProgress, ScanProgress, SinkProgress};
+pub use savepoint::{Savepoint, SavepointInfo, SavepointTicket};
 
 /// The version of the engine's semantics. A step is only replayed by the version that ran it: raise
 /// it whenever an operator's results or a snapshot's form change.
-pub const ENGINE_VERSION: u32 = 1;
+pub const ENGINE_VERSION: u32 = 2;

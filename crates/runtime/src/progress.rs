@@ -21,6 +21,10 @@ pub struct JobProgress {
     pub rows_before: u64,
     /// Steps that were run again from the journal when the job was resumed.
     pub replayed_steps: u64,
+    /// About how much memory the operators' state takes.
+    pub state_memory_bytes: u64,
+    /// The job goes on when the disk has room again.
+    pub waits_for_disk: bool,
 }
 
 #[derive(Debug, Clone, Default)]

@@ -14,11 +14,12 @@ use crate::coordinates::Cursor;
 use crate::error::RuntimeError;
 use crate::inputs::{Inputs, Next, Prepared};
 use crate::job::{CommitPoint, JobRequest, Wakeup, lock, panic_text, spawn};
-use crate::journal::{Counts, Journal, LAYER, Record, SnapshotRecord, StepRecord};
+use crate::journal::{Counts, Journal, JournalState, LAYER, Record, SnapshotRecord, StepRecord};
 use crate::outbox::{self, Driver, OutboxSignals};
 use crate::outputs::{Encoded, Outputs, connector_of, create_topics};
 use crate::progress::{ScanProgress, SharedProgress, SinkProgress};
-use crate::snapshot::SnapshotFolder;
+use crate::savepoint::{Requests, Savepoint, SavepointInfo};
+use crate::state_folder::{Polled, Snapshots, StateFolder};
 use base::{ErrorKind, Lsn, Offset};
 use dataflow::engine::{Dataflow, DataflowOptions, StepInput, StepOutput};
 use dataflow::plan::{NodeId, NodeKind};
@@ -26,6 +27,7 @@ use dataflow::sink::Sink;
 use dataflow::source::Idle;
 use eventlog::EventLog;
 use os::Os;
+use state::{Snapshot, Store, StoreOptions};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
@@ -49,6 +51,8 @@ pub(crate) struct Context {
     pub stop: Arc<AtomicBool>,
     pub progress: SharedProgress,
     pub request: JobRequest,
+    /// Savepoints that somebody waits for.
+    pub savepoints: Arc<Requests>,
 }
 
 /// Runs a job to its end (true) or until it is stopped (false).
@@ -69,13 +73,70 @@ pub(crate) fn run(context: Context) -> Result<bool, RuntimeError> {
     Ok(finished)
 }
 
+/// The savepoint that a job begins with.
+struct Origin {
+    savepoint: Savepoint,
+}
+
+impl Origin {
+    /// Nothing where the request names no savepoint, or where the job has begun with it before.
+    fn find(context: &Context, known: Option<&JournalState>) -> Result<Option<Origin>, RuntimeError> {
+        let Some(folder) = &context.request.from_savepoint else { return Ok(None) };
+        let savepoint = Savepoint::open(&context.os, folder)?;
+        match known {
+            Some(state) if state.origin == savepoint.info.id() => Ok(None),
+            // The job itself, which goes back to where it was then.
+            Some(state) if state.instance == savepoint.info.instance => Ok(Some(Origin { savepoint })),
+            Some(_) => Err(RuntimeError::Known { job: context.request.name.clone() }),
+            None => Ok(Some(Origin { savepoint })),
+        }
+    }
+
+    /// Copies the state and journals the start together with its snapshot; answers what the journal
+    /// says of the job then.
+    fn begin(
+        &self,
+        context: &Context,
+        folder: &StateFolder,
+        instance: u64,
+    ) -> Result<JournalState, RuntimeError> {
+        let name = &context.request.name;
+        let info = &self.savepoint.info;
+        let (file, path) = folder.manifest(info.step);
+        self.savepoint.copy_into(&context.os, folder.path(), &path)?;
+        let started = Record::Started {
+            job: name.clone(),
+            instance,
+            engine_version: ENGINE_VERSION,
+            plan: state::hash(context.request.fingerprint.as_bytes()),
+            origin: info.id(),
+            scans: info.scans.clone(),
+        };
+        let snapshot =
+            SnapshotRecord { step: info.step, clock_ms: info.clock_ms, file, cursors: info.cursors.clone() };
+        let snapshot = Record::Snapshot { job: name.clone(), snapshot };
+        let ((), lsn) = context.log.append(|frame| {
+            frame.layer(LAYER, &started.encode())?;
+            frame.layer(LAYER, &snapshot.encode())?;
+            context.journal.apply(&started);
+            context.journal.apply(&snapshot);
+            Ok::<_, RuntimeError>(())
+        })?;
+        context.log.wait_durable(lsn)?;
+        let missing = || RuntimeError::Internal { job: name.clone(), reason: "its start is gone".into() };
+        context.journal.job(name).ok_or_else(missing)
+    }
+}
+
 struct Job<'a> {
     context: &'a Context,
     name: &'a str,
     inputs: Arc<Mutex<Inputs>>,
     outputs: Outputs,
     dataflow: Dataflow,
-    snapshots: SnapshotFolder,
+    folder: StateFolder,
+    store: Store,
+    snapshots: Snapshots,
     step: u64,
     clock_ms: i64,
     last_lsn: Lsn,
@@ -89,7 +150,8 @@ impl<'a> Job<'a> {
         let request = &context.request;
         let name = request.name.as_str();
         let plan = &request.plan;
-        let known = context.journal.job(name);
+        let mut known = context.journal.job(name);
+        let origin = Origin::find(context, known.as_ref())?;
         let instance = known.as_ref().map_or_else(|| context.os.random.next_u64(), |state| state.instance);
         let mut outputs = Outputs::open(
             plan,
@@ -102,18 +164,32 @@ impl<'a> Job<'a> {
         create_topics(&context.log, &outputs.topics_wanted(name))?;
         outputs.bind(name)?;
         let mut inputs = Inputs::open(plan, &request.connectors)?;
-        let snapshots = SnapshotFolder::open(&context.os, &context.data, name)?;
-        let options = DataflowOptions { workers: request.options.workers, ..DataflowOptions::default() };
-        let dataflow = match known.as_ref().and_then(|state| state.snapshot.as_ref()) {
-            Some(snapshot) => Dataflow::restore(plan.clone(), options, &snapshots.read(snapshot)?)?,
-            None => Dataflow::new(plan.clone(), options)?,
+        let folder = StateFolder::open(&context.os, &context.data, name)?;
+        if let Some(origin) = &origin {
+            known = Some(origin.begin(context, &folder, instance)?);
+        }
+        let options = StoreOptions {
+            budget_bytes: request.options.memory_bytes_max,
+            background: request.options.background,
+            ..StoreOptions::default()
         };
+        let (store, manifest) =
+            folder.store(options, known.as_ref().and_then(|state| state.snapshot.as_ref()))?;
+        let options = DataflowOptions { workers: request.options.workers, ..DataflowOptions::default() };
+        let dataflow = match &manifest {
+            Some(manifest) => Dataflow::restore(plan.clone(), options, &store, manifest)?,
+            None => Dataflow::new(plan.clone(), options, &store)?,
+        };
+        let snapshots = Snapshots::new(manifest.map(|manifest| Snapshot::opened(&store, manifest)));
+        store.restore_done();
         let mut job = Job {
             context,
             name,
             inputs: Arc::new(Mutex::new(Inputs::default())),
             outputs,
             dataflow,
+            folder,
+            store,
             snapshots,
             step: 0,
             clock_ms: i64::MIN,
@@ -144,6 +220,7 @@ impl<'a> Job<'a> {
                 if let Some(snapshot) = &state.snapshot {
                     inputs.seek(&snapshot.cursors);
                     job.step = snapshot.step;
+                    job.clock_ms = snapshot.clock_ms;
                 }
                 job.pin(&inputs);
                 for step in &state.steps {
@@ -164,9 +241,10 @@ impl<'a> Job<'a> {
             instance,
             engine_version: ENGINE_VERSION,
             plan: state::hash(self.context.request.fingerprint.as_bytes()),
+            origin: 0,
             scans,
         };
-        self.append(&[], record)?;
+        self.append(&[], &[record])?;
         self.declare_splits(inputs, true);
         self.describe_progress(inputs, &Counts::default());
         self.pin(inputs);
@@ -222,6 +300,7 @@ impl<'a> Job<'a> {
         self.clock_ms = step.clock_ms;
         self.steps_since_snapshot += 1;
         self.rows_since_snapshot += step.counts.rows_in.values().sum::<u64>();
+        self.relieve()?;
         self.context.progress.update(|progress| {
             progress.steps = step.number;
             progress.replayed_steps += 1;
@@ -253,7 +332,7 @@ impl<'a> Job<'a> {
         let _ = thread.join();
         let finished = result?;
         if !finished {
-            self.snapshot()?;
+            self.finish_snapshot()?;
         }
         self.context.log.wait_durable(self.last_lsn)?;
         Ok(finished)
@@ -263,6 +342,7 @@ impl<'a> Job<'a> {
         while let Ok(message) = receiver.recv() {
             match message? {
                 Message::Step(prepared) => self.step(prepared)?,
+                Message::Idle => self.attend()?,
                 Message::Finished => return Ok(true),
                 Message::Stopped => return Ok(false),
             }
@@ -297,7 +377,7 @@ impl<'a> Job<'a> {
             counts: counts.clone(),
         };
         self.observe(CommitPoint::BeforeCommit);
-        let lsn = self.append(&encoded, Record::Step { job: self.name.into(), step })?;
+        let lsn = self.append(&encoded, &[Record::Step { job: self.name.into(), step }])?;
         self.observe(CommitPoint::DuringCommit);
         if self.context.request.observer.is_some() {
             self.context.log.wait_durable(lsn)?;
@@ -312,35 +392,134 @@ impl<'a> Job<'a> {
         });
         self.steps_since_snapshot += 1;
         self.rows_since_snapshot += rows;
-        let options = &self.context.request.options;
-        if self.steps_since_snapshot >= options.snapshot_steps_max
-            || self.rows_since_snapshot >= options.snapshot_rows_max
-        {
-            self.snapshot()?;
+        self.relieve()?;
+        self.attend()
+    }
+
+    /// Keeps the state within its budget. While the disk has no room for what must leave memory the
+    /// job waits; it goes on by itself.
+    fn relieve(&mut self) -> Result<(), RuntimeError> {
+        loop {
+            let Err(error) = self.dataflow.relieve() else {
+                let bytes = self.dataflow.memory_bytes() as u64;
+                self.context.progress.update(|progress| {
+                    progress.state_memory_bytes = bytes;
+                    progress.waits_for_disk = false;
+                });
+                return Ok(());
+            };
+            self.wait_for_room(error.into())?;
         }
+    }
+
+    /// Waits a moment if the error says that a disk is full; any other error is the answer.
+    fn wait_for_room(&self, error: RuntimeError) -> Result<(), RuntimeError> {
+        if error.kind() != ErrorKind::Unavailable || self.context.stop.load(Ordering::Acquire) {
+            return Err(error);
+        }
+        self.context.progress.update(|progress| progress.waits_for_disk = true);
+        let seen = self.context.wakeup.generation();
+        self.context.wakeup.wait(seen, UNAVAILABLE_MS);
         Ok(())
     }
 
-    /// Writes the state after the current step; the journal forgets the steps before it.
-    fn snapshot(&mut self) -> Result<(), RuntimeError> {
-        if self.steps_since_snapshot == 0 {
-            return Ok(());
+    /// What is to be done between two steps: snapshots and savepoints.
+    fn attend(&mut self) -> Result<(), RuntimeError> {
+        self.poll_snapshot()?;
+        let options = &self.context.request.options;
+        let is_due = self.steps_since_snapshot >= options.snapshot_steps_max
+            || self.rows_since_snapshot >= options.snapshot_rows_max;
+        if is_due && !self.snapshots.is_busy() {
+            self.begin_snapshot()?;
+            self.poll_snapshot()?;
         }
+        self.begin_savepoints()
+    }
+
+    /// Fixes the state after the current step; it is written while further steps run.
+    fn begin_snapshot(&mut self) -> Result<(), RuntimeError> {
         self.observe(CommitPoint::BeforeSnapshot);
-        let file = self.snapshots.write(self.step, &self.dataflow.snapshot())?;
-        self.observe(CommitPoint::DuringSnapshot);
-        let snapshot = SnapshotRecord { step: self.step, file: file.clone(), cursors: self.cursors.clone() };
-        let lsn = self.append(&[], Record::Snapshot { job: self.name.into(), snapshot })?;
-        // The older snapshot is needed until the record that names the new one is durable.
-        self.context.log.wait_durable(lsn)?;
-        self.observe(CommitPoint::AfterSnapshot);
-        self.snapshots.remove_others(Some(&file))?;
-        let inputs = lock(&self.inputs);
-        for (partition, position) in inputs.log_positions(&self.cursors) {
-            self.context.log.pin(self.name, partition, position.map(|position| Offset(position.0)));
-        }
+        let (file, path) = self.folder.manifest(self.step);
+        let pending = self.dataflow.snapshot()?.write(&self.store, path);
+        let record = self.snapshot_record(file);
+        self.snapshots.begin(record, pending);
         self.steps_since_snapshot = 0;
         self.rows_since_snapshot = 0;
+        Ok(())
+    }
+
+    fn snapshot_record(&self, file: String) -> SnapshotRecord {
+        SnapshotRecord { step: self.step, clock_ms: self.clock_ms, file, cursors: self.cursors.clone() }
+    }
+
+    /// Takes a snapshot that is on its way one stage further, if it is ready.
+    fn poll_snapshot(&mut self) -> Result<(), RuntimeError> {
+        loop {
+            let durable = self.context.log.durable();
+            let polled = self.snapshots.poll(|lsn| lsn <= durable);
+            match polled.map_err(|error| self.folder.error(self.folder.path(), &error))? {
+                Polled::Nothing => return Ok(()),
+                Polled::Written(record, snapshot) => {
+                    self.observe(CommitPoint::DuringSnapshot);
+                    // From here on the journal may name it, whatever becomes of this process.
+                    snapshot.keep();
+                    let named = Record::Snapshot { job: self.name.into(), snapshot: record.clone() };
+                    let lsn = self.append(&[], &[named])?;
+                    self.snapshots.named(record, snapshot, lsn);
+                }
+                Polled::Durable(record) => {
+                    self.observe(CommitPoint::AfterSnapshot);
+                    self.folder.remove_others(Some(&record.file))?;
+                    let inputs = lock(&self.inputs);
+                    for (partition, position) in inputs.log_positions(&record.cursors) {
+                        let position = position.map(|position| Offset(position.0));
+                        self.context.log.pin(self.name, partition, position);
+                    }
+                }
+                Polled::NoRoom => {
+                    self.context.progress.update(|progress| progress.waits_for_disk = true);
+                    return Ok(());
+                }
+            }
+        }
+    }
+
+    /// Takes a snapshot of the current step to its end, so that a resumed job begins there.
+    fn finish_snapshot(&mut self) -> Result<(), RuntimeError> {
+        loop {
+            self.store.wait_idle();
+            self.poll_snapshot()?;
+            if let Some(lsn) = self.snapshots.awaited() {
+                self.context.log.wait_durable(lsn)?;
+                self.poll_snapshot()?;
+            }
+            if self.steps_since_snapshot == 0 || self.snapshots.is_busy() {
+                return Ok(());
+            }
+            self.begin_snapshot()?;
+        }
+    }
+
+    /// Begins the savepoints that were asked for; the store tells those who wait.
+    fn begin_savepoints(&mut self) -> Result<(), RuntimeError> {
+        while let Some(request) = self.context.savepoints.next() {
+            let parts = self.dataflow.snapshot()?;
+            let state = self.context.journal.job(self.name);
+            let Some(state) = state else { continue };
+            let fingerprint = &self.context.request.fingerprint;
+            let meta = SavepointInfo {
+                job: self.name.into(),
+                engine_version: ENGINE_VERSION,
+                plan: state::hash(fingerprint.as_bytes()),
+                instance: state.instance,
+                step: self.step,
+                clock_ms: self.clock_ms,
+                scans: state.scans,
+                cursors: self.cursors.clone(),
+                counts: state.counts,
+            };
+            request.begin(parts, &self.store, &meta);
+        }
         Ok(())
     }
 
@@ -352,26 +531,28 @@ impl<'a> Job<'a> {
 
     /// Journals the end: the input is done and the outboxes are empty.
     fn end(&mut self) -> Result<(), RuntimeError> {
-        let lsn = self.append(&[], Record::Finished { job: self.name.into() })?;
+        let lsn = self.append(&[], &[Record::Finished { job: self.name.into() }])?;
         self.context.log.wait_durable(lsn)?;
         for (partition, _) in lock(&self.inputs).log_positions(&self.cursors) {
             self.context.log.pin(self.name, partition, None);
         }
-        self.snapshots.remove_others(None)
+        self.snapshots.release();
+        self.folder.remove_others(None)
     }
 
-    /// One frame: the batches and the record. While the log takes no appends (too much unsynced, a
+    /// One frame: the batches and the records. While the log takes no appends (too much unsynced, a
     /// full disk) the job waits; it goes on by itself.
-    fn append(&mut self, batches: &[Encoded], record: Record) -> Result<Lsn, RuntimeError> {
-        let bytes = record.encode();
+    fn append(&mut self, batches: &[Encoded], records: &[Record]) -> Result<Lsn, RuntimeError> {
         loop {
             let appended = self.context.log.append(|frame| {
                 for encoded in batches {
                     let batch = &encoded.batch;
                     frame.batch(encoded.partition, batch.records, batch.max_timestamp_ms, &batch.bytes)?;
                 }
-                frame.layer(LAYER, &bytes)?;
-                self.context.journal.apply(&record);
+                for record in records {
+                    frame.layer(LAYER, &record.encode())?;
+                }
+                records.iter().for_each(|record| self.context.journal.apply(record));
                 Ok::<_, RuntimeError>(())
             });
             match appended {
@@ -381,11 +562,7 @@ impl<'a> Job<'a> {
                 }
                 Err(error) => match error.kind() {
                     ErrorKind::Retry => self.context.log.wait_durable(self.last_lsn)?,
-                    ErrorKind::Unavailable if !self.context.stop.load(Ordering::Acquire) => {
-                        let seen = self.context.wakeup.generation();
-                        self.context.wakeup.wait(seen, UNAVAILABLE_MS);
-                    }
-                    _ => return Err(error),
+                    _ => self.wait_for_room(error)?,
                 },
             }
         }
@@ -406,6 +583,8 @@ fn count_outputs(counts: &mut Counts, output: &StepOutput) {
 
 enum Message {
     Step(Prepared),
+    /// There is no input; other things may be waiting.
+    Idle,
     Finished,
     Stopped,
 }
@@ -450,10 +629,16 @@ impl Reader {
                     }
                 }
                 Next::Nothing(Idle::Ready) => {}
-                Next::Nothing(Idle::UntilLogGrows) => self.wakeup.wait(seen, IDLE_MS_MAX),
-                Next::Nothing(Idle::Until(at_ms)) => {
-                    let wait_ms = at_ms.saturating_sub(self.clock_ms).clamp(1, IDLE_MS_MAX as i64);
-                    self.wakeup.wait(seen, wait_ms as u64);
+                Next::Nothing(idle) => {
+                    // The job may be busy with what came before; it looks around afterwards anyway.
+                    let _ = self.sender.try_send(Ok(Message::Idle));
+                    let wait_ms = match idle {
+                        Idle::Until(at_ms) => {
+                            at_ms.saturating_sub(self.clock_ms).clamp(1, IDLE_MS_MAX as i64) as u64
+                        }
+                        _ => IDLE_MS_MAX,
+                    };
+                    self.wakeup.wait(seen, wait_ms);
                 }
             }
         }

@@ -2,6 +2,7 @@
 
 use base::ErrorKind;
 use base::codec::CodecError;
+use std::path::Path;
 
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum StateError {
@@ -14,6 +15,10 @@ pub enum StateError {
          use the program that wrote it"
     )]
     Version { found: u32, known: u32 },
+    #[error("{path}: {reason}")]
+    Io { path: String, reason: String, kind: ErrorKind },
+    #[error("an operator's state cannot be saved or restored: {reason}")]
+    Operator { reason: String },
     #[error("columns of type {data_type} cannot be kept in state")]
     Unsupported { data_type: String },
 }
@@ -23,10 +28,18 @@ impl StateError {
         StateError::Damaged { what: what.into() }
     }
 
+    /// An error of the disk at a path; a full disk may have room later.
+    pub fn io(path: &Path, error: &std::io::Error) -> StateError {
+        let kind = if os::disk::is_full(error) { ErrorKind::Unavailable } else { ErrorKind::Corrupt };
+        StateError::Io { path: path.display().to_string(), reason: error.to_string(), kind }
+    }
+
     pub fn kind(&self) -> ErrorKind {
         match self {
             StateError::Codec(_) | StateError::Damaged { .. } => ErrorKind::Corrupt,
             StateError::Version { .. } | StateError::Unsupported { .. } => ErrorKind::Invalid,
+            StateError::Operator { .. } => ErrorKind::Internal,
+            StateError::Io { kind, .. } => *kind,
         }
     }
 }

@@ -28,6 +28,12 @@ pub fn worker_of_group(group: usize, workers: usize) -> usize {
     group * workers / KEY_GROUPS
 }
 
+/// The groups that a worker owns.
+pub fn groups_of_worker(worker: usize, workers: usize) -> std::ops::Range<usize> {
+    let first = |worker: usize| (worker * KEY_GROUPS).div_ceil(workers);
+    first(worker)..first(worker + 1).min(KEY_GROUPS)
+}
+
 /// The worker that owns the key with this hash.
 #[inline]
 pub fn worker_of_hash(hash: u64, workers: usize) -> usize {

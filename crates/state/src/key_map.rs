@@ -62,6 +62,26 @@ impl KeyMap {
         }
     }
 
+    /// Gives the key of a slot a new slot; the old one has no key any more but its bytes.
+    pub fn replace(&mut self, old: u32) -> u32 {
+        let hash = self.hashes[old as usize];
+        let slot = u32::try_from(self.hashes.len()).expect("a partition holds fewer than 2^32 keys");
+        let (from, to) = (self.ends[old as usize], self.ends[old as usize + 1]);
+        self.bytes.extend_from_within(from..to);
+        self.ends.push(self.bytes.len());
+        self.hashes.push(hash);
+        if let Some(entry) = self.table.find_mut(hash, |entry| entry.slot == old) {
+            entry.slot = slot;
+        }
+        slot
+    }
+
+    pub fn memory_bytes(&self) -> usize {
+        self.bytes.capacity()
+            + (self.ends.capacity() + self.hashes.capacity()) * size_of::<u64>()
+            + self.table.capacity() * size_of::<Entry>()
+    }
+
     #[inline]
     pub fn find(&self, hash: u64, key: &[u8]) -> Option<u32> {
         let tag = (hash >> 32) as u32;

@@ -1,120 +1,226 @@
-//! Snapshots as bytes: a header, sections addressed by owner and part, a checksum over everything.
+//! Snapshots: sections of bytes, and for every table the runs that hold its entries.
 //!
-//! An owner is an operator (or the engine itself), a part is a key group or a piece that is not keyed.
-//! Sections stand in ascending order, so that the same state gives the same bytes; later versions can
-//! write only the sections that changed.
+//! A snapshot is incremental by itself: runs are immutable, and what changed since the last snapshot
+//! is one more run per table. Taking one costs the steps the handing over of what changed
+//! ([`Table::freeze`]); the writing, the syncs and the manifest follow in the background
+//! ([`SnapshotParts::write`]).
+//!
+//! The manifest is one file: a header, sections addressed by owner and part, a checksum over
+//! everything. An owner is an operator (or the engine itself), a part is a key group or a piece that
+//! is not keyed. Sections stand in ascending order, so that the same state gives the same bytes.
+
+mod manifest;
+
+pub use manifest::{Manifest, TableManifest};
 
 use crate::error::StateError;
-
-const MAGIC: &[u8; 8] = b"EWSTATE\0";
-
-/// Raise it whenever the meaning of the bytes changes.
-pub const FORMAT_VERSION: u32 = 1;
+use crate::layers::{Body, Layer};
+use crate::store::{Store, StoredRun};
+use crate::table::{Table, TableId};
+use std::collections::BTreeMap;
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// The part number of a section that belongs to no key group.
 pub const UNKEYED: u32 = u32::MAX;
 
-const HEADER_BYTES: usize = 8 + 4 + 8;
-const SECTION_HEADER_BYTES: usize = 4 + 4 + 8;
-const CHECKSUM_BYTES: usize = 4;
-
-/// Collects sections and closes them into one byte string.
-#[derive(Debug)]
-pub struct SnapshotWriter {
+/// A snapshot in the making: all of its content is fixed, its files are not written yet.
+pub struct SnapshotParts {
     fingerprint: u64,
-    sections: Vec<(u32, u32, Vec<u8>)>,
+    sections: BTreeMap<(u32, u32), Vec<u8>>,
+    tables: Vec<TableParts>,
 }
 
-impl SnapshotWriter {
+struct TableParts {
+    id: TableId,
+    groups: Range<usize>,
+    meta: Vec<u8>,
+    layers: Vec<Layer>,
+}
+
+impl SnapshotParts {
     /// `fingerprint` names the plan whose state this is.
-    pub fn new(fingerprint: u64) -> SnapshotWriter {
-        SnapshotWriter { fingerprint, sections: Vec::new() }
+    pub fn new(fingerprint: u64) -> SnapshotParts {
+        SnapshotParts { fingerprint, sections: BTreeMap::new(), tables: Vec::new() }
     }
 
     /// Adds a section; an owner's part is written once.
     pub fn section(&mut self, owner: u32, part: u32, bytes: Vec<u8>) {
-        self.sections.push((owner, part, bytes));
+        self.sections.insert((owner, part), bytes);
     }
 
-    pub fn finish(mut self) -> Vec<u8> {
-        self.sections.sort_by_key(|(owner, part, _)| (*owner, *part));
-        let body: usize = self.sections.iter().map(|(_, _, bytes)| SECTION_HEADER_BYTES + bytes.len()).sum();
-        let mut out = Vec::with_capacity(HEADER_BYTES + body + CHECKSUM_BYTES);
-        out.extend_from_slice(MAGIC);
-        out.extend_from_slice(&FORMAT_VERSION.to_le_bytes());
-        out.extend_from_slice(&self.fingerprint.to_le_bytes());
-        for (owner, part, bytes) in &self.sections {
-            out.extend_from_slice(&owner.to_le_bytes());
-            out.extend_from_slice(&part.to_le_bytes());
-            out.extend_from_slice(&(bytes.len() as u64).to_le_bytes());
-            out.extend_from_slice(bytes);
-        }
-        let checksum = crc32c::crc32c(&out);
-        out.extend_from_slice(&checksum.to_le_bytes());
-        out
+    /// Adds a worker's part of a table as it is now.
+    pub fn table(&mut self, table: &mut dyn Table) -> Result<(), StateError> {
+        table.freeze()?;
+        let layers = table.layers();
+        self.tables.push(TableParts {
+            id: layers.id(),
+            groups: layers.groups().clone(),
+            meta: table.meta(),
+            layers: layers.all().to_vec(),
+        });
+        Ok(())
     }
-}
 
-/// One section of a snapshot.
-#[derive(Debug, Clone, Copy)]
-pub struct Section<'a> {
-    pub owner: u32,
-    pub part: u32,
-    pub bytes: &'a [u8],
-}
+    /// Has the snapshot completed in the background: `path` is the manifest's file, which appears
+    /// whole, and last. Tables may change meanwhile.
+    pub fn write(self, store: &Store, path: PathBuf) -> PendingSnapshot {
+        let pending = PendingSnapshot::default();
+        let outcome = pending.outcome.clone();
+        let files = store.files.clone();
+        // The store's tasks run in order: what was frozen before is written when this runs.
+        store.submit(move || {
+            let written = self.complete().and_then(|snapshot| {
+                let synced = files.disk.sync_directory(&files.folder);
+                synced.map_err(|error| StateError::io(&files.folder, &error))?;
+                write_whole(&files.disk, &path, &snapshot.manifest.encode())?;
+                Ok(snapshot)
+            });
+            *outcome.lock().unwrap_or_else(PoisonError::into_inner) = Some(written);
+        });
+        pending
+    }
 
-/// A snapshot taken apart; borrows the bytes.
-#[derive(Debug)]
-pub struct SnapshotReader<'a> {
-    pub fingerprint: u64,
-    sections: Vec<Section<'a>>,
-}
+    /// Has a copy made in a folder of its own, in the background: the runs, the manifest under `name`,
+    /// then `files`, the last of which appears last.
+    pub fn export(
+        self,
+        store: &Store,
+        folder: PathBuf,
+        name: &'static str,
+        files: Vec<(String, Vec<u8>)>,
+        done: impl FnOnce(Result<(), StateError>) + Send + 'static,
+    ) {
+        let disk = store.files.disk.clone();
+        store.submit(move || {
+            let written = self.complete().and_then(|snapshot| {
+                disk.create_dir_all(&folder).map_err(|error| StateError::io(&folder, &error))?;
+                snapshot.copy_runs(&disk, &folder)?;
+                write_whole(&disk, &folder.join(name), &snapshot.manifest.encode())?;
+                files.iter().try_for_each(|(name, bytes)| write_whole(&disk, &folder.join(name), bytes))
+            });
+            done(written);
+        });
+    }
 
-impl<'a> SnapshotReader<'a> {
-    /// Checks the checksum, the version and the bounds of every section.
-    pub fn open(bytes: &'a [u8]) -> Result<SnapshotReader<'a>, StateError> {
-        if bytes.len() < HEADER_BYTES + CHECKSUM_BYTES || &bytes[..8] != MAGIC {
-            return Err(StateError::damaged("it does not begin as a snapshot does"));
-        }
-        let (content, checksum) = bytes.split_at(bytes.len() - CHECKSUM_BYTES);
-        if crc32c::crc32c(content).to_le_bytes() != checksum {
-            return Err(StateError::damaged("its checksum does not fit"));
-        }
-        let version = u32::from_le_bytes(field(content, 8)?);
-        if version != FORMAT_VERSION {
-            return Err(StateError::Version { found: version, known: FORMAT_VERSION });
-        }
-        let fingerprint = u64::from_le_bytes(field(content, 12)?);
-        let mut sections: Vec<Section<'a>> = Vec::new();
-        let mut rest = &content[HEADER_BYTES..];
-        while !rest.is_empty() {
-            let owner = u32::from_le_bytes(field(rest, 0)?);
-            let part = u32::from_le_bytes(field(rest, 4)?);
-            let length = u64::from_le_bytes(field(rest, 8)?);
-            let body = &rest[SECTION_HEADER_BYTES..];
-            let length = usize::try_from(length).ok().filter(|length| *length <= body.len());
-            let length =
-                length.ok_or_else(|| StateError::damaged("a section is longer than the snapshot"))?;
-            if sections.last().is_some_and(|last| (last.owner, last.part) >= (owner, part)) {
-                return Err(StateError::damaged("its sections are out of order"));
+    /// The runs by name, now that all of them are written.
+    fn complete(self) -> Result<Snapshot, StateError> {
+        let mut runs = Vec::new();
+        let mut tables = Vec::with_capacity(self.tables.len());
+        for table in self.tables {
+            let mut named = Vec::with_capacity(table.layers.len());
+            for layer in table.layers {
+                let run = match layer.body {
+                    Body::Run(run) => run,
+                    Body::Frozen(frozen) => frozen.run()?,
+                };
+                named.push((layer.groups, run.number));
+                runs.push(run);
             }
-            sections.push(Section { owner, part, bytes: &body[..length] });
-            rest = &body[length..];
+            tables.push(TableManifest { id: table.id, groups: table.groups, meta: table.meta, runs: named });
         }
-        Ok(SnapshotReader { fingerprint, sections })
-    }
-
-    /// The sections of an owner, by part.
-    pub fn sections_of(&self, owner: u32) -> impl Iterator<Item = Section<'a>> + '_ {
-        self.sections.iter().copied().filter(move |section| section.owner == owner)
-    }
-
-    pub fn section(&self, owner: u32, part: u32) -> Option<&'a [u8]> {
-        self.sections_of(owner).find(|section| section.part == part).map(|section| section.bytes)
+        Ok(Snapshot {
+            manifest: Manifest { fingerprint: self.fingerprint, sections: self.sections, tables },
+            runs,
+        })
     }
 }
 
-fn field<const N: usize>(bytes: &[u8], at: usize) -> Result<[u8; N], StateError> {
-    let field = bytes.get(at..at + N).and_then(|field| field.try_into().ok());
-    field.ok_or_else(|| StateError::damaged("it ends too early"))
+/// Writes a file that is there whole or not at all, durably.
+fn write_whole(disk: &Arc<dyn os::Disk>, path: &Path, bytes: &[u8]) -> Result<(), StateError> {
+    let folder = path.parent().unwrap_or(Path::new("."));
+    let mut name = path.file_name().unwrap_or_default().to_os_string();
+    name.push(".unfinished");
+    let unfinished = folder.join(name);
+    let written = (|| {
+        if disk.exists(&unfinished)? {
+            disk.remove(&unfinished)?;
+        }
+        let file = disk.create(&unfinished, bytes.len() as u64)?;
+        file.write_all_at(bytes, 0)?;
+        file.sync_data()?;
+        drop(file);
+        disk.rename(&unfinished, path)?;
+        disk.sync_directory(folder)
+    })();
+    written.map_err(|error| StateError::io(path, &error))
+}
+
+/// A snapshot that is being written.
+#[derive(Default)]
+pub struct PendingSnapshot {
+    outcome: Arc<Mutex<Option<Result<Snapshot, StateError>>>>,
+}
+
+impl PendingSnapshot {
+    /// The snapshot once it is durable, or why it will not be; nothing as long as it is written.
+    pub fn take(&self) -> Option<Result<Snapshot, StateError>> {
+        self.outcome.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+}
+
+/// A durable snapshot; its runs are there as long as this is.
+pub struct Snapshot {
+    pub manifest: Manifest,
+    runs: Vec<Arc<StoredRun>>,
+}
+
+impl Snapshot {
+    /// The snapshot that a store was opened with.
+    pub fn opened(store: &Store, manifest: Manifest) -> Snapshot {
+        Snapshot { manifest, runs: store.restored_runs() }
+    }
+
+    /// Lets the files outlive the process: something durable is about to name the snapshot.
+    pub fn keep(&self) {
+        self.runs.iter().for_each(|run| run.keep(true));
+    }
+
+    /// Gives up a snapshot in favour of a newer one: files that neither it nor a table needs are removed.
+    pub fn release(self, newer: Option<&Snapshot>) {
+        for run in &self.runs {
+            let is_needed = |newer: &Snapshot| newer.runs.iter().any(|other| other.number == run.number);
+            if !newer.is_some_and(is_needed) {
+                run.keep(false);
+            }
+        }
+    }
+
+    /// Bytes of all runs on disk.
+    pub fn disk_bytes(&self) -> u64 {
+        let mut seen = std::collections::BTreeSet::new();
+        self.runs.iter().filter(|run| seen.insert(run.number)).map(|run| run.run.bytes()).sum()
+    }
+
+    /// Copies the runs into another folder, under their names, durably.
+    fn copy_runs(&self, disk: &Arc<dyn os::Disk>, folder: &Path) -> Result<(), StateError> {
+        let mut seen = std::collections::BTreeSet::new();
+        for run in self.runs.iter().filter(|run| seen.insert(run.number)) {
+            let from = run.run.path();
+            let to = folder.join(from.file_name().unwrap_or_default());
+            copy_file(disk, from, &to)?;
+        }
+        disk.sync_directory(folder).map_err(|error| StateError::io(folder, &error))
+    }
+}
+
+/// Copies a file, durably but for its name.
+pub fn copy_file(disk: &Arc<dyn os::Disk>, from: &Path, to: &Path) -> Result<(), StateError> {
+    const PIECE_BYTES: usize = 1 << 20;
+    let read = disk.open(from).and_then(|file| Ok((file.length()?, file)));
+    let (length, source) = read.map_err(|error| StateError::io(from, &error))?;
+    let copied = (|| {
+        let target = disk.create(to, length)?;
+        let mut piece = vec![0; PIECE_BYTES.min(usize::try_from(length).unwrap_or(PIECE_BYTES))];
+        let mut position = 0;
+        while position < length {
+            let count = (piece.len() as u64).min(length - position) as usize;
+            source.read_exact_at(&mut piece[..count], position)?;
+            target.write_all_at(&piece[..count], position)?;
+            position += count as u64;
+        }
+        target.sync_data()
+    })();
+    copied.map_err(|error| StateError::io(to, &error))
 }

@@ -4,18 +4,20 @@
 //! key and links lead on to the next, so that matches come out in the order of input. Probing changes
 //! nothing, so every worker probes the same table with its part of the stream.
 
+use super::batches::record_batch;
 use super::error::DataflowError;
 use super::keys::KeyEncoder;
 use super::stateless::{beside, holds};
 use crate::batch::{Batch, RowKind};
 use crate::expression::Expression;
 use crate::plan::JoinKind;
-use arrow_array::{BooleanArray, RecordBatch, UInt32Array};
-use arrow_schema::SchemaRef;
+use arrow_array::{ArrayRef, BooleanArray, RecordBatch, UInt32Array};
+use arrow_schema::{Field, SchemaRef};
 use arrow_select::concat::concat_batches as concat_rows;
 use arrow_select::filter::filter_record_batch;
 use arrow_select::take::take;
-use state::KeyMap;
+use base::codec::{FieldReader, FieldWriter};
+use state::{KeyMap, StateError, columns};
 use std::sync::Arc;
 
 /// Ends a list of rows.
@@ -44,6 +46,20 @@ impl JoinTable {
             ends: Vec::new(),
             next: Vec::new(),
         }
+    }
+
+    /// A table of rows that were saved before.
+    pub(crate) fn restore(
+        schema: &SchemaRef,
+        encoder: &KeyEncoder,
+        saved: &[Vec<u8>],
+    ) -> Result<JoinTable, DataflowError> {
+        let mut table = JoinTable::new(schema);
+        for rows in saved {
+            table.insert(encoder, &restore_rows(schema.clone(), rows)?)?;
+        }
+        table.consolidate()?;
+        Ok(table)
     }
 
     /// Adds rows; those with a NULL in the key match nothing and are left out.
@@ -85,12 +101,6 @@ impl JoinTable {
         self.rows = concat_rows(&schema, parts)?;
         self.recent.clear();
         Ok(())
-    }
-
-    /// The rows, wherever they are.
-    pub(crate) fn all_rows(&self) -> Result<RecordBatch, DataflowError> {
-        let parts = std::iter::once(&self.rows).chain(&self.recent);
-        Ok(concat_rows(&self.rows.schema(), parts)?)
     }
 }
 
@@ -180,6 +190,23 @@ fn keep_or_pad(rows: usize, left: &[u32], right: &[u32], holds: &BooleanArray) -
         }
     }
     kept
+}
+
+pub(crate) fn save_rows(rows: &RecordBatch) -> Result<Vec<u8>, DataflowError> {
+    let mut out = FieldWriter::new();
+    for column in rows.columns() {
+        columns::write_column(&mut out, column.as_ref())?;
+    }
+    Ok(out.finish())
+}
+
+fn restore_rows(schema: SchemaRef, bytes: &[u8]) -> Result<RecordBatch, DataflowError> {
+    let mut reader = FieldReader::new(bytes);
+    let column = |field: &Arc<Field>| columns::read_column(&mut reader, field.data_type());
+    let columns: Vec<ArrayRef> = schema.fields().iter().map(column).collect::<Result<_, _>>()?;
+    reader.finish().map_err(StateError::from)?;
+    let rows = columns.first().map_or(0, |column| column.len());
+    record_batch(&schema, columns, rows)
 }
 
 /// Operators that only understand inserts say so.

@@ -20,11 +20,6 @@ impl KeyEncoder {
         Ok(KeyEncoder { columns, types, converter })
     }
 
-    /// The types of the key columns.
-    pub(crate) fn types(&self) -> &[DataType] {
-        &self.types
-    }
-
     pub(crate) fn first_type(&self) -> DataType {
         self.types.first().cloned().unwrap_or(DataType::Null)
     }

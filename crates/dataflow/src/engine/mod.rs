@@ -12,6 +12,7 @@
 //! addresses.
 
 mod batches;
+mod changelog;
 mod error;
 mod exchange;
 mod hash;
@@ -40,6 +41,7 @@ use batches::{Chunk, concat_batches, record_batch, relaxed};
 use exchange::Exchange;
 use hash::RowsHasher;
 use operator::{Flow, Operator, StepContext};
+use state::Store;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use watermark::ReadInfo;
@@ -126,11 +128,13 @@ pub struct Dataflow {
     /// Rows read since the job began.
     sequence: u64,
     failed: bool,
+    store: Store,
+    memory_bytes: usize,
 }
 
 impl Dataflow {
-    /// Checks the plan and begins with empty state.
-    pub fn new(plan: Arc<Plan>, options: DataflowOptions) -> Result<Dataflow, DataflowError> {
+    /// Checks the plan and begins with what the store was opened with, which is nothing for a new job.
+    pub fn new(plan: Arc<Plan>, options: DataflowOptions, store: &Store) -> Result<Dataflow, DataflowError> {
         plan.validate()?;
         let workers = options.workers.clamp(1, state::KEY_GROUPS);
         let schemas: Vec<SchemaRef> = plan.nodes.iter().map(|node| relaxed(&node.schema)).collect();
@@ -142,7 +146,7 @@ impl Dataflow {
         }
         let operator = |index: usize| {
             let id = NodeId(index);
-            Operator::new(&plan, id, &schemas, workers).map_err(|error| error.at(&plan, id))
+            Operator::new(&plan, id, &schemas, workers, store).map_err(|error| error.at(&plan, id))
         };
         let operators = (0..plan.nodes.len()).map(operator).collect::<Result<_, _>>()?;
         let phases = plan.phases();
@@ -159,6 +163,8 @@ impl Dataflow {
             splits: BTreeMap::new(),
             sequence: 0,
             failed: false,
+            store: store.clone(),
+            memory_bytes: 0,
             plan,
         };
         for scan in dataflow.plan.scans() {

@@ -3,16 +3,17 @@
 use super::batches::Chunk;
 use super::error::DataflowError;
 use super::exchange::Exchange;
-use super::join::{JoinSpec, JoinTable, only_inserts};
+use super::join::{JoinSpec, JoinTable, only_inserts, save_rows};
 use super::keys::KeyEncoder;
 use super::stateless::{assign_windows, evaluate, filter, project, union};
 use super::track::Track;
 use super::watermark::{Candidates, ReadInfo, WatermarkState};
-use super::window::{AggregateNode, WindowSpec};
+use super::window::{AggregateNode, AggregateSpec, WindowSpec};
 use crate::batch::Batch;
 use crate::plan::{NodeId, NodeKind, Plan};
 use arrow_array::{Array, RecordBatch, RecordBatchOptions};
 use arrow_schema::SchemaRef;
+use state::{AppendLog, Store, Table, TableId};
 use std::sync::Arc;
 
 /// Rows on their way between two nodes.
@@ -38,7 +39,7 @@ pub(crate) enum Operator {
     Stateless,
     Watermark { scan: NodeId, state: WatermarkState },
     Aggregate(Box<AggregateNode>),
-    Join { spec: Arc<JoinSpec>, table: Arc<JoinTable> },
+    Join { spec: Arc<JoinSpec>, table: Arc<JoinTable>, rows: AppendLog },
 }
 
 impl Operator {
@@ -47,6 +48,7 @@ impl Operator {
         id: NodeId,
         schemas: &[SchemaRef],
         workers: usize,
+        store: &Store,
     ) -> Result<Operator, DataflowError> {
         let node = plan.node(id);
         let input = |side: usize| &schemas[node.inputs[side].0];
@@ -56,10 +58,16 @@ impl Operator {
                 Operator::Watermark { scan, state: WatermarkState::new(1) }
             }
             NodeKind::WindowAggregate { time_column, window, keys, aggregates } => {
-                let schema = schemas[id.0].clone();
-                let node =
-                    AggregateNode::new(input(0), schema, *time_column, *window, keys, aggregates, workers)?;
-                Operator::Aggregate(Box::new(node))
+                let spec = AggregateSpec::new(
+                    input(0),
+                    schemas[id.0].clone(),
+                    *time_column,
+                    *window,
+                    keys,
+                    aggregates,
+                )?;
+                let table = TableId { owner: id.0 as u32, table: 0 };
+                Operator::Aggregate(Box::new(AggregateNode::new(spec, store, table, workers)?))
             }
             NodeKind::BoundedJoin { kind, stream_keys, table_keys, residual } => {
                 let encoder = |side: usize, keys: &[usize]| {
@@ -73,7 +81,9 @@ impl Operator {
                     residual: residual.clone(),
                     schema: schemas[id.0].clone(),
                 };
-                Operator::Join { spec: Arc::new(spec), table: Arc::new(JoinTable::new(input(1))) }
+                let (rows, stored) = AppendLog::new(store, TableId { owner: id.0 as u32, table: 0 })?;
+                let table = JoinTable::restore(input(1), &spec.table_keys, &stored)?;
+                Operator::Join { spec: Arc::new(spec), table: Arc::new(table), rows }
             }
             NodeKind::GroupAggregate { .. }
             | NodeKind::Join { .. }
@@ -96,6 +106,15 @@ impl Operator {
             && *scan == changed
         {
             *state = WatermarkState::new(count);
+        }
+    }
+
+    /// The state, as the snapshots and the memory budget see it.
+    pub(crate) fn tables(&mut self) -> Vec<&mut dyn Table> {
+        match self {
+            Operator::Stateless | Operator::Watermark { .. } => Vec::new(),
+            Operator::Aggregate(node) => node.tables(),
+            Operator::Join { rows, .. } => vec![rows],
         }
     }
 
@@ -150,17 +169,18 @@ impl Operator {
                 let (chunks, late_rows) = node.step(exchange, chunks, moved, context.sequence)?;
                 Ok((Flow { chunks, track }, late_rows))
             }
-            Operator::Join { spec, table: rows } => {
+            Operator::Join { spec, table: known, rows } => {
                 for chunk in table.unwrap_or_default().chunks {
                     only_inserts(&chunk.batch)?;
-                    Arc::make_mut(rows).insert(&spec.table_keys, &chunk.batch.rows)?;
+                    Arc::make_mut(known).insert(&spec.table_keys, &chunk.batch.rows)?;
+                    rows.append(save_rows(&chunk.batch.rows)?);
                 }
                 if !chunks.is_empty() {
-                    Arc::make_mut(rows).consolidate()?;
+                    Arc::make_mut(known).consolidate()?;
                 }
-                let (spec, rows) = (spec.clone(), rows.clone());
+                let (spec, known) = (spec.clone(), known.clone());
                 let run = move |chunk: Chunk| {
-                    let batch = spec.probe(&rows, &chunk.batch, clock_ms)?;
+                    let batch = spec.probe(&known, &chunk.batch, clock_ms)?;
                     Ok(Chunk { read: chunk.read, batch })
                 };
                 let chunks = exchange.map(chunks, run)?;

@@ -1,17 +1,16 @@
-//! The whole state of a dataflow as bytes, and back at any number of workers.
+//! Snapshots of a dataflow, restores at any number of workers, and the memory budget.
 //!
-//! The engine's own section holds the row count, the splits and the watermarks; a join has one section
-//! with the rows of its table, in order of input; a windowed aggregate has one per key group.
+//! Operators keep their state in tables of the store, which know how to be written and restored by
+//! themselves. The engine's own section holds the row count, the splits and the watermarks.
 
 use super::error::DataflowError;
 use super::operator::Operator;
 use super::watermark::{SplitWatermark, WatermarkState};
 use super::{Dataflow, DataflowOptions};
-use crate::plan::{NodeId, Plan};
-use arrow_array::{ArrayRef, RecordBatch, RecordBatchOptions};
+use crate::plan::Plan;
 use base::codec::{FieldReader, FieldWriter};
-use state::snapshot::{SnapshotReader, SnapshotWriter, UNKEYED};
-use state::{StateError, columns};
+use state::snapshot::UNKEYED;
+use state::{Manifest, SnapshotParts, StateError, Store};
 use std::sync::Arc;
 
 /// The owner of the engine's own section; nodes own the numbers below.
@@ -24,26 +23,62 @@ const SEQUENCE_MAX: u64 = 1 << 62;
 const SPLIT_BYTES: usize = 9;
 
 impl Dataflow {
-    /// The state after the last step. Equal states give equal bytes, whatever the number of workers.
-    pub fn snapshot(&self) -> Vec<u8> {
-        let mut snapshot = SnapshotWriter::new(self.plan.fingerprint());
+    /// Fixes the state after the last step as a snapshot that is still to be written; steps may go on
+    /// at once.
+    pub fn snapshot(&mut self) -> Result<SnapshotParts, DataflowError> {
+        let mut snapshot = SnapshotParts::new(self.plan.fingerprint());
         snapshot.section(ENGINE, UNKEYED, self.save_engine());
-        for (index, operator) in self.operators.iter().enumerate() {
-            let owner = index as u32;
-            let saved = match operator {
-                Operator::Aggregate(node) => node.save(owner, &mut snapshot),
-                Operator::Join { table, .. } => table.all_rows().and_then(|rows| {
-                    snapshot.section(owner, UNKEYED, save_rows(&rows)?);
-                    Ok(())
-                }),
-                Operator::Stateless | Operator::Watermark { .. } => Ok(()),
-            };
-            // The plan was checked for types that can be kept, and columns come from this engine.
-            if let Err(error) = saved {
-                unreachable!("state of node {index} cannot be written: {error}");
+        for operator in &mut self.operators {
+            for table in operator.tables() {
+                snapshot.table(table)?;
             }
         }
-        snapshot.finish()
+        Ok(snapshot)
+    }
+
+    /// Takes over what the store has written meanwhile, and keeps to the memory budget: the largest
+    /// tables give back first. To be called between steps; it may be called again after an error.
+    pub fn relieve(&mut self) -> Result<(), DataflowError> {
+        let mut failure = None;
+        let mut total = 0;
+        for table in self.operators.iter_mut().flat_map(Operator::tables) {
+            failure = failure.or(table.layers_mut().settle().err());
+            total += table.memory_bytes();
+        }
+        self.memory_bytes = total;
+        if let Some(error) = failure {
+            return Err(error.into());
+        }
+        let budget = self.store.budget_bytes();
+        if total > budget {
+            // Half of the budget is given back at once, so that the cost is shared by many steps.
+            self.shrink(total - budget / 2)?;
+        }
+        Ok(())
+    }
+
+    /// About how many bytes the tables held after the last [`Dataflow::relieve`].
+    pub fn memory_bytes(&self) -> usize {
+        self.memory_bytes
+    }
+
+    fn shrink(&mut self, mut excess: usize) -> Result<(), DataflowError> {
+        let mut tables: Vec<_> = self.operators.iter_mut().flat_map(Operator::tables).collect();
+        tables.sort_by_key(|table| std::cmp::Reverse(table.memory_bytes()));
+        for table in &mut tables {
+            let before = table.memory_bytes();
+            // What waits to be written counts until it is.
+            table.shrink(before.saturating_sub(excess))?;
+            self.store.wait_idle();
+            table.layers_mut().settle()?;
+            let freed = before.saturating_sub(table.memory_bytes());
+            excess = excess.saturating_sub(freed);
+            if excess == 0 {
+                break;
+            }
+        }
+        self.memory_bytes = tables.iter().map(|table| table.memory_bytes()).sum();
+        Ok(())
     }
 
     fn save_engine(&self) -> Vec<u8> {
@@ -64,14 +99,14 @@ impl Dataflow {
         out.finish()
     }
 
-    /// Begins where a snapshot of the same plan left off. The bytes are checked: damage is an error.
+    /// Begins where a snapshot of the same plan left off. The store was opened with the same snapshot.
     pub fn restore(
         plan: Arc<Plan>,
         options: DataflowOptions,
-        bytes: &[u8],
+        store: &Store,
+        snapshot: &Manifest,
     ) -> Result<Dataflow, DataflowError> {
-        let snapshot = SnapshotReader::open(bytes)?;
-        let mut dataflow = Dataflow::new(plan, options)?;
+        let mut dataflow = Dataflow::new(plan, options, store)?;
         let now = dataflow.plan.fingerprint();
         if snapshot.fingerprint != now {
             return Err(DataflowError::invalid(format!(
@@ -80,13 +115,9 @@ impl Dataflow {
                 snapshot.fingerprint
             )));
         }
-        let engine = snapshot.section(ENGINE, UNKEYED);
+        let engine = snapshot.unkeyed(ENGINE);
         let engine = engine.ok_or_else(|| StateError::damaged("the engine's own section is missing"))?;
         dataflow.restore_engine(engine)?;
-        for index in 0..dataflow.operators.len() {
-            let plan = dataflow.plan.clone();
-            dataflow.restore_node(index, &snapshot).map_err(|error| error.at(&plan, NodeId(index)))?;
-        }
         Ok(dataflow)
     }
 
@@ -121,37 +152,4 @@ impl Dataflow {
         }
         Ok(reader.finish()?)
     }
-
-    fn restore_node(&mut self, index: usize, snapshot: &SnapshotReader<'_>) -> Result<(), DataflowError> {
-        let owner = index as u32;
-        match &mut self.operators[index] {
-            Operator::Aggregate(node) => node.restore(owner, snapshot),
-            Operator::Join { spec, table } => {
-                let bytes = snapshot.section(owner, UNKEYED);
-                let bytes = bytes.ok_or_else(|| StateError::damaged("the table of a join is missing"))?;
-                let rows = restore_rows(table.rows.schema(), bytes)?;
-                Arc::make_mut(table).insert(&spec.table_keys, &rows)
-            }
-            Operator::Stateless | Operator::Watermark { .. } => Ok(()),
-        }
-    }
-}
-
-fn save_rows(rows: &RecordBatch) -> Result<Vec<u8>, DataflowError> {
-    let mut out = FieldWriter::new();
-    for column in rows.columns() {
-        columns::write_column(&mut out, column.as_ref())?;
-    }
-    Ok(out.finish())
-}
-
-fn restore_rows(schema: arrow_schema::SchemaRef, bytes: &[u8]) -> Result<RecordBatch, DataflowError> {
-    let mut reader = FieldReader::new(bytes);
-    let column = |field: &Arc<arrow_schema::Field>| columns::read_column(&mut reader, field.data_type());
-    let columns: Vec<ArrayRef> = schema.fields().iter().map(column).collect::<Result<_, _>>()?;
-    reader.finish().map_err(StateError::from)?;
-    let rows = columns.first().map_or(0, |column| column.len());
-    let options = RecordBatchOptions::new().with_match_field_names(false).with_row_count(Some(rows));
-    let batch = RecordBatch::try_new_with_options(schema, columns, &options);
-    Ok(batch.map_err(|error| StateError::damaged(error.to_string()))?)
 }

@@ -97,6 +97,30 @@ impl Accumulator {
         }
     }
 
+    /// About how much memory the slots hold.
+    pub(crate) fn memory_bytes(&self) -> usize {
+        /// What a value of any length takes, by rule of thumb.
+        const VALUE_BYTES: usize = 48;
+        fn bytes<T>(values: &Vec<T>) -> usize {
+            values.capacity() * size_of::<T>()
+        }
+        match self {
+            Accumulator::Count { counts } => bytes(counts),
+            Accumulator::SumIntegers { sums, counts, .. } | Accumulator::AvgIntegers { sums, counts, .. } => {
+                bytes(sums) + bytes(counts)
+            }
+            Accumulator::SumFloats32 { sums, counts } => bytes(sums) + bytes(counts),
+            Accumulator::Floats { sums, counts, .. } => bytes(sums) + bytes(counts),
+            Accumulator::Decimals { sums, wraps, counts, .. } => bytes(sums) + bytes(wraps) + bytes(counts),
+            Accumulator::ExtremeIntegers { values, seen, .. } => bytes(values) + bytes(seen),
+            Accumulator::ExtremeFloats { values, seen, .. } => bytes(values) + bytes(seen),
+            Accumulator::ExtremeDecimals { values, .. } => bytes(values),
+            Accumulator::ExtremeBytes { values, .. } => bytes(values) + values.len() * VALUE_BYTES,
+            Accumulator::Ordered { values, .. } => bytes(values) + values.len() * VALUE_BYTES,
+            Accumulator::Distinct(distinct) => distinct.memory_bytes(),
+        }
+    }
+
     /// The state of some slots.
     pub(crate) fn save(&self, slots: &[u32]) -> Result<Vec<ArrayRef>, DataflowError> {
         let slots_of = || slots.iter().map(|slot| *slot as usize);

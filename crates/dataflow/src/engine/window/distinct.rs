@@ -30,6 +30,10 @@ impl Distinct {
         Distinct { seen: KeyMap::new(), encoder, representation, inner }
     }
 
+    pub(crate) fn memory_bytes(&self) -> usize {
+        self.seen.memory_bytes() + self.inner.memory_bytes()
+    }
+
     pub(crate) fn value_type(&self) -> DataType {
         self.encoder.first_type()
     }

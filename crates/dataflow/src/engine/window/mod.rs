@@ -15,6 +15,7 @@
 //! of workers can be seen in the results.
 
 mod accumulator;
+mod accumulators;
 mod aggregate;
 mod argument;
 mod columns;
@@ -23,6 +24,7 @@ mod partition;
 
 pub(crate) use accumulator::accumulator_supports;
 pub(crate) use aggregate::AggregateNode;
+pub(crate) use partition::AggregateSpec;
 
 use crate::plan::WindowKind;
 
@@ -69,10 +71,5 @@ impl WindowSpec {
     fn slice_end_after(&self, watermark: i64) -> Option<i64> {
         let in_range = watermark > i64::MIN / 2 && watermark < i64::MAX / 2;
         in_range.then(|| self.slice_end(watermark + 1))
-    }
-
-    /// Whether a slice can end here (a snapshot may say anything).
-    fn is_slice_end(&self, slice_end: i64) -> bool {
-        slice_end.unsigned_abs() < 1 << 61 && self.slice_end(slice_end) == slice_end + self.slide_ms
     }
 }

@@ -6,14 +6,16 @@ use super::super::keys::{KeyEncoder, Keys};
 use super::super::stateless::window_columns;
 use super::super::track::Track;
 use super::WindowSpec;
-use super::accumulator::{Accumulator, AccumulatorSpec};
+use super::accumulator::AccumulatorSpec;
+use super::accumulators::Accumulators;
 use super::argument::Argument;
 use crate::batch::Batch;
+use crate::plan::{Aggregate, WindowKind};
 use arrow_array::builder::BinaryBuilder;
 use arrow_array::{ArrayRef, Int64Array, UInt64Array};
 use arrow_buffer::ScalarBuffer;
-use arrow_schema::SchemaRef;
-use state::KeyMap;
+use arrow_schema::{Schema, SchemaRef};
+use state::{Columns, Key, KeyMap, KeyedWindows, Table};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -22,8 +24,28 @@ use std::sync::Arc;
 pub(crate) struct AggregateSpec {
     pub(crate) window: WindowSpec,
     pub(crate) keys: KeyEncoder,
-    pub(crate) aggregates: Vec<AccumulatorSpec>,
+    pub(crate) aggregates: Arc<Vec<AccumulatorSpec>>,
     pub(crate) schema: SchemaRef,
+}
+
+impl AggregateSpec {
+    pub(crate) fn new(
+        input: &Schema,
+        schema: SchemaRef,
+        time_column: usize,
+        window: WindowKind,
+        keys: &[usize],
+        aggregates: &[Aggregate],
+    ) -> Result<AggregateSpec, DataflowError> {
+        let type_of = |column: usize| input.field(column).data_type();
+        let aggregates = aggregates.iter().map(|call| AccumulatorSpec::new(call, call.argument.map(type_of)));
+        Ok(AggregateSpec {
+            window: WindowSpec::new(time_column, window),
+            keys: KeyEncoder::new(keys.to_vec(), keys.iter().map(|key| type_of(*key).clone()).collect())?,
+            aggregates: Arc::new(aggregates.collect::<Result<_, _>>()?),
+            schema,
+        })
+    }
 }
 
 /// A batch made ready for all workers: everything that does not depend on state.
@@ -34,37 +56,6 @@ pub(crate) struct Prepared {
     pub(crate) watermarks: Int64Array,
     pub(crate) ordinals: ScalarBuffer<u64>,
     pub(crate) arguments: Vec<Argument>,
-}
-
-/// The keys of one slice and their accumulators.
-#[derive(Debug)]
-pub(crate) struct Slice {
-    pub(crate) keys: KeyMap,
-    pub(crate) accumulators: Vec<Accumulator>,
-}
-
-impl Slice {
-    pub(crate) fn new(spec: &AggregateSpec) -> Slice {
-        Slice {
-            keys: KeyMap::new(),
-            accumulators: spec.aggregates.iter().map(AccumulatorSpec::make).collect(),
-        }
-    }
-
-    pub(crate) fn grow(&mut self) {
-        let slots = self.keys.len();
-        self.accumulators.iter_mut().for_each(|accumulator| accumulator.grow(slots));
-    }
-
-    fn merge(&mut self, other: &Slice) -> Result<(), DataflowError> {
-        let slot = |from: u32| self.keys.insert(other.keys.hash_of(from), other.keys.key(from)).0;
-        let slots: Vec<u32> = (0..other.keys.len() as u32).map(slot).collect();
-        self.grow();
-        for (accumulator, more) in self.accumulators.iter_mut().zip(&other.accumulators) {
-            accumulator.merge(more, &slots)?;
-        }
-        Ok(())
-    }
 }
 
 /// Which of the rows are a worker's own.
@@ -82,9 +73,8 @@ pub(crate) struct Emitted {
 }
 
 /// The slices of one worker, by their end.
-#[derive(Debug, Default)]
 pub(crate) struct Partition {
-    pub(crate) slices: BTreeMap<i64, Slice>,
+    slices: KeyedWindows<Accumulators>,
 }
 
 /// The rows of a chunk that wait to be added, by slice.
@@ -112,6 +102,14 @@ impl Waiting {
 }
 
 impl Partition {
+    pub(crate) fn new(slices: KeyedWindows<Accumulators>) -> Partition {
+        Partition { slices }
+    }
+
+    pub(crate) fn table(&mut self) -> &mut dyn Table {
+        &mut self.slices
+    }
+
     /// Takes in the chunks of a step and fires what the watermark has passed at its end.
     pub(crate) fn step(
         &mut self,
@@ -156,32 +154,25 @@ impl Partition {
                     continue;
                 }
                 if spec.window.slice_end_after(*fired).is_none_or(|end| end - 1 <= *watermark) {
-                    self.add(spec, chunk, std::mem::take(&mut waiting), sequence)?;
+                    self.add(chunk, std::mem::take(&mut waiting), sequence)?;
                     self.fire(spec, track, fired, *watermark, emitted)?;
                 }
             }
             waiting.push(*slice_end, row as u32, rows / share.workers);
         }
-        self.add(spec, chunk, waiting, sequence)
+        self.add(chunk, waiting, sequence)
     }
 
-    fn add(
-        &mut self,
-        spec: &AggregateSpec,
-        chunk: &Prepared,
-        waiting: Waiting,
-        sequence: u64,
-    ) -> Result<(), DataflowError> {
-        let mut slots = Vec::new();
+    fn add(&mut self, chunk: &Prepared, waiting: Waiting, sequence: u64) -> Result<(), DataflowError> {
+        let (mut slots, mut keys) = (Vec::new(), Vec::new());
         for (slice_end, rows) in waiting.rows {
-            let slice = self.slices.entry(slice_end).or_insert_with(|| Slice::new(spec));
-            slots.clear();
-            slots.extend(rows.iter().map(|row| {
+            keys.clear();
+            keys.extend(rows.iter().map(|row| {
                 let row = *row as usize;
-                slice.keys.insert(chunk.keys.hash(row), chunk.keys.bytes(row)).0
+                Key { hash: chunk.keys.hash(row), bytes: chunk.keys.bytes(row) }
             }));
-            slice.grow();
-            for (accumulator, argument) in slice.accumulators.iter_mut().zip(&chunk.arguments) {
+            let accumulators = self.slices.slots(slice_end, &keys, &mut slots)?;
+            for (accumulator, argument) in accumulators.each.iter_mut().zip(&chunk.arguments) {
                 accumulator.update(&slots, &rows, argument, &chunk.ordinals, sequence)?;
             }
         }
@@ -198,10 +189,9 @@ impl Partition {
         emitted: &mut Emitted,
     ) -> Result<(), DataflowError> {
         let window = &spec.window;
-        while let Some((slice_end, _)) = self.slices.first_key_value() {
-            let slice_end = *slice_end;
+        while let Some(slice_end) = self.slices.first() {
             let Some(window_end) = window.next_window_end(slice_end, *fired) else {
-                self.slices.remove(&slice_end);
+                self.slices.remove(slice_end);
                 continue;
             };
             if window_end - 1 > watermark {
@@ -209,16 +199,18 @@ impl Partition {
             }
             let after = track.reached_after(window_end - 1);
             if window.size_ms == window.slide_ms {
-                if let Some(slice) = self.slices.remove(&slice_end) {
-                    emitted.batches.push(emit(spec, &slice, window_end, after)?);
-                }
+                let slice = self.slices.whole(slice_end)?;
+                emitted.batches.push(emit(spec, slice.keys(), slice.columns(), window_end, after)?);
+                self.slices.remove(slice_end);
             } else {
-                let mut merged = Slice::new(spec);
-                for (_, slice) in self.slices.range(window_end - window.size_ms + 1..=window_end).rev() {
-                    merged.merge(slice)?;
+                let mut merged = Merged::new(spec);
+                let slices = self.slices.in_range(window_end - window.size_ms + 1..=window_end);
+                for slice_end in slices.into_iter().rev() {
+                    let slice = self.slices.whole(slice_end)?;
+                    merged.add(slice.keys(), slice.columns())?;
                 }
-                emitted.batches.push(emit(spec, &merged, window_end, after)?);
-                self.slices.remove(&(window_end - window.size_ms + window.slide_ms));
+                emitted.batches.push(emit(spec, &merged.keys, &merged.accumulators, window_end, after)?);
+                self.slices.remove(window_end - window.size_ms + window.slide_ms);
             }
             *fired = (*fired).max(window_end - 1);
         }
@@ -227,12 +219,37 @@ impl Partition {
     }
 }
 
+/// The slices of a window put together.
+struct Merged {
+    keys: KeyMap,
+    accumulators: Accumulators,
+}
+
+impl Merged {
+    fn new(spec: &AggregateSpec) -> Merged {
+        Merged { keys: KeyMap::new(), accumulators: Accumulators::new(spec.aggregates.clone()) }
+    }
+
+    fn add(&mut self, keys: &KeyMap, accumulators: &Accumulators) -> Result<(), DataflowError> {
+        let slot = |from: u32| self.keys.insert(keys.hash_of(from), keys.key(from)).0;
+        let slots: Vec<u32> = (0..keys.len() as u32).map(slot).collect();
+        self.accumulators.grow(self.keys.len());
+        self.accumulators.merge(accumulators, &slots)
+    }
+}
+
 /// The rows of one window, by key.
-fn emit(spec: &AggregateSpec, slice: &Slice, window_end: i64, after: u64) -> Result<Batch, DataflowError> {
-    let slots = slice.keys.sorted_slots();
+fn emit(
+    spec: &AggregateSpec,
+    keys: &KeyMap,
+    accumulators: &Accumulators,
+    window_end: i64,
+    after: u64,
+) -> Result<Batch, DataflowError> {
+    let slots = keys.sorted_slots();
     let rows = slots.len();
-    let mut columns: Vec<ArrayRef> = spec.keys.decode(slots.iter().map(|slot| slice.keys.key(*slot)))?;
-    for accumulator in &slice.accumulators {
+    let mut columns: Vec<ArrayRef> = spec.keys.decode(slots.iter().map(|slot| keys.key(*slot)))?;
+    for accumulator in &accumulators.each {
         columns.push(accumulator.finish(&slots)?);
     }
     columns.extend(window_columns(&spec.window, &spec.schema, &vec![window_end; rows])?);
@@ -241,7 +258,7 @@ fn emit(spec: &AggregateSpec, slice: &Slice, window_end: i64, after: u64) -> Res
     let prefix = tie.len();
     for slot in &slots {
         tie.truncate(prefix);
-        tie.extend_from_slice(slice.keys.key(*slot));
+        tie.extend_from_slice(keys.key(*slot));
         ties.append_value(&tie);
     }
     Ok(Batch {

@@ -1,0 +1,65 @@
+//! A list that only grows and is not keyed: kept in memory by its owner, written once, read at a restore.
+
+use crate::error::StateError;
+use crate::frozen::Frozen;
+use crate::key_group::KEY_GROUPS;
+use crate::layers::Layers;
+use crate::store::Store;
+use crate::table::{Table, TableId};
+
+/// What was appended since the last freeze, and the layers with the rest.
+pub struct AppendLog {
+    layers: Layers,
+    next: u64,
+    recent: Vec<Vec<u8>>,
+}
+
+impl AppendLog {
+    /// The list, and what it held in the snapshot that the store was opened with, in order.
+    pub fn new(store: &Store, id: TableId) -> Result<(AppendLog, Vec<Vec<u8>>), StateError> {
+        let (layers, _) = Layers::open(store, id, 0..KEY_GROUPS)?;
+        let mut items = Vec::new();
+        let mut stored = layers.scan(None, &[GROUP], &[]);
+        while let Some(entry) = stored.next()? {
+            items.extend(entry.value.map(<[u8]>::to_vec));
+        }
+        Ok((AppendLog { layers, next: items.len() as u64, recent: Vec::new() }, items))
+    }
+
+    pub fn append(&mut self, item: Vec<u8>) {
+        self.recent.push(item);
+    }
+}
+
+/// All items lie in one key group; a list has one owner whatever the number of workers.
+const GROUP: u8 = 0;
+
+impl Table for AppendLog {
+    fn memory_bytes(&self) -> usize {
+        self.recent.iter().map(Vec::len).sum::<usize>() + self.layers.memory_bytes()
+    }
+
+    fn freeze(&mut self) -> Result<(), StateError> {
+        let mut frozen = Frozen::with_capacity(self.recent.len());
+        for item in std::mem::take(&mut self.recent) {
+            let mut key = vec![GROUP];
+            key.extend_from_slice(&self.next.to_be_bytes());
+            frozen.push(0, &key, Some(&item), i64::MAX)?;
+            self.next += 1;
+        }
+        self.layers.push(frozen);
+        Ok(())
+    }
+
+    fn shrink(&mut self, _target_bytes: usize) -> Result<(), StateError> {
+        self.freeze()
+    }
+
+    fn layers(&self) -> &Layers {
+        &self.layers
+    }
+
+    fn layers_mut(&mut self) -> &mut Layers {
+        &mut self.layers
+    }
+}

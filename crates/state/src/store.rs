@@ -1,0 +1,263 @@
+//! The store of a job's state: its folder of runs, and the thread that writes and merges them.
+//!
+//! Runs are immutable and have numbers that are never used twice, so a snapshot is a list of runs and
+//! costs only what changed since the one before. A run's file lives as long as somebody holds it
+//! ([`StoredRun`]) or a durable snapshot names it ([`StoredRun::keep`]); what a crash leaves behind is
+//! removed when the folder is opened again.
+
+use crate::error::StateError;
+use crate::frozen::Frozen;
+use crate::run::{Run, RunOptions, RunWriter};
+use crate::snapshot::{Manifest, TableManifest};
+use crate::table::TableId;
+use crate::worker::Worker;
+use os::Disk;
+use std::collections::BTreeMap;
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// The name of a run's file ends so.
+const EXTENSION: &str = ".run";
+
+#[derive(Debug, Clone)]
+pub struct StoreOptions {
+    /// What the tables of the job may hold in memory, in bytes; what is beyond lies on disk.
+    pub budget_bytes: usize,
+    /// Write and merge runs on a thread of their own. Without it everything happens in the caller, in
+    /// an order that a simulation can repeat.
+    pub background: bool,
+    pub run: RunOptions,
+}
+
+impl Default for StoreOptions {
+    fn default() -> StoreOptions {
+        StoreOptions { budget_bytes: 1 << 30, background: true, run: RunOptions::default() }
+    }
+}
+
+/// A handle to the store; clones are the same store.
+#[derive(Clone)]
+pub struct Store {
+    pub(crate) files: Arc<Files>,
+    worker: Arc<Worker>,
+    budget_bytes: usize,
+    /// What the snapshot that the store was opened from holds for each table, until the tables take it.
+    restored: Arc<Mutex<BTreeMap<TableId, Vec<RestoredTable>>>>,
+}
+
+/// A part of a table as a snapshot had it.
+#[derive(Clone)]
+pub(crate) struct RestoredTable {
+    pub(crate) groups: Range<usize>,
+    pub(crate) meta: Vec<u8>,
+    /// Newest first.
+    pub(crate) runs: Vec<(Range<usize>, Arc<StoredRun>)>,
+}
+
+/// The folder; shared with the runs, which remove their own files.
+pub(crate) struct Files {
+    pub(crate) disk: Arc<dyn Disk>,
+    pub(crate) folder: PathBuf,
+    next_number: AtomicU64,
+    pub(crate) run: RunOptions,
+    /// Bytes written into runs since the store was opened.
+    pub(crate) written_bytes: AtomicU64,
+}
+
+impl Files {
+    pub(crate) fn path(&self, number: u64) -> PathBuf {
+        self.folder.join(run_name(number))
+    }
+
+    /// Begins a run under a new number.
+    pub(crate) fn create(&self) -> Result<(u64, RunWriter), StateError> {
+        let number = self.next_number.fetch_add(1, Ordering::Relaxed);
+        Ok((number, RunWriter::create(&self.disk, &self.path(number), &self.run)?))
+    }
+
+    pub(crate) fn finish(
+        self: &Arc<Files>,
+        number: u64,
+        writer: RunWriter,
+    ) -> Result<Arc<StoredRun>, StateError> {
+        let run = writer.finish()?;
+        self.written_bytes.fetch_add(run.bytes(), Ordering::Relaxed);
+        Ok(Arc::new(StoredRun { run, number, files: self.clone(), kept: AtomicBool::new(false) }))
+    }
+}
+
+pub(crate) fn run_name(number: u64) -> String {
+    format!("{number:016x}{EXTENSION}")
+}
+
+/// A run in the store's folder.
+pub struct StoredRun {
+    pub(crate) run: Arc<Run>,
+    pub(crate) number: u64,
+    files: Arc<Files>,
+    kept: AtomicBool,
+}
+
+impl StoredRun {
+    /// Whether a durable snapshot names the run, so that its file outlives the process.
+    pub(crate) fn keep(&self, kept: bool) {
+        self.kept.store(kept, Ordering::Release);
+    }
+}
+
+impl std::fmt::Debug for StoredRun {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "StoredRun({})", self.number)
+    }
+}
+
+impl Drop for StoredRun {
+    fn drop(&mut self) {
+        if !self.kept.load(Ordering::Acquire) {
+            // A file that stays is removed when the folder is opened the next time.
+            let _ = self.files.disk.remove(&self.files.path(self.number));
+        }
+    }
+}
+
+impl Store {
+    /// Opens the folder with the state of a snapshot, or empty. Runs that the snapshot does not name
+    /// are removed.
+    pub fn open(
+        disk: &Arc<dyn Disk>,
+        folder: &Path,
+        options: StoreOptions,
+        snapshot: Option<&Manifest>,
+    ) -> Result<Store, StateError> {
+        let failed = |error: std::io::Error| StateError::io(folder, &error);
+        disk.create_dir_all(folder).map_err(failed)?;
+        let named: Vec<u64> = snapshot.map(Manifest::numbers).unwrap_or_default();
+        let mut next_number = named.iter().max().map_or(1, |number| number + 1);
+        for name in disk.list(folder).map_err(failed)? {
+            let Some(stem) = name.strip_suffix(EXTENSION) else { continue };
+            let number = u64::from_str_radix(stem, 16).ok();
+            next_number = next_number.max(number.map_or(0, |number| number.saturating_add(1)));
+            if number.is_none_or(|number| !named.contains(&number)) {
+                disk.remove(&folder.join(&name)).map_err(failed)?;
+            }
+        }
+        let files = Arc::new(Files {
+            disk: disk.clone(),
+            folder: folder.to_path_buf(),
+            next_number: AtomicU64::new(next_number),
+            run: options.run.clone(),
+            written_bytes: AtomicU64::new(0),
+        });
+        let restored = match snapshot {
+            Some(manifest) => open_tables(&files, &manifest.tables)?,
+            None => BTreeMap::new(),
+        };
+        Ok(Store {
+            files,
+            worker: Arc::new(Worker::new(options.background)),
+            budget_bytes: options.budget_bytes,
+            restored: Arc::new(Mutex::new(restored)),
+        })
+    }
+
+    /// A store on a disk in memory, for tests and benches that measure no disk.
+    pub fn volatile(budget_bytes: usize) -> Store {
+        let disk: Arc<dyn Disk> = Arc::new(os::disk::sim::SimDisk::new());
+        let options = StoreOptions { budget_bytes, background: false, ..StoreOptions::default() };
+        Store::open(&disk, Path::new("state"), options, None).expect("a disk in memory does not fail")
+    }
+
+    pub fn budget_bytes(&self) -> usize {
+        self.budget_bytes
+    }
+
+    /// Bytes written into runs since the store was opened.
+    pub fn written_bytes(&self) -> u64 {
+        self.files.written_bytes.load(Ordering::Relaxed)
+    }
+
+    /// Waits until everything that was handed over is written and merged.
+    pub fn wait_idle(&self) {
+        self.worker.wait_idle();
+    }
+
+    pub(crate) fn submit(&self, task: impl FnOnce() + Send + 'static) {
+        self.worker.submit(Box::new(task));
+    }
+
+    /// Has frozen entries written as a run.
+    pub(crate) fn write(&self, frozen: &Arc<Frozen>) {
+        let (files, frozen) = (self.files.clone(), frozen.clone());
+        self.submit(move || frozen.write(&files));
+    }
+
+    /// What a snapshot held for the key groups of a table.
+    pub(crate) fn restored(&self, id: TableId, groups: &Range<usize>) -> Vec<RestoredTable> {
+        let restored = self.restored.lock().unwrap_or_else(PoisonError::into_inner);
+        let parts = restored.get(&id).into_iter().flatten();
+        let overlaps = |own: &Range<usize>| own.start < groups.end && groups.start < own.end;
+        let parts = parts.filter(|part| overlaps(&part.groups));
+        let clip = |own: &Range<usize>| own.start.max(groups.start)..own.end.min(groups.end);
+        parts
+            .map(|part| RestoredTable {
+                groups: clip(&part.groups),
+                meta: part.meta.clone(),
+                runs: part
+                    .runs
+                    .iter()
+                    .filter(|(own, _)| overlaps(own))
+                    .map(|(own, run)| (clip(own), run.clone()))
+                    .collect(),
+            })
+            .collect()
+    }
+
+    /// All runs of the snapshot that the store was opened with, as long as it remembers them.
+    pub(crate) fn restored_runs(&self) -> Vec<Arc<StoredRun>> {
+        let restored = self.restored.lock().unwrap_or_else(PoisonError::into_inner);
+        let parts = restored.values().flatten();
+        parts.flat_map(|part| part.runs.iter().map(|(_, run)| run.clone())).collect()
+    }
+
+    /// Forgets what the tables have taken by now: runs that none of them holds may go.
+    pub fn restore_done(&self) {
+        self.restored.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    }
+}
+
+fn open_tables(
+    files: &Arc<Files>,
+    tables: &[TableManifest],
+) -> Result<BTreeMap<TableId, Vec<RestoredTable>>, StateError> {
+    let mut opened: BTreeMap<u64, Arc<StoredRun>> = BTreeMap::new();
+    let mut restored: BTreeMap<TableId, Vec<RestoredTable>> = BTreeMap::new();
+    for table in tables {
+        let mut runs = Vec::with_capacity(table.runs.len());
+        for (groups, number) in &table.runs {
+            let run = match opened.get(number) {
+                Some(run) => run.clone(),
+                None => {
+                    let run = Run::open(&files.disk, &files.path(*number))?;
+                    let run = StoredRun {
+                        run: Arc::new(run),
+                        number: *number,
+                        files: files.clone(),
+                        kept: AtomicBool::new(true),
+                    };
+                    let run = Arc::new(run);
+                    opened.insert(*number, run.clone());
+                    run
+                }
+            };
+            runs.push((groups.clone(), run));
+        }
+        restored.entry(table.id).or_default().push(RestoredTable {
+            groups: table.groups.clone(),
+            meta: table.meta.clone(),
+            runs,
+        });
+    }
+    Ok(restored)
+}

@@ -1,0 +1,66 @@
+//! What all tables of keyed state have in common: identity, keys, freezing, shrinking.
+
+use crate::error::StateError;
+use crate::layers::Layers;
+
+/// A table of an operator: the same in every snapshot of a plan.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct TableId {
+    /// The operator's node.
+    pub owner: u32,
+    /// Counted within the operator.
+    pub table: u32,
+}
+
+/// A key with its hash, which is always [`crate::hash`] of the bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Key<'a> {
+    pub hash: u64,
+    pub bytes: &'a [u8],
+}
+
+impl<'a> Key<'a> {
+    pub fn new(bytes: &'a [u8]) -> Key<'a> {
+        Key { hash: crate::hash(bytes), bytes }
+    }
+}
+
+/// One worker's part of a table, as the engine sees it: something that can be snapshotted and spilled
+/// without the operator's thinking of it.
+pub trait Table {
+    /// About how many bytes of memory the table holds.
+    fn memory_bytes(&self) -> usize;
+
+    /// Hands what changed since the last time over to be written; the table can be used on at once.
+    fn freeze(&mut self) -> Result<(), StateError>;
+
+    /// Gives memory back: writes what changed and forgets what was not used lately, until about
+    /// `target_bytes` are left.
+    fn shrink(&mut self, target_bytes: usize) -> Result<(), StateError>;
+
+    /// What a snapshot says of the table beside its runs.
+    fn meta(&self) -> Vec<u8> {
+        Vec::new()
+    }
+
+    fn layers(&self) -> &Layers;
+
+    fn layers_mut(&mut self) -> &mut Layers;
+}
+
+/// The bytes of an entry: the key group, the key, the sub key. Keys of one table never are prefixes of
+/// each other (`arrow-row` sees to it), so the entries of a key lie together.
+pub(crate) fn entry_key(out: &mut Vec<u8>, key: Key<'_>, sub: &[u8]) {
+    out.clear();
+    out.push(crate::key_group(key.hash) as u8);
+    out.extend_from_slice(key.bytes);
+    out.extend_from_slice(sub);
+}
+
+/// The least byte string that is greater than everything that begins with `prefix`.
+pub(crate) fn after_prefix(prefix: &[u8]) -> Option<Vec<u8>> {
+    let last = prefix.iter().rposition(|byte| *byte != 0xff)?;
+    let mut after = prefix[..=last].to_vec();
+    after[last] += 1;
+    Some(after)
+}
