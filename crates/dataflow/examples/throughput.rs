@@ -113,12 +113,10 @@ fn plan() -> Plan {
         ),
         (NodeKind::Sink { table: table(&output) }, &output),
     ];
-    let node = |(index, (kind, schema)): (usize, (NodeKind, &SchemaRef))| Node {
-        kind,
-        inputs: index.checked_sub(1).map(NodeId).into_iter().collect(),
-        schema: schema.clone(),
+    let node = |(index, (kind, schema)): (usize, (NodeKind, &SchemaRef))| {
+        Node::new(kind, index.checked_sub(1).map(NodeId).into_iter().collect(), schema.clone())
     };
-    Plan { nodes: kinds.into_iter().enumerate().map(node).collect() }
+    Plan::new(kinds.into_iter().enumerate().map(node).collect())
 }
 
 #[allow(clippy::disallowed_methods, reason = "it measures")]
@@ -147,7 +145,11 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         let rows = RecordBatch::try_new(plan.nodes[0].schema.clone(), columns)?;
         steps.push(rows);
     }
-    let mut dataflow = Dataflow::new(plan, DataflowOptions { workers, ..DataflowOptions::default() })?;
+    let mut dataflow = Dataflow::new(
+        plan,
+        DataflowOptions { workers, ..DataflowOptions::default() },
+        &state::Store::volatile(usize::MAX),
+    )?;
     let count = steps.len();
     let begin = std::time::Instant::now();
     let (mut rows_out, mut hash) = (0, 0);

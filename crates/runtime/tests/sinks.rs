@@ -220,6 +220,7 @@ fn a_job_of_another_engine_version_is_not_taken_up() {
         instance: 1,
         engine_version: runtime::ENGINE_VERSION + 1,
         plan: state::hash(request.fingerprint.as_bytes()),
+        origin: 0,
         scans: Vec::new(),
     };
     let append = |frame: &mut eventlog::Frame<'_>| frame.layer(runtime::journal::LAYER, &begun.encode());

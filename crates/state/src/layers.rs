@@ -86,6 +86,10 @@ impl Layers {
         &self.layers
     }
 
+    pub(crate) fn horizon(&self) -> i64 {
+        self.horizon
+    }
+
     pub(crate) fn is_empty(&self) -> bool {
         self.layers.is_empty()
     }
@@ -258,7 +262,7 @@ impl Layers {
 }
 
 impl Layer {
-    fn scan(&self, lower: &[u8], upper: Option<&[u8]>) -> Box<dyn SortedSource + Send> {
+    pub(crate) fn scan(&self, lower: &[u8], upper: Option<&[u8]>) -> Box<dyn SortedSource + Send> {
         // The run may hold groups that are another worker's by now.
         let first = [self.groups.start as u8];
         let end = [self.groups.end as u8];

@@ -15,6 +15,7 @@ pub use manifest::{Manifest, TableManifest};
 
 use crate::error::StateError;
 use crate::layers::{Body, Layer};
+use crate::run::Merge;
 use crate::store::{Store, StoredRun};
 use crate::table::{Table, TableId};
 use std::collections::BTreeMap;
@@ -36,6 +37,7 @@ struct TableParts {
     id: TableId,
     groups: Range<usize>,
     meta: Vec<u8>,
+    horizon: i64,
     layers: Vec<Layer>,
 }
 
@@ -58,9 +60,34 @@ impl SnapshotParts {
             id: layers.id(),
             groups: layers.groups().clone(),
             meta: table.meta(),
+            horizon: layers.horizon(),
             layers: layers.all().to_vec(),
         });
         Ok(())
+    }
+
+    /// A hash of everything that the state holds: equal states have equal digests, however they lie in
+    /// runs and whatever the number of workers. State with a time to live has no such digest.
+    pub fn digest(&self) -> Result<u64, StateError> {
+        let mut hash = xxhash_rust::xxh3::Xxh3::new();
+        for ((owner, part), bytes) in &self.sections {
+            hash.update(&[owner.to_le_bytes(), part.to_le_bytes()].concat());
+            hash.update(bytes);
+        }
+        let mut tables: Vec<&TableParts> = self.tables.iter().collect();
+        tables.sort_by_key(|table| (table.id, table.groups.start));
+        for table in tables {
+            let mut entries = Merge::new(table.layers.iter().map(|layer| layer.scan(&[], None)).collect());
+            while let Some(entry) = entries.next()? {
+                let Some(value) = entry.value.filter(|_| entry.expires > table.horizon) else { continue };
+                hash.update(&[table.id.owner.to_le_bytes(), table.id.table.to_le_bytes()].concat());
+                for part in [entry.key, value] {
+                    hash.update(&(part.len() as u64).to_le_bytes());
+                    hash.update(part);
+                }
+            }
+        }
+        Ok(hash.digest())
     }
 
     /// Has the snapshot completed in the background: `path` is the manifest's file, which appears

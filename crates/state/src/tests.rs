@@ -1,8 +1,11 @@
-//! Key groups are fixed, key maps dense and ordered on demand, columns canonical, snapshots unforgiving.
+//! Key groups are fixed, key maps dense and ordered on demand, columns canonical; tables are as their
+//! models wherever their entries lie.
+
+mod manifests;
+mod tables;
 
 use crate::columns::{read_column, write_column};
-use crate::snapshot::{SnapshotReader, SnapshotWriter, UNKEYED};
-use crate::{KEY_GROUPS, KeyMap, StateError, hash, key_group, worker_of_group};
+use crate::{KEY_GROUPS, KeyMap, groups_of_worker, hash, key_group, worker_of_group};
 use arrow_array::builder::{Int32Builder, ListBuilder, MapBuilder, StringBuilder};
 use arrow_array::{
     Array, ArrayRef, BinaryArray, BooleanArray, Decimal128Array, Float64Array, Int32Array, NullArray,
@@ -20,6 +23,10 @@ fn the_group_of_a_key_never_changes() {
     for workers in 1..=KEY_GROUPS {
         let owners: Vec<usize> = (0..KEY_GROUPS).map(|group| worker_of_group(group, workers)).collect();
         assert!(owners.is_sorted() && owners[0] == 0 && owners[KEY_GROUPS - 1] == workers - 1);
+        for worker in 0..workers {
+            let own = (0..KEY_GROUPS).filter(|group| owners[*group] == worker);
+            assert!(groups_of_worker(worker, workers).eq(own), "{worker} of {workers}");
+        }
     }
 }
 
@@ -120,38 +127,4 @@ fn damaged_columns_are_errors_and_never_panics() {
             }
         }
     }
-}
-
-#[test]
-fn snapshots_keep_their_sections_and_notice_damage() {
-    let mut writer = SnapshotWriter::new(99);
-    writer.section(2, 7, b"seven".to_vec());
-    writer.section(2, 3, b"three".to_vec());
-    writer.section(1, UNKEYED, Vec::new());
-    let bytes = writer.finish();
-    let reader = SnapshotReader::open(&bytes).unwrap();
-    assert_eq!(reader.fingerprint, 99);
-    assert_eq!(reader.sections_of(2).map(|section| section.part).collect::<Vec<_>>(), [3, 7]);
-    assert_eq!(reader.section(2, 7), Some(&b"seven"[..]));
-    assert_eq!(reader.section(1, UNKEYED), Some(&b""[..]));
-    assert_eq!(reader.section(9, 9), None);
-    for position in 0..bytes.len() {
-        let mut mutated = bytes.clone();
-        mutated[position] ^= 0x10;
-        assert!(SnapshotReader::open(&mutated).is_err());
-        assert!(SnapshotReader::open(&bytes[..position]).is_err());
-        // With a checksum that fits, the bounds must hold by themselves.
-        let _ = SnapshotReader::open(&with_checksum(mutated));
-    }
-    let mut newer = bytes;
-    newer[8] = 2;
-    let error = SnapshotReader::open(&with_checksum(newer)).unwrap_err();
-    assert_eq!(error, StateError::Version { found: 2, known: 1 });
-}
-
-fn with_checksum(mut bytes: Vec<u8>) -> Vec<u8> {
-    let end = bytes.len() - 4;
-    let checksum = crc32c::crc32c(&bytes[..end]).to_le_bytes();
-    bytes[end..].copy_from_slice(&checksum);
-    bytes
 }

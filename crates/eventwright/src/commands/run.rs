@@ -135,6 +135,7 @@ impl<'a> Run<'a> {
                 snapshot_steps_max: u64::from(self.arguments.snapshot_steps),
                 ..JobOptions::default()
             },
+            from_savepoint: None,
             observer: self.observer.clone(),
         };
         match self.node.runtime.submit(request)? {

@@ -51,12 +51,12 @@ fn step(job: &str, number: u64) -> Record {
 
 fn snapshot(job: &str, step: u64) -> Record {
     let cursors = vec![Cursor { scan: 3, split: 0, position: Position(12), finished: true }];
-    let snapshot = SnapshotRecord { step, file: format!("{step:020}.snapshot"), cursors };
+    let snapshot = SnapshotRecord { step, clock_ms: 17, file: format!("{step:020}.snapshot"), cursors };
     Record::Snapshot { job: job.into(), snapshot }
 }
 
 fn started(job: &str) -> Record {
-    Record::Started { job: job.into(), instance: 42, engine_version: 7, plan: u64::MAX, scans: scans() }
+    Record::Started { job: job.into(), instance: 42, engine_version: 7, plan: u64::MAX, origin: 3, scans: scans() }
 }
 
 /// Two lives: one that has ended, one in the middle.

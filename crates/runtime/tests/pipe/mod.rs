@@ -109,6 +109,7 @@ impl Pipe {
             plan,
             connectors: ConnectorTable::new(vec![Arc::new(self.clone())]),
             options: JobOptions { step_rows_max: 16, snapshot_steps_max: 3, ..JobOptions::default() },
+            from_savepoint: None,
             observer: None,
         }
     }

@@ -186,7 +186,15 @@ impl Source for Numbers {
         let rows = RecordBatch::try_new(input_schema(), columns)
             .map_err(|error| SourceError { kind: ErrorKind::Internal, message: error.to_string() })?;
         let finished = split.end.is_some_and(|end| next >= end.0);
-        Ok(Read { rows, next: Position(next), finished, skipped: 0, rejected: Vec::new(), idle: Idle::Ready })
+        Ok(Read {
+            rows,
+            kinds: None,
+            next: Position(next),
+            finished,
+            skipped: 0,
+            rejected: Vec::new(),
+            idle: Idle::Ready,
+        })
     }
 }
 
@@ -252,6 +260,7 @@ impl Life {
                 snapshot_steps_max: 4,
                 ..JobOptions::default()
             },
+            from_savepoint: None,
             observer,
         }
     }

@@ -12,8 +12,10 @@ use arrow_array::{
     Int32Array, Int64Array, RecordBatch, RecordBatchOptions, StringArray, TimestampMillisecondArray,
 };
 use arrow_schema::{DataType, Field, Schema, SchemaRef, TimeUnit};
+use state::{Manifest, Snapshot, Store, StoreOptions};
 use std::collections::BTreeMap;
 use std::fmt;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 pub const TIMESTAMP: DataType = DataType::Timestamp(TimeUnit::Millisecond, None);
@@ -264,7 +266,62 @@ pub fn output_lines(plan: &Plan, output: &StepOutput) -> Vec<String> {
 }
 
 pub fn dataflow(plan: &Arc<Plan>) -> Dataflow {
-    Dataflow::new(plan.clone(), DataflowOptions::default()).unwrap()
+    Dataflow::new(plan.clone(), DataflowOptions::default(), &Store::volatile(usize::MAX)).unwrap()
+}
+
+/// A disk in memory on which a dataflow keeps its state from one restore to the next.
+pub struct Home {
+    disk: Arc<dyn os::Disk>,
+    budget_bytes: usize,
+    snapshots: u64,
+    /// What the last snapshot consists of; its files stay as long as it is here.
+    saved: Option<Snapshot>,
+}
+
+impl Home {
+    pub fn new(budget_bytes: usize) -> Home {
+        Home { disk: Arc::new(os::disk::sim::SimDisk::new()), budget_bytes, snapshots: 0, saved: None }
+    }
+
+    fn store(&self, manifest: Option<&Manifest>) -> Store {
+        let options =
+            StoreOptions { budget_bytes: self.budget_bytes, background: false, ..StoreOptions::default() };
+        Store::open(&self.disk, Path::new("state"), options, manifest).unwrap()
+    }
+
+    /// A dataflow with empty state.
+    pub fn begin(&self, plan: &Arc<Plan>, options: DataflowOptions) -> (Dataflow, Store) {
+        let store = self.store(None);
+        (Dataflow::new(plan.clone(), options, &store).unwrap(), store)
+    }
+
+    /// Ends a dataflow behind its last step and takes it up again from what lies on the disk.
+    pub fn restore(
+        &mut self,
+        plan: &Arc<Plan>,
+        options: DataflowOptions,
+        (mut dataflow, store): (Dataflow, Store),
+    ) -> (Dataflow, Store) {
+        self.snapshots += 1;
+        let path = PathBuf::from(format!("state/{}.snapshot", self.snapshots));
+        let snapshot = dataflow.snapshot().unwrap().write(&store, path).take().unwrap().unwrap();
+        snapshot.keep();
+        if let Some(old) = self.saved.take() {
+            old.release(Some(&snapshot));
+        }
+        let manifest = Manifest::decode(&snapshot.manifest.encode()).unwrap();
+        drop((dataflow, store, snapshot));
+        let store = self.store(Some(&manifest));
+        let dataflow = Dataflow::restore(plan.clone(), options, &store, &manifest).unwrap();
+        self.saved = Some(Snapshot::opened(&store, manifest));
+        store.restore_done();
+        (dataflow, store)
+    }
+}
+
+/// What the state holds, independent of where it lies.
+pub fn digest(dataflow: &mut Dataflow) -> u64 {
+    dataflow.snapshot().unwrap().digest().unwrap()
 }
 
 pub fn read(scan: NodeId, split: u32, rows: RecordBatch, finished: bool) -> ScanInput {

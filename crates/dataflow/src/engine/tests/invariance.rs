@@ -200,7 +200,12 @@ struct Manner {
     workers: usize,
     rows_max: u64,
     restore: bool,
+    /// What the state may take in memory.
+    budget_bytes: usize,
 }
+
+/// As much as there is.
+const UNLIMITED: usize = usize::MAX;
 
 fn run(
     plan: &Arc<Plan>,
@@ -208,9 +213,10 @@ fn run(
     (tables, items): &(Vec<Item>, Vec<Item>),
     manner: &Manner,
     random: &mut Random,
-) -> (Results, Vec<u64>, Vec<u8>) {
+) -> (Results, Vec<u64>, u64) {
     let options = |workers| DataflowOptions { workers, parallel_rows_min: 1 };
-    let mut dataflow = Dataflow::new(plan.clone(), options(manner.workers)).unwrap();
+    let mut home = Home::new(manner.budget_bytes);
+    let (mut dataflow, mut store) = home.begin(plan, options(manner.workers));
     dataflow.set_splits(scans.left, 2);
     let (mut results, mut hashes) = (Results::default(), Vec::new());
     for phase in [tables, items] {
@@ -226,16 +232,16 @@ fn run(
                 let NodeKind::Sink { table } = &plan.node(sink.sink).kind else { panic!("not a sink") };
                 results.lines.entry(table.name.clone()).or_default().extend(lines(&sink.rows));
             }
+            dataflow.relieve().unwrap();
             if manner.restore && random.below(3) == 0 {
-                let bytes = dataflow.snapshot();
+                let before = digest(&mut dataflow);
                 let workers = 1 + random.below(4) as usize;
-                dataflow = Dataflow::restore(plan.clone(), options(workers), &bytes).unwrap();
-                assert_eq!(dataflow.snapshot(), bytes, "a restored dataflow has the same snapshot");
+                (dataflow, store) = home.restore(plan, options(workers), (dataflow, store));
+                assert_eq!(digest(&mut dataflow), before, "a restored dataflow has the same state");
             }
         }
     }
-    let bytes = dataflow.snapshot();
-    (results, hashes, bytes)
+    (results, hashes, digest(&mut dataflow))
 }
 
 #[test]
@@ -243,7 +249,7 @@ fn results_depend_on_the_rows_and_their_order_alone() {
     for seed in 1..=8 {
         let (plan, scans) = everything();
         let journal = journal(&plan, &scans, &mut Random(seed), 150);
-        let whole = Manner { workers: 1, rows_max: 1 << 40, restore: false };
+        let whole = Manner { workers: 1, rows_max: 1 << 40, restore: false, budget_bytes: UNLIMITED };
         let (expected, _, end) = run(&plan, &scans, &journal, &whole, &mut Random(seed));
         assert!(expected.late_rows > 0, "seed {seed} has no late rows");
         for table in ["kept", "joined", "joined_hop", "both", "hop", "tumble", "again", "mixed", "mixed_hop"]
@@ -253,7 +259,7 @@ fn results_depend_on_the_rows_and_their_order_alone() {
         for rows_max in [1, 7, 60] {
             let mut hashes_of_one = None;
             for workers in [1, 2, 4] {
-                let manner = Manner { workers, rows_max, restore: false };
+                let manner = Manner { workers, rows_max, restore: false, budget_bytes: UNLIMITED };
                 let (results, hashes, bytes) = run(&plan, &scans, &journal, &manner, &mut Random(seed));
                 assert_eq!(results, expected, "seed {seed}, {workers} workers, steps up to {rows_max} rows");
                 assert_eq!(bytes, end, "seed {seed}, {workers} workers: the state at the end");
@@ -261,78 +267,40 @@ fn results_depend_on_the_rows_and_their_order_alone() {
                 let first = hashes_of_one.get_or_insert_with(|| hashes.clone());
                 assert_eq!(*first, hashes, "seed {seed}, {workers} workers, steps up to {rows_max} rows");
             }
-            let manner = Manner { workers: 1 + (seed as usize) % 4, rows_max, restore: true };
-            let (results, _, bytes) = run(&plan, &scans, &journal, &manner, &mut Random(seed));
-            assert_eq!(results, expected, "seed {seed}, restored, steps up to {rows_max} rows");
-            assert_eq!(bytes, end, "seed {seed}, restored");
-        }
-    }
-}
-
-/// A dataflow in the middle of its work.
-fn halfway(seed: u64, workers: usize) -> (Arc<Plan>, Vec<u8>) {
-    let (plan, scans) = everything();
-    let (tables, mut items) = journal(&plan, &scans, &mut Random(seed), 40);
-    items.truncate(25);
-    let manner = Manner { workers, rows_max: 10, restore: false };
-    let (_, _, bytes) = run(&plan, &scans, &(tables, items), &manner, &mut Random(seed));
-    (plan, bytes)
-}
-
-#[test]
-fn snapshots_are_the_same_bytes_at_any_number_of_workers() {
-    let (_, one) = halfway(5, 1);
-    for workers in [2, 3, 4, 128] {
-        assert_eq!(halfway(5, workers).1, one, "{workers} workers");
-    }
-}
-
-#[test]
-fn damaged_snapshots_are_errors_and_never_panics() {
-    let (plan, bytes) = halfway(3, 2);
-    Dataflow::restore(plan.clone(), DataflowOptions::default(), &bytes).unwrap();
-    let restore = |bytes: &[u8]| Dataflow::restore(plan.clone(), DataflowOptions::default(), bytes);
-    let mut random = Random(11);
-    let mut refused = 0;
-    for _ in 0..3000 {
-        let mut mutated = bytes.clone();
-        let place = random.below(mutated.len() as u64) as usize;
-        match random.below(3) {
-            0 => mutated[place] ^= 1 << random.below(8),
-            1 => mutated[place] = [0, 0xff, 0x7f, 0x80][random.below(4) as usize],
-            _ => mutated.truncate(place),
-        }
-        if mutated != bytes {
-            assert_eq!(restore(&mutated).err().map(|error| error.kind()), Some(ErrorKind::Corrupt));
-        }
-        // With a checksum that fits, every part must look after itself.
-        if mutated.len() > 4 {
-            let end = mutated.len() - 4;
-            let checksum = crc32c::crc32c(&mutated[..end]).to_le_bytes();
-            mutated[end..].copy_from_slice(&checksum);
-            match restore(&mutated) {
-                Err(_) => refused += 1,
-                Ok(mut dataflow) => {
-                    let _ = dataflow.snapshot();
-                    let _ = finish(&plan, &mut dataflow);
-                }
+            for budget_bytes in [UNLIMITED, 1 << 12] {
+                let workers = 1 + (seed as usize) % 4;
+                let manner = Manner { workers, rows_max, restore: true, budget_bytes };
+                let (results, _, state) = run(&plan, &scans, &journal, &manner, &mut Random(seed));
+                assert_eq!(results, expected, "seed {seed}, restored, steps up to {rows_max} rows");
+                assert_eq!(state, end, "seed {seed}, restored");
             }
         }
     }
-    assert!(refused > 1000, "only {refused} were refused");
-    let (mut other, _) = halfway(3, 1);
-    Arc::make_mut(&mut other).nodes.pop();
-    let error = Dataflow::restore(other, DataflowOptions::default(), &bytes).err().unwrap();
-    assert_eq!(error.kind(), ErrorKind::Invalid);
 }
 
-/// Ends all splits, so that everything that is in the state comes out.
-fn finish(plan: &Plan, dataflow: &mut Dataflow) -> Result<(), crate::engine::DataflowError> {
-    let mut reads = Vec::new();
-    for scan in plan.scans() {
-        for split in 0..if scan == NodeId(0) { 2 } else { 1 } {
-            reads.push(read(scan, split, RecordBatch::new_empty(plan.node(scan).schema.clone()), true));
-        }
+#[test]
+fn the_state_is_the_same_at_any_number_of_workers() {
+    let (plan, scans) = everything();
+    let (tables, mut items) = journal(&plan, &scans, &mut Random(5), 40);
+    items.truncate(25);
+    let halfway = |workers| {
+        let manner = Manner { workers, rows_max: 10, restore: false, budget_bytes: UNLIMITED };
+        run(&plan, &scans, &(tables.clone(), items.clone()), &manner, &mut Random(5)).2
+    };
+    let one = halfway(1);
+    for workers in [2, 3, 4, 128] {
+        assert_eq!(halfway(workers), one, "{workers} workers");
     }
-    dataflow.step(StepInput { clock_ms: 0, reads }).map(|_| ())
+}
+
+#[test]
+fn a_snapshot_of_another_plan_is_refused() {
+    let (mut plan, _) = everything();
+    let home = Home::new(UNLIMITED);
+    let (mut dataflow, store) = home.begin(&plan, DataflowOptions::default());
+    let written = dataflow.snapshot().unwrap().write(&store, "state/one.snapshot".into());
+    let manifest = written.take().unwrap().unwrap().manifest;
+    Arc::make_mut(&mut plan).nodes.pop();
+    let error = Dataflow::restore(plan, DataflowOptions::default(), &store, &manifest).err().unwrap();
+    assert_eq!(error.kind(), ErrorKind::Invalid);
 }

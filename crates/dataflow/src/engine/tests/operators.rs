@@ -236,7 +236,7 @@ fn a_panic_on_a_worker_is_an_error() {
     planner.sink(project, "out");
     let plan = planner.build();
     let options = DataflowOptions { workers: 2, parallel_rows_min: 1 };
-    let mut dataflow = Dataflow::new(plan.clone(), options).unwrap();
+    let mut dataflow = Dataflow::new(plan.clone(), options, &state::Store::volatile(usize::MAX)).unwrap();
     assert_eq!(go(&plan, &mut dataflow, &[(scan, "1 a 1\n1 a 2", false)]), out(&["1", "2"]));
     let rows = rows(&plan.node(scan).schema, "1 a 1\n1 a 7");
     let error = step(&mut dataflow, vec![read(scan, 0, rows, false)]).unwrap_err();

@@ -67,7 +67,9 @@ fn tables_of_tables_are_read_first() {
 }
 
 fn refused(plan: Arc<Plan>) -> String {
-    let error = Dataflow::new(plan, DataflowOptions::default()).err().expect("the plan is refused");
+    let error = Dataflow::new(plan, DataflowOptions::default(), &state::Store::volatile(usize::MAX))
+        .err()
+        .expect("the plan is refused");
     assert_eq!(error.kind(), base::ErrorKind::Invalid);
     error.to_string()
 }
