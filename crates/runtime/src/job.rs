@@ -2,6 +2,7 @@
 
 use crate::error::RuntimeError;
 use crate::journal::{Counts, Journal};
+use crate::machine::Machine;
 use crate::progress::{JobProgress, SharedProgress};
 use crate::savepoint::{Request, Requests, SavepointTicket};
 use crate::steps;
@@ -175,6 +176,24 @@ impl Runtime {
                 Err(error)
             }
         }
+    }
+
+    /// Opens an unfinished job without threads; whoever holds it gives it its turns.
+    pub fn machine(&self, request: JobRequest) -> Result<Machine, RuntimeError> {
+        Machine::open(steps::Context {
+            log: self.log.clone(),
+            os: self.os.clone(),
+            data: self.data.clone(),
+            journal: self.journal.clone(),
+            wakeup: self.wakeup.clone(),
+            stop: Arc::default(),
+            progress: SharedProgress::new(JobProgress {
+                job: request.name.clone(),
+                ..JobProgress::default()
+            }),
+            request,
+            savepoints: Arc::default(),
+        })
     }
 
     /// Asks a running job for a savepoint in a new folder below `target`; the job goes on.

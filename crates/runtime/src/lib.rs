@@ -12,10 +12,14 @@ pub mod progress;
 
 mod background;
 mod coordinates;
+mod drivers;
 mod inputs;
 mod job;
+mod machine;
+mod origin;
 mod outbox;
 mod outputs;
+mod reader;
 mod savepoint;
 mod state_folder;
 mod steps;
@@ -25,6 +29,7 @@ mod tests;
 pub use error::RuntimeError;
 pub use job::{CommitPoint, JobHandle, JobOptions, JobRequest, Observer, ProgressWatch, Runtime, Submitted};
 pub use journal::{Journal, JournalState};
+pub use machine::{Machine, Turn};
 pub use progress::{JobProgress, ScanProgress, SinkProgress};
 pub use savepoint::{Savepoint, SavepointInfo, SavepointTicket};
 

@@ -6,6 +6,7 @@
 
 use crate::error::RuntimeError;
 use crate::job::Wakeup;
+use crate::steps::Context;
 use base::{Offset, PartitionId};
 use dataflow::plan::NodeId;
 use dataflow::sink::OutboxSink;
@@ -37,51 +38,99 @@ pub(crate) struct OutboxSignals {
 }
 
 pub(crate) struct Driver {
-    pub log: EventLog,
-    pub os: Os,
-    pub wakeup: Arc<Wakeup>,
-    pub signals: Arc<OutboxSignals>,
-    pub job: String,
-    pub partition: PartitionId,
-    pub sink: Box<dyn OutboxSink>,
+    log: EventLog,
+    os: Os,
+    wakeup: Arc<Wakeup>,
+    signals: Arc<OutboxSignals>,
+    /// Under which the outbox is pinned.
+    pin: String,
+    partition: PartitionId,
+    sink: Box<dyn OutboxSink>,
+    /// The next record for the target, once it was asked.
+    next: Option<Offset>,
+    bytes: Vec<u8>,
+}
+
+/// What a driver did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum DriverTurn {
+    /// Records went to the target.
+    Applied,
+    Idle,
+    /// The target has all of an outbox that has ended, or the node stops.
+    Done,
 }
 
 impl Driver {
+    pub(crate) fn new(
+        context: &Context,
+        signals: &Arc<OutboxSignals>,
+        partition: PartitionId,
+        sink: Box<dyn OutboxSink>,
+    ) -> Driver {
+        Driver {
+            log: context.log.clone(),
+            os: context.os.clone(),
+            wakeup: context.wakeup.clone(),
+            signals: signals.clone(),
+            pin: format!("{}/outbox", context.request.name),
+            partition,
+            sink,
+            next: None,
+            bytes: Vec::new(),
+        }
+    }
+
+    /// Asks the target, which alone knows, where it is.
+    fn open(&mut self) -> Result<Offset, RuntimeError> {
+        let next = Offset(self.sink.open()?);
+        self.log.pin(&self.pin, self.partition, Some(next));
+        Ok(next)
+    }
+
     /// Runs until the outbox has ended and the target has all of it, or until it is stopped.
     pub(crate) fn run(mut self) -> Result<(), RuntimeError> {
-        let mut next = Offset(self.sink.open()?);
-        let pin = format!("{}/outbox", self.job);
-        self.log.pin(&pin, self.partition, Some(next));
-        let mut bytes = Vec::new();
         loop {
             let seen = self.wakeup.generation();
-            let ended = self.signals.ended.load(Ordering::Acquire);
-            if self.signals.stopped.load(Ordering::Acquire) && !ended {
-                self.sink.commit(false, self.os.clock.now_ms())?;
-                return Ok(());
-            }
-            let high_watermark = self.log.bounds(self.partition)?.high_watermark;
-            let batches = if next < high_watermark {
-                self.log.read(self.partition, next, READ_BYTES_MAX)?
-            } else {
-                Vec::new()
-            };
-            for batch in &batches {
-                bytes.clear();
-                batch.read(&mut bytes)?;
-                self.sink.apply(&bytes)?;
-                next = Offset(batch.last_offset.0 + 1);
-            }
-            let drained = ended && next >= high_watermark;
-            let durable = Offset(self.sink.commit(drained, self.os.clock.now_ms())?);
-            self.log.pin(&pin, self.partition, Some(durable));
-            if drained {
-                self.log.pin(&pin, self.partition, None);
-                return Ok(());
-            }
-            if batches.is_empty() {
-                self.wakeup.wait(seen, IDLE_MS_MAX);
+            match self.turn()? {
+                DriverTurn::Applied => {}
+                DriverTurn::Idle => self.wakeup.wait(seen, IDLE_MS_MAX),
+                DriverTurn::Done => return Ok(()),
             }
         }
+    }
+
+    /// Applies what is there, up to a limit, and lets the target commit.
+    pub(crate) fn turn(&mut self) -> Result<DriverTurn, RuntimeError> {
+        let mut next = match self.next {
+            Some(next) => next,
+            None => self.open()?,
+        };
+        let ended = self.signals.ended.load(Ordering::Acquire);
+        if self.signals.stopped.load(Ordering::Acquire) && !ended {
+            self.sink.commit(false, self.os.clock.now_ms())?;
+            return Ok(DriverTurn::Done);
+        }
+        let high_watermark = self.log.bounds(self.partition)?.high_watermark;
+        let batches = if next < high_watermark {
+            self.log.read(self.partition, next, READ_BYTES_MAX)?
+        } else {
+            Vec::new()
+        };
+        for batch in &batches {
+            self.bytes.clear();
+            batch.read(&mut self.bytes)?;
+            self.sink.apply(&self.bytes)?;
+            next = Offset(batch.last_offset.0 + 1);
+        }
+        self.next = Some(next);
+        let drained = ended && next >= high_watermark;
+        let durable = Offset(self.sink.commit(drained, self.os.clock.now_ms())?);
+        self.log.pin(&self.pin, self.partition, (!drained).then_some(durable));
+        Ok(match (drained, batches.is_empty()) {
+            (true, _) => DriverTurn::Done,
+            (false, true) => DriverTurn::Idle,
+            (false, false) => DriverTurn::Applied,
+        })
     }
 }

@@ -9,35 +9,32 @@
 //! 4. When the input is done and the outboxes are empty, the end is journalled.
 
 use crate::ENGINE_VERSION;
-use crate::background::Background;
 use crate::coordinates::Cursor;
+use crate::drivers::Drivers;
 use crate::error::RuntimeError;
 use crate::inputs::{Inputs, Next, Prepared};
-use crate::job::{CommitPoint, JobRequest, Wakeup, lock, panic_text, spawn};
-use crate::journal::{Counts, Journal, JournalState, LAYER, Record, SnapshotRecord, StepRecord};
-use crate::outbox::{self, Driver, OutboxSignals};
-use crate::outputs::{Encoded, Outputs, connector_of, create_topics};
+use crate::job::{CommitPoint, JobRequest, Wakeup, lock, spawn};
+use crate::journal::{Counts, Journal, LAYER, Record, SnapshotRecord, StepRecord};
+use crate::machine::Turn;
+use crate::origin::Origin;
+use crate::outputs::{Encoded, Outputs, create_topics};
 use crate::progress::{ScanProgress, SharedProgress, SinkProgress};
-use crate::savepoint::{Requests, Savepoint, SavepointInfo};
+use crate::reader::{Message, Reader};
+use crate::savepoint::{Requests, SavepointInfo};
 use crate::state_folder::{Polled, Snapshots, StateFolder};
 use base::{ErrorKind, Lsn, Offset};
 use dataflow::engine::{Dataflow, DataflowOptions, StepInput, StepOutput};
-use dataflow::plan::{NodeId, NodeKind};
-use dataflow::sink::Sink;
-use dataflow::source::Idle;
+use dataflow::plan::NodeId;
 use eventlog::EventLog;
 use os::Os;
 use state::{Snapshot, Store, StoreOptions};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::mpsc::{Receiver, sync_channel};
 use std::sync::{Arc, Mutex};
 
 /// Prepared steps that may wait for the one that runs.
 const PREPARED_STEPS_MAX: usize = 2;
-
-/// How long a reader waits at most when its sources have nothing.
-const IDLE_MS_MAX: u64 = 200;
 
 /// How long a job waits before it tries again when the log takes no appends (a full disk).
 const UNAVAILABLE_MS: u64 = 100;
@@ -57,7 +54,8 @@ pub(crate) struct Context {
 
 /// Runs a job to its end (true) or until it is stopped (false).
 pub(crate) fn run(context: Context) -> Result<bool, RuntimeError> {
-    let mut job = Job::open(&context)?;
+    let context = Arc::new(context);
+    let mut job = Job::open(context.clone())?;
     let drivers = Drivers::start(&context)?;
     let result = job.run();
     let ended = matches!(result, Ok(true));
@@ -73,85 +71,30 @@ pub(crate) fn run(context: Context) -> Result<bool, RuntimeError> {
     Ok(finished)
 }
 
-/// The savepoint that a job begins with.
-struct Origin {
-    savepoint: Savepoint,
-}
-
-impl Origin {
-    /// Nothing where the request names no savepoint, or where the job has begun with it before.
-    fn find(context: &Context, known: Option<&JournalState>) -> Result<Option<Origin>, RuntimeError> {
-        let Some(folder) = &context.request.from_savepoint else { return Ok(None) };
-        let savepoint = Savepoint::open(&context.os, folder)?;
-        match known {
-            Some(state) if state.origin == savepoint.info.id() => Ok(None),
-            // The job itself, which goes back to where it was then.
-            Some(state) if state.instance == savepoint.info.instance => Ok(Some(Origin { savepoint })),
-            Some(_) => Err(RuntimeError::Known { job: context.request.name.clone() }),
-            None => Ok(Some(Origin { savepoint })),
-        }
-    }
-
-    /// Copies the state and journals the start together with its snapshot; answers what the journal
-    /// says of the job then.
-    fn begin(
-        &self,
-        context: &Context,
-        folder: &StateFolder,
-        instance: u64,
-    ) -> Result<JournalState, RuntimeError> {
-        let name = &context.request.name;
-        let info = &self.savepoint.info;
-        let (file, path) = folder.manifest(info.step);
-        self.savepoint.copy_into(&context.os, folder.path(), &path)?;
-        let started = Record::Started {
-            job: name.clone(),
-            instance,
-            engine_version: ENGINE_VERSION,
-            plan: state::hash(context.request.fingerprint.as_bytes()),
-            origin: info.id(),
-            scans: info.scans.clone(),
-        };
-        let snapshot =
-            SnapshotRecord { step: info.step, clock_ms: info.clock_ms, file, cursors: info.cursors.clone() };
-        let snapshot = Record::Snapshot { job: name.clone(), snapshot };
-        let ((), lsn) = context.log.append(|frame| {
-            frame.layer(LAYER, &started.encode())?;
-            frame.layer(LAYER, &snapshot.encode())?;
-            context.journal.apply(&started);
-            context.journal.apply(&snapshot);
-            Ok::<_, RuntimeError>(())
-        })?;
-        context.log.wait_durable(lsn)?;
-        let missing = || RuntimeError::Internal { job: name.clone(), reason: "its start is gone".into() };
-        context.journal.job(name).ok_or_else(missing)
-    }
-}
-
-struct Job<'a> {
-    context: &'a Context,
-    name: &'a str,
+pub(crate) struct Job {
+    pub(crate) context: Arc<Context>,
+    name: String,
     inputs: Arc<Mutex<Inputs>>,
     outputs: Outputs,
-    dataflow: Dataflow,
+    pub(crate) dataflow: Dataflow,
     folder: StateFolder,
     store: Store,
     snapshots: Snapshots,
     step: u64,
     clock_ms: i64,
-    last_lsn: Lsn,
+    pub(crate) last_lsn: Lsn,
     cursors: Vec<Cursor>,
     steps_since_snapshot: u64,
     rows_since_snapshot: u64,
 }
 
-impl<'a> Job<'a> {
-    fn open(context: &'a Context) -> Result<Job<'a>, RuntimeError> {
-        let request = &context.request;
+impl Job {
+    pub(crate) fn open(context: Arc<Context>) -> Result<Job, RuntimeError> {
+        let request = context.request.clone();
         let name = request.name.as_str();
         let plan = &request.plan;
         let mut known = context.journal.job(name);
-        let origin = Origin::find(context, known.as_ref())?;
+        let origin = Origin::find(&context, known.as_ref())?;
         let instance = known.as_ref().map_or_else(|| context.os.random.next_u64(), |state| state.instance);
         let mut outputs = Outputs::open(
             plan,
@@ -166,7 +109,7 @@ impl<'a> Job<'a> {
         let mut inputs = Inputs::open(plan, &request.connectors)?;
         let folder = StateFolder::open(&context.os, &context.data, name)?;
         if let Some(origin) = &origin {
-            known = Some(origin.begin(context, &folder, instance)?);
+            known = Some(origin.begin(&context, &folder, instance)?);
         }
         let options = StoreOptions {
             budget_bytes: request.options.memory_bytes_max,
@@ -183,8 +126,8 @@ impl<'a> Job<'a> {
         let snapshots = Snapshots::new(manifest.map(|manifest| Snapshot::opened(&store, manifest)));
         store.restore_done();
         let mut job = Job {
-            context,
-            name,
+            context: context.clone(),
+            name: name.to_string(),
             inputs: Arc::new(Mutex::new(Inputs::default())),
             outputs,
             dataflow,
@@ -237,7 +180,7 @@ impl<'a> Job<'a> {
     fn begin(&mut self, inputs: &mut Inputs, instance: u64) -> Result<(), RuntimeError> {
         let scans = inputs.begin()?;
         let record = Record::Started {
-            job: self.name.into(),
+            job: self.name.clone(),
             instance,
             engine_version: ENGINE_VERSION,
             plan: state::hash(self.context.request.fingerprint.as_bytes()),
@@ -281,7 +224,7 @@ impl<'a> Job<'a> {
     /// Keeps retention behind what a recovery would read.
     fn pin(&self, inputs: &Inputs) {
         for (partition, position) in inputs.log_positions(&inputs.cursors()) {
-            self.context.log.pin(self.name, partition, position.map(|position| Offset(position.0)));
+            self.context.log.pin(&self.name, partition, position.map(|position| Offset(position.0)));
         }
     }
 
@@ -290,7 +233,7 @@ impl<'a> Job<'a> {
         let output = self.dataflow.step(StepInput { clock_ms: step.clock_ms, reads })?;
         if output.hash != step.output_hash {
             return Err(RuntimeError::ReplayDiffers {
-                job: self.name.into(),
+                job: self.name.clone(),
                 step: step.number,
                 stored: step.output_hash,
                 now: output.hash,
@@ -324,7 +267,7 @@ impl<'a> Job<'a> {
             sender,
         };
         let job = self.name.to_string();
-        let thread = spawn(self.name, "read", move || reader.run(&job))?;
+        let thread = spawn(&self.name, "read", move || reader.run(&job))?;
         let result = self.consume(&receiver);
         quit.store(true, Ordering::Release);
         drop(receiver);
@@ -338,6 +281,23 @@ impl<'a> Job<'a> {
         Ok(finished)
     }
 
+    /// Without the reader's thread: reads and steps once.
+    pub(crate) fn turn(&mut self) -> Result<Turn, RuntimeError> {
+        let now_ms = self.context.os.clock.now_ms().max(self.clock_ms);
+        let next = lock(&self.inputs).next(now_ms, self.context.request.options.step_rows_max)?;
+        match next {
+            Next::Step(prepared) => {
+                self.step(prepared)?;
+                Ok(Turn::Stepped)
+            }
+            Next::Nothing(_) => {
+                self.attend()?;
+                Ok(Turn::Idle)
+            }
+            Next::Finished => Ok(Turn::Finished),
+        }
+    }
+
     fn consume(&mut self, receiver: &Receiver<Result<Message, RuntimeError>>) -> Result<bool, RuntimeError> {
         while let Ok(message) = receiver.recv() {
             match message? {
@@ -347,7 +307,7 @@ impl<'a> Job<'a> {
                 Message::Stopped => return Ok(false),
             }
         }
-        Err(RuntimeError::Internal { job: self.name.into(), reason: "its reader ended".into() })
+        Err(RuntimeError::Internal { job: self.name.clone(), reason: "its reader ended".into() })
     }
 
     fn step(&mut self, prepared: Prepared) -> Result<(), RuntimeError> {
@@ -377,7 +337,7 @@ impl<'a> Job<'a> {
             counts: counts.clone(),
         };
         self.observe(CommitPoint::BeforeCommit);
-        let lsn = self.append(&encoded, &[Record::Step { job: self.name.into(), step }])?;
+        let lsn = self.append(&encoded, &[Record::Step { job: self.name.clone(), step }])?;
         self.observe(CommitPoint::DuringCommit);
         if self.context.request.observer.is_some() {
             self.context.log.wait_durable(lsn)?;
@@ -463,7 +423,7 @@ impl<'a> Job<'a> {
                     self.observe(CommitPoint::DuringSnapshot);
                     // From here on the journal may name it, whatever becomes of this process.
                     snapshot.keep();
-                    let named = Record::Snapshot { job: self.name.into(), snapshot: record.clone() };
+                    let named = Record::Snapshot { job: self.name.clone(), snapshot: record.clone() };
                     let lsn = self.append(&[], &[named])?;
                     self.snapshots.named(record, snapshot, lsn);
                 }
@@ -473,7 +433,7 @@ impl<'a> Job<'a> {
                     let inputs = lock(&self.inputs);
                     for (partition, position) in inputs.log_positions(&record.cursors) {
                         let position = position.map(|position| Offset(position.0));
-                        self.context.log.pin(self.name, partition, position);
+                        self.context.log.pin(&self.name, partition, position);
                     }
                 }
                 Polled::NoRoom => {
@@ -504,11 +464,11 @@ impl<'a> Job<'a> {
     fn begin_savepoints(&mut self) -> Result<(), RuntimeError> {
         while let Some(request) = self.context.savepoints.next() {
             let parts = self.dataflow.snapshot()?;
-            let state = self.context.journal.job(self.name);
+            let state = self.context.journal.job(&self.name);
             let Some(state) = state else { continue };
             let fingerprint = &self.context.request.fingerprint;
             let meta = SavepointInfo {
-                job: self.name.into(),
+                job: self.name.clone(),
                 engine_version: ENGINE_VERSION,
                 plan: state::hash(fingerprint.as_bytes()),
                 instance: state.instance,
@@ -530,11 +490,11 @@ impl<'a> Job<'a> {
     }
 
     /// Journals the end: the input is done and the outboxes are empty.
-    fn end(&mut self) -> Result<(), RuntimeError> {
-        let lsn = self.append(&[], &[Record::Finished { job: self.name.into() }])?;
+    pub(crate) fn end(&mut self) -> Result<(), RuntimeError> {
+        let lsn = self.append(&[], &[Record::Finished { job: self.name.clone() }])?;
         self.context.log.wait_durable(lsn)?;
         for (partition, _) in lock(&self.inputs).log_positions(&self.cursors) {
-            self.context.log.pin(self.name, partition, None);
+            self.context.log.pin(&self.name, partition, None);
         }
         self.snapshots.release();
         self.folder.remove_others(None)
@@ -570,7 +530,7 @@ impl<'a> Job<'a> {
 }
 
 /// What tells the files of this job from those of any other, in this data directory or another.
-fn identity(job: &str, instance: u64) -> String {
+pub(crate) fn identity(job: &str, instance: u64) -> String {
     format!("{job}-{instance:016x}")
 }
 
@@ -579,128 +539,4 @@ fn count_outputs(counts: &mut Counts, output: &StepOutput) {
         *counts.rows_out.entry(sink.sink.0 as u32).or_default() += sink.rows.len() as u64;
     }
     counts.late_rows += output.late_rows;
-}
-
-enum Message {
-    Step(Prepared),
-    /// There is no input; other things may be waiting.
-    Idle,
-    Finished,
-    Stopped,
-}
-
-/// Prepares steps on a thread of its own.
-struct Reader {
-    inputs: Arc<Mutex<Inputs>>,
-    os: Os,
-    wakeup: Arc<Wakeup>,
-    stop: Arc<AtomicBool>,
-    quit: Arc<AtomicBool>,
-    rows_max: usize,
-    clock_ms: i64,
-    sender: SyncSender<Result<Message, RuntimeError>>,
-}
-
-impl Reader {
-    fn run(mut self, job: &str) {
-        let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| self.read()));
-        let last = result.unwrap_or_else(|panic| {
-            Err(RuntimeError::Internal { job: job.to_string(), reason: panic_text(panic.as_ref()) })
-        });
-        // The receiver is only gone when nobody waits for the answer any more.
-        let _ = self.sender.send(last);
-    }
-
-    /// Sends steps until there is something else to say, which is the answer.
-    fn read(&mut self) -> Result<Message, RuntimeError> {
-        loop {
-            let seen = self.wakeup.generation();
-            if self.stop.load(Ordering::Acquire) || self.quit.load(Ordering::Acquire) {
-                return Ok(Message::Stopped);
-            }
-            // A step's clock never goes back, whatever the machine's does.
-            self.clock_ms = self.clock_ms.max(self.os.clock.now_ms());
-            let next = lock(&self.inputs).next(self.clock_ms, self.rows_max)?;
-            match next {
-                Next::Finished => return Ok(Message::Finished),
-                Next::Step(prepared) => {
-                    if self.sender.send(Ok(Message::Step(prepared))).is_err() {
-                        return Ok(Message::Stopped);
-                    }
-                }
-                Next::Nothing(Idle::Ready) => {}
-                Next::Nothing(idle) => {
-                    // The job may be busy with what came before; it looks around afterwards anyway.
-                    let _ = self.sender.try_send(Ok(Message::Idle));
-                    let wait_ms = match idle {
-                        Idle::Until(at_ms) => {
-                            at_ms.saturating_sub(self.clock_ms).clamp(1, IDLE_MS_MAX as i64) as u64
-                        }
-                        _ => IDLE_MS_MAX,
-                    };
-                    self.wakeup.wait(seen, wait_ms);
-                }
-            }
-        }
-    }
-}
-
-/// The threads that empty the job's outboxes.
-struct Drivers {
-    signals: Arc<OutboxSignals>,
-    background: Background,
-}
-
-impl Drivers {
-    fn start(context: &Context) -> Result<Drivers, RuntimeError> {
-        let background = Background::new(&context.request.name, &context.stop, &context.wakeup);
-        let mut drivers = Drivers { signals: Arc::default(), background };
-        match drivers.start_each(context) {
-            Ok(()) => Ok(drivers),
-            Err(error) => {
-                // Those that run already must not outlive the attempt; the error at hand came first.
-                let _ = drivers.finish(false, &context.wakeup);
-                Err(error)
-            }
-        }
-    }
-
-    fn start_each(&mut self, context: &Context) -> Result<(), RuntimeError> {
-        let job = &context.request.name;
-        let instance = context.journal.job(job).map_or(0, |state| state.instance);
-        for (index, node) in context.request.plan.nodes.iter().enumerate() {
-            let NodeKind::Sink { table } = &node.kind else { continue };
-            let Sink::Outbox(sink) =
-                connector_of(&context.request.connectors, table)?.sink(table, &identity(job, instance))?
-            else {
-                continue;
-            };
-            let topic = outbox::topic(job, NodeId(index));
-            let Some(partition) =
-                context.log.topic(&topic).and_then(|topic| topic.partitions.first().copied())
-            else {
-                let reason = format!("its outbox {topic} is gone");
-                return Err(RuntimeError::Internal { job: job.clone(), reason });
-            };
-            let driver = Driver {
-                log: context.log.clone(),
-                os: context.os.clone(),
-                wakeup: context.wakeup.clone(),
-                signals: self.signals.clone(),
-                job: job.clone(),
-                partition,
-                sink,
-            };
-            self.background.spawn("outbox", move || driver.run())?;
-        }
-        Ok(())
-    }
-
-    /// `ended`: empty the outboxes and close the targets; otherwise leave off where they are.
-    fn finish(self, ended: bool, wakeup: &Wakeup) -> Result<(), RuntimeError> {
-        let signal = if ended { &self.signals.ended } else { &self.signals.stopped };
-        signal.store(true, Ordering::Release);
-        wakeup.notify();
-        self.background.join()
-    }
 }

@@ -56,7 +56,14 @@ fn snapshot(job: &str, step: u64) -> Record {
 }
 
 fn started(job: &str) -> Record {
-    Record::Started { job: job.into(), instance: 42, engine_version: 7, plan: u64::MAX, origin: 3, scans: scans() }
+    Record::Started {
+        job: job.into(),
+        instance: 42,
+        engine_version: 7,
+        plan: u64::MAX,
+        origin: 3,
+        scans: scans(),
+    }
 }
 
 /// Two lives: one that has ended, one in the middle.

@@ -1,0 +1,71 @@
+//! The drivers of a job's outboxes, one per outside sink.
+
+use crate::background::Background;
+use crate::error::RuntimeError;
+use crate::job::Wakeup;
+use crate::outbox::{self, Driver, OutboxSignals};
+use crate::outputs::connector_of;
+use crate::steps::{Context, identity};
+use dataflow::plan::{NodeId, NodeKind};
+use dataflow::sink::Sink;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+/// A driver for each outside sink of a job that has begun.
+pub(crate) fn drivers(context: &Context, signals: &Arc<OutboxSignals>) -> Result<Vec<Driver>, RuntimeError> {
+    let job = &context.request.name;
+    let instance = context.journal.job(job).map_or(0, |state| state.instance);
+    let mut drivers = Vec::new();
+    for (index, node) in context.request.plan.nodes.iter().enumerate() {
+        let NodeKind::Sink { table } = &node.kind else { continue };
+        let Sink::Outbox(sink) =
+            connector_of(&context.request.connectors, table)?.sink(table, &identity(job, instance))?
+        else {
+            continue;
+        };
+        let topic = outbox::topic(job, NodeId(index));
+        let partition = context.log.topic(&topic).and_then(|topic| topic.partitions.first().copied());
+        let Some(partition) = partition else {
+            let reason = format!("its outbox {topic} is gone");
+            return Err(RuntimeError::Internal { job: job.clone(), reason });
+        };
+        drivers.push(Driver::new(context, signals, partition, sink));
+    }
+    Ok(drivers)
+}
+
+/// The threads that empty the job's outboxes.
+pub(crate) struct Drivers {
+    signals: Arc<OutboxSignals>,
+    background: Background,
+}
+
+impl Drivers {
+    pub(crate) fn start(context: &Context) -> Result<Drivers, RuntimeError> {
+        let background = Background::new(&context.request.name, &context.stop, &context.wakeup);
+        let mut drivers = Drivers { signals: Arc::default(), background };
+        match drivers.start_each(context) {
+            Ok(()) => Ok(drivers),
+            Err(error) => {
+                // Those that run already must not outlive the attempt; the error at hand came first.
+                let _ = drivers.finish(false, &context.wakeup);
+                Err(error)
+            }
+        }
+    }
+
+    fn start_each(&mut self, context: &Context) -> Result<(), RuntimeError> {
+        for driver in drivers(context, &self.signals)? {
+            self.background.spawn("outbox", move || driver.run())?;
+        }
+        Ok(())
+    }
+
+    /// `ended`: empty the outboxes and close the targets; otherwise leave off where they are.
+    pub(crate) fn finish(self, ended: bool, wakeup: &Wakeup) -> Result<(), RuntimeError> {
+        let signal = if ended { &self.signals.ended } else { &self.signals.stopped };
+        signal.store(true, Ordering::Release);
+        wakeup.notify();
+        self.background.join()
+    }
+}

@@ -1,0 +1,66 @@
+//! A job without threads, for simulations: it does nothing but in the turns that it is given.
+
+use crate::drivers;
+use crate::error::RuntimeError;
+use crate::outbox::{Driver, DriverTurn, OutboxSignals};
+use crate::progress::JobProgress;
+use crate::steps::{Context, Job};
+use dataflow::engine::DataflowError;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+/// What a turn of a [`Machine`] did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Turn {
+    /// A step was run and handed to the log.
+    Stepped,
+    /// There is no input at the moment.
+    Idle,
+    /// All input is done and all outside sinks have what is theirs; the end is journalled.
+    Finished,
+}
+
+/// A job in the hands of its owner. Sinks that write at once (print) still have their thread.
+pub struct Machine {
+    job: Job,
+    drivers: Vec<Driver>,
+    signals: Arc<OutboxSignals>,
+}
+
+impl Machine {
+    pub(crate) fn open(context: Context) -> Result<Machine, RuntimeError> {
+        let context = Arc::new(context);
+        let job = Job::open(context.clone())?;
+        let signals = Arc::new(OutboxSignals::default());
+        let drivers = drivers::drivers(&context, &signals)?;
+        Ok(Machine { job, drivers, signals })
+    }
+
+    /// One step, and one turn of every outside sink.
+    pub fn turn(&mut self) -> Result<Turn, RuntimeError> {
+        let turn = self.job.turn()?;
+        if turn == Turn::Finished {
+            self.signals.ended.store(true, Ordering::Release);
+            self.job.context.log.wait_durable(self.job.last_lsn)?;
+        }
+        let mut drained = true;
+        for driver in &mut self.drivers {
+            drained &= driver.turn()? == DriverTurn::Done;
+        }
+        match turn {
+            Turn::Finished if !drained => Ok(Turn::Idle),
+            Turn::Finished => self.job.end().map(|()| turn),
+            other => Ok(other),
+        }
+    }
+
+    /// A hash of the state; see [`state::SnapshotParts::digest`].
+    pub fn digest(&mut self) -> Result<u64, RuntimeError> {
+        let parts = self.job.dataflow.snapshot()?;
+        Ok(parts.digest().map_err(DataflowError::from)?)
+    }
+
+    pub fn progress(&self) -> JobProgress {
+        self.job.context.progress.read()
+    }
+}

@@ -1,0 +1,66 @@
+//! How a job begins that has a savepoint to begin with.
+
+use crate::ENGINE_VERSION;
+use crate::error::RuntimeError;
+use crate::journal::{JournalState, LAYER, Record, SnapshotRecord};
+use crate::savepoint::Savepoint;
+use crate::state_folder::StateFolder;
+use crate::steps::Context;
+
+/// The savepoint that a job begins with.
+pub(crate) struct Origin {
+    savepoint: Savepoint,
+}
+
+impl Origin {
+    /// Nothing where the request names no savepoint, or where the job has begun with it before.
+    pub(crate) fn find(
+        context: &Context,
+        known: Option<&JournalState>,
+    ) -> Result<Option<Origin>, RuntimeError> {
+        let Some(folder) = &context.request.from_savepoint else { return Ok(None) };
+        let savepoint = Savepoint::open(&context.os, folder)?;
+        match known {
+            Some(state) if state.origin == savepoint.info.id() => Ok(None),
+            // The job itself, which goes back to where it was then.
+            Some(state) if state.instance == savepoint.info.instance => Ok(Some(Origin { savepoint })),
+            Some(_) => Err(RuntimeError::Known { job: context.request.name.clone() }),
+            None => Ok(Some(Origin { savepoint })),
+        }
+    }
+
+    /// Copies the state and journals the start together with its snapshot; answers what the journal
+    /// says of the job then.
+    pub(crate) fn begin(
+        &self,
+        context: &Context,
+        folder: &StateFolder,
+        instance: u64,
+    ) -> Result<JournalState, RuntimeError> {
+        let name = &context.request.name;
+        let info = &self.savepoint.info;
+        let (file, path) = folder.manifest(info.step);
+        self.savepoint.copy_into(&context.os, folder.path(), &path)?;
+        let started = Record::Started {
+            job: name.clone(),
+            instance,
+            engine_version: ENGINE_VERSION,
+            plan: state::hash(context.request.fingerprint.as_bytes()),
+            origin: info.id(),
+            scans: info.scans.clone(),
+        };
+        let snapshot =
+            SnapshotRecord { step: info.step, clock_ms: info.clock_ms, file, cursors: info.cursors.clone() };
+        let snapshot = Record::Snapshot { job: name.clone(), snapshot };
+        let ((), lsn) = context.log.append(|frame| {
+            frame.layer(LAYER, &started.encode())?;
+            frame.layer(LAYER, &snapshot.encode())?;
+            context.journal.apply(&started);
+            context.journal.apply(&snapshot);
+            Ok::<_, RuntimeError>(())
+        })?;
+        context.log.wait_durable(lsn)?;
+        let missing = || RuntimeError::Internal { job: name.clone(), reason: "its start is gone".into() };
+        context.journal.job(name).ok_or_else(missing)
+    }
+}
