@@ -5,6 +5,7 @@ use base::ErrorKind;
 use base::options::OptionSpec;
 use dataflow::batch::Batch;
 use dataflow::connector::{Connector, ConnectorError, ConnectorSpec, Role, SourceRequest};
+use dataflow::plan::Changelog;
 use dataflow::sink::{DirectSink, Sink, SinkError};
 use dataflow::source::Source;
 use dataflow::table::TableDefinition;
@@ -36,6 +37,10 @@ impl Connector for Blackhole {
 
     fn is_bounded(&self, _table: &TableDefinition) -> bool {
         true
+    }
+
+    fn sink_changelog(&self, _table: &TableDefinition) -> Changelog {
+        Changelog::Retract
     }
 
     fn source(&self, request: SourceRequest) -> Result<Box<dyn Source>, ConnectorError> {

@@ -1,4 +1,4 @@
-//! One outside system per file: kafka (embedded), filesystem, datagen, print, blackhole.
+//! One outside system per file: kafka and upsert-kafka (embedded), filesystem, jdbc, datagen, print, blackhole.
 //!
 //! A connector is a file (or a folder) here and one line in [`table`]. Its spec makes the validation
 //! and the reference docs; its source and sink follow the traits of `dataflow`.
@@ -6,6 +6,7 @@
 mod blackhole;
 mod datagen;
 mod filesystem;
+mod jdbc;
 mod kafka;
 mod print;
 mod record_batches;
@@ -36,6 +37,7 @@ pub fn table(connectors: Connectors) -> ConnectorTable {
     let all: Vec<Arc<dyn Connector>> = vec![
         Arc::new(kafka::Kafka::new(log)),
         Arc::new(filesystem::Filesystem::new(os)),
+        Arc::new(jdbc::Jdbc),
         Arc::new(datagen::Datagen),
         Arc::new(print::Print),
         Arc::new(blackhole::Blackhole),

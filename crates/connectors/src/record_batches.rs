@@ -3,10 +3,12 @@
 use base::ErrorKind;
 use bytes::Bytes;
 use dataflow::sink::{SinkError, TopicBatch};
-use kafka_wire::records::{BatchBuilder, Compression, RecordsError};
+use kafka_wire::records::{Batch, BatchBuilder, Compression, Records, RecordsError};
 
 /// A batch is closed when it has grown to this size: below every default of `max.message.bytes`.
 const BATCH_BYTES_MAX: usize = 768 << 10;
+/// Records of one outbox batch are decompressed up to this size.
+const OUTBOX_RECORDS_BYTES_MAX: usize = 64 << 20;
 
 /// What a record carries besides its value.
 #[derive(Debug, Clone, Copy, Default)]
@@ -64,6 +66,16 @@ impl PartitionBatches {
         self.close()?;
         Ok(self.built)
     }
+}
+
+/// The records of an outbox batch, as the log holds it.
+pub(crate) fn outbox_records(table: &str, batch: &[u8]) -> Result<Records, SinkError> {
+    let opened = Batch::parse(&Bytes::copy_from_slice(batch))
+        .and_then(|batch| batch.records(OUTBOX_RECORDS_BYTES_MAX));
+    opened.map_err(|error| SinkError {
+        kind: ErrorKind::Corrupt,
+        message: format!("table '{table}': a batch of the outbox cannot be read: {error}"),
+    })
 }
 
 /// A row that does not fit into a record batch.

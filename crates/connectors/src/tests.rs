@@ -2,6 +2,7 @@
 
 mod datagen;
 mod filesystem;
+mod jdbc;
 mod kafka;
 mod options;
 

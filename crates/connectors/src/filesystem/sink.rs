@@ -2,25 +2,22 @@
 
 use super::commit::{Commit, Target};
 use crate::option_problem;
-use crate::record_batches::{PartitionBatches, RecordParts, sink_error};
+use crate::record_batches::{PartitionBatches, RecordParts, outbox_records, sink_error};
 use crate::table_format::Checked;
 use arrow_array::RecordBatch;
 use arrow_schema::{Fields, Schema};
 use base::ErrorKind;
-use bytes::Bytes;
 use dataflow::batch::{Batch, RowKind};
 use dataflow::connector::ConnectorError;
 use dataflow::sink::{OutboxSink, SinkError, TopicBatch};
 use dataflow::table::TableDefinition;
 use formats::RowEncoder;
 use formats::print::value_text;
-use kafka_wire::records::{self, Compression};
+use kafka_wire::records::Compression;
 use os::{DiskFile, Os};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-/// Rows of one outbox batch are decompressed up to this size.
-const BATCH_BYTES_MAX: usize = 64 << 20;
 /// Bytes that wait in memory before they are written to an unfinished file.
 const BUFFER_BYTES: usize = 256 << 10;
 /// Partitions that may be open at once.
@@ -204,9 +201,7 @@ impl OutboxSink for FilesystemSink {
     }
 
     fn apply(&mut self, batch: &[u8]) -> Result<(), SinkError> {
-        let opened =
-            records::Batch::parse(&Bytes::copy_from_slice(batch)).and_then(|b| b.records(BATCH_BYTES_MAX));
-        let records = opened.map_err(|error| sink_error(&self.table.name, &error))?;
+        let records = outbox_records(&self.table.name, batch)?;
         for record in &records {
             let record = record.map_err(|error| sink_error(&self.table.name, &error))?;
             // A batch may begin before the offset from which the target needs records.

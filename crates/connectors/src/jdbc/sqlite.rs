@@ -1,0 +1,387 @@
+//! A SQLite database as a target: changes and the outbox offset in one transaction.
+//!
+//! The offset lies in a table of ours, `eventwright_offsets`, one row for each job and sink. A
+//! transaction moves it only from where this sink believes it to be: whoever comes second, say a
+//! process that was thought dead, is told so and writes nothing. Rows of jobs that are gone may be
+//! deleted.
+//!
+//! `synchronous` is EXTRA, not FULL: with a rollback journal FULL does not sync the folder behind the
+//! journal's removal, so that a power cut could take back a transaction after its offset was reported.
+//! Foreign keys are enforced.
+
+use super::changes::{self, Action, Change};
+use base::ErrorKind;
+use dataflow::sink::SinkError;
+use dataflow::table::TableDefinition;
+use kafka_wire::records::Records;
+use rusqlite::types::{ToSqlOutput, ValueRef};
+use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension, Transaction, TransactionBehavior};
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::Duration;
+
+pub(super) const OFFSETS_TABLE: &str = "eventwright_offsets";
+
+/// How long one try waits for others' locks.
+const LOCK_WAIT: Duration = Duration::from_secs(2);
+/// So many letters of a value are shown in a message.
+const SHOWN_LETTERS_MAX: usize = 60;
+
+/// The target and the statements, made from the table's definition.
+pub(super) struct Plan {
+    path: PathBuf,
+    name: String,
+    job: String,
+    sink: String,
+    /// Names of the columns, and those of the key.
+    columns: Vec<String>,
+    key: Vec<String>,
+    /// What creates the table in the database, for messages.
+    create: String,
+    write: String,
+    delete: String,
+}
+
+/// Why the database does not do what it should.
+#[derive(Debug)]
+pub(super) struct DatabaseError {
+    kind: ErrorKind,
+    message: String,
+    /// Others hold a lock: nothing was written, and the same may be tried again.
+    pub is_locked: bool,
+}
+
+impl DatabaseError {
+    fn new(kind: ErrorKind, message: String) -> DatabaseError {
+        DatabaseError { kind, message, is_locked: false }
+    }
+
+    pub(super) fn into_sink_error(self, table: &str) -> SinkError {
+        SinkError { kind: self.kind, message: format!("table '{table}': {}", self.message) }
+    }
+}
+
+impl Plan {
+    pub(super) fn new(table: &TableDefinition, key: &[usize], name: &str, path: PathBuf, job: &str) -> Plan {
+        let fields = table.schema.fields();
+        let columns: Vec<String> = fields.iter().map(|field| field.name().clone()).collect();
+        let key: Vec<String> = key.iter().map(|index| columns[*index].clone()).collect();
+        let declared = fields.iter().map(|field| {
+            let storage = changes::storage(field.data_type()).unwrap_or("BLOB");
+            let not_null = if field.is_nullable() { "" } else { " NOT NULL" };
+            format!("{} {storage}{not_null}", quoted(field.name()))
+        });
+        let mut parts: Vec<String> = declared.collect();
+        if !key.is_empty() {
+            parts.push(format!("PRIMARY KEY ({})", list(&key)));
+        }
+        let places: Vec<String> = (1..=columns.len()).map(|place| format!("?{place}")).collect();
+        let conflict = match columns.iter().filter(|column| !key.contains(column)).collect::<Vec<_>>() {
+            _ if key.is_empty() => String::new(),
+            others if others.is_empty() => format!(" ON CONFLICT ({}) DO NOTHING", list(&key)),
+            others => {
+                let set = |column: &&String| format!("{0} = excluded.{0}", quoted(column));
+                let sets: Vec<String> = others.iter().map(set).collect();
+                format!(" ON CONFLICT ({}) DO UPDATE SET {}", list(&key), sets.join(", "))
+            }
+        };
+        let equal = |(place, column): (usize, &String)| format!("{} = ?{}", quoted(column), place + 1);
+        let conditions: Vec<String> = key.iter().enumerate().map(equal).collect();
+        let quoted_name = quoted(name);
+        Plan {
+            path,
+            name: name.to_string(),
+            job: job.to_string(),
+            sink: table.name.clone(),
+            create: format!("CREATE TABLE {quoted_name} ({})", parts.join(", ")),
+            write: format!(
+                "INSERT INTO {quoted_name} ({}) VALUES ({}){conflict}",
+                list(&columns),
+                places.join(", ")
+            ),
+            delete: format!("DELETE FROM {quoted_name} WHERE {}", conditions.join(" AND ")),
+            columns,
+            key,
+        }
+    }
+
+    /// What SQLite says, with the kind that tells the caller what to do.
+    fn error(&self, action: &str, error: &rusqlite::Error) -> DatabaseError {
+        let (kind, is_locked, advice) = match error.sqlite_error_code() {
+            Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => (
+                ErrorKind::Unavailable,
+                true,
+                "; another process holds a lock: let it finish, or raise 'sink.max-retries'",
+            ),
+            Some(ErrorCode::DiskFull) => (ErrorKind::Unavailable, false, "; free space and go on"),
+            Some(ErrorCode::ReadOnly | ErrorCode::CannotOpen | ErrorCode::PermissionDenied) => (
+                ErrorKind::Unavailable,
+                false,
+                "; the file and its folder must be writable, for the journal beside it too",
+            ),
+            Some(
+                ErrorCode::SystemIoFailure | ErrorCode::OutOfMemory | ErrorCode::FileLockingProtocolFailed,
+            ) => (ErrorKind::Unavailable, false, ""),
+            Some(ErrorCode::DatabaseCorrupt) => (ErrorKind::Corrupt, false, ""),
+            Some(ErrorCode::NotADatabase) => (ErrorKind::Corrupt, false, "; is it the right file?"),
+            _ => (ErrorKind::Invalid, false, ""),
+        };
+        let message = format!("cannot {action} in {}: {error}{advice}", self.path.display());
+        DatabaseError { kind, message, is_locked }
+    }
+
+    /// Checks the table before anything is written: an empty or wrong database stays as it is.
+    fn check_table(&self, connection: &Connection) -> Result<(), DatabaseError> {
+        let failed = |error: rusqlite::Error| self.error("look at the table", &error);
+        let mut query =
+            connection.prepare("SELECT name, hidden FROM pragma_table_xinfo(?1)").map_err(failed)?;
+        // Names of columns do not depend on upper and lower case in SQLite.
+        let found: BTreeMap<String, i64> = query
+            .query_map([&self.name], |row| Ok((row.get::<_, String>(0)?.to_ascii_lowercase(), row.get(1)?)))
+            .and_then(Iterator::collect)
+            .map_err(failed)?;
+        let (name, path) = (&self.name, self.path.display());
+        let missing_table = |message: String| Err(DatabaseError::new(ErrorKind::NotFound, message));
+        if found.is_empty() {
+            return missing_table(format!(
+                "there is no table '{name}' in {path}; create it with: {}",
+                self.create
+            ));
+        }
+        let missing: Vec<&str> = self
+            .columns
+            .iter()
+            .filter(|column| !found.contains_key(&column.to_ascii_lowercase()))
+            .map(String::as_str)
+            .collect();
+        if !missing.is_empty() {
+            return missing_table(format!(
+                "the table '{name}' in {path} has no column '{}'; add it with ALTER TABLE, or declare the table \
+                 as it is there; it could be created with: {}",
+                missing.join("', '"),
+                self.create
+            ));
+        }
+        // Hidden are the columns of virtual tables (1) and those that are generated (2 and 3).
+        if let Some(column) = self
+            .columns
+            .iter()
+            .find(|column| found.get(&column.to_ascii_lowercase()).is_some_and(|hidden| *hidden > 0))
+        {
+            let message = format!(
+                "the column '{column}' of the table '{name}' in {path} is generated and cannot be written"
+            );
+            return Err(DatabaseError::new(ErrorKind::Invalid, message));
+        }
+        self.prepare(connection).map(drop)
+    }
+
+    /// The statements that write a row and delete one.
+    fn prepare<'c>(&self, connection: &'c Connection) -> Result<Statements<'c>, DatabaseError> {
+        let write = connection.prepare(&self.write).map_err(|error| {
+            if !self.key.is_empty() && error.to_string().contains("ON CONFLICT clause does not match") {
+                let message = format!(
+                    "the table '{}' in {} has no unique index on its primary key; create it with: CREATE UNIQUE \
+                     INDEX {} ON {} ({})",
+                    self.name,
+                    self.path.display(),
+                    quoted(&format!("{}_key", self.name)),
+                    quoted(&self.name),
+                    list(&self.key)
+                );
+                return DatabaseError::new(ErrorKind::Invalid, message);
+            }
+            self.error("write rows", &error)
+        })?;
+        let delete = if self.key.is_empty() {
+            None
+        } else {
+            Some(connection.prepare(&self.delete).map_err(|error| self.error("delete rows", &error))?)
+        };
+        Ok(Statements { write, delete })
+    }
+
+    /// The statement's error, with the row where the row is to blame.
+    fn row_error(&self, change: &Change<'_>, error: &rusqlite::Error) -> DatabaseError {
+        let is_the_row = matches!(
+            error.sqlite_error_code(),
+            Some(ErrorCode::ConstraintViolation | ErrorCode::TypeMismatch | ErrorCode::TooBig)
+        );
+        if !is_the_row {
+            return self.error("write a row", error);
+        }
+        let (verb, names) = match change.action {
+            Action::Write => ("written to", &self.columns),
+            Action::Delete => ("deleted from", &self.key),
+        };
+        let values: Vec<String> = names
+            .iter()
+            .zip(&change.values)
+            .map(|(name, value)| format!("{name}={}", shown(value)))
+            .collect();
+        let message = format!(
+            "a row cannot be {verb} '{}' in {}: {error}; the row is ({})",
+            self.name,
+            self.path.display(),
+            values.join(", ")
+        );
+        DatabaseError::new(ErrorKind::Invalid, message)
+    }
+}
+
+struct Statements<'c> {
+    write: rusqlite::Statement<'c>,
+    delete: Option<rusqlite::Statement<'c>>,
+}
+
+/// An open database.
+pub(super) struct Database {
+    connection: Connection,
+}
+
+impl Database {
+    /// Opens the database, checks the table, and answers the offset that is stored there.
+    pub(super) fn open(plan: &Plan) -> Result<(Database, i64), DatabaseError> {
+        if !plan.path.exists() {
+            let message = format!(
+                "there is no database {}; create it with: sqlite3 {0} '{}'",
+                plan.path.display(),
+                plan.create
+            );
+            return Err(DatabaseError::new(ErrorKind::NotFound, message));
+        }
+        let failed = |error: rusqlite::Error| plan.error("open the database", &error);
+        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let mut connection = Connection::open_with_flags(&plan.path, flags).map_err(failed)?;
+        connection.busy_timeout(LOCK_WAIT).map_err(failed)?;
+        connection.pragma_update(None, "synchronous", "EXTRA").map_err(failed)?;
+        let transaction = begin(&mut connection).map_err(failed)?;
+        plan.check_table(&transaction)?;
+        let offset = stored_offset(&transaction, plan).map_err(failed)?;
+        transaction.commit().map_err(failed)?;
+        Ok((Database { connection }, offset))
+    }
+
+    /// Writes the changes of `[from, to)` and moves the offset, both or neither.
+    pub(super) fn write(
+        &mut self,
+        plan: &Plan,
+        batches: &[Records],
+        from: i64,
+        to: i64,
+    ) -> Result<(), DatabaseError> {
+        let failed = |error: rusqlite::Error| plan.error("write rows", &error);
+        let transaction = begin(&mut self.connection).map_err(failed)?;
+        move_offset(&transaction, plan, from, to)?;
+        let mut statements = plan.prepare(&transaction)?;
+        for record in batches.iter().flat_map(Records::iter) {
+            let damaged = |reason: String| {
+                DatabaseError::new(
+                    ErrorKind::Corrupt,
+                    format!("a record of the outbox cannot be read: {reason}"),
+                )
+            };
+            let record = record.map_err(|error| damaged(error.to_string()))?;
+            if record.offset < from {
+                continue;
+            }
+            let change =
+                changes::decode(record.value.unwrap_or_default(), plan.columns.len(), plan.key.len())
+                    .map_err(|error| damaged(format!("offset={} {error}", record.offset)))?;
+            let statement = match (change.action, &mut statements.delete) {
+                (Action::Write, _) => &mut statements.write,
+                (Action::Delete, Some(delete)) => delete,
+                (Action::Delete, None) => {
+                    return Err(damaged(format!("offset={} deletes without a key", record.offset)));
+                }
+            };
+            let values = change.values.iter().map(|value| ToSqlOutput::Borrowed(*value));
+            statement
+                .execute(rusqlite::params_from_iter(values))
+                .map_err(|error| plan.row_error(&change, &error))?;
+        }
+        drop(statements);
+        transaction.commit().map_err(|error| {
+            // Constraints that are deferred are checked here, and no single row can be named.
+            plan.error("commit rows", &error)
+        })
+    }
+}
+
+/// A transaction that has the right to write from its beginning, so that it never fails half-way for want of it.
+fn begin(connection: &mut Connection) -> rusqlite::Result<Transaction<'_>> {
+    connection.transaction_with_behavior(TransactionBehavior::Immediate)
+}
+
+fn stored_offset(connection: &Connection, plan: &Plan) -> rusqlite::Result<i64> {
+    connection.execute_batch(&format!(
+        "CREATE TABLE IF NOT EXISTS {OFFSETS_TABLE} \
+         (job TEXT NOT NULL, sink TEXT NOT NULL, outbox_offset INTEGER NOT NULL, PRIMARY KEY (job, sink))"
+    ))?;
+    connection.execute(
+        &format!("INSERT INTO {OFFSETS_TABLE} VALUES (?1, ?2, 0) ON CONFLICT DO NOTHING"),
+        [&plan.job, &plan.sink],
+    )?;
+    connection.query_row(
+        &format!("SELECT outbox_offset FROM {OFFSETS_TABLE} WHERE job = ?1 AND sink = ?2"),
+        [&plan.job, &plan.sink],
+        |row| row.get(0),
+    )
+}
+
+fn move_offset(connection: &Connection, plan: &Plan, from: i64, to: i64) -> Result<(), DatabaseError> {
+    let failed = |error: rusqlite::Error| plan.error("store the offset", &error);
+    let moved = connection
+        .execute(
+            &format!(
+                "UPDATE {OFFSETS_TABLE} SET outbox_offset = ?1 WHERE job = ?2 AND sink = ?3 AND outbox_offset = ?4"
+            ),
+            rusqlite::params![to, plan.job, plan.sink, from],
+        )
+        .map_err(failed)?;
+    if moved == 1 {
+        return Ok(());
+    }
+    let found: Option<i64> = connection
+        .query_row(
+            &format!("SELECT outbox_offset FROM {OFFSETS_TABLE} WHERE job = ?1 AND sink = ?2"),
+            [&plan.job, &plan.sink],
+            |row| row.get(0),
+        )
+        .optional()
+        .map_err(failed)?;
+    let found = found.map_or("none".to_string(), |offset| offset.to_string());
+    Err(DatabaseError::new(
+        ErrorKind::Fenced,
+        format!(
+            "somebody else writes for job={} in {}: outbox_offset={found} expected={from}; stop the other process, \
+             or start the job again to go on from what is stored",
+            plan.job,
+            plan.path.display()
+        ),
+    ))
+}
+
+/// A name as SQL has it, whatever letters it holds.
+fn quoted(name: &str) -> String {
+    format!("\"{}\"", name.replace('"', "\"\""))
+}
+
+fn list(names: &[String]) -> String {
+    names.iter().map(|name| quoted(name)).collect::<Vec<_>>().join(", ")
+}
+
+fn shown(value: &ValueRef<'_>) -> String {
+    match value {
+        ValueRef::Null => "NULL".into(),
+        ValueRef::Integer(value) => value.to_string(),
+        ValueRef::Real(value) => value.to_string(),
+        ValueRef::Text(bytes) => {
+            let text = String::from_utf8_lossy(bytes);
+            let short: String = text.chars().take(SHOWN_LETTERS_MAX).collect();
+            let more = if short.len() < text.len() { "…" } else { "" };
+            format!("'{short}{more}'")
+        }
+        ValueRef::Blob(bytes) => format!("{} bytes", bytes.len()),
+    }
+}
