@@ -15,6 +15,7 @@ mod batches;
 mod changelog;
 mod error;
 mod exchange;
+mod group;
 mod hash;
 mod join;
 mod keys;

@@ -3,6 +3,7 @@
 use super::batches::Chunk;
 use super::error::DataflowError;
 use super::exchange::Exchange;
+use super::group::GroupNode;
 use super::join::{JoinSpec, JoinTable, only_inserts, save_rows};
 use super::keys::KeyEncoder;
 use super::stateless::{assign_windows, evaluate, filter, project, union};
@@ -40,6 +41,7 @@ pub(crate) enum Operator {
     Watermark { scan: NodeId, state: WatermarkState },
     Aggregate(Box<AggregateNode>),
     Join { spec: Arc<JoinSpec>, table: Arc<JoinTable>, rows: AppendLog },
+    Group(Box<GroupNode>),
 }
 
 impl Operator {
@@ -85,8 +87,10 @@ impl Operator {
                 let table = JoinTable::restore(input(1), &spec.table_keys, &stored)?;
                 Operator::Join { spec: Arc::new(spec), table: Arc::new(table), rows }
             }
-            NodeKind::GroupAggregate { .. }
-            | NodeKind::Join { .. }
+            NodeKind::GroupAggregate { .. } => {
+                Operator::Group(Box::new(GroupNode::new(plan, id, schemas, workers, store)?))
+            }
+            NodeKind::Join { .. }
             | NodeKind::Rank { .. }
             | NodeKind::ChangelogNormalize { .. }
             | NodeKind::UpsertMaterialize { .. } => {
@@ -115,6 +119,7 @@ impl Operator {
             Operator::Stateless | Operator::Watermark { .. } => Vec::new(),
             Operator::Aggregate(node) => node.tables(),
             Operator::Join { rows, .. } => vec![rows],
+            Operator::Group(node) => node.tables(),
         }
     }
 
@@ -168,6 +173,10 @@ impl Operator {
                     track.as_ref().ok_or_else(|| DataflowError::internal("rows without a watermark"))?;
                 let (chunks, late_rows) = node.step(exchange, chunks, moved, context.sequence)?;
                 Ok((Flow { chunks, track }, late_rows))
+            }
+            Operator::Group(node) => {
+                let chunks = node.step(exchange, chunks, context.sequence, clock_ms)?;
+                Ok((Flow { chunks, track }, 0))
             }
             Operator::Join { spec, table: known, rows } => {
                 for chunk in table.unwrap_or_default().chunks {

@@ -1,7 +1,9 @@
 //! The engine against golden tables and against itself: step sizes, workers, snapshots.
 
 mod aggregates;
+mod changelogs;
 mod fixtures;
+mod group;
 mod invariance;
 mod operators;
 mod plans;

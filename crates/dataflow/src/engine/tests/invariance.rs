@@ -124,6 +124,7 @@ fn tumbles_time(planner: &Planner, node: NodeId) -> usize {
 }
 
 /// A read of one row, or of none.
+#[derive(Clone)]
 struct Item {
     scan: NodeId,
     split: u32,

@@ -118,7 +118,8 @@ impl AccumulatorSpec {
         self.plain()
     }
 
-    fn plain(&self) -> Accumulator {
+    /// The accumulator of the values that count, DISTINCT left aside.
+    pub(crate) fn plain(&self) -> Accumulator {
         let result = self.result_type.clone();
         let is_float32 = self.argument_type == Some(DataType::Float32);
         let greatest = self.function == AggregateFunction::Max;
@@ -501,7 +502,7 @@ fn counted(counts: &[i64], slots: &[u32]) -> Option<NullBuffer> {
 }
 
 /// The first value is taken as it is (0 + -0.0 would lose the sign).
-fn add_first<T: std::ops::AddAssign>(sum: &mut T, count: &mut i64, value: T) {
+pub(super) fn add_first<T: std::ops::AddAssign>(sum: &mut T, count: &mut i64, value: T) {
     if *count == 0 {
         *sum = value;
     } else {
@@ -518,7 +519,7 @@ fn merge_first<T: std::ops::AddAssign>(sum: &mut T, count: &mut i64, value: T, v
     *count += values - 1;
 }
 
-fn add_wide(sum: &mut i128, wraps: &mut i64, value: i128, value_wraps: i64) {
+pub(super) fn add_wide(sum: &mut i128, wraps: &mut i64, value: i128, value_wraps: i64) {
     let (total, wrapped) = sum.overflowing_add(value);
     *sum = total;
     let carry = if !wrapped {

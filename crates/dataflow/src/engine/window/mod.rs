@@ -21,9 +21,12 @@ mod argument;
 mod columns;
 mod distinct;
 mod partition;
+mod retract;
 
-pub(crate) use accumulator::accumulator_supports;
+pub(crate) use accumulator::{Accumulator, AccumulatorSpec, accumulator_supports};
 pub(crate) use aggregate::AggregateNode;
+pub(crate) use argument::{Argument, Representation, Values};
+pub(crate) use columns::encoded_column;
 pub(crate) use partition::AggregateSpec;
 
 use crate::plan::WindowKind;

@@ -1,0 +1,81 @@
+//! The group aggregate without windows: one row per key, kept up to date over a changelog.
+//!
+//! 1. Results of rows that count once each (COUNT, SUM, AVG, and over inserts MIN, MAX, FIRST_VALUE,
+//!    LAST_VALUE) are columns, indexed by the key's slot, and worked on column by column. Beside them
+//!    stands the number of rows that the key has; the one without rows is deleted.
+//! 2. DISTINCT, and MIN and MAX over rows that may go again, need the values: they lie in an ordered
+//!    map under the key, each with the number of its occurrences. Calls over the same argument and
+//!    filter share them. The least (greatest) value stands in the columns too, and is looked up only
+//!    when it went.
+//! 3. The row of a key before the step is what the columns give when the step first touches it; the
+//!    row after the step is compared with it, and one change leaves.
+//! 4. A row that goes from a key that has none is dropped, as in Flink: the key's state was forgotten.
+//!
+//! Where state has a time to live, rows that did not change are emitted again, as in Flink: else what
+//! stands behind would forget them too early.
+
+mod columns;
+mod partition;
+mod spec;
+mod values;
+
+use super::batches::Chunk;
+use super::changelog::{merge_caused, on_partitions, system_columns};
+use super::error::DataflowError;
+use super::exchange::Exchange;
+use crate::plan::{NodeId, Plan};
+use arrow_schema::SchemaRef;
+use partition::Partition;
+use spec::GroupSpec;
+use state::{Store, Table};
+use std::sync::Arc;
+
+/// The state of one group aggregate: a partition per worker.
+pub(crate) struct GroupNode {
+    spec: Arc<GroupSpec>,
+    partitions: Vec<Partition>,
+}
+
+impl GroupNode {
+    pub(crate) fn new(
+        plan: &Plan,
+        id: NodeId,
+        schemas: &[SchemaRef],
+        workers: usize,
+        store: &Store,
+    ) -> Result<GroupNode, DataflowError> {
+        let spec = Arc::new(GroupSpec::new(plan, id, schemas)?);
+        let partition = |worker| {
+            let groups = state::groups_of_worker(worker, workers);
+            Partition::new(&spec, store, id, groups, plan.state_ttl_ms)
+        };
+        let partitions = (0..workers).map(partition).collect::<Result<_, _>>()?;
+        Ok(GroupNode { spec, partitions })
+    }
+
+    pub(crate) fn tables(&mut self) -> Vec<&mut dyn Table> {
+        self.partitions.iter_mut().flat_map(Partition::tables).collect()
+    }
+
+    /// One step: the changes of the keys' rows, in canonical order.
+    pub(crate) fn step(
+        &mut self,
+        exchange: &Exchange,
+        chunks: Vec<Chunk>,
+        sequence: u64,
+        clock_ms: i64,
+    ) -> Result<Vec<Chunk>, DataflowError> {
+        if chunks.is_empty() {
+            return Ok(chunks);
+        }
+        let system = system_columns(&chunks)?;
+        let spec = self.spec.clone();
+        let prepared = exchange.map(chunks, move |chunk| spec.prepare(&chunk.batch))?;
+        let (spec, workers) = (self.spec.clone(), self.partitions.len());
+        let parts = on_partitions(exchange, &mut self.partitions, system.len(), move |worker, partition| {
+            partition.step(&spec, &prepared, (worker, workers), sequence, clock_ms)
+        })?;
+        let batch = merge_caused(&system, &self.spec.schema, parts)?;
+        Ok(if batch.is_empty() { Vec::new() } else { vec![Chunk { read: 0, batch }] })
+    }
+}

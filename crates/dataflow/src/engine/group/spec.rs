@@ -1,0 +1,209 @@
+//! What a group aggregate is, and everything about a batch that needs no state.
+
+use super::super::changelog::is_add_code;
+use super::super::error::DataflowError;
+use super::super::join::only_inserts;
+use super::super::keys::{KeyEncoder, Keys};
+use super::super::window::{AccumulatorSpec, Argument, Representation};
+use crate::batch::Batch;
+use crate::plan::{Aggregate, AggregateFunction, Changelog, NodeId, NodeKind, Plan};
+use arrow_array::ArrayRef;
+use arrow_array::cast::AsArray;
+use arrow_array::types::{Float32Type, Float64Type};
+use arrow_buffer::ScalarBuffer;
+use arrow_schema::{DataType, SchemaRef};
+use std::sync::Arc;
+
+/// What stays the same over the life of the operator.
+#[derive(Debug)]
+pub(crate) struct GroupSpec {
+    pub(crate) keys: KeyEncoder,
+    pub(crate) calls: Vec<Call>,
+    /// The values that are kept; at most 2^16 sets of them.
+    pub(crate) sets: Vec<ValueSet>,
+    /// Rows of the input may go again.
+    pub(crate) retracts: bool,
+    /// Without key columns the one row stays when all rows of the input have gone.
+    pub(crate) keyed: bool,
+    /// What may leave the node.
+    pub(crate) changelog: Changelog,
+    /// State is forgotten; see the module.
+    pub(crate) forgets: bool,
+    pub(crate) schema: SchemaRef,
+}
+
+/// One aggregate call.
+#[derive(Debug)]
+pub(crate) enum Call {
+    /// Takes each row.
+    Rows(AccumulatorSpec),
+    /// Takes each value of a set once.
+    Distinct { set: usize, spec: AccumulatorSpec },
+    /// Is the first value of a set.
+    Extreme { set: usize },
+}
+
+/// Values of one column, each with the number of its occurrences per key.
+#[derive(Debug)]
+pub(crate) struct ValueSet {
+    pub(crate) argument: usize,
+    pub(crate) filter: Option<usize>,
+    pub(crate) encoder: KeyEncoder,
+    /// The greatest value comes first: the bytes are complemented.
+    pub(crate) descending: bool,
+    /// A MIN or MAX reads it.
+    pub(crate) keeps_first: bool,
+}
+
+impl GroupSpec {
+    pub(crate) fn new(plan: &Plan, id: NodeId, schemas: &[SchemaRef]) -> Result<GroupSpec, DataflowError> {
+        let node = plan.node(id);
+        let NodeKind::GroupAggregate { keys, aggregates } = &node.kind else {
+            return Err(DataflowError::internal("the node is no group aggregate"));
+        };
+        let input = &schemas[node.inputs[0].0];
+        let type_of = |column: usize| input.field(column).data_type();
+        let retracts = match plan.node(node.inputs[0]).changelog {
+            Changelog::Insert => false,
+            Changelog::Retract => true,
+            Changelog::Upsert => {
+                return Err(DataflowError::internal("an upsert changelog must be normalized before it"));
+            }
+        };
+        let mut sets = Vec::new();
+        // MIN and MAX say in which order values are kept; DISTINCT takes them as they are.
+        for call in aggregates.iter().filter(|call| keeps_extreme(call, retracts)) {
+            find_set(&mut sets, call, Some(call.function == AggregateFunction::Max), &type_of)?;
+        }
+        let mut calls = Vec::with_capacity(aggregates.len());
+        for call in aggregates {
+            let spec = AccumulatorSpec::new(call, call.argument.map(type_of))?;
+            let ordered =
+                matches!(call.function, AggregateFunction::FirstValue | AggregateFunction::LastValue);
+            if ordered && retracts {
+                return Err(DataflowError::invalid(
+                    "FIRST_VALUE and LAST_VALUE are not supported over rows that may be retracted; use MIN, \
+                     MAX or a ROW_NUMBER query",
+                ));
+            }
+            calls.push(if keeps_extreme(call, retracts) {
+                let descending = Some(call.function == AggregateFunction::Max);
+                Call::Extreme { set: find_set(&mut sets, call, descending, &type_of)? }
+            } else if spec.distinct {
+                Call::Distinct { set: find_set(&mut sets, call, None, &type_of)?, spec }
+            } else {
+                Call::Rows(spec)
+            });
+        }
+        if sets.len() > usize::from(u16::MAX) {
+            return Err(DataflowError::invalid("too many different aggregate calls"));
+        }
+        Ok(GroupSpec {
+            keys: KeyEncoder::new(keys.clone(), keys.iter().map(|key| type_of(*key).clone()).collect())?,
+            calls,
+            sets,
+            retracts,
+            keyed: !keys.is_empty(),
+            changelog: node.changelog,
+            forgets: plan.state_ttl_ms.is_some(),
+            schema: schemas[id.0].clone(),
+        })
+    }
+
+    pub(crate) fn prepare(&self, batch: &Batch) -> Result<Prepared, DataflowError> {
+        let adds = match (&batch.kinds, self.retracts) {
+            (_, false) => {
+                only_inserts(batch)?;
+                None
+            }
+            (None, true) => None,
+            (Some(kinds), true) => {
+                let adds: Vec<bool> = kinds.values().iter().map(|kind| is_add_code(*kind)).collect();
+                adds.contains(&false).then_some(adds)
+            }
+        };
+        let filter = |column: usize| batch.rows.column(column).as_boolean();
+        let argument = |call: &Call| {
+            let (spec, filtered, encoder) = match call {
+                Call::Rows(spec) => (spec, spec.filter.map(filter), spec.encoder.as_deref()),
+                // The set looks at the filter.
+                Call::Distinct { spec, .. } => (spec, None, None),
+                Call::Extreme { .. } => return Ok(None),
+            };
+            let column = spec.argument.map(|column| batch.rows.column(column));
+            Argument::new(column, filtered, spec.representation, encoder).map(Some)
+        };
+        let values = |set: &ValueSet| {
+            let column = one_nan(batch.rows.column(set.argument));
+            let filter = set.filter.map(filter);
+            Argument::new(Some(&column), filter, Representation::Encoded, Some(&set.encoder))
+        };
+        Ok(Prepared {
+            keys: self.keys.encode(&batch.rows)?,
+            adds,
+            arguments: self.calls.iter().map(argument).collect::<Result<_, DataflowError>>()?,
+            values: self.sets.iter().map(values).collect::<Result<_, _>>()?,
+            ordinals: batch.ordinals.values().clone(),
+        })
+    }
+}
+
+/// Whether the call is a MIN or MAX whose rows may go again.
+fn keeps_extreme(call: &Aggregate, retracts: bool) -> bool {
+    retracts && matches!(call.function, AggregateFunction::Min | AggregateFunction::Max)
+}
+
+/// The set of a call's values in an order, made if there is none.
+fn find_set<'a>(
+    sets: &mut Vec<ValueSet>,
+    call: &Aggregate,
+    descending: Option<bool>,
+    type_of: &impl Fn(usize) -> &'a DataType,
+) -> Result<usize, DataflowError> {
+    let argument = call.argument.ok_or_else(|| DataflowError::internal("no values to keep"))?;
+    let fits = |set: &ValueSet| {
+        set.argument == argument
+            && set.filter == call.filter
+            && descending.is_none_or(|descending| descending == set.descending)
+    };
+    if let Some(found) = sets.iter().position(fits) {
+        return Ok(found);
+    }
+    sets.push(ValueSet {
+        argument,
+        filter: call.filter,
+        encoder: KeyEncoder::new(vec![0], vec![type_of(argument).clone()])?,
+        descending: descending.unwrap_or(false),
+        keeps_first: descending.is_some(),
+    });
+    Ok(sets.len() - 1)
+}
+
+/// A batch made ready for all workers.
+#[derive(Debug)]
+pub(crate) struct Prepared {
+    pub(crate) keys: Keys,
+    /// By row, whether it comes or goes; `None` when all come.
+    pub(crate) adds: Option<Vec<bool>>,
+    /// By call; [`Call::Extreme`] needs none.
+    pub(crate) arguments: Vec<Option<Argument>>,
+    /// By set: encoded values.
+    pub(crate) values: Vec<Argument>,
+    pub(crate) ordinals: ScalarBuffer<u64>,
+}
+
+/// Every NaN as the same, which is the greatest value, as Java has it. Processors make NaNs of both
+/// signs, and they would be two values at both ends of the order.
+fn one_nan(column: &ArrayRef) -> ArrayRef {
+    match column.data_type() {
+        DataType::Float32 => {
+            let values = column.as_primitive::<Float32Type>();
+            Arc::new(values.unary::<_, Float32Type>(|value| if value.is_nan() { f32::NAN } else { value }))
+        }
+        DataType::Float64 => {
+            let values = column.as_primitive::<Float64Type>();
+            Arc::new(values.unary::<_, Float64Type>(|value| if value.is_nan() { f64::NAN } else { value }))
+        }
+        _ => column.clone(),
+    }
+}
