@@ -35,7 +35,8 @@ pub struct Connectors {
 pub fn table(connectors: Connectors) -> ConnectorTable {
     let Connectors { os, log } = connectors;
     let all: Vec<Arc<dyn Connector>> = vec![
-        Arc::new(kafka::Kafka::new(log)),
+        Arc::new(kafka::Kafka::new(kafka::Mode::Append, log.clone())),
+        Arc::new(kafka::Kafka::new(kafka::Mode::Upsert, log)),
         Arc::new(filesystem::Filesystem::new(os)),
         Arc::new(jdbc::Jdbc),
         Arc::new(datagen::Datagen),

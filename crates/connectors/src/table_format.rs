@@ -20,11 +20,24 @@ pub(crate) const FORMAT: OptionSpec = OptionSpec {
     example: "json",
 };
 
+/// Which formats a table names.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Formats {
+    /// `format`.
+    One,
+    /// `format` or `value.format`, and perhaps `key.format`.
+    Keyed,
+    /// `key.format` and `value.format`.
+    KeyAndValue,
+}
+
 /// A format with its checked options.
 #[derive(Debug, Clone)]
 pub(crate) struct TableFormat {
     kind: FormatKind,
     options: Options,
+    /// The option that names the format: `format`, `value.format`.
+    option: String,
     /// What the format's options begin with: `json.`, `value.json.`.
     prefix: String,
 }
@@ -62,29 +75,53 @@ impl TableFormat {
     pub(crate) fn kind(&self) -> FormatKind {
         self.kind
     }
+
+    /// A column whose type the format does not take.
+    pub(crate) fn schema_problem(
+        &self,
+        table: &TableDefinition,
+        schema: &SchemaRef,
+        role: Role,
+    ) -> Option<ConnectorError> {
+        let problem = match role {
+            Role::Source => {
+                let projection: Vec<usize> = (0..schema.fields().len()).collect();
+                self.decoder(schema, &projection).err()
+            }
+            Role::Sink => self.encoder(schema).err(),
+        };
+        problem.map(|message| option_problem(table, &self.option, message))
+    }
 }
 
-/// Checks all options of a table whose connector takes formats. `keyed` allows `key.format` and `value.format`.
+/// Checks all options of a table whose connector takes formats. Whether the formats take the columns
+/// is for the connector to ask, which knows where the columns lie.
 pub(crate) fn check(
     table: &TableDefinition,
     specs: &[OptionSpec],
-    keyed: bool,
-    role: Role,
+    formats: Formats,
 ) -> Result<Checked, Vec<ConnectorError>> {
     let mut own = table.options.clone();
     let mut errors = Vec::new();
-    let value_key = if keyed && own.contains_key("value.format") { "value.format" } else { "format" };
+    let value_key = match formats {
+        Formats::KeyAndValue => "value.format",
+        Formats::Keyed if own.contains_key("value.format") => "value.format",
+        Formats::Keyed | Formats::One => "format",
+    };
     let value = take(table, &mut own, value_key, &mut errors);
-    let key = if keyed { take(table, &mut own, "key.format", &mut errors) } else { None };
-    if value.is_none() && !table.options.contains_key(value_key) {
-        let names = FormatKind::names().join("', '");
-        errors.push(option_problem(
-            table,
-            "connector",
-            format!(
-                "the option 'format' is missing; the formats are '{names}', for example 'format' = 'json'"
-            ),
-        ));
+    let key = if formats == Formats::One { None } else { take(table, &mut own, "key.format", &mut errors) };
+    let needed = if formats == Formats::KeyAndValue { &["key.format", value_key][..] } else { &[value_key] };
+    for option in needed {
+        if !table.options.contains_key(*option) {
+            let names = FormatKind::names().join("', '");
+            errors.push(option_problem(
+                table,
+                "connector",
+                format!(
+                    "the option '{option}' is missing; the formats are '{names}', for example '{option}' = 'json'"
+                ),
+            ));
+        }
     }
     let options = match Options::check(&own, specs) {
         Ok(options) => Some(options),
@@ -94,13 +131,7 @@ pub(crate) fn check(
         }
     };
     match (options, value) {
-        (Some(options), Some(value)) if errors.is_empty() => {
-            let checked = Checked { options, key, value };
-            match schema_problem(table, &checked, role) {
-                None => Ok(checked),
-                Some(problem) => Err(vec![problem]),
-            }
-        }
+        (Some(options), Some(value)) if errors.is_empty() => Ok(Checked { options, key, value }),
         _ => Err(errors),
     }
 }
@@ -138,7 +169,7 @@ fn take(
         None => true,
     });
     match Options::check(&given, kind.specs()) {
-        Ok(options) => Some(TableFormat { kind, options, prefix }),
+        Ok(options) => Some(TableFormat { kind, options, option: format_key.into(), prefix }),
         Err(found) => {
             errors.extend(found.iter().map(|error| ConnectorError {
                 option: Some(format!("{prefix}{}", error.key())),
@@ -147,16 +178,4 @@ fn take(
             None
         }
     }
-}
-
-/// A column whose type the format does not take.
-fn schema_problem(table: &TableDefinition, checked: &Checked, role: Role) -> Option<ConnectorError> {
-    let problem = match role {
-        Role::Source => {
-            let projection: Vec<usize> = (0..table.schema.fields().len()).collect();
-            checked.value.decoder(&table.schema, &projection).err()
-        }
-        Role::Sink => checked.value.encoder(&table.schema).err(),
-    };
-    problem.map(|message| option_problem(table, "format", message))
 }

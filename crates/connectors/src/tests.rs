@@ -5,6 +5,7 @@ mod filesystem;
 mod jdbc;
 mod kafka;
 mod options;
+mod upsert_kafka;
 
 use crate::Connectors;
 use arrow_array::{RecordBatch, UInt64Array};

@@ -8,6 +8,7 @@
 
 use crate::batch::Batch;
 use base::ErrorKind;
+use std::collections::BTreeMap;
 
 /// Kafka record batches for one partition of a topic, ready for the log.
 #[derive(Debug, Clone)]
@@ -32,6 +33,10 @@ pub trait TopicSink: Send {
     /// The partitions that the topic is created with if it does not exist.
     fn partitions_wanted(&self) -> u32 {
         1
+    }
+    /// The configuration that the topic is created with if it does not exist (`cleanup.policy`).
+    fn configs_wanted(&self) -> BTreeMap<String, String> {
+        BTreeMap::new()
     }
     /// Encodes rows for a topic that has `partitions` partitions. Must be deterministic: the same
     /// rows, clock and partition count give the same bytes.

@@ -4,7 +4,7 @@ mod commit;
 mod sink;
 mod source;
 
-use crate::table_format::{self, Checked, FORMAT};
+use crate::table_format::{self, Checked, FORMAT, Formats};
 use crate::{CONNECTOR, option_problem};
 use arrow_schema::{DataType, TimeUnit};
 use base::options::{OptionKind, OptionSpec};
@@ -135,8 +135,9 @@ impl Connector for Filesystem {
 }
 
 fn checked(table: &TableDefinition, role: Role) -> Result<Checked, Vec<ConnectorError>> {
-    let checked = table_format::check(table, OPTIONS, false, role)?;
-    let mut errors = Vec::new();
+    let checked = table_format::check(table, OPTIONS, Formats::One)?;
+    let mut errors: Vec<ConnectorError> =
+        checked.value.schema_problem(table, &table.schema, role).into_iter().collect();
     if role == Role::Source && checked.options.text("source.monitor-interval").is_some() {
         let message = "'source.monitor-interval' is not supported yet: leave it out to read the folder once";
         errors.push(option_problem(table, "source.monitor-interval", message));

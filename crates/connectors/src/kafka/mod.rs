@@ -1,30 +1,44 @@
-//! `kafka`: topics of the embedded log, under the option names of Flink's Kafka connector.
+//! `kafka` and `upsert-kafka`: topics of the embedded log, under the option names of Flink's connectors.
 //!
 //! Without `properties.bootstrap.servers` a table lies in the node's own log: reading is exactly
 //! once by journalled offsets, writing by being part of the step's record. The same table with the
 //! option set is Flink's, on an outside cluster.
+//!
+//! A topic of `kafka` holds rows, one of `upsert-kafka` the last row of each primary key: a record
+//! replaces the row of its key, a record without a value removes it.
 
+mod columns;
+mod decoders;
 mod metadata;
 mod options;
 mod sink;
 mod source;
 mod startup;
 
-use crate::option_problem;
 use crate::table_format::{self, Checked};
-use arrow_schema::{Fields, Schema, SchemaRef};
 use base::ErrorKind;
+use columns::Columns;
 use dataflow::connector::{Connector, ConnectorError, ConnectorSpec, MetadataSpec, Role, SourceRequest};
+use dataflow::plan::Changelog;
 use dataflow::sink::Sink;
 use dataflow::source::Source;
 use dataflow::table::TableDefinition;
 use eventlog::EventLog;
 use std::sync::Arc;
 
-const SPEC: ConnectorSpec = ConnectorSpec {
+/// What a record of the topic means.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Mode {
+    /// A row.
+    Append,
+    /// The last row of its key; without a value, that there is none.
+    Upsert,
+}
+
+const APPEND: ConnectorSpec = ConnectorSpec {
     name: "kafka",
     doc: "A topic of the embedded log, which every Kafka client sees as well.",
-    options: options::SPECS,
+    options: options::APPEND,
     formats: &["json", "csv", "raw"],
     reads: true,
     writes: true,
@@ -32,13 +46,22 @@ const SPEC: ConnectorSpec = ConnectorSpec {
     sink_guarantee: "exactly once (records commit with the step)",
 };
 
+const UPSERT: ConnectorSpec = ConnectorSpec {
+    name: "upsert-kafka",
+    doc: "A topic of the embedded log that holds the last row of each primary key. A record replaces the row of \
+          its key, a record without a value removes it. Reading begins at the topic's beginning.",
+    options: options::UPSERT,
+    ..APPEND
+};
+
 pub(crate) struct Kafka {
+    mode: Mode,
     log: Option<EventLog>,
 }
 
 impl Kafka {
-    pub(crate) fn new(log: Option<EventLog>) -> Kafka {
-        Kafka { log }
+    pub(crate) fn new(mode: Mode, log: Option<EventLog>) -> Kafka {
+        Kafka { mode, log }
     }
 
     fn log(&self, table: &TableDefinition) -> Result<EventLog, ConnectorError> {
@@ -48,11 +71,70 @@ impl Kafka {
             option: None,
         })
     }
+
+    /// The options and columns of a table; every problem at once.
+    fn checked(
+        &self,
+        table: &TableDefinition,
+        role: Role,
+    ) -> Result<(Checked, Columns), Vec<ConnectorError>> {
+        let (formats, specs) = match self.mode {
+            Mode::Append => (table_format::Formats::Keyed, options::APPEND),
+            Mode::Upsert => (table_format::Formats::KeyAndValue, options::UPSERT),
+        };
+        let refused = match self.mode {
+            Mode::Append => Vec::new(),
+            Mode::Upsert => options::upsert_problems(table),
+        };
+        let checked = match table_format::check(table, specs, formats) {
+            Ok(checked) if refused.is_empty() => checked,
+            Ok(_) => return Err(refused),
+            Err(mut errors) => {
+                // An option that is refused with its reason is not called unknown as well.
+                errors.retain(|error| refused.iter().all(|other| other.option != error.option));
+                errors.splice(0..0, refused);
+                return Err(errors);
+            }
+        };
+        let mut errors = options::problems(table, &checked, self.mode, role);
+        let columns = Columns::new(table, &checked, self.mode);
+        match columns {
+            Ok(columns) => {
+                let formats = [
+                    (checked.key.as_ref(), columns.key_schema(table)),
+                    (Some(&checked.value), columns.value_schema(table)),
+                ];
+                for (format, schema) in formats {
+                    errors.extend(format.and_then(|format| format.schema_problem(table, &schema, role)));
+                }
+                if errors.is_empty() { Ok((checked, columns)) } else { Err(errors) }
+            }
+            Err(error) => {
+                errors.insert(0, error);
+                Err(errors)
+            }
+        }
+    }
+
+    /// The same where the first problem is enough.
+    fn ready(&self, table: &TableDefinition, role: Role) -> Result<(Checked, Columns), ConnectorError> {
+        self.checked(table, role).map_err(|mut errors| errors.remove(0))
+    }
+
+    fn changelog(&self) -> Changelog {
+        match self.mode {
+            Mode::Append => Changelog::Insert,
+            Mode::Upsert => Changelog::Upsert,
+        }
+    }
 }
 
 impl Connector for Kafka {
     fn spec(&self) -> &'static ConnectorSpec {
-        &SPEC
+        match self.mode {
+            Mode::Append => &APPEND,
+            Mode::Upsert => &UPSERT,
+        }
     }
 
     fn metadata(&self) -> Vec<MetadataSpec> {
@@ -60,87 +142,39 @@ impl Connector for Kafka {
     }
 
     fn check(&self, table: &TableDefinition, role: Role) -> Result<(), Vec<ConnectorError>> {
-        let checked = table_format::check(table, options::SPECS, true, role)?;
-        let errors = options::problems(table, &checked, role);
-        if errors.is_empty() { Ok(()) } else { Err(errors) }
+        self.checked(table, role).map(drop)
     }
 
     fn is_bounded(&self, table: &TableDefinition) -> bool {
         table.options.get("scan.bounded.mode").is_some_and(|mode| mode != "unbounded")
     }
 
+    fn source_changelog(&self, _table: &TableDefinition) -> Changelog {
+        self.changelog()
+    }
+
+    fn sink_changelog(&self, _table: &TableDefinition) -> Changelog {
+        self.changelog()
+    }
+
     fn source(&self, request: SourceRequest) -> Result<Box<dyn Source>, ConnectorError> {
-        let table = request.table.clone();
-        let checked = checked(&table, Role::Source)?;
-        Ok(Box::new(source::KafkaSource::new(self.log(&table)?, request, checked)?))
+        let (checked, columns) = self.ready(&request.table, Role::Source)?;
+        let log = self.log(&request.table)?;
+        Ok(Box::new(source::KafkaSource::new(log, request, checked, &columns, self.mode)?))
     }
 
     fn sink(&self, table: &Arc<TableDefinition>, _job: &str) -> Result<Sink, ConnectorError> {
         self.log(table)?;
-        Ok(Sink::Topic(Box::new(sink::KafkaSink::new(table.clone(), checked(table, Role::Sink)?)?)))
+        let (checked, columns) = self.ready(table, Role::Sink)?;
+        Ok(Sink::Topic(Box::new(sink::KafkaSink::new(table.clone(), &checked, columns, self.mode)?)))
     }
 }
 
-fn checked(table: &TableDefinition, role: Role) -> Result<Checked, ConnectorError> {
-    let checked =
-        table_format::check(table, options::SPECS, true, role).map_err(|mut errors| errors.remove(0))?;
-    match options::problems(table, &checked, role).into_iter().next() {
-        None => Ok(checked),
-        Some(problem) => Err(problem),
+/// The configuration of a topic that a table of this mode creates.
+fn topic_configs(mode: Mode) -> std::collections::BTreeMap<String, String> {
+    match mode {
+        Mode::Append => Default::default(),
+        // Retention by time would forget rows that are still the last of their key.
+        Mode::Upsert => [("cleanup.policy".to_string(), "compact".to_string())].into(),
     }
-}
-
-/// Which physical columns lie in the key and which in the value, as indices into the table's schema.
-pub(crate) struct Columns {
-    pub key: Vec<usize>,
-    pub value: Vec<usize>,
-    /// What the names of the key's columns begin with in the table, but not in the record.
-    key_prefix: String,
-}
-
-impl Columns {
-    /// The key's columns, named as in the record.
-    fn key_schema(&self, table: &TableDefinition) -> SchemaRef {
-        let field = |index: &usize| {
-            let field = table.schema.field(*index).clone();
-            match field.name().strip_prefix(&self.key_prefix) {
-                Some(name) => field.clone().with_name(name),
-                None => field,
-            }
-        };
-        Arc::new(Schema::new(self.key.iter().map(field).collect::<Fields>()))
-    }
-
-    /// The value's columns.
-    fn value_schema(&self, table: &TableDefinition) -> SchemaRef {
-        let fields = self.value.iter().map(|index| table.schema.field(*index).clone());
-        Arc::new(Schema::new(fields.collect::<Fields>()))
-    }
-}
-
-fn columns(table: &TableDefinition, checked: &Checked) -> Result<Columns, ConnectorError> {
-    let all = 0..table.schema.fields().len();
-    if checked.key.is_none() {
-        return Ok(Columns { key: Vec::new(), value: all.collect(), key_prefix: String::new() });
-    }
-    let fields = checked.options.text("key.fields").unwrap_or_default();
-    let key_prefix = checked.options.text("key.fields-prefix").unwrap_or_default();
-    let mut key = Vec::new();
-    for name in fields.split(';').map(str::trim).filter(|name| !name.is_empty()) {
-        let Some(index) = all.clone().find(|index| table.schema.field(*index).name() == name) else {
-            let names = table.schema.fields().iter().map(|field| field.name().as_str());
-            let hint =
-                base::nearest(name, names).map_or(String::new(), |near| format!("; did you mean '{near}'?"));
-            return Err(option_problem(table, "key.fields", format!("there is no column '{name}'{hint}")));
-        };
-        if !name.starts_with(key_prefix) {
-            let message =
-                format!("the column '{name}' does not begin with 'key.fields-prefix' = '{key_prefix}'");
-            return Err(option_problem(table, "key.fields", message));
-        }
-        key.push(index);
-    }
-    let without_key = checked.options.text("value.fields-include") == Some("EXCEPT_KEY");
-    let value = all.filter(|index| !without_key || !key.contains(index)).collect();
-    Ok(Columns { key, value, key_prefix: key_prefix.to_string() })
 }

@@ -1,5 +1,6 @@
-//! The options of the kafka connector, and the rules that one spec alone cannot state.
+//! The options of `kafka` and `upsert-kafka`, and the rules that one spec alone cannot state.
 
+use super::Mode;
 use crate::table_format::{Checked, FORMAT};
 use crate::{CONNECTOR, option_problem};
 use base::options::{OptionKind, OptionSpec};
@@ -30,34 +31,108 @@ const STARTUP_MODES: &[&str] =
 const BOUNDED_MODES: &[&str] = &["unbounded", "latest-offset", "timestamp", "specific-offsets"];
 const AT_LEAST_ZERO: OptionKind = OptionKind::Integer { min: 0, max: i64::MAX };
 
-pub(super) const SPECS: &[OptionSpec] = &[
+// Options that both connectors have.
+
+const TOPIC: OptionSpec = OptionSpec {
+    key: "topic",
+    kind: OptionKind::Text,
+    required: true,
+    default: None,
+    doc: "The topic; it is created with one partition when a job first uses it.",
+    example: "orders",
+};
+const KEY_FIELDS_PREFIX: OptionSpec = optional(
+    "key.fields-prefix",
+    OptionKind::Text,
+    "What the names of the key's columns begin with in the table, but not in the key; \
+     needs `value.fields-include` = `EXCEPT_KEY`.",
+    "k_",
+);
+const VALUE_FIELDS_INCLUDE: OptionSpec = defaulted(
+    "value.fields-include",
+    OptionKind::OneOf(&["ALL", "EXCEPT_KEY"]),
+    "ALL",
+    "Whether the key's columns are in the value too.",
+    "EXCEPT_KEY",
+);
+const BOUNDED_MODE: OptionSpec = defaulted(
+    "scan.bounded.mode",
+    OptionKind::OneOf(BOUNDED_MODES),
+    "unbounded",
+    "Where reading ends; what is latest is decided when the job starts.",
+    "latest-offset",
+);
+const BOUNDED_TIMESTAMP: OptionSpec = optional(
+    "scan.bounded.timestamp-millis",
+    AT_LEAST_ZERO,
+    "For the bounded mode `timestamp`: milliseconds since the epoch.",
+    "1359700000000",
+);
+const BOUNDED_OFFSETS: OptionSpec = optional(
+    "scan.bounded.specific-offsets",
+    OptionKind::Text,
+    "For the bounded mode `specific-offsets`.",
+    "partition:0,offset:42",
+);
+const WATERMARK_STRATEGY: OptionSpec = optional(
+    "scan.watermark.emit.strategy",
+    OptionKind::OneOf(&["on-event", "on-periodic"]),
+    "Accepted for Flink's sake; watermarks here advance with every row.",
+    "on-event",
+);
+const WATERMARK_IDLE: OptionSpec = optional(
+    "scan.watermark.idle-timeout",
+    OptionKind::Duration,
+    "Not supported yet: a partition without records holds the watermark back.",
+    "10 s",
+);
+const DISCOVERY_INTERVAL: OptionSpec = optional(
+    "scan.topic-partition-discovery.interval",
+    OptionKind::Duration,
+    "Accepted for Flink's sake; partitions that are added later are read when the job is started anew.",
+    "5 min",
+);
+const SCAN_PARALLELISM: OptionSpec = optional(
+    "scan.parallelism",
+    OptionKind::Integer { min: 1, max: 128 },
+    "Accepted for Flink's sake; a topic is read by one thread, in one order.",
+    "1",
+);
+const DELIVERY_GUARANTEE: OptionSpec = optional(
+    "sink.delivery-guarantee",
+    OptionKind::OneOf(&["at-least-once", "exactly-once", "none"]),
+    "Accepted for Flink's sake; the embedded log is always exactly once.",
+    "exactly-once",
+);
+const TRANSACTIONAL_ID_PREFIX: OptionSpec = optional(
+    "sink.transactional-id-prefix",
+    OptionKind::Text,
+    "Accepted for Flink's sake; the embedded log needs no transaction.",
+    "orders",
+);
+const SINK_PARALLELISM: OptionSpec = optional(
+    "sink.parallelism",
+    OptionKind::Integer { min: 1, max: 128 },
+    "Accepted for Flink's sake; rows are written in one order.",
+    "1",
+);
+const DEAD_LETTER_TOPIC: OptionSpec = optional(
+    "dead-letter.topic",
+    OptionKind::Text,
+    "Records that cannot be read go to this topic, whole and with the reason in a header, and the job goes on.",
+    "orders-rejected",
+);
+
+/// The options of `kafka`.
+pub(super) const APPEND: &[OptionSpec] = &[
     CONNECTOR,
-    OptionSpec {
-        key: "topic",
-        kind: OptionKind::Text,
-        required: true,
-        default: None,
-        doc: "The topic; it is created with one partition when a job first uses it.",
-        example: "orders",
-    },
+    TOPIC,
     FORMAT,
     optional("value.format", OptionKind::Text, "The same as `format`, for tables with a key format.", "json"),
     optional("key.format", OptionKind::Text, "The format of the record's key.", "raw"),
     optional("key.fields", OptionKind::Text, "The columns in the key, parted by `;`.", "user_id;region"),
-    optional(
-        "key.fields-prefix",
-        OptionKind::Text,
-        "What the names of the key's columns begin with in the table, but not in the key; \
-         needs `value.fields-include` = `EXCEPT_KEY`.",
-        "k_",
-    ),
-    defaulted(
-        "value.fields-include",
-        OptionKind::OneOf(&["ALL", "EXCEPT_KEY"]),
-        "ALL",
-        "Whether the key's columns are in the value too.",
-        "EXCEPT_KEY",
-    ),
+    KEY_FIELDS_PREFIX,
+    VALUE_FIELDS_INCLUDE,
     defaulted(
         "scan.startup.mode",
         OptionKind::OneOf(STARTUP_MODES),
@@ -77,49 +152,13 @@ pub(super) const SPECS: &[OptionSpec] = &[
         "For the startup mode `specific-offsets`.",
         "partition:0,offset:42;partition:1,offset:300",
     ),
-    defaulted(
-        "scan.bounded.mode",
-        OptionKind::OneOf(BOUNDED_MODES),
-        "unbounded",
-        "Where reading ends; what is latest is decided when the job starts.",
-        "latest-offset",
-    ),
-    optional(
-        "scan.bounded.timestamp-millis",
-        AT_LEAST_ZERO,
-        "For the bounded mode `timestamp`: milliseconds since the epoch.",
-        "1359700000000",
-    ),
-    optional(
-        "scan.bounded.specific-offsets",
-        OptionKind::Text,
-        "For the bounded mode `specific-offsets`.",
-        "partition:0,offset:42",
-    ),
-    optional(
-        "scan.watermark.emit.strategy",
-        OptionKind::OneOf(&["on-event", "on-periodic"]),
-        "Accepted for Flink's sake; watermarks here advance with every row.",
-        "on-event",
-    ),
-    optional(
-        "scan.watermark.idle-timeout",
-        OptionKind::Duration,
-        "Not supported yet: a partition without records holds the watermark back.",
-        "10 s",
-    ),
-    optional(
-        "scan.topic-partition-discovery.interval",
-        OptionKind::Duration,
-        "Accepted for Flink's sake; partitions that are added later are read when the job is started anew.",
-        "5 min",
-    ),
-    optional(
-        "scan.parallelism",
-        OptionKind::Integer { min: 1, max: 128 },
-        "Accepted for Flink's sake; a topic is read by one thread, in one order.",
-        "1",
-    ),
+    BOUNDED_MODE,
+    BOUNDED_TIMESTAMP,
+    BOUNDED_OFFSETS,
+    WATERMARK_STRATEGY,
+    WATERMARK_IDLE,
+    DISCOVERY_INTERVAL,
+    SCAN_PARALLELISM,
     defaulted(
         "sink.partitioner",
         OptionKind::OneOf(&["default", "fixed", "round-robin"]),
@@ -127,30 +166,10 @@ pub(super) const SPECS: &[OptionSpec] = &[
         "default: by the key's hash as Kafka's clients do, rows without a key in turn; fixed: partition 0.",
         "round-robin",
     ),
-    optional(
-        "sink.delivery-guarantee",
-        OptionKind::OneOf(&["at-least-once", "exactly-once", "none"]),
-        "Accepted for Flink's sake; the embedded log is always exactly once.",
-        "exactly-once",
-    ),
-    optional(
-        "sink.transactional-id-prefix",
-        OptionKind::Text,
-        "Accepted for Flink's sake; the embedded log needs no transaction.",
-        "orders",
-    ),
-    optional(
-        "sink.parallelism",
-        OptionKind::Integer { min: 1, max: 128 },
-        "Accepted for Flink's sake; rows are written in one order.",
-        "1",
-    ),
-    optional(
-        "dead-letter.topic",
-        OptionKind::Text,
-        "Records that cannot be read go to this topic, whole and with the reason in a header, and the job goes on.",
-        "orders-rejected",
-    ),
+    DELIVERY_GUARANTEE,
+    TRANSACTIONAL_ID_PREFIX,
+    SINK_PARALLELISM,
+    DEAD_LETTER_TOPIC,
     optional(
         "properties.*",
         OptionKind::Text,
@@ -160,13 +179,60 @@ pub(super) const SPECS: &[OptionSpec] = &[
     ),
 ];
 
+/// The options of `upsert-kafka`.
+pub(super) const UPSERT: &[OptionSpec] = &[
+    CONNECTOR,
+    OptionSpec {
+        doc: "The topic; when a job first uses it, it is created with one partition and \
+              `cleanup.policy` = `compact`.",
+        ..TOPIC
+    },
+    optional("key.format", OptionKind::Text, "The format of the record's key, which is needed.", "json"),
+    optional("value.format", OptionKind::Text, "The format of the record's value, which is needed.", "json"),
+    KEY_FIELDS_PREFIX,
+    VALUE_FIELDS_INCLUDE,
+    BOUNDED_MODE,
+    BOUNDED_TIMESTAMP,
+    BOUNDED_OFFSETS,
+    WATERMARK_STRATEGY,
+    WATERMARK_IDLE,
+    DISCOVERY_INTERVAL,
+    SCAN_PARALLELISM,
+    DELIVERY_GUARANTEE,
+    TRANSACTIONAL_ID_PREFIX,
+    SINK_PARALLELISM,
+    optional(
+        "sink.buffer-flush.max-rows",
+        OptionKind::Integer { min: 0, max: i64::MAX },
+        "Accepted for Flink's sake; what a step changes is written with the step.",
+        "1000",
+    ),
+    optional(
+        "sink.buffer-flush.interval",
+        OptionKind::Duration,
+        "Accepted for Flink's sake; what a step changes is written with the step.",
+        "1 s",
+    ),
+    DEAD_LETTER_TOPIC,
+    optional(
+        "properties.*",
+        OptionKind::Text,
+        "Kafka client properties. `properties.compression.type` compresses what is written.",
+        "lz4",
+    ),
+];
+
 /// Compression codecs, as Kafka's producers name them.
 pub(super) const COMPRESSION: &str = "properties.compression.type";
 
-pub(super) fn problems(table: &TableDefinition, checked: &Checked, role: Role) -> Vec<ConnectorError> {
+pub(super) fn problems(
+    table: &TableDefinition,
+    checked: &Checked,
+    mode: Mode,
+    role: Role,
+) -> Vec<ConnectorError> {
     let options = &checked.options;
-    // What `columns` finds names its table already.
-    let mut errors: Vec<ConnectorError> = super::columns(table, checked).err().into_iter().collect();
+    let mut errors = Vec::new();
     let mut problem = |option: &str, message: String| errors.push(option_problem(table, option, message));
     if options.text("properties.bootstrap.servers").is_some() {
         problem(
@@ -182,7 +248,7 @@ pub(super) fn problems(table: &TableDefinition, checked: &Checked, role: Role) -
         let message = format!("there is no compression '{name}'; use none, gzip, snappy, lz4 or zstd");
         problem(COMPRESSION, message);
     }
-    if checked.key.is_some() != options.text("key.fields").is_some() {
+    if mode == Mode::Append && checked.key.is_some() != options.text("key.fields").is_some() {
         problem("key.format", "'key.format' and 'key.fields' belong together: give both or neither".into());
     }
     if options.text("key.fields-prefix").is_some_and(|prefix| !prefix.is_empty())
@@ -229,6 +295,30 @@ pub(super) fn problems(table: &TableDefinition, checked: &Checked, role: Role) -
                     .into(),
             );
         }
+    }
+    errors
+}
+
+/// What `upsert-kafka` needs besides its options, and options of `kafka` that it does not have.
+pub(super) fn upsert_problems(table: &TableDefinition) -> Vec<ConnectorError> {
+    let mut errors = Vec::new();
+    if table.primary_key.is_empty() {
+        let message = "the connector 'upsert-kafka' needs a primary key, which is the record's key; declare \
+                       PRIMARY KEY (…) NOT ENFORCED";
+        errors.push(option_problem(table, "connector", message));
+    }
+    for option in table.options.keys() {
+        let reason = match option.as_str() {
+            "format" => "give 'key.format' and 'value.format' instead",
+            "key.fields" => "the primary key is the record's key; leave it out",
+            "sink.partitioner" => "a key must always go to the same partition; leave it out",
+            startup if startup.starts_with("scan.startup.") => {
+                "a table is read from the topic's beginning; leave it out"
+            }
+            _ => continue,
+        };
+        let message = format!("the connector 'upsert-kafka' has no option '{option}': {reason}");
+        errors.push(option_problem(table, option, message));
     }
     errors
 }

@@ -1,8 +1,9 @@
 //! Writes a topic of the embedded log: rows become record batches inside the step's frame.
 
+use super::columns::Columns;
 use super::metadata;
 use super::options::COMPRESSION;
-use super::{Columns, columns};
+use super::{Mode, topic_configs};
 use crate::option_problem;
 use crate::record_batches::{PartitionBatches, RecordParts, sink_error};
 use crate::table_format::Checked;
@@ -17,9 +18,11 @@ use dataflow::sink::{SinkError, TopicBatch, TopicSink};
 use dataflow::table::TableDefinition;
 use formats::RowEncoder;
 use kafka_wire::records::Compression;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 pub(super) struct KafkaSink {
+    mode: Mode,
     table: Arc<TableDefinition>,
     topic: String,
     columns: Columns,
@@ -40,8 +43,12 @@ enum Partitioner {
 }
 
 impl KafkaSink {
-    pub(super) fn new(table: Arc<TableDefinition>, checked: Checked) -> Result<KafkaSink, ConnectorError> {
-        let columns = columns(&table, &checked)?;
+    pub(super) fn new(
+        table: Arc<TableDefinition>,
+        checked: &Checked,
+        columns: Columns,
+        mode: Mode,
+    ) -> Result<KafkaSink, ConnectorError> {
         let problem = |message: String| option_problem(&table, "format", message);
         let key = match &checked.key {
             Some(format) => Some(format.encoder(&columns.key_schema(&table)).map_err(problem)?),
@@ -68,6 +75,7 @@ impl KafkaSink {
             _ => Partitioner::ByKey,
         };
         Ok(KafkaSink {
+            mode,
             topic: checked.options.text("topic").unwrap_or_default().into(),
             columns,
             key,
@@ -78,6 +86,15 @@ impl KafkaSink {
             headers_column,
             table,
         })
+    }
+
+    fn inserts_only(&self) -> SinkError {
+        let message = format!(
+            "table '{}': the kafka connector takes inserts only, and the query also updates or deletes rows; \
+             'connector' = 'upsert-kafka' takes those too",
+            self.table.name
+        );
+        SinkError { kind: ErrorKind::Invalid, message }
     }
 
     /// `turn` is whose turn it is among rows that go to all partitions in turn.
@@ -95,6 +112,10 @@ impl TopicSink for KafkaSink {
         &self.topic
     }
 
+    fn configs_wanted(&self) -> BTreeMap<String, String> {
+        topic_configs(self.mode)
+    }
+
     fn encode(&mut self, rows: &Batch, partitions: u32, clock_ms: i64) -> Result<Vec<TopicBatch>, SinkError> {
         let partitions = partitions.max(1);
         // Steps of one row each must not all go to the first partition; the clock is journalled, so
@@ -109,13 +130,13 @@ impl TopicSink for KafkaSink {
         let headers = self.headers_column.map(|column| rows.rows.column(column).clone());
         let (mut key_bytes, mut value_bytes) = (Vec::new(), Vec::new());
         for row in 0..rows.len() {
-            if rows.kind(row) != RowKind::Insert {
-                let message = format!(
-                    "table '{}': the kafka connector takes inserts only, and the query also updates or deletes rows",
-                    self.table.name
-                );
-                return Err(SinkError { kind: ErrorKind::Invalid, message });
-            }
+            let has_value = match (rows.kind(row), self.mode) {
+                (RowKind::Insert, _) | (RowKind::UpdateAfter, Mode::Upsert) => true,
+                (RowKind::Delete, Mode::Upsert) => false,
+                // The row after it has the same key and replaces it.
+                (RowKind::UpdateBefore, Mode::Upsert) => continue,
+                (_, Mode::Append) => return Err(self.inserts_only()),
+            };
             let refuse = |error: formats::EncodeError| SinkError {
                 kind: ErrorKind::Invalid,
                 message: format!("table '{}': a row cannot be written: {error}", self.table.name),
@@ -125,7 +146,9 @@ impl TopicSink for KafkaSink {
             if let Some(encoder) = &mut self.key {
                 encoder.encode(&key_rows, row, &mut key_bytes).map_err(refuse)?;
             }
-            self.value.encode(&value_rows, row, &mut value_bytes).map_err(refuse)?;
+            if has_value {
+                self.value.encode(&value_rows, row, &mut value_bytes).map_err(refuse)?;
+            }
             let key = self.key.is_some().then_some(key_bytes.as_slice());
             let timestamp_ms = self
                 .timestamp_column
@@ -135,7 +158,8 @@ impl TopicSink for KafkaSink {
             let headers: Vec<(&str, Option<&[u8]>)> =
                 headers.iter().map(|(name, value)| (name.as_str(), value.as_deref())).collect();
             let partition = self.partition(first_turn.wrapping_add(row as u64), key, partitions);
-            let record = RecordParts { timestamp_ms, key, value: Some(&value_bytes), headers: &headers };
+            let value = has_value.then_some(value_bytes.as_slice());
+            let record = RecordParts { timestamp_ms, key, value, headers: &headers };
             batches[partition as usize].push(record).map_err(|error| sink_error(&self.table.name, &error))?;
         }
         let mut built = Vec::new();

@@ -2,13 +2,15 @@
 //!
 //! The batch that was read last is kept, because a step may end in its middle: it is decompressed once.
 
+use super::columns::Columns;
+use super::decoders::Decoders;
 use super::metadata::MetadataRows;
 use super::startup::{self, RECORDS_BYTES_MAX, source_error};
-use super::{Columns, columns};
+use super::{Mode, topic_configs};
 use crate::option_problem;
 use crate::record_batches::{PartitionBatches, RecordParts};
 use crate::table_format::Checked;
-use arrow_array::{ArrayRef, BooleanArray, RecordBatch, RecordBatchOptions};
+use arrow_array::RecordBatch;
 use arrow_schema::{Field, Fields, Schema, SchemaRef};
 use base::options::Options;
 use base::{ErrorKind, Offset, PartitionId};
@@ -18,7 +20,6 @@ use dataflow::sink::TopicBatch;
 use dataflow::source::{Idle, Position, Read, ReadLimits, Rejected, Source, SourceError, Split};
 use dataflow::table::TableDefinition;
 use eventlog::{BatchSlice, EventLog, LogError};
-use formats::RowDecoder;
 use kafka_wire::records::{Batch, Compression, Record, Records};
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
@@ -31,6 +32,7 @@ const STEP_BYTES_MAX: usize = 32 << 20;
 const SHOWN_BYTES_MAX: usize = 200;
 
 pub(super) struct KafkaSource {
+    mode: Mode,
     log: EventLog,
     table: Arc<TableDefinition>,
     topic: String,
@@ -59,28 +61,23 @@ struct OpenBatch {
     end: i64,
 }
 
-/// The decoders of key and value, and where their columns go.
-struct Decoders {
-    key: Option<Box<dyn RowDecoder>>,
-    value: Box<dyn RowDecoder>,
-    /// For each row of the value's decoder: whether its key could be read too.
-    value_kept: Vec<bool>,
-    kept: usize,
-    /// For each projected column: whether it comes from the key, and its place there.
-    places: Vec<(bool, usize)>,
-}
-
 impl KafkaSource {
     pub(super) fn new(
         log: EventLog,
         request: SourceRequest,
         checked: Checked,
+        columns: &Columns,
+        mode: Mode,
     ) -> Result<KafkaSource, ConnectorError> {
         let table = request.table;
-        let columns = columns(&table, &checked)?;
-        let decoders = Decoders::new(&table, &checked, &columns, &request.projection)
+        let decoders = Decoders::new(&table, &checked, columns, &request.projection, mode)
             .map_err(|message| option_problem(&table, "format", message))?;
-        let physical = request.projection.iter().map(|index| table.schema.field(*index).clone());
+        let physical = request.projection.iter().map(|index| {
+            let field = table.schema.field(*index).clone();
+            // A row that goes has nothing but its key.
+            let is_nullable = field.is_nullable() || (mode == Mode::Upsert && !columns.key.contains(index));
+            field.with_nullable(is_nullable)
+        });
         let metadata = request.metadata.iter().map(|index| {
             let column = &table.metadata[*index];
             Field::new(&column.name, column.data_type.clone(), true)
@@ -88,6 +85,7 @@ impl KafkaSource {
         let schema = Arc::new(Schema::new(physical.chain(metadata).collect::<Fields>()));
         let topic = checked.options.text("topic").unwrap_or_default().to_string();
         Ok(KafkaSource {
+            mode,
             log,
             topic,
             ignores_errors: checked.value.ignores_errors(),
@@ -109,7 +107,7 @@ impl KafkaSource {
         }
         let created = self.log.append(|frame| match frame.topic(&self.topic) {
             Some(_) => Ok(()),
-            None => frame.create_topic(&self.topic, 1, BTreeMap::new()).map(drop),
+            None => frame.create_topic(&self.topic, 1, topic_configs(self.mode)).map(drop),
         });
         let ((), lsn) = created.map_err(|error: LogError| source_error(&error))?;
         self.log.wait_durable(lsn).map_err(|error| source_error(&error))?;
@@ -140,9 +138,11 @@ impl KafkaSource {
         metadata: &mut MetadataRows,
         read: &mut Read,
     ) -> Result<(), SourceError> {
-        // A tombstone is no row of an append-only table.
-        let Some(value) = record.value else { return Ok(()) };
-        let reason = match self.decoders.decode(record.key, value) {
+        if record.value.is_none() && self.mode == Mode::Append {
+            // A tombstone is no row of an append-only table.
+            return Ok(());
+        }
+        let reason = match self.decoders.decode(record.key, record.value) {
             Ok(true) => match metadata.push(record, is_log_append_time) {
                 Ok(()) => return Ok(()),
                 Err(reason) => return Err(self.failure(index, record, &reason)),
@@ -157,7 +157,7 @@ impl KafkaSource {
             read.rejected.push(Rejected {
                 origin: format!("{} partition={index} offset={}", self.topic, record.offset),
                 key: record.key.map(<[u8]>::to_vec),
-                value: Some(value.to_vec()),
+                value: record.value.map(<[u8]>::to_vec),
                 timestamp_ms: record.timestamp,
                 reason,
                 topic: topic.clone(),
@@ -172,7 +172,7 @@ impl KafkaSource {
     }
 
     fn failure(&self, index: u32, record: &Record<'_>, reason: &str) -> SourceError {
-        let bytes = record.value.unwrap_or_default();
+        let bytes = record.value.or(record.key).unwrap_or_default();
         let shown = bytes[..bytes.len().min(SHOWN_BYTES_MAX)].escape_ascii();
         let more = if bytes.len() > SHOWN_BYTES_MAX { "…" } else { "" };
         let message = format!(
@@ -302,7 +302,7 @@ impl Source for KafkaSource {
         }
         let message = |error: String| self_error(&self.table.name, &error);
         let metadata = metadata.finish().map_err(message)?;
-        read.rows = self.decoders.finish(&self.schema, metadata).map_err(message)?;
+        (read.rows, read.kinds) = self.decoders.finish(&self.schema, metadata).map_err(message)?;
         read.next = Position(position);
         read.finished = split.end.is_some_and(|end| position >= end.0);
         Ok(read)
@@ -341,79 +341,4 @@ impl Source for KafkaSource {
 
 fn self_error(table: &str, message: &str) -> SourceError {
     SourceError { kind: ErrorKind::Internal, message: format!("table '{table}': {message}") }
-}
-
-impl Decoders {
-    fn new(
-        table: &TableDefinition,
-        checked: &Checked,
-        columns: &Columns,
-        projection: &[usize],
-    ) -> Result<Decoders, String> {
-        let (mut key_projection, mut value_projection, mut places) = (Vec::new(), Vec::new(), Vec::new());
-        for column in projection {
-            if let Some(place) = columns.value.iter().position(|index| index == column) {
-                places.push((false, value_projection.len()));
-                value_projection.push(place);
-            } else if let Some(place) = columns.key.iter().position(|index| index == column) {
-                places.push((true, key_projection.len()));
-                key_projection.push(place);
-            }
-        }
-        let key = match &checked.key {
-            Some(format) if !key_projection.is_empty() => {
-                Some(format.decoder(&columns.key_schema(table), &key_projection)?)
-            }
-            _ => None,
-        };
-        let value = checked.value.decoder(&columns.value_schema(table), &value_projection)?;
-        Ok(Decoders { key, value, value_kept: Vec::new(), kept: 0, places })
-    }
-
-    /// Whether the record became a row. Some are none: an empty record, a comment of CSV, or one
-    /// whose key is missing where columns lie in the key, as in Flink.
-    fn decode(&mut self, key: Option<&[u8]>, value: &[u8]) -> Result<bool, String> {
-        let before = self.value.len();
-        self.value.decode(value).map_err(|error| error.to_string())?;
-        if self.value.len() == before {
-            return Ok(false);
-        }
-        let decoded = match (&mut self.key, key) {
-            (None, _) => Ok(true),
-            (Some(_), None) => Ok(false),
-            (Some(decoder), Some(key)) => {
-                let before = decoder.len();
-                let decoded = decoder.decode(key).map_err(|error| format!("the key: {error}"));
-                decoded.map(|()| decoder.len() > before)
-            }
-        };
-        // Without its key, the value's row is in its builders already: it is filtered out at the end.
-        let is_kept = decoded == Ok(true);
-        self.value_kept.push(is_kept);
-        self.kept += usize::from(is_kept);
-        decoded
-    }
-
-    fn finish(&mut self, schema: &SchemaRef, metadata: Vec<ArrayRef>) -> Result<RecordBatch, String> {
-        let kept = std::mem::take(&mut self.value_kept);
-        let count = std::mem::take(&mut self.kept);
-        let mut value = self.value.finish().map_err(|error| error.to_string())?;
-        if count < kept.len() {
-            let mask = BooleanArray::from(kept);
-            value = arrow_select::filter::filter_record_batch(&value, &mask)
-                .map_err(|error| error.to_string())?;
-        }
-        let key = self
-            .key
-            .as_mut()
-            .map(|decoder| decoder.finish().map_err(|error| error.to_string()))
-            .transpose()?;
-        let column = |(from_key, place): &(bool, usize)| match (from_key, &key) {
-            (true, Some(key)) => key.column(*place).clone(),
-            _ => value.column(*place).clone(),
-        };
-        let arrays: Vec<ArrayRef> = self.places.iter().map(column).chain(metadata).collect();
-        let options = RecordBatchOptions::new().with_row_count(Some(count));
-        RecordBatch::try_new_with_options(schema.clone(), arrays, &options).map_err(|error| error.to_string())
-    }
 }
