@@ -5,7 +5,10 @@ use super::error::DataflowError;
 use super::exchange::Exchange;
 use super::group::GroupNode;
 use super::join::{JoinSpec, JoinTable, only_inserts, save_rows};
+use super::keyed_rows::KeyedRowsNode;
 use super::keys::KeyEncoder;
+use super::materialize::Materialize;
+use super::normalize::Normalize;
 use super::stateless::{assign_windows, evaluate, filter, project, union};
 use super::track::Track;
 use super::watermark::{Candidates, ReadInfo, WatermarkState};
@@ -42,6 +45,8 @@ pub(crate) enum Operator {
     Aggregate(Box<AggregateNode>),
     Join { spec: Arc<JoinSpec>, table: Arc<JoinTable>, rows: AppendLog },
     Group(Box<GroupNode>),
+    Normalize(KeyedRowsNode<Normalize>),
+    Materialize(KeyedRowsNode<Materialize>),
 }
 
 impl Operator {
@@ -90,10 +95,13 @@ impl Operator {
             NodeKind::GroupAggregate { .. } => {
                 Operator::Group(Box::new(GroupNode::new(plan, id, schemas, workers, store)?))
             }
-            NodeKind::Join { .. }
-            | NodeKind::Rank { .. }
-            | NodeKind::ChangelogNormalize { .. }
-            | NodeKind::UpsertMaterialize { .. } => {
+            NodeKind::ChangelogNormalize { keys } => {
+                Operator::Normalize(KeyedRowsNode::new(plan, id, keys, &schemas[id.0], workers, store)?)
+            }
+            NodeKind::UpsertMaterialize { keys } => {
+                Operator::Materialize(KeyedRowsNode::new(plan, id, keys, &schemas[id.0], workers, store)?)
+            }
+            NodeKind::Join { .. } | NodeKind::Rank { .. } => {
                 return Err(DataflowError::internal("the operator is not there yet"));
             }
             NodeKind::Scan { .. }
@@ -120,6 +128,8 @@ impl Operator {
             Operator::Aggregate(node) => node.tables(),
             Operator::Join { rows, .. } => vec![rows],
             Operator::Group(node) => node.tables(),
+            Operator::Normalize(node) => node.tables(),
+            Operator::Materialize(node) => node.tables(),
         }
     }
 
@@ -177,6 +187,12 @@ impl Operator {
             Operator::Group(node) => {
                 let chunks = node.step(exchange, chunks, context.sequence, clock_ms)?;
                 Ok((Flow { chunks, track }, 0))
+            }
+            Operator::Normalize(node) => {
+                Ok((Flow { chunks: node.step(exchange, chunks, clock_ms)?, track }, 0))
+            }
+            Operator::Materialize(node) => {
+                Ok((Flow { chunks: node.step(exchange, chunks, clock_ms)?, track }, 0))
             }
             Operator::Join { spec, table: known, rows } => {
                 for chunk in table.unwrap_or_default().chunks {

@@ -5,6 +5,7 @@ mod changelogs;
 mod fixtures;
 mod group;
 mod invariance;
+mod keyed_rows;
 mod operators;
 mod plans;
 mod windows;

@@ -2,10 +2,12 @@
 
 use super::changelogs::*;
 use super::fixtures::*;
-use crate::batch::RowKind;
+use crate::batch::RowKind::{self, Delete, Insert, UpdateAfter, UpdateBefore};
+use crate::engine::{Dataflow, DataflowOptions, StepInput};
 use crate::plan::AggregateFunction::{Avg, Count, FirstValue, LastValue, Max, Min, Sum};
 use crate::plan::{Aggregate, AggregateFunction, Changelog, NodeId, NodeKind, Plan};
 use arrow_schema::{DataType, Field, Schema};
+use base::ErrorKind;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -304,7 +306,7 @@ fn check_against_model(keys: &[usize], calls: &[Aggregate], feed: &[Change], inp
 #[test]
 fn retracted_rows_leave_no_trace_in_any_aggregate() {
     for seed in 0..2 {
-        let feed = retracting_feed(&mut Random(seed), 120, &mut random_row);
+        let feed = retracting_feed(&mut Random(seed), 100, &mut random_row);
         assert!(feed.iter().any(|(kind, _)| *kind == RowKind::Delete));
         check_against_model(&[0], &all_calls(true), &feed, Changelog::Retract);
     }
@@ -327,4 +329,145 @@ fn without_keys_one_row_stays_and_with_several_they_are_told_apart() {
     check_against_model(&[8, 0], &all_calls(true)[..60], &feed, Changelog::Retract);
     // Without aggregates it is SELECT DISTINCT.
     check_against_model(&[8, 1], &[], &feed, Changelog::Retract);
+}
+
+/// Each step: the clock, what comes in and what goes out.
+type GoldenStep<'a> = (i64, &'a [(RowKind, &'a str)], &'a [&'a str]);
+
+/// Over the columns k, i and f.
+fn golden(keys: &[usize], calls: &[Aggregate], ttl_ms: Option<u64>, output: Changelog, steps: &[GoldenStep]) {
+    let (plan, scan) = plan_of(keys, calls, Changelog::Retract, output);
+    let plan = Arc::new(Plan { state_ttl_ms: ttl_ms, ..Plan::clone(&plan) });
+    let mut dataflow = dataflow(&plan);
+    for (clock_ms, changes, expected) in steps {
+        let row = |cells: &str| {
+            let cells: Vec<_> = cells.split(' ').collect();
+            format!("{} - {} - - - {} - - - - -", cells[0], cells[1], cells[2])
+        };
+        let changes: Vec<Change> = changes.iter().map(|(kind, cells)| (*kind, row(cells))).collect();
+        let reads = vec![changes_read(&plan, scan, &changes)];
+        let output = dataflow.step(StepInput { clock_ms: *clock_ms, reads }).unwrap();
+        let shown = output.outputs.iter().flat_map(|sink| changes_of(&sink.rows));
+        let shown: Vec<_> = shown.map(|(kind, line)| format!("{} {line}", kind.short())).collect();
+        assert_eq!(shown, *expected, "at {clock_ms} ms");
+    }
+}
+
+fn count_and_sum() -> Vec<Aggregate> {
+    vec![call(Count, None, DataType::Int64), call(Sum, Some(2), DataType::Int32)]
+}
+
+#[test]
+fn a_step_gives_one_change_per_key_in_the_order_of_their_last_rows() {
+    golden(
+        &[0],
+        &count_and_sum(),
+        None,
+        Changelog::Retract,
+        &[
+            (0, &[(Insert, "a 1 -"), (Insert, "b 2 -"), (Insert, "a 3 -")], &["+I b 1 2", "+I a 2 4"]),
+            (0, &[(Insert, "c 2 -"), (Delete, "a 1 -"), (Insert, "a 1 -"), (Delete, "c 2 -")], &[]),
+            (
+                0,
+                &[(Delete, "b 2 -"), (UpdateBefore, "a 1 -"), (UpdateAfter, "a - -")],
+                &["-D b 1 2", "-U a 2 4", "+U a 2 3"],
+            ),
+            // Nothing is known of `z`; `a` keeps its row as long as it has one.
+            (0, &[(Delete, "z 1 -"), (Delete, "a 3 -")], &["-U a 2 3", "+U a 1 -"]),
+            (0, &[(Delete, "a - -"), (Delete, "a - -")], &["-D a 1 -"]),
+            (0, &[(Insert, "a 9 -")], &["+I a 1 9"]),
+        ],
+    );
+    golden(
+        &[0],
+        &count_and_sum(),
+        None,
+        Changelog::Upsert,
+        &[
+            (0, &[(Insert, "a 1 -")], &["+I a 1 1"]),
+            (0, &[(Insert, "a 1 -")], &["+U a 2 2"]),
+            (0, &[(Delete, "a 1 -"), (Delete, "a 1 -")], &["-D a 2 2"]),
+        ],
+    );
+}
+
+#[test]
+fn without_keys_the_row_stays_when_all_rows_have_gone() {
+    golden(
+        &[],
+        &count_and_sum(),
+        None,
+        Changelog::Retract,
+        &[
+            (0, &[(Delete, "a 1 -")], &[]),
+            (0, &[(Insert, "a 1 -"), (Delete, "a 1 -")], &["+I 0 -"]),
+            (0, &[(Insert, "a 5 -")], &["-U 0 -", "+U 1 5"]),
+            (0, &[(Delete, "a 5 -")], &["-U 1 5", "+U 0 -"]),
+        ],
+    );
+}
+
+#[test]
+fn a_sum_of_floats_begins_anew_when_its_last_value_went_and_nan_is_the_greatest() {
+    let calls = [
+        call(Sum, Some(6), DataType::Float64),
+        call(Max, Some(6), DataType::Float64),
+        call(Min, Some(6), DataType::Float64),
+        distinct(call(Count, Some(6), DataType::Int64)),
+    ];
+    golden(
+        &[0],
+        &calls,
+        None,
+        Changelog::Upsert,
+        &[
+            (0, &[(Insert, "a 1 1e17"), (Insert, "a 1 0.1")], &["+I a 1e17 1e17 0.1 2"]),
+            (0, &[(Delete, "a 1 1e17")], &["+U a 0.0 0.1 0.1 1"]),
+            (0, &[(Delete, "a 1 0.1"), (Insert, "a 1 -")], &["+U a - - - 0"]),
+            (0, &[(Insert, "a 1 0.3")], &["+U a 0.3 0.3 0.3 1"]),
+            (0, &[(Insert, "a 1 NaN"), (Insert, "a 1 -NaN")], &["+U a NaN NaN 0.3 2"]),
+            (0, &[(Delete, "a 1 NaN")], &[]),
+            // A NaN in a sum goes with the last value only.
+            (0, &[(Delete, "a 1 0.3")], &["+U a NaN NaN NaN 1"]),
+            (0, &[(Delete, "a 1 -NaN"), (Insert, "a 1 2")], &["+U a 2.0 2.0 2.0 1"]),
+        ],
+    );
+}
+
+#[test]
+fn forgotten_keys_begin_anew_and_rows_that_stay_the_same_are_emitted_to_live_on() {
+    let mut calls = count_and_sum();
+    calls.push(call(Max, Some(2), DataType::Int32));
+    golden(
+        &[0],
+        &calls,
+        Some(100),
+        Changelog::Retract,
+        &[
+            (0, &[(Insert, "a 1 -"), (Insert, "b 1 -")], &["+I a 1 1 1", "+I b 1 1 1"]),
+            (60, &[(Insert, "a 0 -"), (Delete, "a 0 -")], &["-U a 1 1 1", "+U a 1 1 1"]),
+            // `b` is forgotten: what goes from it was never there.
+            (120, &[(Delete, "b 1 -"), (Insert, "a 2 -")], &["-U a 1 1 1", "+U a 2 3 2"]),
+            (130, &[(Insert, "b 7 -")], &["+I b 1 7 7"]),
+            (300, &[(Insert, "a 4 -")], &["+I a 1 4 4"]),
+        ],
+    );
+}
+
+#[test]
+fn what_cannot_be_aggregated_over_changes_is_refused() {
+    let first = [call(FirstValue, Some(2), DataType::Int32)];
+    let refused = |input: Changelog| {
+        let (plan, _) = plan_of(&[0], &first, input, Changelog::Retract);
+        let store = state::Store::volatile(usize::MAX);
+        Dataflow::new(plan, DataflowOptions::default(), &store).err().unwrap()
+    };
+    let error = refused(Changelog::Retract);
+    assert_eq!(error.kind(), ErrorKind::Invalid);
+    assert!(error.to_string().contains("FIRST_VALUE and LAST_VALUE are not supported over rows"), "{error}");
+    assert!(refused(Changelog::Upsert).to_string().contains("must be normalized"));
+    let (plan, scan) = plan_of(&[0], &first, Changelog::Insert, Changelog::Retract);
+    let change = [(Delete, random_row(&mut Random(1)))];
+    let error = step(&mut dataflow(&plan), vec![changes_read(&plan, scan, &change)]).unwrap_err();
+    assert!(error.to_string().contains("a row of kind -D came in"), "{error}");
 }
