@@ -2,10 +2,13 @@
 
 mod aggregates;
 mod changelogs;
+mod changes;
 mod fixtures;
 mod group;
 mod invariance;
 mod keyed_rows;
 mod operators;
 mod plans;
+mod rank;
+mod regular_join;
 mod windows;

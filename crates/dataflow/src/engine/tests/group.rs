@@ -471,3 +471,36 @@ fn what_cannot_be_aggregated_over_changes_is_refused() {
     let error = step(&mut dataflow(&plan), vec![changes_read(&plan, scan, &change)]).unwrap_err();
     assert!(error.to_string().contains("a row of kind -D came in"), "{error}");
 }
+
+#[test]
+fn a_key_with_more_values_than_are_loaded_at_once() {
+    let calls = [
+        call(Max, Some(2), DataType::Int32),
+        call(Min, Some(2), DataType::Int32),
+        distinct(call(Count, Some(2), DataType::Int64)),
+    ];
+    let (plan, scan) = plan_of(&[0], &calls, Changelog::Retract, Changelog::Upsert);
+    let row = |value: u32| format!("a - {value} - - - - - - - - -");
+    let count = 6000;
+    // In no order; each value twice, so that the first retraction changes nothing.
+    let shuffled = (0..count).map(|n| n * 4003 % count);
+    let mut feed: Vec<Change> = shuffled.clone().chain(shuffled).map(|value| (Insert, row(value))).collect();
+    // The greatest go first.
+    for value in (0..count).rev() {
+        feed.extend([(Delete, row(value)), (Delete, row(value))]);
+    }
+    for budget_bytes in [usize::MAX, 1 << 16] {
+        let manner = Manner { workers: 1, cuts: (1, 900), restores: true, budget_bytes };
+        let mut fold = Fold::new(Changelog::Upsert, 1);
+        for step in run(&plan, scan, &feed, manner) {
+            fold.apply(&step.changes);
+            let deleted = (step.fed as u32).saturating_sub(2 * count);
+            let left = count - deleted / 2;
+            if deleted > 0 && left > 0 {
+                let expected = format!("a {} 0 {left}", left - 1);
+                assert_eq!(fold.rows.get("a"), Some(&expected), "after {} changes", step.fed);
+            }
+        }
+        assert!(fold.rows.is_empty());
+    }
+}

@@ -1,8 +1,8 @@
 //! Accumulators that take rows back: what the group aggregate needs beyond what windows do.
 //!
 //! Counts, integer and decimal sums are exact, so a row that goes leaves no trace. Float sums add and
-//! subtract in the order of input; a sum from which the last value went begins anew, so that its
-//! rounding errors do not outlive the values. Least and greatest values cannot be taken back from what
+//! subtract in the order of input. A sum from which the last value went begins anew: its rounding
+//! errors do not outlive the values, nor does what a change to forgotten state left. Least and greatest values cannot be taken back from what
 //! is kept here: whoever needs that keeps all values.
 
 use super::super::error::DataflowError;
@@ -29,8 +29,8 @@ impl Accumulator {
                 Values::Integers(values),
             ) => argument.for_each(slots, rows, |slot, row| {
                 let change = if adds[row] { values[row] } else { values[row].wrapping_neg() };
-                sums[slot] = sums[slot].wrapping_add(change);
                 counts[slot] += sign(row);
+                sums[slot] = if counts[slot] == 0 { 0 } else { sums[slot].wrapping_add(change) };
             }),
             (Accumulator::SumFloats32 { sums, counts }, Values::Floats(values)) => {
                 argument.for_each(slots, rows, |slot, row| {
@@ -50,6 +50,9 @@ impl Accumulator {
                         take_wide(&mut sums[slot], &mut wraps[slot], values[row]);
                     }
                     counts[slot] += sign(row);
+                    if counts[slot] == 0 {
+                        (sums[slot], wraps[slot]) = (0, 0);
+                    }
                 });
             }
             _ => return Err(DataflowError::internal("an aggregate cannot take rows back")),
