@@ -53,11 +53,6 @@ pub(crate) fn is_add_code(code: i8) -> bool {
     code != RowKind::UpdateBefore as i8 && code != RowKind::Delete as i8
 }
 
-/// All rows of a step's input as one batch, in canonical order.
-pub(crate) fn whole_step(schema: &SchemaRef, chunks: Vec<Chunk>) -> Result<Batch, DataflowError> {
-    concat_batches(schema, chunks.into_iter().map(|chunk| chunk.batch).collect())
-}
-
 /// The system columns of a step's input: a batch without columns of the user's.
 pub(crate) fn system_columns(chunks: &[Chunk]) -> Result<Batch, DataflowError> {
     let none = Arc::new(Schema::empty());

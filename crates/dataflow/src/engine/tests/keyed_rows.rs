@@ -107,7 +107,9 @@ fn a_sink_sees_the_latest_row_that_is_left_of_its_key() {
 }
 
 /// Each step: what comes in and what goes out.
-fn golden(kind: NodeKind, input: Changelog, output: Changelog, steps: &[(&[(RowKind, &str)], &[&str])]) {
+type GoldenStep<'a> = (&'a [(RowKind, &'a str)], &'a [&'a str]);
+
+fn golden(kind: NodeKind, input: Changelog, output: Changelog, steps: &[GoldenStep]) {
     let (plan, scan) = plan_of(kind, input, output);
     let mut dataflow = dataflow(&plan);
     for (changes, expected) in steps {
