@@ -1,10 +1,13 @@
 //! Key columns as byte strings: equal keys have equal bytes, and bytes order as `arrow-row` orders values.
 
 use super::error::DataflowError;
+use arrow_array::cast::AsArray;
+use arrow_array::types::{Float32Type, Float64Type};
 use arrow_array::{Array, ArrayRef, BooleanArray, RecordBatch};
 use arrow_buffer::NullBuffer;
 use arrow_row::{RowConverter, Rows, SortField};
 use arrow_schema::DataType;
+use std::sync::Arc;
 
 /// Encodes some columns of a batch; no columns at all make one key, which is empty.
 #[derive(Debug)]
@@ -18,6 +21,11 @@ impl KeyEncoder {
     pub(crate) fn new(columns: Vec<usize>, types: Vec<DataType>) -> Result<KeyEncoder, DataflowError> {
         let converter = RowConverter::new(types.iter().cloned().map(SortField::new).collect())?;
         Ok(KeyEncoder { columns, types, converter })
+    }
+
+    /// Keys whose bytes order as the fields say.
+    pub(crate) fn ordered(columns: Vec<usize>, fields: Vec<SortField>) -> Result<KeyEncoder, DataflowError> {
+        Ok(KeyEncoder { columns, types: Vec::new(), converter: RowConverter::new(fields)? })
     }
 
     pub(crate) fn first_type(&self) -> DataType {
@@ -55,6 +63,22 @@ impl KeyEncoder {
         let nulls = self.columns.iter().filter_map(|column| rows.column(*column).logical_nulls());
         let nulls = nulls.fold(None, |all, nulls| NullBuffer::union(all.as_ref(), Some(&nulls)));
         nulls.filter(|nulls| nulls.null_count() > 0).map(|nulls| BooleanArray::new(nulls.into_inner(), None))
+    }
+}
+
+/// Every NaN as the same, which is the greatest value, as Java has it. Processors make NaNs of both
+/// signs, and they would be two values at both ends of the order.
+pub(crate) fn one_nan(column: &ArrayRef) -> ArrayRef {
+    match column.data_type() {
+        DataType::Float32 => {
+            let values = column.as_primitive::<Float32Type>();
+            Arc::new(values.unary::<_, Float32Type>(|value| if value.is_nan() { f32::NAN } else { value }))
+        }
+        DataType::Float64 => {
+            let values = column.as_primitive::<Float64Type>();
+            Arc::new(values.unary::<_, Float64Type>(|value| if value.is_nan() { f64::NAN } else { value }))
+        }
+        _ => column.clone(),
     }
 }
 

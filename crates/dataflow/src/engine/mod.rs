@@ -24,6 +24,8 @@ mod materialize;
 mod normalize;
 mod operator;
 mod pool;
+mod rank;
+mod regular_join;
 mod snapshot;
 mod stateless;
 mod time;

@@ -9,6 +9,8 @@ use super::keyed_rows::KeyedRowsNode;
 use super::keys::KeyEncoder;
 use super::materialize::Materialize;
 use super::normalize::Normalize;
+use super::rank::RankNode;
+use super::regular_join::RegularJoinNode;
 use super::stateless::{assign_windows, evaluate, filter, project, union};
 use super::track::Track;
 use super::watermark::{Candidates, ReadInfo, WatermarkState};
@@ -47,6 +49,8 @@ pub(crate) enum Operator {
     Group(Box<GroupNode>),
     Normalize(KeyedRowsNode<Normalize>),
     Materialize(KeyedRowsNode<Materialize>),
+    RegularJoin(RegularJoinNode),
+    Rank(RankNode),
 }
 
 impl Operator {
@@ -101,9 +105,10 @@ impl Operator {
             NodeKind::UpsertMaterialize { keys } => {
                 Operator::Materialize(KeyedRowsNode::new(plan, id, keys, &schemas[id.0], workers, store)?)
             }
-            NodeKind::Join { .. } | NodeKind::Rank { .. } => {
-                return Err(DataflowError::internal("the operator is not there yet"));
+            NodeKind::Join { .. } => {
+                Operator::RegularJoin(RegularJoinNode::new(plan, id, schemas, workers, store)?)
             }
+            NodeKind::Rank { .. } => Operator::Rank(RankNode::new(plan, id, schemas, workers, store)?),
             NodeKind::Scan { .. }
             | NodeKind::Project { .. }
             | NodeKind::Filter { .. }
@@ -130,6 +135,8 @@ impl Operator {
             Operator::Group(node) => node.tables(),
             Operator::Normalize(node) => node.tables(),
             Operator::Materialize(node) => node.tables(),
+            Operator::RegularJoin(node) => node.tables(),
+            Operator::Rank(node) => node.tables(),
         }
     }
 
@@ -190,6 +197,14 @@ impl Operator {
             }
             Operator::Normalize(node) => {
                 Ok((Flow { chunks: node.step(exchange, chunks, clock_ms)?, track }, 0))
+            }
+            Operator::RegularJoin(node) => {
+                let left = Flow { chunks, track };
+                Ok((node.step(exchange, left, table.unwrap_or_default(), clock_ms)?, 0))
+            }
+            Operator::Rank(node) => {
+                let chunks = node.step(exchange, chunks, clock_ms)?;
+                Ok((Flow { chunks, track }, 0))
             }
             Operator::Materialize(node) => {
                 Ok((Flow { chunks: node.step(exchange, chunks, clock_ms)?, track }, 0))

@@ -92,6 +92,9 @@ impl Plan {
                 expect_columns(&node.schema, input(0).fields().len() + usize::from(*with_number))?;
                 partition.iter().try_for_each(|column| can_be_kept(type_at(input(0), *column)?))?;
                 order.iter().try_for_each(|key| type_at(input(0), key.column).map(|_| ()))?;
+                let numbers = with_number.then_some(&DataType::Int64).into_iter();
+                let types = input(0).fields().iter().map(|field| field.data_type()).chain(numbers);
+                types.zip(node.schema.fields()).try_for_each(|(from, to)| same_type(from, to.data_type()))?;
                 if *first == 0 || last < first {
                     return Err(format!("rows {first} to {last} are no range"));
                 }
@@ -138,7 +141,9 @@ impl Plan {
         match node.kind {
             NodeKind::Watermark { .. } => true,
             NodeKind::Scan { .. } => false,
-            NodeKind::Union => node.inputs.iter().all(|input| self.has_watermark(*input)),
+            NodeKind::Union | NodeKind::Join { .. } => {
+                node.inputs.iter().all(|input| self.has_watermark(*input))
+            }
             _ => node.inputs.first().is_some_and(|input| self.has_watermark(*input)),
         }
     }

@@ -3,16 +3,13 @@
 use super::super::changelog::is_add_code;
 use super::super::error::DataflowError;
 use super::super::join::only_inserts;
-use super::super::keys::{KeyEncoder, Keys};
+use super::super::keys::{KeyEncoder, Keys, one_nan};
 use super::super::window::{AccumulatorSpec, Argument, Representation};
 use crate::batch::Batch;
 use crate::plan::{Aggregate, AggregateFunction, Changelog, NodeId, NodeKind, Plan};
-use arrow_array::ArrayRef;
 use arrow_array::cast::AsArray;
-use arrow_array::types::{Float32Type, Float64Type};
 use arrow_buffer::ScalarBuffer;
 use arrow_schema::{DataType, SchemaRef};
-use std::sync::Arc;
 
 /// What stays the same over the life of the operator.
 #[derive(Debug)]
@@ -190,20 +187,4 @@ pub(crate) struct Prepared {
     /// By set: encoded values.
     pub(crate) values: Vec<Argument>,
     pub(crate) ordinals: ScalarBuffer<u64>,
-}
-
-/// Every NaN as the same, which is the greatest value, as Java has it. Processors make NaNs of both
-/// signs, and they would be two values at both ends of the order.
-fn one_nan(column: &ArrayRef) -> ArrayRef {
-    match column.data_type() {
-        DataType::Float32 => {
-            let values = column.as_primitive::<Float32Type>();
-            Arc::new(values.unary::<_, Float32Type>(|value| if value.is_nan() { f32::NAN } else { value }))
-        }
-        DataType::Float64 => {
-            let values = column.as_primitive::<Float64Type>();
-            Arc::new(values.unary::<_, Float64Type>(|value| if value.is_nan() { f64::NAN } else { value }))
-        }
-        _ => column.clone(),
-    }
 }

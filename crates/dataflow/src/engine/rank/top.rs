@@ -1,0 +1,105 @@
+//! The first rows of one partition over inserts: loaded, worked on in memory, written back.
+
+use super::super::error::DataflowError;
+use super::difference::Shown;
+use super::partition::{InputRow, Place, SEQUENCE_BYTES, StepRows};
+use state::{Key, KeyedMap, StateError};
+use std::ops::Range;
+
+/// A row that is kept.
+#[derive(Debug, Clone, Copy)]
+struct Kept {
+    order: Place,
+    row: Place,
+    sequence: u64,
+}
+
+/// Used for one partition after the other.
+#[derive(Debug, Default)]
+pub(crate) struct Top {
+    /// In order.
+    kept: Vec<Kept>,
+    /// Stored rows that fell out.
+    fallen: Vec<Kept>,
+    sub: Vec<u8>,
+}
+
+impl Top {
+    pub(crate) fn load(
+        &mut self,
+        rows: &mut KeyedMap,
+        step: &mut StepRows<'_>,
+        key: Key<'_>,
+        clock_ms: i64,
+    ) -> Result<(), DataflowError> {
+        self.kept.clear();
+        self.fallen.clear();
+        let mut is_damaged = false;
+        rows.scan(key, clock_ms, None, &mut |sub, row| {
+            let Some((order, sequence)) = sub.split_last_chunk::<SEQUENCE_BYTES>() else {
+                is_damaged = true;
+                return false;
+            };
+            let sequence = u64::from_be_bytes(*sequence);
+            self.kept.push(Kept { order: step.store(order), row: step.store(row), sequence });
+            true
+        })?;
+        if is_damaged {
+            return Err(StateError::damaged("the key of a ranked row is too short").into());
+        }
+        Ok(())
+    }
+
+    pub(crate) fn show(&self, range: &Range<usize>, shown: &mut Shown) {
+        shown.places.clear();
+        let rows = self.kept.iter().take(range.end).skip(range.start);
+        shown.places.extend(rows.map(|kept| kept.row));
+    }
+
+    /// A row comes; of more than `count` the last one falls out.
+    pub(crate) fn insert(&mut self, step: &StepRows<'_>, row: InputRow, count: usize) {
+        let place = Place::Input(row);
+        let order = step.order(place);
+        // Rows that compare equal and came before stand before.
+        let is_before = |kept: &Kept| step.order(kept.order) <= order;
+        if self.kept.len() >= count && self.kept.last().is_none_or(is_before) {
+            return;
+        }
+        let at = self.kept.partition_point(is_before);
+        let equal = at.checked_sub(1).map(|before| self.kept[before]);
+        let equal = equal.filter(|before| step.order(before.order) == order);
+        let sequence = equal.map_or(0, |before| before.sequence.saturating_add(1));
+        self.kept.insert(at, Kept { order: place, row: place, sequence });
+        if self.kept.len() > count
+            && let Some(last) = self.kept.pop()
+            && let Place::Stored(_) = last.row
+        {
+            self.fallen.push(last);
+        }
+    }
+
+    pub(crate) fn write(
+        &mut self,
+        rows: &mut KeyedMap,
+        step: &StepRows<'_>,
+        key: Key<'_>,
+        clock_ms: i64,
+    ) -> Result<(), DataflowError> {
+        let sub = &mut self.sub;
+        let mut sub_key = |kept: &Kept| {
+            sub.clear();
+            sub.extend_from_slice(step.order(kept.order));
+            sub.extend_from_slice(&kept.sequence.to_be_bytes());
+            std::mem::take(sub)
+        };
+        for kept in &self.fallen {
+            rows.remove(key, &sub_key(kept))?;
+        }
+        for kept in &self.kept {
+            if let Place::Input(_) = kept.row {
+                rows.put(key, &sub_key(kept), step.row(kept.row), clock_ms)?;
+            }
+        }
+        Ok(())
+    }
+}
