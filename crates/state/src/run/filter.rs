@@ -1,66 +1,102 @@
-//! A split-block Bloom filter over hashes: one cache line per look, about ten bits per hash.
+//! A bloom filter over hashes, split into blocks of half a cache line.
+//!
+//! The upper half of a hash names a block of 256 bits, the lower half one bit in each of the block's
+//! eight lanes. A question touches one cache line; at ten bits for a hash about one in a hundred
+//! absent ones is taken for present.
 
-use crate::error::StateError;
+/// Bits for each hash.
+const HASH_BITS: u64 = 10;
 
-/// A block is eight words of 32 bits; a hash sets one bit in each.
-const WORDS: usize = 8;
-const BLOCK_BYTES: usize = WORDS * 4;
-const BITS_PER_HASH: usize = 10;
+const LANES: usize = 8;
 
-/// Odd multipliers that spread the lower half of a hash, one per word.
-const SALTS: [u32; WORDS] =
-    [0x9e37_79b1, 0x85eb_ca77, 0xc2b2_ae3d, 0x27d4_eb2f, 0x1656_67b1, 0xd3a2_646d, 0xfd70_46c5, 0xb55a_4f09];
+pub(super) const BLOCK_BYTES: usize = LANES * 4;
 
-#[derive(Debug)]
+const BLOCK_BITS: u64 = BLOCK_BYTES as u64 * 8;
+
+/// Odd multipliers, one for each lane; they are part of the format.
+const MULTIPLIERS: [u32; LANES] =
+    [0x9e37_79b1, 0x85eb_ca77, 0xc2b2_ae3d, 0x27d4_eb2f, 0x1656_67b1, 0xd6e8_feb9, 0xa3b1_9537, 0x6c8e_9cf5];
+
+#[derive(Debug, Default)]
 pub(super) struct Filter {
-    blocks: Vec<[u32; WORDS]>,
+    blocks: Vec<[u32; LANES]>,
 }
 
 impl Filter {
-    pub(super) fn new(hashes: &[u64]) -> Filter {
-        let count = (hashes.len() * BITS_PER_HASH).div_ceil(BLOCK_BYTES * 8).max(1);
-        let mut filter = Filter { blocks: vec![[0; WORDS]; count] };
-        for hash in hashes {
-            let place = filter.place(*hash);
-            for (word, bit) in filter.blocks[place].iter_mut().zip(bits(*hash)) {
-                *word |= bit;
-            }
-        }
-        filter
+    /// An empty filter for so many hashes.
+    pub(super) fn for_hashes(hashes: u64) -> Filter {
+        // The upper half of a hash cannot name more blocks than this.
+        let blocks = hashes.saturating_mul(HASH_BITS).div_ceil(BLOCK_BITS).min(u64::from(u32::MAX));
+        Filter { blocks: vec![[0; LANES]; blocks as usize] }
     }
 
-    fn place(&self, hash: u64) -> usize {
-        ((u128::from(hash) * self.blocks.len() as u128) >> 64) as usize
+    #[inline]
+    fn block_of(&self, hash: u64) -> usize {
+        (((hash >> 32) * self.blocks.len() as u64) >> 32) as usize
+    }
+
+    #[inline]
+    fn mask(hash: u64) -> [u32; LANES] {
+        MULTIPLIERS.map(|multiplier| 1 << ((hash as u32).wrapping_mul(multiplier) >> 27))
+    }
+
+    /// Adds a hash; the filter was made for one at least.
+    #[inline]
+    pub(super) fn insert(&mut self, hash: u64) {
+        let block = self.block_of(hash);
+        for (lane, bit) in self.blocks[block].iter_mut().zip(Filter::mask(hash)) {
+            *lane |= bit;
+        }
     }
 
     #[inline]
     pub(super) fn may_contain(&self, hash: u64) -> bool {
-        self.blocks[self.place(hash)].iter().zip(bits(hash)).all(|(word, bit)| word & bit != 0)
+        let Some(block) = self.blocks.get(self.block_of(hash)) else { return false };
+        let missing =
+            block.iter().zip(Filter::mask(hash)).fold(0, |missing, (lane, bit)| missing | (bit & !lane));
+        missing == 0
     }
 
     pub(super) fn memory_bytes(&self) -> usize {
-        self.blocks.len() * BLOCK_BYTES
+        self.blocks.capacity() * BLOCK_BYTES
     }
 
-    pub(super) fn write(&self, out: &mut Vec<u8>) {
-        out.extend(self.blocks.iter().flatten().flat_map(|word| word.to_le_bytes()));
+    pub(super) fn bytes(&self) -> u64 {
+        (self.blocks.len() * BLOCK_BYTES) as u64
     }
 
-    pub(super) fn read(bytes: &[u8]) -> Result<Filter, StateError> {
-        if bytes.is_empty() || !bytes.len().is_multiple_of(BLOCK_BYTES) {
-            return Err(StateError::damaged("a filter has an impossible length"));
+    /// Gives the bytes of the filter in parts of a bounded size.
+    pub(super) fn encode<E>(&self, mut write: impl FnMut(&[u8]) -> Result<(), E>) -> Result<(), E> {
+        let mut part = Vec::with_capacity(PART_BLOCKS.min(self.blocks.len()) * BLOCK_BYTES);
+        for blocks in self.blocks.chunks(PART_BLOCKS) {
+            part.clear();
+            part.extend(blocks.iter().flatten().flat_map(|lane| lane.to_le_bytes()));
+            write(&part)?;
         }
-        let block = |bytes: &[u8]| {
-            let mut words = [0; WORDS];
-            for (word, bytes) in words.iter_mut().zip(bytes.as_chunks::<4>().0) {
-                *word = u32::from_le_bytes(*bytes);
-            }
-            words
-        };
-        Ok(Filter { blocks: bytes.chunks_exact(BLOCK_BYTES).map(block).collect() })
+        Ok(())
+    }
+
+    /// Makes a filter of so many bytes, which are asked for in parts; `read` fills what it is given.
+    pub(super) fn decode<E>(
+        bytes: u64,
+        mut read: impl FnMut(&mut [u8]) -> Result<(), E>,
+    ) -> Result<Filter, E> {
+        let count = bytes as usize / BLOCK_BYTES;
+        let mut blocks = Vec::with_capacity(count);
+        let mut part = vec![0; PART_BLOCKS.min(count) * BLOCK_BYTES];
+        while blocks.len() < count {
+            let part = &mut part[..PART_BLOCKS.min(count - blocks.len()) * BLOCK_BYTES];
+            read(part)?;
+            let lane = |at: usize, block: &[u8]| {
+                u32::from_le_bytes(block[at * 4..at * 4 + 4].try_into().expect("four bytes"))
+            };
+            blocks.extend(
+                part.chunks_exact(BLOCK_BYTES).map(|block| std::array::from_fn(|at| lane(at, block))),
+            );
+        }
+        Ok(Filter { blocks })
     }
 }
 
-fn bits(hash: u64) -> [u32; WORDS] {
-    SALTS.map(|salt| 1 << ((hash as u32).wrapping_mul(salt) >> 27))
-}
+/// So many blocks are written and read at once.
+const PART_BLOCKS: usize = 8192;

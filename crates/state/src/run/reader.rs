@@ -1,241 +1,225 @@
-//! Reads a run: one block for a key, blocks in a row for a range.
+//! An open run: its index and its filter in memory, its blocks in the file.
+//!
+//! Every block is compared with its checksum each time that it is read, because a page that left the
+//! cache comes back from the disk.
 
-use super::block::{Cursor, checked, read_length};
-use super::filter::Filter;
-use super::footer::{FOOTER_BYTES, Footer};
-use super::scan::RunScan;
+use super::cursor::{Cursor, RunScan};
+use super::filter::{BLOCK_BYTES, Filter};
+use super::format::{Block, FOOTER_BYTES, Footer, FooterError, VERSION};
+use super::index::Index;
 use crate::error::StateError;
 use os::{Disk, DiskFile};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-/// The first keys of all blocks and where they lie.
-#[derive(Debug, Default)]
-pub(super) struct BlockIndex {
-    keys: Vec<u8>,
-    /// By block: where its key ends in `keys`, and where it begins in the file.
-    blocks: Vec<(u64, u64)>,
-}
-
-impl BlockIndex {
-    pub(super) fn push(&mut self, first_key: &[u8], position: u64) {
-        self.keys.extend_from_slice(first_key);
-        self.blocks.push((self.keys.len() as u64, position));
-    }
-
-    pub(super) fn len(&self) -> usize {
-        self.blocks.len()
-    }
-
-    pub(super) fn first_key(&self, block: usize) -> &[u8] {
-        let start = if block == 0 { 0 } else { self.blocks[block - 1].0 };
-        &self.keys[start as usize..self.blocks[block].0 as usize]
-    }
-
-    pub(super) fn position(&self, block: usize) -> u64 {
-        self.blocks[block].1
-    }
-
-    /// The block in which the key would lie: the last one that does not begin behind it.
-    fn block_of(&self, key: &[u8]) -> Option<usize> {
-        let (mut low, mut high) = (0, self.len());
-        while low < high {
-            let middle = low + (high - low) / 2;
-            if self.first_key(middle) <= key { low = middle + 1 } else { high = middle }
-        }
-        low.checked_sub(1)
-    }
-
-    fn read(bytes: &[u8], footer: &Footer) -> Option<(BlockIndex, Vec<u8>)> {
-        let mut index = BlockIndex::default();
-        let mut at = 0;
-        for _ in 0..footer.blocks {
-            let position = u64::from_le_bytes(*bytes.get(at..)?.first_chunk()?);
-            at += 8;
-            let ascends = index.blocks.last().map_or(position == 0, |last| last.1 < position);
-            if !ascends || position >= footer.index_position {
-                return None;
-            }
-            let length = read_length(bytes, &mut at)?;
-            index.push(bytes.get(at..at.checked_add(length)?)?, position);
-            at += length;
-        }
-        let length = read_length(bytes, &mut at)?;
-        let last_key = bytes.get(at..at.checked_add(length)?)?.to_vec();
-        (at + length == bytes.len()).then_some((index, last_key))
-    }
-}
-
-/// An open run.
-#[derive(Debug)]
+/// A finished run.
 pub struct Run {
     path: PathBuf,
     file: Arc<dyn DiskFile>,
-    footer: Footer,
-    index: BlockIndex,
-    last_key: Vec<u8>,
+    index: Index,
     filter: Filter,
+    entries: u64,
+    expires_max: i64,
+    bytes: u64,
+}
+
+impl std::fmt::Debug for Run {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Run({}, {} entries, {} bytes)", self.path.display(), self.entries, self.bytes)
+    }
 }
 
 impl Run {
-    pub(super) fn new(
-        path: PathBuf,
-        file: Arc<dyn DiskFile>,
-        footer: Footer,
-        mut index: BlockIndex,
-        last_key: Vec<u8>,
-        filter: Filter,
-    ) -> Run {
-        index.keys.shrink_to_fit();
-        index.blocks.shrink_to_fit();
-        Run { path, file, footer, index, last_key, filter }
+    /// Opens a file; reads its footer, index and filter.
+    pub fn open(disk: &Arc<dyn Disk>, path: &Path) -> Result<Run, StateError> {
+        let failed = |error| StateError::io(path, &error);
+        let file = disk.open(path).map_err(failed)?;
+        let bytes = file.length().map_err(failed)?;
+        let mut run = Run {
+            path: path.to_path_buf(),
+            file,
+            index: Index::default(),
+            filter: Filter::default(),
+            entries: 0,
+            expires_max: i64::MIN,
+            bytes,
+        };
+        let footer = run.read_footer()?;
+        run.index = run.read_index(&footer)?;
+        run.filter = run.read_filter(&footer)?;
+        run.entries = footer.entries;
+        run.expires_max = footer.expires_max;
+        Ok(run)
     }
 
-    /// Opens a run and reads its index and its filter.
-    pub fn open(disk: &Arc<dyn Disk>, path: &Path) -> Result<Run, StateError> {
-        let failed = |error: std::io::Error| StateError::io(path, &error);
-        let file = disk.open(path).map_err(failed)?;
-        let length = file.length().map_err(failed)?;
-        let damaged = |what: &str| StateError::damaged(format!("{}: {what}", path.display()));
-        let footer_position = length.checked_sub(FOOTER_BYTES as u64);
-        let footer_position = footer_position.ok_or_else(|| damaged("it is too short for a run"))?;
-        let read = |position: u64, bytes: u64| {
-            // Bounded by the file's length.
-            let mut out = vec![0; usize::try_from(bytes).unwrap_or(0)];
-            file.read_exact_at(&mut out, position).map_err(failed)?;
-            Ok::<_, StateError>(out)
+    /// A run whose parts the writer has in memory.
+    pub(super) fn written(
+        path: PathBuf,
+        file: Arc<dyn DiskFile>,
+        index: Index,
+        filter: Filter,
+        footer: &Footer,
+    ) -> Run {
+        let bytes = footer.data_bytes + footer.index_bytes + footer.filter_bytes + FOOTER_BYTES as u64;
+        Run { path, file, index, filter, entries: footer.entries, expires_max: footer.expires_max, bytes }
+    }
+
+    fn read_footer(&self) -> Result<Footer, StateError> {
+        let Some(position) = self.bytes.checked_sub(FOOTER_BYTES as u64) else {
+            return Err(self.damaged(0, "the file is too short for a run"));
         };
-        let footer = Footer::decode(&read(footer_position, FOOTER_BYTES as u64)?, length).map_err(
-            |error| match error {
-                StateError::Damaged { what } => damaged(&what),
-                other => other,
-            },
-        )?;
-        let index = read(footer.index_position, footer.index_bytes)?;
-        if crc32c::crc32c(&index) != footer.index_checksum {
-            return Err(damaged("the checksum of its index does not fit"));
+        let mut bytes = [0; FOOTER_BYTES];
+        self.read(&mut bytes, position)?;
+        Footer::decode(&bytes, self.bytes).map_err(|error| match error {
+            FooterError::Malformed(malformed) => self.damaged(position, malformed.0),
+            FooterError::Version(found) => StateError::Version { found, known: VERSION },
+        })
+    }
+
+    fn read_index(&self, footer: &Footer) -> Result<Index, StateError> {
+        let position = footer.index_position();
+        let mut bytes = vec![0; self.memory_length(position, footer.index_bytes)?];
+        self.read(&mut bytes, position)?;
+        if crc32c::crc32c(&bytes) != footer.index_checksum {
+            return Err(self.damaged(position, "the checksum of the index is wrong"));
         }
-        let (index, last_key) =
-            BlockIndex::read(&index, &footer).ok_or_else(|| damaged("its index is not one"))?;
-        let filter = read(footer.index_position + footer.index_bytes, footer.filter_bytes)?;
-        if crc32c::crc32c(&filter) != footer.filter_checksum {
-            return Err(damaged("the checksum of its filter does not fit"));
+        Index::decode(&bytes, footer.blocks, footer.data_bytes)
+            .map_err(|malformed| self.damaged(position, malformed.0))
+    }
+
+    fn read_filter(&self, footer: &Footer) -> Result<Filter, StateError> {
+        let position = footer.filter_position();
+        let length = self.memory_length(position, footer.filter_bytes)?;
+        if length % BLOCK_BYTES != 0 {
+            return Err(self.damaged(position, "the filter is not a whole number of blocks"));
         }
-        let filter = Filter::read(&filter)?;
-        Ok(Run::new(path.to_path_buf(), file, footer, index, last_key, filter))
+        let (mut at, mut checksum) = (position, 0);
+        let filter = Filter::decode(footer.filter_bytes, |part| {
+            self.read(part, at)?;
+            at += part.len() as u64;
+            checksum = crc32c::crc32c_append(checksum, part);
+            Ok::<(), StateError>(())
+        })?;
+        if checksum != footer.filter_checksum {
+            return Err(self.damaged(position, "the checksum of the filter is wrong"));
+        }
+        Ok(filter)
+    }
+
+    /// The length of a section, which is not greater than the file's, in memory.
+    fn memory_length(&self, position: u64, bytes: u64) -> Result<usize, StateError> {
+        usize::try_from(bytes).map_err(|_| self.damaged(position, "a section does not fit into memory"))
     }
 
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    pub fn entries(&self) -> u64 {
-        self.footer.entries
-    }
-
-    /// Bytes on disk.
-    pub fn bytes(&self) -> u64 {
-        self.footer.index_position + self.footer.index_bytes + self.footer.filter_bytes + FOOTER_BYTES as u64
-    }
-
-    pub fn memory_bytes(&self) -> usize {
-        self.filter.memory_bytes() + self.index.keys.len() + self.index.blocks.len() * 16
-    }
-
-    /// The latest moment at which an entry expires.
-    pub fn expires_max(&self) -> i64 {
-        self.footer.expires_max
-    }
-
-    /// Whether entries of a key with this hash may be here.
+    /// Whether the run may hold entries with this hash; certain only if it says no.
     #[inline]
     pub fn may_contain(&self, hash: u64) -> bool {
         self.filter.may_contain(hash)
     }
 
-    /// What the run says of a key: nothing, a tombstone, or a value.
+    /// The value of a key. Outer `None`: the run says nothing about it; inner `None`: it was deleted.
     pub fn get(&self, hash: u64, key: &[u8]) -> Result<Option<Option<Vec<u8>>>, StateError> {
-        if key > self.last_key.as_slice() || !self.may_contain(hash) {
+        if !self.may_contain(hash) {
             return Ok(None);
         }
-        let Some(block) = self.index.block_of(key) else { return Ok(None) };
-        let mut bytes = Vec::new();
-        self.read_blocks(block, block + 1, &mut bytes)?;
-        let entries = checked(&bytes).ok_or_else(|| self.damaged_block(block))?;
-        let mut cursor = Cursor::default();
-        cursor.begin();
-        while cursor.advance(entries).ok_or_else(|| self.damaged_block(block))? {
-            match cursor.key.as_slice().cmp(key) {
-                std::cmp::Ordering::Less => {}
-                std::cmp::Ordering::Equal => {
-                    return Ok(Some(cursor.value.map(|(start, end)| entries[start..end].to_vec())));
-                }
-                std::cmp::Ordering::Greater => break,
+        let Some(number) = self.index.block_of(key) else { return Ok(None) };
+        let range = self.index.range(number);
+        let mut bytes = vec![0; self.memory_length(range.start, range.end - range.start)?];
+        self.read(&mut bytes, range.start)?;
+        let block = self.check_block(number, &bytes)?;
+        let found = block.find(key).map_err(|malformed| self.damaged(range.start, malformed.0))?;
+        Ok(found.map(|entry| entry.value.map(|value| block.entries[value].to_vec())))
+    }
+
+    /// Entries with `lower` <= key, and key < `upper` where it is given, ascending.
+    pub fn scan(self: &Arc<Self>, lower: &[u8], upper: Option<&[u8]>) -> RunScan {
+        RunScan::new(self.clone(), lower, upper)
+    }
+
+    pub fn entries(&self) -> u64 {
+        self.entries
+    }
+
+    /// The file's length.
+    pub fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    /// What the run holds in memory.
+    pub fn memory_bytes(&self) -> usize {
+        size_of::<Run>() + self.index.memory_bytes() + self.filter.memory_bytes()
+    }
+
+    /// The greatest `expires` of all entries; `i64::MIN` without entries.
+    pub fn expires_max(&self) -> i64 {
+        self.expires_max
+    }
+
+    /// The least key; empty without entries.
+    pub fn first_key(&self) -> &[u8] {
+        &self.index.first_key
+    }
+
+    /// The greatest key; empty without entries.
+    pub fn last_key(&self) -> &[u8] {
+        &self.index.last_key
+    }
+
+    /// Reads every block and compares everything that can be compared.
+    pub fn verify(&self) -> Result<(), StateError> {
+        let mut cursor = Cursor::new(self, &[], None);
+        let (mut entries, mut expires_max) = (0, i64::MIN);
+        let mut last_key = Vec::new();
+        while cursor.advance(self)? {
+            let is_first = entries == 0;
+            let is_ascending = if is_first { cursor.key == self.first_key() } else { cursor.key > last_key };
+            if !is_ascending {
+                return Err(self.damaged(0, "keys are not in order"));
             }
-        }
-        Ok(None)
-    }
-
-    /// The entries from `lower` on and below `upper`, ascending.
-    pub fn scan(self: &Arc<Run>, lower: &[u8], upper: Option<&[u8]>) -> RunScan {
-        let first = self.index.block_of(lower).unwrap_or(0);
-        let first = if lower > self.last_key.as_slice() { self.index.len() } else { first };
-        // Nothing beyond the blocks that begin below the upper bound is read.
-        let end = match upper {
-            Some(upper) => {
-                let last = self.index.block_of(upper);
-                last.map_or(0, |last| last + usize::from(self.index.first_key(last) < upper))
+            if !self.may_contain(cursor.hash) {
+                return Err(self.damaged(0, "a hash is missing in the filter"));
             }
-            None => self.index.len(),
-        };
-        RunScan::new(self.clone(), first, end.max(first), lower, upper)
-    }
-
-    pub(super) fn blocks(&self) -> usize {
-        self.index.len()
-    }
-
-    /// Where a block begins and ends in the file.
-    pub(super) fn range_of(&self, block: usize) -> (u64, u64) {
-        let end = if block + 1 < self.index.len() {
-            self.index.position(block + 1)
-        } else {
-            self.footer.index_position
-        };
-        (self.index.position(block), end)
-    }
-
-    /// Reads blocks that lie in a row.
-    pub(super) fn read_blocks(
-        &self,
-        first: usize,
-        end: usize,
-        bytes: &mut Vec<u8>,
-    ) -> Result<(), StateError> {
-        let (start, _) = self.range_of(first);
-        let (_, stop) = self.range_of(end - 1);
-        let length = usize::try_from(stop - start).map_err(|_| self.damaged_block(first))?;
-        bytes.resize(length, 0);
-        self.file.read_exact_at(bytes, start).map_err(|error| StateError::io(&self.path, &error))
-    }
-
-    pub(super) fn damaged_block(&self, block: usize) -> StateError {
-        let position = self.range_of(block.min(self.blocks().saturating_sub(1))).0;
-        StateError::damaged(format!("{}: the block at position={position}", self.path.display()))
-    }
-
-    /// Reads and checks every block.
-    pub fn verify(self: &Arc<Run>) -> Result<(), StateError> {
-        use super::merge::SortedSource;
-        let mut scan = self.scan(&[], None);
-        let mut entries = 0;
-        while scan.advance()? {
+            last_key.clone_from(&cursor.key);
             entries += 1;
+            expires_max = expires_max.max(cursor.expires);
         }
-        if entries == self.entries() {
-            return Ok(());
+        if entries != self.entries || expires_max != self.expires_max || last_key != self.last_key() {
+            return Err(self.damaged(self.bytes, "the footer does not fit the entries"));
         }
-        let (path, expected) = (self.path.display(), self.entries());
-        Err(StateError::damaged(format!("{path}: it has entries={entries} instead of {expected}")))
+        Ok(())
+    }
+
+    pub(super) fn index(&self) -> &Index {
+        &self.index
+    }
+
+    pub(super) fn into_index(self) -> Index {
+        self.index
+    }
+
+    pub(super) fn read(&self, out: &mut [u8], position: u64) -> Result<(), StateError> {
+        self.file.read_exact_at(out, position).map_err(|error| match error.kind() {
+            io::ErrorKind::UnexpectedEof => self.damaged(position, "the file ends too early"),
+            _ => StateError::io(&self.path, &error),
+        })
+    }
+
+    /// Compares a block that was read with its checksum.
+    #[inline]
+    pub(super) fn check_block<'a>(&self, number: usize, bytes: &'a [u8]) -> Result<Block<'a>, StateError> {
+        if crc32c::crc32c(bytes) != self.index.checksum(number) {
+            return Err(self.damaged(self.index.range(number).start, "the checksum of a block is wrong"));
+        }
+        Block::parse(bytes).map_err(|malformed| self.damaged(self.index.range(number).start, malformed.0))
+    }
+
+    #[cold]
+    pub(super) fn damaged(&self, position: u64, what: &str) -> StateError {
+        StateError::damaged(format!("file=`{}` position=`{position}`: {what}", self.path.display()))
     }
 }
