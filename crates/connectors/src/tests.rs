@@ -3,6 +3,7 @@
 mod datagen;
 mod filesystem;
 mod jdbc;
+mod jdbc_killed;
 mod kafka;
 mod options;
 mod upsert_kafka;

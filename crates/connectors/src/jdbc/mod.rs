@@ -17,6 +17,9 @@
 //! | TIMESTAMP_LTZ | the same in UTC, with a `Z` behind it |
 //!
 //! These texts sort as the values do (decimals aside) and SQLite's date functions read them.
+//!
+//! The journal mode is the database's own. `PRAGMA journal_mode = WAL`, once, by its owner, makes
+//! transactions cheaper and lets others read while one is written.
 
 mod changes;
 mod sink;

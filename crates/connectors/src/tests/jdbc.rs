@@ -49,7 +49,7 @@ impl Shop {
     }
 }
 
-fn people_at(path: &Path, key: &[&str], options: &[(&str, &str)]) -> Arc<TableDefinition> {
+pub(super) fn people_at(path: &Path, key: &[&str], options: &[(&str, &str)]) -> Arc<TableDefinition> {
     let url = format!("jdbc:sqlite:{}", path.display());
     let mut all = vec![("connector", "jdbc"), ("url", url.as_str()), ("table-name", "people")];
     all.extend_from_slice(options);
@@ -70,14 +70,14 @@ fn connector() -> Arc<dyn Connector> {
     crate::table(Connectors { os: Os::real(), log: None }).find("jdbc").unwrap().clone()
 }
 
-fn sink(table: &Arc<TableDefinition>) -> Box<dyn OutboxSink> {
+pub(super) fn sink(table: &Arc<TableDefinition>) -> Box<dyn OutboxSink> {
     match connector().sink(table, "job-1").unwrap() {
         Sink::Outbox(sink) => sink,
         _ => panic!("an outbox sink"),
     }
 }
 
-fn changes(rows: &[(RowKind, i64, &str)]) -> Batch {
+pub(super) fn changes(rows: &[(RowKind, i64, &str)]) -> Batch {
     let ids = Int64Array::from_iter_values(rows.iter().map(|(_, id, _)| *id));
     let names = StringArray::from_iter_values(rows.iter().map(|(_, _, name)| *name));
     let kinds = Int8Array::from_iter_values(rows.iter().map(|(kind, _, _)| *kind as i8));
@@ -86,14 +86,14 @@ fn changes(rows: &[(RowKind, i64, &str)]) -> Batch {
 }
 
 /// One outbox batch with its offset patched as the log does.
-fn outbox(table: &Arc<TableDefinition>, rows: &Batch, base_offset: i64) -> TopicBatch {
+pub(super) fn outbox(table: &Arc<TableDefinition>, rows: &Batch, base_offset: i64) -> TopicBatch {
     let mut encoded = sink(table).encode(rows, 0).unwrap();
     assert_eq!(encoded.len(), 1);
     kafka_wire::records::set_base_offset(&mut encoded[0].bytes, base_offset).unwrap();
     encoded.remove(0)
 }
 
-use RowKind::{Delete, Insert, UpdateAfter, UpdateBefore};
+pub(super) use RowKind::{Delete, Insert, UpdateAfter, UpdateBefore};
 
 #[test]
 fn every_kind_of_change_is_applied_by_key() {
