@@ -16,6 +16,10 @@ use std::ops::Range;
 /// No row: the other side is padded.
 const NONE: u32 = u32::MAX;
 
+/// The pairs of one step, over all workers: rows of a step are numbered with 32 bits, and memory ends
+/// long before.
+const STEP_PAIRS_MAX: usize = 1 << 30;
+
 /// So many pairs are decided at once.
 const DECIDED_PAIRS_MAX: usize = 1 << 14;
 
@@ -115,7 +119,7 @@ impl Partition {
             Some(_) => Some(values.decide(spec, &found, rows, clock_ms)?),
             None => None,
         };
-        let emitted = emit(spec, &found, decided.as_deref(), &mut known);
+        let emitted = emit(spec, &found, decided.as_deref(), &mut known, STEP_PAIRS_MAX / own.1)?;
         for (known, table) in known.iter_mut().zip(&mut self.tables) {
             SideState { known, table, clock_ms }.write(&keys, spec.forgets)?;
         }
@@ -167,10 +171,19 @@ impl Partition {
             counts.times = if is_add(kind) { counts.times + 1 } else { counts.times.saturating_sub(1) };
             sides[side].known.change(event.row, counts);
             event.candidates_end = found.candidates.len();
+            if event.candidates_end > STEP_PAIRS_MAX / workers {
+                return Err(too_many_pairs());
+            }
             found.events.push(event);
         }
         Ok(found)
     }
+}
+
+fn too_many_pairs() -> DataflowError {
+    DataflowError::invalid(format!(
+        "rows of one step match more than pairs={STEP_PAIRS_MAX}; join by keys that fewer rows share"
+    ))
 }
 
 /// Pairs to emit; [`NONE`] stands for the padding.
@@ -179,16 +192,26 @@ struct Emitted {
     causes: Vec<u32>,
     kinds: Vec<i8>,
     pairs: [Vec<u32>; 2],
+    pairs_max: usize,
 }
 
 impl Emitted {
-    fn push(&mut self, cause: u32, kind: RowKind, (left, right): (u32, u32), times: u64) {
-        for _ in 0..times {
-            self.causes.push(cause);
-            self.kinds.push(kind as i8);
-            self.pairs[LEFT].push(left);
-            self.pairs[RIGHT].push(right);
+    fn push(
+        &mut self,
+        cause: u32,
+        kind: RowKind,
+        (left, right): (u32, u32),
+        times: u64,
+    ) -> Result<(), DataflowError> {
+        if times > (self.pairs_max - self.causes.len()) as u64 {
+            return Err(too_many_pairs());
         }
+        let count = self.causes.len() + times as usize;
+        self.causes.resize(count, cause);
+        self.kinds.resize(count, kind as i8);
+        self.pairs[LEFT].resize(count, left);
+        self.pairs[RIGHT].resize(count, right);
+        Ok(())
     }
 }
 
@@ -198,8 +221,9 @@ fn emit(
     found: &Found,
     decided: Option<&[bool]>,
     known: &mut [SideRows; 2],
-) -> Emitted {
-    let mut emitted = Emitted::default();
+    pairs_max: usize,
+) -> Result<Emitted, DataflowError> {
+    let mut emitted = Emitted { pairs_max, ..Emitted::default() };
     for (event, candidates) in found.each() {
         let kind = spec.pair_kind(event.kind);
         let comes = is_add(kind);
@@ -210,23 +234,23 @@ fn emit(
             let pair = found.pair(event, place);
             match_count += times;
             if !spec.pads || event.side == LEFT {
-                emitted.push(event.number, kind, pair, times);
+                emitted.push(event.number, kind, pair, times)?;
                 continue;
             }
             let Counts { times: now, matches } = known[LEFT].counts(other);
             let after = if comes { matches + 1 } else { matches.saturating_sub(1) };
             known[LEFT].change(other, Counts { times: now, matches: after });
             if comes && matches == 0 {
-                emitted.push(event.number, RowKind::Delete, (other, NONE), times);
+                emitted.push(event.number, RowKind::Delete, (other, NONE), times)?;
             }
-            emitted.push(event.number, kind, pair, times);
+            emitted.push(event.number, kind, pair, times)?;
             if !comes && matches == 1 {
-                emitted.push(event.number, RowKind::Insert, (other, NONE), times);
+                emitted.push(event.number, RowKind::Insert, (other, NONE), times)?;
             }
         }
         if spec.pads && event.side == LEFT {
             if match_count == 0 {
-                emitted.push(event.number, kind, (event.row, NONE), 1);
+                emitted.push(event.number, kind, (event.row, NONE), 1)?;
             }
             if comes {
                 let times = known[LEFT].counts(event.row).times;
@@ -234,7 +258,7 @@ fn emit(
             }
         }
     }
-    emitted
+    Ok(emitted)
 }
 
 /// The values of the rows that may be emitted, by side.

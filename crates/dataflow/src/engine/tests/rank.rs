@@ -241,6 +241,10 @@ fn equal_rows_are_counted() {
 }
 
 fn go(plan: &Plan, scan: NodeId, dataflow: &mut Dataflow, feed: &str) -> Vec<String> {
+    go_at(plan, scan, dataflow, 0, feed)
+}
+
+fn go_at(plan: &Plan, scan: NodeId, dataflow: &mut Dataflow, clock_ms: i64, feed: &str) -> Vec<String> {
     let change = |line: &str| {
         let (kind, row) = line.trim().split_once(' ').unwrap();
         let kind = if kind == "+I" { RowKind::Insert } else { RowKind::Delete };
@@ -248,7 +252,7 @@ fn go(plan: &Plan, scan: NodeId, dataflow: &mut Dataflow, feed: &str) -> Vec<Str
     };
     let feed: Vec<Change> = feed.lines().map(change).collect();
     let reads = vec![changes_read(plan, scan, &feed)];
-    let output = dataflow.step(StepInput { clock_ms: 0, reads }).unwrap();
+    let output = dataflow.step(StepInput { clock_ms, reads }).unwrap();
     let changes = output.outputs.iter().flat_map(|sink| changes_of(&sink.rows));
     changes.map(|(kind, row)| format!("{} {}", kind.short(), row.trim_end_matches(" -"))).collect()
 }
@@ -335,4 +339,25 @@ fn an_empty_partition_leaves_nothing_behind() {
     let mut other = dataflow(&plan);
     go(&plan, scan, &mut other, "+I 7 b 1\n-D 7 b 1\n-D 7 b 1\n-D 7 b 1");
     assert_eq!(digest(&mut one), digest(&mut other));
+}
+
+#[test]
+fn forgotten_rows_make_room_in_silence() {
+    let ranking = Ranking {
+        partition: vec![1],
+        order: vec![by(2, false, false)],
+        first: 1,
+        last: 2,
+        with_number: false,
+    };
+    for input in [Changelog::Insert, Changelog::Retract] {
+        let (mut plan, scan) = ranked(&ranking, input, Changelog::Retract);
+        Arc::make_mut(&mut plan).state_ttl_ms = Some(10);
+        let mut dataflow = dataflow(&plan);
+        assert_eq!(go_at(&plan, scan, &mut dataflow, 0, "+I 1 a 1"), ["+I 1 a 1"]);
+        assert_eq!(go_at(&plan, scan, &mut dataflow, 5, "+I 2 a 1"), ["+I 2 a 1"]);
+        assert_eq!(go_at(&plan, scan, &mut dataflow, 12, "+I 3 a 2"), ["+I 3 a 2"]);
+        assert_eq!(go_at(&plan, scan, &mut dataflow, 13, "+I 4 a 1"), ["-D 3 a 2", "+I 4 a 1"]);
+        assert_eq!(go_at(&plan, scan, &mut dataflow, 40, "+I 5 a 7"), ["+I 5 a 7"]);
+    }
 }
