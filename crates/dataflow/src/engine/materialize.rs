@@ -40,6 +40,8 @@ struct Touched<'a> {
     cause: u32,
     before: Option<Vec<u8>>,
     next_sequence: u64,
+    /// A row came for it.
+    added: bool,
 }
 
 impl KeyedRows for Materialize {
@@ -67,13 +69,15 @@ impl KeyedRows for Materialize {
                 if is_new {
                     let latest = self.latest(key, clock_ms)?;
                     let next_sequence = latest.as_ref().map_or(0, |kept| kept.sequence.wrapping_add(1));
-                    touched.push(Touched { key, cause, before: latest.map(|kept| kept.row), next_sequence });
+                    let before = latest.map(|kept| kept.row);
+                    touched.push(Touched { key, cause, before, next_sequence, added: false });
                 }
                 let known = &mut touched[slot as usize];
                 known.cause = cause;
                 if own.chunk.adds(row) {
                     self.add(key, known.next_sequence, own.chunk.row(row), clock_ms)?;
                     known.next_sequence = known.next_sequence.wrapping_add(1);
+                    known.added = true;
                 } else {
                     self.remove(key, own.chunk.row(row), clock_ms)?;
                 }
@@ -99,7 +103,7 @@ impl Materialize {
         }
         for known in touched {
             let latest = self.latest(known.key, clock_ms)?.map(|kept| kept.row);
-            if latest == known.before && !(spec.forgets && latest.is_some()) {
+            if latest == known.before && !(spec.forgets && known.added && latest.is_some()) {
                 continue;
             }
             changes.push(known.cause, push(&mut before, known.before), push(&mut after, latest));

@@ -3,6 +3,7 @@
 use super::changelogs::*;
 use super::fixtures::*;
 use crate::batch::RowKind;
+use crate::engine::StepInput;
 use crate::plan::{Changelog, NodeId, NodeKind, Plan};
 use arrow_schema::DataType;
 use std::collections::BTreeMap;
@@ -110,14 +111,30 @@ fn a_sink_sees_the_latest_row_that_is_left_of_its_key() {
 type GoldenStep<'a> = (&'a [(RowKind, &'a str)], &'a [&'a str]);
 
 fn golden(kind: NodeKind, input: Changelog, output: Changelog, steps: &[GoldenStep]) {
+    let steps: Vec<_> = steps.iter().map(|(changes, expected)| (0, *changes, *expected)).collect();
+    golden_by_clock(kind, (input, output), None, &steps);
+}
+
+/// The clock before that.
+type ClockStep<'a> = (i64, &'a [(RowKind, &'a str)], &'a [&'a str]);
+
+/// The same with a clock and a time to live.
+fn golden_by_clock(
+    kind: NodeKind,
+    (input, output): (Changelog, Changelog),
+    state_ttl_ms: Option<u64>,
+    steps: &[ClockStep],
+) {
     let (plan, scan) = plan_of(kind, input, output);
+    let plan = Arc::new(Plan { state_ttl_ms, ..Plan::clone(&plan) });
     let mut dataflow = dataflow(&plan);
-    for (changes, expected) in steps {
+    for (clock_ms, changes, expected) in steps {
         let changes: Vec<Change> = changes.iter().map(|(kind, row)| (*kind, row.to_string())).collect();
-        let output = step(&mut dataflow, vec![changes_read(&plan, scan, &changes)]).unwrap();
+        let reads = vec![changes_read(&plan, scan, &changes)];
+        let output = dataflow.step(StepInput { clock_ms: *clock_ms, reads }).unwrap();
         let shown = output.outputs.iter().flat_map(|sink| changes_of(&sink.rows));
         let shown: Vec<_> = shown.map(|(kind, line)| format!("{} {line}", kind.short())).collect();
-        assert_eq!(shown, *expected);
+        assert_eq!(shown, *expected, "at {clock_ms} ms");
     }
 }
 
@@ -156,6 +173,37 @@ fn of_equal_rows_the_earliest_goes_and_an_unknown_one_is_dropped() {
             (&[(Delete, "a 1 x 0.5 1")], &["+U a 2 y 0.5 1"]),
             (&[(Delete, "a 2 y 0.5 1")], &["-D a 2 y 0.5 1"]),
             (&[(Insert, "a 4 x 0.5 1")], &["+I a 4 x 0.5 1"]),
+        ],
+    );
+}
+
+#[test]
+fn forgotten_rows_were_never_there_and_those_that_stay_are_emitted_to_live_on() {
+    use RowKind::{Delete, Insert, UpdateAfter};
+    golden_by_clock(
+        NodeKind::ChangelogNormalize { keys: vec![0] },
+        (Changelog::Upsert, Changelog::Retract),
+        Some(100),
+        &[
+            (0, &[(UpdateAfter, "a 1 x 0.5 1")], &["+I a 1 x 0.5 1"]),
+            (60, &[(UpdateAfter, "a 1 x 0.5 1")], &["-U a 1 x 0.5 1", "+U a 1 x 0.5 1"]),
+            (159, &[(UpdateAfter, "a 2 x 0.5 1")], &["-U a 1 x 0.5 1", "+U a 2 x 0.5 1"]),
+            (259, &[(Delete, "a - - - -")], &[]),
+            (260, &[(UpdateAfter, "a 3 x 0.5 1")], &["+I a 3 x 0.5 1"]),
+        ],
+    );
+    golden_by_clock(
+        NodeKind::UpsertMaterialize { keys: vec![0] },
+        (Changelog::Retract, Changelog::Upsert),
+        Some(100),
+        &[
+            (0, &[(Insert, "a 1 x 0.5 1")], &["+I a 1 x 0.5 1"]),
+            (60, &[(Insert, "a 2 x 0.5 1")], &["+U a 2 x 0.5 1"]),
+            // The first row is forgotten by now.
+            (110, &[(Delete, "a 1 x 0.5 1")], &[]),
+            (115, &[(Insert, "a 2 x 0.5 1")], &["+U a 2 x 0.5 1"]),
+            (116, &[(Delete, "a 2 x 0.5 1")], &[]),
+            (120, &[(Delete, "a 2 x 0.5 1")], &["-D a 2 x 0.5 1"]),
         ],
     );
 }
