@@ -110,6 +110,8 @@ pub enum NodeKind {
     },
     /// Joins two changelogs (Insert or Retract); both are kept. The output columns are those of input
     /// 0, then those of input 1. NULL keys never match; no keys at all pair every row with every row.
+    /// An INNER JOIN emits the kinds of the rows that come in (where the node's changelog is Upsert,
+    /// -D for -U, because nothing says that the pair comes back); a LEFT JOIN emits +I and -D only.
     Join {
         kind: JoinKind,
         left_keys: Vec<usize>,
@@ -118,7 +120,9 @@ pub enum NodeKind {
     },
     /// Top-N: of each partition the rows whose number in the order is `first..=last` (from 1). Rows
     /// that compare equal stand in the order of their arrival. With `with_number` the number is
-    /// appended as a BIGINT column, and every row whose number changed is emitted again.
+    /// appended as a BIGINT column, and every row whose number changed is emitted again: -U and +U by
+    /// number, -U left out where the node's changelog is Upsert. Without it rows go by -D and come by
+    /// +I. A step emits at most one net difference per partition. The input is Insert or Retract.
     Rank {
         partition: Vec<usize>,
         order: Vec<SortKey>,

@@ -493,7 +493,7 @@ fn the_watermark_of_pairs_is_the_lesser_one() {
     planner.sink(window, "out");
     let plan = planner.build();
     let feed =
-        [(left, "5 a"), (left, "100 b"), (right, "3 a"), (right, "4 a"), (right, "90 b"), (left, "7 a")];
+        [(left, "100 b"), (right, "3 a"), (left, "5 a"), (right, "4 a"), (right, "90 b"), (left, "7 a")];
     let run = |rows_max: usize, workers| {
         let options = DataflowOptions { workers, parallel_rows_min: 1 };
         let mut dataflow = Dataflow::new(plan.clone(), options, &state::Store::volatile(usize::MAX)).unwrap();
@@ -508,7 +508,7 @@ fn the_watermark_of_pairs_is_the_lesser_one() {
         (outputs, late_rows)
     };
     let (outputs, late_rows) = run(1, 1);
-    // The pairs at 5 wait until the right side has passed them too; then one is late on both sides.
+    // The left side has long passed the pairs at 5, and they wait for the right side to do so.
     assert_eq!(outputs[..4], [const { Vec::<String>::new() }; 4]);
     assert_eq!(outputs[4], ["out: a 2 0 10 9"]);
     assert_eq!(late_rows, 2);
