@@ -1,7 +1,7 @@
 //! Window state: for every window (or slice of windows) slots per key, in the order of the windows.
 //!
 //! A window that nobody touched for a while may lie in the layers as a whole; its keys come back one
-//! by one as rows arrive for them, and all together when it fires. A window that was taken out never
+//! by one as rows arrive for them, and all together when it fires. A window that has expired never
 //! comes back: its entries expire with it.
 
 use crate::error::StateError;
@@ -23,7 +23,7 @@ pub struct KeyedWindows<C: Columns> {
     windows: BTreeMap<i64, Slots<C>>,
     /// The windows of which the layers may hold something.
     stored: BTreeSet<i64>,
-    /// All windows up to here were taken out.
+    /// All windows up to here are gone.
     horizon: i64,
 }
 
@@ -40,13 +40,12 @@ impl<C: Columns> KeyedWindows<C> {
     ) -> Result<KeyedWindows<C>, C::Error> {
         let (mut layers, metas) = Layers::open(store, id, groups)?;
         let mut stored = BTreeSet::new();
-        let mut horizon = None;
+        let mut horizon = i64::MIN;
         for meta in &metas {
             let (own, windows) = read_meta(meta)?;
-            horizon = Some(horizon.map_or(own, |least: i64| least.min(own)));
+            horizon = horizon.max(own);
             stored.extend(windows);
         }
-        let horizon = horizon.unwrap_or(i64::MIN);
         layers.set_horizon(horizon);
         Ok(KeyedWindows {
             layers,
@@ -117,12 +116,15 @@ impl<C: Columns> KeyedWindows<C> {
         Ok(own)
     }
 
-    /// Drops a window, which is the first one, for ever.
-    pub fn remove(&mut self, window: i64) {
-        self.windows.remove(&window);
-        self.stored.remove(&window);
-        self.horizon = self.horizon.max(window);
-        self.layers.set_horizon(self.horizon);
+    /// Drops all windows up to this one for ever. All parts of a table are told the same.
+    pub fn expire(&mut self, window: i64) {
+        if window <= self.horizon {
+            return;
+        }
+        self.windows.retain(|own, _| *own > window);
+        self.stored.retain(|own| *own > window);
+        self.horizon = window;
+        self.layers.set_horizon(window);
     }
 }
 

@@ -11,14 +11,16 @@ use super::stateless::{beside, holds};
 use crate::batch::{Batch, RowKind};
 use crate::expression::Expression;
 use crate::plan::JoinKind;
-use arrow_array::{ArrayRef, BooleanArray, RecordBatch, UInt32Array};
-use arrow_schema::{Field, SchemaRef};
+use arrow_array::{BooleanArray, RecordBatch, UInt32Array};
+use arrow_schema::SchemaRef;
 use arrow_select::concat::concat_batches as concat_rows;
 use arrow_select::filter::filter_record_batch;
 use arrow_select::take::take;
-use base::codec::{FieldReader, FieldWriter};
-use state::{KeyMap, StateError, columns};
+use state::KeyMap;
 use std::sync::Arc;
+
+/// Rows that are decoded at once.
+const RESTORED_ROWS: usize = 8192;
 
 /// Ends a list of rows.
 const NONE: u32 = u32::MAX;
@@ -51,12 +53,13 @@ impl JoinTable {
     /// A table of rows that were saved before.
     pub(crate) fn restore(
         schema: &SchemaRef,
-        encoder: &KeyEncoder,
+        spec: &JoinSpec,
         saved: &[Vec<u8>],
     ) -> Result<JoinTable, DataflowError> {
         let mut table = JoinTable::new(schema);
-        for rows in saved {
-            table.insert(encoder, &restore_rows(schema.clone(), rows)?)?;
+        for rows in saved.chunks(RESTORED_ROWS) {
+            let columns = spec.table_rows.decode(rows.iter().map(Vec::as_slice))?;
+            table.insert(&spec.table_keys, &record_batch(schema, columns, rows.len())?)?;
         }
         table.consolidate()?;
         Ok(table)
@@ -110,6 +113,8 @@ pub(crate) struct JoinSpec {
     pub(crate) kind: JoinKind,
     pub(crate) stream_keys: KeyEncoder,
     pub(crate) table_keys: KeyEncoder,
+    /// All columns of the table, as they are saved.
+    pub(crate) table_rows: KeyEncoder,
     pub(crate) residual: Option<Arc<dyn Expression>>,
     pub(crate) schema: SchemaRef,
 }
@@ -190,23 +195,6 @@ fn keep_or_pad(rows: usize, left: &[u32], right: &[u32], holds: &BooleanArray) -
         }
     }
     kept
-}
-
-pub(crate) fn save_rows(rows: &RecordBatch) -> Result<Vec<u8>, DataflowError> {
-    let mut out = FieldWriter::new();
-    for column in rows.columns() {
-        columns::write_column(&mut out, column.as_ref())?;
-    }
-    Ok(out.finish())
-}
-
-fn restore_rows(schema: SchemaRef, bytes: &[u8]) -> Result<RecordBatch, DataflowError> {
-    let mut reader = FieldReader::new(bytes);
-    let column = |field: &Arc<Field>| columns::read_column(&mut reader, field.data_type());
-    let columns: Vec<ArrayRef> = schema.fields().iter().map(column).collect::<Result<_, _>>()?;
-    reader.finish().map_err(StateError::from)?;
-    let rows = columns.first().map_or(0, |column| column.len());
-    record_batch(&schema, columns, rows)
 }
 
 /// Operators that only understand inserts say so.

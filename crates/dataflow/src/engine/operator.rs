@@ -4,7 +4,7 @@ use super::batches::Chunk;
 use super::error::DataflowError;
 use super::exchange::Exchange;
 use super::group::GroupNode;
-use super::join::{JoinSpec, JoinTable, only_inserts, save_rows};
+use super::join::{JoinSpec, JoinTable, only_inserts};
 use super::keyed_rows::KeyedRowsNode;
 use super::keys::KeyEncoder;
 use super::materialize::Materialize;
@@ -89,11 +89,12 @@ impl Operator {
                     kind: *kind,
                     stream_keys: encoder(0, stream_keys)?,
                     table_keys: encoder(1, table_keys)?,
+                    table_rows: encoder(1, &(0..input(1).fields().len()).collect::<Vec<_>>())?,
                     residual: residual.clone(),
                     schema: schemas[id.0].clone(),
                 };
                 let (rows, stored) = AppendLog::new(store, TableId { owner: id.0 as u32, table: 0 })?;
-                let table = JoinTable::restore(input(1), &spec.table_keys, &stored)?;
+                let table = JoinTable::restore(input(1), &spec, &stored)?;
                 Operator::Join { spec: Arc::new(spec), table: Arc::new(table), rows }
             }
             NodeKind::GroupAggregate { .. } => {
@@ -213,7 +214,8 @@ impl Operator {
                 for chunk in table.unwrap_or_default().chunks {
                     only_inserts(&chunk.batch)?;
                     Arc::make_mut(known).insert(&spec.table_keys, &chunk.batch.rows)?;
-                    rows.append(save_rows(&chunk.batch.rows)?);
+                    let saved = spec.table_rows.encode(&chunk.batch.rows)?;
+                    (0..chunk.batch.len()).for_each(|row| rows.append(saved.bytes(row).to_vec()));
                 }
                 if !chunks.is_empty() {
                     Arc::make_mut(known).consolidate()?;

@@ -306,7 +306,7 @@ fn check_windows(changes: &[Change]) {
                     for slot in 0..whole.keys().len() as u32 {
                         found.insert((window, whole.key(slot)[0]), whole.columns().0[slot as usize]);
                     }
-                    part.remove(window);
+                    part.expire(window);
                 }
                 let rest = model.split_off(&(window + 1, 0));
                 assert_eq!(found, model);

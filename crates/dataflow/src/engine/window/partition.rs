@@ -191,7 +191,7 @@ impl Partition {
         let window = &spec.window;
         while let Some(slice_end) = self.slices.first() {
             let Some(window_end) = window.next_window_end(slice_end, *fired) else {
-                self.slices.remove(slice_end);
+                self.slices.expire(slice_end);
                 continue;
             };
             if window_end - 1 > watermark {
@@ -201,7 +201,6 @@ impl Partition {
             if window.size_ms == window.slide_ms {
                 let slice = self.slices.whole(slice_end)?;
                 emitted.batches.push(emit(spec, slice.keys(), slice.columns(), window_end, after)?);
-                self.slices.remove(slice_end);
             } else {
                 let mut merged = Merged::new(spec);
                 let slices = self.slices.in_range(window_end - window.size_ms + 1..=window_end);
@@ -210,11 +209,12 @@ impl Partition {
                     merged.add(slice.keys(), slice.columns())?;
                 }
                 emitted.batches.push(emit(spec, &merged.keys, &merged.accumulators, window_end, after)?);
-                self.slices.remove(window_end - window.size_ms + window.slide_ms);
             }
             *fired = (*fired).max(window_end - 1);
         }
         *fired = (*fired).max(watermark);
+        // All windows of these slices have fired, on every worker alike.
+        self.slices.expire(watermark.saturating_add(1).saturating_sub(window.size_ms - window.slide_ms));
         Ok(())
     }
 }
