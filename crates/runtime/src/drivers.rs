@@ -4,7 +4,7 @@ use crate::background::Background;
 use crate::error::RuntimeError;
 use crate::job::Wakeup;
 use crate::outbox::{self, Driver, OutboxSignals};
-use crate::outputs::connector_of;
+use crate::outputs::{connector_of, sink_identity};
 use crate::steps::{Context, identity};
 use dataflow::plan::{NodeId, NodeKind};
 use dataflow::sink::Sink;
@@ -18,11 +18,9 @@ pub(crate) fn drivers(context: &Context, signals: &Arc<OutboxSignals>) -> Result
     let mut drivers = Vec::new();
     for (index, node) in context.request.plan.nodes.iter().enumerate() {
         let NodeKind::Sink { table } = &node.kind else { continue };
-        let Sink::Outbox(sink) =
-            connector_of(&context.request.connectors, table)?.sink(table, &identity(job, instance))?
-        else {
-            continue;
-        };
+        let identity = sink_identity(&identity(job, instance), NodeId(index));
+        let connector = connector_of(&context.request.connectors, table)?;
+        let Sink::Outbox(sink) = connector.sink(table, &identity)? else { continue };
         let topic = outbox::topic(job, NodeId(index));
         let partition = context.log.topic(&topic).and_then(|topic| topic.partitions.first().copied());
         let Some(partition) = partition else {

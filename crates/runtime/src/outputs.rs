@@ -58,6 +58,11 @@ pub(crate) struct Encoded {
     pub batch: TopicBatch,
 }
 
+/// What tells the files and offsets of one sink of a job from those of its others.
+pub(crate) fn sink_identity(job: &str, node: NodeId) -> String {
+    format!("{job}-{}", node.0)
+}
+
 /// The connector that a table names.
 pub(crate) fn connector_of<'a>(
     connectors: &'a ConnectorTable,
@@ -84,14 +89,15 @@ impl Outputs {
         let mut direct = Vec::new();
         for (index, node) in plan.nodes.iter().enumerate() {
             let NodeKind::Sink { table } = &node.kind else { continue };
-            let target = match connector_of(connectors, table)?.sink(table, job)? {
-                Sink::Topic(sink) => Target::Topic { sink, partitions: Vec::new() },
-                Sink::Outbox(sink) => Target::Outbox { sink, partition: None },
-                Sink::Direct(sink) => {
-                    direct.push(sink);
-                    Target::Direct(direct.len() - 1)
-                }
-            };
+            let target =
+                match connector_of(connectors, table)?.sink(table, &sink_identity(job, NodeId(index)))? {
+                    Sink::Topic(sink) => Target::Topic { sink, partitions: Vec::new() },
+                    Sink::Outbox(sink) => Target::Outbox { sink, partition: None },
+                    Sink::Direct(sink) => {
+                        direct.push(sink);
+                        Target::Direct(direct.len() - 1)
+                    }
+                };
             sinks.push(Output { node: NodeId(index), table: table.name.clone(), target });
         }
         let direct = if direct.is_empty() {
@@ -108,10 +114,14 @@ impl Outputs {
     }
 
     /// The topics that the job writes, with the partitions they are created with.
-    pub(crate) fn topics_wanted(&self, job: &str) -> Vec<(String, u32)> {
+    pub(crate) fn topics_wanted(&self, job: &str) -> Vec<TopicWanted> {
         let wanted = self.sinks.iter().filter_map(|output| match &output.target {
-            Target::Topic { sink, .. } => Some((sink.topic().to_string(), sink.partitions_wanted())),
-            Target::Outbox { .. } => Some((outbox::topic(job, output.node), 1)),
+            Target::Topic { sink, .. } => Some(TopicWanted {
+                name: sink.topic().to_string(),
+                partitions: sink.partitions_wanted(),
+                configs: sink.configs_wanted(),
+            }),
+            Target::Outbox { .. } => Some(TopicWanted::plain(outbox::topic(job, output.node))),
             Target::Direct(_) => None,
         });
         wanted.collect()
@@ -164,7 +174,7 @@ impl Outputs {
         if let Some(partition) = self.dead_letter_topics.get(topic) {
             return Ok(*partition);
         }
-        create_topics(&self.log, &[(topic.to_string(), 1)])?;
+        create_topics(&self.log, &[TopicWanted::plain(topic.to_string())])?;
         let partition = partitions_of(&self.log, topic)?[0];
         self.dead_letter_topics.insert(topic.to_string(), partition);
         Ok(partition)
@@ -183,16 +193,29 @@ impl Outputs {
     }
 }
 
+/// A topic as it is created if it does not exist.
+pub(crate) struct TopicWanted {
+    name: String,
+    partitions: u32,
+    configs: BTreeMap<String, String>,
+}
+
+impl TopicWanted {
+    fn plain(name: String) -> TopicWanted {
+        TopicWanted { name, partitions: 1, configs: BTreeMap::new() }
+    }
+}
+
 /// Creates the topics that do not exist yet, in one frame.
-pub(crate) fn create_topics(log: &EventLog, topics: &[(String, u32)]) -> Result<(), RuntimeError> {
-    let missing: Vec<_> = topics.iter().filter(|(name, _)| log.topic(name).is_none()).collect();
+pub(crate) fn create_topics(log: &EventLog, topics: &[TopicWanted]) -> Result<(), RuntimeError> {
+    let missing: Vec<_> = topics.iter().filter(|topic| log.topic(&topic.name).is_none()).collect();
     if missing.is_empty() {
         return Ok(());
     }
     let ((), lsn) = log.append(|frame| {
-        for (name, partitions) in &missing {
-            if frame.topic(name).is_none() {
-                frame.create_topic(name, *partitions, BTreeMap::new())?;
+        for topic in &missing {
+            if frame.topic(&topic.name).is_none() {
+                frame.create_topic(&topic.name, topic.partitions, topic.configs.clone())?;
             }
         }
         Ok::<_, RuntimeError>(())

@@ -108,7 +108,12 @@ impl Pipe {
             fingerprint: format!("{:016x}", plan.fingerprint()),
             plan,
             connectors: ConnectorTable::new(vec![Arc::new(self.clone())]),
-            options: JobOptions { step_rows_max: 16, snapshot_steps_max: 3, ..JobOptions::default() },
+            options: JobOptions {
+                step_rows_max: 16,
+                snapshot_steps_max: 3,
+                background: false,
+                ..JobOptions::default()
+            },
             from_savepoint: None,
             observer: None,
         }

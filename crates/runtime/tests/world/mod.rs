@@ -258,6 +258,7 @@ impl Life {
                 workers: 1,
                 step_rows_max: 40,
                 snapshot_steps_max: 4,
+                background: false,
                 ..JobOptions::default()
             },
             from_savepoint: None,
