@@ -35,25 +35,29 @@ impl Filter {
         (((hash >> 32) * self.blocks.len() as u64) >> 32) as usize
     }
 
+    /// The bit of a hash in a lane.
     #[inline]
-    fn mask(hash: u64) -> [u32; LANES] {
-        MULTIPLIERS.map(|multiplier| 1 << ((hash as u32).wrapping_mul(multiplier) >> 27))
+    fn bit(hash: u64, lane: usize) -> u32 {
+        1 << ((hash as u32).wrapping_mul(MULTIPLIERS[lane]) >> 27)
     }
 
     /// Adds a hash; the filter was made for one at least.
     #[inline]
     pub(super) fn insert(&mut self, hash: u64) {
         let block = self.block_of(hash);
-        for (lane, bit) in self.blocks[block].iter_mut().zip(Filter::mask(hash)) {
-            *lane |= bit;
+        let block = &mut self.blocks[block];
+        for (lane, bits) in block.iter_mut().enumerate() {
+            *bits |= Filter::bit(hash, lane);
         }
     }
 
     #[inline]
     pub(super) fn may_contain(&self, hash: u64) -> bool {
         let Some(block) = self.blocks.get(self.block_of(hash)) else { return false };
-        let missing =
-            block.iter().zip(Filter::mask(hash)).fold(0, |missing, (lane, bit)| missing | (bit & !lane));
+        let mut missing = 0;
+        for (lane, bits) in block.iter().enumerate() {
+            missing |= Filter::bit(hash, lane) & !bits;
+        }
         missing == 0
     }
 

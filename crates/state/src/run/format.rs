@@ -111,22 +111,24 @@ pub(super) fn take_u32(bytes: &[u8], at: &mut usize) -> Result<u32, Malformed> {
 /// How many bytes two keys begin with in common.
 #[inline]
 pub(super) fn common_bytes(left: &[u8], right: &[u8]) -> usize {
-    let most = left.len().min(right.len());
-    let (left, right) = (&left[..most], &right[..most]);
     let mut at = 0;
-    for (left, right) in left.chunks_exact(8).zip(right.chunks_exact(8)) {
-        let left = u64::from_le_bytes(left.try_into().expect("eight bytes"));
-        let right = u64::from_le_bytes(right.try_into().expect("eight bytes"));
+    while let (Some(left), Some(right)) = (chunk(left, at), chunk(right, at)) {
         let difference = left ^ right;
         if difference != 0 {
             return at + (difference.trailing_zeros() / 8) as usize;
         }
         at += 8;
     }
+    let most = left.len().min(right.len());
     while at < most && left[at] == right[at] {
         at += 1;
     }
     at
+}
+
+#[inline]
+fn chunk(bytes: &[u8], at: usize) -> Option<u64> {
+    bytes.get(at..)?.first_chunk().map(|chunk| u64::from_le_bytes(*chunk))
 }
 
 /// An entry as it stands in a block; the ranges are places in the block's bytes.

@@ -72,7 +72,7 @@ impl Index {
         self.blocks[block].checksum
     }
 
-    fn separator_of(&self, block: usize) -> &[u8] {
+    pub(super) fn separator_of(&self, block: usize) -> &[u8] {
         let start = if block == 0 { 0 } else { self.blocks[block - 1].separator_end as usize };
         &self.separators[start..self.blocks[block].separator_end as usize]
     }

@@ -46,6 +46,8 @@ pub struct RunWriter {
     separator: Vec<u8>,
     written_bytes: u64,
     synced_bytes: u64,
+    /// The first failure is final: nobody knows what of it is in the file.
+    failure: Option<StateError>,
     index: Index,
     last_key: Vec<u8>,
     last_hash: u64,
@@ -83,6 +85,7 @@ impl RunWriter {
             separator: Vec::new(),
             written_bytes: 0,
             synced_bytes: 0,
+            failure: None,
             index: Index::default(),
             last_key: Vec::new(),
             last_hash: 0,
@@ -102,6 +105,9 @@ impl RunWriter {
         value: Option<&[u8]>,
         expires: i64,
     ) -> Result<(), StateError> {
+        if let Some(failure) = &self.failure {
+            return Err(failure.clone());
+        }
         let common = common_bytes(&self.last_key, key);
         if self.entries > 0 {
             // Not greater: equal, a beginning of the last key, or less where they differ.
@@ -160,9 +166,8 @@ impl RunWriter {
         put_restarts(&mut self.pending, &self.restarts);
         let block = &self.pending[self.block_start..];
         let (bytes, checksum) = (block.len() as u64, crc32c::crc32c(block));
-        self.index
-            .push(&self.separator, bytes, checksum)
-            .map_err(|IndexFull| self.refused("its index is too large"))?;
+        let pushed = self.index.push(&self.separator, bytes, checksum);
+        pushed.map_err(|IndexFull| self.failed(self.refused("its index is too large")))?;
         self.separator.clear();
         self.restarts.clear();
         self.block_entries = 0;
@@ -173,9 +178,13 @@ impl RunWriter {
         Ok(())
     }
 
+    fn failed(&mut self, failure: StateError) -> StateError {
+        self.failure.insert(failure).clone()
+    }
+
     fn write_pending(&mut self) -> Result<(), StateError> {
-        let failed = |error| StateError::io(&self.path, &error);
-        self.file.write_all_at(&self.pending, self.written_bytes).map_err(failed)?;
+        let written = self.file.write_all_at(&self.pending, self.written_bytes);
+        written.map_err(|error| self.failed(StateError::io(&self.path, &error)))?;
         self.written_bytes += self.pending.len() as u64;
         self.pending.clear();
         if self.written_bytes - self.synced_bytes >= SYNC_BYTES {
@@ -185,7 +194,8 @@ impl RunWriter {
     }
 
     fn sync(&mut self) -> Result<(), StateError> {
-        self.file.sync_data().map_err(|error| StateError::io(&self.path, &error))?;
+        let synced = self.file.sync_data();
+        synced.map_err(|error| self.failed(StateError::io(&self.path, &error)))?;
         self.synced_bytes = self.written_bytes;
         Ok(())
     }
@@ -193,6 +203,9 @@ impl RunWriter {
     /// Writes the index, the filter and the footer, and syncs the file. The name is durable only
     /// after a sync of its directory.
     pub fn finish(mut self) -> Result<Arc<Run>, StateError> {
+        if let Some(failure) = &self.failure {
+            return Err(failure.clone());
+        }
         if self.block_entries > 0 {
             self.end_block()?;
         }
