@@ -74,7 +74,7 @@ impl Binder<'_> {
             None => {
                 return boxed(
                     Diagnostic::invalid(span, format!("the aggregate {name} cannot stand here"))
-                        .with_hint("aggregates stand in SELECT and HAVING of a query with GROUP BY window_start, window_end"),
+                        .with_hint("aggregates stand in SELECT and HAVING"),
                 );
             }
             Some(collector) if collector.inside => {
@@ -167,6 +167,29 @@ impl Binder<'_> {
         Ok(PendingAggregate { function, argument, distinct, filter, data_type, text, identity })
     }
 
+    /// Builds the aggregate without a window and answers how expressions become columns of it.
+    pub(super) fn plain_aggregate(
+        &mut self,
+        input: RelationId,
+        keys: Vec<Scalar>,
+        collector: Collector,
+        span: Span,
+    ) -> Bound<Grouped> {
+        let parts = AggregateParts::new(&keys, &collector, &|scalar| Ok(scalar.clone()))?;
+        let projected = self.graph.project(input, parts.items);
+        let kind = RelationKind::Aggregate { keys: parts.keys, aggregates: parts.aggregates, span };
+        let relation = self.graph.add(kind, vec![projected], parts.columns);
+        Ok(Grouped {
+            relation,
+            keys: keys.iter().map(Scalar::identity).collect(),
+            aggregate_count: collector.calls.len(),
+            window_columns: BTreeMap::new(),
+            grouped_time: false,
+            spans: collector.spans,
+            columns: self.graph.columns(relation).to_vec(),
+        })
+    }
+
     /// Builds the windowed aggregate and answers how expressions become columns of it.
     pub(super) fn windowed_aggregate(
         &mut self,
@@ -177,69 +200,94 @@ impl Binder<'_> {
         group_span: Span,
     ) -> Bound<Grouped> {
         let input = window.input;
-        let mut items: Vec<(String, Scalar)> = Vec::new();
-        let mut place = |scalar: Scalar| -> usize {
-            let identity = scalar.identity();
-            if let Some(found) = items.iter().position(|(_, item)| item.identity() == identity) {
-                return found;
-            }
-            let name = match &scalar.kind {
-                ScalarKind::Column { name, .. } => name.clone(),
-                _ => format!("$f{}", items.len()),
-            };
-            items.push((name, scalar));
-            items.len() - 1
-        };
-        let mut key_columns = Vec::new();
-        let mut identities = Vec::new();
-        let mut columns = Vec::new();
-        for key in &keys {
-            let moved = window.move_scalar(key, group_span)?;
-            let name = match &key.kind {
-                ScalarKind::Column { name, .. } | ScalarKind::Field { name, .. } => name.clone(),
-                _ => key.describe(),
-            };
-            columns.push(Column::new(name, key.data_type.clone()));
-            identities.push(key.identity());
-            key_columns.push(place(moved));
-        }
-        let mut aggregates = Vec::new();
-        for pending in &collector.calls {
-            let argument =
-                pending.argument.as_ref().map(|scalar| window.move_scalar(scalar, group_span)).transpose()?;
-            let filter =
-                pending.filter.as_ref().map(|scalar| window.move_scalar(scalar, group_span)).transpose()?;
-            columns.push(Column::new(pending.text.clone(), pending.data_type.clone()));
-            aggregates.push(AggregateCall {
-                function: pending.function,
-                argument: argument.map(&mut place),
-                distinct: pending.distinct,
-                filter: filter.map(&mut place),
-                data_type: pending.data_type.clone(),
-                text: pending.text.clone(),
-            });
-        }
+        let moved = |scalar: &Scalar| window.move_scalar(scalar, group_span);
+        let mut parts = AggregateParts::new(&keys, &collector, &moved)?;
         let time = self.graph.columns(input)[window.time_column].clone();
-        let time_column = place(time.scalar(window.time_column));
-        let projected = self.graph.project(input, items);
+        let time_column = parts.place(time.scalar(window.time_column));
+        let projected = self.graph.project(input, parts.items);
+        let mut columns = parts.columns;
         columns.extend(super::window::window_columns(None, &time.data_type));
         let kind = RelationKind::WindowAggregate {
             time_column,
             window: window.kind,
             shift_ms: window.shift_ms,
-            keys: key_columns,
-            aggregates,
+            keys: parts.keys,
+            aggregates: parts.aggregates,
         };
         let relation = self.graph.add(kind, vec![projected], columns);
         Ok(Grouped {
             relation,
-            keys: identities,
+            keys: keys.iter().map(Scalar::identity).collect(),
             aggregate_count: collector.calls.len(),
             window_columns: window.columns,
             grouped_time,
             spans: collector.spans,
             columns: self.graph.columns(relation).to_vec(),
         })
+    }
+}
+
+/// What an aggregate reads and gives: a projection in front of it, and calls over its columns.
+struct AggregateParts {
+    /// The projection.
+    items: Vec<(String, Scalar)>,
+    keys: Vec<usize>,
+    aggregates: Vec<AggregateCall>,
+    /// The keys and the aggregates.
+    columns: Vec<Column>,
+}
+
+impl AggregateParts {
+    /// `moved` makes an expression over the SELECT's input one over the aggregate's.
+    fn new(
+        keys: &[Scalar],
+        collector: &Collector,
+        moved: &dyn Fn(&Scalar) -> Bound<Scalar>,
+    ) -> Bound<AggregateParts> {
+        let mut parts = AggregateParts {
+            items: Vec::new(),
+            keys: Vec::new(),
+            aggregates: Vec::new(),
+            columns: Vec::new(),
+        };
+        for key in keys {
+            let name = match &key.kind {
+                ScalarKind::Column { name, .. } | ScalarKind::Field { name, .. } => name.clone(),
+                _ => key.describe(),
+            };
+            parts.columns.push(Column::new(name, key.data_type.clone()));
+            let place = parts.place(moved(key)?);
+            parts.keys.push(place);
+        }
+        for pending in &collector.calls {
+            let argument = pending.argument.as_ref().map(moved).transpose()?;
+            let filter = pending.filter.as_ref().map(moved).transpose()?;
+            parts.columns.push(Column::new(pending.text.clone(), pending.data_type.clone()));
+            let call = AggregateCall {
+                function: pending.function,
+                argument: argument.map(|argument| parts.place(argument)),
+                distinct: pending.distinct,
+                filter: filter.map(|filter| parts.place(filter)),
+                data_type: pending.data_type.clone(),
+                text: pending.text.clone(),
+            };
+            parts.aggregates.push(call);
+        }
+        Ok(parts)
+    }
+
+    /// The place of an expression in the projection; equal ones stand there once.
+    fn place(&mut self, scalar: Scalar) -> usize {
+        let identity = scalar.identity();
+        if let Some(found) = self.items.iter().position(|(_, item)| item.identity() == identity) {
+            return found;
+        }
+        let name = match &scalar.kind {
+            ScalarKind::Column { name, .. } => name.clone(),
+            _ => format!("$f{}", self.items.len()),
+        };
+        self.items.push((name, scalar));
+        self.items.len() - 1
     }
 }
 

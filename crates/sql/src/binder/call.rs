@@ -20,9 +20,12 @@ impl Binder<'_> {
             return self.unknown_function(call, &written);
         }
         if call.over.is_some() {
+            if name == "ROW_NUMBER" {
+                return self.row_number(call, scope);
+            }
             return boxed(
                 Diagnostic::unsupported(call.span, format!("{name} … OVER is not supported yet"))
-                    .with_hint("aggregate over a window: TABLE(TUMBLE(TABLE t, DESCRIPTOR(ts), INTERVAL '1' HOUR)) with GROUP BY window_start, window_end"),
+                    .with_hint(super::rank::TOP_N_HINT),
             );
         }
         if let Some(function) = aggregate_function(&name) {

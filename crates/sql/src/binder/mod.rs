@@ -10,6 +10,7 @@ mod insert;
 mod literal;
 mod operator;
 mod query;
+mod rank;
 mod relation;
 mod scope;
 mod source;
@@ -51,6 +52,20 @@ pub struct BindSettings {
     pub zone_offset_ms: i64,
     /// `table.exec.sink.not-null-enforcer` is `DROP`.
     pub drops_nulls: bool,
+    /// `table.exec.sink.upsert-materialize`.
+    pub materialize: Materialize,
+    /// `table.exec.state.ttl`, in milliseconds; 0 is for ever.
+    pub state_ttl_ms: u64,
+}
+
+/// When the rows of a primary key are kept in front of a sink that updates by it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Materialize {
+    /// When the query updates by another key.
+    #[default]
+    Auto,
+    None,
+    Force,
 }
 
 /// Binds the statements of one job into one graph.
@@ -68,6 +83,8 @@ pub struct Binder<'a> {
     pub warnings: Vec<Diagnostic>,
     /// Aggregates of the SELECT being bound; none where they cannot stand.
     collector: Option<aggregate::Collector>,
+    /// Row numbers of the SELECT being bound; none where they cannot stand.
+    numbers: Option<Vec<rank::PendingNumber>>,
 }
 
 impl<'a> Binder<'a> {
@@ -82,6 +99,7 @@ impl<'a> Binder<'a> {
             common_tables: Vec::new(),
             warnings: Vec::new(),
             collector: None,
+            numbers: None,
         }
     }
 

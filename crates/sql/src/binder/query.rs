@@ -1,6 +1,7 @@
 //! Queries: SELECT with its clauses, WITH, UNION ALL.
 
-use super::aggregate::Collector;
+use super::aggregate::{Collector, Grouped};
+use super::rank::place_number;
 use super::relation::{Column, RelationId, RelationKind, WindowColumn};
 use super::scope::{NearestOrList, Scope};
 use super::window::window_bound;
@@ -13,8 +14,6 @@ use crate::diagnostic::Diagnostic;
 use crate::expression::{Scalar, ScalarKind};
 use crate::span::Span;
 use crate::types::{TimeAttribute, TypeKind, common_type};
-
-const WINDOW_HINT: &str = "group by a window: FROM TABLE(TUMBLE(TABLE t, DESCRIPTOR(ts), INTERVAL '1' HOUR)) … GROUP BY window_start, window_end";
 
 impl Binder<'_> {
     pub(super) fn query(&mut self, query: &Query) -> Bound<RelationId> {
@@ -56,19 +55,19 @@ impl Binder<'_> {
                     .with_hint("produce the rows to a topic, or read them from a file"),
             ),
             QueryBodyKind::SetOperation { left, operator, all, operator_span, right } => {
-                if *operator != SetOperator::Union || !*all {
+                if *operator != SetOperator::Union {
                     let name = match operator {
-                        SetOperator::Union => "UNION without ALL",
-                        SetOperator::Intersect => "INTERSECT",
+                        SetOperator::Union | SetOperator::Intersect => "INTERSECT",
                         SetOperator::Except => "EXCEPT",
                     };
                     return boxed(
                         Diagnostic::unsupported(*operator_span, format!("{name} is not supported yet"))
-                            .with_hint("UNION ALL works"),
+                            .with_hint("UNION and UNION ALL work"),
                     );
                 }
                 let (left, right) = (self.body(left)?, self.body(right)?);
-                self.union(left, right, *operator_span)
+                let relation = self.union(left, right, *operator_span)?;
+                Ok(if *all { relation } else { self.distinct(relation, *operator_span) })
             }
         }
     }
@@ -151,18 +150,28 @@ impl Binder<'_> {
     }
 
     fn select(&mut self, select: &Select) -> Bound<RelationId> {
+        let relation = self.select_all(select)?;
+        let distinct = select.quantifier == Some(ast::SetQuantifier::Distinct);
+        Ok(if distinct { self.distinct(relation, select.span) } else { relation })
+    }
+
+    /// Every row once.
+    fn distinct(&mut self, input: RelationId, span: Span) -> RelationId {
+        let plain =
+            |column: &Column| Column { attribute: TimeAttribute::None, window: None, ..column.clone() };
+        let columns: Vec<Column> = self.graph.columns(input).iter().map(plain).collect();
+        let keys = (0..columns.len()).collect();
+        let kind = RelationKind::Aggregate { keys, aggregates: Vec::new(), span };
+        self.graph.add(kind, vec![input], columns)
+    }
+
+    fn select_all(&mut self, select: &Select) -> Bound<RelationId> {
         if let Some(hint) = select.hints.first() {
             self.warnings.push(Diagnostic::warning(
                 crate::diagnostic::DiagnosticKind::Unsupported,
                 hint.span,
                 format!("the hint {} is ignored", hint.name.value),
             ));
-        }
-        if select.quantifier == Some(ast::SetQuantifier::Distinct) {
-            return boxed(
-                Diagnostic::unsupported(select.span, "SELECT DISTINCT is not supported yet")
-                    .with_hint(WINDOW_HINT),
-            );
         }
         if let Some(qualify) = &select.qualify {
             return boxed(Diagnostic::unsupported(qualify.span, "QUALIFY is not supported yet"));
@@ -198,18 +207,34 @@ impl Binder<'_> {
         }
         // A SELECT inside an aggregate's argument cannot be; the outer collector rests meanwhile.
         let outer = self.collector.replace(Collector::default());
+        let outer_numbers = self.numbers.replace(Vec::new());
         let bound = self.select_list(select, &scope);
         let collector = std::mem::replace(&mut self.collector, outer).unwrap_or_default();
-        let (items, having) = bound?;
+        let number = std::mem::replace(&mut self.numbers, outer_numbers).unwrap_or_default().pop();
+        let (mut items, having) = bound?;
         if elements.is_empty() && collector.calls.is_empty() && select.group_by.is_none() {
             if let Some(having) = &select.having {
                 return boxed(
                     Diagnostic::invalid(having.span, "HAVING without GROUP BY").with_hint("use WHERE"),
                 );
             }
+            if let Some(number) = number {
+                input = self.numbered(input, number);
+                let place = self.graph.columns(input).len() - 1;
+                items.iter_mut().for_each(|item| place_number(&mut item.scalar, place));
+            }
             return Ok(self
                 .graph
                 .project(input, items.into_iter().map(|item| (item.name, item.scalar)).collect()));
+        }
+        if let Some(number) = number {
+            return boxed(
+                Diagnostic::unsupported(
+                    number.span,
+                    "ROW_NUMBER beside GROUP BY or an aggregate is not supported yet",
+                )
+                .with_hint("aggregate in a sub-query and number its rows outside"),
+            );
         }
         self.grouped(select, input, &scope, &elements, collector, items, having)
     }
@@ -324,15 +349,8 @@ impl Binder<'_> {
         }
         let has = |wanted: WindowColumn| bounds.iter().any(|(_, bound)| *bound == wanted);
         let Some((window_id, _)) = bounds.first().copied() else {
-            let what = if elements.is_empty() {
-                "an aggregate over a whole stream"
-            } else {
-                "GROUP BY without a window"
-            };
-            return boxed(
-                Diagnostic::unsupported(group_span, format!("{what} is not supported yet"))
-                    .with_hint(WINDOW_HINT),
-            );
+            let grouped = self.plain_aggregate(input, keys, collector, group_span)?;
+            return self.over_groups(grouped, select, items, having);
         };
         if bounds.iter().any(|(window, _)| *window != window_id) {
             return boxed(Diagnostic::unsupported(
@@ -360,6 +378,17 @@ impl Binder<'_> {
         };
         let grouped =
             self.windowed_aggregate(window, keys, has(WindowColumn::Time), collector, group_span)?;
+        self.over_groups(grouped, select, items, having)
+    }
+
+    /// HAVING and the items over the groups.
+    fn over_groups(
+        &mut self,
+        grouped: Grouped,
+        select: &Select,
+        items: Vec<Item>,
+        having: Option<Scalar>,
+    ) -> Bound<RelationId> {
         let mut relation = grouped.relation;
         if let (Some(having), Some(written)) = (having, &select.having) {
             let predicate = grouped.rewrite(having, written.span)?;

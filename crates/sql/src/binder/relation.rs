@@ -4,7 +4,7 @@ use super::table::BoundTable;
 use crate::expression::Scalar;
 use crate::span::Span;
 use crate::types::{LogicalType, TimeAttribute};
-use dataflow::plan::{AggregateFunction, JoinKind, WindowKind};
+use dataflow::plan::{AggregateFunction, Changelog, JoinKind, SortKey, WindowKind};
 use std::sync::Arc;
 
 /// The number of a relation in its graph.
@@ -75,6 +75,21 @@ pub enum RelationKind {
         keys: Vec<usize>,
         aggregates: Vec<AggregateCall>,
     },
+    /// The columns are the keys, then the aggregates.
+    Aggregate {
+        keys: Vec<usize>,
+        aggregates: Vec<AggregateCall>,
+        span: Span,
+    },
+    /// Appends the number of each row in the order of its partition; only rows numbered `first..=last`
+    /// are wanted, as far as conditions above have said so.
+    RowNumber {
+        partition: Vec<usize>,
+        order: Vec<SortKey>,
+        first: u64,
+        last: Option<u64>,
+        span: Span,
+    },
     Join {
         kind: JoinKind,
         condition: Option<Scalar>,
@@ -134,6 +149,40 @@ impl Graph {
                 | RelationKind::WindowAssign { .. }
                 | RelationKind::WindowAggregate { .. }
         ) || relation.inputs.iter().any(|input| self.uses_event_time(*input))
+    }
+
+    /// Whether rows that were given may change or go.
+    pub fn updates(&self, id: RelationId) -> bool {
+        let relation = &self.relations[id];
+        let below = || relation.inputs.iter().any(|input| self.updates(*input));
+        match &relation.kind {
+            RelationKind::Scan { table } => {
+                table.connector.source_changelog(&table.definition) != Changelog::Insert
+            }
+            RelationKind::Aggregate { aggregates, .. } => !aggregates.is_empty() || below(),
+            RelationKind::RowNumber { .. } => true,
+            RelationKind::Join { kind, .. } => {
+                let reads_first = self.table_side(relation.inputs[0], relation.inputs[1], *kind).is_some();
+                !reads_first && (*kind == JoinKind::Left || below())
+            }
+            _ => below(),
+        }
+    }
+
+    /// The side of a join that is read to its end first, if one can be: whether it is the left one.
+    /// Then every row of the other side is joined once, and nothing that was given ever changes.
+    pub fn table_side(&self, left: RelationId, right: RelationId, kind: JoinKind) -> Option<bool> {
+        if self.updates(left) || self.updates(right) {
+            return None;
+        }
+        match (self.is_bounded(left), self.is_bounded(right), kind) {
+            (_, true, JoinKind::Left) => Some(false),
+            (_, false, JoinKind::Left) | (false, false, JoinKind::Inner) => None,
+            (true, false, JoinKind::Inner) => Some(true),
+            (false, true, JoinKind::Inner) => Some(false),
+            // The side with event time streams; else the right one is the table.
+            (true, true, JoinKind::Inner) => Some(self.uses_event_time(right) && !self.uses_event_time(left)),
+        }
     }
 
     /// Adds a projection; columns that pass through keep what they are.

@@ -178,6 +178,26 @@ impl Scalar {
         }
     }
 
+    /// The number of an integer literal, also behind a cast.
+    pub fn integer(&self) -> Option<i64> {
+        use arrow_array::cast::AsArray;
+        use arrow_array::types::{Int8Type, Int16Type, Int32Type, Int64Type};
+        if let ScalarKind::Cast { operand, .. } = &self.kind {
+            return operand.integer();
+        }
+        let value = self.as_literal()?;
+        if arrow_array::Array::is_null(value, 0) {
+            return None;
+        }
+        Some(match arrow_array::Array::data_type(value) {
+            arrow_schema::DataType::Int8 => value.as_primitive::<Int8Type>().value(0).into(),
+            arrow_schema::DataType::Int16 => value.as_primitive::<Int16Type>().value(0).into(),
+            arrow_schema::DataType::Int32 => value.as_primitive::<Int32Type>().value(0).into(),
+            arrow_schema::DataType::Int64 => value.as_primitive::<Int64Type>().value(0),
+            _ => return None,
+        })
+    }
+
     /// The text of a character literal.
     pub fn as_text(&self) -> Option<&str> {
         use arrow_array::cast::AsArray;

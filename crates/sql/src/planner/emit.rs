@@ -3,8 +3,11 @@
 //! Columns get new numbers when unneeded ones are left out, so every emitted relation carries the way from its old
 //! columns to the new (`Layout`). Equal nodes (by kind, expressions and inputs) are written once.
 
+use super::changelog::{self, Facts};
 use super::prune::Required;
-use crate::binder::{BoundTable, Column, Graph, Relation, RelationId, RelationKind};
+use crate::binder::{
+    AggregateCall, BoundTable, Column, Graph, Materialize, Relation, RelationId, RelationKind,
+};
 use crate::diagnostic::Diagnostic;
 use crate::expression::compare::Comparison;
 use crate::expression::{Scalar, ScalarKind};
@@ -12,14 +15,25 @@ use crate::span::Span;
 use crate::types::{LogicalType, TimeAttribute, TypeKind};
 use arrow_schema::{Field, Schema, SchemaRef};
 use dataflow::expression::Expression;
-use dataflow::plan::{Aggregate, JoinKind, Node, NodeId, NodeKind, Plan, WindowKind};
+use dataflow::plan::{
+    Aggregate, AggregateFunction, Changelog, JoinKind, Node, NodeId, NodeKind, Plan, SortKey, WindowKind,
+};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-pub(super) fn run(graph: &Graph, required: &Required) -> Result<Plan, Box<Diagnostic>> {
+pub(super) fn run(
+    graph: &Graph,
+    required: &Required,
+    materialize: Materialize,
+    span: Span,
+) -> Result<Plan, Box<Diagnostic>> {
     let mut emitter = Emitter {
         graph,
         required,
+        materialize,
+        span,
+        facts: Vec::new(),
+        sinks: Vec::new(),
         plan: Plan::default(),
         known: BTreeMap::new(),
         done: BTreeMap::new(),
@@ -28,12 +42,20 @@ pub(super) fn run(graph: &Graph, required: &Required) -> Result<Plan, Box<Diagno
     for sink in &graph.sinks {
         emitter.relation(*sink, 0)?;
     }
+    changelog::resolve(&mut emitter.plan, &emitter.facts, &emitter.sinks);
     Ok(without_dead_nodes(emitter.plan))
 }
 
 struct Emitter<'a> {
     graph: &'a Graph,
     required: &'a Required,
+    materialize: Materialize,
+    /// The statement, for what has no place of its own.
+    span: Span,
+    /// By node.
+    facts: Vec<Facts>,
+    /// What each sink wants of changes.
+    sinks: Vec<(NodeId, Changelog)>,
     plan: Plan,
     /// Nodes by their canonical text.
     known: BTreeMap<String, NodeId>,
@@ -78,16 +100,20 @@ impl Emitter<'_> {
     fn write(&mut self, id: RelationId, phase: u32) -> Written {
         let relation = &self.graph.relations[id];
         match &relation.kind {
-            RelationKind::Scan { table } => Ok(self.scan(id, relation, table, phase)),
+            RelationKind::Scan { table } => self.scan(id, relation, table, phase),
             RelationKind::Watermark { column, watermark } => {
                 let input = self.relation(relation.inputs[0], phase)?;
+                if self.facts[input.node.0].changes != Changelog::Insert {
+                    // Nothing that needs a watermark takes rows that change.
+                    return Ok(input);
+                }
                 let mut columns = input.columns.clone();
                 let column = input.place(*column);
                 columns[column].attribute = TimeAttribute::RowTime;
                 let watermark = input.moved(watermark);
                 let text = format!("Watermark {column} {}", watermark.identity());
                 let kind = NodeKind::Watermark { column, watermark: self.compiled(watermark, input.node) };
-                let node = self.node(kind, vec![input.node], &columns, text);
+                let node = self.node(kind, vec![input.node], &columns, text)?;
                 Ok(Emitted { node, columns, places: input.places })
             }
             RelationKind::Filter { predicate } => {
@@ -95,7 +121,7 @@ impl Emitter<'_> {
                 let predicate = input.moved(predicate);
                 let text = format!("Filter {}", predicate.identity());
                 let kind = NodeKind::Filter { predicate: self.compiled(predicate, input.node) };
-                let node = self.node(kind, vec![input.node], &input.columns, text);
+                let node = self.node(kind, vec![input.node], &input.columns, text)?;
                 Ok(Emitted { node, ..input })
             }
             RelationKind::Project { expressions } => {
@@ -105,7 +131,7 @@ impl Emitter<'_> {
                     .iter()
                     .map(|column| (relation.columns[*column].clone(), input.moved(&expressions[*column])))
                     .collect();
-                let (node, columns) = self.project(&input, items);
+                let (node, columns) = self.project(&input, items)?;
                 let places = wanted.iter().enumerate().map(|(new, old)| (*old, new)).collect();
                 Ok(Emitted { node, columns, places })
             }
@@ -113,6 +139,10 @@ impl Emitter<'_> {
                 self.window_assign(relation, *time_column, *window, *shift_ms, phase)
             }
             RelationKind::WindowAggregate { .. } => self.window_aggregate(id, relation, phase),
+            RelationKind::Aggregate { keys, aggregates, span } => {
+                self.aggregate(id, relation, (keys, aggregates), *span, phase)
+            }
+            RelationKind::RowNumber { .. } => self.rank(id, relation, phase),
             RelationKind::Join { kind, condition, span } => {
                 self.join(relation, *kind, condition.as_ref(), *span, phase)
             }
@@ -123,9 +153,9 @@ impl Emitter<'_> {
                 let mut nodes = Vec::new();
                 for input in &relation.inputs {
                     let input = self.relation(*input, phase)?;
-                    nodes.push(self.exactly(&input, &wanted, &columns));
+                    nodes.push(self.exactly(&input, &wanted, &columns)?);
                 }
-                let node = self.node(NodeKind::Union, nodes, &columns, "Union".into());
+                let node = self.node(NodeKind::Union, nodes, &columns, "Union".into())?;
                 let places = wanted.iter().enumerate().map(|(new, old)| (*old, new)).collect();
                 Ok(Emitted { node, columns, places })
             }
@@ -133,18 +163,201 @@ impl Emitter<'_> {
                 let input = self.relation(relation.inputs[0], phase)?;
                 let wanted: Vec<usize> = (0..relation.columns.len()).collect();
                 let columns = relation.columns.clone();
-                let node = self.exactly(&input, &wanted, &columns);
+                let node = self.exactly(&input, &wanted, &columns)?;
+                let (node, wants) = self.changes_for(table, node, &columns)?;
                 let number = self.plan.nodes.len();
                 let kind = NodeKind::Sink { table: table.definition.clone() };
                 // Two INSERTs of the same rows into one table write them twice.
-                let node = self.node(kind, vec![node], &columns, format!("Sink {number}"));
+                let node = self.node(kind, vec![node], &columns, format!("Sink {number}"))?;
+                self.sinks.push((node, wants));
                 Ok(Emitted { node, columns, places: BTreeMap::new() })
             }
         }
     }
 
-    fn scan(&mut self, id: RelationId, relation: &Relation, table: &Arc<BoundTable>, phase: u32) -> Emitted {
+    /// What reaches a sink: the rows as they are, or the latest of each primary key.
+    fn changes_for(
+        &mut self,
+        table: &BoundTable,
+        input: NodeId,
+        columns: &[Column],
+    ) -> Result<(NodeId, Changelog), Box<Diagnostic>> {
+        let takes = table.connector.sink_changelog(&table.definition);
+        let given = self.facts[input.0].changes;
+        match takes {
+            Changelog::Retract => Ok((input, Changelog::Retract)),
+            Changelog::Insert if given == Changelog::Insert => Ok((input, Changelog::Insert)),
+            Changelog::Insert => {
+                let node = self.updating_node(input);
+                Err(Box::new(
+                    Diagnostic::invalid(
+                        self.span,
+                        format!(
+                            "table sink '{}' does not support consuming update changes, which are produced by \
+                             {node}",
+                            table.name
+                        ),
+                    )
+                    .with_hint(
+                        "write into a table that takes updates, such as 'connector' = 'upsert-kafka' or 'jdbc' \
+                         with a PRIMARY KEY, or aggregate over windows",
+                    ),
+                ))
+            }
+            Changelog::Upsert => {
+                let schema = &table.definition.schema;
+                let key = table.definition.primary_key.iter().map(|name| schema.index_of(name).ok());
+                let Some(key) = key.collect::<Option<Vec<usize>>>().filter(|key| !key.is_empty()) else {
+                    return Err(Box::new(Diagnostic::invalid(
+                        self.span,
+                        format!("table sink '{}' takes updates by its PRIMARY KEY, and has none", table.name),
+                    )));
+                };
+                let fits = self.facts[input.0].has_key(&key.iter().copied().collect());
+                let keeps = match self.materialize {
+                    Materialize::Auto => given != Changelog::Insert && !fits,
+                    Materialize::Force => true,
+                    Materialize::None => false,
+                };
+                if !keeps {
+                    return Ok((input, Changelog::Upsert));
+                }
+                let text = format!("UpsertMaterialize {key:?}");
+                let kind = NodeKind::UpsertMaterialize { keys: key };
+                Ok((self.node(kind, vec![input], columns, text)?, Changelog::Upsert))
+            }
+        }
+    }
+
+    /// The name of the nearest node that makes updates.
+    fn updating_node(&self, mut id: NodeId) -> String {
+        loop {
+            let node = self.plan.node(id);
+            let below = node.inputs.iter().find(|input| self.facts[input.0].changes != Changelog::Insert);
+            let passes = matches!(
+                node.kind,
+                NodeKind::Project { .. }
+                    | NodeKind::Filter { .. }
+                    | NodeKind::Watermark { .. }
+                    | NodeKind::Union
+                    | NodeKind::ChangelogNormalize { .. }
+            );
+            match below {
+                Some(below) if passes => id = *below,
+                _ => return self.plan.describe_node(node),
+            }
+        }
+    }
+
+    fn aggregate(
+        &mut self,
+        id: RelationId,
+        relation: &Relation,
+        (keys, aggregates): (&[usize], &[AggregateCall]),
+        span: Span,
+        phase: u32,
+    ) -> Written {
+        let input = self.relation(relation.inputs[0], phase)?;
+        let updates = self.facts[input.node.0].changes != Changelog::Insert;
+        for call in aggregates {
+            let by_order =
+                matches!(call.function, AggregateFunction::FirstValue | AggregateFunction::LastValue);
+            if updates && by_order {
+                return Err(Box::new(
+                    Diagnostic::unsupported(
+                        span,
+                        format!("{} over rows that change is not supported yet", call.text),
+                    )
+                    .with_hint("MIN and MAX work"),
+                ));
+            }
+        }
+        let (calls, new_keys, columns, places) = self.calls(id, relation, &input, keys, aggregates);
+        let names: Vec<&str> = columns.iter().map(|column| column.name.as_str()).collect();
+        let text = format!("GroupAggregate {new_keys:?} {calls:?} {names:?}");
+        let kind = NodeKind::GroupAggregate { keys: new_keys, aggregates: calls };
+        let node = self.node(kind, vec![input.node], &columns, text)?;
+        Ok(Emitted { node, columns, places })
+    }
+
+    /// The calls and keys of an aggregate, its columns so far, and where the old ones went.
+    #[allow(clippy::type_complexity, reason = "four parts of one thing, taken apart at once")]
+    fn calls(
+        &self,
+        id: RelationId,
+        relation: &Relation,
+        input: &Emitted,
+        keys: &[usize],
+        aggregates: &[AggregateCall],
+    ) -> (Vec<Aggregate>, Vec<usize>, Vec<Column>, BTreeMap<usize, usize>) {
+        let new_keys: Vec<usize> = keys.iter().map(|key| input.place(*key)).collect();
+        let mut columns: Vec<Column> = relation.columns[..keys.len()].to_vec();
+        let mut places: BTreeMap<usize, usize> = (0..keys.len()).map(|key| (key, key)).collect();
+        let mut calls = Vec::new();
+        for (number, aggregate) in aggregates.iter().enumerate() {
+            let old = keys.len() + number;
+            if !self.required[id].contains(&old) {
+                continue;
+            }
+            places.insert(old, columns.len());
+            columns.push(relation.columns[old].clone());
+            calls.push(Aggregate {
+                function: aggregate.function,
+                argument: aggregate.argument.map(|column| input.place(column)),
+                distinct: aggregate.distinct,
+                filter: aggregate.filter.map(|column| input.place(column)),
+                data_type: aggregate.data_type.to_arrow(),
+            });
+        }
+        (calls, new_keys, columns, places)
+    }
+
+    fn rank(&mut self, id: RelationId, relation: &Relation, phase: u32) -> Written {
+        let RelationKind::RowNumber { partition, order, first, last, span } = &relation.kind else {
+            return Err(Box::new(Diagnostic::invalid(self.span, "no row number")));
+        };
+        let Some(last) = last.filter(|last| last >= first) else {
+            return Err(Box::new(
+                Diagnostic::unsupported(*span, "ROW_NUMBER without a bound on its number is not supported")
+                    .with_label("which rows are wanted?")
+                    .with_hint("keep the first ones outside: … WHERE n <= 10"),
+            ));
+        };
+        let input = self.relation(relation.inputs[0], phase)?;
+        let input = self.narrowed(input, relation.inputs[0])?;
+        let number = relation.columns.len() - 1;
+        let with_number = self.required[id].contains(&number);
+        let partition: Vec<usize> = partition.iter().map(|column| input.place(*column)).collect();
+        let order: Vec<SortKey> =
+            order.iter().map(|key| SortKey { column: input.place(key.column), ..*key }).collect();
+        let mut columns: Vec<Column> = input
+            .columns
+            .iter()
+            .map(|column| Column { attribute: TimeAttribute::None, window: None, ..column.clone() })
+            .collect();
+        let mut places = input.places.clone();
+        if with_number {
+            places.insert(number, columns.len());
+            columns.push(relation.columns[number].clone());
+        }
+        let text = format!("Rank {partition:?} {order:?} {first} {last} {with_number}");
+        let kind = NodeKind::Rank { partition, order, first: *first, last, with_number };
+        let node = self.node(kind, vec![input.node], &columns, text)?;
+        Ok(Emitted { node, columns, places })
+    }
+
+    fn scan(&mut self, id: RelationId, relation: &Relation, table: &Arc<BoundTable>, phase: u32) -> Written {
         let mut wanted: Vec<usize> = self.required[id].iter().copied().collect();
+        let changes = table.connector.source_changelog(&table.definition);
+        let schema = &table.definition.schema;
+        let key: Vec<usize> =
+            table.definition.primary_key.iter().filter_map(|name| schema.index_of(name).ok()).collect();
+        if changes == Changelog::Upsert {
+            // What tells rows apart is needed to know which one an update replaces.
+            wanted.extend(&key);
+            wanted.sort_unstable();
+            wanted.dedup();
+        }
         if wanted.is_empty() && !relation.columns.is_empty() {
             // Rows must be counted by something.
             wanted.push(0);
@@ -158,13 +371,26 @@ impl Emitter<'_> {
             format!("Scan {} {:?} {projection:?} {metadata:?} {phase}", table.name, table.definition.options);
         let kind =
             NodeKind::Scan { table: table.definition.clone(), projection, metadata, bounded: table.bounded };
-        let node = self.node(kind, Vec::new(), &columns, text);
-        let places = wanted.iter().enumerate().map(|(new, old)| (*old, new)).collect();
-        Emitted { node, columns, places }
+        let mut node = self.node(kind, Vec::new(), &columns, text)?;
+        let places: BTreeMap<usize, usize> =
+            wanted.iter().enumerate().map(|(new, old)| (*old, new)).collect();
+        let key: Option<Vec<usize>> = key.iter().map(|column| places.get(column).copied()).collect();
+        let key = key.filter(|key| !key.is_empty());
+        self.facts[node.0] =
+            Facts { changes, keys: key.iter().map(|key| key.iter().copied().collect()).collect() };
+        if let (Changelog::Upsert, Some(keys)) = (changes, key) {
+            let text = format!("ChangelogNormalize {keys:?}");
+            node = self.node(NodeKind::ChangelogNormalize { keys }, vec![node], &columns, text)?;
+        }
+        Ok(Emitted { node, columns, places })
     }
 
     /// Writes a projection, unless it would change nothing.
-    fn project(&mut self, input: &Emitted, items: Vec<(Column, Scalar)>) -> (NodeId, Vec<Column>) {
+    fn project(
+        &mut self,
+        input: &Emitted,
+        items: Vec<(Column, Scalar)>,
+    ) -> Result<(NodeId, Vec<Column>), Box<Diagnostic>> {
         let columns: Vec<Column> = items.iter().map(|(column, _)| column.clone()).collect();
         let identity = items.len() == input.columns.len()
             && items.iter().enumerate().all(|(index, (column, scalar))| {
@@ -173,7 +399,7 @@ impl Emitter<'_> {
                     && column.data_type == input.columns[index].data_type
             });
         if identity {
-            return (input.node, columns);
+            return Ok((input.node, columns));
         }
         // A projection that only picks columns of another one is that one with fewer columns.
         if let Some((below, expressions)) = self.projections.get(&input.node) {
@@ -195,13 +421,20 @@ impl Emitter<'_> {
         let texts: Vec<String> = items.iter().map(|(_, scalar)| scalar.identity()).collect();
         let text = format!("Project {names:?} {texts:?}");
         let expressions = items.into_iter().map(|(_, scalar)| self.compiled(scalar, input.node)).collect();
-        let node = self.node(NodeKind::Project { expressions }, vec![input.node], &columns, text);
+        let picks: Vec<Option<usize>> = scalars.iter().map(same_value).collect();
+        let kind = NodeKind::Project { expressions };
+        let node = self.node_over(kind, vec![input.node], &columns, text, &picks)?;
         self.projections.insert(node, (input.clone(), scalars));
-        (node, columns)
+        Ok((node, columns))
     }
 
     /// The input's old columns `wanted`, in this order and with these names and types.
-    fn exactly(&mut self, input: &Emitted, wanted: &[usize], columns: &[Column]) -> NodeId {
+    fn exactly(
+        &mut self,
+        input: &Emitted,
+        wanted: &[usize],
+        columns: &[Column],
+    ) -> Result<NodeId, Box<Diagnostic>> {
         let items = wanted
             .iter()
             .zip(columns)
@@ -210,7 +443,7 @@ impl Emitter<'_> {
                 (column.clone(), input.columns[place].scalar(place))
             })
             .collect();
-        self.project(input, items).0
+        Ok(self.project(input, items)?.0)
     }
 
     fn window_assign(
@@ -229,16 +462,16 @@ impl Emitter<'_> {
         columns.extend(relation.columns[old..].iter().cloned());
         let text = format!("WindowAssign {time_column} {window:?}");
         let kind = NodeKind::WindowAssign { time_column, window };
-        let node = self.node(kind, vec![input.node], &columns, text);
+        let node = self.node(kind, vec![input.node], &columns, text)?;
         let mut places = input.places.clone();
         places.extend((0..3).map(|bound| (old + bound, new + bound)));
-        Ok(self.shifted(Emitted { node, columns, places }, new, shift_ms))
+        self.shifted(Emitted { node, columns, places }, new, shift_ms)
     }
 
     /// Moves the window's bounds, which the engine computes in UTC, to the session's clock.
-    fn shifted(&mut self, emitted: Emitted, first: usize, shift_ms: i64) -> Emitted {
+    fn shifted(&mut self, emitted: Emitted, first: usize, shift_ms: i64) -> Written {
         if shift_ms == 0 {
-            return emitted;
+            return Ok(emitted);
         }
         let items = emitted
             .columns
@@ -251,8 +484,8 @@ impl Emitter<'_> {
                 (column.clone(), moved)
             })
             .collect();
-        let (node, columns) = self.project(&emitted, items);
-        Emitted { node, columns, ..emitted }
+        let (node, columns) = self.project(&emitted, items)?;
+        Ok(Emitted { node, columns, ..emitted })
     }
 
     fn window_aggregate(&mut self, id: RelationId, relation: &Relation, phase: u32) -> Written {
@@ -262,25 +495,7 @@ impl Emitter<'_> {
             return Err(Box::new(Diagnostic::invalid(Span::default(), "no window aggregate")));
         };
         let input = self.relation(relation.inputs[0], phase)?;
-        let new_keys: Vec<usize> = keys.iter().map(|key| input.place(*key)).collect();
-        let mut columns: Vec<Column> = relation.columns[..keys.len()].to_vec();
-        let mut places: BTreeMap<usize, usize> = (0..keys.len()).map(|key| (key, key)).collect();
-        let mut calls = Vec::new();
-        for (number, aggregate) in aggregates.iter().enumerate() {
-            let old = keys.len() + number;
-            if !self.required[id].contains(&old) {
-                continue;
-            }
-            places.insert(old, columns.len());
-            columns.push(relation.columns[old].clone());
-            calls.push(Aggregate {
-                function: aggregate.function,
-                argument: aggregate.argument.map(|column| input.place(column)),
-                distinct: aggregate.distinct,
-                filter: aggregate.filter.map(|column| input.place(column)),
-                data_type: aggregate.data_type.to_arrow(),
-            });
-        }
+        let (calls, new_keys, mut columns, mut places) = self.calls(id, relation, &input, keys, aggregates);
         let bounds = relation.columns.len() - 3;
         let first = columns.len();
         for bound in 0..3 {
@@ -292,8 +507,8 @@ impl Emitter<'_> {
         let text = format!("WindowAggregate {time_column} {window:?} {new_keys:?} {calls:?} {names:?}");
         let kind =
             NodeKind::WindowAggregate { time_column, window: *window, keys: new_keys, aggregates: calls };
-        let node = self.node(kind, vec![input.node], &columns, text);
-        Ok(self.shifted(Emitted { node, columns, places }, first, *shift_ms))
+        let node = self.node(kind, vec![input.node], &columns, text)?;
+        self.shifted(Emitted { node, columns, places }, first, *shift_ms)
     }
 
     fn join(
@@ -306,7 +521,6 @@ impl Emitter<'_> {
     ) -> Written {
         let (left, right) = (relation.inputs[0], relation.inputs[1]);
         self.refuse_row_times(left, right, span)?;
-        let table_is_left = self.table_side(left, right, kind, span)?;
         let split = self.graph.columns(left).len();
         let (mut left_keys, mut right_keys, mut rest) = (Vec::new(), Vec::new(), Vec::new());
         for part in condition.cloned().map(Scalar::into_conjuncts).unwrap_or_default() {
@@ -318,22 +532,19 @@ impl Emitter<'_> {
                 None => rest.push(part),
             }
         }
-        if left_keys.is_empty() {
-            return Err(Box::new(
-                Diagnostic::unsupported(
-                    span,
-                    "a join without an equality between the two sides is not supported yet",
-                )
-                .with_hint("write JOIN … ON a.x = b.y; further conditions may stand beside it"),
-            ));
-        }
-        let (left_phase, right_phase) = if table_is_left { (phase + 1, phase) } else { (phase, phase + 1) };
+        let table_side = self.graph.table_side(left, right, kind).filter(|_| !left_keys.is_empty());
+        let table_is_left = table_side == Some(true);
+        let (left_phase, right_phase) = match table_side {
+            None => (phase, phase),
+            Some(true) => (phase + 1, phase),
+            Some(false) => (phase, phase + 1),
+        };
         let (left_id, right_id) = (left, right);
         let left = self.relation(left, left_phase)?;
         let right = self.relation(right, right_phase)?;
-        let (left, right) = (self.narrowed(left, left_id), self.narrowed(right, right_id));
-        let (left, left_keys) = self.with_keys(left, left_keys);
-        let (right, right_keys) = self.with_keys(right, right_keys);
+        let (left, right) = (self.narrowed(left, left_id)?, self.narrowed(right, right_id)?);
+        let (left, left_keys) = self.with_keys(left, left_keys)?;
+        let (right, right_keys) = self.with_keys(right, right_keys)?;
         // The engine's input 0 is the stream.
         let (stream, table, stream_keys, table_keys) = if table_is_left {
             (&right, &left, right_keys, left_keys)
@@ -363,14 +574,18 @@ impl Emitter<'_> {
             residual
         });
         let text = format!(
-            "BoundedJoin {kind:?} {stream_keys:?} {table_keys:?} {}",
+            "{} {kind:?} {stream_keys:?} {table_keys:?} {}",
+            if table_side.is_some() { "BoundedJoin" } else { "Join" },
             residual.as_ref().map(Scalar::identity).unwrap_or_default()
         );
         let joined = schema(&columns);
         let residual = residual.map(|residual| compiled_over(residual, &joined));
-        let node_kind = NodeKind::BoundedJoin { kind, stream_keys, table_keys, residual };
+        let node_kind = match table_side {
+            Some(_) => NodeKind::BoundedJoin { kind, stream_keys, table_keys, residual },
+            None => NodeKind::Join { kind, left_keys: stream_keys, right_keys: table_keys, residual },
+        };
         let inputs = vec![stream.node, table.node];
-        let node = self.node(node_kind, inputs, &columns, text);
+        let node = self.node(node_kind, inputs, &columns, text)?;
         Ok(Emitted { node, columns, places })
     }
 
@@ -403,54 +618,28 @@ impl Emitter<'_> {
         Ok(())
     }
 
-    /// Whether the left side is the bounded table that is read first.
-    fn table_side(
-        &self,
-        left: RelationId,
-        right: RelationId,
-        kind: JoinKind,
-        span: Span,
-    ) -> Result<bool, Box<Diagnostic>> {
-        let (left_bounded, right_bounded) = (self.graph.is_bounded(left), self.graph.is_bounded(right));
-        if kind == JoinKind::Left {
-            if right_bounded {
-                return Ok(false);
-            }
-            return Err(Box::new(
-                Diagnostic::unsupported(span, "an outer join with an unbounded table at the side that may be missing is not supported yet")
-                    .with_hint("the other side must be bounded, such as a 'filesystem' table or a topic with 'scan.bounded.mode'"),
-            ));
-        }
-        match (left_bounded, right_bounded) {
-            (false, false) => Err(Box::new(
-                Diagnostic::unsupported(span, "a join of two unbounded tables is not supported yet")
-                    .with_hint("one side must be bounded, such as a 'filesystem' table or a topic with 'scan.bounded.mode'"),
-            )),
-            (true, false) => Ok(true),
-            (false, true) => Ok(false),
-            // The side with event time streams; else the right one is the table.
-            (true, true) => Ok(self.graph.uses_event_time(right) && !self.graph.uses_event_time(left)),
-        }
-    }
-
     /// Only the columns that the readers of the relation need.
-    fn narrowed(&mut self, input: Emitted, id: RelationId) -> Emitted {
+    fn narrowed(&mut self, input: Emitted, id: RelationId) -> Written {
         let wanted: Vec<usize> = self.required[id].iter().copied().collect();
         if wanted.is_empty() || wanted.len() == input.columns.len() {
-            return input;
+            return Ok(input);
         }
         let columns: Vec<Column> =
             wanted.iter().map(|old| input.columns[input.place(*old)].clone()).collect();
-        let node = self.exactly(&input, &wanted, &columns);
+        let node = self.exactly(&input, &wanted, &columns)?;
         let places = wanted.iter().enumerate().map(|(new, old)| (*old, new)).collect();
-        Emitted { node, columns, places }
+        Ok(Emitted { node, columns, places })
     }
 
     /// The columns of the keys; what is no column is computed before the join.
-    fn with_keys(&mut self, input: Emitted, keys: Vec<Scalar>) -> (Emitted, Vec<usize>) {
+    fn with_keys(
+        &mut self,
+        input: Emitted,
+        keys: Vec<Scalar>,
+    ) -> Result<(Emitted, Vec<usize>), Box<Diagnostic>> {
         let keys: Vec<Scalar> = keys.iter().map(|key| input.moved(key)).collect();
         if let Some(columns) = keys.iter().map(Scalar::as_column).collect::<Option<Vec<usize>>>() {
-            return (input, columns);
+            return Ok((input, columns));
         }
         let mut items: Vec<(Column, Scalar)> = input
             .columns
@@ -468,25 +657,61 @@ impl Emitter<'_> {
                 }
             });
         }
-        let (node, columns) = self.project(&input, items);
-        (Emitted { node, columns, places: input.places }, places)
+        let (node, columns) = self.project(&input, items)?;
+        Ok((Emitted { node, columns, places: input.places }, places))
     }
 
     fn compiled(&self, scalar: Scalar, input: NodeId) -> Arc<dyn Expression> {
         compiled_over(scalar, &self.plan.node(input).schema)
     }
 
-    fn node(&mut self, kind: NodeKind, inputs: Vec<NodeId>, columns: &[Column], text: String) -> NodeId {
+    fn node(
+        &mut self,
+        kind: NodeKind,
+        inputs: Vec<NodeId>,
+        columns: &[Column],
+        text: String,
+    ) -> Result<NodeId, Box<Diagnostic>> {
+        self.node_over(kind, inputs, columns, text, &[])
+    }
+
+    /// `picks`: of a projection, which column of the input each column is.
+    fn node_over(
+        &mut self,
+        kind: NodeKind,
+        inputs: Vec<NodeId>,
+        columns: &[Column],
+        text: String,
+        picks: &[Option<usize>],
+    ) -> Result<NodeId, Box<Diagnostic>> {
         let types: Vec<String> =
             columns.iter().map(|column| format!("{} {}", column.name, column.data_type)).collect();
         let key = format!("{text} <- {inputs:?} -> {types:?}");
         if let Some(known) = self.known.get(&key) {
-            return *known;
+            return Ok(*known);
         }
+        let updating = inputs.iter().find(|input| self.facts[input.0].changes != Changelog::Insert);
+        if let Some(updating) = updating.filter(|_| changelog::takes_only_inserts(&kind)) {
+            let producer = self.updating_node(*updating);
+            return Err(Box::new(
+                Diagnostic::invalid(
+                    self.span,
+                    format!(
+                        "windows do not support consuming update changes, which are produced by {producer}"
+                    ),
+                )
+                .with_hint("put the window first, and aggregate or rank its results"),
+            ));
+        }
+        let below: Vec<&Facts> = inputs.iter().map(|input| &self.facts[input.0]).collect();
+        let widths: Vec<usize> =
+            inputs.iter().map(|input| self.plan.node(*input).schema.fields().len()).collect();
+        let facts = Facts::of(&kind, &below, &widths, picks);
         let id = NodeId(self.plan.nodes.len());
         self.plan.nodes.push(Node::new(kind, inputs, schema(columns)));
+        self.facts.push(facts);
         self.known.insert(key, id);
-        id
+        Ok(id)
     }
 }
 
@@ -539,6 +764,37 @@ fn schema(columns: &[Column]) -> SchemaRef {
         })
         .collect();
     Arc::new(Schema::new(fields))
+}
+
+/// The column whose values an expression keeps apart: the column itself, held to NOT NULL or in a wider type.
+fn same_value(scalar: &Scalar) -> Option<usize> {
+    match &scalar.kind {
+        ScalarKind::Call { function, arguments, .. } if function.name == "$NOT_NULL" => {
+            arguments.first().and_then(same_value)
+        }
+        ScalarKind::Cast { operand, .. } if widens(&operand.data_type.kind, &scalar.data_type.kind) => {
+            same_value(operand)
+        }
+        _ => scalar.as_column(),
+    }
+}
+
+/// Whether different values stay different.
+fn widens(from: &TypeKind, to: &TypeKind) -> bool {
+    let bits = |kind: &TypeKind| match kind {
+        TypeKind::TinyInt => Some(8),
+        TypeKind::SmallInt => Some(16),
+        TypeKind::Int => Some(32),
+        TypeKind::BigInt => Some(64),
+        _ => None,
+    };
+    match (bits(from), bits(to)) {
+        (Some(from), Some(to)) => from <= to,
+        _ => match (from, to) {
+            (TypeKind::VarChar(from) | TypeKind::Char(from), TypeKind::VarChar(to)) => from <= to,
+            _ => from == to,
+        },
+    }
 }
 
 /// `left = right` across the sides of a join.

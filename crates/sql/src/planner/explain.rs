@@ -46,7 +46,8 @@ fn connector(table: &BoundTable) -> &'static str {
 pub fn explain(plan: &Plan, tables: &Tables, advice: &[Diagnostic]) -> String {
     let mut text = String::from("== Optimized Execution Plan ==\n");
     text += &explain_tree::tree(plan);
-    text += "\n== Changelog ==\nevery node is append-only: [I]\n";
+    text += "\n== Changelog ==\n";
+    text += &explain_tree::changelog(plan);
     text += "\n== Guarantees ==\n";
     for (name, promise) in &tables.sources {
         text += &format!("source `{name}` ({promise})\n");

@@ -5,8 +5,10 @@
 //! what fingerprints are taken from, and too long to read.
 
 use arrow_schema::Schema;
-use dataflow::plan::{JoinKind, Node, NodeId, NodeKind, Plan, WindowKind, type_name};
+use dataflow::expression::Expression;
+use dataflow::plan::{Changelog, JoinKind, Node, NodeId, NodeKind, Plan, WindowKind, type_name};
 use std::fmt::Write;
+use std::sync::Arc;
 
 /// The tree; a node with several readers is written once and referred to by its number afterwards.
 pub(super) fn tree(plan: &Plan) -> String {
@@ -35,6 +37,25 @@ fn write_node(plan: &Plan, id: NodeId, depth: usize, written: &mut [bool], text:
     for input in &node.inputs {
         write_node(plan, *input, depth + 1, written, text);
     }
+}
+
+/// What leaves each node, as far as it is more than inserts.
+pub(super) fn changelog(plan: &Plan) -> String {
+    let mut text = String::new();
+    for (index, node) in plan.nodes.iter().enumerate() {
+        let modes = match node.changelog {
+            Changelog::Insert => continue,
+            Changelog::Upsert => "I,UA,D",
+            Changelog::Retract => "I,UB,UA,D",
+        };
+        let line = line(plan, node);
+        let name = line.split('(').next().unwrap_or_default();
+        let _ = writeln!(text, "#{index} {name}: [{modes}]");
+    }
+    if text.is_empty() {
+        return "every node is append-only: [I]\n".into();
+    }
+    text + "all others are append-only: [I]\n"
 }
 
 fn line(plan: &Plan, node: &Node) -> String {
@@ -78,32 +99,70 @@ fn line(plan: &Plan, node: &Node) -> String {
             )
         }
         NodeKind::BoundedJoin { kind, stream_keys, table_keys, residual } => {
-            let kind = match kind {
-                JoinKind::Inner => "INNER",
-                JoinKind::Left => "LEFT",
-            };
-            let mut text = format!(
-                "BoundedJoin({kind}, stream=[{}], table=[{}]",
-                names(0, stream_keys),
-                names(1, table_keys)
-            );
-            if let Some(residual) = residual {
-                let _ = write!(text, ", {}", residual.describe());
-            }
-            let renamed = renamed_by_join(plan, node);
-            if !renamed.is_empty() {
-                let _ = write!(text, ", renamed=[{}]", renamed.join(", "));
-            }
-            text + ")"
+            let keys = format!("stream=[{}], table=[{}]", names(0, stream_keys), names(1, table_keys));
+            join_text("BoundedJoin", plan, node, *kind, &keys, residual.as_ref())
         }
         NodeKind::Union => "Union".into(),
-        NodeKind::GroupAggregate { .. }
-        | NodeKind::Join { .. }
-        | NodeKind::Rank { .. }
-        | NodeKind::ChangelogNormalize { .. }
-        | NodeKind::UpsertMaterialize { .. } => plan.describe_node(node),
+        NodeKind::GroupAggregate { keys, aggregates } => {
+            let outputs: Vec<String> =
+                (0..keys.len() + aggregates.len()).map(|index| name_of(&node.schema, index)).collect();
+            let (keys, calls) = outputs.split_at(keys.len());
+            format!("GroupAggregate(keys=[{}], aggregates=[{}])", keys.join(", "), calls.join(", "))
+        }
+        NodeKind::Join { kind, left_keys, right_keys, residual } => {
+            let keys = format!("left=[{}], right=[{}]", names(0, left_keys), names(1, right_keys));
+            join_text("Join", plan, node, *kind, &keys, residual.as_ref())
+        }
+        NodeKind::Rank { partition, order, first, last, with_number } => {
+            let order: Vec<String> = order
+                .iter()
+                .map(|key| {
+                    let direction = if key.descending { "DESC" } else { "ASC" };
+                    // Flink's NULLs are the least.
+                    let usual = key.nulls_first != key.descending;
+                    let nulls = match (usual, key.nulls_first) {
+                        (true, _) => "",
+                        (false, true) => " NULLS FIRST",
+                        (false, false) => " NULLS LAST",
+                    };
+                    format!("{} {direction}{nulls}", name(0, key.column))
+                })
+                .collect();
+            let rows = if first == last { format!("{first}") } else { format!("{first}..{last}") };
+            let number = if *with_number { ", with number" } else { "" };
+            format!(
+                "Rank(partition=[{}], order=[{}], rows={rows}{number})",
+                names(0, partition),
+                order.join(", ")
+            )
+        }
+        NodeKind::ChangelogNormalize { keys } => format!("ChangelogNormalize(key=[{}])", names(0, keys)),
+        NodeKind::UpsertMaterialize { keys } => format!("UpsertMaterialize(key=[{}])", names(0, keys)),
         NodeKind::Sink { table } => format!("Sink(`{}`) -> {}", table.name, typed(&node.schema)),
     }
+}
+
+fn join_text(
+    name: &str,
+    plan: &Plan,
+    node: &Node,
+    kind: JoinKind,
+    keys: &str,
+    residual: Option<&Arc<dyn Expression>>,
+) -> String {
+    let kind = match kind {
+        JoinKind::Inner => "INNER",
+        JoinKind::Left => "LEFT",
+    };
+    let mut text = format!("{name}({kind}, {keys}");
+    if let Some(residual) = residual {
+        let _ = write!(text, ", {}", residual.describe());
+    }
+    let renamed = renamed_by_join(plan, node);
+    if !renamed.is_empty() {
+        let _ = write!(text, ", renamed=[{}]", renamed.join(", "));
+    }
+    text + ")"
 }
 
 /// Columns of the table whose names the stream has too.

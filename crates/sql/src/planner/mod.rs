@@ -2,9 +2,11 @@
 //!
 //! 1. `push_down` moves predicates towards the scans and turns WHERE equalities into join keys.
 //! 2. `prune` finds out which columns each relation must give, over all its readers at once.
-//! 3. `emit` writes the plan's nodes; equal nodes are written once. The table side of a join is written apart from
+//! 3. `changelog` follows which changes flow, and by which keys.
+//! 4. `emit` writes the plan's nodes; equal nodes are written once. The table side of a join is written apart from
 //!    the stream side (`phase`), because it is read to its end first.
 
+mod changelog;
 mod emit;
 mod explain;
 mod explain_tree;
@@ -15,13 +17,16 @@ mod push_down;
 pub use explain::{Tables, explain};
 pub use lint::lint;
 
-use crate::binder::Graph;
+use crate::binder::{BindSettings, Graph};
 use crate::diagnostic::Diagnostic;
+use crate::span::Span;
 use dataflow::plan::Plan;
 
-/// Plans the sinks of a graph.
-pub fn plan(graph: Graph) -> Result<Plan, Box<Diagnostic>> {
+/// Plans the sinks of a graph; `span` is the statement.
+pub fn plan(graph: Graph, settings: BindSettings, span: Span) -> Result<Plan, Box<Diagnostic>> {
     let graph = push_down::run(graph)?;
     let required = prune::run(&graph);
-    emit::run(&graph, &required)
+    let mut plan = emit::run(&graph, &required, settings.materialize, span)?;
+    plan.state_ttl_ms = (settings.state_ttl_ms > 0).then_some(settings.state_ttl_ms);
+    Ok(plan)
 }

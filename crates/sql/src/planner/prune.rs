@@ -60,6 +60,23 @@ pub(super) fn run(graph: &Graph) -> Required {
                     }
                 }
             }
+            RelationKind::Aggregate { keys, aggregates, .. } => {
+                let input = &mut required[relation.inputs[0]];
+                input.extend(keys);
+                for (number, aggregate) in aggregates.iter().enumerate() {
+                    if wanted.contains(&(keys.len() + number)) {
+                        input.extend(aggregate.argument);
+                        input.extend(aggregate.filter);
+                    }
+                }
+            }
+            RelationKind::RowNumber { partition, order, .. } => {
+                let number = relation.columns.len() - 1;
+                let input = &mut required[relation.inputs[0]];
+                input.extend(wanted.into_iter().filter(|column| *column < number));
+                input.extend(partition);
+                input.extend(order.iter().map(|key| key.column));
+            }
             RelationKind::Join { condition, .. } => {
                 let split = graph.columns(relation.inputs[0]).len();
                 let mut both = wanted;

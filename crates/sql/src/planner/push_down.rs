@@ -5,6 +5,7 @@
 
 use crate::binder::{Graph, Relation, RelationId, RelationKind};
 use crate::diagnostic::Diagnostic;
+use crate::expression::compare::Comparison;
 use crate::expression::{Scalar, ScalarKind};
 use dataflow::plan::JoinKind;
 use std::collections::BTreeMap;
@@ -95,6 +96,46 @@ impl Pass<'_> {
                 let below =
                     below.into_iter().map(|predicate| remapped(predicate, &|column| keys[column])).collect();
                 self.through(relation, vec![below], above)
+            }
+            RelationKind::Aggregate { keys, .. } => {
+                let keys = keys.clone();
+                // Without keys there is a row also when nothing comes in from below.
+                let (below, above) = split(predicates, |column| column < keys.len());
+                let (below, above) =
+                    if keys.is_empty() { (Vec::new(), [below, above].concat()) } else { (below, above) };
+                let below =
+                    below.into_iter().map(|predicate| remapped(predicate, &|column| keys[column])).collect();
+                self.through(relation, vec![below], above)
+            }
+            RelationKind::RowNumber { partition, order, first, last, span } => {
+                let number = relation.columns.len() - 1;
+                let (mut first, mut last) = (*first, *last);
+                let (mut below, mut above) = (Vec::new(), Vec::new());
+                for predicate in predicates {
+                    let columns = predicate.columns();
+                    if let Some(range) = number_range(&predicate, number) {
+                        first = first.max(range.0);
+                        last = [last, range.1].into_iter().flatten().min();
+                    } else if !columns.is_empty()
+                        && predicate.is_deterministic()
+                        && columns.iter().all(|column| partition.contains(column))
+                    {
+                        // It takes whole partitions away.
+                        below.push(predicate);
+                    } else {
+                        above.push(predicate);
+                    }
+                }
+                let kind = RelationKind::RowNumber {
+                    partition: partition.clone(),
+                    order: order.clone(),
+                    first,
+                    last,
+                    span: *span,
+                };
+                let input = self.push(relation.inputs[0], below)?;
+                let new = self.new.add(kind, vec![input], relation.columns.clone());
+                Ok(self.filtered(new, above))
             }
             RelationKind::Join { kind, condition, span } => {
                 self.join(relation, *kind, condition.clone(), *span, predicates)
@@ -197,6 +238,33 @@ fn split(predicates: Vec<Scalar>, passes: impl Fn(usize) -> bool) -> (Vec<Scalar
 fn remapped(mut predicate: Scalar, number: &dyn Fn(usize) -> usize) -> Scalar {
     predicate.remap(number);
     predicate
+}
+
+/// The numbers that a condition on the column of a row number lets through, where it says nothing else.
+fn number_range(predicate: &Scalar, number: usize) -> Option<(u64, Option<u64>)> {
+    let ScalarKind::Compare { comparison, left, right } = &predicate.kind else { return None };
+    let (comparison, bound) = match (is_number(left, number), is_number(right, number)) {
+        (true, false) => (*comparison, right.integer()?),
+        (false, true) => (comparison.mirrored(), left.integer()?),
+        _ => return None,
+    };
+    let at_least = |bound: i64| u64::try_from(bound).unwrap_or(0).max(1);
+    Some(match comparison {
+        Comparison::Equal => (at_least(bound), Some(u64::try_from(bound).unwrap_or(0))),
+        Comparison::Less => (1, Some(u64::try_from(bound.saturating_sub(1)).unwrap_or(0))),
+        Comparison::LessOrEqual => (1, Some(u64::try_from(bound).unwrap_or(0))),
+        Comparison::Greater => (at_least(bound.saturating_add(1)), None),
+        Comparison::GreaterOrEqual => (at_least(bound), None),
+        Comparison::NotEqual => return None,
+    })
+}
+
+/// The column, as it is or in a wider type.
+fn is_number(scalar: &Scalar, number: usize) -> bool {
+    match &scalar.kind {
+        ScalarKind::Cast { operand, .. } => is_number(operand, number),
+        _ => scalar.as_column() == Some(number),
+    }
 }
 
 /// Whether the inner expressions may be put in place of the columns: what is computed is used at most once.

@@ -1,13 +1,15 @@
 //! SET and RESET: what they hold and which of it binding looks at.
 
 use crate::ast::{OptionPair, Text};
-use crate::binder::BindSettings;
+use crate::binder::{BindSettings, Materialize};
 use crate::catalog::Listing;
 use crate::diagnostic::Diagnostic;
 use std::collections::BTreeMap;
 
 const ZONE: &str = "table.local-time-zone";
 const NOT_NULL: &str = "table.exec.sink.not-null-enforcer";
+const MATERIALIZE: &str = "table.exec.sink.upsert-materialize";
+const STATE_TTL: &str = "table.exec.state.ttl";
 
 #[derive(Debug, Clone, Default)]
 pub(super) struct Settings {
@@ -50,6 +52,14 @@ impl Settings {
                 }
             },
             NOT_NULL => self.bind.drops_nulls = value.eq_ignore_ascii_case("DROP"),
+            MATERIALIZE => {
+                self.bind.materialize = match value.to_ascii_uppercase().as_str() {
+                    "NONE" => Materialize::None,
+                    "FORCE" => Materialize::Force,
+                    _ => Materialize::Auto,
+                }
+            }
+            STATE_TTL => self.bind.state_ttl_ms = base::units::parse_duration_ms(value).unwrap_or(0),
             _ => {}
         }
         self.session.set(pair)
@@ -61,6 +71,8 @@ impl Settings {
             None => self.bind = BindSettings::default(),
             Some(ZONE) => self.bind.zone_offset_ms = 0,
             Some(NOT_NULL) => self.bind.drops_nulls = false,
+            Some(MATERIALIZE) => self.bind.materialize = Materialize::Auto,
+            Some(STATE_TTL) => self.bind.state_ttl_ms = 0,
             Some(_) => {}
         }
         Ok(())

@@ -103,7 +103,13 @@ pub const SETTINGS: &[SettingSpec] = &[
         "0ms",
     ),
     without("table.exec.source.idle-timeout", DURATION, "an idle partition does not time out yet", "10 s"),
-    without("table.exec.state.ttl", DURATION, "state does not expire yet", "1 d"),
+    used(
+        "table.exec.state.ttl",
+        DURATION,
+        Some("0 ms"),
+        "State that was not written for so long is forgotten, in silence, by the clock of the steps; 0 keeps it for ever.",
+        "1 d",
+    ),
     // Steps instead of checkpoints and batches.
     without("execution.checkpointing.*", TEXT, STEPS, "10 s"),
     without("state.*", TEXT, STEPS, "rocksdb"),
@@ -117,7 +123,13 @@ pub const SETTINGS: &[SettingSpec] = &[
     without("execution.buffer-timeout", DURATION, BATCHES, "100 ms"),
     // Planning and sinks.
     without("table.optimizer.*", TEXT, PLANS, "true"),
-    without("table.exec.sink.upsert-materialize", TEXT, PLANS, "AUTO"),
+    used(
+        "table.exec.sink.upsert-materialize",
+        OptionKind::OneOf(&["AUTO", "NONE", "FORCE", "auto", "none", "force"]),
+        Some("AUTO"),
+        "Keeps the rows of each primary key in front of a sink that updates by it: when the query updates by another key, never, or always.",
+        "AUTO",
+    ),
     without("table.exec.sink.keyed-shuffle", TEXT, PLANS, "AUTO"),
     without("table.exec.source.cdc-events-duplicate", BOOLEAN, "events are read exactly once", "true"),
     without("table.exec.simplify-operator-name-enabled", BOOLEAN, PLANS, "true"),

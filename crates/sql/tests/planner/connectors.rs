@@ -5,6 +5,7 @@ use base::options::{OptionKind, OptionSpec, Options};
 use dataflow::connector::{
     Connector, ConnectorError, ConnectorSpec, ConnectorTable, MetadataSpec, Role, SourceRequest,
 };
+use dataflow::plan::Changelog;
 use dataflow::sink::Sink;
 use dataflow::source::Source;
 use dataflow::table::TableDefinition;
@@ -28,6 +29,21 @@ const SPECS: &[ConnectorSpec] = &[
             option("json.*", false),
         ],
         formats: &["json", "csv"],
+        reads: true,
+        writes: true,
+        source_guarantee: "exactly once",
+        sink_guarantee: "exactly once",
+    },
+    ConnectorSpec {
+        name: "upsert-kafka",
+        doc: "",
+        options: &[
+            option("connector", true),
+            option("topic", true),
+            option("key.format", true),
+            option("value.format", true),
+        ],
+        formats: &[],
         reads: true,
         writes: true,
         source_guarantee: "exactly once",
@@ -113,7 +129,20 @@ impl Connector for Declared {
         match self.0.name {
             "kafka" => table.options.contains_key("scan.bounded.mode"),
             "datagen" => table.options.contains_key("number-of-rows"),
+            "upsert-kafka" => false,
             _ => true,
+        }
+    }
+
+    fn source_changelog(&self, _: &TableDefinition) -> Changelog {
+        if self.0.name == "upsert-kafka" { Changelog::Upsert } else { Changelog::Insert }
+    }
+
+    fn sink_changelog(&self, _: &TableDefinition) -> Changelog {
+        match self.0.name {
+            "upsert-kafka" => Changelog::Upsert,
+            "print" => Changelog::Retract,
+            _ => Changelog::Insert,
         }
     }
 

@@ -29,7 +29,7 @@ pub const CLOCK_MS: i64 = 1_772_714_671_123;
 pub fn evaluate_in(text: &str, zone_offset_ms: i64) -> Result<(String, String), String> {
     let source = SourceText::new("expression", text);
     let written = parse_expression(&source).map_err(|d| format!("parse: {}", d[0]))?;
-    let settings = BindSettings { zone_offset_ms, drops_nulls: false };
+    let settings = BindSettings { zone_offset_ms, ..BindSettings::default() };
     let mut binder = Binder::new(&Nothing, settings);
     let scalar = binder.bind_constant(&written).map_err(|d| format!("bind: {d}"))?;
     let data_type = scalar.data_type.clone();

@@ -1,0 +1,147 @@
+//! Which changes flow through a plan, and by which keys.
+//!
+//! 1. While nodes are written, `Facts` say what changes a node may give and by which columns its rows are
+//!    told apart (upsert keys).
+//! 2. A sink that updates by its primary key gets an `UpsertMaterialize` in front where the query updates by
+//!    another key; one that only takes inserts refuses a query that updates.
+//! 3. At the end `resolve` goes from the sinks to the scans: -U is left out where no reader needs it.
+
+use dataflow::plan::{Changelog, JoinKind, NodeId, NodeKind, Plan};
+use std::collections::BTreeSet;
+
+/// What is known of the rows that leave a node.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Facts {
+    /// The most that the node gives.
+    pub(super) changes: Changelog,
+    /// Sets of columns that tell its rows apart.
+    pub(super) keys: Vec<BTreeSet<usize>>,
+}
+
+/// More candidate keys than this are not followed.
+const KEYS_MAX: usize = 8;
+
+impl Facts {
+    /// Of a node over its inputs. `picks` says, for a projection, which input column each column is.
+    pub(super) fn of(kind: &NodeKind, inputs: &[&Facts], widths: &[usize], picks: &[Option<usize>]) -> Facts {
+        let first = inputs.first().copied().cloned().unwrap_or_default();
+        let least =
+            |changes: Changelog| if changes == Changelog::Insert { changes } else { Changelog::Retract };
+        match kind {
+            NodeKind::Scan { .. } => Facts::default(),
+            NodeKind::Watermark { .. } | NodeKind::Filter { .. } | NodeKind::Sink { .. } => first,
+            NodeKind::Project { .. } => {
+                let moved = |key: &BTreeSet<usize>| {
+                    let place = |column: &usize| picks.iter().position(|pick| *pick == Some(*column));
+                    key.iter().map(place).collect::<Option<BTreeSet<usize>>>()
+                };
+                Facts { changes: first.changes, keys: first.keys.iter().filter_map(moved).collect() }
+            }
+            NodeKind::Union => Facts {
+                changes: least(inputs.iter().map(|input| input.changes).max().unwrap_or_default()),
+                keys: Vec::new(),
+            },
+            NodeKind::WindowAssign { .. } | NodeKind::BoundedJoin { .. } => Facts::default(),
+            NodeKind::WindowAggregate { keys, aggregates, .. } => {
+                let bounds = keys.len() + aggregates.len();
+                let key = (0..keys.len()).chain([bounds, bounds + 1]).collect();
+                Facts { changes: Changelog::Insert, keys: vec![key] }
+            }
+            NodeKind::GroupAggregate { keys, aggregates } => Facts {
+                // Without aggregates a group never changes, it only appears.
+                changes: if aggregates.is_empty() { least(first.changes) } else { Changelog::Retract },
+                keys: vec![(0..keys.len()).collect()],
+            },
+            NodeKind::Join { kind, left_keys, right_keys, .. } => {
+                let second = inputs.get(1).copied().cloned().unwrap_or_default();
+                let width = widths.first().copied().unwrap_or(0);
+                let changes = match kind {
+                    JoinKind::Inner => least(first.changes.max(second.changes)),
+                    JoinKind::Left => Changelog::Retract,
+                };
+                let is_unique = |facts: &Facts, keys: &[usize]| {
+                    facts.keys.iter().any(|key| key.iter().all(|column| keys.contains(column)))
+                };
+                let to_right = |key: &BTreeSet<usize>| key.iter().map(|column| column + width).collect();
+                let mut keys: Vec<BTreeSet<usize>> = Vec::new();
+                // One match at most: the other side's key is enough.
+                if is_unique(&second, right_keys) {
+                    keys.extend(first.keys.iter().cloned());
+                }
+                if *kind == JoinKind::Inner && is_unique(&first, left_keys) {
+                    keys.extend(second.keys.iter().map(to_right));
+                }
+                for left in &first.keys {
+                    for right in &second.keys {
+                        let right: BTreeSet<usize> = to_right(right);
+                        keys.push(left.union(&right).copied().collect());
+                    }
+                }
+                keys.truncate(KEYS_MAX);
+                Facts { changes, keys }
+            }
+            NodeKind::Rank { partition, first: from, last, with_number, .. } => {
+                let mut keys = first.keys.clone();
+                let width = widths.first().copied().unwrap_or(0);
+                if from == last {
+                    keys.insert(0, partition.iter().copied().collect());
+                }
+                if *with_number {
+                    keys.insert(0, partition.iter().copied().chain([width]).collect());
+                }
+                Facts { changes: Changelog::Retract, keys }
+            }
+            NodeKind::ChangelogNormalize { keys } | NodeKind::UpsertMaterialize { keys } => {
+                Facts { changes: Changelog::Retract, keys: vec![keys.iter().copied().collect()] }
+            }
+        }
+    }
+
+    /// Whether rows are told apart by exactly these columns.
+    pub(super) fn has_key(&self, columns: &BTreeSet<usize>) -> bool {
+        self.keys.contains(columns)
+    }
+}
+
+/// Whether a node only understands inserts.
+pub(super) fn takes_only_inserts(kind: &NodeKind) -> bool {
+    matches!(
+        kind,
+        NodeKind::WindowAssign { .. } | NodeKind::WindowAggregate { .. } | NodeKind::BoundedJoin { .. }
+    )
+}
+
+/// Says of every node what leaves it. `sinks` says what each sink wants of changes.
+pub(super) fn resolve(plan: &mut Plan, facts: &[Facts], sinks: &[(NodeId, Changelog)]) {
+    let mut needs = vec![Changelog::Insert; plan.nodes.len()];
+    for (sink, wanted) in sinks {
+        needs[sink.0] = *wanted;
+    }
+    for index in (0..plan.nodes.len()).rev() {
+        let need = match &plan.nodes[index].kind {
+            NodeKind::Sink { .. } | NodeKind::Project { .. } | NodeKind::Watermark { .. } => needs[index],
+            // It must see the old row to know whether it was let through; two inputs may share a key.
+            NodeKind::Filter { .. } | NodeKind::Union => Changelog::Retract,
+            NodeKind::ChangelogNormalize { .. } => Changelog::Upsert,
+            _ => Changelog::Retract,
+        };
+        for input in plan.nodes[index].inputs.clone() {
+            needs[input.0] = needs[input.0].max(need);
+        }
+    }
+    for index in 0..plan.nodes.len() {
+        let node = &plan.nodes[index];
+        let arriving = node.inputs.iter().map(|input| plan.nodes[input.0].changelog).max();
+        let changelog = match &node.kind {
+            NodeKind::Scan { .. } => facts[index].changes,
+            NodeKind::Project { .. }
+            | NodeKind::Filter { .. }
+            | NodeKind::Watermark { .. }
+            | NodeKind::Union
+            | NodeKind::Sink { .. } => arriving.unwrap_or_default(),
+            _ if facts[index].changes == Changelog::Insert => Changelog::Insert,
+            _ => needs[index].max(Changelog::Upsert),
+        };
+        plan.nodes[index].changelog = changelog;
+    }
+}
