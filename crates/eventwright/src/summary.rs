@@ -37,7 +37,7 @@ impl JobSummary {
     }
 
     fn rate(&self) -> u64 {
-        let rows = self.rows_in().saturating_sub(self.progress.rows_before);
+        let rows = self.rows_in().saturating_sub(self.progress.rows_before.unwrap_or(0));
         rows.saturating_mul(1000) / self.elapsed_ms.max(1)
     }
 }

@@ -16,6 +16,9 @@ pub enum RuntimeError {
     Source(#[from] SourceError),
     #[error(transparent)]
     Sink(#[from] SinkError),
+    /// A sink that writes at once (print) and cannot be asked what it has.
+    #[error(transparent)]
+    Direct(SinkError),
     #[error(transparent)]
     Connector(#[from] ConnectorError),
     #[error(transparent)]
@@ -64,7 +67,7 @@ impl RuntimeError {
         match self {
             RuntimeError::Log(error) => error.kind(),
             RuntimeError::Source(error) => error.kind,
-            RuntimeError::Sink(error) => error.kind,
+            RuntimeError::Sink(error) | RuntimeError::Direct(error) => error.kind,
             RuntimeError::Connector(error) => error.kind,
             RuntimeError::Dataflow(error) => error.kind(),
             RuntimeError::Snapshot { kind, .. } | RuntimeError::Savepoint { kind, .. } => *kind,
@@ -74,6 +77,17 @@ impl RuntimeError {
             RuntimeError::InputChanged { .. } => ErrorKind::Invalid,
             RuntimeError::Running { .. } | RuntimeError::Known { .. } => ErrorKind::Conflict,
             RuntimeError::Internal { .. } => ErrorKind::Internal,
+        }
+    }
+
+    /// Whether the same work may succeed later without anybody's help, so that a restart makes sense.
+    pub fn may_pass(&self) -> bool {
+        match self {
+            // The rows that it did not show are committed: another attempt would go on behind them in silence.
+            RuntimeError::Direct(_) => false,
+            // The node itself goes down.
+            RuntimeError::Log(LogError::Closed) => false,
+            _ => matches!(self.kind(), ErrorKind::Unavailable | ErrorKind::Retry),
         }
     }
 }

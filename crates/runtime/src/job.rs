@@ -4,8 +4,11 @@ use crate::error::RuntimeError;
 use crate::journal::{Counts, Journal};
 use crate::machine::Machine;
 use crate::progress::{JobProgress, SharedProgress};
-use crate::savepoint::{Request, Requests, SavepointTicket};
+use crate::restart::RestartStrategy;
+use crate::savepoint::{Request, SavepointTicket};
+use crate::status::{self, JobStatus, Tracked};
 use crate::steps;
+use crate::supervisor::Supervisor;
 use dataflow::connector::ConnectorTable;
 use dataflow::plan::Plan;
 use eventlog::EventLog;
@@ -13,7 +16,6 @@ use os::Os;
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -81,6 +83,8 @@ pub struct JobOptions {
     /// Write snapshots and spilled state on a thread of their own; without it everything happens in
     /// the steps' thread, in an order that a simulation can repeat.
     pub background: bool,
+    /// Whether and when the job is run again after an error that may pass by itself.
+    pub restart: RestartStrategy,
 }
 
 impl Default for JobOptions {
@@ -92,6 +96,7 @@ impl Default for JobOptions {
             snapshot_rows_max: 4_000_000,
             memory_bytes_max: 1 << 30,
             background: true,
+            restart: RestartStrategy::default(),
         }
     }
 }
@@ -111,8 +116,8 @@ pub struct Runtime {
     data: PathBuf,
     journal: Arc<Journal>,
     wakeup: Arc<Wakeup>,
-    /// The jobs that run, with the savepoints that were asked for.
-    running: Arc<Mutex<BTreeMap<String, Arc<Requests>>>>,
+    /// The jobs that were submitted to this process, those that have ended among them.
+    jobs: Mutex<BTreeMap<String, Arc<Tracked>>>,
 }
 
 impl Runtime {
@@ -121,58 +126,52 @@ impl Runtime {
         let wakeup = Arc::new(Wakeup::default());
         let waker = wakeup.clone();
         log.subscribe(Arc::new(move |_| waker.notify()));
-        Runtime { log, os, data, journal, wakeup, running: Arc::default() }
+        Runtime { log, os, data, journal, wakeup, jobs: Mutex::default() }
     }
 
     /// Starts a job, or takes it up where it was.
     pub fn submit(&self, request: JobRequest) -> Result<Submitted, RuntimeError> {
-        if let Some(state) = self.journal.job(&request.name)
+        let name = request.name.clone();
+        let known = self.journal.job(&name);
+        if let Some(state) = &known
             && state.finished
         {
-            return Ok(Submitted::FinishedBefore(state.counts));
+            return Ok(Submitted::FinishedBefore(state.counts.clone()));
         }
-        let name = request.name.clone();
-        let savepoints = Arc::new(Requests::default());
-        match lock(&self.running).entry(name.clone()) {
-            Entry::Occupied(_) => return Err(RuntimeError::Running { job: name }),
-            Entry::Vacant(place) => place.insert(savepoints.clone()),
-        };
-        let stop = Arc::new(AtomicBool::new(false));
-        let progress = SharedProgress::new(JobProgress { job: name.clone(), ..JobProgress::default() });
-        let context = steps::Context {
+        let instance = known.map_or_else(|| self.os.random.next_u64(), |state| state.instance);
+        let tracked = Arc::new(Tracked::new(&name, instance, self.os.clock.now_ms()));
+        match lock(&self.jobs).entry(name.clone()) {
+            Entry::Occupied(place) if place.get().state().is_active() => {
+                return Err(RuntimeError::Running { job: name });
+            }
+            Entry::Occupied(mut place) => {
+                place.insert(tracked.clone());
+            }
+            Entry::Vacant(place) => {
+                place.insert(tracked.clone());
+            }
+        }
+        let supervisor = Supervisor {
             log: self.log.clone(),
             os: self.os.clone(),
             data: self.data.clone(),
             journal: self.journal.clone(),
             wakeup: self.wakeup.clone(),
-            stop: stop.clone(),
-            progress: progress.clone(),
             request,
-            savepoints,
+            tracked: tracked.clone(),
         };
-        let running = self.running.clone();
-        let ended = name.clone();
         let outcome = Arc::new(Outcome::default());
         let told = outcome.clone();
-        let spawned = spawn(&name, "steps", move || {
-            let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| steps::run(context)));
-            let result = result.unwrap_or_else(|panic| {
-                Err(RuntimeError::Internal { job: ended.clone(), reason: panic_text(panic.as_ref()) })
-            });
-            lock(&running).remove(&ended);
-            told.set(result);
-        });
-        match spawned {
+        match spawn(&name, "steps", move || told.set(supervisor.run())) {
             Ok(thread) => Ok(Submitted::Running(JobHandle {
-                name,
-                stop,
+                tracked,
+                journal: self.journal.clone(),
                 wakeup: self.wakeup.clone(),
-                progress,
                 outcome,
                 thread: Some(thread),
             })),
             Err(error) => {
-                lock(&self.running).remove(&name);
+                lock(&self.jobs).remove(&name);
                 Err(error)
             }
         }
@@ -192,20 +191,68 @@ impl Runtime {
                 ..JobProgress::default()
             }),
             request,
+            new_instance: self.os.random.next_u64(),
             savepoints: Arc::default(),
         })
     }
 
-    /// Asks a running job for a savepoint in a new folder below `target`; the job goes on.
+    /// Asks a running job for a savepoint in a new folder below `target`; the job goes on. A job that waits to be
+    /// run again takes it when it runs.
     pub fn savepoint(&self, job: &str, target: &Path) -> Result<SavepointTicket, RuntimeError> {
-        let running = lock(&self.running);
-        let Some(requests) = running.get(job) else {
-            return Err(RuntimeError::NotRunning { job: job.into() });
-        };
-        let (request, ticket) = Request::new(&self.os, job, target);
+        let tracked = self.tracked(job)?;
+        let not_running = || RuntimeError::NotRunning { job: job.into() };
+        let requests = tracked.savepoints().ok_or_else(not_running)?;
+        let (request, ticket) = Request::new(&self.os, &tracked.name, target);
         requests.push(request);
         self.wakeup.notify();
         Ok(ticket)
+    }
+
+    /// Every job of the data directory, by name: those of this process, also when they have ended, and those that
+    /// only the journal knows.
+    pub fn jobs(&self) -> Vec<JobStatus> {
+        let tracked = lock(&self.jobs).clone();
+        let mut jobs: BTreeMap<String, JobStatus> = BTreeMap::new();
+        for (name, _) in self.journal.jobs() {
+            let Some(state) = self.journal.job(&name) else { continue };
+            let status = match tracked.get(&name) {
+                Some(tracked) => tracked.status(Some(&state)),
+                None => status::of_journal(&name, &state),
+            };
+            jobs.insert(name, status);
+        }
+        for (name, tracked) in tracked {
+            jobs.entry(name).or_insert_with(|| tracked.status(None));
+        }
+        jobs.into_values().collect()
+    }
+
+    /// The job of this name or id.
+    pub fn find(&self, name_or_id: &str) -> Option<JobStatus> {
+        let jobs = self.jobs();
+        let found = jobs.iter().position(|job| job.name == name_or_id);
+        let found = found.or_else(|| jobs.iter().position(|job| job.id.eq_ignore_ascii_case(name_or_id)));
+        found.and_then(|index| jobs.into_iter().nth(index))
+    }
+
+    /// Asks an active job, by its name or id, to stop after its current step; it can be resumed.
+    pub fn stop(&self, name_or_id: &str) -> Result<(), RuntimeError> {
+        let tracked = self.tracked(name_or_id)?;
+        if !tracked.state().is_active() {
+            return Err(RuntimeError::NotRunning { job: name_or_id.into() });
+        }
+        tracked.stop.request();
+        self.wakeup.notify();
+        Ok(())
+    }
+
+    fn tracked(&self, name_or_id: &str) -> Result<Arc<Tracked>, RuntimeError> {
+        let jobs = lock(&self.jobs);
+        let of_id = |tracked: &&Arc<Tracked>| {
+            status::job_id(&tracked.name, tracked.instance).eq_ignore_ascii_case(name_or_id)
+        };
+        let found = jobs.get(name_or_id).or_else(|| jobs.values().find(of_id));
+        found.cloned().ok_or_else(|| RuntimeError::NotRunning { job: name_or_id.into() })
     }
 
     pub fn journal(&self) -> &Journal {
@@ -215,31 +262,34 @@ impl Runtime {
 
 /// A running job.
 pub struct JobHandle {
-    name: String,
-    stop: Arc<AtomicBool>,
+    tracked: Arc<Tracked>,
+    journal: Arc<Journal>,
     wakeup: Arc<Wakeup>,
-    progress: SharedProgress,
     outcome: Arc<Outcome>,
     thread: Option<JoinHandle<()>>,
 }
 
 impl JobHandle {
     pub fn name(&self) -> &str {
-        &self.name
+        &self.tracked.name
     }
 
     pub fn progress(&self) -> JobProgress {
-        self.progress.read()
+        self.tracked.progress.read()
     }
 
-    /// The counters, also after the handle is given up by `join`.
+    pub fn status(&self) -> JobStatus {
+        self.tracked.status(self.journal.job(&self.tracked.name).as_ref())
+    }
+
+    /// The status, also after the handle is given up by `join`.
     pub fn watch(&self) -> ProgressWatch {
-        ProgressWatch(self.progress.clone())
+        ProgressWatch { tracked: self.tracked.clone(), journal: self.journal.clone() }
     }
 
     /// Asks the job to stop after its current step; it can be resumed.
     pub fn stop(&self) {
-        self.stop.store(true, Ordering::Release);
+        self.tracked.stop.request();
         self.wakeup.notify();
     }
 
@@ -253,19 +303,28 @@ impl JobHandle {
         if let Some(thread) = self.thread.take() {
             let _ = thread.join();
         }
-        let missing =
-            || RuntimeError::Internal { job: self.name.clone(), reason: "its thread left no result".into() };
+        let missing = || RuntimeError::Internal {
+            job: self.tracked.name.clone(),
+            reason: "its thread left no result".into(),
+        };
         lock(&self.outcome.result).take().unwrap_or_else(|| Err(missing()))
     }
 }
 
-/// Reads a job's counters.
+/// Looks at a job, however it goes on.
 #[derive(Clone)]
-pub struct ProgressWatch(SharedProgress);
+pub struct ProgressWatch {
+    tracked: Arc<Tracked>,
+    journal: Arc<Journal>,
+}
 
 impl ProgressWatch {
     pub fn read(&self) -> JobProgress {
-        self.0.read()
+        self.tracked.progress.read()
+    }
+
+    pub fn status(&self) -> JobStatus {
+        self.tracked.status(self.journal.job(&self.tracked.name).as_ref())
     }
 }
 

@@ -9,6 +9,8 @@
 pub mod error;
 pub mod journal;
 pub mod progress;
+pub mod restart;
+pub mod status;
 
 mod background;
 mod coordinates;
@@ -23,6 +25,7 @@ mod reader;
 mod savepoint;
 mod state_folder;
 mod steps;
+mod supervisor;
 #[cfg(test)]
 mod tests;
 
@@ -31,7 +34,9 @@ pub use job::{CommitPoint, JobHandle, JobOptions, JobRequest, Observer, Progress
 pub use journal::{Journal, JournalState};
 pub use machine::{Machine, Turn};
 pub use progress::{JobProgress, ScanProgress, SinkProgress};
+pub use restart::{RestartPolicy, RestartSettingError, RestartStrategy};
 pub use savepoint::{Savepoint, SavepointInfo, SavepointTicket};
+pub use status::{JobFailure, JobState, JobStatus};
 
 /// The version of the engine's semantics. A step is only replayed by the version that ran it: raise
 /// it whenever an operator's results or a snapshot's form change.

@@ -272,12 +272,12 @@ fn write_direct(
     while let Ok((lsn, rows)) = items.recv() {
         log.wait_durable(lsn)?;
         for (sink, batch) in rows {
-            sinks[sink].write(&batch)?;
-            sinks[sink].flush()?;
+            sinks[sink].write(&batch).map_err(RuntimeError::Direct)?;
+            sinks[sink].flush().map_err(RuntimeError::Direct)?;
         }
     }
     for sink in &mut sinks {
-        sink.flush()?;
+        sink.flush().map_err(RuntimeError::Direct)?;
     }
     Ok(())
 }

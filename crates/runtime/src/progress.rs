@@ -1,5 +1,6 @@
 //! What a running job shows of itself: counters that the command line and the metrics read.
 
+use crate::job::lock;
 use crate::journal::Counts;
 use std::sync::{Arc, Mutex};
 
@@ -17,8 +18,8 @@ pub struct JobProgress {
     pub watermark_ms: Option<i64>,
     /// Records ahead of the position, where the source knows.
     pub lag_records: u64,
-    /// Rows that had been read before this process took the job up.
-    pub rows_before: u64,
+    /// Rows that had been read before this process took the job up; none until it has.
+    pub rows_before: Option<u64>,
     /// Steps that were run again from the journal when the job was resumed.
     pub replayed_steps: u64,
     /// About how much memory the operators' state takes.
@@ -51,11 +52,23 @@ impl SharedProgress {
     }
 
     pub(crate) fn read(&self) -> JobProgress {
-        self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clone()
+        lock(&self.0).clone()
     }
 
     pub(crate) fn update(&self, change: impl FnOnce(&mut JobProgress)) {
-        change(&mut self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner));
+        change(&mut lock(&self.0));
+    }
+
+    /// The job is run again: its counters come from the journal once more, what was there before it stays.
+    pub(crate) fn begin_again(&self) {
+        self.update(|progress| {
+            *progress = JobProgress {
+                job: std::mem::take(&mut progress.job),
+                rows_before: progress.rows_before,
+                replayed_steps: progress.replayed_steps,
+                ..JobProgress::default()
+            };
+        });
     }
 
     pub(crate) fn add(&self, counts: &Counts) {

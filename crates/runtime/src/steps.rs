@@ -48,6 +48,8 @@ pub(crate) struct Context {
     pub stop: Arc<AtomicBool>,
     pub progress: SharedProgress,
     pub request: JobRequest,
+    /// What tells the job's files from another's, if the job is new.
+    pub new_instance: u64,
     /// Savepoints that somebody waits for.
     pub savepoints: Arc<Requests>,
 }
@@ -95,7 +97,7 @@ impl Job {
         let plan = &request.plan;
         let mut known = context.journal.job(name);
         let origin = Origin::find(&context, known.as_ref())?;
-        let instance = known.as_ref().map_or_else(|| context.os.random.next_u64(), |state| state.instance);
+        let instance = known.as_ref().map_or(context.new_instance, |state| state.instance);
         let mut outputs = Outputs::open(
             plan,
             &request.connectors,
@@ -216,7 +218,7 @@ impl Job {
                 rows: 0,
             };
             progress.sinks = self.outputs.sinks().map(sink).collect();
-            progress.rows_before = counts.rows_in.values().sum();
+            progress.rows_before.get_or_insert(counts.rows_in.values().sum());
         });
         self.context.progress.add(counts);
     }

@@ -185,7 +185,7 @@ fn a_direct_sink_that_fails_stops_a_live_job() {
     pipe.feed(&[1], 1);
     pipe.direct.store(FAILS, Ordering::SeqCst);
     let error = submit(&life, pipe.request(pipe::plan(&ALL))).join().unwrap_err();
-    assert!(matches!(error, RuntimeError::Sink(_)), "{error}");
+    assert!(matches!(error, RuntimeError::Direct(_)), "{error}");
     assert_eq!(error.to_string(), "the screen is gone");
     life.end();
 }

@@ -17,10 +17,10 @@ use dataflow::table::TableDefinition;
 use eventlog::{EventLog, LogError};
 use os::sim::SimOs;
 use os::{Disk, Os};
-use runtime::{JobOptions, JobRequest};
+use runtime::{JobOptions, JobRequest, RestartStrategy};
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 
 pub const INPUT: &str = "in";
@@ -79,6 +79,21 @@ pub const GOOD: u8 = 0;
 pub const FAILS: u8 = 1;
 pub const PANICS: u8 = 2;
 
+/// A trouble that comes with every third call and passes after a number of times.
+#[derive(Default)]
+pub struct Trouble {
+    calls: AtomicU32,
+    pub left: AtomicU32,
+}
+
+impl Trouble {
+    fn comes(&self) -> bool {
+        let call = self.calls.fetch_add(1, Ordering::SeqCst);
+        call % 3 == 2
+            && self.left.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1)).is_ok()
+    }
+}
+
 /// The connector and what a test sees and does to it.
 #[derive(Clone)]
 pub struct Pipe {
@@ -87,6 +102,10 @@ pub struct Pipe {
     bounded: bool,
     pub outbox: Arc<AtomicU8>,
     pub direct: Arc<AtomicU8>,
+    /// FAILS: the source says that its input is no input.
+    pub source: Arc<AtomicU8>,
+    pub source_trouble: Arc<Trouble>,
+    pub outbox_trouble: Arc<Trouble>,
     pub shown: Arc<Mutex<Vec<i64>>>,
 }
 
@@ -98,6 +117,9 @@ impl Pipe {
             bounded,
             outbox: Arc::default(),
             direct: Arc::default(),
+            source: Arc::default(),
+            source_trouble: Arc::default(),
+            outbox_trouble: Arc::default(),
             shown: Arc::default(),
         }
     }
@@ -112,6 +134,7 @@ impl Pipe {
                 step_rows_max: 16,
                 snapshot_steps_max: 3,
                 background: false,
+                restart: RestartStrategy::None,
                 ..JobOptions::default()
             },
             from_savepoint: None,
@@ -224,7 +247,13 @@ impl Connector for Pipe {
     }
 
     fn source(&self, _: SourceRequest) -> Result<Box<dyn Source>, ConnectorError> {
-        Ok(Box::new(Numbers { log: self.log.clone(), partition: self.input(), bounded: self.bounded }))
+        Ok(Box::new(Numbers {
+            log: self.log.clone(),
+            partition: self.input(),
+            bounded: self.bounded,
+            behaviour: self.source.clone(),
+            trouble: self.source_trouble.clone(),
+        }))
     }
 
     fn sink(&self, table: &Arc<TableDefinition>, _: &str) -> Result<Sink, ConnectorError> {
@@ -233,6 +262,7 @@ impl Connector for Pipe {
             "outbox" => Sink::Outbox(Box::new(Outbox {
                 os: self.os.clone(),
                 behaviour: self.outbox.clone(),
+                trouble: self.outbox_trouble.clone(),
                 target: Target::default(),
             })),
             _ => Sink::Direct(Box::new(Direct { behaviour: self.direct.clone(), shown: self.shown.clone() })),
@@ -244,6 +274,8 @@ struct Numbers {
     log: EventLog,
     partition: PartitionId,
     bounded: bool,
+    behaviour: Arc<AtomicU8>,
+    trouble: Arc<Trouble>,
 }
 
 fn source_error(error: &dyn std::fmt::Display) -> SourceError {
@@ -265,6 +297,12 @@ impl Source for Numbers {
         until: Option<Position>,
         limits: ReadLimits,
     ) -> Result<Read, SourceError> {
+        if self.behaviour.load(Ordering::SeqCst) == FAILS {
+            return Err(SourceError { kind: ErrorKind::Invalid, message: "these are no numbers".into() });
+        }
+        if self.trouble.comes() {
+            return Err(SourceError { kind: ErrorKind::Unavailable, message: "the input is away".into() });
+        }
         let end = until.or(split.end).map_or(i64::MAX, |end| end.0);
         let read = read_numbers(&self.log, self.partition, from.0, end, limits.rows_max);
         let read = read.map_err(|error| source_error(&error))?;
@@ -354,6 +392,7 @@ impl Target {
 struct Outbox {
     os: Os,
     behaviour: Arc<AtomicU8>,
+    trouble: Arc<Trouble>,
     target: Target,
 }
 
@@ -373,6 +412,9 @@ impl OutboxSink for Outbox {
 
     fn apply(&mut self, batch: &[u8]) -> Result<(), SinkError> {
         behave(&self.behaviour, "the target")?;
+        if self.trouble.comes() {
+            return Err(SinkError { kind: ErrorKind::Unavailable, message: "the target is away".into() });
+        }
         let before = self.target.numbers.len();
         self.target.numbers.extend(decode(&batch[HEADER_BYTES..]));
         self.target.next += (self.target.numbers.len() - before) as i64;
