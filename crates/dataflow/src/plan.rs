@@ -101,9 +101,9 @@ pub enum NodeKind {
     Union,
     /// Group aggregate without windows, over a changelog (Insert or Retract). The output columns are
     /// the keys, then the aggregates. A step emits at most one change per key: the difference between
-    /// the key's row before the step and after it. A key whose last row was retracted is deleted;
-    /// without key columns there is one row for ever, once the first input row has come. -U is left
-    /// out where the node's changelog is Upsert.
+    /// the key's row before the step and after it. A key whose last row was retracted is deleted,
+    /// also the one key of an aggregate without key columns. -U is left out where the node's changelog
+    /// is Upsert.
     GroupAggregate {
         keys: Vec<usize>,
         aggregates: Vec<Aggregate>,

@@ -81,7 +81,7 @@ impl Partition {
             }));
             self.table.slots(&keys, clock_ms, &mut slots)?;
             self.touch(&mut touched, &slots, &rows, first)?;
-            self.count_records(spec, chunk, &mut slots, &mut rows);
+            self.count_records(chunk, &mut slots, &mut rows);
             self.take_in(spec, chunk, &slots, &rows, &mut sets, sequence, clock_ms)?;
             first += chunk.ordinals.len() as u32;
         }
@@ -117,13 +117,7 @@ impl Partition {
     }
 
     /// Counts the rows of each key, and leaves out rows that go from a key that has none.
-    fn count_records(
-        &mut self,
-        spec: &GroupSpec,
-        chunk: &Prepared,
-        slots: &mut Vec<u32>,
-        rows: &mut Vec<u32>,
-    ) {
+    fn count_records(&mut self, chunk: &Prepared, slots: &mut Vec<u32>, rows: &mut Vec<u32>) {
         let records = &mut self.table.columns_mut().records;
         let Some(adds) = &chunk.adds else {
             slots.iter().for_each(|slot| {
@@ -140,7 +134,7 @@ impl Partition {
                 *count = (*count).max(0) + 1;
             } else if *count > 0 {
                 *count -= 1;
-                if *count == 0 && spec.keyed {
+                if *count == 0 {
                     *count = ABSENT;
                 }
             } else {

@@ -20,8 +20,6 @@ pub(crate) struct GroupSpec {
     pub(crate) sets: Vec<ValueSet>,
     /// Rows of the input may go again.
     pub(crate) retracts: bool,
-    /// Without key columns the one row stays when all rows of the input have gone.
-    pub(crate) keyed: bool,
     /// What may leave the node.
     pub(crate) changelog: Changelog,
     /// State is forgotten; see the module.
@@ -100,7 +98,6 @@ impl GroupSpec {
             calls,
             sets,
             retracts,
-            keyed: !keys.is_empty(),
             changelog: node.changelog,
             forgets: plan.state_ttl_ms.is_some(),
             schema: schemas[id.0].clone(),
