@@ -31,8 +31,8 @@ pub enum RuntimeError {
     )]
     PlanChanged { job: String, stored: u64, now: u64 },
     #[error(
-        "job '{job}' was begun by engine version {stored}, this is version {now}; finish it with the \
-         program that began it, or start anew with another --data directory"
+        "job '{job}' was begun by engine version {stored}, this is version {now}; take a savepoint with the \
+         program that began it and go on from there (--from-savepoint), or start anew with another --data directory"
     )]
     EngineChanged { job: String, stored: u32, now: u32 },
     #[error(

@@ -4,8 +4,10 @@ use crate::drivers;
 use crate::error::RuntimeError;
 use crate::outbox::{Driver, DriverTurn, OutboxSignals};
 use crate::progress::JobProgress;
+use crate::savepoint::{Request, SavepointTicket};
 use crate::steps::{Context, Job};
 use dataflow::engine::DataflowError;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -58,6 +60,15 @@ impl Machine {
     pub fn digest(&mut self) -> Result<u64, RuntimeError> {
         let parts = self.job.dataflow.snapshot()?;
         Ok(parts.digest().map_err(DataflowError::from)?)
+    }
+
+    /// A savepoint of the state after the last turn, in a new folder below `target`.
+    pub fn savepoint(&mut self, target: &Path) -> Result<SavepointTicket, RuntimeError> {
+        let context = self.job.context.clone();
+        let (request, ticket) = Request::new(&context.os, &context.request.name, target);
+        context.savepoints.push(request);
+        self.job.attend()?;
+        Ok(ticket)
     }
 
     pub fn progress(&self) -> JobProgress {

@@ -386,7 +386,7 @@ impl Job {
     }
 
     /// What is to be done between two steps: snapshots and savepoints.
-    fn attend(&mut self) -> Result<(), RuntimeError> {
+    pub(crate) fn attend(&mut self) -> Result<(), RuntimeError> {
         self.poll_snapshot()?;
         let options = &self.context.request.options;
         let is_due = self.steps_since_snapshot >= options.snapshot_steps_max

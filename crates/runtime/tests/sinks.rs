@@ -232,8 +232,8 @@ fn a_job_of_another_engine_version_is_not_taken_up() {
     assert_eq!(
         error.to_string(),
         format!(
-            "job 'pipe' was begun by engine version {}, this is version {}; finish it with the program that began \
-             it, or start anew with another --data directory",
+            "job 'pipe' was begun by engine version {}, this is version {}; take a savepoint with the program that \
+             began it and go on from there (--from-savepoint), or start anew with another --data directory",
             runtime::ENGINE_VERSION + 1,
             runtime::ENGINE_VERSION
         )

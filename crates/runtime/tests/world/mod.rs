@@ -230,8 +230,11 @@ pub struct Life {
 
 impl Life {
     pub fn begin(world: &SimOs, input: &Input) -> Life {
+        Life::begin_in(world, input, PathBuf::from("/data"))
+    }
+
+    pub fn begin_in(world: &SimOs, input: &Input, data: PathBuf) -> Life {
         let os = world.os();
-        let data = PathBuf::from("/data");
         let options = LogOptions {
             file_bytes: 256 << 10,
             first_file_bytes: 64 << 10,
