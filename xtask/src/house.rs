@@ -27,6 +27,7 @@ const FLOORS: &[(&str, &[&str])] = &[
     ("runtime", &["base", "os", "dataflow", "state", "eventlog"]),
     ("sql", &["base", "dataflow", "state"]),
     ("connectors", &["base", "os", "dataflow", "formats", "kafka-wire", "eventlog"]),
+    ("http-server", &["base", "os", "runtime"]),
 ];
 
 /// The binary wires everything; the test kit and the tools look at everything.

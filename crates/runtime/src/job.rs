@@ -6,7 +6,7 @@ use crate::machine::Machine;
 use crate::progress::{JobProgress, SharedProgress};
 use crate::restart::RestartStrategy;
 use crate::savepoint::{Request, SavepointTicket};
-use crate::status::{self, JobStatus, Tracked};
+use crate::status::{self, JobFailure, JobStatus, Tracked};
 use crate::steps;
 use crate::supervisor::Supervisor;
 use dataflow::connector::ConnectorTable;
@@ -139,7 +139,7 @@ impl Runtime {
             return Ok(Submitted::FinishedBefore(state.counts.clone()));
         }
         let instance = known.map_or_else(|| self.os.random.next_u64(), |state| state.instance);
-        let tracked = Arc::new(Tracked::new(&name, instance, self.os.clock.now_ms()));
+        let tracked = Arc::new(Tracked::new(&request, instance, self.os.clock.now_ms()));
         match lock(&self.jobs).entry(name.clone()) {
             Entry::Occupied(place) if place.get().state().is_active() => {
                 return Err(RuntimeError::Running { job: name });
@@ -199,10 +199,26 @@ impl Runtime {
     /// Asks a running job for a savepoint in a new folder below `target`; the job goes on. A job that waits to be
     /// run again takes it when it runs.
     pub fn savepoint(&self, job: &str, target: &Path) -> Result<SavepointTicket, RuntimeError> {
+        self.request_savepoint(job, target, false)
+    }
+
+    /// Asks a running job for a savepoint and to stop with it: no step follows, and what the steps before it sent to
+    /// outside systems is there. If the savepoint cannot be written, the job goes on.
+    pub fn stop_with_savepoint(&self, job: &str, target: &Path) -> Result<SavepointTicket, RuntimeError> {
+        self.request_savepoint(job, target, true)
+    }
+
+    fn request_savepoint(
+        &self,
+        job: &str,
+        target: &Path,
+        then_stop: bool,
+    ) -> Result<SavepointTicket, RuntimeError> {
         let tracked = self.tracked(job)?;
         let not_running = || RuntimeError::NotRunning { job: job.into() };
         let requests = tracked.savepoints().ok_or_else(not_running)?;
-        let (request, ticket) = Request::new(&self.os, &tracked.name, target);
+        let (mut request, ticket) = Request::new(&self.os, &tracked.name, target);
+        request.then_stop = then_stop;
         requests.push(request);
         self.wakeup.notify();
         Ok(ticket)
@@ -280,6 +296,11 @@ impl JobHandle {
 
     pub fn status(&self) -> JobStatus {
         self.tracked.status(self.journal.job(&self.tracked.name).as_ref())
+    }
+
+    /// The failures behind the first `seen` ones, as far as they are remembered.
+    pub fn failures_after(&self, seen: u64) -> Vec<JobFailure> {
+        self.tracked.failures_after(seen)
     }
 
     /// The status, also after the handle is given up by `join`.

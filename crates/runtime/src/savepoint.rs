@@ -177,6 +177,8 @@ pub(crate) struct Request {
     folder: PathBuf,
     os: Os,
     ticket: SavepointTicket,
+    /// No step follows the one that the savepoint covers.
+    pub(crate) then_stop: bool,
 }
 
 impl Request {
@@ -185,19 +187,21 @@ impl Request {
         let letters: String = job.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }).collect();
         let folder = target.join(format!("savepoint-{letters}-{:08x}", os.random.next_u64() as u32));
         let ticket = SavepointTicket::default();
-        (Request { folder, os: os.clone(), ticket: ticket.clone() }, ticket)
+        (Request { folder, os: os.clone(), ticket: ticket.clone(), then_stop: false }, ticket)
     }
 
-    /// Hands the state over to be written; the ticket tells when it is.
-    pub(crate) fn begin(self, parts: SnapshotParts, store: &Store, info: &SavepointInfo) {
+    /// Hands the state over to be written; the ticket, which is the answer, tells when it is.
+    pub(crate) fn begin(self, parts: SnapshotParts, store: &Store, info: &SavepointInfo) -> SavepointTicket {
         let files = vec![(DESCRIPTION.to_string(), info.encode())];
-        let Request { folder, os, ticket } = self;
+        let Request { folder, os, ticket, .. } = self;
+        let told = ticket.clone();
         parts.export(store, folder.clone(), MANIFEST, files, move |written| {
             ticket.tell(match written {
                 Ok(()) => Savepoint::open(&os, &folder),
                 Err(error) => Err(unusable(&folder, &error)),
             });
         });
+        told
     }
 }
 

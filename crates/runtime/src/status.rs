@@ -5,13 +5,14 @@
 
 use crate::coordinates::{Cursor, ScanSplits};
 use crate::error::RuntimeError;
-use crate::job::lock;
+use crate::job::{JobRequest, lock};
 use crate::journal::{Counts, JournalState};
 use crate::progress::SharedProgress;
 use crate::progress::{JobProgress, ScanProgress, SinkProgress};
 use crate::savepoint::Requests;
 use crate::supervisor::Stop;
 use base::ErrorKind;
+use dataflow::plan::Plan;
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
 
@@ -83,6 +84,15 @@ pub struct JobFailure {
     pub restart_after_ms: Option<u64>,
 }
 
+/// A node of the plan.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OperatorStatus {
+    pub node: u32,
+    pub description: String,
+    /// Nodes whose rows it takes.
+    pub inputs: Vec<u32>,
+}
+
 /// Where a job is in one split of an input.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SplitStatus {
@@ -114,6 +124,12 @@ pub struct JobStatus {
     pub restarts: u64,
     /// When the next attempt begins, while the job waits for it.
     pub again_at_ms: Option<i64>,
+    /// Threads that a step runs on; 0 where only the journal knows the job.
+    pub workers: usize,
+    /// The name of the restart strategy; empty where only the journal knows the job.
+    pub restart_strategy: &'static str,
+    /// The plan, inputs before their readers; empty where only the journal knows the job.
+    pub operators: Vec<OperatorStatus>,
     pub splits: Vec<SplitStatus>,
     /// The step of the snapshot that a recovery would begin with, and the clock of that step.
     pub snapshot_step: Option<u64>,
@@ -129,6 +145,16 @@ pub(crate) fn job_id(name: &str, instance: u64) -> String {
     format!("{high:016x}{:016x}", state::hash(&bytes))
 }
 
+/// The nodes of a plan.
+fn operators(plan: &Plan) -> Vec<OperatorStatus> {
+    let operator = |(index, node): (usize, &dataflow::plan::Node)| OperatorStatus {
+        node: index as u32,
+        description: plan.describe_node(node),
+        inputs: node.inputs.iter().map(|input| input.0 as u32).collect(),
+    };
+    plan.nodes.iter().enumerate().map(operator).collect()
+}
+
 /// A job of this process: running, between two attempts, or ended.
 pub(crate) struct Tracked {
     pub name: String,
@@ -136,6 +162,9 @@ pub(crate) struct Tracked {
     pub progress: SharedProgress,
     pub stop: Stop,
     created_ms: i64,
+    workers: usize,
+    restart_strategy: &'static str,
+    operators: Vec<OperatorStatus>,
     life: Mutex<Life>,
     /// None when the job has ended: nobody would answer.
     savepoints: Mutex<Option<Arc<Requests>>>,
@@ -155,13 +184,17 @@ struct Life {
 }
 
 impl Tracked {
-    pub(crate) fn new(name: &str, instance: u64, now_ms: i64) -> Tracked {
+    pub(crate) fn new(request: &JobRequest, instance: u64, now_ms: i64) -> Tracked {
+        let name = request.name.clone();
         Tracked {
-            name: name.to_string(),
+            name: name.clone(),
             instance,
-            progress: SharedProgress::new(JobProgress { job: name.to_string(), ..JobProgress::default() }),
+            progress: SharedProgress::new(JobProgress { job: name, ..JobProgress::default() }),
             stop: Stop::default(),
             created_ms: now_ms,
+            workers: request.options.workers,
+            restart_strategy: request.options.restart.name(),
+            operators: operators(&request.plan),
             life: Mutex::new(Life {
                 state: JobState::Created,
                 since_ms: now_ms,
@@ -211,6 +244,11 @@ impl Tracked {
         }
     }
 
+    /// The failures behind the first `seen` ones that are still kept.
+    pub(crate) fn failures_after(&self, seen: u64) -> Vec<JobFailure> {
+        lock(&self.life).failures.iter().filter(|failure| failure.number > seen).cloned().collect()
+    }
+
     pub(crate) fn begin_again(&self) {
         self.progress.begin_again();
         lock(&self.life).restarts += 1;
@@ -237,6 +275,9 @@ impl Tracked {
             failures: life.failures.into(),
             restarts: life.restarts,
             again_at_ms: life.again_at_ms,
+            workers: self.workers,
+            restart_strategy: self.restart_strategy,
+            operators: self.operators.clone(),
             splits: journalled.map_or(Vec::new(), splits),
             snapshot_step: journalled.and_then(|state| Some(state.snapshot.as_ref()?.step)),
             snapshot_clock_ms: journalled.and_then(|state| Some(state.snapshot.as_ref()?.clock_ms)),
@@ -257,6 +298,9 @@ pub(crate) fn of_journal(name: &str, state: &JournalState) -> JobStatus {
         failures: Vec::new(),
         restarts: 0,
         again_at_ms: None,
+        workers: 0,
+        restart_strategy: "",
+        operators: Vec::new(),
         splits: splits(state),
         snapshot_step: state.snapshot.as_ref().map(|snapshot| snapshot.step),
         snapshot_clock_ms: state.snapshot.as_ref().map(|snapshot| snapshot.clock_ms),

@@ -60,7 +60,8 @@ pub(crate) fn run(context: Context) -> Result<bool, RuntimeError> {
     let mut job = Job::open(context.clone())?;
     let drivers = Drivers::start(&context)?;
     let result = job.run();
-    let ended = matches!(result, Ok(true));
+    // A savepoint holds no outbox: what the steps before it sent outside must be there when the job stops for it.
+    let ended = matches!(result, Ok(true)) || (result.is_ok() && job.is_saved_and_stops);
     let drained = drivers.finish(ended, &context.wakeup);
     // Rows that are committed are shown, also when a later step failed.
     let shown = job.outputs.finish();
@@ -88,6 +89,8 @@ pub(crate) struct Job {
     cursors: Vec<Cursor>,
     steps_since_snapshot: u64,
     rows_since_snapshot: u64,
+    /// A savepoint holds everything up to here, and its owner wants no more.
+    is_saved_and_stops: bool,
 }
 
 impl Job {
@@ -142,6 +145,7 @@ impl Job {
             cursors: Vec::new(),
             steps_since_snapshot: 0,
             rows_since_snapshot: 0,
+            is_saved_and_stops: false,
         };
         match known {
             None => job.begin(&mut inputs, instance)?,
@@ -307,6 +311,9 @@ impl Job {
                 Message::Idle => self.attend()?,
                 Message::Finished => return Ok(true),
                 Message::Stopped => return Ok(false),
+            }
+            if self.is_saved_and_stops {
+                return Ok(false);
             }
         }
         Err(RuntimeError::Internal { job: self.name.clone(), reason: "its reader ended".into() })
@@ -480,7 +487,13 @@ impl Job {
                 cursors: self.cursors.clone(),
                 counts: state.counts,
             };
-            request.begin(parts, &self.store, &meta);
+            let then_stop = request.then_stop;
+            let ticket = request.begin(parts, &self.store, &meta);
+            if then_stop {
+                // Nothing may be committed that the savepoint does not hold; if it cannot be written, the job goes on.
+                self.store.wait_idle();
+                self.is_saved_and_stops |= matches!(ticket.wait_timeout(0), Some(Ok(_)));
+            }
         }
         Ok(())
     }

@@ -1,0 +1,61 @@
+//! Refuses requests that a web page made a browser send.
+//!
+//! The server has no passwords yet: whoever reaches its address may use it, and a browser on the same machine reaches
+//! it. So a request that names another origin is refused, and so is a `Host` that is a name: a page whose own name was
+//! made to point at this machine (DNS rebinding) sends its name there. Programs send neither.
+
+use hyper::HeaderMap;
+use hyper::header::{HOST, HeaderName, ORIGIN};
+use std::net::IpAddr;
+
+/// Why a request is refused; none if it is not. `trusts_names` is for addresses that other machines reach by name.
+pub(crate) fn refusal(headers: &HeaderMap, trusts_names: bool) -> Option<&'static str> {
+    let text = |name: HeaderName| headers.get(name).map(|value| value.to_str().unwrap_or("?"));
+    let host = text(HOST);
+    if !trusts_names && host.is_some_and(|host| !is_own(host)) {
+        return Some("the Host of the request is a name; use the address, such as 127.0.0.1");
+    }
+    let origin = text(ORIGIN)?;
+    let (_, own) = origin.split_once("://").unwrap_or(("", origin));
+    (Some(own) != host).then_some("the request comes from a page of another origin")
+}
+
+/// An address or `localhost`, with or without a port.
+fn is_own(host: &str) -> bool {
+    let name = match host.strip_prefix('[') {
+        Some(rest) => rest.split_once(']').map_or(rest, |(address, _)| address),
+        None => host.rsplit_once(':').map_or(host, |(name, _)| name),
+    };
+    name.eq_ignore_ascii_case("localhost") || name.parse::<IpAddr>().is_ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use hyper::header::HeaderValue;
+
+    fn refused(host: Option<&'static str>, origin: Option<&'static str>) -> bool {
+        let mut headers = HeaderMap::new();
+        for (name, value) in [(HOST, host), (ORIGIN, origin)] {
+            if let Some(value) = value {
+                headers.insert(name, HeaderValue::from_static(value));
+            }
+        }
+        refusal(&headers, false).is_some()
+    }
+
+    #[test]
+    fn programs_pass_and_pages_of_others_do_not() {
+        for host in ["127.0.0.1:8081", "localhost:8081", "LocalHost", "[::1]:8081", "[::1]", "10.0.0.7"] {
+            assert!(!refused(Some(host), None), "{host}");
+        }
+        for host in ["evil.example", "evil.example:8081", "127.0.0.1.evil.example:8081", ""] {
+            assert!(refused(Some(host), None), "{host}");
+        }
+        assert!(!refused(None, None));
+        assert!(!refused(Some("127.0.0.1:8081"), Some("http://127.0.0.1:8081")));
+        for origin in ["http://evil.example", "http://127.0.0.1:9999", "null"] {
+            assert!(refused(Some("127.0.0.1:8081"), Some(origin)), "{origin}");
+        }
+    }
+}

@@ -1,0 +1,17 @@
+//! The HTTP front of a node: the part of Flink's REST API that looks at jobs and stops them.
+//!
+//! `server` accepts connections and keeps them within limits, `guard` refuses what a browser could be tricked into,
+//! `router` finds the answer of a request; the answers' shapes are in `flink`, one file per family. The names in them
+//! are those of Flink's documentation (REST API v1), so that Flink's command line, operators and scripts work.
+//!
+//! Flink's shapes are kept where they fit: a node is one task manager, a job's plan nodes are its vertices, a worker is
+//! a slot. What has no counterpart here (accumulators, back pressure, subtasks) is not served, and answers 404.
+
+mod flink;
+mod guard;
+mod reply;
+mod router;
+mod server;
+mod triggers;
+
+pub use server::{HttpError, ServerConfig, ServerHandle, start};

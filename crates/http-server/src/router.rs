@@ -1,0 +1,103 @@
+//! Which answer a request gets.
+
+use crate::flink::{cluster, commands, details, jobs};
+use crate::reply::Reply;
+use crate::triggers::Triggers;
+use hyper::{Method, StatusCode};
+use os::Os;
+use runtime::Runtime;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+/// What the routes look at and act on.
+pub(crate) struct Site {
+    pub runtime: Arc<Runtime>,
+    pub os: Os,
+    pub version: String,
+    /// Where savepoints go that name no target.
+    pub savepoints: PathBuf,
+    pub triggers: Triggers,
+}
+
+impl Site {
+    /// `target` is the path with its query.
+    pub(crate) fn reply(&self, method: &Method, target: &str, body: &[u8]) -> Reply {
+        let (path, query) = target.split_once('?').unwrap_or((target, ""));
+        let Some(parts) = parts(path) else {
+            return Reply::error(StatusCode::BAD_REQUEST, format!("the path '{path}' is not well formed"));
+        };
+        let parts: Vec<&str> = parts.iter().map(String::as_str).collect();
+        // Flink's own clients name the version of the API.
+        let parts = parts.strip_prefix(&["v1"]).unwrap_or(&parts);
+        let get = method == Method::GET || method == Method::HEAD;
+        match parts {
+            ["overview"] if get => cluster::overview(self),
+            ["config"] if get => cluster::config(self),
+            ["jobs"] if get => jobs::ids(self),
+            ["jobs", "overview"] if get => jobs::overview(self),
+            ["jobs", job] if get => details::job(self, job),
+            ["jobs", job] if method == Method::PATCH => commands::terminate(self, job, query),
+            ["jobs", job, "status"] if get => details::status(self, job),
+            ["jobs", job, "plan"] if get => details::plan(self, job),
+            ["jobs", job, "exceptions"] if get => details::exceptions(self, job, query),
+            ["jobs", job, "config"] if get => details::config(self, job),
+            ["jobs", job, "stop"] if method == Method::POST => commands::stop(self, job, body),
+            ["jobs", job, "savepoints"] if method == Method::POST => commands::savepoint(self, job, body),
+            ["jobs", job, "savepoints", id] if get => commands::savepoint_status(self, job, id),
+            ["overview" | "config" | "jobs"]
+            | ["jobs", _]
+            | ["jobs", _, "status" | "plan" | "exceptions" | "config" | "stop" | "savepoints"]
+            | ["jobs", _, "savepoints", _] => {
+                let message = format!("{method} is not a method of {path}");
+                Reply::error(StatusCode::METHOD_NOT_ALLOWED, message)
+            }
+            _ => Reply::error(StatusCode::NOT_FOUND, format!("Not found: {path}")),
+        }
+    }
+}
+
+/// The parts between the slashes, without their percent signs; none if one of them is no text.
+fn parts(path: &str) -> Option<Vec<String>> {
+    let parts = path.split('/').filter(|part| !part.is_empty());
+    parts.map(|part| decoded(part, false)).collect()
+}
+
+/// The value of a name in a query.
+pub(crate) fn query_value(query: &str, name: &str) -> Option<String> {
+    let mut pairs = query.split('&').map(|pair| pair.split_once('=').unwrap_or((pair, "")));
+    let (_, value) = pairs.find(|(key, _)| *key == name)?;
+    decoded(value, true)
+}
+
+/// Text with `%41` for A, and in queries `+` for a blank.
+fn decoded(text: &str, plus_is_blank: bool) -> Option<String> {
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text.bytes();
+    while let Some(byte) = rest.next() {
+        bytes.push(match byte {
+            b'%' => {
+                let digit = |byte: Option<u8>| char::from(byte?).to_digit(16);
+                (digit(rest.next())? * 16 + digit(rest.next())?) as u8
+            }
+            b'+' if plus_is_blank => b' ',
+            other => other,
+        });
+    }
+    String::from_utf8(bytes).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_and_queries_lose_their_percent_signs() {
+        assert_eq!(parts("/jobs//a%20b%2Fc/"), Some(vec!["jobs".into(), "a b/c".into()]));
+        for wrong in ["/jobs/%", "/jobs/%2", "/jobs/%zz", "/jobs/%ff"] {
+            assert_eq!(parts(wrong), None, "{wrong}");
+        }
+        assert_eq!(query_value("a=1&mode=cancel+it&mode=2", "mode").as_deref(), Some("cancel it"));
+        assert_eq!(query_value("mode", "mode").as_deref(), Some(""));
+        assert_eq!(query_value("model=1", "mode"), None);
+    }
+}

@@ -1,0 +1,224 @@
+//! The edge: listens, accepts and serves HTTP/1.1 on a thread of its own, within limits.
+
+use crate::guard;
+use crate::reply::Reply;
+use crate::router::Site;
+use crate::triggers::Triggers;
+use bytes::Bytes;
+use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper::{Method, Request, Response, StatusCode};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use os::Os;
+use runtime::Runtime;
+use std::convert::Infallible;
+use std::net::{SocketAddr, TcpListener as StdListener};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::Duration;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{Semaphore, watch};
+
+/// Connections that are served at once; further ones wait to be accepted.
+const CONNECTIONS_MAX: usize = 128;
+
+/// Bytes of a request's first line and headers.
+const HEAD_BYTES_MAX: usize = 16 << 10;
+
+const HEADERS_MAX: usize = 64;
+
+/// Bytes of a request's body.
+const BODY_BYTES_MAX: usize = 64 << 10;
+
+/// How long a client may take for its headers, idle connections included, and for a body.
+const READ_MAX: Duration = Duration::from_secs(30);
+
+/// How long answers under way may take when the server stops.
+const STOP_MAX: Duration = Duration::from_secs(2);
+
+#[derive(Clone)]
+pub struct ServerConfig {
+    /// Port 0 picks a free one.
+    pub listen: SocketAddr,
+    /// Allows an address that other machines can reach, without authentication and TLS.
+    pub insecure: bool,
+    /// Where savepoints go that name no target.
+    pub savepoints: PathBuf,
+    /// The version that the answers name.
+    pub version: String,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum HttpError {
+    #[error(
+        "the HTTP address {address} can be reached from other machines, and there is no authentication; \
+         listen on 127.0.0.1, or pass --insecure if the network is trusted"
+    )]
+    NotLoopback { address: SocketAddr },
+    #[error("cannot listen on {address}: {reason}; choose another port, or stop the process that has it")]
+    Listen {
+        address: SocketAddr,
+        reason: String,
+        /// Somebody else listens there.
+        in_use: bool,
+    },
+    #[error("cannot start the HTTP server's thread: {0}")]
+    Thread(String),
+}
+
+/// A running server; dropping it stops it.
+pub struct ServerHandle {
+    local_addr: SocketAddr,
+    stop: watch::Sender<bool>,
+    thread: Option<JoinHandle<()>>,
+}
+
+/// Binds and begins to serve; returns when connections are accepted.
+pub fn start(config: ServerConfig, runtime: Arc<Runtime>, os: Os) -> Result<ServerHandle, HttpError> {
+    let address = config.listen;
+    if !address.ip().is_loopback() && !config.insecure {
+        return Err(HttpError::NotLoopback { address });
+    }
+    let failed = |error: std::io::Error| HttpError::Listen {
+        address,
+        reason: error.to_string(),
+        in_use: error.kind() == std::io::ErrorKind::AddrInUse,
+    };
+    let listener = StdListener::bind(address).map_err(failed)?;
+    listener.set_nonblocking(true).map_err(failed)?;
+    let local_addr = listener.local_addr().map_err(failed)?;
+    let served = Arc::new(Served {
+        trusts_names: !address.ip().is_loopback(),
+        site: Site {
+            runtime,
+            os,
+            version: config.version,
+            savepoints: config.savepoints,
+            triggers: Triggers::default(),
+        },
+    });
+    let thread_failed = |error: std::io::Error| HttpError::Thread(error.to_string());
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(thread_failed)?;
+    let listener = {
+        let _in_runtime = runtime.enter();
+        TcpListener::from_std(listener).map_err(failed)?
+    };
+    let (stop, stopped) = watch::channel(false);
+    let thread = std::thread::Builder::new()
+        .name("http".into())
+        .spawn(move || runtime.block_on(accept(listener, served, stopped)))
+        .map_err(thread_failed)?;
+    Ok(ServerHandle { local_addr, stop, thread: Some(thread) })
+}
+
+impl ServerHandle {
+    /// The address with the port that was picked.
+    pub fn local_addr(&self) -> SocketAddr {
+        self.local_addr
+    }
+
+    /// Stops accepting, lets answers under way go out, and ends.
+    pub fn shutdown(mut self) {
+        self.stop_now();
+    }
+
+    fn stop_now(&mut self) {
+        let _ = self.stop.send(true);
+        if let Some(thread) = self.thread.take() {
+            // A panic of the thread has been printed and harms nobody else.
+            let _ = thread.join();
+        }
+    }
+}
+
+impl Drop for ServerHandle {
+    fn drop(&mut self) {
+        self.stop_now();
+    }
+}
+
+struct Served {
+    site: Site,
+    trusts_names: bool,
+}
+
+async fn accept(listener: TcpListener, served: Arc<Served>, mut stop: watch::Receiver<bool>) {
+    let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+    loop {
+        let place = tokio::select! {
+            place = places.clone().acquire_owned() => place,
+            _ = stop.wait_for(|stop| *stop) => break,
+        };
+        // The semaphore is never closed.
+        let Ok(place) = place else { break };
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            _ = stop.wait_for(|stop| *stop) => break,
+        };
+        match accepted {
+            Ok((stream, _)) => {
+                let (served, stop) = (served.clone(), stop.clone());
+                tokio::spawn(async move {
+                    serve(stream, served, stop).await;
+                    drop(place);
+                });
+            }
+            // Out of descriptors, or a client that went away at once: go on, but not in a spin.
+            Err(_) => tokio::time::sleep(Duration::from_millis(50)).await,
+        }
+    }
+    let all = places.acquire_many(CONNECTIONS_MAX as u32);
+    // Connections that do not end in time are cut with the runtime.
+    let _ = tokio::time::timeout(STOP_MAX, all).await;
+}
+
+async fn serve(stream: TcpStream, served: Arc<Served>, mut stop: watch::Receiver<bool>) {
+    // Answers are small and must not wait for the client's acknowledgement of the one before.
+    let _ = stream.set_nodelay(true);
+    let service = service_fn(move |request| answer(request, served.clone()));
+    let connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(READ_MAX)
+        .max_buf_size(HEAD_BYTES_MAX)
+        .max_headers(HEADERS_MAX)
+        .serve_connection(TokioIo::new(stream), service);
+    let mut connection = std::pin::pin!(connection);
+    // A connection that breaks is its client's affair: there is nothing to undo and nobody to tell.
+    tokio::select! {
+        _ = connection.as_mut() => return,
+        _ = stop.wait_for(|stop| *stop) => connection.as_mut().graceful_shutdown(),
+    }
+    let _ = connection.await;
+}
+
+async fn answer(
+    request: Request<Incoming>,
+    served: Arc<Served>,
+) -> Result<Response<Full<Bytes>>, Infallible> {
+    let (head, body) = request.into_parts();
+    if let Some(reason) = guard::refusal(&head.headers, served.trusts_names) {
+        return Ok(Reply::error(StatusCode::FORBIDDEN, reason).into_response());
+    }
+    let is_head = head.method == Method::HEAD;
+    let reply = match tokio::time::timeout(READ_MAX, Limited::new(body, BODY_BYTES_MAX).collect()).await {
+        Err(_) => Reply::error(StatusCode::REQUEST_TIMEOUT, "the body of the request took too long"),
+        Ok(Err(error)) if error.is::<LengthLimitError>() => {
+            let message = format!("the body of the request is longer than {BODY_BYTES_MAX} bytes");
+            Reply::error(StatusCode::PAYLOAD_TOO_LARGE, message)
+        }
+        Ok(Err(error)) => Reply::error(StatusCode::BAD_REQUEST, format!("the body cannot be read: {error}")),
+        Ok(Ok(body)) => {
+            let target = head.uri.path_and_query().map_or("/", |target| target.as_str());
+            served.site.reply(&head.method, target, &body.to_bytes())
+        }
+    };
+    let mut response = reply.into_response();
+    if is_head {
+        *response.body_mut() = Full::new(Bytes::new());
+    }
+    Ok(response)
+}
