@@ -9,12 +9,12 @@ use world::{Input, Life, expected};
 /// How long anything may take; it takes milliseconds.
 const PATIENCE_MS: u64 = 60_000;
 
-fn wait_until(mut holds: impl FnMut() -> bool, wait: impl Fn()) {
+fn wait_until(mut holds: impl FnMut() -> bool, wait: impl Fn() -> bool) {
     for _ in 0..PATIENCE_MS {
         if holds() {
             return;
         }
-        wait();
+        let _ = wait();
     }
     panic!("it did not come to pass within {PATIENCE_MS} ms");
 }
@@ -32,12 +32,12 @@ fn a_job_waits_for_room_and_goes_on() {
         let mut waits = 0;
         for room_bytes in [0, 20_000, 300_000] {
             let begun = handle.progress().steps;
-            wait_until(|| handle.progress().steps > begun + 20, || drop(handle.wait_timeout(1)));
+            wait_until(|| handle.progress().steps > begun + 20, || handle.wait_timeout(1));
             world.disk.limit_bytes(Some(world.disk.used_bytes() + room_bytes));
             // It either waits, or came to its end within the room that there was.
             wait_until(
                 || handle.progress().waits_for_disk || handle.wait_timeout(0),
-                || drop(handle.wait_timeout(1)),
+                || handle.wait_timeout(1),
             );
             waits += u32::from(handle.progress().waits_for_disk);
             world.disk.limit_bytes(None);
