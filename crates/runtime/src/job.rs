@@ -2,7 +2,7 @@
 
 use crate::error::RuntimeError;
 use crate::journal::{Counts, Journal};
-use crate::machine::Machine;
+use crate::machine::{Machine, Patience};
 use crate::progress::{JobProgress, SharedProgress};
 use crate::restart::RestartStrategy;
 use crate::savepoint::{Request, SavepointTicket};
@@ -123,7 +123,28 @@ pub struct Runtime {
 impl Runtime {
     /// `journal` must have been folded from the log's checkpoint and replay, and be one of its folds.
     pub fn new(log: EventLog, os: Os, data: PathBuf, journal: Arc<Journal>) -> Runtime {
-        let wakeup = Arc::new(Wakeup::default());
+        Runtime::with(log, os, data, journal, None)
+    }
+
+    /// A runtime for simulations, whose jobs run as machines: what they must wait for, `patience` is asked for.
+    pub fn without_threads(
+        log: EventLog,
+        os: Os,
+        data: PathBuf,
+        journal: Arc<Journal>,
+        patience: Patience,
+    ) -> Runtime {
+        Runtime::with(log, os, data, journal, Some(patience))
+    }
+
+    fn with(
+        log: EventLog,
+        os: Os,
+        data: PathBuf,
+        journal: Arc<Journal>,
+        patience: Option<Patience>,
+    ) -> Runtime {
+        let wakeup = Arc::new(Wakeup { patience, ..Wakeup::default() });
         let waker = wakeup.clone();
         log.subscribe(Arc::new(move |_| waker.notify()));
         Runtime { log, os, data, journal, wakeup, jobs: Mutex::default() }
@@ -374,10 +395,12 @@ impl Outcome {
 
 /// Wakes threads when the log has grown or a job is told something. A waiter names the generation
 /// that it saw before it looked, so that no wake-up is lost.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(crate) struct Wakeup {
     generation: Mutex<u64>,
     changed: Condvar,
+    /// Stands in for waiting where there are no threads.
+    pub(crate) patience: Option<Patience>,
 }
 
 impl Wakeup {

@@ -32,7 +32,7 @@ mod tests;
 pub use error::RuntimeError;
 pub use job::{CommitPoint, JobHandle, JobOptions, JobRequest, Observer, ProgressWatch, Runtime, Submitted};
 pub use journal::{Journal, JournalState};
-pub use machine::{Machine, Turn};
+pub use machine::{Machine, Patience, Turn, Wait};
 pub use progress::{JobProgress, ScanProgress, SinkProgress};
 pub use restart::{RestartPolicy, RestartSettingError, RestartStrategy};
 pub use savepoint::{Savepoint, SavepointInfo, SavepointTicket};

@@ -1,4 +1,7 @@
 //! A job without threads, for simulations: it does nothing but in the turns that it is given.
+//!
+//! Where a job with threads would sleep until somebody else has done something, a machine asks its owner, who makes
+//! it happen or has the turn fail; so a turn always ends.
 
 use crate::drivers;
 use crate::error::RuntimeError;
@@ -6,10 +9,23 @@ use crate::outbox::{Driver, DriverTurn, OutboxSignals};
 use crate::progress::JobProgress;
 use crate::savepoint::{Request, SavepointTicket};
 use crate::steps::{Context, Job};
+use base::Lsn;
 use dataflow::engine::DataflowError;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+
+/// What a job cannot go on without.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Wait {
+    /// The log must be durable up to here.
+    Durable(Lsn),
+    /// The disk is full.
+    Room,
+}
+
+/// Answers whether it is worth trying again at once; otherwise the job fails with the error that it met.
+pub type Patience = Arc<dyn Fn(Wait) -> bool + Send + Sync>;
 
 /// What a turn of a [`Machine`] did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -43,7 +59,7 @@ impl Machine {
         let turn = self.job.turn()?;
         if turn == Turn::Finished {
             self.signals.ended.store(true, Ordering::Release);
-            self.job.context.log.wait_durable(self.job.last_lsn)?;
+            self.job.context.wait_durable(self.job.last_lsn)?;
         }
         let mut drained = true;
         for driver in &mut self.drivers {

@@ -59,7 +59,7 @@ impl Origin {
             context.journal.apply(&snapshot);
             Ok::<_, RuntimeError>(())
         })?;
-        context.log.wait_durable(lsn)?;
+        context.wait_durable(lsn)?;
         let missing = || RuntimeError::Internal { job: name.clone(), reason: "its start is gone".into() };
         context.journal.job(name).ok_or_else(missing)
     }

@@ -174,6 +174,7 @@ impl Outputs {
         if let Some(partition) = self.dead_letter_topics.get(topic) {
             return Ok(*partition);
         }
+        // Its frame stands before that of the step, so nobody need wait for it.
         create_topics(&self.log, &[TopicWanted::plain(topic.to_string())])?;
         let partition = partitions_of(&self.log, topic)?[0];
         self.dead_letter_topics.insert(topic.to_string(), partition);
@@ -206,11 +207,11 @@ impl TopicWanted {
     }
 }
 
-/// Creates the topics that do not exist yet, in one frame.
-pub(crate) fn create_topics(log: &EventLog, topics: &[TopicWanted]) -> Result<(), RuntimeError> {
+/// Creates the topics that do not exist yet, in one frame; answers its place if there is one.
+pub(crate) fn create_topics(log: &EventLog, topics: &[TopicWanted]) -> Result<Option<Lsn>, RuntimeError> {
     let missing: Vec<_> = topics.iter().filter(|topic| log.topic(&topic.name).is_none()).collect();
     if missing.is_empty() {
-        return Ok(());
+        return Ok(None);
     }
     let ((), lsn) = log.append(|frame| {
         for topic in &missing {
@@ -220,8 +221,7 @@ pub(crate) fn create_topics(log: &EventLog, topics: &[TopicWanted]) -> Result<()
         }
         Ok::<_, RuntimeError>(())
     })?;
-    log.wait_durable(lsn)?;
-    Ok(())
+    Ok(Some(lsn))
 }
 
 fn partitions_of(log: &EventLog, topic: &str) -> Result<Vec<PartitionId>, RuntimeError> {

@@ -15,7 +15,7 @@ use crate::error::RuntimeError;
 use crate::inputs::{Inputs, Next, Prepared};
 use crate::job::{CommitPoint, JobRequest, Wakeup, lock, spawn};
 use crate::journal::{Counts, Journal, LAYER, Record, SnapshotRecord, StepRecord};
-use crate::machine::Turn;
+use crate::machine::{Turn, Wait};
 use crate::origin::Origin;
 use crate::outputs::{Encoded, Outputs, create_topics};
 use crate::progress::{ScanProgress, SharedProgress, SinkProgress};
@@ -25,7 +25,7 @@ use crate::state_folder::{Polled, Snapshots, StateFolder};
 use base::{ErrorKind, Lsn, Offset};
 use dataflow::engine::{Dataflow, DataflowOptions, StepInput, StepOutput};
 use dataflow::plan::NodeId;
-use eventlog::EventLog;
+use eventlog::{EventLog, LogError};
 use os::Os;
 use state::{Snapshot, Store, StoreOptions};
 use std::path::PathBuf;
@@ -52,6 +52,18 @@ pub(crate) struct Context {
     pub new_instance: u64,
     /// Savepoints that somebody waits for.
     pub savepoints: Arc<Requests>,
+}
+
+impl Context {
+    /// Waits until the log is durable up to `lsn`.
+    pub(crate) fn wait_durable(&self, lsn: Lsn) -> Result<(), LogError> {
+        loop {
+            match (self.log.wait_durable(lsn), &self.wakeup.patience) {
+                (Err(LogError::Busy { .. }), Some(patience)) if patience(Wait::Durable(lsn)) => {}
+                (waited, _) => return waited,
+            }
+        }
+    }
 }
 
 /// Runs a job to its end (true) or until it is stopped (false).
@@ -109,7 +121,9 @@ impl Job {
             &context.stop,
             &context.wakeup,
         )?;
-        create_topics(&context.log, &outputs.topics_wanted(name))?;
+        if let Some(lsn) = create_topics(&context.log, &outputs.topics_wanted(name))? {
+            context.wait_durable(lsn)?;
+        }
         outputs.bind(name)?;
         let mut inputs = Inputs::open(plan, &request.connectors)?;
         let folder = StateFolder::open(&context.os, &context.data, name)?;
@@ -283,7 +297,7 @@ impl Job {
         if !finished {
             self.finish_snapshot()?;
         }
-        self.context.log.wait_durable(self.last_lsn)?;
+        self.context.wait_durable(self.last_lsn)?;
         Ok(finished)
     }
 
@@ -349,7 +363,7 @@ impl Job {
         let lsn = self.append(&encoded, &[Record::Step { job: self.name.clone(), step }])?;
         self.observe(CommitPoint::DuringCommit);
         if self.context.request.observer.is_some() {
-            self.context.log.wait_durable(lsn)?;
+            self.context.wait_durable(lsn)?;
             self.observe(CommitPoint::AfterCommit);
         }
         self.outputs.publish(lsn, direct);
@@ -387,6 +401,9 @@ impl Job {
             return Err(error);
         }
         self.context.progress.update(|progress| progress.waits_for_disk = true);
+        if let Some(patience) = &self.context.wakeup.patience {
+            return if patience(Wait::Room) { Ok(()) } else { Err(error) };
+        }
         let seen = self.context.wakeup.generation();
         self.context.wakeup.wait(seen, UNAVAILABLE_MS);
         Ok(())
@@ -459,7 +476,7 @@ impl Job {
             self.store.wait_idle();
             self.poll_snapshot()?;
             if let Some(lsn) = self.snapshots.awaited() {
-                self.context.log.wait_durable(lsn)?;
+                self.context.wait_durable(lsn)?;
                 self.poll_snapshot()?;
             }
             if self.steps_since_snapshot == 0 || self.snapshots.is_busy() {
@@ -507,7 +524,7 @@ impl Job {
     /// Journals the end: the input is done and the outboxes are empty.
     pub(crate) fn end(&mut self) -> Result<(), RuntimeError> {
         let lsn = self.append(&[], &[Record::Finished { job: self.name.clone() }])?;
-        self.context.log.wait_durable(lsn)?;
+        self.context.wait_durable(lsn)?;
         for (partition, _) in lock(&self.inputs).log_positions(&self.cursors) {
             self.context.log.pin(&self.name, partition, None);
         }
@@ -536,7 +553,7 @@ impl Job {
                     return Ok(lsn);
                 }
                 Err(error) => match error.kind() {
-                    ErrorKind::Retry => self.context.log.wait_durable(self.last_lsn)?,
+                    ErrorKind::Retry => self.context.wait_durable(self.last_lsn)?,
                     _ => self.wait_for_room(error)?,
                 },
             }
