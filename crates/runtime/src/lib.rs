@@ -35,7 +35,7 @@ pub use journal::{Journal, JournalState};
 pub use machine::{Machine, Patience, Turn, Wait};
 pub use progress::{JobProgress, ScanProgress, SinkProgress};
 pub use restart::{RestartPolicy, RestartSettingError, RestartStrategy};
-pub use savepoint::{Savepoint, SavepointInfo, SavepointTicket};
+pub use savepoint::{Savepoint, SavepointInfo, SavepointOutcome, SavepointTicket};
 pub use status::{JobFailure, JobState, JobStatus};
 
 /// The version of the engine's semantics. A step is only replayed by the version that ran it: raise

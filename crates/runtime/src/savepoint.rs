@@ -218,10 +218,13 @@ impl Drop for Requests {
     }
 }
 
+/// What became of a savepoint, or nothing yet.
+pub type SavepointOutcome = Option<Result<Savepoint, Arc<RuntimeError>>>;
+
 /// Tells when a savepoint is complete.
 #[derive(Clone, Default)]
 pub struct SavepointTicket {
-    outcome: Arc<(Mutex<Option<Result<Savepoint, Arc<RuntimeError>>>>, Condvar)>,
+    outcome: Arc<(Mutex<SavepointOutcome>, Condvar)>,
 }
 
 impl SavepointTicket {
@@ -231,7 +234,7 @@ impl SavepointTicket {
     }
 
     /// The outcome, if it is known after `timeout_ms` at most.
-    pub fn wait_timeout(&self, timeout_ms: u64) -> Option<Result<Savepoint, Arc<RuntimeError>>> {
+    pub fn wait_timeout(&self, timeout_ms: u64) -> SavepointOutcome {
         let outcome = self.outcome.0.lock().unwrap_or_else(PoisonError::into_inner);
         let timeout = Duration::from_millis(timeout_ms);
         let waited = self.outcome.1.wait_timeout_while(outcome, timeout, |outcome| outcome.is_none());
