@@ -51,6 +51,14 @@ pub struct ServerConfig {
     pub version: String,
 }
 
+impl ServerConfig {
+    /// On the given address, with savepoints below the working directory.
+    pub fn new(listen: SocketAddr) -> ServerConfig {
+        let version = env!("CARGO_PKG_VERSION").to_string();
+        ServerConfig { listen, insecure: false, savepoints: PathBuf::from("savepoints"), version }
+    }
+}
+
 #[derive(Debug, thiserror::Error)]
 pub enum HttpError {
     #[error(
