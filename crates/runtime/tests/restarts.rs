@@ -1,6 +1,5 @@
 //! Jobs that fail are run again when the error may pass, and can be looked at all the while.
 
-#[allow(dead_code, reason = "other tests use the rest of the fixture")]
 mod pipe;
 #[allow(dead_code, reason = "other tests use the rest of the fixture")]
 mod world;
