@@ -1,7 +1,7 @@
 //! Jobs that fail are run again when the error may pass, and can be looked at all the while.
 
-mod pipe;
 #[allow(dead_code, reason = "other tests use the rest of the fixture")]
+mod pipe;
 mod world;
 
 use os::sim::SimOs;
