@@ -71,6 +71,8 @@ pub struct Session {
     declarations: Declarations,
     settings: Settings,
     jobs: usize,
+    /// An EXPLAIN CHANGELOG_MODE is being answered.
+    explain_modes: bool,
 }
 
 type Executed = Result<Outcome, Vec<Diagnostic>>;
@@ -81,7 +83,13 @@ fn refuse<T>(diagnostic: Diagnostic) -> Result<T, Vec<Diagnostic>> {
 
 impl Session {
     pub fn new(connectors: ConnectorTable) -> Session {
-        Session { connectors, declarations: Declarations::default(), settings: Settings::default(), jobs: 0 }
+        Session {
+            connectors,
+            declarations: Declarations::default(),
+            settings: Settings::default(),
+            jobs: 0,
+            explain_modes: false,
+        }
     }
 
     /// The value of a setting, where SET has given one.
@@ -276,7 +284,7 @@ impl Session {
             Some(name) => name.to_string(),
             None => format!("{}-{default_name}", self.jobs),
         };
-        let explain = planner::explain(&plan, &tables, &warnings);
+        let explain = planner::explain(&plan, &tables, &warnings, self.explain_modes);
         let zone = self.settings.bind_settings().zone_offset_ms;
         Ok(JobRequest {
             name,
@@ -291,6 +299,7 @@ impl Session {
 
     fn explain(&mut self, explain: &ast::Explain) -> Executed {
         let jobs = self.jobs;
+        self.explain_modes = explain.details.contains(&ast::ExplainDetail::ChangelogMode);
         let outcome = match &explain.statement.kind {
             StatementKind::Query(_) | StatementKind::Insert(_) | StatementKind::StatementSet(_) => {
                 self.execute(&explain.statement)
@@ -301,6 +310,7 @@ impl Session {
             )),
         };
         self.jobs = jobs;
+        self.explain_modes = false;
         match outcome? {
             Outcome::Job(job) => Ok(Outcome::Explain(job.explain)),
             other => Ok(other),

@@ -26,7 +26,9 @@ pub(super) struct Collector {
     pub(super) calls: Vec<PendingAggregate>,
     /// Where a column was named last, for messages.
     pub(super) spans: BTreeMap<usize, Span>,
-    inside: bool,
+    /// There are no groups: one row stands for all rows, also after they have gone.
+    pub(super) is_global: bool,
+    pub(super) inside: bool,
 }
 
 #[derive(Debug)]
@@ -148,7 +150,9 @@ impl Binder<'_> {
             }
         };
         // Without its argument's NULLs every group has a value, unless FILTER leaves none.
-        let nullable = filter.is_some() || argument.as_ref().is_some_and(|a| a.data_type.nullable);
+        let is_global = self.collector.as_ref().is_some_and(|collector| collector.is_global);
+        let nullable =
+            is_global || filter.is_some() || argument.as_ref().is_some_and(|a| a.data_type.nullable);
         let data_type = result_type(function, name, argument.as_ref(), nullable, span)?;
         let argument_text = argument.as_ref().map_or("*".to_string(), Scalar::describe);
         let identity = format!(

@@ -206,7 +206,8 @@ impl Binder<'_> {
             }
         }
         // A SELECT inside an aggregate's argument cannot be; the outer collector rests meanwhile.
-        let outer = self.collector.replace(Collector::default());
+        let outer =
+            self.collector.replace(Collector { is_global: elements.is_empty(), ..Collector::default() });
         let outer_numbers = self.numbers.replace(Vec::new());
         let bound = self.select_list(select, &scope);
         let collector = std::mem::replace(&mut self.collector, outer).unwrap_or_default();
@@ -333,6 +334,7 @@ impl Binder<'_> {
         let group_span = select.group_by.as_ref().map_or(select.span, |group| group.span);
         let mut keys: Vec<Scalar> = Vec::new();
         let mut bounds = Vec::new();
+        let mut constant = None;
         for expression in elements {
             if legacy_window_call(expression).is_some() {
                 let legacy = scope.columns.iter().filter(|column| column.hidden);
@@ -342,13 +344,15 @@ impl Binder<'_> {
             let scalar = self.expression(expression, scope)?;
             match window_bound(&scalar, scope) {
                 Some(bound) => bounds.push(bound),
-                None if scalar.columns().is_empty() => {}
+                None if scalar.columns().is_empty() => constant = Some(scalar),
                 None if keys.iter().any(|key| key.identity() == scalar.identity()) => {}
                 None => keys.push(scalar),
             }
         }
         let has = |wanted: WindowColumn| bounds.iter().any(|(_, bound)| *bound == wanted);
         let Some((window_id, _)) = bounds.first().copied() else {
+            // A group by constants alone is none where there are no rows.
+            keys.extend(constant.filter(|_| keys.is_empty()));
             let grouped = self.plain_aggregate(input, keys, collector, group_span)?;
             return self.over_groups(grouped, select, items, having);
         };

@@ -14,7 +14,8 @@ use std::collections::BTreeSet;
 pub(super) struct Facts {
     /// The most that the node gives.
     pub(super) changes: Changelog,
-    /// Sets of columns that tell its rows apart.
+    /// Sets of columns that tell its rows apart, at every place of the changelog: the row that goes stands before the
+    /// row that comes in its place.
     pub(super) keys: Vec<BTreeSet<usize>>,
 }
 
@@ -27,6 +28,7 @@ impl Facts {
         let first = inputs.first().copied().cloned().unwrap_or_default();
         let least =
             |changes: Changelog| if changes == Changelog::Insert { changes } else { Changelog::Retract };
+        let reads_first = matches!(kind, NodeKind::BoundedJoin { .. });
         match kind {
             NodeKind::Scan { .. } => Facts::default(),
             NodeKind::Watermark { .. } | NodeKind::Filter { .. } | NodeKind::Sink { .. } => first,
@@ -41,7 +43,7 @@ impl Facts {
                 changes: least(inputs.iter().map(|input| input.changes).max().unwrap_or_default()),
                 keys: Vec::new(),
             },
-            NodeKind::WindowAssign { .. } | NodeKind::BoundedJoin { .. } => Facts::default(),
+            NodeKind::WindowAssign { .. } => Facts::default(),
             NodeKind::WindowAggregate { keys, aggregates, .. } => {
                 let bounds = keys.len() + aggregates.len();
                 let key = (0..keys.len()).chain([bounds, bounds + 1]).collect();
@@ -52,16 +54,17 @@ impl Facts {
                 changes: if aggregates.is_empty() { least(first.changes) } else { Changelog::Retract },
                 keys: vec![(0..keys.len()).collect()],
             },
-            NodeKind::Join { kind, left_keys, right_keys, .. } => {
+            NodeKind::Join { kind, left_keys, right_keys, .. }
+            | NodeKind::BoundedJoin { kind, stream_keys: left_keys, table_keys: right_keys, .. } => {
                 let second = inputs.get(1).copied().cloned().unwrap_or_default();
                 let width = widths.first().copied().unwrap_or(0);
                 let changes = match kind {
+                    _ if reads_first => Changelog::Insert,
                     JoinKind::Inner => least(first.changes.max(second.changes)),
                     JoinKind::Left => Changelog::Retract,
                 };
-                let is_unique = |facts: &Facts, keys: &[usize]| {
-                    facts.keys.iter().any(|key| key.iter().all(|column| keys.contains(column)))
-                };
+                let is_unique =
+                    |facts: &Facts, keys: &[usize]| facts.has_key_within(&keys.iter().copied().collect());
                 let to_right = |key: &BTreeSet<usize>| key.iter().map(|column| column + width).collect();
                 let mut keys: Vec<BTreeSet<usize>> = Vec::new();
                 // One match at most: the other side's key is enough.
@@ -81,13 +84,20 @@ impl Facts {
                 Facts { changes, keys }
             }
             NodeKind::Rank { partition, first: from, last, with_number, .. } => {
-                let mut keys = first.keys.clone();
                 let width = widths.first().copied().unwrap_or(0);
-                if from == last {
-                    keys.insert(0, partition.iter().copied().collect());
-                }
+                let partition: BTreeSet<usize> = partition.iter().copied().collect();
+                let mut keys: Vec<BTreeSet<usize>> = Vec::new();
                 if *with_number {
-                    keys.insert(0, partition.iter().copied().chain([width]).collect());
+                    keys.push(partition.iter().copied().chain([width]).collect());
+                }
+                if from == last {
+                    keys.push(partition.clone());
+                }
+                if !*with_number {
+                    // A partition emits its net change at the place of its last row, so a row that moves to another
+                    // partition may come there before it goes here; within one partition rows go first. With a
+                    // number a row may come under its new number before it goes under the old one.
+                    keys.extend(first.keys.iter().filter(|key| partition.is_subset(key)).cloned());
                 }
                 Facts { changes: Changelog::Retract, keys }
             }
@@ -100,6 +110,11 @@ impl Facts {
     /// Whether rows are told apart by exactly these columns.
     pub(super) fn has_key(&self, columns: &BTreeSet<usize>) -> bool {
         self.keys.contains(columns)
+    }
+
+    /// Whether rows are told apart by some of these columns.
+    pub(super) fn has_key_within(&self, columns: &BTreeSet<usize>) -> bool {
+        self.keys.iter().any(|key| key.is_subset(columns))
     }
 }
 

@@ -3,21 +3,21 @@
 //! Columns get new numbers when unneeded ones are left out, so every emitted relation carries the way from its old
 //! columns to the new (`Layout`). Equal nodes (by kind, expressions and inputs) are written once.
 
+mod group;
+mod join;
+mod sink;
+mod window;
+
 use super::changelog::{self, Facts};
 use super::prune::Required;
-use crate::binder::{
-    AggregateCall, BoundTable, Column, Graph, Materialize, Relation, RelationId, RelationKind,
-};
+use crate::binder::{BoundTable, Column, Graph, Materialize, Relation, RelationId, RelationKind};
 use crate::diagnostic::Diagnostic;
-use crate::expression::compare::Comparison;
 use crate::expression::{Scalar, ScalarKind};
 use crate::span::Span;
-use crate::types::{LogicalType, TimeAttribute, TypeKind};
+use crate::types::{TimeAttribute, TypeKind};
 use arrow_schema::{Field, Schema, SchemaRef};
 use dataflow::expression::Expression;
-use dataflow::plan::{
-    Aggregate, AggregateFunction, Changelog, JoinKind, Node, NodeId, NodeKind, Plan, SortKey, WindowKind,
-};
+use dataflow::plan::{Changelog, Node, NodeId, NodeKind, Plan};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -175,177 +175,6 @@ impl Emitter<'_> {
         }
     }
 
-    /// What reaches a sink: the rows as they are, or the latest of each primary key.
-    fn changes_for(
-        &mut self,
-        table: &BoundTable,
-        input: NodeId,
-        columns: &[Column],
-    ) -> Result<(NodeId, Changelog), Box<Diagnostic>> {
-        let takes = table.connector.sink_changelog(&table.definition);
-        let given = self.facts[input.0].changes;
-        match takes {
-            Changelog::Retract => Ok((input, Changelog::Retract)),
-            Changelog::Insert if given == Changelog::Insert => Ok((input, Changelog::Insert)),
-            Changelog::Insert => {
-                let node = self.updating_node(input);
-                Err(Box::new(
-                    Diagnostic::invalid(
-                        self.span,
-                        format!(
-                            "table sink '{}' does not support consuming update changes, which are produced by \
-                             {node}",
-                            table.name
-                        ),
-                    )
-                    .with_hint(
-                        "write into a table that takes updates, such as 'connector' = 'upsert-kafka' or 'jdbc' \
-                         with a PRIMARY KEY, or aggregate over windows",
-                    ),
-                ))
-            }
-            Changelog::Upsert => {
-                let schema = &table.definition.schema;
-                let key = table.definition.primary_key.iter().map(|name| schema.index_of(name).ok());
-                let Some(key) = key.collect::<Option<Vec<usize>>>().filter(|key| !key.is_empty()) else {
-                    return Err(Box::new(Diagnostic::invalid(
-                        self.span,
-                        format!("table sink '{}' takes updates by its PRIMARY KEY, and has none", table.name),
-                    )));
-                };
-                let fits = self.facts[input.0].has_key(&key.iter().copied().collect());
-                let keeps = match self.materialize {
-                    Materialize::Auto => given != Changelog::Insert && !fits,
-                    Materialize::Force => true,
-                    Materialize::None => false,
-                };
-                if !keeps {
-                    return Ok((input, Changelog::Upsert));
-                }
-                let text = format!("UpsertMaterialize {key:?}");
-                let kind = NodeKind::UpsertMaterialize { keys: key };
-                Ok((self.node(kind, vec![input], columns, text)?, Changelog::Upsert))
-            }
-        }
-    }
-
-    /// The name of the nearest node that makes updates.
-    fn updating_node(&self, mut id: NodeId) -> String {
-        loop {
-            let node = self.plan.node(id);
-            let below = node.inputs.iter().find(|input| self.facts[input.0].changes != Changelog::Insert);
-            let passes = matches!(
-                node.kind,
-                NodeKind::Project { .. }
-                    | NodeKind::Filter { .. }
-                    | NodeKind::Watermark { .. }
-                    | NodeKind::Union
-                    | NodeKind::ChangelogNormalize { .. }
-            );
-            match below {
-                Some(below) if passes => id = *below,
-                _ => return self.plan.describe_node(node),
-            }
-        }
-    }
-
-    fn aggregate(
-        &mut self,
-        id: RelationId,
-        relation: &Relation,
-        (keys, aggregates): (&[usize], &[AggregateCall]),
-        span: Span,
-        phase: u32,
-    ) -> Written {
-        let input = self.relation(relation.inputs[0], phase)?;
-        let updates = self.facts[input.node.0].changes != Changelog::Insert;
-        for call in aggregates {
-            let by_order =
-                matches!(call.function, AggregateFunction::FirstValue | AggregateFunction::LastValue);
-            if updates && by_order {
-                return Err(Box::new(
-                    Diagnostic::unsupported(
-                        span,
-                        format!("{} over rows that change is not supported yet", call.text),
-                    )
-                    .with_hint("MIN and MAX work"),
-                ));
-            }
-        }
-        let (calls, new_keys, columns, places) = self.calls(id, relation, &input, keys, aggregates);
-        let names: Vec<&str> = columns.iter().map(|column| column.name.as_str()).collect();
-        let text = format!("GroupAggregate {new_keys:?} {calls:?} {names:?}");
-        let kind = NodeKind::GroupAggregate { keys: new_keys, aggregates: calls };
-        let node = self.node(kind, vec![input.node], &columns, text)?;
-        Ok(Emitted { node, columns, places })
-    }
-
-    /// The calls and keys of an aggregate, its columns so far, and where the old ones went.
-    #[allow(clippy::type_complexity, reason = "four parts of one thing, taken apart at once")]
-    fn calls(
-        &self,
-        id: RelationId,
-        relation: &Relation,
-        input: &Emitted,
-        keys: &[usize],
-        aggregates: &[AggregateCall],
-    ) -> (Vec<Aggregate>, Vec<usize>, Vec<Column>, BTreeMap<usize, usize>) {
-        let new_keys: Vec<usize> = keys.iter().map(|key| input.place(*key)).collect();
-        let mut columns: Vec<Column> = relation.columns[..keys.len()].to_vec();
-        let mut places: BTreeMap<usize, usize> = (0..keys.len()).map(|key| (key, key)).collect();
-        let mut calls = Vec::new();
-        for (number, aggregate) in aggregates.iter().enumerate() {
-            let old = keys.len() + number;
-            if !self.required[id].contains(&old) {
-                continue;
-            }
-            places.insert(old, columns.len());
-            columns.push(relation.columns[old].clone());
-            calls.push(Aggregate {
-                function: aggregate.function,
-                argument: aggregate.argument.map(|column| input.place(column)),
-                distinct: aggregate.distinct,
-                filter: aggregate.filter.map(|column| input.place(column)),
-                data_type: aggregate.data_type.to_arrow(),
-            });
-        }
-        (calls, new_keys, columns, places)
-    }
-
-    fn rank(&mut self, id: RelationId, relation: &Relation, phase: u32) -> Written {
-        let RelationKind::RowNumber { partition, order, first, last, span } = &relation.kind else {
-            return Err(Box::new(Diagnostic::invalid(self.span, "no row number")));
-        };
-        let Some(last) = last.filter(|last| last >= first) else {
-            return Err(Box::new(
-                Diagnostic::unsupported(*span, "ROW_NUMBER without a bound on its number is not supported")
-                    .with_label("which rows are wanted?")
-                    .with_hint("keep the first ones outside: … WHERE n <= 10"),
-            ));
-        };
-        let input = self.relation(relation.inputs[0], phase)?;
-        let input = self.narrowed(input, relation.inputs[0])?;
-        let number = relation.columns.len() - 1;
-        let with_number = self.required[id].contains(&number);
-        let partition: Vec<usize> = partition.iter().map(|column| input.place(*column)).collect();
-        let order: Vec<SortKey> =
-            order.iter().map(|key| SortKey { column: input.place(key.column), ..*key }).collect();
-        let mut columns: Vec<Column> = input
-            .columns
-            .iter()
-            .map(|column| Column { attribute: TimeAttribute::None, window: None, ..column.clone() })
-            .collect();
-        let mut places = input.places.clone();
-        if with_number {
-            places.insert(number, columns.len());
-            columns.push(relation.columns[number].clone());
-        }
-        let text = format!("Rank {partition:?} {order:?} {first} {last} {with_number}");
-        let kind = NodeKind::Rank { partition, order, first: *first, last, with_number };
-        let node = self.node(kind, vec![input.node], &columns, text)?;
-        Ok(Emitted { node, columns, places })
-    }
-
     fn scan(&mut self, id: RelationId, relation: &Relation, table: &Arc<BoundTable>, phase: u32) -> Written {
         let mut wanted: Vec<usize> = self.required[id].iter().copied().collect();
         let changes = table.connector.source_changelog(&table.definition);
@@ -446,178 +275,6 @@ impl Emitter<'_> {
         Ok(self.project(input, items)?.0)
     }
 
-    fn window_assign(
-        &mut self,
-        relation: &Relation,
-        time_column: usize,
-        window: WindowKind,
-        shift_ms: i64,
-        phase: u32,
-    ) -> Written {
-        let input = self.relation(relation.inputs[0], phase)?;
-        let time_column = input.place(time_column);
-        let old = relation.columns.len() - 3;
-        let new = input.columns.len();
-        let mut columns = input.columns.clone();
-        columns.extend(relation.columns[old..].iter().cloned());
-        let text = format!("WindowAssign {time_column} {window:?}");
-        let kind = NodeKind::WindowAssign { time_column, window };
-        let node = self.node(kind, vec![input.node], &columns, text)?;
-        let mut places = input.places.clone();
-        places.extend((0..3).map(|bound| (old + bound, new + bound)));
-        self.shifted(Emitted { node, columns, places }, new, shift_ms)
-    }
-
-    /// Moves the window's bounds, which the engine computes in UTC, to the session's clock.
-    fn shifted(&mut self, emitted: Emitted, first: usize, shift_ms: i64) -> Written {
-        if shift_ms == 0 {
-            return Ok(emitted);
-        }
-        let items = emitted
-            .columns
-            .iter()
-            .enumerate()
-            .map(|(index, column)| {
-                let scalar = column.scalar(index);
-                let moved =
-                    if index == first || index == first + 1 { plus_ms(scalar, shift_ms) } else { scalar };
-                (column.clone(), moved)
-            })
-            .collect();
-        let (node, columns) = self.project(&emitted, items)?;
-        Ok(Emitted { node, columns, ..emitted })
-    }
-
-    fn window_aggregate(&mut self, id: RelationId, relation: &Relation, phase: u32) -> Written {
-        let RelationKind::WindowAggregate { time_column, window, shift_ms, keys, aggregates } =
-            &relation.kind
-        else {
-            return Err(Box::new(Diagnostic::invalid(Span::default(), "no window aggregate")));
-        };
-        let input = self.relation(relation.inputs[0], phase)?;
-        let (calls, new_keys, mut columns, mut places) = self.calls(id, relation, &input, keys, aggregates);
-        let bounds = relation.columns.len() - 3;
-        let first = columns.len();
-        for bound in 0..3 {
-            places.insert(bounds + bound, columns.len());
-            columns.push(relation.columns[bounds + bound].clone());
-        }
-        let time_column = input.place(*time_column);
-        let names: Vec<&str> = columns.iter().map(|column| column.name.as_str()).collect();
-        let text = format!("WindowAggregate {time_column} {window:?} {new_keys:?} {calls:?} {names:?}");
-        let kind =
-            NodeKind::WindowAggregate { time_column, window: *window, keys: new_keys, aggregates: calls };
-        let node = self.node(kind, vec![input.node], &columns, text)?;
-        self.shifted(Emitted { node, columns, places }, first, *shift_ms)
-    }
-
-    fn join(
-        &mut self,
-        relation: &Relation,
-        kind: JoinKind,
-        condition: Option<&Scalar>,
-        span: Span,
-        phase: u32,
-    ) -> Written {
-        let (left, right) = (relation.inputs[0], relation.inputs[1]);
-        self.refuse_row_times(left, right, span)?;
-        let split = self.graph.columns(left).len();
-        let (mut left_keys, mut right_keys, mut rest) = (Vec::new(), Vec::new(), Vec::new());
-        for part in condition.cloned().map(Scalar::into_conjuncts).unwrap_or_default() {
-            match equality(&part, split) {
-                Some((a, b)) => {
-                    left_keys.push(a);
-                    right_keys.push(b);
-                }
-                None => rest.push(part),
-            }
-        }
-        let table_side = self.graph.table_side(left, right, kind).filter(|_| !left_keys.is_empty());
-        let table_is_left = table_side == Some(true);
-        let (left_phase, right_phase) = match table_side {
-            None => (phase, phase),
-            Some(true) => (phase + 1, phase),
-            Some(false) => (phase, phase + 1),
-        };
-        let (left_id, right_id) = (left, right);
-        let left = self.relation(left, left_phase)?;
-        let right = self.relation(right, right_phase)?;
-        let (left, right) = (self.narrowed(left, left_id)?, self.narrowed(right, right_id)?);
-        let (left, left_keys) = self.with_keys(left, left_keys)?;
-        let (right, right_keys) = self.with_keys(right, right_keys)?;
-        // The engine's input 0 is the stream.
-        let (stream, table, stream_keys, table_keys) = if table_is_left {
-            (&right, &left, right_keys, left_keys)
-        } else {
-            (&left, &right, left_keys, right_keys)
-        };
-        let mut columns: Vec<Column> = Vec::new();
-        let nullable_table = kind == JoinKind::Left;
-        for column in &stream.columns {
-            columns.push(Column { attribute: TimeAttribute::None, window: None, ..column.clone() });
-        }
-        for column in &table.columns {
-            let mut column = Column { attribute: TimeAttribute::None, window: None, ..column.clone() };
-            column.data_type.nullable |= nullable_table;
-            columns.push(column);
-        }
-        let offset = stream.columns.len();
-        let mut places = BTreeMap::new();
-        for (old, new) in &left.places {
-            places.insert(*old, if table_is_left { new + offset } else { *new });
-        }
-        for (old, new) in &right.places {
-            places.insert(old + split, if table_is_left { *new } else { new + offset });
-        }
-        let residual = Scalar::all_of(rest).map(|mut residual| {
-            residual.remap(&|column| places.get(&column).copied().unwrap_or(column));
-            residual
-        });
-        let text = format!(
-            "{} {kind:?} {stream_keys:?} {table_keys:?} {}",
-            if table_side.is_some() { "BoundedJoin" } else { "Join" },
-            residual.as_ref().map(Scalar::identity).unwrap_or_default()
-        );
-        let joined = schema(&columns);
-        let residual = residual.map(|residual| compiled_over(residual, &joined));
-        let node_kind = match table_side {
-            Some(_) => NodeKind::BoundedJoin { kind, stream_keys, table_keys, residual },
-            None => NodeKind::Join { kind, left_keys: stream_keys, right_keys: table_keys, residual },
-        };
-        let inputs = vec![stream.node, table.node];
-        let node = self.node(node_kind, inputs, &columns, text)?;
-        Ok(Emitted { node, columns, places })
-    }
-
-    /// Flink's rule: event time does not go into a regular join.
-    fn refuse_row_times(
-        &self,
-        left: RelationId,
-        right: RelationId,
-        span: Span,
-    ) -> Result<(), Box<Diagnostic>> {
-        for side in [left, right] {
-            for column in &self.required[side] {
-                let column = &self.graph.columns(side)[*column];
-                if column.attribute == TimeAttribute::RowTime {
-                    let name = &column.name;
-                    return Err(Box::new(
-                        Diagnostic::invalid(
-                            span,
-                            "rowtime attributes must not be in the input rows of a regular join",
-                        )
-                        .with_label(format!("'{name}' is one"))
-                        .with_hint(format!(
-                            "cast it before the join: CAST({name} AS {}) AS {name}",
-                            column.data_type.summary()
-                        )),
-                    ));
-                }
-            }
-        }
-        Ok(())
-    }
-
     /// Only the columns that the readers of the relation need.
     fn narrowed(&mut self, input: Emitted, id: RelationId) -> Written {
         let wanted: Vec<usize> = self.required[id].iter().copied().collect();
@@ -629,36 +286,6 @@ impl Emitter<'_> {
         let node = self.exactly(&input, &wanted, &columns)?;
         let places = wanted.iter().enumerate().map(|(new, old)| (*old, new)).collect();
         Ok(Emitted { node, columns, places })
-    }
-
-    /// The columns of the keys; what is no column is computed before the join.
-    fn with_keys(
-        &mut self,
-        input: Emitted,
-        keys: Vec<Scalar>,
-    ) -> Result<(Emitted, Vec<usize>), Box<Diagnostic>> {
-        let keys: Vec<Scalar> = keys.iter().map(|key| input.moved(key)).collect();
-        if let Some(columns) = keys.iter().map(Scalar::as_column).collect::<Option<Vec<usize>>>() {
-            return Ok((input, columns));
-        }
-        let mut items: Vec<(Column, Scalar)> = input
-            .columns
-            .iter()
-            .enumerate()
-            .map(|(at, column)| (column.clone(), column.scalar(at)))
-            .collect();
-        let mut places = Vec::new();
-        for key in keys {
-            places.push(match key.as_column() {
-                Some(column) => column,
-                None => {
-                    items.push((Column::new(key.describe(), key.data_type.clone()), key));
-                    items.len() - 1
-                }
-            });
-        }
-        let (node, columns) = self.project(&input, items)?;
-        Ok((Emitted { node, columns, places: input.places }, places))
     }
 
     fn compiled(&self, scalar: Scalar, input: NodeId) -> Arc<dyn Expression> {
@@ -794,43 +421,5 @@ fn widens(from: &TypeKind, to: &TypeKind) -> bool {
             (TypeKind::VarChar(from) | TypeKind::Char(from), TypeKind::VarChar(to)) => from <= to,
             _ => from == to,
         },
-    }
-}
-
-/// `left = right` across the sides of a join.
-fn equality(part: &Scalar, split: usize) -> Option<(Scalar, Scalar)> {
-    let ScalarKind::Compare { comparison: Comparison::Equal, left, right } = &part.kind else { return None };
-    let (a, b) = (left.columns(), right.columns());
-    if a.is_empty() || b.is_empty() {
-        return None;
-    }
-    let to_right = |scalar: &Scalar| {
-        let mut scalar = scalar.clone();
-        scalar.remap(&|column| column - split);
-        scalar
-    };
-    if a.iter().all(|column| *column < split) && b.iter().all(|column| *column >= split) {
-        return Some((left.as_ref().clone(), to_right(right)));
-    }
-    if b.iter().all(|column| *column < split) && a.iter().all(|column| *column >= split) {
-        return Some((right.as_ref().clone(), to_right(left)));
-    }
-    None
-}
-
-fn plus_ms(scalar: Scalar, ms: i64) -> Scalar {
-    let interval = Scalar::literal(
-        Arc::new(arrow_array::Int64Array::from(vec![ms])),
-        format!("INTERVAL '{}' SECOND", ms / 1_000),
-        TypeKind::IntervalDayTime.not_null(),
-    );
-    let data_type: LogicalType = scalar.data_type.clone();
-    Scalar {
-        kind: ScalarKind::AddInterval {
-            operand: Box::new(scalar),
-            interval: Box::new(interval),
-            subtract: false,
-        },
-        data_type,
     }
 }

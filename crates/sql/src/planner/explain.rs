@@ -42,12 +42,14 @@ fn connector(table: &BoundTable) -> &'static str {
     table.connector.spec().name
 }
 
-/// The text of EXPLAIN.
-pub fn explain(plan: &Plan, tables: &Tables, advice: &[Diagnostic]) -> String {
+/// The text of EXPLAIN; `with_modes` for `EXPLAIN CHANGELOG_MODE`.
+pub fn explain(plan: &Plan, tables: &Tables, advice: &[Diagnostic], with_modes: bool) -> String {
     let mut text = String::from("== Optimized Execution Plan ==\n");
-    text += &explain_tree::tree(plan);
-    text += "\n== Changelog ==\n";
-    text += &explain_tree::changelog(plan);
+    text += &explain_tree::tree(plan, with_modes);
+    if !with_modes {
+        text += "\n== Changelog ==\n";
+        text += &explain_tree::changelog(plan);
+    }
     text += "\n== Guarantees ==\n";
     for (name, promise) in &tables.sources {
         text += &format!("source `{name}` ({promise})\n");

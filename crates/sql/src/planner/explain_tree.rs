@@ -10,8 +10,9 @@ use dataflow::plan::{Changelog, JoinKind, Node, NodeId, NodeKind, Plan, WindowKi
 use std::fmt::Write;
 use std::sync::Arc;
 
-/// The tree; a node with several readers is written once and referred to by its number afterwards.
-pub(super) fn tree(plan: &Plan) -> String {
+/// The tree; a node with several readers is written once and referred to by its number afterwards. `with_modes`:
+/// each line says what changes leave its node.
+pub(super) fn tree(plan: &Plan, with_modes: bool) -> String {
     let mut consumed = vec![false; plan.nodes.len()];
     for input in plan.nodes.iter().flat_map(|node| &node.inputs) {
         consumed[input.0] = true;
@@ -19,12 +20,19 @@ pub(super) fn tree(plan: &Plan) -> String {
     let mut text = String::new();
     let mut written = vec![false; plan.nodes.len()];
     for root in (0..plan.nodes.len()).filter(|index| !consumed[*index]) {
-        write_node(plan, NodeId(root), 0, &mut written, &mut text);
+        write_node(plan, NodeId(root), 0, with_modes, &mut written, &mut text);
     }
     text
 }
 
-fn write_node(plan: &Plan, id: NodeId, depth: usize, written: &mut [bool], text: &mut String) {
+fn write_node(
+    plan: &Plan,
+    id: NodeId,
+    depth: usize,
+    with_modes: bool,
+    written: &mut [bool],
+    text: &mut String,
+) {
     let indent = "   ".repeat(depth.saturating_sub(1));
     let branch = if depth > 0 { "+- " } else { "" };
     if written[id.0] {
@@ -33,9 +41,11 @@ fn write_node(plan: &Plan, id: NodeId, depth: usize, written: &mut [bool], text:
     }
     written[id.0] = true;
     let node = plan.node(id);
-    let _ = writeln!(text, "{indent}{branch}#{} {}", id.0, line(plan, node));
+    let mode =
+        if with_modes { format!(", changelogMode=[{}]", modes(node.changelog)) } else { String::new() };
+    let _ = writeln!(text, "{indent}{branch}#{} {}{mode}", id.0, line(plan, node));
     for input in &node.inputs {
-        write_node(plan, *input, depth + 1, written, text);
+        write_node(plan, *input, depth + 1, with_modes, written, text);
     }
 }
 
@@ -43,19 +53,26 @@ fn write_node(plan: &Plan, id: NodeId, depth: usize, written: &mut [bool], text:
 pub(super) fn changelog(plan: &Plan) -> String {
     let mut text = String::new();
     for (index, node) in plan.nodes.iter().enumerate() {
-        let modes = match node.changelog {
-            Changelog::Insert => continue,
-            Changelog::Upsert => "I,UA,D",
-            Changelog::Retract => "I,UB,UA,D",
-        };
+        if node.changelog == Changelog::Insert {
+            continue;
+        }
         let line = line(plan, node);
         let name = line.split('(').next().unwrap_or_default();
-        let _ = writeln!(text, "#{index} {name}: [{modes}]");
+        let _ = writeln!(text, "#{index} {name}: [{}]", modes(node.changelog));
     }
     if text.is_empty() {
         return "every node is append-only: [I]\n".into();
     }
     text + "all others are append-only: [I]\n"
+}
+
+/// As Flink writes them: insert, update before, update after, delete.
+fn modes(changelog: Changelog) -> &'static str {
+    match changelog {
+        Changelog::Insert => "I",
+        Changelog::Upsert => "I,UA,D",
+        Changelog::Retract => "I,UB,UA,D",
+    }
 }
 
 fn line(plan: &Plan, node: &Node) -> String {

@@ -7,6 +7,7 @@ use crate::binder::{Graph, Relation, RelationId, RelationKind};
 use crate::diagnostic::Diagnostic;
 use crate::expression::compare::Comparison;
 use crate::expression::{Scalar, ScalarKind};
+use crate::types::TypeKind;
 use dataflow::plan::JoinKind;
 use std::collections::BTreeMap;
 
@@ -61,11 +62,26 @@ impl Pass<'_> {
 
     /// Writes a relation with the predicates of its reader over it.
     fn push(&mut self, id: RelationId, predicates: Vec<Scalar>) -> Pushed {
-        if self.readers[id] > 1 {
+        if predicates.is_empty() {
+            return self.shared(id);
+        }
+        if self.readers[id] > 1 && !self.numbers_rows(id) {
             let new = self.shared(id)?;
             return Ok(self.filtered(new, predicates));
         }
         self.rewrite(id, predicates)
+    }
+
+    /// Whether a relation shows row numbers: which of them are wanted, each of its readers says for itself.
+    fn numbers_rows(&self, id: RelationId) -> bool {
+        let relation = &self.old.relations[id];
+        match relation.kind {
+            RelationKind::RowNumber { .. } => true,
+            RelationKind::Project { .. } | RelationKind::Filter { .. } => {
+                self.numbers_rows(relation.inputs[0])
+            }
+            _ => false,
+        }
     }
 
     fn filtered(&mut self, input: RelationId, predicates: Vec<Scalar>) -> RelationId {
@@ -125,6 +141,11 @@ impl Pass<'_> {
                     } else {
                         above.push(predicate);
                     }
+                }
+                if last.is_some_and(|last| last < first) {
+                    // No row has such a number.
+                    below.push(Scalar::boolean(false));
+                    (first, last) = (1, Some(1));
                 }
                 let kind = RelationKind::RowNumber {
                     partition: partition.clone(),
@@ -197,6 +218,9 @@ impl Pass<'_> {
     ) -> Pushed {
         let split_at = self.old.columns(relation.inputs[0]).len();
         let is_left = |column: usize| column < split_at;
+        // Where padded rows are not let through, there is no need to make them.
+        let drops_padded = predicates.iter().any(|predicate| rejects_null(predicate, &|c| c >= split_at));
+        let kind = if drops_padded { JoinKind::Inner } else { kind };
         let (mut left, mut right, mut on, mut above) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
         let to_right = |predicate: Scalar| remapped(predicate, &|column| column - split_at);
         for predicate in condition.map(Scalar::into_conjuncts).unwrap_or_default() {
@@ -259,10 +283,40 @@ fn number_range(predicate: &Scalar, number: usize) -> Option<(u64, Option<u64>)>
     })
 }
 
+/// Whether a condition is not TRUE for a row where all columns that pass the test are NULL.
+fn rejects_null(predicate: &Scalar, test: &dyn Fn(usize) -> bool) -> bool {
+    match &predicate.kind {
+        ScalarKind::And(parts) => parts.iter().any(|part| rejects_null(part, test)),
+        ScalarKind::Or(parts) => parts.iter().all(|part| rejects_null(part, test)),
+        ScalarKind::IsNull { operand, negated: true } => is_null_of(operand, test),
+        ScalarKind::IsTruth { operand, negated: false, .. } => is_null_of(operand, test),
+        _ => is_null_of(predicate, test),
+    }
+}
+
+/// Whether the value is NULL for a row where all columns that pass the test are NULL.
+fn is_null_of(scalar: &Scalar, test: &dyn Fn(usize) -> bool) -> bool {
+    match &scalar.kind {
+        ScalarKind::Column { index, .. } => test(*index),
+        ScalarKind::Cast { operand, .. }
+        | ScalarKind::Negate(operand)
+        | ScalarKind::Not(operand)
+        | ScalarKind::AddInterval { operand, .. }
+        | ScalarKind::InList { operand, .. }
+        | ScalarKind::Like { operand, .. }
+        | ScalarKind::Field { base: operand, .. } => is_null_of(operand, test),
+        ScalarKind::Arithmetic { left, right, .. } | ScalarKind::Compare { left, right, .. } => {
+            is_null_of(left, test) || is_null_of(right, test)
+        }
+        _ => false,
+    }
+}
+
 /// The column, as it is or in a wider type.
 fn is_number(scalar: &Scalar, number: usize) -> bool {
+    let keeps = matches!(scalar.data_type.kind, TypeKind::BigInt | TypeKind::Decimal { .. });
     match &scalar.kind {
-        ScalarKind::Cast { operand, .. } => is_number(operand, number),
+        ScalarKind::Cast { operand, .. } if keeps => is_number(operand, number),
         _ => scalar.as_column() == Some(number),
     }
 }

@@ -1,0 +1,108 @@
+//! Group aggregates and Top-N.
+
+use super::{Emitted, Emitter, Written};
+use crate::binder::{AggregateCall, Column, Relation, RelationId, RelationKind};
+use crate::diagnostic::Diagnostic;
+use crate::span::Span;
+use crate::types::TimeAttribute;
+use dataflow::plan::{Aggregate, AggregateFunction, Changelog, NodeKind, SortKey};
+use std::collections::BTreeMap;
+
+impl Emitter<'_> {
+    pub(super) fn aggregate(
+        &mut self,
+        id: RelationId,
+        relation: &Relation,
+        (keys, aggregates): (&[usize], &[AggregateCall]),
+        span: Span,
+        phase: u32,
+    ) -> Written {
+        let input = self.relation(relation.inputs[0], phase)?;
+        let updates = self.facts[input.node.0].changes != Changelog::Insert;
+        for call in aggregates {
+            let by_order =
+                matches!(call.function, AggregateFunction::FirstValue | AggregateFunction::LastValue);
+            if updates && by_order {
+                return Err(Box::new(
+                    Diagnostic::unsupported(
+                        span,
+                        format!("{} over rows that change is not supported yet", call.text),
+                    )
+                    .with_hint("MIN and MAX work"),
+                ));
+            }
+        }
+        let (calls, new_keys, columns, places) = self.calls(id, relation, &input, keys, aggregates);
+        let names: Vec<&str> = columns.iter().map(|column| column.name.as_str()).collect();
+        let text = format!("GroupAggregate {new_keys:?} {calls:?} {names:?}");
+        let kind = NodeKind::GroupAggregate { keys: new_keys, aggregates: calls };
+        let node = self.node(kind, vec![input.node], &columns, text)?;
+        Ok(Emitted { node, columns, places })
+    }
+
+    /// The calls and keys of an aggregate, its columns so far, and where the old ones went.
+    #[allow(clippy::type_complexity, reason = "four parts of one thing, taken apart at once")]
+    pub(super) fn calls(
+        &self,
+        id: RelationId,
+        relation: &Relation,
+        input: &Emitted,
+        keys: &[usize],
+        aggregates: &[AggregateCall],
+    ) -> (Vec<Aggregate>, Vec<usize>, Vec<Column>, BTreeMap<usize, usize>) {
+        let new_keys: Vec<usize> = keys.iter().map(|key| input.place(*key)).collect();
+        let mut columns: Vec<Column> = relation.columns[..keys.len()].to_vec();
+        let mut places: BTreeMap<usize, usize> = (0..keys.len()).map(|key| (key, key)).collect();
+        let mut calls = Vec::new();
+        for (number, aggregate) in aggregates.iter().enumerate() {
+            let old = keys.len() + number;
+            if !self.required[id].contains(&old) {
+                continue;
+            }
+            places.insert(old, columns.len());
+            columns.push(relation.columns[old].clone());
+            calls.push(Aggregate {
+                function: aggregate.function,
+                argument: aggregate.argument.map(|column| input.place(column)),
+                distinct: aggregate.distinct,
+                filter: aggregate.filter.map(|column| input.place(column)),
+                data_type: aggregate.data_type.to_arrow(),
+            });
+        }
+        (calls, new_keys, columns, places)
+    }
+
+    pub(super) fn rank(&mut self, id: RelationId, relation: &Relation, phase: u32) -> Written {
+        let RelationKind::RowNumber { partition, order, first, last, span } = &relation.kind else {
+            return Err(Box::new(Diagnostic::invalid(self.span, "no row number")));
+        };
+        let Some(last) = last.filter(|last| last >= first) else {
+            return Err(Box::new(
+                Diagnostic::unsupported(*span, "ROW_NUMBER without a bound on its number is not supported")
+                    .with_label("which rows are wanted?")
+                    .with_hint("keep the first ones outside: … WHERE n <= 10"),
+            ));
+        };
+        let input = self.relation(relation.inputs[0], phase)?;
+        let input = self.narrowed(input, relation.inputs[0])?;
+        let number = relation.columns.len() - 1;
+        let with_number = self.required[id].contains(&number);
+        let partition: Vec<usize> = partition.iter().map(|column| input.place(*column)).collect();
+        let order: Vec<SortKey> =
+            order.iter().map(|key| SortKey { column: input.place(key.column), ..*key }).collect();
+        let mut columns: Vec<Column> = input
+            .columns
+            .iter()
+            .map(|column| Column { attribute: TimeAttribute::None, window: None, ..column.clone() })
+            .collect();
+        let mut places = input.places.clone();
+        if with_number {
+            places.insert(number, columns.len());
+            columns.push(relation.columns[number].clone());
+        }
+        let text = format!("Rank {partition:?} {order:?} {first} {last} {with_number}");
+        let kind = NodeKind::Rank { partition, order, first: *first, last, with_number };
+        let node = self.node(kind, vec![input.node], &columns, text)?;
+        Ok(Emitted { node, columns, places })
+    }
+}

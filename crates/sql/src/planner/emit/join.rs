@@ -1,0 +1,194 @@
+//! Joins: of two changelogs, or of a stream with a table that is read to its end first.
+//!
+//! Equalities across the sides become keys; what else the condition says is decided pair by pair. Event time does not
+//! go through: its columns are plain timestamps behind a join, as in Flink.
+
+use super::{Emitted, Emitter, Written, compiled_over, schema};
+use crate::binder::{Column, Relation, RelationId};
+use crate::diagnostic::Diagnostic;
+use crate::expression::compare::Comparison;
+use crate::expression::{Scalar, ScalarKind};
+use crate::span::Span;
+use crate::types::TimeAttribute;
+use dataflow::plan::{JoinKind, NodeKind};
+use std::collections::BTreeMap;
+
+impl Emitter<'_> {
+    pub(super) fn join(
+        &mut self,
+        relation: &Relation,
+        kind: JoinKind,
+        condition: Option<&Scalar>,
+        span: Span,
+        phase: u32,
+    ) -> Written {
+        let (left, right) = (relation.inputs[0], relation.inputs[1]);
+        let split = self.graph.columns(left).len();
+        let (mut left_keys, mut right_keys, mut rest) = (Vec::new(), Vec::new(), Vec::new());
+        let parts = condition.cloned().map(Scalar::into_conjuncts).unwrap_or_default();
+        for part in &parts {
+            match equality(part, split) {
+                Some((a, b)) => {
+                    left_keys.push(a);
+                    right_keys.push(b);
+                }
+                None => rest.push(part.clone()),
+            }
+        }
+        let table_side = self.graph.table_side(left, right, kind).filter(|_| !left_keys.is_empty());
+        if table_side.is_none() {
+            self.refuse_interval(&parts, left, right, span)?;
+        }
+        let table_is_left = table_side == Some(true);
+        let (left_phase, right_phase) = match table_side {
+            None => (phase, phase),
+            Some(true) => (phase + 1, phase),
+            Some(false) => (phase, phase + 1),
+        };
+        let (left_id, right_id) = (left, right);
+        let left = self.relation(left, left_phase)?;
+        let right = self.relation(right, right_phase)?;
+        let (left, right) = (self.narrowed(left, left_id)?, self.narrowed(right, right_id)?);
+        let (left, left_keys) = self.with_keys(left, left_keys)?;
+        let (right, right_keys) = self.with_keys(right, right_keys)?;
+        // The engine's input 0 is the stream.
+        let (stream, table, stream_keys, table_keys) = if table_is_left {
+            (&right, &left, right_keys, left_keys)
+        } else {
+            (&left, &right, left_keys, right_keys)
+        };
+        let mut columns: Vec<Column> = Vec::new();
+        let nullable_table = kind == JoinKind::Left;
+        for column in &stream.columns {
+            columns.push(Column { attribute: TimeAttribute::None, window: None, ..column.clone() });
+        }
+        for column in &table.columns {
+            let mut column = Column { attribute: TimeAttribute::None, window: None, ..column.clone() };
+            column.data_type.nullable |= nullable_table;
+            columns.push(column);
+        }
+        let offset = stream.columns.len();
+        let mut places = BTreeMap::new();
+        for (old, new) in &left.places {
+            places.insert(*old, if table_is_left { new + offset } else { *new });
+        }
+        for (old, new) in &right.places {
+            places.insert(old + split, if table_is_left { *new } else { new + offset });
+        }
+        let residual = Scalar::all_of(rest).map(|mut residual| {
+            residual.remap(&|column| places.get(&column).copied().unwrap_or(column));
+            residual
+        });
+        let text = format!(
+            "{} {kind:?} {stream_keys:?} {table_keys:?} {}",
+            if table_side.is_some() { "BoundedJoin" } else { "Join" },
+            residual.as_ref().map(Scalar::identity).unwrap_or_default()
+        );
+        let joined = schema(&columns);
+        let residual = residual.map(|residual| compiled_over(residual, &joined));
+        let node_kind = match table_side {
+            Some(_) => NodeKind::BoundedJoin { kind, stream_keys, table_keys, residual },
+            None => NodeKind::Join { kind, left_keys: stream_keys, right_keys: table_keys, residual },
+        };
+        let inputs = vec![stream.node, table.node];
+        let node = self.node(node_kind, inputs, &columns, text)?;
+        Ok(Emitted { node, columns, places })
+    }
+
+    /// Flink's rule: a condition that bounds the event time of one side by that of the other makes an interval join,
+    /// which keeps event time and forgets rows that can match no more. Run as a regular join it would keep all.
+    fn refuse_interval(
+        &self,
+        parts: &[Scalar],
+        left: RelationId,
+        right: RelationId,
+        span: Span,
+    ) -> Result<(), Box<Diagnostic>> {
+        let split = self.graph.columns(left).len();
+        let row_time = |scalar: &Scalar| {
+            let columns = scalar.columns();
+            let mut times = columns.iter().filter(|column| {
+                let (side, column) =
+                    if **column < split { (left, **column) } else { (right, **column - split) };
+                self.graph.columns(side)[column].attribute == TimeAttribute::RowTime
+            });
+            times.next().copied()
+        };
+        let (mut equal, mut less, mut greater) = (0, 0, 0);
+        for part in parts {
+            let ScalarKind::Compare { comparison, left, right } = &part.kind else { continue };
+            let (Some(one), Some(other)) = (row_time(left), row_time(right)) else { continue };
+            if (one < split) == (other < split) {
+                continue;
+            }
+            let comparison = if one < split { *comparison } else { comparison.mirrored() };
+            match comparison {
+                Comparison::Equal => equal += 1,
+                Comparison::Less | Comparison::LessOrEqual => less += 1,
+                Comparison::Greater | Comparison::GreaterOrEqual => greater += 1,
+                Comparison::NotEqual => {}
+            }
+        }
+        if matches!((equal, less, greater), (1, 0, 0) | (0, 1, 1)) {
+            return Err(Box::new(
+                Diagnostic::unsupported(span, "interval joins are not supported yet")
+                    .with_label("its condition bounds one event time by the other")
+                    .with_hint(
+                        "cast one of the two for a join that keeps all rows, as in CAST(ts AS TIMESTAMP(6))",
+                    ),
+            ));
+        }
+        Ok(())
+    }
+
+    /// The columns of the keys; what is no column is computed before the join.
+    fn with_keys(
+        &mut self,
+        input: Emitted,
+        keys: Vec<Scalar>,
+    ) -> Result<(Emitted, Vec<usize>), Box<Diagnostic>> {
+        let keys: Vec<Scalar> = keys.iter().map(|key| input.moved(key)).collect();
+        if let Some(columns) = keys.iter().map(Scalar::as_column).collect::<Option<Vec<usize>>>() {
+            return Ok((input, columns));
+        }
+        let mut items: Vec<(Column, Scalar)> = input
+            .columns
+            .iter()
+            .enumerate()
+            .map(|(at, column)| (column.clone(), column.scalar(at)))
+            .collect();
+        let mut places = Vec::new();
+        for key in keys {
+            places.push(match key.as_column() {
+                Some(column) => column,
+                None => {
+                    items.push((Column::new(key.describe(), key.data_type.clone()), key));
+                    items.len() - 1
+                }
+            });
+        }
+        let (node, columns) = self.project(&input, items)?;
+        Ok((Emitted { node, columns, places: input.places }, places))
+    }
+}
+
+/// `left = right` across the sides of a join.
+fn equality(part: &Scalar, split: usize) -> Option<(Scalar, Scalar)> {
+    let ScalarKind::Compare { comparison: Comparison::Equal, left, right } = &part.kind else { return None };
+    let (a, b) = (left.columns(), right.columns());
+    if a.is_empty() || b.is_empty() {
+        return None;
+    }
+    let to_right = |scalar: &Scalar| {
+        let mut scalar = scalar.clone();
+        scalar.remap(&|column| column - split);
+        scalar
+    };
+    if a.iter().all(|column| *column < split) && b.iter().all(|column| *column >= split) {
+        return Some((left.as_ref().clone(), to_right(right)));
+    }
+    if b.iter().all(|column| *column < split) && a.iter().all(|column| *column >= split) {
+        return Some((right.as_ref().clone(), to_right(left)));
+    }
+    None
+}
