@@ -2,8 +2,10 @@
 
 mod world;
 
+use os::Disk;
 use os::sim::SimOs;
-use runtime::{CommitPoint, Observer, RuntimeError, Submitted};
+use runtime::{CommitPoint, Observer, RuntimeError, Submitted, Turn};
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use world::{Input, Life, expected};
 
@@ -25,6 +27,28 @@ fn an_undisturbed_job_writes_what_it_should_and_only_once() {
     assert_eq!(counts.rows_in.values().sum::<u64>(), 1000);
     assert_eq!(again.results(), expected(&input));
     again.end();
+}
+
+#[test]
+fn a_job_leaves_one_snapshot_while_it_lives_and_nothing_when_it_has_ended() {
+    let world = SimOs::new(6);
+    let input = Input::default();
+    let life = Life::begin(&world, &input);
+    let folder = PathBuf::from(format!("/data/state/sums-{:016x}", state::hash(b"sums")));
+    let files = || world.disk.list(&folder).unwrap();
+    let mut machine = life.runtime.machine(life.request(Some(Arc::new(|_, _| {})))).unwrap();
+    let mut steps = 0;
+    while machine.turn().unwrap() != Turn::Finished {
+        steps += 1;
+        let snapshots = files().iter().filter(|name| name.ends_with(".snapshot")).count();
+        // The one before goes when the new one is known to be durable.
+        assert!(snapshots <= 2, "step {steps}: {:?}", files());
+        assert!(files().len() < 20, "step {steps}: {:?}", files());
+    }
+    assert!(steps > 20);
+    drop(machine);
+    assert_eq!(files(), [""; 0]);
+    life.end();
 }
 
 /// The disk as it was each time the job passed a point of its commit path.
