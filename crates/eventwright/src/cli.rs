@@ -6,6 +6,9 @@ use std::path::PathBuf;
 /// The address on which Kafka clients are served unless told otherwise.
 pub const KAFKA_ADDRESS: &str = "127.0.0.1:9092";
 
+/// The address on which jobs can be looked at unless told otherwise; Flink's.
+pub const HTTP_ADDRESS: &str = "127.0.0.1:8081";
+
 #[derive(Parser)]
 #[command(
     name = "eventwright",
@@ -38,26 +41,36 @@ pub enum Verb {
     /// List, describe and reset consumer groups
     #[command(subcommand)]
     Group(GroupVerb),
+    /// List, describe and stop jobs
+    #[command(subcommand)]
+    Job(JobVerb),
+    /// Create and list savepoints, and run a file from one
+    #[command(subcommand)]
+    Savepoint(SavepointVerb),
     /// Look at this machine and a data directory, and say what is wrong with them
     Doctor(DoctorArguments),
 }
 
-#[derive(Args)]
+#[derive(Args, Clone)]
 pub struct NodeArguments {
     /// Address to serve Kafka clients on; port 0 picks a free one
     #[arg(long, value_name = "ADDR", default_value = KAFKA_ADDRESS)]
     pub kafka: String,
+    /// Address to serve Flink's monitoring API on, or `none` [default: 127.0.0.1:8081, or a free port if it is taken]
+    #[arg(long, value_name = "ADDR")]
+    pub http: Option<String>,
     /// Serve on an address other than loopback although there is no authentication yet
     #[arg(long)]
     pub insecure: bool,
 }
 
-#[derive(Args)]
+#[derive(Args, Clone)]
 #[command(after_help = "Examples:
   eventwright run examples/flights/delays.sql
   eventwright run job.sql --data ./data               keep the data; run again to resume
   eventwright run job.sql --keep-running              leave the node up when the jobs are done
   eventwright run job.sql --var REGION=eu --kafka 127.0.0.1:0
+  eventwright run job.sql --from-savepoint savepoints/savepoint-delays-1f2e3d4c
 
 Results of print tables go to standard output, everything else to standard error.
 `${NAME}` in the file stands for --var NAME=value or the environment's NAME.")]
@@ -84,6 +97,13 @@ pub struct RunArguments {
     /// A snapshot of a job's state is taken after this many steps
     #[arg(long, value_name = "N", default_value_t = 256, value_parser = clap::value_parser!(u32).range(1..))]
     pub snapshot_steps: u32,
+    /// Begin with the state of this savepoint; the file must hold exactly one job
+    #[arg(long, value_name = "DIR")]
+    pub from_savepoint: Option<PathBuf>,
+    /// What the state of a job may take in memory, such as 256mb
+    /// [default: `taskmanager.memory.managed.size` of the file, else 1gb]
+    #[arg(long, value_name = "SIZE")]
+    pub memory: Option<String>,
     /// Crash tests: kill this process when it passes POINT of a commit path for the N-th time
     #[arg(long, value_name = "POINT:N", hide = true)]
     pub kill_at: Option<String>,
@@ -278,6 +298,83 @@ pub enum GroupVerb {
         dry_run: bool,
         #[command(flatten)]
         client: ClientArguments,
+    },
+}
+
+/// Which node is asked, or which data directory.
+#[derive(Args)]
+pub struct JobsArguments {
+    /// A data directory: its node is asked if one runs, otherwise its journal is read
+    #[arg(long, value_name = "DIR", conflicts_with = "http")]
+    pub data: Option<PathBuf>,
+    /// Address of a node's monitoring API [default: 127.0.0.1:8081]
+    #[arg(long, value_name = "ADDR")]
+    pub http: Option<String>,
+    /// Form of the output
+    #[arg(short, long, value_enum, default_value_t = Form::Text)]
+    pub output: Form,
+}
+
+#[derive(Subcommand)]
+pub enum JobVerb {
+    /// List the jobs with their states
+    #[command(after_help = "Examples:
+  eventwright job list
+  eventwright job list --data ./data -o json")]
+    List {
+        #[command(flatten)]
+        jobs: JobsArguments,
+    },
+    /// Show a job: its state, what it has read and written, why it failed
+    #[command(after_help = "Example: eventwright job describe delays --data ./data")]
+    Describe {
+        /// The job's name or id
+        job: String,
+        #[command(flatten)]
+        jobs: JobsArguments,
+    },
+    /// Stop a running job after its current step; running its file again resumes it
+    #[command(after_help = "Example: eventwright job stop delays")]
+    Stop {
+        /// The job's name or id
+        job: String,
+        #[command(flatten)]
+        jobs: JobsArguments,
+    },
+}
+
+#[derive(Subcommand)]
+pub enum SavepointVerb {
+    /// Write the state of a running job into a new folder; the job goes on
+    #[command(after_help = "Examples:
+  eventwright savepoint create delays
+  eventwright savepoint create delays --to /backup --data ./data")]
+    Create {
+        /// The job's name or id
+        job: String,
+        /// The savepoint becomes a new folder in this one
+        #[arg(long, value_name = "DIR", default_value = "savepoints")]
+        to: PathBuf,
+        #[command(flatten)]
+        jobs: JobsArguments,
+    },
+    /// List the savepoints in a folder
+    #[command(after_help = "Example: eventwright savepoint list /backup -o json")]
+    List {
+        #[arg(value_name = "DIR", default_value = "savepoints")]
+        folder: PathBuf,
+        /// Form of the output
+        #[arg(short, long, value_enum, default_value_t = Form::Text)]
+        output: Form,
+    },
+    /// Run a file from a savepoint: the same as `run FILE --from-savepoint DIR`
+    #[command(after_help = "Example:
+  eventwright savepoint restore savepoints/savepoint-delays-1f2e3d4c delays.sql --data ./other")]
+    Restore {
+        #[arg(value_name = "DIR")]
+        savepoint: PathBuf,
+        #[command(flatten)]
+        run: Box<RunArguments>,
     },
 }
 

@@ -3,6 +3,9 @@
 mod cli;
 mod commands;
 mod crash;
+mod http_client;
+mod job_view;
+mod jobs;
 mod node;
 mod output;
 mod progress;
@@ -22,6 +25,8 @@ fn main() -> ExitCode {
         Verb::Check(arguments) => commands::check::check(arguments),
         Verb::Topic(verb) => commands::topic::topic(verb),
         Verb::Group(verb) => commands::group::group(verb),
+        Verb::Job(verb) => commands::job::job(verb),
+        Verb::Savepoint(verb) => commands::savepoint::savepoint(verb),
         Verb::Doctor(arguments) => commands::doctor::doctor(arguments),
     };
     match result {

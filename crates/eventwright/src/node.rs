@@ -1,6 +1,6 @@
-//! A node: one data directory, its log, the broker's front and the job runtime, wired together.
+//! A node: one data directory, its log, the broker's front, the job runtime and its HTTP front, wired together.
 
-use crate::cli::NodeArguments;
+use crate::cli::{HTTP_ADDRESS, NodeArguments};
 use anyhow::Context;
 use broker::server::{ServerConfig, ServerHandle};
 use broker::{Broker, BrokerConfig, Recovered};
@@ -8,54 +8,86 @@ use connectors::Connectors;
 use dataflow::connector::ConnectorTable;
 use eventlog::{EventLog, LogError, LogOptions, Recovery};
 use os::Os;
-use runtime::{Journal, Runtime};
+use runtime::{JobStatus, Journal, Runtime};
+use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+/// The file in a data directory that says where its node listens.
+const ADDRESSES: &str = "node.json";
+
 pub struct Node {
     pub os: Os,
     pub log: EventLog,
-    pub runtime: Runtime,
+    pub runtime: Arc<Runtime>,
     pub data: PathBuf,
     server: ServerHandle,
+    http: Option<http_server::ServerHandle>,
+}
+
+/// What a data directory holds, folded from its log.
+struct Opened {
+    log: EventLog,
+    journal: Arc<Journal>,
+    recovered: Recovered,
+}
+
+fn open_log(os: &Os, data: &Path) -> anyhow::Result<Opened> {
+    let mut recovery = Recovery::open(os, LogOptions::new(data.join("log")))?;
+    for damage in &recovery.report().damaged {
+        eprintln!("warning: {damage}");
+    }
+    let journal = Journal::restore(recovery.checkpoint(runtime::journal::CHECKPOINT))?;
+    let recovered = Recovered::from_checkpoint(&recovery)?;
+    let damaged = |error: &dyn std::fmt::Display| LogError::Invalid(format!("an entry of the log: {error}"));
+    recovery.replay(&mut |lsn, entry| {
+        journal.fold(&entry)?;
+        recovered.apply(lsn, &entry).map_err(|error| damaged(&error))
+    })?;
+    let log = recovery.start(vec![(runtime::journal::CHECKPOINT, journal.clone()), recovered.fold()])?;
+    Ok(Opened { log, journal, recovered })
+}
+
+/// The jobs of a data directory that no node serves.
+pub fn read_jobs(os: &Os, data: &Path) -> anyhow::Result<Vec<JobStatus>> {
+    let opened = open_log(os, data)?;
+    let runtime = Runtime::new(opened.log.clone(), os.clone(), data.to_path_buf(), opened.journal);
+    let jobs = runtime.jobs();
+    opened.log.shutdown()?;
+    Ok(jobs)
 }
 
 impl Node {
-    /// Opens the data directory, recovers, and serves Kafka clients.
+    /// Opens the data directory, recovers, and serves Kafka clients and those who look at the jobs.
     pub fn open(os: &Os, data: &Path, arguments: &NodeArguments) -> anyhow::Result<Node> {
-        let address: SocketAddr = arguments.kafka.parse().with_context(|| {
-            format!(
-                "--kafka '{}' is not an address: write IP:PORT, for example 127.0.0.1:9092",
-                arguments.kafka
-            )
-        })?;
-        let mut recovery = Recovery::open(os, LogOptions::new(data.join("log")))?;
-        for damage in &recovery.report().damaged {
-            eprintln!("warning: {damage}");
-        }
-        let journal = Journal::restore(recovery.checkpoint(runtime::journal::CHECKPOINT))?;
-        let recovered = Recovered::from_checkpoint(&recovery)?;
-        let damaged =
-            |error: &dyn std::fmt::Display| LogError::Invalid(format!("an entry of the log: {error}"));
-        recovery.replay(&mut |lsn, entry| {
-            journal.fold(&entry)?;
-            recovered.apply(lsn, &entry).map_err(|error| damaged(&error))
-        })?;
-        let log = recovery.start(vec![(runtime::journal::CHECKPOINT, journal.clone()), recovered.fold()])?;
+        let address = parse_address("--kafka", &arguments.kafka)?;
+        let Opened { log, journal, recovered } = open_log(os, data)?;
         let config = BrokerConfig::check(&BTreeMap::new()).map_err(|mut errors| errors.remove(0))?;
         let broker = Arc::new(Broker::new(log.clone(), recovered, config, os.clone())?);
         let log_line = Arc::new(|line: &str| eprintln!("{line}"));
         let config =
             ServerConfig { insecure: arguments.insecure, log: log_line, ..ServerConfig::new(address) };
         let server = broker::server::start(config, broker)?;
-        let runtime = Runtime::new(log.clone(), os.clone(), data.to_path_buf(), journal);
-        Ok(Node { os: os.clone(), log, runtime, data: data.to_path_buf(), server })
+        let runtime = Arc::new(Runtime::new(log.clone(), os.clone(), data.to_path_buf(), journal));
+        let http = serve_http(os, data, arguments, &runtime)?;
+        let node = Node { os: os.clone(), log, runtime, data: data.to_path_buf(), server, http };
+        let addresses = Addresses {
+            kafka: node.kafka_address().to_string(),
+            http: node.http_address().map(|address| address.to_string()),
+        };
+        addresses.write(data)?;
+        Ok(node)
     }
 
     pub fn kafka_address(&self) -> SocketAddr {
         self.server.local_addr()
+    }
+
+    /// Where the jobs can be looked at; none with `--http none`.
+    pub fn http_address(&self) -> Option<SocketAddr> {
+        self.http.as_ref().map(http_server::ServerHandle::local_addr)
     }
 
     pub fn connectors(&self) -> ConnectorTable {
@@ -64,9 +96,77 @@ impl Node {
 
     /// Stops serving, syncs the log and gives the data directory back.
     pub fn shutdown(self) {
+        // While the lock is still held, so that the next node's file is never removed.
+        let _ = std::fs::remove_file(self.data.join(ADDRESSES));
+        if let Some(http) = self.http {
+            http.shutdown();
+        }
         self.server.shutdown();
         if let Err(error) = self.log.shutdown() {
             eprintln!("warning: the log did not close in good order: {error}");
         }
+    }
+}
+
+fn parse_address(option: &str, text: &str) -> anyhow::Result<SocketAddr> {
+    text.parse().with_context(|| {
+        format!("{option} '{text}' is not an address: write IP:PORT, for example 127.0.0.1:9092")
+    })
+}
+
+/// Without an address from the user, a free port is as good as the usual one: several nodes may run side by side.
+fn serve_http(
+    os: &Os,
+    data: &Path,
+    arguments: &NodeArguments,
+    runtime: &Arc<Runtime>,
+) -> anyhow::Result<Option<http_server::ServerHandle>> {
+    let savepoints = std::path::absolute(data.join("savepoints"))?;
+    let serve = |listen: SocketAddr| {
+        let config = http_server::ServerConfig {
+            listen,
+            insecure: arguments.insecure,
+            savepoints: savepoints.clone(),
+            version: env!("CARGO_PKG_VERSION").to_string(),
+        };
+        http_server::start(config, runtime.clone(), os.clone())
+    };
+    match arguments.http.as_deref() {
+        Some("none") => Ok(None),
+        Some(address) => Ok(Some(serve(parse_address("--http", address)?)?)),
+        None => {
+            let usual = parse_address("--http", HTTP_ADDRESS)?;
+            match serve(usual) {
+                Err(http_server::HttpError::Listen { in_use: true, .. }) => {
+                    Ok(Some(serve(SocketAddr::new(usual.ip(), 0))?))
+                }
+                served => Ok(Some(served?)),
+            }
+        }
+    }
+}
+
+/// Where the node of a data directory listens.
+pub struct Addresses {
+    pub kafka: String,
+    pub http: Option<String>,
+}
+
+impl Addresses {
+    fn write(&self, data: &Path) -> anyhow::Result<()> {
+        let path = data.join(ADDRESSES);
+        let unfinished = data.join(format!("{ADDRESSES}.unfinished"));
+        let text = json!({"kafka": self.kafka, "http": self.http, "version": env!("CARGO_PKG_VERSION")});
+        // Whoever looks sees the whole file or none.
+        let written = std::fs::write(&unfinished, format!("{text}\n"))
+            .and_then(|()| std::fs::rename(&unfinished, &path));
+        written.with_context(|| format!("cannot write {}", path.display()))
+    }
+
+    /// None where there is no such file or it is not whole.
+    pub fn read(data: &Path) -> Option<Addresses> {
+        let value: Value = serde_json::from_slice(&std::fs::read(data.join(ADDRESSES)).ok()?).ok()?;
+        let text = |key: &str| value[key].as_str().map(str::to_string);
+        Some(Addresses { kafka: text("kafka")?, http: text("http") })
     }
 }

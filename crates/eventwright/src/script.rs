@@ -39,14 +39,14 @@ impl Script {
         if diagnostics.is_empty() { Ok(script) } else { Err(script.failure(&diagnostics)) }
     }
 
-    /// The statements, once the whole file was planned without an error.
-    pub fn check(&self, os: &Os) -> anyhow::Result<Vec<Statement>> {
+    /// The statements and how many jobs they make, once the whole file was planned without an error.
+    pub fn check(&self, os: &Os) -> anyhow::Result<(Vec<Statement>, usize)> {
         let connectors = connectors::table(Connectors { os: os.clone(), log: None });
         let report = Session::new(connectors).check_script(&self.source);
         if !report.diagnostics.is_empty() {
             return Err(self.failure(&report.diagnostics));
         }
-        Ok(sql::parser::parse_script(&self.source).0)
+        Ok((sql::parser::parse_script(&self.source).0, report.jobs.len()))
     }
 
     /// Diagnostics as one error; the first line's `error: ` is added by `main`.

@@ -10,6 +10,8 @@ use std::path::Path;
 /// A job that has ended, or had ended before.
 pub struct JobSummary {
     pub progress: JobProgress,
+    /// How often the job was run again after a failure.
+    pub restarts: u64,
     pub elapsed_ms: u64,
     pub state: JobState,
 }
@@ -82,6 +84,9 @@ impl Summary<'_> {
                     String::new()
                 },
             );
+            if job.restarts > 0 {
+                let _ = writeln!(out, "  run again after {} failures", thousands(job.restarts));
+            }
             let names =
                 progress.scans.iter().map(|s| &s.table).chain(progress.sinks.iter().map(|s| &s.table));
             let width = names.map(|name| name.chars().count()).max().unwrap_or(0);
@@ -127,6 +132,7 @@ impl Summary<'_> {
                     "rows_per_second": job.rate(),
                     "steps": progress.steps,
                     "replayed_steps": progress.replayed_steps,
+                    "restarts": job.restarts,
                     "rows_in": progress.scans.iter().map(|s| json!({"table": s.table, "rows": s.rows})).collect::<Vec<_>>(),
                     "rows_out": progress.sinks.iter().map(|s| json!({"table": s.table, "rows": s.rows})).collect::<Vec<_>>(),
                     "late_rows": progress.late_rows,

@@ -3,6 +3,8 @@
 pub mod check;
 pub mod doctor;
 pub mod group;
+pub mod job;
 pub mod run;
+pub mod savepoint;
 pub mod start;
 pub mod topic;

@@ -3,14 +3,14 @@
 use crate::cli::{Form, RunArguments};
 use crate::crash;
 use crate::node::Node;
-use crate::output::print_table;
+use crate::output::{print_table, thousands};
 use crate::progress::{INTERVAL_MS, ProgressLine};
 use crate::script::{self, Script};
 use crate::signals::Interrupt;
 use crate::summary::{JobState, JobSummary, Summary};
 use anyhow::{Context, bail};
 use os::Os;
-use runtime::{JobHandle, JobOptions, JobProgress, JobRequest, Submitted};
+use runtime::{JobHandle, JobOptions, JobProgress, JobRequest, RestartStrategy, Submitted};
 use sql::ast::Statement;
 use sql::session::{Outcome, Session};
 use std::collections::BTreeMap;
@@ -21,7 +21,13 @@ pub fn run(arguments: &RunArguments) -> anyhow::Result<()> {
     let os = Os::real();
     let script = Script::read(&arguments.file, &arguments.variables)?;
     // Everything wrong in the file is said before anything of it runs.
-    let statements = script.check(&os)?;
+    let (statements, jobs) = script.check(&os)?;
+    if arguments.from_savepoint.is_some() && jobs != 1 {
+        bail!(
+            "{} makes {jobs} jobs, and a savepoint is the state of one; put the job into a file of its own",
+            arguments.file.display()
+        );
+    }
     let interrupt = Interrupt::listen()?;
     let data = match &arguments.data {
         Some(data) => data.clone(),
@@ -29,6 +35,9 @@ pub fn run(arguments: &RunArguments) -> anyhow::Result<()> {
     };
     let node = Node::open(&os, &data, &arguments.node)?;
     eprintln!("kafka listening on {}", node.kafka_address());
+    if let Some(address) = node.http_address() {
+        eprintln!("http listening on {address}");
+    }
     let result = Run::new(&node, &script, arguments, &interrupt).and_then(|mut run| {
         let result = run.statements(&statements);
         // Jobs that still run when a statement fails are stopped, not abandoned.
@@ -53,13 +62,21 @@ fn fresh_data_directory(os: &Os) -> anyhow::Result<PathBuf> {
     Ok(path)
 }
 
+/// A job that was submitted and has not been seen to end.
+struct Running {
+    handle: JobHandle,
+    begun_ns: u64,
+    /// Failures that the user has been told of.
+    failures_told: u64,
+}
+
 struct Run<'a> {
     node: &'a Node,
     script: &'a Script,
     arguments: &'a RunArguments,
     interrupt: &'a Interrupt,
     session: Session,
-    running: Vec<(JobHandle, u64)>,
+    running: Vec<Running>,
     ended: Vec<JobSummary>,
     topics: Vec<String>,
     observer: Option<runtime::Observer>,
@@ -124,6 +141,9 @@ impl<'a> Run<'a> {
         let setting = |key: &str| job.settings.get(key).map(String::as_str);
         let parallelism = setting("parallelism.default").and_then(|text| text.parse().ok()).unwrap_or(1);
         let waits = setting("table.dml-sync") == Some("true");
+        let memory = self.arguments.memory.as_deref().map(|size| ("--memory", size));
+        let memory = memory.or_else(|| Some((MEMORY, setting(MEMORY)?)));
+        let defaults = JobOptions::default();
         let request = JobRequest {
             name: name.clone(),
             plan: job.plan,
@@ -133,18 +153,25 @@ impl<'a> Run<'a> {
                 workers: self.arguments.workers.map_or(parallelism, usize::from).clamp(1, 128),
                 step_rows_max: self.arguments.step_rows_max as usize,
                 snapshot_steps_max: u64::from(self.arguments.snapshot_steps),
-                ..JobOptions::default()
+                memory_bytes_max: match memory {
+                    Some((key, size)) => memory_bytes(key, size)?,
+                    None => defaults.memory_bytes_max,
+                },
+                restart: RestartStrategy::from_settings(&job.settings)?,
+                ..defaults
             },
-            from_savepoint: None,
+            from_savepoint: self.arguments.from_savepoint.clone(),
             observer: self.observer.clone(),
         };
         match self.node.runtime.submit(request)? {
             Submitted::FinishedBefore(_) => {
                 let progress = JobProgress { job: name, ..JobProgress::default() };
-                self.ended.push(JobSummary { progress, elapsed_ms: 0, state: JobState::FinishedBefore });
+                let state = JobState::FinishedBefore;
+                self.ended.push(JobSummary { progress, restarts: 0, elapsed_ms: 0, state });
             }
             Submitted::Running(handle) => {
-                self.running.push((handle, self.node.os.clock.monotonic_ns()));
+                let begun_ns = self.node.os.clock.monotonic_ns();
+                self.running.push(Running { handle, begun_ns, failures_told: 0 });
                 if waits {
                     self.wait_for_all()?;
                 }
@@ -175,29 +202,36 @@ impl<'a> Run<'a> {
                 line.clear();
                 return self.stop_jobs();
             }
-            if let Some(index) = self.running.iter().position(|(handle, _)| handle.wait_timeout(0)) {
+            if let Some(index) = self.running.iter().position(|running| running.handle.wait_timeout(0)) {
                 line.clear();
-                let (handle, begun_ns) = self.running.remove(index);
-                self.take_result(handle, begun_ns)?;
+                let running = self.running.remove(index);
+                self.take_result(running)?;
                 continue;
             }
-            line.draw(&self.running.iter().map(|(handle, _)| handle.progress()).collect::<Vec<_>>());
+            for running in &mut self.running {
+                running.tell_failures(&mut line);
+            }
+            line.draw(&self.running.iter().map(|running| running.handle.progress()).collect::<Vec<_>>());
             // The interrupt is looked at between two waits.
-            self.running[0].0.wait_timeout(INTERVAL_MS);
+            self.running[0].handle.wait_timeout(INTERVAL_MS);
         }
         line.clear();
         Ok(())
     }
 
     fn stop_jobs(&mut self) -> anyhow::Result<()> {
-        self.running.iter().for_each(|(handle, _)| handle.stop());
-        for (handle, begun_ns) in std::mem::take(&mut self.running) {
-            self.take_result(handle, begun_ns)?;
+        self.running.iter().for_each(|running| running.handle.stop());
+        for running in std::mem::take(&mut self.running) {
+            self.take_result(running)?;
         }
         Ok(())
     }
 
-    fn take_result(&mut self, handle: JobHandle, begun_ns: u64) -> anyhow::Result<()> {
+    fn take_result(&mut self, mut running: Running) -> anyhow::Result<()> {
+        // A job that has stopped in the meantime may have failed once more before.
+        while !running.handle.wait_timeout(INTERVAL_MS) {}
+        running.tell_failures(&mut ProgressLine::new(self.node.os.clock.clone()));
+        let Running { handle, begun_ns, .. } = running;
         let name = handle.name().to_string();
         let watched = handle.watch();
         let finished = handle.join().with_context(|| {
@@ -208,7 +242,8 @@ impl<'a> Run<'a> {
         })?;
         let elapsed_ms = self.node.os.clock.monotonic_ns().saturating_sub(begun_ns) / 1_000_000;
         let state = if finished { JobState::Finished } else { JobState::Stopped };
-        self.ended.push(JobSummary { progress: watched.read(), elapsed_ms, state });
+        let restarts = watched.status().restarts;
+        self.ended.push(JobSummary { progress: watched.read(), restarts, elapsed_ms, state });
         Ok(())
     }
 
@@ -226,6 +261,38 @@ impl<'a> Run<'a> {
         eprint!("{}", summary.render(self.arguments.output));
         Ok(())
     }
+}
+
+impl Running {
+    /// One line for each failure after which the job is run again; the last one is told as the job's result.
+    fn tell_failures(&mut self, line: &mut ProgressLine) {
+        for failure in self.handle.failures_after(self.failures_told) {
+            self.failures_told = failure.number;
+            let Some(delay_ms) = failure.restart_after_ms else { continue };
+            line.clear();
+            eprintln!(
+                "job {} failed after step {}: {}; it is run again in {}.{:03} s",
+                self.handle.name(),
+                thousands(failure.step),
+                failure.reason,
+                delay_ms / 1000,
+                delay_ms % 1000,
+            );
+        }
+    }
+}
+
+/// The setting of Flink that says what the state may take in memory.
+const MEMORY: &str = "taskmanager.memory.managed.size";
+
+/// Below this, a job would do nothing but write and read its state.
+const MEMORY_BYTES_MIN: u64 = 1 << 20;
+
+fn memory_bytes(key: &str, size: &str) -> anyhow::Result<usize> {
+    let bytes = base::units::parse_bytes(size).filter(|bytes| *bytes >= MEMORY_BYTES_MIN);
+    bytes.and_then(|bytes| usize::try_from(bytes).ok()).with_context(|| {
+        format!("{key} '{size}' is not a size of at least 1mb; write a number and a unit, for example 256mb")
+    })
 }
 
 fn print_rows(columns: &[String], rows: &[Vec<Option<String>>]) -> anyhow::Result<()> {

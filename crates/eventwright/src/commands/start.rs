@@ -13,6 +13,9 @@ pub fn start(arguments: &StartArguments) -> anyhow::Result<()> {
     // Scripts wait for this line, so it must not stay in a buffer.
     let mut out = std::io::stdout();
     writeln!(out, "kafka listening on {}", node.kafka_address())?;
+    if let Some(address) = node.http_address() {
+        writeln!(out, "http listening on {address}")?;
+    }
     writeln!(out, "data in {}", arguments.data.display())?;
     out.flush()?;
     interrupt.wait();
