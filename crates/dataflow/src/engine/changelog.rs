@@ -12,7 +12,6 @@
 
 use super::batches::{Chunk, concat_batches, record_batch, system_columns_of, take_columns};
 use super::error::DataflowError;
-use super::exchange::Exchange;
 use super::keys::Keys;
 use crate::batch::{Batch, RowKind};
 use crate::plan::Changelog;
@@ -96,28 +95,6 @@ pub(crate) fn number_both(left: &Batch, right: &Batch) -> Result<Numbered, Dataf
 pub(crate) fn rows_of_worker(keys: &Keys, rows: usize, worker: usize, workers: usize) -> Vec<u32> {
     let own = |row: &u32| workers == 1 || state::worker_of_hash(keys.hash(*row as usize), workers) == worker;
     (0..rows as u32).filter(own).collect()
-}
-
-/// Runs a step on all partitions, worker `n` on partition `n`, where the exchange sees fit. The first
-/// error in the order of the workers is the answer; the partitions are there again afterwards.
-pub(crate) fn on_partitions<P: Send + 'static, T: Send + 'static>(
-    exchange: &Exchange,
-    partitions: &mut Vec<P>,
-    rows: usize,
-    each: impl Fn(usize, &mut P) -> Result<T, DataflowError> + Send + Sync + 'static,
-) -> Result<Vec<T>, DataflowError> {
-    let each = Arc::new(each);
-    let tasks = std::mem::take(partitions).into_iter().enumerate().map(|(worker, mut partition)| {
-        let each = each.clone();
-        move || {
-            let result = each(worker, &mut partition);
-            (partition, result)
-        }
-    });
-    let done = exchange.run(tasks.collect(), rows)?;
-    let (kept, results): (Vec<P>, Vec<_>) = done.into_iter().unzip();
-    *partitions = kept;
-    results.into_iter().collect()
 }
 
 /// Gathers changes of rows, in the order of their causes.

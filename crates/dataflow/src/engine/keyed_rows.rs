@@ -4,10 +4,11 @@
 //! bits of floats, and the columns come back from them as they were.
 
 use super::batches::Chunk;
-use super::changelog::{Caused, is_add_code, merge_caused, on_partitions, rows_of_worker, system_columns};
+use super::changelog::{Caused, is_add_code, merge_caused, rows_of_worker, system_columns};
 use super::error::DataflowError;
 use super::exchange::Exchange;
 use super::keys::{KeyEncoder, Keys};
+use super::partitions::Partitions;
 use crate::batch::Batch;
 use crate::plan::{Changelog, NodeId, Plan};
 use arrow_array::{ArrayRef, RecordBatch};
@@ -101,7 +102,7 @@ pub(crate) struct OwnRows<'a> {
 /// An operator that keeps whole rows by key: a partition per worker.
 pub(crate) struct KeyedRowsNode<P> {
     spec: Arc<KeyedRowsSpec>,
-    partitions: Vec<P>,
+    partitions: Partitions<P>,
 }
 
 impl<P: KeyedRows> KeyedRowsNode<P> {
@@ -122,12 +123,11 @@ impl<P: KeyedRows> KeyedRowsNode<P> {
             forgets: plan.state_ttl_ms.is_some(),
             schema: schema.clone(),
         };
-        let partition = |worker| {
-            let groups = state::groups_of_worker(worker, workers);
+        let partition = |groups| {
             let table = TableId { owner: id.0 as u32, table: 0 };
             Ok(P::new(KeyedMap::new(store, table, groups, plan.state_ttl_ms)?))
         };
-        let partitions = (0..workers).map(partition).collect::<Result<_, DataflowError>>()?;
+        let partitions = Partitions::new(workers, partition)?;
         Ok(KeyedRowsNode { spec: Arc::new(spec), partitions })
     }
 
@@ -159,7 +159,7 @@ impl<P: KeyedRows> KeyedRowsNode<P> {
             });
             partition.step(&spec, &own.collect::<Vec<_>>(), clock_ms)
         };
-        let parts = on_partitions(exchange, &mut self.partitions, system.len(), step)?;
+        let parts = self.partitions.run(exchange, system.len(), step)?;
         let batch = merge_caused(&system, &self.spec.schema, parts)?;
         Ok(if batch.is_empty() { Vec::new() } else { vec![Chunk { read: 0, batch }] })
     }

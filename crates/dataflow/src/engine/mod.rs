@@ -23,6 +23,7 @@ mod keys;
 mod materialize;
 mod normalize;
 mod operator;
+mod partitions;
 mod pool;
 mod rank;
 mod regular_join;

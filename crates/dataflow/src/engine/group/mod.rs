@@ -20,9 +20,10 @@ mod spec;
 mod values;
 
 use super::batches::Chunk;
-use super::changelog::{merge_caused, on_partitions, system_columns};
+use super::changelog::{merge_caused, system_columns};
 use super::error::DataflowError;
 use super::exchange::Exchange;
+use super::partitions::Partitions;
 use crate::plan::{NodeId, Plan};
 use arrow_schema::SchemaRef;
 use partition::Partition;
@@ -33,7 +34,7 @@ use std::sync::Arc;
 /// The state of one group aggregate: a partition per worker.
 pub(crate) struct GroupNode {
     spec: Arc<GroupSpec>,
-    partitions: Vec<Partition>,
+    partitions: Partitions<Partition>,
 }
 
 impl GroupNode {
@@ -45,11 +46,8 @@ impl GroupNode {
         store: &Store,
     ) -> Result<GroupNode, DataflowError> {
         let spec = Arc::new(GroupSpec::new(plan, id, schemas)?);
-        let partition = |worker| {
-            let groups = state::groups_of_worker(worker, workers);
-            Partition::new(&spec, store, id, groups, plan.state_ttl_ms)
-        };
-        let partitions = (0..workers).map(partition).collect::<Result<_, _>>()?;
+        let partition = |groups| Partition::new(&spec, store, id, groups, plan.state_ttl_ms);
+        let partitions = Partitions::new(workers, partition)?;
         Ok(GroupNode { spec, partitions })
     }
 
@@ -72,7 +70,7 @@ impl GroupNode {
         let spec = self.spec.clone();
         let prepared = exchange.map(chunks, move |chunk| spec.prepare(&chunk.batch))?;
         let (spec, workers) = (self.spec.clone(), self.partitions.len());
-        let parts = on_partitions(exchange, &mut self.partitions, system.len(), move |worker, partition| {
+        let parts = self.partitions.run(exchange, system.len(), move |worker, partition| {
             partition.step(&spec, &prepared, (worker, workers), sequence, clock_ms)
         })?;
         let batch = merge_caused(&system, &self.spec.schema, parts)?;

@@ -19,9 +19,10 @@ mod spec;
 mod top;
 
 use super::batches::Chunk;
-use super::changelog::{merge_caused, on_partitions, system_columns};
+use super::changelog::{merge_caused, system_columns};
 use super::error::DataflowError;
 use super::exchange::Exchange;
+use super::partitions::Partitions;
 use crate::plan::{NodeId, Plan};
 use arrow_schema::SchemaRef;
 use partition::Partition;
@@ -32,7 +33,7 @@ use std::sync::Arc;
 /// The state of one Top-N: a partition per worker.
 pub(crate) struct RankNode {
     spec: Arc<RankSpec>,
-    partitions: Vec<Partition>,
+    partitions: Partitions<Partition>,
 }
 
 impl RankNode {
@@ -44,11 +45,8 @@ impl RankNode {
         store: &Store,
     ) -> Result<RankNode, DataflowError> {
         let spec = Arc::new(RankSpec::new(plan, id, schemas)?);
-        let partition = |worker| {
-            let groups = state::groups_of_worker(worker, workers);
-            Partition::new(store, id, groups, plan.state_ttl_ms)
-        };
-        let partitions = (0..workers).map(partition).collect::<Result<_, _>>()?;
+        let partition = |groups| Partition::new(store, id, groups, plan.state_ttl_ms);
+        let partitions = Partitions::new(workers, partition)?;
         Ok(RankNode { spec, partitions })
     }
 
@@ -70,7 +68,7 @@ impl RankNode {
         let spec = self.spec.clone();
         let prepared = exchange.map(chunks, move |chunk| spec.prepare(&chunk.batch))?;
         let (spec, workers) = (self.spec.clone(), self.partitions.len());
-        let parts = on_partitions(exchange, &mut self.partitions, system.len(), move |worker, partition| {
+        let parts = self.partitions.run(exchange, system.len(), move |worker, partition| {
             partition.step(&spec, &prepared, (worker, workers), clock_ms)
         })?;
         let batch = merge_caused(&system, &self.spec.schema, parts)?;

@@ -26,10 +26,11 @@ mod rows;
 mod spec;
 
 use super::batches::Chunk;
-use super::changelog::{merge_caused, number_both, on_partitions, system_columns};
+use super::changelog::{merge_caused, number_both, system_columns};
 use super::error::DataflowError;
 use super::exchange::Exchange;
 use super::operator::Flow;
+use super::partitions::Partitions;
 use super::track::Track;
 use crate::batch::Batch;
 use crate::plan::{NodeId, Plan};
@@ -43,7 +44,7 @@ use std::sync::Arc;
 /// The state of one join: a partition per worker.
 pub(crate) struct RegularJoinNode {
     spec: Arc<RegularJoinSpec>,
-    partitions: Vec<Partition>,
+    partitions: Partitions<Partition>,
 }
 
 impl RegularJoinNode {
@@ -55,11 +56,8 @@ impl RegularJoinNode {
         store: &Store,
     ) -> Result<RegularJoinNode, DataflowError> {
         let spec = RegularJoinSpec::new(plan, id, schemas)?;
-        let partition = |worker| {
-            let groups = state::groups_of_worker(worker, workers);
-            Partition::new(store, id, groups, plan.state_ttl_ms)
-        };
-        let partitions = (0..workers).map(partition).collect::<Result<_, _>>()?;
+        let partition = |groups| Partition::new(store, id, groups, plan.state_ttl_ms);
+        let partitions = Partitions::new(workers, partition)?;
         Ok(RegularJoinNode { spec: Arc::new(spec), partitions })
     }
 
@@ -93,7 +91,7 @@ impl RegularJoinNode {
         let prepared = self.prepare(exchange, chunks)?;
         let rows = StepRows::new(prepared, &numbered.places, system.clone());
         let (spec, workers) = (self.spec.clone(), self.partitions.len());
-        let parts = on_partitions(exchange, &mut self.partitions, system.len(), move |worker, partition| {
+        let parts = self.partitions.run(exchange, system.len(), move |worker, partition| {
             partition.step(&spec, &rows, (worker, workers), clock_ms)
         })?;
         let batch = merge_caused(&system, &self.spec.schema, parts)?;

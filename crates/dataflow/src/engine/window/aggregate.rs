@@ -4,6 +4,7 @@ use super::super::batches::{Chunk, merge_in_order};
 use super::super::error::DataflowError;
 use super::super::exchange::Exchange;
 use super::super::join::only_inserts;
+use super::super::partitions::Partitions;
 use super::super::time::milliseconds;
 use super::super::track::Track;
 use super::accumulator::AccumulatorSpec;
@@ -18,7 +19,7 @@ use std::sync::Arc;
 /// The state of one windowed aggregate: a partition per worker.
 pub(crate) struct AggregateNode {
     spec: Arc<AggregateSpec>,
-    partitions: Vec<Partition>,
+    partitions: Partitions<Partition>,
 }
 
 impl AggregateNode {
@@ -29,12 +30,11 @@ impl AggregateNode {
         workers: usize,
     ) -> Result<AggregateNode, DataflowError> {
         let spec = Arc::new(spec);
-        let partition = |worker| {
-            let groups = state::groups_of_worker(worker, workers);
+        let partition = |groups| {
             KeyedWindows::new(store, table, groups, Accumulators::new(spec.aggregates.clone()))
                 .map(Partition::new)
         };
-        let partitions = (0..workers).map(partition).collect::<Result<_, _>>()?;
+        let partitions = Partitions::new(workers, partition)?;
         Ok(AggregateNode { spec, partitions })
     }
 
@@ -52,33 +52,15 @@ impl AggregateNode {
     ) -> Result<(Vec<Chunk>, u64), DataflowError> {
         let rows: usize = chunks.iter().map(|chunk| chunk.batch.len()).sum();
         let spec = self.spec.clone();
-        let prepared = exchange.map(chunks, move |chunk| prepare(&spec, &chunk.batch).map(Arc::new))?;
-        let prepared = Arc::new(prepared);
-        let workers = self.partitions.len();
-        let tasks =
-            std::mem::take(&mut self.partitions).into_iter().enumerate().map(|(worker, mut partition)| {
-                let (spec, prepared, track) = (self.spec.clone(), prepared.clone(), track.clone());
-                move || {
-                    let share = Share { worker, workers };
-                    let emitted = partition.step(&spec, &prepared, &track, sequence, share);
-                    (partition, emitted)
-                }
-            });
-        let done = exchange.run(tasks.collect(), rows)?;
+        let prepared = exchange.map(chunks, move |chunk| prepare(&spec, &chunk.batch))?;
+        let (spec, track, workers) = (self.spec.clone(), track.clone(), self.partitions.len());
+        let done = self.partitions.run(exchange, rows, move |worker, partition| {
+            partition.step(&spec, &prepared, &track, sequence, Share { worker, workers })
+        })?;
         let mut all = Emitted::default();
-        let mut failed = None;
-        for (partition, emitted) in done {
-            self.partitions.push(partition);
-            match emitted {
-                Ok(emitted) => {
-                    all.batches.extend(emitted.batches);
-                    all.late_rows += emitted.late_rows;
-                }
-                Err(error) => failed = failed.or(Some(error)),
-            }
-        }
-        if let Some(error) = failed {
-            return Err(error);
+        for emitted in done {
+            all.batches.extend(emitted.batches);
+            all.late_rows += emitted.late_rows;
         }
         let merged = merge_in_order(&self.spec.schema, all.batches)?;
         Ok((merged.into_iter().map(|batch| Chunk { read: 0, batch }).collect(), all.late_rows))

@@ -114,7 +114,7 @@ impl Partition {
     pub(crate) fn step(
         &mut self,
         spec: &AggregateSpec,
-        chunks: &[Arc<Prepared>],
+        chunks: &[Prepared],
         track: &Track,
         sequence: u64,
         share: Share,
