@@ -119,7 +119,8 @@ pub enum NodeKind {
         residual: Option<Arc<dyn Expression>>,
     },
     /// Top-N: of each partition the rows whose number in the order is `first..=last` (from 1). Rows
-    /// that compare equal stand in the order of their arrival. With `with_number` the number is
+    /// that compare equal stand in the order of their arrival, or with `latest_first` in the opposite
+    /// one: Flink keeps the last of equal rows where the latest row of each key by event time is wanted. With `with_number` the number is
     /// appended as a BIGINT column, and every row whose number changed is emitted again: -U and +U by
     /// number, -U left out where the node's changelog is Upsert. Without it rows go by -D and come by
     /// +I. A step emits at most one net difference per partition. The input is Insert or Retract.
@@ -129,6 +130,7 @@ pub enum NodeKind {
         first: u64,
         last: u64,
         with_number: bool,
+        latest_first: bool,
     },
     /// Makes a Retract (or Insert) changelog of an Upsert one: the last row of each key is kept.
     /// Updates that change nothing and deletions of keys that are not there are dropped.

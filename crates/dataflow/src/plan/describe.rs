@@ -117,7 +117,7 @@ impl Plan {
                     residual.unwrap_or_default()
                 )
             }
-            NodeKind::Rank { partition, order, first, last, with_number } => {
+            NodeKind::Rank { partition, order, first, last, with_number, latest_first } => {
                 let order: Vec<_> = order
                     .iter()
                     .map(|key| {
@@ -130,10 +130,11 @@ impl Plan {
                     })
                     .collect();
                 format!(
-                    "Rank(partition=[{}], order=[{}], rows={first}..{last}{})",
+                    "Rank(partition=[{}], order=[{}], rows={first}..{last}{}{})",
                     names(0, partition),
                     order.join(", "),
-                    if *with_number { ", with number" } else { "" }
+                    if *with_number { ", with number" } else { "" },
+                    if *latest_first { ", latest first" } else { "" }
                 )
             }
             NodeKind::ChangelogNormalize { keys } => format!("ChangelogNormalize(keys=[{}])", names(0, keys)),

@@ -88,7 +88,7 @@ impl Plan {
                 validate_join(input(0), input(1), &node.schema, left_keys, right_keys, residual.as_ref())?;
                 kept_columns(input(0)).and_then(|()| kept_columns(input(1)))
             }
-            NodeKind::Rank { partition, order, first, last, with_number } => {
+            NodeKind::Rank { partition, order, first, last, with_number, .. } => {
                 expect_columns(&node.schema, input(0).fields().len() + usize::from(*with_number))?;
                 partition.iter().try_for_each(|column| can_be_kept(type_at(input(0), *column)?))?;
                 order.iter().try_for_each(|key| type_at(input(0), key.column).map(|_| ()))?;

@@ -130,7 +130,7 @@ fn line(plan: &Plan, node: &Node) -> String {
             let keys = format!("left=[{}], right=[{}]", names(0, left_keys), names(1, right_keys));
             join_text("Join", plan, node, *kind, &keys, residual.as_ref())
         }
-        NodeKind::Rank { partition, order, first, last, with_number } => {
+        NodeKind::Rank { partition, order, first, last, with_number, latest_first } => {
             let order: Vec<String> = order
                 .iter()
                 .map(|key| {
@@ -147,8 +147,9 @@ fn line(plan: &Plan, node: &Node) -> String {
                 .collect();
             let rows = if first == last { format!("{first}") } else { format!("{first}..{last}") };
             let number = if *with_number { ", with number" } else { "" };
+            let latest = if *latest_first { ", latest first" } else { "" };
             format!(
-                "Rank(partition=[{}], order=[{}], rows={rows}{number})",
+                "Rank(partition=[{}], order=[{}], rows={rows}{number}{latest})",
                 names(0, partition),
                 order.join(", ")
             )

@@ -29,6 +29,19 @@ const BOOLEAN: OptionKind = OptionKind::Boolean;
 const DURATION: OptionKind = OptionKind::Duration;
 const COUNT: OptionKind = OptionKind::Integer { min: 1, max: i64::MAX };
 
+const ATTEMPTS: OptionKind = OptionKind::Integer { min: 1, max: i32::MAX as i64 };
+const STRATEGY: OptionKind = OptionKind::OneOf(&[
+    "exponential-delay",
+    "exponentialdelay",
+    "fixed-delay",
+    "fixeddelay",
+    "failure-rate",
+    "failurerate",
+    "none",
+    "off",
+    "disable",
+]);
+
 const STEPS: &str = "every step commits by itself, and a snapshot is taken when it shortens recovery";
 const BATCHES: &str = "a step takes what is there, one row or tens of thousands";
 const PLANS: &str = "the planner always does what helps";
@@ -110,11 +123,96 @@ pub const SETTINGS: &[SettingSpec] = &[
         "State that was not written for so long is forgotten, in silence, by the clock of the steps; 0 keeps it for ever.",
         "1 d",
     ),
+    // Restarts. The runtime reads them by the same names and has the same defaults.
+    used(
+        "restart-strategy.type",
+        STRATEGY,
+        Some("exponential-delay"),
+        "What becomes of a job after a failure that may pass by itself, such as a target that is away: it is run \
+         again after a delay, or it fails. What cannot pass by itself always fails the job at once.",
+        "fixed-delay",
+    ),
+    used("restart-strategy", STRATEGY, None, "What 'restart-strategy.type' was called before.", "none"),
+    used(
+        "restart-strategy.exponential-delay.initial-backoff",
+        DURATION,
+        Some("1 s"),
+        "How long a job waits before its first restart.",
+        "10 s",
+    ),
+    used(
+        "restart-strategy.exponential-delay.max-backoff",
+        DURATION,
+        Some("1 min"),
+        "How long a job waits before a restart at most.",
+        "2 min",
+    ),
+    used(
+        "restart-strategy.exponential-delay.backoff-multiplier",
+        OptionKind::Decimal { min: 1, max: 1_000_000 },
+        Some("1.5"),
+        "By what the delay grows from restart to restart.",
+        "2.0",
+    ),
+    used(
+        "restart-strategy.exponential-delay.reset-backoff-threshold",
+        DURATION,
+        Some("1 h"),
+        "After how long without a failure the first delay counts again.",
+        "10 min",
+    ),
+    used(
+        "restart-strategy.exponential-delay.jitter-factor",
+        OptionKind::Decimal { min: 0, max: 1 },
+        Some("0.1"),
+        "The part of a delay that is added or taken away by chance, so that jobs do not all come back at once.",
+        "0.2",
+    ),
+    used(
+        "restart-strategy.exponential-delay.attempts-before-reset-backoff",
+        ATTEMPTS,
+        None,
+        "How many restarts there are before the delay is reset; without it, any number.",
+        "10",
+    ),
+    used(
+        "restart-strategy.fixed-delay.attempts",
+        OptionKind::Integer { min: 0, max: i32::MAX as i64 },
+        Some("1"),
+        "How many restarts there are in all.",
+        "3",
+    ),
+    used(
+        "restart-strategy.fixed-delay.delay",
+        DURATION,
+        Some("1 s"),
+        "How long a job waits before a restart.",
+        "10 s",
+    ),
+    used(
+        "restart-strategy.failure-rate.max-failures-per-interval",
+        ATTEMPTS,
+        Some("1"),
+        "How many failures an interval may have before the job fails.",
+        "3",
+    ),
+    used(
+        "restart-strategy.failure-rate.failure-rate-interval",
+        DURATION,
+        Some("1 min"),
+        "The interval in which failures are counted.",
+        "5 min",
+    ),
+    used(
+        "restart-strategy.failure-rate.delay",
+        DURATION,
+        Some("1 s"),
+        "How long a job waits before a restart.",
+        "10 s",
+    ),
     // Steps instead of checkpoints and batches.
     without("execution.checkpointing.*", TEXT, STEPS, "10 s"),
     without("state.*", TEXT, STEPS, "rocksdb"),
-    without("restart-strategy.*", TEXT, "a job that fails is resumed by running it again", "none"),
-    without("restart-strategy", TEXT, "a job that fails is resumed by running it again", "none"),
     without("table.exec.mini-batch.enabled", BOOLEAN, BATCHES, "true"),
     without("table.exec.mini-batch.allow-latency", DURATION, BATCHES, "2 s"),
     without("table.exec.mini-batch.size", COUNT, BATCHES, "5000"),

@@ -2,7 +2,8 @@
 //!
 //! 1. Under the partition key rows lie in the order: the sub key is the sort key as `arrow-row` bytes
 //!    and a sequence number, the value is the whole row. Rows that compare equal have ascending
-//!    sequence numbers, so they stand in the order of their arrival.
+//!    sequence numbers, so they stand in the order of their arrival; where the latest is to stand first,
+//!    the numbers descend.
 //! 2. Over inserts a row that is behind the last number can never be shown again: nothing behind it is
 //!    kept, and a partition is worked on in memory. A new row gets the sequence number after that of
 //!    the last row that compares equal.

@@ -152,13 +152,13 @@ impl Partition {
             let key = step.key(*last);
             if spec.retracts {
                 self.shown(spec, &mut step, key, clock_ms, &mut before)?;
-                let next = self.change(&step, rows, key, clock_ms)?;
+                let next = self.change(spec, &step, rows, key, clock_ms)?;
                 let is_empty = self.shown(spec, &mut step, key, clock_ms, &mut after)?;
                 self.write_next(key, next, is_empty, clock_ms)?;
             } else {
                 top.load(&mut self.rows, &mut step, key, clock_ms)?;
                 top.show(&spec.shown, &mut before);
-                rows.iter().for_each(|row| top.insert(&step, *row, spec.shown.end));
+                rows.iter().for_each(|row| top.insert(spec, &step, *row));
                 top.show(&spec.shown, &mut after);
                 top.write(&mut self.rows, &step, key, clock_ms)?;
             }
@@ -191,6 +191,7 @@ impl Partition {
     /// Rows come into a partition and go out of it. Answers the next sequence number, if it was used.
     fn change(
         &mut self,
+        spec: &RankSpec,
         step: &StepRows<'_>,
         rows: &[InputRow],
         key: Key<'_>,
@@ -208,7 +209,8 @@ impl Partition {
                     None => read_next(self.rows.get(key, &[], clock_ms)?)?,
                 };
                 next = Some(sequence + 1);
-                sub.extend_from_slice(&sequence.to_be_bytes());
+                let among_equals = if spec.latest_first { !sequence } else { sequence };
+                sub.extend_from_slice(&among_equals.to_be_bytes());
                 self.rows.put(key, &sub, step.row(place), clock_ms)?;
             } else if let Some(found) = self.find(key, &sub, step.row(place), clock_ms)? {
                 self.rows.remove(key, &found)?;

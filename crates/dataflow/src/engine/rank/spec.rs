@@ -24,6 +24,8 @@ pub(crate) struct RankSpec {
     /// The places in the order that are shown, from 0.
     pub(crate) shown: Range<usize>,
     pub(crate) with_number: bool,
+    /// Of rows that compare equal the latest stands first.
+    pub(crate) latest_first: bool,
     /// What may leave the node.
     pub(crate) changelog: Changelog,
     pub(crate) schema: SchemaRef,
@@ -53,7 +55,7 @@ impl Prepared {
 impl RankSpec {
     pub(crate) fn new(plan: &Plan, id: NodeId, schemas: &[SchemaRef]) -> Result<RankSpec, DataflowError> {
         let node = plan.node(id);
-        let NodeKind::Rank { partition, order, first, last, with_number } = &node.kind else {
+        let NodeKind::Rank { partition, order, first, last, with_number, latest_first } = &node.kind else {
             return Err(DataflowError::internal("the node is no Top-N"));
         };
         let input = node.inputs[0];
@@ -81,6 +83,7 @@ impl RankSpec {
             retracts,
             shown: place(first.saturating_sub(1))..place(*last),
             with_number: *with_number,
+            latest_first: *latest_first,
             changelog: node.changelog,
             schema: schemas[id.0].clone(),
         })

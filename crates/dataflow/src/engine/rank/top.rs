@@ -3,7 +3,9 @@
 use super::super::error::DataflowError;
 use super::difference::Shown;
 use super::partition::{InputRow, Place, SEQUENCE_BYTES, StepRows};
+use super::spec::RankSpec;
 use state::{Key, KeyedMap, StateError};
+use std::cmp::Ordering;
 use std::ops::Range;
 
 /// A row that is kept.
@@ -57,18 +59,29 @@ impl Top {
     }
 
     /// A row comes; of more than `count` the last one falls out.
-    pub(crate) fn insert(&mut self, step: &StepRows<'_>, row: InputRow, count: usize) {
+    pub(crate) fn insert(&mut self, spec: &RankSpec, step: &StepRows<'_>, row: InputRow) {
+        let count = spec.shown.end;
         let place = Place::Input(row);
         let order = step.order(place);
-        // Rows that compare equal and came before stand before.
-        let is_before = |kept: &Kept| step.order(kept.order) <= order;
+        // Rows that compare equal and came before stand before, or behind.
+        let is_before = |kept: &Kept| match step.order(kept.order).cmp(order) {
+            Ordering::Less => true,
+            Ordering::Equal => !spec.latest_first,
+            Ordering::Greater => false,
+        };
         if self.kept.len() >= count && self.kept.last().is_none_or(is_before) {
             return;
         }
         let at = self.kept.partition_point(is_before);
-        let equal = at.checked_sub(1).map(|before| self.kept[before]);
-        let equal = equal.filter(|before| step.order(before.order) == order);
-        let sequence = equal.map_or(0, |before| before.sequence.saturating_add(1));
+        let beside = if spec.latest_first { Some(at) } else { at.checked_sub(1) };
+        let equal = beside.and_then(|beside| self.kept.get(beside));
+        let equal = equal.filter(|equal| step.order(equal.order) == order);
+        let sequence = match equal {
+            Some(before) if !spec.latest_first => before.sequence.saturating_add(1),
+            Some(behind) => behind.sequence.saturating_sub(1),
+            None if spec.latest_first => u64::MAX,
+            None => 0,
+        };
         self.kept.insert(at, Kept { order: place, row: place, sequence });
         if self.kept.len() > count
             && let Some(last) = self.kept.pop()

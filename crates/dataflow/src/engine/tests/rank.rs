@@ -26,6 +26,7 @@ struct Ranking {
     first: u64,
     last: u64,
     with_number: bool,
+    latest_first: bool,
 }
 
 const fn by(column: usize, descending: bool, nulls_first: bool) -> SortKey {
@@ -41,8 +42,8 @@ fn ranked(ranking: &Ranking, input: Changelog, output: Changelog) -> (Arc<Plan>,
     if ranking.with_number {
         fields.push(Arc::new(Field::new("rn", DataType::Int64, false)));
     }
-    let Ranking { partition, order, first, last, with_number } = ranking.clone();
-    let kind = NodeKind::Rank { partition, order, first, last, with_number };
+    let Ranking { partition, order, first, last, with_number, latest_first } = ranking.clone();
+    let kind = NodeKind::Rank { partition, order, first, last, with_number, latest_first };
     let rank = planner.add(kind, &[scan], Arc::new(Schema::new(fields)));
     planner.plan.nodes[rank.0].changelog = output;
     let mut end = rank;
@@ -115,6 +116,9 @@ fn model(ranking: &Ranking, feed: &[Change]) -> BTreeMap<Vec<String>, Vec<String
         }
     }
     for rows in partitions.values_mut() {
+        if ranking.latest_first {
+            rows.reverse();
+        }
         rows.sort_by(|one, other| compare(one, other, &ranking.order));
         // The sign of a NaN does not show.
         rows.iter_mut().for_each(|row| *row = row.replace("-NaN", "NaN"));
@@ -170,7 +174,9 @@ fn rankings() -> Vec<Ranking> {
         first,
         last,
         with_number,
+        latest_first: false,
     };
+    let latest = |ranking: Ranking| Ranking { latest_first: true, ..ranking };
     vec![
         ranking(&[1], &[by(2, true, false)], 1, 3, true),
         ranking(&[1], &[by(2, false, true), by(3, true, true)], 2, 4, true),
@@ -179,6 +185,8 @@ fn rankings() -> Vec<Ranking> {
         ranking(&[], &[by(3, false, true)], 1, 5, true),
         ranking(&[1], &[], 1, 1, false),
         ranking(&[1], &[by(2, true, true)], 1, u64::MAX, true),
+        latest(ranking(&[1], &[by(2, true, false)], 1, 1, false)),
+        latest(ranking(&[], &[by(3, false, true)], 2, 5, true)),
     ]
 }
 
@@ -265,6 +273,7 @@ fn what_is_shown_changes_by_number() {
         first: 1,
         last: 3,
         with_number,
+        latest_first: false,
     };
     for input in [Changelog::Insert, Changelog::Retract] {
         let (plan, scan) = ranked(&ranking(true), input, Changelog::Retract);
@@ -309,6 +318,7 @@ fn what_can_never_be_shown_is_not_kept() {
         first: 1,
         last: 2,
         with_number: false,
+        latest_first: false,
     };
     let (plan, scan) = ranked(&ranking, Changelog::Insert, Changelog::Retract);
     let state_of = |feed: &str| {
@@ -332,6 +342,7 @@ fn an_empty_partition_leaves_nothing_behind() {
         first: 2,
         last: 2,
         with_number: true,
+        latest_first: false,
     };
     let (plan, scan) = ranked(&ranking, Changelog::Retract, Changelog::Retract);
     let mut one = dataflow(&plan);
@@ -349,6 +360,7 @@ fn forgotten_rows_make_room_in_silence() {
         first: 1,
         last: 2,
         with_number: false,
+        latest_first: false,
     };
     for input in [Changelog::Insert, Changelog::Retract] {
         let (mut plan, scan) = ranked(&ranking, input, Changelog::Retract);

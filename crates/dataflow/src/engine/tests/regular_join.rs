@@ -291,6 +291,7 @@ fn pairs_are_ranked_in_the_order_in_which_they_came() {
         first: 1,
         last: 3,
         with_number: false,
+        latest_first: false,
     };
     let schema = plan.nodes[join.0].schema.clone();
     plan.nodes[3] = Node { changelog: Changelog::Retract, ..Node::new(kind, vec![join], schema.clone()) };

@@ -100,8 +100,13 @@ impl Emitter<'_> {
             places.insert(number, columns.len());
             columns.push(relation.columns[number].clone());
         }
-        let text = format!("Rank {partition:?} {order:?} {first} {last} {with_number}");
-        let kind = NodeKind::Rank { partition, order, first: *first, last, with_number };
+        // Of rows with equal event times Flink keeps the last where the latest row alone is asked for.
+        let by_time = |key: &SortKey| input.columns[key.column].attribute == TimeAttribute::RowTime;
+        let only_inserts = self.facts[input.node.0].changes == Changelog::Insert;
+        let one_latest = matches!(order.as_slice(), [key] if key.descending && by_time(key));
+        let latest_first = one_latest && only_inserts && (*first, last) == (1, 1);
+        let text = format!("Rank {partition:?} {order:?} {first} {last} {with_number} {latest_first}");
+        let kind = NodeKind::Rank { partition, order, first: *first, last, with_number, latest_first };
         let node = self.node(kind, vec![input.node], &columns, text)?;
         Ok(Emitted { node, columns, places })
     }
