@@ -64,16 +64,16 @@ impl JdbcSink {
         SinkError { kind: ErrorKind::Invalid, message: format!("table '{}': {message}", self.table.name) }
     }
 
-    /// What becomes of a row; none for the row before an update, whose key the row after it has too.
-    fn action(&self, kind: RowKind) -> Result<Option<Action>, SinkError> {
+    /// What becomes of a row. The row before an update goes: the row after it may have another key, or
+    /// a condition did not let it through.
+    fn action(&self, kind: RowKind) -> Result<Action, SinkError> {
         match kind {
-            RowKind::Insert => Ok(Some(Action::Write)),
+            RowKind::Insert => Ok(Action::Write),
             _ if self.key.is_empty() => Err(self.invalid(
                 "without a PRIMARY KEY a database takes inserts only, and the query also updates or deletes rows",
             )),
-            RowKind::UpdateAfter => Ok(Some(Action::Write)),
-            RowKind::UpdateBefore => Ok(None),
-            RowKind::Delete => Ok(Some(Action::Delete)),
+            RowKind::UpdateAfter => Ok(Action::Write),
+            RowKind::UpdateBefore | RowKind::Delete => Ok(Action::Delete),
         }
     }
 
@@ -113,9 +113,8 @@ impl OutboxSink for JdbcSink {
         let columns = rows.rows.columns();
         for row in 0..rows.len() {
             let encoded = match self.action(rows.kind(row))? {
-                None => continue,
-                Some(Action::Write) => changes::encode(Action::Write, columns.iter(), row),
-                Some(Action::Delete) => {
+                Action::Write => changes::encode(Action::Write, columns.iter(), row),
+                Action::Delete => {
                     let key = self.key.iter().filter_map(|index| columns.get(*index));
                     changes::encode(Action::Delete, key, row)
                 }

@@ -128,13 +128,11 @@ impl TopicSink for KafkaSink {
         let value_rows =
             project(&rows.rows, &self.columns.value).map_err(|error| internal(&self.table, &error))?;
         let headers = self.headers_column.map(|column| rows.rows.column(column).clone());
-        let (mut key_bytes, mut value_bytes) = (Vec::new(), Vec::new());
+        let (mut key_bytes, mut value_bytes, mut next_key_bytes) = (Vec::new(), Vec::new(), Vec::new());
         for row in 0..rows.len() {
             let has_value = match (rows.kind(row), self.mode) {
                 (RowKind::Insert, _) | (RowKind::UpdateAfter, Mode::Upsert) => true,
-                (RowKind::Delete, Mode::Upsert) => false,
-                // The row after it has the same key and replaces it.
-                (RowKind::UpdateBefore, Mode::Upsert) => continue,
+                (RowKind::Delete | RowKind::UpdateBefore, Mode::Upsert) => false,
                 (_, Mode::Append) => return Err(self.inserts_only()),
             };
             let refuse = |error: formats::EncodeError| SinkError {
@@ -145,6 +143,17 @@ impl TopicSink for KafkaSink {
             value_bytes.clear();
             if let Some(encoder) = &mut self.key {
                 encoder.encode(&key_rows, row, &mut key_bytes).map_err(refuse)?;
+                let is_replaced = rows.kind(row) == RowKind::UpdateBefore
+                    && row + 1 < rows.len()
+                    && rows.kind(row + 1) == RowKind::UpdateAfter;
+                if is_replaced {
+                    next_key_bytes.clear();
+                    encoder.encode(&key_rows, row + 1, &mut next_key_bytes).map_err(refuse)?;
+                    // The next record takes the place of this one; otherwise the row has gone.
+                    if next_key_bytes == key_bytes {
+                        continue;
+                    }
+                }
             }
             if has_value {
                 self.value.encode(&value_rows, row, &mut value_bytes).map_err(refuse)?;

@@ -130,6 +130,37 @@ fn changes_become_records_and_come_back_as_changes() {
 }
 
 #[test]
+fn a_row_whose_successor_has_another_key_or_was_not_let_through_goes() {
+    let node = Node::start();
+    node.create_topic("cities", 1);
+    let table = cities(&[("scan.bounded.mode", "latest-offset")]);
+    write(
+        &node,
+        &table,
+        &[
+            (UpdateBefore, 1, "Rome", Some(3)),
+            (UpdateAfter, 2, "Rome", Some(3)),
+            (UpdateBefore, 3, "Oslo", None),
+            (Insert, 3, "Bergen", None),
+            (UpdateBefore, 4, "Paris", None),
+        ],
+    );
+    let mut reader = source(&node, &table, &[0, 1, 2]);
+    let split = reader.splits().unwrap().remove(0);
+    let reads = read_all(reader.as_mut(), &split, Position(0), 100);
+    assert_eq!(
+        reads.iter().flat_map(shown).collect::<Vec<String>>(),
+        [
+            "-D[1, null, null]",
+            "+U[2, Rome, 3]",
+            "-D[3, null, null]",
+            "+U[3, Bergen, null]",
+            "-D[4, null, null]"
+        ]
+    );
+}
+
+#[test]
 fn the_bytes_are_what_others_expect() {
     let node = Node::start();
     node.create_topic("cities", 1);
