@@ -16,6 +16,11 @@ pub enum OptionKind {
         min: i64,
         max: i64,
     },
+    /// A number, whole or not, within the given bounds, both included.
+    Decimal {
+        min: i64,
+        max: i64,
+    },
     /// A duration; the checked value is in milliseconds.
     Duration,
     /// A size; the checked value is in bytes.
@@ -123,6 +128,10 @@ impl Options {
         self.text(key)?.trim().parse().ok()
     }
 
+    pub fn decimal(&self, key: &str) -> Option<f64> {
+        self.text(key)?.trim().parse().ok()
+    }
+
     pub fn duration_ms(&self, key: &str) -> Option<u64> {
         units::parse_duration_ms(self.text(key)?)
     }
@@ -167,6 +176,9 @@ impl OptionKind {
             OptionKind::Integer { min, max } => {
                 value.trim().parse::<i64>().is_ok_and(|number| (min..=max).contains(&number))
             }
+            OptionKind::Decimal { min, max } => {
+                value.trim().parse::<f64>().is_ok_and(|number| (min as f64..=max as f64).contains(&number))
+            }
             OptionKind::Duration => units::parse_duration_ms(value).is_some(),
             OptionKind::Size => units::parse_bytes(value).is_some(),
             OptionKind::OneOf(names) => names.contains(&value),
@@ -184,6 +196,7 @@ impl OptionKind {
                 (min, i64::MAX) => format!("a whole number of at least {min}"),
                 (min, max) => format!("a whole number from {min} to {max}"),
             },
+            OptionKind::Decimal { min, max } => format!("a number from {min} to {max}, such as '1.5'"),
             OptionKind::Duration => "a duration such as '10 s' or '5 min'".into(),
             OptionKind::Size => "a size such as '64 mb'".into(),
             OptionKind::OneOf(names) => format!("one of '{}'", names.join("', '")),
@@ -221,6 +234,14 @@ mod tests {
             example: "1",
         },
         OptionSpec {
+            key: "factor",
+            kind: OptionKind::Decimal { min: 0, max: 2 },
+            required: false,
+            default: None,
+            doc: "",
+            example: "1.5",
+        },
+        OptionSpec {
             key: "properties.*",
             kind: OptionKind::Text,
             required: false,
@@ -244,6 +265,17 @@ mod tests {
         assert_eq!(options.text("scan.mode"), Some("a"));
         assert_eq!(options.integer("fields.price.max"), Some(3));
         assert_eq!(options.with_prefix("properties.").collect::<Vec<_>>(), [("properties.group.id", "g")]);
+    }
+
+    #[test]
+    fn numbers_that_are_not_whole_keep_to_their_bounds() {
+        let check = |value: &str| Options::check(&given(&[("topic", "t"), ("factor", value)]), SPECS);
+        assert_eq!(check("0.25").unwrap().decimal("factor"), Some(0.25));
+        assert_eq!(check("2").unwrap().decimal("factor"), Some(2.0));
+        for wrong in ["2.1", "-0.1", "NaN", "inf", "a"] {
+            let errors = check(wrong).unwrap_err();
+            assert!(errors[0].to_string().ends_with("expected a number from 0 to 2, such as '1.5'"));
+        }
     }
 
     #[test]

@@ -149,6 +149,7 @@ fn config_type(spec: &OptionSpec) -> i8 {
         OptionKind::Boolean => BOOLEAN,
         OptionKind::Integer { max, .. } if max <= i64::from(i32::MAX) => INT,
         OptionKind::Integer { .. } | OptionKind::Duration | OptionKind::Size => LONG,
+        OptionKind::Decimal { .. } => DOUBLE,
         _ if spec.key == "cleanup.policy" || spec.key.ends_with(".replicas") => LIST,
         _ if spec.key.ends_with(".ratio") => DOUBLE,
         OptionKind::Text | OptionKind::OneOf(_) => STRING,
