@@ -4,7 +4,6 @@
 #[allow(dead_code, reason = "the tests of the runtime use the rest of the fixture")]
 mod pipe;
 #[path = "../../runtime/tests/world/mod.rs"]
-#[allow(dead_code, reason = "the tests of the runtime use the rest of the fixture")]
 mod world;
 
 use eventlog::EventLog;
