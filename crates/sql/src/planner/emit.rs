@@ -38,6 +38,7 @@ pub(super) fn run(
         known: BTreeMap::new(),
         done: BTreeMap::new(),
         projections: BTreeMap::new(),
+        depths: BTreeMap::new(),
     };
     for sink in &graph.sinks {
         emitter.relation(*sink, 0)?;
@@ -62,6 +63,8 @@ struct Emitter<'a> {
     done: BTreeMap<(RelationId, u32), Emitted>,
     /// What the projections written so far compute, and over what.
     projections: BTreeMap<NodeId, (Emitted, Vec<Scalar>)>,
+    /// How many phases lie one over the other in a relation.
+    depths: BTreeMap<RelationId, u32>,
 }
 
 /// A relation as it was written: the node, its columns, and where each old column went.

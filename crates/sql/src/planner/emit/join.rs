@@ -4,7 +4,7 @@
 //! go through: its columns are plain timestamps behind a join, as in Flink.
 
 use super::{Emitted, Emitter, Written, compiled_over, schema};
-use crate::binder::{Column, Relation, RelationId};
+use crate::binder::{Column, Relation, RelationId, RelationKind};
 use crate::diagnostic::Diagnostic;
 use crate::expression::compare::Comparison;
 use crate::expression::{Scalar, ScalarKind};
@@ -42,8 +42,8 @@ impl Emitter<'_> {
         let table_is_left = table_side == Some(true);
         let (left_phase, right_phase) = match table_side {
             None => (phase, phase),
-            Some(true) => (phase + 1, phase),
-            Some(false) => (phase, phase + 1),
+            Some(true) => (phase + self.depth(right) + 1, phase),
+            Some(false) => (phase, phase + self.depth(left) + 1),
         };
         let (left_id, right_id) = (left, right);
         let left = self.relation(left, left_phase)?;
@@ -93,6 +93,28 @@ impl Emitter<'_> {
         let inputs = vec![stream.node, table.node];
         let node = self.node(node_kind, inputs, &columns, text)?;
         Ok(Emitted { node, columns, places })
+    }
+
+    /// How many phases lie one over the other in a relation: its own table sides are read before the rest of it, and
+    /// the table that it is joined with before all of them.
+    fn depth(&mut self, id: RelationId) -> u32 {
+        if let Some(known) = self.depths.get(&id) {
+            return *known;
+        }
+        let relation = &self.graph.relations[id];
+        let inputs: Vec<u32> = relation.inputs.iter().map(|input| self.depth(*input)).collect();
+        let reads_first = match (&relation.kind, relation.inputs.as_slice()) {
+            (RelationKind::Join { kind, .. }, [left, right]) => {
+                self.graph.table_side(*left, *right, *kind).is_some()
+            }
+            _ => false,
+        };
+        let depth = match reads_first {
+            true => inputs.iter().sum::<u32>() + 1,
+            false => inputs.into_iter().max().unwrap_or(0),
+        };
+        self.depths.insert(id, depth);
+        depth
     }
 
     /// Flink's rule: a condition that bounds the event time of one side by that of the other makes an interval join,
