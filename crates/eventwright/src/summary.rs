@@ -21,6 +21,7 @@ pub enum JobState {
     Finished,
     FinishedBefore,
     Stopped,
+    Failed,
 }
 
 impl JobState {
@@ -29,6 +30,7 @@ impl JobState {
             JobState::Finished => "finished",
             JobState::FinishedBefore => "had finished before; nothing was emitted",
             JobState::Stopped => "stopped (run the same command again to resume)",
+            JobState::Failed => "failed (run the same command again to resume)",
         }
     }
 }
@@ -127,6 +129,7 @@ impl Summary<'_> {
                         JobState::Finished => "finished",
                         JobState::FinishedBefore => "finished-before",
                         JobState::Stopped => "stopped",
+                        JobState::Failed => "failed",
                     },
                     "elapsed_ms": job.elapsed_ms,
                     "rows_per_second": job.rate(),

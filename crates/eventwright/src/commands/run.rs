@@ -28,6 +28,9 @@ pub fn run(arguments: &RunArguments) -> anyhow::Result<()> {
             arguments.file.display()
         );
     }
+    if let Some(size) = &arguments.memory {
+        memory_bytes("--memory", size)?;
+    }
     let interrupt = Interrupt::listen()?;
     let data = match &arguments.data {
         Some(data) => data.clone(),
@@ -42,8 +45,8 @@ pub fn run(arguments: &RunArguments) -> anyhow::Result<()> {
         let result = run.statements(&statements);
         // Jobs that still run when a statement fails are stopped, not abandoned.
         let ended = if result.is_err() { run.stop_jobs() } else { run.wait_for_all() };
-        result.and(ended)?;
-        run.summarise()
+        let summarised = run.summarise();
+        result.and(ended).and(summarised)
     });
     if result.is_ok() && arguments.keep_running && !interrupt.is_set() {
         eprintln!("the node stays up on {}; interrupt it to stop", node.kafka_address());
@@ -78,6 +81,8 @@ struct Run<'a> {
     session: Session,
     running: Vec<Running>,
     ended: Vec<JobSummary>,
+    /// Why the first of the jobs that failed did.
+    failure: Option<anyhow::Error>,
     topics: Vec<String>,
     observer: Option<runtime::Observer>,
     /// Jobs so far by name, so that two of one name are told apart.
@@ -99,6 +104,7 @@ impl<'a> Run<'a> {
             session: Session::new(node.connectors()),
             running: Vec::new(),
             ended: Vec::new(),
+            failure: None,
             topics: Vec::new(),
             observer: arguments.kill_at.as_deref().map(crash::observer).transpose()?,
             names: BTreeMap::new(),
@@ -194,7 +200,7 @@ impl<'a> Run<'a> {
         if *count == 1 { base } else { format!("{base}-{count}") }
     }
 
-    /// Waits until every job has ended; an interrupt stops them in good order.
+    /// Waits until every job has ended, also when one of them fails; an interrupt stops them in good order.
     fn wait_for_all(&mut self) -> anyhow::Result<()> {
         let mut line = ProgressLine::new(self.node.os.clock.clone());
         while !self.running.is_empty() {
@@ -205,7 +211,7 @@ impl<'a> Run<'a> {
             if let Some(index) = self.running.iter().position(|running| running.handle.wait_timeout(0)) {
                 line.clear();
                 let running = self.running.remove(index);
-                self.take_result(running)?;
+                self.take_result(running);
                 continue;
             }
             for running in &mut self.running {
@@ -216,35 +222,43 @@ impl<'a> Run<'a> {
             self.running[0].handle.wait_timeout(INTERVAL_MS);
         }
         line.clear();
-        Ok(())
+        self.failure.take().map_or(Ok(()), Err)
     }
 
     fn stop_jobs(&mut self) -> anyhow::Result<()> {
         self.running.iter().for_each(|running| running.handle.stop());
         for running in std::mem::take(&mut self.running) {
-            self.take_result(running)?;
+            self.take_result(running);
         }
-        Ok(())
+        self.failure.take().map_or(Ok(()), Err)
     }
 
-    fn take_result(&mut self, mut running: Running) -> anyhow::Result<()> {
+    fn take_result(&mut self, mut running: Running) {
         // A job that has stopped in the meantime may have failed once more before.
         while !running.handle.wait_timeout(INTERVAL_MS) {}
         running.tell_failures(&mut ProgressLine::new(self.node.os.clock.clone()));
         let Running { handle, begun_ns, .. } = running;
         let name = handle.name().to_string();
         let watched = handle.watch();
-        let finished = handle.join().with_context(|| {
-            format!(
-                "job {name} failed; the data lies in {}: mend the cause and run again to resume",
-                self.node.data.display()
-            )
-        })?;
+        let state = match handle.join() {
+            Ok(true) => JobState::Finished,
+            Ok(false) => JobState::Stopped,
+            Err(error) => {
+                let data = self.node.data.display();
+                let error = anyhow::Error::from(error).context(format!(
+                    "job {name} failed; the data lies in {data}: mend the cause and run again to resume"
+                ));
+                if !self.running.is_empty() {
+                    // The others go on, perhaps for ever: it is said now, not only at the end.
+                    eprintln!("error: {error:#}");
+                }
+                self.failure.get_or_insert(error);
+                JobState::Failed
+            }
+        };
         let elapsed_ms = self.node.os.clock.monotonic_ns().saturating_sub(begun_ns) / 1_000_000;
-        let state = if finished { JobState::Finished } else { JobState::Stopped };
         let restarts = watched.status().restarts;
         self.ended.push(JobSummary { progress: watched.read(), restarts, elapsed_ms, state });
-        Ok(())
     }
 
     fn summarise(&self) -> anyhow::Result<()> {
