@@ -30,7 +30,8 @@ const ORDERS: &str = "CREATE TABLE orders (id INT, city STRING, price INT) WITH
 CREATE TABLE shown (id INT, city STRING, price INT) WITH ('connector' = 'print');
 ";
 
-const RUN: [&str; 6] = ["run", "job.sql", "--kafka", "127.0.0.1:0", "--data", "data"];
+const RUN: [&str; 8] =
+    ["run", "job.sql", "--kafka", "127.0.0.1:0", "--http", "127.0.0.1:0", "--data", "data"];
 
 /// A node that serves until it is dropped.
 struct Node {
@@ -43,7 +44,7 @@ impl Node {
     fn start(folder: &Path) -> Node {
         let mut child = Command::new(BINARY)
             .current_dir(folder)
-            .args(["start", "--data", "data", "--kafka", "127.0.0.1:0"])
+            .args(["start", "--data", "data", "--kafka", "127.0.0.1:0", "--http", "127.0.0.1:0"])
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
             .spawn()
@@ -325,4 +326,243 @@ fn a_live_job_answers_stops_when_interrupted_and_goes_on_without_repeating_itsel
     );
     assert_eq!(one_life_of_a_live_job(folder.path(), "{\"id\":1}\n"), "+I[2]\n");
     assert_eq!(one_life_of_a_live_job(folder.path(), "{\"id\":2}\n"), "+I[3]\n");
+}
+
+/// Sums over a file that has an end and ticks that have none; the job's state holds what the file said.
+const SUMS: &str = "CREATE TABLE orders (id INT, city STRING, price INT) WITH
+  ('connector' = 'filesystem', 'path' = 'orders.csv', 'format' = 'csv');
+CREATE TABLE ticks (n BIGINT) WITH ('connector' = 'datagen', 'rows-per-second' = '50');
+CREATE TABLE shown (city STRING, total INT, seen BIGINT) WITH ('connector' = 'print');
+SET 'pipeline.name' = 'sums';
+INSERT INTO shown SELECT city, SUM(price), COUNT(*) FROM
+  (SELECT city, price FROM orders UNION ALL SELECT 'EWR', 0 FROM ticks) GROUP BY city;
+";
+
+/// A job that runs until it is told to stop.
+struct LiveJob {
+    node: Node,
+    messages: BufReader<std::process::ChildStderr>,
+}
+
+impl LiveJob {
+    fn run(folder: &Path, arguments: &[&str]) -> LiveJob {
+        let mut child = Command::new(BINARY)
+            .current_dir(folder)
+            .args(arguments)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("the job starts");
+        let messages = BufReader::new(child.stderr.take().expect("a pipe"));
+        let out = BufReader::new(child.stdout.take().expect("a pipe"));
+        LiveJob { node: Node { child, address: String::new(), out }, messages }
+    }
+
+    /// The first row that is printed and fits.
+    fn row(&mut self, fits: impl Fn(&str) -> bool) -> String {
+        loop {
+            let mut row = String::new();
+            assert!(self.node.out.read_line(&mut row).expect("the output is text") > 0, "the job ended");
+            if fits(row.trim_end()) {
+                return row.trim_end().to_string();
+            }
+        }
+    }
+
+    /// The first message that contains a text.
+    fn message(&mut self, part: &str) -> String {
+        loop {
+            let mut line = String::new();
+            assert!(self.messages.read_line(&mut line).expect("the messages are text") > 0, "no '{part}'");
+            if line.contains(part) {
+                return line;
+            }
+        }
+    }
+
+    /// Waits for the end; the remaining messages and whether it was a good one.
+    fn end(mut self) -> (String, bool) {
+        // What is printed until the end must go somewhere.
+        std::io::copy(&mut self.node.out, &mut std::io::sink()).expect("the output is read");
+        let mut rest = String::new();
+        std::io::Read::read_to_string(&mut self.messages, &mut rest).expect("the messages are text");
+        (rest, self.node.child.wait().expect("the job ends").success())
+    }
+}
+
+fn json_of(folder: &Path, arguments: &[&str]) -> serde_json::Value {
+    let mut all = arguments.to_vec();
+    all.extend_from_slice(&["-o", "json"]);
+    let (out, err, success) = run(folder, &all);
+    assert!(success, "{arguments:?}: {err}");
+    serde_json::from_str(&out).unwrap_or_else(|error| panic!("{arguments:?}: {error}: {out}"))
+}
+
+#[test]
+fn a_running_job_is_listed_described_saved_and_stopped() {
+    let folder = folder(SUMS);
+    let folder = folder.path();
+    let mut job = LiveJob::run(folder, &RUN);
+    job.row(|row| row.contains("[EWR, 40, "));
+    let listed = json_of(folder, &["job", "list", "--data", "data"]);
+    assert_eq!(listed[0]["job"], "sums");
+    assert_eq!(listed[0]["state"], "RUNNING");
+    let id = listed[0]["id"].as_str().expect("an id").to_string();
+    assert!(id.len() == 32 && listed[0]["started_ms"].as_i64().is_some_and(|ms| ms > 0), "{listed}");
+    // By its name and by its id, in the data directory and at the address that stands there.
+    let addresses = std::fs::read_to_string(folder.join("data/node.json")).expect("the addresses");
+    let addresses: serde_json::Value = serde_json::from_str(&addresses).expect("they are JSON");
+    let http = addresses["http"].as_str().expect("an address");
+    let described = json_of(folder, &["job", "describe", &id, "--http", http]);
+    assert_eq!(described["job"], "sums");
+    assert_eq!(described["restarts"], 0);
+    assert_eq!(described["rows_in"][0], serde_json::json!({"table": "orders", "rows": 3}));
+    assert_eq!(described["failures"], serde_json::json!([]));
+    let (out, err, _) = run(folder, &["job", "describe", "sums", "--data", "data"]);
+    assert!(out.starts_with("job sums: RUNNING\n") && out.contains(" 3 rows in\n"), "{out}{err}");
+    let (_, err, success) = run(folder, &["job", "describe", "smus", "--http", http]);
+    assert!(!success);
+    assert_eq!(err, "error: there is no job 'smus'; did you mean 'sums'?\n");
+    let saved = json_of(folder, &["savepoint", "create", "sums", "--to", "saved", "--data", "data"]);
+    let savepoint = saved["savepoint"].as_str().expect("a folder");
+    assert!(Path::new(savepoint).starts_with(folder.canonicalize().expect("the folder")), "{savepoint}");
+    let listed = json_of(folder, &["savepoint", "list", "saved"]);
+    assert_eq!(listed.as_array().map(Vec::len), Some(1));
+    assert_eq!(listed[0]["job"], "sums");
+    assert!(listed[0]["rows_in"].as_u64().is_some_and(|rows| rows > 3), "{listed}");
+    let (out, err, success) = run(folder, &["job", "stop", "sums", "--http", http]);
+    assert!(success && out.contains("job sums stops"), "{out}{err}");
+    let (rest, success) = job.end();
+    assert!(success && rest.contains("job sums: stopped (run the same command again to resume)"), "{rest}");
+
+    // Nobody serves the directory any more: its journal tells.
+    assert!(!folder.join("data/node.json").exists());
+    // What a crash leaves behind misleads nobody.
+    std::fs::write(folder.join("data/node.json"), addresses.to_string()).expect("a stale file");
+    let stopped = json_of(folder, &["job", "describe", "sums", "--data", "data"]);
+    assert_eq!(stopped["state"], "SUSPENDED");
+    assert_eq!(stopped["id"], id.as_str());
+    assert!(stopped["snapshot_step"].as_u64().is_some(), "{stopped}");
+    let (_, err, success) = run(folder, &["savepoint", "create", "sums", "--data", "data"]);
+    assert!(!success && err.contains("job 'sums' does not run: it is SUSPENDED"), "{err}");
+    let (_, err, success) = run(folder, &["job", "list", "--http", http]);
+    assert!(!success && err.contains("is it running?"), "{err}");
+    let (_, err, success) = run(folder, &["job", "list", "--data", "nowhere"]);
+    assert!(!success && err.contains("nowhere is not a data directory"), "{err}");
+    assert!(!folder.join("nowhere").exists());
+}
+
+/// The count of rows in a printed row such as `+U[EWR, 40, 17]`.
+fn seen(row: &str) -> u64 {
+    let count = row.trim_end_matches(']').rsplit(", ").next().and_then(|count| count.parse().ok());
+    count.unwrap_or_else(|| panic!("no count in {row}"))
+}
+
+#[test]
+fn a_savepoint_is_restored_into_another_data_directory() {
+    let folder = folder(SUMS);
+    let folder = folder.path();
+    let mut job = LiveJob::run(folder, &RUN);
+    // Some ticks more than the file has rows, so that the state is not what a new job would have at its start.
+    let before = seen(&job.row(|row| row.starts_with("+U[EWR, 40, ") && seen(row) > 6));
+    let saved = json_of(folder, &["savepoint", "create", "sums", "--to", "saved", "--data", "data"]);
+    let savepoint = saved["savepoint"].as_str().expect("a folder");
+    assert!(run(folder, &["job", "stop", "sums", "--data", "data"]).2);
+    assert!(job.end().1);
+    std::fs::remove_dir_all(folder.join("data")).expect("the old directory goes");
+    let other = ["job.sql", "--kafka", "127.0.0.1:0", "--http", "127.0.0.1:0", "--data", "other"];
+    let restore = [&["savepoint", "restore", savepoint], &other[..]].concat();
+    let mut job = LiveJob::run(folder, &restore);
+    // The file is not read again: no other city comes, and the count goes on where it was.
+    let first = job.row(|_| true);
+    assert!(first.starts_with("-U[EWR, 40, ") && seen(&first) >= before, "{first}, before {before}");
+    assert!(run(folder, &["job", "stop", "sums", "--data", "other"]).2);
+    assert!(job.end().1);
+    // Run again with the same savepoint, the job goes on where it was, not back to the savepoint.
+    let again = [&["run"], &other[..], &["--from-savepoint", savepoint]].concat();
+    let mut job = LiveJob::run(folder, &again);
+    let next = job.row(|_| true);
+    assert!(next.starts_with("-U[EWR, 40, ") && seen(&next) > seen(&first), "{next}, before {first}");
+    assert!(run(folder, &["job", "stop", "sums", "--data", "other"]).2);
+    assert!(job.end().1);
+}
+
+#[test]
+fn a_savepoint_is_for_one_job_and_must_be_one() {
+    let two =
+        format!("{ORDERS}INSERT INTO shown SELECT * FROM orders; INSERT INTO shown SELECT * FROM orders;");
+    let folder = folder(&two);
+    let from = [&RUN[..], &["--from-savepoint", "saved"]].concat();
+    let (_, err, success) = run(folder.path(), &from);
+    assert!(!success);
+    assert!(err.contains("job.sql makes 2 jobs, and a savepoint is the state of one"), "{err}");
+    assert!(!folder.path().join("data").exists(), "nothing was opened");
+    std::fs::write(folder.path().join("job.sql"), SUMS).expect("the SQL file");
+    let (_, err, success) = run(folder.path(), &from);
+    assert!(!success && err.contains("savepoint saved: "), "{err}");
+    let (out, err, success) = run(folder.path(), &["savepoint", "list", "saved", "-o", "json"]);
+    assert!(success, "{err}");
+    assert_eq!(out, "[]\n");
+}
+
+#[test]
+fn a_job_whose_target_is_away_waits_for_it_and_says_so() {
+    let folder = folder(
+        "CREATE TABLE orders (id INT, city STRING, price INT) WITH
+           ('connector' = 'filesystem', 'path' = 'orders.csv', 'format' = 'csv');
+         CREATE TABLE kept (id INT, city STRING, price INT) WITH
+           ('connector' = 'filesystem', 'path' = 'kept', 'format' = 'csv');
+         SET 'pipeline.name' = 'keeper';
+         SET 'restart-strategy.type' = 'fixed-delay';
+         SET 'restart-strategy.fixed-delay.attempts' = '1000';
+         SET 'restart-strategy.fixed-delay.delay' = '50 ms';
+         INSERT INTO kept SELECT * FROM orders WHERE price > 10;",
+    );
+    let folder = folder.path();
+    // Where the folder of the results should be, there is a file.
+    std::fs::write(folder.join("kept"), "in the way").expect("the file");
+    let mut job = LiveJob::run(folder, &RUN);
+    let message = job.message("it is run again in");
+    assert!(message.starts_with("job keeper failed after step "), "{message}");
+    assert!(message.ends_with("; it is run again in 0.050 s\n"), "{message}");
+    let described = json_of(folder, &["job", "describe", "keeper", "--data", "data"]);
+    assert!(
+        described["failures"][0]["reason"].as_str().is_some_and(|text| text.contains("kept")),
+        "{described}"
+    );
+    std::fs::remove_file(folder.join("kept")).expect("the file goes");
+    let (rest, success) = job.end();
+    assert!(success, "{rest}");
+    assert!(rest.contains("job keeper: finished in ") && rest.contains("  run again after "), "{rest}");
+    let mut rows = String::new();
+    for entry in std::fs::read_dir(folder.join("kept")).expect("the results").flatten() {
+        if entry.file_name().to_string_lossy().starts_with("part-") {
+            rows += &std::fs::read_to_string(entry.path()).expect("a result");
+        }
+    }
+    assert_eq!(rows, "2,JFK,20\n3,EWR,30\n");
+
+    // Without a strategy the first failure is the last.
+    std::fs::rename(folder.join("kept"), folder.join("elsewhere")).expect("the results go");
+    std::fs::write(folder.join("kept"), "in the way").expect("the file");
+    let sql = std::fs::read_to_string(folder.join("job.sql")).expect("the SQL file");
+    std::fs::write(folder.join("job.sql"), sql.replace("'fixed-delay';", "'none';")).expect("the SQL file");
+    let (_, err, success) = run(folder, &[&RUN[..6], &["--data", "new"]].concat());
+    assert!(!success && err.contains("job keeper failed; the data lies in new"), "{err}");
+    assert!(!err.contains("it is run again in"), "{err}");
+}
+
+#[test]
+fn the_memory_of_the_state_is_a_size() {
+    let folder = folder(&format!("{ORDERS}INSERT INTO shown SELECT * FROM orders WHERE id = 1;"));
+    for size in ["1", "lots", "512kb"] {
+        let (_, err, success) = run(folder.path(), &[&RUN[..], &["--memory", size]].concat());
+        assert!(!success);
+        assert!(err.contains(&format!("--memory '{size}' is not a size of at least 1mb")), "{err}");
+    }
+    assert!(!folder.path().join("data").exists(), "nothing was opened");
+    let (out, err, success) = run(folder.path(), &[&RUN[..], &["--memory", "64mb"]].concat());
+    assert!(success, "{err}");
+    assert_eq!(out, "+I[1, EWR, 10]\n");
 }
