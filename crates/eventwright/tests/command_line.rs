@@ -565,4 +565,14 @@ fn the_memory_of_the_state_is_a_size() {
     let (out, err, success) = run(folder.path(), &[&RUN[..], &["--memory", "64mb"]].concat());
     assert!(success, "{err}");
     assert_eq!(out, "+I[1, EWR, 10]\n");
+    // The file can say it too, under the name that Flink has for it.
+    let sql = std::fs::read_to_string(folder.path().join("job.sql")).expect("the SQL file");
+    let with = |size: &str| format!("SET 'taskmanager.memory.managed.size' = '{size}';\n{sql}");
+    for (size, success) in [("64mb", true), ("4 kb", false), ("lots", false)] {
+        std::fs::write(folder.path().join("job.sql"), with(size)).expect("the SQL file");
+        let (_, err, succeeded) = run(folder.path(), &RUN);
+        assert_eq!(succeeded, success, "{size}: {err}");
+        assert!(!err.contains("without effect"), "{err}");
+        assert!(success || err.contains(&format!("'{size}' is not a ")), "{err}");
+    }
 }

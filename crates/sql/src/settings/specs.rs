@@ -253,6 +253,13 @@ pub const SETTINGS: &[SettingSpec] = &[
     without("pipeline.jars", TEXT, "there is no JVM to load them into", "a.jar"),
     without("pipeline.classpaths", TEXT, "there is no JVM to load them into", "file:///a.jar"),
     without("pipeline.global-job-parameters", TEXT, "no user code reads them", "a:b"),
+    used(
+        "taskmanager.memory.managed.size",
+        OptionKind::Size,
+        None,
+        "What the state of a job may take in memory; what is beyond lies on disk.",
+        "256 mb",
+    ),
     without("taskmanager.*", TEXT, PROCESS, "2"),
     without("jobmanager.*", TEXT, PROCESS, "1g"),
     without("rest.*", TEXT, PROCESS, "8081"),
