@@ -40,6 +40,7 @@ pub(super) struct PendingAggregate {
     data_type: LogicalType,
     text: String,
     identity: String,
+    span: Span,
 }
 
 pub(super) fn aggregate_function(name: &str) -> Option<AggregateFunction> {
@@ -168,7 +169,7 @@ impl Binder<'_> {
                 .map(|filter| format!(" FILTER (WHERE {})", filter.describe()))
                 .unwrap_or_default()
         );
-        Ok(PendingAggregate { function, argument, distinct, filter, data_type, text, identity })
+        Ok(PendingAggregate { function, argument, distinct, filter, data_type, text, identity, span })
     }
 
     /// Builds the aggregate without a window and answers how expressions become columns of it.
@@ -177,11 +178,10 @@ impl Binder<'_> {
         input: RelationId,
         keys: Vec<Scalar>,
         collector: Collector,
-        span: Span,
     ) -> Bound<Grouped> {
         let parts = AggregateParts::new(&keys, &collector, &|scalar| Ok(scalar.clone()))?;
         let projected = self.graph.project(input, parts.items);
-        let kind = RelationKind::Aggregate { keys: parts.keys, aggregates: parts.aggregates, span };
+        let kind = RelationKind::Aggregate { keys: parts.keys, aggregates: parts.aggregates };
         let relation = self.graph.add(kind, vec![projected], parts.columns);
         Ok(Grouped {
             relation,
@@ -274,6 +274,7 @@ impl AggregateParts {
                 filter: filter.map(|filter| parts.place(filter)),
                 data_type: pending.data_type.clone(),
                 text: pending.text.clone(),
+                span: pending.span,
             };
             parts.aggregates.push(call);
         }

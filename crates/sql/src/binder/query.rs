@@ -67,7 +67,7 @@ impl Binder<'_> {
                 }
                 let (left, right) = (self.body(left)?, self.body(right)?);
                 let relation = self.union(left, right, *operator_span)?;
-                Ok(if *all { relation } else { self.distinct(relation, *operator_span) })
+                Ok(if *all { relation } else { self.distinct(relation) })
             }
         }
     }
@@ -152,16 +152,16 @@ impl Binder<'_> {
     fn select(&mut self, select: &Select) -> Bound<RelationId> {
         let relation = self.select_all(select)?;
         let distinct = select.quantifier == Some(ast::SetQuantifier::Distinct);
-        Ok(if distinct { self.distinct(relation, select.span) } else { relation })
+        Ok(if distinct { self.distinct(relation) } else { relation })
     }
 
     /// Every row once.
-    fn distinct(&mut self, input: RelationId, span: Span) -> RelationId {
+    fn distinct(&mut self, input: RelationId) -> RelationId {
         let plain =
             |column: &Column| Column { attribute: TimeAttribute::None, window: None, ..column.clone() };
         let columns: Vec<Column> = self.graph.columns(input).iter().map(plain).collect();
         let keys = (0..columns.len()).collect();
-        let kind = RelationKind::Aggregate { keys, aggregates: Vec::new(), span };
+        let kind = RelationKind::Aggregate { keys, aggregates: Vec::new() };
         self.graph.add(kind, vec![input], columns)
     }
 
@@ -353,7 +353,7 @@ impl Binder<'_> {
         let Some((window_id, _)) = bounds.first().copied() else {
             // A group by constants alone is none where there are no rows.
             keys.extend(constant.filter(|_| keys.is_empty()));
-            let grouped = self.plain_aggregate(input, keys, collector, group_span)?;
+            let grouped = self.plain_aggregate(input, keys, collector)?;
             return self.over_groups(grouped, select, items, having);
         };
         if bounds.iter().any(|(window, _)| *window != window_id) {

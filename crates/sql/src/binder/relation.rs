@@ -79,7 +79,6 @@ pub enum RelationKind {
     Aggregate {
         keys: Vec<usize>,
         aggregates: Vec<AggregateCall>,
-        span: Span,
     },
     /// Appends the number of each row in the order of its partition; only rows numbered `first..=last`
     /// are wanted, as far as conditions above have said so.
@@ -112,6 +111,7 @@ pub struct AggregateCall {
     pub data_type: LogicalType,
     /// As written, for EXPLAIN.
     pub text: String,
+    pub span: Span,
 }
 
 #[derive(Debug, Clone, Default)]

@@ -142,8 +142,8 @@ impl Emitter<'_> {
                 self.window_assign(relation, *time_column, *window, *shift_ms, phase)
             }
             RelationKind::WindowAggregate { .. } => self.window_aggregate(id, relation, phase),
-            RelationKind::Aggregate { keys, aggregates, span } => {
-                self.aggregate(id, relation, (keys, aggregates), *span, phase)
+            RelationKind::Aggregate { keys, aggregates } => {
+                self.aggregate(id, relation, (keys, aggregates), phase)
             }
             RelationKind::RowNumber { .. } => self.rank(id, relation, phase),
             RelationKind::Join { kind, condition, span } => {

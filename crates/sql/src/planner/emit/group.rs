@@ -3,7 +3,6 @@
 use super::{Emitted, Emitter, Written};
 use crate::binder::{AggregateCall, Column, Relation, RelationId, RelationKind};
 use crate::diagnostic::Diagnostic;
-use crate::span::Span;
 use crate::types::TimeAttribute;
 use dataflow::plan::{Aggregate, AggregateFunction, Changelog, NodeKind, SortKey};
 use std::collections::BTreeMap;
@@ -14,7 +13,6 @@ impl Emitter<'_> {
         id: RelationId,
         relation: &Relation,
         (keys, aggregates): (&[usize], &[AggregateCall]),
-        span: Span,
         phase: u32,
     ) -> Written {
         let input = self.relation(relation.inputs[0], phase)?;
@@ -25,7 +23,7 @@ impl Emitter<'_> {
             if updates && by_order {
                 return Err(Box::new(
                     Diagnostic::unsupported(
-                        span,
+                        call.span,
                         format!("{} over rows that change is not supported yet", call.text),
                     )
                     .with_hint("MIN and MAX work"),

@@ -156,7 +156,7 @@ impl Emitter<'_> {
                 Diagnostic::unsupported(span, "interval joins are not supported yet")
                     .with_label("its condition bounds one event time by the other")
                     .with_hint(
-                        "cast one of the two for a join that keeps all rows, as in CAST(ts AS TIMESTAMP(6))",
+                        "cast one of the two for a join that keeps all rows, as in CAST(ts AS TIMESTAMP(3))",
                     ),
             ));
         }

@@ -3,8 +3,6 @@ CREATE TABLE t (a INT, b STRING, r ROW<x INT, y STRING>, ts TIMESTAMP(3), WATERM
 CREATE TABLE u (a INT, c STRING) WITH ('connector' = 'kafka', 'topic' = 'u', 'format' = 'json');
 CREATE TABLE f (a INT, c STRING, n BIGINT NOT NULL, since TIMESTAMP(3)) WITH ('connector' = 'filesystem', 'path' = 'f', 'format' = 'csv');
 CREATE TABLE s (a INT, b STRING) WITH ('connector' = 'print');
-SELECT b, COUNT(*) FROM t GROUP BY b;
-SELECT COUNT(*) FROM t;
 SELECT window_start, COUNT(*) FROM TABLE(TUMBLE(TABLE t, DESCRIPTOR(ts), INTERVAL '1' HOUR)) GROUP BY window_start;
 SELECT b, COUNT(*) FROM TABLE(TUMBLE(TABLE t, DESCRIPTOR(ts), INTERVAL '1' HOUR)) GROUP BY window_start, window_end;
 SELECT COUNT(*) FROM TABLE(TUMBLE(TABLE f, DESCRIPTOR(since), INTERVAL '1' HOUR)) GROUP BY window_start, window_end;
@@ -14,19 +12,13 @@ SELECT COUNT(*) FROM TABLE(TUMBLE(TABLE t, DESCRIPTOR(ts))) GROUP BY window_star
 SELECT SUM(COUNT(*)) FROM TABLE(TUMBLE(TABLE t, DESCRIPTOR(ts), INTERVAL '1' HOUR)) GROUP BY window_start, window_end;
 SELECT a FROM t WHERE COUNT(*) > 1;
 SELECT a FROM t HAVING a > 1;
-SELECT DISTINCT a FROM t;
 SELECT a FROM t ORDER BY a;
 SELECT a FROM t LIMIT 3;
-SELECT t.a FROM t JOIN u ON t.a = u.a;
-SELECT t.ts, f.c FROM t JOIN f ON t.a = f.a;
-SELECT t.a FROM t JOIN f ON t.a > f.a;
-SELECT f.a FROM f LEFT JOIN u ON f.a = u.a;
 SELECT t.a FROM t FULL JOIN f ON t.a = f.a;
 SELECT t.a FROM t JOIN f FOR SYSTEM_TIME AS OF t.ts ON t.a = f.a;
 SELECT ROW_NUMBER() OVER (PARTITION BY a ORDER BY ts) FROM t;
 SELECT a FROM t WHERE a IN (SELECT a FROM f);
 SELECT a FROM t WHERE EXISTS (SELECT a FROM f);
-SELECT a FROM t UNION SELECT a FROM t;
 INSERT INTO s VALUES (1, 'x');
 INSERT OVERWRITE s SELECT a, b FROM t;
 SELECT 1;

@@ -14,3 +14,12 @@ SELECT FIRST_VALUE(n) FROM (SELECT customer, COUNT(*) AS n FROM orders GROUP BY 
 SELECT customer, ROW_NUMBER() OVER (ORDER BY COUNT(*)) FROM orders GROUP BY customer;
 SELECT customer FROM orders WHERE ROW_NUMBER() OVER (ORDER BY id) < 5;
 SELECT o.id FROM orders o JOIN orders p ON o.placed = p.placed;
+SELECT o.id FROM orders o JOIN orders p ON o.id = p.id AND o.placed BETWEEN p.placed - INTERVAL '1' HOUR AND p.placed;
+INSERT INTO out_topic SELECT o.customer, p.id FROM orders o LEFT JOIN orders p ON o.id = p.id AND p.amount > 1;
+INSERT INTO out_topic SELECT customer, COUNT(*) FROM orders GROUP BY customer HAVING COUNT(*) > 10;
+INSERT INTO out_topic SELECT id, 1 FROM changing;
+INSERT INTO out_topic SELECT customer, id FROM (SELECT *, ROW_NUMBER() OVER (PARTITION BY customer ORDER BY amount) AS n FROM orders) WHERE n > 3;
+INSERT INTO out_topic SELECT customer, LAST_VALUE(n) FROM (SELECT customer, amount, COUNT(*) AS n FROM orders GROUP BY customer, amount) GROUP BY customer;
+SELECT customer, ROW_NUMBER() OVER (PARTITION BY customer ORDER BY id), ROW_NUMBER() OVER (ORDER BY id) FROM orders;
+SELECT ROW_NUMBER() OVER w FROM orders WINDOW w AS (ORDER BY id);
+SELECT customer, amount FROM orders GROUP BY customer;

@@ -11,6 +11,7 @@ CREATE TABLE paid (id BIGINT, customer STRING, paid DECIMAL(10, 2), PRIMARY KEY 
 WITH ('connector' = 'upsert-kafka', 'topic' = 'paid', 'key.format' = 'json', 'value.format' = 'json');
 CREATE TABLE best (country STRING, name STRING, total DECIMAL(38, 2), n BIGINT, PRIMARY KEY (country, n) NOT ENFORCED)
 WITH ('connector' = 'upsert-kafka', 'topic' = 'best', 'key.format' = 'json', 'value.format' = 'json');
+CREATE TABLE names (name STRING) WITH ('connector' = 'filesystem', 'path' = 'names', 'format' = 'csv');
 CREATE TABLE seen (customer STRING) WITH ('connector' = 'kafka', 'topic' = 'seen', 'format' = 'json');
 -- By the sink's key: no -U is needed. The condition on the group goes below the aggregate.
 INSERT INTO totals
@@ -41,3 +42,6 @@ SELECT COUNT(*), COUNT(DISTINCT customer) FILTER (WHERE amount > 1) FROM orders;
 SELECT AVG(total), MAX(n) FROM (SELECT customer, COUNT(*) AS n, SUM(amount) AS total FROM orders GROUP BY customer);
 -- A table that changes joins itself, by its key on both sides.
 SELECT a.name, b.country FROM customers a JOIN customers b ON a.id = b.id;
+-- Every row of one with every row of the other; a bounded table that is kept because the other side pads it.
+SELECT o.id, c.name FROM orders o, customers c WHERE o.customer < c.id;
+SELECT c.name, o.id FROM (SELECT DISTINCT name FROM names) c LEFT JOIN orders o ON c.name = o.customer;
