@@ -19,6 +19,24 @@ pub struct JobView {
     /// Steps so far, and the step of the last snapshot.
     pub steps: Option<u64>,
     pub snapshot_step: Option<u64>,
+    /// When the next attempt begins, while the job waits for it.
+    pub again_at_ms: Option<i64>,
+    /// No row of an earlier time is expected; none before the first row and after the last one.
+    pub watermark_ms: Option<i64>,
+    pub lag_records: Option<u64>,
+    pub late_rows: Option<u64>,
+    pub skipped_records: Option<u64>,
+    pub dead_letters: Option<u64>,
+    pub waits_for_disk: bool,
+    pub splits: Vec<SplitView>,
+}
+
+/// Where a job is in a part of its input.
+#[derive(Debug, Clone, PartialEq)]
+pub struct SplitView {
+    pub split: String,
+    pub position: i64,
+    pub end: Option<i64>,
 }
 
 /// A table that a job reads or writes, with the rows so far.
@@ -38,6 +56,21 @@ fn table_name(node: u32, table: &str) -> String {
 pub struct FailureView {
     pub at_ms: i64,
     pub reason: String,
+}
+
+impl SplitView {
+    fn of_json(split: &Value) -> SplitView {
+        SplitView {
+            split: split["split"].as_str().unwrap_or_default().to_string(),
+            position: split["position"].as_i64().unwrap_or(0),
+            end: split["end"].as_i64(),
+        }
+    }
+}
+
+/// Behind the last row of an input that has ended, the watermark is at the end of time.
+fn watermark(ms: Option<i64>) -> Option<i64> {
+    ms.filter(|ms| *ms != i64::MAX)
 }
 
 impl JobView {
@@ -68,6 +101,14 @@ impl JobView {
             failures: Vec::new(),
             steps: job["steps"].as_u64(),
             snapshot_step: job["snapshot-step"].as_u64(),
+            again_at_ms: job["next-attempt"].as_i64(),
+            watermark_ms: watermark(job["watermark"].as_i64()),
+            lag_records: job["lag-records"].as_u64(),
+            late_rows: job["late-rows"].as_u64(),
+            skipped_records: job["skipped-records"].as_u64(),
+            dead_letters: job["dead-letters"].as_u64(),
+            waits_for_disk: job["waits-for-disk"].as_bool().unwrap_or(false),
+            splits: job["splits"].as_array().into_iter().flatten().map(SplitView::of_json).collect(),
         }
     }
 
@@ -110,6 +151,23 @@ impl JobView {
                 .collect(),
             steps: Some(status.progress.steps),
             snapshot_step: status.snapshot_step,
+            again_at_ms: status.again_at_ms,
+            watermark_ms: watermark(status.progress.watermark_ms),
+            // Nobody looks at the ends of the inputs of a job that does not run.
+            lag_records: status.state.is_active().then_some(status.progress.lag_records),
+            late_rows: Some(status.progress.late_rows),
+            skipped_records: Some(status.progress.skipped_records),
+            dead_letters: Some(status.progress.dead_letters),
+            waits_for_disk: status.progress.waits_for_disk,
+            splits: status
+                .splits
+                .iter()
+                .map(|split| SplitView {
+                    split: split.split.clone(),
+                    position: split.position,
+                    end: split.end,
+                })
+                .collect(),
         }
     }
 
@@ -128,6 +186,16 @@ impl JobView {
             "restarts": self.restarts,
             "steps": self.steps,
             "snapshot_step": self.snapshot_step,
+            "next_attempt_ms": self.again_at_ms,
+            "watermark_ms": self.watermark_ms,
+            "lag_records": self.lag_records,
+            "late_rows": self.late_rows,
+            "skipped_records": self.skipped_records,
+            "dead_letters": self.dead_letters,
+            "waits_for_disk": self.waits_for_disk,
+            "positions": self.splits.iter().map(|split| json!({
+                "split": split.split, "position": split.position, "end": split.end,
+            })).collect::<Vec<_>>(),
             "rows_in": tables(true),
             "rows_out": tables(false),
             "failures": self.failures.iter().map(failure).collect::<Vec<_>>(),
@@ -157,10 +225,26 @@ impl JobView {
         line(out, "restarts", self.restarts.map(thousands))?;
         line(out, "steps", self.steps.map(thousands))?;
         line(out, "last snapshot at step", self.snapshot_step.map(thousands))?;
+        line(out, "next attempt", self.again_at_ms.map(timestamp))?;
+        line(out, "watermark", self.watermark_ms.map(timestamp))?;
+        line(out, "lag", self.lag_records.map(|records| format!("{} records", thousands(records))))?;
+        if self.waits_for_disk {
+            writeln!(out, "  waits until the disk has room again")?;
+        }
         let width = self.tables.iter().map(|table| table.name.chars().count()).max().unwrap_or(0);
         for table in &self.tables {
             let direction = if table.is_read { "in" } else { "out" };
             writeln!(out, "  {:<width$}  {:>12} rows {direction}", table.name, thousands(table.rows))?;
+        }
+        if let (Some(late), Some(letters), Some(skipped)) =
+            (self.late_rows, self.dead_letters, self.skipped_records)
+        {
+            let (late, letters, skipped) = (thousands(late), thousands(letters), thousands(skipped));
+            writeln!(out, "  late rows {late}, dead letters {letters}, skipped records {skipped}")?;
+        }
+        for SplitView { split, position, end } in &self.splits {
+            let of = end.map_or(String::new(), |end| format!(" of {end}"));
+            writeln!(out, "  at {position}{of} in {split}")?;
         }
         for failure in &self.failures {
             writeln!(out, "  failed {}: {}", timestamp(failure.at_ms), failure.reason)?;
@@ -176,4 +260,38 @@ pub fn print_list(out: &mut dyn Write, jobs: &[JobView]) -> std::io::Result<()> 
         vec![job.name.clone(), job.state.clone(), time(job.started_ms), time(job.ended_ms), job.id.clone()]
     };
     print_table(out, &["JOB", "STATE", "STARTED", "ENDED", "ID"], &jobs.iter().map(row).collect::<Vec<_>>())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_job_reads_the_same_from_a_node_and_in_text() {
+        let job = json!({
+            "name": "sums", "jid": "ab", "state": "RESTARTING", "start-time": 1_359_633_600_000_i64, "end-time": -1,
+            "restarts": 2, "steps": 1234, "snapshot-step": 1000, "next-attempt": 1_359_633_601_000_i64,
+            "watermark": 1_359_633_599_000_i64, "lag-records": 1500, "late-rows": 1, "dead-letters": 2,
+            "skipped-records": 3, "waits-for-disk": true,
+            "tables-in": [{"node": 0, "table": "in", "rows": 10}], "tables-out": [{"node": 3, "table": "", "rows": 7}],
+            "splits": [{"node": 0, "split": "in/0", "position": 10, "end": 20, "finished": false},
+                       {"node": 0, "split": "in/1", "position": 5, "end": null, "finished": false}],
+        });
+        let exceptions = json!({"exceptionHistory": {"entries": [
+            {"timestamp": 1_359_633_600_500_i64, "stacktrace": "second\n"},
+            {"timestamp": 1_359_633_600_100_i64, "stacktrace": "first"},
+        ]}});
+        let view = JobView::of_json(&job).with_exceptions(&exceptions);
+        let mut text = Vec::new();
+        view.print(&mut text).unwrap();
+        let expected = "job sums: RESTARTING\n  id ab\n  started 2013-01-31 12:00:00\n  restarts 2\n  steps 1,234\n  \
+            last snapshot at step 1,000\n  next attempt 2013-01-31 12:00:01\n  watermark 2013-01-31 11:59:59\n  \
+            lag 1,500 records\n  waits until the disk has room again\n  in                10 rows in\n  \
+            node 3             7 rows out\n  late rows 1, dead letters 2, skipped records 3\n  \
+            at 10 of 20 in in/0\n  at 5 in in/1\n  failed 2013-01-31 12:00:00: first\n  \
+            failed 2013-01-31 12:00:00: second\n";
+        assert_eq!(String::from_utf8(text).unwrap(), expected);
+        assert_eq!(view.json()["positions"][1], json!({"split": "in/1", "position": 5, "end": null}));
+        assert_eq!(JobView::of_json(&json!({"watermark": i64::MAX})).watermark_ms, None);
+    }
 }

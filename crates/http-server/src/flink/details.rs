@@ -44,7 +44,7 @@ pub(crate) fn job(site: &Site, name_or_id: &str) -> Reply {
             "restarts": job.restarts,
             "next-attempt": job.again_at_ms,
             "watermark": job.progress.watermark_ms,
-            "lag-records": job.progress.lag_records,
+            "lag-records": job.state.is_active().then_some(job.progress.lag_records),
             "late-rows": job.progress.late_rows,
             "skipped-records": job.progress.skipped_records,
             "dead-letters": job.progress.dead_letters,
