@@ -278,7 +278,9 @@ impl Session {
         warnings.extend(planner::lint(&graph, span));
         let bounded = graph.sinks.iter().all(|sink| graph.is_bounded(*sink));
         let tables = Tables::of(&graph);
-        let plan = planner::plan(graph, self.settings.bind_settings(), span).map_err(|d| vec![*d])?;
+        let (plan, advice) =
+            planner::plan(graph, self.settings.bind_settings(), span).map_err(|d| vec![*d])?;
+        warnings.extend(advice);
         self.jobs += 1;
         let name = match self.settings.get("pipeline.name") {
             Some(name) => name.to_string(),

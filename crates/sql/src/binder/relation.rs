@@ -98,6 +98,10 @@ pub enum RelationKind {
     Sink {
         table: Arc<BoundTable>,
         drops_nulls: bool,
+        /// The statement says what happens to rows of one primary key (ON CONFLICT).
+        settles_conflicts: bool,
+        /// Where the table is named.
+        span: Span,
     },
 }
 

@@ -26,7 +26,7 @@ pub(super) fn run(
     required: &Required,
     materialize: Materialize,
     span: Span,
-) -> Result<Plan, Box<Diagnostic>> {
+) -> Result<(Plan, Vec<Diagnostic>), Box<Diagnostic>> {
     let mut emitter = Emitter {
         graph,
         required,
@@ -34,6 +34,7 @@ pub(super) fn run(
         span,
         facts: Vec::new(),
         sinks: Vec::new(),
+        advice: Vec::new(),
         plan: Plan::default(),
         known: BTreeMap::new(),
         done: BTreeMap::new(),
@@ -44,7 +45,7 @@ pub(super) fn run(
         emitter.relation(*sink, 0)?;
     }
     changelog::resolve(&mut emitter.plan, &emitter.facts, &emitter.sinks);
-    Ok(without_dead_nodes(emitter.plan))
+    Ok((without_dead_nodes(emitter.plan), emitter.advice))
 }
 
 struct Emitter<'a> {
@@ -57,6 +58,7 @@ struct Emitter<'a> {
     facts: Vec<Facts>,
     /// What each sink wants of changes.
     sinks: Vec<(NodeId, Changelog)>,
+    advice: Vec<Diagnostic>,
     plan: Plan,
     /// Nodes by their canonical text.
     known: BTreeMap<String, NodeId>,
@@ -162,12 +164,15 @@ impl Emitter<'_> {
                 let places = wanted.iter().enumerate().map(|(new, old)| (*old, new)).collect();
                 Ok(Emitted { node, columns, places })
             }
-            RelationKind::Sink { table, .. } => {
+            RelationKind::Sink { table, settles_conflicts, span, .. } => {
                 let input = self.relation(relation.inputs[0], phase)?;
                 let wanted: Vec<usize> = (0..relation.columns.len()).collect();
                 let columns = relation.columns.clone();
                 let node = self.exactly(&input, &wanted, &columns)?;
-                let (node, wants) = self.changes_for(table, node, &columns)?;
+                if !settles_conflicts && self.materialize == Materialize::Auto {
+                    self.advise_conflict(table, node, *span);
+                }
+                let (node, wants) = self.changes_for(table, node, &columns, *span)?;
                 let number = self.plan.nodes.len();
                 let kind = NodeKind::Sink { table: table.definition.clone() };
                 // Two INSERTs of the same rows into one table write them twice.

@@ -17,10 +17,11 @@ pub(super) fn tree(plan: &Plan, with_modes: bool) -> String {
     for input in plan.nodes.iter().flat_map(|node| &node.inputs) {
         consumed[input.0] = true;
     }
+    let modes = with_modes.then(|| modes(plan));
     let mut text = String::new();
     let mut written = vec![false; plan.nodes.len()];
     for root in (0..plan.nodes.len()).filter(|index| !consumed[*index]) {
-        write_node(plan, NodeId(root), 0, with_modes, &mut written, &mut text);
+        write_node(plan, NodeId(root), 0, modes.as_deref(), &mut written, &mut text);
     }
     text
 }
@@ -29,7 +30,7 @@ fn write_node(
     plan: &Plan,
     id: NodeId,
     depth: usize,
-    with_modes: bool,
+    modes: Option<&[String]>,
     written: &mut [bool],
     text: &mut String,
 ) {
@@ -41,24 +42,24 @@ fn write_node(
     }
     written[id.0] = true;
     let node = plan.node(id);
-    let mode =
-        if with_modes { format!(", changelogMode=[{}]", modes(node.changelog)) } else { String::new() };
+    let mode = modes.map_or_else(String::new, |modes| format!(", changelogMode=[{}]", modes[id.0]));
     let _ = writeln!(text, "{indent}{branch}#{} {}{mode}", id.0, line(plan, node));
     for input in &node.inputs {
-        write_node(plan, *input, depth + 1, with_modes, written, text);
+        write_node(plan, *input, depth + 1, modes, written, text);
     }
 }
 
 /// What leaves each node, as far as it is more than inserts.
 pub(super) fn changelog(plan: &Plan) -> String {
     let mut text = String::new();
+    let modes = modes(plan);
     for (index, node) in plan.nodes.iter().enumerate() {
         if node.changelog == Changelog::Insert {
             continue;
         }
         let line = line(plan, node);
         let name = line.split('(').next().unwrap_or_default();
-        let _ = writeln!(text, "#{index} {name}: [{}]", modes(node.changelog));
+        let _ = writeln!(text, "#{index} {name}: [{}]", modes[index]);
     }
     if text.is_empty() {
         return "every node is append-only: [I]\n".into();
@@ -66,13 +67,42 @@ pub(super) fn changelog(plan: &Plan) -> String {
     text + "all others are append-only: [I]\n"
 }
 
-/// As Flink writes them: insert, update before, update after, delete.
-fn modes(changelog: Changelog) -> &'static str {
-    match changelog {
-        Changelog::Insert => "I",
-        Changelog::Upsert => "I,UA,D",
-        Changelog::Retract => "I,UB,UA,D",
+/// What leaves each node as Flink writes it: I for inserts, UB and UA for the row before and after an update, D for
+/// deletions.
+fn modes(plan: &Plan) -> Vec<String> {
+    // Whether updates leave the node, and whether deletions do.
+    let mut kinds: Vec<(bool, bool)> = Vec::new();
+    for node in &plan.nodes {
+        let inputs = node.inputs.iter().map(|input| kinds[input.0]);
+        let arriving = inputs.fold((false, false), |all, one| (all.0 || one.0, all.1 || one.1));
+        let changes = arriving.0 || arriving.1;
+        kinds.push(match &node.kind {
+            _ if node.changelog == Changelog::Insert => (false, false),
+            NodeKind::Scan { .. }
+            | NodeKind::ChangelogNormalize { .. }
+            | NodeKind::UpsertMaterialize { .. } => (true, true),
+            NodeKind::GroupAggregate { keys, aggregates } => {
+                (!aggregates.is_empty(), changes && !keys.is_empty())
+            }
+            NodeKind::Join { kind: JoinKind::Left, .. } | NodeKind::Rank { with_number: false, .. } => {
+                (false, true)
+            }
+            NodeKind::Join { .. } => (arriving.0, arriving.1 || node.changelog == Changelog::Upsert),
+            NodeKind::Rank { .. } => (true, changes),
+            _ => arriving,
+        });
     }
+    let text = |(node, (updates, deletes)): (&Node, (bool, bool))| {
+        let before = updates && node.changelog == Changelog::Retract;
+        let parts = [("I", true), ("UB", before), ("UA", updates), ("D", deletes)];
+        parts
+            .into_iter()
+            .filter(|(_, is_there)| *is_there)
+            .map(|(part, _)| part)
+            .collect::<Vec<_>>()
+            .join(",")
+    };
+    plan.nodes.iter().zip(kinds).map(text).collect()
 }
 
 fn line(plan: &Plan, node: &Node) -> String {

@@ -22,11 +22,15 @@ use crate::diagnostic::Diagnostic;
 use crate::span::Span;
 use dataflow::plan::Plan;
 
-/// Plans the sinks of a graph; `span` is the statement.
-pub fn plan(graph: Graph, settings: BindSettings, span: Span) -> Result<Plan, Box<Diagnostic>> {
+/// Plans the sinks of a graph; `span` is the statement. With advice about the plan.
+pub fn plan(
+    graph: Graph,
+    settings: BindSettings,
+    span: Span,
+) -> Result<(Plan, Vec<Diagnostic>), Box<Diagnostic>> {
     let graph = push_down::run(graph)?;
     let required = prune::run(&graph);
-    let mut plan = emit::run(&graph, &required, settings.materialize, span)?;
+    let (mut plan, advice) = emit::run(&graph, &required, settings.materialize, span)?;
     plan.state_ttl_ms = (settings.state_ttl_ms > 0).then_some(settings.state_ttl_ms);
-    Ok(plan)
+    Ok((plan, advice))
 }

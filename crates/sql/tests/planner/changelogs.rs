@@ -359,6 +359,6 @@ fn explain_shows_the_modes_that_flink_shows() {
         .skip(1)
         .map(|line| line.rsplit_once(", changelogMode=").map_or(line, |(_, mode)| mode))
         .collect();
-    assert_eq!(lines, ["[I,UA,D]", "[I,UA,D]", "[I,UA,D]", "[I]", "[I]", "[I]"], "{explained}");
+    assert_eq!(lines, ["[I,UA]", "[I,UA]", "[I,UA]", "[I]", "[I]", "[I]"], "{explained}");
     assert!(!explained.contains("== Changelog =="), "{explained}");
 }

@@ -6,7 +6,8 @@
 
 use super::Emitter;
 use crate::binder::{BoundTable, Column, Materialize};
-use crate::diagnostic::Diagnostic;
+use crate::diagnostic::{Diagnostic, DiagnosticKind};
+use crate::span::Span;
 use dataflow::plan::{Changelog, NodeId, NodeKind};
 use std::collections::BTreeSet;
 
@@ -17,6 +18,7 @@ impl Emitter<'_> {
         table: &BoundTable,
         input: NodeId,
         columns: &[Column],
+        span: Span,
     ) -> Result<(NodeId, Changelog), Box<Diagnostic>> {
         let takes = table.connector.sink_changelog(&table.definition);
         let given = self.facts[input.0].changes;
@@ -27,7 +29,7 @@ impl Emitter<'_> {
                 let node = self.updating_node(input);
                 Err(Box::new(
                     Diagnostic::invalid(
-                        self.span,
+                        span,
                         format!(
                             "table sink '{}' does not support consuming update changes, which are produced by \
                              {node}",
@@ -41,11 +43,9 @@ impl Emitter<'_> {
                 ))
             }
             Changelog::Upsert => {
-                let schema = &table.definition.schema;
-                let key = table.definition.primary_key.iter().map(|name| schema.index_of(name).ok());
-                let Some(key) = key.collect::<Option<Vec<usize>>>().filter(|key| !key.is_empty()) else {
+                let Some(key) = primary_key(table) else {
                     return Err(Box::new(Diagnostic::invalid(
-                        self.span,
+                        span,
                         format!("table sink '{}' takes updates by its PRIMARY KEY, and has none", table.name),
                     )));
                 };
@@ -67,6 +67,40 @@ impl Emitter<'_> {
         }
     }
 
+    /// Flink 2.3 wants to be told what happens where rows of different keys have one primary key; up to 2.2 it kept the
+    /// latest without a word, as this does.
+    pub(super) fn advise_conflict(&mut self, table: &BoundTable, input: NodeId, span: Span) {
+        if table.connector.sink_changelog(&table.definition) != Changelog::Upsert {
+            return;
+        }
+        let Some(key) = primary_key(table) else { return };
+        let facts = &self.facts[input.0];
+        if facts.has_key_within(&key.iter().copied().collect()) {
+            return;
+        }
+        let schema = &self.plan.node(input).schema;
+        let names = |key: &BTreeSet<usize>| {
+            let names: Vec<&str> = key.iter().map(|column| schema.field(*column).name().as_str()).collect();
+            format!("({})", names.join(", "))
+        };
+        let by = facts.keys.first().map_or("has no key".into(), |key| format!("updates by {}", names(key)));
+        self.advice.push(
+            Diagnostic::warning(
+                DiagnosticKind::Invalid,
+                span,
+                format!(
+                    "Flink 2.3 refuses this INSERT without ON CONFLICT: the query {by}, the table by its primary \
+                     key {}",
+                    names(&key.into_iter().collect())
+                ),
+            )
+            .with_hint(
+                "ON CONFLICT DO DEDUPLICATE behind the query says what happens here: the latest row of each key \
+                 stays",
+            ),
+        );
+    }
+
     /// The name of the nearest node that makes updates.
     pub(super) fn updating_node(&self, mut id: NodeId) -> String {
         loop {
@@ -86,4 +120,11 @@ impl Emitter<'_> {
             }
         }
     }
+}
+
+/// The columns of the primary key, by number.
+fn primary_key(table: &BoundTable) -> Option<Vec<usize>> {
+    let definition = &table.definition;
+    let key = definition.primary_key.iter().map(|name| definition.schema.index_of(name).ok());
+    key.collect::<Option<Vec<usize>>>().filter(|key| !key.is_empty())
 }

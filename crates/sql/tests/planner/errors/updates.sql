@@ -23,3 +23,6 @@ INSERT INTO out_topic SELECT customer, LAST_VALUE(n) FROM (SELECT customer, amou
 SELECT customer, ROW_NUMBER() OVER (PARTITION BY customer ORDER BY id), ROW_NUMBER() OVER (ORDER BY id) FROM orders;
 SELECT ROW_NUMBER() OVER w FROM orders WINDOW w AS (ORDER BY id);
 SELECT customer, amount FROM orders GROUP BY customer;
+CREATE TABLE by_number (customer STRING, n BIGINT, PRIMARY KEY (n) NOT ENFORCED)
+WITH ('connector' = 'upsert-kafka', 'topic' = 'n', 'key.format' = 'json', 'value.format' = 'json');
+INSERT INTO by_number SELECT customer, COUNT(*) FROM orders GROUP BY customer ON CONFLICT DO NOTHING;

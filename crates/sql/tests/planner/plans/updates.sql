@@ -45,3 +45,4 @@ SELECT a.name, b.country FROM customers a JOIN customers b ON a.id = b.id;
 -- Every row of one with every row of the other; a bounded table that is kept because the other side pads it.
 SELECT o.id, c.name FROM orders o, customers c WHERE o.customer < c.id;
 SELECT c.name, o.id FROM (SELECT DISTINCT name FROM names) c LEFT JOIN orders o ON c.name = o.customer;
+INSERT INTO paid SELECT o.id, o.customer, p.amount FROM orders o LEFT JOIN payments p ON o.id = p.order_id ON CONFLICT DO DEDUPLICATE;
