@@ -135,6 +135,7 @@ impl Summary<'_> {
                     "rows_per_second": job.rate(),
                     "steps": progress.steps,
                     "replayed_steps": progress.replayed_steps,
+                    "state_memory_bytes": progress.state_memory_bytes,
                     "restarts": job.restarts,
                     "rows_in": progress.scans.iter().map(|s| json!({"table": s.table, "rows": s.rows})).collect::<Vec<_>>(),
                     "rows_out": progress.sinks.iter().map(|s| json!({"table": s.table, "rows": s.rows})).collect::<Vec<_>>(),
