@@ -153,6 +153,7 @@ fn a_running_job_is_shown_as_flink_shows_one() {
         "metrics",
         "name",
         "parallelism",
+        "slotSharingGroupId",
         "start-time",
         "status",
         "tasks",
@@ -162,8 +163,20 @@ fn a_running_job_is_shown_as_flink_shows_one() {
 
     assert_eq!(site.get("/jobs"), json!({"jobs": [{"id": id, "status": "RUNNING"}]}));
     let row = &site.get("/jobs/overview")["jobs"][0];
-    let keys_of_row =
-        ["duration", "end-time", "jid", "last-modification", "name", "start-time", "state", "tasks"];
+    // Flink's own client refuses an answer that lacks one of them.
+    let keys_of_row = [
+        "duration",
+        "end-time",
+        "jid",
+        "jobType",
+        "last-modification",
+        "name",
+        "pending-operators",
+        "schedulerType",
+        "start-time",
+        "state",
+        "tasks",
+    ];
     assert_eq!(keys(row), keys_of_row);
     assert_eq!(
         (&row["tasks"]["total"], &row["tasks"]["running"], &row["tasks"]["failed"]),

@@ -1,6 +1,6 @@
 //! One job: `/jobs/:jobid` and what is below it to read.
 
-use super::{duration_ms, end_ms, start_ms, task_counts, task_state};
+use super::{JOB_TYPE, SCHEDULER, duration_ms, end_ms, start_ms, task_counts, task_state};
 use crate::reply::Reply;
 use crate::router::{Site, query_value};
 use runtime::status::{OperatorStatus, SplitStatus};
@@ -28,7 +28,8 @@ pub(crate) fn job(site: &Site, name_or_id: &str) -> Reply {
             "name": job.name,
             "isStoppable": true,
             "state": job.state.name(),
-            "job-type": "STREAMING",
+            "job-type": JOB_TYPE,
+            "schedulerType": SCHEDULER,
             "start-time": start_ms(job),
             "end-time": end_ms(job),
             "duration": duration_ms(job, now_ms),
@@ -38,6 +39,7 @@ pub(crate) fn job(site: &Site, name_or_id: &str) -> Reply {
             "vertices": job.operators.iter().map(|node| vertex(job, node, now_ms)).collect::<Vec<_>>(),
             "status-counts": upper(&task_counts(job.state, job.operators.len())),
             "plan": plan_of(job),
+            "pending-operators": 0,
             // What Flink has no names for.
             "steps": job.progress.steps,
             "replayed-steps": job.progress.replayed_steps,
@@ -104,6 +106,7 @@ fn vertex(job: &JobStatus, operator: &OperatorStatus, now_ms: i64) -> Value {
     let written = job.progress.sinks.iter().find(|sink| sink.node == operator.node).map(|sink| sink.rows);
     json!({
         "id": vertex_id(operator.node),
+        "slotSharingGroupId": vertex_id(0),
         "name": operator.description,
         "maxParallelism": PARALLELISM_MAX,
         "parallelism": job.workers,
@@ -122,6 +125,9 @@ fn vertex(job: &JobStatus, operator: &OperatorStatus, now_ms: i64) -> Value {
             "read-records-complete": written.is_some(),
             "write-records": read.unwrap_or(0),
             "write-records-complete": read.is_some(),
+            "accumulated-backpressured-time": 0,
+            "accumulated-idle-time": 0,
+            "accumulated-busy-time": 0.0,
         },
     })
 }
@@ -140,7 +146,7 @@ fn plan_of(job: &JobStatus) -> Value {
         })
     };
     let nodes: Vec<Value> = job.operators.iter().map(node).collect();
-    json!({ "jid": job.id, "name": job.name, "type": "STREAMING", "nodes": nodes })
+    json!({ "jid": job.id, "name": job.name, "type": JOB_TYPE, "nodes": nodes })
 }
 
 pub(crate) fn plan(site: &Site, name_or_id: &str) -> Reply {
@@ -195,7 +201,6 @@ pub(crate) fn config(site: &Site, name_or_id: &str) -> Reply {
             "jid": job.id,
             "name": job.name,
             "execution-config": {
-                "execution-mode": "PIPELINED",
                 "restart-strategy": job.restart_strategy,
                 "job-parallelism": job.workers,
                 "object-reuse-mode": false,

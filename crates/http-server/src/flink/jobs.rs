@@ -1,6 +1,6 @@
 //! Lists of jobs: `/jobs` and `/jobs/overview`.
 
-use super::{duration_ms, end_ms, start_ms, task_counts, tasks};
+use super::{JOB_TYPE, SCHEDULER, duration_ms, end_ms, start_ms, task_counts, tasks};
 use crate::reply::Reply;
 use crate::router::Site;
 use serde_json::{Value, json};
@@ -21,12 +21,15 @@ pub(crate) fn overview(site: &Site) -> Reply {
         json!({
             "jid": job.id,
             "name": job.name,
+            "jobType": JOB_TYPE,
+            "schedulerType": SCHEDULER,
             "start-time": start_ms(job),
             "end-time": end_ms(job),
             "duration": duration_ms(job, now_ms),
             "state": job.state.name(),
             "last-modification": job.since_ms.unwrap_or(-1),
             "tasks": counts,
+            "pending-operators": 0,
         })
     };
     Reply::ok(json!({ "jobs": jobs.iter().map(row).collect::<Vec<_>>() }))

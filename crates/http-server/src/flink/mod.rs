@@ -11,6 +11,12 @@ pub(crate) mod jobs;
 use runtime::{JobState, JobStatus};
 use serde_json::{Map, Value};
 
+/// Every job is one, bounded or not.
+const JOB_TYPE: &str = "STREAMING";
+
+/// Flink's clients want one of its schedulers.
+const SCHEDULER: &str = "Default";
+
 /// The states of tasks, in Flink's order.
 const TASK_STATES: [&str; 10] = [
     "created",
