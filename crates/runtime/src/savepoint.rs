@@ -174,9 +174,8 @@ impl Requests {
 }
 
 pub(crate) struct Request {
-    folder: PathBuf,
     os: Os,
-    ticket: SavepointTicket,
+    answer: Answer,
     /// No step follows the one that the savepoint covers.
     pub(crate) then_stop: bool,
 }
@@ -187,30 +186,36 @@ impl Request {
         let letters: String = job.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }).collect();
         let folder = target.join(format!("savepoint-{letters}-{:08x}", os.random.next_u64() as u32));
         let ticket = SavepointTicket::default();
-        (Request { folder, os: os.clone(), ticket: ticket.clone(), then_stop: false }, ticket)
+        let answer = Answer { folder, ticket: ticket.clone() };
+        (Request { os: os.clone(), answer, then_stop: false }, ticket)
     }
 
     /// Hands the state over to be written; the ticket, which is the answer, tells when it is.
     pub(crate) fn begin(self, parts: SnapshotParts, store: &Store, info: &SavepointInfo) -> SavepointTicket {
         let files = vec![(DESCRIPTION.to_string(), info.encode())];
-        let Request { folder, os, ticket, .. } = self;
-        let told = ticket.clone();
-        parts.export(store, folder.clone(), MANIFEST, files, move |written| {
-            ticket.tell(match written {
-                Ok(()) => Savepoint::open(&os, &folder),
-                Err(error) => Err(unusable(&folder, &error)),
+        let Request { os, answer, .. } = self;
+        let told = answer.ticket.clone();
+        parts.export(store, answer.folder.clone(), MANIFEST, files, move |written| {
+            answer.ticket.tell(match written {
+                Ok(()) => Savepoint::open(&os, &answer.folder),
+                Err(error) => Err(unusable(&answer.folder, &error)),
             });
         });
         told
     }
 }
 
-impl Drop for Requests {
-    /// The job ended first.
+/// Owed to those who wait: whoever gives a request up, wherever it is on its way, tells them.
+struct Answer {
+    folder: PathBuf,
+    ticket: SavepointTicket,
+}
+
+impl Drop for Answer {
     fn drop(&mut self) {
-        while let Some(request) = self.next() {
-            request.ticket.tell(Err(RuntimeError::Savepoint {
-                folder: request.folder.display().to_string(),
+        if self.ticket.wait_timeout(0).is_none() {
+            self.ticket.tell(Err(RuntimeError::Savepoint {
+                folder: self.folder.display().to_string(),
                 reason: "the job ended before".into(),
                 kind: ErrorKind::Unavailable,
             }));
