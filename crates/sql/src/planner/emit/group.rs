@@ -86,7 +86,7 @@ impl Emitter<'_> {
         let number = relation.columns.len() - 1;
         let with_number = self.required[id].contains(&number);
         let partition: Vec<usize> = partition.iter().map(|column| input.place(*column)).collect();
-        let order: Vec<SortKey> =
+        let mut order: Vec<SortKey> =
             order.iter().map(|key| SortKey { column: input.place(key.column), ..*key }).collect();
         let mut columns: Vec<Column> = input
             .columns
@@ -103,9 +103,28 @@ impl Emitter<'_> {
         let only_inserts = self.facts[input.node.0].changes == Changelog::Insert;
         let one_latest = matches!(order.as_slice(), [key] if key.descending && by_time(key));
         let latest_first = one_latest && only_inserts && (*first, last) == (1, 1);
+        if !only_inserts {
+            self.break_ties(&input, &partition, &mut order);
+        }
         let text = format!("Rank {partition:?} {order:?} {first} {last} {with_number} {latest_first}");
         let kind = NodeKind::Rank { partition, order, first: *first, last, with_number, latest_first };
         let node = self.node(kind, vec![input.node], &columns, text)?;
         Ok(Emitted { node, columns, places })
+    }
+
+    /// Rows that compare equal stand in the order of their arrival. Of rows that change that order depends on how many
+    /// changes a step took together, so here their key decides; where there is none, all that they hold.
+    fn break_ties(&self, input: &Emitted, partition: &[usize], order: &mut Vec<SortKey>) {
+        let keys = &self.facts[input.node.0].keys;
+        let columns = match keys.iter().min_by_key(|key| key.len()) {
+            Some(key) => key.iter().copied().collect::<Vec<usize>>(),
+            None => (0..input.columns.len()).collect(),
+        };
+        for column in columns {
+            let is_fixed = partition.contains(&column) || order.iter().any(|key| key.column == column);
+            if !is_fixed && !input.columns[column].data_type.kind.is_constructed() {
+                order.push(SortKey { column, descending: false, nulls_first: true });
+            }
+        }
     }
 }
