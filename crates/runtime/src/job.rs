@@ -6,6 +6,7 @@ use crate::machine::{Machine, Patience};
 use crate::progress::{JobProgress, SharedProgress};
 use crate::restart::RestartStrategy;
 use crate::savepoint::{Request, SavepointTicket};
+use crate::startup;
 use crate::status::{self, JobFailure, JobStatus, Tracked};
 use crate::steps;
 use crate::supervisor::Supervisor;
@@ -147,6 +148,7 @@ impl Runtime {
         let wakeup = Arc::new(Wakeup { patience, ..Wakeup::default() });
         let waker = wakeup.clone();
         log.subscribe(Arc::new(move |_| waker.notify()));
+        startup::take_over(&log, &os, &data, &journal);
         Runtime { log, os, data, journal, wakeup, jobs: Mutex::default() }
     }
 

@@ -23,6 +23,7 @@ mod outbox;
 mod outputs;
 mod reader;
 mod savepoint;
+mod startup;
 mod state_folder;
 mod steps;
 mod supervisor;

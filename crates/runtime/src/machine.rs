@@ -20,6 +20,8 @@ use std::sync::atomic::Ordering;
 pub enum Wait {
     /// The log must be durable up to here.
     Durable(Lsn),
+    /// The log takes nothing more before it has synced what it has.
+    Synced,
     /// The disk is full.
     Room,
 }

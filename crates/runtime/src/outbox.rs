@@ -23,11 +23,21 @@ const IDLE_MS_MAX: u64 = 200;
 
 /// The outbox's topic: internal, never listed to clients as a user's topic.
 pub(crate) fn topic(job: &str, sink: NodeId) -> String {
+    format!("{}{}", topic_prefix(job), sink.0)
+}
+
+/// What the names of all outboxes of a job begin with; a number follows.
+pub(crate) fn topic_prefix(job: &str) -> String {
     let name: String = job
         .chars()
         .map(|c| if c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-') { c } else { '_' })
         .collect();
-    format!("__outbox.{name}.{}", sink.0)
+    format!("__outbox.{name}.")
+}
+
+/// Under which the outboxes of a job are pinned.
+pub(crate) fn pin(job: &str) -> String {
+    format!("{job}/outbox")
 }
 
 /// Told by the job: the outbox gets no more records (`ended`), or the node stops (`stopped`).
@@ -73,7 +83,7 @@ impl Driver {
             os: context.os.clone(),
             wakeup: context.wakeup.clone(),
             signals: signals.clone(),
-            pin: format!("{}/outbox", context.request.name),
+            pin: pin(&context.request.name),
             partition,
             sink,
             next: None,

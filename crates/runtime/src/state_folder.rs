@@ -66,6 +66,14 @@ impl StateFolder {
         Ok(())
     }
 
+    /// Removes everything: the job has ended.
+    pub(crate) fn clear(&self) -> std::io::Result<()> {
+        for name in self.os.disk.list(&self.folder)? {
+            self.os.disk.remove(&self.folder.join(name))?;
+        }
+        Ok(())
+    }
+
     pub(crate) fn error(&self, path: &Path, error: &StateError) -> RuntimeError {
         RuntimeError::Snapshot {
             job: self.job.clone(),

@@ -21,6 +21,7 @@ use crate::outputs::{Encoded, Outputs, create_topics};
 use crate::progress::{ScanProgress, SharedProgress, SinkProgress};
 use crate::reader::{Message, Reader};
 use crate::savepoint::{Requests, SavepointInfo};
+use crate::startup;
 use crate::state_folder::{Polled, Snapshots, StateFolder};
 use base::{ErrorKind, Lsn, Offset};
 use dataflow::engine::{Dataflow, DataflowOptions, StepInput, StepOutput};
@@ -64,11 +65,44 @@ impl Context {
             }
         }
     }
+
+    fn has_finished(&self) -> bool {
+        self.journal.job(&self.request.name).is_some_and(|state| state.finished)
+    }
+
+    /// Waits until everything that was appended so far is durable. An earlier attempt of this process may have left
+    /// more in the journal than the disk has: a job that goes on from there would remove what only the snapshot
+    /// before needs, and could end before its last results are visible to its outboxes.
+    fn settle(&self) -> Result<Lsn, LogError> {
+        loop {
+            // A frame without entries takes no place; the answer is where the log ends.
+            match self.log.append(|_| Ok::<_, LogError>(())) {
+                Ok(((), last)) => return self.wait_durable(last).map(|()| last),
+                Err(error @ LogError::Busy { .. }) => self.wait_synced(error)?,
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    /// After an append that met too much that is not synced. The log's thread syncs it, and the append has waited for
+    /// that; without the thread the owner does.
+    fn wait_synced<E>(&self, error: E) -> Result<(), E> {
+        let goes_on = match &self.wakeup.patience {
+            Some(patience) => patience(Wait::Synced),
+            None => !self.stop.load(Ordering::Acquire),
+        };
+        if goes_on { Ok(()) } else { Err(error) }
+    }
 }
 
 /// Runs a job to its end (true) or until it is stopped (false).
 pub(crate) fn run(context: Context) -> Result<bool, RuntimeError> {
     let context = Arc::new(context);
+    if context.has_finished() {
+        // An earlier attempt has journalled the end and failed while it waited for the disk.
+        context.settle()?;
+        return Ok(true);
+    }
     let mut job = Job::open(context.clone())?;
     let drivers = Drivers::start(&context)?;
     let result = job.run();
@@ -110,6 +144,7 @@ impl Job {
         let request = context.request.clone();
         let name = request.name.as_str();
         let plan = &request.plan;
+        let last_lsn = context.settle()?;
         let mut known = context.journal.job(name);
         let origin = Origin::find(&context, known.as_ref())?;
         let instance = known.as_ref().map_or(context.new_instance, |state| state.instance);
@@ -155,7 +190,7 @@ impl Job {
             snapshots,
             step: 0,
             clock_ms: i64::MIN,
-            last_lsn: Lsn(0),
+            last_lsn,
             cursors: Vec::new(),
             steps_since_snapshot: 0,
             rows_since_snapshot: 0,
@@ -186,6 +221,7 @@ impl Job {
                     job.clock_ms = snapshot.clock_ms;
                 }
                 job.pin(&inputs);
+                startup::unpin(&context.log, name, &state);
                 for step in &state.steps {
                     job.replay(&mut inputs, step)?;
                 }
@@ -207,10 +243,10 @@ impl Job {
             origin: 0,
             scans,
         };
+        self.pin(inputs);
         self.append(&[], &[record])?;
         self.declare_splits(inputs, true);
         self.describe_progress(inputs, &Counts::default());
-        self.pin(inputs);
         Ok(())
     }
 
@@ -523,13 +559,17 @@ impl Job {
 
     /// Journals the end: the input is done and the outboxes are empty.
     pub(crate) fn end(&mut self) -> Result<(), RuntimeError> {
-        let lsn = self.append(&[], &[Record::Finished { job: self.name.clone() }])?;
-        self.context.wait_durable(lsn)?;
+        if !self.context.has_finished() {
+            self.append(&[], &[Record::Finished { job: self.name.clone() }])?;
+        }
+        self.context.wait_durable(self.last_lsn)?;
         for (partition, _) in lock(&self.inputs).log_positions(&self.cursors) {
             self.context.log.pin(&self.name, partition, None);
         }
         self.snapshots.release();
-        self.folder.remove_others(None)
+        // Nobody reads what is left: if it cannot be removed now, the next start does.
+        let _ = self.folder.remove_others(None);
+        Ok(())
     }
 
     /// One frame: the batches and the records. While the log takes no appends (too much unsynced, a
@@ -553,7 +593,7 @@ impl Job {
                     return Ok(lsn);
                 }
                 Err(error) => match error.kind() {
-                    ErrorKind::Retry => self.context.wait_durable(self.last_lsn)?,
+                    ErrorKind::Retry => self.context.wait_synced(error)?,
                     _ => self.wait_for_room(error)?,
                 },
             }

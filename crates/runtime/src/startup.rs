@@ -1,0 +1,80 @@
+//! What a process does for the jobs that the journal knows, before any of them is taken up.
+//!
+//! * Pins live in memory. A job that is unfinished keeps what it needs of the log also while it is not running: nobody
+//!   may have submitted it yet, or a target that it needs first is away. The splits of the log's own topics are known
+//!   by their names (`topic/3`); once the job runs, it pins by itself and these pins end.
+//! * A job's state goes with its end. What a crash between the two left over is removed.
+
+use crate::journal::{Journal, JournalState};
+use crate::outbox;
+use crate::state_folder::StateFolder;
+use base::{Offset, PartitionId};
+use eventlog::EventLog;
+use os::Os;
+use std::path::Path;
+
+pub(crate) fn take_over(log: &EventLog, os: &Os, data: &Path, journal: &Journal) {
+    for (job, is_finished) in journal.jobs() {
+        if is_finished {
+            // What cannot be removed now stays until the next start; nobody reads it.
+            let _ = StateFolder::open(os, data, &job).map(|folder| folder.clear());
+        } else if let Some(state) = journal.job(&job) {
+            for (partition, from) in needed(log, &state) {
+                log.pin(&owner(&job), partition, Some(from));
+            }
+            for (partition, from) in outboxes(log, &job) {
+                log.pin(&outbox::pin(&job), partition, Some(from));
+            }
+        }
+    }
+}
+
+/// The job runs and has pinned what it needs. Its outboxes stay pinned until their targets have said where they are.
+pub(crate) fn unpin(log: &EventLog, job: &str, state: &JournalState) {
+    for (partition, _) in needed(log, state) {
+        log.pin(&owner(job), partition, None);
+    }
+}
+
+fn owner(job: &str) -> String {
+    format!("{job}/journal")
+}
+
+/// What a recovery reads: from its last snapshot on, or from its start.
+fn needed(log: &EventLog, state: &JournalState) -> Vec<(PartitionId, Offset)> {
+    let mut needed: Vec<(PartitionId, Offset)> = Vec::new();
+    for scan in &state.scans {
+        for (index, split) in (0..).zip(&scan.splits) {
+            let Some((topic, number)) = split.id.rsplit_once('/') else { continue };
+            let Some(topic) = log.topic(topic) else { continue };
+            let partition = number.parse::<usize>().ok().and_then(|number| topic.partitions.get(number));
+            let Some(partition) = partition else { continue };
+            let cursors = state.snapshot.iter().flat_map(|snapshot| &snapshot.cursors);
+            let cursor = cursors.clone().find(|cursor| cursor.scan == scan.scan && cursor.split == index);
+            if cursor.is_some_and(|cursor| cursor.finished) {
+                continue;
+            }
+            let from = Offset(cursor.map_or(split.start, |cursor| cursor.position).0);
+            match needed.iter_mut().find(|(known, _)| known == partition) {
+                Some((_, known)) => *known = from.min(*known),
+                None => needed.push((*partition, from)),
+            }
+        }
+    }
+    needed
+}
+
+/// Nobody but the targets knows what they still need.
+fn outboxes(log: &EventLog, job: &str) -> Vec<(PartitionId, Offset)> {
+    let prefix = outbox::topic_prefix(job);
+    let mut found = Vec::new();
+    let is_outbox = |name: &str| name.strip_prefix(&prefix).is_some_and(|sink| sink.parse::<usize>().is_ok());
+    for topic in log.topics().into_iter().filter(|topic| is_outbox(&topic.name)) {
+        for partition in &topic.partitions {
+            if let Ok(bounds) = log.bounds(*partition) {
+                found.push((*partition, bounds.log_start));
+            }
+        }
+    }
+    found
+}
