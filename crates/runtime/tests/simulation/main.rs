@@ -46,7 +46,7 @@ fn run_all(seeds: &[u64]) -> (Story, Vec<u64>) {
                     match story {
                         Ok(story) => outcome.0.add(&story),
                         Err(_) => {
-                            eprintln!("simulation: seed={seed} failed");
+                            println!("simulation: seed={seed} failed");
                             outcome.1.push(*seed);
                         }
                     }
