@@ -3,6 +3,7 @@
 //! The position is the row number. A row's values follow from its number alone (and, for time
 //! columns, from the step's clock, which the journal keeps), so that a replay makes the same rows.
 
+use crate::random::{mix, unit};
 use crate::{CONNECTOR, option_problem, plain_options};
 use arrow_array::builder::*;
 use arrow_array::{ArrayRef, RecordBatch, RecordBatchOptions};
@@ -378,19 +379,6 @@ impl Generator {
             }
         }
     }
-}
-
-/// SplitMix64's finaliser: neighbouring numbers give unrelated ones.
-fn mix(number: u64) -> u64 {
-    let mut mixed = number.wrapping_add(0x9e37_79b9_7f4a_7c15);
-    mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    mixed ^ (mixed >> 31)
-}
-
-/// A random number in [0, 1).
-fn unit(random: u64) -> f64 {
-    (random >> 11) as f64 / (1u64 << 53) as f64
 }
 
 struct DatagenSource {

@@ -1,4 +1,4 @@
-//! One outside system per file: kafka and upsert-kafka (embedded), filesystem, jdbc, datagen, print, blackhole.
+//! One outside system per file: kafka and upsert-kafka (embedded), filesystem, jdbc, datagen, nexmark, print, blackhole.
 //!
 //! A connector is a file (or a folder) here and one line in [`table`]. Its spec makes the validation
 //! and the reference docs; its source and sink follow the traits of `dataflow`.
@@ -8,7 +8,9 @@ mod datagen;
 mod filesystem;
 mod jdbc;
 mod kafka;
+mod nexmark;
 mod print;
+mod random;
 mod record_batches;
 mod table_format;
 mod timestamps;
@@ -40,6 +42,7 @@ pub fn table(connectors: Connectors) -> ConnectorTable {
         Arc::new(filesystem::Filesystem::new(os)),
         Arc::new(jdbc::Jdbc),
         Arc::new(datagen::Datagen),
+        Arc::new(nexmark::Nexmark),
         Arc::new(print::Print),
         Arc::new(blackhole::Blackhole),
     ];

@@ -5,6 +5,7 @@ mod filesystem;
 mod jdbc;
 mod jdbc_killed;
 mod kafka;
+mod nexmark;
 mod options;
 mod upsert_kafka;
 
