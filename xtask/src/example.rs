@@ -1,35 +1,30 @@
 //! The flights example as a test: what it writes where, on Flink or on our node, in one comparable form.
 //!
-//! A row becomes one line of canonical JSON: an object's keys in alphabetical order and numbers in one notation, so
-//! that `39.0` and `39` are equal. A file's row becomes an array of its fields, a printed row stays the text that
-//! was printed. The lines are sorted: only the multiset of rows is promised, not their order.
+//! A topic's row becomes one line of canonical JSON, a file's row an array of its fields, a printed row stays the text
+//! that was printed. The lines are sorted: only the multiset of rows is promised, not their order.
 
-use std::collections::BTreeMap;
 use std::fs;
-use std::io::{Read, Write};
+use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 use flate2::read::GzDecoder;
-use flate2::{Compression, GzBuilder};
 use serde_json::Value;
 use tempfile::TempDir;
 
+use crate::golden::{self, Results, canonical_line};
 use crate::{flink, kafka, places, topics};
 
 pub const FILE: &str = "examples/flights/delays.sql";
 /// The topic that the events are played into.
-pub const INPUT_TOPIC: &str = "flight-events";
+const INPUT_TOPIC: &str = "flight-events";
 const EVENTS: &str = "examples/flights/data/events.json.gz";
 const RESULT_TOPICS: &[&str] = &["airport-delays", "carrier-punctuality", "flight-alerts"];
+/// The topics that the example writes.
+pub const TOPICS: &[&str] = &[INPUT_TOPIC, "airport-delays", "carrier-punctuality", "flight-alerts"];
 const RESULT_FOLDER: &str = "examples/flights/output/daily-routes";
 const FILE_RESULT: &str = "daily-routes";
 const PRINT_RESULT: &str = "worst-hours";
-/// Golden files above this size are compressed.
-const PLAIN_BYTES_MAX: usize = 64 * 1024;
-
-/// The sorted rows of each result, by name.
-pub type Results = BTreeMap<String, Vec<String>>;
 
 /// Runs the example on Flink and Kafka and writes its results as the golden rows.
 pub fn make_golden() -> Result<()> {
@@ -38,113 +33,57 @@ pub fn make_golden() -> Result<()> {
     eprintln!("flink: running {FILE}");
     let printed = flink::run_to_end(&folder.path().join(FILE), &kafka.bootstrap, folder.path())?;
     let results = collect(&kafka.bootstrap, folder.path(), &printed)?;
-    let golden = golden_folder();
-    if golden.exists() {
-        fs::remove_dir_all(&golden)?;
-    }
-    fs::create_dir_all(&golden)?;
-    for (name, rows) in &results {
-        write_rows(&golden, name, rows)?;
-        eprintln!("golden: {name}: {} rows", rows.len());
-    }
-    Ok(())
+    golden::write(&golden_folder(), &results)
 }
 
 /// A new folder that looks like the checkout to the example, and takes the files that it writes.
 pub fn working_folder() -> Result<TempDir> {
     let folder = tempfile::Builder::new().prefix("flights-").tempdir()?;
-    let example = folder.path().join("examples/flights");
-    fs::create_dir_all(&example)?;
-    let source = places::root().join("examples/flights");
-    for name in ["data", "delays.sql", "live.sql"] {
-        std::os::unix::fs::symlink(source.join(name), example.join(name))?;
-    }
+    link(folder.path())?;
     Ok(folder)
+}
+
+/// Puts what the example needs into a folder.
+pub fn link(folder: &Path) -> Result<()> {
+    places::link(folder, &["examples/flights/data", FILE])
 }
 
 /// Gathers the results of a finished run: topics from the cluster, files from its folder, and what it printed.
 pub fn collect(bootstrap: &str, folder: &Path, printed: &str) -> Result<Results> {
-    check_input(&topics::read(bootstrap, INPUT_TOPIC)?)?;
-    let mut results = Results::new();
-    for topic in RESULT_TOPICS {
-        let mut rows = topics::read(bootstrap, topic)?
-            .iter()
-            .map(|line| canonical_line(line))
-            .collect::<Result<Vec<_>>>()
-            .with_context(|| format!("topic={topic}"))?;
-        rows.sort();
-        results.insert((*topic).to_owned(), rows);
-    }
-    results.insert(FILE_RESULT.to_owned(), csv_rows(&folder.join(RESULT_FOLDER))?);
+    let mut results = collect_kept(bootstrap, folder)?;
     results.insert(PRINT_RESULT.to_owned(), printed_rows(printed));
     Ok(results)
 }
 
-/// Compares with the golden rows; returns one line of text per difference in kind.
-pub fn compare(results: &Results) -> Result<Vec<String>> {
-    let golden = read_golden()?;
-    let mut differences = Vec::new();
-    for (name, expected) in &golden {
-        let Some(rows) = results.get(name) else {
-            differences.push(format!("{name}: no such result"));
-            continue;
-        };
-        let (missing, unexpected) = (subtract(expected, rows), subtract(rows, expected));
-        if !missing.is_empty() || !unexpected.is_empty() {
-            differences.push(format!(
-                "{name}: {} of {} rows missing, {} unexpected",
-                missing.len(),
-                expected.len(),
-                unexpected.len()
-            ));
-            differences.extend(missing.iter().take(3).map(|row| format!("  missing    {row}")));
-            differences.extend(unexpected.iter().take(3).map(|row| format!("  unexpected {row}")));
-        }
+/// The results that outlive a run: topics and files.
+pub fn collect_kept(bootstrap: &str, folder: &Path) -> Result<Results> {
+    check_input(&topics::read(bootstrap, INPUT_TOPIC)?)?;
+    let mut results = Results::new();
+    for topic in RESULT_TOPICS {
+        let rows = topics::read(bootstrap, topic)?;
+        results.insert(
+            (*topic).to_owned(),
+            golden::canonical_lines(&rows).with_context(|| format!("topic={topic}"))?,
+        );
     }
-    Ok(differences)
+    results.insert(FILE_RESULT.to_owned(), csv_rows(&folder.join(RESULT_FOLDER))?);
+    Ok(results)
 }
 
-/// The golden rows; that there are none is an error, so that a comparison never passes for want of them.
-pub fn read_golden() -> Result<Results> {
-    let folder = golden_folder();
-    let mut golden = Results::new();
-    let entries = fs::read_dir(&folder)
-        .with_context(|| format!("no folder={}; run: cargo xtask flink golden", folder.display()))?;
-    for entry in entries {
-        let path = entry?.path();
-        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        let Some(result) = name.strip_suffix(".gz").unwrap_or(&name).strip_suffix(".jsonl") else { continue };
-        let mut text = String::new();
-        if name.ends_with(".gz") {
-            GzDecoder::new(fs::File::open(&path)?).read_to_string(&mut text)?;
-        } else {
-            text = fs::read_to_string(&path)?;
-        }
-        golden.insert(result.to_owned(), text.lines().map(str::to_owned).collect());
-    }
-    if golden.is_empty() {
-        bail!("no golden rows in folder={}; run: cargo xtask flink golden", folder.display());
-    }
-    Ok(golden)
+/// The rows that Flink gave.
+pub fn expected() -> Result<Results> {
+    golden::read(&golden_folder())
+}
+
+/// The rows that Flink gave, without those that were only printed.
+pub fn expected_kept() -> Result<Results> {
+    let mut expected = expected()?;
+    expected.remove(PRINT_RESULT);
+    Ok(expected)
 }
 
 fn golden_folder() -> PathBuf {
     places::root().join("tests/flink/golden/flights")
-}
-
-fn write_rows(folder: &Path, name: &str, rows: &[String]) -> Result<()> {
-    let mut text = rows.join("\n");
-    text.push('\n');
-    if text.len() <= PLAIN_BYTES_MAX {
-        fs::write(folder.join(format!("{name}.jsonl")), text)?;
-        return Ok(());
-    }
-    let file = fs::File::create(folder.join(format!("{name}.jsonl.gz")))?;
-    // Without a time in the header: equal rows give equal bytes.
-    let mut encoder = GzBuilder::new().mtime(0).write(file, Compression::best());
-    encoder.write_all(text.as_bytes())?;
-    encoder.finish()?;
-    Ok(())
 }
 
 /// The played topic must be the file, in the file's order: alerts name offsets in it.
@@ -161,30 +100,6 @@ fn check_input(records: &[String]) -> Result<()> {
         }
     }
     Ok(())
-}
-
-fn canonical_line(line: &str) -> Result<String> {
-    let value: Value = serde_json::from_str(line).with_context(|| format!("not JSON: {line}"))?;
-    Ok(canonical(&value).to_string())
-}
-
-fn canonical(value: &Value) -> Value {
-    match value {
-        Value::Object(fields) => {
-            let sorted: BTreeMap<&String, Value> =
-                fields.iter().map(|(name, field)| (name, canonical(field))).collect();
-            Value::Object(sorted.into_iter().map(|(name, field)| (name.clone(), field)).collect())
-        }
-        Value::Array(items) => Value::Array(items.iter().map(canonical).collect()),
-        Value::Number(number) => match number.as_f64() {
-            // Whole numbers up to 2^53 are exact in both notations.
-            Some(float) if number.is_f64() && float.fract() == 0.0 && float.abs() < 9e15 => {
-                Value::from(float as i64)
-            }
-            _ => value.clone(),
-        },
-        other => other.clone(),
-    }
 }
 
 fn csv_rows(folder: &Path) -> Result<Vec<String>> {
@@ -240,23 +155,6 @@ fn printed_rows(printed: &str) -> Vec<String> {
         .collect();
     rows.sort();
     rows
-}
-
-/// What is in one sorted list and not in the other, counting repetitions.
-fn subtract<'a>(left: &'a [String], right: &[String]) -> Vec<&'a String> {
-    let mut counts: BTreeMap<&String, usize> = BTreeMap::new();
-    for row in right {
-        *counts.entry(row).or_default() += 1;
-    }
-    left.iter()
-        .filter(|row| match counts.get_mut(row) {
-            Some(count) if *count > 0 => {
-                *count -= 1;
-                false
-            }
-            _ => true,
-        })
-        .collect()
 }
 
 #[cfg(test)]

@@ -1,15 +1,15 @@
 //! Runs SQL files on Apache Flink, with parallelism 1 and in one process, against any Kafka cluster.
 //!
 //! The work is done by `tests/flink/runner/FlinkRun.java`, compiled here against the installed jars. It fills the
-//! cluster's address into the `kafka` tables; nothing else of a file is changed, which is what makes it a reference.
+//! cluster's address into the `kafka` and `upsert-kafka` tables; nothing else of a file is changed, which is what makes it a reference.
 
 use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 
-use crate::{peers, places, process};
+use crate::{example, peers, places, process, updates};
 
 const COMPILE_LIMIT: Duration = Duration::from_secs(60);
 const RUN_LIMIT: Duration = Duration::from_secs(600);
@@ -38,6 +38,27 @@ appender.stderr.target=SYSTEM_ERR
 appender.stderr.layout.type=PatternLayout
 appender.stderr.layout.pattern=%d{HH:mm:ss,SSS} %-5p %c{1} - %m%n
 ";
+
+type MakeGolden = fn() -> Result<()>;
+
+/// What has golden rows, by name.
+const GOLDEN: &[(&str, MakeGolden)] = &[("flights", example::make_golden), ("updates", updates::make_golden)];
+
+/// Makes the golden rows anew, of the named files or of all.
+pub fn make_golden(names: &[String]) -> Result<()> {
+    for name in names {
+        if !GOLDEN.iter().any(|(known, _)| known == name) {
+            let known: Vec<&str> = GOLDEN.iter().map(|(known, _)| *known).collect();
+            bail!("there are no golden rows of {name}; there are those of {}", known.join(", "));
+        }
+    }
+    for (name, make) in GOLDEN {
+        if names.is_empty() || names.iter().any(|wanted| wanted == name) {
+            make().with_context(|| format!("cannot make the golden rows of {name}"))?;
+        }
+    }
+    Ok(())
+}
 
 /// Runs a file in the checkout and shows what it prints, until it ends or is interrupted.
 pub fn run(file: &Path, bootstrap: &str, options: &[String]) -> Result<()> {

@@ -68,6 +68,14 @@ pub fn free_port() -> Result<u16> {
     Ok(listener.local_addr()?.port())
 }
 
+/// A port that was free a moment ago and that no outgoing connection is given: a server that goes down and comes back
+/// finds it free.
+pub fn lasting_port() -> Result<u16> {
+    let first = 20_000 + (std::process::id() % 10_000) as u16;
+    let free = |port: &u16| TcpListener::bind(("127.0.0.1", *port)).is_ok();
+    (first..32_000).find(free).context("no port of 127.0.0.1 below 32000 is free")
+}
+
 fn server_properties(folder: &Path, broker_port: u16, controller_port: u16) -> String {
     format!(
         "process.roles=broker,controller

@@ -1,229 +1,167 @@
-//! Kills the node with SIGKILL while it runs the flights example, again and again, and compares the results.
+//! Kills the node with SIGKILL while it runs a file, again and again, and compares the results with Flink's.
 //!
-//! 1. An undisturbed run gives the expected rows of every result topic and of the file.
-//! 2. A run is killed and started again on the same data folder until its jobs are done; most kills are placed
-//!    by the node itself at a point of its commit path (`--kill-at POINT:N`, the N-th time that it is passed), the
-//!    others come from outside at a random time.
-//! 3. The rows of a run that was killed must be the same multiset: nothing lost, nothing twice.
+//! 1. A run is killed and started again on the same data folder until its jobs are done; most kills are placed
+//!    by the node itself at a point of its commit or snapshot path (`--kill-at POINT:N`, the N-th time that it is passed),
+//!    the others come from outside at a random time. Each start has another number of workers, and half of the
+//!    runs have little memory for their state.
+//! 2. All the while a consumer reads every topic: an offset never changes its record, none is left out, and what was
+//!    seen stays.
+//! 3. The results of a run that was killed must be those that Flink gave: nothing lost, nothing twice, and every
+//!    topic of rows that change a valid changelog.
 //!
-//! The seed is printed, and the same seed places the same kills (but for those that come by time).
+//! The runs take turns between two files: the flights example (windows, joins with tables that end, files), and the
+//! queries whose rows change (aggregates, joins, Top-N). The seed is printed, and the same seed places the same
+//! kills (but for those that come by time).
+
+mod reader;
+mod run;
 
 use std::collections::BTreeMap;
-use std::os::unix::process::ExitStatusExt;
-use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
-use std::time::{Duration, Instant};
+use std::path::Path;
+use std::time::Instant;
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
 
-use crate::{node, places, topics};
+use crate::golden::{self, Results};
+use crate::proofs::{self, Proof};
+use crate::{example, updates};
 
-const SQL: &str = "examples/flights/delays.sql";
-const RESULT_TOPICS: [&str; 4] = ["flight-events", "airport-delays", "carrier-punctuality", "flight-alerts"];
-const RESULT_FILES: &str = "examples/flights/output";
-/// Small steps and frequent snapshots, so that a run crosses hundreds of commits.
-const STEP_ROWS_MAX: u32 = 512;
-const SNAPSHOT_STEPS: u32 = 20;
-const STEPS_MIN: u64 = 50;
-/// A kill within so many passes of a point leaves each process room for progress.
-const PASSES_MAX: u64 = 80;
-const RUN_LIMIT: Duration = Duration::from_secs(120);
-const POINTS: [(&str, u64); 6] = [
-    ("before-commit", PASSES_MAX),
-    ("during-commit", PASSES_MAX),
-    ("after-commit", PASSES_MAX),
-    ("before-snapshot", 4),
-    ("during-snapshot", 4),
-    ("after-snapshot", 4),
-];
+pub use self::run::{Conditions, Random, Run};
+
+/// What is run and killed.
+pub struct Subject {
+    pub name: &'static str,
+    /// The SQL file, below the working folder.
+    pub file: &'static str,
+    /// The topics that it writes.
+    pub topics: Vec<&'static str>,
+    /// Puts what the file needs into the working folder.
+    pub prepare: fn(&Path) -> Result<()>,
+    /// Gathers the results from the node at an address and from the working folder.
+    pub collect: fn(&str, &Path) -> Result<Results>,
+    pub expected: Results,
+}
+
+/// A budget that the state of the updating queries exceeds some times over.
+const LITTLE_MEMORY: &str = "4mb";
+
+/// What all runs came to.
+pub struct Tally {
+    pub kills: u64,
+    pub runs: u64,
+    pub by_point: BTreeMap<&'static str, u64>,
+    /// Records that the consumers saw, each counted once.
+    pub records_seen: u64,
+    /// How often they had to connect.
+    pub connections: u64,
+}
 
 /// Kills at least `cycles` times; fails at the first difference.
-pub fn run(cycles: u64, seed: u64) -> Result<()> {
-    let folder = tempfile::tempdir().context("cannot make a working folder")?;
+pub fn run(cycles: u64, seed: u64) -> Result<Tally> {
+    let mut folder = tempfile::tempdir().context("cannot make a working folder")?;
     eprintln!("kill: seed={seed} cycles={cycles}");
-    let mut random = Random(seed);
-    let expected = undisturbed(folder.path())?;
-    let mut kills: BTreeMap<&str, u64> = BTreeMap::new();
-    let (mut total, mut runs) = (0, 0);
-    while total < cycles {
-        runs += 1;
-        let work = Work::new(folder.path(), &format!("run-{runs}"))?;
-        let mut killed_here = 0;
-        while let Some(point) = work.attempt(&mut random)? {
-            *kills.entry(point).or_default() += 1;
-            killed_here += 1;
-            total += 1;
-            ensure!(killed_here < 1000, "seed={seed} run={runs}: no end after {killed_here} kills");
+    let mut random = Random::new(seed);
+    let subjects = [flights()?, updates()?];
+    let by_point = run::POINTS.iter().map(|(point, _)| (*point, 0)).collect();
+    let mut tally = Tally { kills: 0, runs: 0, by_point, records_seen: 0, connections: 0 };
+    while tally.kills < cycles {
+        tally.runs += 1;
+        let subject = &subjects[(tally.runs % subjects.len() as u64) as usize];
+        let memory = (random.below(2) == 0).then(|| LITTLE_MEMORY.to_owned());
+        let conditions = Conditions { memory, ..Conditions::default() };
+        let path = folder.path().join(format!("run-{}", tally.runs));
+        let run = Run::new(subject, &path, conditions)?;
+        let finished = run.to_end(&mut random).with_context(|| {
+            format!("seed={seed} run={} of {}, data in {}", tally.runs, subject.name, path.display())
+        });
+        if finished.is_err() {
+            // The data folder of a failure is worth more than a clean temporary directory.
+            folder.disable_cleanup(true);
         }
-        let found = work.results()?;
-        compare(&expected, &found).with_context(|| {
-            format!("seed={seed} run={runs} after {killed_here} kills, data kept out of the way")
-        })?;
-        eprintln!("kill: run {runs}: {killed_here} kills, {total} in all, results equal");
-        work.remove()?;
-    }
-    let by_point: Vec<String> = kills.iter().map(|(point, count)| format!("{point} {count}")).collect();
-    println!("kill: {total} kills in {runs} runs ({}); every run's results are equal", by_point.join(", "));
-    for (point, _) in POINTS {
-        ensure!(
-            kills.get(point).is_some_and(|count| *count > 0),
-            "no kill hit point={point}; raise --cycles"
+        let finished = finished?;
+        tally.add(&finished);
+        eprintln!(
+            "kill: run {} of {}: {} kills, {} in all, results equal",
+            tally.runs,
+            subject.name,
+            finished.kills(),
+            tally.kills
         );
+        std::fs::remove_dir_all(&path).with_context(|| format!("cannot remove {}", path.display()))?;
     }
+    println!("kill: {}; every run's results are those of Flink", tally.text());
+    for (point, count) in &tally.by_point {
+        ensure!(*count > 0, "no kill hit point={point}; raise --cycles");
+    }
+    Ok(tally)
+}
+
+/// Like [`run`], as a proof in the ledger.
+pub fn prove(cycles: u64, seed: u64) -> Result<()> {
+    let begun = Instant::now();
+    let result = run(cycles, seed);
+    proofs::append(&Proof {
+        command: format!("kill --cycles {cycles} --seed {seed}"),
+        kills: result.as_ref().map_or(0, |tally| tally.kills),
+        minutes: begun.elapsed().as_secs_f64() / 60.0,
+        failures: u64::from(result.is_err()),
+        ..Proof::default()
+    })?;
+    result.map(|_| ())
+}
+
+impl Tally {
+    fn add(&mut self, finished: &run::Finished) {
+        self.kills += finished.kills();
+        for point in &finished.killed_at {
+            *self.by_point.entry(point).or_default() += 1;
+        }
+        self.records_seen += finished.records_seen;
+        self.connections += finished.connections;
+    }
+
+    /// The sum in one line.
+    pub fn text(&self) -> String {
+        let by_point: Vec<String> =
+            self.by_point.iter().map(|(point, count)| format!("{point} {count}")).collect();
+        format!(
+            "{} kills in {} runs ({}), consumers saw {} records over {} connections",
+            self.kills,
+            self.runs,
+            by_point.join(", "),
+            self.records_seen,
+            self.connections
+        )
+    }
+}
+
+/// The flights example; what it prints is not kept, so not compared.
+fn flights() -> Result<Subject> {
+    Ok(Subject {
+        name: "flights",
+        file: example::FILE,
+        topics: example::TOPICS.to_vec(),
+        prepare: example::link,
+        collect: |bootstrap, folder| example::collect_kept(bootstrap, folder),
+        expected: example::expected_kept()?,
+    })
+}
+
+/// The queries whose rows change.
+pub fn updates() -> Result<Subject> {
+    Ok(Subject {
+        name: "updates",
+        file: updates::FILE,
+        topics: updates::all_topics(),
+        prepare: updates::link,
+        collect: |bootstrap, _| updates::collect(bootstrap),
+        expected: updates::expected()?,
+    })
+}
+
+/// Fails with the rows that differ.
+fn check(subject: &Subject, results: &Results) -> Result<()> {
+    let differences = golden::compare(&subject.expected, results);
+    ensure!(differences.is_empty(), "the results differ:\n{}", differences.join("\n"));
     Ok(())
-}
-
-/// Rows by topic or file folder, sorted.
-type Results = BTreeMap<String, Vec<String>>;
-
-fn undisturbed(folder: &Path) -> Result<Results> {
-    let work = Work::new(folder, "undisturbed")?;
-    let output = work.command(None)?.output().context("cannot run the node")?;
-    ensure!(
-        output.status.success(),
-        "the undisturbed run failed: {}",
-        String::from_utf8_lossy(&output.stderr)
-    );
-    let summary: serde_json::Value =
-        serde_json::from_str(String::from_utf8_lossy(&output.stderr).lines().last().unwrap_or_default())
-            .context("the run's summary is not JSON")?;
-    for job in summary["jobs"].as_array().context("the summary has no jobs")? {
-        let steps = job["steps"].as_u64().unwrap_or(0);
-        ensure!(steps >= STEPS_MIN, "job {} took {steps} steps, fewer than {STEPS_MIN}", job["job"]);
-    }
-    let results = work.results()?;
-    for (name, rows) in &results {
-        ensure!(!rows.is_empty(), "the undisturbed run left no rows in {name}");
-    }
-    work.remove()?;
-    Ok(results)
-}
-
-fn compare(expected: &Results, found: &Results) -> Result<()> {
-    for (name, rows) in expected {
-        let other = found.get(name).map_or(&[][..], Vec::as_slice);
-        if rows != other {
-            let lost = rows.iter().filter(|row| !other.contains(row)).count();
-            let strange = other.iter().filter(|row| !rows.contains(row)).count();
-            bail!("{name}: {} rows instead of {} ({lost} lost, {strange} strange)", other.len(), rows.len());
-        }
-    }
-    Ok(())
-}
-
-/// A working folder with the example in it, and a data folder.
-struct Work {
-    folder: PathBuf,
-}
-
-impl Work {
-    fn new(parent: &Path, name: &str) -> Result<Work> {
-        let folder = parent.join(name);
-        let example = folder.join("examples/flights");
-        std::fs::create_dir_all(&example)?;
-        let source = places::root().join("examples/flights");
-        std::fs::copy(source.join("delays.sql"), example.join("delays.sql"))?;
-        std::os::unix::fs::symlink(source.join("data"), example.join("data"))?;
-        Ok(Work { folder })
-    }
-
-    fn command(&self, kill_at: Option<&str>) -> Result<Command> {
-        let mut command = node::command()?;
-        command.current_dir(&self.folder).args([
-            "run",
-            SQL,
-            "--data",
-            "data",
-            "--kafka",
-            "127.0.0.1:0",
-            "-o",
-            "json",
-        ]);
-        command.args(["--step-rows-max", &STEP_ROWS_MAX.to_string()]);
-        command.args(["--snapshot-steps", &SNAPSHOT_STEPS.to_string()]);
-        command.args(kill_at.map(|point| ["--kill-at", point]).into_iter().flatten());
-        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
-        Ok(command)
-    }
-
-    /// Runs until killed (where) or done (none).
-    fn attempt(&self, random: &mut Random) -> Result<Option<&'static str>> {
-        let by_time = random.below(4) == 0;
-        let (point, passes_max) = POINTS[random.below(POINTS.len() as u64) as usize];
-        let kill_at = format!("{point}:{}", 1 + random.below(passes_max));
-        let mut child =
-            self.command((!by_time).then_some(&kill_at))?.spawn().context("cannot run the node")?;
-        if by_time {
-            let deadline = Instant::now() + Duration::from_millis(5 + random.below(600));
-            while Instant::now() < deadline && child.try_wait()?.is_none() {
-                std::thread::sleep(Duration::from_millis(1));
-            }
-            // It may have ended in between; then there is nothing to kill.
-            let _ = child.kill();
-        }
-        let begun = Instant::now();
-        while child.try_wait()?.is_none() {
-            if begun.elapsed() > RUN_LIMIT {
-                let _ = child.kill();
-                bail!("the node neither ended nor died within {} s (kill_at={kill_at})", RUN_LIMIT.as_secs());
-            }
-            std::thread::sleep(Duration::from_millis(2));
-        }
-        let output = child.wait_with_output()?;
-        match (output.status.signal(), output.status.success()) {
-            (Some(9), _) => Ok(Some(if by_time { "by-time" } else { point })),
-            (None, true) => Ok(None),
-            _ => bail!("the node failed ({}): {}", output.status, String::from_utf8_lossy(&output.stderr)),
-        }
-    }
-
-    fn results(&self) -> Result<Results> {
-        let mut results = Results::new();
-        let node = node::start(&self.folder.join("data"), &self.folder.join("node.log"))?;
-        for topic in RESULT_TOPICS {
-            let mut rows = topics::read(&node.bootstrap, topic)?;
-            rows.sort_unstable();
-            results.insert(topic.to_owned(), rows);
-        }
-        node.stop()?;
-        let mut rows = Vec::new();
-        visible_lines(&self.folder.join(RESULT_FILES), &mut rows)?;
-        rows.sort_unstable();
-        results.insert(RESULT_FILES.to_owned(), rows);
-        Ok(results)
-    }
-
-    fn remove(self) -> Result<()> {
-        std::fs::remove_dir_all(&self.folder)
-            .with_context(|| format!("cannot remove {}", self.folder.display()))
-    }
-}
-
-/// The lines of all files below a folder whose names a reader takes for finished (no `.` or `_` in front).
-fn visible_lines(folder: &Path, lines: &mut Vec<String>) -> Result<()> {
-    for entry in std::fs::read_dir(folder).with_context(|| format!("cannot list {}", folder.display()))? {
-        let entry = entry?;
-        if entry.file_name().to_string_lossy().starts_with(['.', '_']) {
-            continue;
-        }
-        if entry.file_type()?.is_dir() {
-            visible_lines(&entry.path(), lines)?;
-        } else {
-            lines.extend(std::fs::read_to_string(entry.path())?.lines().map(str::to_owned));
-        }
-    }
-    Ok(())
-}
-
-/// SplitMix64: enough to spread kills, and the same everywhere.
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, bound: u64) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut mixed = self.0;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        (mixed ^ (mixed >> 31)) % bound.max(1)
-    }
 }

@@ -10,6 +10,7 @@ mod codegen;
 mod deny;
 mod example;
 mod flink;
+mod golden;
 mod house;
 mod kafka;
 mod kill;
@@ -17,8 +18,11 @@ mod node;
 mod peers;
 mod places;
 mod process;
+mod proofs;
+mod simulate;
 mod stages;
 mod topics;
+mod updates;
 mod versions;
 
 use std::path::PathBuf;
@@ -70,6 +74,14 @@ enum Task {
         #[arg(long)]
         seed: Option<u64>,
     },
+    /// Run the simulations of log and node from more seeds, and add to the ledger of proofs
+    Simulate {
+        #[arg(long, default_value_t = 10_000)]
+        seeds: u64,
+        /// The first seed, for a range that ran before; without it the seeds are new
+        #[arg(long)]
+        first: Option<u64>,
+    },
     /// Start an Apache Kafka and leave it up until this program is stopped
     Kafka,
 }
@@ -104,8 +116,11 @@ enum FlinkAction {
         #[arg(long = "set")]
         options: Vec<String>,
     },
-    /// Run the flights example on Flink and Kafka and keep its rows as golden files
-    Golden,
+    /// Run the files that tests compare with on Flink and Kafka, and keep their rows as golden files
+    Golden {
+        /// Which, all if there are none: flights, updates
+        names: Vec<String>,
+    },
 }
 
 fn main() -> ExitCode {
@@ -141,9 +156,10 @@ fn perform(task: Task) -> Result<ExitCode> {
         Task::Flink { action: FlinkAction::Run { file, bootstrap, options } } => {
             flink::run(&file, &bootstrap, &options)?;
         }
-        Task::Flink { action: FlinkAction::Golden } => example::make_golden()?,
+        Task::Flink { action: FlinkAction::Golden { names } } => flink::make_golden(&names)?,
         Task::Example => return Ok(verdict(&stages::example()?)),
-        Task::Kill { cycles, seed } => kill::run(cycles, seed.unwrap_or_else(stages::seed))?,
+        Task::Kill { cycles, seed } => kill::prove(cycles, seed.unwrap_or_else(stages::seed))?,
+        Task::Simulate { seeds, first } => simulate::run(seeds, first)?,
         Task::Kafka => {
             let kafka = kafka::start()?;
             println!("kafka listening on {}", kafka.bootstrap);

@@ -4,7 +4,8 @@ use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
+use serde_json::Value;
 
 use crate::places;
 use crate::process::{self, Server};
@@ -49,6 +50,19 @@ pub fn run_with(file: &str, data: &Path, folder: &Path, options: &[&str]) -> Res
     let mut command = command()?;
     command.arg("run").args(options).arg(file).arg("--data").arg(data).args(["--kafka", "127.0.0.1:0"]);
     process::output(command.current_dir(folder), RUN_LIMIT)
+}
+
+/// Runs a SQL file to its end in a working folder, and returns the summary of its jobs.
+pub fn run_for_summary(file: &str, data: &Path, folder: &Path, options: &[&str]) -> Result<Value> {
+    let mut command = command()?;
+    command.arg("run").args(options).args(["-o", "json"]).arg(file).arg("--data").arg(data);
+    let output = command.args(["--kafka", "127.0.0.1:0"]).current_dir(folder).output()?;
+    let messages = String::from_utf8_lossy(&output.stderr);
+    if !output.status.success() {
+        bail!("the run of {file} with {} failed: {messages}", options.join(" "));
+    }
+    let summary = messages.lines().last().unwrap_or_default();
+    serde_json::from_str(summary).with_context(|| format!("the run's summary is not JSON: {summary}"))
 }
 
 /// The release binary, to be given its arguments.

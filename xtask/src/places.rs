@@ -37,6 +37,17 @@ fn user_cache() -> Result<PathBuf> {
     Ok(PathBuf::from(home).join(".cache"))
 }
 
+/// Makes a folder look like the checkout to what reads these files and folders.
+pub fn link(folder: &Path, paths: &[&str]) -> Result<()> {
+    for path in paths {
+        let link = folder.join(path);
+        std::fs::create_dir_all(link.parent().unwrap_or(folder))?;
+        std::os::unix::fs::symlink(root().join(path), &link)
+            .with_context(|| format!("cannot link {}", link.display()))?;
+    }
+    Ok(())
+}
+
 /// Cargo's target folder, which holds the binary under `release/`.
 pub fn target() -> PathBuf {
     match std::env::var_os("CARGO_TARGET_DIR") {

@@ -14,8 +14,6 @@ use crate::{places, process};
 
 const PROGRAM_LIMIT: Duration = Duration::from_secs(10);
 const SUM: &str = "So far: ";
-const COLUMNS: &str =
-    "| date | commit | machine | command | seeds | kills | power cuts | minutes | failures found |";
 const RULE: &str = "|---|---|---|---|--:|--:|--:|--:|--:|";
 
 /// What one run of a command came to.
@@ -131,6 +129,9 @@ fn today() -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    const COLUMNS: &str =
+        "| date | commit | machine | command | seeds | kills | power cuts | minutes | failures found |";
 
     #[test]
     fn each_run_adds_a_line_and_to_the_sum() {

@@ -6,6 +6,7 @@
 mod cargo;
 mod clients;
 mod example;
+mod updates;
 
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
@@ -18,7 +19,7 @@ pub use self::example::run as example;
 
 #[derive(Args)]
 pub struct Options {
-    /// The stages to run, all if there are none: format, house, clippy, tests, build, clients, example, kill
+    /// The stages to run, all if there are none: format, house, clippy, tests, build, clients, example, updates, kill
     stages: Vec<String>,
 }
 
@@ -32,6 +33,7 @@ const STAGES: &[(&str, Stage)] = &[
     ("build", cargo::build),
     ("clients", clients::run),
     ("example", example::run),
+    ("updates", updates::run),
     ("kill", kill),
 ];
 

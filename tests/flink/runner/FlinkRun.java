@@ -1,8 +1,8 @@
 // Runs one SQL file on Apache Flink inside this process, statement by statement, as its SQL client would.
 //
 // How: `java -cp FLINK_JARS FlinkRun.java FILE [--bootstrap HOST:PORT] [--set KEY=VALUE]…`. The file is cut into
-// statements outside quotes and comments; `SET` goes into the configuration; every `kafka` table without
-// 'properties.bootstrap.servers' gets the address given. Each INSERT or statement set is awaited.
+// statements outside quotes and comments; `SET` goes into the configuration; every `kafka` or `upsert-kafka`
+// table without 'properties.bootstrap.servers' gets the address given. Each INSERT or statement set is awaited.
 //
 // Why not the SQL client: that wants a distribution's scripts and a cluster. One process with parallelism 1 gives
 // the reference results with nothing to install but the jars, and prints what the `print` tables print.
@@ -23,7 +23,7 @@ public class FlinkRun {
     private static final Pattern SET =
             Pattern.compile("SET\\s+'([^']+)'\\s*=\\s*'([^']*)'", Pattern.CASE_INSENSITIVE);
     private static final Pattern KAFKA_TABLE =
-            Pattern.compile("'connector'\\s*=\\s*'kafka'", Pattern.CASE_INSENSITIVE);
+            Pattern.compile("'connector'\\s*=\\s*'(upsert-)?kafka'", Pattern.CASE_INSENSITIVE);
     private static final Pattern WITH = Pattern.compile("\\bWITH\\s*\\(", Pattern.CASE_INSENSITIVE);
 
     public static void main(String[] arguments) throws Exception {

@@ -6,8 +6,8 @@
 use anyhow::Result;
 
 use crate::clients::Counts;
-use crate::example::{self, Results};
-use crate::{node, peers};
+use crate::golden::{self, Results};
+use crate::{example, node, peers};
 
 /// Runs the example and counts one check per result, plus one for the second run.
 pub fn run() -> Result<Counts> {
@@ -18,9 +18,9 @@ pub fn run() -> Result<Counts> {
     let first = read_back(&folder, &printed)?;
     let mut counts = Counts::default();
 
-    let names = example::read_golden()?.into_keys();
-    let differences = example::compare(&first)?;
-    for name in names {
+    let expected = example::expected()?;
+    let differences = golden::compare(&expected, &first);
+    for name in expected.keys() {
         let differs = differences.iter().any(|line| line.starts_with(&format!("{name}: ")));
         counts.failed += u64::from(differs);
         counts.passed += u64::from(!differs);
@@ -40,7 +40,7 @@ pub fn run() -> Result<Counts> {
     }
     for (workers, step_rows_max) in OTHER_SHAPES {
         let options = ["--workers", workers, "--step-rows-max", step_rows_max];
-        let differences = other_shape(&options)?;
+        let differences = other_shape(&expected, &options)?;
         counts.passed += u64::from(differences.is_empty());
         counts.failed += u64::from(!differences.is_empty());
         for line in differences {
@@ -54,10 +54,10 @@ pub fn run() -> Result<Counts> {
 const OTHER_SHAPES: [(&str, &str); 4] = [("1", "100"), ("2", "8192"), ("4", "999"), ("4", "100000")];
 
 /// What differs from Flink's rows when the example runs with other options, in a folder of its own.
-fn other_shape(options: &[&str]) -> Result<Vec<String>> {
+fn other_shape(expected: &Results, options: &[&str]) -> Result<Vec<String>> {
     let folder = example::working_folder()?;
     let printed = node::run_with(example::FILE, &folder.path().join("node"), folder.path(), options)?;
-    example::compare(&read_back(&folder, &printed)?)
+    Ok(golden::compare(expected, &read_back(&folder, &printed)?))
 }
 
 fn read_back(folder: &tempfile::TempDir, printed: &str) -> Result<Results> {
