@@ -1,0 +1,88 @@
+//! Steps with and without snapshots: what a snapshot costs the steps beside which it is written.
+
+use std::time::Instant;
+
+use anyhow::{Result, anyhow};
+use benches::report::{Table, rounded};
+use state::Snapshot;
+
+use crate::Site;
+use crate::job::{Draw, Job, STEP_ROWS, Taken};
+
+const KEYS: usize = 2_000_000;
+const STEPS: usize = 1_024;
+const PAYLOAD_BYTES: usize = 100;
+const ROUNDS: usize = 3;
+
+/// Steps between two snapshots; the first is none, the second the default of jobs.
+const EVERY: [Option<usize>; 4] = [None, Some(256), Some(64), Some(16)];
+
+pub fn run(site: &Site) -> Result<Table> {
+    let mut table = Table::new(
+        format!("Steps of {STEP_ROWS} rows over {} keys, median of {ROUNDS} rounds", site.size(KEYS)),
+        &["", "rows/s", "of none", "longest step, ms", "snapshots", "MB written per snapshot"],
+    );
+    let mut rounds: Vec<Vec<Round>> = EVERY.iter().map(|_| Vec::new()).collect();
+    for _ in 0..ROUNDS {
+        for (every, rounds) in EVERY.iter().zip(&mut rounds) {
+            rounds.push(round(site, *every)?);
+        }
+    }
+    let mut none = f64::NAN;
+    for (every, mut rounds) in EVERY.iter().zip(rounds) {
+        rounds.sort_by(|left, right| left.rate.total_cmp(&right.rate));
+        let Round { rate, longest_ms, snapshots, megabytes } = rounds[ROUNDS / 2];
+        let name = match every {
+            None => {
+                none = rate;
+                "no snapshots".to_owned()
+            }
+            Some(every) => format!("every {every} steps"),
+        };
+        let values = [rate, rate / none, longest_ms, snapshots, megabytes / snapshots];
+        table.row(name, values.into_iter().map(rounded).collect());
+    }
+    Ok(table)
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Round {
+    rate: f64,
+    longest_ms: f64,
+    snapshots: f64,
+    megabytes: f64,
+}
+
+fn round(site: &Site, every: Option<usize>) -> Result<Round> {
+    let scratch = site.scratch()?;
+    let mut job = Job::open(scratch.path(), usize::MAX, site.size(KEYS), PAYLOAD_BYTES, None)?;
+    job.fill()?;
+    // The state so far is on disk, as in a job that has been running.
+    let mut durable = job.snapshot()?;
+    let written_before = job.store.written_bytes();
+    let (mut taken, mut snapshots, mut pending) = (Taken::default(), 0, None);
+    for step in 1..=site.size(STEPS).max(32) {
+        job.step(STEP_ROWS, Draw::Evenly, &mut taken)?;
+        let begun = Instant::now();
+        if let Some(written) = pending.as_ref().and_then(state::PendingSnapshot::take) {
+            let newer: Snapshot = written.map_err(|error| anyhow!(error))?;
+            newer.keep();
+            durable.release(Some(&newer));
+            durable = newer;
+            pending = None;
+            snapshots += 1;
+        }
+        if every.is_some_and(|every| step % every == 0) && pending.is_none() {
+            pending = Some(job.begin_snapshot()?);
+        }
+        taken.add(0, begun);
+    }
+    job.store.wait_idle();
+    snapshots += u32::from(pending.is_some());
+    Ok(Round {
+        rate: taken.rows_per_second(),
+        longest_ms: taken.longest_ms,
+        snapshots: f64::from(snapshots),
+        megabytes: (job.store.written_bytes() - written_before) as f64 / 1e6,
+    })
+}
