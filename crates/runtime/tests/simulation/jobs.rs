@@ -187,14 +187,23 @@ fn schema_of_window() -> SchemaRef {
     ])
 }
 
-/// A job of one to four branches.
+/// A job of a few branches.
 pub fn job(random: &mut SplitMix, name: &str) -> JobPlan {
-    use AggregateFunction::{Avg, Count, Max, Min, Sum};
-    let number = DataType::Int64;
     let mut wanted = [false; 8];
     for _ in 0..1 + random.below(3) {
         wanted[random.below(8) as usize] = true;
     }
+    job_of(random, name, wanted)
+}
+
+/// A job of all branches: windows, a join, aggregates over changes, Top-N.
+pub fn whole_job(random: &mut SplitMix, name: &str) -> JobPlan {
+    job_of(random, name, [true; 8])
+}
+
+fn job_of(random: &mut SplitMix, name: &str, wanted: [bool; 8]) -> JobPlan {
+    use AggregateFunction::{Avg, Count, Max, Min, Sum};
+    let number = DataType::Int64;
     let [windows, per_window, joined, totals, histogram, top, best, latest] = wanted;
     let mut planner = Planner { random, job: name.into(), nodes: Vec::new(), sinks: Vec::new() };
     let order =

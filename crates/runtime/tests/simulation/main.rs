@@ -91,6 +91,32 @@ fn every_result_is_there_once_whatever_happens() {
     }
 }
 
+/// One job with all operators, and every operation of the disk in turn the last one before a kill or a power cut.
+#[test]
+fn any_operation_can_be_the_last() {
+    const OPERATIONS_MIN: u64 = 200;
+    for cut in [false, true] {
+        let (next, reached) = (AtomicU64::new(1), AtomicU64::new(0));
+        let threads = std::thread::available_parallelism().map_or(2, |count| count.get());
+        std::thread::scope(|scope| {
+            for _ in 0..threads {
+                scope.spawn(|| {
+                    loop {
+                        let operation = next.fetch_add(1, Ordering::Relaxed);
+                        if !world::run_stopped_at(operation, cut) {
+                            return;
+                        }
+                        reached.fetch_max(operation, Ordering::Relaxed);
+                    }
+                });
+            }
+        });
+        let reached = reached.into_inner();
+        println!("operations={reached} cut={cut}");
+        assert!(reached > OPERATIONS_MIN, "the job has many operations: {reached}");
+    }
+}
+
 #[test]
 fn a_seed_tells_everything() {
     for seed in 0..12 {

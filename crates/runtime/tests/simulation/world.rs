@@ -136,6 +136,8 @@ pub struct World {
     /// A sync may fail and forget what it should have written, although readers still see it until the power fails:
     /// nothing but that makes the disk and what readers see the same again.
     forgets: bool,
+    /// How a crash comes that a fault leads to; otherwise by chance.
+    crashes_by_cut: Option<bool>,
     tells: bool,
     story: Story,
 }
@@ -152,8 +154,39 @@ pub fn run(seed: u64) -> Story {
     world.story
 }
 
+/// Lives with one fault: from one operation of the disk on everything fails, and the process is killed or the power cut.
+/// False if the end came before that operation.
+pub fn run_stopped_at(operation: u64, cut: bool) -> bool {
+    let mut world = World::with(77, Some(jobs::whole_job));
+    world.inputs.orders_left = 100;
+    world.is_excused = true;
+    world.crashes_by_cut = Some(cut);
+    world.sim.disk.stop_at_operation(Some(operation));
+    world.open();
+    let mut turns = 0;
+    while world.jobs.iter().any(|job| !job.is_finished) {
+        match world.random.below(8) {
+            0 => world.send(),
+            1..5 => world.turn(),
+            5..7 => world.commit(),
+            _ => world.poll(),
+        }
+        turns += 1;
+        assert!(turns < TURNS_MAX, "the job comes to no end");
+    }
+    let is_hit = world.sim.disk.operations() >= operation;
+    world.sim.disk.stop_at_operation(None);
+    world.finish();
+    is_hit
+}
+
 impl World {
     fn new(seed: u64) -> World {
+        World::with(seed, None)
+    }
+
+    /// With `plan` there is one job, which has this plan.
+    fn with(seed: u64, plan: Option<fn(&mut SplitMix, &str) -> JobPlan>) -> World {
         let mut random = SplitMix(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ 0x51f1);
         let sim = SimOs::new(seed);
         let options = LogOptions {
@@ -167,9 +200,10 @@ impl World {
             ..LogOptions::new(Path::new(DATA).join("log"))
         };
         let inputs = Inputs::new(&mut random);
-        let names: &[&str] = if random.one_in(4) { &["first", "second"] } else { &["only"] };
+        let names: &[&str] =
+            if plan.is_none() && random.one_in(4) { &["first", "second"] } else { &["only"] };
         let job = |name: &&str| Job {
-            plan: jobs::job(&mut random, name),
+            plan: plan.unwrap_or(jobs::job)(&mut random, name),
             steps: Vec::new(),
             steps_before: 0,
             savepoint: None,
@@ -201,6 +235,7 @@ impl World {
             node: None,
             is_excused: false,
             forgets: false,
+            crashes_by_cut: None,
             tells: std::env::var_os("EVENTWRIGHT_TELL").is_some(),
             story: Story::default(),
         }
@@ -328,8 +363,8 @@ impl World {
         let disk_stands = self.sim.disk.create_dir_all(Path::new("/probe")).is_err();
         let fenced = self.node.as_ref().is_some_and(|node| node.log.fenced().is_some());
         if disk_stands || fenced {
-            let cut = self.random.one_in(2);
-            self.crash(cut);
+            let by_chance = self.random.one_in(2);
+            self.crash(self.crashes_by_cut.unwrap_or(by_chance));
         }
     }
 
