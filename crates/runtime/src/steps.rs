@@ -509,7 +509,7 @@ impl Job {
     /// Takes a snapshot of the current step to its end, so that a resumed job begins there.
     fn finish_snapshot(&mut self) -> Result<(), RuntimeError> {
         loop {
-            self.store.wait_idle();
+            self.store.wait_written();
             self.poll_snapshot()?;
             if let Some(lsn) = self.snapshots.awaited() {
                 self.context.wait_durable(lsn)?;
@@ -544,7 +544,7 @@ impl Job {
             let ticket = request.begin(parts, &self.store, &meta);
             if then_stop {
                 // Nothing may be committed that the savepoint does not hold; if it cannot be written, the job goes on.
-                self.store.wait_idle();
+                self.store.wait_written();
                 self.is_saved_and_stops |= matches!(ticket.wait_timeout(0), Some(Ok(_)));
             }
         }

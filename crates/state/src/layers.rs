@@ -252,7 +252,7 @@ impl Layers {
         self.merging =
             Some(Merging { inputs: inputs.iter().filter_map(number).collect(), outcome: outcome.clone() });
         let (files, horizon) = (self.store.files.clone(), self.horizon);
-        self.store.submit(move || {
+        self.store.submit_merge(move || {
             let merged = merge(&files, &inputs, horizon, is_oldest);
             // The inputs are let go first, so that whoever sees the outcome may be their last holder.
             drop(inputs);

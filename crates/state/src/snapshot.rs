@@ -97,7 +97,7 @@ impl SnapshotParts {
         let outcome = pending.outcome.clone();
         let files = store.files.clone();
         // The store's tasks run in order: what was frozen before is written when this runs.
-        store.submit(move || {
+        store.submit_write(move || {
             let written = self.complete().and_then(|snapshot| {
                 let synced = files.disk.sync_directory(&files.folder);
                 synced.map_err(|error| StateError::io(&files.folder, &error))?;
@@ -120,7 +120,7 @@ impl SnapshotParts {
         done: impl FnOnce(Result<(), StateError>) + Send + 'static,
     ) {
         let disk = store.files.disk.clone();
-        store.submit(move || {
+        store.submit_write(move || {
             let written = self.complete().and_then(|snapshot| {
                 disk.create_dir_all(&folder).map_err(|error| StateError::io(&folder, &error))?;
                 snapshot.copy_runs(&disk, &folder)?;

@@ -41,7 +41,8 @@ impl Default for StoreOptions {
 #[derive(Clone)]
 pub struct Store {
     pub(crate) files: Arc<Files>,
-    worker: Arc<Worker>,
+    writer: Arc<Worker>,
+    merger: Arc<Worker>,
     budget_bytes: usize,
     /// What the snapshot that the store was opened from holds for each table, until the tables take it.
     restored: Arc<Mutex<BTreeMap<TableId, Vec<RestoredTable>>>>,
@@ -156,7 +157,8 @@ impl Store {
         };
         Ok(Store {
             files,
-            worker: Arc::new(Worker::new(options.background)),
+            writer: Arc::new(Worker::new("state-write", options.background)),
+            merger: Arc::new(Worker::new("state-merge", options.background)),
             budget_bytes: options.budget_bytes,
             restored: Arc::new(Mutex::new(restored)),
         })
@@ -178,19 +180,30 @@ impl Store {
         self.files.written_bytes.load(Ordering::Relaxed)
     }
 
-    /// Waits until everything that was handed over is written and merged.
-    pub fn wait_idle(&self) {
-        self.worker.wait_idle();
+    /// Waits until everything that was handed over is written: frozen entries, snapshots, savepoints.
+    pub fn wait_written(&self) {
+        self.writer.wait_idle();
     }
 
-    pub(crate) fn submit(&self, task: impl FnOnce() + Send + 'static) {
-        self.worker.submit(Box::new(task));
+    /// Waits until everything is written and merged.
+    pub fn wait_idle(&self) {
+        self.writer.wait_idle();
+        self.merger.wait_idle();
+    }
+
+    /// To be done after everything that was handed over to be written before.
+    pub(crate) fn submit_write(&self, task: impl FnOnce() + Send + 'static) {
+        self.writer.submit(Box::new(task));
+    }
+
+    pub(crate) fn submit_merge(&self, task: impl FnOnce() + Send + 'static) {
+        self.merger.submit(Box::new(task));
     }
 
     /// Has frozen entries written as a run.
     pub(crate) fn write(&self, frozen: &Arc<Frozen>) {
         let (files, frozen) = (self.files.clone(), frozen.clone());
-        self.submit(move || frozen.write(&files));
+        self.submit_write(move || frozen.write(&files));
     }
 
     /// What a snapshot held for the key groups of a table.

@@ -1,4 +1,5 @@
-//! One thread for the work that nobody waits for: writing runs and merging them, in order.
+//! A thread for work that the steps do not wait for. A store has two: one writes runs and snapshots, in order, and one
+//! merges runs, which may take minutes.
 
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
@@ -21,15 +22,14 @@ struct Open {
 
 impl Worker {
     /// Without `background`, or when the system gives no thread, tasks run in the caller.
-    pub(crate) fn new(background: bool) -> Worker {
+    pub(crate) fn new(name: &str, background: bool) -> Worker {
         let open = Arc::new(Open::default());
         if !background {
             return Worker { thread: None, open };
         }
         let (sender, receiver) = channel();
         let ended = open.clone();
-        let thread =
-            std::thread::Builder::new().name("job-state".into()).spawn(move || run(&receiver, &ended)).ok();
+        let thread = std::thread::Builder::new().name(name.into()).spawn(move || run(&receiver, &ended)).ok();
         Worker { thread: thread.map(|thread| (sender, thread)), open }
     }
 

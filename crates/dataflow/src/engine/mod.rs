@@ -137,6 +137,8 @@ pub struct Dataflow {
     failed: bool,
     store: Store,
     memory_bytes: usize,
+    /// What they held when the largest of them was last written.
+    frozen_at_bytes: usize,
 }
 
 impl Dataflow {
@@ -172,6 +174,7 @@ impl Dataflow {
             failed: false,
             store: store.clone(),
             memory_bytes: 0,
+            frozen_at_bytes: 0,
             plan,
         };
         for scan in dataflow.plan.scans() {

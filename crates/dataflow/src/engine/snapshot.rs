@@ -16,6 +16,12 @@ use std::sync::Arc;
 /// The owner of the engine's own section; nodes own the numbers below.
 const ENGINE: u32 = u32::MAX;
 
+/// What changed is written each time that the state has grown by this part of its budget.
+const FREEZES_PER_BUDGET: usize = 8;
+
+/// Less is not worth a file.
+const FREEZE_BYTES_MIN: usize = 4 << 10;
+
 /// More rows than any job ever reads.
 const SEQUENCE_MAX: u64 = 1 << 62;
 
@@ -53,6 +59,15 @@ impl Dataflow {
         if total > budget {
             // Half of the budget is given back at once, so that the cost is shared by many steps.
             self.shrink(total - budget / 2)?;
+            self.frozen_at_bytes = self.memory_bytes;
+        } else if total > budget / 2
+            && total.saturating_sub(self.frozen_at_bytes) > FREEZE_BYTES_MIN.max(budget / FREEZES_PER_BUDGET)
+        {
+            // Written beside the steps, so that there is little to wait for when the budget is reached.
+            let largest =
+                self.operators.iter_mut().flat_map(Operator::tables).max_by_key(|table| table.memory_bytes());
+            largest.map_or(Ok(()), |table| table.freeze())?;
+            self.frozen_at_bytes = total;
         }
         Ok(())
     }
@@ -69,7 +84,7 @@ impl Dataflow {
             let before = table.memory_bytes();
             // What waits to be written counts until it is.
             table.shrink(before.saturating_sub(excess))?;
-            self.store.wait_idle();
+            self.store.wait_written();
             table.layers_mut().settle()?;
             let freed = before.saturating_sub(table.memory_bytes());
             excess = excess.saturating_sub(freed);
