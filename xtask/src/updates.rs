@@ -96,18 +96,24 @@ pub fn collect(bootstrap: &str) -> Result<Results> {
     Ok(results)
 }
 
-/// The rows that a changelog leaves, each with its key in front.
+/// The rows that a changelog leaves, each with its key in front. Keys are equal when their bytes are, as for a topic
+/// that is compacted.
 fn fold(records: Vec<Record>) -> Result<Vec<String>> {
     let mut rows: BTreeMap<String, String> = BTreeMap::new();
     for (offset, Record { key, value }) in records.into_iter().enumerate() {
-        let key = canonical_line(&key.with_context(|| format!("offset={offset} has no key"))?)?;
+        let key = key.with_context(|| format!("offset={offset} has no key"))?;
         if let Some(value) = value {
-            rows.insert(key, canonical_line(&value)?);
+            rows.insert(key, value);
         } else if rows.remove(&key).is_none() {
             bail!("offset={offset} deletes what is not there: key={key}");
         }
     }
-    Ok(rows.into_iter().map(|(key, value)| format!("[{key},{value}]")).collect())
+    let row = |(key, value): (&String, &String)| {
+        Ok(format!("[{},{}]", canonical_line(key)?, canonical_line(value)?))
+    };
+    let mut rows = rows.iter().map(row).collect::<Result<Vec<_>>>()?;
+    rows.sort();
+    Ok(rows)
 }
 
 fn golden_folder() -> PathBuf {

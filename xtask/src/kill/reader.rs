@@ -19,7 +19,7 @@ use kafka_wire::ErrorCode;
 const AGAIN_MAX: usize = 2000;
 const FETCH_BYTES_MAX: i32 = 4 * 1024 * 1024;
 /// Between two looks at a node that is down, or at topics without news.
-const PAUSE: Duration = Duration::from_millis(3);
+const PAUSE: Duration = Duration::from_millis(10);
 const TIMEOUT: Duration = Duration::from_secs(20);
 
 /// A consumer at work.

@@ -14,7 +14,7 @@ use crate::{kafka, node};
 /// The numbers of workers, one start after the other.
 pub const WORKERS: [u32; 4] = [1, 2, 4, 1];
 /// A kill within so many passes of a point leaves each process room for progress.
-const PASSES_MAX: u64 = 80;
+const PASSES_MAX: u64 = 40;
 const SNAPSHOTS_MAX: u64 = 4;
 const RUN_LIMIT: Duration = Duration::from_secs(120);
 /// One of so many kills comes from outside …

@@ -31,11 +31,16 @@ pub fn run() -> Result<Counts> {
         state_bytes = state_bytes.max(bytes);
     }
     let memory_bytes = state_bytes / STATE_PER_MEMORY;
-    println!("updates: the state takes {state_bytes} bytes; now with {memory_bytes}");
+    ensure!(
+        memory_bytes > 0,
+        "the state takes {state_bytes} bytes, too few to be spread over memory and disk"
+    );
+    println!("updates: the state takes {state_bytes} bytes of memory if it may");
     for (workers, step_rows_max) in [("1", "8192"), ("4", "1000")] {
         let memory = memory_bytes.to_string();
         let options = ["--workers", workers, "--step-rows-max", step_rows_max, "--memory", &memory];
         let kept = whole(&expected, &options, &mut counts)?;
+        println!("updates: {kept} bytes of it are in memory where {memory_bytes} are allowed");
         // What is over the budget goes to disk after each step; a table may keep its last part.
         ensure!(kept < 2 * memory_bytes, "the state keeps {kept} bytes in memory, more than {memory_bytes}");
     }
