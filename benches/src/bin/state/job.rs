@@ -1,7 +1,8 @@
-//! The job that is measured: rows of a key and a payload, of which the last of each key is kept.
+//! The jobs that are measured: the last row of each key, a count and a sum for each key, a join.
 //!
-//! It is the operator under `upsert-kafka` sources: each row looks up the row before it and takes its place. Keys are
-//! drawn evenly or skewed; making the rows is not part of the times.
+//! The first is the operator under `upsert-kafka` sources: each row looks up the row before it and takes its place.
+//! The join finds one row of a table for each row of a stream, and keeps both. Keys are drawn evenly or skewed; making
+//! the rows is not part of the times.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -11,15 +12,35 @@ use anyhow::{Context, Result, anyhow};
 use arrow_array::{ArrayRef, Int8Array, Int64Array, RecordBatch, StringArray};
 use arrow_schema::{DataType, Field, Schema, SchemaRef};
 use dataflow::engine::{Dataflow, DataflowOptions, ScanInput, StepInput};
-use dataflow::plan::{Changelog, Node, NodeId, NodeKind, Plan};
+use dataflow::plan::{Aggregate, AggregateFunction, Changelog, JoinKind, Node, NodeId, NodeKind, Plan};
 use dataflow::table::TableDefinition;
 use os::Os;
 use state::{Manifest, PendingSnapshot, Snapshot, Store, StoreOptions};
 
 pub const STEP_ROWS: usize = 8192;
 
+/// Payloads are cut from so much text, so that no two of a block are alike.
+const TEXT_BYTES: usize = 1 << 20;
+
 /// Codes of row kinds: the scan gives rows by key, without the rows before.
 const UPDATE_AFTER: i8 = 2;
+
+/// What the job does with its rows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    LastRow,
+    Aggregate,
+    Join,
+}
+
+/// A job and the size of its state.
+#[derive(Debug, Clone, Copy)]
+pub struct Work {
+    pub kind: Kind,
+    pub keys: usize,
+    /// Of the rows that are kept; the aggregate keeps numbers.
+    pub payload_bytes: usize,
+}
 
 /// How keys are drawn.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,9 +56,10 @@ pub struct Job {
     pub dataflow: Dataflow,
     pub store: Store,
     folder: PathBuf,
-    schema: SchemaRef,
-    payload_bytes: usize,
-    keys: usize,
+    plan: Arc<Plan>,
+    work: Work,
+    /// What payloads are cut from.
+    text: String,
     random: u64,
     next: usize,
     snapshots: u64,
@@ -64,58 +86,100 @@ impl Taken {
     }
 }
 
-fn schema() -> SchemaRef {
-    let field = |name: &str, data_type| Field::new(name, data_type, true);
-    Arc::new(Schema::new(vec![field("key", DataType::Int64), field("payload", DataType::Utf8)]))
+fn schema(columns: &[(&str, DataType)]) -> SchemaRef {
+    let fields = columns.iter().map(|(name, data_type)| Field::new(*name, data_type.clone(), true));
+    Arc::new(Schema::new(fields.collect::<Vec<_>>()))
 }
 
-fn plan(schema: &SchemaRef) -> Plan {
-    let table = || {
-        Arc::new(TableDefinition {
-            name: "rows".into(),
-            schema: schema.clone(),
-            metadata: Vec::new(),
-            primary_key: Vec::new(),
-            partition_keys: Vec::new(),
-            options: Default::default(),
-        })
+fn scan(schema: &SchemaRef, changelog: Changelog) -> Node {
+    let kind =
+        NodeKind::Scan { table: table(schema), projection: vec![0, 1], metadata: vec![], bounded: false };
+    Node { changelog, ..Node::new(kind, vec![], schema.clone()) }
+}
+
+fn table(schema: &SchemaRef) -> Arc<TableDefinition> {
+    Arc::new(TableDefinition {
+        name: "rows".into(),
+        schema: schema.clone(),
+        metadata: Vec::new(),
+        primary_key: Vec::new(),
+        partition_keys: Vec::new(),
+        options: Default::default(),
+    })
+}
+
+fn plan(kind: Kind) -> Plan {
+    let texts = schema(&[("key", DataType::Int64), ("payload", DataType::Utf8)]);
+    let numbers = schema(&[("key", DataType::Int64), ("amount", DataType::Int64)]);
+    let (mut nodes, operator, output) = match kind {
+        Kind::LastRow => {
+            let operator = NodeKind::ChangelogNormalize { keys: vec![0] };
+            (vec![scan(&texts, Changelog::Upsert)], operator, texts)
+        }
+        Kind::Aggregate => {
+            let call = |function| Aggregate {
+                function,
+                argument: Some(1),
+                distinct: false,
+                filter: None,
+                data_type: DataType::Int64,
+            };
+            let aggregates = vec![call(AggregateFunction::Count), call(AggregateFunction::Sum)];
+            let output = [("key", DataType::Int64), ("count", DataType::Int64), ("sum", DataType::Int64)];
+            let operator = NodeKind::GroupAggregate { keys: vec![0], aggregates };
+            (vec![scan(&numbers, Changelog::Insert)], operator, schema(&output))
+        }
+        Kind::Join => {
+            let operator = NodeKind::Join {
+                kind: JoinKind::Inner,
+                left_keys: vec![0],
+                right_keys: vec![0],
+                residual: None,
+            };
+            let output = [
+                ("key", DataType::Int64),
+                ("amount", DataType::Int64),
+                ("table_key", DataType::Int64),
+                ("payload", DataType::Utf8),
+            ];
+            let scans = vec![scan(&numbers, Changelog::Insert), scan(&texts, Changelog::Insert)];
+            (scans, operator, schema(&output))
+        }
     };
-    let node = |kind, inputs: &[usize], changelog| Node {
-        changelog,
-        ..Node::new(kind, inputs.iter().copied().map(NodeId).collect(), schema.clone())
-    };
-    let scan = NodeKind::Scan { table: table(), projection: vec![0, 1], metadata: vec![], bounded: false };
-    Plan::new(vec![
-        node(scan, &[], Changelog::Upsert),
-        node(NodeKind::ChangelogNormalize { keys: vec![0] }, &[0], Changelog::Retract),
-        node(NodeKind::Sink { table: table() }, &[1], Changelog::Retract),
-    ])
+    let changelog = if kind == Kind::Join { Changelog::Insert } else { Changelog::Retract };
+    let inputs = (0..nodes.len()).map(NodeId).collect();
+    nodes.push(Node { changelog, ..Node::new(operator, inputs, output.clone()) });
+    let last = NodeId(nodes.len() - 1);
+    let sink = NodeKind::Sink { table: table(&output) };
+    nodes.push(Node { changelog, ..Node::new(sink, vec![last], output) });
+    Plan::new(nodes)
 }
 
 impl Job {
     /// Begins anew, or where a snapshot left off.
-    pub fn open(
-        folder: &Path,
-        budget_bytes: usize,
-        keys: usize,
-        payload_bytes: usize,
-        snapshot: Option<&Manifest>,
-    ) -> Result<Job> {
-        let schema = schema();
-        let plan = Arc::new(plan(&schema));
+    pub fn open(folder: &Path, budget_bytes: usize, work: Work, snapshot: Option<&Manifest>) -> Result<Job> {
+        let plan = Arc::new(plan(work.kind));
         let options = StoreOptions { budget_bytes, ..StoreOptions::default() };
         let store = Store::open(&Os::real().disk, folder, options, snapshot)?;
         let options = DataflowOptions::default();
         let mut dataflow = match snapshot {
-            Some(manifest) => Dataflow::restore(plan, options, &store, manifest)?,
-            None => Dataflow::new(plan, options, &store)?,
+            Some(manifest) => Dataflow::restore(plan.clone(), options, &store, manifest)?,
+            None => Dataflow::new(plan.clone(), options, &store)?,
         };
         store.restore_done();
         if snapshot.is_none() {
-            dataflow.set_splits(NodeId(0), 1);
+            for scan in plan.scans() {
+                dataflow.set_splits(scan, 1);
+            }
         }
         let folder = folder.to_owned();
-        Ok(Job { dataflow, store, folder, schema, payload_bytes, keys, random: 1, next: 0, snapshots: 0 })
+        let text = String::new();
+        let mut job = Job { dataflow, store, folder, plan, work, text, random: 1, next: 0, snapshots: 0 };
+        while job.text.len() < TEXT_BYTES {
+            let number = job.below(1 << 31) * job.below(1 << 31);
+            job.text.push_str(&format!("{number:016x}"));
+        }
+        Ok(job)
     }
 
     fn below(&mut self, bound: usize) -> usize {
@@ -130,38 +194,41 @@ impl Job {
                 self.next += 1;
                 self.next - 1
             }
-            Draw::Evenly => self.below(self.keys),
-            Draw::Skewed if self.below(5) > 0 => self.below(self.keys / 20),
-            Draw::Skewed => self.below(self.keys),
+            Draw::Evenly => self.below(self.work.keys),
+            Draw::Skewed if self.below(5) > 0 => self.below(self.work.keys / 20),
+            Draw::Skewed => self.below(self.work.keys),
         };
         // Neighbours in number are no neighbours in the store.
         (key as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15) as i64
     }
 
-    fn batch(&mut self, rows: usize, draw: Draw) -> Result<RecordBatch> {
+    fn batch(&mut self, scan: NodeId, rows: usize, draw: Draw) -> Result<RecordBatch> {
         let keys: Vec<i64> = (0..rows).map(|_| self.key(draw)).collect();
-        let mut text = String::new();
-        let payloads: Vec<String> = (0..rows)
-            .map(|_| {
-                text.clear();
-                while text.len() < self.payload_bytes {
-                    text.push_str(&format!("{:016x}", self.below(1 << 31) * self.below(1 << 31)));
-                }
-                text.truncate(self.payload_bytes);
-                text.clone()
-            })
-            .collect();
-        let columns: Vec<ArrayRef> =
-            vec![Arc::new(Int64Array::from(keys)), Arc::new(StringArray::from(payloads))];
-        Ok(RecordBatch::try_new(self.schema.clone(), columns)?)
+        let schema = self.plan.node(scan).schema.clone();
+        let values: ArrayRef = if schema.field(1).data_type() == &DataType::Int64 {
+            Arc::new(Int64Array::from_iter_values((0..rows).map(|_| self.below(1 << 20) as i64)))
+        } else {
+            let bytes = self.work.payload_bytes;
+            let starts: Vec<usize> = (0..rows).map(|_| self.below(TEXT_BYTES - bytes)).collect();
+            Arc::new(StringArray::from_iter_values(
+                starts.iter().map(|start| &self.text[*start..start + bytes]),
+            ))
+        };
+        Ok(RecordBatch::try_new(schema, vec![Arc::new(Int64Array::from(keys)), values])?)
     }
 
     /// One step of so many rows; what it and the keeping to the budget took.
     pub fn step(&mut self, rows: usize, draw: Draw, taken: &mut Taken) -> Result<()> {
-        let batch = self.batch(rows, draw)?;
-        let kinds = Some(Int8Array::from(vec![UPDATE_AFTER; rows]));
+        // A join's table is filled in order; what comes after are rows of its stream.
+        let filled = self.work.kind == Kind::Join && draw == Draw::InOrder;
+        let scan = NodeId(usize::from(filled));
+        let batch = self.batch(scan, rows, draw)?;
+        let kinds = match self.work.kind {
+            Kind::LastRow => Some(Int8Array::from(vec![UPDATE_AFTER; rows])),
+            Kind::Aggregate | Kind::Join => None,
+        };
         let begun = Instant::now();
-        let reads = vec![ScanInput { scan: NodeId(0), split: 0, rows: batch, kinds, finished: false }];
+        let reads = vec![ScanInput { scan, split: 0, rows: batch, kinds, finished: false }];
         self.dataflow.step(StepInput { clock_ms: 0, reads })?;
         self.dataflow.relieve()?;
         taken.add(rows, begun);
@@ -171,8 +238,8 @@ impl Job {
     /// Gives every key its first row.
     pub fn fill(&mut self) -> Result<Taken> {
         let mut taken = Taken::default();
-        while self.next < self.keys {
-            self.step(STEP_ROWS.min(self.keys - self.next), Draw::InOrder, &mut taken)?;
+        while self.next < self.work.keys {
+            self.step(STEP_ROWS.min(self.work.keys - self.next), Draw::InOrder, &mut taken)?;
         }
         Ok(taken)
     }

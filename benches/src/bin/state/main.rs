@@ -9,6 +9,7 @@
 )]
 
 mod job;
+mod log;
 mod recovery;
 mod spill;
 mod steps;
@@ -51,6 +52,11 @@ enum What {
         #[arg(long, default_value_t = 10.0)]
         gigabytes: f64,
     },
+    /// The log by itself, opened again
+    Log {
+        #[arg(long, default_value_t = 10.0)]
+        gigabytes: f64,
+    },
     /// Our sorted runs beside fjall and redb
     Stores,
 }
@@ -78,13 +84,22 @@ fn main() -> Result<()> {
     let folder = arguments.folder.unwrap_or_else(std::env::temp_dir);
     let site = Site { folder, small: arguments.small };
     let tables: Vec<Table> = match arguments.what {
-        What::Steps => vec![steps::run(&site)?],
+        What::Log { gigabytes } => {
+            check(gigabytes)?;
+            vec![log::run(&site, gigabytes)?]
+        }
+        What::Steps => steps::run(&site)?,
         What::Spill => spill::run(&site)?,
         What::Recovery { gigabytes } => {
-            ensure!((0.01..=100.0).contains(&gigabytes), "--gigabytes lies between 0.01 and 100");
+            check(gigabytes)?;
             vec![recovery::run(&site, gigabytes)?]
         }
         What::Stores => vec![stores::run(&site)?],
     };
     report::print(arguments.output, &site.folder, &load_before, &tables)
+}
+
+fn check(gigabytes: f64) -> Result<()> {
+    ensure!((0.01..=100.0).contains(&gigabytes), "--gigabytes lies between 0.01 and 100");
+    Ok(())
 }

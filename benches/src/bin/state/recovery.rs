@@ -1,6 +1,7 @@
 //! From a snapshot to the first step, with nothing of the state in memory or in the page cache.
 
 use std::fs::File;
+use std::io::ErrorKind;
 use std::path::Path;
 use std::time::Instant;
 
@@ -8,7 +9,7 @@ use anyhow::Result;
 use benches::report::{Table, rounded};
 
 use crate::Site;
-use crate::job::{Draw, Job, STEP_ROWS, Taken};
+use crate::job::{Draw, Job, Kind, STEP_ROWS, Taken, Work};
 
 const BUDGET_BYTES: usize = 1 << 30;
 const PAYLOAD_BYTES: usize = 200;
@@ -24,16 +25,17 @@ pub fn run(site: &Site, gigabytes: f64) -> Result<Table> {
     );
     for gigabytes in [gigabytes / 10.0, gigabytes] {
         let keys = site.size((gigabytes * 1e9 / ENTRY_BYTES) as usize);
+        let work = Work { kind: Kind::LastRow, keys, payload_bytes: PAYLOAD_BYTES };
         let scratch = site.scratch()?;
         let (filled, bytes, manifest) = {
-            let mut job = Job::open(scratch.path(), BUDGET_BYTES, keys, PAYLOAD_BYTES, None)?;
+            let mut job = Job::open(scratch.path(), BUDGET_BYTES, work, None)?;
             let filled = job.fill()?;
             let snapshot = job.snapshot()?;
             (filled, snapshot.disk_bytes(), snapshot.manifest.clone())
         };
         forget(scratch.path())?;
         let begun = Instant::now();
-        let mut job = Job::open(scratch.path(), BUDGET_BYTES, keys, PAYLOAD_BYTES, Some(&manifest))?;
+        let mut job = Job::open(scratch.path(), BUDGET_BYTES, work, Some(&manifest))?;
         let restored_ms = begun.elapsed().as_secs_f64() * 1e3;
         let mut first = Taken::default();
         job.step(STEP_ROWS, Draw::Evenly, &mut first)?;
@@ -48,10 +50,17 @@ pub fn run(site: &Site, gigabytes: f64) -> Result<Table> {
     Ok(table)
 }
 
-/// Has the page cache drop what it holds of a folder's files.
-fn forget(folder: &Path) -> Result<()> {
+/// Has the page cache drop what it holds of a folder's files; a merge may be removing some of them.
+pub fn forget(folder: &Path) -> Result<()> {
     for entry in std::fs::read_dir(folder)? {
-        let file = File::open(entry?.path())?;
+        let entry = entry?;
+        if !entry.file_type()?.is_file() {
+            continue;
+        }
+        let file = match File::open(entry.path()) {
+            Err(error) if error.kind() == ErrorKind::NotFound => continue,
+            opened => opened?,
+        };
         file.sync_data()?;
         rustix::fs::fadvise(&file, 0, None, rustix::fs::Advice::DontNeed)?;
     }

@@ -9,7 +9,8 @@ use anyhow::Result;
 use benches::report::{Table, rounded};
 
 use crate::Site;
-use crate::job::{Draw, Job, STEP_ROWS, Taken};
+use crate::job::{Draw, Job, Kind, STEP_ROWS, Taken, Work};
+use crate::recovery::forget;
 
 const BUDGET_BYTES: usize = 128 << 20;
 const PAYLOAD_BYTES: usize = 100;
@@ -17,6 +18,8 @@ const PAYLOAD_BYTES: usize = 100;
 const ENTRY_BYTES: usize = 270;
 const ROWS: usize = 2_000_000;
 const TIMES: [f64; 5] = [0.5, 1.0, 2.0, 5.0, 10.0];
+/// Steps whose reads all come from the disk.
+const COLD_STEPS: usize = 16;
 const BLOCK_BYTES: usize = 8 << 10;
 
 pub fn run(site: &Site) -> Result<Vec<Table>> {
@@ -38,7 +41,8 @@ pub fn run(site: &Site) -> Result<Vec<Table>> {
     for times in TIMES {
         let keys = (budget as f64 * times) as usize / ENTRY_BYTES;
         let scratch = site.scratch()?;
-        let mut job = Job::open(scratch.path(), budget, keys, PAYLOAD_BYTES, None)?;
+        let work = Work { kind: Kind::LastRow, keys, payload_bytes: PAYLOAD_BYTES };
+        let mut job = Job::open(scratch.path(), budget, work, None)?;
         job.fill()?;
         let evenly = update(site, &mut job, Draw::Evenly)?;
         let skewed = update(site, &mut job, Draw::Skewed)?;
@@ -53,7 +57,33 @@ pub fn run(site: &Site) -> Result<Vec<Table>> {
             [keys as f64, even, even / even_first, skew, skew / skew_first, longest_ms, disk as f64 / 1e6];
         table.row(format!("{times}"), values.into_iter().map(rounded).collect());
     }
-    Ok(vec![table, disk(site)?])
+    Ok(vec![table, cold(site)?, disk(site)?])
+}
+
+/// The largest state again, with nothing of its files in the page cache when a step begins.
+fn cold(site: &Site) -> Result<Table> {
+    let times = TIMES.into_iter().fold(0.0, f64::max);
+    let budget = site.size(BUDGET_BYTES);
+    let keys = (budget as f64 * times) as usize / ENTRY_BYTES;
+    let work = Work { kind: Kind::LastRow, keys, payload_bytes: PAYLOAD_BYTES };
+    let scratch = site.scratch()?;
+    let mut job = Job::open(scratch.path(), budget, work, None)?;
+    job.fill()?;
+    // Merges would bring the files back into the page cache.
+    job.store.wait_idle();
+    let mut table = Table::new(
+        format!("The same with {times} times the memory, files out of the page cache before each step"),
+        &["keys drawn", "rows/s", "longest step, ms"],
+    );
+    for (name, draw) in [("evenly", Draw::Evenly), ("skewed", Draw::Skewed)] {
+        let mut taken = Taken::default();
+        for _ in 0..COLD_STEPS {
+            forget(scratch.path())?;
+            job.step(STEP_ROWS, draw, &mut taken)?;
+        }
+        table.row(name, vec![rounded(taken.rows_per_second()), rounded(taken.longest_ms)]);
+    }
+    Ok(table)
 }
 
 fn update(site: &Site, job: &mut Job, draw: Draw) -> Result<Taken> {

@@ -7,25 +7,34 @@ use benches::report::{Table, rounded};
 use state::Snapshot;
 
 use crate::Site;
-use crate::job::{Draw, Job, STEP_ROWS, Taken};
+use crate::job::{Draw, Job, Kind, STEP_ROWS, Taken, Work};
 
-const KEYS: usize = 2_000_000;
-const STEPS: usize = 1_024;
+const KEYS: usize = 1_000_000;
+const STEPS: usize = 640;
 const PAYLOAD_BYTES: usize = 100;
 const ROUNDS: usize = 3;
 
 /// Steps between two snapshots; the first is none, the second the default of jobs.
-const EVERY: [Option<usize>; 4] = [None, Some(256), Some(64), Some(16)];
+const EVERY: [Option<usize>; 3] = [None, Some(256), Some(32)];
 
-pub fn run(site: &Site) -> Result<Table> {
+pub fn run(site: &Site) -> Result<Vec<Table>> {
+    let jobs = [
+        ("the last row of each key", Kind::LastRow),
+        ("COUNT and SUM for each key", Kind::Aggregate),
+        ("a stream joined with a table, both kept", Kind::Join),
+    ];
+    jobs.into_iter().map(|(name, kind)| job(site, name, kind)).collect()
+}
+
+fn job(site: &Site, name: &str, kind: Kind) -> Result<Table> {
     let mut table = Table::new(
-        format!("Steps of {STEP_ROWS} rows over {} keys, median of {ROUNDS} rounds", site.size(KEYS)),
+        format!("{name}: steps of {STEP_ROWS} rows over {} keys, median of {ROUNDS} rounds", site.size(KEYS)),
         &["", "rows/s", "of none", "longest step, ms", "snapshots", "MB written per snapshot"],
     );
     let mut rounds: Vec<Vec<Round>> = EVERY.iter().map(|_| Vec::new()).collect();
     for _ in 0..ROUNDS {
         for (every, rounds) in EVERY.iter().zip(&mut rounds) {
-            rounds.push(round(site, *every)?);
+            rounds.push(round(site, kind, *every)?);
         }
     }
     let mut none = f64::NAN;
@@ -53,9 +62,10 @@ struct Round {
     megabytes: f64,
 }
 
-fn round(site: &Site, every: Option<usize>) -> Result<Round> {
+fn round(site: &Site, kind: Kind, every: Option<usize>) -> Result<Round> {
     let scratch = site.scratch()?;
-    let mut job = Job::open(scratch.path(), usize::MAX, site.size(KEYS), PAYLOAD_BYTES, None)?;
+    let work = Work { kind, keys: site.size(KEYS), payload_bytes: PAYLOAD_BYTES };
+    let mut job = Job::open(scratch.path(), usize::MAX, work, None)?;
     job.fill()?;
     // The state so far is on disk, as in a job that has been running.
     let mut durable = job.snapshot()?;

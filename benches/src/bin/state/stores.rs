@@ -5,13 +5,15 @@
 //! first can be gone back to later.
 
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Instant;
 
 use anyhow::{Context, Result, anyhow, ensure};
 use benches::report::{Table, rounded};
 use fjall::{Database as Fjall, Keyspace, KeyspaceCreateOptions, PersistMode};
 use os::Os;
-use redb::{Database as Redb, Durability, ReadableDatabase, TableDefinition};
+use redb::{Database as Redb, Durability, ReadableDatabase, ReadableTable, TableDefinition};
+use state::run::{Merge, Run, SortedSource};
 use state::{
     Key, KeyedMap, PendingSnapshot, Snapshot, SnapshotParts, Store, StoreOptions, Table as _, TableId,
 };
@@ -25,6 +27,8 @@ const GETS: usize = 200_000;
 const MEMORY_BYTES: usize = 64 << 20;
 /// Entries that change before the durable point that is measured.
 const CHANGED: usize = 100_000;
+/// More merges than follow from each other.
+const MERGES_MAX: usize = 8;
 const ROWS: TableDefinition<&[u8], &[u8]> = TableDefinition::new("rows");
 
 trait Contender {
@@ -32,13 +36,29 @@ trait Contender {
     fn get(&mut self, keys: &[[u8; 16]]) -> Result<usize>;
     /// What was put is durable after this.
     fn durable(&mut self) -> Result<()>;
+    /// Ends what goes on in the background, if that can be waited for.
+    fn rest(&mut self) -> Result<()> {
+        Ok(())
+    }
+    /// Reads everything that is durable in the order of the keys; how many entries there are.
+    fn scan(&mut self) -> Result<usize>;
 }
 
 pub fn run(site: &Site) -> Result<Table> {
     let entries = site.size(ENTRIES);
     let mut table = Table::new(
         format!("{entries} entries of 16 and {VALUE_BYTES} bytes, {} MB of cache", MEMORY_BYTES >> 20),
-        &["", "put, per s", "hit, µs", "miss, µs", "overwrite, per s", "durable point, ms", "MB on disk"],
+        &[
+            "",
+            "put, per s",
+            "hit, µs",
+            "miss, µs",
+            "scan, per s",
+            "overwrite, per s",
+            "durable point, ms",
+            "both, per s",
+            "MB on disk",
+        ],
     );
     for (name, open) in CONTENDERS {
         let scratch = site.scratch()?;
@@ -63,12 +83,19 @@ fn measure(contender: &mut dyn Contender, entries: usize, gets: usize) -> Result
     ensure!(found == gets, "{found} of {gets} entries are there");
     let (found, miss_us) = timed_gets(contender, gets, |place| key(entries + place))?;
     ensure!(found == 0, "{found} entries are there that were never put");
+    contender.rest()?;
+    let begun = Instant::now();
+    let scanned = contender.scan()?;
+    let scan = scanned as f64 / begun.elapsed().as_secs_f64();
+    ensure!(scanned == entries, "{scanned} of {entries} entries are read");
     let changed = CHANGED.min(entries);
     let overwrite = rate(contender, 0..changed, entries / changed)?;
     let begun = Instant::now();
     contender.durable()?;
     let durable_ms = begun.elapsed().as_secs_f64() * 1e3;
-    Ok(vec![put, hit_us, miss_us, overwrite, durable_ms])
+    // Where a store does its work differs: in the puts, or when it must be durable.
+    let both = changed as f64 / (changed as f64 / overwrite + durable_ms / 1e3);
+    Ok(vec![put, hit_us, miss_us, scan, overwrite, durable_ms, both])
 }
 
 /// Puts entries in the order of their numbers, which is no order of their keys.
@@ -149,7 +176,7 @@ impl Ours {
         self.map.layers_mut().settle()?;
         if self.map.memory_bytes() > MEMORY_BYTES {
             self.map.shrink(MEMORY_BYTES / 2)?;
-            self.store.wait_idle();
+            self.store.wait_written();
             self.map.layers_mut().settle()?;
         }
         Ok(())
@@ -189,6 +216,31 @@ impl Contender for Ours {
         self.durable = Some(snapshot);
         Ok(())
     }
+
+    /// A merge may call for another one; in the end a snapshot lets go what the one before needed.
+    fn rest(&mut self) -> Result<()> {
+        for _ in 0..MERGES_MAX {
+            self.store.wait_idle();
+            self.map.layers_mut().settle()?;
+        }
+        self.durable()
+    }
+
+    /// Tables have no scan over all keys, because no operator needs one: it is what a merge of all runs reads.
+    fn scan(&mut self) -> Result<usize> {
+        let mut sources: Vec<Box<dyn SortedSource + Send>> = Vec::new();
+        for entry in std::fs::read_dir(&self.folder)? {
+            let path = entry?.path();
+            if path.extension().is_some_and(|extension| extension == "run") {
+                sources.push(Box::new(Arc::new(Run::open(&Os::real().disk, &path)?).scan(&[], None)));
+            }
+        }
+        let (mut merge, mut count) = (Merge::new(sources), 0);
+        while let Some(entry) = merge.next()? {
+            count += usize::from(entry.value.is_some());
+        }
+        Ok(count)
+    }
 }
 
 struct InFjall {
@@ -223,6 +275,15 @@ impl Contender for InFjall {
 
     fn durable(&mut self) -> Result<()> {
         Ok(self.database.persist(PersistMode::SyncAll)?)
+    }
+
+    fn scan(&mut self) -> Result<usize> {
+        let mut count = 0;
+        for entry in self.rows.iter() {
+            let (_, value) = entry.into_inner()?;
+            count += usize::from(!value.is_empty());
+        }
+        Ok(count)
     }
 }
 
@@ -265,5 +326,15 @@ impl Contender for InRedb {
 
     fn durable(&mut self) -> Result<()> {
         self.write(&[], Durability::Immediate)
+    }
+
+    fn scan(&mut self) -> Result<usize> {
+        let rows = self.database.begin_read()?.open_table(ROWS)?;
+        let mut count = 0;
+        for entry in rows.iter()? {
+            let (_, value) = entry?;
+            count += usize::from(!value.value().is_empty());
+        }
+        Ok(count)
     }
 }
