@@ -1,8 +1,8 @@
-//! The log by itself: opened again with nothing of it in the page cache, whole and after a kill.
+//! The log by itself: opened again with nothing of it in the page cache.
 
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::time::Instant;
+use std::time::{Instant, SystemTime};
 
 use anyhow::{Context, Result, ensure};
 use benches::GIGABYTE;
@@ -50,10 +50,12 @@ struct Round {
     start_ms: f64,
 }
 
-/// Appends batches until there are so many bytes; MB/s. The log is closed as a kill would leave it, without a farewell.
+/// Appends batches until there are so many bytes; MB/s.
 fn write(folder: &Path, bytes: u64) -> Result<f64> {
     let (batch, records) = batch(VALUE_BYTES, BATCH_BYTES)?;
     let records = u32::try_from(records)?;
+    // Retention would take older ones away.
+    let now_ms = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH)?.as_millis() as i64;
     let (log, _) = begin(folder)?;
     log.append::<_, LogError>(|frame| frame.create_topic("events", PARTITIONS, BTreeMap::new()))?;
     let partitions = log.topic("events").context("the topic is there")?.partitions.clone();
@@ -61,7 +63,7 @@ fn write(folder: &Path, bytes: u64) -> Result<f64> {
     let count = bytes / batch.len() as u64;
     for number in 0..count {
         let partition = partitions[(number % u64::from(PARTITIONS)) as usize];
-        let (_, lsn) = log.append::<_, LogError>(|frame| frame.batch(partition, records, 0, &batch))?;
+        let (_, lsn) = log.append::<_, LogError>(|frame| frame.batch(partition, records, now_ms, &batch))?;
         if number % WINDOW == WINDOW - 1 || number + 1 == count {
             log.wait_durable(lsn)?;
         }
