@@ -97,6 +97,39 @@ pub enum NodeKind {
         table_keys: Vec<usize>,
         residual: Option<Arc<dyn Expression>>,
     },
+    /// Session windows: each row is kept until its session's time has passed, and then leaves with
+    /// window_start, window_end and window_time. A session of the rows of one key ends where no row
+    /// came for `gap_ms`; what has left is forgotten, so that a row after it begins a new session.
+    SessionWindow {
+        time_column: usize,
+        gap_ms: i64,
+        keys: Vec<usize>,
+    },
+    /// Top-N of each window and partition, emitted once the window's time has passed. `partition` holds
+    /// the window's bounds. `end_column` is its end, a TIMESTAMP that is `shift_ms` east of UTC. The
+    /// other fields are as in `Rank`.
+    WindowRank {
+        end_column: usize,
+        shift_ms: i64,
+        partition: Vec<usize>,
+        order: Vec<SortKey>,
+        first: u64,
+        last: u64,
+        with_number: bool,
+        latest_first: bool,
+    },
+    /// Joins the rows of two inputs that lie in the same window, once its time has passed. The keys hold
+    /// the window's bounds; `ends` are the columns of its end on either side, `shift_ms` east of UTC.
+    /// The output columns are those of input 0, then those of input 1, but only those of input 0 for
+    /// SEMI and ANTI. NULL keys never match.
+    WindowJoin {
+        kind: WindowJoinKind,
+        ends: [usize; 2],
+        shift_ms: i64,
+        left_keys: Vec<usize>,
+        right_keys: Vec<usize>,
+        residual: Option<Arc<dyn Expression>>,
+    },
     /// UNION ALL.
     Union,
     /// Group aggregate without windows, over a changelog (Insert or Retract). The output columns are
@@ -163,6 +196,12 @@ pub enum WindowKind {
     Tumble { size_ms: i64, offset_ms: i64 },
     /// The size is a multiple of the slide.
     Hop { size_ms: i64, slide_ms: i64, offset_ms: i64 },
+    /// Windows of one, two, … steps that begin together; the longest has `size_ms`, which is a multiple
+    /// of the step.
+    Cumulate { size_ms: i64, step_ms: i64, offset_ms: i64 },
+    /// The rows have their windows: the time column is the window's last millisecond, and the keys hold
+    /// its bounds.
+    Attached,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -170,6 +209,18 @@ pub enum JoinKind {
     Inner,
     /// Keeps every row of the stream.
     Left,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum WindowJoinKind {
+    Inner,
+    Left,
+    Right,
+    Full,
+    /// Rows of the left side that match.
+    Semi,
+    /// Rows of the left side that do not.
+    Anti,
 }
 
 /// One aggregate call over columns of the input.

@@ -33,6 +33,7 @@ mod time;
 mod track;
 mod watermark;
 mod window;
+mod window_rows;
 
 #[cfg(test)]
 mod tests;

@@ -15,6 +15,7 @@ use super::stateless::{assign_windows, evaluate, filter, project, union};
 use super::track::Track;
 use super::watermark::{Candidates, ReadInfo, WatermarkState};
 use super::window::{AggregateNode, AggregateSpec, WindowSpec};
+use super::window_rows::WindowRowsNode;
 use crate::batch::Batch;
 use crate::plan::{NodeId, NodeKind, Plan};
 use arrow_array::{Array, RecordBatch, RecordBatchOptions};
@@ -51,6 +52,7 @@ pub(crate) enum Operator {
     Materialize(KeyedRowsNode<Materialize>),
     RegularJoin(RegularJoinNode),
     Rank(RankNode),
+    WindowRows(WindowRowsNode),
 }
 
 impl Operator {
@@ -110,6 +112,9 @@ impl Operator {
                 Operator::RegularJoin(RegularJoinNode::new(plan, id, schemas, workers, store)?)
             }
             NodeKind::Rank { .. } => Operator::Rank(RankNode::new(plan, id, schemas, workers, store)?),
+            NodeKind::SessionWindow { .. } | NodeKind::WindowRank { .. } | NodeKind::WindowJoin { .. } => {
+                Operator::WindowRows(WindowRowsNode::new(plan, id, schemas, workers, store)?)
+            }
             NodeKind::Scan { .. }
             | NodeKind::Project { .. }
             | NodeKind::Filter { .. }
@@ -138,6 +143,7 @@ impl Operator {
             Operator::Materialize(node) => node.tables(),
             Operator::RegularJoin(node) => node.tables(),
             Operator::Rank(node) => node.tables(),
+            Operator::WindowRows(node) => node.tables(),
         }
     }
 
@@ -164,9 +170,14 @@ impl Operator {
                 union(inputs.into_iter().map(|flow| (flow.chunks, flow.track)).collect(), schema)?;
             return Ok((Flow { chunks, track }, 0));
         }
+        if let Operator::WindowRows(node) = self {
+            return node.step(exchange, inputs, context.sequence, clock_ms);
+        }
         let table = if inputs.len() > 1 { inputs.pop() } else { None };
         let Flow { chunks, track } = inputs.pop().unwrap_or_default();
         match self {
+            // It took its inputs above.
+            Operator::WindowRows(_) => Err(DataflowError::internal("a node ran twice")),
             Operator::Stateless => {
                 let (plan, schema) = (plan.clone(), schema.clone());
                 let run = move |chunk: Chunk| {

@@ -76,17 +76,18 @@ pub(crate) fn assign_windows(
     batch: Batch,
 ) -> Result<Batch, DataflowError> {
     let times = milliseconds(&batch.rows, window.time_column)?;
-    let windows = (window.size_ms / window.slide_ms) as usize;
     let mut ends = Vec::with_capacity(times.len());
     let mut indices = Vec::with_capacity(times.len());
     for (row, time) in times.iter().enumerate() {
-        let last_end = window.slice_end(*time) + window.size_ms - window.slide_ms;
-        for back in 0..windows {
+        let first_end = window.slice_end(*time);
+        let mut end = window.last_window_end(first_end);
+        while end >= first_end {
             indices.push(row as u32);
-            ends.push(last_end - back as i64 * window.slide_ms);
+            ends.push(end);
+            end -= window.slide_ms;
         }
     }
-    let (mut columns, repeated) = if windows == 1 {
+    let (mut columns, repeated) = if window.size_ms == window.slide_ms {
         (batch.rows.columns().to_vec(), None)
     } else {
         let indices = UInt32Array::from(indices);
@@ -108,10 +109,13 @@ pub(crate) fn window_columns(
     ends: &[i64],
 ) -> Result<[ArrayRef; 3], DataflowError> {
     let first = schema.fields().len() - 3;
-    let column = |index: usize, shift: i64| {
-        timestamps(ends.iter().map(|end| end - shift), schema.field(first + index).data_type())
-    };
-    Ok([column(0, window.size_ms)?, column(1, 0)?, column(2, 1)?])
+    let data_type = |index: usize| schema.field(first + index).data_type();
+    let starts = ends.iter().map(|end| window.window_start(*end));
+    Ok([
+        timestamps(starts, data_type(0))?,
+        timestamps(ends.iter().copied(), data_type(1))?,
+        timestamps(ends.iter().map(|end| end - 1), data_type(2))?,
+    ])
 }
 
 /// UNION ALL in canonical order. The watermark before a row is the minimum of its own and of what the

@@ -11,4 +11,5 @@ mod operators;
 mod plans;
 mod rank;
 mod regular_join;
+mod window_rows;
 mod windows;

@@ -4,7 +4,10 @@
 //! The fingerprint of a job is taken from this text, so it holds everything that decides results and
 //! nothing that does not (no options of connectors, which may hold addresses and secrets).
 
-use super::{Aggregate, AggregateFunction, Changelog, JoinKind, Node, NodeId, NodeKind, Plan, WindowKind};
+use super::{
+    Aggregate, AggregateFunction, Changelog, JoinKind, Node, NodeId, NodeKind, Plan, SortKey, WindowJoinKind,
+    WindowKind,
+};
 use arrow_schema::{DataType, Field, Schema, TimeUnit};
 use std::fmt::Write;
 
@@ -99,6 +102,42 @@ impl Plan {
                     residual.unwrap_or_default()
                 )
             }
+            NodeKind::SessionWindow { time_column, gap_ms, keys } => {
+                format!("SessionWindow({}, gap={gap_ms}ms, keys=[{}])", name(0, *time_column), names(0, keys))
+            }
+            NodeKind::WindowRank {
+                end_column,
+                shift_ms,
+                partition,
+                order,
+                first,
+                last,
+                with_number,
+                latest_first,
+            } => {
+                format!(
+                    "WindowRank({}{}, partition=[{}], order=[{}], rows={first}..{last}{}{})",
+                    name(0, *end_column),
+                    shift(*shift_ms),
+                    names(0, partition),
+                    describe_order(order, &|column| name(0, column)),
+                    if *with_number { ", with number" } else { "" },
+                    if *latest_first { ", latest first" } else { "" }
+                )
+            }
+            NodeKind::WindowJoin { kind, ends, shift_ms, left_keys, right_keys, residual } => {
+                let residual = residual.as_ref().map(|residual| format!(", {}", residual.describe()));
+                format!(
+                    "WindowJoin({}, {} = {}{}, left=[{}], right=[{}]{})",
+                    window_join_kind(*kind),
+                    name(0, ends[0]),
+                    name(1, ends[1]),
+                    shift(*shift_ms),
+                    names(0, left_keys),
+                    names(1, right_keys),
+                    residual.unwrap_or_default()
+                )
+            }
             NodeKind::Union => "Union".into(),
             NodeKind::GroupAggregate { keys, aggregates } => {
                 let calls: Vec<_> = aggregates
@@ -118,21 +157,10 @@ impl Plan {
                 )
             }
             NodeKind::Rank { partition, order, first, last, with_number, latest_first } => {
-                let order: Vec<_> = order
-                    .iter()
-                    .map(|key| {
-                        format!(
-                            "{} {} NULLS {}",
-                            name(0, key.column),
-                            if key.descending { "DESC" } else { "ASC" },
-                            if key.nulls_first { "FIRST" } else { "LAST" }
-                        )
-                    })
-                    .collect();
                 format!(
                     "Rank(partition=[{}], order=[{}], rows={first}..{last}{}{})",
                     names(0, partition),
-                    order.join(", "),
+                    describe_order(order, &|column| name(0, column)),
                     if *with_number { ", with number" } else { "" },
                     if *latest_first { ", latest first" } else { "" }
                 )
@@ -151,6 +179,34 @@ fn join_kind(kind: JoinKind) -> &'static str {
     }
 }
 
+/// As Flink names the kinds of its window joins.
+fn window_join_kind(kind: WindowJoinKind) -> &'static str {
+    match kind {
+        WindowJoinKind::Inner => "INNER",
+        WindowJoinKind::Left => "LEFT",
+        WindowJoinKind::Right => "RIGHT",
+        WindowJoinKind::Full => "FULL",
+        WindowJoinKind::Semi => "SEMI",
+        WindowJoinKind::Anti => "ANTI",
+    }
+}
+
+fn shift(shift_ms: i64) -> String {
+    if shift_ms == 0 { String::new() } else { format!(" - {shift_ms}ms") }
+}
+
+fn describe_order(order: &[SortKey], name: &dyn Fn(usize) -> String) -> String {
+    let key = |key: &SortKey| {
+        format!(
+            "{} {} NULLS {}",
+            name(key.column),
+            if key.descending { "DESC" } else { "ASC" },
+            if key.nulls_first { "FIRST" } else { "LAST" }
+        )
+    };
+    order.iter().map(key).collect::<Vec<_>>().join(", ")
+}
+
 fn column_name(schema: Option<&Schema>, index: usize) -> String {
     let field = schema.and_then(|schema| schema.fields().get(index));
     field.map_or_else(|| format!("?{index}"), |field| format!("`{}`", field.name()))
@@ -166,6 +222,10 @@ fn describe_window(window: WindowKind, time: &str) -> String {
         WindowKind::Hop { size_ms, slide_ms, offset_ms } => {
             format!("HOP({time}, slide={slide_ms}ms, size={size_ms}ms{})", offset(offset_ms))
         }
+        WindowKind::Cumulate { size_ms, step_ms, offset_ms } => {
+            format!("CUMULATE({time}, step={step_ms}ms, size={size_ms}ms{})", offset(offset_ms))
+        }
+        WindowKind::Attached => format!("WINDOW({time})"),
     }
 }
 

@@ -2,7 +2,7 @@
 //!
 //! A planner that keeps to `plan.rs` never fails here; whatever passes runs without a panic.
 
-use super::{Aggregate, Node, NodeId, NodeKind, Plan, WindowKind, type_name};
+use super::{Aggregate, Node, NodeId, NodeKind, Plan, SortKey, WindowJoinKind, WindowKind, type_name};
 use crate::engine::DataflowError;
 use crate::engine::accumulator_supports;
 use crate::expression::Expression;
@@ -31,7 +31,9 @@ impl Plan {
         }
         let arity_fits = match node.kind {
             NodeKind::Scan { .. } => node.inputs.is_empty(),
-            NodeKind::BoundedJoin { .. } | NodeKind::Join { .. } => node.inputs.len() == 2,
+            NodeKind::BoundedJoin { .. } | NodeKind::Join { .. } | NodeKind::WindowJoin { .. } => {
+                node.inputs.len() == 2
+            }
             NodeKind::Union => !node.inputs.is_empty(),
             _ => node.inputs.len() == 1,
         };
@@ -69,16 +71,38 @@ impl Plan {
             NodeKind::WindowAggregate { time_column, window, keys, aggregates } => {
                 is_time(type_at(input(0), *time_column)?)?;
                 validate_window(*window)?;
-                if !self.has_watermark(node.inputs[0]) {
-                    return Err(
-                        "a window needs a watermark: declare WATERMARK FOR the time column of every \
-                                table that feeds it"
-                            .into(),
-                    );
-                }
+                self.needs_watermark(node)?;
                 expect_columns(&node.schema, keys.len() + aggregates.len() + 3)?;
                 validate_aggregates(input(0), &node.schema, keys, aggregates)?;
                 window_columns(&node.schema)
+            }
+            NodeKind::SessionWindow { time_column, gap_ms, keys } => {
+                is_time(type_at(input(0), *time_column)?)?;
+                validate_window(WindowKind::Tumble { size_ms: *gap_ms, offset_ms: 0 })?;
+                self.needs_watermark(node)?;
+                keys.iter().try_for_each(|key| can_be_kept(type_at(input(0), *key)?))?;
+                kept_columns(input(0))?;
+                expect_columns(&node.schema, input(0).fields().len() + 3)?;
+                window_columns(&node.schema)
+            }
+            NodeKind::WindowRank { end_column, partition, order, first, last, with_number, .. } => {
+                is_time(type_at(input(0), *end_column)?)?;
+                self.needs_watermark(node)?;
+                validate_rank(input(0), &node.schema, partition, order, (*first, *last), *with_number)
+            }
+            NodeKind::WindowJoin { kind, ends, left_keys, right_keys, residual, .. } => {
+                is_time(type_at(input(0), ends[0])?)?;
+                is_time(type_at(input(1), ends[1])?)?;
+                self.needs_watermark(node)?;
+                let pairs = arrow_schema::Schema::new(
+                    input(0).fields().iter().chain(input(1).fields()).cloned().collect::<Vec<_>>(),
+                );
+                validate_join(input(0), input(1), &pairs, left_keys, right_keys, residual.as_ref())?;
+                match kind {
+                    WindowJoinKind::Semi | WindowJoinKind::Anti => same_types(input(0), &node.schema)?,
+                    _ => same_types(&pairs, &node.schema)?,
+                }
+                kept_columns(input(0)).and_then(|()| kept_columns(input(1)))
             }
             NodeKind::GroupAggregate { keys, aggregates } => {
                 expect_columns(&node.schema, keys.len() + aggregates.len())?;
@@ -89,16 +113,7 @@ impl Plan {
                 kept_columns(input(0)).and_then(|()| kept_columns(input(1)))
             }
             NodeKind::Rank { partition, order, first, last, with_number, .. } => {
-                expect_columns(&node.schema, input(0).fields().len() + usize::from(*with_number))?;
-                partition.iter().try_for_each(|column| can_be_kept(type_at(input(0), *column)?))?;
-                order.iter().try_for_each(|key| type_at(input(0), key.column).map(|_| ()))?;
-                let numbers = with_number.then_some(&DataType::Int64).into_iter();
-                let types = input(0).fields().iter().map(|field| field.data_type()).chain(numbers);
-                types.zip(node.schema.fields()).try_for_each(|(from, to)| same_type(from, to.data_type()))?;
-                if *first == 0 || last < first {
-                    return Err(format!("rows {first} to {last} are no range"));
-                }
-                kept_columns(input(0))
+                validate_rank(input(0), &node.schema, partition, order, (*first, *last), *with_number)
             }
             NodeKind::ChangelogNormalize { keys } | NodeKind::UpsertMaterialize { keys } => {
                 same_types(input(0), &node.schema)?;
@@ -135,13 +150,21 @@ impl Plan {
         Ok(())
     }
 
+    fn needs_watermark(&self, node: &Node) -> Result<(), String> {
+        if node.inputs.iter().all(|input| self.has_watermark(*input)) {
+            return Ok(());
+        }
+        Err("a window needs a watermark: declare WATERMARK FOR the time column of every table that feeds it"
+            .into())
+    }
+
     /// Whether rows that leave the node carry a watermark.
     pub(crate) fn has_watermark(&self, id: NodeId) -> bool {
         let node = self.node(id);
         match node.kind {
             NodeKind::Watermark { .. } => true,
             NodeKind::Scan { .. } => false,
-            NodeKind::Union | NodeKind::Join { .. } => {
+            NodeKind::Union | NodeKind::Join { .. } | NodeKind::WindowJoin { .. } => {
                 node.inputs.iter().all(|input| self.has_watermark(*input))
             }
             _ => node.inputs.first().is_some_and(|input| self.has_watermark(*input)),
@@ -181,6 +204,26 @@ fn validate_aggregates(
         same_type(&call.data_type, schema.field(keys.len() + position).data_type())?;
     }
     Ok(())
+}
+
+fn validate_rank(
+    input: &Schema,
+    schema: &Schema,
+    partition: &[usize],
+    order: &[SortKey],
+    (first, last): (u64, u64),
+    with_number: bool,
+) -> Result<(), String> {
+    expect_columns(schema, input.fields().len() + usize::from(with_number))?;
+    partition.iter().try_for_each(|column| can_be_kept(type_at(input, *column)?))?;
+    order.iter().try_for_each(|key| type_at(input, key.column).map(|_| ()))?;
+    let numbers = with_number.then_some(&DataType::Int64).into_iter();
+    let types = input.fields().iter().map(|field| field.data_type()).chain(numbers);
+    types.zip(schema.fields()).try_for_each(|(from, to)| same_type(from, to.data_type()))?;
+    if first == 0 || last < first {
+        return Err(format!("rows {first} to {last} are no range"));
+    }
+    kept_columns(input)
 }
 
 fn validate_join(
@@ -272,8 +315,12 @@ fn validate_window(window: WindowKind) -> Result<(), String> {
         return Err("the size and the slide of a window must be positive and within reason".into());
     }
     if size_ms % slide_ms != 0 {
+        let (name, part) = match window {
+            WindowKind::Cumulate { .. } => ("CUMULATE", "step"),
+            _ => ("HOP", "slide"),
+        };
         return Err(format!(
-            "HOP requires size to be an integral multiple of slide, but got size {size_ms} ms and slide {slide_ms} ms"
+            "{name} requires size to be an integral multiple of {part}, but got size {size_ms} ms and {part} {slide_ms} ms"
         ));
     }
     Ok(())
@@ -285,6 +332,9 @@ impl WindowKind {
         match self {
             WindowKind::Tumble { size_ms, offset_ms } => (size_ms, size_ms, offset_ms),
             WindowKind::Hop { size_ms, slide_ms, offset_ms } => (size_ms, slide_ms, offset_ms),
+            WindowKind::Cumulate { size_ms, step_ms, offset_ms } => (size_ms, step_ms, offset_ms),
+            // The window that ends behind its last millisecond; where it began, the keys know.
+            WindowKind::Attached => (1, 1, 0),
         }
     }
 }

@@ -7,14 +7,14 @@
 use super::call::argument_expression;
 use super::relation::{AggregateCall, Column, RelationId, RelationKind, WindowColumn};
 use super::scope::Scope;
-use super::window::Window;
+use super::window::{Shape, ShapeKind, Window, plus_ms};
 use super::{Binder, Bound, boxed, operator, shown};
 use crate::ast::{ArgumentValue, FunctionCall, NullTreatment, SetQuantifier};
 use crate::diagnostic::Diagnostic;
 use crate::expression::{Scalar, ScalarKind};
 use crate::span::Span;
 use crate::types::{LogicalType, TimeAttribute, TypeKind};
-use dataflow::plan::AggregateFunction;
+use dataflow::plan::{AggregateFunction, WindowKind};
 use std::collections::BTreeMap;
 
 /// Placeholders are numbered from here.
@@ -210,7 +210,14 @@ impl Binder<'_> {
         let time_column = parts.place(time.scalar(window.time_column));
         let projected = self.graph.project(input, parts.items);
         let mut columns = parts.columns;
-        columns.extend(super::window::window_columns(None, &time.data_type));
+        let shape = Shape {
+            kind: ShapeKind::Fixed(window.kind),
+            shift_ms: window.shift_ms,
+            time: time.data_type.clone(),
+        };
+        let id = self.graph.relations.len();
+        self.windows.insert(id, shape);
+        columns.extend(super::window::window_columns(Some(id), &time.data_type));
         let kind = RelationKind::WindowAggregate {
             time_column,
             window: window.kind,
@@ -228,6 +235,63 @@ impl Binder<'_> {
             spans: collector.spans,
             columns: self.graph.columns(relation).to_vec(),
         })
+    }
+}
+
+/// The bounds of a window as the SELECT's input has them.
+pub(super) struct Bounds {
+    pub(super) start: Scalar,
+    pub(super) end: Scalar,
+    /// Where the SELECT's input has window_time, if it is grouped by.
+    pub(super) time: Option<usize>,
+    pub(super) shape: Shape,
+}
+
+impl Binder<'_> {
+    /// Builds an aggregate over rows that have their windows.
+    pub(super) fn attached_aggregate(
+        &mut self,
+        input: RelationId,
+        mut keys: Vec<Scalar>,
+        bounds: Bounds,
+        collector: Collector,
+    ) -> Bound<Grouped> {
+        let first = keys.len();
+        keys.extend([bounds.start, bounds.end.clone()]);
+        let mut parts = AggregateParts::new(&keys, &collector, &|scalar| Ok(scalar.clone()))?;
+        // The last millisecond of the window, in UTC.
+        let time_column = parts.place(plus_ms(bounds.end, -bounds.shape.shift_ms - 1));
+        let projected = self.graph.project(input, parts.items);
+        let id = self.graph.relations.len();
+        let mut columns = parts.columns;
+        columns[first].window = Some((id, WindowColumn::Start));
+        columns[first + 1].window = Some((id, WindowColumn::End));
+        columns.extend(super::window::window_columns(Some(id), &bounds.shape.time));
+        self.windows.insert(id, bounds.shape);
+        let kind = RelationKind::WindowAggregate {
+            time_column,
+            window: WindowKind::Attached,
+            shift_ms: 0,
+            keys: parts.keys,
+            aggregates: parts.aggregates,
+        };
+        let relation = self.graph.add(kind, vec![projected], columns);
+        Ok(Grouped {
+            relation,
+            keys: keys.iter().map(Scalar::identity).collect(),
+            aggregate_count: collector.calls.len(),
+            window_columns: bounds.time.map(|time| (time, WindowColumn::Time)).into_iter().collect(),
+            grouped_time: true,
+            spans: collector.spans,
+            columns: self.graph.columns(relation).to_vec(),
+        })
+    }
+}
+
+impl Collector {
+    /// Whether what the aggregates read passes a test.
+    pub(super) fn all_read(&self, passes: impl Fn(&Scalar) -> bool) -> bool {
+        self.calls.iter().all(|call| call.argument.iter().chain(&call.filter).all(&passes))
     }
 }
 

@@ -17,8 +17,11 @@ mod source;
 mod table;
 mod window;
 
-pub use relation::{AggregateCall, Column, Graph, Relation, RelationId, RelationKind, WindowColumn};
+pub use relation::{
+    AggregateCall, Column, Graph, Relation, RelationId, RelationKind, WindowColumn, WindowEnd,
+};
 pub use table::{BoundTable, BoundView, ColumnSource, TableColumn, bind_table, bind_view_columns};
+pub use window::plus_ms;
 
 use crate::ast;
 use crate::diagnostic::Diagnostic;
@@ -85,6 +88,8 @@ pub struct Binder<'a> {
     collector: Option<aggregate::Collector>,
     /// Row numbers of the SELECT being bound; none where they cannot stand.
     numbers: Option<Vec<rank::PendingNumber>>,
+    /// The windows that columns name as theirs.
+    windows: BTreeMap<RelationId, window::Shape>,
 }
 
 impl<'a> Binder<'a> {
@@ -100,6 +105,7 @@ impl<'a> Binder<'a> {
             warnings: Vec::new(),
             collector: None,
             numbers: None,
+            windows: BTreeMap::new(),
         }
     }
 

@@ -1,6 +1,6 @@
 //! Queries: SELECT with its clauses, WITH, UNION ALL.
 
-use super::aggregate::{Collector, Grouped};
+use super::aggregate::{Bounds, Collector, Grouped};
 use super::rank::place_number;
 use super::relation::{Column, RelationId, RelationKind, WindowColumn};
 use super::scope::{NearestOrList, Scope};
@@ -202,7 +202,9 @@ impl Binder<'_> {
         };
         for expression in &elements {
             if let Some(call) = legacy_window_call(expression) {
-                (input, scope) = self.legacy_window(call, input, scope)?;
+                let others: Vec<&ast::Expression> =
+                    elements.iter().copied().filter(|other| legacy_window_call(other).is_none()).collect();
+                (input, scope) = self.legacy_window(call, input, scope, &others)?;
             }
         }
         // A SELECT inside an aggregate's argument cannot be; the outer collector rests meanwhile.
@@ -333,55 +335,69 @@ impl Binder<'_> {
     ) -> Bound<RelationId> {
         let group_span = select.group_by.as_ref().map_or(select.span, |group| group.span);
         let mut keys: Vec<Scalar> = Vec::new();
-        let mut bounds = Vec::new();
+        let mut bounds: Vec<(Scalar, RelationId, WindowColumn)> = Vec::new();
+        // Keys and bounds in the order in which they stand.
+        let mut all: Vec<Scalar> = Vec::new();
         let mut constant = None;
         for expression in elements {
             if legacy_window_call(expression).is_some() {
-                let legacy = scope.columns.iter().filter(|column| column.hidden);
-                bounds.extend(legacy.filter_map(|column| column.column.window));
+                for column in scope.columns.iter().filter(|column| column.hidden) {
+                    if let Some((window, bound)) = column.column.window {
+                        bounds.push((column.column.scalar(column.index), window, bound));
+                    }
+                }
                 continue;
             }
             let scalar = self.expression(expression, scope)?;
+            if scalar.columns().is_empty() {
+                constant = Some(scalar);
+                continue;
+            }
+            if all.iter().any(|key| key.identity() == scalar.identity()) {
+                continue;
+            }
+            all.push(scalar.clone());
             match window_bound(&scalar, scope) {
-                Some(bound) => bounds.push(bound),
-                None if scalar.columns().is_empty() => constant = Some(scalar),
-                None if keys.iter().any(|key| key.identity() == scalar.identity()) => {}
+                Some((window, bound)) => bounds.push((scalar, window, bound)),
                 None => keys.push(scalar),
             }
         }
-        let has = |wanted: WindowColumn| bounds.iter().any(|(_, bound)| *bound == wanted);
-        let Some((window_id, _)) = bounds.first().copied() else {
-            // A group by constants alone is none where there are no rows.
-            keys.extend(constant.filter(|_| keys.is_empty()));
-            let grouped = self.plain_aggregate(input, keys, collector)?;
+        let of = |window: RelationId, wanted: WindowColumn| {
+            bounds
+                .iter()
+                .find(|(_, own, bound)| *own == window && *bound == wanted)
+                .map(|(scalar, ..)| scalar)
+        };
+        let whole = bounds.iter().find_map(|(_, window, _)| {
+            let (start, end) = (of(*window, WindowColumn::Start)?, of(*window, WindowColumn::End)?);
+            Some((*window, start.clone(), end.clone()))
+        });
+        let Some((window_id, start, end)) = whole else {
+            // Without both bounds the windows are plain columns. A group by constants alone is none where there are no
+            // rows.
+            all.extend(constant.filter(|_| all.is_empty()));
+            let grouped = self.plain_aggregate(input, all, collector)?;
             return self.over_groups(grouped, select, items, having);
         };
-        if bounds.iter().any(|(window, _)| *window != window_id) {
-            return boxed(Diagnostic::unsupported(
-                group_span,
-                "GROUP BY over two windows is not supported yet",
-            ));
-        }
-        if !has(WindowColumn::Start) || !has(WindowColumn::End) {
-            return boxed(
-                Diagnostic::unsupported(
-                    group_span,
-                    "GROUP BY with only one bound of the window is not supported yet",
-                )
-                .with_hint("group by both window_start and window_end"),
-            );
-        }
-        let Some(window) = self.strip(input, window_id, group_span)? else {
-            return boxed(
-                Diagnostic::unsupported(
-                    group_span,
-                    "between the window and its GROUP BY only WHERE and SELECT are supported yet",
-                )
-                .with_hint("aggregate first, then join or unite the results"),
-            );
+        let time = of(window_id, WindowColumn::Time).and_then(Scalar::as_column);
+        // Bounds of another window are keys like others.
+        keys.extend(bounds.iter().filter(|(_, own, _)| *own != window_id).map(|(scalar, ..)| scalar.clone()));
+        let stripped = self.strip(input, window_id, group_span)?.filter(|window| {
+            keys.iter().all(|key| window.can_move(key))
+                && collector.all_read(|scalar| window.can_move(scalar))
+        });
+        let grouped = match stripped {
+            Some(window) => self.windowed_aggregate(window, keys, time.is_some(), collector, group_span)?,
+            None => {
+                let Some(shape) = self.windows.get(&window_id).cloned() else {
+                    return boxed(Diagnostic::invalid(
+                        group_span,
+                        "the window of GROUP BY is not known here",
+                    ));
+                };
+                self.attached_aggregate(input, keys, Bounds { start, end, time, shape }, collector)?
+            }
         };
-        let grouped =
-            self.windowed_aggregate(window, keys, has(WindowColumn::Time), collector, group_span)?;
         self.over_groups(grouped, select, items, having)
     }
 

@@ -1,6 +1,6 @@
 //! ROW_NUMBER: the number of a row in the order of its partition, which a Top-N is made of.
 
-use super::relation::{Column, RelationId, RelationKind};
+use super::relation::{Column, RelationId, RelationKind, WindowColumn, WindowEnd};
 use super::scope::Scope;
 use super::{Binder, Bound, boxed};
 use crate::ast::{FunctionCall, Over};
@@ -115,7 +115,7 @@ impl Binder<'_> {
                 })
             }
         };
-        let partition = pending.partition.into_iter().map(&mut place).collect();
+        let partition: Vec<usize> = pending.partition.into_iter().map(&mut place).collect();
         let order = pending
             .order
             .into_iter()
@@ -126,12 +126,34 @@ impl Binder<'_> {
             })
             .collect();
         let input = if items.len() > before { self.graph.project(input, items) } else { input };
-        let plain =
-            |column: &Column| Column { attribute: TimeAttribute::None, window: None, ..column.clone() };
+        let window = self.partition_window(input, &partition);
+        let plain = |column: &Column| match window {
+            Some(_) => column.clone(),
+            None => Column { attribute: TimeAttribute::None, window: None, ..column.clone() },
+        };
         let mut columns: Vec<Column> = self.graph.columns(input).iter().map(plain).collect();
         columns.push(Column::new("ROW_NUMBER()", TypeKind::BigInt.not_null()));
-        let kind = RelationKind::RowNumber { partition, order, first: 1, last: None, span: pending.span };
+        let kind =
+            RelationKind::RowNumber { partition, order, first: 1, last: None, window, span: pending.span };
         self.graph.add(kind, vec![input], columns)
+    }
+}
+
+impl Binder<'_> {
+    /// The window whose bounds are among the columns of a partition.
+    fn partition_window(&self, input: RelationId, partition: &[usize]) -> Option<WindowEnd> {
+        let columns = self.graph.columns(input);
+        let bound = |wanted: WindowColumn, id: Option<RelationId>| {
+            partition.iter().find_map(|column| match columns[*column].window {
+                Some((own, bound)) if bound == wanted && id.is_none_or(|id| id == own) => {
+                    Some((*column, own))
+                }
+                _ => None,
+            })
+        };
+        let (column, id) = bound(WindowColumn::End, None)?;
+        bound(WindowColumn::Start, Some(id))?;
+        Some(WindowEnd { column, shift_ms: self.windows.get(&id)?.shift_ms })
     }
 }
 

@@ -4,7 +4,7 @@ use super::table::BoundTable;
 use crate::expression::Scalar;
 use crate::span::Span;
 use crate::types::{LogicalType, TimeAttribute};
-use dataflow::plan::{AggregateFunction, Changelog, JoinKind, SortKey, WindowKind};
+use dataflow::plan::{AggregateFunction, Changelog, JoinKind, SortKey, WindowJoinKind, WindowKind};
 use std::sync::Arc;
 
 /// The number of a relation in its graph.
@@ -67,7 +67,15 @@ pub enum RelationKind {
         window: WindowKind,
         shift_ms: i64,
     },
-    /// The columns are the keys, the aggregates, window_start, window_end, window_time.
+    /// Keeps rows until their session's time has passed, then appends window_start, window_end and window_time.
+    SessionWindow {
+        time_column: usize,
+        gap_ms: i64,
+        shift_ms: i64,
+        keys: Vec<usize>,
+    },
+    /// The columns are the keys, the aggregates, window_start, window_end, window_time. Where the rows have their
+    /// windows already (`Attached`) the bounds are among the keys.
     WindowAggregate {
         time_column: usize,
         window: WindowKind,
@@ -87,12 +95,21 @@ pub enum RelationKind {
         order: Vec<SortKey>,
         first: u64,
         last: Option<u64>,
+        /// The window that each partition lies in, if it lies in one.
+        window: Option<WindowEnd>,
         span: Span,
     },
     Join {
         kind: JoinKind,
         condition: Option<Scalar>,
         span: Span,
+    },
+    /// Joins rows of the same window. `ends`: the columns of its end, by side.
+    WindowJoin {
+        kind: WindowJoinKind,
+        condition: Option<Scalar>,
+        ends: [usize; 2],
+        shift_ms: i64,
     },
     Union,
     Sink {
@@ -103,6 +120,13 @@ pub enum RelationKind {
         /// Where the table is named.
         span: Span,
     },
+}
+
+/// The column of a window's end, and how far it is east of UTC.
+#[derive(Debug, Clone, Copy)]
+pub struct WindowEnd {
+    pub column: usize,
+    pub shift_ms: i64,
 }
 
 /// An aggregate over columns of its input.
@@ -151,6 +175,8 @@ impl Graph {
             relation.kind,
             RelationKind::Watermark { .. }
                 | RelationKind::WindowAssign { .. }
+                | RelationKind::SessionWindow { .. }
+                | RelationKind::WindowJoin { .. }
                 | RelationKind::WindowAggregate { .. }
         ) || relation.inputs.iter().any(|input| self.uses_event_time(*input))
     }
@@ -164,7 +190,7 @@ impl Graph {
                 table.connector.source_changelog(&table.definition) != Changelog::Insert
             }
             RelationKind::Aggregate { aggregates, .. } => !aggregates.is_empty() || below(),
-            RelationKind::RowNumber { .. } => true,
+            RelationKind::RowNumber { window, .. } => window.is_none() || below(),
             RelationKind::Join { kind, .. } => {
                 let reads_first = self.table_side(relation.inputs[0], relation.inputs[1], *kind).is_some();
                 !reads_first && (*kind == JoinKind::Left || below())

@@ -1,16 +1,16 @@
 //! FROM: tables, views, sub-queries, window functions and joins.
 
-use super::relation::{Column, RelationId, RelationKind};
+use super::relation::{Column, RelationId, RelationKind, WindowColumn};
 use super::scope::{NearestOrList, Scope};
 use super::table::{BoundTable, ColumnSource};
 use super::{Binder, Bound, BoundView, Named, boxed, operator};
 use crate::ast::{self, Hint, HintArguments, JoinConstraint, ObjectName, TableReference, TableReferenceKind};
 use crate::diagnostic::{Diagnostic, DiagnosticKind};
-use crate::expression::Scalar;
 use crate::expression::compare::Comparison;
+use crate::expression::{Scalar, ScalarKind};
 use crate::types::TimeAttribute;
 use dataflow::connector::Role;
-use dataflow::plan::JoinKind;
+use dataflow::plan::{JoinKind, WindowJoinKind};
 use std::sync::Arc;
 
 impl Binder<'_> {
@@ -63,18 +63,8 @@ impl Binder<'_> {
                     .with_hint("write JOIN … ON a.x = b.x"),
             );
         }
-        let kind = match join.kind {
-            ast::JoinKind::Inner | ast::JoinKind::Cross | ast::JoinKind::Comma => JoinKind::Inner,
-            ast::JoinKind::Left | ast::JoinKind::Right => JoinKind::Left,
-            ast::JoinKind::Full => {
-                return boxed(
-                    Diagnostic::unsupported(span, "FULL JOIN is not supported yet")
-                        .with_hint("INNER and LEFT joins work"),
-                );
-            }
-        };
-        let nullable_right = join.kind == ast::JoinKind::Left;
-        let nullable_left = join.kind == ast::JoinKind::Right;
+        let nullable_right = matches!(join.kind, ast::JoinKind::Left | ast::JoinKind::Full);
+        let nullable_left = matches!(join.kind, ast::JoinKind::Right | ast::JoinKind::Full);
         let zone = self.settings.zone_offset_ms;
         let mut conditions = Vec::new();
         if let JoinConstraint::Using(names) = &join.constraint {
@@ -97,6 +87,19 @@ impl Binder<'_> {
             conditions.push(operator::boolean(bound?, "ON", on.span)?);
         }
         let split = left_scope.columns.len();
+        if let Some((ends, shift_ms)) = self.joined_window(&conditions, &scope, split) {
+            return Ok(self.window_join(join.kind, [left, right], scope, conditions, (ends, shift_ms)));
+        }
+        let kind = match join.kind {
+            ast::JoinKind::Inner | ast::JoinKind::Cross | ast::JoinKind::Comma => JoinKind::Inner,
+            ast::JoinKind::Left | ast::JoinKind::Right => JoinKind::Left,
+            ast::JoinKind::Full => {
+                return boxed(
+                    Diagnostic::unsupported(span, "FULL JOIN is not supported yet")
+                        .with_hint("INNER and LEFT joins work, and FULL joins of windows"),
+                );
+            }
+        };
         for column in &mut scope.columns {
             let nullable = if column.index < split { nullable_left } else { nullable_right };
             column.column.data_type.nullable |= nullable;
@@ -126,6 +129,67 @@ impl Binder<'_> {
             .map(|(index, column)| (column.name.clone(), column.scalar(exchanged(index))))
             .collect();
         Ok((self.graph.project(joined, items), scope))
+    }
+
+    /// Where a condition says that both sides are in the same window: the columns of its end by side, and how far
+    /// they are east of UTC.
+    fn joined_window(&self, conditions: &[Scalar], scope: &Scope, split: usize) -> Option<([usize; 2], i64)> {
+        let mut starts = Vec::new();
+        let mut ends = Vec::new();
+        for part in conditions.iter().flat_map(|condition| condition.clone().into_conjuncts()) {
+            let ScalarKind::Compare { comparison: Comparison::Equal, left, right } = &part.kind else {
+                continue;
+            };
+            let (Some(a), Some(b)) = (left.as_column(), right.as_column()) else { continue };
+            let (a, b) = (a.min(b), a.max(b));
+            let bound = |column: usize| scope.by_index(column)?.column.window;
+            match (a < split && b >= split).then(|| (bound(a), bound(b))) {
+                Some((Some((left, WindowColumn::Start)), Some((right, WindowColumn::Start)))) => {
+                    starts.push((left, right));
+                }
+                Some((Some((left, WindowColumn::End)), Some((right, WindowColumn::End)))) => {
+                    ends.push(((left, right), [a, b - split]));
+                }
+                _ => {}
+            }
+        }
+        ends.into_iter().find_map(|((left, right), columns)| {
+            let (one, other) = (self.windows.get(&left)?, self.windows.get(&right)?);
+            (starts.contains(&(left, right)) && one == other).then_some((columns, one.shift_ms))
+        })
+    }
+
+    fn window_join(
+        &mut self,
+        kind: ast::JoinKind,
+        [left, right]: [RelationId; 2],
+        mut scope: Scope,
+        conditions: Vec<Scalar>,
+        (ends, shift_ms): ([usize; 2], i64),
+    ) -> (RelationId, Scope) {
+        let kind = match kind {
+            ast::JoinKind::Inner | ast::JoinKind::Cross | ast::JoinKind::Comma => WindowJoinKind::Inner,
+            ast::JoinKind::Left => WindowJoinKind::Left,
+            ast::JoinKind::Right => WindowJoinKind::Right,
+            ast::JoinKind::Full => WindowJoinKind::Full,
+        };
+        let split = self.graph.columns(left).len();
+        for column in &mut scope.columns {
+            let padded = match column.index < split {
+                true => matches!(kind, WindowJoinKind::Right | WindowJoinKind::Full),
+                false => matches!(kind, WindowJoinKind::Left | WindowJoinKind::Full),
+            };
+            if padded {
+                // A bound that may be NULL is no window to go on with.
+                column.column.data_type.nullable = true;
+                column.column.attribute = TimeAttribute::None;
+                column.column.window = None;
+            }
+        }
+        let columns = scope.columns.iter().map(|column| column.column.clone()).collect();
+        let condition = Scalar::all_of(conditions);
+        let kind = RelationKind::WindowJoin { kind, condition, ends, shift_ms };
+        (self.graph.add(kind, vec![left, right], columns), scope)
     }
 
     /// A table, a view or a WITH table, bound once.

@@ -1,7 +1,8 @@
-//! Windows: the table functions TUMBLE and HOP, and the legacy windows in GROUP BY.
+//! Windows: the table functions TUMBLE, HOP, CUMULATE and SESSION, and the legacy windows in GROUP BY.
 //!
 //! Both become a `WindowAssign`. An aggregate over it takes the assignment away again (`strip`) and does the
-//! windowing itself, so that a HOP never copies rows.
+//! windowing itself, so that a HOP never copies rows. What reads rows that have their windows (sessions, and results of
+//! a window's aggregate, Top-N or join) works on them window by window, by the columns of the bounds.
 
 use super::relation::{Column, RelationId, RelationKind, WindowColumn};
 use super::scope::{Scope, ScopeColumn};
@@ -13,6 +14,48 @@ use crate::span::Span;
 use crate::types::{LogicalType, TimeAttribute, TypeKind};
 use dataflow::plan::WindowKind;
 use std::collections::BTreeMap;
+
+/// What two windows must have in common to be joined, and what is needed to go on with one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Shape {
+    pub(super) kind: ShapeKind,
+    /// From UTC to the session's clock, for TIMESTAMP_LTZ.
+    pub(super) shift_ms: i64,
+    pub(super) time: LogicalType,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum ShapeKind {
+    Fixed(WindowKind),
+    Session { gap_ms: i64 },
+}
+
+/// A timestamp, moved.
+pub fn plus_ms(scalar: Scalar, ms: i64) -> Scalar {
+    let interval = Scalar::literal(
+        std::sync::Arc::new(arrow_array::Int64Array::from(vec![ms])),
+        format!("INTERVAL '{}' SECOND", Seconds(ms)),
+        TypeKind::IntervalDayTime.not_null(),
+    );
+    let data_type = scalar.data_type.clone();
+    let kind =
+        ScalarKind::AddInterval { operand: Box::new(scalar), interval: Box::new(interval), subtract: false };
+    Scalar { kind, data_type }
+}
+
+/// Milliseconds as seconds, with a fraction where there is one.
+struct Seconds(i64);
+
+impl std::fmt::Display for Seconds {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let sign = if self.0 < 0 { "-" } else { "" };
+        let ms = self.0.unsigned_abs();
+        match ms % 1_000 {
+            0 => write!(f, "{sign}{}", ms / 1_000),
+            rest => write!(f, "{sign}{}.{rest:03}", ms / 1_000),
+        }
+    }
+}
 
 /// A window taken out of an aggregate's input.
 #[derive(Debug)]
@@ -30,6 +73,11 @@ pub(super) struct Window {
 }
 
 impl Window {
+    /// Whether an expression can do without the window's bounds.
+    pub(super) fn can_move(&self, scalar: &Scalar) -> bool {
+        scalar.columns().iter().all(|column| self.moved.get(*column).copied().flatten().is_some())
+    }
+
     /// An expression over the old input as one over the new.
     pub(super) fn move_scalar(&self, scalar: &Scalar, span: Span) -> Bound<Scalar> {
         if scalar.columns().iter().any(|column| self.moved.get(*column).copied().flatten().is_none()) {
@@ -71,34 +119,27 @@ pub(super) fn window_columns(window: Option<RelationId>, time: &LogicalType) -> 
 }
 
 impl Binder<'_> {
-    /// `TUMBLE(…)` or `HOP(…)` in FROM.
+    /// `TUMBLE(…)`, `HOP(…)`, `CUMULATE(…)` or `SESSION(…)` in FROM.
     pub(super) fn window_function(&mut self, call: &FunctionCall) -> Bound<RelationId> {
         let written = call.name.last().value.clone();
         let name = written.to_ascii_uppercase();
         let parameters: &[&str] = match name.as_str() {
             "TUMBLE" => &["DATA", "TIMECOL", "SIZE", "OFFSET"],
             "HOP" => &["DATA", "TIMECOL", "SLIDE", "SIZE", "OFFSET"],
-            "CUMULATE" | "SESSION" => {
-                return boxed(
-                    Diagnostic::unsupported(
-                        call.name.span,
-                        format!("the window function {name} is not supported yet"),
-                    )
-                    .with_hint("TUMBLE and HOP work"),
-                );
-            }
+            "CUMULATE" => &["DATA", "TIMECOL", "STEP", "SIZE", "OFFSET"],
+            "SESSION" => &["DATA", "TIMECOL", "GAP"],
             _ => {
                 let diagnostic =
                     Diagnostic::unknown(call.name.span, format!("table function '{written}' not found"))
                         .with_label("no such table function");
-                return boxed(match base::nearest(&name, ["TUMBLE", "HOP"]) {
+                return boxed(match base::nearest(&name, WINDOW_FUNCTIONS) {
                     Some(near) => diagnostic.with_hint(format!("did you mean {near}?")),
-                    None => diagnostic.with_hint("the table functions are TUMBLE and HOP"),
+                    None => diagnostic.with_hint("the table functions are TUMBLE, HOP, CUMULATE and SESSION"),
                 });
             }
         };
         let arguments = by_name(call, &name, parameters)?;
-        let required = parameters.len() - 1;
+        let required = if name == "SESSION" { parameters.len() } else { parameters.len() - 1 };
         for (index, parameter) in parameters[..required].iter().enumerate() {
             if arguments[index].is_none() {
                 return boxed(
@@ -112,7 +153,7 @@ impl Binder<'_> {
                 Diagnostic::invalid(call.span, format!("{name} lacks an argument")).with_hint(usage(&name)),
             );
         };
-        let (input, scope) = self.table_argument(data, &name)?;
+        let (input, scope, partition) = self.table_argument(data, &name)?;
         let ArgumentValue::Descriptor(path) = &time.value else {
             return boxed(
                 Diagnostic::invalid(time.span, format!("{name} takes DESCRIPTOR(time_column) here"))
@@ -128,11 +169,75 @@ impl Binder<'_> {
                 Some(argument) => Some((self.interval_argument(argument, &name)?, argument.span)),
             });
         }
+        if let (ArgumentValue::Table(_), "SESSION", [Some((gap_ms, at))]) =
+            (&data.value, name.as_str(), sizes.as_slice())
+        {
+            let gap_ms = positive(*gap_ms, "gap", &name, *at)?;
+            return Ok(self.session(input, time_column, gap_ms, partition).0);
+        }
         let kind = window_kind(&name, &sizes, call.span)?;
         Ok(self.assign(input, time_column, kind))
     }
 
-    fn table_argument(&mut self, argument: &ast::Argument, name: &str) -> Bound<(RelationId, Scope)> {
+    /// The rows with their sessions, and where the columns of the bounds begin.
+    fn session(
+        &mut self,
+        input: RelationId,
+        time_column: usize,
+        gap_ms: i64,
+        partition: Vec<Scalar>,
+    ) -> (RelationId, usize) {
+        let mut items: Vec<(String, Scalar)> = self
+            .graph
+            .columns(input)
+            .iter()
+            .enumerate()
+            .map(|(index, column)| (column.name.clone(), column.scalar(index)))
+            .collect();
+        let before = items.len();
+        let place = |scalar: Scalar| match scalar.as_column() {
+            Some(column) => column,
+            None => {
+                items.push((format!("$k{}", items.len()), scalar));
+                items.len() - 1
+            }
+        };
+        let keys = partition.into_iter().map(place).collect();
+        let input = if items.len() > before { self.graph.project(input, items) } else { input };
+        let time = self.graph.columns(input)[time_column].data_type.clone();
+        let shift_ms = self.shift_ms(&time);
+        let kind = ShapeKind::Session { gap_ms };
+        let columns = self.with_bounds(input, &time, kind);
+        let bounds = columns.len() - 3;
+        let kind = RelationKind::SessionWindow { time_column, gap_ms, shift_ms, keys };
+        (self.graph.add(kind, vec![input], columns), bounds)
+    }
+
+    fn shift_ms(&self, time: &LogicalType) -> i64 {
+        if matches!(time.kind, TypeKind::TimestampLtz(_)) { self.settings.zone_offset_ms } else { 0 }
+    }
+
+    /// The columns of the relation that comes next, which appends the bounds of a window.
+    fn with_bounds(&mut self, input: RelationId, time: &LogicalType, kind: ShapeKind) -> Vec<Column> {
+        let id = self.graph.relations.len();
+        let shift_ms = self.shift_ms(time);
+        self.windows.insert(id, Shape { kind, shift_ms, time: time.clone() });
+        let mut columns: Vec<Column> = self
+            .graph
+            .columns(input)
+            .iter()
+            // The row time goes on as an ordinary column; window_time takes its place.
+            .map(|column| Column { attribute: TimeAttribute::None, window: None, ..column.clone() })
+            .collect();
+        columns.extend(window_columns(Some(id), time));
+        columns
+    }
+
+    fn table_argument(
+        &mut self,
+        argument: &ast::Argument,
+        name: &str,
+    ) -> Bound<(RelationId, Scope, Vec<Scalar>)> {
         let table = match &argument.value {
             ArgumentValue::Table(table) => table,
             _ => {
@@ -142,11 +247,14 @@ impl Binder<'_> {
                 );
             }
         };
-        if !table.partition_by.is_empty() || !table.order_by.is_empty() {
-            return boxed(Diagnostic::unsupported(
-                table.span,
-                format!("PARTITION BY and ORDER BY of a table argument are not supported by {name}"),
-            ));
+        if (!table.partition_by.is_empty() && name != "SESSION") || !table.order_by.is_empty() {
+            return boxed(
+                Diagnostic::invalid(
+                    table.span,
+                    format!("PARTITION BY and ORDER BY of a table argument are not supported by {name}"),
+                )
+                .with_hint("PARTITION BY is for SESSION; the other windows are the same for all rows"),
+            );
         }
         let (relation, alias) = match &table.input {
             TableArgumentInput::Name(table) => {
@@ -155,7 +263,11 @@ impl Binder<'_> {
             TableArgumentInput::Query(query) => (self.query(query)?, None),
         };
         let scope = Scope::of(alias.as_deref(), self.graph.columns(relation));
-        Ok((relation, scope))
+        let mut partition = Vec::new();
+        for expression in &table.partition_by {
+            partition.push(self.expression(expression, &scope)?);
+        }
+        Ok((relation, scope, partition))
     }
 
     fn time_column(&self, scalar: &Scalar, scope: &Scope, name: &str, span: Span) -> Bound<usize> {
@@ -209,8 +321,7 @@ impl Binder<'_> {
 
     fn assign(&mut self, input: RelationId, time_column: usize, mut kind: WindowKind) -> RelationId {
         let time = self.graph.columns(input)[time_column].data_type.clone();
-        let shift_ms =
-            if matches!(time.kind, TypeKind::TimestampLtz(_)) { self.settings.zone_offset_ms } else { 0 };
+        let shift_ms = self.shift_ms(&time);
         if shift_ms != 0 {
             // Windows of instants begin on the session's wall clock.
             match &mut kind {
@@ -220,17 +331,13 @@ impl Binder<'_> {
                 WindowKind::Hop { slide_ms, offset_ms, .. } => {
                     *offset_ms = (*offset_ms - shift_ms).rem_euclid(*slide_ms);
                 }
+                WindowKind::Cumulate { size_ms, offset_ms, .. } => {
+                    *offset_ms = (*offset_ms - shift_ms).rem_euclid(*size_ms);
+                }
+                WindowKind::Attached => {}
             }
         }
-        let id = self.graph.relations.len();
-        let mut columns: Vec<Column> = self
-            .graph
-            .columns(input)
-            .iter()
-            // The row time goes on as an ordinary column; window_time takes its place.
-            .map(|column| Column { attribute: TimeAttribute::None, ..column.clone() })
-            .collect();
-        columns.extend(window_columns(Some(id), &time));
+        let columns = self.with_bounds(input, &time, ShapeKind::Fixed(kind));
         self.graph.add(
             RelationKind::WindowAssign { time_column, window: kind, shift_ms },
             vec![input],
@@ -244,14 +351,9 @@ impl Binder<'_> {
         call: &FunctionCall,
         input: RelationId,
         mut scope: Scope,
+        others: &[&ast::Expression],
     ) -> Bound<(RelationId, Scope)> {
         let name = call.name.last().value.to_ascii_uppercase();
-        if name == "SESSION" {
-            return boxed(
-                Diagnostic::unsupported(call.span, "SESSION windows are not supported yet")
-                    .with_hint("TUMBLE and HOP work"),
-            );
-        }
         let mut arguments = Vec::new();
         for argument in &call.arguments {
             match super::call::argument_expression(argument) {
@@ -270,12 +372,23 @@ impl Binder<'_> {
         for interval in intervals {
             sizes.push(Some((self.interval_ms(interval)?, interval.span)));
         }
-        let wanted = if name == "HOP" { 3 } else { 2 };
-        sizes.resize(wanted, None);
-        let kind = window_kind(&name, &sizes, call.span)?;
-        let relation = self.assign(input, time_column, kind);
+        let (relation, bounds) = if let ("SESSION", [Some((gap_ms, at))]) = (name.as_str(), sizes.as_slice())
+        {
+            let gap_ms = positive(*gap_ms, "gap", &name, *at)?;
+            let mut partition = Vec::new();
+            for expression in others {
+                partition.push(self.expression(expression, &scope)?);
+            }
+            self.session(input, time_column, gap_ms, partition)
+        } else {
+            let wanted = if name == "HOP" { 3 } else { 2 };
+            sizes.resize(wanted, None);
+            let kind = window_kind(&name, &sizes, call.span)?;
+            let relation = self.assign(input, time_column, kind);
+            (relation, self.graph.columns(relation).len() - 3)
+        };
         let columns = self.graph.columns(relation).to_vec();
-        for (index, column) in columns.into_iter().enumerate().skip(scope.columns.len()) {
+        for (index, column) in columns.into_iter().enumerate().skip(bounds) {
             scope.columns.push(ScopeColumn { table: None, column, index, hidden: true });
         }
         Ok((relation, scope))
@@ -331,6 +444,9 @@ impl Binder<'_> {
             }
             RelationKind::Filter { predicate } => {
                 let Some(inner) = self.strip(relation.inputs[0], wanted, span)? else { return Ok(None) };
+                if !inner.can_move(&predicate) {
+                    return Ok(None);
+                }
                 let predicate = inner.move_scalar(&predicate, span)?;
                 let input = self.graph.filter(inner.input, predicate);
                 Ok(Some(Window { input, ..inner }))
@@ -407,6 +523,8 @@ fn by_name<'c>(
 
 fn usage(name: &str) -> String {
     match name {
+        "CUMULATE" => "write TABLE(CUMULATE(TABLE t, DESCRIPTOR(ts), INTERVAL '10' MINUTE, INTERVAL '1' HOUR)): the step, then the greatest size".into(),
+        "SESSION" => "write TABLE(SESSION(TABLE t PARTITION BY k, DESCRIPTOR(ts), INTERVAL '5' MINUTE)): the gap".into(),
         "HOP" => "write TABLE(HOP(TABLE t, DESCRIPTOR(ts), INTERVAL '5' MINUTE, INTERVAL '1' HOUR)): the slide, then the size".into(),
         _ => "write TABLE(TUMBLE(TABLE t, DESCRIPTOR(ts), INTERVAL '1' HOUR))".into(),
     }
@@ -441,8 +559,33 @@ fn window_kind(name: &str, sizes: &[Option<(i64, Span)>], span: Span) -> Bound<W
                 offset_ms: offset.map_or(0, |(ms, _)| ms),
             })
         }
+        ("CUMULATE", [Some((step_ms, _)), Some((size_ms, at)), offset]) => {
+            if size_ms % step_ms != 0 {
+                return boxed(
+                    Diagnostic::invalid(
+                        *at,
+                        format!("CUMULATE requires maxSize to be an integral multiple of step, but got maxSize {size_ms} ms and step {step_ms} ms"),
+                    )
+                    .with_hint("the step stands before the size"),
+                );
+            }
+            Ok(WindowKind::Cumulate {
+                size_ms: *size_ms,
+                step_ms: *step_ms,
+                offset_ms: offset.map_or(0, |(ms, _)| ms),
+            })
+        }
         _ => boxed(Diagnostic::invalid(span, format!("{name} lacks an argument")).with_hint(usage(name))),
     }
+}
+
+const WINDOW_FUNCTIONS: [&str; 4] = ["TUMBLE", "HOP", "CUMULATE", "SESSION"];
+
+fn positive(ms: i64, what: &str, name: &str, span: Span) -> Bound<i64> {
+    if ms > 0 {
+        return Ok(ms);
+    }
+    boxed(Diagnostic::invalid(span, format!("the {what} of {name} must be longer than 0")))
 }
 
 /// Whether a scalar is a bare column of a window.

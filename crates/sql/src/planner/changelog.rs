@@ -6,7 +6,7 @@
 //!    another key; one that only takes inserts refuses a query that updates.
 //! 3. At the end `resolve` goes from the sinks to the scans: -U is left out where no reader needs it.
 
-use dataflow::plan::{Changelog, JoinKind, NodeId, NodeKind, Plan};
+use dataflow::plan::{Changelog, JoinKind, NodeId, NodeKind, Plan, WindowJoinKind};
 use std::collections::BTreeSet;
 
 /// What is known of the rows that leave a node.
@@ -43,7 +43,34 @@ impl Facts {
                 changes: least(inputs.iter().map(|input| input.changes).max().unwrap_or_default()),
                 keys: Vec::new(),
             },
-            NodeKind::WindowAssign { .. } => Facts::default(),
+            NodeKind::WindowAssign { .. } | NodeKind::SessionWindow { .. } => Facts::default(),
+            NodeKind::WindowRank { partition, first: from, last, with_number, .. } => {
+                let width = widths.first().copied().unwrap_or(0);
+                let partition: BTreeSet<usize> = partition.iter().copied().collect();
+                let mut keys: Vec<BTreeSet<usize>> = first.keys;
+                if *with_number {
+                    keys.push(partition.iter().copied().chain([width]).collect());
+                }
+                if from == last {
+                    keys.push(partition);
+                }
+                Facts { changes: Changelog::Insert, keys }
+            }
+            NodeKind::WindowJoin { kind, .. } => {
+                let second = inputs.get(1).copied().cloned().unwrap_or_default();
+                let width = widths.first().copied().unwrap_or(0);
+                let keys = match kind {
+                    WindowJoinKind::Semi | WindowJoinKind::Anti => first.keys,
+                    _ => {
+                        let right = |key: &BTreeSet<usize>| key.iter().map(|column| column + width).collect();
+                        let rights: Vec<BTreeSet<usize>> = second.keys.iter().map(right).collect();
+                        let pairs =
+                            first.keys.iter().flat_map(|left| rights.iter().map(move |right| left | right));
+                        pairs.take(KEYS_MAX).collect()
+                    }
+                };
+                Facts { changes: Changelog::Insert, keys }
+            }
             NodeKind::WindowAggregate { keys, aggregates, .. } => {
                 let bounds = keys.len() + aggregates.len();
                 let key = (0..keys.len()).chain([bounds, bounds + 1]).collect();
@@ -122,7 +149,12 @@ impl Facts {
 pub(super) fn takes_only_inserts(kind: &NodeKind) -> bool {
     matches!(
         kind,
-        NodeKind::WindowAssign { .. } | NodeKind::WindowAggregate { .. } | NodeKind::BoundedJoin { .. }
+        NodeKind::WindowAssign { .. }
+            | NodeKind::SessionWindow { .. }
+            | NodeKind::WindowAggregate { .. }
+            | NodeKind::WindowRank { .. }
+            | NodeKind::WindowJoin { .. }
+            | NodeKind::BoundedJoin { .. }
     )
 }
 

@@ -143,7 +143,9 @@ impl Emitter<'_> {
             RelationKind::WindowAssign { time_column, window, shift_ms } => {
                 self.window_assign(relation, *time_column, *window, *shift_ms, phase)
             }
+            RelationKind::SessionWindow { .. } => self.session_window(id, relation, phase),
             RelationKind::WindowAggregate { .. } => self.window_aggregate(id, relation, phase),
+            RelationKind::WindowJoin { .. } => self.window_join(relation, phase),
             RelationKind::Aggregate { keys, aggregates } => {
                 self.aggregate(id, relation, (keys, aggregates), phase)
             }

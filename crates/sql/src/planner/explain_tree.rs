@@ -6,7 +6,9 @@
 
 use arrow_schema::Schema;
 use dataflow::expression::Expression;
-use dataflow::plan::{Changelog, JoinKind, Node, NodeId, NodeKind, Plan, WindowKind, type_name};
+use dataflow::plan::{
+    Changelog, JoinKind, Node, NodeId, NodeKind, Plan, WindowJoinKind, WindowKind, type_name,
+};
 use std::fmt::Write;
 use std::sync::Arc;
 
@@ -133,6 +135,26 @@ fn line(plan: &Plan, node: &Node) -> String {
         NodeKind::WindowAssign { time_column, window } => {
             format!("WindowAssign({})", window_text(*window, &name(0, *time_column)))
         }
+        NodeKind::SessionWindow { time_column, gap_ms, keys } => {
+            format!(
+                "SessionWindow(SESSION({}, gap={}), keys=[{}])",
+                name(0, *time_column),
+                duration(*gap_ms),
+                names(0, keys)
+            )
+        }
+        NodeKind::WindowJoin { kind, left_keys, right_keys, residual, .. } => {
+            let keys = format!("left=[{}], right=[{}]", names(0, left_keys), names(1, right_keys));
+            let kind = match kind {
+                WindowJoinKind::Inner => "INNER",
+                WindowJoinKind::Left => "LEFT",
+                WindowJoinKind::Right => "RIGHT",
+                WindowJoinKind::Full => "FULL",
+                WindowJoinKind::Semi => "SEMI",
+                WindowJoinKind::Anti => "ANTI",
+            };
+            join_text("WindowJoin", plan, node, kind, &keys, residual.as_ref())
+        }
         // Keys and calls are named after what the query says they are.
         NodeKind::WindowAggregate { time_column, window, keys, aggregates } => {
             let outputs: Vec<String> =
@@ -147,7 +169,7 @@ fn line(plan: &Plan, node: &Node) -> String {
         }
         NodeKind::BoundedJoin { kind, stream_keys, table_keys, residual } => {
             let keys = format!("stream=[{}], table=[{}]", names(0, stream_keys), names(1, table_keys));
-            join_text("BoundedJoin", plan, node, *kind, &keys, residual.as_ref())
+            join_text("BoundedJoin", plan, node, join_kind(*kind), &keys, residual.as_ref())
         }
         NodeKind::Union => "Union".into(),
         NodeKind::GroupAggregate { keys, aggregates } => {
@@ -158,9 +180,10 @@ fn line(plan: &Plan, node: &Node) -> String {
         }
         NodeKind::Join { kind, left_keys, right_keys, residual } => {
             let keys = format!("left=[{}], right=[{}]", names(0, left_keys), names(1, right_keys));
-            join_text("Join", plan, node, *kind, &keys, residual.as_ref())
+            join_text("Join", plan, node, join_kind(*kind), &keys, residual.as_ref())
         }
-        NodeKind::Rank { partition, order, first, last, with_number, latest_first } => {
+        NodeKind::Rank { partition, order, first, last, with_number, latest_first }
+        | NodeKind::WindowRank { partition, order, first, last, with_number, latest_first, .. } => {
             let order: Vec<String> = order
                 .iter()
                 .map(|key| {
@@ -178,8 +201,9 @@ fn line(plan: &Plan, node: &Node) -> String {
             let rows = if first == last { format!("{first}") } else { format!("{first}..{last}") };
             let number = if *with_number { ", with number" } else { "" };
             let latest = if *latest_first { ", latest first" } else { "" };
+            let node_name = if matches!(node.kind, NodeKind::Rank { .. }) { "Rank" } else { "WindowRank" };
             format!(
-                "Rank(partition=[{}], order=[{}], rows={rows}{number}{latest})",
+                "{node_name}(partition=[{}], order=[{}], rows={rows}{number}{latest})",
                 names(0, partition),
                 order.join(", ")
             )
@@ -190,18 +214,21 @@ fn line(plan: &Plan, node: &Node) -> String {
     }
 }
 
+fn join_kind(kind: JoinKind) -> &'static str {
+    match kind {
+        JoinKind::Inner => "INNER",
+        JoinKind::Left => "LEFT",
+    }
+}
+
 fn join_text(
     name: &str,
     plan: &Plan,
     node: &Node,
-    kind: JoinKind,
+    kind: &str,
     keys: &str,
     residual: Option<&Arc<dyn Expression>>,
 ) -> String {
-    let kind = match kind {
-        JoinKind::Inner => "INNER",
-        JoinKind::Left => "LEFT",
-    };
     let mut text = format!("{name}({kind}, {keys}");
     if let Some(residual) = residual {
         let _ = write!(text, ", {}", residual.describe());
@@ -263,6 +290,13 @@ fn window_text(window: WindowKind, time: &str) -> String {
             duration(size_ms),
             offset(offset_ms)
         ),
+        WindowKind::Cumulate { size_ms, step_ms, offset_ms } => format!(
+            "CUMULATE({time}, step={}, size={}{})",
+            duration(step_ms),
+            duration(size_ms),
+            offset(offset_ms)
+        ),
+        WindowKind::Attached => "windows of its rows".into(),
     }
 }
 

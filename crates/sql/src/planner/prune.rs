@@ -49,6 +49,13 @@ pub(super) fn run(graph: &Graph) -> Required {
                 input.extend(wanted.into_iter().filter(|column| *column < bounds));
                 input.insert(*time_column);
             }
+            RelationKind::SessionWindow { time_column, keys, .. } => {
+                let bounds = relation.columns.len() - 3;
+                let input = &mut required[relation.inputs[0]];
+                input.extend(wanted.into_iter().filter(|column| *column < bounds));
+                input.insert(*time_column);
+                input.extend(keys);
+            }
             RelationKind::WindowAggregate { time_column, keys, aggregates, .. } => {
                 let input = &mut required[relation.inputs[0]];
                 input.insert(*time_column);
@@ -77,7 +84,7 @@ pub(super) fn run(graph: &Graph) -> Required {
                 input.extend(partition);
                 input.extend(order.iter().map(|key| key.column));
             }
-            RelationKind::Join { condition, .. } => {
+            RelationKind::Join { condition, .. } | RelationKind::WindowJoin { condition, .. } => {
                 let split = graph.columns(relation.inputs[0]).len();
                 let mut both = wanted;
                 if let Some(condition) = condition {

@@ -8,7 +8,7 @@ use crate::diagnostic::Diagnostic;
 use crate::expression::compare::Comparison;
 use crate::expression::{Scalar, ScalarKind};
 use crate::types::TypeKind;
-use dataflow::plan::JoinKind;
+use dataflow::plan::{JoinKind, WindowJoinKind};
 use std::collections::BTreeMap;
 
 pub(super) fn run(graph: Graph) -> Result<Graph, Box<Diagnostic>> {
@@ -46,6 +46,13 @@ struct Pass<'a> {
     new: Graph,
     /// Relations written without predicates of their readers.
     done: BTreeMap<RelationId, RelationId>,
+}
+
+/// A window join: its inputs, with what can be decided on one side alone; what pairs decide; what is decided behind it.
+struct Sides {
+    inputs: Vec<RelationId>,
+    on: Vec<Scalar>,
+    above: Vec<Scalar>,
 }
 
 type Pushed = Result<RelationId, Box<Diagnostic>>;
@@ -123,7 +130,21 @@ impl Pass<'_> {
                     below.into_iter().map(|predicate| remapped(predicate, &|column| keys[column])).collect();
                 self.through(relation, vec![below], above)
             }
-            RelationKind::RowNumber { partition, order, first, last, span } => {
+            RelationKind::SessionWindow { keys, .. } => {
+                // Without some of its rows a session would be another one.
+                let keys = keys.clone();
+                let (below, above) = split(predicates, |column| keys.contains(&column));
+                self.through(relation, vec![below], above)
+            }
+            RelationKind::WindowJoin { kind, condition, ends, shift_ms } => {
+                let (kind, ends, shift_ms) = (*kind, *ends, *shift_ms);
+                let Sides { inputs, on, above } =
+                    self.sides(relation, kind, condition.clone(), predicates)?;
+                let kind = RelationKind::WindowJoin { kind, condition: Scalar::all_of(on), ends, shift_ms };
+                let new = self.new.add(kind, inputs, relation.columns.clone());
+                Ok(self.filtered(new, above))
+            }
+            RelationKind::RowNumber { partition, order, first, last, window, span } => {
                 let number = relation.columns.len() - 1;
                 let (mut first, mut last) = (*first, *last);
                 let (mut below, mut above) = (Vec::new(), Vec::new());
@@ -152,6 +173,7 @@ impl Pass<'_> {
                     order: order.clone(),
                     first,
                     last,
+                    window: *window,
                     span: *span,
                 };
                 let input = self.push(relation.inputs[0], below)?;
@@ -206,6 +228,45 @@ impl Pass<'_> {
         }
         let new = self.new.add(RelationKind::Project { expressions }, vec![input], relation.columns.clone());
         Ok(self.filtered(new, above))
+    }
+
+    /// Takes the conditions of a window join, and over it, to where they are decided.
+    fn sides(
+        &mut self,
+        relation: &Relation,
+        kind: WindowJoinKind,
+        condition: Option<Scalar>,
+        predicates: Vec<Scalar>,
+    ) -> Result<Sides, Box<Diagnostic>> {
+        use WindowJoinKind::{Anti, Inner, Left, Right, Semi};
+        let split_at = self.old.columns(relation.inputs[0]).len();
+        let (mut left, mut right, mut on, mut above) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+        let side = |predicate: &Scalar| {
+            let columns = predicate.columns();
+            let on_left = columns.iter().filter(|column| **column < split_at).count();
+            let one_sided = predicate.is_deterministic() && !columns.is_empty();
+            (one_sided && on_left == columns.len(), one_sided && on_left == 0)
+        };
+        let to_right = |predicate: Scalar| remapped(predicate, &|column| column - split_at);
+        // A side that is shown whole loses no row to the condition.
+        for predicate in condition.map(Scalar::into_conjuncts).unwrap_or_default() {
+            match side(&predicate) {
+                (true, _) if matches!(kind, Inner | Right | Semi) => left.push(predicate),
+                (_, true) if matches!(kind, Inner | Left | Semi | Anti) => right.push(to_right(predicate)),
+                _ => on.push(predicate),
+            }
+        }
+        // A side that is padded is looked at behind the join.
+        for predicate in predicates {
+            match side(&predicate) {
+                (true, _) if matches!(kind, Inner | Left | Semi | Anti) => left.push(predicate),
+                (_, true) if matches!(kind, Inner | Right) => right.push(to_right(predicate)),
+                _ if kind == Inner => on.push(predicate),
+                _ => above.push(predicate),
+            }
+        }
+        let inputs = vec![self.push(relation.inputs[0], left)?, self.push(relation.inputs[1], right)?];
+        Ok(Sides { inputs, on, above })
     }
 
     fn join(

@@ -60,6 +60,9 @@ fn modes(plan: &Plan) -> String {
             NodeKind::Sink { .. } => "Sink",
             NodeKind::Scan { .. } | NodeKind::Project { .. } | NodeKind::Watermark { .. } => return None,
             NodeKind::WindowAssign { .. } => "Assign",
+            NodeKind::SessionWindow { .. } => "Session",
+            NodeKind::WindowRank { .. } => "WindowRank",
+            NodeKind::WindowJoin { .. } => "WindowJoin",
         };
         let modes = match node.changelog {
             Changelog::Insert => "I",

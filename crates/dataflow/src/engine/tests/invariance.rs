@@ -7,7 +7,7 @@ use super::fixtures::*;
 use super::windows::{HOP, TUMBLE};
 use crate::engine::{Dataflow, DataflowOptions, ScanInput, StepInput};
 use crate::plan::AggregateFunction::{Avg, Count, FirstValue, LastValue, Max, Min, Sum};
-use crate::plan::{Aggregate, JoinKind, NodeId, NodeKind, Plan};
+use crate::plan::{Aggregate, JoinKind, NodeId, NodeKind, Plan, WindowJoinKind, WindowKind};
 use arrow_array::RecordBatch;
 use arrow_schema::DataType;
 use arrow_select::concat::concat_batches;
@@ -116,7 +116,28 @@ fn everything() -> (Arc<Plan>, Scans) {
         ],
     );
     planner.sink(last, "mixed_hop");
+    rows_of_windows(&mut planner, [both, right_marked], mixed);
     (planner.build(), Scans { left, right, table })
+}
+
+/// Sessions, cumulating windows, the Top-N and the join of windows; over rows, and over what timers emitted.
+fn rows_of_windows(planner: &mut Planner, [both, right]: [NodeId; 2], mixed: NodeId) {
+    let cumulate = WindowKind::Cumulate { size_ms: 30, step_ms: 10, offset_ms: 7 };
+    let sums = planner.aggregate(both, 0, cumulate, &[1], all_aggregates());
+    planner.sink(sums, "cumulate");
+    let sessions = planner.session(both, 6, &[1]);
+    planner.sink(sessions, "session");
+    let count = vec![call(Count, None, DataType::Int64), call(FirstValue, Some(2), DataType::Int32)];
+    let counted = planner.aggregate(sessions, 8, WindowKind::Attached, &[1, 6, 7], count);
+    planner.sink(counted, "session_counts");
+    let again = planner.session(mixed, 9, &[1]);
+    planner.sink(again, "mixed_session");
+    let assigned = planner.assign(mixed, HOP);
+    let top = planner.window_rank(assigned, 3, &[1], 2, (1, 2));
+    planner.sink(top, "top");
+    let other = planner.assign(right, HOP);
+    let pairs = planner.window_join([assigned, other], WindowJoinKind::Full, [3, 6], 1, None);
+    planner.sink(pairs, "pairs");
 }
 
 fn tumbles_time(planner: &Planner, node: NodeId) -> usize {
@@ -253,8 +274,9 @@ fn results_depend_on_the_rows_and_their_order_alone() {
         let whole = Manner { workers: 1, rows_max: 1 << 40, restore: false, budget_bytes: UNLIMITED };
         let (expected, _, end) = run(&plan, &scans, &journal, &whole, &mut Random(seed));
         assert!(expected.late_rows > 0, "seed {seed} has no late rows");
-        for table in ["kept", "joined", "joined_hop", "both", "hop", "tumble", "again", "mixed", "mixed_hop"]
-        {
+        let windows = ["cumulate", "session", "session_counts", "mixed_session", "top", "pairs"];
+        let others = ["kept", "joined", "joined_hop", "both", "hop", "tumble", "again", "mixed", "mixed_hop"];
+        for table in windows.into_iter().chain(others) {
             assert!(expected.lines.contains_key(table), "seed {seed} has no rows in {table}");
         }
         for rows_max in [1, 7, 60] {

@@ -1,7 +1,7 @@
 //! Windows: slices, lateness, firing.
 //!
 //! 1. Time is cut into slices as long as the slide; a tumbling window is one slice, a hopping window
-//!    several. A row is added to its slice only.
+//!    several, and a cumulating one all slices from its begin on. A row is added to its slice only.
 //! 2. A row is late for a window when `window end - 1 ms <= watermark before the row`. It is dropped,
 //!    and counted as late, when it is late for all its windows (what Flink counts in
 //!    `numLateRecordsDropped`). A row that is late for some of them must not reach those: they are
@@ -24,10 +24,12 @@ mod partition;
 mod retract;
 
 pub(crate) use accumulator::{Accumulator, AccumulatorSpec, accumulator_supports};
+pub(crate) use accumulators::Accumulators;
 pub(crate) use aggregate::AggregateNode;
 pub(crate) use argument::{Argument, Representation, Values};
 pub(crate) use columns::encoded_column;
 pub(crate) use partition::AggregateSpec;
+pub(crate) use partition::tie_prefix;
 
 use crate::plan::WindowKind;
 
@@ -36,15 +38,33 @@ use crate::plan::WindowKind;
 pub(crate) struct WindowSpec {
     pub(crate) time_column: usize,
     pub(crate) size_ms: i64,
-    /// Of a tumbling window its size.
+    /// Of a tumbling window its size, of cumulating ones their step.
     pub(crate) slide_ms: i64,
     offset_ms: i64,
+    /// Windows that share slices begin together, not one slide apart.
+    cumulates: bool,
 }
 
 impl WindowSpec {
     pub(crate) fn new(time_column: usize, window: WindowKind) -> WindowSpec {
         let (size_ms, slide_ms, offset_ms) = window.size_slide_offset();
-        WindowSpec { time_column, size_ms, slide_ms, offset_ms: offset_ms.rem_euclid(slide_ms) }
+        let cumulates = matches!(window, WindowKind::Cumulate { .. });
+        WindowSpec { time_column, size_ms, slide_ms, offset_ms: offset_ms.rem_euclid(size_ms), cumulates }
+    }
+
+    /// Every slice is a window.
+    fn is_tumbling(&self) -> bool {
+        self.size_ms == self.slide_ms
+    }
+
+    /// The last multiple of the size, shifted by the offset, that is not greater.
+    fn period_start(&self, time_ms: i64) -> i64 {
+        time_ms - (time_ms - self.offset_ms).rem_euclid(self.size_ms)
+    }
+
+    /// Where the window that ends here begins.
+    pub(crate) fn window_start(&self, window_end: i64) -> i64 {
+        if self.cumulates { self.period_start(window_end - 1) } else { window_end - self.size_ms }
     }
 
     /// The end of the slice that a time lies in: the first multiple of the slide, shifted by the
@@ -54,8 +74,21 @@ impl WindowSpec {
     }
 
     /// The end of the last window that has this slice.
-    fn last_window_end(&self, slice_end: i64) -> i64 {
-        slice_end + self.size_ms - self.slide_ms
+    pub(crate) fn last_window_end(&self, slice_end: i64) -> i64 {
+        match self.cumulates {
+            true => self.period_start(slice_end - 1) + self.size_ms,
+            false => slice_end + self.size_ms - self.slide_ms,
+        }
+    }
+
+    /// All windows of the slices up to here have fired at this watermark.
+    fn slices_fired(&self, watermark: i64) -> i64 {
+        let next = watermark.saturating_add(1);
+        let in_range = next > i64::MIN / 2 && next < i64::MAX / 2;
+        match self.cumulates && in_range {
+            true => self.period_start(next),
+            false => next.saturating_sub(self.size_ms - self.slide_ms),
+        }
     }
 
     /// The end of the earliest window of a slice that has not fired at this watermark; `None` if all have.

@@ -198,12 +198,12 @@ impl Partition {
                 break;
             }
             let after = track.reached_after(window_end - 1);
-            if window.size_ms == window.slide_ms {
+            if window.is_tumbling() {
                 let slice = self.slices.whole(slice_end)?;
                 emitted.batches.push(emit(spec, slice.keys(), slice.columns(), window_end, after)?);
             } else {
                 let mut merged = Merged::new(spec);
-                let slices = self.slices.in_range(window_end - window.size_ms + 1..=window_end);
+                let slices = self.slices.in_range(window.window_start(window_end) + 1..=window_end);
                 for slice_end in slices.into_iter().rev() {
                     let slice = self.slices.whole(slice_end)?;
                     merged.add(slice.keys(), slice.columns())?;
@@ -214,7 +214,7 @@ impl Partition {
         }
         *fired = (*fired).max(watermark);
         // All windows of these slices have fired, on every worker alike.
-        self.slices.expire(watermark.saturating_add(1).saturating_sub(window.size_ms - window.slide_ms));
+        self.slices.expire(window.slices_fired(watermark));
         Ok(())
     }
 }
@@ -271,6 +271,6 @@ fn emit(
 }
 
 /// The window's end so that bytes compare as the number does.
-fn tie_prefix(window_end: i64) -> [u8; 8] {
+pub(crate) fn tie_prefix(window_end: i64) -> [u8; 8] {
     ((window_end as u64) ^ (1 << 63)).to_be_bytes()
 }

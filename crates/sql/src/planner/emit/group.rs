@@ -1,7 +1,7 @@
 //! Group aggregates and Top-N.
 
 use super::{Emitted, Emitter, Written};
-use crate::binder::{AggregateCall, Column, Relation, RelationId, RelationKind};
+use crate::binder::{AggregateCall, Column, Relation, RelationId, RelationKind, WindowEnd};
 use crate::diagnostic::Diagnostic;
 use crate::types::TimeAttribute;
 use dataflow::plan::{Aggregate, AggregateFunction, Changelog, NodeKind, SortKey};
@@ -71,7 +71,7 @@ impl Emitter<'_> {
     }
 
     pub(super) fn rank(&mut self, id: RelationId, relation: &Relation, phase: u32) -> Written {
-        let RelationKind::RowNumber { partition, order, first, last, span } = &relation.kind else {
+        let RelationKind::RowNumber { partition, order, first, last, window, span } = &relation.kind else {
             return Err(Box::new(Diagnostic::invalid(self.span, "no row number")));
         };
         let Some(last) = last.filter(|last| last >= first) else {
@@ -91,7 +91,10 @@ impl Emitter<'_> {
         let mut columns: Vec<Column> = input
             .columns
             .iter()
-            .map(|column| Column { attribute: TimeAttribute::None, window: None, ..column.clone() })
+            .map(|column| match window {
+                Some(_) => column.clone(),
+                None => Column { attribute: TimeAttribute::None, window: None, ..column.clone() },
+            })
             .collect();
         let mut places = input.places.clone();
         if with_number {
@@ -103,6 +106,24 @@ impl Emitter<'_> {
         let only_inserts = self.facts[input.node.0].changes == Changelog::Insert;
         let one_latest = matches!(order.as_slice(), [key] if key.descending && by_time(key));
         let latest_first = one_latest && only_inserts && (*first, last) == (1, 1);
+        if let Some(WindowEnd { column, shift_ms }) = window {
+            let end_column = input.place(*column);
+            let text = format!(
+                "WindowRank {end_column} {shift_ms} {partition:?} {order:?} {first} {last} {with_number} {latest_first}"
+            );
+            let kind = NodeKind::WindowRank {
+                end_column,
+                shift_ms: *shift_ms,
+                partition,
+                order,
+                first: *first,
+                last,
+                with_number,
+                latest_first,
+            };
+            let node = self.node(kind, vec![input.node], &columns, text)?;
+            return Ok(Emitted { node, columns, places });
+        }
         if !only_inserts {
             self.break_ties(&input, &partition, &mut order);
         }

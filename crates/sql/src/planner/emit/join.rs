@@ -10,7 +10,7 @@ use crate::expression::compare::Comparison;
 use crate::expression::{Scalar, ScalarKind};
 use crate::span::Span;
 use crate::types::TimeAttribute;
-use dataflow::plan::{JoinKind, NodeKind};
+use dataflow::plan::{JoinKind, NodeKind, WindowJoinKind};
 use std::collections::BTreeMap;
 
 impl Emitter<'_> {
@@ -92,6 +92,70 @@ impl Emitter<'_> {
         };
         let inputs = vec![stream.node, table.node];
         let node = self.node(node_kind, inputs, &columns, text)?;
+        Ok(Emitted { node, columns, places })
+    }
+
+    /// A join of windows: both sides stream, and every equality is a key.
+    pub(super) fn window_join(&mut self, relation: &Relation, phase: u32) -> Written {
+        let RelationKind::WindowJoin { kind, condition, ends, shift_ms } = &relation.kind else {
+            return Err(Box::new(Diagnostic::invalid(self.span, "no window join")));
+        };
+        let (left_id, right_id) = (relation.inputs[0], relation.inputs[1]);
+        let split = self.graph.columns(left_id).len();
+        let (mut left_keys, mut right_keys, mut rest) = (Vec::new(), Vec::new(), Vec::new());
+        for part in condition.clone().map(Scalar::into_conjuncts).unwrap_or_default() {
+            match equality(&part, split) {
+                Some((a, b)) => {
+                    left_keys.push(a);
+                    right_keys.push(b);
+                }
+                None => rest.push(part),
+            }
+        }
+        let left = self.relation(left_id, phase)?;
+        let right = self.relation(right_id, phase)?;
+        let (left, right) = (self.narrowed(left, left_id)?, self.narrowed(right, right_id)?);
+        let (left, left_keys) = self.with_keys(left, left_keys)?;
+        let (right, right_keys) = self.with_keys(right, right_keys)?;
+        let ends = [left.place(ends[0]), right.place(ends[1])];
+        let offset = left.columns.len();
+        let mut places: BTreeMap<usize, usize> = left.places.clone();
+        places.extend(right.places.iter().map(|(old, new)| (old + split, new + offset)));
+        let padded = |side: usize| match kind {
+            WindowJoinKind::Left => side == 1,
+            WindowJoinKind::Right => side == 0,
+            WindowJoinKind::Full => true,
+            WindowJoinKind::Inner | WindowJoinKind::Semi | WindowJoinKind::Anti => false,
+        };
+        let mut columns: Vec<Column> = Vec::new();
+        for (side, input) in [&left, &right].into_iter().enumerate() {
+            for column in &input.columns {
+                let mut column = column.clone();
+                if padded(side) {
+                    column.data_type.nullable = true;
+                    column.attribute = TimeAttribute::None;
+                    column.window = None;
+                }
+                columns.push(column);
+            }
+        }
+        let residual = Scalar::all_of(rest).map(|mut residual| {
+            residual.remap(&|column| places.get(&column).copied().unwrap_or(column));
+            residual
+        });
+        let text = format!(
+            "WindowJoin {kind:?} {ends:?} {shift_ms} {left_keys:?} {right_keys:?} {}",
+            residual.as_ref().map(Scalar::identity).unwrap_or_default()
+        );
+        let joined = schema(&columns);
+        let residual = residual.map(|residual| compiled_over(residual, &joined));
+        if matches!(kind, WindowJoinKind::Semi | WindowJoinKind::Anti) {
+            columns.truncate(offset);
+            places.retain(|old, _| *old < split);
+        }
+        let kind =
+            NodeKind::WindowJoin { kind: *kind, ends, shift_ms: *shift_ms, left_keys, right_keys, residual };
+        let node = self.node(kind, vec![left.node, right.node], &columns, text)?;
         Ok(Emitted { node, columns, places })
     }
 

@@ -1,13 +1,11 @@
 //! Windows, and aggregates over them.
 
 use super::{Emitted, Emitter, Written};
-use crate::binder::{Relation, RelationId, RelationKind};
+use crate::binder::{Column, Relation, RelationId, RelationKind, plus_ms};
 use crate::diagnostic::Diagnostic;
-use crate::expression::{Scalar, ScalarKind};
 use crate::span::Span;
-use crate::types::{LogicalType, TypeKind};
 use dataflow::plan::{NodeKind, WindowKind};
-use std::sync::Arc;
+use std::collections::BTreeMap;
 
 impl Emitter<'_> {
     pub(super) fn window_assign(
@@ -30,6 +28,35 @@ impl Emitter<'_> {
         let mut places = input.places.clone();
         places.extend((0..3).map(|bound| (old + bound, new + bound)));
         self.shifted(Emitted { node, columns, places }, new, shift_ms)
+    }
+
+    pub(super) fn session_window(&mut self, id: RelationId, relation: &Relation, phase: u32) -> Written {
+        let RelationKind::SessionWindow { time_column, gap_ms, shift_ms, keys } = &relation.kind else {
+            return Err(Box::new(Diagnostic::invalid(Span::default(), "no session window")));
+        };
+        let input = self.relation(relation.inputs[0], phase)?;
+        // Rows are kept, so only what is needed of them; the time and the keys are.
+        let mut wanted: Vec<usize> =
+            self.required[id].iter().copied().filter(|column| *column < relation.columns.len() - 3).collect();
+        wanted.extend([*time_column].iter().chain(keys));
+        wanted.sort_unstable();
+        wanted.dedup();
+        let columns: Vec<Column> =
+            wanted.iter().map(|old| input.columns[input.place(*old)].clone()).collect();
+        let node = self.exactly(&input, &wanted, &columns)?;
+        let mut places: BTreeMap<usize, usize> =
+            wanted.iter().enumerate().map(|(new, old)| (*old, new)).collect();
+        let place = |column: &usize| places.get(column).copied().unwrap_or(*column);
+        let (time_column, keys) = (place(time_column), keys.iter().map(place).collect::<Vec<usize>>());
+        let old = relation.columns.len() - 3;
+        let new = columns.len();
+        let mut columns = columns;
+        columns.extend(relation.columns[old..].iter().cloned());
+        let text = format!("SessionWindow {time_column} {gap_ms} {keys:?}");
+        let kind = NodeKind::SessionWindow { time_column, gap_ms: *gap_ms, keys };
+        let node = self.node(kind, vec![node], &columns, text)?;
+        places.extend((0..3).map(|bound| (old + bound, new + bound)));
+        self.shifted(Emitted { node, columns, places }, new, *shift_ms)
     }
 
     /// Moves the window's bounds, which the engine computes in UTC, to the session's clock.
@@ -73,22 +100,5 @@ impl Emitter<'_> {
             NodeKind::WindowAggregate { time_column, window: *window, keys: new_keys, aggregates: calls };
         let node = self.node(kind, vec![input.node], &columns, text)?;
         self.shifted(Emitted { node, columns, places }, first, *shift_ms)
-    }
-}
-
-fn plus_ms(scalar: Scalar, ms: i64) -> Scalar {
-    let interval = Scalar::literal(
-        Arc::new(arrow_array::Int64Array::from(vec![ms])),
-        format!("INTERVAL '{}' SECOND", ms / 1_000),
-        TypeKind::IntervalDayTime.not_null(),
-    );
-    let data_type: LogicalType = scalar.data_type.clone();
-    Scalar {
-        kind: ScalarKind::AddInterval {
-            operand: Box::new(scalar),
-            interval: Box::new(interval),
-            subtract: false,
-        },
-        data_type,
     }
 }

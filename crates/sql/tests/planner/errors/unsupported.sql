@@ -3,11 +3,13 @@ CREATE TABLE t (a INT, b STRING, r ROW<x INT, y STRING>, ts TIMESTAMP(3), WATERM
 CREATE TABLE u (a INT, c STRING) WITH ('connector' = 'kafka', 'topic' = 'u', 'format' = 'json');
 CREATE TABLE f (a INT, c STRING, n BIGINT NOT NULL, since TIMESTAMP(3)) WITH ('connector' = 'filesystem', 'path' = 'f', 'format' = 'csv');
 CREATE TABLE s (a INT, b STRING) WITH ('connector' = 'print');
-SELECT window_start, COUNT(*) FROM TABLE(TUMBLE(TABLE t, DESCRIPTOR(ts), INTERVAL '1' HOUR)) GROUP BY window_start;
+SELECT COUNT(*) FROM TABLE(CUMULATE(TABLE t, DESCRIPTOR(ts), INTERVAL '7' MINUTE, INTERVAL '1' HOUR)) GROUP BY window_start, window_end;
+SELECT COUNT(*) FROM TABLE(TUMBLE(TABLE t PARTITION BY b, DESCRIPTOR(ts), INTERVAL '1' HOUR)) GROUP BY window_start, window_end;
 SELECT b, COUNT(*) FROM TABLE(TUMBLE(TABLE t, DESCRIPTOR(ts), INTERVAL '1' HOUR)) GROUP BY window_start, window_end;
 SELECT COUNT(*) FROM TABLE(TUMBLE(TABLE f, DESCRIPTOR(since), INTERVAL '1' HOUR)) GROUP BY window_start, window_end;
 SELECT COUNT(*) FROM TABLE(HOP(TABLE t, DESCRIPTOR(ts), INTERVAL '7' MINUTE, INTERVAL '1' HOUR)) GROUP BY window_start, window_end;
-SELECT COUNT(*) FROM TABLE(CUMULATE(TABLE t, DESCRIPTOR(ts), INTERVAL '1' MINUTE, INTERVAL '1' HOUR)) GROUP BY window_start, window_end;
+SELECT COUNT(*) FROM TABLE(SESSION(TABLE t, DESCRIPTOR(ts))) GROUP BY window_start, window_end;
+SELECT COUNT(*) FROM TABLE(SESSION(TABLE t, DESCRIPTOR(ts), INTERVAL '0' SECOND)) GROUP BY window_start, window_end;
 SELECT COUNT(*) FROM TABLE(TUMBLE(TABLE t, DESCRIPTOR(ts))) GROUP BY window_start, window_end;
 SELECT SUM(COUNT(*)) FROM TABLE(TUMBLE(TABLE t, DESCRIPTOR(ts), INTERVAL '1' HOUR)) GROUP BY window_start, window_end;
 SELECT a FROM t WHERE COUNT(*) > 1;

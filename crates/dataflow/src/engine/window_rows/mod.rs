@@ -1,0 +1,120 @@
+//! Operators that keep the rows of a window until its time has passed: sessions, Top-N, joins.
+//!
+//! 1. A worker keeps the rows of its keys in one table. A second one says, by the end of a window, which
+//!    keys have rows in it: the timers.
+//! 2. A row whose window has passed when it comes (`window end - 1 ms <= watermark before the row`) is
+//!    late: it is dropped and counted.
+//! 3. When the watermark reaches `window end - 1 ms` the window's rows are read, worked on and forgotten.
+//!    What they give stands behind the row after which the watermark did so, ordered by window end and
+//!    key, and the watermark before it is `window end - 2 ms`, as for window aggregates.
+//! 4. Rows of one window stand in the order of their arrival. Their place in it is the number of the row
+//!    of input that they came of, counted from the begin of the job, then the watermark before them, then
+//!    how many rows have both alike before them; so it does not depend on the cut into steps.
+//!
+//! A row that is not late is in a window that has not fired, so the order of rows and timers within a
+//! step matters for sessions alone, which see to it themselves.
+
+mod emit;
+mod join;
+mod partition;
+mod session;
+mod spec;
+mod top;
+
+use super::batches::{Chunk, merge_in_order};
+use super::error::DataflowError;
+use super::exchange::Exchange;
+use super::operator::Flow;
+use super::partitions::Partitions;
+use super::track::Track;
+use crate::plan::{NodeId, Plan};
+use arrow_array::Int64Array;
+use arrow_schema::SchemaRef;
+use partition::{Partition, Place};
+use spec::{Prepared, Spec};
+use state::{Store, Table};
+use std::sync::Arc;
+
+/// The state of one such operator: a partition per worker.
+pub(crate) struct WindowRowsNode {
+    spec: Arc<Spec>,
+    partitions: Partitions<Partition>,
+}
+
+impl WindowRowsNode {
+    pub(crate) fn new(
+        plan: &Plan,
+        id: NodeId,
+        schemas: &[SchemaRef],
+        workers: usize,
+        store: &Store,
+    ) -> Result<WindowRowsNode, DataflowError> {
+        let spec = Arc::new(Spec::new(plan, id, schemas)?);
+        let partitions = Partitions::new(workers, |groups| Partition::new(store, id, groups))?;
+        Ok(WindowRowsNode { spec, partitions })
+    }
+
+    pub(crate) fn tables(&mut self) -> Vec<&mut dyn Table> {
+        self.partitions.iter_mut().flat_map(Partition::tables).collect()
+    }
+
+    /// One step; answers what was fired, in canonical order, and how many rows were late.
+    pub(crate) fn step(
+        &mut self,
+        exchange: &Exchange,
+        inputs: Vec<Flow>,
+        sequence: u64,
+        clock_ms: i64,
+    ) -> Result<(Flow, u64), DataflowError> {
+        let no_watermark = || DataflowError::internal("rows without a watermark");
+        let tracks: Vec<Arc<Track>> = inputs
+            .iter()
+            .map(|flow| flow.track.clone().ok_or_else(no_watermark))
+            .collect::<Result<_, _>>()?;
+        let track = match tracks.as_slice() {
+            [one] => one.clone(),
+            [one, other] if Arc::ptr_eq(one, other) => one.clone(),
+            several => Arc::new(Track::minimum(several)),
+        };
+        let mut chunks = Vec::new();
+        for (side, flow) in inputs.into_iter().enumerate() {
+            let (mut last, mut repeat) = (None, 0);
+            for mut chunk in flow.chunks {
+                let own = chunk.batch.watermarks.take().ok_or_else(no_watermark)?;
+                let rows = chunk.batch.ordinals.values().iter().zip(own.values());
+                let place = |(ordinal, watermark): (&u64, &i64)| {
+                    repeat = if last == Some((*ordinal, *watermark)) { repeat + 1 } else { 0 };
+                    last = Some((*ordinal, *watermark));
+                    let number = sequence + ordinal;
+                    Place { number, watermark: *watermark, repeat, may_be_taken: *ordinal == 0 }
+                };
+                let places: Vec<Place> = rows.map(place).collect();
+                let ordinals = chunk.batch.ordinals.values().iter();
+                let least = ordinals.zip(own.values()).map(|(row, own)| match tracks.len() {
+                    1 => *own,
+                    _ => tracks[1 - side].before(*row).min(*own),
+                });
+                chunk.batch.watermarks = Some(Int64Array::from_iter_values(least));
+                chunks.push((side, places, chunk));
+            }
+        }
+        let rows = chunks.iter().map(|(_, places, _)| places.len()).sum();
+        let task = |(side, places, chunk): (usize, Vec<Place>, Chunk)| {
+            let spec = self.spec.clone();
+            move || spec.prepare(side, places, &chunk.batch)
+        };
+        let prepared: Vec<Prepared> = exchange
+            .run(chunks.into_iter().map(task).collect(), rows)?
+            .into_iter()
+            .collect::<Result<_, _>>()?;
+        let (spec, moved, workers) = (self.spec.clone(), track.clone(), self.partitions.len());
+        let done = self.partitions.run(exchange, rows, move |worker, partition| {
+            partition.step(&spec, &prepared, &moved, (worker, workers), clock_ms)
+        })?;
+        let late_rows = done.iter().map(|(_, late_rows)| late_rows).sum();
+        let batches = done.into_iter().map(|(batch, _)| batch).collect();
+        let merged = merge_in_order(&self.spec.schema, batches)?;
+        let chunks = merged.into_iter().map(|batch| Chunk { read: 0, batch }).collect();
+        Ok((Flow { chunks, track: Some(track) }, late_rows))
+    }
+}

@@ -1,0 +1,192 @@
+//! What such an operator is, and everything about a batch that needs no state.
+
+use super::super::error::DataflowError;
+use super::super::join::only_inserts;
+use super::super::keys::{KeyEncoder, Keys, one_nan};
+use super::super::time::milliseconds;
+use super::partition::Place;
+use crate::batch::Batch;
+use crate::expression::Expression;
+use crate::plan::{NodeId, NodeKind, Plan, SortKey, WindowJoinKind};
+use arrow_array::{Array, ArrayRef, BooleanArray};
+use arrow_row::SortField;
+use arrow_schema::{DataType, Schema, SchemaRef, SortOptions};
+use std::ops::Range;
+use std::sync::Arc;
+
+/// What is done with the rows of a window.
+#[derive(Debug)]
+pub(crate) enum Mode {
+    Session {
+        gap_ms: i64,
+    },
+    Top {
+        /// The places in the order that are shown, from 0.
+        shown: Range<usize>,
+        with_number: bool,
+        latest_first: bool,
+    },
+    Join {
+        kind: WindowJoinKind,
+        residual: Option<Arc<dyn Expression>>,
+        /// The columns of both sides.
+        pairs: SchemaRef,
+    },
+}
+
+/// One input.
+#[derive(Debug)]
+pub(crate) struct Side {
+    keys: KeyEncoder,
+    /// Whole rows.
+    pub(crate) rows: KeyEncoder,
+    /// The row time of a session's row, else the end of the window.
+    time_column: usize,
+}
+
+/// What stays the same over the life of the operator.
+#[derive(Debug)]
+pub(crate) struct Spec {
+    pub(crate) mode: Mode,
+    pub(crate) sides: Vec<Side>,
+    shift_ms: i64,
+    order: Option<(Vec<usize>, KeyEncoder)>,
+    pub(crate) schema: SchemaRef,
+}
+
+/// A batch made ready for all workers.
+#[derive(Debug)]
+pub(crate) struct Prepared {
+    pub(crate) side: usize,
+    pub(crate) keys: Keys,
+    pub(crate) rows: Keys,
+    /// The sort key, if there is an order.
+    pub(crate) order: Option<Keys>,
+    /// In UTC.
+    pub(crate) times: Vec<i64>,
+    pub(crate) watermarks: arrow_array::Int64Array,
+    /// The places in the order of arrival.
+    pub(crate) places: Vec<Place>,
+    /// Rows that can match; `None` when all can.
+    complete: Option<BooleanArray>,
+}
+
+impl Prepared {
+    pub(crate) fn can_match(&self, row: usize) -> bool {
+        self.complete.as_ref().is_none_or(|complete| complete.value(row))
+    }
+}
+
+impl Spec {
+    pub(crate) fn new(plan: &Plan, id: NodeId, schemas: &[SchemaRef]) -> Result<Spec, DataflowError> {
+        let node = plan.node(id);
+        let input = |side: usize| schemas[node.inputs[side].0].clone();
+        let schema = schemas[id.0].clone();
+        Ok(match &node.kind {
+            NodeKind::SessionWindow { time_column, gap_ms, keys } => Spec {
+                mode: Mode::Session { gap_ms: *gap_ms },
+                sides: vec![Side::new(&input(0), keys, *time_column)?],
+                shift_ms: 0,
+                order: None,
+                schema,
+            },
+            NodeKind::WindowRank {
+                end_column,
+                shift_ms,
+                partition,
+                order,
+                first,
+                last,
+                with_number,
+                latest_first,
+            } => {
+                let place = |number: u64| usize::try_from(number).unwrap_or(usize::MAX);
+                let shown = place(first.saturating_sub(1))..place(*last);
+                Spec {
+                    mode: Mode::Top { shown, with_number: *with_number, latest_first: *latest_first },
+                    sides: vec![Side::new(&input(0), partition, *end_column)?],
+                    shift_ms: *shift_ms,
+                    order: Some(order_of(&input(0), order)?),
+                    schema,
+                }
+            }
+            NodeKind::WindowJoin { kind, ends, shift_ms, left_keys, right_keys, residual } => {
+                let (left, right) = (input(0), input(1));
+                let pairs = left.fields().iter().chain(right.fields()).cloned().collect::<Vec<_>>();
+                let pairs = Arc::new(Schema::new(pairs));
+                Spec {
+                    mode: Mode::Join { kind: *kind, residual: residual.clone(), pairs },
+                    sides: vec![
+                        Side::new(&left, left_keys, ends[0])?,
+                        Side::new(&right, right_keys, ends[1])?,
+                    ],
+                    shift_ms: *shift_ms,
+                    order: None,
+                    schema,
+                }
+            }
+            _ => return Err(DataflowError::internal("the node keeps no rows of windows")),
+        })
+    }
+
+    pub(crate) fn prepare(
+        &self,
+        side: usize,
+        places: Vec<Place>,
+        batch: &Batch,
+    ) -> Result<Prepared, DataflowError> {
+        only_inserts(batch)?;
+        let own = &self.sides[side];
+        let order = match &self.order {
+            None => None,
+            Some((columns, encoder)) => {
+                let columns: Vec<ArrayRef> =
+                    columns.iter().map(|column| one_nan(batch.rows.column(*column))).collect();
+                Some(encoder.encode_columns(&columns, batch.len())?)
+            }
+        };
+        let watermarks = batch.watermarks.clone();
+        let is_join = matches!(self.mode, Mode::Join { .. });
+        Ok(Prepared {
+            side,
+            keys: own.keys.encode(&batch.rows)?,
+            rows: own.rows.encode(&batch.rows)?,
+            order,
+            times: self.times(batch, own)?,
+            watermarks: watermarks.ok_or_else(|| DataflowError::internal("rows without a watermark"))?,
+            places,
+            complete: if is_join { own.keys.complete(&batch.rows) } else { None },
+        })
+    }
+
+    fn times(&self, batch: &Batch, side: &Side) -> Result<Vec<i64>, DataflowError> {
+        let column = batch.rows.column(side.time_column);
+        if column.logical_null_count() > 0 && !matches!(self.mode, Mode::Session { .. }) {
+            return Err(DataflowError::invalid("the end of a window is NULL; filter such rows out"));
+        }
+        let times = milliseconds(&batch.rows, side.time_column)?;
+        Ok(times.iter().map(|time| time - self.shift_ms).collect())
+    }
+}
+
+impl Side {
+    fn new(schema: &Schema, keys: &[usize], time_column: usize) -> Result<Side, DataflowError> {
+        let types: Vec<DataType> = schema.fields().iter().map(|field| field.data_type().clone()).collect();
+        let key_types = keys.iter().map(|key| types[*key].clone()).collect();
+        Ok(Side {
+            keys: KeyEncoder::new(keys.to_vec(), key_types)?,
+            rows: KeyEncoder::new((0..types.len()).collect(), types)?,
+            time_column,
+        })
+    }
+}
+
+fn order_of(schema: &Schema, order: &[SortKey]) -> Result<(Vec<usize>, KeyEncoder), DataflowError> {
+    let columns: Vec<usize> = order.iter().map(|key| key.column).collect();
+    let field = |key: &SortKey| {
+        let options = SortOptions::new(key.descending, key.nulls_first);
+        SortField::new_with_options(schema.field(key.column).data_type().clone(), options)
+    };
+    let encoder = KeyEncoder::ordered(columns.clone(), order.iter().map(field).collect())?;
+    Ok((columns, encoder))
+}
