@@ -1,30 +1,8 @@
--- Makes the events that all queries read, in one topic.
+-- Makes the events that all queries read: the same ones each time.
 
-CREATE TABLE generated (
-  event_type INT,
-  person ROW<id BIGINT, name STRING, emailAddress STRING, creditCard STRING, city STRING, state STRING,
-             `dateTime` TIMESTAMP(3), extra STRING>,
-  auction ROW<id BIGINT, itemName STRING, description STRING, initialBid BIGINT, reserve BIGINT,
-              `dateTime` TIMESTAMP(3), expires TIMESTAMP(3), seller BIGINT, category BIGINT, extra STRING>,
-  bid ROW<auction BIGINT, bidder BIGINT, price BIGINT, channel STRING, url STRING, `dateTime` TIMESTAMP(3),
-          extra STRING>
-) WITH (
+CREATE TABLE generated WITH (
   'connector'  = 'nexmark',
-  'events.num' = '100000'
-);
+  'events.num' = '${EVENTS}'
+) LIKE events (EXCLUDING OPTIONS EXCLUDING GENERATED EXCLUDING WATERMARKS);
 
-CREATE TABLE events (
-  event_type INT,
-  person ROW<id BIGINT, name STRING, emailAddress STRING, creditCard STRING, city STRING, state STRING,
-             `dateTime` TIMESTAMP(3), extra STRING>,
-  auction ROW<id BIGINT, itemName STRING, description STRING, initialBid BIGINT, reserve BIGINT,
-              `dateTime` TIMESTAMP(3), expires TIMESTAMP(3), seller BIGINT, category BIGINT, extra STRING>,
-  bid ROW<auction BIGINT, bidder BIGINT, price BIGINT, channel STRING, url STRING, `dateTime` TIMESTAMP(3),
-          extra STRING>
-) WITH (
-  'connector' = 'kafka',
-  'topic'     = 'nexmark',
-  'format'    = 'json'
-);
-
-INSERT INTO events SELECT * FROM generated;
+INSERT INTO events SELECT event_type, person, auction, bid FROM generated;

@@ -64,19 +64,33 @@ pub struct NodeArguments {
     pub insecure: bool,
 }
 
+/// The statements that are run or checked.
+#[derive(Args, Clone)]
+pub struct ScriptArguments {
+    /// The Flink SQL file
+    pub file: PathBuf,
+    /// A file whose statements come first, as with Flink's SQL client
+    #[arg(short, long, value_name = "FILE")]
+    pub init: Option<PathBuf>,
+    /// A value for `${NAME}` in the files; may be given several times
+    #[arg(long = "var", value_name = "NAME=VALUE")]
+    pub variables: Vec<String>,
+}
+
 #[derive(Args, Clone)]
 #[command(after_help = "Examples:
   eventwright run examples/flights/delays.sql
   eventwright run job.sql --data ./data               keep the data; run again to resume
   eventwright run job.sql --keep-running              leave the node up when the jobs are done
   eventwright run job.sql --var REGION=eu --kafka 127.0.0.1:0
+  eventwright run job.sql --init tables.sql           tables and settings from a file of their own
   eventwright run job.sql --from-savepoint savepoints/savepoint-delays-1f2e3d4c
 
 Results of print tables go to standard output, everything else to standard error.
 `${NAME}` in the file stands for --var NAME=value or the environment's NAME.")]
 pub struct RunArguments {
-    /// The Flink SQL file
-    pub file: PathBuf,
+    #[command(flatten)]
+    pub script: ScriptArguments,
     /// Where the log and the state lie; without it, a new directory among the temporary files
     #[arg(long, value_name = "DIR")]
     pub data: Option<PathBuf>,
@@ -85,9 +99,6 @@ pub struct RunArguments {
     /// Leave the node up when the jobs are done, until it is interrupted
     #[arg(long)]
     pub keep_running: bool,
-    /// A value for `${NAME}` in the file; may be given several times
-    #[arg(long = "var", value_name = "NAME=VALUE")]
-    pub variables: Vec<String>,
     /// Threads that a step runs on [default: `parallelism.default` of the file, else 1]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=128))]
     pub workers: Option<u16>,
@@ -130,11 +141,8 @@ pub struct StartArguments {
   eventwright check job.sql
   eventwright check job.sql --var REGION=eu -o json")]
 pub struct CheckArguments {
-    /// The Flink SQL file
-    pub file: PathBuf,
-    /// A value for `${NAME}` in the file; may be given several times
-    #[arg(long = "var", value_name = "NAME=VALUE")]
-    pub variables: Vec<String>,
+    #[command(flatten)]
+    pub script: ScriptArguments,
     /// Form of the report
     #[arg(short, long, value_enum, default_value_t = Form::Text)]
     pub output: Form,

@@ -1,5 +1,6 @@
 //! A Flink SQL file as the command line takes it: read, variables filled in, parsed, its errors shown.
 
+use crate::cli::ScriptArguments;
 use anyhow::{Context, bail};
 use connectors::Connectors;
 use dataflow::plan::{NodeKind, Plan};
@@ -16,25 +17,19 @@ pub struct Script {
 }
 
 impl Script {
-    /// Reads a file; `variables` are NAME=value pairs, which the environment stands behind.
-    pub fn read(file: &Path, variables: &[String]) -> anyhow::Result<Script> {
-        let text = std::fs::read(file).with_context(|| format!("cannot read {}", file.display()))?;
-        let text = String::from_utf8(text).map_err(|error| {
-            anyhow::anyhow!(
-                "{} is not a text in UTF-8 (byte {})",
-                file.display(),
-                error.utf8_error().valid_up_to()
-            )
-        })?;
+    /// Reads the files; variables are NAME=value pairs, which the environment stands behind.
+    pub fn read(arguments: &ScriptArguments) -> anyhow::Result<Script> {
+        let files = arguments.init.iter().chain([&arguments.file]);
+        let files = files.map(|file| read_text(file)).collect::<anyhow::Result<Vec<_>>>()?;
         let mut given = BTreeMap::new();
-        for variable in variables {
+        for variable in &arguments.variables {
             let Some((name, value)) = variable.split_once('=') else {
                 bail!("--var '{variable}' has no '=': write --var NAME=value");
             };
             given.insert(name, value);
         }
         let lookup = |name: &str| given.get(name).map(|v| v.to_string()).or_else(|| std::env::var(name).ok());
-        let (source, diagnostics) = SourceText::with_variables(file.display().to_string(), text, &lookup);
+        let (source, diagnostics) = SourceText::files_with_variables(files, &lookup);
         let script = Script { source };
         if diagnostics.is_empty() { Ok(script) } else { Err(script.failure(&diagnostics)) }
     }
@@ -55,6 +50,16 @@ impl Script {
         let text = text.trim_end();
         anyhow::anyhow!("{}", text.strip_prefix("error: ").unwrap_or(text))
     }
+}
+
+/// A file's name and text.
+fn read_text(file: &Path) -> anyhow::Result<(String, String)> {
+    let name = file.display().to_string();
+    let bytes = std::fs::read(file).with_context(|| format!("cannot read {name}"))?;
+    let text = String::from_utf8(bytes).map_err(|error| {
+        anyhow::anyhow!("{name} is not a text in UTF-8 (byte {})", error.utf8_error().valid_up_to())
+    })?;
+    Ok((name, text))
 }
 
 /// The topics of the embedded log that a plan writes.

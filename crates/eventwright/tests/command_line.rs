@@ -118,6 +118,22 @@ fn variables_come_from_the_command_line_and_a_missing_one_is_named() {
 }
 
 #[test]
+fn an_init_file_comes_first_and_its_mistakes_are_shown_in_it() {
+    let folder = folder("INSERT INTO shown SELECT * FROM orders WHERE id = 2;");
+    // Without a semicolon at its end.
+    std::fs::write(folder.path().join("tables.sql"), format!("{ORDERS}SET 'parallelism.default' = '1'"))
+        .unwrap();
+    let mut arguments = RUN.to_vec();
+    arguments.extend_from_slice(&["--init", "tables.sql"]);
+    assert_eq!(run(folder.path(), &arguments).0, "+I[2, JFK, 20]\n");
+    let mistaken = "\nCREATE TABLE shown (id INT) WITH ('connector' = 'prnt');";
+    std::fs::write(folder.path().join("tables.sql"), mistaken).unwrap();
+    let (_, err, success) = run(folder.path(), &["check", "job.sql", "-i", "tables.sql"]);
+    assert!(!success);
+    assert!(err.contains("--> tables.sql:2:49") && err.ends_with("error: job.sql: 1 error\n"), "{err}");
+}
+
+#[test]
 fn mistakes_in_the_file_are_shown_where_they_are_and_nothing_runs() {
     let folder = folder(&format!("{ORDERS}INSERT INTO shown SELECT id, cty, price FROM orders;"));
     for verb in [&RUN[..], &["check", "job.sql"]] {

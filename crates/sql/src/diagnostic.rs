@@ -98,7 +98,7 @@ impl Diagnostic {
     /// The message with the source line and the marks, several lines, ending in a line break.
     pub fn render(&self, source: &SourceText) -> String {
         let position = source.position(self.span.start);
-        let excerpt = Excerpt::new(source, self.span, position.line);
+        let excerpt = Excerpt::new(source, self.span);
         let number = position.line.to_string();
         let margin = " ".repeat(number.len());
         let severity = match self.severity {
@@ -106,7 +106,12 @@ impl Diagnostic {
             Severity::Warning => "warning",
         };
         let mut text = format!("{severity}: {}\n", self.message);
-        text += &format!("{margin}--> {}:{}:{}\n", source.name(), position.line, position.column);
+        text += &format!(
+            "{margin}--> {}:{}:{}\n",
+            source.file_name(self.span.start),
+            position.line,
+            position.column
+        );
         text += &format!("{margin} |\n");
         text += format!("{number} | {}", excerpt.line).trim_end();
         text += "\n";
@@ -153,9 +158,8 @@ struct Excerpt {
 }
 
 impl Excerpt {
-    fn new(source: &SourceText, span: Span, line_number: u32) -> Excerpt {
-        let line = source.line(line_number);
-        let line_start = source.line_start(line_number);
+    fn new(source: &SourceText, span: Span) -> Excerpt {
+        let (line, line_start) = source.line_at(span.start);
         let from = (span.start.saturating_sub(line_start) as usize).min(line.len());
         let to = (span.end.saturating_sub(line_start) as usize).clamp(from, line.len());
         let (mut shown, mut indent, mut marks) = (String::new(), 0, 0);

@@ -1,4 +1,6 @@
-//! The source text of a script: its name, its lines, and the variables substituted in it.
+//! The source text of a script: its files, their lines, and the variables substituted in them.
+//!
+//! Several files are one text, as if they had been typed one after the other; positions are those in the files.
 //!
 //! `${NAME}` is replaced before lexing, by plain text and once: a value is not searched again. NAME is a letter
 //! or `_` followed by letters, digits and `_`; anything else after `${` stays as it is. Comments are left alone,
@@ -17,7 +19,8 @@ pub const SOURCE_BYTES_MAX: usize = 10 * 1024 * 1024;
 
 #[derive(Debug, Clone)]
 pub struct SourceText {
-    name: String,
+    /// In order; the first begins at 0.
+    files: Vec<SourceFile>,
     original: String,
     /// None where nothing was substituted.
     expanded: Option<String>,
@@ -25,6 +28,17 @@ pub struct SourceText {
     /// Byte offset of the beginning of each line of the original.
     line_starts: Vec<u32>,
 }
+
+#[derive(Debug, Clone)]
+struct SourceFile {
+    name: String,
+    start: u32,
+    /// Lines of the text before this file.
+    lines_before: u32,
+}
+
+/// What stands between two files: it ends the last statement of the first.
+const BETWEEN_FILES: &str = "\n;\n";
 
 /// One replaced variable, in both texts.
 #[derive(Debug, Clone, Copy)]
@@ -43,9 +57,23 @@ pub struct Position {
 impl SourceText {
     /// A text without variables; `name` is what messages call it, usually the file's path.
     pub fn new(name: impl Into<String>, text: impl Into<String>) -> SourceText {
-        let original = text.into();
+        SourceText::of_files([(name.into(), text.into())])
+    }
+
+    /// Several files, one after the other, without variables.
+    fn of_files(files: impl IntoIterator<Item = (String, String)>) -> SourceText {
+        let mut original = String::new();
+        let mut places = Vec::new();
+        for (name, text) in files {
+            if !places.is_empty() {
+                original.push_str(BETWEEN_FILES);
+            }
+            let lines_before = original.bytes().filter(|byte| *byte == b'\n').count() as u32;
+            places.push(SourceFile { name, start: original.len() as u32, lines_before });
+            original.push_str(&text);
+        }
         let line_starts = line_starts(&original);
-        SourceText { name: name.into(), original, expanded: None, substitutions: Vec::new(), line_starts }
+        SourceText { files: places, original, expanded: None, substitutions: Vec::new(), line_starts }
     }
 
     /// Substitutes variables; one diagnostic for every name that `lookup` does not know.
@@ -54,13 +82,26 @@ impl SourceText {
         text: impl Into<String>,
         lookup: &dyn Fn(&str) -> Option<String>,
     ) -> (SourceText, Vec<Diagnostic>) {
-        let mut source = SourceText::new(name, text);
+        SourceText::files_with_variables([(name.into(), text.into())], lookup)
+    }
+
+    /// Several files, one after the other: (name, text).
+    pub fn files_with_variables(
+        files: impl IntoIterator<Item = (String, String)>,
+        lookup: &dyn Fn(&str) -> Option<String>,
+    ) -> (SourceText, Vec<Diagnostic>) {
+        let mut source = SourceText::of_files(files);
         let diagnostics = source.substitute(lookup);
         (source, diagnostics)
     }
 
-    pub fn name(&self) -> &str {
-        &self.name
+    fn file(&self, offset: u32) -> Option<&SourceFile> {
+        self.files[..self.files.partition_point(|file| file.start <= offset)].last()
+    }
+
+    /// The name of the file that an offset lies in.
+    pub fn file_name(&self, offset: u32) -> &str {
+        self.file(offset).map_or("", |file| &file.name)
     }
 
     /// The text as the user wrote it.
@@ -103,26 +144,27 @@ impl SourceText {
         (last.original.end + (offset - last.expanded.end), None)
     }
 
-    /// Line and column of a byte offset; an offset past the end is the end.
-    pub fn position(&self, offset: u32) -> Position {
+    /// The index of the line that an offset lies in; an offset past the end is the end.
+    fn line_index(&self, offset: u32) -> usize {
         let offset = (offset as usize).min(self.original.len());
-        let line = self.line_starts.partition_point(|&start| start as usize <= offset).max(1) - 1;
+        self.line_starts.partition_point(|&start| start as usize <= offset).max(1) - 1
+    }
+
+    /// Line and column of a byte offset within its file; an offset past the end is the end.
+    pub fn position(&self, offset: u32) -> Position {
+        let line = self.line_index(offset);
         let start = self.line_starts[line] as usize;
-        let before = self.original.get(start..offset).unwrap_or("");
-        Position { line: line as u32 + 1, column: before.chars().count() as u32 + 1 }
+        let before = self.original.get(start..(offset as usize).min(self.original.len())).unwrap_or("");
+        let lines_before = self.file(offset).map_or(0, |file| file.lines_before);
+        Position { line: line as u32 + 1 - lines_before, column: before.chars().count() as u32 + 1 }
     }
 
-    /// A line without its line break, counted from 1.
-    pub fn line(&self, line: u32) -> &str {
-        let index = (line as usize).saturating_sub(1);
-        let Some(&start) = self.line_starts.get(index) else { return "" };
+    /// The line that an offset lies in, without its line break, and the offset at which it begins.
+    pub fn line_at(&self, offset: u32) -> (&str, u32) {
+        let index = self.line_index(offset);
+        let start = self.line_starts[index];
         let end = self.line_starts.get(index + 1).map_or(self.original.len(), |&next| next as usize);
-        self.original[start as usize..end].trim_end_matches(['\n', '\r'])
-    }
-
-    /// Byte offset at which a line begins.
-    pub fn line_start(&self, line: u32) -> u32 {
-        self.line_starts.get((line as usize).saturating_sub(1)).copied().unwrap_or(self.original.len() as u32)
+        (self.original[start as usize..end].trim_end_matches(['\n', '\r']), start)
     }
 
     fn substitute(&mut self, lookup: &dyn Fn(&str) -> Option<String>) -> Vec<Diagnostic> {

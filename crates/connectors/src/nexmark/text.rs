@@ -45,7 +45,7 @@ impl Letters {
             self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
             let bytes = mix(self.0).to_le_bytes();
             let taken = rest.min(bytes.len());
-            into.extend(bytes[..taken].iter().map(|byte| b'a' + (u16::from(*byte) * 26 >> 8) as u8));
+            into.extend(bytes[..taken].iter().map(|byte| b'a' + ((u16::from(*byte) * 26) >> 8) as u8));
             rest -= taken;
         }
     }

@@ -10,7 +10,7 @@ use sql::diagnostic::Diagnostic;
 use sql::session::Session;
 
 pub fn check(arguments: &CheckArguments) -> anyhow::Result<()> {
-    let script = Script::read(&arguments.file, &arguments.variables)?;
+    let script = Script::read(&arguments.script)?;
     let connectors = connectors::table(Connectors { os: Os::real(), log: None });
     let report = Session::new(connectors).check_script(&script.source);
     let (errors, warnings) = (report.diagnostics.len(), report.lints.len());
@@ -25,7 +25,7 @@ pub fn check(arguments: &CheckArguments) -> anyhow::Result<()> {
             if errors == 0 {
                 println!(
                     "{}: {} jobs, no errors, {warnings} {}",
-                    arguments.file.display(),
+                    arguments.script.file.display(),
                     report.jobs.len(),
                     if warnings == 1 { "warning" } else { "warnings" }
                 );
@@ -40,7 +40,11 @@ pub fn check(arguments: &CheckArguments) -> anyhow::Result<()> {
         }
     }
     if errors > 0 {
-        bail!("{}: {errors} {}", arguments.file.display(), if errors == 1 { "error" } else { "errors" });
+        bail!(
+            "{}: {errors} {}",
+            arguments.script.file.display(),
+            if errors == 1 { "error" } else { "errors" }
+        );
     }
     Ok(())
 }
@@ -49,6 +53,7 @@ fn describe(diagnostic: &Diagnostic, script: &Script) -> serde_json::Value {
     let position = script.source.position(diagnostic.span.start);
     json!({
         "severity": if diagnostic.is_error() { "error" } else { "warning" },
+        "file": script.source.file_name(diagnostic.span.start),
         "line": position.line,
         "column": position.column,
         "message": diagnostic.message,

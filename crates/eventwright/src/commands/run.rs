@@ -19,13 +19,13 @@ use std::path::PathBuf;
 
 pub fn run(arguments: &RunArguments) -> anyhow::Result<()> {
     let os = Os::real();
-    let script = Script::read(&arguments.file, &arguments.variables)?;
+    let script = Script::read(&arguments.script)?;
     // Everything wrong in the file is said before anything of it runs.
     let (statements, jobs) = script.check(&os)?;
     if arguments.from_savepoint.is_some() && jobs != 1 {
         bail!(
             "{} makes {jobs} jobs, and a savepoint is the state of one; put the job into a file of its own",
-            arguments.file.display()
+            arguments.script.file.display()
         );
     }
     if let Some(size) = &arguments.memory {
@@ -191,7 +191,7 @@ impl<'a> Run<'a> {
         let base = match job.settings.get("pipeline.name") {
             Some(name) => name.clone(),
             None => {
-                let file = self.arguments.file.file_stem().unwrap_or_default();
+                let file = self.arguments.script.file.file_stem().unwrap_or_default();
                 format!("{}-{}", file.to_string_lossy(), job.name)
             }
         };
@@ -270,7 +270,7 @@ impl<'a> Run<'a> {
             data: &self.node.data,
             kafka: self.node.kafka_address().to_string(),
             topics: &self.topics,
-            file: &self.arguments.file,
+            file: &self.arguments.script.file,
         };
         eprint!("{}", summary.render(self.arguments.output));
         Ok(())

@@ -19,16 +19,34 @@ fn expand(text: &str) -> (SourceText, Vec<Diagnostic>) {
 #[test]
 fn columns_count_characters_and_lines_end_at_either_break() {
     let source = SourceText::new("test.sql", "a\r\nñandú b\n\nend");
-    assert_eq!(source.line(1), "a");
-    assert_eq!(source.line(2), "ñandú b");
-    assert_eq!(source.line(3), "");
-    assert_eq!(source.line(4), "end");
-    assert_eq!(source.line(5), "");
+    assert_eq!(source.line_at(1), ("a", 0));
+    assert_eq!(source.line_at(3), ("ñandú b", 3));
+    assert_eq!(source.line_at(13), ("", 13));
+    assert_eq!(source.line_at(u32::MAX), ("end", 14));
     let b = source.text().find('b').unwrap() as u32;
     assert_eq!(source.position(b), Position { line: 2, column: 7 });
     assert_eq!(source.position(u32::MAX), Position { line: 4, column: 4 });
     // In the middle of a character: no panic.
     assert_eq!(source.position(4).line, 2);
+}
+
+#[test]
+fn positions_are_those_in_the_files() {
+    let files = [("tables.sql", "CREATE TABLE ${TABLE} (a INT)"), ("query.sql", "\nSELECT b FROM ${TABLE}")];
+    let files = files.map(|(name, text)| (name.to_string(), text.to_string()));
+    let (source, diagnostics) = SourceText::files_with_variables(files, &lookup);
+    assert!(diagnostics.is_empty());
+    assert_eq!(source.expanded(), "CREATE TABLE flights (a INT)\n;\n\nSELECT b FROM flights");
+    let b = source.original_span({
+        let at = source.expanded().find("b FROM").unwrap() as u32;
+        Span::new(at, at + 1)
+    });
+    assert_eq!((source.file_name(b.start), source.slice(b)), ("query.sql", "b"));
+    assert_eq!(source.position(b.start), Position { line: 2, column: 8 });
+    assert_eq!(source.line_at(b.start).0, "SELECT b FROM ${TABLE}");
+    let a = source.text().find("a INT").unwrap() as u32;
+    assert_eq!((source.file_name(a), source.position(a)), ("tables.sql", Position { line: 1, column: 24 }));
+    assert_eq!((source.file_name(u32::MAX), source.position(u32::MAX).line), ("query.sql", 2));
 }
 
 #[test]
