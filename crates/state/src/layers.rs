@@ -262,6 +262,14 @@ impl Layers {
 }
 
 impl Layer {
+    /// How many different keys it has at most, if it is a run.
+    fn hashes(&self) -> u64 {
+        match &self.body {
+            Body::Frozen(_) => 0,
+            Body::Run(stored) => stored.run.hashes(),
+        }
+    }
+
     pub(crate) fn scan(&self, lower: &[u8], upper: Option<&[u8]>) -> Box<dyn SortedSource + Send> {
         // The run may hold groups that are another worker's by now.
         let first = [self.groups.start as u8];
@@ -305,7 +313,10 @@ fn merge(
             continue;
         }
         if output.is_none() {
-            output = Some(files.create()?);
+            let (number, mut writer) = files.create()?;
+            // A key that several of them hold is counted more than once.
+            writer.expect(inputs.iter().fold(0, |hashes, layer| hashes.saturating_add(layer.hashes())));
+            output = Some((number, writer));
         }
         if let Some((_, writer)) = &mut output {
             writer.add(entry.hash, entry.key, entry.value, entry.expires)?;

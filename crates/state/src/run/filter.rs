@@ -30,6 +30,11 @@ impl Filter {
         Filter { blocks: vec![[0; LANES]; blocks as usize] }
     }
 
+    /// For how many hashes a filter of this size is made at most.
+    pub(super) fn hashes_max(&self) -> u64 {
+        self.blocks.len() as u64 * BLOCK_BITS / HASH_BITS
+    }
+
     #[inline]
     fn block_of(&self, hash: u64) -> usize {
         (((hash >> 32) * self.blocks.len() as u64) >> 32) as usize

@@ -20,6 +20,7 @@ pub struct Run {
     index: Index,
     filter: Filter,
     entries: u64,
+    hashes: u64,
     expires_max: i64,
     bytes: u64,
 }
@@ -42,6 +43,7 @@ impl Run {
             index: Index::default(),
             filter: Filter::default(),
             entries: 0,
+            hashes: 0,
             expires_max: i64::MIN,
             bytes,
         };
@@ -49,6 +51,7 @@ impl Run {
         run.index = run.read_index(&footer)?;
         run.filter = run.read_filter(&footer)?;
         run.entries = footer.entries;
+        run.hashes = footer.hashes;
         run.expires_max = footer.expires_max;
         Ok(run)
     }
@@ -62,7 +65,16 @@ impl Run {
         footer: &Footer,
     ) -> Run {
         let bytes = footer.data_bytes + footer.index_bytes + footer.filter_bytes + FOOTER_BYTES as u64;
-        Run { path, file, index, filter, entries: footer.entries, expires_max: footer.expires_max, bytes }
+        Run {
+            path,
+            file,
+            index,
+            filter,
+            entries: footer.entries,
+            hashes: footer.hashes,
+            expires_max: footer.expires_max,
+            bytes,
+        }
     }
 
     fn read_footer(&self) -> Result<Footer, StateError> {
@@ -143,6 +155,11 @@ impl Run {
 
     pub fn entries(&self) -> u64 {
         self.entries
+    }
+
+    /// How many different hashes its entries have, but no more than its filter has room for.
+    pub fn hashes(&self) -> u64 {
+        self.hashes.min(self.filter.hashes_max())
     }
 
     /// The file's length.

@@ -229,14 +229,17 @@ fn many_entries_of_one_key_are_one_hash_in_the_filter() {
 }
 
 #[test]
-fn a_filter_made_from_the_blocks_is_the_same() {
+fn a_filter_is_the_same_however_it_is_made() {
     let simulated = simulated();
     let disk: Arc<dyn Disk> = simulated.clone();
     let mut contents = Vec::new();
-    for (number, hashes_max) in [usize::MAX, 100, 0].into_iter().enumerate() {
+    let ways =
+        [(usize::MAX, 0), (100, 0), (0, 0), (0, 1000), (100, 1000), (100, 10_000), (100, 999), (0, 1300)];
+    for (number, (hashes_max, expected)) in ways.into_iter().enumerate() {
         let path = format!("runs/{number}.run");
         let options = RunOptions { block_bytes: 300 };
         let mut writer = RunWriter::with_hashes_max(&disk, Path::new(&path), &options, hashes_max).unwrap();
+        writer.expect(expected);
         for number in 0..3000u32 {
             // Neighbours share a hash.
             let (hash, key) = (crate::hash(&(number / 3).to_be_bytes()), number.to_be_bytes());
@@ -246,7 +249,13 @@ fn a_filter_made_from_the_blocks_is_the_same() {
         run.verify().unwrap();
         let last = run.get(crate::hash(&999u32.to_be_bytes()), &2999u32.to_be_bytes());
         assert_eq!(last.unwrap(), Some(Some(2999u32.to_be_bytes().to_vec())));
+        for number in 0..1000u32 {
+            assert!(run.may_contain(crate::hash(&number.to_be_bytes())));
+        }
         contents.push(simulated.contents(Path::new(&path)).unwrap());
     }
-    assert!(contents[0] == contents[1] && contents[0] == contents[2]);
+    // Only the last was told of somewhat more hashes than there were, and its filter has room for them.
+    let (last, others) = contents.split_last().unwrap();
+    assert!(others.iter().all(|content| content == &others[0]));
+    assert!(last.len() > others[0].len());
 }

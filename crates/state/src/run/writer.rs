@@ -1,7 +1,9 @@
 //! Writes a run as its entries come, in the order of their keys.
 //!
-//! In memory are the bytes that were not written yet, the index, and the hashes for the filter; of
-//! many hashes only the number, and the filter is then made from the blocks, which hold them too.
+//! In memory are the bytes that were not written yet, the index, and the hashes for the filter. Many
+//! hashes go into the filter as they come, if it was said how many there will be ([`RunWriter::expect`]).
+//! If not, or if it was wrong, only their number is known in the end, and the filter is made from the
+//! blocks, which hold them too.
 
 use super::RunOptions;
 use super::cursor::Cursor;
@@ -56,6 +58,9 @@ pub struct RunWriter {
     /// Of neighbours with the same hash one; the first `hashes_max` of them.
     hashes: Vec<u64>,
     hash_count: u64,
+    /// The filter for more hashes than are kept, and for how many it was made. It stays if it is not
+    /// more than a third too large.
+    expected: Option<(Filter, u64)>,
 }
 
 impl RunWriter {
@@ -93,7 +98,15 @@ impl RunWriter {
             expires_max: i64::MIN,
             hashes: Vec::new(),
             hash_count: 0,
+            expected: None,
         })
+    }
+
+    /// Says before the first entry how many different hashes there will be at most.
+    pub fn expect(&mut self, hashes_max: u64) {
+        if hashes_max > self.hashes_max as u64 {
+            self.expected = Some((Filter::for_hashes(hashes_max), hashes_max));
+        }
     }
 
     /// Appends an entry, whose key is greater than all before. `None` is a tombstone; `hash` is that
@@ -139,8 +152,10 @@ impl RunWriter {
         let written_hash = (is_new_hash || is_restart).then_some(hash);
         put_entry(&mut self.pending, shared, &key[shared..], value, written_hash, expires);
         if is_new_hash {
-            if self.hashes.len() < self.hashes_max {
-                self.hashes.push(hash);
+            match &mut self.expected {
+                Some((filter, _)) => filter.insert(hash),
+                None if self.hashes.len() < self.hashes_max => self.hashes.push(hash),
+                None => {}
             }
             self.hash_count += 1;
             self.last_hash = hash;
@@ -240,12 +255,18 @@ impl RunWriter {
     }
 
     fn make_filter(&mut self, footer: &Footer) -> Result<Filter, StateError> {
-        let mut filter = Filter::for_hashes(self.hash_count);
-        if self.hashes.len() as u64 == self.hash_count {
-            self.hashes.drain(..).for_each(|hash| filter.insert(hash));
+        if let Some((filter, hashes_max)) = self.expected.take()
+            && (hashes_max / 4 * 3..=hashes_max).contains(&self.hash_count)
+        {
             return Ok(filter);
         }
-        self.hashes = Vec::new();
+        let mut filter = Filter::for_hashes(self.hash_count);
+        let hashes = std::mem::take(&mut self.hashes);
+        if hashes.len() as u64 == self.hash_count {
+            hashes.iter().for_each(|hash| filter.insert(*hash));
+            return Ok(filter);
+        }
+        drop(hashes);
         self.write_pending()?;
         let index = std::mem::take(&mut self.index);
         let run = Run::written(self.path.clone(), self.file.clone(), index, Filter::default(), footer);
