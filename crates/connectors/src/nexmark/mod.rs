@@ -85,13 +85,13 @@ const OPTIONS: &[OptionSpec] = &[
         "base-time",
         OptionKind::Integer { min: 0, max: 253_402_300_799_999 },
         "1436918400000",
-        "The time of the first event in ms since 1970. (Not in the original, which takes the clock.)",
+        "The time of the first event in ms since 1970; the original, without this option, takes the clock.",
     ),
     with_default(
         "seed",
         OptionKind::Integer { min: 0, max: i64::MAX },
         "1",
-        "Another seed gives other events. (Not in the original.)",
+        "Another seed gives other events; the original has no such option.",
     ),
 ];
 

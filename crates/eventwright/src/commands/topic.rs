@@ -4,6 +4,7 @@ use crate::cli::{ClientArguments, Codec, ConsumeArguments, Form, ProduceArgument
 use crate::output::{print_table, thousands, timestamp};
 use crate::signals::Interrupt;
 use anyhow::{Context, bail};
+use base::ErrorKind;
 use kafka_client::{Client, ConfigResource, FetchedRecord, OffsetSpec};
 use kafka_wire::messages::metadata_response::MetadataResponseTopic;
 use kafka_wire::partitioner::partition_of_key;
@@ -180,8 +181,12 @@ fn produce(arguments: &ProduceArguments) -> anyhow::Result<()> {
         Ok(found) => found.partitions.len() as u32,
         Err(_) => {
             // As Kafka's own producers: a topic that is missing is made, with the node's default partitions.
-            client.create_topic(&arguments.topic, -1, -1, &[])?;
-            eprintln!("topic {} did not exist: it is created", arguments.topic);
+            match client.create_topic(&arguments.topic, -1, -1, &[]) {
+                Ok(_) => eprintln!("topic {} did not exist: it is created", arguments.topic),
+                // Somebody else was faster.
+                Err(error) if error.kind() == ErrorKind::Conflict => {}
+                Err(error) => return Err(error.into()),
+            }
             find_topic(&mut client, &arguments.topic)?.partitions.len() as u32
         }
     };
