@@ -27,7 +27,7 @@ pub(crate) fn drivers(context: &Context, signals: &Arc<OutboxSignals>) -> Result
             let reason = format!("its outbox {topic} is gone");
             return Err(RuntimeError::Internal { job: job.clone(), reason });
         };
-        drivers.push(Driver::new(context, signals, partition, sink));
+        drivers.push(Driver::new(context, signals, partition, sink)?);
     }
     Ok(drivers)
 }

@@ -72,13 +72,14 @@ pub(crate) enum DriverTurn {
 }
 
 impl Driver {
+    /// To be made before a step writes into the outbox: nothing of it may go before the target has said where it is.
     pub(crate) fn new(
         context: &Context,
         signals: &Arc<OutboxSignals>,
         partition: PartitionId,
         sink: Box<dyn OutboxSink>,
-    ) -> Driver {
-        Driver {
+    ) -> Result<Driver, RuntimeError> {
+        let driver = Driver {
             log: context.log.clone(),
             os: context.os.clone(),
             wakeup: context.wakeup.clone(),
@@ -88,7 +89,10 @@ impl Driver {
             sink,
             next: None,
             bytes: Vec::new(),
-        }
+        };
+        let start = driver.log.bounds(partition)?.log_start;
+        driver.log.pin(&driver.pin, partition, Some(start));
+        Ok(driver)
     }
 
     /// Asks the target, which alone knows, where it is.
