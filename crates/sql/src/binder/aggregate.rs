@@ -415,6 +415,13 @@ pub(super) struct Grouped {
 }
 
 impl Grouped {
+    /// What the first keys are called in the SELECT, where the aggregate's input computes them.
+    pub(super) fn rename_keys(&mut self, identities: impl Iterator<Item = String>) {
+        for (key, identity) in self.keys.iter_mut().zip(identities) {
+            *key = identity;
+        }
+    }
+
     pub(super) fn rewrite(&self, mut scalar: Scalar, span: Span) -> Bound<Scalar> {
         let identity = scalar.identity();
         if let Some(key) = self.keys.iter().position(|key| *key == identity) {

@@ -196,9 +196,9 @@ impl Binder<'_> {
             let predicate = operator::boolean(bound?, "WHERE", selection.span)?;
             input = self.graph.filter(input, predicate);
         }
-        let elements = match &select.group_by {
-            None => Vec::new(),
-            Some(group) => grouping_expressions(group)?,
+        let GroupingSets { expressions: elements, sets } = match &select.group_by {
+            None => GroupingSets::default(),
+            Some(group) => grouping_sets(group)?,
         };
         for expression in &elements {
             if let Some(call) = legacy_window_call(expression) {
@@ -239,7 +239,7 @@ impl Binder<'_> {
                 .with_hint("aggregate in a sub-query and number its rows outside"),
             );
         }
-        self.grouped(select, input, &scope, &elements, collector, items, having)
+        self.grouped(select, input, &scope, (&elements, &sets), collector, items, having)
     }
 
     /// The items and HAVING, bound over the input with placeholders for aggregates.
@@ -328,12 +328,15 @@ impl Binder<'_> {
         select: &Select,
         input: RelationId,
         scope: &Scope,
-        elements: &[&ast::Expression],
+        (elements, sets): (&[&ast::Expression], &[Vec<usize>]),
         collector: Collector,
         items: Vec<Item>,
         having: Option<Scalar>,
     ) -> Bound<RelationId> {
         let group_span = select.group_by.as_ref().map_or(select.span, |group| group.span);
+        if sets.len() > 1 {
+            return self.grouped_by_sets(select, input, scope, (elements, sets), collector, items, having);
+        }
         let mut keys: Vec<Scalar> = Vec::new();
         let mut bounds: Vec<(Scalar, RelationId, WindowColumn)> = Vec::new();
         // Keys and bounds in the order in which they stand.
@@ -362,24 +365,13 @@ impl Binder<'_> {
                 None => keys.push(scalar),
             }
         }
-        let of = |window: RelationId, wanted: WindowColumn| {
-            bounds
-                .iter()
-                .find(|(_, own, bound)| *own == window && *bound == wanted)
-                .map(|(scalar, ..)| scalar)
-        };
-        let whole = bounds.iter().find_map(|(_, window, _)| {
-            let (start, end) = (of(*window, WindowColumn::Start)?, of(*window, WindowColumn::End)?);
-            Some((*window, start.clone(), end.clone()))
-        });
-        let Some((window_id, start, end)) = whole else {
+        let Some((window_id, start, end, time)) = whole_window(&bounds) else {
             // Without both bounds the windows are plain columns. A group by constants alone is none where there are no
             // rows.
             all.extend(constant.filter(|_| all.is_empty()));
             let grouped = self.plain_aggregate(input, all, collector)?;
             return self.over_groups(grouped, select, items, having);
         };
-        let time = of(window_id, WindowColumn::Time).and_then(Scalar::as_column);
         // Bounds of another window are keys like others.
         keys.extend(bounds.iter().filter(|(_, own, _)| *own != window_id).map(|(scalar, ..)| scalar.clone()));
         let stripped = self.strip(input, window_id, group_span)?.filter(|window| {
@@ -398,6 +390,91 @@ impl Binder<'_> {
                 self.attached_aggregate(input, keys, Bounds { start, end, time, shape }, collector)?
             }
         };
+        self.over_groups(grouped, select, items, having)
+    }
+
+    /// Each row is there once for each grouping set, with NULL for the keys that are not in it and the number of the set
+    /// as one more key.
+    #[allow(clippy::too_many_arguments, reason = "the parts of one SELECT")]
+    fn grouped_by_sets(
+        &mut self,
+        select: &Select,
+        input: RelationId,
+        scope: &Scope,
+        (elements, sets): (&[&ast::Expression], &[Vec<usize>]),
+        collector: Collector,
+        items: Vec<Item>,
+        having: Option<Scalar>,
+    ) -> Bound<RelationId> {
+        let mut keys: Vec<(Scalar, Vec<usize>)> = Vec::new();
+        let mut bounds: Vec<(Scalar, RelationId, WindowColumn)> = Vec::new();
+        for (place, expression) in elements.iter().enumerate() {
+            if legacy_window_call(expression).is_some() {
+                for column in scope.columns.iter().filter(|column| column.hidden) {
+                    if let Some((window, bound)) = column.column.window {
+                        bounds.push((column.column.scalar(column.index), window, bound));
+                    }
+                }
+                continue;
+            }
+            let scalar = self.expression(expression, scope)?;
+            let in_all = sets.iter().all(|set| set.contains(&place));
+            match window_bound(&scalar, scope).filter(|_| in_all) {
+                Some((window, bound)) => bounds.push((scalar, window, bound)),
+                None => match keys.iter_mut().find(|(key, _)| key.identity() == scalar.identity()) {
+                    Some((_, places)) => places.push(place),
+                    None => keys.push((scalar, vec![place])),
+                },
+            }
+        }
+        let whole = whole_window(&bounds);
+        if whole.is_none() {
+            keys.extend(bounds.iter().map(|(scalar, ..)| (scalar.clone(), Vec::new())));
+        }
+        let plain: Vec<(String, Scalar)> = self
+            .graph
+            .columns(input)
+            .iter()
+            .enumerate()
+            .map(|(index, column)| (column.name.clone(), column.scalar(index)))
+            .collect();
+        let first = plain.len();
+        let mut copies = Vec::new();
+        for (number, set) in sets.iter().enumerate() {
+            let mut columns = plain.clone();
+            for (at, (key, places)) in keys.iter().enumerate() {
+                // A bound that is no window's here is in every set.
+                let is_in = places.is_empty() || places.iter().any(|place| set.contains(place));
+                let nullable = key.data_type.with_nullable(true);
+                let value = match is_in {
+                    true => Scalar { data_type: nullable, ..key.clone() },
+                    false => Scalar::null(&nullable),
+                };
+                columns.push((format!("$g{at}"), value));
+            }
+            let number = number as i64;
+            let value = std::sync::Arc::new(arrow_array::Int64Array::from(vec![number]));
+            columns
+                .push(("$e".into(), Scalar::literal(value, number.to_string(), TypeKind::BigInt.not_null())));
+            copies.push(self.graph.project(input, columns));
+        }
+        let columns = self.graph.columns(copies[0]).to_vec();
+        let expanded = self.graph.add(RelationKind::Union, copies, columns.clone());
+        let new_keys: Vec<Scalar> =
+            (first..columns.len()).map(|index| columns[index].scalar(index)).collect();
+        let mut grouped = match whole {
+            None => self.plain_aggregate(expanded, new_keys, collector)?,
+            Some((window, start, end, time)) => {
+                let Some(shape) = self.windows.get(&window).cloned() else {
+                    return boxed(Diagnostic::invalid(
+                        select.span,
+                        "the window of GROUP BY is not known here",
+                    ));
+                };
+                self.attached_aggregate(expanded, new_keys, Bounds { start, end, time, shape }, collector)?
+            }
+        };
+        grouped.rename_keys(keys.iter().map(|(key, _)| key.identity()));
         self.over_groups(grouped, select, items, having)
     }
 
@@ -428,24 +505,80 @@ struct Item {
     span: Span,
 }
 
-fn grouping_expressions(group: &ast::GroupBy) -> Bound<Vec<&ast::Expression>> {
+/// The window of which both bounds are there: its bounds, and the column of its time if that is there too.
+fn whole_window(
+    bounds: &[(Scalar, RelationId, WindowColumn)],
+) -> Option<(RelationId, Scalar, Scalar, Option<usize>)> {
+    let of = |window: RelationId, wanted: WindowColumn| {
+        bounds.iter().find(|(_, own, bound)| *own == window && *bound == wanted).map(|(scalar, ..)| scalar)
+    };
+    bounds.iter().find_map(|(_, window, _)| {
+        let (start, end) = (of(*window, WindowColumn::Start)?, of(*window, WindowColumn::End)?);
+        let time = of(*window, WindowColumn::Time).and_then(Scalar::as_column);
+        Some((*window, start.clone(), end.clone(), time))
+    })
+}
+
+/// The expressions of GROUP BY, and the sets of them by which it groups.
+#[derive(Default)]
+struct GroupingSets<'g> {
+    expressions: Vec<&'g ast::Expression>,
+    sets: Vec<Vec<usize>>,
+}
+
+/// Each row is copied so many times at most.
+const GROUPING_SETS_MAX: usize = 64;
+
+fn grouping_sets(group: &ast::GroupBy) -> Bound<GroupingSets<'_>> {
     let mut expressions = Vec::new();
+    let mut sets: Vec<Vec<usize>> = vec![Vec::new()];
     for element in &group.elements {
-        match element {
-            GroupingElement::Expression(expression) => expressions.push(expression),
-            GroupingElement::Set(set) => expressions.extend(set),
-            _ => {
-                return boxed(
-                    Diagnostic::unsupported(
-                        group.span,
-                        "GROUPING SETS, ROLLUP and CUBE are not supported yet",
-                    )
-                    .with_hint("write one query per set and join them with UNION ALL"),
-                );
-            }
+        let more = element_sets(element, &mut expressions);
+        if sets.len().saturating_mul(more.len()) > GROUPING_SETS_MAX {
+            return boxed(
+                Diagnostic::unsupported(
+                    group.span,
+                    format!("more than {GROUPING_SETS_MAX} grouping sets are not supported"),
+                )
+                .with_hint("write the sets that are wanted with GROUPING SETS"),
+            );
+        }
+        let both =
+            |set: &Vec<usize>| more.iter().map(|own| [set.as_slice(), own].concat()).collect::<Vec<_>>();
+        sets = sets.iter().flat_map(both).collect();
+    }
+    Ok(GroupingSets { expressions, sets })
+}
+
+fn element_sets<'g>(
+    element: &'g GroupingElement,
+    expressions: &mut Vec<&'g ast::Expression>,
+) -> Vec<Vec<usize>> {
+    let mut add = |some: &'g [ast::Expression]| {
+        expressions.extend(some);
+        (expressions.len() - some.len()..expressions.len()).collect::<Vec<usize>>()
+    };
+    match element {
+        GroupingElement::Expression(expression) => vec![add(std::slice::from_ref(expression))],
+        GroupingElement::Set(set) => vec![add(set)],
+        GroupingElement::Rollup(steps) => {
+            let steps: Vec<Vec<usize>> = steps.iter().map(|step| add(step)).collect();
+            (0..=steps.len()).rev().map(|count| steps[..count].concat()).collect()
+        }
+        GroupingElement::Cube(steps) => {
+            let steps: Vec<Vec<usize>> = steps.iter().map(|step| add(step)).collect();
+            // One more than can be supported is enough to say so.
+            let count = 1_usize << steps.len().min(GROUPING_SETS_MAX.ilog2() as usize + 1);
+            let set = |number: usize| {
+                let own = steps.iter().enumerate().filter(|(at, _)| number >> at & 1 == 0);
+                own.flat_map(|(_, step)| step.iter().copied()).collect()
+            };
+            (0..count).map(set).collect()
+        }
+        GroupingElement::GroupingSets(elements) => {
+            elements.iter().flat_map(|element| element_sets(element, expressions)).collect()
         }
     }
-    Ok(expressions)
 }
 
 /// `TUMBLE(…)`, `HOP(…)` or `SESSION(…)` as a grouping expression.

@@ -14,6 +14,18 @@ fn the_flights_example_plans() {
     }
 }
 
+/// What is compared with Flink plans too, and no window of it ever takes a row back.
+#[test]
+fn the_windows_of_the_comparison_plan() {
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/flink/windows/windows.sql");
+    let (found, wrong) = check("windows.sql", &fs::read_to_string(file).unwrap());
+    assert_eq!(wrong, 0, "{found}");
+    assert!(found.contains("every node is append-only: [I]"), "{found}");
+    for (node, times) in [("CUMULATE(", 1), ("SessionWindow(", 2), ("WindowRank(", 3), ("WindowJoin(", 4)] {
+        assert_eq!(found.matches(node).count(), times, "{node} in {found}");
+    }
+}
+
 /// A view that two INSERTs read is computed once, and so is the scan below it.
 #[test]
 fn shared_parts_of_a_statement_set_are_written_once() {

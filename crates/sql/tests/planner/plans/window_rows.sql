@@ -69,3 +69,11 @@ CREATE TABLE totals (window_end TIMESTAMP(3), n BIGINT, PRIMARY KEY (window_end)
 WITH ('connector' = 'upsert-kafka', 'topic' = 'totals', 'key.format' = 'json', 'value.format' = 'json');
 INSERT INTO totals SELECT window_end, COUNT(*)
 FROM TABLE(TUMBLE(TABLE bids, DESCRIPTOR(ts), INTERVAL '10' MINUTE)) GROUP BY window_end;
+-- Grouping sets, with windows and without.
+INSERT INTO counts
+SELECT window_start, window_end, auction, COUNT(*)
+FROM TABLE(TUMBLE(TABLE bids, DESCRIPTOR(ts), INTERVAL '10' MINUTE))
+GROUP BY window_start, window_end, GROUPING SETS ((auction), ());
+CREATE TABLE sums (auction BIGINT, bidder BIGINT, price BIGINT) WITH ('connector' = 'print');
+INSERT INTO sums SELECT auction, bidder, SUM(price) FROM bids GROUP BY CUBE (auction, bidder) HAVING SUM(price) > 7;
+INSERT INTO sums SELECT MOD(auction, 10), bidder, SUM(price) FROM bids GROUP BY ROLLUP (MOD(auction, 10), bidder);
