@@ -39,6 +39,10 @@ impl Table for AppendLog {
         self.recent.iter().map(Vec::len).sum::<usize>() + self.layers.memory_bytes()
     }
 
+    fn changed(&self) -> usize {
+        self.recent.len()
+    }
+
     fn freeze(&mut self) -> Result<(), StateError> {
         let mut frozen = Frozen::with_capacity(self.recent.len());
         for item in std::mem::take(&mut self.recent) {

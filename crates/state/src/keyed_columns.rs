@@ -71,6 +71,10 @@ impl<C: Columns> Table for KeyedColumns<C> {
         self.slots.memory_bytes() + self.layers.memory_bytes()
     }
 
+    fn changed(&self) -> usize {
+        self.slots.changed()
+    }
+
     fn freeze(&mut self) -> Result<(), StateError> {
         let mut frozen = Frozen::default();
         self.slots.freeze(&self.codec, &[], i64::MAX, &mut frozen).map_err(operator_error)?;

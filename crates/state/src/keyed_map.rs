@@ -13,7 +13,7 @@ use crate::error::StateError;
 use crate::frozen::Frozen;
 use crate::layers::Layers;
 use crate::store::Store;
-use crate::table::{Key, Table, TableId, entry_key};
+use crate::table::{Key, Table, TableId, entry_key, sort_by_entry_key};
 use crate::ttl::{Expiry, TimeToLive};
 use entries::{Entries, Entry};
 use hashbrown::HashTable;
@@ -58,6 +58,10 @@ struct Node {
 }
 
 impl Node {
+    fn key(&self) -> Key<'_> {
+        Key { hash: self.hash, bytes: &self.key }
+    }
+
     /// Whether the place holds no key.
     fn is_free(&self) -> bool {
         self.key.is_empty() && self.hash == 0
@@ -183,7 +187,7 @@ impl KeyedMap {
         each: &mut dyn FnMut(&[u8], &[u8]) -> bool,
     ) -> Result<(), StateError> {
         let node = &self.nodes[place as usize];
-        let key = Key { hash: node.hash, bytes: &node.key };
+        let key = node.key();
         let mut prefix = Vec::new();
         entry_key(&mut prefix, key, &[]);
         let mut stored = self.layers.scan(Some(node.hash), &prefix, from);
@@ -270,7 +274,7 @@ impl KeyedMap {
     fn load(&mut self, place: u32) -> Result<(), StateError> {
         let node = &self.nodes[place as usize];
         let mut prefix = Vec::new();
-        entry_key(&mut prefix, Key { hash: node.hash, bytes: &node.key }, &[]);
+        entry_key(&mut prefix, node.key(), &[]);
         let mut stored = self.layers.scan(Some(node.hash), &prefix, &[]);
         let mut loaded = Vec::new();
         while let Some((sub, value)) = next_stored(&mut stored, prefix.len())? {
@@ -381,13 +385,13 @@ impl Table for KeyedMap {
         self.memory_bytes + self.layers.memory_bytes()
     }
 
+    fn changed(&self) -> usize {
+        self.dirty.len()
+    }
+
     fn freeze(&mut self) -> Result<(), StateError> {
         let mut places = std::mem::take(&mut self.dirty);
-        places.sort_unstable_by(|left, right| {
-            let (left, right) = (&self.nodes[*left as usize], &self.nodes[*right as usize]);
-            let group = |node: &Node| crate::key_group(node.hash);
-            group(left).cmp(&group(right)).then_with(|| left.key.cmp(&right.key))
-        });
+        sort_by_entry_key(&mut places, |place| self.nodes[place as usize].key());
         let mut frozen = Frozen::with_capacity(places.len());
         let mut bytes = Vec::new();
         for place in &places {

@@ -147,6 +147,10 @@ impl<C: Columns> Table for KeyedWindows<C> {
         windows + self.layers.memory_bytes()
     }
 
+    fn changed(&self) -> usize {
+        self.windows.values().map(Slots::changed).sum()
+    }
+
     fn freeze(&mut self) -> Result<(), StateError> {
         let mut parts = Vec::new();
         for (window, slots) in &mut self.windows {

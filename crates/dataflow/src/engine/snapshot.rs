@@ -22,6 +22,10 @@ const FREEZES_PER_BUDGET: usize = 8;
 /// Less is not worth a file.
 const FREEZE_BYTES_MIN: usize = 4 << 10;
 
+/// A table with more changed keys than this hands them over to be written, so that no step waits for the sorting and
+/// copying of all that changed since the last snapshot.
+const CHANGED_KEYS_MAX: usize = 1 << 17;
+
 /// More rows than any job ever reads.
 const SEQUENCE_MAX: u64 = 1 << 62;
 
@@ -49,6 +53,9 @@ impl Dataflow {
         let mut total = 0;
         for table in self.operators.iter_mut().flat_map(Operator::tables) {
             failure = failure.or(table.layers_mut().settle().err());
+            if failure.is_none() && table.changed() > CHANGED_KEYS_MAX {
+                failure = table.freeze().err();
+            }
             total += table.memory_bytes();
         }
         self.memory_bytes = total;

@@ -4,7 +4,7 @@ use crate::error::StateError;
 use crate::frozen::Frozen;
 use crate::key_map::KeyMap;
 use crate::layers::Layers;
-use crate::table::{Key, entry_key};
+use crate::table::{Key, entry_key, sort_by_entry_key};
 use crate::ttl::TimeToLive;
 use arrow_array::ArrayRef;
 use arrow_row::{RowConverter, SortField};
@@ -106,6 +106,10 @@ impl<C: Columns> Slots<C> {
             + self.flags.capacity()
             + self.expires.capacity() * size_of::<i64>()
             + self.changed.capacity() * size_of::<u32>()
+    }
+
+    pub(crate) fn changed(&self) -> usize {
+        self.changed.len()
     }
 
     /// The slots of keys; see [`super::KeyedColumns::slots`]. In the layers, if there are
@@ -217,10 +221,8 @@ impl<C: Columns> Slots<C> {
             // What was made and removed without being stored needs no trace.
             flags & REPLACED == 0 && (flags & REMOVED == 0 || flags & STORED != 0)
         });
-        changed.sort_unstable_by(|left, right| {
-            let group = |slot: u32| crate::key_group(self.keys.hash_of(slot));
-            group(*left).cmp(&group(*right)).then_with(|| self.keys.key(*left).cmp(self.keys.key(*right)))
-        });
+        let key = |slot| Key { hash: self.keys.hash_of(slot), bytes: self.keys.key(slot) };
+        sort_by_entry_key(&mut changed, key);
         let live: Vec<u32> =
             changed.iter().copied().filter(|slot| self.flags[*slot as usize] & REMOVED == 0).collect();
         let saved = self.columns.save(&live)?;

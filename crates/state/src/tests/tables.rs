@@ -471,3 +471,28 @@ fn a_full_disk_loses_nothing_and_is_tried_again() {
     part.shrink(0).unwrap();
     assert_eq!(part.get(key, b"sub", 0).unwrap(), Some(vec![7; 5000]));
 }
+
+#[test]
+fn places_are_sorted_by_the_bytes_of_their_keys_however_long_they_are() {
+    let mut keys: Vec<Vec<u8>> =
+        vec![Vec::new(), vec![0], vec![0; 15], vec![0; 16], vec![0; 17], vec![255; 40]];
+    for number in 0..2000_u64 {
+        // Some differ early, some behind what is kept beside the places.
+        let length = (number * 7 % 31) as usize;
+        let mut key = vec![(number % 3) as u8; length];
+        key.extend_from_slice(&number.to_be_bytes());
+        keys.push(key);
+    }
+    let mut places: Vec<u32> = (0..keys.len() as u32).rev().collect();
+    crate::table::sort_by_entry_key(&mut places, |place| Key::new(&keys[place as usize]));
+    let entries: Vec<Vec<u8>> = places
+        .iter()
+        .map(|place| {
+            let mut entry = Vec::new();
+            crate::table::entry_key(&mut entry, Key::new(&keys[*place as usize]), &[]);
+            entry
+        })
+        .collect();
+    assert!(entries.is_sorted());
+    assert_eq!(entries.len(), keys.len());
+}
