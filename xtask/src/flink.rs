@@ -7,9 +7,9 @@ use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 
-use crate::{example, peers, places, process, updates};
+use crate::{compared, example, peers, places, process};
 
 const COMPILE_LIMIT: Duration = Duration::from_secs(60);
 const RUN_LIMIT: Duration = Duration::from_secs(600);
@@ -39,23 +39,21 @@ appender.stderr.layout.type=PatternLayout
 appender.stderr.layout.pattern=%d{HH:mm:ss,SSS} %-5p %c{1} - %m%n
 ";
 
-type MakeGolden = fn() -> Result<()>;
-
-/// What has golden rows, by name.
-const GOLDEN: &[(&str, MakeGolden)] = &[("flights", example::make_golden), ("updates", updates::make_golden)];
+const FLIGHTS: &str = "flights";
 
 /// Makes the golden rows anew, of the named files or of all.
 pub fn make_golden(names: &[String]) -> Result<()> {
-    for name in names {
-        if !GOLDEN.iter().any(|(known, _)| known == name) {
-            let known: Vec<&str> = GOLDEN.iter().map(|(known, _)| *known).collect();
-            bail!("there are no golden rows of {name}; there are those of {}", known.join(", "));
-        }
+    if names.is_empty() || names.iter().any(|name| name == FLIGHTS) {
+        example::make_golden().with_context(|| format!("cannot make the golden rows of {FLIGHTS}"))?;
     }
-    for (name, make) in GOLDEN {
-        if names.is_empty() || names.iter().any(|wanted| wanted == name) {
-            make().with_context(|| format!("cannot make the golden rows of {name}"))?;
-        }
+    let mut wanted = if names.is_empty() { compared::all()? } else { Vec::new() };
+    for name in names.iter().filter(|name| *name != FLIGHTS) {
+        wanted.extend(compared::named(name)?);
+    }
+    for compared in wanted {
+        compared
+            .make_golden()
+            .with_context(|| format!("cannot make the golden rows of {}", compared.name))?;
     }
     Ok(())
 }

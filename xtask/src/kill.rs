@@ -18,28 +18,58 @@ mod run;
 
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::rc::Rc;
 use std::time::Instant;
 
 use anyhow::{Context, Result, ensure};
 
+use crate::compared::{self, Compared};
+use crate::example;
 use crate::golden::{self, Results};
 use crate::proofs::{self, Proof};
-use crate::{example, updates};
 
 pub use self::run::{Conditions, Random, Run};
 
 /// What is run and killed.
 pub struct Subject {
-    pub name: &'static str,
-    /// The SQL file, below the working folder.
-    pub file: &'static str,
+    pub name: String,
+    /// What `run` is given: the SQL file, below the working folder, and what stands before it.
+    pub arguments: Vec<String>,
     /// The topics that it writes.
-    pub topics: Vec<&'static str>,
+    pub topics: Vec<String>,
     /// Puts what the file needs into the working folder.
-    pub prepare: fn(&Path) -> Result<()>,
+    pub prepare: Box<dyn Fn(&Path) -> Result<()>>,
     /// Gathers the results from the node at an address and from the working folder.
-    pub collect: fn(&str, &Path) -> Result<Results>,
+    pub collect: Box<dyn Fn(&str, &Path) -> Result<Results>>,
     pub expected: Results,
+}
+
+impl Subject {
+    /// A file that is compared with Flink.
+    pub fn compared(compared: Compared) -> Result<Subject> {
+        let compared = Rc::new(compared);
+        let collected = Rc::clone(&compared);
+        Ok(Subject {
+            name: compared.name.clone(),
+            arguments: compared.arguments(),
+            topics: compared.topics(),
+            expected: compared.expected()?,
+            prepare: Box::new(move |folder| compared.prepare(folder)),
+            collect: Box::new(move |bootstrap, _| collected.collect(bootstrap)),
+        })
+    }
+
+    /// The flights example; what it prints is not kept, so not compared.
+    fn flights() -> Result<Subject> {
+        Ok(Subject {
+            name: "flights".to_owned(),
+            arguments: vec![example::FILE.to_owned()],
+            topics: example::TOPICS.iter().map(|topic| (*topic).to_owned()).collect(),
+            prepare: Box::new(example::link),
+            collect: Box::new(example::collect_kept),
+            expected: example::expected_kept()?,
+        })
+    }
 }
 
 /// A budget that the state of the updating queries exceeds some times over.
@@ -61,7 +91,10 @@ pub fn run(cycles: u64, seed: u64) -> Result<Tally> {
     let mut folder = tempfile::tempdir().context("cannot make a working folder")?;
     eprintln!("kill: seed={seed} cycles={cycles}");
     let mut random = Random::new(seed);
-    let subjects = [flights()?, updates()?];
+    let mut subjects = vec![Subject::flights()?];
+    for compared in compared::named("updates")? {
+        subjects.push(Subject::compared(compared)?);
+    }
     let by_point = run::POINTS.iter().map(|(point, _)| (*point, 0)).collect();
     let mut tally = Tally { kills: 0, runs: 0, by_point, records_seen: 0, connections: 0 };
     while tally.kills < cycles {
@@ -133,30 +166,6 @@ impl Tally {
             self.connections
         )
     }
-}
-
-/// The flights example; what it prints is not kept, so not compared.
-fn flights() -> Result<Subject> {
-    Ok(Subject {
-        name: "flights",
-        file: example::FILE,
-        topics: example::TOPICS.to_vec(),
-        prepare: example::link,
-        collect: |bootstrap, folder| example::collect_kept(bootstrap, folder),
-        expected: example::expected_kept()?,
-    })
-}
-
-/// The queries whose rows change.
-pub fn updates() -> Result<Subject> {
-    Ok(Subject {
-        name: "updates",
-        file: updates::FILE,
-        topics: updates::all_topics(),
-        prepare: updates::link,
-        collect: |bootstrap, _| updates::collect(bootstrap),
-        expected: updates::expected()?,
-    })
 }
 
 /// Fails with the rows that differ.

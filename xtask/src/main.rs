@@ -7,6 +7,7 @@
 
 mod clients;
 mod codegen;
+mod compared;
 mod deny;
 mod example;
 mod flink;
@@ -22,7 +23,6 @@ mod proofs;
 mod simulate;
 mod stages;
 mod topics;
-mod updates;
 mod versions;
 
 use std::path::PathBuf;
@@ -118,7 +118,12 @@ enum FlinkAction {
     },
     /// Run the files that tests compare with on Flink and Kafka, and keep their rows as golden files
     Golden {
-        /// Which, all if there are none: flights, updates
+        /// Which, all if there are none: flights, updates, windows, nexmark, nexmark/q0 …
+        names: Vec<String>,
+    },
+    /// Run them on our node, in all ways, and compare with the golden rows
+    Compare {
+        /// Which, all if there are none: updates, windows, nexmark, nexmark/q0 …
         names: Vec<String>,
     },
 }
@@ -157,6 +162,9 @@ fn perform(task: Task) -> Result<ExitCode> {
             flink::run(&file, &bootstrap, &options)?;
         }
         Task::Flink { action: FlinkAction::Golden { names } } => flink::make_golden(&names)?,
+        Task::Flink { action: FlinkAction::Compare { names } } => {
+            return Ok(verdict(&stages::compare(&names)?));
+        }
         Task::Example => return Ok(verdict(&stages::example()?)),
         Task::Kill { cycles, seed } => kill::prove(cycles, seed.unwrap_or_else(stages::seed))?,
         Task::Simulate { seeds, first } => simulate::run(seeds, first)?,

@@ -52,14 +52,14 @@ pub fn run_with(file: &str, data: &Path, folder: &Path, options: &[&str]) -> Res
     process::output(command.current_dir(folder), RUN_LIMIT)
 }
 
-/// Runs a SQL file to its end in a working folder, and returns the summary of its jobs.
-pub fn run_for_summary(file: &str, data: &Path, folder: &Path, options: &[&str]) -> Result<Value> {
+/// Runs a SQL file, given with what stands before it, to its end in a working folder, and returns the summary of its jobs.
+pub fn run_for_summary(arguments: &[String], data: &Path, folder: &Path, options: &[&str]) -> Result<Value> {
     let mut command = command()?;
-    command.arg("run").args(options).args(["-o", "json"]).arg(file).arg("--data").arg(data);
+    command.arg("run").args(options).args(["-o", "json"]).args(arguments).arg("--data").arg(data);
     let output = command.args(["--kafka", "127.0.0.1:0"]).current_dir(folder).output()?;
     let messages = String::from_utf8_lossy(&output.stderr);
     if !output.status.success() {
-        bail!("the run of {file} with {} failed: {messages}", options.join(" "));
+        bail!("the run of {} with {} failed: {messages}", arguments.join(" "), options.join(" "));
     }
     let summary = messages.lines().last().unwrap_or_default();
     serde_json::from_str(summary).with_context(|| format!("the run's summary is not JSON: {summary}"))

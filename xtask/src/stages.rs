@@ -5,8 +5,8 @@
 
 mod cargo;
 mod clients;
+mod compared;
 mod example;
-mod updates;
 
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
@@ -15,11 +15,12 @@ use clap::Args;
 
 use crate::clients::Counts;
 
+pub use self::compared::compare;
 pub use self::example::run as example;
 
 #[derive(Args)]
 pub struct Options {
-    /// The stages to run, all if there are none: format, house, clippy, tests, build, clients, example, updates, kill
+    /// The stages to run, all if there are none: format, house, clippy, tests, build, clients, example, flink, kill
     stages: Vec<String>,
 }
 
@@ -33,7 +34,7 @@ const STAGES: &[(&str, Stage)] = &[
     ("build", cargo::build),
     ("clients", clients::run),
     ("example", example::run),
-    ("updates", updates::run),
+    ("flink", compared::run),
     ("kill", kill),
 ];
 

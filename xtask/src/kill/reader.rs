@@ -29,7 +29,7 @@ pub struct Reader {
 }
 
 impl Reader {
-    pub fn start(address: &str, topics: &[&'static str]) -> Reader {
+    pub fn start(address: &str, topics: &[String]) -> Reader {
         let stop = Arc::new(AtomicBool::new(false));
         let mut seen = Seen::new(topics);
         let (address, stopped) = (address.to_owned(), Arc::clone(&stop));
@@ -56,7 +56,7 @@ impl Reader {
 
 /// Hashes of the records of each topic, by offset.
 pub struct Seen {
-    topics: Vec<(&'static str, Vec<u64>)>,
+    topics: Vec<(String, Vec<u64>)>,
     pub connections: u64,
 }
 
@@ -66,8 +66,8 @@ enum Interrupted {
 }
 
 impl Seen {
-    fn new(topics: &[&'static str]) -> Seen {
-        Seen { topics: topics.iter().map(|topic| (*topic, Vec::new())).collect(), connections: 0 }
+    fn new(topics: &[String]) -> Seen {
+        Seen { topics: topics.iter().map(|topic| (topic.clone(), Vec::new())).collect(), connections: 0 }
     }
 
     /// Connects and reads what is new until stopped or interrupted.
@@ -119,8 +119,8 @@ impl Seen {
         let mut client = connect(address)?;
         let mut total = 0;
         for place in 0..self.topics.len() {
-            let topic = self.topics[place].0;
-            let end = client.list_offsets(topic, 0, OffsetSpec::Latest)?.offset;
+            let topic = self.topics[place].0.clone();
+            let end = client.list_offsets(&topic, 0, OffsetSpec::Latest)?.offset;
             let mut position = 0;
             while (position as i64) < end {
                 match self.read(&mut client, place, &mut position) {

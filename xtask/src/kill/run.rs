@@ -100,7 +100,11 @@ impl<'a> Run<'a> {
 
     fn command(&self, workers: u32, kill_at: Option<&str>) -> Result<Command> {
         let mut command = node::command()?;
-        command.current_dir(&self.folder).args(["run", self.subject.file, "--data", "data", "-o", "json"]);
+        command
+            .current_dir(&self.folder)
+            .arg("run")
+            .args(&self.subject.arguments)
+            .args(["--data", "data", "-o", "json"]);
         command.args(["--kafka", &self.address, "--workers", &workers.to_string()]);
         command.args(["--step-rows-max", &self.conditions.step_rows_max.to_string()]);
         command.args(["--snapshot-steps", &self.conditions.snapshot_steps.to_string()]);

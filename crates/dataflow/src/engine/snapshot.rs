@@ -24,7 +24,7 @@ const FREEZE_BYTES_MIN: usize = 4 << 10;
 
 /// A table with more changed keys than this hands them over to be written, so that no step waits for the sorting and
 /// copying of all that changed since the last snapshot.
-const CHANGED_KEYS_MAX: usize = 1 << 17;
+const CHANGED_KEYS_MAX: usize = 1 << 19;
 
 /// More rows than any job ever reads.
 const SEQUENCE_MAX: u64 = 1 << 62;

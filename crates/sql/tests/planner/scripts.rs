@@ -17,7 +17,7 @@ fn the_flights_example_plans() {
 /// What is compared with Flink plans too, and no window of it ever takes a row back.
 #[test]
 fn the_windows_of_the_comparison_plan() {
-    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/flink/windows/windows.sql");
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/flink/windows.sql");
     let (found, wrong) = check("windows.sql", &fs::read_to_string(file).unwrap());
     assert_eq!(wrong, 0, "{found}");
     assert!(found.contains("every node is append-only: [I]"), "{found}");

@@ -1,0 +1,113 @@
+//! Files beside Flink: our node must give the rows that Flink gave, however the work is cut.
+//!
+//! Each file is run whole with several numbers of workers and sizes of steps, with a tenth of the memory that its state
+//! takes, and killed at random points of its commits and snapshots and restored with other numbers of workers.
+
+use std::path::Path;
+
+use anyhow::{Context, Result, ensure};
+
+use crate::clients::Counts;
+use crate::compared::{self, Compared};
+use crate::golden::{self, Results};
+use crate::kill::{Conditions, Random, Run, Subject};
+use crate::{node, peers};
+
+/// Workers and the largest number of rows of a step of a read; the first is the default, in which the state is measured.
+const SHAPES: [(&str, &str); 4] = [("1", "8192"), ("1", "100"), ("2", "1000"), ("4", "100000")];
+/// The state is to be so many times the memory that it may take …
+const STATE_PER_MEMORY: u64 = 10;
+/// … which is not less than this: tables keep their last part, and there are some in every file.
+const MEMORY_BYTES_MIN: u64 = 256 << 10;
+/// Runs that are killed and restored, half of them with little memory.
+const KILLED_RUNS: u64 = 2;
+
+/// Compares everything.
+pub fn run() -> Result<Counts> {
+    compare(&[])
+}
+
+/// Compares what has one of the names, or everything; counts one check for each result of each run.
+pub fn compare(names: &[String]) -> Result<Counts> {
+    let wanted = if names.is_empty() {
+        compared::all()?
+    } else {
+        let named = names.iter().map(|name| compared::named(name)).collect::<Result<Vec<_>>>()?;
+        named.into_iter().flatten().collect()
+    };
+    peers::install(&["debian".to_owned()])?;
+    let seed = super::seed();
+    println!("flink: seed={seed}");
+    let mut random = Random::new(seed);
+    let mut counts = Counts::default();
+    for compared in wanted {
+        let own = all_ways(compared, &mut random).unwrap_or_else(|error| {
+            println!("flink: {error:#}");
+            Counts { passed: 0, failed: 1 }
+        });
+        counts.passed += own.passed;
+        counts.failed += own.failed;
+    }
+    Ok(counts)
+}
+
+fn all_ways(compared: Compared, random: &mut Random) -> Result<Counts> {
+    let (name, expected) = (compared.name.clone(), compared.expected()?);
+    let mut counts = Counts::default();
+    let mut state_bytes = 0;
+    for (workers, step_rows_max) in SHAPES {
+        let options = ["--workers", workers, "--step-rows-max", step_rows_max];
+        let bytes = whole(&compared, &expected, &options, &mut counts).with_context(|| name.clone())?;
+        state_bytes = state_bytes.max(bytes);
+    }
+    let memory_bytes = (state_bytes / STATE_PER_MEMORY).max(MEMORY_BYTES_MIN);
+    let memory = memory_bytes.to_string();
+    for (workers, step_rows_max) in [("1", "8192"), ("4", "1000")] {
+        let options = ["--workers", workers, "--step-rows-max", step_rows_max, "--memory", &memory];
+        let kept = whole(&compared, &expected, &options, &mut counts).with_context(|| name.clone())?;
+        // What is over the budget goes to disk after each step; a table may keep its last part.
+        ensure!(kept < 2 * memory_bytes, "{name} keeps {kept} bytes in memory, more than {memory_bytes}");
+    }
+    let subject = Subject::compared(compared)?;
+    let mut kills = 0;
+    for run in 0..KILLED_RUNS {
+        let folder = tempfile::tempdir()?;
+        let memory = (run % 2 == 1).then(|| memory.clone());
+        let conditions = Conditions { memory, ..Conditions::default() };
+        let finished = Run::new(&subject, folder.path(), conditions)?.to_end(random);
+        kills += finished.with_context(|| format!("{name} killed, run={run}"))?.kills();
+        counts.passed += 1;
+    }
+    println!(
+        "flink: {name}: {} results equal, {} not; {kills} kills; {state_bytes} bytes of state, at least {memory_bytes} of memory",
+        counts.passed, counts.failed
+    );
+    Ok(counts)
+}
+
+/// Runs the file once; returns the most bytes of state that a job of it had in memory at its end.
+fn whole(compared: &Compared, expected: &Results, options: &[&str], counts: &mut Counts) -> Result<u64> {
+    let folder = compared.working_folder()?;
+    let data = folder.path().join("data");
+    let summary = node::run_for_summary(&compared.arguments(), &data, folder.path(), options)?;
+    let results = read_back(compared, folder.path(), &data)?;
+    let differences = golden::compare(expected, &results);
+    for name in expected.keys() {
+        let differs = differences.iter().any(|line| line.starts_with(&format!("{name}: ")));
+        counts.failed += u64::from(differs);
+        counts.passed += u64::from(!differs);
+    }
+    for line in differences {
+        println!("{} with {}: {line}", compared.name, options.join(" "));
+    }
+    let jobs = summary["jobs"].as_array().context("the summary has no jobs")?;
+    let bytes = jobs.iter().map(|job| job["state_memory_bytes"].as_u64());
+    bytes.max().flatten().context("the summary does not say what the state takes")
+}
+
+fn read_back(compared: &Compared, folder: &Path, data: &Path) -> Result<Results> {
+    let node = node::start(data, &folder.join("node.log"))?;
+    let results = compared.collect(&node.bootstrap)?;
+    node.stop()?;
+    Ok(results)
+}
