@@ -2,8 +2,8 @@
 //!
 //! How: an updating topic is folded by key (the last value stands, a deletion removes), and its sequence must be
 //! a valid changelog: every record has a key, and only what is there is deleted. The rows left are its result. A
-//! topic of inserted rows is a multiset, as everywhere. The topics are those of the file's tables: `upsert-kafka` is
-//! updating, `kafka` is not.
+//! topic of inserted rows is a multiset, as everywhere, and so is a folder of files. The topics and folders are those of
+//! the file's tables: `upsert-kafka` is updating, `kafka` is not.
 //!
 //! Why the fold: how many updates a key gets depends on how the rows are cut into steps, here as with the
 //! mini-batches of Flink; what a reader holds at the end does not.
@@ -17,10 +17,10 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail, ensure};
 use tempfile::TempDir;
 
-use self::sql_file::Topic;
+use self::sql_file::{Kind, Output};
 use crate::golden::{self, Results, canonical_line};
 use crate::topics::{self, Record};
-use crate::{flink, kafka, places};
+use crate::{flink, folders, kafka, places};
 
 /// Where Flink is known to be wrong, the result whose golden rows are right (FINDINGS.md says why).
 const JUDGED_BY: (&str, &str) = ("updates-planes-catching-up", "updates-planes-still-catching-up");
@@ -39,7 +39,9 @@ pub struct Compared {
     inputs: Vec<String>,
     /// Whether it reads the events of the benchmark.
     reads_nexmark: bool,
-    results: Vec<Topic>,
+    /// Steps so small that a run crosses many commits.
+    pub killed_step_rows_max: u32,
+    results: Vec<Output>,
     /// Topics that it writes and that are not compared.
     passed_on: &'static [&'static str],
 }
@@ -57,13 +59,14 @@ pub fn all() -> Result<Vec<Compared>> {
     let mut all = Vec::new();
     for (name, passed_on) in FILES {
         let files = vec![format!("tests/flink/{name}.sql")];
-        let results = sql_file::topics(&files)?;
+        let results = sql_file::outputs(&files)?;
         let results = results.into_iter().filter(|topic| !passed_on.contains(&topic.name.as_str())).collect();
         all.push(Compared {
             name: (*name).to_owned(),
             files,
             inputs: vec!["examples/flights/data".to_owned()],
             reads_nexmark: false,
+            killed_step_rows_max: 512,
             results,
             passed_on,
         });
@@ -84,7 +87,8 @@ impl Compared {
 
     /// All topics that it writes.
     pub fn topics(&self) -> Vec<String> {
-        let results = self.results.iter().map(|topic| topic.name.clone());
+        let topics = self.results.iter().filter(|output| output.kind != Kind::Folder);
+        let results = topics.map(|topic| topic.name.clone());
         self.passed_on.iter().map(|topic| (*topic).to_owned()).chain(results).collect()
     }
 
@@ -100,7 +104,7 @@ impl Compared {
         std::fs::write(&whole, sql_file::text(&self.files)?)?;
         eprintln!("flink: running {}", self.name);
         flink::run_to_end(&whole, &kafka.bootstrap, folder.path())?;
-        let mut results = self.collect(&kafka.bootstrap)?;
+        let mut results = self.collect(&kafka.bootstrap, folder.path())?;
         results.remove(JUDGED_BY.0);
         golden::write(&self.golden_folder(), &results)
     }
@@ -145,13 +149,15 @@ impl Compared {
     }
 
     /// The results of a finished run; that a changelog is not valid is an error.
-    pub fn collect(&self, bootstrap: &str) -> Result<Results> {
+    pub fn collect(&self, bootstrap: &str, folder: &Path) -> Result<Results> {
         let mut results = Results::new();
-        for Topic { name, updating } in &self.results {
-            let rows = if *updating {
-                fold(topics::records(bootstrap, name)?).with_context(|| format!("topic={name}"))?
-            } else {
-                golden::canonical_lines(&topics::read(bootstrap, name)?)?
+        for Output { name, kind } in &self.results {
+            let rows = match kind {
+                Kind::Inserts => golden::canonical_lines(&topics::read(bootstrap, name)?)?,
+                Kind::Updates => {
+                    fold(topics::records(bootstrap, name)?).with_context(|| format!("topic={name}"))?
+                }
+                Kind::Folder => folders::csv_rows(&folder.join(name))?,
             };
             results.insert(name.clone(), rows);
         }

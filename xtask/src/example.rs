@@ -13,7 +13,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::golden::{self, Results, canonical_line};
-use crate::{flink, kafka, places, topics};
+use crate::{flink, folders, kafka, places, topics};
 
 pub const FILE: &str = "examples/flights/delays.sql";
 /// The topic that the events are played into.
@@ -66,7 +66,7 @@ pub fn collect_kept(bootstrap: &str, folder: &Path) -> Result<Results> {
             golden::canonical_lines(&rows).with_context(|| format!("topic={topic}"))?,
         );
     }
-    results.insert(FILE_RESULT.to_owned(), csv_rows(&folder.join(RESULT_FOLDER))?);
+    results.insert(FILE_RESULT.to_owned(), folders::csv_rows(&folder.join(RESULT_FOLDER))?);
     Ok(results)
 }
 
@@ -100,49 +100,6 @@ fn check_input(records: &[String]) -> Result<()> {
         }
     }
     Ok(())
-}
-
-fn csv_rows(folder: &Path) -> Result<Vec<String>> {
-    let mut rows = Vec::new();
-    let entries = fs::read_dir(folder)
-        .with_context(|| format!("the file sink wrote no folder={}", folder.display()))?;
-    for entry in entries {
-        let path = entry?.path();
-        // Like every reader of such folders: what begins with a dot or an underscore is not data.
-        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        if path.is_file() && !name.starts_with(['.', '_']) {
-            for line in fs::read_to_string(&path)?.lines() {
-                rows.push(Value::from(csv_fields(line)).to_string());
-            }
-        }
-    }
-    rows.sort();
-    Ok(rows)
-}
-
-/// Splits a CSV line; whether a field was quoted without need makes no difference.
-fn csv_fields(line: &str) -> Vec<String> {
-    let mut fields = vec![String::new()];
-    let mut quoted = false;
-    let mut characters = line.chars().peekable();
-    while let Some(character) = characters.next() {
-        match character {
-            '"' if quoted && characters.peek() == Some(&'"') => {
-                characters.next();
-                push(&mut fields, '"');
-            }
-            '"' => quoted = !quoted,
-            ',' if !quoted => fields.push(String::new()),
-            other => push(&mut fields, other),
-        }
-    }
-    fields
-}
-
-fn push(fields: &mut [String], character: char) {
-    if let Some(field) = fields.last_mut() {
-        field.push(character);
-    }
 }
 
 /// Of what a run wrote to its standard output, the rows: other lines may stand between them.

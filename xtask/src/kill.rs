@@ -30,6 +30,11 @@ use crate::proofs::{self, Proof};
 
 pub use self::run::{Conditions, Random, Run};
 
+/// Puts what a file needs into the working folder.
+type Prepare = Box<dyn Fn(&Path) -> Result<()>>;
+/// Gathers the results from the node at an address and from the working folder.
+type Collect = Box<dyn Fn(&str, &Path) -> Result<Results>>;
+
 /// What is run and killed.
 pub struct Subject {
     pub name: String,
@@ -37,10 +42,8 @@ pub struct Subject {
     pub arguments: Vec<String>,
     /// The topics that it writes.
     pub topics: Vec<String>,
-    /// Puts what the file needs into the working folder.
-    pub prepare: Box<dyn Fn(&Path) -> Result<()>>,
-    /// Gathers the results from the node at an address and from the working folder.
-    pub collect: Box<dyn Fn(&str, &Path) -> Result<Results>>,
+    pub prepare: Prepare,
+    pub collect: Collect,
     pub expected: Results,
 }
 
@@ -55,7 +58,7 @@ impl Subject {
             topics: compared.topics(),
             expected: compared.expected()?,
             prepare: Box::new(move |folder| compared.prepare(folder)),
-            collect: Box::new(move |bootstrap, _| collected.collect(bootstrap)),
+            collect: Box::new(move |bootstrap, folder| collected.collect(bootstrap, folder)),
         })
     }
 

@@ -11,6 +11,7 @@ mod compared;
 mod deny;
 mod example;
 mod flink;
+mod folders;
 mod golden;
 mod house;
 mod kafka;

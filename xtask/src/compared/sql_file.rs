@@ -1,15 +1,23 @@
-//! What is in a SQL file, as far as the comparison must know: its text, and the topics of its tables.
+//! What is in a SQL file, as far as the comparison must know: its text, and the topics and folders of its tables.
 
 use anyhow::{Context, Result, ensure};
 
 use crate::places;
 
-/// A topic that a file writes.
+/// What a file writes: a topic, or a folder of CSV files.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Topic {
+pub struct Output {
     pub name: String,
-    /// Holds the last row of each key.
-    pub updating: bool,
+    pub kind: Kind,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// A topic of rows that are only inserted.
+    Inserts,
+    /// A topic that holds the last row of each key.
+    Updates,
+    Folder,
 }
 
 /// The texts of some files, one after the other.
@@ -20,32 +28,33 @@ pub fn text(files: &[String]) -> Result<String> {
     Ok(files.iter().map(read).collect::<Result<Vec<_>>>()?.join("\n"))
 }
 
-/// The topics of the last file's tables.
-pub fn topics(files: &[String]) -> Result<Vec<Topic>> {
+/// The topics and folders of the last file's tables.
+pub fn outputs(files: &[String]) -> Result<Vec<Output>> {
     let last = files.last().context("no file")?;
-    let topics = topics_of(&text(std::slice::from_ref(last))?);
-    ensure!(!topics.is_empty(), "file={last} has no table with a topic");
-    Ok(topics)
+    let outputs = outputs_of(&text(std::slice::from_ref(last))?);
+    ensure!(!outputs.is_empty(), "file={last} has no table that is written");
+    Ok(outputs)
 }
 
-fn topics_of(text: &str) -> Vec<Topic> {
+fn outputs_of(text: &str) -> Vec<Output> {
     let table = |options: &str| {
-        let connector = option(options, "connector")?;
-        let updating = match connector {
-            "kafka" => false,
-            "upsert-kafka" => true,
+        let (kind, name) = match option(options, "connector")? {
+            "kafka" => (Kind::Inserts, option(options, "topic")?),
+            "upsert-kafka" => (Kind::Updates, option(options, "topic")?),
+            // What has a path in the checkout is an input.
+            "filesystem" => (Kind::Folder, option(options, "path").filter(|path| !path.contains('/'))?),
             _ => return None,
         };
-        Some(Topic { name: option(options, "topic")?.to_owned(), updating })
+        Some(Output { name: name.to_owned(), kind })
     };
-    let mut topics: Vec<Topic> = Vec::new();
+    let mut outputs: Vec<Output> = Vec::new();
     // Each piece begins with the options of a table.
-    for topic in text.split("WITH (").skip(1).filter_map(|piece| table(piece.split(");").next()?)) {
-        if !topics.contains(&topic) {
-            topics.push(topic);
+    for output in text.split("WITH (").skip(1).filter_map(|piece| table(piece.split(");").next()?)) {
+        if !outputs.contains(&output) {
+            outputs.push(output);
         }
     }
-    topics
+    outputs
 }
 
 /// The value of `'key' = 'value'`, however the two are set apart.
@@ -58,15 +67,19 @@ fn option<'t>(options: &'t str, key: &str) -> Option<&'t str> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Topic, topics_of};
+    use super::{Kind, Output, outputs_of};
 
     #[test]
-    fn topics_are_those_of_the_tables_with_topics() {
+    fn what_is_written_are_topics_and_folders() {
         let text = "CREATE TABLE a (x INT) WITH ('connector' = 'kafka', 'topic' = 'one');
             CREATE TABLE b (x INT) WITH (\n 'connector'   = 'upsert-kafka',\n 'topic' ='two' );
             CREATE TABLE c (x INT) WITH ('connector' = 'print');
+            CREATE TABLE e (x INT) WITH ('connector' = 'filesystem', 'path' = 'examples/data.csv');
+            CREATE TABLE f (x INT) WITH ('connector' = 'filesystem', 'path' = 'three');
             CREATE TABLE d (y INT) WITH ('connector' = 'kafka', 'topic' = 'one');";
-        let topic = |name: &str, updating| Topic { name: name.to_owned(), updating };
-        assert_eq!(topics_of(text), [topic("one", false), topic("two", true)]);
+        let output = |name: &str, kind| Output { name: name.to_owned(), kind };
+        let expected =
+            [output("one", Kind::Inserts), output("two", Kind::Updates), output("three", Kind::Folder)];
+        assert_eq!(outputs_of(text), expected);
     }
 }

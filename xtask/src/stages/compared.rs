@@ -17,8 +17,8 @@ use crate::{node, peers};
 const SHAPES: [(&str, &str); 4] = [("1", "8192"), ("1", "100"), ("2", "1000"), ("4", "100000")];
 /// The state is to be so many times the memory that it may take …
 const STATE_PER_MEMORY: u64 = 10;
-/// … which is not less than this: tables keep their last part, and there are some in every file.
-const MEMORY_BYTES_MIN: u64 = 256 << 10;
+/// … which cannot be less than this.
+const MEMORY_BYTES_MIN: u64 = 1 << 20;
 /// Runs that are killed and restored, half of them with little memory.
 const KILLED_RUNS: u64 = 2;
 
@@ -68,12 +68,13 @@ fn all_ways(compared: Compared, random: &mut Random) -> Result<Counts> {
         // What is over the budget goes to disk after each step; a table may keep its last part.
         ensure!(kept < 2 * memory_bytes, "{name} keeps {kept} bytes in memory, more than {memory_bytes}");
     }
+    let step_rows_max = compared.killed_step_rows_max;
     let subject = Subject::compared(compared)?;
     let mut kills = 0;
     for run in 0..KILLED_RUNS {
         let folder = tempfile::tempdir()?;
         let memory = (run % 2 == 1).then(|| memory.clone());
-        let conditions = Conditions { memory, ..Conditions::default() };
+        let conditions = Conditions { memory, step_rows_max, ..Conditions::default() };
         let finished = Run::new(&subject, folder.path(), conditions)?.to_end(random);
         kills += finished.with_context(|| format!("{name} killed, run={run}"))?.kills();
         counts.passed += 1;
@@ -107,7 +108,7 @@ fn whole(compared: &Compared, expected: &Results, options: &[&str], counts: &mut
 
 fn read_back(compared: &Compared, folder: &Path, data: &Path) -> Result<Results> {
     let node = node::start(data, &folder.join("node.log"))?;
-    let results = compared.collect(&node.bootstrap)?;
+    let results = compared.collect(&node.bootstrap, folder)?;
     node.stop()?;
     Ok(results)
 }

@@ -1,7 +1,7 @@
 //! `filesystem`: files of JSON lines, CSV or raw lines, gzip by suffix; read whole, written exactly once.
 
 mod commit;
-mod sink;
+pub(crate) mod sink;
 mod source;
 
 use crate::table_format::{self, Checked, FORMAT, Formats};

@@ -229,13 +229,13 @@ impl OutboxSink for FilesystemSink {
     }
 }
 
-/// Percent-encodes what a path must not hold.
-fn escape(text: &str) -> String {
+/// Percent-encodes what Flink and Hive encode in such names, and what would leave the folder.
+pub(crate) fn escape(text: &str) -> String {
     let is_dots = text == "." || text == "..";
     let mut escaped = String::new();
     for letter in text.chars() {
-        let safe = letter.is_alphanumeric() || "-_.: ".contains(letter);
-        if safe && !is_dots {
+        let special = letter.is_ascii_control() || "\"#%'*/:=?\\{[]^".contains(letter);
+        if !special && !is_dots {
             escaped.push(letter);
         } else {
             let mut bytes = [0; 4];

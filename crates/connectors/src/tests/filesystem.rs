@@ -170,6 +170,22 @@ fn every_row_is_in_the_files_once_wherever_the_sink_dies() {
     }
 }
 
+/// The names are those that Flink gives: what reads folders of one reads those of the other.
+#[test]
+fn the_folder_of_a_partition_is_named_as_flink_names_it() {
+    let cases = [
+        ("09:30", "09%3A30"),
+        ("a/b=c", "a%2Fb%3Dc"),
+        ("..", "%2E%2E"),
+        ("50 % [x] {y} ^", "50 %25 %5Bx%5D %7By} %5E"),
+        ("ü, ñ & <z> ~ @", "ü, ñ & <z> ~ @"),
+        ("new\nline\u{7f}", "new%0Aline%7F"),
+    ];
+    for (value, folder) in cases {
+        assert_eq!(crate::filesystem::sink::escape(value), folder, "{value}");
+    }
+}
+
 #[test]
 fn a_commit_that_was_not_carried_out_is_completed() {
     let folder = tempfile::tempdir().unwrap();
