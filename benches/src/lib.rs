@@ -18,6 +18,7 @@ pub mod node;
 pub mod open_loop;
 pub mod program;
 pub mod report;
+pub mod sql_file;
 
 /// Bytes in the gigabyte of all tables.
 pub const GIGABYTE: f64 = 1e9;
