@@ -4,6 +4,7 @@
 //! SELECT becomes a `JobRequest` with a finished plan, which the runtime starts.
 
 mod catalog;
+mod create_as;
 mod settings;
 
 use crate::ast::{self, DescribeObject, ShowTarget, Statement, StatementKind};
@@ -152,10 +153,19 @@ impl Session {
             }
             StatementKind::Show(show) => self.show(show, statement.span),
             StatementKind::Describe(describe) => self.describe(describe, statement.span),
-            other => match self.declarations.catalog.prepare(other) {
-                Some(change) => self.change(change.map_err(|d| vec![*d])?),
-                None => refuse(unsupported(other, statement.span)),
+            StatementKind::CreateTable(create) => match &create.query {
+                Some(query) => self.create_table_as(create, query, statement.span),
+                None => self.declare(&statement.kind, statement.span),
             },
+            other => self.declare(other, statement.span),
+        }
+    }
+
+    /// A statement about the catalog.
+    fn declare(&mut self, statement: &StatementKind, span: Span) -> Executed {
+        match self.declarations.catalog.prepare(statement) {
+            Some(change) => self.change(change.map_err(|d| vec![*d])?),
+            None => refuse(unsupported(statement, span)),
         }
     }
 

@@ -32,12 +32,6 @@ impl Catalog {
     }
 
     fn create_table(&self, create: &CreateTable) -> Prepared<Change> {
-        if let Some(query) = &create.query {
-            return Err(Box::new(
-                Diagnostic::unsupported(query.span, "CREATE TABLE … AS SELECT is not supported yet")
-                    .with_hint("declare the columns, then INSERT INTO the table"),
-            ));
-        }
         let name = self.full_name(&create.name);
         if !self.may_create(&name, &create.name, create.temporary, create.or_replace, create.if_not_exists)? {
             return Ok(Change::Nothing);

@@ -419,7 +419,6 @@ fn definitions_name_columns_that_are_there() {
             "column `tz` of the watermark is not declared",
         ),
         ("CREATE TABLE t (a AS 1)", "at least one column that is not computed"),
-        ("CREATE TABLE t AS SELECT 1 AS x", "not supported yet"),
         ("CREATE TABLE d.t (a INT)", "database `d` does not exist"),
     ] {
         let message = fails(&catalog, statement);

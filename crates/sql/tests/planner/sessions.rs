@@ -345,3 +345,56 @@ fn no_view_reads_itself() {
     run(&mut session, "ALTER VIEW v AS SELECT id, price FROM t;");
     assert_eq!(names(&mut session, "v"), ["id", "price"]);
 }
+
+/// The columns of a table: name and type.
+fn columns(session: &Session, table: &str) -> Vec<String> {
+    let columns = session.columns_of(table).unwrap_or_default();
+    columns.into_iter().map(|(name, data_type)| format!("{name} {data_type}")).collect()
+}
+
+const WITH: &str = "WITH ('connector' = 'kafka', 'topic' = 'copy', 'format' = 'json')";
+
+#[test]
+fn a_table_made_of_a_query_has_its_columns_and_is_filled() {
+    let mut session = Session::new(connectors());
+    run(&mut session, TABLE);
+    let made =
+        run(&mut session, &format!("CREATE TABLE copy {WITH} AS SELECT ts, id, price + 1 AS more FROM t;"));
+    let [Outcome::Job(job)] = &made[..] else { panic!("{made:?}") };
+    assert_eq!(job.name, "1-insert-into-copy");
+    assert_eq!(columns(&session, "copy"), ["ts TIMESTAMP(3)", "id INT", "more DECIMAL(13, 2)"]);
+
+    let declared = "CREATE TABLE wide (note STRING, id BIGINT, double AS id * 2, WATERMARK FOR ts AS ts)";
+    let made =
+        run(&mut session, &format!("{declared} {WITH} AS SELECT ts, id FROM t;").replace("double", "twice"));
+    let [Outcome::Job(job)] = &made[..] else { panic!("{made:?}") };
+    assert_eq!(
+        columns(&session, "wide"),
+        ["note STRING", "twice BIGINT", "ts TIMESTAMP(3) *ROWTIME*", "id BIGINT"]
+    );
+    assert!(job.explain.contains("NULL"), "{}", job.explain);
+
+    run(&mut session, &format!("CREATE TABLE turned (price, id) {WITH} AS SELECT id, price FROM t;"));
+    assert_eq!(columns(&session, "turned"), ["price DECIMAL(10, 2)", "id INT"]);
+
+    let kept = run(&mut session, &format!("CREATE TABLE IF NOT EXISTS turned {WITH} AS SELECT ts FROM t;"));
+    assert!(matches!(&kept[..], [Outcome::Done(said)] if said.contains("exists already")), "{kept:?}");
+}
+
+#[test]
+fn a_table_whose_query_cannot_fill_it_is_not_made() {
+    let mut session = Session::new(connectors());
+    run(&mut session, TABLE);
+    for (columns, query, message) in [
+        ("(price, id)", "SELECT id FROM t", "the query has no column 'price'"),
+        ("(id)", "SELECT id, price FROM t", "column 'price' of the query is not in the list"),
+        ("(id AS 1)", "SELECT id FROM t", "computed here and selected too"),
+        ("(id DATE)", "SELECT id FROM t", "incompatible types"),
+        ("", "SELECT NULL AS nothing FROM t", "which no table can have"),
+        ("", "SELECT missing FROM t", "'missing'"),
+    ] {
+        let text = format!("CREATE TABLE copy {columns} {WITH} AS {query};");
+        assert!(refused(&mut session, &text).contains(message), "{text}: {}", refused(&mut session, &text));
+        assert!(session.columns_of("copy").is_none(), "{text}");
+    }
+}
