@@ -77,10 +77,11 @@ pub fn run_to_end(file: &Path, bootstrap: &str, folder: &Path) -> Result<String>
 
 fn command(file: &Path, bootstrap: &str, options: &[String], scratch: &Path) -> Result<Command> {
     let class_path = peers::flink_class_path()?;
-    let source = places::root().join("tests/flink/runner/FlinkRun.java");
+    let sources =
+        ["FlinkRun.java", "CountChar.java"].map(|name| places::root().join("tests/flink/runner").join(name));
     let classes = scratch.join("classes");
     process::run(
-        Command::new("javac").args(["-cp", &class_path, "-d"]).arg(&classes).arg(source),
+        Command::new("javac").args(["-cp", &class_path, "-d"]).arg(&classes).args(sources),
         COMPILE_LIMIT,
     )?;
     let logging = scratch.join("log4j2.properties");

@@ -337,7 +337,8 @@ impl Session {
             ShowTarget::Columns { table } => self.describe_table(table, show.like.as_ref()),
             ShowTarget::Functions { user_only, .. } => {
                 let builtin = crate::functions::names().filter(|_| !user_only).map(str::to_lowercase);
-                let mut names = crate::catalog::matching(builtin, show.like.as_ref());
+                let own = self.declarations.catalog.user_functions();
+                let mut names = crate::catalog::matching(builtin.chain(own), show.like.as_ref());
                 names.sort();
                 Ok(listed(Listing::of("function name", names)))
             }
@@ -414,7 +415,6 @@ fn unsupported(kind: &StatementKind, span: Span) -> Diagnostic {
         StatementKind::CreateMaterializedTable(_) | StatementKind::AlterMaterializedTable { .. } => {
             "MATERIALIZED TABLE"
         }
-        StatementKind::CreateFunction(_) => "CREATE FUNCTION",
         StatementKind::CreateModel(_) => "CREATE MODEL",
         _ => "this statement",
     };

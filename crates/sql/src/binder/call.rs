@@ -17,7 +17,7 @@ impl Binder<'_> {
         let written = call.name.last().value.clone();
         let name = written.to_ascii_uppercase();
         if call.name.parts.len() > 1 {
-            return self.unknown_function(call, &written);
+            return self.declared_function(call, &written, scope);
         }
         if call.over.is_some() {
             if name == "ROW_NUMBER" {
@@ -50,9 +50,21 @@ impl Binder<'_> {
             _ => match functions::find(&name) {
                 Some(_) if name.starts_with('$') => self.unknown_function(call, &written),
                 Some(_) => self.function(&name, arguments, call.span),
-                None => self.unknown_function(call, &written),
+                None => match self.relations.function(&call.name) {
+                    Some(function) => self.apply(function, arguments, call.span),
+                    None => self.unknown_function(call, &written),
+                },
             },
         }
+    }
+
+    /// A function by its qualified name: only those that were declared have one.
+    fn declared_function(&mut self, call: &FunctionCall, written: &str, scope: &Scope) -> Bound<Scalar> {
+        let Some(function) = self.relations.function(&call.name) else {
+            return self.unknown_function(call, written);
+        };
+        let arguments = self.arguments(call, written, scope)?;
+        self.apply(function, arguments, call.span)
     }
 
     fn arguments(&mut self, call: &FunctionCall, name: &str, scope: &Scope) -> Bound<Vec<Scalar>> {
@@ -100,6 +112,15 @@ impl Binder<'_> {
         let Some(function) = functions::find(name) else {
             return boxed(Diagnostic::unknown(span, format!("function '{name}' not found")));
         };
+        self.apply(function, arguments, span)
+    }
+
+    fn apply(
+        &mut self,
+        function: &'static functions::Function,
+        arguments: Vec<Scalar>,
+        span: Span,
+    ) -> Bound<Scalar> {
         let types: Vec<_> = arguments.iter().map(|argument| argument.data_type.clone()).collect();
         let Some(resolved) = function.resolve(&types) else {
             let given: Vec<String> = types.iter().map(shown).collect();

@@ -26,6 +26,7 @@ pub use window::plus_ms;
 use crate::ast;
 use crate::diagnostic::Diagnostic;
 use crate::expression::Scalar;
+use crate::functions::Function;
 use crate::types::LogicalType;
 use scope::Scope;
 use std::collections::BTreeMap;
@@ -44,6 +45,10 @@ pub enum Named {
 /// The tables and views that a statement can name.
 pub trait Relations {
     fn find(&self, name: &ast::ObjectName) -> Option<Named>;
+    /// A function that was declared.
+    fn function(&self, _name: &ast::ObjectName) -> Option<&'static Function> {
+        None
+    }
     /// All names, for "did you mean".
     fn names(&self) -> Vec<String>;
 }

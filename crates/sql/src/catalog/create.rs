@@ -14,6 +14,7 @@ impl Catalog {
         Some(match statement {
             StatementKind::CreateTable(create) => self.create_table(create),
             StatementKind::AlterTable(alter) => self.alter_table(alter),
+            StatementKind::CreateFunction(create) => self.create_function(create),
             StatementKind::CreateView(create) => self.create_view(create),
             StatementKind::AlterView(alter) => self.alter_view(alter),
             StatementKind::CreateCatalog(create) => self.create_catalog(create),

@@ -11,13 +11,13 @@ impl Catalog {
             DropObject::Database => self.drop_database(statement),
             DropObject::Catalog => self.drop_catalog(statement),
             DropObject::MaterializedTable => self.drop_absent(statement, "materialized table"),
-            DropObject::Function | DropObject::SystemFunction => self.drop_absent(statement, "function"),
+            DropObject::Function | DropObject::SystemFunction => self.drop_function(statement),
             DropObject::Model => self.drop_absent(statement, "model"),
         }
     }
 
     /// Objects that cannot be created yet, so that none is there.
-    fn drop_absent(&self, statement: &DropStatement, what: &str) -> Prepared<Change> {
+    pub(super) fn drop_absent(&self, statement: &DropStatement, what: &str) -> Prepared<Change> {
         if statement.if_exists {
             return Ok(Change::Nothing);
         }

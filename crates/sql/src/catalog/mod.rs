@@ -10,12 +10,15 @@ mod alter;
 mod create;
 mod describe;
 mod drop;
+mod functions;
 mod like;
 mod listing;
 mod qualify;
 mod table;
 
 pub use describe::ResolvedColumn;
+pub use functions::Declared;
+use functions::Functions;
 pub use listing::{Listing, matching};
 pub use table::{CatalogTable, CatalogView, PrimaryKey};
 
@@ -135,6 +138,11 @@ pub enum Change {
         catalog: String,
         name: String,
     },
+    DefineFunction {
+        name: FullName,
+        declared: Declared,
+    },
+    RemoveFunction(FullName),
 }
 
 /// A new or changed table or view, to be bound before it is applied.
@@ -184,6 +192,7 @@ struct NamedCatalog {
 pub struct Catalog {
     catalogs: BTreeMap<String, NamedCatalog>,
     temporary: BTreeMap<FullName, Entry>,
+    functions: Functions,
     current_catalog: String,
     current_database: String,
     versions: u64,
@@ -208,6 +217,7 @@ impl Catalog {
         Catalog {
             catalogs: BTreeMap::from([(DEFAULT_CATALOG.to_string(), default)]),
             temporary: BTreeMap::new(),
+            functions: Functions::default(),
             current_catalog: DEFAULT_CATALOG.into(),
             current_database: DEFAULT_DATABASE.into(),
             versions: 0,
@@ -293,6 +303,8 @@ impl Catalog {
                     database.objects.remove(&name.name);
                 }
             }
+            Change::DefineFunction { name, declared } => self.functions.define(name, declared),
+            Change::RemoveFunction(name) => self.functions.remove(&name),
             Change::Rename { from, to } => self.rename(&from, to),
             Change::UseCatalog(name) => {
                 if let Some(catalog) = self.catalogs.get(&name) {

@@ -12,6 +12,7 @@ mod regular_expression;
 mod text;
 mod time;
 mod unsupported;
+pub mod user;
 
 pub use time::{round_to_unit, timestamp_difference};
 

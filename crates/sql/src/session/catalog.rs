@@ -6,6 +6,7 @@
 use crate::ast::{ObjectName, Statement, StatementKind};
 use crate::binder::{Named, Relations};
 use crate::catalog::{Catalog, Change, FullName};
+use crate::functions::Function;
 use std::collections::{BTreeMap, BTreeSet};
 
 #[derive(Clone, Default)]
@@ -21,6 +22,10 @@ impl Relations for Declarations {
     fn find(&self, name: &ObjectName) -> Option<Named> {
         let found = self.catalog.find(name)?;
         self.bound.get(&found.version).cloned()
+    }
+
+    fn function(&self, name: &ObjectName) -> Option<&'static Function> {
+        self.catalog.function(name)
     }
 
     fn names(&self) -> Vec<String> {

@@ -398,3 +398,47 @@ fn a_table_whose_query_cannot_fill_it_is_not_made() {
         assert!(session.columns_of("copy").is_none(), "{text}");
     }
 }
+
+const COUNT_CHAR: &str = "CREATE FUNCTION count_char AS 'com.github.nexmark.flink.udf.CountChar';";
+
+#[test]
+fn a_built_in_class_is_called_by_the_name_that_declares_it() {
+    let mut session = Session::new(connectors());
+    run(&mut session, TABLE);
+    let call = "SELECT Count_Char(CAST(id AS STRING), '1') AS ones FROM t;";
+    assert!(refused(&mut session, call).contains("function 'Count_Char' not found"));
+    run(&mut session, COUNT_CHAR);
+    run(&mut session, &format!("CREATE VIEW v AS {call}"));
+    assert_eq!(columns(&session, "v"), ["ones BIGINT"]);
+    run(&mut session, "SELECT default_database.count_char('a', 'a') FROM t;");
+    assert!(refused(&mut session, "SELECT count_char(1, 2, 3) FROM t;").contains("COUNT_CHAR(text, text)"));
+    let listed = rows(&run(&mut session, "SHOW USER FUNCTIONS")[0]);
+    assert_eq!(listed, ["count_char"]);
+    assert!(refused(&mut session, COUNT_CHAR).contains("exists already"));
+    run(&mut session, "DROP FUNCTION count_char;");
+    assert!(refused(&mut session, call).contains("not found"));
+    run(&mut session, &COUNT_CHAR.replace("CREATE", "CREATE TEMPORARY SYSTEM"));
+    run(
+        &mut session,
+        &format!(
+            "CREATE DATABASE d; USE d; {}",
+            call.replace("FROM t", "FROM default_database.t")
+                .replace("default_database.t", "default_catalog.default_database.t")
+        ),
+    );
+    assert!(refused(&mut session, "DROP FUNCTION count_char;").contains("does not exist"));
+    run(&mut session, "DROP TEMPORARY SYSTEM FUNCTION count_char;");
+}
+
+#[test]
+fn other_classes_are_refused_with_what_to_do() {
+    let mut session = Session::new(connectors());
+    for (statement, message) in [
+        ("CREATE FUNCTION f AS 'com.example.F';", "functions in the JVM are not supported yet"),
+        ("CREATE FUNCTION f AS 'm.f' LANGUAGE PYTHON;", "functions in Python are not supported yet"),
+        ("CREATE FUNCTION nowhere.f AS 'com.github.nexmark.flink.udf.CountChar';", "`nowhere`"),
+    ] {
+        let found = refused(&mut session, statement);
+        assert!(found.contains(message), "{found}");
+    }
+}
