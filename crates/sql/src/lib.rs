@@ -14,6 +14,7 @@ mod keyword;
 mod lexer;
 pub mod parser;
 pub mod planner;
+pub mod reference;
 pub mod session;
 pub mod settings;
 pub mod source;

@@ -131,16 +131,7 @@ pub const AGGREGATES: &[&str] = &["COUNT", "SUM", "MIN", "MAX", "AVG", "FIRST_VA
 
 /// All scalar functions, family by family.
 pub fn all() -> impl Iterator<Item = &'static Function> {
-    [
-        conditional::FUNCTIONS,
-        number::FUNCTIONS,
-        text::FUNCTIONS,
-        regular_expression::FUNCTIONS,
-        time::FUNCTIONS,
-        collection::FUNCTIONS,
-    ]
-    .into_iter()
-    .flatten()
+    families().into_iter().flat_map(|(_, functions)| functions)
 }
 
 /// The function of that name, whatever its case.
@@ -154,6 +145,23 @@ pub fn find(name: &str) -> Option<&'static Function> {
 /// Whether Flink documents a function that is not here yet.
 pub fn is_known_elsewhere(name: &str) -> bool {
     unsupported::NAMES.iter().any(|known| known.eq_ignore_ascii_case(name))
+}
+
+/// What Flink documents and is not here yet.
+pub fn known_elsewhere() -> &'static [&'static str] {
+    unsupported::NAMES
+}
+
+/// The families of the reference, each with its functions.
+pub fn families() -> [(&'static str, &'static [Function]); 6] {
+    [
+        ("Conditional", conditional::FUNCTIONS),
+        ("Numbers", number::FUNCTIONS),
+        ("Text", text::FUNCTIONS),
+        ("Regular expressions", regular_expression::FUNCTIONS),
+        ("Dates and times", time::FUNCTIONS),
+        ("Collections", collection::FUNCTIONS),
+    ]
 }
 
 /// Every name that can be called, for "did you mean".

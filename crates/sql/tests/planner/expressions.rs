@@ -52,6 +52,15 @@ fn documented_examples_hold() {
 }
 
 #[test]
+fn the_examples_of_types_hold() {
+    for entry in sql::reference::TYPES {
+        let (text, wanted) = entry.example.split_once(" => ").unwrap();
+        let found = evaluate(text).map(|(_, value)| value);
+        assert_eq!(found.as_deref(), Ok(wanted), "{text}");
+    }
+}
+
+#[test]
 fn names_are_unique() {
     let mut names: Vec<&str> = sql::functions::names().collect();
     let count = names.len();

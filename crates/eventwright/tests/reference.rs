@@ -1,0 +1,194 @@
+//! The reference in `docs/reference/sql` is what the registries say, and its examples are accepted.
+//!
+//! `UPDATE_REFERENCE=1 cargo test -p eventwright --test reference` writes it anew.
+
+use base::options::{OptionKind, OptionSpec};
+use connectors::Connectors;
+use os::Os;
+use sql::functions::{self, Function};
+use sql::reference::{Entry, QUERIES, STATEMENTS, TYPES};
+use sql::session::Session;
+use sql::settings::{Effect, SETTINGS};
+use sql::source::SourceText;
+use std::fmt::Write;
+use std::path::{Path, PathBuf};
+
+const MADE: &str =
+    "Made of the registries by `UPDATE_REFERENCE=1 cargo test -p eventwright --test reference`.";
+
+fn folder() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/reference/sql")
+}
+
+#[test]
+fn the_pages_are_what_the_registries_say() {
+    let pages = [
+        ("README.md", index()),
+        ("statements.md", entries("Statements", STATEMENTS)),
+        ("queries.md", entries("Queries", QUERIES)),
+        ("types.md", types()),
+        ("functions.md", function_page()),
+        ("connectors.md", connector_page()),
+        ("settings.md", setting_page()),
+    ];
+    let update = std::env::var_os("UPDATE_REFERENCE").is_some();
+    for (name, page) in pages {
+        let path = folder().join(name);
+        if update {
+            std::fs::create_dir_all(folder()).unwrap();
+            std::fs::write(&path, page).unwrap();
+            continue;
+        }
+        let found = std::fs::read_to_string(&path).unwrap_or_default();
+        assert!(found == page, "docs/reference/sql/{name} is not what the registries say. {MADE}");
+    }
+}
+
+/// The examples of statements and queries are one script without a mistake.
+#[test]
+fn the_examples_are_accepted() {
+    let mut session = Session::new(connectors::table(Connectors { os: Os::real(), log: None }));
+    let text: Vec<&str> = STATEMENTS.iter().chain(QUERIES).map(|entry| entry.example).collect();
+    let source = SourceText::new("examples", text.join("\n"));
+    let found = session.check_script(&source);
+    let shown: Vec<String> = found.diagnostics.iter().map(|problem| problem.render(&source)).collect();
+    assert!(shown.is_empty(), "{}", shown.join("\n"));
+    assert!(found.jobs.len() >= QUERIES.len());
+}
+
+fn index() -> String {
+    format!(
+        "# SQL reference\n\nThe dialect is that of Apache Flink. What Flink has and this does not is refused with a message, and named on these pages; \
+where results differ on purpose stands in [FINDINGS.md](../../../FINDINGS.md). {MADE}\n\n\
+- [Statements](statements.md)\n- [Queries](queries.md)\n- [Types](types.md)\n- [Functions](functions.md)\n\
+- [Connectors and their options](connectors.md)\n- [Settings](settings.md)\n"
+    )
+}
+
+fn entries(title: &str, entries: &[Entry]) -> String {
+    let mut page = format!("# {title}\n\n{MADE}\n");
+    for Entry { name, syntax, doc, example } in entries {
+        write!(page, "\n## {name}\n\n```\n{syntax}\n```\n\n{doc}\n\n```sql\n{example}\n```\n").unwrap();
+    }
+    page
+}
+
+fn types() -> String {
+    let mut page = format!("# Types\n\nA column can hold NULL unless it is NOT NULL. {MADE}\n\n");
+    page.push_str("| Type | Written | Holds | Example | Value |\n|---|---|---|---|---|\n");
+    for Entry { name, syntax, doc, example } in TYPES {
+        let (expression, value) = example.split_once(" => ").unwrap();
+        let syntax = syntax.replace(" | ", "`, `");
+        writeln!(page, "| {name} | `{syntax}` | {doc} | `{expression}` | {value} |").unwrap();
+    }
+    page
+}
+
+fn function_page() -> String {
+    let mut page = format!(
+        "# Functions\n\nArguments are named by what they must be; what stands in brackets may be left out, and what ends with … may be repeated. A value \
+is shown as CAST to STRING shows it. {MADE}\n"
+    );
+    for (family, list) in functions::families() {
+        write!(page, "\n## {family}\n\n| Function | What it gives | Examples |\n|---|---|---|\n").unwrap();
+        for function in list.iter().filter(|function| !function.name.starts_with('$')) {
+            writeln!(page, "{}", function_row(function)).unwrap();
+        }
+    }
+    let forms = functions::FORMS.join("`, `");
+    write!(page, "\n## Forms\n\nExpressions and window functions with a syntax or an evaluation of their own: `{forms}`.\n").unwrap();
+    let aggregates = functions::AGGREGATES.join("`, `");
+    write!(page, "\n## Aggregates\n\n`{aggregates}`; with DISTINCT and FILTER.\n").unwrap();
+    let missing = functions::known_elsewhere().join("`, `");
+    write!(page, "\n## Not yet\n\nFlink has them, and here they are refused by name: `{missing}`.\n")
+        .unwrap();
+    page
+}
+
+fn function_row(function: &Function) -> String {
+    let usage = function.usage().replace('|', "\\|").replace(" or ", "`<br>`");
+    let aliases = match function.aliases {
+        [] => String::new(),
+        aliases => format!("<br>also `{}`", aliases.join("`, `")),
+    };
+    let example = |(text, value): &(&str, &str)| format!("`{text}` → {value}");
+    let examples: Vec<String> =
+        function.examples.iter().map(example).map(|shown| shown.replace('|', "\\|")).collect();
+    format!("| `{usage}`{aliases} | {} | {} |", function.doc, examples.join("<br>"))
+}
+
+fn connector_page() -> String {
+    let connectors = connectors::table(Connectors { os: Os::real(), log: None });
+    let mut page =
+        format!("# Connectors\n\nOptions go into `WITH ('connector' = '…', 'key' = 'value')`. {MADE}\n");
+    for name in connectors.names() {
+        let spec = connectors.find(name).unwrap().spec();
+        write!(page, "\n## {name}\n\n{}\n\n", spec.doc).unwrap();
+        if spec.reads {
+            writeln!(page, "- read: {}", spec.source_guarantee).unwrap();
+        }
+        if spec.writes {
+            writeln!(page, "- written: {}", spec.sink_guarantee).unwrap();
+        }
+        if !spec.formats.is_empty() {
+            writeln!(page, "- formats: {}", spec.formats.join(", ")).unwrap();
+        }
+        page.push_str(&option_table(spec.options.iter().filter(|option| option.key != "connector")));
+    }
+    page
+}
+
+fn setting_page() -> String {
+    let mut page = format!("# Settings\n\n`SET 'key' = 'value'` holds for the jobs that follow. {MADE}\n");
+    let used = SETTINGS.iter().filter(|setting| matches!(setting.effect, Effect::Used));
+    page.push_str(&option_table(used.map(|setting| &setting.option)));
+    page.push_str("\n## Without effect\n\nSettings of Flink that are accepted and that change nothing here.\n\n| Key | Why |\n|---|---|\n");
+    for setting in SETTINGS {
+        if let Effect::None(reason) = setting.effect {
+            writeln!(page, "| `{}` | {reason} |", setting.option.key).unwrap();
+        }
+    }
+    page
+}
+
+fn option_table<'o>(options: impl Iterator<Item = &'o OptionSpec>) -> String {
+    let mut table = "\n| Key | Value | Default | What it does |\n|---|---|---|---|\n".to_string();
+    for option in options {
+        let default = match (option.required, option.default) {
+            (true, _) => "required".to_string(),
+            (false, Some(default)) => format!("`{}`", shown(default)),
+            (false, None) => "–".to_string(),
+        };
+        let row = format!(
+            "| `{}` | {}, as `{}` | {default} | {} |",
+            option.key,
+            kind(&option.kind),
+            shown(option.example),
+            option.doc
+        );
+        writeln!(table, "{row}").unwrap();
+    }
+    table
+}
+
+/// What would break a table or not be seen.
+fn shown(value: &str) -> String {
+    value.replace('\n', "\\n").replace('|', "\\|")
+}
+
+fn kind(kind: &OptionKind) -> String {
+    let bounds = |min: &i64, max: &i64| match (*min, *max) {
+        (i64::MIN, i64::MAX) => String::new(),
+        (min, i64::MAX) => format!(" from {min}"),
+        (min, max) => format!(" from {min} to {max}"),
+    };
+    match kind {
+        OptionKind::Text => "text".into(),
+        OptionKind::Boolean => "true or false".into(),
+        OptionKind::Integer { min, max } => format!("whole number{}", bounds(min, max)),
+        OptionKind::Decimal { min, max } => format!("number{}", bounds(min, max)),
+        OptionKind::Duration => "duration".into(),
+        OptionKind::Size => "size".into(),
+        OptionKind::OneOf(values) => format!("one of {}", values.join(", ")),
+    }
+}
