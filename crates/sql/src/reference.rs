@@ -1,0 +1,265 @@
+//! What the reference says of statements, queries and types; functions, settings and connectors have their texts in
+//! their registries.
+//!
+//! `docs/reference/sql` is made of these tables by a test, which also runs every example: those of statements and queries one
+//! after the other as one script, those of types as expressions.
+
+/// Something that can be written.
+#[derive(Debug, Clone, Copy)]
+pub struct Entry {
+    pub name: &'static str,
+    /// Brackets for what may be left out, a bar between alternatives.
+    pub syntax: &'static str,
+    pub doc: &'static str,
+    pub example: &'static str,
+}
+
+const fn entry(name: &'static str, syntax: &'static str, doc: &'static str, example: &'static str) -> Entry {
+    Entry { name, syntax, doc, example }
+}
+
+pub const STATEMENTS: &[Entry] = &[
+    entry(
+        "CREATE TABLE",
+        "CREATE [OR REPLACE] [TEMPORARY] TABLE [IF NOT EXISTS] name (\n  column TYPE [NOT NULL] [COMMENT 'text'],\n  column AS expression,\n  column TYPE METADATA [FROM 'key'] [VIRTUAL],\n  WATERMARK FOR column AS expression,\n  PRIMARY KEY (columns) NOT ENFORCED\n) [COMMENT 'text'] [PARTITIONED BY (columns)] WITH ('connector' = '…', …)",
+        "Declares a topic, a folder or a generator as a table. Nothing is made or read until a job does. The watermark says how late rows may come; the column becomes the event time.",
+        "CREATE TABLE orders (
+  id BIGINT,
+  customer STRING,
+  amount DECIMAL(10, 2),
+  ordered TIMESTAMP(3),
+  received TIMESTAMP_LTZ(3) METADATA FROM 'timestamp' VIRTUAL,
+  is_large AS amount > 100,
+  WATERMARK FOR ordered AS ordered - INTERVAL '5' SECOND
+) WITH ('connector' = 'kafka', 'topic' = 'orders', 'format' = 'json');
+CREATE TABLE totals (
+  customer STRING,
+  orders BIGINT,
+  amount DECIMAL(38, 2),
+  PRIMARY KEY (customer) NOT ENFORCED
+) WITH ('connector' = 'upsert-kafka', 'topic' = 'totals', 'key.format' = 'json', 'value.format' = 'json');",
+    ),
+    entry(
+        "CREATE TABLE … LIKE",
+        "CREATE TABLE name [(…)] [WITH (…)] LIKE source [(\n  INCLUDING|EXCLUDING|OVERWRITING ALL|CONSTRAINTS|GENERATED|METADATA|OPTIONS|PARTITIONS|WATERMARKS …\n)]",
+        "A table with the columns and options of another one, and what is declared beside them.",
+        "CREATE TABLE archive WITH ('connector' = 'filesystem', 'path' = 'archive', 'format' = 'csv')
+LIKE orders (EXCLUDING ALL);",
+    ),
+    entry(
+        "CREATE TABLE … AS",
+        "CREATE TABLE name [(…)] WITH (…) AS query",
+        "A table with the columns of a query, and the job that fills it. A declared column that the query has gives its type; a list of names alone gives the order.",
+        "CREATE TABLE large_orders WITH ('connector' = 'kafka', 'topic' = 'large-orders', 'format' = 'json')
+AS SELECT id, customer, amount FROM orders WHERE is_large;",
+    ),
+    entry(
+        "ALTER TABLE",
+        "ALTER TABLE [IF EXISTS] name\n  ADD (column TYPE, …) | MODIFY (column TYPE, …) | DROP (columns) | RENAME column TO name\n  | DROP WATERMARK | DROP PRIMARY KEY | RENAME TO name | SET ('key' = 'value', …) | RESET ('key', …)",
+        "Changes a declaration. Jobs that run keep theirs.",
+        "ALTER TABLE orders ADD (note STRING);
+ALTER TABLE orders DROP note;
+ALTER TABLE archive SET ('sink.rolling-policy.rollover-interval' = '1 min');
+ALTER TABLE archive RENAME TO old_orders;",
+    ),
+    entry(
+        "CREATE VIEW",
+        "CREATE [OR REPLACE] [TEMPORARY] VIEW [IF NOT EXISTS] name [(columns)] [COMMENT 'text'] AS query",
+        "A name for a query. Jobs of one statement set that read the same view compute it once.",
+        "CREATE VIEW customers AS SELECT DISTINCT customer FROM orders;",
+    ),
+    entry(
+        "ALTER VIEW",
+        "ALTER VIEW name RENAME TO name | AS query",
+        "Renames a view or gives it another query.",
+        "ALTER VIEW customers AS SELECT DISTINCT customer FROM orders WHERE is_large;",
+    ),
+    entry(
+        "CREATE FUNCTION",
+        "CREATE [TEMPORARY] [SYSTEM] FUNCTION [IF NOT EXISTS] name AS 'class' [LANGUAGE JAVA]",
+        "A name for a class that is built in: `com.github.nexmark.flink.udf.CountChar`. There is no JVM to run others.",
+        "CREATE FUNCTION count_char AS 'com.github.nexmark.flink.udf.CountChar';",
+    ),
+    entry(
+        "CREATE DATABASE, CREATE CATALOG",
+        "CREATE DATABASE [IF NOT EXISTS] name [COMMENT 'text'] [WITH (…)]\nCREATE CATALOG [IF NOT EXISTS] name WITH ('type' = 'generic_in_memory')\nALTER DATABASE name SET ('key' = 'value', …)",
+        "Places for names: `catalog.database.table`. They last as long as the session.",
+        "CREATE DATABASE shop;
+ALTER DATABASE shop SET ('owner' = 'sales');",
+    ),
+    entry(
+        "USE",
+        "USE name\nUSE CATALOG name",
+        "The database or the catalog in which names are looked up.",
+        "USE shop;
+USE default_database;",
+    ),
+    entry(
+        "INSERT INTO",
+        "INSERT INTO table [(columns)] query [ON CONFLICT DO DEDUPLICATE]",
+        "A job that writes the rows of a query into a table, column by column in their order; columns that are not named are NULL. `run` starts it; it ends when all its sources end.",
+        "INSERT INTO totals SELECT customer, COUNT(*), SUM(amount) FROM orders GROUP BY customer;",
+    ),
+    entry(
+        "EXECUTE STATEMENT SET",
+        "EXECUTE STATEMENT SET BEGIN\n  INSERT INTO …;\n  …\nEND",
+        "Several INSERTs as one job, which reads shared sources once and commits all results together.",
+        "EXECUTE STATEMENT SET BEGIN
+  INSERT INTO totals SELECT customer, COUNT(*), SUM(amount) FROM orders GROUP BY customer;
+  INSERT INTO old_orders SELECT id, customer, amount, ordered FROM orders;
+END;",
+    ),
+    entry(
+        "EXPLAIN",
+        "EXPLAIN [CHANGELOG_MODE] query | INSERT INTO … | statement set",
+        "The plan of a job without running it: its operators, which changes flow between them, what is guaranteed, and advice.",
+        "EXPLAIN CHANGELOG_MODE SELECT customer, COUNT(*) FROM orders GROUP BY customer;",
+    ),
+    entry(
+        "SHOW",
+        "SHOW TABLES | VIEWS | DATABASES | CATALOGS | MODULES | [USER] FUNCTIONS | COLUMNS FROM table\n  | CURRENT DATABASE | CURRENT CATALOG | CREATE TABLE|VIEW|CATALOG name  [LIKE 'pattern']",
+        "Lists what there is, or the statement that makes it.",
+        "SHOW TABLES;
+SHOW CREATE TABLE orders;
+SHOW USER FUNCTIONS;",
+    ),
+    entry(
+        "DESCRIBE",
+        "DESCRIBE|DESC table or view\nDESCRIBE CATALOG|DATABASE [EXTENDED] name",
+        "Columns with their types, keys and watermarks.",
+        "DESCRIBE orders;",
+    ),
+    entry(
+        "SET, RESET",
+        "SET 'key' = 'value'\nSET\nRESET ['key']",
+        "Changes a [setting](settings.md) for the jobs that follow, or lists all that are set.",
+        "SET 'table.exec.state.ttl' = '1 d';
+RESET 'table.exec.state.ttl';",
+    ),
+    entry(
+        "DROP",
+        "DROP [TEMPORARY] TABLE|VIEW|FUNCTION|DATABASE|CATALOG [IF EXISTS] name",
+        "Forgets a declaration. Topics and files stay.",
+        "DROP VIEW customers;
+DROP FUNCTION count_char;
+DROP DATABASE shop;",
+    ),
+];
+
+/// Over the tables that the examples of statements have left.
+pub const QUERIES: &[Entry] = &[
+    entry(
+        "SELECT … FROM … WHERE",
+        "[WITH name AS (query), …]\nSELECT [DISTINCT] expression [AS name], … | * FROM table [AS name] [WHERE condition]",
+        "Rows of a table, a view, a sub-query or a windowed table. Nested fields are named with dots. A SELECT of its own is a job that prints.",
+        "WITH big AS (SELECT * FROM orders WHERE is_large) SELECT id, UPPER(customer) AS customer FROM big;",
+    ),
+    entry(
+        "GROUP BY, HAVING",
+        "SELECT key, aggregate([DISTINCT] expression) [FILTER (WHERE condition)] … GROUP BY keys [HAVING condition]\nGROUP BY GROUPING SETS ((a, b), a, ()) | ROLLUP (a, b) | CUBE (a, b)",
+        "One row for each group, which changes as rows come: the sink must take updates. Aggregates: COUNT, SUM, AVG, MIN, MAX, FIRST_VALUE, LAST_VALUE.",
+        "SELECT customer, COUNT(*) FILTER (WHERE is_large), AVG(amount) FROM orders GROUP BY customer HAVING COUNT(*) > 1;
+SELECT customer, is_large, COUNT(*) FROM orders GROUP BY ROLLUP (customer, is_large);",
+    ),
+    entry(
+        "Windows",
+        "FROM TABLE(TUMBLE(TABLE t, DESCRIPTOR(time), size [, offset]))\nFROM TABLE(HOP(TABLE t, DESCRIPTOR(time), slide, size [, offset]))\nFROM TABLE(CUMULATE(TABLE t, DESCRIPTOR(time), step, size))\nFROM TABLE(SESSION(TABLE t [PARTITION BY keys], DESCRIPTOR(time), gap))",
+        "Each row with the windows it lies in: `window_start`, `window_end`, `window_time`. Grouped by both bounds, a window gives its rows once, when the watermark passes its end; rows that come later are counted as late. The forms `GROUP BY TUMBLE(time, size)` and `TUMBLE_START(time, size)` work too.",
+        "SELECT window_start, window_end, customer, SUM(amount)
+FROM TABLE(HOP(TABLE orders, DESCRIPTOR(ordered), INTERVAL '1' MINUTE, INTERVAL '10' MINUTES))
+GROUP BY window_start, window_end, customer;",
+    ),
+    entry(
+        "Joins",
+        "FROM a [INNER|LEFT|RIGHT] JOIN b ON condition",
+        "Rows of both sides that fit, kept as long as `table.exec.state.ttl` says. At least one equality is needed. Two windowed tables that are joined by both window bounds are kept until their window ends, and joined INNER, LEFT, RIGHT or FULL.",
+        "SELECT a.id, b.id AS other FROM orders AS a LEFT JOIN orders AS b ON a.customer = b.customer AND a.id < b.id;",
+    ),
+    entry(
+        "Top-N and deduplication",
+        "SELECT … FROM (\n  SELECT *, ROW_NUMBER() OVER (PARTITION BY keys ORDER BY columns [ASC|DESC]) AS place FROM t\n) WHERE place <= n",
+        "The first n rows of each key, changing as rows come; with the bounds of a window among the keys once for each window.",
+        "SELECT customer, amount FROM (
+  SELECT *, ROW_NUMBER() OVER (PARTITION BY customer ORDER BY amount DESC) AS place FROM orders
+) WHERE place <= 3;",
+    ),
+    entry(
+        "UNION",
+        "query UNION [ALL] query",
+        "The rows of both; without ALL each one once.",
+        "SELECT id FROM orders WHERE is_large UNION ALL SELECT id FROM large_orders;",
+    ),
+    entry(
+        "Hints",
+        "FROM table /*+ OPTIONS('key' = 'value') */",
+        "Other options of a table for one query.",
+        "SELECT id FROM orders /*+ OPTIONS('scan.bounded.mode' = 'latest-offset') */;",
+    ),
+];
+
+/// The example is an expression, and the value as `print` shows it stands behind the arrow.
+pub const TYPES: &[Entry] = &[
+    entry("BOOLEAN", "BOOLEAN", "TRUE, FALSE or NULL.", "CAST('yes' AS BOOLEAN) => TRUE"),
+    entry(
+        "TINYINT, SMALLINT, INT, BIGINT",
+        "TINYINT | SMALLINT | INT | INTEGER | BIGINT",
+        "Whole numbers of 1, 2, 4 and 8 bytes; they wrap when they overflow.",
+        "CAST(2147483647 AS INT) + 1 => -2147483648",
+    ),
+    entry(
+        "FLOAT, DOUBLE",
+        "FLOAT | DOUBLE [PRECISION]",
+        "Binary floating point of 4 and 8 bytes.",
+        "CAST(10000000000 AS DOUBLE) => 1.0E10",
+    ),
+    entry(
+        "DECIMAL",
+        "DECIMAL(precision, scale) | DEC | NUMERIC",
+        "Up to 38 digits, exact; what does not fit is NULL.",
+        "CAST('1.005' AS DECIMAL(10, 2)) => 1.01",
+    ),
+    entry(
+        "CHAR, VARCHAR, STRING",
+        "CHAR(n) | VARCHAR(n) | STRING",
+        "Texts; lengths count code points.",
+        "CAST('abc' AS VARCHAR(2)) => ab",
+    ),
+    entry(
+        "BINARY, VARBINARY, BYTES",
+        "BINARY(n) | VARBINARY(n) | BYTES",
+        "Bytes.",
+        "CAST(x'4869' AS STRING) => Hi",
+    ),
+    entry(
+        "DATE, TIME",
+        "DATE | TIME[(p)]",
+        "A day; a time of day in milliseconds.",
+        "CAST('2026-02-28' AS DATE) + INTERVAL '1' DAY => 2026-03-01",
+    ),
+    entry(
+        "TIMESTAMP",
+        "TIMESTAMP[(p)] [WITHOUT TIME ZONE]",
+        "A date with a time of day, in no zone, of up to 9 fractional digits.",
+        "TIMESTAMP '2026-01-31 10:00:00' + INTERVAL '1' MONTH => 2026-02-28 10:00:00",
+    ),
+    entry(
+        "TIMESTAMP_LTZ",
+        "TIMESTAMP_LTZ[(p)] | TIMESTAMP[(p)] WITH LOCAL TIME ZONE",
+        "A moment, shown in the zone of `table.local-time-zone`.",
+        "TO_TIMESTAMP_LTZ(0, 3) => 1970-01-01 00:00:00.000",
+    ),
+    entry(
+        "INTERVAL",
+        "INTERVAL '1' DAY | INTERVAL '1-2' YEAR TO MONTH | …",
+        "A span of months, or of days and milliseconds.",
+        "TIMESTAMP '2026-01-01 00:00:00' - INTERVAL '90' MINUTE => 2025-12-31 22:30:00.000",
+    ),
+    entry("ARRAY", "ARRAY<type>", "Values of one type, counted from 1.", "ARRAY[1, 2, 3][2] => 2"),
+    entry("MAP", "MAP<type, type>", "Values by keys.", "MAP['a', 1, 'b', 2]['b'] => 2"),
+    entry(
+        "ROW",
+        "ROW<name TYPE, …>",
+        "Named fields; `a.b` is the field b of a.",
+        "ROW(1, 'x') IS NOT NULL => TRUE",
+    ),
+];
