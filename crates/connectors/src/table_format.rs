@@ -6,9 +6,11 @@
 use crate::{option_error, option_problem};
 use arrow_schema::SchemaRef;
 use base::options::{OptionKind, OptionSpec, Options};
+use dataflow::batch::RowKind;
 use dataflow::connector::{ConnectorError, Role};
+use dataflow::plan::Changelog;
 use dataflow::table::TableDefinition;
-use formats::{FormatKind, RowDecoder, RowEncoder};
+use formats::{ChangeKind, FormatKind, RowDecoder, RowEncoder, WantedMetadata};
 use std::collections::BTreeMap;
 
 pub(crate) const FORMAT: OptionSpec = OptionSpec {
@@ -16,7 +18,7 @@ pub(crate) const FORMAT: OptionSpec = OptionSpec {
     kind: OptionKind::Text,
     required: false,
     default: None,
-    doc: "How the bytes are read and written: json, csv or raw.",
+    doc: "How the bytes are read and written: json, csv, raw, or a changelog: debezium-json, canal-json, maxwell-json, ogg-json.",
     example: "json",
 };
 
@@ -58,6 +60,17 @@ impl TableFormat {
         self.kind.decoder(&self.options, schema, projection).map_err(|error| error.to_string())
     }
 
+    /// The same with the format's metadata behind the columns.
+    pub(crate) fn decoder_with_metadata(
+        &self,
+        schema: &SchemaRef,
+        projection: &[usize],
+        metadata: &[WantedMetadata],
+    ) -> Result<Box<dyn RowDecoder>, String> {
+        let decoder = self.kind.decoder_with_metadata(&self.options, schema, projection, metadata);
+        decoder.map_err(|error| error.to_string())
+    }
+
     pub(crate) fn encoder(&self, schema: &SchemaRef) -> Result<Box<dyn RowEncoder>, String> {
         self.kind.encoder(&self.options, schema).map_err(|error| error.to_string())
     }
@@ -70,6 +83,11 @@ impl TableFormat {
     /// The option that makes it skip them, as it is written in the table's options.
     pub(crate) fn ignore_option(&self) -> String {
         format!("{}ignore-parse-errors", self.prefix)
+    }
+
+    /// The option that names the format.
+    pub(crate) fn option(&self) -> &str {
+        &self.option
     }
 
     pub(crate) fn kind(&self) -> FormatKind {
@@ -133,6 +151,25 @@ pub(crate) fn check(
     match (options, value) {
         (Some(options), Some(value)) if errors.is_empty() => Ok(Checked { options, key, value }),
         _ => Err(errors),
+    }
+}
+
+/// The changes of a table whose format is named by one of `keys`; what is unknown is refused elsewhere.
+pub(crate) fn changelog(table: &TableDefinition, keys: &[&str]) -> Changelog {
+    let name = keys.iter().find_map(|key| table.options.get(*key));
+    match name.and_then(|name| FormatKind::lookup(name)) {
+        Some(kind) if kind.has_changes() => Changelog::Retract,
+        _ => Changelog::Insert,
+    }
+}
+
+/// The kind of a row for a format that writes it.
+pub(crate) fn change_kind(kind: RowKind) -> ChangeKind {
+    match kind {
+        RowKind::Insert => ChangeKind::Insert,
+        RowKind::UpdateBefore => ChangeKind::UpdateBefore,
+        RowKind::UpdateAfter => ChangeKind::UpdateAfter,
+        RowKind::Delete => ChangeKind::Delete,
     }
 }
 

@@ -1,4 +1,4 @@
-//! JSON, CSV and raw bytes to Arrow builders, and back.
+//! JSON, its changelogs (Debezium, Canal, Maxwell, Ogg), CSV and raw bytes to Arrow builders, and back.
 //!
 //! A format turns the bytes of one record into one row of Arrow builders, of the wanted columns
 //! only, and a row back into bytes. Behaviour is that of Flink's formats of the same names. A format
@@ -22,20 +22,49 @@ pub use error::{DecodeError, EncodeError, FormatError};
 pub use splitter::RecordSplitter;
 
 use arrow_array::RecordBatch;
-use arrow_schema::SchemaRef;
+use arrow_schema::{DataType, FieldRef, SchemaRef};
 use base::options::{OptionSpec, Options};
 
-/// Appends one row per record to the builders of the wanted columns.
+/// What a row of a changelog says; the codes are those of Flink's row kinds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(i8)]
+pub enum ChangeKind {
+    Insert = 0,
+    UpdateBefore = 1,
+    UpdateAfter = 2,
+    Delete = 3,
+}
+
+/// What a format knows of a record besides the columns, under Flink's key.
+#[derive(Debug, Clone)]
+pub struct FormatMetadata {
+    pub key: &'static str,
+    pub data_type: DataType,
+    pub doc: &'static str,
+}
+
+/// A metadata column that a table declares: the format's key, and the column.
+#[derive(Debug, Clone)]
+pub struct WantedMetadata {
+    pub key: String,
+    pub field: FieldRef,
+}
+
+/// Appends the rows of records to the builders of the wanted columns.
 pub trait RowDecoder: Send {
-    /// Appends one row. None on an error, and none where the record is no row: a comment of CSV, an empty
-    /// record of JSON; `len` tells.
+    /// Appends one row; a format of changes, any number. None on an error, and none where the record is no
+    /// row: a comment of CSV, an empty record of JSON; `len` tells.
     fn decode(&mut self, record: &[u8]) -> Result<(), DecodeError>;
     /// Rows since the last `finish`.
     fn len(&self) -> usize;
     fn is_empty(&self) -> bool {
         self.len() == 0
     }
-    /// The rows so far, columns in the order of the projection.
+    /// The kinds of the rows so far, where the format has changes; asked for before `finish`.
+    fn kinds(&self) -> Option<&[ChangeKind]> {
+        None
+    }
+    /// The rows so far, columns in the order of the projection, then the wanted metadata.
     fn finish(&mut self) -> Result<RecordBatch, DecodeError>;
     /// How records are told apart in a file.
     fn splitter(&self) -> RecordSplitter {
@@ -47,6 +76,17 @@ pub trait RowDecoder: Send {
 pub trait RowEncoder: Send {
     /// Appends the bytes of one row, without a line end.
     fn encode(&mut self, rows: &RecordBatch, row: usize, out: &mut Vec<u8>) -> Result<(), EncodeError>;
+
+    /// The same with what the row says; only formats of changes write it.
+    fn encode_change(
+        &mut self,
+        rows: &RecordBatch,
+        row: usize,
+        _kind: ChangeKind,
+        out: &mut Vec<u8>,
+    ) -> Result<(), EncodeError> {
+        self.encode(rows, row, out)
+    }
 }
 
 /// The formats.
@@ -55,21 +95,59 @@ pub enum FormatKind {
     Json,
     Csv,
     Raw,
+    DebeziumJson,
+    CanalJson,
+    MaxwellJson,
+    OggJson,
 }
 
 impl FormatKind {
-    const ALL: [FormatKind; 3] = [FormatKind::Json, FormatKind::Csv, FormatKind::Raw];
+    const ALL: [FormatKind; 7] = [
+        FormatKind::Json,
+        FormatKind::Csv,
+        FormatKind::Raw,
+        FormatKind::DebeziumJson,
+        FormatKind::CanalJson,
+        FormatKind::MaxwellJson,
+        FormatKind::OggJson,
+    ];
 
     pub fn name(self) -> &'static str {
         match self {
             FormatKind::Json => "json",
             FormatKind::Csv => "csv",
             FormatKind::Raw => "raw",
+            FormatKind::DebeziumJson => "debezium-json",
+            FormatKind::CanalJson => "canal-json",
+            FormatKind::MaxwellJson => "maxwell-json",
+            FormatKind::OggJson => "ogg-json",
         }
     }
 
-    pub fn names() -> &'static [&'static str] {
-        &["json", "csv", "raw"]
+    pub const fn names() -> &'static [&'static str] {
+        &["json", "csv", "raw", "debezium-json", "canal-json", "maxwell-json", "ogg-json"]
+    }
+
+    /// The envelope of a format of changes.
+    fn envelope(self) -> Option<&'static json::Envelope> {
+        match self {
+            FormatKind::DebeziumJson => Some(&json::DEBEZIUM),
+            FormatKind::CanalJson => Some(&json::CANAL),
+            FormatKind::MaxwellJson => Some(&json::MAXWELL),
+            FormatKind::OggJson => Some(&json::OGG),
+            FormatKind::Json | FormatKind::Csv | FormatKind::Raw => None,
+        }
+    }
+
+    /// Whether rows of the format say what kind of change they are: inserts, updates with the row before
+    /// them, and deletes.
+    pub fn has_changes(self) -> bool {
+        self.envelope().is_some()
+    }
+
+    /// What else the format knows of a record.
+    pub fn metadata(self) -> Vec<FormatMetadata> {
+        self.envelope().map_or_else(Vec::new, json::Envelope::metadata)
     }
 
     pub fn lookup(name: &str) -> Option<FormatKind> {
@@ -82,6 +160,10 @@ impl FormatKind {
             FormatKind::Json => json::SPECS,
             FormatKind::Csv => csv::SPECS,
             FormatKind::Raw => raw::SPECS,
+            FormatKind::DebeziumJson => json::DEBEZIUM.specs,
+            FormatKind::CanalJson => json::CANAL.specs,
+            FormatKind::MaxwellJson => json::MAXWELL.specs,
+            FormatKind::OggJson => json::OGG.specs,
         }
     }
 
@@ -92,16 +174,46 @@ impl FormatKind {
         schema: &SchemaRef,
         projection: &[usize],
     ) -> Result<Box<dyn RowDecoder>, FormatError> {
+        self.decoder_with_metadata(options, schema, projection, &[])
+    }
+
+    /// The same with columns of the format's metadata behind the others.
+    pub fn decoder_with_metadata(
+        self,
+        options: &Options,
+        schema: &SchemaRef,
+        projection: &[usize],
+        metadata: &[WantedMetadata],
+    ) -> Result<Box<dyn RowDecoder>, FormatError> {
+        if let Some(envelope) = self.envelope() {
+            let decoder = json::ChangeDecoder::new(envelope, options, schema, projection, metadata)?;
+            return Ok(Box::new(decoder));
+        }
+        if let Some(wanted) = metadata.first() {
+            let message = format!("the format '{}' has no metadata '{}'", self.name(), wanted.key);
+            return Err(FormatError(message));
+        }
         Ok(match self {
-            FormatKind::Json => Box::new(json::JsonDecoder::new(options, schema, projection)?),
+            FormatKind::DebeziumJson
+            | FormatKind::CanalJson
+            | FormatKind::MaxwellJson
+            | FormatKind::OggJson
+            | FormatKind::Json => Box::new(json::JsonDecoder::new(options, schema, projection)?),
             FormatKind::Csv => Box::new(csv::CsvDecoder::new(options, schema, projection)?),
             FormatKind::Raw => Box::new(raw::RawDecoder::new(options, schema, projection)?),
         })
     }
 
     pub fn encoder(self, options: &Options, schema: &SchemaRef) -> Result<Box<dyn RowEncoder>, FormatError> {
+        if let Some(envelope) = self.envelope() {
+            return Ok(Box::new(json::ChangeEncoder::new(envelope, options, schema)?));
+        }
         Ok(match self {
-            FormatKind::Json => Box::new(json::JsonEncoder::new(options, schema)?),
+            FormatKind::DebeziumJson
+            | FormatKind::CanalJson
+            | FormatKind::MaxwellJson
+            | FormatKind::OggJson
+            | FormatKind::Json => Box::new(json::JsonEncoder::new(options, schema)?),
             FormatKind::Csv => Box::new(csv::CsvEncoder::new(options, schema)?),
             FormatKind::Raw => Box::new(raw::RawEncoder::new(options, schema)?),
         })

@@ -88,7 +88,7 @@ pub(crate) fn append(column: &mut ColumnBuilder, text: &str, rules: ScalarRules)
 }
 
 /// An instant in a column's unit; finer digits are cut off.
-fn in_unit(days: i64, nanos: i64, unit: TimeUnit) -> Option<i64> {
+pub(crate) fn in_unit(days: i64, nanos: i64, unit: TimeUnit) -> Option<i64> {
     let per_second = match unit {
         TimeUnit::Second => 1,
         TimeUnit::Millisecond => 1000,

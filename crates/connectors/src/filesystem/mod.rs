@@ -1,4 +1,4 @@
-//! `filesystem`: files of JSON lines, CSV or raw lines, gzip by suffix; read whole, written exactly once.
+//! `filesystem`: files of JSON lines, changelogs in JSON, CSV or raw lines, gzip by suffix; read whole, written exactly once.
 
 mod commit;
 pub(crate) mod sink;
@@ -9,6 +9,7 @@ use crate::{CONNECTOR, option_problem};
 use arrow_schema::{DataType, TimeUnit};
 use base::options::{OptionKind, OptionSpec};
 use dataflow::connector::{Connector, ConnectorError, ConnectorSpec, MetadataSpec, Role, SourceRequest};
+use dataflow::plan::Changelog;
 use dataflow::sink::Sink;
 use dataflow::source::Source;
 use dataflow::table::TableDefinition;
@@ -81,7 +82,7 @@ const SPEC: ConnectorSpec = ConnectorSpec {
     doc: "Files of a folder. Read: every file that is there when the job starts. Written: files become visible \
           whole, by rename, each row once.",
     options: OPTIONS,
-    formats: &["json", "csv", "raw"],
+    formats: formats::FormatKind::names(),
     reads: true,
     writes: true,
     source_guarantee: "exactly once (positions in the job's journal; a changed file is an error)",
@@ -121,6 +122,14 @@ impl Connector for Filesystem {
 
     fn is_bounded(&self, _table: &TableDefinition) -> bool {
         true
+    }
+
+    fn source_changelog(&self, table: &TableDefinition) -> Changelog {
+        table_format::changelog(table, &["format"])
+    }
+
+    fn sink_changelog(&self, table: &TableDefinition) -> Changelog {
+        table_format::changelog(table, &["format"])
     }
 
     fn source(&self, request: SourceRequest) -> Result<Box<dyn Source>, ConnectorError> {

@@ -3,7 +3,7 @@
 use super::commit::{Commit, Target};
 use crate::option_problem;
 use crate::record_batches::{PartitionBatches, RecordParts, outbox_records, sink_error};
-use crate::table_format::Checked;
+use crate::table_format::{Checked, change_kind};
 use arrow_array::RecordBatch;
 use arrow_schema::{Fields, Schema};
 use base::ErrorKind;
@@ -26,6 +26,8 @@ const OPEN_PARTITIONS_MAX: usize = 1000;
 pub(super) struct FilesystemSink {
     table: Arc<TableDefinition>,
     encoder: Box<dyn RowEncoder>,
+    /// Whether a row says what kind of change it is.
+    has_changes: bool,
     /// Columns in the file, and columns that name the folder.
     data_columns: Vec<usize>,
     partition_columns: Vec<usize>,
@@ -78,6 +80,7 @@ impl FilesystemSink {
         let identity = job.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }).collect();
         Ok(FilesystemSink {
             encoder,
+            has_changes: checked.value.kind().has_changes(),
             data_columns,
             partition_columns,
             null_name: options.text("partition.default-name").unwrap_or_default().into(),
@@ -177,13 +180,13 @@ impl OutboxSink for FilesystemSink {
         let data = rows.rows.project(&self.data_columns).map_err(|error| self.invalid(error))?;
         let mut line = Vec::new();
         for row in 0..rows.len() {
-            if rows.kind(row) != RowKind::Insert {
+            if rows.kind(row) != RowKind::Insert && !self.has_changes {
                 return Err(
                     self.invalid("files take inserts only, and the query also updates or deletes rows")
                 );
             }
             line.clear();
-            let encoded = self.encoder.encode(&data, row, &mut line);
+            let encoded = self.encoder.encode_change(&data, row, change_kind(rows.kind(row)), &mut line);
             encoded.map_err(|error| self.invalid(format!("a row cannot be written: {error}")))?;
             let partition = self.partition_of(&rows.rows, row);
             let key = (!partition.is_empty()).then_some(partition.as_bytes());

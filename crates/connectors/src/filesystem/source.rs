@@ -6,7 +6,7 @@
 use crate::option_problem;
 use crate::table_format::Checked;
 use crate::timestamps::timestamps;
-use arrow_array::{ArrayRef, Int64Array, RecordBatch, RecordBatchOptions, StringArray};
+use arrow_array::{ArrayRef, Int8Array, Int64Array, RecordBatch, RecordBatchOptions, StringArray};
 use arrow_schema::{DataType, Field, Fields, Schema, SchemaRef};
 use base::ErrorKind;
 use dataflow::connector::{ConnectorError, SourceRequest};
@@ -242,6 +242,8 @@ impl Source for FilesystemSource {
         }
         let next = Position(open.position);
         self.open = Some(open);
+        let kinds = self.decoder.kinds();
+        let kinds = kinds.map(|kinds| Int8Array::from_iter_values(kinds.iter().map(|kind| *kind as i8)));
         let physical = self.decoder.finish().map_err(|error| self.error(ErrorKind::Internal, error))?;
         let count = physical.num_rows();
         let mut columns = physical.columns().to_vec();
@@ -249,7 +251,7 @@ impl Source for FilesystemSource {
         let options = RecordBatchOptions::new().with_row_count(Some(count));
         let rows = RecordBatch::try_new_with_options(self.schema.clone(), columns, &options)
             .map_err(|error| self.error(ErrorKind::Internal, error))?;
-        Ok(Read { rows, kinds: None, next, finished, skipped, rejected: Vec::new(), idle: Idle::Ready })
+        Ok(Read { rows, kinds, next, finished, skipped, rejected: Vec::new(), idle: Idle::Ready })
     }
 }
 

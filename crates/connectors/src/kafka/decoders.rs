@@ -1,5 +1,7 @@
 //! Keys and values of records become the columns of rows.
 //!
+//! A value may be a change of several rows, each with its kind; the key then belongs to all of them.
+//!
 //! The value is decoded before the key, so that each row of the key's decoder is a row of the answer.
 //! A value whose key then turns out to be unreadable stays in its builders and is left out at the end;
 //! a record without a value is a row with NULLs there.
@@ -8,10 +10,11 @@ use super::Mode;
 use super::columns::Columns;
 use crate::table_format::Checked;
 use arrow_array::{ArrayRef, Int8Array, RecordBatch, RecordBatchOptions, UInt32Array};
-use arrow_schema::SchemaRef;
+use arrow_schema::{Field, SchemaRef};
 use dataflow::batch::RowKind;
-use dataflow::table::TableDefinition;
-use formats::RowDecoder;
+use dataflow::table::{MetadataColumn, TableDefinition};
+use formats::{ChangeKind, RowDecoder, WantedMetadata};
+use std::sync::Arc;
 
 pub(super) struct Decoders {
     mode: Mode,
@@ -21,7 +24,12 @@ pub(super) struct Decoders {
     value_rows: Vec<Option<u32>>,
     /// For each projected column: whether it comes from the key, and its place there.
     places: Vec<(bool, usize)>,
+    /// For each metadata column: its place behind the value's columns, if the format gives it.
+    metadata_places: Vec<Option<usize>>,
 }
+
+/// What the keys of a format's metadata begin with in a table.
+pub(super) const VALUE_PREFIX: &str = "value.";
 
 impl Decoders {
     pub(super) fn new(
@@ -29,6 +37,7 @@ impl Decoders {
         checked: &Checked,
         columns: &Columns,
         projection: &[usize],
+        metadata: &[&MetadataColumn],
         mode: Mode,
     ) -> Result<Decoders, String> {
         let (mut key_projection, mut value_projection, mut places) = (Vec::new(), Vec::new(), Vec::new());
@@ -54,47 +63,64 @@ impl Decoders {
             }
             _ => None,
         };
-        let value = checked.value.decoder(&columns.value_schema(table), &value_projection)?;
-        Ok(Decoders { mode, key, value, value_rows: Vec::new(), places })
+        let (mut wanted, mut metadata_places) = (Vec::new(), Vec::new());
+        for column in metadata {
+            metadata_places.push(column.key.strip_prefix(VALUE_PREFIX).map(|key| {
+                let field = Arc::new(Field::new(&column.name, column.data_type.clone(), true));
+                wanted.push(WantedMetadata { key: key.to_string(), field });
+                value_projection.len() + wanted.len() - 1
+            }));
+        }
+        let schema = columns.value_schema(table);
+        let value = checked.value.decoder_with_metadata(&schema, &value_projection, &wanted)?;
+        Ok(Decoders { mode, key, value, value_rows: Vec::new(), places, metadata_places })
     }
 
-    /// Whether the record became a row. Some are none: an empty record, a comment of CSV, one whose key
+    /// How many rows the record became. Some are none: an empty record, a comment of CSV, one whose key
     /// is missing where columns lie in the key, as in Flink, and a tombstone where rows are only appended.
-    pub(super) fn decode(&mut self, key: Option<&[u8]>, value: Option<&[u8]>) -> Result<bool, String> {
+    pub(super) fn decode(&mut self, key: Option<&[u8]>, value: Option<&[u8]>) -> Result<usize, String> {
         let is_upsert = self.mode == Mode::Upsert;
         if key.is_none() && (is_upsert || self.key.is_some()) {
-            return Ok(false);
+            return Ok(0);
         }
-        let value_row = match value {
-            None if is_upsert => None,
-            None => return Ok(false),
+        let before = self.value.len();
+        let has_value = match value {
+            None if is_upsert => false,
+            None => return Ok(0),
             Some(value) => {
-                let before = self.value.len();
                 self.value.decode(value).map_err(|error| error.to_string())?;
                 if self.value.len() == before {
-                    return Ok(false);
+                    return Ok(0);
                 }
-                Some(u32::try_from(before).map_err(|_| "too many rows for one step".to_string())?)
+                true
             }
         };
+        let rows = if has_value { self.value.len() - before } else { 1 };
         if let (Some(decoder), Some(key)) = (&mut self.key, key) {
-            let before = decoder.len();
-            decoder.decode(key).map_err(|error| format!("the key: {error}"))?;
-            if decoder.len() == before {
-                return Ok(false);
+            for row in 0..rows {
+                let keys = decoder.len();
+                // A key that was read once is read again for each row of a change.
+                decoder.decode(key).map_err(|error| format!("the key: {error}"))?;
+                if decoder.len() == keys {
+                    debug_assert_eq!(row, 0, "the same bytes are a row or none");
+                    return Ok(0);
+                }
             }
         }
-        self.value_rows.push(value_row);
-        Ok(true)
+        let first = u32::try_from(before).ok().filter(|first| first.checked_add(rows as u32).is_some());
+        let first = first.ok_or("too many rows for one step")?;
+        self.value_rows.extend((0..rows as u32).map(|row| has_value.then_some(first + row)));
+        Ok(rows)
     }
 
     /// The rows so far, and their kinds where they are changes.
     pub(super) fn finish(
         &mut self,
         schema: &SchemaRef,
-        metadata: Vec<ArrayRef>,
+        metadata: Vec<Option<ArrayRef>>,
     ) -> Result<(RecordBatch, Option<Int8Array>), String> {
         let rows = std::mem::take(&mut self.value_rows);
+        let kinds = self.value.kinds().map(<[ChangeKind]>::to_vec);
         let value = self.value.finish().map_err(|error| error.to_string())?;
         let key = self
             .key
@@ -104,19 +130,31 @@ impl Decoders {
         let is_whole = rows.len() == value.num_rows() && rows.iter().all(Option::is_some);
         let indices = (!is_whole).then(|| UInt32Array::from(rows.clone()));
         let mut arrays: Vec<ArrayRef> = Vec::with_capacity(schema.fields().len());
+        let of_value = |place: usize| match &indices {
+            None => Ok(value.column(place).clone()),
+            Some(indices) => arrow_select::take::take(value.column(place), indices, None)
+                .map_err(|error| error.to_string()),
+        };
         for (from_key, place) in &self.places {
-            arrays.push(match (from_key, &key, &indices) {
-                (true, Some(key), _) => key.column(*place).clone(),
-                (_, _, None) => value.column(*place).clone(),
-                (_, _, Some(indices)) => arrow_select::take::take(value.column(*place), indices, None)
-                    .map_err(|error| error.to_string())?,
+            arrays.push(match (from_key, &key) {
+                (true, Some(key)) => key.column(*place).clone(),
+                _ => of_value(*place)?,
             });
         }
-        arrays.extend(metadata);
-        let kinds = (self.mode == Mode::Upsert).then(|| {
-            let kind = |row: &Option<u32>| if row.is_some() { RowKind::UpdateAfter } else { RowKind::Delete };
-            Int8Array::from_iter_values(rows.iter().map(|row| kind(row) as i8))
-        });
+        for (place, of_record) in self.metadata_places.iter().zip(metadata) {
+            arrays.push(match (place, of_record) {
+                (Some(place), _) => of_value(*place)?,
+                (None, Some(array)) => array,
+                (None, None) => return Err("a metadata column was not collected".into()),
+            });
+        }
+        let kind_of = |row: &Option<u32>| match (row, &kinds) {
+            (None, _) => RowKind::Delete as i8,
+            (Some(row), Some(kinds)) => kinds.get(*row as usize).map_or(0, |kind| *kind as i8),
+            (Some(_), None) => RowKind::UpdateAfter as i8,
+        };
+        let has_kinds = self.mode == Mode::Upsert || kinds.is_some();
+        let kinds = has_kinds.then(|| Int8Array::from_iter_values(rows.iter().map(kind_of)));
         let options = RecordBatchOptions::new().with_row_count(Some(rows.len()));
         let rows = RecordBatch::try_new_with_options(schema.clone(), arrays, &options)
             .map_err(|error| error.to_string())?;

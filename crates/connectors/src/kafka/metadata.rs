@@ -1,11 +1,14 @@
-//! The metadata columns of a record: topic, partition, offset, timestamp, headers.
+//! The metadata columns of a record: topic, partition, offset, timestamp, headers; and the keys of what
+//! the value's format knows besides, which begin with `value.`, as in Flink.
 
+use super::decoders::VALUE_PREFIX;
 use crate::timestamps::timestamps;
 use arrow_array::builder::{BinaryBuilder, MapBuilder, MapFieldNames, StringBuilder};
 use arrow_array::{ArrayRef, Int32Array, Int64Array, StringArray};
 use arrow_schema::{DataType, Field, Fields, TimeUnit};
 use dataflow::connector::MetadataSpec;
 use dataflow::table::MetadataColumn;
+use formats::FormatKind;
 use kafka_wire::records::Record;
 use std::sync::Arc;
 
@@ -18,11 +21,38 @@ fn headers_type() -> DataType {
     DataType::Map(Arc::new(Field::new("entries", DataType::Struct(entry), false)), false)
 }
 
+/// What `value.format` can add, of all formats: which of them a table's format has is checked with it.
+const OF_FORMATS: &[(&str, &str)] = &[
+    ("value.schema", "debezium-json: the payload's schema, as JSON."),
+    ("value.ingestion-timestamp", "Changelog formats: when the connector saw the change."),
+    ("value.event-timestamp", "canal-json, ogg-json: when the change was made."),
+    ("value.source.timestamp", "debezium-json: when the change was made."),
+    ("value.source.database", "debezium-json: the database of the change."),
+    ("value.source.schema", "debezium-json: the database's schema."),
+    ("value.source.table", "debezium-json: the table of the change."),
+    ("value.source.properties", "debezium-json: all that is known of the source."),
+    ("value.database", "canal-json, maxwell-json: the database of the change."),
+    ("value.table", "canal-json, maxwell-json, ogg-json: the table of the change."),
+    ("value.sql-type", "canal-json: the columns' types, as JDBC numbers them."),
+    ("value.pk-names", "canal-json: the columns of the primary key."),
+    ("value.primary-key-columns", "maxwell-json, ogg-json: the columns of the primary key."),
+];
+
+/// The type of a format's metadata; the formats agree on it.
+fn type_of(key: &str) -> Option<DataType> {
+    let all = FormatKind::names().iter().filter_map(|name| FormatKind::lookup(name));
+    all.flat_map(FormatKind::metadata)
+        .find(|known| key.strip_prefix(VALUE_PREFIX) == Some(known.key))
+        .map(|known| known.data_type)
+}
+
 pub(super) fn specs() -> Vec<MetadataSpec> {
     let spec =
         |key, data_type, nullable, writable, doc| MetadataSpec { key, data_type, nullable, writable, doc };
     let ltz = DataType::Timestamp(TimeUnit::Millisecond, Some("UTC".into()));
-    vec![
+    let of_formats =
+        OF_FORMATS.iter().filter_map(|(key, doc)| Some(spec(*key, type_of(key)?, true, false, *doc)));
+    let own = vec![
         spec("topic", DataType::Utf8, false, false, "The topic's name."),
         spec("partition", DataType::Int32, false, false, "The partition's number."),
         spec("offset", DataType::Int64, false, false, "The record's offset in its partition."),
@@ -30,7 +60,8 @@ pub(super) fn specs() -> Vec<MetadataSpec> {
         spec("timestamp-type", DataType::Utf8, false, false, "CreateTime or LogAppendTime."),
         spec("leader-epoch", DataType::Int32, true, false, "The partition leader's epoch; always 0 here."),
         spec("headers", headers_type(), false, true, "The record's headers."),
-    ]
+    ];
+    own.into_iter().chain(of_formats).collect()
 }
 
 /// Collects the metadata of the records that became rows.
@@ -62,7 +93,17 @@ impl MetadataRows {
         }
     }
 
-    pub(super) fn push(&mut self, record: &Record<'_>, is_log_append_time: bool) -> Result<(), String> {
+    /// Notes a record for each of the rows that it became.
+    pub(super) fn push(
+        &mut self,
+        record: &Record<'_>,
+        is_log_append_time: bool,
+        rows: usize,
+    ) -> Result<(), String> {
+        (0..rows).try_for_each(|_| self.push_row(record, is_log_append_time))
+    }
+
+    fn push_row(&mut self, record: &Record<'_>, is_log_append_time: bool) -> Result<(), String> {
         if self.columns.is_empty() {
             return Ok(());
         }
@@ -79,13 +120,17 @@ impl MetadataRows {
         Ok(())
     }
 
-    /// One array per requested column, in order.
-    pub(super) fn finish(&mut self) -> Result<Vec<ArrayRef>, String> {
+    /// One array per requested column, in order; none for those of the value's format.
+    pub(super) fn finish(&mut self) -> Result<Vec<Option<ArrayRef>>, String> {
         let count = self.offsets.len();
         let headers = self.headers.as_mut().map(MapBuilder::finish);
-        let mut arrays: Vec<ArrayRef> = Vec::with_capacity(self.columns.len());
+        let mut arrays: Vec<Option<ArrayRef>> = Vec::with_capacity(self.columns.len());
         for column in &self.columns {
-            arrays.push(match column.key.as_str() {
+            if column.key.starts_with(VALUE_PREFIX) {
+                arrays.push(None);
+                continue;
+            }
+            let array: ArrayRef = match column.key.as_str() {
                 "topic" => Arc::new(StringArray::from(vec![self.topic.as_str(); count])),
                 "partition" => Arc::new(Int32Array::from(vec![self.partition; count])),
                 "offset" => Arc::new(Int64Array::from(self.offsets.clone())),
@@ -97,7 +142,8 @@ impl MetadataRows {
                 "leader-epoch" => Arc::new(Int32Array::from(vec![0; count])),
                 "headers" => Arc::new(headers.clone().ok_or("no headers were collected")?),
                 other => return Err(format!("there is no metadata '{other}'")),
-            });
+            };
+            arrays.push(Some(array));
         }
         self.offsets.clear();
         self.timestamps.clear();

@@ -39,7 +39,7 @@ const APPEND: ConnectorSpec = ConnectorSpec {
     name: "kafka",
     doc: "A topic of the embedded log, which every Kafka client sees as well.",
     options: options::APPEND,
-    formats: &["json", "csv", "raw"],
+    formats: formats::FormatKind::names(),
     reads: true,
     writes: true,
     source_guarantee: "exactly once (offsets in the job's journal)",
@@ -104,6 +104,7 @@ impl Kafka {
                     (checked.key.as_ref(), columns.key_schema(table)),
                     (Some(&checked.value), columns.value_schema(table)),
                 ];
+                errors.extend(options::format_problems(table, &checked, &columns, self.mode, role));
                 for (format, schema) in formats {
                     errors.extend(format.and_then(|format| format.schema_problem(table, &schema, role)));
                 }
@@ -121,9 +122,9 @@ impl Kafka {
         self.checked(table, role).map_err(|mut errors| errors.remove(0))
     }
 
-    fn changelog(&self) -> Changelog {
+    fn changelog(&self, table: &TableDefinition) -> Changelog {
         match self.mode {
-            Mode::Append => Changelog::Insert,
+            Mode::Append => table_format::changelog(table, &["value.format", "format"]),
             Mode::Upsert => Changelog::Upsert,
         }
     }
@@ -149,12 +150,12 @@ impl Connector for Kafka {
         table.options.get("scan.bounded.mode").is_some_and(|mode| mode != "unbounded")
     }
 
-    fn source_changelog(&self, _table: &TableDefinition) -> Changelog {
-        self.changelog()
+    fn source_changelog(&self, table: &TableDefinition) -> Changelog {
+        self.changelog(table)
     }
 
-    fn sink_changelog(&self, _table: &TableDefinition) -> Changelog {
-        self.changelog()
+    fn sink_changelog(&self, table: &TableDefinition) -> Changelog {
+        self.changelog(table)
     }
 
     fn source(&self, request: SourceRequest) -> Result<Box<dyn Source>, ConnectorError> {

@@ -1,7 +1,9 @@
 //! The options of `kafka` and `upsert-kafka`, and the rules that one spec alone cannot state.
 
 use super::Mode;
-use crate::table_format::{Checked, FORMAT};
+use super::columns::Columns;
+use super::decoders::{Decoders, VALUE_PREFIX};
+use crate::table_format::{Checked, FORMAT, TableFormat};
 use crate::{CONNECTOR, option_problem};
 use base::options::{OptionKind, OptionSpec};
 use dataflow::connector::{ConnectorError, Role};
@@ -224,6 +226,40 @@ pub(super) const UPSERT: &[OptionSpec] = &[
 
 /// Compression codecs, as Kafka's producers name them.
 pub(super) const COMPRESSION: &str = "properties.compression.type";
+
+/// Formats of changes where they do not belong, and metadata that the value's format does not have.
+pub(super) fn format_problems(
+    table: &TableDefinition,
+    checked: &Checked,
+    columns: &Columns,
+    mode: Mode,
+    role: Role,
+) -> Vec<ConnectorError> {
+    let mut errors = Vec::new();
+    let insert_only = |format: &TableFormat, part: &str| {
+        let message = format!(
+            "the format '{}' has changes and cannot be the format of {part}; use 'json', for example",
+            format.kind().name()
+        );
+        option_problem(table, format.option(), message)
+    };
+    if let Some(key) = &checked.key
+        && key.kind().has_changes()
+    {
+        errors.push(insert_only(key, "a key"));
+    }
+    if mode == Mode::Upsert && checked.value.kind().has_changes() {
+        errors
+            .push(insert_only(&checked.value, "an upsert-kafka table, where the key says which row changed"));
+    }
+    let asks_format = table.metadata.iter().any(|column| column.key.starts_with(VALUE_PREFIX));
+    if role == Role::Source && asks_format && errors.is_empty() {
+        let all: Vec<_> = table.metadata.iter().collect();
+        let decoders = Decoders::new(table, checked, columns, &[], &all, mode);
+        errors.extend(decoders.err().map(|message| option_problem(table, checked.value.option(), message)));
+    }
+    errors
+}
 
 pub(super) fn problems(
     table: &TableDefinition,

@@ -6,7 +6,7 @@ use super::options::COMPRESSION;
 use super::{Mode, topic_configs};
 use crate::option_problem;
 use crate::record_batches::{PartitionBatches, RecordParts, sink_error};
-use crate::table_format::Checked;
+use crate::table_format::{Checked, change_kind};
 use arrow_array::cast::AsArray;
 use arrow_array::types::{TimestampMicrosecondType, TimestampMillisecondType, TimestampNanosecondType};
 use arrow_array::{Array, ArrayRef, RecordBatch};
@@ -28,6 +28,8 @@ pub(super) struct KafkaSink {
     columns: Columns,
     key: Option<Box<dyn RowEncoder>>,
     value: Box<dyn RowEncoder>,
+    /// Whether the value says what kind of change it is.
+    has_changes: bool,
     compression: Compression,
     partitioner: Partitioner,
     /// Where in a row the writable metadata lies.
@@ -80,6 +82,7 @@ impl KafkaSink {
             columns,
             key,
             value,
+            has_changes: checked.value.kind().has_changes(),
             compression: compression.unwrap_or(Compression::None),
             partitioner,
             timestamp_column,
@@ -91,7 +94,7 @@ impl KafkaSink {
     fn inserts_only(&self) -> SinkError {
         let message = format!(
             "table '{}': the kafka connector takes inserts only, and the query also updates or deletes rows; \
-             'connector' = 'upsert-kafka' takes those too",
+             'connector' = 'upsert-kafka' takes those too, and so does a changelog format like 'debezium-json'",
             self.table.name
         );
         SinkError { kind: ErrorKind::Invalid, message }
@@ -133,6 +136,7 @@ impl TopicSink for KafkaSink {
             let has_value = match (rows.kind(row), self.mode) {
                 (RowKind::Insert, _) | (RowKind::UpdateAfter, Mode::Upsert) => true,
                 (RowKind::Delete | RowKind::UpdateBefore, Mode::Upsert) => false,
+                (_, Mode::Append) if self.has_changes => true,
                 (_, Mode::Append) => return Err(self.inserts_only()),
             };
             let refuse = |error: formats::EncodeError| SinkError {
@@ -143,7 +147,8 @@ impl TopicSink for KafkaSink {
             value_bytes.clear();
             if let Some(encoder) = &mut self.key {
                 encoder.encode(&key_rows, row, &mut key_bytes).map_err(refuse)?;
-                let is_replaced = rows.kind(row) == RowKind::UpdateBefore
+                let is_replaced = self.mode == Mode::Upsert
+                    && rows.kind(row) == RowKind::UpdateBefore
                     && row + 1 < rows.len()
                     && rows.kind(row + 1) == RowKind::UpdateAfter;
                 if is_replaced {
@@ -156,7 +161,8 @@ impl TopicSink for KafkaSink {
                 }
             }
             if has_value {
-                self.value.encode(&value_rows, row, &mut value_bytes).map_err(refuse)?;
+                let kind = change_kind(rows.kind(row));
+                self.value.encode_change(&value_rows, row, kind, &mut value_bytes).map_err(refuse)?;
             }
             let key = self.key.is_some().then_some(key_bytes.as_slice());
             let timestamp_ms = self

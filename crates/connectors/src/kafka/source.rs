@@ -70,7 +70,8 @@ impl KafkaSource {
         mode: Mode,
     ) -> Result<KafkaSource, ConnectorError> {
         let table = request.table;
-        let decoders = Decoders::new(&table, &checked, columns, &request.projection, mode)
+        let wanted: Vec<_> = request.metadata.iter().map(|index| &table.metadata[*index]).collect();
+        let decoders = Decoders::new(&table, &checked, columns, &request.projection, &wanted, mode)
             .map_err(|message| option_problem(&table, "format", message))?;
         let physical = request.projection.iter().map(|index| {
             let field = table.schema.field(*index).clone();
@@ -143,11 +144,11 @@ impl KafkaSource {
             return Ok(());
         }
         let reason = match self.decoders.decode(record.key, record.value) {
-            Ok(true) => match metadata.push(record, is_log_append_time) {
+            Ok(rows @ 1..) => match metadata.push(record, is_log_append_time, rows) {
                 Ok(()) => return Ok(()),
                 Err(reason) => return Err(self.failure(index, record, &reason)),
             },
-            Ok(false) => {
+            Ok(0) => {
                 read.skipped += 1;
                 return Ok(());
             }

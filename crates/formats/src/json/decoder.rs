@@ -21,17 +21,17 @@ use base::options::Options;
 use std::collections::HashMap;
 
 pub(crate) struct JsonDecoder {
-    schema: SchemaRef,
-    columns: Vec<ColumnBuilder>,
+    pub(super) schema: SchemaRef,
+    pub(super) columns: Vec<ColumnBuilder>,
     names: Names,
-    rules: Rules,
-    rows: usize,
+    pub(super) rules: Rules,
+    pub(super) rows: usize,
 }
 
-struct Rules {
-    scalar: ScalarRules,
+pub(super) struct Rules {
+    pub(super) scalar: ScalarRules,
     fail_on_missing_field: bool,
-    null_on_error: bool,
+    pub(super) null_on_error: bool,
     /// Whether a column is a DECIMAL: decides how numbers look in objects that land in a STRING.
     exact_numbers: bool,
     /// Texts with escapes are put together here.
@@ -39,7 +39,7 @@ struct Rules {
 }
 
 /// Why a value was not appended.
-enum Fault {
+pub(super) enum Fault {
     Syntax(SyntaxError),
     /// It does not fit; the field's path within the column, innermost first.
     Value {
@@ -81,6 +81,45 @@ impl JsonDecoder {
     }
 }
 
+impl JsonDecoder {
+    /// Appends the row that begins at `at`; of the fields that stand in the object at `over` too, those
+    /// there count. The caller cuts back after an error.
+    pub(super) fn append_row(
+        &mut self,
+        record: &[u8],
+        at: usize,
+        over: Option<(usize, &mut Names)>,
+    ) -> Result<(), Fault> {
+        let JsonDecoder { columns, names, rules, rows, .. } = self;
+        append_fields(&mut Scanner { bytes: record, at, depth: 0 }, columns, names, *rows, rules)?;
+        if let Some((at, names)) = over {
+            append_fields(&mut Scanner { bytes: record, at, depth: 0 }, columns, names, *rows, rules)?;
+        }
+        append_missing(columns, *rows, rules)?;
+        self.rows += 1;
+        Ok(())
+    }
+
+    pub(super) fn truncate(&mut self, rows: usize) {
+        self.columns.iter_mut().for_each(|column| column.truncate(rows));
+        self.rows = rows;
+    }
+}
+
+impl From<Fault> for DecodeError {
+    fn from(fault: Fault) -> DecodeError {
+        match fault {
+            Fault::Syntax(SyntaxError { position, reason }) => {
+                DecodeError::Syntax { format: "JSON", position, reason }
+            }
+            Fault::Value { mut path, reason } => {
+                path.reverse();
+                DecodeError::Field { field: path.join("."), reason }
+            }
+        }
+    }
+}
+
 fn has_decimal(field: &Field) -> bool {
     match field.data_type() {
         DataType::Decimal128(..) => true,
@@ -103,15 +142,7 @@ impl RowDecoder for JsonDecoder {
             }
             Err(fault) => {
                 self.columns.iter_mut().for_each(|column| column.truncate(self.rows));
-                Err(match fault {
-                    Fault::Syntax(SyntaxError { position, reason }) => {
-                        DecodeError::Syntax { format: "JSON", position, reason }
-                    }
-                    Fault::Value { mut path, reason } => {
-                        path.reverse();
-                        DecodeError::Field { field: path.join("."), reason }
-                    }
-                })
+                Err(fault.into())
             }
         }
     }
@@ -127,6 +158,18 @@ impl RowDecoder for JsonDecoder {
 
 /// Appends one object to columns that all have `row` values.
 fn append_object(
+    scanner: &mut Scanner<'_>,
+    columns: &mut [ColumnBuilder],
+    names: &mut Names,
+    row: usize,
+    rules: &mut Rules,
+) -> Result<(), Fault> {
+    append_fields(scanner, columns, names, row, rules)?;
+    append_missing(columns, row, rules)
+}
+
+/// Appends what an object has for the columns; a column that already has a value for the row gets the new one.
+fn append_fields(
     scanner: &mut Scanner<'_>,
     columns: &mut [ColumnBuilder],
     names: &mut Names,
@@ -157,6 +200,11 @@ fn append_object(
         }
         next = scanner.next(b'}')?;
     }
+    Ok(())
+}
+
+/// Appends NULL to the columns of which the object had no field.
+fn append_missing(columns: &mut [ColumnBuilder], row: usize, rules: &Rules) -> Result<(), Fault> {
     for column in columns {
         if column.len() == row {
             if rules.fail_on_missing_field {
@@ -203,7 +251,7 @@ fn within(name: &str, fault: Fault) -> Fault {
 }
 
 /// Appends the next value; with `ignore-parse-errors`, NULL when it does not fit.
-fn append_or_null(
+pub(super) fn append_or_null(
     scanner: &mut Scanner<'_>,
     column: &mut ColumnBuilder,
     rules: &mut Rules,

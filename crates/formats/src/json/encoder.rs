@@ -14,13 +14,13 @@ use std::io::Write;
 
 pub(crate) struct JsonEncoder {
     names: Vec<Name>,
-    style: Style,
+    pub(super) style: Style,
 }
 
-struct Style {
+pub(super) struct Style {
     standard: TimestampStandard,
     decimals: DecimalStyle,
-    ignore_null_fields: bool,
+    pub(super) ignore_null_fields: bool,
 }
 
 /// A field's name as it is written, `"name":`, and those within it.

@@ -183,7 +183,13 @@ fn mutate(bytes: &mut Vec<u8>, mixer: &mut Mixer) {
 }
 
 /// Decodes mutations of records; after every few, the batch must be what the good records alone give.
-fn fuzz(kind: FormatKind, given: &[(&str, &str)], schema: &SchemaRef, seeds: &[&[u8]], rounds: usize) {
+pub(super) fn fuzz(
+    kind: FormatKind,
+    given: &[(&str, &str)],
+    schema: &SchemaRef,
+    seeds: &[&[u8]],
+    rounds: usize,
+) {
     let mut mixer = Mixer(7);
     let mut decoder = decoder(kind, given, schema);
     let mut alone = self::decoder(kind, given, schema);
