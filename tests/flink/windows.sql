@@ -38,6 +38,14 @@ CREATE VIEW hourly_flights AS SELECT window_time, origin, flights, minutes_late 
 CREATE TABLE days_so_far (window_start TIMESTAMP(3), window_end TIMESTAMP(3), origin STRING, flights BIGINT, worst INT)
 WITH ('connector' = 'kafka', 'topic' = 'windows-days-so-far', 'format' = 'json');
 
+-- Several groupings of the same windows; ROLLUP is another way to write one of them.
+CREATE TABLE subtotals (
+  window_start TIMESTAMP(3), window_end TIMESTAMP(3), origin STRING, carrier STRING, flights BIGINT, miles INT
+) WITH ('connector' = 'kafka', 'topic' = 'windows-subtotals', 'format' = 'json');
+CREATE TABLE rolled_up (
+  window_start TIMESTAMP(3), window_end TIMESTAMP(3), origin STRING, dest STRING, flights BIGINT
+) WITH ('connector' = 'kafka', 'topic' = 'windows-rolled-up', 'format' = 'json');
+
 -- Sessions of a plane, with a table function; and of a route, in the legacy form.
 CREATE TABLE plane_sessions (
   window_start TIMESTAMP(3), window_end TIMESTAMP(3), tailnum STRING, flights BIGINT, miles INT
@@ -88,6 +96,16 @@ INSERT INTO days_so_far
 SELECT window_start, window_end, origin, COUNT(*), MAX(dep_delay)
 FROM TABLE(CUMULATE(TABLE departures, DESCRIPTOR(event_time), INTERVAL '6' HOUR, INTERVAL '1' DAY))
 GROUP BY window_start, window_end, origin;
+
+INSERT INTO subtotals
+SELECT window_start, window_end, origin, carrier, COUNT(*), SUM(distance)
+FROM TABLE(TUMBLE(TABLE departures, DESCRIPTOR(event_time), INTERVAL '1' DAY))
+GROUP BY window_start, window_end, GROUPING SETS ((origin, carrier), (carrier), ());
+
+INSERT INTO rolled_up
+SELECT window_start, window_end, origin, dest, COUNT(*)
+FROM TABLE(TUMBLE(TABLE departures, DESCRIPTOR(event_time), INTERVAL '1' DAY))
+GROUP BY window_start, window_end, ROLLUP (origin, dest);
 
 INSERT INTO plane_sessions
 SELECT window_start, window_end, tailnum, COUNT(*), SUM(distance)
