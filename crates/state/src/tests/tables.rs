@@ -408,33 +408,6 @@ fn a_key_with_very_many_entries_is_never_loaded_as_a_whole() {
 }
 
 #[test]
-fn memory_is_given_back_although_every_key_has_an_entry_to_be_written() {
-    let mut table = Parts::new(false, map);
-    let keys = [b"a", b"b", b"c", b"d"].map(|bytes| Key::new(bytes));
-    let part = &mut table.parts[0];
-    for key in keys {
-        for number in 0..1000u32 {
-            part.put(key, &number.to_be_bytes(), &[0; 20], 0).unwrap();
-        }
-    }
-    part.freeze().unwrap();
-    table.settle();
-    let part = &mut table.parts[0];
-    for key in keys {
-        part.put(key, &500u32.to_be_bytes(), b"changed", 0).unwrap();
-    }
-    let target_bytes = part.memory_bytes() / 4;
-    table.shrink(target_bytes);
-    let part = &mut table.parts[0];
-    let kept = part.memory_bytes();
-    assert!(kept <= target_bytes + part.layers().memory_bytes(), "{kept} bytes, target_bytes={target_bytes}");
-    for key in keys {
-        assert_eq!(part.get(key, &500u32.to_be_bytes(), 0).unwrap(), Some(b"changed".to_vec()));
-        assert_eq!(part.get(key, &501u32.to_be_bytes(), 0).unwrap(), Some(vec![0; 20]));
-    }
-}
-
-#[test]
 fn layers_are_merged_and_their_files_removed() {
     let mut table = Parts::new(false, map);
     for round in 0..200u32 {
