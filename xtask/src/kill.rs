@@ -76,7 +76,7 @@ impl Subject {
 }
 
 /// A budget that the state of the updating queries exceeds some times over.
-const LITTLE_MEMORY: &str = "4mb";
+const LITTLE_MEMORY: &str = "2mb";
 
 /// What all runs came to.
 pub struct Tally {

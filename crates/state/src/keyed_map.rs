@@ -433,6 +433,11 @@ impl Table for KeyedMap {
             self.freeze()?;
         }
         self.evict(target_bytes);
+        // A key stays whole while one of its entries is to be written: with few and large keys that may be nearly all.
+        if self.memory_bytes > target_bytes && !self.dirty.is_empty() {
+            self.freeze()?;
+            self.evict(target_bytes);
+        }
         if self.free.len() > self.nodes.len() / 2 {
             self.compact();
         }

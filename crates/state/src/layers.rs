@@ -46,8 +46,9 @@ pub(crate) enum Body {
 type MergeOutcome = Arc<Mutex<Option<Result<Option<Arc<StoredRun>>, StateError>>>>;
 
 struct Merging {
-    /// The numbers of the runs that are merged.
-    inputs: Vec<u64>,
+    /// The runs that are merged, and the groups of each: after a restore with fewer workers a run may stand in several
+    /// layers, of which some are merged and others stay.
+    inputs: Vec<(u64, Range<usize>)>,
     outcome: MergeOutcome,
 }
 
@@ -217,7 +218,7 @@ impl Layers {
         let inputs = std::mem::take(&mut self.merging).map(|merging| merging.inputs).unwrap_or_default();
         let merged = outcome?;
         let is_input = |layer: &Layer| match &layer.body {
-            Body::Run(stored) => inputs.contains(&stored.number),
+            Body::Run(stored) => inputs.contains(&(stored.number, layer.groups.clone())),
             Body::Frozen(_) => false,
         };
         let Some(place) = self.layers.iter().position(is_input) else { return Ok(()) };
@@ -244,13 +245,13 @@ impl Layers {
         }
         let is_oldest = count == runs.len();
         let inputs: Vec<Layer> = runs.into_iter().take(count).collect();
-        let number = |layer: &Layer| match &layer.body {
-            Body::Run(stored) => Some(stored.number),
+        let identity = |layer: &Layer| match &layer.body {
+            Body::Run(stored) => Some((stored.number, layer.groups.clone())),
             Body::Frozen(_) => None,
         };
         let outcome = MergeOutcome::default();
         self.merging =
-            Some(Merging { inputs: inputs.iter().filter_map(number).collect(), outcome: outcome.clone() });
+            Some(Merging { inputs: inputs.iter().filter_map(identity).collect(), outcome: outcome.clone() });
         let (files, horizon) = (self.store.files.clone(), self.horizon);
         self.store.submit_merge(move || {
             let merged = merge(&files, &inputs, horizon, is_oldest);

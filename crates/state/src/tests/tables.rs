@@ -408,6 +408,33 @@ fn a_key_with_very_many_entries_is_never_loaded_as_a_whole() {
 }
 
 #[test]
+fn memory_is_given_back_although_every_key_has_an_entry_to_be_written() {
+    let mut table = Parts::new(false, map);
+    let keys = [b"a", b"b", b"c", b"d"].map(|bytes| Key::new(bytes));
+    let part = &mut table.parts[0];
+    for key in keys {
+        for number in 0..1000u32 {
+            part.put(key, &number.to_be_bytes(), &[0; 20], 0).unwrap();
+        }
+    }
+    part.freeze().unwrap();
+    table.settle();
+    let part = &mut table.parts[0];
+    for key in keys {
+        part.put(key, &500u32.to_be_bytes(), b"changed", 0).unwrap();
+    }
+    let target_bytes = part.memory_bytes() / 4;
+    table.shrink(target_bytes);
+    let part = &mut table.parts[0];
+    let kept = part.memory_bytes();
+    assert!(kept <= target_bytes + part.layers().memory_bytes(), "{kept} bytes, target_bytes={target_bytes}");
+    for key in keys {
+        assert_eq!(part.get(key, &500u32.to_be_bytes(), 0).unwrap(), Some(b"changed".to_vec()));
+        assert_eq!(part.get(key, &501u32.to_be_bytes(), 0).unwrap(), Some(vec![0; 20]));
+    }
+}
+
+#[test]
 fn layers_are_merged_and_their_files_removed() {
     let mut table = Parts::new(false, map);
     for round in 0..200u32 {
@@ -422,6 +449,38 @@ fn layers_are_merged_and_their_files_removed() {
     assert!(runs < 20, "{runs} runs");
     assert_eq!(key_group(Key::new(&7u32.to_be_bytes()).hash) / 128, 0);
     table.check_files();
+}
+
+#[test]
+fn a_run_of_several_layers_may_be_merged_in_one_and_stay_in_another() {
+    let mut table = Parts::new(false, map);
+    let mut model = BTreeMap::new();
+    let mut put = |table: &mut Parts<KeyedMap>, numbers: std::ops::Range<u32>, value: u8| {
+        for number in numbers {
+            let bytes = number.to_be_bytes();
+            table.part(Key::new(&bytes)).put(Key::new(&bytes), b"", &[value], 0).unwrap();
+            model.insert(number, value);
+        }
+        table.shrink(0);
+    };
+    put(&mut table, 0..4000, 0);
+    put(&mut table, 0..60, 1);
+    put(&mut table, 60..120, 2);
+    // The runs of before stand in a layer of each worker, then in two layers of one.
+    table.restore(2);
+    table.restore(1);
+    for value in 3..6 {
+        put(&mut table, 120..130, value);
+    }
+    assert_eq!(table.parts[0].layers().all().len(), 6, "the newest layers were merged, the others not");
+    for (number, value) in model {
+        let bytes = number.to_be_bytes();
+        assert_eq!(
+            table.parts[0].get(Key::new(&bytes), b"", 0).unwrap(),
+            Some(vec![value]),
+            "number={number}"
+        );
+    }
 }
 
 #[test]
