@@ -3,6 +3,7 @@
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::LazyLock;
 use std::time::Duration;
 
 use anyhow::{Result, bail};
@@ -93,10 +94,15 @@ impl Node {
     }
 }
 
-/// The root of the checkout that this program was built from.
+/// The root of the checkout: the one that cargo runs this program in, or else that it was built from.
 pub fn checkout() -> &'static Path {
-    let package = Path::new(env!("CARGO_MANIFEST_DIR"));
-    package.parent().unwrap_or(package)
+    static ROOT: LazyLock<PathBuf> = LazyLock::new(|| {
+        let package =
+            std::env::var_os("CARGO_MANIFEST_DIR").unwrap_or_else(|| env!("CARGO_MANIFEST_DIR").into());
+        let package = PathBuf::from(package);
+        package.parent().map_or(package.clone(), Path::to_path_buf)
+    });
+    &ROOT
 }
 
 fn target_folder() -> PathBuf {

@@ -12,6 +12,7 @@ use std::process::Command;
 
 use anyhow::{Context, ensure};
 
+use crate::places;
 use table::{Field, Table, Versions, parse};
 
 /// Regenerates the messages in place.
@@ -31,7 +32,7 @@ pub fn run() -> anyhow::Result<()> {
 }
 
 fn wire_crate() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../crates/kafka-wire")
+    places::root().join("crates/kafka-wire")
 }
 
 /// Generates every file into `target`, formats them, and returns their names without the ending.

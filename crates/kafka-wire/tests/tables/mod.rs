@@ -1,7 +1,7 @@
 //! Reads the tables on its own and makes the bytes of random messages from them, so that the generated
 //! code is compared with a second reading of the same tables.
 
-use std::path::Path;
+use std::path::PathBuf;
 
 /// A small deterministic generator (splitmix64): equal seeds give equal messages.
 pub struct Random(u64);
@@ -51,9 +51,14 @@ fn range(text: &str, whole: (i16, i16)) -> (i16, i16) {
     (first.parse().unwrap_or(whole.0), last.parse().unwrap_or(whole.1))
 }
 
+/// The crate's folder in this checkout; what was built in another one and kept must not look there.
+fn package() -> PathBuf {
+    std::env::var_os("CARGO_MANIFEST_DIR").expect("cargo says where the crate is").into()
+}
+
 /// All tables, by the name of their message.
 pub fn all() -> Vec<Table> {
-    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("tables");
+    let directory = package().join("tables");
     let files = std::fs::read_dir(directory).expect("the crate has tables");
     let mut tables: Vec<Table> = files
         .map(|file| parse(&std::fs::read_to_string(file.expect("a file").path()).expect("a text")))

@@ -2,8 +2,13 @@
 
 use std::path::{Path, PathBuf};
 
+/// The crate's folder in this checkout; what was built in another one and kept must not look there.
+fn package() -> PathBuf {
+    std::env::var_os("CARGO_MANIFEST_DIR").expect("cargo says where the crate is").into()
+}
+
 pub fn directory(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests").join(name)
+    package().join("tests").join(name)
 }
 
 /// Every file of a directory with this ending, in the order of their names, with its text.

@@ -1,12 +1,11 @@
 //! The examples of the repository plan without a complaint.
 
-use crate::golden::check;
+use crate::golden::{check, package};
 use std::fs;
-use std::path::Path;
 
 #[test]
 fn the_flights_example_plans() {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples/flights");
+    let folder = package().join("../../examples/flights");
     for name in ["delays.sql", "live.sql"] {
         let text = fs::read_to_string(folder.join(name)).unwrap();
         let (found, wrong) = check(name, &text);
@@ -17,7 +16,7 @@ fn the_flights_example_plans() {
 /// What is compared with Flink plans too, and no window of it ever takes a row back.
 #[test]
 fn the_windows_of_the_comparison_plan() {
-    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/flink/windows.sql");
+    let file = package().join("../../tests/flink/windows.sql");
     let (found, wrong) = check("windows.sql", &fs::read_to_string(file).unwrap());
     assert_eq!(wrong, 0, "{found}");
     assert!(found.contains("every node is append-only: [I]"), "{found}");
@@ -29,7 +28,7 @@ fn the_windows_of_the_comparison_plan() {
 /// A view that two INSERTs read is computed once, and so is the scan below it.
 #[test]
 fn shared_parts_of_a_statement_set_are_written_once() {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples/flights");
+    let folder = package().join("../../examples/flights");
     let (found, _) = check("delays.sql", &fs::read_to_string(folder.join("delays.sql")).unwrap());
     let set = found.split("job ").nth(2).unwrap();
     assert_eq!(set.matches("Scan(`flight_events`").count(), 1, "{set}");
