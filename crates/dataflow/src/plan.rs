@@ -67,6 +67,9 @@ pub enum NodeKind {
         column: usize,
         watermark: Arc<dyn Expression>,
     },
+    /// The clock of the steps is the time of the nodes above: the watermark is one ms behind it, and the
+    /// end of time once all scans below have ended.
+    ProcessingTime,
     Project {
         expressions: Vec<Arc<dyn Expression>>,
     },

@@ -344,6 +344,18 @@ fn a_live_job_answers_stops_when_interrupted_and_goes_on_without_repeating_itsel
     assert_eq!(one_life_of_a_live_job(folder.path(), "{\"id\":2}\n"), "+I[3]\n");
 }
 
+#[test]
+fn a_window_on_processing_time_closes_although_nothing_more_comes() {
+    let folder = folder(
+        "CREATE TABLE events (id INT, seen AS PROCTIME()) WITH ('connector' = 'kafka', 'topic' = 'events',
+           'format' = 'json', 'scan.startup.mode' = 'earliest-offset');
+         CREATE TABLE shown (id INT, n BIGINT, ms INT) WITH ('connector' = 'print');
+         INSERT INTO shown SELECT id, COUNT(*), CAST(TIMESTAMPDIFF(SECOND, window_start, window_end) AS INT)
+         FROM TABLE(TUMBLE(TABLE events, DESCRIPTOR(seen), INTERVAL '1' SECOND)) GROUP BY id, window_start, window_end;",
+    );
+    assert_eq!(one_life_of_a_live_job(folder.path(), "{\"id\":7}\n"), "+I[7, 1, 1]\n");
+}
+
 /// Sums over a file that has an end and ticks that have none; the job's state holds what the file said.
 const SUMS: &str = "CREATE TABLE orders (id INT, city STRING, price INT) WITH
   ('connector' = 'filesystem', 'path' = 'orders.csv', 'format' = 'csv');

@@ -40,6 +40,20 @@ pub(crate) struct Prepared {
     pub lag_records: u64,
 }
 
+impl Prepared {
+    /// A step without input.
+    pub(crate) fn empty(clock_ms: i64) -> Prepared {
+        Prepared {
+            clock_ms,
+            ranges: Vec::new(),
+            reads: Vec::new(),
+            counts: Counts::default(),
+            dead_letters: Vec::new(),
+            lag_records: 0,
+        }
+    }
+}
+
 pub(crate) enum Next {
     Step(Prepared),
     Nothing(Idle),

@@ -5,7 +5,7 @@ use crate::inputs::{Inputs, Next, Prepared};
 use crate::job::{Wakeup, lock, panic_text};
 use dataflow::source::Idle;
 use os::Os;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::sync::mpsc::SyncSender;
 use std::sync::{Arc, Mutex};
 
@@ -15,8 +15,8 @@ const IDLE_MS_MAX: u64 = 200;
 /// What the reader tells the job.
 pub(crate) enum Message {
     Step(Prepared),
-    /// There is no input; other things may be waiting.
-    Idle,
+    /// There is no input at this time (ms); other things may be waiting.
+    Idle(i64),
     Finished,
     Stopped,
 }
@@ -30,6 +30,8 @@ pub(crate) struct Reader {
     pub quit: Arc<AtomicBool>,
     pub rows_max: usize,
     pub clock_ms: i64,
+    /// The job wants to know of this time (ms) when it comes.
+    pub due_ms: Arc<AtomicI64>,
     pub sender: SyncSender<Result<Message, RuntimeError>>,
 }
 
@@ -63,14 +65,14 @@ impl Reader {
                 Next::Nothing(Idle::Ready) => {}
                 Next::Nothing(idle) => {
                     // The job may be busy with what came before; it looks around afterwards anyway.
-                    let _ = self.sender.try_send(Ok(Message::Idle));
-                    let wait_ms = match idle {
-                        Idle::Until(at_ms) => {
-                            at_ms.saturating_sub(self.clock_ms).clamp(1, IDLE_MS_MAX as i64) as u64
-                        }
-                        _ => IDLE_MS_MAX,
+                    let _ = self.sender.try_send(Ok(Message::Idle(self.clock_ms)));
+                    let until_ms = match idle {
+                        Idle::Until(at_ms) => at_ms,
+                        _ => i64::MAX,
                     };
-                    self.wakeup.wait(seen, wait_ms);
+                    let until_ms = until_ms.min(self.due_ms.load(Ordering::Relaxed));
+                    let wait_ms = until_ms.saturating_sub(self.clock_ms).clamp(1, IDLE_MS_MAX as i64);
+                    self.wakeup.wait(seen, wait_ms as u64);
                 }
             }
         }

@@ -30,7 +30,7 @@ use eventlog::{EventLog, LogError};
 use os::Os;
 use state::{Snapshot, Store, StoreOptions};
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::sync::mpsc::{Receiver, sync_channel};
 use std::sync::{Arc, Mutex};
 
@@ -131,6 +131,8 @@ pub(crate) struct Job {
     snapshots: Snapshots,
     step: u64,
     clock_ms: i64,
+    /// When the next window on processing time is over, for the reader, which waits no longer.
+    due_ms: Arc<AtomicI64>,
     pub(crate) last_lsn: Lsn,
     cursors: Vec<Cursor>,
     steps_since_snapshot: u64,
@@ -190,6 +192,7 @@ impl Job {
             snapshots,
             step: 0,
             clock_ms: i64::MIN,
+            due_ms: Arc::new(AtomicI64::new(i64::MAX)),
             last_lsn,
             cursors: Vec::new(),
             steps_since_snapshot: 0,
@@ -227,6 +230,7 @@ impl Job {
                 }
             }
         }
+        job.note_due();
         job.cursors = inputs.cursors();
         job.inputs = Arc::new(Mutex::new(inputs));
         Ok(job)
@@ -320,6 +324,7 @@ impl Job {
             quit: quit.clone(),
             rows_max: self.context.request.options.step_rows_max,
             clock_ms: self.clock_ms,
+            due_ms: self.due_ms.clone(),
             sender,
         };
         let job = self.name.to_string();
@@ -347,6 +352,9 @@ impl Job {
                 Ok(Turn::Stepped)
             }
             Next::Nothing(_) => {
+                if self.fire_due(now_ms)? {
+                    return Ok(Turn::Stepped);
+                }
                 self.attend()?;
                 Ok(Turn::Idle)
             }
@@ -358,7 +366,11 @@ impl Job {
         while let Ok(message) = receiver.recv() {
             match message? {
                 Message::Step(prepared) => self.step(prepared)?,
-                Message::Idle => self.attend()?,
+                Message::Idle(now_ms) => {
+                    if !self.fire_due(now_ms)? {
+                        self.attend()?;
+                    }
+                }
                 Message::Finished => return Ok(true),
                 Message::Stopped => return Ok(false),
             }
@@ -369,8 +381,20 @@ impl Job {
         Err(RuntimeError::Internal { job: self.name.clone(), reason: "its reader ended".into() })
     }
 
+    /// Makes a step without input if a window on processing time is over; answers whether it did.
+    fn fire_due(&mut self, now_ms: i64) -> Result<bool, RuntimeError> {
+        let now_ms = now_ms.max(self.clock_ms);
+        let is_due = self.due_ms.load(Ordering::Relaxed) <= now_ms;
+        if is_due {
+            self.step(Prepared::empty(now_ms))?;
+        }
+        Ok(is_due)
+    }
+
     fn step(&mut self, prepared: Prepared) -> Result<(), RuntimeError> {
         let Prepared { clock_ms, ranges, reads, mut counts, dead_letters, lag_records } = prepared;
+        // A step without input may have come between the reading of this one and now.
+        let clock_ms = clock_ms.max(self.clock_ms);
         let output = self.dataflow.step(StepInput { clock_ms, reads })?;
         count_outputs(&mut counts, &output);
         let (mut encoded, direct) = self.outputs.encode(&output.outputs, clock_ms)?;
@@ -411,8 +435,17 @@ impl Job {
         });
         self.steps_since_snapshot += 1;
         self.rows_since_snapshot += rows;
+        self.note_due();
         self.relieve()?;
         self.attend()
+    }
+
+    fn note_due(&self) {
+        let due_ms = self.dataflow.due_ms().unwrap_or(i64::MAX);
+        if self.due_ms.swap(due_ms, Ordering::Relaxed) != due_ms {
+            // The reader may be waiting for longer.
+            self.context.wakeup.notify();
+        }
     }
 
     /// Keeps the state within its budget. While the disk has no room for what must leave memory the

@@ -17,6 +17,8 @@ use crate::{node, places, process, topics};
 
 const TABLES: &str = "benches/nexmark/tables.sql";
 const EVENTS: &str = "tests/flink/nexmark/events.sql";
+/// The queries on processing time.
+const CLOCKED: [u32; 1] = [12];
 const TOPIC: &str = "nexmark";
 const FILL_LIMIT: Duration = Duration::from_secs(120);
 
@@ -42,6 +44,7 @@ fn query(number: u32) -> Result<Compared> {
         killed_step_rows_max: 100,
         results: sql_file::outputs(&files)?,
         files,
+        on_flink: CLOCKED.contains(&number).then(|| format!("tests/flink/nexmark/q{number}.sql")),
         passed_on: &[],
     })
 }

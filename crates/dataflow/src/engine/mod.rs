@@ -133,6 +133,8 @@ pub struct Dataflow {
     /// When each scan is read; and the same of those that feed the stream side of a join.
     phases: BTreeMap<NodeId, u32>,
     stream_phases: BTreeMap<NodeId, u32>,
+    /// The nodes whose watermark moves with the clock.
+    clocked: Vec<usize>,
     /// Rows read since the job began.
     sequence: u64,
     failed: bool,
@@ -166,6 +168,7 @@ impl Dataflow {
         let mut dataflow = Dataflow {
             phases,
             stream_phases,
+            clocked: (0..plan.nodes.len()).filter(|index| plan.follows_clock(NodeId(*index))).collect(),
             exchange: Exchange::new(workers, options.parallel_rows_min)?,
             operators,
             schemas,
@@ -191,6 +194,17 @@ impl Dataflow {
         for operator in &mut self.operators {
             operator.set_splits(scan, count as usize);
         }
+    }
+
+    /// When the next window on processing time is over (ms): a step with a clock of at least this fires it, also
+    /// without input.
+    pub fn due_ms(&self) -> Option<i64> {
+        let clocks = self
+            .clocked
+            .iter()
+            .filter(|index| matches!(self.plan.nodes[**index].kind, NodeKind::ProcessingTime));
+        let fired = clocks.filter_map(|index| self.operators[*index].watermark()).min()?;
+        self.clocked.iter().filter_map(|index| self.operators[*index].next_window_end(fired)).min()
     }
 
     /// Runs one step to its end. After an error the state is undefined: the job goes on from a snapshot.
@@ -232,6 +246,7 @@ impl Dataflow {
             clock_ms: input.clock_ms,
             sequence: self.sequence,
             reads: &reads,
+            splits: &self.splits,
         };
         let mut flows: Vec<Option<Flow>> = vec![None; plan.nodes.len()];
         let mut unread = self.readers.clone();

@@ -13,7 +13,7 @@ use super::rank::RankNode;
 use super::regular_join::RegularJoinNode;
 use super::stateless::{assign_windows, evaluate, filter, project, union};
 use super::track::Track;
-use super::watermark::{Candidates, ReadInfo, WatermarkState};
+use super::watermark::{Candidates, ReadInfo, WatermarkState, follow_clock};
 use super::window::{AggregateNode, AggregateSpec, WindowSpec};
 use super::window_rows::WindowRowsNode;
 use crate::batch::Batch;
@@ -21,6 +21,7 @@ use crate::plan::{NodeId, NodeKind, Plan};
 use arrow_array::{Array, RecordBatch, RecordBatchOptions};
 use arrow_schema::SchemaRef;
 use state::{AppendLog, Store, Table, TableId};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 /// Rows on their way between two nodes.
@@ -39,14 +40,28 @@ pub(crate) struct StepContext<'a> {
     /// Rows read before this step.
     pub(crate) sequence: u64,
     pub(crate) reads: &'a [ReadInfo],
+    /// By scan, whether all of its splits have ended with this step.
+    pub(crate) splits: &'a BTreeMap<NodeId, Vec<bool>>,
 }
 
 /// A node's state.
 pub(crate) enum Operator {
     Stateless,
-    Watermark { scan: NodeId, state: WatermarkState },
+    Watermark {
+        scan: NodeId,
+        state: WatermarkState,
+    },
+    /// The clock as a watermark, and where it stands.
+    ProcessingTime {
+        scans: BTreeSet<NodeId>,
+        watermark: i64,
+    },
     Aggregate(Box<AggregateNode>),
-    Join { spec: Arc<JoinSpec>, table: Arc<JoinTable>, rows: AppendLog },
+    Join {
+        spec: Arc<JoinSpec>,
+        table: Arc<JoinTable>,
+        rows: AppendLog,
+    },
     Group(Box<GroupNode>),
     Normalize(KeyedRowsNode<Normalize>),
     Materialize(KeyedRowsNode<Materialize>),
@@ -69,6 +84,9 @@ impl Operator {
             NodeKind::Watermark { .. } => {
                 let scan = plan.watermark_scan(id).map_err(DataflowError::invalid)?;
                 Operator::Watermark { scan, state: WatermarkState::new(1) }
+            }
+            NodeKind::ProcessingTime => {
+                Operator::ProcessingTime { scans: plan.scans_of(id), watermark: i64::MIN }
             }
             NodeKind::WindowAggregate { time_column, window, keys, aggregates } => {
                 let spec = AggregateSpec::new(
@@ -135,7 +153,7 @@ impl Operator {
     /// The state, as the snapshots and the memory budget see it.
     pub(crate) fn tables(&mut self) -> Vec<&mut dyn Table> {
         match self {
-            Operator::Stateless | Operator::Watermark { .. } => Vec::new(),
+            Operator::Stateless | Operator::Watermark { .. } | Operator::ProcessingTime { .. } => Vec::new(),
             Operator::Aggregate(node) => node.tables(),
             Operator::Join { rows, .. } => vec![rows],
             Operator::Group(node) => node.tables(),
@@ -150,6 +168,16 @@ impl Operator {
     pub(crate) fn watermark(&self) -> Option<i64> {
         match self {
             Operator::Watermark { state, .. } => Some(state.combined),
+            Operator::ProcessingTime { watermark, .. } => Some(*watermark),
+            _ => None,
+        }
+    }
+
+    /// The end of the next window that fires behind the watermark `fired`, if rows wait for one.
+    pub(crate) fn next_window_end(&self, fired: i64) -> Option<i64> {
+        match self {
+            Operator::Aggregate(node) => node.next_window_end(fired),
+            Operator::WindowRows(node) => node.next_window_end(),
             _ => None,
         }
     }
@@ -195,6 +223,15 @@ impl Operator {
                     Ok((chunk, candidates))
                 };
                 let (chunks, track) = state.advance(scan.0, context.reads, exchange.map(chunks, run)?)?;
+                Ok((Flow { chunks, track: Some(Arc::new(track)) }, 0))
+            }
+            Operator::ProcessingTime { scans, watermark } => {
+                let ended =
+                    |scan: &NodeId| context.splits.get(scan).is_some_and(|splits| !splits.contains(&false));
+                let last = context.reads.last().map_or(0, |read| read.last_ordinal);
+                let ended = scans.iter().all(ended).then_some(last);
+                let (chunks, track) = follow_clock(*watermark, clock_ms, ended, chunks);
+                *watermark = track.end();
                 Ok((Flow { chunks, track: Some(Arc::new(track)) }, 0))
             }
             Operator::Aggregate(node) => {

@@ -24,6 +24,10 @@ impl<P: Send + 'static> Partitions<P> {
         self.parts.len()
     }
 
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &P> {
+        self.parts.iter()
+    }
+
     pub(crate) fn iter_mut(&mut self) -> impl Iterator<Item = &mut P> {
         self.parts.iter_mut()
     }

@@ -111,11 +111,17 @@ impl Dataflow {
                 .bytes(&splits.iter().map(|finished| u8::from(*finished)).collect::<Vec<_>>());
         }
         for operator in &self.operators {
-            if let Operator::Watermark { state, .. } = operator {
-                out.i64(state.combined).u32(state.splits.len() as u32);
-                for split in &state.splits {
-                    out.i64(split.maximum).u8(u8::from(split.finished));
+            match operator {
+                Operator::Watermark { state, .. } => {
+                    out.i64(state.combined).u32(state.splits.len() as u32);
+                    for split in &state.splits {
+                        out.i64(split.maximum).u8(u8::from(split.finished));
+                    }
                 }
+                Operator::ProcessingTime { watermark, .. } => {
+                    out.i64(*watermark);
+                }
+                _ => {}
             }
         }
         out.finish()
@@ -160,6 +166,9 @@ impl Dataflow {
             *splits = reader.bytes()?.iter().map(|finished| *finished != 0).collect();
         }
         for operator in &mut self.operators {
+            if let Operator::ProcessingTime { watermark, .. } = operator {
+                *watermark = reader.i64()?;
+            }
             let Operator::Watermark { scan, state } = operator else { continue };
             let combined = reader.i64()?;
             let count = reader.count(SPLIT_BYTES)?;

@@ -9,6 +9,7 @@ mod invariance;
 mod keyed_rows;
 mod operators;
 mod plans;
+mod processing_time;
 mod rank;
 mod regular_join;
 mod window_rows;

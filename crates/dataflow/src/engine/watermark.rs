@@ -124,3 +124,24 @@ impl WatermarkState {
         before.into()
     }
 }
+
+/// Moves a watermark to the step's clock, less one ms, before the rows of the step: their time is the clock, so none is
+/// late. When all scans have ended, the last of them with the row `ended`, it moves to the end of time.
+pub(crate) fn follow_clock(
+    before: i64,
+    clock_ms: i64,
+    ended: Option<u64>,
+    chunks: Vec<Chunk>,
+) -> (Vec<Chunk>, Track) {
+    let mut track = Track::constant(before);
+    track.advance(0, clock_ms.saturating_sub(1));
+    let watermark = track.end();
+    if let Some(last_ordinal) = ended {
+        track.advance(last_ordinal, i64::MAX);
+    }
+    let follow = |mut chunk: Chunk| {
+        chunk.batch.watermarks = Some(Int64Array::from_value(watermark, chunk.batch.len()));
+        chunk
+    };
+    (chunks.into_iter().map(follow).collect(), track)
+}

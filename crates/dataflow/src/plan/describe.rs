@@ -71,6 +71,7 @@ impl Plan {
             NodeKind::Watermark { column, watermark } => {
                 format!("Watermark({} AS {})", name(0, *column), watermark.describe())
             }
+            NodeKind::ProcessingTime => "ProcessingTime".into(),
             NodeKind::Project { expressions } => {
                 let expressions: Vec<_> =
                     expressions.iter().map(|expression| expression.describe()).collect();

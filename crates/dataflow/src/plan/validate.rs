@@ -43,7 +43,7 @@ impl Plan {
         let input = |side: usize| self.node(node.inputs[side]).schema.as_ref();
         match &node.kind {
             NodeKind::Scan { .. } => Ok(()),
-            NodeKind::Sink { .. } => same_types(input(0), &node.schema),
+            NodeKind::Sink { .. } | NodeKind::ProcessingTime => same_types(input(0), &node.schema),
             NodeKind::Filter { predicate } => {
                 same_types(input(0), &node.schema)?;
                 is_boolean(predicate.data_type())
@@ -162,12 +162,22 @@ impl Plan {
     pub(crate) fn has_watermark(&self, id: NodeId) -> bool {
         let node = self.node(id);
         match node.kind {
-            NodeKind::Watermark { .. } => true,
+            NodeKind::Watermark { .. } | NodeKind::ProcessingTime => true,
             NodeKind::Scan { .. } => false,
             NodeKind::Union | NodeKind::Join { .. } | NodeKind::WindowJoin { .. } => {
                 node.inputs.iter().all(|input| self.has_watermark(*input))
             }
             _ => node.inputs.first().is_some_and(|input| self.has_watermark(*input)),
+        }
+    }
+
+    /// Whether the watermark of the rows that leave the node moves with the clock.
+    pub(crate) fn follows_clock(&self, id: NodeId) -> bool {
+        let node = self.node(id);
+        match node.kind {
+            NodeKind::ProcessingTime => true,
+            NodeKind::Watermark { .. } | NodeKind::Scan { .. } => false,
+            _ => node.inputs.iter().any(|input| self.follows_clock(*input)),
         }
     }
 

@@ -54,6 +54,8 @@ pub enum RelationKind {
         column: usize,
         watermark: Scalar,
     },
+    /// The clock of the steps is the time of what stands above.
+    ProcessingTime,
     Project {
         expressions: Vec<Scalar>,
     },
@@ -174,6 +176,7 @@ impl Graph {
         matches!(
             relation.kind,
             RelationKind::Watermark { .. }
+                | RelationKind::ProcessingTime
                 | RelationKind::WindowAssign { .. }
                 | RelationKind::SessionWindow { .. }
                 | RelationKind::WindowJoin { .. }
@@ -224,6 +227,10 @@ impl Graph {
                     name: name.clone(),
                     data_type: scalar.data_type.clone(),
                     ..self.relations[input].columns[index].clone()
+                },
+                None if scalar.is_processing_time() => Column {
+                    attribute: TimeAttribute::ProcessingTime,
+                    ..Column::new(name.clone(), scalar.data_type.clone())
                 },
                 None => Column::new(name.clone(), scalar.data_type.clone()),
             })

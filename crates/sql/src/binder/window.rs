@@ -169,6 +169,7 @@ impl Binder<'_> {
                 Some(argument) => Some((self.interval_argument(argument, &name)?, argument.span)),
             });
         }
+        let input = self.on_its_time(input, time_column);
         if let (ArgumentValue::Table(_), "SESSION", [Some((gap_ms, at))]) =
             (&data.value, name.as_str(), sizes.as_slice())
         {
@@ -273,10 +274,7 @@ impl Binder<'_> {
     fn time_column(&self, scalar: &Scalar, scope: &Scope, name: &str, span: Span) -> Bound<usize> {
         let column = scalar.as_column().and_then(|index| scope.by_index(index));
         match column {
-            Some(found) if found.column.attribute == TimeAttribute::RowTime => Ok(found.index),
-            Some(found) if found.column.attribute == TimeAttribute::ProcessingTime => {
-                boxed(Diagnostic::unsupported(span, "windows over processing time are not supported yet"))
-            }
+            Some(found) if found.column.attribute != TimeAttribute::None => Ok(found.index),
             _ => boxed(
                 Diagnostic::mistyped(
                     span,
@@ -288,6 +286,17 @@ impl Binder<'_> {
                 .with_label("not a time attribute")
                 .with_hint("declare WATERMARK FOR it in CREATE TABLE; a cast or a computation makes an ordinary column of a time attribute"),
             ),
+        }
+    }
+
+    /// The relation with the clock as its watermark, where the column is a processing time.
+    fn on_its_time(&mut self, input: RelationId, time_column: usize) -> RelationId {
+        let columns = self.graph.columns(input).to_vec();
+        match columns[time_column].attribute {
+            TimeAttribute::ProcessingTime => {
+                self.graph.add(RelationKind::ProcessingTime, vec![input], columns)
+            }
+            _ => input,
         }
     }
 
@@ -372,6 +381,7 @@ impl Binder<'_> {
         for interval in intervals {
             sizes.push(Some((self.interval_ms(interval)?, interval.span)));
         }
+        let input = self.on_its_time(input, time_column);
         let (relation, bounds) = if let ("SESSION", [Some((gap_ms, at))]) = (name.as_str(), sizes.as_slice())
         {
             let gap_ms = positive(*gap_ms, "gap", &name, *at)?;
@@ -408,10 +418,7 @@ impl Binder<'_> {
         let wanted = match property {
             "START" => WindowColumn::Start,
             "END" => WindowColumn::End,
-            "ROWTIME" => WindowColumn::Time,
-            "PROCTIME" => {
-                return boxed(Diagnostic::unsupported(call.span, format!("{name} is not supported yet")));
-            }
+            "ROWTIME" | "PROCTIME" => WindowColumn::Time,
             _ => return Ok(None),
         };
         let found = scope.columns.iter().find(|column| {

@@ -348,6 +348,11 @@ impl Scalar {
         itself || self.children().into_iter().any(Scalar::may_fail)
     }
 
+    /// Whether it is `PROCTIME()`, as it stands.
+    pub fn is_processing_time(&self) -> bool {
+        matches!(&self.kind, ScalarKind::Call { function, .. } if function.name == crate::functions::PROCTIME)
+    }
+
     /// Whether the value is the same for the same row: not of CURRENT_WATERMARK and the clock.
     pub fn is_deterministic(&self) -> bool {
         let itself = match &self.kind {

@@ -14,6 +14,7 @@ mod time;
 mod unsupported;
 pub mod user;
 
+pub(crate) use time::PROCTIME;
 pub use time::{round_to_unit, timestamp_difference};
 
 use crate::expression::value::Value;

@@ -44,6 +44,9 @@ fn returns_second(types: &[LogicalType]) -> TypeKind {
     types.get(1).map_or(TypeKind::Null, |data_type| data_type.kind.clone())
 }
 
+/// What makes a processing time attribute.
+pub(crate) const PROCTIME: &str = "PROCTIME";
+
 /// The clock of the step.
 const CLOCK: Function =
     Function { nullability: Nullability::Never, evaluate: current, reads_clock: true, ..PLAIN };
@@ -51,9 +54,15 @@ const CLOCK: Function =
 pub(super) static FUNCTIONS: &[Function] = &[
     Function {
         name: "CURRENT_TIMESTAMP",
-        aliases: &["NOW", "CURRENT_ROW_TIMESTAMP", "PROCTIME"],
+        aliases: &["NOW", "CURRENT_ROW_TIMESTAMP"],
         signatures: &[signature(&[], returns_ltz)],
         doc: "The clock reading of the step.",
+        ..CLOCK
+    },
+    Function {
+        name: PROCTIME,
+        signatures: &[signature(&[], returns_ltz)],
+        doc: "The clock reading of the step, as a processing time attribute: windows take it as their time.",
         ..CLOCK
     },
     Function {

@@ -31,7 +31,10 @@ impl Facts {
         let reads_first = matches!(kind, NodeKind::BoundedJoin { .. });
         match kind {
             NodeKind::Scan { .. } => Facts::default(),
-            NodeKind::Watermark { .. } | NodeKind::Filter { .. } | NodeKind::Sink { .. } => first,
+            NodeKind::Watermark { .. }
+            | NodeKind::ProcessingTime
+            | NodeKind::Filter { .. }
+            | NodeKind::Sink { .. } => first,
             NodeKind::Project { .. } => {
                 let moved = |key: &BTreeSet<usize>| {
                     let place = |column: &usize| picks.iter().position(|pick| *pick == Some(*column));
@@ -166,7 +169,10 @@ pub(super) fn resolve(plan: &mut Plan, facts: &[Facts], sinks: &[(NodeId, Change
     }
     for index in (0..plan.nodes.len()).rev() {
         let need = match &plan.nodes[index].kind {
-            NodeKind::Sink { .. } | NodeKind::Project { .. } | NodeKind::Watermark { .. } => needs[index],
+            NodeKind::Sink { .. }
+            | NodeKind::Project { .. }
+            | NodeKind::Watermark { .. }
+            | NodeKind::ProcessingTime => needs[index],
             // It must see the old row to know whether it was let through; two inputs may share a key.
             NodeKind::Filter { .. } | NodeKind::Union => Changelog::Retract,
             NodeKind::ChangelogNormalize { .. } => Changelog::Upsert,
@@ -184,6 +190,7 @@ pub(super) fn resolve(plan: &mut Plan, facts: &[Facts], sinks: &[(NodeId, Change
             NodeKind::Project { .. }
             | NodeKind::Filter { .. }
             | NodeKind::Watermark { .. }
+            | NodeKind::ProcessingTime
             | NodeKind::Union
             | NodeKind::Sink { .. } => arriving.unwrap_or_default(),
             _ if facts[index].changes == Changelog::Insert => Changelog::Insert,

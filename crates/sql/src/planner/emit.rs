@@ -121,6 +121,12 @@ impl Emitter<'_> {
                 let node = self.node(kind, vec![input.node], &columns, text)?;
                 Ok(Emitted { node, columns, places: input.places })
             }
+            RelationKind::ProcessingTime => {
+                let input = self.relation(relation.inputs[0], phase)?;
+                let kind = NodeKind::ProcessingTime;
+                let node = self.node(kind, vec![input.node], &input.columns, "ProcessingTime".into())?;
+                Ok(Emitted { node, ..input })
+            }
             RelationKind::Filter { predicate } => {
                 let input = self.relation(relation.inputs[0], phase)?;
                 let predicate = input.moved(predicate);

@@ -123,6 +123,7 @@ fn line(plan: &Plan, node: &Node) -> String {
         NodeKind::Watermark { column, watermark } => {
             format!("Watermark({} AS {})", name(0, *column), watermark.describe())
         }
+        NodeKind::ProcessingTime => "ProcessingTime".into(),
         NodeKind::Project { expressions } => {
             let items: Vec<String> = expressions
                 .iter()

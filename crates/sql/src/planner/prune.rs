@@ -21,7 +21,7 @@ pub(super) fn run(graph: &Graph) -> Required {
         let wanted = required[id].clone();
         match &relation.kind {
             RelationKind::Scan { .. } => {}
-            RelationKind::Sink { .. } | RelationKind::Union => {
+            RelationKind::Sink { .. } | RelationKind::Union | RelationKind::ProcessingTime => {
                 for input in &relation.inputs {
                     required[*input].extend(&wanted);
                 }

@@ -183,7 +183,7 @@ impl Pass<'_> {
             RelationKind::Join { kind, condition, span } => {
                 self.join(relation, *kind, condition.clone(), *span, predicates)
             }
-            RelationKind::Union => {
+            RelationKind::Union | RelationKind::ProcessingTime => {
                 let copies = relation.inputs.iter().map(|_| predicates.clone()).collect();
                 self.through(relation, copies, Vec::new())
             }

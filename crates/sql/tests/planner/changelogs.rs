@@ -63,6 +63,7 @@ fn modes(plan: &Plan) -> String {
             NodeKind::SessionWindow { .. } => "Session",
             NodeKind::WindowRank { .. } => "WindowRank",
             NodeKind::WindowJoin { .. } => "WindowJoin",
+            NodeKind::ProcessingTime => "ProcessingTime",
         };
         let modes = match node.changelog {
             Changelog::Insert => "I",

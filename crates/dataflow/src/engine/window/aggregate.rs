@@ -42,6 +42,12 @@ impl AggregateNode {
         self.partitions.iter_mut().map(Partition::table).collect()
     }
 
+    pub(crate) fn next_window_end(&self, fired: i64) -> Option<i64> {
+        let ends =
+            self.partitions.iter().filter_map(|partition| partition.next_window_end(&self.spec, fired));
+        ends.min()
+    }
+
     /// One step; answers what was fired, in canonical order, and how many rows were late.
     pub(crate) fn step(
         &mut self,

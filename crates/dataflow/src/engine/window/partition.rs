@@ -110,6 +110,11 @@ impl Partition {
         &mut self.slices
     }
 
+    /// The end of the next window that fires, all before the watermark `fired` having done so.
+    pub(crate) fn next_window_end(&self, spec: &AggregateSpec, fired: i64) -> Option<i64> {
+        spec.window.next_window_end(self.slices.first()?, fired)
+    }
+
     /// Takes in the chunks of a step and fires what the watermark has passed at its end.
     pub(crate) fn step(
         &mut self,

@@ -58,6 +58,10 @@ impl WindowRowsNode {
         self.partitions.iter_mut().flat_map(Partition::tables).collect()
     }
 
+    pub(crate) fn next_window_end(&self) -> Option<i64> {
+        self.partitions.iter().filter_map(Partition::next_window_end).min()
+    }
+
     /// One step; answers what was fired, in canonical order, and how many rows were late.
     pub(crate) fn step(
         &mut self,

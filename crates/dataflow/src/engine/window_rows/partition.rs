@@ -41,6 +41,10 @@ impl Partition {
         [&mut self.rows, &mut self.timers]
     }
 
+    pub(crate) fn next_window_end(&self) -> Option<i64> {
+        self.timers.first()
+    }
+
     /// Takes in the chunks of a step and fires what the watermark has passed at its end.
     pub(crate) fn step(
         &mut self,

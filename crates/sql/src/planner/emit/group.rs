@@ -101,8 +101,8 @@ impl Emitter<'_> {
             places.insert(number, columns.len());
             columns.push(relation.columns[number].clone());
         }
-        // Of rows with equal event times Flink keeps the last where the latest row alone is asked for.
-        let by_time = |key: &SortKey| input.columns[key.column].attribute == TimeAttribute::RowTime;
+        // Of rows with equal times Flink keeps the last where the latest row alone is asked for.
+        let by_time = |key: &SortKey| input.columns[key.column].attribute != TimeAttribute::None;
         let only_inserts = self.facts[input.node.0].changes == Changelog::Insert;
         let one_latest = matches!(order.as_slice(), [key] if key.descending && by_time(key));
         let latest_first = one_latest && only_inserts && (*first, last) == (1, 1);

@@ -111,6 +111,7 @@ impl Emitter<'_> {
                 NodeKind::Project { .. }
                     | NodeKind::Filter { .. }
                     | NodeKind::Watermark { .. }
+                    | NodeKind::ProcessingTime
                     | NodeKind::Union
                     | NodeKind::ChangelogNormalize { .. }
             );

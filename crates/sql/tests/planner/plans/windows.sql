@@ -35,6 +35,13 @@ FROM TABLE(TUMBLE(TABLE small, DESCRIPTOR(t), INTERVAL '1' MINUTE))
 GROUP BY window_start, window_end, auction;
 INSERT INTO counts SELECT window_start, window_end, auction, price
 FROM TABLE(TUMBLE(TABLE bids, DESCRIPTOR(ts), INTERVAL '10' SECOND)) WHERE price > 5;
+-- On processing time: the clock's watermark stands below the window, in both forms.
+CREATE TABLE clicks (k STRING, seen AS PROCTIME()) WITH ('connector' = 'kafka', 'topic' = 'clicks', 'format' = 'json');
+CREATE TABLE seen (window_start TIMESTAMP(3), k STRING, n BIGINT) WITH ('connector' = 'print');
+INSERT INTO seen SELECT window_start, k, COUNT(*)
+FROM TABLE(HOP(TABLE clicks, DESCRIPTOR(seen), INTERVAL '1' SECOND, INTERVAL '5' SECOND)) GROUP BY window_start, window_end, k;
+INSERT INTO seen SELECT SESSION_START(seen, INTERVAL '5' SECOND), k, COUNT(*)
+FROM clicks WHERE k <> 'x' GROUP BY SESSION(seen, INTERVAL '5' SECOND), k;
 -- Instants are windowed on the session's clock.
 SET 'table.local-time-zone' = 'GMT+02:00';
 CREATE TABLE instants (v INT, taken TIMESTAMP_LTZ(3), WATERMARK FOR taken AS taken)
