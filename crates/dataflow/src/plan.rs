@@ -92,7 +92,7 @@ pub enum NodeKind {
         keys: Vec<usize>,
         aggregates: Vec<Aggregate>,
     },
-    /// Joins a stream (input 0) with a bounded table (input 1), which is read to its end first. The
+    /// Joins (INNER or LEFT) a stream (input 0) with a bounded table (input 1), which is read to its end first. The
     /// output columns are those of input 0, then those of input 1. NULL keys never match.
     BoundedJoin {
         kind: JoinKind,
@@ -126,7 +126,7 @@ pub enum NodeKind {
     /// The output columns are those of input 0, then those of input 1, but only those of input 0 for
     /// SEMI and ANTI. NULL keys never match.
     WindowJoin {
-        kind: WindowJoinKind,
+        kind: JoinKind,
         ends: [usize; 2],
         shift_ms: i64,
         left_keys: Vec<usize>,
@@ -145,9 +145,10 @@ pub enum NodeKind {
         aggregates: Vec<Aggregate>,
     },
     /// Joins two changelogs (Insert or Retract); both are kept. The output columns are those of input
-    /// 0, then those of input 1. NULL keys never match; no keys at all pair every row with every row.
-    /// An INNER JOIN emits the kinds of the rows that come in (where the node's changelog is Upsert,
-    /// -D for -U, because nothing says that the pair comes back); a LEFT JOIN emits +I and -D only.
+    /// 0, then those of input 1, but only those of input 0 for SEMI and ANTI. NULL keys never match; no keys
+    /// at all pair every row with every row. An INNER JOIN emits the kinds of the rows that come in (where the
+    /// node's changelog is Upsert, -D for -U, because nothing says that the pair comes back); the others emit
+    /// +I and -D only.
     Join {
         kind: JoinKind,
         left_keys: Vec<usize>,
@@ -210,13 +211,6 @@ pub enum WindowKind {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum JoinKind {
     Inner,
-    /// Keeps every row of the stream.
-    Left,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum WindowJoinKind {
-    Inner,
     Left,
     Right,
     Full,
@@ -224,6 +218,32 @@ pub enum WindowJoinKind {
     Semi,
     /// Rows of the left side that do not.
     Anti,
+}
+
+impl JoinKind {
+    pub fn name(self) -> &'static str {
+        match self {
+            JoinKind::Inner => "INNER",
+            JoinKind::Left => "LEFT",
+            JoinKind::Right => "RIGHT",
+            JoinKind::Full => "FULL",
+            JoinKind::Semi => "SEMI",
+            JoinKind::Anti => "ANTI",
+        }
+    }
+
+    /// Whether rows of a side (0 or 1) leave without a match too, with NULLs for the other side.
+    pub fn pads(self, side: usize) -> bool {
+        match side {
+            0 => matches!(self, JoinKind::Left | JoinKind::Full),
+            _ => matches!(self, JoinKind::Right | JoinKind::Full),
+        }
+    }
+
+    /// Only rows of the left side leave, and none of them more than once.
+    pub fn tests_left(self) -> bool {
+        matches!(self, JoinKind::Semi | JoinKind::Anti)
+    }
 }
 
 /// One aggregate call over columns of the input.

@@ -4,10 +4,7 @@
 //! The fingerprint of a job is taken from this text, so it holds everything that decides results and
 //! nothing that does not (no options of connectors, which may hold addresses and secrets).
 
-use super::{
-    Aggregate, AggregateFunction, Changelog, JoinKind, Node, NodeId, NodeKind, Plan, SortKey, WindowJoinKind,
-    WindowKind,
-};
+use super::{Aggregate, AggregateFunction, Changelog, Node, NodeId, NodeKind, Plan, SortKey, WindowKind};
 use arrow_schema::{DataType, Field, Schema, TimeUnit};
 use std::fmt::Write;
 
@@ -94,7 +91,7 @@ impl Plan {
                 )
             }
             NodeKind::BoundedJoin { kind, stream_keys, table_keys, residual } => {
-                let kind = join_kind(*kind);
+                let kind = kind.name();
                 let residual = residual.as_ref().map(|residual| format!(", {}", residual.describe()));
                 format!(
                     "BoundedJoin({kind}, stream=[{}], table=[{}]{})",
@@ -130,7 +127,7 @@ impl Plan {
                 let residual = residual.as_ref().map(|residual| format!(", {}", residual.describe()));
                 format!(
                     "WindowJoin({}, {} = {}{}, left=[{}], right=[{}]{})",
-                    window_join_kind(*kind),
+                    kind.name(),
                     name(0, ends[0]),
                     name(1, ends[1]),
                     shift(*shift_ms),
@@ -151,7 +148,7 @@ impl Plan {
                 let residual = residual.as_ref().map(|residual| format!(", {}", residual.describe()));
                 format!(
                     "Join({}, left=[{}], right=[{}]{})",
-                    join_kind(*kind),
+                    kind.name(),
                     names(0, left_keys),
                     names(1, right_keys),
                     residual.unwrap_or_default()
@@ -170,25 +167,6 @@ impl Plan {
             NodeKind::UpsertMaterialize { keys } => format!("UpsertMaterialize(keys=[{}])", names(0, keys)),
             NodeKind::Sink { table } => format!("Sink(`{}`)", table.name),
         }
-    }
-}
-
-fn join_kind(kind: JoinKind) -> &'static str {
-    match kind {
-        JoinKind::Inner => "INNER",
-        JoinKind::Left => "LEFT",
-    }
-}
-
-/// As Flink names the kinds of its window joins.
-fn window_join_kind(kind: WindowJoinKind) -> &'static str {
-    match kind {
-        WindowJoinKind::Inner => "INNER",
-        WindowJoinKind::Left => "LEFT",
-        WindowJoinKind::Right => "RIGHT",
-        WindowJoinKind::Full => "FULL",
-        WindowJoinKind::Semi => "SEMI",
-        WindowJoinKind::Anti => "ANTI",
     }
 }
 

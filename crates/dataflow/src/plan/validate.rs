@@ -2,7 +2,7 @@
 //!
 //! A planner that keeps to `plan.rs` never fails here; whatever passes runs without a panic.
 
-use super::{Aggregate, Node, NodeId, NodeKind, Plan, SortKey, WindowJoinKind, WindowKind, type_name};
+use super::{Aggregate, JoinKind, Node, NodeId, NodeKind, Plan, SortKey, WindowKind, type_name};
 use crate::engine::DataflowError;
 use crate::engine::accumulator_supports;
 use crate::expression::Expression;
@@ -94,23 +94,16 @@ impl Plan {
                 is_time(type_at(input(0), ends[0])?)?;
                 is_time(type_at(input(1), ends[1])?)?;
                 self.needs_watermark(node)?;
-                let pairs = arrow_schema::Schema::new(
-                    input(0).fields().iter().chain(input(1).fields()).cloned().collect::<Vec<_>>(),
-                );
-                validate_join(input(0), input(1), &pairs, left_keys, right_keys, residual.as_ref())?;
-                match kind {
-                    WindowJoinKind::Semi | WindowJoinKind::Anti => same_types(input(0), &node.schema)?,
-                    _ => same_types(&pairs, &node.schema)?,
-                }
-                kept_columns(input(0)).and_then(|()| kept_columns(input(1)))
+                let keys = (left_keys.as_slice(), right_keys.as_slice());
+                validate_stream_join(input(0), input(1), &node.schema, *kind, keys, residual.as_ref())
             }
             NodeKind::GroupAggregate { keys, aggregates } => {
                 expect_columns(&node.schema, keys.len() + aggregates.len())?;
                 validate_aggregates(input(0), &node.schema, keys, aggregates)
             }
-            NodeKind::Join { left_keys, right_keys, residual, .. } => {
-                validate_join(input(0), input(1), &node.schema, left_keys, right_keys, residual.as_ref())?;
-                kept_columns(input(0)).and_then(|()| kept_columns(input(1)))
+            NodeKind::Join { kind, left_keys, right_keys, residual } => {
+                let keys = (left_keys.as_slice(), right_keys.as_slice());
+                validate_stream_join(input(0), input(1), &node.schema, *kind, keys, residual.as_ref())
             }
             NodeKind::Rank { partition, order, first, last, with_number, .. } => {
                 validate_rank(input(0), &node.schema, partition, order, (*first, *last), *with_number)
@@ -120,7 +113,10 @@ impl Plan {
                 keys.iter().try_for_each(|key| can_be_kept(type_at(input(0), *key)?))?;
                 kept_columns(input(0))
             }
-            NodeKind::BoundedJoin { stream_keys, table_keys, residual, .. } => {
+            NodeKind::BoundedJoin { kind, stream_keys, table_keys, residual } => {
+                if !matches!(kind, JoinKind::Inner | JoinKind::Left) {
+                    return Err("a table that is read first is joined by INNER or LEFT".into());
+                }
                 if stream_keys.is_empty() {
                     return Err("the join needs a key column at least".into());
                 }
@@ -255,6 +251,21 @@ fn validate_join(
         same_type(from.data_type(), to.data_type())?;
     }
     residual.map_or(Ok(()), |residual| is_boolean(residual.data_type()))
+}
+
+/// A join that keeps the rows of both sides.
+fn validate_stream_join(
+    left: &Schema,
+    right: &Schema,
+    schema: &Schema,
+    kind: JoinKind,
+    (left_keys, right_keys): (&[usize], &[usize]),
+    residual: Option<&Arc<dyn Expression>>,
+) -> Result<(), String> {
+    let pairs = Schema::new(left.fields().iter().chain(right.fields()).cloned().collect::<Vec<_>>());
+    validate_join(left, right, &pairs, left_keys, right_keys, residual)?;
+    same_types(if kind.tests_left() { left } else { &pairs }, schema)?;
+    kept_columns(left).and_then(|()| kept_columns(right))
 }
 
 fn kept_columns(schema: &Schema) -> Result<(), String> {

@@ -230,17 +230,20 @@ impl Binder<'_> {
                 })
             }
             ExpressionKind::InSubquery { .. } => boxed(
-                Diagnostic::unsupported(span, "IN with a sub-query is not supported yet")
-                    .with_hint("join with the table, or list the values: x IN (1, 2, 3)"),
+                Diagnostic::unsupported(
+                    span,
+                    "IN with a sub-query is supported only as a condition of WHERE that is joined by AND",
+                )
+                .with_hint("write WHERE x IN (SELECT …) AND …"),
             ),
             ExpressionKind::Exists(_) => boxed(
-                Diagnostic::unsupported(span, "EXISTS is not supported yet")
-                    .with_hint("join with the table instead"),
+                Diagnostic::unsupported(
+                    span,
+                    "EXISTS is supported only as a condition of WHERE that is joined by AND",
+                )
+                .with_hint("write WHERE EXISTS (SELECT …) AND …"),
             ),
-            ExpressionKind::Subquery(_) => boxed(
-                Diagnostic::unsupported(span, "a sub-query as a value is not supported yet")
-                    .with_hint("join with the sub-query in FROM instead"),
-            ),
+            ExpressionKind::Subquery(query) => self.value(query, span),
             ExpressionKind::Quantified { .. } => boxed(
                 Diagnostic::unsupported(span, "ANY, SOME and ALL are not supported yet")
                     .with_hint("x = ANY (a, b) is x IN (a, b)"),

@@ -14,11 +14,12 @@ mod rank;
 mod relation;
 mod scope;
 mod source;
+mod subquery;
 mod table;
 mod window;
 
 pub use relation::{
-    AggregateCall, Column, Graph, Relation, RelationId, RelationKind, WindowColumn, WindowEnd,
+    AggregateCall, Column, Graph, JoinManner, Relation, RelationId, RelationKind, WindowColumn, WindowEnd,
 };
 pub use table::{BoundTable, BoundView, ColumnSource, TableColumn, bind_table, bind_view_columns};
 pub use window::plus_ms;
@@ -93,6 +94,8 @@ pub struct Binder<'a> {
     collector: Option<aggregate::Collector>,
     /// Row numbers of the SELECT being bound; none where they cannot stand.
     numbers: Option<Vec<rank::PendingNumber>>,
+    /// Sub-queries that stand for values in what is being bound; none where they cannot stand.
+    values: Option<subquery::Values>,
     /// The windows that columns name as theirs.
     windows: BTreeMap<RelationId, window::Shape>,
 }
@@ -110,6 +113,7 @@ impl<'a> Binder<'a> {
             warnings: Vec::new(),
             collector: None,
             numbers: None,
+            values: None,
             windows: BTreeMap::new(),
         }
     }

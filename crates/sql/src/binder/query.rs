@@ -190,11 +190,7 @@ impl Binder<'_> {
         };
         let (mut input, mut scope) = self.from(from)?;
         if let Some(selection) = &select.selection {
-            let outer = self.collector.take();
-            let bound = self.expression(selection, &scope);
-            self.collector = outer;
-            let predicate = operator::boolean(bound?, "WHERE", selection.span)?;
-            input = self.graph.filter(input, predicate);
+            (input, scope) = self.selected(input, scope, selection)?;
         }
         let GroupingSets { expressions: elements, sets } = match &select.group_by {
             None => GroupingSets::default(),
@@ -211,10 +207,12 @@ impl Binder<'_> {
         let outer =
             self.collector.replace(Collector { is_global: elements.is_empty(), ..Collector::default() });
         let outer_numbers = self.numbers.replace(Vec::new());
-        let bound = self.select_list(select, &scope);
+        let plain = input;
+        let bound = self.with_values(input, scope.clone(), |binder, scope| binder.select_list(select, scope));
         let collector = std::mem::replace(&mut self.collector, outer).unwrap_or_default();
         let number = std::mem::replace(&mut self.numbers, outer_numbers).unwrap_or_default().pop();
-        let (mut items, having) = bound?;
+        let ((mut items, having), input_with_values, _) = bound?;
+        input = input_with_values;
         if elements.is_empty() && collector.calls.is_empty() && select.group_by.is_none() {
             if let Some(having) = &select.having {
                 return boxed(
@@ -229,6 +227,15 @@ impl Binder<'_> {
             return Ok(self
                 .graph
                 .project(input, items.into_iter().map(|item| (item.name, item.scalar)).collect()));
+        }
+        if input != plain {
+            return boxed(
+                Diagnostic::unsupported(
+                    select.span,
+                    "a sub-query as a value beside an aggregate is not supported yet",
+                )
+                .with_hint("aggregate in a sub-query, and take the value outside"),
+            );
         }
         if let Some(number) = number {
             return boxed(

@@ -4,7 +4,7 @@ use super::table::BoundTable;
 use crate::expression::Scalar;
 use crate::span::Span;
 use crate::types::{LogicalType, TimeAttribute};
-use dataflow::plan::{AggregateFunction, Changelog, JoinKind, SortKey, WindowJoinKind, WindowKind};
+use dataflow::plan::{AggregateFunction, Changelog, JoinKind, SortKey, WindowKind};
 use std::sync::Arc;
 
 /// The number of a relation in its graph.
@@ -103,12 +103,13 @@ pub enum RelationKind {
     },
     Join {
         kind: JoinKind,
+        manner: JoinManner,
         condition: Option<Scalar>,
         span: Span,
     },
     /// Joins rows of the same window. `ends`: the columns of its end, by side.
     WindowJoin {
-        kind: WindowJoinKind,
+        kind: JoinKind,
         condition: Option<Scalar>,
         ends: [usize; 2],
         shift_ms: i64,
@@ -122,6 +123,15 @@ pub enum RelationKind {
         /// Where the table is named.
         span: Span,
     },
+}
+
+/// When the rows of a join meet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum JoinManner {
+    /// Whenever they come, as long as they are kept.
+    Regular,
+    /// A row of the left side looks at the right one as it is: FOR SYSTEM_TIME AS OF a processing time.
+    Lookup,
 }
 
 /// The column of a window's end, and how far it is east of UTC.
@@ -194,9 +204,10 @@ impl Graph {
             }
             RelationKind::Aggregate { aggregates, .. } => !aggregates.is_empty() || below(),
             RelationKind::RowNumber { window, .. } => window.is_none() || below(),
-            RelationKind::Join { kind, .. } => {
-                let reads_first = self.table_side(relation.inputs[0], relation.inputs[1], *kind).is_some();
-                !reads_first && (*kind == JoinKind::Left || below())
+            RelationKind::Join { kind, manner, .. } => {
+                let (left, right) = (relation.inputs[0], relation.inputs[1]);
+                let reads_first = self.table_side(left, right, *kind, *manner).is_some();
+                !reads_first && (!matches!(kind, JoinKind::Inner | JoinKind::Semi) || below())
             }
             _ => below(),
         }
@@ -204,17 +215,26 @@ impl Graph {
 
     /// The side of a join that is read to its end first, if one can be: whether it is the left one.
     /// Then every row of the other side is joined once, and nothing that was given ever changes.
-    pub fn table_side(&self, left: RelationId, right: RelationId, kind: JoinKind) -> Option<bool> {
+    pub fn table_side(
+        &self,
+        left: RelationId,
+        right: RelationId,
+        kind: JoinKind,
+        manner: JoinManner,
+    ) -> Option<bool> {
+        if manner == JoinManner::Lookup {
+            return Some(false);
+        }
         if self.updates(left) || self.updates(right) {
             return None;
         }
         match (self.is_bounded(left), self.is_bounded(right), kind) {
             (_, true, JoinKind::Left) => Some(false),
-            (_, false, JoinKind::Left) | (false, false, JoinKind::Inner) => None,
             (true, false, JoinKind::Inner) => Some(true),
             (false, true, JoinKind::Inner) => Some(false),
             // The side with event time streams; else the right one is the table.
             (true, true, JoinKind::Inner) => Some(self.uses_event_time(right) && !self.uses_event_time(left)),
+            _ => None,
         }
     }
 

@@ -14,6 +14,8 @@ use crate::span::Span;
 #[derive(Debug, Clone, Default)]
 pub(super) struct Scope {
     pub(super) columns: Vec<ScopeColumn>,
+    /// What is around a sub-query: its columns are found where there are none here.
+    around: Option<Box<Scope>>,
 }
 
 #[derive(Debug, Clone)]
@@ -39,7 +41,13 @@ impl Scope {
                 hidden: false,
             })
             .collect();
-        Scope { columns }
+        Scope { columns, around: None }
+    }
+
+    /// The columns of a sub-query beside those around it, which come first by their numbers.
+    pub(super) fn within(&self, around: &Scope, width: usize) -> Scope {
+        let moved = |column: &ScopeColumn| ScopeColumn { index: column.index + width, ..column.clone() };
+        Scope { columns: self.columns.iter().map(moved).collect(), around: Some(Box::new(around.clone())) }
     }
 
     /// Puts another scope's columns behind these.
@@ -79,7 +87,10 @@ impl Scope {
         if !found.is_empty() {
             return self.only(&found, &name, span).and_then(|scalar| fields(scalar, rest));
         }
-        self.unknown(parts, span)
+        match &self.around {
+            Some(around) => around.resolve(parts, span).or_else(|_| self.unknown(parts, span)),
+            None => self.unknown(parts, span),
+        }
     }
 
     fn matching(&self, table: Option<&str>, name: &str) -> Vec<&ScopeColumn> {

@@ -1,29 +1,34 @@
 //! FROM: tables, views, sub-queries, window functions and joins.
 
-use super::relation::{Column, RelationId, RelationKind, WindowColumn};
+use super::relation::{Column, JoinManner, RelationId, RelationKind, WindowColumn};
 use super::scope::{NearestOrList, Scope};
 use super::table::{BoundTable, ColumnSource};
-use super::{Binder, Bound, BoundView, Named, boxed, operator};
+use super::{Binder, Bound, BoundView, Named, boxed, operator, shown};
 use crate::ast::{self, Hint, HintArguments, JoinConstraint, ObjectName, TableReference, TableReferenceKind};
 use crate::diagnostic::{Diagnostic, DiagnosticKind};
 use crate::expression::compare::Comparison;
 use crate::expression::{Scalar, ScalarKind};
+use crate::span::Span;
 use crate::types::TimeAttribute;
 use dataflow::connector::Role;
-use dataflow::plan::{JoinKind, WindowJoinKind};
+use dataflow::plan::JoinKind;
 use std::sync::Arc;
 
 impl Binder<'_> {
     pub(super) fn from(&mut self, reference: &TableReference) -> Bound<(RelationId, Scope)> {
+        if let TableReferenceKind::Table { as_of: Some(as_of), .. } = &reference.kind {
+            return boxed(
+                Diagnostic::invalid(as_of.span, "FOR SYSTEM_TIME AS OF stands on the right side of a join")
+                    .with_hint("write FROM orders AS o JOIN t FOR SYSTEM_TIME AS OF o.proc ON o.x = t.key"),
+            );
+        }
+        self.source(reference)
+    }
+
+    fn source(&mut self, reference: &TableReference) -> Bound<(RelationId, Scope)> {
         let alias = reference.alias.as_ref();
         let (relation, name) = match &reference.kind {
-            TableReferenceKind::Table { name, hints, as_of } => {
-                if let Some(as_of) = as_of {
-                    return boxed(
-                        Diagnostic::unsupported(as_of.span, "temporal and lookup joins (FOR SYSTEM_TIME AS OF) are not supported yet")
-                            .with_hint("join with a bounded table, for example 'connector' = 'filesystem', without FOR SYSTEM_TIME"),
-                    );
-                }
+            TableReferenceKind::Table { name, hints, .. } => {
                 (self.named_relation(name, hints)?, Some(name.last().value.clone()))
             }
             TableReferenceKind::Subquery { query, lateral } => {
@@ -56,15 +61,13 @@ impl Binder<'_> {
     fn join(&mut self, join: &ast::Join) -> Bound<(RelationId, Scope)> {
         let span = join.keyword_span;
         let (left, left_scope) = self.from(&join.left)?;
-        let (right, mut right_scope) = self.from(&join.right)?;
+        let (right, mut right_scope) = self.source(&join.right)?;
         if join.natural {
             return boxed(
                 Diagnostic::unsupported(span, "NATURAL JOIN is not supported yet")
                     .with_hint("write JOIN … ON a.x = b.x"),
             );
         }
-        let nullable_right = matches!(join.kind, ast::JoinKind::Left | ast::JoinKind::Full);
-        let nullable_left = matches!(join.kind, ast::JoinKind::Right | ast::JoinKind::Full);
         let zone = self.settings.zone_offset_ms;
         let mut conditions = Vec::new();
         if let JoinConstraint::Using(names) = &join.constraint {
@@ -79,42 +82,54 @@ impl Binder<'_> {
                 }
             }
         }
-        let mut scope = left_scope.clone().join(right_scope);
+        let scope = left_scope.clone().join(right_scope);
         if let JoinConstraint::On(on) = &join.constraint {
             let outer = self.collector.take();
             let bound = self.expression(on, &scope);
             self.collector = outer;
             conditions.push(operator::boolean(bound?, "ON", on.span)?);
         }
-        let split = left_scope.columns.len();
-        if let Some((ends, shift_ms)) = self.joined_window(&conditions, &scope, split) {
-            return Ok(self.window_join(join.kind, [left, right], scope, conditions, (ends, shift_ms)));
-        }
         let kind = match join.kind {
             ast::JoinKind::Inner | ast::JoinKind::Cross | ast::JoinKind::Comma => JoinKind::Inner,
-            ast::JoinKind::Left | ast::JoinKind::Right => JoinKind::Left,
-            ast::JoinKind::Full => {
-                return boxed(
-                    Diagnostic::unsupported(span, "FULL JOIN is not supported yet")
-                        .with_hint("INNER and LEFT joins work, and FULL joins of windows"),
-                );
-            }
+            ast::JoinKind::Left => JoinKind::Left,
+            ast::JoinKind::Right => JoinKind::Right,
+            ast::JoinKind::Full => JoinKind::Full,
         };
+        if let TableReferenceKind::Table { as_of: Some(as_of), .. } = &join.right.kind {
+            return self.join_as_of(kind, [left, right], (&left_scope, scope), conditions, (as_of, span));
+        }
+        Ok(self.joined(kind, [left, right], scope, conditions, span))
+    }
+
+    /// Two relations as one. Rows of the same window meet in it; all others whenever they come.
+    pub(super) fn joined(
+        &mut self,
+        kind: JoinKind,
+        [left, right]: [RelationId; 2],
+        mut scope: Scope,
+        conditions: Vec<Scalar>,
+        span: Span,
+    ) -> (RelationId, Scope) {
+        let split = self.graph.columns(left).len();
+        if let Some((ends, shift_ms)) = self.joined_window(&conditions, &scope, split) {
+            return self.window_join(kind, [left, right], scope, conditions, (ends, shift_ms));
+        }
         for column in &mut scope.columns {
-            let nullable = if column.index < split { nullable_left } else { nullable_right };
-            column.column.data_type.nullable |= nullable;
+            let side = usize::from(column.index >= split);
+            column.column.data_type.nullable |= kind.pads(1 - side);
             // Event time does not survive a regular join.
             column.column.attribute = TimeAttribute::None;
             column.column.window = None;
         }
+        scope.columns.retain(|column| !kind.tests_left() || column.index < split);
         let condition = Scalar::all_of(conditions);
         let columns: Vec<Column> = scope.columns.iter().map(|column| column.column.clone()).collect();
-        if !nullable_left {
-            let relation =
-                self.graph.add(RelationKind::Join { kind, condition, span }, vec![left, right], columns);
-            return Ok((relation, scope));
+        let manner = JoinManner::Regular;
+        if kind != JoinKind::Right {
+            let kind = RelationKind::Join { kind, manner, condition, span };
+            return (self.graph.add(kind, vec![left, right], columns), scope);
         }
-        // A RIGHT join is a LEFT join with the sides exchanged, and the columns put back in order.
+        // As a LEFT join with the sides exchanged, and the columns put back in order, a table may be read first.
         let right_count = columns.len() - split;
         let exchanged = |column: usize| if column < split { column + right_count } else { column - split };
         let condition = condition.map(|mut condition| {
@@ -122,13 +137,75 @@ impl Binder<'_> {
             condition
         });
         let moved: Vec<Column> = columns[split..].iter().chain(&columns[..split]).cloned().collect();
-        let joined = self.graph.add(RelationKind::Join { kind, condition, span }, vec![right, left], moved);
+        let kind = RelationKind::Join { kind: JoinKind::Left, manner, condition, span };
+        let joined = self.graph.add(kind, vec![right, left], moved);
         let items = columns
             .iter()
             .enumerate()
             .map(|(index, column)| (column.name.clone(), column.scalar(exchanged(index))))
             .collect();
-        Ok((self.graph.project(joined, items), scope))
+        (self.graph.project(joined, items), scope)
+    }
+
+    /// `JOIN t FOR SYSTEM_TIME AS OF o.time`.
+    fn join_as_of(
+        &mut self,
+        kind: JoinKind,
+        [left, right]: [RelationId; 2],
+        (left_scope, mut scope): (&Scope, Scope),
+        conditions: Vec<Scalar>,
+        (as_of, span): (&ast::Expression, Span),
+    ) -> Bound<(RelationId, Scope)> {
+        if !matches!(kind, JoinKind::Inner | JoinKind::Left) {
+            return boxed(
+                Diagnostic::invalid(
+                    span,
+                    format!("a {} JOIN cannot look at a table as of a time", kind.name()),
+                )
+                .with_hint("INNER and LEFT joins can"),
+            );
+        }
+        let time = self.expression(as_of, left_scope)?;
+        let attribute =
+            time.as_column().and_then(|column| left_scope.by_index(column)).map(|c| c.column.attribute);
+        match attribute {
+            Some(TimeAttribute::ProcessingTime) => {}
+            Some(TimeAttribute::RowTime) => {
+                return boxed(
+                    Diagnostic::unsupported(
+                        as_of.span,
+                        "joins with the versions of a table by event time are not supported yet",
+                    )
+                    .with_hint("as of a processing time (PROCTIME()) a bounded table can be joined"),
+                );
+            }
+            _ => {
+                return boxed(
+                    Diagnostic::mistyped(
+                        as_of.span,
+                        format!("FOR SYSTEM_TIME AS OF takes a time attribute of the left side, but is {}", shown(&time.data_type)),
+                    )
+                    .with_label("not a time attribute")
+                    .with_hint("add a column `proc AS PROCTIME()` to the table on the left, and write AS OF its alias.proc"),
+                );
+            }
+        }
+        if !self.graph.is_bounded(right) || self.graph.updates(right) {
+            return boxed(
+                Diagnostic::unsupported(span, "a lookup join needs a table that ends and only grows")
+                    .with_hint("look up in a table of files ('connector' = 'filesystem'), which is read first; join with a topic without FOR SYSTEM_TIME"),
+            );
+        }
+        let split = left_scope.columns.len();
+        for column in scope.columns.iter_mut().filter(|column| column.index >= split) {
+            column.column.data_type.nullable |= kind == JoinKind::Left;
+            column.column.attribute = TimeAttribute::None;
+            column.column.window = None;
+        }
+        let columns: Vec<Column> = scope.columns.iter().map(|column| column.column.clone()).collect();
+        let condition = Scalar::all_of(conditions);
+        let kind = RelationKind::Join { kind, manner: JoinManner::Lookup, condition, span };
+        Ok((self.graph.add(kind, vec![left, right], columns), scope))
     }
 
     /// Where a condition says that both sides are in the same window: the columns of its end by side, and how far
@@ -161,31 +238,22 @@ impl Binder<'_> {
 
     fn window_join(
         &mut self,
-        kind: ast::JoinKind,
+        kind: JoinKind,
         [left, right]: [RelationId; 2],
         mut scope: Scope,
         conditions: Vec<Scalar>,
         (ends, shift_ms): ([usize; 2], i64),
     ) -> (RelationId, Scope) {
-        let kind = match kind {
-            ast::JoinKind::Inner | ast::JoinKind::Cross | ast::JoinKind::Comma => WindowJoinKind::Inner,
-            ast::JoinKind::Left => WindowJoinKind::Left,
-            ast::JoinKind::Right => WindowJoinKind::Right,
-            ast::JoinKind::Full => WindowJoinKind::Full,
-        };
         let split = self.graph.columns(left).len();
         for column in &mut scope.columns {
-            let padded = match column.index < split {
-                true => matches!(kind, WindowJoinKind::Right | WindowJoinKind::Full),
-                false => matches!(kind, WindowJoinKind::Left | WindowJoinKind::Full),
-            };
-            if padded {
+            if kind.pads(usize::from(column.index < split)) {
                 // A bound that may be NULL is no window to go on with.
                 column.column.data_type.nullable = true;
                 column.column.attribute = TimeAttribute::None;
                 column.column.window = None;
             }
         }
+        scope.columns.retain(|column| !kind.tests_left() || column.index < split);
         let columns = scope.columns.iter().map(|column| column.column.clone()).collect();
         let condition = Scalar::all_of(conditions);
         let kind = RelationKind::WindowJoin { kind, condition, ends, shift_ms };

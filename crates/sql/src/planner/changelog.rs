@@ -6,7 +6,7 @@
 //!    another key; one that only takes inserts refuses a query that updates.
 //! 3. At the end `resolve` goes from the sinks to the scans: -U is left out where no reader needs it.
 
-use dataflow::plan::{Changelog, JoinKind, NodeId, NodeKind, Plan, WindowJoinKind};
+use dataflow::plan::{Changelog, JoinKind, NodeId, NodeKind, Plan};
 use std::collections::BTreeSet;
 
 /// What is known of the rows that leave a node.
@@ -63,7 +63,7 @@ impl Facts {
                 let second = inputs.get(1).copied().cloned().unwrap_or_default();
                 let width = widths.first().copied().unwrap_or(0);
                 let keys = match kind {
-                    WindowJoinKind::Semi | WindowJoinKind::Anti => first.keys,
+                    JoinKind::Semi | JoinKind::Anti => first.keys,
                     _ => {
                         let right = |key: &BTreeSet<usize>| key.iter().map(|column| column + width).collect();
                         let rights: Vec<BTreeSet<usize>> = second.keys.iter().map(right).collect();
@@ -90,15 +90,18 @@ impl Facts {
                 let width = widths.first().copied().unwrap_or(0);
                 let changes = match kind {
                     _ if reads_first => Changelog::Insert,
-                    JoinKind::Inner => least(first.changes.max(second.changes)),
-                    JoinKind::Left => Changelog::Retract,
+                    JoinKind::Inner | JoinKind::Semi => least(first.changes.max(second.changes)),
+                    _ => Changelog::Retract,
                 };
                 let is_unique =
                     |facts: &Facts, keys: &[usize]| facts.has_key_within(&keys.iter().copied().collect());
                 let to_right = |key: &BTreeSet<usize>| key.iter().map(|column| column + width).collect();
+                if kind.tests_left() {
+                    return Facts { changes, keys: first.keys };
+                }
                 let mut keys: Vec<BTreeSet<usize>> = Vec::new();
-                // One match at most: the other side's key is enough.
-                if is_unique(&second, right_keys) {
+                // One match at most: the other side's key is enough, if all rows have it.
+                if matches!(kind, JoinKind::Inner | JoinKind::Left) && is_unique(&second, right_keys) {
                     keys.extend(first.keys.iter().cloned());
                 }
                 if *kind == JoinKind::Inner && is_unique(&first, left_keys) {

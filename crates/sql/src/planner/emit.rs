@@ -156,8 +156,8 @@ impl Emitter<'_> {
                 self.aggregate(id, relation, (keys, aggregates), phase)
             }
             RelationKind::RowNumber { .. } => self.rank(id, relation, phase),
-            RelationKind::Join { kind, condition, span } => {
-                self.join(relation, *kind, condition.as_ref(), *span, phase)
+            RelationKind::Join { kind, manner, condition, span } => {
+                self.join(relation, (*kind, *manner), condition.as_ref(), *span, phase)
             }
             RelationKind::Union => {
                 let wanted: Vec<usize> = self.required[id].iter().copied().collect();

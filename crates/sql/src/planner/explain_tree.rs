@@ -6,9 +6,7 @@
 
 use arrow_schema::Schema;
 use dataflow::expression::Expression;
-use dataflow::plan::{
-    Changelog, JoinKind, Node, NodeId, NodeKind, Plan, WindowJoinKind, WindowKind, type_name,
-};
+use dataflow::plan::{Changelog, JoinKind, Node, NodeId, NodeKind, Plan, WindowKind, type_name};
 use std::fmt::Write;
 use std::sync::Arc;
 
@@ -86,10 +84,10 @@ fn modes(plan: &Plan) -> Vec<String> {
             NodeKind::GroupAggregate { keys, aggregates } => {
                 (!aggregates.is_empty(), changes && !keys.is_empty())
             }
-            NodeKind::Join { kind: JoinKind::Left, .. } | NodeKind::Rank { with_number: false, .. } => {
-                (false, true)
+            NodeKind::Join { kind: JoinKind::Inner, .. } => {
+                (arriving.0, arriving.1 || node.changelog == Changelog::Upsert)
             }
-            NodeKind::Join { .. } => (arriving.0, arriving.1 || node.changelog == Changelog::Upsert),
+            NodeKind::Join { .. } | NodeKind::Rank { with_number: false, .. } => (false, true),
             NodeKind::Rank { .. } => (true, changes),
             _ => arriving,
         });
@@ -146,15 +144,7 @@ fn line(plan: &Plan, node: &Node) -> String {
         }
         NodeKind::WindowJoin { kind, left_keys, right_keys, residual, .. } => {
             let keys = format!("left=[{}], right=[{}]", names(0, left_keys), names(1, right_keys));
-            let kind = match kind {
-                WindowJoinKind::Inner => "INNER",
-                WindowJoinKind::Left => "LEFT",
-                WindowJoinKind::Right => "RIGHT",
-                WindowJoinKind::Full => "FULL",
-                WindowJoinKind::Semi => "SEMI",
-                WindowJoinKind::Anti => "ANTI",
-            };
-            join_text("WindowJoin", plan, node, kind, &keys, residual.as_ref())
+            join_text("WindowJoin", plan, node, kind.name(), &keys, residual.as_ref())
         }
         // Keys and calls are named after what the query says they are.
         NodeKind::WindowAggregate { time_column, window, keys, aggregates } => {
@@ -170,7 +160,7 @@ fn line(plan: &Plan, node: &Node) -> String {
         }
         NodeKind::BoundedJoin { kind, stream_keys, table_keys, residual } => {
             let keys = format!("stream=[{}], table=[{}]", names(0, stream_keys), names(1, table_keys));
-            join_text("BoundedJoin", plan, node, join_kind(*kind), &keys, residual.as_ref())
+            join_text("BoundedJoin", plan, node, kind.name(), &keys, residual.as_ref())
         }
         NodeKind::Union => "Union".into(),
         NodeKind::GroupAggregate { keys, aggregates } => {
@@ -181,7 +171,7 @@ fn line(plan: &Plan, node: &Node) -> String {
         }
         NodeKind::Join { kind, left_keys, right_keys, residual } => {
             let keys = format!("left=[{}], right=[{}]", names(0, left_keys), names(1, right_keys));
-            join_text("Join", plan, node, join_kind(*kind), &keys, residual.as_ref())
+            join_text("Join", plan, node, kind.name(), &keys, residual.as_ref())
         }
         NodeKind::Rank { partition, order, first, last, with_number, latest_first }
         | NodeKind::WindowRank { partition, order, first, last, with_number, latest_first, .. } => {
@@ -212,13 +202,6 @@ fn line(plan: &Plan, node: &Node) -> String {
         NodeKind::ChangelogNormalize { keys } => format!("ChangelogNormalize(key=[{}])", names(0, keys)),
         NodeKind::UpsertMaterialize { keys } => format!("UpsertMaterialize(key=[{}])", names(0, keys)),
         NodeKind::Sink { table } => format!("Sink(`{}`) -> {}", table.name, typed(&node.schema)),
-    }
-}
-
-fn join_kind(kind: JoinKind) -> &'static str {
-    match kind {
-        JoinKind::Inner => "INNER",
-        JoinKind::Left => "LEFT",
     }
 }
 

@@ -8,7 +8,7 @@ use crate::diagnostic::Diagnostic;
 use crate::expression::compare::Comparison;
 use crate::expression::{Scalar, ScalarKind};
 use crate::types::TypeKind;
-use dataflow::plan::{JoinKind, WindowJoinKind};
+use dataflow::plan::JoinKind;
 use std::collections::BTreeMap;
 
 pub(super) fn run(graph: Graph) -> Result<Graph, Box<Diagnostic>> {
@@ -180,8 +180,18 @@ impl Pass<'_> {
                 let new = self.new.add(kind, vec![input], relation.columns.clone());
                 Ok(self.filtered(new, above))
             }
-            RelationKind::Join { kind, condition, span } => {
-                self.join(relation, *kind, condition.clone(), *span, predicates)
+            RelationKind::Join { kind, manner, condition, span } => {
+                let split_at = self.old.columns(relation.inputs[0]).len();
+                // Where padded rows are not let through, there is no need to make them.
+                let drops_padded = *kind == JoinKind::Left
+                    && predicates.iter().any(|predicate| rejects_null(predicate, &|c| c >= split_at));
+                let kind = if drops_padded { JoinKind::Inner } else { *kind };
+                let Sides { inputs, on, above } =
+                    self.sides(relation, kind, condition.clone(), predicates)?;
+                let kind =
+                    RelationKind::Join { kind, manner: *manner, condition: Scalar::all_of(on), span: *span };
+                let new = self.new.add(kind, inputs, relation.columns.clone());
+                Ok(self.filtered(new, above))
             }
             RelationKind::Union | RelationKind::ProcessingTime => {
                 let copies = relation.inputs.iter().map(|_| predicates.clone()).collect();
@@ -230,15 +240,15 @@ impl Pass<'_> {
         Ok(self.filtered(new, above))
     }
 
-    /// Takes the conditions of a window join, and over it, to where they are decided.
+    /// Takes the conditions of a join, and over it, to where they are decided.
     fn sides(
         &mut self,
         relation: &Relation,
-        kind: WindowJoinKind,
+        kind: JoinKind,
         condition: Option<Scalar>,
         predicates: Vec<Scalar>,
     ) -> Result<Sides, Box<Diagnostic>> {
-        use WindowJoinKind::{Anti, Inner, Left, Right, Semi};
+        use JoinKind::{Anti, Inner, Left, Right, Semi};
         let split_at = self.old.columns(relation.inputs[0]).len();
         let (mut left, mut right, mut on, mut above) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
         let side = |predicate: &Scalar| {
@@ -267,49 +277,6 @@ impl Pass<'_> {
         }
         let inputs = vec![self.push(relation.inputs[0], left)?, self.push(relation.inputs[1], right)?];
         Ok(Sides { inputs, on, above })
-    }
-
-    fn join(
-        &mut self,
-        relation: &Relation,
-        kind: JoinKind,
-        condition: Option<Scalar>,
-        span: crate::span::Span,
-        predicates: Vec<Scalar>,
-    ) -> Pushed {
-        let split_at = self.old.columns(relation.inputs[0]).len();
-        let is_left = |column: usize| column < split_at;
-        // Where padded rows are not let through, there is no need to make them.
-        let drops_padded = predicates.iter().any(|predicate| rejects_null(predicate, &|c| c >= split_at));
-        let kind = if drops_padded { JoinKind::Inner } else { kind };
-        let (mut left, mut right, mut on, mut above) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
-        let to_right = |predicate: Scalar| remapped(predicate, &|column| column - split_at);
-        for predicate in condition.map(Scalar::into_conjuncts).unwrap_or_default() {
-            let columns = predicate.columns();
-            if !columns.is_empty() && !columns.iter().any(|column| is_left(*column)) {
-                right.push(to_right(predicate));
-            } else if kind == JoinKind::Inner && !columns.is_empty() && columns.iter().all(|c| is_left(*c)) {
-                left.push(predicate);
-            } else {
-                on.push(predicate);
-            }
-        }
-        for predicate in predicates {
-            let columns = predicate.columns();
-            if !columns.is_empty() && columns.iter().all(|column| is_left(*column)) {
-                left.push(predicate);
-            } else if kind == JoinKind::Left {
-                above.push(predicate);
-            } else if !columns.is_empty() && !columns.iter().any(|column| is_left(*column)) {
-                right.push(to_right(predicate));
-            } else {
-                on.push(predicate);
-            }
-        }
-        let inputs = vec![self.push(relation.inputs[0], left)?, self.push(relation.inputs[1], right)?];
-        let kind = RelationKind::Join { kind, condition: Scalar::all_of(on), span };
-        let new = self.new.add(kind, inputs, relation.columns.clone());
-        Ok(self.filtered(new, above))
     }
 }
 

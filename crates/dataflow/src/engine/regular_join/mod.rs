@@ -1,8 +1,8 @@
 //! The regular join: pairs of rows of two changelogs, both of which are kept.
 //!
 //! 1. Each side is a table of the state: under the join key a multiset of whole rows, as `arrow-row`
-//!    bytes, with the number of times that a row is there. On the left side of a LEFT JOIN a row also
-//!    has the number of rows that match it.
+//!    bytes, with the number of times that a row is there. Where rows leave without a match (LEFT, RIGHT, FULL, ANTI) or
+//!    because of one (SEMI), they also have the number of rows that match them.
 //! 2. Both inputs of a step are numbered as one. A worker goes through the rows of its keys in this
 //!    order: a row meets the other side as it is at the row's place in the order. The rows of the
 //!    other side come in the order of their bytes, so that neither the cut into steps nor the place
@@ -12,11 +12,11 @@
 //!    matches. What the step changed is written once per row at the end.
 //!
 //! Kinds: what an INNER JOIN emits has the kind of the row that came in, as in Flink; where readers
-//! know updates by their key only, -U becomes -D, because nothing says that the pair comes back. A
-//! LEFT JOIN emits +I and -D only, as Flink does: a padded row goes when the first match comes, and
-//! comes back when the last one goes.
+//! know updates by their key only, -U becomes -D, because nothing says that the pair comes back. The
+//! others emit +I and -D only, as Flink does: a padded row goes when the first match comes, and
+//! comes back when the last one goes; SEMI shows a row with its first match and ANTI without any.
 //!
-//! Rows with a NULL in the key match nothing and are not kept: INNER drops them, LEFT pads them and
+//! Rows with a NULL in the key match nothing and are not kept: what shows them (padded, or by ANTI)
 //! takes them back without looking. Where state is forgotten, a row that goes takes its pairs along
 //! although it was forgotten itself, as in Flink; otherwise a row that goes without being there is
 //! dropped.

@@ -7,7 +7,7 @@ use super::super::stateless::holds;
 use super::rows::{Counts, NO_KEY, SideRows, SideState};
 use super::spec::{LEFT, Prepared, RIGHT, RegularJoinSpec};
 use crate::batch::{Batch, RowKind};
-use crate::plan::NodeId;
+use crate::plan::{JoinKind, NodeId};
 use arrow_array::{ArrayRef, Int64Array, UInt32Array, new_null_array};
 use arrow_select::take::take;
 use state::{Key, KeyMap, KeyedMap, Store, Table, TableId};
@@ -112,7 +112,7 @@ impl Partition {
         clock_ms: i64,
     ) -> Result<Caused, DataflowError> {
         let mut keys = KeyMap::new();
-        let mut known = [SideRows::new(spec.pads), SideRows::new(false)];
+        let mut known = [LEFT, RIGHT].map(|side| SideRows::new(spec.counts_matches(side)));
         let found = self.find(spec, rows, own, clock_ms, (&mut keys, &mut known))?;
         let values = Values::new(spec, &found, &known)?;
         let decided = match &spec.residual {
@@ -149,11 +149,10 @@ impl Partition {
                 continue;
             }
             let (side, kind) = (chunk.side, chunk.kind(row));
-            let pads = spec.pads && side == LEFT;
             let bytes = (chunk.rows.hash(row), chunk.rows.bytes(row));
             let mut event = Event { number, kind, side, row: NONE, candidates_end: found.candidates.len() };
             if chunk.complete.as_ref().is_some_and(|complete| !complete.value(row)) {
-                if pads {
+                if spec.counts_matches(side) {
                     event.row = sides[side].row((NO_KEY, key), bytes)?;
                     found.events.push(event);
                 }
@@ -215,7 +214,7 @@ impl Emitted {
     }
 }
 
-/// What the events bring and take, and the counts of matches on the left side of a LEFT JOIN.
+/// What the events bring and take, and the counts of matches.
 fn emit(
     spec: &RegularJoinSpec,
     found: &Found,
@@ -224,7 +223,15 @@ fn emit(
     pairs_max: usize,
 ) -> Result<Emitted, DataflowError> {
     let mut emitted = Emitted { pairs_max, ..Emitted::default() };
+    let alone = |side: usize, row: u32| if side == LEFT { (row, NONE) } else { (NONE, row) };
+    let shows_pairs = !spec.kind.tests_left();
+    // How a row of the other side changes that gets its first match, and one that loses its last.
+    let (first_match, no_match) = match spec.kind {
+        JoinKind::Semi => (RowKind::Insert, RowKind::Delete),
+        _ => (RowKind::Delete, RowKind::Insert),
+    };
     for (event, candidates) in found.each() {
+        let (side, other_side) = (event.side, 1 - event.side);
         let kind = spec.pair_kind(event.kind);
         let comes = is_add(kind);
         let matches = candidates.filter(|place| decided.is_none_or(|decided| decided[*place]));
@@ -233,28 +240,31 @@ fn emit(
             let Candidate { row: other, times } = found.candidates[place];
             let pair = found.pair(event, place);
             match_count += times;
-            if !spec.pads || event.side == LEFT {
+            let mut matches = None;
+            if spec.counts_matches(other_side) {
+                let counts = known[other_side].counts(other);
+                let after = if comes { counts.matches + 1 } else { counts.matches.saturating_sub(1) };
+                known[other_side].change(other, Counts { times: counts.times, matches: after });
+                matches = Some(counts.matches);
+            }
+            if comes && matches == Some(0) {
+                emitted.push(event.number, first_match, alone(other_side, other), times)?;
+            }
+            if shows_pairs {
                 emitted.push(event.number, kind, pair, times)?;
-                continue;
             }
-            let Counts { times: now, matches } = known[LEFT].counts(other);
-            let after = if comes { matches + 1 } else { matches.saturating_sub(1) };
-            known[LEFT].change(other, Counts { times: now, matches: after });
-            if comes && matches == 0 {
-                emitted.push(event.number, RowKind::Delete, (other, NONE), times)?;
-            }
-            emitted.push(event.number, kind, pair, times)?;
-            if !comes && matches == 1 {
-                emitted.push(event.number, RowKind::Insert, (other, NONE), times)?;
+            if !comes && matches == Some(1) {
+                emitted.push(event.number, no_match, alone(other_side, other), times)?;
             }
         }
-        if spec.pads && event.side == LEFT {
-            if match_count == 0 {
-                emitted.push(event.number, kind, (event.row, NONE), 1)?;
+        if spec.counts_matches(side) {
+            let leaves_alone = (match_count == 0) == (spec.kind != JoinKind::Semi);
+            if leaves_alone {
+                emitted.push(event.number, kind, alone(side, event.row), 1)?;
             }
             if comes {
-                let times = known[LEFT].counts(event.row).times;
-                known[LEFT].change(event.row, Counts { times, matches: match_count });
+                let times = known[side].counts(event.row).times;
+                known[side].change(event.row, Counts { times, matches: match_count });
             }
         }
     }
@@ -280,7 +290,7 @@ impl Values {
             }
         };
         for (event, candidates) in found.each() {
-            if !candidates.is_empty() || (spec.pads && event.side == LEFT) {
+            if !candidates.is_empty() || spec.counts_matches(event.side) {
                 need(event.side, event.row);
             }
             for candidate in &found.candidates[candidates] {
@@ -296,8 +306,8 @@ impl Values {
     }
 
     /// The columns of pairs, the left ones first.
-    fn take(&self, spec: &RegularJoinSpec, pairs: &[Vec<u32>; 2]) -> Result<Vec<ArrayRef>, DataflowError> {
-        let mut columns = Vec::with_capacity(spec.schema.fields().len());
+    fn take(&self, spec: &RegularJoinSpec, pairs: &[Vec<u32>]) -> Result<Vec<ArrayRef>, DataflowError> {
+        let mut columns = Vec::with_capacity(spec.pairs.fields().len());
         for (side, rows) in pairs.iter().enumerate() {
             let place = |row: &u32| (*row != NONE).then(|| self.places[side][*row as usize]);
             let indices: UInt32Array = if rows.contains(&NONE) {
@@ -330,7 +340,7 @@ impl Values {
         let mut pairs = [Vec::new(), Vec::new()];
         let mut causes: Vec<u32> = Vec::new();
         let mut flush = |pairs: &mut [Vec<u32>; 2], causes: &mut Vec<u32>| {
-            let batch = record_batch(&spec.schema, self.take(spec, pairs)?, causes.len())?;
+            let batch = record_batch(&spec.pairs, self.take(spec, pairs)?, causes.len())?;
             let watermarks = rows.system.watermarks.as_ref().map(|marks| {
                 Int64Array::from_iter_values(causes.iter().map(|cause| marks.value(*cause as usize)))
             });
@@ -361,7 +371,8 @@ impl Values {
         if emitted.causes.is_empty() {
             return Ok(Caused::default());
         }
-        let columns = self.take(spec, &emitted.pairs)?;
+        let shown = if spec.kind.tests_left() { &emitted.pairs[..=LEFT] } else { &emitted.pairs[..] };
+        let columns = self.take(spec, shown)?;
         Ok(Caused { causes: emitted.causes, kinds: emitted.kinds, columns })
     }
 }

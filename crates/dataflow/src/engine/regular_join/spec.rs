@@ -7,7 +7,7 @@ use crate::batch::{Batch, RowKind};
 use crate::expression::Expression;
 use crate::plan::{Changelog, JoinKind, NodeId, NodeKind, Plan};
 use arrow_array::{BooleanArray, Int8Array};
-use arrow_schema::{DataType, SchemaRef};
+use arrow_schema::{DataType, Schema, SchemaRef};
 use std::sync::Arc;
 
 pub(crate) const LEFT: usize = 0;
@@ -17,13 +17,14 @@ pub(crate) const RIGHT: usize = 1;
 #[derive(Debug)]
 pub(crate) struct RegularJoinSpec {
     pub(crate) sides: [Side; 2],
-    /// Rows of the left side are shown without a match too.
-    pub(crate) pads: bool,
+    pub(crate) kind: JoinKind,
     pub(crate) residual: Option<Arc<dyn Expression>>,
     /// What may leave the node.
     pub(crate) changelog: Changelog,
     /// State is forgotten; see the module.
     pub(crate) forgets: bool,
+    /// The columns of both sides, over which the residual is decided, and those that leave.
+    pub(crate) pairs: SchemaRef,
     pub(crate) schema: SchemaRef,
 }
 
@@ -89,9 +90,11 @@ impl RegularJoinSpec {
                 retracts,
             })
         };
+        let columns = node.inputs.iter().flat_map(|input| schemas[input.0].fields().iter().cloned());
         Ok(RegularJoinSpec {
             sides: [side(LEFT, left_keys)?, side(RIGHT, right_keys)?],
-            pads: *kind == JoinKind::Left,
+            kind: *kind,
+            pairs: Arc::new(Schema::new(columns.collect::<Vec<_>>())),
             residual: residual.clone(),
             changelog: node.changelog,
             forgets: plan.state_ttl_ms.is_some(),
@@ -114,11 +117,17 @@ impl RegularJoinSpec {
         })
     }
 
+    /// Whether the matches of a side's rows are counted, because rows leave or stay away without one.
+    pub(crate) fn counts_matches(&self, side: usize) -> bool {
+        self.kind.pads(side) || (side == LEFT && self.kind.tests_left())
+    }
+
     /// The kind of a pair that a row of this kind brings or takes.
     pub(crate) fn pair_kind(&self, kind: RowKind) -> RowKind {
+        let is_inner = self.kind == JoinKind::Inner;
         match kind {
-            RowKind::Insert | RowKind::UpdateAfter if self.pads => RowKind::Insert,
-            RowKind::UpdateBefore if self.pads || self.changelog == Changelog::Upsert => RowKind::Delete,
+            RowKind::Insert | RowKind::UpdateAfter if !is_inner => RowKind::Insert,
+            RowKind::UpdateBefore if !is_inner || self.changelog == Changelog::Upsert => RowKind::Delete,
             kind => kind,
         }
     }

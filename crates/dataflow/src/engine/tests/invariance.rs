@@ -7,7 +7,7 @@ use super::fixtures::*;
 use super::windows::{HOP, TUMBLE};
 use crate::engine::{Dataflow, DataflowOptions, ScanInput, StepInput};
 use crate::plan::AggregateFunction::{Avg, Count, FirstValue, LastValue, Max, Min, Sum};
-use crate::plan::{Aggregate, JoinKind, NodeId, NodeKind, Plan, WindowJoinKind, WindowKind};
+use crate::plan::{Aggregate, JoinKind, NodeId, NodeKind, Plan, WindowKind};
 use arrow_array::RecordBatch;
 use arrow_schema::DataType;
 use arrow_select::concat::concat_batches;
@@ -136,7 +136,7 @@ fn rows_of_windows(planner: &mut Planner, [both, right]: [NodeId; 2], mixed: Nod
     let top = planner.window_rank(assigned, 3, &[1], 2, (1, 2));
     planner.sink(top, "top");
     let other = planner.assign(right, HOP);
-    let pairs = planner.window_join([assigned, other], WindowJoinKind::Full, [3, 6], 1, None);
+    let pairs = planner.window_join([assigned, other], JoinKind::Full, [3, 6], 1, None);
     planner.sink(pairs, "pairs");
 }
 

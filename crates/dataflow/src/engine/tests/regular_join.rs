@@ -43,7 +43,8 @@ fn add_join(
     keys: &[(usize, usize)],
     residual: bool,
 ) -> NodeId {
-    let fields: Vec<_> = inputs.iter().flat_map(|id| planner.schema(*id).fields().to_vec()).collect();
+    let shown = if kind.tests_left() { &inputs[..1] } else { &inputs[..] };
+    let fields: Vec<_> = shown.iter().flat_map(|id| planner.schema(*id).fields().to_vec()).collect();
     let kind = NodeKind::Join {
         kind,
         left_keys: keys.iter().map(|key| key.0).collect(),
@@ -160,24 +161,35 @@ fn model(joined: &Joined, left: &Rows, right: &Rows) -> Rows {
         let less = number(left[1]).zip(number(right[1])).is_some_and(|(a, b)| a < b);
         equal && (!joined.residual || less)
     };
-    let padding = " -".repeat(joined.plan.node(joined.scans[1]).schema.fields().len());
-    let mut pairs = Rows::new();
+    let padding =
+        |side: usize| vec!["-"; joined.plan.node(joined.scans[side]).schema.fields().len()].join(" ");
+    let matches = |left: &str, right: &str| {
+        holds(&left.split(' ').collect::<Vec<_>>(), &right.split(' ').collect::<Vec<_>>())
+    };
+    let mut shown = Rows::new();
     for (left, left_count) in left {
-        let left_cells: Vec<&str> = left.split(' ').collect();
-        let matches = right.iter().filter(|(right, _)| {
-            let right_cells: Vec<&str> = right.split(' ').collect();
-            holds(&left_cells, &right_cells)
-        });
         let mut matched = false;
-        for (right, right_count) in matches {
+        for (right, right_count) in right.iter().filter(|(right, _)| matches(left, right)) {
             matched = true;
-            *pairs.entry(format!("{left} {right}")).or_default() += left_count * right_count;
+            if !joined.kind.tests_left() {
+                *shown.entry(format!("{left} {right}")).or_default() += left_count * right_count;
+            }
         }
-        if !matched && joined.kind == JoinKind::Left {
-            *pairs.entry(format!("{left}{padding}")).or_default() += left_count;
+        match joined.kind {
+            JoinKind::Semi if matched => *shown.entry(left.clone()).or_default() += left_count,
+            JoinKind::Anti if !matched => *shown.entry(left.clone()).or_default() += left_count,
+            kind if !matched && kind.pads(0) => {
+                *shown.entry(format!("{left} {}", padding(1))).or_default() += left_count;
+            }
+            _ => {}
         }
     }
-    pairs
+    for (right, right_count) in right {
+        if joined.kind.pads(1) && !left.keys().any(|left| matches(left, right)) {
+            *shown.entry(format!("{} {right}", padding(0))).or_default() += right_count;
+        }
+    }
+    shown
 }
 
 fn check_joined(joined: &Joined, feed: &[SideChange], changelog: Changelog) {
@@ -186,7 +198,7 @@ fn check_joined(joined: &Joined, feed: &[SideChange], changelog: Changelog) {
         let (mut rows, mut sides, mut fed) = (Rows::new(), [Rows::new(), Rows::new()], 0);
         for step in steps {
             for change in &step.changes {
-                if changelog == Changelog::Upsert || joined.kind == JoinKind::Left {
+                if changelog == Changelog::Upsert || joined.kind != JoinKind::Inner {
                     assert_ne!(change.0, RowKind::UpdateBefore, "{manner:?}");
                 }
                 // Panics where a row goes that was not there.
@@ -217,7 +229,8 @@ fn check_joined(joined: &Joined, feed: &[SideChange], changelog: Changelog) {
 
 #[test]
 fn a_join_of_changing_rows_is_the_join_of_the_rows_that_are_there() {
-    for kind in [JoinKind::Inner, JoinKind::Left] {
+    use JoinKind::{Anti, Full, Inner, Left, Right, Semi};
+    for kind in [Inner, Left, Right, Full, Semi, Anti] {
         for (seed, output) in [(1, Changelog::Retract), (2, Changelog::Upsert)] {
             for (keys, residual) in [(&[(0, 0)][..], false), (&[(0, 0)], true), (&[(0, 0), (1, 1)], false)] {
                 let feed = random_feed(&mut Random(seed), 200, false);

@@ -3,7 +3,7 @@
 use super::fixtures::*;
 use super::windows::TUMBLE;
 use crate::plan::AggregateFunction::{Count, Sum};
-use crate::plan::{NodeId, NodeKind, Plan, SortKey, WindowJoinKind, WindowKind};
+use crate::plan::{JoinKind, NodeId, NodeKind, Plan, SortKey, WindowKind};
 use arrow_schema::{DataType, Field, Schema, SchemaRef};
 use std::sync::Arc;
 
@@ -56,7 +56,7 @@ impl Planner {
     pub fn window_join(
         &mut self,
         inputs: [NodeId; 2],
-        kind: WindowJoinKind,
+        kind: JoinKind,
         bounds: [usize; 2],
         key: usize,
         residual: Option<Arc<dyn crate::expression::Expression>>,
@@ -64,7 +64,7 @@ impl Planner {
         let left = self.schema(inputs[0]);
         let right = self.schema(inputs[1]);
         let schema = match kind {
-            WindowJoinKind::Semi | WindowJoinKind::Anti => left,
+            JoinKind::Semi | JoinKind::Anti => left,
             _ => {
                 let more: Vec<(&str, DataType)> =
                     right.fields().iter().map(|f| (f.name().as_str(), f.data_type().clone())).collect();
@@ -212,7 +212,7 @@ fn a_window_shows_its_first_rows_once() {
     );
 }
 
-fn joined(kind: WindowJoinKind, residual: bool) -> (Arc<Plan>, [NodeId; 2]) {
+fn joined(kind: JoinKind, residual: bool) -> (Arc<Plan>, [NodeId; 2]) {
     let mut planner = Planner::default();
     let scans = ["left", "right"].map(|name| planner.scan(name, COLUMNS, true));
     let sides = scans.map(|scan| {
@@ -223,7 +223,7 @@ fn joined(kind: WindowJoinKind, residual: bool) -> (Arc<Plan>, [NodeId; 2]) {
     let pairs = planner.window_join(sides, kind, [3, 3], 1, residual);
     let left = [("v", column(2, DataType::Int32)), ("end", column(4, TIMESTAMP))];
     let mut columns = left.to_vec();
-    if !matches!(kind, WindowJoinKind::Semi | WindowJoinKind::Anti) {
+    if !matches!(kind, JoinKind::Semi | JoinKind::Anti) {
         columns.push(("w", column(8, DataType::Int32)));
         columns.push(("end", column(10, TIMESTAMP)));
     }
@@ -234,8 +234,8 @@ fn joined(kind: WindowJoinKind, residual: bool) -> (Arc<Plan>, [NodeId; 2]) {
 
 #[test]
 fn rows_of_one_window_are_joined() {
-    use WindowJoinKind::{Anti, Full, Inner, Left, Right, Semi};
-    let cases: &[(WindowJoinKind, bool, &[&str])] = &[
+    use JoinKind::{Anti, Full, Inner, Left, Right, Semi};
+    let cases: &[(JoinKind, bool, &[&str])] = &[
         (Inner, false, &["1 10 10 10", "1 10 20 10", "8 20 40 20"]),
         (Inner, true, &["1 10 20 10", "8 20 40 20"]),
         (Left, false, &["1 10 10 10", "1 10 20 10", "2 10 - -", "4 10 - -", "8 20 40 20"]),

@@ -11,7 +11,7 @@ use super::super::window::tie_prefix;
 use super::spec::{Mode, Spec};
 use crate::batch::Batch;
 use crate::expression::Expression;
-use crate::plan::WindowJoinKind;
+use crate::plan::JoinKind;
 use arrow_array::builder::BinaryBuilder;
 use arrow_array::{ArrayRef, BooleanArray, Int64Array, UInt32Array, UInt64Array};
 use arrow_schema::SchemaRef;
@@ -151,7 +151,7 @@ impl Fired {
                 let number = |out: &Out| i64::from(out.left - of(out).lefts.start) + shown.start as i64 + 1;
                 columns.push(Arc::new(Int64Array::from_iter_values(outs.iter().map(number))));
             }
-            Mode::Join { kind: WindowJoinKind::Semi | WindowJoinKind::Anti, .. } | Mode::Top { .. } => {}
+            Mode::Join { kind: JoinKind::Semi | JoinKind::Anti, .. } | Mode::Top { .. } => {}
             Mode::Join { .. } => columns.extend(picked(rights, |out| out.right)?),
         }
         let mut ties = BinaryBuilder::with_capacity(rows, rows * 32);
@@ -179,7 +179,7 @@ impl Fired {
 
 /// The pairs of all windows that have fired.
 struct Join<'a> {
-    kind: WindowJoinKind,
+    kind: JoinKind,
     residual: Option<&'a dyn Expression>,
     pairs: &'a SchemaRef,
     sides: [&'a [ArrayRef]; 2],
@@ -187,7 +187,7 @@ struct Join<'a> {
 
 impl Join<'_> {
     fn run(&self, windows: &[Window], clock_ms: i64) -> Result<Vec<Out>, DataflowError> {
-        use WindowJoinKind::{Anti, Full, Inner, Left, Right, Semi};
+        use JoinKind::{Anti, Full, Inner, Left, Right, Semi};
         let mut outs = Vec::new();
         for (number, window) in windows.iter().enumerate() {
             let number = number as u32;

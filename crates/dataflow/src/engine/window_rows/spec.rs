@@ -7,7 +7,7 @@ use super::super::time::milliseconds;
 use super::partition::Place;
 use crate::batch::Batch;
 use crate::expression::Expression;
-use crate::plan::{NodeId, NodeKind, Plan, SortKey, WindowJoinKind};
+use crate::plan::{JoinKind, NodeId, NodeKind, Plan, SortKey};
 use arrow_array::{Array, ArrayRef, BooleanArray};
 use arrow_row::SortField;
 use arrow_schema::{DataType, Schema, SchemaRef, SortOptions};
@@ -27,7 +27,7 @@ pub(crate) enum Mode {
         latest_first: bool,
     },
     Join {
-        kind: WindowJoinKind,
+        kind: JoinKind,
         residual: Option<Arc<dyn Expression>>,
         /// The columns of both sides.
         pairs: SchemaRef,

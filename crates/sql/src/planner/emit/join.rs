@@ -4,20 +4,20 @@
 //! go through: its columns are plain timestamps behind a join, as in Flink.
 
 use super::{Emitted, Emitter, Written, compiled_over, schema};
-use crate::binder::{Column, Relation, RelationId, RelationKind};
+use crate::binder::{Column, JoinManner, Relation, RelationId, RelationKind};
 use crate::diagnostic::Diagnostic;
 use crate::expression::compare::Comparison;
 use crate::expression::{Scalar, ScalarKind};
 use crate::span::Span;
 use crate::types::TimeAttribute;
-use dataflow::plan::{JoinKind, NodeKind, WindowJoinKind};
+use dataflow::plan::{JoinKind, NodeKind};
 use std::collections::BTreeMap;
 
 impl Emitter<'_> {
     pub(super) fn join(
         &mut self,
         relation: &Relation,
-        kind: JoinKind,
+        (kind, manner): (JoinKind, JoinManner),
         condition: Option<&Scalar>,
         span: Span,
         phase: u32,
@@ -35,7 +35,14 @@ impl Emitter<'_> {
                 None => rest.push(part.clone()),
             }
         }
-        let table_side = self.graph.table_side(left, right, kind).filter(|_| !left_keys.is_empty());
+        let table_side = self.graph.table_side(left, right, kind, manner);
+        if manner == JoinManner::Lookup && left_keys.is_empty() {
+            return Err(Box::new(
+                Diagnostic::invalid(span, "a lookup join needs an equality between its two sides")
+                    .with_hint("write ON o.x = t.key, where x is a column of the stream"),
+            ));
+        }
+        let table_side = table_side.filter(|_| !left_keys.is_empty());
         if table_side.is_none() {
             self.refuse_interval(&parts, left, right, span)?;
         }
@@ -58,14 +65,15 @@ impl Emitter<'_> {
             (&left, &right, left_keys, right_keys)
         };
         let mut columns: Vec<Column> = Vec::new();
-        let nullable_table = kind == JoinKind::Left;
-        for column in &stream.columns {
-            columns.push(Column { attribute: TimeAttribute::None, window: None, ..column.clone() });
-        }
-        for column in &table.columns {
-            let mut column = Column { attribute: TimeAttribute::None, window: None, ..column.clone() };
-            column.data_type.nullable |= nullable_table;
-            columns.push(column);
+        for (side, input) in [stream, table].into_iter().enumerate() {
+            for column in &input.columns {
+                let mut column = column.clone();
+                if manner == JoinManner::Regular || side == 1 {
+                    (column.attribute, column.window) = (TimeAttribute::None, None);
+                }
+                column.data_type.nullable |= kind.pads(1 - side);
+                columns.push(column);
+            }
         }
         let offset = stream.columns.len();
         let mut places = BTreeMap::new();
@@ -86,6 +94,10 @@ impl Emitter<'_> {
         );
         let joined = schema(&columns);
         let residual = residual.map(|residual| compiled_over(residual, &joined));
+        if kind.tests_left() {
+            columns.truncate(offset);
+            places.retain(|old, _| *old < split);
+        }
         let node_kind = match table_side {
             Some(_) => NodeKind::BoundedJoin { kind, stream_keys, table_keys, residual },
             None => NodeKind::Join { kind, left_keys: stream_keys, right_keys: table_keys, residual },
@@ -121,17 +133,11 @@ impl Emitter<'_> {
         let offset = left.columns.len();
         let mut places: BTreeMap<usize, usize> = left.places.clone();
         places.extend(right.places.iter().map(|(old, new)| (old + split, new + offset)));
-        let padded = |side: usize| match kind {
-            WindowJoinKind::Left => side == 1,
-            WindowJoinKind::Right => side == 0,
-            WindowJoinKind::Full => true,
-            WindowJoinKind::Inner | WindowJoinKind::Semi | WindowJoinKind::Anti => false,
-        };
         let mut columns: Vec<Column> = Vec::new();
         for (side, input) in [&left, &right].into_iter().enumerate() {
             for column in &input.columns {
                 let mut column = column.clone();
-                if padded(side) {
+                if kind.pads(1 - side) {
                     column.data_type.nullable = true;
                     column.attribute = TimeAttribute::None;
                     column.window = None;
@@ -149,7 +155,7 @@ impl Emitter<'_> {
         );
         let joined = schema(&columns);
         let residual = residual.map(|residual| compiled_over(residual, &joined));
-        if matches!(kind, WindowJoinKind::Semi | WindowJoinKind::Anti) {
+        if kind.tests_left() {
             columns.truncate(offset);
             places.retain(|old, _| *old < split);
         }
@@ -168,8 +174,8 @@ impl Emitter<'_> {
         let relation = &self.graph.relations[id];
         let inputs: Vec<u32> = relation.inputs.iter().map(|input| self.depth(*input)).collect();
         let reads_first = match (&relation.kind, relation.inputs.as_slice()) {
-            (RelationKind::Join { kind, .. }, [left, right]) => {
-                self.graph.table_side(*left, *right, *kind).is_some()
+            (RelationKind::Join { kind, manner, .. }, [left, right]) => {
+                self.graph.table_side(*left, *right, *kind, *manner).is_some()
             }
             _ => false,
         };

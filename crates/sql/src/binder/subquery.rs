@@ -1,0 +1,278 @@
+//! Sub-queries in conditions and as values: IN and EXISTS become semi and anti joins, values come by a LEFT join.
+//!
+//! A condition of WHERE that consists of nothing else tests each row of the input (`Test`). A query of FROM and WHERE alone
+//! may name columns of the input: what its WHERE says becomes the join's condition, and the optimiser takes apart what
+//! belongs to one side. Other queries are bound as they are and stand alone.
+//!
+//! NOT IN is not true where a comparison is NULL, so unless both sides are NOT NULL every row is compared with every
+//! other, as in Flink.
+
+use super::aggregate::aggregate_function;
+use super::relation::{RelationId, RelationKind};
+use super::scope::{Scope, ScopeColumn};
+use super::{Binder, Bound, boxed, operator};
+use crate::ast::UnaryOperator;
+use crate::ast::{
+    self, BinaryOperator, Expression, ExpressionKind, Query, QueryBodyKind, Select, SelectItemKind,
+};
+use crate::diagnostic::Diagnostic;
+use crate::expression::compare::Comparison;
+use crate::expression::{Scalar, ScalarKind};
+use crate::span::Span;
+use dataflow::plan::JoinKind;
+
+/// IN or EXISTS, or the opposite.
+struct Test<'q> {
+    negated: bool,
+    /// Of IN.
+    operand: Option<&'q Expression>,
+    query: &'q Query,
+    span: Span,
+}
+
+/// Sub-queries that stand for values in the expressions being bound: the columns behind `width` are theirs.
+#[derive(Debug)]
+pub(super) struct Values {
+    width: usize,
+    queries: Vec<(RelationId, Span)>,
+}
+
+impl<'q> Test<'q> {
+    fn of(condition: &'q Expression) -> Option<Test<'q>> {
+        let span = condition.span;
+        match &condition.kind {
+            ExpressionKind::InSubquery { operand, negated, query } => {
+                Some(Test { negated: *negated, operand: Some(operand), query, span })
+            }
+            ExpressionKind::Exists(query) => Some(Test { negated: false, operand: None, query, span }),
+            ExpressionKind::Unary { operator: UnaryOperator::Not, operand } => {
+                let test = Test::of(operand)?;
+                Some(Test { negated: !test.negated, ..test })
+            }
+            _ => None,
+        }
+    }
+}
+
+fn conjuncts(condition: &Expression) -> Vec<&Expression> {
+    match &condition.kind {
+        ExpressionKind::Binary { left, operator: BinaryOperator::And, right, .. } => {
+            let mut parts = conjuncts(left);
+            parts.extend(conjuncts(right));
+            parts
+        }
+        _ => vec![condition],
+    }
+}
+
+/// The SELECT of a query that has only FROM and WHERE, so that columns of around it may be named in it.
+fn plain_select(query: &Query) -> Option<&Select> {
+    let QueryBodyKind::Select(select) = &query.body.kind else { return None };
+    let aggregates = select.items.iter().any(|item| match &item.kind {
+        SelectItemKind::Expression { expression, .. } => match &expression.kind {
+            ExpressionKind::Call(call) => {
+                aggregate_function(&call.name.last().value.to_ascii_uppercase()).is_some()
+            }
+            _ => false,
+        },
+        SelectItemKind::Star { .. } => false,
+    });
+    let is_plain = query.with.is_empty()
+        && query.order_by.is_empty()
+        && query.limit.is_none()
+        && query.offset.is_none()
+        && select.from.is_some()
+        && select.group_by.is_none()
+        && select.having.is_none()
+        && select.qualify.is_none()
+        && !aggregates;
+    is_plain.then_some(select)
+}
+
+impl Binder<'_> {
+    /// The rows of a relation for which WHERE is true.
+    pub(super) fn selected(
+        &mut self,
+        mut input: RelationId,
+        mut scope: Scope,
+        selection: &Expression,
+    ) -> Bound<(RelationId, Scope)> {
+        let (tests, plain): (Vec<_>, Vec<_>) =
+            conjuncts(selection).into_iter().partition(|part| Test::of(part).is_some());
+        if !plain.is_empty() {
+            let outer = self.collector.take();
+            let bound = self.with_values(input, scope, |binder, scope| {
+                let bind = |part: &&Expression| {
+                    let scalar = binder.expression(part, scope)?;
+                    operator::boolean(scalar, "WHERE", part.span)
+                };
+                plain.iter().map(bind).collect::<Bound<Vec<Scalar>>>()
+            });
+            self.collector = outer;
+            let (predicates, with_values, wider) = bound?;
+            (input, scope) = (with_values, wider);
+            if let Some(predicate) = Scalar::all_of(predicates) {
+                input = self.graph.filter(input, predicate);
+            }
+        }
+        for test in tests.into_iter().filter_map(Test::of) {
+            (input, scope) = self.tested(input, scope, &test)?;
+        }
+        Ok((input, scope))
+    }
+
+    fn tested(&mut self, input: RelationId, scope: Scope, test: &Test<'_>) -> Bound<(RelationId, Scope)> {
+        let width = self.graph.columns(input).len();
+        let (inner, inner_scope, mut conditions, item) = match plain_select(test.query) {
+            Some(select) => self.correlated(select, &scope, width)?,
+            None => {
+                let inner = self.query(test.query)?;
+                let columns = self.graph.columns(inner);
+                let item = match columns {
+                    [only] => Some(only.scalar(width)),
+                    _ => None,
+                };
+                (inner, Scope::of(None, columns), Vec::new(), item)
+            }
+        };
+        if let Some(operand) = test.operand {
+            let Some(item) = item else {
+                return boxed(
+                    Diagnostic::mistyped(test.query.span, "the sub-query of IN gives more than one column")
+                        .with_hint(
+                            "select one column; several are compared by EXISTS with a condition for each",
+                        ),
+                );
+            };
+            let operand_scalar = self.expression(operand, &scope)?;
+            let is_nullable = operand_scalar.data_type.nullable || item.data_type.nullable;
+            let zone = self.settings.zone_offset_ms;
+            let equal = operator::comparison(Comparison::Equal, operand_scalar, item, test.span, zone)?;
+            let data_type = equal.data_type.clone();
+            conditions.push(match test.negated && is_nullable {
+                true => Scalar {
+                    kind: ScalarKind::IsTruth { operand: Box::new(equal), truth: false, negated: true },
+                    data_type: data_type.with_nullable(false),
+                },
+                false => equal,
+            });
+        }
+        let kind = if test.negated { JoinKind::Anti } else { JoinKind::Semi };
+        let both = scope.join(inner_scope);
+        Ok(self.joined(kind, [input, inner], both, conditions, test.span))
+    }
+
+    /// FROM and WHERE of a sub-query whose WHERE may name columns of around it: the relation, what must hold for both, and
+    /// the one item that is selected.
+    fn correlated(
+        &mut self,
+        select: &Select,
+        outer: &Scope,
+        width: usize,
+    ) -> Bound<(RelationId, Scope, Vec<Scalar>, Option<Scalar>)> {
+        let from = select.from.as_ref().ok_or_else(|| {
+            Box::new(Diagnostic::unsupported(select.span, "a sub-query without FROM is not supported yet"))
+        })?;
+        let (mut inner, mut scope) = self.from(from)?;
+        let parts = select.selection.as_ref().map(conjuncts).unwrap_or_default();
+        for test in parts.iter().filter_map(|part| Test::of(part)) {
+            (inner, scope) = self.tested(inner, scope, &test)?;
+        }
+        let both = scope.within(outer, width);
+        let collector = self.collector.take();
+        let mut bind = |expression: &Expression| self.expression(expression, &both);
+        let conditions = parts.into_iter().filter(|part| Test::of(part).is_none()).map(|part| {
+            let scalar = bind(part)?;
+            operator::boolean(scalar, "WHERE", part.span)
+        });
+        let conditions = conditions.collect::<Bound<Vec<Scalar>>>();
+        let item = match select.items.as_slice() {
+            [ast::SelectItem { kind: SelectItemKind::Expression { expression, .. }, .. }] => {
+                Some(bind(expression)).transpose()
+            }
+            [ast::SelectItem { kind: SelectItemKind::Star { .. }, .. }] => {
+                let mut columns = both.visible();
+                match (columns.next(), columns.next()) {
+                    (Some(only), None) => Ok(Some(only.column.scalar(only.index))),
+                    _ => Ok(None),
+                }
+            }
+            _ => Ok(None),
+        };
+        self.collector = collector;
+        Ok((inner, scope, conditions?, item?))
+    }
+
+    /// A sub-query that stands for a value, as a column of the relation that `with_values` makes.
+    pub(super) fn value(&mut self, query: &Query, span: Span) -> Bound<Scalar> {
+        let Some(values) = self.values.take() else {
+            return boxed(
+                Diagnostic::unsupported(span, "a sub-query as a value is not supported here yet").with_hint(
+                    "it can stand in WHERE, and in SELECT without aggregates; elsewhere join with it in FROM",
+                ),
+            );
+        };
+        let relation = self.query(query);
+        self.values = Some(values);
+        let relation = relation?;
+        let column = match self.graph.columns(relation) {
+            [only] => only.clone(),
+            columns => {
+                return boxed(Diagnostic::mistyped(
+                    span,
+                    format!(
+                        "a sub-query that stands for a value gives one column, and this one {}",
+                        columns.len()
+                    ),
+                ));
+            }
+        };
+        if !self.gives_one_row(relation) {
+            return boxed(
+                Diagnostic::unsupported(
+                    span,
+                    "a sub-query that stands for a value must be an aggregate without GROUP BY",
+                )
+                .with_hint("take MAX(…) of the column, or join with the sub-query in FROM"),
+            );
+        }
+        let Some(values) = &mut self.values else {
+            return boxed(Diagnostic::unsupported(span, "a sub-query as a value is not supported here yet"));
+        };
+        values.queries.push((relation, span));
+        let place = values.width + values.queries.len() - 1;
+        Ok(Scalar::column(place, &column.name, column.data_type.with_nullable(true)))
+    }
+
+    fn gives_one_row(&self, id: RelationId) -> bool {
+        let relation = &self.graph.relations[id];
+        match &relation.kind {
+            RelationKind::Project { .. } => self.gives_one_row(relation.inputs[0]),
+            RelationKind::Aggregate { keys, aggregates } => keys.is_empty() && !aggregates.is_empty(),
+            _ => false,
+        }
+    }
+
+    /// Binds expressions over a relation; the sub-queries among them are joined to it, and their columns cannot be named.
+    pub(super) fn with_values<T>(
+        &mut self,
+        mut input: RelationId,
+        mut scope: Scope,
+        bind: impl FnOnce(&mut Self, &Scope) -> Bound<T>,
+    ) -> Bound<(T, RelationId, Scope)> {
+        let width = self.graph.columns(input).len();
+        let outer = self.values.replace(Values { width, queries: Vec::new() });
+        let bound = bind(self, &scope);
+        let values = std::mem::replace(&mut self.values, outer);
+        let bound = bound?;
+        for (relation, span) in values.into_iter().flat_map(|values| values.queries) {
+            let mut value = Scope::of(None, self.graph.columns(relation));
+            value.columns.iter_mut().for_each(|column: &mut ScopeColumn| column.hidden = true);
+            let place = self.graph.columns(input).len();
+            value.columns.iter_mut().for_each(|column| column.index += place - scope.columns.len());
+            (input, scope) =
+                self.joined(JoinKind::Left, [input, relation], scope.join(value), Vec::new(), span);
+        }
+        Ok((bound, input, scope))
+    }
+}
