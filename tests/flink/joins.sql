@@ -54,6 +54,12 @@ SELECT tailnum, MAX(origin) AS origin, COUNT(*) AS flights, SUM(arr_delay) AS mi
 CREATE VIEW plane_cancellations AS
 SELECT tailnum, COUNT(*) AS flights FROM cancellations GROUP BY tailnum;
 
+CREATE VIEW turns AS
+SELECT d.origin, d.event_time, d.tailnum
+FROM arrivals AS a
+JOIN departures AS d
+  ON a.tailnum = d.tailnum AND a.event_time BETWEEN d.event_time - INTERVAL '12' HOUR AND d.event_time;
+
 ---------------------------------------------------------------------------------------------------
 -- Outer joins.
 ---------------------------------------------------------------------------------------------------
@@ -103,6 +109,25 @@ CREATE TABLE above_average (
   carrier STRING NOT NULL, planes BIGINT, PRIMARY KEY (carrier) NOT ENFORCED
 ) WITH ('connector' = 'upsert-kafka', 'topic' = 'joins-above-average', 'key.format' = 'json', 'value.format' = 'json');
 
+---------------------------------------------------------------------------------------------------
+-- Interval joins: rows whose event times are close.
+---------------------------------------------------------------------------------------------------
+
+CREATE TABLE flights_there (departure STRING, arrival STRING, minutes INT)
+WITH ('connector' = 'kafka', 'topic' = 'joins-interval', 'format' = 'json');
+
+-- Departures with what was cancelled on the same route around them, by another carrier; those without stand alone.
+CREATE TABLE cancelled_around (departure STRING, cancelled STRING)
+WITH ('connector' = 'kafka', 'topic' = 'joins-interval-left', 'format' = 'json');
+CREATE TABLE cancelled_around_right (departure STRING, cancelled STRING)
+WITH ('connector' = 'kafka', 'topic' = 'joins-interval-right', 'format' = 'json');
+CREATE TABLE next_flights (arrival STRING, departure STRING)
+WITH ('connector' = 'kafka', 'topic' = 'joins-interval-full', 'format' = 'json');
+
+-- The pairs have event time: a window goes on with it.
+CREATE TABLE hourly_turns (window_start TIMESTAMP(3), window_end TIMESTAMP(3), origin STRING, turns BIGINT)
+WITH ('connector' = 'kafka', 'topic' = 'joins-interval-windows', 'format' = 'json');
+
 EXECUTE STATEMENT SET BEGIN
 
 INSERT INTO full_join
@@ -149,5 +174,37 @@ INSERT INTO above_average
 SELECT carrier, COUNT(*) FROM plane_departures
 WHERE flights > (SELECT AVG(flights) FROM plane_arrivals)
 GROUP BY carrier;
+
+INSERT INTO flights_there
+SELECT d.event_id, a.event_id, a.arr_delay - d.dep_delay
+FROM departures AS d, arrivals AS a
+WHERE d.tailnum = a.tailnum AND d.flight = a.flight
+  AND a.event_time BETWEEN d.event_time AND d.event_time + INTERVAL '12' HOUR;
+
+INSERT INTO cancelled_around
+SELECT d.event_id, c.event_id
+FROM departures AS d
+LEFT JOIN cancellations AS c
+  ON d.origin = c.origin AND d.dest = c.dest AND d.carrier <> c.carrier
+  AND c.event_time >= d.event_time - INTERVAL '2' HOUR AND c.event_time < d.event_time + INTERVAL '90' MINUTE;
+
+INSERT INTO cancelled_around_right
+SELECT d.event_id, c.event_id
+FROM departures AS d
+RIGHT JOIN cancellations AS c
+  ON d.origin = c.origin AND d.dest = c.dest
+  AND d.event_time BETWEEN c.event_time - INTERVAL '10' MINUTE AND c.event_time + INTERVAL '5' MINUTE;
+
+INSERT INTO next_flights
+SELECT a.event_id, d.event_id
+FROM arrivals AS a
+FULL JOIN departures AS d
+  ON a.tailnum = d.tailnum AND a.flight <> d.flight
+  AND d.event_time > a.event_time AND d.event_time <= a.event_time + INTERVAL '8' HOUR;
+
+INSERT INTO hourly_turns
+SELECT window_start, window_end, origin, COUNT(*)
+FROM TABLE(TUMBLE(TABLE turns, DESCRIPTOR(event_time), INTERVAL '1' HOUR))
+GROUP BY window_start, window_end, origin;
 
 END;

@@ -133,6 +133,19 @@ pub enum NodeKind {
         right_keys: Vec<usize>,
         residual: Option<Arc<dyn Expression>>,
     },
+    /// Joins rows of two inputs (INNER, LEFT, RIGHT, FULL) whose row times, the columns `times`, are close:
+    /// `right + lower_ms <= left <= right + upper_ms`. Rows are kept until the watermark says that nothing can match
+    /// them; what is padded leaves then. The output columns are those of input 0, then those of input 1; the watermark
+    /// behind the join is held back by the greater of the bounds. NULL keys never match.
+    IntervalJoin {
+        kind: JoinKind,
+        times: [usize; 2],
+        lower_ms: i64,
+        upper_ms: i64,
+        left_keys: Vec<usize>,
+        right_keys: Vec<usize>,
+        residual: Option<Arc<dyn Expression>>,
+    },
     /// UNION ALL.
     Union,
     /// Group aggregate without windows, over a changelog (Insert or Retract). The output columns are

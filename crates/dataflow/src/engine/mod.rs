@@ -17,6 +17,7 @@ mod error;
 mod exchange;
 mod group;
 mod hash;
+mod interval_join;
 mod join;
 mod keyed_rows;
 mod keys;

@@ -4,6 +4,7 @@ use super::batches::Chunk;
 use super::error::DataflowError;
 use super::exchange::Exchange;
 use super::group::GroupNode;
+use super::interval_join::IntervalJoinNode;
 use super::join::{JoinSpec, JoinTable, only_inserts};
 use super::keyed_rows::KeyedRowsNode;
 use super::keys::KeyEncoder;
@@ -68,6 +69,7 @@ pub(crate) enum Operator {
     RegularJoin(RegularJoinNode),
     Rank(RankNode),
     WindowRows(WindowRowsNode),
+    IntervalJoin(IntervalJoinNode),
 }
 
 impl Operator {
@@ -133,6 +135,9 @@ impl Operator {
             NodeKind::SessionWindow { .. } | NodeKind::WindowRank { .. } | NodeKind::WindowJoin { .. } => {
                 Operator::WindowRows(WindowRowsNode::new(plan, id, schemas, workers, store)?)
             }
+            NodeKind::IntervalJoin { .. } => {
+                Operator::IntervalJoin(IntervalJoinNode::new(plan, id, schemas, workers, store)?)
+            }
             NodeKind::Scan { .. }
             | NodeKind::Project { .. }
             | NodeKind::Filter { .. }
@@ -162,6 +167,7 @@ impl Operator {
             Operator::RegularJoin(node) => node.tables(),
             Operator::Rank(node) => node.tables(),
             Operator::WindowRows(node) => node.tables(),
+            Operator::IntervalJoin(node) => node.tables(),
         }
     }
 
@@ -201,11 +207,16 @@ impl Operator {
         if let Operator::WindowRows(node) = self {
             return node.step(exchange, inputs, context.sequence, clock_ms);
         }
+        if let Operator::IntervalJoin(node) = self {
+            return Ok((node.step(exchange, inputs, context.sequence, clock_ms)?, 0));
+        }
         let table = if inputs.len() > 1 { inputs.pop() } else { None };
         let Flow { chunks, track } = inputs.pop().unwrap_or_default();
         match self {
-            // It took its inputs above.
-            Operator::WindowRows(_) => Err(DataflowError::internal("a node ran twice")),
+            // They took their inputs above.
+            Operator::WindowRows(_) | Operator::IntervalJoin(_) => {
+                Err(DataflowError::internal("a node ran twice"))
+            }
             Operator::Stateless => {
                 let (plan, schema) = (plan.clone(), schema.clone());
                 let run = move |chunk: Chunk| {

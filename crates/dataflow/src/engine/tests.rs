@@ -5,6 +5,7 @@ mod changelogs;
 mod changes;
 mod fixtures;
 mod group;
+mod interval_join;
 mod invariance;
 mod keyed_rows;
 mod operators;

@@ -136,6 +136,18 @@ impl Plan {
                     residual.unwrap_or_default()
                 )
             }
+            NodeKind::IntervalJoin { kind, times, lower_ms, upper_ms, left_keys, right_keys, residual } => {
+                let residual = residual.as_ref().map(|residual| format!(", {}", residual.describe()));
+                format!(
+                    "IntervalJoin({}, {} - {} in {lower_ms}..={upper_ms}ms, left=[{}], right=[{}]{})",
+                    kind.name(),
+                    name(0, times[0]),
+                    name(1, times[1]),
+                    names(0, left_keys),
+                    names(1, right_keys),
+                    residual.unwrap_or_default()
+                )
+            }
             NodeKind::Union => "Union".into(),
             NodeKind::GroupAggregate { keys, aggregates } => {
                 let calls: Vec<_> = aggregates

@@ -31,9 +31,10 @@ impl Plan {
         }
         let arity_fits = match node.kind {
             NodeKind::Scan { .. } => node.inputs.is_empty(),
-            NodeKind::BoundedJoin { .. } | NodeKind::Join { .. } | NodeKind::WindowJoin { .. } => {
-                node.inputs.len() == 2
-            }
+            NodeKind::BoundedJoin { .. }
+            | NodeKind::Join { .. }
+            | NodeKind::WindowJoin { .. }
+            | NodeKind::IntervalJoin { .. } => node.inputs.len() == 2,
             NodeKind::Union => !node.inputs.is_empty(),
             _ => node.inputs.len() == 1,
         };
@@ -94,6 +95,21 @@ impl Plan {
                 is_time(type_at(input(0), ends[0])?)?;
                 is_time(type_at(input(1), ends[1])?)?;
                 self.needs_watermark(node)?;
+                let keys = (left_keys.as_slice(), right_keys.as_slice());
+                validate_stream_join(input(0), input(1), &node.schema, *kind, keys, residual.as_ref())
+            }
+            NodeKind::IntervalJoin { kind, times, lower_ms, upper_ms, left_keys, right_keys, residual } => {
+                is_time(type_at(input(0), times[0])?)?;
+                is_time(type_at(input(1), times[1])?)?;
+                self.needs_watermark(node)?;
+                let in_range = |bound: &i64| (-WINDOW_MS_MAX..=WINDOW_MS_MAX).contains(bound);
+                if kind.tests_left() || lower_ms > upper_ms || ![lower_ms, upper_ms].into_iter().all(in_range)
+                {
+                    return Err(format!(
+                        "an interval from {lower_ms} ms to {upper_ms} ms cannot be joined by {}",
+                        kind.name()
+                    ));
+                }
                 let keys = (left_keys.as_slice(), right_keys.as_slice());
                 validate_stream_join(input(0), input(1), &node.schema, *kind, keys, residual.as_ref())
             }
@@ -160,9 +176,10 @@ impl Plan {
         match node.kind {
             NodeKind::Watermark { .. } | NodeKind::ProcessingTime => true,
             NodeKind::Scan { .. } => false,
-            NodeKind::Union | NodeKind::Join { .. } | NodeKind::WindowJoin { .. } => {
-                node.inputs.iter().all(|input| self.has_watermark(*input))
-            }
+            NodeKind::Union
+            | NodeKind::Join { .. }
+            | NodeKind::WindowJoin { .. }
+            | NodeKind::IntervalJoin { .. } => node.inputs.iter().all(|input| self.has_watermark(*input)),
             _ => node.inputs.first().is_some_and(|input| self.has_watermark(*input)),
         }
     }

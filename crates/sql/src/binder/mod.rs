@@ -7,6 +7,7 @@ mod aggregate;
 mod call;
 mod expression;
 mod insert;
+mod interval;
 mod literal;
 mod operator;
 mod query;

@@ -132,6 +132,8 @@ pub enum JoinManner {
     Regular,
     /// A row of the left side looks at the right one as it is: FOR SYSTEM_TIME AS OF a processing time.
     Lookup,
+    /// Rows whose event times are close: `right + lower_ms <= left <= right + upper_ms`, of the columns `times`.
+    Interval { times: [usize; 2], lower_ms: i64, upper_ms: i64 },
 }
 
 /// The column of a window's end, and how far it is east of UTC.
@@ -207,7 +209,9 @@ impl Graph {
             RelationKind::Join { kind, manner, .. } => {
                 let (left, right) = (relation.inputs[0], relation.inputs[1]);
                 let reads_first = self.table_side(left, right, *kind, *manner).is_some();
-                !reads_first && (!matches!(kind, JoinKind::Inner | JoinKind::Semi) || below())
+                let adds_only =
+                    matches!(kind, JoinKind::Inner | JoinKind::Semi) || *manner != JoinManner::Regular;
+                !reads_first && (!adds_only || below())
             }
             _ => below(),
         }
@@ -222,8 +226,10 @@ impl Graph {
         kind: JoinKind,
         manner: JoinManner,
     ) -> Option<bool> {
-        if manner == JoinManner::Lookup {
-            return Some(false);
+        match manner {
+            JoinManner::Lookup => return Some(false),
+            JoinManner::Interval { .. } => return None,
+            JoinManner::Regular => {}
         }
         if self.updates(left) || self.updates(right) {
             return None;

@@ -1,5 +1,6 @@
 //! FROM: tables, views, sub-queries, window functions and joins.
 
+use super::interval::{Interval, interval_of};
 use super::relation::{Column, JoinManner, RelationId, RelationKind, WindowColumn};
 use super::scope::{NearestOrList, Scope};
 use super::table::{BoundTable, ColumnSource};
@@ -114,6 +115,9 @@ impl Binder<'_> {
         if let Some((ends, shift_ms)) = self.joined_window(&conditions, &scope, split) {
             return self.window_join(kind, [left, right], scope, conditions, (ends, shift_ms));
         }
+        if let Some(interval) = interval_of(&conditions, &scope, split).filter(|_| !kind.tests_left()) {
+            return self.interval_join(kind, [left, right], scope, interval, span);
+        }
         for column in &mut scope.columns {
             let side = usize::from(column.index >= split);
             column.column.data_type.nullable |= kind.pads(1 - side);
@@ -145,6 +149,29 @@ impl Binder<'_> {
             .map(|(index, column)| (column.name.clone(), column.scalar(exchanged(index))))
             .collect();
         (self.graph.project(joined, items), scope)
+    }
+
+    fn interval_join(
+        &mut self,
+        kind: JoinKind,
+        inputs: [RelationId; 2],
+        mut scope: Scope,
+        interval: Interval,
+        span: Span,
+    ) -> (RelationId, Scope) {
+        let split = self.graph.columns(inputs[0]).len();
+        for column in &mut scope.columns {
+            if kind.pads(usize::from(column.index < split)) {
+                // A time that may be NULL is no time to go on with.
+                column.column.data_type.nullable = true;
+                column.column.attribute = TimeAttribute::None;
+            }
+            column.column.window = None;
+        }
+        let columns = scope.columns.iter().map(|column| column.column.clone()).collect();
+        let condition = Scalar::all_of(interval.rest);
+        let kind = RelationKind::Join { kind, manner: interval.manner, condition, span };
+        (self.graph.add(kind, inputs.to_vec(), columns), scope)
     }
 
     /// `JOIN t FOR SYSTEM_TIME AS OF o.time`.

@@ -111,6 +111,14 @@ impl Binder<'_> {
             self.collector = outer;
             let (predicates, with_values, wider) = bound?;
             (input, scope) = (with_values, wider);
+            let interval = self.interval_by_where(input, &scope, &predicates);
+            let predicates = match interval {
+                Some(joined) => {
+                    (input, scope) = joined;
+                    Vec::new()
+                }
+                None => predicates,
+            };
             if let Some(predicate) = Scalar::all_of(predicates) {
                 input = self.graph.filter(input, predicate);
             }

@@ -59,7 +59,7 @@ impl Facts {
                 }
                 Facts { changes: Changelog::Insert, keys }
             }
-            NodeKind::WindowJoin { kind, .. } => {
+            NodeKind::WindowJoin { kind, .. } | NodeKind::IntervalJoin { kind, .. } => {
                 let second = inputs.get(1).copied().cloned().unwrap_or_default();
                 let width = widths.first().copied().unwrap_or(0);
                 let keys = match kind {
@@ -160,6 +160,7 @@ pub(super) fn takes_only_inserts(kind: &NodeKind) -> bool {
             | NodeKind::WindowAggregate { .. }
             | NodeKind::WindowRank { .. }
             | NodeKind::WindowJoin { .. }
+            | NodeKind::IntervalJoin { .. }
             | NodeKind::BoundedJoin { .. }
     )
 }

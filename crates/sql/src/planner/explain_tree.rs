@@ -146,6 +146,22 @@ fn line(plan: &Plan, node: &Node) -> String {
             let keys = format!("left=[{}], right=[{}]", names(0, left_keys), names(1, right_keys));
             join_text("WindowJoin", plan, node, kind.name(), &keys, residual.as_ref())
         }
+        NodeKind::IntervalJoin { kind, times, lower_ms, upper_ms, left_keys, right_keys, residual } => {
+            let bound = |ms: i64| {
+                let sign = if ms < 0 { "-" } else { "" };
+                format!("{sign}{}", duration(ms.abs()))
+            };
+            let keys = format!(
+                "{} - {} from {} to {}, left=[{}], right=[{}]",
+                name(0, times[0]),
+                name(1, times[1]),
+                bound(*lower_ms),
+                bound(*upper_ms),
+                names(0, left_keys),
+                names(1, right_keys)
+            );
+            join_text("IntervalJoin", plan, node, kind.name(), &keys, residual.as_ref())
+        }
         // Keys and calls are named after what the query says they are.
         NodeKind::WindowAggregate { time_column, window, keys, aggregates } => {
             let outputs: Vec<String> =

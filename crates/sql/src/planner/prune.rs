@@ -2,7 +2,7 @@
 //!
 //! All readers are looked at together, so that a shared relation gives the union of what they want.
 
-use crate::binder::{Graph, RelationId, RelationKind};
+use crate::binder::{Graph, JoinManner, RelationId, RelationKind};
 use crate::expression::Scalar;
 use std::collections::BTreeSet;
 
@@ -87,6 +87,10 @@ pub(super) fn run(graph: &Graph) -> Required {
             RelationKind::Join { condition, .. } | RelationKind::WindowJoin { condition, .. } => {
                 let split = graph.columns(relation.inputs[0]).len();
                 let mut both = wanted;
+                if let RelationKind::Join { manner: JoinManner::Interval { times, .. }, .. } = &relation.kind
+                {
+                    both.extend([times[0], times[1] + split]);
+                }
                 if let Some(condition) = condition {
                     Scalar::collect_columns(condition, &mut both);
                 }

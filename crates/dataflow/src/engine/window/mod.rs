@@ -29,7 +29,7 @@ pub(crate) use aggregate::AggregateNode;
 pub(crate) use argument::{Argument, Representation, Values};
 pub(crate) use columns::encoded_column;
 pub(crate) use partition::AggregateSpec;
-pub(crate) use partition::tie_prefix;
+pub(crate) use partition::{tie_prefix, tie_time};
 
 use crate::plan::WindowKind;
 

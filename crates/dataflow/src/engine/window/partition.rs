@@ -279,3 +279,8 @@ fn emit(
 pub(crate) fn tie_prefix(window_end: i64) -> [u8; 8] {
     ((window_end as u64) ^ (1 << 63)).to_be_bytes()
 }
+
+/// The other way round.
+pub(crate) fn tie_time(prefix: [u8; 8]) -> i64 {
+    (u64::from_be_bytes(prefix) ^ (1 << 63)) as i64
+}

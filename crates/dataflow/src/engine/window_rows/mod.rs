@@ -14,6 +14,7 @@
 //! A row that is not late is in a window that has not fired, so the order of rows and timers within a
 //! step matters for sessions alone, which see to it themselves.
 
+mod arrivals;
 mod emit;
 mod join;
 mod partition;
@@ -26,11 +27,11 @@ use super::error::DataflowError;
 use super::exchange::Exchange;
 use super::operator::Flow;
 use super::partitions::Partitions;
-use super::track::Track;
 use crate::plan::{NodeId, Plan};
-use arrow_array::Int64Array;
+pub(crate) use arrivals::{Arrivals, Place, arrivals};
 use arrow_schema::SchemaRef;
-use partition::{Partition, Place};
+use partition::Partition;
+pub(crate) use spec::Side;
 use spec::{Prepared, Spec};
 use state::{Store, Table};
 use std::sync::Arc;
@@ -70,38 +71,7 @@ impl WindowRowsNode {
         sequence: u64,
         clock_ms: i64,
     ) -> Result<(Flow, u64), DataflowError> {
-        let no_watermark = || DataflowError::internal("rows without a watermark");
-        let tracks: Vec<Arc<Track>> = inputs
-            .iter()
-            .map(|flow| flow.track.clone().ok_or_else(no_watermark))
-            .collect::<Result<_, _>>()?;
-        let track = match tracks.as_slice() {
-            [one] => one.clone(),
-            [one, other] if Arc::ptr_eq(one, other) => one.clone(),
-            several => Arc::new(Track::minimum(several)),
-        };
-        let mut chunks = Vec::new();
-        for (side, flow) in inputs.into_iter().enumerate() {
-            let (mut last, mut repeat) = (None, 0);
-            for mut chunk in flow.chunks {
-                let own = chunk.batch.watermarks.take().ok_or_else(no_watermark)?;
-                let rows = chunk.batch.ordinals.values().iter().zip(own.values());
-                let place = |(ordinal, watermark): (&u64, &i64)| {
-                    repeat = if last == Some((*ordinal, *watermark)) { repeat + 1 } else { 0 };
-                    last = Some((*ordinal, *watermark));
-                    let number = sequence + ordinal;
-                    Place { number, watermark: *watermark, repeat, may_be_taken: *ordinal == 0 }
-                };
-                let places: Vec<Place> = rows.map(place).collect();
-                let ordinals = chunk.batch.ordinals.values().iter();
-                let least = ordinals.zip(own.values()).map(|(row, own)| match tracks.len() {
-                    1 => *own,
-                    _ => tracks[1 - side].before(*row).min(*own),
-                });
-                chunk.batch.watermarks = Some(Int64Array::from_iter_values(least));
-                chunks.push((side, places, chunk));
-            }
-        }
+        let Arrivals { track, chunks } = arrivals(inputs, sequence)?;
         let rows = chunks.iter().map(|(_, places, _)| places.len()).sum();
         let task = |(side, places, chunk): (usize, Vec<Place>, Chunk)| {
             let spec = self.spec.clone();

@@ -2,7 +2,7 @@
 
 use super::super::error::DataflowError;
 use super::super::track::Track;
-use super::super::window::{Accumulators, tie_prefix};
+use super::super::window::Accumulators;
 use super::emit::Fired;
 use super::spec::{Mode, Prepared, Spec};
 use super::{join, top};
@@ -12,9 +12,6 @@ use state::{Key, KeyedMap, KeyedWindows, Store, Table, TableId};
 use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::Arc;
-
-/// The place in the order of arrival, at the end of the sub key of every row.
-pub(crate) const PLACE_BYTES: usize = 20;
 
 /// Nothing here is forgotten by the clock.
 pub(crate) const NOW_MS: i64 = 0;
@@ -140,46 +137,5 @@ impl Partition {
         // Every worker does the same, whether it has had a row or not.
         self.timers.expire(watermark.saturating_add(1));
         Ok(())
-    }
-}
-
-/// Where a row stands in the order of arrival.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Place {
-    pub(crate) number: u64,
-    pub(crate) watermark: i64,
-    pub(crate) repeat: u32,
-    /// Timers went off in a step without rows: those of the step before may have had the same place.
-    pub(crate) may_be_taken: bool,
-}
-
-impl Place {
-    fn bytes(self) -> [u8; PLACE_BYTES] {
-        let mut bytes = [0; PLACE_BYTES];
-        bytes[..8].copy_from_slice(&self.number.to_be_bytes());
-        bytes[8..16].copy_from_slice(&tie_prefix(self.watermark));
-        bytes[16..].copy_from_slice(&self.repeat.to_be_bytes());
-        bytes
-    }
-
-    /// The sub key of a row that comes here, behind `prefix`. `backward`: later places come first.
-    pub(crate) fn sub_key(
-        mut self,
-        rows: &mut KeyedMap,
-        key: Key<'_>,
-        prefix: &[u8],
-        backward: bool,
-    ) -> Result<Vec<u8>, DataflowError> {
-        loop {
-            let mut bytes = self.bytes();
-            if backward {
-                bytes.iter_mut().for_each(|byte| *byte = !*byte);
-            }
-            let sub = [prefix, &bytes].concat();
-            if !self.may_be_taken || rows.get(key, &sub, NOW_MS)?.is_none() {
-                return Ok(sub);
-            }
-            self.repeat += 1;
-        }
     }
 }

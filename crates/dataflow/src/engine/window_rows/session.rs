@@ -10,8 +10,9 @@
 
 use super::super::error::DataflowError;
 use super::super::track::Track;
+use super::arrivals::PLACE_BYTES;
 use super::emit::Fired;
-use super::partition::{NOW_MS, PLACE_BYTES, Partition, Pending};
+use super::partition::{NOW_MS, Partition, Pending};
 use super::spec::Prepared;
 use state::{Key, KeyedMap, StateError};
 

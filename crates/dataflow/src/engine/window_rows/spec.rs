@@ -4,7 +4,7 @@ use super::super::error::DataflowError;
 use super::super::join::only_inserts;
 use super::super::keys::{KeyEncoder, Keys, one_nan};
 use super::super::time::milliseconds;
-use super::partition::Place;
+use super::arrivals::Place;
 use crate::batch::Batch;
 use crate::expression::Expression;
 use crate::plan::{JoinKind, NodeId, NodeKind, Plan, SortKey};
@@ -37,11 +37,11 @@ pub(crate) enum Mode {
 /// One input.
 #[derive(Debug)]
 pub(crate) struct Side {
-    keys: KeyEncoder,
+    pub(crate) keys: KeyEncoder,
     /// Whole rows.
     pub(crate) rows: KeyEncoder,
-    /// The row time of a session's row, else the end of the window.
-    time_column: usize,
+    /// The row time of a row that stands alone, else the end of the window.
+    pub(crate) time_column: usize,
 }
 
 /// What stays the same over the life of the operator.
@@ -170,7 +170,7 @@ impl Spec {
 }
 
 impl Side {
-    fn new(schema: &Schema, keys: &[usize], time_column: usize) -> Result<Side, DataflowError> {
+    pub(crate) fn new(schema: &Schema, keys: &[usize], time_column: usize) -> Result<Side, DataflowError> {
         let types: Vec<DataType> = schema.fields().iter().map(|field| field.data_type().clone()).collect();
         let key_types = keys.iter().map(|key| types[*key].clone()).collect();
         Ok(Side {

@@ -43,7 +43,7 @@ impl Emitter<'_> {
             ));
         }
         let table_side = table_side.filter(|_| !left_keys.is_empty());
-        if table_side.is_none() {
+        if table_side.is_none() && manner == JoinManner::Regular {
             self.refuse_interval(&parts, left, right, span)?;
         }
         let table_is_left = table_side == Some(true);
@@ -68,7 +68,12 @@ impl Emitter<'_> {
         for (side, input) in [stream, table].into_iter().enumerate() {
             for column in &input.columns {
                 let mut column = column.clone();
-                if manner == JoinManner::Regular || side == 1 {
+                let keeps_time = match manner {
+                    JoinManner::Regular => false,
+                    JoinManner::Lookup => side == 0,
+                    JoinManner::Interval { .. } => !kind.pads(1 - side),
+                };
+                if !keeps_time {
                     (column.attribute, column.window) = (TimeAttribute::None, None);
                 }
                 column.data_type.nullable |= kind.pads(1 - side);
@@ -88,7 +93,7 @@ impl Emitter<'_> {
             residual
         });
         let text = format!(
-            "{} {kind:?} {stream_keys:?} {table_keys:?} {}",
+            "{} {kind:?} {manner:?} {stream_keys:?} {table_keys:?} {}",
             if table_side.is_some() { "BoundedJoin" } else { "Join" },
             residual.as_ref().map(Scalar::identity).unwrap_or_default()
         );
@@ -100,7 +105,18 @@ impl Emitter<'_> {
         }
         let node_kind = match table_side {
             Some(_) => NodeKind::BoundedJoin { kind, stream_keys, table_keys, residual },
-            None => NodeKind::Join { kind, left_keys: stream_keys, right_keys: table_keys, residual },
+            None => match manner {
+                JoinManner::Interval { times, lower_ms, upper_ms } => NodeKind::IntervalJoin {
+                    kind,
+                    times: [stream.place(times[0]), table.place(times[1])],
+                    lower_ms,
+                    upper_ms,
+                    left_keys: stream_keys,
+                    right_keys: table_keys,
+                    residual,
+                },
+                _ => NodeKind::Join { kind, left_keys: stream_keys, right_keys: table_keys, residual },
+            },
         };
         let inputs = vec![stream.node, table.node];
         let node = self.node(node_kind, inputs, &columns, text)?;
@@ -223,10 +239,10 @@ impl Emitter<'_> {
         }
         if matches!((equal, less, greater), (1, 0, 0) | (0, 1, 1)) {
             return Err(Box::new(
-                Diagnostic::unsupported(span, "interval joins are not supported yet")
-                    .with_label("its condition bounds one event time by the other")
+                Diagnostic::unsupported(span, "this condition on the event times of both sides is not supported yet")
+                    .with_label("it bounds one event time by the other")
                     .with_hint(
-                        "cast one of the two for a join that keeps all rows, as in CAST(ts AS TIMESTAMP(3))",
+                        "write the bounds as a.ts BETWEEN b.ts - INTERVAL '1' HOUR AND b.ts + INTERVAL '1' HOUR; for a join that keeps all rows cast one of the two, as in CAST(ts AS TIMESTAMP(3))",
                     ),
             ));
         }

@@ -23,3 +23,12 @@ WHERE customer IN (SELECT id FROM customers WHERE country IN (SELECT code FROM c
   AND NOT customer IN (SELECT MAX(customer) FROM orders GROUP BY price);
 -- A value: a LEFT join with the one row of an aggregate.
 INSERT INTO shown SELECT id, (SELECT MAX(name) FROM countries) FROM orders WHERE price > (SELECT AVG(price) FROM orders);
+-- Interval joins, by ON and by WHERE; a window goes on with the time of a side that is not padded.
+CREATE TABLE payments (order_id BIGINT, amount INT, paid TIMESTAMP(3), WATERMARK FOR paid AS paid - INTERVAL '1' SECOND)
+WITH ('connector' = 'kafka', 'topic' = 'payments', 'format' = 'json');
+INSERT INTO shown SELECT COUNT(*), 'x' FROM (
+  SELECT o.ts, p.amount FROM orders AS o LEFT JOIN payments AS p
+  ON o.id = p.order_id AND p.paid BETWEEN o.ts - INTERVAL '1' MINUTE AND o.ts + INTERVAL '1' HOUR AND p.amount < o.price
+) GROUP BY TUMBLE(ts, INTERVAL '1' DAY);
+INSERT INTO shown SELECT o.id, 'paid' FROM orders AS o, payments AS p
+WHERE o.id = p.order_id AND o.ts < p.paid AND o.ts + INTERVAL '5' SECOND >= p.paid AND p.amount > 3;
