@@ -18,7 +18,7 @@ pub(crate) const FORMAT: OptionSpec = OptionSpec {
     kind: OptionKind::Text,
     required: false,
     default: None,
-    doc: "How the bytes are read and written: json, csv, raw, or a changelog: debezium-json, canal-json, maxwell-json, ogg-json.",
+    doc: "How the bytes are read and written: json, csv, raw, avro, or a changelog: debezium-json, canal-json, maxwell-json, ogg-json.",
     example: "json",
 };
 
@@ -31,6 +31,16 @@ pub(crate) enum Formats {
     Keyed,
     /// `key.format` and `value.format`.
     KeyAndValue,
+}
+
+impl Formats {
+    /// What may be named: files hold lines of text.
+    fn names(self) -> &'static [&'static str] {
+        match self {
+            Formats::One => FormatKind::names_of_lines(),
+            Formats::Keyed | Formats::KeyAndValue => FormatKind::names(),
+        }
+    }
 }
 
 /// A format with its checked options.
@@ -126,12 +136,16 @@ pub(crate) fn check(
         Formats::Keyed if own.contains_key("value.format") => "value.format",
         Formats::Keyed | Formats::One => "format",
     };
-    let value = take(table, &mut own, value_key, &mut errors);
-    let key = if formats == Formats::One { None } else { take(table, &mut own, "key.format", &mut errors) };
+    let value = take(table, &mut own, value_key, formats, &mut errors);
+    let key = if formats == Formats::One {
+        None
+    } else {
+        take(table, &mut own, "key.format", formats, &mut errors)
+    };
     let needed = if formats == Formats::KeyAndValue { &["key.format", value_key][..] } else { &[value_key] };
     for option in needed {
         if !table.options.contains_key(*option) {
-            let names = FormatKind::names().join("', '");
+            let names = formats.names().join("', '");
             errors.push(option_problem(
                 table,
                 "connector",
@@ -178,15 +192,16 @@ fn take(
     table: &TableDefinition,
     own: &mut BTreeMap<String, String>,
     format_key: &str,
+    formats: Formats,
     errors: &mut Vec<ConnectorError>,
 ) -> Option<TableFormat> {
     let name = own.get(format_key)?.clone();
     let kind = match FormatKind::lookup(&name) {
         Some(kind) => kind,
         None => {
-            let hint = match base::nearest(&name, FormatKind::names().iter().copied()) {
+            let hint = match base::nearest(&name, formats.names().iter().copied()) {
                 Some(nearest) => format!("did you mean '{nearest}'?"),
-                None => format!("the formats are '{}'", FormatKind::names().join("', '")),
+                None => format!("the formats are '{}'", formats.names().join("', '")),
             };
             errors.push(option_problem(table, format_key, format!("there is no format '{name}'; {hint}")));
             return None;

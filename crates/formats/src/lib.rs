@@ -1,9 +1,10 @@
-//! JSON, its changelogs (Debezium, Canal, Maxwell, Ogg), CSV and raw bytes to Arrow builders, and back.
+//! JSON, its changelogs (Debezium, Canal, Maxwell, Ogg), CSV, Avro and raw bytes to Arrow builders, and back.
 //!
 //! A format turns the bytes of one record into one row of Arrow builders, of the wanted columns
 //! only, and a row back into bytes. Behaviour is that of Flink's formats of the same names. A format
 //! is one file here and one line in [`FormatKind`].
 
+mod avro;
 mod base64;
 mod builder;
 mod cell;
@@ -95,6 +96,7 @@ pub enum FormatKind {
     Json,
     Csv,
     Raw,
+    Avro,
     DebeziumJson,
     CanalJson,
     MaxwellJson,
@@ -102,10 +104,11 @@ pub enum FormatKind {
 }
 
 impl FormatKind {
-    const ALL: [FormatKind; 7] = [
+    const ALL: [FormatKind; 8] = [
         FormatKind::Json,
         FormatKind::Csv,
         FormatKind::Raw,
+        FormatKind::Avro,
         FormatKind::DebeziumJson,
         FormatKind::CanalJson,
         FormatKind::MaxwellJson,
@@ -117,6 +120,7 @@ impl FormatKind {
             FormatKind::Json => "json",
             FormatKind::Csv => "csv",
             FormatKind::Raw => "raw",
+            FormatKind::Avro => "avro",
             FormatKind::DebeziumJson => "debezium-json",
             FormatKind::CanalJson => "canal-json",
             FormatKind::MaxwellJson => "maxwell-json",
@@ -125,6 +129,11 @@ impl FormatKind {
     }
 
     pub const fn names() -> &'static [&'static str] {
+        &["json", "csv", "raw", "avro", "debezium-json", "canal-json", "maxwell-json", "ogg-json"]
+    }
+
+    /// The formats whose records are lines of text, so that files may hold them.
+    pub const fn names_of_lines() -> &'static [&'static str] {
         &["json", "csv", "raw", "debezium-json", "canal-json", "maxwell-json", "ogg-json"]
     }
 
@@ -135,7 +144,7 @@ impl FormatKind {
             FormatKind::CanalJson => Some(&json::CANAL),
             FormatKind::MaxwellJson => Some(&json::MAXWELL),
             FormatKind::OggJson => Some(&json::OGG),
-            FormatKind::Json | FormatKind::Csv | FormatKind::Raw => None,
+            FormatKind::Json | FormatKind::Csv | FormatKind::Raw | FormatKind::Avro => None,
         }
     }
 
@@ -160,6 +169,7 @@ impl FormatKind {
             FormatKind::Json => json::SPECS,
             FormatKind::Csv => csv::SPECS,
             FormatKind::Raw => raw::SPECS,
+            FormatKind::Avro => avro::SPECS,
             FormatKind::DebeziumJson => json::DEBEZIUM.specs,
             FormatKind::CanalJson => json::CANAL.specs,
             FormatKind::MaxwellJson => json::MAXWELL.specs,
@@ -201,6 +211,7 @@ impl FormatKind {
             | FormatKind::Json => Box::new(json::JsonDecoder::new(options, schema, projection)?),
             FormatKind::Csv => Box::new(csv::CsvDecoder::new(options, schema, projection)?),
             FormatKind::Raw => Box::new(raw::RawDecoder::new(options, schema, projection)?),
+            FormatKind::Avro => Box::new(avro::AvroDecoder::new(options, schema, projection)?),
         })
     }
 
@@ -216,6 +227,7 @@ impl FormatKind {
             | FormatKind::Json => Box::new(json::JsonEncoder::new(options, schema)?),
             FormatKind::Csv => Box::new(csv::CsvEncoder::new(options, schema)?),
             FormatKind::Raw => Box::new(raw::RawEncoder::new(options, schema)?),
+            FormatKind::Avro => Box::new(avro::AvroEncoder::new(options, schema)?),
         })
     }
 }

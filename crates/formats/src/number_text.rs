@@ -110,6 +110,29 @@ pub(crate) fn parse_decimal(text: &[u8], precision: u8, scale: i8) -> Decimal {
     Decimal::Value(if negative { -value } else { value })
 }
 
+/// A decimal of the scale `from` as one of another precision and scale, rounded half up.
+pub(crate) fn rescale(value: i128, from: u32, precision: u8, to: i8) -> Decimal {
+    let digits = i64::from(to) - i64::from(from);
+    let factor = u32::try_from(digits.unsigned_abs()).ok().and_then(|digits| 10i128.checked_pow(digits));
+    let scaled = match factor {
+        Some(factor) if digits >= 0 => value.checked_mul(factor),
+        Some(factor) => {
+            let (quotient, rest) = (value / factor, value % factor);
+            // Half of the factor rounds away from zero.
+            let rounds = rest.unsigned_abs() >= factor.unsigned_abs() - rest.unsigned_abs();
+            Some(if rounds { quotient + value.signum() } else { quotient })
+        }
+        // So many digits leave nothing of any number, or are too many for all but zero.
+        None if digits < 0 => Some(0),
+        None => (value == 0).then_some(0),
+    };
+    let limit = 10u128.checked_pow(u32::from(precision)).unwrap_or(u128::MAX);
+    match scaled {
+        Some(scaled) if scaled.unsigned_abs() < limit => Decimal::Value(scaled),
+        _ => Decimal::TooLarge,
+    }
+}
+
 /// How a decimal is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum DecimalStyle {

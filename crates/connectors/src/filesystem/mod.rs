@@ -13,6 +13,7 @@ use dataflow::plan::Changelog;
 use dataflow::sink::Sink;
 use dataflow::source::Source;
 use dataflow::table::TableDefinition;
+use formats::FormatKind;
 use os::Os;
 use std::sync::Arc;
 
@@ -82,7 +83,7 @@ const SPEC: ConnectorSpec = ConnectorSpec {
     doc: "Files of a folder. Read: every file that is there when the job starts. Written: files become visible \
           whole, by rename, each row once.",
     options: OPTIONS,
-    formats: formats::FormatKind::names(),
+    formats: formats::FormatKind::names_of_lines(),
     reads: true,
     writes: true,
     source_guarantee: "exactly once (positions in the job's journal; a changed file is an error)",
@@ -145,6 +146,15 @@ impl Connector for Filesystem {
 
 fn checked(table: &TableDefinition, role: Role) -> Result<Checked, Vec<ConnectorError>> {
     let checked = table_format::check(table, OPTIONS, Formats::One)?;
+    let format = checked.value.kind().name();
+    if !FormatKind::names_of_lines().contains(&format) {
+        let message = format!(
+            "the records of the format '{format}' are no lines, so that files cannot hold them; the formats of \
+             files are '{}'",
+            FormatKind::names_of_lines().join("', '")
+        );
+        return Err(vec![option_problem(table, "format", message)]);
+    }
     let mut errors: Vec<ConnectorError> =
         checked.value.schema_problem(table, &table.schema, role).into_iter().collect();
     if role == Role::Source && checked.options.text("source.monitor-interval").is_some() {

@@ -4,7 +4,7 @@ use super::*;
 use arrow_array::cast::AsArray;
 use arrow_array::types::Int64Type;
 use arrow_array::{Int64Array, StringArray};
-use dataflow::connector::SourceRequest;
+use dataflow::connector::{Role, SourceRequest};
 use dataflow::sink::{OutboxSink, Sink, TopicBatch};
 use flate2::Compression;
 use flate2::write::GzEncoder;
@@ -53,6 +53,14 @@ fn plain_and_gzip_files_read_alike_in_any_pieces() {
             }
         }
     }
+}
+
+#[test]
+fn formats_without_lines_are_refused() {
+    let table = people(Path::new("people"), &[("format", "avro")]);
+    let errors = connectors().find("filesystem").unwrap().check(&table, Role::Sink).unwrap_err();
+    let message = &errors[0].message;
+    assert!(message.contains("the records of the format 'avro' are no lines"), "{message}");
 }
 
 #[test]

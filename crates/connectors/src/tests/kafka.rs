@@ -65,6 +65,29 @@ fn what_is_written_comes_back_in_any_pieces_and_again() {
 }
 
 #[test]
+fn binary_records_come_back_and_bad_ones_are_skipped_or_named() {
+    let node = Node::start();
+    node.create_topic("orders", 1);
+    let avro = [("format", "avro"), ("scan.startup.mode", "earliest-offset")];
+    let table = orders(&avro);
+    write(&node, &table, rows(0..10));
+    write(&node, &orders(&[]), rows(10..11));
+    write(&node, &table, rows(11..13));
+    let mut strict = source(&node, &table, Vec::new());
+    let split = strict.splits().unwrap().remove(0);
+    let failed = strict.read(&split, Position(0), None, limits(100)).unwrap_err();
+    assert!(
+        failed.message.contains("topic=orders partition=0 offset=10 cannot be read: not valid Avro"),
+        "{failed}"
+    );
+    assert!(failed.message.contains("'avro.ignore-parse-errors' = 'true'"), "{failed}");
+    let lenient = orders(&[&avro[..], &[("avro.ignore-parse-errors", "true")]].concat());
+    let reads = read_all(source(&node, &lenient, Vec::new()).as_mut(), &split, Position(0), 100);
+    assert_eq!(ids(&reads), [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 11, 12]);
+    assert_eq!(reads.iter().map(|read| read.skipped).sum::<u64>(), 1);
+}
+
+#[test]
 fn an_unbounded_topic_says_to_wait_and_goes_on() {
     let node = Node::start();
     node.create_topic("orders", 1);

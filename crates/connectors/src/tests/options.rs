@@ -59,7 +59,7 @@ fn wrong_options_are_named() {
         (
             &[("topic", "t")],
             &[
-                "table 't': the option 'format' is missing; the formats are 'json', 'csv', 'raw', 'debezium-json', 'canal-json', 'maxwell-json', 'ogg-json', for example 'format' = 'json'",
+                "table 't': the option 'format' is missing; the formats are 'json', 'csv', 'raw', 'avro', 'debezium-json', 'canal-json', 'maxwell-json', 'ogg-json', for example 'format' = 'json'",
             ],
         ),
         (

@@ -16,8 +16,8 @@ pub(crate) use change_encoder::ChangeEncoder;
 pub(crate) use changes::{CANAL, DEBEZIUM, Envelope, MAXWELL, OGG};
 pub(crate) use decoder::JsonDecoder;
 pub(crate) use encoder::JsonEncoder;
-#[cfg(test)]
-pub(crate) use text::quote as quote_for_tests;
+pub(crate) use scanner::{Next, Scanner, SyntaxError, unescape};
+pub(crate) use text::quote;
 
 use crate::time_text::TimestampStandard;
 use base::options::{OptionKind, OptionSpec, Options};

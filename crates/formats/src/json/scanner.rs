@@ -5,16 +5,16 @@
 //! so that hostile input cannot exhaust the stack.
 
 /// Deeper nesting is refused, as Flink's parser does.
-pub(super) const DEPTH_MAX: usize = 1000;
+pub(crate) const DEPTH_MAX: usize = 1000;
 
 /// Where and why the text is no JSON.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct SyntaxError {
+pub(crate) struct SyntaxError {
     pub position: usize,
     pub reason: &'static str,
 }
 
-pub(super) struct Scanner<'a> {
+pub(crate) struct Scanner<'a> {
     pub bytes: &'a [u8],
     pub at: usize,
     pub depth: usize,
@@ -22,20 +22,20 @@ pub(super) struct Scanner<'a> {
 
 /// The inside of a text, between its quotes, as it stands.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct RawText<'a> {
+pub(crate) struct RawText<'a> {
     pub bytes: &'a [u8],
     pub escaped: bool,
 }
 
 #[derive(Debug, Clone, Copy)]
-pub(super) struct RawNumber<'a> {
+pub(crate) struct RawNumber<'a> {
     pub text: &'a [u8],
     pub is_integer: bool,
 }
 
 /// What comes behind an element of an object or array.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Next {
+pub(crate) enum Next {
     Element,
     End,
 }
@@ -43,19 +43,19 @@ pub(super) enum Next {
 type Scanned<T> = Result<T, SyntaxError>;
 
 impl<'a> Scanner<'a> {
-    pub(super) fn new(bytes: &'a [u8]) -> Scanner<'a> {
+    pub(crate) fn new(bytes: &'a [u8]) -> Scanner<'a> {
         Scanner { bytes, at: 0, depth: 0 }
     }
 
     #[cold]
-    pub(super) fn error<T>(&self, reason: &'static str) -> Scanned<T> {
+    pub(crate) fn error<T>(&self, reason: &'static str) -> Scanned<T> {
         let reason = if self.at >= self.bytes.len() { "the text ends too early" } else { reason };
         Err(SyntaxError { position: self.at.min(self.bytes.len()), reason })
     }
 
     /// The next byte that is no white space; zero at the end of the text.
     #[inline]
-    pub(super) fn peek(&mut self) -> u8 {
+    pub(crate) fn peek(&mut self) -> u8 {
         while let Some(byte) = self.bytes.get(self.at) {
             if !matches!(byte, b' ' | b'\t' | b'\n' | b'\r') {
                 return *byte;
@@ -76,7 +76,7 @@ impl<'a> Scanner<'a> {
 
     /// Goes behind `{` or `[`; whether there is an element.
     #[inline]
-    pub(super) fn enter(&mut self, open: u8, close: u8) -> Scanned<Next> {
+    pub(crate) fn enter(&mut self, open: u8, close: u8) -> Scanned<Next> {
         self.expect(open, if open == b'{' { "expected an object" } else { "expected an array" })?;
         if self.depth >= DEPTH_MAX {
             return self.error("objects and arrays are nested too deeply");
@@ -91,7 +91,7 @@ impl<'a> Scanner<'a> {
 
     /// Goes behind the comma or the closing bracket that must follow an element.
     #[inline]
-    pub(super) fn next(&mut self, close: u8) -> Scanned<Next> {
+    pub(crate) fn next(&mut self, close: u8) -> Scanned<Next> {
         match self.peek() {
             b',' => {
                 self.at += 1;
@@ -108,7 +108,7 @@ impl<'a> Scanner<'a> {
 
     /// A field's name and the colon behind it.
     #[inline]
-    pub(super) fn name(&mut self) -> Scanned<RawText<'a>> {
+    pub(crate) fn name(&mut self) -> Scanned<RawText<'a>> {
         if self.peek() != b'"' {
             return self.error("expected a field's name in double quotes");
         }
@@ -119,7 +119,7 @@ impl<'a> Scanner<'a> {
 
     /// A text; `at` stands on its opening quote.
     #[inline]
-    pub(super) fn text(&mut self) -> Scanned<RawText<'a>> {
+    pub(crate) fn text(&mut self) -> Scanned<RawText<'a>> {
         let start = self.at + 1;
         let end = find_quote_or_backslash(self.bytes, start);
         if self.bytes.get(end) == Some(&b'"') {
@@ -158,7 +158,7 @@ impl<'a> Scanner<'a> {
 
     /// A number; `at` stands on its first byte.
     #[inline]
-    pub(super) fn number(&mut self) -> Scanned<RawNumber<'a>> {
+    pub(crate) fn number(&mut self) -> Scanned<RawNumber<'a>> {
         let start = self.at;
         let mut at = start;
         let digit = |at: usize| self.bytes.get(at).is_some_and(u8::is_ascii_digit);
@@ -200,7 +200,7 @@ impl<'a> Scanner<'a> {
 
     /// `true`, `false` or `null`; `at` stands on its first byte.
     #[inline]
-    pub(super) fn word(&mut self, word: &'static str) -> Scanned<()> {
+    pub(crate) fn word(&mut self, word: &'static str) -> Scanned<()> {
         let end = self.at + word.len();
         let is_longer = self.bytes.get(end).is_some_and(|byte| byte.is_ascii_alphanumeric() || *byte == b'_');
         if self.bytes.get(self.at..end) != Some(word.as_bytes()) || is_longer {
@@ -211,7 +211,7 @@ impl<'a> Scanner<'a> {
     }
 
     /// Goes behind the next value, whatever it is.
-    pub(super) fn skip(&mut self) -> Scanned<()> {
+    pub(crate) fn skip(&mut self) -> Scanned<()> {
         match self.peek() {
             b'"' => self.text().map(drop),
             b'-' | b'0'..=b'9' => self.number().map(drop),
@@ -277,7 +277,7 @@ fn hexadecimal(bytes: &[u8], at: usize) -> Option<u32> {
 }
 
 /// Appends a text with its escapes resolved; a surrogate without its other half becomes `?`, as in Java.
-pub(super) fn unescape(raw: RawText<'_>, out: &mut Vec<u8>) {
+pub(crate) fn unescape(raw: RawText<'_>, out: &mut Vec<u8>) {
     if !raw.escaped {
         out.extend_from_slice(raw.bytes);
         return;

@@ -2,6 +2,7 @@
 //!
 //! Tables named after Flink hold what Flink 2.3.0 made of the same input.
 
+mod avro;
 mod changes;
 mod csv;
 mod json;

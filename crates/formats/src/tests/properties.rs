@@ -28,7 +28,7 @@ fn row_text() -> impl Strategy<Value = String> {
         let quote = |text: &Option<String>| match text {
             Some(text) => {
                 let mut out = Vec::new();
-                crate::json::quote_for_tests(text, &mut out);
+                crate::json::quote(text, &mut out);
                 String::from_utf8(out).unwrap()
             }
             None => "null".into(),
@@ -133,6 +133,18 @@ proptest! {
             rest = &rest[end..];
         }
         prop_assert_eq!(parted, written);
+    }
+
+    #[test]
+    fn avro_comes_back(rows in proptest::collection::vec(row_text(), 1..6)) {
+        let records: Vec<Vec<u8>> = rows.into_iter().map(String::into_bytes).collect();
+        let schema = every_type();
+        let rows = decode_all(FormatKind::Json, &[], &schema, &records);
+        for encoding in ["binary", "json"] {
+            let given = [("timestamp_mapping.legacy", "false"), ("encoding", encoding)];
+            let written = encode_all(FormatKind::Avro, &given, &rows);
+            prop_assert_eq!(&decode_all(FormatKind::Avro, &given, &schema, &written), &rows);
+        }
     }
 
     #[test]
