@@ -19,13 +19,6 @@ pub(crate) fn derive(fields: &Fields, is_legacy: bool) -> Result<Value, String> 
     record(fields, RECORD_NAME, is_legacy)
 }
 
-/// The schema of Debezium's envelope around rows of these columns.
-pub(crate) fn derive_debezium(fields: &Fields) -> Result<Value, String> {
-    let row = |name: &str| Field::new(name, DataType::Struct(fields.clone()), true);
-    let envelope = vec![row("before"), row("after"), Field::new("op", DataType::Utf8, true)];
-    record(&Fields::from(envelope), RECORD_NAME, true)
-}
-
 fn record(fields: &Fields, name: &str, is_legacy: bool) -> Result<Value, String> {
     let mut columns = Vec::with_capacity(fields.len());
     for field in fields {

@@ -1,13 +1,12 @@
 //! Rows as records of Avro's binary encoding, by the schema: the table's own or one that was given.
 
+use super::NANOS_PER_SECOND;
 use super::schema::{AvroSchema, Logical, Node, NodeId, RecordField};
 use super::wire::{write_bytes, write_long};
-use super::{NANOS_PER_SECOND, resolve::Resolver};
 use crate::EncodeError;
 use crate::cell::{self, Cell};
 use crate::number_text::{Decimal, rescale};
 use arrow_array::{Array, ArrayRef, RecordBatch};
-use arrow_schema::Field;
 
 const SECONDS_PER_DAY: i64 = 86_400;
 const NANOS_PER_MS: i64 = 1_000_000;
@@ -19,16 +18,6 @@ fn refuse<T>(reason: impl Into<String>) -> Result<T, Refused> {
     Err((Vec::new(), reason.into()))
 }
 
-/// Whether rows of these columns can be written and read back by a schema, column by column.
-pub(crate) fn check_schema(schema: &AvroSchema, columns: &[(usize, &Field)]) -> Result<(), String> {
-    let mut resolver = Resolver::new(schema, schema);
-    let fields = resolver.reader_fields(schema.root)?.len();
-    if fields != columns.len() {
-        return Err(format!("the schema has {fields} fields, the table {} columns", columns.len()));
-    }
-    resolver.row(schema.root, schema.root, columns).map(drop)
-}
-
 /// Appends a row of the columns as a record.
 pub(crate) fn write_row(
     schema: &AvroSchema,
@@ -37,17 +26,6 @@ pub(crate) fn write_row(
     out: &mut Vec<u8>,
 ) -> Result<(), EncodeError> {
     write_columns(schema, schema.root, rows.columns(), row, out).map_err(to_error)
-}
-
-/// The same where the record lies within an envelope.
-pub(crate) fn write_row_of(
-    schema: &AvroSchema,
-    node: NodeId,
-    rows: &RecordBatch,
-    row: usize,
-    out: &mut Vec<u8>,
-) -> Result<(), EncodeError> {
-    write_columns(schema, node, rows.columns(), row, out).map_err(to_error)
 }
 
 fn to_error((mut path, reason): Refused) -> EncodeError {
