@@ -11,7 +11,7 @@ use sql::session::Session;
 use sql::settings::{Effect, SETTINGS};
 use sql::source::SourceText;
 use std::fmt::Write;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 const MADE: &str =
     "Made of the registries by `UPDATE_REFERENCE=1 cargo test -p eventwright --test reference`.";

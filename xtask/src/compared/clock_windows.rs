@@ -44,7 +44,7 @@ fn tens(timestamp: &str) -> Option<u32> {
     let (_, seconds) = timestamp.rsplit_once(':')?;
     let (whole, fraction) = seconds.split_once('.').unwrap_or((seconds, "0"));
     let seconds: u32 = whole.parse().ok()?;
-    (seconds % 10 == 0 && fraction.bytes().all(|digit| digit == b'0')).then_some(seconds / 10)
+    (seconds.is_multiple_of(10) && fraction.bytes().all(|digit| digit == b'0')).then_some(seconds / 10)
 }
 
 #[cfg(test)]
