@@ -6,6 +6,7 @@ use crate::plan::Changelog;
 use crate::sink::Sink;
 use crate::source::Source;
 use crate::table::TableDefinition;
+use crate::values::{self, Values};
 use arrow_schema::DataType;
 use base::ErrorKind;
 use base::options::OptionSpec;
@@ -82,17 +83,30 @@ pub trait Connector: Send + Sync {
 }
 
 /// All connectors by name.
-#[derive(Clone, Default)]
+#[derive(Clone)]
 pub struct ConnectorTable {
     connectors: Vec<Arc<dyn Connector>>,
+    values: Arc<dyn Connector>,
+}
+
+impl Default for ConnectorTable {
+    fn default() -> ConnectorTable {
+        ConnectorTable::new(Vec::new())
+    }
 }
 
 impl ConnectorTable {
     pub fn new(connectors: Vec<Arc<dyn Connector>>) -> ConnectorTable {
-        ConnectorTable { connectors }
+        ConnectorTable { connectors, values: Arc::new(Values) }
     }
 
+    /// The connector of a table in a plan.
     pub fn find(&self, name: &str) -> Option<&Arc<dyn Connector>> {
+        if name == values::NAME { Some(&self.values) } else { self.declarable(name) }
+    }
+
+    /// The connector that a table is declared with.
+    pub fn declarable(&self, name: &str) -> Option<&Arc<dyn Connector>> {
         self.connectors.iter().find(|connector| connector.spec().name == name)
     }
 

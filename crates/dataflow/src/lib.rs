@@ -12,3 +12,4 @@ pub mod plan;
 pub mod sink;
 pub mod source;
 pub mod table;
+pub mod values;

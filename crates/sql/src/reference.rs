@@ -155,6 +155,13 @@ pub const QUERIES: &[Entry] = &[
         "WITH big AS (SELECT * FROM orders WHERE is_large) SELECT id, UPPER(customer) AS customer FROM big;",
     ),
     entry(
+        "VALUES, SELECT without FROM, TABLE",
+        "VALUES (expression, …), …\nFROM (VALUES (expression, …), …) AS t (a, b)\nSELECT expression [AS name], …\nTABLE name",
+        "Rows that the statement holds itself, in the types that hold the values of all rows; they are there once, however often a job goes on after a crash. `TABLE t` is `SELECT * FROM t`.",
+        "INSERT INTO totals VALUES ('ann', 1, 5.00), ('bob', 2, 7.50);
+SELECT o.id, t.grade FROM orders AS o JOIN (VALUES (TRUE, 'big'), (FALSE, 'small')) AS t (is_large, grade) ON o.is_large = t.is_large;",
+    ),
+    entry(
         "GROUP BY, HAVING",
         "SELECT key, aggregate([DISTINCT] expression) [FILTER (WHERE condition)] … GROUP BY keys [HAVING condition]\nGROUP BY GROUPING SETS ((a, b), a, ()) | ROLLUP (a, b) | CUBE (a, b)",
         "One row for each group, which changes as rows come: the sink must take updates. Aggregates: COUNT, SUM, AVG, MIN, MAX, FIRST_VALUE, LAST_VALUE.",

@@ -263,6 +263,10 @@ fn item_spans(query: &ast::Query) -> Vec<Span> {
                 select.items.iter().any(|item| matches!(item.kind, ast::SelectItemKind::Star { .. }));
             if has_star { Vec::new() } else { select.items.iter().map(|item| item.span).collect() }
         }
+        ast::QueryBodyKind::Values(rows) => match rows.as_slice() {
+            [row] => row.values.iter().map(|value| value.span).collect(),
+            _ => Vec::new(),
+        },
         _ => Vec::new(),
     }
 }

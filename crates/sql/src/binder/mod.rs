@@ -17,6 +17,7 @@ mod scope;
 mod source;
 mod subquery;
 mod table;
+mod values;
 mod window;
 
 pub use relation::{

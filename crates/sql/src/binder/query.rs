@@ -50,10 +50,7 @@ impl Binder<'_> {
             QueryBodyKind::Select(select) => self.select(select),
             QueryBodyKind::Query(query) => self.query(query),
             QueryBodyKind::Table(name) => self.named_relation(name, &[]),
-            QueryBodyKind::Values(_) => boxed(
-                Diagnostic::unsupported(body.span, "VALUES is not supported yet")
-                    .with_hint("produce the rows to a topic, or read them from a file"),
-            ),
+            QueryBodyKind::Values(rows) => self.values(rows, body.span),
             QueryBodyKind::SetOperation { left, operator, all, operator_span, right } => {
                 if *operator != SetOperator::Union {
                     let name = match operator {
@@ -182,13 +179,16 @@ impl Binder<'_> {
                 "the WINDOW clause is not supported yet",
             ));
         }
-        let Some(from) = &select.from else {
-            return boxed(
-                Diagnostic::unsupported(select.span, "SELECT without FROM is not supported yet")
-                    .with_hint("select from a table, for example one with 'connector' = 'datagen'"),
-            );
+        let (mut input, mut scope) = match &select.from {
+            Some(from) => self.from(from)?,
+            None => {
+                let is_star = |item: &&SelectItem| matches!(item.kind, SelectItemKind::Star { .. });
+                if let Some(star) = select.items.iter().find(is_star) {
+                    return boxed(Diagnostic::invalid(star.span, "SELECT * requires a FROM clause"));
+                }
+                self.one_row()
+            }
         };
-        let (mut input, mut scope) = self.from(from)?;
         if let Some(selection) = &select.selection {
             (input, scope) = self.selected(input, scope, selection)?;
         }

@@ -267,7 +267,7 @@ fn find_connector(create: &CreateTable, connectors: &ConnectorTable) -> Bound<Ar
             None => diagnostic.with_hint("add WITH ('connector' = '…')"),
         });
     };
-    if let Some(connector) = connectors.find(&pair.value.value) {
+    if let Some(connector) = connectors.declarable(&pair.value.value) {
         return Ok(connector.clone());
     }
     let names: Vec<&str> = connectors.names().collect();

@@ -9,6 +9,7 @@ impl Scalar {
         match &self.kind {
             Column { name, .. } => name.clone(),
             Literal { text, .. } => text.clone(),
+            Listed { place, text, .. } => format!("{text}[{}]", place.describe()),
             Arithmetic { operation, left, right } => {
                 format!("({} {} {})", left.describe(), operation.symbol(), right.describe())
             }

@@ -59,6 +59,13 @@ impl Scalar {
                 Ok(Value::Column(input.rows.column(*index).clone()))
             }
             ScalarKind::Literal { value, .. } => Ok(Value::Constant(value.clone())),
+            ScalarKind::Listed { place, values, .. } => {
+                let places = place.evaluate(input)?.into_column(rows).map_err(fail)?;
+                let options = Some(arrow_select::take::TakeOptions { check_bounds: true });
+                let listed = arrow_select::take::take(values, &places, options);
+                let listed = listed.map_err(|error| fail(text(error)))?;
+                Ok(Value::Column(listed))
+            }
             ScalarKind::Arithmetic { operation, left, right } => {
                 let (left, right) = (left.evaluate(input)?, right.evaluate(input)?);
                 arithmetic::compute(*operation, &left, &right, &self.data_type, rows).map_err(fail)
@@ -230,6 +237,11 @@ fn columns(parts: &[Scalar], input: &Input) -> Result<Vec<ArrayRef>, EvaluationE
 }
 
 impl Scalar {
+    /// The expression as a literal: what it is already, or what it comes to.
+    pub fn as_constant(&self) -> Option<Scalar> {
+        if self.as_literal().is_some() { Some(self.clone()) } else { self.folded() }
+    }
+
     /// The literal that a constant expression is; `None` when it fails or reads something.
     pub fn folded(&self) -> Option<Scalar> {
         if !self.columns().is_empty() || !self.is_deterministic() {

@@ -43,6 +43,12 @@ pub enum ScalarKind {
         value: ArrayRef,
         text: String,
     },
+    /// Of a list of values, the one at the place (from 0) that the expression says; `text` is the list as written.
+    Listed {
+        place: Box<Scalar>,
+        values: ArrayRef,
+        text: String,
+    },
     /// Operands of one type, but for decimals.
     Arithmetic {
         operation: Operation,
@@ -214,7 +220,9 @@ impl Scalar {
             Arithmetic { left, right, .. } | Compare { left, right, .. } | Distinct { left, right, .. } => {
                 vec![left.as_ref(), right.as_ref()]
             }
-            Negate(operand) | Not(operand) | CurrentWatermark(operand) => vec![operand.as_ref()],
+            Negate(operand) | Not(operand) | CurrentWatermark(operand) | Listed { place: operand, .. } => {
+                vec![operand.as_ref()]
+            }
             AddInterval { operand, interval, .. } => vec![operand.as_ref(), interval.as_ref()],
             And(parts) | Or(parts) | Coalesce(parts) | Row(parts) | Array(parts) => parts.iter().collect(),
             IsNull { operand, .. } | IsTruth { operand, .. } | Cast { operand, .. } => vec![operand.as_ref()],
@@ -238,7 +246,9 @@ impl Scalar {
             Arithmetic { left, right, .. } | Compare { left, right, .. } | Distinct { left, right, .. } => {
                 vec![left.as_mut(), right.as_mut()]
             }
-            Negate(operand) | Not(operand) | CurrentWatermark(operand) => vec![operand.as_mut()],
+            Negate(operand) | Not(operand) | CurrentWatermark(operand) | Listed { place: operand, .. } => {
+                vec![operand.as_mut()]
+            }
             AddInterval { operand, interval, .. } => vec![operand.as_mut(), interval.as_mut()],
             And(parts) | Or(parts) | Coalesce(parts) | Row(parts) | Array(parts) => {
                 parts.iter_mut().collect()

@@ -18,6 +18,13 @@ impl Tables {
         let mut tables = Tables::default();
         for relation in &graph.relations {
             match &relation.kind {
+                // The plan holds the rows of VALUES itself.
+                RelationKind::Scan { table }
+                    if table
+                        .definition
+                        .options
+                        .get("connector")
+                        .is_some_and(|name| name == dataflow::values::NAME) => {}
                 RelationKind::Scan { table } => {
                     let bounded = if table.bounded { "bounded" } else { "unbounded" };
                     let text = format!(
