@@ -9,7 +9,9 @@ pub mod java_number;
 pub mod nearest;
 pub mod options;
 pub mod units;
+pub mod zone;
 
 pub use error_kind::ErrorKind;
 pub use ids::{Lsn, Offset, PartitionId, TopicId};
 pub use nearest::nearest;
+pub use zone::Zone;

@@ -105,6 +105,7 @@ fn plan() -> Plan {
         (
             NodeKind::WindowAggregate {
                 time_column: 1,
+                zone: base::Zone::UTC,
                 window: WindowKind::Tumble { size_ms: 10_000, offset_ms: 0 },
                 keys: vec![0],
                 aggregates: vec![call(AggregateFunction::Count, None), call(AggregateFunction::Sum, Some(2))],

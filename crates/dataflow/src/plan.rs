@@ -11,6 +11,7 @@ pub use describe::type_name;
 use crate::expression::Expression;
 use crate::table::TableDefinition;
 use arrow_schema::{DataType, SchemaRef};
+use base::Zone;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -78,17 +79,21 @@ pub enum NodeKind {
         predicate: Arc<dyn Expression>,
     },
     /// A window table function without an aggregate: appends window_start, window_end (both
-    /// TIMESTAMP(3)) and window_time to each row, once per window that the row is in.
+    /// TIMESTAMP(3)) and window_time to each row, once per window that the row is in. Windows of instants
+    /// (a time column with a zone) are cut on the wall clock of `zone`, here and below; so a day may have 23 hours.
     WindowAssign {
         time_column: usize,
         window: WindowKind,
+        zone: Zone,
     },
     /// Windowed group aggregate. The output columns are: the keys, the aggregates, window_start,
     /// window_end, window_time. Emits when the watermark passes `window end - 1 ms`. A row is late
     /// for a window, and dropped for it and counted, when `window end - 1 ms <= watermark before the row`.
+    /// A window's last millisecond has passed when the clocks of `zone` will not show it again.
     WindowAggregate {
         time_column: usize,
         window: WindowKind,
+        zone: Zone,
         keys: Vec<usize>,
         aggregates: Vec<Aggregate>,
     },
@@ -106,14 +111,15 @@ pub enum NodeKind {
     SessionWindow {
         time_column: usize,
         gap_ms: i64,
+        zone: Zone,
         keys: Vec<usize>,
     },
     /// Top-N of each window and partition, emitted once the window's time has passed. `partition` holds
-    /// the window's bounds. `end_column` is its end, a TIMESTAMP that is `shift_ms` east of UTC. The
+    /// the window's bounds. `end_column` is its end, a TIMESTAMP on the wall clock of `zone`. The
     /// other fields are as in `Rank`.
     WindowRank {
         end_column: usize,
-        shift_ms: i64,
+        zone: Zone,
         partition: Vec<usize>,
         order: Vec<SortKey>,
         first: u64,
@@ -122,13 +128,13 @@ pub enum NodeKind {
         latest_first: bool,
     },
     /// Joins the rows of two inputs that lie in the same window, once its time has passed. The keys hold
-    /// the window's bounds; `ends` are the columns of its end on either side, `shift_ms` east of UTC.
+    /// the window's bounds; `ends` are the columns of its end on either side, on the wall clock of `zone`.
     /// The output columns are those of input 0, then those of input 1, but only those of input 0 for
     /// SEMI and ANTI. NULL keys never match.
     WindowJoin {
         kind: JoinKind,
         ends: [usize; 2],
-        shift_ms: i64,
+        zone: Zone,
         left_keys: Vec<usize>,
         right_keys: Vec<usize>,
         residual: Option<Arc<dyn Expression>>,
@@ -217,7 +223,7 @@ pub enum WindowKind {
     /// of the step.
     Cumulate { size_ms: i64, step_ms: i64, offset_ms: i64 },
     /// The rows have their windows: the time column is the window's last millisecond, and the keys hold
-    /// its bounds.
+    /// its bounds; both are on the wall clock.
     Attached,
 }
 

@@ -297,10 +297,10 @@ impl Session {
             None => format!("{}-{default_name}", self.jobs),
         };
         let explain = planner::explain(&plan, &tables, &warnings, self.explain_modes);
-        let zone = self.settings.bind_settings().zone_offset_ms;
+        let zone = self.settings.bind_settings().zone;
         Ok(JobRequest {
             name,
-            fingerprint: format!("zone_offset_ms={zone}\n{}", plan.describe()),
+            fingerprint: format!("zone={zone}\n{}", plan.describe()),
             plan: Arc::new(plan),
             settings: self.settings.normalised(),
             bounded,

@@ -90,12 +90,12 @@ impl Operator {
             NodeKind::ProcessingTime => {
                 Operator::ProcessingTime { scans: plan.scans_of(id), watermark: i64::MIN }
             }
-            NodeKind::WindowAggregate { time_column, window, keys, aggregates } => {
+            NodeKind::WindowAggregate { time_column, window, zone, keys, aggregates } => {
                 let spec = AggregateSpec::new(
                     input(0),
                     schemas[id.0].clone(),
                     *time_column,
-                    *window,
+                    (*window, *zone),
                     keys,
                     aggregates,
                 )?;
@@ -302,8 +302,8 @@ fn step_stateless(
     match &plan.node(id).kind {
         NodeKind::Project { expressions } => project(expressions, schema, batch, clock_ms),
         NodeKind::Filter { predicate } => filter(predicate.as_ref(), batch, clock_ms),
-        NodeKind::WindowAssign { time_column, window } => {
-            assign_windows(&WindowSpec::new(*time_column, *window), schema, batch)
+        NodeKind::WindowAssign { time_column, window, zone } => {
+            assign_windows(&WindowSpec::new(*time_column, *window, *zone), schema, batch)
         }
         _ => Ok(batch),
     }

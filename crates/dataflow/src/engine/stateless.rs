@@ -2,14 +2,15 @@
 
 use super::batches::{Chunk, filter_batch, merge_in_order, record_batch, system_columns_of, take_columns};
 use super::error::DataflowError;
-use super::time::{milliseconds, timestamps};
+use super::time::{timestamps, wall_clock};
 use super::track::Track;
 use super::window::WindowSpec;
 use crate::batch::Batch;
 use crate::expression::{EvaluationContext, Expression};
 use arrow_array::cast::AsArray;
 use arrow_array::{Array, ArrayRef, BooleanArray, Int64Array, RecordBatch, UInt32Array};
-use arrow_schema::SchemaRef;
+use arrow_schema::{DataType, SchemaRef};
+use base::Zone;
 use std::sync::Arc;
 
 /// Evaluates and holds the expression to its word: one value per row, of the declared type.
@@ -75,7 +76,7 @@ pub(crate) fn assign_windows(
     schema: &SchemaRef,
     batch: Batch,
 ) -> Result<Batch, DataflowError> {
-    let times = milliseconds(&batch.rows, window.time_column)?;
+    let times = wall_clock(&batch.rows, window.time_column, window.zone)?;
     let mut ends = Vec::with_capacity(times.len());
     let mut indices = Vec::with_capacity(times.len());
     for (row, time) in times.iter().enumerate() {
@@ -114,8 +115,16 @@ pub(crate) fn window_columns(
     Ok([
         timestamps(starts, data_type(0))?,
         timestamps(ends.iter().copied(), data_type(1))?,
-        timestamps(ends.iter().map(|end| end - 1), data_type(2))?,
+        timestamps(ends.iter().map(|end| window_time(*end, data_type(2), window.zone)), data_type(2))?,
     ])
+}
+
+/// The last moment of a window: an instant where the rows' times are instants.
+pub(crate) fn window_time(window_end: i64, data_type: &DataType, zone: Zone) -> i64 {
+    match data_type {
+        DataType::Timestamp(_, Some(_)) => zone.instant_ms(window_end - 1),
+        _ => window_end - 1,
+    }
 }
 
 /// UNION ALL in canonical order. The watermark before a row is the minimum of its own and of what the

@@ -15,3 +15,4 @@ mod rank;
 mod regular_join;
 mod window_rows;
 mod windows;
+mod zones;

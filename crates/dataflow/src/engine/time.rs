@@ -5,9 +5,10 @@ use arrow_array::cast::AsArray;
 use arrow_array::types::{
     TimestampMicrosecondType, TimestampMillisecondType, TimestampNanosecondType, TimestampSecondType,
 };
-use arrow_array::{Array, ArrayRef, PrimitiveArray, RecordBatch};
+use arrow_array::{Array, ArrayRef, Int64Array, PrimitiveArray, RecordBatch};
 use arrow_buffer::ScalarBuffer;
 use arrow_schema::{DataType, TimeUnit};
+use base::Zone;
 use std::sync::Arc;
 
 /// Row times beyond this are refused, so that sums with window sizes never wrap (Flink's own range,
@@ -54,6 +55,30 @@ pub(crate) fn milliseconds(rows: &RecordBatch, column: usize) -> Result<ScalarBu
         )));
     }
     Ok(times)
+}
+
+/// The row times of a batch as the clocks of a zone show them; a column without a zone is a wall clock itself.
+pub(crate) fn wall_clock(
+    rows: &RecordBatch,
+    column: usize,
+    zone: Zone,
+) -> Result<ScalarBuffer<i64>, DataflowError> {
+    let times = milliseconds(rows, column)?;
+    let is_instant = matches!(rows.column(column).data_type(), DataType::Timestamp(_, Some(_)));
+    if zone.is_utc() || !is_instant {
+        return Ok(times);
+    }
+    Ok(times.iter().map(|time| zone.wall_ms(*time)).collect::<Vec<_>>().into())
+}
+
+/// The watermarks of rows as wall-clock times that have passed.
+pub(crate) fn passed_times(watermarks: Int64Array, zone: Zone) -> Int64Array {
+    if zone.is_utc() { watermarks } else { watermarks.unary(|watermark| zone.passed_wall_ms(watermark)) }
+}
+
+/// The watermark before the rows of a window that has fired: what was in force was less than the window's last moment.
+pub(crate) fn before_end(window_end: i64, zone: Zone) -> i64 {
+    zone.passed_ms(window_end - 1).saturating_sub(1)
 }
 
 /// Milliseconds as a column of a timestamp type.

@@ -6,6 +6,7 @@
 //! the place where a window fires never depend on which rows reach an operator, on which worker, or
 //! on where a step ends.
 
+use base::Zone;
 use std::sync::Arc;
 
 /// The watermark of one flow of rows over one step.
@@ -51,6 +52,18 @@ impl Track {
         }
         let before = self.changes.partition_point(|change| change.1 < watermark);
         self.changes.get(before).map_or(u64::MAX, |change| change.0)
+    }
+
+    /// The same on the wall clock of a zone: which of its times have passed for good.
+    pub(crate) fn on_clock(self: &Arc<Track>, zone: Zone) -> Arc<Track> {
+        if zone.is_utc() {
+            return self.clone();
+        }
+        let mut track = Track::constant(zone.passed_wall_ms(self.initial));
+        for (ordinal, watermark) in &self.changes {
+            track.advance(*ordinal, zone.passed_wall_ms(*watermark));
+        }
+        Arc::new(track)
     }
 
     /// The minimum at every position.

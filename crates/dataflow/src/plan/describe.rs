@@ -75,17 +75,20 @@ impl Plan {
                 format!("Project({})", expressions.join(", "))
             }
             NodeKind::Filter { predicate } => format!("Filter({})", predicate.describe()),
-            NodeKind::WindowAssign { time_column, window } => {
-                format!("WindowAssign({})", describe_window(*window, &name(0, *time_column)))
+            NodeKind::WindowAssign { time_column, window, zone } => {
+                format!(
+                    "WindowAssign({})",
+                    describe_window(*window, &format!("{}{}", name(0, *time_column), on_clock(*zone)))
+                )
             }
-            NodeKind::WindowAggregate { time_column, window, keys, aggregates } => {
+            NodeKind::WindowAggregate { time_column, window, zone, keys, aggregates } => {
                 let calls: Vec<_> = aggregates
                     .iter()
                     .map(|call| describe_aggregate(call, &|column| name(0, column)))
                     .collect();
                 format!(
                     "WindowAggregate({}, keys=[{}], aggregates=[{}])",
-                    describe_window(*window, &name(0, *time_column)),
+                    describe_window(*window, &format!("{}{}", name(0, *time_column), on_clock(*zone))),
                     names(0, keys),
                     calls.join(", ")
                 )
@@ -100,12 +103,17 @@ impl Plan {
                     residual.unwrap_or_default()
                 )
             }
-            NodeKind::SessionWindow { time_column, gap_ms, keys } => {
-                format!("SessionWindow({}, gap={gap_ms}ms, keys=[{}])", name(0, *time_column), names(0, keys))
+            NodeKind::SessionWindow { time_column, gap_ms, zone, keys } => {
+                format!(
+                    "SessionWindow({}{}, gap={gap_ms}ms, keys=[{}])",
+                    name(0, *time_column),
+                    on_clock(*zone),
+                    names(0, keys)
+                )
             }
             NodeKind::WindowRank {
                 end_column,
-                shift_ms,
+                zone,
                 partition,
                 order,
                 first,
@@ -116,21 +124,21 @@ impl Plan {
                 format!(
                     "WindowRank({}{}, partition=[{}], order=[{}], rows={first}..{last}{}{})",
                     name(0, *end_column),
-                    shift(*shift_ms),
+                    on_clock(*zone),
                     names(0, partition),
                     describe_order(order, &|column| name(0, column)),
                     if *with_number { ", with number" } else { "" },
                     if *latest_first { ", latest first" } else { "" }
                 )
             }
-            NodeKind::WindowJoin { kind, ends, shift_ms, left_keys, right_keys, residual } => {
+            NodeKind::WindowJoin { kind, ends, zone, left_keys, right_keys, residual } => {
                 let residual = residual.as_ref().map(|residual| format!(", {}", residual.describe()));
                 format!(
                     "WindowJoin({}, {} = {}{}, left=[{}], right=[{}]{})",
                     kind.name(),
                     name(0, ends[0]),
                     name(1, ends[1]),
-                    shift(*shift_ms),
+                    on_clock(*zone),
                     names(0, left_keys),
                     names(1, right_keys),
                     residual.unwrap_or_default()
@@ -182,8 +190,8 @@ impl Plan {
     }
 }
 
-fn shift(shift_ms: i64) -> String {
-    if shift_ms == 0 { String::new() } else { format!(" - {shift_ms}ms") }
+fn on_clock(zone: base::Zone) -> String {
+    if zone.is_utc() { String::new() } else { format!(" in {zone}") }
 }
 
 fn describe_order(order: &[SortKey], name: &dyn Fn(usize) -> String) -> String {

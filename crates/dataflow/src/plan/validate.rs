@@ -63,13 +63,13 @@ impl Plan {
                 let mut pairs = expressions.iter().zip(node.schema.fields());
                 pairs.try_for_each(|(expression, field)| same_type(expression.data_type(), field.data_type()))
             }
-            NodeKind::WindowAssign { time_column, window } => {
+            NodeKind::WindowAssign { time_column, window, .. } => {
                 is_time(type_at(input(0), *time_column)?)?;
                 validate_window(*window)?;
                 expect_columns(&node.schema, input(0).fields().len() + 3)?;
                 window_columns(&node.schema)
             }
-            NodeKind::WindowAggregate { time_column, window, keys, aggregates } => {
+            NodeKind::WindowAggregate { time_column, window, keys, aggregates, .. } => {
                 is_time(type_at(input(0), *time_column)?)?;
                 validate_window(*window)?;
                 self.needs_watermark(node)?;
@@ -77,7 +77,7 @@ impl Plan {
                 validate_aggregates(input(0), &node.schema, keys, aggregates)?;
                 window_columns(&node.schema)
             }
-            NodeKind::SessionWindow { time_column, gap_ms, keys } => {
+            NodeKind::SessionWindow { time_column, gap_ms, keys, .. } => {
                 is_time(type_at(input(0), *time_column)?)?;
                 validate_window(WindowKind::Tumble { size_ms: *gap_ms, offset_ms: 0 })?;
                 self.needs_watermark(node)?;

@@ -143,7 +143,13 @@ impl Planner<'_> {
         };
         let schema = schema_of_window();
         let aggregates = vec![call(Sum, Some(2)), call(Count, None), call(Max, Some(0))];
-        let kind = NodeKind::WindowAggregate { time_column: 3, window, keys: vec![1], aggregates };
+        let kind = NodeKind::WindowAggregate {
+            time_column: 3,
+            window,
+            zone: base::Zone::UTC,
+            keys: vec![1],
+            aggregates,
+        };
         self.add(kind, &[timed], schema, Changelog::Insert)
     }
 

@@ -108,6 +108,7 @@ pub fn plan() -> Arc<Plan> {
     };
     let window = NodeKind::WindowAggregate {
         time_column: 0,
+        zone: base::Zone::UTC,
         window: WindowKind::Tumble { size_ms: WINDOW_MS, offset_ms: 0 },
         keys: vec![1],
         aggregates: vec![sum],

@@ -210,18 +210,15 @@ impl Binder<'_> {
         let time_column = parts.place(time.scalar(window.time_column));
         let projected = self.graph.project(input, parts.items);
         let mut columns = parts.columns;
-        let shape = Shape {
-            kind: ShapeKind::Fixed(window.kind),
-            shift_ms: window.shift_ms,
-            time: time.data_type.clone(),
-        };
+        let shape =
+            Shape { kind: ShapeKind::Fixed(window.kind), zone: window.zone, time: time.data_type.clone() };
         let id = self.graph.relations.len();
         self.windows.insert(id, shape);
         columns.extend(super::window::window_columns(Some(id), &time.data_type));
         let kind = RelationKind::WindowAggregate {
             time_column,
             window: window.kind,
-            shift_ms: window.shift_ms,
+            zone: window.zone,
             keys: parts.keys,
             aggregates: parts.aggregates,
         };
@@ -259,8 +256,9 @@ impl Binder<'_> {
         let first = keys.len();
         keys.extend([bounds.start, bounds.end.clone()]);
         let mut parts = AggregateParts::new(&keys, &collector, &|scalar| Ok(scalar.clone()))?;
-        // The last millisecond of the window, in UTC.
-        let time_column = parts.place(plus_ms(bounds.end, -bounds.shape.shift_ms - 1));
+        // The last millisecond of the window, on the wall clock.
+        let time_column = parts.place(plus_ms(bounds.end, -1));
+        let zone = bounds.shape.zone;
         let projected = self.graph.project(input, parts.items);
         let id = self.graph.relations.len();
         let mut columns = parts.columns;
@@ -271,7 +269,7 @@ impl Binder<'_> {
         let kind = RelationKind::WindowAggregate {
             time_column,
             window: WindowKind::Attached,
-            shift_ms: 0,
+            zone,
             keys: parts.keys,
             aggregates: parts.aggregates,
         };

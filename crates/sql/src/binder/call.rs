@@ -136,7 +136,7 @@ impl Binder<'_> {
                 .with_hint(format!("it is {}", function.usage().replace('$', ""))),
             );
         };
-        let zone_offset_ms = self.settings.zone_offset_ms;
+        let zone = self.settings.zone;
         let mut arguments: Vec<Scalar> = arguments
             .into_iter()
             .zip(&resolved.arguments)
@@ -144,7 +144,7 @@ impl Binder<'_> {
                 if argument.data_type.kind == wanted.kind {
                     return argument;
                 }
-                operator::coerce(argument, wanted, zone_offset_ms)
+                operator::coerce(argument, wanted, zone)
             })
             .collect();
         let mut result = resolved.result;
@@ -152,7 +152,7 @@ impl Binder<'_> {
             result = kind.with_nullable(result.nullable);
             arguments[0] = argument;
         }
-        Ok(Scalar { kind: ScalarKind::Call { function, arguments, zone_offset_ms }, data_type: result })
+        Ok(Scalar { kind: ScalarKind::Call { function, arguments, zone }, data_type: result })
     }
 
     fn coalesce(&mut self, name: &str, arguments: Vec<Scalar>, span: Span) -> Bound<Scalar> {
@@ -163,7 +163,7 @@ impl Binder<'_> {
         let common = self.common(&format!("the arguments of {name}"), &arguments, span)?;
         // The first argument that cannot be NULL ends the list.
         let nullable = arguments.iter().all(|argument| argument.data_type.nullable);
-        let zone = self.settings.zone_offset_ms;
+        let zone = self.settings.zone;
         let parts = arguments.into_iter().map(|argument| operator::coerce(argument, &common, zone)).collect();
         Ok(Scalar { kind: ScalarKind::Coalesce(parts), data_type: common.with_nullable(nullable) })
     }
@@ -175,14 +175,14 @@ impl Binder<'_> {
         let condition = operator::boolean(condition, "IF", span)?;
         let results = vec![then, otherwise];
         let common = self.common("the results of IF", &results, span)?;
-        Ok(make_case(vec![condition], results, &common, self.settings.zone_offset_ms))
+        Ok(make_case(vec![condition], results, &common, self.settings.zone))
     }
 
     fn null_if(&mut self, arguments: Vec<Scalar>, span: Span) -> Bound<Scalar> {
         let Ok([value, other]) = <[Scalar; 2]>::try_from(arguments) else {
             return boxed(Diagnostic::invalid(span, "NULLIF takes two values"));
         };
-        let zone = self.settings.zone_offset_ms;
+        let zone = self.settings.zone;
         let equal = operator::comparison(Comparison::Equal, value.clone(), other, span, zone)?;
         let common = value.data_type.as_nullable();
         let nothing = Scalar::null(&common);

@@ -10,6 +10,7 @@ use crate::expression::{Scalar, ScalarKind};
 use crate::functions;
 use crate::span::Span;
 use crate::types::{LogicalType, RowField, TypeKind, UnsupportedType, common_type};
+use base::Zone;
 
 impl From<UnsupportedType> for Box<Diagnostic> {
     fn from(problem: UnsupportedType) -> Box<Diagnostic> {
@@ -18,8 +19,8 @@ impl From<UnsupportedType> for Box<Diagnostic> {
 }
 
 impl Binder<'_> {
-    fn zone(&self) -> i64 {
-        self.settings.zone_offset_ms
+    fn zone(&self) -> Zone {
+        self.settings.zone
     }
 
     pub(super) fn expression(&mut self, written: &ast::Expression, scope: &Scope) -> Bound<Scalar> {
@@ -117,7 +118,7 @@ impl Binder<'_> {
             ExpressionKind::Cast { operand, data_type, lenient } => {
                 let target = LogicalType::from_ast(data_type)?;
                 let operand = self.expression(operand, scope)?;
-                let mode = CastMode { lenient: *lenient, zone_offset_ms: zone };
+                let mode = CastMode { lenient: *lenient, zone: zone };
                 operator::cast(operand, &target, mode, span)
             }
             ExpressionKind::Call(call) => self.call(call, scope),
@@ -475,7 +476,7 @@ impl Binder<'_> {
             }
         }
         let unit = ast::Literal::String(unit.name().to_string());
-        let mut arguments = vec![literal::bind(&unit, false, 0, span)?];
+        let mut arguments = vec![literal::bind(&unit, false, Zone::UTC, span)?];
         arguments.extend(operands);
         self.function(registered, arguments, span)
     }
@@ -549,27 +550,24 @@ pub(super) fn make_case(
     conditions: Vec<Scalar>,
     mut results: Vec<Scalar>,
     common: &LogicalType,
-    zone_offset_ms: i64,
+    zone: Zone,
 ) -> Scalar {
     let nullable = results.iter().any(|result| result.data_type.nullable);
     let otherwise = results.pop().unwrap_or_else(|| Scalar::null(common));
     let branches = conditions
         .into_iter()
         .zip(results)
-        .map(|(when, then)| (when, operator::coerce(then, common, zone_offset_ms)))
+        .map(|(when, then)| (when, operator::coerce(then, common, zone)))
         .collect();
     Scalar {
-        kind: ScalarKind::Case {
-            branches,
-            otherwise: Box::new(operator::coerce(otherwise, common, zone_offset_ms)),
-        },
+        kind: ScalarKind::Case { branches, otherwise: Box::new(operator::coerce(otherwise, common, zone)) },
         data_type: common.with_nullable(nullable),
     }
 }
 
 /// Casts and takes the nullability of the target, as elements of arrays do.
-fn widen(scalar: Scalar, to: &LogicalType, zone_offset_ms: i64) -> Scalar {
-    let cast = operator::coerce(scalar, to, zone_offset_ms);
+fn widen(scalar: Scalar, to: &LogicalType, zone: Zone) -> Scalar {
+    let cast = operator::coerce(scalar, to, zone);
     Scalar { data_type: cast.data_type.with_nullable(to.nullable), ..cast }
 }
 
@@ -613,7 +611,7 @@ pub(super) fn access_field(base: Scalar, field: &ast::Identifier) -> Bound<Scala
     Ok(Scalar { kind, data_type })
 }
 
-fn element(base: Scalar, index: Scalar, span: Span, zone_offset_ms: i64) -> Bound<Scalar> {
+fn element(base: Scalar, index: Scalar, span: Span, zone: Zone) -> Bound<Scalar> {
     let (wanted, result) = match &base.data_type.kind {
         TypeKind::Array(element) => (TypeKind::Int.nullable(), element.as_nullable()),
         TypeKind::Map(key, value) => (key.as_nullable(), value.as_nullable()),
@@ -630,7 +628,7 @@ fn element(base: Scalar, index: Scalar, span: Span, zone_offset_ms: i64) -> Boun
                 .with_label(format!("expected {}", shown(&wanted))),
         );
     }
-    let index = operator::coerce(index, &wanted, zone_offset_ms);
+    let index = operator::coerce(index, &wanted, zone);
     Ok(Scalar {
         kind: ScalarKind::Element { base: Box::new(base), index: Box::new(index) },
         data_type: result,

@@ -10,6 +10,7 @@ use crate::expression::{Scalar, ScalarKind};
 use crate::functions;
 use crate::span::Span;
 use crate::types::implicitly_castable;
+use base::Zone;
 use dataflow::connector::Role;
 use std::sync::Arc;
 
@@ -67,7 +68,7 @@ impl Binder<'_> {
     }
 
     fn sink(&mut self, query: RelationId, table: Arc<BoundTable>, insert: &Insert) -> Bound<RelationId> {
-        let zone = self.settings.zone_offset_ms;
+        let zone = self.settings.zone;
         let wanted: Vec<&TableColumn> =
             table.columns.iter().filter(|column| column.is_written(&table)).collect();
         // Which column of the query, or which fixed value, fills each column of the sink.
@@ -225,10 +226,10 @@ fn not_null(scalar: Scalar, column: &str, span: Span) -> Bound<Scalar> {
     let Some(function) = functions::find("$NOT_NULL") else {
         return boxed(Diagnostic::invalid(span, "the NOT NULL enforcer is not registered"));
     };
-    let name = literal::bind(&Literal::String(column.to_string()), false, 0, span)?;
+    let name = literal::bind(&Literal::String(column.to_string()), false, Zone::UTC, span)?;
     let data_type = scalar.data_type.with_nullable(false);
     Ok(Scalar {
-        kind: ScalarKind::Call { function, arguments: vec![scalar, name], zone_offset_ms: 0 },
+        kind: ScalarKind::Call { function, arguments: vec![scalar, name], zone: Zone::UTC },
         data_type,
     })
 }

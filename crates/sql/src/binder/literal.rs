@@ -10,13 +10,14 @@ use crate::expression::value::{Moment, integers_column, moments_column};
 use crate::span::Span;
 use crate::types::{LogicalType, TypeKind};
 use arrow_array::{ArrayRef, BinaryArray, Float64Array, Int32Array, Int64Array, StringArray};
+use base::Zone;
 use chrono::{NaiveDate, NaiveDateTime, NaiveTime, Timelike};
 use std::sync::Arc;
 
 /// The most digits of a decimal.
 const DIGITS_MAX: usize = 38;
 
-pub(super) fn bind(literal: &Literal, negative: bool, zone_offset_ms: i64, span: Span) -> Bound<Scalar> {
+pub(super) fn bind(literal: &Literal, negative: bool, zone: Zone, span: Span) -> Bound<Scalar> {
     let make =
         |value: ArrayRef, text: String, kind: TypeKind| Ok(Scalar::literal(value, text, kind.not_null()));
     match literal {
@@ -67,7 +68,7 @@ pub(super) fn bind(literal: &Literal, negative: bool, zone_offset_ms: i64, span:
         Literal::TimestampLtz { value, precision } => {
             let data_type = TypeKind::TimestampLtz(*precision).not_null();
             let wall = moment_of(*value);
-            let instant = Moment { ms: wall.ms - zone_offset_ms, nanos: wall.nanos };
+            let instant = wall.at_clock(zone);
             Ok(Scalar::literal(
                 moment(instant, &data_type, span)?,
                 format!("TIMESTAMP_LTZ '{value}'"),

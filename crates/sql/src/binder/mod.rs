@@ -31,6 +31,7 @@ use crate::diagnostic::Diagnostic;
 use crate::expression::Scalar;
 use crate::functions::Function;
 use crate::types::LogicalType;
+use base::Zone;
 use scope::Scope;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -59,8 +60,8 @@ pub trait Relations {
 /// What SET changes about binding.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct BindSettings {
-    /// `table.local-time-zone`, in milliseconds east of UTC.
-    pub zone_offset_ms: i64,
+    /// `table.local-time-zone`.
+    pub zone: Zone,
     /// `table.exec.sink.not-null-enforcer` is `DROP`.
     pub drops_nulls: bool,
     /// `table.exec.sink.upsert-materialize`.

@@ -12,9 +12,10 @@ use crate::span::Span;
 use crate::types::{
     LogicalType, TypeKind, castable, common_type, decimal, exact_digits, implicitly_castable, needs_cast,
 };
+use base::Zone;
 
 /// Casts without a written CAST; types that agree in their values only change their names.
-pub(super) fn coerce(scalar: Scalar, to: &LogicalType, zone_offset_ms: i64) -> Scalar {
+pub(super) fn coerce(scalar: Scalar, to: &LogicalType, zone: Zone) -> Scalar {
     let nullable = scalar.data_type.nullable;
     let target = to.with_nullable(nullable || scalar.data_type.kind == TypeKind::Null);
     if scalar.data_type.kind == target.kind {
@@ -27,7 +28,7 @@ pub(super) fn coerce(scalar: Scalar, to: &LogicalType, zone_offset_ms: i64) -> S
     if !needs_cast(&scalar.data_type, &target) && scalar.data_type.to_arrow() == target.to_arrow() {
         return Scalar { data_type: target, ..scalar };
     }
-    let mode = CastMode { lenient: false, zone_offset_ms };
+    let mode = CastMode { lenient: false, zone };
     let target = target.with_nullable(target.nullable || may_overflow(&scalar.data_type.kind, &target.kind));
     let is_literal = scalar.as_literal().is_some();
     let cast = Scalar { kind: ScalarKind::Cast { operand: Box::new(scalar), mode }, data_type: target };
@@ -71,7 +72,7 @@ pub(super) fn binary(
     left: Scalar,
     right: Scalar,
     span: Span,
-    zone_offset_ms: i64,
+    zone: Zone,
 ) -> Bound<Scalar> {
     let operation = match operator {
         BinaryOperator::And | BinaryOperator::Or => {
@@ -84,17 +85,17 @@ pub(super) fn binary(
                 data_type: TypeKind::Boolean.with_nullable(nullable),
             });
         }
-        BinaryOperator::Equal => return comparison(Comparison::Equal, left, right, span, zone_offset_ms),
+        BinaryOperator::Equal => return comparison(Comparison::Equal, left, right, span, zone),
         BinaryOperator::NotEqual => {
-            return comparison(Comparison::NotEqual, left, right, span, zone_offset_ms);
+            return comparison(Comparison::NotEqual, left, right, span, zone);
         }
-        BinaryOperator::Less => return comparison(Comparison::Less, left, right, span, zone_offset_ms),
+        BinaryOperator::Less => return comparison(Comparison::Less, left, right, span, zone),
         BinaryOperator::LessOrEqual => {
-            return comparison(Comparison::LessOrEqual, left, right, span, zone_offset_ms);
+            return comparison(Comparison::LessOrEqual, left, right, span, zone);
         }
-        BinaryOperator::Greater => return comparison(Comparison::Greater, left, right, span, zone_offset_ms),
+        BinaryOperator::Greater => return comparison(Comparison::Greater, left, right, span, zone),
         BinaryOperator::GreaterOrEqual => {
-            return comparison(Comparison::GreaterOrEqual, left, right, span, zone_offset_ms);
+            return comparison(Comparison::GreaterOrEqual, left, right, span, zone);
         }
         BinaryOperator::Concatenate => return concatenate(left, right, span),
         BinaryOperator::Add => Operation::Add,
@@ -103,7 +104,7 @@ pub(super) fn binary(
         BinaryOperator::Divide => Operation::Divide,
         BinaryOperator::Modulo => Operation::Modulo,
     };
-    arithmetic(operation, left, right, span, zone_offset_ms)
+    arithmetic(operation, left, right, span, zone)
 }
 
 /// `a AND (b AND c)` as one conjunction.
@@ -138,7 +139,7 @@ pub(super) fn bring_together(
     right: Scalar,
     what: &str,
     span: Span,
-    zone_offset_ms: i64,
+    zone: Zone,
 ) -> Bound<(Scalar, Scalar)> {
     let (a, b) = (&left.data_type, &right.data_type);
     let common = match (a.kind.is_character(), b.kind.is_character()) {
@@ -159,7 +160,7 @@ pub(super) fn bring_together(
         };
         return boxed(diagnostic.with_label("the two sides have different types").with_hint(hint));
     };
-    Ok((coerce(left, &common, zone_offset_ms), coerce(right, &common, zone_offset_ms)))
+    Ok((coerce(left, &common, zone), coerce(right, &common, zone)))
 }
 
 pub(super) fn comparison(
@@ -167,11 +168,10 @@ pub(super) fn comparison(
     left: Scalar,
     right: Scalar,
     span: Span,
-    zone_offset_ms: i64,
+    zone: Zone,
 ) -> Bound<Scalar> {
     let nullable = left.data_type.nullable || right.data_type.nullable;
-    let (left, right) =
-        bring_together(left, right, &format!("'{}'", comparison.symbol()), span, zone_offset_ms)?;
+    let (left, right) = bring_together(left, right, &format!("'{}'", comparison.symbol()), span, zone)?;
     let ordered = !matches!(comparison, Comparison::Equal | Comparison::NotEqual);
     if ordered && left.data_type.kind.is_constructed() {
         return boxed(Diagnostic::mistyped(
@@ -201,7 +201,7 @@ fn concatenate(left: Scalar, right: Scalar, span: Span) -> Bound<Scalar> {
     let text = TypeKind::string();
     let arguments = vec![coerce_text(left), coerce_text(right)];
     Ok(Scalar {
-        kind: ScalarKind::Call { function, arguments, zone_offset_ms: 0 },
+        kind: ScalarKind::Call { function, arguments, zone: Zone::UTC },
         data_type: text.with_nullable(nullable),
     })
 }
@@ -214,13 +214,7 @@ fn coerce_text(scalar: Scalar) -> Scalar {
     }
 }
 
-fn arithmetic(
-    operation: Operation,
-    left: Scalar,
-    right: Scalar,
-    span: Span,
-    zone_offset_ms: i64,
-) -> Bound<Scalar> {
+fn arithmetic(operation: Operation, left: Scalar, right: Scalar, span: Span, zone: Zone) -> Bound<Scalar> {
     let (a, b) = (left.data_type.clone(), right.data_type.clone());
     let nullable = a.nullable || b.nullable;
     let wrong = || {
@@ -284,7 +278,7 @@ fn arithmetic(
         };
         let as_decimal = |scalar: Scalar, (precision, scale): decimal::Digits| {
             let target = TypeKind::Decimal { precision, scale }.nullable();
-            coerce(scalar, &target, zone_offset_ms)
+            coerce(scalar, &target, zone)
         };
         // With the most digits the result may still overflow, which is NULL whatever the operands are.
         let nullable = nullable || precision == decimal::PRECISION_MAX;
@@ -298,11 +292,11 @@ fn arithmetic(
     }
     let Some(common) = common_type(&left.data_type, &right.data_type) else { return boxed(wrong()) };
     let result = common.with_nullable(nullable);
-    let (left, right) = (coerce(left, &common, zone_offset_ms), coerce(right, &common, zone_offset_ms));
+    let (left, right) = (coerce(left, &common, zone), coerce(right, &common, zone));
     if operation == Operation::Modulo && common.kind.is_integer() && y != common.kind {
         // MOD has the divisor's type; the rest is never wider than it.
         let whole = make(operation, left, right, result);
-        return Ok(coerce(whole, &y.with_nullable(nullable), zone_offset_ms));
+        return Ok(coerce(whole, &y.with_nullable(nullable), zone));
     }
     Ok(make(operation, left, right, result))
 }
@@ -317,7 +311,7 @@ fn widen_to_interval(scalar: Scalar, interval: &TypeKind) -> Scalar {
     let kind = if *interval == TypeKind::IntervalYearMonth { TypeKind::Int } else { TypeKind::BigInt };
     let target = kind.with_nullable(scalar.data_type.nullable);
     if implicitly_castable(&scalar.data_type, &target) {
-        return coerce(scalar, &target, 0);
+        return coerce(scalar, &target, Zone::UTC);
     }
     Scalar {
         kind: ScalarKind::Cast { operand: Box::new(scalar), mode: CastMode::default() },

@@ -110,7 +110,7 @@ impl Binder<'_> {
         if from.iter().zip(to).all(|(x, y)| x.data_type.kind == y.data_type.kind) {
             return input;
         }
-        let zone = self.settings.zone_offset_ms;
+        let zone = self.settings.zone;
         let items = from
             .iter()
             .zip(to)

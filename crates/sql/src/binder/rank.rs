@@ -153,7 +153,7 @@ impl Binder<'_> {
         };
         let (column, id) = bound(WindowColumn::End, None)?;
         bound(WindowColumn::Start, Some(id))?;
-        Some(WindowEnd { column, shift_ms: self.windows.get(&id)?.shift_ms })
+        Some(WindowEnd { column, zone: self.windows.get(&id)?.zone })
     }
 }
 

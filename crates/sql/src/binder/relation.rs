@@ -4,6 +4,7 @@ use super::table::BoundTable;
 use crate::expression::Scalar;
 use crate::span::Span;
 use crate::types::{LogicalType, TimeAttribute};
+use base::Zone;
 use dataflow::plan::{AggregateFunction, Changelog, JoinKind, SortKey, WindowKind};
 use std::sync::Arc;
 
@@ -62,18 +63,17 @@ pub enum RelationKind {
     Filter {
         predicate: Scalar,
     },
-    /// Appends window_start, window_end and window_time; `shift_ms` moves the first two from UTC to the session's
-    /// clock.
+    /// Appends window_start, window_end and window_time. Windows of instants lie on the wall clock of `zone`.
     WindowAssign {
         time_column: usize,
         window: WindowKind,
-        shift_ms: i64,
+        zone: Zone,
     },
     /// Keeps rows until their session's time has passed, then appends window_start, window_end and window_time.
     SessionWindow {
         time_column: usize,
         gap_ms: i64,
-        shift_ms: i64,
+        zone: Zone,
         keys: Vec<usize>,
     },
     /// The columns are the keys, the aggregates, window_start, window_end, window_time. Where the rows have their
@@ -81,7 +81,7 @@ pub enum RelationKind {
     WindowAggregate {
         time_column: usize,
         window: WindowKind,
-        shift_ms: i64,
+        zone: Zone,
         keys: Vec<usize>,
         aggregates: Vec<AggregateCall>,
     },
@@ -112,7 +112,7 @@ pub enum RelationKind {
         kind: JoinKind,
         condition: Option<Scalar>,
         ends: [usize; 2],
-        shift_ms: i64,
+        zone: Zone,
     },
     Union,
     Sink {
@@ -136,11 +136,11 @@ pub enum JoinManner {
     Interval { times: [usize; 2], lower_ms: i64, upper_ms: i64 },
 }
 
-/// The column of a window's end, and how far it is east of UTC.
+/// The column of a window's end, and the zone on whose wall clock it lies.
 #[derive(Debug, Clone, Copy)]
 pub struct WindowEnd {
     pub column: usize,
-    pub shift_ms: i64,
+    pub zone: Zone,
 }
 
 /// An aggregate over columns of its input.

@@ -11,6 +11,7 @@ use crate::expression::compare::Comparison;
 use crate::expression::{Scalar, ScalarKind};
 use crate::span::Span;
 use crate::types::TimeAttribute;
+use base::Zone;
 use dataflow::connector::Role;
 use dataflow::plan::JoinKind;
 use std::sync::Arc;
@@ -69,7 +70,7 @@ impl Binder<'_> {
                     .with_hint("write JOIN … ON a.x = b.x"),
             );
         }
-        let zone = self.settings.zone_offset_ms;
+        let zone = self.settings.zone;
         let mut conditions = Vec::new();
         if let JoinConstraint::Using(names) = &join.constraint {
             for name in names {
@@ -112,8 +113,8 @@ impl Binder<'_> {
         span: Span,
     ) -> (RelationId, Scope) {
         let split = self.graph.columns(left).len();
-        if let Some((ends, shift_ms)) = self.joined_window(&conditions, &scope, split) {
-            return self.window_join(kind, [left, right], scope, conditions, (ends, shift_ms));
+        if let Some((ends, zone)) = self.joined_window(&conditions, &scope, split) {
+            return self.window_join(kind, [left, right], scope, conditions, (ends, zone));
         }
         if let Some(interval) = interval_of(&conditions, &scope, split).filter(|_| !kind.tests_left()) {
             return self.interval_join(kind, [left, right], scope, interval, span);
@@ -237,7 +238,12 @@ impl Binder<'_> {
 
     /// Where a condition says that both sides are in the same window: the columns of its end by side, and how far
     /// they are east of UTC.
-    fn joined_window(&self, conditions: &[Scalar], scope: &Scope, split: usize) -> Option<([usize; 2], i64)> {
+    fn joined_window(
+        &self,
+        conditions: &[Scalar],
+        scope: &Scope,
+        split: usize,
+    ) -> Option<([usize; 2], Zone)> {
         let mut starts = Vec::new();
         let mut ends = Vec::new();
         for part in conditions.iter().flat_map(|condition| condition.clone().into_conjuncts()) {
@@ -259,7 +265,7 @@ impl Binder<'_> {
         }
         ends.into_iter().find_map(|((left, right), columns)| {
             let (one, other) = (self.windows.get(&left)?, self.windows.get(&right)?);
-            (starts.contains(&(left, right)) && one == other).then_some((columns, one.shift_ms))
+            (starts.contains(&(left, right)) && one == other).then_some((columns, one.zone))
         })
     }
 
@@ -269,7 +275,7 @@ impl Binder<'_> {
         [left, right]: [RelationId; 2],
         mut scope: Scope,
         conditions: Vec<Scalar>,
-        (ends, shift_ms): ([usize; 2], i64),
+        (ends, zone): ([usize; 2], Zone),
     ) -> (RelationId, Scope) {
         let split = self.graph.columns(left).len();
         for column in &mut scope.columns {
@@ -283,7 +289,7 @@ impl Binder<'_> {
         scope.columns.retain(|column| !kind.tests_left() || column.index < split);
         let columns = scope.columns.iter().map(|column| column.column.clone()).collect();
         let condition = Scalar::all_of(conditions);
-        let kind = RelationKind::WindowJoin { kind, condition, ends, shift_ms };
+        let kind = RelationKind::WindowJoin { kind, condition, ends, zone };
         (self.graph.add(kind, vec![left, right], columns), scope)
     }
 

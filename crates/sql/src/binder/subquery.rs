@@ -154,7 +154,7 @@ impl Binder<'_> {
             };
             let operand_scalar = self.expression(operand, &scope)?;
             let is_nullable = operand_scalar.data_type.nullable || item.data_type.nullable;
-            let zone = self.settings.zone_offset_ms;
+            let zone = self.settings.zone;
             let equal = operator::comparison(Comparison::Equal, operand_scalar, item, test.span, zone)?;
             let data_type = equal.data_type.clone();
             conditions.push(match test.negated && is_nullable {

@@ -518,6 +518,6 @@ impl<'a> Declared<'a> {
             _ => TypeKind::Timestamp(3),
         };
         debug_assert!(castable(&scalar.data_type, &target.clone().nullable()).is_ok());
-        Ok(Some((index, super::operator::coerce(scalar, &target.nullable(), 0))))
+        Ok(Some((index, super::operator::coerce(scalar, &target.nullable(), base::Zone::UTC))))
     }
 }

@@ -12,6 +12,7 @@ use crate::diagnostic::Diagnostic;
 use crate::expression::{Scalar, ScalarKind};
 use crate::span::Span;
 use crate::types::{LogicalType, TimeAttribute, TypeKind};
+use base::Zone;
 use dataflow::plan::WindowKind;
 use std::collections::BTreeMap;
 
@@ -19,8 +20,8 @@ use std::collections::BTreeMap;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Shape {
     pub(super) kind: ShapeKind,
-    /// From UTC to the session's clock, for TIMESTAMP_LTZ.
-    pub(super) shift_ms: i64,
+    /// The session's zone for TIMESTAMP_LTZ, else UTC.
+    pub(super) zone: Zone,
     pub(super) time: LogicalType,
 }
 
@@ -64,8 +65,8 @@ pub(super) struct Window {
     pub(super) input: RelationId,
     pub(super) time_column: usize,
     pub(super) kind: WindowKind,
-    /// From UTC to the session's clock, for TIMESTAMP_LTZ.
-    pub(super) shift_ms: i64,
+    /// The session's zone for TIMESTAMP_LTZ, else UTC.
+    pub(super) zone: Zone,
     /// Columns of the old input that were the window's.
     pub(super) columns: BTreeMap<usize, WindowColumn>,
     /// Columns of the old input and where they are now.
@@ -206,23 +207,23 @@ impl Binder<'_> {
         let keys = partition.into_iter().map(place).collect();
         let input = if items.len() > before { self.graph.project(input, items) } else { input };
         let time = self.graph.columns(input)[time_column].data_type.clone();
-        let shift_ms = self.shift_ms(&time);
+        let zone = self.zone_of(&time);
         let kind = ShapeKind::Session { gap_ms };
         let columns = self.with_bounds(input, &time, kind);
         let bounds = columns.len() - 3;
-        let kind = RelationKind::SessionWindow { time_column, gap_ms, shift_ms, keys };
+        let kind = RelationKind::SessionWindow { time_column, gap_ms, zone, keys };
         (self.graph.add(kind, vec![input], columns), bounds)
     }
 
-    fn shift_ms(&self, time: &LogicalType) -> i64 {
-        if matches!(time.kind, TypeKind::TimestampLtz(_)) { self.settings.zone_offset_ms } else { 0 }
+    fn zone_of(&self, time: &LogicalType) -> Zone {
+        if matches!(time.kind, TypeKind::TimestampLtz(_)) { self.settings.zone } else { Zone::UTC }
     }
 
     /// The columns of the relation that comes next, which appends the bounds of a window.
     fn with_bounds(&mut self, input: RelationId, time: &LogicalType, kind: ShapeKind) -> Vec<Column> {
         let id = self.graph.relations.len();
-        let shift_ms = self.shift_ms(time);
-        self.windows.insert(id, Shape { kind, shift_ms, time: time.clone() });
+        let zone = self.zone_of(time);
+        self.windows.insert(id, Shape { kind, zone, time: time.clone() });
         let mut columns: Vec<Column> = self
             .graph
             .columns(input)
@@ -328,30 +329,11 @@ impl Binder<'_> {
         )
     }
 
-    fn assign(&mut self, input: RelationId, time_column: usize, mut kind: WindowKind) -> RelationId {
+    fn assign(&mut self, input: RelationId, time_column: usize, kind: WindowKind) -> RelationId {
         let time = self.graph.columns(input)[time_column].data_type.clone();
-        let shift_ms = self.shift_ms(&time);
-        if shift_ms != 0 {
-            // Windows of instants begin on the session's wall clock.
-            match &mut kind {
-                WindowKind::Tumble { size_ms, offset_ms } => {
-                    *offset_ms = (*offset_ms - shift_ms).rem_euclid(*size_ms);
-                }
-                WindowKind::Hop { slide_ms, offset_ms, .. } => {
-                    *offset_ms = (*offset_ms - shift_ms).rem_euclid(*slide_ms);
-                }
-                WindowKind::Cumulate { size_ms, offset_ms, .. } => {
-                    *offset_ms = (*offset_ms - shift_ms).rem_euclid(*size_ms);
-                }
-                WindowKind::Attached => {}
-            }
-        }
+        let zone = self.zone_of(&time);
         let columns = self.with_bounds(input, &time, ShapeKind::Fixed(kind));
-        self.graph.add(
-            RelationKind::WindowAssign { time_column, window: kind, shift_ms },
-            vec![input],
-            columns,
-        )
+        self.graph.add(RelationKind::WindowAssign { time_column, window: kind, zone }, vec![input], columns)
     }
 
     /// A window in GROUP BY, as Flink had it first: appends its columns, hidden, to the scope.
@@ -437,14 +419,14 @@ impl Binder<'_> {
     pub(super) fn strip(&mut self, id: RelationId, wanted: RelationId, span: Span) -> Bound<Option<Window>> {
         let relation = self.graph.relations[id].clone();
         match relation.kind {
-            RelationKind::WindowAssign { time_column, window, shift_ms } if id == wanted => {
+            RelationKind::WindowAssign { time_column, window, zone } if id == wanted => {
                 let count = relation.columns.len() - 3;
                 let bounds = [WindowColumn::Start, WindowColumn::End, WindowColumn::Time];
                 Ok(Some(Window {
                     input: relation.inputs[0],
                     time_column,
                     kind: window,
-                    shift_ms,
+                    zone,
                     columns: bounds.into_iter().enumerate().map(|(at, bound)| (count + at, bound)).collect(),
                     moved: (0..count).map(Some).chain([None; 3]).collect(),
                 }))

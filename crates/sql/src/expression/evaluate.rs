@@ -118,7 +118,7 @@ impl Scalar {
                 let value = operand.evaluate(input)?;
                 cast(&value, &operand.data_type, &self.data_type, *mode, rows).map_err(fail)
             }
-            ScalarKind::Call { function, arguments, zone_offset_ms } => {
+            ScalarKind::Call { function, arguments, zone } => {
                 let values = arguments
                     .iter()
                     .map(|argument| argument.evaluate(input))
@@ -131,7 +131,7 @@ impl Scalar {
                     result: &self.data_type,
                     rows: if constant { 1 } else { rows },
                     clock_ms: input.clock_ms,
-                    zone_offset_ms: *zone_offset_ms,
+                    zone: *zone,
                 };
                 Ok(wrap((function.evaluate)(&call).map_err(fail)?, constant))
             }

@@ -19,6 +19,7 @@ use crate::types::{LogicalType, TypeKind};
 use arithmetic::Operation;
 use arrow_array::{ArrayRef, BooleanArray, RecordBatch};
 use arrow_schema::DataType;
+use base::Zone;
 use cast::CastMode;
 use compare::Comparison;
 use dataflow::expression::{EvaluationContext, EvaluationError, Expression};
@@ -110,7 +111,7 @@ pub enum ScalarKind {
     Call {
         function: &'static Function,
         arguments: Vec<Scalar>,
-        zone_offset_ms: i64,
+        zone: Zone,
     },
     Field {
         base: Box<Scalar>,

@@ -12,6 +12,7 @@ use arrow_array::{
     new_null_array,
 };
 use arrow_schema::{DataType, TimeUnit};
+use base::Zone;
 use std::sync::Arc;
 
 /// The values of an expression for some rows.
@@ -206,6 +207,16 @@ pub struct Moment {
 impl Moment {
     pub fn from_ms(ms: i64) -> Moment {
         Moment { ms, nanos: 0 }
+    }
+
+    /// What the clocks of a zone show at an instant.
+    pub fn on_clock(self, zone: Zone) -> Moment {
+        Moment { ms: zone.wall_ms(self.ms), nanos: self.nanos }
+    }
+
+    /// The instant at which the clocks of a zone show a time.
+    pub fn at_clock(self, zone: Zone) -> Moment {
+        Moment { ms: zone.instant_ms(self.ms), nanos: self.nanos }
     }
 }
 

@@ -20,6 +20,7 @@ pub use time::{round_to_unit, timestamp_difference};
 use crate::expression::value::Value;
 use crate::types::{LogicalType, TypeKind, common_type, implicitly_castable};
 use arrow_array::ArrayRef;
+use base::Zone;
 
 /// What an argument must be; the binder casts to the type that `accept` answers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -96,7 +97,7 @@ pub struct Call<'a> {
     /// 1 when all the arguments are constants.
     pub rows: usize,
     pub clock_ms: i64,
-    pub zone_offset_ms: i64,
+    pub zone: Zone,
 }
 
 impl Call<'_> {

@@ -268,7 +268,7 @@ pub(super) static FUNCTIONS: &[Function] = &[
 ];
 
 fn current(call: &Call<'_>) -> Result<ArrayRef, String> {
-    let local = call.clock_ms.wrapping_add(call.zone_offset_ms);
+    let local = call.zone.wall_ms(call.clock_ms);
     let (day, ms) = split_ms(local);
     let repeat = |number: i64| std::iter::repeat_n(Some(number), call.rows);
     let moment = |ms: i64| std::iter::repeat_n(Some(Moment::from_ms(ms)), call.rows);
@@ -292,10 +292,8 @@ fn wall_clock<'a>(
             Ok(Box::new(move |row| times.get(row).map(Moment::from_ms)))
         }
         Some(TypeKind::TimestampLtz(_)) => {
-            let (moments, offset) = (value.moments()?, call.zone_offset_ms);
-            Ok(Box::new(move |row| {
-                moments.get(row).map(|m| Moment { ms: m.ms.wrapping_add(offset), nanos: m.nanos })
-            }))
+            let (moments, zone) = (value.moments()?, call.zone);
+            Ok(Box::new(move |row| moments.get(row).map(|moment| moment.on_clock(zone))))
         }
         _ => {
             let moments = value.moments()?;
@@ -338,11 +336,15 @@ fn unit_by_name(name: &str) -> Option<TimeUnit> {
 
 fn extract(call: &Call<'_>) -> Result<ArrayRef, String> {
     let unit = unit_argument(call)?;
+    if unit == TimeUnit::Epoch && matches!(call.types[1].kind, TypeKind::TimestampLtz(_)) {
+        let moments = call.argument(1)?.moments()?;
+        return integers_column(
+            (0..call.rows).map(|row| Some(value_of(unit, moments.get(row)?))),
+            call.result,
+        );
+    }
     let clock = wall_clock(call, 1)?;
-    let instant = matches!(call.types[1].kind, TypeKind::TimestampLtz(_));
-    let offset = if instant && unit == TimeUnit::Epoch { call.zone_offset_ms } else { 0 };
-    let values =
-        (0..call.rows).map(|row| clock(row).map(|m| value_of(unit, Moment { ms: m.ms - offset, ..m })));
+    let values = (0..call.rows).map(|row| clock(row).map(|moment| value_of(unit, moment)));
     integers_column(values, call.result)
 }
 
@@ -381,8 +383,7 @@ fn value_of(unit: TimeUnit, moment: Moment) -> i64 {
 fn round_time(call: &Call<'_>, up: bool) -> Result<ArrayRef, String> {
     let unit = unit_argument(call)?;
     let clock = wall_clock(call, 1)?;
-    let offset =
-        if matches!(call.types[1].kind, TypeKind::TimestampLtz(_)) { call.zone_offset_ms } else { 0 };
+    let zone = if matches!(call.types[1].kind, TypeKind::TimestampLtz(_)) { call.zone } else { Zone::UTC };
     let mut out = Vec::with_capacity(call.rows);
     for row in 0..call.rows {
         out.push(match clock(row) {
@@ -390,7 +391,7 @@ fn round_time(call: &Call<'_>, up: bool) -> Result<ArrayRef, String> {
             Some(moment) => {
                 let rounded = round_to_unit(moment, unit, up)
                     .ok_or_else(|| format!("a time cannot be rounded to {}", unit.name()))?;
-                Some(Moment { ms: rounded.ms - offset, nanos: rounded.nanos })
+                Some(rounded.at_clock(zone))
             }
         });
     }
@@ -560,10 +561,7 @@ fn to_timestamp(call: &Call<'_>) -> Result<ArrayRef, String> {
 
 fn to_timestamp_ltz(call: &Call<'_>) -> Result<ArrayRef, String> {
     if call.types[0].kind.is_character() {
-        let offset = call.zone_offset_ms;
-        let instants = read_moments(call)?
-            .into_iter()
-            .map(|moment| moment.map(|m| Moment { ms: m.ms.wrapping_sub(offset), nanos: m.nanos }));
+        let instants = read_moments(call)?.into_iter().map(|moment| moment.map(|m| m.at_clock(call.zone)));
         return moments_column(instants, call.result);
     }
     let precisions = call.arguments.get(1).map(Value::integers).transpose()?;
@@ -603,9 +601,9 @@ fn to_date(call: &Call<'_>) -> Result<ArrayRef, String> {
 
 fn from_unixtime(call: &Call<'_>) -> Result<ArrayRef, String> {
     let seconds = call.argument(0)?.integers()?;
-    let offset = call.zone_offset_ms;
     let moment = |row: usize| {
-        seconds.get(row).and_then(|s| s.checked_mul(1_000)?.checked_add(offset)).map(Moment::from_ms)
+        let instant = Moment::from_ms(seconds.get(row)?.checked_mul(1_000)?);
+        Some(instant.on_clock(call.zone))
     };
     if call.arguments.len() > 1 {
         return write_moments(call, 1, moment);
@@ -622,10 +620,10 @@ fn from_unixtime(call: &Call<'_>) -> Result<ArrayRef, String> {
 fn unix_timestamp(call: &Call<'_>) -> Result<ArrayRef, String> {
     let texts = call.argument(0)?.texts()?;
     let moments = read_moments(call)?;
-    let offset = call.zone_offset_ms;
+    let zone = call.zone;
     let values = moments.into_iter().enumerate().map(|(row, moment)| {
         texts.get(row)?;
-        Some(moment.map_or(i64::MIN, |m| (m.ms - offset).div_euclid(1_000)))
+        Some(moment.map_or(i64::MIN, |m| zone.last_instant_ms(m.ms).div_euclid(1_000)))
     });
     integers_column(values, call.result)
 }

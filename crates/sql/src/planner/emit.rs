@@ -146,8 +146,8 @@ impl Emitter<'_> {
                 let places = wanted.iter().enumerate().map(|(new, old)| (*old, new)).collect();
                 Ok(Emitted { node, columns, places })
             }
-            RelationKind::WindowAssign { time_column, window, shift_ms } => {
-                self.window_assign(relation, *time_column, *window, *shift_ms, phase)
+            RelationKind::WindowAssign { time_column, window, zone } => {
+                self.window_assign(relation, *time_column, *window, *zone, phase)
             }
             RelationKind::SessionWindow { .. } => self.session_window(id, relation, phase),
             RelationKind::WindowAggregate { .. } => self.window_aggregate(id, relation, phase),

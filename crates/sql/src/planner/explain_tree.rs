@@ -131,10 +131,10 @@ fn line(plan: &Plan, node: &Node) -> String {
             format!("Project({})", items.join(", "))
         }
         NodeKind::Filter { predicate } => format!("Filter({})", predicate.describe()),
-        NodeKind::WindowAssign { time_column, window } => {
+        NodeKind::WindowAssign { time_column, window, .. } => {
             format!("WindowAssign({})", window_text(*window, &name(0, *time_column)))
         }
-        NodeKind::SessionWindow { time_column, gap_ms, keys } => {
+        NodeKind::SessionWindow { time_column, gap_ms, keys, .. } => {
             format!(
                 "SessionWindow(SESSION({}, gap={}), keys=[{}])",
                 name(0, *time_column),
@@ -163,7 +163,7 @@ fn line(plan: &Plan, node: &Node) -> String {
             join_text("IntervalJoin", plan, node, kind.name(), &keys, residual.as_ref())
         }
         // Keys and calls are named after what the query says they are.
-        NodeKind::WindowAggregate { time_column, window, keys, aggregates } => {
+        NodeKind::WindowAggregate { time_column, window, keys, aggregates, .. } => {
             let outputs: Vec<String> =
                 (0..keys.len() + aggregates.len()).map(|index| name_of(&node.schema, index)).collect();
             let (keys, calls) = outputs.split_at(keys.len());

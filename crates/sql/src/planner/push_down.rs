@@ -136,11 +136,11 @@ impl Pass<'_> {
                 let (below, above) = split(predicates, |column| keys.contains(&column));
                 self.through(relation, vec![below], above)
             }
-            RelationKind::WindowJoin { kind, condition, ends, shift_ms } => {
-                let (kind, ends, shift_ms) = (*kind, *ends, *shift_ms);
+            RelationKind::WindowJoin { kind, condition, ends, zone } => {
+                let (kind, ends, zone) = (*kind, *ends, *zone);
                 let Sides { inputs, on, above } =
                     self.sides(relation, kind, condition.clone(), predicates)?;
-                let kind = RelationKind::WindowJoin { kind, condition: Scalar::all_of(on), ends, shift_ms };
+                let kind = RelationKind::WindowJoin { kind, condition: Scalar::all_of(on), ends, zone };
                 let new = self.new.add(kind, inputs, relation.columns.clone());
                 Ok(self.filtered(new, above))
             }

@@ -4,6 +4,7 @@ use crate::ast::{OptionPair, Text};
 use crate::binder::{BindSettings, Materialize};
 use crate::catalog::Listing;
 use crate::diagnostic::Diagnostic;
+use base::Zone;
 use std::collections::BTreeMap;
 
 const ZONE: &str = "table.local-time-zone";
@@ -39,15 +40,15 @@ impl Settings {
         crate::settings::check(pair)?;
         let (key, value) = (pair.key.value.as_str(), pair.value.value.as_str());
         match key {
-            ZONE => match zone_offset_ms(value) {
-                Some(offset) => self.bind.zone_offset_ms = offset,
+            ZONE => match zone(value) {
+                Some(zone) => self.bind.zone = zone,
                 None => {
                     return Err(Box::new(
-                        Diagnostic::unsupported(
+                        Diagnostic::invalid(
                             pair.value.span,
-                            format!("the time zone '{value}' is not supported yet"),
+                            format!("the time zone '{value}' is not known"),
                         )
-                        .with_hint("'UTC' and fixed offsets such as 'GMT+02:00' work"),
+                        .with_hint("name a zone such as 'Europe/Berlin', 'UTC', or an offset such as 'GMT+02:00'"),
                     ));
                 }
             },
@@ -69,7 +70,7 @@ impl Settings {
         self.session.reset(key)?;
         match key.map(|key| key.value.as_str()) {
             None => self.bind = BindSettings::default(),
-            Some(ZONE) => self.bind.zone_offset_ms = 0,
+            Some(ZONE) => self.bind.zone = Zone::UTC,
             Some(NOT_NULL) => self.bind.drops_nulls = false,
             Some(MATERIALIZE) => self.bind.materialize = Materialize::Auto,
             Some(STATE_TTL) => self.bind.state_ttl_ms = 0,
@@ -79,37 +80,7 @@ impl Settings {
     }
 }
 
-/// `UTC`, `Z`, `GMT+02:00`, `+02:00`, `UTC-5`.
-fn zone_offset_ms(zone: &str) -> Option<i64> {
-    let text = zone.trim();
-    let rest = ["UTC", "GMT"].iter().find_map(|prefix| text.strip_prefix(prefix)).unwrap_or(text);
-    if rest.is_empty() || rest == "Z" || rest == "default" {
-        return Some(0);
-    }
-    let sign = match rest.chars().next()? {
-        '+' => 1,
-        '-' => -1,
-        _ => return None,
-    };
-    let (hours, minutes) = rest[1..].split_once(':').unwrap_or((&rest[1..], "0"));
-    let (hours, minutes): (i64, i64) = (hours.parse().ok()?, minutes.parse().ok()?);
-    if !(0..=18).contains(&hours) || !(0..60).contains(&minutes) {
-        return None;
-    }
-    Some(sign * (hours * 60 + minutes) * 60_000)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::zone_offset_ms;
-
-    #[test]
-    fn fixed_offsets_are_read_and_named_zones_are_not() {
-        assert_eq!(zone_offset_ms("UTC"), Some(0));
-        assert_eq!(zone_offset_ms("GMT+02:00"), Some(7_200_000));
-        assert_eq!(zone_offset_ms("-05:30"), Some(-19_800_000));
-        assert_eq!(zone_offset_ms("UTC+8"), Some(28_800_000));
-        assert_eq!(zone_offset_ms("America/New_York"), None);
-        assert_eq!(zone_offset_ms("UTC+99"), None);
-    }
+/// The setting's default is UTC here, never the machine's own zone.
+fn zone(text: &str) -> Option<Zone> {
+    if text.trim() == "default" { Some(Zone::UTC) } else { Zone::parse(text) }
 }

@@ -69,8 +69,8 @@ pub const SETTINGS: &[SettingSpec] = &[
         "table.local-time-zone",
         TEXT,
         Some("UTC"),
-        "The zone of TIMESTAMP_LTZ: what the wall clock shows in casts, functions and windows.",
-        "UTC",
+        "The zone of TIMESTAMP_LTZ: what the wall clock shows in casts, functions and windows. A name of the IANA database, which is compiled in, or an offset such as `GMT+02:00`.",
+        "Europe/Berlin",
     ),
     used(
         "table.exec.sink.not-null-enforcer",

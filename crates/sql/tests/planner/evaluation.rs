@@ -2,6 +2,7 @@
 
 use arrow_array::{Array, RecordBatch, RecordBatchOptions};
 use arrow_schema::Schema;
+use base::Zone;
 use dataflow::expression::EvaluationContext;
 use sql::ast::ObjectName;
 use sql::binder::{BindSettings, Binder, Named, Relations};
@@ -26,10 +27,10 @@ impl Relations for Nothing {
 pub const CLOCK_MS: i64 = 1_772_714_671_123;
 
 /// The type and the text of a value; `Err` for a message of the binder or of the evaluation.
-pub fn evaluate_in(text: &str, zone_offset_ms: i64) -> Result<(String, String), String> {
+pub fn evaluate_in(text: &str, zone: Zone) -> Result<(String, String), String> {
     let source = SourceText::new("expression", text);
     let written = parse_expression(&source).map_err(|d| format!("parse: {}", d[0]))?;
-    let settings = BindSettings { zone_offset_ms, ..BindSettings::default() };
+    let settings = BindSettings { zone, ..BindSettings::default() };
     let mut binder = Binder::new(&Nothing, settings);
     let scalar = binder.bind_constant(&written).map_err(|d| format!("bind: {d}"))?;
     let data_type = scalar.data_type.clone();
@@ -44,7 +45,7 @@ pub fn evaluate_in(text: &str, zone_offset_ms: i64) -> Result<(String, String), 
             return "NULL".to_string();
         }
         let mut out = String::new();
-        format_value(array.as_ref(), row, &data_type, zone_offset_ms, &mut out).unwrap();
+        format_value(array.as_ref(), row, &data_type, zone, &mut out).unwrap();
         out
     };
     assert_eq!(print(0), print(1), "{text}");
@@ -53,7 +54,7 @@ pub fn evaluate_in(text: &str, zone_offset_ms: i64) -> Result<(String, String), 
 }
 
 pub fn evaluate(text: &str) -> Result<(String, String), String> {
-    evaluate_in(text, 0)
+    evaluate_in(text, Zone::UTC)
 }
 
 /// The values of an expression over the column `x` INT and, per row, the watermark.
@@ -75,7 +76,7 @@ pub fn over_column(text: &str, x: &[Option<i32>]) -> Result<Vec<String>, String>
             if array.is_null(row) {
                 return "NULL".to_string();
             }
-            format_value(array.as_ref(), row, &data_type, 0, &mut out).unwrap();
+            format_value(array.as_ref(), row, &data_type, Zone::UTC, &mut out).unwrap();
             out
         })
         .collect())

@@ -75,7 +75,7 @@ fn names_are_unique() {
 /// Instants are read on the session's clock; wall clocks are not moved.
 #[test]
 fn the_zone_of_the_session() {
-    let in_zone = |text: &str| evaluate_in(text, 7_200_000).unwrap().1;
+    let in_zone = |text: &str| evaluate_in(text, base::Zone::fixed_ms(7_200_000)).unwrap().1;
     assert_eq!(in_zone("TO_TIMESTAMP_LTZ(0, 3)"), "1970-01-01 02:00:00.000");
     assert_eq!(in_zone("CAST(TO_TIMESTAMP_LTZ(0, 3) AS STRING)"), "1970-01-01 02:00:00.000");
     assert_eq!(in_zone("CAST(TO_TIMESTAMP_LTZ(0, 3) AS TIMESTAMP(3))"), "1970-01-01 02:00:00.000");
@@ -90,6 +90,28 @@ fn the_zone_of_the_session() {
     assert_eq!(in_zone("DATE_FORMAT(TO_TIMESTAMP_LTZ(0, 3), 'HH:mm')"), "02:00");
     assert_eq!(in_zone("LOCALTIMESTAMP"), "2026-03-05 14:44:31.123");
     assert_eq!(in_zone("FLOOR(TO_TIMESTAMP_LTZ(0, 3) TO DAY)"), "1970-01-01 00:00:00.000");
+}
+
+/// Gaps and overlaps of a named zone: times that do not exist move on, those that come twice are the first, but for
+/// UNIX_TIMESTAMP, which takes the second as Java's older calendars do.
+#[test]
+fn named_zones_have_gaps_and_overlaps() {
+    let berlin = base::Zone::parse("Europe/Berlin").unwrap();
+    let printed = |text: &str| evaluate_in(text, berlin).unwrap().1;
+    assert_eq!(
+        printed("CAST(CAST(TIMESTAMP '2021-03-28 02:30:00' AS TIMESTAMP_LTZ(0)) AS STRING)"),
+        "2021-03-28 03:30:00"
+    );
+    assert_eq!(printed("UNIX_TIMESTAMP('2021-03-28 02:30:00')"), "1616895000");
+    assert_eq!(printed("UNIX_TIMESTAMP('2021-10-31 02:30:00')"), "1635643800");
+    assert_eq!(
+        printed("EXTRACT(EPOCH FROM CAST(TIMESTAMP '2021-10-31 02:30:00' AS TIMESTAMP_LTZ(0)))"),
+        "1635640200"
+    );
+    assert_eq!(printed("FROM_UNIXTIME(1635643800)"), "2021-10-31 02:30:00");
+    assert_eq!(printed("FROM_UNIXTIME(1635640200)"), "2021-10-31 02:30:00");
+    assert_eq!(printed("TO_TIMESTAMP_LTZ(1625000000000, 3)"), "2021-06-29 22:53:20.000");
+    assert_eq!(printed("DATE_FORMAT(TO_TIMESTAMP_LTZ(1610000000, 0), 'HH:mm')"), "07:13");
 }
 
 /// What can fail is evaluated only for the rows that reach it.

@@ -138,7 +138,13 @@ impl Planner {
         for name in ["window_start", "window_end", "window_time"] {
             fields.push(Field::new(name, TIMESTAMP, true));
         }
-        let kind = NodeKind::WindowAggregate { time_column, window, keys: keys.to_vec(), aggregates };
+        let kind = NodeKind::WindowAggregate {
+            time_column,
+            window,
+            zone: base::Zone::UTC,
+            keys: keys.to_vec(),
+            aggregates,
+        };
         self.add(kind, &[input], Arc::new(Schema::new(fields)))
     }
 

@@ -75,7 +75,7 @@ fn window_assignment_appends_a_row_per_window_and_drops_nothing() {
         fields.push(Arc::new(Field::new(name, TIMESTAMP, true)));
     }
     let schema = Arc::new(Schema::new(fields));
-    let assign = |window| NodeKind::WindowAssign { time_column: 0, window };
+    let assign = |window| NodeKind::WindowAssign { time_column: 0, window, zone: base::Zone::UTC };
     let hop = planner.add(assign(HOP), &[watermark], schema.clone());
     let tumble = planner.add(assign(TUMBLE), &[watermark], schema);
     planner.sink(hop, "hop");

@@ -21,7 +21,8 @@ fn counting(window: Option<WindowKind>) -> (Arc<Plan>, NodeId) {
         None => {
             let columns: Vec<_> =
                 COLUMNS.iter().cloned().chain(["s", "e", "w"].map(|name| (name, TIMESTAMP))).collect();
-            let kind = NodeKind::SessionWindow { time_column: 0, gap_ms: 10, keys: vec![1] };
+            let kind =
+                NodeKind::SessionWindow { time_column: 0, gap_ms: 10, zone: base::Zone::UTC, keys: vec![1] };
             input = planner.add(kind, &[input], schema(&columns));
         }
     }

@@ -21,12 +21,16 @@ const BOUNDS: &[(&str, DataType)] =
 impl Planner {
     pub fn session(&mut self, input: NodeId, gap_ms: i64, keys: &[usize]) -> NodeId {
         let schema = widened(&self.schema(input), BOUNDS);
-        self.add(NodeKind::SessionWindow { time_column: 0, gap_ms, keys: keys.to_vec() }, &[input], schema)
+        self.add(
+            NodeKind::SessionWindow { time_column: 0, gap_ms, zone: base::Zone::UTC, keys: keys.to_vec() },
+            &[input],
+            schema,
+        )
     }
 
     pub fn assign(&mut self, input: NodeId, window: WindowKind) -> NodeId {
         let schema = widened(&self.schema(input), BOUNDS);
-        self.add(NodeKind::WindowAssign { time_column: 0, window }, &[input], schema)
+        self.add(NodeKind::WindowAssign { time_column: 0, window, zone: base::Zone::UTC }, &[input], schema)
     }
 
     /// By the columns of the window and `partition`, the greatest of `order` first.
@@ -41,7 +45,7 @@ impl Planner {
         let schema = widened(&self.schema(input), &[("n", DataType::Int64)]);
         let kind = NodeKind::WindowRank {
             end_column: bounds + 1,
-            shift_ms: 0,
+            zone: base::Zone::UTC,
             partition: partition.iter().copied().chain([bounds, bounds + 1]).collect(),
             order: vec![SortKey { column: order, descending: true, nulls_first: false }],
             first,
@@ -75,7 +79,7 @@ impl Planner {
         let kind = NodeKind::WindowJoin {
             kind,
             ends: [bounds[0] + 1, bounds[1] + 1],
-            shift_ms: 0,
+            zone: base::Zone::UTC,
             left_keys: keys(0),
             right_keys: keys(1),
             residual,

@@ -5,7 +5,7 @@ use super::super::error::DataflowError;
 use super::super::exchange::Exchange;
 use super::super::join::only_inserts;
 use super::super::partitions::Partitions;
-use super::super::time::milliseconds;
+use super::super::time::{passed_times, wall_clock};
 use super::super::track::Track;
 use super::accumulator::AccumulatorSpec;
 use super::accumulators::Accumulators;
@@ -59,7 +59,8 @@ impl AggregateNode {
         let rows: usize = chunks.iter().map(|chunk| chunk.batch.len()).sum();
         let spec = self.spec.clone();
         let prepared = exchange.map(chunks, move |chunk| prepare(&spec, &chunk.batch))?;
-        let (spec, track, workers) = (self.spec.clone(), track.clone(), self.partitions.len());
+        let (spec, track, workers) =
+            (self.spec.clone(), track.on_clock(self.spec.window.zone), self.partitions.len());
         let done = self.partitions.run(exchange, rows, move |worker, partition| {
             partition.step(&spec, &prepared, &track, sequence, Share { worker, workers })
         })?;
@@ -76,7 +77,7 @@ impl AggregateNode {
 /// Everything about a batch that needs no state.
 fn prepare(spec: &AggregateSpec, batch: &Batch) -> Result<Prepared, DataflowError> {
     only_inserts(batch)?;
-    let times = milliseconds(&batch.rows, spec.window.time_column)?;
+    let times = wall_clock(&batch.rows, spec.window.time_column, spec.window.zone)?;
     // No time lies in the slice that ends here.
     let mut last = i64::MIN / 2;
     let slice_ends = times.iter().map(|time| {
@@ -97,7 +98,7 @@ fn prepare(spec: &AggregateSpec, batch: &Batch) -> Result<Prepared, DataflowErro
     Ok(Prepared {
         keys: spec.keys.encode(&batch.rows)?,
         slice_ends,
-        watermarks,
+        watermarks: passed_times(watermarks, spec.window.zone),
         ordinals: batch.ordinals.values().clone(),
         arguments: spec.aggregates.iter().map(argument).collect::<Result<_, _>>()?,
     })

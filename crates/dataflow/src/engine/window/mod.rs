@@ -11,6 +11,10 @@
 //!    watermark did so, ordered by window end and key, and the watermark before it is
 //!    `window end - 2 ms`: what was in force was less than the window's last moment.
 //!
+//! 4. Windows of instants lie on the wall clock of the session's zone. All times in here are of that clock: row times
+//!    and watermarks are moved to it when they come in, and what leaves is moved back. A watermark that lies in the
+//!    first of two equal hours has not passed any of them (`Zone::passed_wall_ms`).
+//!
 //! Only tracks and ordinals decide where a window fires, so neither the cut into steps nor the number
 //! of workers can be seen in the results.
 
@@ -32,6 +36,7 @@ pub(crate) use partition::AggregateSpec;
 pub(crate) use partition::{tie_prefix, tie_time};
 
 use crate::plan::WindowKind;
+use base::Zone;
 
 /// The shape of the windows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -43,13 +48,16 @@ pub(crate) struct WindowSpec {
     offset_ms: i64,
     /// Windows that share slices begin together, not one slide apart.
     cumulates: bool,
+    /// The slices are cut on its wall clock.
+    pub(crate) zone: Zone,
 }
 
 impl WindowSpec {
-    pub(crate) fn new(time_column: usize, window: WindowKind) -> WindowSpec {
+    pub(crate) fn new(time_column: usize, window: WindowKind, zone: Zone) -> WindowSpec {
         let (size_ms, slide_ms, offset_ms) = window.size_slide_offset();
         let cumulates = matches!(window, WindowKind::Cumulate { .. });
-        WindowSpec { time_column, size_ms, slide_ms, offset_ms: offset_ms.rem_euclid(size_ms), cumulates }
+        let offset_ms = offset_ms.rem_euclid(size_ms);
+        WindowSpec { time_column, size_ms, slide_ms, offset_ms, cumulates, zone }
     }
 
     /// Every slice is a window.

@@ -4,6 +4,7 @@ use super::super::batches::record_batch;
 use super::super::error::DataflowError;
 use super::super::keys::{KeyEncoder, Keys};
 use super::super::stateless::window_columns;
+use super::super::time::before_end;
 use super::super::track::Track;
 use super::WindowSpec;
 use super::accumulator::AccumulatorSpec;
@@ -15,6 +16,7 @@ use arrow_array::builder::BinaryBuilder;
 use arrow_array::{ArrayRef, Int64Array, UInt64Array};
 use arrow_buffer::ScalarBuffer;
 use arrow_schema::{Schema, SchemaRef};
+use base::Zone;
 use state::{Columns, Key, KeyMap, KeyedWindows, Table};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -33,14 +35,14 @@ impl AggregateSpec {
         input: &Schema,
         schema: SchemaRef,
         time_column: usize,
-        window: WindowKind,
+        (window, zone): (WindowKind, Zone),
         keys: &[usize],
         aggregates: &[Aggregate],
     ) -> Result<AggregateSpec, DataflowError> {
         let type_of = |column: usize| input.field(column).data_type();
         let aggregates = aggregates.iter().map(|call| AccumulatorSpec::new(call, call.argument.map(type_of)));
         Ok(AggregateSpec {
-            window: WindowSpec::new(time_column, window),
+            window: WindowSpec::new(time_column, window, zone),
             keys: KeyEncoder::new(keys.to_vec(), keys.iter().map(|key| type_of(*key).clone()).collect())?,
             aggregates: Arc::new(aggregates.collect::<Result<_, _>>()?),
             schema,
@@ -112,7 +114,9 @@ impl Partition {
 
     /// The end of the next window that fires, all before the watermark `fired` having done so.
     pub(crate) fn next_window_end(&self, spec: &AggregateSpec, fired: i64) -> Option<i64> {
-        spec.window.next_window_end(self.slices.first()?, fired)
+        let zone = spec.window.zone;
+        let end = spec.window.next_window_end(self.slices.first()?, zone.passed_wall_ms(fired))?;
+        Some(zone.passed_ms(end - 1).saturating_add(1))
     }
 
     /// Takes in the chunks of a step and fires what the watermark has passed at its end.
@@ -271,7 +275,7 @@ fn emit(
         kinds: None,
         ordinals: UInt64Array::from(vec![after; rows]),
         ties: Some(ties.finish()),
-        watermarks: Some(Int64Array::from(vec![window_end - 2; rows])),
+        watermarks: Some(Int64Array::from(vec![before_end(window_end, spec.window.zone); rows])),
     })
 }
 

@@ -5,8 +5,8 @@
 
 use super::super::batches::{empty, record_batch};
 use super::super::error::DataflowError;
-use super::super::stateless::holds;
-use super::super::time::timestamps;
+use super::super::stateless::{holds, window_time};
+use super::super::time::{before_end, timestamps};
 use super::super::window::tie_prefix;
 use super::spec::{Mode, Spec};
 use crate::batch::Batch;
@@ -145,7 +145,10 @@ impl Fired {
                 let data_type = |index: usize| spec.schema.field(first + index).data_type();
                 columns.push(timestamps(outs.iter().map(|out| of(out).start), data_type(0))?);
                 columns.push(timestamps(outs.iter().map(|out| of(out).end), data_type(1))?);
-                columns.push(timestamps(outs.iter().map(|out| of(out).end - 1), data_type(2))?);
+                columns.push({
+                    let time = |out: &Out| window_time(of(out).end, data_type(2), spec.zone);
+                    timestamps(outs.iter().map(time), data_type(2))?
+                });
             }
             Mode::Top { shown, with_number: true, .. } => {
                 let number = |out: &Out| i64::from(out.left - of(out).lefts.start) + shown.start as i64 + 1;
@@ -172,7 +175,9 @@ impl Fired {
             kinds: None,
             ordinals: UInt64Array::from_iter_values(outs.iter().map(|out| of(out).after)),
             ties: Some(ties.finish()),
-            watermarks: Some(Int64Array::from_iter_values(outs.iter().map(|out| of(out).end - 2))),
+            watermarks: Some(Int64Array::from_iter_values(
+                outs.iter().map(|out| before_end(of(out).end, spec.zone)),
+            )),
         })
     }
 }

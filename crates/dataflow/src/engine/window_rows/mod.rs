@@ -60,7 +60,8 @@ impl WindowRowsNode {
     }
 
     pub(crate) fn next_window_end(&self) -> Option<i64> {
-        self.partitions.iter().filter_map(Partition::next_window_end).min()
+        let end = self.partitions.iter().filter_map(Partition::next_window_end).min()?;
+        Some(self.spec.zone.passed_ms(end - 1).saturating_add(1))
     }
 
     /// One step; answers what was fired, in canonical order, and how many rows were late.
@@ -81,7 +82,8 @@ impl WindowRowsNode {
             .run(chunks.into_iter().map(task).collect(), rows)?
             .into_iter()
             .collect::<Result<_, _>>()?;
-        let (spec, moved, workers) = (self.spec.clone(), track.clone(), self.partitions.len());
+        let (spec, moved, workers) =
+            (self.spec.clone(), track.on_clock(self.spec.zone), self.partitions.len());
         let done = self.partitions.run(exchange, rows, move |worker, partition| {
             partition.step(&spec, &prepared, &moved, (worker, workers), clock_ms)
         })?;

@@ -3,7 +3,7 @@
 use super::super::error::DataflowError;
 use super::super::join::only_inserts;
 use super::super::keys::{KeyEncoder, Keys, one_nan};
-use super::super::time::milliseconds;
+use super::super::time::{passed_times, wall_clock};
 use super::arrivals::Place;
 use crate::batch::Batch;
 use crate::expression::Expression;
@@ -11,6 +11,7 @@ use crate::plan::{JoinKind, NodeId, NodeKind, Plan, SortKey};
 use arrow_array::{Array, ArrayRef, BooleanArray};
 use arrow_row::SortField;
 use arrow_schema::{DataType, Schema, SchemaRef, SortOptions};
+use base::Zone;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -49,7 +50,8 @@ pub(crate) struct Side {
 pub(crate) struct Spec {
     pub(crate) mode: Mode,
     pub(crate) sides: Vec<Side>,
-    shift_ms: i64,
+    /// The windows lie on its wall clock.
+    pub(crate) zone: Zone,
     order: Option<(Vec<usize>, KeyEncoder)>,
     pub(crate) schema: SchemaRef,
 }
@@ -62,7 +64,7 @@ pub(crate) struct Prepared {
     pub(crate) rows: Keys,
     /// The sort key, if there is an order.
     pub(crate) order: Option<Keys>,
-    /// In UTC.
+    /// On the wall clock.
     pub(crate) times: Vec<i64>,
     pub(crate) watermarks: arrow_array::Int64Array,
     /// The places in the order of arrival.
@@ -83,16 +85,16 @@ impl Spec {
         let input = |side: usize| schemas[node.inputs[side].0].clone();
         let schema = schemas[id.0].clone();
         Ok(match &node.kind {
-            NodeKind::SessionWindow { time_column, gap_ms, keys } => Spec {
+            NodeKind::SessionWindow { time_column, gap_ms, zone, keys } => Spec {
                 mode: Mode::Session { gap_ms: *gap_ms },
                 sides: vec![Side::new(&input(0), keys, *time_column)?],
-                shift_ms: 0,
+                zone: *zone,
                 order: None,
                 schema,
             },
             NodeKind::WindowRank {
                 end_column,
-                shift_ms,
+                zone,
                 partition,
                 order,
                 first,
@@ -105,12 +107,12 @@ impl Spec {
                 Spec {
                     mode: Mode::Top { shown, with_number: *with_number, latest_first: *latest_first },
                     sides: vec![Side::new(&input(0), partition, *end_column)?],
-                    shift_ms: *shift_ms,
+                    zone: *zone,
                     order: Some(order_of(&input(0), order)?),
                     schema,
                 }
             }
-            NodeKind::WindowJoin { kind, ends, shift_ms, left_keys, right_keys, residual } => {
+            NodeKind::WindowJoin { kind, ends, zone, left_keys, right_keys, residual } => {
                 let (left, right) = (input(0), input(1));
                 let pairs = left.fields().iter().chain(right.fields()).cloned().collect::<Vec<_>>();
                 let pairs = Arc::new(Schema::new(pairs));
@@ -120,7 +122,7 @@ impl Spec {
                         Side::new(&left, left_keys, ends[0])?,
                         Side::new(&right, right_keys, ends[1])?,
                     ],
-                    shift_ms: *shift_ms,
+                    zone: *zone,
                     order: None,
                     schema,
                 }
@@ -153,7 +155,10 @@ impl Spec {
             rows: own.rows.encode(&batch.rows)?,
             order,
             times: self.times(batch, own)?,
-            watermarks: watermarks.ok_or_else(|| DataflowError::internal("rows without a watermark"))?,
+            watermarks: passed_times(
+                watermarks.ok_or_else(|| DataflowError::internal("rows without a watermark"))?,
+                self.zone,
+            ),
             places,
             complete: if is_join { own.keys.complete(&batch.rows) } else { None },
         })
@@ -164,8 +169,7 @@ impl Spec {
         if column.logical_null_count() > 0 && !matches!(self.mode, Mode::Session { .. }) {
             return Err(DataflowError::invalid("the end of a window is NULL; filter such rows out"));
         }
-        let times = milliseconds(&batch.rows, side.time_column)?;
-        Ok(times.iter().map(|time| time - self.shift_ms).collect())
+        Ok(wall_clock(&batch.rows, side.time_column, self.zone)?.to_vec())
     }
 }
 

@@ -17,6 +17,7 @@ use arrow_array::cast::AsArray;
 use arrow_array::types::Decimal128Type;
 use arrow_array::{Array, ArrayRef, ListArray, MapArray, StructArray, new_null_array};
 use arrow_schema::DataType;
+use base::Zone;
 use std::sync::Arc;
 
 /// How to cast.
@@ -24,8 +25,8 @@ use std::sync::Arc;
 pub struct CastMode {
     /// TRY_CAST.
     pub lenient: bool,
-    /// The session's zone, in milliseconds east of UTC: where a TIMESTAMP meets a TIMESTAMP_LTZ.
-    pub zone_offset_ms: i64,
+    /// The session's zone: where a TIMESTAMP meets a TIMESTAMP_LTZ.
+    pub zone: Zone,
 }
 
 impl CastMode {

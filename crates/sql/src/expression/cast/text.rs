@@ -7,6 +7,7 @@ use crate::types::{LogicalType, TypeKind};
 use arrow_array::cast::AsArray;
 use arrow_array::types::*;
 use arrow_array::{Array, ArrayRef, BinaryArray};
+use base::Zone;
 use std::fmt::Write;
 use std::sync::Arc;
 
@@ -27,9 +28,7 @@ pub(super) fn to_text(
         if value.is_null(row) {
             return false;
         }
-        if let Err(message) =
-            format_value(value.array().as_ref(), value.slot(row), from, mode.zone_offset_ms, text)
-        {
+        if let Err(message) = format_value(value.array().as_ref(), value.slot(row), from, mode.zone, text) {
             failure = Some(message);
             return false;
         }
@@ -85,7 +84,7 @@ pub fn format_value(
     array: &dyn Array,
     slot: usize,
     data_type: &LogicalType,
-    zone_offset_ms: i64,
+    zone: Zone,
     text: &mut String,
 ) -> Result<(), String> {
     let wrong = || format!("a column of {data_type} holds {}", array.data_type());
@@ -124,8 +123,8 @@ pub fn format_value(
         }
         TypeKind::Timestamp(precision) | TypeKind::TimestampLtz(precision) => {
             let moment = moment_at(array, slot).ok_or_else(wrong)?;
-            let shift = if matches!(data_type.kind, TypeKind::TimestampLtz(_)) { zone_offset_ms } else { 0 };
-            write_moment(Moment { ms: moment.ms.wrapping_add(shift), nanos: moment.nanos }, *precision, text);
+            let zone = if matches!(data_type.kind, TypeKind::TimestampLtz(_)) { zone } else { Zone::UTC };
+            write_moment(moment.on_clock(zone), *precision, text);
         }
         TypeKind::IntervalYearMonth => {
             let months = i64::from(number!(Int32Type));
@@ -149,17 +148,17 @@ pub fn format_value(
         TypeKind::Array(element) => {
             let items = array.as_list_opt::<i32>().ok_or_else(wrong)?.value(slot);
             text.push('[');
-            join(items.as_ref(), element, zone_offset_ms, text)?;
+            join(items.as_ref(), element, zone, text)?;
             text.push(']');
         }
         TypeKind::Map(key, value) => {
             let entries = array.as_map_opt().ok_or_else(wrong)?.value(slot);
-            write_entries(entries.column(0), key, entries.column(1), value, zone_offset_ms, text)?;
+            write_entries(entries.column(0), key, entries.column(1), value, zone, text)?;
         }
         TypeKind::Multiset(element) => {
             let entries = array.as_map_opt().ok_or_else(wrong)?.value(slot);
             let count = TypeKind::Int.not_null();
-            write_entries(entries.column(0), element, entries.column(1), &count, zone_offset_ms, text)?;
+            write_entries(entries.column(0), element, entries.column(1), &count, zone, text)?;
         }
         TypeKind::Row(fields) => {
             let row = array.as_struct_opt().ok_or_else(wrong)?;
@@ -168,7 +167,7 @@ pub fn format_value(
                 if index > 0 {
                     text.push_str(", ");
                 }
-                item(column.as_ref(), slot, &field.data_type, zone_offset_ms, text)?;
+                item(column.as_ref(), slot, &field.data_type, zone, text)?;
             }
             text.push(')');
         }
@@ -181,7 +180,7 @@ fn write_entries(
     key: &LogicalType,
     values: &ArrayRef,
     value: &LogicalType,
-    zone_offset_ms: i64,
+    zone: Zone,
     text: &mut String,
 ) -> Result<(), String> {
     text.push('{');
@@ -189,25 +188,20 @@ fn write_entries(
         if slot > 0 {
             text.push_str(", ");
         }
-        item(keys.as_ref(), slot, key, zone_offset_ms, text)?;
+        item(keys.as_ref(), slot, key, zone, text)?;
         text.push('=');
-        item(values.as_ref(), slot, value, zone_offset_ms, text)?;
+        item(values.as_ref(), slot, value, zone, text)?;
     }
     text.push('}');
     Ok(())
 }
 
-fn join(
-    items: &dyn Array,
-    element: &LogicalType,
-    zone_offset_ms: i64,
-    text: &mut String,
-) -> Result<(), String> {
+fn join(items: &dyn Array, element: &LogicalType, zone: Zone, text: &mut String) -> Result<(), String> {
     for slot in 0..items.len() {
         if slot > 0 {
             text.push_str(", ");
         }
-        item(items, slot, element, zone_offset_ms, text)?;
+        item(items, slot, element, zone, text)?;
     }
     Ok(())
 }
@@ -216,14 +210,14 @@ fn item(
     array: &dyn Array,
     slot: usize,
     data_type: &LogicalType,
-    zone_offset_ms: i64,
+    zone: Zone,
     text: &mut String,
 ) -> Result<(), String> {
     if array.is_null(slot) {
         text.push_str("NULL");
         return Ok(());
     }
-    format_value(array, slot, data_type, zone_offset_ms, text)
+    format_value(array, slot, data_type, zone, text)
 }
 
 fn moment_at(array: &dyn Array, slot: usize) -> Option<Moment> {

@@ -98,14 +98,14 @@ pub(super) fn to_time(
             let moments = read_moments(value, from, to, mode, rows)?;
             let instant_in = matches!(from.kind, TypeKind::TimestampLtz(_));
             let instant_out = matches!(to.kind, TypeKind::TimestampLtz(_));
-            let shift = match (instant_in, instant_out) {
-                (true, false) => mode.zone_offset_ms,
-                (false, true) => -mode.zone_offset_ms,
-                _ => 0,
-            };
-            let shifted = moments
-                .into_iter()
-                .map(|moment| moment.map(|m| Moment { ms: m.ms.wrapping_add(shift), nanos: m.nanos }));
+            let zone = mode.zone;
+            let shifted = moments.into_iter().map(|moment| {
+                moment.map(|moment| match (instant_in, instant_out) {
+                    (true, false) => moment.on_clock(zone),
+                    (false, true) => moment.at_clock(zone),
+                    _ => moment,
+                })
+            });
             match to.kind {
                 TypeKind::Date => integers_column(shifted.map(|m| m.map(|m| m.ms.div_euclid(DAY_MS))), to),
                 TypeKind::Time(precision) => {

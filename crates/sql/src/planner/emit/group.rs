@@ -106,14 +106,14 @@ impl Emitter<'_> {
         let only_inserts = self.facts[input.node.0].changes == Changelog::Insert;
         let one_latest = matches!(order.as_slice(), [key] if key.descending && by_time(key));
         let latest_first = one_latest && only_inserts && (*first, last) == (1, 1);
-        if let Some(WindowEnd { column, shift_ms }) = window {
+        if let Some(WindowEnd { column, zone }) = window {
             let end_column = input.place(*column);
             let text = format!(
-                "WindowRank {end_column} {shift_ms} {partition:?} {order:?} {first} {last} {with_number} {latest_first}"
+                "WindowRank {end_column} {zone} {partition:?} {order:?} {first} {last} {with_number} {latest_first}"
             );
             let kind = NodeKind::WindowRank {
                 end_column,
-                shift_ms: *shift_ms,
+                zone: *zone,
                 partition,
                 order,
                 first: *first,

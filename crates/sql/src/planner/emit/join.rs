@@ -125,7 +125,7 @@ impl Emitter<'_> {
 
     /// A join of windows: both sides stream, and every equality is a key.
     pub(super) fn window_join(&mut self, relation: &Relation, phase: u32) -> Written {
-        let RelationKind::WindowJoin { kind, condition, ends, shift_ms } = &relation.kind else {
+        let RelationKind::WindowJoin { kind, condition, ends, zone } = &relation.kind else {
             return Err(Box::new(Diagnostic::invalid(self.span, "no window join")));
         };
         let (left_id, right_id) = (relation.inputs[0], relation.inputs[1]);
@@ -166,7 +166,7 @@ impl Emitter<'_> {
             residual
         });
         let text = format!(
-            "WindowJoin {kind:?} {ends:?} {shift_ms} {left_keys:?} {right_keys:?} {}",
+            "WindowJoin {kind:?} {ends:?} {zone} {left_keys:?} {right_keys:?} {}",
             residual.as_ref().map(Scalar::identity).unwrap_or_default()
         );
         let joined = schema(&columns);
@@ -175,8 +175,7 @@ impl Emitter<'_> {
             columns.truncate(offset);
             places.retain(|old, _| *old < split);
         }
-        let kind =
-            NodeKind::WindowJoin { kind: *kind, ends, shift_ms: *shift_ms, left_keys, right_keys, residual };
+        let kind = NodeKind::WindowJoin { kind: *kind, ends, zone: *zone, left_keys, right_keys, residual };
         let node = self.node(kind, vec![left.node, right.node], &columns, text)?;
         Ok(Emitted { node, columns, places })
     }

@@ -1,9 +1,10 @@
 //! Windows, and aggregates over them.
 
 use super::{Emitted, Emitter, Written};
-use crate::binder::{Column, Relation, RelationId, RelationKind, plus_ms};
+use crate::binder::{Column, Relation, RelationId, RelationKind};
 use crate::diagnostic::Diagnostic;
 use crate::span::Span;
+use base::Zone;
 use dataflow::plan::{NodeKind, WindowKind};
 use std::collections::BTreeMap;
 
@@ -13,7 +14,7 @@ impl Emitter<'_> {
         relation: &Relation,
         time_column: usize,
         window: WindowKind,
-        shift_ms: i64,
+        zone: Zone,
         phase: u32,
     ) -> Written {
         let input = self.relation(relation.inputs[0], phase)?;
@@ -22,16 +23,16 @@ impl Emitter<'_> {
         let new = input.columns.len();
         let mut columns = input.columns.clone();
         columns.extend(relation.columns[old..].iter().cloned());
-        let text = format!("WindowAssign {time_column} {window:?}");
-        let kind = NodeKind::WindowAssign { time_column, window };
+        let text = format!("WindowAssign {time_column} {window:?} {zone}");
+        let kind = NodeKind::WindowAssign { time_column, window, zone };
         let node = self.node(kind, vec![input.node], &columns, text)?;
         let mut places = input.places.clone();
         places.extend((0..3).map(|bound| (old + bound, new + bound)));
-        self.shifted(Emitted { node, columns, places }, new, shift_ms)
+        Ok(Emitted { node, columns, places })
     }
 
     pub(super) fn session_window(&mut self, id: RelationId, relation: &Relation, phase: u32) -> Written {
-        let RelationKind::SessionWindow { time_column, gap_ms, shift_ms, keys } = &relation.kind else {
+        let RelationKind::SessionWindow { time_column, gap_ms, zone, keys } = &relation.kind else {
             return Err(Box::new(Diagnostic::invalid(Span::default(), "no session window")));
         };
         let input = self.relation(relation.inputs[0], phase)?;
@@ -52,53 +53,37 @@ impl Emitter<'_> {
         let new = columns.len();
         let mut columns = columns;
         columns.extend(relation.columns[old..].iter().cloned());
-        let text = format!("SessionWindow {time_column} {gap_ms} {keys:?}");
-        let kind = NodeKind::SessionWindow { time_column, gap_ms: *gap_ms, keys };
+        let text = format!("SessionWindow {time_column} {gap_ms} {zone} {keys:?}");
+        let kind = NodeKind::SessionWindow { time_column, gap_ms: *gap_ms, zone: *zone, keys };
         let node = self.node(kind, vec![node], &columns, text)?;
         places.extend((0..3).map(|bound| (old + bound, new + bound)));
-        self.shifted(Emitted { node, columns, places }, new, *shift_ms)
-    }
-
-    /// Moves the window's bounds, which the engine computes in UTC, to the session's clock.
-    fn shifted(&mut self, emitted: Emitted, first: usize, shift_ms: i64) -> Written {
-        if shift_ms == 0 {
-            return Ok(emitted);
-        }
-        let items = emitted
-            .columns
-            .iter()
-            .enumerate()
-            .map(|(index, column)| {
-                let scalar = column.scalar(index);
-                let moved =
-                    if index == first || index == first + 1 { plus_ms(scalar, shift_ms) } else { scalar };
-                (column.clone(), moved)
-            })
-            .collect();
-        let (node, columns) = self.project(&emitted, items)?;
-        Ok(Emitted { node, columns, ..emitted })
+        Ok(Emitted { node, columns, places })
     }
 
     pub(super) fn window_aggregate(&mut self, id: RelationId, relation: &Relation, phase: u32) -> Written {
-        let RelationKind::WindowAggregate { time_column, window, shift_ms, keys, aggregates } =
-            &relation.kind
+        let RelationKind::WindowAggregate { time_column, window, zone, keys, aggregates } = &relation.kind
         else {
             return Err(Box::new(Diagnostic::invalid(Span::default(), "no window aggregate")));
         };
         let input = self.relation(relation.inputs[0], phase)?;
         let (calls, new_keys, mut columns, mut places) = self.calls(id, relation, &input, keys, aggregates);
         let bounds = relation.columns.len() - 3;
-        let first = columns.len();
         for bound in 0..3 {
             places.insert(bounds + bound, columns.len());
             columns.push(relation.columns[bounds + bound].clone());
         }
         let time_column = input.place(*time_column);
         let names: Vec<&str> = columns.iter().map(|column| column.name.as_str()).collect();
-        let text = format!("WindowAggregate {time_column} {window:?} {new_keys:?} {calls:?} {names:?}");
-        let kind =
-            NodeKind::WindowAggregate { time_column, window: *window, keys: new_keys, aggregates: calls };
+        let text =
+            format!("WindowAggregate {time_column} {window:?} {zone} {new_keys:?} {calls:?} {names:?}");
+        let kind = NodeKind::WindowAggregate {
+            time_column,
+            window: *window,
+            zone: *zone,
+            keys: new_keys,
+            aggregates: calls,
+        };
         let node = self.node(kind, vec![input.node], &columns, text)?;
-        self.shifted(Emitted { node, columns, places }, first, *shift_ms)
+        Ok(Emitted { node, columns, places })
     }
 }

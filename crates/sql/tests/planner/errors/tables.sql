@@ -19,6 +19,6 @@ INSERT INTO m SELECT x FROM m;
 CREATE VIEW w AS SELECT x FROM m;
 INSERT INTO w SELECT x FROM m;
 DROP TABLE w;
-SET 'table.local-time-zone' = 'Europe/Berlin';
+SET 'table.local-time-zone' = 'Europe/Atlantis';
 -- What lies in a declaration that failed is not reported again.
 SELECT x FROM a;
