@@ -118,7 +118,7 @@ impl Binder<'_> {
             ExpressionKind::Cast { operand, data_type, lenient } => {
                 let target = LogicalType::from_ast(data_type)?;
                 let operand = self.expression(operand, scope)?;
-                let mode = CastMode { lenient: *lenient, zone: zone };
+                let mode = CastMode { lenient: *lenient, zone };
                 operator::cast(operand, &target, mode, span)
             }
             ExpressionKind::Call(call) => self.call(call, scope),

@@ -23,7 +23,7 @@ impl Binder<'_> {
         (self.collector, self.numbers, self.values) = around;
         let rows = bound?;
         let columns = common_columns(&rows, written, span)?;
-        let zone = self.settings.zone_offset_ms;
+        let zone = self.settings.zone;
         let rows: Vec<Vec<Scalar>> = rows
             .into_iter()
             .map(|row| row.into_iter().zip(&columns).map(|(value, to)| fitted(value, to, zone)).collect())
@@ -142,9 +142,9 @@ fn common_columns(rows: &[Vec<Scalar>], written: &[ValuesRow], span: Span) -> Bo
     Ok(columns)
 }
 
-fn fitted(value: Scalar, to: &LogicalType, zone_offset_ms: i64) -> Scalar {
+fn fitted(value: Scalar, to: &LogicalType, zone: base::Zone) -> Scalar {
     let to_kind = LogicalType { nullable: value.data_type.nullable, ..to.clone() };
-    operator::coerce(value, &to_kind, zone_offset_ms)
+    operator::coerce(value, &to_kind, zone)
 }
 
 /// The values of each column as one list, with its text.
