@@ -97,6 +97,10 @@ pub enum NodeKind {
         keys: Vec<usize>,
         aggregates: Vec<Aggregate>,
     },
+    /// Each row once per element of a collection that is computed from it. The output columns are the input's
+    /// `kept`, then the element (the fields of a row, the key and the value of a map's entry), then the element's
+    /// number if it is wanted. Kinds pass through.
+    Unnest(Unnest),
     /// Joins (INNER or LEFT) a stream (input 0) with a bounded table (input 1), which is read to its end first. The
     /// output columns are those of input 0, then those of input 1. NULL keys never match.
     BoundedJoin {
@@ -203,6 +207,50 @@ pub enum NodeKind {
     Sink {
         table: Arc<TableDefinition>,
     },
+}
+
+#[derive(Debug, Clone)]
+pub struct Unnest {
+    pub collection: Arc<dyn Expression>,
+    pub elements: Elements,
+    /// A row whose collection is empty or NULL leaves once, with NULL for the element.
+    pub keeps_empty: bool,
+    /// The last column numbers the elements of each collection, from 1, as an INT.
+    pub with_ordinality: bool,
+    pub kept: Vec<usize>,
+}
+
+impl Unnest {
+    /// The columns that an element becomes.
+    pub fn element_types(&self) -> Result<Vec<DataType>, String> {
+        let fields = |item: &DataType| match item {
+            DataType::Struct(fields) => fields.iter().map(|field| field.data_type().clone()).collect(),
+            other => vec![other.clone()],
+        };
+        let wrong = || format!("{} cannot be taken apart so", type_name(self.collection.data_type()));
+        match (self.elements, self.collection.data_type()) {
+            (Elements::OfArray, DataType::List(item)) => Ok(fields(item.data_type())),
+            (Elements::OfMap | Elements::OfMultiset, DataType::Map(entries, _)) => {
+                match entries.data_type() {
+                    DataType::Struct(pair) if pair.len() == 2 => match self.elements {
+                        Elements::OfMap => Ok(fields(entries.data_type())),
+                        _ if pair[1].data_type() == &DataType::Int32 => Ok(fields(pair[0].data_type())),
+                        _ => Err(wrong()),
+                    },
+                    _ => Err(wrong()),
+                }
+            }
+            _ => Err(wrong()),
+        }
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Elements {
+    OfArray,
+    OfMap,
+    /// As often as they are in it; a multiset is a map from its elements to how often they are in it.
+    OfMultiset,
 }
 
 /// One column of an order.

@@ -6,7 +6,7 @@ use base::options::{OptionKind, OptionSpec};
 use connectors::Connectors;
 use os::Os;
 use sql::functions::{self, Function};
-use sql::reference::{Entry, QUERIES, STATEMENTS, TYPES};
+use sql::reference::{Entry, FORMS, QUERIES, STATEMENTS, TYPES};
 use sql::session::Session;
 use sql::settings::{Effect, SETTINGS};
 use sql::source::SourceText;
@@ -101,7 +101,13 @@ is shown as CAST to STRING shows it. {MADE}\n"
         }
     }
     let forms = functions::FORMS.join("`, `");
-    write!(page, "\n## Forms\n\nExpressions and window functions with a syntax or an evaluation of their own: `{forms}`.\n").unwrap();
+    write!(page, "\n## Forms\n\nExpressions and window functions with a syntax or an evaluation of their own: `{forms}`.\n\n").unwrap();
+    page.push_str("| Form | Syntax | What it gives | Example |\n|---|---|---|---|\n");
+    for Entry { name, syntax, doc, example } in FORMS {
+        let (expression, value) = example.split_once(" => ").unwrap();
+        let cells = [format!("`{syntax}`"), (*doc).to_string(), format!("`{expression}` → {value}")];
+        writeln!(page, "| {name} | {} |", cells.map(|cell| cell.replace('|', "\\|")).join(" | ")).unwrap();
+    }
     let aggregates = functions::AGGREGATES.join("`, `");
     write!(page, "\n## Aggregates\n\n`{aggregates}`; with DISTINCT and FILTER.\n").unwrap();
     let missing = functions::known_elsewhere().join("`, `");

@@ -10,6 +10,7 @@ pub mod catalog;
 pub mod diagnostic;
 pub mod expression;
 pub mod functions;
+mod json;
 mod keyword;
 mod lexer;
 pub mod parser;

@@ -183,6 +183,13 @@ GROUP BY window_start, window_end, customer;",
         "SELECT a.id, b.id AS other FROM orders AS a LEFT JOIN orders AS b ON a.customer = b.customer AND a.id < b.id;",
     ),
     entry(
+        "UNNEST, LATERAL",
+        "FROM t CROSS JOIN UNNEST(collection) [WITH ORDINALITY] AS name [(columns)]\nFROM t LEFT JOIN UNNEST(collection) [WITH ORDINALITY] AS name [(columns)] ON TRUE\nFROM UNNEST(collection) AS name [(columns)]\nFROM t CROSS | LEFT JOIN LATERAL (SELECT … FROM … [WHERE condition]) AS name [(columns)] [ON TRUE]",
+        "Each row once per element of an array, entry of a map (key and value) or occurrence in a multiset; rows as elements become columns, and a row that is NULL is no element. WITH ORDINALITY numbers the elements from 1. LEFT keeps rows whose collection is empty or NULL. Changes pass through. A LATERAL query of FROM and WHERE may read columns of what stands before it.",
+        "SELECT o.id, w.word, w.place FROM orders AS o CROSS JOIN UNNEST(SPLIT(o.customer, ' ')) WITH ORDINALITY AS w (word, place);
+SELECT o.id, l.part FROM orders AS o CROSS JOIN LATERAL (SELECT LOWER(word) AS part FROM UNNEST(SPLIT(o.customer, ' ')) AS w (word) WHERE word <> '') AS l;",
+    ),
+    entry(
         "Top-N and deduplication",
         "SELECT … FROM (\n  SELECT *, ROW_NUMBER() OVER (PARTITION BY keys ORDER BY columns [ASC|DESC]) AS place FROM t\n) WHERE place <= n",
         "The first n rows of each key, changing as rows come; with the bounds of a window among the keys once for each window.",
@@ -262,11 +269,99 @@ pub const TYPES: &[Entry] = &[
         "TIMESTAMP '2026-01-01 00:00:00' - INTERVAL '90' MINUTE => 2025-12-31 22:30:00.000",
     ),
     entry("ARRAY", "ARRAY<type>", "Values of one type, counted from 1.", "ARRAY[1, 2, 3][2] => 2"),
-    entry("MAP", "MAP<type, type>", "Values by keys.", "MAP['a', 1, 'b', 2]['b'] => 2"),
+    entry(
+        "MAP",
+        "MAP<type, type>",
+        "Values by keys, in the order in which they were put in; a key is not NULL.",
+        "MAP['a', 1, 'b', 2]['b'] => 2",
+    ),
+    entry(
+        "MULTISET",
+        "MULTISET<type>",
+        "Values and how often each is in it.",
+        "CARDINALITY(CAST(NULL AS MULTISET<INT>)) => NULL",
+    ),
+    entry(
+        "VARIANT",
+        "VARIANT",
+        "A value of JSON, which PARSE_JSON gives; no column of a table. `v['field']` and `v[1]` are its parts.",
+        "PARSE_JSON('{\"a\": [1, 2]}')['a'][2] => 2",
+    ),
     entry(
         "ROW",
         "ROW<name TYPE, …>",
         "Named fields; `a.b` is the field b of a.",
         "ROW(1, 'x') IS NOT NULL => TRUE",
+    ),
+];
+
+/// Forms with clauses of their own, each with an expression and its value.
+pub const FORMS: &[Entry] = &[
+    entry(
+        "ARRAY[…], MAP[…], ROW(…)",
+        "ARRAY[value, …] | MAP[key, value, …] | ROW(value, …) | (value, value, …)",
+        "Values of their common type as an array; keys and values as a map, where the last of equal keys stands; values as a \
+row.",
+        "ARRAY[1, 2.5] => [1.0, 2.5]",
+    ),
+    entry(
+        "[ ]",
+        "array[n] | map[key] | variant['field'] | variant[n]",
+        "An element of an array, counted from 1, the value of a key, or a part of a VARIANT; NULL where there is none.",
+        "MAP['a', ARRAY[1, 2]]['a'][2] => 2",
+    ),
+    entry(
+        "=, <>, IS DISTINCT FROM",
+        "value = value",
+        "Arrays, maps, multisets and rows are equal where all that they hold is; inside of them NULL equals NULL. They have \
+no order.",
+        "MAP['a', 1, 'b', 2] = MAP['b', 2, 'a', 1] => TRUE",
+    ),
+    entry(
+        "IS JSON",
+        "text IS [NOT] JSON [VALUE | OBJECT | ARRAY | SCALAR]",
+        "Whether a text begins with a JSON value, of a kind; FALSE for NULL.",
+        "'{\"a\": 1}' IS JSON OBJECT => TRUE",
+    ),
+    entry(
+        "JSON_EXISTS",
+        "JSON_EXISTS(text, path [TRUE | FALSE | UNKNOWN | ERROR ON ERROR])",
+        "Whether a path leads to a value that is not null. FALSE ON ERROR unless something else is written.",
+        "JSON_EXISTS('{\"a\": [1]}', '$.a[0]') => TRUE",
+    ),
+    entry(
+        "JSON_VALUE",
+        "JSON_VALUE(text, path [RETURNING STRING | BOOLEAN | INT | DOUBLE] [NULL | ERROR | DEFAULT value ON EMPTY] [NULL | \
+ERROR | DEFAULT value ON ERROR])",
+        "The scalar at a path. A scalar of another type than the one to be returned fails the job.",
+        "JSON_VALUE('{\"a\": {\"b\": 7}}', '$.a.b' RETURNING INT) => 7",
+    ),
+    entry(
+        "JSON_QUERY",
+        "JSON_QUERY(text, path [RETURNING STRING | ARRAY<STRING>] [WITHOUT | WITH [CONDITIONAL] WRAPPER] [NULL | EMPTY ARRAY | \
+EMPTY OBJECT | ERROR ON EMPTY] [… ON ERROR])",
+        "The object or array at a path as compact JSON with sorted fields.",
+        "JSON_QUERY('{\"a\": [{\"b\": 1}, {\"b\": 2}]}', '$.a[?(@.b > 1)]') => [{\"b\":2}]",
+    ),
+    entry(
+        "JSON_OBJECT",
+        "JSON_OBJECT([[KEY] name VALUE value, …] [NULL | ABSENT ON NULL])",
+        "A JSON object. What JSON_OBJECT, JSON_ARRAY and JSON(text) give goes in as JSON, other texts as texts.",
+        "JSON_OBJECT('a' VALUE JSON_ARRAY(1, 'x')) => {\"a\":[1,\"x\"]}",
+    ),
+    entry(
+        "JSON_ARRAY",
+        "JSON_ARRAY([value, …] [NULL | ABSENT ON NULL])",
+        "A JSON array; NULLs are left out unless NULL ON NULL is written.",
+        "JSON_ARRAY(JSON('{\"a\": 1.50}'), NULL, 2) => [{\"a\":1.50},2]",
+    ),
+    entry(
+        "JSON paths",
+        "[strict | lax] $ | .name | ['name'] | [n] | [n, m] | [from:to] | [*] | .* | ..name | [?(condition)] | .function()",
+        "A strict path, as one without a word is, makes an error of what is not there, a lax one nothing. Elements count from 0, or \
+from the end by negative numbers. Conditions compare `@.field` with `==`, `!=`, `<`, `<=`, `>`, `>=`, `=~ /pattern/`, `in`, \
+`nin`, `contains`, `size`, `empty`, `subsetof`, `anyof`, `noneof`, joined by `&&`, `||` and `!`. Functions: length, size, keys, \
+min, max, avg, sum, stddev, first, last, index, concat, append.",
+        "JSON_VALUE('[3, 4, 5]', '$.length()') => 3",
     ),
 ];

@@ -32,6 +32,7 @@ mod snapshot;
 mod stateless;
 mod time;
 mod track;
+mod unnest;
 mod watermark;
 mod window;
 mod window_rows;

@@ -14,6 +14,7 @@ use super::rank::RankNode;
 use super::regular_join::RegularJoinNode;
 use super::stateless::{assign_windows, evaluate, filter, project, union};
 use super::track::Track;
+use super::unnest::unnest;
 use super::watermark::{Candidates, ReadInfo, WatermarkState, follow_clock};
 use super::window::{AggregateNode, AggregateSpec, WindowSpec};
 use super::window_rows::WindowRowsNode;
@@ -142,6 +143,7 @@ impl Operator {
             | NodeKind::Project { .. }
             | NodeKind::Filter { .. }
             | NodeKind::WindowAssign { .. }
+            | NodeKind::Unnest(_)
             | NodeKind::Union
             | NodeKind::Sink { .. } => Operator::Stateless,
         })
@@ -305,6 +307,7 @@ fn step_stateless(
         NodeKind::WindowAssign { time_column, window, zone } => {
             assign_windows(&WindowSpec::new(*time_column, *window, *zone), schema, batch)
         }
+        NodeKind::Unnest(node) => unnest(node, schema, batch, clock_ms),
         _ => Ok(batch),
     }
 }

@@ -13,6 +13,7 @@ mod plans;
 mod processing_time;
 mod rank;
 mod regular_join;
+mod unnest;
 mod window_rows;
 mod windows;
 mod zones;

@@ -4,7 +4,10 @@
 //! The fingerprint of a job is taken from this text, so it holds everything that decides results and
 //! nothing that does not (no options of connectors, which may hold addresses and secrets).
 
-use super::{Aggregate, AggregateFunction, Changelog, Node, NodeId, NodeKind, Plan, SortKey, WindowKind};
+use super::{
+    Aggregate, AggregateFunction, Changelog, Elements, Node, NodeId, NodeKind, Plan, SortKey, Unnest,
+    WindowKind,
+};
 use arrow_schema::{DataType, Field, Schema, TimeUnit};
 use std::fmt::Write;
 
@@ -92,6 +95,9 @@ impl Plan {
                     names(0, keys),
                     calls.join(", ")
                 )
+            }
+            NodeKind::Unnest(unnest) => {
+                format!("Unnest({}, kept=[{}])", unnest.text(), names(0, &unnest.kept))
             }
             NodeKind::BoundedJoin { kind, stream_keys, table_keys, residual } => {
                 let kind = kind.name();
@@ -187,6 +193,20 @@ impl Plan {
             NodeKind::UpsertMaterialize { keys } => format!("UpsertMaterialize(keys=[{}])", names(0, keys)),
             NodeKind::Sink { table } => format!("Sink(`{}`)", table.name),
         }
+    }
+}
+
+impl Unnest {
+    /// What it takes apart, and how.
+    pub fn text(&self) -> String {
+        let elements = match self.elements {
+            Elements::OfArray => "elements",
+            Elements::OfMap => "entries",
+            Elements::OfMultiset => "occurrences",
+        };
+        let left = if self.keeps_empty { "LEFT, " } else { "" };
+        let number = if self.with_ordinality { ", with ordinality" } else { "" };
+        format!("{left}{elements} of {}{number}", self.collection.describe())
     }
 }
 

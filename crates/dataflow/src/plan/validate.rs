@@ -2,7 +2,7 @@
 //!
 //! A planner that keeps to `plan.rs` never fails here; whatever passes runs without a panic.
 
-use super::{Aggregate, JoinKind, Node, NodeId, NodeKind, Plan, SortKey, WindowKind, type_name};
+use super::{Aggregate, JoinKind, Node, NodeId, NodeKind, Plan, SortKey, Unnest, WindowKind, type_name};
 use crate::engine::DataflowError;
 use crate::engine::accumulator_supports;
 use crate::expression::Expression;
@@ -63,6 +63,7 @@ impl Plan {
                 let mut pairs = expressions.iter().zip(node.schema.fields());
                 pairs.try_for_each(|(expression, field)| same_type(expression.data_type(), field.data_type()))
             }
+            NodeKind::Unnest(unnest) => validate_unnest(input(0), &node.schema, unnest),
             NodeKind::WindowAssign { time_column, window, .. } => {
                 is_time(type_at(input(0), *time_column)?)?;
                 validate_window(*window)?;
@@ -227,6 +228,15 @@ fn validate_aggregates(
         same_type(&call.data_type, schema.field(keys.len() + position).data_type())?;
     }
     Ok(())
+}
+
+fn validate_unnest(input: &Schema, schema: &Schema, unnest: &Unnest) -> Result<(), String> {
+    let kept = unnest.kept.iter().map(|column| type_at(input, *column).cloned());
+    let mut types = kept.collect::<Result<Vec<_>, _>>()?;
+    types.extend(unnest.element_types()?);
+    types.extend(unnest.with_ordinality.then_some(DataType::Int32));
+    expect_columns(schema, types.len())?;
+    types.iter().zip(schema.fields()).try_for_each(|(from, to)| same_type(from, to.data_type()))
 }
 
 fn validate_rank(

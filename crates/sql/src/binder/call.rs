@@ -44,6 +44,7 @@ impl Binder<'_> {
         match name.as_str() {
             "COALESCE" | "IFNULL" => self.coalesce(&name, arguments, call.span),
             "IF" => self.if_function(arguments, call.span),
+            "JSON" => self.refuse_json(call),
             "NULLIF" => self.null_if(arguments, call.span),
             "CURRENT_WATERMARK" => current_watermark(arguments, scope, call.span),
             _ if !call.parenthesized && !is_niladic(&name) => self.unknown_function(call, &written),

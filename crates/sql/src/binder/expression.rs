@@ -98,6 +98,9 @@ impl Binder<'_> {
             ExpressionKind::Is { operand, negated, test } => {
                 let operand_span = operand.span;
                 let operand = self.expression(operand, scope)?;
+                if let Some(kind) = super::json::tested_kind(*test) {
+                    return self.is_json(operand, *negated, kind, span);
+                }
                 is_test(operand, *negated, *test, operand_span, span)
             }
             ExpressionKind::IsDistinctFrom { left, negated, right } => {
@@ -253,10 +256,7 @@ impl Binder<'_> {
                 Diagnostic::unsupported(span, "OVERLAPS is not supported yet")
                     .with_hint("compare the ends: a_start < b_end AND b_start < a_end"),
             ),
-            ExpressionKind::Json(_) => boxed(
-                Diagnostic::unsupported(span, "the SQL/JSON functions are not supported yet")
-                    .with_hint("declare the fields in the table: ROW<…> columns with 'format' = 'json'"),
-            ),
+            ExpressionKind::Json(call) => self.json(call, scope, span),
         }
     }
 
@@ -613,7 +613,20 @@ pub(super) fn access_field(base: Scalar, field: &ast::Identifier) -> Bound<Scala
 
 fn element(base: Scalar, index: Scalar, span: Span, zone: Zone) -> Bound<Scalar> {
     let (wanted, result) = match &base.data_type.kind {
-        TypeKind::Array(element) => (TypeKind::Int.nullable(), element.as_nullable()),
+        TypeKind::Variant => return variant_part(base, index, span, zone),
+        TypeKind::Array(element) => {
+            // A place that is written must be one; one that is computed finds nothing.
+            if let Some(place) = index.integer().filter(|place| *place < 1) {
+                return boxed(
+                    Diagnostic::invalid(
+                        span,
+                        format!("the elements of an array are counted from 1, but the index is {place}"),
+                    )
+                    .with_label("no such element"),
+                );
+            }
+            (TypeKind::Int.nullable(), element.as_nullable())
+        }
         TypeKind::Map(key, value) => (key.as_nullable(), value.as_nullable()),
         _ => {
             return boxed(Diagnostic::mistyped(
@@ -635,6 +648,23 @@ fn element(base: Scalar, index: Scalar, span: Span, zone: Zone) -> Bound<Scalar>
     })
 }
 
+/// `variant['field']`, `variant[1]`.
+fn variant_part(base: Scalar, index: Scalar, span: Span, zone: Zone) -> Bound<Scalar> {
+    let kind = &index.data_type.kind;
+    let Some(function) = functions::find("$VARIANT_GET").filter(|_| kind.is_character() || kind.is_integer())
+    else {
+        return boxed(
+            Diagnostic::mistyped(span, format!("the index is {} here", shown(&index.data_type)))
+                .with_label("expected the name of a field or the number of an element"),
+        );
+    };
+    let arguments = vec![base, index];
+    Ok(Scalar {
+        kind: ScalarKind::Call { function, arguments, zone },
+        data_type: TypeKind::Variant.nullable(),
+    })
+}
+
 fn is_test(operand: Scalar, negated: bool, test: IsTest, operand_span: Span, span: Span) -> Bound<Scalar> {
     let data_type = TypeKind::Boolean.not_null();
     let kind = match test {
@@ -650,7 +680,7 @@ fn is_test(operand: Scalar, negated: bool, test: IsTest, operand_span: Span, spa
             ScalarKind::IsTruth { operand: Box::new(operand), truth, negated }
         }
         IsTest::Json | IsTest::JsonObject | IsTest::JsonArray | IsTest::JsonScalar => {
-            return boxed(Diagnostic::unsupported(span, "IS JSON is not supported yet"));
+            return boxed(Diagnostic::invalid(span, "IS JSON is a test of a text"));
         }
     };
     Ok(Scalar { kind, data_type })

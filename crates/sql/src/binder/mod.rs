@@ -8,6 +8,7 @@ mod call;
 mod expression;
 mod insert;
 mod interval;
+mod json;
 mod literal;
 mod operator;
 mod query;
@@ -17,6 +18,7 @@ mod scope;
 mod source;
 mod subquery;
 mod table;
+mod unnest;
 mod values;
 mod window;
 

@@ -170,10 +170,15 @@ pub(super) fn comparison(
     span: Span,
     zone: Zone,
 ) -> Bound<Scalar> {
+    if let (ScalarKind::Row(_), ScalarKind::Row(_)) = (&left.kind, &right.kind)
+        && matches!(comparison, Comparison::Equal | Comparison::NotEqual)
+    {
+        return rows_comparison(comparison, left, right, span, zone);
+    }
     let nullable = left.data_type.nullable || right.data_type.nullable;
     let (left, right) = bring_together(left, right, &format!("'{}'", comparison.symbol()), span, zone)?;
     let ordered = !matches!(comparison, Comparison::Equal | Comparison::NotEqual);
-    if ordered && left.data_type.kind.is_constructed() {
+    if ordered && (left.data_type.kind.is_constructed() || left.data_type.kind == TypeKind::Variant) {
         return boxed(Diagnostic::mistyped(
             span,
             format!("values of {} have no order", shown(&left.data_type)),
@@ -182,6 +187,30 @@ pub(super) fn comparison(
     Ok(Scalar {
         kind: ScalarKind::Compare { comparison, left: Box::new(left), right: Box::new(right) },
         data_type: TypeKind::Boolean.with_nullable(nullable),
+    })
+}
+
+/// `(a, b) = (c, d)` is `a = c AND b = d`, also where something of it is NULL.
+fn rows_comparison(wanted: Comparison, left: Scalar, right: Scalar, span: Span, zone: Zone) -> Bound<Scalar> {
+    let width = |side: &Scalar| side.children().len();
+    if width(&left) != width(&right) {
+        return boxed(Diagnostic::mistyped(
+            span,
+            format!("cannot compare a row of {} fields with one of {}", width(&left), width(&right)),
+        ));
+    }
+    let (ScalarKind::Row(left), ScalarKind::Row(right)) = (left.kind, right.kind) else {
+        return boxed(Diagnostic::mistyped(span, "only rows are compared field by field"));
+    };
+    let fields = left.into_iter().zip(right);
+    let parts = fields.map(|(a, b)| comparison(wanted, a, b, span, zone));
+    let parts = parts.collect::<Bound<Vec<_>>>()?;
+    let nullable = parts.iter().any(|part| part.data_type.nullable);
+    let data_type = TypeKind::Boolean.with_nullable(nullable);
+    Ok(match (wanted, <[Scalar; 1]>::try_from(parts)) {
+        (_, Ok([only])) => only,
+        (Comparison::Equal, Err(parts)) => Scalar { kind: ScalarKind::And(parts), data_type },
+        (_, Err(parts)) => Scalar { kind: ScalarKind::Or(parts), data_type },
     })
 }
 

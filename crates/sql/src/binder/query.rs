@@ -265,7 +265,12 @@ impl Binder<'_> {
         Ok((items, having))
     }
 
-    fn select_item(&mut self, item: &SelectItem, scope: &Scope, items: &mut Vec<Item>) -> Bound<()> {
+    pub(super) fn select_item(
+        &mut self,
+        item: &SelectItem,
+        scope: &Scope,
+        items: &mut Vec<Item>,
+    ) -> Bound<()> {
         match &item.kind {
             SelectItemKind::Star { qualifier } => {
                 let table = match qualifier.as_slice() {
@@ -506,9 +511,9 @@ impl Binder<'_> {
     }
 }
 
-struct Item {
-    name: String,
-    scalar: Scalar,
+pub(super) struct Item {
+    pub(super) name: String,
+    pub(super) scalar: Scalar,
     span: Span,
 }
 

@@ -5,7 +5,7 @@ use crate::expression::Scalar;
 use crate::span::Span;
 use crate::types::{LogicalType, TimeAttribute};
 use base::Zone;
-use dataflow::plan::{AggregateFunction, Changelog, JoinKind, SortKey, WindowKind};
+use dataflow::plan::{AggregateFunction, Changelog, Elements, JoinKind, SortKey, WindowKind};
 use std::sync::Arc;
 
 /// The number of a relation in its graph.
@@ -113,6 +113,13 @@ pub enum RelationKind {
         condition: Option<Scalar>,
         ends: [usize; 2],
         zone: Zone,
+    },
+    /// Each row once per element of a collection. The columns are the input's, the element's, and its number.
+    Unnest {
+        collection: Scalar,
+        elements: Elements,
+        keeps_empty: bool,
+        with_ordinality: bool,
     },
     Union,
     Sink {

@@ -50,6 +50,16 @@ impl Scope {
         Scope { columns: self.columns.iter().map(moved).collect(), around: Some(Box::new(around.clone())) }
     }
 
+    /// The columns from a number on, taken out of a scope.
+    pub(super) fn split_off(self, width: usize) -> Scope {
+        Scope { columns: self.columns.into_iter().filter(|column| column.index >= width).collect(), ..self }
+    }
+
+    /// With columns around it that have the numbers in front of its own.
+    pub(super) fn around_by(self, around: &Scope) -> Scope {
+        Scope { around: Some(Box::new(around.clone())), ..self }
+    }
+
     /// Puts another scope's columns behind these.
     pub(super) fn join(mut self, right: Scope) -> Scope {
         let offset = self.columns.len();

@@ -4,6 +4,7 @@ use super::interval::{Interval, interval_of};
 use super::relation::{Column, JoinManner, RelationId, RelationKind, WindowColumn};
 use super::scope::{NearestOrList, Scope};
 use super::table::{BoundTable, ColumnSource};
+use super::unnest::Unnested;
 use super::{Binder, Bound, BoundView, Named, boxed, operator, shown};
 use crate::ast::{self, Hint, HintArguments, JoinConstraint, ObjectName, TableReference, TableReferenceKind};
 use crate::diagnostic::{Diagnostic, DiagnosticKind};
@@ -35,21 +36,30 @@ impl Binder<'_> {
             }
             TableReferenceKind::Subquery { query, lateral } => {
                 if *lateral {
-                    return boxed(Diagnostic::unsupported(reference.span, "LATERAL is not supported yet"));
+                    return boxed(
+                        Diagnostic::invalid(reference.span, "LATERAL stands on the right side of a join")
+                            .with_hint("leave it out: nothing stands before it"),
+                    );
                 }
                 (self.query(query)?, None)
             }
             TableReferenceKind::Function { call, lateral } => {
                 if *lateral {
-                    return boxed(Diagnostic::unsupported(
-                        reference.span,
-                        "LATERAL table functions are not supported yet",
-                    ));
+                    return boxed(
+                        Diagnostic::unsupported(reference.span, "LATERAL table functions are not supported")
+                            .with_hint(
+                                "Flink has none built in; collections are joined by CROSS JOIN UNNEST(…)",
+                            ),
+                    );
                 }
                 (self.window_function(call)?, None)
             }
             TableReferenceKind::Unnest { .. } => {
-                return boxed(Diagnostic::unsupported(reference.span, "UNNEST is not supported yet"));
+                let (row, scope) = self.one_row();
+                return match Unnested::of(reference) {
+                    Some(unnested) => self.unnest(row, scope, &unnested, false),
+                    None => Ok((row, scope)),
+                };
             }
             TableReferenceKind::Join(join) => return self.join(join),
         };
@@ -63,13 +73,19 @@ impl Binder<'_> {
     fn join(&mut self, join: &ast::Join) -> Bound<(RelationId, Scope)> {
         let span = join.keyword_span;
         let (left, left_scope) = self.from(&join.left)?;
-        let (right, mut right_scope) = self.source(&join.right)?;
         if join.natural {
             return boxed(
                 Diagnostic::unsupported(span, "NATURAL JOIN is not supported yet")
                     .with_hint("write JOIN … ON a.x = b.x"),
             );
         }
+        if let Some(unnested) = Unnested::of(&join.right) {
+            return self.join_unnest(join, left, left_scope, &unnested);
+        }
+        if let TableReferenceKind::Subquery { query, lateral: true } = &join.right.kind {
+            return self.join_lateral(join, left, left_scope, query);
+        }
+        let (right, mut right_scope) = self.source(&join.right)?;
         let zone = self.settings.zone;
         let mut conditions = Vec::new();
         if let JoinConstraint::Using(names) = &join.constraint {

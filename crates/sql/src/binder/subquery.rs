@@ -66,7 +66,7 @@ fn conjuncts(condition: &Expression) -> Vec<&Expression> {
 }
 
 /// The SELECT of a query that has only FROM and WHERE, so that columns of around it may be named in it.
-fn plain_select(query: &Query) -> Option<&Select> {
+pub(super) fn plain_select(query: &Query) -> Option<&Select> {
     let QueryBodyKind::Select(select) = &query.body.kind else { return None };
     let aggregates = select.items.iter().any(|item| match &item.kind {
         SelectItemKind::Expression { expression, .. } => match &expression.kind {
@@ -172,7 +172,7 @@ impl Binder<'_> {
 
     /// FROM and WHERE of a sub-query whose WHERE may name columns of around it: the relation, what must hold for both, and
     /// the one item that is selected.
-    fn correlated(
+    pub(super) fn correlated(
         &mut self,
         select: &Select,
         outer: &Scope,

@@ -1,8 +1,9 @@
 //! Comparisons of two columns of one type.
 //!
 //! Arrow's kernels order floats totally; SQL and Java compare them by IEEE 754 (NaN equals nothing, -0.0 is 0.0),
-//! so floats have their own loop. Nested types compare through Arrow's row comparator.
+//! so floats have their own loop. Nested values are equal or not, and have no order.
 
+use super::equality::equality;
 use super::value::{Value, wrap};
 use arrow_array::types::{ArrowPrimitiveType, Float32Type, Float64Type};
 use arrow_array::{Array, ArrayRef, BooleanArray, Scalar};
@@ -55,10 +56,6 @@ impl Comparison {
             Comparison::GreaterOrEqual => left >= right,
         }
     }
-
-    fn accepts(self, ordering: Ordering) -> bool {
-        self.holds(ordering as i8, 0)
-    }
 }
 
 /// NULL where one side is NULL.
@@ -71,13 +68,12 @@ pub fn compare(comparison: Comparison, left: &Value, right: &Value, rows: usize)
         DataType::Null => BooleanArray::new_null(rows),
         _ if right.array().data_type() == &DataType::Null => BooleanArray::new_null(rows),
         other if other.is_nested() => {
-            let order =
-                make_comparator(left.array().as_ref(), right.array().as_ref(), SortOptions::default())
-                    .map_err(|error| error.to_string())?;
+            let same = equality(left.array(), right.array())?;
             (0..rows)
                 .map(|row| {
                     let known = !left.is_null(row) && !right.is_null(row);
-                    known.then(|| comparison.accepts(order(left.slot(row), right.slot(row))))
+                    // The binder lets nothing else through.
+                    known.then(|| same(left.slot(row), right.slot(row)) == (comparison == Comparison::Equal))
                 })
                 .collect()
         }

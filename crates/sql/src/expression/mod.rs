@@ -9,6 +9,7 @@ pub mod cast;
 pub mod compare;
 mod conditional;
 mod describe;
+pub(crate) mod equality;
 mod evaluate;
 pub mod like;
 mod nested;

@@ -1,13 +1,13 @@
 //! Rows, arrays and maps: their constructors and the access to their parts.
 
+use super::equality::{equality, range};
 use super::evaluate::text;
 use super::value::{Value, wrap};
 use crate::types::LogicalType;
 use arrow_array::cast::AsArray;
 use arrow_array::{Array, ArrayRef, ListArray, MapArray, StructArray, UInt32Array};
 use arrow_buffer::{NullBuffer, OffsetBuffer};
-use arrow_ord::ord::make_comparator;
-use arrow_schema::{DataType, SortOptions};
+use arrow_schema::DataType;
 use arrow_select::interleave::interleave;
 use arrow_select::take::take;
 use std::sync::Arc;
@@ -28,17 +28,15 @@ pub(super) fn field(base: Value, index: usize) -> Result<Value, String> {
 /// `array[n]`, counted from 1, or `map[key]`; NULL where there is none.
 pub(super) fn element(base: Value, index: Value, rows: usize) -> Result<ArrayRef, String> {
     if let Some(map) = base.array().as_map_opt() {
-        let order = make_comparator(map.keys().as_ref(), index.array().as_ref(), SortOptions::default())
-            .map_err(text)?;
+        let is_key = equality(map.keys(), index.array())?;
         let slots: UInt32Array = (0..rows)
             .map(|row| {
                 let slot = base.slot(row);
                 if map.is_null(slot) || index.is_null(row) {
                     return None;
                 }
-                let (start, end) =
-                    (map.value_offsets()[slot] as usize, map.value_offsets()[slot + 1] as usize);
-                (start..end).find(|&entry| order(entry, index.slot(row)).is_eq()).map(|entry| entry as u32)
+                let mut entries = range(map.value_offsets(), slot);
+                entries.find(|entry| is_key(*entry, index.slot(row))).map(|entry| entry as u32)
             })
             .collect();
         return take(map.values().as_ref(), &slots, None).map_err(text);
@@ -94,11 +92,33 @@ pub(super) fn map(
 ) -> Result<ArrayRef, String> {
     let DataType::Map(field, sorted) = data_type.to_arrow() else { return Err("expected a map type".into()) };
     let DataType::Struct(fields) = field.data_type().clone() else { return Err("expected entries".into()) };
-    let offsets = OffsetBuffer::from_lengths(std::iter::repeat_n(keys.len(), rows));
+    let count = keys.len();
     let (keys, values) = (weave(&keys, rows)?, weave(&values, rows)?);
     if keys.null_count() > 0 {
         return Err("the key of a map is NULL".into());
     }
+    // Of equal keys the last value stands, where the first one stood.
+    let same = equality(&keys, &keys)?;
+    let mut chosen: Vec<(u32, u32)> = Vec::with_capacity(keys.len());
+    let mut lengths = Vec::with_capacity(rows);
+    for first in (0..rows).map(|row| row * count) {
+        let begin = chosen.len();
+        for slot in first..first + count {
+            match chosen[begin..].iter_mut().find(|(key, _)| same(*key as usize, slot)) {
+                Some(known) => known.1 = slot as u32,
+                None => chosen.push((slot as u32, slot as u32)),
+            }
+        }
+        lengths.push(chosen.len() - begin);
+    }
+    let offsets = OffsetBuffer::from_lengths(lengths);
+    let (keys, values) = if chosen.len() == keys.len() {
+        (keys, values)
+    } else {
+        let picked = |column: &ArrayRef, slots: UInt32Array| take(column, &slots, None).map_err(text);
+        let keys = picked(&keys, chosen.iter().map(|(key, _)| *key).collect())?;
+        (keys, picked(&values, chosen.iter().map(|(_, value)| *value).collect())?)
+    };
     let entries = StructArray::try_new(fields, vec![keys, values], None).map_err(text)?;
     Ok(Arc::new(MapArray::try_new(field, offsets, entries, None, sorted).map_err(text)?))
 }

@@ -149,6 +149,14 @@ impl Value {
         Ok(Numbers { array, constant: self.is_constant() })
     }
 
+    pub fn numbers_of_int(&self) -> Result<Numbers<'_, Int32Type>, String> {
+        self.numbers()
+    }
+
+    pub fn numbers_of_double(&self) -> Result<Numbers<'_, Float64Type>, String> {
+        self.numbers()
+    }
+
     /// Integers of any width.
     pub fn integers(&self) -> Result<Integers<'_>, String> {
         Ok(match self.array().data_type() {

@@ -4,9 +4,11 @@
 //! examples, which run as tests. Names are matched without regard to case. Special forms with their own
 //! evaluation order (CASE, COALESCE, IF) are expressions, not functions; their names stand in `FORMS`.
 
-mod collection;
+mod array;
 mod conditional;
 mod java_pattern;
+mod json;
+mod map;
 mod number;
 mod regular_expression;
 mod text;
@@ -43,8 +45,22 @@ pub enum Parameter {
     Temporal,
     /// The common type of all arguments marked so.
     Common,
+    /// Any array, map or multiset, kept as it is.
     Array,
     Map,
+    Multiset,
+    /// The common type of all arguments marked so, which are arrays.
+    CommonArray,
+    /// The common type of all arguments marked so, which are maps.
+    CommonMap,
+    /// An array whose elements have an order.
+    OrderedArray,
+    /// An array of texts.
+    TextArray,
+    /// What the array that is the first argument holds.
+    Element,
+    /// What JSON can hold.
+    Json,
 }
 
 /// One shape of a function's arguments.
@@ -64,6 +80,8 @@ pub struct Signature {
 pub enum Nullability {
     /// When an argument can.
     OfArguments,
+    /// When the first argument can.
+    OfFirst,
     Always,
     Never,
 }
@@ -118,6 +136,13 @@ pub const FORMS: &[&str] = &[
     "EXTRACT",
     "TIMESTAMPADD",
     "TIMESTAMPDIFF",
+    "IS JSON",
+    "JSON",
+    "JSON_ARRAY",
+    "JSON_EXISTS",
+    "JSON_OBJECT",
+    "JSON_QUERY",
+    "JSON_VALUE",
     "TUMBLE",
     "HOP",
     "TUMBLE_START",
@@ -155,14 +180,16 @@ pub fn known_elsewhere() -> &'static [&'static str] {
 }
 
 /// The families of the reference, each with its functions.
-pub fn families() -> [(&'static str, &'static [Function]); 6] {
+pub fn families() -> [(&'static str, &'static [Function]); 8] {
     [
         ("Conditional", conditional::FUNCTIONS),
         ("Numbers", number::FUNCTIONS),
         ("Text", text::FUNCTIONS),
         ("Regular expressions", regular_expression::FUNCTIONS),
         ("Dates and times", time::FUNCTIONS),
-        ("Collections", collection::FUNCTIONS),
+        ("Arrays", array::FUNCTIONS),
+        ("Maps", map::FUNCTIONS),
+        ("JSON", json::FUNCTIONS),
     ]
 }
 
@@ -191,6 +218,7 @@ impl Function {
                 Nullability::Always => true,
                 Nullability::Never => false,
                 Nullability::OfArguments => types.iter().any(|data_type| data_type.nullable),
+                Nullability::OfFirst => types.first().is_some_and(|data_type| data_type.nullable),
             };
             let result = (signature.returns)(&arguments).with_nullable(nullable);
             Some(Resolved { arguments, result })
@@ -213,14 +241,18 @@ impl Signature {
         let common = types
             .iter()
             .enumerate()
-            .filter(|(index, _)| parameter(*index) == Parameter::Common)
+            .filter(|(index, _)| parameter(*index).takes_common())
             .map(|(_, data_type)| Some(data_type.clone()))
             .reduce(|left, right| common_type(&left?, &right?))
             .unwrap_or(None);
+        let element = match types.first().map(|first| &first.kind) {
+            Some(TypeKind::Array(element)) => Some(element.as_ref()),
+            _ => None,
+        };
         types
             .iter()
             .enumerate()
-            .map(|(index, data_type)| parameter(index).accept(data_type, &common))
+            .map(|(index, data_type)| parameter(index).accept(data_type, &common, element))
             .collect()
     }
 
@@ -248,6 +280,8 @@ impl Parameter {
     fn name(self) -> &'static str {
         match self {
             Parameter::Any | Parameter::Common => "value",
+            Parameter::Element => "element",
+            Parameter::Json => "value that JSON can hold",
             Parameter::Text => "text",
             Parameter::Bytes => "bytes",
             Parameter::Boolean => "boolean",
@@ -259,13 +293,26 @@ impl Parameter {
             Parameter::Date => "date",
             Parameter::Timestamp => "timestamp",
             Parameter::Temporal => "date or timestamp",
-            Parameter::Array => "array",
-            Parameter::Map => "map",
+            Parameter::Array | Parameter::CommonArray => "array",
+            Parameter::OrderedArray => "array of what has an order",
+            Parameter::TextArray => "array of texts",
+            Parameter::Map | Parameter::CommonMap => "map",
+            Parameter::Multiset => "multiset",
         }
     }
 
-    /// The type that the argument is cast to; `None` when it does not fit.
-    fn accept(self, given: &LogicalType, common: &Option<LogicalType>) -> Option<LogicalType> {
+    fn takes_common(self) -> bool {
+        matches!(self, Parameter::Common | Parameter::CommonArray | Parameter::CommonMap)
+    }
+
+    /// The type that the argument is cast to; `None` when it does not fit. `element` is what the array that is the
+    /// first argument holds.
+    fn accept(
+        self,
+        given: &LogicalType,
+        common: &Option<LogicalType>,
+        element: Option<&LogicalType>,
+    ) -> Option<LogicalType> {
         let cast = |kind: TypeKind| {
             let target = kind.with_nullable(given.nullable);
             implicitly_castable(given, &target).then_some(target)
@@ -274,6 +321,7 @@ impl Parameter {
         let is_null = given.kind == TypeKind::Null;
         match self {
             Parameter::Any => Some(given.clone()),
+            Parameter::Json => keep(crate::json::write::holds(&given.kind)),
             Parameter::Text => {
                 if given.kind.is_character() {
                     return Some(given.clone());
@@ -301,6 +349,24 @@ impl Parameter {
             Parameter::Common => common.as_ref().map(|common| common.with_nullable(given.nullable)),
             Parameter::Array => keep(matches!(given.kind, TypeKind::Array(_))),
             Parameter::Map => keep(matches!(given.kind, TypeKind::Map(..))),
+            Parameter::Multiset => keep(matches!(given.kind, TypeKind::Multiset(_))),
+            Parameter::CommonArray | Parameter::CommonMap => {
+                let common = common.as_ref()?;
+                let fits = match self {
+                    Parameter::CommonArray => matches!(common.kind, TypeKind::Array(_)),
+                    _ => matches!(common.kind, TypeKind::Map(..)),
+                };
+                fits.then(|| common.with_nullable(given.nullable))
+            }
+            Parameter::OrderedArray => match &given.kind {
+                TypeKind::Array(element) => keep(element.kind.has_order()),
+                _ => None,
+            },
+            Parameter::TextArray => match &given.kind {
+                TypeKind::Array(element) => keep(element.kind.is_character()),
+                _ => None,
+            },
+            Parameter::Element => element.and_then(|element| cast(element.kind.clone())),
         }
     }
 }

@@ -59,10 +59,10 @@ pub(super) static FUNCTIONS: &[Function] = &[
 
 /// The pattern compiled last: nearly always all rows have the same.
 #[derive(Default)]
-struct Last(Option<(String, Regex)>);
+pub(super) struct Last(Option<(String, Regex)>);
 
 impl Last {
-    fn compile(&mut self, pattern: &str) -> Result<&Regex, String> {
+    pub(super) fn compile(&mut self, pattern: &str) -> Result<&Regex, String> {
         if self.0.as_ref().is_none_or(|(text, _)| text != pattern) {
             let compiled = Regex::new(pattern).map_err(|error| explain(pattern, &error))?;
             self.0 = Some((pattern.to_string(), compiled));

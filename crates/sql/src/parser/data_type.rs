@@ -98,7 +98,8 @@ impl Parser<'_> {
 
     fn with_nullability(&mut self, kind: DataTypeKind, start: Span) -> Parsed<DataType> {
         let nullable = !self.take_words(&["NOT", "NULL"]);
-        if nullable && self.is_words(&["NULL"]) {
+        // Behind RETURNING it may be that of NULL ON EMPTY.
+        if nullable && self.is_words(&["NULL"]) && !self.is_word_at(1, "ON") {
             self.advance();
         }
         Ok(DataType { kind, nullable, span: self.since(start) })

@@ -46,6 +46,16 @@ impl Facts {
                 changes: least(inputs.iter().map(|input| input.changes).max().unwrap_or_default()),
                 keys: Vec::new(),
             },
+            NodeKind::Unnest(unnest) => {
+                let place = |column: &usize| unnest.kept.iter().position(|kept| kept == column);
+                let elements = unnest.element_types().map_or(0, |types| types.len());
+                let number = unnest.with_ordinality.then_some(unnest.kept.len() + elements);
+                let moved = |key: &BTreeSet<usize>| {
+                    let key: Option<BTreeSet<usize>> = key.iter().map(place).collect();
+                    Some(key?.into_iter().chain([number?]).collect())
+                };
+                Facts { changes: least(first.changes), keys: first.keys.iter().filter_map(moved).collect() }
+            }
             NodeKind::WindowAssign { .. } | NodeKind::SessionWindow { .. } => Facts::default(),
             NodeKind::WindowRank { partition, first: from, last, with_number, .. } => {
                 let width = widths.first().copied().unwrap_or(0);
@@ -195,6 +205,7 @@ pub(super) fn resolve(plan: &mut Plan, facts: &[Facts], sinks: &[(NodeId, Change
             | NodeKind::Filter { .. }
             | NodeKind::Watermark { .. }
             | NodeKind::ProcessingTime
+            | NodeKind::Unnest(_)
             | NodeKind::Union
             | NodeKind::Sink { .. } => arriving.unwrap_or_default(),
             _ if facts[index].changes == Changelog::Insert => Changelog::Insert,

@@ -17,7 +17,7 @@ use crate::span::Span;
 use crate::types::{TimeAttribute, TypeKind};
 use arrow_schema::{Field, Schema, SchemaRef};
 use dataflow::expression::Expression;
-use dataflow::plan::{Changelog, Node, NodeId, NodeKind, Plan};
+use dataflow::plan::{Changelog, Node, NodeId, NodeKind, Plan, Unnest};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -146,6 +146,7 @@ impl Emitter<'_> {
                 let places = wanted.iter().enumerate().map(|(new, old)| (*old, new)).collect();
                 Ok(Emitted { node, columns, places })
             }
+            RelationKind::Unnest { .. } => self.unnest(id, relation, phase),
             RelationKind::WindowAssign { time_column, window, zone } => {
                 self.window_assign(relation, *time_column, *window, *zone, phase)
             }
@@ -189,6 +190,33 @@ impl Emitter<'_> {
                 Ok(Emitted { node, columns, places: BTreeMap::new() })
             }
         }
+    }
+
+    fn unnest(&mut self, id: RelationId, relation: &Relation, phase: u32) -> Written {
+        let RelationKind::Unnest { collection, elements, keeps_empty, with_ordinality } = &relation.kind
+        else {
+            return Err(Box::new(Diagnostic::invalid(self.span, "this is no UNNEST")));
+        };
+        let width = self.graph.columns(relation.inputs[0]).len();
+        let input = self.relation(relation.inputs[0], phase)?;
+        let collection = input.moved(collection);
+        // What nobody reads behind it, often the collection itself, is not copied.
+        let wanted: Vec<usize> = self.required[id].iter().copied().filter(|column| *column < width).collect();
+        let kept: Vec<usize> = wanted.iter().map(|column| input.place(*column)).collect();
+        let text =
+            format!("Unnest {elements:?} {keeps_empty} {with_ordinality} {kept:?} {}", collection.identity());
+        let unnest = Unnest {
+            collection: self.compiled(collection, input.node),
+            elements: *elements,
+            keeps_empty: *keeps_empty,
+            with_ordinality: *with_ordinality,
+            kept,
+        };
+        let old: Vec<usize> = wanted.into_iter().chain(width..relation.columns.len()).collect();
+        let columns: Vec<Column> = old.iter().map(|column| relation.columns[*column].clone()).collect();
+        let node = self.node(NodeKind::Unnest(unnest), vec![input.node], &columns, text)?;
+        let places = old.iter().enumerate().map(|(new, old)| (*old, new)).collect();
+        Ok(Emitted { node, columns, places })
     }
 
     fn scan(&mut self, id: RelationId, relation: &Relation, table: &Arc<BoundTable>, phase: u32) -> Written {

@@ -178,6 +178,7 @@ fn line(plan: &Plan, node: &Node) -> String {
             let keys = format!("stream=[{}], table=[{}]", names(0, stream_keys), names(1, table_keys));
             join_text("BoundedJoin", plan, node, kind.name(), &keys, residual.as_ref())
         }
+        NodeKind::Unnest(unnest) => format!("Unnest({})", unnest.text()),
         NodeKind::Union => "Union".into(),
         NodeKind::GroupAggregate { keys, aggregates } => {
             let outputs: Vec<String> =

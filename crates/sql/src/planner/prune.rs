@@ -43,6 +43,12 @@ pub(super) fn run(graph: &Graph) -> Required {
                 input.extend(wanted);
                 predicate.collect_columns(input);
             }
+            RelationKind::Unnest { collection, .. } => {
+                let width = graph.columns(relation.inputs[0]).len();
+                let input = &mut required[relation.inputs[0]];
+                input.extend(wanted.into_iter().filter(|column| *column < width));
+                collection.collect_columns(input);
+            }
             RelationKind::WindowAssign { time_column, .. } => {
                 let bounds = relation.columns.len() - 3;
                 let input = &mut required[relation.inputs[0]];

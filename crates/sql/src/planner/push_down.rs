@@ -113,6 +113,11 @@ impl Pass<'_> {
                 let (below, above) = split(predicates, |column| column < bounds);
                 self.through(relation, vec![below], above)
             }
+            RelationKind::Unnest { .. } => {
+                let width = self.old.columns(relation.inputs[0]).len();
+                let (below, above) = split(predicates, |column| column < width);
+                self.through(relation, vec![below], above)
+            }
             RelationKind::WindowAggregate { keys, .. } => {
                 let keys = keys.clone();
                 let (below, above) = split(predicates, |column| column < keys.len());

@@ -22,7 +22,7 @@ impl LogicalType {
             TypeKind::Float => DataType::Float32,
             TypeKind::Double => DataType::Float64,
             TypeKind::Decimal { precision, scale } => DataType::Decimal128(*precision, *scale as i8),
-            TypeKind::Char(_) | TypeKind::VarChar(_) => DataType::Utf8,
+            TypeKind::Char(_) | TypeKind::VarChar(_) | TypeKind::Variant => DataType::Utf8,
             TypeKind::Binary(_) | TypeKind::VarBinary(_) => DataType::Binary,
             TypeKind::Date => DataType::Date32,
             TypeKind::Time(_) => DataType::Time32(TimeUnit::Millisecond),

@@ -118,6 +118,9 @@ pub fn castable(from: &LogicalType, to: &LogicalType) -> Result<(), Option<&'sta
             castable(k1, k2)?;
             return castable(v1, v2);
         }
+        (Variant, _) | (_, Variant) => {
+            return Err(Some("JSON_STRING(value) is its text; JSON_VALUE takes a scalar out of a text"));
+        }
         (_, Char(_) | VarChar(_)) => true,
         (Char(_) | VarChar(_), to) => !to.is_constructed() && !matches!(to, Null),
         (a, b) if a.is_numeric() && b.is_numeric() => true,
@@ -158,7 +161,8 @@ fn timestamps_agree(from: &TypeKind, to: &TypeKind) -> bool {
     match (from, to) {
         (Timestamp(a), Timestamp(b)) | (TimestampLtz(a), TimestampLtz(b)) | (Time(a), Time(b)) => a <= b,
         (Row(a), Row(b)) => a.iter().zip(b).all(|(x, y)| !needs_cast(&x.data_type, &y.data_type)),
-        (Array(a), Array(b)) => !needs_cast(a, b),
+        (Array(a), Array(b)) | (Multiset(a), Multiset(b)) => !needs_cast(a, b),
+        (Map(k1, v1), Map(k2, v2)) => !needs_cast(k1, k2) && !needs_cast(v1, v2),
         (Char(_), Char(_)) | (VarChar(_), Char(_)) => false,
         _ => true,
     }

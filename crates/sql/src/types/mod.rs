@@ -54,6 +54,8 @@ pub enum TypeKind {
     Multiset(Box<LogicalType>),
     Map(Box<LogicalType>, Box<LogicalType>),
     Row(Vec<RowField>),
+    /// A value of JSON: what PARSE_JSON gives. Its column holds the normal form of the text.
+    Variant,
     /// The type of an untyped NULL.
     Null,
 }
@@ -132,6 +134,11 @@ impl TypeKind {
 
     pub fn is_interval(&self) -> bool {
         matches!(self, TypeKind::IntervalYearMonth | TypeKind::IntervalDayTime)
+    }
+
+    /// Whether values can be sorted: what is made of other values cannot.
+    pub fn has_order(&self) -> bool {
+        !self.is_constructed() && !matches!(self, TypeKind::Variant | TypeKind::Null)
     }
 
     pub fn is_constructed(&self) -> bool {
@@ -213,7 +220,11 @@ impl LogicalType {
                 return Err(UnsupportedType::new(written, "RAW", "use BYTES and decode it in a function"));
             }
             DataTypeKind::Variant => {
-                return Err(UnsupportedType::new(written, "VARIANT", "use STRING and the JSON functions"));
+                return Err(UnsupportedType::new(
+                    written,
+                    "VARIANT",
+                    "it is what PARSE_JSON gives; a column is a STRING",
+                ));
             }
             DataTypeKind::Bitmap => return Err(UnsupportedType::new(written, "BITMAP", "use BYTES")),
             DataTypeKind::Descriptor => {
@@ -323,6 +334,7 @@ impl fmt::Display for TypeKind {
                 }
                 f.write_str(">")
             }
+            TypeKind::Variant => f.write_str("VARIANT"),
             TypeKind::Null => f.write_str("NULL"),
         }
     }

@@ -64,6 +64,7 @@ fn modes(plan: &Plan) -> String {
             NodeKind::WindowRank { .. } => "WindowRank",
             NodeKind::WindowJoin { .. } => "WindowJoin",
             NodeKind::ProcessingTime => "ProcessingTime",
+            NodeKind::Unnest(_) => "Unnest",
             NodeKind::IntervalJoin { .. } => "IntervalJoin",
         };
         let modes = match node.changelog {

@@ -52,8 +52,8 @@ fn documented_examples_hold() {
 }
 
 #[test]
-fn the_examples_of_types_hold() {
-    for entry in sql::reference::TYPES {
+fn the_examples_of_types_and_forms_hold() {
+    for entry in sql::reference::TYPES.iter().chain(sql::reference::FORMS) {
         let (text, wanted) = entry.example.split_once(" => ").unwrap();
         let found = evaluate(text).map(|(_, value)| value);
         assert_eq!(found.as_deref(), Ok(wanted), "{text}");

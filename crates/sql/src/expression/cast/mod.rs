@@ -78,20 +78,10 @@ fn cast_array(
             let list = ListArray::try_new(field, list.offsets().clone(), items, list.nulls().cloned());
             Ok(Arc::new(list.map_err(|error| error.to_string())?))
         }
-        (Map(k1, v1), Map(k2, v2)) => {
-            let map = value.array().as_map_opt().ok_or("expected a map")?;
-            let keys = cast_whole(map.keys(), k1, k2, mode)?;
-            let values = cast_whole(map.values(), v1, v2, mode)?;
-            let DataType::Map(field, sorted) = to.to_arrow() else {
-                return Err("expected a map type".into());
-            };
-            let DataType::Struct(fields) = field.data_type().clone() else {
-                return Err("expected the entries of a map".into());
-            };
-            let entries =
-                StructArray::try_new(fields, vec![keys, values], None).map_err(|error| error.to_string())?;
-            let map = MapArray::try_new(field, map.offsets().clone(), entries, map.nulls().cloned(), sorted);
-            Ok(Arc::new(map.map_err(|error| error.to_string())?))
+        (Map(k1, v1), Map(k2, v2)) => cast_map(value, (k1, v1), (k2, v2), to, mode),
+        (Multiset(a), Multiset(b)) => {
+            let count = Int.not_null();
+            cast_map(value, (a, &count), (b, &count), to, mode)
         }
         (_, Char(_) | VarChar(_)) => text::to_text(value, from, to, mode, rows),
         (Char(_) | VarChar(_), Binary(_) | VarBinary(_)) => text::to_bytes(value, to, rows),
@@ -103,6 +93,30 @@ fn cast_array(
         (_, Date | Time(_) | Timestamp(_) | TimestampLtz(_)) => time::to_time(value, from, to, mode, rows),
         _ => Err(format!("there is no cast from {from} to {to}")),
     }
+}
+
+/// The entries of a map, or of a multiset, which maps its elements to how often they are in it.
+fn cast_map(
+    value: &Value,
+    from: (&LogicalType, &LogicalType),
+    to: (&LogicalType, &LogicalType),
+    target: &LogicalType,
+    mode: CastMode,
+) -> Result<ArrayRef, String> {
+    let map = value.array().as_map_opt().ok_or("expected a map")?;
+    let keys = cast_whole(map.keys(), from.0, to.0, mode)?;
+    let values = cast_whole(map.values(), from.1, to.1, mode)?;
+    if keys.null_count() > 0 {
+        return Err("the key of a map is NULL".into());
+    }
+    let DataType::Map(field, sorted) = target.to_arrow() else { return Err("expected a map type".into()) };
+    let DataType::Struct(fields) = field.data_type().clone() else {
+        return Err("expected the entries of a map".into());
+    };
+    let text = |error: arrow_schema::ArrowError| error.to_string();
+    let entries = StructArray::try_new(fields, vec![keys, values], None).map_err(text)?;
+    let map = MapArray::try_new(field, map.offsets().clone(), entries, map.nulls().cloned(), sorted);
+    Ok(Arc::new(map.map_err(text)?))
 }
 
 fn cast_whole(

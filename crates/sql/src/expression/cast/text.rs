@@ -109,7 +109,7 @@ pub fn format_value(
         TypeKind::Float => float_text(number!(Float32Type), text),
         TypeKind::Double => double_text(number!(Float64Type), text),
         TypeKind::Decimal { scale, .. } => decimal_text(number!(Decimal128Type), u32::from(*scale), text),
-        TypeKind::Char(_) | TypeKind::VarChar(_) => {
+        TypeKind::Char(_) | TypeKind::VarChar(_) | TypeKind::Variant => {
             text.push_str(array.as_string_opt::<i32>().ok_or_else(wrong)?.value(slot));
         }
         TypeKind::Binary(_) | TypeKind::VarBinary(_) => {

@@ -112,6 +112,7 @@ impl Emitter<'_> {
                     | NodeKind::Filter { .. }
                     | NodeKind::Watermark { .. }
                     | NodeKind::ProcessingTime
+                    | NodeKind::Unnest(_)
                     | NodeKind::Union
                     | NodeKind::ChangelogNormalize { .. }
             );
