@@ -12,6 +12,7 @@ mod nexmark;
 mod print;
 mod random;
 mod record_batches;
+mod schema_registry;
 mod table_format;
 mod timestamps;
 
@@ -36,9 +37,10 @@ pub struct Connectors {
 /// The registry.
 pub fn table(connectors: Connectors) -> ConnectorTable {
     let Connectors { os, log } = connectors;
+    let node = kafka::Node::new(os.clone(), log);
     let all: Vec<Arc<dyn Connector>> = vec![
-        Arc::new(kafka::Kafka::new(kafka::Mode::Append, log.clone())),
-        Arc::new(kafka::Kafka::new(kafka::Mode::Upsert, log)),
+        Arc::new(kafka::Kafka::new(kafka::Mode::Append, node.clone())),
+        Arc::new(kafka::Kafka::new(kafka::Mode::Upsert, node)),
         Arc::new(filesystem::Filesystem::new(os)),
         Arc::new(jdbc::Jdbc),
         Arc::new(datagen::Datagen),

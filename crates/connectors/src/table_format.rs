@@ -10,15 +10,16 @@ use dataflow::batch::RowKind;
 use dataflow::connector::{ConnectorError, Role};
 use dataflow::plan::Changelog;
 use dataflow::table::TableDefinition;
-use formats::{ChangeKind, FormatKind, RowDecoder, RowEncoder, WantedMetadata};
+use formats::{ChangeKind, FormatKind, RowDecoder, RowEncoder, SchemaRegistry, Surroundings, WantedMetadata};
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 pub(crate) const FORMAT: OptionSpec = OptionSpec {
     key: "format",
     kind: OptionKind::Text,
     required: false,
     default: None,
-    doc: "How the bytes are read and written: json, csv, raw, avro, or a changelog: debezium-json, canal-json, maxwell-json, ogg-json.",
+    doc: "How the bytes are read and written; the formats are named on this page.",
     example: "json",
 };
 
@@ -44,10 +45,11 @@ impl Formats {
 }
 
 /// A format with its checked options.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub(crate) struct TableFormat {
     kind: FormatKind,
     options: Options,
+    surroundings: Surroundings,
     /// The option that names the format: `format`, `value.format`.
     option: String,
     /// What the format's options begin with: `json.`, `value.json.`.
@@ -67,7 +69,7 @@ impl TableFormat {
         schema: &SchemaRef,
         projection: &[usize],
     ) -> Result<Box<dyn RowDecoder>, String> {
-        self.kind.decoder(&self.options, schema, projection).map_err(|error| error.to_string())
+        self.decoder_with_metadata(schema, projection, &[])
     }
 
     /// The same with the format's metadata behind the columns.
@@ -77,12 +79,26 @@ impl TableFormat {
         projection: &[usize],
         metadata: &[WantedMetadata],
     ) -> Result<Box<dyn RowDecoder>, String> {
-        let decoder = self.kind.decoder_with_metadata(&self.options, schema, projection, metadata);
+        let decoder = self.kind.decoder(&self.options, schema, projection, metadata, &self.surroundings);
         decoder.map_err(|error| error.to_string())
     }
 
     pub(crate) fn encoder(&self, schema: &SchemaRef) -> Result<Box<dyn RowEncoder>, String> {
-        self.kind.encoder(&self.options, schema).map_err(|error| error.to_string())
+        self.kind.encoder(&self.options, schema, &self.surroundings).map_err(|error| error.to_string())
+    }
+
+    /// The format's own options.
+    pub(crate) fn options(&self) -> &Options {
+        &self.options
+    }
+
+    /// The subject of the format's schema, unless its options name one.
+    pub(crate) fn set_subject(&mut self, subject: String) {
+        self.surroundings.subject = Some(subject);
+    }
+
+    pub(crate) fn set_registry(&mut self, registry: Arc<dyn SchemaRegistry>) {
+        self.surroundings.registry = Some(registry);
     }
 
     /// Whether records that cannot be read are skipped.
@@ -221,7 +237,13 @@ fn take(
         None => true,
     });
     match Options::check(&given, kind.specs()) {
-        Ok(options) => Some(TableFormat { kind, options, option: format_key.into(), prefix }),
+        Ok(options) => Some(TableFormat {
+            kind,
+            options,
+            surroundings: Surroundings::default(),
+            option: format_key.into(),
+            prefix,
+        }),
         Err(found) => {
             errors.extend(found.iter().map(|error| ConnectorError {
                 option: Some(format!("{prefix}{}", error.key())),

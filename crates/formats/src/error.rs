@@ -12,6 +12,9 @@ pub enum DecodeError {
     /// The record as a whole does not fit the table.
     #[error("{0}")]
     Record(String),
+    /// What is needed to read it could not be had just now: the record is not to blame.
+    #[error("{0}")]
+    Unavailable(String),
 }
 
 /// A row that cannot be written in a format.

@@ -8,6 +8,7 @@ mod avro;
 mod base64;
 mod builder;
 mod cell;
+mod confluent;
 mod csv;
 mod error;
 mod json;
@@ -17,10 +18,14 @@ pub mod print;
 mod raw;
 mod scalar;
 mod splitter;
+mod surroundings;
 mod time_text;
 
 pub use error::{DecodeError, EncodeError, FormatError};
 pub use splitter::RecordSplitter;
+pub use surroundings::{
+    RegisteredSchema, RegistryError, SchemaFile, SchemaKind, SchemaReference, SchemaRegistry, Surroundings,
+};
 
 use arrow_array::RecordBatch;
 use arrow_schema::{DataType, FieldRef, SchemaRef};
@@ -75,6 +80,11 @@ pub trait RowDecoder: Send {
 
 /// Writes rows as bytes.
 pub trait RowEncoder: Send {
+    /// Asks for what the format needs from outside before the first row: the number of its schema.
+    fn prepare(&mut self) -> Result<(), RegistryError> {
+        Ok(())
+    }
+
     /// Appends the bytes of one row, without a line end.
     fn encode(&mut self, rows: &RecordBatch, row: usize, out: &mut Vec<u8>) -> Result<(), EncodeError>;
 
@@ -97,22 +107,26 @@ pub enum FormatKind {
     Csv,
     Raw,
     Avro,
+    AvroConfluent,
     DebeziumJson,
     CanalJson,
     MaxwellJson,
     OggJson,
+    DebeziumAvroConfluent,
 }
 
 impl FormatKind {
-    const ALL: [FormatKind; 8] = [
+    const ALL: [FormatKind; 10] = [
         FormatKind::Json,
         FormatKind::Csv,
         FormatKind::Raw,
         FormatKind::Avro,
+        FormatKind::AvroConfluent,
         FormatKind::DebeziumJson,
         FormatKind::CanalJson,
         FormatKind::MaxwellJson,
         FormatKind::OggJson,
+        FormatKind::DebeziumAvroConfluent,
     ];
 
     pub fn name(self) -> &'static str {
@@ -121,20 +135,38 @@ impl FormatKind {
             FormatKind::Csv => "csv",
             FormatKind::Raw => "raw",
             FormatKind::Avro => "avro",
+            FormatKind::AvroConfluent => "avro-confluent",
             FormatKind::DebeziumJson => "debezium-json",
             FormatKind::CanalJson => "canal-json",
             FormatKind::MaxwellJson => "maxwell-json",
             FormatKind::OggJson => "ogg-json",
+            FormatKind::DebeziumAvroConfluent => "debezium-avro-confluent",
         }
     }
 
     pub const fn names() -> &'static [&'static str] {
-        &["json", "csv", "raw", "avro", "debezium-json", "canal-json", "maxwell-json", "ogg-json"]
+        &[
+            "json",
+            "csv",
+            "raw",
+            "avro",
+            "avro-confluent",
+            "debezium-json",
+            "canal-json",
+            "maxwell-json",
+            "ogg-json",
+            "debezium-avro-confluent",
+        ]
     }
 
     /// The formats whose records are lines of text, so that files may hold them.
     pub const fn names_of_lines() -> &'static [&'static str] {
         &["json", "csv", "raw", "debezium-json", "canal-json", "maxwell-json", "ogg-json"]
+    }
+
+    /// Whether records carry the number of a schema in a registry.
+    pub fn has_registry(self) -> bool {
+        matches!(self, FormatKind::AvroConfluent | FormatKind::DebeziumAvroConfluent)
     }
 
     /// The envelope of a format of changes.
@@ -144,19 +176,22 @@ impl FormatKind {
             FormatKind::CanalJson => Some(&json::CANAL),
             FormatKind::MaxwellJson => Some(&json::MAXWELL),
             FormatKind::OggJson => Some(&json::OGG),
-            FormatKind::Json | FormatKind::Csv | FormatKind::Raw | FormatKind::Avro => None,
+            _ => None,
         }
     }
 
     /// Whether rows of the format say what kind of change they are: inserts, updates with the row before
     /// them, and deletes.
     pub fn has_changes(self) -> bool {
-        self.envelope().is_some()
+        self.envelope().is_some() || self == FormatKind::DebeziumAvroConfluent
     }
 
     /// What else the format knows of a record.
     pub fn metadata(self) -> Vec<FormatMetadata> {
-        self.envelope().map_or_else(Vec::new, json::Envelope::metadata)
+        match self {
+            FormatKind::DebeziumAvroConfluent => avro::debezium_metadata(),
+            _ => self.envelope().map_or_else(Vec::new, json::Envelope::metadata),
+        }
     }
 
     pub fn lookup(name: &str) -> Option<FormatKind> {
@@ -170,6 +205,8 @@ impl FormatKind {
             FormatKind::Csv => csv::SPECS,
             FormatKind::Raw => raw::SPECS,
             FormatKind::Avro => avro::SPECS,
+            FormatKind::AvroConfluent => avro::CONFLUENT_SPECS,
+            FormatKind::DebeziumAvroConfluent => avro::DEBEZIUM_SPECS,
             FormatKind::DebeziumJson => json::DEBEZIUM.specs,
             FormatKind::CanalJson => json::CANAL.specs,
             FormatKind::MaxwellJson => json::MAXWELL.specs,
@@ -177,26 +214,22 @@ impl FormatKind {
         }
     }
 
-    /// A decoder of the columns `projection` (indices) of records of `schema`.
+    /// A decoder of the columns `projection` (indices) of records of `schema`, with columns of the format's metadata
+    /// behind them.
     pub fn decoder(
         self,
         options: &Options,
         schema: &SchemaRef,
         projection: &[usize],
-    ) -> Result<Box<dyn RowDecoder>, FormatError> {
-        self.decoder_with_metadata(options, schema, projection, &[])
-    }
-
-    /// The same with columns of the format's metadata behind the others.
-    pub fn decoder_with_metadata(
-        self,
-        options: &Options,
-        schema: &SchemaRef,
-        projection: &[usize],
         metadata: &[WantedMetadata],
+        surroundings: &Surroundings,
     ) -> Result<Box<dyn RowDecoder>, FormatError> {
         if let Some(envelope) = self.envelope() {
             let decoder = json::ChangeDecoder::new(envelope, options, schema, projection, metadata)?;
+            return Ok(Box::new(decoder));
+        }
+        if self == FormatKind::DebeziumAvroConfluent {
+            let decoder = avro::DebeziumDecoder::new(options, schema, projection, metadata, surroundings)?;
             return Ok(Box::new(decoder));
         }
         if let Some(wanted) = metadata.first() {
@@ -204,32 +237,45 @@ impl FormatKind {
             return Err(FormatError(message));
         }
         Ok(match self {
-            FormatKind::DebeziumJson
-            | FormatKind::CanalJson
-            | FormatKind::MaxwellJson
-            | FormatKind::OggJson
-            | FormatKind::Json => Box::new(json::JsonDecoder::new(options, schema, projection)?),
             FormatKind::Csv => Box::new(csv::CsvDecoder::new(options, schema, projection)?),
             FormatKind::Raw => Box::new(raw::RawDecoder::new(options, schema, projection)?),
             FormatKind::Avro => Box::new(avro::AvroDecoder::new(options, schema, projection)?),
+            FormatKind::AvroConfluent => {
+                Box::new(avro::ConfluentDecoder::new(options, schema, projection, surroundings)?)
+            }
+            _ => Box::new(json::JsonDecoder::new(options, schema, projection)?),
         })
     }
 
-    pub fn encoder(self, options: &Options, schema: &SchemaRef) -> Result<Box<dyn RowEncoder>, FormatError> {
+    pub fn encoder(
+        self,
+        options: &Options,
+        schema: &SchemaRef,
+        surroundings: &Surroundings,
+    ) -> Result<Box<dyn RowEncoder>, FormatError> {
         if let Some(envelope) = self.envelope() {
             return Ok(Box::new(json::ChangeEncoder::new(envelope, options, schema)?));
         }
         Ok(match self {
-            FormatKind::DebeziumJson
-            | FormatKind::CanalJson
-            | FormatKind::MaxwellJson
-            | FormatKind::OggJson
-            | FormatKind::Json => Box::new(json::JsonEncoder::new(options, schema)?),
             FormatKind::Csv => Box::new(csv::CsvEncoder::new(options, schema)?),
             FormatKind::Raw => Box::new(raw::RawEncoder::new(options, schema)?),
             FormatKind::Avro => Box::new(avro::AvroEncoder::new(options, schema)?),
+            FormatKind::AvroConfluent => {
+                Box::new(avro::ConfluentEncoder::new(options, schema, surroundings)?)
+            }
+            FormatKind::DebeziumAvroConfluent => {
+                Box::new(avro::DebeziumEncoder::new(options, schema, surroundings)?)
+            }
+            _ => Box::new(json::JsonEncoder::new(options, schema)?),
         })
     }
+}
+
+/// Bytes as base64 with padding.
+pub fn base64_text(bytes: &[u8]) -> String {
+    let mut text = Vec::new();
+    base64::encode(bytes, &mut text);
+    text.into_iter().map(char::from).collect()
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@
 
 pub mod clock;
 pub mod disk;
+pub mod http;
 pub mod network;
 pub mod random;
 pub mod sim;

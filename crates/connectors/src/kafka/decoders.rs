@@ -13,7 +13,7 @@ use arrow_array::{ArrayRef, Int8Array, RecordBatch, RecordBatchOptions, UInt32Ar
 use arrow_schema::{Field, SchemaRef};
 use dataflow::batch::RowKind;
 use dataflow::table::{MetadataColumn, TableDefinition};
-use formats::{ChangeKind, RowDecoder, WantedMetadata};
+use formats::{ChangeKind, DecodeError, RowDecoder, WantedMetadata};
 use std::sync::Arc;
 
 pub(super) struct Decoders {
@@ -26,6 +26,23 @@ pub(super) struct Decoders {
     places: Vec<(bool, usize)>,
     /// For each metadata column: its place behind the value's columns, if the format gives it.
     metadata_places: Vec<Option<usize>>,
+}
+
+/// Why a record became no rows.
+pub(super) enum Unread {
+    /// The record is not what the table says it is.
+    Bad(String),
+    /// What is needed to read it could not be had.
+    Unavailable(String),
+}
+
+impl Unread {
+    fn of(error: DecodeError, part: &str) -> Unread {
+        match error {
+            DecodeError::Unavailable(reason) => Unread::Unavailable(format!("{part}{reason}")),
+            bad => Unread::Bad(format!("{part}{bad}")),
+        }
+    }
 }
 
 /// What the keys of a format's metadata begin with in a table.
@@ -78,7 +95,7 @@ impl Decoders {
 
     /// How many rows the record became. Some are none: an empty record, a comment of CSV, one whose key
     /// is missing where columns lie in the key, as in Flink, and a tombstone where rows are only appended.
-    pub(super) fn decode(&mut self, key: Option<&[u8]>, value: Option<&[u8]>) -> Result<usize, String> {
+    pub(super) fn decode(&mut self, key: Option<&[u8]>, value: Option<&[u8]>) -> Result<usize, Unread> {
         let is_upsert = self.mode == Mode::Upsert;
         if key.is_none() && (is_upsert || self.key.is_some()) {
             return Ok(0);
@@ -88,7 +105,7 @@ impl Decoders {
             None if is_upsert => false,
             None => return Ok(0),
             Some(value) => {
-                self.value.decode(value).map_err(|error| error.to_string())?;
+                self.value.decode(value).map_err(|error| Unread::of(error, ""))?;
                 if self.value.len() == before {
                     return Ok(0);
                 }
@@ -100,7 +117,7 @@ impl Decoders {
             for row in 0..rows {
                 let keys = decoder.len();
                 // A key that was read once is read again for each row of a change.
-                decoder.decode(key).map_err(|error| format!("the key: {error}"))?;
+                decoder.decode(key).map_err(|error| Unread::of(error, "the key: "))?;
                 if decoder.len() == keys {
                     debug_assert_eq!(row, 0, "the same bytes are a row or none");
                     return Ok(0);
@@ -108,7 +125,7 @@ impl Decoders {
             }
         }
         let first = u32::try_from(before).ok().filter(|first| first.checked_add(rows as u32).is_some());
-        let first = first.ok_or("too many rows for one step")?;
+        let first = first.ok_or_else(|| Unread::Bad("too many rows for one step".into()))?;
         self.value_rows.extend((0..rows as u32).map(|row| has_value.then_some(first + row)));
         Ok(rows)
     }

@@ -15,7 +15,9 @@ mod sink;
 mod source;
 mod startup;
 
-use crate::table_format::{self, Checked};
+use crate::option_problem;
+use crate::schema_registry::{Registry, SchemaStore};
+use crate::table_format::{self, Checked, TableFormat};
 use base::ErrorKind;
 use columns::Columns;
 use dataflow::connector::{Connector, ConnectorError, ConnectorSpec, MetadataSpec, Role, SourceRequest};
@@ -24,6 +26,7 @@ use dataflow::sink::Sink;
 use dataflow::source::Source;
 use dataflow::table::TableDefinition;
 use eventlog::EventLog;
+use os::Os;
 use std::sync::Arc;
 
 /// What a record of the topic means.
@@ -54,18 +57,33 @@ const UPSERT: ConnectorSpec = ConnectorSpec {
     ..APPEND
 };
 
+/// What topics and schemas lie in; without a log, tables can only be checked.
+#[derive(Clone)]
+pub(crate) struct Node {
+    os: Os,
+    log: Option<EventLog>,
+    schemas: Option<Arc<SchemaStore>>,
+}
+
+impl Node {
+    pub(crate) fn new(os: Os, log: Option<EventLog>) -> Node {
+        let schemas = log.clone().map(|log| Arc::new(SchemaStore::new(os.clone(), log)));
+        Node { os, log, schemas }
+    }
+}
+
 pub(crate) struct Kafka {
     mode: Mode,
-    log: Option<EventLog>,
+    node: Node,
 }
 
 impl Kafka {
-    pub(crate) fn new(mode: Mode, log: Option<EventLog>) -> Kafka {
-        Kafka { mode, log }
+    pub(crate) fn new(mode: Mode, node: Node) -> Kafka {
+        Kafka { mode, node }
     }
 
     fn log(&self, table: &TableDefinition) -> Result<EventLog, ConnectorError> {
-        self.log.clone().ok_or_else(|| ConnectorError {
+        self.node.log.clone().ok_or_else(|| ConnectorError {
             kind: ErrorKind::Unavailable,
             message: format!("table '{}': there is no node to read or write the topic", table.name),
             option: None,
@@ -86,7 +104,7 @@ impl Kafka {
             Mode::Append => Vec::new(),
             Mode::Upsert => options::upsert_problems(table),
         };
-        let checked = match table_format::check(table, specs, formats) {
+        let mut checked = match table_format::check(table, specs, formats) {
             Ok(checked) if refused.is_empty() => checked,
             Ok(_) => return Err(refused),
             Err(mut errors) => {
@@ -97,6 +115,17 @@ impl Kafka {
             }
         };
         let mut errors = options::problems(table, &checked, self.mode, role);
+        let topic = checked.options.text("topic").unwrap_or_default().to_string();
+        let keeps_going =
+            checked.value.ignores_errors() || checked.options.text("dead-letter.topic").is_some();
+        let own = [(checked.key.as_mut(), "key"), (Some(&mut checked.value), "value")];
+        for (format, part) in own {
+            if let Some(format) = format
+                && let Err(error) = self.give_registry(table, format, format!("{topic}-{part}"), keeps_going)
+            {
+                errors.push(error);
+            }
+        }
         let columns = Columns::new(table, &checked, self.mode);
         match columns {
             Ok(columns) => {
@@ -113,6 +142,34 @@ impl Kafka {
             Err(error) => {
                 errors.insert(0, error);
                 Err(errors)
+            }
+        }
+    }
+
+    /// Lets a format that needs one ask its schema registry, for which nothing is asked yet.
+    fn give_registry(
+        &self,
+        table: &TableDefinition,
+        format: &mut TableFormat,
+        subject: String,
+        keeps_going: bool,
+    ) -> Result<(), ConnectorError> {
+        if !format.kind().has_registry() {
+            return Ok(());
+        }
+        format.set_subject(subject);
+        let problem = |message: String| option_problem(table, format.option(), message);
+        let options = format.options();
+        if options.text("url").or(options.text("schema-registry.url")).is_none() {
+            // The format itself says that it is missing.
+            return Ok(());
+        }
+        match &self.node.schemas {
+            None => Registry::check(options, &self.node.os).map_err(problem),
+            Some(store) => {
+                let registry = Registry::new(options, &self.node.os, store, keeps_going).map_err(problem)?;
+                format.set_registry(Arc::new(registry));
+                Ok(())
             }
         }
     }
@@ -167,7 +224,9 @@ impl Connector for Kafka {
     fn sink(&self, table: &Arc<TableDefinition>, _job: &str) -> Result<Sink, ConnectorError> {
         self.log(table)?;
         let (checked, columns) = self.ready(table, Role::Sink)?;
-        Ok(Sink::Topic(Box::new(sink::KafkaSink::new(table.clone(), &checked, columns, self.mode)?)))
+        let mut sink = sink::KafkaSink::new(table.clone(), &checked, columns, self.mode)?;
+        sink.prepare()?;
+        Ok(Sink::Topic(Box::new(sink)))
     }
 }
 

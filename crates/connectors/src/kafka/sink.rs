@@ -16,7 +16,7 @@ use dataflow::batch::{Batch, RowKind};
 use dataflow::connector::ConnectorError;
 use dataflow::sink::{SinkError, TopicBatch, TopicSink};
 use dataflow::table::TableDefinition;
-use formats::RowEncoder;
+use formats::{RegistryError, RowEncoder};
 use kafka_wire::records::Compression;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -89,6 +89,22 @@ impl KafkaSink {
             headers_column,
             table,
         })
+    }
+
+    /// Asks for the numbers of the schemas that the records carry, before the first of them is written.
+    pub(super) fn prepare(&mut self) -> Result<(), ConnectorError> {
+        let table = &self.table;
+        let failed = |error: RegistryError| {
+            let kind = match error {
+                RegistryError::Refused(_) => ErrorKind::Invalid,
+                RegistryError::Unavailable(_) => ErrorKind::Unavailable,
+            };
+            ConnectorError { kind, ..option_problem(table, "format", error) }
+        };
+        if let Some(key) = &mut self.key {
+            key.prepare().map_err(failed)?;
+        }
+        self.value.prepare().map_err(failed)
     }
 
     fn inserts_only(&self) -> SinkError {

@@ -3,7 +3,7 @@
 //! The batch that was read last is kept, because a step may end in its middle: it is decompressed once.
 
 use super::columns::Columns;
-use super::decoders::Decoders;
+use super::decoders::{Decoders, Unread};
 use super::metadata::MetadataRows;
 use super::startup::{self, RECORDS_BYTES_MAX, source_error};
 use super::{Mode, topic_configs};
@@ -152,7 +152,14 @@ impl KafkaSource {
                 read.skipped += 1;
                 return Ok(());
             }
-            Err(reason) => reason,
+            Err(Unread::Unavailable(reason)) => {
+                let message = format!(
+                    "table '{}': topic={} partition={index} offset={} waits to be read: {reason}",
+                    self.table.name, self.topic, record.offset
+                );
+                return Err(SourceError { kind: ErrorKind::Unavailable, message });
+            }
+            Err(Unread::Bad(reason)) => reason,
         };
         if let Some(topic) = &self.dead_letter_topic {
             read.rejected.push(Rejected {

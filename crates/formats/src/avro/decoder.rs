@@ -104,7 +104,7 @@ fn append_record(
     Ok(())
 }
 
-fn append(
+pub(super) fn append(
     input: &mut Input<'_>,
     plan: &Plan,
     writer: &AvroSchema,

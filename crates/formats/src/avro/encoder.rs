@@ -25,7 +25,18 @@ pub(crate) fn write_row(
     row: usize,
     out: &mut Vec<u8>,
 ) -> Result<(), EncodeError> {
-    write_columns(schema, schema.root, rows.columns(), row, out).map_err(to_error)
+    write_row_at(schema, schema.root, rows, row, out)
+}
+
+/// The same by a record somewhere within the schema.
+pub(crate) fn write_row_at(
+    schema: &AvroSchema,
+    node: NodeId,
+    rows: &RecordBatch,
+    row: usize,
+    out: &mut Vec<u8>,
+) -> Result<(), EncodeError> {
+    write_columns(schema, node, rows.columns(), row, out).map_err(to_error)
 }
 
 fn to_error((mut path, reason): Refused) -> EncodeError {

@@ -4,6 +4,8 @@
 //! once (`resolve`) and carried out for each record (`decoder`); rows are written by the schema
 //! (`encoder`). Avro's JSON encoding is a way to and from the binary one (`json_text`).
 
+mod confluent;
+mod debezium;
 mod decoder;
 mod derive;
 mod encoder;
@@ -17,6 +19,10 @@ use crate::{DecodeError, EncodeError, FormatError, RowDecoder, RowEncoder};
 use arrow_array::RecordBatch;
 use arrow_schema::{Field, SchemaRef, TimeUnit};
 use base::options::{OptionKind, OptionSpec, Options};
+pub(crate) use confluent::{ConfluentDecoder, ConfluentEncoder, SPECS as CONFLUENT_SPECS};
+pub(crate) use debezium::{
+    DebeziumDecoder, DebeziumEncoder, SPECS as DEBEZIUM_SPECS, metadata as debezium_metadata,
+};
 use decoder::Rows;
 #[cfg(test)]
 pub(crate) use derive::derive;

@@ -202,7 +202,7 @@ impl<'a> Resolver<'a> {
         }
     }
 
-    fn value(
+    pub(super) fn value(
         &mut self,
         writer: NodeId,
         reader: NodeId,

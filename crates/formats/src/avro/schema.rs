@@ -63,9 +63,17 @@ const FIXED_BYTES_MAX: u64 = 1 << 30;
 
 impl AvroSchema {
     pub(crate) fn parse(text: &str) -> Result<AvroSchema, String> {
-        let value: Value = serde_json::from_str(text).map_err(|error| format!("it is no JSON: {error}"))?;
+        AvroSchema::parse_with(&[], text)
+    }
+
+    /// The same where types of other schemas are named, which stand before those that name them.
+    pub(crate) fn parse_with(references: &[&str], text: &str) -> Result<AvroSchema, String> {
         let mut parser = Parser { nodes: Vec::new(), names: HashMap::new() };
-        let root = parser.node(&value, "")?;
+        for reference in references {
+            let value = parse_json(reference)?;
+            parser.node(&value, "")?;
+        }
+        let root = parser.node(&parse_json(text)?, "")?;
         Ok(AvroSchema { nodes: parser.nodes, root })
     }
 
@@ -103,6 +111,14 @@ impl AvroSchema {
             Node::Union(_) => "union",
         }
     }
+}
+
+/// A primitive type may stand without quotes, as registries accept it.
+fn parse_json(text: &str) -> Result<Value, String> {
+    if primitive(text.trim(), Logical::None).is_some() {
+        return Ok(Value::String(text.trim().to_string()));
+    }
+    serde_json::from_str(text).map_err(|error| format!("it is no JSON: {error}"))
 }
 
 struct Parser {

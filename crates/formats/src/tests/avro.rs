@@ -20,7 +20,9 @@ fn slices(records: &[Vec<u8>]) -> Vec<&[u8]> {
 }
 
 fn encoded(given: &[(&str, &str)], rows: &RecordBatch) -> Vec<Vec<u8>> {
-    let mut encoder = FormatKind::Avro.encoder(&options(FormatKind::Avro, given), &rows.schema()).unwrap();
+    let mut encoder = FormatKind::Avro
+        .encoder(&options(FormatKind::Avro, given), &rows.schema(), &Surroundings::default())
+        .unwrap();
     let encode = |row| {
         let mut out = Vec::new();
         encoder.encode(rows, row, &mut out).unwrap();
@@ -56,7 +58,8 @@ fn what_fastavro_wrote_is_read_and_written_the_same() {
 fn a_projection_passes_over_the_rest() {
     let schema = every_type();
     let options = options(FormatKind::Avro, CORRECT);
-    let mut decoder = FormatKind::Avro.decoder(&options, &schema, &[17, 1]).unwrap();
+    let mut decoder =
+        FormatKind::Avro.decoder(&options, &schema, &[17, 1], &[], &Surroundings::default()).unwrap();
     every_type_records().iter().for_each(|record| decoder.decode(record).unwrap());
     let rows = decoder.finish().unwrap();
     assert_eq!(
@@ -91,7 +94,11 @@ fn the_schema_is_derived_as_flink_does() {
 fn tables_that_avro_cannot_hold_are_refused() {
     let refused = |field: Field, given| {
         let schema = schema_of(vec![field]);
-        FormatKind::Avro.encoder(&options(FormatKind::Avro, given), &schema).err().unwrap().to_string()
+        FormatKind::Avro
+            .encoder(&options(FormatKind::Avro, given), &schema, &Surroundings::default())
+            .err()
+            .unwrap()
+            .to_string()
     };
     assert_eq!(
         refused(column("a", timestamp(TimeUnit::Microsecond)), &[]),
@@ -113,7 +120,10 @@ fn tables_that_avro_cannot_hold_are_refused() {
         inner("a", inner("b", column("x", DataType::Int32))),
         inner("a_b", column("x", DataType::Int32)),
     ]);
-    let twice = FormatKind::Avro.encoder(&options(FormatKind::Avro, &[]), &schema).err().unwrap();
+    let twice = FormatKind::Avro
+        .encoder(&options(FormatKind::Avro, &[]), &schema, &Surroundings::default())
+        .err()
+        .unwrap();
     assert_eq!(
         twice.to_string(),
         "the table's schema: the type 'org.apache.flink.avro.generated.record_a_b' is there twice"
@@ -225,7 +235,8 @@ fn a_null_where_the_schema_has_none_is_not_written() {
     let nullable = schema_of(vec![column("i", DataType::Int32)]);
     let rows = decoded(&[], &nullable, &[vec![0]]);
     let strict = schema_of(vec![Field::new("i", DataType::Int32, false)]);
-    let mut encoder = FormatKind::Avro.encoder(&options(FormatKind::Avro, &[]), &strict).unwrap();
+    let mut encoder =
+        FormatKind::Avro.encoder(&options(FormatKind::Avro, &[]), &strict, &Surroundings::default()).unwrap();
     let refused = encoder.encode(&rows, 0, &mut Vec::new()).unwrap_err();
     assert_eq!(refused.to_string(), "field 'i': it is NULL, and the schema has no null");
 }

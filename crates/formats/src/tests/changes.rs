@@ -3,7 +3,7 @@
 
 use super::properties::fuzz;
 use super::*;
-use crate::{ChangeKind, WantedMetadata};
+use crate::{ChangeKind, Surroundings, WantedMetadata};
 use arrow_array::{Int64Array, StringArray};
 
 fn orders() -> SchemaRef {
@@ -135,7 +135,8 @@ fn canal_keeps_only_the_databases_and_tables_that_match_whole() {
     assert_eq!(count(&[("database.include", "shop_.*"), ("table.include", "users|orders")]), 1);
     assert_eq!(count(&[("table.include", "order")]), 0);
     let options = options(FormatKind::CanalJson, &[("table.include", "(")]);
-    let Err(error) = FormatKind::CanalJson.decoder(&options, &orders(), &[0]) else {
+    let Err(error) = FormatKind::CanalJson.decoder(&options, &orders(), &[0], &[], &Surroundings::default())
+    else {
         panic!("an unclosed group is no regular expression")
     };
     assert!(error.to_string().starts_with("'table.include' = '(' is no regular expression: "), "{error}");
@@ -151,7 +152,7 @@ fn with_metadata(kind: FormatKind, given: &[(&str, &str)], record: &str) -> Vec<
         })
         .collect();
     let options = options(kind, given);
-    let mut decoder = kind.decoder_with_metadata(&options, &orders(), &[0], &wanted).unwrap();
+    let mut decoder = kind.decoder(&options, &orders(), &[0], &wanted, &Surroundings::default()).unwrap();
     collect(decoder.as_mut(), record)
 }
 
@@ -188,7 +189,7 @@ fn metadata_comes_with_every_row() {
 fn metadata_that_is_not_there_or_of_another_type_is_refused() {
     let ask = |kind: FormatKind, key: &str, data_type: DataType| {
         let wanted = [WantedMetadata { key: key.into(), field: Arc::new(column("m", data_type)) }];
-        let decoder = kind.decoder_with_metadata(&options(kind, &[]), &orders(), &[0], &wanted);
+        let decoder = kind.decoder(&options(kind, &[]), &orders(), &[0], &wanted, &Surroundings::default());
         decoder.err().map(|error| error.to_string()).unwrap_or_default()
     };
     assert_eq!(
@@ -213,7 +214,7 @@ fn one_row() -> RecordBatch {
 }
 
 fn written(kind: FormatKind, given: &[(&str, &str)], change: ChangeKind) -> String {
-    let mut encoder = kind.encoder(&options(kind, given), &orders()).unwrap();
+    let mut encoder = kind.encoder(&options(kind, given), &orders(), &Surroundings::default()).unwrap();
     let mut out = Vec::new();
     encoder.encode_change(&one_row(), 0, change, &mut out).unwrap();
     String::from_utf8(out).unwrap()
@@ -257,7 +258,7 @@ fn a_row_is_written_as_an_insert_or_a_delete() {
         r#"{"before":{"id":1},"op":"d"}"#
     );
     let refused = options(FormatKind::DebeziumJson, &[("schema-include", "true")]);
-    assert!(FormatKind::DebeziumJson.encoder(&refused, &orders()).is_err());
+    assert!(FormatKind::DebeziumJson.encoder(&refused, &orders(), &Surroundings::default()).is_err());
 }
 
 #[test]

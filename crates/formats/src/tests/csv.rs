@@ -183,7 +183,9 @@ fn not_null_columns_and_bytes_that_are_no_text() {
 #[test]
 fn only_wanted_columns_are_read() {
     let schema = flink_table();
-    let mut decoder = FormatKind::Csv.decoder(&options(FormatKind::Csv, &[]), &schema, &[3, 0]).unwrap();
+    let mut decoder = FormatKind::Csv
+        .decoder(&options(FormatKind::Csv, &[]), &schema, &[3, 0], &[], &Surroundings::default())
+        .unwrap();
     decoder.decode(b"\"a,\"\"b\",not,looked,true,at,\xff,,,").unwrap();
     assert_eq!(printed(&decoder.finish().unwrap()), ["[true, a,\"b]"]);
 }
@@ -192,7 +194,11 @@ fn only_wanted_columns_are_read() {
 fn wrong_options_and_types_are_refused() {
     let plain = schema_of(vec![column("a", DataType::Utf8)]);
     let refused = |given: &[(&str, &str)], schema: &SchemaRef| {
-        FormatKind::Csv.decoder(&options(FormatKind::Csv, given), schema, &[0]).err().unwrap().to_string()
+        FormatKind::Csv
+            .decoder(&options(FormatKind::Csv, given), schema, &[0], &[], &Surroundings::default())
+            .err()
+            .unwrap()
+            .to_string()
     };
     assert_eq!(
         refused(&[("field-delimiter", "ab")], &plain),

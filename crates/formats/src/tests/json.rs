@@ -166,7 +166,8 @@ fn a_missing_field_fails_where_asked() {
     );
     let both =
         options(FormatKind::Json, &[("fail-on-missing-field", "true"), ("ignore-parse-errors", "true")]);
-    let refused = FormatKind::Json.decoder(&both, &schema, &[0]).err().unwrap();
+    let refused =
+        FormatKind::Json.decoder(&both, &schema, &[0], &[], &Surroundings::default()).err().unwrap();
     assert_eq!(refused.to_string(), "'fail-on-missing-field' and 'ignore-parse-errors' cannot both be true");
 }
 
@@ -195,14 +196,17 @@ fn iso_time_stamps() {
 fn only_wanted_columns_are_read_in_the_order_of_the_projection() {
     let schema = every_type();
     let projection = [8, 1];
-    let mut decoder =
-        FormatKind::Json.decoder(&options(FormatKind::Json, &[]), &schema, &projection).unwrap();
+    let mut decoder = FormatKind::Json
+        .decoder(&options(FormatKind::Json, &[]), &schema, &projection, &[], &Surroundings::default())
+        .unwrap();
     decoder.decode(br#"{"i":7,"b":"not looked at","st":"x","r":17}"#).unwrap();
     let rows = decoder.finish().unwrap();
     assert_eq!(rows.schema().fields().iter().map(|f| f.name().as_str()).collect::<Vec<_>>(), ["st", "i"]);
     assert_eq!(printed(&rows), ["[x, 7]"]);
     // Counting needs no column at all.
-    let mut counter = FormatKind::Json.decoder(&options(FormatKind::Json, &[]), &schema, &[]).unwrap();
+    let mut counter = FormatKind::Json
+        .decoder(&options(FormatKind::Json, &[]), &schema, &[], &[], &Surroundings::default())
+        .unwrap();
     counter.decode(br#"{"i":7}"#).unwrap();
     counter.decode(b"{}").unwrap();
     assert!(counter.decode(b"{").is_err());

@@ -8,10 +8,11 @@ mod csv;
 mod json;
 mod properties;
 mod raw;
+mod registry;
 mod written;
 
 use crate::print::RowPrinter;
-use crate::{FormatKind, RowDecoder};
+use crate::{FormatKind, RowDecoder, Surroundings};
 use arrow_array::RecordBatch;
 use arrow_schema::{DataType, Field, Fields, Schema, SchemaRef, TimeUnit};
 use base::options::Options;
@@ -28,7 +29,7 @@ fn options(kind: FormatKind, given: &[(&str, &str)]) -> Options {
 
 fn decoder(kind: FormatKind, given: &[(&str, &str)], schema: &SchemaRef) -> Box<dyn RowDecoder> {
     let all: Vec<usize> = (0..schema.fields().len()).collect();
-    kind.decoder(&options(kind, given), schema, &all).unwrap()
+    kind.decoder(&options(kind, given), schema, &all, &[], &Surroundings::default()).unwrap()
 }
 
 fn printed(rows: &RecordBatch) -> Vec<String> {

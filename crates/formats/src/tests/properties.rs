@@ -83,7 +83,7 @@ fn decode_all(
 }
 
 fn encode_all(kind: FormatKind, given: &[(&str, &str)], rows: &RecordBatch) -> Vec<Vec<u8>> {
-    let mut encoder = kind.encoder(&options(kind, given), &rows.schema()).unwrap();
+    let mut encoder = kind.encoder(&options(kind, given), &rows.schema(), &Surroundings::default()).unwrap();
     let encode = |row| {
         let mut out = Vec::new();
         encoder.encode(rows, row, &mut out).unwrap();
@@ -202,9 +202,12 @@ pub(super) fn fuzz(
     seeds: &[&[u8]],
     rounds: usize,
 ) {
+    fuzz_with(&|| decoder(kind, given, schema), seeds, rounds);
+}
+
+pub(super) fn fuzz_with(make: &dyn Fn() -> Box<dyn RowDecoder>, seeds: &[&[u8]], rounds: usize) {
     let mut mixer = Mixer(7);
-    let mut decoder = decoder(kind, given, schema);
-    let mut alone = self::decoder(kind, given, schema);
+    let (mut decoder, mut alone) = (make(), make());
     let mut kept = 0;
     for round in 0..rounds {
         let mut record = seeds[mixer.next() % seeds.len()].to_vec();

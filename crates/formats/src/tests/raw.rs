@@ -8,7 +8,8 @@ fn both_ways(data_type: DataType, given: &[(&str, &str)], bytes: &[u8]) -> (Stri
     decoder.decode(bytes).unwrap();
     let rows = decoder.finish().unwrap();
     let mut out = Vec::new();
-    let mut encoder = FormatKind::Raw.encoder(&options(FormatKind::Raw, given), &schema).unwrap();
+    let mut encoder =
+        FormatKind::Raw.encoder(&options(FormatKind::Raw, given), &schema, &Surroundings::default()).unwrap();
     encoder.encode(&rows, 0, &mut out).unwrap();
     (printed(&rows).remove(0), out)
 }
@@ -46,6 +47,9 @@ fn what_does_not_fit_is_refused() {
     );
     assert_eq!(outcomes_of(&text, &[b"\xff"]), ["error: field 'v': the text is not valid UTF-8"]);
     let two = schema_of(vec![column("a", DataType::Utf8), column("b", DataType::Utf8)]);
-    let refused = FormatKind::Raw.encoder(&options(FormatKind::Raw, &[]), &two).err().unwrap();
+    let refused = FormatKind::Raw
+        .encoder(&options(FormatKind::Raw, &[]), &two, &Surroundings::default())
+        .err()
+        .unwrap();
     assert_eq!(refused.to_string(), "the format 'raw' takes one column, but there are 2");
 }

@@ -54,7 +54,7 @@ fn flink_rows() -> RecordBatch {
 }
 
 fn written(kind: FormatKind, given: &[(&str, &str)], rows: &RecordBatch) -> Vec<String> {
-    let mut encoder = kind.encoder(&options(kind, given), &rows.schema()).unwrap();
+    let mut encoder = kind.encoder(&options(kind, given), &rows.schema(), &Surroundings::default()).unwrap();
     let encode = |row| {
         let mut out = Vec::new();
         encoder.encode(rows, row, &mut out).unwrap();
