@@ -12,6 +12,7 @@ mod nexmark;
 mod print;
 mod random;
 mod record_batches;
+mod schema_files;
 mod schema_registry;
 mod table_format;
 mod timestamps;

@@ -3,7 +3,7 @@
 //! Format options are prefixed by the format's name (`json.ignore-parse-errors`); with `value.format`
 //! and `key.format` also by `value.` and `key.`, as in Flink.
 
-use crate::{option_error, option_problem};
+use crate::{option_error, option_problem, schema_files};
 use arrow_schema::SchemaRef;
 use base::options::{OptionKind, OptionSpec, Options};
 use dataflow::batch::RowKind;
@@ -84,7 +84,17 @@ impl TableFormat {
     }
 
     pub(crate) fn encoder(&self, schema: &SchemaRef) -> Result<Box<dyn RowEncoder>, String> {
-        self.kind.encoder(&self.options, schema, &self.surroundings).map_err(|error| error.to_string())
+        self.encoder_with_metadata(schema, &[])
+    }
+
+    /// The same where columns of the format's metadata stand behind the others.
+    pub(crate) fn encoder_with_metadata(
+        &self,
+        schema: &SchemaRef,
+        metadata: &[WantedMetadata],
+    ) -> Result<Box<dyn RowEncoder>, String> {
+        let encoder = self.kind.encoder_with_metadata(&self.options, schema, metadata, &self.surroundings);
+        encoder.map_err(|error| error.to_string())
     }
 
     /// The format's own options.
@@ -125,6 +135,7 @@ impl TableFormat {
         &self,
         table: &TableDefinition,
         schema: &SchemaRef,
+        written_metadata: &[WantedMetadata],
         role: Role,
     ) -> Option<ConnectorError> {
         let problem = match role {
@@ -132,7 +143,7 @@ impl TableFormat {
                 let projection: Vec<usize> = (0..schema.fields().len()).collect();
                 self.decoder(schema, &projection).err()
             }
-            Role::Sink => self.encoder(schema).err(),
+            Role::Sink => self.encoder_with_metadata(schema, written_metadata).err(),
         };
         problem.map(|message| option_problem(table, &self.option, message))
     }
@@ -237,13 +248,20 @@ fn take(
         None => true,
     });
     match Options::check(&given, kind.specs()) {
-        Ok(options) => Some(TableFormat {
-            kind,
-            options,
-            surroundings: Surroundings::default(),
-            option: format_key.into(),
-            prefix,
-        }),
+        Ok(options) => {
+            let mut surroundings = Surroundings::default();
+            if let Some(path) = kind.schema_path(&options) {
+                match schema_files::read(&path) {
+                    Ok(files) => surroundings.schema_files = files,
+                    Err(reason) => {
+                        let hint = format!("'{prefix}schema-path' says where the messages are described");
+                        errors.push(option_problem(table, format_key, format!("{reason}; {hint}")));
+                        return None;
+                    }
+                }
+            }
+            Some(TableFormat { kind, options, surroundings, option: format_key.into(), prefix })
+        }
         Err(found) => {
             errors.extend(found.iter().map(|error| ConnectorError {
                 option: Some(format!("{prefix}{}", error.key())),

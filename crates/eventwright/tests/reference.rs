@@ -4,6 +4,7 @@
 
 use base::options::{OptionKind, OptionSpec};
 use connectors::Connectors;
+use formats::FormatKind;
 use os::Os;
 use sql::functions::{self, Function};
 use sql::reference::{Entry, FORMS, QUERIES, STATEMENTS, TYPES};
@@ -145,6 +146,22 @@ fn connector_page() -> String {
             writeln!(page, "- formats: {}", spec.formats.join(", ")).unwrap();
         }
         page.push_str(&option_table(spec.options.iter().filter(|option| option.key != "connector")));
+    }
+    page.push_str(
+        "\n# Formats\n\nThe keys of their options begin with the format's name (`json.ignore-parse-errors`), and with `key.` or `value.` where \
+         `key.format` or `value.format` names the format. Metadata is declared as `name TYPE METADATA FROM 'value.KEY'`.\n",
+    );
+    for name in FormatKind::names() {
+        let format = FormatKind::lookup(name).unwrap();
+        write!(page, "\n## {name}\n\n{}\n", format.doc()).unwrap();
+        page.push_str(&option_table(format.specs().iter()));
+        let metadata = format.metadata();
+        if !metadata.is_empty() {
+            page.push_str("\n| Metadata | What it is |\n|---|---|\n");
+        }
+        for one in metadata {
+            writeln!(page, "| `{}` | {} |", one.key, one.doc).unwrap();
+        }
     }
     page
 }

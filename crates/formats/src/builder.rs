@@ -70,6 +70,11 @@ impl Bytes {
         Ok(())
     }
 
+    /// A value that is there.
+    pub(crate) fn value(&self, index: usize) -> &[u8] {
+        &self.bytes[self.offsets[index] as usize..self.offsets[index + 1] as usize]
+    }
+
     fn truncate(&mut self, length: usize) {
         self.offsets.truncate(length + 1);
         self.bytes.truncate(self.offsets.last().map_or(0, |end| *end as usize));
@@ -119,12 +124,6 @@ impl ColumnBuilder {
                 let [key, value] = fields.as_ref() else {
                     return Err(format!("column '{}' has a map without key and value", field.name()));
                 };
-                if key.data_type() != &DataType::Utf8 {
-                    return Err(format!(
-                        "column '{}': the keys of a MAP must be of type STRING",
-                        field.name()
-                    ));
-                }
                 let key = Box::new(ColumnBuilder::new(key)?);
                 let value = Box::new(ColumnBuilder::new(value)?);
                 Values::Map { entries: entries.clone(), offsets: vec![0], key, value }
@@ -285,8 +284,38 @@ impl ColumnBuilder {
     }
 }
 
-/// Builders of the wanted columns, and the schema of what they become.
+/// Builders of the wanted columns, and the schema of what they become; for formats whose maps have texts for keys.
 pub(crate) fn columns_of(
+    schema: &SchemaRef,
+    projection: &[usize],
+) -> Result<(SchemaRef, Vec<ColumnBuilder>), FormatError> {
+    for index in projection {
+        let field = schema.field(*index);
+        if has_other_keys(field.data_type()) {
+            let message = format!("column '{}': the keys of a MAP must be of type STRING", field.name());
+            return Err(FormatError(message));
+        }
+    }
+    columns_with_any_keys(schema, projection)
+}
+
+fn has_other_keys(data_type: &DataType) -> bool {
+    match data_type {
+        DataType::Struct(fields) => fields.iter().any(|field| has_other_keys(field.data_type())),
+        DataType::List(item) => has_other_keys(item.data_type()),
+        DataType::Map(entries, _) => match entries.data_type() {
+            DataType::Struct(pair) => {
+                pair.first().is_some_and(|key| key.data_type() != &DataType::Utf8)
+                    || pair.iter().any(|field| has_other_keys(field.data_type()))
+            }
+            _ => false,
+        },
+        _ => false,
+    }
+}
+
+/// The same for formats whose maps may have other keys.
+pub(crate) fn columns_with_any_keys(
     schema: &SchemaRef,
     projection: &[usize],
 ) -> Result<(SchemaRef, Vec<ColumnBuilder>), FormatError> {

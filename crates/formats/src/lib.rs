@@ -1,4 +1,4 @@
-//! JSON, its changelogs (Debezium, Canal, Maxwell, Ogg), CSV, Avro and raw bytes to Arrow builders, and back.
+//! JSON, its changelogs (Debezium, Canal, Maxwell, Ogg), CSV, Avro, Protobuf and raw bytes to Arrow builders, and back.
 //!
 //! A format turns the bytes of one record into one row of Arrow builders, of the wanted columns
 //! only, and a row back into bytes. Behaviour is that of Flink's formats of the same names. A format
@@ -8,6 +8,7 @@ mod avro;
 mod base64;
 mod builder;
 mod cell;
+mod cloud_events;
 mod confluent;
 mod csv;
 mod error;
@@ -15,6 +16,7 @@ mod json;
 mod names;
 mod number_text;
 pub mod print;
+mod protobuf;
 mod raw;
 mod scalar;
 mod splitter;
@@ -61,6 +63,18 @@ pub trait RowDecoder: Send {
     /// Appends one row; a format of changes, any number. None on an error, and none where the record is no
     /// row: a comment of CSV, an empty record of JSON; `len` tells.
     fn decode(&mut self, record: &[u8]) -> Result<(), DecodeError>;
+    /// Whether the format looks at the headers of a record.
+    fn wants_headers(&self) -> bool {
+        false
+    }
+    /// The same with the record's headers, for a format that wants them.
+    fn decode_with_headers(
+        &mut self,
+        record: &[u8],
+        _headers: &[(&[u8], Option<&[u8]>)],
+    ) -> Result<(), DecodeError> {
+        self.decode(record)
+    }
     /// Rows since the last `finish`.
     fn len(&self) -> usize;
     fn is_empty(&self) -> bool {
@@ -98,6 +112,11 @@ pub trait RowEncoder: Send {
     ) -> Result<(), EncodeError> {
         self.encode(rows, row, out)
     }
+
+    /// The headers that the row that was written last has.
+    fn headers(&self) -> &[(String, Vec<u8>)] {
+        &[]
+    }
 }
 
 /// The formats.
@@ -108,6 +127,9 @@ pub enum FormatKind {
     Raw,
     Avro,
     AvroConfluent,
+    Protobuf,
+    ProtobufConfluent,
+    CloudEvents,
     DebeziumJson,
     CanalJson,
     MaxwellJson,
@@ -116,12 +138,15 @@ pub enum FormatKind {
 }
 
 impl FormatKind {
-    const ALL: [FormatKind; 10] = [
+    const ALL: [FormatKind; 13] = [
         FormatKind::Json,
         FormatKind::Csv,
         FormatKind::Raw,
         FormatKind::Avro,
         FormatKind::AvroConfluent,
+        FormatKind::Protobuf,
+        FormatKind::ProtobufConfluent,
+        FormatKind::CloudEvents,
         FormatKind::DebeziumJson,
         FormatKind::CanalJson,
         FormatKind::MaxwellJson,
@@ -136,6 +161,9 @@ impl FormatKind {
             FormatKind::Raw => "raw",
             FormatKind::Avro => "avro",
             FormatKind::AvroConfluent => "avro-confluent",
+            FormatKind::Protobuf => "protobuf",
+            FormatKind::ProtobufConfluent => "protobuf-confluent",
+            FormatKind::CloudEvents => "cloudevents",
             FormatKind::DebeziumJson => "debezium-json",
             FormatKind::CanalJson => "canal-json",
             FormatKind::MaxwellJson => "maxwell-json",
@@ -151,12 +179,61 @@ impl FormatKind {
             "raw",
             "avro",
             "avro-confluent",
+            "protobuf",
+            "protobuf-confluent",
+            "cloudevents",
             "debezium-json",
             "canal-json",
             "maxwell-json",
             "ogg-json",
             "debezium-avro-confluent",
         ]
+    }
+
+    /// What the format is, for the reference.
+    pub fn doc(self) -> &'static str {
+        match self {
+            FormatKind::Json => "An object for each record, its fields matched to columns by name.",
+            FormatKind::Csv => "A line of values for each record, in the order of the columns.",
+            FormatKind::Raw => "The record's bytes are the value of the table's one column.",
+            FormatKind::Avro => {
+                "A record of the Avro schema that Flink derives from the table, without a header."
+            }
+            FormatKind::AvroConfluent => {
+                "An Avro record that carries the number of its schema in a registry (Confluent's wire format). What was \
+                 written with another schema is resolved against the table's. The registry is asked once for each \
+                 schema; the node remembers the answers, so that it can restart without it."
+            }
+            FormatKind::Protobuf => {
+                "A message of Protocol Buffers, found by the name that its class has in Java. It is described by the \
+                 `.proto` files in the folder `proto` of the working directory, unless `schema-path` says otherwise. \
+                 Its fields are matched to columns by name, with Flink's types: an enum is a STRING or a number, a \
+                 message a ROW, a `repeated` field an ARRAY, a `map` a MAP."
+            }
+            FormatKind::ProtobufConfluent => {
+                "A message of Protocol Buffers that carries the number of its `.proto` file in a registry (Confluent's \
+                 wire format). A field whose presence is known is NULL where it is absent, and so is a column that the \
+                 writer's message does not have."
+            }
+            FormatKind::CloudEvents => {
+                "An event of the CloudEvents specification 1.0 in its Kafka binding: all in the value (structured), or \
+                 the attributes in headers (binary). The columns are the fields of the data, which is JSON; the \
+                 attributes are metadata, and those of an event that is written too: it needs at least an `id`."
+            }
+            FormatKind::DebeziumJson => {
+                "Changes as Debezium's connectors write them: the row `before` and `after`."
+            }
+            FormatKind::CanalJson => {
+                "Changes as Canal writes them: rows, and the `old` values of what changed."
+            }
+            FormatKind::MaxwellJson => {
+                "Changes as Maxwell writes them: a row, and the `old` values of what changed."
+            }
+            FormatKind::OggJson => "Changes as Oracle GoldenGate writes them: the row `before` and `after`.",
+            FormatKind::DebeziumAvroConfluent => {
+                "Debezium's changes as Avro records that carry the number of their schema in a registry."
+            }
+        }
     }
 
     /// The formats whose records are lines of text, so that files may hold them.
@@ -166,7 +243,18 @@ impl FormatKind {
 
     /// Whether records carry the number of a schema in a registry.
     pub fn has_registry(self) -> bool {
-        matches!(self, FormatKind::AvroConfluent | FormatKind::DebeziumAvroConfluent)
+        matches!(
+            self,
+            FormatKind::AvroConfluent | FormatKind::ProtobufConfluent | FormatKind::DebeziumAvroConfluent
+        )
+    }
+
+    /// The option that says where the messages of the format are described, with its default.
+    pub fn schema_path(self, options: &Options) -> Option<String> {
+        match self {
+            FormatKind::Protobuf => options.text("schema-path").map(str::to_string),
+            _ => None,
+        }
     }
 
     /// The envelope of a format of changes.
@@ -190,6 +278,7 @@ impl FormatKind {
     pub fn metadata(self) -> Vec<FormatMetadata> {
         match self {
             FormatKind::DebeziumAvroConfluent => avro::debezium_metadata(),
+            FormatKind::CloudEvents => cloud_events::metadata(),
             _ => self.envelope().map_or_else(Vec::new, json::Envelope::metadata),
         }
     }
@@ -206,6 +295,9 @@ impl FormatKind {
             FormatKind::Raw => raw::SPECS,
             FormatKind::Avro => avro::SPECS,
             FormatKind::AvroConfluent => avro::CONFLUENT_SPECS,
+            FormatKind::Protobuf => protobuf::SPECS,
+            FormatKind::ProtobufConfluent => protobuf::CONFLUENT_SPECS,
+            FormatKind::CloudEvents => cloud_events::SPECS,
             FormatKind::DebeziumAvroConfluent => avro::DEBEZIUM_SPECS,
             FormatKind::DebeziumJson => json::DEBEZIUM.specs,
             FormatKind::CanalJson => json::CANAL.specs,
@@ -232,6 +324,10 @@ impl FormatKind {
             let decoder = avro::DebeziumDecoder::new(options, schema, projection, metadata, surroundings)?;
             return Ok(Box::new(decoder));
         }
+        if self == FormatKind::CloudEvents {
+            let decoder = cloud_events::CloudEventDecoder::new(options, schema, projection, metadata)?;
+            return Ok(Box::new(decoder));
+        }
         if let Some(wanted) = metadata.first() {
             let message = format!("the format '{}' has no metadata '{}'", self.name(), wanted.key);
             return Err(FormatError(message));
@@ -243,16 +339,42 @@ impl FormatKind {
             FormatKind::AvroConfluent => {
                 Box::new(avro::ConfluentDecoder::new(options, schema, projection, surroundings)?)
             }
+            FormatKind::Protobuf => {
+                Box::new(protobuf::ProtobufDecoder::new(options, schema, projection, surroundings)?)
+            }
+            FormatKind::ProtobufConfluent => {
+                Box::new(protobuf::ConfluentDecoder::new(options, schema, projection, surroundings)?)
+            }
             _ => Box::new(json::JsonDecoder::new(options, schema, projection)?),
         })
     }
 
+    /// An encoder of rows of `schema`.
     pub fn encoder(
         self,
         options: &Options,
         schema: &SchemaRef,
         surroundings: &Surroundings,
     ) -> Result<Box<dyn RowEncoder>, FormatError> {
+        self.encoder_with_metadata(options, schema, &[], surroundings)
+    }
+
+    /// The same where columns of the format's metadata stand behind the others in the rows that are written.
+    pub fn encoder_with_metadata(
+        self,
+        options: &Options,
+        schema: &SchemaRef,
+        metadata: &[WantedMetadata],
+        surroundings: &Surroundings,
+    ) -> Result<Box<dyn RowEncoder>, FormatError> {
+        if self == FormatKind::CloudEvents {
+            return Ok(Box::new(cloud_events::CloudEventEncoder::new(options, schema, metadata)?));
+        }
+        if let Some(wanted) = metadata.first() {
+            let message =
+                format!("the format '{}' has no metadata '{}' that can be written", self.name(), wanted.key);
+            return Err(FormatError(message));
+        }
         if let Some(envelope) = self.envelope() {
             return Ok(Box::new(json::ChangeEncoder::new(envelope, options, schema)?));
         }
@@ -262,6 +384,10 @@ impl FormatKind {
             FormatKind::Avro => Box::new(avro::AvroEncoder::new(options, schema)?),
             FormatKind::AvroConfluent => {
                 Box::new(avro::ConfluentEncoder::new(options, schema, surroundings)?)
+            }
+            FormatKind::Protobuf => Box::new(protobuf::ProtobufEncoder::new(options, schema, surroundings)?),
+            FormatKind::ProtobufConfluent => {
+                Box::new(protobuf::ConfluentEncoder::new(options, schema, surroundings)?)
             }
             FormatKind::DebeziumAvroConfluent => {
                 Box::new(avro::DebeziumEncoder::new(options, schema, surroundings)?)

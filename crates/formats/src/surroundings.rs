@@ -81,4 +81,6 @@ pub struct Surroundings {
 pub struct SchemaFile {
     pub path: String,
     pub bytes: Vec<u8>,
+    /// Whether messages are looked for in it; otherwise it is there for those that import it.
+    pub is_root: bool,
 }

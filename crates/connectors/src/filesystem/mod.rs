@@ -156,7 +156,7 @@ fn checked(table: &TableDefinition, role: Role) -> Result<Checked, Vec<Connector
         return Err(vec![option_problem(table, "format", message)]);
     }
     let mut errors: Vec<ConnectorError> =
-        checked.value.schema_problem(table, &table.schema, role).into_iter().collect();
+        checked.value.schema_problem(table, &table.schema, &[], role).into_iter().collect();
     if role == Role::Source && checked.options.text("source.monitor-interval").is_some() {
         let message = "'source.monitor-interval' is not supported yet: leave it out to read the folder once";
         errors.push(option_problem(table, "source.monitor-interval", message));

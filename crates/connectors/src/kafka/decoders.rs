@@ -14,6 +14,7 @@ use arrow_schema::{Field, SchemaRef};
 use dataflow::batch::RowKind;
 use dataflow::table::{MetadataColumn, TableDefinition};
 use formats::{ChangeKind, DecodeError, RowDecoder, WantedMetadata};
+use kafka_wire::records::Record;
 use std::sync::Arc;
 
 pub(super) struct Decoders {
@@ -95,7 +96,8 @@ impl Decoders {
 
     /// How many rows the record became. Some are none: an empty record, a comment of CSV, one whose key
     /// is missing where columns lie in the key, as in Flink, and a tombstone where rows are only appended.
-    pub(super) fn decode(&mut self, key: Option<&[u8]>, value: Option<&[u8]>) -> Result<usize, Unread> {
+    pub(super) fn decode(&mut self, record: &Record<'_>) -> Result<usize, Unread> {
+        let (key, value) = (record.key, record.value);
         let is_upsert = self.mode == Mode::Upsert;
         if key.is_none() && (is_upsert || self.key.is_some()) {
             return Ok(0);
@@ -105,7 +107,13 @@ impl Decoders {
             None if is_upsert => false,
             None => return Ok(0),
             Some(value) => {
-                self.value.decode(value).map_err(|error| Unread::of(error, ""))?;
+                let decoded = if self.value.wants_headers() {
+                    let headers: Vec<_> = record.headers.map(|header| (header.key, header.value)).collect();
+                    self.value.decode_with_headers(value, &headers)
+                } else {
+                    self.value.decode(value)
+                };
+                decoded.map_err(|error| Unread::of(error, ""))?;
                 if self.value.len() == before {
                     return Ok(0);
                 }

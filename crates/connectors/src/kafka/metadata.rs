@@ -7,8 +7,8 @@ use arrow_array::builder::{BinaryBuilder, MapBuilder, MapFieldNames, StringBuild
 use arrow_array::{ArrayRef, Int32Array, Int64Array, StringArray};
 use arrow_schema::{DataType, Field, Fields, TimeUnit};
 use dataflow::connector::MetadataSpec;
-use dataflow::table::MetadataColumn;
-use formats::FormatKind;
+use dataflow::table::{MetadataColumn, TableDefinition};
+use formats::{FormatKind, WantedMetadata};
 use kafka_wire::records::Record;
 use std::sync::Arc;
 
@@ -20,6 +20,19 @@ fn headers_type() -> DataType {
     ]);
     DataType::Map(Arc::new(Field::new("entries", DataType::Struct(entry), false)), false)
 }
+
+/// Attributes of events, which can be written too, unless the format sets them itself.
+const OF_EVENTS: &[(&str, bool, &str)] = &[
+    ("value.specversion", false, "cloudevents: the version of the specification."),
+    ("value.id", true, "cloudevents: what tells the event from the others of its source."),
+    ("value.source", true, "cloudevents: where the event comes from."),
+    ("value.type", true, "cloudevents: what happened."),
+    ("value.subject", true, "cloudevents: what it happened to."),
+    ("value.time", true, "cloudevents: when it happened."),
+    ("value.dataschema", true, "cloudevents: the schema of the data."),
+    ("value.datacontenttype", false, "cloudevents: what the data is."),
+    ("value.extensions", true, "cloudevents: the attributes that the specification does not name."),
+];
 
 /// What `value.format` can add, of all formats: which of them a table's format has is checked with it.
 const OF_FORMATS: &[(&str, &str)] = &[
@@ -52,6 +65,9 @@ pub(super) fn specs() -> Vec<MetadataSpec> {
     let ltz = DataType::Timestamp(TimeUnit::Millisecond, Some("UTC".into()));
     let of_formats =
         OF_FORMATS.iter().filter_map(|(key, doc)| Some(spec(*key, type_of(key)?, true, false, *doc)));
+    let of_events = OF_EVENTS
+        .iter()
+        .filter_map(|(key, writable, doc)| Some(spec(*key, type_of(key)?, true, *writable, *doc)));
     let own = vec![
         spec("topic", DataType::Utf8, false, false, "The topic's name."),
         spec("partition", DataType::Int32, false, false, "The partition's number."),
@@ -61,7 +77,18 @@ pub(super) fn specs() -> Vec<MetadataSpec> {
         spec("leader-epoch", DataType::Int32, true, false, "The partition leader's epoch; always 0 here."),
         spec("headers", headers_type(), false, true, "The record's headers."),
     ];
-    own.into_iter().chain(of_formats).collect()
+    own.into_iter().chain(of_formats).chain(of_events).collect()
+}
+
+/// The metadata columns that the value's format writes, in declared order.
+pub(super) fn written_by_format(table: &TableDefinition) -> Vec<WantedMetadata> {
+    let persisted = table.metadata.iter().filter(|column| !column.is_virtual);
+    let of_format = persisted.filter_map(|column| {
+        let key = column.key.strip_prefix(VALUE_PREFIX)?.to_string();
+        let field = Arc::new(Field::new(&column.name, column.data_type.clone(), true));
+        Some(WantedMetadata { key, field })
+    });
+    of_format.collect()
 }
 
 /// Collects the metadata of the records that became rows.

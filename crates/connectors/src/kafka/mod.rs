@@ -129,13 +129,16 @@ impl Kafka {
         let columns = Columns::new(table, &checked, self.mode);
         match columns {
             Ok(columns) => {
+                let written = metadata::written_by_format(table);
                 let formats = [
-                    (checked.key.as_ref(), columns.key_schema(table)),
-                    (Some(&checked.value), columns.value_schema(table)),
+                    (checked.key.as_ref(), columns.key_schema(table), &[][..]),
+                    (Some(&checked.value), columns.value_schema(table), &written),
                 ];
                 errors.extend(options::format_problems(table, &checked, &columns, self.mode, role));
-                for (format, schema) in formats {
-                    errors.extend(format.and_then(|format| format.schema_problem(table, &schema, role)));
+                for (format, schema, written) in formats {
+                    let problem =
+                        format.and_then(|format| format.schema_problem(table, &schema, written, role));
+                    errors.extend(problem);
                 }
                 if errors.is_empty() { Ok((checked, columns)) } else { Err(errors) }
             }

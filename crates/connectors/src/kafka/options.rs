@@ -5,7 +5,7 @@ use super::columns::Columns;
 use super::decoders::{Decoders, VALUE_PREFIX};
 use crate::table_format::{Checked, FORMAT, TableFormat};
 use crate::{CONNECTOR, option_problem};
-use base::options::{OptionKind, OptionSpec};
+use base::options::{OptionKind, OptionSpec, Options};
 use dataflow::connector::{ConnectorError, Role};
 use dataflow::table::TableDefinition;
 
@@ -43,6 +43,29 @@ const TOPIC: OptionSpec = OptionSpec {
     doc: "The topic; it is created with one partition when a job first uses it.",
     example: "orders",
 };
+const TOPICS: OptionSpec = OptionSpec {
+    required: false,
+    doc: "The topic; it is created with one partition when a job first uses it. A source may read several, parted by `;`.",
+    ..TOPIC
+};
+const ALIGNMENT_GROUP: OptionSpec = optional(
+    "scan.watermark.alignment.group",
+    OptionKind::Text,
+    "Refused: a step takes from every split, so that none runs ahead by more than a step.",
+    "all",
+);
+const ALIGNMENT_DRIFT: OptionSpec = optional(
+    "scan.watermark.alignment.max-drift",
+    OptionKind::Duration,
+    "Refused, as `scan.watermark.alignment.group`.",
+    "1 min",
+);
+const ALIGNMENT_INTERVAL: OptionSpec = optional(
+    "scan.watermark.alignment.update-interval",
+    OptionKind::Duration,
+    "Refused, as `scan.watermark.alignment.group`.",
+    "1 s",
+);
 const KEY_FIELDS_PREFIX: OptionSpec = optional(
     "key.fields-prefix",
     OptionKind::Text,
@@ -128,7 +151,13 @@ const DEAD_LETTER_TOPIC: OptionSpec = optional(
 /// The options of `kafka`.
 pub(super) const APPEND: &[OptionSpec] = &[
     CONNECTOR,
-    TOPIC,
+    TOPICS,
+    optional(
+        "topic-pattern",
+        OptionKind::Text,
+        "A regular expression instead of `topic`: a source reads the topics whose whole name matches when the job starts.",
+        "orders-.*",
+    ),
     FORMAT,
     optional("value.format", OptionKind::Text, "The same as `format`, for tables with a key format.", "json"),
     optional("key.format", OptionKind::Text, "The format of the record's key.", "raw"),
@@ -159,6 +188,9 @@ pub(super) const APPEND: &[OptionSpec] = &[
     BOUNDED_OFFSETS,
     WATERMARK_STRATEGY,
     WATERMARK_IDLE,
+    ALIGNMENT_GROUP,
+    ALIGNMENT_DRIFT,
+    ALIGNMENT_INTERVAL,
     DISCOVERY_INTERVAL,
     SCAN_PARALLELISM,
     defaulted(
@@ -176,7 +208,7 @@ pub(super) const APPEND: &[OptionSpec] = &[
         "properties.*",
         OptionKind::Text,
         "Kafka client properties. `properties.compression.type` compresses what is written; \
-         `properties.group.id` names the group for `group-offsets`.",
+         `properties.auto.offset.reset` says where `group-offsets` begins.",
         "lz4",
     ),
 ];
@@ -198,6 +230,9 @@ pub(super) const UPSERT: &[OptionSpec] = &[
     BOUNDED_OFFSETS,
     WATERMARK_STRATEGY,
     WATERMARK_IDLE,
+    ALIGNMENT_GROUP,
+    ALIGNMENT_DRIFT,
+    ALIGNMENT_INTERVAL,
     DISCOVERY_INTERVAL,
     SCAN_PARALLELISM,
     DELIVERY_GUARANTEE,
@@ -323,16 +358,74 @@ pub(super) fn problems(
             }
         }
         let needs_group = options.text("scan.startup.mode") == Some("group-offsets");
-        if needs_group && table.options.contains_key("scan.startup.mode") {
-            problem(
+        match options.text("properties.auto.offset.reset") {
+            None if needs_group && table.options.contains_key("scan.startup.mode") => problem(
                 "scan.startup.mode",
-                "'group-offsets' is not supported yet: a job keeps its own offsets; use 'earliest-offset', \
-                 'latest-offset', 'timestamp' or 'specific-offsets'"
+                "a job keeps its own offsets and has none in a group when it starts: for 'group-offsets' say with \
+                 'properties.auto.offset.reset' = 'earliest' or 'latest' where it begins"
                     .into(),
+            ),
+            None | Some("earliest" | "latest") => {}
+            Some(other) => problem(
+                "properties.auto.offset.reset",
+                format!("'properties.auto.offset.reset' = '{other}' is not known; use earliest or latest"),
+            ),
+        }
+        for option in table.options.keys().filter(|option| option.starts_with("scan.watermark.alignment.")) {
+            problem(
+                option,
+                format!(
+                    "'{option}' is not supported: a step takes from every split, so that none runs ahead by more \
+                     than a step; leave it out"
+                ),
             );
         }
     }
+    if mode == Mode::Append {
+        topic_problems(options, role, &mut problem);
+    }
     errors
+}
+
+/// Which topics a table names, and whether it may name more than one.
+fn topic_problems(options: &Options, role: Role, problem: &mut dyn FnMut(&str, String)) {
+    let topics = options.text("topic").map_or_else(Vec::new, super::startup::topic_names);
+    let several = topics.len() > 1;
+    match (options.text("topic"), options.text("topic-pattern")) {
+        (None, None) => {
+            problem("connector", "the option 'topic' is missing; for example 'topic' = 'orders'".into());
+        }
+        (Some(_), Some(_)) => {
+            problem(
+                "topic-pattern",
+                "'topic' and 'topic-pattern' exclude each other: give one of them".into(),
+            );
+        }
+        (Some(_), None) if topics.is_empty() => problem("topic", "'topic' names no topic".into()),
+        (None, Some(_)) if role == Role::Sink => {
+            problem(
+                "topic-pattern",
+                "rows are written to one topic: give 'topic' instead of 'topic-pattern'".into(),
+            );
+        }
+        (None, Some(pattern)) => {
+            if let Err(reason) = super::startup::topic_pattern(pattern) {
+                problem("topic-pattern", reason);
+            }
+        }
+        (Some(_), None) if several && role == Role::Sink => {
+            let message = "rows are written to one topic, and 'topic' names several: write to each with a table of its own";
+            problem("topic", message.into());
+        }
+        (Some(_), None) => {}
+    }
+    if several || options.text("topic-pattern").is_some() {
+        for mode in ["scan.startup.mode", "scan.bounded.mode"] {
+            if options.text(mode) == Some("specific-offsets") {
+                problem(mode, format!("'{mode}' = 'specific-offsets' is for a single topic"));
+            }
+        }
+    }
 }
 
 /// What `upsert-kafka` needs besides its options, and options of `kafka` that it does not have.

@@ -1,6 +1,7 @@
 //! Writes a topic of the embedded log: rows become record batches inside the step's frame.
 
 use super::columns::Columns;
+use super::decoders::VALUE_PREFIX;
 use super::metadata;
 use super::options::COMPRESSION;
 use super::{Mode, topic_configs};
@@ -35,6 +36,8 @@ pub(super) struct KafkaSink {
     /// Where in a row the writable metadata lies.
     timestamp_column: Option<usize>,
     headers_column: Option<usize>,
+    /// Where in a row the metadata lies that the value's format writes.
+    format_columns: Vec<usize>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -56,13 +59,21 @@ impl KafkaSink {
             Some(format) => Some(format.encoder(&columns.key_schema(&table)).map_err(problem)?),
             None => None,
         };
-        let value = checked.value.encoder(&columns.value_schema(&table)).map_err(problem)?;
+        let value = checked
+            .value
+            .encoder_with_metadata(&columns.value_schema(&table), &metadata::written_by_format(&table))
+            .map_err(problem)?;
         let persisted = table.metadata.iter().filter(|column| !column.is_virtual);
         let place = |key: &str| {
             let place = persisted.clone().position(|column| column.key == key);
             place.map(|place| table.schema.fields().len() + place)
         };
         let (timestamp_column, headers_column) = (place("timestamp"), place("headers"));
+        let format_columns = (0..)
+            .zip(persisted.clone())
+            .filter(|(_, column)| column.key.starts_with(VALUE_PREFIX))
+            .map(|(place, _): (usize, _)| table.schema.fields().len() + place)
+            .collect();
         if let Some(column) = persisted
             .clone()
             .find(|column| !metadata::specs().iter().any(|spec| spec.key == column.key && spec.writable))
@@ -87,6 +98,7 @@ impl KafkaSink {
             partitioner,
             timestamp_column,
             headers_column,
+            format_columns,
             table,
         })
     }
@@ -144,8 +156,9 @@ impl TopicSink for KafkaSink {
             (0..partitions).map(|partition| PartitionBatches::new(partition, self.compression)).collect();
         let key_rows =
             project(&rows.rows, &self.columns.key).map_err(|error| internal(&self.table, &error))?;
+        let value_columns = [self.columns.value.as_slice(), self.format_columns.as_slice()].concat();
         let value_rows =
-            project(&rows.rows, &self.columns.value).map_err(|error| internal(&self.table, &error))?;
+            project(&rows.rows, &value_columns).map_err(|error| internal(&self.table, &error))?;
         let headers = self.headers_column.map(|column| rows.rows.column(column).clone());
         let (mut key_bytes, mut value_bytes, mut next_key_bytes) = (Vec::new(), Vec::new(), Vec::new());
         for row in 0..rows.len() {
@@ -186,8 +199,10 @@ impl TopicSink for KafkaSink {
                 .and_then(|column| timestamp_ms(rows.rows.column(column), row))
                 .unwrap_or(clock_ms);
             let headers = headers.as_ref().map_or_else(Vec::new, |column| headers_of(column, row));
-            let headers: Vec<(&str, Option<&[u8]>)> =
-                headers.iter().map(|(name, value)| (name.as_str(), value.as_deref())).collect();
+            let of_format = if has_value { self.value.headers() } else { &[] };
+            let of_format = of_format.iter().map(|(name, value)| (name.as_str(), Some(value.as_slice())));
+            let of_column = headers.iter().map(|(name, value)| (name.as_str(), value.as_deref()));
+            let headers: Vec<(&str, Option<&[u8]>)> = of_format.chain(of_column).collect();
             let partition = self.partition(first_turn.wrapping_add(row as u64), key, partitions);
             let value = has_value.then_some(value_bytes.as_slice());
             let record = RecordParts { timestamp_ms, key, value, headers: &headers };

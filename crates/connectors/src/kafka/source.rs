@@ -35,7 +35,6 @@ pub(super) struct KafkaSource {
     mode: Mode,
     log: EventLog,
     table: Arc<TableDefinition>,
-    topic: String,
     options: Options,
     decoders: Decoders,
     schema: SchemaRef,
@@ -48,6 +47,7 @@ pub(super) struct KafkaSource {
 }
 
 struct Partition {
+    topic: Arc<str>,
     index: u32,
     id: PartitionId,
     /// Batches that were found but not yet opened.
@@ -84,11 +84,9 @@ impl KafkaSource {
             Field::new(&column.name, column.data_type.clone(), true)
         });
         let schema = Arc::new(Schema::new(physical.chain(metadata).collect::<Fields>()));
-        let topic = checked.options.text("topic").unwrap_or_default().to_string();
         Ok(KafkaSource {
             mode,
             log,
-            topic,
             ignores_errors: checked.value.ignores_errors(),
             ignore_option: checked.value.ignore_option(),
             dead_letter_topic: checked.options.text("dead-letter.topic").map(str::to_string),
@@ -101,32 +99,60 @@ impl KafkaSource {
         })
     }
 
-    /// The partitions of the topic, which is created if nobody did so before.
-    fn partition_ids(&self) -> Result<Vec<PartitionId>, SourceError> {
-        if let Some(topic) = self.log.topic(&self.topic) {
+    /// The topics that the table names, in the order of their names where they are found by a pattern.
+    fn topics(&self) -> Result<Vec<String>, SourceError> {
+        let invalid = |message: String| SourceError {
+            kind: ErrorKind::Invalid,
+            message: format!("table '{}': {message}", self.table.name),
+        };
+        let Some(pattern) = self.options.text("topic-pattern") else {
+            let names = self.options.text("topic").map_or_else(Vec::new, startup::topic_names);
+            return Ok(names.into_iter().map(str::to_string).collect());
+        };
+        let regex = startup::topic_pattern(pattern).map_err(invalid)?;
+        let known = self.log.topics();
+        // Internal topics are nobody's data.
+        let names = known.iter().map(|topic| topic.name.to_string()).filter(|name| !name.starts_with("__"));
+        let mut names: Vec<String> = names.filter(|name| regex.is_match(name)).collect();
+        names.sort();
+        if names.is_empty() {
+            let message = format!(
+                "no topic matches 'topic-pattern' = '{pattern}' when the job starts; create one first, for later ones \
+                 are not read"
+            );
+            return Err(SourceError { kind: ErrorKind::NotFound, ..invalid(message) });
+        }
+        Ok(names)
+    }
+
+    /// The partitions of a topic, which is created if nobody did so before.
+    fn partition_ids(&self, name: &str) -> Result<Vec<PartitionId>, SourceError> {
+        if let Some(topic) = self.log.topic(name) {
             return Ok(topic.partitions.clone());
         }
-        let created = self.log.append(|frame| match frame.topic(&self.topic) {
+        let created = self.log.append(|frame| match frame.topic(name) {
             Some(_) => Ok(()),
-            None => frame.create_topic(&self.topic, 1, topic_configs(self.mode)).map(drop),
+            None => frame.create_topic(name, 1, topic_configs(self.mode)).map(drop),
         });
         let ((), lsn) = created.map_err(|error: LogError| source_error(&error))?;
         self.log.wait_durable(lsn).map_err(|error| source_error(&error))?;
-        Ok(self.log.topic(&self.topic).map_or_else(Vec::new, |topic| topic.partitions.clone()))
+        Ok(self.log.topic(name).map_or_else(Vec::new, |topic| topic.partitions.clone()))
     }
 
     fn partition(&mut self, split: &Split) -> Result<(), SourceError> {
         if self.partitions.contains_key(&split.id) {
             return Ok(());
         }
-        let index: Option<u32> = split.id.rsplit_once('/').and_then(|(_, index)| index.parse().ok());
-        let ids = self.partition_ids()?;
+        let (topic, index) = split.id.rsplit_once('/').unwrap_or((&split.id, ""));
+        let index: Option<u32> = index.parse().ok();
+        let ids = self.partition_ids(topic)?;
         let id = index.and_then(|index| ids.get(index as usize).copied());
         let (Some(index), Some(id)) = (index, id) else {
             let message = format!("table '{}': the partition {} is gone", self.table.name, split.id);
             return Err(SourceError { kind: ErrorKind::NotFound, message });
         };
-        self.partitions.insert(split.id.clone(), Partition { index, id, ahead: VecDeque::new(), open: None });
+        let partition = Partition { topic: topic.into(), index, id, ahead: VecDeque::new(), open: None };
+        self.partitions.insert(split.id.clone(), partition);
         Ok(())
     }
 
@@ -134,7 +160,7 @@ impl KafkaSource {
     fn take(
         &mut self,
         record: &Record<'_>,
-        index: u32,
+        (topic, index): (&str, u32),
         is_log_append_time: bool,
         metadata: &mut MetadataRows,
         read: &mut Read,
@@ -143,10 +169,10 @@ impl KafkaSource {
             // A tombstone is no row of an append-only table.
             return Ok(());
         }
-        let reason = match self.decoders.decode(record.key, record.value) {
+        let reason = match self.decoders.decode(record) {
             Ok(rows @ 1..) => match metadata.push(record, is_log_append_time, rows) {
                 Ok(()) => return Ok(()),
-                Err(reason) => return Err(self.failure(index, record, &reason)),
+                Err(reason) => return Err(self.failure(topic, index, record, &reason)),
             },
             Ok(0) => {
                 read.skipped += 1;
@@ -155,20 +181,20 @@ impl KafkaSource {
             Err(Unread::Unavailable(reason)) => {
                 let message = format!(
                     "table '{}': topic={} partition={index} offset={} waits to be read: {reason}",
-                    self.table.name, self.topic, record.offset
+                    self.table.name, topic, record.offset
                 );
                 return Err(SourceError { kind: ErrorKind::Unavailable, message });
             }
             Err(Unread::Bad(reason)) => reason,
         };
-        if let Some(topic) = &self.dead_letter_topic {
+        if let Some(rejected_topic) = &self.dead_letter_topic {
             read.rejected.push(Rejected {
-                origin: format!("{} partition={index} offset={}", self.topic, record.offset),
+                origin: format!("{topic} partition={index} offset={}", record.offset),
                 key: record.key.map(<[u8]>::to_vec),
                 value: record.value.map(<[u8]>::to_vec),
                 timestamp_ms: record.timestamp,
                 reason,
-                topic: topic.clone(),
+                topic: rejected_topic.clone(),
             });
             return Ok(());
         }
@@ -176,26 +202,25 @@ impl KafkaSource {
             read.skipped += 1;
             return Ok(());
         }
-        Err(self.failure(index, record, &reason))
+        Err(self.failure(topic, index, record, &reason))
     }
 
-    fn failure(&self, index: u32, record: &Record<'_>, reason: &str) -> SourceError {
+    fn failure(&self, topic: &str, index: u32, record: &Record<'_>, reason: &str) -> SourceError {
         let bytes = record.value.or(record.key).unwrap_or_default();
         let shown = bytes[..bytes.len().min(SHOWN_BYTES_MAX)].escape_ascii();
         let more = if bytes.len() > SHOWN_BYTES_MAX { "…" } else { "" };
         let message = format!(
             "table '{}': topic={} partition={index} offset={} cannot be read: {reason}; the bytes are \"{shown}{more}\"; \
              skip such records with '{}' = 'true', or keep them with 'dead-letter.topic' = '…'",
-            self.table.name, self.topic, record.offset, self.ignore_option,
+            self.table.name, topic, record.offset, self.ignore_option,
         );
         SourceError { kind: ErrorKind::Invalid, message }
     }
 
-    fn damaged(&self, index: u32, offset: i64, reason: &str) -> SourceError {
-        let message = format!(
-            "table '{}': topic={} partition={index} offset={offset}: {reason}",
-            self.table.name, self.topic
-        );
+    fn damaged(&self, split: &Split, offset: i64, reason: &str) -> SourceError {
+        let (topic, index) = split.id.rsplit_once('/').unwrap_or((&split.id, ""));
+        let message =
+            format!("table '{}': topic={topic} partition={index} offset={offset}: {reason}", self.table.name);
         SourceError { kind: ErrorKind::Corrupt, message }
     }
 
@@ -217,7 +242,7 @@ impl KafkaSource {
             let found = log.read(partition.id, Offset(position), READ_BYTES_MAX);
             partition.ahead = found.map_err(|error| source_error(&error))?.into();
         }
-        let (index, Some(slice)) = (partition.index, partition.ahead.pop_front()) else { return Ok(false) };
+        let Some(slice) = partition.ahead.pop_front() else { return Ok(false) };
         let mut bytes = Vec::with_capacity(slice.len as usize);
         slice.read(&mut bytes).map_err(|error| source_error(&error))?;
         let opened = Batch::parse(&Bytes::from(bytes)).and_then(|batch| batch.records(RECORDS_BYTES_MAX));
@@ -226,7 +251,7 @@ impl KafkaSource {
                 partition.open = Some(OpenBatch { records, end: slice.last_offset.0 + 1 });
                 Ok(true)
             }
-            Err(error) => Err(self.damaged(index, position, &error.to_string())),
+            Err(error) => Err(self.damaged(split, position, &error.to_string())),
         }
     }
 }
@@ -234,11 +259,14 @@ impl KafkaSource {
 impl Source for KafkaSource {
     fn splits(&mut self) -> Result<Vec<Split>, SourceError> {
         let mut splits = Vec::new();
-        for (index, id) in (0..).zip(self.partition_ids()?) {
-            let start = startup::start(&self.log, id, index, &self.options)?;
-            let end = startup::end(&self.log, id, index, &self.options)?.map(|end| Position(end.max(start)));
-            let id = format!("{}/{index}", self.topic);
-            splits.push(Split { id, start: Position(start), end, fingerprint: String::new() });
+        for topic in self.topics()? {
+            for (index, id) in (0..).zip(self.partition_ids(&topic)?) {
+                let start = startup::start(&self.log, id, index, &self.options)?;
+                let end = startup::end(&self.log, id, index, &self.options)?;
+                let end = end.map(|end| Position(end.max(start)));
+                let id = format!("{topic}/{index}");
+                splits.push(Split { id, start: Position(start), end, fingerprint: String::new() });
+            }
         }
         Ok(splits)
     }
@@ -252,8 +280,9 @@ impl Source for KafkaSource {
     ) -> Result<Read, SourceError> {
         self.partition(split)?;
         let columns = self.metadata.iter().map(|index| self.table.metadata[*index].clone()).collect();
-        let index = self.partitions[&split.id].index;
-        let mut metadata = MetadataRows::new(columns, &self.topic, index as i32);
+        let partition = &self.partitions[&split.id];
+        let (topic, index) = (partition.topic.clone(), partition.index);
+        let mut metadata = MetadataRows::new(columns, &topic, index as i32);
         let end = until.or(split.end).map_or(i64::MAX, |end| end.0);
         let mut read = Read {
             rows: RecordBatch::new_empty(self.schema.clone()),
@@ -274,7 +303,7 @@ impl Source for KafkaSource {
             if !self.open(split, position)? {
                 if until.is_some() {
                     return Err(self.damaged(
-                        index,
+                        split,
                         position,
                         "a record of a step that is run again is missing",
                     ));
@@ -290,7 +319,7 @@ impl Source for KafkaSource {
             let mut next = open.end;
             if !is_control {
                 for record in &open.records {
-                    let record = record.map_err(|error| self.damaged(index, position, &error.to_string()))?;
+                    let record = record.map_err(|error| self.damaged(split, position, &error.to_string()))?;
                     if record.offset < position {
                         continue;
                     }
@@ -300,7 +329,7 @@ impl Source for KafkaSource {
                     }
                     records += 1;
                     bytes += record.value.map_or(0, <[u8]>::len);
-                    self.take(&record, index, is_log_append_time, &mut metadata, &mut read)?;
+                    self.take(&record, (&topic, index), is_log_append_time, &mut metadata, &mut read)?;
                 }
             }
             position = next.min(end);

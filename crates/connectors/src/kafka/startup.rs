@@ -23,8 +23,22 @@ pub(super) fn parse_offsets(text: &str) -> Option<BTreeMap<u32, i64>> {
         .collect()
 }
 
-/// The first offset that a new job reads. Flink's default, `group-offsets`, has no group to ask here
-/// and so means the earliest.
+/// The topics of the option `topic`.
+pub(super) fn topic_names(text: &str) -> Vec<&str> {
+    text.split(';').map(str::trim).filter(|name| !name.is_empty()).collect()
+}
+
+/// A pattern for whole names of topics.
+pub(super) fn topic_pattern(pattern: &str) -> Result<regex::Regex, String> {
+    regex::Regex::new(&format!("^(?:{pattern})$")).map_err(|error| {
+        let reason = error.to_string();
+        let reason = reason.lines().last().unwrap_or_default().trim();
+        format!("'topic-pattern' = '{pattern}' is no regular expression: {reason}")
+    })
+}
+
+/// The first offset that a new job reads. Flink's default, `group-offsets`, finds no offsets of a new job
+/// here: the client's property for that case says where it begins, and without it, it is the earliest.
 pub(super) fn start(
     log: &EventLog,
     partition: PartitionId,
@@ -35,6 +49,7 @@ pub(super) fn start(
     let (first, end) = (bounds.log_start.0, bounds.high_watermark.0);
     Ok(match options.text("scan.startup.mode") {
         Some("latest-offset") => end,
+        Some("group-offsets") if options.text("properties.auto.offset.reset") == Some("latest") => end,
         Some("timestamp") => {
             at_time(log, partition, options.integer("scan.startup.timestamp-millis"))?.unwrap_or(end)
         }

@@ -351,3 +351,178 @@ fn rows_without_a_key_go_to_all_partitions_even_one_by_one() {
     };
     assert_eq!(bytes(&mut sink), bytes(&mut sink));
 }
+
+#[test]
+fn several_topics_are_read_as_one_table() {
+    let node = Node::start();
+    for (topic, partitions) in
+        [("orders", 1), ("orders-eu", 2), ("orders-us", 1), ("other", 1), ("__orders-x", 1)]
+    {
+        node.create_topic(topic, partitions);
+    }
+    write(&node, &orders(&[]), rows(0..2));
+    let splits = |options: &[(&str, &str)]| {
+        let mut all =
+            vec![("connector", "kafka"), ("format", "json"), ("scan.startup.mode", "earliest-offset")];
+        all.extend_from_slice(options);
+        let mut definition =
+            (*table(schema(&[("id", DataType::Int64), ("city", DataType::Utf8)]), &all)).clone();
+        definition.metadata = vec![MetadataColumn {
+            name: "topic".into(),
+            key: "topic".into(),
+            data_type: DataType::Utf8,
+            is_virtual: true,
+        }];
+        let definition = Arc::new(definition);
+        let mut source = source(&node, &definition, vec![0]);
+        let splits = source.splits();
+        (source, splits)
+    };
+    let ids_of = |found: Result<Vec<dataflow::source::Split>, dataflow::source::SourceError>| {
+        found.unwrap().into_iter().map(|split| split.id).collect::<Vec<_>>()
+    };
+    let (mut both, found) = splits(&[("topic", "other; orders")]);
+    let found = found.unwrap();
+    assert_eq!(found.iter().map(|split| split.id.as_str()).collect::<Vec<_>>(), ["other/0", "orders/0"]);
+    let read = both.read(&found[1], Position(0), None, limits(10)).unwrap();
+    let topics = read.rows.column(2).as_string::<i32>();
+    assert_eq!(topics.iter().collect::<Vec<_>>(), [Some("orders"), Some("orders")]);
+    let (_, found) = splits(&[("topic-pattern", "orders-.*")]);
+    assert_eq!(ids_of(found), ["orders-eu/0", "orders-eu/1", "orders-us/0"]);
+    let (_, found) = splits(&[("topic-pattern", "nothing")]);
+    assert!(found.unwrap_err().message.contains("no topic matches 'topic-pattern' = 'nothing'"));
+}
+
+#[test]
+fn topics_and_offsets_that_make_no_sense_are_refused() {
+    let connectors = crate::table(Connectors { os: Os::real(), log: None });
+    let kafka = connectors.find("kafka").unwrap();
+    let problems = |role, options: &[(&str, &str)]| {
+        let mut all = vec![("connector", "kafka"), ("format", "json")];
+        all.extend_from_slice(options);
+        let checked = table(schema(&[("id", DataType::Int64)]), &all);
+        let found = kafka.check(&checked, role).err().unwrap_or_default();
+        found.into_iter().map(|error| error.message).collect::<Vec<_>>().join("\n")
+    };
+    use dataflow::connector::Role::{Sink, Source};
+    let fine: &[(dataflow::connector::Role, &[(&str, &str)])] = &[
+        (Source, &[("topic", "a;b")]),
+        (Source, &[("topic-pattern", "a.*")]),
+        (
+            Source,
+            &[
+                ("topic", "a"),
+                ("scan.startup.mode", "group-offsets"),
+                ("properties.auto.offset.reset", "latest"),
+            ],
+        ),
+        (
+            Sink,
+            &[
+                ("topic", "a"),
+                ("sink.delivery-guarantee", "exactly-once"),
+                ("sink.transactional-id-prefix", "x"),
+            ],
+        ),
+    ];
+    for (role, options) in fine {
+        assert_eq!(problems(*role, options), "", "{options:?}");
+    }
+    let wrong: &[(dataflow::connector::Role, &[(&str, &str)], &str)] = &[
+        (Source, &[], "the option 'topic' is missing"),
+        (Source, &[("topic", "a"), ("topic-pattern", "b")], "'topic' and 'topic-pattern' exclude each other"),
+        (Source, &[("topic", " ; ")], "'topic' names no topic"),
+        (Source, &[("topic-pattern", "(")], "'topic-pattern' = '(' is no regular expression"),
+        (Sink, &[("topic-pattern", "a")], "rows are written to one topic"),
+        (Sink, &[("topic", "a;b")], "rows are written to one topic, and 'topic' names several"),
+        (
+            Source,
+            &[
+                ("topic", "a;b"),
+                ("scan.startup.mode", "specific-offsets"),
+                ("scan.startup.specific-offsets", "partition:0,offset:1"),
+            ],
+            "'scan.startup.mode' = 'specific-offsets' is for a single topic",
+        ),
+        (
+            Source,
+            &[("topic", "a"), ("scan.startup.mode", "group-offsets")],
+            "say with 'properties.auto.offset.reset'",
+        ),
+        (Source, &[("topic", "a"), ("properties.auto.offset.reset", "none")], "use earliest or latest"),
+        (
+            Source,
+            &[("topic", "a"), ("scan.watermark.alignment.group", "g")],
+            "is not supported: a step takes from every split",
+        ),
+    ];
+    for (role, options, expected) in wrong {
+        let found = problems(*role, options);
+        assert!(found.contains(expected), "{options:?}: {found}");
+    }
+}
+
+#[test]
+fn a_new_job_of_a_group_begins_where_the_client_says() {
+    let node = Node::start();
+    node.create_topic("orders", 1);
+    write(&node, &orders(&[]), rows(0..5));
+    for (reset, start) in [("earliest", 0), ("latest", 5)] {
+        let table =
+            orders(&[("scan.startup.mode", "group-offsets"), ("properties.auto.offset.reset", reset)]);
+        assert_eq!(source(&node, &table, Vec::new()).splits().unwrap()[0].start, Position(start));
+    }
+}
+
+#[test]
+fn events_keep_their_attributes_in_headers_and_their_data_in_the_value() {
+    let node = Node::start();
+    node.create_topic("orders", 1);
+    for mode in ["structured", "binary"] {
+        let mut definition = (*orders(&[
+            ("format", "cloudevents"),
+            ("cloudevents.mode", mode),
+            ("cloudevents.source", "/shop"),
+            ("scan.startup.mode", "earliest-offset"),
+        ]))
+        .clone();
+        let column = |name: &str, key: &str, is_virtual| MetadataColumn {
+            name: name.into(),
+            key: key.into(),
+            data_type: DataType::Utf8,
+            is_virtual,
+        };
+        definition.metadata = vec![
+            column("event_id", "value.id", false),
+            column("kind", "value.type", false),
+            column("origin", "value.source", true),
+        ];
+        let definition = Arc::new(definition);
+        let plain = rows(3..4);
+        let mut columns = plain.columns().to_vec();
+        columns.push(Arc::new(StringArray::from(vec!["id-3"])));
+        columns.push(Arc::new(StringArray::from(vec![mode])));
+        let written = schema(&[
+            ("id", DataType::Int64),
+            ("city", DataType::Utf8),
+            ("event_id", DataType::Utf8),
+            ("kind", DataType::Utf8),
+        ]);
+        write(&node, &definition, RecordBatch::try_new(written, columns).unwrap());
+        let reads = read_all(
+            source(&node, &definition, vec![0, 1, 2]).as_mut(),
+            &dataflow::source::Split {
+                id: "orders/0".into(),
+                start: Position(0),
+                end: None,
+                fingerprint: String::new(),
+            },
+            Position(0),
+            10,
+        );
+        let last = &reads.last().unwrap().rows;
+        let row = last.num_rows() - 1;
+        let text = |column: usize| last.column(column).as_string::<i32>().value(row).to_string();
+        assert_eq!([text(1), text(2), text(3), text(4)], ["city 3", "id-3", mode, "/shop"]);
+    }
+}

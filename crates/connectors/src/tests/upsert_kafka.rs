@@ -380,7 +380,7 @@ fn wrong_declarations_say_what_to_do() {
         [
             "table 't': the connector 'upsert-kafka' has no option 'format': give 'key.format' and 'value.format' \
              instead",
-            "table 't': the option 'value.format' is missing; the formats are 'json', 'csv', 'raw', 'avro', 'debezium-json', 'canal-json', 'maxwell-json', 'ogg-json', for example \
+            "table 't': the option 'value.format' is missing; the formats are 'json', 'csv', 'raw', 'avro', 'avro-confluent', 'protobuf', 'protobuf-confluent', 'cloudevents', 'debezium-json', 'canal-json', 'maxwell-json', 'ogg-json', 'debezium-avro-confluent', for example \
              'value.format' = 'json'"
         ]
     );

@@ -100,7 +100,7 @@ impl JsonDecoder {
         Ok(())
     }
 
-    pub(super) fn truncate(&mut self, rows: usize) {
+    pub(crate) fn truncate(&mut self, rows: usize) {
         self.columns.iter_mut().for_each(|column| column.truncate(rows));
         self.rows = rows;
     }

@@ -32,42 +32,49 @@ const fn spec(
     OptionSpec { key, kind, required: false, default: Some(default), doc, example }
 }
 
-const IGNORE_PARSE_ERRORS: OptionSpec = spec(
+pub(crate) const FAIL_ON_MISSING_FIELD: OptionSpec = spec(
+    "fail-on-missing-field",
+    OptionKind::Boolean,
+    "false",
+    "Whether a record without one of the columns is an error; otherwise the column is NULL.",
+    "true",
+);
+pub(crate) const IGNORE_PARSE_ERRORS: OptionSpec = spec(
     "ignore-parse-errors",
     OptionKind::Boolean,
     "false",
     "Whether records that are no JSON are skipped, and fields that do not fit their type become NULL.",
     "true",
 );
-const TIMESTAMP_STANDARD: OptionSpec = spec(
+pub(crate) const TIMESTAMP_STANDARD: OptionSpec = spec(
     "timestamp-format.standard",
     OptionKind::OneOf(&["SQL", "ISO-8601"]),
     "SQL",
     "How time stamps look: `2013-01-31 12:00:00.5` or `2013-01-31T12:00:00.5`, a TIMESTAMP_LTZ with a `Z` behind.",
     "ISO-8601",
 );
-const MAP_NULL_KEY_MODE: OptionSpec = spec(
+pub(crate) const MAP_NULL_KEY_MODE: OptionSpec = spec(
     "map-null-key.mode",
     OptionKind::OneOf(&["FAIL", "DROP", "LITERAL"]),
     "FAIL",
     "What becomes of a NULL key of a map when it is written.",
     "DROP",
 );
-const MAP_NULL_KEY_LITERAL: OptionSpec = spec(
+pub(crate) const MAP_NULL_KEY_LITERAL: OptionSpec = spec(
     "map-null-key.literal",
     OptionKind::Text,
     "null",
     "The key that stands for NULL when `map-null-key.mode` is LITERAL.",
     "none",
 );
-const PLAIN_DECIMALS: OptionSpec = spec(
+pub(crate) const PLAIN_DECIMALS: OptionSpec = spec(
     "encode.decimal-as-plain-number",
     OptionKind::Boolean,
     "false",
     "Whether decimals are written without an exponent: 100 instead of 1E+2.",
     "true",
 );
-const IGNORE_NULL_FIELDS: OptionSpec = spec(
+pub(crate) const IGNORE_NULL_FIELDS: OptionSpec = spec(
     "encode.ignore-null-fields",
     OptionKind::Boolean,
     "false",
@@ -76,13 +83,7 @@ const IGNORE_NULL_FIELDS: OptionSpec = spec(
 );
 
 pub(crate) const SPECS: &[OptionSpec] = &[
-    spec(
-        "fail-on-missing-field",
-        OptionKind::Boolean,
-        "false",
-        "Whether a record without one of the columns is an error; otherwise the column is NULL.",
-        "true",
-    ),
+    FAIL_ON_MISSING_FIELD,
     IGNORE_PARSE_ERRORS,
     TIMESTAMP_STANDARD,
     MAP_NULL_KEY_MODE,
