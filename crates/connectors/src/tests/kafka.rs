@@ -405,7 +405,8 @@ fn topics_and_offsets_that_make_no_sense_are_refused() {
         found.into_iter().map(|error| error.message).collect::<Vec<_>>().join("\n")
     };
     use dataflow::connector::Role::{Sink, Source};
-    let fine: &[(dataflow::connector::Role, &[(&str, &str)])] = &[
+    type Given<'a> = &'a [(&'a str, &'a str)];
+    let fine: &[(dataflow::connector::Role, Given<'_>)] = &[
         (Source, &[("topic", "a;b")]),
         (Source, &[("topic-pattern", "a.*")]),
         (
@@ -428,7 +429,7 @@ fn topics_and_offsets_that_make_no_sense_are_refused() {
     for (role, options) in fine {
         assert_eq!(problems(*role, options), "", "{options:?}");
     }
-    let wrong: &[(dataflow::connector::Role, &[(&str, &str)], &str)] = &[
+    let wrong: &[(dataflow::connector::Role, Given<'_>, &str)] = &[
         (Source, &[], "the option 'topic' is missing"),
         (Source, &[("topic", "a"), ("topic-pattern", "b")], "'topic' and 'topic-pattern' exclude each other"),
         (Source, &[("topic", " ; ")], "'topic' names no topic"),
