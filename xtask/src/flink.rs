@@ -5,14 +5,17 @@
 
 use std::path::Path;
 use std::process::Command;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail, ensure};
 
+use crate::proofs::{self, Proof};
 use crate::{compared, example, peers, places, process};
 
 const COMPILE_LIMIT: Duration = Duration::from_secs(60);
 const RUN_LIMIT: Duration = Duration::from_secs(600);
+/// All expressions and statements of the differential suite.
+const SUITE_LIMIT: Duration = Duration::from_secs(3600);
 
 /// Flink reaches into the JDK with reflection; these are the packages that it asks for.
 const OPENED_PACKAGES: &[&str] = &[
@@ -75,27 +78,85 @@ pub fn run_to_end(file: &Path, bootstrap: &str, folder: &Path) -> Result<String>
     process::output(command.current_dir(folder), RUN_LIMIT)
 }
 
+/// Runs the differential suite's program, which gets a runner of Flink that it can start with `java @FILE`; what it
+/// printed.
+pub fn differential(arguments: &[String], limit: Duration) -> Result<String> {
+    let scratch = tempfile::tempdir()?;
+    // Queries that fail are what is looked for, so Flink keeps silent about them. They are many and small: what the
+    // better compiler costs never comes back.
+    let mut runner = vec!["-XX:TieredStopAtLevel=1".to_owned(), "-XX:+UseSerialGC".to_owned()];
+    runner.extend(java("FlinkEval", &LOGGING.replace("=ERROR", "=OFF"), scratch.path())?);
+    let quoted: Vec<String> = runner.iter().map(|word| format!("\"{word}\"\n")).collect();
+    let file = scratch.path().join("flink-eval");
+    std::fs::write(&file, quoted.concat())?;
+    let mut command = Command::new(std::env::var("CARGO").unwrap_or_else(|_| "cargo".to_owned()));
+    // The folder stays the caller's, whose files are named.
+    command.args(["run", "--quiet", "--package", "differential", "--"]).args(arguments);
+    let finished = process::capture_shown(command.env("FLINK_EVAL", &file), limit)?;
+    ensure!(finished.status.success(), "differential ended with {}", finished.status);
+    Ok(finished.stdout)
+}
+
+/// Runs a file on Flink and on our side, and prints where the two differ.
+pub fn beside(command: &str, file: &Path, all: bool) -> Result<()> {
+    let all = all.then(|| "--all".to_owned());
+    let words = [command.to_owned(), file.display().to_string()];
+    differential(&words.into_iter().chain(all).collect::<Vec<_>>(), SUITE_LIMIT).map(drop)
+}
+
+/// Makes golden files of the differential suite anew: `expressions` or `statements`, the named or all.
+pub fn make_suite_golden(what: &str, names: &[String]) -> Result<()> {
+    let arguments = [&[format!("golden-{what}")], names].concat();
+    differential(&arguments, SUITE_LIMIT).map(drop)
+}
+
+/// Compares random expressions and queries for a while, and adds to the ledger of proofs.
+pub fn fuzz(minutes: f64, seed: u64) -> Result<()> {
+    println!("fuzz: seed={seed}");
+    let arguments = ["fuzz".to_owned(), minutes.to_string(), seed.to_string()];
+    let limit = Duration::from_secs_f64(minutes * 60.0) + SUITE_LIMIT;
+    let start = Instant::now();
+    let printed = differential(&arguments, limit)?;
+    let last = printed.lines().last().unwrap_or_default();
+    let numbers: Vec<u64> = last.split(' ').filter_map(|word| word.parse().ok()).collect();
+    let &[expressions, queries, mismatches] = numbers.as_slice() else {
+        bail!("the differential suite's last line is {last}");
+    };
+    proofs::append(&Proof {
+        command: format!("flink fuzz --seed {seed} ({expressions} expressions, {queries} queries)"),
+        seeds: 1,
+        minutes: start.elapsed().as_secs_f64() / 60.0,
+        failures: mismatches,
+        ..Proof::default()
+    })
+}
+
 fn command(file: &Path, bootstrap: &str, options: &[String], scratch: &Path) -> Result<Command> {
+    let mut command = Command::new("java");
+    command.args(java("FlinkRun", LOGGING, scratch)?).arg(file).args(["--bootstrap", bootstrap]);
+    for option in options {
+        command.args(["--set", option]);
+    }
+    Ok(command)
+}
+
+/// Compiles the runners, and returns what `java` is given to run one of them.
+fn java(class: &str, logging: &str, scratch: &Path) -> Result<Vec<String>> {
     let class_path = peers::flink_class_path()?;
-    let sources =
-        ["FlinkRun.java", "CountChar.java"].map(|name| places::root().join("tests/flink/runner").join(name));
+    let sources = ["FlinkRun.java", "FlinkEval.java", "CountChar.java"]
+        .map(|name| places::root().join("tests/flink/runner").join(name));
     let classes = scratch.join("classes");
     process::run(
         Command::new("javac").args(["-cp", &class_path, "-d"]).arg(&classes).args(sources),
         COMPILE_LIMIT,
     )?;
-    let logging = scratch.join("log4j2.properties");
-    std::fs::write(&logging, LOGGING)?;
+    let logging_file = scratch.join("log4j2.properties");
+    std::fs::write(&logging_file, logging)?;
 
-    let mut command = Command::new("java");
-    command.arg("-Xmx1500m").arg(format!("-Dlog4j2.configurationFile={}", logging.display()));
-    for package in OPENED_PACKAGES {
-        command.arg(format!("--add-opens=java.base/{package}=ALL-UNNAMED"));
-    }
-    command.arg("-cp").arg(format!("{}:{class_path}", classes.display()));
-    command.arg("FlinkRun").arg(file).args(["--bootstrap", bootstrap]);
-    for option in options {
-        command.args(["--set", option]);
-    }
-    Ok(command)
+    let mut words =
+        vec!["-Xmx1500m".to_owned(), format!("-Dlog4j2.configurationFile={}", logging_file.display())];
+    let opened = OPENED_PACKAGES.iter();
+    words.extend(opened.map(|package| format!("--add-opens=java.base/{package}=ALL-UNNAMED")));
+    words.extend(["-cp".to_owned(), format!("{}:{class_path}", classes.display()), class.to_owned()]);
+    Ok(words)
 }

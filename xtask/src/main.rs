@@ -122,6 +122,38 @@ enum FlinkAction {
         /// Which, all if there are none: flights, updates, windows, nexmark, nexmark/q0 …
         names: Vec<String>,
     },
+    /// Evaluate the differential suite's expressions on Flink, and keep the results as golden files
+    Expressions {
+        /// The families (`tests/flink/expressions/FAMILY.sql`), all if there are none
+        families: Vec<String>,
+    },
+    /// Run the differential suite's statements on Flink, and keep the results as golden files
+    Statements {
+        /// The topics (`tests/flink/statements/TOPIC.sql`), all if there are none
+        topics: Vec<String>,
+    },
+    /// Run a file of statements on Flink and on our side, and print where they differ
+    Query {
+        file: PathBuf,
+        /// Print all results, also those that are equal
+        #[arg(long)]
+        all: bool,
+    },
+    /// Evaluate a file of expressions on Flink and on our side, and print where they differ
+    Eval {
+        file: PathBuf,
+        /// Print all results, also those that are equal
+        #[arg(long)]
+        all: bool,
+    },
+    /// Compare random expressions and queries, and add to the ledger of proofs
+    Fuzz {
+        #[arg(long, default_value_t = 10.0)]
+        minutes: f64,
+        /// What is made up follows from it; printed by every run, and the clock's choice if not given
+        #[arg(long)]
+        seed: Option<u64>,
+    },
     /// Run them on our node, in all ways, and compare with the golden rows
     Compare {
         /// Which, all if there are none: updates, windows, nexmark, nexmark/q0 …
@@ -163,6 +195,17 @@ fn perform(task: Task) -> Result<ExitCode> {
             flink::run(&file, &bootstrap, &options)?;
         }
         Task::Flink { action: FlinkAction::Golden { names } } => flink::make_golden(&names)?,
+        Task::Flink { action: FlinkAction::Expressions { families } } => {
+            flink::make_suite_golden("expressions", &families)?;
+        }
+        Task::Flink { action: FlinkAction::Statements { topics } } => {
+            flink::make_suite_golden("statements", &topics)?;
+        }
+        Task::Flink { action: FlinkAction::Fuzz { minutes, seed } } => {
+            flink::fuzz(minutes, seed.unwrap_or_else(stages::seed))?;
+        }
+        Task::Flink { action: FlinkAction::Eval { file, all } } => flink::beside("eval", &file, all)?,
+        Task::Flink { action: FlinkAction::Query { file, all } } => flink::beside("query", &file, all)?,
         Task::Flink { action: FlinkAction::Compare { names } } => {
             return Ok(verdict(&stages::compare(&names)?));
         }

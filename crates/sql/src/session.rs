@@ -9,7 +9,8 @@ mod settings;
 
 use crate::ast::{self, DescribeObject, ShowTarget, Statement, StatementKind};
 use crate::binder::{
-    Binder, BoundTable, BoundView, Column, Graph, Named, Relations, bind_table, bind_view_columns,
+    BindSettings, Binder, BoundTable, BoundView, Column, Graph, Named, Relations, bind_table,
+    bind_view_columns,
 };
 use crate::catalog::{CatalogObject, Change, Definition, Listing, ResolvedColumn};
 use crate::diagnostic::{Diagnostic, DiagnosticKind};
@@ -96,6 +97,11 @@ impl Session {
     /// The value of a setting, where SET has given one.
     pub fn setting(&self, key: &str) -> Option<&str> {
         self.settings.get(key)
+    }
+
+    /// What SET has changed about binding.
+    pub fn bind_settings(&self) -> BindSettings {
+        self.settings.bind_settings()
     }
 
     /// Parses and checks a whole script without running it.
@@ -222,6 +228,13 @@ impl Session {
         let mut binder = self.binder();
         let relation = binder.query_relation(&view.query)?;
         bind_view_columns(view, binder.graph.columns(relation), span)
+    }
+
+    /// The columns that a query gives.
+    pub fn query_columns(&self, query: &ast::Query) -> Result<Vec<Column>, Box<Diagnostic>> {
+        let mut binder = self.binder();
+        let relation = binder.query_relation(query)?;
+        Ok(binder.graph.columns(relation).to_vec())
     }
 
     fn insert_job(&mut self, inserts: &[&ast::Insert], span: Span) -> Result<JobRequest, Vec<Diagnostic>> {

@@ -1,0 +1,31 @@
+//! Every expression of `tests/flink/expressions` has the type and the value that Flink gave for it.
+
+use differential::{expressions, gaps};
+
+#[test]
+fn expressions_are_what_flink_gives() {
+    let mut gaps = gaps::read().unwrap();
+    let mut wrong = Vec::new();
+    let mut count = 0;
+    for family in expressions::families().unwrap() {
+        let written = expressions::written_file(&family);
+        for one in expressions::compare(&written, &expressions::golden_file(&family)).unwrap() {
+            count += 1;
+            let gap = gaps.remove(&format!("expressions/{family}: {}", one.expression));
+            match (one.is_equal, gap) {
+                (true, None) | (false, Some(_)) => {}
+                (false, None) => wrong.push(format!("{family}: {}", expressions::show(&one))),
+                (true, Some(_)) => {
+                    wrong.push(format!(
+                        "{family}: {}\n    is equal now: remove it from gaps.txt",
+                        one.expression
+                    ));
+                }
+            }
+        }
+    }
+    for what in gaps.keys().filter(|what| what.starts_with("expressions/")) {
+        wrong.push(format!("{what}\n    is no expression any more: remove it from gaps.txt"));
+    }
+    assert!(wrong.is_empty(), "{} of {count}:\n{}", wrong.len(), wrong.join("\n"));
+}

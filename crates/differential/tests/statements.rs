@@ -1,0 +1,43 @@
+//! Every query of `tests/flink/statements` gives the columns and net rows that Flink gave, in all manners of running.
+
+use differential::{gaps, statements};
+use std::sync::Mutex;
+
+#[test]
+fn statements_give_the_rows_of_flink() {
+    let mut gaps = gaps::read().unwrap();
+    let topics = statements::topics().unwrap();
+    let compared = Mutex::new(Vec::new());
+    let next = Mutex::new(topics.iter());
+    std::thread::scope(|scope| {
+        for _ in 0..std::thread::available_parallelism().map_or(1, std::num::NonZero::get) {
+            scope.spawn(|| {
+                loop {
+                    let Some(topic) = next.lock().unwrap().next() else { break };
+                    let (written, golden) = (statements::written_file(topic), statements::golden_file(topic));
+                    let found = statements::compare(&written, &golden);
+                    compared.lock().unwrap().push((topic, found));
+                }
+            });
+        }
+    });
+    let mut wrong = Vec::new();
+    let mut count = 0;
+    for (topic, found) in compared.into_inner().unwrap() {
+        for one in found.unwrap() {
+            count += 1;
+            let gap = gaps.remove(&format!("statements/{topic}: {}", one.query));
+            match (&one.difference, gap) {
+                (None, None) | (Some(_), Some(_)) => {}
+                (Some(_), None) => wrong.push(format!("{topic}: {}", statements::show(&one, false))),
+                (None, Some(_)) => {
+                    wrong.push(format!("{topic}: {}\n    is equal now: remove it from gaps.txt", one.query));
+                }
+            }
+        }
+    }
+    for what in gaps.keys().filter(|what| what.starts_with("statements/")) {
+        wrong.push(format!("{what}\n    is no query any more: remove it from gaps.txt"));
+    }
+    assert!(wrong.is_empty(), "{} of {count}:\n{}", wrong.len(), wrong.join("\n"));
+}
