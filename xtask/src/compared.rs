@@ -28,8 +28,12 @@ const JUDGED_BY: (&str, &str) = ("updates-planes-catching-up", "updates-planes-s
 
 /// Files over the flights example's data that stand alone, and the topics that a file reads again: those rows are in
 /// its results, so they have no golden rows.
-const FILES: &[(&str, &[&str])] =
-    &[("updates", &["updates-flight-events", "updates-flights"]), ("windows", &[]), ("joins", &[])];
+const FILES: &[(&str, &[&str])] = &[
+    ("updates", &["updates-flight-events", "updates-flights"]),
+    ("windows", &[]),
+    ("joins", &[]),
+    ("over", &[]),
+];
 
 /// A file, or a query with the statements that stand before it.
 pub struct Compared {

@@ -35,6 +35,7 @@ fn plan(scenario: &str) -> Result<Plan, String> {
         argument: Some(1),
         distinct,
         filter: None,
+        options: Default::default(),
         data_type: DataType::Int64,
     };
     let aggregate = |calls: Vec<Aggregate>| NodeKind::GroupAggregate { keys: vec![0], aggregates: calls };

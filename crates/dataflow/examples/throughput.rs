@@ -77,6 +77,7 @@ fn plan() -> Plan {
         argument,
         distinct: false,
         filter: None,
+        options: Default::default(),
         data_type: DataType::Int64,
     };
     let column = |index, data_type| Arc::new(Simple::Column(index, data_type)) as Arc<dyn Expression>;

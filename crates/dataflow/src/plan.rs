@@ -3,14 +3,16 @@
 //! Nodes are listed in topological order; a node's inputs come before it. The canonical text of a
 //! plan (its `describe`) is what its fingerprint is taken from; EXPLAIN shows a shorter one.
 
+mod aggregate;
 mod describe;
 mod validate;
 
+pub use aggregate::{Aggregate, AggregateFunction, AggregateOptions, OverFrame, OverOrder};
 pub use describe::type_name;
 
 use crate::expression::Expression;
 use crate::table::TableDefinition;
-use arrow_schema::{DataType, SchemaRef};
+use arrow_schema::SchemaRef;
 use base::Zone;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -167,6 +169,15 @@ pub enum NodeKind {
         keys: Vec<usize>,
         aggregates: Vec<Aggregate>,
     },
+    /// Aggregates OVER a frame of rows that ends at each row. The output columns are those of the input, then
+    /// the aggregates. What `order` says decides when rows leave and which changes do; see there. Over an
+    /// order of times rows that are late are dropped and counted.
+    Over {
+        partition: Vec<usize>,
+        order: OverOrder,
+        frame: OverFrame,
+        aggregates: Vec<Aggregate>,
+    },
     /// Joins two changelogs (Insert or Retract); both are kept. The output columns are those of input
     /// 0, then those of input 1, but only those of input 0 for SEMI and ANTI. NULL keys never match; no keys
     /// at all pair every row with every row. An INNER JOIN emits the kinds of the rows that come in (where the
@@ -311,31 +322,6 @@ impl JoinKind {
     pub fn tests_left(self) -> bool {
         matches!(self, JoinKind::Semi | JoinKind::Anti)
     }
-}
-
-/// One aggregate call over columns of the input.
-#[derive(Debug, Clone)]
-pub struct Aggregate {
-    pub function: AggregateFunction,
-    /// The argument's column; `None` for COUNT(*).
-    pub argument: Option<usize>,
-    pub distinct: bool,
-    /// A boolean column: rows where it is not TRUE are left out (FILTER).
-    pub filter: Option<usize>,
-    /// The result's type by Flink's rules (SUM(INT) is INT and wraps, AVG(INT) is INT and truncates,
-    /// SUM(DECIMAL(p,s)) is DECIMAL(38,s), AVG(DECIMAL(p,s)) is DECIMAL(38,max(6,s)), COUNT is BIGINT NOT NULL).
-    pub data_type: DataType,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum AggregateFunction {
-    Count,
-    Sum,
-    Min,
-    Max,
-    Avg,
-    FirstValue,
-    LastValue,
 }
 
 impl Node {

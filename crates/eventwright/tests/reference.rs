@@ -109,11 +109,35 @@ is shown as CAST to STRING shows it. {MADE}\n"
         let cells = [format!("`{syntax}`"), (*doc).to_string(), format!("`{expression}` → {value}")];
         writeln!(page, "| {name} | {} |", cells.map(|cell| cell.replace('|', "\\|")).join(" | ")).unwrap();
     }
-    let aggregates = functions::AGGREGATES.join("`, `");
-    write!(page, "\n## Aggregates\n\n`{aggregates}`; with DISTINCT and FILTER.\n").unwrap();
+    page.push_str(&aggregate_section());
     let missing = functions::known_elsewhere().join("`, `");
     write!(page, "\n## Not yet\n\nFlink has them, and here they are refused by name: `{missing}`.\n")
         .unwrap();
+    page
+}
+
+fn aggregate_section() -> String {
+    let mut page = String::from(
+        "\n## Aggregates\n\nOver the rows of a group or of a window, with `FILTER (WHERE condition)`; or OVER a frame of rows that ends at each row. \
+NULLs are left out where nothing else is said. The examples are over these rows; that of an OVER is the result of the last one:\n\n| k | v | d | ts |\n|---|---|---|---|\n",
+    );
+    for (key, value, number, time) in functions::aggregate::EXAMPLE_ROWS {
+        let value = value.map_or("NULL".into(), |value| value.to_string());
+        writeln!(page, "| {key} | {value} | {number:?} | {time} |").unwrap();
+    }
+    page.push_str("\n| Aggregate | What it gives | Examples |\n|---|---|---|\n");
+    for aggregate in functions::aggregate::AGGREGATES {
+        let usage = aggregate.usage.replace(" | ", "`<br>`");
+        let aliases = match aggregate.aliases {
+            [] => String::new(),
+            aliases => format!("<br>also `{}`", aliases.join("`, `")),
+        };
+        let examples: Vec<String> =
+            aggregate.examples.iter().map(|(text, value)| format!("`{text}` → {value}")).collect();
+        writeln!(page, "| `{usage}`{aliases} | {} | {} |", aggregate.doc, examples.join("<br>")).unwrap();
+    }
+    let batch = functions::aggregate::BATCH_ONLY.join("`, `");
+    writeln!(page, "\nFlink has `{batch}` in batch mode only; here they are refused too.").unwrap();
     page
 }
 

@@ -164,7 +164,7 @@ SELECT o.id, t.grade FROM orders AS o JOIN (VALUES (TRUE, 'big'), (FALSE, 'small
     entry(
         "GROUP BY, HAVING",
         "SELECT key, aggregate([DISTINCT] expression) [FILTER (WHERE condition)] … GROUP BY keys [HAVING condition]\nGROUP BY GROUPING SETS ((a, b), a, ()) | ROLLUP (a, b) | CUBE (a, b)",
-        "One row for each group, which changes as rows come: the sink must take updates. Aggregates: COUNT, SUM, AVG, MIN, MAX, FIRST_VALUE, LAST_VALUE.",
+        "One row for each group, which changes as rows come: the sink must take updates. The [aggregates](functions.md#aggregates) stand on the page of functions. GROUPING(a), GROUPING_ID(a, b) and GROUP_ID() say of which grouping set a row is.",
         "SELECT customer, COUNT(*) FILTER (WHERE is_large), AVG(amount) FROM orders GROUP BY customer HAVING COUNT(*) > 1;
 SELECT customer, is_large, COUNT(*) FROM orders GROUP BY ROLLUP (customer, is_large);",
     ),
@@ -188,6 +188,15 @@ GROUP BY window_start, window_end, customer;",
         "Each row once per element of an array, entry of a map (key and value) or occurrence in a multiset; rows as elements become columns, and a row that is NULL is no element. WITH ORDINALITY numbers the elements from 1. LEFT keeps rows whose collection is empty or NULL. Changes pass through. A LATERAL query of FROM and WHERE may read columns of what stands before it.",
         "SELECT o.id, w.word, w.place FROM orders AS o CROSS JOIN UNNEST(SPLIT(o.customer, ' ')) WITH ORDINALITY AS w (word, place);
 SELECT o.id, l.part FROM orders AS o CROSS JOIN LATERAL (SELECT LOWER(word) AS part FROM UNNEST(SPLIT(o.customer, ' ')) AS w (word) WHERE word <> '') AS l;",
+    ),
+    entry(
+        "OVER windows",
+        "SELECT aggregate OVER (\n  [PARTITION BY keys] ORDER BY time\n  [ROWS|RANGE BETWEEN n PRECEDING|UNBOUNDED PRECEDING AND CURRENT ROW]\n) … FROM t\nSELECT aggregate OVER w, … FROM t WINDOW w AS (…)",
+        "Each row with aggregates over the rows up to it; all of one SELECT over one window. Without a frame it is RANGE UNBOUNDED PRECEDING: rows of equal time see each other. By event time a row comes when the watermark passes it; rows that come late are dropped, but those of a frame with a begin only when they are not later than the last row of their key. By processing time it comes at once (of a RANGE of time when the clock has passed). By another column, ascending and without a begin of the frame, rows change when others come before them.",
+        "SELECT id, SUM(amount) OVER (PARTITION BY customer ORDER BY ordered ROWS BETWEEN 9 PRECEDING AND CURRENT ROW) FROM orders;
+SELECT id, COUNT(*) OVER w AS orders, AVG(amount) OVER w AS average, LAG(id) OVER w AS earlier
+FROM orders WINDOW w AS (PARTITION BY customer ORDER BY ordered);
+SELECT id, SUM(amount) OVER (ORDER BY amount) AS up_to FROM orders;",
     ),
     entry(
         "Top-N and deduplication",

@@ -122,6 +122,7 @@ fn plan(kind: Kind) -> Plan {
                 argument: Some(1),
                 distinct: false,
                 filter: None,
+                options: Default::default(),
                 data_type: DataType::Int64,
             };
             let aggregates = vec![call(AggregateFunction::Count), call(AggregateFunction::Sum)];

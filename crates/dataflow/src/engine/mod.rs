@@ -24,6 +24,7 @@ mod keys;
 mod materialize;
 mod normalize;
 mod operator;
+mod over;
 mod partitions;
 mod pool;
 mod rank;
@@ -41,6 +42,7 @@ mod window_rows;
 mod tests;
 
 pub use error::DataflowError;
+pub(crate) use over::over_supports;
 pub(crate) use window::accumulator_supports;
 
 use crate::batch::Batch;

@@ -10,6 +10,7 @@ use super::keyed_rows::KeyedRowsNode;
 use super::keys::KeyEncoder;
 use super::materialize::Materialize;
 use super::normalize::Normalize;
+use super::over::OverNode;
 use super::rank::RankNode;
 use super::regular_join::RegularJoinNode;
 use super::stateless::{assign_windows, evaluate, filter, project, union};
@@ -71,6 +72,7 @@ pub(crate) enum Operator {
     Rank(RankNode),
     WindowRows(WindowRowsNode),
     IntervalJoin(IntervalJoinNode),
+    Over(Box<OverNode>),
 }
 
 impl Operator {
@@ -139,6 +141,9 @@ impl Operator {
             NodeKind::IntervalJoin { .. } => {
                 Operator::IntervalJoin(IntervalJoinNode::new(plan, id, schemas, workers, store)?)
             }
+            NodeKind::Over { .. } => {
+                Operator::Over(Box::new(OverNode::new(plan, id, schemas, workers, store)?))
+            }
             NodeKind::Scan { .. }
             | NodeKind::Project { .. }
             | NodeKind::Filter { .. }
@@ -170,6 +175,7 @@ impl Operator {
             Operator::Rank(node) => node.tables(),
             Operator::WindowRows(node) => node.tables(),
             Operator::IntervalJoin(node) => node.tables(),
+            Operator::Over(node) => node.tables(),
         }
     }
 
@@ -186,6 +192,7 @@ impl Operator {
         match self {
             Operator::Aggregate(node) => node.next_window_end(fired),
             Operator::WindowRows(node) => node.next_window_end(),
+            Operator::Over(node) => node.next_window_end(),
             _ => None,
         }
     }
@@ -268,6 +275,7 @@ impl Operator {
                 let chunks = node.step(exchange, chunks, clock_ms)?;
                 Ok((Flow { chunks, track }, 0))
             }
+            Operator::Over(node) => node.step(exchange, Flow { chunks, track }, context.sequence, clock_ms),
             Operator::Materialize(node) => {
                 Ok((Flow { chunks: node.step(exchange, chunks, clock_ms)?, track }, 0))
             }

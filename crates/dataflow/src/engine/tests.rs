@@ -9,6 +9,7 @@ mod interval_join;
 mod invariance;
 mod keyed_rows;
 mod operators;
+mod over;
 mod plans;
 mod processing_time;
 mod rank;

@@ -5,8 +5,8 @@
 //! nothing that does not (no options of connectors, which may hold addresses and secrets).
 
 use super::{
-    Aggregate, AggregateFunction, Changelog, Elements, Node, NodeId, NodeKind, Plan, SortKey, Unnest,
-    WindowKind,
+    Aggregate, AggregateFunction, AggregateOptions, Changelog, Elements, Node, NodeId, NodeKind, OverFrame,
+    OverOrder, Plan, SortKey, Unnest, WindowKind,
 };
 use arrow_schema::{DataType, Field, Schema, TimeUnit};
 use std::fmt::Write;
@@ -170,6 +170,18 @@ impl Plan {
                     .collect();
                 format!("GroupAggregate(keys=[{}], aggregates=[{}])", names(0, keys), calls.join(", "))
             }
+            NodeKind::Over { partition, order, frame, aggregates } => {
+                let calls: Vec<_> = aggregates
+                    .iter()
+                    .map(|call| describe_aggregate(call, &|column| name(0, column)))
+                    .collect();
+                format!(
+                    "Over(partition=[{}], {}, aggregates=[{}])",
+                    names(0, partition),
+                    describe_over(order, *frame, &|column| name(0, column)),
+                    calls.join(", ")
+                )
+            }
             NodeKind::Join { kind, left_keys, right_keys, residual } => {
                 let residual = residual.as_ref().map(|residual| format!(", {}", residual.describe()));
                 format!(
@@ -249,19 +261,37 @@ fn describe_window(window: WindowKind, time: &str) -> String {
 }
 
 fn describe_aggregate(call: &Aggregate, name: &dyn Fn(usize) -> String) -> String {
-    let function = match call.function {
-        AggregateFunction::Count => "COUNT",
-        AggregateFunction::Sum => "SUM",
-        AggregateFunction::Min => "MIN",
-        AggregateFunction::Max => "MAX",
-        AggregateFunction::Avg => "AVG",
-        AggregateFunction::FirstValue => "FIRST_VALUE",
-        AggregateFunction::LastValue => "LAST_VALUE",
-    };
+    let function = call.function.name();
     let argument = call.argument.map_or_else(|| "*".into(), name);
     let distinct = if call.distinct { "DISTINCT " } else { "" };
     let filter = call.filter.map(|column| format!(" FILTER (WHERE {})", name(column))).unwrap_or_default();
-    format!("{function}({distinct}{argument}){filter}")
+    let AggregateOptions { separator, percentages, offset, default } = &call.options;
+    let mut options = String::new();
+    if call.function == AggregateFunction::ListAgg {
+        let _ = write!(options, ", {separator:?}");
+    }
+    if call.function == AggregateFunction::Percentile {
+        let _ = write!(options, ", {percentages:?}");
+    }
+    if call.function == AggregateFunction::Lag {
+        let _ = write!(options, ", {offset}");
+        options.extend(default.map(|column| format!(", {}", name(column))));
+    }
+    format!("{function}({distinct}{argument}{options}){filter}")
+}
+
+fn describe_over(order: &OverOrder, frame: OverFrame, name: &dyn Fn(usize) -> String) -> String {
+    let order = match order {
+        OverOrder::Time { column } => name(*column),
+        OverOrder::Arrival => "arrival".into(),
+        OverOrder::Columns { keys, ties } => {
+            let ties: String = ties.iter().map(|tie| format!(", {}", name(*tie))).collect();
+            describe_order(keys, name) + &ties
+        }
+    };
+    let unit = if frame.rows { "ROWS" } else { "RANGE" };
+    let preceding = frame.preceding.map_or("UNBOUNDED".into(), |preceding| preceding.to_string());
+    format!("order=[{order}], {unit} {preceding} PRECEDING")
 }
 
 fn columns(schema: &Schema) -> String {

@@ -2,9 +2,12 @@
 //!
 //! A planner that keeps to `plan.rs` never fails here; whatever passes runs without a panic.
 
-use super::{Aggregate, JoinKind, Node, NodeId, NodeKind, Plan, SortKey, Unnest, WindowKind, type_name};
+use super::{
+    Aggregate, AggregateFunction, JoinKind, Node, NodeId, NodeKind, OverFrame, OverOrder, Plan, SortKey,
+    Unnest, WindowKind, type_name,
+};
 use crate::engine::DataflowError;
-use crate::engine::accumulator_supports;
+use crate::engine::{accumulator_supports, over_supports};
 use crate::expression::Expression;
 use arrow_schema::{DataType, Schema};
 use std::sync::Arc;
@@ -117,6 +120,13 @@ impl Plan {
             NodeKind::GroupAggregate { keys, aggregates } => {
                 expect_columns(&node.schema, keys.len() + aggregates.len())?;
                 validate_aggregates(input(0), &node.schema, keys, aggregates)
+            }
+            NodeKind::Over { partition, order, frame, aggregates } => {
+                if let OverOrder::Time { column } = order {
+                    is_time(type_at(input(0), *column)?)?;
+                    self.needs_watermark(node)?;
+                }
+                validate_over(input(0), &node.schema, partition, (order, *frame), aggregates)
             }
             NodeKind::Join { kind, left_keys, right_keys, residual } => {
                 let keys = (left_keys.as_slice(), right_keys.as_slice());
@@ -237,6 +247,49 @@ fn validate_unnest(input: &Schema, schema: &Schema, unnest: &Unnest) -> Result<(
     types.extend(unnest.with_ordinality.then_some(DataType::Int32));
     expect_columns(schema, types.len())?;
     types.iter().zip(schema.fields()).try_for_each(|(from, to)| same_type(from, to.data_type()))
+}
+
+fn validate_over(
+    input: &Schema,
+    schema: &Schema,
+    partition: &[usize],
+    (order, frame): (&OverOrder, OverFrame),
+    aggregates: &[Aggregate],
+) -> Result<(), String> {
+    partition.iter().try_for_each(|column| can_be_kept(type_at(input, *column)?))?;
+    kept_columns(input)?;
+    expect_columns(schema, input.fields().len() + aggregates.len())?;
+    let types = input.fields().iter().map(|field| field.data_type());
+    let calls = aggregates.iter().map(|call| &call.data_type);
+    types.chain(calls).zip(schema.fields()).try_for_each(|(from, to)| same_type(from, to.data_type()))?;
+    let in_range = frame.preceding.is_none_or(|preceding| (0..=WINDOW_MS_MAX).contains(&preceding));
+    if !in_range {
+        return Err("the begin of the frame is out of range".into());
+    }
+    match order {
+        OverOrder::Time { .. } => {}
+        OverOrder::Arrival if frame.rows || frame.preceding.is_none() => {}
+        OverOrder::Arrival => return Err("rows in the order of their arrival have no RANGE".into()),
+        OverOrder::Columns { keys, ties } => {
+            ties.iter().try_for_each(|tie| type_at(input, *tie).map(|_| ()))?;
+            keys.iter().try_for_each(|key| type_at(input, key.column).map(|_| ()))?;
+            if frame.preceding.is_some() {
+                return Err("a frame over rows in an order of columns has no begin".into());
+            }
+        }
+    }
+    for call in aggregates {
+        let argument = call.argument.map(|column| type_at(input, column)).transpose()?;
+        over_supports(call, argument)?;
+        if let Some(default) = call.options.default {
+            same_type(type_at(input, default)?, &call.data_type)?;
+        }
+        let is_lag = call.function == AggregateFunction::Lag;
+        if is_lag && (frame.preceding.is_some() || matches!(order, OverOrder::Columns { .. })) {
+            return Err("LAG needs a frame without a begin, in the order of a time".into());
+        }
+    }
+    Ok(())
 }
 
 fn validate_rank(

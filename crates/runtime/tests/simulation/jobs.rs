@@ -97,7 +97,14 @@ fn table(name: &str, schema: SchemaRef) -> Arc<TableDefinition> {
 }
 
 fn call(function: AggregateFunction, argument: Option<usize>) -> Aggregate {
-    Aggregate { function, argument, distinct: false, filter: None, data_type: DataType::Int64 }
+    Aggregate {
+        function,
+        argument,
+        distinct: false,
+        filter: None,
+        options: Default::default(),
+        data_type: DataType::Int64,
+    }
 }
 
 /// Grows a plan at random.

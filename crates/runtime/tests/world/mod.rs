@@ -104,6 +104,7 @@ pub fn plan() -> Arc<Plan> {
         argument: Some(2),
         distinct: false,
         filter: None,
+        options: Default::default(),
         data_type: DataType::Int64,
     };
     let window = NodeKind::WindowAggregate {

@@ -4,17 +4,20 @@
 //! whole SELECT is bound, `Grouped` replaces grouped expressions and placeholders by the columns of the aggregate,
 //! and what is left over is a column that was not grouped.
 
-use super::call::argument_expression;
+use super::aggregate_call::Site;
+use super::grouping::{GROUPING_BASE, PendingGrouping};
+use super::over::{OVER_BASE, Overs};
 use super::relation::{AggregateCall, Column, RelationId, RelationKind, WindowColumn};
 use super::scope::Scope;
 use super::window::{Shape, ShapeKind, Window, plus_ms};
-use super::{Binder, Bound, boxed, operator, shown};
-use crate::ast::{ArgumentValue, FunctionCall, NullTreatment, SetQuantifier};
+use super::{Binder, Bound, boxed};
+use crate::ast::FunctionCall;
 use crate::diagnostic::Diagnostic;
 use crate::expression::{Scalar, ScalarKind};
+use crate::functions::aggregate::Aggregate;
 use crate::span::Span;
-use crate::types::{LogicalType, TimeAttribute, TypeKind};
-use dataflow::plan::{AggregateFunction, WindowKind};
+use crate::types::{LogicalType, TimeAttribute};
+use dataflow::plan::{AggregateFunction, AggregateOptions, WindowKind};
 use std::collections::BTreeMap;
 
 /// Placeholders are numbered from here.
@@ -29,31 +32,26 @@ pub(super) struct Collector {
     /// There are no groups: one row stands for all rows, also after they have gone.
     pub(super) is_global: bool,
     pub(super) inside: bool,
+    /// What stands OVER windows.
+    pub(super) overs: Overs,
+    /// Calls that say of which grouping set a row is.
+    pub(super) groupings: Vec<PendingGrouping>,
 }
 
+/// A call of the engine, bound.
 #[derive(Debug)]
 pub(super) struct PendingAggregate {
-    function: AggregateFunction,
-    argument: Option<Scalar>,
-    distinct: bool,
-    filter: Option<Scalar>,
-    data_type: LogicalType,
-    text: String,
-    identity: String,
-    span: Span,
-}
-
-pub(super) fn aggregate_function(name: &str) -> Option<AggregateFunction> {
-    Some(match name {
-        "COUNT" => AggregateFunction::Count,
-        "SUM" => AggregateFunction::Sum,
-        "MIN" => AggregateFunction::Min,
-        "MAX" => AggregateFunction::Max,
-        "AVG" => AggregateFunction::Avg,
-        "FIRST_VALUE" => AggregateFunction::FirstValue,
-        "LAST_VALUE" => AggregateFunction::LastValue,
-        _ => return None,
-    })
+    pub(super) function: AggregateFunction,
+    pub(super) argument: Option<Scalar>,
+    pub(super) distinct: bool,
+    pub(super) filter: Option<Scalar>,
+    pub(super) options: AggregateOptions,
+    /// What stands for a row that is not there.
+    pub(super) default: Option<Scalar>,
+    pub(super) data_type: LogicalType,
+    pub(super) text: String,
+    pub(super) identity: String,
+    pub(super) span: Span,
 }
 
 impl Binder<'_> {
@@ -68,33 +66,47 @@ impl Binder<'_> {
     pub(super) fn aggregate_call(
         &mut self,
         call: &FunctionCall,
-        function: AggregateFunction,
+        aggregate: &'static Aggregate,
         name: &str,
         scope: &Scope,
     ) -> Bound<Scalar> {
-        let span = call.span;
+        self.begin_aggregate(name, call.span)?;
+        let bound = self.aggregate_value(call, aggregate, Site::Group, scope);
+        self.end_aggregate();
+        bound
+    }
+
+    /// An aggregate begins; it may stand here, and not in another one.
+    pub(super) fn begin_aggregate(&mut self, name: &str, span: Span) -> Bound<()> {
         match &mut self.collector {
-            None => {
-                return boxed(
-                    Diagnostic::invalid(span, format!("the aggregate {name} cannot stand here"))
-                        .with_hint("aggregates stand in SELECT and HAVING"),
-                );
+            None => boxed(
+                Diagnostic::invalid(span, format!("the aggregate {name} cannot stand here"))
+                    .with_hint("aggregates stand in SELECT and HAVING"),
+            ),
+            Some(collector) if collector.inside => boxed(Diagnostic::invalid(
+                span,
+                format!("the aggregate {name} stands inside another aggregate"),
+            )),
+            Some(collector) => {
+                collector.inside = true;
+                Ok(())
             }
-            Some(collector) if collector.inside => {
-                return boxed(Diagnostic::invalid(
-                    span,
-                    format!("the aggregate {name} stands inside another aggregate"),
-                ));
-            }
-            Some(collector) => collector.inside = true,
         }
-        let bound = self.bind_aggregate(call, function, name, scope);
+    }
+
+    pub(super) fn end_aggregate(&mut self) {
         if let Some(collector) = &mut self.collector {
             collector.inside = false;
         }
-        let pending = bound?;
+    }
+
+    /// The placeholder of a call; equal calls share one.
+    pub(super) fn group_placeholder(&mut self, pending: PendingAggregate) -> Bound<Scalar> {
         let Some(collector) = &mut self.collector else {
-            return boxed(Diagnostic::invalid(span, format!("the aggregate {name} cannot stand here")));
+            return boxed(Diagnostic::invalid(
+                pending.span,
+                format!("the aggregate {} cannot stand here", pending.text),
+            ));
         };
         let number = match collector.calls.iter().position(|other| other.identity == pending.identity) {
             Some(number) => number,
@@ -105,71 +117,6 @@ impl Binder<'_> {
         };
         let pending = &collector.calls[number];
         Ok(Scalar::column(PLACEHOLDER_BASE + number, &pending.text, pending.data_type.clone()))
-    }
-
-    fn bind_aggregate(
-        &mut self,
-        call: &FunctionCall,
-        function: AggregateFunction,
-        name: &str,
-        scope: &Scope,
-    ) -> Bound<PendingAggregate> {
-        let span = call.span;
-        if !call.order_by.is_empty() || !call.within_group.is_empty() {
-            return boxed(Diagnostic::unsupported(
-                span,
-                format!("ORDER BY inside {name} is not supported yet"),
-            ));
-        }
-        if call.nulls == Some(NullTreatment::Respect) {
-            return boxed(
-                Diagnostic::unsupported(span, format!("{name} … RESPECT NULLS is not supported yet"))
-                    .with_hint("without it NULLs are skipped"),
-            );
-        }
-        let argument = match call.arguments.as_slice() {
-            [only] if matches!(only.value, ArgumentValue::Star) && function == AggregateFunction::Count => {
-                None
-            }
-            [only] => match argument_expression(only) {
-                Some(expression) => Some(self.expression(expression, scope)?),
-                None => return boxed(Diagnostic::invalid(only.span, format!("{name} takes a value"))),
-            },
-            _ => {
-                return boxed(
-                    Diagnostic::invalid(span, format!("{name} takes one argument"))
-                        .with_label(format!("found {}", call.arguments.len())),
-                );
-            }
-        };
-        let distinct = call.quantifier == Some(SetQuantifier::Distinct);
-        let filter = match &call.filter {
-            None => None,
-            Some(filter) => {
-                let bound = self.expression(filter, scope)?;
-                Some(operator::boolean(bound, "FILTER", filter.span)?)
-            }
-        };
-        // Without its argument's NULLs every group has a value, unless FILTER leaves none.
-        let is_global = self.collector.as_ref().is_some_and(|collector| collector.is_global);
-        let nullable =
-            is_global || filter.is_some() || argument.as_ref().is_some_and(|a| a.data_type.nullable);
-        let data_type = result_type(function, name, argument.as_ref(), nullable, span)?;
-        let argument_text = argument.as_ref().map_or("*".to_string(), Scalar::describe);
-        let identity = format!(
-            "{name} {distinct} {} FILTER {}",
-            argument.as_ref().map_or("*".to_string(), Scalar::identity),
-            filter.as_ref().map(Scalar::identity).unwrap_or_default()
-        );
-        let text = format!(
-            "{name}({}{argument_text}){}",
-            if distinct { "DISTINCT " } else { "" },
-            filter
-                .as_ref()
-                .map(|filter| format!(" FILTER (WHERE {})", filter.describe()))
-                .unwrap_or_default()
-        );
-        Ok(PendingAggregate { function, argument, distinct, filter, data_type, text, identity, span })
     }
 
     /// Builds the aggregate without a window and answers how expressions become columns of it.
@@ -191,6 +138,8 @@ impl Binder<'_> {
             grouped_time: false,
             spans: collector.spans,
             columns: self.graph.columns(relation).to_vec(),
+            overs: collector.overs,
+            groupings: Vec::new(),
         })
     }
 
@@ -231,6 +180,8 @@ impl Binder<'_> {
             grouped_time,
             spans: collector.spans,
             columns: self.graph.columns(relation).to_vec(),
+            overs: collector.overs,
+            groupings: Vec::new(),
         })
     }
 }
@@ -282,6 +233,8 @@ impl Binder<'_> {
             grouped_time: true,
             spans: collector.spans,
             columns: self.graph.columns(relation).to_vec(),
+            overs: collector.overs,
+            groupings: Vec::new(),
         })
     }
 }
@@ -334,6 +287,7 @@ impl AggregateParts {
                 argument: argument.map(|argument| parts.place(argument)),
                 distinct: pending.distinct,
                 filter: filter.map(|filter| parts.place(filter)),
+                options: pending.options.clone(),
                 data_type: pending.data_type.clone(),
                 text: pending.text.clone(),
                 span: pending.span,
@@ -358,47 +312,6 @@ impl AggregateParts {
     }
 }
 
-fn result_type(
-    function: AggregateFunction,
-    name: &str,
-    argument: Option<&Scalar>,
-    nullable: bool,
-    span: Span,
-) -> Bound<LogicalType> {
-    let Some(argument) = argument else { return Ok(TypeKind::BigInt.not_null()) };
-    let kind = &argument.data_type.kind;
-    let wrong = |expected: &str| {
-        boxed(
-            Diagnostic::mistyped(
-                span,
-                format!("{name} takes {expected} but found {}", shown(&argument.data_type)),
-            )
-            .with_label(format!("expected {expected}")),
-        )
-    };
-    Ok(match function {
-        AggregateFunction::Count => TypeKind::BigInt.not_null(),
-        AggregateFunction::Sum | AggregateFunction::Avg if !kind.is_numeric() => return wrong("a number"),
-        AggregateFunction::Sum => match kind {
-            TypeKind::Decimal { scale, .. } => TypeKind::Decimal { precision: 38, scale: *scale }.nullable(),
-            _ => kind.clone().with_nullable(nullable),
-        },
-        AggregateFunction::Avg => match kind {
-            TypeKind::Decimal { scale, .. } => {
-                TypeKind::Decimal { precision: 38, scale: (*scale).max(6) }.nullable()
-            }
-            _ => kind.clone().with_nullable(nullable),
-        },
-        AggregateFunction::Min | AggregateFunction::Max => {
-            if kind.is_constructed() || kind.is_binary() || *kind == TypeKind::Null {
-                return wrong("a value with an order");
-            }
-            kind.clone().with_nullable(nullable)
-        }
-        AggregateFunction::FirstValue | AggregateFunction::LastValue => kind.clone().with_nullable(nullable),
-    })
-}
-
 /// A bound aggregate and the way from expressions of the SELECT to its columns.
 pub(super) struct Grouped {
     pub(super) relation: RelationId,
@@ -410,9 +323,18 @@ pub(super) struct Grouped {
     grouped_time: bool,
     spans: BTreeMap<usize, Span>,
     columns: Vec<Column>,
+    /// What stands OVER windows of the groups.
+    pub(super) overs: Overs,
+    /// What GROUPING and its kin are.
+    pub(super) groupings: Vec<Scalar>,
 }
 
 impl Grouped {
+    /// A key by its place.
+    pub(super) fn key(&self, place: usize) -> Scalar {
+        self.column(place)
+    }
+
     /// What the first keys are called in the SELECT, where the aggregate's input computes them.
     pub(super) fn rename_keys(&mut self, identities: impl Iterator<Item = String>) {
         for (key, identity) in self.keys.iter_mut().zip(identities) {
@@ -426,6 +348,14 @@ impl Grouped {
             return Ok(self.column(key));
         }
         if let ScalarKind::Column { index, name } = &scalar.kind {
+            if *index >= OVER_BASE {
+                return Ok(scalar);
+            }
+            if let Some(grouping) =
+                index.checked_sub(GROUPING_BASE).and_then(|number| self.groupings.get(number))
+            {
+                return Ok(grouping.clone());
+            }
             if let Some(number) = index.checked_sub(PLACEHOLDER_BASE) {
                 return Ok(self.column(self.keys.len() + number));
             }

@@ -1,6 +1,5 @@
 //! Calls: registered functions, the forms with their own evaluation, and aggregates.
 
-use super::aggregate::aggregate_function;
 use super::expression::{is_niladic, make_case};
 use super::scope::Scope;
 use super::{Binder, Bound, boxed, operator, shown};
@@ -9,6 +8,7 @@ use crate::diagnostic::Diagnostic;
 use crate::expression::compare::Comparison;
 use crate::expression::{Scalar, ScalarKind};
 use crate::functions;
+use crate::functions::aggregate::{self, Kind};
 use crate::span::Span;
 use crate::types::{TimeAttribute, TypeKind, decimal};
 
@@ -20,16 +20,41 @@ impl Binder<'_> {
             return self.declared_function(call, &written, scope);
         }
         if call.over.is_some() {
-            if name == "ROW_NUMBER" {
+            if name == "ROW_NUMBER" && self.numbers_alone(call) {
                 return self.row_number(call, scope);
             }
+            if let Some(aggregate) = aggregate::find(&name) {
+                return self.over_call(call, aggregate, &name, scope);
+            }
+            if !aggregate::BATCH_ONLY.contains(&name.as_str()) {
+                return boxed(
+                    Diagnostic::invalid(call.span, format!("{name} is no aggregate"))
+                        .with_label("only aggregates stand OVER windows"),
+                );
+            }
+        }
+        if aggregate::BATCH_ONLY.contains(&name.as_str()) {
             return boxed(
-                Diagnostic::unsupported(call.span, format!("{name} … OVER is not supported yet"))
-                    .with_hint(super::rank::TOP_N_HINT),
+                Diagnostic::unsupported(call.span, format!("{name} is not supported on a stream"))
+                    .with_label("Flink has it in batch mode only")
+                    .with_hint(match name.as_str() {
+                        "LEAD" => "rows that follow have not come yet; LAG looks back",
+                        "APPROX_COUNT_DISTINCT" => "COUNT(DISTINCT x) is exact",
+                        _ => "it needs to know how many rows there will be",
+                    }),
             );
         }
-        if let Some(function) = aggregate_function(&name) {
-            return self.aggregate_call(call, function, &name, scope);
+        if let Some(aggregate) = aggregate::find(&name) {
+            if matches!(aggregate.kind, Kind::RowNumber | Kind::Rank | Kind::Lag) {
+                return boxed(
+                    Diagnostic::invalid(call.span, format!("{name} needs OVER"))
+                        .with_hint(format!("write {name}(…) OVER (PARTITION BY key ORDER BY time)")),
+                );
+            }
+            return self.aggregate_call(call, aggregate, &name, scope);
+        }
+        if super::grouping::is_grouping(&name) {
+            return self.grouping_call(call, &name, scope);
         }
         if let Some(scalar) = self.window_property(call, &name, scope)? {
             return Ok(scalar);
@@ -68,7 +93,7 @@ impl Binder<'_> {
         self.apply(function, arguments, call.span)
     }
 
-    fn arguments(&mut self, call: &FunctionCall, name: &str, scope: &Scope) -> Bound<Vec<Scalar>> {
+    pub(super) fn arguments(&mut self, call: &FunctionCall, name: &str, scope: &Scope) -> Bound<Vec<Scalar>> {
         let mut scalars = Vec::new();
         for argument in &call.arguments {
             if argument.name.is_some() {

@@ -27,7 +27,7 @@ fn clause(text: &str, span: Span) -> Bound<Scalar> {
 }
 
 /// Whether the value of an expression is JSON that goes into an object or array as it is.
-fn is_json(expression: &Expression) -> bool {
+pub(super) fn is_json(expression: &Expression) -> bool {
     match &expression.kind {
         ExpressionKind::Json(call) => matches!(**call, JsonCall::Object { .. } | JsonCall::Array { .. }),
         _ => json_argument(expression).is_some(),
@@ -157,10 +157,9 @@ impl Binder<'_> {
                 }
                 self.function("$JSON_ARRAY", arguments, span)
             }
-            JsonCall::ObjectAggregate { .. } | JsonCall::ArrayAggregate { .. } => boxed(
-                Diagnostic::unsupported(span, "JSON_OBJECTAGG and JSON_ARRAYAGG are not supported yet")
-                    .with_label("Flink has it, Eventwright does not yet"),
-            ),
+            JsonCall::ObjectAggregate { .. } | JsonCall::ArrayAggregate { .. } => {
+                self.json_aggregate(call, scope, span)
+            }
         }
     }
 
@@ -181,7 +180,7 @@ impl Binder<'_> {
     }
 
     /// A member of a JSON object or array: what `JSON(text)` says, or any value.
-    fn json_member(&mut self, written: &Expression, scope: &Scope) -> Bound<Scalar> {
+    pub(super) fn json_member(&mut self, written: &Expression, scope: &Scope) -> Bound<Scalar> {
         let (scalar, is_raw) = match json_argument(written) {
             Some(text) => (self.expression(text, scope)?, true),
             None => (self.expression(written, scope)?, false),

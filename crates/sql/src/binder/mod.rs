@@ -4,13 +4,16 @@
 //! INSERTs share is computed once. The planner then optimises the graph and emits the engine's plan.
 
 mod aggregate;
+mod aggregate_call;
 mod call;
 mod expression;
+mod grouping;
 mod insert;
 mod interval;
 mod json;
 mod literal;
 mod operator;
+mod over;
 mod query;
 mod rank;
 mod relation;
@@ -23,7 +26,8 @@ mod values;
 mod window;
 
 pub use relation::{
-    AggregateCall, Column, Graph, JoinManner, Relation, RelationId, RelationKind, WindowColumn, WindowEnd,
+    AggregateCall, Column, Graph, JoinManner, OverTime, Relation, RelationId, RelationKind, WindowColumn,
+    WindowEnd,
 };
 pub use table::{BoundTable, BoundView, ColumnSource, TableColumn, bind_table, bind_view_columns};
 pub use window::plus_ms;

@@ -1,6 +1,7 @@
 //! Queries: SELECT with its clauses, WITH, UNION ALL.
 
 use super::aggregate::{Bounds, Collector, Grouped};
+use super::over::{Overs, place_overs, reads_over};
 use super::rank::place_number;
 use super::relation::{Column, RelationId, RelationKind, WindowColumn};
 use super::scope::{NearestOrList, Scope};
@@ -173,12 +174,6 @@ impl Binder<'_> {
         if let Some(qualify) = &select.qualify {
             return boxed(Diagnostic::unsupported(qualify.span, "QUALIFY is not supported yet"));
         }
-        if let Some(window) = select.windows.first() {
-            return boxed(Diagnostic::unsupported(
-                window.name.span,
-                "the WINDOW clause is not supported yet",
-            ));
-        }
         let (mut input, mut scope) = match &select.from {
             Some(from) => self.from(from)?,
             None => {
@@ -204,15 +199,29 @@ impl Binder<'_> {
             }
         }
         // A SELECT inside an aggregate's argument cannot be; the outer collector rests meanwhile.
-        let outer =
-            self.collector.replace(Collector { is_global: elements.is_empty(), ..Collector::default() });
+        let outer = self.collector.replace(Collector {
+            is_global: elements.is_empty(),
+            overs: Overs::new(&select.windows),
+            ..Collector::default()
+        });
         let outer_numbers = self.numbers.replace(Vec::new());
         let plain = input;
         let bound = self.with_values(input, scope.clone(), |binder, scope| binder.select_list(select, scope));
-        let collector = std::mem::replace(&mut self.collector, outer).unwrap_or_default();
-        let number = std::mem::replace(&mut self.numbers, outer_numbers).unwrap_or_default().pop();
+        let mut collector = std::mem::replace(&mut self.collector, outer).unwrap_or_default();
+        let mut number = std::mem::replace(&mut self.numbers, outer_numbers).unwrap_or_default().pop();
         let ((mut items, having), input_with_values, _) = bound?;
         input = input_with_values;
+        if let Some(written) = select.having.as_ref().filter(|_| having.as_ref().is_some_and(reads_over)) {
+            return boxed(
+                Diagnostic::invalid(written.span, "aggregates OVER windows cannot stand in HAVING")
+                    .with_hint("compute them in a sub-query, and filter outside"),
+            );
+        }
+        let is_grouped = !elements.is_empty() || !collector.calls.is_empty() || select.group_by.is_some();
+        if let Some(pending) = number.take_if(|_| is_grouped || collector.overs.span().is_some()) {
+            let place = collector.overs.count_rows(pending)?;
+            items.iter_mut().for_each(|item| place_number(&mut item.scalar, place));
+        }
         if elements.is_empty() && collector.calls.is_empty() && select.group_by.is_none() {
             if let Some(having) = &select.having {
                 return boxed(
@@ -224,6 +233,10 @@ impl Binder<'_> {
                 let place = self.graph.columns(input).len() - 1;
                 items.iter_mut().for_each(|item| place_number(&mut item.scalar, place));
             }
+            self.groupings(std::mem::take(&mut collector.groupings), &[], &[], None)?;
+            let overs = std::mem::take(&mut collector.overs);
+            let (input, first) = self.with_overs(input, overs, false, &|scalar, _| Ok(scalar))?;
+            items.iter_mut().for_each(|item| place_overs(&mut item.scalar, first));
             return Ok(self
                 .graph
                 .project(input, items.into_iter().map(|item| (item.name, item.scalar)).collect()));
@@ -235,15 +248,6 @@ impl Binder<'_> {
                     "a sub-query as a value beside an aggregate is not supported yet",
                 )
                 .with_hint("aggregate in a sub-query, and take the value outside"),
-            );
-        }
-        if let Some(number) = number {
-            return boxed(
-                Diagnostic::unsupported(
-                    number.span,
-                    "ROW_NUMBER beside GROUP BY or an aggregate is not supported yet",
-                )
-                .with_hint("aggregate in a sub-query and number its rows outside"),
             );
         }
         self.grouped(select, input, &scope, (&elements, &sets), collector, items, having)
@@ -341,12 +345,14 @@ impl Binder<'_> {
         input: RelationId,
         scope: &Scope,
         (elements, sets): (&[&ast::Expression], &[Vec<usize>]),
-        collector: Collector,
+        mut collector: Collector,
         items: Vec<Item>,
         having: Option<Scalar>,
     ) -> Bound<RelationId> {
+        let groupings = std::mem::take(&mut collector.groupings);
         let group_span = select.group_by.as_ref().map_or(select.span, |group| group.span);
         if sets.len() > 1 {
+            collector.groupings = groupings;
             return self.grouped_by_sets(select, input, scope, (elements, sets), collector, items, having);
         }
         let mut keys: Vec<Scalar> = Vec::new();
@@ -377,11 +383,16 @@ impl Binder<'_> {
                 None => keys.push(scalar),
             }
         }
+        let all_keys = keys.iter().chain(bounds.iter().map(|(scalar, ..)| scalar));
+        let all_keys: Vec<GroupingKey> =
+            all_keys.map(|key| GroupingKey::everywhere(key.identity())).collect();
+        let groupings = self.groupings(groupings, &all_keys, &[Vec::new()], None)?;
         let Some((window_id, start, end, time)) = whole_window(&bounds) else {
             // Without both bounds the windows are plain columns. A group by constants alone is none where there are no
             // rows.
             all.extend(constant.filter(|_| all.is_empty()));
-            let grouped = self.plain_aggregate(input, all, collector)?;
+            let mut grouped = self.plain_aggregate(input, all, collector)?;
+            grouped.groupings = groupings;
             return self.over_groups(grouped, select, items, having);
         };
         // Bounds of another window are keys like others.
@@ -390,7 +401,7 @@ impl Binder<'_> {
             keys.iter().all(|key| window.can_move(key))
                 && collector.all_read(|scalar| window.can_move(scalar))
         });
-        let grouped = match stripped {
+        let mut grouped = match stripped {
             Some(window) => self.windowed_aggregate(window, keys, time.is_some(), collector, group_span)?,
             None => {
                 let Some(shape) = self.windows.get(&window_id).cloned() else {
@@ -402,6 +413,7 @@ impl Binder<'_> {
                 self.attached_aggregate(input, keys, Bounds { start, end, time, shape }, collector)?
             }
         };
+        grouped.groupings = groupings;
         self.over_groups(grouped, select, items, having)
     }
 
@@ -414,10 +426,11 @@ impl Binder<'_> {
         input: RelationId,
         scope: &Scope,
         (elements, sets): (&[&ast::Expression], &[Vec<usize>]),
-        collector: Collector,
+        mut collector: Collector,
         items: Vec<Item>,
         having: Option<Scalar>,
     ) -> Bound<RelationId> {
+        let groupings = std::mem::take(&mut collector.groupings);
         let mut keys: Vec<(Scalar, Vec<usize>)> = Vec::new();
         let mut bounds: Vec<(Scalar, RelationId, WindowColumn)> = Vec::new();
         for (place, expression) in elements.iter().enumerate() {
@@ -486,6 +499,12 @@ impl Binder<'_> {
                 self.attached_aggregate(expanded, new_keys, Bounds { start, end, time, shape }, collector)?
             }
         };
+        let named =
+            keys.iter().map(|(key, places)| GroupingKey { identity: key.identity(), places: places.clone() });
+        let bounds = bounds.iter().map(|(scalar, ..)| GroupingKey::everywhere(scalar.identity()));
+        let all_keys: Vec<GroupingKey> = named.chain(bounds).collect();
+        let number = grouped.key(keys.len());
+        grouped.groupings = self.groupings(groupings, &all_keys, sets, Some(number))?;
         grouped.rename_keys(keys.iter().map(|(key, _)| key.identity()));
         self.over_groups(grouped, select, items, having)
     }
@@ -493,19 +512,24 @@ impl Binder<'_> {
     /// HAVING and the items over the groups.
     fn over_groups(
         &mut self,
-        grouped: Grouped,
+        mut grouped: Grouped,
         select: &Select,
         items: Vec<Item>,
         having: Option<Scalar>,
     ) -> Bound<RelationId> {
+        let overs = std::mem::take(&mut grouped.overs);
         let mut relation = grouped.relation;
         if let (Some(having), Some(written)) = (having, &select.having) {
             let predicate = grouped.rewrite(having, written.span)?;
             relation = self.graph.filter(relation, predicate);
         }
+        let rewrite = |scalar: Scalar, span: Span| grouped.rewrite(scalar, span);
+        let (relation, first) = self.with_overs(relation, overs, true, &rewrite)?;
         let mut projected = Vec::new();
         for item in items {
-            projected.push((item.name, grouped.rewrite(item.scalar, item.span)?));
+            let mut scalar = grouped.rewrite(item.scalar, item.span)?;
+            place_overs(&mut scalar, first);
+            projected.push((item.name, scalar));
         }
         Ok(self.graph.project(relation, projected))
     }
@@ -529,6 +553,19 @@ fn whole_window(
         let time = of(*window, WindowColumn::Time).and_then(Scalar::as_column);
         Some((*window, start.clone(), end.clone(), time))
     })
+}
+
+/// An expression of GROUP BY, and where it stands there.
+pub(super) struct GroupingKey {
+    pub(super) identity: String,
+    /// None where it is in every set.
+    pub(super) places: Vec<usize>,
+}
+
+impl GroupingKey {
+    fn everywhere(identity: String) -> GroupingKey {
+        GroupingKey { identity, places: Vec::new() }
+    }
 }
 
 /// The expressions of GROUP BY, and the sets of them by which it groups.

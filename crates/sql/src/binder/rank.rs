@@ -18,13 +18,20 @@ pub(super) const TOP_N_HINT: &str = "Top-N works: SELECT … FROM (SELECT *, ROW
 /// A ROW_NUMBER that was found in the SELECT being bound.
 #[derive(Debug)]
 pub(super) struct PendingNumber {
-    partition: Vec<Scalar>,
-    order: Vec<(Scalar, bool, bool)>,
+    pub(super) partition: Vec<Scalar>,
+    /// Each with whether it descends, and whether NULLs come first.
+    pub(super) order: Vec<(Scalar, bool, bool)>,
     identity: String,
     pub(super) span: Span,
 }
 
 impl Binder<'_> {
+    /// Whether a ROW_NUMBER may become a Top-N: nothing else stands OVER a window so far.
+    pub(super) fn numbers_alone(&self, call: &FunctionCall) -> bool {
+        let others = self.collector.as_ref().is_some_and(|collector| !collector.overs.calls.is_empty());
+        !others && matches!(&call.over, Some(Over::Window(window)) if window.base.is_none())
+    }
+
     pub(super) fn row_number(&mut self, call: &FunctionCall, scope: &Scope) -> Bound<Scalar> {
         let span = call.span;
         let Some(Over::Window(window)) = &call.over else {

@@ -5,7 +5,9 @@ use crate::expression::Scalar;
 use crate::span::Span;
 use crate::types::{LogicalType, TimeAttribute};
 use base::Zone;
-use dataflow::plan::{AggregateFunction, Changelog, Elements, JoinKind, SortKey, WindowKind};
+use dataflow::plan::{
+    AggregateFunction, AggregateOptions, Changelog, Elements, JoinKind, OverFrame, SortKey, WindowKind,
+};
 use std::sync::Arc;
 
 /// The number of a relation in its graph.
@@ -101,6 +103,14 @@ pub enum RelationKind {
         window: Option<WindowEnd>,
         span: Span,
     },
+    /// Appends aggregates over a frame of rows that ends at each row.
+    Over {
+        partition: Vec<usize>,
+        order: OverTime,
+        frame: OverFrame,
+        aggregates: Vec<AggregateCall>,
+        span: Span,
+    },
     Join {
         kind: JoinKind,
         manner: JoinManner,
@@ -132,6 +142,26 @@ pub enum RelationKind {
     },
 }
 
+/// What the rows of an OVER window are ordered by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OverTime {
+    /// An event time, or for a range a processing time: rows leave when it has passed.
+    Time { column: usize },
+    /// A processing time: rows leave as they come.
+    Arrival,
+    /// Another column, ascending.
+    Column { column: usize },
+}
+
+impl OverTime {
+    pub fn column(self) -> Option<usize> {
+        match self {
+            OverTime::Time { column } | OverTime::Column { column } => Some(column),
+            OverTime::Arrival => None,
+        }
+    }
+}
+
 /// When the rows of a join meet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum JoinManner {
@@ -157,6 +187,8 @@ pub struct AggregateCall {
     pub argument: Option<usize>,
     pub distinct: bool,
     pub filter: Option<usize>,
+    /// Its columns are of the input too.
+    pub options: AggregateOptions,
     pub data_type: LogicalType,
     /// As written, for EXPLAIN.
     pub text: String,
@@ -213,6 +245,7 @@ impl Graph {
             }
             RelationKind::Aggregate { aggregates, .. } => !aggregates.is_empty() || below(),
             RelationKind::RowNumber { window, .. } => window.is_none() || below(),
+            RelationKind::Over { order, .. } => matches!(order, OverTime::Column { .. }) || below(),
             RelationKind::Join { kind, manner, .. } => {
                 let (left, right) = (relation.inputs[0], relation.inputs[1]);
                 let reads_first = self.table_side(left, right, *kind, *manner).is_some();

@@ -7,7 +7,6 @@
 //! NOT IN is not true where a comparison is NULL, so unless both sides are NOT NULL every row is compared with every
 //! other, as in Flink.
 
-use super::aggregate::aggregate_function;
 use super::relation::{RelationId, RelationKind};
 use super::scope::{Scope, ScopeColumn};
 use super::{Binder, Bound, boxed, operator};
@@ -18,6 +17,7 @@ use crate::ast::{
 use crate::diagnostic::Diagnostic;
 use crate::expression::compare::Comparison;
 use crate::expression::{Scalar, ScalarKind};
+use crate::functions::aggregate;
 use crate::span::Span;
 use dataflow::plan::JoinKind;
 
@@ -71,7 +71,7 @@ pub(super) fn plain_select(query: &Query) -> Option<&Select> {
     let aggregates = select.items.iter().any(|item| match &item.kind {
         SelectItemKind::Expression { expression, .. } => match &expression.kind {
             ExpressionKind::Call(call) => {
-                aggregate_function(&call.name.last().value.to_ascii_uppercase()).is_some()
+                call.over.is_none() && aggregate::find(&call.name.last().value).is_some()
             }
             _ => false,
         },

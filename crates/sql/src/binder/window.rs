@@ -291,7 +291,7 @@ impl Binder<'_> {
     }
 
     /// The relation with the clock as its watermark, where the column is a processing time.
-    fn on_its_time(&mut self, input: RelationId, time_column: usize) -> RelationId {
+    pub(super) fn on_its_time(&mut self, input: RelationId, time_column: usize) -> RelationId {
         let columns = self.graph.columns(input).to_vec();
         match columns[time_column].attribute {
             TimeAttribute::ProcessingTime => {
@@ -309,7 +309,7 @@ impl Binder<'_> {
     }
 
     /// The milliseconds of a constant interval.
-    fn interval_ms(&mut self, expression: &ast::Expression) -> Bound<i64> {
+    pub(super) fn interval_ms(&mut self, expression: &ast::Expression) -> Bound<i64> {
         use arrow_array::cast::AsArray;
         let scalar = self.bind_constant(expression)?;
         if scalar.data_type.kind == TypeKind::IntervalDayTime

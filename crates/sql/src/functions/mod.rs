@@ -4,6 +4,7 @@
 //! examples, which run as tests. Names are matched without regard to case. Special forms with their own
 //! evaluation order (CASE, COALESCE, IF) are expressions, not functions; their names stand in `FORMS`.
 
+pub mod aggregate;
 mod array;
 mod conditional;
 mod java_pattern;
@@ -151,10 +152,16 @@ pub const FORMS: &[&str] = &[
     "HOP_START",
     "HOP_END",
     "HOP_ROWTIME",
+    "SESSION_START",
+    "SESSION_END",
+    "SESSION_ROWTIME",
+    "TUMBLE_PROCTIME",
+    "HOP_PROCTIME",
+    "SESSION_PROCTIME",
+    "GROUPING",
+    "GROUPING_ID",
+    "GROUP_ID",
 ];
-
-/// The aggregate functions that the engine runs.
-pub const AGGREGATES: &[&str] = &["COUNT", "SUM", "MIN", "MAX", "AVG", "FIRST_VALUE", "LAST_VALUE"];
 
 /// All scalar functions, family by family.
 pub fn all() -> impl Iterator<Item = &'static Function> {
@@ -199,7 +206,11 @@ pub fn names() -> impl Iterator<Item = &'static str> {
         .flat_map(|function| std::iter::once(function.name).chain(function.aliases.iter().copied()))
         .filter(|name| !name.starts_with('$'))
         .chain(FORMS.iter().copied())
-        .chain(AGGREGATES.iter().copied())
+        .chain(
+            aggregate::AGGREGATES
+                .iter()
+                .flat_map(|one| std::iter::once(one.name).chain(one.aliases.iter().copied())),
+        )
 }
 
 /// The types to which the arguments are cast, and the result's.

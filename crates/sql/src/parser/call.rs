@@ -26,6 +26,7 @@ impl Parser<'_> {
         if call.quantifier.is_some() || !self.is(TokenKind::RightParen) {
             call.arguments = self.list(Parser::argument)?;
         }
+        call.nulls = self.null_treatment();
         if self.take_words(&["ORDER", "BY"]) {
             call.order_by = self.list(Parser::order_item)?;
         }
@@ -37,10 +38,8 @@ impl Parser<'_> {
 
     /// `IGNORE NULLS`, `WITHIN GROUP (…)`, `FILTER (…)`, `OVER …`.
     pub(super) fn call_clauses(&mut self, call: &mut FunctionCall) -> Parsed<()> {
-        if self.take_words(&["IGNORE", "NULLS"]) {
-            call.nulls = Some(NullTreatment::Ignore);
-        } else if self.take_words(&["RESPECT", "NULLS"]) {
-            call.nulls = Some(NullTreatment::Respect);
+        if call.nulls.is_none() {
+            call.nulls = self.null_treatment();
         }
         if self.take_word("WITHIN") {
             self.expect_word("GROUP")?;
@@ -54,6 +53,14 @@ impl Parser<'_> {
             call.over = Some(self.over()?);
         }
         Ok(())
+    }
+
+    /// Inside the parentheses, or behind them.
+    fn null_treatment(&mut self) -> Option<NullTreatment> {
+        if self.take_words(&["IGNORE", "NULLS"]) {
+            return Some(NullTreatment::Ignore);
+        }
+        self.take_words(&["RESPECT", "NULLS"]).then_some(NullTreatment::Respect)
     }
 
     /// `FILTER (WHERE condition)`.

@@ -6,7 +6,7 @@
 //!    another key; one that only takes inserts refuses a query that updates.
 //! 3. At the end `resolve` goes from the sinks to the scans: -U is left out where no reader needs it.
 
-use dataflow::plan::{Changelog, JoinKind, NodeId, NodeKind, Plan};
+use dataflow::plan::{Changelog, JoinKind, NodeId, NodeKind, OverOrder, Plan};
 use std::collections::BTreeSet;
 
 /// What is known of the rows that leave a node.
@@ -144,6 +144,20 @@ impl Facts {
                 }
                 Facts { changes: Changelog::Retract, keys }
             }
+            NodeKind::Over { partition, order, .. } => match order {
+                OverOrder::Time { .. } | OverOrder::Arrival => {
+                    Facts { changes: Changelog::Insert, keys: first.keys }
+                }
+                OverOrder::Columns { .. } => {
+                    // As with a Top-N, a row that moves to another partition may come there before it goes here.
+                    let partition: BTreeSet<usize> = partition.iter().copied().collect();
+                    let stays = |key: &BTreeSet<usize>| {
+                        first.changes == Changelog::Insert || partition.is_subset(key)
+                    };
+                    let keys = first.keys.iter().filter(|key| stays(key)).cloned().collect();
+                    Facts { changes: Changelog::Retract, keys }
+                }
+            },
             NodeKind::ChangelogNormalize { keys } | NodeKind::UpsertMaterialize { keys } => {
                 Facts { changes: Changelog::Retract, keys: vec![keys.iter().copied().collect()] }
             }

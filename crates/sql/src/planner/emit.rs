@@ -5,6 +5,7 @@
 
 mod group;
 mod join;
+mod over;
 mod sink;
 mod window;
 
@@ -157,6 +158,7 @@ impl Emitter<'_> {
                 self.aggregate(id, relation, (keys, aggregates), phase)
             }
             RelationKind::RowNumber { .. } => self.rank(id, relation, phase),
+            RelationKind::Over { .. } => self.over(id, relation, phase),
             RelationKind::Join { kind, manner, condition, span } => {
                 self.join(relation, (*kind, *manner), condition.as_ref(), *span, phase)
             }

@@ -6,7 +6,7 @@
 
 use arrow_schema::Schema;
 use dataflow::expression::Expression;
-use dataflow::plan::{Changelog, JoinKind, Node, NodeId, NodeKind, Plan, WindowKind, type_name};
+use dataflow::plan::{Changelog, JoinKind, Node, NodeId, NodeKind, OverOrder, Plan, WindowKind, type_name};
 use std::fmt::Write;
 use std::sync::Arc;
 
@@ -87,6 +87,7 @@ fn modes(plan: &Plan) -> Vec<String> {
             NodeKind::Join { kind: JoinKind::Inner, .. } => {
                 (arriving.0, arriving.1 || node.changelog == Changelog::Upsert)
             }
+            NodeKind::Over { .. } => (true, changes),
             NodeKind::Join { .. } | NodeKind::Rank { with_number: false, .. } => (false, true),
             NodeKind::Rank { .. } => (true, changes),
             _ => arriving,
@@ -214,6 +215,29 @@ fn line(plan: &Plan, node: &Node) -> String {
                 "{node_name}(partition=[{}], order=[{}], rows={rows}{number}{latest})",
                 names(0, partition),
                 order.join(", ")
+            )
+        }
+        NodeKind::Over { partition, order, frame, aggregates } => {
+            let width = node.schema.fields().len() - aggregates.len();
+            let calls: Vec<String> =
+                (width..width + aggregates.len()).map(|index| name_of(&node.schema, index)).collect();
+            let order = match order {
+                OverOrder::Time { column } => name(0, *column),
+                OverOrder::Arrival => "arrival".into(),
+                OverOrder::Columns { keys, .. } => {
+                    names(0, &keys.iter().map(|key| key.column).collect::<Vec<usize>>())
+                }
+            };
+            let begin = match frame.preceding {
+                None => "UNBOUNDED".into(),
+                Some(rows) if frame.rows => rows.to_string(),
+                Some(ms) => duration(ms),
+            };
+            let frame = if frame.rows { "ROWS" } else { "RANGE" };
+            format!(
+                "Over(partition=[{}], order=[{order}], {frame} {begin} PRECEDING, aggregates=[{}])",
+                names(0, partition),
+                calls.join(", ")
             )
         }
         NodeKind::ChangelogNormalize { keys } => format!("ChangelogNormalize(key=[{}])", names(0, keys)),

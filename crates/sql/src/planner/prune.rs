@@ -90,6 +90,20 @@ pub(super) fn run(graph: &Graph) -> Required {
                 input.extend(partition);
                 input.extend(order.iter().map(|key| key.column));
             }
+            RelationKind::Over { partition, order, aggregates, .. } => {
+                let before = relation.columns.len() - aggregates.len();
+                let input = &mut required[relation.inputs[0]];
+                input.extend(wanted.iter().filter(|column| **column < before));
+                input.extend(partition);
+                input.extend(order.column());
+                for (number, aggregate) in aggregates.iter().enumerate() {
+                    if wanted.contains(&(before + number)) {
+                        input.extend(aggregate.argument);
+                        input.extend(aggregate.filter);
+                        input.extend(aggregate.options.default);
+                    }
+                }
+            }
             RelationKind::Join { condition, .. } | RelationKind::WindowJoin { condition, .. } => {
                 let split = graph.columns(relation.inputs[0]).len();
                 let mut both = wanted;

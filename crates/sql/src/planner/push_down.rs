@@ -198,6 +198,12 @@ impl Pass<'_> {
                 let new = self.new.add(kind, inputs, relation.columns.clone());
                 Ok(self.filtered(new, above))
             }
+            RelationKind::Over { partition, .. } => {
+                // It takes whole partitions away.
+                let partition = partition.clone();
+                let (below, above) = split(predicates, |column| partition.contains(&column));
+                self.through(relation, vec![below], above)
+            }
             RelationKind::Union | RelationKind::ProcessingTime => {
                 let copies = relation.inputs.iter().map(|_| predicates.clone()).collect();
                 self.through(relation, copies, Vec::new())

@@ -66,6 +66,7 @@ fn modes(plan: &Plan) -> String {
             NodeKind::ProcessingTime => "ProcessingTime",
             NodeKind::Unnest(_) => "Unnest",
             NodeKind::IntervalJoin { .. } => "IntervalJoin",
+            NodeKind::Over { .. } => "Over",
         };
         let modes = match node.changelog {
             Changelog::Insert => "I",

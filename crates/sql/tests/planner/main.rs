@@ -2,6 +2,7 @@
 //!
 //! `UPDATE_GOLDEN=1 cargo test -p sql --test planner` writes the golden files anew.
 
+mod aggregates;
 mod changelogs;
 mod connectors;
 mod evaluation;

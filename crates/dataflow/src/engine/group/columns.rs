@@ -2,11 +2,11 @@
 
 use super::super::error::DataflowError;
 use super::super::window::{Accumulator, encoded_column};
-use super::spec::{Call, GroupSpec, ValueSet};
+use super::spec::{Call, GroupSpec, Kept, ValueSet};
 use arrow_array::builder::BinaryBuilder;
 use arrow_array::cast::AsArray;
-use arrow_array::types::Int64Type;
-use arrow_array::{Array, ArrayRef, Int64Array};
+use arrow_array::types::{Int64Type, UInt64Type};
+use arrow_array::{Array, ArrayRef, Int64Array, UInt64Array};
 use arrow_schema::DataType;
 use state::{Columns, StateError};
 use std::sync::Arc;
@@ -24,7 +24,9 @@ pub(crate) struct GroupColumns {
     pub(crate) records: Vec<i64>,
     /// Values that the sets keep for the key.
     pub(crate) kept: Vec<i64>,
-    /// By call; MIN and MAX of a set have none.
+    /// The next place in the lists of the key.
+    pub(crate) next: Vec<u64>,
+    /// By call; what is made of kept values has none.
     pub(crate) accumulators: Vec<Option<Accumulator>>,
     /// By set that a MIN or MAX reads: the first value, as the set's map holds it.
     pub(crate) firsts: Vec<Option<FirstValues>>,
@@ -37,7 +39,7 @@ impl GroupColumns {
     pub(crate) fn new(spec: Arc<GroupSpec>) -> GroupColumns {
         let accumulators = spec.calls.iter().map(|call| match call {
             Call::Rows(spec) | Call::Distinct { spec, .. } => Some(spec.plain()),
-            Call::Extreme { .. } => None,
+            Call::Extreme { .. } | Call::Kept(_) => None,
         });
         let firsts = spec.sets.iter().map(|set| set.keeps_first.then(Vec::new));
         GroupColumns {
@@ -46,11 +48,16 @@ impl GroupColumns {
             spec,
             records: Vec::new(),
             kept: Vec::new(),
+            next: Vec::new(),
         }
     }
 
-    /// The results of some slots.
-    pub(crate) fn finish(&self, slots: &[u32]) -> Result<Vec<ArrayRef>, DataflowError> {
+    /// The results of some slots, as far as they stand here; what is made of kept values, `kept` shows by call.
+    pub(crate) fn finish(
+        &self,
+        slots: &[u32],
+        kept: &mut dyn FnMut(&Kept) -> Result<ArrayRef, DataflowError>,
+    ) -> Result<Vec<ArrayRef>, DataflowError> {
         let calls = self.accumulators.iter().zip(&self.spec.calls);
         let results = calls.map(|(accumulator, call)| match (accumulator, call) {
             (Some(accumulator), _) => accumulator.finish(slots),
@@ -58,13 +65,18 @@ impl GroupColumns {
                 let values = self.firsts[*set].as_deref().unwrap_or_default();
                 first_values(&self.spec.sets[*set], values, slots)
             }
+            (None, Call::Kept(call)) => kept(call),
             (None, _) => Err(DataflowError::internal("a call keeps nothing")),
         });
         results.collect()
     }
 
-    fn has_sets(&self) -> bool {
-        !self.spec.sets.is_empty()
+    fn keeps_values(&self) -> bool {
+        !self.spec.sets.is_empty() || !self.spec.lists.is_empty()
+    }
+
+    fn has_lists(&self) -> bool {
+        !self.spec.lists.is_empty()
     }
 }
 
@@ -96,8 +108,11 @@ impl Columns for GroupColumns {
 
     fn types(&self) -> Vec<DataType> {
         let mut types = vec![DataType::Int64];
-        if self.has_sets() {
+        if self.keeps_values() {
             types.push(DataType::Int64);
+        }
+        if self.has_lists() {
+            types.push(DataType::UInt64);
         }
         types.extend(self.accumulators.iter().flatten().flat_map(Accumulator::saved_types));
         types.extend(self.firsts.iter().flatten().map(|_| DataType::Binary));
@@ -106,8 +121,11 @@ impl Columns for GroupColumns {
 
     fn grow(&mut self, slots: usize) {
         self.records.resize(slots, ABSENT);
-        if self.has_sets() {
+        if self.keeps_values() {
             self.kept.resize(slots, 0);
+        }
+        if self.has_lists() {
+            self.next.resize(slots, 0);
         }
         self.accumulators.iter_mut().flatten().for_each(|accumulator| accumulator.grow(slots));
         self.firsts.iter_mut().flatten().for_each(|values| values.resize(slots, None));
@@ -118,8 +136,12 @@ impl Columns for GroupColumns {
             Arc::new(Int64Array::from_iter_values(slots.iter().map(|slot| values[*slot as usize])))
         };
         let mut columns = vec![gather(&self.records)];
-        if self.has_sets() {
+        if self.keeps_values() {
             columns.push(gather(&self.kept));
+        }
+        if self.has_lists() {
+            let next = slots.iter().map(|slot| self.next[*slot as usize]);
+            columns.push(Arc::new(UInt64Array::from_iter_values(next)));
         }
         for accumulator in self.accumulators.iter().flatten() {
             columns.extend(accumulator.save(slots)?);
@@ -148,8 +170,14 @@ impl Columns for GroupColumns {
         };
         scatter(&mut self.records, &columns[0]);
         let mut rest = &columns[1..];
-        if self.has_sets() {
+        if self.keeps_values() {
             scatter(&mut self.kept, &rest[0]);
+            rest = &rest[1..];
+        }
+        if self.has_lists() {
+            for (slot, next) in slots.iter().zip(rest[0].as_primitive::<UInt64Type>().values()) {
+                self.next[*slot as usize] = *next;
+            }
             rest = &rest[1..];
         }
         for accumulator in self.accumulators.iter_mut().flatten() {
@@ -172,7 +200,7 @@ impl Columns for GroupColumns {
             self.firsts.iter().flatten().map(|values| {
                 values.capacity() * size_of::<Option<Box<[u8]>>>() + values.len() * VALUE_BYTES
             });
-        (self.records.capacity() + self.kept.capacity()) * size_of::<i64>()
+        (self.records.capacity() + self.kept.capacity() + self.next.capacity()) * size_of::<i64>()
             + accumulators.chain(firsts).sum::<usize>()
     }
 }

@@ -7,6 +7,8 @@
 //!    map under the key, each with the number of its occurrences. Calls over the same argument and
 //!    filter share them. The least (greatest) value stands in the columns too, and is looked up only
 //!    when it went.
+//!    What is made of all values of a key (LISTAGG, COLLECT …), and FIRST_VALUE and LAST_VALUE over rows
+//!    that may go again, read them from the same map (`kept`).
 //! 3. The row of a key before the step is what the columns give when the step first touches it; the
 //!    row after the step is compared with it, and one change leaves.
 //! 4. A row that goes from a key that has none is dropped, as in Flink: the key's state was forgotten.
@@ -15,6 +17,7 @@
 //! stands behind would forget them too early.
 
 mod columns;
+mod kept;
 mod partition;
 mod spec;
 mod values;

@@ -2,7 +2,9 @@
 
 use super::super::changelog::{Caused, Changes, rows_of_worker, same_rows};
 use super::super::error::DataflowError;
+use super::super::window::Lists;
 use super::columns::{ABSENT, GroupColumns};
+use super::kept::{self, ListRows};
 use super::spec::{Call, GroupSpec, Prepared};
 use super::values::{OwnRows, SetChanges, clear, first_value, write};
 use crate::plan::NodeId;
@@ -47,7 +49,7 @@ impl Partition {
         let columns = GroupColumns::new(spec.clone());
         Ok(Partition {
             table: KeyedColumns::new(store, table(0), groups.clone(), ttl_ms, columns)?,
-            values: match spec.sets.is_empty() {
+            values: match spec.sets.is_empty() && spec.lists.is_empty() {
                 true => None,
                 false => Some(KeyedMap::new(store, table(1), groups, ttl_ms)?),
             },
@@ -80,13 +82,13 @@ impl Partition {
                 Key { hash: chunk.keys.hash(row), bytes: chunk.keys.bytes(row) }
             }));
             self.table.slots(&keys, clock_ms, &mut slots)?;
-            self.touch(&mut touched, &slots, &rows, first)?;
+            self.touch(spec, &mut touched, &slots, &rows, first, clock_ms)?;
             self.count_records(chunk, &mut slots, &mut rows);
             self.take_in(spec, chunk, &slots, &rows, &mut sets, sequence, clock_ms)?;
             first += chunk.ordinals.len() as u32;
         }
         self.write_values(spec, &sets, clock_ms)?;
-        let caused = self.changes(spec, &touched)?;
+        let caused = self.changes(spec, &touched, clock_ms)?;
         self.end(&touched, clock_ms)?;
         Ok(caused)
     }
@@ -94,10 +96,12 @@ impl Partition {
     /// Notes which keys the rows touch, and what they gave before the step.
     fn touch(
         &mut self,
+        spec: &GroupSpec,
         touched: &mut Touched,
         slots: &[u32],
         rows: &[u32],
         first: u32,
+        clock_ms: i64,
     ) -> Result<(), DataflowError> {
         let columns = self.table.columns();
         self.places.resize(columns.records.len().max(self.places.len()), NONE);
@@ -112,8 +116,28 @@ impl Partition {
             }
             touched.causes[*place as usize] = first + row;
         }
-        touched.before.push(columns.finish(&touched.slots[known..])?);
+        touched.before.push(self.results(spec, &touched.slots[known..], clock_ms)?);
         Ok(())
+    }
+
+    /// What the calls give for some slots.
+    fn results(
+        &mut self,
+        spec: &GroupSpec,
+        slots: &[u32],
+        clock_ms: i64,
+    ) -> Result<Vec<ArrayRef>, DataflowError> {
+        let (table, values) = (&self.table, &mut self.values);
+        table.columns().finish(slots, &mut |kept| {
+            let Some(map) = values.as_mut().filter(|_| !spec.calls.is_empty()) else {
+                return Err(DataflowError::internal("no values are kept"));
+            };
+            let mut lists = Lists::default();
+            for slot in slots {
+                kept::show(map, kept, Key::new(table.key(*slot)), clock_ms, &mut lists)?;
+            }
+            kept.gather.results(&lists)
+        })
     }
 
     /// Counts the rows of each key, and leaves out rows that go from a key that has none.
@@ -164,9 +188,19 @@ impl Partition {
         for (number, (changes, set)) in sets.iter_mut().zip(&spec.sets).enumerate() {
             let Some(map) = &mut self.values else { break };
             let values = &chunk.values[number];
-            transitions.push(changes.count(map, (number, set), own, values, spec.retracts, clock_ms)?);
+            let counts_all = spec.retracts || set.counts;
+            transitions.push(changes.count(map, (number, set), own, values, counts_all, clock_ms)?);
         }
         let columns = self.table.columns_mut();
+        for (list, argument) in spec.lists.iter().zip(&chunk.listed) {
+            let Some(map) = &mut self.values else { break };
+            let (slots, rows) = match list.distinct {
+                Some(set) => (transitions[set].slots.as_slice(), transitions[set].rows.as_slice()),
+                None => (slots, rows),
+            };
+            let own = ListRows { keys: &chunk.keys, slots, rows, adds };
+            kept::change_list(map, list, own, argument, columns, (spec.retracts, clock_ms))?;
+        }
         let accumulators = columns.accumulators.iter_mut().zip(&spec.calls);
         for ((accumulator, call), argument) in accumulators.zip(&chunk.arguments) {
             let (Some(accumulator), Some(argument)) = (accumulator, argument) else { continue };
@@ -175,7 +209,7 @@ impl Partition {
                     let transitions = &transitions[*set];
                     (transitions.slots.as_slice(), transitions.rows.as_slice())
                 }
-                Call::Rows(_) | Call::Extreme { .. } => (slots, rows),
+                Call::Rows(_) | Call::Extreme { .. } | Call::Kept(_) => (slots, rows),
             };
             match adds {
                 Some(adds) => accumulator.change(slots, rows, argument, adds)?,
@@ -223,8 +257,12 @@ impl Partition {
     }
 
     /// What became of the rows of the touched keys, in the order of the last rows that touched them.
-    fn changes(&self, spec: &GroupSpec, touched: &Touched) -> Result<Caused, DataflowError> {
-        let columns = self.table.columns();
+    fn changes(
+        &mut self,
+        spec: &GroupSpec,
+        touched: &Touched,
+        clock_ms: i64,
+    ) -> Result<Caused, DataflowError> {
         let count = touched.slots.len();
         let mut before: Vec<ArrayRef> =
             spec.keys.decode(touched.slots.iter().map(|slot| self.table.key(*slot)))?;
@@ -237,7 +275,8 @@ impl Partition {
                 _ => concat(&parts)?,
             });
         }
-        after.extend(columns.finish(&touched.slots)?);
+        after.extend(self.results(spec, &touched.slots, clock_ms)?);
+        let columns = self.table.columns();
         let same = same_rows(&before[keys..], &after[keys..], count)?;
         let mut order: Vec<u32> = (0..count as u32).collect();
         order.sort_unstable_by_key(|place| touched.causes[*place as usize]);

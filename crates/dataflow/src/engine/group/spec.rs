@@ -4,20 +4,25 @@ use super::super::changelog::is_add_code;
 use super::super::error::DataflowError;
 use super::super::join::only_inserts;
 use super::super::keys::{KeyEncoder, Keys, one_nan};
-use super::super::window::{AccumulatorSpec, Argument, Representation};
+use super::super::window::{AccumulatorSpec, Argument, Gather, Representation};
 use crate::batch::Batch;
 use crate::plan::{Aggregate, AggregateFunction, Changelog, NodeId, NodeKind, Plan};
 use arrow_array::cast::AsArray;
 use arrow_buffer::ScalarBuffer;
 use arrow_schema::{DataType, SchemaRef};
 
+/// So many sets of values, and as many lists.
+const SETS_MAX: usize = 1 << 14;
+
 /// What stays the same over the life of the operator.
 #[derive(Debug)]
 pub(crate) struct GroupSpec {
     pub(crate) keys: KeyEncoder,
     pub(crate) calls: Vec<Call>,
-    /// The values that are kept; at most 2^16 sets of them.
+    /// The values that are kept; at most 2^14 sets of them.
     pub(crate) sets: Vec<ValueSet>,
+    /// As many at most.
+    pub(crate) lists: Vec<ListSpec>,
     /// Rows of the input may go again.
     pub(crate) retracts: bool,
     /// What may leave the node.
@@ -36,6 +41,41 @@ pub(crate) enum Call {
     Distinct { set: usize, spec: AccumulatorSpec },
     /// Is the first value of a set.
     Extreme { set: usize },
+    /// Is made of values that are kept.
+    Kept(Kept),
+}
+
+/// A call that is made of kept values.
+#[derive(Debug)]
+pub(crate) struct Kept {
+    pub(crate) gather: Gather,
+    pub(crate) values: KeptIn,
+}
+
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum KeptIn {
+    /// In a value set; `once`: how often a value occurs does not matter.
+    Set {
+        set: usize,
+        once: bool,
+    },
+    List {
+        list: usize,
+    },
+}
+
+/// Values of one column in the order of their arrival.
+#[derive(Debug)]
+pub(crate) struct ListSpec {
+    pub(crate) number: u16,
+    argument: usize,
+    filter: Option<usize>,
+    /// Takes each value of this set once.
+    pub(crate) distinct: Option<usize>,
+    /// The last value comes first.
+    pub(crate) backward: bool,
+    keeps_nulls: bool,
+    encoder: KeyEncoder,
 }
 
 /// Values of one column, each with the number of its occurrences per key.
@@ -48,6 +88,9 @@ pub(crate) struct ValueSet {
     pub(crate) descending: bool,
     /// A MIN or MAX reads it.
     pub(crate) keeps_first: bool,
+    /// A call needs the numbers of occurrences, also where nothing ever goes.
+    pub(crate) counts: bool,
+    keeps_nulls: bool,
 }
 
 impl GroupSpec {
@@ -66,6 +109,7 @@ impl GroupSpec {
             }
         };
         let mut sets = Vec::new();
+        let mut lists = Vec::new();
         // MIN and MAX say in which order values are kept; DISTINCT takes them as they are.
         for call in aggregates.iter().filter(|call| keeps_extreme(call, retracts)) {
             find_set(&mut sets, call, Some(call.function == AggregateFunction::Max), &type_of)?;
@@ -73,13 +117,25 @@ impl GroupSpec {
         let mut calls = Vec::with_capacity(aggregates.len());
         for call in aggregates {
             let spec = AccumulatorSpec::new(call, call.argument.map(type_of))?;
-            let ordered =
+            let by_place =
                 matches!(call.function, AggregateFunction::FirstValue | AggregateFunction::LastValue);
-            if ordered && retracts {
-                return Err(DataflowError::invalid(
-                    "FIRST_VALUE and LAST_VALUE are not supported over rows that may be retracted; use MIN, \
-                     MAX or a ROW_NUMBER query",
-                ));
+            if let Some(argument) = call.argument
+                && ((by_place && retracts) || Gather::makes(call.function))
+            {
+                let gather = Gather::new(call, type_of(argument))?;
+                let values = if Gather::by_value(call.function) {
+                    let set = find_set(&mut sets, call, Some(false), &type_of)?;
+                    sets[set].counts |= !spec.distinct;
+                    KeptIn::Set { set, once: spec.distinct }
+                } else {
+                    let distinct = match spec.distinct {
+                        true => Some(find_set(&mut sets, call, None, &type_of)?),
+                        false => None,
+                    };
+                    KeptIn::List { list: find_list(&mut lists, call, distinct, type_of(argument))? }
+                };
+                calls.push(Call::Kept(Kept { gather, values }));
+                continue;
             }
             calls.push(if keeps_extreme(call, retracts) {
                 let descending = Some(call.function == AggregateFunction::Max);
@@ -90,13 +146,14 @@ impl GroupSpec {
                 Call::Rows(spec)
             });
         }
-        if sets.len() > usize::from(u16::MAX) {
+        if sets.len().max(lists.len()) > SETS_MAX {
             return Err(DataflowError::invalid("too many different aggregate calls"));
         }
         Ok(GroupSpec {
             keys: KeyEncoder::new(keys.clone(), keys.iter().map(|key| type_of(*key).clone()).collect())?,
             calls,
             sets,
+            lists,
             retracts,
             changelog: node.changelog,
             forgets: plan.state_ttl_ms.is_some(),
@@ -122,7 +179,7 @@ impl GroupSpec {
                 Call::Rows(spec) => (spec, spec.filter.map(filter), spec.encoder.as_deref()),
                 // The set looks at the filter.
                 Call::Distinct { spec, .. } => (spec, None, None),
-                Call::Extreme { .. } => return Ok(None),
+                Call::Extreme { .. } | Call::Kept(_) => return Ok(None),
             };
             let column = spec.argument.map(|column| batch.rows.column(column));
             Argument::new(column, filtered, spec.representation, encoder).map(Some)
@@ -130,13 +187,20 @@ impl GroupSpec {
         let values = |set: &ValueSet| {
             let column = one_nan(batch.rows.column(set.argument));
             let filter = set.filter.map(filter);
-            Argument::new(Some(&column), filter, Representation::Encoded, Some(&set.encoder))
+            Argument::new(Some(&column), filter, encoded(set.keeps_nulls), Some(&set.encoder))
+        };
+        let listed = |list: &ListSpec| {
+            let column = batch.rows.column(list.argument);
+            // Of distinct values the set looks at the filter.
+            let filter = list.filter.filter(|_| list.distinct.is_none()).map(filter);
+            Argument::new(Some(column), filter, encoded(list.keeps_nulls), Some(&list.encoder))
         };
         Ok(Prepared {
             keys: self.keys.encode(&batch.rows)?,
             adds,
             arguments: self.calls.iter().map(argument).collect::<Result<_, DataflowError>>()?,
             values: self.sets.iter().map(values).collect::<Result<_, _>>()?,
+            listed: self.lists.iter().map(listed).collect::<Result<_, _>>()?,
             ordinals: batch.ordinals.values().clone(),
         })
     }
@@ -155,12 +219,16 @@ fn find_set<'a>(
     type_of: &impl Fn(usize) -> &'a DataType,
 ) -> Result<usize, DataflowError> {
     let argument = call.argument.ok_or_else(|| DataflowError::internal("no values to keep"))?;
+    let keeps_nulls = call.function == AggregateFunction::ArrayAgg;
     let fits = |set: &ValueSet| {
         set.argument == argument
             && set.filter == call.filter
+            && set.keeps_nulls == keeps_nulls
             && descending.is_none_or(|descending| descending == set.descending)
     };
+    let keeps_first = matches!(call.function, AggregateFunction::Min | AggregateFunction::Max);
     if let Some(found) = sets.iter().position(fits) {
+        sets[found].keeps_first |= keeps_first && descending.is_some();
         return Ok(found);
     }
     sets.push(ValueSet {
@@ -168,9 +236,44 @@ fn find_set<'a>(
         filter: call.filter,
         encoder: KeyEncoder::new(vec![0], vec![type_of(argument).clone()])?,
         descending: descending.unwrap_or(false),
-        keeps_first: descending.is_some(),
+        keeps_first: keeps_first && descending.is_some(),
+        counts: false,
+        keeps_nulls,
     });
     Ok(sets.len() - 1)
+}
+
+/// The list of a call's values, made if there is none.
+fn find_list(
+    lists: &mut Vec<ListSpec>,
+    call: &Aggregate,
+    distinct: Option<usize>,
+    data_type: &DataType,
+) -> Result<usize, DataflowError> {
+    let argument = call.argument.ok_or_else(|| DataflowError::internal("no values to keep"))?;
+    let backward = call.function == AggregateFunction::LastValue;
+    let keeps_nulls = call.function == AggregateFunction::ArrayAgg;
+    let fits = |list: &ListSpec| {
+        (list.argument, list.filter, list.distinct) == (argument, call.filter, distinct)
+            && (list.backward, list.keeps_nulls) == (backward, keeps_nulls)
+    };
+    if let Some(found) = lists.iter().position(fits) {
+        return Ok(found);
+    }
+    lists.push(ListSpec {
+        number: lists.len() as u16,
+        argument,
+        filter: call.filter,
+        distinct,
+        backward,
+        keeps_nulls,
+        encoder: KeyEncoder::new(vec![0], vec![data_type.clone()])?,
+    });
+    Ok(lists.len() - 1)
+}
+
+fn encoded(keeps_nulls: bool) -> Representation {
+    if keeps_nulls { Representation::EncodedWithNulls } else { Representation::Encoded }
 }
 
 /// A batch made ready for all workers.
@@ -179,9 +282,11 @@ pub(crate) struct Prepared {
     pub(crate) keys: Keys,
     /// By row, whether it comes or goes; `None` when all come.
     pub(crate) adds: Option<Vec<bool>>,
-    /// By call; [`Call::Extreme`] needs none.
+    /// By call; [`Call::Extreme`] and [`Call::Kept`] need none.
     pub(crate) arguments: Vec<Option<Argument>>,
     /// By set: encoded values.
     pub(crate) values: Vec<Argument>,
+    /// By list.
+    pub(crate) listed: Vec<Argument>,
     pub(crate) ordinals: ScalarBuffer<u64>,
 }

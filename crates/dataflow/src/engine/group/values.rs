@@ -185,6 +185,28 @@ pub(crate) fn first_value(
     failure.map_or(Ok(first), Err)
 }
 
+/// Calls back for each value of a set that occurs, in the order of their bytes.
+pub(crate) fn each_value(
+    map: &mut KeyedMap,
+    key: Key<'_>,
+    number: usize,
+    clock_ms: i64,
+    each: &mut dyn FnMut(&[u8], i64),
+) -> Result<(), StateError> {
+    let prefix = (number as u16).to_be_bytes();
+    let mut failure = None;
+    map.scan(key, clock_ms, Some(&prefix), &mut |sub, stored| {
+        let Some(value) = sub.strip_prefix(&prefix) else { return false };
+        match read_count(stored) {
+            Ok(count) if count > 0 => each(value, count),
+            Ok(_) => {}
+            Err(error) => failure = Some(error),
+        }
+        failure.is_none()
+    })?;
+    failure.map_or(Ok(()), Err)
+}
+
 /// Removes all values of a key.
 pub(crate) fn clear(map: &mut KeyedMap, key: Key<'_>, clock_ms: i64) -> Result<(), StateError> {
     let mut subs: Vec<Vec<u8>> = Vec::new();

@@ -3,7 +3,7 @@
 use crate::batch::Batch;
 use crate::engine::{Dataflow, DataflowError, DataflowOptions, ScanInput, StepInput, StepOutput};
 use crate::expression::{EvaluationContext, EvaluationError, Expression};
-use crate::plan::{Aggregate, AggregateFunction, Node, NodeId, NodeKind, Plan};
+use crate::plan::{Aggregate, AggregateFunction, Node, NodeId, NodeKind, OverFrame, OverOrder, Plan};
 use crate::table::TableDefinition;
 use arrow_array::cast::AsArray;
 use arrow_array::types::{Decimal128Type, Float32Type, Float64Type, Int16Type, Int32Type, Int64Type};
@@ -148,6 +148,24 @@ impl Planner {
         self.add(kind, &[input], Arc::new(Schema::new(fields)))
     }
 
+    pub fn over(
+        &mut self,
+        input: NodeId,
+        partition: &[usize],
+        order: OverOrder,
+        frame: OverFrame,
+        aggregates: Vec<Aggregate>,
+    ) -> NodeId {
+        let mut fields = self.schema(input).fields().to_vec();
+        let results = aggregates.iter().enumerate();
+        fields
+            .extend(results.map(|(index, call)| {
+                Arc::new(Field::new(format!("o{index}"), call.data_type.clone(), true))
+            }));
+        let kind = NodeKind::Over { partition: partition.to_vec(), order, frame, aggregates };
+        self.add(kind, &[input], Arc::new(Schema::new(fields)))
+    }
+
     pub fn union(&mut self, inputs: &[NodeId]) -> NodeId {
         let schema = self.schema(inputs[0]);
         self.add(NodeKind::Union, inputs, schema)
@@ -188,7 +206,18 @@ pub fn table(name: &str, schema: SchemaRef) -> Arc<TableDefinition> {
 }
 
 pub fn call(function: AggregateFunction, argument: Option<usize>, data_type: DataType) -> Aggregate {
-    Aggregate { function, argument, distinct: false, filter: None, data_type }
+    Aggregate { function, argument, distinct: false, filter: None, options: Default::default(), data_type }
+}
+
+/// ARRAY of a type.
+pub fn array_of(item: DataType) -> DataType {
+    DataType::List(Arc::new(Field::new("item", item, true)))
+}
+
+/// MULTISET of a type.
+pub fn multiset_of(element: DataType) -> DataType {
+    let fields = vec![Field::new("key", element, false), Field::new("value", DataType::Int32, false)];
+    DataType::Map(Arc::new(Field::new("entries", DataType::Struct(fields.into()), false)), false)
 }
 
 /// Rows from text: one per line, fields separated by blanks, `-` for NULL. Decimals are unscaled.
@@ -247,6 +276,18 @@ fn cell(column: &dyn Array, row: usize) -> String {
             column.as_primitive::<arrow_array::types::TimestampMillisecondType>().value(row).to_string()
         }
         DataType::Decimal128(..) => column.as_primitive::<Decimal128Type>().value(row).to_string(),
+        DataType::List(_) => {
+            let values = column.as_list::<i32>().value(row);
+            let cells: Vec<String> = (0..values.len()).map(|place| cell(values.as_ref(), place)).collect();
+            format!("[{}]", cells.join(";"))
+        }
+        DataType::Map(..) => {
+            let entries = column.as_map().value(row);
+            let side = |side: usize, place: usize| cell(entries.column(side).as_ref(), place);
+            let cells: Vec<String> =
+                (0..entries.len()).map(|place| format!("{}={}", side(0, place), side(1, place))).collect();
+            format!("{{{}}}", cells.join(";"))
+        }
         other => panic!("no text for {other}"),
     }
 }

@@ -4,11 +4,13 @@ use super::changelogs::*;
 use super::fixtures::*;
 use crate::batch::RowKind::{self, Delete, Insert, UpdateAfter, UpdateBefore};
 use crate::engine::{Dataflow, DataflowOptions, StepInput};
-use crate::plan::AggregateFunction::{Avg, Count, FirstValue, LastValue, Max, Min, Sum};
+use crate::plan::AggregateFunction::{
+    ArrayAgg, Avg, Collect, Count, FirstValue, JsonArrayAgg, JsonObjectAgg, LastValue, ListAgg, Max, Min,
+    Percentile, SquaredDeviations, Sum,
+};
 use crate::plan::Changelog::{self, Retract, Upsert};
-use crate::plan::{Aggregate, AggregateFunction, NodeId, NodeKind, Plan};
+use crate::plan::{Aggregate, AggregateFunction, AggregateOptions, NodeId, NodeKind, Plan};
 use arrow_schema::{DataType, Field, Schema};
-use base::ErrorKind;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -58,7 +60,7 @@ fn filtered(call: Aggregate) -> Aggregate {
 }
 
 /// Every function over every type, plain, DISTINCT and with FILTER.
-fn all_calls(retracts: bool) -> Vec<Aggregate> {
+fn all_calls() -> Vec<Aggregate> {
     let mut calls = vec![call(Count, None, DataType::Int64), filtered(call(Count, None, DataType::Int64))];
     for (column, (_, data_type)) in COLUMNS.iter().enumerate() {
         let mut own = vec![
@@ -66,9 +68,28 @@ fn all_calls(retracts: bool) -> Vec<Aggregate> {
             call(Max, Some(column), data_type.clone()),
             call(Min, Some(column), data_type.clone()),
         ];
-        if !retracts {
-            own.push(call(FirstValue, Some(column), data_type.clone()));
-            own.push(call(LastValue, Some(column), data_type.clone()));
+        own.push(call(FirstValue, Some(column), data_type.clone()));
+        own.push(call(LastValue, Some(column), data_type.clone()));
+        match data_type {
+            DataType::Utf8 => {
+                let separator = AggregateOptions { separator: "|".into(), ..AggregateOptions::default() };
+                own.push(Aggregate { options: separator, ..call(ListAgg, Some(column), DataType::Utf8) });
+                own.push(call(Collect, Some(column), multiset_of(DataType::Utf8)));
+                own.push(call(JsonArrayAgg, Some(column), DataType::Utf8));
+            }
+            DataType::Int32 | DataType::Float64 => {
+                own.push(call(ArrayAgg, Some(column), array_of(data_type.clone())));
+                own.push(call(Collect, Some(column), multiset_of(data_type.clone())));
+            }
+            _ => {}
+        }
+        if *data_type == DataType::Float64 {
+            let some = AggregateOptions { percentages: vec![0.3], ..AggregateOptions::default() };
+            let several =
+                AggregateOptions { percentages: vec![1.0, 0.0, 0.75], ..AggregateOptions::default() };
+            own.push(Aggregate { options: some, ..call(Percentile, Some(column), DataType::Float64) });
+            let result = array_of(DataType::Float64);
+            own.push(Aggregate { options: several, ..call(Percentile, Some(column), result) });
         }
         let sums = match data_type {
             DataType::Decimal128(_, scale) => {
@@ -109,6 +130,8 @@ fn plan_of(keys: &[usize], calls: &[Aggregate], input: Changelog, output: Change
 struct Group {
     rows: Vec<Vec<String>>,
     floats: BTreeMap<usize, (f64, i64)>,
+    /// By call: values in the order in which they came. Of equal ones the earliest goes.
+    lists: BTreeMap<usize, Vec<String>>,
     first: bool,
 }
 
@@ -116,7 +139,7 @@ struct Group {
 fn values<'a>(call: &Aggregate, rows: &'a [Vec<String>]) -> Vec<&'a str> {
     let passing = rows.iter().filter(|row| call.filter.is_none_or(|filter| row[filter] == "true"));
     let values = passing.map(|row| call.argument.map_or("*", |column| row[column].as_str()));
-    values.filter(|value| *value != "-").collect()
+    values.filter(|value| *value != "-" || call.function == ArrayAgg).collect()
 }
 
 fn unique(values: Vec<&str>) -> Vec<&str> {
@@ -147,11 +170,74 @@ fn is_float(call: &Aggregate) -> bool {
     matches!(call.function, Sum | Avg) && call.data_type.is_floating()
 }
 
+/// Its values stand in the order in which they came.
+fn is_list(call: &Aggregate) -> bool {
+    matches!(call.function, FirstValue | LastValue | ListAgg | ArrayAgg | JsonArrayAgg)
+}
+
+fn is_distinct(call: &Aggregate) -> bool {
+    call.distinct && !matches!(call.function, FirstValue | LastValue | Min | Max)
+}
+
+fn gathered(index: usize, call: &Aggregate, group: &Group, counted: &[&str]) -> Option<String> {
+    let empty = Vec::new();
+    let list = group.lists.get(&index).unwrap_or(&empty);
+    let data_type = &COLUMNS[call.argument?].1;
+    let cell = |value: &str| if value == "-" { "-".into() } else { shown(data_type, value) };
+    Some(match call.function {
+        FirstValue => list.first().map_or("-".into(), |value| cell(value)),
+        LastValue => list.last().map_or("-".into(), |value| cell(value)),
+        ListAgg if list.is_empty() => "-".into(),
+        ListAgg => list.join("|"),
+        JsonArrayAgg => format!("[{}]", list.join(",")),
+        ArrayAgg if list.is_empty() => "-".into(),
+        ArrayAgg => format!("[{}]", list.iter().map(|value| cell(value)).collect::<Vec<_>>().join(";")),
+        Collect => {
+            let mut counts: Vec<(&str, usize)> = Vec::new();
+            for value in counted {
+                match counts.iter_mut().find(|(known, _)| known == value) {
+                    Some((_, count)) => *count += 1,
+                    None => counts.push((value, 1)),
+                }
+            }
+            counts.sort_by(|(one, _), (other, _)| match data_type {
+                DataType::Utf8 => one.cmp(other),
+                _ => one.parse::<f64>().unwrap().total_cmp(&other.parse().unwrap()),
+            });
+            let entries: Vec<String> =
+                counts.iter().map(|(value, count)| format!("{}={count}", cell(value))).collect();
+            format!("{{{}}}", entries.join(";"))
+        }
+        Percentile if counted.is_empty() => "-".into(),
+        Percentile => {
+            let mut sorted: Vec<f64> = counted.iter().map(|value| value.parse().unwrap()).collect();
+            sorted.sort_by(f64::total_cmp);
+            let of = |part: &f64| {
+                let position = part * (sorted.len() - 1) as f64 + 1.0;
+                let (lower, higher) = (position.floor(), position.ceil());
+                let (low, high) = (sorted[lower as usize - 1], sorted[higher as usize - 1]);
+                let met = lower == higher || low.to_bits() == high.to_bits();
+                if met { low } else { (higher - position) * low + (position - lower) * high }
+            };
+            let found: Vec<String> =
+                call.options.percentages.iter().map(of).map(|value| format!("{value:?}")).collect();
+            if call.data_type == DataType::Float64 {
+                found[0].clone()
+            } else {
+                format!("[{}]", found.join(";"))
+            }
+        }
+        _ => return None,
+    })
+}
+
 fn result(index: usize, call: &Aggregate, group: &Group) -> String {
     let mut counted = values(call, &group.rows);
-    // The first and the last value are the same with DISTINCT.
-    if call.distinct && !matches!(call.function, FirstValue | LastValue) {
+    if is_distinct(call) {
         counted = unique(counted);
+    }
+    if let Some(gathered) = gathered(index, call, group, &counted) {
+        return gathered;
     }
     let argument = call.argument.map(|column| &COLUMNS[column].1);
     if call.function == Count {
@@ -161,8 +247,6 @@ fn result(index: usize, call: &Aggregate, group: &Group) -> String {
         return "-".into();
     }
     match (call.function, argument.unwrap()) {
-        (FirstValue, _) => shown(argument.unwrap(), counted[0]),
-        (LastValue, _) => shown(argument.unwrap(), counted[counted.len() - 1]),
         (Min | Max, data_type) => {
             let order = |one: &&str, other: &&str| match data_type {
                 DataType::Utf8 | DataType::Binary => one.cmp(other),
@@ -267,12 +351,21 @@ fn model(keys: &[usize], calls: &[Aggregate], feed: &[Change]) -> Vec<BTreeMap<S
         let key = key.join(" ");
         let group = groups.entry(key.clone()).or_default();
         let adds = matches!(kind, RowKind::Insert | RowKind::UpdateAfter);
-        for (index, call) in calls.iter().enumerate().filter(|(_, call)| is_float(call)) {
+        for (index, call) in calls.iter().enumerate().filter(|(_, call)| is_float(call) || is_list(call)) {
             let before = values(call, &group.rows);
             let Some(value) = values(call, std::slice::from_ref(&row)).first().copied() else { continue };
             let others = before.iter().filter(|other| **other == value).count();
-            if !call.distinct || others == usize::from(!adds) {
+            if is_distinct(call) && others != usize::from(!adds) {
+                continue;
+            }
+            if is_float(call) {
                 change_float(call, group.floats.entry(index).or_default(), value, adds);
+                continue;
+            }
+            let list = group.lists.entry(index).or_default();
+            match adds {
+                true => list.push(value.into()),
+                false => drop(list.remove(list.iter().position(|other| other == value).unwrap())),
             }
         }
         if adds {
@@ -312,7 +405,7 @@ fn retracted_rows_leave_no_trace_in_any_aggregate() {
     for (seed, output) in [(0, Retract), (1, Upsert)] {
         let feed = retracting_feed(&mut Random(seed), 100, &mut random_row);
         assert!(feed.iter().any(|(kind, _)| *kind == RowKind::Delete));
-        check_against_model(&[0], &all_calls(true), &feed, (Retract, output));
+        check_against_model(&[0], &all_calls(), &feed, (Retract, output));
     }
 }
 
@@ -322,15 +415,15 @@ fn inserted_rows_count_in_every_aggregate() {
         // Over inserts the first of two zeros stays the least or greatest value, as with Flink.
         let mut row = |random: &mut Random| random_row(random).replace("-0.0", "0.0");
         let feed = inserting_feed(&mut Random(seed), 70, &mut row);
-        check_against_model(&[0], &all_calls(false), &feed, (Changelog::Insert, output));
+        check_against_model(&[0], &all_calls(), &feed, (Changelog::Insert, output));
     }
 }
 
 #[test]
 fn without_keys_there_is_one_row_and_with_several_they_are_told_apart() {
     let feed = retracting_feed(&mut Random(3), 90, &mut random_row);
-    check_against_model(&[], &all_calls(true), &feed, (Retract, Retract));
-    check_against_model(&[8, 0], &all_calls(true)[..60], &feed, (Retract, Retract));
+    check_against_model(&[], &all_calls(), &feed, (Retract, Retract));
+    check_against_model(&[8, 0], &all_calls()[..60], &feed, (Retract, Retract));
     // Without aggregates it is SELECT DISTINCT.
     check_against_model(&[8, 1], &[], &feed, (Retract, Retract));
 }
@@ -439,6 +532,65 @@ fn a_sum_of_floats_begins_anew_when_its_last_value_went_and_nan_is_the_greatest(
 }
 
 #[test]
+fn squared_deviations_come_and_go() {
+    let calls = [call(SquaredDeviations, Some(6), DataType::Float64), call(Count, Some(6), DataType::Int64)];
+    golden(
+        &[0],
+        &calls,
+        None,
+        Upsert,
+        &[
+            (0, &[(Insert, "a 1 2"), (Insert, "a 1 4")], &["+I a 2.0 2"]),
+            (0, &[(Insert, "a 1 9"), (Insert, "a 1 -")], &["+U a 26.0 3"]),
+            (0, &[(Delete, "a 1 4")], &["+U a 24.5 2"]),
+            (0, &[(Delete, "a 1 9"), (Delete, "a 1 2")], &["+U a - 0"]),
+            (0, &[(Insert, "a 1 7")], &["+U a 0.0 1"]),
+        ],
+    );
+}
+
+#[test]
+fn an_object_is_in_the_order_of_its_keys_which_must_be_unique() {
+    let pair = DataType::Struct(
+        vec![("k", DataType::Utf8), ("v", DataType::Utf8)]
+            .into_iter()
+            .map(|(name, kind)| Field::new(name, kind, true))
+            .collect(),
+    );
+    let mut planner = Planner::default();
+    let scan =
+        planner.scan("rows", &[("g", DataType::Utf8), ("k", DataType::Utf8), ("v", DataType::Utf8)], true);
+    let row = closure("ROW($1, $2)", pair.clone(), |rows| {
+        let DataType::Struct(fields) = DataType::Struct(
+            vec![Field::new("k", DataType::Utf8, true), Field::new("v", DataType::Utf8, true)].into(),
+        ) else {
+            unreachable!()
+        };
+        Ok(Arc::new(arrow_array::StructArray::new(
+            fields,
+            vec![rows.column(1).clone(), rows.column(2).clone()],
+            None,
+        )))
+    });
+    let pairs = planner.project(scan, &[("g", column(0, DataType::Utf8)), ("p", row)]);
+    let columns = [("g", DataType::Utf8), ("o", DataType::Utf8)];
+    let aggregates = vec![call(JsonObjectAgg, Some(1), DataType::Utf8)];
+    let group =
+        planner.add(NodeKind::GroupAggregate { keys: vec![0], aggregates }, &[pairs], schema(&columns));
+    planner.plan.nodes[group.0].changelog = Upsert;
+    planner.sink(group, "out");
+    let plan = planner.build();
+    let mut dataflow = dataflow(&plan);
+    let mut feed =
+        |text: &str| step(&mut dataflow, vec![read(scan, 0, rows(&plan.node(scan).schema, text), false)]);
+    let output = feed("g b 1\ng a \"x\"").unwrap();
+    assert_eq!(output_lines(&plan, &output), ["out: g {\"a\":\"x\",\"b\":1}"]);
+    let output = feed("g c\"d null").unwrap();
+    assert_eq!(output_lines(&plan, &output), ["out: g {\"a\":\"x\",\"b\":1,\"c\\\"d\":null}"]);
+    assert!(feed("g a 2").unwrap_err().to_string().contains("key 'a' is already present"));
+}
+
+#[test]
 fn forgotten_keys_begin_anew_and_rows_that_stay_the_same_are_emitted_to_live_on() {
     let mut calls = count_and_sum();
     calls.push(call(Max, Some(2), DataType::Int32));
@@ -466,9 +618,6 @@ fn what_cannot_be_aggregated_over_changes_is_refused() {
         let store = state::Store::volatile(usize::MAX);
         Dataflow::new(plan, DataflowOptions::default(), &store).err().unwrap()
     };
-    let error = refused(Retract);
-    assert_eq!(error.kind(), ErrorKind::Invalid);
-    assert!(error.to_string().contains("FIRST_VALUE and LAST_VALUE are not supported over rows"), "{error}");
     assert!(refused(Upsert).to_string().contains("must be normalized"));
     let (plan, scan) = plan_of(&[0], &first, Changelog::Insert, Retract);
     let change = [(Delete, random_row(&mut Random(1)))];

@@ -6,8 +6,13 @@
 use super::fixtures::*;
 use super::windows::{HOP, TUMBLE};
 use crate::engine::{Dataflow, DataflowOptions, ScanInput, StepInput};
-use crate::plan::AggregateFunction::{Avg, Count, FirstValue, LastValue, Max, Min, Sum};
-use crate::plan::{Aggregate, JoinKind, NodeId, NodeKind, Plan, WindowKind};
+use crate::plan::AggregateFunction::{
+    ArrayAgg, Avg, Collect, Count, FirstValue, Lag, LastValue, ListAgg, Max, Min, Percentile,
+    SquaredDeviations, Sum,
+};
+use crate::plan::{
+    Aggregate, AggregateOptions, JoinKind, NodeId, NodeKind, OverFrame, OverOrder, Plan, WindowKind,
+};
 use arrow_array::RecordBatch;
 use arrow_schema::DataType;
 use arrow_select::concat::concat_batches;
@@ -59,8 +64,57 @@ fn all_aggregates() -> Vec<Aggregate> {
         call(Max, Some(0), TIMESTAMP),
         distinct(call(Count, Some(2), DataType::Int64)),
         distinct(call(Sum, Some(4), DataType::Float64)),
+        call(SquaredDeviations, Some(4), DataType::Float64),
+        Aggregate { options: separated("|"), ..call(ListAgg, Some(1), DataType::Utf8) },
+        distinct(Aggregate { options: separated(","), ..call(ListAgg, Some(1), DataType::Utf8) }),
+        call(ArrayAgg, Some(2), array_of(DataType::Int32)),
+        distinct(call(ArrayAgg, Some(2), array_of(DataType::Int32))),
+        call(Collect, Some(2), multiset_of(DataType::Int32)),
+        Aggregate { options: part(0.4), ..call(Percentile, Some(4), DataType::Float64) },
         Aggregate { filter: Some(5), ..call(Sum, Some(2), DataType::Int32) },
     ]
+}
+
+fn separated(separator: &str) -> AggregateOptions {
+    AggregateOptions { separator: separator.into(), ..AggregateOptions::default() }
+}
+
+fn part(part: f64) -> AggregateOptions {
+    AggregateOptions { percentages: vec![part], ..AggregateOptions::default() }
+}
+
+/// What can stand OVER a window; LAG where nothing leaves it.
+fn over_aggregates(frame: OverFrame) -> Vec<Aggregate> {
+    let mut calls = all_aggregates();
+    calls.retain(|call| !matches!(call.function, Avg | SquaredDeviations));
+    if frame.preceding.is_none() {
+        let options = AggregateOptions { offset: 2, default: Some(2), ..AggregateOptions::default() };
+        calls.push(Aggregate { options, ..call(Lag, Some(2), DataType::Int32) });
+    }
+    calls
+}
+
+/// OVER rows that come, and over rows that timers let go.
+fn overs(planner: &mut Planner, both: NodeId, mixed: NodeId) {
+    let rows = |preceding| OverFrame { rows: true, preceding };
+    let range = |preceding| OverFrame { rows: false, preceding };
+    let time = || OverOrder::Time { column: 0 };
+    let frames = [
+        ("over_rows", time(), rows(Some(2))),
+        ("over_range", time(), range(Some(15))),
+        ("over_all_rows", time(), rows(None)),
+        ("over_all_range", time(), range(None)),
+        ("over_arrivals", OverOrder::Arrival, rows(Some(3))),
+        ("over_all_arrivals", OverOrder::Arrival, range(None)),
+    ];
+    for (name, order, frame) in frames {
+        let over = planner.over(both, &[1], order, frame, over_aggregates(frame));
+        planner.sink(over, name);
+    }
+    let again = planner.over(mixed, &[1], time(), range(Some(20)), vec![call(Sum, Some(2), DataType::Int32)]);
+    planner.sink(again, "over_mixed");
+    let hops = planner.aggregate(again, 0, HOP, &[1], vec![call(Sum, Some(3), DataType::Int32)]);
+    planner.sink(hops, "over_hop");
 }
 
 /// Two streams with watermarks, a table, and every operator, windows over windows included.
@@ -117,6 +171,7 @@ fn everything() -> (Arc<Plan>, Scans) {
     );
     planner.sink(last, "mixed_hop");
     rows_of_windows(&mut planner, [both, right_marked], mixed);
+    overs(&mut planner, both, mixed);
     (planner.build(), Scans { left, right, table })
 }
 
@@ -276,7 +331,9 @@ fn results_depend_on_the_rows_and_their_order_alone() {
         assert!(expected.late_rows > 0, "seed {seed} has no late rows");
         let windows = ["cumulate", "session", "session_counts", "mixed_session", "top", "pairs"];
         let others = ["kept", "joined", "joined_hop", "both", "hop", "tumble", "again", "mixed", "mixed_hop"];
-        for table in windows.into_iter().chain(others) {
+        let overs =
+            ["over_rows", "over_range", "over_all_rows", "over_all_range", "over_arrivals", "over_hop"];
+        for table in windows.into_iter().chain(others).chain(overs) {
             assert!(expected.lines.contains_key(table), "seed {seed} has no rows in {table}");
         }
         for rows_max in [1, 7, 60] {

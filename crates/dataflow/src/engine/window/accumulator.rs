@@ -10,6 +10,8 @@
 //! * MIN and MAX replace a value only by one that compares less or greater: NaN never replaces.
 //! * FIRST_VALUE and LAST_VALUE skip NULL and go by the order of input over the life of the job.
 //! * DISTINCT keeps the values seen per key, in the order of their first appearance.
+//! * Squared deviations are summed up by Welford's method, and merged as Flink merges them.
+//! * Aggregates that are made of all their values keep them (`gathered`).
 
 use super::super::error::DataflowError;
 use super::super::keys::KeyEncoder;
@@ -21,6 +23,8 @@ use arrow_schema::DataType;
 use std::sync::Arc;
 
 use super::distinct::Distinct;
+use super::gather::Gather;
+use super::gathered::Gathered;
 
 /// How to make accumulators of one aggregate call.
 #[derive(Debug)]
@@ -34,11 +38,13 @@ pub(crate) struct AccumulatorSpec {
     /// Set when the argument is to be encoded: for DISTINCT, FIRST_VALUE and LAST_VALUE.
     pub(crate) encoder: Option<Arc<KeyEncoder>>,
     pub(crate) distinct: bool,
+    /// Set when the result is made of all values.
+    pub(crate) gather: Option<Arc<Gather>>,
 }
 
 /// Whether there is an accumulator for a call, and whether the declared result type is its type.
 pub(crate) fn accumulator_supports(call: &Aggregate, argument: Option<&DataType>) -> Result<(), String> {
-    use AggregateFunction::{Avg, Count, FirstValue, LastValue, Max, Min, Sum};
+    use AggregateFunction::{Avg, Count, FirstValue, LastValue, Max, Min, SquaredDeviations, Sum};
     let result = &call.data_type;
     let Some(argument) = argument else {
         return match (call.function, call.distinct, result) {
@@ -50,6 +56,8 @@ pub(crate) fn accumulator_supports(call: &Aggregate, argument: Option<&DataType>
         Count => *result == DataType::Int64,
         Min | Max => Representation::ordered(argument).is_some() && result.equals_datatype(argument),
         FirstValue | LastValue => result.equals_datatype(argument),
+        SquaredDeviations => *argument == DataType::Float64 && *result == DataType::Float64,
+        function if Gather::makes(function) => Gather::supports(call, argument),
         Sum | Avg => match (Representation::numeric(argument), argument, result) {
             (Some(Representation::Decimals), DataType::Decimal128(_, from), DataType::Decimal128(_, to)) => {
                 if call.function == Sum {
@@ -62,6 +70,7 @@ pub(crate) fn accumulator_supports(call: &Aggregate, argument: Option<&DataType>
             (Some(_), ..) => result == argument,
             (None, ..) => false,
         },
+        _ => false,
     };
     let kept = !matches!(call.function, FirstValue | LastValue) && !call.distinct
         || state::columns::supports(argument);
@@ -76,20 +85,26 @@ impl AccumulatorSpec {
         call: &Aggregate,
         argument: Option<&DataType>,
     ) -> Result<AccumulatorSpec, DataflowError> {
-        use AggregateFunction::{Avg, Count, FirstValue, LastValue, Max, Min, Sum};
+        use AggregateFunction::{ArrayAgg, Count, FirstValue, LastValue, Max, Min};
         accumulator_supports(call, argument).map_err(DataflowError::invalid)?;
         let ordered = matches!(call.function, FirstValue | LastValue);
         // DISTINCT changes nothing about the least, the greatest, the first and the last value.
-        let distinct = call.distinct && matches!(call.function, Count | Sum | Avg);
+        let distinct = call.distinct && !matches!(call.function, Min | Max | FirstValue | LastValue);
+        let gather = match argument.filter(|_| Gather::makes(call.function)) {
+            Some(argument) => Some(Arc::new(Gather::new(call, argument)?)),
+            None => None,
+        };
         let representation = match (call.function, argument) {
             (Count, _) | (_, None) => Representation::Nothing,
             (FirstValue | LastValue, Some(_)) => Representation::Encoded,
-            (Sum | Avg | Min | Max, Some(argument)) => {
+            (ArrayAgg, Some(_)) => Representation::EncodedWithNulls,
+            (_, Some(_)) if gather.is_some() => Representation::Encoded,
+            (_, Some(argument)) => {
                 let representation = Representation::ordered(argument);
                 representation.ok_or_else(|| DataflowError::internal(format!("{argument} has no order")))?
             }
         };
-        let encoder = match argument.filter(|_| ordered || distinct) {
+        let encoder = match argument.filter(|_| ordered || distinct || gather.is_some()) {
             Some(argument) => Some(Arc::new(KeyEncoder::new(vec![0], vec![argument.clone()])?)),
             None => None,
         };
@@ -102,6 +117,7 @@ impl AccumulatorSpec {
             representation,
             encoder,
             distinct,
+            gather,
         })
     }
 
@@ -120,6 +136,9 @@ impl AccumulatorSpec {
 
     /// The accumulator of the values that count, DISTINCT left aside.
     pub(crate) fn plain(&self) -> Accumulator {
+        if let Some(gather) = &self.gather {
+            return Accumulator::Gathered(Gathered::new(gather.clone()));
+        }
         let result = self.result_type.clone();
         let is_float32 = self.argument_type == Some(DataType::Float32);
         let greatest = self.function == AggregateFunction::Max;
@@ -164,9 +183,10 @@ impl AccumulatorSpec {
                 let last = self.function == AggregateFunction::LastValue;
                 Accumulator::Ordered { values: Vec::new(), last, encoder: self.encoder.clone(), result }
             }
-            (AggregateFunction::Count | AggregateFunction::Sum | AggregateFunction::Avg, _) => {
-                Accumulator::Count { counts: Vec::new() }
+            (AggregateFunction::SquaredDeviations, _) => {
+                Accumulator::Deviations { counts: Vec::new(), means: Vec::new(), squares: Vec::new() }
             }
+            _ => Accumulator::Count { counts: Vec::new() },
         }
     }
 }
@@ -235,6 +255,13 @@ pub(crate) enum Accumulator {
         encoder: Option<Arc<KeyEncoder>>,
         result: DataType,
     },
+    /// The sums of the squared distances from the means.
+    Deviations {
+        counts: Vec<i64>,
+        means: Vec<f64>,
+        squares: Vec<f64>,
+    },
+    Gathered(Gathered),
     Distinct(Box<Distinct>),
 }
 
@@ -275,6 +302,12 @@ impl Accumulator {
             }
             Accumulator::ExtremeBytes { values, .. } => values.resize(slots, None),
             Accumulator::Ordered { values, .. } => values.resize(slots, None),
+            Accumulator::Deviations { counts, means, squares } => {
+                counts.resize(slots, 0);
+                means.resize(slots, 0.0);
+                squares.resize(slots, 0.0);
+            }
+            Accumulator::Gathered(gathered) => gathered.grow(slots),
             Accumulator::Distinct(distinct) => distinct.inner.grow(slots),
         }
     }
@@ -347,6 +380,14 @@ impl Accumulator {
                     let number = sequence.wrapping_add(ordinals[row]);
                     replace_ordered(&mut values[slot], number, new.bytes(row), *last);
                 });
+            }
+            (Accumulator::Deviations { counts, means, squares }, Values::Floats(values)) => {
+                argument.for_each(slots, rows, |slot, row| {
+                    deviate(&mut counts[slot], &mut means[slot], &mut squares[slot], values[row]);
+                });
+            }
+            (Accumulator::Gathered(gathered), Values::Encoded(new)) => {
+                gathered.update(slots, rows, argument, new);
             }
             (Accumulator::Distinct(distinct), Values::Encoded(new)) => {
                 return distinct.update(slots, rows, argument, new);
@@ -431,6 +472,24 @@ impl Accumulator {
                     }
                 });
             }
+            (
+                Accumulator::Deviations { counts, means, squares },
+                Accumulator::Deviations { counts: more, means: more_means, squares: more_squares },
+            ) => pairs().filter(|(from, _)| more[*from] > 0).for_each(|(from, to)| {
+                if counts[to] == 0 {
+                    (counts[to], means[to], squares[to]) = (more[from], more_means[from], more_squares[from]);
+                    return;
+                }
+                let total = counts[to] + more[from];
+                let distance = more_means[from] - means[to];
+                let own = counts[to] as f64;
+                means[to] += more[from] as f64 / total as f64 * distance;
+                squares[to] = squares[to]
+                    + more_squares[from]
+                    + own * more[from] as f64 / total as f64 * distance * distance;
+                counts[to] = total;
+            }),
+            (Accumulator::Gathered(gathered), Accumulator::Gathered(more)) => gathered.merge(more, slots),
             (Accumulator::Distinct(distinct), Accumulator::Distinct(other)) => {
                 return distinct.merge(other, slots);
             }
@@ -491,6 +550,11 @@ impl Accumulator {
                     result,
                 )
             }
+            Accumulator::Deviations { counts, squares, .. } => {
+                let nulls = slots_of().map(|slot| counts[slot] > 0 && squares[slot] >= 0.0).collect();
+                float_column(slots_of().map(|slot| squares[slot]).collect(), Some(nulls), &DataType::Float64)
+            }
+            Accumulator::Gathered(gathered) => gathered.finish(slots),
             Accumulator::Distinct(distinct) => distinct.inner.finish(slots),
         }
     }
@@ -501,8 +565,16 @@ fn counted(counts: &[i64], slots: &[u32]) -> Option<NullBuffer> {
     (nulls.null_count() > 0).then_some(nulls)
 }
 
+/// One more value.
+pub(super) fn deviate(count: &mut i64, mean: &mut f64, squares: &mut f64, value: f64) {
+    *count += 1;
+    let before = value - *mean;
+    *mean += before / *count as f64;
+    *squares += before * (value - *mean);
+}
+
 /// The first value is taken as it is (0 + -0.0 would lose the sign).
-pub(super) fn add_first<T: std::ops::AddAssign>(sum: &mut T, count: &mut i64, value: T) {
+pub(crate) fn add_first<T: std::ops::AddAssign>(sum: &mut T, count: &mut i64, value: T) {
     if *count == 0 {
         *sum = value;
     } else {
@@ -519,7 +591,7 @@ fn merge_first<T: std::ops::AddAssign>(sum: &mut T, count: &mut i64, value: T, v
     *count += values - 1;
 }
 
-pub(super) fn add_wide(sum: &mut i128, wraps: &mut i64, value: i128, value_wraps: i64) {
+pub(crate) fn add_wide(sum: &mut i128, wraps: &mut i64, value: i128, value_wraps: i64) {
     let (total, wrapped) = sum.overflowing_add(value);
     *sum = total;
     let carry = if !wrapped {

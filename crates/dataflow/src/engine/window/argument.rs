@@ -31,6 +31,8 @@ pub(crate) enum Representation {
     Bytes,
     /// Any type, encoded as keys are.
     Encoded,
+    /// The same, and NULL is a value too.
+    EncodedWithNulls,
 }
 
 impl Representation {
@@ -86,8 +88,10 @@ impl Argument {
         representation: Representation,
         distinct: Option<&KeyEncoder>,
     ) -> Result<Argument, DataflowError> {
-        let not_null =
-            column.and_then(|column| column.logical_nulls()).filter(|nulls| nulls.null_count() > 0);
+        let not_null = column
+            .filter(|_| representation != Representation::EncodedWithNulls)
+            .and_then(|column| column.logical_nulls())
+            .filter(|nulls| nulls.null_count() > 0);
         let passing = filter.map(|filter| match filter.nulls() {
             Some(nulls) => filter.values() & nulls.inner(),
             None => filter.values().clone(),
@@ -100,7 +104,8 @@ impl Argument {
             return Ok(Argument { values: Values::Nothing, plain: None, selected });
         };
         let plain = Argument { values: represent(column, representation, distinct)?, plain: None, selected };
-        let Some(encoder) = distinct.filter(|_| representation != Representation::Encoded) else {
+        let is_encoded = matches!(representation, Representation::Encoded | Representation::EncodedWithNulls);
+        let Some(encoder) = distinct.filter(|_| !is_encoded) else {
             return Ok(plain);
         };
         let values = Values::Encoded(encoder.encode_columns(std::slice::from_ref(column), column.len())?);
@@ -144,7 +149,7 @@ fn represent(
         }),
         Representation::Strings => Values::Strings(column.as_string_opt::<i32>().ok_or_else(unfit)?.clone()),
         Representation::Bytes => Values::Bytes(column.as_binary_opt::<i32>().ok_or_else(unfit)?.clone()),
-        Representation::Encoded => {
+        Representation::Encoded | Representation::EncodedWithNulls => {
             let encoder = encoder.ok_or_else(unfit)?;
             Values::Encoded(encoder.encode_columns(std::slice::from_ref(column), column.len())?)
         }

@@ -88,6 +88,8 @@ impl Accumulator {
             Accumulator::ExtremeFloats { .. } => vec![Float64],
             Accumulator::ExtremeBytes { result, .. } => vec![result.clone()],
             Accumulator::Ordered { result, .. } => vec![UInt64, result.clone()],
+            Accumulator::Deviations { .. } => vec![Int64, Float64, Float64],
+            Accumulator::Gathered(gathered) => gathered.saved_types(),
             Accumulator::Distinct(distinct) => {
                 let mut types =
                     vec![DataType::List(Arc::new(Field::new("item", distinct.value_type(), true)))];
@@ -117,6 +119,10 @@ impl Accumulator {
             Accumulator::ExtremeDecimals { values, .. } => bytes(values),
             Accumulator::ExtremeBytes { values, .. } => bytes(values) + values.len() * VALUE_BYTES,
             Accumulator::Ordered { values, .. } => bytes(values) + values.len() * VALUE_BYTES,
+            Accumulator::Deviations { counts, means, squares } => {
+                bytes(counts) + bytes(means) + bytes(squares)
+            }
+            Accumulator::Gathered(gathered) => gathered.memory_bytes(),
             Accumulator::Distinct(distinct) => distinct.memory_bytes(),
         }
     }
@@ -158,6 +164,12 @@ impl Accumulator {
                 let values = slots_of().map(|slot| values[slot].as_ref().map(|value| &*value.1));
                 vec![Arc::new(numbers.collect::<UInt64Array>()), encoded_column(encoder, values, result)?]
             }
+            Accumulator::Deviations { counts, means, squares } => vec![
+                gather::<Int64Type>(counts, slots),
+                gather::<Float64Type>(means, slots),
+                gather::<Float64Type>(squares, slots),
+            ],
+            Accumulator::Gathered(gathered) => gathered.save(slots),
             Accumulator::Distinct(distinct) => {
                 let (lengths, values) = distinct.values(slots)?;
                 let field = Arc::new(Field::new("item", distinct.value_type(), true));
@@ -232,6 +244,12 @@ impl Accumulator {
                     values[slot] = Some((numbers.value(row), encoded.bytes(row).into()));
                 }
             }
+            Accumulator::Deviations { counts, means, squares } => {
+                scatter::<Int64Type>(counts, slots, &columns[0]);
+                scatter::<Float64Type>(means, slots, &columns[1]);
+                scatter::<Float64Type>(squares, slots, &columns[2]);
+            }
+            Accumulator::Gathered(gathered) => gathered.restore(slots, columns)?,
             Accumulator::Distinct(distinct) => {
                 let lists = columns[0].as_list::<i32>();
                 let owners = slots.iter().zip(lists.value_offsets().windows(2));

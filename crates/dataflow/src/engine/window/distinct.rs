@@ -78,7 +78,10 @@ impl Distinct {
         }
         let values = new_entries.iter().map(|entry| split(other.seen.key(*entry)).1);
         let columns = self.encoder.decode(values)?;
-        let argument = Argument::new(columns.first(), None, self.representation, None)?;
+        let is_encoded =
+            matches!(self.representation, Representation::Encoded | Representation::EncodedWithNulls);
+        let encoder = is_encoded.then_some(&*self.encoder);
+        let argument = Argument::new(columns.first(), None, self.representation, encoder)?;
         let rows: Vec<u32> = (0..new_slots.len() as u32).collect();
         self.inner.update(&new_slots, &rows, &argument, &[], 0)
     }

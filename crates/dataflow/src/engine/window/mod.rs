@@ -7,7 +7,7 @@
 //!    `numLateRecordsDropped`). A row that is late for some of them must not reach those: they are
 //!    fired before it is added.
 //! 3. A window fires when the watermark reaches `window end - 1 ms`; its slices are merged from the
-//!    latest to the earliest, as in Flink. What it emits stands behind the row after which the
+//!    latest to the earliest (those of cumulating windows the other way round), as in Flink. What it emits stands behind the row after which the
 //!    watermark did so, ordered by window end and key, and the watermark before it is
 //!    `window end - 2 ms`: what was in force was less than the window's last moment.
 //!
@@ -24,16 +24,20 @@ mod aggregate;
 mod argument;
 mod columns;
 mod distinct;
+mod gather;
+mod gathered;
 mod partition;
 mod retract;
 
-pub(crate) use accumulator::{Accumulator, AccumulatorSpec, accumulator_supports};
+pub(crate) use accumulator::{Accumulator, AccumulatorSpec, accumulator_supports, add_first, add_wide};
 pub(crate) use accumulators::Accumulators;
 pub(crate) use aggregate::AggregateNode;
-pub(crate) use argument::{Argument, Representation, Values};
+pub(crate) use argument::{Argument, Representation, Values, decimal_column, float_column, integer_column};
 pub(crate) use columns::encoded_column;
+pub(crate) use gather::{Gather, Lists};
 pub(crate) use partition::AggregateSpec;
 pub(crate) use partition::{tie_prefix, tie_time};
+pub(crate) use retract::take_wide;
 
 use crate::plan::WindowKind;
 use base::Zone;
@@ -63,6 +67,11 @@ impl WindowSpec {
     /// Every slice is a window.
     fn is_tumbling(&self) -> bool {
         self.size_ms == self.slide_ms
+    }
+
+    /// Slices are merged from the latest to the earliest; those of cumulating windows as they come.
+    fn merges_backward(&self) -> bool {
+        !self.cumulates
     }
 
     /// The last multiple of the size, shifted by the offset, that is not greater.

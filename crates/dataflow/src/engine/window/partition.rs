@@ -212,8 +212,11 @@ impl Partition {
                 emitted.batches.push(emit(spec, slice.keys(), slice.columns(), window_end, after)?);
             } else {
                 let mut merged = Merged::new(spec);
-                let slices = self.slices.in_range(window.window_start(window_end) + 1..=window_end);
-                for slice_end in slices.into_iter().rev() {
+                let mut slices = self.slices.in_range(window.window_start(window_end) + 1..=window_end);
+                if window.merges_backward() {
+                    slices.reverse();
+                }
+                for slice_end in slices {
                     let slice = self.slices.whole(slice_end)?;
                     merged.add(slice.keys(), slice.columns())?;
                 }

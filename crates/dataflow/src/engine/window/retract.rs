@@ -6,7 +6,7 @@
 //! is kept here: whoever needs that keeps all values.
 
 use super::super::error::DataflowError;
-use super::accumulator::{Accumulator, add_first, add_wide};
+use super::accumulator::{Accumulator, add_first, add_wide, deviate};
 use super::argument::{Argument, Values};
 
 impl Accumulator {
@@ -55,6 +55,17 @@ impl Accumulator {
                     }
                 });
             }
+            (Accumulator::Deviations { counts, means, squares }, Values::Floats(values)) => {
+                argument.for_each(slots, rows, |slot, row| {
+                    let (count, mean, squares) = (&mut counts[slot], &mut means[slot], &mut squares[slot]);
+                    if adds[row] {
+                        // What came after it went evens out.
+                        if *count < 0 { *count += 1 } else { deviate(count, mean, squares, values[row]) }
+                    } else {
+                        take_back(count, mean, squares, values[row]);
+                    }
+                });
+            }
             _ => return Err(DataflowError::internal("an aggregate cannot take rows back")),
         }
         Ok(())
@@ -76,7 +87,19 @@ where
     }
 }
 
-fn take_wide(sum: &mut i128, wraps: &mut i64, value: i128) {
+/// One value less.
+fn take_back(count: &mut i64, mean: &mut f64, squares: &mut f64, value: f64) {
+    *count -= 1;
+    if *count <= 0 {
+        (*mean, *squares) = (0.0, 0.0);
+        return;
+    }
+    let after = value - *mean;
+    *mean -= after / *count as f64;
+    *squares -= (value - *mean) * after;
+}
+
+pub(crate) fn take_wide(sum: &mut i128, wraps: &mut i64, value: i128) {
     let (total, wrapped) = sum.overflowing_sub(value);
     *sum = total;
     if wrapped {

@@ -28,7 +28,7 @@ use super::exchange::Exchange;
 use super::operator::Flow;
 use super::partitions::Partitions;
 use crate::plan::{NodeId, Plan};
-pub(crate) use arrivals::{Arrivals, Place, arrivals};
+pub(crate) use arrivals::{Arrivals, PLACE_BYTES, Place, arrivals};
 use arrow_schema::SchemaRef;
 use partition::Partition;
 pub(crate) use spec::Side;

@@ -4,7 +4,7 @@ use super::{Emitted, Emitter, Written};
 use crate::binder::{AggregateCall, Column, Relation, RelationId, RelationKind, WindowEnd};
 use crate::diagnostic::Diagnostic;
 use crate::types::TimeAttribute;
-use dataflow::plan::{Aggregate, AggregateFunction, Changelog, NodeKind, SortKey};
+use dataflow::plan::{Aggregate, AggregateOptions, Changelog, NodeKind, SortKey};
 use std::collections::BTreeMap;
 
 impl Emitter<'_> {
@@ -16,20 +16,6 @@ impl Emitter<'_> {
         phase: u32,
     ) -> Written {
         let input = self.relation(relation.inputs[0], phase)?;
-        let updates = self.facts[input.node.0].changes != Changelog::Insert;
-        for call in aggregates {
-            let by_order =
-                matches!(call.function, AggregateFunction::FirstValue | AggregateFunction::LastValue);
-            if updates && by_order {
-                return Err(Box::new(
-                    Diagnostic::unsupported(
-                        call.span,
-                        format!("{} over rows that change is not supported yet", call.text),
-                    )
-                    .with_hint("MIN and MAX work"),
-                ));
-            }
-        }
         let (calls, new_keys, columns, places) = self.calls(id, relation, &input, keys, aggregates);
         let names: Vec<&str> = columns.iter().map(|column| column.name.as_str()).collect();
         let text = format!("GroupAggregate {new_keys:?} {calls:?} {names:?}");
@@ -59,27 +45,17 @@ impl Emitter<'_> {
             }
             places.insert(old, columns.len());
             columns.push(relation.columns[old].clone());
-            calls.push(Aggregate {
-                function: aggregate.function,
-                argument: aggregate.argument.map(|column| input.place(column)),
-                distinct: aggregate.distinct,
-                filter: aggregate.filter.map(|column| input.place(column)),
-                data_type: aggregate.data_type.to_arrow(),
-            });
+            calls.push(moved_call(aggregate, input));
         }
         (calls, new_keys, columns, places)
     }
 
     pub(super) fn rank(&mut self, id: RelationId, relation: &Relation, phase: u32) -> Written {
-        let RelationKind::RowNumber { partition, order, first, last, window, span } = &relation.kind else {
+        let RelationKind::RowNumber { partition, order, first, last, window, .. } = &relation.kind else {
             return Err(Box::new(Diagnostic::invalid(self.span, "no row number")));
         };
         let Some(last) = last.filter(|last| last >= first) else {
-            return Err(Box::new(
-                Diagnostic::unsupported(*span, "ROW_NUMBER without a bound on its number is not supported")
-                    .with_label("which rows are wanted?")
-                    .with_hint("keep the first ones outside: … WHERE n <= 10"),
-            ));
+            return self.all_numbers(id, relation, phase);
         };
         let input = self.relation(relation.inputs[0], phase)?;
         let input = self.narrowed(input, relation.inputs[0])?;
@@ -135,7 +111,7 @@ impl Emitter<'_> {
 
     /// Rows that compare equal stand in the order of their arrival. Of rows that change that order depends on how many
     /// changes a step took together, so here their key decides; where there is none, all that they hold.
-    fn break_ties(&self, input: &Emitted, partition: &[usize], order: &mut Vec<SortKey>) {
+    pub(super) fn break_ties(&self, input: &Emitted, partition: &[usize], order: &mut Vec<SortKey>) {
         let keys = &self.facts[input.node.0].keys;
         let columns = match keys.iter().min_by_key(|key| key.len()) {
             Some(key) => key.iter().copied().collect::<Vec<usize>>(),
@@ -147,5 +123,18 @@ impl Emitter<'_> {
                 order.push(SortKey { column, descending: false, nulls_first: true });
             }
         }
+    }
+}
+
+/// A call over the columns of the input as it was written.
+pub(super) fn moved_call(call: &AggregateCall, input: &Emitted) -> Aggregate {
+    let place = |column: usize| input.place(column);
+    Aggregate {
+        function: call.function,
+        argument: call.argument.map(place),
+        distinct: call.distinct,
+        filter: call.filter.map(place),
+        options: AggregateOptions { default: call.options.default.map(place), ..call.options.clone() },
+        data_type: call.data_type.to_arrow(),
     }
 }
