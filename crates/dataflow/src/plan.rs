@@ -12,7 +12,7 @@ pub use describe::type_name;
 
 use crate::expression::Expression;
 use crate::table::TableDefinition;
-use arrow_schema::SchemaRef;
+use arrow_schema::{DataType, SchemaRef};
 use base::Zone;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
