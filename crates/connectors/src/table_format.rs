@@ -35,10 +35,10 @@ pub(crate) enum Formats {
 }
 
 impl Formats {
-    /// What may be named: files hold lines of text.
+    /// What may be named: files hold lines of text, or columns.
     fn names(self) -> &'static [&'static str] {
         match self {
-            Formats::One => FormatKind::names_of_lines(),
+            Formats::One => FormatKind::names_of_files(),
             Formats::Keyed | Formats::KeyAndValue => FormatKind::names(),
         }
     }

@@ -8,6 +8,7 @@ mod jdbc_killed;
 mod kafka;
 mod nexmark;
 mod options;
+mod parquet;
 mod registry;
 mod upsert_kafka;
 

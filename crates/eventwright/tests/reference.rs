@@ -175,9 +175,8 @@ fn connector_page() -> String {
         "\n# Formats\n\nThe keys of their options begin with the format's name (`json.ignore-parse-errors`), and with `key.` or `value.` where \
          `key.format` or `value.format` names the format. Metadata is declared as `name TYPE METADATA FROM 'value.KEY'`.\n",
     );
-    for name in FormatKind::names() {
-        let format = FormatKind::lookup(name).unwrap();
-        write!(page, "\n## {name}\n\n{}\n", format.doc()).unwrap();
+    for format in FormatKind::all() {
+        write!(page, "\n## {}\n\n{}\n", format.name(), format.doc()).unwrap();
         page.push_str(&option_table(format.specs().iter()));
         let metadata = format.metadata();
         if !metadata.is_empty() {

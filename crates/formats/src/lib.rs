@@ -15,6 +15,7 @@ mod error;
 mod json;
 mod names;
 mod number_text;
+mod parquet;
 pub mod print;
 mod protobuf;
 mod raw;
@@ -135,10 +136,12 @@ pub enum FormatKind {
     MaxwellJson,
     OggJson,
     DebeziumAvroConfluent,
+    /// Of whole files, not of records.
+    Parquet,
 }
 
 impl FormatKind {
-    const ALL: [FormatKind; 13] = [
+    const ALL: [FormatKind; 14] = [
         FormatKind::Json,
         FormatKind::Csv,
         FormatKind::Raw,
@@ -152,6 +155,7 @@ impl FormatKind {
         FormatKind::MaxwellJson,
         FormatKind::OggJson,
         FormatKind::DebeziumAvroConfluent,
+        FormatKind::Parquet,
     ];
 
     pub fn name(self) -> &'static str {
@@ -169,6 +173,7 @@ impl FormatKind {
             FormatKind::MaxwellJson => "maxwell-json",
             FormatKind::OggJson => "ogg-json",
             FormatKind::DebeziumAvroConfluent => "debezium-avro-confluent",
+            FormatKind::Parquet => "parquet",
         }
     }
 
@@ -188,6 +193,16 @@ impl FormatKind {
             "ogg-json",
             "debezium-avro-confluent",
         ]
+    }
+
+    /// What files may hold.
+    pub const fn names_of_files() -> &'static [&'static str] {
+        &["json", "csv", "raw", "debezium-json", "canal-json", "maxwell-json", "ogg-json", "parquet"]
+    }
+
+    /// All formats, of records and of files.
+    pub fn all() -> impl Iterator<Item = FormatKind> {
+        FormatKind::ALL.into_iter()
     }
 
     /// What the format is, for the reference.
@@ -232,6 +247,10 @@ impl FormatKind {
             FormatKind::OggJson => "Changes as Oracle GoldenGate writes them: the row `before` and `after`.",
             FormatKind::DebeziumAvroConfluent => {
                 "Debezium's changes as Avro records that carry the number of their schema in a registry."
+            }
+            FormatKind::Parquet => {
+                "Files of columns, only for `filesystem`. Columns are matched by name, those of a ROW too; one that a \
+                 file does not have is NULL. A large file is read in many steps."
             }
         }
     }
@@ -298,6 +317,7 @@ impl FormatKind {
             FormatKind::Protobuf => protobuf::SPECS,
             FormatKind::ProtobufConfluent => protobuf::CONFLUENT_SPECS,
             FormatKind::CloudEvents => cloud_events::SPECS,
+            FormatKind::Parquet => parquet::SPECS,
             FormatKind::DebeziumAvroConfluent => avro::DEBEZIUM_SPECS,
             FormatKind::DebeziumJson => json::DEBEZIUM.specs,
             FormatKind::CanalJson => json::CANAL.specs,
@@ -323,6 +343,9 @@ impl FormatKind {
         if self == FormatKind::DebeziumAvroConfluent {
             let decoder = avro::DebeziumDecoder::new(options, schema, projection, metadata, surroundings)?;
             return Ok(Box::new(decoder));
+        }
+        if self == FormatKind::Parquet {
+            return Err(FormatError("the format 'parquet' is of whole files, not of records".into()));
         }
         if self == FormatKind::CloudEvents {
             let decoder = cloud_events::CloudEventDecoder::new(options, schema, projection, metadata)?;
@@ -367,6 +390,9 @@ impl FormatKind {
         metadata: &[WantedMetadata],
         surroundings: &Surroundings,
     ) -> Result<Box<dyn RowEncoder>, FormatError> {
+        if self == FormatKind::Parquet {
+            return Err(FormatError("the format 'parquet' is of whole files, not of records".into()));
+        }
         if self == FormatKind::CloudEvents {
             return Ok(Box::new(cloud_events::CloudEventEncoder::new(options, schema, metadata)?));
         }

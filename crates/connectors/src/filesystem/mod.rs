@@ -1,6 +1,7 @@
-//! `filesystem`: files of JSON lines, changelogs in JSON, CSV or raw lines, gzip by suffix; read whole, written exactly once.
+//! `filesystem`: files of JSON lines, changelogs in JSON, CSV or raw lines, gzip by suffix, or Parquet; read whole, written exactly once.
 
 mod commit;
+mod parquet;
 pub(crate) mod sink;
 mod source;
 
@@ -83,7 +84,7 @@ const SPEC: ConnectorSpec = ConnectorSpec {
     doc: "Files of a folder. Read: every file that is there when the job starts. Written: files become visible \
           whole, by rename, each row once.",
     options: OPTIONS,
-    formats: formats::FormatKind::names_of_lines(),
+    formats: formats::FormatKind::names_of_files(),
     reads: true,
     writes: true,
     source_guarantee: "exactly once (positions in the job's journal; a changed file is an error)",
@@ -147,16 +148,21 @@ impl Connector for Filesystem {
 fn checked(table: &TableDefinition, role: Role) -> Result<Checked, Vec<ConnectorError>> {
     let checked = table_format::check(table, OPTIONS, Formats::One)?;
     let format = checked.value.kind().name();
-    if !FormatKind::names_of_lines().contains(&format) {
+    if !FormatKind::names_of_files().contains(&format) {
         let message = format!(
             "the records of the format '{format}' are no lines, so that files cannot hold them; the formats of \
              files are '{}'",
-            FormatKind::names_of_lines().join("', '")
+            FormatKind::names_of_files().join("', '")
         );
         return Err(vec![option_problem(table, "format", message)]);
     }
-    let mut errors: Vec<ConnectorError> =
-        checked.value.schema_problem(table, &table.schema, &[], role).into_iter().collect();
+    let problem = if checked.value.kind() == FormatKind::Parquet {
+        let found = parquet::check(&table.schema, checked.value.options());
+        found.err().map(|message| option_problem(table, "format", message))
+    } else {
+        checked.value.schema_problem(table, &table.schema, &[], role)
+    };
+    let mut errors: Vec<ConnectorError> = problem.into_iter().collect();
     if role == Role::Source && checked.options.text("source.monitor-interval").is_some() {
         let message = "'source.monitor-interval' is not supported yet: leave it out to read the folder once";
         errors.push(option_problem(table, "source.monitor-interval", message));

@@ -1,18 +1,20 @@
-//! Writes files from an outbox: a record's value is one encoded row, its key the partition's folder.
+//! Writes files from an outbox: a record's value is one encoded row, or some rows of columns; its key is the
+//! partition's folder.
 
 use super::commit::{Commit, Target};
+use super::parquet::{ParquetFile, ParquetRows};
 use crate::option_problem;
 use crate::record_batches::{PartitionBatches, RecordParts, outbox_records, sink_error};
 use crate::table_format::{Checked, change_kind};
-use arrow_array::RecordBatch;
+use arrow_array::{RecordBatch, UInt32Array};
 use arrow_schema::{Fields, Schema};
 use base::ErrorKind;
 use dataflow::batch::{Batch, RowKind};
 use dataflow::connector::ConnectorError;
 use dataflow::sink::{OutboxSink, SinkError, TopicBatch};
 use dataflow::table::TableDefinition;
-use formats::RowEncoder;
 use formats::print::value_text;
+use formats::{FormatKind, RowEncoder};
 use kafka_wire::records::Compression;
 use os::{DiskFile, Os};
 use std::collections::BTreeMap;
@@ -25,7 +27,7 @@ const OPEN_PARTITIONS_MAX: usize = 1000;
 
 pub(super) struct FilesystemSink {
     table: Arc<TableDefinition>,
-    encoder: Box<dyn RowEncoder>,
+    encoding: Encoding,
     /// Whether a row says what kind of change it is.
     has_changes: bool,
     /// Columns in the file, and columns that name the folder.
@@ -42,20 +44,64 @@ pub(super) struct FilesystemSink {
     files: BTreeMap<String, OpenFile>,
 }
 
+/// How rows become records of the outbox.
+enum Encoding {
+    Lines(Box<dyn RowEncoder>),
+    Parquet(Box<ParquetRows>),
+}
+
 struct OpenFile {
     unfinished: String,
     finished: String,
     file: Arc<dyn DiskFile>,
-    written: u64,
-    buffer: Vec<u8>,
+    content: Content,
+}
+
+enum Content {
+    Lines { written: u64, buffer: Vec<u8> },
+    Parquet(Box<ParquetFile>),
 }
 
 impl OpenFile {
+    /// Appends a record of the outbox.
+    fn append(&mut self, record: &[u8]) -> std::io::Result<()> {
+        match &mut self.content {
+            Content::Parquet(file) => return file.append(record),
+            Content::Lines { buffer, .. } => {
+                buffer.extend_from_slice(record);
+                buffer.push(b'\n');
+                if buffer.len() < BUFFER_BYTES {
+                    return Ok(());
+                }
+            }
+        }
+        self.flush()
+    }
+
     fn flush(&mut self) -> std::io::Result<()> {
-        self.file.write_all_at(&self.buffer, self.written)?;
-        self.written += self.buffer.len() as u64;
-        self.buffer.clear();
+        if let Content::Lines { written, buffer } = &mut self.content {
+            self.file.write_all_at(buffer, *written)?;
+            *written += buffer.len() as u64;
+            buffer.clear();
+        }
         Ok(())
+    }
+
+    /// Makes the file whole and durable.
+    fn finish(&mut self) -> std::io::Result<()> {
+        self.flush()?;
+        if let Content::Parquet(file) = &mut self.content {
+            file.finish()?;
+        }
+        self.file.sync_data()
+    }
+
+    /// Its length so far, with what waits in memory.
+    fn bytes(&self) -> u64 {
+        match &self.content {
+            Content::Lines { written, buffer } => written + buffer.len() as u64,
+            Content::Parquet(file) => file.bytes(),
+        }
     }
 }
 
@@ -71,15 +117,18 @@ impl FilesystemSink {
         let data_columns: Vec<usize> =
             (0..table.schema.fields().len()).filter(|index| !partition_columns.contains(index)).collect();
         let fields: Fields = data_columns.iter().map(|index| table.schema.field(*index).clone()).collect();
-        let encoder = checked
-            .value
-            .encoder(&Arc::new(Schema::new(fields)))
-            .map_err(|message| option_problem(table, "format", message))?;
+        let problem = |message: String| option_problem(table, "format", message);
+        let encoding = if checked.value.kind() == FormatKind::Parquet {
+            let rows = ParquetRows::new(&fields, checked.value.options()).map_err(problem)?;
+            Encoding::Parquet(Box::new(rows))
+        } else {
+            Encoding::Lines(checked.value.encoder(&Arc::new(Schema::new(fields))).map_err(problem)?)
+        };
         let options = &checked.options;
         let path = options.text("path").unwrap_or_default().trim_start_matches("file://");
         let identity = job.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }).collect();
         Ok(FilesystemSink {
-            encoder,
+            encoding,
             has_changes: checked.value.kind().has_changes(),
             data_columns,
             partition_columns,
@@ -131,7 +180,27 @@ impl FilesystemSink {
         path
     }
 
-    fn write(&mut self, partition: &str, line: &[u8], offset: i64) -> std::io::Result<()> {
+    /// The rows of each partition, in their order.
+    fn by_partition(
+        &self,
+        rows: &RecordBatch,
+        data: &RecordBatch,
+    ) -> Result<BTreeMap<String, RecordBatch>, SinkError> {
+        if self.partition_columns.is_empty() {
+            return Ok([(String::new(), data.clone())].into());
+        }
+        let mut places: BTreeMap<String, Vec<u32>> = BTreeMap::new();
+        for row in 0..rows.num_rows() {
+            places.entry(self.partition_of(rows, row)).or_default().push(row as u32);
+        }
+        let take = |(partition, rows): (String, Vec<u32>)| {
+            let own = arrow_select::take::take_record_batch(data, &UInt32Array::from(rows));
+            own.map(|own| (partition, own)).map_err(|error| self.invalid(error))
+        };
+        places.into_iter().map(take).collect()
+    }
+
+    fn write(&mut self, partition: &str, record: &[u8], offset: i64) -> std::io::Result<()> {
         if !self.files.contains_key(partition) {
             if self.files.len() >= OPEN_PARTITIONS_MAX {
                 self.finish_files()?;
@@ -141,25 +210,23 @@ impl FilesystemSink {
             let path = self.target.folder.join(&unfinished);
             self.target.create_folder(partition)?;
             let file = self.target.os.disk.create(&path, 0)?;
-            let open = OpenFile { unfinished, finished, file, written: 0, buffer: Vec::new() };
-            self.files.insert(partition.to_string(), open);
+            let content = match &self.encoding {
+                Encoding::Lines(_) => Content::Lines { written: 0, buffer: Vec::new() },
+                Encoding::Parquet(rows) => Content::Parquet(Box::new(rows.create(file.clone())?)),
+            };
+            self.files.insert(partition.to_string(), OpenFile { unfinished, finished, file, content });
         }
-        if let Some(open) = self.files.get_mut(partition) {
-            open.buffer.extend_from_slice(line);
-            open.buffer.push(b'\n');
-            if open.buffer.len() >= BUFFER_BYTES {
-                open.flush()?;
-            }
+        match self.files.get_mut(partition) {
+            Some(open) => open.append(record),
+            None => Ok(()),
         }
-        Ok(())
     }
 
     /// Syncs the unfinished files and commits them.
     fn finish_files(&mut self) -> std::io::Result<()> {
         let mut commit = Commit { next_offset: self.next_offset, renames: Vec::new() };
         for open in self.files.values_mut() {
-            open.flush()?;
-            open.file.sync_data()?;
+            open.finish()?;
             commit.renames.push((open.unfinished.clone(), open.finished.clone()));
         }
         for partition in self.files.keys() {
@@ -178,15 +245,29 @@ impl OutboxSink for FilesystemSink {
     fn encode(&mut self, rows: &Batch, clock_ms: i64) -> Result<Vec<TopicBatch>, SinkError> {
         let mut batches = PartitionBatches::new(0, Compression::None);
         let data = rows.rows.project(&self.data_columns).map_err(|error| self.invalid(error))?;
+        let is_insert = |row: usize| rows.kind(row) == RowKind::Insert;
+        if !self.has_changes && !(0..rows.len()).all(is_insert) {
+            return Err(self.invalid("files take inserts only, and the query also updates or deletes rows"));
+        }
+        if let Encoding::Parquet(encoding) = &self.encoding {
+            for (partition, own) in self.by_partition(&rows.rows, &data)? {
+                let key = (!partition.is_empty()).then_some(partition.as_bytes());
+                let records = encoding.records(&own);
+                for record in
+                    records.map_err(|error| self.invalid(format!("rows cannot be written: {error}")))?
+                {
+                    let record =
+                        RecordParts { timestamp_ms: clock_ms, key, value: Some(&record), headers: &[] };
+                    batches.push(record).map_err(|error| sink_error(&self.table.name, &error))?;
+                }
+            }
+            return batches.finish().map_err(|error| sink_error(&self.table.name, &error));
+        }
         let mut line = Vec::new();
         for row in 0..rows.len() {
-            if rows.kind(row) != RowKind::Insert && !self.has_changes {
-                return Err(
-                    self.invalid("files take inserts only, and the query also updates or deletes rows")
-                );
-            }
             line.clear();
-            let encoded = self.encoder.encode_change(&data, row, change_kind(rows.kind(row)), &mut line);
+            let Encoding::Lines(encoder) = &mut self.encoding else { break };
+            let encoded = encoder.encode_change(&data, row, change_kind(rows.kind(row)), &mut line);
             encoded.map_err(|error| self.invalid(format!("a row cannot be written: {error}")))?;
             let partition = self.partition_of(&rows.rows, row);
             let key = (!partition.is_empty()).then_some(partition.as_bytes());
@@ -224,7 +305,7 @@ impl OutboxSink for FilesystemSink {
             return Ok(self.committed_offset);
         }
         let began_ms = *self.first_row_ms.get_or_insert(clock_ms);
-        let bytes: u64 = self.files.values().map(|open| open.written + open.buffer.len() as u64).sum();
+        let bytes: u64 = self.files.values().map(OpenFile::bytes).sum();
         if finish || bytes >= self.roll_bytes || clock_ms.saturating_sub(began_ms) >= self.roll_age_ms {
             self.finish_files().map_err(|error| self.io_error("finish a file", &error))?;
         }

@@ -1,8 +1,10 @@
-//! Reads files: one split per file, in the order of their paths; positions are bytes of the plain text.
+//! Reads files: one split per file, in the order of their paths; positions are bytes of the plain text, or rows of a
+//! Parquet file.
 //!
 //! A gzip file is read as a stream: a read that goes on where the last one ended costs nothing more,
 //! a replay reads from the beginning.
 
+use super::parquet::ParquetFiles;
 use crate::option_problem;
 use crate::table_format::Checked;
 use crate::timestamps::timestamps;
@@ -13,7 +15,7 @@ use dataflow::connector::{ConnectorError, SourceRequest};
 use dataflow::source::{Idle, Position, Read, ReadLimits, Source, SourceError, Split};
 use dataflow::table::TableDefinition;
 use flate2::read::MultiGzDecoder;
-use formats::{RecordSplitter, RowDecoder};
+use formats::{FormatKind, RecordSplitter, RowDecoder};
 use std::fs::File;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
@@ -31,13 +33,19 @@ const SHOWN_BYTES_MAX: usize = 200;
 pub(super) struct FilesystemSource {
     table: Arc<TableDefinition>,
     path: PathBuf,
-    decoder: Box<dyn RowDecoder>,
+    content: Content,
     ignores_errors: bool,
     /// The option that skips bad records, for messages.
     ignore_option: String,
     schema: SchemaRef,
     metadata: Vec<usize>,
     open: Option<OpenFile>,
+}
+
+/// What the files hold.
+enum Content {
+    Lines(Box<dyn RowDecoder>),
+    Parquet(ParquetFiles),
 }
 
 /// The file that was read last, where reading stopped.
@@ -55,10 +63,16 @@ struct OpenFile {
 impl FilesystemSource {
     pub(super) fn new(request: SourceRequest, checked: Checked) -> Result<FilesystemSource, ConnectorError> {
         let table = request.table;
-        let decoder = checked
-            .value
-            .decoder(&table.schema, &request.projection)
-            .map_err(|message| option_problem(&table, "format", message))?;
+        let content = if checked.value.kind() == FormatKind::Parquet {
+            let wanted = request.projection.iter().map(|index| table.schema.field(*index).clone());
+            Content::Parquet(ParquetFiles::new(wanted.collect()))
+        } else {
+            let decoder = checked
+                .value
+                .decoder(&table.schema, &request.projection)
+                .map_err(|message| option_problem(&table, "format", message))?;
+            Content::Lines(decoder)
+        };
         let physical = request.projection.iter().map(|index| table.schema.field(*index).clone());
         let metadata = request.metadata.iter().map(|index| {
             let column = &table.metadata[*index];
@@ -71,7 +85,7 @@ impl FilesystemSource {
             ),
             ignores_errors: checked.value.ignores_errors(),
             ignore_option: checked.value.ignore_option(),
-            decoder,
+            content,
             schema,
             metadata: request.metadata,
             open: None,
@@ -126,7 +140,10 @@ impl FilesystemSource {
         } else {
             Box::new(file)
         };
-        let splitter = self.decoder.splitter();
+        let splitter = match &self.content {
+            Content::Lines(decoder) => decoder.splitter(),
+            Content::Parquet(_) => RecordSplitter::lines(),
+        };
         let mut open = OpenFile {
             split: split.id.clone(),
             position: 0,
@@ -158,6 +175,29 @@ impl FilesystemSource {
             split.id, self.ignore_option
         );
         self.error(ErrorKind::Invalid, message)
+    }
+
+    fn decoder(&mut self) -> Result<&mut Box<dyn RowDecoder>, SourceError> {
+        match &mut self.content {
+            Content::Lines(decoder) => Ok(decoder),
+            Content::Parquet(_) => Err(SourceError {
+                kind: ErrorKind::Internal,
+                message: "a file of columns has no lines".into(),
+            }),
+        }
+    }
+
+    /// The physical columns with those of the metadata behind them.
+    fn with_metadata(
+        &self,
+        split: &Split,
+        mut columns: Vec<ArrayRef>,
+        rows: usize,
+    ) -> Result<RecordBatch, SourceError> {
+        columns.extend(self.metadata_columns(split, rows)?);
+        let options = RecordBatchOptions::new().with_row_count(Some(rows));
+        RecordBatch::try_new_with_options(self.schema.clone(), columns, &options)
+            .map_err(|error| self.error(ErrorKind::Internal, error))
     }
 
     fn metadata_columns(&self, split: &Split, rows: usize) -> Result<Vec<ArrayRef>, SourceError> {
@@ -214,6 +254,28 @@ impl Source for FilesystemSource {
         until: Option<Position>,
         limits: ReadLimits,
     ) -> Result<Read, SourceError> {
+        if let Content::Parquet(files) = &mut self.content {
+            let count = match until {
+                Some(until) => usize::try_from(until.0.saturating_sub(from.0)).unwrap_or(0),
+                None => limits.rows_max,
+            };
+            let read = files.read(&split.id, from.0, count);
+            let (columns, rows, finished) = read.map_err(|reason| {
+                let message = format!("{} cannot be read from row {} on: {reason}", split.id, from.0);
+                self.error(ErrorKind::Invalid, message)
+            })?;
+            let next = Position(from.0 + rows as i64);
+            let rows = self.with_metadata(split, columns, rows)?;
+            return Ok(Read {
+                rows,
+                kinds: None,
+                next,
+                finished,
+                skipped: 0,
+                rejected: Vec::new(),
+                idle: Idle::Ready,
+            });
+        }
         let mut open = self.open(split, from.0)?;
         let mut skipped = 0;
         let mut finished = false;
@@ -232,7 +294,7 @@ impl Source for FilesystemSource {
             };
             records += 1;
             let record = &open.buffer[range.record.clone()];
-            if let Err(error) = self.decoder.decode(record) {
+            if let Err(error) = self.decoder()?.decode(record) {
                 if !self.ignores_errors {
                     return Err(self.failure(split, open.position, record, &error.to_string()));
                 }
@@ -242,15 +304,11 @@ impl Source for FilesystemSource {
         }
         let next = Position(open.position);
         self.open = Some(open);
-        let kinds = self.decoder.kinds();
+        let kinds = self.decoder()?.kinds();
         let kinds = kinds.map(|kinds| Int8Array::from_iter_values(kinds.iter().map(|kind| *kind as i8)));
-        let physical = self.decoder.finish().map_err(|error| self.error(ErrorKind::Internal, error))?;
-        let count = physical.num_rows();
-        let mut columns = physical.columns().to_vec();
-        columns.extend(self.metadata_columns(split, count)?);
-        let options = RecordBatchOptions::new().with_row_count(Some(count));
-        let rows = RecordBatch::try_new_with_options(self.schema.clone(), columns, &options)
-            .map_err(|error| self.error(ErrorKind::Internal, error))?;
+        let physical = self.decoder()?.finish();
+        let physical = physical.map_err(|error| self.error(ErrorKind::Internal, error))?;
+        let rows = self.with_metadata(split, physical.columns().to_vec(), physical.num_rows())?;
         Ok(Read { rows, kinds, next, finished, skipped, rejected: Vec::new(), idle: Idle::Ready })
     }
 }

@@ -84,7 +84,11 @@ impl Registry {
     fn read_answer(&self, answer: &Value) -> Result<RegisteredSchema, String> {
         let bad = || format!("the registry at {} answers without a schema", self.client.shown());
         let text = answer["schema"].as_str().ok_or_else(bad)?.to_string();
-        let kind = answer["schemaType"].as_str().unwrap_or("AVRO");
+        // A type that is not named is Avro's; but Apicurio does not name Protobuf's either where it refers to others.
+        let is_avro = text.trim_start().starts_with(['{', '[', '"'])
+            || text.trim().bytes().all(|byte| byte.is_ascii_lowercase());
+        let unnamed = if is_avro { "AVRO" } else { "PROTOBUF" };
+        let kind = answer["schemaType"].as_str().unwrap_or(unnamed);
         let kind = SchemaKind::lookup(kind)
             .ok_or_else(|| format!("the registry at {} has a schema of type {kind}", self.client.shown()))?;
         let mut references = Vec::new();

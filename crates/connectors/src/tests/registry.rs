@@ -12,6 +12,9 @@ use os::network::{Network, real::RealNetwork};
 use serde_json::{Value, json};
 use std::sync::Mutex;
 
+/// So late that no record is too old to be kept.
+const WRITTEN_MS: i64 = 4_000_000_000_000;
+
 /// A registry of Confluent's protocol in a thread: the number of a schema is its place, from 1.
 struct FakeRegistry {
     url: String,
@@ -113,7 +116,7 @@ fn write(node: &Node, table: &Arc<TableDefinition>, ids: &[i64]) -> Result<(), C
         vec![Arc::new(Int64Array::from(ids.to_vec())), Arc::new(cities)];
     let rows = RecordBatch::try_new(table.schema.clone(), columns).unwrap();
     let Sink::Topic(mut sink) = node.connector("kafka").sink(table, "job")? else { panic!("a topic sink") };
-    node.append("orders", sink.encode(&batch(rows), 1, 5_000).unwrap());
+    node.append("orders", sink.encode(&batch(rows), 1, WRITTEN_MS).unwrap());
     Ok(())
 }
 
@@ -182,7 +185,7 @@ fn an_unknown_id_stays_unknown_where_the_record_was_passed_over() {
     let Sink::Topic(mut sink) = node.connector("kafka").sink(&raw, "job").unwrap() else {
         panic!("a topic sink")
     };
-    node.append("orders", sink.encode(&batch(rows), 1, 5_000).unwrap());
+    node.append("orders", sink.encode(&batch(rows), 1, WRITTEN_MS).unwrap());
 
     let strict = orders(&registry, &[]);
     let mut source = source(&node, &strict);

@@ -1,5 +1,6 @@
 //! Message descriptions: `.proto` files and descriptor sets compiled, and messages found by their Java class or name.
 
+use crate::base64;
 use crate::surroundings::SchemaFile;
 use protox::file::{ChainFileResolver, File, FileResolver, GoogleFileResolver};
 use protox::prost_reflect::{DescriptorPool, FileDescriptor, MessageDescriptor};
@@ -15,10 +16,17 @@ impl FileResolver for InMemory {
     }
 
     fn open_file(&self, name: &str) -> Result<File, protox::Error> {
-        match self.0.get(name) {
-            Some(text) => File::from_source(name, text),
-            None => Err(protox::Error::file_not_found(name)),
+        let Some(text) = self.0.get(name) else { return Err(protox::Error::file_not_found(name)) };
+        // Some of Confluent's serializers register the descriptor, in base64, instead of the text.
+        let mut bytes = Vec::new();
+        if base64::decode(text.trim().as_bytes(), &mut bytes)
+            && let Ok(file) = File::decode_file_descriptor_proto(bytes.as_slice())
+        {
+            let mut descriptor = file.file_descriptor_proto().clone();
+            descriptor.name = Some(name.to_string());
+            return Ok(File::from_file_descriptor_proto(descriptor));
         }
+        File::from_source(name, text)
     }
 }
 

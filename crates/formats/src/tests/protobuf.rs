@@ -355,6 +355,15 @@ fn registered_messages_are_found_by_their_places() {
     let mut decoder = decoder_at(REGISTERED, &[], &lines, &registry).unwrap();
     decoder.decode(&numbered(id, b"\x04\0\0\x0a\x01s")).unwrap();
     assert_eq!(printed(&decoder.finish().unwrap()), ["[s, null]"]);
+    // Its serializer registers the descriptor of address.proto in base64.
+    let described = registry.add(SchemaKind::Protobuf, "ChNwYXJ0cy9hZGRyZXNzLnByb3RvEgpzaG9wLnBhcnRzIiQKB0FkZHJlc3MSDAoEY2l0eRgBIAEoCRILCgN6aXAYAiABKAVCFQoRY29tLmV4YW1wbGUucGFydHNQAWIGcHJvdG8z", &[]);
+    let address = schema_of(vec![column("zip", DataType::Int32)]);
+    let mut of_descriptor = decoder_at(REGISTERED, &[], &address, &registry).unwrap();
+    of_descriptor.decode(&numbered(described, b"\0\x10\x07")).unwrap();
+    assert_eq!(printed(&of_descriptor.finish().unwrap()), ["[7]"]);
+    // Made with confluent-kafka 2.16.1 for Python (ProtobufSerializer): the message Line within Order.
+    decoder.decode(b"\0\0\0\0\0\x04\0\0\x0a\x01s\x10\x03").unwrap();
+    assert_eq!(printed(&decoder.finish().unwrap()), ["[s, null]"]);
     let avro = registry.add(SchemaKind::Avro, "\"string\"", &[]);
     let broken = registry.add(SchemaKind::Protobuf, "message A { unknown.B b = 1; }", &[]);
     for (record, expected) in [
@@ -375,12 +384,12 @@ fn registered_messages_are_found_by_their_places() {
             numbered(id, b"\xfe\xff\xff\x7e"),
             "not valid wire format of a schema registry at byte 5: its message lies too deep",
         ),
-        (numbered(avro, b"\0"), "the schema 1 of the registry is of type AVRO, not PROTOBUF"),
+        (numbered(avro, b"\0"), "the schema 2 of the registry is of type AVRO, not PROTOBUF"),
     ] {
         assert_eq!(decoder.decode(&record).unwrap_err().to_string(), expected);
     }
     let error = decoder.decode(&numbered(broken, b"\0")).unwrap_err().to_string();
-    assert!(error.starts_with("the schema 2 of the registry: 'registered.proto': "), "{error}");
+    assert!(error.starts_with("the schema 3 of the registry: 'registered.proto': "), "{error}");
 }
 
 #[test]

@@ -194,6 +194,32 @@ fn what_an_older_or_newer_writer_wrote_is_resolved_against_the_table() {
     );
 }
 
+/// Made with confluent-kafka 2.16.1 for Python (AvroSerializer) and the schema below.
+#[test]
+fn what_confluents_own_serializer_wrote_is_read() {
+    let registry = Arc::new(InMemory::default());
+    registry.add(SchemaKind::Avro, "\"string\"", &[]);
+    registry.add(
+        SchemaKind::Avro,
+        r#"{"type":"record","name":"Order","namespace":"com.shop","fields":[{"name":"id","type":"int"},
+            {"name":"city","type":["null","string"],"default":null},
+            {"name":"price","type":{"type":"bytes","logicalType":"decimal","precision":10,"scale":2}},
+            {"name":"at","type":{"type":"long","logicalType":"timestamp-millis"}},
+            {"name":"tags","type":{"type":"array","items":"string"}}]}"#,
+        &[],
+    );
+    let table = schema_of(vec![
+        column("id", DataType::Int64),
+        column("price", DataType::Decimal128(10, 2)),
+        column("city", DataType::Utf8),
+        column("at", timestamp(TimeUnit::Millisecond)),
+        column("tags", array_of(DataType::Utf8)),
+    ]);
+    let record = b"\0\0\0\0\x01\x0e\x02\x08Bern\x04\xfb\x2e\xe8\xaf\xb6\xa0\xc4\x68\x04\x02a\x02b\0";
+    let mut decoder = decoder_at(AVRO, &[], &table, &registry).unwrap();
+    assert_eq!(decode_one(decoder.as_mut(), record), "[7, -12.34, Bern, 2026-11-28T12:00:00.500, [a, b]]");
+}
+
 #[test]
 fn defaults_and_aliases_of_a_given_schema_count() {
     let registry = Arc::new(InMemory::default());
