@@ -33,6 +33,7 @@ const FILES: &[(&str, &[&str])] = &[
     ("windows", &[]),
     ("joins", &[]),
     ("over", &[]),
+    ("temporal", &[]),
 ];
 
 /// A file, or a query with the statements that stand before it.

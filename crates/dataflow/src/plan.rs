@@ -158,6 +158,23 @@ pub enum NodeKind {
         right_keys: Vec<usize>,
         residual: Option<Arc<dyn Expression>>,
     },
+    /// Joins each row of input 0 (INNER or LEFT) with the version of its key in input 1 that was valid at its row time,
+    /// once the watermark has reached that; `times` are the row times by side. Input 1 may be Insert, Upsert or Retract:
+    /// a row is valid from its time on, a -D ends what was valid before, a -U says nothing. The output columns are
+    /// those of input 0, then those of input 1. NULL keys never match.
+    TemporalJoin {
+        kind: JoinKind,
+        times: [usize; 2],
+        left_keys: Vec<usize>,
+        right_keys: Vec<usize>,
+        residual: Option<Arc<dyn Expression>>,
+    },
+    /// Lets rows of inserts through as they are: without `latest_by` the first of each key, with it (a row time) those
+    /// that are not older than any row of the key before them.
+    Deduplicate {
+        keys: Vec<usize>,
+        latest_by: Option<usize>,
+    },
     /// UNION ALL.
     Union,
     /// Group aggregate without windows, over a changelog (Insert or Retract). The output columns are

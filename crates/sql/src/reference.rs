@@ -199,6 +199,14 @@ FROM orders WINDOW w AS (PARTITION BY customer ORDER BY ordered);
 SELECT id, SUM(amount) OVER (ORDER BY amount) AS up_to FROM orders;",
     ),
     entry(
+        "Temporal joins",
+        "FROM a [LEFT] JOIN t FOR SYSTEM_TIME AS OF a.row_time [AS b] ON a.k = b.k [AND condition]",
+        "Each row of `a` with the version of `t` that was valid at its event time, once the watermarks of both have passed it. `t` is a table with a primary key and a watermark, of which each row is valid from its time until the next row of its key or its deletion, or a view that keeps the latest row of each key by ROW_NUMBER. The whole key must be compared. Old versions are forgotten with the watermark. As of a processing time (PROCTIME()) a table that ends is looked up instead: it is read first.",
+        "CREATE TABLE prices (item STRING, price DECIMAL(10, 2), since TIMESTAMP(3), WATERMARK FOR since AS since, PRIMARY KEY (item) NOT ENFORCED)
+WITH ('connector' = 'upsert-kafka', 'topic' = 'prices', 'key.format' = 'json', 'value.format' = 'json');
+SELECT o.id, p.price FROM orders AS o LEFT JOIN prices FOR SYSTEM_TIME AS OF o.ordered AS p ON o.customer = p.item;",
+    ),
+    entry(
         "Top-N and deduplication",
         "SELECT … FROM (\n  SELECT *, ROW_NUMBER() OVER (PARTITION BY keys ORDER BY columns [ASC|DESC]) AS place FROM t\n) WHERE place <= n",
         "The first n rows of each key, changing as rows come; with the bounds of a window among the keys once for each window.",

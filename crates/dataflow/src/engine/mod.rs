@@ -13,6 +13,7 @@
 
 mod batches;
 mod changelog;
+mod deduplicate;
 mod error;
 mod exchange;
 mod group;
@@ -25,12 +26,14 @@ mod materialize;
 mod normalize;
 mod operator;
 mod over;
+mod pairs;
 mod partitions;
 mod pool;
 mod rank;
 mod regular_join;
 mod snapshot;
 mod stateless;
+mod temporal_join;
 mod time;
 mod track;
 mod unnest;

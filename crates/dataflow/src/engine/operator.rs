@@ -1,6 +1,7 @@
 //! The nodes of a plan at work: state, and what each does with the rows of a step.
 
 use super::batches::Chunk;
+use super::deduplicate::DeduplicateNode;
 use super::error::DataflowError;
 use super::exchange::Exchange;
 use super::group::GroupNode;
@@ -14,6 +15,7 @@ use super::over::OverNode;
 use super::rank::RankNode;
 use super::regular_join::RegularJoinNode;
 use super::stateless::{assign_windows, evaluate, filter, project, union};
+use super::temporal_join::TemporalJoinNode;
 use super::track::Track;
 use super::unnest::unnest;
 use super::watermark::{Candidates, ReadInfo, WatermarkState, follow_clock};
@@ -73,6 +75,8 @@ pub(crate) enum Operator {
     WindowRows(WindowRowsNode),
     IntervalJoin(IntervalJoinNode),
     Over(Box<OverNode>),
+    TemporalJoin(TemporalJoinNode),
+    Deduplicate(DeduplicateNode),
 }
 
 impl Operator {
@@ -144,6 +148,12 @@ impl Operator {
             NodeKind::Over { .. } => {
                 Operator::Over(Box::new(OverNode::new(plan, id, schemas, workers, store)?))
             }
+            NodeKind::TemporalJoin { .. } => {
+                Operator::TemporalJoin(TemporalJoinNode::new(plan, id, schemas, workers, store)?)
+            }
+            NodeKind::Deduplicate { .. } => {
+                Operator::Deduplicate(DeduplicateNode::new(plan, id, schemas, workers, store)?)
+            }
             NodeKind::Scan { .. }
             | NodeKind::Project { .. }
             | NodeKind::Filter { .. }
@@ -176,6 +186,8 @@ impl Operator {
             Operator::WindowRows(node) => node.tables(),
             Operator::IntervalJoin(node) => node.tables(),
             Operator::Over(node) => node.tables(),
+            Operator::TemporalJoin(node) => node.tables(),
+            Operator::Deduplicate(node) => node.tables(),
         }
     }
 
@@ -219,11 +231,14 @@ impl Operator {
         if let Operator::IntervalJoin(node) = self {
             return Ok((node.step(exchange, inputs, context.sequence, clock_ms)?, 0));
         }
+        if let Operator::TemporalJoin(node) = self {
+            return Ok((node.step(exchange, inputs, context.sequence, clock_ms)?, 0));
+        }
         let table = if inputs.len() > 1 { inputs.pop() } else { None };
         let Flow { chunks, track } = inputs.pop().unwrap_or_default();
         match self {
             // They took their inputs above.
-            Operator::WindowRows(_) | Operator::IntervalJoin(_) => {
+            Operator::WindowRows(_) | Operator::IntervalJoin(_) | Operator::TemporalJoin(_) => {
                 Err(DataflowError::internal("a node ran twice"))
             }
             Operator::Stateless => {
@@ -270,6 +285,9 @@ impl Operator {
             Operator::RegularJoin(node) => {
                 let left = Flow { chunks, track };
                 Ok((node.step(exchange, left, table.unwrap_or_default(), clock_ms)?, 0))
+            }
+            Operator::Deduplicate(node) => {
+                Ok((Flow { chunks: node.step(exchange, chunks, clock_ms)?, track }, 0))
             }
             Operator::Rank(node) => {
                 let chunks = node.step(exchange, chunks, clock_ms)?;

@@ -15,6 +15,7 @@ mod processing_time;
 mod rank;
 mod regular_join;
 mod unnest;
+mod temporal_join;
 mod window_rows;
 mod windows;
 mod zones;

@@ -162,6 +162,22 @@ impl Plan {
                     residual.unwrap_or_default()
                 )
             }
+            NodeKind::TemporalJoin { kind, times, left_keys, right_keys, residual } => {
+                let residual = residual.as_ref().map(|residual| format!(", {}", residual.describe()));
+                format!(
+                    "TemporalJoin({}, {} at {}, left=[{}], right=[{}]{})",
+                    kind.name(),
+                    name(1, times[1]),
+                    name(0, times[0]),
+                    names(0, left_keys),
+                    names(1, right_keys),
+                    residual.unwrap_or_default()
+                )
+            }
+            NodeKind::Deduplicate { keys, latest_by } => match latest_by {
+                None => format!("Deduplicate(first, keys=[{}])", names(0, keys)),
+                Some(time) => format!("Deduplicate(latest by {}, keys=[{}])", name(0, *time), names(0, keys)),
+            },
             NodeKind::Union => "Union".into(),
             NodeKind::GroupAggregate { keys, aggregates } => {
                 let calls: Vec<_> = aggregates

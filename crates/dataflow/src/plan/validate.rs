@@ -37,7 +37,8 @@ impl Plan {
             NodeKind::BoundedJoin { .. }
             | NodeKind::Join { .. }
             | NodeKind::WindowJoin { .. }
-            | NodeKind::IntervalJoin { .. } => node.inputs.len() == 2,
+            | NodeKind::IntervalJoin { .. }
+            | NodeKind::TemporalJoin { .. } => node.inputs.len() == 2,
             NodeKind::Union => !node.inputs.is_empty(),
             _ => node.inputs.len() == 1,
         };
@@ -117,6 +118,21 @@ impl Plan {
                 let keys = (left_keys.as_slice(), right_keys.as_slice());
                 validate_stream_join(input(0), input(1), &node.schema, *kind, keys, residual.as_ref())
             }
+            NodeKind::TemporalJoin { kind, times, left_keys, right_keys, residual } => {
+                is_time(type_at(input(0), times[0])?)?;
+                is_time(type_at(input(1), times[1])?)?;
+                self.needs_watermark(node)?;
+                if !matches!(kind, JoinKind::Inner | JoinKind::Left) || left_keys.is_empty() {
+                    return Err("versions are joined by INNER or LEFT, and by a key".into());
+                }
+                let keys = (left_keys.as_slice(), right_keys.as_slice());
+                validate_stream_join(input(0), input(1), &node.schema, *kind, keys, residual.as_ref())
+            }
+            NodeKind::Deduplicate { keys, latest_by } => {
+                same_types(input(0), &node.schema)?;
+                keys.iter().try_for_each(|key| can_be_kept(type_at(input(0), *key)?))?;
+                latest_by.map_or(Ok(()), |time| is_time(type_at(input(0), time)?))
+            }
             NodeKind::GroupAggregate { keys, aggregates } => {
                 expect_columns(&node.schema, keys.len() + aggregates.len())?;
                 validate_aggregates(input(0), &node.schema, keys, aggregates)
@@ -190,7 +206,8 @@ impl Plan {
             NodeKind::Union
             | NodeKind::Join { .. }
             | NodeKind::WindowJoin { .. }
-            | NodeKind::IntervalJoin { .. } => node.inputs.iter().all(|input| self.has_watermark(*input)),
+            | NodeKind::IntervalJoin { .. }
+            | NodeKind::TemporalJoin { .. } => node.inputs.iter().all(|input| self.has_watermark(*input)),
             _ => node.inputs.first().is_some_and(|input| self.has_watermark(*input)),
         }
     }

@@ -171,6 +171,9 @@ pub enum JoinManner {
     Lookup,
     /// Rows whose event times are close: `right + lower_ms <= left <= right + upper_ms`, of the columns `times`.
     Interval { times: [usize; 2], lower_ms: i64, upper_ms: i64 },
+    /// A row of the left side looks at the version of the right one that was valid at its event time; `times` are the
+    /// columns of both.
+    Versions { times: [usize; 2] },
 }
 
 /// The column of a window's end, and the zone on whose wall clock it lies.
@@ -248,12 +251,39 @@ impl Graph {
             RelationKind::Over { order, .. } => matches!(order, OverTime::Column { .. }) || below(),
             RelationKind::Join { kind, manner, .. } => {
                 let (left, right) = (relation.inputs[0], relation.inputs[1]);
+                if let JoinManner::Versions { .. } = manner {
+                    return self.updates(left);
+                }
                 let reads_first = self.table_side(left, right, *kind, *manner).is_some();
                 let adds_only =
                     matches!(kind, JoinKind::Inner | JoinKind::Semi) || *manner != JoinManner::Regular;
                 !reads_first && (!adds_only || below())
             }
             _ => below(),
+        }
+    }
+
+    /// The column by whose time the rows of a relation are versions, if it has one: the event time of a table, or that by
+    /// which a view keeps the latest row of each key. With the columns that tell its keys apart.
+    pub fn version_columns(&self, id: RelationId) -> (Option<usize>, Vec<usize>) {
+        let relation = &self.relations[id];
+        let below = || self.version_columns(relation.inputs[0]);
+        match &relation.kind {
+            RelationKind::Scan { table } => {
+                let key = table.definition.primary_key.iter();
+                let key = key.filter_map(|name| table.definition.schema.index_of(name).ok()).collect();
+                (None, key)
+            }
+            RelationKind::Watermark { column, .. } => (Some(*column), below().1),
+            RelationKind::Filter { .. } | RelationKind::ProcessingTime => below(),
+            RelationKind::Project { expressions } => {
+                let (time, key) = below();
+                let place = |wanted: usize| expressions.iter().position(|e| e.as_column() == Some(wanted));
+                let whole: Option<Vec<usize>> = key.into_iter().map(place).collect();
+                (time.and_then(place), whole.unwrap_or_default())
+            }
+            RelationKind::RowNumber { partition, .. } => (below().0, partition.clone()),
+            _ => (None, Vec::new()),
         }
     }
 
@@ -268,7 +298,7 @@ impl Graph {
     ) -> Option<bool> {
         match manner {
             JoinManner::Lookup => return Some(false),
-            JoinManner::Interval { .. } => return None,
+            JoinManner::Interval { .. } | JoinManner::Versions { .. } => return None,
             JoinManner::Regular => {}
         }
         if self.updates(left) || self.updates(right) {

@@ -215,13 +215,8 @@ impl Binder<'_> {
         match attribute {
             Some(TimeAttribute::ProcessingTime) => {}
             Some(TimeAttribute::RowTime) => {
-                return boxed(
-                    Diagnostic::unsupported(
-                        as_of.span,
-                        "joins with the versions of a table by event time are not supported yet",
-                    )
-                    .with_hint("as of a processing time (PROCTIME()) a bounded table can be joined"),
-                );
+                let left_time = time.as_column().unwrap_or_default();
+                return self.join_versions(kind, [left, right], scope, conditions, (left_time, span));
             }
             _ => {
                 return boxed(
@@ -249,6 +244,69 @@ impl Binder<'_> {
         let columns: Vec<Column> = scope.columns.iter().map(|column| column.column.clone()).collect();
         let condition = Scalar::all_of(conditions);
         let kind = RelationKind::Join { kind, manner: JoinManner::Lookup, condition, span };
+        Ok((self.graph.add(kind, vec![left, right], columns), scope))
+    }
+
+    /// `JOIN t FOR SYSTEM_TIME AS OF o.row_time`.
+    fn join_versions(
+        &mut self,
+        kind: JoinKind,
+        [left, right]: [RelationId; 2],
+        mut scope: Scope,
+        conditions: Vec<Scalar>,
+        (left_time, span): (usize, Span),
+    ) -> Bound<(RelationId, Scope)> {
+        let split = self.graph.columns(left).len();
+        if self.graph.updates(left) {
+            return boxed(
+                Diagnostic::unsupported(span, "rows that change cannot be joined with the versions of a table yet")
+                    .with_hint("join first, and aggregate or rank the result"),
+            );
+        }
+        let (right_time, key) = self.graph.version_columns(right);
+        let Some(right_time) = right_time else {
+            return boxed(
+                Diagnostic::invalid(
+                    span,
+                    "event-time temporal table join requires both primary key and row time attribute in versioned \
+                     table, but no row time attribute can be found",
+                )
+                .with_hint("declare a WATERMARK FOR the time of the table on the right, and select that column"),
+            );
+        };
+        let equals: Vec<usize> = conditions
+            .iter()
+            .flat_map(|condition| condition.clone().into_conjuncts())
+            .filter_map(|part| match part.kind {
+                ScalarKind::Compare { comparison: Comparison::Equal, left, right } => Some([left, right]),
+                _ => None,
+            })
+            .flat_map(|sides| sides.map(|side| side.as_column()))
+            .flatten()
+            .collect();
+        if key.is_empty() || !key.iter().all(|column| equals.contains(&(column + split))) {
+            let names: Vec<&str> =
+                key.iter().map(|column| self.graph.columns(right)[*column].name.as_str()).collect();
+            return boxed(
+                Diagnostic::invalid(
+                    span,
+                    "temporal table join requires primary key in versioned table, but no primary key can be found \
+                     among the equalities of its condition",
+                )
+                .with_hint(match names.is_empty() {
+                    true => "declare PRIMARY KEY (k) NOT ENFORCED in the table on the right, or join with a view that keeps the latest row of each key by ROW_NUMBER, and write ON o.k = r.k".to_string(),
+                    false => format!("compare the whole key by =: {}", names.join(", ")),
+                }),
+            );
+        }
+        for column in scope.columns.iter_mut().filter(|column| column.index >= split) {
+            column.column.data_type.nullable |= kind == JoinKind::Left;
+            column.column.attribute = TimeAttribute::None;
+            column.column.window = None;
+        }
+        let columns: Vec<Column> = scope.columns.iter().map(|column| column.column.clone()).collect();
+        let manner = JoinManner::Versions { times: [left_time, right_time] };
+        let kind = RelationKind::Join { kind, manner, condition: Scalar::all_of(conditions), span };
         Ok((self.graph.add(kind, vec![left, right], columns), scope))
     }
 

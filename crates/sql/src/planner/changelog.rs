@@ -69,6 +69,13 @@ impl Facts {
                 }
                 Facts { changes: Changelog::Insert, keys }
             }
+            // Each row of the left side leaves once at most.
+            NodeKind::TemporalJoin { .. } => first,
+            NodeKind::Deduplicate { keys, latest_by } => {
+                // Older rows of a key stay, where others replace them.
+                let key = latest_by.is_none().then(|| keys.iter().copied().collect());
+                Facts { changes: Changelog::Insert, keys: first.keys.into_iter().chain(key).collect() }
+            }
             NodeKind::WindowJoin { kind, .. } | NodeKind::IntervalJoin { kind, .. } => {
                 let second = inputs.get(1).copied().cloned().unwrap_or_default();
                 let width = widths.first().copied().unwrap_or(0);
@@ -185,6 +192,7 @@ pub(super) fn takes_only_inserts(kind: &NodeKind) -> bool {
             | NodeKind::WindowRank { .. }
             | NodeKind::WindowJoin { .. }
             | NodeKind::IntervalJoin { .. }
+            | NodeKind::Deduplicate { .. }
             | NodeKind::BoundedJoin { .. }
     )
 }
@@ -203,7 +211,7 @@ pub(super) fn resolve(plan: &mut Plan, facts: &[Facts], sinks: &[(NodeId, Change
             | NodeKind::ProcessingTime => needs[index],
             // It must see the old row to know whether it was let through; two inputs may share a key.
             NodeKind::Filter { .. } | NodeKind::Union => Changelog::Retract,
-            NodeKind::ChangelogNormalize { .. } => Changelog::Upsert,
+            NodeKind::ChangelogNormalize { .. } | NodeKind::TemporalJoin { .. } => Changelog::Upsert,
             _ => Changelog::Retract,
         };
         for input in plan.nodes[index].inputs.clone() {

@@ -7,6 +7,7 @@ mod group;
 mod join;
 mod over;
 mod sink;
+mod versions;
 mod window;
 
 use super::changelog::{self, Facts};
@@ -113,14 +114,7 @@ impl Emitter<'_> {
                     // Nothing that needs a watermark takes rows that change.
                     return Ok(input);
                 }
-                let mut columns = input.columns.clone();
-                let column = input.place(*column);
-                columns[column].attribute = TimeAttribute::RowTime;
-                let watermark = input.moved(watermark);
-                let text = format!("Watermark {column} {}", watermark.identity());
-                let kind = NodeKind::Watermark { column, watermark: self.compiled(watermark, input.node) };
-                let node = self.node(kind, vec![input.node], &columns, text)?;
-                Ok(Emitted { node, columns, places: input.places })
+                self.watermark(input, *column, watermark)
             }
             RelationKind::ProcessingTime => {
                 let input = self.relation(relation.inputs[0], phase)?;
@@ -138,14 +132,7 @@ impl Emitter<'_> {
             }
             RelationKind::Project { expressions } => {
                 let input = self.relation(relation.inputs[0], phase)?;
-                let wanted: Vec<usize> = self.required[id].iter().copied().collect();
-                let items = wanted
-                    .iter()
-                    .map(|column| (relation.columns[*column].clone(), input.moved(&expressions[*column])))
-                    .collect();
-                let (node, columns) = self.project(&input, items)?;
-                let places = wanted.iter().enumerate().map(|(new, old)| (*old, new)).collect();
-                Ok(Emitted { node, columns, places })
+                self.projected(id, &input, expressions)
             }
             RelationKind::Unnest { .. } => self.unnest(id, relation, phase),
             RelationKind::WindowAssign { time_column, window, zone } => {
@@ -221,7 +208,38 @@ impl Emitter<'_> {
         Ok(Emitted { node, columns, places })
     }
 
-    fn scan(&mut self, id: RelationId, relation: &Relation, table: &Arc<BoundTable>, phase: u32) -> Written {
+    fn watermark(&mut self, input: Emitted, column: usize, watermark: &Scalar) -> Written {
+        let mut columns = input.columns.clone();
+        let column = input.place(column);
+        columns[column].attribute = TimeAttribute::RowTime;
+        let watermark = input.moved(watermark);
+        let text = format!("Watermark {column} {}", watermark.identity());
+        let kind = NodeKind::Watermark { column, watermark: self.compiled(watermark, input.node) };
+        let node = self.node(kind, vec![input.node], &columns, text)?;
+        Ok(Emitted { node, columns, places: input.places })
+    }
+
+    /// What its readers need of a projection.
+    fn projected(&mut self, id: RelationId, input: &Emitted, expressions: &[Scalar]) -> Written {
+        let relation = &self.graph.relations[id];
+        let wanted: Vec<usize> = self.required[id].iter().copied().collect();
+        let items = wanted
+            .iter()
+            .map(|column| (relation.columns[*column].clone(), input.moved(&expressions[*column])))
+            .collect();
+        let (node, columns) = self.project(input, items)?;
+        let places = wanted.iter().enumerate().map(|(new, old)| (*old, new)).collect();
+        Ok(Emitted { node, columns, places })
+    }
+
+    /// A scan as it comes, and the columns of its primary key.
+    fn plain_scan(
+        &mut self,
+        id: RelationId,
+        relation: &Relation,
+        table: &Arc<BoundTable>,
+        phase: u32,
+    ) -> Result<(Emitted, Option<Vec<usize>>), Box<Diagnostic>> {
         let mut wanted: Vec<usize> = self.required[id].iter().copied().collect();
         let changes = table.connector.source_changelog(&table.definition);
         let schema = &table.definition.schema;
@@ -246,18 +264,24 @@ impl Emitter<'_> {
             format!("Scan {} {:?} {projection:?} {metadata:?} {phase}", table.name, table.definition.options);
         let kind =
             NodeKind::Scan { table: table.definition.clone(), projection, metadata, bounded: table.bounded };
-        let mut node = self.node(kind, Vec::new(), &columns, text)?;
+        let node = self.node(kind, Vec::new(), &columns, text)?;
         let places: BTreeMap<usize, usize> =
             wanted.iter().enumerate().map(|(new, old)| (*old, new)).collect();
         let key: Option<Vec<usize>> = key.iter().map(|column| places.get(column).copied()).collect();
         let key = key.filter(|key| !key.is_empty());
         self.facts[node.0] =
             Facts { changes, keys: key.iter().map(|key| key.iter().copied().collect()).collect() };
-        if let (Changelog::Upsert, Some(keys)) = (changes, key) {
+        Ok((Emitted { node, columns, places }, key))
+    }
+
+    fn scan(&mut self, id: RelationId, relation: &Relation, table: &Arc<BoundTable>, phase: u32) -> Written {
+        let (mut emitted, key) = self.plain_scan(id, relation, table, phase)?;
+        if let (Changelog::Upsert, Some(keys)) = (self.facts[emitted.node.0].changes, key) {
             let text = format!("ChangelogNormalize {keys:?}");
-            node = self.node(NodeKind::ChangelogNormalize { keys }, vec![node], &columns, text)?;
+            let kind = NodeKind::ChangelogNormalize { keys };
+            emitted.node = self.node(kind, vec![emitted.node], &emitted.columns, text)?;
         }
-        Ok(Emitted { node, columns, places })
+        Ok(emitted)
     }
 
     /// Writes a projection, unless it would change nothing.

@@ -163,6 +163,23 @@ fn line(plan: &Plan, node: &Node) -> String {
             );
             join_text("IntervalJoin", plan, node, kind.name(), &keys, residual.as_ref())
         }
+        NodeKind::TemporalJoin { kind, times, left_keys, right_keys, residual } => {
+            let keys = format!(
+                "{} at {}, left=[{}], right=[{}]",
+                name(1, times[1]),
+                name(0, times[0]),
+                names(0, left_keys),
+                names(1, right_keys)
+            );
+            join_text("TemporalJoin", plan, node, kind.name(), &keys, residual.as_ref())
+        }
+        NodeKind::Deduplicate { keys, latest_by } => {
+            let wanted = match latest_by {
+                None => "first".into(),
+                Some(time) => format!("latest by {}", name(0, *time)),
+            };
+            format!("Deduplicate(key=[{}], {wanted})", names(0, keys))
+        }
         // Keys and calls are named after what the query says they are.
         NodeKind::WindowAggregate { time_column, window, keys, aggregates, .. } => {
             let outputs: Vec<String> =

@@ -107,7 +107,10 @@ pub(super) fn run(graph: &Graph) -> Required {
             RelationKind::Join { condition, .. } | RelationKind::WindowJoin { condition, .. } => {
                 let split = graph.columns(relation.inputs[0]).len();
                 let mut both = wanted;
-                if let RelationKind::Join { manner: JoinManner::Interval { times, .. }, .. } = &relation.kind
+                if let RelationKind::Join {
+                    manner: JoinManner::Interval { times, .. } | JoinManner::Versions { times },
+                    ..
+                } = &relation.kind
                 {
                     both.extend([times[0], times[1] + split]);
                 }

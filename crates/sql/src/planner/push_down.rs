@@ -3,7 +3,7 @@
 //! A relation with several readers is never filtered for one of them: the predicate stays above it, so that it is
 //! still computed once. Predicates do not pass a watermark, which must see every row.
 
-use crate::binder::{Graph, Relation, RelationId, RelationKind};
+use crate::binder::{Graph, JoinManner, Relation, RelationId, RelationKind};
 use crate::diagnostic::Diagnostic;
 use crate::expression::compare::Comparison;
 use crate::expression::{Scalar, ScalarKind};
@@ -268,12 +268,19 @@ impl Pass<'_> {
             let one_sided = predicate.is_deterministic() && !columns.is_empty();
             (one_sided && on_left == columns.len(), one_sided && on_left == 0)
         };
+        // Without some of its rows a version would be valid for longer.
+        let keeps_right = matches!(
+            relation.kind,
+            RelationKind::Join { manner: JoinManner::Versions { .. }, .. }
+        );
         let to_right = |predicate: Scalar| remapped(predicate, &|column| column - split_at);
         // A side that is shown whole loses no row to the condition.
         for predicate in condition.map(Scalar::into_conjuncts).unwrap_or_default() {
             match side(&predicate) {
                 (true, _) if matches!(kind, Inner | Right | Semi) => left.push(predicate),
-                (_, true) if matches!(kind, Inner | Left | Semi | Anti) => right.push(to_right(predicate)),
+                (_, true) if !keeps_right && matches!(kind, Inner | Left | Semi | Anti) => {
+                    right.push(to_right(predicate));
+                }
                 _ => on.push(predicate),
             }
         }
@@ -281,7 +288,9 @@ impl Pass<'_> {
         for predicate in predicates {
             match side(&predicate) {
                 (true, _) if matches!(kind, Inner | Left | Semi | Anti) => left.push(predicate),
-                (_, true) if matches!(kind, Inner | Right) => right.push(to_right(predicate)),
+                (_, true) if !keeps_right && matches!(kind, Inner | Right) => {
+                    right.push(to_right(predicate));
+                }
                 _ if kind == Inner => on.push(predicate),
                 _ => above.push(predicate),
             }

@@ -67,6 +67,8 @@ fn modes(plan: &Plan) -> String {
             NodeKind::Unnest(_) => "Unnest",
             NodeKind::IntervalJoin { .. } => "IntervalJoin",
             NodeKind::Over { .. } => "Over",
+            NodeKind::TemporalJoin { .. } => "TemporalJoin",
+            NodeKind::Deduplicate { .. } => "Deduplicate",
         };
         let modes = match node.changelog {
             Changelog::Insert => "I",

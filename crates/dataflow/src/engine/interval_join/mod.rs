@@ -12,7 +12,6 @@
 //! Every expiry is a function of times and of the watermark before a row, so neither the cut into steps nor the number of
 //! workers shows.
 
-mod emit;
 mod partition;
 mod spec;
 
@@ -75,7 +74,7 @@ impl IntervalJoinNode {
         let batches = self.partitions.run(exchange, rows, move |worker, partition| {
             partition.step(&spec, &prepared, &moved, sequence, (worker, workers), clock_ms)
         })?;
-        let merged = merge_in_order(&self.spec.schema, batches)?;
+        let merged = merge_in_order(&self.spec.pairs.schema, batches)?;
         let chunks = merged.into_iter().map(|batch| Chunk { read: 0, batch }).collect();
         let mut delayed = Track::constant(self.spec.delayed(track.initial));
         for (ordinal, watermark) in &track.changes {

@@ -3,8 +3,8 @@
 use super::super::error::DataflowError;
 use super::super::track::Track;
 use super::super::window::{Accumulators, tie_prefix, tie_time};
-use super::emit::{Leaving, NONE, Out};
-use super::spec::{LEFT, Prepared, RIGHT, Spec};
+use super::super::pairs::{LEFT, Leaving, NONE, Out, RIGHT};
+use super::spec::{Prepared, Spec};
 use crate::batch::Batch;
 use crate::plan::NodeId;
 use state::{Key, KeyedMap, KeyedWindows, Store, Table, TableId};
@@ -92,7 +92,7 @@ impl Partition {
         self.pair(spec, &events, &candidates, &mut leaving, clock_ms)?;
         self.set_timers(&timers)?;
         self.expire(spec, track, &mut leaving)?;
-        leaving.finish(spec)
+        leaving.finish(&spec.pairs)
     }
 
     /// Finds what a row may match, and keeps it.
@@ -158,7 +158,7 @@ impl Partition {
             .iter()
             .flat_map(|event| candidates[event.candidates.clone()].iter().map(|one| rows_of(event, one.row)))
             .collect();
-        let decided = leaving.decide(spec, &pairs, clock_ms)?;
+        let decided = leaving.decide(&spec.pairs, &pairs, clock_ms)?;
         for event in events {
             let (side, other) = (event.side, 1 - event.side);
             let out = |tie: Vec<u8>, rows| Out {

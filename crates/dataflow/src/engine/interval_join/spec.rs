@@ -3,18 +3,14 @@
 use super::super::error::DataflowError;
 use super::super::join::only_inserts;
 use super::super::keys::Keys;
+use super::super::pairs::{LEFT, PairSpec, RIGHT};
 use super::super::time::milliseconds;
 use super::super::window_rows::{Place, Side};
 use crate::batch::Batch;
-use crate::expression::Expression;
 use crate::plan::{JoinKind, NodeId, NodeKind, Plan};
 use arrow_array::{BooleanArray, Int64Array};
 use arrow_schema::{Schema, SchemaRef};
 use std::ops::RangeInclusive;
-use std::sync::Arc;
-
-pub(crate) const LEFT: usize = 0;
-pub(crate) const RIGHT: usize = 1;
 
 /// How often a key is looked at for expired rows while the interval passes.
 const WAKES_PER_INTERVAL: i64 = 8;
@@ -23,12 +19,10 @@ const WAKES_PER_INTERVAL: i64 = 8;
 #[derive(Debug)]
 pub(crate) struct Spec {
     pub(crate) kind: JoinKind,
-    pub(crate) sides: [Side; 2],
+    pub(crate) pairs: PairSpec,
     /// `right + lower <= left <= right + upper`, in ms.
     lower_ms: i64,
     upper_ms: i64,
-    pub(crate) residual: Option<Arc<dyn Expression>>,
-    pub(crate) schema: SchemaRef,
 }
 
 /// A batch made ready for all workers.
@@ -62,14 +56,16 @@ impl Spec {
         let input = |side: usize| -> &Schema { &schemas[node.inputs[side].0] };
         Ok(Spec {
             kind: *kind,
-            sides: [
-                Side::new(input(LEFT), left_keys, times[LEFT])?,
-                Side::new(input(RIGHT), right_keys, times[RIGHT])?,
-            ],
+            pairs: PairSpec {
+                sides: [
+                    Side::new(input(LEFT), left_keys, times[LEFT])?,
+                    Side::new(input(RIGHT), right_keys, times[RIGHT])?,
+                ],
+                residual: residual.clone(),
+                schema: schemas[id.0].clone(),
+            },
             lower_ms: *lower_ms,
             upper_ms: *upper_ms,
-            residual: residual.clone(),
-            schema: schemas[id.0].clone(),
         })
     }
 
@@ -80,7 +76,7 @@ impl Spec {
         batch: &Batch,
     ) -> Result<Prepared, DataflowError> {
         only_inserts(batch)?;
-        let own = &self.sides[side];
+        let own = &self.pairs.sides[side];
         let watermarks = batch.watermarks.clone();
         Ok(Prepared {
             side,

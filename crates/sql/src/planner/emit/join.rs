@@ -54,7 +54,10 @@ impl Emitter<'_> {
         };
         let (left_id, right_id) = (left, right);
         let left = self.relation(left, left_phase)?;
-        let right = self.relation(right, right_phase)?;
+        let right = match manner {
+            JoinManner::Versions { .. } => self.versions(right, right_phase, span)?,
+            _ => self.relation(right, right_phase)?,
+        };
         let (left, right) = (self.narrowed(left, left_id)?, self.narrowed(right, right_id)?);
         let (left, left_keys) = self.with_keys(left, left_keys)?;
         let (right, right_keys) = self.with_keys(right, right_keys)?;
@@ -70,7 +73,7 @@ impl Emitter<'_> {
                 let mut column = column.clone();
                 let keeps_time = match manner {
                     JoinManner::Regular => false,
-                    JoinManner::Lookup => side == 0,
+                    JoinManner::Lookup | JoinManner::Versions { .. } => side == 0,
                     JoinManner::Interval { .. } => !kind.pads(1 - side),
                 };
                 if !keeps_time {
@@ -111,6 +114,13 @@ impl Emitter<'_> {
                     times: [stream.place(times[0]), table.place(times[1])],
                     lower_ms,
                     upper_ms,
+                    left_keys: stream_keys,
+                    right_keys: table_keys,
+                    residual,
+                },
+                JoinManner::Versions { times } => NodeKind::TemporalJoin {
+                    kind,
+                    times: [stream.place(times[0]), table.place(times[1])],
                     left_keys: stream_keys,
                     right_keys: table_keys,
                     residual,

@@ -1,51 +1,66 @@
-//! What a step of a join gives, as one batch.
+//! What a step of a join by event time gives, as one batch: rows of either side, alone or in pairs.
 
-use super::super::batches::{empty, record_batch};
-use super::super::error::DataflowError;
-use super::super::stateless::holds;
-use super::spec::{LEFT, RIGHT, Spec};
+use super::batches::{empty, record_batch};
+use super::error::DataflowError;
+use super::stateless::holds;
+use super::window_rows::Side;
 use crate::batch::Batch;
+use crate::expression::Expression;
 use arrow_array::builder::BinaryBuilder;
 use arrow_array::{ArrayRef, Int64Array, UInt32Array, UInt64Array};
+use arrow_schema::SchemaRef;
 use arrow_select::take::take;
+use std::sync::Arc;
+
+pub(crate) const LEFT: usize = 0;
+pub(crate) const RIGHT: usize = 1;
 
 /// Stands for the side that has no row.
-pub(super) const NONE: u32 = u32::MAX;
+pub(crate) const NONE: u32 = u32::MAX;
 
 /// So many pairs are looked at together.
 const PAIRS: usize = 8192;
 
+/// What pairs are made of.
+#[derive(Debug)]
+pub(crate) struct PairSpec {
+    pub(crate) sides: [Side; 2],
+    /// What must hold for a pair beside its keys.
+    pub(crate) residual: Option<Arc<dyn Expression>>,
+    pub(crate) schema: SchemaRef,
+}
+
 /// A row on its way out.
 #[derive(Debug)]
-pub(super) struct Out {
-    pub(super) ordinal: u64,
-    pub(super) tie: Vec<u8>,
-    pub(super) watermark: i64,
+pub(crate) struct Out {
+    pub(crate) ordinal: u64,
+    pub(crate) tie: Vec<u8>,
+    pub(crate) watermark: i64,
     /// The rows by side.
-    pub(super) rows: [u32; 2],
+    pub(crate) rows: [u32; 2],
 }
 
 /// The rows that a step has to do with, by side, and what leaves.
 #[derive(Debug, Default)]
-pub(super) struct Leaving {
+pub(crate) struct Leaving {
     rows: [Vec<Vec<u8>>; 2],
-    pub(super) outs: Vec<Out>,
+    pub(crate) outs: Vec<Out>,
 }
 
 impl Leaving {
-    pub(super) fn row(&mut self, side: usize, bytes: &[u8]) -> u32 {
+    pub(crate) fn row(&mut self, side: usize, bytes: &[u8]) -> u32 {
         self.rows[side].push(bytes.to_vec());
         (self.rows[side].len() - 1) as u32
     }
 
-    pub(super) fn bytes(&self, side: usize, row: u32) -> &[u8] {
+    pub(crate) fn bytes(&self, side: usize, row: u32) -> &[u8] {
         &self.rows[side][row as usize]
     }
 
     /// For which pairs the residual condition holds.
-    pub(super) fn decide(
+    pub(crate) fn decide(
         &self,
-        spec: &Spec,
+        spec: &PairSpec,
         pairs: &[[u32; 2]],
         clock_ms: i64,
     ) -> Result<Vec<bool>, DataflowError> {
@@ -63,7 +78,7 @@ impl Leaving {
         Ok(decided)
     }
 
-    pub(super) fn finish(mut self, spec: &Spec) -> Result<Batch, DataflowError> {
+    pub(crate) fn finish(mut self, spec: &PairSpec) -> Result<Batch, DataflowError> {
         if self.outs.is_empty() {
             return Ok(empty(&spec.schema));
         }
