@@ -169,12 +169,19 @@ pub enum NodeKind {
         right_keys: Vec<usize>,
         residual: Option<Arc<dyn Expression>>,
     },
-    /// Lets rows of inserts through as they are: without `latest_by` the first of each key, with it (a row time) those
-    /// that are not older than any row of the key before them.
+    /// Lets some of the inserts of each key through, as they are.
     Deduplicate {
         keys: Vec<usize>,
-        latest_by: Option<usize>,
+        keep: Keep,
     },
+    /// Brings inserts into the order of a row time, and where that is equal into the other order, once the watermark has
+    /// reached it. Rows that are not later than what has left are dropped and counted as late.
+    TemporalSort {
+        time_column: usize,
+        order: Vec<SortKey>,
+    },
+    /// Copies of each row, as many as its last column, a BIGINT, says; that column does not leave.
+    Replicate,
     /// UNION ALL.
     Union,
     /// Group aggregate without windows, over a changelog (Insert or Retract). The output columns are
@@ -279,6 +286,17 @@ pub enum Elements {
     OfMap,
     /// As often as they are in it; a multiset is a map from its elements to how often they are in it.
     OfMultiset,
+}
+
+/// Which rows of a key are let through; the columns are row times.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Keep {
+    /// The first to come.
+    First,
+    /// All that are not older than any before them: each of them was the latest for a while.
+    NotOlderThan(usize),
+    /// The earliest, once the watermark has reached its time. What comes behind the watermark is late.
+    Earliest(usize),
 }
 
 /// One column of an order.

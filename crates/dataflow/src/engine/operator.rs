@@ -14,8 +14,10 @@ use super::normalize::Normalize;
 use super::over::OverNode;
 use super::rank::RankNode;
 use super::regular_join::RegularJoinNode;
+use super::replicate::replicate;
 use super::stateless::{assign_windows, evaluate, filter, project, union};
 use super::temporal_join::TemporalJoinNode;
+use super::temporal_sort::TemporalSortNode;
 use super::track::Track;
 use super::unnest::unnest;
 use super::watermark::{Candidates, ReadInfo, WatermarkState, follow_clock};
@@ -77,6 +79,7 @@ pub(crate) enum Operator {
     Over(Box<OverNode>),
     TemporalJoin(TemporalJoinNode),
     Deduplicate(DeduplicateNode),
+    TemporalSort(TemporalSortNode),
 }
 
 impl Operator {
@@ -151,6 +154,9 @@ impl Operator {
             NodeKind::TemporalJoin { .. } => {
                 Operator::TemporalJoin(TemporalJoinNode::new(plan, id, schemas, workers, store)?)
             }
+            NodeKind::TemporalSort { .. } => {
+                Operator::TemporalSort(TemporalSortNode::new(plan, id, schemas, workers, store)?)
+            }
             NodeKind::Deduplicate { .. } => {
                 Operator::Deduplicate(DeduplicateNode::new(plan, id, schemas, workers, store)?)
             }
@@ -160,6 +166,7 @@ impl Operator {
             | NodeKind::WindowAssign { .. }
             | NodeKind::Unnest(_)
             | NodeKind::Union
+            | NodeKind::Replicate
             | NodeKind::Sink { .. } => Operator::Stateless,
         })
     }
@@ -188,6 +195,7 @@ impl Operator {
             Operator::Over(node) => node.tables(),
             Operator::TemporalJoin(node) => node.tables(),
             Operator::Deduplicate(node) => node.tables(),
+            Operator::TemporalSort(node) => node.tables(),
         }
     }
 
@@ -205,6 +213,7 @@ impl Operator {
             Operator::Aggregate(node) => node.next_window_end(fired),
             Operator::WindowRows(node) => node.next_window_end(),
             Operator::Over(node) => node.next_window_end(),
+            Operator::TemporalSort(node) => node.next_due(),
             _ => None,
         }
     }
@@ -231,6 +240,9 @@ impl Operator {
         if let Operator::IntervalJoin(node) = self {
             return Ok((node.step(exchange, inputs, context.sequence, clock_ms)?, 0));
         }
+        if let Operator::TemporalSort(node) = self {
+            return node.step(exchange, inputs, context.sequence);
+        }
         if let Operator::TemporalJoin(node) = self {
             return Ok((node.step(exchange, inputs, context.sequence, clock_ms)?, 0));
         }
@@ -238,9 +250,10 @@ impl Operator {
         let Flow { chunks, track } = inputs.pop().unwrap_or_default();
         match self {
             // They took their inputs above.
-            Operator::WindowRows(_) | Operator::IntervalJoin(_) | Operator::TemporalJoin(_) => {
-                Err(DataflowError::internal("a node ran twice"))
-            }
+            Operator::WindowRows(_)
+            | Operator::IntervalJoin(_)
+            | Operator::TemporalJoin(_)
+            | Operator::TemporalSort(_) => Err(DataflowError::internal("a node ran twice")),
             Operator::Stateless => {
                 let (plan, schema) = (plan.clone(), schema.clone());
                 let run = move |chunk: Chunk| {
@@ -287,7 +300,7 @@ impl Operator {
                 Ok((node.step(exchange, left, table.unwrap_or_default(), clock_ms)?, 0))
             }
             Operator::Deduplicate(node) => {
-                Ok((Flow { chunks: node.step(exchange, chunks, clock_ms)?, track }, 0))
+                node.step(exchange, Flow { chunks, track }, context.sequence, clock_ms)
             }
             Operator::Rank(node) => {
                 let chunks = node.step(exchange, chunks, clock_ms)?;
@@ -330,6 +343,7 @@ fn step_stateless(
     match &plan.node(id).kind {
         NodeKind::Project { expressions } => project(expressions, schema, batch, clock_ms),
         NodeKind::Filter { predicate } => filter(predicate.as_ref(), batch, clock_ms),
+        NodeKind::Replicate => replicate(schema, batch),
         NodeKind::WindowAssign { time_column, window, zone } => {
             assign_windows(&WindowSpec::new(*time_column, *window, *zone), schema, batch)
         }

@@ -5,8 +5,8 @@
 //! nothing that does not (no options of connectors, which may hold addresses and secrets).
 
 use super::{
-    Aggregate, AggregateFunction, AggregateOptions, Changelog, Elements, Node, NodeId, NodeKind, OverFrame,
-    OverOrder, Plan, SortKey, Unnest, WindowKind,
+    Aggregate, AggregateFunction, AggregateOptions, Changelog, Elements, Keep, Node, NodeId, NodeKind,
+    OverFrame, OverOrder, Plan, SortKey, Unnest, WindowKind,
 };
 use arrow_schema::{DataType, Field, Schema, TimeUnit};
 use std::fmt::Write;
@@ -174,10 +174,20 @@ impl Plan {
                     residual.unwrap_or_default()
                 )
             }
-            NodeKind::Deduplicate { keys, latest_by } => match latest_by {
-                None => format!("Deduplicate(first, keys=[{}])", names(0, keys)),
-                Some(time) => format!("Deduplicate(latest by {}, keys=[{}])", name(0, *time), names(0, keys)),
-            },
+            NodeKind::Deduplicate { keys, keep } => {
+                let keep = match keep {
+                    Keep::First => "first".into(),
+                    Keep::NotOlderThan(time) => format!("latest by {}", name(0, *time)),
+                    Keep::Earliest(time) => format!("earliest by {}", name(0, *time)),
+                };
+                format!("Deduplicate({keep}, keys=[{}])", names(0, keys))
+            }
+            NodeKind::TemporalSort { time_column, order } => format!(
+                "TemporalSort({}, order=[{}])",
+                name(0, *time_column),
+                describe_order(order, &|column| name(0, column))
+            ),
+            NodeKind::Replicate => "Replicate".into(),
             NodeKind::Union => "Union".into(),
             NodeKind::GroupAggregate { keys, aggregates } => {
                 let calls: Vec<_> = aggregates

@@ -3,8 +3,8 @@
 //! A planner that keeps to `plan.rs` never fails here; whatever passes runs without a panic.
 
 use super::{
-    Aggregate, AggregateFunction, JoinKind, Node, NodeId, NodeKind, OverFrame, OverOrder, Plan, SortKey,
-    Unnest, WindowKind, type_name,
+    Aggregate, AggregateFunction, JoinKind, Keep, Node, NodeId, NodeKind, OverFrame, OverOrder, Plan,
+    SortKey, Unnest, WindowKind, type_name,
 };
 use crate::engine::DataflowError;
 use crate::engine::{accumulator_supports, over_supports};
@@ -128,10 +128,30 @@ impl Plan {
                 let keys = (left_keys.as_slice(), right_keys.as_slice());
                 validate_stream_join(input(0), input(1), &node.schema, *kind, keys, residual.as_ref())
             }
-            NodeKind::Deduplicate { keys, latest_by } => {
+            NodeKind::TemporalSort { time_column, order } => {
+                same_types(input(0), &node.schema)?;
+                is_time(type_at(input(0), *time_column)?)?;
+                self.needs_watermark(node)?;
+                order.iter().try_for_each(|key| type_at(input(0), key.column).map(|_| ()))?;
+                kept_columns(input(0))
+            }
+            NodeKind::Replicate => {
+                let (count, rows) = input(0).fields().split_last().ok_or("it has no count")?;
+                same_type(count.data_type(), &DataType::Int64)?;
+                same_types(&Schema::new(rows.to_vec()), &node.schema)
+            }
+            NodeKind::Deduplicate { keys, keep } => {
                 same_types(input(0), &node.schema)?;
                 keys.iter().try_for_each(|key| can_be_kept(type_at(input(0), *key)?))?;
-                latest_by.map_or(Ok(()), |time| is_time(type_at(input(0), time)?))
+                match keep {
+                    Keep::First => Ok(()),
+                    Keep::NotOlderThan(time) => is_time(type_at(input(0), *time)?),
+                    Keep::Earliest(time) => {
+                        self.needs_watermark(node)?;
+                        kept_columns(input(0))?;
+                        is_time(type_at(input(0), *time)?)
+                    }
+                }
             }
             NodeKind::GroupAggregate { keys, aggregates } => {
                 expect_columns(&node.schema, keys.len() + aggregates.len())?;

@@ -29,7 +29,10 @@ impl Binder<'_> {
         match &written.kind {
             ExpressionKind::Literal(literal) => literal::bind(literal, false, zone, span),
             ExpressionKind::Column(parts) => {
-                let scalar = scope.resolve(parts, span)?;
+                let scalar = match scope.resolve(parts, span) {
+                    Ok(scalar) => scalar,
+                    Err(problem) => return self.alias(parts).ok_or(problem),
+                };
                 self.note_columns(&scalar, span);
                 Ok(scalar)
             }

@@ -47,13 +47,13 @@ impl Binder<'_> {
         };
         let table = self.with_hints(table, &insert.hints)?;
         table.check(Role::Sink, insert.table.span)?;
-        let query = self.query(&insert.query)?;
+        let query = self.query_in_sight(&insert.query, true)?;
         self.sink(query, table, insert)
     }
 
     /// A query whose rows are printed.
     pub fn select_into(&mut self, query: &ast::Query, table: Arc<BoundTable>) -> Bound<RelationId> {
-        let relation = self.query(query)?;
+        let relation = self.query_in_sight(query, true)?;
         let columns = self.graph.columns(relation).to_vec();
         let kind =
             RelationKind::Sink { table, drops_nulls: false, settles_conflicts: true, span: query.span };

@@ -13,11 +13,13 @@ mod interval;
 mod json;
 mod literal;
 mod operator;
+mod order;
 mod over;
 mod query;
 mod rank;
 mod relation;
 mod scope;
+mod set_operation;
 mod source;
 mod subquery;
 mod table;
@@ -103,6 +105,10 @@ pub struct Binder<'a> {
     collector: Option<aggregate::Collector>,
     /// Row numbers of the SELECT being bound; none where they cannot stand.
     numbers: Option<Vec<rank::PendingNumber>>,
+    /// What the SELECT being bound computes behind its items.
+    behind: order::Behind,
+    /// The items of the SELECT being bound by name, while ORDER BY or QUALIFY is.
+    aliases: Vec<(String, Scalar)>,
     /// Sub-queries that stand for values in what is being bound; none where they cannot stand.
     values: Option<subquery::Values>,
     /// The windows that columns name as theirs.
@@ -122,6 +128,8 @@ impl<'a> Binder<'a> {
             warnings: Vec::new(),
             collector: None,
             numbers: None,
+            behind: order::Behind::default(),
+            aliases: Vec::new(),
             values: None,
             windows: BTreeMap::new(),
         }

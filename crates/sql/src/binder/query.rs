@@ -1,124 +1,74 @@
-//! Queries: SELECT with its clauses, WITH, UNION ALL.
+//! Queries: SELECT with its clauses, WITH.
 
 use super::aggregate::{Bounds, Collector, Grouped};
+use super::order::Behind;
 use super::over::{Overs, place_overs, reads_over};
 use super::rank::place_number;
 use super::relation::{Column, RelationId, RelationKind, WindowColumn};
 use super::scope::{NearestOrList, Scope};
 use super::window::window_bound;
-use super::{Binder, Bound, boxed, operator, shown};
+use super::{Binder, Bound, boxed, operator};
 use crate::ast::{
     self, ExpressionKind, FunctionCall, GroupingElement, Query, QueryBody, QueryBodyKind, Select, SelectItem,
-    SelectItemKind, SetOperator,
+    SelectItemKind,
 };
 use crate::diagnostic::Diagnostic;
 use crate::expression::{Scalar, ScalarKind};
 use crate::span::Span;
-use crate::types::{TimeAttribute, TypeKind, common_type};
+use crate::types::{TimeAttribute, TypeKind};
 
 impl Binder<'_> {
+    /// A query within another one, whose rows have no order.
     pub(super) fn query(&mut self, query: &Query) -> Bound<RelationId> {
+        self.query_in_sight(query, false)
+    }
+
+    /// `in_sight`: the order of its rows can be seen.
+    pub(super) fn query_in_sight(&mut self, query: &Query, in_sight: bool) -> Bound<RelationId> {
         let reach = self.common_tables.len();
-        let result = self.query_with(query);
+        let result = self.query_with(query, in_sight);
         self.common_tables.truncate(reach);
         result
     }
 
-    fn query_with(&mut self, query: &Query) -> Bound<RelationId> {
+    fn query_with(&mut self, query: &Query, in_sight: bool) -> Bound<RelationId> {
         for table in &query.with {
             let relation = self.query(&table.query)?;
             let relation = self.renamed(relation, &table.columns, table.name.span)?;
             self.common_tables.push((table.name.value.clone(), relation));
         }
-        let relation = self.body(&query.body)?;
-        if let Some(item) = query.order_by.first() {
-            return boxed(
-                Diagnostic::unsupported(item.span, "ORDER BY is not supported yet")
-                    .with_hint("a stream has no end to sort at; sort where the result is read"),
-            );
-        }
-        if let Some(limit) = query.limit.as_ref().or(query.offset.as_ref()) {
-            return boxed(
-                Diagnostic::unsupported(limit.span, "LIMIT and OFFSET are not supported yet")
-                    .with_hint("bound the source instead, for example with 'scan.bounded.mode'"),
-            );
-        }
-        Ok(relation)
+        let (relation, behind) = match &query.body.kind {
+            QueryBodyKind::Select(select) if select.quantifier != Some(ast::SetQuantifier::Distinct) => {
+                self.select(select, &query.order_by)?
+            }
+            QueryBodyKind::Query(inner) => {
+                // Parentheses alone hide no order.
+                let relation = self.query_in_sight(inner, in_sight && query.order_by.is_empty())?;
+                self.order_of_columns(relation, &query.order_by)?
+            }
+            _ => {
+                let relation = self.body(&query.body)?;
+                self.order_of_columns(relation, &query.order_by)?
+            }
+        };
+        self.ordered(relation, behind, query, in_sight)
     }
 
     fn body(&mut self, body: &QueryBody) -> Bound<RelationId> {
         match &body.kind {
-            QueryBodyKind::Select(select) => self.select(select),
+            QueryBodyKind::Select(select) => {
+                let (relation, _) = self.select(select, &[])?;
+                let distinct = select.quantifier == Some(ast::SetQuantifier::Distinct);
+                Ok(if distinct { self.distinct(relation) } else { relation })
+            }
             QueryBodyKind::Query(query) => self.query(query),
             QueryBodyKind::Table(name) => self.named_relation(name, &[]),
             QueryBodyKind::Values(rows) => self.values(rows, body.span),
             QueryBodyKind::SetOperation { left, operator, all, operator_span, right } => {
-                if *operator != SetOperator::Union {
-                    let name = match operator {
-                        SetOperator::Union | SetOperator::Intersect => "INTERSECT",
-                        SetOperator::Except => "EXCEPT",
-                    };
-                    return boxed(
-                        Diagnostic::unsupported(*operator_span, format!("{name} is not supported yet"))
-                            .with_hint("UNION and UNION ALL work"),
-                    );
-                }
-                let (left, right) = (self.body(left)?, self.body(right)?);
-                let relation = self.union(left, right, *operator_span)?;
-                Ok(if *all { relation } else { self.distinct(relation) })
+                let sides = [self.body(left)?, self.body(right)?];
+                self.set_operation(*operator, *all, sides, *operator_span)
             }
         }
-    }
-
-    fn union(&mut self, left: RelationId, right: RelationId, span: Span) -> Bound<RelationId> {
-        let (a, b) = (self.graph.columns(left).to_vec(), self.graph.columns(right).to_vec());
-        if a.len() != b.len() {
-            return boxed(
-                Diagnostic::mistyped(span, format!("UNION ALL of {} columns with {}", a.len(), b.len()))
-                    .with_label("both sides need the same number of columns"),
-            );
-        }
-        let mut columns = Vec::new();
-        for (number, (x, y)) in a.iter().zip(&b).enumerate() {
-            let Some(common) = common_type(&x.data_type, &y.data_type) else {
-                return boxed(
-                    Diagnostic::mistyped(
-                        span,
-                        format!(
-                            "type mismatch in column {} of UNION ALL: {} {} and {} {}",
-                            number + 1,
-                            x.name,
-                            shown(&x.data_type),
-                            y.name,
-                            shown(&y.data_type)
-                        ),
-                    )
-                    .with_hint("cast one side to the type of the other"),
-                );
-            };
-            let attribute = if x.attribute == y.attribute { x.attribute } else { TimeAttribute::None };
-            columns.push(Column { name: x.name.clone(), data_type: common, attribute, window: None });
-        }
-        let mut inputs = Vec::new();
-        for (side, from) in [(left, &a), (right, &b)] {
-            inputs.push(self.cast_columns(side, from, &columns));
-        }
-        Ok(self.graph.add(RelationKind::Union, inputs, columns))
-    }
-
-    /// Gives a relation the types of other columns.
-    fn cast_columns(&mut self, input: RelationId, from: &[Column], to: &[Column]) -> RelationId {
-        if from.iter().zip(to).all(|(x, y)| x.data_type.kind == y.data_type.kind) {
-            return input;
-        }
-        let zone = self.settings.zone;
-        let items = from
-            .iter()
-            .zip(to)
-            .enumerate()
-            .map(|(index, (x, y))| (y.name.clone(), operator::coerce(x.scalar(index), &y.data_type, zone)))
-            .collect();
-        self.graph.project(input, items)
     }
 
     /// Other names for a relation's columns; no names leave it as it is.
@@ -147,14 +97,27 @@ impl Binder<'_> {
         Ok(self.graph.project(relation, items))
     }
 
-    fn select(&mut self, select: &Select) -> Bound<RelationId> {
-        let relation = self.select_all(select)?;
-        let distinct = select.quantifier == Some(ast::SetQuantifier::Distinct);
-        Ok(if distinct { self.distinct(relation) } else { relation })
+    /// The rows that QUALIFY lets through, and what is behind the items for the clauses after them.
+    fn select(&mut self, select: &Select, order: &[ast::OrderItem]) -> Bound<(RelationId, Behind)> {
+        let outer = std::mem::take(&mut self.behind);
+        let bound = self.select_all(select, order);
+        let behind = std::mem::replace(&mut self.behind, outer);
+        let mut relation = bound?;
+        if let Some(place) = behind.qualify {
+            let condition = self.graph.columns(relation)[place].scalar(place);
+            relation = self.graph.filter(relation, condition);
+        }
+        if behind.order.is_empty() && self.graph.columns(relation).len() > behind.shown {
+            let columns = self.graph.columns(relation)[..behind.shown].to_vec();
+            let shown =
+                columns.iter().enumerate().map(|(at, own)| (own.name.clone(), own.scalar(at))).collect();
+            relation = self.graph.project(relation, shown);
+        }
+        Ok((relation, behind))
     }
 
     /// Every row once.
-    fn distinct(&mut self, input: RelationId) -> RelationId {
+    pub(super) fn distinct(&mut self, input: RelationId) -> RelationId {
         let plain =
             |column: &Column| Column { attribute: TimeAttribute::None, window: None, ..column.clone() };
         let columns: Vec<Column> = self.graph.columns(input).iter().map(plain).collect();
@@ -163,16 +126,13 @@ impl Binder<'_> {
         self.graph.add(kind, vec![input], columns)
     }
 
-    fn select_all(&mut self, select: &Select) -> Bound<RelationId> {
+    fn select_all(&mut self, select: &Select, order: &[ast::OrderItem]) -> Bound<RelationId> {
         if let Some(hint) = select.hints.first() {
             self.warnings.push(Diagnostic::warning(
                 crate::diagnostic::DiagnosticKind::Unsupported,
                 hint.span,
                 format!("the hint {} is ignored", hint.name.value),
             ));
-        }
-        if let Some(qualify) = &select.qualify {
-            return boxed(Diagnostic::unsupported(qualify.span, "QUALIFY is not supported yet"));
         }
         let (mut input, mut scope) = match &select.from {
             Some(from) => self.from(from)?,
@@ -206,7 +166,8 @@ impl Binder<'_> {
         });
         let outer_numbers = self.numbers.replace(Vec::new());
         let plain = input;
-        let bound = self.with_values(input, scope.clone(), |binder, scope| binder.select_list(select, scope));
+        let bound =
+            self.with_values(input, scope.clone(), |binder, scope| binder.select_list(select, order, scope));
         let mut collector = std::mem::replace(&mut self.collector, outer).unwrap_or_default();
         let mut number = std::mem::replace(&mut self.numbers, outer_numbers).unwrap_or_default().pop();
         let ((mut items, having), input_with_values, _) = bound?;
@@ -254,7 +215,12 @@ impl Binder<'_> {
     }
 
     /// The items and HAVING, bound over the input with placeholders for aggregates.
-    fn select_list(&mut self, select: &Select, scope: &Scope) -> Bound<(Vec<Item>, Option<Scalar>)> {
+    fn select_list(
+        &mut self,
+        select: &Select,
+        order: &[ast::OrderItem],
+        scope: &Scope,
+    ) -> Bound<(Vec<Item>, Option<Scalar>)> {
         let mut items = Vec::new();
         for item in &select.items {
             self.select_item(item, scope, &mut items)?;
@@ -266,6 +232,7 @@ impl Binder<'_> {
                 Some(operator::boolean(bound, "HAVING", having.span)?)
             }
         };
+        self.behind = self.behind_items(select.qualify.as_ref(), order, scope, &mut items)?;
         Ok((items, having))
     }
 
@@ -538,7 +505,7 @@ impl Binder<'_> {
 pub(super) struct Item {
     pub(super) name: String,
     pub(super) scalar: Scalar,
-    span: Span,
+    pub(super) span: Span,
 }
 
 /// The window of which both bounds are there: its bounds, and the column of its time if that is there too.

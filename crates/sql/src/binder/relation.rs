@@ -132,6 +132,13 @@ pub enum RelationKind {
         with_ordinality: bool,
     },
     Union,
+    /// Rows in the order of a row time, then of other columns.
+    TemporalSort {
+        time_column: usize,
+        order: Vec<SortKey>,
+    },
+    /// As many copies of each row as its last column says, which does not leave.
+    Replicate,
     Sink {
         table: Arc<BoundTable>,
         drops_nulls: bool,

@@ -259,8 +259,11 @@ impl Binder<'_> {
         let split = self.graph.columns(left).len();
         if self.graph.updates(left) {
             return boxed(
-                Diagnostic::unsupported(span, "rows that change cannot be joined with the versions of a table yet")
-                    .with_hint("join first, and aggregate or rank the result"),
+                Diagnostic::unsupported(
+                    span,
+                    "rows that change cannot be joined with the versions of a table yet",
+                )
+                .with_hint("join first, and aggregate or rank the result"),
             );
         }
         let (right_time, key) = self.graph.version_columns(right);

@@ -7,7 +7,7 @@
 use super::relation::{Column, RelationId, RelationKind, WindowColumn};
 use super::scope::{Scope, ScopeColumn};
 use super::{Binder, Bound, boxed, shown};
-use crate::ast::{self, ArgumentValue, FunctionCall, TableArgumentInput};
+use crate::ast::{self, ArgumentValue, ExpressionKind, FunctionCall, TableArgumentInput};
 use crate::diagnostic::Diagnostic;
 use crate::expression::{Scalar, ScalarKind};
 use crate::span::Span;
@@ -242,6 +242,11 @@ impl Binder<'_> {
     ) -> Bound<(RelationId, Scope, Vec<Scalar>)> {
         let table = match &argument.value {
             ArgumentValue::Table(table) => table,
+            // A query in parentheses alone looks like a value.
+            ArgumentValue::Expression(ast::Expression { kind: ExpressionKind::Subquery(query), .. }) => {
+                let relation = self.query(query)?;
+                return Ok((relation, Scope::of(None, self.graph.columns(relation)), Vec::new()));
+            }
             _ => {
                 return boxed(
                     Diagnostic::invalid(argument.span, format!("{name} takes a table here"))

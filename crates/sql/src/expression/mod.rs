@@ -151,6 +151,11 @@ impl Scalar {
         Scalar::literal(Arc::new(BooleanArray::from(vec![truth])), text, TypeKind::Boolean.not_null())
     }
 
+    pub fn big_integer(number: i64) -> Scalar {
+        let value = Arc::new(arrow_array::Int64Array::from(vec![number]));
+        Scalar::literal(value, number.to_string(), TypeKind::BigInt.not_null())
+    }
+
     /// Joins conditions; no conditions are no condition.
     pub fn all_of(mut conditions: Vec<Scalar>) -> Option<Scalar> {
         if conditions.len() < 2 {

@@ -6,7 +6,7 @@
 //!    another key; one that only takes inserts refuses a query that updates.
 //! 3. At the end `resolve` goes from the sinks to the scans: -U is left out where no reader needs it.
 
-use dataflow::plan::{Changelog, JoinKind, NodeId, NodeKind, OverOrder, Plan};
+use dataflow::plan::{Changelog, JoinKind, Keep, NodeId, NodeKind, OverOrder, Plan};
 use std::collections::BTreeSet;
 
 /// What is known of the rows that leave a node.
@@ -56,6 +56,8 @@ impl Facts {
                 };
                 Facts { changes: least(first.changes), keys: first.keys.iter().filter_map(moved).collect() }
             }
+            NodeKind::TemporalSort { .. } => first,
+            NodeKind::Replicate => Facts { changes: least(first.changes), keys: Vec::new() },
             NodeKind::WindowAssign { .. } | NodeKind::SessionWindow { .. } => Facts::default(),
             NodeKind::WindowRank { partition, first: from, last, with_number, .. } => {
                 let width = widths.first().copied().unwrap_or(0);
@@ -71,9 +73,9 @@ impl Facts {
             }
             // Each row of the left side leaves once at most.
             NodeKind::TemporalJoin { .. } => first,
-            NodeKind::Deduplicate { keys, latest_by } => {
+            NodeKind::Deduplicate { keys, keep } => {
                 // Older rows of a key stay, where others replace them.
-                let key = latest_by.is_none().then(|| keys.iter().copied().collect());
+                let key = (!matches!(keep, Keep::NotOlderThan(_))).then(|| keys.iter().copied().collect());
                 Facts { changes: Changelog::Insert, keys: first.keys.into_iter().chain(key).collect() }
             }
             NodeKind::WindowJoin { kind, .. } | NodeKind::IntervalJoin { kind, .. } => {
@@ -133,7 +135,7 @@ impl Facts {
                 keys.truncate(KEYS_MAX);
                 Facts { changes, keys }
             }
-            NodeKind::Rank { partition, first: from, last, with_number, .. } => {
+            NodeKind::Rank { partition, order, first: from, last, with_number, latest_first } => {
                 let width = widths.first().copied().unwrap_or(0);
                 let partition: BTreeSet<usize> = partition.iter().copied().collect();
                 let mut keys: Vec<BTreeSet<usize>> = Vec::new();
@@ -149,7 +151,9 @@ impl Facts {
                     // number a row may come under its new number before it goes under the old one.
                     keys.extend(first.keys.iter().filter(|key| partition.is_subset(key)).cloned());
                 }
-                Facts { changes: Changelog::Retract, keys }
+                // In the order of arrival nothing takes the place of what is shown.
+                let adds_only = order.is_empty() && first.changes == Changelog::Insert && !latest_first;
+                Facts { changes: if adds_only { Changelog::Insert } else { Changelog::Retract }, keys }
             }
             NodeKind::Over { partition, order, .. } => match order {
                 OverOrder::Time { .. } | OverOrder::Arrival => {
@@ -193,6 +197,7 @@ pub(super) fn takes_only_inserts(kind: &NodeKind) -> bool {
             | NodeKind::WindowJoin { .. }
             | NodeKind::IntervalJoin { .. }
             | NodeKind::Deduplicate { .. }
+            | NodeKind::TemporalSort { .. }
             | NodeKind::BoundedJoin { .. }
     )
 }

@@ -19,7 +19,7 @@ use crate::span::Span;
 use crate::types::{TimeAttribute, TypeKind};
 use arrow_schema::{Field, Schema, SchemaRef};
 use dataflow::expression::Expression;
-use dataflow::plan::{Changelog, Node, NodeId, NodeKind, Plan, Unnest};
+use dataflow::plan::{Changelog, Node, NodeId, NodeKind, Plan, SortKey, Unnest};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -148,6 +148,30 @@ impl Emitter<'_> {
             RelationKind::Over { .. } => self.over(id, relation, phase),
             RelationKind::Join { kind, manner, condition, span } => {
                 self.join(relation, (*kind, *manner), condition.as_ref(), *span, phase)
+            }
+            RelationKind::TemporalSort { time_column, order } => {
+                let input = self.relation(relation.inputs[0], phase)?;
+                let input = self.narrowed(input, relation.inputs[0])?;
+                let time_column = input.place(*time_column);
+                let order: Vec<SortKey> =
+                    order.iter().map(|key| SortKey { column: input.place(key.column), ..*key }).collect();
+                let text = format!("TemporalSort {time_column} {order:?}");
+                let kind = NodeKind::TemporalSort { time_column, order };
+                let node = self.node(kind, vec![input.node], &input.columns, text)?;
+                Ok(Emitted { node, ..input })
+            }
+            RelationKind::Replicate => {
+                let input = self.relation(relation.inputs[0], phase)?;
+                let mut wanted: Vec<usize> = self.required[id].iter().copied().collect();
+                let columns: Vec<Column> =
+                    wanted.iter().map(|column| relation.columns[*column].clone()).collect();
+                wanted.push(relation.columns.len());
+                let copied: Vec<Column> =
+                    wanted.iter().map(|old| input.columns[input.place(*old)].clone()).collect();
+                let node = self.exactly(&input, &wanted, &copied)?;
+                let node = self.node(NodeKind::Replicate, vec![node], &columns, "Replicate".into())?;
+                let places = (0..columns.len()).map(|new| (wanted[new], new)).collect();
+                Ok(Emitted { node, columns, places })
             }
             RelationKind::Union => {
                 let wanted: Vec<usize> = self.required[id].iter().copied().collect();

@@ -6,7 +6,9 @@
 
 use arrow_schema::Schema;
 use dataflow::expression::Expression;
-use dataflow::plan::{Changelog, JoinKind, Node, NodeId, NodeKind, OverOrder, Plan, WindowKind, type_name};
+use dataflow::plan::{
+    Changelog, JoinKind, Keep, Node, NodeId, NodeKind, OverOrder, Plan, SortKey, WindowKind, type_name,
+};
 use std::fmt::Write;
 use std::sync::Arc;
 
@@ -173,13 +175,20 @@ fn line(plan: &Plan, node: &Node) -> String {
             );
             join_text("TemporalJoin", plan, node, kind.name(), &keys, residual.as_ref())
         }
-        NodeKind::Deduplicate { keys, latest_by } => {
-            let wanted = match latest_by {
-                None => "first".into(),
-                Some(time) => format!("latest by {}", name(0, *time)),
+        NodeKind::Deduplicate { keys, keep } => {
+            let wanted = match keep {
+                Keep::First => "first".into(),
+                Keep::NotOlderThan(time) => format!("latest by {}", name(0, *time)),
+                Keep::Earliest(time) => format!("earliest by {}", name(0, *time)),
             };
             format!("Deduplicate(key=[{}], {wanted})", names(0, keys))
         }
+        NodeKind::TemporalSort { time_column, order } => {
+            let rest = order_text(order, &|column| name(0, column));
+            let rest = if rest.is_empty() { rest } else { format!(", {rest}") };
+            format!("TemporalSort({} ASC{rest})", name(0, *time_column))
+        }
+        NodeKind::Replicate => "Replicate".into(),
         // Keys and calls are named after what the query says they are.
         NodeKind::WindowAggregate { time_column, window, keys, aggregates, .. } => {
             let outputs: Vec<String> =
@@ -210,20 +219,6 @@ fn line(plan: &Plan, node: &Node) -> String {
         }
         NodeKind::Rank { partition, order, first, last, with_number, latest_first }
         | NodeKind::WindowRank { partition, order, first, last, with_number, latest_first, .. } => {
-            let order: Vec<String> = order
-                .iter()
-                .map(|key| {
-                    let direction = if key.descending { "DESC" } else { "ASC" };
-                    // Flink's NULLs are the least.
-                    let usual = key.nulls_first != key.descending;
-                    let nulls = match (usual, key.nulls_first) {
-                        (true, _) => "",
-                        (false, true) => " NULLS FIRST",
-                        (false, false) => " NULLS LAST",
-                    };
-                    format!("{} {direction}{nulls}", name(0, key.column))
-                })
-                .collect();
             let rows = if first == last { format!("{first}") } else { format!("{first}..{last}") };
             let number = if *with_number { ", with number" } else { "" };
             let latest = if *latest_first { ", latest first" } else { "" };
@@ -231,7 +226,7 @@ fn line(plan: &Plan, node: &Node) -> String {
             format!(
                 "{node_name}(partition=[{}], order=[{}], rows={rows}{number}{latest})",
                 names(0, partition),
-                order.join(", ")
+                order_text(order, &|column| name(0, column))
             )
         }
         NodeKind::Over { partition, order, frame, aggregates } => {
@@ -261,6 +256,21 @@ fn line(plan: &Plan, node: &Node) -> String {
         NodeKind::UpsertMaterialize { keys } => format!("UpsertMaterialize(key=[{}])", names(0, keys)),
         NodeKind::Sink { table } => format!("Sink(`{}`) -> {}", table.name, typed(&node.schema)),
     }
+}
+
+fn order_text(order: &[SortKey], name: &dyn Fn(usize) -> String) -> String {
+    let key = |key: &SortKey| {
+        let direction = if key.descending { "DESC" } else { "ASC" };
+        // Flink's NULLs are the least.
+        let usual = key.nulls_first != key.descending;
+        let nulls = match (usual, key.nulls_first) {
+            (true, _) => "",
+            (false, true) => " NULLS FIRST",
+            (false, false) => " NULLS LAST",
+        };
+        format!("{} {direction}{nulls}", name(key.column))
+    };
+    order.iter().map(key).collect::<Vec<_>>().join(", ")
 }
 
 fn join_text(

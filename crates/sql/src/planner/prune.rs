@@ -26,6 +26,17 @@ pub(super) fn run(graph: &Graph) -> Required {
                     required[*input].extend(&wanted);
                 }
             }
+            RelationKind::TemporalSort { time_column, order } => {
+                let input = &mut required[relation.inputs[0]];
+                input.extend(wanted);
+                input.insert(*time_column);
+                input.extend(order.iter().map(|key| key.column));
+            }
+            RelationKind::Replicate => {
+                let input = &mut required[relation.inputs[0]];
+                input.extend(wanted);
+                input.insert(relation.columns.len());
+            }
             RelationKind::Watermark { column, watermark } => {
                 let input = &mut required[relation.inputs[0]];
                 input.extend(wanted);

@@ -204,6 +204,9 @@ impl Pass<'_> {
                 let (below, above) = split(predicates, |column| partition.contains(&column));
                 self.through(relation, vec![below], above)
             }
+            RelationKind::TemporalSort { .. } | RelationKind::Replicate => {
+                self.through(relation, vec![predicates], Vec::new())
+            }
             RelationKind::Union | RelationKind::ProcessingTime => {
                 let copies = relation.inputs.iter().map(|_| predicates.clone()).collect();
                 self.through(relation, copies, Vec::new())
@@ -232,7 +235,7 @@ impl Pass<'_> {
         };
         let movable = |column: usize| expressions[column].is_deterministic();
         let (below, above) = split(predicates, movable);
-        let below = below.into_iter().map(substitute).collect();
+        let below = below.into_iter().map(substitute).flat_map(Scalar::into_conjuncts).collect();
         let input = self.push(relation.inputs[0], below)?;
         let mut expressions = expressions.to_vec();
         let mut input = input;
@@ -269,10 +272,8 @@ impl Pass<'_> {
             (one_sided && on_left == columns.len(), one_sided && on_left == 0)
         };
         // Without some of its rows a version would be valid for longer.
-        let keeps_right = matches!(
-            relation.kind,
-            RelationKind::Join { manner: JoinManner::Versions { .. }, .. }
-        );
+        let keeps_right =
+            matches!(relation.kind, RelationKind::Join { manner: JoinManner::Versions { .. }, .. });
         let to_right = |predicate: Scalar| remapped(predicate, &|column| column - split_at);
         // A side that is shown whole loses no row to the condition.
         for predicate in condition.map(Scalar::into_conjuncts).unwrap_or_default() {

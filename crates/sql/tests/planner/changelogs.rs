@@ -69,6 +69,8 @@ fn modes(plan: &Plan) -> String {
             NodeKind::Over { .. } => "Over",
             NodeKind::TemporalJoin { .. } => "TemporalJoin",
             NodeKind::Deduplicate { .. } => "Deduplicate",
+            NodeKind::TemporalSort { .. } => "Sort",
+            NodeKind::Replicate => "Replicate",
         };
         let modes = match node.changelog {
             Changelog::Insert => "I",

@@ -1,8 +1,10 @@
 //! Deduplication of rows that only come, as a filter: rows pass as they are, in their order, or do not pass at all.
 //!
-//! Without a time the first row of each key passes. With one, every row passes that is not older than the rows of its key
-//! before it: each replaces the one before, which is how the latest row of each key looks while rows come. What is kept of
-//! a key is no row but one byte or one time.
+//! The first row of each key passes, or every row that is not older than the rows of its key before it: each replaces the
+//! one before, which is how the latest row of each key looks while rows come. What is kept of a key is no row but one byte
+//! or one time. The earliest row by event time must wait for the watermark and is another operator (`earliest`).
+
+mod earliest;
 
 use super::batches::{Chunk, filter_batch};
 use super::changelog::rows_of_worker;
@@ -10,12 +12,14 @@ use super::error::DataflowError;
 use super::exchange::Exchange;
 use super::join::only_inserts;
 use super::keys::{KeyEncoder, Keys};
+use super::operator::Flow;
 use super::partitions::Partitions;
 use super::time::milliseconds;
 use super::window::tie_prefix;
-use crate::plan::{NodeId, NodeKind, Plan};
+use crate::plan::{Keep, NodeId, NodeKind, Plan};
 use arrow_array::BooleanArray;
 use arrow_schema::SchemaRef;
+use earliest::EarliestNode;
 use state::{Key, KeyedMap, Store, Table, TableId};
 use std::sync::Arc;
 
@@ -33,8 +37,13 @@ struct Prepared {
     times: Option<Vec<i64>>,
 }
 
+pub(crate) enum DeduplicateNode {
+    Filter(FilterNode),
+    Earliest(EarliestNode),
+}
+
 /// A partition per worker.
-pub(crate) struct DeduplicateNode {
+pub(crate) struct FilterNode {
     spec: Arc<Spec>,
     partitions: Partitions<Partition>,
 }
@@ -52,24 +61,60 @@ impl DeduplicateNode {
         workers: usize,
         store: &Store,
     ) -> Result<DeduplicateNode, DataflowError> {
-        let NodeKind::Deduplicate { keys, latest_by } = &plan.node(id).kind else {
+        let NodeKind::Deduplicate { keys, keep } = &plan.node(id).kind else {
             return Err(DataflowError::internal("the node deduplicates nothing"));
         };
+        let time_column = match keep {
+            Keep::First => None,
+            Keep::NotOlderThan(time) => Some(*time),
+            Keep::Earliest(time) => {
+                let wanted = (keys.as_slice(), *time);
+                let node = EarliestNode::new(plan, id, &schemas[id.0], wanted, workers, store)?;
+                return Ok(DeduplicateNode::Earliest(node));
+            }
+        };
         let types = keys.iter().map(|key| schemas[id.0].field(*key).data_type().clone()).collect();
-        let spec = Spec { keys: KeyEncoder::new(keys.clone(), types)?, time_column: *latest_by };
+        let spec = Spec { keys: KeyEncoder::new(keys.clone(), types)?, time_column };
         let partition = |groups| {
             let table = TableId { owner: id.0 as u32, table: 0 };
             Ok(Partition { seen: KeyedMap::new(store, table, groups, plan.state_ttl_ms)? })
         };
-        Ok(DeduplicateNode { spec: Arc::new(spec), partitions: Partitions::new(workers, partition)? })
+        let partitions = Partitions::new(workers, partition)?;
+        Ok(DeduplicateNode::Filter(FilterNode { spec: Arc::new(spec), partitions }))
     }
 
     pub(crate) fn tables(&mut self) -> Vec<&mut dyn Table> {
+        match self {
+            DeduplicateNode::Filter(node) => node.tables(),
+            DeduplicateNode::Earliest(node) => node.tables(),
+        }
+    }
+
+    /// One step: the rows that pass, and how many were late.
+    pub(crate) fn step(
+        &mut self,
+        exchange: &Exchange,
+        Flow { chunks, track }: Flow,
+        sequence: u64,
+        clock_ms: i64,
+    ) -> Result<(Flow, u64), DataflowError> {
+        match self {
+            DeduplicateNode::Filter(node) => {
+                Ok((Flow { chunks: node.step(exchange, chunks, clock_ms)?, track }, 0))
+            }
+            DeduplicateNode::Earliest(node) => {
+                node.step(exchange, Flow { chunks, track }, sequence, clock_ms)
+            }
+        }
+    }
+}
+
+impl FilterNode {
+    fn tables(&mut self) -> Vec<&mut dyn Table> {
         self.partitions.iter_mut().map(|partition| &mut partition.seen as &mut dyn Table).collect()
     }
 
-    /// One step: the rows that pass.
-    pub(crate) fn step(
+    fn step(
         &mut self,
         exchange: &Exchange,
         chunks: Vec<Chunk>,

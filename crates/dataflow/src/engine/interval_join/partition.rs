@@ -1,9 +1,9 @@
 //! The rows and timers of one worker's keys.
 
 use super::super::error::DataflowError;
+use super::super::pairs::{LEFT, Leaving, NONE, Out, RIGHT};
 use super::super::track::Track;
 use super::super::window::{Accumulators, tie_prefix, tie_time};
-use super::super::pairs::{LEFT, Leaving, NONE, Out, RIGHT};
 use super::spec::{Prepared, Spec};
 use crate::batch::Batch;
 use crate::plan::NodeId;

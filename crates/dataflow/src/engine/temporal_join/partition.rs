@@ -149,9 +149,8 @@ impl Partition {
         }
         while let Some(due) = self.timers.first().filter(|due| *due <= watermark) {
             let keys = self.timers.whole(due)?.keys();
-            let keys: Vec<(Vec<u8>, u64)> = (0..keys.len() as u32)
-                .map(|slot| (keys.key(slot).to_vec(), keys.hash_of(slot)))
-                .collect();
+            let keys: Vec<(Vec<u8>, u64)> =
+                (0..keys.len() as u32).map(|slot| (keys.key(slot).to_vec(), keys.hash_of(slot))).collect();
             self.timers.expire(due);
             for (bytes, hash) in &keys {
                 self.fire_key(spec, Key { hash: *hash, bytes }, (after, watermark), leaving)?;

@@ -3,7 +3,7 @@
 use super::fixtures::*;
 use crate::batch::RowKind;
 use crate::engine::{DataflowOptions, StepInput};
-use crate::plan::{JoinKind, NodeId, NodeKind, Plan};
+use crate::plan::{JoinKind, Keep, NodeId, NodeKind, Plan};
 use arrow_array::Int8Array;
 use arrow_schema::{DataType, Schema};
 use std::sync::Arc;
@@ -22,7 +22,11 @@ fn joined(kind: JoinKind, delay_ms: i64, residual: bool, filtered: bool) -> Join
     let [left, mut right] = scans.map(|scan| planner.watermark(scan, 0, delay_ms));
     if filtered {
         let schema = planner.schema(right);
-        right = planner.add(NodeKind::Deduplicate { keys: vec![1], latest_by: Some(0) }, &[right], schema);
+        right = planner.add(
+            NodeKind::Deduplicate { keys: vec![1], keep: Keep::NotOlderThan(0) },
+            &[right],
+            schema,
+        );
     }
     let fields: Vec<_> =
         [left, right].iter().flat_map(|side| planner.schema(*side).fields().to_vec()).collect();
@@ -184,8 +188,7 @@ fn a_row_waits_for_both_watermarks_and_a_deletion_ends_a_version() {
         left(16, "b", 5),
         right(Insert, 17, "a", 3),
     ];
-    let expected =
-        ["9 a 1 - - -", "12 a 2 10 a 1", "13 a 3 13 a 2", "15 a 4 - - -", "16 b 5 - - -"];
+    let expected = ["9 a 1 - - -", "12 a 2 10 a 1", "13 a 3 13 a 2", "15 a 4 - - -", "16 b 5 - - -"];
     assert_eq!(run(&joined, &feed, 1, 1, false), expected);
     assert_eq!(run(&joined, &feed, 100, 2, false), expected);
 }
@@ -220,7 +223,7 @@ fn the_first_row_of_a_key_passes_and_no_other() {
     let mut planner = Planner::default();
     let scan = planner.scan("in", COLUMNS, true);
     let schema = planner.schema(scan);
-    let first = planner.add(NodeKind::Deduplicate { keys: vec![1], latest_by: None }, &[scan], schema);
+    let first = planner.add(NodeKind::Deduplicate { keys: vec![1], keep: Keep::First }, &[scan], schema);
     planner.sink(first, "out");
     let plan = planner.build();
     let text = ["5 a 1", "3 b 2", "1 a 3", "4 - 4", "9 b 5", "2 - 6", "7 c 7"];

@@ -31,8 +31,8 @@ use crate::plan::{NodeId, Plan};
 pub(crate) use arrivals::{Arrivals, PLACE_BYTES, Place, arrivals};
 use arrow_schema::SchemaRef;
 use partition::Partition;
-pub(crate) use spec::Side;
 use spec::{Prepared, Spec};
+pub(crate) use spec::{Side, order_of};
 use state::{Store, Table};
 use std::sync::Arc;
 

@@ -185,7 +185,11 @@ impl Side {
     }
 }
 
-fn order_of(schema: &Schema, order: &[SortKey]) -> Result<(Vec<usize>, KeyEncoder), DataflowError> {
+/// The columns of an order, and how their bytes compare as it says.
+pub(crate) fn order_of(
+    schema: &Schema,
+    order: &[SortKey],
+) -> Result<(Vec<usize>, KeyEncoder), DataflowError> {
     let columns: Vec<usize> = order.iter().map(|key| key.column).collect();
     let field = |key: &SortKey| {
         let options = SortOptions::new(key.descending, key.nulls_first);

@@ -3,8 +3,9 @@
 use super::{Emitted, Emitter, Written};
 use crate::binder::{AggregateCall, Column, Relation, RelationId, RelationKind, WindowEnd};
 use crate::diagnostic::Diagnostic;
+use crate::expression::Scalar;
 use crate::types::TimeAttribute;
-use dataflow::plan::{Aggregate, AggregateOptions, Changelog, NodeKind, SortKey};
+use dataflow::plan::{Aggregate, AggregateOptions, Changelog, Keep, NodeKind, SortKey};
 use std::collections::BTreeMap;
 
 impl Emitter<'_> {
@@ -98,6 +99,35 @@ impl Emitter<'_> {
                 latest_first,
             };
             let node = self.node(kind, vec![input.node], &columns, text)?;
+            return Ok(Emitted { node, columns, places });
+        }
+        let keep = match order.as_slice() {
+            [key] if !key.descending => match input.columns[key.column].attribute {
+                TimeAttribute::ProcessingTime => Some(Keep::First),
+                TimeAttribute::RowTime => Some(Keep::Earliest(key.column)),
+                TimeAttribute::None => None,
+            },
+            _ => None,
+        };
+        if let Some(keep) = keep.filter(|_| only_inserts && (*first, last) == (1, 1)) {
+            let text = format!("Deduplicate {partition:?} {keep:?}");
+            let kind = NodeKind::Deduplicate { keys: partition, keep };
+            let node = self.node(kind, vec![input.node], &input.columns, text)?;
+            let mut items: Vec<(Column, Scalar)> = columns
+                .iter()
+                .take(input.columns.len())
+                .cloned()
+                .enumerate()
+                .map(|(at, column)| {
+                    let scalar = column.scalar(at);
+                    (column, scalar)
+                })
+                .collect();
+            if let Some(number) = columns.get(input.columns.len()) {
+                items.push((number.clone(), Scalar::big_integer(1)));
+            }
+            let emitted = Emitted { node, ..input };
+            let (node, columns) = self.project(&emitted, items)?;
             return Ok(Emitted { node, columns, places });
         }
         if !only_inserts {

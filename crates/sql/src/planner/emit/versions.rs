@@ -7,7 +7,7 @@ use super::{Emitted, Emitter, Written};
 use crate::binder::{RelationId, RelationKind};
 use crate::diagnostic::Diagnostic;
 use crate::span::Span;
-use dataflow::plan::{Changelog, NodeKind};
+use dataflow::plan::{Changelog, Keep, NodeKind};
 
 impl Emitter<'_> {
     pub(super) fn versions(&mut self, id: RelationId, phase: u32, span: Span) -> Written {
@@ -35,9 +35,9 @@ impl Emitter<'_> {
                     return no_versions(span);
                 }
                 let keys: Vec<usize> = partition.iter().map(|column| input.place(*column)).collect();
-                let latest_by = Some(input.place(by.column));
-                let text = format!("Deduplicate {keys:?} {latest_by:?}");
-                let kind = NodeKind::Deduplicate { keys, latest_by };
+                let keep = Keep::NotOlderThan(input.place(by.column));
+                let text = format!("Deduplicate {keys:?} {keep:?}");
+                let kind = NodeKind::Deduplicate { keys, keep };
                 let node = self.node(kind, vec![input.node], &input.columns, text)?;
                 Ok(Emitted { node, ..input })
             }
