@@ -11,6 +11,17 @@ pub struct EvaluationContext<'a> {
     pub clock_ms: i64,
     /// The watermark before each row, where one is known.
     pub watermarks: Option<&'a Int64Array>,
+    pub randomness: Randomness,
+}
+
+/// What random values are made of. It depends on the step and on the place of a row, so a step that is replayed draws the
+/// same values again, on any number of workers.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Randomness {
+    /// Of the step and the node.
+    pub seed: u64,
+    /// The place of the first row: the rows that were read before the step, and those before it among the node's own.
+    pub first: u64,
 }
 
 /// A compiled scalar expression. Implementations are pure: the same rows and context give the same column.

@@ -24,6 +24,7 @@ use super::watermark::{Candidates, ReadInfo, WatermarkState, follow_clock};
 use super::window::{AggregateNode, AggregateSpec, WindowSpec};
 use super::window_rows::WindowRowsNode;
 use crate::batch::Batch;
+use crate::expression::Randomness;
 use crate::plan::{NodeId, NodeKind, Plan};
 use arrow_array::{Array, RecordBatch, RecordBatchOptions};
 use arrow_schema::SchemaRef;
@@ -255,12 +256,20 @@ impl Operator {
             | Operator::TemporalJoin(_)
             | Operator::TemporalSort(_) => Err(DataflowError::internal("a node ran twice")),
             Operator::Stateless => {
-                let (plan, schema) = (plan.clone(), schema.clone());
-                let run = move |chunk: Chunk| {
-                    let batch = step_stateless(&plan, id, &schema, chunk.batch, clock_ms)?;
-                    Ok(Chunk { read: chunk.read, batch })
+                let rows = chunks.iter().map(|chunk| chunk.batch.len()).sum();
+                let seed = step_seed(context, id);
+                let mut first = context.sequence;
+                let task = |chunk: Chunk| {
+                    let (plan, schema) = (plan.clone(), schema.clone());
+                    let randomness = Randomness { seed, first };
+                    first += chunk.batch.len() as u64;
+                    move || {
+                        let batch = step_stateless(&plan, id, &schema, chunk.batch, (clock_ms, randomness))?;
+                        Ok(Chunk { read: chunk.read, batch })
+                    }
                 };
-                let chunks = exchange.map(chunks, run)?;
+                let chunks = exchange.run(chunks.into_iter().map(task).collect(), rows)?;
+                let chunks = chunks.into_iter().collect::<Result<Vec<Chunk>, DataflowError>>()?;
                 let chunks = chunks.into_iter().filter(|chunk| !chunk.batch.is_empty()).collect();
                 Ok((Flow { chunks, track }, 0))
             }
@@ -333,16 +342,25 @@ impl Operator {
     }
 }
 
+/// What random values of a node are made of in a step: what its record in the journal says of the step, and nothing else.
+fn step_seed(context: &StepContext<'_>, id: NodeId) -> u64 {
+    let mut bytes = [0; 24];
+    bytes[..8].copy_from_slice(&context.sequence.to_le_bytes());
+    bytes[8..16].copy_from_slice(&context.clock_ms.to_le_bytes());
+    bytes[16..].copy_from_slice(&(id.0 as u64).to_le_bytes());
+    state::hash(&bytes)
+}
+
 fn step_stateless(
     plan: &Plan,
     id: NodeId,
     schema: &SchemaRef,
     batch: Batch,
-    clock_ms: i64,
+    (clock_ms, randomness): (i64, Randomness),
 ) -> Result<Batch, DataflowError> {
     match &plan.node(id).kind {
-        NodeKind::Project { expressions } => project(expressions, schema, batch, clock_ms),
-        NodeKind::Filter { predicate } => filter(predicate.as_ref(), batch, clock_ms),
+        NodeKind::Project { expressions } => project(expressions, schema, batch, clock_ms, randomness),
+        NodeKind::Filter { predicate } => filter(predicate.as_ref(), batch, clock_ms, randomness),
         NodeKind::Replicate => replicate(schema, batch),
         NodeKind::WindowAssign { time_column, window, zone } => {
             assign_windows(&WindowSpec::new(*time_column, *window, *zone), schema, batch)

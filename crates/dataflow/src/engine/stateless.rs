@@ -6,7 +6,7 @@ use super::time::{timestamps, wall_clock};
 use super::track::Track;
 use super::window::WindowSpec;
 use crate::batch::Batch;
-use crate::expression::{EvaluationContext, Expression};
+use crate::expression::{EvaluationContext, Expression, Randomness};
 use arrow_array::cast::AsArray;
 use arrow_array::{Array, ArrayRef, BooleanArray, Int64Array, RecordBatch, UInt32Array};
 use arrow_schema::{DataType, SchemaRef};
@@ -20,7 +20,17 @@ pub(crate) fn evaluate(
     watermarks: Option<&Int64Array>,
     clock_ms: i64,
 ) -> Result<ArrayRef, DataflowError> {
-    let column = expression.evaluate(rows, &EvaluationContext { clock_ms, watermarks })?;
+    evaluate_at(expression, rows, watermarks, clock_ms, Randomness::default())
+}
+
+fn evaluate_at(
+    expression: &dyn Expression,
+    rows: &RecordBatch,
+    watermarks: Option<&Int64Array>,
+    clock_ms: i64,
+    randomness: Randomness,
+) -> Result<ArrayRef, DataflowError> {
+    let column = expression.evaluate(rows, &EvaluationContext { clock_ms, watermarks, randomness })?;
     if column.len() != rows.num_rows() || !column.data_type().equals_datatype(expression.data_type()) {
         return Err(DataflowError::internal(format!(
             "`{}` gave {} values of {} for {} rows",
@@ -38,10 +48,12 @@ pub(crate) fn project(
     schema: &SchemaRef,
     batch: Batch,
     clock_ms: i64,
+    randomness: Randomness,
 ) -> Result<Batch, DataflowError> {
     let watermarks = batch.watermarks.as_ref();
-    let columns =
-        expressions.iter().map(|expression| evaluate(expression.as_ref(), &batch.rows, watermarks, clock_ms));
+    let columns = expressions
+        .iter()
+        .map(|expression| evaluate_at(expression.as_ref(), &batch.rows, watermarks, clock_ms, randomness));
     let columns = columns.collect::<Result<_, _>>()?;
     Ok(Batch { rows: record_batch(schema, columns, batch.len())?, ..batch })
 }
@@ -53,7 +65,17 @@ pub(crate) fn holds(
     watermarks: Option<&Int64Array>,
     clock_ms: i64,
 ) -> Result<BooleanArray, DataflowError> {
-    let truth = evaluate(predicate, rows, watermarks, clock_ms)?;
+    holds_at(predicate, rows, watermarks, clock_ms, Randomness::default())
+}
+
+fn holds_at(
+    predicate: &dyn Expression,
+    rows: &RecordBatch,
+    watermarks: Option<&Int64Array>,
+    clock_ms: i64,
+    randomness: Randomness,
+) -> Result<BooleanArray, DataflowError> {
+    let truth = evaluate_at(predicate, rows, watermarks, clock_ms, randomness)?;
     let truth = truth.as_boolean();
     Ok(match truth.nulls() {
         Some(nulls) => BooleanArray::new(truth.values() & nulls.inner(), None),
@@ -65,8 +87,9 @@ pub(crate) fn filter(
     predicate: &dyn Expression,
     batch: Batch,
     clock_ms: i64,
+    randomness: Randomness,
 ) -> Result<Batch, DataflowError> {
-    let keep = holds(predicate, &batch.rows, batch.watermarks.as_ref(), clock_ms)?;
+    let keep = holds_at(predicate, &batch.rows, batch.watermarks.as_ref(), clock_ms, randomness)?;
     filter_batch(&batch, &keep)
 }
 

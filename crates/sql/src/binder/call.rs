@@ -71,6 +71,15 @@ impl Binder<'_> {
             "IF" => self.if_function(arguments, call.span),
             "JSON" => self.refuse_json(call),
             "NULLIF" => self.null_if(arguments, call.span),
+            "UNIX_TIMESTAMP" if arguments.is_empty() => {
+                self.function("$UNIX_TIMESTAMP", arguments, call.span)
+            }
+            "CURRENT_DATABASE" if arguments.is_empty() => {
+                let database = self.relations.database();
+                let text = arrow_array::StringArray::from(vec![database]);
+                let written = super::literal::quoted(database);
+                Ok(Scalar::literal(std::sync::Arc::new(text), written, TypeKind::string().not_null()))
+            }
             "CURRENT_WATERMARK" => current_watermark(arguments, scope, call.span),
             _ if !call.parenthesized && !is_niladic(&name) => self.unknown_function(call, &written),
             _ => match functions::find(&name) {
@@ -116,6 +125,12 @@ impl Binder<'_> {
     }
 
     fn unknown_function(&self, call: &FunctionCall, written: &str) -> Bound<Scalar> {
+        if written.eq_ignore_ascii_case("SOURCE_WATERMARK") {
+            return boxed(
+                Diagnostic::unsupported(call.name.span, "no source has watermarks of its own")
+                    .with_hint("write WATERMARK FOR ts AS ts - INTERVAL '5' SECOND"),
+            );
+        }
         if call.name.parts.len() == 1 && functions::is_known_elsewhere(written) {
             return boxed(
                 Diagnostic::unsupported(
@@ -173,6 +188,17 @@ impl Binder<'_> {
                 operator::coerce(argument, wanted, zone)
             })
             .collect();
+        if function.is_random {
+            // Two calls give other values, and an equal statement the same plan.
+            self.random_calls += 1;
+            let number = arrow_array::Int64Array::from(vec![self.random_calls]);
+            let written = self.random_calls.to_string();
+            arguments.push(Scalar::literal(
+                std::sync::Arc::new(number),
+                written,
+                TypeKind::BigInt.not_null(),
+            ));
+        }
         let mut result = resolved.result;
         if let Some((kind, argument)) = rounded_decimal(function.name, &arguments) {
             result = kind.with_nullable(result.nullable);

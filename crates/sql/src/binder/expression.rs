@@ -255,10 +255,7 @@ impl Binder<'_> {
                 Diagnostic::unsupported(span, "ANY, SOME and ALL are not supported yet")
                     .with_hint("x = ANY (a, b) is x IN (a, b)"),
             ),
-            ExpressionKind::Overlaps { .. } => boxed(
-                Diagnostic::unsupported(span, "OVERLAPS is not supported yet")
-                    .with_hint("compare the ends: a_start < b_end AND b_start < a_end"),
-            ),
+            ExpressionKind::Overlaps { left, right } => self.overlaps(left, right, scope, span),
             ExpressionKind::Json(call) => self.json(call, scope, span),
         }
     }
@@ -328,6 +325,51 @@ impl Binder<'_> {
         }
         let data_type = result.data_type.clone();
         Ok(Scalar { kind: ScalarKind::Not(Box::new(result)), data_type })
+    }
+
+    /// `(start, end) OVERLAPS (start, end)`, where an end may be an interval behind the start: the ends touch or cross.
+    fn overlaps(
+        &mut self,
+        left: &ast::Expression,
+        right: &ast::Expression,
+        scope: &Scope,
+        span: Span,
+    ) -> Bound<Scalar> {
+        let (first, last) = self.period(left, scope)?;
+        let (other_first, other_last) = self.period(right, scope)?;
+        let zone = self.zone();
+        let reaches = operator::comparison(Comparison::GreaterOrEqual, last, other_first, span, zone)?;
+        let reached = operator::comparison(Comparison::GreaterOrEqual, other_last, first, span, zone)?;
+        operator::binary(BinaryOperator::And, reaches, reached, span, zone)
+    }
+
+    /// The ends of a period, the earlier one first.
+    fn period(&mut self, written: &ast::Expression, scope: &Scope) -> Bound<(Scalar, Scalar)> {
+        let span = written.span;
+        let wrong = || {
+            Diagnostic::mistyped(span, "OVERLAPS takes two periods")
+                .with_hint("write (start, end) or (start, INTERVAL '1' HOUR) on both sides")
+        };
+        let ExpressionKind::Row(parts) = &written.kind else { return boxed(wrong()) };
+        let Ok([start, end]) = <[Scalar; 2]>::try_from(self.expressions(parts, scope)?) else {
+            return boxed(wrong());
+        };
+        let zone = self.zone();
+        if !start.data_type.kind.is_temporal() {
+            return boxed(wrong());
+        }
+        let end = if end.data_type.kind.is_interval() {
+            operator::binary(BinaryOperator::Add, start.clone(), end, span, zone)?
+        } else {
+            end
+        };
+        let (start, end) = operator::bring_together(start, end, "OVERLAPS", span, zone)?;
+        let common = start.data_type.with_nullable(start.data_type.nullable || end.data_type.nullable);
+        let ordered = operator::comparison(Comparison::LessOrEqual, start.clone(), end.clone(), span, zone)?;
+        let pick = |then: &Scalar, otherwise: &Scalar| {
+            make_case(vec![ordered.clone()], vec![then.clone(), otherwise.clone()], &common, zone)
+        };
+        Ok((pick(&start, &end), pick(&end, &start)))
     }
 
     fn in_list(

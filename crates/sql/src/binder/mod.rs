@@ -63,6 +63,10 @@ pub trait Relations {
     }
     /// All names, for "did you mean".
     fn names(&self) -> Vec<String>;
+    /// The current database.
+    fn database(&self) -> &str {
+        "default_database"
+    }
 }
 
 /// What SET changes about binding.
@@ -111,6 +115,8 @@ pub struct Binder<'a> {
     aliases: Vec<(String, Scalar)>,
     /// Sub-queries that stand for values in what is being bound; none where they cannot stand.
     values: Option<subquery::Values>,
+    /// How many calls of RAND() and its kin were bound.
+    random_calls: i64,
     /// The windows that columns name as theirs.
     windows: BTreeMap<RelationId, window::Shape>,
 }
@@ -131,6 +137,7 @@ impl<'a> Binder<'a> {
             behind: order::Behind::default(),
             aliases: Vec::new(),
             values: None,
+            random_calls: 0,
             windows: BTreeMap::new(),
         }
     }

@@ -2,6 +2,7 @@
 
 use super::cast::cast;
 use super::compare::{compare, distinct};
+use super::draw::{Draw, Places};
 use super::value::{Moment, Value, moments_column, wrap};
 use super::{Scalar, ScalarKind, arithmetic, calendar, conditional, nested};
 use crate::functions::Call;
@@ -16,11 +17,22 @@ pub(super) struct Input {
     pub(super) rows: RecordBatch,
     pub(super) clock_ms: i64,
     pub(super) watermarks: Option<Int64Array>,
+    pub(super) draw: Draw,
 }
 
 impl Input {
-    pub(super) fn new(rows: &RecordBatch, context: &EvaluationContext<'_>) -> Input {
-        Input { rows: rows.clone(), clock_ms: context.clock_ms, watermarks: context.watermarks.cloned() }
+    pub(super) fn new(rows: &RecordBatch, context: &EvaluationContext<'_>, is_random: bool) -> Input {
+        let randomness = context.randomness;
+        let draw = match is_random {
+            true => Draw { seed: randomness.seed, places: Places::From(randomness.first) },
+            false => Draw::default(),
+        };
+        Input {
+            rows: rows.clone(),
+            clock_ms: context.clock_ms,
+            watermarks: context.watermarks.cloned(),
+            draw,
+        }
     }
 
     pub(super) fn count(&self) -> usize {
@@ -39,7 +51,7 @@ impl Input {
                     .clone(),
             ),
         };
-        Ok(Input { rows, clock_ms: self.clock_ms, watermarks })
+        Ok(Input { rows, clock_ms: self.clock_ms, watermarks, draw: self.draw.filtered(mask) })
     }
 }
 
@@ -124,13 +136,14 @@ impl Scalar {
                     .map(|argument| argument.evaluate(input))
                     .collect::<Result<Vec<_>, _>>()?;
                 let types: Vec<_> = arguments.iter().map(|argument| argument.data_type.clone()).collect();
-                let constant = values.iter().all(Value::is_constant);
+                let constant = values.iter().all(Value::is_constant) && !function.is_random;
                 let call = Call {
                     arguments: &values,
                     types: &types,
                     result: &self.data_type,
                     rows: if constant { 1 } else { rows },
                     clock_ms: input.clock_ms,
+                    draw: &input.draw,
                     zone: *zone,
                 };
                 Ok(wrap((function.evaluate)(&call).map_err(fail)?, constant))
@@ -250,7 +263,7 @@ impl Scalar {
         let schema = std::sync::Arc::new(arrow_schema::Schema::empty());
         let options = arrow_array::RecordBatchOptions::new().with_row_count(Some(1));
         let rows = RecordBatch::try_new_with_options(schema, Vec::new(), &options).ok()?;
-        let input = Input { rows, clock_ms: 0, watermarks: None };
+        let input = Input { rows, clock_ms: 0, watermarks: None, draw: Draw::default() };
         let value = self.evaluate(&input).ok()?.into_column(1).ok()?;
         Some(Scalar::literal(value, self.describe(), self.data_type.clone()))
     }

@@ -9,6 +9,7 @@ pub mod cast;
 pub mod compare;
 mod conditional;
 mod describe;
+pub mod draw;
 pub(crate) mod equality;
 mod evaluate;
 pub mod like;
@@ -374,17 +375,24 @@ impl Scalar {
     pub fn is_deterministic(&self) -> bool {
         let itself = match &self.kind {
             ScalarKind::CurrentWatermark(_) => false,
-            ScalarKind::Call { function, .. } => !function.reads_clock,
+            ScalarKind::Call { function, .. } => !function.reads_clock && !function.is_random,
             _ => true,
         };
         itself && self.children().into_iter().all(Scalar::is_deterministic)
+    }
+
+    /// Whether each evaluation of a row may give another value, so that it must happen once.
+    pub fn is_random(&self) -> bool {
+        matches!(&self.kind, ScalarKind::Call { function, .. } if function.is_random)
+            || self.children().into_iter().any(Scalar::is_random)
     }
 
     /// Closes the tree into an expression of the engine.
     pub fn compile(self) -> Arc<dyn Expression> {
         let text = self.describe();
         let data_type = self.data_type.to_arrow();
-        Arc::new(Compiled { root: self, data_type, text })
+        let is_random = self.is_random();
+        Arc::new(Compiled { root: self, data_type, text, is_random })
     }
 }
 
@@ -394,6 +402,7 @@ struct Compiled {
     root: Scalar,
     data_type: DataType,
     text: String,
+    is_random: bool,
 }
 
 impl Expression for Compiled {
@@ -403,7 +412,7 @@ impl Expression for Compiled {
         context: &EvaluationContext<'_>,
     ) -> Result<ArrayRef, EvaluationError> {
         let failure = |message: String| EvaluationError { message, expression: self.text.clone() };
-        let input = evaluate::Input::new(rows, context);
+        let input = evaluate::Input::new(rows, context, self.is_random);
         let array = self.root.evaluate(&input)?.into_column(rows.num_rows()).map_err(failure)?;
         if array.data_type() == &self.data_type {
             return Ok(array);

@@ -2,7 +2,7 @@
 
 use super::Parameter::{Array, CommonMap, Map, Text};
 use super::array::{Lists, Picker};
-use super::regular_expression::Last;
+use super::regular_expression::{Last, Pattern};
 use super::*;
 use crate::expression::equality::{equality, range};
 use crate::types::RowField;
@@ -236,10 +236,10 @@ fn from_text(call: &Call<'_>) -> Result<ArrayRef, String> {
             continue;
         };
         let (entry_pattern, part_pattern) =
-            (entry_pattern.compile(between_entries)?, part_pattern.compile(between_parts)?);
+            (entry_pattern.needed(between_entries)?, part_pattern.needed(between_parts)?);
         entries.clear();
-        for entry in java_split(text, entry_pattern) {
-            let mut parts = part_pattern.splitn(entry, 2);
+        for entry in java_split(text, entry_pattern)? {
+            let mut parts = part_pattern.split(entry, 2)?.into_iter();
             let key = parts.next().unwrap_or_default();
             let value = parts.next();
             // The last of equal keys stands.
@@ -258,10 +258,10 @@ fn from_text(call: &Call<'_>) -> Result<ArrayRef, String> {
 }
 
 /// As Java's `split`: nothing of an empty text, and no empty parts at the end.
-fn java_split<'t>(text: &'t str, pattern: &regex::Regex) -> Vec<&'t str> {
-    let mut parts: Vec<&str> = if text.is_empty() { Vec::new() } else { pattern.split(text).collect() };
+fn java_split<'t>(text: &'t str, pattern: &Pattern) -> Result<Vec<&'t str>, String> {
+    let mut parts = if text.is_empty() { Vec::new() } else { pattern.split(text, usize::MAX)? };
     while parts.last().is_some_and(|part| part.is_empty()) {
         parts.pop();
     }
-    parts
+    Ok(parts)
 }

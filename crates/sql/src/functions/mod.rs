@@ -7,10 +7,13 @@
 pub mod aggregate;
 mod array;
 mod conditional;
+mod encoding;
 mod java_pattern;
 mod json;
 mod map;
 mod number;
+mod printf;
+mod random;
 mod regular_expression;
 mod text;
 mod time;
@@ -20,6 +23,7 @@ pub mod user;
 pub(crate) use time::PROCTIME;
 pub use time::{round_to_unit, timestamp_difference};
 
+use crate::expression::draw::Draw;
 use crate::expression::value::Value;
 use crate::types::{LogicalType, TypeKind, common_type, implicitly_castable};
 use arrow_array::ArrayRef;
@@ -97,6 +101,8 @@ pub struct Function {
     pub may_fail: bool,
     /// The value depends on the step's clock.
     pub reads_clock: bool,
+    /// Each row gets a value of its own; the binder adds the number of the call as the last argument.
+    pub is_random: bool,
     pub doc: &'static str,
     /// Expressions and how their values print; NULL for no value.
     pub examples: &'static [(&'static str, &'static str)],
@@ -116,6 +122,7 @@ pub struct Call<'a> {
     /// 1 when all the arguments are constants.
     pub rows: usize,
     pub clock_ms: i64,
+    pub draw: &'a Draw,
     pub zone: Zone,
 }
 
@@ -187,13 +194,15 @@ pub fn known_elsewhere() -> &'static [&'static str] {
 }
 
 /// The families of the reference, each with its functions.
-pub fn families() -> [(&'static str, &'static [Function]); 8] {
+pub fn families() -> [(&'static str, &'static [Function]); 10] {
     [
         ("Conditional", conditional::FUNCTIONS),
         ("Numbers", number::FUNCTIONS),
         ("Text", text::FUNCTIONS),
         ("Regular expressions", regular_expression::FUNCTIONS),
+        ("Encodings, digests and URLs", encoding::FUNCTIONS),
         ("Dates and times", time::FUNCTIONS),
+        ("Random values", random::FUNCTIONS),
         ("Arrays", array::FUNCTIONS),
         ("Maps", map::FUNCTIONS),
         ("JSON", json::FUNCTIONS),
@@ -433,9 +442,26 @@ const PLAIN: Function = Function {
     evaluate: no_evaluation,
     may_fail: false,
     reads_clock: false,
+    is_random: false,
     doc: "",
     examples: &[],
 };
+
+/// Builds texts row by row where a row may fail the job: the first failure is the answer.
+fn fallible_texts(
+    rows: usize,
+    mut write: impl FnMut(usize, &mut String) -> Result<bool, String>,
+) -> Result<ArrayRef, String> {
+    let mut failure = None;
+    let array = crate::expression::value::texts_column(rows, |row, out| match write(row, out) {
+        Ok(known) => known,
+        Err(message) => {
+            failure.get_or_insert(message);
+            false
+        }
+    });
+    failure.map_or(Ok(array), Err)
+}
 
 fn no_evaluation(_: &Call<'_>) -> Result<ArrayRef, String> {
     Err("the function has no evaluation".into())

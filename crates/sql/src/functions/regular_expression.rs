@@ -1,11 +1,14 @@
-//! Regular expressions. Java's backreferences and lookaround do not exist in the engine used here (which runs in
-//! linear time); a pattern that needs them fails with a message that says so.
+//! Regular expressions, of Java's kind: what runs in linear time is left to `regex`, and what needs backtracking
+//! (lookaround, backreferences, possessive quantifiers) to `fancy-regex`. A pattern that neither can read is none: that
+//! is NULL or FALSE, as in Flink.
 
 use super::Parameter::{Int, Text};
 use super::*;
-use crate::expression::value::{integers_column, texts_column};
+use crate::expression::value::integers_column;
 use arrow_array::BooleanArray;
+use arrow_array::builder::{ListBuilder, StringBuilder};
 use regex::Regex;
+use std::ops::Range;
 use std::sync::Arc;
 
 pub(super) static FUNCTIONS: &[Function] = &[
@@ -15,7 +18,11 @@ pub(super) static FUNCTIONS: &[Function] = &[
         may_fail: true,
         evaluate: matches,
         doc: "Whether some part of the text matches the pattern.",
-        examples: &[("REGEXP('abc123', '[0-9]+')", "TRUE"), ("REGEXP('abc', '^b')", "FALSE")],
+        examples: &[
+            ("REGEXP('abc123', '[0-9]+')", "TRUE"),
+            ("REGEXP('abc', '^b')", "FALSE"),
+            ("REGEXP('foobar', 'foo(?=bar)')", "TRUE"),
+        ],
         ..PLAIN
     },
     Function {
@@ -38,11 +45,44 @@ pub(super) static FUNCTIONS: &[Function] = &[
         nullability: Nullability::Always,
         may_fail: true,
         evaluate: replace,
-        doc: "Every match replaced; $1 in the replacement is a group.",
+        doc: "Every match replaced by the text as it stands; NULL for a pattern that is none.",
         examples: &[
             ("REGEXP_REPLACE('foobar', 'oo|ar', '')", "fb"),
-            ("REGEXP_REPLACE('a1b2', '([a-z])([0-9])', '$2$1')", "1a2b"),
+            ("REGEXP_REPLACE('price 5', '[0-9]+', '$1')", "price $1"),
         ],
+        ..PLAIN
+    },
+    Function {
+        name: "REGEXP_EXTRACT_ALL",
+        signatures: &[optional(&[Text, Text, Int], 1, returns_texts)],
+        nullability: Nullability::Always,
+        may_fail: true,
+        evaluate: extract_all,
+        doc: "One group of every match, by default the first; NULL without that group or for a pattern that is none.",
+        examples: &[
+            ("REGEXP_EXTRACT_ALL('100-200, 300-400', '(\\d+)-(\\d+)', 2)", "[200, 400]"),
+            ("REGEXP_EXTRACT_ALL('abc', '[ac]', 0)", "[a, c]"),
+        ],
+        ..PLAIN
+    },
+    Function {
+        name: "REGEXP_INSTR",
+        signatures: &[signature(&[Text, Text], returns_int)],
+        nullability: Nullability::Always,
+        may_fail: true,
+        evaluate: position,
+        doc: "Where the first match begins, counted from 1; 0 without a match, NULL for a pattern that is none.",
+        examples: &[("REGEXP_INSTR('hello world! Hello everyone!', 'Hello')", "14")],
+        ..PLAIN
+    },
+    Function {
+        name: "REGEXP_SUBSTR",
+        signatures: &[signature(&[Text, Text], returns_text)],
+        nullability: Nullability::Always,
+        may_fail: true,
+        evaluate: first_match,
+        doc: "The first match; NULL without one, or for a pattern that is none.",
+        examples: &[("REGEXP_SUBSTR('foothebar', 'o+')", "oo")],
         ..PLAIN
     },
     Function {
@@ -57,24 +97,130 @@ pub(super) static FUNCTIONS: &[Function] = &[
     },
 ];
 
-/// The pattern compiled last: nearly always all rows have the same.
-#[derive(Default)]
-pub(super) struct Last(Option<(String, Regex)>);
+/// A compiled pattern.
+pub(super) enum Pattern {
+    Linear(Regex),
+    Backtracking(Box<fancy_regex::Regex>),
+}
 
-impl Last {
-    pub(super) fn compile(&mut self, pattern: &str) -> Result<&Regex, String> {
-        if self.0.as_ref().is_none_or(|(text, _)| text != pattern) {
-            let compiled = Regex::new(pattern).map_err(|error| explain(pattern, &error))?;
-            self.0 = Some((pattern.to_string(), compiled));
+impl Pattern {
+    fn compile(text: &str) -> Option<Pattern> {
+        match Regex::new(text) {
+            Ok(expression) => Some(Pattern::Linear(expression)),
+            Err(_) => fancy_regex::Regex::new(text).ok().map(|found| Pattern::Backtracking(Box::new(found))),
         }
-        self.0.as_ref().map(|(_, compiled)| compiled).ok_or_else(|| "no pattern".into())
+    }
+
+    fn is_match(&self, text: &str) -> Result<bool, String> {
+        match self {
+            Pattern::Linear(expression) => Ok(expression.is_match(text)),
+            Pattern::Backtracking(expression) => expression.is_match(text).map_err(too_hard),
+        }
+    }
+
+    fn groups(&self) -> usize {
+        match self {
+            Pattern::Linear(expression) => expression.captures_len(),
+            Pattern::Backtracking(expression) => expression.captures_len(),
+        }
+    }
+
+    fn find(&self, text: &str) -> Result<Option<Range<usize>>, String> {
+        match self {
+            Pattern::Linear(expression) => Ok(expression.find(text).map(|found| found.range())),
+            Pattern::Backtracking(expression) => {
+                Ok(expression.find(text).map_err(too_hard)?.map(|found| found.range()))
+            }
+        }
+    }
+
+    /// A group of the first match.
+    fn first_group<'t>(&self, text: &'t str, group: usize) -> Result<Option<&'t str>, String> {
+        match self {
+            Pattern::Linear(expression) => {
+                Ok(expression.captures(text).and_then(|groups| groups.get(group)).map(|found| found.as_str()))
+            }
+            Pattern::Backtracking(expression) => {
+                let groups = expression.captures(text).map_err(too_hard)?;
+                Ok(groups.and_then(|groups| groups.get(group)).map(|found| found.as_str()))
+            }
+        }
+    }
+
+    /// The texts between the matches, at most so many.
+    pub(super) fn split<'t>(&self, text: &'t str, parts_max: usize) -> Result<Vec<&'t str>, String> {
+        let (mut parts, mut copied) = (Vec::new(), 0);
+        self.each_group(text, 0, |_, whole| {
+            if parts.len() + 1 < parts_max {
+                parts.push(&text[copied..whole.start]);
+                copied = whole.end;
+            }
+        })?;
+        parts.push(&text[copied..]);
+        Ok(parts)
+    }
+
+    /// A group of every match.
+    fn each_group<'t>(
+        &self,
+        text: &'t str,
+        group: usize,
+        mut take: impl FnMut(Option<&'t str>, Range<usize>),
+    ) -> Result<(), String> {
+        match self {
+            Pattern::Linear(expression) => {
+                for groups in expression.captures_iter(text) {
+                    let whole = groups.get(0).map_or(0..0, |whole| whole.range());
+                    take(groups.get(group).map(|found| found.as_str()), whole);
+                }
+            }
+            Pattern::Backtracking(expression) => {
+                for groups in expression.captures_iter(text) {
+                    let groups = groups.map_err(too_hard)?;
+                    let whole = groups.get(0).map_or(0..0, |whole| whole.range());
+                    take(groups.get(group).map(|found| found.as_str()), whole);
+                }
+            }
+        }
+        Ok(())
     }
 }
 
-fn explain(pattern: &str, error: &regex::Error) -> String {
-    let text = error.to_string();
-    let reason = text.lines().last().unwrap_or("").trim().trim_start_matches("error: ").to_string();
-    format!("the pattern '{pattern}' cannot be used: {reason}")
+fn too_hard(error: fancy_regex::Error) -> String {
+    format!("the regular expression takes too many steps on a text: {error}")
+}
+
+/// The pattern compiled last: nearly always all rows have the same.
+#[derive(Default)]
+pub(super) struct Last(Option<(String, Option<Pattern>)>);
+
+impl Last {
+    /// Fails where the text is no pattern.
+    pub(super) fn needed(&mut self, text: &str) -> Result<&Pattern, String> {
+        self.compile(text).ok_or_else(|| format!("'{text}' is no regular expression"))
+    }
+
+    /// `None` when the text is no pattern.
+    fn compile(&mut self, text: &str) -> Option<&Pattern> {
+        if self.0.as_ref().is_none_or(|(last, _)| last != text) {
+            self.0 = Some((text.to_string(), Pattern::compile(text)));
+        }
+        self.0.as_ref().and_then(|(_, compiled)| compiled.as_ref())
+    }
+}
+
+/// The second group of the first match, of a pattern that is built from an argument: PARSE_URL.
+#[derive(Default)]
+pub(super) struct KeyPattern(Last);
+
+impl KeyPattern {
+    pub(super) fn second_group<'t>(
+        &mut self,
+        pattern: &str,
+        text: &'t str,
+    ) -> Result<Option<&'t str>, String> {
+        self.0.needed(pattern)?.first_group(text, 2)
+    }
 }
 
 fn matches(call: &Call<'_>) -> Result<ArrayRef, String> {
@@ -83,53 +229,29 @@ fn matches(call: &Call<'_>) -> Result<ArrayRef, String> {
     let mut out = Vec::with_capacity(call.rows);
     for row in 0..call.rows {
         out.push(match (texts.get(row), patterns.get(row)) {
-            (Some(text), Some(pattern)) => Some(last.compile(pattern)?.is_match(text)),
+            (Some(text), Some(pattern)) => {
+                Some(last.compile(pattern).map_or(Ok(false), |pattern| pattern.is_match(text))?)
+            }
             _ => None,
         });
     }
     Ok(Arc::new(BooleanArray::from(out)))
 }
 
-/// Builds texts row by row where compiling a pattern may fail.
-fn build(
-    call: &Call<'_>,
-    mut write: impl FnMut(usize, &mut String) -> Result<bool, String>,
-) -> Result<ArrayRef, String> {
-    let mut failure = None;
-    let array = texts_column(call.rows, |row, out| match write(row, out) {
-        Ok(known) => known,
-        Err(message) => {
-            failure.get_or_insert(message);
-            false
-        }
-    });
-    failure.map_or(Ok(array), Err)
-}
-
 fn extract(call: &Call<'_>) -> Result<ArrayRef, String> {
     let (texts, patterns) = (call.argument(0)?.texts()?, call.argument(1)?.texts()?);
     let groups = call.arguments.get(2).map(Value::integers).transpose()?;
     let mut last = Last::default();
-    build(call, |row, out| {
+    fallible_texts(call.rows, |row, out| {
         let (Some(text), Some(pattern)) = (texts.get(row), patterns.get(row)) else { return Ok(false) };
-        let group = match &groups {
-            None => Some(0),
-            Some(groups) => groups.get(row),
-        };
+        let group = groups.as_ref().map_or(Some(0), |groups| groups.get(row));
         let Some(group) = group.and_then(|group| usize::try_from(group).ok()) else { return Ok(false) };
-        let expression = last.compile(pattern)?;
-        let found = if group == 0 {
-            expression.find(text)
-        } else {
-            expression.captures(text).and_then(|captures| captures.get(group))
+        let Some(pattern) = last.compile(pattern) else { return Ok(false) };
+        let found = match group {
+            0 => pattern.find(text)?.map(|range| &text[range]),
+            group => pattern.first_group(text, group)?,
         };
-        Ok(match found {
-            Some(found) => {
-                out.push_str(found.as_str());
-                true
-            }
-            None => false,
-        })
+        Ok(found.map(|found| out.push_str(found)).is_some())
     })
 }
 
@@ -137,41 +259,22 @@ fn replace(call: &Call<'_>) -> Result<ArrayRef, String> {
     let (texts, patterns) = (call.argument(0)?.texts()?, call.argument(1)?.texts()?);
     let replacements = call.argument(2)?.texts()?;
     let mut last = Last::default();
-    build(call, |row, out| {
+    fallible_texts(call.rows, |row, out| {
         let (Some(text), Some(pattern), Some(replacement)) =
             (texts.get(row), patterns.get(row), replacements.get(row))
         else {
             return Ok(false);
         };
-        let expression = last.compile(pattern)?;
-        out.push_str(&expression.replace_all(text, rust_replacement(replacement).as_str()));
+        let Some(pattern) = last.compile(pattern) else { return Ok(false) };
+        let mut copied = 0;
+        pattern.each_group(text, 0, |_, whole| {
+            out.push_str(&text[copied..whole.start]);
+            out.push_str(replacement);
+            copied = whole.end;
+        })?;
+        out.push_str(&text[copied..]);
         Ok(true)
     })
-}
-
-/// Java reads `$12x` as a group followed by x and `\$` as a dollar; Rust wants braces and `$$`.
-fn rust_replacement(java: &str) -> String {
-    let mut out = String::with_capacity(java.len());
-    let mut letters = java.chars().peekable();
-    while let Some(letter) = letters.next() {
-        match letter {
-            '\\' => match letters.next() {
-                Some('$') => out.push_str("$$"),
-                Some(other) => out.push(other),
-                None => {}
-            },
-            '$' if letters.peek().is_some_and(char::is_ascii_digit) => {
-                out.push_str("${");
-                while let Some(digit) = letters.next_if(char::is_ascii_digit) {
-                    out.push(digit);
-                }
-                out.push('}');
-            }
-            '$' => out.push_str("$$"),
-            letter => out.push(letter),
-        }
-    }
-    out
 }
 
 fn count(call: &Call<'_>) -> Result<ArrayRef, String> {
@@ -179,10 +282,75 @@ fn count(call: &Call<'_>) -> Result<ArrayRef, String> {
     let mut last = Last::default();
     let mut out = Vec::with_capacity(call.rows);
     for row in 0..call.rows {
-        out.push(match (texts.get(row), patterns.get(row)) {
-            (Some(text), Some(pattern)) => Some(last.compile(pattern)?.find_iter(text).count() as i64),
-            _ => None,
+        let (Some(text), Some(pattern)) = (texts.get(row), patterns.get(row)) else {
+            out.push(None);
+            continue;
+        };
+        let mut found = 0;
+        out.push(match last.compile(pattern) {
+            Some(pattern) => {
+                pattern.each_group(text, 0, |_, _| found += 1)?;
+                Some(found)
+            }
+            None => None,
         });
     }
     integers_column(out.into_iter(), call.result)
+}
+
+fn returns_texts(_: &[LogicalType]) -> TypeKind {
+    TypeKind::Array(Box::new(TypeKind::string().nullable()))
+}
+
+fn extract_all(call: &Call<'_>) -> Result<ArrayRef, String> {
+    let (texts, patterns) = (call.argument(0)?.texts()?, call.argument(1)?.texts()?);
+    let groups = call.arguments.get(2).map(Value::integers).transpose()?;
+    let mut last = Last::default();
+    let mut out = ListBuilder::new(StringBuilder::new());
+    for row in 0..call.rows {
+        let group = groups.as_ref().map_or(Some(1), |groups| groups.get(row));
+        let group = group.and_then(|group| usize::try_from(group).ok());
+        let (Some(text), Some(pattern), Some(group)) = (texts.get(row), patterns.get(row), group) else {
+            out.append_null();
+            continue;
+        };
+        match last.compile(pattern).filter(|pattern| group < pattern.groups()) {
+            Some(pattern) => {
+                pattern.each_group(text, group, |found, _| out.values().append_option(found))?;
+                out.append(true);
+            }
+            None => out.append_null(),
+        }
+    }
+    Ok(Arc::new(out.finish()))
+}
+
+fn position(call: &Call<'_>) -> Result<ArrayRef, String> {
+    let (texts, patterns) = (call.argument(0)?.texts()?, call.argument(1)?.texts()?);
+    let mut last = Last::default();
+    let mut out = Vec::with_capacity(call.rows);
+    for row in 0..call.rows {
+        let (Some(text), Some(pattern)) = (texts.get(row), patterns.get(row)) else {
+            out.push(None);
+            continue;
+        };
+        out.push(match last.compile(pattern) {
+            Some(pattern) => {
+                let start = pattern.find(text)?.map(|found| found.start);
+                Some(start.map_or(0, |start| text[..start].chars().count() as i64 + 1))
+            }
+            None => None,
+        });
+    }
+    integers_column(out.into_iter(), call.result)
+}
+
+fn first_match(call: &Call<'_>) -> Result<ArrayRef, String> {
+    let (texts, patterns) = (call.argument(0)?.texts()?, call.argument(1)?.texts()?);
+    let mut last = Last::default();
+    fallible_texts(call.rows, |row, out| {
+        let (Some(text), Some(pattern)) = (texts.get(row), patterns.get(row)) else { return Ok(false) };
+        let Some(pattern) = last.compile(pattern) else { return Ok(false) };
+        Ok(pattern.find(text)?.map(|range| out.push_str(&text[range])).is_some())
+    })
 }

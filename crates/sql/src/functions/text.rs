@@ -153,10 +153,15 @@ pub(super) static FUNCTIONS: &[Function] = &[
     },
     Function {
         name: "INSTR",
-        signatures: &[signature(&[Text, Text], returns_int)],
-        evaluate: |call| find_text(call, 1, 0),
-        doc: "Where the second text stands in the first; 0 when it does not.",
-        examples: &[("INSTR('hello', 'l')", "3")],
+        signatures: &[optional(&[Text, Text, Int, Int], 2, returns_int)],
+        may_fail: true,
+        evaluate: in_string,
+        doc: "Where the second text stands in the first; 0 when it does not. From a position on, from the end where it is negative; of several places the one of the last argument.",
+        examples: &[
+            ("INSTR('hello', 'l')", "3"),
+            ("INSTR('abcabc', 'b', 1, 2)", "5"),
+            ("INSTR('abcabc', 'b', -1)", "5"),
+        ],
         ..PLAIN
     },
     Function {
@@ -284,6 +289,29 @@ pub(super) static FUNCTIONS: &[Function] = &[
         ..PLAIN
     },
     Function {
+        name: "ELT",
+        signatures: &[repeated(&[Int, Text], returns_element), repeated(&[Int, Bytes], returns_element)],
+        nullability: Nullability::Always,
+        evaluate: element,
+        doc: "The argument of that number, counted from 1 behind the number; NULL where there is none.",
+        examples: &[("ELT(2, 'scala', 'java')", "java"), ("ELT(3, 'scala', 'java')", "NULL")],
+        ..PLAIN
+    },
+    Function {
+        name: "PRINTF",
+        signatures: &[signature(&[Text], returns_text), repeated(&[Text, Any], returns_text)],
+        nullability: Nullability::Always,
+        may_fail: true,
+        evaluate: super::printf::printf,
+        doc: "A text by a pattern of Java's Formatter; NULL where the pattern does not fit the arguments.",
+        examples: &[
+            ("PRINTF('%d %s', 1, 'a')", "1 a"),
+            ("PRINTF('%08.3f|%,d', 1.5e0, 1234567)", "0001.500|1,234,567"),
+            ("PRINTF('%d', 'a')", "NULL"),
+        ],
+        ..PLAIN
+    },
+    Function {
         name: "TYPEOF",
         signatures: &[signature(&[Any], returns_text)],
         nullability: Nullability::Never,
@@ -299,6 +327,31 @@ pub(super) static FUNCTIONS: &[Function] = &[
         ..PLAIN
     },
 ];
+
+/// Of ELT: what holds all of them.
+fn returns_element(types: &[LogicalType]) -> TypeKind {
+    let common = types.iter().skip(1).cloned().map(Some).reduce(|left, right| common_type(&left?, &right?));
+    common.flatten().map_or(TypeKind::Null, |common| common.kind)
+}
+
+fn element(call: &Call<'_>) -> Result<ArrayRef, String> {
+    let numbers = call.argument(0)?.integers()?;
+    let chosen = |row: usize| {
+        let number = usize::try_from(numbers.get(row)?).ok().filter(|number| *number > 0)?;
+        call.arguments.get(number)
+    };
+    if call.result.kind.is_binary() {
+        let mut out = Vec::with_capacity(call.rows);
+        for row in 0..call.rows {
+            out.push(chosen(row).map(Value::blobs).transpose()?.and_then(|blobs| blobs.get(row)));
+        }
+        return Ok(std::sync::Arc::new(out.into_iter().collect::<arrow_array::BinaryArray>()));
+    }
+    fallible_texts(call.rows, |row, out| {
+        let Some(value) = chosen(row) else { return Ok(false) };
+        Ok(value.texts()?.get(row).map(|text| out.push_str(text)).is_some())
+    })
+}
 
 /// Texts longer than this are refused rather than built: REPEAT and the pads can ask for any length.
 const TEXT_BYTES_MAX: usize = 64 * 1024 * 1024;
@@ -489,6 +542,49 @@ fn find_text(call: &Call<'_>, needle: usize, hay: usize) -> Result<ArrayRef, Str
         Some(hay[from..].find(needle).map_or(0, |at| hay[..from + at].chars().count() as i64 + 1))
     });
     integers_column(values, call.result)
+}
+
+fn in_string(call: &Call<'_>) -> Result<ArrayRef, String> {
+    if call.arguments.len() == 2 {
+        return find_text(call, 1, 0);
+    }
+    let (hays, needles) = (call.argument(0)?.texts()?, call.argument(1)?.texts()?);
+    let starts = call.argument(2)?.integers()?;
+    let counts = call.arguments.get(3).map(Value::integers).transpose()?;
+    let mut out = Vec::with_capacity(call.rows);
+    for row in 0..call.rows {
+        let count = counts.as_ref().map_or(Some(1), |counts| counts.get(row));
+        let (Some(hay), Some(needle), Some(start), Some(count)) =
+            (hays.get(row), needles.get(row), starts.get(row), count)
+        else {
+            out.push(None);
+            continue;
+        };
+        if count <= 0 {
+            return Err(format!("INSTR looks for place number {count}; the number must be greater than 0"));
+        }
+        let (mut hay, mut needle): (Vec<char>, Vec<char>) = (hay.chars().collect(), needle.chars().collect());
+        if start < 0 {
+            hay.reverse();
+            needle.reverse();
+        }
+        out.push(Some(match start {
+            0 => 0,
+            start => match nth_place(&hay, &needle, start.unsigned_abs() as usize - 1, count) {
+                None => 0,
+                Some(at) if start > 0 => at as i64 + 1,
+                Some(at) => (hay.len() - at - needle.len()) as i64 + 1,
+            },
+        }));
+    }
+    integers_column(out.into_iter(), call.result)
+}
+
+/// Where the needle stands for the n-th time from a place on; places may overlap.
+fn nth_place(hay: &[char], needle: &[char], from: usize, count: i64) -> Option<usize> {
+    let last = hay.len().checked_sub(needle.len())?;
+    let skipped = usize::try_from(count - 1).ok()?;
+    (from..=last).filter(|at| hay[*at..].starts_with(needle)).nth(skipped)
 }
 
 fn translate(text: &str, from: &str, to: &str) -> String {

@@ -250,8 +250,33 @@ pub(super) static FUNCTIONS: &[Function] = &[
         signatures: &[optional(&[Text, Text], 1, returns_bigint)],
         may_fail: true,
         evaluate: unix_timestamp,
-        doc: "The text of a timestamp as seconds since 1970; the least BIGINT when it is none.",
+        doc: "The text of a timestamp as seconds since 1970, the least BIGINT when it is none; without arguments the clock reading of the step.",
         examples: &[("UNIX_TIMESTAMP('1970-01-01 00:01:40')", "100")],
+        ..PLAIN
+    },
+    Function {
+        name: "$UNIX_TIMESTAMP",
+        signatures: &[signature(&[], returns_bigint)],
+        evaluate: |call| {
+            integers_column(
+                std::iter::repeat_n(Some(call.clock_ms.div_euclid(1_000)), call.rows),
+                call.result,
+            )
+        },
+        doc: "UNIX_TIMESTAMP(): the clock reading of the step in seconds since 1970.",
+        examples: &[("UNIX_TIMESTAMP() > 0", "TRUE")],
+        ..CLOCK
+    },
+    Function {
+        name: "CONVERT_TZ",
+        signatures: &[signature(&[Text, Text, Text], returns_text)],
+        nullability: Nullability::Always,
+        evaluate: convert_zone,
+        doc: "A wall-clock time of one zone as one of another; NULL when it is no yyyy-MM-dd HH:mm:ss. A zone that is unknown is UTC, as in Flink.",
+        examples: &[(
+            "CONVERT_TZ('1970-01-01 00:00:00', 'UTC', 'America/Los_Angeles')",
+            "1969-12-31 16:00:00",
+        )],
         ..PLAIN
     },
     Function {
@@ -266,6 +291,41 @@ pub(super) static FUNCTIONS: &[Function] = &[
         ..PLAIN
     },
 ];
+
+fn convert_zone(call: &Call<'_>) -> Result<ArrayRef, String> {
+    let texts = call.argument(0)?.texts()?;
+    let (from, to) = (call.argument(1)?.texts()?, call.argument(2)?.texts()?);
+    Ok(texts_column(call.rows, |row, out| {
+        let (Some(text), Some(from), Some(to)) = (texts.get(row), from.get(row), to.get(row)) else {
+            return false;
+        };
+        let Some(wall_ms) = read_lenient(text) else { return false };
+        let instant = Zone::parse_or_utc(from).last_instant_ms(wall_ms);
+        let moment = Moment::from_ms(Zone::parse_or_utc(to).wall_ms(instant));
+        crate::expression::calendar::write_moment(moment, 0, out);
+        true
+    }))
+}
+
+/// `yyyy-MM-dd HH:mm:ss` as Java's SimpleDateFormat reads it: any number of digits, fields that overflow go on into the
+/// next, and what stands behind is not looked at.
+fn read_lenient(text: &str) -> Option<i64> {
+    let mut rest = text;
+    let mut fields = [0_i64; 6];
+    for (index, field) in fields.iter_mut().enumerate() {
+        if index > 0 {
+            rest = rest.strip_prefix(['-', '-', ' ', ':', ':'][index - 1])?;
+        }
+        rest = rest.trim_start_matches([' ', '\t']);
+        let digits = rest.bytes().take_while(u8::is_ascii_digit).count();
+        *field = rest[..digits].parse().ok().filter(|value| *value <= 99_999_999)?;
+        rest = &rest[digits..];
+    }
+    let [year, month, day, hour, minute, second] = fields;
+    let months = year * 12 + month - 1;
+    let first = number_of(months.div_euclid(12), months.rem_euclid(12) as u32 + 1, 1);
+    Some((first + day - 1) * DAY_MS + ((hour * 60 + minute) * 60 + second) * 1_000)
+}
 
 fn current(call: &Call<'_>) -> Result<ArrayRef, String> {
     let local = call.zone.wall_ms(call.clock_ms);

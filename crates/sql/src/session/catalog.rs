@@ -31,6 +31,10 @@ impl Relations for Declarations {
     fn names(&self) -> Vec<String> {
         self.catalog.names()
     }
+
+    fn database(&self) -> &str {
+        self.catalog.current_database()
+    }
 }
 
 impl Declarations {

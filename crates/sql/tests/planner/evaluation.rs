@@ -37,7 +37,7 @@ pub fn evaluate_in(text: &str, zone: Zone) -> Result<(String, String), String> {
     // Two rows, so that constants are spread too.
     let options = RecordBatchOptions::new().with_row_count(Some(2));
     let rows = RecordBatch::try_new_with_options(Arc::new(Schema::empty()), Vec::new(), &options).unwrap();
-    let context = EvaluationContext { clock_ms: CLOCK_MS, watermarks: None };
+    let context = EvaluationContext { clock_ms: CLOCK_MS, watermarks: None, randomness: Default::default() };
     let array = scalar.compile().evaluate(&rows, &context).map_err(|e| format!("run: {}", e.message))?;
     assert_eq!(array.len(), 2, "{text}");
     let print = |row: usize| {
@@ -68,7 +68,7 @@ pub fn over_column(text: &str, x: &[Option<i32>]) -> Result<Vec<String>, String>
     let data_type = scalar.data_type.clone();
     let values: ArrayRef = Arc::new(Int32Array::from(x.to_vec()));
     let rows = RecordBatch::try_from_iter_with_nullable([("x", values, true)]).unwrap();
-    let context = EvaluationContext { clock_ms: CLOCK_MS, watermarks: None };
+    let context = EvaluationContext { clock_ms: CLOCK_MS, watermarks: None, randomness: Default::default() };
     let array = scalar.compile().evaluate(&rows, &context).map_err(|e| format!("run: {}", e.message))?;
     Ok((0..array.len())
         .map(|row| {
