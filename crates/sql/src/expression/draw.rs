@@ -11,20 +11,15 @@ pub struct Draw {
     pub(super) places: Places,
 }
 
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub(super) enum Places {
     /// Nobody asks.
+    #[default]
     Unknown,
     /// The place of the first row; the others follow.
     From(u64),
     /// Rows that are left of others.
     Listed(Arc<Vec<u64>>),
-}
-
-impl Default for Places {
-    fn default() -> Places {
-        Places::Unknown
-    }
 }
 
 impl Draw {

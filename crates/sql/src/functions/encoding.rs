@@ -77,7 +77,7 @@ pub(super) static FUNCTIONS: &[Function] = &[
     Function {
         name: "TO_BASE64",
         signatures: &[signature(&[Text], returns_text), signature(&[Bytes], returns_text)],
-        evaluate: |call| with_bytes(call, |bytes, out| base64::encode(bytes, out)),
+        evaluate: |call| with_bytes(call, base64::encode),
         doc: "The bytes in base 64.",
         examples: &[("TO_BASE64('hello world')", "aGVsbG8gd29ybGQ=")],
         ..PLAIN
@@ -146,7 +146,7 @@ pub(super) static FUNCTIONS: &[Function] = &[
         name: "URL_ENCODE",
         signatures: &[signature(&[Text], returns_text)],
         nullability: Nullability::Always,
-        evaluate: |call| with_texts(call, |text, out| url::encode(text, out)),
+        evaluate: |call| with_texts(call, url::encode),
         doc: "The text as a part of a URL, as forms are sent.",
         examples: &[(
             "URL_ENCODE('https://flink.apache.org/ a+b')",
@@ -158,7 +158,7 @@ pub(super) static FUNCTIONS: &[Function] = &[
         name: "URL_DECODE",
         signatures: &[signature(&[Text], returns_text)],
         nullability: Nullability::Always,
-        evaluate: |call| with_texts(call, |text, out| url::decode(text, out)),
+        evaluate: |call| with_texts(call, url::decode),
         doc: "The text that a part of a URL stands for; NULL where it is none.",
         examples: &[
             ("URL_DECODE('https%3A%2F%2Fflink.apache.org%2F+a')", "https://flink.apache.org/ a"),
@@ -200,8 +200,10 @@ pub(super) static FUNCTIONS: &[Function] = &[
     },
 ];
 
+type ByteReader<'a> = Box<dyn Fn(usize) -> Option<&'a [u8]> + 'a>;
+
 /// The bytes of the first argument, a text or bytes, by row.
-fn bytes_of<'a>(call: &'a Call<'_>) -> Result<Box<dyn Fn(usize) -> Option<&'a [u8]> + 'a>, String> {
+fn bytes_of<'a>(call: &'a Call<'_>) -> Result<ByteReader<'a>, String> {
     let value = call.argument(0)?;
     if call.types[0].kind.is_binary() {
         let blobs = value.blobs()?;
