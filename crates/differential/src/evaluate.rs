@@ -97,7 +97,7 @@ fn evaluate(text: &str, settings: BindSettings) -> Result<(String, String), Stri
     let options = RecordBatchOptions::new().with_row_count(Some(1));
     let rows = RecordBatch::try_new_with_options(Arc::new(Schema::empty()), Vec::new(), &options)
         .map_err(|error| error.to_string())?;
-    let context = EvaluationContext { clock_ms: CLOCK_MS, watermarks: None };
+    let context = EvaluationContext { clock_ms: CLOCK_MS, watermarks: None, randomness: Default::default() };
     let array =
         scalar.compile().evaluate(&rows, &context).map_err(|error| format!("run: {}", error.message))?;
     Ok((data_type.to_string(), crate::value::show(array.as_ref(), 0, &data_type)?))
