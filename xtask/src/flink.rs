@@ -12,7 +12,7 @@ use anyhow::{Context, Result, bail, ensure};
 use crate::proofs::{self, Proof};
 use crate::{compared, example, peers, places, process};
 
-const COMPILE_LIMIT: Duration = Duration::from_secs(60);
+const COMPILE_LIMIT: Duration = Duration::from_secs(300);
 const RUN_LIMIT: Duration = Duration::from_secs(600);
 /// All expressions and statements of the differential suite.
 const SUITE_LIMIT: Duration = Duration::from_secs(3600);

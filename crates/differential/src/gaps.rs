@@ -30,6 +30,18 @@ fn parse(text: &str) -> Result<BTreeMap<String, String>> {
     Ok(gaps)
 }
 
+/// Takes away the lines of what has become equal, where the environment asks for it (`UPDATE_GAPS`); whether it did.
+pub fn close(equal: &[String]) -> Result<bool> {
+    if equal.is_empty() || std::env::var_os("UPDATE_GAPS").is_none() {
+        return Ok(false);
+    }
+    let text = std::fs::read_to_string(file())?;
+    let stays = |line: &&str| !equal.iter().any(|what| line.starts_with(&format!("{what} ## ")));
+    let lines: Vec<&str> = text.lines().filter(stays).collect();
+    std::fs::write(file(), lines.join("\n") + "\n")?;
+    Ok(true)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

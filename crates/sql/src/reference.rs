@@ -283,7 +283,7 @@ pub const TYPES: &[Entry] = &[
         "INTERVAL",
         "INTERVAL '1' DAY | INTERVAL '1-2' YEAR TO MONTH | …",
         "A span of months, or of days and milliseconds.",
-        "TIMESTAMP '2026-01-01 00:00:00' - INTERVAL '90' MINUTE => 2025-12-31 22:30:00.000",
+        "TIMESTAMP '2026-01-01 00:00:00' - INTERVAL '90' MINUTE => 2025-12-31 22:30:00",
     ),
     entry("ARRAY", "ARRAY<type>", "Values of one type, counted from 1.", "ARRAY[1, 2, 3][2] => 2"),
     entry(

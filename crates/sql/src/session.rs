@@ -25,7 +25,7 @@ use dataflow::connector::ConnectorTable;
 use dataflow::plan::Plan;
 use dataflow::table::TableDefinition;
 use settings::Settings;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 /// What a statement came to.
@@ -234,7 +234,7 @@ impl Session {
     pub fn query_columns(&self, query: &ast::Query) -> Result<Vec<Column>, Box<Diagnostic>> {
         let mut binder = self.binder();
         let relation = binder.query_relation(query)?;
-        Ok(binder.graph.columns(relation).to_vec())
+        Ok(with_unique_names(binder.graph.columns(relation).to_vec()))
     }
 
     fn insert_job(&mut self, inserts: &[&ast::Insert], span: Span) -> Result<JobRequest, Vec<Diagnostic>> {
@@ -266,7 +266,7 @@ impl Session {
         };
         let mut binder = self.binder();
         let relation = binder.query_relation(query).map_err(|d| vec![*d])?;
-        let columns = binder.graph.columns(relation).to_vec();
+        let columns = with_unique_names(binder.graph.columns(relation).to_vec());
         let fields: Vec<_> = columns.iter().map(|column| column.data_type.to_field(&column.name)).collect();
         let definition = Arc::new(TableDefinition {
             name: "select".into(),
@@ -417,6 +417,20 @@ impl Session {
                 .collect(),
         )
     }
+}
+
+/// The columns of a result as Flink names them: a name that was there gets a number, from 0 on.
+fn with_unique_names(mut columns: Vec<Column>) -> Vec<Column> {
+    let mut taken = BTreeSet::new();
+    for column in &mut columns {
+        let written = column.name.clone();
+        let mut attempt = 0;
+        while !taken.insert(column.name.clone()) {
+            column.name = format!("{written}{attempt}");
+            attempt += 1;
+        }
+    }
+    columns
 }
 
 fn listed(listing: Listing) -> Outcome {

@@ -12,6 +12,7 @@
 
 import java.io.BufferedReader;
 import java.io.InputStreamReader;
+import java.io.PrintStream;
 import java.math.BigDecimal;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
@@ -77,6 +78,9 @@ public class FlinkEval {
     }
 
     public static void main(String[] arguments) throws Exception {
+        // What else writes to the standard output (Flink prints generated code that does not compile) is no answer.
+        PrintStream answers = System.out;
+        System.setOut(System.err);
         Configuration configuration = new Configuration();
         configuration.setString("rest.port", "0");
         configuration.setString("rest.bind-port", "0");
@@ -109,8 +113,8 @@ public class FlinkEval {
                 } catch (Exception error) {
                     answer = "error: " + said(error);
                 }
-                System.out.println(answer);
-                System.out.flush();
+                answers.println(answer);
+                answers.flush();
             }
         }
         // Threads of the cluster's clients do not hold the process up.
@@ -347,6 +351,12 @@ public class FlinkEval {
                 return;
             }
             Expression expression = batch.get(0);
+            if (!expression.run.equals(expression.text)) {
+                // Some literals are asked for only when code is generated.
+                expression.run = expression.text;
+                run(tables, batch);
+                return;
+            }
             String message = said(error);
             if (message.startsWith("Column 'c0' is NOT NULL")) {
                 // The value is NULL although its type says NOT NULL; only the sink refuses it.

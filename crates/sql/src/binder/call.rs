@@ -212,7 +212,12 @@ impl Binder<'_> {
             let wanted = if name == "IFNULL" { "two arguments" } else { "one argument or more" };
             return boxed(Diagnostic::invalid(span, format!("{name} takes {wanted}")));
         }
-        let common = self.common(&format!("the arguments of {name}"), &arguments, span)?;
+        let mut common = self.common(&format!("the arguments of {name}"), &arguments, span)?;
+        if common.kind == TypeKind::Float
+            && arguments.iter().any(|argument| argument.data_type.kind == TypeKind::Double)
+        {
+            common.kind = TypeKind::Double;
+        }
         // The first argument that cannot be NULL ends the list.
         let nullable = arguments.iter().all(|argument| argument.data_type.nullable);
         let zone = self.settings.zone;

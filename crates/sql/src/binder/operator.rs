@@ -355,12 +355,8 @@ pub(super) fn add_interval(operand: Scalar, interval: Scalar, subtract: bool, sp
         return boxed(Diagnostic::mistyped(span, "a TIME has no months"));
     }
     let nullable = operand.data_type.nullable || interval.data_type.nullable;
-    // A timestamp without fractions plus an interval of milliseconds keeps them.
-    let kind = match (&operand.data_type.kind, &interval.data_type.kind) {
-        (TypeKind::Timestamp(p), TypeKind::IntervalDayTime) => TypeKind::Timestamp((*p).max(3)),
-        (TypeKind::TimestampLtz(p), TypeKind::IntervalDayTime) => TypeKind::TimestampLtz((*p).max(3)),
-        (kind, _) => kind.clone(),
-    };
+    // The precision stays, as in Flink: a fraction that it cannot show is not shown.
+    let kind = operand.data_type.kind.clone();
     Ok(Scalar {
         kind: ScalarKind::AddInterval { operand: Box::new(operand), interval: Box::new(interval), subtract },
         data_type: kind.with_nullable(nullable),

@@ -25,7 +25,7 @@ pub use time::{round_to_unit, timestamp_difference};
 
 use crate::expression::draw::Draw;
 use crate::expression::value::Value;
-use crate::types::{LogicalType, TypeKind, common_type, implicitly_castable};
+use crate::types::{LogicalType, TypeKind, implicitly_castable, wider_type};
 use arrow_array::ArrayRef;
 use base::Zone;
 
@@ -263,7 +263,7 @@ impl Signature {
             .enumerate()
             .filter(|(index, _)| parameter(*index).takes_common())
             .map(|(_, data_type)| Some(data_type.clone()))
-            .reduce(|left, right| common_type(&left?, &right?))
+            .reduce(|left, right| wider_type(&left?, &right?))
             .unwrap_or(None);
         let element = match types.first().map(|first| &first.kind) {
             Some(TypeKind::Array(element)) => Some(element.as_ref()),

@@ -29,6 +29,14 @@ pub fn common_type(left: &LogicalType, right: &LogicalType) -> Option<LogicalTyp
     common_kind(&left.kind, &right.kind).map(|kind| LogicalType { kind, nullable })
 }
 
+/// The same for COALESCE and for the arguments of functions, where DOUBLE holds FLOAT in whatever order.
+pub fn wider_type(left: &LogicalType, right: &LogicalType) -> Option<LogicalType> {
+    match (&left.kind, &right.kind) {
+        (TypeKind::Float, TypeKind::Double) => common_type(right, left),
+        _ => common_type(left, right),
+    }
+}
+
 fn common_kind(left: &TypeKind, right: &TypeKind) -> Option<TypeKind> {
     use TypeKind::*;
     if left == right {
@@ -42,6 +50,8 @@ fn common_kind(left: &TypeKind, right: &TypeKind) -> Option<TypeKind> {
         }
         (Char(a) | VarChar(a), Char(b) | VarChar(b)) => VarChar(*a.max(b)),
         (Binary(a) | VarBinary(a), Binary(b) | VarBinary(b)) => VarBinary(*a.max(b)),
+        // Flink takes the two for equally precise, so that the first stands.
+        (Float, Double) => Float,
         (Double, other) | (other, Double) if other.is_numeric() => Double,
         (Float, other) | (other, Float) if other.is_decimal() => Double,
         (Float, other) | (other, Float) if other.is_numeric() => Float,

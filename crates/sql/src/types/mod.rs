@@ -12,7 +12,7 @@ pub mod decimal;
 mod tests;
 
 pub(crate) use coercion::exact_digits;
-pub use coercion::{castable, common_type, implicitly_castable, needs_cast};
+pub use coercion::{castable, common_type, implicitly_castable, needs_cast, wider_type};
 
 use crate::ast::{self, DataTypeKind};
 use std::fmt;

@@ -1,0 +1,16 @@
+-- OVER windows on event time, rows and ranges.
+SELECT id, k, SUM(v) OVER (PARTITION BY k ORDER BY ts) FROM late;
+SELECT id, COUNT(*) OVER (ORDER BY opens ROWS BETWEEN 2 PRECEDING AND CURRENT ROW) FROM auctions;
+SELECT auction, bidder, SUM(price) OVER (PARTITION BY bidder ORDER BY ts) FROM bids;
+SELECT auction, ts, COUNT(*) OVER (PARTITION BY auction ORDER BY ts RANGE BETWEEN INTERVAL '10' SECOND PRECEDING AND CURRENT ROW) FROM bids;
+SELECT auction, ts, MAX(price) OVER (PARTITION BY auction ORDER BY ts ROWS BETWEEN 1 PRECEDING AND CURRENT ROW) FROM bids;
+SELECT auction, ts, MIN(price) OVER w, MAX(price) OVER w, AVG(qty) OVER w FROM bids WINDOW w AS (PARTITION BY auction ORDER BY ts ROWS BETWEEN 2 PRECEDING AND CURRENT ROW);
+SELECT auction, ts, COUNT(DISTINCT bidder) OVER (PARTITION BY auction ORDER BY ts) FROM bids;
+SELECT auction, ts, FIRST_VALUE(bidder) OVER (PARTITION BY auction ORDER BY ts), LAST_VALUE(bidder) OVER (PARTITION BY auction ORDER BY ts) FROM bids;
+SELECT auction, ts, LAG(price) OVER (PARTITION BY auction ORDER BY ts) FROM bids;
+SELECT auction, ts, LAG(price, 2) OVER (PARTITION BY auction ORDER BY ts) FROM bids;
+SELECT auction, ts, ROW_NUMBER() OVER (PARTITION BY auction ORDER BY ts) FROM bids;
+SELECT ts, SUM(qty) OVER (ORDER BY ts RANGE BETWEEN INTERVAL '1' MINUTE PRECEDING AND CURRENT ROW) FROM bids;
+SELECT bidder, n FROM (SELECT bidder, COUNT(*) OVER (PARTITION BY bidder ORDER BY ts) AS n FROM bids) WHERE n > 2;
+SELECT auction, SUM(price) OVER (PARTITION BY auction ORDER BY price) FROM bids;
+SELECT id, LEAD(v) OVER (PARTITION BY k ORDER BY ts) FROM late;
