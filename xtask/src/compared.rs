@@ -34,6 +34,7 @@ const FILES: &[(&str, &[&str])] = &[
     ("joins", &[]),
     ("over", &[]),
     ("temporal", &[]),
+    ("match", &[]),
 ];
 
 /// A file, or a query with the statements that stand before it.

@@ -5,10 +5,12 @@
 
 mod aggregate;
 mod describe;
+mod pattern;
 mod validate;
 
 pub use aggregate::{Aggregate, AggregateFunction, AggregateOptions, OverFrame, OverOrder};
 pub use describe::type_name;
+pub use pattern::{AfterMatch, MatchExpression, MatchInput, RowPattern, RowVariable};
 
 use crate::expression::Expression;
 use crate::table::TableDefinition;
@@ -182,6 +184,18 @@ pub enum NodeKind {
     },
     /// Copies of each row, as many as its last column, a BIGINT, says; that column does not leave.
     Replicate,
+    /// Looks for a pattern in the rows of each partition, in the order of `time` and then of `order`, and emits a row
+    /// for each match: the partition's columns, then the measures. On event time rows wait for the watermark; late ones
+    /// are dropped and counted. On processing time the time is the clock, and rows are looked at as they come unless
+    /// `order` has columns.
+    MatchRecognize {
+        pattern: Arc<RowPattern>,
+        partition: Vec<usize>,
+        /// `None` on processing time.
+        time_column: Option<usize>,
+        order: Vec<SortKey>,
+        measures: Vec<MatchExpression>,
+    },
     /// UNION ALL.
     Union,
     /// Group aggregate without windows, over a changelog (Insert or Retract). The output columns are

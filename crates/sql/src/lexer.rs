@@ -49,6 +49,10 @@ pub enum TokenKind {
     /// `=>`
     Arrow,
     Question,
+    /// `|`, `^` and `$` mean something in patterns alone.
+    Pipe,
+    Caret,
+    Dollar,
     /// `/*+`
     HintStart,
     /// `*/` behind a hint.
@@ -335,6 +339,9 @@ impl Lexer<'_> {
             (b'/', _) => (TokenKind::Slash, 1),
             (b'%', _) => (TokenKind::Percent, 1),
             (b'?', _) => (TokenKind::Question, 1),
+            (b'|', _) => (TokenKind::Pipe, 1),
+            (b'^', _) => (TokenKind::Caret, 1),
+            (b'$', _) => (TokenKind::Dollar, 1),
             _ => return self.stray(),
         };
         self.push(kind, self.at + length);
@@ -358,8 +365,7 @@ impl Lexer<'_> {
             '\u{ff08}' | '\u{ff09}' => Some("parentheses are `(` and `)`"),
             '!' => Some("values differ with `<>`"),
             '&' => Some("the conjunction is written AND"),
-            '|' => Some("strings are joined with `||`; the disjunction is written OR"),
-            '$' | '#' | '@' => Some("a name with other characters is written in back quotes"),
+            '#' | '@' => Some("a name with other characters is written in back quotes"),
             '\\' => Some("a quote inside a string is written twice: `''`"),
             _ => None,
         };

@@ -215,6 +215,22 @@ SELECT o.id, p.price FROM orders AS o LEFT JOIN prices FOR SYSTEM_TIME AS OF o.o
 ) WHERE place <= 3;",
     ),
     entry(
+        "MATCH_RECOGNIZE",
+        "FROM table [AS name] MATCH_RECOGNIZE (\n  [PARTITION BY columns]\n  ORDER BY time [, column [ASC|DESC], …]\n  MEASURES expression AS name, …\n  [ONE ROW PER MATCH]\n  [AFTER MATCH SKIP PAST LAST ROW | TO NEXT ROW | TO [FIRST|LAST] variable]\n  PATTERN (variable[quantifier] …) [WITHIN interval]\n  DEFINE variable AS condition, …\n) [AS name]",
+        "A row for each stretch of rows that a pattern describes: the columns of PARTITION BY, then the MEASURES. A pattern names variables one behind the other; a row is mapped to a variable if its condition in DEFINE holds, and any row is if it has none. Quantifiers: `*`, `+`, `?`, `{n}`, `{n,}`, `{n,m}`, `{,m}`; a `?` behind one makes it reluctant, which the last variable's must be. `a.x` is x of the last row of `a` so far, and in the condition of `a` of the row itself; `x` alone is that of the last row of all. `FIRST(a.x, n)` and `LAST(a.x, n)` are those of the n-th row behind the first or before the last. Aggregates take the rows of one variable, or of all, without DISTINCT and FILTER. `MATCH_ROWTIME()` and `MATCH_PROCTIME()` are times for windows behind. Without AFTER MATCH the search goes on with the next row, as in Flink. All rows of a match lie closer together than WITHIN; what is too old is forgotten, so a pattern over a stream should have one. Event time: late rows are dropped and counted. A partition may have 65,536 matches under way. Not supported: alternatives, PERMUTE, exclusions, anchors, groups with a quantifier, SUBSET, ALL ROWS PER MATCH, CLASSIFIER, MATCH_NUMBER, PREV and NEXT.",
+        "SELECT customer, first_id, orders, total
+FROM orders MATCH_RECOGNIZE (
+  PARTITION BY customer
+  ORDER BY ordered
+  MEASURES FIRST(up.id) AS first_id, COUNT(up.id) AS orders, SUM(amount) AS total, MATCH_ROWTIME() AS matched
+  AFTER MATCH SKIP PAST LAST ROW
+  PATTERN (up{3,} down) WITHIN INTERVAL '1' HOUR
+  DEFINE
+    up AS LAST(up.amount, 1) IS NULL OR up.amount > LAST(up.amount, 1),
+    down AS down.amount < LAST(up.amount)
+);",
+    ),
+    entry(
         "UNION",
         "query UNION [ALL] query",
         "The rows of both; without ALL each one once.",

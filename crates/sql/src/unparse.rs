@@ -6,6 +6,7 @@
 
 mod data_type;
 mod expression;
+mod match_recognize;
 mod query;
 mod statement;
 mod table_definition;

@@ -22,6 +22,7 @@ mod interval_join;
 mod join;
 mod keyed_rows;
 mod keys;
+mod match_recognize;
 mod materialize;
 mod normalize;
 mod operator;

@@ -9,6 +9,7 @@ use super::interval_join::IntervalJoinNode;
 use super::join::{JoinSpec, JoinTable, only_inserts};
 use super::keyed_rows::KeyedRowsNode;
 use super::keys::KeyEncoder;
+use super::match_recognize::MatchRecognizeNode;
 use super::materialize::Materialize;
 use super::normalize::Normalize;
 use super::over::OverNode;
@@ -81,6 +82,7 @@ pub(crate) enum Operator {
     TemporalJoin(TemporalJoinNode),
     Deduplicate(DeduplicateNode),
     TemporalSort(TemporalSortNode),
+    MatchRecognize(MatchRecognizeNode),
 }
 
 impl Operator {
@@ -161,6 +163,9 @@ impl Operator {
             NodeKind::Deduplicate { .. } => {
                 Operator::Deduplicate(DeduplicateNode::new(plan, id, schemas, workers, store)?)
             }
+            NodeKind::MatchRecognize { .. } => {
+                Operator::MatchRecognize(MatchRecognizeNode::new(plan, id, schemas, workers, store)?)
+            }
             NodeKind::Scan { .. }
             | NodeKind::Project { .. }
             | NodeKind::Filter { .. }
@@ -197,6 +202,7 @@ impl Operator {
             Operator::TemporalJoin(node) => node.tables(),
             Operator::Deduplicate(node) => node.tables(),
             Operator::TemporalSort(node) => node.tables(),
+            Operator::MatchRecognize(node) => node.tables(),
         }
     }
 
@@ -215,6 +221,7 @@ impl Operator {
             Operator::WindowRows(node) => node.next_window_end(),
             Operator::Over(node) => node.next_window_end(),
             Operator::TemporalSort(node) => node.next_due(),
+            Operator::MatchRecognize(node) => node.next_window_end(),
             _ => None,
         }
     }
@@ -238,6 +245,9 @@ impl Operator {
         if let Operator::WindowRows(node) = self {
             return node.step(exchange, inputs, context.sequence, clock_ms);
         }
+        if let Operator::MatchRecognize(node) = self {
+            return node.step(exchange, inputs, context.sequence, clock_ms);
+        }
         if let Operator::IntervalJoin(node) = self {
             return Ok((node.step(exchange, inputs, context.sequence, clock_ms)?, 0));
         }
@@ -254,6 +264,7 @@ impl Operator {
             Operator::WindowRows(_)
             | Operator::IntervalJoin(_)
             | Operator::TemporalJoin(_)
+            | Operator::MatchRecognize(_)
             | Operator::TemporalSort(_) => Err(DataflowError::internal("a node ran twice")),
             Operator::Stateless => {
                 let rows = chunks.iter().map(|chunk| chunk.batch.len()).sum();

@@ -8,6 +8,7 @@ mod group;
 mod interval_join;
 mod invariance;
 mod keyed_rows;
+mod match_recognize;
 mod operators;
 mod over;
 mod plans;

@@ -188,6 +188,22 @@ impl Plan {
                 describe_order(order, &|column| name(0, column))
             ),
             NodeKind::Replicate => "Replicate".into(),
+            NodeKind::MatchRecognize { pattern, partition, time_column, order, measures } => {
+                let name = |column: usize| name(0, column);
+                let time = time_column.map_or("the clock".into(), name);
+                let within = pattern.within_ms.map(|ms| format!(", within={ms}ms")).unwrap_or_default();
+                let measures: Vec<_> =
+                    measures.iter().map(|measure| pattern.describe_expression(measure, &name)).collect();
+                format!(
+                    "MatchRecognize(partition=[{}], time={time}, order=[{}], pattern=({}), define=[{}], after={}{within}, measures=[{}])",
+                    names(0, partition),
+                    describe_order(order, &name),
+                    pattern.describe(),
+                    pattern.describe_conditions(&name).join(", "),
+                    pattern.describe_after_match(),
+                    measures.join(", ")
+                )
+            }
             NodeKind::Union => "Union".into(),
             NodeKind::GroupAggregate { keys, aggregates } => {
                 let calls: Vec<_> = aggregates

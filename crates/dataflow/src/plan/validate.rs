@@ -2,6 +2,8 @@
 //!
 //! A planner that keeps to `plan.rs` never fails here; whatever passes runs without a panic.
 
+mod pattern;
+
 use super::{
     Aggregate, AggregateFunction, JoinKind, Keep, Node, NodeId, NodeKind, OverFrame, OverOrder, Plan,
     SortKey, Unnest, WindowKind, type_name,
@@ -152,6 +154,24 @@ impl Plan {
                         is_time(type_at(input(0), *time)?)
                     }
                 }
+            }
+            NodeKind::MatchRecognize { pattern, partition, time_column, order, measures } => {
+                if let Some(column) = time_column {
+                    is_time(type_at(input(0), *column)?)?;
+                }
+                self.needs_watermark(node)?;
+                order.iter().try_for_each(|key| type_at(input(0), key.column).map(|_| ()))?;
+                kept_columns(input(0))?;
+                expect_columns(&node.schema, partition.len() + measures.len())?;
+                for (place, column) in partition.iter().enumerate() {
+                    same_type(type_at(input(0), *column)?, node.schema.field(place).data_type())?;
+                }
+                for (place, measure) in measures.iter().enumerate() {
+                    let data_type = node.schema.field(partition.len() + place).data_type();
+                    same_type(measure.expression.data_type(), data_type)?;
+                    pattern::validate_expression(input(0), pattern, measure)?;
+                }
+                pattern::validate(input(0), pattern)
             }
             NodeKind::GroupAggregate { keys, aggregates } => {
                 expect_columns(&node.schema, keys.len() + aggregates.len())?;

@@ -6,12 +6,14 @@
 
 pub mod data_type;
 pub mod expression;
+pub mod match_recognize;
 pub mod query;
 pub mod statement;
 pub mod table_definition;
 
 pub use data_type::*;
 pub use expression::*;
+pub use match_recognize::*;
 pub use query::*;
 pub use statement::*;
 pub use table_definition::*;

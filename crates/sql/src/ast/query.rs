@@ -1,7 +1,8 @@
 //! Queries as written: SELECT with all its clauses, VALUES, set operations, FROM with its joins.
 
 use super::{
-    Expression, FunctionCall, Identifier, ObjectName, OptionPair, SetQuantifier, WindowSpecification,
+    Expression, FunctionCall, Identifier, MatchRecognize, ObjectName, OptionPair, SetQuantifier,
+    WindowSpecification,
 };
 use crate::span::Span;
 
@@ -171,6 +172,11 @@ pub enum TableReferenceKind {
         lateral: bool,
     },
     Join(Box<Join>),
+    /// Patterns in the rows of a table or a sub-query.
+    MatchRecognize {
+        input: Box<TableReference>,
+        clause: Box<MatchRecognize>,
+    },
 }
 
 /// A join; `a JOIN (b JOIN c …) …` is a join whose right side is a join.

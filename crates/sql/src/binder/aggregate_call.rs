@@ -31,6 +31,8 @@ pub(super) enum Site {
     Group,
     /// OVER the window of this number.
     Over(usize),
+    /// In a condition or a measure of MATCH_RECOGNIZE.
+    Pattern,
 }
 
 /// A call whose parts are bound.
@@ -84,6 +86,7 @@ impl Binder<'_> {
         };
         let argument = self.first_argument(call, aggregate, &name, scope)?;
         let may_lack = filter.is_some()
+            || site == Site::Pattern
             || (site == Site::Group && self.collector.as_ref().is_some_and(|collector| collector.is_global));
         if let Some(argument) =
             argument.as_ref().filter(|_| ignores_nulls && aggregate.kind == Kind::ArrayAgg)
@@ -117,7 +120,7 @@ impl Binder<'_> {
                     _ => same,
                 };
                 match site {
-                    Site::Group => self.push(&parts, AggregateFunction::Avg, Some(argument), result),
+                    Site::Group | Site::Pattern => self.push(&parts, AggregateFunction::Avg, Some(argument), result),
                     Site::Over(_) => self.average(&parts, argument, result),
                 }
             }
@@ -380,6 +383,7 @@ impl Binder<'_> {
         };
         match parts.site {
             Site::Group => self.group_placeholder(pending),
+            Site::Pattern => self.pattern_placeholder(pending),
             Site::Over(window) => self.over_placeholder(window, pending),
         }
     }
@@ -418,7 +422,7 @@ impl Binder<'_> {
         };
         let count = self.count(parts, argument.clone())?;
         let total = match parts.site {
-            Site::Group => {
+            Site::Group | Site::Pattern => {
                 let double = self.cast_to(argument, &TypeKind::Double.nullable(), span)?;
                 let function = AggregateFunction::SquaredDeviations;
                 self.push(parts, function, Some(double), TypeKind::Double.nullable())?
@@ -448,7 +452,7 @@ impl Binder<'_> {
                 let number = TypeKind::BigInt.nullable();
                 make_case(vec![is_one], vec![Scalar::null(&number), less], &number, zone)
             }
-            (false, Site::Group) => count,
+            (false, Site::Group | Site::Pattern) => count,
             (false, Site::Over(_)) => self.cast_to(count, &result, span)?,
         };
         let variance = self.binary(BinaryOperator::Divide, total, divisor, span)?;
@@ -513,7 +517,7 @@ impl Binder<'_> {
 
     fn lag(&mut self, parts: &Parts<'_>, argument: Scalar, scope: &Scope) -> Bound<Scalar> {
         let call = parts.call;
-        if parts.site == Site::Group {
+        if !matches!(parts.site, Site::Over(_)) {
             return boxed(
                 Diagnostic::invalid(call.span, "LAG needs OVER")
                     .with_hint("write LAG(x) OVER (ORDER BY time)"),

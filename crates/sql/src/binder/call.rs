@@ -19,6 +19,9 @@ impl Binder<'_> {
         if call.name.parts.len() > 1 {
             return self.declared_function(call, &written, scope);
         }
+        if let Some(scalar) = self.pattern_call(call, &name)? {
+            return Ok(scalar);
+        }
         if call.over.is_some() {
             if name == "ROW_NUMBER" && self.numbers_alone(call) {
                 return self.row_number(call, scope);

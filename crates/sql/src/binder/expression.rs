@@ -29,6 +29,9 @@ impl Binder<'_> {
         match &written.kind {
             ExpressionKind::Literal(literal) => literal::bind(literal, false, zone, span),
             ExpressionKind::Column(parts) => {
+                if let Some(scalar) = self.pattern_column(parts, span)? {
+                    return Ok(scalar);
+                }
                 let scalar = match scope.resolve(parts, span) {
                     Ok(scalar) => scalar,
                     Err(problem) => return self.alias(parts).ok_or(problem),

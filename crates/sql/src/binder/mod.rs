@@ -12,6 +12,8 @@ mod insert;
 mod interval;
 mod json;
 mod literal;
+mod match_recognize;
+mod match_relation;
 mod operator;
 mod order;
 mod over;
@@ -31,6 +33,7 @@ pub use relation::{
     AggregateCall, Column, Graph, JoinManner, OverTime, Relation, RelationId, RelationKind, WindowColumn,
     WindowEnd,
 };
+pub use match_relation::{MatchMeasure, MatchPattern, MatchValue, MatchVariable};
 pub use table::{BoundTable, BoundView, ColumnSource, TableColumn, bind_table, bind_view_columns};
 pub use window::plus_ms;
 
@@ -117,6 +120,8 @@ pub struct Binder<'a> {
     values: Option<subquery::Values>,
     /// How many calls of RAND() and its kin were bound.
     random_calls: i64,
+    /// What names mean in a condition or a measure of MATCH_RECOGNIZE; none elsewhere.
+    pattern: Option<match_recognize::PatternScope>,
     /// The windows that columns name as theirs.
     windows: BTreeMap<RelationId, window::Shape>,
 }
@@ -138,6 +143,7 @@ impl<'a> Binder<'a> {
             aliases: Vec::new(),
             values: None,
             random_calls: 0,
+            pattern: None,
             windows: BTreeMap::new(),
         }
     }

@@ -1,5 +1,6 @@
 //! Bound relations: a graph of logical operators over numbered columns.
 
+use super::match_relation::{MatchMeasure, MatchPattern};
 use super::table::BoundTable;
 use crate::expression::Scalar;
 use crate::span::Span;
@@ -131,6 +132,17 @@ pub enum RelationKind {
         keeps_empty: bool,
         with_ordinality: bool,
     },
+    /// A row for each match of a pattern: the columns of `partition`, then the measures.
+    MatchRecognize {
+        pattern: MatchPattern,
+        partition: Vec<usize>,
+        time_column: usize,
+        /// The time is a processing time.
+        on_clock: bool,
+        /// Among rows of one time.
+        order: Vec<SortKey>,
+        measures: Vec<MatchMeasure>,
+    },
     Union,
     /// Rows in the order of a row time, then of other columns.
     TemporalSort {
@@ -242,6 +254,7 @@ impl Graph {
                 | RelationKind::SessionWindow { .. }
                 | RelationKind::WindowJoin { .. }
                 | RelationKind::WindowAggregate { .. }
+                | RelationKind::MatchRecognize { .. }
         ) || relation.inputs.iter().any(|input| self.uses_event_time(*input))
     }
 

@@ -62,6 +62,10 @@ impl Binder<'_> {
                 };
             }
             TableReferenceKind::Join(join) => return self.join(join),
+            TableReferenceKind::MatchRecognize { input, clause } => {
+                let (input, scope) = self.from(input)?;
+                (self.match_recognize(input, &scope, clause)?, None)
+            }
         };
         let names = alias.map_or(&[][..], |alias| &alias.columns);
         let relation = self.renamed(relation, names, reference.span)?;

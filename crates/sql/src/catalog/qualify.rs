@@ -119,6 +119,14 @@ impl Qualifier<'_> {
             TableReferenceKind::Unnest { arguments, .. } => {
                 arguments.iter_mut().for_each(|argument| self.expression(argument));
             }
+            TableReferenceKind::MatchRecognize { input, clause } => {
+                self.reference(input);
+                let MatchRecognize { partition_by, order_by, measures, within, definitions, .. } = clause.as_mut();
+                partition_by.iter_mut().chain(within).for_each(|expression| self.expression(expression));
+                self.order_items(order_by);
+                measures.iter_mut().for_each(|measure| self.expression(&mut measure.expression));
+                definitions.iter_mut().for_each(|definition| self.expression(&mut definition.condition));
+            }
             TableReferenceKind::Join(join) => {
                 self.reference(&mut join.left);
                 self.reference(&mut join.right);

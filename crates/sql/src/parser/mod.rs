@@ -12,6 +12,7 @@ mod data_type;
 mod expression;
 mod json;
 mod literal;
+mod match_recognize;
 mod primary;
 mod query;
 mod script;
@@ -315,6 +316,8 @@ impl<'a> Parser<'a> {
             TokenKind::Colon if self.kind(1) == TokenKind::Colon => {
                 Some("a cast is written CAST(value AS type)".into())
             }
+            TokenKind::Pipe => Some("strings are joined with `||`; the disjunction is written OR".into()),
+            TokenKind::Dollar => Some("a name with other characters is written in back quotes".into()),
             TokenKind::Question => Some("there are no parameters; `${NAME}` takes a variable's value".into()),
             _ => None,
         }

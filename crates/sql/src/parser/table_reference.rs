@@ -127,8 +127,13 @@ impl Parser<'_> {
         } else {
             self.named_table(lateral)?
         };
+        let mut kind = self.with_pattern(kind, None, start)?;
         self.refuse_suffixes()?;
-        let alias = self.table_alias()?;
+        let mut alias = self.table_alias()?;
+        if alias.is_some() && self.is_word_at(0, "MATCH_RECOGNIZE") {
+            kind = self.with_pattern(kind, alias.take(), start)?;
+            alias = self.table_alias()?;
+        }
         self.refuse_suffixes()?;
         if self.is(TokenKind::HintStart) {
             let message = "these hints stand in the wrong place";
@@ -265,9 +270,29 @@ impl Parser<'_> {
         Ok(TableReferenceKind::Table { name, hints, as_of })
     }
 
+    /// MATCH_RECOGNIZE stands behind a table or a sub-query.
+    fn with_pattern(
+        &mut self,
+        kind: TableReferenceKind,
+        alias: Option<TableAlias>,
+        start: Span,
+    ) -> Parsed<TableReferenceKind> {
+        let at = self.span();
+        let input = TableReference { kind, alias, span: self.since(start) };
+        let Some(clause) = self.match_recognize()? else { return Ok(input.kind) };
+        match input.kind {
+            TableReferenceKind::Table { .. } | TableReferenceKind::Subquery { .. } => {
+                Ok(TableReferenceKind::MatchRecognize { input: Box::new(input), clause: Box::new(clause) })
+            }
+            _ => {
+                let message = "MATCH_RECOGNIZE stands behind a table or a sub-query";
+                Err(Box::new(Diagnostic::syntax(at, message).with_hint("write (SELECT * FROM …) MATCH_RECOGNIZE (…)")))
+            }
+        }
+    }
+
     fn refuse_suffixes(&self) -> Parsed<()> {
         for (word, what, hint) in [
-            ("MATCH_RECOGNIZE", "MATCH_RECOGNIZE", "a self-join or LAG() OVER (…) covers short patterns"),
             ("TABLESAMPLE", "TABLESAMPLE", "filter with RAND() < 0.1"),
             ("PIVOT", "PIVOT", "write aggregates with FILTER (WHERE …)"),
             ("UNPIVOT", "UNPIVOT", "write CROSS JOIN UNNEST(ARRAY[…])"),

@@ -58,7 +58,9 @@ impl Facts {
             }
             NodeKind::TemporalSort { .. } => first,
             NodeKind::Replicate => Facts { changes: least(first.changes), keys: Vec::new() },
-            NodeKind::WindowAssign { .. } | NodeKind::SessionWindow { .. } => Facts::default(),
+            NodeKind::WindowAssign { .. }
+            | NodeKind::SessionWindow { .. }
+            | NodeKind::MatchRecognize { .. } => Facts::default(),
             NodeKind::WindowRank { partition, first: from, last, with_number, .. } => {
                 let width = widths.first().copied().unwrap_or(0);
                 let partition: BTreeSet<usize> = partition.iter().copied().collect();
@@ -199,6 +201,7 @@ pub(super) fn takes_only_inserts(kind: &NodeKind) -> bool {
             | NodeKind::Deduplicate { .. }
             | NodeKind::TemporalSort { .. }
             | NodeKind::BoundedJoin { .. }
+            | NodeKind::MatchRecognize { .. }
     )
 }
 

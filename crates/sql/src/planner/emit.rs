@@ -6,6 +6,7 @@
 mod group;
 mod join;
 mod over;
+mod pattern;
 mod sink;
 mod versions;
 mod window;
@@ -139,6 +140,7 @@ impl Emitter<'_> {
                 self.window_assign(relation, *time_column, *window, *zone, phase)
             }
             RelationKind::SessionWindow { .. } => self.session_window(id, relation, phase),
+            RelationKind::MatchRecognize { .. } => self.match_recognize(id, relation, phase),
             RelationKind::WindowAggregate { .. } => self.window_aggregate(id, relation, phase),
             RelationKind::WindowJoin { .. } => self.window_join(relation, phase),
             RelationKind::Aggregate { keys, aggregates } => {
@@ -414,6 +416,13 @@ impl Emitter<'_> {
         let updating = inputs.iter().find(|input| self.facts[input.0].changes != Changelog::Insert);
         if let Some(updating) = updating.filter(|_| changelog::takes_only_inserts(&kind)) {
             let producer = self.updating_node(*updating);
+            if let NodeKind::MatchRecognize { .. } = kind {
+                let message = format!(
+                    "MATCH_RECOGNIZE does not support consuming update changes, which are produced by {producer}"
+                );
+                let hint = "look for patterns in rows that only come, such as those of a table or of a window";
+                return Err(Box::new(Diagnostic::invalid(self.span, message).with_hint(hint)));
+            }
             return Err(Box::new(
                 Diagnostic::invalid(
                     self.span,

@@ -7,7 +7,7 @@
 use arrow_schema::Schema;
 use dataflow::expression::Expression;
 use dataflow::plan::{
-    Changelog, JoinKind, Keep, Node, NodeId, NodeKind, OverOrder, Plan, SortKey, WindowKind, type_name,
+    Changelog, JoinKind, Keep, Node, NodeId, NodeKind, OverOrder, Plan, RowVariable, SortKey, WindowKind, type_name,
 };
 use std::fmt::Write;
 use std::sync::Arc;
@@ -108,6 +108,14 @@ fn modes(plan: &Plan) -> Vec<String> {
     plan.nodes.iter().zip(kinds).map(text).collect()
 }
 
+/// `a AS condition`.
+fn defined(variable: &RowVariable) -> Option<String> {
+    let alone = variable.row_condition.as_ref().map(|condition| condition.describe());
+    let rest = variable.condition.as_ref().map(|condition| condition.expression.describe());
+    let conditions: Vec<String> = alone.into_iter().chain(rest).collect();
+    (!conditions.is_empty()).then(|| format!("{} AS {}", variable.name, conditions.join(" AND ")))
+}
+
 fn line(plan: &Plan, node: &Node) -> String {
     let name = |side: usize, index: usize| {
         let schema = node.inputs.get(side).map(|input| &plan.node(*input).schema);
@@ -206,6 +214,32 @@ fn line(plan: &Plan, node: &Node) -> String {
             join_text("BoundedJoin", plan, node, kind.name(), &keys, residual.as_ref())
         }
         NodeKind::Unnest(unnest) => format!("Unnest({})", unnest.text()),
+        NodeKind::MatchRecognize { pattern, partition, time_column, order, measures } => {
+            let time = time_column.map_or("PROCTIME".into(), |column| name(0, column));
+            let orders = order.iter().map(|key| {
+                let direction = if key.descending { " DESC" } else { "" };
+                format!("{}{direction}", name(0, key.column))
+            });
+            let order: Vec<String> = std::iter::once(time).chain(orders).collect();
+            let defines: Vec<String> = pattern.variables.iter().filter_map(defined).collect();
+            let within = pattern.within_ms.map(|ms| format!(", within={}", duration(ms))).unwrap_or_default();
+            let measures: Vec<String> = measures
+                .iter()
+                .enumerate()
+                .map(|(index, measure)| {
+                    named(measure.expression.describe(), &name_of(&node.schema, partition.len() + index))
+                })
+                .collect();
+            format!(
+                "MatchRecognize(partition=[{}], order=[{}], pattern=({}), define=[{}], after={}{within}, measures=[{}])",
+                names(0, partition),
+                order.join(", "),
+                pattern.describe(),
+                defines.join(", "),
+                pattern.describe_after_match(),
+                measures.join(", ")
+            )
+        }
         NodeKind::Union => "Union".into(),
         NodeKind::GroupAggregate { keys, aggregates } => {
             let outputs: Vec<String> =

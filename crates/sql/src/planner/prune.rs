@@ -84,6 +84,18 @@ pub(super) fn run(graph: &Graph) -> Required {
                     }
                 }
             }
+            RelationKind::MatchRecognize { pattern, partition, time_column, order, measures, .. } => {
+                let input = &mut required[relation.inputs[0]];
+                input.extend(partition);
+                input.insert(*time_column);
+                input.extend(order.iter().map(|key| key.column));
+                pattern.collect_columns(input);
+                for (number, measure) in measures.iter().enumerate() {
+                    if wanted.contains(&(partition.len() + number)) {
+                        measure.collect_columns(input);
+                    }
+                }
+            }
             RelationKind::Aggregate { keys, aggregates, .. } => {
                 let input = &mut required[relation.inputs[0]];
                 input.extend(keys);

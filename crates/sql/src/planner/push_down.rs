@@ -135,6 +135,14 @@ impl Pass<'_> {
                     below.into_iter().map(|predicate| remapped(predicate, &|column| keys[column])).collect();
                 self.through(relation, vec![below], above)
             }
+            RelationKind::MatchRecognize { partition, .. } => {
+                // It takes whole partitions away.
+                let partition = partition.clone();
+                let (below, above) = split(predicates, |column| column < partition.len());
+                let moved = |predicate| remapped(predicate, &|column| partition[column]);
+                let below = below.into_iter().map(moved).collect();
+                self.through(relation, vec![below], above)
+            }
             RelationKind::SessionWindow { keys, .. } => {
                 // Without some of its rows a session would be another one.
                 let keys = keys.clone();

@@ -207,6 +207,7 @@ impl Display for TableReference {
                 word_if(f, *with_ordinality, "WITH ORDINALITY")?;
             }
             TableReferenceKind::Join(join) => write!(f, "{join}")?,
+            TableReferenceKind::MatchRecognize { input, clause } => write!(f, "{input}\n{clause}")?,
         }
         match &self.alias {
             Some(alias) => {

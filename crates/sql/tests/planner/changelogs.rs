@@ -71,6 +71,7 @@ fn modes(plan: &Plan) -> String {
             NodeKind::Deduplicate { .. } => "Deduplicate",
             NodeKind::TemporalSort { .. } => "Sort",
             NodeKind::Replicate => "Replicate",
+            NodeKind::MatchRecognize { .. } => "Match",
         };
         let modes = match node.changelog {
             Changelog::Insert => "I",

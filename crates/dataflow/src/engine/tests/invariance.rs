@@ -193,6 +193,10 @@ fn rows_of_windows(planner: &mut Planner, [both, right]: [NodeId; 2], mixed: Nod
     let other = planner.assign(right, HOP);
     let pairs = planner.window_join([assigned, other], JoinKind::Full, [3, 6], 1, None);
     planner.sink(pairs, "pairs");
+    let falls = super::match_recognize::looks(planner, both, Some(0), 1, 2, Vec::new());
+    planner.sink(falls, "falls");
+    let again = super::match_recognize::looks(planner, mixed, Some(0), 1, 2, Vec::new());
+    planner.sink(again, "mixed_falls");
 }
 
 fn tumbles_time(planner: &Planner, node: NodeId) -> usize {
