@@ -136,7 +136,12 @@ impl RowPattern {
                     true => String::new(),
                     false => format!(" {options:?}"),
                 };
-                format!("{}({}{argument} of [{}]{options})", function.name(), of(variable), columns.join(", "))
+                format!(
+                    "{}({}{argument} of [{}]{options})",
+                    function.name(),
+                    of(variable),
+                    columns.join(", ")
+                )
             }
             MatchInput::RowTime { .. } => "MATCH_ROWTIME()".into(),
         };

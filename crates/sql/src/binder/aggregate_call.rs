@@ -120,7 +120,9 @@ impl Binder<'_> {
                     _ => same,
                 };
                 match site {
-                    Site::Group | Site::Pattern => self.push(&parts, AggregateFunction::Avg, Some(argument), result),
+                    Site::Group | Site::Pattern => {
+                        self.push(&parts, AggregateFunction::Avg, Some(argument), result)
+                    }
                     Site::Over(_) => self.average(&parts, argument, result),
                 }
             }

@@ -5,10 +5,10 @@
 //! expression (`PatternScope` collects them while one is bound), so that the engine sees expressions over columns as
 //! everywhere. What a condition says of its own row alone is taken apart from what it says of earlier ones.
 
-use super::call::argument_expression;
-use super::expression::access_field;
 use super::aggregate::PendingAggregate;
 use super::aggregate_call::Site;
+use super::call::argument_expression;
+use super::expression::access_field;
 use super::match_relation::{MatchMeasure, MatchPattern, MatchValue, MatchVariable};
 use super::relation::{Column, RelationId, RelationKind};
 use super::scope::{NearestOrList, Scope};
@@ -16,9 +16,9 @@ use super::{Binder, Bound, boxed, operator, shown};
 use crate::ast::{self, ExpressionKind, FunctionCall, MatchRecognize, SetQuantifier};
 use crate::diagnostic::{Diagnostic, DiagnosticKind};
 use crate::expression::Scalar;
+use crate::functions::aggregate::{self, Aggregate};
 use crate::span::Span;
 use crate::types::{LogicalType, TimeAttribute, TypeKind};
-use crate::functions::aggregate::{self, Aggregate};
 use dataflow::plan::{AfterMatch, SortKey};
 
 /// What names mean inside of MATCH_RECOGNIZE.
@@ -141,7 +141,9 @@ impl Binder<'_> {
                     ),
                 )
                 .with_label("not a time attribute")
-                .with_hint("declare WATERMARK FOR it in CREATE TABLE, or order by a column `proc AS PROCTIME()`"),
+                .with_hint(
+                    "declare WATERMARK FOR it in CREATE TABLE, or order by a column `proc AS PROCTIME()`",
+                ),
             );
         }
         if first.descending {
@@ -176,8 +178,11 @@ impl Binder<'_> {
             let is_optional = (quantifier.least, quantifier.most) == (0, Some(1));
             if is_optional && quantifier.reluctant {
                 return boxed(
-                    Diagnostic::unsupported(written.span, "reluctant optional variables (`??`) are not supported")
-                        .with_hint("write `?`"),
+                    Diagnostic::unsupported(
+                        written.span,
+                        "reluctant optional variables (`??`) are not supported",
+                    )
+                    .with_hint("write `?`"),
                 );
             }
             let varies = quantifier.most != Some(quantifier.least) && !is_optional;
@@ -215,8 +220,13 @@ impl Binder<'_> {
             && variables.last().is_some_and(|last| last.greedy)
         {
             return boxed(
-                Diagnostic::unsupported(last.span, "a greedy quantifier cannot stand behind the last variable")
-                    .with_hint("make it reluctant, as in `+?`, or end the pattern with a variable that ends the run"),
+                Diagnostic::unsupported(
+                    last.span,
+                    "a greedy quantifier cannot stand behind the last variable",
+                )
+                .with_hint(
+                    "make it reluctant, as in `+?`, or end the pattern with a variable that ends the run",
+                ),
             );
         }
         Ok(variables)
@@ -226,13 +236,18 @@ impl Binder<'_> {
         let scalar = self.bind_constant(within)?;
         if scalar.data_type.kind != TypeKind::IntervalDayTime {
             return boxed(
-                Diagnostic::unsupported(within.span, "WITHIN takes an interval of days, hours, minutes or seconds")
-                    .with_label("a month has no fixed length")
-                    .with_hint("for example WITHIN INTERVAL '30' DAY"),
+                Diagnostic::unsupported(
+                    within.span,
+                    "WITHIN takes an interval of days, hours, minutes or seconds",
+                )
+                .with_label("a month has no fixed length")
+                .with_hint("for example WITHIN INTERVAL '30' DAY"),
             );
         }
         match self.interval_ms(within)? {
-            ms if ms < 0 => boxed(Diagnostic::invalid(within.span, "WITHIN takes an interval that is not negative")),
+            ms if ms < 0 => {
+                boxed(Diagnostic::invalid(within.span, "WITHIN takes an interval that is not negative"))
+            }
             // As in Flink, no time at all is no limit.
             0 => Ok(None),
             ms => Ok(Some(ms)),
@@ -265,7 +280,10 @@ impl Binder<'_> {
                     Diagnostic::warning(
                         DiagnosticKind::Unknown,
                         name.span,
-                        format!("the variable '{}' is not in the PATTERN; its condition is ignored", name.value),
+                        format!(
+                            "the variable '{}' is not in the PATTERN; its condition is ignored",
+                            name.value
+                        ),
                     )
                     .with_nearest_or_list(&name.value, &names),
                 );
@@ -307,8 +325,11 @@ impl Binder<'_> {
     ) -> Bound<Vec<MatchMeasure>> {
         if clause.measures.is_empty() {
             return boxed(
-                Diagnostic::invalid(clause.span, "MATCH_RECOGNIZE needs MEASURES: they are the columns of its rows")
-                    .with_hint("for example MEASURES FIRST(a.x) AS first_x, behind ORDER BY"),
+                Diagnostic::invalid(
+                    clause.span,
+                    "MATCH_RECOGNIZE needs MEASURES: they are the columns of its rows",
+                )
+                .with_hint("for example MEASURES FIRST(a.x) AS first_x, behind ORDER BY"),
             );
         }
         let mut measures = Vec::new();
@@ -320,13 +341,17 @@ impl Binder<'_> {
                         name.span,
                         format!("two columns of MATCH_RECOGNIZE are called '{}'", name.value),
                     )
-                    .with_hint("the columns are those of PARTITION BY and the MEASURES; give this one another name"),
+                    .with_hint(
+                        "the columns are those of PARTITION BY and the MEASURES; give this one another name",
+                    ),
                 );
             }
-            let (scalar, inputs) =
-                self.in_pattern(scope.clone(), |binder| binder.expression(&measure.expression, &Scope::default()))?;
-            let is_row_time =
-                scalar.as_column().is_some_and(|input| matches!(inputs.get(input), Some(MatchValue::RowTime { .. })));
+            let (scalar, inputs) = self.in_pattern(scope.clone(), |binder| {
+                binder.expression(&measure.expression, &Scope::default())
+            })?;
+            let is_row_time = scalar
+                .as_column()
+                .is_some_and(|input| matches!(inputs.get(input), Some(MatchValue::RowTime { .. })));
             let attribute = match () {
                 () if is_row_time => TimeAttribute::RowTime,
                 () if scalar.is_processing_time() => TimeAttribute::ProcessingTime,
@@ -367,17 +392,17 @@ impl Binder<'_> {
         let in_measure = pattern.variable.is_none();
         match name {
             "FIRST" | "LAST" => self.navigation(call, name).map(Some),
-            "PREV" | "NEXT" if in_measure => boxed(
-                Diagnostic::invalid(span, format!("{name} cannot stand in MEASURES"))
-                    .with_hint("FIRST(variable.column, n) and LAST(variable.column, n) take the rows of a variable"),
-            ),
+            "PREV" | "NEXT" if in_measure => {
+                boxed(Diagnostic::invalid(span, format!("{name} cannot stand in MEASURES")).with_hint(
+                    "FIRST(variable.column, n) and LAST(variable.column, n) take the rows of a variable",
+                ))
+            }
             "PREV" | "NEXT" => self.neighbour(call, name).map(Some),
             "MATCH_ROWTIME" => self.match_row_time(call).map(Some),
             "MATCH_PROCTIME" => self.function(crate::functions::PROCTIME, Vec::new(), span).map(Some),
             "CLASSIFIER" | "MATCH_NUMBER" => boxed(
-                Diagnostic::unsupported(span, format!("{name} is not supported")).with_hint(
-                    "COUNT(variable.column) says how many rows a variable has",
-                ),
+                Diagnostic::unsupported(span, format!("{name} is not supported"))
+                    .with_hint("COUNT(variable.column) says how many rows a variable has"),
             ),
             _ => match aggregate::find(name) {
                 Some(aggregate) => self.pattern_aggregate(call, aggregate, name).map(Some),
@@ -428,7 +453,8 @@ impl Binder<'_> {
                     _ => None,
                 };
                 match column {
-                    Some(column) if column.attribute == TimeAttribute::RowTime => match column.data_type.kind {
+                    Some(column) if column.attribute == TimeAttribute::RowTime => match column.data_type.kind
+                    {
                         TypeKind::TimestampLtz(_) => TypeKind::TimestampLtz(3).nullable(),
                         _ => TypeKind::Timestamp(3).nullable(),
                     },
@@ -467,7 +493,8 @@ impl Binder<'_> {
 
     /// What an aggregate of the engine is in an expression: one of its inputs.
     pub(super) fn pattern_placeholder(&mut self, pending: PendingAggregate) -> Bound<Scalar> {
-        let PendingAggregate { function, argument, filter, options, default, data_type, text, span, .. } = pending;
+        let PendingAggregate { function, argument, filter, options, default, data_type, text, span, .. } =
+            pending;
         let Some(pattern) = &mut self.pattern else {
             return boxed(Diagnostic::invalid(span, format!("{text} stands in MATCH_RECOGNIZE here")));
         };
@@ -509,8 +536,11 @@ impl Binder<'_> {
         };
         if pattern.inside.is_some() {
             return boxed(
-                Diagnostic::invalid(span, format!("{name} cannot stand inside of FIRST, LAST or an aggregate"))
-                    .with_hint("FIRST(a.x, n) and LAST(a.x, n) count n rows on"),
+                Diagnostic::invalid(
+                    span,
+                    format!("{name} cannot stand inside of FIRST, LAST or an aggregate"),
+                )
+                .with_hint("FIRST(a.x, n) and LAST(a.x, n) count n rows on"),
             );
         }
         pattern.inside = Some(inside);
@@ -573,7 +603,11 @@ impl PatternScope {
                     None => own,
                     Some(_) => {
                         let name = if from_first { "FIRST" } else { "LAST" };
-                        if offset == 0 { format!("{name}({own})") } else { format!("{name}({own}, {offset})") }
+                        if offset == 0 {
+                            format!("{name}({own})")
+                        } else {
+                            format!("{name}({own}, {offset})")
+                        }
                     }
                 };
                 // There may be no such row.
@@ -624,8 +658,11 @@ fn navigation_arguments<'c>(
         Some([value, offset]) => (*value, *offset),
         _ => {
             return boxed(
-                Diagnostic::invalid(call.span, format!("{name} takes a value and, if need be, a number of rows"))
-                    .with_hint(format!("write {name}(variable.column) or {name}(variable.column, 1)")),
+                Diagnostic::invalid(
+                    call.span,
+                    format!("{name} takes a value and, if need be, a number of rows"),
+                )
+                .with_hint(format!("write {name}(variable.column) or {name}(variable.column, 1)")),
             );
         }
     };
@@ -636,8 +673,11 @@ fn navigation_arguments<'c>(
     match number {
         Some(number) => Ok((value, number)),
         None => boxed(
-            Diagnostic::invalid(offset.span, format!("the offset of {name} is a whole number that is written out"))
-                .with_label("expected 0, 1, 2, …"),
+            Diagnostic::invalid(
+                offset.span,
+                format!("the offset of {name} is a whole number that is written out"),
+            )
+            .with_label("expected 0, 1, 2, …"),
         ),
     }
 }

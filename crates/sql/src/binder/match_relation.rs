@@ -58,7 +58,10 @@ impl MatchMeasure {
     pub fn new(mut scalar: Scalar, inputs: &[MatchValue]) -> MatchMeasure {
         let taken: Vec<usize> = scalar.columns().into_iter().collect();
         scalar.remap(&|input| taken.iter().position(|taken| *taken == input).unwrap_or(input));
-        MatchMeasure { inputs: taken.iter().filter_map(|input| inputs.get(*input).cloned()).collect(), scalar }
+        MatchMeasure {
+            inputs: taken.iter().filter_map(|input| inputs.get(*input).cloned()).collect(),
+            scalar,
+        }
     }
 
     /// Adds the columns of the input that are read.

@@ -29,11 +29,11 @@ mod unnest;
 mod values;
 mod window;
 
+pub use match_relation::{MatchMeasure, MatchPattern, MatchValue, MatchVariable};
 pub use relation::{
     AggregateCall, Column, Graph, JoinManner, OverTime, Relation, RelationId, RelationKind, WindowColumn,
     WindowEnd,
 };
-pub use match_relation::{MatchMeasure, MatchPattern, MatchValue, MatchVariable};
 pub use table::{BoundTable, BoundView, ColumnSource, TableColumn, bind_table, bind_view_columns};
 pub use window::plus_ms;
 

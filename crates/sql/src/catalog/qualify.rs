@@ -121,7 +121,8 @@ impl Qualifier<'_> {
             }
             TableReferenceKind::MatchRecognize { input, clause } => {
                 self.reference(input);
-                let MatchRecognize { partition_by, order_by, measures, within, definitions, .. } = clause.as_mut();
+                let MatchRecognize { partition_by, order_by, measures, within, definitions, .. } =
+                    clause.as_mut();
                 partition_by.iter_mut().chain(within).for_each(|expression| self.expression(expression));
                 self.order_items(order_by);
                 measures.iter_mut().for_each(|measure| self.expression(&mut measure.expression));

@@ -71,7 +71,11 @@ impl Parser<'_> {
 
     fn measure(&mut self) -> Parsed<Measure> {
         if self.is_word_at(0, "RUNNING") {
-            return self.unsupported(self.span(), "RUNNING", "a measure is that of the whole match: leave the word out");
+            return self.unsupported(
+                self.span(),
+                "RUNNING",
+                "a measure is that of the whole match: leave the word out",
+            );
         }
         self.take_word("FINAL");
         let expression = self.expression()?;
@@ -162,11 +166,7 @@ impl Parser<'_> {
             self.close(open)?;
             if self.pattern_quantifier()?.is_some() {
                 let hint = "a quantifier stands behind a single variable";
-                return self.unsupported(
-                    self.since(start),
-                    "a group with a quantifier in a PATTERN",
-                    hint,
-                );
+                return self.unsupported(self.since(start), "a group with a quantifier in a PATTERN", hint);
             }
             return Ok(());
         }

@@ -286,7 +286,9 @@ impl Parser<'_> {
             }
             _ => {
                 let message = "MATCH_RECOGNIZE stands behind a table or a sub-query";
-                Err(Box::new(Diagnostic::syntax(at, message).with_hint("write (SELECT * FROM …) MATCH_RECOGNIZE (…)")))
+                Err(Box::new(
+                    Diagnostic::syntax(at, message).with_hint("write (SELECT * FROM …) MATCH_RECOGNIZE (…)"),
+                ))
             }
         }
     }

@@ -420,7 +420,8 @@ impl Emitter<'_> {
                 let message = format!(
                     "MATCH_RECOGNIZE does not support consuming update changes, which are produced by {producer}"
                 );
-                let hint = "look for patterns in rows that only come, such as those of a table or of a window";
+                let hint =
+                    "look for patterns in rows that only come, such as those of a table or of a window";
                 return Err(Box::new(Diagnostic::invalid(self.span, message).with_hint(hint)));
             }
             return Err(Box::new(

@@ -7,7 +7,8 @@
 use arrow_schema::Schema;
 use dataflow::expression::Expression;
 use dataflow::plan::{
-    Changelog, JoinKind, Keep, Node, NodeId, NodeKind, OverOrder, Plan, RowVariable, SortKey, WindowKind, type_name,
+    Changelog, JoinKind, Keep, Node, NodeId, NodeKind, OverOrder, Plan, RowVariable, SortKey, WindowKind,
+    type_name,
 };
 use std::fmt::Write;
 use std::sync::Arc;

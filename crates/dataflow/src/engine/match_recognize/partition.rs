@@ -142,7 +142,16 @@ impl Partition {
                 }
                 let key = Key { hash, bytes: chunk.keys.bytes(row) };
                 let run = self.run(spec, track, key, &mut runs, &mut gathered)?;
-                self.take_in(spec, track, sequence, (number, chunk, row), run, &mut runs, &mut gathered, &mut waiting)?;
+                self.take_in(
+                    spec,
+                    track,
+                    sequence,
+                    (number, chunk, row),
+                    run,
+                    &mut runs,
+                    &mut gathered,
+                    &mut waiting,
+                )?;
             }
         }
         for (bytes, hash) in self.due_keys(track.end())? {

@@ -109,7 +109,8 @@ impl Search {
         let Some(within_ms) = pattern.within_ms else { return Ok(Vec::new()) };
         let before = std::mem::take(&mut self.open);
         for partial in before.into_items() {
-            let is_old = partial.start.is_some_and(|start| time_ms.saturating_sub(start.time_ms) >= within_ms);
+            let is_old =
+                partial.start.is_some_and(|start| time_ms.saturating_sub(start.time_ms) >= within_ms);
             if !is_old {
                 self.open.push(partial);
             }

@@ -154,12 +154,12 @@ fn finds_what_the_model_finds() {
                 variable(["a", "b", "c", "d"][number], least, most, greedy)
             })
             .collect();
-        let last_is_greedy = variables.last().is_some_and(|last| last.greedy && last.most != Some(last.least));
+        let last_is_greedy =
+            variables.last().is_some_and(|last| last.greedy && last.most != Some(last.least));
         if variables.iter().all(|one| one.least == 0) || last_is_greedy {
             continue;
         }
-        let after_match =
-            if random.below(2) == 0 { AfterMatch::ToNextRow } else { AfterMatch::PastLastRow };
+        let after_match = if random.below(2) == 0 { AfterMatch::ToNextRow } else { AfterMatch::PastLastRow };
         let within_ms = (random.below(3) == 0).then(|| 2 + random.below(6) as i64);
         let pattern = pattern(variables, after_match, within_ms);
         let mut time = 0;
@@ -216,11 +216,16 @@ fn skips_to_a_variable() {
         let pattern = pattern(abc(), after_match, None);
         let automaton = Automaton::new(&pattern);
         let mut search = Search::new(&pattern, &automaton);
-        let all = |row: &Row| search.row(&pattern, &automaton, row.0, &|_, variable| satisfies(row, variable)).err();
+        let all = |row: &Row| {
+            search.row(&pattern, &automaton, row.0, &|_, variable| satisfies(row, variable)).err()
+        };
         rows.iter().find_map(all).unwrap().message
     };
     let nowhere = fails(AfterMatch::ToLast(2));
-    assert!(nowhere.contains("cannot skip to `c`: a match of `a b{2} c?` was found that has no row"), "{nowhere}");
+    assert!(
+        nowhere.contains("cannot skip to `c`: a match of `a b{2} c?` was found that has no row"),
+        "{nowhere}"
+    );
     let itself = fails(AfterMatch::ToFirst(0));
     assert!(itself.contains("cannot skip to `a`: it is the first row of a match"), "{itself}");
 }
@@ -268,7 +273,10 @@ fn the_queue_keeps_the_order_of_javas_heap() {
     };
     let shown = |queue: &MatchQueue| {
         let items = queue.items().iter();
-        items.map(|item| format!("{}.{}", item.start.unwrap().sequence, item.state)).collect::<Vec<_>>().join(" ")
+        items
+            .map(|item| format!("{}.{}", item.start.unwrap().sequence, item.state))
+            .collect::<Vec<_>>()
+            .join(" ")
     };
     let mut queue = MatchQueue::default();
     for (number, key) in [5, 3, 3, 8, 1, 3, 1, 5, 0].into_iter().enumerate() {

@@ -17,7 +17,8 @@ const COLUMNS: &[(&str, DataType)] = &[("t", TIMESTAMP), ("k", DataType::Utf8), 
 /// `$0 < $1`; NULL where one is.
 fn less() -> Arc<dyn crate::expression::Expression> {
     closure("($0 < $1)", DataType::Boolean, |rows| {
-        let (left, right) = (rows.column(0).as_primitive::<Int32Type>(), rows.column(1).as_primitive::<Int32Type>());
+        let (left, right) =
+            (rows.column(0).as_primitive::<Int32Type>(), rows.column(1).as_primitive::<Int32Type>());
         let pairs = left.iter().zip(right.iter());
         Ok(Arc::new(pairs.map(|(left, right)| Some(left? < right?)).collect::<BooleanArray>()))
     })
@@ -207,7 +208,8 @@ fn neither_steps_nor_workers_nor_restores_show() {
                 time += below(3) as i64;
                 clock += [0, 0, 0, 1, 7][below(5) as usize];
                 let key = keys[below(keys.len() as u64) as usize];
-                let value = if below(12) == 0 { "-".to_string() } else { (below(60) as i64 - 30).to_string() };
+                let value =
+                    if below(12) == 0 { "-".to_string() } else { (below(60) as i64 - 30).to_string() };
                 (clock, format!("{} {key} {value}", time - below(9) as i64))
             })
             .collect();
@@ -218,7 +220,8 @@ fn neither_steps_nor_workers_nor_restores_show() {
         for plan in [plan(4, order()), on_clock(order())] {
             let expected = run(&plan, &rows, 1, 1, false);
             total += expected.lines.len();
-            for (rows_max, workers, restores) in [(160, 1, false), (7, 3, false), (23, 2, true), (3, 4, true)] {
+            for (rows_max, workers, restores) in [(160, 1, false), (7, 3, false), (23, 2, true), (3, 4, true)]
+            {
                 let ran = run(&plan, &rows, rows_max, workers, restores);
                 let what = format!("seed {seed}, {rows_max} rows, {workers} workers");
                 assert_eq!(ran.lines, expected.lines, "{what}");
