@@ -116,7 +116,9 @@ fn envelope_schema(options: &Options, fields: &Fields) -> Result<(AvroSchema, St
     let (text, origin) = match options.text("schema") {
         Some(text) => (text.to_string(), "the option 'schema'"),
         None => {
-            (derive::derive(&envelope(fields), true).map_err(FormatError)?.to_string(), "the table's schema")
+            let record = derive::derive(&envelope(fields), true).map_err(FormatError)?;
+            // For Flink the envelope itself may be NULL, which it never is.
+            (serde_json::json!(["null", record]).to_string(), "the table's schema")
         }
     };
     let refuse = |reason: String| FormatError(format!("{origin}: {reason}"));

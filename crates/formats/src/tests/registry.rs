@@ -393,8 +393,8 @@ fn changes_are_written_as_flink_writes_them() {
         encoder.encode_change(&rows, 0, kind, &mut out).unwrap();
         out
     };
-    let insert = numbered(0, b"\0\x02\x02\x0a\x02\x02a\x02\x02c");
-    let delete = numbered(0, b"\x02\x02\x0a\x02\x02a\0\x02\x02d");
+    let insert = numbered(0, b"\x02\0\x02\x02\x0a\x02\x02a\x02\x02c");
+    let delete = numbered(0, b"\x02\x02\x02\x0a\x02\x02a\0\x02\x02d");
     assert_eq!(written(ChangeKind::Insert), insert);
     assert_eq!(written(ChangeKind::UpdateBefore), delete);
     assert_eq!(written(ChangeKind::UpdateAfter), insert);
