@@ -35,6 +35,7 @@ const FILES: &[(&str, &[&str])] = &[
     ("over", &[]),
     ("temporal", &[]),
     ("match", &[]),
+    ("nested", &[]),
 ];
 
 /// A file, or a query with the statements that stand before it.
