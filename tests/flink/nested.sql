@@ -228,7 +228,7 @@ WHERE built > 2005 AND word <> '';
 INSERT INTO nested_late
 SELECT event_id, late.minutes, late.place
 FROM (
-  SELECT event_id, IF(dep_delay > 30, ARRAY[dep_delay, arr_delay], IF(dep_delay > 0, ARRAY[dep_delay], CAST(NULL AS ARRAY<INT>))) AS delays
+  SELECT event_id, CASE WHEN dep_delay > 30 THEN ARRAY[dep_delay, arr_delay] WHEN dep_delay > 0 THEN ARRAY[dep_delay] END AS delays
   FROM small_carriers
 ) LEFT JOIN UNNEST(delays) WITH ORDINALITY AS late (minutes, place) ON TRUE;
 

@@ -4,8 +4,9 @@
 use super::Parameter::{Any, Boolean, Json as JsonParameter, Text};
 use super::*;
 use crate::expression::value::{Texts, Value, texts_column};
+use crate::json::lookup::{is_simple, lookup};
 use crate::json::path::ModalPath;
-use crate::json::read::search;
+use crate::json::read::{at_simple_path, search};
 use crate::json::write::{plain, to_text, write};
 use crate::json::{Json, write as writing};
 use crate::types::LogicalType;
@@ -210,16 +211,23 @@ fn each(call: &Call<'_>, mut take: impl FnMut(Option<Found>) -> Result<(), Strin
             Err(reason) => Found { lax: false, value: Err(reason.clone()) },
             Ok(path) => Found {
                 lax: path.lax,
-                value: match Json::parse(text) {
-                    Ok(document) => search(path, &document),
+                value: match looked_up(path, text) {
                     Err(_) if path.lax => Ok(None),
-                    Err(reason) => Err(reason),
+                    found => found,
                 },
             },
         };
         take(Some(found))?;
     }
     Ok(())
+}
+
+/// What is at a path; of a text that is no JSON, or of nothing at a strict path, why not.
+fn looked_up(path: &ModalPath, text: &str) -> Result<Option<Json>, String> {
+    if is_simple(&path.path) {
+        return at_simple_path(path, lookup(&path.path, text)?);
+    }
+    search(path, &Json::parse(text)?)
 }
 
 fn is_json(call: &Call<'_>) -> Result<ArrayRef, String> {

@@ -1,9 +1,10 @@
 //! JSON values as the SQL/JSON functions see them: read from text, searched by paths, written again.
 //!
-//! `path` compiles paths, `read` finds what they lead to, `filter` decides their conditions, `number` knows how numbers
+//! `path` compiles paths, `read` finds what they lead to in a tree and `lookup` in a text, `filter` decides their conditions, `number` knows how numbers
 //! are written and compared. Numbers stay texts, because 1.50 must come out as it went in.
 
 pub(crate) mod filter;
+pub(crate) mod lookup;
 pub(crate) mod number;
 pub(crate) mod path;
 pub(crate) mod read;
@@ -13,6 +14,7 @@ pub(crate) mod write;
 mod tests;
 
 use number::Number;
+use std::borrow::Cow;
 
 /// Deeper nesting is refused, as Flink's parser does; so are longer numbers.
 const DEPTH_MAX: usize = 1000;
@@ -51,13 +53,8 @@ impl Json {
     pub(crate) fn parse_noting_duplicates(text: &str) -> Result<(Json, bool), String> {
         let mut parser = Parser { text, at: 0, duplicates: false };
         let value = parser.value(0)?;
-        let ends = matches!(value, Json::Number(_) | Json::Boolean(_) | Json::Null);
-        match parser.bytes().get(parser.at) {
-            Some(byte) if ends && !byte.is_ascii_whitespace() => {
-                Err(parser.wrong("expected the end of the value"))
-            }
-            _ => Ok((value, parser.duplicates)),
-        }
+        parser.end_of_value(matches!(value, Json::Number(_) | Json::Boolean(_) | Json::Null))?;
+        Ok((value, parser.duplicates))
     }
 
     /// Reads a text that is one value and nothing else.
@@ -77,8 +74,8 @@ struct Parser<'t> {
     duplicates: bool,
 }
 
-impl Parser<'_> {
-    fn bytes(&self) -> &[u8] {
+impl<'t> Parser<'t> {
+    fn bytes(&self) -> &'t [u8] {
         self.text.as_bytes()
     }
 
@@ -104,14 +101,36 @@ impl Parser<'_> {
         found
     }
 
-    fn value(&mut self, depth: usize) -> Result<Json, String> {
+    /// What is a number or a word must end where it ends.
+    fn end_of_value(&self, is_bare: bool) -> Result<(), String> {
+        match self.bytes().get(self.at) {
+            Some(byte) if is_bare && !byte.is_ascii_whitespace() => {
+                Err(self.wrong("expected the end of the value"))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn check_depth(&self, depth: usize) -> Result<(), String> {
         if depth > DEPTH_MAX {
             return Err(self.wrong("objects and arrays are nested too deeply"));
         }
+        Ok(())
+    }
+
+    fn value(&mut self, depth: usize) -> Result<Json, String> {
+        self.check_depth(depth)?;
         match self.peek() {
             Some(b'{') => self.object(depth),
-            Some(b'[') => self.array(depth),
-            Some(b'"') => self.string().map(Json::String),
+            Some(b'[') => {
+                let mut items = Vec::new();
+                self.items(|parser| {
+                    items.push(parser.value(depth + 1)?);
+                    Ok(())
+                })?;
+                Ok(Json::Array(items))
+            }
+            Some(b'"') => self.string().map(|text| Json::String(text.into_owned())),
             Some(b'-' | b'0'..=b'9') => self.number(),
             Some(b't') => self.word("true", Json::Boolean(true)),
             Some(b'f') => self.word("false", Json::Boolean(false)),
@@ -134,10 +153,28 @@ impl Parser<'_> {
     }
 
     fn object(&mut self, depth: usize) -> Result<Json, String> {
-        self.at += 1;
         let mut fields: Vec<(String, Json)> = Vec::new();
+        let mut duplicates = false;
+        self.fields(|parser, name| {
+            let value = parser.value(depth + 1)?;
+            match fields.iter_mut().find(|(own, _)| own == name) {
+                Some(known) => {
+                    known.1 = value;
+                    duplicates = true;
+                }
+                None => fields.push((name.to_string(), value)),
+            }
+            Ok(())
+        })?;
+        self.duplicates |= duplicates;
+        Ok(Json::Object(fields))
+    }
+
+    /// Walks over an object; `take` reads the value of a field.
+    fn fields(&mut self, mut take: impl FnMut(&mut Self, &str) -> Result<(), String>) -> Result<(), String> {
+        self.at += 1;
         if self.take(b'}') {
-            return Ok(Json::Object(fields));
+            return Ok(());
         }
         loop {
             if self.peek() != Some(b'"') {
@@ -147,16 +184,9 @@ impl Parser<'_> {
             if !self.take(b':') {
                 return Err(self.wrong("expected a colon"));
             }
-            let value = self.value(depth + 1)?;
-            match fields.iter_mut().find(|(own, _)| *own == name) {
-                Some(known) => {
-                    known.1 = value;
-                    self.duplicates = true;
-                }
-                None => fields.push((name, value)),
-            }
+            take(self, &name)?;
             if self.take(b'}') {
-                return Ok(Json::Object(fields));
+                return Ok(());
             }
             if !self.take(b',') {
                 return Err(self.wrong("expected a comma or `}`"));
@@ -164,16 +194,16 @@ impl Parser<'_> {
         }
     }
 
-    fn array(&mut self, depth: usize) -> Result<Json, String> {
+    /// Walks over an array; `take` reads an element.
+    fn items(&mut self, mut take: impl FnMut(&mut Self) -> Result<(), String>) -> Result<(), String> {
         self.at += 1;
-        let mut items = Vec::new();
         if self.take(b']') {
-            return Ok(Json::Array(items));
+            return Ok(());
         }
         loop {
-            items.push(self.value(depth + 1)?);
+            take(self)?;
             if self.take(b']') {
-                return Ok(Json::Array(items));
+                return Ok(());
             }
             if !self.take(b',') {
                 return Err(self.wrong("expected a comma or `]`"));
@@ -181,27 +211,45 @@ impl Parser<'_> {
         }
     }
 
-    fn string(&mut self) -> Result<String, String> {
+    /// A text; it is the document's own where nothing in it is escaped.
+    fn string(&mut self) -> Result<Cow<'t, str>, String> {
         self.at += 1;
-        let mut out = String::new();
+        let mut out: Option<String> = None;
         loop {
-            let rest = &self.text[self.at..];
-            let plain = rest.bytes().position(|byte| byte == b'"' || byte == b'\\' || byte < 0x20);
-            let Some(plain) = plain else {
-                self.at = self.text.len();
-                return Err(self.wrong("expected the end of a text"));
-            };
-            out.push_str(&rest[..plain]);
-            self.at += plain;
-            match rest.as_bytes()[plain] {
-                b'"' => {
-                    self.at += 1;
-                    return Ok(out);
-                }
-                b'\\' => self.escape(&mut out)?,
-                _ => return Err(self.wrong("control characters are escaped in a text, but one stands")),
+            let plain = self.plain_part()?;
+            let ends = self.bytes()[self.at] == b'"';
+            if ends {
+                self.at += 1;
+                return Ok(match out {
+                    None => Cow::Borrowed(plain),
+                    Some(out) => Cow::Owned(out + plain),
+                });
             }
+            let text = out.get_or_insert_default();
+            text.push_str(plain);
+            let mut letters = std::mem::take(text);
+            self.escape(&mut letters)?;
+            out = Some(letters);
         }
+    }
+
+    /// Up to the next quote or backslash, which is there.
+    fn plain_part(&mut self) -> Result<&'t str, String> {
+        let rest = &self.text[self.at..];
+        let plain = rest.bytes().position(|byte| byte == b'"' || byte == b'\\' || byte < 0x20);
+        let Some(plain) = plain else {
+            self.at = self.text.len();
+            return Err(self.wrong("expected the end of a text"));
+        };
+        self.at += plain;
+        if rest.as_bytes()[plain] < 0x20 {
+            return Err(self.wrong("control characters are escaped in a text, but one stands"));
+        }
+        Ok(&rest[..plain])
+    }
+
+    fn skip_string(&mut self) -> Result<(), String> {
+        self.string().map(|_| ())
     }
 
     fn escape(&mut self, out: &mut String) -> Result<(), String> {

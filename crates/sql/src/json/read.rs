@@ -20,6 +20,16 @@ pub(crate) fn search(path: &ModalPath, document: &Json) -> Result<Option<Json>, 
     }
 }
 
+/// The same of what `lookup` found.
+pub(crate) fn at_simple_path(path: &ModalPath, found: Option<Json>) -> Result<Option<Json>, String> {
+    match found {
+        Some(Json::Null) | None if path.lax => Ok(None),
+        Some(Json::Null) => Err("a strict JSON path must not lead to null".into()),
+        None => Err("the JSON path leads to nothing".into()),
+        found => Ok(found),
+    }
+}
+
 /// The value, or why there is none.
 pub(crate) fn find(path: &Path, element: &Json, document: &Json) -> Result<Json, String> {
     let start = if path.from_element { element } else { document };

@@ -144,3 +144,51 @@ fn conditions_look_at_elements_and_at_the_document() {
         assert_eq!(found(&format!("{path}.{field}"), text), Ok(Some(wanted.into())), "{path}");
     }
 }
+
+/// A walk over the text finds what a search of the tree finds, and refuses what the parser refuses.
+#[test]
+fn simple_paths_need_no_tree() {
+    let texts = [
+        r#"{"a":{"b":[1,{"c":"x\ny"}]},"d":null,"a b":2}"#,
+        r#"{"a":1,"a":{"b":[5]}}"#,
+        r#"[[1,2],{"a":[]},"x",-2.50]"#,
+        r#"{"a":[1,2,{"b":1}],"b":{"a":{"b":0}},"\u0061":{"b":[7]}}"#,
+        r#""text""#,
+        "5",
+        "null",
+        "5x",
+        r#"{"a":{"b":[1]},"z":[1,}"#,
+        r#"{"a":{"b":[1]}} behind"#,
+        r#"{"a":"unfinished"#,
+        "",
+    ];
+    let paths = [
+        "$",
+        "$.a",
+        "$.a.b",
+        "$.a.b[0]",
+        "$.a.b[1].c",
+        "$['a b']",
+        "$.d",
+        "$[0]",
+        "$[1].a",
+        "$[3]",
+        "$[9]",
+        "$.b.a.b",
+    ];
+    for path in paths {
+        for mode in ["strict", "lax"] {
+            let path = ModalPath::compile(&format!("{mode} {path}")).unwrap();
+            assert!(super::lookup::is_simple(&path.path));
+            for text in texts {
+                let tree = Json::parse(text).and_then(|document| search(&path, &document));
+                let walk = super::lookup::lookup(&path.path, text)
+                    .and_then(|found| super::read::at_simple_path(&path, found));
+                assert_eq!(tree.is_err(), walk.is_err(), "{path:?} in {text}: {tree:?} and {walk:?}");
+                assert_eq!(tree.ok(), walk.ok(), "{path:?} in {text}");
+            }
+        }
+    }
+    let path = ModalPath::compile("$.a[-1]").unwrap();
+    assert!(!super::lookup::is_simple(&path.path));
+}
