@@ -346,8 +346,8 @@ row.",
     entry(
         "=, <>, IS DISTINCT FROM",
         "value = value",
-        "Arrays, maps, multisets and rows are equal where all that they hold is; inside of them NULL equals NULL. They have \
-no order.",
+        "Arrays, maps, multisets and rows are equal where all that they hold is; inside of arrays \
+and rows NULL equals NULL, but a map with a NULL among its values equals no map. They have no order.",
         "MAP['a', 1, 'b', 2] = MAP['b', 2, 'a', 1] => TRUE",
     ),
     entry(

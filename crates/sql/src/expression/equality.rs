@@ -1,5 +1,6 @@
 //! Whether two values are the same, at any depth: arrays element by element, rows field by field, maps and multisets
-//! whatever the order of their entries. Inside of values NULL is the same as NULL; floats compare as Java's `==`.
+//! whatever the order of their entries. Inside of arrays and rows NULL is the same as NULL; a value of a map that is
+//! NULL is the same as none, as in Flink. Floats compare as Java's `==`.
 
 use arrow_array::cast::AsArray;
 use arrow_array::types::{Float32Type, Float64Type};
@@ -48,7 +49,8 @@ pub fn equality(left: &ArrayRef, right: &ArrayRef) -> Result<Equality, String> {
             Box::new(move |i, j| {
                 let (x, y) = (range(a.value_offsets(), i), range(b.value_offsets(), j));
                 let mut entries = x.clone();
-                x.len() == y.len() && entries.all(|x| y.clone().any(|y| keys(x, y) && values(x, y)))
+                let has_value = |x: usize, y: usize| a.values().is_valid(x) && values(x, y);
+                x.len() == y.len() && entries.all(|x| y.clone().any(|y| keys(x, y) && has_value(x, y)))
             })
         }
         _ => {
