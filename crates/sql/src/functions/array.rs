@@ -620,6 +620,7 @@ fn split(call: &Call<'_>) -> Result<ArrayRef, String> {
                     .for_each(|letter| builder.values().append_value(letter.encode_utf8(&mut buffer)));
                 builder.append(true);
             }
+            (Some(""), Some(_)) => builder.append(true),
             (Some(text), Some(separator)) => {
                 text.split(separator).for_each(|part| builder.values().append_value(part));
                 builder.append(true);
