@@ -379,7 +379,9 @@ impl Parameter {
                 fits.then(|| common.with_nullable(given.nullable))
             }
             Parameter::OrderedArray => match &given.kind {
-                TypeKind::Array(element) => keep(element.kind.has_order() && element.kind != TypeKind::Boolean),
+                TypeKind::Array(element) => {
+                    keep(element.kind.has_order() && element.kind != TypeKind::Boolean)
+                }
                 _ => None,
             },
             Parameter::TextArray => match &given.kind {
