@@ -330,7 +330,7 @@ pub(super) static FUNCTIONS: &[Function] = &[
 
 /// Of ELT: what holds all of them.
 fn returns_element(types: &[LogicalType]) -> TypeKind {
-    let common = types.iter().skip(1).cloned().map(Some).reduce(|left, right| common_type(&left?, &right?));
+    let common = types.iter().skip(1).cloned().map(Some).reduce(|left, right| wider_type(&left?, &right?));
     common.flatten().map_or(TypeKind::Null, |common| common.kind)
 }
 
