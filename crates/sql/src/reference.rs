@@ -178,8 +178,8 @@ GROUP BY window_start, window_end, customer;",
     ),
     entry(
         "Joins",
-        "FROM a [INNER|LEFT|RIGHT] JOIN b ON condition",
-        "Rows of both sides that fit, kept as long as `table.exec.state.ttl` says. At least one equality is needed. Two windowed tables that are joined by both window bounds are kept until their window ends, and joined INNER, LEFT, RIGHT or FULL.",
+        "FROM a [INNER|LEFT|RIGHT|FULL] JOIN b ON condition | USING (columns)\nFROM a NATURAL [LEFT|RIGHT|FULL] JOIN b\nFROM a CROSS JOIN b\nFROM a, b",
+        "Rows of both sides that fit, kept as long as `table.exec.state.ttl` says. USING and NATURAL show the columns that they compare once, and first. Two windowed tables that are joined by both window bounds are kept until their window ends, and joined INNER, LEFT, RIGHT or FULL.",
         "SELECT a.id, b.id AS other FROM orders AS a LEFT JOIN orders AS b ON a.customer = b.customer AND a.id < b.id;",
     ),
     entry(
@@ -231,10 +231,35 @@ FROM orders MATCH_RECOGNIZE (
 );",
     ),
     entry(
-        "UNION",
-        "query UNION [ALL] query",
-        "The rows of both; without ALL each one once.",
-        "SELECT id FROM orders WHERE is_large UNION ALL SELECT id FROM large_orders;",
+        "ORDER BY, LIMIT, OFFSET",
+        "query ORDER BY expression [ASC|DESC] [NULLS FIRST|LAST], … LIMIT n [OFFSET m]\nquery ORDER BY … OFFSET m ROWS FETCH NEXT n ROWS ONLY\nquery LIMIT n\nSELECT … FROM t ORDER BY time [, …]",
+        "With LIMIT the first rows of an order, which change as rows come; without ORDER BY the first rows to come, to which none is added later. Without LIMIT only the order of a time attribute, ascending, can be had: by event time rows wait for the watermark. The order of a sub-query means nothing.",
+        "SELECT customer, COUNT(*) AS orders FROM orders GROUP BY customer ORDER BY orders DESC, customer LIMIT 10;
+SELECT id, amount FROM orders ORDER BY ordered, amount DESC;
+SELECT id FROM orders LIMIT 100;",
+    ),
+    entry(
+        "QUALIFY",
+        "SELECT … FROM t QUALIFY condition over window functions",
+        "Rows for which the condition is true, where it can name ROW_NUMBER and other window functions, and items by their names.",
+        "SELECT id, customer, amount FROM orders
+QUALIFY ROW_NUMBER() OVER (PARTITION BY customer ORDER BY amount DESC) <= 3;",
+    ),
+    entry(
+        "UNION, INTERSECT, EXCEPT",
+        "query UNION|INTERSECT|EXCEPT [ALL] query",
+        "The rows of both, those that are on both sides, and those that are on the left side only. Without ALL each is shown once, with ALL as often as it is there. NULLs are equal here.",
+        "SELECT id FROM orders WHERE is_large UNION ALL SELECT id FROM large_orders;
+SELECT customer FROM orders INTERSECT SELECT customer FROM large_orders;
+SELECT id FROM orders EXCEPT ALL SELECT id FROM large_orders;",
+    ),
+    entry(
+        "Sub-queries",
+        "expression [NOT] IN (query) | (a, b) IN (query) | [NOT] EXISTS (query) | expression = ANY (query) | expression <> ALL (query) | (query)",
+        "Conditions and values made of another query. As a condition of WHERE that is joined by AND, IN and EXISTS are joins and may compare anything with the query around them. Elsewhere they may be correlated by equalities, as may values: an aggregate, or a query that has one row at most, more of which fail the job.",
+        "SELECT id, customer IN (SELECT customer FROM large_orders) AS is_known FROM orders;
+SELECT id FROM orders AS o WHERE is_large OR EXISTS (SELECT 1 FROM large_orders AS l WHERE l.customer = o.customer);
+SELECT id, (SELECT MAX(l.amount) FROM large_orders AS l WHERE l.customer = o.customer) AS largest FROM orders AS o;",
     ),
     entry(
         "Hints",

@@ -1,6 +1,7 @@
 //! Expressions: every node of the syntax tree and the typed expression it becomes.
 
 use super::scope::{NearestOrList, Scope};
+use super::subquery::Test;
 use super::{Binder, Bound, boxed, literal, operator, shown};
 use crate::ast::{self, BinaryOperator, ExpressionKind, IsTest, TimeUnit, UnaryOperator};
 use crate::diagnostic::Diagnostic;
@@ -239,25 +240,14 @@ impl Binder<'_> {
                     data_type: TypeKind::Map(Box::new(key), Box::new(value)).not_null(),
                 })
             }
-            ExpressionKind::InSubquery { .. } => boxed(
-                Diagnostic::unsupported(
-                    span,
-                    "IN with a sub-query is supported only as a condition of WHERE that is joined by AND",
-                )
-                .with_hint("write WHERE x IN (SELECT …) AND …"),
-            ),
-            ExpressionKind::Exists(_) => boxed(
-                Diagnostic::unsupported(
-                    span,
-                    "EXISTS is supported only as a condition of WHERE that is joined by AND",
-                )
-                .with_hint("write WHERE EXISTS (SELECT …) AND …"),
-            ),
-            ExpressionKind::Subquery(query) => self.value(query, span),
-            ExpressionKind::Quantified { .. } => boxed(
-                Diagnostic::unsupported(span, "ANY, SOME and ALL are not supported yet")
-                    .with_hint("x = ANY (a, b) is x IN (a, b)"),
-            ),
+            ExpressionKind::InSubquery { .. } | ExpressionKind::Exists(_) => match Test::of(written) {
+                Some(test) => self.test_value(&test, scope),
+                None => boxed(Diagnostic::invalid(span, "a sub-query cannot be tested here")),
+            },
+            ExpressionKind::Subquery(query) => self.value(query, span, scope),
+            ExpressionKind::Quantified { left, operator, all, right } => {
+                self.quantified(left, *operator, *all, right, scope, span)
+            }
             ExpressionKind::Overlaps { left, right } => self.overlaps(left, right, scope, span),
             ExpressionKind::Json(call) => self.json(call, scope, span),
         }

@@ -24,6 +24,7 @@ mod scope;
 mod set_operation;
 mod source;
 mod subquery;
+mod subquery_value;
 mod table;
 mod unnest;
 mod values;

@@ -251,7 +251,7 @@ impl Binder<'_> {
                         return self.row_star(parts, scope, item.span, items);
                     }
                 };
-                for column in scope.visible().filter(|c| table.is_none() || c.table.as_deref() == table) {
+                for column in scope.visible().filter(|column| column.is_meant(table)) {
                     let scalar = column.column.scalar(column.index);
                     self.note_columns(&scalar, item.span);
                     items.push(Item { name: column.column.name.clone(), scalar, span: item.span });

@@ -27,6 +27,18 @@ pub(super) struct ScopeColumn {
     pub(super) index: usize,
     /// Columns of legacy group windows cannot be named.
     pub(super) hidden: bool,
+    /// Another column stands for it and its like on the other side of a join (USING); its table must be named with it.
+    pub(super) merged: bool,
+}
+
+impl ScopeColumn {
+    /// Whether the column is one of a table, or without a table one that stands alone.
+    pub(super) fn is_meant(&self, table: Option<&str>) -> bool {
+        match table {
+            Some(table) => self.table.as_deref() == Some(table),
+            None => !self.merged,
+        }
+    }
 }
 
 impl Scope {
@@ -39,6 +51,7 @@ impl Scope {
                 column: column.clone(),
                 index,
                 hidden: false,
+                merged: false,
             })
             .collect();
         Scope { columns, around: None }
@@ -106,7 +119,7 @@ impl Scope {
     fn matching(&self, table: Option<&str>, name: &str) -> Vec<&ScopeColumn> {
         self.visible()
             .filter(|column| column.column.name == name)
-            .filter(|column| table.is_none() || column.table.as_deref() == table)
+            .filter(|column| column.is_meant(table))
             .collect()
     }
 

@@ -2,7 +2,7 @@
 
 use super::interval::{Interval, interval_of};
 use super::relation::{Column, JoinManner, RelationId, RelationKind, WindowColumn};
-use super::scope::{NearestOrList, Scope};
+use super::scope::{NearestOrList, Scope, ScopeColumn};
 use super::table::{BoundTable, ColumnSource};
 use super::unnest::Unnested;
 use super::{Binder, Bound, BoundView, Named, boxed, operator, shown};
@@ -77,32 +77,26 @@ impl Binder<'_> {
     fn join(&mut self, join: &ast::Join) -> Bound<(RelationId, Scope)> {
         let span = join.keyword_span;
         let (left, left_scope) = self.from(&join.left)?;
-        if join.natural {
-            return boxed(
-                Diagnostic::unsupported(span, "NATURAL JOIN is not supported yet")
-                    .with_hint("write JOIN … ON a.x = b.x"),
-            );
-        }
         if let Some(unnested) = Unnested::of(&join.right) {
             return self.join_unnest(join, left, left_scope, &unnested);
         }
         if let TableReferenceKind::Subquery { query, lateral: true } = &join.right.kind {
             return self.join_lateral(join, left, left_scope, query);
         }
-        let (right, mut right_scope) = self.source(&join.right)?;
+        let (right, right_scope) = self.source(&join.right)?;
         let zone = self.settings.zone;
         let mut conditions = Vec::new();
-        if let JoinConstraint::Using(names) = &join.constraint {
-            for name in names {
-                let a = left_scope.resolve(std::slice::from_ref(name), name.span)?;
-                let mut b = right_scope.resolve(std::slice::from_ref(name), name.span)?;
-                let offset = left_scope.columns.len();
-                b.remap(&|column| column + offset);
-                conditions.push(operator::comparison(Comparison::Equal, a, b, name.span, zone)?);
-                for column in &mut right_scope.columns {
-                    column.hidden |= column.column.name == name.value;
-                }
-            }
+        let names = match &join.constraint {
+            JoinConstraint::Using(names) => names.clone(),
+            _ if join.natural => common_names(&left_scope, &right_scope, span),
+            _ => Vec::new(),
+        };
+        for name in &names {
+            let a = left_scope.resolve(std::slice::from_ref(name), name.span)?;
+            let mut b = right_scope.resolve(std::slice::from_ref(name), name.span)?;
+            let offset = left_scope.columns.len();
+            b.remap(&|column| column + offset);
+            conditions.push(operator::comparison(Comparison::Equal, a, b, name.span, zone)?);
         }
         let scope = left_scope.clone().join(right_scope);
         if let JoinConstraint::On(on) = &join.constraint {
@@ -120,7 +114,69 @@ impl Binder<'_> {
         if let TableReferenceKind::Table { as_of: Some(as_of), .. } = &join.right.kind {
             return self.join_as_of(kind, [left, right], (&left_scope, scope), conditions, (as_of, span));
         }
-        Ok(self.joined(kind, [left, right], scope, conditions, span))
+        let (relation, scope) = self.joined(kind, [left, right], scope, conditions, span);
+        match names.is_empty() {
+            true => Ok((relation, scope)),
+            false => self.merged(kind, relation, scope, &names, left_scope.columns.len()),
+        }
+    }
+
+    /// The columns that USING or NATURAL names stand first, once for both sides.
+    fn merged(
+        &mut self,
+        kind: JoinKind,
+        relation: RelationId,
+        scope: Scope,
+        names: &[ast::Identifier],
+        split: usize,
+    ) -> Bound<(RelationId, Scope)> {
+        let mut shown: Vec<(Scalar, ScopeColumn)> = Vec::new();
+        let mut rest: Vec<ScopeColumn> = scope.columns.clone();
+        for name in names {
+            let of_side = |on_left: bool| {
+                let is_it = |column: &&ScopeColumn| {
+                    let is_named = column.column.name == name.value && !column.hidden && !column.merged;
+                    is_named && (column.index < split) == on_left
+                };
+                scope.columns.iter().find(is_it).cloned()
+            };
+            let (Some(left), Some(right)) = (of_side(true), of_side(false)) else { continue };
+            let [a, b] = [&left, &right].map(|side| side.column.scalar(side.index));
+            let scalar = match kind {
+                JoinKind::Right => b,
+                JoinKind::Full => self.function_of_both(a, b, name.span)?,
+                _ => a,
+            };
+            let is_plain = scalar.as_column().is_some();
+            let stands_for = if kind == JoinKind::Right { &right } else { &left };
+            let column = match is_plain {
+                true => stands_for.column.clone(),
+                false => Column::new(&name.value, scalar.data_type.clone()),
+            };
+            // By the name of its table the column of either side can still be named.
+            let table = if is_plain { stands_for.table.clone() } else { None };
+            shown.push((scalar, ScopeColumn { table, column, index: 0, hidden: false, merged: false }));
+            rest.retain(|column| !is_plain || column.index != stands_for.index);
+            for column in &mut rest {
+                column.merged |= column.index == left.index || column.index == right.index;
+            }
+        }
+        shown.extend(rest.into_iter().map(|column| (column.column.scalar(column.index), column)));
+        let items =
+            shown.iter().map(|(scalar, column)| (column.column.name.clone(), scalar.clone())).collect();
+        let relation = self.graph.project(relation, items);
+        let columns =
+            shown.into_iter().enumerate().map(|(index, (_, column))| ScopeColumn { index, ..column });
+        let mut merged = scope;
+        merged.columns = columns.collect();
+        Ok((relation, merged))
+    }
+
+    fn function_of_both(&mut self, a: Scalar, b: Scalar, span: Span) -> Bound<Scalar> {
+        let zone = self.settings.zone;
+        let (a, b) = operator::bring_together(a, b, "USING", span, zone)?;
+        let data_type = a.data_type.with_nullable(a.data_type.nullable && b.data_type.nullable);
+        Ok(Scalar { kind: ScalarKind::Coalesce(vec![a, b]), data_type })
     }
 
     /// Two relations as one. Rows of the same window meet in it; all others whenever they come.
@@ -511,4 +567,19 @@ impl Binder<'_> {
         self.views.insert(view.name.clone(), relation);
         Ok(relation)
     }
+}
+
+/// The names that columns of both sides have, in the order of the left one.
+fn common_names(left: &Scope, right: &Scope, span: Span) -> Vec<ast::Identifier> {
+    let of = |scope: &Scope| -> Vec<String> {
+        scope.visible().filter(|column| !column.merged).map(|column| column.column.name.clone()).collect()
+    };
+    let others = of(right);
+    let mut names: Vec<ast::Identifier> = Vec::new();
+    for name in of(left) {
+        if others.contains(&name) && !names.iter().any(|known| known.value == name) {
+            names.push(ast::Identifier { value: name, quoted: true, span });
+        }
+    }
+    names
 }

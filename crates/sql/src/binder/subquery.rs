@@ -7,12 +7,13 @@
 //! NOT IN is not true where a comparison is NULL, so unless both sides are NOT NULL every row is compared with every
 //! other, as in Flink.
 
-use super::relation::{RelationId, RelationKind};
+use super::relation::RelationId;
 use super::scope::{Scope, ScopeColumn};
 use super::{Binder, Bound, boxed, operator};
 use crate::ast::UnaryOperator;
 use crate::ast::{
-    self, BinaryOperator, Expression, ExpressionKind, Query, QueryBodyKind, Select, SelectItemKind,
+    self, BinaryOperator, Expression, ExpressionKind, QuantifiedOperand, Query, QueryBodyKind, Select,
+    SelectItemKind,
 };
 use crate::diagnostic::Diagnostic;
 use crate::expression::compare::Comparison;
@@ -22,29 +23,46 @@ use crate::span::Span;
 use dataflow::plan::JoinKind;
 
 /// IN or EXISTS, or the opposite.
-struct Test<'q> {
-    negated: bool,
+pub(super) struct Test<'q> {
+    pub(super) negated: bool,
     /// Of IN.
-    operand: Option<&'q Expression>,
-    query: &'q Query,
-    span: Span,
+    pub(super) operand: Option<&'q Expression>,
+    pub(super) query: &'q Query,
+    pub(super) span: Span,
 }
 
 /// Sub-queries that stand for values in the expressions being bound: the columns behind `width` are theirs.
 #[derive(Debug)]
 pub(super) struct Values {
-    width: usize,
-    queries: Vec<(RelationId, Span)>,
+    pub(super) width: usize,
+    /// How many columns the sub-queries have so far.
+    pub(super) columns: usize,
+    pub(super) queries: Vec<ValueQuery>,
+}
+
+/// A relation with which the rows are joined: where values of theirs equal columns of it.
+#[derive(Debug)]
+pub(super) struct ValueQuery {
+    pub(super) relation: RelationId,
+    pub(super) on: Vec<(Scalar, usize)>,
+    pub(super) span: Span,
 }
 
 impl<'q> Test<'q> {
-    fn of(condition: &'q Expression) -> Option<Test<'q>> {
+    pub(super) fn of(condition: &'q Expression) -> Option<Test<'q>> {
         let span = condition.span;
         match &condition.kind {
             ExpressionKind::InSubquery { operand, negated, query } => {
                 Some(Test { negated: *negated, operand: Some(operand), query, span })
             }
             ExpressionKind::Exists(query) => Some(Test { negated: false, operand: None, query, span }),
+            ExpressionKind::Quantified { left, operator, all, right: QuantifiedOperand::Query(query) } => {
+                let is_test = matches!(
+                    (operator, all),
+                    (BinaryOperator::Equal, false) | (BinaryOperator::NotEqual, true)
+                );
+                is_test.then_some(Test { negated: *all, operand: Some(left), query, span })
+            }
             ExpressionKind::Unary { operator: UnaryOperator::Not, operand } => {
                 let test = Test::of(operand)?;
                 Some(Test { negated: !test.negated, ..test })
@@ -54,7 +72,7 @@ impl<'q> Test<'q> {
     }
 }
 
-fn conjuncts(condition: &Expression) -> Vec<&Expression> {
+pub(super) fn conjuncts(condition: &Expression) -> Vec<&Expression> {
     match &condition.kind {
         ExpressionKind::Binary { left, operator: BinaryOperator::And, right, .. } => {
             let mut parts = conjuncts(left);
@@ -67,7 +85,7 @@ fn conjuncts(condition: &Expression) -> Vec<&Expression> {
 
 /// The SELECT of a query that has only FROM and WHERE, so that columns of around it may be named in it.
 pub(super) fn plain_select(query: &Query) -> Option<&Select> {
-    let QueryBodyKind::Select(select) = &query.body.kind else { return None };
+    let select = simple_select(query)?;
     let aggregates = select.items.iter().any(|item| match &item.kind {
         SelectItemKind::Expression { expression, .. } => match &expression.kind {
             ExpressionKind::Call(call) => {
@@ -77,16 +95,21 @@ pub(super) fn plain_select(query: &Query) -> Option<&Select> {
         },
         SelectItemKind::Star { .. } => false,
     });
-    let is_plain = query.with.is_empty()
+    (select.from.is_some() && !aggregates).then_some(select)
+}
+
+/// The same, but its items may be aggregates.
+pub(super) fn simple_select(query: &Query) -> Option<&Select> {
+    let QueryBodyKind::Select(select) = &query.body.kind else { return None };
+    let is_simple = query.with.is_empty()
         && query.order_by.is_empty()
         && query.limit.is_none()
         && query.offset.is_none()
-        && select.from.is_some()
         && select.group_by.is_none()
         && select.having.is_none()
         && select.qualify.is_none()
-        && !aggregates;
-    is_plain.then_some(select)
+        && select.quantifier.is_none();
+    is_simple.then_some(select)
 }
 
 impl Binder<'_> {
@@ -129,7 +152,12 @@ impl Binder<'_> {
         Ok((input, scope))
     }
 
-    fn tested(&mut self, input: RelationId, scope: Scope, test: &Test<'_>) -> Bound<(RelationId, Scope)> {
+    pub(super) fn tested(
+        &mut self,
+        input: RelationId,
+        scope: Scope,
+        test: &Test<'_>,
+    ) -> Bound<(RelationId, Scope)> {
         let width = self.graph.columns(input).len();
         let (inner, inner_scope, mut conditions, item) = match plain_select(test.query) {
             Some(select) => self.correlated(select, &scope, width)?,
@@ -211,56 +239,6 @@ impl Binder<'_> {
         Ok((inner, scope, conditions?, item?))
     }
 
-    /// A sub-query that stands for a value, as a column of the relation that `with_values` makes.
-    pub(super) fn value(&mut self, query: &Query, span: Span) -> Bound<Scalar> {
-        let Some(values) = self.values.take() else {
-            return boxed(
-                Diagnostic::unsupported(span, "a sub-query as a value is not supported here yet").with_hint(
-                    "it can stand in WHERE, and in SELECT without aggregates; elsewhere join with it in FROM",
-                ),
-            );
-        };
-        let relation = self.query(query);
-        self.values = Some(values);
-        let relation = relation?;
-        let column = match self.graph.columns(relation) {
-            [only] => only.clone(),
-            columns => {
-                return boxed(Diagnostic::mistyped(
-                    span,
-                    format!(
-                        "a sub-query that stands for a value gives one column, and this one {}",
-                        columns.len()
-                    ),
-                ));
-            }
-        };
-        if !self.gives_one_row(relation) {
-            return boxed(
-                Diagnostic::unsupported(
-                    span,
-                    "a sub-query that stands for a value must be an aggregate without GROUP BY",
-                )
-                .with_hint("take MAX(…) of the column, or join with the sub-query in FROM"),
-            );
-        }
-        let Some(values) = &mut self.values else {
-            return boxed(Diagnostic::unsupported(span, "a sub-query as a value is not supported here yet"));
-        };
-        values.queries.push((relation, span));
-        let place = values.width + values.queries.len() - 1;
-        Ok(Scalar::column(place, &column.name, column.data_type.with_nullable(true)))
-    }
-
-    fn gives_one_row(&self, id: RelationId) -> bool {
-        let relation = &self.graph.relations[id];
-        match &relation.kind {
-            RelationKind::Project { .. } => self.gives_one_row(relation.inputs[0]),
-            RelationKind::Aggregate { keys, aggregates } => keys.is_empty() && !aggregates.is_empty(),
-            _ => false,
-        }
-    }
-
     /// Binds expressions over a relation; the sub-queries among them are joined to it, and their columns cannot be named.
     pub(super) fn with_values<T>(
         &mut self,
@@ -269,17 +247,25 @@ impl Binder<'_> {
         bind: impl FnOnce(&mut Self, &Scope) -> Bound<T>,
     ) -> Bound<(T, RelationId, Scope)> {
         let width = self.graph.columns(input).len();
-        let outer = self.values.replace(Values { width, queries: Vec::new() });
+        let outer = self.values.replace(Values { width, columns: 0, queries: Vec::new() });
         let bound = bind(self, &scope);
         let values = std::mem::replace(&mut self.values, outer);
         let bound = bound?;
-        for (relation, span) in values.into_iter().flat_map(|values| values.queries) {
+        for ValueQuery { relation, on, span } in values.into_iter().flat_map(|values| values.queries) {
             let mut value = Scope::of(None, self.graph.columns(relation));
             value.columns.iter_mut().for_each(|column: &mut ScopeColumn| column.hidden = true);
             let place = self.graph.columns(input).len();
             value.columns.iter_mut().for_each(|column| column.index += place - scope.columns.len());
+            let equal = |(outer, column): (Scalar, usize)| {
+                let own = self.graph.columns(relation)[column].scalar(place + column);
+                let nullable = outer.data_type.nullable || own.data_type.nullable;
+                let (left, right) = (Box::new(outer), Box::new(own));
+                let kind = ScalarKind::Compare { comparison: Comparison::Equal, left, right };
+                Scalar { kind, data_type: crate::types::TypeKind::Boolean.with_nullable(nullable) }
+            };
+            let conditions = on.into_iter().map(equal).collect();
             (input, scope) =
-                self.joined(JoinKind::Left, [input, relation], scope.join(value), Vec::new(), span);
+                self.joined(JoinKind::Left, [input, relation], scope.join(value), conditions, span);
         }
         Ok((bound, input, scope))
     }

@@ -386,7 +386,7 @@ impl Binder<'_> {
         };
         let columns = self.graph.columns(relation).to_vec();
         for (index, column) in columns.into_iter().enumerate().skip(bounds) {
-            scope.columns.push(ScopeColumn { table: None, column, index, hidden: true });
+            scope.columns.push(ScopeColumn { table: None, column, index, hidden: true, merged: false });
         }
         Ok((relation, scope))
     }

@@ -1,6 +1,6 @@
 //! GREATEST, LEAST and tests on texts.
 
-use super::Parameter::{Any, Common, Text};
+use super::Parameter::{Any, Common, Integer, Text};
 use super::*;
 use crate::expression::compare::ordering;
 use arrow_array::{Array, BooleanArray};
@@ -16,6 +16,14 @@ pub(super) static FUNCTIONS: &[Function] = &[
         may_fail: true,
         evaluate: not_null,
         doc: "Fails for NULL; stands before sinks.",
+        ..PLAIN
+    },
+    Function {
+        name: "$SINGLE",
+        signatures: &[signature(&[Any, Integer], returns_first)],
+        may_fail: true,
+        evaluate: single,
+        doc: "The value of a sub-query; fails where its second argument, the count of rows, is more than 1.",
         ..PLAIN
     },
     Function {
@@ -109,4 +117,12 @@ fn not_null(call: &Call<'_>) -> Result<ArrayRef, String> {
         ));
     }
     value.clone().into_column(call.rows)
+}
+
+fn single(call: &Call<'_>) -> Result<ArrayRef, String> {
+    let counts = call.argument(1)?.integers()?;
+    if (0..call.rows).any(|row| counts.get(row).is_some_and(|count| count > 1)) {
+        return Err("a sub-query that stands for a value gave more than one row".into());
+    }
+    call.argument(0)?.clone().into_column(call.rows)
 }

@@ -91,7 +91,9 @@ fn modes(plan: &Plan) -> Vec<String> {
                 (arriving.0, arriving.1 || node.changelog == Changelog::Upsert)
             }
             NodeKind::Over { .. } => (true, changes),
-            NodeKind::Join { .. } | NodeKind::Rank { with_number: false, .. } => (false, true),
+            NodeKind::Join { .. } | NodeKind::Replicate | NodeKind::Rank { with_number: false, .. } => {
+                (false, true)
+            }
             NodeKind::Rank { .. } => (true, changes),
             _ => arriving,
         });
