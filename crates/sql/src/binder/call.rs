@@ -235,7 +235,9 @@ impl Binder<'_> {
         let condition = operator::boolean(condition, "IF", span)?;
         let results = vec![then, otherwise];
         let common = self.common("the results of IF", &results, span)?;
-        Ok(make_case(vec![condition], results, &common, self.settings.zone))
+        // Flink's type may be NULL where the condition may, though FALSE is taken then.
+        let nullable = common.nullable || condition.data_type.nullable;
+        Ok(make_case(vec![condition], results, &common.with_nullable(nullable), self.settings.zone))
     }
 
     fn null_if(&mut self, arguments: Vec<Scalar>, span: Span) -> Bound<Scalar> {

@@ -194,7 +194,7 @@ impl Binder<'_> {
                     arguments.push(self.expression(characters, scope)?);
                 }
                 let name = match side {
-                    ast::TrimSide::Both => "BTRIM",
+                    ast::TrimSide::Both => "$TRIM",
                     ast::TrimSide::Leading => "LTRIM",
                     ast::TrimSide::Trailing => "RTRIM",
                 };

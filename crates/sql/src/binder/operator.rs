@@ -10,7 +10,8 @@ use crate::expression::{Scalar, ScalarKind};
 use crate::functions;
 use crate::span::Span;
 use crate::types::{
-    LogicalType, TypeKind, castable, common_type, decimal, exact_digits, implicitly_castable, needs_cast,
+    LENGTH_MAX, LogicalType, TypeKind, castable, common_type, decimal, exact_digits, implicitly_castable,
+    needs_cast,
 };
 use base::Zone;
 
@@ -227,7 +228,15 @@ fn concatenate(left: Scalar, right: Scalar, span: Span) -> Bound<Scalar> {
         }
     }
     let nullable = left.data_type.nullable || right.data_type.nullable;
-    let text = TypeKind::string();
+    let length = |scalar: &Scalar| match scalar.data_type.kind {
+        TypeKind::Char(length) | TypeKind::VarChar(length) => length,
+        _ => LENGTH_MAX,
+    };
+    let joined = length(&left).saturating_add(length(&right)).min(LENGTH_MAX);
+    let text = match (&left.data_type.kind, &right.data_type.kind) {
+        (TypeKind::Char(_), TypeKind::Char(_)) => TypeKind::Char(joined),
+        _ => TypeKind::VarChar(joined),
+    };
     let arguments = vec![coerce_text(left), coerce_text(right)];
     Ok(Scalar {
         kind: ScalarKind::Call { function, arguments, zone: Zone::UTC },

@@ -155,15 +155,31 @@ pub fn parse_time(text: &str) -> Option<i64> {
     Some((hour * 3_600 + minute * 60 + second) * 1_000_000_000 + nanos)
 }
 
-/// `2026-01-09`, with a time after a blank or a `T`.
+/// As CAST reads a date: `2026`, `2026-01`, `2026-01-09`, or the date in front of a time of day.
+pub fn parse_loose_date(text: &str) -> Option<i64> {
+    let text = text.trim();
+    let text = text.split(' ').next().unwrap_or(text);
+    let year_digits = text.find('-').unwrap_or(text.len());
+    if year_digits > 4 {
+        return None;
+    }
+    match text.matches('-').count() {
+        0 => parse_date(&format!("{text}-01-01")),
+        1 => parse_date(&format!("{text}-01")),
+        _ => parse_date(text),
+    }
+}
+
+/// `2026-01-09`, with a whole time of day after a blank.
 pub fn parse_moment(text: &str) -> Option<Moment> {
     let text = text.trim();
-    let (date, time) = match text.find([' ', 'T']) {
+    let (date, time) = match text.find(' ') {
         Some(at) => (&text[..at], Some(&text[at + 1..])),
         None => (text, None),
     };
     let day = parse_date(date)?;
-    let nanos = time.map_or(Some(0), parse_time)?;
+    let is_whole = time.is_none_or(|time| time.matches(':').count() == 2);
+    let nanos = time.filter(|_| is_whole).map_or(is_whole.then_some(0), parse_time)?;
     let ms = day.checked_mul(DAY_MS)?.checked_add(nanos / 1_000_000)?;
     Some(Moment { ms, nanos: (nanos % 1_000_000) as u32 })
 }

@@ -66,7 +66,12 @@ pub(super) static FUNCTIONS: &[Function] = &[
     real("SQRT", |call| one(call, f64::sqrt), "The square root.", &[("SQRT(4)", "2.0")]),
     real("LN", |call| one(call, f64::ln), "The natural logarithm.", &[("LN(1)", "0.0")]),
     real("LOG10", |call| one(call, f64::log10), "The logarithm to base 10.", &[("LOG10(100)", "2.0")]),
-    real("LOG2", |call| one(call, f64::log2), "The logarithm to base 2.", &[("LOG2(8)", "3.0")]),
+    real(
+        "LOG2",
+        |call| one(call, |number| number.ln() / 2_f64.ln()),
+        "The logarithm to base 2.",
+        &[("LOG2(8)", "3.0")],
+    ),
     Function {
         name: "LOG",
         signatures: &[optional(&[Double, Double], 1, returns_double)],

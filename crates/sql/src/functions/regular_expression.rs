@@ -229,6 +229,8 @@ fn matches(call: &Call<'_>) -> Result<ArrayRef, String> {
     let mut out = Vec::with_capacity(call.rows);
     for row in 0..call.rows {
         out.push(match (texts.get(row), patterns.get(row)) {
+            // Flink takes the empty pattern for none.
+            (Some(_), Some("")) => Some(false),
             (Some(text), Some(pattern)) => {
                 Some(last.compile(pattern).map_or(Ok(false), |pattern| pattern.is_match(text))?)
             }

@@ -10,7 +10,7 @@ use std::sync::Arc;
 pub(super) static FUNCTIONS: &[Function] = &[
     Function {
         name: "UPPER",
-        signatures: &[signature(&[Text], returns_text)],
+        signatures: &[signature(&[Text], returns_first)],
         evaluate: |call| map_text(call, |text| Some(text.to_uppercase())),
         doc: "The text in upper case.",
         examples: &[("UPPER('aBc')", "ABC")],
@@ -18,7 +18,7 @@ pub(super) static FUNCTIONS: &[Function] = &[
     },
     Function {
         name: "LOWER",
-        signatures: &[signature(&[Text], returns_text)],
+        signatures: &[signature(&[Text], returns_first)],
         evaluate: |call| map_text(call, |text| Some(text.to_lowercase())),
         doc: "The text in lower case.",
         examples: &[("LOWER('aBc')", "abc")],
@@ -26,7 +26,7 @@ pub(super) static FUNCTIONS: &[Function] = &[
     },
     Function {
         name: "INITCAP",
-        signatures: &[signature(&[Text], returns_text)],
+        signatures: &[signature(&[Text], returns_first)],
         evaluate: |call| map_text(call, |text| Some(capitalize(text))),
         doc: "Each word with a capital letter, the rest in lower case.",
         examples: &[("INITCAP('hello wORLD')", "Hello World")],
@@ -37,12 +37,20 @@ pub(super) static FUNCTIONS: &[Function] = &[
         signatures: &[optional(&[Text, Text], 1, returns_text)],
         evaluate: |call| trim(call, true, true),
         doc: "Without the given characters (blanks) at both ends.",
-        examples: &[("BTRIM('  a ')", "a"), ("TRIM('  a ')", "a"), ("TRIM(BOTH 'x' FROM 'xxaxx')", "a")],
+        examples: &[("BTRIM('  a ')", "a"), ("BTRIM('xxaxx', 'x')", "a")],
+        ..PLAIN
+    },
+    Function {
+        name: "$TRIM",
+        signatures: &[optional(&[Text, Text], 1, returns_part)],
+        evaluate: |call| trim(call, true, true),
+        doc: "TRIM: without the given characters (blanks) at both ends.",
+        examples: &[("TRIM('  a ')", "a"), ("TRIM(BOTH 'x' FROM 'xxaxx')", "a")],
         ..PLAIN
     },
     Function {
         name: "LTRIM",
-        signatures: &[optional(&[Text, Text], 1, returns_text)],
+        signatures: &[optional(&[Text, Text], 1, returns_part)],
         evaluate: |call| trim(call, true, false),
         doc: "Without the given characters (blanks) at the beginning.",
         examples: &[("LTRIM('  a ')", "a "), ("TRIM(LEADING 'x' FROM 'xxaxx')", "axx")],
@@ -50,7 +58,7 @@ pub(super) static FUNCTIONS: &[Function] = &[
     },
     Function {
         name: "RTRIM",
-        signatures: &[optional(&[Text, Text], 1, returns_text)],
+        signatures: &[optional(&[Text, Text], 1, returns_part)],
         evaluate: |call| trim(call, false, true),
         doc: "Without the given characters (blanks) at the end.",
         examples: &[("RTRIM(' a  ')", " a"), ("TRIM(TRAILING 'x' FROM 'xxaxx')", "xxa")],
@@ -59,7 +67,7 @@ pub(super) static FUNCTIONS: &[Function] = &[
     Function {
         name: "SUBSTRING",
         aliases: &["SUBSTR"],
-        signatures: &[optional(&[Text, Int, Int], 1, returns_text)],
+        signatures: &[optional(&[Text, Int, Int], 1, returns_part)],
         nullability: Nullability::Always,
         evaluate: substring,
         doc: "The part from a position on, counted from 1 or, negative, from the end.",
@@ -121,7 +129,8 @@ pub(super) static FUNCTIONS: &[Function] = &[
         signatures: &[signature(&[Text], returns_int)],
         evaluate: |call| {
             integer(call, |text| {
-                Some(text.chars().next().map_or(0, |letter| i64::from((letter as u32) as u8)))
+                // Java's bytes have a sign.
+                Some(text.bytes().next().map_or(0, |byte| i64::from(byte as i8)))
             })
         },
         doc: "The number of the first character; 0 for the empty text.",
@@ -131,6 +140,7 @@ pub(super) static FUNCTIONS: &[Function] = &[
     Function {
         name: "CHR",
         signatures: &[signature(&[Parameter::Integer], returns_text)],
+        nullability: Nullability::Always,
         evaluate: character,
         doc: "The character of a number modulo 256; the empty text for a negative one.",
         examples: &[("CHR(97)", "a"), ("CHR(353)", "a"), ("CHR(-1)", "")],
@@ -184,9 +194,7 @@ pub(super) static FUNCTIONS: &[Function] = &[
     Function {
         name: "REPLACE",
         signatures: &[signature(&[Text, Text, Text], returns_text)],
-        evaluate: |call| {
-            three(call, |text, from, to| if from.is_empty() { text.into() } else { text.replace(from, to) })
-        },
+        evaluate: |call| three(call, |text, from, to| text.replace(from, to)),
         doc: "Every occurrence of the second text replaced by the third.",
         examples: &[
             ("REPLACE('hello world', 'world', 'flink')", "hello flink"),
@@ -204,10 +212,13 @@ pub(super) static FUNCTIONS: &[Function] = &[
     },
     Function {
         name: "SPLIT_INDEX",
-        signatures: &[signature(&[Text, Text, Int], returns_text)],
+        signatures: &[
+            signature(&[Text, Text, Int], returns_text),
+            signature(&[Text, Int, Int], returns_text),
+        ],
         nullability: Nullability::Always,
         evaluate: split_index,
-        doc: "The part of that number, from 0, of a text cut at a separator; NULL when there are fewer.",
+        doc: "The part of that number, from 0, of a text cut at a separator, or at the character of a number; NULL when there are fewer.",
         examples: &[
             ("SPLIT_INDEX('a,b,c', ',', 1)", "b"),
             ("SPLIT_INDEX('a,b,c', ',', 3)", "NULL"),
@@ -239,7 +250,8 @@ pub(super) static FUNCTIONS: &[Function] = &[
     },
     Function {
         name: "LEFT",
-        signatures: &[signature(&[Text, Int], returns_text)],
+        signatures: &[signature(&[Text, Int], returns_part)],
+        nullability: Nullability::Always,
         evaluate: |call| {
             counted(call, |text, count| text.chars().take(usize::try_from(count).unwrap_or(0)).collect())
         },
@@ -249,7 +261,8 @@ pub(super) static FUNCTIONS: &[Function] = &[
     },
     Function {
         name: "RIGHT",
-        signatures: &[signature(&[Text, Int], returns_text)],
+        signatures: &[signature(&[Text, Int], returns_part)],
+        nullability: Nullability::Always,
         evaluate: |call| {
             counted(call, |text, count| {
                 let count = usize::try_from(count).unwrap_or(0);
@@ -273,6 +286,7 @@ pub(super) static FUNCTIONS: &[Function] = &[
     Function {
         name: "REVERSE",
         signatures: &[signature(&[Text], returns_text)],
+        nullability: Nullability::Always,
         evaluate: |call| map_text(call, |text| Some(text.chars().rev().collect())),
         doc: "The characters in reverse order.",
         examples: &[("REVERSE('abc')", "cba")],
@@ -280,7 +294,7 @@ pub(super) static FUNCTIONS: &[Function] = &[
     },
     Function {
         name: "OVERLAY",
-        signatures: &[optional(&[Text, Text, Int, Int], 1, returns_text)],
+        signatures: &[optional(&[Text, Text, Int, Int], 1, returns_joined)],
         evaluate: overlay,
         doc: "The first text with a stretch of it replaced by the second.",
         examples: &[
@@ -315,7 +329,7 @@ pub(super) static FUNCTIONS: &[Function] = &[
     Function {
         name: "TYPEOF",
         signatures: &[signature(&[Any], returns_text)],
-        nullability: Nullability::Never,
+        nullability: Nullability::Always,
         evaluate: |call| {
             let name = call.types[0].to_string();
             Ok(texts_column(call.rows, |_, out| {
@@ -328,6 +342,25 @@ pub(super) static FUNCTIONS: &[Function] = &[
         ..PLAIN
     },
 ];
+
+/// The length of a text type; that of STRING is the greatest.
+fn length_of(data_type: Option<&LogicalType>) -> u32 {
+    match data_type.map(|data_type| &data_type.kind) {
+        Some(TypeKind::Char(length) | TypeKind::VarChar(length)) => *length,
+        _ => crate::types::LENGTH_MAX,
+    }
+}
+
+/// No longer than the first text.
+fn returns_part(types: &[LogicalType]) -> TypeKind {
+    TypeKind::VarChar(length_of(types.first()))
+}
+
+/// As long as two texts together.
+fn returns_joined(types: &[LogicalType]) -> TypeKind {
+    let length = length_of(types.first()).saturating_add(length_of(types.get(1)));
+    TypeKind::VarChar(length.min(crate::types::LENGTH_MAX))
+}
 
 /// Of ELT: what holds all of them.
 fn returns_element(types: &[LogicalType]) -> TypeKind {
@@ -534,9 +567,7 @@ fn find_text(call: &Call<'_>, needle: usize, hay: usize) -> Result<ArrayRef, Str
             None => 1,
             Some(starts) => starts.get(row)?,
         };
-        if start < 1 {
-            return Some(0);
-        }
+        let start = start.max(1);
         let Some((from, _)) = hay.char_indices().chain([(hay.len(), ' ')]).nth(start as usize - 1) else {
             return Some(0);
         };
@@ -599,14 +630,26 @@ fn translate(text: &str, from: &str, to: &str) -> String {
 }
 
 fn split_index(call: &Call<'_>) -> Result<ArrayRef, String> {
-    let (texts, separators) = (call.argument(0)?.texts()?, call.argument(1)?.texts()?);
+    let texts = call.argument(0)?.texts()?;
+    let codes = if call.types[1].kind.is_character() { None } else { Some(call.argument(1)?.integers()?) };
+    let separators = if codes.is_none() { Some(call.argument(1)?.texts()?) } else { None };
     let numbers = call.argument(2)?.integers()?;
     Ok(texts_column(call.rows, |row, out| {
-        let (Some(text), Some(separator), Some(number)) =
-            (texts.get(row), separators.get(row), numbers.get(row))
+        let mut buffer = [0; 4];
+        let separator = match (&separators, &codes) {
+            (Some(separators), _) => separators.get(row),
+            (_, Some(codes)) => codes
+                .get(row)
+                .and_then(|code| Some(&*char::from_u32(u32::try_from(code).ok()?)?.encode_utf8(&mut buffer))),
+            _ => None,
+        };
+        let (Some(text), Some(separator), Some(number)) = (texts.get(row), separator, numbers.get(row))
         else {
             return false;
         };
+        if text.is_empty() {
+            return false;
+        }
         let Ok(number) = usize::try_from(number) else { return false };
         let part = if separator.is_empty() {
             (number == 0).then_some(text)

@@ -8,7 +8,8 @@ use super::java_pattern::JavaPattern;
 use super::*;
 use crate::ast::TimeUnit;
 use crate::expression::calendar::{
-    add_months, day_of, day_of_year, iso_day_of_week, iso_week, number_of, parse_date, parse_moment, split_ms,
+    add_months, day_of, day_of_year, iso_day_of_week, iso_week, number_of, parse_loose_date, parse_moment,
+    split_ms,
 };
 use crate::expression::value::{DAY_MS, Moment, integers_column, moments_column, texts_column};
 
@@ -173,7 +174,7 @@ pub(super) static FUNCTIONS: &[Function] = &[
         doc: "How many whole units lie between two points in time.",
         examples: &[
             ("TIMESTAMPDIFF(DAY, TIMESTAMP '2003-01-02 10:00:00', TIMESTAMP '2003-01-03 10:00:00')", "1"),
-            ("TIMESTAMPDIFF(MONTH, DATE '2026-01-31', DATE '2026-02-28')", "0"),
+            ("TIMESTAMPDIFF(MONTH, DATE '2026-01-31', DATE '2026-02-28')", "1"),
             (
                 "TIMESTAMPDIFF(SECOND, TIMESTAMP '2026-01-01 00:00:00', TIMESTAMP '2025-12-31 23:59:00')",
                 "-60",
@@ -211,14 +212,21 @@ pub(super) static FUNCTIONS: &[Function] = &[
     },
     Function {
         name: "TO_TIMESTAMP_LTZ",
-        signatures: &[optional(&[Number, Int], 1, returns_ltz), optional(&[Text, Text], 1, returns_ltz)],
+        signatures: &[
+            optional(&[Number, Int], 1, returns_ltz),
+            optional(&[Text, Text, Text], 2, returns_ltz),
+        ],
         nullability: Nullability::Always,
         may_fail: true,
         evaluate: to_timestamp_ltz,
-        doc: "Seconds (precision 0) or milliseconds (3) since 1970, or a text, as an instant.",
+        doc: "Seconds (precision 0) or milliseconds (3) since 1970 as an instant; or a text of UTC, or of the zone behind its pattern.",
         examples: &[
             ("TO_TIMESTAMP_LTZ(100, 0)", "1970-01-01 00:01:40.000"),
             ("TO_TIMESTAMP_LTZ(1234, 3)", "1970-01-01 00:00:01.234"),
+            (
+                "TO_TIMESTAMP_LTZ('2026-03-05 12:34:56', 'yyyy-MM-dd HH:mm:ss', 'Asia/Tokyo')",
+                "2026-03-05 03:34:56.000",
+            ),
         ],
         ..PLAIN
     },
@@ -396,13 +404,6 @@ fn unit_by_name(name: &str) -> Option<TimeUnit> {
 
 fn extract(call: &Call<'_>) -> Result<ArrayRef, String> {
     let unit = unit_argument(call)?;
-    if unit == TimeUnit::Epoch && matches!(call.types[1].kind, TypeKind::TimestampLtz(_)) {
-        let moments = call.argument(1)?.moments()?;
-        return integers_column(
-            (0..call.rows).map(|row| Some(value_of(unit, moments.get(row)?))),
-            call.result,
-        );
-    }
     let clock = wall_clock(call, 1)?;
     let values = (0..call.rows).map(|row| clock(row).map(|moment| value_of(unit, moment)));
     integers_column(values, call.result)
@@ -537,15 +538,22 @@ pub fn timestamp_difference(unit: TimeUnit, from: Moment, to: Moment) -> Option<
     })
 }
 
+/// The greatest number of months that, added to the one day, does not go beyond the other; a month that is not over by
+/// the time of day does not count. It is Calcite's rule: from the 31st of January to the 28th of February is a month.
 fn months_between(from: Moment, to: Moment) -> i64 {
-    if to < from {
-        return -months_between(to, from);
+    let ((first, first_ms), (last, last_ms)) = (split_ms(from.ms), split_ms(to.ms));
+    let months = day_months_between(first, last);
+    let is_last_day = add_months(first, months) == Some(last);
+    if is_last_day && last_ms < first_ms { months - 1 } else { months }
+}
+
+fn day_months_between(first: i64, last: i64) -> i64 {
+    if last < first {
+        return -day_months_between(last, first);
     }
-    let ((a, a_ms), (b, b_ms)) = (split_ms(from.ms), split_ms(to.ms));
-    let (first, last) = (day_of(a), day_of(b));
-    let months = (last.year - first.year) * 12 + i64::from(last.month) - i64::from(first.month);
-    // The last month counts only when its day and time are reached.
-    if (last.day, b_ms, to.nanos) >= (first.day, a_ms, from.nanos) { months } else { months - 1 }
+    let (a, b) = (day_of(first), day_of(last));
+    let months = (b.year - a.year) * 12 + i64::from(b.month) - i64::from(a.month);
+    if add_months(first, months).is_some_and(|reached| reached > last) { months - 1 } else { months }
 }
 
 /// The pattern compiled last: nearly always all rows have the same.
@@ -621,7 +629,12 @@ fn to_timestamp(call: &Call<'_>) -> Result<ArrayRef, String> {
 
 fn to_timestamp_ltz(call: &Call<'_>) -> Result<ArrayRef, String> {
     if call.types[0].kind.is_character() {
-        let instants = read_moments(call)?.into_iter().map(|moment| moment.map(|m| m.at_clock(call.zone)));
+        // The text is of the zone of the third argument, else of UTC, whatever the session's is.
+        let zones = call.arguments.get(2).map(Value::texts).transpose()?;
+        let instants = read_moments(call)?.into_iter().enumerate().map(|(row, moment)| match &zones {
+            None => moment,
+            Some(zones) => Some(moment?.at_clock(Zone::parse(zones.get(row)?)?)),
+        });
         return moments_column(instants, call.result);
     }
     let precisions = call.arguments.get(1).map(Value::integers).transpose()?;
@@ -653,7 +666,10 @@ fn to_timestamp_ltz(call: &Call<'_>) -> Result<ArrayRef, String> {
 fn to_date(call: &Call<'_>) -> Result<ArrayRef, String> {
     if call.arguments.len() == 1 {
         let texts = call.argument(0)?.texts()?;
-        return integers_column((0..call.rows).map(|row| texts.get(row).and_then(parse_date)), call.result);
+        return integers_column(
+            (0..call.rows).map(|row| texts.get(row).and_then(parse_loose_date)),
+            call.result,
+        );
     }
     let moments = read_moments(call)?;
     integers_column(moments.into_iter().map(|m| m.map(|m| m.ms.div_euclid(DAY_MS))), call.result)

@@ -132,7 +132,7 @@ pub fn castable(from: &LogicalType, to: &LogicalType) -> Result<(), Option<&'sta
             return Err(Some("JSON_STRING(value) is its text; JSON_VALUE takes a scalar out of a text"));
         }
         (_, Char(_) | VarChar(_)) => true,
-        (Char(_) | VarChar(_), to) => !to.is_constructed() && !matches!(to, Null),
+        (Char(_) | VarChar(_), to) => !to.is_constructed() && !to.is_interval() && !matches!(to, Null),
         (a, b) if a.is_numeric() && b.is_numeric() => true,
         (Boolean, b) if b.is_numeric() => true,
         (a, Boolean) if a.is_numeric() => true,
@@ -147,7 +147,6 @@ pub fn castable(from: &LogicalType, to: &LogicalType) -> Result<(), Option<&'sta
         (a, b) if a.is_numeric() && b.is_timestamp() => {
             return Err(Some("use TO_TIMESTAMP_LTZ(value, 3)"));
         }
-        (a, b) if a.is_interval() && b.is_integer() => true,
         (a, b) if a.is_integer() && b.is_interval() => true,
         _ => false,
     };
@@ -174,6 +173,7 @@ fn timestamps_agree(from: &TypeKind, to: &TypeKind) -> bool {
         (Array(a), Array(b)) | (Multiset(a), Multiset(b)) => !needs_cast(a, b),
         (Map(k1, v1), Map(k2, v2)) => !needs_cast(k1, k2) && !needs_cast(v1, v2),
         (Char(_), Char(_)) | (VarChar(_), Char(_)) => false,
+        (Binary(_), Binary(_)) | (VarBinary(_), Binary(_)) => false,
         _ => true,
     }
 }

@@ -87,7 +87,7 @@ fn parse(text: &str, to: &TypeKind) -> Option<Number> {
         return None;
     }
     let digits = whole.strip_prefix(['+', '-']).unwrap_or(whole);
-    if !digits.bytes().all(|byte| byte.is_ascii_digit()) || (digits.is_empty() && fraction.is_empty()) {
+    if !digits.bytes().all(|byte| byte.is_ascii_digit()) || (digits.is_empty() && !text.contains('.')) {
         return None;
     }
     let value: i64 = if digits.is_empty() { 0 } else { whole.parse().ok()? };
@@ -188,13 +188,29 @@ pub(super) fn to_number(
         TypeKind::Decimal { precision, scale } => {
             let mut out = Vec::with_capacity(rows);
             for row in 0..rows {
-                out.push(read(row)?.and_then(|number| match number {
+                let Some(number) = read(row)? else {
+                    out.push(None);
+                    continue;
+                };
+                let has_digits = match number {
+                    Number::Float(value) => value.is_finite(),
+                    Number::Single(value) => value.is_finite(),
+                    _ => true,
+                };
+                let fitted = match number {
                     Number::Integer(value) => rescale(i128::from(value), 0, precision, scale),
                     // Through the shortest text, as Java's BigDecimal.valueOf.
                     Number::Float(value) => float_to_decimal(&value.to_string(), precision, scale),
                     Number::Single(value) => float_to_decimal(&value.to_string(), precision, scale),
                     Number::Decimal(value, from) => rescale_wide(value, from, precision, scale),
-                }));
+                };
+                // A number that overflows is NULL; a text must fit, and NaN has no digits at all.
+                out.push(match fitted {
+                    None if from.kind.is_character() || !has_digits => {
+                        mode.refuse(|| format!("the value does not fit {}", to.summary()))?
+                    }
+                    fitted => fitted,
+                });
             }
             decimal_column(out.into_iter(), precision, scale)
         }
@@ -264,7 +280,7 @@ pub(super) fn to_boolean(
         for row in 0..rows {
             out.push(match texts.get(row) {
                 None => None,
-                Some(text) => match text.trim().to_ascii_lowercase().as_str() {
+                Some(text) => match text.to_ascii_lowercase().as_str() {
                     "t" | "true" | "y" | "yes" | "1" => Some(true),
                     "f" | "false" | "n" | "no" | "0" => Some(false),
                     _ => mode.refuse(|| format!("cannot cast '{}' to BOOLEAN", shorten(text)))?,

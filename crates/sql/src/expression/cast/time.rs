@@ -2,7 +2,7 @@
 
 use super::CastMode;
 use super::number::shorten;
-use crate::expression::calendar::{parse_date, parse_moment, parse_time, split_ms};
+use crate::expression::calendar::{parse_loose_date, parse_moment, parse_time, split_ms};
 use crate::expression::value::{DAY_MS, Moment, Value, integers_column, moments_column};
 use crate::types::{LogicalType, TypeKind};
 use arrow_array::ArrayRef;
@@ -120,7 +120,7 @@ pub(super) fn to_time(
 
 /// A date, or the date of a timestamp.
 fn date_of(text: &str) -> Option<i64> {
-    parse_date(text).or_else(|| parse_moment(text).map(|moment| moment.ms.div_euclid(DAY_MS)))
+    parse_loose_date(text)
 }
 
 fn time_unit(precision: u8) -> i64 {
