@@ -34,6 +34,7 @@ const FILES: &[(&str, &[&str])] = &[
     ("joins", &[]),
     ("over", &[]),
     ("temporal", &[]),
+    ("queries", &[]),
     ("match", &[]),
     ("nested", &[]),
 ];
