@@ -5,11 +5,14 @@
 
 mod aggregate;
 mod describe;
+mod kept;
+pub mod tree;
 mod pattern;
 mod validate;
 
 pub use aggregate::{Aggregate, AggregateFunction, AggregateOptions, OverFrame, OverOrder};
 pub use describe::type_name;
+pub use kept::{Kept, Until};
 pub use pattern::{AfterMatch, MatchExpression, MatchInput, RowPattern, RowVariable};
 
 use crate::expression::Expression;
@@ -370,6 +373,19 @@ impl JoinKind {
     /// Only rows of the left side leave, and none of them more than once.
     pub fn tests_left(self) -> bool {
         matches!(self, JoinKind::Semi | JoinKind::Anti)
+    }
+}
+
+impl NodeKind {
+    /// Whether rows that come too late are dropped, and counted.
+    pub fn drops_late_rows(&self) -> bool {
+        matches!(
+            self,
+            NodeKind::WindowAggregate { .. }
+                | NodeKind::SessionWindow { .. }
+                | NodeKind::WindowRank { .. }
+                | NodeKind::WindowJoin { .. }
+        )
     }
 }
 

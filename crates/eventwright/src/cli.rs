@@ -35,6 +35,8 @@ pub enum Verb {
     Start(StartArguments),
     /// Parse, plan, explain and lint a Flink SQL file without running it
     Check(CheckArguments),
+    /// Show the plans of a Flink SQL file, or what each operator of a running job has done
+    Explain(ExplainArguments),
     /// List, create, describe, delete, produce to and consume from topics
     #[command(subcommand)]
     Topic(TopicVerb),
@@ -115,6 +117,9 @@ pub struct RunArguments {
     /// [default: `taskmanager.memory.managed.size` of the file, else 1gb]
     #[arg(long, value_name = "SIZE")]
     pub memory: Option<String>,
+    /// Show at the end what each operator has done, as `explain --analyze` does
+    #[arg(long)]
+    pub analyze: bool,
     /// Crash tests: kill this process when it passes POINT of a commit path for the N-th time
     #[arg(long, value_name = "POINT:N", hide = true)]
     pub kill_at: Option<String>,
@@ -144,6 +149,35 @@ pub struct CheckArguments {
     #[command(flatten)]
     pub script: ScriptArguments,
     /// Form of the report
+    #[arg(short, long, value_enum, default_value_t = Form::Text)]
+    pub output: Form,
+}
+
+#[derive(Args)]
+#[command(after_help = "Examples:
+  eventwright explain job.sql                        the plan of each job, its state, advice
+  eventwright explain --analyze delays               rows, time and state of each operator
+  eventwright explain --analyze delays --data ./data -o json")]
+pub struct ExplainArguments {
+    /// The Flink SQL file; with --analyze the name or id of a job
+    #[arg(value_name = "FILE|JOB")]
+    pub target: String,
+    /// Look at a running job: rows, late rows, time and state of each operator
+    #[arg(long)]
+    pub analyze: bool,
+    /// A file whose statements come first
+    #[arg(short, long, value_name = "FILE", conflicts_with = "analyze")]
+    pub init: Option<PathBuf>,
+    /// A value for `${NAME}` in the files; may be given several times
+    #[arg(long = "var", value_name = "NAME=VALUE", conflicts_with = "analyze")]
+    pub variables: Vec<String>,
+    /// The data directory of the node that runs the job
+    #[arg(long, value_name = "DIR", conflicts_with = "http")]
+    pub data: Option<PathBuf>,
+    /// Address of the node's monitoring API [default: 127.0.0.1:8081]
+    #[arg(long, value_name = "ADDR")]
+    pub http: Option<String>,
+    /// Form of the output
     #[arg(short, long, value_enum, default_value_t = Form::Text)]
     pub output: Form,
 }

@@ -82,6 +82,12 @@ impl Jobs {
         Ok(details.with_exceptions(&client.get(&format!("{path}/exceptions"))?))
     }
 
+    /// What the node says of a job.
+    pub fn details(&self, name_or_id: &str) -> anyhow::Result<serde_json::Value> {
+        let job = self.find(name_or_id)?;
+        self.client(&job)?.get(&format!("/jobs/{}", segment(&job.id)))
+    }
+
     /// Asks a running job to stop.
     pub fn stop(&self, name_or_id: &str) -> anyhow::Result<JobView> {
         let job = self.find(name_or_id)?;

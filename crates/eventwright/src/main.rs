@@ -1,5 +1,6 @@
 //! The binary: command line, configuration, wiring; no logic of its own.
 
+mod analyze;
 mod cli;
 mod commands;
 mod crash;
@@ -23,6 +24,7 @@ fn main() -> ExitCode {
         Verb::Run(arguments) => commands::run::run(arguments),
         Verb::Start(arguments) => commands::start::start(arguments),
         Verb::Check(arguments) => commands::check::check(arguments),
+        Verb::Explain(arguments) => commands::explain::explain(arguments),
         Verb::Topic(verb) => commands::topic::topic(verb),
         Verb::Group(verb) => commands::group::group(verb),
         Verb::Job(verb) => commands::job::job(verb),

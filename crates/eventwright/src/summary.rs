@@ -1,5 +1,6 @@
 //! What `run` says at its end: per job the rows in and out of each table, rates, losses, and what to try next.
 
+use crate::analyze::Analysis;
 use crate::cli::Form;
 use crate::output::thousands;
 use runtime::JobProgress;
@@ -14,6 +15,8 @@ pub struct JobSummary {
     pub restarts: u64,
     pub elapsed_ms: u64,
     pub state: JobState,
+    /// What each operator has done, if that is asked for.
+    pub analysis: Option<Analysis>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -105,6 +108,9 @@ impl Summary<'_> {
                 thousands(progress.dead_letters),
                 thousands(progress.skipped_records),
             );
+            if let Some(analysis) = &job.analysis {
+                let _ = write!(out, "\n{}\n", analysis.text());
+            }
         }
         let _ = writeln!(out, "data: {}", self.data.display());
         let _ = writeln!(out, "next:");
@@ -142,6 +148,7 @@ impl Summary<'_> {
                     "late_rows": progress.late_rows,
                     "dead_letters": progress.dead_letters,
                     "skipped_records": progress.skipped_records,
+                    "analysis": job.analysis.as_ref().map(Analysis::json),
                 })
             })
             .collect();

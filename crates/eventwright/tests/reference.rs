@@ -35,6 +35,8 @@ fn the_pages_are_what_the_registries_say() {
         ("types.md", types()),
         ("functions.md", function_page()),
         ("connectors.md", connector_page()),
+        ("formats.md", format_page()),
+        ("missing.md", missing_page()),
         ("settings.md", setting_page()),
     ];
     let update = std::env::var_os("UPDATE_REFERENCE").is_some();
@@ -67,7 +69,8 @@ fn index() -> String {
         "# SQL reference\n\nThe dialect is that of Apache Flink. What Flink has and this does not is refused with a message, and named on these pages; \
 where results differ on purpose stands in [FINDINGS.md](../../../FINDINGS.md). {MADE}\n\n\
 - [Statements](statements.md)\n- [Queries](queries.md)\n- [Types](types.md)\n- [Functions](functions.md)\n\
-- [Connectors and their options](connectors.md)\n- [Settings](settings.md)\n"
+- [Connectors and their options](connectors.md)\n- [Formats and their options](formats.md)\n- [Settings](settings.md)\n\
+- [What Flink has and this does not](missing.md)\n\nHow it fits together stands in the [guide](../../guide/sql.md).\n"
     )
 }
 
@@ -95,6 +98,7 @@ fn function_page() -> String {
         "# Functions\n\nArguments are named by what they must be; what stands in brackets may be left out, and what ends with … may be repeated. A value \
 is shown as CAST to STRING shows it. {MADE}\n"
     );
+    page.push_str(&function_index());
     for (family, list) in functions::families() {
         write!(page, "\n## {family}\n\n| Function | What it gives | Examples |\n|---|---|---|\n").unwrap();
         for function in list.iter().filter(|function| !function.name.starts_with('$')) {
@@ -110,9 +114,98 @@ is shown as CAST to STRING shows it. {MADE}\n"
         writeln!(page, "| {name} | {} |", cells.map(|cell| cell.replace('|', "\\|")).join(" | ")).unwrap();
     }
     page.push_str(&aggregate_section());
-    let missing = functions::known_elsewhere().join("`, `");
-    write!(page, "\n## Not yet\n\nFlink has them, and here they are refused by name: `{missing}`.\n")
-        .unwrap();
+    page.push_str("\nWhat Flink has and this does not stands in [missing](missing.md).\n");
+    page
+}
+
+/// The functions by their first letter, with the family that each stands in.
+fn function_index() -> String {
+    let mut letters: std::collections::BTreeMap<char, std::collections::BTreeMap<&str, &str>> =
+        std::collections::BTreeMap::new();
+    let mut add = |name: &'static str, family: &'static str| {
+        let letter = name.chars().next().unwrap_or('-');
+        letters.entry(letter).or_default().insert(name, family);
+    };
+    for (family, list) in functions::families() {
+        for function in list.iter().filter(|function| !function.name.starts_with('$')) {
+            add(function.name, family);
+            function.aliases.iter().for_each(|alias| add(alias, family));
+        }
+    }
+    functions::FORMS.iter().for_each(|name| add(name, "Forms"));
+    functions::aggregate::AGGREGATES.iter().for_each(|aggregate| add(aggregate.name, "Aggregates"));
+    let mut text = "\n| | |\n|---|---|\n".to_string();
+    for (letter, names) in letters {
+        let link =
+            |(name, family): (&str, &str)| format!("[{name}](#{})", family.to_lowercase().replace(' ', "-"));
+        writeln!(text, "| **{letter}** | {} |", names.into_iter().map(link).collect::<Vec<_>>().join(", "))
+            .unwrap();
+    }
+    text
+}
+
+fn format_page() -> String {
+    let connectors = connectors::table(Connectors { os: Os::real(), log: None });
+    let mut page = format!(
+        "# Formats\n\n`'format' = '…'` says how the bytes of a record or of a file are read and written; an option of a format \
+begins with its name, behind `key.` or `value.` where a table has two. {MADE}\n"
+    );
+    for name in formats::FormatKind::names() {
+        let kind = formats::FormatKind::lookup(name).unwrap();
+        write!(page, "\n## {name}\n\n").unwrap();
+        if kind.has_changes() {
+            page.push_str(
+                "A changelog: records say what was inserted, updated (with the row before) and deleted.\n\n",
+            );
+        }
+        let taking = connectors
+            .names()
+            .filter(|connector| connectors.find(connector).unwrap().spec().formats.contains(name));
+        writeln!(page, "- connectors: {}", taking.collect::<Vec<_>>().join(", ")).unwrap();
+        let metadata: Vec<String> =
+            kind.metadata().iter().map(|metadata| format!("`{}`", metadata.key)).collect();
+        if !metadata.is_empty() {
+            writeln!(page, "- metadata, as `METADATA FROM 'value.…'`: {}", metadata.join(", ")).unwrap();
+        }
+        if kind.specs().is_empty() {
+            page.push_str("- no options\n");
+        } else {
+            let options = option_table(kind.specs().iter());
+            page.push_str(&options.replace("\n| `", &format!("\n| `{name}.")));
+        }
+    }
+    page
+}
+
+/// One place for everything of Flink that is refused.
+fn missing_page() -> String {
+    let mut page = format!(
+        "# What Flink has and this does not\n\nEach is refused by name, with line, column and what to do instead; nothing is ignored in \
+silence. {MADE}\n\n## Statements\n\n| Statement | Instead |\n|---|---|\n"
+    );
+    for (name, instead) in sql::parser::unsupported_statements() {
+        writeln!(page, "| `{name}` | {} |", if instead.is_empty() { "–" } else { instead }).unwrap();
+    }
+    let mut letters: std::collections::BTreeMap<char, Vec<&str>> = std::collections::BTreeMap::new();
+    for name in functions::known_elsewhere() {
+        letters.entry(name.chars().next().unwrap_or('-')).or_default().push(name);
+    }
+    page.push_str("\n## Functions\n\n| | |\n|---|---|\n");
+    for (letter, names) in letters {
+        writeln!(page, "| **{letter}** | `{}` |", names.join("`, `")).unwrap();
+    }
+    page.push_str("\n## Settings\n\nSettings of which only the value that means what happens here is taken:\n\n| Key | Taken |\n|---|---|\n");
+    for setting in SETTINGS {
+        if let (Effect::Used, OptionKind::OneOf(values)) = (setting.effect, setting.option.kind) {
+            let one = values.iter().all(|value| value.eq_ignore_ascii_case(values[0]));
+            if one {
+                writeln!(page, "| `{}` | `{}` |", setting.option.key, values[0]).unwrap();
+            }
+        }
+    }
+    page.push_str(
+        "\nThose without effect are listed on the page of the [settings](settings.md#without-effect).\n",
+    );
     page
 }
 

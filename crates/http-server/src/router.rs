@@ -1,6 +1,6 @@
 //! Which answer a request gets.
 
-use crate::flink::{cluster, commands, details, jobs};
+use crate::flink::{cluster, commands, details, jobs, vertices};
 use crate::reply::Reply;
 use crate::triggers::Triggers;
 use hyper::{Method, StatusCode};
@@ -41,12 +41,32 @@ impl Site {
             ["jobs", job, "plan"] if get => details::plan(self, job),
             ["jobs", job, "exceptions"] if get => details::exceptions(self, job, query),
             ["jobs", job, "config"] if get => details::config(self, job),
+            ["jobs", job, "metrics"] if get => vertices::job_metrics(self, job, query),
+            ["jobs", job, "accumulators"] if get => vertices::job_accumulators(self, job),
+            ["jobs", job, "vertices", vertex] if get => vertices::vertex(self, job, vertex),
+            ["jobs", job, "vertices", vertex, "watermarks"] if get => vertices::watermarks(self, job, vertex),
+            ["jobs", job, "vertices", vertex, "backpressure"] if get => {
+                vertices::backpressure(self, job, vertex)
+            }
+            ["jobs", job, "vertices", vertex, "accumulators"] if get => {
+                vertices::accumulators(self, job, vertex)
+            }
+            ["jobs", job, "vertices", vertex, "metrics"] if get => {
+                vertices::vertex_metrics_list(self, job, vertex, query)
+            }
+            ["jobs", job, "vertices", vertex, "subtasks", "metrics"] if get => {
+                vertices::subtask_metrics(self, job, vertex, query)
+            }
             ["jobs", job, "stop"] if method == Method::POST => commands::stop(self, job, body),
             ["jobs", job, "savepoints"] if method == Method::POST => commands::savepoint(self, job, body),
             ["jobs", job, "savepoints", id] if get => commands::savepoint_status(self, job, id),
             ["overview" | "config" | "jobs"]
             | ["jobs", _]
             | ["jobs", _, "status" | "plan" | "exceptions" | "config" | "stop" | "savepoints"]
+            | ["jobs", _, "metrics" | "accumulators"]
+            | ["jobs", _, "vertices", _]
+            | ["jobs", _, "vertices", _, "watermarks" | "backpressure" | "accumulators" | "metrics"]
+            | ["jobs", _, "vertices", _, "subtasks", "metrics"]
             | ["jobs", _, "savepoints", _] => {
                 let message = format!("{method} is not a method of {path}");
                 Reply::error(StatusCode::METHOD_NOT_ALLOWED, message)

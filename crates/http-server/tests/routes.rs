@@ -467,3 +467,31 @@ fn the_server_ends_although_a_client_stays() {
     let mut rest = Vec::new();
     stays.read_to_end(&mut rest).expect("the connection was closed in good order");
 }
+
+#[test]
+fn vertices_have_details_and_metrics() {
+    let site = Site::begin(true);
+    let job = site.submit(&["topic"], SLOW);
+    assert!(job.join().expect("it ends"));
+    let details = site.eventually("/jobs/pipe", |job| job["operators"][1]["rows-in"] == 3);
+    assert_eq!(details["operators"][0]["rows-out"], 3);
+    assert_eq!(details["operators"][1]["inputs"], json!([0]));
+    let vertex = details["vertices"][1]["id"].as_str().unwrap();
+    let path = format!("/jobs/pipe/vertices/{vertex}");
+    assert_eq!(site.get(&path)["subtasks"][0]["metrics"]["read-records"], 3);
+    assert_eq!(site.get(&format!("{path}/watermarks")), json!([]));
+    assert_eq!(site.get(&format!("{path}/backpressure"))["backpressure-level"], "ok");
+    assert_eq!(site.get(&format!("{path}/accumulators"))["user-accumulators"], json!([]));
+    let names = site.get(&format!("{path}/metrics"));
+    assert!(names.as_array().unwrap().contains(&json!({"id": "0.numRecordsIn"})), "{names}");
+    let values = site.get(&format!("{path}/metrics?get=0.numRecordsIn,0.nothing"));
+    assert_eq!(values, json!([{"id": "0.numRecordsIn", "value": "3"}]));
+    let sums = site.get(&format!("{path}/subtasks/metrics?get=numRecordsIn"));
+    assert_eq!(sums, json!([{"id": "numRecordsIn", "min": 3.0, "max": 3.0, "avg": 3.0, "sum": 3.0}]));
+    assert_eq!(site.get("/jobs/pipe/metrics?get=numRestarts"), json!([{"id": "numRestarts", "value": "0"}]));
+    assert_eq!(site.get("/jobs/pipe/accumulators")["job-accumulators"], json!([]));
+    let (status, message) = site.refused("GET", "/jobs/pipe/vertices/zz", "");
+    assert!(status == 404 && message.contains("zz"), "{message}");
+    assert_eq!(site.refused("POST", &format!("{path}/metrics"), "").0, 405);
+    site.end();
+}

@@ -12,11 +12,13 @@ use dataflow::engine::ScanInput;
 use dataflow::plan::{NodeId, NodeKind, Plan};
 use dataflow::sink::TopicBatch;
 use dataflow::source::{Idle, Position, ReadLimits, Rejected, Source, Split};
+use os::Os;
 use std::collections::BTreeMap;
 
 #[derive(Default)]
 pub(crate) struct Inputs {
     scans: Vec<Scan>,
+    os: Option<Os>,
 }
 
 struct Scan {
@@ -38,6 +40,8 @@ pub(crate) struct Prepared {
     /// Dead letters by topic, encoded for the log.
     pub dead_letters: Vec<(String, TopicBatch)>,
     pub lag_records: u64,
+    /// How long reading and decoding took, by scan.
+    pub read_ns: Vec<(NodeId, u64)>,
 }
 
 impl Prepared {
@@ -50,6 +54,7 @@ impl Prepared {
             counts: Counts::default(),
             dead_letters: Vec::new(),
             lag_records: 0,
+            read_ns: Vec::new(),
         }
     }
 }
@@ -82,7 +87,12 @@ impl Inputs {
                 cursors: Vec::new(),
             });
         }
-        Ok(Inputs { scans })
+        Ok(Inputs { scans, os: None })
+    }
+
+    /// Reads are timed from now on.
+    pub(crate) fn timed(&mut self, os: &Os) {
+        self.os = Some(os.clone());
     }
 
     /// Resolves the splits of a job that starts.
@@ -191,16 +201,11 @@ impl Inputs {
     pub(crate) fn next(&mut self, clock_ms: i64, rows_max: usize) -> Result<Next, RuntimeError> {
         let open = self.scans.iter().filter(|scan| scan.is_open());
         let Some(phase) = open.map(|scan| scan.phase).min() else { return Ok(Next::Finished) };
-        let mut prepared = Prepared {
-            clock_ms,
-            ranges: Vec::new(),
-            reads: Vec::new(),
-            counts: Counts::default(),
-            dead_letters: Vec::new(),
-            lag_records: 0,
-        };
+        let mut prepared = Prepared::empty(clock_ms);
+        let now_ns = || self.os.as_ref().map_or(0, |os| os.clock.monotonic_ns());
         let mut idle = Idle::UntilLogGrows;
         for scan in self.scans.iter_mut().filter(|scan| scan.phase == phase) {
+            let begun_ns = now_ns();
             for index in 0..scan.splits.len() {
                 if scan.cursors[index].finished {
                     continue;
@@ -210,6 +215,7 @@ impl Inputs {
                     other => idle = sooner(idle, other),
                 }
             }
+            prepared.read_ns.push((scan.node, now_ns().saturating_sub(begun_ns)));
         }
         if prepared.ranges.is_empty() { Ok(Next::Nothing(idle)) } else { Ok(Next::Step(prepared)) }
     }

@@ -33,6 +33,8 @@ pub struct JobRequest {
     pub options: JobOptions,
     /// Begin with the state of this savepoint instead of none.
     pub from_savepoint: Option<PathBuf>,
+    /// Rows that come too late for an operator go into this topic; without it they are only counted.
+    pub late_rows_topic: Option<String>,
     /// Called at the points of the commit path where a crash must do no harm: crash tests end the
     /// process there.
     pub observer: Option<Observer>,

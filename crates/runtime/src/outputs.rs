@@ -6,11 +6,13 @@
 use crate::background::Background;
 use crate::error::RuntimeError;
 use crate::job::Wakeup;
+use crate::late::LateTopic;
 use crate::outbox;
+use crate::profile::Profile;
 use base::{ErrorKind, Lsn, PartitionId};
 use dataflow::batch::Batch;
 use dataflow::connector::{Connector, ConnectorError, ConnectorTable};
-use dataflow::engine::SinkOutput;
+use dataflow::engine::{LateRows, SinkOutput};
 use dataflow::plan::{NodeId, NodeKind, Plan};
 use dataflow::sink::{DirectSink, OutboxSink, Sink, TopicBatch, TopicSink};
 use dataflow::table::TableDefinition;
@@ -28,6 +30,7 @@ pub(crate) struct Outputs {
     sinks: Vec<Output>,
     direct: Option<DirectQueue>,
     dead_letter_topics: BTreeMap<String, PartitionId>,
+    late: Option<LateTopic>,
 }
 
 struct Output {
@@ -105,7 +108,7 @@ impl Outputs {
         } else {
             Some(DirectQueue::start(Background::new(job, stop, wakeup), direct, log.clone())?)
         };
-        Ok(Outputs { log: log.clone(), sinks, direct, dead_letter_topics: BTreeMap::new() })
+        Ok(Outputs { log: log.clone(), sinks, direct, dead_letter_topics: BTreeMap::new(), late: None })
     }
 
     /// The sinks with their tables' names.
@@ -124,7 +127,8 @@ impl Outputs {
             Target::Outbox { .. } => Some(TopicWanted::plain(outbox::topic(job, output.node))),
             Target::Direct(_) => None,
         });
-        wanted.collect()
+        let late = self.late.iter().map(|late| TopicWanted::plain(late.topic.clone()));
+        wanted.chain(late).collect()
     }
 
     /// Looks up the partitions of the topics, which exist by now.
@@ -146,6 +150,7 @@ impl Outputs {
         &mut self,
         outputs: &[SinkOutput],
         clock_ms: i64,
+        profile: &mut Profile,
     ) -> Result<(Vec<Encoded>, DirectRows), RuntimeError> {
         let mut encoded = Vec::new();
         let mut direct = Vec::new();
@@ -165,8 +170,26 @@ impl Outputs {
                 }
                 Target::Direct(index) => direct.push((*index, output.rows.clone())),
             }
+            profile.spent(output.sink);
         }
         Ok((encoded, direct))
+    }
+
+    /// From now on late rows go into a topic of their own.
+    pub(crate) fn keep_late_rows(&mut self, late: LateTopic) {
+        self.late = Some(late);
+    }
+
+    pub(crate) fn encode_late(
+        &mut self,
+        rows: &[LateRows],
+        clock_ms: i64,
+    ) -> Result<Vec<Encoded>, RuntimeError> {
+        let Some(late) = self.late.as_mut().filter(|_| !rows.is_empty()) else { return Ok(Vec::new()) };
+        let batches = late.encode(rows, clock_ms);
+        let topic = late.topic.clone();
+        let partition = self.dead_letter_partition(&topic)?;
+        Ok(batches.into_iter().map(|batch| Encoded { partition, batch }).collect())
     }
 
     /// The first partition of a dead-letter topic, which is created on first use.

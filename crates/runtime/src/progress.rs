@@ -2,6 +2,7 @@
 
 use crate::job::lock;
 use crate::journal::Counts;
+use dataflow::engine::StateSize;
 use std::sync::{Arc, Mutex};
 
 /// A snapshot of a job's counters.
@@ -26,6 +27,28 @@ pub struct JobProgress {
     pub state_memory_bytes: u64,
     /// The job goes on when the disk has room again.
     pub waits_for_disk: bool,
+    /// By node of the plan, since this process took the job up; empty before the first step.
+    pub operators: Vec<OperatorProgress>,
+    /// Rows of the last step.
+    pub step_rows: u64,
+    /// Since this process took the job up: how long it has run, and what of it went into commits (with the wait for
+    /// room in the log) and into keeping state (spilling, snapshots).
+    pub run_ns: u64,
+    pub commit_ns: u64,
+    pub upkeep_ns: u64,
+}
+
+/// What a node of the plan has done.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct OperatorProgress {
+    pub rows_in: u64,
+    pub rows_out: u64,
+    pub late_rows: u64,
+    /// Time in the node; of a scan reading and decoding are part, of a sink encoding.
+    pub busy_ns: u64,
+    pub state: StateSize,
+    /// The watermark behind the node (ms), where there is one.
+    pub watermark_ms: Option<i64>,
 }
 
 #[derive(Debug, Clone, Default)]

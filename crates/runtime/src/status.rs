@@ -89,6 +89,10 @@ pub struct JobFailure {
 pub struct OperatorStatus {
     pub node: u32,
     pub description: String,
+    /// The same, shorter, as EXPLAIN has it.
+    pub summary: String,
+    /// What it keeps, by which key and until when.
+    pub keeps: Option<String>,
     /// Nodes whose rows it takes.
     pub inputs: Vec<u32>,
 }
@@ -150,6 +154,8 @@ fn operators(plan: &Plan) -> Vec<OperatorStatus> {
     let operator = |(index, node): (usize, &dataflow::plan::Node)| OperatorStatus {
         node: index as u32,
         description: plan.describe_node(node),
+        summary: dataflow::plan::tree::line(plan, node),
+        keeps: plan.kept(dataflow::plan::NodeId(index)).map(|kept| kept.to_string()),
         inputs: node.inputs.iter().map(|input| input.0 as u32).collect(),
     };
     plan.nodes.iter().enumerate().map(operator).collect()

@@ -15,9 +15,11 @@ use crate::error::RuntimeError;
 use crate::inputs::{Inputs, Next, Prepared};
 use crate::job::{CommitPoint, JobRequest, Wakeup, lock, spawn};
 use crate::journal::{Counts, Journal, LAYER, Record, SnapshotRecord, StepRecord};
+use crate::late::LateTopic;
 use crate::machine::{Turn, Wait};
 use crate::origin::Origin;
 use crate::outputs::{Encoded, Outputs, create_topics};
+use crate::profile::Profile;
 use crate::progress::{ScanProgress, SharedProgress, SinkProgress};
 use crate::reader::{Message, Reader};
 use crate::savepoint::{Requests, SavepointInfo};
@@ -139,6 +141,7 @@ pub(crate) struct Job {
     rows_since_snapshot: u64,
     /// A savepoint holds everything up to here, and its owner wants no more.
     is_saved_and_stops: bool,
+    profile: Profile,
 }
 
 impl Job {
@@ -158,11 +161,15 @@ impl Job {
             &context.stop,
             &context.wakeup,
         )?;
+        if let Some(topic) = &request.late_rows_topic {
+            outputs.keep_late_rows(LateTopic::open(plan, &request.connectors, topic, name)?);
+        }
         if let Some(lsn) = create_topics(&context.log, &outputs.topics_wanted(name))? {
             context.wait_durable(lsn)?;
         }
         outputs.bind(name)?;
         let mut inputs = Inputs::open(plan, &request.connectors)?;
+        inputs.timed(&context.os);
         let folder = StateFolder::open(&context.os, &context.data, name)?;
         if let Some(origin) = &origin {
             known = Some(origin.begin(&context, &folder, instance)?);
@@ -175,10 +182,13 @@ impl Job {
         let (store, manifest) =
             folder.store(options, known.as_ref().and_then(|state| state.snapshot.as_ref()))?;
         let options = DataflowOptions { workers: request.options.workers, ..DataflowOptions::default() };
-        let dataflow = match &manifest {
+        let mut dataflow = match &manifest {
             Some(manifest) => Dataflow::restore(plan.clone(), options, &store, manifest)?,
             None => Dataflow::new(plan.clone(), options, &store)?,
         };
+        if request.late_rows_topic.is_some() {
+            dataflow.keep_late_rows();
+        }
         let snapshots = Snapshots::new(manifest.map(|manifest| Snapshot::opened(&store, manifest)));
         store.restore_done();
         let mut job = Job {
@@ -198,6 +208,7 @@ impl Job {
             steps_since_snapshot: 0,
             rows_since_snapshot: 0,
             is_saved_and_stops: false,
+            profile: Profile::new(&context.os, plan.nodes.len()),
         };
         match known {
             None => job.begin(&mut inputs, instance)?,
@@ -392,12 +403,15 @@ impl Job {
     }
 
     fn step(&mut self, prepared: Prepared) -> Result<(), RuntimeError> {
-        let Prepared { clock_ms, ranges, reads, mut counts, dead_letters, lag_records } = prepared;
+        let Prepared { clock_ms, ranges, reads, mut counts, dead_letters, lag_records, read_ns } = prepared;
         // A step without input may have come between the reading of this one and now.
         let clock_ms = clock_ms.max(self.clock_ms);
-        let output = self.dataflow.step(StepInput { clock_ms, reads })?;
+        self.profile.begin_step(counts.rows_in.values().sum(), &read_ns);
+        let output = self.dataflow.step_watched(StepInput { clock_ms, reads }, &mut self.profile)?;
+        self.profile.mark();
         count_outputs(&mut counts, &output);
-        let (mut encoded, direct) = self.outputs.encode(&output.outputs, clock_ms)?;
+        let (mut encoded, direct) = self.outputs.encode(&output.outputs, clock_ms, &mut self.profile)?;
+        encoded.extend(self.outputs.encode_late(&output.late, clock_ms)?);
         for (topic, batch) in dead_letters {
             let partition = self.outputs.dead_letter_partition(&topic)?;
             encoded.push(Encoded { partition, batch });
@@ -419,6 +433,7 @@ impl Job {
             output_hash: output.hash,
             counts: counts.clone(),
         };
+        self.profile.mark();
         self.observe(CommitPoint::BeforeCommit);
         let lsn = self.append(&encoded, &[Record::Step { job: self.name.clone(), step }])?;
         self.observe(CommitPoint::DuringCommit);
@@ -427,6 +442,7 @@ impl Job {
             self.observe(CommitPoint::AfterCommit);
         }
         self.outputs.publish(lsn, direct);
+        self.profile.committed();
         self.context.progress.add(&counts);
         self.context.progress.update(|progress| {
             progress.steps = self.step;
@@ -437,7 +453,9 @@ impl Job {
         self.rows_since_snapshot += rows;
         self.note_due();
         self.relieve()?;
-        self.attend()
+        let attended = self.attend();
+        self.profile.kept();
+        attended
     }
 
     fn note_due(&self) {
@@ -456,6 +474,7 @@ impl Job {
                 let bytes = self.dataflow.memory_bytes() as u64;
                 self.context.progress.update(|progress| {
                     progress.state_memory_bytes = bytes;
+                    self.profile.publish(progress, self.dataflow.state_sizes());
                     progress.waits_for_disk = false;
                 });
                 return Ok(());

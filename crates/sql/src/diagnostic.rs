@@ -23,6 +23,23 @@ pub enum DiagnosticKind {
     Invalid,
     /// Too large or too deep.
     Limit,
+    /// Follows from another mistake; never shown.
+    Consequence,
+}
+
+impl DiagnosticKind {
+    /// For programs that read reports.
+    pub fn code(self) -> &'static str {
+        match self {
+            DiagnosticKind::Syntax => "syntax",
+            DiagnosticKind::Unknown => "unknown-name",
+            DiagnosticKind::Type => "type",
+            DiagnosticKind::Unsupported => "unsupported",
+            DiagnosticKind::Invalid => "invalid",
+            DiagnosticKind::Limit => "limit",
+            DiagnosticKind::Consequence => "consequence",
+        }
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

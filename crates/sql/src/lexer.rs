@@ -366,6 +366,7 @@ impl Lexer<'_> {
             '!' => Some("values differ with `<>`"),
             '&' => Some("the conjunction is written AND"),
             '#' | '@' => Some("a name with other characters is written in back quotes"),
+            '~' => Some("a pattern is matched by REGEXP(value, 'pattern')"),
             '\\' => Some("a quote inside a string is written twice: `''`"),
             _ => None,
         };

@@ -111,9 +111,9 @@ END;",
     ),
     entry(
         "EXPLAIN",
-        "EXPLAIN [CHANGELOG_MODE] query | INSERT INTO … | statement set",
-        "The plan of a job without running it: its operators, which changes flow between them, what is guaranteed, and advice.",
-        "EXPLAIN CHANGELOG_MODE SELECT customer, COUNT(*) FROM orders GROUP BY customer;",
+        "EXPLAIN [PLAN FOR | ESTIMATED_COST, CHANGELOG_MODE, PLAN_ADVICE, JSON_EXECUTION_PLAN] query | INSERT INTO … | statement set",
+        "The plan of a job without running it: its operators, which changes flow between them, what is guaranteed, what each operator keeps (by which key, and until when), by which columns it updates, and advice. JSON_EXECUTION_PLAN adds all of it as JSON. `eventwright explain --analyze JOB` shows the operators of a running job with their rows, time and state.",
+        "EXPLAIN SELECT customer, COUNT(*) FROM orders GROUP BY customer;\nEXPLAIN CHANGELOG_MODE, JSON_EXECUTION_PLAN SELECT customer, COUNT(*) FROM orders GROUP BY customer;",
     ),
     entry(
         "SHOW",

@@ -52,9 +52,13 @@ pub struct JobRequest {
     pub settings: BTreeMap<String, String>,
     /// Every source ends by itself.
     pub bounded: bool,
-    /// Advice that EXPLAIN would give.
+    /// What whoever runs it should know.
     pub warnings: Vec<Diagnostic>,
+    /// What could be better; EXPLAIN and `check` say it too.
+    pub advice: Vec<Diagnostic>,
     pub explain: String,
+    /// The plan in JSON.
+    pub json: String,
 }
 
 /// What `check_script` found.
@@ -73,8 +77,8 @@ pub struct Session {
     declarations: Declarations,
     settings: Settings,
     jobs: usize,
-    /// An EXPLAIN CHANGELOG_MODE is being answered.
-    explain_modes: bool,
+    /// What the EXPLAIN that is being answered asks for.
+    explain_details: Vec<ast::ExplainDetail>,
 }
 
 type Executed = Result<Outcome, Vec<Diagnostic>>;
@@ -90,7 +94,7 @@ impl Session {
             declarations: Declarations::default(),
             settings: Settings::default(),
             jobs: 0,
-            explain_modes: false,
+            explain_details: Vec::new(),
         }
     }
 
@@ -112,7 +116,7 @@ impl Session {
         for statement in &script.statements {
             match self.execute(statement) {
                 Ok(Outcome::Job(job)) => {
-                    check.lints.extend(job.warnings.iter().cloned());
+                    check.lints.extend(job.warnings.iter().chain(&job.advice).cloned());
                     check.jobs.push(job);
                 }
                 Ok(_) => {
@@ -187,9 +191,9 @@ impl Session {
                 let mut after = self.declarations.clone();
                 after.apply(change, Some(Named::View(view.clone())));
                 let before = std::mem::replace(&mut self.declarations, after);
-                if let Err(problem) = self.view_columns(&view, view.span) {
+                if let Err(problems) = self.view_columns(&view, view.span) {
                     self.declarations = before;
-                    return refuse(*problem);
+                    return Err(problems);
                 }
             }
             named => self.declarations.apply(change, named),
@@ -224,16 +228,17 @@ impl Session {
         Binder::new(&self.declarations, self.settings.bind_settings())
     }
 
-    fn view_columns(&self, view: &BoundView, span: Span) -> Result<Vec<Column>, Box<Diagnostic>> {
+    fn view_columns(&self, view: &BoundView, span: Span) -> Result<Vec<Column>, Vec<Diagnostic>> {
         let mut binder = self.binder();
         let relation = binder.query_relation(&view.query)?;
-        bind_view_columns(view, binder.graph.columns(relation), span)
+        bind_view_columns(view, binder.graph.columns(relation), span).map_err(|d| vec![*d])
     }
 
     /// The columns that a query gives.
     pub fn query_columns(&self, query: &ast::Query) -> Result<Vec<Column>, Box<Diagnostic>> {
         let mut binder = self.binder();
-        let relation = binder.query_relation(query)?;
+        let first = |mut problems: Vec<Diagnostic>| Box::new(problems.swap_remove(0));
+        let relation = binder.query_relation(query).map_err(first)?;
         Ok(with_unique_names(binder.graph.columns(relation).to_vec()))
     }
 
@@ -241,8 +246,8 @@ impl Session {
         let mut binder = self.binder();
         let mut problems = Vec::new();
         for insert in inserts {
-            if let Err(problem) = binder.insert(insert) {
-                problems.push(*problem);
+            if let Err(found) = binder.insert(insert) {
+                problems.extend(found);
             }
         }
         if !problems.is_empty() {
@@ -265,7 +270,7 @@ impl Session {
             );
         };
         let mut binder = self.binder();
-        let relation = binder.query_relation(query).map_err(|d| vec![*d])?;
+        let relation = binder.query_relation(query)?;
         let columns = with_unique_names(binder.graph.columns(relation).to_vec());
         let fields: Vec<_> = columns.iter().map(|column| column.data_type.to_field(&column.name)).collect();
         let definition = Arc::new(TableDefinition {
@@ -286,7 +291,7 @@ impl Session {
             comment: None,
         };
         let mut binder = self.binder();
-        binder.select_into(query, Arc::new(table)).map_err(|d| vec![*d])?;
+        binder.select_into(query, Arc::new(table))?;
         let (graph, warnings) = (binder.graph, binder.warnings);
         self.job(graph, warnings, "select".into(), span)
     }
@@ -301,30 +306,36 @@ impl Session {
         warnings.extend(planner::lint(&graph, span));
         let bounded = graph.sinks.iter().all(|sink| graph.is_bounded(*sink));
         let tables = Tables::of(&graph);
-        let (plan, advice) =
-            planner::plan(graph, self.settings.bind_settings(), span).map_err(|d| vec![*d])?;
-        warnings.extend(advice);
+        let planned = planner::plan(graph, self.settings.bind_settings(), span).map_err(|d| vec![*d])?;
+        warnings.extend(planned.warnings);
+        let (plan, advice) = (planned.plan, planned.advice);
         self.jobs += 1;
         let name = match self.settings.get("pipeline.name") {
             Some(name) => name.to_string(),
             None => format!("{}-{default_name}", self.jobs),
         };
-        let explain = planner::explain(&plan, &tables, &warnings, self.explain_modes);
+        let all: Vec<Diagnostic> = warnings.iter().chain(&advice).cloned().collect();
+        let explained =
+            planner::Explained { plan: &plan, keys: &planned.keys, tables: &tables, advice: &all };
+        let explain = explained.text(&self.explain_details);
+        let json = explained.json();
         let zone = self.settings.bind_settings().zone;
         Ok(JobRequest {
             name,
             fingerprint: format!("zone={zone}\n{}", plan.describe()),
-            plan: Arc::new(plan),
             settings: self.settings.normalised(),
             bounded,
             warnings,
+            advice,
             explain,
+            json,
+            plan: Arc::new(plan),
         })
     }
 
     fn explain(&mut self, explain: &ast::Explain) -> Executed {
         let jobs = self.jobs;
-        self.explain_modes = explain.details.contains(&ast::ExplainDetail::ChangelogMode);
+        self.explain_details.clone_from(&explain.details);
         let outcome = match &explain.statement.kind {
             StatementKind::Query(_) | StatementKind::Insert(_) | StatementKind::StatementSet(_) => {
                 self.execute(&explain.statement)
@@ -335,7 +346,7 @@ impl Session {
             )),
         };
         self.jobs = jobs;
-        self.explain_modes = false;
+        self.explain_details.clear();
         match outcome? {
             Outcome::Job(job) => Ok(Outcome::Explain(job.explain)),
             other => Ok(other),
@@ -390,7 +401,7 @@ impl Session {
         let found = self.declarations.catalog.resolve(name).map_err(|d| vec![*d])?;
         let columns = match self.declarations.find(name) {
             Some(Named::Table(table)) => table.relation_columns(),
-            Some(Named::View(view)) => self.view_columns(&view, name.span).map_err(|d| vec![*d])?,
+            Some(Named::View(view)) => self.view_columns(&view, name.span)?,
             None => Vec::new(),
         };
         let columns: Vec<ResolvedColumn> = columns

@@ -39,6 +39,10 @@ impl Table for AppendLog {
         self.recent.iter().map(Vec::len).sum::<usize>() + self.layers.memory_bytes()
     }
 
+    fn keys(&self) -> usize {
+        self.recent.len()
+    }
+
     fn changed(&self) -> usize {
         self.recent.len()
     }

@@ -71,6 +71,10 @@ impl<C: Columns> Table for KeyedColumns<C> {
         self.slots.memory_bytes() + self.layers.memory_bytes()
     }
 
+    fn keys(&self) -> usize {
+        self.slots.live()
+    }
+
     fn changed(&self) -> usize {
         self.slots.changed()
     }

@@ -385,6 +385,10 @@ impl Table for KeyedMap {
         self.memory_bytes + self.layers.memory_bytes()
     }
 
+    fn keys(&self) -> usize {
+        self.index.len()
+    }
+
     fn changed(&self) -> usize {
         self.dirty.len()
     }

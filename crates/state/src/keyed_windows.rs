@@ -147,6 +147,10 @@ impl<C: Columns> Table for KeyedWindows<C> {
         windows + self.layers.memory_bytes()
     }
 
+    fn keys(&self) -> usize {
+        self.windows.values().map(Slots::live).sum()
+    }
+
     fn changed(&self) -> usize {
         self.windows.values().map(Slots::changed).sum()
     }

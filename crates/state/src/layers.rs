@@ -113,6 +113,15 @@ impl Layers {
         self.layers.iter().map(bytes).sum()
     }
 
+    /// Entries of the runs on disk, deleted and older ones among them.
+    pub fn disk_entries(&self) -> u64 {
+        let entries = |layer: &Layer| match &layer.body {
+            Body::Frozen(_) => 0,
+            Body::Run(stored) => stored.run.entries(),
+        };
+        self.layers.iter().map(entries).sum()
+    }
+
     /// Raises the bound below which entries are dead.
     pub(crate) fn set_horizon(&mut self, horizon: i64) {
         self.horizon = self.horizon.max(horizon);

@@ -31,6 +31,9 @@ pub trait Table {
     /// About how many bytes of memory the table holds.
     fn memory_bytes(&self) -> usize;
 
+    /// How many keys it holds in memory, about; those of windows count once for each window.
+    fn keys(&self) -> usize;
+
     /// How many keys or entries the next [`Table::freeze`] has to sort and copy, about.
     fn changed(&self) -> usize;
 

@@ -22,6 +22,7 @@ mod interval_join;
 mod join;
 mod keyed_rows;
 mod keys;
+mod late;
 mod match_recognize;
 mod materialize;
 mod normalize;
@@ -40,6 +41,7 @@ mod temporal_sort;
 mod time;
 mod track;
 mod unnest;
+mod watch;
 mod watermark;
 mod window;
 mod window_rows;
@@ -48,7 +50,9 @@ mod window_rows;
 mod tests;
 
 pub use error::DataflowError;
+pub use late::LateRows;
 pub(crate) use over::over_supports;
+pub use watch::{NodeRun, StateSize, StepWatch};
 pub(crate) use window::accumulator_supports;
 
 use crate::batch::Batch;
@@ -58,6 +62,7 @@ use arrow_schema::SchemaRef;
 use batches::{Chunk, concat_batches, record_batch, relaxed};
 use exchange::Exchange;
 use hash::RowsHasher;
+use late::LateKeeper;
 use operator::{Flow, Operator, StepContext};
 use state::Store;
 use std::collections::BTreeMap;
@@ -118,6 +123,8 @@ pub struct StepOutput {
     pub late_rows: u64,
     /// The same, by windowed node.
     pub late_rows_by_node: Vec<(NodeId, u64)>,
+    /// The rows themselves, where they are wanted.
+    pub late: Vec<LateRows>,
     /// The least watermark (ms) of all watermark nodes after the step; `i64::MAX` when their input is
     /// done; `None` without such nodes or before the first watermark.
     pub watermark: Option<i64>,
@@ -148,6 +155,8 @@ pub struct Dataflow {
     /// Rows read since the job began.
     sequence: u64,
     failed: bool,
+    keeps_late_rows: bool,
+    state_sizes: Vec<StateSize>,
     store: Store,
     memory_bytes: usize,
     /// What they held when the largest of them was last written.
@@ -186,6 +195,8 @@ impl Dataflow {
             splits: BTreeMap::new(),
             sequence: 0,
             failed: false,
+            keeps_late_rows: false,
+            state_sizes: Vec::new(),
             store: store.clone(),
             memory_bytes: 0,
             frozen_at_bytes: 0,
@@ -217,17 +228,31 @@ impl Dataflow {
         self.clocked.iter().filter_map(|index| self.operators[*index].next_window_end(fired)).min()
     }
 
+    /// From now on steps give the rows that came too late.
+    pub fn keep_late_rows(&mut self) {
+        self.keeps_late_rows = true;
+    }
+
     /// Runs one step to its end. After an error the state is undefined: the job goes on from a snapshot.
     pub fn step(&mut self, input: StepInput) -> Result<StepOutput, DataflowError> {
+        self.step_watched(input, &mut ())
+    }
+
+    /// The same, telling `watch` of each node.
+    pub fn step_watched(
+        &mut self,
+        input: StepInput,
+        watch: &mut dyn StepWatch,
+    ) -> Result<StepOutput, DataflowError> {
         if self.failed {
             return Err(DataflowError::internal("a step failed before; restore a snapshot"));
         }
-        let output = self.run_step(input);
+        let output = self.run_step(input, watch);
         self.failed = output.is_err();
         output
     }
 
-    fn run_step(&mut self, input: StepInput) -> Result<StepOutput, DataflowError> {
+    fn run_step(&mut self, input: StepInput, watch: &mut dyn StepWatch) -> Result<StepOutput, DataflowError> {
         let mut rows_in: BTreeMap<NodeId, u64> = BTreeMap::new();
         let mut reads = Vec::with_capacity(input.reads.len());
         let mut scanned: BTreeMap<NodeId, Vec<Chunk>> = BTreeMap::new();
@@ -257,6 +282,7 @@ impl Dataflow {
             sequence: self.sequence,
             reads: &reads,
             splits: &self.splits,
+            late: LateKeeper::new(self.keeps_late_rows),
         };
         let mut flows: Vec<Option<Flow>> = vec![None; plan.nodes.len()];
         let mut unread = self.readers.clone();
@@ -276,11 +302,17 @@ impl Dataflow {
                 }
                 _ => inputs.collect(),
             };
+            let taken = inputs.iter().map(|flow| watch::rows(&flow.chunks)).sum();
             let (flow, late_rows) = self.operators[index]
                 .step(&plan, id, &self.schemas[index], inputs, &context)
                 .map_err(|error| error.at(&plan, id))?;
             if late_rows > 0 {
                 late_rows_by_node.push((id, late_rows));
+            }
+            if !matches!(node.kind, NodeKind::Sink { .. }) {
+                let rows_out = watch::rows(&flow.chunks);
+                let watermark = flow.track.as_ref().map(|track| track.end()).filter(|time| *time > i64::MIN);
+                watch.ran(id, NodeRun { rows_in: taken, rows_out, late_rows, watermark });
             }
             match node.kind {
                 NodeKind::Sink { .. } => outputs.push((id, flow)),
@@ -288,22 +320,28 @@ impl Dataflow {
                 _ => {}
             }
         }
+        let late = context.late.finish();
         self.sequence += ordinal;
-        self.finish_step(outputs, rows_in, late_rows_by_node)
+        self.finish_step(outputs, rows_in, (late_rows_by_node, late), watch)
     }
 
     fn finish_step(
         &self,
         flows: Vec<(NodeId, Flow)>,
         rows_in: BTreeMap<NodeId, u64>,
-        late_rows_by_node: Vec<(NodeId, u64)>,
+        (late_rows_by_node, late): (Vec<(NodeId, u64)>, Vec<LateRows>),
+        watch: &mut dyn StepWatch,
     ) -> Result<StepOutput, DataflowError> {
         let mut hash = Xxh3::new();
         let mut outputs = Vec::new();
         for (sink, flow) in flows {
+            let taken = watch::rows(&flow.chunks);
+            let watermark = flow.track.as_ref().map(|track| track.end()).filter(|time| *time > i64::MIN);
+            let run = NodeRun { rows_in: taken, rows_out: taken, late_rows: 0, watermark };
             let batches = flow.chunks.into_iter().map(|chunk| chunk.batch).collect();
             let rows = concat_batches(&self.schemas[sink.0], batches)?;
             if rows.is_empty() {
+                watch.ran(sink, run);
                 continue;
             }
             let rows = operator::enforce_not_null(&self.plan, sink, rows)?;
@@ -312,6 +350,7 @@ impl Dataflow {
             hash.update(&(sink.0 as u64).to_le_bytes());
             hasher.finish(&mut hash);
             outputs.push(SinkOutput { sink, rows });
+            watch.ran(sink, run);
         }
         let watermark = self.operators.iter().filter_map(Operator::watermark).min();
         Ok(StepOutput {
@@ -319,6 +358,7 @@ impl Dataflow {
             outputs,
             late_rows: late_rows_by_node.iter().map(|(_, rows)| rows).sum(),
             late_rows_by_node,
+            late,
             watermark: watermark.filter(|watermark| *watermark > i64::MIN),
             rows_in: rows_in.into_iter().collect(),
             hash: hash.digest(),

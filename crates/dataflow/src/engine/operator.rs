@@ -9,6 +9,7 @@ use super::interval_join::IntervalJoinNode;
 use super::join::{JoinSpec, JoinTable, only_inserts};
 use super::keyed_rows::KeyedRowsNode;
 use super::keys::KeyEncoder;
+use super::late::LateKeeper;
 use super::match_recognize::MatchRecognizeNode;
 use super::materialize::Materialize;
 use super::normalize::Normalize;
@@ -51,6 +52,7 @@ pub(crate) struct StepContext<'a> {
     pub(crate) reads: &'a [ReadInfo],
     /// By scan, whether all of its splits have ended with this step.
     pub(crate) splits: &'a BTreeMap<NodeId, Vec<bool>>,
+    pub(crate) late: LateKeeper,
 }
 
 /// A node's state.
@@ -243,7 +245,7 @@ impl Operator {
             return Ok((Flow { chunks, track }, 0));
         }
         if let Operator::WindowRows(node) = self {
-            return node.step(exchange, inputs, context.sequence, clock_ms);
+            return node.step(exchange, inputs, (context.sequence, clock_ms), &context.late);
         }
         if let Operator::MatchRecognize(node) = self {
             return node.step(exchange, inputs, context.sequence, clock_ms);
@@ -305,7 +307,8 @@ impl Operator {
             Operator::Aggregate(node) => {
                 let moved =
                     track.as_ref().ok_or_else(|| DataflowError::internal("rows without a watermark"))?;
-                let (chunks, late_rows) = node.step(exchange, chunks, moved, context.sequence)?;
+                let (chunks, late_rows) =
+                    node.step(exchange, chunks, moved, context.sequence, &context.late)?;
                 Ok((Flow { chunks, track }, late_rows))
             }
             Operator::Group(node) => {

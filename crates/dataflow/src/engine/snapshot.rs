@@ -59,6 +59,7 @@ impl Dataflow {
             total += table.memory_bytes();
         }
         self.memory_bytes = total;
+        self.measure_state();
         if let Some(error) = failure {
             return Err(error.into());
         }

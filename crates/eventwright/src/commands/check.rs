@@ -49,14 +49,19 @@ pub fn check(arguments: &CheckArguments) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn describe(diagnostic: &Diagnostic, script: &Script) -> serde_json::Value {
+pub(super) fn describe(diagnostic: &Diagnostic, script: &Script) -> serde_json::Value {
     let position = script.source.position(diagnostic.span.start);
+    let end = script.source.position(diagnostic.span.end.max(diagnostic.span.start));
     json!({
         "severity": if diagnostic.is_error() { "error" } else { "warning" },
         "file": script.source.file_name(diagnostic.span.start),
         "line": position.line,
         "column": position.column,
+        "end_line": end.line,
+        "end_column": end.column,
+        "code": diagnostic.kind.code(),
         "message": diagnostic.message,
+        "label": diagnostic.label,
         "hint": diagnostic.hint,
     })
 }

@@ -2,6 +2,7 @@
 
 pub mod check;
 pub mod doctor;
+pub mod explain;
 pub mod group;
 pub mod job;
 pub mod run;

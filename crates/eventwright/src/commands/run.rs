@@ -1,5 +1,6 @@
 //! `run`: a Flink SQL file on an embedded node, from the first statement to the summary.
 
+use crate::analyze::Analysis;
 use crate::cli::{Form, RunArguments};
 use crate::crash;
 use crate::node::Node;
@@ -167,13 +168,14 @@ impl<'a> Run<'a> {
                 ..defaults
             },
             from_savepoint: self.arguments.from_savepoint.clone(),
+            late_rows_topic: job.settings.get(LATE_ROWS_TOPIC).cloned(),
             observer: self.observer.clone(),
         };
         match self.node.runtime.submit(request)? {
             Submitted::FinishedBefore(_) => {
                 let progress = JobProgress { job: name, ..JobProgress::default() };
                 let state = JobState::FinishedBefore;
-                self.ended.push(JobSummary { progress, restarts: 0, elapsed_ms: 0, state });
+                self.ended.push(JobSummary { progress, restarts: 0, elapsed_ms: 0, state, analysis: None });
             }
             Submitted::Running(handle) => {
                 let begun_ns = self.node.os.clock.monotonic_ns();
@@ -258,7 +260,11 @@ impl<'a> Run<'a> {
         };
         let elapsed_ms = self.node.os.clock.monotonic_ns().saturating_sub(begun_ns) / 1_000_000;
         let restarts = watched.status().restarts;
-        self.ended.push(JobSummary { progress: watched.read(), restarts, elapsed_ms, state });
+        let analysis = self
+            .arguments
+            .analyze
+            .then(|| Analysis::of_status(&watched.status(), self.node.os.clock.now_ms()));
+        self.ended.push(JobSummary { progress: watched.read(), restarts, elapsed_ms, state, analysis });
     }
 
     fn summarise(&self) -> anyhow::Result<()> {
@@ -295,6 +301,9 @@ impl Running {
         }
     }
 }
+
+/// The setting that names the topic for late rows.
+const LATE_ROWS_TOPIC: &str = "eventwright.late-rows.topic";
 
 /// The setting of Flink that says what the state may take in memory.
 const MEMORY: &str = "taskmanager.memory.managed.size";

@@ -8,12 +8,12 @@ use runtime::{JobState, JobStatus};
 use serde_json::{Map, Value, json};
 
 /// Key groups, which bound how far a job spreads.
-const PARALLELISM_MAX: u64 = 128;
+pub(super) const PARALLELISM_MAX: u64 = 128;
 
 /// The exceptions that are shown unless the request says otherwise.
 const EXCEPTIONS_MAX: usize = 20;
 
-fn with_job(site: &Site, name_or_id: &str, answer: impl FnOnce(&JobStatus) -> Value) -> Reply {
+pub(super) fn with_job(site: &Site, name_or_id: &str, answer: impl FnOnce(&JobStatus) -> Value) -> Reply {
     match site.runtime.find(name_or_id) {
         Some(job) => Reply::ok(answer(&job)),
         None => Reply::no_job(name_or_id),
@@ -57,6 +57,12 @@ pub(crate) fn job(site: &Site, name_or_id: &str) -> Reply {
             "snapshot-step": job.snapshot_step,
             "snapshot-clock": job.snapshot_clock_ms,
             "splits": job.splits.iter().map(split).collect::<Vec<_>>(),
+            "workers": job.workers,
+            "step-rows": job.progress.step_rows,
+            "run-ns": job.progress.run_ns,
+            "commit-ns": job.progress.commit_ns,
+            "upkeep-ns": job.progress.upkeep_ns,
+            "operators": job.operators.iter().map(|operator| measured(job, operator)).collect::<Vec<_>>(),
         })
     })
 }
@@ -73,6 +79,26 @@ fn split(split: &SplitStatus) -> Value {
 
 fn tables<'a>(rows: impl Iterator<Item = (u32, &'a String, u64)>) -> Vec<Value> {
     rows.map(|(node, table, rows)| json!({ "node": node, "table": table, "rows": rows })).collect()
+}
+
+/// What EXPLAIN ANALYZE shows of a node.
+fn measured(job: &JobStatus, operator: &OperatorStatus) -> Value {
+    let progress = job.progress.operators.get(operator.node as usize).copied().unwrap_or_default();
+    json!({
+        "node": operator.node,
+        "operator": operator.summary,
+        "inputs": operator.inputs,
+        "keeps": operator.keeps,
+        "rows-in": progress.rows_in,
+        "rows-out": progress.rows_out,
+        "late-rows": progress.late_rows,
+        "busy-ns": progress.busy_ns,
+        "watermark": progress.watermark_ms,
+        "state-keys": progress.state.keys,
+        "state-memory-bytes": progress.state.memory_bytes,
+        "state-run-entries": progress.state.run_entries,
+        "state-run-bytes": progress.state.run_bytes,
+    })
 }
 
 /// When the job entered which state, as far as that is known; 0 is never.
@@ -97,13 +123,11 @@ fn upper(counts: &Map<String, Value>) -> Map<String, Value> {
 }
 
 /// The id of a node of the plan, in the form that Flink's ids have.
-fn vertex_id(node: u32) -> String {
+pub(super) fn vertex_id(node: u32) -> String {
     format!("{node:032x}")
 }
 
 fn vertex(job: &JobStatus, operator: &OperatorStatus, now_ms: i64) -> Value {
-    let read = job.progress.scans.iter().find(|scan| scan.node == operator.node).map(|scan| scan.rows);
-    let written = job.progress.sinks.iter().find(|sink| sink.node == operator.node).map(|sink| sink.rows);
     json!({
         "id": vertex_id(operator.node),
         "slotSharingGroupId": vertex_id(0),
@@ -115,20 +139,31 @@ fn vertex(job: &JobStatus, operator: &OperatorStatus, now_ms: i64) -> Value {
         "end-time": end_ms(job),
         "duration": duration_ms(job, now_ms),
         "tasks": upper(&task_counts(job.state, job.workers)),
-        "metrics": {
-            // A scan puts out what it read, a sink takes in what it wrote; the rest is not counted by node.
-            "read-bytes": 0,
-            "read-bytes-complete": false,
-            "write-bytes": 0,
-            "write-bytes-complete": false,
-            "read-records": written.unwrap_or(0),
-            "read-records-complete": written.is_some(),
-            "write-records": read.unwrap_or(0),
-            "write-records-complete": read.is_some(),
-            "accumulated-backpressured-time": 0,
-            "accumulated-idle-time": 0,
-            "accumulated-busy-time": 0.0,
-        },
+        "metrics": vertex_metrics(job, operator),
+    })
+}
+
+/// A scan puts out what it read and a sink takes in what it wrote, over the job's life; the other nodes are counted
+/// since this process took the job up.
+pub(super) fn vertex_metrics(job: &JobStatus, operator: &OperatorStatus) -> Value {
+    let read = job.progress.scans.iter().find(|scan| scan.node == operator.node).map(|scan| scan.rows);
+    let written = job.progress.sinks.iter().find(|sink| sink.node == operator.node).map(|sink| sink.rows);
+    let counted = job.progress.operators.get(operator.node as usize);
+    let rows_in = if read.is_some() { None } else { counted.map(|counted| counted.rows_in) };
+    let rows_out = if written.is_some() { None } else { counted.map(|counted| counted.rows_out) };
+    let busy_ms = counted.map_or(0.0, |counted| counted.busy_ns as f64 / 1e6);
+    json!({
+        "read-bytes": 0,
+        "read-bytes-complete": false,
+        "write-bytes": 0,
+        "write-bytes-complete": false,
+        "read-records": written.or(rows_in).unwrap_or(0),
+        "read-records-complete": written.or(rows_in).is_some(),
+        "write-records": read.or(rows_out).unwrap_or(0),
+        "write-records-complete": read.or(rows_out).is_some(),
+        "accumulated-backpressured-time": 0,
+        "accumulated-idle-time": 0,
+        "accumulated-busy-time": busy_ms,
     })
 }
 

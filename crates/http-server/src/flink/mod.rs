@@ -7,6 +7,7 @@ pub(crate) mod cluster;
 pub(crate) mod commands;
 pub(crate) mod details;
 pub(crate) mod jobs;
+pub(crate) mod vertices;
 
 use runtime::{JobState, JobStatus};
 use serde_json::{Map, Value};

@@ -138,6 +138,7 @@ impl Pipe {
                 ..JobOptions::default()
             },
             from_savepoint: None,
+            late_rows_topic: None,
             observer: None,
         }
     }

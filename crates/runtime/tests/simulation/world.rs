@@ -555,6 +555,7 @@ impl World {
             connectors: ConnectorTable::new(vec![Arc::new(connector)]),
             options,
             from_savepoint: job.savepoint.clone(),
+            late_rows_topic: None,
             observer: None,
         };
         match node.runtime.machine(request) {

@@ -267,6 +267,7 @@ impl Life {
                 ..JobOptions::default()
             },
             from_savepoint: None,
+            late_rows_topic: None,
             observer,
         }
     }

@@ -68,7 +68,22 @@ impl Binder<'_> {
                 format!("{name} is no aggregate; DISTINCT, FILTER and ORDER BY are for aggregates"),
             ));
         }
-        let arguments = self.arguments(call, &name, scope)?;
+        let arguments = match self.arguments(call, &name, scope) {
+            Ok(arguments) => arguments,
+            Err(problem) => {
+                // Whether there is such a function does not depend on what it is given.
+                let is_form =
+                    matches!(name.as_str(), "COALESCE" | "IFNULL" | "IF" | "NULLIF" | "CURRENT_WATERMARK");
+                let is_known = is_form
+                    || functions::find(&name).is_some()
+                    || self.relations.function(&call.name).is_some();
+                if !is_known {
+                    self.note(problem);
+                    return self.unknown_function(call, &written);
+                }
+                return Err(problem);
+            }
+        };
         match name.as_str() {
             "COALESCE" | "IFNULL" => self.coalesce(&name, arguments, call.span),
             "IF" => self.if_function(arguments, call.span),
@@ -114,17 +129,15 @@ impl Binder<'_> {
                         .with_hint("leave out `name =>`"),
                 );
             }
-            match &argument.value {
-                ArgumentValue::Expression(expression) => scalars.push(self.expression(expression, scope)?),
-                _ => {
-                    return boxed(Diagnostic::invalid(
-                        argument.span,
-                        format!("{name} takes values, not tables, descriptors or *"),
-                    ));
-                }
-            }
+            scalars.push(match &argument.value {
+                ArgumentValue::Expression(expression) => self.expression(expression, scope),
+                _ => boxed(Diagnostic::invalid(
+                    argument.span,
+                    format!("{name} takes values, not tables, descriptors or *"),
+                )),
+            });
         }
-        Ok(scalars)
+        self.all(scalars)
     }
 
     fn unknown_function(&self, call: &FunctionCall, written: &str) -> Bound<Scalar> {
@@ -143,8 +156,18 @@ impl Binder<'_> {
                 .with_label("Flink has it, Eventwright does not yet"),
             );
         }
+        if matches!(written.to_ascii_uppercase().as_str(), "TUMBLE" | "HOP" | "CUMULATE" | "SESSION") {
+            let name = written.to_uppercase();
+            return boxed(
+                Diagnostic::invalid(call.name.span, format!("{name} is a window and gives no value"))
+                    .with_hint(format!("it stands in FROM, as in TABLE({name}(TABLE t, DESCRIPTOR(ts), …))")),
+            );
+        }
         let diagnostic = Diagnostic::unknown(call.name.span, format!("function '{written}' not found"))
             .with_label("no such function");
+        if let Some(instead) = functions::instead(written) {
+            return boxed(diagnostic.with_hint(instead));
+        }
         boxed(match base::nearest(written, functions::names()) {
             Some(near) => diagnostic.with_hint(format!("did you mean {near}?")),
             None => diagnostic,

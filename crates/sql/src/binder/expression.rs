@@ -1,5 +1,6 @@
 //! Expressions: every node of the syntax tree and the typed expression it becomes.
 
+use super::problems::consequence;
 use super::scope::{NearestOrList, Scope};
 use super::subquery::Test;
 use super::{Binder, Bound, boxed, literal, operator, shown};
@@ -42,12 +43,12 @@ impl Binder<'_> {
             }
             ExpressionKind::Field { base, field } => access_field(self.expression(base, scope)?, field),
             ExpressionKind::Index { base, index } => {
-                let (base, index) = (self.expression(base, scope)?, self.expression(index, scope)?);
+                let (base, index) = self.pair(base, index, scope)?;
                 element(base, index, span, zone)
             }
             ExpressionKind::Unary { operator, operand } => self.unary(*operator, operand, scope, span),
             ExpressionKind::Binary { left, operator, operator_span, right } => {
-                let (a, b) = (self.expression(left, scope)?, self.expression(right, scope)?);
+                let (a, b) = self.pair(left, right, scope)?;
                 let at = match operator {
                     BinaryOperator::And if a.data_type.kind != TypeKind::Boolean => left.span,
                     BinaryOperator::Or if a.data_type.kind != TypeKind::Boolean => left.span,
@@ -57,14 +58,14 @@ impl Binder<'_> {
                 operator::binary(*operator, a, b, at, zone)
             }
             ExpressionKind::Between { operand, negated, symmetric, low, high } => {
-                let operand = self.expression(operand, scope)?;
-                let (low, high) = (self.expression(low, scope)?, self.expression(high, scope)?);
+                let operand = self.expression(operand, scope);
+                let bounds = self.pair(low, high, scope);
+                let (operand, (low, high)) = self.both(operand, bounds)?;
                 self.between(operand, *negated, *symmetric, low, high, span)
             }
             ExpressionKind::InList { operand, negated, list } => self.in_list(operand, *negated, list, scope),
             ExpressionKind::Like { operand, negated, kind, pattern, escape } => {
-                let (operand, pattern_value) =
-                    (self.expression(operand, scope)?, self.expression(pattern, scope)?);
+                let (operand, pattern_value) = self.pair(operand, pattern, scope)?;
                 for side in [&operand, &pattern_value] {
                     if !side.data_type.kind.is_character() && side.data_type.kind != TypeKind::Null {
                         return boxed(
@@ -111,7 +112,7 @@ impl Binder<'_> {
                 is_test(operand, *negated, *test, operand_span, span)
             }
             ExpressionKind::IsDistinctFrom { left, negated, right } => {
-                let (left, right) = (self.expression(left, scope)?, self.expression(right, scope)?);
+                let (left, right) = self.pair(left, right, scope)?;
                 let (left, right) = operator::bring_together(left, right, "IS DISTINCT FROM", span, zone)?;
                 Ok(Scalar {
                     kind: ScalarKind::Distinct {
@@ -126,8 +127,9 @@ impl Binder<'_> {
                 self.case(operand.as_deref(), branches, otherwise.as_deref(), scope, span)
             }
             ExpressionKind::Cast { operand, data_type, lenient } => {
-                let target = LogicalType::from_ast(data_type)?;
-                let operand = self.expression(operand, scope)?;
+                let target = LogicalType::from_ast(data_type).map_err(Box::from);
+                let operand = self.expression(operand, scope);
+                let (target, operand) = self.both(target, operand)?;
                 let mode = CastMode { lenient: *lenient, zone };
                 operator::cast(operand, &target, mode, span)
             }
@@ -167,7 +169,7 @@ impl Binder<'_> {
                 self.timestamp_add(*unit, count, operand, scope, span)
             }
             ExpressionKind::TimestampDiff { unit, from, to } => {
-                let (from, to) = (self.expression(from, scope)?, self.expression(to, scope)?);
+                let (from, to) = self.pair(from, to, scope)?;
                 let counts = matches!(
                     unit,
                     TimeUnit::Year
@@ -225,9 +227,11 @@ impl Binder<'_> {
                 let mut keys = Vec::new();
                 let mut values = Vec::new();
                 for (key, value) in entries {
-                    keys.push(self.expression(key, scope)?);
-                    values.push(self.expression(value, scope)?);
+                    keys.push(self.expression(key, scope));
+                    values.push(self.expression(value, scope));
                 }
+                let (keys, values) = (self.all(keys), self.all(values));
+                let (keys, values) = self.both(keys, values)?;
                 let key = self.common("the keys of a MAP", &keys, span)?;
                 let value = self.common("the values of a MAP", &values, span)?;
                 let entries = keys
@@ -254,7 +258,18 @@ impl Binder<'_> {
     }
 
     pub(super) fn expressions(&mut self, written: &[ast::Expression], scope: &Scope) -> Bound<Vec<Scalar>> {
-        written.iter().map(|expression| self.expression(expression, scope)).collect()
+        let bound = written.iter().map(|expression| self.expression(expression, scope)).collect();
+        self.all(bound)
+    }
+
+    fn pair(
+        &mut self,
+        left: &ast::Expression,
+        right: &ast::Expression,
+        scope: &Scope,
+    ) -> Bound<(Scalar, Scalar)> {
+        let (left, right) = (self.expression(left, scope), self.expression(right, scope));
+        self.both(left, right)
     }
 
     fn unary(
@@ -373,8 +388,9 @@ impl Binder<'_> {
         scope: &Scope,
     ) -> Bound<Scalar> {
         let zone = self.zone();
-        let operand = self.expression(operand, scope)?;
-        let items = self.expressions(list, scope)?;
+        let operand = self.expression(operand, scope);
+        let items = self.expressions(list, scope);
+        let (operand, items) = self.both(operand, items)?;
         let mut common = operand.data_type.clone();
         for (item, written) in items.iter().zip(list) {
             let text_as_time = common.kind.is_temporal() && item.data_type.kind.is_character();
@@ -423,23 +439,27 @@ impl Binder<'_> {
         span: Span,
     ) -> Bound<Scalar> {
         let zone = self.zone();
-        let operand = operand.map(|operand| self.expression(operand, scope)).transpose()?;
+        let operand = operand.map(|operand| self.expression(operand, scope)).transpose();
+        let operand_is_broken = operand.is_err();
+        let operand = self.noted(operand).flatten();
         let mut conditions = Vec::new();
         let mut results = Vec::new();
         for branch in branches {
-            let when = self.expression(&branch.when, scope)?;
-            conditions.push(match &operand {
-                Some(operand) => {
-                    operator::comparison(Comparison::Equal, operand.clone(), when, branch.when.span, zone)?
-                }
-                None => operator::boolean(when, "WHEN", branch.when.span)?,
-            });
-            results.push(self.expression(&branch.then, scope)?);
+            let at = branch.when.span;
+            let when = self.expression(&branch.when, scope);
+            conditions.push(when.and_then(|when| match &operand {
+                Some(operand) => operator::comparison(Comparison::Equal, operand.clone(), when, at, zone),
+                None if operand_is_broken => Err(consequence()),
+                None => operator::boolean(when, "WHEN", at),
+            }));
+            results.push(self.expression(&branch.then, scope));
         }
         results.push(match otherwise {
-            Some(otherwise) => self.expression(otherwise, scope)?,
-            None => Scalar::null(&TypeKind::Null.nullable()),
+            Some(otherwise) => self.expression(otherwise, scope),
+            None => Ok(Scalar::null(&TypeKind::Null.nullable())),
         });
+        let (conditions, results) = (self.all(conditions), self.all(results));
+        let (conditions, results) = self.both(conditions, results)?;
         let mut spans: Vec<Span> = branches.iter().map(|branch| branch.then.span).collect();
         spans.push(otherwise.map_or(span, |otherwise| otherwise.span));
         let mut common = results[0].data_type.clone();
@@ -530,7 +550,7 @@ impl Binder<'_> {
         use arrow_array::{ArrayRef, Int32Array, Int64Array};
         use std::sync::Arc;
         let operand_span = operand.span;
-        let (amount, operand) = (self.expression(count, scope)?, self.expression(operand, scope)?);
+        let (amount, operand) = self.pair(count, operand, scope)?;
         if !amount.data_type.kind.is_integer() {
             return boxed(
                 Diagnostic::mistyped(

@@ -1,5 +1,6 @@
 //! INSERT INTO: the query's columns by position, the implicit casts, and what a sink refuses.
 
+use super::problems::consequence;
 use super::relation::{RelationId, RelationKind};
 use super::scope::NearestOrList;
 use super::table::{BoundTable, ColumnSource, TableColumn};
@@ -16,7 +17,12 @@ use std::sync::Arc;
 
 impl Binder<'_> {
     /// Binds one INSERT and adds its sink to the graph.
-    pub fn insert(&mut self, insert: &Insert) -> Bound<RelationId> {
+    pub fn insert(&mut self, insert: &Insert) -> Result<RelationId, Vec<Diagnostic>> {
+        let bound = self.bind_insert(insert);
+        self.settled(bound)
+    }
+
+    fn bind_insert(&mut self, insert: &Insert) -> Bound<RelationId> {
         if insert.overwrite {
             return boxed(
                 Diagnostic::unsupported(
@@ -43,17 +49,38 @@ impl Binder<'_> {
                     format!("'{name}' is a view; INSERT INTO takes a table"),
                 ));
             }
-            None => return self.unknown_relation(&insert.table),
+            None => {
+                let problem = self.unknown_relation(&insert.table);
+                let query = self.query(&insert.query);
+                return self.both(problem, query).map(|(relation, _)| relation);
+            }
         };
-        let table = self.with_hints(table, &insert.hints)?;
-        table.check(Role::Sink, insert.table.span)?;
-        let query = self.query_in_sight(&insert.query, true)?;
+        let table = self.with_hints(table, &insert.hints);
+        let table = table.and_then(|table| {
+            table.check(Role::Sink, insert.table.span)?;
+            Ok(table)
+        });
+        let query = self.query_in_sight(&insert.query, true);
+        let names = match &table {
+            Ok(table) if query.is_err() => self.target_places(insert, table).map(|_| ()),
+            _ => Ok(()),
+        };
+        self.noted(names);
+        let (table, query) = self.both(table, query)?;
+        if self.broken.contains(&query) {
+            return Err(consequence());
+        }
         self.sink(query, table, insert)
     }
 
     /// A query whose rows are printed.
-    pub fn select_into(&mut self, query: &ast::Query, table: Arc<BoundTable>) -> Bound<RelationId> {
-        let relation = self.query_in_sight(query, true)?;
+    pub fn select_into(
+        &mut self,
+        query: &ast::Query,
+        table: Arc<BoundTable>,
+    ) -> Result<RelationId, Vec<Diagnostic>> {
+        let relation = self.query_in_sight(query, true);
+        let relation = self.settled(relation)?;
         let columns = self.graph.columns(relation).to_vec();
         let kind =
             RelationKind::Sink { table, drops_nulls: false, settles_conflicts: true, span: query.span };
@@ -63,8 +90,22 @@ impl Binder<'_> {
     }
 
     /// The relation of a query, for its schema.
-    pub fn query_relation(&mut self, query: &ast::Query) -> Bound<RelationId> {
-        self.query(query)
+    pub fn query_relation(&mut self, query: &ast::Query) -> Result<RelationId, Vec<Diagnostic>> {
+        let relation = self.query(query);
+        self.settled(relation)
+    }
+
+    /// Which of the columns that are written each name of the column list stands for.
+    fn target_places(&mut self, insert: &Insert, table: &BoundTable) -> Bound<Vec<usize>> {
+        let wanted: Vec<&TableColumn> =
+            table.columns.iter().filter(|column| column.is_written(table)).collect();
+        let mut places: Vec<Bound<usize>> = Vec::new();
+        for name in &insert.columns {
+            let place = place_of(&wanted, name, table);
+            let is_new = !places.contains(&place);
+            places.push(place.and_then(|place| if is_new { Ok(place) } else { boxed(named_twice(name)) }));
+        }
+        self.all(places)
     }
 
     fn sink(&mut self, query: RelationId, table: Arc<BoundTable>, insert: &Insert) -> Bound<RelationId> {
@@ -76,22 +117,16 @@ impl Binder<'_> {
         for partition in &insert.partition {
             let Some(value) = &partition.value else { continue };
             let place = place_of(&wanted, &partition.column, &table)?;
-            let scalar = self.bind_constant(value)?;
+            let scalar = self.constant(value)?;
             sources[place] = Some(Source::Value(scalar, value.span));
         }
         let targets: Vec<usize> = if insert.columns.is_empty() {
             (0..wanted.len()).filter(|place| sources[*place].is_none()).collect()
         } else {
-            let mut targets = Vec::new();
-            for name in &insert.columns {
-                let place = place_of(&wanted, name, &table)?;
-                if targets.contains(&place) || sources[place].is_some() {
-                    return boxed(Diagnostic::invalid(
-                        name.span,
-                        format!("column '{}' is named twice", name.value),
-                    ));
-                }
-                targets.push(place);
+            let targets = self.target_places(insert, &table)?;
+            let names = insert.columns.iter().zip(&targets);
+            if let Some((name, _)) = names.into_iter().find(|(_, place)| sources[**place].is_some()) {
+                return boxed(named_twice(name));
             }
             targets
         };
@@ -120,11 +155,12 @@ impl Binder<'_> {
                 .with_hint(schemas()),
             );
         }
+        let mut mistyped = Vec::new();
         for (number, place) in targets.iter().enumerate() {
             let (from, to) = (&columns[number], wanted[*place]);
             if !implicitly_castable(&from.data_type, &to.data_type) {
                 let span = spans.get(number).copied().filter(|_| spans.len() == columns.len());
-                return boxed(
+                let problem = Box::new(
                     Diagnostic::mistyped(
                         span.unwrap_or(insert.query.span),
                         format!(
@@ -137,8 +173,14 @@ impl Binder<'_> {
                     .with_label(format!("this is {}, expected {}", shown(&from.data_type), shown(&to.data_type)))
                     .with_hint(format!("cast it: CAST(… AS {}); {}", shown(&to.data_type), schemas())),
                 );
+                mistyped.push(problem);
+                continue;
             }
             sources[*place] = Some(Source::Column(number));
+        }
+        if !mistyped.is_empty() {
+            mistyped.into_iter().for_each(|problem| self.note(problem));
+            return Err(consequence());
         }
         let mut items = Vec::new();
         let mut required = Vec::new();
@@ -232,6 +274,10 @@ fn not_null(scalar: Scalar, column: &str, span: Span) -> Bound<Scalar> {
         kind: ScalarKind::Call { function, arguments: vec![scalar, name], zone: Zone::UTC },
         data_type,
     })
+}
+
+fn named_twice(name: &ast::Identifier) -> Diagnostic {
+    Diagnostic::invalid(name.span, format!("column '{}' is named twice", name.value))
 }
 
 fn place_of(wanted: &[&TableColumn], name: &ast::Identifier, table: &BoundTable) -> Bound<usize> {

@@ -17,6 +17,7 @@ mod match_relation;
 mod operator;
 mod order;
 mod over;
+mod problems;
 mod query;
 mod rank;
 mod relation;
@@ -45,7 +46,7 @@ use crate::functions::Function;
 use crate::types::LogicalType;
 use base::Zone;
 use scope::Scope;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 /// A result of binding; boxed, because diagnostics are large.
@@ -125,6 +126,10 @@ pub struct Binder<'a> {
     pattern: Option<match_recognize::PatternScope>,
     /// The windows that columns name as theirs.
     windows: BTreeMap<RelationId, window::Shape>,
+    /// What is wrong with the statement so far.
+    problems: Vec<Diagnostic>,
+    /// Relations that stand for what could not be bound.
+    broken: BTreeSet<RelationId>,
 }
 
 impl<'a> Binder<'a> {
@@ -146,18 +151,33 @@ impl<'a> Binder<'a> {
             random_calls: 0,
             pattern: None,
             windows: BTreeMap::new(),
+            problems: Vec::new(),
+            broken: BTreeSet::new(),
         }
     }
 
-    /// Binds an expression over the columns of a table, as computed columns and watermarks have them.
-    pub fn bind_over(&mut self, expression: &ast::Expression, columns: &[Column]) -> Bound<Scalar> {
-        let scope = Scope::of(None, columns);
+    /// Binds an expression over the columns of a table, as computed columns and watermarks have them. With `open` some
+    /// columns are missing, because their declarations are wrong.
+    fn over(&mut self, expression: &ast::Expression, columns: &[Column], open: bool) -> Bound<Scalar> {
+        let mut scope = Scope::of(None, columns);
+        scope.open = open;
         self.expression(expression, &scope)
     }
 
     /// Binds an expression that reads no column.
-    pub fn bind_constant(&mut self, expression: &ast::Expression) -> Bound<Scalar> {
+    fn constant(&mut self, expression: &ast::Expression) -> Bound<Scalar> {
         self.expression(expression, &Scope::default())
+    }
+
+    /// Binds one expression over columns; what is wrong with it first.
+    pub fn bind_over(&mut self, expression: &ast::Expression, columns: &[Column]) -> Bound<Scalar> {
+        let bound = self.over(expression, columns, false);
+        self.settled(bound).map_err(|mut problems| Box::new(problems.swap_remove(0)))
+    }
+
+    /// Binds one expression that reads no column; what is wrong with it first.
+    pub fn bind_constant(&mut self, expression: &ast::Expression) -> Bound<Scalar> {
+        self.bind_over(expression, &[])
     }
 }
 

@@ -3,6 +3,7 @@
 use super::aggregate::{Bounds, Collector, Grouped};
 use super::order::Behind;
 use super::over::{Overs, place_overs, reads_over};
+use super::problems::consequence;
 use super::rank::place_number;
 use super::relation::{Column, RelationId, RelationKind, WindowColumn};
 use super::scope::{NearestOrList, Scope};
@@ -33,8 +34,9 @@ impl Binder<'_> {
 
     fn query_with(&mut self, query: &Query, in_sight: bool) -> Bound<RelationId> {
         for table in &query.with {
-            let relation = self.query(&table.query)?;
-            let relation = self.renamed(relation, &table.columns, table.name.span)?;
+            let bound = self.query(&table.query);
+            let bound = bound.and_then(|relation| self.renamed(relation, &table.columns, table.name.span));
+            let relation = self.noted(bound).unwrap_or_else(|| self.broken_relation());
             self.common_tables.push((table.name.value.clone(), relation));
         }
         let (relation, behind) = match &query.body.kind {
@@ -65,8 +67,12 @@ impl Binder<'_> {
             QueryBodyKind::Table(name) => self.named_relation(name, &[]),
             QueryBodyKind::Values(rows) => self.values(rows, body.span),
             QueryBodyKind::SetOperation { left, operator, all, operator_span, right } => {
-                let sides = [self.body(left)?, self.body(right)?];
-                self.set_operation(*operator, *all, sides, *operator_span)
+                let (left, right) = (self.body(left), self.body(right));
+                let (left, right) = self.both(left, right)?;
+                if self.broken.contains(&left) || self.broken.contains(&right) {
+                    return Err(consequence());
+                }
+                self.set_operation(*operator, *all, [left, right], *operator_span)
             }
         }
     }
@@ -78,7 +84,7 @@ impl Binder<'_> {
         names: &[ast::Identifier],
         span: Span,
     ) -> Bound<RelationId> {
-        if names.is_empty() {
+        if names.is_empty() || self.broken.contains(&relation) {
             return Ok(relation);
         }
         let columns = self.graph.columns(relation).to_vec();
@@ -155,7 +161,11 @@ impl Binder<'_> {
             if let Some(call) = legacy_window_call(expression) {
                 let others: Vec<&ast::Expression> =
                     elements.iter().copied().filter(|other| legacy_window_call(other).is_none()).collect();
-                (input, scope) = self.legacy_window(call, input, scope, &others)?;
+                let bound = self.legacy_window(call, input, scope.clone(), &others);
+                match self.noted(bound) {
+                    Some(bound) => (input, scope) = bound,
+                    None => scope.lacks_window = true,
+                }
             }
         }
         // A SELECT inside an aggregate's argument cannot be; the outer collector rests meanwhile.
@@ -170,8 +180,14 @@ impl Binder<'_> {
             self.with_values(input, scope.clone(), |binder, scope| binder.select_list(select, order, scope));
         let mut collector = std::mem::replace(&mut self.collector, outer).unwrap_or_default();
         let mut number = std::mem::replace(&mut self.numbers, outer_numbers).unwrap_or_default().pop();
-        let ((mut items, having), input_with_values, _) = bound?;
+        let (SelectList { mut items, having, complete }, input_with_values, _) = bound?;
         input = input_with_values;
+        let keys = elements.iter().filter(|expression| legacy_window_call(expression).is_none());
+        let keys = keys.map(|expression| self.expression(expression, &scope)).collect();
+        let keys_are_right = self.all(keys).is_ok();
+        if scope.open || scope.lacks_window || !keys_are_right || !complete {
+            return Err(consequence());
+        }
         if let Some(written) = select.having.as_ref().filter(|_| having.as_ref().is_some_and(reads_over)) {
             return boxed(
                 Diagnostic::invalid(written.span, "aggregates OVER windows cannot stand in HAVING")
@@ -220,20 +236,31 @@ impl Binder<'_> {
         select: &Select,
         order: &[ast::OrderItem],
         scope: &Scope,
-    ) -> Bound<(Vec<Item>, Option<Scalar>)> {
+    ) -> Bound<SelectList> {
         let mut items = Vec::new();
+        let mut complete = true;
         for item in &select.items {
-            self.select_item(item, scope, &mut items)?;
+            let bound = self.select_item(item, scope, &mut items);
+            complete &= self.noted(bound).is_some();
         }
         let having = match &select.having {
             None => None,
             Some(having) => {
-                let bound = self.expression(having, scope)?;
-                Some(operator::boolean(bound, "HAVING", having.span)?)
+                let bound = self.expression(having, scope);
+                let bound = bound.and_then(|bound| operator::boolean(bound, "HAVING", having.span));
+                complete &= bound.is_ok();
+                self.noted(bound)
             }
         };
-        self.behind = self.behind_items(select.qualify.as_ref(), order, scope, &mut items)?;
-        Ok((items, having))
+        // An order may name what is broken.
+        if complete {
+            let behind = self.behind_items(select.qualify.as_ref(), order, scope, &mut items);
+            match self.noted(behind) {
+                Some(behind) => self.behind = behind,
+                None => complete = false,
+            }
+        }
+        Ok(SelectList { items, having, complete })
     }
 
     pub(super) fn select_item(
@@ -487,19 +514,28 @@ impl Binder<'_> {
         let overs = std::mem::take(&mut grouped.overs);
         let mut relation = grouped.relation;
         if let (Some(having), Some(written)) = (having, &select.having) {
-            let predicate = grouped.rewrite(having, written.span)?;
-            relation = self.graph.filter(relation, predicate);
+            let predicate = grouped.rewrite(having, written.span);
+            if let Some(predicate) = self.noted(predicate) {
+                relation = self.graph.filter(relation, predicate);
+            }
         }
         let rewrite = |scalar: Scalar, span: Span| grouped.rewrite(scalar, span);
         let (relation, first) = self.with_overs(relation, overs, true, &rewrite)?;
-        let mut projected = Vec::new();
-        for item in items {
+        let project = |item: Item| {
             let mut scalar = grouped.rewrite(item.scalar, item.span)?;
             place_overs(&mut scalar, first);
-            projected.push((item.name, scalar));
-        }
+            Ok((item.name, scalar))
+        };
+        let projected = self.all(items.into_iter().map(project).collect())?;
         Ok(self.graph.project(relation, projected))
     }
+}
+
+/// What a SELECT gives; not `complete` where something in it is wrong, and noted.
+struct SelectList {
+    items: Vec<Item>,
+    having: Option<Scalar>,
+    complete: bool,
 }
 
 pub(super) struct Item {

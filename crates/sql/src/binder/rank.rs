@@ -82,15 +82,14 @@ impl Binder<'_> {
         scope: &Scope,
         span: Span,
     ) -> Bound<PendingNumber> {
-        let mut partition = Vec::new();
-        for expression in &window.partition_by {
-            partition.push(self.expression(expression, scope)?);
-        }
-        let mut order = Vec::new();
-        for item in &window.order_by {
+        let partition = self.expressions(&window.partition_by, scope);
+        let ordered = |item: &crate::ast::OrderItem| {
             let scalar = self.expression(&item.expression, scope)?;
-            order.push((scalar, item.descending, item.puts_nulls_first()));
-        }
+            Ok((scalar, item.descending, item.puts_nulls_first()))
+        };
+        let order = window.order_by.iter().map(ordered).collect();
+        let order = self.all(order);
+        let (partition, order) = self.both(partition, order)?;
         let texts = |scalars: Vec<&Scalar>| scalars.into_iter().map(Scalar::identity).collect::<Vec<_>>();
         let identity = format!(
             "{:?} {:?} {:?}",

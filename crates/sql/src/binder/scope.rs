@@ -4,6 +4,7 @@
 //! column a; whether some view is called a as well does not matter, as in Flink.
 
 use super::expression::access_field;
+use super::problems::consequence;
 use super::relation::Column;
 use super::{Bound, boxed};
 use crate::ast::Identifier;
@@ -16,6 +17,10 @@ pub(super) struct Scope {
     pub(super) columns: Vec<ScopeColumn>,
     /// What is around a sub-query: its columns are found where there are none here.
     around: Option<Box<Scope>>,
+    /// Something that belongs here could not be bound, so that a name may stand for what is not known.
+    pub(super) open: bool,
+    /// GROUP BY has a window that could not be bound.
+    pub(super) lacks_window: bool,
 }
 
 #[derive(Debug, Clone)]
@@ -54,13 +59,24 @@ impl Scope {
                 merged: false,
             })
             .collect();
-        Scope { columns, around: None }
+        Scope { columns, ..Scope::default() }
     }
 
     /// The columns of a sub-query beside those around it, which come first by their numbers.
     pub(super) fn within(&self, around: &Scope, width: usize) -> Scope {
         let moved = |column: &ScopeColumn| ScopeColumn { index: column.index + width, ..column.clone() };
-        Scope { columns: self.columns.iter().map(moved).collect(), around: Some(Box::new(around.clone())) }
+        Scope {
+            columns: self.columns.iter().map(moved).collect(),
+            around: Some(Box::new(around.clone())),
+            open: self.open || around.open,
+            lacks_window: false,
+        }
+    }
+
+    /// The same where something could not be bound.
+    pub(super) fn opened(mut self) -> Scope {
+        self.open = true;
+        self
     }
 
     /// The columns from a number on, taken out of a scope.
@@ -76,6 +92,7 @@ impl Scope {
     /// Puts another scope's columns behind these.
     pub(super) fn join(mut self, right: Scope) -> Scope {
         let offset = self.columns.len();
+        self.open |= right.open;
         self.columns.extend(
             right.columns.into_iter().map(|column| ScopeColumn { index: column.index + offset, ..column }),
         );
@@ -157,12 +174,18 @@ impl Scope {
                     .with_nearest_or_list(&column.value, &columns),
                 );
             }
+            if self.open {
+                return Err(consequence());
+            }
             let tables: Vec<&str> = self.visible().filter_map(|column| column.table.as_deref()).collect();
             return boxed(
                 Diagnostic::unknown(table.span, format!("table '{}' not found in FROM", table.value))
                     .with_label("no such table or column")
                     .with_nearest_or_list(&table.value, &tables),
             );
+        }
+        if self.open {
+            return Err(consequence());
         }
         let columns: Vec<&str> = self.visible().map(|column| column.column.name.as_str()).collect();
         let diagnostic = Diagnostic::unknown(span, format!("column '{name}' not found in any table"));

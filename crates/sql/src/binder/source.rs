@@ -25,7 +25,17 @@ impl Binder<'_> {
                     .with_hint("write FROM orders AS o JOIN t FOR SYSTEM_TIME AS OF o.proc ON o.x = t.key"),
             );
         }
-        self.source(reference)
+        self.source_or_open(reference)
+    }
+
+    /// What FROM names; what cannot be bound is noted, and leaves a scope that is open.
+    fn source_or_open(&mut self, reference: &TableReference) -> Bound<(RelationId, Scope)> {
+        let bound = self.source(reference);
+        if let Some(found) = self.noted(bound) {
+            return Ok(found);
+        }
+        let relation = self.broken_relation();
+        Ok((relation, Scope::default().opened()))
     }
 
     fn source(&mut self, reference: &TableReference) -> Bound<(RelationId, Scope)> {
@@ -70,20 +80,26 @@ impl Binder<'_> {
         let names = alias.map_or(&[][..], |alias| &alias.columns);
         let relation = self.renamed(relation, names, reference.span)?;
         let name = alias.map(|alias| alias.name.value.clone()).or(name);
-        let scope = Scope::of(name.as_deref(), self.graph.columns(relation));
+        let mut scope = Scope::of(name.as_deref(), self.graph.columns(relation));
+        scope.open = self.broken.contains(&relation);
         Ok((relation, scope))
     }
 
     fn join(&mut self, join: &ast::Join) -> Bound<(RelationId, Scope)> {
         let span = join.keyword_span;
         let (left, left_scope) = self.from(&join.left)?;
+        let right_reads_left = Unnested::of(&join.right).is_some()
+            || matches!(join.right.kind, TableReferenceKind::Subquery { lateral: true, .. });
+        if left_scope.open && right_reads_left {
+            return Ok((self.broken_relation(), left_scope));
+        }
         if let Some(unnested) = Unnested::of(&join.right) {
             return self.join_unnest(join, left, left_scope, &unnested);
         }
         if let TableReferenceKind::Subquery { query, lateral: true } = &join.right.kind {
             return self.join_lateral(join, left, left_scope, query);
         }
-        let (right, right_scope) = self.source(&join.right)?;
+        let (right, right_scope) = self.source_or_open(&join.right)?;
         let zone = self.settings.zone;
         let mut conditions = Vec::new();
         let names = match &join.constraint {
@@ -101,9 +117,19 @@ impl Binder<'_> {
         let scope = left_scope.clone().join(right_scope);
         if let JoinConstraint::On(on) = &join.constraint {
             let outer = self.collector.take();
-            let bound = self.expression(on, &scope);
+            let parts = super::subquery::conjuncts(on);
+            let bound = parts.into_iter().map(|part| {
+                let scalar = self.expression(part, &scope)?;
+                operator::boolean(scalar, "ON", part.span)
+            });
+            let bound = bound.collect();
             self.collector = outer;
-            conditions.push(operator::boolean(bound?, "ON", on.span)?);
+            let bound = self.all(bound);
+            // What the condition lacks does not concern what reads the join.
+            conditions.extend(self.noted(bound).unwrap_or_default());
+        }
+        if scope.open {
+            return Ok((self.broken_relation(), scope));
         }
         let kind = match join.kind {
             ast::JoinKind::Inner | ast::JoinKind::Cross | ast::JoinKind::Comma => JoinKind::Inner,

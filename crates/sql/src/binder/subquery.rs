@@ -124,15 +124,20 @@ impl Binder<'_> {
             conjuncts(selection).into_iter().partition(|part| Test::of(part).is_some());
         if !plain.is_empty() {
             let outer = self.collector.take();
+            let kept = scope.clone();
             let bound = self.with_values(input, scope, |binder, scope| {
                 let bind = |part: &&Expression| {
                     let scalar = binder.expression(part, scope)?;
                     operator::boolean(scalar, "WHERE", part.span)
                 };
-                plain.iter().map(bind).collect::<Bound<Vec<Scalar>>>()
+                let bound = plain.iter().map(bind).collect();
+                binder.all(bound)
             });
             self.collector = outer;
-            let (predicates, with_values, wider) = bound?;
+            let (predicates, with_values, wider) = match self.noted(bound) {
+                Some(bound) => bound,
+                None => (Vec::new(), input, kept),
+            };
             (input, scope) = (with_values, wider);
             let interval = self.interval_by_where(input, &scope, &predicates);
             let predicates = match interval {
@@ -147,7 +152,10 @@ impl Binder<'_> {
             }
         }
         for test in tests.into_iter().filter_map(Test::of) {
-            (input, scope) = self.tested(input, scope, &test)?;
+            let tested = self.tested(input, scope.clone(), &test);
+            if let Some(tested) = self.noted(tested) {
+                (input, scope) = tested;
+            }
         }
         Ok((input, scope))
     }
@@ -193,6 +201,9 @@ impl Binder<'_> {
                 false => equal,
             });
         }
+        if scope.open || inner_scope.open {
+            return Ok((self.broken_relation(), scope.opened()));
+        }
         let kind = if test.negated { JoinKind::Anti } else { JoinKind::Semi };
         let both = scope.join(inner_scope);
         Ok(self.joined(kind, [input, inner], both, conditions, test.span))
@@ -216,15 +227,15 @@ impl Binder<'_> {
         }
         let both = scope.within(outer, width);
         let collector = self.collector.take();
-        let mut bind = |expression: &Expression| self.expression(expression, &both);
         let conditions = parts.into_iter().filter(|part| Test::of(part).is_none()).map(|part| {
-            let scalar = bind(part)?;
+            let scalar = self.expression(part, &both)?;
             operator::boolean(scalar, "WHERE", part.span)
         });
-        let conditions = conditions.collect::<Bound<Vec<Scalar>>>();
+        let conditions = conditions.collect();
+        let conditions = self.all(conditions);
         let item = match select.items.as_slice() {
             [ast::SelectItem { kind: SelectItemKind::Expression { expression, .. }, .. }] => {
-                Some(bind(expression)).transpose()
+                Some(self.expression(expression, &both)).transpose()
             }
             [ast::SelectItem { kind: SelectItemKind::Star { .. }, .. }] => {
                 let mut columns = both.visible();
@@ -236,7 +247,8 @@ impl Binder<'_> {
             _ => Ok(None),
         };
         self.collector = collector;
-        Ok((inner, scope, conditions?, item?))
+        let (conditions, item) = self.both(conditions, item)?;
+        Ok((inner, scope, conditions, item))
     }
 
     /// Binds expressions over a relation; the sub-queries among them are joined to it, and their columns cannot be named.

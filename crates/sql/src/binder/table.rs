@@ -1,5 +1,6 @@
 //! Tables and views as the catalog keeps them: CREATE TABLE with its types bound and its expressions checked.
 
+use super::problems::consequence;
 use super::relation::Column;
 use super::{BindSettings, Binder, Bound, Named, Relations, boxed, shown};
 use crate::ast::{self, ColumnKind, CreateTable, OptionPair, TableElement};
@@ -11,7 +12,7 @@ use arrow_schema::Schema;
 use base::ErrorKind;
 use dataflow::connector::{Connector, ConnectorTable, Role};
 use dataflow::table::{MetadataColumn, TableDefinition};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 /// A declared table.
@@ -161,26 +162,33 @@ pub fn bind_table(
     for element in &create.elements {
         if let Err(problem) = declared.add(element) {
             problems.push(*problem);
+            if let TableElement::Column(column) = element {
+                declared.broken.insert(column.name.value.clone());
+            }
         }
-    }
-    if !problems.is_empty() {
-        return Err(problems);
     }
     let options: BTreeMap<String, String> =
         create.options.iter().map(|pair| (pair.key.value.clone(), pair.value.value.clone())).collect();
     let connector = match find_connector(create, connectors) {
-        Ok(connector) => connector,
-        Err(problem) => return Err(vec![*problem]),
+        Ok(connector) => Some(connector),
+        Err(problem) => {
+            problems.push(*problem);
+            None
+        }
     };
     let mut binder = Binder::new(relations, settings);
-    let columns = declared.bind_columns(&mut binder)?;
-    let watermark = match declared.bind_watermark(&columns, &mut binder) {
+    let columns = declared.bind_columns(&mut binder);
+    let watermark = declared.bind_watermark(&columns, &mut binder);
+    let watermark = match binder.settled(watermark) {
         Ok(watermark) => watermark,
-        Err(problem) => return Err(vec![*problem]),
+        Err(found) => {
+            problems.extend(found);
+            None
+        }
     };
     let primary_key = declared.primary_key.iter().map(|name| name.value.clone()).collect::<Vec<_>>();
     for name in declared.primary_key.iter().copied().chain(&create.partitioned_by) {
-        if !columns.iter().any(|column| column.name == name.value) {
+        if !declared.broken.contains(&name.value) && !columns.iter().any(|column| column.name == name.value) {
             let names: Vec<&str> = columns.iter().map(|column| column.name.as_str()).collect();
             problems.push(
                 Diagnostic::unknown(name.span, format!("column '{}' is not declared", name.value))
@@ -188,6 +196,8 @@ pub fn bind_table(
             );
         }
     }
+    // What follows is about the connector.
+    let Some(connector) = connector else { return Err(problems) };
     let metadata_known = connector.metadata();
     for (metadata, span) in &declared.metadata {
         if !metadata_known.iter().any(|known| known.key == metadata.key) {
@@ -323,6 +333,8 @@ struct Declared<'a> {
     metadata: Vec<(MetadataColumn, Span)>,
     watermark: Option<&'a ast::WatermarkDefinition>,
     primary_key: Vec<&'a ast::Identifier>,
+    /// Columns whose declarations are wrong, by name.
+    broken: BTreeSet<String>,
 }
 
 struct DeclaredColumn<'a> {
@@ -408,7 +420,8 @@ impl<'a> Declared<'a> {
             .collect()
     }
 
-    fn bind_columns(&self, binder: &mut Binder<'_>) -> Result<Vec<TableColumn>, Vec<Diagnostic>> {
+    /// The columns that are right; what is wrong with the others is noted.
+    fn bind_columns(&mut self, binder: &mut Binder<'_>) -> Vec<TableColumn> {
         // Computed columns see the physical and the metadata columns, not each other.
         let mut names = Vec::new();
         let mut numbers = Vec::new();
@@ -420,28 +433,30 @@ impl<'a> Declared<'a> {
         }
         let mut physical = 0;
         let mut columns = Vec::new();
-        let mut problems = Vec::new();
         for column in &self.columns {
             let (data_type, source) = match (&column.source, &column.data_type) {
-                (DeclaredSource::Computed(expression), _) => match binder.bind_over(expression, &names) {
-                    Ok(mut scalar) => {
-                        if scalar.data_type.kind == TypeKind::Null {
-                            problems.push(Diagnostic::mistyped(
-                                expression.span,
-                                format!(
-                                    "the type of the computed column '{}' is not known; cast it",
-                                    column.name.value
-                                ),
-                            ));
+                (DeclaredSource::Computed(expression), _) => {
+                    match binder.over(expression, &names, !self.broken.is_empty()) {
+                        Ok(mut scalar) => {
+                            if scalar.data_type.kind == TypeKind::Null {
+                                binder.note(Box::new(Diagnostic::mistyped(
+                                    expression.span,
+                                    format!(
+                                        "the type of the computed column '{}' is not known; cast it",
+                                        column.name.value
+                                    ),
+                                )));
+                            }
+                            scalar.remap(&|at| numbers[at]);
+                            (scalar.data_type.clone(), ColumnSource::Computed(scalar))
                         }
-                        scalar.remap(&|at| numbers[at]);
-                        (scalar.data_type.clone(), ColumnSource::Computed(scalar))
+                        Err(problem) => {
+                            binder.note(problem);
+                            self.broken.insert(column.name.value.clone());
+                            continue;
+                        }
                     }
-                    Err(problem) => {
-                        problems.push(*problem);
-                        continue;
-                    }
-                },
+                }
                 (DeclaredSource::Physical, Some(data_type)) => {
                     physical += 1;
                     (data_type.clone(), ColumnSource::Physical(physical - 1))
@@ -458,7 +473,7 @@ impl<'a> Declared<'a> {
                 comment: column.comment.clone(),
             });
         }
-        if problems.is_empty() { Ok(columns) } else { Err(problems) }
+        columns
     }
 
     fn bind_watermark(
@@ -477,6 +492,9 @@ impl<'a> Declared<'a> {
             );
         };
         let Some(index) = columns.iter().position(|column| column.name == name.value) else {
+            if self.broken.contains(&name.value) {
+                return Err(consequence());
+            }
             return boxed(
                 Diagnostic::unknown(
                     name.span,
@@ -502,14 +520,18 @@ impl<'a> Declared<'a> {
         }
         let over: Vec<Column> =
             columns.iter().map(|column| Column::new(&column.name, column.data_type.clone())).collect();
-        let scalar = binder.bind_over(&watermark.expression, &over)?;
+        let scalar = binder.over(&watermark.expression, &over, !self.broken.is_empty())?;
         if !scalar.data_type.kind.is_timestamp() {
             return boxed(
                 Diagnostic::mistyped(
                     watermark.expression.span,
                     format!("the watermark of '{}' is {}", name.value, shown(&scalar.data_type)),
                 )
-                .with_label("expected a timestamp"),
+                .with_label("expected a timestamp")
+                .with_hint(format!(
+                    "subtract the delay: WATERMARK FOR {0} AS {0} - INTERVAL '5' SECOND",
+                    name.value
+                )),
             );
         }
         // The engine compares milliseconds.

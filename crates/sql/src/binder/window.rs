@@ -4,6 +4,7 @@
 //! windowing itself, so that a HOP never copies rows. What reads rows that have their windows (sessions, and results of
 //! a window's aggregate, Top-N or join) works on them window by window, by the columns of the bounds.
 
+use super::problems::consequence;
 use super::relation::{Column, RelationId, RelationKind, WindowColumn};
 use super::scope::{Scope, ScopeColumn};
 use super::{Binder, Bound, boxed, shown};
@@ -161,15 +162,15 @@ impl Binder<'_> {
                     .with_hint(usage(&name)),
             );
         };
-        let scalar = scope.resolve(path, time.span)?;
-        let time_column = self.time_column(&scalar, &scope, &name, time.span)?;
-        let mut sizes = Vec::new();
-        for argument in &arguments[2..] {
-            sizes.push(match argument {
-                None => None,
-                Some(argument) => Some((self.interval_argument(argument, &name)?, argument.span)),
-            });
-        }
+        let scalar = scope.resolve(path, time.span);
+        let time_column = scalar.and_then(|scalar| self.time_column(&scalar, &scope, &name, time.span));
+        let size = |argument: &Option<&ast::Argument>| match argument {
+            None => Ok(None),
+            Some(argument) => Ok(Some((self.interval_argument(argument, &name)?, argument.span))),
+        };
+        let sizes = arguments[2..].iter().map(size).collect();
+        let sizes = self.all(sizes);
+        let (time_column, sizes) = self.both(time_column, sizes)?;
         let input = self.on_its_time(input, time_column);
         if let (ArgumentValue::Table(_), "SESSION", [Some((gap_ms, at))]) =
             (&data.value, name.as_str(), sizes.as_slice())
@@ -269,12 +270,13 @@ impl Binder<'_> {
             }
             TableArgumentInput::Query(query) => (self.query(query)?, None),
         };
-        let scope = Scope::of(alias.as_deref(), self.graph.columns(relation));
+        let mut scope = Scope::of(alias.as_deref(), self.graph.columns(relation));
+        scope.open = self.broken.contains(&relation);
         let mut partition = Vec::new();
         for expression in &table.partition_by {
-            partition.push(self.expression(expression, &scope)?);
+            partition.push(self.expression(expression, &scope));
         }
-        Ok((relation, scope, partition))
+        Ok((relation, scope, self.all(partition)?))
     }
 
     fn time_column(&self, scalar: &Scalar, scope: &Scope, name: &str, span: Span) -> Bound<usize> {
@@ -316,7 +318,7 @@ impl Binder<'_> {
     /// The milliseconds of a constant interval.
     pub(super) fn interval_ms(&mut self, expression: &ast::Expression) -> Bound<i64> {
         use arrow_array::cast::AsArray;
-        let scalar = self.bind_constant(expression)?;
+        let scalar = self.constant(expression)?;
         if scalar.data_type.kind == TypeKind::IntervalDayTime
             && let Some(folded) = scalar.folded()
             && let Some(array) =
@@ -413,6 +415,8 @@ impl Binder<'_> {
         });
         match found {
             Some(found) => Ok(Some(found.column.scalar(found.index))),
+            // The window is there, and wrong.
+            None if scope.open || scope.lacks_window => Err(consequence()),
             None => boxed(
                 Diagnostic::invalid(call.span, format!("{name} needs {window}(…) in GROUP BY"))
                     .with_hint("with TABLE(TUMBLE(…)) take the columns window_start and window_end"),

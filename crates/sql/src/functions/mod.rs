@@ -8,6 +8,7 @@ pub mod aggregate;
 mod array;
 mod conditional;
 mod encoding;
+mod foreign;
 mod java_pattern;
 mod json;
 mod map;
@@ -169,6 +170,8 @@ pub const FORMS: &[&str] = &[
     "GROUPING_ID",
     "GROUP_ID",
 ];
+
+pub use foreign::instead;
 
 /// All scalar functions, family by family.
 pub fn all() -> impl Iterator<Item = &'static Function> {

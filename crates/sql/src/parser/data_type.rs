@@ -46,6 +46,7 @@ const TYPE_WORDS: &[&str] = &[
 /// Names of types in other databases, and what to write here.
 const FOREIGN_TYPES: &[(&str, &str)] = &[
     ("BOOL", "BOOLEAN"),
+    ("BIGSERIAL", "BIGINT"),
     ("BYTEA", "BYTES"),
     ("BLOB", "BYTES"),
     ("CLOB", "STRING"),
@@ -59,8 +60,14 @@ const FOREIGN_TYPES: &[(&str, &str)] = &[
     ("INT64", "BIGINT"),
     ("JSON", "STRING"),
     ("JSONB", "STRING"),
+    ("LIST", "ARRAY"),
     ("LONG", "BIGINT"),
+    ("LONGTEXT", "STRING"),
+    ("MEDIUMINT", "INT"),
+    ("MONEY", "DECIMAL(19, 4)"),
     ("NUMBER", "DECIMAL"),
+    ("NVARCHAR", "STRING"),
+    ("SERIAL", "INT"),
     ("STRUCT", "ROW"),
     ("TEXT", "STRING"),
     ("TIMESTAMPTZ", "TIMESTAMP_LTZ(3)"),

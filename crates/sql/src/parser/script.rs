@@ -112,6 +112,18 @@ fn too_large(source: &SourceText) -> Option<Diagnostic> {
     })
 }
 
+/// What other databases write behind a query or a declaration, and what to do instead.
+const FOREIGN_CLAUSES: &[(&[&str], &str)] = &[
+    (&["ON", "DUPLICATE"], "a table with a PRIMARY KEY NOT ENFORCED takes the last row of each key"),
+    (&["EMIT"], "leave it out: every query over a stream gives its changes"),
+    (&["CHANGES"], "leave EMIT CHANGES out: every query over a stream gives its changes"),
+    (&["FOR", "UPDATE"], "leave it out: nothing is locked"),
+    (&["ENGINE"], "options stand in WITH ('connector' = '…', …)"),
+    (&["RETURNING"], "leave it out, and read the table that is written"),
+    (&["SETTINGS"], "write SET 'key' = 'value' before the statement"),
+    (&["PARTITION", "BY"], "a table is PARTITIONED BY (columns)"),
+];
+
 impl Parser<'_> {
     /// A statement ends at a semicolon or with the text.
     pub(super) fn end_of_statement(&mut self) -> Parsed<()> {
@@ -124,6 +136,12 @@ impl Parser<'_> {
                     let end = self.token_span(previous).end;
                     self.source.position(end).line < self.source.position(span.start).line
                 });
+                let foreign = FOREIGN_CLAUSES.iter().find(|(words, _)| {
+                    words.iter().enumerate().all(|(ahead, word)| self.is_word_at(ahead, word))
+                });
+                if let Some((_, hint)) = foreign {
+                    error.hint = Some((*hint).into());
+                }
                 if begins_line && error.hint.is_none() && self.begins_statement() {
                     error.hint = Some("is a `;` missing before it?".into());
                 }

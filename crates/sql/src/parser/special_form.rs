@@ -180,6 +180,9 @@ impl Parser<'_> {
         let message = format!("`{}` is not a unit of time", self.token_text(self.token(0)));
         Err(Box::new(
             Diagnostic::syntax(self.span(), message)
+                .with_hint(
+                    "the units are YEAR, QUARTER, MONTH, WEEK, DAY, HOUR, MINUTE, SECOND, MILLISECOND, …",
+                )
                 .with_nearest(&word, UNITS.iter().map(|unit| unit.name())),
         ))
     }

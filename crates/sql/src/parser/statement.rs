@@ -21,7 +21,7 @@ const UNSUPPORTED: &[(&[&str], &str, &str)] = &[
     ),
     (&["UPDATE"], "UPDATE", "a stream is not edited: compute the new rows with INSERT INTO … SELECT"),
     (&["MERGE"], "MERGE", "INSERT INTO a table with a PRIMARY KEY updates rows by their key"),
-    (&["TRUNCATE"], "TRUNCATE TABLE", ""),
+    (&["TRUNCATE"], "TRUNCATE TABLE", "a topic is emptied by deleting it: `eventwright topic delete`"),
     (&["UPSERT"], "UPSERT", "INSERT INTO a table with a PRIMARY KEY updates rows by their key"),
     (&["CALL"], "CALL", "there are no procedures"),
     (&["ANALYZE"], "ANALYZE TABLE", "statistics are gathered while a job runs"),
@@ -33,12 +33,19 @@ const UNSUPPORTED: &[(&[&str], &str, &str)] = &[
     (&["ADD"], "ADD JAR", "there is no JVM to load it into"),
     (&["REMOVE"], "REMOVE JAR", "there is no JVM to load it into"),
     (&["STOP"], "STOP JOB", "a running job ends with Ctrl-C and resumes when it is run again"),
-    (&["GRANT"], "GRANT", ""),
-    (&["REVOKE"], "REVOKE", ""),
+    (&["GRANT"], "GRANT", "there are no users yet"),
+    (&["REVOKE"], "REVOKE", "there are no users yet"),
     (&["COMMIT"], "COMMIT", "every step commits by itself"),
-    (&["ROLLBACK"], "ROLLBACK", ""),
+    (&["ROLLBACK"], "ROLLBACK", "every step commits by itself"),
+    (&["REPLACE"], "REPLACE", "INSERT INTO a table with a PRIMARY KEY updates rows by their key"),
+    (&["BEGIN", "TRANSACTION"], "BEGIN TRANSACTION", "every step commits by itself"),
     (&["COPY"], "COPY", "declare the file as a table with 'connector' = 'filesystem' and INSERT INTO it"),
 ];
+
+/// The statements that are refused: what they are called, and what to do instead.
+pub fn unsupported() -> impl Iterator<Item = (&'static str, &'static str)> {
+    UNSUPPORTED.iter().map(|(_, name, instead)| (*name, *instead))
+}
 
 impl Parser<'_> {
     pub(super) fn statement(&mut self) -> Parsed<Statement> {

@@ -121,7 +121,10 @@ impl Parser<'_> {
             ("GENERATED", "a computed column is written name AS expression"),
             ("UNIQUE", "declare PRIMARY KEY (…) NOT ENFORCED"),
             ("REFERENCES", "there are no foreign keys"),
-            ("AUTO_INCREMENT", ""),
+            ("AUTO_INCREMENT", "there is no counter: a row brings its key, or it is made of its fields"),
+            ("CHECK", "leave it out, and keep such rows away by WHERE"),
+            ("UNSIGNED", "leave it out, or take the next larger type"),
+            ("COLLATE", "texts are ordered by their code points"),
         ] {
             if self.is_word_at(0, word) {
                 return self.unsupported(self.span(), &format!("{word} on a column"), hint);

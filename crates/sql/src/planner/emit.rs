@@ -29,7 +29,7 @@ pub(super) fn run(
     required: &Required,
     materialize: Materialize,
     span: Span,
-) -> Result<(Plan, Vec<Diagnostic>), Box<Diagnostic>> {
+) -> Result<(Plan, Vec<Facts>, Vec<Diagnostic>), Box<Diagnostic>> {
     let mut emitter = Emitter {
         graph,
         required,
@@ -48,7 +48,8 @@ pub(super) fn run(
         emitter.relation(*sink, 0)?;
     }
     changelog::resolve(&mut emitter.plan, &emitter.facts, &emitter.sinks);
-    Ok((without_dead_nodes(emitter.plan), emitter.advice))
+    let (plan, facts) = without_dead_nodes(emitter.plan, emitter.facts);
+    Ok((plan, facts, emitter.advice))
 }
 
 struct Emitter<'a> {
@@ -447,7 +448,7 @@ impl Emitter<'_> {
 }
 
 /// Nodes that no sink reads are left out.
-fn without_dead_nodes(plan: Plan) -> Plan {
+fn without_dead_nodes(plan: Plan, facts: Vec<Facts>) -> (Plan, Vec<Facts>) {
     let mut live = vec![false; plan.nodes.len()];
     for (index, node) in plan.nodes.iter().enumerate().rev() {
         live[index] |= matches!(node.kind, NodeKind::Sink { .. });
@@ -458,15 +459,16 @@ fn without_dead_nodes(plan: Plan) -> Plan {
         }
     }
     let mut numbers = Vec::with_capacity(live.len());
-    let mut nodes = Vec::new();
-    for (node, live) in plan.nodes.into_iter().zip(live) {
+    let (mut nodes, mut kept) = (Vec::new(), Vec::new());
+    for ((node, facts), live) in plan.nodes.into_iter().zip(facts).zip(live) {
         numbers.push(NodeId(nodes.len()));
         if live {
             let inputs = node.inputs.iter().map(|input| numbers[input.0]).collect();
             nodes.push(Node { inputs, ..node });
+            kept.push(facts);
         }
     }
-    Plan::new(nodes)
+    (Plan::new(nodes), kept)
 }
 
 /// Columns are called as in the schema, where no two have one name: the text of a plan, and with it the fingerprint of

@@ -6,31 +6,41 @@
 //! 4. `emit` writes the plan's nodes; equal nodes are written once. The table side of a join is written apart from
 //!    the stream side (`phase`), because it is read to its end first.
 
+mod advice;
 mod changelog;
 mod emit;
 mod explain;
-mod explain_tree;
 mod lint;
 mod prune;
 mod push_down;
 
-pub use explain::{Tables, explain};
+pub use explain::{Explained, Tables};
 pub use lint::lint;
 
 use crate::binder::{BindSettings, Graph};
 use crate::diagnostic::Diagnostic;
 use crate::span::Span;
 use dataflow::plan::Plan;
+use std::collections::BTreeSet;
 
-/// Plans the sinks of a graph; `span` is the statement. With advice about the plan.
-pub fn plan(
-    graph: Graph,
-    settings: BindSettings,
-    span: Span,
-) -> Result<(Plan, Vec<Diagnostic>), Box<Diagnostic>> {
+/// A plan, and what is to be said of it.
+pub struct Planned {
+    pub plan: Plan,
+    /// What whoever runs it should know.
+    pub warnings: Vec<Diagnostic>,
+    /// What could be better.
+    pub advice: Vec<Diagnostic>,
+    /// By node, the sets of columns that tell its rows apart.
+    pub keys: Vec<Vec<BTreeSet<usize>>>,
+}
+
+/// Plans the sinks of a graph; `span` is the statement.
+pub fn plan(graph: Graph, settings: BindSettings, span: Span) -> Result<Planned, Box<Diagnostic>> {
     let graph = push_down::run(graph)?;
     let required = prune::run(&graph);
-    let (mut plan, advice) = emit::run(&graph, &required, settings.materialize, span)?;
+    let (mut plan, facts, warnings) = emit::run(&graph, &required, settings.materialize, span)?;
     plan.state_ttl_ms = (settings.state_ttl_ms > 0).then_some(settings.state_ttl_ms);
-    Ok((plan, advice))
+    let advice = advice::advise(&graph, &plan, &facts, span);
+    let keys = facts.into_iter().map(|facts| facts.keys).collect();
+    Ok(Planned { plan, warnings, advice, keys })
 }

@@ -26,7 +26,7 @@ impl Session {
             );
         }
         let mut binder = self.binder();
-        let relation = binder.query_relation(query).map_err(|d| vec![*d])?;
+        let relation = binder.query_relation(query)?;
         let columns = binder.graph.columns(relation).to_vec();
         let elements = elements(create, &columns, query.span).map_err(|d| vec![*d])?;
         let table = CreateTable { elements, query: None, ..create.clone() };

@@ -86,6 +86,15 @@ pub const SETTINGS: &[SettingSpec] = &[
         "A job over bounded tables ends by itself in streaming mode too.",
         "streaming",
     ),
+    used(
+        "eventwright.late-rows.topic",
+        TEXT,
+        None,
+        "The topic that gets the rows that come too late for an operator, as JSON with the operator, the row's time and \
+         the watermark, exactly once. Without it they are dropped and counted, in Flink in silence. Flink refuses \
+         no setting that it does not know, so a file with this one runs there too.",
+        "late",
+    ),
     // Settings that would change results: only what happens here is a value.
     used(
         "table.exec.legacy-cast-behaviour",

@@ -442,3 +442,42 @@ fn other_classes_are_refused_with_what_to_do() {
         assert!(found.contains(message), "{found}");
     }
 }
+
+#[test]
+fn explain_shows_what_its_details_ask_for() {
+    let mut session = Session::new(connectors());
+    let explain = |session: &mut Session, details: &str| {
+        let text = format!("EXPLAIN {details} INSERT INTO s SELECT COUNT(*), b FROM t GROUP BY b");
+        let source = SourceText::new("explain.sql", text);
+        let statement = parse_script(&source).0.remove(0);
+        match session.execute(&statement) {
+            Ok(Outcome::Explain(text)) => text,
+            other => panic!("{other:?}"),
+        }
+    };
+    let declared = SourceText::new(
+        "tables.sql",
+        "CREATE TABLE t (a INT, b STRING) WITH ('connector' = 'kafka', 'topic' = 't', 'format' = 'json');
+         CREATE TABLE s (n BIGINT, b STRING) WITH ('connector' = 'print');",
+    );
+    for statement in parse_script(&declared).0 {
+        session.execute(&statement).unwrap();
+    }
+    let plain = explain(&mut session, "");
+    assert!(
+        plain.contains(
+            "== State ==\n#1 GroupAggregate: the aggregates of each group by (b), for ever; updates by (b)\n"
+        ),
+        "{plain}"
+    );
+    assert!(plain.contains("== Advice ==\n- the state of GroupAggregate #1 is kept for ever"), "{plain}");
+    assert!(!plain.contains("changelogMode") && plain.contains("== Changelog =="), "{plain}");
+    assert!(explain(&mut session, "PLAN FOR").contains("== State =="));
+    let all = explain(&mut session, "ESTIMATED_COST, CHANGELOG_MODE, PLAN_ADVICE, JSON_EXECUTION_PLAN");
+    assert!(all.contains("changelogMode=[I,UB,UA]") && all.contains("== Cost =="), "{all}");
+    let json = all.split("== Physical Execution Plan ==\n").nth(1).expect("the JSON plan");
+    let state = "\"upsert_keys\": [[\"b\"]], \"predecessors\": [{\"id\": 0}], \"state\": {\"kept\": \"the aggregates of each group\", \"by\": [\"b\"], \"until\": \"for ever\"}";
+    assert!(json.contains(state), "{json}");
+    // What one EXPLAIN asked for does not stay.
+    assert_eq!(explain(&mut session, ""), plain);
+}

@@ -108,6 +108,11 @@ impl<C: Columns> Slots<C> {
             + self.changed.capacity() * size_of::<u32>()
     }
 
+    /// Slots that are of use.
+    pub(crate) fn live(&self) -> usize {
+        self.keys.len().saturating_sub(self.garbage)
+    }
+
     pub(crate) fn changed(&self) -> usize {
         self.changed.len()
     }

@@ -5,6 +5,7 @@
 
 use super::fixtures::*;
 use super::windows::{HOP, TUMBLE};
+use crate::batch::Batch;
 use crate::engine::{Dataflow, DataflowOptions, ScanInput, StepInput};
 use crate::plan::AggregateFunction::{
     ArrayAgg, Avg, Collect, Count, FirstValue, Lag, LastValue, ListAgg, Max, Min, Percentile,
@@ -274,6 +275,8 @@ struct Results {
     /// By table, in the order in which they came out.
     lines: BTreeMap<String, Vec<String>>,
     late_rows: u64,
+    /// The rows themselves, in any order: those of several operators come step by step.
+    late: std::collections::BTreeSet<String>,
 }
 
 /// How a run cuts the journal and what happens to it on the way.
@@ -299,6 +302,7 @@ fn run(
     let mut home = Home::new(manner.budget_bytes);
     let (mut dataflow, mut store) = home.begin(plan, options(manner.workers));
     dataflow.set_splits(scans.left, 2);
+    dataflow.keep_late_rows();
     let (mut results, mut hashes) = (Results::default(), Vec::new());
     for phase in [tables, items] {
         let mut rest = &phase[..];
@@ -308,6 +312,19 @@ fn run(
             rest = later;
             let output = dataflow.step(StepInput { clock_ms: 0, reads: reads(now) }).unwrap();
             results.late_rows += output.late_rows;
+            assert_eq!(
+                output.late.iter().map(|late| late.rows.num_rows() as u64).sum::<u64>(),
+                output.late_rows
+            );
+            for late in &output.late {
+                let ordinals = arrow_array::UInt64Array::from(vec![1; late.rows.num_rows()]);
+                let rows =
+                    Batch { rows: late.rows.clone(), kinds: None, ordinals, ties: None, watermarks: None };
+                for ((line, time), watermark) in lines(&rows).iter().zip(&late.times).zip(&late.watermarks) {
+                    assert!(time <= watermark, "{line}: {time} is not late at {watermark}");
+                    results.late.insert(format!("{:?} {} {line} {time} {watermark}", late.node, late.input));
+                }
+            }
             hashes.push(output.hash);
             for sink in &output.outputs {
                 let NodeKind::Sink { table } = &plan.node(sink.sink).kind else { panic!("not a sink") };
@@ -318,6 +335,7 @@ fn run(
                 let before = digest(&mut dataflow);
                 let workers = 1 + random.below(4) as usize;
                 (dataflow, store) = home.restore(plan, options(workers), (dataflow, store));
+                dataflow.keep_late_rows();
                 assert_eq!(digest(&mut dataflow), before, "a restored dataflow has the same state");
             }
         }

@@ -4,20 +4,23 @@ use super::super::batches::{Chunk, merge_in_order};
 use super::super::error::DataflowError;
 use super::super::exchange::Exchange;
 use super::super::join::only_inserts;
+use super::super::late::{Judged, LateKeeper};
 use super::super::partitions::Partitions;
-use super::super::time::{passed_times, wall_clock};
+use super::super::time::{milliseconds, passed_times, wall_clock};
 use super::super::track::Track;
 use super::accumulator::AccumulatorSpec;
 use super::accumulators::Accumulators;
 use super::argument::Argument;
 use super::partition::{AggregateSpec, Emitted, Partition, Prepared, Share};
 use crate::batch::Batch;
+use crate::plan::NodeId;
 use arrow_array::cast::AsArray;
 use state::{KeyedWindows, Store, Table, TableId};
 use std::sync::Arc;
 
 /// The state of one windowed aggregate: a partition per worker.
 pub(crate) struct AggregateNode {
+    id: NodeId,
     spec: Arc<AggregateSpec>,
     partitions: Partitions<Partition>,
 }
@@ -35,7 +38,7 @@ impl AggregateNode {
                 .map(Partition::new)
         };
         let partitions = Partitions::new(workers, partition)?;
-        Ok(AggregateNode { spec, partitions })
+        Ok(AggregateNode { id: NodeId(table.owner as usize), spec, partitions })
     }
 
     pub(crate) fn tables(&mut self) -> Vec<&mut dyn Table> {
@@ -55,8 +58,10 @@ impl AggregateNode {
         chunks: Vec<Chunk>,
         track: &Arc<Track>,
         sequence: u64,
+        keeper: &LateKeeper,
     ) -> Result<(Vec<Chunk>, u64), DataflowError> {
         let rows: usize = chunks.iter().map(|chunk| chunk.batch.len()).sum();
+        let judged = self.judged(&chunks, keeper)?;
         let spec = self.spec.clone();
         let prepared = exchange.map(chunks, move |chunk| prepare(&spec, &chunk.batch))?;
         let (spec, track, workers) =
@@ -68,9 +73,20 @@ impl AggregateNode {
         for emitted in done {
             all.batches.extend(emitted.batches);
             all.late_rows += emitted.late_rows;
+            all.late.extend(emitted.late);
         }
+        keeper.keep(self.id, &judged, if keeper.wanted { all.late } else { Vec::new() })?;
         let merged = merge_in_order(&self.spec.schema, all.batches)?;
         Ok((merged.into_iter().map(|batch| Chunk { read: 0, batch }).collect(), all.late_rows))
+    }
+
+    /// The batches, where late rows are wanted.
+    fn judged(&self, chunks: &[Chunk], keeper: &LateKeeper) -> Result<Vec<Judged>, DataflowError> {
+        let judge = |chunk: &Chunk| {
+            let times = milliseconds(&chunk.batch.rows, self.spec.window.time_column)?.to_vec();
+            Ok(Judged { input: 0, batch: chunk.batch.clone(), times })
+        };
+        if keeper.wanted { chunks.iter().map(judge).collect() } else { Ok(Vec::new()) }
     }
 }
 

@@ -72,6 +72,8 @@ pub(crate) struct Share {
 pub(crate) struct Emitted {
     pub(crate) batches: Vec<Batch>,
     pub(crate) late_rows: u64,
+    /// Which they were: chunks and rows in them.
+    pub(crate) late: Vec<(u32, u32)>,
 }
 
 /// The slices of one worker, by their end.
@@ -130,7 +132,7 @@ impl Partition {
     ) -> Result<Emitted, DataflowError> {
         let mut emitted = Emitted::default();
         let mut fired = track.initial;
-        for chunk in chunks {
+        for chunk in (0..).zip(chunks) {
             self.take_in(spec, chunk, track, sequence, share, &mut fired, &mut emitted)?;
         }
         self.fire(spec, track, &mut fired, track.end(), &mut emitted)?;
@@ -141,7 +143,7 @@ impl Partition {
     fn take_in(
         &mut self,
         spec: &AggregateSpec,
-        chunk: &Prepared,
+        (number, chunk): (u32, &Prepared),
         track: &Track,
         sequence: u64,
         share: Share,
@@ -160,6 +162,7 @@ impl Partition {
             if slice_end - 1 <= *watermark {
                 if spec.window.last_window_end(*slice_end) - 1 <= *watermark {
                     emitted.late_rows += 1;
+                    emitted.late.push((number, row as u32));
                     continue;
                 }
                 if spec.window.slice_end_after(*fired).is_none_or(|end| end - 1 <= *watermark) {

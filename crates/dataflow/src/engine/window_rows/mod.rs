@@ -25,8 +25,10 @@ mod top;
 use super::batches::{Chunk, merge_in_order};
 use super::error::DataflowError;
 use super::exchange::Exchange;
+use super::late::{Judged, LateKeeper};
 use super::operator::Flow;
 use super::partitions::Partitions;
+use crate::batch::Batch;
 use crate::plan::{NodeId, Plan};
 pub(crate) use arrivals::{Arrivals, PLACE_BYTES, Place, arrivals};
 use arrow_schema::SchemaRef;
@@ -38,6 +40,7 @@ use std::sync::Arc;
 
 /// The state of one such operator: a partition per worker.
 pub(crate) struct WindowRowsNode {
+    id: NodeId,
     spec: Arc<Spec>,
     partitions: Partitions<Partition>,
 }
@@ -52,7 +55,7 @@ impl WindowRowsNode {
     ) -> Result<WindowRowsNode, DataflowError> {
         let spec = Arc::new(Spec::new(plan, id, schemas)?);
         let partitions = Partitions::new(workers, |groups| Partition::new(store, id, groups))?;
-        Ok(WindowRowsNode { spec, partitions })
+        Ok(WindowRowsNode { id, spec, partitions })
     }
 
     pub(crate) fn tables(&mut self) -> Vec<&mut dyn Table> {
@@ -69,11 +72,13 @@ impl WindowRowsNode {
         &mut self,
         exchange: &Exchange,
         inputs: Vec<Flow>,
-        sequence: u64,
-        clock_ms: i64,
+        (sequence, clock_ms): (u64, i64),
+        keeper: &LateKeeper,
     ) -> Result<(Flow, u64), DataflowError> {
         let Arrivals { track, chunks } = arrivals(inputs, sequence)?;
         let rows = chunks.iter().map(|(_, places, _)| places.len()).sum();
+        let kept = if keeper.wanted { chunks.iter() } else { [].iter() };
+        let judged: Vec<(usize, Batch)> = kept.map(|(side, _, chunk)| (*side, chunk.batch.clone())).collect();
         let task = |(side, places, chunk): (usize, Vec<Place>, Chunk)| {
             let spec = self.spec.clone();
             move || spec.prepare(side, places, &chunk.batch)
@@ -82,12 +87,22 @@ impl WindowRowsNode {
             .run(chunks.into_iter().map(task).collect(), rows)?
             .into_iter()
             .collect::<Result<_, _>>()?;
+        let times = judged.into_iter().zip(&prepared);
+        let judged: Vec<Judged> = times
+            .map(|((input, batch), prepared)| Judged {
+                input,
+                batch,
+                times: self.spec.judged_times(prepared),
+            })
+            .collect();
         let (spec, moved, workers) =
             (self.spec.clone(), track.on_clock(self.spec.zone), self.partitions.len());
         let done = self.partitions.run(exchange, rows, move |worker, partition| {
             partition.step(&spec, &prepared, &moved, (worker, workers), clock_ms)
         })?;
-        let late_rows = done.iter().map(|(_, late_rows)| late_rows).sum();
+        let late: Vec<(u32, u32)> = done.iter().flat_map(|(_, late)| late.iter().copied()).collect();
+        let late_rows = late.len() as u64;
+        keeper.keep(self.id, &judged, if keeper.wanted { late } else { Vec::new() })?;
         let batches = done.into_iter().map(|(batch, _)| batch).collect();
         let merged = merge_in_order(&self.spec.schema, batches)?;
         let chunks = merged.into_iter().map(|batch| Chunk { read: 0, batch }).collect();

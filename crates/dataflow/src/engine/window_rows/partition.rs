@@ -42,7 +42,8 @@ impl Partition {
         self.timers.first()
     }
 
-    /// Takes in the chunks of a step and fires what the watermark has passed at its end.
+    /// Takes in the chunks of a step and fires what the watermark has passed at its end; answers which rows of which
+    /// chunks were late too.
     pub(crate) fn step(
         &mut self,
         spec: &Spec,
@@ -50,11 +51,11 @@ impl Partition {
         track: &Track,
         (worker, workers): (usize, usize),
         clock_ms: i64,
-    ) -> Result<(Batch, u64), DataflowError> {
+    ) -> Result<(Batch, Vec<(u32, u32)>), DataflowError> {
         let mut fired = Fired::default();
         let mut pending = Pending::new();
-        let mut late_rows = 0;
-        for chunk in chunks {
+        let mut late = Vec::new();
+        for (number, chunk) in (0..).zip(chunks) {
             for row in 0..chunk.times.len() {
                 let hash = chunk.keys.hash(row);
                 if workers > 1 && state::worker_of_hash(hash, workers) != worker {
@@ -67,12 +68,14 @@ impl Partition {
                     }
                     mode => self.window_row(mode, chunk, row, key, &mut pending)?,
                 };
-                late_rows += u64::from(!is_kept);
+                if !is_kept {
+                    late.push((number, row as u32));
+                }
             }
         }
         self.set_timers(pending)?;
         self.fire(spec, track, &mut fired)?;
-        Ok((fired.finish(spec, clock_ms)?, late_rows))
+        Ok((fired.finish(spec, clock_ms)?, late))
     }
 
     /// A row whose window is known; answers whether it came in time.

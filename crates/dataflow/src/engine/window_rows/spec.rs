@@ -164,6 +164,12 @@ impl Spec {
         })
     }
 
+    /// The times by which rows are judged late, in UTC: of a row in a window its last millisecond.
+    pub(crate) fn judged_times(&self, prepared: &Prepared) -> Vec<i64> {
+        let back = i64::from(!matches!(self.mode, Mode::Session { .. }));
+        prepared.times.iter().map(|time| self.zone.passed_ms(time - back)).collect()
+    }
+
     fn times(&self, batch: &Batch, side: &Side) -> Result<Vec<i64>, DataflowError> {
         let column = batch.rows.column(side.time_column);
         if column.logical_null_count() > 0 && !matches!(self.mode, Mode::Session { .. }) {

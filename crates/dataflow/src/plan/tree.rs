@@ -4,18 +4,18 @@
 //! column's name only where it is not what it is computed from. `Plan::describe` says everything on every line: it is
 //! what fingerprints are taken from, and too long to read.
 
-use arrow_schema::Schema;
-use dataflow::expression::Expression;
-use dataflow::plan::{
+use super::{
     Changelog, JoinKind, Keep, Node, NodeId, NodeKind, OverOrder, Plan, RowVariable, SortKey, WindowKind,
     type_name,
 };
+use crate::expression::Expression;
+use arrow_schema::Schema;
 use std::fmt::Write;
 use std::sync::Arc;
 
 /// The tree; a node with several readers is written once and referred to by its number afterwards. `with_modes`:
 /// each line says what changes leave its node.
-pub(super) fn tree(plan: &Plan, with_modes: bool) -> String {
+pub fn tree(plan: &Plan, with_modes: bool) -> String {
     let mut consumed = vec![false; plan.nodes.len()];
     for input in plan.nodes.iter().flat_map(|node| &node.inputs) {
         consumed[input.0] = true;
@@ -53,7 +53,7 @@ fn write_node(
 }
 
 /// What leaves each node, as far as it is more than inserts.
-pub(super) fn changelog(plan: &Plan) -> String {
+pub fn changelog(plan: &Plan) -> String {
     let mut text = String::new();
     let modes = modes(plan);
     for (index, node) in plan.nodes.iter().enumerate() {
@@ -72,7 +72,7 @@ pub(super) fn changelog(plan: &Plan) -> String {
 
 /// What leaves each node as Flink writes it: I for inserts, UB and UA for the row before and after an update, D for
 /// deletions.
-fn modes(plan: &Plan) -> Vec<String> {
+pub fn modes(plan: &Plan) -> Vec<String> {
     // Whether updates leave the node, and whether deletions do.
     let mut kinds: Vec<(bool, bool)> = Vec::new();
     for node in &plan.nodes {
@@ -119,7 +119,8 @@ fn defined(variable: &RowVariable) -> Option<String> {
     (!conditions.is_empty()).then(|| format!("{} AS {}", variable.name, conditions.join(" AND ")))
 }
 
-fn line(plan: &Plan, node: &Node) -> String {
+/// The name and the details of one node, shorter than [`Plan::describe_node`].
+pub fn line(plan: &Plan, node: &Node) -> String {
     let name = |side: usize, index: usize| {
         let schema = node.inputs.get(side).map(|input| &plan.node(*input).schema);
         schema.map_or_else(|| format!("?{index}"), |schema| name_of(schema, index))
@@ -390,7 +391,7 @@ fn window_text(window: WindowKind, time: &str) -> String {
 }
 
 /// In the largest unit that leaves no rest.
-fn duration(ms: i64) -> String {
+pub(super) fn duration(ms: i64) -> String {
     const UNITS: [(i64, &str); 4] = [(86_400_000, "d"), (3_600_000, "h"), (60_000, "min"), (1_000, "s")];
     let unit = UNITS.iter().find(|(size, _)| ms != 0 && ms % size == 0);
     unit.map_or_else(|| format!("{ms} ms"), |(size, unit)| format!("{} {unit}", ms / size))

@@ -1,0 +1,68 @@
+//! `explain`: the plans of a file, or what the operators of a running job have done.
+
+use crate::analyze::Analysis;
+use crate::cli::{ExplainArguments, Form, JobsArguments, ScriptArguments};
+use crate::jobs::Jobs;
+use crate::script::Script;
+use anyhow::bail;
+use connectors::Connectors;
+use os::Os;
+use serde_json::{Value, json};
+use sql::session::Session;
+use std::path::PathBuf;
+
+pub fn explain(arguments: &ExplainArguments) -> anyhow::Result<()> {
+    if arguments.analyze { analyze(arguments) } else { plans(arguments) }
+}
+
+fn analyze(arguments: &ExplainArguments) -> anyhow::Result<()> {
+    let jobs = JobsArguments {
+        data: arguments.data.clone(),
+        http: arguments.http.clone(),
+        output: arguments.output,
+    };
+    let analysis = Analysis::of_json(&Jobs::open(&jobs)?.details(&arguments.target)?);
+    match arguments.output {
+        Form::Json => println!("{}", analysis.json()),
+        Form::Text => print!("{}", analysis.text()),
+    }
+    Ok(())
+}
+
+fn plans(arguments: &ExplainArguments) -> anyhow::Result<()> {
+    let file = PathBuf::from(&arguments.target);
+    if !file.exists() {
+        bail!("there is no file {}; a running job is explained by --analyze", file.display());
+    }
+    let script = Script::read(&ScriptArguments {
+        file,
+        init: arguments.init.clone(),
+        variables: arguments.variables.clone(),
+    })?;
+    let connectors = connectors::table(Connectors { os: Os::real(), log: None });
+    let report = Session::new(connectors).check_script(&script.source);
+    if !report.diagnostics.is_empty() {
+        return Err(script.failure(&report.diagnostics));
+    }
+    match arguments.output {
+        Form::Text => {
+            for job in &report.jobs {
+                println!("job {}\n{}", job.name, job.explain);
+            }
+        }
+        Form::Json => {
+            let parsed = |text: &str| serde_json::from_str(text).unwrap_or(Value::Null);
+            let advice = |job: &sql::session::JobRequest| {
+                let advice = job.warnings.iter().chain(&job.advice);
+                advice.map(|advice| super::check::describe(advice, &script)).collect::<Vec<_>>()
+            };
+            let jobs: Vec<Value> = report
+                .jobs
+                .iter()
+                .map(|job| json!({"job": job.name, "plan": parsed(&job.json), "advice": advice(job)}))
+                .collect();
+            println!("{}", json!({ "jobs": jobs }));
+        }
+    }
+    Ok(())
+}
