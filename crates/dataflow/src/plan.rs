@@ -6,8 +6,8 @@
 mod aggregate;
 mod describe;
 mod kept;
-pub mod tree;
 mod pattern;
+pub mod tree;
 mod validate;
 
 pub use aggregate::{Aggregate, AggregateFunction, AggregateOptions, OverFrame, OverOrder};

@@ -231,12 +231,7 @@ impl Binder<'_> {
     }
 
     /// The items and HAVING, bound over the input with placeholders for aggregates.
-    fn select_list(
-        &mut self,
-        select: &Select,
-        order: &[ast::OrderItem],
-        scope: &Scope,
-    ) -> Bound<SelectList> {
+    fn select_list(&mut self, select: &Select, order: &[ast::OrderItem], scope: &Scope) -> Bound<SelectList> {
         let mut items = Vec::new();
         let mut complete = true;
         for item in &select.items {
