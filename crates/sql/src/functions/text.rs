@@ -3,7 +3,6 @@
 use super::Parameter::{Any, Bytes, Int, Text};
 use super::*;
 use crate::expression::value::{integers_column, texts_column};
-use crate::types::common_type;
 use arrow_array::BooleanArray;
 use std::sync::Arc;
 
