@@ -279,8 +279,9 @@ impl Binder<'_> {
             if !counts {
                 return column;
             }
+            // Its type says that it may be NULL, as in Flink.
             let parts = vec![column, Scalar::big_integer(0)];
-            Scalar { kind: ScalarKind::Coalesce(parts), data_type: TypeKind::BigInt.not_null() }
+            Scalar { kind: ScalarKind::Coalesce(parts), data_type: TypeKind::BigInt.nullable() }
         });
         Ok((item, vec![ValueQuery { relation, on, span }], finish))
     }
