@@ -163,7 +163,7 @@ impl Binder<'_> {
                     }
                 };
                 let options = AggregateOptions { separator, ..AggregateOptions::default() };
-                let result = TypeKind::string().nullable();
+                let result = TypeKind::string().with_nullable(nullable);
                 self.push_with(&parts, AggregateFunction::ListAgg, Some(argument), options, None, result)
             }
             Kind::ArrayAgg => {

@@ -111,13 +111,16 @@ pub const AGGREGATES: &[Aggregate] = &[
         "The standard deviation of all values, in the type of the argument (decimals: 6 digits behind the point at least).",
         &[("STDDEV_POP(d)", "1.118033988749895")],
     ),
-    plain(
-        "STDDEV_SAMP",
-        "STDDEV_SAMP([DISTINCT] number)",
-        variance(true, true),
-        "The standard deviation of a sample; of one value NULL.",
-        &[("STDDEV_SAMP(d)", "1.2909944487358056")],
-    ),
+    Aggregate {
+        aliases: &["STDDEV"],
+        ..plain(
+            "STDDEV_SAMP",
+            "STDDEV_SAMP([DISTINCT] number)",
+            variance(true, true),
+            "The standard deviation of a sample; of one value NULL.",
+            &[("STDDEV_SAMP(d)", "1.2909944487358056")],
+        )
+    },
     plain(
         "VAR_POP",
         "VAR_POP([DISTINCT] number)",
