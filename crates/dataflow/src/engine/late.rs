@@ -4,6 +4,7 @@
 //! the order in which they came, however the work was split.
 
 use super::error::DataflowError;
+use super::time::milliseconds;
 use crate::batch::Batch;
 use crate::plan::NodeId;
 use arrow_array::{Int64Array, RecordBatch, UInt32Array};
@@ -42,13 +43,35 @@ impl LateKeeper {
         LateKeeper { wanted, kept: RefCell::default() }
     }
 
-    /// `late` holds batches and rows in them, by worker.
-    pub(crate) fn keep(
+    /// The batches of a single input whose rows are judged by a column; none where late rows are not wanted.
+    pub(crate) fn judged<'b>(
+        &self,
+        batches: impl Iterator<Item = &'b Batch>,
+        time_column: usize,
+    ) -> Result<Vec<Judged>, DataflowError> {
+        let judge = |batch: &Batch| {
+            let times = milliseconds(&batch.rows, time_column)?.to_vec();
+            Ok(Judged { input: 0, batch: batch.clone(), times })
+        };
+        if self.wanted { batches.map(judge).collect() } else { Ok(Vec::new()) }
+    }
+
+    /// Takes the late rows of all workers, each as its batch and its row in that, and answers how many they are.
+    pub(crate) fn take(
         &self,
         node: NodeId,
         batches: &[Judged],
-        mut late: Vec<(u32, u32)>,
-    ) -> Result<(), DataflowError> {
+        late: impl Iterator<Item = (u32, u32)>,
+    ) -> Result<u64, DataflowError> {
+        let late: Vec<(u32, u32)> = late.collect();
+        let rows = late.len() as u64;
+        if self.wanted {
+            self.keep(node, batches, late)?;
+        }
+        Ok(rows)
+    }
+
+    fn keep(&self, node: NodeId, batches: &[Judged], mut late: Vec<(u32, u32)>) -> Result<(), DataflowError> {
         late.sort_unstable();
         for rows in late.chunk_by(|one, other| one.0 == other.0) {
             let Judged { input, batch, times } = &batches[rows[0].0 as usize];

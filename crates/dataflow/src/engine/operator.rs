@@ -248,13 +248,13 @@ impl Operator {
             return node.step(exchange, inputs, (context.sequence, clock_ms), &context.late);
         }
         if let Operator::MatchRecognize(node) = self {
-            return node.step(exchange, inputs, context.sequence, clock_ms);
+            return node.step(exchange, inputs, (context.sequence, clock_ms), &context.late);
         }
         if let Operator::IntervalJoin(node) = self {
             return Ok((node.step(exchange, inputs, context.sequence, clock_ms)?, 0));
         }
         if let Operator::TemporalSort(node) = self {
-            return node.step(exchange, inputs, context.sequence);
+            return node.step(exchange, inputs, context.sequence, &context.late);
         }
         if let Operator::TemporalJoin(node) = self {
             return Ok((node.step(exchange, inputs, context.sequence, clock_ms)?, 0));
@@ -323,13 +323,15 @@ impl Operator {
                 Ok((node.step(exchange, left, table.unwrap_or_default(), clock_ms)?, 0))
             }
             Operator::Deduplicate(node) => {
-                node.step(exchange, Flow { chunks, track }, context.sequence, clock_ms)
+                node.step(exchange, Flow { chunks, track }, (context.sequence, clock_ms), &context.late)
             }
             Operator::Rank(node) => {
                 let chunks = node.step(exchange, chunks, clock_ms)?;
                 Ok((Flow { chunks, track }, 0))
             }
-            Operator::Over(node) => node.step(exchange, Flow { chunks, track }, context.sequence, clock_ms),
+            Operator::Over(node) => {
+                node.step(exchange, Flow { chunks, track }, (context.sequence, clock_ms), &context.late)
+            }
             Operator::Materialize(node) => {
                 Ok((Flow { chunks: node.step(exchange, chunks, clock_ms)?, track }, 0))
             }

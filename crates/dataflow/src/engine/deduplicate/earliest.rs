@@ -10,6 +10,7 @@ use super::super::error::DataflowError;
 use super::super::exchange::Exchange;
 use super::super::join::only_inserts;
 use super::super::keys::Keys;
+use super::super::late::LateKeeper;
 use super::super::operator::Flow;
 use super::super::partitions::Partitions;
 use super::super::time::milliseconds;
@@ -49,6 +50,7 @@ struct Prepared {
 
 /// A partition per worker.
 pub(crate) struct EarliestNode {
+    id: NodeId,
     spec: Arc<Spec>,
     partitions: Partitions<Partition>,
 }
@@ -88,7 +90,7 @@ impl EarliestNode {
                 timers: KeyedWindows::new(store, table(2), groups, none)?,
             })
         };
-        Ok(EarliestNode { spec: Arc::new(spec), partitions: Partitions::new(workers, partition)? })
+        Ok(EarliestNode { id, spec: Arc::new(spec), partitions: Partitions::new(workers, partition)? })
     }
 
     pub(super) fn tables(&mut self) -> Vec<&mut dyn Table> {
@@ -99,11 +101,13 @@ impl EarliestNode {
         &mut self,
         exchange: &Exchange,
         input: Flow,
-        sequence: u64,
-        clock_ms: i64,
+        (sequence, clock_ms): (u64, i64),
+        keeper: &LateKeeper,
     ) -> Result<(Flow, u64), DataflowError> {
         let Arrivals { track, chunks } = arrivals(vec![input], sequence)?;
         let rows = chunks.iter().map(|(_, places, _)| places.len()).sum();
+        let batches = chunks.iter().map(|(.., chunk)| &chunk.batch);
+        let judged = keeper.judged(batches, self.spec.side.time_column)?;
         let task = |(_, places, chunk): (usize, Vec<Place>, Chunk)| {
             let spec = self.spec.clone();
             move || spec.prepare(places, &chunk.batch)
@@ -116,7 +120,8 @@ impl EarliestNode {
         let done = self.partitions.run(exchange, rows, move |worker, partition| {
             partition.step(&spec, &prepared, (&moved, sequence), (worker, workers), clock_ms)
         })?;
-        let late_rows = done.iter().map(|(_, late_rows)| late_rows).sum();
+        let late = done.iter().flat_map(|(_, late)| late.iter().copied());
+        let late_rows = keeper.take(self.id, &judged, late)?;
         let batches = done.into_iter().map(|(batch, _)| batch).collect();
         let merged = merge_in_order(&self.spec.schema, batches)?;
         let chunks = merged.into_iter().map(|batch| Chunk { read: 0, batch }).collect();
@@ -165,12 +170,12 @@ impl Partition {
         (track, sequence): (&Track, u64),
         (worker, workers): (usize, usize),
         clock_ms: i64,
-    ) -> Result<(Batch, u64), DataflowError> {
+    ) -> Result<(Batch, Vec<(u32, u32)>), DataflowError> {
         let mut outs = Vec::new();
-        let mut late_rows = 0;
+        let mut late = Vec::new();
         let mut timers: BTreeMap<i64, Vec<Key<'_>>> = BTreeMap::new();
         let mut changes = track.changes.iter().copied().peekable();
-        for chunk in chunks {
+        for (number, chunk) in chunks.iter().enumerate() {
             for (row, time) in chunk.times.iter().enumerate() {
                 let hash = chunk.keys.hash(row);
                 if workers > 1 && state::worker_of_hash(hash, workers) != worker {
@@ -181,7 +186,7 @@ impl Partition {
                     self.fire(change, &mut timers, &mut outs, clock_ms)?;
                 }
                 if *time < chunk.watermarks.value(row) {
-                    late_rows += 1;
+                    late.push((number as u32, row as u32));
                     continue;
                 }
                 let key = Key { hash, bytes: chunk.keys.bytes(row) };
@@ -205,7 +210,7 @@ impl Partition {
         }
         // Every worker does the same, whether it has had a row or not.
         self.timers.expire(track.end());
-        Ok((spec.finish(outs)?, late_rows))
+        Ok((spec.finish(outs)?, late))
     }
 
     fn fire(

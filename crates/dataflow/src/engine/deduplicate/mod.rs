@@ -12,6 +12,7 @@ use super::error::DataflowError;
 use super::exchange::Exchange;
 use super::join::only_inserts;
 use super::keys::{KeyEncoder, Keys};
+use super::late::LateKeeper;
 use super::operator::Flow;
 use super::partitions::Partitions;
 use super::time::milliseconds;
@@ -95,15 +96,15 @@ impl DeduplicateNode {
         &mut self,
         exchange: &Exchange,
         Flow { chunks, track }: Flow,
-        sequence: u64,
-        clock_ms: i64,
+        (sequence, clock_ms): (u64, i64),
+        keeper: &LateKeeper,
     ) -> Result<(Flow, u64), DataflowError> {
         match self {
             DeduplicateNode::Filter(node) => {
                 Ok((Flow { chunks: node.step(exchange, chunks, clock_ms)?, track }, 0))
             }
             DeduplicateNode::Earliest(node) => {
-                node.step(exchange, Flow { chunks, track }, sequence, clock_ms)
+                node.step(exchange, Flow { chunks, track }, (sequence, clock_ms), keeper)
             }
         }
     }

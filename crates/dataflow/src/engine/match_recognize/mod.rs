@@ -27,6 +27,7 @@ mod tests;
 use super::batches::{Chunk, merge_in_order};
 use super::error::DataflowError;
 use super::exchange::Exchange;
+use super::late::LateKeeper;
 use super::operator::Flow;
 use super::partitions::Partitions;
 use super::window_rows::{Arrivals, Place, arrivals};
@@ -39,6 +40,7 @@ use std::sync::Arc;
 
 /// The state of one such operator: a part of the partitions per worker.
 pub(crate) struct MatchRecognizeNode {
+    id: NodeId,
     spec: Arc<Spec>,
     partitions: Partitions<Partition>,
 }
@@ -53,7 +55,7 @@ impl MatchRecognizeNode {
     ) -> Result<MatchRecognizeNode, DataflowError> {
         let spec = Arc::new(Spec::new(plan, id, schemas)?);
         let partitions = Partitions::new(workers, |groups| Partition::new(store, id, groups))?;
-        Ok(MatchRecognizeNode { spec, partitions })
+        Ok(MatchRecognizeNode { id, spec, partitions })
     }
 
     pub(crate) fn tables(&mut self) -> Vec<&mut dyn Table> {
@@ -70,11 +72,15 @@ impl MatchRecognizeNode {
         &mut self,
         exchange: &Exchange,
         inputs: Vec<Flow>,
-        sequence: u64,
-        clock_ms: i64,
+        (sequence, clock_ms): (u64, i64),
+        keeper: &LateKeeper,
     ) -> Result<(Flow, u64), DataflowError> {
         let Arrivals { track, chunks } = arrivals(inputs, sequence)?;
         let rows = chunks.iter().map(|(_, places, _)| places.len()).sum();
+        let judged = match self.spec.time_column {
+            Some(column) => keeper.judged(chunks.iter().map(|(.., chunk)| &chunk.batch), column)?,
+            None => Vec::new(),
+        };
         let task = |(_, places, chunk): (usize, Vec<Place>, Chunk)| {
             let spec = self.spec.clone();
             move || spec.prepare(places, &chunk.batch, clock_ms)
@@ -87,7 +93,8 @@ impl MatchRecognizeNode {
         let done = self.partitions.run(exchange, rows, move |worker, partition| {
             partition.step(&spec, &prepared, &moved, sequence, (worker, workers), clock_ms)
         })?;
-        let late_rows = done.iter().map(|(_, late_rows)| late_rows).sum();
+        let late = done.iter().flat_map(|(_, late)| late.iter().copied());
+        let late_rows = keeper.take(self.id, &judged, late)?;
         let batches = done.into_iter().map(|(batch, _)| batch).collect();
         let merged = merge_in_order(&self.spec.schema, batches)?;
         let chunks = merged.into_iter().map(|batch| Chunk { read: 0, batch }).collect();

@@ -124,11 +124,11 @@ impl Partition {
         sequence: u64,
         (worker, workers): (usize, usize),
         clock_ms: i64,
-    ) -> Result<(Batch, u64), DataflowError> {
+    ) -> Result<(Batch, Vec<(u32, u32)>), DataflowError> {
         let mut runs = Runs::default();
         let mut gathered = Gathered::default();
         let mut waiting = Vec::new();
-        let mut late_rows = 0;
+        let mut late = Vec::new();
         for (number, chunk) in chunks.iter().enumerate() {
             for row in 0..chunk.times.len() {
                 let hash = chunk.keys.hash(row);
@@ -137,7 +137,7 @@ impl Partition {
                 }
                 let is_late = chunk.times[row] <= chunk.watermarks.value(row);
                 if is_late && !spec.is_immediate() {
-                    late_rows += 1;
+                    late.push((number as u32, row as u32));
                     continue;
                 }
                 let key = Key { hash, bytes: chunk.keys.bytes(row) };
@@ -161,7 +161,7 @@ impl Partition {
         let found = look(spec, track, &frame, &mut runs.list, clock_ms)?;
         let batch = emit(spec, &frame, &runs.list, found, clock_ms)?;
         self.save(spec, &frame, &mut runs.list, waiting)?;
-        Ok((batch, late_rows))
+        Ok((batch, late))
     }
 
     /// The partitions that are to be woken at a watermark; they are woken once.

@@ -26,7 +26,7 @@ pub(crate) struct Spec {
     /// Whole rows.
     pub(crate) rows: KeyEncoder,
     /// `None` on processing time.
-    time_column: Option<usize>,
+    pub(crate) time_column: Option<usize>,
     order: Option<(Vec<usize>, KeyEncoder)>,
     pub(crate) input: SchemaRef,
     pub(crate) schema: SchemaRef,

@@ -24,6 +24,7 @@ use super::batches::{Chunk, merge_in_order};
 use super::changelog::{Caused, merge_caused, system_columns};
 use super::error::DataflowError;
 use super::exchange::Exchange;
+use super::late::{Judged, LateKeeper};
 use super::operator::Flow;
 use super::partitions::Partitions;
 use super::track::Track;
@@ -39,6 +40,7 @@ use std::sync::Arc;
 
 /// The state of one OVER: a partition per worker.
 pub(crate) struct OverNode {
+    id: NodeId,
     spec: Arc<OverSpec>,
     parts: Parts,
 }
@@ -73,7 +75,7 @@ impl OverNode {
                 Partition::new(store, id, groups, plan.state_ttl_ms)
             })?),
         };
-        Ok(OverNode { spec, parts })
+        Ok(OverNode { id, spec, parts })
     }
 
     pub(crate) fn tables(&mut self) -> Vec<&mut dyn Table> {
@@ -96,27 +98,28 @@ impl OverNode {
         &mut self,
         exchange: &Exchange,
         input: Flow,
-        sequence: u64,
-        clock_ms: i64,
+        (sequence, clock_ms): (u64, i64),
+        keeper: &LateKeeper,
     ) -> Result<(Flow, u64), DataflowError> {
         let track = input.track.clone();
         if track.is_none() && input.chunks.is_empty() {
             return Ok((input, 0));
         }
         let system = system_columns(&input.chunks)?;
-        let (moved, prepared) = self.prepare(exchange, input, sequence)?;
+        let (moved, prepared, judged) = self.prepare(exchange, input, sequence, keeper)?;
         let rows = system.len();
         let (spec, workers) = (self.spec.clone(), self.workers());
-        let done: Vec<(Part, u64)> = match &mut self.parts {
+        let done: Vec<(Part, Vec<(u32, u32)>)> = match &mut self.parts {
             Parts::Timed(parts) => parts.run(exchange, rows, move |worker, partition| {
                 partition.step(&spec, &prepared, &moved, (worker, workers), clock_ms)
             })?,
             Parts::Sorted(parts) => parts.run(exchange, rows, move |worker, partition| {
                 let caused = partition.step(&spec, &prepared, (worker, workers), clock_ms)?;
-                Ok((Part::Caused(caused), 0))
+                Ok((Part::Caused(caused), Vec::new()))
             })?,
         };
-        let late_rows = done.iter().map(|(_, late_rows)| late_rows).sum();
+        let late = done.iter().flat_map(|(_, late)| late.iter().copied());
+        let late_rows = keeper.take(self.id, &judged, late)?;
         let (mut fired, mut caused) = (Vec::new(), Vec::new());
         for (part, _) in done {
             match part {
@@ -146,7 +149,8 @@ impl OverNode {
         exchange: &Exchange,
         mut input: Flow,
         sequence: u64,
-    ) -> Result<(Arc<Track>, Vec<Prepared>), DataflowError> {
+        keeper: &LateKeeper,
+    ) -> Result<(Arc<Track>, Vec<Prepared>, Vec<Judged>), DataflowError> {
         if input.track.is_none() {
             input.track = Some(Arc::new(Track::constant(i64::MIN)));
         }
@@ -157,6 +161,10 @@ impl OverNode {
         }
         let Arrivals { track, chunks } = arrivals(vec![input], sequence)?;
         let rows = chunks.iter().map(|(_, places, _)| places.len()).sum();
+        let judged = match self.spec.order {
+            Order::Time { column } => keeper.judged(chunks.iter().map(|(.., chunk)| &chunk.batch), column)?,
+            _ => Vec::new(),
+        };
         let mut first = 0;
         let task = |(_, places, chunk): (usize, Vec<Place>, Chunk)| {
             let spec = self.spec.clone();
@@ -166,6 +174,6 @@ impl OverNode {
         };
         let tasks = chunks.into_iter().map(task).collect();
         let prepared = exchange.run(tasks, rows)?.into_iter().collect::<Result<_, _>>()?;
-        Ok((track, prepared))
+        Ok((track, prepared, judged))
     }
 }

@@ -130,10 +130,10 @@ impl Partition {
         track: &Track,
         (worker, workers): (usize, usize),
         clock_ms: i64,
-    ) -> Result<(Part, u64), DataflowError> {
+    ) -> Result<(Part, Vec<(u32, u32)>), DataflowError> {
         let mut keys = KeyMap::new();
         let mut locals: Vec<Local> = Vec::new();
-        let mut late_rows = 0;
+        let mut late = Vec::new();
         for (number, chunk) in chunks.iter().enumerate() {
             for row in 0..chunk.places.len() {
                 let hash = chunk.keys.hash(row);
@@ -149,8 +149,9 @@ impl Partition {
                         let at = (chunk.times[row], chunk.watermarks.value(row));
                         let local = &mut locals[slot as usize];
                         let comes = self.comes_in_time(spec, local, key, at, clock_ms)?;
-                        late_rows += u64::from(!comes);
-                        if comes {
+                        if !comes {
+                            late.push((number as u32, row as u32));
+                        } else {
                             let fires_at = at.0.max(at.1.saturating_add(1));
                             local.current().rows.push(Row { time: at.0, fires_at, place, source });
                         }
@@ -190,7 +191,7 @@ impl Partition {
             Order::Time { .. } => Part::Fired(Box::new(fired(spec, all, &rows, &keys, track)?)),
             _ => Part::Caused(caused(chunks, all, &rows)?),
         };
-        Ok((part, late_rows))
+        Ok((part, late))
     }
 
     fn load(&mut self, local: &mut Local, key: Key<'_>, clock_ms: i64) -> Result<(), DataflowError> {

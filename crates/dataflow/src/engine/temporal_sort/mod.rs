@@ -11,6 +11,7 @@ use super::error::DataflowError;
 use super::exchange::Exchange;
 use super::join::only_inserts;
 use super::keys::{KeyEncoder, Keys, one_nan};
+use super::late::LateKeeper;
 use super::operator::Flow;
 use super::partitions::Partitions;
 use super::time::milliseconds;
@@ -55,6 +56,7 @@ struct Prepared {
 
 /// A partition per worker, of which one has all rows.
 pub(crate) struct TemporalSortNode {
+    id: NodeId,
     spec: Arc<Spec>,
     partitions: Partitions<Partition>,
 }
@@ -101,7 +103,7 @@ impl TemporalSortNode {
             let owns = groups.contains(&state::key_group(state::hash(&[])));
             Ok(Partition { rows: KeyedMap::new(store, table, groups, None)?, owns, known: None })
         };
-        Ok(TemporalSortNode { spec, partitions: Partitions::new(workers, partition)? })
+        Ok(TemporalSortNode { id, spec, partitions: Partitions::new(workers, partition)? })
     }
 
     pub(crate) fn tables(&mut self) -> Vec<&mut dyn Table> {
@@ -120,9 +122,11 @@ impl TemporalSortNode {
         exchange: &Exchange,
         inputs: Vec<Flow>,
         sequence: u64,
+        keeper: &LateKeeper,
     ) -> Result<(Flow, u64), DataflowError> {
         let Arrivals { track, chunks } = arrivals(inputs, sequence)?;
         let rows = chunks.iter().map(|(_, places, _)| places.len()).sum();
+        let judged = keeper.judged(chunks.iter().map(|(.., chunk)| &chunk.batch), self.spec.time_column)?;
         let task = |(_, places, chunk): (usize, Vec<Place>, Chunk)| {
             let spec = self.spec.clone();
             move || spec.prepare(places, &chunk.batch)
@@ -135,7 +139,8 @@ impl TemporalSortNode {
         let done = self
             .partitions
             .run(exchange, rows, move |_, partition| partition.step(&spec, &prepared, &moved, sequence))?;
-        let late_rows = done.iter().map(|(_, late_rows)| late_rows).sum();
+        let late = done.iter().flat_map(|(_, late)| late.iter().copied());
+        let late_rows = keeper.take(self.id, &judged, late)?;
         let batches = done.into_iter().map(|(batch, _)| batch).filter(|batch| !batch.is_empty());
         let chunks = batches.map(|batch| Chunk { read: 0, batch }).collect();
         Ok((Flow { chunks, track: Some(track) }, late_rows))
@@ -183,23 +188,23 @@ impl Partition {
         chunks: &[Prepared],
         track: &Track,
         sequence: u64,
-    ) -> Result<(Batch, u64), DataflowError> {
+    ) -> Result<(Batch, Vec<(u32, u32)>), DataflowError> {
         let mut outs = Vec::new();
-        let mut late_rows = 0;
+        let mut late = Vec::new();
         if !self.owns {
-            return Ok((empty(&spec.schema), 0));
+            return Ok((empty(&spec.schema), late));
         }
         let mut known = self.known()?;
         let before = known.last;
         let mut changes = track.changes.iter().copied().peekable();
-        for chunk in chunks {
+        for (number, chunk) in chunks.iter().enumerate() {
             for (row, time) in chunk.times.iter().enumerate() {
                 let place = chunk.places[row];
                 while let Some(change) = changes.next_if(|(after, _)| *after < place.number - sequence) {
                     self.release(change, &mut known, &mut outs)?;
                 }
                 if known.last.is_some_and(|last| *time <= last) {
-                    late_rows += 1;
+                    late.push((number as u32, row as u32));
                     continue;
                 }
                 let prefix = [&time_key(*time)[..], chunk.order.bytes(row)].concat();
@@ -215,7 +220,7 @@ impl Partition {
             self.rows.put(everything(), &[LEFT_AT], &tie_prefix(last), NOW_MS)?;
         }
         self.known = Some(known);
-        Ok((spec.finish(&outs)?, late_rows))
+        Ok((spec.finish(&outs)?, late))
     }
 
     fn known(&mut self) -> Result<Known, DataflowError> {

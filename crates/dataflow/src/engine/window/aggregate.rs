@@ -4,9 +4,9 @@ use super::super::batches::{Chunk, merge_in_order};
 use super::super::error::DataflowError;
 use super::super::exchange::Exchange;
 use super::super::join::only_inserts;
-use super::super::late::{Judged, LateKeeper};
+use super::super::late::LateKeeper;
 use super::super::partitions::Partitions;
-use super::super::time::{milliseconds, passed_times, wall_clock};
+use super::super::time::{passed_times, wall_clock};
 use super::super::track::Track;
 use super::accumulator::AccumulatorSpec;
 use super::accumulators::Accumulators;
@@ -61,7 +61,8 @@ impl AggregateNode {
         keeper: &LateKeeper,
     ) -> Result<(Vec<Chunk>, u64), DataflowError> {
         let rows: usize = chunks.iter().map(|chunk| chunk.batch.len()).sum();
-        let judged = self.judged(&chunks, keeper)?;
+        let batches = chunks.iter().map(|chunk| &chunk.batch);
+        let judged = keeper.judged(batches, self.spec.window.time_column)?;
         let spec = self.spec.clone();
         let prepared = exchange.map(chunks, move |chunk| prepare(&spec, &chunk.batch))?;
         let (spec, track, workers) =
@@ -72,21 +73,11 @@ impl AggregateNode {
         let mut all = Emitted::default();
         for emitted in done {
             all.batches.extend(emitted.batches);
-            all.late_rows += emitted.late_rows;
             all.late.extend(emitted.late);
         }
-        keeper.keep(self.id, &judged, if keeper.wanted { all.late } else { Vec::new() })?;
+        let late_rows = keeper.take(self.id, &judged, all.late.into_iter())?;
         let merged = merge_in_order(&self.spec.schema, all.batches)?;
-        Ok((merged.into_iter().map(|batch| Chunk { read: 0, batch }).collect(), all.late_rows))
-    }
-
-    /// The batches, where late rows are wanted.
-    fn judged(&self, chunks: &[Chunk], keeper: &LateKeeper) -> Result<Vec<Judged>, DataflowError> {
-        let judge = |chunk: &Chunk| {
-            let times = milliseconds(&chunk.batch.rows, self.spec.window.time_column)?.to_vec();
-            Ok(Judged { input: 0, batch: chunk.batch.clone(), times })
-        };
-        if keeper.wanted { chunks.iter().map(judge).collect() } else { Ok(Vec::new()) }
+        Ok((merged.into_iter().map(|batch| Chunk { read: 0, batch }).collect(), late_rows))
     }
 }
 

@@ -71,8 +71,7 @@ pub(crate) struct Share {
 #[derive(Debug, Default)]
 pub(crate) struct Emitted {
     pub(crate) batches: Vec<Batch>,
-    pub(crate) late_rows: u64,
-    /// Which they were: chunks and rows in them.
+    /// The late rows: chunks and rows in them.
     pub(crate) late: Vec<(u32, u32)>,
 }
 
@@ -161,7 +160,6 @@ impl Partition {
             }
             if slice_end - 1 <= *watermark {
                 if spec.window.last_window_end(*slice_end) - 1 <= *watermark {
-                    emitted.late_rows += 1;
                     emitted.late.push((number, row as u32));
                     continue;
                 }

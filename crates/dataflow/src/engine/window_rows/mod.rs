@@ -100,9 +100,8 @@ impl WindowRowsNode {
         let done = self.partitions.run(exchange, rows, move |worker, partition| {
             partition.step(&spec, &prepared, &moved, (worker, workers), clock_ms)
         })?;
-        let late: Vec<(u32, u32)> = done.iter().flat_map(|(_, late)| late.iter().copied()).collect();
-        let late_rows = late.len() as u64;
-        keeper.keep(self.id, &judged, if keeper.wanted { late } else { Vec::new() })?;
+        let late = done.iter().flat_map(|(_, late)| late.iter().copied());
+        let late_rows = keeper.take(self.id, &judged, late)?;
         let batches = done.into_iter().map(|(batch, _)| batch).collect();
         let merged = merge_in_order(&self.spec.schema, batches)?;
         let chunks = merged.into_iter().map(|batch| Chunk { read: 0, batch }).collect();
