@@ -674,12 +674,16 @@ fn pad(call: &Call<'_>, left: bool) -> Result<ArrayRef, String> {
             return false;
         };
         let Ok(length) = usize::try_from(length) else { return false };
+        // NULL also where nothing would be filled in, as in Flink.
+        if fill.is_empty() {
+            return false;
+        }
         let count = text.chars().count();
         if length <= count {
             out.extend(text.chars().take(length));
             return true;
         }
-        if fill.is_empty() || length > TEXT_BYTES_MAX {
+        if length > TEXT_BYTES_MAX {
             return false;
         }
         let filling = fill.chars().cycle().take(length - count);
