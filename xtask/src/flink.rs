@@ -84,7 +84,8 @@ pub fn differential(arguments: &[String], limit: Duration) -> Result<String> {
     let scratch = tempfile::tempdir()?;
     // Queries that fail are what is looked for, so Flink keeps silent about them. They are many and small: what the
     // better compiler costs never comes back.
-    let mut runner = vec!["-XX:TieredStopAtLevel=1".to_owned(), "-XX:+UseSerialGC".to_owned()];
+    let options = ["-XX:TieredStopAtLevel=1", "-XX:ReservedCodeCacheSize=256m", "-XX:+UseSerialGC"];
+    let mut runner = options.map(str::to_owned).to_vec();
     runner.extend(java("FlinkEval", &LOGGING.replace("=ERROR", "=OFF"), scratch.path())?);
     let quoted: Vec<String> = runner.iter().map(|word| format!("\"{word}\"\n")).collect();
     let file = scratch.path().join("flink-eval");

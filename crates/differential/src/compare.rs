@@ -37,7 +37,10 @@ impl Golden {
     pub fn admits_loosely(&self, found: &Evaluated) -> bool {
         match (self, found) {
             (_, Evaluated::Panic(_)) => false,
-            (Golden::Error(message), Evaluated::Value { .. }) => message.starts_with("plan: "),
+            // The second is a bug of Flink's: a COALESCE whose arguments it has given a wrong type.
+            (Golden::Error(message), Evaluated::Value { .. }) => {
+                message.starts_with("plan: ") || message.contains("Mismatch of function's argument")
+            }
             (
                 Golden::Value { data_type: wanted_type, value: wanted },
                 Evaluated::Value { data_type, value },

@@ -8,6 +8,9 @@ use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 /// Names the file with the arguments for `java`.
 const PREPARED: &str = "FLINK_EVAL";
 
+/// Begins an answer; other lines are what the JVM has to say.
+const ANSWER: &str = "ANSWER ";
+
 pub struct Flink {
     process: Child,
     commands: ChildStdin,
@@ -46,9 +49,14 @@ impl Flink {
         ensure!(paths.iter().all(|path| !path.contains(' ')), "no blanks in {}", paths.join(" and "));
         writeln!(self.commands, "{command} {}", paths.join(" "))?;
         self.commands.flush()?;
-        let mut answer = String::new();
-        self.answers.read_line(&mut answer)?;
-        ensure!(!answer.is_empty(), "Flink has ended");
+        let answer = loop {
+            let mut line = String::new();
+            self.answers.read_line(&mut line)?;
+            ensure!(!line.is_empty(), "Flink has ended");
+            if let Some(answer) = line.strip_prefix(ANSWER) {
+                break answer.to_string();
+            }
+        };
         ensure!(!answer.starts_with("error: "), "Flink on {}: {}", paths.join(" "), answer.trim());
         Ok(answer.trim().to_string())
     }

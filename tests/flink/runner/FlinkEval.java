@@ -78,7 +78,8 @@ public class FlinkEval {
     }
 
     public static void main(String[] arguments) throws Exception {
-        // What else writes to the standard output (Flink prints generated code that does not compile) is no answer.
+        // What else writes to the standard output is no answer: Flink prints generated code that does not compile, and
+        // the JVM has warnings of its own, so that answers have a mark.
         PrintStream answers = System.out;
         System.setOut(System.err);
         Configuration configuration = new Configuration();
@@ -113,7 +114,7 @@ public class FlinkEval {
                 } catch (Exception error) {
                     answer = "error: " + said(error);
                 }
-                answers.println(answer);
+                answers.println("ANSWER " + answer);
                 answers.flush();
             }
         }

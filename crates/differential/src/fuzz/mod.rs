@@ -21,6 +21,8 @@ use std::time::{Duration, Instant};
 /// How many go to Flink at once.
 const EXPRESSIONS: usize = 240;
 const QUERIES: usize = 24;
+/// The classes that a Flink has generated fill it up.
+const ROUNDS_OF_A_FLINK: u64 = 20;
 /// Rounds of making queries smaller.
 const SHRINK_ROUNDS: usize = 4;
 
@@ -61,7 +63,13 @@ impl Fuzz {
     /// Goes on until the time is over.
     pub fn run(mut self, length: Duration) -> Result<Sum> {
         let start = Instant::now();
-        while start.elapsed() < length {
+        for round in 1u64.. {
+            if start.elapsed() >= length {
+                break;
+            }
+            if round.is_multiple_of(ROUNDS_OF_A_FLINK) {
+                self.flink = Flink::start()?;
+            }
             self.expressions()?;
             if start.elapsed() < length {
                 self.queries()?;
@@ -177,9 +185,11 @@ impl Fuzz {
             .map(|one| {
                 let limit = matches!(&one.found, statements::Given::Error(message)
                     if message.contains("not supported"));
-                // Names and lengths of types are for the golden files.
+                // Names and lengths of types are for the golden files, and FINDINGS.md has the queries of which Flink's
+                // planner makes a constant.
                 let columns = one.difference.as_ref().is_some_and(|text| text.starts_with("columns: "));
-                one.difference.as_ref().filter(|_| !limit && !columns).map(|_| statements::show(one, false))
+                let passed = limit || columns || is_constant(&one.golden, &one.found);
+                one.difference.as_ref().filter(|_| !passed).map(|_| statements::show(one, false))
             })
             .collect())
     }
@@ -191,4 +201,16 @@ impl Fuzz {
             println!("MISMATCH {kind}\n{shown}");
         }
     }
+}
+
+/// Whether Flink gave the one row of an aggregate over nothing, and we nothing.
+fn is_constant(golden: &statements::Given, found: &statements::Given) -> bool {
+    let (statements::Given::Rows { rows: wanted, .. }, statements::Given::Rows { rows: found, .. }) =
+        (golden, found)
+    else {
+        return false;
+    };
+    let [row] = wanted.as_slice() else { return false };
+    let mut cells = row.trim_matches(['(', ')']).split(", ");
+    found.is_empty() && cells.all(|cell| cell == "0" || cell == "NULL")
 }
