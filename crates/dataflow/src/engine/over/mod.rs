@@ -50,6 +50,13 @@ enum Parts {
     Sorted(Partitions<Sorted>),
 }
 
+/// The rows of a step, made ready for all workers.
+struct Ready {
+    track: Arc<Track>,
+    prepared: Vec<Prepared>,
+    judged: Vec<Judged>,
+}
+
 /// What a worker gave.
 pub(crate) enum Part {
     /// Rows that timers let go.
@@ -106,7 +113,7 @@ impl OverNode {
             return Ok((input, 0));
         }
         let system = system_columns(&input.chunks)?;
-        let (moved, prepared, judged) = self.prepare(exchange, input, sequence, keeper)?;
+        let Ready { track: moved, prepared, judged } = self.prepare(exchange, input, sequence, keeper)?;
         let rows = system.len();
         let (spec, workers) = (self.spec.clone(), self.workers());
         let done: Vec<(Part, Vec<(u32, u32)>)> = match &mut self.parts {
@@ -150,7 +157,7 @@ impl OverNode {
         mut input: Flow,
         sequence: u64,
         keeper: &LateKeeper,
-    ) -> Result<(Arc<Track>, Vec<Prepared>, Vec<Judged>), DataflowError> {
+    ) -> Result<Ready, DataflowError> {
         if input.track.is_none() {
             input.track = Some(Arc::new(Track::constant(i64::MIN)));
         }
@@ -174,6 +181,6 @@ impl OverNode {
         };
         let tasks = chunks.into_iter().map(task).collect();
         let prepared = exchange.run(tasks, rows)?.into_iter().collect::<Result<_, _>>()?;
-        Ok((track, prepared, judged))
+        Ok(Ready { track, prepared, judged })
     }
 }
