@@ -6,13 +6,14 @@
 
 use crate::compare::types_agree;
 use crate::evaluate::CLOCK_MS;
-use crate::run::{Inputs, MANNERS, run};
+use crate::run::{Inputs, MANNERS, Manner, run};
 use anyhow::{Context, Result, bail, ensure};
 use connectors::Connectors;
 use os::Os;
 use sql::ast::StatementKind;
+use sql::binder::Column;
 use sql::parser::parse_script;
-use sql::session::{Outcome, Session};
+use sql::session::{JobRequest, Outcome, Session};
 use sql::source::SourceText;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
@@ -219,22 +220,41 @@ impl Runner {
         }
     }
 
-    fn run(&mut self, text: &str) -> Result<Given> {
+    /// The net rows of a query that is run in one manner.
+    pub fn rows_in(&mut self, text: &str, manner: Manner) -> Result<Vec<String>> {
+        let (job, columns) = match self.planned(text)? {
+            Ok(planned) => planned,
+            Err(message) => bail!("{message}"),
+        };
+        let inputs = Inputs::read(&job.plan, &self.connectors, CLOCK_MS)?;
+        let types: Vec<_> = columns.iter().map(|column| column.data_type.clone()).collect();
+        run(&job.plan, &inputs, &types, manner, CLOCK_MS)
+    }
+
+    /// The job of a query and its columns, or what is wrong with it.
+    fn planned(&mut self, text: &str) -> Result<Result<(JobRequest, Vec<Column>), String>> {
         let source = SourceText::new("query", text);
         let (statements, problems) = parse_script(&source);
         if let Some(problem) = problems.first() {
-            return Ok(Given::Error(format!("parse: {problem}")));
+            return Ok(Err(format!("parse: {problem}")));
         }
         let [statement] = statements.as_slice() else { bail!("not one statement") };
         let StatementKind::Query(query) = &statement.kind else { bail!("not a query") };
         let columns = match self.session.query_columns(query) {
             Ok(columns) => columns,
-            Err(problem) => return Ok(Given::Error(format!("plan: {problem}"))),
+            Err(problem) => return Ok(Err(format!("plan: {problem}"))),
         };
-        let job = match self.session.execute(statement) {
-            Ok(Outcome::Job(job)) => job,
+        match self.session.execute(statement) {
+            Ok(Outcome::Job(job)) => Ok(Ok((job, columns))),
             Ok(_) => bail!("a query gave no job"),
-            Err(problems) => return Ok(Given::Error(format!("plan: {}", problems[0]))),
+            Err(problems) => Ok(Err(format!("plan: {}", problems[0]))),
+        }
+    }
+
+    fn run(&mut self, text: &str) -> Result<Given> {
+        let (job, columns) = match self.planned(text)? {
+            Ok(planned) => planned,
+            Err(message) => return Ok(Given::Error(message)),
         };
         let inputs = Inputs::read(&job.plan, &self.connectors, CLOCK_MS)?;
         let types: Vec<_> = columns.iter().map(|column| column.data_type.clone()).collect();

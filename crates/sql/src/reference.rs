@@ -255,17 +255,19 @@ SELECT id FROM orders EXCEPT ALL SELECT id FROM large_orders;",
     ),
     entry(
         "Sub-queries",
-        "expression [NOT] IN (query) | (a, b) IN (query) | [NOT] EXISTS (query) | expression = ANY (query) | expression <> ALL (query) | (query)",
-        "Conditions and values made of another query. As a condition of WHERE that is joined by AND, IN and EXISTS are joins and may compare anything with the query around them. Elsewhere they may be correlated by equalities, as may values: an aggregate, or a query that has one row at most, more of which fail the job.",
+        "expression [NOT] IN (query) | (a, b) IN (query) | [NOT] EXISTS (query) | expression {= | <> | < | <= | > | >=} {ANY | SOME | ALL} (query) | (query)",
+        "Conditions and values made of another query. They stand in SELECT (also beside aggregates and inside them), WHERE, ON and HAVING, and may name columns of the query around them in any condition; equalities are cheapest. As a condition of WHERE that is joined by AND, IN and EXISTS are semi and anti joins. A value is an aggregate, or a query that has one row at most: more fail the job. `> ALL` of no rows is TRUE.",
         "SELECT id, customer IN (SELECT customer FROM large_orders) AS is_known FROM orders;
 SELECT id FROM orders AS o WHERE is_large OR EXISTS (SELECT 1 FROM large_orders AS l WHERE l.customer = o.customer);
-SELECT id, (SELECT MAX(l.amount) FROM large_orders AS l WHERE l.customer = o.customer) AS largest FROM orders AS o;",
+SELECT id, (SELECT MAX(l.amount) FROM large_orders AS l WHERE l.customer = o.customer) AS largest FROM orders AS o;
+SELECT customer, COUNT(*) FROM orders GROUP BY customer HAVING COUNT(*) > ALL (SELECT id FROM large_orders);",
     ),
     entry(
         "Hints",
-        "FROM table /*+ OPTIONS('key' = 'value') */",
-        "Other options of a table for one query.",
-        "SELECT id FROM orders /*+ OPTIONS('scan.bounded.mode' = 'latest-offset') */;",
+        "FROM table /*+ OPTIONS('key' = 'value') */ | SELECT /*+ {BROADCAST | SHUFFLE_HASH | SHUFFLE_MERGE | NEST_LOOP | MULTI_JOIN}(table, …) */",
+        "OPTIONS gives other options of a table for one query. Hints that choose how a join is done have no effect, because there is one way; the tables that they name must be there.",
+        "SELECT id FROM orders /*+ OPTIONS('scan.bounded.mode' = 'latest-offset') */;
+SELECT /*+ BROADCAST(l) */ o.id FROM orders AS o JOIN large_orders AS l ON o.id = l.id;",
     ),
 ];
 

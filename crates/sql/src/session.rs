@@ -161,6 +161,13 @@ impl Session {
                 self.settings.reset(key.as_ref()).map_err(|d| vec![*d])?;
                 Ok(Outcome::Done(String::new()))
             }
+            StatementKind::UseModules(names) => match names.iter().find(|name| name.value != "core") {
+                None => Ok(Outcome::Done(String::new())),
+                Some(other) => refuse(
+                    Diagnostic::unknown(other.span, format!("module '{}' not found", other.value))
+                        .with_hint("the only module is core: the built-in functions"),
+                ),
+            },
             StatementKind::Show(show) => self.show(show, statement.span),
             StatementKind::Describe(describe) => self.describe(describe, statement.span),
             StatementKind::CreateTable(create) => match &create.query {
@@ -392,7 +399,13 @@ impl Session {
                     DescribeObject::Model => "MODEL",
                     _ => "JOB",
                 };
-                refuse(Diagnostic::unsupported(span, format!("DESCRIBE {what} is not supported yet")))
+                let hint = match describe.object {
+                    DescribeObject::Function => "the reference describes the functions that are built in",
+                    DescribeObject::Model => "there are no models",
+                    _ => "`eventwright run` shows the jobs of a file while they run",
+                };
+                let message = format!("DESCRIBE {what} is not supported yet");
+                refuse(Diagnostic::unsupported(span, message).with_hint(hint))
             }
         }
     }
@@ -449,13 +462,15 @@ fn listed(listing: Listing) -> Outcome {
 }
 
 fn unsupported(kind: &StatementKind, span: Span) -> Diagnostic {
-    let name = match kind {
+    let (name, hint) = match kind {
         StatementKind::CreateMaterializedTable(_) | StatementKind::AlterMaterializedTable { .. } => {
-            "MATERIALIZED TABLE"
+            ("MATERIALIZED TABLE", "write CREATE TABLE and INSERT INTO … SELECT, which keeps the result up to date")
         }
-        StatementKind::CreateModel(_) => "CREATE MODEL",
-        _ => "this statement",
+        StatementKind::CreateModel(_) => {
+            ("CREATE MODEL", "there are no models: let a service of yours write its answers to a topic, and join them")
+        }
+        _ => ("this statement", "`eventwright check` says of a file what is not supported in it"),
     };
     let at = Span::new(span.start, span.end.min(span.start + 80));
-    Diagnostic::unsupported(at, format!("{name} is not supported yet"))
+    Diagnostic::unsupported(at, format!("{name} is not supported yet")).with_hint(hint)
 }

@@ -110,6 +110,13 @@ pub enum ExpressionKind {
         count: Box<Expression>,
         operand: Box<Expression>,
     },
+    /// `(left - right) from [TO to]` of two points in time.
+    IntervalBetween {
+        left: Box<Expression>,
+        right: Box<Expression>,
+        from: TimeUnit,
+        to: Option<TimeUnit>,
+    },
     /// `TIMESTAMPDIFF(unit, from, to)`.
     TimestampDiff {
         unit: TimeUnit,

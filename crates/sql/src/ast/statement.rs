@@ -46,6 +46,7 @@ pub enum StatementKind {
 
     UseCatalog(Identifier),
     UseDatabase(ObjectName),
+    UseModules(Vec<Identifier>),
     Show(Show),
     Describe(Describe),
 
@@ -274,14 +275,14 @@ pub enum ShowTarget {
     CurrentCatalog,
     CurrentDatabase,
     Columns { table: ObjectName },
-    Partitions { table: ObjectName },
+    Partitions { table: ObjectName, partition: Vec<PartitionValue> },
     CreateTable(ObjectName),
     CreateView(ObjectName),
     CreateMaterializedTable(ObjectName),
     CreateModel(ObjectName),
     CreateCatalog(Identifier),
     Jobs,
-    Modules,
+    Modules { full: bool },
 }
 
 /// `[NOT] LIKE 'pattern'` of SHOW.

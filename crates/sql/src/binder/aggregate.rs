@@ -9,6 +9,7 @@ use super::grouping::{GROUPING_BASE, PendingGrouping};
 use super::over::{OVER_BASE, Overs};
 use super::relation::{AggregateCall, Column, RelationId, RelationKind, WindowColumn};
 use super::scope::Scope;
+use super::subquery::ValueQuery;
 use super::window::{Shape, ShapeKind, Window, plus_ms};
 use super::{Binder, Bound, boxed};
 use crate::ast::FunctionCall;
@@ -140,6 +141,7 @@ impl Binder<'_> {
             columns: self.graph.columns(relation).to_vec(),
             overs: collector.overs,
             groupings: Vec::new(),
+            values: BTreeMap::new(),
         })
     }
 
@@ -182,6 +184,7 @@ impl Binder<'_> {
             columns: self.graph.columns(relation).to_vec(),
             overs: collector.overs,
             groupings: Vec::new(),
+            values: BTreeMap::new(),
         })
     }
 }
@@ -235,6 +238,7 @@ impl Binder<'_> {
             columns: self.graph.columns(relation).to_vec(),
             overs: collector.overs,
             groupings: Vec::new(),
+            values: BTreeMap::new(),
         })
     }
 }
@@ -243,6 +247,17 @@ impl Collector {
     /// Whether what the aggregates read passes a test.
     pub(super) fn all_read(&self, passes: impl Fn(&Scalar) -> bool) -> bool {
         self.calls.iter().all(|call| call.argument.iter().chain(&call.filter).all(&passes))
+    }
+
+    /// What the aggregates read.
+    pub(super) fn read(&self) -> impl Iterator<Item = &Scalar> {
+        self.calls.iter().flat_map(|call| call.argument.iter().chain(&call.filter).chain(&call.default))
+    }
+
+    pub(super) fn read_mut(&mut self) -> impl Iterator<Item = &mut Scalar> {
+        self.calls
+            .iter_mut()
+            .flat_map(|call| call.argument.iter_mut().chain(&mut call.filter).chain(&mut call.default))
     }
 }
 
@@ -327,6 +342,8 @@ pub(super) struct Grouped {
     pub(super) overs: Overs,
     /// What GROUPING and its kin are.
     pub(super) groupings: Vec<Scalar>,
+    /// The columns of sub-queries that stand for values, by their numbers in the SELECT.
+    values: BTreeMap<usize, Scalar>,
 }
 
 impl Grouped {
@@ -363,8 +380,15 @@ impl Grouped {
             match self.window_columns.get(index) {
                 Some(WindowColumn::Start) => return Ok(self.column(first)),
                 Some(WindowColumn::End) => return Ok(self.column(first + 1)),
-                Some(WindowColumn::Time) if self.grouped_time => return Ok(self.column(first + 2)),
+                Some(WindowColumn::Time) if self.grouped_time => {
+                    let mut time = self.column(first + 2);
+                    time.data_type.nullable |= scalar.data_type.nullable;
+                    return Ok(time);
+                }
                 _ => {}
+            }
+            if let Some(value) = self.values.get(index) {
+                return Ok(value.clone());
             }
             let span = self.spans.get(index).copied().unwrap_or(span);
             return boxed(
@@ -382,6 +406,29 @@ impl Grouped {
 
     fn column(&self, index: usize) -> Scalar {
         self.columns[index].scalar(index)
+    }
+}
+
+impl Binder<'_> {
+    /// Joins sub-queries to the groups that need their values; each with the number of its first column.
+    pub(super) fn attach_to_groups(
+        &mut self,
+        grouped: &mut Grouped,
+        queries: Vec<(usize, ValueQuery)>,
+    ) -> Bound<()> {
+        for (first, mut query) in queries {
+            for key in &mut query.on {
+                let outer = std::mem::replace(&mut key.outer, Scalar::boolean(false));
+                key.outer = grouped.rewrite(outer, query.span)?;
+            }
+            let place = self.graph.columns(grouped.relation).len();
+            let scope = Scope::of(None, self.graph.columns(grouped.relation));
+            (grouped.relation, _) = self.attach(grouped.relation, scope, vec![query]);
+            let columns = &self.graph.columns(grouped.relation)[place..];
+            let values = columns.iter().enumerate();
+            grouped.values.extend(values.map(|(at, column)| (first + at, column.scalar(place + at))));
+        }
+        Ok(())
     }
 }
 

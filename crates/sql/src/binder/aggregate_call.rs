@@ -126,6 +126,15 @@ impl Binder<'_> {
                     Site::Over(_) => self.average(&parts, argument, result),
                 }
             }
+            Kind::SingleValue => {
+                if !kind.has_order() || kind.is_binary() {
+                    return parts.wrong("a value with an order", &argument);
+                }
+                let value = self.push(&parts, AggregateFunction::Max, Some(argument), same.as_nullable())?;
+                let count = TypeKind::BigInt.not_null();
+                let count = self.push(&parts, AggregateFunction::Count, None, count)?;
+                self.function("$SINGLE", vec![value, count], span)
+            }
             Kind::Min | Kind::Max => {
                 if kind.is_constructed() || kind.is_binary() || kind == TypeKind::Null {
                     return parts.wrong("a value with an order", &argument);

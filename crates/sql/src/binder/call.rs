@@ -230,6 +230,23 @@ impl Binder<'_> {
             result = kind.with_nullable(result.nullable);
             arguments[0] = argument;
         }
+        if gives_no_null(function.name, &arguments) {
+            result.nullable = arguments.iter().any(|argument| argument.data_type.nullable);
+        }
+        if function.name == "TO_TIMESTAMP_LTZ"
+            && let Some(precision) = arguments.get(1).and_then(Scalar::integer)
+        {
+            if !(0..=9).contains(&precision) {
+                return boxed(
+                    Diagnostic::invalid(
+                        span,
+                        format!("the precision of TO_TIMESTAMP_LTZ is {precision}, and must be from 0 to 9"),
+                    )
+                    .with_hint("0 is for seconds, 3 for milliseconds, 6 for microseconds"),
+                );
+            }
+            result.kind = TypeKind::TimestampLtz((precision as u8).max(3));
+        }
         Ok(Scalar { kind: ScalarKind::Call { function, arguments, zone }, data_type: result })
     }
 
@@ -237,6 +254,9 @@ impl Binder<'_> {
         if arguments.is_empty() || (name == "IFNULL" && arguments.len() != 2) {
             let wanted = if name == "IFNULL" { "two arguments" } else { "one argument or more" };
             return boxed(Diagnostic::invalid(span, format!("{name} takes {wanted}")));
+        }
+        if name == "IFNULL" && is_certain_text(&arguments[0]) && arguments[1].data_type.kind.is_character() {
+            return Ok(arguments[0].clone());
         }
         let mut common = self.common(&format!("the arguments of {name}"), &arguments, span)?;
         if common.kind == TypeKind::Float
@@ -260,7 +280,9 @@ impl Binder<'_> {
         let common = self.common("the results of IF", &results, span)?;
         // Flink's type may be NULL where the condition may, though FALSE is taken then.
         let nullable = common.nullable || condition.data_type.nullable;
-        Ok(make_case(vec![condition], results, &common.with_nullable(nullable), self.settings.zone))
+        let mut case = make_case(vec![condition], results, &common, self.settings.zone);
+        case.data_type.nullable = nullable;
+        Ok(case)
     }
 
     fn null_if(&mut self, arguments: Vec<Scalar>, span: Span) -> Bound<Scalar> {
@@ -272,6 +294,23 @@ impl Binder<'_> {
         let common = value.data_type.as_nullable();
         let nothing = Scalar::null(&common);
         Ok(make_case(vec![equal], vec![nothing, value], &common, zone))
+    }
+}
+
+/// A text that cannot be NULL: IFNULL is that text, and of its type.
+fn is_certain_text(argument: &Scalar) -> bool {
+    argument.data_type.kind.is_character() && !argument.data_type.nullable
+}
+
+/// Whether these literals rule out what makes a function of texts NULL.
+fn gives_no_null(name: &str, arguments: &[Scalar]) -> bool {
+    match (name, arguments) {
+        ("LPAD" | "RPAD", [_, length, fill]) => {
+            length.integer().is_some_and(|length| (0..=functions::PADDED_MAX).contains(&length))
+                && fill.as_text().is_some_and(|fill| !fill.is_empty())
+        }
+        ("REGEXP_REPLACE", [_, pattern, _]) => pattern.as_text().is_some_and(functions::is_pattern),
+        _ => false,
     }
 }
 

@@ -137,10 +137,7 @@ impl Binder<'_> {
             ExpressionKind::Extract { unit, operand } => {
                 let operand = self.expression(operand, scope)?;
                 if operand.data_type.kind.is_interval() {
-                    return boxed(Diagnostic::unsupported(
-                        span,
-                        "EXTRACT from an interval is not supported yet",
-                    ));
+                    return self.field_of_interval(*unit, operand, span);
                 }
                 self.with_unit("$EXTRACT", "EXTRACT", *unit, vec![operand], span)
             }
@@ -167,6 +164,10 @@ impl Binder<'_> {
             }
             ExpressionKind::TimestampAdd { unit, count, operand } => {
                 self.timestamp_add(*unit, count, operand, scope, span)
+            }
+            ExpressionKind::IntervalBetween { left, right, from, .. } => {
+                let (left, right) = self.pair(left, right, scope)?;
+                self.interval_between(left, right, *from, span)
             }
             ExpressionKind::TimestampDiff { unit, from, to } => {
                 let (from, to) = self.pair(from, to, scope)?;
@@ -539,6 +540,49 @@ impl Binder<'_> {
         self.function(registered, arguments, span)
     }
 
+    /// EXTRACT from an interval.
+    fn field_of_interval(&mut self, unit: TimeUnit, operand: Scalar, span: Span) -> Bound<Scalar> {
+        use TimeUnit::*;
+        let has_it = match operand.data_type.kind {
+            TypeKind::IntervalYearMonth => matches!(unit, Year | Quarter | Month | Century),
+            _ => matches!(unit, Day | Hour | Minute | Second | Millisecond),
+        };
+        if !has_it {
+            return boxed(
+                Diagnostic::mistyped(
+                    span,
+                    format!("{} has no field {}", shown(&operand.data_type), unit.name()),
+                )
+                .with_hint("intervals have YEAR, QUARTER and MONTH, or DAY, HOUR, MINUTE, SECOND and MILLISECOND"),
+            );
+        }
+        let unit = ast::Literal::String(unit.name().to_string());
+        let unit = literal::bind(&unit, false, Zone::UTC, span)?;
+        self.function("$EXTRACT_INTERVAL", vec![unit, operand], span)
+    }
+
+    /// `(left - right) unit` of two points in time.
+    fn interval_between(&mut self, left: Scalar, right: Scalar, unit: TimeUnit, span: Span) -> Bound<Scalar> {
+        use std::mem::discriminant;
+        let (a, b) = (&left.data_type.kind, &right.data_type.kind);
+        if !a.is_temporal() || discriminant(a) != discriminant(b) {
+            return boxed(
+                Diagnostic::mistyped(
+                    span,
+                    format!(
+                        "an interval lies between two times of one type, but found {} and {}",
+                        shown(&left.data_type),
+                        shown(&right.data_type)
+                    ),
+                )
+                .with_hint("cast one side to the type of the other"),
+            );
+        }
+        let months = matches!(unit, TimeUnit::Year | TimeUnit::Quarter | TimeUnit::Month);
+        let name = if months { "$MONTHS_BETWEEN" } else { "$TIME_BETWEEN" };
+        self.function(name, vec![left, right], span)
+    }
+
     fn timestamp_add(
         &mut self,
         unit: TimeUnit,
@@ -595,7 +639,7 @@ impl Binder<'_> {
         let shorter =
             matches!(unit, TimeUnit::Hour | TimeUnit::Minute | TimeUnit::Second | TimeUnit::Millisecond);
         let operand = if operand.data_type.kind == TypeKind::Date && shorter {
-            operator::cast(operand, &TypeKind::Timestamp(3).nullable(), CastMode::default(), span)?
+            operator::cast(operand, &TypeKind::Timestamp(6).nullable(), CastMode::default(), span)?
         } else {
             operand
         };

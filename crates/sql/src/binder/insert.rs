@@ -117,6 +117,17 @@ impl Binder<'_> {
         for partition in &insert.partition {
             let Some(value) = &partition.value else { continue };
             let place = place_of(&wanted, &partition.column, &table)?;
+            let keys = &table.definition.partition_keys;
+            if !keys.contains(&partition.column.value) {
+                let diagnostic = Diagnostic::invalid(
+                    partition.column.span,
+                    format!("the table is not partitioned by '{}'", partition.column.value),
+                );
+                return boxed(match keys.is_empty() {
+                    true => diagnostic.with_hint("leave PARTITION out, and select the value"),
+                    false => diagnostic.with_hint(format!("it is partitioned by {}", keys.join(", "))),
+                });
+            }
             let scalar = self.constant(value)?;
             sources[place] = Some(Source::Value(scalar, value.span));
         }

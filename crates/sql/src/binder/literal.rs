@@ -35,12 +35,13 @@ pub(super) fn bind(literal: &Literal, negative: bool, zone: Zone, span: Span) ->
             make(Arc::new(Float64Array::from(vec![value])), format!("{sign}{text}"), TypeKind::Double)
         }
         Literal::String(text) => {
-            let length = text.chars().count().max(1) as u32;
+            // Flink counts the units of UTF-16.
+            let length = text.encode_utf16().count().max(1) as u32;
             make(Arc::new(StringArray::from(vec![text.as_str()])), quoted(text), TypeKind::Char(length))
         }
         Literal::Binary(bytes) => {
             let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
-            let length = bytes.len().max(1) as u32;
+            let length = bytes.len() as u32;
             make(
                 Arc::new(BinaryArray::from(vec![bytes.as_slice()])),
                 format!("x'{hex}'"),

@@ -294,6 +294,7 @@ impl Binder<'_> {
                 let bound = binder.expression(&definition.condition, &Scope::default())?;
                 operator::boolean(bound, "DEFINE", definition.condition.span)
             })?;
+            refuse_random(&condition, "DEFINE", definition.condition.span)?;
             let is_own = |input: usize| match inputs.get(input) {
                 Some(MatchValue::Row { variable, from_first, offset, .. }) => {
                     !from_first && *offset == 0 && variable.is_none_or(|variable| variable == number)
@@ -358,6 +359,7 @@ impl Binder<'_> {
                 () => TimeAttribute::None,
             };
             outputs.push(Column { attribute, ..Column::new(name.value.clone(), scalar.data_type.clone()) });
+            refuse_random(&scalar, "MEASURES", measure.expression.span)?;
             measures.push(MatchMeasure::new(scalar, &inputs));
         }
         Ok(measures)
@@ -708,4 +710,15 @@ fn after_match(clause: &MatchRecognize) -> Bound<AfterMatch> {
         Some(ast::AfterMatch::ToFirst(name)) => AfterMatch::ToFirst(variable(name)?),
         Some(ast::AfterMatch::ToLast(name)) => AfterMatch::ToLast(variable(name)?),
     })
+}
+
+/// A partial match may be tried in any step, so that there is no place to draw a value by.
+fn refuse_random(scalar: &Scalar, clause: &str, span: Span) -> Bound<()> {
+    if !scalar.is_random() {
+        return Ok(());
+    }
+    boxed(
+        Diagnostic::unsupported(span, format!("RAND, RAND_INTEGER and UUID cannot stand in {clause}"))
+            .with_hint("take the value in a sub-query of FROM, as a column"),
+    )
 }

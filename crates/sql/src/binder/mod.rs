@@ -6,8 +6,10 @@
 mod aggregate;
 mod aggregate_call;
 mod call;
+mod correlation;
 mod expression;
 mod grouping;
+mod hint;
 mod insert;
 mod interval;
 mod json;
@@ -18,6 +20,7 @@ mod operator;
 mod order;
 mod over;
 mod problems;
+mod quantified;
 mod query;
 mod rank;
 mod relation;
@@ -120,6 +123,8 @@ pub struct Binder<'a> {
     aliases: Vec<(String, Scalar)>,
     /// Sub-queries that stand for values in what is being bound; none where they cannot stand.
     values: Option<subquery::Values>,
+    /// The relation whose rows need the sub-query being bound.
+    values_input: Option<RelationId>,
     /// How many calls of RAND() and its kin were bound.
     random_calls: i64,
     /// What names mean in a condition or a measure of MATCH_RECOGNIZE; none elsewhere.
@@ -148,6 +153,7 @@ impl<'a> Binder<'a> {
             behind: order::Behind::default(),
             aliases: Vec::new(),
             values: None,
+            values_input: None,
             random_calls: 0,
             pattern: None,
             windows: BTreeMap::new(),

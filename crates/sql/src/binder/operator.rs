@@ -25,8 +25,13 @@ pub(super) fn coerce(scalar: Scalar, to: &LogicalType, zone: Zone) -> Scalar {
     if scalar.data_type.kind == TypeKind::Null {
         return Scalar::null(&target);
     }
-    // What stays a literal or a column is of more use than a cast that changes nothing.
-    if !needs_cast(&scalar.data_type, &target) && scalar.data_type.to_arrow() == target.to_arrow() {
+    // What stays a literal or a column is of more use than a cast that changes nothing. What a cast or a function gives
+    // depends on its type.
+    let gives_its_type = matches!(scalar.kind, ScalarKind::Cast { .. } | ScalarKind::Call { .. });
+    if !gives_its_type
+        && !needs_cast(&scalar.data_type, &target)
+        && scalar.data_type.to_arrow() == target.to_arrow()
+    {
         return Scalar { data_type: target, ..scalar };
     }
     let mode = CastMode { lenient: false, zone };

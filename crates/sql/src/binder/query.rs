@@ -7,6 +7,7 @@ use super::problems::consequence;
 use super::rank::place_number;
 use super::relation::{Column, RelationId, RelationKind, WindowColumn};
 use super::scope::{NearestOrList, Scope};
+use super::subquery::ValueQuery;
 use super::window::window_bound;
 use super::{Binder, Bound, boxed, operator};
 use crate::ast::{
@@ -17,6 +18,7 @@ use crate::diagnostic::Diagnostic;
 use crate::expression::{Scalar, ScalarKind};
 use crate::span::Span;
 use crate::types::{TimeAttribute, TypeKind};
+use std::collections::BTreeMap;
 
 impl Binder<'_> {
     /// A query within another one, whose rows have no order.
@@ -133,13 +135,6 @@ impl Binder<'_> {
     }
 
     fn select_all(&mut self, select: &Select, order: &[ast::OrderItem]) -> Bound<RelationId> {
-        if let Some(hint) = select.hints.first() {
-            self.warnings.push(Diagnostic::warning(
-                crate::diagnostic::DiagnosticKind::Unsupported,
-                hint.span,
-                format!("the hint {} is ignored", hint.name.value),
-            ));
-        }
         let (mut input, mut scope) = match &select.from {
             Some(from) => self.from(from)?,
             None => {
@@ -150,6 +145,7 @@ impl Binder<'_> {
                 self.one_row()
             }
         };
+        self.join_hints(&select.hints, &scope)?;
         if let Some(selection) = &select.selection {
             (input, scope) = self.selected(input, scope, selection)?;
         }
@@ -175,13 +171,11 @@ impl Binder<'_> {
             ..Collector::default()
         });
         let outer_numbers = self.numbers.replace(Vec::new());
-        let plain = input;
-        let bound =
-            self.with_values(input, scope.clone(), |binder, scope| binder.select_list(select, order, scope));
+        let width = self.graph.columns(input).len();
+        let (bound, values) = self.collect_values(Some(input), width, |binder| binder.select_list(select, order, &scope));
         let mut collector = std::mem::replace(&mut self.collector, outer).unwrap_or_default();
         let mut number = std::mem::replace(&mut self.numbers, outer_numbers).unwrap_or_default().pop();
-        let (SelectList { mut items, having, complete }, input_with_values, _) = bound?;
-        input = input_with_values;
+        let SelectList { mut items, having, complete, .. } = bound?;
         let keys = elements.iter().filter(|expression| legacy_window_call(expression).is_none());
         let keys = keys.map(|expression| self.expression(expression, &scope)).collect();
         let keys_are_right = self.all(keys).is_ok();
@@ -205,6 +199,7 @@ impl Binder<'_> {
                     Diagnostic::invalid(having.span, "HAVING without GROUP BY").with_hint("use WHERE"),
                 );
             }
+            (input, _) = self.attach(input, scope, values);
             if let Some(number) = number {
                 input = self.numbered(input, number);
                 let place = self.graph.columns(input).len() - 1;
@@ -218,16 +213,47 @@ impl Binder<'_> {
                 .graph
                 .project(input, items.into_iter().map(|item| (item.name, item.scalar)).collect()));
         }
-        if input != plain {
-            return boxed(
-                Diagnostic::unsupported(
-                    select.span,
-                    "a sub-query as a value beside an aggregate is not supported yet",
-                )
-                .with_hint("aggregate in a sub-query, and take the value outside"),
-            );
+        let mut first = width;
+        let mut numbered = Vec::new();
+        for query in values {
+            let columns = self.graph.columns(query.relation).len();
+            numbered.push((first, query));
+            first += columns;
         }
-        self.grouped(select, input, &scope, (&elements, &sets), collector, items, having)
+        let is_read = |scalar: &Scalar, (first, query): &(usize, ValueQuery)| {
+            let last = first + self.graph.columns(query.relation).len();
+            scalar.columns().range(*first..last).next().is_some()
+        };
+        // What aggregates read is joined to the rows, what stands beside them to the groups.
+        let before: Vec<(usize, ValueQuery)> =
+            numbered.iter().filter(|query| collector.read().any(|read| is_read(read, query))).cloned().collect();
+        let shown = || items.iter().map(|item| &item.scalar).chain(&having);
+        let values: Vec<(usize, ValueQuery)> =
+            numbered.into_iter().filter(|query| shown().any(|scalar| is_read(scalar, query))).collect();
+        if !before.is_empty() {
+            if scope.columns.iter().any(|column| column.column.window.is_some()) {
+                return boxed(
+                    Diagnostic::unsupported(
+                        select.span,
+                        "a sub-query inside an aggregate over windows is not supported yet",
+                    )
+                    .with_hint("take its value in a sub-query of FROM, below the window"),
+                );
+            }
+            let mut places = BTreeMap::new();
+            let mut place = width;
+            for (first, query) in &before {
+                let columns = self.graph.columns(query.relation).len();
+                places.extend((0..columns).map(|at| (first + at, place + at)));
+                place += columns;
+            }
+            let moved = |column: usize| places.get(&column).copied().unwrap_or(column);
+            collector.read_mut().for_each(|read| read.remap(&moved));
+            let queries = before.into_iter().map(|(_, query)| query).collect();
+            (input, _) = self.attach(input, scope.clone(), queries);
+        }
+        let list = SelectList { items, having, values, complete };
+        self.grouped(select, input, &scope, (&elements, &sets), collector, list)
     }
 
     /// The items and HAVING, bound over the input with placeholders for aggregates.
@@ -255,7 +281,7 @@ impl Binder<'_> {
                 None => complete = false,
             }
         }
-        Ok(SelectList { items, having, complete })
+        Ok(SelectList { items, having, values: Vec::new(), complete })
     }
 
     pub(super) fn select_item(
@@ -327,7 +353,6 @@ impl Binder<'_> {
         Ok(())
     }
 
-    #[allow(clippy::too_many_arguments, reason = "the parts of one SELECT")]
     fn grouped(
         &mut self,
         select: &Select,
@@ -335,14 +360,13 @@ impl Binder<'_> {
         scope: &Scope,
         (elements, sets): (&[&ast::Expression], &[Vec<usize>]),
         mut collector: Collector,
-        items: Vec<Item>,
-        having: Option<Scalar>,
+        list: SelectList,
     ) -> Bound<RelationId> {
         let groupings = std::mem::take(&mut collector.groupings);
         let group_span = select.group_by.as_ref().map_or(select.span, |group| group.span);
         if sets.len() > 1 {
             collector.groupings = groupings;
-            return self.grouped_by_sets(select, input, scope, (elements, sets), collector, items, having);
+            return self.grouped_by_sets(select, input, scope, (elements, sets), collector, list);
         }
         let mut keys: Vec<Scalar> = Vec::new();
         let mut bounds: Vec<(Scalar, RelationId, WindowColumn)> = Vec::new();
@@ -382,7 +406,7 @@ impl Binder<'_> {
             all.extend(constant.filter(|_| all.is_empty()));
             let mut grouped = self.plain_aggregate(input, all, collector)?;
             grouped.groupings = groupings;
-            return self.over_groups(grouped, select, items, having);
+            return self.over_groups(grouped, select, list);
         };
         // Bounds of another window are keys like others.
         keys.extend(bounds.iter().filter(|(_, own, _)| *own != window_id).map(|(scalar, ..)| scalar.clone()));
@@ -403,12 +427,11 @@ impl Binder<'_> {
             }
         };
         grouped.groupings = groupings;
-        self.over_groups(grouped, select, items, having)
+        self.over_groups(grouped, select, list)
     }
 
     /// Each row is there once for each grouping set, with NULL for the keys that are not in it and the number of the set
     /// as one more key.
-    #[allow(clippy::too_many_arguments, reason = "the parts of one SELECT")]
     fn grouped_by_sets(
         &mut self,
         select: &Select,
@@ -416,12 +439,12 @@ impl Binder<'_> {
         scope: &Scope,
         (elements, sets): (&[&ast::Expression], &[Vec<usize>]),
         mut collector: Collector,
-        items: Vec<Item>,
-        having: Option<Scalar>,
+        list: SelectList,
     ) -> Bound<RelationId> {
         let groupings = std::mem::take(&mut collector.groupings);
         let mut keys: Vec<(Scalar, Vec<usize>)> = Vec::new();
         let mut bounds: Vec<(Scalar, RelationId, WindowColumn)> = Vec::new();
+        let mut windows: Vec<(Scalar, Vec<usize>)> = Vec::new();
         for (place, expression) in elements.iter().enumerate() {
             if legacy_window_call(expression).is_some() {
                 for column in scope.columns.iter().filter(|column| column.hidden) {
@@ -432,13 +455,18 @@ impl Binder<'_> {
                 continue;
             }
             let scalar = self.expression(expression, scope)?;
-            let in_all = sets.iter().all(|set| set.contains(&place));
+            let list = if window_bound(&scalar, scope).is_some() { &mut windows } else { &mut keys };
+            match list.iter_mut().find(|(key, _)| key.identity() == scalar.identity()) {
+                Some((_, places)) => places.push(place),
+                None => list.push((scalar, vec![place])),
+            }
+        }
+        // A bound that is in every set is one of all groups.
+        for (scalar, places) in windows {
+            let in_all = sets.iter().all(|set| places.iter().any(|place| set.contains(place)));
             match window_bound(&scalar, scope).filter(|_| in_all) {
                 Some((window, bound)) => bounds.push((scalar, window, bound)),
-                None => match keys.iter_mut().find(|(key, _)| key.identity() == scalar.identity()) {
-                    Some((_, places)) => places.push(place),
-                    None => keys.push((scalar, vec![place])),
-                },
+                None => keys.push((scalar, places)),
             }
         }
         let whole = whole_window(&bounds);
@@ -495,7 +523,7 @@ impl Binder<'_> {
         let number = grouped.key(keys.len());
         grouped.groupings = self.groupings(groupings, &all_keys, sets, Some(number))?;
         grouped.rename_keys(keys.iter().map(|(key, _)| key.identity()));
-        self.over_groups(grouped, select, items, having)
+        self.over_groups(grouped, select, list)
     }
 
     /// HAVING and the items over the groups.
@@ -503,9 +531,10 @@ impl Binder<'_> {
         &mut self,
         mut grouped: Grouped,
         select: &Select,
-        items: Vec<Item>,
-        having: Option<Scalar>,
+        list: SelectList,
     ) -> Bound<RelationId> {
+        let SelectList { items, having, values, .. } = list;
+        self.attach_to_groups(&mut grouped, values)?;
         let overs = std::mem::take(&mut grouped.overs);
         let mut relation = grouped.relation;
         if let (Some(having), Some(written)) = (having, &select.having) {
@@ -530,6 +559,8 @@ impl Binder<'_> {
 struct SelectList {
     items: Vec<Item>,
     having: Option<Scalar>,
+    /// The sub-queries that stand for values in them, each with the number of its first column.
+    values: Vec<(usize, ValueQuery)>,
     complete: bool,
 }
 

@@ -115,36 +115,99 @@ impl Binder<'_> {
             conditions.push(operator::comparison(Comparison::Equal, a, b, name.span, zone)?);
         }
         let scope = left_scope.clone().join(right_scope);
-        if let JoinConstraint::On(on) = &join.constraint {
-            let outer = self.collector.take();
-            let parts = super::subquery::conjuncts(on);
-            let bound = parts.into_iter().map(|part| {
-                let scalar = self.expression(part, &scope)?;
-                operator::boolean(scalar, "ON", part.span)
-            });
-            let bound = bound.collect();
-            self.collector = outer;
-            let bound = self.all(bound);
-            // What the condition lacks does not concern what reads the join.
-            conditions.extend(self.noted(bound).unwrap_or_default());
-        }
-        if scope.open {
-            return Ok((self.broken_relation(), scope));
-        }
         let kind = match join.kind {
             ast::JoinKind::Inner | ast::JoinKind::Cross | ast::JoinKind::Comma => JoinKind::Inner,
             ast::JoinKind::Left => JoinKind::Left,
             ast::JoinKind::Right => JoinKind::Right,
             ast::JoinKind::Full => JoinKind::Full,
         };
-        if let TableReferenceKind::Table { as_of: Some(as_of), .. } = &join.right.kind {
-            return self.join_as_of(kind, [left, right], (&left_scope, scope), conditions, (as_of, span));
+        let as_of = match &join.right.kind {
+            TableReferenceKind::Table { as_of, .. } => as_of.as_ref(),
+            _ => None,
+        };
+        let mut on = OnCondition { right, scope, conditions, tests: Vec::new() };
+        if let JoinConstraint::On(written) = &join.constraint {
+            let outer = self.collector.take();
+            let joins_plainly = kind != JoinKind::Inner && as_of.is_none();
+            let split = left_scope.columns.len();
+            for part in super::subquery::conjuncts(written) {
+                let bound = self.on_part(part, &mut on, joins_plainly.then_some(split), kind);
+                // What the condition lacks does not concern what reads the join.
+                self.noted(bound);
+            }
+            self.collector = outer;
         }
-        let (relation, scope) = self.joined(kind, [left, right], scope, conditions, span);
+        let OnCondition { right, scope, conditions, tests } = on;
+        if scope.open {
+            return Ok((self.broken_relation(), scope));
+        }
+        if let Some(as_of) = as_of {
+            let inputs = [left, right];
+            let mut joined = self.join_as_of(kind, inputs, (&left_scope, scope), conditions, (as_of, span))?;
+            for test in tests {
+                joined = self.selected(joined.0, joined.1, test)?;
+            }
+            return Ok(joined);
+        }
+        let (mut relation, mut scope) = self.joined(kind, [left, right], scope, conditions, span);
+        for test in tests {
+            (relation, scope) = self.selected(relation, scope, test)?;
+        }
         match names.is_empty() {
             true => Ok((relation, scope)),
             false => self.merged(kind, relation, scope, &names, left_scope.columns.len()),
         }
+    }
+
+    /// A part of ON. Where the rows of both sides are in the result only if it is true, a part with a sub-query is a
+    /// condition behind the join. Else the sub-query's value is joined to the right side (`split` tells it from the left).
+    fn on_part<'q>(
+        &mut self,
+        part: &'q ast::Expression,
+        on: &mut OnCondition<'q>,
+        split: Option<usize>,
+        kind: JoinKind,
+    ) -> Bound<()> {
+        let width = on.scope.columns.len();
+        let scope = on.scope.clone();
+        let (bound, values) = self.collect_values(None, width, |binder| {
+            let scalar = binder.expression(part, &scope)?;
+            operator::boolean(scalar, "ON", part.span)
+        });
+        let is_test = super::subquery::Test::of(part).is_some();
+        if kind == JoinKind::Inner && (is_test || !values.is_empty()) {
+            on.tests.push(part);
+            return Ok(());
+        }
+        let scalar = bound?;
+        if values.is_empty() {
+            on.conditions.push(scalar);
+            return Ok(());
+        }
+        let of_right = |key: &super::subquery::ValueKey| match split {
+            Some(split) => key.outer.columns().iter().all(|column| (split..width).contains(column)),
+            None => false,
+        };
+        let Some(split) = split.filter(|_| values.iter().flat_map(|query| &query.on).all(of_right)) else {
+            return boxed(
+                Diagnostic::unsupported(
+                    part.span,
+                    "a sub-query in ON of an outer join can name columns of its right side only",
+                )
+                .with_hint("take the value in a sub-query of FROM, and join with that"),
+            );
+        };
+        for mut query in values {
+            query.on.iter_mut().for_each(|key| key.outer.remap(&|column| column - split));
+            let scope = Scope::of(None, self.graph.columns(on.right));
+            let first = scope.columns.len();
+            (on.right, _) = self.attach(on.right, scope, vec![query]);
+            let mut hidden = Scope::of(None, &self.graph.columns(on.right)[first..]);
+            hidden.columns.iter_mut().for_each(|column| column.hidden = true);
+            on.scope = std::mem::take(&mut on.scope).join(hidden);
+        }
+        on.conditions.push(scalar);
+        Ok(())
     }
 
     /// The columns that USING or NATURAL names stand first, once for both sides.
@@ -596,6 +659,15 @@ impl Binder<'_> {
 }
 
 /// The names that columns of both sides have, in the order of the left one.
+/// What ON has come to so far.
+struct OnCondition<'q> {
+    right: RelationId,
+    scope: Scope,
+    conditions: Vec<Scalar>,
+    /// What is tested behind the join.
+    tests: Vec<&'q ast::Expression>,
+}
+
 fn common_names(left: &Scope, right: &Scope, span: Span) -> Vec<ast::Identifier> {
     let of = |scope: &Scope| -> Vec<String> {
         scope.visible().filter(|column| !column.merged).map(|column| column.column.name.clone()).collect()

@@ -12,14 +12,14 @@ use super::scope::{Scope, ScopeColumn};
 use super::{Binder, Bound, boxed, operator};
 use crate::ast::UnaryOperator;
 use crate::ast::{
-    self, BinaryOperator, Expression, ExpressionKind, QuantifiedOperand, Query, QueryBodyKind, Select,
-    SelectItemKind,
+    self, BinaryOperator, Expression, ExpressionKind, QuantifiedOperand, Query, QueryBodyKind, Select, SelectItemKind,
 };
 use crate::diagnostic::Diagnostic;
 use crate::expression::compare::Comparison;
 use crate::expression::{Scalar, ScalarKind};
 use crate::functions::aggregate;
 use crate::span::Span;
+use crate::types::TypeKind;
 use dataflow::plan::JoinKind;
 
 /// IN or EXISTS, or the opposite.
@@ -38,14 +38,25 @@ pub(super) struct Values {
     /// How many columns the sub-queries have so far.
     pub(super) columns: usize,
     pub(super) queries: Vec<ValueQuery>,
+    /// The relation that the expressions are over, of which a sub-query may need to know what values there are.
+    pub(super) input: Option<RelationId>,
 }
 
 /// A relation with which the rows are joined: where values of theirs equal columns of it.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct ValueQuery {
     pub(super) relation: RelationId,
-    pub(super) on: Vec<(Scalar, usize)>,
+    pub(super) on: Vec<ValueKey>,
     pub(super) span: Span,
+}
+
+/// A value of the rows, and the column of a sub-query that it must equal.
+#[derive(Debug, Clone)]
+pub(super) struct ValueKey {
+    pub(super) outer: Scalar,
+    pub(super) column: usize,
+    /// NULL equals NULL: the column holds values of the rows themselves.
+    pub(super) nulls_meet: bool,
 }
 
 impl<'q> Test<'q> {
@@ -167,39 +178,34 @@ impl Binder<'_> {
         test: &Test<'_>,
     ) -> Bound<(RelationId, Scope)> {
         let width = self.graph.columns(input).len();
-        let (inner, inner_scope, mut conditions, item) = match plain_select(test.query) {
+        let (inner, inner_scope, mut conditions, items) = match plain_select(test.query) {
             Some(select) => self.correlated(select, &scope, width)?,
             None => {
                 let inner = self.query(test.query)?;
                 let columns = self.graph.columns(inner);
-                let item = match columns {
-                    [only] => Some(only.scalar(width)),
-                    _ => None,
-                };
-                (inner, Scope::of(None, columns), Vec::new(), item)
+                let items = columns.iter().enumerate().map(|(at, column)| column.scalar(width + at));
+                (inner, Scope::of(None, columns), Vec::new(), items.collect())
             }
         };
         if let Some(operand) = test.operand {
-            let Some(item) = item else {
-                return boxed(
-                    Diagnostic::mistyped(test.query.span, "the sub-query of IN gives more than one column")
-                        .with_hint(
-                            "select one column; several are compared by EXISTS with a condition for each",
-                        ),
-                );
-            };
-            let operand_scalar = self.expression(operand, &scope)?;
-            let is_nullable = operand_scalar.data_type.nullable || item.data_type.nullable;
+            let operands = self.operands(operand, items.len(), &scope)?;
+            if operands.len() != items.len() {
+                return wrong_width(test.query.span, items.len(), operands.len());
+            }
+            let both = operands.iter().chain(&items);
+            let is_nullable = both.clone().any(|side| side.data_type.nullable);
             let zone = self.settings.zone;
-            let equal = operator::comparison(Comparison::Equal, operand_scalar, item, test.span, zone)?;
-            let data_type = equal.data_type.clone();
-            conditions.push(match test.negated && is_nullable {
-                true => Scalar {
+            let mut parts = Vec::new();
+            for (operand, item) in operands.into_iter().zip(items) {
+                parts.push(operator::comparison(Comparison::Equal, operand, item, test.span, zone)?);
+            }
+            match Scalar::all_of(parts).filter(|_| !scope.open && !inner_scope.open) {
+                Some(equal) if test.negated && is_nullable => conditions.push(Scalar {
                     kind: ScalarKind::IsTruth { operand: Box::new(equal), truth: false, negated: true },
-                    data_type: data_type.with_nullable(false),
-                },
-                false => equal,
-            });
+                    data_type: TypeKind::Boolean.not_null(),
+                }),
+                equal => conditions.extend(equal),
+            }
         }
         if scope.open || inner_scope.open {
             return Ok((self.broken_relation(), scope.opened()));
@@ -210,13 +216,13 @@ impl Binder<'_> {
     }
 
     /// FROM and WHERE of a sub-query whose WHERE may name columns of around it: the relation, what must hold for both, and
-    /// the one item that is selected.
+    /// the items that are selected.
     pub(super) fn correlated(
         &mut self,
         select: &Select,
         outer: &Scope,
         width: usize,
-    ) -> Bound<(RelationId, Scope, Vec<Scalar>, Option<Scalar>)> {
+    ) -> Bound<(RelationId, Scope, Vec<Scalar>, Vec<Scalar>)> {
         let from = select.from.as_ref().ok_or_else(|| {
             Box::new(Diagnostic::unsupported(select.span, "a sub-query without FROM is not supported yet"))
         })?;
@@ -233,52 +239,97 @@ impl Binder<'_> {
         });
         let conditions = conditions.collect();
         let conditions = self.all(conditions);
-        let item = match select.items.as_slice() {
-            [ast::SelectItem { kind: SelectItemKind::Expression { expression, .. }, .. }] => {
-                Some(self.expression(expression, &both)).transpose()
-            }
-            [ast::SelectItem { kind: SelectItemKind::Star { .. }, .. }] => {
-                let mut columns = both.visible();
-                match (columns.next(), columns.next()) {
-                    (Some(only), None) => Ok(Some(only.column.scalar(only.index))),
-                    _ => Ok(None),
-                }
-            }
-            _ => Ok(None),
-        };
+        let items = self.inner_items(select, &both);
         self.collector = collector;
-        let (conditions, item) = self.both(conditions, item)?;
-        Ok((inner, scope, conditions, item))
+        let (conditions, items) = self.both(conditions, items)?;
+        Ok((inner, scope, conditions, items))
+    }
+
+    /// What stands before IN, column by column; a ROW may also be one column.
+    pub(super) fn operands(&mut self, operand: &Expression, columns: usize, scope: &Scope) -> Bound<Vec<Scalar>> {
+        match &operand.kind {
+            ExpressionKind::Row(parts) if columns != 1 || parts.len() == 1 => self.expressions(parts, scope),
+            _ => Ok(vec![self.expression(operand, scope)?]),
+        }
     }
 
     /// Binds expressions over a relation; the sub-queries among them are joined to it, and their columns cannot be named.
     pub(super) fn with_values<T>(
         &mut self,
-        mut input: RelationId,
-        mut scope: Scope,
+        input: RelationId,
+        scope: Scope,
         bind: impl FnOnce(&mut Self, &Scope) -> Bound<T>,
     ) -> Bound<(T, RelationId, Scope)> {
         let width = self.graph.columns(input).len();
-        let outer = self.values.replace(Values { width, columns: 0, queries: Vec::new() });
-        let bound = bind(self, &scope);
-        let values = std::mem::replace(&mut self.values, outer);
+        let (bound, values) = self.collect_values(Some(input), width, |binder| bind(binder, &scope));
         let bound = bound?;
-        for ValueQuery { relation, on, span } in values.into_iter().flat_map(|values| values.queries) {
+        let (input, scope) = self.attach(input, scope, values);
+        Ok((bound, input, scope))
+    }
+
+    /// Binds expressions over a relation, and finds the sub-queries among them, whose columns are numbered as if they were
+    /// joined to it.
+    pub(super) fn collect_values<T>(
+        &mut self,
+        input: Option<RelationId>,
+        width: usize,
+        bind: impl FnOnce(&mut Self) -> Bound<T>,
+    ) -> (Bound<T>, Vec<ValueQuery>) {
+        let outer = self.values.replace(Values { width, columns: 0, queries: Vec::new(), input });
+        let bound = bind(self);
+        let values = std::mem::replace(&mut self.values, outer);
+        (bound, values.map(|values| values.queries).unwrap_or_default())
+    }
+
+    /// Joins sub-queries to the rows that need their values.
+    pub(super) fn attach(
+        &mut self,
+        mut input: RelationId,
+        mut scope: Scope,
+        queries: Vec<ValueQuery>,
+    ) -> (RelationId, Scope) {
+        for ValueQuery { relation, on, span } in queries {
             let mut value = Scope::of(None, self.graph.columns(relation));
             value.columns.iter_mut().for_each(|column: &mut ScopeColumn| column.hidden = true);
             let place = self.graph.columns(input).len();
             value.columns.iter_mut().for_each(|column| column.index += place - scope.columns.len());
-            let equal = |(outer, column): (Scalar, usize)| {
-                let own = self.graph.columns(relation)[column].scalar(place + column);
-                let nullable = outer.data_type.nullable || own.data_type.nullable;
-                let (left, right) = (Box::new(outer), Box::new(own));
+            let equal = |key: ValueKey| {
+                let own = self.graph.columns(relation)[key.column].scalar(place + key.column);
+                let nullable = key.outer.data_type.nullable || own.data_type.nullable;
+                let (left, right) = (Box::new(key.outer), Box::new(own));
+                if key.nulls_meet && nullable {
+                    let kind = ScalarKind::Distinct { left, right, negated: true };
+                    return Scalar { kind, data_type: TypeKind::Boolean.not_null() };
+                }
                 let kind = ScalarKind::Compare { comparison: Comparison::Equal, left, right };
-                Scalar { kind, data_type: crate::types::TypeKind::Boolean.with_nullable(nullable) }
+                Scalar { kind, data_type: TypeKind::Boolean.with_nullable(nullable) }
             };
             let conditions = on.into_iter().map(equal).collect();
             (input, scope) =
                 self.joined(JoinKind::Left, [input, relation], scope.join(value), conditions, span);
         }
-        Ok((bound, input, scope))
+        (input, scope)
+    }
+}
+
+pub(super) fn wrong_width<T>(span: Span, columns: usize, compared: usize) -> Bound<T> {
+    boxed(
+        Diagnostic::mistyped(
+            span,
+            format!("the sub-query of IN gives {columns} columns where {compared} is compared"),
+        )
+        .with_hint("write (a, b) IN (SELECT x, y …) to compare several columns"),
+    )
+}
+
+/// How many columns a query gives, where its text says it.
+pub(super) fn columns_of(query: &Query) -> Option<usize> {
+    match &query.body.kind {
+        QueryBodyKind::Select(select) => {
+            let is_star = |item: &ast::SelectItem| matches!(item.kind, SelectItemKind::Star { .. });
+            (!select.items.iter().any(is_star)).then_some(select.items.len())
+        }
+        QueryBodyKind::Values(rows) => rows.first().map(|row| row.values.len()),
+        _ => None,
     }
 }

@@ -3,16 +3,16 @@
 //! 1. What a sub-query says is made into a relation with one row for each key by which it is correlated with the query
 //!    around it, or with one row at all. The query around it is joined with that relation (LEFT), and the value is an
 //!    expression over the columns that come from it.
-//! 2. A query of FROM and WHERE alone, with aggregates but no groups, may name columns of around it in equalities of its
-//!    WHERE. Other queries stand alone.
+//! 2. A query of FROM and WHERE alone, with aggregates but no groups, may name columns of around it (`correlation`). Other
+//!    queries stand alone.
 //! 3. `x IN S` is TRUE where x is found among the distinct values of S. Where it is not, and NULLs may be on either side,
 //!    the counts of rows and of values of S say whether the answer is FALSE or unknown.
 //! 4. A scalar sub-query that is no aggregate has one row at most: more fail the job, as in Flink.
 
-use super::aggregate::Collector;
+use super::correlation::{Correlated, CorrelationKey, key_items, keys_of};
 use super::relation::{AggregateCall, Column, RelationId, RelationKind};
 use super::scope::Scope;
-use super::subquery::{Test, ValueQuery, conjuncts, plain_select, simple_select};
+use super::subquery::{Test, ValueQuery, columns_of, simple_select, wrong_width};
 use super::{Binder, Bound, boxed, operator};
 use crate::ast::{self, ExpressionKind, Query, Select, SelectItemKind};
 use crate::diagnostic::Diagnostic;
@@ -23,23 +23,13 @@ use crate::span::Span;
 use crate::types::{LogicalType, TypeKind};
 use dataflow::plan::{AggregateFunction, AggregateOptions};
 
-/// Columns of a sub-query have numbers from here on while its WHERE is bound.
-const INNER: usize = 1 << 30;
-
-/// Rows of a sub-query, and the pairs of outer and inner values by which it is correlated.
-struct Correlated {
-    relation: RelationId,
-    scope: Scope,
-    keys: Vec<(Scalar, Scalar)>,
-}
-
 impl Binder<'_> {
     /// IN or EXISTS as a BOOLEAN.
     pub(super) fn test_value(&mut self, test: &Test<'_>, scope: &Scope) -> Bound<Scalar> {
-        let operands = match test.operand.map(|operand| &operand.kind) {
+        let columns = columns_of(test.query);
+        let operands = match test.operand {
             None => Vec::new(),
-            Some(ExpressionKind::Row(parts)) => self.expressions(parts, scope)?,
-            Some(_) => test.operand.map(|one| self.expression(one, scope)).transpose()?.into_iter().collect(),
+            Some(operand) => self.operands(operand, columns.unwrap_or(0), scope)?,
         };
         let tested = self.apart(test.span, |binder| binder.tested_value(test, &operands, scope))?;
         if !test.negated {
@@ -49,39 +39,12 @@ impl Binder<'_> {
         Ok(Scalar { kind: ScalarKind::Not(Box::new(tested)), data_type })
     }
 
-    /// `x = ANY (…)`, `x > ALL (…)`.
-    pub(super) fn quantified(
-        &mut self,
-        left: &ast::Expression,
-        operator: ast::BinaryOperator,
-        all: bool,
-        right: &ast::QuantifiedOperand,
-        scope: &Scope,
-        span: Span,
-    ) -> Bound<Scalar> {
-        use ast::BinaryOperator::{Equal, NotEqual};
-        match (right, operator, all) {
-            (ast::QuantifiedOperand::Query(query), Equal, false)
-            | (ast::QuantifiedOperand::Query(query), NotEqual, true) => {
-                let test = Test { negated: all, operand: Some(left), query, span };
-                self.test_value(&test, scope)
-            }
-            _ => boxed(
-                Diagnostic::unsupported(
-                    span,
-                    "of ANY, SOME and ALL only = ANY and <> ALL of a sub-query are supported yet",
-                )
-                .with_hint("x = ANY (a, b) is x IN (a, b); compare with a sub-query that gives MIN or MAX"),
-            ),
-        }
-    }
-
     /// Binds what stands inside a sub-query, of which nothing around it is a part.
-    fn apart(&mut self, span: Span, bind: impl FnOnce(&mut Self) -> Bound<Planned>) -> Bound<Scalar> {
+    pub(super) fn apart(&mut self, span: Span, bind: impl FnOnce(&mut Self) -> Bound<Planned>) -> Bound<Scalar> {
         let Some(mut values) = self.values.take() else { return not_here(span) };
-        let around = (self.collector.take(), self.numbers.take());
+        let around = (self.collector.take(), self.numbers.take(), std::mem::replace(&mut self.values_input, values.input));
         let bound = bind(self);
-        (self.collector, self.numbers) = around;
+        (self.collector, self.numbers, self.values_input) = around;
         let bound = bound.map(|(value, queries, finish)| {
             let places = queries
                 .into_iter()
@@ -100,40 +63,14 @@ impl Binder<'_> {
 
     fn tested_value(&mut self, test: &Test<'_>, operands: &[Scalar], scope: &Scope) -> Bound<Planned> {
         let span = test.span;
-        let correlated = match plain_select(test.query) {
-            Some(select) => Some((self.correlated_rows(select, scope)?, select)),
-            None => None,
-        };
-        let (rows, items) = match correlated {
-            Some((rows, select)) => {
-                let items =
-                    if test.operand.is_some() { self.inner_items(select, &rows.scope)? } else { Vec::new() };
-                (rows, items)
-            }
-            None => {
-                let relation = self.query(test.query)?;
-                let columns = self.graph.columns(relation).to_vec();
-                let items = columns.iter().enumerate().map(|(at, column)| column.scalar(at)).collect();
-                (Correlated { relation, scope: Scope::of(None, &columns), keys: Vec::new() }, items)
-            }
-        };
+        let rows = self.rows_of(test.query, scope)?;
         if test.operand.is_none() {
             return self.exists(rows, span);
         }
-        if items.len() != operands.len() {
-            return boxed(
-                Diagnostic::mistyped(
-                    test.query.span,
-                    format!(
-                        "the sub-query of IN gives {} columns where {} is compared",
-                        items.len(),
-                        operands.len()
-                    ),
-                )
-                .with_hint("write (a, b) IN (SELECT x, y …) to compare several columns"),
-            );
+        if rows.items.len() != operands.len() {
+            return wrong_width(test.query.span, rows.items.len(), operands.len());
         }
-        self.is_in(rows, operands, items, span)
+        self.is_in(rows, operands, span)
     }
 
     fn exists(&mut self, rows: Correlated, span: Span) -> Bound<Planned> {
@@ -160,17 +97,19 @@ impl Binder<'_> {
         &mut self,
         rows: Correlated,
         operands: &[Scalar],
-        items: Vec<Scalar>,
         span: Span,
     ) -> Bound<Planned> {
         let zone = self.settings.zone;
         let mut pairs = Vec::new();
-        for (operand, item) in operands.iter().zip(items) {
+        for (operand, item) in operands.iter().zip(rows.items.clone()) {
             let (operand, item) = operator::bring_together(operand.clone(), item, "IN", span, zone)?;
             pairs.push((operand, item));
         }
         let may_be_unknown =
             pairs.iter().any(|(operand, item)| operand.data_type.nullable || item.data_type.nullable);
+        if may_be_unknown && pairs.len() != 1 {
+            return self.row_is_in(rows, pairs, span);
+        }
         let mark = rows.keys.len() + pairs.len();
         let found = self.distinct_values(rows.relation, &rows.keys, &pairs, span);
         let truth = TypeKind::Boolean.with_nullable(may_be_unknown);
@@ -178,16 +117,8 @@ impl Binder<'_> {
             let finish: Use = Box::new(move |_, places| is_there(places[0] + mark, truth));
             return Ok((Scalar::boolean(false), vec![found], finish));
         }
-        let [(operand, item)] = pairs.as_slice() else {
-            return boxed(
-                Diagnostic::unsupported(
-                    span,
-                    "IN of several columns that may be NULL is supported only in WHERE, joined by AND",
-                )
-                .with_hint("compare the columns in EXISTS (SELECT 1 … WHERE a = x AND b = y)"),
-            );
-        };
-        let on = rows.keys.iter().enumerate().map(|(at, (outer, _))| (outer.clone(), at)).collect();
+        let [(operand, item)] = pairs.as_slice() else { return one_column(pairs.len(), span) };
+        let on = rows.on();
         let counts = self.row_counts(rows.relation, &rows.keys, Some(item.clone()), span);
         let counted = ValueQuery { relation: counts, on, span };
         let keys = rows.keys.len();
@@ -214,6 +145,37 @@ impl Binder<'_> {
         Ok((operand.clone(), vec![found, counted], finish))
     }
 
+    /// `(a, b) IN S` where something may be NULL: for the rows that there are, how many rows of S equal them, and how many
+    /// may do so.
+    fn row_is_in(
+        &mut self,
+        rows: Correlated,
+        pairs: Vec<(Scalar, Scalar)>,
+        span: Span,
+    ) -> Bound<Planned> {
+        let zone = self.settings.zone;
+        let rows = self.compared_rows(rows, pairs, zone, span)?;
+        let on = rows.on();
+        let Some(equal) = rows.items.first().cloned() else { return one_column(0, span) };
+        let one = Scalar::big_integer(1);
+        let branches = vec![(equal, one)];
+        let otherwise = Box::new(Scalar::null(&TypeKind::BigInt.nullable()));
+        let kind = ScalarKind::Case { branches, otherwise };
+        let matched = Scalar { kind, data_type: TypeKind::BigInt.nullable() };
+        let keys = rows.keys.len();
+        let relation = self.row_counts(rows.relation, &rows.keys, Some(matched), span);
+        let finish: Use = Box::new(move |_, places| {
+            let (candidates, equal) = (places[0] + keys, places[0] + keys + 1);
+            let unknown = Scalar::null(&TypeKind::Boolean.nullable());
+            let branches =
+                vec![(is_positive(equal), Scalar::boolean(true)), (is_positive(candidates), unknown)];
+            let otherwise = Box::new(Scalar::boolean(false));
+            let data_type = TypeKind::Boolean.nullable();
+            Scalar { kind: ScalarKind::Case { branches, otherwise }, data_type }
+        });
+        Ok((Scalar::boolean(false), vec![ValueQuery { relation, on, span }], finish))
+    }
+
     /// A scalar sub-query.
     pub(super) fn value(&mut self, query: &Query, span: Span, scope: &Scope) -> Bound<Scalar> {
         self.apart(span, |binder| binder.scalar_value(query, span, scope))
@@ -221,7 +183,7 @@ impl Binder<'_> {
 
     fn scalar_value(&mut self, query: &Query, span: Span, scope: &Scope) -> Bound<Planned> {
         if let Some(select) = simple_select(query) {
-            let rows = self.correlated_rows(select, scope)?;
+            let rows = self.correlated_rows(select, scope, true)?;
             if !rows.keys.is_empty() {
                 return self.correlated_value(rows, select, span);
             }
@@ -249,11 +211,10 @@ impl Binder<'_> {
         else {
             return one_column(select.items.len(), span);
         };
-        let outer = self.collector.replace(Collector::default());
-        let item = self.expression(expression, &rows.scope);
-        let collector = std::mem::replace(&mut self.collector, outer).unwrap_or_default();
-        let item = item?;
-        let keys: Vec<Scalar> = rows.keys.iter().map(|(_, inner)| inner.clone()).collect();
+        let Some(item) = rows.items.first().cloned() else { return one_column(0, span) };
+        let on = rows.on();
+        let Correlated { relation, keys, collector, .. } = rows;
+        let keys: Vec<Scalar> = keys.into_iter().map(|key| key.inner).collect();
         let width = keys.len();
         // Where no row is there the count is 0, and not NULL as the others.
         let counts = match &expression.kind {
@@ -261,9 +222,9 @@ impl Binder<'_> {
             _ => false,
         };
         let relation = if collector.calls.is_empty() {
-            self.single(rows.relation, &keys, item.clone(), span)?
+            self.single(relation, &keys, item.clone(), span)?
         } else {
-            let grouped = self.plain_aggregate(rows.relation, keys.clone(), collector)?;
+            let grouped = self.plain_aggregate(relation, keys.clone(), collector)?;
             let mut items = Vec::new();
             for (at, key) in keys.into_iter().enumerate() {
                 items.push((format!("$k{at}"), grouped.rewrite(key, span)?));
@@ -271,7 +232,6 @@ impl Binder<'_> {
             items.push(("$value".into(), grouped.rewrite(item.clone(), expression.span)?));
             self.graph.project(grouped.relation, items)
         };
-        let on = rows.keys.into_iter().enumerate().map(|(at, (outer, _))| (outer, at)).collect();
         let data_type = item.data_type.as_nullable();
         let finish: Use = Box::new(move |value, places| {
             let place = places[0] + width;
@@ -286,82 +246,21 @@ impl Binder<'_> {
         Ok((item, vec![ValueQuery { relation, on, span }], finish))
     }
 
-    /// FROM and WHERE of a sub-query: its rows, and the equalities with values of around it.
-    fn correlated_rows(&mut self, select: &Select, outer: &Scope) -> Bound<Correlated> {
-        let (mut inner, mut scope) = match &select.from {
-            Some(from) => self.from(from)?,
-            None => self.one_row(),
-        };
-        let parts = select.selection.as_ref().map(conjuncts).unwrap_or_default();
-        let (tests, plain): (Vec<_>, Vec<_>) = parts.into_iter().partition(|part| Test::of(part).is_some());
-        for test in tests.into_iter().filter_map(Test::of) {
-            (inner, scope) = self.tested(inner, scope, &test)?;
-        }
-        let both = scope.within(outer, INNER);
-        let (mut filters, mut keys) = (Vec::new(), Vec::new());
-        for part in plain {
-            let scalar = operator::boolean(self.expression(part, &both)?, "WHERE", part.span)?;
-            let is_inner = |scalar: &Scalar| scalar.columns().iter().all(|column| *column >= INNER);
-            let is_outer = |scalar: &Scalar| scalar.columns().iter().all(|column| *column < INNER);
-            if is_inner(&scalar) {
-                filters.push(own(scalar));
-                continue;
-            }
-            match scalar.kind {
-                ScalarKind::Compare { comparison: Comparison::Equal, left, right }
-                    if is_outer(&left) && is_inner(&right) =>
-                {
-                    keys.push((*left, own(*right)));
-                }
-                ScalarKind::Compare { comparison: Comparison::Equal, left, right }
-                    if is_inner(&left) && is_outer(&right) =>
-                {
-                    keys.push((*right, own(*left)));
-                }
-                _ => {
-                    return boxed(
-                        Diagnostic::unsupported(
-                            part.span,
-                            "a sub-query that stands for a value can only be compared by = with the query around it",
-                        )
-                        .with_hint("as a condition of WHERE that is joined by AND, IN and EXISTS take any comparison"),
-                    );
-                }
-            }
-        }
-        if let Some(filter) = Scalar::all_of(filters) {
-            inner = self.graph.filter(inner, filter);
-        }
-        Ok(Correlated { relation: inner, scope, keys })
-    }
-
-    /// The items of a sub-query, over its rows.
-    fn inner_items(&mut self, select: &Select, scope: &Scope) -> Bound<Vec<Scalar>> {
-        let mut items = Vec::new();
-        for item in &select.items {
-            match &item.kind {
-                SelectItemKind::Expression { expression, .. } => {
-                    items.push(self.expression(expression, scope)?)
-                }
-                SelectItemKind::Star { .. } => {
-                    items.extend(scope.visible().map(|column| column.column.scalar(column.index)));
-                }
-            }
-        }
-        Ok(items)
-    }
-
     /// The keys and values of rows, each once, with a TRUE behind them; joined by all of them.
     fn distinct_values(
         &mut self,
         rows: RelationId,
-        keys: &[(Scalar, Scalar)],
+        keys: &[CorrelationKey],
         pairs: &[(Scalar, Scalar)],
         span: Span,
     ) -> ValueQuery {
-        let all: Vec<&(Scalar, Scalar)> = keys.iter().chain(pairs).collect();
-        let items =
-            all.iter().enumerate().map(|(at, (_, inner))| (format!("$v{at}"), inner.clone())).collect();
+        let pair = |(outer, inner): &(Scalar, Scalar)| CorrelationKey {
+            outer: outer.clone(),
+            inner: inner.clone(),
+            nulls_meet: false,
+        };
+        let all: Vec<CorrelationKey> = keys.iter().cloned().chain(pairs.iter().map(pair)).collect();
+        let items = all.iter().enumerate().map(|(at, key)| (format!("$v{at}"), key.inner.clone())).collect();
         let projected = self.graph.project(rows, items);
         let distinct = self.distinct(projected);
         let columns = self.graph.columns(distinct).to_vec();
@@ -369,20 +268,18 @@ impl Binder<'_> {
             columns.iter().enumerate().map(|(at, column)| (column.name.clone(), column.scalar(at))).collect();
         items.push(("$found".into(), Scalar::boolean(true)));
         let relation = self.graph.project(distinct, items);
-        let on = all.into_iter().enumerate().map(|(at, (outer, _))| (outer.clone(), at)).collect();
-        ValueQuery { relation, on, span }
+        ValueQuery { relation, on: keys_of(&all), span }
     }
 
     /// By key, how many rows there are, and how many of them have a value.
     fn row_counts(
         &mut self,
         rows: RelationId,
-        keys: &[(Scalar, Scalar)],
+        keys: &[CorrelationKey],
         value: Option<Scalar>,
         span: Span,
     ) -> RelationId {
-        let mut items: Vec<(String, Scalar)> =
-            keys.iter().enumerate().map(|(at, (_, inner))| (format!("$k{at}"), inner.clone())).collect();
+        let mut items = key_items(keys);
         let argument = value.as_ref().map(|_| items.len());
         items.extend(value.map(|value| ("$value".to_string(), value)));
         let projected = self.graph.project(rows, items);
@@ -424,7 +321,7 @@ impl Binder<'_> {
     }
 
     /// Groups by the first columns of a relation.
-    fn aggregated(&mut self, input: RelationId, keys: usize, aggregates: Vec<AggregateCall>) -> RelationId {
+    pub(super) fn aggregated(&mut self, input: RelationId, keys: usize, aggregates: Vec<AggregateCall>) -> RelationId {
         let mut columns: Vec<Column> = self.graph.columns(input)[..keys]
             .iter()
             .map(|column| Column::new(&column.name, column.data_type.clone()))
@@ -445,12 +342,12 @@ impl Binder<'_> {
 }
 
 /// Makes the value, given where the columns of its relations begin.
-type Use = Box<dyn FnOnce(Scalar, &[usize]) -> Scalar>;
+pub(super) type Use = Box<dyn FnOnce(Scalar, &[usize]) -> Scalar>;
 
 /// A value to begin with, the relations to be joined, and what the value comes to.
-type Planned = (Scalar, Vec<ValueQuery>, Use);
+pub(super) type Planned = (Scalar, Vec<ValueQuery>, Use);
 
-fn call(function: AggregateFunction, data_type: LogicalType, text: &str, span: Span) -> AggregateCall {
+pub(super) fn call(function: AggregateFunction, data_type: LogicalType, text: &str, span: Span) -> AggregateCall {
     AggregateCall {
         function,
         argument: None,
@@ -463,18 +360,12 @@ fn call(function: AggregateFunction, data_type: LogicalType, text: &str, span: S
     }
 }
 
-/// An expression of a sub-query over its own columns.
-fn own(mut scalar: Scalar) -> Scalar {
-    scalar.remap(&|column| column - INNER);
-    scalar
-}
-
-fn count_at(place: usize) -> Scalar {
+pub(super) fn count_at(place: usize) -> Scalar {
     Scalar::column(place, "COUNT(*)", TypeKind::BigInt.nullable())
 }
 
 /// Whether the count is there and not 0.
-fn is_positive(place: usize) -> Scalar {
+pub(super) fn is_positive(place: usize) -> Scalar {
     let parts = vec![count_at(place), Scalar::big_integer(0)];
     let count = Scalar { kind: ScalarKind::Coalesce(parts), data_type: TypeKind::BigInt.not_null() };
     let kind = ScalarKind::Compare {
@@ -491,7 +382,7 @@ fn is_there(place: usize, data_type: LogicalType) -> Scalar {
     Scalar { kind: ScalarKind::IsNull { operand, negated: true }, data_type: data_type.with_nullable(false) }
 }
 
-fn one_column<T>(columns: usize, span: Span) -> Bound<T> {
+pub(super) fn one_column<T>(columns: usize, span: Span) -> Bound<T> {
     boxed(Diagnostic::mistyped(
         span,
         format!("a sub-query that stands for a value gives one column, and this one {columns}"),
@@ -501,6 +392,6 @@ fn one_column<T>(columns: usize, span: Span) -> Bound<T> {
 fn not_here<T>(span: Span) -> Bound<T> {
     boxed(
         Diagnostic::unsupported(span, "a sub-query as a value is not supported here yet")
-            .with_hint("it can stand in WHERE and SELECT; elsewhere join with it in FROM"),
+            .with_hint("it can stand in SELECT, WHERE, ON and HAVING; elsewhere join with it in FROM"),
     )
 }

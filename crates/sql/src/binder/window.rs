@@ -130,6 +130,12 @@ impl Binder<'_> {
             "HOP" => &["DATA", "TIMECOL", "SLIDE", "SIZE", "OFFSET"],
             "CUMULATE" => &["DATA", "TIMECOL", "STEP", "SIZE", "OFFSET"],
             "SESSION" => &["DATA", "TIMECOL", "GAP"],
+            _ if crate::functions::is_known_elsewhere(&name) => {
+                return boxed(
+                    Diagnostic::unsupported(call.name.span, format!("function {name} is not supported yet"))
+                        .with_label("Flink has it, Eventwright does not yet"),
+                );
+            }
             _ => {
                 let diagnostic =
                     Diagnostic::unknown(call.name.span, format!("table function '{written}' not found"))
@@ -414,7 +420,12 @@ impl Binder<'_> {
             column.hidden && matches!(column.column.window, Some((_, bound)) if bound == wanted)
         });
         match found {
-            Some(found) => Ok(Some(found.column.scalar(found.index))),
+            Some(found) => {
+                let mut bound = found.column.scalar(found.index);
+                // As in Flink, other than window_time.
+                bound.data_type.nullable |= wanted == WindowColumn::Time;
+                Ok(Some(bound))
+            }
             // The window is there, and wrong.
             None if scope.open || scope.lacks_window => Err(consequence()),
             None => boxed(

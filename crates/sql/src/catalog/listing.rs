@@ -49,8 +49,13 @@ impl Catalog {
             ShowTarget::CurrentDatabase => {
                 Ok(Listing::of("current database name", [self.current_database.clone()]))
             }
-            ShowTarget::Modules => Ok(Listing::of("module name", ["core".to_string()])),
-            ShowTarget::Partitions { table } => self.partitions(table),
+            ShowTarget::Modules { full: false } => Ok(Listing::of("module name", ["core".to_string()])),
+            ShowTarget::Modules { full: true } => {
+                let mut listing = Listing::new(&["module name", "used"]);
+                listing.rows.push(vec![Some("core".into()), Some("TRUE".into())]);
+                Ok(listing)
+            }
+            ShowTarget::Partitions { table, .. } => self.partitions(table),
             ShowTarget::CreateTable(_)
             | ShowTarget::CreateView(_)
             | ShowTarget::CreateMaterializedTable(_)

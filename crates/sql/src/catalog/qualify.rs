@@ -176,6 +176,7 @@ fn children(expression: &mut Expression, visit: &mut dyn FnMut(Child<'_>)) {
         | ExpressionKind::Binary { left, right, .. }
         | ExpressionKind::IsDistinctFrom { left, right, .. }
         | ExpressionKind::Overlaps { left, right }
+        | ExpressionKind::IntervalBetween { left, right, .. }
         | ExpressionKind::TimestampAdd { count: left, operand: right, .. }
         | ExpressionKind::TimestampDiff { from: left, to: right, .. } => {
             visit(Child::Expression(left));

@@ -205,12 +205,13 @@ impl Scalar {
             let values = (0..rows).map(|row| {
                 let (number, span) = (numbers.get(row)?, amount(row)?);
                 if !is_date {
-                    return Some((number + span).rem_euclid(day_ms));
+                    return Some(number.wrapping_add(span).rem_euclid(day_ms));
                 }
                 if months {
                     calendar::add_months(number, span)
                 } else {
-                    Some(number + span.div_euclid(day_ms))
+                    // Less than a day moves no date, in whatever direction.
+                    Some(number + span / day_ms)
                 }
             });
             return Ok(wrap(super::value::integers_column(values, &self.data_type)?, constant));

@@ -11,6 +11,7 @@ pub enum Kind {
     Min,
     Max,
     FirstValue,
+    SingleValue,
     LastValue,
     Variance(Deviation),
     ListAgg,
@@ -90,6 +91,13 @@ pub const AGGREGATES: &[Aggregate] = &[
     ),
     plain("MIN", "MIN(value)", Kind::Min, "The least value.", &[("MIN(v)", "1"), ("MIN(k)", "a")]),
     plain("MAX", "MAX(value)", Kind::Max, "The greatest value.", &[("MAX(v)", "4"), ("MAX(d)", "3.5")]),
+    plain(
+        "SINGLE_VALUE",
+        "SINGLE_VALUE(value)",
+        Kind::SingleValue,
+        "The value of the only row; more rows fail the job.",
+        &[("SINGLE_VALUE(k) FILTER (WHERE v = 1)", "b")],
+    ),
     plain(
         "FIRST_VALUE",
         "FIRST_VALUE(value)",

@@ -122,7 +122,7 @@ fn not_null(call: &Call<'_>) -> Result<ArrayRef, String> {
 fn single(call: &Call<'_>) -> Result<ArrayRef, String> {
     let counts = call.argument(1)?.integers()?;
     if (0..call.rows).any(|row| counts.get(row).is_some_and(|count| count > 1)) {
-        return Err("a sub-query that stands for a value gave more than one row".into());
+        return Err("a sub-query that stands for a value, or SINGLE_VALUE, found more than one row".into());
     }
     call.argument(0)?.clone().into_column(call.rows)
 }

@@ -156,6 +156,47 @@ impl JavaPattern {
     }
 }
 
+impl JavaPattern {
+    /// Reads the beginning of a text as Java's SimpleDateFormat does: numbers of any length, which may be more than a
+    /// field has, and go on into the next then.
+    pub(super) fn read_leniently(&self, text: &str) -> Option<Moment> {
+        let mut rest = text;
+        let mut found = Found { is_lenient: true, ..Found::default() };
+        let mut has_field = false;
+        for (index, part) in self.parts.iter().enumerate() {
+            let (letter, count) = match part {
+                Part::Text(wanted) => {
+                    rest = rest.strip_prefix(wanted.as_str())?;
+                    continue;
+                }
+                Part::Field(letter, count) => (*letter, *count),
+            };
+            let adjacent = matches!(self.parts.get(index + 1), Some(Part::Field(..)));
+            rest = found.read(letter, count, adjacent, rest.trim_start_matches([' ', '\t']))?;
+            has_field = true;
+        }
+        if !has_field {
+            return None;
+        }
+        let day = match found.day_of_year {
+            Some(day) => number_of(found.year.unwrap_or(1970), 1, 1).checked_add(day - 1)?,
+            None => {
+                let months = found.year.unwrap_or(1970).checked_mul(12)?.checked_add(found.month.unwrap_or(1) - 1)?;
+                let first = number_of(months.div_euclid(12), months.rem_euclid(12) as u32 + 1, 1);
+                first.checked_add(found.day.unwrap_or(1) - 1)?
+            }
+        };
+        let hour = match (found.hour, found.half_day_hour) {
+            (Some(hour), _) => hour,
+            (None, Some(hour)) => hour + if found.afternoon == Some(true) { 12 } else { 0 },
+            (None, None) => 0,
+        };
+        let minutes = hour * 60 + found.minute.unwrap_or(0);
+        let ms = (minutes * 60 + found.second.unwrap_or(0)) * 1_000;
+        Some(Moment::from_ms(day.checked_mul(DAY_MS)?.checked_add(ms)?))
+    }
+}
+
 fn write_word(letter: char, count: usize, day: &Day, number: i64, hour: i64, out: &mut String) {
     match letter {
         'M' | 'L' => match count {
@@ -185,6 +226,8 @@ struct Found {
     minute: Option<i64>,
     second: Option<i64>,
     nanos: Option<i64>,
+    /// Numbers may have fewer or more digits than the pattern has letters.
+    is_lenient: bool,
 }
 
 impl Found {
@@ -214,7 +257,9 @@ impl Found {
             }
             _ => {}
         }
-        let digits_max = if adjacent || letter == 'S' || count == 2 && letter == 'y' {
+        let digits_max = if self.is_lenient && !adjacent {
+            9
+        } else if adjacent || letter == 'S' || count == 2 && letter == 'y' {
             count
         } else if matches!(letter, 'y' | 'u') {
             9
@@ -223,13 +268,13 @@ impl Found {
         };
         let available = text.bytes().take_while(u8::is_ascii_digit).count();
         let length = available.min(digits_max);
-        if length == 0 || (count > 1 && length < count) {
+        if length == 0 || (count > 1 && length < count && !self.is_lenient) {
             return None;
         }
         let (digits, rest) = text.split_at(length);
         let value: i64 = digits.parse().ok()?;
         let slot = match letter {
-            'y' | 'u' if count == 2 => {
+            'y' | 'u' if count == 2 && length <= 2 => {
                 self.year = Some(2000 + value);
                 return Some(rest);
             }

@@ -23,6 +23,8 @@ pub mod user;
 
 pub(crate) use time::PROCTIME;
 pub use time::{round_to_unit, timestamp_difference};
+pub(crate) use regular_expression::is_pattern;
+pub(crate) use text::PADDED_MAX;
 
 use crate::expression::draw::Draw;
 use crate::expression::value::Value;

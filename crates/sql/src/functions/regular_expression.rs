@@ -167,23 +167,40 @@ impl Pattern {
         group: usize,
         mut take: impl FnMut(Option<&'t str>, Range<usize>),
     ) -> Result<(), String> {
-        match self {
-            Pattern::Linear(expression) => {
-                for groups in expression.captures_iter(text) {
-                    let whole = groups.get(0).map_or(0..0, |whole| whole.range());
-                    take(groups.get(group).map(|found| found.as_str()), whole);
+        // As Java goes on: an empty match may touch the one before it.
+        let mut from = 0;
+        while from <= text.len() {
+            let (found, whole) = match self {
+                Pattern::Linear(expression) => match expression.captures_at(text, from) {
+                    None => break,
+                    Some(groups) => (
+                        groups.get(group).map(|found| found.as_str()),
+                        groups.get(0).map_or(0..0, |whole| whole.range()),
+                    ),
+                },
+                Pattern::Backtracking(expression) => {
+                    match expression.captures_from_pos(text, from).map_err(too_hard)? {
+                        None => break,
+                        Some(groups) => (
+                            groups.get(group).map(|found| found.as_str()),
+                            groups.get(0).map_or(0..0, |whole| whole.range()),
+                        ),
+                    }
                 }
-            }
-            Pattern::Backtracking(expression) => {
-                for groups in expression.captures_iter(text) {
-                    let groups = groups.map_err(too_hard)?;
-                    let whole = groups.get(0).map_or(0..0, |whole| whole.range());
-                    take(groups.get(group).map(|found| found.as_str()), whole);
-                }
-            }
+            };
+            from = match whole.is_empty() {
+                true => whole.end + text[whole.end..].chars().next().map_or(1, char::len_utf8),
+                false => whole.end,
+            };
+            take(found, whole);
         }
         Ok(())
     }
+}
+
+/// Whether a text is a pattern.
+pub(crate) fn is_pattern(text: &str) -> bool {
+    Pattern::compile(text).is_some()
 }
 
 fn too_hard(error: fancy_regex::Error) -> String {

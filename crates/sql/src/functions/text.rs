@@ -389,6 +389,9 @@ fn element(call: &Call<'_>) -> Result<ArrayRef, String> {
 /// Texts longer than this are refused rather than built: REPEAT and the pads can ask for any length.
 const TEXT_BYTES_MAX: usize = 64 * 1024 * 1024;
 
+/// How long LPAD and RPAD make a text.
+pub(crate) const PADDED_MAX: i64 = TEXT_BYTES_MAX as i64;
+
 fn map_text(call: &Call<'_>, map: impl Fn(&str) -> Option<String>) -> Result<ArrayRef, String> {
     let texts = call.argument(0)?.texts()?;
     Ok(texts_column(call.rows, |row, out| match texts.get(row).and_then(&map) {

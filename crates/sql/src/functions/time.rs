@@ -3,7 +3,7 @@
 //! TIMESTAMP is a wall clock, TIMESTAMP_LTZ an instant that is read on the session's clock. The current time is
 //! the clock reading of the step, the same for all rows of the step, so that a replay sees it again.
 
-use super::Parameter::{BigInt, Date, Int, Number, Temporal, Text, Timestamp};
+use super::Parameter::{Any, BigInt, Date, Int, Number, Temporal, Text, Timestamp};
 use super::java_pattern::JavaPattern;
 use super::*;
 use crate::ast::TimeUnit;
@@ -183,6 +183,37 @@ pub(super) static FUNCTIONS: &[Function] = &[
         ..PLAIN
     },
     Function {
+        name: "$EXTRACT_INTERVAL",
+        signatures: &[signature(&[Text, Any], returns_bigint)],
+        may_fail: true,
+        evaluate: extract_of_interval,
+        doc: "A field of an interval.",
+        examples: &[
+            ("EXTRACT(HOUR FROM INTERVAL '1 02:03:04' DAY TO SECOND)", "2"),
+            ("EXTRACT(MONTH FROM INTERVAL '2-3' YEAR TO MONTH)", "3"),
+        ],
+        ..PLAIN
+    },
+    Function {
+        name: "$MONTHS_BETWEEN",
+        signatures: &[signature(&[Temporal, Temporal], |_| TypeKind::IntervalYearMonth)],
+        evaluate: |call| between(call, TimeUnit::Month),
+        doc: "(later - earlier) MONTH, YEAR or YEAR TO MONTH: the whole months between two points in time, as an interval.",
+        examples: &[("DATE '2026-01-01' + (DATE '2026-03-05' - DATE '2026-01-06') MONTH", "2026-02-01")],
+        ..PLAIN
+    },
+    Function {
+        name: "$TIME_BETWEEN",
+        signatures: &[signature(&[Temporal, Temporal], |_| TypeKind::IntervalDayTime)],
+        evaluate: |call| between(call, TimeUnit::Millisecond),
+        doc: "(later - earlier) DAY, HOUR, MINUTE, SECOND or DAY TO SECOND: what lies between two points in time, as an interval.",
+        examples: &[
+            ("CAST((DATE '2026-03-05' - DATE '2026-03-01') DAY AS STRING)", "+4 00:00:00.000"),
+            ("TIMESTAMP '2026-01-01 00:00:00' + (TIME '10:00:00' - TIME '09:30:00') MINUTE", "2026-01-01 00:30:00"),
+        ],
+        ..PLAIN
+    },
+    Function {
         name: "DATE_FORMAT",
         signatures: &[signature(&[Timestamp, Text], returns_text), signature(&[Text, Text], returns_text)],
         nullability: Nullability::Always,
@@ -219,10 +250,11 @@ pub(super) static FUNCTIONS: &[Function] = &[
         nullability: Nullability::Always,
         may_fail: true,
         evaluate: to_timestamp_ltz,
-        doc: "Seconds (precision 0) or milliseconds (3) since 1970 as an instant; or a text of UTC, or of the zone behind its pattern.",
+        doc: "Seconds (precision 0), milliseconds (3), microseconds (6) or nanoseconds (9) since 1970 as an instant; or a text of UTC, or of the zone behind its pattern.",
         examples: &[
             ("TO_TIMESTAMP_LTZ(100, 0)", "1970-01-01 00:01:40.000"),
             ("TO_TIMESTAMP_LTZ(1234, 3)", "1970-01-01 00:00:01.234"),
+            ("TO_TIMESTAMP_LTZ(1234567, 6)", "1970-01-01 00:00:01.234567"),
             (
                 "TO_TIMESTAMP_LTZ('2026-03-05 12:34:56', 'yyyy-MM-dd HH:mm:ss', 'Asia/Tokyo')",
                 "2026-03-05 03:34:56.000",
@@ -236,8 +268,9 @@ pub(super) static FUNCTIONS: &[Function] = &[
         nullability: Nullability::Always,
         may_fail: true,
         evaluate: to_date,
-        doc: "A text read as a date, by default as yyyy-MM-dd; NULL when it is none.",
+        doc: "A text read as a date, by default as yyyy-MM-dd; NULL when it is none. With a pattern what stands behind it is not looked at, and what goes beyond a month goes on into the next.",
         examples: &[
+            ("TO_DATE('2026-02-30 12:00', 'yyyy-MM-dd')", "2026-03-02"),
             ("TO_DATE('2026-01-09')", "2026-01-09"),
             ("TO_DATE('9.1.2026', 'd.M.yyyy')", "2026-01-09"),
         ],
@@ -441,6 +474,34 @@ fn value_of(unit: TimeUnit, moment: Moment) -> i64 {
     }
 }
 
+fn extract_of_interval(call: &Call<'_>) -> Result<ArrayRef, String> {
+    let unit = unit_argument(call)?;
+    let amounts = call.argument(1)?.integers()?;
+    let (part, size) = match unit {
+        TimeUnit::Century => (1_200, i64::MAX),
+        TimeUnit::Year => (12, i64::MAX),
+        TimeUnit::Quarter => (3, 4),
+        TimeUnit::Month => (1, 12),
+        TimeUnit::Day => (DAY_MS, i64::MAX),
+        TimeUnit::Hour => (3_600_000, 24),
+        TimeUnit::Minute => (60_000, 60),
+        TimeUnit::Second => (1_000, 60),
+        TimeUnit::Millisecond => (1, 1_000),
+        _ => return Err(format!("an interval has no {}", unit.name())),
+    };
+    // Quarters are counted from 1, all others from 0.
+    let first = i64::from(unit == TimeUnit::Quarter);
+    let values = (0..call.rows).map(|row| amounts.get(row).map(|amount| amount / part % size + first));
+    integers_column(values, call.result)
+}
+
+/// What lies between the second argument and the first.
+fn between(call: &Call<'_>, unit: TimeUnit) -> Result<ArrayRef, String> {
+    let (to, from) = (wall_clock(call, 0)?, wall_clock(call, 1)?);
+    let values = (0..call.rows).map(|row| timestamp_difference(unit, from(row)?, to(row)?));
+    integers_column(values, call.result)
+}
+
 fn round_time(call: &Call<'_>, up: bool) -> Result<ArrayRef, String> {
     let unit = unit_argument(call)?;
     let clock = wall_clock(call, 1)?;
@@ -623,21 +684,52 @@ fn read_moments(call: &Call<'_>) -> Result<Vec<Option<Moment>>, String> {
     Ok(out)
 }
 
+/// The same where a text that does not fit the pattern is read as a date, or a date and a time, written as usual.
+fn read_moments_or_usual(call: &Call<'_>) -> Result<Vec<Option<Moment>>, String> {
+    if call.arguments.len() == 1 {
+        return read_moments(call);
+    }
+    let (texts, patterns) = (call.argument(0)?.texts()?, call.argument(1)?.texts()?);
+    let mut last = Last::default();
+    let read = |row: usize| {
+        let (text, pattern) = (texts.get(row)?, patterns.get(row)?);
+        // What is no pattern reads nothing.
+        last.compile(pattern).ok().and_then(|pattern| pattern.read(text).or_else(|| read_usual(text)))
+    };
+    Ok((0..call.rows).map(read).collect())
+}
+
 fn to_timestamp(call: &Call<'_>) -> Result<ArrayRef, String> {
-    moments_column(read_moments(call)?.into_iter(), call.result)
+    moments_column(read_moments_or_usual(call)?.into_iter(), call.result)
 }
 
 fn to_timestamp_ltz(call: &Call<'_>) -> Result<ArrayRef, String> {
     if call.types[0].kind.is_character() {
         // The text is of the zone of the third argument, else of UTC, whatever the session's is.
         let zones = call.arguments.get(2).map(Value::texts).transpose()?;
-        let instants = read_moments(call)?.into_iter().enumerate().map(|(row, moment)| match &zones {
+        let instants = read_moments_or_usual(call)?.into_iter().enumerate().map(|(row, moment)| match &zones {
             None => moment,
             Some(zones) => Some(moment?.at_clock(Zone::parse(zones.get(row)?)?)),
         });
         return moments_column(instants, call.result);
     }
     let precisions = call.arguments.get(1).map(Value::integers).transpose()?;
+    if call.types[0].kind.is_approximate() {
+        let numbers = crate::expression::cast::cast(
+            call.argument(0)?,
+            &call.types[0],
+            &TypeKind::Double.nullable(),
+            crate::expression::cast::CastMode::default(),
+            call.rows,
+        )?;
+        let numbers = numbers.numbers_of_double()?;
+        return instants(call, &precisions, |row, precision| {
+            let factor = 10_f64.powi((3 - precision as i32).max(0));
+            let value = (numbers.get(row)? * factor).floor();
+            // Beyond what a BIGINT holds there is no instant either.
+            (value.is_nan() || value.abs() < 9.2e18).then_some((value as i64, precision.max(3)))
+        });
+    }
     let number = crate::expression::cast::cast(
         call.argument(0)?,
         &call.types[0],
@@ -646,19 +738,39 @@ fn to_timestamp_ltz(call: &Call<'_>) -> Result<ArrayRef, String> {
         call.rows,
     )?;
     let numbers = number.integers()?;
+    instants(call, &precisions, |row, precision| {
+        let factor = 10_i64.pow(3_u32.saturating_sub(precision));
+        Some((numbers.get(row)?.checked_mul(factor)?, precision.max(3)))
+    })
+}
+
+/// The instants of the years from -999,999 to 999,999, in milliseconds.
+const INSTANTS_MS: std::ops::RangeInclusive<i64> = -31_619_119_219_200_000..=31_494_816_403_199_000;
+
+/// Instants of numbers, which `value` gives with their precision, 3 or more, from those that were asked for.
+fn instants(
+    call: &Call<'_>,
+    precisions: &Option<crate::expression::value::Integers<'_>>,
+    value: impl Fn(usize, u32) -> Option<(i64, u32)>,
+) -> Result<ArrayRef, String> {
     let mut out = Vec::with_capacity(call.rows);
     for row in 0..call.rows {
         let precision = precisions.as_ref().map_or(Some(3), |precisions| precisions.get(row));
-        out.push(match (numbers.get(row), precision) {
-            (Some(seconds), Some(0)) => seconds.checked_mul(1_000).map(Moment::from_ms),
-            (Some(ms), Some(3)) => Some(Moment::from_ms(ms)),
-            (Some(_), Some(other)) => {
-                return Err(format!(
-                    "the precision of TO_TIMESTAMP_LTZ is {other}; use 0 for seconds or 3 for milliseconds"
-                ));
-            }
-            _ => None,
+        let Some(precision) = precision else {
+            out.push(None);
+            continue;
+        };
+        if !(0..=9).contains(&precision) {
+            return Err(format!(
+                "the precision of TO_TIMESTAMP_LTZ is {precision}, and must be from 0 (seconds) to 9"
+            ));
+        }
+        let moment = value(row, precision as u32).map(|(number, precision)| {
+            let unit = 10_i64.pow(precision - 3);
+            let nanos = number.rem_euclid(unit) * (1_000_000 / unit);
+            Moment { ms: number.div_euclid(unit), nanos: nanos as u32 }
         });
+        out.push(moment.filter(|moment| INSTANTS_MS.contains(&moment.ms)));
     }
     moments_column(out.into_iter(), call.result)
 }
@@ -671,8 +783,53 @@ fn to_date(call: &Call<'_>) -> Result<ArrayRef, String> {
             call.result,
         );
     }
-    let moments = read_moments(call)?;
-    integers_column(moments.into_iter().map(|m| m.map(|m| m.ms.div_euclid(DAY_MS))), call.result)
+    let (texts, patterns) = (call.argument(0)?.texts()?, call.argument(1)?.texts()?);
+    let mut last = Last::default();
+    let mut out = Vec::with_capacity(call.rows);
+    for row in 0..call.rows {
+        out.push(match (texts.get(row), patterns.get(row)) {
+            (Some(text), Some(pattern)) => last.compile(pattern)?.read_leniently(text),
+            _ => None,
+        });
+    }
+    integers_column(out.into_iter().map(|m| m.map(|m| m.ms.div_euclid(DAY_MS))), call.result)
+}
+
+/// `2026-3-5`, or that and ` 1:2:3.4`, as Java's `java.sql` reads them: hours and what is below may be more than a clock
+/// has.
+fn read_usual(text: &str) -> Option<Moment> {
+    let text = text.trim();
+    let (date, time) = match text.split_once(' ') {
+        Some((date, time)) => (date, Some(time.trim_start())),
+        None => (text, None),
+    };
+    let mut fields = date.splitn(3, '-');
+    let mut field = |width_max: usize| {
+        let digits = fields.next().filter(|digits| (1..=width_max).contains(&digits.len()))?;
+        digits.bytes().all(|byte| byte.is_ascii_digit()).then(|| digits.parse::<i64>().ok())?
+    };
+    let (year, month, day) = (date.find('-').filter(|at| *at == 4).and_then(|_| field(4))?, field(2)?, field(2)?);
+    if !(1..=12).contains(&month) || !(1..=31).contains(&day) {
+        return None;
+    }
+    let mut ms = (number_of(year, month as u32, 1) + day - 1) * DAY_MS;
+    let mut nanos = 0;
+    if let Some(time) = time {
+        let (clock, fraction) = time.split_once('.').unwrap_or((time, "0"));
+        let fields: Vec<&str> = clock.split(':').collect();
+        let [hour, minute, second] = fields.as_slice() else { return None };
+        for (digits, size) in [(hour, 3_600_000), (minute, 60_000), (second, 1_000)] {
+            let is_number = !digits.is_empty() && digits.len() <= 9 && digits.bytes().all(|b| b.is_ascii_digit());
+            ms += is_number.then(|| digits.parse::<i64>().ok())?? * size;
+        }
+        if fraction.is_empty() || fraction.len() > 9 || !fraction.bytes().all(|byte| byte.is_ascii_digit()) {
+            return None;
+        }
+        let value = fraction.parse::<i64>().ok()? * 10_i64.pow(9 - fraction.len() as u32);
+        ms += value / 1_000_000;
+        nanos = (value % 1_000_000) as u32;
+    }
+    Some(Moment { ms, nanos })
 }
 
 fn from_unixtime(call: &Call<'_>) -> Result<ArrayRef, String> {

@@ -136,7 +136,10 @@ impl Parser<'_> {
             like,
             query,
         };
-        self.check_table(&table)?;
+        // What is wrong already may be what would be missed.
+        if self.diagnostics.is_empty() {
+            self.check_table(&table)?;
+        }
         Ok(StatementKind::CreateTable(Box::new(table)))
     }
 

@@ -25,7 +25,7 @@ mod table_reference;
 use crate::ast::{Hint, HintArguments, Identifier, ObjectName, OptionPair, Text};
 use crate::diagnostic::{Diagnostic, DiagnosticKind};
 use crate::keyword::{is_reserved, is_structural};
-use crate::lexer::{Token, TokenKind, unquote};
+use crate::lexer::{DIAGNOSTICS_MAX, Token, TokenKind, unquote};
 use crate::source::SourceText;
 use crate::span::Span;
 use std::cell::RefCell;
@@ -148,12 +148,16 @@ impl<'a> Parser<'a> {
         if self.is(TokenKind::RightParen) {
             return self.expect(TokenKind::RightParen, "`)`");
         }
+        Err(self.unclosed(open))
+    }
+
+    fn unclosed(&self, open: Span) -> Box<Diagnostic> {
         let mut error = self.expected("`)`");
         if error.hint.is_none() {
             let place = self.source.position(open.start);
             error.hint = Some(format!("it closes the `(` of line {}, column {}", place.line, place.column));
         }
-        Err(error)
+        error
     }
 
     /// Runs `parse` one level deeper.
@@ -450,6 +454,52 @@ impl<'a> Parser<'a> {
         Ok(items)
     }
 
+    /// The same where a wrong item is noted, and the list goes on behind it: a definition is long, and whoever writes it
+    /// wants to know all that is wrong.
+    fn definition_list<T>(
+        &mut self,
+        mut item: impl FnMut(&mut Parser<'a>) -> Parsed<T>,
+    ) -> Parsed<Vec<T>> {
+        let open = self.expect(TokenKind::LeftParen, "`(`")?;
+        let mut items = Vec::new();
+        loop {
+            let start = self.at;
+            let parsed = item(self).and_then(|parsed| match self.kind(0) {
+                TokenKind::Comma => Ok(parsed),
+                _ if self.is(TokenKind::RightParen) => Ok(parsed),
+                _ => Err(self.unclosed(open)),
+            });
+            match parsed {
+                Ok(parsed) => items.push(parsed),
+                Err(error) if self.skip_item(start) && self.diagnostics.len() < DIAGNOSTICS_MAX => {
+                    self.diagnostics.push(*error);
+                }
+                Err(error) => return Err(error),
+            }
+            if !self.take(TokenKind::Comma) {
+                self.close(open)?;
+                return Ok(items);
+            }
+        }
+    }
+
+    /// Goes to the comma behind an item of a list that begins at `start`, or to the parenthesis that closes the list;
+    /// whether there is one.
+    fn skip_item(&mut self, start: usize) -> bool {
+        let count = |kind: TokenKind| self.tokens[start..self.at].iter().filter(|t| t.kind == kind).count();
+        let mut depth = count(TokenKind::LeftParen).saturating_sub(count(TokenKind::RightParen));
+        loop {
+            match self.kind(0) {
+                TokenKind::Semicolon | TokenKind::End => return false,
+                TokenKind::Comma | TokenKind::RightParen if depth == 0 => return true,
+                TokenKind::LeftParen => depth += 1,
+                TokenKind::RightParen => depth -= 1,
+                _ => {}
+            }
+            self.advance();
+        }
+    }
+
     fn column_names(&mut self) -> Parsed<Vec<Identifier>> {
         self.parenthesized_list(|parser| parser.identifier("a column name"))
     }
@@ -463,13 +513,14 @@ impl<'a> Parser<'a> {
 
     /// `('key' = 'value', …)`; a key may stand once.
     fn options(&mut self) -> Parsed<Vec<OptionPair>> {
-        let open = self.expect(TokenKind::LeftParen, "`(`")?;
+        let before = self.at;
+        self.expect(TokenKind::LeftParen, "`(`")?;
         if self.is(TokenKind::RightParen) {
             self.advance();
             return Ok(Vec::new());
         }
-        let options = self.list(Parser::option_pair)?;
-        self.close(open)?;
+        self.at = before;
+        let options = self.definition_list(Parser::option_pair)?;
         let mut seen = std::collections::HashMap::new();
         for option in &options {
             if let Some(first) = seen.insert(option.key.value.as_str(), option.key.span) {

@@ -21,6 +21,10 @@ const WITHOUT_PARENTHESES: &[&str] = &[
     "USER",
 ];
 
+/// What may stand behind `(a - b)`.
+const INTERVAL_UNITS: &[&str] =
+    &["YEAR", "QUARTER", "MONTH", "WEEK", "DAY", "HOUR", "MINUTE", "SECOND"];
+
 impl Parser<'_> {
     pub(super) fn primary(&mut self) -> Parsed<Expression> {
         match self.kind(0) {
@@ -160,6 +164,11 @@ impl Parser<'_> {
         let first = self.first_in_parentheses()?;
         if !self.is(TokenKind::Comma) {
             let end = self.close(open)?;
+            if let ExpressionKind::Binary { operator: BinaryOperator::Subtract, .. } = &first.kind
+                && INTERVAL_UNITS.iter().any(|unit| self.is_word_at(0, unit))
+            {
+                return self.interval_between(first, open);
+            }
             return Ok(Expression { kind: first.kind, span: open.to(end) });
         }
         let mut items = vec![first];
@@ -168,6 +177,15 @@ impl Parser<'_> {
         }
         let end = self.close(open)?;
         Ok(Expression { kind: ExpressionKind::Row(items), span: open.to(end) })
+    }
+
+    /// The unit behind the difference of two points in time.
+    fn interval_between(&mut self, difference: Expression, open: Span) -> Parsed<Expression> {
+        let qualifier = self.interval_qualifier()?;
+        let span = self.since(open);
+        let ExpressionKind::Binary { left, right, .. } = difference.kind else { return Ok(difference) };
+        let (from, to) = (qualifier.from, qualifier.to);
+        Ok(Expression { kind: ExpressionKind::IntervalBetween { left, right, from, to }, span })
     }
 
     /// `((SELECT …) UNION …)` is a query and `((SELECT …) + 1)` is not: which of them is known only behind the

@@ -66,7 +66,12 @@ impl Parser<'_> {
             return Ok(ShowTarget::Columns { table: self.table_name("the name of a table")? });
         }
         if self.take_word("PARTITIONS") {
-            return Ok(ShowTarget::Partitions { table: self.table_name("the name of a table")? });
+            let table = self.table_name("the name of a table")?;
+            let partition = match self.take_word("PARTITION") {
+                true => self.parenthesized_list(Parser::partition_value)?,
+                false => Vec::new(),
+            };
+            return Ok(ShowTarget::Partitions { table, partition });
         }
         if self.take_word("CREATE") {
             return self.show_create();
@@ -75,9 +80,9 @@ impl Parser<'_> {
             return Ok(ShowTarget::Jobs);
         }
         if self.is_word("MODULES") || (self.is_word_at(0, "FULL") && self.is_word_at(1, "MODULES")) {
-            self.take_word("FULL");
+            let full = self.take_word("FULL");
             self.advance();
-            return Ok(ShowTarget::Modules);
+            return Ok(ShowTarget::Modules { full });
         }
         for (word, hint) in [
             ("JARS", "there is no JVM to load them into"),
@@ -153,6 +158,7 @@ impl Parser<'_> {
         ] {
             // A table may be called `model` or `job`: the word is a keyword only where a name follows.
             let name_follows = self.is_name_at(1)
+                || (named == DescribeObject::Function && self.token(1).kind == TokenKind::Word)
                 || self.is_word_at(1, "EXTENDED")
                 || self.token(1).kind == TokenKind::String;
             if self.is_word_at(0, word) && name_follows {
@@ -167,6 +173,10 @@ impl Parser<'_> {
             let part = Identifier { value: id.value, quoted: true, span: id.span };
             let name = ObjectName { parts: vec![part], span: id.span };
             return Ok(StatementKind::Describe(Describe { object, extended, name }));
+        }
+        if object == DescribeObject::Function && self.is(TokenKind::Word) && !self.is_name() {
+            let hint = "the reference describes the functions that are built in";
+            return self.unsupported(self.span(), "DESCRIBE FUNCTION of a built-in function", hint);
         }
         let name = self.table_name("the name of a table or view")?;
         Ok(StatementKind::Describe(Describe { object, extended, name }))

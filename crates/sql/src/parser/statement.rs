@@ -29,7 +29,6 @@ const UNSUPPORTED: &[(&[&str], &str, &str)] = &[
     (&["EXECUTE", "PLAN"], "EXECUTE PLAN", "run the statements themselves"),
     (&["LOAD"], "LOAD MODULE", "the built-in functions are always there"),
     (&["UNLOAD"], "UNLOAD MODULE", "the built-in functions are always there"),
-    (&["USE", "MODULES"], "USE MODULES", "the built-in functions are always there"),
     (&["ADD"], "ADD JAR", "there is no JVM to load it into"),
     (&["REMOVE"], "REMOVE JAR", "there is no JVM to load it into"),
     (&["STOP"], "STOP JOB", "a running job ends with Ctrl-C and resumes when it is run again"),
@@ -291,6 +290,10 @@ impl Parser<'_> {
         self.advance();
         if self.take_word("CATALOG") {
             return self.identifier("the name of a catalog").map(StatementKind::UseCatalog);
+        }
+        if self.is_word_at(0, "MODULES") && self.is_name_at(1) {
+            self.advance();
+            return self.list(|parser| parser.identifier("a module")).map(StatementKind::UseModules);
         }
         self.table_name("the name of a database").map(StatementKind::UseDatabase)
     }

@@ -13,7 +13,7 @@ impl Parser<'_> {
             self.advance();
             return Ok(Vec::new());
         }
-        self.parenthesized_list(Parser::table_element)
+        self.definition_list(Parser::table_element)
     }
 
     fn table_element(&mut self) -> Parsed<TableElement> {

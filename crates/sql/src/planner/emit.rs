@@ -216,6 +216,7 @@ impl Emitter<'_> {
         let width = self.graph.columns(relation.inputs[0]).len();
         let input = self.relation(relation.inputs[0], phase)?;
         let collection = input.moved(collection);
+        join::refuse_random(std::slice::from_ref(&collection), "UNNEST", self.span)?;
         // What nobody reads behind it, often the collection itself, is not copied.
         let wanted: Vec<usize> = self.required[id].iter().copied().filter(|column| *column < width).collect();
         let kept: Vec<usize> = wanted.iter().map(|column| input.place(*column)).collect();

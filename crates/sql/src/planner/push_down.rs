@@ -290,6 +290,8 @@ impl Pass<'_> {
                 (_, true) if !keeps_right && matches!(kind, Inner | Left | Semi | Anti) => {
                     right.push(to_right(predicate));
                 }
+                // A filter draws for each pair of rows.
+                _ if kind == Inner && predicate.is_random() => above.push(predicate),
                 _ => on.push(predicate),
             }
         }
@@ -300,7 +302,7 @@ impl Pass<'_> {
                 (_, true) if !keeps_right && matches!(kind, Inner | Right) => {
                     right.push(to_right(predicate));
                 }
-                _ if kind == Inner => on.push(predicate),
+                _ if kind == Inner && !predicate.is_random() => on.push(predicate),
                 _ => above.push(predicate),
             }
         }

@@ -196,6 +196,17 @@ impl Display for Expression {
             ExpressionKind::TimestampAdd { unit, count, operand: inner } => {
                 write!(f, "TIMESTAMPADD({}, {count}, {inner})", unit.name())
             }
+            ExpressionKind::IntervalBetween { left, right, from, to } => {
+                f.write_char('(')?;
+                operand(f, left, binding::SUM)?;
+                f.write_str(" - ")?;
+                operand(f, right, binding::PRODUCT)?;
+                write!(f, ") {}", from.name())?;
+                match to {
+                    Some(to) => write!(f, " TO {}", to.name()),
+                    None => Ok(()),
+                }
+            }
             ExpressionKind::TimestampDiff { unit, from, to } => {
                 write!(f, "TIMESTAMPDIFF({}, {from}, {to})", unit.name())
             }

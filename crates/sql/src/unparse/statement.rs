@@ -79,6 +79,7 @@ impl Display for Statement {
             StatementKind::Drop(drop) => write!(f, "{drop}"),
             StatementKind::UseCatalog(name) => write!(f, "USE CATALOG {name}"),
             StatementKind::UseDatabase(name) => write!(f, "USE {name}"),
+            StatementKind::UseModules(names) => write!(f, "USE MODULES {}", commas(names)),
             StatementKind::Show(show) => write!(f, "{show}"),
             StatementKind::Describe(describe) => write!(f, "{describe}"),
             StatementKind::Set(Some(pair)) => write!(f, "SET {pair}"),
@@ -267,14 +268,21 @@ impl Display for Show {
             ShowTarget::CurrentCatalog => f.write_str("CURRENT CATALOG")?,
             ShowTarget::CurrentDatabase => f.write_str("CURRENT DATABASE")?,
             ShowTarget::Columns { table } => write!(f, "COLUMNS FROM {table}")?,
-            ShowTarget::Partitions { table } => write!(f, "PARTITIONS {table}")?,
+            ShowTarget::Partitions { table, partition } => {
+                write!(f, "PARTITIONS {table}")?;
+                if !partition.is_empty() {
+                    write!(f, " PARTITION ({})", commas(partition))?;
+                }
+            }
             ShowTarget::CreateTable(name) => write!(f, "CREATE TABLE {name}")?,
             ShowTarget::CreateView(name) => write!(f, "CREATE VIEW {name}")?,
             ShowTarget::CreateMaterializedTable(name) => write!(f, "CREATE MATERIALIZED TABLE {name}")?,
             ShowTarget::CreateModel(name) => write!(f, "CREATE MODEL {name}")?,
             ShowTarget::CreateCatalog(name) => write!(f, "CREATE CATALOG {name}")?,
             ShowTarget::Jobs => f.write_str("JOBS")?,
-            ShowTarget::Modules => f.write_str("MODULES")?,
+            ShowTarget::Modules { full } => {
+                f.write_str(if *full { "FULL MODULES" } else { "MODULES" })?;
+            }
         }
         match &self.like {
             Some(like) => {

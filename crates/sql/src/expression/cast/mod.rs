@@ -49,7 +49,32 @@ pub fn cast(
     }
     let constant = value.is_constant();
     let rows = if constant { 1 } else { rows };
+    if mode.lenient && to.kind.is_constructed() {
+        return Ok(wrap(try_whole(value, from, to, mode, rows)?, constant));
+    }
     Ok(wrap(cast_array(value, from, to, mode, rows)?, constant))
+}
+
+/// TRY_CAST of rows, arrays and maps: NULL where a part has no image.
+fn try_whole(
+    value: &Value,
+    from: &LogicalType,
+    to: &LogicalType,
+    mode: CastMode,
+    rows: usize,
+) -> Result<ArrayRef, String> {
+    let strict = CastMode { lenient: false, ..mode };
+    if let Ok(all) = cast_array(value, from, to, strict, rows) {
+        return Ok(all);
+    }
+    let mut parts = Vec::with_capacity(rows);
+    for row in 0..rows {
+        let one = Value::Column(value.array().slice(value.slot(row), 1));
+        let image = cast_array(&one, from, to, strict, 1);
+        parts.push(image.unwrap_or_else(|_| new_null_array(&to.to_arrow(), 1)));
+    }
+    let parts: Vec<&dyn Array> = parts.iter().map(|part| part.as_ref()).collect();
+    arrow_select::concat::concat(&parts).map_err(|error| error.to_string())
 }
 
 fn cast_array(

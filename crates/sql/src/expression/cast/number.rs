@@ -109,10 +109,47 @@ fn parse_float(text: &str) -> Option<f64> {
         }
         _ => {}
     }
+    if digits.starts_with("0x") || digits.starts_with("0X") {
+        let value = parse_hexadecimal(&digits[2..])?;
+        return Some(if text.starts_with('-') { -value } else { value });
+    }
     // Java takes a type suffix; Rust's words for infinity are not Java's.
     let body = text.strip_suffix(['d', 'D', 'f', 'F']).unwrap_or(text);
     let plain = |byte: u8| byte.is_ascii_digit() || matches!(byte, b'.' | b'e' | b'E' | b'+' | b'-');
     if !body.bytes().all(plain) { None } else { body.parse().ok() }
+}
+
+/// `1.8p1` behind `0x`: hexadecimal digits times a power of two, which Java wants written.
+fn parse_hexadecimal(text: &str) -> Option<f64> {
+    let (digits, exponent) = text.split_once(['p', 'P'])?;
+    let exponent = exponent.strip_suffix(['d', 'D', 'f', 'F']).unwrap_or(exponent);
+    let unsigned = exponent.strip_prefix(['+', '-']).unwrap_or(exponent);
+    if unsigned.is_empty() || !unsigned.bytes().all(|byte| byte.is_ascii_digit()) {
+        return None;
+    }
+    // What does not fit is far beyond any double.
+    let written: i64 = exponent.parse().unwrap_or(if exponent.starts_with('-') { -1 << 40 } else { 1 << 40 });
+    let (whole, fraction) = digits.split_once('.').unwrap_or((digits, ""));
+    if whole.is_empty() && fraction.is_empty() {
+        return None;
+    }
+    let (mut mantissa, mut exponent) = (0_u128, written.clamp(-1 << 40, 1 << 40));
+    for (index, digit) in whole.chars().chain(fraction.chars()).enumerate() {
+        let value = u128::from(digit.to_digit(16)?);
+        let in_fraction = index >= whole.len();
+        if mantissa >> 120 == 0 {
+            mantissa = mantissa << 4 | value;
+            exponent -= if in_fraction { 4 } else { 0 };
+        } else {
+            // Only whether something is left matters to the rounding.
+            mantissa |= u128::from(value != 0);
+            exponent += if in_fraction { 0 } else { 4 };
+        }
+    }
+    // In two steps, so that neither overflows alone.
+    let half = (exponent / 2).clamp(-1_200, 1_200) as i32;
+    let rest = (exponent - i64::from(half)).clamp(-1_200, 1_200) as i32;
+    Some(mantissa as f64 * 2_f64.powi(half) * 2_f64.powi(rest))
 }
 
 /// Reads an exact number with an optional exponent; digits beyond what 128 bits hold are rounded half up.

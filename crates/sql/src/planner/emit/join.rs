@@ -9,7 +9,7 @@ use crate::diagnostic::Diagnostic;
 use crate::expression::compare::Comparison;
 use crate::expression::{Scalar, ScalarKind};
 use crate::span::Span;
-use crate::types::TimeAttribute;
+use crate::types::{RowField, TimeAttribute, TypeKind};
 use dataflow::plan::{JoinKind, NodeKind};
 use std::collections::BTreeMap;
 
@@ -27,7 +27,8 @@ impl Emitter<'_> {
         let (mut left_keys, mut right_keys, mut rest) = (Vec::new(), Vec::new(), Vec::new());
         let parts = condition.cloned().map(Scalar::into_conjuncts).unwrap_or_default();
         for part in &parts {
-            match equality(part, split) {
+            let same = || if manner == JoinManner::Regular { sameness(part, split) } else { None };
+            match equality(part, split).or_else(same) {
                 Some((a, b)) => {
                     left_keys.push(a);
                     right_keys.push(b);
@@ -35,6 +36,7 @@ impl Emitter<'_> {
                 None => rest.push(part.clone()),
             }
         }
+        refuse_random(&rest, "the condition of a join that shows rows without a partner", span)?;
         let table_side = self.graph.table_side(left, right, kind, manner);
         if manner == JoinManner::Lookup && left_keys.is_empty() {
             return Err(Box::new(
@@ -289,9 +291,45 @@ impl Emitter<'_> {
     }
 }
 
+/// Random values are drawn by projections and filters alone, which know the places of their rows.
+pub(super) fn refuse_random(parts: &[Scalar], what: &str, span: Span) -> Result<(), Box<Diagnostic>> {
+    if !parts.iter().any(Scalar::is_random) {
+        return Ok(());
+    }
+    Err(Box::new(
+        Diagnostic::unsupported(span, format!("RAND, RAND_INTEGER and UUID cannot stand in {what}"))
+            .with_hint("take the value in a sub-query of FROM, as a column"),
+    ))
+}
+
 /// `left = right` across the sides of a join.
 fn equality(part: &Scalar, split: usize) -> Option<(Scalar, Scalar)> {
-    let ScalarKind::Compare { comparison: Comparison::Equal, left, right } = &part.kind else { return None };
+    match &part.kind {
+        ScalarKind::Compare { comparison: Comparison::Equal, left, right } => across(left, right, split),
+        _ => None,
+    }
+}
+
+/// `left IS NOT DISTINCT FROM right` across the sides: as rows of one field, which are the same if both are NULL.
+fn sameness(part: &Scalar, split: usize) -> Option<(Scalar, Scalar)> {
+    let ScalarKind::Distinct { left, right, negated: true } = &part.kind else { return None };
+    let (left, right) = across(left, right, split)?;
+    if left.data_type.kind != right.data_type.kind || left.data_type.kind.is_constructed() {
+        return None;
+    }
+    if !left.data_type.nullable && !right.data_type.nullable {
+        return Some((left, right));
+    }
+    let row = |value: Scalar| {
+        let field = RowField { name: "value".into(), data_type: value.data_type.as_nullable() };
+        let data_type = TypeKind::Row(vec![field]).not_null();
+        Scalar { kind: ScalarKind::Row(vec![value]), data_type }
+    };
+    Some((row(left), row(right)))
+}
+
+/// Two values, that of the left side first and the other over the right side alone.
+fn across(left: &Scalar, right: &Scalar, split: usize) -> Option<(Scalar, Scalar)> {
     let (a, b) = (left.columns(), right.columns());
     if a.is_empty() || b.is_empty() {
         return None;
@@ -302,10 +340,10 @@ fn equality(part: &Scalar, split: usize) -> Option<(Scalar, Scalar)> {
         scalar
     };
     if a.iter().all(|column| *column < split) && b.iter().all(|column| *column >= split) {
-        return Some((left.as_ref().clone(), to_right(right)));
+        return Some((left.clone(), to_right(right)));
     }
     if b.iter().all(|column| *column < split) && a.iter().all(|column| *column >= split) {
-        return Some((right.as_ref().clone(), to_right(left)));
+        return Some((right.clone(), to_right(left)));
     }
     None
 }

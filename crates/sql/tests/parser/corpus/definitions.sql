@@ -215,3 +215,11 @@ SET 'table.dml-sync' = 'true';
 RESET;
 
 RESET 'table.dml-sync';
+
+SHOW PARTITIONS p PARTITION (d = 'x');
+
+SHOW FULL MODULES;
+
+USE MODULES core;
+
+SELECT (a - b) DAY, (a - b - c) YEAR TO MONTH, ((a - b) HOUR) FROM t;
