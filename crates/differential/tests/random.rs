@@ -26,7 +26,11 @@ fn random_values_are_the_same_after_a_restore() {
         let whole = rows(query, 1, None);
         assert!(!whole.is_empty(), "{query}");
         for (workers, restored) in [(1, Some(1)), (1, Some(3)), (3, Some(2)), (4, None)] {
-            assert_eq!(whole, rows(query, workers, restored), "{query}: {workers} workers, then {restored:?}");
+            assert_eq!(
+                whole,
+                rows(query, workers, restored),
+                "{query}: {workers} workers, then {restored:?}"
+            );
         }
     }
 }

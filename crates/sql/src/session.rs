@@ -463,12 +463,14 @@ fn listed(listing: Listing) -> Outcome {
 
 fn unsupported(kind: &StatementKind, span: Span) -> Diagnostic {
     let (name, hint) = match kind {
-        StatementKind::CreateMaterializedTable(_) | StatementKind::AlterMaterializedTable { .. } => {
-            ("MATERIALIZED TABLE", "write CREATE TABLE and INSERT INTO … SELECT, which keeps the result up to date")
-        }
-        StatementKind::CreateModel(_) => {
-            ("CREATE MODEL", "there are no models: let a service of yours write its answers to a topic, and join them")
-        }
+        StatementKind::CreateMaterializedTable(_) | StatementKind::AlterMaterializedTable { .. } => (
+            "MATERIALIZED TABLE",
+            "write CREATE TABLE and INSERT INTO … SELECT, which keeps the result up to date",
+        ),
+        StatementKind::CreateModel(_) => (
+            "CREATE MODEL",
+            "there are no models: let a service of yours write its answers to a topic, and join them",
+        ),
         _ => ("this statement", "`eventwright check` says of a file what is not supported in it"),
     };
     let at = Span::new(span.start, span.end.min(span.start + 80));

@@ -553,7 +553,9 @@ impl Binder<'_> {
                     span,
                     format!("{} has no field {}", shown(&operand.data_type), unit.name()),
                 )
-                .with_hint("intervals have YEAR, QUARTER and MONTH, or DAY, HOUR, MINUTE, SECOND and MILLISECOND"),
+                .with_hint(
+                    "intervals have YEAR, QUARTER and MONTH, or DAY, HOUR, MINUTE, SECOND and MILLISECOND",
+                ),
             );
         }
         let unit = ast::Literal::String(unit.name().to_string());

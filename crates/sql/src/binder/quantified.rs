@@ -9,7 +9,7 @@ use super::scope::Scope;
 use super::subquery::{Test, ValueQuery};
 use super::subquery_value::{Planned, Use, call, count_at, is_positive, one_column};
 use super::{Binder, Bound, boxed, operator, shown};
-use crate::ast::{self, BinaryOperator, Query, QuantifiedOperand};
+use crate::ast::{self, BinaryOperator, QuantifiedOperand, Query};
 use crate::diagnostic::Diagnostic;
 use crate::expression::compare::Comparison;
 use crate::expression::{Scalar, ScalarKind};

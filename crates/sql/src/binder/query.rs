@@ -172,7 +172,8 @@ impl Binder<'_> {
         });
         let outer_numbers = self.numbers.replace(Vec::new());
         let width = self.graph.columns(input).len();
-        let (bound, values) = self.collect_values(Some(input), width, |binder| binder.select_list(select, order, &scope));
+        let (bound, values) =
+            self.collect_values(Some(input), width, |binder| binder.select_list(select, order, &scope));
         let mut collector = std::mem::replace(&mut self.collector, outer).unwrap_or_default();
         let mut number = std::mem::replace(&mut self.numbers, outer_numbers).unwrap_or_default().pop();
         let SelectList { mut items, having, complete, .. } = bound?;
@@ -225,8 +226,11 @@ impl Binder<'_> {
             scalar.columns().range(*first..last).next().is_some()
         };
         // What aggregates read is joined to the rows, what stands beside them to the groups.
-        let before: Vec<(usize, ValueQuery)> =
-            numbered.iter().filter(|query| collector.read().any(|read| is_read(read, query))).cloned().collect();
+        let before: Vec<(usize, ValueQuery)> = numbered
+            .iter()
+            .filter(|query| collector.read().any(|read| is_read(read, query)))
+            .cloned()
+            .collect();
         let shown = || items.iter().map(|item| &item.scalar).chain(&having);
         let values: Vec<(usize, ValueQuery)> =
             numbered.into_iter().filter(|query| shown().any(|scalar| is_read(scalar, query))).collect();
@@ -527,12 +531,7 @@ impl Binder<'_> {
     }
 
     /// HAVING and the items over the groups.
-    fn over_groups(
-        &mut self,
-        mut grouped: Grouped,
-        select: &Select,
-        list: SelectList,
-    ) -> Bound<RelationId> {
+    fn over_groups(&mut self, mut grouped: Grouped, select: &Select, list: SelectList) -> Bound<RelationId> {
         let SelectList { items, having, values, .. } = list;
         self.attach_to_groups(&mut grouped, values)?;
         let overs = std::mem::take(&mut grouped.overs);

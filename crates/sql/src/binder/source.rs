@@ -143,7 +143,8 @@ impl Binder<'_> {
         }
         if let Some(as_of) = as_of {
             let inputs = [left, right];
-            let mut joined = self.join_as_of(kind, inputs, (&left_scope, scope), conditions, (as_of, span))?;
+            let mut joined =
+                self.join_as_of(kind, inputs, (&left_scope, scope), conditions, (as_of, span))?;
             for test in tests {
                 joined = self.selected(joined.0, joined.1, test)?;
             }

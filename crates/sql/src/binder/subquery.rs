@@ -12,7 +12,8 @@ use super::scope::{Scope, ScopeColumn};
 use super::{Binder, Bound, boxed, operator};
 use crate::ast::UnaryOperator;
 use crate::ast::{
-    self, BinaryOperator, Expression, ExpressionKind, QuantifiedOperand, Query, QueryBodyKind, Select, SelectItemKind,
+    self, BinaryOperator, Expression, ExpressionKind, QuantifiedOperand, Query, QueryBodyKind, Select,
+    SelectItemKind,
 };
 use crate::diagnostic::Diagnostic;
 use crate::expression::compare::Comparison;
@@ -246,7 +247,12 @@ impl Binder<'_> {
     }
 
     /// What stands before IN, column by column; a ROW may also be one column.
-    pub(super) fn operands(&mut self, operand: &Expression, columns: usize, scope: &Scope) -> Bound<Vec<Scalar>> {
+    pub(super) fn operands(
+        &mut self,
+        operand: &Expression,
+        columns: usize,
+        scope: &Scope,
+    ) -> Bound<Vec<Scalar>> {
         match &operand.kind {
             ExpressionKind::Row(parts) if columns != 1 || parts.len() == 1 => self.expressions(parts, scope),
             _ => Ok(vec![self.expression(operand, scope)?]),

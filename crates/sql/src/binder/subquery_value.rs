@@ -40,9 +40,17 @@ impl Binder<'_> {
     }
 
     /// Binds what stands inside a sub-query, of which nothing around it is a part.
-    pub(super) fn apart(&mut self, span: Span, bind: impl FnOnce(&mut Self) -> Bound<Planned>) -> Bound<Scalar> {
+    pub(super) fn apart(
+        &mut self,
+        span: Span,
+        bind: impl FnOnce(&mut Self) -> Bound<Planned>,
+    ) -> Bound<Scalar> {
         let Some(mut values) = self.values.take() else { return not_here(span) };
-        let around = (self.collector.take(), self.numbers.take(), std::mem::replace(&mut self.values_input, values.input));
+        let around = (
+            self.collector.take(),
+            self.numbers.take(),
+            std::mem::replace(&mut self.values_input, values.input),
+        );
         let bound = bind(self);
         (self.collector, self.numbers, self.values_input) = around;
         let bound = bound.map(|(value, queries, finish)| {
@@ -93,12 +101,7 @@ impl Binder<'_> {
         ))
     }
 
-    fn is_in(
-        &mut self,
-        rows: Correlated,
-        operands: &[Scalar],
-        span: Span,
-    ) -> Bound<Planned> {
+    fn is_in(&mut self, rows: Correlated, operands: &[Scalar], span: Span) -> Bound<Planned> {
         let zone = self.settings.zone;
         let mut pairs = Vec::new();
         for (operand, item) in operands.iter().zip(rows.items.clone()) {
@@ -147,12 +150,7 @@ impl Binder<'_> {
 
     /// `(a, b) IN S` where something may be NULL: for the rows that there are, how many rows of S equal them, and how many
     /// may do so.
-    fn row_is_in(
-        &mut self,
-        rows: Correlated,
-        pairs: Vec<(Scalar, Scalar)>,
-        span: Span,
-    ) -> Bound<Planned> {
+    fn row_is_in(&mut self, rows: Correlated, pairs: Vec<(Scalar, Scalar)>, span: Span) -> Bound<Planned> {
         let zone = self.settings.zone;
         let rows = self.compared_rows(rows, pairs, zone, span)?;
         let on = rows.on();
@@ -321,7 +319,12 @@ impl Binder<'_> {
     }
 
     /// Groups by the first columns of a relation.
-    pub(super) fn aggregated(&mut self, input: RelationId, keys: usize, aggregates: Vec<AggregateCall>) -> RelationId {
+    pub(super) fn aggregated(
+        &mut self,
+        input: RelationId,
+        keys: usize,
+        aggregates: Vec<AggregateCall>,
+    ) -> RelationId {
         let mut columns: Vec<Column> = self.graph.columns(input)[..keys]
             .iter()
             .map(|column| Column::new(&column.name, column.data_type.clone()))
@@ -347,7 +350,12 @@ pub(super) type Use = Box<dyn FnOnce(Scalar, &[usize]) -> Scalar>;
 /// A value to begin with, the relations to be joined, and what the value comes to.
 pub(super) type Planned = (Scalar, Vec<ValueQuery>, Use);
 
-pub(super) fn call(function: AggregateFunction, data_type: LogicalType, text: &str, span: Span) -> AggregateCall {
+pub(super) fn call(
+    function: AggregateFunction,
+    data_type: LogicalType,
+    text: &str,
+    span: Span,
+) -> AggregateCall {
     AggregateCall {
         function,
         argument: None,

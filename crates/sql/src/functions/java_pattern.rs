@@ -181,7 +181,8 @@ impl JavaPattern {
         let day = match found.day_of_year {
             Some(day) => number_of(found.year.unwrap_or(1970), 1, 1).checked_add(day - 1)?,
             None => {
-                let months = found.year.unwrap_or(1970).checked_mul(12)?.checked_add(found.month.unwrap_or(1) - 1)?;
+                let months =
+                    found.year.unwrap_or(1970).checked_mul(12)?.checked_add(found.month.unwrap_or(1) - 1)?;
                 let first = number_of(months.div_euclid(12), months.rem_euclid(12) as u32 + 1, 1);
                 first.checked_add(found.day.unwrap_or(1) - 1)?
             }

@@ -21,10 +21,10 @@ mod time;
 mod unsupported;
 pub mod user;
 
-pub(crate) use time::PROCTIME;
-pub use time::{round_to_unit, timestamp_difference};
 pub(crate) use regular_expression::is_pattern;
 pub(crate) use text::PADDED_MAX;
+pub(crate) use time::PROCTIME;
+pub use time::{round_to_unit, timestamp_difference};
 
 use crate::expression::draw::Draw;
 use crate::expression::value::Value;

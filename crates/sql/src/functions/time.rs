@@ -209,7 +209,10 @@ pub(super) static FUNCTIONS: &[Function] = &[
         doc: "(later - earlier) DAY, HOUR, MINUTE, SECOND or DAY TO SECOND: what lies between two points in time, as an interval.",
         examples: &[
             ("CAST((DATE '2026-03-05' - DATE '2026-03-01') DAY AS STRING)", "+4 00:00:00.000"),
-            ("TIMESTAMP '2026-01-01 00:00:00' + (TIME '10:00:00' - TIME '09:30:00') MINUTE", "2026-01-01 00:30:00"),
+            (
+                "TIMESTAMP '2026-01-01 00:00:00' + (TIME '10:00:00' - TIME '09:30:00') MINUTE",
+                "2026-01-01 00:30:00",
+            ),
         ],
         ..PLAIN
     },
@@ -707,10 +710,11 @@ fn to_timestamp_ltz(call: &Call<'_>) -> Result<ArrayRef, String> {
     if call.types[0].kind.is_character() {
         // The text is of the zone of the third argument, else of UTC, whatever the session's is.
         let zones = call.arguments.get(2).map(Value::texts).transpose()?;
-        let instants = read_moments_or_usual(call)?.into_iter().enumerate().map(|(row, moment)| match &zones {
-            None => moment,
-            Some(zones) => Some(moment?.at_clock(Zone::parse(zones.get(row)?)?)),
-        });
+        let instants =
+            read_moments_or_usual(call)?.into_iter().enumerate().map(|(row, moment)| match &zones {
+                None => moment,
+                Some(zones) => Some(moment?.at_clock(Zone::parse(zones.get(row)?)?)),
+            });
         return moments_column(instants, call.result);
     }
     let precisions = call.arguments.get(1).map(Value::integers).transpose()?;
@@ -808,7 +812,8 @@ fn read_usual(text: &str) -> Option<Moment> {
         let digits = fields.next().filter(|digits| (1..=width_max).contains(&digits.len()))?;
         digits.bytes().all(|byte| byte.is_ascii_digit()).then(|| digits.parse::<i64>().ok())?
     };
-    let (year, month, day) = (date.find('-').filter(|at| *at == 4).and_then(|_| field(4))?, field(2)?, field(2)?);
+    let (year, month, day) =
+        (date.find('-').filter(|at| *at == 4).and_then(|_| field(4))?, field(2)?, field(2)?);
     if !(1..=12).contains(&month) || !(1..=31).contains(&day) {
         return None;
     }
@@ -819,7 +824,8 @@ fn read_usual(text: &str) -> Option<Moment> {
         let fields: Vec<&str> = clock.split(':').collect();
         let [hour, minute, second] = fields.as_slice() else { return None };
         for (digits, size) in [(hour, 3_600_000), (minute, 60_000), (second, 1_000)] {
-            let is_number = !digits.is_empty() && digits.len() <= 9 && digits.bytes().all(|b| b.is_ascii_digit());
+            let is_number =
+                !digits.is_empty() && digits.len() <= 9 && digits.bytes().all(|b| b.is_ascii_digit());
             ms += is_number.then(|| digits.parse::<i64>().ok())?? * size;
         }
         if fraction.is_empty() || fraction.len() > 9 || !fraction.bytes().all(|byte| byte.is_ascii_digit()) {

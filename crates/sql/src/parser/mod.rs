@@ -456,10 +456,7 @@ impl<'a> Parser<'a> {
 
     /// The same where a wrong item is noted, and the list goes on behind it: a definition is long, and whoever writes it
     /// wants to know all that is wrong.
-    fn definition_list<T>(
-        &mut self,
-        mut item: impl FnMut(&mut Parser<'a>) -> Parsed<T>,
-    ) -> Parsed<Vec<T>> {
+    fn definition_list<T>(&mut self, mut item: impl FnMut(&mut Parser<'a>) -> Parsed<T>) -> Parsed<Vec<T>> {
         let open = self.expect(TokenKind::LeftParen, "`(`")?;
         let mut items = Vec::new();
         loop {

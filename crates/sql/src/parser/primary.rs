@@ -22,8 +22,7 @@ const WITHOUT_PARENTHESES: &[&str] = &[
 ];
 
 /// What may stand behind `(a - b)`.
-const INTERVAL_UNITS: &[&str] =
-    &["YEAR", "QUARTER", "MONTH", "WEEK", "DAY", "HOUR", "MINUTE", "SECOND"];
+const INTERVAL_UNITS: &[&str] = &["YEAR", "QUARTER", "MONTH", "WEEK", "DAY", "HOUR", "MINUTE", "SECOND"];
 
 impl Parser<'_> {
     pub(super) fn primary(&mut self) -> Parsed<Expression> {
