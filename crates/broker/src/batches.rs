@@ -49,23 +49,13 @@ pub fn check(records: Bytes, config: &TopicConfig, now_ms: i64) -> Result<Checke
     }
     batch.check_produced()?;
     let header = batch.header;
-    if header.is_transactional() {
-        let message = "transactions are not implemented yet";
-        return Err(ApiError::new(ErrorCode::InvalidTxnState, message));
-    }
     // Some clients leave the max timestamp at "none" though their records have one.
     let max_timestamp_ms = header.max_timestamp.max(header.base_timestamp);
     check_times(header.base_timestamp, max_timestamp_ms, config, now_ms)?;
     if config.cleanup_compact {
         check_keys(&batch)?;
     }
-    let sequenced = header.has_producer_id().then_some(SequencedBatch {
-        producer_id: header.producer_id,
-        epoch: header.producer_epoch,
-        base_sequence: header.base_sequence,
-        last_offset_delta: header.last_offset_delta,
-        max_timestamp_ms,
-    });
+    let sequenced = header.has_producer_id().then(|| SequencedBatch::of(&header));
     // `check_produced` has made sure that the count is positive.
     let records = u32::try_from(header.records_count).unwrap_or(1);
     Ok(CheckedBatch { bytes: batch.bytes, records, max_timestamp_ms, sequenced })
@@ -98,6 +88,10 @@ fn check_keys(batch: &Batch) -> Result<(), ApiError> {
 }
 
 impl CheckedBatch {
+    pub fn is_transactional(&self) -> bool {
+        self.sequenced.is_some_and(|sequenced| sequenced.is_transactional)
+    }
+
     /// Gives all records the broker's time (message.timestamp.type=LogAppendTime).
     pub fn stamp(&mut self, now_ms: i64) -> Result<(), ApiError> {
         let mut bytes = self.bytes.to_vec();

@@ -1,8 +1,8 @@
 //! The broker: the log, the state that is a fold of it, the groups, and the door to the Kafka APIs.
 //!
 //! It is synchronous and deterministic: `handle` takes a request and the time, and answers or says
-//! what it waits for. Lock order: the log's append lock, then the coordinator, then the state; the
-//! session and ticket locks are leaves.
+//! what it waits for. Lock order: the log's append lock, then the coordinator, then the state, then the
+//! deadlines of transactions; the session and ticket locks are leaves.
 
 use crate::api;
 use crate::call::{Call, Now, Outcome, Peer, ReplyTo};
@@ -14,10 +14,11 @@ use crate::state::producers::ID_BLOCK;
 use crate::state::{BrokerState, DecodeError, LAYER_NAME, SharedState, encode_reservation};
 use crate::sync::lock;
 use crate::tickets::{Awaited, Tickets};
+use crate::transactions::Deadlines;
 use crate::views::TrafficCounters;
-use base::Lsn;
+use base::{Lsn, PartitionId};
 use bytes::Bytes;
-use eventlog::{Entry, EventLog, Fold, Layer, LogError, Recovery, Topic};
+use eventlog::{Bounds, Entry, EventLog, Fold, Layer, LogError, Recovery, Topic};
 use kafka_wire::error_code::ErrorCode;
 use os::Os;
 use std::sync::{Arc, Mutex, OnceLock};
@@ -63,6 +64,8 @@ pub struct Broker {
     pub(crate) sessions: Mutex<Sessions>,
     pub(crate) tickets: Arc<Tickets>,
     pub(crate) traffic: TrafficCounters,
+    pub(crate) deadlines: Mutex<Deadlines>,
+    opened: Now,
     producer_ids: Mutex<IdBlock>,
     cluster_id: String,
     deadline_watch: OnceLock<Box<dyn Fn(i64) + Send + Sync>>,
@@ -91,12 +94,15 @@ impl Broker {
                 cluster_id
             }
         };
-        lock(&state.0).producers.retain_partitions(|partition| log.bounds(partition).is_ok());
-        Ok(Broker {
+        lock(&state.0).retain_partitions(|partition| log.bounds(partition).is_ok());
+        let opened = Now::of(&*os.clock);
+        let broker = Broker {
             coordinator: Mutex::new(Coordinator::new(config.group.clone())),
             sessions: Mutex::new(Sessions::new(config.fetch_sessions_max)),
             tickets: Arc::new(Tickets::default()),
             traffic: TrafficCounters::default(),
+            deadlines: Mutex::default(),
+            opened,
             producer_ids: Mutex::new(IdBlock::default()),
             cluster_id,
             deadline_watch: OnceLock::new(),
@@ -104,7 +110,9 @@ impl Broker {
             os,
             config,
             state,
-        })
+        };
+        broker.arm_recovered(opened);
+        Ok(broker)
     }
 
     /// Answers one request frame (without its size).
@@ -112,14 +120,30 @@ impl Broker {
         api::dispatch(self, frame, peer, now)
     }
 
-    /// Time has passed for the groups; returns when to come next. Both in monotonic time.
+    /// Time has passed for the groups and the transactions; returns when to come next. Both in monotonic time.
     pub fn tick(&self, now_ms: i64) -> Option<i64> {
+        self.tick_transactions(Now { wall_ms: self.os.clock.now_ms(), monotonic_ms: now_ms });
         let (actions, next) = {
             let mut coordinator = lock(&self.coordinator);
             (coordinator.step(Event::Tick, now_ms), coordinator.next_deadline_ms())
         };
         self.tickets.answer(actions);
-        next
+        next.into_iter().chain(lock(&self.deadlines).next()).min()
+    }
+
+    /// Something is due earlier than the edge knows.
+    pub(crate) fn hasten(&self, at_ms: i64) {
+        if let Some(watch) = self.deadline_watch.get() {
+            watch(at_ms);
+        }
+    }
+
+    /// The wall clock, but never more than an hour ahead of what the monotonic one explains: a clock that is set
+    /// forward must not make everything old at once.
+    pub(crate) fn explained_wall_ms(&self, now: Now) -> i64 {
+        const AHEAD_MS_MAX: i64 = 3_600_000;
+        let up_ms = now.monotonic_ms.saturating_sub(self.opened.monotonic_ms);
+        now.wall_ms.min(self.opened.wall_ms.saturating_add(up_ms).saturating_add(AHEAD_MS_MAX))
     }
 
     /// Has `watch` called with the next time at which `tick` has something to do, whenever a request
@@ -140,8 +164,8 @@ impl Broker {
             (coordinator.step(event, now_ms), coordinator.next_deadline_ms())
         };
         self.tickets.answer(actions);
-        if let (true, Some(next), Some(watch)) = (may_hasten, next, self.deadline_watch.get()) {
-            watch(next);
+        if let (true, Some(next)) = (may_hasten, next) {
+            self.hasten(next);
         }
         awaited
     }
@@ -197,6 +221,12 @@ impl Broker {
         self.log.append(|_| Ok::<_, LogError>(())).map(|((), lsn)| lsn)
     }
 
+    /// Where a reader of committed records must stop.
+    pub(crate) fn last_stable_offset(&self, partition: PartitionId, bounds: &Bounds) -> i64 {
+        let state = lock(&self.state.0);
+        state.partitions.last_stable_offset(partition, bounds.log_start.0, bounds.high_watermark.0)
+    }
+
     pub(crate) fn find_topic(&self, name: &str) -> Result<Arc<Topic>, ApiError> {
         self.log.topic(name).ok_or_else(|| {
             let shown: String = name.chars().take(80).flat_map(char::escape_default).collect();
@@ -237,6 +267,20 @@ impl Call<'_> {
         answer: impl FnOnce(Option<ErrorCode>) -> M + Send + 'static,
     ) -> Outcome {
         after_durable(self.broker, self.reply_to, lsn, answer)
+    }
+}
+
+impl Call<'_> {
+    /// Sends what `answer` makes of it when all that is in the log now is durable: what is told must not be taken
+    /// back by a crash.
+    pub(crate) fn after_all<M: kafka_wire::Message + 'static>(
+        &self,
+        answer: impl FnOnce(Option<ErrorCode>) -> M + Send + 'static,
+    ) -> Outcome {
+        match self.broker.last_lsn() {
+            Ok(lsn) => self.after_durable(lsn, answer),
+            Err(error) => self.reply(&answer(Some(crate::errors::code_of(&error)))),
+        }
     }
 }
 

@@ -96,6 +96,20 @@ pub const BROKER_OPTIONS: &[OptionSpec] = &[
         "The largest request; a connection that announces more is closed.",
         "104857600",
     ),
+    spec(
+        "transaction.max.timeout.ms",
+        integer(1, INT_MAX),
+        "900000",
+        "The longest time-out a transactional producer may ask for.",
+        "3600000",
+    ),
+    spec(
+        "transactional.id.expiration.ms",
+        integer(1, INT_MAX),
+        "604800000",
+        "A transactional id that nobody has used for so long is forgotten.",
+        "604800000",
+    ),
 ];
 
 /// The checked configuration.
@@ -114,6 +128,8 @@ pub struct BrokerConfig {
     pub partitions_default: u32,
     pub offset_metadata_bytes_max: usize,
     pub request_bytes_max: usize,
+    pub transaction_timeout_ms_max: i32,
+    pub transactional_id_expiration_ms: i64,
     /// Shown by DescribeLogDirs; whoever opens the log knows it.
     pub log_directory: String,
 }
@@ -159,6 +175,8 @@ impl BrokerConfig {
             partitions_default: u32::try_from(number("num.partitions")).unwrap_or(1),
             offset_metadata_bytes_max: size("offset.metadata.max.bytes"),
             request_bytes_max: size("socket.request.max.bytes"),
+            transaction_timeout_ms_max: int("transaction.max.timeout.ms"),
+            transactional_id_expiration_ms: number("transactional.id.expiration.ms"),
             log_directory: String::new(),
         }
     }

@@ -1,4 +1,4 @@
-//! The Kafka APIs on top of the log: topics, produce, fetch, groups.
+//! The Kafka APIs on top of the log: topics, produce, fetch, groups, transactions.
 //!
 //! `Broker` is the synchronous, deterministic core: its state is a fold of the log, and `handle`
 //! answers a request or says what it waits for. `server` is the edge: sockets, waiting, time.
@@ -17,6 +17,7 @@ mod sync;
 #[cfg(test)]
 mod testing;
 mod tickets;
+mod transactions;
 mod views;
 
 pub use broker::{Broker, Recovered};

@@ -72,6 +72,21 @@ impl Node {
         Node::open(sim, config)
     }
 
+    /// Loses power, with whatever the disk had not synced, and starts again.
+    pub(crate) fn crash(self, seed: u64) -> Node {
+        let Node { sim, log, broker, config } = self;
+        drop((log, broker));
+        sim.disk.power_cut(seed);
+        Node::open(sim, config)
+    }
+
+    /// Lets time pass, and what is due happen.
+    pub(crate) fn pass_ms(&self, ms: u64) {
+        self.sim.clock.advance_ms(ms);
+        self.broker.tick(self.now().monotonic_ms);
+        self.log.commit_pending().unwrap();
+    }
+
     pub(crate) fn now(&self) -> Now {
         Now::of(&*self.sim.clock)
     }
@@ -219,6 +234,16 @@ pub(crate) fn sequenced_batch(producer_id: i64, epoch: i16, sequence: i32, recor
     let mut builder = BatchBuilder::new(Compression::None).producer(producer_id, epoch, sequence);
     for _ in 0..records {
         builder.append(1_700_000_000_000, None, Some(b"x"), &[]).unwrap();
+    }
+    builder.build().unwrap()
+}
+
+/// A batch of a transaction, with one record for each value.
+pub(crate) fn transactional_batch(producer_id: i64, epoch: i16, sequence: i32, values: &[&str]) -> Bytes {
+    let mut builder =
+        BatchBuilder::new(Compression::None).producer(producer_id, epoch, sequence).transactional();
+    for value in values {
+        builder.append(1_700_000_000_000, None, Some(value.as_bytes()), &[]).unwrap();
     }
     builder.build().unwrap()
 }

@@ -71,7 +71,7 @@ fn delete(call: &Call<'_>, asked: &DeleteTopicState) -> Result<(String, TopicId,
             frame.delete_topic(&topic.name)?;
             let mut state = lock(&broker.state.0);
             state.offsets.forget_topic(topic.id);
-            state.producers.retain_partitions(|partition| !topic.partitions.contains(&partition));
+            state.retain_partitions(|partition| !topic.partitions.contains(&partition));
             Ok(())
         })?;
         (topic.name.clone(), topic.id, lsn)

@@ -2,7 +2,9 @@
 
 use super::{Api, NONE, code, some_text, typed};
 use crate::call::{Call, Outcome};
+use crate::state::BrokerState;
 use crate::sync::lock;
+use base::PartitionId;
 use kafka_wire::ApiKey;
 use kafka_wire::messages::describe_producers_request::DescribeProducersRequest;
 use kafka_wire::messages::describe_producers_response::{
@@ -12,7 +14,7 @@ use kafka_wire::messages::describe_producers_response::{
 pub const API: Api = Api::new(ApiKey::DescribeProducers, (0, 0), |call, body| typed(call, body, handle));
 
 fn handle(call: &Call<'_>, request: DescribeProducersRequest) -> Outcome {
-    let topics = request
+    let mut topics: Vec<TopicResponse> = request
         .topics
         .into_iter()
         .map(|asked| {
@@ -26,20 +28,7 @@ fn handle(call: &Call<'_>, request: DescribeProducersRequest) -> Outcome {
                         Ok(id) => PartitionResponse {
                             partition_index: index,
                             error_code: NONE,
-                            active_producers: lock(&call.broker.state.0)
-                                .producers
-                                .of_partition(id)
-                                .into_iter()
-                                .map(|producer| ProducerState {
-                                    producer_id: producer.producer_id,
-                                    producer_epoch: i32::from(producer.epoch),
-                                    last_sequence: producer.last_sequence,
-                                    last_timestamp: producer.last_timestamp_ms,
-                                    // There are no transactions yet.
-                                    coordinator_epoch: -1,
-                                    current_txn_start_offset: -1,
-                                })
-                                .collect(),
+                            active_producers: producers_of(&lock(&call.broker.state.0), id),
                             ..Default::default()
                         },
                         Err(error) => PartitionResponse {
@@ -54,5 +43,28 @@ fn handle(call: &Call<'_>, request: DescribeProducersRequest) -> Outcome {
             TopicResponse { name: asked.name, partitions }
         })
         .collect();
-    call.reply(&DescribeProducersResponse { topics, ..Default::default() })
+    call.after_all(move |error| {
+        if let Some(error) = error {
+            let partitions = topics.iter_mut().flat_map(|topic| &mut topic.partitions);
+            partitions.for_each(|partition| partition.error_code = code(error));
+        }
+        DescribeProducersResponse { topics, ..Default::default() }
+    })
+}
+
+fn producers_of(state: &BrokerState, partition: PartitionId) -> Vec<ProducerState> {
+    let producers = state.producers.of_partition(partition).into_iter();
+    producers
+        .map(|producer| ProducerState {
+            producer_id: producer.producer_id,
+            producer_epoch: i32::from(producer.epoch),
+            last_sequence: producer.last_sequence,
+            last_timestamp: producer.last_timestamp_ms,
+            coordinator_epoch: producer.coordinator_epoch,
+            current_txn_start_offset: state
+                .partitions
+                .open_since(partition, producer.producer_id)
+                .unwrap_or(-1),
+        })
+        .collect()
 }

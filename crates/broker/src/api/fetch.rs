@@ -11,6 +11,7 @@ use crate::broker::Broker;
 use crate::call::{Call, Outcome, ReplyTo, Until, Woken};
 use crate::errors::{self, ApiError};
 use crate::sessions::{FetchSpec, SessionContext, TopicRef};
+use crate::state::partition_transactions::AbortedTransaction;
 use crate::sync::lock;
 use base::{Offset, PartitionId, TopicId};
 use bytes::Bytes;
@@ -18,7 +19,9 @@ use eventlog::BatchSlice;
 use kafka_wire::ApiKey;
 use kafka_wire::error_code::ErrorCode;
 use kafka_wire::messages::fetch_request::FetchRequest;
-use kafka_wire::messages::fetch_response::{FetchResponse, FetchableTopicResponse, PartitionData};
+use kafka_wire::messages::fetch_response::{
+    AbortedTransaction as Aborted, FetchResponse, FetchableTopicResponse, PartitionData,
+};
 
 pub const API: Api = Api::new(ApiKey::Fetch, (4, 18), |call, body| typed(call, body, handle));
 
@@ -92,14 +95,24 @@ fn handle(call: &Call<'_>, request: FetchRequest) -> Outcome {
 struct Found {
     partition: Option<PartitionId>,
     high_watermark: i64,
+    last_stable_offset: i64,
     log_start: i64,
     slices: Vec<BatchSlice>,
+    aborted: Vec<AbortedTransaction>,
     error: Option<ErrorCode>,
 }
 
 impl Found {
     fn failed(error: ErrorCode) -> Found {
-        Found { partition: None, high_watermark: -1, log_start: -1, slices: Vec::new(), error: Some(error) }
+        Found {
+            partition: None,
+            high_watermark: -1,
+            last_stable_offset: -1,
+            log_start: -1,
+            slices: Vec::new(),
+            aborted: Vec::new(),
+            error: Some(error),
+        }
     }
 }
 
@@ -110,7 +123,8 @@ fn evaluate(broker: &Broker, pending: Pending, now: i64) -> Outcome {
     let mut failed = false;
     let mut found = Vec::with_capacity(pending.specs.len());
     for spec in &pending.specs {
-        let part = look_up(broker, spec, pending.bytes_max.saturating_sub(bytes), bytes == 0);
+        let left = pending.bytes_max.saturating_sub(bytes);
+        let part = look_up(broker, spec, left, bytes == 0, pending.read_committed);
         let part = part.unwrap_or_else(|error| Found::failed(error.code));
         bytes += part.slices.iter().map(|slice| slice.len as usize).sum::<usize>();
         failed |= part.error.is_some();
@@ -135,6 +149,7 @@ fn look_up(
     spec: &FetchSpec,
     bytes_left: usize,
     nothing_yet: bool,
+    read_committed: bool,
 ) -> Result<Found, ApiError> {
     let (topic, unknown) = match &spec.topic {
         TopicRef::Name(name) => (broker.log.topic(name), ErrorCode::UnknownTopicOrPartition),
@@ -148,19 +163,33 @@ fn look_up(
     let bounds = broker.log.bounds(partition)?;
     let partition_max = usize::try_from(spec.partition_max_bytes).unwrap_or(0);
     let limit = bytes_left.min(partition_max);
+    let last_stable_offset = broker.last_stable_offset(partition, &bounds);
     let mut found = Found {
         partition: Some(partition),
         high_watermark: bounds.high_watermark.0,
+        last_stable_offset,
         log_start: bounds.log_start.0,
         slices: Vec::new(),
+        aborted: Vec::new(),
         error: None,
     };
     match broker.log.read(partition, Offset(spec.fetch_offset), limit) {
-        Ok(slices) => found.slices = within(slices, limit, nothing_yet),
+        Ok(mut slices) => {
+            if read_committed {
+                // It lies between two batches: at the first one of a transaction, or at the end.
+                slices.retain(|slice| slice.base_offset.0 < last_stable_offset);
+            }
+            found.slices = within(slices, limit, nothing_yet);
+            if let (true, Some(last)) = (read_committed, found.slices.last()) {
+                let (from, to) = (spec.fetch_offset, last.last_offset.0 + 1);
+                found.aborted = lock(&broker.state.0).partitions.aborted(partition, from, to);
+            }
+        }
         Err(error) => {
             found.error = Some(errors::code_of(&error));
             if found.error == Some(ErrorCode::OffsetOutOfRange) {
                 found.high_watermark = -1;
+                found.last_stable_offset = -1;
                 found.log_start = -1;
             }
         }
@@ -243,11 +272,14 @@ fn partition_data(pending: &Pending, spec: &FetchSpec, part: Found) -> Partition
         partition_index: spec.partition,
         error_code,
         high_watermark: part.high_watermark,
-        // Without transactions everything durable is stable.
-        last_stable_offset: part.high_watermark,
+        last_stable_offset: part.last_stable_offset,
         log_start_offset: part.log_start,
-        aborted_transactions: pending.read_committed.then(Vec::new),
+        aborted_transactions: pending.read_committed.then(|| part.aborted.iter().map(aborted).collect()),
         records: Some(Bytes::from(records)),
         ..Default::default()
     }
+}
+
+fn aborted(transaction: &AbortedTransaction) -> Aborted {
+    Aborted { producer_id: transaction.producer_id, first_offset: transaction.first_offset }
 }

@@ -1,4 +1,4 @@
-//! FindCoordinator (10): one node coordinates every group.
+//! FindCoordinator (10): one node coordinates every group and every transaction.
 
 use super::{Api, NONE, code, typed};
 use crate::call::{Call, Outcome};
@@ -16,10 +16,7 @@ fn handle(call: &Call<'_>, request: FindCoordinatorRequest) -> Outcome {
     let node_id = call.broker.config.node_id;
     let (host, port) = (call.peer.advertised_host.clone(), i32::from(call.peer.advertised_port));
     let refusal = match request.key_type {
-        GROUP => None,
-        // Transactions are refused where they begin (InitProducerId), with words that say why; a
-        // refusal here would make clients ask again for ever.
-        TRANSACTION => None,
+        GROUP | TRANSACTION => None,
         _ => Some("only groups and transactions have coordinators here"),
     };
     if call.version() < 4 {

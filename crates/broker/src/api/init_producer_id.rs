@@ -1,10 +1,6 @@
-//! InitProducerId (22): identities for idempotent producers.
-//!
-//! Transactions are not implemented yet. A transactional producer is refused with
-//! TRANSACTIONAL_ID_AUTHORIZATION_FAILED: of all codes it is the one that every client treats as
-//! final and shows at once; the more literal UNSUPPORTED_VERSION makes librdkafka and others ask on.
+//! InitProducerId (22): identities for idempotent producers, and the turn of transactional ones.
 
-use super::{Api, code, typed};
+use super::{Api, code, fenced_code, typed};
 use crate::call::{Call, Outcome};
 use kafka_wire::ApiKey;
 use kafka_wire::error_code::ErrorCode;
@@ -14,24 +10,36 @@ use kafka_wire::messages::init_producer_id_response::InitProducerIdResponse;
 /// Version 6 is for two-phase commits of transactions.
 pub const API: Api = Api::new(ApiKey::InitProducerId, (0, 5), |call, body| typed(call, body, handle));
 
+/// The first version whose clients know PRODUCER_FENCED.
+const FENCED_SINCE: i16 = 4;
+
 fn handle(call: &Call<'_>, request: InitProducerIdRequest) -> Outcome {
-    let refused = |error| InitProducerIdResponse {
-        error_code: code(error),
+    let version = call.version();
+    let refused = move |error| InitProducerIdResponse {
+        error_code: fenced_code(error, version, FENCED_SINCE),
         producer_id: -1,
         producer_epoch: -1,
         ..Default::default()
     };
-    match request.transactional_id.as_deref() {
-        None => {}
-        Some("") => return call.reply(&refused(ErrorCode::InvalidRequest)),
-        Some(_) => return call.reply(&refused(ErrorCode::TransactionalIdAuthorizationFailed)),
-    }
-    // As Kafka: without a transactional id each call makes a new identity, whatever the old one was.
-    match call.broker.allocate_producer_id() {
+    let identity = match request.transactional_id.as_deref() {
+        // As Kafka: without a transactional id each call makes a new identity, whatever the old one was.
+        None => call.broker.allocate_producer_id().map(|(producer_id, lsn)| (producer_id, 0, lsn)),
+        Some(id) => {
+            let expected = match (request.producer_id, request.producer_epoch) {
+                (-1, -1) => None,
+                (-1, _) | (_, -1) => return call.reply(&refused(ErrorCode::InvalidRequest)),
+                (producer_id, epoch) => Some((producer_id, epoch)),
+            };
+            let taken =
+                call.broker.take_transactional_id(id, request.transaction_timeout_ms, expected, call.now);
+            taken.map(|(identity, lsn)| (identity.producer_id, identity.epoch, lsn))
+        }
+    };
+    match identity {
         Err(error) => call.reply(&refused(error.code)),
-        Ok((producer_id, lsn)) => call.after_durable(lsn, move |fenced| match fenced {
-            Some(error) => refused(error),
-            None => InitProducerIdResponse { producer_id, producer_epoch: 0, ..Default::default() },
+        Ok((producer_id, producer_epoch, lsn)) => call.after_durable(lsn, move |fenced| match fenced {
+            Some(error) => InitProducerIdResponse { error_code: code(error), ..refused(error) },
+            None => InitProducerIdResponse { producer_id, producer_epoch, ..Default::default() },
         }),
     }
 }

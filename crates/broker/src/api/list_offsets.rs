@@ -28,6 +28,7 @@ const LATEST_TIERED: i64 = -5;
 const EARLIEST_PENDING_UPLOAD: i64 = -6;
 
 fn handle(call: &Call<'_>, request: ListOffsetsRequest) -> Outcome {
+    let read_committed = request.isolation_level == 1;
     let topics = request
         .topics
         .into_iter()
@@ -39,7 +40,7 @@ fn handle(call: &Call<'_>, request: ListOffsetsRequest) -> Outcome {
                 .map(|partition| {
                     let found = topic.clone().and_then(|topic| {
                         let id = super::produce::partition_of(&topic, partition.partition_index)?;
-                        look_up(call.broker, id, &partition)
+                        look_up(call.broker, id, &partition, read_committed)
                     });
                     response(partition.partition_index, found, call.version())
                 })
@@ -79,14 +80,18 @@ fn look_up(
     broker: &Broker,
     partition: PartitionId,
     asked: &ListOffsetsPartition,
+    read_committed: bool,
 ) -> Result<Position, ApiError> {
     if asked.current_leader_epoch > LEADER_EPOCH {
         return Err(ErrorCode::UnknownLeaderEpoch.into());
     }
     let bounds = broker.log.bounds(partition)?;
+    let end = match read_committed {
+        true => broker.last_stable_offset(partition, &bounds),
+        false => bounds.high_watermark.0,
+    };
     let (slice, wanted) = match asked.timestamp {
-        // The last stable offset is the high watermark, so the isolation level makes no difference.
-        LATEST => return Ok(Some((-1, bounds.high_watermark.0))),
+        LATEST => return Ok(Some((-1, end))),
         EARLIEST | EARLIEST_LOCAL => return Ok(Some((-1, bounds.log_start.0))),
         LATEST_TIERED | EARLIEST_PENDING_UPLOAD => return Ok(None),
         MAX_TIMESTAMP => (broker.log.max_timestamp(partition)?, None),
@@ -100,5 +105,7 @@ fn look_up(
     let (timestamp, offset) = batches::first_record_at(bytes.into(), wanted)?
         // The header promised such a record; its batch is the best answer there is.
         .unwrap_or((slice.max_timestamp_ms, slice.base_offset.0));
-    Ok(Some((timestamp, offset.max(bounds.log_start.0))))
+    // What a reader of committed records does not see yet, it is not pointed to either.
+    let offset = offset.max(bounds.log_start.0);
+    Ok((offset < end).then_some((timestamp, offset)))
 }

@@ -2,6 +2,8 @@
 //!
 //! To add an API: write `api/its_name.rs` with a `pub const API: Api`, and add one line to `APIS`.
 
+mod add_offsets_to_txn;
+mod add_partitions_to_txn;
 mod alter_configs;
 mod api_versions;
 mod create_partitions;
@@ -15,6 +17,8 @@ mod describe_groups;
 mod describe_log_dirs;
 mod describe_producers;
 mod describe_topic_partitions;
+mod describe_transactions;
+mod end_txn;
 mod fetch;
 mod find_coordinator;
 mod heartbeat;
@@ -24,6 +28,7 @@ mod join_group;
 mod leave_group;
 mod list_groups;
 mod list_offsets;
+mod list_transactions;
 mod metadata;
 mod offset_commit;
 mod offset_delete;
@@ -31,6 +36,8 @@ mod offset_fetch;
 mod offset_for_leader_epoch;
 mod produce;
 mod sync_group;
+mod txn_offset_commit;
+mod write_txn_markers;
 
 use crate::broker::Broker;
 use crate::call::{Call, Now, Outcome, Peer, ReplyTo};
@@ -62,6 +69,11 @@ pub const APIS: &[Api] = &[
     delete_records::API,
     init_producer_id::API,
     offset_for_leader_epoch::API,
+    add_partitions_to_txn::API,
+    add_offsets_to_txn::API,
+    end_txn::API,
+    write_txn_markers::API,
+    txn_offset_commit::API,
     describe_configs::API,
     alter_configs::API,
     describe_log_dirs::API,
@@ -71,6 +83,8 @@ pub const APIS: &[Api] = &[
     offset_delete::API,
     describe_cluster::API,
     describe_producers::API,
+    describe_transactions::API,
+    list_transactions::API,
     describe_topic_partitions::API,
 ];
 
@@ -168,6 +182,14 @@ fn code(error: ErrorCode) -> i16 {
 }
 
 const NONE: i16 = 0;
+
+/// Clients of the first versions know only one code for a producer that was fenced.
+fn fenced_code(error: ErrorCode, version: i16, since: i16) -> i16 {
+    match error {
+        ErrorCode::ProducerFenced if version < since => code(ErrorCode::InvalidProducerEpoch),
+        other => code(other),
+    }
+}
 
 /// `None` for an empty text: Kafka's error messages are null when there is nothing to say.
 fn some_text(text: String) -> Option<String> {

@@ -9,7 +9,7 @@ use base::{Lsn, TopicId};
 use eventlog::{Layer, Topic};
 use kafka_wire::ApiKey;
 use kafka_wire::error_code::ErrorCode;
-use kafka_wire::messages::offset_commit_request::{OffsetCommitRequest, OffsetCommitRequestPartition};
+use kafka_wire::messages::offset_commit_request::OffsetCommitRequest;
 use kafka_wire::messages::offset_commit_response::{
     OffsetCommitResponse, OffsetCommitResponsePartition, OffsetCommitResponseTopic,
 };
@@ -31,7 +31,13 @@ fn handle(call: &Call<'_>, request: OffsetCommitRequest) -> Outcome {
             .into_iter()
             .map(|partition| {
                 let partition_index = partition.partition_index;
-                let checked = topic.clone().and_then(|topic| check(call, &topic, partition));
+                let position = Position {
+                    partition_index,
+                    offset: partition.committed_offset,
+                    leader_epoch: partition.committed_leader_epoch,
+                    metadata: partition.committed_metadata,
+                };
+                let checked = topic.clone().and_then(|topic| check(call, &topic, position));
                 let error_code = match checked {
                     Ok(offset) => {
                         offsets.push(offset);
@@ -71,22 +77,30 @@ struct Identity {
     generation: i32,
 }
 
-fn check(
+/// A position that somebody wants to commit.
+pub(super) struct Position {
+    pub(super) partition_index: i32,
+    pub(super) offset: i64,
+    pub(super) leader_epoch: i32,
+    pub(super) metadata: Option<String>,
+}
+
+pub(super) fn check(
     call: &Call<'_>,
     topic: &Arc<Topic>,
-    asked: OffsetCommitRequestPartition,
+    asked: Position,
 ) -> Result<(TopicPartition, CommittedOffset), ErrorCode> {
     let exists = usize::try_from(asked.partition_index).is_ok_and(|index| index < topic.partitions.len());
     if !exists {
         return Err(ErrorCode::UnknownTopicOrPartition);
     }
-    let metadata = asked.committed_metadata;
+    let metadata = asked.metadata;
     if metadata.as_ref().is_some_and(|text| text.len() > call.broker.config.offset_metadata_bytes_max) {
         return Err(ErrorCode::OffsetMetadataTooLarge);
     }
     let committed = CommittedOffset {
-        offset: asked.committed_offset,
-        leader_epoch: asked.committed_leader_epoch,
+        offset: asked.offset,
+        leader_epoch: asked.leader_epoch,
         metadata,
         committed_at_ms: call.now.wall_ms,
     };

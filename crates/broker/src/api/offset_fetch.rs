@@ -1,14 +1,13 @@
 //! OffsetFetch (9): the committed positions of one group or, from version 8 on, of several.
 //!
 //! What is told has to be durable, or a crash could take a position back that a client has seen; so
-//! the answer waits for all that is in the log now. There are no transactions yet, so no commit is
-//! ever pending and `RequireStable` (KIP-447) always holds.
+//! the answer waits for all that is in the log now. Whoever asks for stable positions only (KIP-447) is told of
+//! those that a transaction is about to change, and comes again.
 
 use super::{Api, NONE, code, typed};
 use crate::broker::Broker;
 use crate::call::{Call, Outcome};
-use crate::errors::code_of;
-use crate::state::offsets::{CommittedOffset, GroupOffsets};
+use crate::state::offsets::{CommittedOffset, GroupOffsets, TopicPartition};
 use crate::sync::lock;
 use base::TopicId;
 use eventlog::Topic;
@@ -50,7 +49,10 @@ fn handle(call: &Call<'_>, request: OffsetFetchRequest) -> Outcome {
                 })
                 .collect()
         });
-        let topics = find(broker, version, &request.group_id, asked).into_iter().map(old_topic).collect();
+        let topics = find(broker, version, &request.group_id, asked, request.require_stable)
+            .into_iter()
+            .map(old_topic)
+            .collect();
         OffsetFetchResponse { topics, ..Default::default() }
     } else {
         let groups = request
@@ -67,7 +69,7 @@ fn handle(call: &Call<'_>, request: OffsetFetchRequest) -> Outcome {
                         })
                         .collect()
                 });
-                let found = find(broker, version, &group.group_id, asked);
+                let found = find(broker, version, &group.group_id, asked, request.require_stable);
                 OffsetFetchResponseGroup {
                     group_id: group.group_id,
                     topics: found.into_iter().map(new_topic).collect(),
@@ -77,13 +79,10 @@ fn handle(call: &Call<'_>, request: OffsetFetchRequest) -> Outcome {
             .collect();
         OffsetFetchResponse { groups, ..Default::default() }
     };
-    match broker.last_lsn() {
-        Err(error) => call.reply(&refused(response, code_of(&error))),
-        Ok(lsn) => call.after_durable(lsn, move |fenced| match fenced {
-            None => response,
-            Some(error) => refused(response, error),
-        }),
-    }
+    call.after_all(move |error| match error {
+        None => response,
+        Some(error) => refused(response, error),
+    })
 }
 
 fn refused(mut response: OffsetFetchResponse, error: ErrorCode) -> OffsetFetchResponse {
@@ -99,11 +98,17 @@ fn refused(mut response: OffsetFetchResponse, error: ErrorCode) -> OffsetFetchRe
 }
 
 /// The positions of the topics asked for; of all topics with one if none is named.
-fn find(broker: &Broker, version: i16, group: &str, asked: Option<Vec<Asked>>) -> Vec<Found> {
+fn find(
+    broker: &Broker,
+    version: i16,
+    group: &str,
+    asked: Option<Vec<Asked>>,
+    stable_only: bool,
+) -> Vec<Found> {
     let state = lock(&broker.state.0);
     let empty = GroupOffsets::default();
     let group = state.offsets.group(group).unwrap_or(&empty);
-    let Some(asked) = asked else { return find_all(broker, group) };
+    let Some(asked) = asked else { return find_all(broker, group, stable_only) };
     asked
         .into_iter()
         .map(|asked| {
@@ -114,7 +119,7 @@ fn find(broker: &Broker, version: i16, group: &str, asked: Option<Vec<Asked>>) -
             };
             let unknown_id = version >= 10 && topic.is_none();
             let look_up = |partition: i32| match &topic {
-                Some(topic) => Ok(group.offsets.get(&(topic.id, partition)).cloned()),
+                Some(topic) => position(group, &(topic.id, partition), stable_only),
                 None if unknown_id => Err(ErrorCode::UnknownTopicId),
                 // As Kafka: an unknown topic has no committed position, which is not an error.
                 None => Ok(None),
@@ -126,12 +131,23 @@ fn find(broker: &Broker, version: i16, group: &str, asked: Option<Vec<Asked>>) -
         .collect()
 }
 
-fn find_all(broker: &Broker, group: &GroupOffsets) -> Vec<Found> {
+fn position(
+    group: &GroupOffsets,
+    partition: &TopicPartition,
+    stable_only: bool,
+) -> Result<Option<CommittedOffset>, ErrorCode> {
+    if stable_only && group.is_pending(partition) {
+        return Err(ErrorCode::UnstableOffsetCommit);
+    }
+    Ok(group.offsets.get(partition).cloned())
+}
+
+fn find_all(broker: &Broker, group: &GroupOffsets, stable_only: bool) -> Vec<Found> {
     let mut topics: BTreeMap<TopicId, (Arc<Topic>, Vec<_>)> = BTreeMap::new();
-    for ((id, partition), committed) in &group.offsets {
+    for (id, partition) in group.offsets.keys() {
         let Some(topic) = broker.log.topic_by_id(*id) else { continue };
         let entry = topics.entry(*id).or_insert_with(|| (topic, Vec::new()));
-        entry.1.push((*partition, Ok(Some(committed.clone()))));
+        entry.1.push((*partition, position(group, &(*id, *partition), stable_only)));
     }
     topics
         .into_values()

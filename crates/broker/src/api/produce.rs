@@ -2,18 +2,21 @@
 //!
 //! All partitions of a request become one frame of the log, so that a crash keeps all of them or
 //! none. A batch stays as the producer sent it, compressed or not; its header, checksum and counts
-//! are checked. Whether an idempotent producer's batch is new is decided under the append lock,
-//! where its place in the log is decided too.
+//! are checked. Whether an idempotent producer's batch is new, and whether a transactional one may write,
+//! is decided under the append lock, where its place in the log is decided too.
 
 use super::{Api, NONE, code, some_text, typed};
 use crate::batches::{self, CheckedBatch};
 use crate::broker::Broker;
 use crate::call::{Call, Outcome};
 use crate::errors::ApiError;
+use crate::state::BrokerState;
 use crate::state::producers::{SequencedBatch, Verdict};
+use crate::state::transactions::TransactionState;
 use crate::sync::lock;
+use crate::transactions::{Claim, Parts};
 use base::{Lsn, PartitionId, TopicId};
-use eventlog::{Durability, LogError, TimestampType, Topic};
+use eventlog::{Durability, TimestampType, Topic};
 use kafka_wire::ApiKey;
 use kafka_wire::error_code::ErrorCode;
 use kafka_wire::messages::produce_request::{PartitionProduceData, ProduceRequest};
@@ -42,6 +45,7 @@ struct Ready {
 fn handle(call: &Call<'_>, request: ProduceRequest) -> Outcome {
     let acks = request.acks;
     let refusal = refusal_of_all(&request);
+    let transactional_id = request.transactional_id;
     let mut ready = Vec::new();
     let mut taken = HashSet::new();
     let mut responses = Vec::with_capacity(request.topic_data.len());
@@ -58,7 +62,13 @@ fn handle(call: &Call<'_>, request: ProduceRequest) -> Outcome {
         let mut partition_responses = Vec::with_capacity(data.partition_data.len());
         for (partition_index, part) in data.partition_data.into_iter().enumerate() {
             let index = part.index;
-            let checked = topic.clone().and_then(|topic| check(call, &topic, part));
+            let checked =
+                topic.clone().and_then(|topic| check(call, &topic, part)).and_then(|checked| {
+                    match (&transactional_id, checked.1.is_transactional()) {
+                        (None, true) => Err(ErrorCode::TransactionalIdAuthorizationFailed.into()),
+                        _ => Ok(checked),
+                    }
+                });
             let mut answer = PartitionProduceResponse { index, base_offset: -1, ..Default::default() };
             match checked {
                 Err(error) => refuse(&mut answer, error, call.version()),
@@ -83,7 +93,7 @@ fn handle(call: &Call<'_>, request: ProduceRequest) -> Outcome {
             partition_responses,
         });
     }
-    let lsn = append(call, &ready, &mut responses);
+    let lsn = append(call, transactional_id.as_deref(), &ready, &mut responses);
     let response = ProduceResponse { responses, ..Default::default() };
     if acks == 0 {
         // Nobody reads an error; as Kafka, a refused batch closes the connection, which is a sign.
@@ -109,10 +119,6 @@ fn handle(call: &Call<'_>, request: ProduceRequest) -> Outcome {
 fn refusal_of_all(request: &ProduceRequest) -> Option<ApiError> {
     if !matches!(request.acks, -1..=1) {
         return Some(ErrorCode::InvalidRequiredAcks.into());
-    }
-    if request.transactional_id.is_some() {
-        let message = "transactions are not implemented yet";
-        return Some(ApiError::new(ErrorCode::TransactionalIdAuthorizationFailed, message));
     }
     None
 }
@@ -159,18 +165,29 @@ pub(super) fn partition_of(topic: &Topic, index: i32) -> Result<PartitionId, Api
     })
 }
 
+/// From this version on a partition joins the transaction by being written to (KIP-890).
+const JOINS_SINCE: i16 = 12;
+/// From this version on clients know that they can go on after aborting.
+const ABORTABLE_SINCE: i16 = 11;
+
 /// Appends what is ready as one frame and fills in the answers; returns what must become durable.
-fn append(call: &Call<'_>, ready: &[Ready], responses: &mut [TopicProduceResponse]) -> Lsn {
+fn append(
+    call: &Call<'_>,
+    transactional_id: Option<&str>,
+    ready: &[Ready],
+    responses: &mut [TopicProduceResponse],
+) -> Lsn {
     if ready.is_empty() {
         return Lsn(0);
     }
     let appended = call.broker.log.append(|frame| {
         let mut results = Vec::with_capacity(ready.len());
         let mut written: Vec<(PartitionId, i64, SequencedBatch)> = Vec::new();
+        let mut joining = Vec::new();
         let mut state = lock(&call.broker.state.0);
         for Ready { partition, batch, .. } in ready {
             let verdict = match &batch.sequenced {
-                Some(sequenced) => state.producers.check(*partition, sequenced),
+                Some(sequenced) => verdict(call, &state, transactional_id, *partition, sequenced),
                 None => Verdict::Append,
             };
             let result = match verdict {
@@ -183,6 +200,9 @@ fn append(call: &Call<'_>, ready: &[Ready], responses: &mut [TopicProduceRespons
                     }
                     match (placed, &batch.sequenced) {
                         (Ok(offset), Some(sequenced)) => {
+                            if sequenced.is_transactional {
+                                joining.push(*partition);
+                            }
                             written.push((*partition, offset.0, *sequenced));
                             Ok(offset.0)
                         }
@@ -193,18 +213,25 @@ fn append(call: &Call<'_>, ready: &[Ready], responses: &mut [TopicProduceRespons
             };
             results.push(result);
         }
+        let added = match transactional_id.filter(|_| !joining.is_empty()) {
+            Some(id) => {
+                let parts = Parts { partitions: joining, ..Parts::default() };
+                call.broker.write_added(frame, &state, id, parts, call.now)?
+            }
+            None => None,
+        };
         // Last, since from here on nothing can fail: the state never runs ahead of the log.
-        for (partition, offset, sequenced) in written {
-            state.producers.apply(partition, offset, &sequenced);
+        if let Some(added) = added {
+            call.broker.apply_added(&mut state, &added, call.now);
         }
-        Ok::<_, LogError>(results)
+        for (partition, offset, sequenced) in written {
+            state.apply_data(partition, offset, &sequenced);
+        }
+        Ok::<_, ApiError>(results)
     });
     let (results, lsn) = match appended {
         Ok((results, lsn)) => (results, lsn),
-        Err(error) => {
-            let error = ApiError::from(error);
-            (ready.iter().map(|_| Err(error.clone())).collect(), Lsn(0))
-        }
+        Err(error) => (ready.iter().map(|_| Err(error.clone())).collect(), Lsn(0)),
     };
     let mut must_be_durable = false;
     for (ready, result) in ready.iter().zip(results) {
@@ -222,6 +249,43 @@ fn append(call: &Call<'_>, ready: &[Ready], responses: &mut [TopicProduceRespons
     if must_be_durable { lsn } else { Lsn(0) }
 }
 
+/// Whether the batch of an idempotent or transactional producer goes into the log.
+fn verdict(
+    call: &Call<'_>,
+    state: &BrokerState,
+    transactional_id: Option<&str>,
+    partition: PartitionId,
+    batch: &SequencedBatch,
+) -> Verdict {
+    if !batch.is_transactional {
+        return match state.partitions.open_since(partition, batch.producer_id) {
+            // What it wrote would be part of the transaction for readers, and not for itself.
+            Some(_) => Verdict::Refuse(ErrorCode::InvalidTxnState),
+            None => state.producers.check(partition, batch),
+        };
+    }
+    let claim = Claim {
+        id: transactional_id.unwrap_or_default(),
+        producer_id: batch.producer_id,
+        epoch: batch.epoch,
+    };
+    let transaction = match claim.check(state) {
+        Ok(transaction) => transaction,
+        // As Kafka: for a producer of records this is the code after which it may abort and go on.
+        Err(ErrorCode::ProducerFenced) => return Verdict::Refuse(ErrorCode::InvalidProducerEpoch),
+        Err(error) => return Verdict::Refuse(error),
+    };
+    let verdict = state.producers.check(partition, batch);
+    let takes_part =
+        transaction.state == TransactionState::Ongoing && transaction.partitions.contains(&partition);
+    match call.version() {
+        _ if takes_part || verdict != Verdict::Append => verdict,
+        JOINS_SINCE.. => verdict,
+        ABORTABLE_SINCE => Verdict::Refuse(ErrorCode::TransactionAbortable),
+        _ => Verdict::Refuse(ErrorCode::InvalidTxnState),
+    }
+}
+
 fn log_start(broker: &Broker, partition: PartitionId) -> i64 {
     broker.log.bounds(partition).map_or(-1, |bounds| bounds.log_start.0)
 }
@@ -230,6 +294,10 @@ fn refusal_text(error: ErrorCode) -> &'static str {
     match error {
         ErrorCode::OutOfOrderSequenceNumber => "the batch's sequence number does not follow the last one",
         ErrorCode::InvalidProducerEpoch => "a producer with the same id and a newer epoch has taken over",
+        ErrorCode::InvalidProducerIdMapping => "the producer id is not that of the transactional id",
+        ErrorCode::InvalidTxnState | ErrorCode::TransactionAbortable => {
+            "the partition was not added to the transaction"
+        }
         _ => "the batch was refused",
     }
 }

@@ -79,6 +79,22 @@ impl Group {
         }
     }
 
+    pub(super) fn check_transactional_commit(
+        &self,
+        member_id: &str,
+        instance_id: Option<&str>,
+        generation: i32,
+    ) -> Result<(), ErrorCode> {
+        if generation < 0 && member_id.is_empty() && instance_id.is_none() {
+            return Ok(());
+        }
+        if generation < 0 && self.state == GroupState::Empty {
+            return Ok(());
+        }
+        self.check_identity(member_id, instance_id)?;
+        if generation == self.generation { Ok(()) } else { Err(ErrorCode::IllegalGeneration) }
+    }
+
     pub(super) fn remove_and_rebalance(
         &mut self,
         member_id: &str,

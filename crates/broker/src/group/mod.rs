@@ -219,6 +219,23 @@ impl Coordinator {
         }
     }
 
+    /// Whether offsets for this group may be part of a transaction. Unlike a plain commit, one without a
+    /// member is taken even while the group has members, and one during a rebalance too: the producer is
+    /// fenced by its epoch (KIP-447).
+    pub fn check_transactional_commit(
+        &mut self,
+        group: &str,
+        member_id: &str,
+        instance_id: Option<&str>,
+        generation: i32,
+    ) -> Result<(), ErrorCode> {
+        match self.groups.get(group) {
+            None if generation < 0 => Ok(()),
+            None => Err(ErrorCode::IllegalGeneration),
+            Some(group) => group.check_transactional_commit(member_id, instance_id, generation),
+        }
+    }
+
     /// Removes a group that has no members; `GroupIdNotFound` if it is not here.
     pub fn delete(&mut self, group: &str) -> Result<(), ErrorCode> {
         match self.groups.get(group) {

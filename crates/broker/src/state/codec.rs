@@ -64,10 +64,14 @@ impl<'a> Reader<'a> {
     }
 
     pub(super) fn optional_text(&mut self) -> Result<Option<String>, DecodeError> {
+        if self.flag()? { self.text().map(Some) } else { Ok(None) }
+    }
+
+    pub(super) fn flag(&mut self) -> Result<bool, DecodeError> {
         match self.u8()? {
-            0 => Ok(None),
-            1 => self.text().map(Some),
-            _ => Err(DecodeError("a presence flag is neither 0 nor 1")),
+            0 => Ok(false),
+            1 => Ok(true),
+            _ => Err(DecodeError("a flag is neither 0 nor 1")),
         }
     }
 

@@ -1,4 +1,4 @@
-//! The broker's own state as a fold of the log: committed offsets and idempotent producers.
+//! The broker's own state as a fold of the log: committed offsets, producers and transactions.
 //!
 //! At the start it comes from the last checkpoint plus the entries after it; while the node runs,
 //! each change goes into the log and into the state under the log's append lock. Both ways use
@@ -7,7 +7,9 @@
 
 mod codec;
 pub mod offsets;
+pub mod partition_transactions;
 pub mod producers;
+pub mod transactions;
 
 #[cfg(test)]
 mod tests;
@@ -15,17 +17,22 @@ mod tests;
 pub use codec::DecodeError;
 
 use crate::sync::lock;
-use base::Lsn;
+use base::{Lsn, PartitionId};
+use bytes::Bytes;
 use codec::Reader;
 use eventlog::{CatalogChange, Entry, Fold, Layer};
+use kafka_wire::records::{Batch, BatchHeader, ControlKind};
 use offsets::{OffsetChange, Offsets};
-use producers::{Producers, SequencedBatch};
+use partition_transactions::PartitionsTransactions;
+use producers::{Marker, Producers, SequencedBatch};
 use std::sync::Mutex;
+use transactions::{TransactionChange, Transactions};
 
 /// The name under which the log keeps the checkpoints.
 pub const LAYER_NAME: &str = "broker";
 
-const CHECKPOINT_VERSION: u8 = 1;
+/// Version 1 had no transactions; it is still read.
+const CHECKPOINT_VERSION: u8 = 2;
 const PRODUCER_IDS: u8 = 1;
 const CLUSTER_ID: u8 = 2;
 
@@ -33,6 +40,8 @@ const CLUSTER_ID: u8 = 2;
 pub struct BrokerState {
     pub offsets: Offsets,
     pub producers: Producers,
+    pub partitions: PartitionsTransactions,
+    pub transactions: Transactions,
     /// Made at the first start.
     pub cluster_id: Option<String>,
 }
@@ -42,14 +51,20 @@ impl BrokerState {
     pub fn restore(checkpoint: Option<&[u8]>) -> Result<BrokerState, DecodeError> {
         let Some(bytes) = checkpoint else { return Ok(BrokerState::default()) };
         let mut reader = Reader::new(bytes);
-        if reader.u8()? != CHECKPOINT_VERSION {
+        let version = reader.u8()?;
+        if !(1..=CHECKPOINT_VERSION).contains(&version) {
             return Err(DecodeError("an unknown version of the checkpoint"));
         }
-        let state = BrokerState {
-            offsets: Offsets::restore(&mut reader)?,
-            producers: Producers::restore(&mut reader)?,
+        let mut state = BrokerState {
+            offsets: Offsets::restore(&mut reader, version)?,
+            producers: Producers::restore(&mut reader, version)?,
             cluster_id: reader.optional_text()?,
+            ..BrokerState::default()
         };
+        if version >= 2 {
+            state.partitions = PartitionsTransactions::restore(&mut reader)?;
+            state.transactions = Transactions::restore(&mut reader)?;
+        }
         reader.end()?;
         Ok(state)
     }
@@ -57,21 +72,58 @@ impl BrokerState {
     /// Takes one entry of the log; entries of other layers do nothing.
     pub fn apply(&mut self, _lsn: Lsn, entry: &Entry<'_>) -> Result<(), DecodeError> {
         match entry {
-            Entry::Batch { partition, base_offset, bytes, .. } => {
-                if let Some(batch) = sequenced(bytes) {
-                    self.producers.apply(*partition, base_offset.0, &batch);
-                }
-            }
+            Entry::Batch { partition, base_offset, bytes, .. } => match written(bytes) {
+                Some(Written::Data(batch)) => self.apply_data(*partition, base_offset.0, &batch),
+                Some(Written::Marker(marker)) => self.apply_marker(*partition, base_offset.0, &marker),
+                None => {}
+            },
             Entry::Layer { layer, bytes } if *layer == Layer::GROUP_OFFSETS => {
                 self.offsets.apply(OffsetChange::decode(bytes)?);
             }
             Entry::Layer { layer, bytes } if *layer == Layer::PRODUCERS => {
                 self.apply_identity(bytes)?;
             }
+            Entry::Layer { layer, bytes } if *layer == Layer::TRANSACTIONS => {
+                self.apply_transaction(&TransactionChange::decode(bytes)?);
+            }
             Entry::Catalog(change) => self.apply_catalog(change),
             Entry::Layer { .. } => {}
         }
         Ok(())
+    }
+
+    /// A batch of an idempotent or transactional producer is in the log.
+    pub fn apply_data(&mut self, partition: PartitionId, base_offset: i64, batch: &SequencedBatch) {
+        self.producers.apply(partition, base_offset, batch);
+        if batch.is_transactional {
+            self.partitions.apply_data(partition, batch.producer_id, base_offset);
+        }
+    }
+
+    pub fn apply_marker(&mut self, partition: PartitionId, offset: i64, marker: &Marker) {
+        self.producers.apply_marker(partition, marker);
+        self.partitions.apply_marker(partition, marker.producer_id, marker.kind, offset);
+    }
+
+    pub fn apply_transaction(&mut self, change: &TransactionChange) {
+        match change {
+            TransactionChange::Offsets { id, group, offsets } => {
+                self.offsets.add_pending(id, group, offsets);
+            }
+            TransactionChange::Ended { id, committed, .. } => {
+                if let Some(transaction) = self.transactions.get(id) {
+                    self.offsets.end_pending(id, transaction.groups.iter(), *committed);
+                }
+            }
+            _ => {}
+        }
+        self.transactions.apply(change);
+    }
+
+    /// Forgets what belongs to partitions that are gone.
+    pub fn retain_partitions(&mut self, mut exists: impl FnMut(PartitionId) -> bool) {
+        self.producers.retain_partitions(&mut exists);
+        self.partitions.retain_partitions(exists);
     }
 
     fn apply_catalog(&mut self, change: &CatalogChange) {
@@ -97,6 +149,8 @@ impl BrokerState {
         self.offsets.checkpoint(out);
         self.producers.checkpoint(out);
         codec::put_optional_text(out, self.cluster_id.as_deref());
+        self.partitions.checkpoint(out);
+        self.transactions.checkpoint(out);
     }
 }
 
@@ -124,22 +178,45 @@ pub fn encode_cluster_id(cluster_id: &str) -> Vec<u8> {
     out
 }
 
-/// The producer's fields of a batch header (record batch v2); `None` if no idempotent producer wrote it.
-pub fn sequenced(batch: &[u8]) -> Option<SequencedBatch> {
-    fn field<const N: usize>(batch: &[u8], at: usize) -> Option<[u8; N]> {
-        batch.get(at..)?.first_chunk::<N>().copied()
-    }
-    let producer_id = i64::from_be_bytes(field(batch, 43)?);
-    let base_sequence = i32::from_be_bytes(field(batch, 53)?);
-    // Control batches (transaction markers) carry a producer id but no sequence.
-    if producer_id < 0 || base_sequence < 0 {
+/// What a batch in the log says about its producer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Written {
+    Data(SequencedBatch),
+    Marker(Marker),
+}
+
+/// What the header of a batch (record batch v2) says about its producer; `None` if it is not idempotent.
+pub fn written(bytes: &[u8]) -> Option<Written> {
+    let header = BatchHeader::parse(bytes).ok()?;
+    if !header.has_producer_id() {
         return None;
     }
-    Some(SequencedBatch {
-        producer_id,
-        epoch: i16::from_be_bytes(field(batch, 51)?),
-        base_sequence,
-        last_offset_delta: i32::from_be_bytes(field(batch, 23)?).max(0),
-        max_timestamp_ms: i64::from_be_bytes(field(batch, 35)?),
+    if header.is_control() {
+        return marker(bytes, &header).map(Written::Marker);
+    }
+    // Kafka writes a sequence number wherever it writes a producer id.
+    (header.base_sequence >= 0).then(|| Written::Data(SequencedBatch::of(&header)))
+}
+
+/// Control batches are small and never compressed.
+const CONTROL_BYTES_MAX: usize = 4 << 10;
+
+fn marker(bytes: &[u8], header: &BatchHeader) -> Option<Marker> {
+    if bytes.len() > CONTROL_BYTES_MAX || !header.is_transactional() {
+        return None;
+    }
+    let records = Batch::parse(&Bytes::copy_from_slice(bytes)).ok()?.records(CONTROL_BYTES_MAX).ok()?;
+    let record = records.iter().next()?.ok()?;
+    let value = record.value.unwrap_or_default();
+    Some(Marker {
+        producer_id: header.producer_id,
+        epoch: header.producer_epoch,
+        kind: ControlKind::from_key(record.key?)?,
+        // Behind the value's version.
+        coordinator_epoch: value
+            .get(2..6)
+            .and_then(|epoch| epoch.try_into().ok())
+            .map_or(0, i32::from_be_bytes),
+        timestamp_ms: header.max_timestamp,
     })
 }

@@ -25,6 +25,22 @@ pub struct GroupOffsets {
     /// `consumer` for consumer groups; empty for commits of tools.
     pub protocol_type: String,
     pub offsets: BTreeMap<TopicPartition, CommittedOffset>,
+    /// What transactions that are going on will commit, by transactional id.
+    pending: BTreeMap<String, BTreeMap<TopicPartition, PendingOffset>>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct PendingOffset {
+    committed: CommittedOffset,
+    /// The group has committed this partition outside of the transaction since; the later commit stays.
+    superseded: bool,
+}
+
+impl GroupOffsets {
+    /// Whether a transaction that is going on commits this partition (KIP-447).
+    pub fn is_pending(&self, partition: &TopicPartition) -> bool {
+        self.pending.values().any(|offsets| offsets.contains_key(partition))
+    }
 }
 
 /// What one log record changes.
@@ -50,10 +66,7 @@ impl OffsetChange {
                 out.push(COMMIT);
                 put_text(&mut out, group);
                 put_text(&mut out, protocol_type);
-                put_count(&mut out, offsets.len());
-                for (partition, committed) in offsets {
-                    put_committed(&mut out, partition, committed);
-                }
+                put_committed_list(&mut out, offsets);
             }
             OffsetChange::Forget { group, partitions } => {
                 out.push(FORGET);
@@ -76,12 +89,7 @@ impl OffsetChange {
         let change = match reader.u8()? {
             COMMIT => {
                 let (group, protocol_type) = (reader.text()?, reader.text()?);
-                let count = reader.count(COMMITTED_LEAST_BYTES)?;
-                let mut offsets = Vec::with_capacity(count);
-                for _ in 0..count {
-                    offsets.push(committed(&mut reader)?);
-                }
-                OffsetChange::Commit { group, protocol_type, offsets }
+                OffsetChange::Commit { group, protocol_type, offsets: committed_list(&mut reader)? }
             }
             FORGET => {
                 let group = reader.text()?;
@@ -114,12 +122,20 @@ impl Offsets {
                 if !protocol_type.is_empty() {
                     group.protocol_type = protocol_type;
                 }
+                for pending in group.pending.values_mut() {
+                    for (partition, _) in &offsets {
+                        if let Some(pending) = pending.get_mut(partition) {
+                            pending.superseded = true;
+                        }
+                    }
+                }
                 group.offsets.extend(offsets);
             }
             OffsetChange::Forget { group, partitions } => {
                 if let Some(group) = self.groups.get_mut(&group) {
                     for partition in partitions {
                         group.offsets.remove(&partition);
+                        group.pending.values_mut().for_each(|pending| drop(pending.remove(&partition)));
                     }
                 }
             }
@@ -129,10 +145,48 @@ impl Offsets {
         }
     }
 
+    /// Offsets that a transaction will commit, or not.
+    pub(super) fn add_pending(
+        &mut self,
+        id: &str,
+        group: &str,
+        offsets: &[(TopicPartition, CommittedOffset)],
+    ) {
+        let pending = self.groups.entry(group.to_string()).or_default();
+        let pending = pending.pending.entry(id.to_string()).or_default();
+        pending.extend(offsets.iter().map(|(partition, committed)| {
+            (*partition, PendingOffset { committed: committed.clone(), superseded: false })
+        }));
+    }
+
+    /// The transaction of `id` has ended, in the groups that took part.
+    pub(super) fn end_pending<'a>(
+        &mut self,
+        id: &str,
+        groups: impl Iterator<Item = &'a String>,
+        committed: bool,
+    ) {
+        for name in groups {
+            let Some(group) = self.groups.get_mut(name) else { continue };
+            let Some(pending) = group.pending.remove(id) else { continue };
+            if committed {
+                let valid = pending.into_iter().filter(|(_, pending)| !pending.superseded);
+                group.offsets.extend(valid.map(|(partition, pending)| (partition, pending.committed)));
+            }
+            // A group that only ever was in aborted transactions leaves no trace.
+            if group.offsets.is_empty() && group.pending.is_empty() && group.protocol_type.is_empty() {
+                self.groups.remove(name);
+            }
+        }
+    }
+
     /// A deleted topic takes its commits along.
     pub fn forget_topic(&mut self, topic: TopicId) {
         for group in self.groups.values_mut() {
             group.offsets.retain(|(id, _), _| *id != topic);
+            for pending in group.pending.values_mut() {
+                pending.retain(|(id, _), _| *id != topic);
+            }
         }
     }
 
@@ -153,10 +207,20 @@ impl Offsets {
             for (partition, committed) in &group.offsets {
                 put_committed(out, partition, committed);
             }
+            put_count(out, group.pending.len());
+            for (id, offsets) in &group.pending {
+                put_text(out, id);
+                put_count(out, offsets.len());
+                for (partition, pending) in offsets {
+                    put_committed(out, partition, &pending.committed);
+                    out.push(u8::from(pending.superseded));
+                }
+            }
         }
     }
 
-    pub(super) fn restore(reader: &mut Reader<'_>) -> Result<Offsets, DecodeError> {
+    /// Before version 2 of the checkpoint there were no transactions.
+    pub(super) fn restore(reader: &mut Reader<'_>, version: u8) -> Result<Offsets, DecodeError> {
         let mut groups = BTreeMap::new();
         for _ in 0..reader.count(12)? {
             let (name, protocol_type) = (reader.text()?, reader.text()?);
@@ -165,7 +229,18 @@ impl Offsets {
                 let (partition, committed) = committed(reader)?;
                 offsets.insert(partition, committed);
             }
-            groups.insert(name, GroupOffsets { protocol_type, offsets });
+            let mut pending = BTreeMap::new();
+            let transactions = if version >= 2 { reader.count(8)? } else { 0 };
+            for _ in 0..transactions {
+                let id = reader.text()?;
+                let mut offsets = BTreeMap::new();
+                for _ in 0..reader.count(COMMITTED_LEAST_BYTES + 1)? {
+                    let (partition, committed) = committed(reader)?;
+                    offsets.insert(partition, PendingOffset { committed, superseded: reader.flag()? });
+                }
+                pending.insert(id, offsets);
+            }
+            groups.insert(name, GroupOffsets { protocol_type, offsets, pending });
         }
         Ok(Offsets { groups })
     }
@@ -178,6 +253,19 @@ fn put_partition(out: &mut Vec<u8>, (topic, partition): &TopicPartition) {
 
 fn partition(reader: &mut Reader<'_>) -> Result<TopicPartition, DecodeError> {
     Ok((TopicId(reader.uuid()?), reader.i32()?))
+}
+
+pub(super) fn put_committed_list(out: &mut Vec<u8>, offsets: &[(TopicPartition, CommittedOffset)]) {
+    put_count(out, offsets.len());
+    for (partition, committed) in offsets {
+        put_committed(out, partition, committed);
+    }
+}
+
+pub(super) fn committed_list(
+    reader: &mut Reader<'_>,
+) -> Result<Vec<(TopicPartition, CommittedOffset)>, DecodeError> {
+    (0..reader.count(COMMITTED_LEAST_BYTES)?).map(|_| committed(reader)).collect()
 }
 
 fn put_committed(out: &mut Vec<u8>, partition: &TopicPartition, committed: &CommittedOffset) {

@@ -9,6 +9,7 @@
 use super::codec::{DecodeError, Reader, put_count};
 use base::PartitionId;
 use kafka_wire::error_code::ErrorCode;
+use kafka_wire::records::{BatchHeader, ControlKind};
 use std::collections::{BTreeMap, VecDeque};
 
 /// Kafka's clients have at most five requests under way; more need not be remembered.
@@ -27,9 +28,32 @@ pub struct SequencedBatch {
     /// lastOffsetDelta, at least 0.
     pub last_offset_delta: i32,
     pub max_timestamp_ms: i64,
+    pub is_transactional: bool,
+}
+
+/// A control batch that ends a producer's transaction in a partition.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Marker {
+    pub producer_id: i64,
+    pub epoch: i16,
+    pub kind: ControlKind,
+    pub coordinator_epoch: i32,
+    pub timestamp_ms: i64,
 }
 
 impl SequencedBatch {
+    pub fn of(header: &BatchHeader) -> SequencedBatch {
+        SequencedBatch {
+            producer_id: header.producer_id,
+            epoch: header.producer_epoch,
+            base_sequence: header.base_sequence,
+            last_offset_delta: header.last_offset_delta.max(0),
+            // Some clients leave the max timestamp at "none" though their records have one.
+            max_timestamp_ms: header.max_timestamp.max(header.base_timestamp),
+            is_transactional: header.is_transactional(),
+        }
+    }
+
     /// Sequence numbers wrap from 2^31-1 to 0.
     fn last_sequence(&self) -> i32 {
         sequence_after(self.base_sequence, self.last_offset_delta)
@@ -53,6 +77,8 @@ struct Producer {
     epoch: i16,
     batches: VecDeque<Remembered>,
     last_timestamp_ms: i64,
+    /// Of the last marker, -1 before the first.
+    coordinator_epoch: i32,
     /// Order of use, for forgetting; not part of the checkpoint.
     touched: u64,
 }
@@ -73,6 +99,7 @@ pub struct ProducerView {
     pub epoch: i16,
     pub last_sequence: i32,
     pub last_timestamp_ms: i64,
+    pub coordinator_epoch: i32,
 }
 
 #[derive(Debug, Clone, Default)]
@@ -88,7 +115,8 @@ impl PartialEq for Producers {
     /// The order of use is a matter of this process, not of the log.
     fn eq(&self, other: &Producers) -> bool {
         let same = |a: &Producer, b: &Producer| {
-            (a.epoch, &a.batches, a.last_timestamp_ms) == (b.epoch, &b.batches, b.last_timestamp_ms)
+            (a.epoch, &a.batches, a.last_timestamp_ms, a.coordinator_epoch)
+                == (b.epoch, &b.batches, b.last_timestamp_ms, b.coordinator_epoch)
         };
         self.next_block == other.next_block
             && self.entries.len() == other.entries.len()
@@ -120,10 +148,46 @@ impl Producers {
             return Verdict::Duplicate(known.base_offset);
         }
         match producer.batches.back() {
-            None => Verdict::Append,
+            // After a marker that moved the epoch on, a producer counts anew.
+            None if batch.base_sequence == 0 => Verdict::Append,
             Some(last) if batch.base_sequence == sequence_after(last.last_sequence, 1) => Verdict::Append,
-            Some(_) => Verdict::Refuse(ErrorCode::OutOfOrderSequenceNumber),
+            None | Some(_) => Verdict::Refuse(ErrorCode::OutOfOrderSequenceNumber),
         }
+    }
+
+    /// Whether a marker of this epoch may end the producer's transaction here.
+    pub fn check_marker(
+        &self,
+        partition: PartitionId,
+        producer_id: i64,
+        epoch: i16,
+    ) -> Result<(), ErrorCode> {
+        match self.entries.get(&(partition, producer_id)) {
+            Some(producer) if epoch < producer.epoch => Err(ErrorCode::InvalidProducerEpoch),
+            _ => Ok(()),
+        }
+    }
+
+    /// The marker is in the log. One with a newer epoch fences what the producer sent with the old one.
+    pub fn apply_marker(&mut self, partition: PartitionId, marker: &Marker) {
+        self.uses += 1;
+        let producer = self.entries.entry((partition, marker.producer_id)).or_insert_with(|| Producer {
+            epoch: marker.epoch,
+            batches: VecDeque::new(),
+            last_timestamp_ms: marker.timestamp_ms,
+            coordinator_epoch: marker.coordinator_epoch,
+            touched: 0,
+        });
+        producer.touched = self.uses;
+        if marker.epoch < producer.epoch {
+            return;
+        }
+        if marker.epoch > producer.epoch {
+            producer.epoch = marker.epoch;
+            producer.batches.clear();
+        }
+        producer.last_timestamp_ms = marker.timestamp_ms;
+        producer.coordinator_epoch = marker.coordinator_epoch;
     }
 
     /// The batch is in the log at `base_offset`. Idempotent: a batch that is known stays as it is.
@@ -133,10 +197,12 @@ impl Producers {
             epoch: batch.epoch,
             batches: VecDeque::new(),
             last_timestamp_ms: batch.max_timestamp_ms,
+            coordinator_epoch: -1,
             touched: 0,
         });
         producer.touched = self.uses;
-        if producer.batches.iter().any(|known| known.base_offset == base_offset) {
+        let is_known = producer.batches.iter().any(|known| known.base_offset == base_offset);
+        if is_known || batch.epoch < producer.epoch {
             return;
         }
         if producer.epoch != batch.epoch {
@@ -188,6 +254,7 @@ impl Producers {
                 epoch: producer.epoch,
                 last_sequence: producer.batches.back().map_or(-1, |batch| batch.last_sequence),
                 last_timestamp_ms: producer.last_timestamp_ms,
+                coordinator_epoch: producer.coordinator_epoch,
             })
             .collect()
     }
@@ -200,6 +267,7 @@ impl Producers {
             out.extend_from_slice(&producer_id.to_be_bytes());
             out.extend_from_slice(&producer.epoch.to_be_bytes());
             out.extend_from_slice(&producer.last_timestamp_ms.to_be_bytes());
+            out.extend_from_slice(&producer.coordinator_epoch.to_be_bytes());
             put_count(out, producer.batches.len());
             for batch in &producer.batches {
                 out.extend_from_slice(&batch.base_sequence.to_be_bytes());
@@ -209,12 +277,14 @@ impl Producers {
         }
     }
 
-    pub(super) fn restore(reader: &mut Reader<'_>) -> Result<Producers, DecodeError> {
+    /// Before version 2 of the checkpoint there were no markers.
+    pub(super) fn restore(reader: &mut Reader<'_>, version: u8) -> Result<Producers, DecodeError> {
         let next_block = reader.i64()?;
         let mut entries = BTreeMap::new();
         for _ in 0..reader.count(26)? {
             let key = (PartitionId(reader.u32()?), reader.i64()?);
             let (epoch, last_timestamp_ms) = (reader.i16()?, reader.i64()?);
+            let coordinator_epoch = if version >= 2 { reader.i32()? } else { -1 };
             let mut batches = VecDeque::new();
             for _ in 0..reader.count(16)? {
                 let (base_sequence, last_sequence) = (reader.i32()?, reader.i32()?);
@@ -223,7 +293,8 @@ impl Producers {
             if batches.len() > BATCHES_REMEMBERED {
                 return Err(DecodeError("a producer with more batches than are remembered"));
             }
-            entries.insert(key, Producer { epoch, batches, last_timestamp_ms, touched: 0 });
+            entries
+                .insert(key, Producer { epoch, batches, last_timestamp_ms, coordinator_epoch, touched: 0 });
         }
         Ok(Producers { entries, next_block, uses: 0 })
     }

@@ -7,7 +7,14 @@ use base::{Offset, PartitionId, TopicId};
 use kafka_wire::error_code::ErrorCode;
 
 fn batch(producer_id: i64, epoch: i16, base_sequence: i32, records: i32) -> SequencedBatch {
-    SequencedBatch { producer_id, epoch, base_sequence, last_offset_delta: records - 1, max_timestamp_ms: 7 }
+    SequencedBatch {
+        producer_id,
+        epoch,
+        base_sequence,
+        last_offset_delta: records - 1,
+        max_timestamp_ms: 7,
+        is_transactional: false,
+    }
 }
 
 fn committed(offset: i64, metadata: Option<&str>) -> CommittedOffset {
@@ -84,15 +91,13 @@ fn a_checkpoint_holds_everything_and_replaying_over_it_changes_nothing() {
     }
     let reservation = encode_reservation(2_000);
     state.apply(Lsn(2), &Entry::Layer { layer: Layer::PRODUCERS, bytes: &reservation }).unwrap();
-    let mut header = [0u8; 61];
-    header[43..51].copy_from_slice(&1_005i64.to_be_bytes());
-    header[26] = 4;
+    let written = crate::testing::sequenced_batch(1_005, 0, 0, 5);
     let entry = Entry::Batch {
         partition: P,
         base_offset: Offset(10),
         records: 5,
         max_timestamp_ms: 0,
-        bytes: &header,
+        bytes: &written,
     };
     state.apply(Lsn(3), &entry).unwrap();
     let group = state.offsets.group("g").unwrap();

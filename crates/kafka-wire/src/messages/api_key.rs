@@ -29,6 +29,7 @@ pub enum ApiKey {
     AddPartitionsToTxn = 24,
     AddOffsetsToTxn = 25,
     EndTxn = 26,
+    WriteTxnMarkers = 27,
     TxnOffsetCommit = 28,
     DescribeConfigs = 32,
     AlterConfigs = 33,
@@ -49,7 +50,7 @@ pub enum ApiKey {
 
 impl ApiKey {
     /// Every API, by rising number.
-    pub const ALL: [ApiKey; 39] = [
+    pub const ALL: [ApiKey; 40] = [
         ApiKey::Produce,
         ApiKey::Fetch,
         ApiKey::ListOffsets,
@@ -73,6 +74,7 @@ impl ApiKey {
         ApiKey::AddPartitionsToTxn,
         ApiKey::AddOffsetsToTxn,
         ApiKey::EndTxn,
+        ApiKey::WriteTxnMarkers,
         ApiKey::TxnOffsetCommit,
         ApiKey::DescribeConfigs,
         ApiKey::AlterConfigs,
@@ -116,6 +118,7 @@ impl ApiKey {
             24 => ApiKey::AddPartitionsToTxn,
             25 => ApiKey::AddOffsetsToTxn,
             26 => ApiKey::EndTxn,
+            27 => ApiKey::WriteTxnMarkers,
             28 => ApiKey::TxnOffsetCommit,
             32 => ApiKey::DescribeConfigs,
             33 => ApiKey::AlterConfigs,
@@ -165,6 +168,7 @@ impl ApiKey {
             ApiKey::AddPartitionsToTxn => "AddPartitionsToTxn",
             ApiKey::AddOffsetsToTxn => "AddOffsetsToTxn",
             ApiKey::EndTxn => "EndTxn",
+            ApiKey::WriteTxnMarkers => "WriteTxnMarkers",
             ApiKey::TxnOffsetCommit => "TxnOffsetCommit",
             ApiKey::DescribeConfigs => "DescribeConfigs",
             ApiKey::AlterConfigs => "AlterConfigs",
@@ -210,6 +214,7 @@ impl ApiKey {
             ApiKey::AddPartitionsToTxn => 0..=5,
             ApiKey::AddOffsetsToTxn => 0..=4,
             ApiKey::EndTxn => 0..=5,
+            ApiKey::WriteTxnMarkers => 1..=2,
             ApiKey::TxnOffsetCommit => 0..=6,
             ApiKey::DescribeConfigs => 1..=4,
             ApiKey::AlterConfigs => 0..=2,
@@ -255,6 +260,7 @@ impl ApiKey {
             ApiKey::AddPartitionsToTxn => 3,
             ApiKey::AddOffsetsToTxn => 3,
             ApiKey::EndTxn => 3,
+            ApiKey::WriteTxnMarkers => 1,
             ApiKey::TxnOffsetCommit => 3,
             ApiKey::DescribeConfigs => 4,
             ApiKey::AlterConfigs => 2,

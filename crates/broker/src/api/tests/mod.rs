@@ -3,4 +3,7 @@
 mod admin;
 mod groups;
 mod records;
+mod transaction_crashes;
+mod transactional;
+mod transactions;
 mod versions;

@@ -202,6 +202,52 @@ fn every_version_of_every_api_is_answered() {
             describe_producers_request::TopicRequest { name: "t".into(), partition_indexes: vec![0, 99] };
         DescribeProducersRequest { topics: vec![topic] }
     });
+    check!(|version: i16| {
+        let topics = vec![add_partitions_to_txn_request::AddPartitionsToTxnTopic {
+            name: "t".into(),
+            partitions: vec![0, 99],
+        }];
+        let transactional_id = String::from("x");
+        match version {
+            ..4 => AddPartitionsToTxnRequest {
+                v3_and_below_transactional_id: transactional_id,
+                v3_and_below_topics: topics,
+                ..Default::default()
+            },
+            _ => AddPartitionsToTxnRequest {
+                transactions: vec![add_partitions_to_txn_request::AddPartitionsToTxnTransaction {
+                    transactional_id,
+                    topics,
+                    ..Default::default()
+                }],
+                ..Default::default()
+            },
+        }
+    });
+    check!(|_| AddOffsetsToTxnRequest { transactional_id: "x".into(), ..Default::default() });
+    check!(|_| EndTxnRequest { transactional_id: "x".into(), ..Default::default() });
+    check!(|version: i16| {
+        let topic = txn_offset_commit_request::TxnOffsetCommitRequestTopic {
+            name: if version < 6 { "t".into() } else { String::new() },
+            topic_id: if version < 6 { [0; 16] } else { id },
+            partitions: vec![txn_offset_commit_request::TxnOffsetCommitRequestPartition::default()],
+        };
+        TxnOffsetCommitRequest { group_id: "g".into(), topics: vec![topic], ..Default::default() }
+    });
+    check!(|_| {
+        let topic = write_txn_markers_request::WritableTxnMarkerTopic {
+            name: "t".into(),
+            partition_indexes: vec![0],
+        };
+        let marker =
+            write_txn_markers_request::WritableTxnMarker { topics: vec![topic], ..Default::default() };
+        WriteTxnMarkersRequest { markers: vec![marker] }
+    });
+    check!(|_| DescribeTransactionsRequest { transactional_ids: vec!["x".into()] });
+    check!(|version: i16| {
+        let transactional_id_pattern = (version >= 2).then(|| "x.*".to_string());
+        ListTransactionsRequest { transactional_id_pattern, ..Default::default() }
+    });
     for api in APIS {
         assert!(seen.contains(&(api.key as i16)), "{:?} is advertised, but nobody tried it", api.key);
     }
@@ -225,6 +271,29 @@ fn what_is_advertised_is_what_is_answered() {
     assert_eq!(range(ApiKey::Fetch), Some((4, 18)));
     assert_eq!(range(ApiKey::SaslHandshake), None);
     assert!(APIS.is_sorted_by_key(|api| api.key as i16));
+}
+
+#[test]
+fn features_are_finalized_so_that_clients_use_them() {
+    let node = Node::new();
+    for version in 3..=4 {
+        let request = ApiVersionsRequest {
+            client_software_name: "a-client".into(),
+            client_software_version: "1.0".into(),
+            ..Default::default()
+        };
+        let response = node.call(&request, version);
+        // Java's clients begin with -1 and take what is newer.
+        assert!(response.finalized_features_epoch >= 0);
+        let finalized = &response.finalized_features[0];
+        assert_eq!(
+            (finalized.name.as_str(), finalized.min_version_level, finalized.max_version_level),
+            ("transaction.version", 2, 2)
+        );
+        // KAFKA-17011: a least level of 0 breaks clients that ask in version 3.
+        let supported = &response.supported_features[0];
+        assert_eq!((supported.min_version, supported.max_version), (if version < 4 { 1 } else { 0 }, 2));
+    }
 }
 
 /// A header by hand: key, version, correlation id 42, no client id.
