@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# The suite of Apache Kafka's own console tools: `KAFKA_JARS=FOLDER java_console.sh HOST:PORT`.
+# The suite of Apache Kafka's own console tools: `KAFKA_JARS=FOLDER CLIENT_CLASSES=FOLDER java_console.sh HOST:PORT`.
 #
 # The classes are called directly: the shell scripts of Kafka's distribution only set up the class path.
 set -uo pipefail
@@ -89,6 +89,36 @@ reset() {
   [ "$(awk -v topic="$topic" '$2 == topic && $4 == 0' "$scratch/got" | wc -l)" -eq 2 ]
 }
 
+# A transaction is left open by a producer that dies, and is then listed, described and aborted.
+transactions() {
+  local name="console-transactions-$run_id" id="console-id-$run_id"
+  tool TopicCommand --create --topic "$name" --partitions 1 --replication-factor 1 || return 1
+  timeout 60 java -Xmx128m -XX:+UseSerialGC -XX:TieredStopAtLevel=1 \
+    "-Dlog4j2.configurationFile=$scratch/log4j2.properties" -cp "$CLIENT_CLASSES:$KAFKA_JARS/*" \
+    TransactionChecks "$bootstrap" "$name" "$id" || return 1
+  echo plain | tool ConsoleProducer --topic "$name" || return 1
+  tool TransactionsCommand list >"$scratch/got" || return 1
+  # Columns: TransactionalId, Coordinator, ProducerId, TransactionState.
+  [ "$(awk -v id="$id" '$1 == id { print $4 }' "$scratch/got")" = Ongoing ] || { cat "$scratch/got"; return 1; }
+  tool TransactionsCommand describe --transactional-id "$id" >"$scratch/got" || return 1
+  grep -q "Ongoing" "$scratch/got" && grep -q "$name-0" "$scratch/got" || { cat "$scratch/got"; return 1; }
+  tool TransactionsCommand describe-producers --topic "$name" --partition 0 >"$scratch/got" || return 1
+  # The last column is where the open transaction begins.
+  [ "$(awk '$NF == 0' "$scratch/got" | wc -l)" -eq 1 ] || { cat "$scratch/got"; return 1; }
+  read_committed "$name" && [ ! -s "$scratch/got" ] || return 1
+  tool TransactionsCommand abort --topic "$name" --partition 0 --start-offset 0 || return 1
+  read_committed "$name" || return 1
+  echo plain >"$scratch/wanted"
+  same "$scratch/wanted" "$scratch/got"
+}
+
+read_committed() {
+  # It ends by its time-out, which is an error to it.
+  tool consumer.ConsoleConsumer --topic "$1" --from-beginning --isolation-level read_committed --timeout-ms 3000 \
+    >"$scratch/got" 2>"$scratch/errors"
+  ! grep -v "TimeoutException" "$scratch/errors" | grep "ERROR"
+}
+
 delete_records() {
   printf '{"version":1,"partitions":[{"topic":"%s","partition":0,"offset":10}]}' "$topic" >"$scratch/offsets.json"
   tool DeleteRecordsCommand --offset-json-file "$scratch/offsets.json" || return 1
@@ -116,6 +146,7 @@ check "produce and consume, zstd" round_trip zstd
 check "offsets of both partitions" offsets 1000
 check "list and describe groups" groups
 check "reset a group's offsets" reset
+check "list, describe and abort a transaction" transactions
 check "delete records" delete_records
 check "delete a group and a topic" delete
 echo "$passed passed, $failed failed"

@@ -177,6 +177,29 @@ await check("group: two members, commit, resume", async () => {
   assert.ok(!(await admin.listGroups()).groups.some((group) => group.groupId === groupId));
 });
 
+await check("transactions, offsets included", async () => {
+  const topic = await createTopic("transactions");
+  const groupId = unique("processor");
+  const producer = kafka.producer({ transactionalId: unique("id"), idempotent: true, maxInFlightRequests: 1 });
+  await producer.connect();
+  try {
+    for (const [number, ends] of [[0, "commit"], [1, "abort"], [2, "commit"]]) {
+      const transaction = await producer.transaction();
+      await transaction.send({ topic, messages: [{ value: `${number}-a` }, { value: `${number}-b` }] });
+      const topics = [{ topic, partitions: [{ partition: 0, offset: `${number + 1}` }] }];
+      await transaction.sendOffsets({ consumerGroupId: groupId, topics });
+      await transaction[ends]();
+    }
+  } finally {
+    await producer.disconnect();
+  }
+  // kafkajs reads committed records unless it is told otherwise, and leaves control batches out.
+  const seen = await consume(topic, 4);
+  assert.deepEqual(seen.map((message) => text(message.value)), ["0-a", "0-b", "2-a", "2-b"]);
+  const [{ partitions }] = await admin.fetchOffsets({ groupId, topics: [topic] });
+  assert.equal(partitions[0].offset, "3");
+});
+
 await check("offsets by time", async () => {
   const topic = await createTopic("time");
   const start = 1_700_000_000_000;

@@ -108,6 +108,21 @@ binary() {
   cmp "$scratch/sent" "$scratch/got"
 }
 
+transactions() {
+  local topic="kcat-transactions-$run_id"
+  # One transaction for all lines; kcat commits it at the end of its input.
+  produce_lines 300 >"$scratch/sent"
+  kc -P -t "$topic" -K : -X transactional.id="kcat-$run_id" -X batch.num.messages=50 <"$scratch/sent" || return 1
+  kc -P -t "$topic" -K : -X transactional.id="kcat-$run_id" <"$scratch/sent" || return 1
+  kc -C -t "$topic" -e -o beginning -X isolation.level=read_committed -f '%k:%s\n' >"$scratch/got" || return 1
+  cat "$scratch/sent" "$scratch/sent" >"$scratch/wanted"
+  same "$scratch/wanted" "$scratch/got" || return 1
+  # Markers take offsets, and are no records.
+  kc -C -t "$topic" -e -o 299 -c 2 -f '%o\n' >"$scratch/got" || return 1
+  printf '299\n301\n' >"$scratch/wanted"
+  same "$scratch/wanted" "$scratch/got"
+}
+
 unknown_topic() {
   # Must end with the broker's error, neither hang nor come up empty.
   ! kc -C -t "kcat-unknown-$run_id" -e -X allow.auto.create.topics=false 2>"$scratch/errors" || return 1
@@ -124,6 +139,7 @@ check "offsets" offsets
 check "idempotent producer" idempotent
 check "group" group
 check "a large binary record" binary
+check "transactions" transactions
 check "unknown topic" unknown_topic
 echo "$passed passed, $failed failed"
 [ "$failed" -eq 0 ] && [ "$passed" -gt 0 ]

@@ -8,6 +8,8 @@ from confluent_kafka import (
     OFFSET_BEGINNING,
     Consumer,
     ConsumerGroupTopicPartitions,
+    IsolationLevel,
+    KafkaError,
     KafkaException,
     Producer,
     TopicPartition,
@@ -341,6 +343,164 @@ def errors():
         consumer.close()
 
 
+def transactional_producer(transactional_id, **config):
+    producer = Producer({"bootstrap.servers": BOOTSTRAP, "transactional.id": transactional_id, **config})
+    producer.init_transactions(LIMIT_SECONDS)
+    return producer
+
+
+def committed_values(topic, count, isolation="read_committed", partition=0):
+    """Reads `count` records from the beginning, and fails if there is another one before the end."""
+    consumer = Consumer(
+        {
+            "bootstrap.servers": BOOTSTRAP,
+            "group.id": unique("reader"),
+            "enable.auto.commit": False,
+            "isolation.level": isolation,
+            "enable.partition.eof": True,
+        }
+    )
+    try:
+        consumer.assign([TopicPartition(topic, partition, OFFSET_BEGINNING)])
+        values = []
+
+        def poll():
+            message = consumer.poll(0.2)
+            if message is None:
+                return False
+            if message.error():
+                if message.error().code() == KafkaError._PARTITION_EOF:
+                    return len(values) >= count
+                raise KafkaException(message.error())
+            values.append(message.value())
+            return False
+
+        until(poll, f"{count} {isolation} records of {topic}")
+        return values
+    finally:
+        consumer.close()
+
+
+def transactions():
+    topic = create_topic("transactions", 2)
+    producer = transactional_producer(unique("id"))
+    for number in range(6):
+        producer.begin_transaction()
+        for partition in (0, 1):
+            for part in range(50):
+                producer.produce(topic, value=f"{number}-{part}", partition=partition)
+        if number % 3 == 1:
+            # Half of them are in the log already when it aborts.
+            producer.flush(LIMIT_SECONDS)
+            producer.abort_transaction(LIMIT_SECONDS)
+        else:
+            producer.commit_transaction(LIMIT_SECONDS)
+    wanted = [f"{number}-{part}".encode() for number in (0, 2, 3, 5) for part in range(50)]
+    for partition in (0, 1):
+        expect(committed_values(topic, 200, partition=partition), wanted, f"committed records of {partition}")
+    everything = committed_values(topic, 300, "read_uncommitted")
+    expect(len(everything), 300, "records whatever became of them")
+    # An open transaction holds back what comes after it, also from other producers.
+    producer.begin_transaction()
+    producer.produce(topic, value="open", partition=0)
+    producer.flush(LIMIT_SECONDS)
+    produce(topic, [(None, b"plain", [])], partition=0)
+    expect(committed_values(topic, 200), wanted, "records before the open transaction")
+    ends = {}
+    for isolation in (IsolationLevel.READ_COMMITTED, IsolationLevel.READ_UNCOMMITTED):
+        partition = TopicPartition(topic, 0)
+        found = admin.list_offsets({partition: OffsetSpec.latest()}, isolation_level=isolation)
+        ends[isolation] = found[partition].result(LIMIT_SECONDS).offset
+    # Six transactions of 50 records and a marker each; then the open record, and the plain one.
+    expect(list(ends.values()), [306, 308], "the last stable offset and the end")
+    producer.commit_transaction(LIMIT_SECONDS)
+    expect(committed_values(topic, 202), wanted + [b"open", b"plain"], "records after the commit")
+
+
+def fencing():
+    topic = create_topic("fencing")
+    transactional_id = unique("id")
+    old = transactional_producer(transactional_id)
+    old.begin_transaction()
+    old.produce(topic, value="old")
+    old.flush(LIMIT_SECONDS)
+    new = transactional_producer(transactional_id)
+    try:
+        old.commit_transaction(LIMIT_SECONDS)
+    except KafkaException as error:
+        expect(error.args[0].fatal(), True, "fenced for good")
+    else:
+        raise AssertionError("a producer that was fenced has committed")
+    new.begin_transaction()
+    new.produce(topic, value="new")
+    new.commit_transaction(LIMIT_SECONDS)
+    expect(committed_values(topic, 1), [b"new"], "committed records")
+
+
+def offsets_in_transactions():
+    source, target = create_topic("source"), create_topic("target")
+    produce(source, [(None, str(number).encode(), []) for number in range(40)])
+    group_id = unique("processor")
+    producer = transactional_producer(unique("id"))
+
+    def process(count, commits):
+        consumer = Consumer(
+            {
+                "bootstrap.servers": BOOTSTRAP,
+                "group.id": group_id,
+                "auto.offset.reset": "earliest",
+                "enable.auto.commit": False,
+                "isolation.level": "read_committed",
+            }
+        )
+        try:
+            consumer.subscribe([source])
+            messages = []
+
+            def poll():
+                message = consumer.poll(0.2)
+                if message is not None:
+                    messages.append(message)
+                return len(messages) == count
+
+            until(poll, f"{count} records of {source}")
+            producer.begin_transaction()
+            for message in messages:
+                producer.produce(target, value=message.value())
+            position = [TopicPartition(source, 0, messages[-1].offset() + 1)]
+            producer.send_offsets_to_transaction(position, consumer.consumer_group_metadata(), LIMIT_SECONDS)
+            (producer.commit_transaction if commits else producer.abort_transaction)(LIMIT_SECONDS)
+            committed = consumer.committed([TopicPartition(source, 0)], LIMIT_SECONDS)[0].offset
+            return [message.value() for message in messages], committed
+        finally:
+            consumer.close()
+
+    numbers = [str(number).encode() for number in range(40)]
+    expect(process(15, True), (numbers[:15], 15), "the first transaction")
+    # What was aborted is processed again.
+    expect(process(10, False), (numbers[15:25], 15), "the aborted transaction")
+    expect(process(25, True), (numbers[15:], 40), "the rest")
+    expect(committed_values(target, 40), numbers, "what was processed")
+
+
+def transaction_timeout():
+    topic = create_topic("timeout")
+    producer = transactional_producer(unique("id"), **{"transaction.timeout.ms": 2000})
+    producer.begin_transaction()
+    producer.produce(topic, value="late")
+    producer.flush(LIMIT_SECONDS)
+    produce(topic, [(None, b"plain", [])])
+    # Kafka looks every ten seconds.
+    until(lambda: committed_values(topic, 0) == [b"plain"] or time.sleep(0.2), "the end of the transaction")
+    try:
+        producer.commit_transaction(LIMIT_SECONDS)
+    except KafkaException:
+        pass
+    else:
+        raise AssertionError("a transaction that was timed out has committed")
+    expect(committed_values(topic, 1), [b"plain"], "committed records")
+
+
 def large_records():
     topic = create_topic("large")
     value = bytes(range(256)) * 3500
@@ -368,4 +528,8 @@ suite.check("more partitions", more_partitions)
 suite.check("delete records", delete_records)
 suite.check("delete topic", delete_topic)
 suite.check("errors and offset reset", errors)
+suite.check("transactions, committed and aborted", transactions)
+suite.check("a fenced transactional producer", fencing)
+suite.check("offsets in transactions", offsets_in_transactions)
+suite.check("a transaction that takes too long", transaction_timeout)
 suite.finish()

@@ -125,13 +125,24 @@ fn kafkajs() -> Result<Command> {
     Ok(command)
 }
 
-fn java_clients() -> Result<Command> {
+/// Compiles the Java suites, and returns the folder of their classes.
+fn java_classes() -> Result<std::path::PathBuf> {
     let jars = format!("{}/*", peers::kafka_jars()?.display());
     let classes = places::peers()?.join("java-client-classes");
     process::run(
-        Command::new("javac").args(["-cp", &jars, "-d"]).arg(&classes).arg(script("java/ClientSuite.java")),
+        Command::new("javac")
+            .args(["-cp", &jars, "-d"])
+            .arg(&classes)
+            .arg(script("java/ClientSuite.java"))
+            .arg(script("java/TransactionChecks.java")),
         COMPILE_LIMIT,
     )?;
+    Ok(classes)
+}
+
+fn java_clients() -> Result<Command> {
+    let jars = format!("{}/*", peers::kafka_jars()?.display());
+    let classes = java_classes()?;
     let mut command = Command::new("java");
     command.args(["-Xmx256m", "-cp", &format!("{}:{jars}", classes.display()), "ClientSuite"]);
     Ok(command)
@@ -139,7 +150,8 @@ fn java_clients() -> Result<Command> {
 
 fn java_console() -> Result<Command> {
     let mut command = Command::new("bash");
-    command.env("KAFKA_JARS", peers::kafka_jars()?).arg(script("java_console.sh"));
+    command.env("KAFKA_JARS", peers::kafka_jars()?).env("CLIENT_CLASSES", java_classes()?);
+    command.arg(script("java_console.sh"));
     Ok(command)
 }
 

@@ -42,15 +42,15 @@ import org.apache.kafka.common.serialization.ByteArrayDeserializer;
 import org.apache.kafka.common.serialization.ByteArraySerializer;
 
 public class ClientSuite {
-    private static final int LIMIT_SECONDS = 30;
-    private static final Duration POLL = Duration.ofMillis(100);
+    static final int LIMIT_SECONDS = 30;
+    static final Duration POLL = Duration.ofMillis(100);
 
     private interface Check {
         void run() throws Exception;
     }
 
-    private final String bootstrap;
-    private final Admin admin;
+    final String bootstrap;
+    final Admin admin;
     private int passed;
     private int failed;
 
@@ -86,9 +86,10 @@ public class ClientSuite {
         check("delete records", this::deleteRecords);
         check("delete topic", this::deleteTopic);
         check("create a topic twice", this::createTwice);
+        new TransactionChecks(this).runAll();
     }
 
-    private void check(String name, Check check) {
+    void check(String name, Check check) {
         long start = System.nanoTime();
         try {
             check.run();
@@ -278,7 +279,7 @@ public class ClientSuite {
         fails(admin.createTopics(List.of(new NewTopic(topic, 1, (short) 1))).all(), TopicExistsException.class);
     }
 
-    private String createTopic(String name, int partitions, Map<String, String> configs) throws Exception {
+    String createTopic(String name, int partitions, Map<String, String> configs) throws Exception {
         String topic = unique(name);
         NewTopic wanted = new NewTopic(topic, Optional.of(partitions), Optional.empty()).configs(configs);
         get(admin.createTopics(List.of(wanted)).all());
@@ -291,11 +292,11 @@ public class ClientSuite {
         return get(admin.listTopics().names()).contains(name);
     }
 
-    private long offset(TopicPartition partition, OffsetSpec spec) throws Exception {
+    long offset(TopicPartition partition, OffsetSpec spec) throws Exception {
         return get(admin.listOffsets(Map.of(partition, spec)).all()).get(partition).offset();
     }
 
-    private List<Long> produce(List<ProducerRecord<byte[], byte[]>> records, Map<String, Object> options)
+    List<Long> produce(List<ProducerRecord<byte[], byte[]>> records, Map<String, Object> options)
             throws Exception {
         Map<String, Object> config = new HashMap<>(Map.of(
                 "bootstrap.servers", bootstrap,
@@ -315,7 +316,7 @@ public class ClientSuite {
         return offsets;
     }
 
-    private KafkaConsumer<byte[], byte[]> consumer(Map<String, Object> options) {
+    KafkaConsumer<byte[], byte[]> consumer(Map<String, Object> options) {
         Map<String, Object> config = new HashMap<>(Map.of(
                 "bootstrap.servers", bootstrap,
                 "enable.auto.commit", "false",
@@ -369,19 +370,19 @@ public class ClientSuite {
         return text.toString();
     }
 
-    private static byte[] bytes(String text) {
+    static byte[] bytes(String text) {
         return text.getBytes(StandardCharsets.UTF_8);
     }
 
-    private static String unique(String name) {
+    static String unique(String name) {
         return name + "-" + UUID.randomUUID().toString().substring(0, 10);
     }
 
-    private static <T> T get(KafkaFuture<T> future) throws Exception {
+    static <T> T get(KafkaFuture<T> future) throws Exception {
         return future.get(LIMIT_SECONDS, TimeUnit.SECONDS);
     }
 
-    private static void fails(KafkaFuture<?> future, Class<? extends Exception> wanted) throws Exception {
+    static void fails(KafkaFuture<?> future, Class<? extends Exception> wanted) throws Exception {
         try {
             get(future);
         } catch (ExecutionException error) {
@@ -391,7 +392,7 @@ public class ClientSuite {
         throw new AssertionError("succeeded, wanted " + wanted.getSimpleName());
     }
 
-    private static void equal(Object actual, Object wanted, String what) {
+    static void equal(Object actual, Object wanted, String what) {
         if (!wanted.equals(actual)) {
             String got = String.valueOf(actual);
             throw new AssertionError(what + ": got " + got.substring(0, Math.min(400, got.length())) + ", wanted "
@@ -400,7 +401,7 @@ public class ClientSuite {
     }
 
     /** Calls `poll`, which itself waits a little, until it is true; fails at the limit. */
-    private static void until(String what, Callable<Boolean> poll) throws Exception {
+    static void until(String what, Callable<Boolean> poll) throws Exception {
         long end = System.nanoTime() + TimeUnit.SECONDS.toNanos(LIMIT_SECONDS);
         while (System.nanoTime() < end) {
             if (poll.call()) {
