@@ -9,7 +9,8 @@
 //! 2. Partitions and groups are added, by request or (from version 2 of the protocol on) by being written to.
 //! 3. The end writes a marker into each partition, makes pending offsets valid or void, and with version 2
 //!    moves the epoch on, so that nothing late can slip into the next transaction.
-//! 4. A transaction that lasts longer than its producer said is aborted, and its producer fenced.
+//! 4. A transaction that lasts longer than its producer said is aborted. Its epoch is over; with version 2 the producer
+//!    is told the next one when it aborts, too, and goes on.
 
 mod deadlines;
 
@@ -122,7 +123,7 @@ impl Broker {
             let mut state = lock(&self.state.0);
             let known = state.transactions.get(id);
             let (identity, fences) = match known {
-                None if state.transactions.len() >= IDS_MAX => {
+                None if state.transactions.count() >= IDS_MAX => {
                     return Err(ErrorCode::CoordinatorNotAvailable.into());
                 }
                 None => (first_identity(fresh)?, None),
@@ -511,9 +512,9 @@ fn ended_before(
     let same_id = claim.producer_id == known.producer_id;
     let before_rotation =
         claim.producer_id == known.previous_producer_id && claim.epoch == i16::MAX - 1 && known.epoch == 0;
-    // A time-out moves the epoch on as well, but leaves no last one: its producer is fenced, not answered.
-    let is_retry =
-        moves_epoch && is_complete && claim.epoch == known.last_epoch && (same_id || before_rotation);
+    // A time-out moves the epoch on as well: then an abort is answered with it, and the producer goes on.
+    let epoch_moved = same_id && i32::from(known.epoch) == i32::from(claim.epoch) + 1;
+    let is_retry = moves_epoch && is_complete && (epoch_moved || before_rotation);
     if !same_id && !is_retry {
         return Err(ErrorCode::InvalidProducerIdMapping);
     }

@@ -45,7 +45,7 @@ public class ClientSuite {
     static final int LIMIT_SECONDS = 30;
     static final Duration POLL = Duration.ofMillis(100);
 
-    private interface Check {
+    interface Check {
         void run() throws Exception;
     }
 

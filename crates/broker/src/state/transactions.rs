@@ -175,7 +175,7 @@ impl Transactions {
         self.by_id.iter().map(|(id, transaction)| (id.as_str(), transaction))
     }
 
-    pub fn len(&self) -> usize {
+    pub fn count(&self) -> usize {
         self.by_id.len()
     }
 
