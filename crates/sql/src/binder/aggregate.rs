@@ -249,6 +249,11 @@ impl Collector {
         self.calls.iter().all(|call| call.argument.iter().chain(&call.filter).all(&passes))
     }
 
+    /// The call that a column stands for.
+    pub(super) fn call_of(&self, column: usize) -> Option<&PendingAggregate> {
+        self.calls.get(column.checked_sub(PLACEHOLDER_BASE)?)
+    }
+
     /// What the aggregates read.
     pub(super) fn read(&self) -> impl Iterator<Item = &Scalar> {
         self.calls.iter().flat_map(|call| call.argument.iter().chain(&call.filter).chain(&call.default))

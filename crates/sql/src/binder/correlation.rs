@@ -10,7 +10,7 @@ use super::relation::RelationId;
 use super::scope::Scope;
 use super::subquery::{Test, ValueKey, conjuncts, plain_select};
 use super::{Binder, Bound, boxed, operator};
-use crate::ast::{Query, Select, SelectItemKind};
+use crate::ast::{Expression, GroupingElement, Query, QueryBodyKind, Select, SelectItemKind};
 use crate::diagnostic::Diagnostic;
 use crate::expression::compare::Comparison;
 use crate::expression::{Scalar, ScalarKind};
@@ -31,6 +31,9 @@ pub(super) struct Correlated {
     pub(super) items: Vec<Scalar>,
     /// The aggregates among the items.
     pub(super) collector: Collector,
+    /// GROUP BY and HAVING, until the rows are grouped.
+    groups: Vec<Scalar>,
+    having: Option<Scalar>,
 }
 
 /// A value of around a sub-query, and the one of its rows that must equal it.
@@ -78,10 +81,79 @@ impl Binder<'_> {
         if let Some(select) = plain_select(query) {
             return self.correlated_rows(select, scope, false);
         }
-        let relation = self.query(query)?;
+        let relation = match grouped_select(query) {
+            None => self.query(query)?,
+            Some(select) => match self.query_alone(query)? {
+                Some(relation) => relation,
+                None => return self.correlated_groups(select, scope),
+            },
+        };
         let columns = self.graph.columns(relation);
         let items = columns.iter().enumerate().map(|(at, column)| column.scalar(at)).collect();
-        Ok(Correlated { relation, keys: Vec::new(), items, collector: Collector::default() })
+        Ok(Correlated {
+            relation,
+            keys: Vec::new(),
+            items,
+            collector: Collector::default(),
+            groups: Vec::new(),
+            having: None,
+        })
+    }
+
+    /// A query that names nothing of around it; none where something in it is wrong then. Inside of such a trial there is
+    /// no other one, so that queries in queries are not bound ever so often.
+    pub(super) fn query_alone(&mut self, query: &Query) -> Bound<Option<RelationId>> {
+        if self.is_trial {
+            return self.query(query).map(Some);
+        }
+        let (problems, warnings) = (self.problems.len(), self.warnings.len());
+        self.is_trial = true;
+        let bound = self.query(query);
+        self.is_trial = false;
+        Ok(match bound {
+            Ok(relation) if self.problems.len() == problems => Some(relation),
+            _ => {
+                self.problems.truncate(problems);
+                self.warnings.truncate(warnings);
+                None
+            }
+        })
+    }
+
+    /// The rows of a query with GROUP BY that names columns of around it: the groups, by the values that it depends on.
+    pub(super) fn correlated_groups(&mut self, select: &Select, outer: &Scope) -> Bound<Correlated> {
+        let rows = self.correlated_rows(select, outer, true)?;
+        let mut keys: Vec<Scalar> = rows.keys.iter().map(|key| key.inner.clone()).collect();
+        for group in rows.groups {
+            if !keys.iter().any(|key| key.identity() == group.identity()) {
+                keys.push(group);
+            }
+        }
+        let grouped = self.plain_aggregate(rows.relation, keys, rows.collector)?;
+        let mut relation = grouped.relation;
+        if let Some(having) = rows.having {
+            let having = grouped.rewrite(having, select.span)?;
+            relation = self.graph.filter(relation, having);
+        }
+        let mut items = Vec::new();
+        for (at, key) in rows.keys.iter().enumerate() {
+            items.push((format!("$k{at}"), grouped.rewrite(key.inner.clone(), select.span)?));
+        }
+        for (at, item) in rows.items.into_iter().enumerate() {
+            items.push((format!("$i{at}"), grouped.rewrite(item, select.span)?));
+        }
+        let width = rows.keys.len();
+        let relation = self.graph.project(relation, items);
+        let columns = self.graph.columns(relation).to_vec();
+        let key = |(at, key): (usize, CorrelationKey)| CorrelationKey { inner: columns[at].scalar(at), ..key };
+        Ok(Correlated {
+            relation,
+            keys: rows.keys.into_iter().enumerate().map(key).collect(),
+            items: (width..columns.len()).map(|at| columns[at].scalar(at)).collect(),
+            collector: Collector::default(),
+            groups: Vec::new(),
+            having: None,
+        })
     }
 
     /// The rows of a query of FROM and WHERE; its items may be aggregates.
@@ -127,6 +199,10 @@ impl Binder<'_> {
         let kept = self.collector.take();
         self.collector = takes_aggregates.then(Collector::default);
         let items = self.inner_items(select, &both);
+        let having = select.having.as_ref().map(|having| {
+            let bound = self.expression(having, &both)?;
+            operator::boolean(bound, "HAVING", having.span)
+        });
         let collector = std::mem::replace(&mut self.collector, kept).unwrap_or_default();
         if let Some(over) = collector.overs.span() {
             return boxed(
@@ -134,11 +210,13 @@ impl Binder<'_> {
                     .with_hint("compute it in a sub-query of FROM"),
             );
         }
-        let mut rows = Correlated { relation: inner, keys, items: items?, collector };
+        let groups = self.expressions(&grouping_expressions(select), &both)?;
+        let having = having.transpose()?;
+        let mut rows = Correlated { relation: inner, keys, items: items?, collector, groups, having };
         if let Some(filter) = Scalar::all_of(filters) {
             rows.relation = self.graph.filter(inner, filter);
         }
-        let reads = rows.items.iter().chain(rows.collector.read()).chain(&others);
+        let reads = rows.read().chain(&others);
         let is_around = reads.flat_map(outer_columns).next().is_some();
         if is_around {
             return self.for_each_value(rows, scope, others, select.span);
@@ -176,7 +254,7 @@ impl Binder<'_> {
         };
         let mut conditions: Vec<Scalar> = std::mem::take(&mut rows.keys).into_iter().map(equal).collect();
         conditions.extend(others);
-        let reads = rows.items.iter().chain(rows.collector.read()).chain(&conditions);
+        let reads = rows.read().chain(&conditions);
         let columns: BTreeSet<usize> = reads.flat_map(outer_columns).collect();
         let columns: Vec<usize> = columns.into_iter().collect();
         let outer: Vec<Scalar> =
@@ -259,10 +337,40 @@ impl Binder<'_> {
     }
 }
 
+/// The SELECT of a query with GROUP BY by plain expressions, and nothing behind it.
+pub(super) fn grouped_select(query: &Query) -> Option<&Select> {
+    let QueryBodyKind::Select(select) = &query.body.kind else { return None };
+    let is_simple = query.with.is_empty()
+        && query.order_by.is_empty()
+        && query.limit.is_none()
+        && query.offset.is_none()
+        && select.qualify.is_none()
+        && select.from.is_some();
+    let is_plain = |element: &GroupingElement| matches!(element, GroupingElement::Expression(_));
+    let groups = select.group_by.as_ref()?;
+    (is_simple && groups.elements.iter().all(is_plain)).then_some(select)
+}
+
+fn grouping_expressions(select: &Select) -> Vec<Expression> {
+    let elements = select.group_by.iter().flat_map(|group| &group.elements);
+    elements
+        .filter_map(|element| match element {
+            GroupingElement::Expression(expression) => Some(expression.clone()),
+            _ => None,
+        })
+        .collect()
+}
+
 impl Correlated {
+    /// What is read of the rows, but for the keys.
+    fn read(&self) -> impl Iterator<Item = &Scalar> {
+        self.items.iter().chain(self.collector.read()).chain(&self.groups).chain(&self.having)
+    }
+
     fn remap(&mut self, place: &dyn Fn(usize) -> usize) {
         self.keys.iter_mut().for_each(|key| key.inner.remap(place));
-        self.items.iter_mut().for_each(|item| item.remap(place));
+        let groups = self.groups.iter_mut().chain(&mut self.having);
+        self.items.iter_mut().chain(groups).for_each(|item| item.remap(place));
         self.collector.read_mut().for_each(|read| read.remap(place));
     }
 }

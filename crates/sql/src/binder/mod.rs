@@ -125,6 +125,8 @@ pub struct Binder<'a> {
     values: Option<subquery::Values>,
     /// The relation whose rows need the sub-query being bound.
     values_input: Option<RelationId>,
+    /// A query is being bound to see whether it stands alone.
+    is_trial: bool,
     /// How many calls of RAND() and its kin were bound.
     random_calls: i64,
     /// What names mean in a condition or a measure of MATCH_RECOGNIZE; none elsewhere.
@@ -154,6 +156,7 @@ impl<'a> Binder<'a> {
             aliases: Vec::new(),
             values: None,
             values_input: None,
+            is_trial: false,
             random_calls: 0,
             pattern: None,
             windows: BTreeMap::new(),

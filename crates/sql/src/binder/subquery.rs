@@ -7,6 +7,7 @@
 //! NOT IN is not true where a comparison is NULL, so unless both sides are NOT NULL every row is compared with every
 //! other, as in Flink.
 
+use super::correlation::grouped_select;
 use super::relation::RelationId;
 use super::scope::{Scope, ScopeColumn};
 use super::{Binder, Bound, boxed, operator};
@@ -97,21 +98,41 @@ pub(super) fn conjuncts(condition: &Expression) -> Vec<&Expression> {
 
 /// The SELECT of a query that has only FROM and WHERE, so that columns of around it may be named in it.
 pub(super) fn plain_select(query: &Query) -> Option<&Select> {
-    let select = simple_select(query)?;
-    let aggregates = select.items.iter().any(|item| match &item.kind {
-        SelectItemKind::Expression { expression, .. } => match &expression.kind {
-            ExpressionKind::Call(call) => {
-                call.over.is_none() && aggregate::find(&call.name.last().value).is_some()
-            }
-            _ => false,
-        },
-        SelectItemKind::Star { .. } => false,
-    });
-    (select.from.is_some() && !aggregates).then_some(select)
+    let select = ungrouped_select(query)?;
+    (select.from.is_some() && !selects_aggregates(select)).then_some(select)
 }
 
-/// The same, but its items may be aggregates.
+/// The SELECT of a query that gives one row whatever there is: aggregates without groups.
+pub(super) fn one_row_select(query: &Query) -> Option<&Select> {
+    ungrouped_select(query).filter(|select| selects_aggregates(select))
+}
+
+fn selects_aggregates(select: &Select) -> bool {
+    select.items.iter().any(|item| match &item.kind {
+        SelectItemKind::Expression { expression, .. } => has_aggregate(expression),
+        SelectItemKind::Star { .. } => false,
+    })
+}
+
+/// Whether an aggregate stands in an expression, outside sub-queries.
+fn has_aggregate(expression: &Expression) -> bool {
+    if let ExpressionKind::Call(call) = &expression.kind
+        && call.over.is_none()
+        && aggregate::find(&call.name.last().value).is_some()
+    {
+        return true;
+    }
+    let mut found = false;
+    crate::catalog::expressions_below(expression, &mut |below| found |= has_aggregate(below));
+    found
+}
+
+/// The same, but its items may be aggregates, and its rows are not made different.
 pub(super) fn simple_select(query: &Query) -> Option<&Select> {
+    ungrouped_select(query).filter(|select| select.quantifier.is_none())
+}
+
+fn ungrouped_select(query: &Query) -> Option<&Select> {
     let QueryBodyKind::Select(select) = &query.body.kind else { return None };
     let is_simple = query.with.is_empty()
         && query.order_by.is_empty()
@@ -119,8 +140,7 @@ pub(super) fn simple_select(query: &Query) -> Option<&Select> {
         && query.offset.is_none()
         && select.group_by.is_none()
         && select.having.is_none()
-        && select.qualify.is_none()
-        && select.quantifier.is_none();
+        && select.qualify.is_none();
     is_simple.then_some(select)
 }
 
@@ -179,10 +199,31 @@ impl Binder<'_> {
         test: &Test<'_>,
     ) -> Bound<(RelationId, Scope)> {
         let width = self.graph.columns(input).len();
+        if let Some(select) = one_row_select(test.query).filter(|_| test.operand.is_none()) {
+            // There is always a row; what it is made of must be there all the same.
+            let outer = self.values_input.replace(input);
+            let bound = self.correlated_rows(select, &scope, true);
+            self.values_input = outer;
+            bound?;
+            return Ok(match test.negated {
+                true => (self.graph.filter(input, Scalar::boolean(false)), scope),
+                false => (input, scope),
+            });
+        }
         let (inner, inner_scope, mut conditions, items) = match plain_select(test.query) {
             Some(select) => self.correlated(select, &scope, width)?,
             None => {
-                let inner = self.query(test.query)?;
+                let inner = match grouped_select(test.query) {
+                    None => self.query(test.query)?,
+                    Some(_) => match self.query_alone(test.query)? {
+                        Some(inner) => inner,
+                        None => {
+                            let bind = |binder: &mut Self, scope: &Scope| binder.test_value(test, scope);
+                            let (value, input, scope) = self.with_values(input, scope, bind)?;
+                            return Ok((self.graph.filter(input, value), scope));
+                        }
+                    },
+                };
                 let columns = self.graph.columns(inner);
                 let items = columns.iter().enumerate().map(|(at, column)| column.scalar(width + at));
                 (inner, Scope::of(None, columns), Vec::new(), items.collect())

@@ -9,18 +9,20 @@
 //!    the counts of rows and of values of S say whether the answer is FALSE or unknown.
 //! 4. A scalar sub-query that is no aggregate has one row at most: more fail the job, as in Flink.
 
-use super::correlation::{Correlated, CorrelationKey, key_items, keys_of};
+use super::aggregate::Collector;
+use super::correlation::{Correlated, CorrelationKey, grouped_select, key_items, keys_of};
 use super::relation::{AggregateCall, Column, RelationId, RelationKind};
 use super::scope::Scope;
-use super::subquery::{Test, ValueQuery, columns_of, simple_select, wrong_width};
+use super::subquery::{Test, ValueQuery, columns_of, one_row_select, simple_select, wrong_width};
 use super::{Binder, Bound, boxed, operator};
-use crate::ast::{self, ExpressionKind, Query, Select, SelectItemKind};
+use crate::ast::{self, Query, Select, SelectItemKind};
 use crate::diagnostic::Diagnostic;
 use crate::expression::compare::Comparison;
 use crate::expression::{Scalar, ScalarKind};
 use crate::functions;
 use crate::span::Span;
 use crate::types::{LogicalType, TypeKind};
+use arrow_array::Array;
 use dataflow::plan::{AggregateFunction, AggregateOptions};
 
 impl Binder<'_> {
@@ -71,6 +73,10 @@ impl Binder<'_> {
 
     fn tested_value(&mut self, test: &Test<'_>, operands: &[Scalar], scope: &Scope) -> Bound<Planned> {
         let span = test.span;
+        if let Some(select) = one_row_select(test.query).filter(|_| test.operand.is_none()) {
+            self.correlated_rows(select, scope, true)?;
+            return Ok((Scalar::boolean(true), Vec::new(), Box::new(|truth, _| truth)));
+        }
         let rows = self.rows_of(test.query, scope)?;
         if test.operand.is_none() {
             return self.exists(rows, span);
@@ -186,7 +192,17 @@ impl Binder<'_> {
                 return self.correlated_value(rows, select, span);
             }
         }
-        let mut relation = self.query(query)?;
+        let grouped = grouped_select(query);
+        let mut relation = match grouped {
+            None => self.query(query)?,
+            Some(select) => match self.query_alone(query)? {
+                Some(relation) => relation,
+                None => {
+                    let rows = self.correlated_groups(select, scope)?;
+                    return self.correlated_value(rows, select, span);
+                }
+            },
+        };
         let column = match self.graph.columns(relation) {
             [only] => only.clone(),
             columns => return one_column(columns.len(), span),
@@ -211,14 +227,16 @@ impl Binder<'_> {
         };
         let Some(item) = rows.items.first().cloned() else { return one_column(0, span) };
         let on = rows.on();
-        let Correlated { relation, keys, collector, .. } = rows;
-        let keys: Vec<Scalar> = keys.into_iter().map(|key| key.inner).collect();
+        let Correlated { relation, keys: correlation, collector, .. } = rows;
+        let keys: Vec<Scalar> = correlation.iter().map(|key| key.inner.clone()).collect();
         let width = keys.len();
-        // Where no row is there the count is 0, and not NULL as the others.
-        let counts = match &expression.kind {
-            ExpressionKind::Call(call) => call.name.last().value.eq_ignore_ascii_case("COUNT"),
-            _ => false,
+        // Aggregates of no rows: counts are 0, and all others NULL.
+        let without_rows = match collector.calls.is_empty() {
+            true => None,
+            false => Some(of_no_rows(&item, &collector, &correlation)),
         };
+        let is_null = |value: &Scalar| value.as_literal().is_some_and(|value| value.is_null(0));
+        let without_rows = without_rows.filter(|value| !is_null(value));
         let relation = if collector.calls.is_empty() {
             self.single(relation, &keys, item.clone(), span)?
         } else {
@@ -228,18 +246,17 @@ impl Binder<'_> {
                 items.push((format!("$k{at}"), grouped.rewrite(key, span)?));
             }
             items.push(("$value".into(), grouped.rewrite(item.clone(), expression.span)?));
+            items.push(("$found".into(), Scalar::boolean(true)));
             self.graph.project(grouped.relation, items)
         };
         let data_type = item.data_type.as_nullable();
         let finish: Use = Box::new(move |value, places| {
             let place = places[0] + width;
-            let column = Scalar::column(place, value.describe(), data_type);
-            if !counts {
-                return column;
-            }
+            let column = Scalar::column(place, value.describe(), data_type.clone());
+            let Some(otherwise) = without_rows else { return column };
+            let branches = vec![(is_there(place + 1, TypeKind::Boolean.not_null()), column)];
             // Its type says that it may be NULL, as in Flink.
-            let parts = vec![column, Scalar::big_integer(0)];
-            Scalar { kind: ScalarKind::Coalesce(parts), data_type: TypeKind::BigInt.nullable() }
+            Scalar { kind: ScalarKind::Case { branches, otherwise: Box::new(otherwise) }, data_type }
         });
         Ok((item, vec![ValueQuery { relation, on, span }], finish))
     }
@@ -382,6 +399,23 @@ pub(super) fn is_positive(place: usize) -> Scalar {
         right: Box::new(Scalar::big_integer(0)),
     };
     Scalar { kind, data_type: TypeKind::Boolean.not_null() }
+}
+
+/// What an item is where its aggregates see no rows.
+fn of_no_rows(item: &Scalar, collector: &Collector, keys: &[CorrelationKey]) -> Scalar {
+    let mut item = item.clone();
+    let data_type = item.data_type.as_nullable();
+    item.replace_leaves(&|leaf| {
+        let column = leaf.as_column()?;
+        if let Some(call) = collector.call_of(column) {
+            return Some(match call.function {
+                AggregateFunction::Count => Scalar::big_integer(0),
+                _ => Scalar::null(&call.data_type.as_nullable()),
+            });
+        }
+        keys.iter().find(|key| key.inner.as_column() == Some(column)).map(|key| key.outer.clone())
+    });
+    Scalar { data_type, ..item }
 }
 
 /// Whether the join has found a row.

@@ -36,7 +36,7 @@ impl Catalog {
                 self.objects(database, like, "view name", |object| matches!(object, CatalogObject::View(_)))
             }
             ShowTarget::MaterializedTables { database } => {
-                self.objects(database, like, "materialized table name", |_| false)
+                self.objects(database, like, "materialized table", |_| false)
             }
             ShowTarget::Models { database } => self.objects(database, like, "model name", |_| false),
             ShowTarget::Databases { catalog } => self.databases(catalog.as_ref(), like),

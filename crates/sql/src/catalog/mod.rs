@@ -20,6 +20,7 @@ pub use describe::ResolvedColumn;
 pub use functions::Declared;
 use functions::Functions;
 pub use listing::{Listing, matching};
+pub(crate) use qualify::expressions_below;
 pub use table::{CatalogTable, CatalogView, PrimaryKey};
 
 use crate::ast::{Identifier, ObjectName, OptionPair};

@@ -295,3 +295,12 @@ fn json_children(call: &mut JsonCall, visit: &mut dyn FnMut(Child<'_>)) {
     }
     // The defaults of JSON_VALUE are constants: nothing of interest stands in them.
 }
+
+/// Calls `visit` for the expressions right below one, but not for those of sub-queries.
+pub(crate) fn expressions_below(expression: &Expression, visit: &mut dyn FnMut(&Expression)) {
+    children(&mut expression.clone(), &mut |child| {
+        if let Child::Expression(below) = child {
+            visit(below);
+        }
+    });
+}

@@ -292,6 +292,17 @@ impl Scalar {
         columns
     }
 
+    /// Replaces the columns for which there is something else.
+    pub fn replace_leaves(&mut self, replace: &dyn Fn(&Scalar) -> Option<Scalar>) {
+        if let Some(other) = replace(self) {
+            *self = other;
+            return;
+        }
+        for child in self.children_mut() {
+            child.replace_leaves(replace);
+        }
+    }
+
     /// Replaces every column; the replacement has the column's type.
     pub fn replace_columns(&mut self, replace: &dyn Fn(usize) -> Scalar) {
         if let ScalarKind::Column { index, .. } = self.kind {
