@@ -145,7 +145,8 @@ impl Binder<'_> {
         let width = rows.keys.len();
         let relation = self.graph.project(relation, items);
         let columns = self.graph.columns(relation).to_vec();
-        let key = |(at, key): (usize, CorrelationKey)| CorrelationKey { inner: columns[at].scalar(at), ..key };
+        let key =
+            |(at, key): (usize, CorrelationKey)| CorrelationKey { inner: columns[at].scalar(at), ..key };
         Ok(Correlated {
             relation,
             keys: rows.keys.into_iter().enumerate().map(key).collect(),
