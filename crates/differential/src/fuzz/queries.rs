@@ -178,12 +178,17 @@ fn columns(table: &Table, alias: &str) -> Vec<Column> {
 }
 
 pub fn random(random: &mut Random) -> Query {
-    match random.below(12) {
+    match random.below(17) {
         0 => plain(random),
         1 => set(random),
         2 | 3 => window(random),
         4 | 5 => rank(random),
         6 => nested(random),
+        7 => over(random),
+        8 => grouping_sets(random),
+        9 => window_join(random),
+        10 => window_rank(random),
+        11 => interval_join(random),
         _ => {
             let (mut query, columns) = source(random);
             if random.below(3) == 0 {
@@ -200,23 +205,15 @@ pub fn random(random: &mut Random) -> Query {
 fn source(random: &mut Random) -> (Query, Vec<Column>) {
     let left = pick(random, TABLES);
     let mut all = columns(left, "x");
-    let mut query = Query {
-        distinct: false,
-        items: Vec::new(),
-        from: format!("{} AS x", left.name),
-        join: None,
-        filters: Vec::new(),
-        keys: Vec::new(),
-        having: None,
-        around: None,
-        set: None,
-        features: Vec::new(),
-    };
+    let mut query = simple(&[], Vec::new(), format!("{} AS x", left.name), Vec::new(), Vec::new());
     if random.below(2) == 0 {
         let right = pick(random, TABLES);
         let right_columns = columns(right, "y");
+        // By time an interval join: which late rows of it count depends on how two inputs interleave.
+        let late = left.name == "late" || right.name == "late";
         let pairs: Vec<(String, String)> = all
             .iter()
+            .filter(|(_, kind)| !(late && *kind == Time))
             .flat_map(|(a, kind)| {
                 let same = right_columns.iter().filter(move |(_, other)| kind == other);
                 same.map(move |(b, _)| (a.clone(), b.clone()))
@@ -345,7 +342,7 @@ fn plain(random: &mut Random) -> Query {
     query
 }
 
-fn aggregate(random: &mut Random, columns: &[Column]) -> String {
+fn aggregate(random: &mut Random, columns: &[Column], feature: &str) -> String {
     let (column, kind) = pick(random, columns).clone();
     let filter = match random.below(5) {
         0 => format!(" FILTER (WHERE {})", predicate(random, columns, 0)),
@@ -356,7 +353,9 @@ fn aggregate(random: &mut Random, columns: &[Column]) -> String {
         Boolean => "COUNT",
         _ => *pick(random, &["MIN", "MAX", "COUNT"]),
     };
-    let distinct = if random.below(4) == 0 { "DISTINCT " } else { "" };
+    // Flink refuses SUM and AVG of distinct values over slices when it runs them.
+    let sliced = matches!(feature, "HOP" | "CUMULATE") && matches!(function, "SUM" | "AVG");
+    let distinct = if !sliced && random.below(4) == 0 { "DISTINCT " } else { "" };
     if random.below(5) == 0 {
         format!("COUNT(*){filter}")
     } else {
@@ -364,9 +363,9 @@ fn aggregate(random: &mut Random, columns: &[Column]) -> String {
     }
 }
 
-fn aggregates(random: &mut Random, columns: &[Column]) -> Vec<String> {
+fn aggregates(random: &mut Random, columns: &[Column], feature: &str) -> Vec<String> {
     let count = 1 + random.below(3);
-    (0..count).map(|_| aggregate(random, columns)).collect()
+    (0..count).map(|_| aggregate(random, columns, feature)).collect()
 }
 
 fn group(random: &mut Random, query: &mut Query, columns: &[Column]) {
@@ -377,7 +376,7 @@ fn group(random: &mut Random, query: &mut Query, columns: &[Column]) {
         names.retain(|name| *name != key);
         query.keys.push(key);
     }
-    query.items = query.keys.iter().cloned().chain(aggregates(random, columns)).collect();
+    query.items = query.keys.iter().cloned().chain(aggregates(random, columns, "")).collect();
     if !query.keys.is_empty() && random.below(4) == 0 {
         query.having = Some(format!("COUNT(*) {} {}", pick(random, &[">", "<=", "="]), 1 + random.below(3)));
     }
@@ -402,10 +401,9 @@ fn set(random: &mut Random) -> Query {
 }
 
 fn window(random: &mut Random) -> Query {
-    let timed: Vec<&Table> = TABLES.iter().filter(|table| table.time.is_some()).collect();
-    let table = *pick(random, &timed);
+    let table = timed(random);
     let time = table.time.unwrap_or_default();
-    let bare: Vec<Column> = table.columns.iter().map(|(name, kind)| ((*name).to_string(), *kind)).collect();
+    let bare = bare(table);
     let keys: Vec<String> =
         if random.below(2) == 0 { vec![pick(random, &bare[..2]).0.clone()] } else { Vec::new() };
     let size = *pick(random, &[5, 10, 20, 30, 60]);
@@ -444,23 +442,17 @@ fn window(random: &mut Random) -> Query {
     if feature != "SESSION" && random.below(3) == 0 {
         filters.push(predicate(random, &bare, 1));
     }
-    Query {
-        distinct: false,
-        items: ends.iter().cloned().chain(keys.iter().cloned()).chain(aggregates(random, &bare)).collect(),
-        from: format!("TABLE({call})"),
-        join: None,
-        filters,
-        keys: ends.iter().cloned().chain(keys.iter().cloned()).collect(),
-        having: (random.below(5) == 0).then(|| "COUNT(*) > 1".to_string()),
-        around: None,
-        set: None,
-        features: vec![feature],
-    }
+    let items =
+        ends.iter().cloned().chain(keys.iter().cloned()).chain(aggregates(random, &bare, feature)).collect();
+    let keys = ends.iter().cloned().chain(keys.iter().cloned()).collect();
+    let mut query = simple(&[feature], items, format!("TABLE({call})"), filters, keys);
+    query.having = (random.below(5) == 0).then(|| "COUNT(*) > 1".to_string());
+    query
 }
 
 fn rank(random: &mut Random) -> Query {
     let table = pick(random, TABLES);
-    let bare: Vec<Column> = table.columns.iter().map(|(name, kind)| ((*name).to_string(), *kind)).collect();
+    let bare = bare(table);
     let by = pick(random, &bare).0.clone();
     let order = pick(random, &bare).0.clone();
     let direction = *pick(random, &["", " DESC", " DESC NULLS LAST", " ASC NULLS FIRST"]);
@@ -478,24 +470,15 @@ fn rank(random: &mut Random) -> Query {
         0 => format!("SELECT COUNT(*), MAX({order}), COUNT(DISTINCT {by}) FROM (%) WHERE {limit}"),
         _ => format!("SELECT {shown} FROM (%) WHERE {limit}"),
     };
-    Query {
-        distinct: false,
-        items: vec!["*".into(), number],
-        from: table.name.to_string(),
-        join: None,
-        filters,
-        keys: Vec::new(),
-        having: None,
-        around: Some(around),
-        set: None,
-        features: vec!["RANK"],
-    }
+    let mut query = simple(&["RANK"], vec!["*".into(), number], table.name.to_string(), filters, Vec::new());
+    query.around = Some(around);
+    query
 }
 
 fn nested(random: &mut Random) -> Query {
     let (mut query, columns) = source(random);
     let (key, _) = pick(random, &columns).clone();
-    let aggregate = aggregate(random, &columns);
+    let aggregate = aggregate(random, &columns, "");
     query.items = vec![format!("{key} AS k"), format!("{aggregate} AS n"), "COUNT(*) AS c".into()];
     query.keys = vec![key];
     query.features.push("NESTED");
@@ -511,6 +494,159 @@ fn nested(random: &mut Random) -> Query {
     );
     query.around = Some(around.to_string());
     query
+}
+
+/// Aggregates over a frame, in the order of event time.
+fn over(random: &mut Random) -> Query {
+    let table = timed(random);
+    let (time, bare) = (table.time.unwrap_or_default(), bare(table));
+    let partition = match random.below(3) {
+        0 => String::new(),
+        _ => format!("PARTITION BY {} ", pick(random, &bare[..2]).0),
+    };
+    let frame = *pick(
+        random,
+        &[
+            "RANGE BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW",
+            "RANGE BETWEEN INTERVAL '10' SECOND PRECEDING AND CURRENT ROW",
+            "RANGE BETWEEN INTERVAL '3' SECOND PRECEDING AND CURRENT ROW",
+        ],
+    );
+    let mut items = vec![table.unique.to_string()];
+    for (index, aggregate) in aggregates(random, &bare, "OVER").into_iter().enumerate() {
+        // A FILTER ends before its OVER.
+        items.push(format!("{aggregate} OVER ({partition}ORDER BY {time} {frame}) AS a{index}"));
+    }
+    let filters = if random.below(3) == 0 { vec![predicate(random, &bare, 1)] } else { Vec::new() };
+    simple(&["OVER"], items, table.name.to_string(), filters, Vec::new())
+}
+
+fn grouping_sets(random: &mut Random) -> Query {
+    let table = pick(random, TABLES);
+    let bare = bare(table);
+    let first = pick(random, &bare).0.clone();
+    let others: Vec<&Column> = bare.iter().filter(|(name, _)| *name != first).collect();
+    let second = pick(random, &others).0.clone();
+    let sets = match random.below(4) {
+        0 => format!("ROLLUP ({first}, {second})"),
+        1 => format!("CUBE ({first}, {second})"),
+        2 => format!("GROUPING SETS (({first}), ({second}))"),
+        _ => format!("GROUPING SETS (({first}, {second}), ({second}), ())"),
+    };
+    let items = [first.clone(), second.clone(), format!("GROUPING_ID({first}, {second})")];
+    let items = items.into_iter().chain(aggregates(random, &bare, "")).collect();
+    let filters = if random.below(3) == 0 { vec![predicate(random, &bare, 1)] } else { Vec::new() };
+    simple(&["GROUPING SETS"], items, table.name.to_string(), filters, vec![sets])
+}
+
+fn tumble(table: &Table, seconds: u32) -> String {
+    let time = table.time.unwrap_or_default();
+    format!("TABLE(TUMBLE(TABLE {}, DESCRIPTOR({time}), INTERVAL '{seconds}' SECOND))", table.name)
+}
+
+fn window_join(random: &mut Random) -> Query {
+    let (left, right) = (timed(random), timed(random));
+    let size = *pick(random, &[10, 20, 60]);
+    let (a, b) = (columns(left, "x"), columns(right, "y"));
+    let pairs: Vec<(&Column, &Column)> = a
+        .iter()
+        .flat_map(|a| b.iter().filter(move |b| a.1 == b.1 && a.1 != Time).map(move |b| (a, b)))
+        .collect();
+    let keyword = *pick(random, &["JOIN", "LEFT JOIN", "RIGHT JOIN", "FULL JOIN"]);
+    let equal = match pairs.is_empty() {
+        true => String::new(),
+        false => {
+            let (a, b) = pick(random, &pairs);
+            format!(" AND {} = {}", a.0, b.0)
+        }
+    };
+    let items = vec![
+        "x.window_start AS xs".into(),
+        "y.window_end AS ye".into(),
+        format!("x.{}", left.unique),
+        format!("y.{}", right.unique),
+    ];
+    let on = format!("x.window_start = y.window_start AND x.window_end = y.window_end{equal}");
+    let mut query =
+        simple(&["WINDOW JOIN"], items, format!("{} AS x", tumble(left, size)), Vec::new(), Vec::new());
+    query.join = Some(format!(" {keyword} {} AS y ON {on}", tumble(right, size)));
+    query
+}
+
+fn window_rank(random: &mut Random) -> Query {
+    let table = timed(random);
+    let bare = bare(table);
+    let size = *pick(random, &[10, 20, 60]);
+    let key = match random.below(2) {
+        0 => String::new(),
+        _ => format!(", {}", pick(random, &bare[..2]).0),
+    };
+    let order = pick(random, &bare).0.clone();
+    let direction = *pick(random, &["", " DESC"]);
+    let number = format!(
+        "ROW_NUMBER() OVER (PARTITION BY window_start, window_end{key} ORDER BY {order}{direction}, {}) AS n",
+        table.unique
+    );
+    let limit = *pick(random, &["n <= 1", "n <= 2", "n <= 3"]);
+    let mut query =
+        simple(&["WINDOW RANK"], vec!["*".into(), number], tumble(table, size), Vec::new(), Vec::new());
+    query.around = Some(format!("SELECT window_start, {}, n FROM (%) WHERE {limit}", table.unique));
+    query
+}
+
+fn interval_join(random: &mut Random) -> Query {
+    let sound: Vec<&Table> =
+        TABLES.iter().filter(|table| table.time.is_some() && table.name != "late").collect();
+    let (left, right) = (*pick(random, &sound), *pick(random, &sound));
+    let (x, y) = (left.time.unwrap_or_default(), right.time.unwrap_or_default());
+    let (before, after) = (*pick(random, &[0, 5, 20]), *pick(random, &[0, 3, 30]));
+    let keyword = *pick(random, &["JOIN", "LEFT JOIN", "RIGHT JOIN", "FULL JOIN"]);
+    let (a, b) = (columns(left, "x"), columns(right, "y"));
+    let pairs: Vec<(&Column, &Column)> = a
+        .iter()
+        .flat_map(|a| b.iter().filter(move |b| a.1 == b.1 && a.1 != Time).map(move |b| (a, b)))
+        .collect();
+    let (a, b) = pick(random, &pairs);
+    let on = format!(
+        "{} = {} AND x.{x} BETWEEN y.{y} - INTERVAL '{before}' SECOND AND y.{y} + INTERVAL '{after}' SECOND",
+        a.0, b.0
+    );
+    let items =
+        vec![format!("x.{}", left.unique), format!("y.{}", right.unique), a.0.clone(), format!("y.{y}")];
+    let mut query = simple(&["INTERVAL JOIN"], items, format!("{} AS x", left.name), Vec::new(), Vec::new());
+    query.join = Some(format!(" {keyword} {} AS y ON {on}", right.name));
+    query
+}
+
+fn timed(random: &mut Random) -> &'static Table {
+    let timed: Vec<&Table> = TABLES.iter().filter(|table| table.time.is_some()).collect();
+    pick::<&'static Table>(random, &timed)
+}
+
+fn bare(table: &Table) -> Vec<Column> {
+    table.columns.iter().map(|(name, kind)| ((*name).to_string(), *kind)).collect()
+}
+
+/// Without joins, HAVING, sets and anything around.
+fn simple(
+    features: &[&'static str],
+    items: Vec<String>,
+    from: String,
+    filters: Vec<String>,
+    keys: Vec<String>,
+) -> Query {
+    Query {
+        distinct: false,
+        items,
+        from,
+        join: None,
+        filters,
+        keys,
+        having: None,
+        around: None,
+        set: None,
+        features: features.to_vec(),
+    }
 }
 
 #[cfg(test)]
