@@ -1,4 +1,4 @@
-//! Text functions. Positions and lengths count code points from 1, as Flink's do.
+//! Text functions. Positions and lengths count code points from 1, as Flink's do; LPAD and RPAD alone count UTF-16 units.
 
 use super::Parameter::{Any, Bytes, Int, Text};
 use super::*;
@@ -681,24 +681,36 @@ fn pad(call: &Call<'_>, left: bool) -> Result<ArrayRef, String> {
         if fill.is_empty() {
             return false;
         }
-        let count = text.chars().count();
+        let count: usize = text.chars().map(char::len_utf16).sum();
         if length <= count {
-            out.extend(text.chars().take(length));
+            push_units(out, text.chars(), length);
             return true;
         }
         if length > TEXT_BYTES_MAX {
             return false;
         }
-        let filling = fill.chars().cycle().take(length - count);
+        let filling = fill.chars().cycle();
         if left {
-            out.extend(filling);
+            push_units(out, filling, length - count);
             out.push_str(text);
         } else {
             out.push_str(text);
-            out.extend(filling);
+            push_units(out, filling, length - count);
         }
         true
     }))
+}
+
+/// So many UTF-16 units of the characters; a half of one becomes a question mark, as in Java.
+fn push_units(out: &mut String, characters: impl Iterator<Item = char>, mut units: usize) {
+    for character in characters {
+        if units == 0 {
+            return;
+        }
+        let whole = character.len_utf16() <= units;
+        out.push(if whole { character } else { '?' });
+        units = units.saturating_sub(character.len_utf16());
+    }
 }
 
 fn repeat(call: &Call<'_>) -> Result<ArrayRef, String> {
