@@ -121,8 +121,13 @@ impl<C: Columns> KeyedWindows<C> {
         if window <= self.horizon {
             return;
         }
-        self.windows.retain(|own, _| *own > window);
-        self.stored.retain(|own| *own > window);
+        // Timers have as many windows as milliseconds: only those that go are visited.
+        while self.windows.first_key_value().is_some_and(|(own, _)| *own <= window) {
+            self.windows.pop_first();
+        }
+        while self.stored.first().is_some_and(|own| *own <= window) {
+            self.stored.pop_first();
+        }
         self.horizon = window;
         self.layers.set_horizon(window);
     }
