@@ -132,7 +132,7 @@ fn literals(kind: Kind) -> &'static [&'static str] {
             "DATE '2026-03-05'",
             "DATE '1970-01-01'",
             "DATE '2024-02-29'",
-            "DATE '9999-12-31'",
+            "DATE '9876-12-31'",
             "DATE '2000-12-31'",
         ],
         Time => &["TIME '00:00:00'", "TIME '23:59:59'", "TIME '12:34:56'"],
@@ -329,7 +329,8 @@ fn tree(random: &mut Random, kind: Kind, depth: usize) -> Tree {
             build("CAST STRING", "CAST(% AS STRING)", kind, vec![below(random, of)])
         }
         9 if NUMBERS.contains(&kind) => {
-            let of = pick(random, NUMBERS);
+            // An infinite number as DECIMAL fails in Flink, even under TRY_CAST.
+            let of = pick(random, if kind == Decimal { EXACT } else { NUMBERS });
             let parts = vec![below(random, of)];
             let form = match kind {
                 TinyInt => "CAST(% AS TINYINT)",

@@ -27,7 +27,7 @@ pub(super) static FUNCTIONS: &[Function] = &[
         name: "INITCAP",
         signatures: &[signature(&[Text], returns_first)],
         evaluate: |call| map_text(call, |text| Some(capitalize(text))),
-        doc: "Each word with a capital letter, the rest in lower case.",
+        doc: "Each word of ASCII letters and digits with a capital letter, the rest of it in lower case.",
         examples: &[("INITCAP('hello wORLD')", "Hello World")],
         ..PLAIN
     },
@@ -436,16 +436,13 @@ fn test(call: &Call<'_>, holds: impl Fn(&str, &str) -> bool) -> Result<ArrayRef,
     Ok(Arc::new(array))
 }
 
+/// Words are of ASCII letters and digits alone, as in Flink; every other character ends one.
 fn capitalize(text: &str) -> String {
     let mut inside = false;
     let mut out = String::with_capacity(text.len());
     for letter in text.chars() {
-        if inside {
-            out.extend(letter.to_lowercase());
-        } else {
-            out.extend(letter.to_uppercase());
-        }
-        inside = letter.is_alphanumeric();
+        out.push(if inside { letter.to_ascii_lowercase() } else { letter.to_ascii_uppercase() });
+        inside = letter.is_ascii_alphanumeric();
     }
     out
 }
