@@ -1,6 +1,7 @@
 //! FROM: tables, views, sub-queries, window functions and joins.
 
 use super::interval::{Interval, interval_of};
+use super::on::OnCondition;
 use super::relation::{Column, JoinManner, RelationId, RelationKind, WindowColumn};
 use super::scope::{NearestOrList, Scope, ScopeColumn};
 use super::table::{BoundTable, ColumnSource};
@@ -158,57 +159,6 @@ impl Binder<'_> {
             true => Ok((relation, scope)),
             false => self.merged(kind, relation, scope, &names, left_scope.columns.len()),
         }
-    }
-
-    /// A part of ON. Where the rows of both sides are in the result only if it is true, a part with a sub-query is a
-    /// condition behind the join. Else the sub-query's value is joined to the right side (`split` tells it from the left).
-    fn on_part<'q>(
-        &mut self,
-        part: &'q ast::Expression,
-        on: &mut OnCondition<'q>,
-        split: Option<usize>,
-        kind: JoinKind,
-    ) -> Bound<()> {
-        let width = on.scope.columns.len();
-        let scope = on.scope.clone();
-        let (bound, values) = self.collect_values(None, width, |binder| {
-            let scalar = binder.expression(part, &scope)?;
-            operator::boolean(scalar, "ON", part.span)
-        });
-        let is_test = super::subquery::Test::of(part).is_some();
-        if kind == JoinKind::Inner && (is_test || !values.is_empty()) {
-            on.tests.push(part);
-            return Ok(());
-        }
-        let scalar = bound?;
-        if values.is_empty() {
-            on.conditions.push(scalar);
-            return Ok(());
-        }
-        let of_right = |key: &super::subquery::ValueKey| match split {
-            Some(split) => key.outer.columns().iter().all(|column| (split..width).contains(column)),
-            None => false,
-        };
-        let Some(split) = split.filter(|_| values.iter().flat_map(|query| &query.on).all(of_right)) else {
-            return boxed(
-                Diagnostic::unsupported(
-                    part.span,
-                    "a sub-query in ON of an outer join can name columns of its right side only",
-                )
-                .with_hint("take the value in a sub-query of FROM, and join with that"),
-            );
-        };
-        for mut query in values {
-            query.on.iter_mut().for_each(|key| key.outer.remap(&|column| column - split));
-            let scope = Scope::of(None, self.graph.columns(on.right));
-            let first = scope.columns.len();
-            (on.right, _) = self.attach(on.right, scope, vec![query]);
-            let mut hidden = Scope::of(None, &self.graph.columns(on.right)[first..]);
-            hidden.columns.iter_mut().for_each(|column| column.hidden = true);
-            on.scope = std::mem::take(&mut on.scope).join(hidden);
-        }
-        on.conditions.push(scalar);
-        Ok(())
     }
 
     /// The columns that USING or NATURAL names stand first, once for both sides.
@@ -660,15 +610,6 @@ impl Binder<'_> {
 }
 
 /// The names that columns of both sides have, in the order of the left one.
-/// What ON has come to so far.
-struct OnCondition<'q> {
-    right: RelationId,
-    scope: Scope,
-    conditions: Vec<Scalar>,
-    /// What is tested behind the join.
-    tests: Vec<&'q ast::Expression>,
-}
-
 fn common_names(left: &Scope, right: &Scope, span: Span) -> Vec<ast::Identifier> {
     let of = |scope: &Scope| -> Vec<String> {
         scope.visible().filter(|column| !column.merged).map(|column| column.column.name.clone()).collect()
