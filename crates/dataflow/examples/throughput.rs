@@ -91,7 +91,7 @@ fn plan() -> Plan {
             },
             &input,
         ),
-        (NodeKind::Watermark { column: 0, watermark: column(0, TIMESTAMP) }, &input),
+        (NodeKind::Watermark { column: 0, watermark: column(0, TIMESTAMP), idle_ms: None }, &input),
         (NodeKind::Filter { predicate: Arc::new(Simple::Greater(3, 9)) }, &input),
         (
             NodeKind::Project {
@@ -157,7 +157,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let (mut rows_out, mut hash) = (0, 0);
     for (index, rows) in steps.into_iter().enumerate() {
         let reads =
-            vec![ScanInput { scan: NodeId(0), split: 0, rows, kinds: None, finished: index + 1 == count }];
+            vec![ScanInput { scan: NodeId(0), split: 0, rows, kinds: None, finished: index + 1 == count, idle: false }];
         let output = dataflow.step(StepInput { clock_ms: 0, reads })?;
         rows_out += output.outputs.iter().map(|output| output.rows.len()).sum::<usize>();
         hash ^= output.hash;

@@ -70,10 +70,12 @@ pub enum NodeKind {
         bounded: bool,
     },
     /// Declares the row time: `watermark` is evaluated per row; the running maximum within a split
-    /// and the minimum across splits is the watermark (ms). A NULL in `column` fails the job.
+    /// and the minimum across splits is the watermark (ms). A NULL in `column` fails the job. A split from which
+    /// nothing came for more than `idle_ms` is left out of the minimum until a row comes; `None` waits for ever.
     Watermark {
         column: usize,
         watermark: Arc<dyn Expression>,
+        idle_ms: Option<u64>,
     },
     /// The clock of the steps is the time of the nodes above: the watermark is one ms behind it, and the
     /// end of time once all scans below have ended.
@@ -421,6 +423,17 @@ impl Plan {
 
     pub fn watermark_nodes(&self) -> Vec<NodeId> {
         self.ids(|kind| matches!(kind, NodeKind::Watermark { .. }))
+    }
+
+    /// After how long without rows a split of the scan is idle, if ever.
+    pub fn idle_ms(&self, scan: NodeId) -> Option<u64> {
+        let of_scan = |id: &NodeId| self.watermark_scan(*id).is_ok_and(|own| own == scan);
+        let nodes = self.watermark_nodes().into_iter().filter(of_scan);
+        let idle = nodes.filter_map(|id| match self.node(id).kind {
+            NodeKind::Watermark { idle_ms, .. } => idle_ms,
+            _ => None,
+        });
+        idle.min()
     }
 
     /// The scans that feed a node, in plan order.

@@ -20,7 +20,12 @@ pub struct Range {
     pub to: Position,
     /// No row follows in this split.
     pub finished: bool,
+    /// Nothing came for so long that the split no longer holds the watermark back; the range is empty then.
+    pub idle: bool,
 }
+
+const FINISHED: u8 = 1;
+const IDLE: u8 = 2;
 
 /// Where one split is after a step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -57,17 +62,15 @@ impl ScanSplits {
 
 impl Range {
     pub fn encode(&self, out: &mut FieldWriter) {
-        out.u32(self.scan).u32(self.split).i64(self.from.0).i64(self.to.0).u8(self.finished.into());
+        let flags = if self.finished { FINISHED } else { 0 } | if self.idle { IDLE } else { 0 };
+        out.u32(self.scan).u32(self.split).i64(self.from.0).i64(self.to.0).u8(flags);
     }
 
     pub fn decode(reader: &mut FieldReader<'_>) -> Result<Range, CodecError> {
-        Ok(Range {
-            scan: reader.u32()?,
-            split: reader.u32()?,
-            from: Position(reader.i64()?),
-            to: Position(reader.i64()?),
-            finished: reader.u8()? != 0,
-        })
+        let (scan, split) = (reader.u32()?, reader.u32()?);
+        let (from, to) = (Position(reader.i64()?), Position(reader.i64()?));
+        let flags = reader.u8()?;
+        Ok(Range { scan, split, from, to, finished: flags & FINISHED != 0, idle: flags & IDLE != 0 })
     }
 
     /// The bytes that one encoded range takes.

@@ -2,10 +2,15 @@
 //!
 //! Scans that feed the table side of a join are read to their end first (their phase is 0); a step
 //! takes from every split of the current phase what is there, up to a limit.
+//!
+//! Here is also found out, by the clock, which splits are idle ([`Quiet`]). A step's record names those that became so,
+//! and a replay takes it from there without looking at a clock.
 
 use crate::coordinates::{Cursor, Range, ScanSplits};
 use crate::error::RuntimeError;
 use crate::journal::{Counts, StepRecord};
+use crate::quiet::Quiet;
+use arrow_array::RecordBatch;
 use base::PartitionId;
 use dataflow::connector::{ConnectorTable, SourceRequest};
 use dataflow::engine::ScanInput;
@@ -19,6 +24,8 @@ use std::collections::BTreeMap;
 pub(crate) struct Inputs {
     scans: Vec<Scan>,
     os: Option<Os>,
+    /// When the splits were last asked (ms).
+    asked_ms: Option<i64>,
 }
 
 struct Scan {
@@ -28,6 +35,12 @@ struct Scan {
     source: Box<dyn Source>,
     splits: Vec<Split>,
     cursors: Vec<Cursor>,
+    /// After how long without rows a split is idle, if ever.
+    idle_ms: Option<u64>,
+    /// By split.
+    quiet: Vec<Quiet>,
+    /// No rows.
+    nothing: RecordBatch,
 }
 
 /// What a step will take, already read and decoded.
@@ -85,9 +98,12 @@ impl Inputs {
                 source: connector.source(request)?,
                 splits: Vec::new(),
                 cursors: Vec::new(),
+                idle_ms: plan.idle_ms(NodeId(index)),
+                quiet: Vec::new(),
+                nothing: RecordBatch::new_empty(node.schema.clone()),
             });
         }
-        Ok(Inputs { scans, os: None })
+        Ok(Inputs { scans, os: None, asked_ms: None })
     }
 
     /// Reads are timed from now on.
@@ -180,6 +196,10 @@ impl Inputs {
                 let reason = format!("step {} reads scan {} split {}", step.number, range.scan, range.split);
                 return Err(RuntimeError::Internal { job: String::new(), reason });
             };
+            if range.idle {
+                reads.push(scan.falls_idle(range.split));
+                continue;
+            }
             let limits = ReadLimits { rows_max: usize::MAX, clock_ms: step.clock_ms };
             let split = &scan.splits[range.split as usize];
             let read = scan.source.read(split, range.from, Some(range.to), limits)?;
@@ -192,6 +212,7 @@ impl Inputs {
                 rows: read.rows,
                 kinds: read.kinds,
                 finished: range.finished,
+                idle: false,
             });
         }
         Ok(reads)
@@ -204,6 +225,7 @@ impl Inputs {
         let mut prepared = Prepared::empty(clock_ms);
         let now_ns = || self.os.as_ref().map_or(0, |os| os.clock.monotonic_ns());
         let mut idle = Idle::UntilLogGrows;
+        let since_ms = clock_ms.saturating_sub(self.asked_ms.replace(clock_ms).unwrap_or(clock_ms));
         for scan in self.scans.iter_mut().filter(|scan| scan.phase == phase) {
             let begun_ns = now_ns();
             for index in 0..scan.splits.len() {
@@ -213,6 +235,9 @@ impl Inputs {
                 match scan.read(index, clock_ms, rows_max, &mut prepared)? {
                     Idle::Ready => {}
                     other => idle = sooner(idle, other),
+                }
+                if let Some(left_ms) = scan.note_quiet(index, since_ms, &mut prepared) {
+                    idle = sooner(idle, Idle::Until(clock_ms.saturating_add(left_ms)));
                 }
             }
             prepared.read_ns.push((scan.node, now_ns().saturating_sub(begun_ns)));
@@ -237,7 +262,33 @@ impl Scan {
             .zip(&splits)
             .map(|(index, split)| Cursor { scan, split: index, position: split.start, finished: false })
             .collect();
+        self.quiet = vec![Quiet::default(); splits.len()];
         self.splits = splits;
+    }
+
+    /// What a step is told of a split that falls idle.
+    fn falls_idle(&self, split: u32) -> ScanInput {
+        ScanInput { scan: self.node, split, rows: self.nothing.clone(), kinds: None, finished: false, idle: true }
+    }
+
+    /// Looks whether the split that was just read has fallen idle, `since_ms` after it was asked before; answers in how
+    /// many ms it may, if it is on the way there.
+    fn note_quiet(&mut self, index: usize, since_ms: i64, into: &mut Prepared) -> Option<i64> {
+        let idle_ms = self.idle_ms?;
+        let (scan, split, cursor) = (self.node.0 as u32, index as u32, self.cursors[index]);
+        let mut own = into.reads.iter().rev().take_while(|read| read.scan == self.node);
+        let has_rows = own.any(|read| read.split == split && read.rows.num_rows() > 0);
+        if has_rows || cursor.finished {
+            self.quiet[index].rows_came();
+            return None;
+        }
+        let left_ms = self.quiet[index].nothing_came(since_ms, idle_ms);
+        if left_ms == Some(0) {
+            let at = cursor.position;
+            into.ranges.push(Range { scan, split, from: at, to: at, finished: false, idle: true });
+            into.reads.push(self.falls_idle(split));
+        }
+        left_ms
     }
 
     fn read(
@@ -258,7 +309,7 @@ impl Scan {
         self.cursors[index].finished = read.finished;
         let scan = self.node.0 as u32;
         let split_number = index as u32;
-        into.ranges.push(Range { scan, split: split_number, from, to: read.next, finished: read.finished });
+        into.ranges.push(Range { scan, split: split_number, from, to: read.next, finished: read.finished, idle: false });
         *into.counts.rows_in.entry(scan).or_default() += read.rows.num_rows() as u64;
         into.counts.skipped_records += read.skipped;
         into.counts.dead_letters += read.rejected.len() as u64;
@@ -273,6 +324,7 @@ impl Scan {
             rows: read.rows,
             kinds: read.kinds,
             finished: read.finished,
+            idle: false,
         });
         Ok(Idle::Ready)
     }

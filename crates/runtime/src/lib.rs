@@ -23,6 +23,7 @@ mod origin;
 mod outbox;
 mod outputs;
 mod profile;
+mod quiet;
 mod reader;
 mod savepoint;
 mod startup;

@@ -108,7 +108,8 @@ const WATERMARK_STRATEGY: OptionSpec = optional(
 const WATERMARK_IDLE: OptionSpec = optional(
     "scan.watermark.idle-timeout",
     OptionKind::Duration,
-    "Not supported yet: a partition without records holds the watermark back.",
+    "A partition from which nothing came for longer than this no longer holds the watermark back, until a record comes \
+     of it. Without it the session's `table.exec.source.idle-timeout` holds.",
     "10 s",
 );
 const DISCOVERY_INTERVAL: OptionSpec = optional(
@@ -329,11 +330,6 @@ pub(super) fn problems(
             "key.fields-prefix",
             "'key.fields-prefix' needs 'value.fields-include' = 'EXCEPT_KEY'".into(),
         );
-    }
-    if role == Role::Source && options.text("scan.watermark.idle-timeout").is_some() {
-        let message = "'scan.watermark.idle-timeout' is not supported yet: leave it out, and see that every \
-                       partition gets records";
-        problem("scan.watermark.idle-timeout", message.into());
     }
     if role == Role::Source {
         for (mode, option) in [("scan.startup.mode", "scan.startup"), ("scan.bounded.mode", "scan.bounded")] {

@@ -80,12 +80,6 @@ fn wrong_options_are_named() {
             ],
         ),
         (
-            &[("topic", "t"), ("format", "json"), ("scan.watermark.idle-timeout", "5 s")],
-            &[
-                "table 't': 'scan.watermark.idle-timeout' is not supported yet: leave it out, and see that every partition gets records",
-            ],
-        ),
-        (
             &[("topic", "t"), ("format", "json"), ("scan.startup.mode", "group-offsets")],
             &[
                 "table 't': a job keeps its own offsets and has none in a group when it starts: for 'group-offsets' say with 'properties.auto.offset.reset' = 'earliest' or 'latest' where it begins",

@@ -25,6 +25,7 @@ mod keys;
 mod late;
 mod match_recognize;
 mod materialize;
+mod meeting;
 mod normalize;
 mod operator;
 mod over;
@@ -63,6 +64,7 @@ use batches::{Chunk, concat_batches, record_batch, relaxed};
 use exchange::Exchange;
 use hash::RowsHasher;
 use late::LateKeeper;
+use meeting::Meeting;
 use operator::{Flow, Operator, StepContext};
 use state::Store;
 use std::collections::BTreeMap;
@@ -97,6 +99,9 @@ pub struct ScanInput {
     pub kinds: Option<Int8Array>,
     /// The split has no more rows after these.
     pub finished: bool,
+    /// Nothing came from the split for so long that the watermark waits for it no longer. Whoever runs the steps finds
+    /// that out by a clock, and must say the same in a replay.
+    pub idle: bool,
 }
 
 /// What a step takes.
@@ -125,8 +130,8 @@ pub struct StepOutput {
     pub late_rows_by_node: Vec<(NodeId, u64)>,
     /// The rows themselves, where they are wanted.
     pub late: Vec<LateRows>,
-    /// The least watermark (ms) of all watermark nodes after the step; `i64::MAX` when their input is
-    /// done; `None` without such nodes or before the first watermark.
+    /// The least watermark (ms) of all watermark nodes that are not idle after the step; `i64::MAX` when their input
+    /// is done; `None` without such nodes or before the first watermark.
     pub watermark: Option<i64>,
     pub rows_in: Vec<(NodeId, u64)>,
     pub rows_out: Vec<(NodeId, u64)>,
@@ -142,6 +147,8 @@ pub struct Dataflow {
     plan: Arc<Plan>,
     exchange: Exchange,
     operators: Vec<Operator>,
+    /// By node, where inputs that may be idle meet.
+    meetings: BTreeMap<NodeId, Meeting>,
     /// The schema of the rows that leave each node, NOT NULL left aside.
     schemas: Vec<SchemaRef>,
     /// How many nodes read each node.
@@ -152,7 +159,7 @@ pub struct Dataflow {
     stream_phases: BTreeMap<NodeId, u32>,
     /// The nodes whose watermark moves with the clock.
     clocked: Vec<usize>,
-    /// Rows read since the job began.
+    /// Rows read since the job began, and turns of splits.
     sequence: u64,
     failed: bool,
     keeps_late_rows: bool,
@@ -190,6 +197,7 @@ impl Dataflow {
             clocked: (0..plan.nodes.len()).filter(|index| plan.follows_clock(NodeId(*index))).collect(),
             exchange: Exchange::new(workers, options.parallel_rows_min)?,
             operators,
+            meetings: meeting::meetings(&plan),
             schemas,
             readers,
             splits: BTreeMap::new(),
@@ -263,12 +271,15 @@ impl Dataflow {
             let chunk = self
                 .take_read(reads.len(), &read, ordinal)
                 .map_err(|error| self.name_scan(error, read.scan))?;
-            ordinal += rows as u64;
+            // Where idle inputs meet, every turn of a split has a place of its own, so that none hides another one.
+            let has_turn = read.idle || (read.finished && !self.meetings.is_empty());
+            ordinal += rows as u64 + u64::from(has_turn);
             reads.push(ReadInfo {
                 scan: read.scan.0,
                 split: read.split as usize,
                 last_ordinal: ordinal,
                 finished: read.finished,
+                idle: read.idle,
             });
             if rows > 0 {
                 scanned.entry(read.scan).or_default().extend(self.exchange.spread(chunk));
@@ -301,6 +312,10 @@ impl Dataflow {
                     vec![Flow { chunks: scanned.remove(&id).unwrap_or_default(), track: None }]
                 }
                 _ => inputs.collect(),
+            };
+            let inputs = match self.meetings.get_mut(&id) {
+                Some(meeting) => meeting.meet(inputs),
+                None => inputs,
             };
             let taken = inputs.iter().map(|flow| watch::rows(&flow.chunks)).sum();
             let (flow, late_rows) = self.operators[index]
@@ -352,7 +367,10 @@ impl Dataflow {
             outputs.push(SinkOutput { sink, rows });
             watch.ran(sink, run);
         }
-        let watermark = self.operators.iter().filter_map(Operator::watermark).min();
+        let active = self.operators.iter().filter(|operator| !operator.is_idle());
+        let idle = self.operators.iter().filter(|operator| operator.is_idle());
+        let watermark = active.filter_map(Operator::watermark).min();
+        let watermark = watermark.or_else(|| idle.filter_map(Operator::watermark).max());
         Ok(StepOutput {
             rows_out: outputs.iter().map(|output| (output.sink, output.rows.len() as u64)).collect(),
             outputs,

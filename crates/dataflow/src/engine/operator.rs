@@ -216,6 +216,11 @@ impl Operator {
         }
     }
 
+    /// Nobody waits for the watermark of the node.
+    pub(crate) fn is_idle(&self) -> bool {
+        matches!(self, Operator::Watermark { state, .. } if state.is_idle())
+    }
+
     /// The end of the next window that fires behind the watermark `fired`, if rows wait for one.
     pub(crate) fn next_window_end(&self, fired: i64) -> Option<i64> {
         match self {
@@ -392,7 +397,7 @@ fn watermark_candidates(
     batch: &Batch,
     clock_ms: i64,
 ) -> Result<Candidates, DataflowError> {
-    let NodeKind::Watermark { column, watermark } = &plan.node(id).kind else {
+    let NodeKind::Watermark { column, watermark, .. } = &plan.node(id).kind else {
         return Err(DataflowError::internal("the node declares no watermark"));
     };
     let values = evaluate(watermark.as_ref(), &batch.rows, None, clock_ms)?;

@@ -29,8 +29,10 @@ const CHANGED_KEYS_MAX: usize = 1 << 19;
 /// More rows than any job ever reads.
 const SEQUENCE_MAX: u64 = 1 << 62;
 
-/// A split: its maximum and a flag.
+/// A split: its maximum and its flags.
 const SPLIT_BYTES: usize = 9;
+const FINISHED: u8 = 1;
+const IDLE: u8 = 2;
 
 impl Dataflow {
     /// Fixes the state after the last step as a snapshot that is still to be written; steps may go on
@@ -116,7 +118,8 @@ impl Dataflow {
                 Operator::Watermark { state, .. } => {
                     out.i64(state.combined).u32(state.splits.len() as u32);
                     for split in &state.splits {
-                        out.i64(split.maximum).u8(u8::from(split.finished));
+                        let idle = if split.idle { IDLE } else { 0 };
+                        out.i64(split.maximum).u8(u8::from(split.finished) | idle);
                     }
                 }
                 Operator::ProcessingTime { watermark, .. } => {
@@ -124,6 +127,9 @@ impl Dataflow {
                 }
                 _ => {}
             }
+        }
+        for meeting in self.meetings.values() {
+            out.i64(meeting.watermark);
         }
         out.finish()
     }
@@ -177,10 +183,15 @@ impl Dataflow {
                 return Err(StateError::damaged("a watermark has another number of splits"));
             }
             let mut split = || {
-                Ok::<_, StateError>(SplitWatermark { maximum: reader.i64()?, finished: reader.u8()? != 0 })
+                let (maximum, flags) = (reader.i64()?, reader.u8()?);
+                let (finished, idle) = (flags & FINISHED != 0, flags & IDLE != 0);
+                Ok::<_, StateError>(SplitWatermark { maximum, finished, idle })
             };
             let splits = (0..count).map(|_| split()).collect::<Result<_, _>>()?;
             *state = WatermarkState { splits, combined };
+        }
+        for meeting in self.meetings.values_mut() {
+            meeting.watermark = reader.i64()?;
         }
         Ok(reader.finish()?)
     }

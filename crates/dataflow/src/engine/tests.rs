@@ -5,6 +5,7 @@ mod changelogs;
 mod changes;
 mod fixtures;
 mod group;
+mod idleness;
 mod interval_join;
 mod invariance;
 mod keyed_rows;

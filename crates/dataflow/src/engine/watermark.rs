@@ -19,12 +19,15 @@ pub(crate) struct ReadInfo {
     /// The ordinal of its last row, or of the row before it if it has none.
     pub(crate) last_ordinal: u64,
     pub(crate) finished: bool,
+    pub(crate) idle: bool,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct SplitWatermark {
     pub(crate) maximum: i64,
     pub(crate) finished: bool,
+    /// It is left out until its next row. A step is told so, and it is in the journal; so a replay sees the same.
+    pub(crate) idle: bool,
 }
 
 /// The state of one watermark node.
@@ -55,16 +58,24 @@ impl Candidates {
 
 impl WatermarkState {
     pub(crate) fn new(splits: usize) -> WatermarkState {
-        let split = SplitWatermark { maximum: i64::MIN, finished: false };
+        let split = SplitWatermark { maximum: i64::MIN, finished: false, idle: false };
         let mut state = WatermarkState { splits: vec![split; splits], combined: i64::MIN };
         state.combined = state.minimum();
         state
     }
 
-    /// Over the splits that are not finished; of no split it is the end of time.
+    /// Over the splits that are neither finished nor idle. When all have finished it is the end of time; when all
+    /// that are left are idle it stays where it is.
     fn minimum(&self) -> i64 {
-        let open = self.splits.iter().filter(|split| !split.finished);
-        open.map(|split| split.maximum).min().unwrap_or(i64::MAX)
+        let active = self.splits.iter().filter(|split| !split.finished && !split.idle);
+        let at_rest = if self.is_idle() { self.combined } else { i64::MAX };
+        active.map(|split| split.maximum).min().unwrap_or(at_rest)
+    }
+
+    /// Nothing is expected of any split, though not all have ended.
+    pub(crate) fn is_idle(&self) -> bool {
+        let mut open = self.splits.iter().filter(|split| !split.finished).peekable();
+        open.peek().is_some() && open.all(|split| split.idle)
     }
 
     /// Gives every row the watermark before it, and tells how the watermark moved.
@@ -75,6 +86,7 @@ impl WatermarkState {
         chunks: Vec<(Chunk, Candidates)>,
     ) -> Result<(Vec<Chunk>, Track), DataflowError> {
         let mut track = Track::constant(self.combined);
+        track.idleness.initial = self.is_idle();
         let mut out = Vec::with_capacity(chunks.len());
         let mut chunks = chunks.into_iter().peekable();
         for (index, read) in reads.iter().enumerate().filter(|(_, read)| read.scan == scan) {
@@ -83,10 +95,13 @@ impl WatermarkState {
                 let batch = Batch { watermarks: Some(watermarks), ..chunk.batch };
                 out.push(Chunk { read: chunk.read, batch });
             }
-            if read.finished {
-                self.splits[read.split].finished = true;
+            if read.finished || read.idle {
+                let split = &mut self.splits[read.split];
+                split.finished |= read.finished;
+                split.idle |= read.idle;
                 self.combined = self.combined.max(self.minimum());
                 track.advance(read.last_ordinal, self.combined);
+                track.idleness.set(read.last_ordinal, self.is_idle());
             }
         }
         if chunks.next().is_some() {
@@ -102,17 +117,26 @@ impl WatermarkState {
         candidates: &Candidates,
         track: &mut Track,
     ) -> Int64Array {
+        // The first row takes an idle split in again.
+        let mut is_back = self.splits[split].idle && !batch.is_empty();
+        if is_back {
+            self.splits[split].idle = false;
+            track.idleness.set(batch.ordinals.value(0), false);
+        }
         let mut before = Vec::with_capacity(batch.len());
         for (row, candidate) in candidates.values.iter().enumerate() {
             before.push(self.combined);
-            if *candidate <= self.splits[split].maximum
-                || candidates.nulls.as_ref().is_some_and(|nulls| nulls.is_null(row))
-            {
+            let rises = *candidate > self.splits[split].maximum
+                && candidates.nulls.as_ref().is_none_or(|nulls| nulls.is_valid(row));
+            if !rises && !is_back {
                 continue;
             }
-            let held_back = self.splits[split].maximum <= self.combined || self.combined == i64::MIN;
-            self.splits[split].maximum = *candidate;
-            // Only the split that was the last one can let the minimum move.
+            let held_back = is_back || self.splits[split].maximum <= self.combined || self.combined == i64::MIN;
+            if rises {
+                self.splits[split].maximum = *candidate;
+            }
+            is_back = false;
+            // Only the split that was the last one can let the minimum move, or one that all waited for to come back.
             if held_back {
                 let minimum = self.minimum();
                 if minimum > self.combined {

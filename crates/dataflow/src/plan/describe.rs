@@ -68,8 +68,9 @@ impl Plan {
             NodeKind::Scan { table, bounded, .. } => {
                 format!("Scan(`{}`{})", table.name, if *bounded { ", bounded" } else { "" })
             }
-            NodeKind::Watermark { column, watermark } => {
-                format!("Watermark({} AS {})", name(0, *column), watermark.describe())
+            NodeKind::Watermark { column, watermark, idle_ms } => {
+                let idle = describe_idle(*idle_ms);
+                format!("Watermark({} AS {}{idle})", name(0, *column), watermark.describe())
             }
             NodeKind::ProcessingTime => "ProcessingTime".into(),
             NodeKind::Project { expressions } => {
@@ -389,4 +390,9 @@ pub fn type_name(data_type: &DataType) -> String {
         }
         other => other.to_string(),
     }
+}
+
+/// After how long a split is left out of a watermark, if it ever is.
+pub(super) fn describe_idle(idle_ms: Option<u64>) -> String {
+    idle_ms.map_or_else(String::new, |idle_ms| format!(", idle after {idle_ms} ms"))
 }

@@ -26,6 +26,12 @@ pub enum Until {
     End,
 }
 
+impl Until {
+    pub fn is_watermark(&self) -> bool {
+        matches!(self, Until::Watermark(_))
+    }
+}
+
 impl fmt::Display for Until {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

@@ -4,6 +4,7 @@
 //! column's name only where it is not what it is computed from. `Plan::describe` says everything on every line: it is
 //! what fingerprints are taken from, and too long to read.
 
+use super::describe::describe_idle;
 use super::{
     Changelog, JoinKind, Keep, Node, NodeId, NodeKind, OverOrder, Plan, RowVariable, SortKey, WindowKind,
     type_name,
@@ -133,8 +134,8 @@ pub fn line(plan: &Plan, node: &Node) -> String {
             let bounded = if *bounded { ", bounded" } else { "" };
             format!("Scan(`{}`{bounded}) -> {}", table.name, typed(&node.schema))
         }
-        NodeKind::Watermark { column, watermark } => {
-            format!("Watermark({} AS {})", name(0, *column), watermark.describe())
+        NodeKind::Watermark { column, watermark, idle_ms } => {
+            format!("Watermark({} AS {}{})", name(0, *column), watermark.describe(), describe_idle(*idle_ms))
         }
         NodeKind::ProcessingTime => "ProcessingTime".into(),
         NodeKind::Project { expressions } => {

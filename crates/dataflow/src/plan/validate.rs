@@ -58,7 +58,7 @@ impl Plan {
             NodeKind::Union => {
                 (0..node.inputs.len()).try_for_each(|side| same_types(input(side), &node.schema))
             }
-            NodeKind::Watermark { column, watermark } => {
+            NodeKind::Watermark { column, watermark, .. } => {
                 same_types(input(0), &node.schema)?;
                 is_time(type_at(input(0), *column)?)?;
                 is_time(watermark.data_type())?;

@@ -38,11 +38,12 @@ fn step(job: &str, number: u64) -> Record {
         from: Position(number as i64),
         to: Position(number as i64 + 1),
         finished,
+        idle: split == 2,
     };
     let step = StepRecord {
         number,
         clock_ms: -1,
-        ranges: vec![range(0, false), range(1, true)],
+        ranges: vec![range(0, false), range(1, true), range(2, false)],
         output_hash: u64::MAX - number,
         counts: counts(number),
     };

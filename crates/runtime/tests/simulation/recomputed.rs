@@ -52,7 +52,7 @@ fn read(job: &JobPlan, inputs: &Inputs, range: &Range) -> ScanInput {
     let rows: Vec<Row> = rows.filter(|row| row[0] != END).cloned().collect();
     let (rows, kinds) = columns(&job.plan.node(scan).schema, &rows);
     let kinds = (range.topic != ORDERS).then_some(kinds);
-    ScanInput { scan, split: range.split, rows, kinds, finished: range.finished }
+    ScanInput { scan, split: range.split, rows, kinds, finished: range.finished, idle: false }
 }
 
 fn run(job: &JobPlan, inputs: &Inputs, steps: &[Step], context: &str) -> Outputs {

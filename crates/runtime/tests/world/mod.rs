@@ -21,6 +21,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 pub const TOPIC: &str = "sums";
+const EMPTY: &str = "empty";
 const KEYS: i64 = 7;
 const WINDOW_MS: i64 = 50;
 
@@ -31,11 +32,14 @@ pub struct Input {
     /// Added to every value: another content under the same positions.
     pub shift: i64,
     pub fingerprint: String,
+    /// There is a second split, in which nothing ever lies, and the first has no end. After so long (ms) a split is
+    /// idle.
+    pub idle_ms: Option<u64>,
 }
 
 impl Default for Input {
     fn default() -> Input {
-        Input { rows: 1000, shift: 0, fingerprint: "v1".into() }
+        Input { rows: 1000, shift: 0, fingerprint: "v1".into(), idle_ms: None }
     }
 }
 
@@ -87,7 +91,7 @@ impl Expression for Column {
 }
 
 /// Sums by key and window of 50 ms, each row one ms after the last.
-pub fn plan() -> Arc<Plan> {
+pub fn plan(idle_ms: Option<u64>) -> Arc<Plan> {
     let node = |kind, inputs: &[usize], schema: &SchemaRef| {
         Node::new(kind, inputs.iter().map(|input| NodeId(*input)).collect(), schema.clone())
     };
@@ -116,7 +120,7 @@ pub fn plan() -> Arc<Plan> {
     };
     Arc::new(Plan::new(vec![
         node(scan, &[], &input),
-        node(NodeKind::Watermark { column: 0, watermark }, &[0], &input),
+        node(NodeKind::Watermark { column: 0, watermark, idle_ms }, &[0], &input),
         node(window, &[1], &output),
         node(NodeKind::Sink { table: table("out", output.clone()) }, &[2], &output),
     ]))
@@ -161,13 +165,16 @@ struct Numbers(Input);
 
 impl Source for Numbers {
     fn splits(&mut self) -> Result<Vec<Split>, SourceError> {
-        let end = Some(Position(self.0.rows));
-        Ok(vec![Split {
-            id: "numbers".into(),
+        let split = |id: &str, end| Split {
+            id: id.into(),
             start: Position(0),
             end,
             fingerprint: self.0.fingerprint.clone(),
-        }])
+        };
+        Ok(match self.0.idle_ms {
+            None => vec![split("numbers", Some(Position(self.0.rows)))],
+            Some(_) => vec![split("numbers", None), split(EMPTY, None)],
+        })
     }
 
     fn read(
@@ -177,7 +184,8 @@ impl Source for Numbers {
         until: Option<Position>,
         limits: ReadLimits,
     ) -> Result<Read, SourceError> {
-        let end = until.or(split.end).map_or(i64::MAX, |end| end.0);
+        let there = Position(if split.id == EMPTY { 0 } else { self.0.rows });
+        let end = until.or(split.end).unwrap_or(there).0;
         let next = end.min(from.0.saturating_add(i64::try_from(limits.rows_max).unwrap_or(i64::MAX)));
         let rows = from.0..next;
         let columns: Vec<ArrayRef> = vec![
@@ -195,7 +203,7 @@ impl Source for Numbers {
             finished,
             skipped: 0,
             rejected: Vec::new(),
-            idle: Idle::Ready,
+            idle: if next > from.0 { Idle::Ready } else { Idle::UntilLogGrows },
         })
     }
 }
@@ -256,7 +264,7 @@ impl Life {
     pub fn request(&self, observer: Option<Observer>) -> JobRequest {
         JobRequest {
             name: "sums".into(),
-            plan: plan(),
+            plan: plan(self.input.idle_ms),
             fingerprint: "sums by key".into(),
             connectors: ConnectorTable::new(vec![Arc::new(World(self.input.clone()))]),
             options: JobOptions {

@@ -88,6 +88,8 @@ pub struct BindSettings {
     pub drops_nulls: bool,
     /// `table.exec.sink.upsert-materialize`.
     pub materialize: Materialize,
+    /// `table.exec.source.idle-timeout`, in milliseconds.
+    pub idle_ms: Option<u64>,
     /// `table.exec.state.ttl`, in milliseconds; 0 is for ever.
     pub state_ttl_ms: u64,
 }

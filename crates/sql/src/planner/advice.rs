@@ -4,7 +4,7 @@
 //! It is said by EXPLAIN and by `check`, and not to those who run the job: what is needed is needed.
 
 use super::changelog::Facts;
-use crate::binder::{Graph, RelationKind};
+use crate::binder::{Graph, JoinManner, RelationKind};
 use crate::diagnostic::{Diagnostic, DiagnosticKind};
 use crate::expression::{Scalar, ScalarKind};
 use crate::span::Span;
@@ -26,6 +26,12 @@ pub(super) fn advise(graph: &Graph, plan: &Plan, facts: &[Facts], span: Span) ->
                     "subtract the delay: WATERMARK FOR ts AS ts - INTERVAL '5' SECOND",
                 );
             }
+            RelationKind::Join { condition: None, manner: JoinManner::Interval { .. }, span: at, .. } => add(
+                *at,
+                "the interval join has no key: every row is paired with all rows of the other side whose time is close"
+                    .into(),
+                "join on an equality too, as in ON a.id = b.id AND a.ts BETWEEN …",
+            ),
             RelationKind::Join { condition: None, span: at, .. } => add(
                 *at,
                 "every row of one side is paired with every row of the other, and both sides are kept".into(),
@@ -54,6 +60,25 @@ pub(super) fn advise(graph: &Graph, plan: &Plan, facts: &[Facts], span: Span) ->
             "SET 'table.exec.state.ttl' = '1 d' forgets what was not written for so long; windows, interval joins and \
              Top-N of windows forget by the watermark",
         );
+    }
+    let waits = |scan: NodeId| {
+        let waiting = |id: usize| plan.kept(NodeId(id)).is_some_and(|kept| kept.until.is_watermark());
+        (0..plan.nodes.len()).any(|id| waiting(id) && plan.scans_of(NodeId(id)).contains(&scan))
+    };
+    for scan in plan.scans() {
+        let NodeKind::Scan { table, bounded: false, .. } = &plan.node(scan).kind else { continue };
+        let has_partitions = table.options.get("connector").is_some_and(|name| name.ends_with("kafka"));
+        if has_partitions && waits(scan) && plan.idle_ms(scan).is_none() {
+            add(
+                span,
+                format!(
+                    "a partition of '{}' from which nothing comes holds the watermark back, if its topic has several",
+                    table.name
+                ),
+                "'scan.watermark.idle-timeout' = '30 s' in the table, or SET 'table.exec.source.idle-timeout' = '30 s', \
+                 no longer waits for such a partition until a record comes of it",
+            );
+        }
     }
     for (id, node) in plan.nodes.iter().enumerate() {
         match &node.kind {

@@ -13,7 +13,7 @@ mod window;
 
 use super::changelog::{self, Facts};
 use super::prune::Required;
-use crate::binder::{BoundTable, Column, Graph, Materialize, Relation, RelationId, RelationKind};
+use crate::binder::{BindSettings, BoundTable, Column, Graph, Materialize, Relation, RelationId, RelationKind};
 use crate::diagnostic::Diagnostic;
 use crate::expression::{Scalar, ScalarKind};
 use crate::span::Span;
@@ -24,16 +24,19 @@ use dataflow::plan::{Changelog, Node, NodeId, NodeKind, Plan, SortKey, Unnest};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+/// The option of a table that goes before `table.exec.source.idle-timeout`.
+const IDLE_TIMEOUT: &str = "scan.watermark.idle-timeout";
+
 pub(super) fn run(
     graph: &Graph,
     required: &Required,
-    materialize: Materialize,
+    settings: BindSettings,
     span: Span,
 ) -> Result<(Plan, Vec<Facts>, Vec<Diagnostic>), Box<Diagnostic>> {
     let mut emitter = Emitter {
         graph,
         required,
-        materialize,
+        settings,
         span,
         facts: Vec::new(),
         sinks: Vec::new(),
@@ -55,7 +58,7 @@ pub(super) fn run(
 struct Emitter<'a> {
     graph: &'a Graph,
     required: &'a Required,
-    materialize: Materialize,
+    settings: BindSettings,
     /// The statement, for what has no place of its own.
     span: Span,
     /// By node.
@@ -194,7 +197,7 @@ impl Emitter<'_> {
                 let wanted: Vec<usize> = (0..relation.columns.len()).collect();
                 let columns = relation.columns.clone();
                 let node = self.exactly(&input, &wanted, &columns)?;
-                if !settles_conflicts && self.materialize == Materialize::Auto {
+                if !settles_conflicts && self.settings.materialize == Materialize::Auto {
                     self.advise_conflict(table, node, *span);
                 }
                 let (node, wants) = self.changes_for(table, node, &columns, *span)?;
@@ -241,10 +244,22 @@ impl Emitter<'_> {
         let column = input.place(column);
         columns[column].attribute = TimeAttribute::RowTime;
         let watermark = input.moved(watermark);
+        let idle_ms = self.idle_ms(input.node);
         let text = format!("Watermark {column} {}", watermark.identity());
-        let kind = NodeKind::Watermark { column, watermark: self.compiled(watermark, input.node) };
+        let kind = NodeKind::Watermark { column, watermark: self.compiled(watermark, input.node), idle_ms };
         let node = self.node(kind, vec![input.node], &columns, text)?;
         Ok(Emitted { node, columns, places: input.places })
+    }
+
+    /// After how long a split is idle: the table says so, or else the session. Zero is never.
+    fn idle_ms(&self, id: NodeId) -> Option<u64> {
+        let scans = self.plan.scans_of(id).into_iter();
+        let given = scans.filter_map(|scan| match &self.plan.node(scan).kind {
+            NodeKind::Scan { table, .. } => table.options.get(IDLE_TIMEOUT).cloned(),
+            _ => None,
+        });
+        let of_table = given.filter_map(|text| base::units::parse_duration_ms(&text)).next();
+        of_table.filter(|idle_ms| *idle_ms > 0).or(self.settings.idle_ms)
     }
 
     /// What its readers need of a projection.

@@ -38,7 +38,7 @@ pub struct Planned {
 pub fn plan(graph: Graph, settings: BindSettings, span: Span) -> Result<Planned, Box<Diagnostic>> {
     let graph = push_down::run(graph)?;
     let required = prune::run(&graph);
-    let (mut plan, facts, warnings) = emit::run(&graph, &required, settings.materialize, span)?;
+    let (mut plan, facts, warnings) = emit::run(&graph, &required, settings, span)?;
     plan.state_ttl_ms = (settings.state_ttl_ms > 0).then_some(settings.state_ttl_ms);
     let advice = advice::advise(&graph, &plan, &facts, span);
     let keys = facts.into_iter().map(|facts| facts.keys).collect();

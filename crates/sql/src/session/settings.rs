@@ -10,6 +10,7 @@ use std::collections::BTreeMap;
 const ZONE: &str = "table.local-time-zone";
 const NOT_NULL: &str = "table.exec.sink.not-null-enforcer";
 const MATERIALIZE: &str = "table.exec.sink.upsert-materialize";
+const IDLE_TIMEOUT: &str = "table.exec.source.idle-timeout";
 const STATE_TTL: &str = "table.exec.state.ttl";
 
 #[derive(Debug, Clone, Default)]
@@ -60,6 +61,10 @@ impl Settings {
                     _ => Materialize::Auto,
                 }
             }
+            IDLE_TIMEOUT => {
+                let idle_ms = base::units::parse_duration_ms(value);
+                self.bind.idle_ms = idle_ms.filter(|idle_ms| *idle_ms > 0);
+            }
             STATE_TTL => self.bind.state_ttl_ms = base::units::parse_duration_ms(value).unwrap_or(0),
             _ => {}
         }
@@ -73,6 +78,7 @@ impl Settings {
             Some(ZONE) => self.bind.zone = Zone::UTC,
             Some(NOT_NULL) => self.bind.drops_nulls = false,
             Some(MATERIALIZE) => self.bind.materialize = Materialize::Auto,
+            Some(IDLE_TIMEOUT) => self.bind.idle_ms = None,
             Some(STATE_TTL) => self.bind.state_ttl_ms = 0,
             Some(_) => {}
         }

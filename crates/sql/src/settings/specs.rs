@@ -124,7 +124,14 @@ pub const SETTINGS: &[SettingSpec] = &[
         "watermarks advance with every row, as Flink's do with '0ms'",
         "0ms",
     ),
-    without("table.exec.source.idle-timeout", DURATION, "an idle partition does not time out yet", "10 s"),
+    used(
+        "table.exec.source.idle-timeout",
+        DURATION,
+        Some("0 ms"),
+        "A partition from which nothing came for longer than this no longer holds the watermark back, until a row comes \
+         of it; 0 waits for ever. A table's own 'scan.watermark.idle-timeout' goes before it.",
+        "10 s",
+    ),
     used(
         "table.exec.state.ttl",
         DURATION,

@@ -31,6 +31,7 @@ fn last_row(select: &str) -> Vec<String> {
         rows: example_rows(&plan, scan.0),
         kinds: None,
         finished: true,
+        idle: false,
     });
     let output = dataflow.step(StepInput { clock_ms: 0, reads: reads.collect() }).unwrap();
     let rows = &output.outputs.last().unwrap().rows.rows;

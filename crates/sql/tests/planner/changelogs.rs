@@ -353,6 +353,24 @@ fn state_is_forgotten_after_the_time_that_is_set() {
 }
 
 #[test]
+fn a_partition_is_idle_after_the_time_of_its_table_or_else_of_the_session() {
+    let query = "INSERT INTO printed SELECT id, COUNT(*) FROM timed GROUP BY id, TUMBLE(since, INTERVAL '1' MINUTE);";
+    let idle_ms = |settings: &str, option: &str| {
+        let plan = plan(&format!(
+            "CREATE TABLE timed (id BIGINT, since TIMESTAMP(3), WATERMARK FOR since AS since) \
+             WITH ('connector' = 'kafka', 'topic' = 't', 'format' = 'json'{option});{settings}{query}"
+        ));
+        plan.idle_ms(plan.scans()[0])
+    };
+    let of_table = ", 'scan.watermark.idle-timeout' = '5 s'";
+    assert_eq!(idle_ms("", ""), None);
+    assert_eq!(idle_ms("SET 'table.exec.source.idle-timeout' = '2 s';", ""), Some(2000));
+    assert_eq!(idle_ms("SET 'table.exec.source.idle-timeout' = '0';", ""), None);
+    assert_eq!(idle_ms("SET 'table.exec.source.idle-timeout' = '2 s';", of_table), Some(5000));
+    assert_eq!(idle_ms("", of_table), Some(5000));
+}
+
+#[test]
 fn explain_shows_the_modes_that_flink_shows() {
     let text = format!(
         "{TABLES}EXPLAIN CHANGELOG_MODE INSERT INTO by_text SELECT customer, COUNT(*) FROM orders GROUP BY customer;"

@@ -26,6 +26,7 @@ const SPECS: &[ConnectorSpec] = &[
             option("scan.startup.mode", false),
             option("scan.bounded.mode", false),
             option("scan.watermark.emit.strategy", false),
+            option("scan.watermark.idle-timeout", false),
             option("json.*", false),
         ],
         formats: &["json", "csv"],

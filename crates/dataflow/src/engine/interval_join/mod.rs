@@ -20,7 +20,6 @@ use super::error::DataflowError;
 use super::exchange::Exchange;
 use super::operator::Flow;
 use super::partitions::Partitions;
-use super::track::Track;
 use super::window_rows::{Arrivals, Place, arrivals};
 use crate::plan::{NodeId, Plan};
 use arrow_schema::SchemaRef;
@@ -76,10 +75,7 @@ impl IntervalJoinNode {
         })?;
         let merged = merge_in_order(&self.spec.pairs.schema, batches)?;
         let chunks = merged.into_iter().map(|batch| Chunk { read: 0, batch }).collect();
-        let mut delayed = Track::constant(self.spec.delayed(track.initial));
-        for (ordinal, watermark) in &track.changes {
-            delayed.advance(*ordinal, self.spec.delayed(*watermark));
-        }
+        let delayed = track.map(|watermark| self.spec.delayed(watermark));
         Ok(Flow { chunks, track: Some(Arc::new(delayed)) })
     }
 }

@@ -115,7 +115,7 @@ pub fn changes_read(plan: &Plan, scan: NodeId, changes: &[Change]) -> crate::eng
     let text: Vec<&str> = changes.iter().map(|(_, row)| row.as_str()).collect();
     let rows = rows(&plan.node(scan).schema, &text.join("\n"));
     let kinds = Int8Array::from_iter_values(changes.iter().map(|(kind, _)| *kind as i8));
-    crate::engine::ScanInput { scan, split: 0, rows, kinds: Some(kinds), finished: false }
+    crate::engine::ScanInput { scan, split: 0, rows, kinds: Some(kinds), finished: false, idle: false }
 }
 
 pub fn changes_of(batch: &crate::batch::Batch) -> Vec<Change> {

@@ -108,7 +108,15 @@ impl Planner {
     /// `WATERMARK FOR column AS column - delay`.
     pub fn watermark(&mut self, input: NodeId, column: usize, delay_ms: i64) -> NodeId {
         let schema = self.schema(input);
-        self.add(NodeKind::Watermark { column, watermark: minus(column, delay_ms) }, &[input], schema)
+        let watermark = minus(column, delay_ms);
+        self.add(NodeKind::Watermark { column, watermark, idle_ms: None }, &[input], schema)
+    }
+
+    /// The same, and a split that gives nothing for a second is left out.
+    pub fn watermark_with_idleness(&mut self, input: NodeId, column: usize, delay_ms: i64) -> NodeId {
+        let schema = self.schema(input);
+        let watermark = minus(column, delay_ms);
+        self.add(NodeKind::Watermark { column, watermark, idle_ms: Some(1000) }, &[input], schema)
     }
 
     pub fn filter(&mut self, input: NodeId, predicate: Arc<dyn Expression>) -> NodeId {
@@ -372,7 +380,7 @@ pub fn digest(dataflow: &mut Dataflow) -> u64 {
 }
 
 pub fn read(scan: NodeId, split: u32, rows: RecordBatch, finished: bool) -> ScanInput {
-    ScanInput { scan, split, rows, kinds: None, finished }
+    ScanInput { scan, split, rows, kinds: None, finished, idle: false }
 }
 
 pub fn step(dataflow: &mut Dataflow, reads: Vec<ScanInput>) -> Result<StepOutput, DataflowError> {

@@ -120,12 +120,18 @@ fn overs(planner: &mut Planner, both: NodeId, mixed: NodeId) {
 
 /// Two streams with watermarks, a table, and every operator, windows over windows included.
 fn everything() -> (Arc<Plan>, Scans) {
+    everything_with(Planner::watermark)
+}
+
+fn everything_with(
+    mark: impl Fn(&mut Planner, NodeId, usize, i64) -> NodeId,
+) -> (Arc<Plan>, Scans) {
     let mut planner = Planner::default();
     let left = planner.scan("left", COLUMNS, true);
     let right = planner.scan("right", COLUMNS, true);
     let table = planner.scan("table", &[("id", DataType::Utf8), ("n", DataType::Int32)], true);
-    let left_marked = planner.watermark(left, 0, 4);
-    let right_marked = planner.watermark(right, 0, 15);
+    let left_marked = mark(&mut planner, left, 0, 4);
+    let right_marked = mark(&mut planner, right, 0, 15);
     let kept = planner.filter(left_marked, greater(2, -40));
     planner.sink(kept, "kept");
     let joined = planner.join([kept, table], JoinKind::Left, (1, 0), None);
@@ -211,6 +217,7 @@ struct Item {
     split: u32,
     rows: RecordBatch,
     finished: bool,
+    idle: bool,
 }
 
 /// The order of all rows: the table first, then both streams mixed, then the ends.
@@ -219,7 +226,7 @@ fn journal(plan: &Plan, scans: &Scans, random: &mut Random, count: u64) -> (Vec<
     let mut tables = Vec::new();
     for n in 0..6 {
         let text = format!("k{} {n}", random.below(4));
-        tables.push(Item { scan: scans.table, split: 0, rows: rows(&table_schema, &text), finished: n == 5 });
+        tables.push(Item { scan: scans.table, split: 0, rows: rows(&table_schema, &text), finished: n == 5, idle: false });
     }
     let schema = plan.node(scans.left).schema.clone();
     let mut items = Vec::new();
@@ -245,13 +252,13 @@ fn journal(plan: &Plan, scans: &Scans, random: &mut Random, count: u64) -> (Vec<
         ];
         let text = format!("{time} {}", cells.join(" "));
         ended[source] = random.below(3 * count) == 0;
-        items.push(Item { scan, split, rows: rows(&schema, &text), finished: ended[source] });
+        items.push(Item { scan, split, rows: rows(&schema, &text), finished: ended[source], idle: false });
     }
     for (source, (scan, split)) in
         [(scans.left, 0), (scans.left, 1), (scans.right, 0)].into_iter().enumerate()
     {
         if !ended[source] {
-            items.push(Item { scan, split, rows: RecordBatch::new_empty(schema.clone()), finished: true });
+            items.push(Item { scan, split, rows: RecordBatch::new_empty(schema.clone()), finished: true, idle: false });
         }
     }
     (tables, items)
@@ -259,13 +266,15 @@ fn journal(plan: &Plan, scans: &Scans, random: &mut Random, count: u64) -> (Vec<
 
 /// The reads of one step: neighbours of one split become one read.
 fn reads(items: &[Item]) -> Vec<ScanInput> {
-    let groups = items
-        .chunk_by(|left, right| (left.scan, left.split, left.finished) == (right.scan, right.split, false));
+    let groups = items.chunk_by(|left, right| {
+        (left.scan, left.split, left.finished) == (right.scan, right.split, false) && !left.idle && !right.idle
+    });
     groups
         .map(|group| {
             let parts: Vec<_> = group.iter().map(|item| &item.rows).collect();
             let rows = concat_batches(&parts[0].schema(), parts).unwrap();
-            read(group[0].scan, group[0].split, rows, group.iter().any(|item| item.finished))
+            let finished = group.iter().any(|item| item.finished);
+            ScanInput { idle: group[0].idle, ..read(group[0].scan, group[0].split, rows, finished) }
         })
         .collect()
 }
@@ -376,6 +385,45 @@ fn results_depend_on_the_rows_and_their_order_alone() {
                 assert_eq!(results, expected, "seed {seed}, restored, steps up to {rows_max} rows");
                 assert_eq!(state, end, "seed {seed}, restored");
             }
+        }
+    }
+}
+
+/// The same journal in which splits fall idle now and then.
+fn with_idle_splits(scans: &Scans, items: Vec<Item>, random: &mut Random) -> Vec<Item> {
+    let mut open = vec![(scans.left, 0), (scans.left, 1), (scans.right, 0)];
+    let mut with = Vec::new();
+    for item in items {
+        if item.finished {
+            open.retain(|split| *split != (item.scan, item.split));
+        }
+        let nothing = RecordBatch::new_empty(item.rows.schema());
+        with.push(item);
+        while !open.is_empty() && random.below(4) == 0 {
+            let (scan, split) = open[random.below(open.len() as u64) as usize];
+            with.push(Item { scan, split, rows: nothing.clone(), finished: false, idle: true });
+        }
+    }
+    with
+}
+
+#[test]
+fn which_splits_are_idle_is_part_of_the_input_and_nothing_else_decides() {
+    for seed in 1..=2 {
+        let (plan, scans) = everything_with(Planner::watermark_with_idleness);
+        let random = &mut Random(seed);
+        let (tables, items) = journal(&plan, &scans, random, 120);
+        let waiting = (tables.clone(), items.clone());
+        let journal = (tables, with_idle_splits(&scans, items, random));
+        let whole = Manner { workers: 1, rows_max: 1 << 40, restore: false, budget_bytes: UNLIMITED };
+        let (expected, _, end) = run(&plan, &scans, &journal, &whole, &mut Random(seed));
+        let (others, _, _) = run(&plan, &scans, &waiting, &whole, &mut Random(seed));
+        assert!(expected.late_rows > others.late_rows, "seed {seed}: nobody waits for what is idle");
+        for (rows_max, workers, restore) in [(1, 1, false), (7, 2, false), (1, 3, true), (9, 1, true)] {
+            let manner = Manner { workers, rows_max, restore, budget_bytes: UNLIMITED };
+            let (results, _, state) = run(&plan, &scans, &journal, &manner, &mut Random(seed));
+            assert_eq!(results, expected, "seed {seed}, {workers} workers, steps up to {rows_max} rows, {restore}");
+            assert_eq!(state, end, "seed {seed}, {workers} workers: the state at the end");
         }
     }
 }

@@ -51,7 +51,7 @@ impl Emitter<'_> {
                 };
                 let primary: BTreeSet<usize> = key.iter().copied().collect();
                 let facts = &self.facts[input.0];
-                let keeps = match self.materialize {
+                let keeps = match self.settings.materialize {
                     Materialize::Auto => given != Changelog::Insert && !facts.has_key_within(&primary),
                     Materialize::Force => true,
                     Materialize::None => false,
