@@ -107,7 +107,14 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let begin = std::time::Instant::now();
     let (mut rows_out, mut hash) = (0, 0);
     for (rows, kinds) in steps {
-        let reads = vec![ScanInput { scan: NodeId(0), split: 0, rows, kinds: Some(kinds), finished: false, idle: false }];
+        let reads = vec![ScanInput {
+            scan: NodeId(0),
+            split: 0,
+            rows,
+            kinds: Some(kinds),
+            finished: false,
+            idle: false,
+        }];
         let output = dataflow.step(StepInput { clock_ms: 0, reads })?;
         rows_out += output.outputs.iter().map(|output| output.rows.len()).sum::<usize>();
         hash ^= output.hash;

@@ -156,8 +156,14 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let begin = std::time::Instant::now();
     let (mut rows_out, mut hash) = (0, 0);
     for (index, rows) in steps.into_iter().enumerate() {
-        let reads =
-            vec![ScanInput { scan: NodeId(0), split: 0, rows, kinds: None, finished: index + 1 == count, idle: false }];
+        let reads = vec![ScanInput {
+            scan: NodeId(0),
+            split: 0,
+            rows,
+            kinds: None,
+            finished: index + 1 == count,
+            idle: false,
+        }];
         let output = dataflow.step(StepInput { clock_ms: 0, reads })?;
         rows_out += output.outputs.iter().map(|output| output.rows.len()).sum::<usize>();
         hash ^= output.hash;

@@ -106,7 +106,14 @@ impl Inputs {
             for scan in self.scans.iter().filter(|scan| scan.phase == phase) {
                 for (split, (rows, kinds)) in scan.splits.iter().enumerate() {
                     let (rows, kinds) = (rows.clone(), kinds.clone());
-                    open.push(ScanInput { scan: scan.id, split: split as u32, rows, kinds, finished: true, idle: false });
+                    open.push(ScanInput {
+                        scan: scan.id,
+                        split: split as u32,
+                        rows,
+                        kinds,
+                        finished: true,
+                        idle: false,
+                    });
                 }
             }
             if cut.is_none() {

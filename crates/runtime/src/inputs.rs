@@ -268,7 +268,14 @@ impl Scan {
 
     /// What a step is told of a split that falls idle.
     fn falls_idle(&self, split: u32) -> ScanInput {
-        ScanInput { scan: self.node, split, rows: self.nothing.clone(), kinds: None, finished: false, idle: true }
+        ScanInput {
+            scan: self.node,
+            split,
+            rows: self.nothing.clone(),
+            kinds: None,
+            finished: false,
+            idle: true,
+        }
     }
 
     /// Looks whether the split that was just read has fallen idle, `since_ms` after it was asked before; answers in how
@@ -309,7 +316,14 @@ impl Scan {
         self.cursors[index].finished = read.finished;
         let scan = self.node.0 as u32;
         let split_number = index as u32;
-        into.ranges.push(Range { scan, split: split_number, from, to: read.next, finished: read.finished, idle: false });
+        into.ranges.push(Range {
+            scan,
+            split: split_number,
+            from,
+            to: read.next,
+            finished: read.finished,
+            idle: false,
+        });
         *into.counts.rows_in.entry(scan).or_default() += read.rows.num_rows() as u64;
         into.counts.skipped_records += read.skipped;
         into.counts.dead_letters += read.rejected.len() as u64;

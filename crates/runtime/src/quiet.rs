@@ -43,7 +43,11 @@ mod tests {
     #[test]
     fn the_time_begins_when_nothing_is_found_and_ends_with_a_row() {
         let mut quiet = Quiet::default();
-        assert_eq!(quiet.nothing_came(500, 1000), Some(1001), "the time before may have had a row at its end");
+        assert_eq!(
+            quiet.nothing_came(500, 1000),
+            Some(1001),
+            "the time before may have had a row at its end"
+        );
         assert_eq!(quiet.nothing_came(600, 1000), Some(401));
         quiet.rows_came();
         assert_eq!(quiet.nothing_came(600, 1000), Some(1001));

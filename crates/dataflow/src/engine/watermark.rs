@@ -131,7 +131,8 @@ impl WatermarkState {
             if !rises && !is_back {
                 continue;
             }
-            let held_back = is_back || self.splits[split].maximum <= self.combined || self.combined == i64::MIN;
+            let held_back =
+                is_back || self.splits[split].maximum <= self.combined || self.combined == i64::MIN;
             if rises {
                 self.splits[split].maximum = *candidate;
             }

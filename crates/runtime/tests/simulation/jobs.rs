@@ -142,8 +142,12 @@ impl Planner<'_> {
         use AggregateFunction::{Count, Max, Sum};
         let watermark = Arc::new(Column { index: 3, minus_ms: DELAY_MS });
         let schema = self.schema(input);
-        let timed =
-            self.add(NodeKind::Watermark { column: 3, watermark, idle_ms: None }, &[input], schema, Changelog::Insert);
+        let timed = self.add(
+            NodeKind::Watermark { column: 3, watermark, idle_ms: None },
+            &[input],
+            schema,
+            Changelog::Insert,
+        );
         let window = match self.random.below(3) {
             0 => WindowKind::Hop { size_ms: 2 * WINDOW_MS, slide_ms: WINDOW_MS, offset_ms: 3 },
             _ => WindowKind::Tumble { size_ms: WINDOW_MS, offset_ms: 0 },

@@ -13,7 +13,9 @@ mod window;
 
 use super::changelog::{self, Facts};
 use super::prune::Required;
-use crate::binder::{BindSettings, BoundTable, Column, Graph, Materialize, Relation, RelationId, RelationKind};
+use crate::binder::{
+    BindSettings, BoundTable, Column, Graph, Materialize, Relation, RelationId, RelationKind,
+};
 use crate::diagnostic::Diagnostic;
 use crate::expression::{Scalar, ScalarKind};
 use crate::span::Span;

@@ -123,9 +123,7 @@ fn everything() -> (Arc<Plan>, Scans) {
     everything_with(Planner::watermark)
 }
 
-fn everything_with(
-    mark: impl Fn(&mut Planner, NodeId, usize, i64) -> NodeId,
-) -> (Arc<Plan>, Scans) {
+fn everything_with(mark: impl Fn(&mut Planner, NodeId, usize, i64) -> NodeId) -> (Arc<Plan>, Scans) {
     let mut planner = Planner::default();
     let left = planner.scan("left", COLUMNS, true);
     let right = planner.scan("right", COLUMNS, true);
@@ -226,7 +224,13 @@ fn journal(plan: &Plan, scans: &Scans, random: &mut Random, count: u64) -> (Vec<
     let mut tables = Vec::new();
     for n in 0..6 {
         let text = format!("k{} {n}", random.below(4));
-        tables.push(Item { scan: scans.table, split: 0, rows: rows(&table_schema, &text), finished: n == 5, idle: false });
+        tables.push(Item {
+            scan: scans.table,
+            split: 0,
+            rows: rows(&table_schema, &text),
+            finished: n == 5,
+            idle: false,
+        });
     }
     let schema = plan.node(scans.left).schema.clone();
     let mut items = Vec::new();
@@ -258,7 +262,13 @@ fn journal(plan: &Plan, scans: &Scans, random: &mut Random, count: u64) -> (Vec<
         [(scans.left, 0), (scans.left, 1), (scans.right, 0)].into_iter().enumerate()
     {
         if !ended[source] {
-            items.push(Item { scan, split, rows: RecordBatch::new_empty(schema.clone()), finished: true, idle: false });
+            items.push(Item {
+                scan,
+                split,
+                rows: RecordBatch::new_empty(schema.clone()),
+                finished: true,
+                idle: false,
+            });
         }
     }
     (tables, items)
@@ -267,7 +277,9 @@ fn journal(plan: &Plan, scans: &Scans, random: &mut Random, count: u64) -> (Vec<
 /// The reads of one step: neighbours of one split become one read.
 fn reads(items: &[Item]) -> Vec<ScanInput> {
     let groups = items.chunk_by(|left, right| {
-        (left.scan, left.split, left.finished) == (right.scan, right.split, false) && !left.idle && !right.idle
+        (left.scan, left.split, left.finished) == (right.scan, right.split, false)
+            && !left.idle
+            && !right.idle
     });
     groups
         .map(|group| {
@@ -422,7 +434,10 @@ fn which_splits_are_idle_is_part_of_the_input_and_nothing_else_decides() {
         for (rows_max, workers, restore) in [(1, 1, false), (7, 2, false), (1, 3, true), (9, 1, true)] {
             let manner = Manner { workers, rows_max, restore, budget_bytes: UNLIMITED };
             let (results, _, state) = run(&plan, &scans, &journal, &manner, &mut Random(seed));
-            assert_eq!(results, expected, "seed {seed}, {workers} workers, steps up to {rows_max} rows, {restore}");
+            assert_eq!(
+                results, expected,
+                "seed {seed}, {workers} workers, steps up to {rows_max} rows, {restore}"
+            );
             assert_eq!(state, end, "seed {seed}, {workers} workers: the state at the end");
         }
     }
