@@ -355,10 +355,10 @@ fn state_is_forgotten_after_the_time_that_is_set() {
 #[test]
 fn a_partition_is_idle_after_the_time_of_its_table_or_else_of_the_session() {
     let query =
-        "INSERT INTO printed SELECT id, COUNT(*) FROM timed GROUP BY id, TUMBLE(since, INTERVAL '1' MINUTE);";
+        "INSERT INTO printed SELECT k, COUNT(*) FROM timed GROUP BY k, TUMBLE(since, INTERVAL '1' MINUTE);";
     let idle_ms = |settings: &str, option: &str| {
         let plan = plan(&format!(
-            "CREATE TABLE timed (id BIGINT, since TIMESTAMP(3), WATERMARK FOR since AS since) \
+            "CREATE TABLE timed (k STRING, since TIMESTAMP(3), WATERMARK FOR since AS since) \
              WITH ('connector' = 'kafka', 'topic' = 't', 'format' = 'json'{option});{settings}{query}"
         ));
         plan.idle_ms(plan.scans()[0])
