@@ -229,7 +229,7 @@ impl Job {
             Kind::Aggregate | Kind::Join => None,
         };
         let begun = Instant::now();
-        let reads = vec![ScanInput { scan, split: 0, rows: batch, kinds, finished: false }];
+        let reads = vec![ScanInput { scan, split: 0, rows: batch, kinds, finished: false, idle: false }];
         self.dataflow.step(StepInput { clock_ms: 0, reads })?;
         self.dataflow.relieve()?;
         taken.add(rows, begun);
