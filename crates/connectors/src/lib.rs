@@ -42,8 +42,8 @@ pub fn table(connectors: Connectors) -> ConnectorTable {
     let all: Vec<Arc<dyn Connector>> = vec![
         Arc::new(kafka::Kafka::new(kafka::Mode::Append, node.clone())),
         Arc::new(kafka::Kafka::new(kafka::Mode::Upsert, node)),
-        Arc::new(filesystem::Filesystem::new(os)),
-        Arc::new(jdbc::Jdbc),
+        Arc::new(filesystem::Filesystem::new(os.clone())),
+        Arc::new(jdbc::Jdbc::new(os)),
         Arc::new(datagen::Datagen),
         Arc::new(nexmark::Nexmark),
         Arc::new(print::Print),

@@ -139,7 +139,7 @@ impl TableFormat {
         role: Role,
     ) -> Option<ConnectorError> {
         let problem = match role {
-            Role::Source => {
+            Role::Source | Role::Lookup => {
                 let projection: Vec<usize> = (0..schema.fields().len()).collect();
                 self.decoder(schema, &projection).err()
             }

@@ -5,6 +5,7 @@ mod datagen;
 mod filesystem;
 mod jdbc;
 mod jdbc_killed;
+mod jdbc_lookup;
 mod kafka;
 mod nexmark;
 mod options;

@@ -2,7 +2,8 @@
 //!
 //! `sql` and `connectors` never import each other: the binary hands the planner a [`ConnectorTable`].
 
-use crate::plan::Changelog;
+use crate::lookup::{Lookup, LookupRequest};
+use crate::plan::{Changelog, LookupCache};
 use crate::sink::Sink;
 use crate::source::Source;
 use crate::table::TableDefinition;
@@ -43,6 +44,8 @@ pub struct MetadataSpec {
 pub enum Role {
     Source,
     Sink,
+    /// Single rows are asked for by key.
+    Lookup,
 }
 
 /// A scan as the planner wants it; columns as in `NodeKind::Scan`.
@@ -74,6 +77,29 @@ pub trait Connector: Send + Sync {
     /// The most that the sink takes: `Upsert` needs the table's primary key.
     fn sink_changelog(&self, _table: &TableDefinition) -> Changelog {
         Changelog::Insert
+    }
+
+    /// Whether the table can be asked for the rows under a key; then lookup joins do not read it.
+    fn looks_up(&self, _table: &TableDefinition) -> bool {
+        false
+    }
+
+    /// Which answers of such a table are kept.
+    fn lookup_cache(&self, _table: &TableDefinition) -> Result<Option<LookupCache>, ConnectorError> {
+        Ok(None)
+    }
+
+    /// Asks the table; connects when it is asked first.
+    fn lookup(&self, request: LookupRequest) -> Result<Box<dyn Lookup>, ConnectorError> {
+        Err(ConnectorError {
+            kind: ErrorKind::Invalid,
+            message: format!(
+                "table '{}': the connector '{}' cannot be asked for single rows",
+                request.table.name,
+                self.spec().name
+            ),
+            option: None,
+        })
     }
 
     fn source(&self, request: SourceRequest) -> Result<Box<dyn Source>, ConnectorError>;

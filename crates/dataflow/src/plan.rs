@@ -6,6 +6,7 @@
 mod aggregate;
 mod describe;
 mod kept;
+mod lookup;
 mod pattern;
 pub mod tree;
 mod validate;
@@ -13,6 +14,7 @@ mod validate;
 pub use aggregate::{Aggregate, AggregateFunction, AggregateOptions, OverFrame, OverOrder};
 pub use describe::type_name;
 pub use kept::{Kept, Until};
+pub use lookup::{LookupAsking, LookupCache, LookupJoin, LookupRetry, answers_schema};
 pub use pattern::{AfterMatch, MatchExpression, MatchInput, RowPattern, RowVariable};
 
 use crate::expression::Expression;
@@ -118,6 +120,11 @@ pub enum NodeKind {
         table_keys: Vec<usize>,
         residual: Option<Arc<dyn Expression>>,
     },
+    /// Joins a stream with rows that an outside system is asked for; input 1 are the answers.
+    LookupJoin(Box<LookupJoin>),
+    /// The answers to the questions of a lookup join, which alone reads them: a scan that ends when nothing waits for
+    /// an answer any more.
+    LookupAnswers,
     /// Session windows: each row is kept until its session's time has passed, and then leaves with
     /// window_start, window_end and window_time. A session of the rows of one key ends where no row
     /// came for `gap_ms`; what has left is forgotten, so that a row after it begins a new session.
@@ -379,6 +386,11 @@ impl JoinKind {
 }
 
 impl NodeKind {
+    /// Whether rows come in here from outside of the plan.
+    pub fn is_scan(&self) -> bool {
+        matches!(self, NodeKind::Scan { .. } | NodeKind::LookupAnswers)
+    }
+
     /// Whether rows that come too late are dropped, and counted.
     pub fn drops_late_rows(&self) -> bool {
         matches!(
@@ -414,7 +426,7 @@ impl Plan {
     }
 
     pub fn scans(&self) -> Vec<NodeId> {
-        self.ids(|kind| matches!(kind, NodeKind::Scan { .. }))
+        self.ids(NodeKind::is_scan)
     }
 
     pub fn sinks(&self) -> Vec<NodeId> {
@@ -436,13 +448,27 @@ impl Plan {
         idle.min()
     }
 
+    /// The lookup joins, each with the node of its answers.
+    pub fn lookups(&self) -> Vec<(NodeId, NodeId, &LookupJoin)> {
+        let lookup = |(index, node): (usize, &'_ Node)| match &node.kind {
+            NodeKind::LookupJoin(_) => node.inputs.get(1).map(|answers| (NodeId(index), *answers)),
+            _ => None,
+        };
+        let found: Vec<_> = self.nodes.iter().enumerate().filter_map(lookup).collect();
+        let with_spec = |(join, answers): (NodeId, NodeId)| match &self.node(join).kind {
+            NodeKind::LookupJoin(spec) => Some((join, answers, spec.as_ref())),
+            _ => None,
+        };
+        found.into_iter().filter_map(with_spec).collect()
+    }
+
     /// The scans that feed a node, in plan order.
     pub fn scans_of(&self, id: NodeId) -> BTreeSet<NodeId> {
         let mut scans = BTreeSet::new();
         let mut open = vec![id];
         while let Some(id) = open.pop() {
             let node = self.node(id);
-            if let NodeKind::Scan { .. } = node.kind {
+            if node.kind.is_scan() {
                 scans.insert(id);
             }
             open.extend(&node.inputs);

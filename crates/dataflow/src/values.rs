@@ -53,7 +53,7 @@ impl Connector for Values {
     fn check(&self, table: &TableDefinition, role: Role) -> Result<(), Vec<ConnectorError>> {
         match role {
             Role::Source => row_count(table).map(|_| ()).map_err(|error| vec![error]),
-            Role::Sink => Err(vec![not_written()]),
+            Role::Sink | Role::Lookup => Err(vec![not_written()]),
         }
     }
 

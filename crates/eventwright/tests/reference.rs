@@ -78,6 +78,12 @@ fn entries(title: &str, entries: &[Entry]) -> String {
     let mut page = format!("# {title}\n\n{MADE}\n");
     for Entry { name, syntax, doc, example } in entries {
         write!(page, "\n## {name}\n\n```\n{syntax}\n```\n\n{doc}\n\n```sql\n{example}\n```\n").unwrap();
+        if *name == "Hints" {
+            page.push_str("\n| Option of LOOKUP | Takes | |\n|---|---|---|\n");
+            for option in sql::binder::LOOKUP_OPTIONS {
+                writeln!(page, "| `{}` | {} | {} |", option.key, option.takes, option.doc).unwrap();
+            }
+        }
     }
     page
 }

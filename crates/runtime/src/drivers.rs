@@ -1,8 +1,9 @@
-//! The drivers of a job's outboxes, one per outside sink.
+//! The drivers of a job's outboxes, one per outside sink, and those who ask for its lookup joins.
 
 use crate::background::Background;
 use crate::error::RuntimeError;
 use crate::job::Wakeup;
+use crate::lookups::Lookups;
 use crate::outbox::{self, Driver, OutboxSignals};
 use crate::outputs::{connector_of, sink_identity};
 use crate::steps::{Context, identity};
@@ -32,16 +33,17 @@ pub(crate) fn drivers(context: &Context, signals: &Arc<OutboxSignals>) -> Result
     Ok(drivers)
 }
 
-/// The threads that empty the job's outboxes.
+/// The threads that empty the job's outboxes and answer its questions.
 pub(crate) struct Drivers {
     signals: Arc<OutboxSignals>,
+    lookups: Arc<Lookups>,
     background: Background,
 }
 
 impl Drivers {
-    pub(crate) fn start(context: &Context) -> Result<Drivers, RuntimeError> {
+    pub(crate) fn start(context: &Context, lookups: &Arc<Lookups>) -> Result<Drivers, RuntimeError> {
         let background = Background::new(&context.request.name, &context.stop, &context.wakeup);
-        let mut drivers = Drivers { signals: Arc::default(), background };
+        let mut drivers = Drivers { signals: Arc::default(), lookups: lookups.clone(), background };
         match drivers.start_each(context) {
             Ok(()) => Ok(drivers),
             Err(error) => {
@@ -56,6 +58,9 @@ impl Drivers {
         for driver in drivers(context, &self.signals)? {
             self.background.spawn("outbox", move || driver.run())?;
         }
+        for driver in self.lookups.drivers(context)? {
+            self.background.spawn("lookup", move || driver.run())?;
+        }
         Ok(())
     }
 
@@ -63,6 +68,7 @@ impl Drivers {
     pub(crate) fn finish(self, ended: bool, wakeup: &Wakeup) -> Result<(), RuntimeError> {
         let signal = if ended { &self.signals.ended } else { &self.signals.stopped };
         signal.store(true, Ordering::Release);
+        self.lookups.stop();
         wakeup.notify();
         self.background.join()
     }

@@ -9,6 +9,7 @@
 use crate::coordinates::{Cursor, Range, ScanSplits};
 use crate::error::RuntimeError;
 use crate::journal::{Counts, StepRecord};
+use crate::lookups::Lookups;
 use crate::quiet::Quiet;
 use arrow_array::RecordBatch;
 use base::PartitionId;
@@ -17,8 +18,10 @@ use dataflow::engine::ScanInput;
 use dataflow::plan::{NodeId, NodeKind, Plan};
 use dataflow::sink::TopicBatch;
 use dataflow::source::{Idle, Position, ReadLimits, Rejected, Source, Split};
+use eventlog::EventLog;
 use os::Os;
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 #[derive(Default)]
 pub(crate) struct Inputs {
@@ -26,10 +29,12 @@ pub(crate) struct Inputs {
     os: Option<Os>,
     /// When the splits were last asked (ms).
     asked_ms: Option<i64>,
+    lookups: Option<Arc<Lookups>>,
 }
 
 struct Scan {
     node: NodeId,
+    /// Empty where no table of the user's is read.
     table: String,
     phase: u32,
     source: Box<dyn Source>,
@@ -81,9 +86,28 @@ pub(crate) enum Next {
 
 impl Inputs {
     /// Opens the sources of a plan; the splits are not resolved yet.
-    pub(crate) fn open(plan: &Plan, connectors: &ConnectorTable) -> Result<Inputs, RuntimeError> {
+    pub(crate) fn open(
+        plan: &Plan,
+        connectors: &ConnectorTable,
+        log: &EventLog,
+        lookups: &Arc<Lookups>,
+    ) -> Result<Inputs, RuntimeError> {
         let mut scans = Vec::new();
         for (index, node) in plan.nodes.iter().enumerate() {
+            if let Some(source) = lookups.source(log, NodeId(index))? {
+                scans.push(Scan {
+                    node: NodeId(index),
+                    table: String::new(),
+                    phase: plan.phase(NodeId(index)),
+                    source: Box::new(source),
+                    splits: Vec::new(),
+                    cursors: Vec::new(),
+                    idle_ms: None,
+                    quiet: Vec::new(),
+                    nothing: RecordBatch::new_empty(node.schema.clone()),
+                });
+                continue;
+            }
             let NodeKind::Scan { table, projection, metadata, .. } = &node.kind else { continue };
             let connector = crate::outputs::connector_of(connectors, table)?;
             let request = SourceRequest {
@@ -103,7 +127,7 @@ impl Inputs {
                 nothing: RecordBatch::new_empty(node.schema.clone()),
             });
         }
-        Ok(Inputs { scans, os: None, asked_ms: None })
+        Ok(Inputs { scans, os: None, asked_ms: None, lookups: Some(lookups.clone()) })
     }
 
     /// Reads are timed from now on.
@@ -226,7 +250,9 @@ impl Inputs {
         let now_ns = || self.os.as_ref().map_or(0, |os| os.clock.monotonic_ns());
         let mut idle = Idle::UntilLogGrows;
         let since_ms = clock_ms.saturating_sub(self.asked_ms.replace(clock_ms).unwrap_or(clock_ms));
-        for scan in self.scans.iter_mut().filter(|scan| scan.phase == phase) {
+        let lookups = self.lookups.as_ref();
+        let is_held = |scan: &Scan| lookups.is_some_and(|lookups| lookups.holds(scan.node));
+        for scan in self.scans.iter_mut().filter(|scan| scan.phase == phase && !is_held(scan)) {
             let begun_ns = now_ns();
             for index in 0..scan.splits.len() {
                 if scan.cursors[index].finished {
@@ -324,7 +350,9 @@ impl Scan {
             finished: read.finished,
             idle: false,
         });
-        *into.counts.rows_in.entry(scan).or_default() += read.rows.num_rows() as u64;
+        if !self.table.is_empty() {
+            *into.counts.rows_in.entry(scan).or_default() += read.rows.num_rows() as u64;
+        }
         into.counts.skipped_records += read.skipped;
         into.counts.dead_letters += read.rejected.len() as u64;
         for (topic, rejected) in by_topic(&read.rejected) {

@@ -18,6 +18,7 @@ mod drivers;
 mod inputs;
 mod job;
 mod late;
+mod lookups;
 mod machine;
 mod origin;
 mod outbox;

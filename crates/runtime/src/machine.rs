@@ -5,6 +5,7 @@
 
 use crate::drivers;
 use crate::error::RuntimeError;
+use crate::lookups;
 use crate::outbox::{Driver, DriverTurn, OutboxSignals};
 use crate::progress::JobProgress;
 use crate::savepoint::{Request, SavepointTicket};
@@ -44,6 +45,7 @@ pub enum Turn {
 pub struct Machine {
     job: Job,
     drivers: Vec<Driver>,
+    lookups: Vec<lookups::Driver>,
     signals: Arc<OutboxSignals>,
 }
 
@@ -53,15 +55,19 @@ impl Machine {
         let job = Job::open(context.clone())?;
         let signals = Arc::new(OutboxSignals::default());
         let drivers = drivers::drivers(&context, &signals)?;
-        Ok(Machine { job, drivers, signals })
+        let lookups = job.lookups.drivers(&context)?;
+        Ok(Machine { job, drivers, lookups, signals })
     }
 
-    /// One step, and one turn of every outside sink.
+    /// One step, and one turn of every outside sink and of everyone who asks for a lookup join.
     pub fn turn(&mut self) -> Result<Turn, RuntimeError> {
         let turn = self.job.turn()?;
         if turn == Turn::Finished {
             self.signals.ended.store(true, Ordering::Release);
             self.job.context.wait_durable(self.job.last_lsn)?;
+        }
+        for lookup in &mut self.lookups {
+            lookup.turn()?;
         }
         let mut drained = true;
         for driver in &mut self.drivers {

@@ -2,6 +2,7 @@
 
 use crate::ENGINE_VERSION;
 use crate::error::RuntimeError;
+use crate::lookups::Lookups;
 use crate::journal::{JournalState, LAYER, Record, SnapshotRecord};
 use crate::savepoint::Savepoint;
 use crate::state_folder::StateFolder;
@@ -36,21 +37,24 @@ impl Origin {
         context: &Context,
         folder: &StateFolder,
         instance: u64,
+        lookups: &Lookups,
     ) -> Result<JournalState, RuntimeError> {
         let name = &context.request.name;
         let info = &self.savepoint.info;
         let (file, path) = folder.manifest(info.step);
         self.savepoint.copy_into(&context.os, folder.path(), &path)?;
+        let (mut scans, mut cursors) = (info.scans.clone(), info.cursors.clone());
+        lookups.begin_anew(&context.log, &mut scans, &mut cursors)?;
         let started = Record::Started {
             job: name.clone(),
             instance,
             engine_version: ENGINE_VERSION,
             plan: state::hash(context.request.fingerprint.as_bytes()),
             origin: info.id(),
-            scans: info.scans.clone(),
+            scans,
         };
         let snapshot =
-            SnapshotRecord { step: info.step, clock_ms: info.clock_ms, file, cursors: info.cursors.clone() };
+            SnapshotRecord { step: info.step, clock_ms: info.clock_ms, file, cursors };
         let snapshot = Record::Snapshot { job: name.clone(), snapshot };
         let ((), lsn) = context.log.append(|frame| {
             frame.layer(LAYER, &started.encode())?;

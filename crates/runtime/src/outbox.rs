@@ -28,11 +28,16 @@ pub(crate) fn topic(job: &str, sink: NodeId) -> String {
 
 /// What the names of all outboxes of a job begin with; a number follows.
 pub(crate) fn topic_prefix(job: &str) -> String {
+    job_topic_prefix("outbox", job)
+}
+
+/// What the names of a job's internal topics of a kind begin with.
+pub(crate) fn job_topic_prefix(kind: &str, job: &str) -> String {
     let name: String = job
         .chars()
         .map(|c| if c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-') { c } else { '_' })
         .collect();
-    format!("__outbox.{name}.")
+    format!("__{kind}.{name}.")
 }
 
 /// Under which the outboxes of a job are pinned.

@@ -224,9 +224,18 @@ pub(crate) struct TopicWanted {
     configs: BTreeMap<String, String>,
 }
 
+/// How long records stay that a job needs no more.
+const SHORT_LIVED_MS: &str = "60000";
+
 impl TopicWanted {
     fn plain(name: String) -> TopicWanted {
         TopicWanted { name, partitions: 1, configs: BTreeMap::new() }
+    }
+
+    /// One whose records are of no use once the job has gone on.
+    pub(crate) fn short_lived(name: String) -> TopicWanted {
+        let configs = BTreeMap::from([("retention.ms".to_string(), SHORT_LIVED_MS.to_string())]);
+        TopicWanted { name, partitions: 1, configs }
     }
 }
 

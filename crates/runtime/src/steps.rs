@@ -16,6 +16,7 @@ use crate::inputs::{Inputs, Next, Prepared};
 use crate::job::{CommitPoint, JobRequest, Wakeup, lock, spawn};
 use crate::journal::{Counts, Journal, LAYER, Record, SnapshotRecord, StepRecord};
 use crate::late::LateTopic;
+use crate::lookups::{self, Lookups};
 use crate::machine::{Turn, Wait};
 use crate::origin::Origin;
 use crate::outputs::{Encoded, Outputs, create_topics};
@@ -26,7 +27,7 @@ use crate::savepoint::{Requests, SavepointInfo};
 use crate::startup;
 use crate::state_folder::{Polled, Snapshots, StateFolder};
 use base::{ErrorKind, Lsn, Offset};
-use dataflow::engine::{Dataflow, DataflowOptions, StepInput, StepOutput};
+use dataflow::engine::{Dataflow, DataflowOptions, Question, StepInput, StepOutput};
 use dataflow::plan::NodeId;
 use eventlog::{EventLog, LogError};
 use os::Os;
@@ -88,7 +89,7 @@ impl Context {
 
     /// After an append that met too much that is not synced. The log's thread syncs it, and the append has waited for
     /// that; without the thread the owner does.
-    fn wait_synced<E>(&self, error: E) -> Result<(), E> {
+    pub(crate) fn wait_synced<E>(&self, error: E) -> Result<(), E> {
         let goes_on = match &self.wakeup.patience {
             Some(patience) => patience(Wait::Synced),
             None => !self.stop.load(Ordering::Acquire),
@@ -106,7 +107,7 @@ pub(crate) fn run(context: Context) -> Result<bool, RuntimeError> {
         return Ok(true);
     }
     let mut job = Job::open(context.clone())?;
-    let drivers = Drivers::start(&context)?;
+    let drivers = Drivers::start(&context, &job.lookups)?;
     let result = job.run();
     // A savepoint holds no outbox: what the steps before it sent outside must be there when the job stops for it.
     let ended = matches!(result, Ok(true)) || (result.is_ok() && job.is_saved_and_stops);
@@ -127,6 +128,7 @@ pub(crate) struct Job {
     name: String,
     inputs: Arc<Mutex<Inputs>>,
     outputs: Outputs,
+    pub(crate) lookups: Arc<Lookups>,
     pub(crate) dataflow: Dataflow,
     folder: StateFolder,
     store: Store,
@@ -164,15 +166,18 @@ impl Job {
         if let Some(topic) = &request.late_rows_topic {
             outputs.keep_late_rows(LateTopic::open(plan, &request.connectors, topic, name)?);
         }
-        if let Some(lsn) = create_topics(&context.log, &outputs.topics_wanted(name))? {
+        let lookups = Arc::new(Lookups::new(plan, name));
+        let mut topics = outputs.topics_wanted(name);
+        topics.extend(lookups.topics_wanted());
+        if let Some(lsn) = create_topics(&context.log, &topics)? {
             context.wait_durable(lsn)?;
         }
         outputs.bind(name)?;
-        let mut inputs = Inputs::open(plan, &request.connectors)?;
+        let mut inputs = Inputs::open(plan, &request.connectors, &context.log, &lookups)?;
         inputs.timed(&context.os);
         let folder = StateFolder::open(&context.os, &context.data, name)?;
         if let Some(origin) = &origin {
-            known = Some(origin.begin(&context, &folder, instance)?);
+            known = Some(origin.begin(&context, &folder, instance, &lookups)?);
         }
         let options = StoreOptions {
             budget_bytes: request.options.memory_bytes_max,
@@ -196,6 +201,7 @@ impl Job {
             name: name.to_string(),
             inputs: Arc::new(Mutex::new(Inputs::default())),
             outputs,
+            lookups,
             dataflow,
             folder,
             store,
@@ -241,8 +247,11 @@ impl Job {
                 }
             }
         }
-        job.note_due();
         job.cursors = inputs.cursors();
+        let open = job.dataflow.open_questions()?;
+        let open = job.lookups.unanswered(&context.log, open, &job.cursors)?;
+        job.note_lookups(open);
+        job.note_due();
         job.inputs = Arc::new(Mutex::new(inputs));
         Ok(job)
     }
@@ -280,7 +289,7 @@ impl Job {
                 table: table.to_string(),
                 rows: 0,
             };
-            progress.scans = inputs.scans().map(scan).collect();
+            progress.scans = inputs.scans().filter(|(_, table, _)| !table.is_empty()).map(scan).collect();
             let sink = |(node, table): (NodeId, &str)| SinkProgress {
                 node: node.0 as u32,
                 table: table.to_string(),
@@ -442,6 +451,7 @@ impl Job {
             self.observe(CommitPoint::AfterCommit);
         }
         self.outputs.publish(lsn, direct);
+        self.note_lookups(output.questions);
         self.profile.committed();
         self.context.progress.add(&counts);
         self.context.progress.update(|progress| {
@@ -456,6 +466,13 @@ impl Job {
         let attended = self.attend();
         self.profile.kept();
         attended
+    }
+
+    /// Hands questions to those who ask them, and says how many rows wait.
+    fn note_lookups(&self, questions: Vec<Question>) {
+        if self.lookups.stepped(questions, &self.dataflow.lookups()) {
+            self.context.wakeup.notify();
+        }
     }
 
     fn note_due(&self) {
@@ -618,9 +635,16 @@ impl Job {
         for (partition, _) in lock(&self.inputs).log_positions(&self.cursors) {
             self.context.log.pin(&self.name, partition, None);
         }
+        self.remove_answers()?;
         self.snapshots.release();
         // Nobody reads what is left: if it cannot be removed now, the next start does.
         let _ = self.folder.remove_others(None);
+        Ok(())
+    }
+
+    /// The answers of a job go with it. If the process dies before, the next start does it.
+    fn remove_answers(&self) -> Result<(), RuntimeError> {
+        lookups::remove_topics(&self.context.log, &self.name)?;
         Ok(())
     }
 

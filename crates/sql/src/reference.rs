@@ -201,10 +201,18 @@ SELECT id, SUM(amount) OVER (ORDER BY amount) AS up_to FROM orders;",
     entry(
         "Temporal joins",
         "FROM a [LEFT] JOIN t FOR SYSTEM_TIME AS OF a.row_time [AS b] ON a.k = b.k [AND condition]",
-        "Each row of `a` with the version of `t` that was valid at its event time, once the watermarks of both have passed it. `t` is a table with a primary key and a watermark, of which each row is valid from its time until the next row of its key or its deletion, or a view that keeps the latest row of each key by ROW_NUMBER. The whole key must be compared. Old versions are forgotten with the watermark. As of a processing time (PROCTIME()) a table that ends is looked up instead: it is read first.",
+        "Each row of `a` with the version of `t` that was valid at its event time, once the watermarks of both have passed it. `t` is a table with a primary key and a watermark, of which each row is valid from its time until the next row of its key or its deletion, or a view that keeps the latest row of each key by ROW_NUMBER. The whole key must be compared. Old versions are forgotten with the watermark.",
         "CREATE TABLE prices (item STRING, price DECIMAL(10, 2), since TIMESTAMP(3), WATERMARK FOR since AS since, PRIMARY KEY (item) NOT ENFORCED)
 WITH ('connector' = 'upsert-kafka', 'topic' = 'prices', 'key.format' = 'json', 'value.format' = 'json');
 SELECT o.id, p.price FROM orders AS o LEFT JOIN prices FOR SYSTEM_TIME AS OF o.ordered AS p ON o.customer = p.item;",
+    ),
+    entry(
+        "Lookup joins",
+        "FROM a [LEFT] JOIN t FOR SYSTEM_TIME AS OF a.proc [AS b] ON a.k = b.k [AND condition]",
+        "Each row of `a` with the rows of `t` as they are when it comes by; `proc` is a processing time of `a`. A table in a database ('connector' = 'jdbc') is asked for the rows of a key, which its options may cache; a table of files is read to its end first. A row waits until its answer is there and holds the watermark back. What was answered lies in the job's log, so a job that is run again gives the same rows. `a` gives inserts only.",
+        "CREATE TABLE deliveries (id BIGINT, shop BIGINT, proc AS PROCTIME()) WITH ('connector' = 'kafka', 'topic' = 'deliveries', 'format' = 'json');
+CREATE TABLE shops (id BIGINT, city STRING, PRIMARY KEY (id) NOT ENFORCED) WITH ('connector' = 'jdbc', 'url' = 'jdbc:sqlite:shop.db', 'table-name' = 'shops', 'lookup.cache' = 'PARTIAL', 'lookup.partial-cache.expire-after-write' = '10 min');
+SELECT d.id, s.city FROM deliveries AS d LEFT JOIN shops FOR SYSTEM_TIME AS OF d.proc AS s ON d.shop = s.id AND s.city <> 'Ulm';",
     ),
     entry(
         "Top-N and deduplication",
@@ -264,9 +272,11 @@ SELECT customer, COUNT(*) FROM orders GROUP BY customer HAVING COUNT(*) > ALL (S
     ),
     entry(
         "Hints",
-        "FROM table /*+ OPTIONS('key' = 'value') */ | SELECT /*+ {BROADCAST | SHUFFLE_HASH | SHUFFLE_MERGE | NEST_LOOP | MULTI_JOIN}(table, …) */",
-        "OPTIONS gives other options of a table for one query. Hints that choose how a join is done have no effect, because there is one way; the tables that they name must be there.",
+        "FROM table /*+ OPTIONS('key' = 'value') */\nSELECT /*+ LOOKUP('table' = 'name', 'key' = 'value', …) */ …\nSELECT /*+ {BROADCAST | SHUFFLE_HASH | SHUFFLE_MERGE | NEST_LOOP | MULTI_JOIN}(table, …) */ …",
+        "OPTIONS gives other options of a table for one query. LOOKUP says how a lookup join asks its table; the options are below. Hints that choose how a join is done have no effect, because there is one way; the tables that they name must be there.",
         "SELECT id FROM orders /*+ OPTIONS('scan.bounded.mode' = 'latest-offset') */;
+SELECT /*+ LOOKUP('table' = 's', 'async' = 'true', 'output-mode' = 'ALLOW_UNORDERED', 'capacity' = '500') */ d.id, s.city
+FROM deliveries AS d JOIN shops FOR SYSTEM_TIME AS OF d.proc AS s ON d.shop = s.id;
 SELECT /*+ BROADCAST(l) */ o.id FROM orders AS o JOIN large_orders AS l ON o.id = l.id;",
     ),
 ];

@@ -1,4 +1,5 @@
-//! `jdbc`: tables of a SQLite database, written exactly once, under the option names of Flink's connector.
+//! `jdbc`: tables of a SQLite database, written exactly once and looked up by key, under the option names of Flink's
+//! connector.
 //!
 //! Rows go through an outbox. The target applies them together with the outbox offset in one
 //! transaction, so that a crash at any moment neither loses nor repeats a row. With a primary key a
@@ -22,17 +23,22 @@
 //! transactions cheaper and lets others read while one is written.
 
 mod changes;
+mod lookup;
+mod postgres;
 mod sink;
 mod sqlite;
+mod values;
 
 use crate::blackhole::cannot_read;
 use crate::{CONNECTOR, option_problem, plain_options};
 use base::options::{OptionKind, OptionSpec, Options};
 use dataflow::connector::{Connector, ConnectorError, ConnectorSpec, Role, SourceRequest};
-use dataflow::plan::Changelog;
+use dataflow::lookup::{Lookup, LookupRequest};
+use dataflow::plan::{Changelog, LookupCache};
 use dataflow::sink::Sink;
 use dataflow::source::Source;
 use dataflow::table::TableDefinition;
+use os::Os;
 use std::sync::Arc;
 
 const fn optional(
@@ -52,7 +58,8 @@ const OPTIONS: &[OptionSpec] = &[
         kind: OptionKind::Text,
         required: true,
         default: None,
-        doc: "The database: `jdbc:sqlite:` and the path of a file that exists, relative to the working directory.",
+        doc: "The database: `jdbc:sqlite:` and the path of a file that exists, relative to the working directory, or \
+              `jdbc:postgresql://HOST:PORT/DATABASE` (lookup joins only, not encrypted).",
         example: "jdbc:sqlite:shop.db",
     },
     OptionSpec {
@@ -60,23 +67,30 @@ const OPTIONS: &[OptionSpec] = &[
         kind: OptionKind::Text,
         required: true,
         default: None,
-        doc: "The table in the database; it must exist, with at least the columns that are declared.",
+        doc: "The table in the database; it must exist, with at least the columns that are declared. In PostgreSQL a \
+              schema may stand before it: `sales.orders`.",
         example: "orders",
     },
     optional(
         "driver",
-        OptionKind::OneOf(&[SQLITE_DRIVER]),
+        OptionKind::OneOf(&[SQLITE_DRIVER, POSTGRES_DRIVER]),
         None,
         "Accepted for Flink's sake; the driver follows from the URL.",
         SQLITE_DRIVER,
     ),
-    optional("username", OptionKind::Text, None, "Refused: a SQLite database has no users.", "shop"),
-    optional("password", OptionKind::Text, None, "Refused: a SQLite database has no users.", "secret"),
+    optional("username", OptionKind::Text, None, "Who asks PostgreSQL. Refused for SQLite, which has no users.", "shop"),
+    optional(
+        "password",
+        OptionKind::Text,
+        None,
+        "The password, if the server wants one; `${NAME}` keeps it out of the file. Refused for SQLite.",
+        "${SHOP_PASSWORD}",
+    ),
     optional(
         "connection.max-retry-timeout",
         OptionKind::Duration,
         None,
-        "Accepted for Flink's sake; a file needs no connection.",
+        "Accepted for Flink's sake; a lookup has its own timeout.",
         "60 s",
     ),
     optional(
@@ -112,24 +126,82 @@ const OPTIONS: &[OptionSpec] = &[
         "scan.*",
         OptionKind::Text,
         None,
-        "For reading, which is not supported yet; no effect on writing.",
+        "For scans, which are not supported yet; no effect on writing and on lookup joins.",
         "1000",
     ),
     optional(
-        "lookup.*",
-        OptionKind::Text,
+        "lookup.cache",
+        OptionKind::OneOf(&["NONE", "PARTIAL", "none", "partial"]),
+        Some("NONE"),
+        "Which answers of lookup joins are kept: none, or those that were asked for. FULL is not supported yet.",
+        "PARTIAL",
+    ),
+    optional(
+        "lookup.partial-cache.max-rows",
+        OptionKind::Integer { min: 0, max: i64::MAX },
         None,
-        "For lookup joins, which are not supported yet; no effect on writing.",
-        "NONE",
+        "Keys that are kept at most; those that were not used again since they came go first.",
+        "10000",
+    ),
+    optional(
+        "lookup.partial-cache.expire-after-write",
+        OptionKind::Duration,
+        None,
+        "An answer that is so old is asked for again.",
+        "10 min",
+    ),
+    optional(
+        "lookup.partial-cache.expire-after-access",
+        OptionKind::Duration,
+        None,
+        "An answer that was not used for so long is forgotten.",
+        "1 h",
+    ),
+    optional(
+        "lookup.partial-cache.cache-missing-key",
+        OptionKind::Boolean,
+        Some("true"),
+        "Keep also that there is nothing under a key.",
+        "false",
+    ),
+    optional(
+        "lookup.cache.max-rows",
+        OptionKind::Integer { min: -1, max: i64::MAX },
+        None,
+        "The older name of `lookup.partial-cache.max-rows`; together with `lookup.cache.ttl` it turns the cache on.",
+        "10000",
+    ),
+    optional(
+        "lookup.cache.ttl",
+        OptionKind::Duration,
+        None,
+        "The older name of `lookup.partial-cache.expire-after-write`.",
+        "10 min",
+    ),
+    optional(
+        "lookup.cache.caching-missing-key",
+        OptionKind::Boolean,
+        Some("true"),
+        "The older name of `lookup.partial-cache.cache-missing-key`.",
+        "false",
+    ),
+    optional(
+        "lookup.max-retries",
+        OptionKind::Integer { min: 0, max: 1000 },
+        Some("3"),
+        "How often a lookup that failed is tried again before the job fails; the pause doubles each time.",
+        "10",
     ),
 ];
 
 const SQLITE_DRIVER: &str = "org.sqlite.JDBC";
+const POSTGRES_DRIVER: &str = "org.postgresql.Driver";
 const SQLITE_URL: &str = "jdbc:sqlite:";
 
 const SPEC: ConnectorSpec = ConnectorSpec {
     name: "jdbc",
-    doc: "A table of a SQLite database. With a primary key, rows are inserted, replaced and deleted by it; \
+    doc: "A table of a SQLite database: the target of INSERT INTO, or looked up (this one in PostgreSQL too) by key in a join FOR SYSTEM_TIME AS OF a \
+          processing time (types are read as they are written). With a primary key, rows are inserted, replaced and deleted by it; \
           without one they are appended. The table's columns, and a unique index on the primary key, must exist.",
     options: OPTIONS,
     formats: &[],
@@ -139,7 +211,21 @@ const SPEC: ConnectorSpec = ConnectorSpec {
     sink_guarantee: "exactly once (outbox; rows and offset in one transaction)",
 };
 
-pub(crate) struct Jdbc;
+pub(crate) struct Jdbc {
+    os: Os,
+}
+
+impl Jdbc {
+    pub(crate) fn new(os: Os) -> Jdbc {
+        Jdbc { os }
+    }
+}
+
+/// Where a table lies.
+enum Database {
+    Sqlite(String),
+    Postgres(postgres::Address),
+}
 
 impl Connector for Jdbc {
     fn spec(&self) -> &'static ConnectorSpec {
@@ -149,8 +235,30 @@ impl Connector for Jdbc {
     fn check(&self, table: &TableDefinition, role: Role) -> Result<(), Vec<ConnectorError>> {
         match role {
             Role::Source => Err(vec![cannot_read(&SPEC, table)]),
-            Role::Sink => checked(table).map(drop),
+            Role::Sink => written(table).map(drop),
+            Role::Lookup => {
+                checked(table)?;
+                cache(table).map(drop).map_err(|error| vec![error])
+            }
         }
+    }
+
+    fn looks_up(&self, _table: &TableDefinition) -> bool {
+        true
+    }
+
+    fn lookup_cache(&self, table: &TableDefinition) -> Result<Option<LookupCache>, ConnectorError> {
+        cache(table)
+    }
+
+    fn lookup(&self, request: LookupRequest) -> Result<Box<dyn Lookup>, ConnectorError> {
+        let (options, database) = checked(&request.table).map_err(|mut errors| errors.remove(0))?;
+        Ok(match database {
+            Database::Sqlite(path) => Box::new(lookup::SqliteLookup::new(&request, &options, path)),
+            Database::Postgres(address) => {
+                Box::new(postgres::PostgresLookup::new(&self.os, &request, &options, address))
+            }
+        })
     }
 
     fn is_bounded(&self, _table: &TableDefinition) -> bool {
@@ -166,21 +274,72 @@ impl Connector for Jdbc {
     }
 
     fn sink(&self, table: &Arc<TableDefinition>, job: &str) -> Result<Sink, ConnectorError> {
-        let (options, path) = checked(table).map_err(|mut errors| errors.remove(0))?;
+        let (options, path) = written(table).map_err(|mut errors| errors.remove(0))?;
         Ok(Sink::Outbox(Box::new(sink::JdbcSink::new(table.clone(), &options, path, job))))
     }
 }
 
-/// The options, and the path of the database.
-fn checked(table: &TableDefinition) -> Result<(Options, String), Vec<ConnectorError>> {
+/// Which answers are kept.
+fn cache(table: &TableDefinition) -> Result<Option<LookupCache>, ConnectorError> {
+    let options = plain_options(table, OPTIONS).map_err(|mut errors| errors.remove(0))?;
+    let count = |key: &str| options.integer(key).and_then(|count| u64::try_from(count).ok());
+    let is_partial = options.text("lookup.cache").is_some_and(|cache| cache.eq_ignore_ascii_case("PARTIAL"));
+    if !is_partial {
+        // As Flink has it, the older options count only together.
+        let older = count("lookup.cache.max-rows").filter(|rows| *rows > 0);
+        let older = older.zip(options.duration_ms("lookup.cache.ttl").filter(|ms| *ms > 0));
+        return Ok(older.map(|(rows, ttl_ms)| LookupCache {
+            keys_max: Some(rows),
+            expire_after_write_ms: Some(ttl_ms),
+            expire_after_access_ms: None,
+            caches_missing_keys: options.boolean("lookup.cache.caching-missing-key"),
+        }));
+    }
+    let cache = LookupCache {
+        keys_max: count("lookup.partial-cache.max-rows"),
+        expire_after_write_ms: options.duration_ms("lookup.partial-cache.expire-after-write"),
+        expire_after_access_ms: options.duration_ms("lookup.partial-cache.expire-after-access"),
+        caches_missing_keys: options.boolean("lookup.partial-cache.cache-missing-key"),
+    };
+    if (cache.keys_max, cache.expire_after_write_ms, cache.expire_after_access_ms) == (None, None, None) {
+        let message = "a cache that never forgets would grow and never see a change; set \
+                       'lookup.partial-cache.max-rows', 'lookup.partial-cache.expire-after-write' or \
+                       'lookup.partial-cache.expire-after-access'";
+        return Err(option_problem(table, "lookup.cache", message));
+    }
+    Ok(Some(cache))
+}
+
+/// The same of a table that is written.
+fn written(table: &TableDefinition) -> Result<(Options, String), Vec<ConnectorError>> {
+    let (options, database) = checked(table)?;
+    match database {
+        Database::Sqlite(path) => Ok((options, path)),
+        Database::Postgres(_) => {
+            let message = format!(
+                "the connector 'jdbc' writes SQLite only so far, and 'url' names a PostgreSQL database; it can be \
+                 looked up in a join FOR SYSTEM_TIME AS OF; to write, use '{SQLITE_URL}PATH' or a topic"
+            );
+            Err(vec![option_problem(table, "url", message)])
+        }
+    }
+}
+
+/// The options, and where the database is.
+fn checked(table: &TableDefinition) -> Result<(Options, Database), Vec<ConnectorError>> {
     let options = plain_options(table, OPTIONS)?;
     let mut errors = Vec::new();
-    let path = path(options.text("url").unwrap_or_default());
-    if let Err(message) = &path {
+    let url = options.text("url").unwrap_or_default();
+    let is_postgres = url.starts_with(postgres::URL);
+    let database = match is_postgres {
+        true => postgres::address(url, &options).map(Database::Postgres),
+        false => path(url).map(Database::Sqlite),
+    };
+    if let Err(message) = &database {
         errors.push(option_problem(table, "url", message));
     }
     for key in ["username", "password"] {
-        if options.text(key).is_some() {
+        if options.text(key).is_some() && !is_postgres {
             let message = format!("a SQLite database has no users; leave '{key}' out");
             errors.push(option_problem(table, key, message));
         }
@@ -203,8 +362,8 @@ fn checked(table: &TableDefinition) -> Result<(Options, String), Vec<ConnectorEr
             errors.push(option_problem(table, "connector", message));
         }
     }
-    match path {
-        Ok(path) if errors.is_empty() => Ok((options, path)),
+    match database {
+        Ok(database) if errors.is_empty() => Ok((options, database)),
         _ => Err(errors),
     }
 }
@@ -214,8 +373,8 @@ fn path(url: &str) -> Result<String, String> {
     let Some(path) = url.strip_prefix(SQLITE_URL) else {
         let kind: String = url.splitn(3, ':').take(2).collect::<Vec<_>>().join(":");
         return Err(format!(
-            "the connector 'jdbc' writes SQLite only so far: 'url' must be '{SQLITE_URL}PATH', and begins with \
-             '{kind}'"
+            "the connector 'jdbc' knows SQLite, and PostgreSQL for lookup joins: 'url' must be '{SQLITE_URL}PATH' or \
+             'jdbc:postgresql://HOST:PORT/DATABASE', and begins with '{kind}'"
         ));
     };
     if path.is_empty() || path.starts_with(':') {

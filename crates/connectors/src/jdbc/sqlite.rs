@@ -23,7 +23,7 @@ use std::time::Duration;
 pub(super) const OFFSETS_TABLE: &str = "eventwright_offsets";
 
 /// How long one try waits for others' locks.
-const LOCK_WAIT: Duration = Duration::from_secs(2);
+pub(super) const LOCK_WAIT: Duration = Duration::from_secs(2);
 /// So many letters of a value are shown in a message.
 const SHOWN_LETTERS_MAX: usize = 60;
 
@@ -363,11 +363,11 @@ fn move_offset(connection: &Connection, plan: &Plan, from: i64, to: i64) -> Resu
 }
 
 /// A name as SQL has it, whatever letters it holds.
-fn quoted(name: &str) -> String {
+pub(super) fn quoted(name: &str) -> String {
     format!("\"{}\"", name.replace('"', "\"\""))
 }
 
-fn list(names: &[String]) -> String {
+pub(super) fn list(names: &[String]) -> String {
     names.iter().map(|name| quoted(name)).collect::<Vec<_>>().join(", ")
 }
 

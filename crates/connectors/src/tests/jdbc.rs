@@ -554,13 +554,44 @@ fn wrong_options_say_what_works() {
         ["table 't': the connector 'jdbc' can be written, not read"]
     );
     assert_eq!(
-        messages(&[("url", "jdbc:postgresql://me:secret@host/db"), ("password", "secret")], Role::Sink),
+        messages(&[("url", "jdbc:mysql://me:secret@host/db"), ("password", "secret")], Role::Sink),
         [
-            "table 't': the connector 'jdbc' writes SQLite only so far: 'url' must be 'jdbc:sqlite:PATH', and begins \
-             with 'jdbc:postgresql'",
+            "table 't': the connector 'jdbc' knows SQLite, and PostgreSQL for lookup joins: 'url' must be \
+             'jdbc:sqlite:PATH' or 'jdbc:postgresql://HOST:PORT/DATABASE', and begins with 'jdbc:mysql'",
             "table 't': a SQLite database has no users; leave 'password' out"
         ]
     );
+    let postgres = [("url", "jdbc:postgresql://host/db"), ("username", "me"), ("password", "secret")];
+    assert_eq!(messages(&postgres, Role::Lookup), [""; 0]);
+    assert_eq!(
+        messages(&postgres, Role::Sink),
+        [
+            "table 't': the connector 'jdbc' writes SQLite only so far, and 'url' names a PostgreSQL database; it can be \
+             looked up in a join FOR SYSTEM_TIME AS OF; to write, use 'jdbc:sqlite:PATH' or a topic"
+        ]
+    );
+    let form = "table 't': 'url' must be 'jdbc:postgresql://HOST:PORT/DATABASE'";
+    for (url, message) in [
+        ("jdbc:postgresql://me:secret@host/db", form),
+        ("jdbc:postgresql://host", form),
+        ("jdbc:postgresql:", form),
+        (
+            "jdbc:postgresql://a,b/db",
+            "table 't': 'url' must be 'jdbc:postgresql://HOST:PORT/DATABASE', with one host",
+        ),
+        (
+            "jdbc:postgresql://host/db?sslmode=require&password=secret",
+            "table 't': the parameter 'sslmode' of 'url' is not supported; there are user, password, sslmode=disable, \
+             ApplicationName",
+        ),
+    ] {
+        assert_eq!(messages(&[("url", url), ("username", "me")], Role::Lookup), [message]);
+    }
+    assert_eq!(
+        messages(&[("url", "jdbc:postgresql://[::1]:5433/db")], Role::Lookup),
+        ["table 't': a PostgreSQL database needs 'username'"]
+    );
+    assert_eq!(messages(&[("url", "jdbc:postgresql:db?user=me&sslmode=disable")], Role::Lookup), [""; 0]);
     assert_eq!(
         messages(&[("url", "jdbc:sqlite::memory:")], Role::Sink),
         [

@@ -22,8 +22,8 @@ use std::sync::Arc;
 /// Rows that are decoded at once.
 const RESTORED_ROWS: usize = 8192;
 
-/// Ends a list of rows.
-const NONE: u32 = u32::MAX;
+/// Ends a list of rows, and stands for a row that pads.
+pub(crate) const NONE: u32 = u32::MAX;
 
 /// The table side.
 #[derive(Debug, Clone)]
@@ -146,32 +146,47 @@ impl JoinSpec {
                 at = table.next[at as usize];
             }
         }
-        let joined = self.pairs(table, batch, &left, &right)?;
-        let Some(residual) = &self.residual else { return Ok(joined) };
-        let holds = holds(residual.as_ref(), &joined.rows, joined.watermarks.as_ref(), clock_ms)?;
-        if !pads {
-            return super::batches::filter_batch(&joined, &holds);
-        }
-        let (left, right) = keep_or_pad(batch.len(), &left, &right, &holds);
-        self.pairs(table, batch, &left, &right)
+        let pairs = (left, right);
+        pair_up(self.kind, self.residual.as_ref(), &self.schema, &table.rows, batch, pairs, clock_ms)
     }
+}
 
-    fn pairs(
-        &self,
-        table: &JoinTable,
-        batch: &Batch,
-        left: &[u32],
-        right: &[u32],
-    ) -> Result<Batch, DataflowError> {
-        let left = UInt32Array::from_iter_values(left.iter().copied());
-        let right: UInt32Array = if right.contains(&NONE) {
-            right.iter().map(|row| (*row != NONE).then_some(*row)).collect()
-        } else {
-            UInt32Array::from_iter_values(right.iter().copied())
-        };
-        let others = table.rows.columns().iter().map(|column| take(column, &right, None));
-        beside(batch, &left, others.collect::<Result<_, _>>()?, &self.schema)
+/// The pairs of rows of a stream and of a table (`NONE` pads) for which the residual condition holds; a LEFT join pads
+/// what has no such pair.
+pub(crate) fn pair_up(
+    kind: JoinKind,
+    residual: Option<&Arc<dyn Expression>>,
+    schema: &SchemaRef,
+    table: &RecordBatch,
+    batch: &Batch,
+    (left, right): (Vec<u32>, Vec<u32>),
+    clock_ms: i64,
+) -> Result<Batch, DataflowError> {
+    let joined = pairs(table, batch, &left, &right, schema)?;
+    let Some(residual) = residual else { return Ok(joined) };
+    let holds = holds(residual.as_ref(), &joined.rows, joined.watermarks.as_ref(), clock_ms)?;
+    if kind != JoinKind::Left {
+        return super::batches::filter_batch(&joined, &holds);
     }
+    let (left, right) = keep_or_pad(batch.len(), &left, &right, &holds);
+    pairs(table, batch, &left, &right, schema)
+}
+
+fn pairs(
+    table: &RecordBatch,
+    batch: &Batch,
+    left: &[u32],
+    right: &[u32],
+    schema: &SchemaRef,
+) -> Result<Batch, DataflowError> {
+    let left = UInt32Array::from_iter_values(left.iter().copied());
+    let right: UInt32Array = if right.contains(&NONE) {
+        right.iter().map(|row| (*row != NONE).then_some(*row)).collect()
+    } else {
+        UInt32Array::from_iter_values(right.iter().copied())
+    };
+    let others = table.columns().iter().map(|column| take(column, &right, None));
+    beside(batch, &left, others.collect::<Result<_, _>>()?, schema)
 }
 
 /// The pairs that hold; a row of the stream without any is padded once, where its first pair stood.

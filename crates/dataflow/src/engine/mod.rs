@@ -23,6 +23,8 @@ mod join;
 mod keyed_rows;
 mod keys;
 mod late;
+mod lookup_join;
+mod lookups;
 mod match_recognize;
 mod materialize;
 mod meeting;
@@ -52,6 +54,10 @@ mod tests;
 
 pub use error::DataflowError;
 pub use late::LateRows;
+pub(crate) use keys::KeyEncoder;
+pub use lookup_join::Question;
+pub(crate) use lookup_join::{all_columns, pack};
+pub use lookups::LookupState;
 pub(crate) use over::over_supports;
 pub use watch::{NodeRun, StateSize, StepWatch};
 pub(crate) use window::accumulator_supports;
@@ -137,6 +143,8 @@ pub struct StepOutput {
     pub rows_out: Vec<(NodeId, u64)>,
     /// Over the row kinds and values of all outputs, sink by sink, in order.
     pub hash: u64,
+    /// What lookup joins want to know, in the order in which they ask.
+    pub questions: Vec<Question>,
 }
 
 /// The splits of a scan: which of them are finished.
@@ -233,7 +241,9 @@ impl Dataflow {
             .iter()
             .filter(|index| matches!(self.plan.nodes[**index].kind, NodeKind::ProcessingTime));
         let fired = clocks.filter_map(|index| self.operators[*index].watermark()).min()?;
-        self.clocked.iter().filter_map(|index| self.operators[*index].next_window_end(fired)).min()
+        let held = self.held_by_lookups();
+        let free = self.clocked.iter().filter(|index| !held[**index]);
+        free.filter_map(|index| self.operators[*index].next_window_end(fired)).min()
     }
 
     /// From now on steps give the rows that came too late.
@@ -308,7 +318,7 @@ impl Dataflow {
                 flow.unwrap_or_default()
             });
             let inputs: Vec<Flow> = match node.kind {
-                NodeKind::Scan { .. } => {
+                NodeKind::Scan { .. } | NodeKind::LookupAnswers => {
                     vec![Flow { chunks: scanned.remove(&id).unwrap_or_default(), track: None }]
                 }
                 _ => inputs.collect(),
@@ -337,7 +347,9 @@ impl Dataflow {
         }
         let late = context.late.finish();
         self.sequence += ordinal;
-        self.finish_step(outputs, rows_in, (late_rows_by_node, late), watch)
+        let questions = self.take_questions();
+        let output = self.finish_step(outputs, rows_in, (late_rows_by_node, late), watch)?;
+        Ok(StepOutput { questions, ..output })
     }
 
     fn finish_step(
@@ -380,6 +392,7 @@ impl Dataflow {
             watermark: watermark.filter(|watermark| *watermark > i64::MIN),
             rows_in: rows_in.into_iter().collect(),
             hash: hash.digest(),
+            questions: Vec::new(),
         })
     }
 

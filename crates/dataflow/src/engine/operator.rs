@@ -10,6 +10,7 @@ use super::join::{JoinSpec, JoinTable, only_inserts};
 use super::keyed_rows::KeyedRowsNode;
 use super::keys::KeyEncoder;
 use super::late::LateKeeper;
+use super::lookup_join::LookupJoinNode;
 use super::match_recognize::MatchRecognizeNode;
 use super::materialize::Materialize;
 use super::normalize::Normalize;
@@ -85,6 +86,7 @@ pub(crate) enum Operator {
     Deduplicate(DeduplicateNode),
     TemporalSort(TemporalSortNode),
     MatchRecognize(MatchRecognizeNode),
+    LookupJoin(Box<LookupJoinNode>),
 }
 
 impl Operator {
@@ -168,7 +170,11 @@ impl Operator {
             NodeKind::MatchRecognize { .. } => {
                 Operator::MatchRecognize(MatchRecognizeNode::new(plan, id, schemas, workers, store)?)
             }
+            NodeKind::LookupJoin(_) => {
+                Operator::LookupJoin(Box::new(LookupJoinNode::new(plan, id, schemas, store)?))
+            }
             NodeKind::Scan { .. }
+            | NodeKind::LookupAnswers
             | NodeKind::Project { .. }
             | NodeKind::Filter { .. }
             | NodeKind::WindowAssign { .. }
@@ -205,6 +211,7 @@ impl Operator {
             Operator::Deduplicate(node) => node.tables(),
             Operator::TemporalSort(node) => node.tables(),
             Operator::MatchRecognize(node) => node.tables(),
+            Operator::LookupJoin(node) => node.tables(),
         }
     }
 
@@ -258,6 +265,9 @@ impl Operator {
         if let Operator::IntervalJoin(node) = self {
             return Ok((node.step(exchange, inputs, context.sequence, clock_ms)?, 0));
         }
+        if let Operator::LookupJoin(node) = self {
+            return Ok((node.step(exchange, inputs, clock_ms)?, 0));
+        }
         if let Operator::TemporalSort(node) = self {
             return node.step(exchange, inputs, context.sequence, &context.late);
         }
@@ -272,6 +282,7 @@ impl Operator {
             | Operator::IntervalJoin(_)
             | Operator::TemporalJoin(_)
             | Operator::MatchRecognize(_)
+            | Operator::LookupJoin(_)
             | Operator::TemporalSort(_) => Err(DataflowError::internal("a node ran twice")),
             Operator::Stateless => {
                 let rows = chunks.iter().map(|chunk| chunk.batch.len()).sum();

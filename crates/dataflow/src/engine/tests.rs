@@ -9,6 +9,7 @@ mod idleness;
 mod interval_join;
 mod invariance;
 mod keyed_rows;
+mod lookup_join;
 mod match_recognize;
 mod operators;
 mod over;

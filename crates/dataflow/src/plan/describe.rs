@@ -110,6 +110,16 @@ impl Plan {
                     residual.unwrap_or_default()
                 )
             }
+            NodeKind::LookupJoin(join) => {
+                let found: Vec<String> =
+                    join.found_schema().fields().iter().map(|field| format!("`{}`", field.name())).collect();
+                format!(
+                    "LookupJoin({}, found=[{}])",
+                    join.text(&names(0, &join.stream_keys)),
+                    found.join(", ")
+                )
+            }
+            NodeKind::LookupAnswers => "LookupAnswers".into(),
             NodeKind::SessionWindow { time_column, gap_ms, zone, keys } => {
                 format!(
                     "SessionWindow({}{}, gap={gap_ms}ms, keys=[{}])",

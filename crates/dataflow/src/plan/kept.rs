@@ -22,6 +22,10 @@ pub enum Until {
     Unwritten(u64),
     /// The input says so (a deletion), or never.
     Forever,
+    /// The answer is there.
+    Answered,
+    /// The cache is this old (ms), by the clock of the steps.
+    Expired(u64),
     /// It is part of the job and as large as the table it is made of.
     End,
 }
@@ -39,6 +43,11 @@ impl fmt::Display for Until {
             Until::Unwritten(ms) => {
                 let time = duration(i64::try_from(*ms).unwrap_or(i64::MAX));
                 write!(f, "until it was not written for {time} ('table.exec.state.ttl')")
+            }
+            Until::Answered => f.write_str("until it was used"),
+            Until::Expired(ms) => {
+                let time = duration(i64::try_from(*ms).unwrap_or(i64::MAX));
+                write!(f, "until it is {time} old")
             }
             Until::Forever => f.write_str("for ever"),
             Until::End => f.write_str("until the job ends"),
@@ -66,6 +75,7 @@ impl Plan {
         };
         let (what, by, until) = match &node.kind {
             NodeKind::Scan { .. }
+            | NodeKind::LookupAnswers
             | NodeKind::Watermark { .. }
             | NodeKind::ProcessingTime
             | NodeKind::Project { .. }
@@ -106,6 +116,14 @@ impl Plan {
             }
             NodeKind::BoundedJoin { table_keys, .. } => {
                 ("the rows of the table".into(), names(1, table_keys), Until::End)
+            }
+            NodeKind::LookupJoin(join) => {
+                let what = match join.cache {
+                    None => "the rows that wait for an answer",
+                    Some(_) => "the rows that wait for an answer, and the answers that are cached",
+                };
+                let until = join.cache.and_then(|cache| cache.expire_after_write_ms).map(Until::Expired);
+                (what.into(), names(0, &join.stream_keys), until.unwrap_or(Until::Answered))
             }
             NodeKind::GroupAggregate { keys, aggregates } => {
                 let distinct = aggregates.iter().any(|call| call.distinct);

@@ -48,7 +48,9 @@ fn write_node(
     let node = plan.node(id);
     let mode = modes.map_or_else(String::new, |modes| format!(", changelogMode=[{}]", modes[id.0]));
     let _ = writeln!(text, "{indent}{branch}#{} {}{mode}", id.0, line(plan, node));
-    for input in &node.inputs {
+    // Where the answers of a lookup join come from is not what a reader of the plan asks.
+    let shown = |input: &&NodeId| !matches!(plan.node(**input).kind, NodeKind::LookupAnswers);
+    for input in node.inputs.iter().filter(shown) {
         write_node(plan, *input, depth + 1, modes, written, text);
     }
 }
@@ -218,6 +220,17 @@ pub fn line(plan: &Plan, node: &Node) -> String {
             let keys = format!("stream=[{}], table=[{}]", names(0, stream_keys), names(1, table_keys));
             join_text("BoundedJoin", plan, node, kind.name(), &keys, residual.as_ref())
         }
+        NodeKind::LookupJoin(join) => {
+            let found: Vec<String> =
+                join.found_schema().fields().iter().map(|field| field.name().clone()).collect();
+            format!(
+                "LookupJoin({}, {}, found=[{}])",
+                join.text(&names(0, &join.stream_keys)),
+                join.asking.text(),
+                found.join(", ")
+            )
+        }
+        NodeKind::LookupAnswers => "LookupAnswers".into(),
         NodeKind::Unnest(unnest) => format!("Unnest({})", unnest.text()),
         NodeKind::MatchRecognize { pattern, partition, time_column, order, measures } => {
             let time = time_column.map_or("PROCTIME".into(), |column| name(0, column));

@@ -5,8 +5,9 @@
 mod pattern;
 
 use super::{
-    Aggregate, AggregateFunction, JoinKind, Keep, Node, NodeId, NodeKind, OverFrame, OverOrder, Plan,
-    SortKey, Unnest, WindowKind, type_name,
+    Aggregate, AggregateFunction, JoinKind, Keep, LookupJoin, Node, NodeId, NodeKind, OverFrame, OverOrder, Plan,
+    SortKey, Unnest, WindowKind, answers_schema,
+    type_name,
 };
 use crate::engine::DataflowError;
 use crate::engine::{accumulator_supports, over_supports};
@@ -35,8 +36,9 @@ impl Plan {
             return Err("it reads a sink".into());
         }
         let arity_fits = match node.kind {
-            NodeKind::Scan { .. } => node.inputs.is_empty(),
-            NodeKind::BoundedJoin { .. }
+            NodeKind::Scan { .. } | NodeKind::LookupAnswers => node.inputs.is_empty(),
+            NodeKind::LookupJoin(_)
+            | NodeKind::BoundedJoin { .. }
             | NodeKind::Join { .. }
             | NodeKind::WindowJoin { .. }
             | NodeKind::IntervalJoin { .. }
@@ -50,6 +52,8 @@ impl Plan {
         let input = |side: usize| self.node(node.inputs[side]).schema.as_ref();
         match &node.kind {
             NodeKind::Scan { .. } => Ok(()),
+            NodeKind::LookupAnswers => same_types(&answers_schema(), &node.schema),
+            NodeKind::LookupJoin(join) => self.validate_lookup(node, join),
             NodeKind::Sink { .. } | NodeKind::ProcessingTime => same_types(input(0), &node.schema),
             NodeKind::Filter { predicate } => {
                 same_types(input(0), &node.schema)?;
@@ -229,6 +233,31 @@ impl Plan {
         Ok(())
     }
 
+    fn validate_lookup(&self, node: &Node, join: &LookupJoin) -> Result<(), String> {
+        let input = self.node(node.inputs[0]).schema.as_ref();
+        let readers = self.nodes.iter().flat_map(|other| &other.inputs);
+        let answers = node.inputs[1];
+        if !matches!(self.node(answers).kind, NodeKind::LookupAnswers)
+            || readers.filter(|other| **other == answers).count() != 1
+        {
+            return Err("its answers are its own".into());
+        }
+        if !matches!(join.kind, JoinKind::Inner | JoinKind::Left) || join.stream_keys.is_empty() {
+            return Err("an outside table is joined by INNER or LEFT, and by a key".into());
+        }
+        let table = join.table.schema.as_ref();
+        join.projection.iter().try_for_each(|column| type_at(table, *column).map(|_| ()))?;
+        if join.stream_keys.len() != join.table_keys.len() {
+            return Err("both sides need the same number of key columns".into());
+        }
+        for (stream, key) in join.stream_keys.iter().zip(&join.table_keys) {
+            same_type(type_at(input, *stream)?, type_at(table, *key)?)?;
+        }
+        validate_join(input, &join.found_schema(), &node.schema, &[], &[], join.residual.as_ref())?;
+        kept_columns(input)?;
+        kept_columns(&join.found_schema())
+    }
+
     fn needs_watermark(&self, node: &Node) -> Result<(), String> {
         if node.inputs.iter().all(|input| self.has_watermark(*input)) {
             return Ok(());
@@ -242,7 +271,7 @@ impl Plan {
         let node = self.node(id);
         match node.kind {
             NodeKind::Watermark { .. } | NodeKind::ProcessingTime => true,
-            NodeKind::Scan { .. } => false,
+            NodeKind::Scan { .. } | NodeKind::LookupAnswers => false,
             NodeKind::Union
             | NodeKind::Join { .. }
             | NodeKind::WindowJoin { .. }
@@ -257,7 +286,7 @@ impl Plan {
         let node = self.node(id);
         match node.kind {
             NodeKind::ProcessingTime => true,
-            NodeKind::Watermark { .. } | NodeKind::Scan { .. } => false,
+            NodeKind::Watermark { .. } | NodeKind::Scan { .. } | NodeKind::LookupAnswers => false,
             _ => node.inputs.iter().any(|input| self.follows_clock(*input)),
         }
     }

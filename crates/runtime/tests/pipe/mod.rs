@@ -5,12 +5,14 @@
 
 use arrow_array::cast::AsArray;
 use arrow_array::types::Int64Type;
-use arrow_array::{Int64Array, RecordBatch};
+use arrow_array::{ArrayRef, Int64Array, RecordBatch};
 use arrow_schema::{DataType, Field, Schema, SchemaRef};
 use base::{ErrorKind, Offset, PartitionId};
 use dataflow::batch::Batch;
 use dataflow::connector::{Connector, ConnectorError, ConnectorSpec, ConnectorTable, Role, SourceRequest};
-use dataflow::plan::{JoinKind, Node, NodeId, NodeKind, Plan};
+use dataflow::expression::{EvaluationContext, EvaluationError, Expression};
+use dataflow::lookup::{Found, Lookup, LookupRequest};
+use dataflow::plan::{JoinKind, LookupAsking, LookupCache, LookupJoin, Node, NodeId, NodeKind, Plan, answers_schema};
 use dataflow::sink::{DirectSink, OutboxSink, Sink, SinkError, TopicBatch, TopicSink};
 use dataflow::source::{Idle, Position, Read, ReadLimits, Rejected, Source, SourceError, Split};
 use dataflow::table::TableDefinition;
@@ -74,6 +76,94 @@ pub fn joined() -> Arc<Plan> {
     Arc::new(Plan::new(vec![scan(true), scan(true), join, sink(2, "topic", 2)]))
 }
 
+/// The numbers joined with what an [`Outside`] table says of them, as `number * 1000 + answer`.
+pub fn looked_up(ordered: bool, cache: Option<LookupCache>, asking: LookupAsking) -> Arc<Plan> {
+    let join = LookupJoin {
+        kind: JoinKind::Inner,
+        table: table("outside", 2),
+        projection: vec![1],
+        stream_keys: vec![0],
+        table_keys: vec![0],
+        residual: None,
+        ordered,
+        cache,
+        asking,
+    };
+    let answers = Node::new(NodeKind::LookupAnswers, Vec::new(), answers_schema());
+    let join = Node::new(NodeKind::LookupJoin(Box::new(join)), vec![NodeId(0), NodeId(1)], schema(2));
+    let project = Node::new(NodeKind::Project { expressions: vec![Arc::new(Both)] }, vec![NodeId(2)], schema(1));
+    Arc::new(Plan::new(vec![scan(true), answers, join, project, sink(3, "topic", 1)]))
+}
+
+#[derive(Debug)]
+struct Both;
+
+impl Expression for Both {
+    fn evaluate(&self, rows: &RecordBatch, _: &EvaluationContext<'_>) -> Result<ArrayRef, EvaluationError> {
+        let column = |index: usize| rows.column(index).as_primitive::<Int64Type>().values();
+        let both = column(0).iter().zip(column(1)).map(|(number, answer)| number * 1000 + answer);
+        Ok(Arc::new(Int64Array::from_iter_values(both)))
+    }
+
+    fn data_type(&self) -> &DataType {
+        &DataType::Int64
+    }
+
+    fn describe(&self) -> String {
+        "both".into()
+    }
+}
+
+/// An outside table that says of every number how often it was asked by then, so that two answers differ. It holds
+/// nothing for every tenth number, and two rows for the number after it.
+#[derive(Default)]
+pub struct Outside {
+    /// All keys that it was asked for, in order.
+    pub asked: Mutex<Vec<i64>>,
+    /// It holds nothing of a key that was asked for less often.
+    pub misses: AtomicU32,
+    pub trouble: Trouble,
+    /// Called while a question is under way.
+    pub watch: Mutex<Option<Box<dyn Fn() + Send>>>,
+}
+
+impl Outside {
+    /// How many rows it has in the end.
+    pub fn rows(number: i64) -> usize {
+        match number % 10 {
+            0 => 0,
+            1 => 2,
+            _ => 1,
+        }
+    }
+}
+
+struct Asks(Arc<Outside>);
+
+impl Lookup for Asks {
+    fn find(&mut self, keys: &RecordBatch) -> Result<Found, SourceError> {
+        if self.0.trouble.comes() {
+            return Err(SourceError { kind: ErrorKind::Unavailable, message: "the outside is away".into() });
+        }
+        if let Some(watch) = self.0.watch.lock().expect("nobody panics with it").as_ref() {
+            watch();
+        }
+        let mut asked = self.0.asked.lock().expect("nobody panics with it");
+        let (mut answers, mut counts) = (Vec::new(), Vec::new());
+        for number in keys.column(0).as_primitive::<Int64Type>().values() {
+            let times = asked.iter().filter(|before| *before == number).count();
+            asked.push(*number);
+            let is_there = times >= self.0.misses.load(Ordering::SeqCst) as usize;
+            let rows = if is_there { Outside::rows(*number) } else { 0 };
+            answers.extend(std::iter::repeat_n(asked.len() as i64, rows));
+            counts.push(rows as u32);
+        }
+        let rows = RecordBatch::try_new(schema(1), vec![Arc::new(Int64Array::from(answers))])
+            .map_err(|error| source_error(&error))?;
+        Ok(Found { rows, counts })
+    }
+}
+
 /// How a sink behaves.
 pub const GOOD: u8 = 0;
 pub const FAILS: u8 = 1;
@@ -107,6 +197,7 @@ pub struct Pipe {
     pub source_trouble: Arc<Trouble>,
     pub outbox_trouble: Arc<Trouble>,
     pub shown: Arc<Mutex<Vec<i64>>>,
+    pub outside: Arc<Outside>,
 }
 
 impl Pipe {
@@ -121,6 +212,7 @@ impl Pipe {
             source_trouble: Arc::default(),
             outbox_trouble: Arc::default(),
             shown: Arc::default(),
+            outside: Arc::default(),
         }
     }
 
@@ -245,6 +337,10 @@ impl Connector for Pipe {
 
     fn is_bounded(&self, _: &TableDefinition) -> bool {
         self.bounded
+    }
+
+    fn lookup(&self, _: LookupRequest) -> Result<Box<dyn Lookup>, ConnectorError> {
+        Ok(Box::new(Asks(self.outside.clone())))
     }
 
     fn source(&self, _: SourceRequest) -> Result<Box<dyn Source>, ConnectorError> {

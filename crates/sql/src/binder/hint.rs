@@ -3,6 +3,7 @@
 //! Those that choose how a join is done have no effect, because there is one way; the tables that they name are looked for,
 //! as Flink does.
 
+use super::lookup::LOOKUP;
 use super::scope::{NearestOrList, Scope};
 use super::{Binder, Bound, boxed};
 use crate::ast::{Hint, HintArguments};
@@ -12,7 +13,7 @@ use crate::diagnostic::{Diagnostic, DiagnosticKind};
 const JOIN_HINTS: &[&str] = &["BROADCAST", "SHUFFLE_HASH", "SHUFFLE_MERGE", "NEST_LOOP", "MULTI_JOIN"];
 
 /// Other hints of Flink's that stand there.
-const OTHER_HINTS: &[&str] = &["LOOKUP", "STATE_TTL"];
+const OTHER_HINTS: &[&str] = &[LOOKUP, "STATE_TTL"];
 
 impl Binder<'_> {
     pub(super) fn join_hints(&mut self, hints: &[Hint], scope: &Scope) -> Bound<()> {
@@ -20,6 +21,8 @@ impl Binder<'_> {
             let name = hint.name.value.to_ascii_uppercase();
             if JOIN_HINTS.contains(&name.as_str()) {
                 join_hint(hint, &name, scope)?;
+            } else if name == LOOKUP {
+                // FROM has looked at it.
             } else if OTHER_HINTS.contains(&name.as_str()) {
                 self.warnings.push(Diagnostic::warning(
                     DiagnosticKind::Unsupported,

@@ -14,6 +14,7 @@ mod insert;
 mod interval;
 mod json;
 mod literal;
+mod lookup;
 mod match_recognize;
 mod match_relation;
 mod on;
@@ -36,8 +37,9 @@ mod unnest;
 mod values;
 mod window;
 
+pub use lookup::{LOOKUP_OPTIONS, LookupOption, LookupSettings};
 pub use match_relation::{MatchMeasure, MatchPattern, MatchValue, MatchVariable};
-pub use relation::{
+pub use relation::{Asks, 
     AggregateCall, Column, Graph, JoinManner, OverTime, Relation, RelationId, RelationKind, WindowColumn,
     WindowEnd,
 };
@@ -92,6 +94,8 @@ pub struct BindSettings {
     pub idle_ms: Option<u64>,
     /// `table.exec.state.ttl`, in milliseconds; 0 is for ever.
     pub state_ttl_ms: u64,
+    /// `table.exec.async-lookup.*`.
+    pub lookups: LookupSettings,
 }
 
 /// When the rows of a primary key are kept in front of a sink that updates by it.
@@ -141,6 +145,8 @@ pub struct Binder<'a> {
     problems: Vec<Diagnostic>,
     /// Relations that stand for what could not be bound.
     broken: BTreeSet<RelationId>,
+    /// The LOOKUP hints of the SELECT whose FROM is being bound.
+    lookups: Vec<lookup::LookupHint>,
 }
 
 impl<'a> Binder<'a> {
@@ -166,6 +172,7 @@ impl<'a> Binder<'a> {
             windows: BTreeMap::new(),
             problems: Vec::new(),
             broken: BTreeSet::new(),
+            lookups: Vec::new(),
         }
     }
 

@@ -66,7 +66,7 @@ impl Binder<'_> {
                 Ok(if distinct { self.distinct(relation) } else { relation })
             }
             QueryBodyKind::Query(query) => self.query(query),
-            QueryBodyKind::Table(name) => self.named_relation(name, &[]),
+            QueryBodyKind::Table(name) => self.named_relation(name, &[], false),
             QueryBodyKind::Values(rows) => self.values(rows, body.span),
             QueryBodyKind::SetOperation { left, operator, all, operator_span, right } => {
                 let (left, right) = (self.body(left), self.body(right));
@@ -135,8 +135,15 @@ impl Binder<'_> {
     }
 
     fn select_all(&mut self, select: &Select, order: &[ast::OrderItem]) -> Bound<RelationId> {
+        let outer_lookups = self.begin_hints(&select.hints)?;
         let (mut input, mut scope) = match &select.from {
-            Some(from) => self.from(from)?,
+            Some(from) => {
+                let bound = self.from(from);
+                let hints = self.end_hints(outer_lookups);
+                let bound = bound?;
+                hints?;
+                bound
+            }
             None => {
                 let is_star = |item: &&SelectItem| matches!(item.kind, SelectItemKind::Star { .. });
                 if let Some(star) = select.items.iter().find(is_star) {

@@ -6,7 +6,7 @@ use crate::expression::Scalar;
 use crate::span::Span;
 use crate::types::{LogicalType, TimeAttribute};
 use base::Zone;
-use dataflow::plan::{
+use dataflow::plan::{LookupAsking, 
     AggregateFunction, AggregateOptions, Changelog, Elements, JoinKind, OverFrame, SortKey, WindowKind,
 };
 use std::sync::Arc;
@@ -186,13 +186,22 @@ impl OverTime {
 pub enum JoinManner {
     /// Whenever they come, as long as they are kept.
     Regular,
-    /// A row of the left side looks at the right one as it is: FOR SYSTEM_TIME AS OF a processing time.
-    Lookup,
+    /// A row of the left side looks at the right one as it is: FOR SYSTEM_TIME AS OF a processing time. `asks` says how
+    /// an outside system is asked for its rows; without it the right side is read to its end first.
+    Lookup { asks: Option<Asks> },
     /// Rows whose event times are close: `right + lower_ms <= left <= right + upper_ms`, of the columns `times`.
     Interval { times: [usize; 2], lower_ms: i64, upper_ms: i64 },
     /// A row of the left side looks at the version of the right one that was valid at its event time; `times` are the
     /// columns of both.
     Versions { times: [usize; 2] },
+}
+
+/// How a lookup join asks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Asks {
+    pub asking: LookupAsking,
+    /// Rows leave in the order in which they came.
+    pub ordered: bool,
 }
 
 /// The column of a window's end, and the zone on whose wall clock it lies.
@@ -239,6 +248,9 @@ impl Graph {
         let relation = &self.relations[id];
         match &relation.kind {
             RelationKind::Scan { table } => table.bounded,
+            RelationKind::Join { manner: JoinManner::Lookup { asks: Some(_) }, .. } => {
+                self.is_bounded(relation.inputs[0])
+            }
             _ => relation.inputs.iter().all(|input| self.is_bounded(*input)),
         }
     }
@@ -271,7 +283,7 @@ impl Graph {
             RelationKind::Over { order, .. } => matches!(order, OverTime::Column { .. }) || below(),
             RelationKind::Join { kind, manner, .. } => {
                 let (left, right) = (relation.inputs[0], relation.inputs[1]);
-                if let JoinManner::Versions { .. } = manner {
+                if let JoinManner::Versions { .. } | JoinManner::Lookup { asks: Some(_) } = manner {
                     return self.updates(left);
                 }
                 let reads_first = self.table_side(left, right, *kind, *manner).is_some();
@@ -280,6 +292,21 @@ impl Graph {
                 !reads_first && (!adds_only || below())
             }
             _ => below(),
+        }
+    }
+
+    /// The table that a relation shows, where it can be asked for single rows.
+    pub fn looked_up(&self, id: RelationId) -> Option<&Arc<BoundTable>> {
+        let relation = &self.relations[id];
+        match &relation.kind {
+            RelationKind::Scan { table } => {
+                table.connector.looks_up(&table.definition).then_some(table)
+            }
+            RelationKind::Project { .. }
+            | RelationKind::Filter { .. }
+            | RelationKind::Watermark { .. }
+            | RelationKind::ProcessingTime => self.looked_up(relation.inputs[0]),
+            _ => None,
         }
     }
 
@@ -317,8 +344,8 @@ impl Graph {
         manner: JoinManner,
     ) -> Option<bool> {
         match manner {
-            JoinManner::Lookup => return Some(false),
-            JoinManner::Interval { .. } | JoinManner::Versions { .. } => return None,
+            JoinManner::Lookup { asks: None } => return Some(false),
+            JoinManner::Lookup { .. } | JoinManner::Interval { .. } | JoinManner::Versions { .. } => return None,
             JoinManner::Regular => {}
         }
         if self.updates(left) || self.updates(right) {

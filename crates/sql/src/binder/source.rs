@@ -42,8 +42,8 @@ impl Binder<'_> {
     fn source(&mut self, reference: &TableReference) -> Bound<(RelationId, Scope)> {
         let alias = reference.alias.as_ref();
         let (relation, name) = match &reference.kind {
-            TableReferenceKind::Table { name, hints, .. } => {
-                (self.named_relation(name, hints)?, Some(name.last().value.clone()))
+            TableReferenceKind::Table { name, hints, as_of, .. } => {
+                (self.named_relation(name, hints, as_of.is_some())?, Some(name.last().value.clone()))
             }
             TableReferenceKind::Subquery { query, lateral } => {
                 if *lateral {
@@ -123,7 +123,10 @@ impl Binder<'_> {
             ast::JoinKind::Full => JoinKind::Full,
         };
         let as_of = match &join.right.kind {
-            TableReferenceKind::Table { as_of, .. } => as_of.as_ref(),
+            TableReferenceKind::Table { as_of, name, .. } => as_of.as_ref().map(|as_of| {
+                let alias = join.right.alias.as_ref();
+                (as_of, alias.map_or(&name.last().value, |alias| &alias.name.value))
+            }),
             _ => None,
         };
         let mut on = OnCondition { right, scope, conditions, tests: Vec::new() };
@@ -140,12 +143,14 @@ impl Binder<'_> {
         }
         let OnCondition { right, scope, conditions, tests } = on;
         if scope.open {
+            // Its hint has found it, broken as it is.
+            as_of.map(|(_, known_as)| self.lookup_asks(known_as));
             return Ok((self.broken_relation(), scope));
         }
-        if let Some(as_of) = as_of {
+        if let Some((as_of, known_as)) = as_of {
             let inputs = [left, right];
-            let mut joined =
-                self.join_as_of(kind, inputs, (&left_scope, scope), conditions, (as_of, span))?;
+            let sides = (&left_scope, scope, known_as.as_str());
+            let mut joined = self.join_as_of(kind, inputs, sides, conditions, (as_of, span))?;
             for test in tests {
                 joined = self.selected(joined.0, joined.1, test)?;
             }
@@ -296,7 +301,7 @@ impl Binder<'_> {
         &mut self,
         kind: JoinKind,
         [left, right]: [RelationId; 2],
-        (left_scope, mut scope): (&Scope, Scope),
+        (left_scope, mut scope, known_as): (&Scope, Scope, &str),
         conditions: Vec<Scalar>,
         (as_of, span): (&ast::Expression, Span),
     ) -> Bound<(RelationId, Scope)> {
@@ -329,10 +334,12 @@ impl Binder<'_> {
                 );
             }
         }
-        if !self.graph.is_bounded(right) || self.graph.updates(right) {
+        let asks = self.lookup_asks(known_as);
+        let asks = self.graph.looked_up(right).is_some().then_some(asks);
+        if asks.is_none() && (!self.graph.is_bounded(right) || self.graph.updates(right)) {
             return boxed(
-                Diagnostic::unsupported(span, "a lookup join needs a table that ends and only grows")
-                    .with_hint("look up in a table of files ('connector' = 'filesystem'), which is read first; join with a topic without FOR SYSTEM_TIME"),
+                Diagnostic::unsupported(span, "a lookup join needs a table that can be asked, or one that ends and only grows")
+                    .with_hint("look up in a database ('connector' = 'jdbc') or in a table of files ('connector' = 'filesystem'), which is read first; join with a topic without FOR SYSTEM_TIME"),
             );
         }
         let split = left_scope.columns.len();
@@ -343,7 +350,8 @@ impl Binder<'_> {
         }
         let columns: Vec<Column> = scope.columns.iter().map(|column| column.column.clone()).collect();
         let condition = Scalar::all_of(conditions);
-        let kind = RelationKind::Join { kind, manner: JoinManner::Lookup, condition, span };
+        let manner = JoinManner::Lookup { asks };
+        let kind = RelationKind::Join { kind, manner, condition, span };
         Ok((self.graph.add(kind, vec![left, right], columns), scope))
     }
 
@@ -357,6 +365,15 @@ impl Binder<'_> {
         (left_time, span): (usize, Span),
     ) -> Bound<(RelationId, Scope)> {
         let split = self.graph.columns(left).len();
+        if let Some(table) = self.graph.looked_up(right) {
+            return boxed(
+                Diagnostic::unsupported(
+                    span,
+                    format!("table '{}' has no versions: it can only be asked for what it holds now", table.name),
+                )
+                .with_hint("write FOR SYSTEM_TIME AS OF a processing time of the left side (proc AS PROCTIME())"),
+            );
+        }
         if self.graph.updates(left) {
             return boxed(
                 Diagnostic::unsupported(
@@ -471,7 +488,13 @@ impl Binder<'_> {
     }
 
     /// A table, a view or a WITH table, bound once.
-    pub(super) fn named_relation(&mut self, name: &ObjectName, hints: &[Hint]) -> Bound<RelationId> {
+    /// `as_of`: it stands behind FOR SYSTEM_TIME AS OF, and need not be read if it can be asked.
+    pub(super) fn named_relation(
+        &mut self,
+        name: &ObjectName,
+        hints: &[Hint],
+        as_of: bool,
+    ) -> Bound<RelationId> {
         if let [only] = name.parts.as_slice() {
             let common = self.common_tables.iter().rev().find(|(known, _)| *known == only.value);
             if let Some((_, relation)) = common {
@@ -481,7 +504,7 @@ impl Binder<'_> {
         match self.relations.find(name) {
             Some(Named::Table(table)) => {
                 let table = self.with_hints(table, hints)?;
-                self.table(&table, name)
+                self.table(&table, name, as_of)
             }
             Some(Named::View(view)) => {
                 if let Some(hint) = hints.iter().find(|hint| hint.name.value.eq_ignore_ascii_case("OPTIONS"))
@@ -525,12 +548,16 @@ impl Binder<'_> {
         Ok(table)
     }
 
-    fn table(&mut self, table: &Arc<BoundTable>, name: &ObjectName) -> Bound<RelationId> {
-        let key = format!("{} {:?}", table.name, table.definition.options);
+    fn table(&mut self, table: &Arc<BoundTable>, name: &ObjectName, as_of: bool) -> Bound<RelationId> {
+        let role = match as_of && table.connector.looks_up(&table.definition) {
+            true => Role::Lookup,
+            false => Role::Source,
+        };
+        let key = format!("{} {:?} {role:?}", table.name, table.definition.options);
         if let Some(relation) = self.tables.get(&key) {
             return Ok(*relation);
         }
-        table.check(Role::Source, name.span)?;
+        table.check(role, name.span)?;
         let definition = &table.definition;
         let physical = definition.schema.fields().len();
         let mut columns = vec![None; physical + definition.metadata.len()];

@@ -102,6 +102,7 @@ impl BoundTable {
         let (able, verb) = match role {
             Role::Source => (spec.reads, "read"),
             Role::Sink => (spec.writes, "written"),
+            Role::Lookup => (self.connector.looks_up(&self.definition), "looked up"),
         };
         if !able {
             return boxed(Diagnostic::invalid(
@@ -297,7 +298,9 @@ fn check_options(
 ) -> Vec<Diagnostic> {
     let spec = connector.spec();
     let mut first_errors = None;
-    for (able, role) in [(spec.reads, Role::Source), (spec.writes, Role::Sink)] {
+    let looks_up = connector.looks_up(definition);
+    let roles = [(looks_up, Role::Lookup), (spec.reads, Role::Source), (spec.writes, Role::Sink)];
+    for (able, role) in roles {
         if !able {
             continue;
         }

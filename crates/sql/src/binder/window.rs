@@ -272,7 +272,7 @@ impl Binder<'_> {
         }
         let (relation, alias) = match &table.input {
             TableArgumentInput::Name(table) => {
-                (self.named_relation(table, &[])?, Some(table.last().value.clone()))
+                (self.named_relation(table, &[], false)?, Some(table.last().value.clone()))
             }
             TableArgumentInput::Query(query) => (self.query(query)?, None),
         };

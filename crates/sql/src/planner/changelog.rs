@@ -30,7 +30,7 @@ impl Facts {
             |changes: Changelog| if changes == Changelog::Insert { changes } else { Changelog::Retract };
         let reads_first = matches!(kind, NodeKind::BoundedJoin { .. });
         match kind {
-            NodeKind::Scan { .. } => Facts::default(),
+            NodeKind::Scan { .. } | NodeKind::LookupAnswers => Facts::default(),
             NodeKind::Watermark { .. }
             | NodeKind::ProcessingTime
             | NodeKind::Filter { .. }
@@ -72,6 +72,16 @@ impl Facts {
                     keys.push(partition);
                 }
                 Facts { changes: Changelog::Insert, keys }
+            }
+            NodeKind::LookupJoin(join) => {
+                let schema = &join.table.schema;
+                let key: Option<Vec<usize>> =
+                    join.table.primary_key.iter().map(|name| schema.index_of(name).ok()).collect();
+                // One match at most: the stream's key is enough.
+                let is_unique = key.is_some_and(|key| {
+                    !key.is_empty() && key.iter().all(|column| join.table_keys.contains(column))
+                });
+                Facts { changes: Changelog::Insert, keys: if is_unique { first.keys } else { Vec::new() } }
             }
             // Each row of the left side leaves once at most.
             NodeKind::TemporalJoin { .. } => first,
@@ -201,6 +211,7 @@ pub(super) fn takes_only_inserts(kind: &NodeKind) -> bool {
             | NodeKind::Deduplicate { .. }
             | NodeKind::TemporalSort { .. }
             | NodeKind::BoundedJoin { .. }
+            | NodeKind::LookupJoin(_)
             | NodeKind::MatchRecognize { .. }
     )
 }
@@ -230,7 +241,7 @@ pub(super) fn resolve(plan: &mut Plan, facts: &[Facts], sinks: &[(NodeId, Change
         let node = &plan.nodes[index];
         let arriving = node.inputs.iter().map(|input| plan.nodes[input.0].changelog).max();
         let changelog = match &node.kind {
-            NodeKind::Scan { .. } => facts[index].changes,
+            NodeKind::Scan { .. } | NodeKind::LookupAnswers => facts[index].changes,
             NodeKind::Project { .. }
             | NodeKind::Filter { .. }
             | NodeKind::Watermark { .. }

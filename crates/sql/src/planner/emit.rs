@@ -5,6 +5,7 @@
 
 mod group;
 mod join;
+mod lookup;
 mod over;
 mod pattern;
 mod sink;

@@ -25,6 +25,14 @@ impl Tables {
                         .options
                         .get("connector")
                         .is_some_and(|name| name == dataflow::values::NAME) => {}
+                // It can only be asked.
+                RelationKind::Scan { table } if !table.connector.spec().reads => {
+                    let text = format!(
+                        "{}, looked up: each answer counts once (it lies in the job's log)",
+                        connector(table)
+                    );
+                    tables.sources.insert(table.name.clone(), text);
+                }
                 RelationKind::Scan { table } => {
                     let bounded = if table.bounded { "bounded" } else { "unbounded" };
                     let text = format!(

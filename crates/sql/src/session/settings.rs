@@ -1,7 +1,7 @@
 //! SET and RESET: what they hold and which of it binding looks at.
 
 use crate::ast::{OptionPair, Text};
-use crate::binder::{BindSettings, Materialize};
+use crate::binder::{BindSettings, LookupSettings, Materialize};
 use crate::catalog::Listing;
 use crate::diagnostic::Diagnostic;
 use base::Zone;
@@ -12,6 +12,9 @@ const NOT_NULL: &str = "table.exec.sink.not-null-enforcer";
 const MATERIALIZE: &str = "table.exec.sink.upsert-materialize";
 const IDLE_TIMEOUT: &str = "table.exec.source.idle-timeout";
 const STATE_TTL: &str = "table.exec.state.ttl";
+const LOOKUP_ORDER: &str = "table.exec.async-lookup.output-mode";
+const LOOKUP_CAPACITY: &str = "table.exec.async-lookup.buffer-capacity";
+const LOOKUP_TIMEOUT: &str = "table.exec.async-lookup.timeout";
 
 #[derive(Debug, Clone, Default)]
 pub(super) struct Settings {
@@ -66,6 +69,16 @@ impl Settings {
                 self.bind.idle_ms = idle_ms.filter(|idle_ms| *idle_ms > 0);
             }
             STATE_TTL => self.bind.state_ttl_ms = base::units::parse_duration_ms(value).unwrap_or(0),
+            LOOKUP_ORDER => {
+                self.bind.lookups.allows_unordered = value.eq_ignore_ascii_case("ALLOW_UNORDERED");
+            }
+            LOOKUP_CAPACITY => {
+                self.bind.lookups.capacity = value.trim().parse().unwrap_or(u32::MAX);
+            }
+            LOOKUP_TIMEOUT => {
+                let default = LookupSettings::default().timeout_ms;
+                self.bind.lookups.timeout_ms = base::units::parse_duration_ms(value).unwrap_or(default);
+            }
             _ => {}
         }
         self.session.set(pair)
@@ -80,6 +93,9 @@ impl Settings {
             Some(MATERIALIZE) => self.bind.materialize = Materialize::Auto,
             Some(IDLE_TIMEOUT) => self.bind.idle_ms = None,
             Some(STATE_TTL) => self.bind.state_ttl_ms = 0,
+            Some(LOOKUP_ORDER) => self.bind.lookups.allows_unordered = false,
+            Some(LOOKUP_CAPACITY) => self.bind.lookups.capacity = LookupSettings::default().capacity,
+            Some(LOOKUP_TIMEOUT) => self.bind.lookups.timeout_ms = LookupSettings::default().timeout_ms,
             Some(_) => {}
         }
         Ok(())

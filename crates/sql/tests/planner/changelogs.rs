@@ -51,6 +51,7 @@ fn modes(plan: &Plan) -> String {
             NodeKind::GroupAggregate { .. } => "Group",
             NodeKind::Join { .. } => "Join",
             NodeKind::BoundedJoin { .. } => "BoundedJoin",
+            NodeKind::LookupJoin(_) => "LookupJoin",
             NodeKind::Rank { .. } => "Rank",
             NodeKind::ChangelogNormalize { .. } => "Normalize",
             NodeKind::UpsertMaterialize { .. } => "Materialize",
@@ -58,7 +59,9 @@ fn modes(plan: &Plan) -> String {
             NodeKind::Filter { .. } => "Filter",
             NodeKind::WindowAggregate { .. } => "Window",
             NodeKind::Sink { .. } => "Sink",
-            NodeKind::Scan { .. } | NodeKind::Project { .. } | NodeKind::Watermark { .. } => return None,
+            NodeKind::Scan { .. }
+            | NodeKind::LookupAnswers
+            | NodeKind::Project { .. } | NodeKind::Watermark { .. } => return None,
             NodeKind::WindowAssign { .. } => "Assign",
             NodeKind::SessionWindow { .. } => "Session",
             NodeKind::WindowRank { .. } => "WindowRank",

@@ -5,7 +5,7 @@ use base::options::{OptionKind, OptionSpec, Options};
 use dataflow::connector::{
     Connector, ConnectorError, ConnectorSpec, ConnectorTable, MetadataSpec, Role, SourceRequest,
 };
-use dataflow::plan::Changelog;
+use dataflow::plan::{Changelog, LookupCache};
 use dataflow::sink::Sink;
 use dataflow::source::Source;
 use dataflow::table::TableDefinition;
@@ -81,6 +81,22 @@ const SPECS: &[ConnectorSpec] = &[
         sink_guarantee: "",
     },
     ConnectorSpec {
+        name: "database",
+        doc: "",
+        options: &[
+            option("connector", true),
+            option("url", true),
+            option("table-name", true),
+            option("lookup.cache", false),
+            option("lookup.partial-cache.*", false),
+        ],
+        formats: &[],
+        reads: false,
+        writes: true,
+        source_guarantee: "",
+        sink_guarantee: "exactly once, through an outbox",
+    },
+    ConnectorSpec {
         name: "print",
         doc: "",
         options: &[option("connector", true)],
@@ -145,6 +161,19 @@ impl Connector for Declared {
             "print" => Changelog::Retract,
             _ => Changelog::Insert,
         }
+    }
+
+    fn looks_up(&self, _: &TableDefinition) -> bool {
+        self.0.name == "database"
+    }
+
+    fn lookup_cache(&self, table: &TableDefinition) -> Result<Option<LookupCache>, ConnectorError> {
+        Ok(table.options.contains_key("lookup.cache").then_some(LookupCache {
+            keys_max: Some(1000),
+            expire_after_write_ms: Some(60_000),
+            expire_after_access_ms: None,
+            caches_missing_keys: false,
+        }))
     }
 
     fn source(&self, _: SourceRequest) -> Result<Box<dyn Source>, ConnectorError> {

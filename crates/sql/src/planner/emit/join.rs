@@ -22,6 +22,9 @@ impl Emitter<'_> {
         span: Span,
         phase: u32,
     ) -> Written {
+        if let JoinManner::Lookup { asks: Some(asks) } = manner {
+            return self.lookup(relation, (kind, asks), condition, span, phase);
+        }
         let (left, right) = (relation.inputs[0], relation.inputs[1]);
         let split = self.graph.columns(left).len();
         let (mut left_keys, mut right_keys, mut rest) = (Vec::new(), Vec::new(), Vec::new());
@@ -38,7 +41,7 @@ impl Emitter<'_> {
         }
         refuse_random(&rest, "the condition of a join that shows rows without a partner", span)?;
         let table_side = self.graph.table_side(left, right, kind, manner);
-        if manner == JoinManner::Lookup && left_keys.is_empty() {
+        if matches!(manner, JoinManner::Lookup { .. }) && left_keys.is_empty() {
             return Err(Box::new(
                 Diagnostic::invalid(span, "a lookup join needs an equality between its two sides")
                     .with_hint("write ON o.x = t.key, where x is a column of the stream"),
@@ -75,7 +78,7 @@ impl Emitter<'_> {
                 let mut column = column.clone();
                 let keeps_time = match manner {
                     JoinManner::Regular => false,
-                    JoinManner::Lookup | JoinManner::Versions { .. } => side == 0,
+                    JoinManner::Lookup { .. } | JoinManner::Versions { .. } => side == 0,
                     JoinManner::Interval { .. } => !kind.pads(1 - side),
                 };
                 if !keeps_time {
@@ -261,7 +264,7 @@ impl Emitter<'_> {
     }
 
     /// The columns of the keys; what is no column is computed before the join.
-    fn with_keys(
+    pub(super) fn with_keys(
         &mut self,
         input: Emitted,
         keys: Vec<Scalar>,
@@ -303,7 +306,7 @@ pub(super) fn refuse_random(parts: &[Scalar], what: &str, span: Span) -> Result<
 }
 
 /// `left = right` across the sides of a join.
-fn equality(part: &Scalar, split: usize) -> Option<(Scalar, Scalar)> {
+pub(super) fn equality(part: &Scalar, split: usize) -> Option<(Scalar, Scalar)> {
     match &part.kind {
         ScalarKind::Compare { comparison: Comparison::Equal, left, right } => across(left, right, split),
         _ => None,

@@ -1,0 +1,414 @@
+//! The part of PostgreSQL's protocol (3.0) that a lookup needs: connect, prepare one statement, run it for many keys.
+//!
+//! All values travel as text, in the forms of the ISO date style, UTC and UTF-8, which are asked for when the connection
+//! begins; so is read-only. Every read and write has the lookup's timeout. Nothing is encrypted: a server that demands
+//! TLS says so.
+
+use super::Address;
+use super::scram::{self, Scram};
+use base::ErrorKind;
+use md5::{Digest, Md5};
+use os::Os;
+use std::fmt::Write as _;
+use std::io::{BufReader, Read, Write};
+use std::net::{TcpStream, ToSocketAddrs};
+use std::time::Duration;
+
+const VERSION: i32 = 3 << 16;
+/// A longer message is a mistake.
+const MESSAGE_BYTES_MAX: usize = 256 << 20;
+/// Requests that are on their way at once: they fit into the buffers of a connection, so that neither side waits for the
+/// other to read.
+const REQUEST_BYTES_MAX: usize = 32 << 10;
+const STATEMENT: &str = "q";
+
+/// Why the server does not do what it should.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct WireError {
+    pub kind: ErrorKind,
+    pub message: String,
+}
+
+type Wired<T> = Result<T, WireError>;
+
+/// Gets the number of the parameters that a row was found for, and its values.
+type Each<'a> = &'a mut dyn FnMut(usize, &[Option<&str>]) -> Result<(), String>;
+
+/// A column of a statement's rows.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Described {
+    pub name: String,
+    /// The number of its type in `pg_type`.
+    pub oid: u32,
+}
+
+pub(super) struct Connection {
+    stream: BufReader<TcpStream>,
+    request: Vec<u8>,
+}
+
+fn broken(message: impl std::fmt::Display) -> WireError {
+    WireError { kind: ErrorKind::Unavailable, message: message.to_string() }
+}
+
+fn wrong(message: impl std::fmt::Display) -> WireError {
+    WireError { kind: ErrorKind::Invalid, message: message.to_string() }
+}
+
+impl Connection {
+    pub(super) fn open(os: &Os, address: &Address, timeout: Duration) -> Wired<Connection> {
+        let Address { host, port, .. } = address;
+        let failed = |error: std::io::Error| broken(format!("cannot connect to {host}:{port}: {error}"));
+        let mut last = None;
+        let mut found = None;
+        for socket in (host.as_str(), *port).to_socket_addrs().map_err(failed)? {
+            match TcpStream::connect_timeout(&socket, timeout) {
+                Ok(stream) => {
+                    found = Some(stream);
+                    break;
+                }
+                Err(error) => last = Some(error),
+            }
+        }
+        let Some(stream) = found else {
+            let error = last.unwrap_or_else(|| std::io::Error::other("the host has no address"));
+            return Err(failed(error));
+        };
+        let set = || {
+            stream.set_nodelay(true)?;
+            stream.set_read_timeout(Some(timeout))?;
+            stream.set_write_timeout(Some(timeout))
+        };
+        set().map_err(failed)?;
+        let mut connection = Connection { stream: BufReader::new(stream), request: Vec::new() };
+        connection.start(address)?;
+        connection.log_in(os, address)?;
+        Ok(connection)
+    }
+
+    fn start(&mut self, address: &Address) -> Wired<()> {
+        let mut body = VERSION.to_be_bytes().to_vec();
+        let settings = [
+            ("user", address.user.as_str()),
+            ("database", &address.database),
+            ("application_name", "eventwright"),
+            ("client_encoding", "UTF8"),
+            ("DateStyle", "ISO, YMD"),
+            ("TimeZone", "UTC"),
+            ("bytea_output", "hex"),
+            ("extra_float_digits", "3"),
+            ("default_transaction_read_only", "on"),
+        ];
+        for (key, value) in settings {
+            body.extend_from_slice(key.as_bytes());
+            body.push(0);
+            body.extend_from_slice(value.as_bytes());
+            body.push(0);
+        }
+        body.push(0);
+        self.request.extend_from_slice(&(body.len() as i32 + 4).to_be_bytes());
+        self.request.extend_from_slice(&body);
+        self.send()
+    }
+
+    fn log_in(&mut self, os: &Os, address: &Address) -> Wired<()> {
+        let password = || {
+            let missing = || wrong("the server wants a password: set 'password'");
+            address.password.as_deref().ok_or_else(missing)
+        };
+        let mut scram: Option<(Scram, Option<scram::Proof>)> = None;
+        loop {
+            let (kind, body) = self.receive()?;
+            match kind {
+                b'R' => {}
+                b'E' => return Err(server_error(&body)),
+                b'Z' => return Ok(()),
+                // Settings, the key for cancelling, notices.
+                _ => continue,
+            }
+            let code = body.first_chunk::<4>().map(|code| i32::from_be_bytes(*code));
+            let rest = body.get(4..).unwrap_or_default();
+            match code {
+                Some(0) => {}
+                Some(3) => self.password(password()?.as_bytes(), true)?,
+                Some(5) => {
+                    let hex = |parts: [&[u8]; 2]| {
+                        let mut hash = Md5::new();
+                        parts.iter().for_each(|part| hash.update(part));
+                        hash.finalize().iter().fold(String::new(), |mut text, byte| {
+                            let _ = write!(text, "{byte:02x}");
+                            text
+                        })
+                    };
+                    let inner = hex([password()?.as_bytes(), address.user.as_bytes()]);
+                    let answer = format!("md5{}", hex([inner.as_bytes(), rest]));
+                    self.password(answer.as_bytes(), true)?;
+                }
+                Some(10) => {
+                    let offered = String::from_utf8_lossy(rest);
+                    if !offered.split('\0').any(|name| name == scram::MECHANISM) {
+                        return Err(wrong("the server offers no SCRAM-SHA-256"));
+                    }
+                    let mut nonce = [0; 18];
+                    os.random.fill(&mut nonce);
+                    let nonce = nonce.iter().fold(String::new(), |mut text, byte| {
+                        let _ = write!(text, "{byte:02x}");
+                        text
+                    });
+                    let begun = Scram::new(password()?, &nonce);
+                    let first = begun.first();
+                    let mut answer = scram::MECHANISM.as_bytes().to_vec();
+                    answer.push(0);
+                    answer.extend_from_slice(&(first.len() as i32).to_be_bytes());
+                    answer.extend_from_slice(first.as_bytes());
+                    self.password(&answer, false)?;
+                    scram = Some((begun, None));
+                }
+                Some(11) => {
+                    let challenge = String::from_utf8_lossy(rest);
+                    let Some((begun, proof)) = &mut scram else {
+                        return Err(wrong("the server goes on with a log-in that was not begun"));
+                    };
+                    let answer = begun.answer(&challenge).map_err(wrong)?;
+                    let message = answer.message.clone();
+                    *proof = Some(answer);
+                    self.password(message.as_bytes(), false)?;
+                }
+                Some(12) => {
+                    let Some((_, Some(proof))) = &scram else {
+                        return Err(wrong("the server ends a log-in that was not begun"));
+                    };
+                    proof.check(&String::from_utf8_lossy(rest)).map_err(wrong)?;
+                }
+                other => {
+                    return Err(wrong(format!(
+                        "the server wants a way to log in that is not supported (code {}); SCRAM-SHA-256, MD5 and plain \
+                         passwords are",
+                        other.unwrap_or(-1)
+                    )));
+                }
+            }
+        }
+    }
+
+    fn password(&mut self, answer: &[u8], ends_with_zero: bool) -> Wired<()> {
+        let mut body = answer.to_vec();
+        if ends_with_zero {
+            body.push(0);
+        }
+        self.push(b'p', &body);
+        self.send()
+    }
+
+    /// Prepares the statement that runs from now on; answers the columns of its rows.
+    pub(super) fn prepare(&mut self, sql: &str) -> Wired<Vec<Described>> {
+        self.push(b'C', format!("S{STATEMENT}\0").as_bytes());
+        self.push(b'P', format!("{STATEMENT}\0{sql}\0\0\0").as_bytes());
+        self.push(b'D', format!("S{STATEMENT}\0").as_bytes());
+        self.push(b'S', &[]);
+        self.send()?;
+        let mut columns = Vec::new();
+        self.until_ready(&mut |kind, body| {
+            if kind == b'T' {
+                columns = described(body).ok_or_else(|| broken("a description of columns cannot be read"))?;
+            }
+            Ok(())
+        })?;
+        Ok(columns)
+    }
+
+    /// Runs the statement once for each list of parameters. `each` gets the number of the list and a row's values.
+    pub(super) fn run(
+        &mut self,
+        parameters: &[Vec<Option<String>>],
+        each: Each<'_>,
+    ) -> Wired<()> {
+        let mut done = 0;
+        while done < parameters.len() {
+            let first = done;
+            while done < parameters.len() && (done == first || self.request.len() < REQUEST_BYTES_MAX) {
+                self.push(b'B', &bind(&parameters[done]));
+                self.push(b'E', b"\0\0\0\0\0");
+                done += 1;
+            }
+            self.push(b'S', &[]);
+            self.send()?;
+            let mut number = first;
+            self.until_ready(&mut |kind, body| {
+                match kind {
+                    b'D' => {
+                        let values = row(body).ok_or_else(|| broken("a row cannot be read"))?;
+                        each(number, &values).map_err(wrong)?;
+                    }
+                    b'C' => number += 1,
+                    _ => {}
+                }
+                Ok(())
+            })?;
+        }
+        Ok(())
+    }
+
+    /// Reads until the server is ready for the next request; the first error is the answer.
+    fn until_ready(&mut self, each: &mut dyn FnMut(u8, &[u8]) -> Wired<()>) -> Wired<()> {
+        let mut result = Ok(());
+        loop {
+            let (kind, body) = self.receive()?;
+            match kind {
+                b'Z' => return result,
+                b'E' => result = result.and(Err(server_error(&body))),
+                _ if result.is_ok() => result = each(kind, &body),
+                _ => {}
+            }
+        }
+    }
+
+    fn push(&mut self, kind: u8, body: &[u8]) {
+        self.request.push(kind);
+        self.request.extend_from_slice(&(body.len() as i32 + 4).to_be_bytes());
+        self.request.extend_from_slice(body);
+    }
+
+    fn send(&mut self) -> Wired<()> {
+        let sent = self.stream.get_mut().write_all(&self.request);
+        self.request.clear();
+        sent.map_err(|error| broken(format!("cannot write to the server: {}", timed(&error))))
+    }
+
+    fn receive(&mut self) -> Wired<(u8, Vec<u8>)> {
+        let failed = |error: std::io::Error| broken(format!("cannot read from the server: {}", timed(&error)));
+        let mut head = [0; 5];
+        self.stream.read_exact(&mut head).map_err(failed)?;
+        let length = i32::from_be_bytes([head[1], head[2], head[3], head[4]]);
+        let length = usize::try_from(length).ok().and_then(|length| length.checked_sub(4));
+        let Some(length) = length.filter(|length| *length <= MESSAGE_BYTES_MAX) else {
+            return Err(broken("the server does not speak PostgreSQL's protocol"));
+        };
+        let mut body = Vec::new();
+        // As much as comes is kept, never as much as is announced.
+        let read = (&mut self.stream).take(length as u64).read_to_end(&mut body).map_err(failed)?;
+        if read < length {
+            return Err(broken("the server has closed the connection"));
+        }
+        Ok((head[0], body))
+    }
+}
+
+/// Systems say of a timeout that it would block.
+fn timed(error: &std::io::Error) -> String {
+    match error.kind() {
+        std::io::ErrorKind::WouldBlock | std::io::ErrorKind::TimedOut => "it took too long".into(),
+        std::io::ErrorKind::UnexpectedEof => "it has closed the connection".into(),
+        _ => error.to_string(),
+    }
+}
+
+fn bind(parameters: &[Option<String>]) -> Vec<u8> {
+    let mut body = format!("\0{STATEMENT}\0\0\0").into_bytes();
+    body.extend_from_slice(&(parameters.len() as i16).to_be_bytes());
+    for parameter in parameters {
+        match parameter {
+            None => body.extend_from_slice(&(-1i32).to_be_bytes()),
+            Some(text) => {
+                body.extend_from_slice(&(text.len() as i32).to_be_bytes());
+                body.extend_from_slice(text.as_bytes());
+            }
+        }
+    }
+    body.extend_from_slice(&[0, 0]);
+    body
+}
+
+/// What is left of a message.
+struct Rest<'a>(&'a [u8]);
+
+impl<'a> Rest<'a> {
+    fn take(&mut self, count: usize) -> Option<&'a [u8]> {
+        let (taken, rest) = self.0.split_at_checked(count)?;
+        self.0 = rest;
+        Some(taken)
+    }
+
+    fn i16(&mut self) -> Option<i16> {
+        Some(i16::from_be_bytes(self.take(2)?.try_into().ok()?))
+    }
+
+    fn i32(&mut self) -> Option<i32> {
+        Some(i32::from_be_bytes(self.take(4)?.try_into().ok()?))
+    }
+
+    fn text(&mut self) -> Option<&'a str> {
+        let end = self.0.iter().position(|byte| *byte == 0)?;
+        let text = std::str::from_utf8(self.take(end)?).ok()?;
+        self.take(1)?;
+        Some(text)
+    }
+}
+
+fn described(body: &[u8]) -> Option<Vec<Described>> {
+    let mut rest = Rest(body);
+    let count = rest.i16()?;
+    let mut columns = Vec::new();
+    for _ in 0..count {
+        let name = rest.text()?.to_string();
+        rest.take(6)?;
+        let oid = rest.i32()? as u32;
+        rest.take(8)?;
+        columns.push(Described { name, oid });
+    }
+    Some(columns)
+}
+
+fn row(body: &[u8]) -> Option<Vec<Option<&str>>> {
+    let mut rest = Rest(body);
+    let count = rest.i16()?;
+    let mut values = Vec::new();
+    for _ in 0..count {
+        values.push(match usize::try_from(rest.i32()?) {
+            Ok(length) => Some(std::str::from_utf8(rest.take(length)?).ok()?),
+            Err(_) => None,
+        });
+    }
+    Some(values)
+}
+
+/// What the server says, with the kind that tells the caller what to do.
+fn server_error(body: &[u8]) -> WireError {
+    let mut rest = Rest(body);
+    let (mut state, mut message) = (String::new(), String::new());
+    while let Some([field]) = rest.take(1) {
+        let Some(text) = rest.text() else { break };
+        match field {
+            b'C' => state = text.into(),
+            b'M' => message = text.into(),
+            _ => {}
+        }
+    }
+    let kind = match state.get(..2) {
+        // Connections, rollbacks by conflicts, resources, locks, operators who intervene.
+        Some("08" | "40" | "53" | "55" | "57") => ErrorKind::Unavailable,
+        Some("3D") => ErrorKind::NotFound,
+        _ => ErrorKind::Invalid,
+    };
+    WireError { kind, message: format!("{message} (SQLSTATE {state})") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn messages_that_end_too_early_are_no_rows() {
+        let whole = [0, 2, 0, 0, 0, 1, b'x', 255, 255, 255, 255];
+        assert_eq!(row(&whole), Some(vec![Some("x"), None]));
+        for length in 0..whole.len() {
+            assert_eq!(row(&whole[..length]), None, "{length}");
+        }
+        assert_eq!(row(&[0, 1, 127, 255, 255, 255]), None);
+        assert_eq!(described(&[127, 255]), None);
+        let error = server_error(b"SFATAL\0C57P03\0Mthe database system is starting up\0\0");
+        assert_eq!(error.kind, ErrorKind::Unavailable);
+        assert_eq!(error.message, "the database system is starting up (SQLSTATE 57P03)");
+        assert_eq!(server_error(b"C").message, " (SQLSTATE )");
+    }
+}
