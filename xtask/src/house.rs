@@ -24,7 +24,7 @@ const FLOORS: &[(&str, &[&str])] = &[
     ("kafka-client", &["base", "kafka-wire"]),
     ("broker", &["base", "os", "eventlog", "kafka-wire"]),
     ("dataflow", &["base", "os", "state"]),
-    ("runtime", &["base", "os", "dataflow", "state", "eventlog"]),
+    ("runtime", &["base", "os", "kafka-wire", "dataflow", "state", "eventlog"]),
     ("sql", &["base", "dataflow", "state"]),
     ("connectors", &["base", "os", "dataflow", "formats", "kafka-wire", "eventlog"]),
     ("http-server", &["base", "os", "runtime"]),

@@ -19,6 +19,7 @@ mod kill;
 mod node;
 mod peers;
 mod places;
+mod postgres;
 mod process;
 mod proofs;
 mod simulate;

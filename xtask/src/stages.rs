@@ -7,6 +7,7 @@ mod cargo;
 mod clients;
 mod compared;
 mod example;
+mod postgres;
 
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
@@ -20,7 +21,7 @@ pub use self::example::run as example;
 
 #[derive(Args)]
 pub struct Options {
-    /// The stages to run, all if there are none: format, house, clippy, tests, build, clients, example, flink, kill
+    /// The stages to run, all if there are none: format, house, clippy, tests, build, clients, example, postgres, flink, kill
     stages: Vec<String>,
 }
 
@@ -34,6 +35,7 @@ const STAGES: &[(&str, Stage)] = &[
     ("build", cargo::build),
     ("clients", clients::run),
     ("example", example::run),
+    ("postgres", postgres::run),
     ("flink", compared::run),
     ("kill", kill),
 ];

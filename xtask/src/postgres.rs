@@ -1,0 +1,117 @@
+//! A PostgreSQL of Debian's packages: a plain process on a free port, with its data in a folder of its own.
+//!
+//! PostgreSQL refuses to run as root, so root runs it as the user that the package has made.
+
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+
+use crate::process::{self, Server};
+
+const LIMIT: Duration = Duration::from_secs(120);
+/// Debian has a folder for each version here.
+const VERSIONS: &str = "/usr/lib/postgresql";
+const READY: &str = "database system is ready to accept connections";
+
+/// Who owns the database, and what they know. Their password is kept for SCRAM-SHA-256.
+pub const USER: &str = "shop";
+pub const PASSWORD: &str = "pencil 'n' paper";
+/// Somebody whose password is kept in the older way.
+pub const OLD_USER: &str = "old";
+
+/// A running server; stopped when dropped.
+pub struct Postgres {
+    server: Option<Server>,
+    folder: PathBuf,
+    pub port: u16,
+}
+
+impl Postgres {
+    /// `log` gets what the server says.
+    pub fn start(log: &Path) -> Result<Postgres> {
+        let programs = programs()?;
+        let template = "/tmp/eventwright-postgres-XXXXXX";
+        let made = process::output(as_user("mktemp").args(["-d", template]), LIMIT)?;
+        let folder = PathBuf::from(made.trim());
+        let data = folder.join("data");
+        let secret = folder.join("secret");
+        process::output(as_user("tee").arg(&secret).stdin(secret_pipe()?), LIMIT)?;
+        let mut init = as_user(&programs.join("initdb").display().to_string());
+        init.args(["--auth-local=trust", "--auth-host=md5", "--encoding=UTF8", "--locale=C", "--no-sync"]);
+        init.arg(format!("--username={USER}")).arg(format!("--pwfile={}", secret.display()));
+        process::output(init.arg("-D").arg(&data), LIMIT)?;
+        let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
+        let run = format!(
+            "exec {} -D {} -p {port} -k {} -h 127.0.0.1 2>&1",
+            programs.join("postgres").display(),
+            data.display(),
+            folder.display()
+        );
+        let ready = |line: &str| line.contains(READY).then_some(());
+        let (server, ()) = Server::start(as_user("sh").args(["-c", &run]), log, LIMIT, ready)?;
+        let postgres = Postgres { server: Some(server), folder, port };
+        postgres.run(&format!(
+            "CREATE DATABASE shop; SET password_encryption = 'md5'; CREATE ROLE {OLD_USER} LOGIN SUPERUSER PASSWORD '{}'",
+            PASSWORD.replace('\'', "''")
+        ))?;
+        Ok(postgres)
+    }
+
+    /// Runs SQL in the database `postgres`.
+    pub fn run(&self, sql: &str) -> Result<String> {
+        self.psql("postgres", sql)
+    }
+
+    /// Runs SQL in a database, over the socket.
+    pub fn psql(&self, database: &str, sql: &str) -> Result<String> {
+        let mut command = Command::new("psql");
+        command.arg("-h").arg(&self.folder).args(["-p", &self.port.to_string(), "-U", USER, "-d", database]);
+        // Each `-c` is a transaction of its own.
+        for statement in sql.split(';').filter(|statement| !statement.trim().is_empty()) {
+            command.args(["-c", statement]);
+        }
+        process::output(command.args(["-v", "ON_ERROR_STOP=1", "-q"]), LIMIT)
+    }
+}
+
+impl Drop for Postgres {
+    fn drop(&mut self) {
+        drop(self.server.take());
+        let _ = std::fs::remove_dir_all(&self.folder);
+    }
+}
+
+/// The programs of the newest version.
+fn programs() -> Result<PathBuf> {
+    let mut versions: Vec<(u32, PathBuf)> = std::fs::read_dir(VERSIONS)
+        .context("PostgreSQL is missing; run: cargo xtask peers install debian")?
+        .filter_map(|entry| entry.ok())
+        .filter_map(|entry| Some((entry.file_name().to_str()?.parse().ok()?, entry.path().join("bin"))))
+        .filter(|(_, programs): &(u32, PathBuf)| programs.join("initdb").is_file())
+        .collect();
+    versions.sort();
+    let newest = versions.pop().context("PostgreSQL's server is missing; run: cargo xtask peers install debian")?;
+    Ok(newest.1)
+}
+
+fn as_user(program: &str) -> Command {
+    if rustix::process::getuid().is_root() {
+        let mut command = Command::new("runuser");
+        command.args(["-u", "postgres", "--", program]);
+        // The caller's folder may be closed to that user.
+        command.current_dir("/tmp");
+        return command;
+    }
+    Command::new(program)
+}
+
+/// The password as an input.
+fn secret_pipe() -> Result<std::process::Stdio> {
+    let file = tempfile::tempfile()?;
+    std::io::Write::write_all(&mut &file, PASSWORD.as_bytes())?;
+    std::io::Seek::rewind(&mut &file)?;
+    Ok(file.into())
+}
