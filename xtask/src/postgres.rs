@@ -93,7 +93,8 @@ fn programs() -> Result<PathBuf> {
         .filter(|(_, programs): &(u32, PathBuf)| programs.join("initdb").is_file())
         .collect();
     versions.sort();
-    let newest = versions.pop().context("PostgreSQL's server is missing; run: cargo xtask peers install debian")?;
+    let newest =
+        versions.pop().context("PostgreSQL's server is missing; run: cargo xtask peers install debian")?;
     Ok(newest.1)
 }
 

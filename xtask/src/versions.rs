@@ -32,4 +32,5 @@ pub const PYTHON_CLIENTS: &[(&str, &str)] = &[
 pub const NODE_CLIENTS: &[(&str, &str)] = &[("kafkajs", "2.2.4")];
 
 /// Debian packages, by the command that shows whether they are there.
-pub const DEBIAN_PACKAGES: &[(&str, &str)] = &[("kcat", "kcat"), ("strace", "strace"), ("psql", "postgresql")];
+pub const DEBIAN_PACKAGES: &[(&str, &str)] =
+    &[("kcat", "kcat"), ("strace", "strace"), ("psql", "postgresql")];

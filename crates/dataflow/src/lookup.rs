@@ -68,7 +68,10 @@ impl LookupCodec {
     }
 
     /// The keys of questions, one row for each.
-    pub fn keys<'a>(&self, keys: impl ExactSizeIterator<Item = &'a [u8]>) -> Result<RecordBatch, DataflowError> {
+    pub fn keys<'a>(
+        &self,
+        keys: impl ExactSizeIterator<Item = &'a [u8]>,
+    ) -> Result<RecordBatch, DataflowError> {
         let options =
             RecordBatchOptions::new().with_match_field_names(false).with_row_count(Some(keys.len()));
         let columns = self.keys.decode(keys)?;

@@ -7,7 +7,8 @@ const BINARY: &str = env!("CARGO_BIN_EXE_eventwright");
 
 /// The example's folder; what was built in another checkout must not look there.
 fn example() -> PathBuf {
-    let package: PathBuf = std::env::var_os("CARGO_MANIFEST_DIR").expect("cargo says where the crate is").into();
+    let package: PathBuf =
+        std::env::var_os("CARGO_MANIFEST_DIR").expect("cargo says where the crate is").into();
     package.join("../../examples/lookups")
 }
 
@@ -24,7 +25,8 @@ fn folder() -> tempfile::TempDir {
 
 /// Standard output, standard error, success.
 fn run(folder: &Path, arguments: &[&str]) -> (String, String, bool) {
-    let output = Command::new(BINARY).current_dir(folder).args(arguments).stdin(Stdio::null()).output().unwrap();
+    let output =
+        Command::new(BINARY).current_dir(folder).args(arguments).stdin(Stdio::null()).output().unwrap();
     let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
     (text(output.stdout), text(output.stderr), output.status.success())
 }

@@ -2,8 +2,8 @@
 
 use crate::ENGINE_VERSION;
 use crate::error::RuntimeError;
-use crate::lookups::Lookups;
 use crate::journal::{JournalState, LAYER, Record, SnapshotRecord};
+use crate::lookups::Lookups;
 use crate::savepoint::Savepoint;
 use crate::state_folder::StateFolder;
 use crate::steps::Context;
@@ -53,8 +53,7 @@ impl Origin {
             origin: info.id(),
             scans,
         };
-        let snapshot =
-            SnapshotRecord { step: info.step, clock_ms: info.clock_ms, file, cursors };
+        let snapshot = SnapshotRecord { step: info.step, clock_ms: info.clock_ms, file, cursors };
         let snapshot = Record::Snapshot { job: name.clone(), snapshot };
         let ((), lsn) = context.log.append(|frame| {
             frame.layer(LAYER, &started.encode())?;

@@ -17,8 +17,11 @@ use std::path::Path;
 pub(crate) fn take_over(log: &EventLog, os: &Os, data: &Path, journal: &Journal) {
     let jobs = journal.jobs();
     // Two names may become one in a topic's name.
-    let live: Vec<String> =
-        jobs.iter().filter(|(_, is_finished)| !is_finished).map(|(job, _)| lookups::topic_prefix(job)).collect();
+    let live: Vec<String> = jobs
+        .iter()
+        .filter(|(_, is_finished)| !is_finished)
+        .map(|(job, _)| lookups::topic_prefix(job))
+        .collect();
     for (job, is_finished) in jobs {
         if is_finished {
             // What cannot be removed now stays until the next start; nobody reads it.

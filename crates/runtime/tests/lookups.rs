@@ -166,7 +166,8 @@ fn rows_that_wait_go_on_from_a_savepoint_elsewhere() {
     let mut machine = life.runtime.machine(request).unwrap();
     assert_eq!(machine.turn().unwrap(), Turn::Stepped);
     let ticket = machine.savepoint(Path::new("/savepoints")).unwrap();
-    let savepoint: Savepoint = ticket.wait_timeout(0).expect("it is written at once without threads").unwrap();
+    let savepoint: Savepoint =
+        ticket.wait_timeout(0).expect("it is written at once without threads").unwrap();
     assert_eq!(pipe.topic("topic"), [0; 0]);
     drop(machine);
     life.end();

@@ -39,12 +39,20 @@ pub fn run() -> Result<Counts> {
     };
     for (number, who) in [USER, OLD_USER].into_iter().enumerate() {
         let printed = job(who, PASSWORD, number)?;
-        check(who, (last_of_each(&printed) != last_of_each(&expected)).then(|| format!("it printed\n{printed}")));
+        check(
+            who,
+            (last_of_each(&printed) != last_of_each(&expected)).then(|| format!("it printed\n{printed}")),
+        );
     }
-    let failure = |result: Result<String>| result.err().map_or_else(String::new, |error| format!("{error:#}"));
-    let told = |name: &str, text: String, part: &str| (name.to_owned(), (!text.contains(part)).then_some(text));
-    let mut told_all =
-        vec![told("wrong password", failure(job(USER, "wrong", 2)), "password authentication failed for user")];
+    let failure =
+        |result: Result<String>| result.err().map_or_else(String::new, |error| format!("{error:#}"));
+    let told =
+        |name: &str, text: String, part: &str| (name.to_owned(), (!text.contains(part)).then_some(text));
+    let mut told_all = vec![told(
+        "wrong password",
+        failure(job(USER, "wrong", 2)),
+        "password authentication failed for user",
+    )];
     postgres.psql("shop", "ALTER TABLE stock ALTER COLUMN pieces TYPE text")?;
     told_all.push(told(
         "wrong type",

@@ -99,7 +99,11 @@ pub(super) fn decode(bytes: &[u8], columns: usize, key_columns: usize) -> Result
 }
 
 /// A value as SQLite stores it; texts that are made for it lie in `text`.
-pub(super) fn value<'a>(column: &'a ArrayRef, row: usize, text: &'a mut String) -> Result<ValueRef<'a>, String> {
+pub(super) fn value<'a>(
+    column: &'a ArrayRef,
+    row: usize,
+    text: &'a mut String,
+) -> Result<ValueRef<'a>, String> {
     if column.is_null(row) {
         return Ok(ValueRef::Null);
     }

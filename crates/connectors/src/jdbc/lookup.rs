@@ -38,7 +38,11 @@ impl SqliteLookup {
     pub(super) fn new(request: &LookupRequest, options: &Options, path: String) -> SqliteLookup {
         let fields = request.table.schema.fields();
         let names = |columns: &[usize]| -> Vec<String> {
-            columns.iter().filter_map(|column| fields.get(*column)).map(|field| field.name().clone()).collect()
+            columns
+                .iter()
+                .filter_map(|column| fields.get(*column))
+                .map(|field| field.name().clone())
+                .collect()
         };
         let name = options.text("table-name").unwrap_or_default().to_string();
         let equal = |(place, key): (usize, &String)| format!("{} = ?{}", quoted(key), place + 1);
@@ -57,7 +61,10 @@ impl SqliteLookup {
             name,
             columns: fields.iter().map(|field| field.name().clone()).collect(),
             found: Arc::new(found),
-            retries_max: options.integer("lookup.max-retries").and_then(|n| u32::try_from(n).ok()).unwrap_or(3),
+            retries_max: options
+                .integer("lookup.max-retries")
+                .and_then(|n| u32::try_from(n).ok())
+                .unwrap_or(3),
             lock_wait: LOCK_WAIT.min(Duration::from_millis(request.timeout_ms)),
             connection: None,
         }
@@ -112,10 +119,8 @@ impl SqliteLookup {
         let is_missing = |column: &&String| !names.contains(&column.to_ascii_lowercase());
         if let Some(column) = self.columns.iter().find(is_missing) {
             let names: Vec<&str> = names.iter().map(String::as_str).collect();
-            let message = format!(
-                "the table '{name}' in {path} has no column '{column}'; it has {}",
-                names.join(", ")
-            );
+            let message =
+                format!("the table '{name}' in {path} has no column '{column}'; it has {}", names.join(", "));
             return Err(self.error(ErrorKind::NotFound, message));
         }
         Ok(connection)
@@ -124,7 +129,10 @@ impl SqliteLookup {
     fn find_in(&self, connection: &mut Connection, keys: &RecordBatch) -> Result<Found, SourceError> {
         let failed = |error: rusqlite::Error| self.failed("look a row up", &error);
         let wrong = |message: String| {
-            self.error(ErrorKind::Invalid, format!("table '{}' in {}: {message}", self.name, self.path.display()))
+            self.error(
+                ErrorKind::Invalid,
+                format!("table '{}' in {}: {message}", self.name, self.path.display()),
+            )
         };
         let columns = self.found.fields().iter().map(|field| Column::new(field));
         let mut columns = columns.collect::<Result<Vec<Column>, String>>().map_err(wrong)?;
@@ -138,9 +146,7 @@ impl SqliteLookup {
                 for ((place, column), text) in keys.columns().iter().enumerate().zip(&mut texts) {
                     text.clear();
                     let value = changes::value(column, key, text).map_err(wrong)?;
-                    statement
-                        .raw_bind_parameter(place + 1, ToSqlOutput::Borrowed(value))
-                        .map_err(failed)?;
+                    statement.raw_bind_parameter(place + 1, ToSqlOutput::Borrowed(value)).map_err(failed)?;
                 }
                 let mut rows = statement.raw_query();
                 let mut count = 0;

@@ -78,7 +78,13 @@ const OPTIONS: &[OptionSpec] = &[
         "Accepted for Flink's sake; the driver follows from the URL.",
         SQLITE_DRIVER,
     ),
-    optional("username", OptionKind::Text, None, "Who asks PostgreSQL. Refused for SQLite, which has no users.", "shop"),
+    optional(
+        "username",
+        OptionKind::Text,
+        None,
+        "Who asks PostgreSQL. Refused for SQLite, which has no users.",
+        "shop",
+    ),
     optional(
         "password",
         OptionKind::Text,

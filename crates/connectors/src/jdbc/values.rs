@@ -195,8 +195,10 @@ fn integer(data_type: &DataType, value: &ValueRef<'_>) -> Option<i64> {
             Some(date.signed_duration_since(NaiveDate::default()).num_days())
         }
         (DataType::Time32(_), ValueRef::Text(text)) => {
-            let time = NaiveTime::parse_from_str(std::str::from_utf8(text).ok()?.trim(), "%H:%M:%S%.f").ok()?;
-            let ms = i64::from(time.num_seconds_from_midnight()) * 1000 + i64::from(time.nanosecond() / 1_000_000);
+            let time =
+                NaiveTime::parse_from_str(std::str::from_utf8(text).ok()?.trim(), "%H:%M:%S%.f").ok()?;
+            let ms =
+                i64::from(time.num_seconds_from_midnight()) * 1000 + i64::from(time.nanosecond() / 1_000_000);
             Some(ms)
         }
         (DataType::Timestamp(unit, zone), ValueRef::Text(text)) => {

@@ -6,8 +6,8 @@ use arrow_array::cast::AsArray;
 use arrow_array::types::{Decimal128Type, Float64Type, Int64Type};
 use arrow_array::{
     Array, ArrayRef, BinaryArray, BooleanArray, Date32Array, Decimal128Array, Float32Array, Float64Array,
-    Int8Array, Int16Array, Int32Array, Int64Array, StringArray, Time32MillisecondArray, TimestampMicrosecondArray,
-    TimestampMillisecondArray, TimestampNanosecondArray,
+    Int8Array, Int16Array, Int32Array, Int64Array, StringArray, Time32MillisecondArray,
+    TimestampMicrosecondArray, TimestampMillisecondArray, TimestampNanosecondArray,
 };
 use arrow_schema::TimeUnit;
 use base::ErrorKind;
@@ -81,7 +81,8 @@ fn each_key_gets_its_rows_in_the_order_of_the_keys() {
     assert_eq!(found.find(&ids(&[2])).unwrap().counts, [1]);
     // Rows count also where no column of theirs is wanted, and a key may have several columns.
     let mut both = lookup(&table, &[], &[1, 0]);
-    let pairs = keys(vec![Arc::new(StringArray::from(vec!["c", "a"])), Arc::new(Int64Array::from(vec![2, 2]))]);
+    let pairs =
+        keys(vec![Arc::new(StringArray::from(vec!["c", "a"])), Arc::new(Int64Array::from(vec![2, 2]))]);
     let Found { rows, counts } = both.find(&pairs).unwrap();
     assert_eq!((counts, rows.num_rows(), rows.num_columns()), (vec![1, 0], 1, 0));
 }
@@ -101,9 +102,7 @@ fn every_type_that_the_sink_writes_is_found_again() {
         ("bytes", Arc::new(BinaryArray::from_opt_vec(vec![Some(&[0, 255][..]), None]))),
         (
             "money",
-            Arc::new(
-                Decimal128Array::from(vec![Some(-1250), None]).with_precision_and_scale(10, 2).unwrap(),
-            ),
+            Arc::new(Decimal128Array::from(vec![Some(-1250), None]).with_precision_and_scale(10, 2).unwrap()),
         ),
         ("day", Arc::new(Date32Array::from(vec![Some(-1), None]))),
         ("clock", Arc::new(Time32MillisecondArray::from(vec![Some(45_296_789), None]))),
@@ -112,7 +111,9 @@ fn every_type_that_the_sink_writes_is_found_again() {
         ("ns", Arc::new(TimestampNanosecondArray::from(vec![Some(1_359_635_696_789_123_456), None]))),
         (
             "instant",
-            Arc::new(TimestampMillisecondArray::from(vec![Some(1_359_635_696_789), None]).with_timezone_opt(utc)),
+            Arc::new(
+                TimestampMillisecondArray::from(vec![Some(1_359_635_696_789), None]).with_timezone_opt(utc),
+            ),
         ),
     ];
     let names: Vec<&str> = columns.iter().map(|(name, _)| *name).collect();
@@ -166,7 +167,8 @@ fn what_other_programs_write_is_read_where_it_fits() {
 
 #[test]
 fn what_does_not_fit_is_named() {
-    let shop = Shop::new("CREATE TABLE things (id INTEGER, name); INSERT INTO things VALUES (1, 'x'), (2, 300)");
+    let shop =
+        Shop::new("CREATE TABLE things (id INTEGER, name); INSERT INTO things VALUES (1, 'x'), (2, 300)");
     let path = shop.path.display();
     let find = |columns: &[(&str, DataType)], id: i64| {
         let error = lookup(&shop.table(columns), &[1], &[0]).find(&ids(&[id])).unwrap_err();
@@ -191,7 +193,10 @@ fn what_does_not_fit_is_named() {
     shop.connection.execute_batch("ALTER TABLE things RENAME TO others").unwrap();
     assert_eq!(
         find(&number, 1),
-        (ErrorKind::NotFound, format!("table 't': there is no table 'things' in {path}; is 'table-name' right?"))
+        (
+            ErrorKind::NotFound,
+            format!("table 't': there is no table 'things' in {path}; is 'table-name' right?")
+        )
     );
     let elsewhere =
         [("connector", "jdbc"), ("url", "jdbc:sqlite:/nowhere/shop.db"), ("table-name", "things")];

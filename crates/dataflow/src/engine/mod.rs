@@ -53,8 +53,8 @@ mod window_rows;
 mod tests;
 
 pub use error::DataflowError;
-pub use late::LateRows;
 pub(crate) use keys::KeyEncoder;
+pub use late::LateRows;
 pub use lookup_join::Question;
 pub(crate) use lookup_join::{all_columns, pack};
 pub use lookups::LookupState;

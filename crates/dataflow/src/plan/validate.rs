@@ -5,9 +5,8 @@
 mod pattern;
 
 use super::{
-    Aggregate, AggregateFunction, JoinKind, Keep, LookupJoin, Node, NodeId, NodeKind, OverFrame, OverOrder, Plan,
-    SortKey, Unnest, WindowKind, answers_schema,
-    type_name,
+    Aggregate, AggregateFunction, JoinKind, Keep, LookupJoin, Node, NodeId, NodeKind, OverFrame, OverOrder,
+    Plan, SortKey, Unnest, WindowKind, answers_schema, type_name,
 };
 use crate::engine::DataflowError;
 use crate::engine::{accumulator_supports, over_supports};

@@ -147,7 +147,8 @@ impl Driver {
             match self.asking.retry {
                 // Nobody waits for the last attempt's answer but the rows.
                 Some(retry) if count == 0 && asked.misses < retry.attempts_max => {
-                    self.queue.ask_later(asked, now_ns.saturating_add(retry.delay_ms.saturating_mul(NS_PER_MS)));
+                    self.queue
+                        .ask_later(asked, now_ns.saturating_add(retry.delay_ms.saturating_mul(NS_PER_MS)));
                 }
                 _ => {
                     questions.push(asked.question.number);
@@ -210,7 +211,10 @@ impl Driver {
         for (index, answer) in answers.iter().enumerate() {
             if answer.len() > BATCH_BYTES_MAX / 2 {
                 let limit = BATCH_BYTES_MAX / 2;
-                return Err(invalid(format!("the rows under one key take bytes={} of limit={limit}", answer.len())));
+                return Err(invalid(format!(
+                    "the rows under one key take bytes={} of limit={limit}",
+                    answer.len()
+                )));
             }
             builder.append(now_ms, None, Some(answer), &[]).map_err(|error| invalid(error.to_string()))?;
             if builder.size_bytes() >= BATCH_BYTES_WANTED || index + 1 == answers.len() {

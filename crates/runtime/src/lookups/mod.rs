@@ -50,7 +50,9 @@ pub(crate) fn topic_prefix(job: &str) -> String {
 pub(crate) fn topics(log: &EventLog, job: &str) -> Vec<String> {
     let prefix = topic_prefix(job);
     let names = log.topics().into_iter().map(|topic| topic.name.to_string());
-    names.filter(|name| name.strip_prefix(&prefix).is_some_and(|node| node.parse::<usize>().is_ok())).collect()
+    names
+        .filter(|name| name.strip_prefix(&prefix).is_some_and(|node| node.parse::<usize>().is_ok()))
+        .collect()
 }
 
 /// Removes the answer topics of a job that has ended.
@@ -163,8 +165,7 @@ impl Lookups {
             let Some(mut source) = self.source(log, join.answers)? else { continue };
             let from = cursor.map_or(Position(0), |cursor| cursor.position);
             let answered = source.questions_from(from)?;
-            questions
-                .retain(|question| question.node != join.node || !answered.contains(&question.number));
+            questions.retain(|question| question.node != join.node || !answered.contains(&question.number));
         }
         Ok(questions)
     }

@@ -50,6 +50,10 @@ impl Queue {
             asked.begun_ns.get_or_insert(now_ns);
             taken.push(asked);
         }
-        if taken.is_empty() { Err(state.later.first_key_value().map(|((due_ns, _), _)| *due_ns)) } else { Ok(taken) }
+        if taken.is_empty() {
+            Err(state.later.first_key_value().map(|((due_ns, _), _)| *due_ns))
+        } else {
+            Ok(taken)
+        }
     }
 }

@@ -58,12 +58,7 @@ impl AnswerSource {
 
     /// Calls back for each durable record of `[from, end)` with its offset, until the answer is false; the answer is
     /// where the next record stands.
-    fn records(
-        &self,
-        from: Position,
-        end: i64,
-        each: Each<'_>,
-    ) -> Result<i64, SourceError> {
+    fn records(&self, from: Position, end: i64, each: Each<'_>) -> Result<i64, SourceError> {
         let mut next = from.0;
         let mut bytes = Vec::new();
         while next < end {

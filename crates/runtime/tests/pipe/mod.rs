@@ -12,7 +12,9 @@ use dataflow::batch::Batch;
 use dataflow::connector::{Connector, ConnectorError, ConnectorSpec, ConnectorTable, Role, SourceRequest};
 use dataflow::expression::{EvaluationContext, EvaluationError, Expression};
 use dataflow::lookup::{Found, Lookup, LookupRequest};
-use dataflow::plan::{JoinKind, LookupAsking, LookupCache, LookupJoin, Node, NodeId, NodeKind, Plan, answers_schema};
+use dataflow::plan::{
+    JoinKind, LookupAsking, LookupCache, LookupJoin, Node, NodeId, NodeKind, Plan, answers_schema,
+};
 use dataflow::sink::{DirectSink, OutboxSink, Sink, SinkError, TopicBatch, TopicSink};
 use dataflow::source::{Idle, Position, Read, ReadLimits, Rejected, Source, SourceError, Split};
 use dataflow::table::TableDefinition;
@@ -91,7 +93,8 @@ pub fn looked_up(ordered: bool, cache: Option<LookupCache>, asking: LookupAsking
     };
     let answers = Node::new(NodeKind::LookupAnswers, Vec::new(), answers_schema());
     let join = Node::new(NodeKind::LookupJoin(Box::new(join)), vec![NodeId(0), NodeId(1)], schema(2));
-    let project = Node::new(NodeKind::Project { expressions: vec![Arc::new(Both)] }, vec![NodeId(2)], schema(1));
+    let project =
+        Node::new(NodeKind::Project { expressions: vec![Arc::new(Both)] }, vec![NodeId(2)], schema(1));
     Arc::new(Plan::new(vec![scan(true), answers, join, project, sink(3, "topic", 1)]))
 }
 

@@ -91,7 +91,10 @@ impl Binder<'_> {
             Some(hint) => boxed(
                 Diagnostic::invalid(
                     hint.span,
-                    format!("the LOOKUP hint names '{}', which no lookup join of this SELECT looks up", hint.table),
+                    format!(
+                        "the LOOKUP hint names '{}', which no lookup join of this SELECT looks up",
+                        hint.table
+                    ),
                 )
                 .with_hint("name the table behind FOR SYSTEM_TIME AS OF, by its alias if it has one"),
             ),
@@ -123,7 +126,9 @@ impl Binder<'_> {
             if !LOOKUP_OPTIONS.iter().any(|option| option.key == pair.key.value) {
                 let message = format!("the LOOKUP hint has no option '{}'", pair.key.value);
                 let keys = LOOKUP_OPTIONS.iter().map(|option| option.key);
-                return boxed(Diagnostic::unknown(pair.key.span, message).with_nearest(&pair.key.value, keys));
+                return boxed(
+                    Diagnostic::unknown(pair.key.span, message).with_nearest(&pair.key.value, keys),
+                );
             }
         }
         let given = |key: &str| pairs.iter().find(|pair| pair.key.value == key);

@@ -39,9 +39,9 @@ mod window;
 
 pub use lookup::{LOOKUP_OPTIONS, LookupOption, LookupSettings};
 pub use match_relation::{MatchMeasure, MatchPattern, MatchValue, MatchVariable};
-pub use relation::{Asks, 
-    AggregateCall, Column, Graph, JoinManner, OverTime, Relation, RelationId, RelationKind, WindowColumn,
-    WindowEnd,
+pub use relation::{
+    AggregateCall, Asks, Column, Graph, JoinManner, OverTime, Relation, RelationId, RelationKind,
+    WindowColumn, WindowEnd,
 };
 pub use table::{BoundTable, BoundView, ColumnSource, TableColumn, bind_table, bind_view_columns};
 pub use window::plus_ms;

@@ -6,8 +6,9 @@ use crate::expression::Scalar;
 use crate::span::Span;
 use crate::types::{LogicalType, TimeAttribute};
 use base::Zone;
-use dataflow::plan::{LookupAsking, 
-    AggregateFunction, AggregateOptions, Changelog, Elements, JoinKind, OverFrame, SortKey, WindowKind,
+use dataflow::plan::{
+    AggregateFunction, AggregateOptions, Changelog, Elements, JoinKind, LookupAsking, OverFrame, SortKey,
+    WindowKind,
 };
 use std::sync::Arc;
 
@@ -299,9 +300,7 @@ impl Graph {
     pub fn looked_up(&self, id: RelationId) -> Option<&Arc<BoundTable>> {
         let relation = &self.relations[id];
         match &relation.kind {
-            RelationKind::Scan { table } => {
-                table.connector.looks_up(&table.definition).then_some(table)
-            }
+            RelationKind::Scan { table } => table.connector.looks_up(&table.definition).then_some(table),
             RelationKind::Project { .. }
             | RelationKind::Filter { .. }
             | RelationKind::Watermark { .. }
@@ -345,7 +344,9 @@ impl Graph {
     ) -> Option<bool> {
         match manner {
             JoinManner::Lookup { asks: None } => return Some(false),
-            JoinManner::Lookup { .. } | JoinManner::Interval { .. } | JoinManner::Versions { .. } => return None,
+            JoinManner::Lookup { .. } | JoinManner::Interval { .. } | JoinManner::Versions { .. } => {
+                return None;
+            }
             JoinManner::Regular => {}
         }
         if self.updates(left) || self.updates(right) {

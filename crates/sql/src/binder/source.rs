@@ -369,9 +369,14 @@ impl Binder<'_> {
             return boxed(
                 Diagnostic::unsupported(
                     span,
-                    format!("table '{}' has no versions: it can only be asked for what it holds now", table.name),
+                    format!(
+                        "table '{}' has no versions: it can only be asked for what it holds now",
+                        table.name
+                    ),
                 )
-                .with_hint("write FOR SYSTEM_TIME AS OF a processing time of the left side (proc AS PROCTIME())"),
+                .with_hint(
+                    "write FOR SYSTEM_TIME AS OF a processing time of the left side (proc AS PROCTIME())",
+                ),
             );
         }
         if self.graph.updates(left) {

@@ -269,7 +269,12 @@ pub const SETTINGS: &[SettingSpec] = &[
         "A question of a lookup join that takes longer fails the job.",
         "30 s",
     ),
-    without("table.exec.async-lookup.key-ordered-enabled", BOOLEAN, "rows that change are not looked up", "true"),
+    without(
+        "table.exec.async-lookup.key-ordered-enabled",
+        BOOLEAN,
+        "rows that change are not looked up",
+        "true",
+    ),
     without("table.exec.async-scalar.*", TEXT, "functions are answered within the step", "10"),
     without("table.exec.deduplicate.*", TEXT, BATCHES, "true"),
     without("table.exec.rank.topn-cache-size", COUNT, PLANS, "10000"),

@@ -61,7 +61,8 @@ fn modes(plan: &Plan) -> String {
             NodeKind::Sink { .. } => "Sink",
             NodeKind::Scan { .. }
             | NodeKind::LookupAnswers
-            | NodeKind::Project { .. } | NodeKind::Watermark { .. } => return None,
+            | NodeKind::Project { .. }
+            | NodeKind::Watermark { .. } => return None,
             NodeKind::WindowAssign { .. } => "Assign",
             NodeKind::SessionWindow { .. } => "Session",
             NodeKind::WindowRank { .. } => "WindowRank",

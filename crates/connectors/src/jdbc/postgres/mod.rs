@@ -65,7 +65,9 @@ pub(super) fn address(url: &str, options: &Options) -> Result<Address, String> {
             Some(("sslmode", "disable") | ("ApplicationName", _)) => {}
             _ => {
                 let name = parameter.split('=').next().unwrap_or_default();
-                return Err(format!("the parameter '{name}' of 'url' is not supported; there are {PARAMETERS}"));
+                return Err(format!(
+                    "the parameter '{name}' of 'url' is not supported; there are {PARAMETERS}"
+                ));
             }
         }
     }
@@ -94,10 +96,17 @@ pub(super) struct PostgresLookup {
 }
 
 impl PostgresLookup {
-    pub(super) fn new(os: &Os, request: &LookupRequest, options: &Options, address: Address) -> PostgresLookup {
+    pub(super) fn new(
+        os: &Os,
+        request: &LookupRequest,
+        options: &Options,
+        address: Address,
+    ) -> PostgresLookup {
         let fields = request.table.schema.fields();
-        let pick = |columns: &[usize]| columns.iter().filter_map(|column| fields.get(*column)).collect::<Vec<_>>();
-        let names = |columns: &[usize]| pick(columns).iter().map(|field| field.name().clone()).collect::<Vec<_>>();
+        let pick =
+            |columns: &[usize]| columns.iter().filter_map(|column| fields.get(*column)).collect::<Vec<_>>();
+        let names =
+            |columns: &[usize]| pick(columns).iter().map(|field| field.name().clone()).collect::<Vec<_>>();
         let name = options.text("table-name").unwrap_or_default().to_string();
         let conditions: Vec<String> = pick(&request.keys)
             .iter()
@@ -124,7 +133,10 @@ impl PostgresLookup {
             name,
             declared: request.table.schema.as_ref().clone(),
             found: Arc::new(Schema::new(found)),
-            retries_max: options.integer("lookup.max-retries").and_then(|n| u32::try_from(n).ok()).unwrap_or(3),
+            retries_max: options
+                .integer("lookup.max-retries")
+                .and_then(|n| u32::try_from(n).ok())
+                .unwrap_or(3),
             connection: None,
         }
     }

@@ -78,7 +78,8 @@ impl Scram {
 impl Proof {
     /// Whether the server knows the password too.
     pub(super) fn check(&self, server_final: &str) -> Result<(), String> {
-        let signature = server_final.strip_prefix("v=").map(|signature| STANDARD.decode(signature.trim_end()));
+        let signature =
+            server_final.strip_prefix("v=").map(|signature| STANDARD.decode(signature.trim_end()));
         match signature {
             Some(Ok(signature)) if signature == self.server_signature => Ok(()),
             _ => Err("the server does not know the password: it is not who it says it is".into()),
@@ -121,7 +122,8 @@ mod tests {
     #[test]
     fn the_exchange_of_the_standard() {
         let scram = Scram::new("pencil", "rOprNGfwEbeRWgbNEkqO");
-        let challenge = "r=rOprNGfwEbeRWgbNEkqO%hvYDpWUa2RaTCAfuxFIlj)hNlF$k0,s=W22ZaJ0SNY7soEsUEjb6gQ==,i=4096";
+        let challenge =
+            "r=rOprNGfwEbeRWgbNEkqO%hvYDpWUa2RaTCAfuxFIlj)hNlF$k0,s=W22ZaJ0SNY7soEsUEjb6gQ==,i=4096";
         let proof = scram.answer_bare("n=user,r=rOprNGfwEbeRWgbNEkqO", challenge).unwrap();
         assert_eq!(
             proof.message,

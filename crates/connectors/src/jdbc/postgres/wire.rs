@@ -218,11 +218,7 @@ impl Connection {
     }
 
     /// Runs the statement once for each list of parameters. `each` gets the number of the list and a row's values.
-    pub(super) fn run(
-        &mut self,
-        parameters: &[Vec<Option<String>>],
-        each: Each<'_>,
-    ) -> Wired<()> {
+    pub(super) fn run(&mut self, parameters: &[Vec<Option<String>>], each: Each<'_>) -> Wired<()> {
         let mut done = 0;
         while done < parameters.len() {
             let first = done;
@@ -276,7 +272,8 @@ impl Connection {
     }
 
     fn receive(&mut self) -> Wired<(u8, Vec<u8>)> {
-        let failed = |error: std::io::Error| broken(format!("cannot read from the server: {}", timed(&error)));
+        let failed =
+            |error: std::io::Error| broken(format!("cannot read from the server: {}", timed(&error)));
         let mut head = [0; 5];
         self.stream.read_exact(&mut head).map_err(failed)?;
         let length = i32::from_be_bytes([head[1], head[2], head[3], head[4]]);

@@ -142,7 +142,8 @@ impl Cache {
         while ends.count > keys_max {
             let mut head = None;
             self.line.scan(everything(), 0, Some(&sub_key(PLACE, ends.first)), &mut |sub, key| {
-                let place = sub.get(1..).and_then(|place| place.try_into().ok()).map_or(0, u64::from_be_bytes);
+                let place =
+                    sub.get(1..).and_then(|place| place.try_into().ok()).map_or(0, u64::from_be_bytes);
                 head = Some((place, key.to_vec()));
                 false
             })?;

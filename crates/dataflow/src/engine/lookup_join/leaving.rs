@@ -151,7 +151,8 @@ impl Leaving {
             [one] => one.clone(),
             several => concat_rows(&spec.input_schema, several)?,
         };
-        let is_everything = order.len() == all.num_rows() && order.iter().enumerate().all(|(a, b)| a as u32 == *b);
+        let is_everything =
+            order.len() == all.num_rows() && order.iter().enumerate().all(|(a, b)| a as u32 == *b);
         let mut from = 0;
         let ties = (!self.ties.is_empty()).then(|| {
             BinaryArray::from_iter_values(self.rows.iter().map(|row| {

@@ -15,7 +15,8 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 const ORDERS: &[(&str, DataType)] = &[("t", TIMESTAMP), ("k", DataType::Utf8), ("v", DataType::Int32)];
-const SHOPS: &[(&str, DataType)] = &[("id", DataType::Utf8), ("city", DataType::Utf8), ("rank", DataType::Int32)];
+const SHOPS: &[(&str, DataType)] =
+    &[("id", DataType::Utf8), ("city", DataType::Utf8), ("rank", DataType::Int32)];
 
 const NO_CACHE: Option<LookupCache> = None;
 const CACHE: LookupCache = LookupCache {
@@ -51,7 +52,8 @@ fn job(kind: &Kind) -> Job {
     let marked = planner.watermark(orders, 0, 3);
     let answers = planner.add(NodeKind::LookupAnswers, &[], answers_schema());
     let shops = schema(SHOPS);
-    let fields = planner.schema(marked).fields().iter().chain(shops.fields()).cloned().collect::<Vec<Arc<Field>>>();
+    let fields =
+        planner.schema(marked).fields().iter().chain(shops.fields()).cloned().collect::<Vec<Arc<Field>>>();
     let join = LookupJoin {
         kind: kind.join,
         table: table("shops", shops),
@@ -206,8 +208,7 @@ fn asked(cache: LookupCache, steps: &[(i64, &str)]) -> Vec<String> {
         let batch = job.codec.keys(output.questions.iter().map(|question| question.key.as_slice())).unwrap();
         let keys: Vec<_> = batch.column(0).as_string::<i32>().iter().flatten().map(str::to_string).collect();
         asked.push(keys.join(" "));
-        let answered =
-            dataflow.step(at(*clock_ms, vec![job.answers(&shops(), &output.questions)])).unwrap();
+        let answered = dataflow.step(at(*clock_ms, vec![job.answers(&shops(), &output.questions)])).unwrap();
         assert!(answered.questions.is_empty());
         assert_eq!(dataflow.lookups()[0].waiting, 0);
     }
@@ -235,7 +236,10 @@ fn cached_answers_expire_by_the_clock_of_the_steps() {
 fn a_full_cache_forgets_what_was_not_used() {
     let small = LookupCache { keys_max: Some(2), ..CACHE };
     // k0 is used again and stays; k1 is the oldest of the others.
-    assert_eq!(asked(small, &[(0, "k0 k1"), (1, "k0"), (2, "k2"), (3, "k0 k2"), (4, "k1")]), ["k0 k1", "", "k2", "", "k1"]);
+    assert_eq!(
+        asked(small, &[(0, "k0 k1"), (1, "k0"), (2, "k2"), (3, "k0 k2"), (4, "k1")]),
+        ["k0 k1", "", "k2", "", "k1"]
+    );
     let none = LookupCache { keys_max: Some(0), ..CACHE };
     assert_eq!(asked(none, &[(0, "k0"), (1, "k0")]), ["k0", "k0"]);
 }
@@ -404,7 +408,8 @@ fn a_replay_gives_the_same_at_any_number_of_workers_and_through_restores() {
                 open.extend(output.questions);
                 let answered = input.reads.iter().filter(|read| read.scan == job.answers);
                 for read in answered {
-                    let numbers = read.rows.column(0).as_primitive::<arrow_array::types::Int64Type>().values();
+                    let numbers =
+                        read.rows.column(0).as_primitive::<arrow_array::types::Int64Type>().values();
                     open.retain(|question| !numbers.contains(&(question.number as i64)));
                 }
                 if random.below(restores) == 0 {

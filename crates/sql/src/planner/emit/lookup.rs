@@ -35,8 +35,11 @@ impl Emitter<'_> {
         let split = self.graph.columns(left_id).len();
         let Some(outside) = self.outside(right_id) else {
             return Err(Box::new(
-                Diagnostic::unsupported(span, "the right side of this lookup join is no table that can be asked")
-                    .with_hint("join with the table itself, and compute behind the join"),
+                Diagnostic::unsupported(
+                    span,
+                    "the right side of this lookup join is no table that can be asked",
+                )
+                .with_hint("join with the table itself, and compute behind the join"),
             ));
         };
         let shifted = |scalar: &Scalar| {
@@ -54,7 +57,8 @@ impl Emitter<'_> {
             part
         };
         let parts = condition.cloned().map(Scalar::into_conjuncts).unwrap_or_default();
-        let (mut left_keys, mut table_keys, mut rest): (Vec<Scalar>, Vec<usize>, Vec<Scalar>) = Default::default();
+        let (mut left_keys, mut table_keys, mut rest): (Vec<Scalar>, Vec<usize>, Vec<Scalar>) =
+            Default::default();
         for part in parts.iter().map(over_scan) {
             let key = equality(&part, split).and_then(|(left, right)| Some((left, right.as_column()?)));
             match key.filter(|(_, column)| !table_keys.contains(column)) {
@@ -69,8 +73,11 @@ impl Emitter<'_> {
         refuse_random(&rest, "the condition of a lookup join", span)?;
         if left_keys.is_empty() {
             return Err(Box::new(
-                Diagnostic::invalid(span, "a lookup join needs an equality with a column of the table that is looked up")
-                    .with_hint("write ON o.x = t.key; where the types differ, cast o.x and not t.key"),
+                Diagnostic::invalid(
+                    span,
+                    "a lookup join needs an equality with a column of the table that is looked up",
+                )
+                .with_hint("write ON o.x = t.key; where the types differ, cast o.x and not t.key"),
             ));
         }
         let left = self.relation(left_id, phase)?;
@@ -115,7 +122,8 @@ impl Emitter<'_> {
             asking: asks.asking,
         };
         let answers = self.answers(&text)?;
-        let node = self.node(NodeKind::LookupJoin(Box::new(join)), vec![left.node, answers], &columns, text)?;
+        let node =
+            self.node(NodeKind::LookupJoin(Box::new(join)), vec![left.node, answers], &columns, text)?;
         let emitted = Emitted { node, columns, places: BTreeMap::new() };
         self.shown(emitted, &left, (right_id, split, kind, span), &|column| {
             let mut scalar = outside.columns[column].clone();
@@ -145,7 +153,8 @@ impl Emitter<'_> {
                     .with_hint("compute them behind the join, where a row without a match is known"),
             ));
         }
-        let stream = (0..left.columns.len()).map(|at| (joined.columns[at].clone(), joined.columns[at].scalar(at)));
+        let stream =
+            (0..left.columns.len()).map(|at| (joined.columns[at].clone(), joined.columns[at].scalar(at)));
         let mut items: Vec<(Column, Scalar)> = stream.collect();
         for (column, scalar) in wanted.iter().zip(scalars) {
             places.insert(column + split, items.len());
