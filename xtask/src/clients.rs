@@ -4,12 +4,16 @@
 //! only if nothing failed. The same suites run against Apache Kafka, which shows that they ask for what Kafka
 //! does, and against our node.
 
+mod transaction_codes;
+
 use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 
 use crate::{kafka, node, peers, places, process};
+
+pub use transaction_codes::run as transaction_codes;
 
 const SUITE_LIMIT: Duration = Duration::from_secs(300);
 const COMPILE_LIMIT: Duration = Duration::from_secs(60);
@@ -28,6 +32,17 @@ pub enum Target {
     Node,
 }
 
+impl Target {
+    /// The address if one is given; else an Apache Kafka, if that is wanted, or our node.
+    pub fn of(bootstrap: Option<String>, kafka: bool) -> Target {
+        match bootstrap {
+            Some(address) => Target::Address(address),
+            None if kafka => Target::Kafka,
+            None => Target::Node,
+        }
+    }
+}
+
 type Prepare = fn() -> Result<Command>;
 
 /// The suites, by name; the command gets the address as its last argument.
@@ -38,6 +53,7 @@ pub const SUITES: &[(&str, Prepare)] = &[
     ("kafkajs", kafkajs),
     ("java-clients", java_clients),
     ("java-console", java_console),
+    ("transaction-codes", transaction_codes_command),
 ];
 
 /// Runs the named suites, or all, and sums up what they counted.
@@ -152,6 +168,13 @@ fn java_console() -> Result<Command> {
     let mut command = Command::new("bash");
     command.env("KAFKA_JARS", peers::kafka_jars()?).env("CLIENT_CLASSES", java_classes()?);
     command.arg(script("java_console.sh"));
+    Ok(command)
+}
+
+/// Ours, and run by this program itself, so that it is reported as the others are.
+fn transaction_codes_command() -> Result<Command> {
+    let mut command = Command::new(std::env::current_exe()?);
+    command.arg("transaction-codes");
     Ok(command)
 }
 

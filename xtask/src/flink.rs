@@ -3,6 +3,8 @@
 //! The work is done by `tests/flink/runner/FlinkRun.java`, compiled here against the installed jars. It fills the
 //! cluster's address into the `kafka` and `upsert-kafka` tables; nothing else of a file is changed, which is what makes it a reference.
 
+mod exactly_once;
+
 use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -11,6 +13,8 @@ use anyhow::{Context, Result, bail, ensure};
 
 use crate::proofs::{self, Proof};
 use crate::{compared, example, peers, places, process};
+
+pub use exactly_once::run as exactly_once;
 
 const COMPILE_LIMIT: Duration = Duration::from_secs(300);
 const RUN_LIMIT: Duration = Duration::from_secs(600);

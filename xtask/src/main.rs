@@ -16,6 +16,7 @@ mod golden;
 mod house;
 mod kafka;
 mod kill;
+mod kill_producers;
 mod node;
 mod peers;
 mod places;
@@ -61,6 +62,9 @@ enum Task {
     },
     /// Run the suites of real Kafka clients; without an address, against our own node
     Clients(ClientsOptions),
+    /// Ask a node for everything that transactions are refused for (a suite of `clients`)
+    #[command(hide = true)]
+    TransactionCodes { bootstrap: String },
     /// Run SQL files on Apache Flink
     Flink {
         #[command(subcommand)]
@@ -71,6 +75,14 @@ enum Task {
     /// Kill the node while it runs the flights example, again and again, and compare its results
     Kill {
         #[arg(long, default_value_t = stages::KILLS)]
+        cycles: u64,
+        /// Where the kills are placed; printed by every run, and the clock's choice if not given
+        #[arg(long)]
+        seed: Option<u64>,
+    },
+    /// Kill the node while transactional and idempotent producers write, and read what is left
+    KillProducers {
+        #[arg(long, default_value_t = stages::PRODUCER_KILLS)]
         cycles: u64,
         /// Where the kills are placed; printed by every run, and the clock's choice if not given
         #[arg(long)]
@@ -155,6 +167,15 @@ enum FlinkAction {
         #[arg(long)]
         seed: Option<u64>,
     },
+    /// Run a job with Flink's exactly-once Kafka sink on our node, kill it once, and count what it wrote
+    ExactlyOnce {
+        /// Run against this cluster
+        #[arg(long, conflicts_with = "kafka")]
+        bootstrap: Option<String>,
+        /// Run against an Apache Kafka that is started for it
+        #[arg(long)]
+        kafka: bool,
+    },
     /// Run them on our node, in all ways, and compare with the golden rows
     Compare {
         /// Which, all if there are none: updates, windows, nexmark, nexmark/q0 …
@@ -183,14 +204,11 @@ fn perform(task: Task) -> Result<ExitCode> {
         Task::Deny { install } => deny::run_cargo_deny(install)?,
         Task::Peers { action: PeersAction::Install { names } } => peers::install(&names)?,
         Task::Clients(options) => {
-            let target = match options {
-                ClientsOptions { bootstrap: Some(ref address), .. } => {
-                    clients::Target::Address(address.clone())
-                }
-                ClientsOptions { kafka: true, .. } => clients::Target::Kafka,
-                _ => clients::Target::Node,
-            };
+            let target = clients::Target::of(options.bootstrap, options.kafka);
             return Ok(verdict(&clients::run(&target, &options.names)?));
+        }
+        Task::TransactionCodes { bootstrap } => {
+            return Ok(verdict(&clients::transaction_codes(&bootstrap)?));
         }
         Task::Flink { action: FlinkAction::Run { file, bootstrap, options } } => {
             flink::run(&file, &bootstrap, &options)?;
@@ -207,11 +225,17 @@ fn perform(task: Task) -> Result<ExitCode> {
         }
         Task::Flink { action: FlinkAction::Eval { file, all } } => flink::beside("eval", &file, all)?,
         Task::Flink { action: FlinkAction::Query { file, all } } => flink::beside("query", &file, all)?,
+        Task::Flink { action: FlinkAction::ExactlyOnce { bootstrap, kafka } } => {
+            return Ok(verdict(&flink::exactly_once(&clients::Target::of(bootstrap, kafka))?));
+        }
         Task::Flink { action: FlinkAction::Compare { names } } => {
             return Ok(verdict(&stages::compare(&names)?));
         }
         Task::Example => return Ok(verdict(&stages::example()?)),
         Task::Kill { cycles, seed } => kill::prove(cycles, seed.unwrap_or_else(stages::seed))?,
+        Task::KillProducers { cycles, seed } => {
+            kill_producers::prove(cycles, seed.unwrap_or_else(stages::seed))?;
+        }
         Task::Simulate { seeds, first } => simulate::run(seeds, first)?,
         Task::Kafka => {
             let kafka = kafka::start()?;

@@ -21,7 +21,8 @@ pub use self::example::run as example;
 
 #[derive(Args)]
 pub struct Options {
-    /// The stages to run, all if there are none: format, house, clippy, tests, build, clients, example, postgres, flink, kill
+    /// The stages to run, all if there are none: format, house, clippy, tests, build, clients, example, postgres, flink,
+    /// kill, kill-producers
     stages: Vec<String>,
 }
 
@@ -38,6 +39,7 @@ const STAGES: &[(&str, Stage)] = &[
     ("postgres", postgres::run),
     ("flink", compared::run),
     ("kill", kill),
+    ("kill-producers", kill_producers),
 ];
 
 /// How often the node is killed in a run of all tests.
@@ -85,6 +87,14 @@ fn house() -> Result<Counts> {
 
 fn kill() -> Result<Counts> {
     crate::kill::run(KILLS, seed())?;
+    Ok(Counts { passed: 1, failed: 0 })
+}
+
+/// How often it is killed under producers.
+pub const PRODUCER_KILLS: u64 = 48;
+
+fn kill_producers() -> Result<Counts> {
+    crate::kill_producers::run(PRODUCER_KILLS, seed())?;
     Ok(Counts { passed: 1, failed: 0 })
 }
 

@@ -168,7 +168,7 @@ impl Client {
     }
 
     /// The id of the partition's leader and the id of the topic.
-    fn leader(&mut self, topic: &str, partition: i32) -> Result<(i32, [u8; 16]), ClientError> {
+    pub(crate) fn leader(&mut self, topic: &str, partition: i32) -> Result<(i32, [u8; 16]), ClientError> {
         let known = |client: &Client| {
             let known = client.topics.get(topic)?;
             Some((*known.leaders.get(&partition)?, known.id))

@@ -14,6 +14,7 @@ mod fetched;
 mod groups;
 mod options;
 mod topics;
+mod transactions;
 
 pub use client::{Client, ListedOffset, OffsetSpec, ProduceTicket, Produced, ProducerId};
 pub use connection::{Connection, Pending};
@@ -22,3 +23,4 @@ pub use fetched::{FetchedRecord, FetchedRecords};
 pub use groups::{CommittedOffset, OffsetToCommit};
 pub use options::{ClientOptions, Isolation};
 pub use topics::ConfigResource;
+pub use transactions::TransactionalProducer;

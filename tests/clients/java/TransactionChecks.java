@@ -35,7 +35,7 @@ class TransactionChecks {
     }
 
     public static void main(String[] arguments) throws Exception {
-        KafkaProducer<byte[], byte[]> producer = producer(arguments[0], arguments[2], Map.of());
+        KafkaProducer<byte[], byte[]> producer = producer(arguments[0], arguments[2], Map.of("transaction.timeout.ms", 600_000));
         producer.initTransactions();
         producer.beginTransaction();
         producer.send(new ProducerRecord<>(arguments[1], ClientSuite.bytes("open"))).get(30, TimeUnit.SECONDS);
