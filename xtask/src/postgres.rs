@@ -36,14 +36,17 @@ impl Postgres {
         let template = "/tmp/eventwright-postgres-XXXXXX";
         let made = process::output(as_user("mktemp").args(["-d", template]), LIMIT)?;
         let folder = PathBuf::from(made.trim());
+        // Whatever fails from here on, the folder goes.
+        let mut postgres = Postgres { server: None, folder: folder.clone(), port: 0 };
         let data = folder.join("data");
         let secret = folder.join("secret");
-        process::output(as_user("tee").arg(&secret).stdin(secret_pipe()?), LIMIT)?;
+        std::fs::write(&secret, PASSWORD)?;
         let mut init = as_user(&programs.join("initdb").display().to_string());
         init.args(["--auth-local=trust", "--auth-host=md5", "--encoding=UTF8", "--locale=C", "--no-sync"]);
         init.arg(format!("--username={USER}")).arg(format!("--pwfile={}", secret.display()));
         process::output(init.arg("-D").arg(&data), LIMIT)?;
-        let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
+        postgres.port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
+        let port = postgres.port;
         let run = format!(
             "exec {} -D {} -p {port} -k {} -h 127.0.0.1 2>&1",
             programs.join("postgres").display(),
@@ -52,7 +55,7 @@ impl Postgres {
         );
         let ready = |line: &str| line.contains(READY).then_some(());
         let (server, ()) = Server::start(as_user("sh").args(["-c", &run]), log, LIMIT, ready)?;
-        let postgres = Postgres { server: Some(server), folder, port };
+        postgres.server = Some(server);
         postgres.run(&format!(
             "CREATE DATABASE shop; SET password_encryption = 'md5'; CREATE ROLE {OLD_USER} LOGIN SUPERUSER PASSWORD '{}'",
             PASSWORD.replace('\'', "''")
@@ -107,12 +110,4 @@ fn as_user(program: &str) -> Command {
         return command;
     }
     Command::new(program)
-}
-
-/// The password as an input.
-fn secret_pipe() -> Result<std::process::Stdio> {
-    let file = tempfile::tempfile()?;
-    std::io::Write::write_all(&mut &file, PASSWORD.as_bytes())?;
-    std::io::Seek::rewind(&mut &file)?;
-    Ok(file.into())
 }

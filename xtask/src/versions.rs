@@ -33,4 +33,4 @@ pub const NODE_CLIENTS: &[(&str, &str)] = &[("kafkajs", "2.2.4")];
 
 /// Debian packages, by the command that shows whether they are there.
 pub const DEBIAN_PACKAGES: &[(&str, &str)] =
-    &[("kcat", "kcat"), ("strace", "strace"), ("psql", "postgresql")];
+    &[("kcat", "kcat"), ("strace", "strace"), ("pg_ctlcluster", "postgresql")];
