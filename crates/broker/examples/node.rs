@@ -24,7 +24,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     recovery.replay(&mut |lsn, entry| {
         recovered.apply(lsn, &entry).map_err(|error| LogError::Internal(error.to_string()))
     })?;
-    let log = recovery.start(vec![recovered.fold()])?;
+    let log = recovery.start(recovered.folds())?;
     let broker = Arc::new(Broker::new(log.clone(), recovered, config, os)?);
     let server = ServerConfig { log: Arc::new(|line| eprintln!("{line}")), ..ServerConfig::new(address) };
     let server = start(server, broker)?;

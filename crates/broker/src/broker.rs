@@ -9,6 +9,7 @@ use crate::call::{Call, Now, Outcome, Peer, ReplyTo};
 use crate::config::BrokerConfig;
 use crate::errors::ApiError;
 use crate::group::{Coordinator, Event, Ticket};
+use crate::security::{Rules, RulesChange, SharedRules, Throttle, USERS_LAYER};
 use crate::sessions::Sessions;
 use crate::state::producers::ID_BLOCK;
 use crate::state::{BrokerState, DecodeError, LAYER_NAME, SharedState, encode_reservation};
@@ -26,23 +27,26 @@ use std::sync::{Arc, Mutex, OnceLock};
 /// What the broker rebuilds while the log is recovered: give its fold to `Recovery::start`.
 pub struct Recovered {
     state: Arc<SharedState>,
+    rules: Arc<SharedRules>,
 }
 
 impl Recovered {
     /// The state at the last checkpoint.
     pub fn from_checkpoint(recovery: &Recovery) -> Result<Recovered, DecodeError> {
         let state = BrokerState::restore(recovery.checkpoint(LAYER_NAME))?;
-        Ok(Recovered { state: Arc::new(SharedState(Mutex::new(state))) })
+        let rules = Rules::restore(recovery.checkpoint(USERS_LAYER)).map_err(|error| DecodeError(error.what))?;
+        Ok(Recovered { state: Arc::new(SharedState(Mutex::new(state))), rules: Arc::new(SharedRules::new(rules)) })
     }
 
     /// Takes an entry of the replay; entries of other layers do nothing.
     pub fn apply(&self, lsn: Lsn, entry: &Entry<'_>) -> Result<(), DecodeError> {
+        self.rules.replay(entry).map_err(|error| DecodeError(error.what))?;
         lock(&self.state.0).apply(lsn, entry)
     }
 
-    /// The name and the fold under which the log keeps the broker's checkpoints.
-    pub fn fold(&self) -> (&'static str, Arc<dyn Fold>) {
-        (LAYER_NAME, self.state.clone())
+    /// The names and the folds under which the log keeps the broker's checkpoints.
+    pub fn folds(&self) -> Vec<(&'static str, Arc<dyn Fold>)> {
+        vec![(LAYER_NAME, self.state.clone()), (USERS_LAYER, self.rules.clone())]
     }
 }
 
@@ -66,6 +70,8 @@ pub struct Broker {
     pub(crate) traffic: TrafficCounters,
     pub(crate) deadlines: Mutex<Deadlines>,
     opened: Now,
+    pub(crate) rules: Arc<SharedRules>,
+    pub(crate) throttle: Mutex<Throttle>,
     producer_ids: Mutex<IdBlock>,
     cluster_id: String,
     deadline_watch: OnceLock<Box<dyn Fn(i64) + Send + Sync>>,
@@ -80,7 +86,7 @@ impl Broker {
         config: BrokerConfig,
         os: Os,
     ) -> Result<Broker, LogError> {
-        let state = recovered.state;
+        let Recovered { state, rules } = recovered;
         let known = lock(&state.0).cluster_id.clone();
         let cluster_id = match known {
             Some(cluster_id) => cluster_id,
@@ -103,6 +109,8 @@ impl Broker {
             traffic: TrafficCounters::default(),
             deadlines: Mutex::default(),
             opened,
+            rules,
+            throttle: Mutex::new(Throttle::default()),
             producer_ids: Mutex::new(IdBlock::default()),
             cluster_id,
             deadline_watch: OnceLock::new(),
@@ -248,6 +256,30 @@ impl Broker {
             Err(error) => return Err(error.into()),
         };
         Ok((self.find_topic(name)?, lsn))
+    }
+
+    /// The users and access rules of now.
+    pub fn rules(&self) -> Arc<Rules> {
+        self.rules.current()
+    }
+
+    /// Writes the changes to users and access rules as one frame; in force when this returns.
+    pub fn change_rules(&self, mut changes: Vec<RulesChange>) -> Result<Lsn, ApiError> {
+        if !self.rules.current().has_decoy_secret() {
+            let mut secret = vec![0; 32];
+            self.os.random.fill(&mut secret);
+            changes.push(RulesChange::DecoySecret(secret));
+        }
+        let ((), lsn) = self.log.append(|frame| {
+            for change in &changes {
+                frame.layer(Layer::USERS, &change.encode())?;
+            }
+            for change in changes.drain(..) {
+                self.rules.apply(change);
+            }
+            Ok::<_, ApiError>(())
+        })?;
+        Ok(lsn)
     }
 
     /// A member id as Kafka makes them: the client's name, then a random UUID.

@@ -6,11 +6,13 @@
 
 use crate::broker::Broker;
 use crate::group::Reply;
+use crate::security::{Access, Session};
 use crate::tickets::Awaited;
 use base::{Lsn, PartitionId};
 use bytes::Bytes;
 use kafka_wire::header::encode_response;
 use kafka_wire::{ApiKey, Message};
+use std::sync::Arc;
 
 /// The two times of a request. Records are stamped with the wall clock, which may jump; time-outs run
 /// on the monotonic one, which may not.
@@ -28,13 +30,15 @@ impl Now {
 }
 
 /// The connection a request came over, as far as answers depend on it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone)]
 pub struct Peer {
     /// The address the client reached us at: what Metadata gives back as the broker's.
     pub advertised_host: String,
     pub advertised_port: u16,
     /// The client's address.
     pub host: String,
+    /// Who the client is.
+    pub session: Arc<Session>,
 }
 
 /// What a handler knows about the request besides its body.
@@ -42,6 +46,7 @@ pub struct Peer {
 pub struct Call<'a> {
     pub broker: &'a Broker,
     pub peer: &'a Peer,
+    pub(crate) access: &'a Access,
     pub client_id: &'a str,
     pub reply_to: ReplyTo,
     pub now: Now,
@@ -84,6 +89,8 @@ pub enum Outcome {
     Wait(Wait),
     /// The connection cannot go on; why, for the log.
     Close(String),
+    /// The last answer of the connection, which is closed then.
+    Last(Vec<Bytes>, String),
 }
 
 /// An answer that has to wait.
@@ -108,6 +115,8 @@ pub enum Woken {
 }
 
 pub enum Until {
+    /// Nothing but the deadline.
+    Deadline,
     /// The answer's turn to be sent has come: work whose result is large is put off until then.
     Turn,
     /// The log is durable up to here, or fenced.
@@ -119,6 +128,14 @@ pub enum Until {
 }
 
 impl Outcome {
+    /// Closes the connection behind the answer.
+    pub(crate) fn then_close(self, reason: String) -> Outcome {
+        match self {
+            Outcome::Reply(chunks) => Outcome::Last(chunks, reason),
+            other => other,
+        }
+    }
+
     pub fn wait(
         until: Until,
         deadline_ms: Option<i64>,

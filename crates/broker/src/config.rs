@@ -1,6 +1,7 @@
 //! The broker's configuration: Kafka's key names, one spec each, from which DescribeConfigs answers too.
 
 use crate::group::GroupConfig;
+use crate::security::{self, SecurityConfig};
 use base::options::{OptionError, OptionKind, OptionSpec, Options};
 use std::collections::BTreeMap;
 
@@ -21,7 +22,21 @@ const fn integer(min: i64, max: i64) -> OptionKind {
 const INT_MAX: i64 = i32::MAX as i64;
 
 /// Every key of the broker's configuration.
-pub const BROKER_OPTIONS: &[OptionSpec] = &[
+pub const BROKER_OPTIONS: &[OptionSpec] = &joined();
+
+const SECURITY: [OptionSpec; 12] = security::config_options();
+
+const fn joined() -> [OptionSpec; GENERAL.len() + SECURITY.len()] {
+    let mut all = [GENERAL[0]; GENERAL.len() + SECURITY.len()];
+    let mut index = 0;
+    while index < all.len() {
+        all[index] = if index < GENERAL.len() { GENERAL[index] } else { SECURITY[index - GENERAL.len()] };
+        index += 1;
+    }
+    all
+}
+
+const GENERAL: &[OptionSpec] = &[
     spec(
         "auto.create.topics.enable",
         OptionKind::Boolean,
@@ -130,6 +145,7 @@ pub struct BrokerConfig {
     pub request_bytes_max: usize,
     pub transaction_timeout_ms_max: i32,
     pub transactional_id_expiration_ms: i64,
+    pub security: SecurityConfig,
     /// Shown by DescribeLogDirs; whoever opens the log knows it.
     pub log_directory: String,
 }
@@ -148,7 +164,9 @@ fn defaults() -> Options {
 impl BrokerConfig {
     /// Checks what the user wrote; all the errors at once.
     pub fn check(given: &BTreeMap<String, String>) -> Result<BrokerConfig, Vec<OptionError>> {
-        Ok(BrokerConfig::from_checked(&Options::check(given, BROKER_OPTIONS)?, given))
+        let options = Options::check(given, BROKER_OPTIONS)?;
+        let errors = SecurityConfig::errors_of(&options);
+        if errors.is_empty() { Ok(BrokerConfig::from_checked(&options, given)) } else { Err(errors) }
     }
 
     fn from_checked(options: &Options, given: &BTreeMap<String, String>) -> BrokerConfig {
@@ -177,6 +195,7 @@ impl BrokerConfig {
             request_bytes_max: size("socket.request.max.bytes"),
             transaction_timeout_ms_max: int("transaction.max.timeout.ms"),
             transactional_id_expiration_ms: number("transactional.id.expiration.ms"),
+            security: SecurityConfig::from_checked(options),
             log_directory: String::new(),
         }
     }

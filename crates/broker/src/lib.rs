@@ -10,6 +10,7 @@ pub mod call;
 pub mod config;
 pub mod errors;
 pub mod group;
+pub mod security;
 pub mod server;
 mod sessions;
 pub mod state;

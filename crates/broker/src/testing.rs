@@ -6,6 +6,7 @@
 use crate::broker::{Broker, Recovered};
 use crate::call::{Now, Outcome, Peer, Until, Wait, Woken};
 use crate::config::BrokerConfig;
+use crate::security::Session;
 use bytes::Bytes;
 use eventlog::{Committer, EventLog, LogOptions, Recovery};
 use kafka_wire::header::{decode_response_header, encode_request};
@@ -31,6 +32,8 @@ pub(crate) enum Answer {
     Frame(Bytes),
     Silent,
     Closed(String),
+    /// An answer, and the end of the connection behind it.
+    Last(Bytes, String),
 }
 
 impl Node {
@@ -58,7 +61,7 @@ impl Node {
                 Ok(())
             })
             .unwrap();
-        let log = recovery.start(vec![recovered.fold()]).unwrap();
+        let log = recovery.start(recovered.folds()).unwrap();
         let broker = Broker::new(log.clone(), recovered, config.clone(), sim.os()).unwrap();
         log.commit_pending().unwrap();
         Node { sim, log, broker, config }
@@ -92,7 +95,17 @@ impl Node {
     }
 
     pub(crate) fn peer() -> Peer {
-        Peer { advertised_host: "127.0.0.1".into(), advertised_port: 9092, host: "127.0.0.1".into() }
+        Node::peer_of(&BrokerConfig::default())
+    }
+
+    /// A client on this machine of a listener with this configuration.
+    pub(crate) fn peer_of(config: &BrokerConfig) -> Peer {
+        Peer {
+            advertised_host: "127.0.0.1".into(),
+            advertised_port: 9092,
+            host: "127.0.0.1".into(),
+            session: Session::new(&config.security, None, true).into(),
+        }
     }
 
     /// The frame goes in without its size.
@@ -106,6 +119,7 @@ impl Node {
                 Outcome::Reply(chunks) => return Answer::Frame(chunks.concat().into()),
                 Outcome::Silent => return Answer::Silent,
                 Outcome::Close(reason) => return Answer::Closed(reason),
+                Outcome::Last(chunks, reason) => return Answer::Last(chunks.concat().into(), reason),
                 Outcome::Wait(wait) => outcome = self.resume(wait),
             }
         }
@@ -115,6 +129,11 @@ impl Node {
         let Wait { until, deadline_ms, resume } = wait;
         let woken = match until {
             Until::Turn => Woken::Ready,
+            Until::Deadline => {
+                let left = deadline_ms.unwrap_or_default() - self.now().monotonic_ms;
+                self.sim.clock.advance_ms(u64::try_from(left).unwrap_or(0));
+                Woken::Deadline
+            }
             Until::Durable(lsn) => {
                 let committed = self.log.commit_pending();
                 let fenced = self.log.fenced().is_some();
@@ -150,6 +169,7 @@ impl Node {
         match self.finish(outcome) {
             Answer::Frame(frame) => response::<R>(frame, version),
             Answer::Silent => panic!("{} got no answer", R::NAME),
+            Answer::Last(frame, _) => response::<R>(frame, version),
             Answer::Closed(reason) => panic!("{} v{version} closed the connection: {reason}", R::NAME),
         }
     }

@@ -43,7 +43,7 @@ impl Node {
                 recovered.apply(lsn, &entry).map_err(|error| LogError::Internal(error.to_string()))
             })
             .unwrap();
-        let log = recovery.start(vec![recovered.fold()]).unwrap();
+        let log = recovery.start(recovered.folds()).unwrap();
         let broker = Broker::new(log.clone(), recovered, BrokerConfig::check(&given).unwrap(), os).unwrap();
         let said = Arc::new(Mutex::new(Vec::new()));
         let lines = said.clone();
@@ -328,7 +328,7 @@ fn an_address_that_others_can_reach_needs_the_callers_word() {
     let other = tempfile::tempdir().unwrap();
     let recovery = Recovery::open(&os, LogOptions::new(other.path())).unwrap();
     let recovered = Recovered::from_checkpoint(&recovery).unwrap();
-    let log = recovery.start(vec![recovered.fold()]).unwrap();
+    let log = recovery.start(recovered.folds()).unwrap();
     let broker = Arc::new(Broker::new(log, recovered, BrokerConfig::default(), os).unwrap());
     let everywhere = ServerConfig::new("0.0.0.0:0".parse().unwrap());
     let refused = start(everywhere.clone(), broker.clone()).err().unwrap();

@@ -46,7 +46,9 @@ fn open_log(os: &Os, data: &Path) -> anyhow::Result<Opened> {
         journal.fold(&entry)?;
         recovered.apply(lsn, &entry).map_err(|error| damaged(&error))
     })?;
-    let log = recovery.start(vec![(runtime::journal::CHECKPOINT, journal.clone()), recovered.fold()])?;
+    let mut folds = recovered.folds();
+    folds.push((runtime::journal::CHECKPOINT, journal.clone()));
+    let log = recovery.start(folds)?;
     Ok(Opened { log, journal, recovered })
 }
 

@@ -5,12 +5,16 @@
 mod add_offsets_to_txn;
 mod add_partitions_to_txn;
 mod alter_configs;
+mod alter_user_scram_credentials;
 mod api_versions;
+mod create_acls;
 mod create_partitions;
 mod create_topics;
+mod delete_acls;
 mod delete_groups;
 mod delete_records;
 mod delete_topics;
+mod describe_acls;
 mod describe_cluster;
 mod describe_configs;
 mod describe_groups;
@@ -19,6 +23,7 @@ mod describe_producers;
 mod describe_topic_partitions;
 mod describe_transactions;
 mod end_txn;
+mod describe_user_scram_credentials;
 mod fetch;
 mod find_coordinator;
 mod heartbeat;
@@ -35,12 +40,15 @@ mod offset_delete;
 mod offset_fetch;
 mod offset_for_leader_epoch;
 mod produce;
+mod sasl_authenticate;
+mod sasl_handshake;
 mod sync_group;
 mod txn_offset_commit;
 mod write_txn_markers;
 
 use crate::broker::Broker;
 use crate::call::{Call, Now, Outcome, Peer, ReplyTo};
+use crate::security::{Access, Gate};
 use bytes::Bytes;
 use kafka_wire::error_code::ErrorCode;
 use kafka_wire::{ApiKey, DecodeError, Message, Reader, RequestHeader};
@@ -63,6 +71,7 @@ pub const APIS: &[Api] = &[
     sync_group::API,
     describe_groups::API,
     list_groups::API,
+    sasl_handshake::API,
     api_versions::API,
     create_topics::API,
     delete_topics::API,
@@ -74,13 +83,19 @@ pub const APIS: &[Api] = &[
     end_txn::API,
     write_txn_markers::API,
     txn_offset_commit::API,
+    describe_acls::API,
+    create_acls::API,
+    delete_acls::API,
     describe_configs::API,
     alter_configs::API,
     describe_log_dirs::API,
+    sasl_authenticate::API,
     create_partitions::API,
     delete_groups::API,
     incremental_alter_configs::API,
     offset_delete::API,
+    describe_user_scram_credentials::API,
+    alter_user_scram_credentials::API,
     describe_cluster::API,
     describe_producers::API,
     describe_transactions::API,
@@ -135,6 +150,9 @@ pub(crate) fn dispatch(broker: &Broker, frame: Bytes, peer: &Peer, now: Now) -> 
 }
 
 fn try_dispatch(broker: &Broker, frame: Bytes, peer: &Peer, now: Now) -> Result<Outcome, String> {
+    if peer.session.takes_bare_token() {
+        return Ok(sasl_authenticate::bare(broker, peer, frame, now));
+    }
     let damaged = |error: DecodeError| format!("the request's header is damaged: {error}");
     let mut reader = Reader::new(frame);
     // How the rest of the header looks depends on the API and the version, so they come first.
@@ -142,6 +160,10 @@ fn try_dispatch(broker: &Broker, frame: Bytes, peer: &Peer, now: Now) -> Result<
     let api_key = front.i16().map_err(damaged)?;
     let api_version = front.i16().map_err(damaged)?;
     let correlation_id = front.i32().map_err(damaged)?;
+    let principal = match peer.session.gate(api_key, now.monotonic_ms) {
+        Gate::Pass(principal) => principal,
+        Gate::Close(reason) => return Err(reason),
+    };
     let Some(api) = APIS.iter().find(|api| api.key as i16 == api_key) else {
         return Err(format!("the API is not implemented: api_key={api_key} api_version={api_version}"));
     };
@@ -156,9 +178,11 @@ fn try_dispatch(broker: &Broker, frame: Bytes, peer: &Peer, now: Now) -> Result<
     }
     let RequestHeader { client_id, .. } = RequestHeader::decode(&mut reader).map_err(damaged)?;
     let client_id = client_id.unwrap_or_default();
+    let access = Access::of(broker, principal, &peer.host);
     let call = Call {
         broker,
         peer,
+        access: &access,
         client_id: &client_id,
         reply_to: ReplyTo { api: api.key, version: api_version, correlation_id },
         now,
@@ -173,7 +197,7 @@ fn try_dispatch(broker: &Broker, frame: Bytes, peer: &Peer, now: Now) -> Result<
     })
 }
 
-/// Operations a client without authentication may do: none are told, as by Kafka without an authorizer.
+/// The client did not ask which operations it may do.
 const OPERATIONS_NOT_ASKED: i32 = i32::MIN;
 
 /// The number on the wire.

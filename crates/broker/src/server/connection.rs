@@ -4,8 +4,8 @@
 //! waits (for the log, for data, for a group) waits in the queue of answers, whose length bounds
 //! what a client can have under way.
 
-use super::Shared;
 use super::frames::{FrameError, Frames};
+use super::{Counted, Shared};
 use crate::call::{Now, Outcome, Peer, Until, Wait, Woken};
 use crate::tickets::Awaited;
 use bytes::{Buf, Bytes};
@@ -13,8 +13,7 @@ use std::collections::VecDeque;
 use std::io::IoSlice;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::io::{AsyncWrite, AsyncWriteExt};
-use tokio::net::TcpStream;
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use tokio::sync::{mpsc, oneshot, watch};
 
 /// Requests of one connection that may be under way; Java's and librdkafka's producers use five.
@@ -27,30 +26,44 @@ const STALL_MAX: Duration = Duration::from_secs(60);
 const SEND_MAX: Duration = Duration::from_secs(60);
 /// What was asked before the client (or the server) ended may still be answered for so long.
 const DRAIN_MAX: Duration = Duration::from_secs(3);
+/// A client that has not logged in after so long makes room for others.
+const LOG_IN_MAX: Duration = Duration::from_secs(30);
 
 /// Serves the connection to its end; the reason, unless the client ended it in good order.
 pub(super) async fn serve(
-    stream: TcpStream,
+    (mut read, mut write): (impl AsyncRead + Unpin, impl AsyncWrite + Unpin),
     peer: Peer,
-    shared: Arc<Shared>,
+    counted: &mut Counted,
     mut stop: watch::Receiver<bool>,
 ) -> Result<(), String> {
-    let (mut read, mut write) = stream.into_split();
+    let shared = counted.shared.clone();
     let (answers, queue) = mpsc::channel(UNDER_WAY_MAX);
     let config = shared.broker.config();
     let idle_max = Duration::from_millis(config.connection_idle_ms_max);
-    let mut frames = Frames::new(config.request_bytes_max, idle_max, STALL_MAX);
+    let first_bytes_max = config.security.first_bytes_max.min(config.request_bytes_max);
+    let mut frames = Frames::new(first_bytes_max, idle_max, STALL_MAX);
     let reader = async {
         // Owned here, so that the queue ends with the reading.
         let answers = answers;
+        let log_in_by = tokio::time::Instant::now() + LOG_IN_MAX;
         loop {
+            let open = peer.session.is_open();
+            if open {
+                frames.allow(config.request_bytes_max);
+                counted.logged_in();
+            }
             let frame = tokio::select! {
                 frame = frames.next(&mut read) => frame,
+                () = tokio::time::sleep_until(log_in_by), if !counted.is_logged_in() => {
+                    return Err(FrameError::NotLoggedIn(LOG_IN_MAX));
+                }
                 _ = stop.wait_for(|stop| *stop) => return Ok(()),
             };
             let Some(frame) = frame? else { return Ok(()) };
             let now = Now::of(&*shared.broker.os.clock);
-            let outcome = shared.broker.handle(frame, &peer, now);
+            let handle = || shared.broker.handle(frame, &peer, now);
+            // Checking a password takes milliseconds, during which others go on.
+            let outcome = if open { handle() } else { tokio::task::block_in_place(handle) };
             if answers.send(outcome).await.is_err() {
                 return Ok(());
             }
@@ -87,6 +100,13 @@ async fn send_all(
                 Outcome::Silent => {}
                 Outcome::Close(reason) => {
                     gathered.send(write).await?;
+                    return Err(reason);
+                }
+                Outcome::Last(chunks, reason) => {
+                    gathered.push(chunks);
+                    gathered.send(write).await?;
+                    // Says that the end is meant (with TLS); the client may be gone already.
+                    let _ = tokio::time::timeout(DRAIN_MAX, write.shutdown()).await;
                     return Err(reason);
                 }
                 Outcome::Wait(wait) => {
@@ -134,6 +154,7 @@ async fn resume(wait: Wait, shared: &Shared) -> Outcome {
     let waiting = async {
         match until {
             Until::Turn => Woken::Ready,
+            Until::Deadline => std::future::pending().await,
             Until::Durable(lsn) => {
                 shared.wakeups.durable(lsn).await;
                 Woken::Ready
@@ -197,7 +218,12 @@ impl Gathered {
             self.advance(sent);
         }
         self.bytes = 0;
-        Ok(())
+        // TLS may have kept what the socket did not take.
+        match tokio::time::timeout(SEND_MAX, write.flush()).await {
+            Err(_) => Err(format!("the client took no bytes for {SEND_MAX:?}")),
+            Ok(Err(error)) => Err(format!("cannot send: {error}")),
+            Ok(Ok(())) => Ok(()),
+        }
     }
 
     fn advance(&mut self, mut sent: usize) {

@@ -13,6 +13,7 @@ use tokio::io::{AsyncRead, AsyncReadExt};
 const SIZE_BYTES: usize = 4;
 /// The smallest request header: key, version, correlation id.
 const FRAME_BYTES_MIN: usize = 8;
+const TLS_HANDSHAKE: [u8; 2] = [22, 3];
 const BUFFER_BYTES_MIN: usize = 8 << 10;
 /// Beyond this, the buffer at most doubles.
 const GROWTH_BYTES_MIN: usize = 256 << 10;
@@ -21,6 +22,10 @@ const GROWTH_BYTES_MIN: usize = 256 << 10;
 pub(super) enum FrameError {
     #[error("{0}")]
     Size(#[from] DecodeError),
+    #[error("the client speaks TLS, and this listener does not; set security.protocol=PLAINTEXT or SASL_PLAINTEXT in the client")]
+    TlsOnPlaintext,
+    #[error("the client did not log in within {0:?}")]
+    NotLoggedIn(Duration),
     #[error("the frame is too short for a request: size={0}")]
     TooShort(usize),
     #[error("the connection ended in the middle of a frame")]
@@ -45,6 +50,11 @@ impl Frames {
         Frames { buffer: BytesMut::new(), frame_bytes_max, idle_max, stall_max }
     }
 
+    /// Frames may be so large from now on.
+    pub(super) fn allow(&mut self, frame_bytes_max: usize) {
+        self.frame_bytes_max = frame_bytes_max;
+    }
+
     /// The next frame without its size; `None` when the client has ended its side between frames.
     pub(super) async fn next(
         &mut self,
@@ -54,6 +64,10 @@ impl Frames {
             let wanted = match self.buffer.first_chunk::<SIZE_BYTES>() {
                 None => SIZE_BYTES,
                 Some(prefix) => {
+                    // A TLS record of a handshake: as a size it would be 369 MB.
+                    if prefix.starts_with(&TLS_HANDSHAKE) {
+                        return Err(FrameError::TlsOnPlaintext);
+                    }
                     let size = frame_size(*prefix, self.frame_bytes_max)?;
                     if size < FRAME_BYTES_MIN {
                         return Err(FrameError::TooShort(size));

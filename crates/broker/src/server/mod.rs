@@ -1,22 +1,28 @@
 //! The edge: listens, accepts, and serves connections on a runtime of its own.
 //!
-//! Everything asynchronous of the broker is here; the core below is synchronous. Until there is
-//! authentication and TLS, an address that other machines can reach is refused unless the caller
-//! says that it knows.
+//! Everything asynchronous of the broker is here; the core below is synchronous. An address that
+//! other machines can reach is refused without TLS and log-in, unless the caller says that it knows.
 
 mod connection;
 mod frames;
+mod tls;
 mod wakeups;
 
 use crate::broker::Broker;
 use crate::call::{Now, Peer};
+use crate::security::Session;
+use crate::sync::lock;
+use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr, TcpListener as StdListener};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::Runtime;
 use tokio::sync::{Notify, watch};
+use tls::Tls;
+pub use tls::TlsError;
+use tokio_rustls::rustls;
 use wakeups::Wakeups;
 
 #[derive(Clone)]
@@ -41,10 +47,14 @@ impl ServerConfig {
 #[derive(Debug, thiserror::Error)]
 pub enum ServerError {
     #[error(
-        "the Kafka address {address} can be reached from other machines, and there is no authentication; \
-         listen on 127.0.0.1, or pass --insecure if the network is trusted"
+        "the Kafka address {address} can be reached from other machines, and {missing}; listen on 127.0.0.1, \
+         or have clients log in over TLS: --set security.protocol=SASL_SSL --set \
+         ssl.certificate.location=CERT.pem --set ssl.key.location=KEY.pem, with a user from `eventwright user \
+         add` (docs/guide/security.md); pass --insecure only if the network is trusted"
     )]
-    NotLoopback { address: SocketAddr },
+    NotLoopback { address: SocketAddr, missing: &'static str },
+    #[error(transparent)]
+    Tls(#[from] TlsError),
     #[error("cannot listen on {address}: {reason}; choose another port, or stop the process that has it")]
     Listen { address: SocketAddr, reason: String },
     #[error("cannot start the server's threads: {0}")]
@@ -64,18 +74,42 @@ struct Shared {
     broker: Arc<Broker>,
     wakeups: Arc<Wakeups>,
     connections: AtomicUsize,
+    addresses: Mutex<HashMap<IpAddr, PerAddress>>,
+    tls: Option<Tls>,
     log: Arc<dyn Fn(&str) + Send + Sync>,
 }
 
+/// Open connections from one address.
+#[derive(Debug, Default)]
+struct PerAddress {
+    all: usize,
+    not_logged_in: usize,
+}
+
+/// Connections from one address that have not logged in; more are refused.
+const NOT_LOGGED_IN_MAX: usize = 256;
+/// A TLS handshake that takes longer is given up.
+const TLS_HANDSHAKE_MAX: Duration = Duration::from_secs(10);
 /// How long open connections may finish what they have under way when the server stops.
 const STOP_MAX: Duration = Duration::from_secs(5);
 
 /// Binds and begins to serve; returns when connections are accepted.
 pub fn start(config: ServerConfig, broker: Arc<Broker>) -> Result<ServerHandle, ServerError> {
     let address = config.listen;
-    if !address.ip().is_loopback() && !config.insecure {
-        return Err(ServerError::NotLoopback { address });
+    let security = &broker.config().security;
+    let missing = match (security.tls, security.authenticates()) {
+        (true, true) => None,
+        (true, false) => Some("clients do not say who they are"),
+        (false, true) => Some("there is no TLS"),
+        (false, false) => Some("there is neither TLS nor log-in"),
+    };
+    match missing {
+        Some(missing) if !address.ip().is_loopback() && !config.insecure => {
+            return Err(ServerError::NotLoopback { address, missing });
+        }
+        _ => {}
     }
+    let tls = Tls::load(security)?;
     let failed = |error: std::io::Error| ServerError::Listen { address, reason: error.to_string() };
     let listener = StdListener::bind(address).map_err(failed)?;
     listener.set_nonblocking(true).map_err(failed)?;
@@ -93,6 +127,8 @@ pub fn start(config: ServerConfig, broker: Arc<Broker>) -> Result<ServerHandle, 
         wakeups: Wakeups::new(broker.log()),
         broker,
         connections: AtomicUsize::new(0),
+        addresses: Mutex::default(),
+        tls,
         log: config.log,
     });
     let listener = {
@@ -164,11 +200,16 @@ async fn accept(listener: TcpListener, shared: Arc<Shared>, mut stop: watch::Rec
             ));
             continue;
         }
-        let Some(peer) = peer_of(&stream, from) else { continue };
-        let counted = Counted::new(shared.clone());
+        let mut counted = match Counted::new(&shared, from.ip().to_canonical()) {
+            Ok(counted) => counted,
+            Err(reason) => {
+                (shared.log)(&format!("connection refused: peer={from} {reason}"));
+                continue;
+            }
+        };
         let (shared, stop) = (shared.clone(), stop.clone());
         tokio::spawn(async move {
-            if let Err(reason) = connection::serve(stream, peer, shared.clone(), stop).await {
+            if let Err(reason) = serve(stream, from, &mut counted, stop).await {
                 (shared.log)(&format!("connection closed: peer={from}: {reason}"));
             }
             drop(counted);
@@ -176,29 +217,119 @@ async fn accept(listener: TcpListener, shared: Arc<Shared>, mut stop: watch::Rec
     }
 }
 
+/// Serves a connection, over TLS if the listener has it.
+async fn serve(
+    stream: TcpStream,
+    from: SocketAddr,
+    counted: &mut Counted,
+    mut stop: watch::Receiver<bool>,
+) -> Result<(), String> {
+    // Small answers must not wait for the client's acknowledgement of the one before.
+    stream.set_nodelay(true).map_err(|error| error.to_string())?;
+    let local = stream.local_addr().map_err(|error| error.to_string())?;
+    let shared = counted.shared.clone();
+    let Some(tls) = &shared.tls else {
+        let peer = peer_of(&shared, local, from, None);
+        return connection::serve(stream.into_split(), peer, counted, stop).await;
+    };
+    let log = shared.log.clone();
+    let handshake = tls.acceptor(&*log).accept(stream);
+    let stream = tokio::select! {
+        done = tokio::time::timeout(TLS_HANDSHAKE_MAX, handshake) => match done {
+            Ok(Ok(stream)) => stream,
+            Ok(Err(error)) => return Err(tls_failure(&error)),
+            Err(_) => return Err(format!("the TLS handshake did not end within {TLS_HANDSHAKE_MAX:?}")),
+        },
+        _ = stop.wait_for(|stop| *stop) => return Ok(()),
+    };
+    let certificate = stream.get_ref().1.peer_certificates().and_then(|chain| chain.first());
+    let subject = match certificate.map(|certificate| auth::names::subject_of(certificate)) {
+        None => None,
+        Some(Ok(subject)) => Some(subject),
+        Some(Err(error)) => return Err(error.to_string()),
+    };
+    let peer = peer_of(&shared, local, from, subject.as_deref());
+    connection::serve(tokio::io::split(stream), peer, counted, stop).await
+}
+
+/// Why a handshake failed, with the next step where it is a usual mistake.
+fn tls_failure(error: &std::io::Error) -> String {
+    let inner = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>());
+    match inner {
+        Some(rustls::Error::InvalidMessage(_)) => {
+            "the client does not speak TLS, and this listener does; set security.protocol=SSL or SASL_SSL in \
+             the client"
+                .to_string()
+        }
+        Some(rustls::Error::NoCertificatesPresented) => {
+            "the client shows no certificate, and ssl.client.auth=required".to_string()
+        }
+        _ => format!("the TLS handshake failed: {error}"),
+    }
+}
+
 /// Counts a connection for as long as it lives, also if its task panics.
-struct Counted(Arc<Shared>);
+struct Counted {
+    shared: Arc<Shared>,
+    address: IpAddr,
+    logged_in: bool,
+}
 
 impl Counted {
-    fn new(shared: Arc<Shared>) -> Counted {
+    /// The reason, if the address has too many.
+    fn new(shared: &Arc<Shared>, address: IpAddr) -> Result<Counted, String> {
+        let most = shared.broker.config().security.connections_per_address_max;
+        let mut addresses = lock(&shared.addresses);
+        let count = addresses.entry(address).or_default();
+        if count.all >= most {
+            return Err(format!("max.connections.per.ip={most} is reached"));
+        }
+        if count.not_logged_in >= NOT_LOGGED_IN_MAX {
+            return Err(format!("{NOT_LOGGED_IN_MAX} connections from its address have not logged in"));
+        }
+        count.all += 1;
+        count.not_logged_in += 1;
         shared.connections.fetch_add(1, Ordering::Relaxed);
-        Counted(shared)
+        Ok(Counted { shared: shared.clone(), address, logged_in: false })
+    }
+
+    fn is_logged_in(&self) -> bool {
+        self.logged_in
+    }
+
+    fn logged_in(&mut self) {
+        if !std::mem::replace(&mut self.logged_in, true)
+            && let Some(count) = lock(&self.shared.addresses).get_mut(&self.address)
+        {
+            count.not_logged_in -= 1;
+        }
     }
 }
 
 impl Drop for Counted {
     fn drop(&mut self) {
-        self.0.connections.fetch_sub(1, Ordering::Relaxed);
+        self.logged_in();
+        let mut addresses = lock(&self.shared.addresses);
+        if let Some(count) = addresses.get_mut(&self.address) {
+            count.all -= 1;
+            if count.all == 0 {
+                addresses.remove(&self.address);
+            }
+        }
+        self.shared.connections.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
 /// The client's way to us is what we advertise: that address has just worked.
-fn peer_of(stream: &TcpStream, from: SocketAddr) -> Option<Peer> {
-    // Small answers must not wait for the client's acknowledgement of the one before.
-    stream.set_nodelay(true).ok()?;
-    let local = stream.local_addr().ok()?;
+fn peer_of(shared: &Shared, local: SocketAddr, from: SocketAddr, subject: Option<&str>) -> Peer {
     let text = |ip: IpAddr| ip.to_canonical().to_string();
-    Some(Peer { advertised_host: text(local.ip()), advertised_port: local.port(), host: text(from.ip()) })
+    let loopback = from.ip().to_canonical().is_loopback();
+    Peer {
+        advertised_host: text(local.ip()),
+        advertised_port: local.port(),
+        host: text(from.ip()),
+        session: Arc::new(Session::new(&shared.broker.config().security, subject, loopback)),
+    }
 }
 
 /// Lets time pass for the groups: at their next deadline, which a request may bring forward.

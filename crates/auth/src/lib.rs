@@ -1,0 +1,22 @@
+//! Who is on the other end: TLS from PEM files, names in certificates, SCRAM for both sides.
+//!
+//! Nothing here opens a file or a socket; callers bring bytes and take bytes. Secrets never appear in
+//! an error or in what `Debug` prints.
+
+pub mod names;
+pub mod plain;
+pub mod scram;
+pub mod tls;
+
+pub use scram::{Credential, Mechanism};
+
+/// An exchange with the other side failed; the words may be shown to it and stand in the log.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct AuthError(pub String);
+
+impl AuthError {
+    pub(crate) fn new(text: impl Into<String>) -> AuthError {
+        AuthError(text.into())
+    }
+}

@@ -1,0 +1,138 @@
+//! rustls' configurations from PEM: for a node, and for a client.
+
+use crate::AuthError;
+use rustls::client::WebPkiServerVerifier;
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::server::WebPkiClientVerifier;
+use rustls::{ClientConfig, RootCertStore, ServerConfig};
+use std::sync::Arc;
+
+/// Whether a client shows a certificate; Kafka's `ssl.client.auth`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum ClientAuth {
+    #[default]
+    None,
+    /// Checked if there is one.
+    Requested,
+    Required,
+}
+
+/// What a side shows of itself: its certificate with those that signed it, and the key.
+#[derive(Clone, Copy)]
+pub struct Identity<'a> {
+    pub certificates: &'a [u8],
+    pub key: &'a [u8],
+}
+
+/// A node's side; `client_ca` signs the certificates of clients.
+pub fn server(
+    identity: Identity<'_>,
+    client_auth: ClientAuth,
+    client_ca: Option<&[u8]>,
+) -> Result<ServerConfig, AuthError> {
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let builder = ServerConfig::builder_with_provider(provider.clone())
+        .with_safe_default_protocol_versions()
+        .map_err(|error| AuthError::new(error.to_string()))?;
+    let builder = match client_auth {
+        ClientAuth::None => builder.with_no_client_auth(),
+        ClientAuth::Requested | ClientAuth::Required => {
+            let ca = client_ca.ok_or_else(|| {
+                AuthError::new("client certificates need the authority that signed them: set ssl.ca.location")
+            })?;
+            let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots(ca)?), provider);
+            let verifier = match client_auth {
+                ClientAuth::Requested => verifier.allow_unauthenticated(),
+                _ => verifier,
+            };
+            builder.with_client_cert_verifier(
+                verifier.build().map_err(|error| AuthError::new(error.to_string()))?,
+            )
+        }
+    };
+    builder
+        .with_single_cert(certificates(identity.certificates)?, key(identity.key)?)
+        .map_err(|error| AuthError::new(format!("the certificate and the key do not fit: {error}")))
+}
+
+/// A client's side: it believes what `ca` has signed, for the name it connects to.
+pub fn client(ca: &[u8], identity: Option<Identity<'_>>) -> Result<ClientConfig, AuthError> {
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let verifier = WebPkiServerVerifier::builder_with_provider(Arc::new(roots(ca)?), provider.clone())
+        .build()
+        .map_err(|error| AuthError::new(error.to_string()))?;
+    let builder = ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .map_err(|error| AuthError::new(error.to_string()))?
+        .with_webpki_verifier(verifier);
+    match identity {
+        None => Ok(builder.with_no_client_auth()),
+        Some(identity) => builder
+            .with_client_auth_cert(certificates(identity.certificates)?, key(identity.key)?)
+            .map_err(|error| AuthError::new(format!("the certificate and the key do not fit: {error}"))),
+    }
+}
+
+fn certificates(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, AuthError> {
+    let found: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem).collect();
+    match found {
+        Ok(found) if !found.is_empty() => Ok(found),
+        Ok(_) => Err(AuthError::new("there is no `BEGIN CERTIFICATE` in it")),
+        Err(error) => Err(AuthError::new(format!("it is no PEM: {error}"))),
+    }
+}
+
+fn roots(pem: &[u8]) -> Result<RootCertStore, AuthError> {
+    let mut roots = RootCertStore::empty();
+    for certificate in certificates(pem)? {
+        roots
+            .add(certificate)
+            .map_err(|error| AuthError::new(format!("an authority's certificate is not usable: {error}")))?;
+    }
+    Ok(roots)
+}
+
+fn key(pem: &[u8]) -> Result<PrivateKeyDer<'static>, AuthError> {
+    const ENCRYPTED: &[u8] = b"ENCRYPTED PRIVATE KEY";
+    if pem.windows(ENCRYPTED.len()).any(|window| window == ENCRYPTED) {
+        return Err(AuthError::new(
+            "the private key is encrypted; write it without a password, readable by this user only \
+             (openssl pkey -in KEY -out PLAIN)",
+        ));
+    }
+    PrivateKeyDer::from_pem_slice(pem).map_err(|_| AuthError::new("there is no `BEGIN PRIVATE KEY` in it"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn made() -> (String, String) {
+        let made = rcgen::generate_simple_self_signed(vec!["localhost".to_string()]).unwrap();
+        (made.cert.pem(), made.signing_key.serialize_pem())
+    }
+
+    #[test]
+    fn what_does_not_fit_is_told_by_name() {
+        let ((certificate, key), (_, other)) = (made(), made());
+        let side = |certificates: &str, key: &str, auth, ca: Option<&str>| {
+            let identity = Identity { certificates: certificates.as_bytes(), key: key.as_bytes() };
+            server(identity, auth, ca.map(str::as_bytes)).map(|_| ()).map_err(|error| error.to_string())
+        };
+        side(&certificate, &key, ClientAuth::None, None).unwrap();
+        side(&certificate, &key, ClientAuth::Required, Some(&certificate)).unwrap();
+        let told = |result: Result<(), String>, words: &str| {
+            let error = result.unwrap_err();
+            assert!(error.contains(words), "{error}");
+        };
+        told(side(&certificate, &other, ClientAuth::None, None), "do not fit");
+        told(side(&key, &key, ClientAuth::None, None), "BEGIN CERTIFICATE");
+        told(side(&certificate, &certificate, ClientAuth::None, None), "BEGIN PRIVATE KEY");
+        told(side(&certificate, &key, ClientAuth::Required, None), "ssl.ca.location");
+        let encrypted = "-----BEGIN ENCRYPTED PRIVATE KEY-----\nAAAA\n-----END ENCRYPTED PRIVATE KEY-----\n";
+        told(side(&certificate, encrypted, ClientAuth::None, None), "encrypted");
+        client(certificate.as_bytes(), None).unwrap();
+        assert!(client(b"nothing", None).is_err());
+    }
+}

@@ -1,0 +1,75 @@
+//! SaslAuthenticate (36): a token of the log-in, and the node's answer to it.
+//!
+//! The answer to a log-in that failed waits a while and closes the connection: passwords cannot be
+//! tried faster than that.
+
+use super::{Api, code, typed};
+use crate::broker::Broker;
+use crate::call::{Call, Now, Outcome, Peer, Until};
+use crate::security::Challenge;
+use crate::sync::lock;
+use bytes::Bytes;
+use kafka_wire::ApiKey;
+use kafka_wire::error_code::ErrorCode;
+use kafka_wire::messages::sasl_authenticate_request::SaslAuthenticateRequest;
+use kafka_wire::messages::sasl_authenticate_response::SaslAuthenticateResponse;
+
+pub const API: Api = Api::new(ApiKey::SaslAuthenticate, (0, 2), |call, body| typed(call, body, handle));
+
+const NONCE_BYTES: usize = 18;
+
+fn handle(call: &Call<'_>, request: SaslAuthenticateRequest) -> Outcome {
+    let refusal = |error: ErrorCode, message: String| SaslAuthenticateResponse {
+        error_code: code(error),
+        error_message: Some(message),
+        ..Default::default()
+    };
+    match challenge(call.broker, call.peer, &request.auth_bytes, call.now) {
+        Challenge::Continue(answer) => {
+            call.reply(&SaslAuthenticateResponse { auth_bytes: answer.into(), ..Default::default() })
+        }
+        Challenge::Done(answer, session_lifetime_ms) => call.reply(&SaslAuthenticateResponse {
+            auth_bytes: answer.into(),
+            session_lifetime_ms,
+            ..Default::default()
+        }),
+        Challenge::Illegal => {
+            let message = "there is no log-in under way on this connection".to_string();
+            call.reply(&refusal(ErrorCode::IllegalSaslState, message))
+        }
+        Challenge::Refused(message, reason) => {
+            let answer = call.reply(&refusal(ErrorCode::SaslAuthenticationFailed, message));
+            slowly(call.broker, call.peer, call.now, answer.then_close(reason))
+        }
+    }
+}
+
+/// A token without a request around it, after SaslHandshake 0; so is the answer.
+pub(super) fn bare(broker: &Broker, peer: &Peer, token: Bytes, now: Now) -> Outcome {
+    match challenge(broker, peer, &token, now) {
+        Challenge::Continue(answer) | Challenge::Done(answer, _) => {
+            let size = i32::try_from(answer.len()).unwrap_or(0);
+            Outcome::Reply(vec![Bytes::copy_from_slice(&size.to_be_bytes()), answer.into()])
+        }
+        Challenge::Illegal => Outcome::Close("a token came outside of a log-in".into()),
+        Challenge::Refused(_, reason) => slowly(broker, peer, now, Outcome::Close(reason)),
+    }
+}
+
+fn challenge(broker: &Broker, peer: &Peer, token: &[u8], now: Now) -> Challenge {
+    let mut random = [0; NONCE_BYTES];
+    broker.os.random.fill(&mut random);
+    let nonce = auth::scram::nonce_of(&random);
+    let rules = broker.rules.current();
+    let answer = peer.session.authenticate(&broker.config.security, &rules, &nonce, token, now.monotonic_ms);
+    if matches!(answer, Challenge::Done(..)) {
+        lock(&broker.throttle).succeeded(&peer.host);
+    }
+    answer
+}
+
+fn slowly(broker: &Broker, peer: &Peer, now: Now, then: Outcome) -> Outcome {
+    let first = broker.config.security.failure_delay_ms;
+    let delay = lock(&broker.throttle).failed(&peer.host, first, now.monotonic_ms);
+    Outcome::wait(Until::Deadline, Some(now.monotonic_ms.saturating_add(delay)), move |_, _, _| then)
+}

@@ -1,0 +1,229 @@
+//! The settings of the listener's security, under Kafka's and librdkafka's names.
+
+use auth::Mechanism;
+use auth::tls::ClientAuth;
+use base::options::{OptionError, OptionKind, OptionSpec, Options};
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+
+/// How a client says who it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SaslMechanism {
+    Plain,
+    Scram(Mechanism),
+}
+
+impl SaslMechanism {
+    pub const ALL: [SaslMechanism; 3] = [
+        SaslMechanism::Plain,
+        SaslMechanism::Scram(Mechanism::Sha256),
+        SaslMechanism::Scram(Mechanism::Sha512),
+    ];
+
+    pub fn name(self) -> &'static str {
+        match self {
+            SaslMechanism::Plain => "PLAIN",
+            SaslMechanism::Scram(mechanism) => mechanism.name(),
+        }
+    }
+
+    pub fn from_name(name: &str) -> Option<SaslMechanism> {
+        SaslMechanism::ALL.into_iter().find(|mechanism| mechanism.name() == name)
+    }
+}
+
+#[derive(Debug, Clone)]
+pub struct SecurityConfig {
+    pub tls: bool,
+    pub sasl: bool,
+    pub mechanisms: Vec<SaslMechanism>,
+    /// PEM files.
+    pub certificate: PathBuf,
+    pub key: PathBuf,
+    pub client_ca: PathBuf,
+    pub client_auth: ClientAuth,
+    /// Principals that no rule binds.
+    pub super_users: BTreeSet<String>,
+    pub allow_where_no_rule: bool,
+    /// 0 = a log-in holds as long as its connection.
+    pub reauthentication_ms: i64,
+    pub failure_delay_ms: i64,
+    /// The largest request of a client that has not logged in.
+    pub first_bytes_max: usize,
+    pub connections_per_address_max: usize,
+}
+
+impl SecurityConfig {
+    /// Whether every client has to say who it is.
+    pub fn authenticates(&self) -> bool {
+        self.sasl || (self.tls && self.client_auth == ClientAuth::Required)
+    }
+}
+
+const fn option(
+    key: &'static str,
+    kind: OptionKind,
+    default: &'static str,
+    doc: &'static str,
+    example: &'static str,
+) -> OptionSpec {
+    OptionSpec { key, kind, required: false, default: Some(default), doc, example }
+}
+
+const INT_MAX: i64 = i32::MAX as i64;
+
+/// What the listener's security can be told; a part of the broker's options.
+pub const fn options() -> [OptionSpec; 12] {
+    [
+        option(
+            "allow.everyone.if.no.acl.found",
+            OptionKind::Boolean,
+            "false",
+            "Whether everybody may use a resource that no access rule speaks of.",
+            "true",
+        ),
+        option(
+            "connection.failed.authentication.delay.ms",
+            OptionKind::Integer { min: 0, max: 60_000 },
+            "100",
+            "How long the answer to a failed log-in waits at first; each further failure from an address doubles it.",
+            "100",
+        ),
+        option(
+            "connections.max.reauth.ms",
+            OptionKind::Integer { min: 0, max: i64::MAX },
+            "0",
+            "A log-in holds so long, then the client has to log in anew on its connection; 0 is without end.",
+            "3600000",
+        ),
+        option(
+            "max.connections.per.ip",
+            OptionKind::Integer { min: 1, max: INT_MAX },
+            "2147483647",
+            "The most open connections from one address.",
+            "100",
+        ),
+        option(
+            "sasl.enabled.mechanisms",
+            OptionKind::Text,
+            "SCRAM-SHA-256,SCRAM-SHA-512",
+            "How clients may log in: PLAIN, SCRAM-SHA-256, SCRAM-SHA-512. PLAIN is offered over TLS and on loopback only.",
+            "SCRAM-SHA-512",
+        ),
+        option(
+            "sasl.server.max.receive.size",
+            OptionKind::Integer { min: 1_024, max: INT_MAX },
+            "65536",
+            "The largest request of a client that has not logged in yet.",
+            "65536",
+        ),
+        option(
+            "security.protocol",
+            OptionKind::OneOf(&["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"]),
+            "PLAINTEXT",
+            "How clients are served: with SSL over TLS, with SASL after a log-in.",
+            "SASL_SSL",
+        ),
+        option(
+            "ssl.ca.location",
+            OptionKind::Text,
+            "",
+            "PEM file with the authorities that sign the certificates of clients.",
+            "/etc/eventwright/clients-ca.pem",
+        ),
+        option(
+            "ssl.certificate.location",
+            OptionKind::Text,
+            "",
+            "PEM file with the node's certificate and those that signed it; read again when it changes.",
+            "/etc/eventwright/node.pem",
+        ),
+        option(
+            "ssl.client.auth",
+            OptionKind::OneOf(&["none", "requested", "required"]),
+            "none",
+            "Whether clients show a certificate (mTLS); its subject becomes their principal, such as User:CN=alice.",
+            "required",
+        ),
+        option(
+            "ssl.key.location",
+            OptionKind::Text,
+            "",
+            "PEM file with the node's private key, without a password.",
+            "/etc/eventwright/node.key",
+        ),
+        option(
+            "super.users",
+            OptionKind::Text,
+            "",
+            "Principals that may do everything, separated by semicolons.",
+            "User:admin;User:CN=ops,O=Example",
+        ),
+    ]
+}
+
+impl SecurityConfig {
+    /// From options that passed their specs; what they cannot check is in `errors_of`.
+    pub(crate) fn from_checked(options: &Options) -> SecurityConfig {
+        let number = |key: &str| options.integer(key).unwrap_or_default();
+        let size = |key: &str| usize::try_from(number(key)).unwrap_or(usize::MAX);
+        let text = |key: &str| options.text(key).unwrap_or_default();
+        let protocol = text("security.protocol");
+        SecurityConfig {
+            tls: protocol.ends_with("SSL"),
+            sasl: protocol.starts_with("SASL"),
+            mechanisms: list(text("sasl.enabled.mechanisms"), ',').filter_map(SaslMechanism::from_name).collect(),
+            certificate: text("ssl.certificate.location").into(),
+            key: text("ssl.key.location").into(),
+            client_ca: text("ssl.ca.location").into(),
+            client_auth: match text("ssl.client.auth") {
+                "required" => ClientAuth::Required,
+                "requested" => ClientAuth::Requested,
+                _ => ClientAuth::None,
+            },
+            super_users: list(text("super.users"), ';').map(str::to_string).collect(),
+            allow_where_no_rule: options.boolean("allow.everyone.if.no.acl.found"),
+            reauthentication_ms: number("connections.max.reauth.ms"),
+            failure_delay_ms: number("connection.failed.authentication.delay.ms"),
+            first_bytes_max: size("sasl.server.max.receive.size"),
+            connections_per_address_max: size("max.connections.per.ip"),
+        }
+    }
+
+    /// What is wrong between the options, and in those whose values are lists.
+    pub(crate) fn errors_of(options: &Options) -> Vec<OptionError> {
+        let text = |key: &str| options.text(key).unwrap_or_default().to_string();
+        let mut errors = Vec::new();
+        let mut invalid = |key: &str, expected: &str| {
+            errors.push(OptionError::Invalid { key: key.into(), value: text(key), expected: expected.into() });
+        };
+        let mechanisms = text("sasl.enabled.mechanisms");
+        let mut names = list(&mechanisms, ',').peekable();
+        if names.peek().is_none() || names.any(|name| SaslMechanism::from_name(name).is_none()) {
+            invalid("sasl.enabled.mechanisms", "names among PLAIN, SCRAM-SHA-256, SCRAM-SHA-512, with commas between");
+        }
+        if list(&text("super.users"), ';').any(|user| !user.starts_with("User:") || user == "User:") {
+            invalid("super.users", "principals such as User:admin, with semicolons between");
+        }
+        let config = SecurityConfig::from_checked(options);
+        if config.tls {
+            for key in ["ssl.certificate.location", "ssl.key.location"] {
+                if text(key).is_empty() {
+                    invalid(key, "the path of a PEM file, because security.protocol asks for TLS");
+                }
+            }
+        }
+        if config.client_auth != ClientAuth::None {
+            if !config.tls {
+                invalid("ssl.client.auth", "none, because security.protocol is without TLS");
+            } else if text("ssl.ca.location").is_empty() {
+                invalid("ssl.ca.location", "the path of a PEM file, because clients show certificates");
+            }
+        }
+        errors
+    }
+}
+
+fn list(text: &str, separator: char) -> impl Iterator<Item = &str> {
+    text.split(separator).map(str::trim).filter(|item| !item.is_empty())
+}

@@ -1,0 +1,34 @@
+//! Who may do what: users and access rules as a fold of the log, the log-in of a connection, and the
+//! one table of what each API needs.
+//!
+//! Rules are Kafka's: deny goes before allow, and where no rule fits, the answer is no. They are
+//! enforced as soon as the listener asks clients who they are, or a user or a rule exists.
+
+mod access;
+pub mod acl;
+mod config;
+mod needs;
+mod rules;
+mod session;
+mod throttle;
+
+#[cfg(test)]
+mod tests;
+
+pub(crate) use access::Access;
+pub use acl::{Acl, AclFilter, Operation, PatternType, Permission, ResourceType};
+pub(crate) use config::options as config_options;
+pub use config::{SaslMechanism, SecurityConfig};
+pub(crate) use needs::{NEEDS, Need};
+pub use rules::{Rules, RulesChange, SharedRules, USERS_LAYER};
+pub(crate) use session::{Challenge, Gate};
+pub use session::Session;
+pub(crate) use throttle::Throttle;
+
+/// Who has not said who they are.
+pub const ANONYMOUS: &str = "User:ANONYMOUS";
+
+/// A name that may stand in a log line: the client chose it.
+pub(crate) fn shown(text: &str) -> String {
+    text.chars().take(80).flat_map(char::escape_debug).collect()
+}
