@@ -42,9 +42,16 @@ mod tests {
         let login = Login::decode(&Login::encode("alice", "päss")).unwrap();
         assert_eq!((login.user.as_str(), login.password.as_str()), ("alice", "päss"));
         assert!(Login::decode(b"alice\0alice\0secret").is_ok());
-        for damaged in
-            [&b""[..], b"alice", b"\0alice", b"\0\0secret", b"\0alice\0", b"bob\0alice\0x", b"\0a\0b\0c", b"\0\xff\0x"]
-        {
+        for damaged in [
+            &b""[..],
+            b"alice",
+            b"\0alice",
+            b"\0\0secret",
+            b"\0alice\0",
+            b"bob\0alice\0x",
+            b"\0a\0b\0c",
+            b"\0\xff\0x",
+        ] {
             assert!(Login::decode(damaged).is_err(), "{damaged:?}");
         }
     }

@@ -105,7 +105,12 @@ impl std::fmt::Debug for Credential {
 }
 
 impl Credential {
-    pub fn from_salted(mechanism: Mechanism, salt: &[u8], iterations: u32, salted_password: &[u8]) -> Credential {
+    pub fn from_salted(
+        mechanism: Mechanism,
+        salt: &[u8],
+        iterations: u32,
+        salted_password: &[u8],
+    ) -> Credential {
         let client_key = mechanism.hmac(salted_password, b"Client Key");
         Credential {
             mechanism,
@@ -173,7 +178,8 @@ impl ServerExchange {
         }
         let mut attributes = bare.split(',');
         let user = attributes.next().and_then(|first| first.strip_prefix("n=")).ok_or_else(wrong)?;
-        let client_nonce = attributes.next().and_then(|second| second.strip_prefix("r=")).ok_or_else(wrong)?;
+        let client_nonce =
+            attributes.next().and_then(|second| second.strip_prefix("r=")).ok_or_else(wrong)?;
         if attributes.any(|extension| extension == "tokenauth=true") {
             return Err(AuthError::new("delegation tokens are not supported"));
         }
@@ -261,7 +267,8 @@ impl ClientExchange {
     pub fn respond(&mut self, message: &[u8]) -> Result<Vec<u8>, AuthError> {
         let wrong = || AuthError::new("the server's first SCRAM message is malformed");
         let text = std::str::from_utf8(message).map_err(|_| wrong())?;
-        let attribute = |name: &str| text.split(',').find_map(|part| part.strip_prefix(name)).ok_or_else(wrong);
+        let attribute =
+            |name: &str| text.split(',').find_map(|part| part.strip_prefix(name)).ok_or_else(wrong);
         let (nonce, salt, iterations) = (attribute("r=")?, attribute("s=")?, attribute("i=")?);
         if nonce.len() <= self.nonce.len() || !nonce.starts_with(&self.nonce) {
             return Err(AuthError::new("the server's SCRAM nonce does not go on from ours"));
@@ -288,15 +295,19 @@ impl ClientExchange {
     pub fn verify(&self, message: &[u8]) -> Result<(), AuthError> {
         let given = message.strip_prefix(b"v=").and_then(|text| BASE64.decode(text).ok());
         match given {
-            Some(given)
-                if !self.server_signature.is_empty()
-                    && equal(&given, &self.server_signature) =>
-            {
+            Some(given) if !self.server_signature.is_empty() && equal(&given, &self.server_signature) => {
                 Ok(())
             }
             _ => Err(AuthError::new("the server could not prove that it knows the user's credential")),
         }
     }
+}
+
+/// A nonce from the machine's random numbers; without them there is no safe log-in.
+pub fn fresh_nonce() -> Result<String, AuthError> {
+    let random = ring::rand::generate::<[u8; 18]>(&ring::rand::SystemRandom::new());
+    let random = random.map_err(|_| AuthError::new("the machine has no random numbers"))?;
+    Ok(nonce_of(&random.expose()))
 }
 
 /// A nonce of printable characters from random bytes.
@@ -417,13 +428,30 @@ mod tests {
     #[test]
     fn malformed_first_messages_are_refused() {
         for first in [
-            "", "n", "n,,", "n,,n=,r=x", "n,,n=a", "n,,r=x,n=a", "p=tls-unique,,n=a,r=x", "n,a=b,n=a,r=x", "n,b,n=a,r=x",
-            "n,,n=a=,r=x", "n,,n=a=4D,r=x", "n,,n=a,r=", "n,,n=a,r=x y", "z,,n=a,r=x", "n,,n=a,r=x,tokenauth=true",
+            "",
+            "n",
+            "n,,",
+            "n,,n=,r=x",
+            "n,,n=a",
+            "n,,r=x,n=a",
+            "p=tls-unique,,n=a,r=x",
+            "n,a=b,n=a,r=x",
+            "n,b,n=a,r=x",
+            "n,,n=a=,r=x",
+            "n,,n=a=4D,r=x",
+            "n,,n=a,r=",
+            "n,,n=a,r=x y",
+            "z,,n=a,r=x",
+            "n,,n=a,r=x,tokenauth=true",
             "n,,n=a=é,r=x",
         ] {
-            let begun = ServerExchange::begin(first.as_bytes(), "s", |_| Credential::decoy(Mechanism::Sha256, b"s", "a"));
+            let begun = ServerExchange::begin(first.as_bytes(), "s", |_| {
+                Credential::decoy(Mechanism::Sha256, b"s", "a")
+            });
             assert!(begun.is_err(), "{first}");
         }
-        assert!(ServerExchange::begin(b"\xff", "s", |_| Credential::decoy(Mechanism::Sha256, b"s", "a")).is_err());
+        assert!(
+            ServerExchange::begin(b"\xff", "s", |_| Credential::decoy(Mechanism::Sha256, b"s", "a")).is_err()
+        );
     }
 }

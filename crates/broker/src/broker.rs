@@ -34,8 +34,12 @@ impl Recovered {
     /// The state at the last checkpoint.
     pub fn from_checkpoint(recovery: &Recovery) -> Result<Recovered, DecodeError> {
         let state = BrokerState::restore(recovery.checkpoint(LAYER_NAME))?;
-        let rules = Rules::restore(recovery.checkpoint(USERS_LAYER)).map_err(|error| DecodeError(error.what))?;
-        Ok(Recovered { state: Arc::new(SharedState(Mutex::new(state))), rules: Arc::new(SharedRules::new(rules)) })
+        let rules =
+            Rules::restore(recovery.checkpoint(USERS_LAYER)).map_err(|error| DecodeError(error.what))?;
+        Ok(Recovered {
+            state: Arc::new(SharedState(Mutex::new(state))),
+            rules: Arc::new(SharedRules::new(rules)),
+        })
     }
 
     /// Takes an entry of the replay; entries of other layers do nothing.

@@ -178,6 +178,15 @@ impl Node {
         self.receive::<R>(self.send(request, version), version)
     }
 
+    /// The request of another client.
+    pub(crate) fn answer_to<R: Request>(&self, peer: &Peer, request: &R, version: i16) -> Answer {
+        self.finish(self.broker.handle(request_frame(request, version), peer, self.now()))
+    }
+
+    pub(crate) fn call_as<R: Request>(&self, peer: &Peer, request: &R, version: i16) -> R::Response {
+        self.receive::<R>(self.broker.handle(request_frame(request, version), peer, self.now()), version)
+    }
+
     pub(crate) fn create_topic(&self, name: &str, partitions: i32, config: &[(&str, &str)]) {
         let topic = CreatableTopic {
             name: name.into(),

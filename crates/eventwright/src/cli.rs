@@ -43,6 +43,9 @@ pub enum Verb {
     /// List, describe and reset consumer groups
     #[command(subcommand)]
     Group(GroupVerb),
+    /// Add, list and remove the users that may log in
+    #[command(subcommand)]
+    User(UserVerb),
     /// List, describe and stop jobs
     #[command(subcommand)]
     Job(JobVerb),
@@ -61,9 +64,15 @@ pub struct NodeArguments {
     /// Address to serve Flink's monitoring API on, or `none` [default: 127.0.0.1:8081, or a free port if it is taken]
     #[arg(long, value_name = "ADDR")]
     pub http: Option<String>,
-    /// Serve on an address other than loopback although there is no authentication yet
+    /// Serve on an address other than loopback without TLS and log-in
     #[arg(long)]
     pub insecure: bool,
+    /// A file of the broker's settings under Kafka's names, one `key=value` on a line
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// A setting of the broker; goes before the file, may be given several times
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    pub settings: Vec<String>,
 }
 
 /// The statements that are run or checked.
@@ -132,6 +141,8 @@ pub struct RunArguments {
 #[command(after_help = "Examples:
   eventwright start
   eventwright start --data ./data --kafka 127.0.0.1:0
+  eventwright start --kafka 0.0.0.0:9092 --set security.protocol=SASL_SSL \\
+    --set ssl.certificate.location=node.pem --set ssl.key.location=node.key
   kcat -b 127.0.0.1:9092 -L")]
 pub struct StartArguments {
     /// Where the log and the state lie
@@ -187,6 +198,9 @@ pub struct ClientArguments {
     /// Address of the node, or of any Kafka broker
     #[arg(short, long, value_name = "ADDR", default_value = KAFKA_ADDRESS)]
     pub bootstrap: String,
+    /// A file that says how to log in, with the properties that Kafka's tools take
+    #[arg(long, value_name = "FILE")]
+    pub command_config: Option<PathBuf>,
     /// Form of the output
     #[arg(short, long, value_enum, default_value_t = Form::Text)]
     pub output: Form,
@@ -341,6 +355,54 @@ pub enum GroupVerb {
         #[command(flatten)]
         client: ClientArguments,
     },
+}
+
+#[derive(Subcommand)]
+pub enum UserVerb {
+    /// Add a user, or give it another password
+    #[command(after_help = "Examples:
+  eventwright user add admin --admin --data ./data --password-file admin.password
+  pass show alice | eventwright user add alice -b node:9092 --command-config admin.properties
+
+The password is the file's, the environment's or standard input's first line, never an argument. What is kept of it
+(SCRAM-SHA-256 and SCRAM-SHA-512, salted) lets nobody log in.")]
+    Add {
+        user: String,
+        /// Allow the user everything, by access rules
+        #[arg(long)]
+        admin: bool,
+        /// Read the password from this file
+        #[arg(long, value_name = "FILE", conflicts_with = "password_env")]
+        password_file: Option<PathBuf>,
+        /// Read the password from this variable of the environment
+        #[arg(long, value_name = "NAME")]
+        password_env: Option<String>,
+        #[command(flatten)]
+        place: UserPlace,
+    },
+    /// List the users and how they may log in
+    #[command(after_help = "Example: eventwright user list --data ./data -o json")]
+    List {
+        #[command(flatten)]
+        place: UserPlace,
+    },
+    /// Remove a user; its access rules stay
+    #[command(after_help = "Example: eventwright user remove alice -b node:9092 --command-config admin.properties")]
+    Remove {
+        user: String,
+        #[command(flatten)]
+        place: UserPlace,
+    },
+}
+
+/// Where the users are: in a running node, or in a data directory that no node serves.
+#[derive(Args)]
+pub struct UserPlace {
+    /// A data directory that no node serves; without it, the node at --bootstrap is asked
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["bootstrap", "command_config"])]
+    pub data: Option<PathBuf>,
+    #[command(flatten)]
+    pub client: ClientArguments,
 }
 
 /// Which node is asked, or which data directory.

@@ -52,6 +52,30 @@ fn open_log(os: &Os, data: &Path) -> anyhow::Result<Opened> {
     Ok(Opened { log, journal, recovered })
 }
 
+/// The broker's configuration: from the file, then from the arguments.
+fn broker_config(arguments: &NodeArguments) -> anyhow::Result<BrokerConfig> {
+    let mut given = match &arguments.config {
+        Some(file) => kafka_client::read_properties(file)?,
+        None => BTreeMap::new(),
+    };
+    for setting in &arguments.settings {
+        let pair = setting.split_once('=');
+        let (key, value) = pair.with_context(|| format!("--set '{setting}' has no '=': write KEY=VALUE"))?;
+        given.insert(key.trim().to_string(), value.trim().to_string());
+    }
+    BrokerConfig::check(&given).map_err(|errors| {
+        let lines: Vec<String> = errors.iter().map(ToString::to_string).collect();
+        anyhow::anyhow!("{}", lines.join("\n       "))
+    })
+}
+
+/// The broker of a data directory that no node serves.
+pub fn open_broker(os: &Os, data: &Path) -> anyhow::Result<(EventLog, Broker)> {
+    let Opened { log, recovered, .. } = open_log(os, data)?;
+    let broker = Broker::new(log.clone(), recovered, BrokerConfig::default(), os.clone())?;
+    Ok((log, broker))
+}
+
 /// The jobs of a data directory that no node serves.
 pub fn read_jobs(os: &Os, data: &Path) -> anyhow::Result<Vec<JobStatus>> {
     let opened = open_log(os, data)?;
@@ -65,8 +89,9 @@ impl Node {
     /// Opens the data directory, recovers, and serves Kafka clients and those who look at the jobs.
     pub fn open(os: &Os, data: &Path, arguments: &NodeArguments) -> anyhow::Result<Node> {
         let address = parse_address("--kafka", &arguments.kafka)?;
+        // A mistake in the settings is told before the data is touched.
+        let config = broker_config(arguments)?;
         let Opened { log, journal, recovered } = open_log(os, data)?;
-        let config = BrokerConfig::check(&BTreeMap::new()).map_err(|mut errors| errors.remove(0))?;
         let broker = Arc::new(Broker::new(log.clone(), recovered, config, os.clone())?);
         let log_line = Arc::new(|line: &str| eprintln!("{line}"));
         let config =

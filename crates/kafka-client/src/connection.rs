@@ -14,11 +14,14 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use kafka_wire::header::{decode_response_header, encode_request, frame_size};
-use kafka_wire::messages::{ApiVersionsRequest, ApiVersionsResponse};
+use kafka_wire::messages::{
+    ApiVersionsRequest, ApiVersionsResponse, SaslAuthenticateRequest, SaslHandshakeRequest,
+};
 use kafka_wire::{ApiKey, DecodeError, ErrorCode, Message, Reader, Request};
 
 use crate::error::{ClientError, check};
 use crate::options::ClientOptions;
+use crate::security::Stream;
 
 /// The version of the first request; every node since Kafka 2.4 knows it, older ones say so.
 const FIRST_API_VERSIONS: i16 = 3;
@@ -26,9 +29,8 @@ const FIRST_API_VERSIONS: i16 = 3;
 const RESPONSE_STEP_BYTES: usize = 1024 * 1024;
 
 /// A connection whose versions are negotiated.
-#[derive(Debug)]
 pub struct Connection {
-    stream: TcpStream,
+    stream: Stream,
     address: String,
     options: ClientOptions,
     node_versions: BTreeMap<i16, RangeInclusive<i16>>,
@@ -55,10 +57,20 @@ impl<R> Pending<R> {
     }
 }
 
+impl std::fmt::Debug for Connection {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Connection({}, closed={})", self.address, self.closed)
+    }
+}
+
 impl Connection {
     /// Connects to `HOST:PORT` and asks the node for its versions.
     pub fn open(address: &str, options: &ClientOptions) -> Result<Connection, ClientError> {
-        let stream = connect(address, options.connect_timeout)?;
+        let socket = connect(address, options.connect_timeout)?;
+        let unreachable = |reason| ClientError::Unreachable { address: address.to_owned(), reason };
+        socket.set_nodelay(true).map_err(unreachable)?;
+        socket.set_write_timeout(Some(nonzero(options.request_timeout))).map_err(unreachable)?;
+        let stream = Stream::open(socket, address, options)?;
         let mut connection = Connection {
             stream,
             address: address.to_owned(),
@@ -69,10 +81,8 @@ impl Connection {
             read_timeout: Duration::ZERO,
             closed: false,
         };
-        let unreachable = |reason| ClientError::Unreachable { address: address.to_owned(), reason };
-        connection.stream.set_nodelay(true).map_err(unreachable)?;
-        connection.stream.set_write_timeout(Some(nonzero(options.request_timeout))).map_err(unreachable)?;
         connection.negotiate()?;
+        connection.log_in()?;
         Ok(connection)
     }
 
@@ -228,6 +238,39 @@ impl Connection {
         Ok(())
     }
 
+    /// Says who we are, if the options do.
+    fn log_in(&mut self) -> Result<(), ClientError> {
+        let Some(login) = self.options.security.login.clone() else { return Ok(()) };
+        let handshake = SaslHandshakeRequest { mechanism: login.mechanism().to_string() };
+        let answer = self.call_version(&handshake, 1)?;
+        if answer.error_code != ErrorCode::None.number() {
+            let reason = match ErrorCode::from_number(answer.error_code) {
+                Some(ErrorCode::IllegalSaslState) => "it asks nobody who they are; leave the user out".to_string(),
+                _ => format!("it offers {} and not {}", answer.mechanisms.join(", "), login.mechanism()),
+            };
+            return Err(self.not_let_in(reason));
+        }
+        let begun = login.begin();
+        let (mut exchange, mut token) = begun.map_err(|error| self.not_let_in(error.to_string()))?;
+        loop {
+            let request = SaslAuthenticateRequest { auth_bytes: token.into() };
+            let answer = self.call_version(&request, 1)?;
+            if answer.error_code != ErrorCode::None.number() {
+                return Err(self.not_let_in(answer.error_message.unwrap_or_default()));
+            }
+            match exchange.next(&answer.auth_bytes) {
+                Ok(Some(next)) => (exchange, token) = next,
+                Ok(None) => return Ok(()),
+                Err(error) => return Err(self.not_let_in(error.to_string())),
+            }
+        }
+    }
+
+    fn not_let_in(&mut self, reason: String) -> ClientError {
+        let address = self.address.clone();
+        self.close(ClientError::LogIn { address, reason })
+    }
+
     fn write_request<R: Request>(&mut self, request: &R, version: i16) -> Result<i32, ClientError> {
         self.check_open()?;
         let correlation_id = self.next_correlation_id;
@@ -242,6 +285,7 @@ impl Connection {
     fn read_frame(&mut self, request: &'static str, timeout: Duration) -> Result<Bytes, ClientError> {
         if timeout != self.read_timeout {
             self.stream
+                .socket()
                 .set_read_timeout(Some(nonzero(timeout)))
                 .map_err(|reason| self.failed(request, timeout, reason))?;
             self.read_timeout = timeout;
@@ -275,7 +319,7 @@ impl Connection {
     fn close(&mut self, error: ClientError) -> ClientError {
         self.closed = true;
         // It may be closed already; there is nothing more to do about it then.
-        let _ = self.stream.shutdown(std::net::Shutdown::Both);
+        let _ = self.stream.socket().shutdown(std::net::Shutdown::Both);
         error
     }
 
@@ -327,7 +371,7 @@ fn connect(address: &str, timeout: Duration) -> Result<TcpStream, ClientError> {
     }
 }
 
-fn write_chunks(stream: &mut TcpStream, chunks: &[Bytes]) -> io::Result<()> {
+fn write_chunks(stream: &mut impl Write, chunks: &[Bytes]) -> io::Result<()> {
     let mut slices: Vec<IoSlice<'_>> = chunks.iter().map(|chunk| IoSlice::new(chunk)).collect();
     let mut rest = &mut slices[..];
     while !rest.is_empty() {
@@ -338,5 +382,5 @@ fn write_chunks(stream: &mut TcpStream, chunks: &[Bytes]) -> io::Result<()> {
             Err(error) => return Err(error),
         }
     }
-    Ok(())
+    stream.flush()
 }

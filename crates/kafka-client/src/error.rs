@@ -18,6 +18,10 @@ pub enum ClientError {
     Unreachable { address: String, reason: io::Error },
     #[error("the node did not answer in time: address={address} request={request} timeout_ms={timeout_ms}")]
     Timeout { address: String, request: &'static str, timeout_ms: u128 },
+    #[error("the node's TLS is not trusted: address={address} reason={reason}")]
+    Tls { address: String, reason: String },
+    #[error("the node does not let the user in: address={address} reason={reason}")]
+    LogIn { address: String, reason: String },
     #[error("the connection broke: address={address} request={request} reason={reason}; connect again")]
     Broken { address: String, request: &'static str, reason: io::Error },
     #[error("the node closed the connection: address={address} request={request}; its log says why")]
@@ -63,6 +67,8 @@ impl ClientError {
         matches!(
             self,
             ClientError::Timeout { .. }
+                | ClientError::Tls { .. }
+                | ClientError::LogIn { .. }
                 | ClientError::Broken { .. }
                 | ClientError::Closed { .. }
                 | ClientError::AlreadyClosed { .. }
@@ -75,6 +81,8 @@ impl ClientError {
     pub fn kind(&self) -> ErrorKind {
         match self {
             ClientError::Address { .. }
+            | ClientError::Tls { .. }
+            | ClientError::LogIn { .. }
             | ClientError::NoCommonVersion { .. }
             | ClientError::Unwritable { .. } => ErrorKind::Invalid,
             ClientError::Unreachable { .. }

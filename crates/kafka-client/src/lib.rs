@@ -13,6 +13,7 @@ mod error;
 mod fetched;
 mod groups;
 mod options;
+mod security;
 mod topics;
 mod transactions;
 
@@ -22,5 +23,6 @@ pub use error::ClientError;
 pub use fetched::{FetchedRecord, FetchedRecords};
 pub use groups::{CommittedOffset, OffsetToCommit};
 pub use options::{ClientOptions, Isolation};
+pub use security::{Login, Security, read_properties};
 pub use topics::ConfigResource;
 pub use transactions::TransactionalProducer;

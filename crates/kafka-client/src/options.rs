@@ -1,9 +1,10 @@
 //! The settings of a client, with defaults that suit a person at a terminal.
 
+use crate::security::Security;
 use std::time::Duration;
 
 /// How a client connects and how long it waits.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub struct ClientOptions {
     /// Shows up in the node's logs.
     pub client_id: String,
@@ -15,6 +16,7 @@ pub struct ClientOptions {
     pub response_bytes_max: usize,
     /// A batch that decompresses to more is an error.
     pub decompressed_bytes_max: usize,
+    pub security: Security,
 }
 
 impl ClientOptions {
@@ -25,6 +27,7 @@ impl ClientOptions {
             request_timeout: Duration::from_secs(30),
             response_bytes_max: 128 * 1024 * 1024,
             decompressed_bytes_max: 256 * 1024 * 1024,
+            security: Security::default(),
         }
     }
 }

@@ -19,6 +19,12 @@ fn handle(call: &Call<'_>, request: AddOffsetsToTxnRequest) -> Outcome {
     };
     let parts = Parts { groups: vec![request.group_id.clone()], ..Parts::default() };
     let answer = |error_code| AddOffsetsToTxnResponse { error_code, ..Default::default() };
+    let permitted = call
+        .permit_transaction(&request.transactional_id)
+        .and_then(|()| call.permit_group(&request.group_id));
+    if let Err(error) = permitted {
+        return call.reply(&answer(code(error)));
+    }
     match call.broker.add_to_transaction(&claim, parts, call.now) {
         Err(error) => call.reply(&answer(fenced_code(error.code, call.version(), FENCED_SINCE))),
         Ok(lsn) => call.after_durable(lsn, move |fenced| answer(fenced.map_or(NONE, code))),

@@ -67,10 +67,13 @@ fn one(call: &Call<'_>, asked: &AddPartitionsToTxnTransaction) -> (Vec<AddPartit
     let claim =
         Claim { id: &asked.transactional_id, producer_id: asked.producer_id, epoch: asked.producer_epoch };
     let version = call.version();
+    if let Err(error) = call.permit_transaction(&asked.transactional_id) {
+        return (results(&asked.topics, |_, _| code(error)), Lsn(0));
+    }
     let mut partitions = Vec::new();
     let mut any_unknown = false;
     for topic in &asked.topics {
-        let known = call.broker.find_topic(&topic.name);
+        let known = call.find_topic(&topic.name);
         for index in &topic.partitions {
             let id = known.as_ref().ok().and_then(|known| super::produce::partition_of(known, *index).ok());
             any_unknown |= id.is_none();
@@ -80,7 +83,7 @@ fn one(call: &Call<'_>, asked: &AddPartitionsToTxnTransaction) -> (Vec<AddPartit
     if any_unknown {
         // As Kafka: what exists was not attempted because of what does not.
         let unknown = |topic: &AddPartitionsToTxnTopic, index| {
-            let known = call.broker.find_topic(&topic.name);
+            let known = call.find_topic(&topic.name);
             match known.and_then(|known| super::produce::partition_of(&known, index)) {
                 Ok(_) => code(ErrorCode::OperationNotAttempted),
                 Err(error) => code(error.code),
@@ -114,7 +117,7 @@ fn verify(
         Ok(_) => code(ErrorCode::TransactionAbortable),
     };
     results(topics, |topic, index| {
-        let known = call.broker.find_topic(&topic.name);
+        let known = call.find_topic(&topic.name);
         let id: Result<PartitionId, ApiError> =
             known.and_then(|known| super::produce::partition_of(&known, index));
         id.map_or_else(|error| code(error.code), takes_part)

@@ -23,6 +23,7 @@ fn handle(call: &Call<'_>, request: AlterConfigsRequest) -> Outcome {
         let configs = resource.configs.into_iter().map(|config| (config.name, config.value));
         let altered = given_config(configs).and_then(|replacement| {
             let (kind, name) = (resource.resource_type, &resource.resource_name);
+            super::describe_configs::permit(call, kind, name)?;
             change_topic(call.broker, kind, name, request.validate_only, |given| {
                 *given = replacement;
                 Ok(())

@@ -112,7 +112,10 @@ fn upsert(rules: &Rules, asked: ScramCredentialUpsertion) -> Result<RulesChange,
         return Err(unacceptable(format!("the salted password has {} bytes", mechanism.hash_bytes())));
     }
     if rules.credentials(&asked.name).is_empty() && rules.users().count() >= USERS_MAX {
-        return Err(ApiError::new(ErrorCode::PolicyViolation, format!("there may be {USERS_MAX} users at most")));
+        return Err(ApiError::new(
+            ErrorCode::PolicyViolation,
+            format!("there may be {USERS_MAX} users at most"),
+        ));
     }
     let credential = Credential::from_salted(mechanism, &asked.salt, iterations, &asked.salted_password);
     Ok(RulesChange::CredentialSet { user: asked.name, credential })

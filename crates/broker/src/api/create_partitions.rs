@@ -39,7 +39,7 @@ fn handle(call: &Call<'_>, request: CreatePartitionsRequest) -> Outcome {
 }
 
 fn add(call: &Call<'_>, asked: &CreatePartitionsTopic, validate_only: bool) -> Result<Lsn, ApiError> {
-    let topic = call.broker.find_topic(&asked.name)?;
+    let topic = call.find_topic(&asked.name)?;
     let before = topic.partitions.len();
     let total = usize::try_from(asked.count).unwrap_or(0);
     if total <= before {

@@ -3,6 +3,7 @@
 //! There is one node, so a replication factor above 1 cannot be had; it is taken, so that the scripts
 //! and tools of a cluster work unchanged, and answered with 1 and a message that says so.
 
+use super::metadata::may_create_topic;
 use super::{Api, NONE, code, some_text, typed};
 use crate::call::{Call, Outcome};
 use crate::errors::ApiError;
@@ -34,6 +35,9 @@ fn handle(call: &Call<'_>, request: CreateTopicsRequest) -> Outcome {
         }
         let made = match twice {
             true => Err(ApiError::new(ErrorCode::InvalidRequest, "the topic is named twice")),
+            false if !may_create_topic(call.access, &name) => {
+                Err(ApiError::from(ErrorCode::TopicAuthorizationFailed))
+            }
             false => create(call, asked, request.validate_only),
         };
         topics.push(match made {

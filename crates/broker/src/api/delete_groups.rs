@@ -39,6 +39,7 @@ fn handle(call: &Call<'_>, request: DeleteGroupsRequest) -> Outcome {
 
 fn delete(call: &Call<'_>, group: &str) -> Result<Lsn, ApiError> {
     let broker = call.broker;
+    call.permit_group(group)?;
     if group.is_empty() {
         return Err(ErrorCode::InvalidGroupId.into());
     }

@@ -21,7 +21,7 @@ fn handle(call: &Call<'_>, request: DeleteRecordsRequest) -> Outcome {
     let mut last = Lsn(0);
     let mut topics = Vec::with_capacity(request.topics.len());
     for asked in request.topics {
-        let topic = call.broker.find_topic(&asked.name);
+        let topic = call.find_topic(&asked.name);
         let mut partitions = Vec::with_capacity(asked.partitions.len());
         for partition in asked.partitions {
             let index = partition.partition_index;

@@ -59,8 +59,8 @@ fn delete(call: &Call<'_>, asked: &DeleteTopicState) -> Result<(String, TopicId,
                 let message = "a topic is named by its name or by its id, not by both";
                 return Err(ApiError::new(ErrorCode::InvalidRequest, message));
             }
-            Some(name) => broker.find_topic(name)?,
-            None => broker.log.topic_by_id(TopicId(asked.topic_id)).ok_or(ErrorCode::UnknownTopicId)?,
+            Some(name) => call.find_topic(name)?,
+            None => call.topic_by_id(TopicId(asked.topic_id))?,
         };
         let ((), lsn) = broker.log.append(|frame| {
             // Between the look-up and here the name may have passed to another topic.

@@ -6,7 +6,9 @@ use crate::security::AclFilter;
 use kafka_wire::ApiKey;
 use kafka_wire::error_code::ErrorCode;
 use kafka_wire::messages::describe_acls_request::DescribeAclsRequest;
-use kafka_wire::messages::describe_acls_response::{AclDescription, DescribeAclsResource, DescribeAclsResponse};
+use kafka_wire::messages::describe_acls_response::{
+    AclDescription, DescribeAclsResource, DescribeAclsResponse,
+};
 
 pub const API: Api = Api::new(ApiKey::DescribeAcls, (1, 3), |call, body| typed(call, body, handle));
 
@@ -29,7 +31,8 @@ fn handle(call: &Call<'_>, request: DescribeAclsRequest) -> Outcome {
         request.permission_type,
     );
     let Some(filter) = filter else {
-        return call.reply(&refused(ErrorCode::InvalidRequest, Some("a number of the filter is not known".into())));
+        return call
+            .reply(&refused(ErrorCode::InvalidRequest, Some("a number of the filter is not known".into())));
     };
     let mut resources: Vec<DescribeAclsResource> = Vec::new();
     for acl in call.broker.rules.current().matching(&filter) {

@@ -2,6 +2,8 @@
 
 use super::{Api, OPERATIONS_NOT_ASKED, code, typed};
 use crate::call::{Call, Outcome};
+use crate::security::ResourceType;
+use crate::security::acl::CLUSTER_NAME;
 use kafka_wire::ApiKey;
 use kafka_wire::error_code::ErrorCode;
 use kafka_wire::messages::describe_cluster_request::DescribeClusterRequest;
@@ -30,7 +32,10 @@ fn handle(call: &Call<'_>, request: DescribeClusterRequest) -> Outcome {
             port: i32::from(call.peer.advertised_port),
             ..Default::default()
         }],
-        cluster_authorized_operations: OPERATIONS_NOT_ASKED,
+        cluster_authorized_operations: match request.include_cluster_authorized_operations {
+            true => call.access.operations(ResourceType::Cluster, CLUSTER_NAME),
+            false => OPERATIONS_NOT_ASKED,
+        },
         ..Default::default()
     })
 }

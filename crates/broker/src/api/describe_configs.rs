@@ -57,6 +57,7 @@ fn describe(
         None => true,
         Some(keys) => keys.iter().any(|wanted| wanted == key),
     };
+    permit(call, resource.resource_type, &resource.resource_name)?;
     let shape = Shape { synonyms, documentation, version: call.version() };
     match resource.resource_type {
         TOPIC => {
@@ -94,6 +95,16 @@ fn describe(
             Err(ApiError::new(ErrorCode::InvalidRequest, message))
         }
     }
+}
+
+/// Whether the client may see, or change, the configuration of a resource.
+pub(super) fn permit(call: &Call<'_>, resource_type: i8, name: &str) -> Result<(), ApiError> {
+    let permitted = match resource_type {
+        TOPIC => call.permit_topic(name),
+        GROUP => call.permit_group(name),
+        _ => call.permit_cluster(),
+    };
+    permitted.map_err(ApiError::from)
 }
 
 /// Which parts of an entry were asked for.

@@ -4,6 +4,7 @@ use super::{Api, NONE, OPERATIONS_NOT_ASKED, code, typed};
 use crate::broker::Broker;
 use crate::call::{Call, Outcome};
 use crate::group::{GroupDescription, GroupState};
+use crate::security::ResourceType;
 use crate::sync::lock;
 use kafka_wire::ApiKey;
 use kafka_wire::error_code::ErrorCode;
@@ -19,7 +20,19 @@ fn handle(call: &Call<'_>, request: DescribeGroupsRequest) -> Outcome {
         .groups
         .into_iter()
         .map(|group_id| match describe(call.broker, &group_id) {
-            Some(group) => described(group_id, group),
+            _ if call.permit_group(&group_id).is_err() => DescribedGroup {
+                error_code: code(ErrorCode::GroupAuthorizationFailed),
+                group_id,
+                authorized_operations: OPERATIONS_NOT_ASKED,
+                ..Default::default()
+            },
+            Some(group) => {
+                let authorized_operations = match request.include_authorized_operations {
+                    true => call.access.operations(ResourceType::Group, &group_id),
+                    false => OPERATIONS_NOT_ASKED,
+                };
+                DescribedGroup { authorized_operations, ..described(group_id, group) }
+            }
             None => {
                 // KIP-1043: from version 6 on the absence is an error, before it is the state "Dead".
                 let (error_code, error_message) = match call.version() {

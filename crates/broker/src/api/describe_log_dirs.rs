@@ -1,6 +1,6 @@
 //! DescribeLogDirs (35): the bytes of each partition; all of them lie in one directory.
 
-use super::{Api, NONE, typed};
+use super::{Api, NONE, code, typed};
 use crate::call::{Call, Outcome};
 use kafka_wire::ApiKey;
 use kafka_wire::messages::describe_log_dirs_request::DescribeLogDirsRequest;
@@ -11,6 +11,9 @@ use kafka_wire::messages::describe_log_dirs_response::{
 pub const API: Api = Api::new(ApiKey::DescribeLogDirs, (1, 4), |call, body| typed(call, body, handle));
 
 fn handle(call: &Call<'_>, request: DescribeLogDirsRequest) -> Outcome {
+    if let Err(error) = call.permit_cluster() {
+        return call.reply(&DescribeLogDirsResponse { error_code: code(error), ..Default::default() });
+    }
     let log = &call.broker.log;
     let wanted: Vec<(String, Option<Vec<i32>>)> = match request.topics {
         None => log.topics().iter().map(|topic| (topic.name.clone(), None)).collect(),

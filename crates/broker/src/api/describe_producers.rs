@@ -18,7 +18,7 @@ fn handle(call: &Call<'_>, request: DescribeProducersRequest) -> Outcome {
         .topics
         .into_iter()
         .map(|asked| {
-            let topic = call.broker.find_topic(&asked.name);
+            let topic = call.find_topic(&asked.name);
             let partitions = asked
                 .partition_indexes
                 .into_iter()

@@ -3,6 +3,7 @@
 use super::metadata::LEADER_EPOCH;
 use super::{Api, NONE, OPERATIONS_NOT_ASKED, code, typed};
 use crate::call::{Call, Outcome};
+use crate::security::ResourceType;
 use eventlog::Topic;
 use kafka_wire::ApiKey;
 use kafka_wire::error_code::ErrorCode;
@@ -23,7 +24,9 @@ fn handle(call: &Call<'_>, request: DescribeTopicPartitionsRequest) -> Outcome {
     let mut names: Vec<String> = request.topics.into_iter().map(|topic| topic.name).collect();
     let everything = names.is_empty();
     if everything {
-        names = broker.log.topics().iter().map(|topic| topic.name.clone()).collect();
+        let all = broker.log.topics();
+        let visible = all.iter().filter(|topic| call.permit_topic(&topic.name).is_ok());
+        names = visible.map(|topic| topic.name.clone()).collect();
     }
     names.sort_unstable();
     names.dedup();
@@ -40,6 +43,14 @@ fn handle(call: &Call<'_>, request: DescribeTopicPartitionsRequest) -> Outcome {
             next_cursor = Some(Cursor { topic_name: name, partition_index: start as i32 });
             break;
         }
+        if let Err(error) = call.permit_topic(&name) {
+            topics.push(DescribeTopicPartitionsResponseTopic {
+                error_code: code(error),
+                name: Some(name),
+                ..Default::default()
+            });
+            continue;
+        }
         let Some(topic) = broker.log.topic(&name) else {
             let known_name = eventlog::check_topic_name(&name).is_ok();
             let error = match known_name {
@@ -54,7 +65,10 @@ fn handle(call: &Call<'_>, request: DescribeTopicPartitionsRequest) -> Outcome {
             continue;
         };
         let end = topic.partitions.len().min(start.saturating_add(left));
-        topics.push(describe(&topic, start..end, broker.config.node_id));
+        topics.push(DescribeTopicPartitionsResponseTopic {
+            topic_authorized_operations: call.access.operations(ResourceType::Topic, &name),
+            ..describe(&topic, start..end, broker.config.node_id)
+        });
         left -= end.saturating_sub(start);
         if end < topic.partitions.len() {
             next_cursor = Some(Cursor { topic_name: name, partition_index: end as i32 });

@@ -21,7 +21,17 @@ fn handle(call: &Call<'_>, request: DescribeTransactionsRequest) -> Outcome {
         .transactional_ids
         .into_iter()
         .map(|transactional_id| match state.transactions.get(&transactional_id) {
-            Some(known) => describe(call.broker, transactional_id, known),
+            _ if call.permit_transaction(&transactional_id).is_err() => TransactionState {
+                error_code: code(ErrorCode::TransactionalIdAuthorizationFailed),
+                transactional_id,
+                ..Default::default()
+            },
+            Some(known) => {
+                let mut described = describe(call.broker, transactional_id, known);
+                // As Kafka: topics that the client may not describe are left out.
+                described.topics.retain(|topic| call.permit_topic(&topic.topic).is_ok());
+                described
+            }
             None => TransactionState {
                 error_code: code(match transactional_id.as_str() {
                     "" => ErrorCode::InvalidRequest,

@@ -15,10 +15,8 @@ pub const API: Api =
 
 fn handle(call: &Call<'_>, request: DescribeUserScramCredentialsRequest) -> Outcome {
     if let Err(error) = call.permit_cluster() {
-        return call.reply(&DescribeUserScramCredentialsResponse {
-            error_code: code(error),
-            ..Default::default()
-        });
+        return call
+            .reply(&DescribeUserScramCredentialsResponse { error_code: code(error), ..Default::default() });
     }
     let rules = call.broker.rules.current();
     // No names, or none given, asks for everybody.

@@ -22,6 +22,9 @@ fn handle(call: &Call<'_>, request: EndTxnRequest) -> Outcome {
     let kind = if request.committed { ControlKind::Commit } else { ControlKind::Abort };
     let moves_epoch = call.version() >= MOVES_EPOCH_SINCE;
     let refused = |error_code| EndTxnResponse { error_code, ..Default::default() };
+    if let Err(error) = call.permit_transaction(&request.transactional_id) {
+        return call.reply(&refused(code(error)));
+    }
     match call.broker.end_transaction(&claim, kind, moves_epoch, call.now) {
         Err(error) => call.reply(&refused(fenced_code(error.code, call.version(), FENCED_SINCE))),
         Ok((identity, lsn)) => call.after_durable(lsn, move |fenced| match fenced {

@@ -10,6 +10,7 @@ use super::{Api, NONE, code, typed};
 use crate::broker::Broker;
 use crate::call::{Call, Outcome, ReplyTo, Until, Woken};
 use crate::errors::{self, ApiError};
+use crate::security::{Access, ResourceType};
 use crate::sessions::{FetchSpec, SessionContext, TopicRef};
 use crate::state::partition_transactions::AbortedTransaction;
 use crate::sync::lock;
@@ -30,6 +31,7 @@ const MAX_WAIT_MS: i64 = 300_000;
 
 struct Pending {
     reply_to: ReplyTo,
+    access: Access,
     session: SessionContext,
     specs: Vec<FetchSpec>,
     bytes_min: usize,
@@ -78,6 +80,7 @@ fn handle(call: &Call<'_>, request: FetchRequest) -> Outcome {
     let limit = |bytes: i32| usize::try_from(bytes).unwrap_or(0);
     let pending = Pending {
         reply_to: call.reply_to,
+        access: call.access.clone(),
         session,
         specs,
         bytes_min: limit(request.min_bytes),
@@ -124,7 +127,7 @@ fn evaluate(broker: &Broker, pending: Pending, now: i64) -> Outcome {
     let mut found = Vec::with_capacity(pending.specs.len());
     for spec in &pending.specs {
         let left = pending.bytes_max.saturating_sub(bytes);
-        let part = look_up(broker, spec, left, bytes == 0, pending.read_committed);
+        let part = look_up(broker, &pending, spec, left, bytes == 0);
         let part = part.unwrap_or_else(|error| Found::failed(error.code));
         bytes += part.slices.iter().map(|slice| slice.len as usize).sum::<usize>();
         failed |= part.error.is_some();
@@ -146,16 +149,23 @@ fn evaluate(broker: &Broker, pending: Pending, now: i64) -> Outcome {
 /// answer is given even if it is larger than them (KIP-74).
 fn look_up(
     broker: &Broker,
+    pending: &Pending,
     spec: &FetchSpec,
     bytes_left: usize,
     nothing_yet: bool,
-    read_committed: bool,
 ) -> Result<Found, ApiError> {
+    let read_committed = pending.read_committed;
+    if let TopicRef::Name(name) = &spec.topic {
+        pending.access.permit(ApiKey::Fetch, ResourceType::Topic, name)?;
+    }
     let (topic, unknown) = match &spec.topic {
         TopicRef::Name(name) => (broker.log.topic(name), ErrorCode::UnknownTopicOrPartition),
         TopicRef::Id(id) => (broker.log.topic_by_id(TopicId(*id)), ErrorCode::UnknownTopicId),
     };
     let topic = topic.ok_or(unknown)?;
+    if let TopicRef::Id(_) = &spec.topic {
+        pending.access.permit(ApiKey::Fetch, ResourceType::Topic, &topic.name)?;
+    }
     let partition = super::produce::partition_of(&topic, spec.partition)?;
     if spec.current_leader_epoch > LEADER_EPOCH {
         return Err(ErrorCode::UnknownLeaderEpoch.into());

@@ -15,16 +15,20 @@ const TRANSACTION: i8 = 1;
 fn handle(call: &Call<'_>, request: FindCoordinatorRequest) -> Outcome {
     let node_id = call.broker.config.node_id;
     let (host, port) = (call.peer.advertised_host.clone(), i32::from(call.peer.advertised_port));
-    let refusal = match request.key_type {
-        GROUP | TRANSACTION => None,
-        _ => Some("only groups and transactions have coordinators here"),
+    let refusal_of = |key: &str| match request.key_type {
+        GROUP => call.permit_group(key).err().map(|error| (error, None)),
+        TRANSACTION => call.permit_transaction(key).err().map(|error| (error, None)),
+        _ => Some((
+            ErrorCode::InvalidRequest,
+            Some("only groups and transactions have coordinators here".into()),
+        )),
     };
     if call.version() < 4 {
-        let response = match refusal {
+        let response = match refusal_of(&request.key) {
             None => FindCoordinatorResponse { node_id, host, port, ..Default::default() },
-            Some(message) => FindCoordinatorResponse {
-                error_code: code(ErrorCode::InvalidRequest),
-                error_message: Some(message.into()),
+            Some((error, error_message)) => FindCoordinatorResponse {
+                error_code: code(error),
+                error_message,
                 node_id: -1,
                 port: -1,
                 ..Default::default()
@@ -35,16 +39,16 @@ fn handle(call: &Call<'_>, request: FindCoordinatorRequest) -> Outcome {
     let coordinators = request
         .coordinator_keys
         .into_iter()
-        .map(|key| match refusal {
+        .map(|key| match refusal_of(&key) {
             None => {
                 Coordinator { key, node_id, host: host.clone(), port, error_code: NONE, ..Default::default() }
             }
-            Some(message) => Coordinator {
+            Some((error, error_message)) => Coordinator {
                 key,
                 node_id: -1,
                 port: -1,
-                error_code: code(ErrorCode::InvalidRequest),
-                error_message: Some(message.into()),
+                error_code: code(error),
+                error_message,
                 ..Default::default()
             },
         })

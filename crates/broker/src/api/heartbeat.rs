@@ -10,6 +10,9 @@ use kafka_wire::messages::heartbeat_response::HeartbeatResponse;
 pub const API: Api = Api::new(ApiKey::Heartbeat, (0, 4), |call, body| typed(call, body, handle));
 
 fn handle(call: &Call<'_>, request: HeartbeatRequest) -> Outcome {
+    if let Err(error) = call.permit_group(&request.group_id) {
+        return call.reply(&HeartbeatResponse { error_code: code(error), ..Default::default() });
+    }
     let beat = HeartbeatEvent {
         group: request.group_id,
         generation: request.generation_id,

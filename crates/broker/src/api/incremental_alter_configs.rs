@@ -1,6 +1,6 @@
 //! IncrementalAlterConfigs (44): changes single keys of a topic's configuration (KIP-339).
 
-use super::describe_configs::{BROKER, TOPIC};
+use super::describe_configs::{BROKER, TOPIC, permit};
 use super::{Api, NONE, code, some_text, typed};
 use crate::broker::Broker;
 use crate::call::{Call, Outcome};
@@ -34,7 +34,8 @@ fn handle(call: &Call<'_>, request: IncrementalAlterConfigsRequest) -> Outcome {
             resource_name: resource.resource_name.clone(),
             ..Default::default()
         };
-        match alter(call.broker, &resource, request.validate_only) {
+        let permitted = permit(call, resource.resource_type, &resource.resource_name);
+        match permitted.and_then(|()| alter(call.broker, &resource, request.validate_only)) {
             Ok(lsn) => last = last.max(lsn),
             Err(error) => {
                 response.error_code = code(error.code);

@@ -2,6 +2,7 @@
 
 use super::{Api, code, fenced_code, typed};
 use crate::call::{Call, Outcome};
+use crate::security::{Operation, ResourceType};
 use kafka_wire::ApiKey;
 use kafka_wire::error_code::ErrorCode;
 use kafka_wire::messages::init_producer_id_request::InitProducerIdRequest;
@@ -21,6 +22,15 @@ fn handle(call: &Call<'_>, request: InitProducerIdRequest) -> Outcome {
         producer_epoch: -1,
         ..Default::default()
     };
+    let permitted = match request.transactional_id.as_deref() {
+        Some(id) => call.permit_transaction(id),
+        // Who may write to some topic may do so idempotently.
+        None if call.access.permits_some(Operation::Write, ResourceType::Topic) => Ok(()),
+        None => call.permit_cluster(),
+    };
+    if let Err(error) = permitted {
+        return call.reply(&refused(error));
+    }
     let identity = match request.transactional_id.as_deref() {
         // As Kafka: without a transactional id each call makes a new identity, whatever the old one was.
         None => call.broker.allocate_producer_id().map(|(producer_id, lsn)| (producer_id, 0, lsn)),

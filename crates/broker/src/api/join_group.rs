@@ -13,6 +13,9 @@ pub const API: Api = Api::new(ApiKey::JoinGroup, (0, 9), |call, body| typed(call
 /// The reason a client gives is of no use here.
 fn handle(call: &Call<'_>, request: JoinGroupRequest) -> Outcome {
     let (broker, version) = (call.broker, call.version());
+    if let Err(error) = call.permit_group(&request.group_id) {
+        return call.reply(&response(JoinReply::refused(error, &request.member_id), version));
+    }
     let fresh_member_id = match request.group_instance_id.as_deref() {
         Some(instance_id) => broker.fresh_member_id(instance_id),
         None => broker.fresh_member_id(call.client_id),

@@ -10,6 +10,9 @@ use kafka_wire::messages::leave_group_response::{LeaveGroupResponse, MemberRespo
 pub const API: Api = Api::new(ApiKey::LeaveGroup, (0, 5), |call, body| typed(call, body, handle));
 
 fn handle(call: &Call<'_>, request: LeaveGroupRequest) -> Outcome {
+    if let Err(error) = call.permit_group(&request.group_id) {
+        return call.reply(&LeaveGroupResponse { error_code: code(error), ..Default::default() });
+    }
     let single = call.version() < 3;
     let leaving = if single {
         vec![LeavingMember { member_id: request.member_id, instance_id: None }]

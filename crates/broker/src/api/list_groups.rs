@@ -19,10 +19,13 @@ fn handle(call: &Call<'_>, request: ListGroupsRequest) -> Outcome {
     let passes = |filter: &[String], value: &str| {
         filter.is_empty() || filter.iter().any(|wanted| wanted.eq_ignore_ascii_case(value))
     };
+    let all = call.permit_cluster().is_ok();
     let groups = list(call.broker)
         .into_iter()
-        .filter(|(_, (state, _))| {
-            passes(&request.states_filter, state.name()) && passes(&request.types_filter, CLASSIC)
+        .filter(|(name, (state, _))| {
+            (all || call.permit_group(name).is_ok())
+                && passes(&request.states_filter, state.name())
+                && passes(&request.types_filter, CLASSIC)
         })
         .map(|(group_id, (state, protocol_type))| ListedGroup {
             group_id,

@@ -33,7 +33,7 @@ fn handle(call: &Call<'_>, request: ListOffsetsRequest) -> Outcome {
         .topics
         .into_iter()
         .map(|asked| {
-            let topic = call.broker.find_topic(&asked.name);
+            let topic = call.find_topic(&asked.name);
             let partitions = asked
                 .partitions
                 .into_iter()

@@ -45,6 +45,7 @@ fn handle(call: &Call<'_>, request: ListTransactionsRequest) -> Outcome {
         (states.is_empty() || states.iter().any(|name| name == known.state.name()))
             && (producers.is_empty() || producers.contains(&known.identity.producer_id))
             && (request.duration_filter < 0 || lasted_ms > request.duration_filter)
+            && call.permit_transaction(id).is_ok()
             && pattern.as_ref().is_none_or(|pattern| pattern.is_match(id))
     });
     let transaction_states = wanted

@@ -3,6 +3,8 @@
 use super::{Api, NONE, OPERATIONS_NOT_ASKED, code, typed};
 use crate::call::{Call, Outcome};
 use crate::errors::ApiError;
+use crate::security::acl::CLUSTER_NAME;
+use crate::security::{Access, Operation, ResourceType};
 use base::{Lsn, TopicId};
 use eventlog::Topic;
 use kafka_wire::ApiKey;
@@ -25,8 +27,23 @@ fn handle(call: &Call<'_>, request: MetadataRequest) -> Outcome {
     let may_create = request.allow_auto_topic_creation && broker.config.auto_create_topics;
     let mut lsn = Lsn(0);
     let topics = match wanted {
-        None => broker.log.topics().iter().map(|topic| describe(topic, node_id)).collect(),
+        None => {
+            let all = broker.log.topics();
+            let visible = all.iter().filter(|topic| call.permit_topic(&topic.name).is_ok());
+            visible.map(|topic| describe(topic, node_id)).collect()
+        }
         Some(wanted) => wanted.into_iter().map(|topic| look_up(call, topic, may_create, &mut lsn)).collect(),
+    };
+    let mut topics: Vec<MetadataResponseTopic> = topics;
+    if request.include_topic_authorized_operations {
+        for topic in topics.iter_mut().filter(|topic| topic.error_code == NONE) {
+            let name = topic.name.as_deref().unwrap_or_default();
+            topic.topic_authorized_operations = call.access.operations(ResourceType::Topic, name);
+        }
+    }
+    let cluster_authorized_operations = match request.include_cluster_authorized_operations {
+        true => call.access.operations(ResourceType::Cluster, CLUSTER_NAME),
+        false => OPERATIONS_NOT_ASKED,
     };
     let response = MetadataResponse {
         brokers: vec![MetadataResponseBroker {
@@ -38,7 +55,7 @@ fn handle(call: &Call<'_>, request: MetadataRequest) -> Outcome {
         cluster_id: Some(broker.cluster_id().to_string()),
         controller_id: node_id,
         topics,
-        cluster_authorized_operations: OPERATIONS_NOT_ASKED,
+        cluster_authorized_operations,
         ..Default::default()
     };
     call.after_durable(lsn, move |fenced| match fenced {
@@ -65,8 +82,10 @@ fn look_up(
     let name = match wanted.name {
         Some(name) => name,
         None => {
-            return match broker.log.topic_by_id(TopicId(wanted.topic_id)) {
+            let known = broker.log.topic_by_id(TopicId(wanted.topic_id));
+            return match known.filter(|topic| call.permit_topic(&topic.name).is_ok()) {
                 Some(topic) => describe(&topic, node_id),
+                // Also for one that the client may not see: its id tells nothing then.
                 None => MetadataResponseTopic {
                     error_code: code(ErrorCode::UnknownTopicId),
                     name: if call.version() >= 12 { None } else { Some(String::new()) },
@@ -77,7 +96,11 @@ fn look_up(
         }
     };
     let found = match broker.log.topic(&name) {
+        _ if call.permit_topic(&name).is_err() => Err(ApiError::from(ErrorCode::TopicAuthorizationFailed)),
         Some(topic) => Ok(topic),
+        None if may_create && !may_create_topic(call.access, &name) => {
+            Err(ApiError::from(ErrorCode::TopicAuthorizationFailed))
+        }
         None if may_create => broker.create_topic_by_use(&name).map(|(topic, created)| {
             *lsn = created.max(*lsn);
             topic
@@ -93,6 +116,12 @@ fn look_up(
             MetadataResponseTopic { error_code: code(error.code), name: Some(name), ..Default::default() }
         }
     }
+}
+
+/// A topic may be created by who may create it, or any topic.
+pub(super) fn may_create_topic(access: &Access, name: &str) -> bool {
+    access.permits(Operation::Create, ResourceType::Cluster, CLUSTER_NAME)
+        || access.permits(Operation::Create, ResourceType::Topic, name)
 }
 
 fn describe(topic: &Topic, node_id: i32) -> MetadataResponseTopic {

@@ -22,10 +22,11 @@ fn handle(call: &Call<'_>, request: OffsetCommitRequest) -> Outcome {
     let mut topics = Vec::with_capacity(request.topics.len());
     for asked in request.topics {
         let topic = if call.version() >= 10 {
-            call.broker.log.topic_by_id(TopicId(asked.topic_id)).ok_or(ErrorCode::UnknownTopicId)
+            call.topic_by_id(TopicId(asked.topic_id))
         } else {
-            call.broker.log.topic(&asked.name).ok_or(ErrorCode::UnknownTopicOrPartition)
+            call.find_topic(&asked.name)
         };
+        let topic = topic.map_err(|error| error.code);
         let partitions = asked
             .partitions
             .into_iter()
@@ -56,13 +57,15 @@ fn handle(call: &Call<'_>, request: OffsetCommitRequest) -> Outcome {
         instance_id: request.group_instance_id,
         generation: request.generation_id_or_member_epoch,
     };
-    let committed = commit(call, &identity, offsets);
+    let permitted = call.permit_group(&identity.group).map_err(ApiError::from);
+    let refused_all = permitted.is_err();
+    let committed = permitted.and_then(|()| commit(call, &identity, offsets));
     let lsn = committed.as_ref().map_or(Lsn(0), |lsn| *lsn);
     let refused = committed.err().map(|error| error.code);
     call.after_durable(lsn, move |fenced| {
         if let Some(error) = refused.or(fenced) {
             let partitions = topics.iter_mut().flat_map(|topic| &mut topic.partitions);
-            for partition in partitions.filter(|partition| partition.error_code == NONE) {
+            for partition in partitions.filter(|partition| refused_all || partition.error_code == NONE) {
                 partition.error_code = code(error);
             }
         }

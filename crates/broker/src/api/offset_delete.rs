@@ -19,6 +19,9 @@ pub const API: Api = Api::new(ApiKey::OffsetDelete, (0, 0), |call, body| typed(c
 fn handle(call: &Call<'_>, request: OffsetDeleteRequest) -> Outcome {
     let broker = call.broker;
     let group = request.group_id;
+    if let Err(error) = call.permit_group(&group) {
+        return call.reply(&OffsetDeleteResponse { error_code: code(error), ..Default::default() });
+    }
     let deleted = broker.log.append(|frame| {
         let coordinator = lock(&broker.coordinator);
         let mut state = lock(&broker.state.0);
@@ -37,6 +40,7 @@ fn handle(call: &Call<'_>, request: OffsetDeleteRequest) -> Outcome {
             let partitions = asked.partitions.iter().map(|partition| {
                 let index = partition.partition_index;
                 let error = match (&topic, subscribed) {
+                    _ if call.permit_topic(&asked.name).is_err() => ErrorCode::TopicAuthorizationFailed,
                     (_, None) => return Err(ApiError::from(ErrorCode::NonEmptyGroup)),
                     (_, Some(true)) => ErrorCode::GroupSubscribedToTopic,
                     (None, _) => ErrorCode::UnknownTopicOrPartition,

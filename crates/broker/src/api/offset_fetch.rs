@@ -5,7 +5,6 @@
 //! those that a transaction is about to change, and comes again.
 
 use super::{Api, NONE, code, typed};
-use crate::broker::Broker;
 use crate::call::{Call, Outcome};
 use crate::state::offsets::{CommittedOffset, GroupOffsets, TopicPartition};
 use crate::sync::lock;
@@ -37,8 +36,11 @@ struct Found {
 }
 
 fn handle(call: &Call<'_>, request: OffsetFetchRequest) -> Outcome {
-    let (broker, version) = (call.broker, call.version());
+    let version = call.version();
     let response = if version < 8 {
+        if let Err(error) = call.permit_group(&request.group_id) {
+            return call.reply(&OffsetFetchResponse { error_code: code(error), ..Default::default() });
+        }
         let asked = request.topics.map(|topics| {
             let asked = topics.into_iter();
             asked
@@ -49,10 +51,8 @@ fn handle(call: &Call<'_>, request: OffsetFetchRequest) -> Outcome {
                 })
                 .collect()
         });
-        let topics = find(broker, version, &request.group_id, asked, request.require_stable)
-            .into_iter()
-            .map(old_topic)
-            .collect();
+        let topics =
+            find(call, &request.group_id, asked, request.require_stable).into_iter().map(old_topic).collect();
         OffsetFetchResponse { topics, ..Default::default() }
     } else {
         let groups = request
@@ -69,7 +69,14 @@ fn handle(call: &Call<'_>, request: OffsetFetchRequest) -> Outcome {
                         })
                         .collect()
                 });
-                let found = find(broker, version, &group.group_id, asked, request.require_stable);
+                if let Err(error) = call.permit_group(&group.group_id) {
+                    return OffsetFetchResponseGroup {
+                        group_id: group.group_id,
+                        topics: Vec::new(),
+                        error_code: code(error),
+                    };
+                }
+                let found = find(call, &group.group_id, asked, request.require_stable);
                 OffsetFetchResponseGroup {
                     group_id: group.group_id,
                     topics: found.into_iter().map(new_topic).collect(),
@@ -98,17 +105,12 @@ fn refused(mut response: OffsetFetchResponse, error: ErrorCode) -> OffsetFetchRe
 }
 
 /// The positions of the topics asked for; of all topics with one if none is named.
-fn find(
-    broker: &Broker,
-    version: i16,
-    group: &str,
-    asked: Option<Vec<Asked>>,
-    stable_only: bool,
-) -> Vec<Found> {
+fn find(call: &Call<'_>, group: &str, asked: Option<Vec<Asked>>, stable_only: bool) -> Vec<Found> {
+    let (broker, version) = (call.broker, call.version());
     let state = lock(&broker.state.0);
     let empty = GroupOffsets::default();
     let group = state.offsets.group(group).unwrap_or(&empty);
-    let Some(asked) = asked else { return find_all(broker, group, stable_only) };
+    let Some(asked) = asked else { return find_all(call, group, stable_only) };
     asked
         .into_iter()
         .map(|asked| {
@@ -118,7 +120,10 @@ fn find(
                 broker.log.topic(&asked.name)
             };
             let unknown_id = version >= 10 && topic.is_none();
+            let name = topic.as_ref().map_or(asked.name.as_str(), |topic| &topic.name);
+            let permitted = if unknown_id { Ok(()) } else { call.permit_topic(name) };
             let look_up = |partition: i32| match &topic {
+                _ if permitted.is_err() => Err(ErrorCode::TopicAuthorizationFailed),
                 Some(topic) => position(group, &(topic.id, partition), stable_only),
                 None if unknown_id => Err(ErrorCode::UnknownTopicId),
                 // As Kafka: an unknown topic has no committed position, which is not an error.
@@ -142,10 +147,13 @@ fn position(
     Ok(group.offsets.get(partition).cloned())
 }
 
-fn find_all(broker: &Broker, group: &GroupOffsets, stable_only: bool) -> Vec<Found> {
+fn find_all(call: &Call<'_>, group: &GroupOffsets, stable_only: bool) -> Vec<Found> {
     let mut topics: BTreeMap<TopicId, (Arc<Topic>, Vec<_>)> = BTreeMap::new();
     for (id, partition) in group.offsets.keys() {
-        let Some(topic) = broker.log.topic_by_id(*id) else { continue };
+        let Some(topic) = call.broker.log.topic_by_id(*id) else { continue };
+        if call.permit_topic(&topic.name).is_err() {
+            continue;
+        }
         let entry = topics.entry(*id).or_insert_with(|| (topic, Vec::new()));
         entry.1.push((*partition, position(group, &(*id, *partition), stable_only)));
     }

@@ -22,7 +22,7 @@ fn handle(call: &Call<'_>, request: OffsetForLeaderEpochRequest) -> Outcome {
         .topics
         .into_iter()
         .map(|asked| {
-            let topic = call.broker.find_topic(&asked.topic);
+            let topic = call.find_topic(&asked.topic);
             let partitions = asked
                 .partitions
                 .into_iter()

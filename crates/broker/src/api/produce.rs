@@ -44,7 +44,7 @@ struct Ready {
 
 fn handle(call: &Call<'_>, request: ProduceRequest) -> Outcome {
     let acks = request.acks;
-    let refusal = refusal_of_all(&request);
+    let refusal = refusal_of_all(call, &request);
     let transactional_id = request.transactional_id;
     let mut ready = Vec::new();
     let mut taken = HashSet::new();
@@ -52,12 +52,8 @@ fn handle(call: &Call<'_>, request: ProduceRequest) -> Outcome {
     for (topic_index, data) in request.topic_data.into_iter().enumerate() {
         let topic = match (&refusal, call.version() >= 13) {
             (Some(error), _) => Err(error.clone()),
-            (None, true) => call
-                .broker
-                .log
-                .topic_by_id(TopicId(data.topic_id))
-                .ok_or_else(|| ApiError::from(ErrorCode::UnknownTopicId)),
-            (None, false) => call.broker.find_topic(&data.name),
+            (None, true) => call.topic_by_id(TopicId(data.topic_id)),
+            (None, false) => call.find_topic(&data.name),
         };
         let mut partition_responses = Vec::with_capacity(data.partition_data.len());
         for (partition_index, part) in data.partition_data.into_iter().enumerate() {
@@ -116,9 +112,12 @@ fn handle(call: &Call<'_>, request: ProduceRequest) -> Outcome {
     })
 }
 
-fn refusal_of_all(request: &ProduceRequest) -> Option<ApiError> {
+fn refusal_of_all(call: &Call<'_>, request: &ProduceRequest) -> Option<ApiError> {
     if !matches!(request.acks, -1..=1) {
         return Some(ErrorCode::InvalidRequiredAcks.into());
+    }
+    if let Some(Err(error)) = request.transactional_id.as_deref().map(|id| call.permit_transaction(id)) {
+        return Some(error.into());
     }
     None
 }

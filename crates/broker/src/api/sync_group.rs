@@ -11,6 +11,9 @@ use kafka_wire::messages::sync_group_response::SyncGroupResponse;
 pub const API: Api = Api::new(ApiKey::SyncGroup, (0, 5), |call, body| typed(call, body, handle));
 
 fn handle(call: &Call<'_>, request: SyncGroupRequest) -> Outcome {
+    if let Err(error) = call.permit_group(&request.group_id) {
+        return call.reply(&SyncGroupResponse { error_code: code(error), ..Default::default() });
+    }
     let sync = SyncEvent {
         group: request.group_id,
         generation: request.generation_id,

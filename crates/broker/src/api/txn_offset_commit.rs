@@ -22,10 +22,11 @@ fn handle(call: &Call<'_>, request: TxnOffsetCommitRequest) -> Outcome {
     let mut topics = Vec::with_capacity(request.topics.len());
     for asked in &request.topics {
         let topic = if call.version() >= 6 {
-            call.broker.log.topic_by_id(TopicId(asked.topic_id)).ok_or(ErrorCode::UnknownTopicId)
+            call.topic_by_id(TopicId(asked.topic_id))
         } else {
-            call.broker.log.topic(&asked.name).ok_or(ErrorCode::UnknownTopicOrPartition)
+            call.find_topic(&asked.name)
         };
+        let topic = topic.map_err(|error| error.code);
         let mut partitions = Vec::with_capacity(asked.partitions.len());
         for partition in &asked.partitions {
             let position = super::offset_commit::Position {
@@ -53,12 +54,16 @@ fn handle(call: &Call<'_>, request: TxnOffsetCommitRequest) -> Outcome {
             partitions,
         });
     }
-    let committed = commit(call, &request, offsets);
+    let permitted = call
+        .permit_transaction(&request.transactional_id)
+        .and_then(|()| call.permit_group(&request.group_id));
+    let refused_all = permitted.is_err();
+    let committed = permitted.and_then(|()| commit(call, &request, offsets));
     let lsn = committed.unwrap_or(Lsn(0));
     call.after_durable(lsn, move |fenced| {
         if let Some(error) = committed.err().or(fenced) {
             let partitions = topics.iter_mut().flat_map(|topic| &mut topic.partitions);
-            for partition in partitions.filter(|partition| partition.error_code == NONE) {
+            for partition in partitions.filter(|partition| refused_all || partition.error_code == NONE) {
                 partition.error_code = code(error);
             }
         }

@@ -19,6 +19,7 @@ use kafka_wire::records::ControlKind;
 pub const API: Api = Api::new(ApiKey::WriteTxnMarkers, (1, 2), |call, body| typed(call, body, handle));
 
 fn handle(call: &Call<'_>, request: WriteTxnMarkersRequest) -> Outcome {
+    let permitted = call.permit_cluster();
     let mut last = Lsn(0);
     let mut markers = Vec::with_capacity(request.markers.len());
     for asked in request.markers {
@@ -33,6 +34,7 @@ fn handle(call: &Call<'_>, request: WriteTxnMarkersRequest) -> Outcome {
         for topic in asked.topics {
             let known = call.broker.find_topic(&topic.name);
             let write = |index: i32| -> Result<Lsn, ApiError> {
+                permitted?;
                 let partition = super::produce::partition_of(known.as_ref().map_err(Clone::clone)?, index)?;
                 call.broker.write_marker(partition, &marker)
             };

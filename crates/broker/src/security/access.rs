@@ -6,6 +6,7 @@ use super::rules::Rules;
 use crate::broker::Broker;
 use crate::call::Call;
 use crate::errors::ApiError;
+use base::TopicId;
 use eventlog::Topic;
 use kafka_wire::ApiKey;
 use kafka_wire::error_code::ErrorCode;
@@ -64,7 +65,8 @@ impl Access {
 
     /// The operations that are permitted, as the bits that Kafka's messages carry.
     pub(crate) fn operations(&self, resource: ResourceType, name: &str) -> i32 {
-        let permitted = resource.operations().iter().filter(|operation| self.permits(**operation, resource, name));
+        let permitted =
+            resource.operations().iter().filter(|operation| self.permits(**operation, resource, name));
         permitted.fold(0, |bits, operation| bits | 1 << operation.number())
     }
 }
@@ -107,5 +109,12 @@ impl Call<'_> {
     pub(crate) fn find_topic(&self, name: &str) -> Result<Arc<Topic>, ApiError> {
         self.permit_topic(name)?;
         self.broker.find_topic(name)
+    }
+
+    /// The same for a topic's id.
+    pub(crate) fn topic_by_id(&self, id: TopicId) -> Result<Arc<Topic>, ApiError> {
+        let topic = self.broker.log.topic_by_id(id).ok_or(ErrorCode::UnknownTopicId)?;
+        self.permit_topic(&topic.name)?;
+        Ok(topic)
     }
 }

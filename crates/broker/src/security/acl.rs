@@ -88,8 +88,15 @@ impl ResourceType {
             }
             ResourceType::Group => &[Read, Describe, Delete, DescribeConfigs, AlterConfigs],
             ResourceType::Cluster => &[
-                Create, Alter, Describe, ClusterAction, DescribeConfigs, AlterConfigs, IdempotentWrite,
-                CreateTokens, DescribeTokens,
+                Create,
+                Alter,
+                Describe,
+                ClusterAction,
+                DescribeConfigs,
+                AlterConfigs,
+                IdempotentWrite,
+                CreateTokens,
+                DescribeTokens,
             ],
             ResourceType::TransactionalId => &[Write, Describe, TwoPhaseCommit],
             ResourceType::DelegationToken => &[Describe],

@@ -172,7 +172,9 @@ impl SecurityConfig {
         SecurityConfig {
             tls: protocol.ends_with("SSL"),
             sasl: protocol.starts_with("SASL"),
-            mechanisms: list(text("sasl.enabled.mechanisms"), ',').filter_map(SaslMechanism::from_name).collect(),
+            mechanisms: list(text("sasl.enabled.mechanisms"), ',')
+                .filter_map(SaslMechanism::from_name)
+                .collect(),
             certificate: text("ssl.certificate.location").into(),
             key: text("ssl.key.location").into(),
             client_ca: text("ssl.ca.location").into(),
@@ -195,12 +197,19 @@ impl SecurityConfig {
         let text = |key: &str| options.text(key).unwrap_or_default().to_string();
         let mut errors = Vec::new();
         let mut invalid = |key: &str, expected: &str| {
-            errors.push(OptionError::Invalid { key: key.into(), value: text(key), expected: expected.into() });
+            errors.push(OptionError::Invalid {
+                key: key.into(),
+                value: text(key),
+                expected: expected.into(),
+            });
         };
         let mechanisms = text("sasl.enabled.mechanisms");
         let mut names = list(&mechanisms, ',').peekable();
         if names.peek().is_none() || names.any(|name| SaslMechanism::from_name(name).is_none()) {
-            invalid("sasl.enabled.mechanisms", "names among PLAIN, SCRAM-SHA-256, SCRAM-SHA-512, with commas between");
+            invalid(
+                "sasl.enabled.mechanisms",
+                "names among PLAIN, SCRAM-SHA-256, SCRAM-SHA-512, with commas between",
+            );
         }
         if list(&text("super.users"), ';').any(|user| !user.starts_with("User:") || user == "User:") {
             invalid("super.users", "principals such as User:admin, with semicolons between");

@@ -19,10 +19,9 @@ pub(crate) use access::Access;
 pub use acl::{Acl, AclFilter, Operation, PatternType, Permission, ResourceType};
 pub(crate) use config::options as config_options;
 pub use config::{SaslMechanism, SecurityConfig};
-pub(crate) use needs::{NEEDS, Need};
 pub use rules::{Rules, RulesChange, SharedRules, USERS_LAYER};
-pub(crate) use session::{Challenge, Gate};
 pub use session::Session;
+pub(crate) use session::{Challenge, Gate};
 pub(crate) use throttle::Throttle;
 
 /// Who has not said who they are.

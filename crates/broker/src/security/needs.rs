@@ -10,7 +10,10 @@ use kafka_wire::ApiKey;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Need(pub Operation, pub ResourceType);
 
-use Operation::{Alter, AlterConfigs, Create, Delete, Describe, DescribeConfigs, IdempotentWrite, Read, Write};
+use Operation::{
+    Alter, AlterConfigs, ClusterAction, Create, Delete, Describe, DescribeConfigs, IdempotentWrite, Read,
+    Write,
+};
 use ResourceType::{Cluster, Group, Topic, TransactionalId};
 
 /// By API; an empty list is an API that everybody may call.
@@ -42,6 +45,7 @@ pub const NEEDS: &[(ApiKey, &[Need])] = &[
     (ApiKey::AddPartitionsToTxn, &[Need(Write, TransactionalId), Need(Write, Topic)]),
     (ApiKey::AddOffsetsToTxn, &[Need(Write, TransactionalId), Need(Read, Group)]),
     (ApiKey::EndTxn, &[Need(Write, TransactionalId)]),
+    (ApiKey::WriteTxnMarkers, &[Need(ClusterAction, Cluster)]),
     (ApiKey::TxnOffsetCommit, &[Need(Write, TransactionalId), Need(Read, Group), Need(Read, Topic)]),
     (ApiKey::DescribeAcls, &[Need(Describe, Cluster)]),
     (ApiKey::CreateAcls, &[Need(Alter, Cluster)]),
@@ -68,7 +72,7 @@ pub const NEEDS: &[(ApiKey, &[Need])] = &[
     // Every client that has logged in may see where the node is.
     (ApiKey::DescribeCluster, &[]),
     (ApiKey::DescribeProducers, &[Need(Read, Topic)]),
-    (ApiKey::DescribeTransactions, &[Need(Describe, TransactionalId)]),
+    (ApiKey::DescribeTransactions, &[Need(Describe, TransactionalId), Need(Describe, Topic)]),
     // Transactions that may not be described are left out.
     (ApiKey::ListTransactions, &[Need(Describe, TransactionalId)]),
     (ApiKey::ConsumerGroupHeartbeat, &[Need(Read, Group), Need(Describe, Topic)]),

@@ -29,8 +29,14 @@ const CREDENTIAL_BYTES_MIN: usize = 17;
 /// What one log record changes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum RulesChange {
-    CredentialSet { user: String, credential: Credential },
-    CredentialRemoved { user: String, mechanism: Mechanism },
+    CredentialSet {
+        user: String,
+        credential: Credential,
+    },
+    CredentialRemoved {
+        user: String,
+        mechanism: Mechanism,
+    },
     AclsAdded(Vec<Acl>),
     AclsRemoved(Vec<Acl>),
     /// From which the salts of users that do not exist are made.
@@ -305,7 +311,13 @@ impl Rules {
     }
 
     /// Whether the client may do this to some resource of the type: one that no denial covers.
-    pub fn permits_some(&self, principal: &str, host: &str, operation: Operation, resource: ResourceType) -> bool {
+    pub fn permits_some(
+        &self,
+        principal: &str,
+        host: &str,
+        operation: Operation,
+        resource: ResourceType,
+    ) -> bool {
         let speaking = |permission| {
             self.acls().filter(move |acl| {
                 acl.permission == permission
@@ -319,12 +331,8 @@ impl Rules {
                 let everything = deny.kind == PatternType::Literal && deny.name == ANY_NAME;
                 everything
                     || match deny.kind {
-                        PatternType::Literal => {
-                            allow.kind == PatternType::Literal && allow.name == deny.name
-                        }
-                        PatternType::Prefixed => {
-                            allow.name != ANY_NAME && allow.name.starts_with(&deny.name)
-                        }
+                        PatternType::Literal => allow.kind == PatternType::Literal && allow.name == deny.name,
+                        PatternType::Prefixed => allow.name != ANY_NAME && allow.name.starts_with(&deny.name),
                     }
             })
         })

@@ -98,9 +98,8 @@ impl Session {
     pub(crate) fn gate(&self, api_key: i16, now_ms: i64) -> Gate {
         let state = lock(&self.state);
         let is = |api: ApiKey| api_key == api as i16;
-        let unexpected = |when: &str| {
-            Gate::Close(format!("a request that may not come {when}: api_key={api_key}"))
-        };
+        let unexpected =
+            |when: &str| Gate::Close(format!("a request that may not come {when}: api_key={api_key}"));
         match state.phase {
             Phase::Open => match state.expires_at_ms {
                 Some(at) if now_ms >= at && !is(ApiKey::SaslHandshake) => {
@@ -219,7 +218,8 @@ fn password_fits(rules: &Rules, login: &Login) -> bool {
 
 fn refused(mechanism: SaslMechanism, user: &str, why: &str) -> Challenge {
     let words = format!("{why} (mechanism={})", mechanism.name());
-    let reason = format!("a log-in failed: user=\"{}\" mechanism={} reason={why}", shown(user), mechanism.name());
+    let reason =
+        format!("a log-in failed: user=\"{}\" mechanism={} reason={why}", shown(user), mechanism.name());
     Challenge::Refused(words, reason)
 }
 

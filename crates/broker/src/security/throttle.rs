@@ -22,7 +22,8 @@ impl Throttle {
         if self.failures.len() >= ADDRESSES_MAX && !self.failures.contains_key(host) {
             self.failures.retain(|_, (_, at)| now_ms - *at < FORGET_MS);
             if self.failures.len() >= ADDRESSES_MAX {
-                let oldest = self.failures.iter().min_by_key(|(_, (_, at))| *at).map(|(host, _)| host.clone());
+                let oldest =
+                    self.failures.iter().min_by_key(|(_, (_, at))| *at).map(|(host, _)| host.clone());
                 if let Some(host) = oldest {
                     self.failures.remove(&host);
                 }
@@ -33,7 +34,8 @@ impl Throttle {
             *count = 0;
         }
         *at = now_ms;
-        let delay = first_delay_ms.saturating_mul(1 << (*count).min(20)).min(DELAY_MS_MAX.max(first_delay_ms));
+        let delay =
+            first_delay_ms.saturating_mul(1 << (*count).min(20)).min(DELAY_MS_MAX.max(first_delay_ms));
         *count = count.saturating_add(1);
         delay
     }

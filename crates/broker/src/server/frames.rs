@@ -22,7 +22,9 @@ const GROWTH_BYTES_MIN: usize = 256 << 10;
 pub(super) enum FrameError {
     #[error("{0}")]
     Size(#[from] DecodeError),
-    #[error("the client speaks TLS, and this listener does not; set security.protocol=PLAINTEXT or SASL_PLAINTEXT in the client")]
+    #[error(
+        "the client speaks TLS, and this listener does not; set security.protocol=PLAINTEXT or SASL_PLAINTEXT in the client"
+    )]
     TlsOnPlaintext,
     #[error("the client did not log in within {0:?}")]
     NotLoggedIn(Duration),

@@ -14,14 +14,14 @@ use crate::security::Session;
 use crate::sync::lock;
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr, TcpListener as StdListener};
-use std::sync::{Arc, Mutex};
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
+use tls::Tls;
+pub use tls::TlsError;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::Runtime;
 use tokio::sync::{Notify, watch};
-use tls::Tls;
-pub use tls::TlsError;
 use tokio_rustls::rustls;
 use wakeups::Wakeups;
 
@@ -287,10 +287,13 @@ impl Counted {
         if count.not_logged_in >= NOT_LOGGED_IN_MAX {
             return Err(format!("{NOT_LOGGED_IN_MAX} connections from its address have not logged in"));
         }
+        // Without a handshake and a log-in to wait for, every connection is in at once.
+        let security = &shared.broker.config().security;
+        let logged_in = !security.tls && !security.sasl;
         count.all += 1;
-        count.not_logged_in += 1;
+        count.not_logged_in += usize::from(!logged_in);
         shared.connections.fetch_add(1, Ordering::Relaxed);
-        Ok(Counted { shared: shared.clone(), address, logged_in: false })
+        Ok(Counted { shared: shared.clone(), address, logged_in })
     }
 
     fn is_logged_in(&self) -> bool {

@@ -9,3 +9,4 @@ pub mod run;
 pub mod savepoint;
 pub mod start;
 pub mod topic;
+pub mod user;

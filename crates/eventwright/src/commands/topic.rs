@@ -5,7 +5,7 @@ use crate::output::{print_table, thousands, timestamp};
 use crate::signals::Interrupt;
 use anyhow::{Context, bail};
 use base::ErrorKind;
-use kafka_client::{Client, ConfigResource, FetchedRecord, OffsetSpec};
+use kafka_client::{Client, ClientOptions, ConfigResource, FetchedRecord, OffsetSpec, Security};
 use kafka_wire::messages::metadata_response::MetadataResponseTopic;
 use kafka_wire::partitioner::partition_of_key;
 use kafka_wire::records::{BatchBuilder, Compression};
@@ -40,7 +40,11 @@ pub fn topic(verb: &TopicVerb) -> anyhow::Result<()> {
 }
 
 pub fn connect(arguments: &ClientArguments) -> anyhow::Result<Client> {
-    Ok(Client::connect(&arguments.bootstrap, "eventwright")?)
+    let mut options = ClientOptions::new("eventwright");
+    if let Some(file) = &arguments.command_config {
+        options.security = Security::from_file(file)?;
+    }
+    Ok(Client::connect_with(&arguments.bootstrap, options)?)
 }
 
 /// A topic's description; an error when there is none, without creating it.

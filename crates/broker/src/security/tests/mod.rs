@@ -1,0 +1,142 @@
+//! Users, rules and log-ins without sockets.
+
+mod apis;
+mod decisions;
+mod log_in;
+
+use super::acl::Pattern;
+use super::{Acl, Operation, PatternType, Permission, ResourceType, Session};
+use crate::call::Peer;
+use crate::testing::{Node, given};
+use auth::{Credential, Mechanism};
+use kafka_wire::messages::alter_user_scram_credentials_request::ScramCredentialUpsertion;
+use kafka_wire::messages::{AlterUserScramCredentialsRequest, AlterUserScramCredentialsResponse};
+
+const ADMIN: &str = "User:CN=admin";
+
+/// A node whose super user is a certificate's.
+fn node() -> Node {
+    Node::with(given(&[("super.users", ADMIN)]))
+}
+
+/// A client with a certificate for this common name.
+fn peer(node: &Node, name: &str) -> Peer {
+    let session = Session::new(&node.broker.config().security, Some(&format!("CN={name}")), true);
+    Peer { session: session.into(), ..Node::peer() }
+}
+
+fn acl(
+    (resource, kind, name): (ResourceType, PatternType, &str),
+    principal: &str,
+    operation: Operation,
+    permission: Permission,
+) -> Acl {
+    let pattern = Pattern { resource, kind, name: name.into() };
+    Acl { pattern, principal: principal.into(), host: "*".into(), operation, permission }
+}
+
+/// As Kafka's tools do it: the client salts and iterates.
+fn set_user(
+    node: &Node,
+    user: &str,
+    password: &str,
+    mechanism: Mechanism,
+) -> AlterUserScramCredentialsResponse {
+    let salted_password = mechanism.salted_password(password, b"salt of the user", 4_096).into();
+    let upsertion = ScramCredentialUpsertion {
+        name: user.into(),
+        mechanism: mechanism.number(),
+        iterations: 4_096,
+        salt: b"salt of the user".to_vec().into(),
+        salted_password,
+    };
+    let request = AlterUserScramCredentialsRequest { upsertions: vec![upsertion], ..Default::default() };
+    node.call_as(&peer(node, "admin"), &request, 0)
+}
+
+#[test]
+fn users_and_rules_are_there_after_a_restart_and_no_password_is_kept() {
+    let node = node();
+    assert_eq!(set_user(&node, "alice", "pässword", Mechanism::Sha256).results[0].error_code, 0);
+    assert_eq!(set_user(&node, "alice", "pässword", Mechanism::Sha512).results[0].error_code, 0);
+    let rule = acl(
+        (ResourceType::Topic, PatternType::Prefixed, "orders"),
+        "User:alice",
+        Operation::Read,
+        Permission::Allow,
+    );
+    node.broker.change_rules(vec![super::RulesChange::AclsAdded(vec![rule.clone()])]).unwrap();
+    node.create_topic_as_admin("t");
+    // Enough to begin a new file, whose checkpoint holds the users.
+    for _ in 0..40 {
+        let records =
+            crate::testing::batch(kafka_wire::records::Compression::None, &[(1, &"x".repeat(4_000))]);
+        let request = crate::testing::produce_request("t", 0, records);
+        let response = node.call_as(&peer(&node, "admin"), &request, 9);
+        assert_eq!(response.responses[0].partition_responses[0].error_code, 0);
+    }
+    let before = node.broker.rules();
+    let node = node.restart();
+    let after = node.broker.rules();
+    assert_eq!(after, before);
+    assert_eq!(after.acls().collect::<Vec<_>>(), [&rule]);
+    assert_eq!(after.credentials("alice").len(), 2);
+    assert!(after.credentials("alice").iter().all(|credential| credential.verify_password("pässword")));
+    assert!(
+        !after
+            .credentials("alice")
+            .iter()
+            .any(|credential| Credential::verify_password(credential, "password"))
+    );
+    let bytes = after.checkpoint();
+    assert!(!bytes.windows(9).any(|window| window == "pässword".as_bytes()));
+}
+
+#[test]
+fn damaged_records_of_the_log_are_errors() {
+    use super::{Rules, RulesChange};
+    let credential = Credential::from_password(Mechanism::Sha512, b"salt", 4_096, "x");
+    let rule =
+        acl((ResourceType::Group, PatternType::Literal, "g"), "User:a", Operation::All, Permission::Deny);
+    let changes = [
+        RulesChange::CredentialSet { user: "alice".into(), credential },
+        RulesChange::CredentialRemoved { user: "alice".into(), mechanism: Mechanism::Sha256 },
+        RulesChange::AclsAdded(vec![rule.clone(), rule.clone()]),
+        RulesChange::AclsRemoved(vec![rule]),
+        RulesChange::DecoySecret(vec![7; 32]),
+    ];
+    let mut rules = Rules::default();
+    for change in changes {
+        let bytes = change.encode();
+        assert_eq!(RulesChange::decode(&bytes).unwrap(), change);
+        rules.apply(change);
+        for end in 0..bytes.len() {
+            RulesChange::decode(&bytes[..end]).unwrap_err();
+        }
+        for at in 0..bytes.len() {
+            let mut changed = bytes.clone();
+            changed[at] = 0xff;
+            let _ = RulesChange::decode(&changed);
+        }
+    }
+    let bytes = rules.checkpoint();
+    assert_eq!(Rules::restore(Some(&bytes)).unwrap(), rules);
+    for end in 0..bytes.len() {
+        Rules::restore(Some(&bytes[..end])).unwrap_err();
+    }
+}
+
+impl Node {
+    fn create_topic_as_admin(&self, name: &str) {
+        use kafka_wire::messages::CreateTopicsRequest;
+        use kafka_wire::messages::create_topics_request::CreatableTopic;
+        let topic = CreatableTopic {
+            name: name.into(),
+            num_partitions: 1,
+            replication_factor: 1,
+            ..Default::default()
+        };
+        let request = CreateTopicsRequest { topics: vec![topic], ..Default::default() };
+        assert_eq!(self.call_as(&peer(self, "admin"), &request, 7).topics[0].error_code, 0);
+    }
+}
