@@ -53,7 +53,8 @@ struct Files {
 
 impl Files {
     fn new() -> Files {
-        let files = Files { folder: tempfile::tempdir().unwrap(), authority: Authority::new("test authority") };
+        let files =
+            Files { folder: tempfile::tempdir().unwrap(), authority: Authority::new("test authority") };
         files.write("ca.pem", &files.authority.0.pem());
         files.sign("node", &[(DnType::CommonName, "node")], &["127.0.0.1", "localhost"]);
         files
@@ -104,8 +105,7 @@ struct Node {
 fn broker_of(directory: &Path, settings: &[(String, String)]) -> (EventLog, Arc<Broker>) {
     let given: BTreeMap<String, String> = settings.iter().cloned().collect();
     let os = os::Os::real();
-    let options =
-        LogOptions { file_bytes: 1 << 20, first_file_bytes: 1 << 20, ..LogOptions::new(directory) };
+    let options = LogOptions { file_bytes: 1 << 20, first_file_bytes: 1 << 20, ..LogOptions::new(directory) };
     let mut recovery = Recovery::open(&os, options).unwrap();
     let recovered = Recovered::from_checkpoint(&recovery).unwrap();
     recovery
@@ -158,8 +158,10 @@ impl Node {
         let ca = files.text("ca.pem");
         let mut all = BTreeMap::from([("ssl.ca.location".to_string(), ca)]);
         all.extend(properties.iter().map(|(key, value)| (key.to_string(), value.to_string())));
-        let options =
-            ClientOptions { security: Security::from_properties(&all).unwrap(), ..ClientOptions::new("test") };
+        let options = ClientOptions {
+            security: Security::from_properties(&all).unwrap(),
+            ..ClientOptions::new("test")
+        };
         Client::connect_with(&self.address.to_string(), options)
     }
 
@@ -236,7 +238,8 @@ fn wrong_passwords_and_untrusted_nodes_are_told_apart() {
     let files = Files::new();
     let node = Node::start(&files, &files.tls("SASL_SSL"));
     node.add_user("alice", "secret");
-    let said = |changed: &[(&str, &str)]| node.connect(&files, &with(&SCRAM, changed)).unwrap_err().to_string();
+    let said =
+        |changed: &[(&str, &str)]| node.connect(&files, &with(&SCRAM, changed)).unwrap_err().to_string();
     let wrong = said(&[("sasl.password", "guess")]);
     assert!(wrong.contains("the user or the password is wrong"), "{wrong}");
     assert_eq!(wrong, said(&[("sasl.username", "nobody")]));

@@ -387,7 +387,9 @@ The password is the file's, the environment's or standard input's first line, ne
         place: UserPlace,
     },
     /// Remove a user; its access rules stay
-    #[command(after_help = "Example: eventwright user remove alice -b node:9092 --command-config admin.properties")]
+    #[command(
+        after_help = "Example: eventwright user remove alice -b node:9092 --command-config admin.properties"
+    )]
     Remove {
         user: String,
         #[command(flatten)]

@@ -245,7 +245,9 @@ impl Connection {
         let answer = self.call_version(&handshake, 1)?;
         if answer.error_code != ErrorCode::None.number() {
             let reason = match ErrorCode::from_number(answer.error_code) {
-                Some(ErrorCode::IllegalSaslState) => "it asks nobody who they are; leave the user out".to_string(),
+                Some(ErrorCode::IllegalSaslState) => {
+                    "it asks nobody who they are; leave the user out".to_string()
+                }
                 _ => format!("it offers {} and not {}", answer.mechanisms.join(", "), login.mechanism()),
             };
             return Err(self.not_let_in(reason));

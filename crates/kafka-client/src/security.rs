@@ -54,7 +54,10 @@ impl Security {
     pub fn from_properties(properties: &BTreeMap<String, String>) -> Result<Security, AuthError> {
         let concerns = |key: &&String| key.starts_with("sasl.") || key.starts_with("ssl.");
         if let Some(key) = properties.keys().filter(concerns).find(|key| !KEYS.contains(&key.as_str())) {
-            return Err(AuthError(format!("'{key}' is not taken here; the properties are {}", KEYS.join(", "))));
+            return Err(AuthError(format!(
+                "'{key}' is not taken here; the properties are {}",
+                KEYS.join(", ")
+            )));
         }
         if properties.get("ssl.endpoint.identification.algorithm").is_some_and(|value| value != "https") {
             let reason = "the node's name is always checked: leave ssl.endpoint.identification.algorithm out";
@@ -128,8 +131,9 @@ fn resolved(value: &str) -> Result<String, AuthError> {
 type Text<'a> = &'a dyn Fn(&str) -> Result<Option<String>, AuthError>;
 
 fn tls_of(text: Text<'_>) -> Result<ClientConfig, AuthError> {
-    let ca = text("ssl.ca.location")?
-        .ok_or_else(|| AuthError("TLS needs the authority that signed the node's certificate: set ssl.ca.location".into()))?;
+    let ca = text("ssl.ca.location")?.ok_or_else(|| {
+        AuthError("TLS needs the authority that signed the node's certificate: set ssl.ca.location".into())
+    })?;
     let ca = read(Path::new(&ca))?;
     let files = match (text("ssl.certificate.location")?, text("ssl.key.location")?) {
         (None, None) => None,
@@ -149,7 +153,8 @@ fn login_of(text: Text<'_>) -> Result<Login, AuthError> {
         rest.split_once('"').map(|(value, _)| value.to_string())
     };
     let missing = |key: &str| AuthError(format!("a log-in needs {key}, or sasl.jaas.config"));
-    let user = text("sasl.username")?.or_else(|| quoted("username")).ok_or_else(|| missing("sasl.username"))?;
+    let user =
+        text("sasl.username")?.or_else(|| quoted("username")).ok_or_else(|| missing("sasl.username"))?;
     let password =
         text("sasl.password")?.or_else(|| quoted("password")).ok_or_else(|| missing("sasl.password"))?;
     let mechanism = text("sasl.mechanism")?.unwrap_or_else(|| Mechanism::Sha512.name().into());
@@ -293,9 +298,15 @@ mod tests {
         let security = of(&rdkafka).unwrap();
         assert_eq!(format!("{security:?}"), "Security(tls=false, login=true)");
         let login = security.login.unwrap();
-        assert_eq!((login.mechanism(), login.user.as_str(), login.password.as_str()), ("SCRAM-SHA-256", "alice", "secret"));
+        assert_eq!(
+            (login.mechanism(), login.user.as_str(), login.password.as_str()),
+            ("SCRAM-SHA-256", "alice", "secret")
+        );
         let jaas = "org.apache.kafka.common.security.scram.ScramLoginModule required username=\"bob\" password=\"x\";";
-        let login = of(&[("security.protocol", "SASL_PLAINTEXT"), ("sasl.jaas.config", jaas)]).unwrap().login.unwrap();
+        let login = of(&[("security.protocol", "SASL_PLAINTEXT"), ("sasl.jaas.config", jaas)])
+            .unwrap()
+            .login
+            .unwrap();
         assert_eq!((login.mechanism(), login.user.as_str()), ("SCRAM-SHA-512", "bob"));
         assert!(of(&[]).unwrap().login.is_none());
     }
@@ -309,7 +320,14 @@ mod tests {
             (&[("security.protocol", "SSL"), ("ssl.ca.location", "/nowhere")], "/nowhere"),
             (&[("security.protocol", "SASL_PLAINTEXT")], "sasl.username"),
             (&[("ssl.endpoint.identification.algorithm", "")], "always checked"),
-            (&[("security.protocol", "SASL_PLAINTEXT"), ("sasl.username", "a"), ("sasl.password", "${env:NO_SUCH_NAME}")], "NO_SUCH_NAME"),
+            (
+                &[
+                    ("security.protocol", "SASL_PLAINTEXT"),
+                    ("sasl.username", "a"),
+                    ("sasl.password", "${env:NO_SUCH_NAME}"),
+                ],
+                "NO_SUCH_NAME",
+            ),
         ] {
             let error = of(pairs).unwrap_err();
             assert!(error.contains(words), "{error}");

@@ -9,7 +9,7 @@ use std::collections::HashMap;
 const FORGET_MS: i64 = 15 * 60_000;
 const DELAY_MS_MAX: i64 = 10_000;
 /// Beyond so many addresses the ones that failed longest ago are forgotten.
-const ADDRESSES_MAX: usize = 10_000;
+const ADDRESSES_MAX: usize = 1_000;
 
 #[derive(Debug, Default)]
 pub(crate) struct Throttle {

@@ -34,7 +34,11 @@ pub fn user(verb: &UserVerb) -> anyhow::Result<()> {
         UserVerb::Add { user, admin, password_file, password_env, place } => {
             let password = password(password_file.as_ref(), password_env.as_deref())?;
             add(user, &password, *admin, place)?;
-            eprintln!("user {user} can log in with {} and {}", Mechanism::Sha256.name(), Mechanism::Sha512.name());
+            eprintln!(
+                "user {user} can log in with {} and {}",
+                Mechanism::Sha256.name(),
+                Mechanism::Sha512.name()
+            );
             if !admin {
                 eprintln!("it may do nothing yet: allow it with kafka-acls.sh, or add it with --admin");
             }
@@ -52,12 +56,16 @@ pub fn user(verb: &UserVerb) -> anyhow::Result<()> {
 /// The first line of what the arguments name.
 fn password(file: Option<&PathBuf>, variable: Option<&str>) -> anyhow::Result<String> {
     let text = match (file, variable) {
-        (Some(file), _) => std::fs::read_to_string(file).with_context(|| format!("file={}", file.display()))?,
+        (Some(file), _) => {
+            std::fs::read_to_string(file).with_context(|| format!("file={}", file.display()))?
+        }
         (None, Some(name)) => std::env::var(name).with_context(|| format!("the environment's {name}"))?,
         (None, None) => {
             let stdin = std::io::stdin();
             if stdin.is_terminal() {
-                bail!("a terminal would show the password: pipe it in, or name it by --password-file or --password-env");
+                bail!(
+                    "a terminal would show the password: pipe it in, or name it by --password-file or --password-env"
+                );
             }
             let mut line = String::new();
             std::io::Read::take(stdin.lock(), PASSWORD_BYTES_MAX).read_line(&mut line)?;
@@ -147,7 +155,10 @@ fn change(os: &Os, data: &Path, changes: Vec<RulesChange>) -> anyhow::Result<()>
     changed.map(|_| ())
 }
 
-fn alter(client: &mut kafka_client::Client, request: &AlterUserScramCredentialsRequest) -> anyhow::Result<()> {
+fn alter(
+    client: &mut kafka_client::Client,
+    request: &AlterUserScramCredentialsRequest,
+) -> anyhow::Result<()> {
     for result in client.connection().call(request)?.results {
         refused(result.error_code, result.error_message)?;
     }
@@ -172,7 +183,10 @@ fn users(place: &UserPlace) -> anyhow::Result<Users> {
             let rules = broker.rules();
             log.shutdown()?;
             let of = |credential: &Credential| (credential.mechanism, credential.iterations);
-            Ok(rules.users().map(|(user, known)| (user.to_string(), known.iter().map(of).collect())).collect())
+            Ok(rules
+                .users()
+                .map(|(user, known)| (user.to_string(), known.iter().map(of).collect()))
+                .collect())
         }
         None => {
             let mut client = connect(&place.client)?;
@@ -217,7 +231,8 @@ fn remove(user: &str, place: &UserPlace) -> anyhow::Result<()> {
     let known = known.into_iter().map(|(mechanism, _)| mechanism);
     match &place.data {
         Some(data) => {
-            let gone = known.map(|mechanism| RulesChange::CredentialRemoved { user: user.to_string(), mechanism });
+            let gone =
+                known.map(|mechanism| RulesChange::CredentialRemoved { user: user.to_string(), mechanism });
             change(&Os::real(), data, gone.collect())
         }
         None => {
