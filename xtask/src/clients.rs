@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 
+use crate::secured::Secured;
 use crate::{kafka, node, peers, places, process};
 
 pub use transaction_codes::run as transaction_codes;
@@ -56,22 +57,51 @@ pub const SUITES: &[(&str, Prepare)] = &[
     ("transaction-codes", transaction_codes_command),
 ];
 
+/// Those that want TLS, users and rules; they run where both are started for them.
+const SECURED: &[(&str, Prepare)] = &[
+    ("python-security", || python("python_security.py")),
+    ("kafkajs-security", kafkajs_security),
+    ("java-security", java_security),
+];
+
 /// Runs the named suites, or all, and sums up what they counted.
 pub fn run(target: &Target, names: &[String]) -> Result<Counts> {
     for name in names {
-        if !SUITES.iter().any(|(suite, _)| suite == name) {
-            let known: Vec<&str> = SUITES.iter().map(|(suite, _)| *suite).collect();
+        if !SUITES.iter().chain(SECURED).any(|(suite, _)| suite == name) {
+            let known: Vec<&str> = SUITES.iter().chain(SECURED).map(|(suite, _)| *suite).collect();
             bail!("there is no suite={name}; there are {}", known.join(", "));
         }
     }
+    let wanted = |suites: &[(&str, Prepare)]| {
+        names.is_empty() || suites.iter().any(|(suite, _)| names.iter().any(|name| name == suite))
+    };
+    let mut total = Counts::default();
+    if wanted(SUITES) {
+        total = run_plain(target, names)?;
+    }
+    let secured = match target {
+        _ if !wanted(SECURED) => None,
+        Target::Address(_) => None,
+        Target::Kafka => Some(Secured::kafka()?),
+        Target::Node => Some(Secured::node()?),
+    };
+    if let Some(secured) = secured {
+        let counts = run_suites(SECURED, &secured.sasl, &secured.environment(), names)?;
+        total.passed += counts.passed;
+        total.failed += counts.failed;
+    }
+    Ok(total)
+}
+
+fn run_plain(target: &Target, names: &[String]) -> Result<Counts> {
     match target {
-        Target::Address(bootstrap) => run_suites(bootstrap, names),
-        Target::Kafka => run_suites(&kafka::start()?.bootstrap, names),
+        Target::Address(bootstrap) => run_suites(SUITES, bootstrap, &[], names),
+        Target::Kafka => run_suites(SUITES, &kafka::start()?.bootstrap, &[], names),
         Target::Node => {
             let folder = tempfile::tempdir()?;
             let log = folder.path().join("node.log");
             let node = node::start(&folder.path().join("data"), &log)?;
-            let counts = run_suites(&node.bootstrap, names)?;
+            let counts = run_suites(SUITES, &node.bootstrap, &[], names)?;
             if counts.failed > 0 {
                 show_log(&log);
             }
@@ -81,32 +111,38 @@ pub fn run(target: &Target, names: &[String]) -> Result<Counts> {
     }
 }
 
-fn run_suites(bootstrap: &str, names: &[String]) -> Result<Counts> {
+fn run_suites(
+    suites: &[(&str, Prepare)],
+    bootstrap: &str,
+    environment: &[(&str, String)],
+    names: &[String],
+) -> Result<Counts> {
     let mut total = Counts::default();
-    for (name, prepare) in SUITES {
+    for (name, prepare) in suites {
         if !names.is_empty() && !names.iter().any(|wanted| wanted == name) {
             continue;
         }
         let mut command = prepare().with_context(|| format!("suite={name}"))?;
-        let counts = match process::capture(command.arg(bootstrap), SUITE_LIMIT) {
-            Ok(finished) => {
-                print!("{}", indent(name, &finished.stdout));
-                let mut counts = last_counts(&finished.stdout).unwrap_or(Counts { passed: 0, failed: 1 });
-                if !finished.status.success() && counts.failed == 0 {
-                    println!("{name}: ended with {}", finished.status);
-                    counts.failed = 1;
+        let counts =
+            match process::capture(command.envs(environment.iter().cloned()).arg(bootstrap), SUITE_LIMIT) {
+                Ok(finished) => {
+                    print!("{}", indent(name, &finished.stdout));
+                    let mut counts = last_counts(&finished.stdout).unwrap_or(Counts { passed: 0, failed: 1 });
+                    if !finished.status.success() && counts.failed == 0 {
+                        println!("{name}: ended with {}", finished.status);
+                        counts.failed = 1;
+                    }
+                    println!(
+                        "{name}: {} passed, {} failed, {:.1} s",
+                        counts.passed, counts.failed, finished.seconds
+                    );
+                    counts
                 }
-                println!(
-                    "{name}: {} passed, {} failed, {:.1} s",
-                    counts.passed, counts.failed, finished.seconds
-                );
-                counts
-            }
-            Err(error) => {
-                println!("{name}: {error:#}");
-                Counts { passed: 0, failed: 1 }
-            }
-        };
+                Err(error) => {
+                    println!("{name}: {error:#}");
+                    Counts { passed: 0, failed: 1 }
+                }
+            };
         total.passed += counts.passed;
         total.failed += counts.failed;
     }
@@ -154,6 +190,20 @@ fn java_classes() -> Result<std::path::PathBuf> {
         COMPILE_LIMIT,
     )?;
     Ok(classes)
+}
+
+fn kafkajs_security() -> Result<Command> {
+    let mut command = Command::new("node");
+    command
+        .env("NODE_CLIENTS", peers::node_folder()?.join("node_modules"))
+        .arg(script("kafkajs_security.mjs"));
+    Ok(command)
+}
+
+fn java_security() -> Result<Command> {
+    let mut command = Command::new("bash");
+    command.env("KAFKA_JARS", peers::kafka_jars()?).arg(script("java_security.sh"));
+    Ok(command)
 }
 
 fn java_clients() -> Result<Command> {

@@ -23,13 +23,29 @@ pub struct Kafka {
     pub bootstrap: String,
 }
 
+/// What makes a broker safe; nothing of it by default.
+#[derive(Default)]
+pub struct Security {
+    /// More listeners, each with a comma in front, and what they speak.
+    pub listeners: String,
+    pub protocols: String,
+    pub settings: String,
+    /// Users that are there from the start, as kafka-storage.sh takes them.
+    pub users: Vec<String>,
+}
+
 /// Formats a new data folder and starts the broker on a free port.
 pub fn start() -> Result<Kafka> {
+    start_with(&Security::default())
+}
+
+/// Like [`start`], with more listeners and users.
+pub fn start_with(security: &Security) -> Result<Kafka> {
     let folder = tempfile::Builder::new().prefix("kafka-").tempdir()?;
     let (broker_port, controller_port) = (free_port()?, free_port()?);
     let bootstrap = format!("127.0.0.1:{broker_port}");
     let properties = folder.path().join("server.properties");
-    std::fs::write(&properties, server_properties(folder.path(), broker_port, controller_port))?;
+    std::fs::write(&properties, server_properties(folder.path(), broker_port, controller_port, security))?;
     let logging = folder.path().join("log4j2.properties");
     std::fs::write(&logging, LOGGING)?;
     eprintln!("kafka: starting Apache Kafka {} on {bootstrap}", versions::KAFKA);
@@ -38,7 +54,8 @@ pub fn start() -> Result<Kafka> {
     process::output(
         java("kafka.tools.StorageTool", &logging)?
             .args(["format", "--standalone", "--cluster-id", "AAAAAAAAAAAAAAAAAAAAAQ", "--config"])
-            .arg(&properties),
+            .arg(&properties)
+            .args(security.users.iter().flat_map(|user| ["--add-scram", user])),
         START_LIMIT,
     )?;
     let (server, ()) = Server::start(
@@ -76,15 +93,16 @@ pub fn lasting_port() -> Result<u16> {
     (first..32_000).find(free).context("no port of 127.0.0.1 below 32000 is free")
 }
 
-fn server_properties(folder: &Path, broker_port: u16, controller_port: u16) -> String {
+fn server_properties(folder: &Path, broker_port: u16, controller_port: u16, security: &Security) -> String {
+    let Security { listeners, protocols, settings, .. } = security;
     format!(
         "process.roles=broker,controller
 node.id=1
 controller.quorum.bootstrap.servers=127.0.0.1:{controller_port}
-listeners=PLAINTEXT://127.0.0.1:{broker_port},CONTROLLER://127.0.0.1:{controller_port}
-advertised.listeners=PLAINTEXT://127.0.0.1:{broker_port},CONTROLLER://127.0.0.1:{controller_port}
+listeners=PLAINTEXT://127.0.0.1:{broker_port},CONTROLLER://127.0.0.1:{controller_port}{listeners}
+advertised.listeners=PLAINTEXT://127.0.0.1:{broker_port},CONTROLLER://127.0.0.1:{controller_port}{listeners}
 controller.listener.names=CONTROLLER
-listener.security.protocol.map=CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT
+listener.security.protocol.map=CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT{protocols}
 inter.broker.listener.name=PLAINTEXT
 log.dirs={folder}/data
 num.partitions=1
@@ -98,7 +116,7 @@ share.coordinator.state.topic.min.isr=1
 group.initial.rebalance.delay.ms=0
 # The events of the example are from 2013: no retention may remove them.
 log.retention.ms=-1
-",
+{settings}",
         folder = folder.display()
     )
 }

@@ -23,6 +23,7 @@ mod places;
 mod postgres;
 mod process;
 mod proofs;
+mod secured;
 mod simulate;
 mod stages;
 mod topics;

@@ -23,8 +23,13 @@ pub struct Node {
 
 /// Starts a node over a data folder; its messages go to the log file.
 pub fn start(data: &Path, log: &Path) -> Result<Node> {
+    start_with(data, log, &[])
+}
+
+/// Like [`start`], with more options.
+pub fn start_with(data: &Path, log: &Path, options: &[String]) -> Result<Node> {
     let mut command = command()?;
-    command.arg("start").arg("--data").arg(data).args(["--kafka", "127.0.0.1:0"]);
+    command.arg("start").args(options).arg("--data").arg(data).args(["--kafka", "127.0.0.1:0"]);
     let (server, bootstrap) = Server::start(&mut command, log, START_LIMIT, address)?;
     Ok(Node { server, bootstrap })
 }

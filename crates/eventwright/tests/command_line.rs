@@ -177,7 +177,15 @@ fn ports_and_data_directories_in_use_and_open_binds_say_what_to_do() {
     assert!(err.contains(&address) && err.contains("choose another port"), "{err}");
     let (_, err, success) = run(folder.path(), &["start", "--data", "other", "--kafka", "0.0.0.0:0"]);
     assert!(!success);
-    assert!(err.contains("listen on 127.0.0.1, or pass --insecure"), "{err}");
+    assert!(err.contains("neither TLS nor log-in") && err.contains("listen on 127.0.0.1"), "{err}");
+    assert!(
+        err.contains("--set security.protocol=SASL_SSL") && err.contains("eventwright user add"),
+        "{err}"
+    );
+    // A setting that is not understood is told before the data is touched.
+    let mistaken = ["start", "--data", "other", "--set", "securty.protocol=SSL"];
+    let (_, err, success) = run(folder.path(), &mistaken);
+    assert!(!success && err.contains("did you mean 'security.protocol'"), "{err}");
     let node = Node::start(folder.path());
     let (_, err, success) = run(folder.path(), &["start", "--data", "data", "--kafka", "127.0.0.1:0"]);
     assert!(!success);

@@ -67,7 +67,7 @@ fn check(asked: AclCreation) -> Result<Acl, ApiError> {
     if resource == ResourceType::Cluster && name != CLUSTER_NAME {
         return Err(wrong("the name of the cluster is kafka-cluster"));
     }
-    if !asked.principal.strip_prefix("User:").is_some_and(|user| !user.is_empty()) {
+    if asked.principal.strip_prefix("User:").is_none_or(str::is_empty) {
         let message = "the principal is written as User:NAME";
         return Err(ApiError::new(ErrorCode::InvalidPrincipalType, message));
     }

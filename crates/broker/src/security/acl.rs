@@ -185,7 +185,6 @@ const MATCH: i8 = 2;
 
 impl AclFilter {
     /// From the numbers of a request; `None` if one of them is not known.
-    #[expect(clippy::too_many_arguments, reason = "the fields of Kafka's messages, in their order")]
     pub fn from_wire(
         resource: i8,
         name: Option<String>,

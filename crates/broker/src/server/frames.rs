@@ -89,6 +89,8 @@ impl Frames {
             match tokio::time::timeout(patience, read.read_buf(&mut self.buffer)).await {
                 Err(_) if idle => return Err(FrameError::Idle(patience)),
                 Err(_) => return Err(FrameError::Stalled(patience)),
+                // Many clients end TLS without saying so; amid a request it is a cut all the same.
+                Ok(Err(error)) if idle && error.kind() == std::io::ErrorKind::UnexpectedEof => return Ok(None),
                 Ok(Err(error)) => return Err(error.into()),
                 Ok(Ok(0)) if idle => return Ok(None),
                 Ok(Ok(0)) => return Err(FrameError::CutOff),

@@ -314,6 +314,18 @@ pub(super) fn problems(
                 .into(),
         );
     }
+    let guarded = ["properties.sasl.", "properties.ssl.", "properties.security.protocol"];
+    for (key, value) in guarded.into_iter().flat_map(|prefix| options.with_prefix(prefix)) {
+        if !(key == "properties.security.protocol" && value.eq_ignore_ascii_case("PLAINTEXT")) {
+            problem(
+                key,
+                format!(
+                    "the table lies in the node's own log, for which nobody logs in; leave '{key}' out \
+                     (an outside Kafka cluster cannot be used yet)"
+                ),
+            );
+        }
+    }
     if let Some(name) = options.text(COMPRESSION)
         && kafka_wire::records::Compression::from_name(name).is_none()
     {

@@ -80,6 +80,19 @@ fn wrong_options_are_named() {
             ],
         ),
         (
+            &[
+                ("topic", "t"),
+                ("format", "json"),
+                ("properties.security.protocol", "SASL_SSL"),
+                ("properties.sasl.jaas.config", "x"),
+            ],
+            &[
+                "table 't': the table lies in the node's own log, for which nobody logs in; leave 'properties.sasl.jaas.config' out (an outside Kafka cluster cannot be used yet)",
+                "table 't': the table lies in the node's own log, for which nobody logs in; leave 'properties.security.protocol' out (an outside Kafka cluster cannot be used yet)",
+            ],
+        ),
+        (&[("topic", "t"), ("format", "json"), ("properties.security.protocol", "PLAINTEXT")], &[]),
+        (
             &[("topic", "t"), ("format", "json"), ("scan.startup.mode", "group-offsets")],
             &[
                 "table 't': a job keeps its own offsets and has none in a group when it starts: for 'group-offsets' say with 'properties.auto.offset.reset' = 'earliest' or 'latest' where it begins",

@@ -608,7 +608,6 @@ fn rules_are_made_listed_and_deleted_over_the_wire() {
         principal_filter: Some("User:alice".into()),
         operation: 1,
         permission_type: 1,
-        ..Default::default()
     };
     let deleted = node.call_as(&admin, &DeleteAclsRequest { filters: vec![filter] }, 3);
     assert_eq!(deleted.filter_results[0].matching_acls.len(), 1);
