@@ -57,7 +57,7 @@ acls() { as "$1" org.apache.kafka.tools.AclCommand "${@:2}"; }
 create_topic() { topics admin --create --topic "$topic" --partitions 1; }
 wrong_password() {
   topics wrong --list
-  [ $? -ne 0 ] && grep -q "SaslAuthenticationException" "$scratch/log"
+  [ $? -ne 0 ] && grep -q "SCRAM-SHA-512" "$scratch/log"
 }
 add_user() {
   configs admin --alter --entity-type users --entity-name "$user" \

@@ -15,6 +15,7 @@ mod delete_groups;
 mod delete_records;
 mod delete_topics;
 mod describe_acls;
+mod describe_client_quotas;
 mod describe_cluster;
 mod describe_configs;
 mod describe_groups;
@@ -94,6 +95,7 @@ pub const APIS: &[Api] = &[
     delete_groups::API,
     incremental_alter_configs::API,
     offset_delete::API,
+    describe_client_quotas::API,
     describe_user_scram_credentials::API,
     alter_user_scram_credentials::API,
     describe_cluster::API,

@@ -67,6 +67,7 @@ pub const NEEDS: &[(ApiKey, &[Need])] = &[
         &[Need(AlterConfigs, Topic), Need(AlterConfigs, Cluster), Need(AlterConfigs, Group)],
     ),
     (ApiKey::OffsetDelete, &[Need(Delete, Group), Need(Read, Topic)]),
+    (ApiKey::DescribeClientQuotas, &[Need(DescribeConfigs, Cluster)]),
     (ApiKey::DescribeUserScramCredentials, &[Need(Describe, Cluster)]),
     (ApiKey::AlterUserScramCredentials, &[Need(Alter, Cluster)]),
     // Every client that has logged in may see where the node is.

@@ -90,7 +90,9 @@ impl Frames {
                 Err(_) if idle => return Err(FrameError::Idle(patience)),
                 Err(_) => return Err(FrameError::Stalled(patience)),
                 // Many clients end TLS without saying so; amid a request it is a cut all the same.
-                Ok(Err(error)) if idle && error.kind() == std::io::ErrorKind::UnexpectedEof => return Ok(None),
+                Ok(Err(error)) if idle && error.kind() == std::io::ErrorKind::UnexpectedEof => {
+                    return Ok(None);
+                }
                 Ok(Err(error)) => return Err(error.into()),
                 Ok(Ok(0)) if idle => return Ok(None),
                 Ok(Ok(0)) => return Err(FrameError::CutOff),

@@ -42,6 +42,7 @@ pub enum ApiKey {
     DeleteGroups = 42,
     IncrementalAlterConfigs = 44,
     OffsetDelete = 47,
+    DescribeClientQuotas = 48,
     DescribeUserScramCredentials = 50,
     AlterUserScramCredentials = 51,
     DescribeCluster = 60,
@@ -55,7 +56,7 @@ pub enum ApiKey {
 
 impl ApiKey {
     /// Every API, by rising number.
-    pub const ALL: [ApiKey; 45] = [
+    pub const ALL: [ApiKey; 46] = [
         ApiKey::Produce,
         ApiKey::Fetch,
         ApiKey::ListOffsets,
@@ -92,6 +93,7 @@ impl ApiKey {
         ApiKey::DeleteGroups,
         ApiKey::IncrementalAlterConfigs,
         ApiKey::OffsetDelete,
+        ApiKey::DescribeClientQuotas,
         ApiKey::DescribeUserScramCredentials,
         ApiKey::AlterUserScramCredentials,
         ApiKey::DescribeCluster,
@@ -141,6 +143,7 @@ impl ApiKey {
             42 => ApiKey::DeleteGroups,
             44 => ApiKey::IncrementalAlterConfigs,
             47 => ApiKey::OffsetDelete,
+            48 => ApiKey::DescribeClientQuotas,
             50 => ApiKey::DescribeUserScramCredentials,
             51 => ApiKey::AlterUserScramCredentials,
             60 => ApiKey::DescribeCluster,
@@ -196,6 +199,7 @@ impl ApiKey {
             ApiKey::DeleteGroups => "DeleteGroups",
             ApiKey::IncrementalAlterConfigs => "IncrementalAlterConfigs",
             ApiKey::OffsetDelete => "OffsetDelete",
+            ApiKey::DescribeClientQuotas => "DescribeClientQuotas",
             ApiKey::DescribeUserScramCredentials => "DescribeUserScramCredentials",
             ApiKey::AlterUserScramCredentials => "AlterUserScramCredentials",
             ApiKey::DescribeCluster => "DescribeCluster",
@@ -247,6 +251,7 @@ impl ApiKey {
             ApiKey::DeleteGroups => 0..=3,
             ApiKey::IncrementalAlterConfigs => 0..=1,
             ApiKey::OffsetDelete => 0..=0,
+            ApiKey::DescribeClientQuotas => 0..=1,
             ApiKey::DescribeUserScramCredentials => 0..=0,
             ApiKey::AlterUserScramCredentials => 0..=0,
             ApiKey::DescribeCluster => 0..=2,
@@ -298,6 +303,7 @@ impl ApiKey {
             ApiKey::DeleteGroups => 2,
             ApiKey::IncrementalAlterConfigs => 1,
             ApiKey::OffsetDelete => i16::MAX,
+            ApiKey::DescribeClientQuotas => 1,
             ApiKey::DescribeUserScramCredentials => 0,
             ApiKey::AlterUserScramCredentials => 0,
             ApiKey::DescribeCluster => 0,

@@ -326,6 +326,9 @@ fn answers(node: &Node, who: &Peer, api: ApiKey) -> Vec<ErrorCode> {
             let topics = vec![OffsetDeleteRequestTopic { name: topic, partitions }];
             vec![node.call_as(who, &OffsetDeleteRequest { group_id: group, topics }, 0).error_code]
         }
+        ApiKey::DescribeClientQuotas => {
+            vec![node.call_as(who, &DescribeClientQuotasRequest::default(), 1).error_code]
+        }
         ApiKey::DescribeUserScramCredentials => {
             let request = DescribeUserScramCredentialsRequest { users: None };
             vec![node.call_as(who, &request, 0).error_code]
@@ -403,6 +406,7 @@ fn refusals(api: ApiKey) -> Vec<ErrorCode> {
         | ApiKey::CreateAcls
         | ApiKey::DeleteAcls
         | ApiKey::DescribeLogDirs
+        | ApiKey::DescribeClientQuotas
         | ApiKey::DescribeUserScramCredentials
         | ApiKey::AlterUserScramCredentials => vec![cluster],
         ApiKey::ListGroups
