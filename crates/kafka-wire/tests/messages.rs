@@ -170,7 +170,9 @@ fn for_every_message(check: &mut impl Check) {
             SyncGroupRequest,
             SyncGroupResponse,
             TxnOffsetCommitRequest,
-            TxnOffsetCommitResponse
+            TxnOffsetCommitResponse,
+            WriteTxnMarkersRequest,
+            WriteTxnMarkersResponse
         );
     }
 }
