@@ -22,6 +22,7 @@ use bytes::Bytes;
 use eventlog::{Bounds, Entry, EventLog, Fold, Layer, LogError, Recovery, Topic};
 use kafka_wire::error_code::ErrorCode;
 use os::Os;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
 
 /// What the broker rebuilds while the log is recovered: give its fold to `Recovery::start`.
@@ -76,6 +77,7 @@ pub struct Broker {
     opened: Now,
     pub(crate) rules: Arc<SharedRules>,
     pub(crate) throttle: Mutex<Throttle>,
+    any_transaction: Arc<AtomicBool>,
     producer_ids: Mutex<IdBlock>,
     cluster_id: String,
     deadline_watch: OnceLock<Box<dyn Fn(i64) + Send + Sync>>,
@@ -106,6 +108,7 @@ impl Broker {
         };
         lock(&state.0).retain_partitions(|partition| log.bounds(partition).is_ok());
         let opened = Now::of(&*os.clock);
+        let any_transaction = lock(&state.0).partitions.any();
         let broker = Broker {
             coordinator: Mutex::new(Coordinator::new(config.group.clone())),
             sessions: Mutex::new(Sessions::new(config.fetch_sessions_max)),
@@ -115,6 +118,7 @@ impl Broker {
             opened,
             rules,
             throttle: Mutex::new(Throttle::default()),
+            any_transaction,
             producer_ids: Mutex::new(IdBlock::default()),
             cluster_id,
             deadline_watch: OnceLock::new(),
@@ -123,6 +127,7 @@ impl Broker {
             config,
             state,
         };
+        broker.log.answer_for_transactions(broker.state.clone());
         broker.arm_recovered(opened);
         Ok(broker)
     }
@@ -235,6 +240,10 @@ impl Broker {
 
     /// Where a reader of committed records must stop.
     pub(crate) fn last_stable_offset(&self, partition: PartitionId, bounds: &Bounds) -> i64 {
+        // The bounds were read before: what they show of a transaction came after the flag was set.
+        if !self.any_transaction.load(Ordering::Relaxed) {
+            return bounds.high_watermark.0;
+        }
         let state = lock(&self.state.0);
         state.partitions.last_stable_offset(partition, bounds.log_start.0, bounds.high_watermark.0)
     }

@@ -34,7 +34,7 @@ pub use append::Frame;
 pub use catalog::{CatalogChange, PARTITIONS_PER_TOPIC_MAX, Topic, check_topic_name};
 pub use entry::{Entry, Layer};
 pub use error::{Damage, LogError};
-pub use log::{Bounds, Durable, EventLog, Fold, Listener};
+pub use log::{AbortedRange, Bounds, Durable, EventLog, Fold, Listener, Transactions};
 pub use metrics::LogMetrics;
 pub use options::{Committer, LogOptions};
 pub use read::BatchSlice;

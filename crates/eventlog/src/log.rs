@@ -16,7 +16,7 @@ use base::{Lsn, Offset, PartitionId, TopicId};
 use os::Os;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, Condvar, Mutex, PoisonError, RwLock};
+use std::sync::{Arc, Condvar, Mutex, OnceLock, PoisonError, RwLock};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -34,6 +34,25 @@ pub struct Durable {
     pub partitions: Vec<PartitionId>,
     /// The log is fenced; `lsn` will not move again.
     pub fenced: bool,
+}
+
+/// Records of a producer that an aborted transaction has left.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct AbortedRange {
+    pub producer_id: i64,
+    pub first_offset: Offset,
+    /// Its marker.
+    pub last_offset: Offset,
+}
+
+/// Who knows what transactions have decided: to the log itself a batch is a batch.
+pub trait Transactions: Send + Sync {
+    /// All records before it are committed, aborted or of no transaction, and that is durable.
+    fn last_stable_offset(&self, partition: PartitionId, bounds: &Bounds) -> Offset;
+
+    /// The aborted transactions with records from `from` on and before `to`, which is at most the last stable offset.
+    /// For the same range the answer never changes.
+    fn aborted(&self, partition: PartitionId, from: Offset, to: Offset) -> Vec<AbortedRange>;
 }
 
 /// Called after each sync by whoever committed: it must be quick, and must not append, commit or shut down.
@@ -82,6 +101,7 @@ pub(crate) struct Inner {
     pub(crate) keeping_up: Mutex<()>,
     pub(crate) pins: Mutex<Pins>,
     pub(crate) listeners: RwLock<Vec<Listener>>,
+    pub(crate) transactions: OnceLock<Arc<dyn Transactions>>,
     pub(crate) folds: Vec<(&'static str, Arc<dyn Fold>)>,
     pub(crate) counters: Counters,
     pub(crate) threads: Mutex<Vec<JoinHandle<()>>>,
@@ -198,6 +218,26 @@ impl EventLog {
             end: Offset(state.end),
             bytes: state.bytes(),
         })
+    }
+
+    /// Who answers for transactions from now on. Only the first call takes effect.
+    pub fn answer_for_transactions(&self, transactions: Arc<dyn Transactions>) {
+        let _ = self.inner.transactions.set(transactions);
+    }
+
+    /// Where a reader of committed records must stop; the high watermark where nobody answers for transactions.
+    pub fn last_stable_offset(&self, partition: PartitionId) -> Result<Offset, LogError> {
+        let bounds = self.bounds(partition)?;
+        Ok(match self.inner.transactions.get() {
+            Some(transactions) => transactions.last_stable_offset(partition, &bounds),
+            None => bounds.high_watermark,
+        })
+    }
+
+    /// The aborted transactions with records from `from` on and before `to`.
+    pub fn aborted(&self, partition: PartitionId, from: Offset, to: Offset) -> Vec<AbortedRange> {
+        let transactions = self.inner.transactions.get();
+        transactions.map_or_else(Vec::new, |transactions| transactions.aborted(partition, from, to))
     }
 
     pub fn metrics(&self) -> LogMetrics {

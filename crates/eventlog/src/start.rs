@@ -78,6 +78,7 @@ impl Recovery {
             keeping_up: Mutex::default(),
             pins: Mutex::default(),
             listeners: Default::default(),
+            transactions: Default::default(),
             folds,
             counters: Counters::default(),
             threads: Mutex::default(),

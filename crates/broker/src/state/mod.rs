@@ -17,10 +17,10 @@ mod tests;
 pub use codec::DecodeError;
 
 use crate::sync::lock;
-use base::{Lsn, PartitionId};
+use base::{Lsn, Offset, PartitionId};
 use bytes::Bytes;
 use codec::Reader;
-use eventlog::{CatalogChange, Entry, Fold, Layer};
+use eventlog::{AbortedRange, Bounds, CatalogChange, Entry, Fold, Layer};
 use kafka_wire::records::{Batch, BatchHeader, ControlKind};
 use offsets::{OffsetChange, Offsets};
 use partition_transactions::PartitionsTransactions;
@@ -161,6 +161,24 @@ pub struct SharedState(pub Mutex<BrokerState>);
 impl Fold for SharedState {
     fn checkpoint(&self, out: &mut Vec<u8>) {
         lock(&self.0).checkpoint(out);
+    }
+}
+
+/// The log's other readers ask as well.
+impl eventlog::Transactions for SharedState {
+    fn last_stable_offset(&self, partition: PartitionId, bounds: &Bounds) -> Offset {
+        let (log_start, high_watermark) = (bounds.log_start.0, bounds.high_watermark.0);
+        Offset(lock(&self.0).partitions.last_stable_offset(partition, log_start, high_watermark))
+    }
+
+    fn aborted(&self, partition: PartitionId, from: Offset, to: Offset) -> Vec<AbortedRange> {
+        let found = lock(&self.0).partitions.aborted(partition, from.0, to.0);
+        let range = |one: &partition_transactions::AbortedTransaction| AbortedRange {
+            producer_id: one.producer_id,
+            first_offset: Offset(one.first_offset),
+            last_offset: Offset(one.last_offset),
+        };
+        found.iter().map(range).collect()
     }
 }
 

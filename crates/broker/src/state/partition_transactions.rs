@@ -9,6 +9,8 @@ use super::codec::{DecodeError, Reader, put_count};
 use base::PartitionId;
 use kafka_wire::records::ControlKind;
 use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Records of a producer from `first_offset` up to the marker at `last_offset` are void.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -43,6 +45,8 @@ impl PartitionTransactions {
 #[derive(Debug, Clone, Default)]
 pub struct PartitionsTransactions {
     partitions: BTreeMap<PartitionId, PartitionTransactions>,
+    /// Whether there has been any transaction: where there was none, fetches need not wait for the state's lock.
+    any: Arc<AtomicBool>,
 }
 
 impl PartialEq for PartitionsTransactions {
@@ -57,9 +61,19 @@ impl PartialEq for PartitionsTransactions {
 }
 
 impl PartitionsTransactions {
+    /// Becomes true with the first transaction, before any of its records can be seen.
+    pub fn any(&self) -> Arc<AtomicBool> {
+        self.any.clone()
+    }
+
+    fn entry(&mut self, partition: PartitionId) -> &mut PartitionTransactions {
+        self.any.store(true, Ordering::Relaxed);
+        self.partitions.entry(partition).or_default()
+    }
+
     /// A transactional batch with records lies at `base_offset`.
     pub fn apply_data(&mut self, partition: PartitionId, producer_id: i64, base_offset: i64) {
-        let known = self.partitions.entry(partition).or_default();
+        let known = self.entry(partition);
         if base_offset >= known.applied_end {
             known.open.entry(producer_id).or_insert(base_offset);
             known.applied_end = base_offset + 1;
@@ -68,7 +82,7 @@ impl PartitionsTransactions {
 
     /// A marker lies at `offset`. A producer without an open transaction here has nothing to end.
     pub fn apply_marker(&mut self, partition: PartitionId, producer_id: i64, kind: ControlKind, offset: i64) {
-        let known = self.partitions.entry(partition).or_default();
+        let known = self.entry(partition);
         if offset < known.applied_end {
             return;
         }
@@ -168,6 +182,7 @@ impl PartitionsTransactions {
             }
             partitions.insert(partition, known);
         }
-        Ok(PartitionsTransactions { partitions })
+        let any = Arc::new(AtomicBool::new(!partitions.is_empty()));
+        Ok(PartitionsTransactions { partitions, any })
     }
 }

@@ -127,3 +127,71 @@ fn a_checkpoint_holds_everything_and_replaying_over_it_changes_nothing() {
         }
     }
 }
+
+#[test]
+fn a_checkpoint_of_version_1_is_still_read() {
+    let mut bytes = vec![1];
+    for text in [None, Some("g"), Some("consumer")] {
+        let count = text.map_or(1, str::len) as u32;
+        bytes.extend_from_slice(&count.to_be_bytes());
+        bytes.extend_from_slice(text.unwrap_or_default().as_bytes());
+    }
+    // One group without offsets; then the next block of ids, and one producer with one batch.
+    bytes.extend_from_slice(&0u32.to_be_bytes());
+    bytes.extend_from_slice(&3_000i64.to_be_bytes());
+    bytes.extend_from_slice(&1u32.to_be_bytes());
+    bytes.extend_from_slice(&P.0.to_be_bytes());
+    bytes.extend_from_slice(&5i64.to_be_bytes());
+    bytes.extend_from_slice(&0i16.to_be_bytes());
+    bytes.extend_from_slice(&7i64.to_be_bytes());
+    bytes.extend_from_slice(&1u32.to_be_bytes());
+    for sequence in [0i32, 9] {
+        bytes.extend_from_slice(&sequence.to_be_bytes());
+    }
+    bytes.extend_from_slice(&40i64.to_be_bytes());
+    bytes.push(0);
+    let state = BrokerState::restore(Some(&bytes)).unwrap();
+    assert_eq!(state.offsets.group("g").unwrap().protocol_type, "consumer");
+    assert_eq!(state.producers.next_block(), 3_000);
+    assert_eq!(state.producers.check(P, &batch(5, 0, 0, 10)), Verdict::Duplicate(40));
+    assert_eq!((state.transactions.count(), state.partitions), (0, Default::default()));
+}
+
+#[test]
+fn records_and_checkpoints_of_transactions_survive_no_damage_unnoticed() {
+    use super::transactions::{Identity, TransactionChange};
+    let identity = Identity { producer_id: 5, epoch: 3, last_epoch: 2, previous_producer_id: 1 };
+    let id = String::from("x");
+    let changes = [
+        TransactionChange::Taken { id: id.clone(), identity, timeout_ms: 60_000, at_ms: 9 },
+        TransactionChange::Added { id: id.clone(), partitions: vec![P], groups: vec!["g".into()], at_ms: 10 },
+        TransactionChange::Offsets {
+            id: id.clone(),
+            group: "g".into(),
+            offsets: vec![((TOPIC, 0), committed(41, Some("é")))],
+        },
+        TransactionChange::Ended { id: id.clone(), committed: true, identity, at_ms: 11 },
+        TransactionChange::Forgotten { id },
+    ];
+    let mut state = BrokerState::default();
+    for (lsn, change) in (1..).zip(&changes) {
+        let bytes = change.encode();
+        assert_eq!(TransactionChange::decode(&bytes).as_ref(), Ok(change));
+        for length in 0..bytes.len() {
+            assert!(TransactionChange::decode(&bytes[..length]).is_err(), "{change:?} {length}");
+        }
+        state.apply(Lsn(lsn), &Entry::Layer { layer: Layer::TRANSACTIONS, bytes: &bytes }).unwrap();
+        // A transaction that is open, with an open and an aborted one in a partition.
+        state.partitions.apply_data(P, 5, 10 * lsn as i64);
+        state.partitions.apply_marker(P, 5, kafka_wire::records::ControlKind::Abort, 10 * lsn as i64 + 5);
+        state.partitions.apply_data(P, 6, 10 * lsn as i64 + 7);
+        let mut bytes = Vec::new();
+        state.checkpoint(&mut bytes);
+        assert_eq!(BrokerState::restore(Some(&bytes)).as_ref(), Ok(&state));
+        for length in 0..bytes.len() {
+            assert!(BrokerState::restore(Some(&bytes[..length])).is_err(), "{length}");
+        }
+    }
+    assert_eq!(state.offsets.group("g").unwrap().offsets.get(&(TOPIC, 0)), Some(&committed(41, Some("é"))));
+    assert_eq!(state.transactions.count(), 0);
+}

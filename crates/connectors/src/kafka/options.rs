@@ -209,7 +209,8 @@ pub(super) const APPEND: &[OptionSpec] = &[
         "properties.*",
         OptionKind::Text,
         "Kafka client properties. `properties.compression.type` compresses what is written; \
-         `properties.auto.offset.reset` says where `group-offsets` begins.",
+         `properties.auto.offset.reset` says where `group-offsets` begins; with `properties.isolation.level` = \
+         `read_committed` the records of open and aborted transactions are left out.",
         "lz4",
     ),
 ];
@@ -255,10 +256,20 @@ pub(super) const UPSERT: &[OptionSpec] = &[
     optional(
         "properties.*",
         OptionKind::Text,
-        "Kafka client properties. `properties.compression.type` compresses what is written.",
+        "Kafka client properties. `properties.compression.type` compresses what is written; with \
+         `properties.isolation.level` = `read_committed` the records of open and aborted transactions are left out.",
         "lz4",
     ),
 ];
+
+/// Whether a source reads the records of transactions that are open or were aborted; as for every Kafka
+/// consumer, and so in Flink, it does unless told otherwise.
+pub(super) const ISOLATION: &str = "properties.isolation.level";
+const READ_COMMITTED: &str = "read_committed";
+
+pub(super) fn reads_committed_only(options: &Options) -> bool {
+    options.text(ISOLATION) == Some(READ_COMMITTED)
+}
 
 /// Compression codecs, as Kafka's producers name them.
 pub(super) const COMPRESSION: &str = "properties.compression.type";
@@ -331,6 +342,14 @@ pub(super) fn problems(
     {
         let message = format!("there is no compression '{name}'; use none, gzip, snappy, lz4 or zstd");
         problem(COMPRESSION, message);
+    }
+    if let Some(level) = options.text(ISOLATION)
+        && ![READ_COMMITTED, "read_uncommitted"].contains(&level)
+    {
+        problem(
+            ISOLATION,
+            format!("'{ISOLATION}' = '{level}' is not known; use read_committed or read_uncommitted"),
+        );
     }
     if mode == Mode::Append && checked.key.is_some() != options.text("key.fields").is_some() {
         problem("key.format", "'key.format' and 'key.fields' belong together: give both or neither".into());

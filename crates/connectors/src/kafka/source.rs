@@ -1,10 +1,13 @@
 //! Reads a topic of the embedded log: one split per partition, positions are offsets.
 //!
-//! The batch that was read last is kept, because a step may end in its middle: it is decompressed once.
+//! The batch that was read last is kept, because a step may end in its middle: it is decompressed once. Control
+//! batches are no rows. A table of committed records ends before the first open transaction and leaves out aborted
+//! ones; both are decided once and for all below that end, so that a replay leaves out the same.
 
 use super::columns::Columns;
 use super::decoders::{Decoders, Unread};
 use super::metadata::MetadataRows;
+use super::options::reads_committed_only;
 use super::startup::{self, RECORDS_BYTES_MAX, source_error};
 use super::{Mode, topic_configs};
 use crate::option_problem;
@@ -43,6 +46,7 @@ pub(super) struct KafkaSource {
     /// The option that skips bad records, for messages.
     ignore_option: String,
     dead_letter_topic: Option<String>,
+    reads_committed_only: bool,
     partitions: BTreeMap<String, Partition>,
 }
 
@@ -57,6 +61,8 @@ struct Partition {
 
 struct OpenBatch {
     records: Records,
+    /// Of a transaction that was aborted, or a control batch.
+    is_void: bool,
     /// One past the last offset of the batch.
     end: i64,
 }
@@ -90,6 +96,7 @@ impl KafkaSource {
             ignores_errors: checked.value.ignores_errors(),
             ignore_option: checked.value.ignore_option(),
             dead_letter_topic: checked.options.text("dead-letter.topic").map(str::to_string),
+            reads_committed_only: reads_committed_only(&checked.options),
             options: checked.options,
             decoders,
             schema,
@@ -241,6 +248,10 @@ impl KafkaSource {
         if partition.ahead.front().is_none_or(|slice| slice.base_offset.0 > position) {
             let found = log.read(partition.id, Offset(position), READ_BYTES_MAX);
             partition.ahead = found.map_err(|error| source_error(&error))?.into();
+            if self.reads_committed_only {
+                let end = log.last_stable_offset(partition.id).map_err(|error| source_error(&error))?;
+                partition.ahead.retain(|slice| slice.base_offset < end);
+            }
         }
         let Some(slice) = partition.ahead.pop_front() else { return Ok(false) };
         let mut bytes = Vec::with_capacity(slice.len as usize);
@@ -248,7 +259,16 @@ impl KafkaSource {
         let opened = Batch::parse(&Bytes::from(bytes)).and_then(|batch| batch.records(RECORDS_BYTES_MAX));
         match opened {
             Ok(records) => {
-                partition.open = Some(OpenBatch { records, end: slice.last_offset.0 + 1 });
+                let header = records.header();
+                let end = slice.last_offset.0 + 1;
+                let is_aborted = self.reads_committed_only
+                    && header.is_transactional()
+                    && log.aborted(partition.id, slice.base_offset, Offset(end)).iter().any(|aborted| {
+                        aborted.producer_id == header.producer_id
+                            && (aborted.first_offset..=aborted.last_offset).contains(&slice.base_offset)
+                    });
+                let is_void = header.is_control() || is_aborted;
+                partition.open = Some(OpenBatch { records, is_void, end });
                 Ok(true)
             }
             Err(error) => Err(self.damaged(split, position, &error.to_string())),
@@ -315,9 +335,9 @@ impl Source for KafkaSource {
             let partition = self.partitions.get_mut(&split.id);
             let Some(open) = partition.and_then(|partition| partition.open.take()) else { break };
             let header = open.records.header();
-            let (is_control, is_log_append_time) = (header.is_control(), header.is_log_append_time());
+            let is_log_append_time = header.is_log_append_time();
             let mut next = open.end;
-            if !is_control {
+            if !open.is_void {
                 for record in &open.records {
                     let record = record.map_err(|error| self.damaged(split, position, &error.to_string()))?;
                     if record.offset < position {
@@ -370,8 +390,8 @@ impl Source for KafkaSource {
 
     fn lag(&self, split: &Split, from: Position) -> Option<u64> {
         let partition = self.partitions.get(&split.id)?;
-        let high_watermark = startup::high_watermark(&self.log, partition.id)?.0;
-        let end = split.end.map_or(high_watermark, |end| end.0.min(high_watermark));
+        let readable = startup::readable_end(&self.log, partition.id, &self.options).ok()?;
+        let end = split.end.map_or(readable, |end| end.0.min(readable));
         Some(end.saturating_sub(from.0).max(0) as u64)
     }
 }

@@ -1,7 +1,8 @@
 //! Where reading begins and ends: startup and bounded modes resolved against the log.
 
+use super::options::reads_committed_only;
+use base::PartitionId;
 use base::options::Options;
-use base::{Offset, PartitionId};
 use bytes::Bytes;
 use dataflow::source::SourceError;
 use eventlog::{EventLog, LogError};
@@ -46,7 +47,7 @@ pub(super) fn start(
     options: &Options,
 ) -> Result<i64, SourceError> {
     let bounds = log.bounds(partition).map_err(|error| source_error(&error))?;
-    let (first, end) = (bounds.log_start.0, bounds.high_watermark.0);
+    let (first, end) = (bounds.log_start.0, readable_end(log, partition, options)?);
     Ok(match options.text("scan.startup.mode") {
         Some("latest-offset") => end,
         Some("group-offsets") if options.text("properties.auto.offset.reset") == Some("latest") => end,
@@ -68,7 +69,7 @@ pub(super) fn end(
     index: u32,
     options: &Options,
 ) -> Result<Option<i64>, SourceError> {
-    let high_watermark = log.bounds(partition).map_err(|error| source_error(&error))?.high_watermark.0;
+    let high_watermark = readable_end(log, partition, options)?;
     Ok(match options.text("scan.bounded.mode") {
         Some("latest-offset") => Some(high_watermark),
         Some("timestamp") => Some(
@@ -108,7 +109,15 @@ pub(super) fn source_error(error: &LogError) -> SourceError {
     SourceError { kind: error.kind(), message: error.to_string() }
 }
 
-/// The end of what can be read now.
-pub(super) fn high_watermark(log: &EventLog, partition: PartitionId) -> Option<Offset> {
-    log.bounds(partition).ok().map(|bounds| bounds.high_watermark)
+/// The end of what the source can read now.
+pub(super) fn readable_end(
+    log: &EventLog,
+    partition: PartitionId,
+    options: &Options,
+) -> Result<i64, SourceError> {
+    let end = match reads_committed_only(options) {
+        true => log.last_stable_offset(partition),
+        false => log.bounds(partition).map(|bounds| bounds.high_watermark),
+    };
+    end.map(|offset| offset.0).map_err(|error| source_error(&error))
 }

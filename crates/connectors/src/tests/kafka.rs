@@ -527,3 +527,84 @@ fn events_keep_their_attributes_in_headers_and_their_data_in_the_value() {
         assert_eq!([text(1), text(2), text(3), text(4)], ["city 3", "id-3", mode, "/shop"]);
     }
 }
+
+/// Offsets 0 and 1 of producer 7 are aborted by the marker at 3; offset 4 is of a transaction that is open.
+struct Decided(std::sync::atomic::AtomicI64);
+
+impl eventlog::Transactions for Decided {
+    fn last_stable_offset(&self, _: base::PartitionId, _: &eventlog::Bounds) -> base::Offset {
+        base::Offset(self.0.load(std::sync::atomic::Ordering::Relaxed))
+    }
+
+    fn aborted(
+        &self,
+        _: base::PartitionId,
+        from: base::Offset,
+        to: base::Offset,
+    ) -> Vec<eventlog::AbortedRange> {
+        let aborted = eventlog::AbortedRange {
+            producer_id: 7,
+            first_offset: base::Offset(0),
+            last_offset: base::Offset(3),
+        };
+        let overlaps = aborted.first_offset < to && aborted.last_offset >= from;
+        overlaps.then_some(aborted).into_iter().collect()
+    }
+}
+
+#[test]
+fn control_batches_are_no_rows_and_the_isolation_level_decides_about_the_rest() {
+    use kafka_wire::records::{BatchBuilder, Compression, ControlKind, control_batch};
+    let node = Node::start();
+    node.create_topic("orders", 1);
+    let data = |producer_id: i64, ids: std::ops::Range<i64>| {
+        let mut builder = BatchBuilder::new(Compression::None).producer(producer_id, 0, 0).transactional();
+        for id in ids.clone() {
+            let value = format!(r#"{{"id": {id}, "city": "x"}}"#);
+            builder.append(5, None, Some(value.as_bytes()), &[]).unwrap();
+        }
+        dataflow::sink::TopicBatch {
+            partition: 0,
+            records: ids.count() as u32,
+            max_timestamp_ms: 5,
+            bytes: builder.build().unwrap().to_vec(),
+        }
+    };
+    let abort = dataflow::sink::TopicBatch {
+        partition: 0,
+        records: 1,
+        max_timestamp_ms: 5,
+        bytes: control_batch(ControlKind::Abort, 7, 0, 0, 5).unwrap().to_vec(),
+    };
+    node.append("orders", vec![data(7, 0..2), data(8, 2..3), abort, data(8, 4..5), data(9, 5..6)]);
+    let decided = Arc::new(Decided(4.into()));
+    node.log.answer_for_transactions(decided.clone());
+    let earliest = ("scan.startup.mode", "earliest-offset");
+    let isolation = "properties.isolation.level";
+    // As for every Kafka consumer, and so in Flink, the default is to read everything.
+    for options in [vec![earliest], vec![earliest, (isolation, "read_uncommitted")]] {
+        let mut source = source(&node, &orders(&options), Vec::new());
+        let split = source.splits().unwrap().remove(0);
+        let reads = read_all(source.as_mut(), &split, Position(0), 100);
+        assert_eq!(ids(&reads), [0, 1, 2, 4, 5]);
+    }
+    let committed = orders(&[earliest, (isolation, "read_committed")]);
+    for rows_max in [1, 100] {
+        let mut source = source(&node, &committed, Vec::new());
+        let split = source.splits().unwrap().remove(0);
+        let reads = read_all(source.as_mut(), &split, Position(0), rows_max);
+        assert_eq!((ids(&reads), reads.last().unwrap().next), (vec![2], Position(4)));
+        assert_eq!(source.lag(&split, Position(4)), Some(0));
+        // A replay of a part of the aborted transaction gives nothing either.
+        let again = source.read(&split, Position(1), Some(Position(3)), limits(usize::MAX)).unwrap();
+        assert_eq!(ids(&[again]), [2]);
+        // The open one is waited for, and then read on from.
+        decided.0.store(6, std::sync::atomic::Ordering::Relaxed);
+        let reads = read_all(source.as_mut(), &split, Position(4), rows_max);
+        assert_eq!(ids(&reads), [4, 5]);
+        decided.0.store(4, std::sync::atomic::Ordering::Relaxed);
+    }
+    let bounded = orders(&[earliest, (isolation, "read_committed"), ("scan.bounded.mode", "latest-offset")]);
+    let splits = source(&node, &bounded, Vec::new()).splits().unwrap();
+    assert_eq!(splits[0].end, Some(Position(4)));
+}

@@ -3,6 +3,8 @@
 use super::transactional::*;
 use crate::call::{Outcome, Until, Wait, Woken};
 use crate::testing::{Answer, Node, batch, produce_request, response, sequenced_batch};
+use base::Offset;
+use eventlog::AbortedRange;
 use kafka_wire::error_code::ErrorCode as E;
 use kafka_wire::messages::offset_commit_request::{OffsetCommitRequestPartition, OffsetCommitRequestTopic};
 use kafka_wire::messages::*;
@@ -47,6 +49,12 @@ fn committed_records_are_seen_and_aborted_ones_are_not() {
     assert_eq!(values(&all), ["b1", "plain"]);
     let aborted = all.aborted_transactions.as_ref().unwrap();
     assert_eq!((aborted.len(), aborted[0].producer_id, aborted[0].first_offset), (1, a.producer_id, 0));
+    // The log's other readers are told the same.
+    let partition = node.log.topic("t").unwrap().partitions[0];
+    assert_eq!(node.log.last_stable_offset(partition).unwrap(), Offset(7));
+    let range = AbortedRange { producer_id: a.producer_id, first_offset: Offset(0), last_offset: Offset(5) };
+    assert_eq!(node.log.aborted(partition, Offset(0), Offset(7)), [range]);
+    assert_eq!(node.log.aborted(partition, Offset(6), Offset(7)), []);
     // From the middle of the aborted transaction on, its records are still void.
     assert_eq!(values(&fetch(&node, "t", 0, 3, true)), ["plain"]);
     // Behind its marker it is not listed any more.
