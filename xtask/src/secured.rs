@@ -16,6 +16,7 @@ use crate::process;
 
 const LIMIT: Duration = Duration::from_secs(60);
 const PASSWORD: &str = "admin-secret";
+const SCRAM_MODULE: &str = "org.apache.kafka.common.security.scram.ScramLoginModule";
 
 /// What runs; stopped when dropped.
 enum Running {
@@ -94,6 +95,8 @@ ssl.truststore.type=PEM
 ssl.truststore.location={}
 listener.name.ssl.ssl.client.auth=required
 sasl.enabled.mechanisms=SCRAM-SHA-256,SCRAM-SHA-512
+listener.name.sasl_ssl.scram-sha-256.sasl.jaas.config={SCRAM_MODULE} required;
+listener.name.sasl_ssl.scram-sha-512.sasl.jaas.config={SCRAM_MODULE} required;
 authorizer.class.name=org.apache.kafka.metadata.authorizer.StandardAuthorizer
 super.users=User:admin;User:ANONYMOUS;User:CN=client
 ",
