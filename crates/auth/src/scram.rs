@@ -16,6 +16,8 @@ pub const ITERATIONS_MIN: u32 = 4_096;
 pub const ITERATIONS_MAX: u32 = 16_384;
 /// What `user add` takes.
 pub const ITERATIONS_DEFAULT: u32 = 8_192;
+/// The length of the salts that `user add` makes.
+pub const SALT_BYTES: usize = 20;
 /// A client stops here: a hostile node could keep it busy for hours.
 const CLIENT_ITERATIONS_MAX: u32 = 1_000_000;
 
@@ -126,10 +128,12 @@ impl Credential {
         Credential::from_salted(mechanism, salt, iterations, &salted)
     }
 
-    /// Stands in for a user that does not exist: the same salt for the same name, and no password fits.
+    /// Stands in for a user that does not exist: the same salt for the same name, of the shape that
+    /// `user add` gives, and no password fits.
     pub fn decoy(mechanism: Mechanism, secret: &[u8], user: &str) -> Credential {
-        let salt = Mechanism::Sha256.hmac(secret, user.as_bytes());
+        let mut salt = Mechanism::Sha256.hmac(secret, user.as_bytes());
         let nothing = mechanism.hmac(secret, &salt);
+        salt.truncate(SALT_BYTES);
         Credential {
             mechanism,
             salt,

@@ -5,7 +5,7 @@ use crate::commands::topic::connect;
 use crate::node::open_broker;
 use crate::output::print_table;
 use anyhow::{Context, bail};
-use auth::scram::ITERATIONS_DEFAULT;
+use auth::scram::{ITERATIONS_DEFAULT, SALT_BYTES};
 use auth::{Credential, Mechanism};
 use broker::security::acl::{CLUSTER_NAME, Pattern};
 use broker::security::{Acl, Operation, PatternType, Permission, ResourceType, RulesChange};
@@ -23,7 +23,6 @@ use std::collections::BTreeMap;
 use std::io::{BufRead, IsTerminal};
 use std::path::{Path, PathBuf};
 
-const SALT_BYTES: usize = 20;
 const PASSWORD_BYTES_MAX: u64 = 1 << 10;
 
 /// Mechanisms and iterations, by user.

@@ -1,0 +1,93 @@
+//! Runs the commands of `docs/guide/security.md` in their order, so that the page stays true.
+
+use std::io::{BufRead, BufReader};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+
+const BINARY: &str = env!("CARGO_BIN_EXE_eventwright");
+const GUIDE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/guide/security.md");
+/// The address that the page uses.
+const ADDRESS: &str = "19092";
+
+struct Started(Child);
+
+impl Drop for Started {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+fn shell(folder: &Path, script: &str) -> Command {
+    let mut command = Command::new("bash");
+    let path =
+        format!("{}:{}", Path::new(BINARY).parent().unwrap().display(), std::env::var("PATH").unwrap());
+    command.args(["-euo", "pipefail", "-c", script]).current_dir(folder).env("PATH", path);
+    command
+}
+
+fn run(folder: &Path, script: &str) -> String {
+    let output = shell(folder, script).stdin(Stdio::null()).output().unwrap();
+    let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success(), "{script}\n{out}{err}");
+    out.into_owned()
+}
+
+/// The page's blocks of commands.
+fn blocks() -> Vec<String> {
+    let text = std::fs::read_to_string(GUIDE).unwrap();
+    let parts = text.split("```sh\n").skip(1);
+    parts.map(|part| part.split("```").next().unwrap().to_string()).collect()
+}
+
+#[test]
+fn the_pages_commands_do_what_it_says() {
+    let folder = tempfile::tempdir().unwrap();
+    // A free port in place of the page's, which another test run may have.
+    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port().to_string();
+    let mut listed = None;
+    let mut node = None;
+    for block in blocks() {
+        let block = block.replace(ADDRESS, &port);
+        match block.split_once("eventwright start") {
+            None => listed = Some(run(folder.path(), &block)),
+            Some((before, rest)) => {
+                run(folder.path(), before);
+                let script = format!("exec eventwright start{rest}");
+                let mut child = shell(folder.path(), &script).stdout(Stdio::piped()).spawn().unwrap();
+                let mut line = String::new();
+                BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+                node = Some(Started(child));
+                assert!(line.contains("listening on 0.0.0.0"), "{line}");
+            }
+        }
+    }
+    assert!(node.is_some());
+    let listed = listed.unwrap();
+    assert!(
+        listed.contains("admin") && listed.contains("alice") && listed.contains("SCRAM-SHA-512"),
+        "{listed}"
+    );
+    let as_alice = |password: &str| {
+        let properties =
+            "security.protocol=SASL_SSL\nssl.ca.location=ca.pem\nsasl.username=alice\nsasl.password=";
+        std::fs::write(folder.path().join("alice.properties"), format!("{properties}{password}\n")).unwrap();
+        let script = format!("eventwright topic list -b 127.0.0.1:{port} --command-config alice.properties");
+        let output = shell(folder.path(), &script).output().unwrap();
+        (
+            output.status.success(),
+            String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr),
+        )
+    };
+    // She is in, and sees nothing yet; the wrong password is not in.
+    let (success, text) = as_alice("battery staple");
+    assert!(success && !text.contains("orders"), "{text}");
+    let (success, text) = as_alice("battery");
+    assert!(!success && text.contains("the user or the password is wrong"), "{text}");
+    let remove = format!(
+        "eventwright user remove alice -b 127.0.0.1:{port} --command-config admin.properties; \
+         eventwright user list -b 127.0.0.1:{port} --command-config admin.properties -o json"
+    );
+    let left = run(folder.path(), &remove);
+    assert!(left.contains("\"user\":\"admin\"") && !left.contains("alice"), "{left}");
+}
