@@ -12,7 +12,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 
 use crate::secured::Secured;
-use crate::{kafka, node, peers, places, process};
+use crate::{apicurio, kafka, node, peers, places, process};
 
 pub use transaction_codes::run as transaction_codes;
 
@@ -55,7 +55,12 @@ pub const SUITES: &[(&str, Prepare)] = &[
     ("java-clients", java_clients),
     ("java-console", java_console),
     ("transaction-codes", transaction_codes_command),
+    (SCHEMA_REGISTRY, || python("schema_registry.py")),
 ];
+
+/// The one that needs more than a cluster: a registry, whose address stands in the environment.
+const SCHEMA_REGISTRY: &str = "schema-registry";
+const REGISTRY_VARIABLE: &str = "SCHEMA_REGISTRY";
 
 /// Those that want TLS, users and rules; they run where both are started for them.
 const SECURED: &[(&str, Prepare)] = &[
@@ -96,12 +101,19 @@ pub fn run(target: &Target, names: &[String]) -> Result<Counts> {
 fn run_plain(target: &Target, names: &[String]) -> Result<Counts> {
     match target {
         Target::Address(bootstrap) => run_suites(SUITES, bootstrap, &[], names),
-        Target::Kafka => run_suites(SUITES, &kafka::start()?.bootstrap, &[], names),
+        Target::Kafka => {
+            let is_wanted = names.is_empty() || names.iter().any(|name| name == SCHEMA_REGISTRY);
+            let registry = if is_wanted { Some(apicurio::start()?) } else { None };
+            let environment: Vec<_> =
+                registry.iter().map(|registry| (REGISTRY_VARIABLE, registry.url.clone())).collect();
+            run_suites(SUITES, &kafka::start()?.bootstrap, &environment, names)
+        }
         Target::Node => {
             let folder = tempfile::tempdir()?;
             let log = folder.path().join("node.log");
             let node = node::start(&folder.path().join("data"), &log)?;
-            let counts = run_suites(SUITES, &node.bootstrap, &[], names)?;
+            let environment = [(REGISTRY_VARIABLE, format!("http://{}", node.http))];
+            let counts = run_suites(SUITES, &node.bootstrap, &environment, names)?;
             if counts.failed > 0 {
                 show_log(&log);
             }
@@ -120,6 +132,10 @@ fn run_suites(
     let mut total = Counts::default();
     for (name, prepare) in suites {
         if !names.is_empty() && !names.iter().any(|wanted| wanted == name) {
+            continue;
+        }
+        if *name == SCHEMA_REGISTRY && environment.is_empty() {
+            println!("{name}: not run, for no registry is known beside {bootstrap}");
             continue;
         }
         let mut command = prepare().with_context(|| format!("suite={name}"))?;

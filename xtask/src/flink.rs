@@ -69,7 +69,7 @@ pub fn make_golden(names: &[String]) -> Result<()> {
 pub fn run(file: &Path, bootstrap: &str, options: &[String]) -> Result<()> {
     let scratch = tempfile::tempdir()?;
     let file = file.canonicalize().with_context(|| format!("cannot find file={}", file.display()))?;
-    let mut command = command(&file, bootstrap, options, scratch.path())?;
+    let mut command = command(&file, bootstrap, options, &[], scratch.path())?;
     command.current_dir(places::root());
     // A job over unbounded sources has no deadline: it runs until it is stopped.
     process::run(&mut command, Duration::MAX)
@@ -77,8 +77,13 @@ pub fn run(file: &Path, bootstrap: &str, options: &[String]) -> Result<()> {
 
 /// Runs a bounded file with `folder` as working directory, and returns what its `print` tables printed.
 pub fn run_to_end(file: &Path, bootstrap: &str, folder: &Path) -> Result<String> {
+    run_to_end_with(file, bootstrap, folder, &[])
+}
+
+/// Like [`run_to_end`], with more on the class path.
+pub fn run_to_end_with(file: &Path, bootstrap: &str, folder: &Path, class_path: &[String]) -> Result<String> {
     let scratch = tempfile::tempdir()?;
-    let mut command = command(file, bootstrap, &[], scratch.path())?;
+    let mut command = command(file, bootstrap, &[], class_path, scratch.path())?;
     process::output(command.current_dir(folder), RUN_LIMIT)
 }
 
@@ -90,7 +95,7 @@ pub fn differential(arguments: &[String], limit: Duration) -> Result<String> {
     // better compiler costs never comes back.
     let options = ["-XX:TieredStopAtLevel=1", "-XX:ReservedCodeCacheSize=256m", "-XX:+UseSerialGC"];
     let mut runner = options.map(str::to_owned).to_vec();
-    runner.extend(java("FlinkEval", &LOGGING.replace("=ERROR", "=OFF"), scratch.path())?);
+    runner.extend(java("FlinkEval", &LOGGING.replace("=ERROR", "=OFF"), &[], scratch.path())?);
     let quoted: Vec<String> = runner.iter().map(|word| format!("\"{word}\"\n")).collect();
     let file = scratch.path().join("flink-eval");
     std::fs::write(&file, quoted.concat())?;
@@ -136,9 +141,15 @@ pub fn fuzz(minutes: f64, seed: u64) -> Result<()> {
     })
 }
 
-fn command(file: &Path, bootstrap: &str, options: &[String], scratch: &Path) -> Result<Command> {
+fn command(
+    file: &Path,
+    bootstrap: &str,
+    options: &[String],
+    class_path: &[String],
+    scratch: &Path,
+) -> Result<Command> {
     let mut command = Command::new("java");
-    command.args(java("FlinkRun", LOGGING, scratch)?).arg(file).args(["--bootstrap", bootstrap]);
+    command.args(java("FlinkRun", LOGGING, class_path, scratch)?).arg(file).args(["--bootstrap", bootstrap]);
     for option in options {
         command.args(["--set", option]);
     }
@@ -146,7 +157,7 @@ fn command(file: &Path, bootstrap: &str, options: &[String], scratch: &Path) -> 
 }
 
 /// Compiles the runners, and returns what `java` is given to run one of them.
-fn java(class: &str, logging: &str, scratch: &Path) -> Result<Vec<String>> {
+fn java(class: &str, logging: &str, more: &[String], scratch: &Path) -> Result<Vec<String>> {
     let class_path = peers::flink_class_path()?;
     let sources = ["FlinkRun.java", "FlinkEval.java", "CountChar.java"]
         .map(|name| places::root().join("tests/flink/runner").join(name));
@@ -162,6 +173,7 @@ fn java(class: &str, logging: &str, scratch: &Path) -> Result<Vec<String>> {
         vec!["-Xmx1500m".to_owned(), format!("-Dlog4j2.configurationFile={}", logging_file.display())];
     let opened = OPENED_PACKAGES.iter();
     words.extend(opened.map(|package| format!("--add-opens=java.base/{package}=ALL-UNNAMED")));
-    words.extend(["-cp".to_owned(), format!("{}:{class_path}", classes.display()), class.to_owned()]);
+    let class_path = [&[classes.display().to_string()], more, &[class_path]].concat().join(":");
+    words.extend(["-cp".to_owned(), class_path, class.to_owned()]);
     Ok(words)
 }

@@ -28,7 +28,8 @@ const FLOORS: &[(&str, &[&str])] = &[
     ("runtime", &["base", "os", "kafka-wire", "dataflow", "state", "eventlog"]),
     ("sql", &["base", "dataflow", "state"]),
     ("connectors", &["base", "os", "dataflow", "formats", "kafka-wire", "eventlog"]),
-    ("http-server", &["base", "os", "runtime"]),
+    ("registry", &["base", "os", "kafka-wire", "formats", "eventlog"]),
+    ("http-server", &["base", "os", "registry", "runtime"]),
 ];
 
 /// The binary wires everything; the test kit and the tools look at everything.

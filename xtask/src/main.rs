@@ -5,6 +5,7 @@
     reason = "tools measure real time; nothing here is simulated or replayed"
 )]
 
+mod apicurio;
 mod clients;
 mod codegen;
 mod compared;
@@ -12,6 +13,7 @@ mod deny;
 mod example;
 mod flink;
 mod folders;
+mod formats;
 mod golden;
 mod house;
 mod kafka;
@@ -103,7 +105,7 @@ enum Task {
 
 #[derive(Subcommand)]
 enum PeersAction {
-    /// Install the named peers, or all: debian, python, node, kafka, flink
+    /// Install the named peers, or all: debian, python, node, kafka, flink, flink-formats, apicurio
     Install { names: Vec<String> },
 }
 
@@ -179,7 +181,7 @@ enum FlinkAction {
     },
     /// Run them on our node, in all ways, and compare with the golden rows
     Compare {
-        /// Which, all if there are none: updates, windows, nexmark, nexmark/q0 …
+        /// Which, all if there are none: formats (which needs Flink itself), updates, windows, nexmark, nexmark/q0 …
         names: Vec<String>,
     },
 }

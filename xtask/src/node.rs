@@ -19,6 +19,8 @@ const LISTENING: &str = "kafka listening on ";
 pub struct Node {
     server: Server,
     pub bootstrap: String,
+    /// `HOST:PORT` of its HTTP side.
+    pub http: String,
 }
 
 /// Starts a node over a data folder; its messages go to the log file.
@@ -31,7 +33,12 @@ pub fn start_with(data: &Path, log: &Path, options: &[String]) -> Result<Node> {
     let mut command = command()?;
     command.arg("start").args(options).arg("--data").arg(data).args(["--kafka", "127.0.0.1:0"]);
     let (server, bootstrap) = Server::start(&mut command, log, START_LIMIT, address)?;
-    Ok(Node { server, bootstrap })
+    // Written before the line.
+    let file = data.join("node.json");
+    let text = std::fs::read_to_string(&file).with_context(|| format!("no file={}", file.display()))?;
+    let addresses: Value = serde_json::from_str(&text)?;
+    let http = addresses["http"].as_str().unwrap_or_default().to_owned();
+    Ok(Node { server, bootstrap, http })
 }
 
 impl Node {

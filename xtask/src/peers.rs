@@ -18,8 +18,15 @@ const INSTALL_LIMIT: Duration = Duration::from_secs(1200);
 type Install = fn() -> Result<()>;
 
 /// What can be installed, by name.
-pub const PEERS: &[(&str, Install)] =
-    &[("debian", debian), ("python", python), ("node", node), ("kafka", kafka), ("flink", flink)];
+pub const PEERS: &[(&str, Install)] = &[
+    ("debian", debian),
+    ("python", python),
+    ("node", node),
+    ("kafka", kafka),
+    ("flink", flink),
+    ("flink-formats", flink_formats),
+    ("apicurio", apicurio),
+];
 
 /// Installs the named peers, or all of them.
 pub fn install(names: &[String]) -> Result<()> {
@@ -57,6 +64,27 @@ pub fn flink_class_path() -> Result<String> {
     let folder = flink_folder()?;
     let libraries = flink_libraries(&folder)?;
     Ok(format!("{}/*:{}/*", libraries.display(), folder.join("jars").display()))
+}
+
+/// What Flink's class path needs besides for the formats that it does not bring.
+pub fn flink_formats_jars() -> Result<PathBuf> {
+    Ok(flink_formats_folder()?.join("jars"))
+}
+
+/// The compiler of `.proto` files that fits Flink's format.
+pub fn protoc_program() -> Result<PathBuf> {
+    Ok(flink_formats_folder()?.join("protoc"))
+}
+
+/// The folder with the program of the other schema registry.
+pub fn apicurio_folder() -> Result<PathBuf> {
+    Ok(places::peers()?.join(format!("apicurio-{}", versions::APICURIO)))
+}
+
+fn flink_formats_folder() -> Result<PathBuf> {
+    let pairs: Vec<(&str, &str)> =
+        versions::FLINK_FORMATS.iter().map(|jar| (*jar, versions::PROTOC)).collect();
+    Ok(places::peers()?.join(format!("flink-formats-{}", fingerprint(&pairs))))
 }
 
 fn python_folder() -> Result<PathBuf> {
@@ -159,17 +187,51 @@ fn flink() -> Result<()> {
             ])
             .arg(format!("apache-flink-libraries=={}", versions::FLINK));
         process::run(&mut command, INSTALL_LIMIT)?;
-        let mut command = maven("copy");
-        command
-            .arg(format!(
-                "-Dartifact=org.apache.flink:flink-sql-connector-kafka:{}",
-                versions::FLINK_KAFKA_CONNECTOR
-            ))
-            .arg(format!("-DoutputDirectory={}", folder.join("jars").display()))
-            .current_dir(folder);
-        process::run(&mut command, INSTALL_LIMIT)?;
+        let connector =
+            format!("org.apache.flink:flink-sql-connector-kafka:{}", versions::FLINK_KAFKA_CONNECTOR);
+        copy_artifact(&connector, &folder.join("jars"), folder)?;
         flink_libraries(folder).map(drop)
     })
+}
+
+fn flink_formats() -> Result<()> {
+    once("flink's formats (a download of 70 MB)", &flink_formats_folder()?, |folder| {
+        let jars = folder.join("jars");
+        for artifact in versions::FLINK_FORMATS {
+            copy_artifact(artifact, &jars, folder)?;
+        }
+        let architecture = if cfg!(target_arch = "aarch64") { "linux-aarch_64" } else { "linux-x86_64" };
+        let name = format!("com.google.protobuf:protoc:{}:exe:{architecture}", versions::PROTOC);
+        let downloaded = folder.join("download");
+        copy_artifact(&name, &downloaded, folder)?;
+        for entry in std::fs::read_dir(&downloaded)? {
+            let program = folder.join("protoc");
+            std::fs::rename(entry?.path(), &program)?;
+            std::fs::set_permissions(&program, std::os::unix::fs::PermissionsExt::from_mode(0o755))?;
+        }
+        Ok(())
+    })
+}
+
+fn apicurio() -> Result<()> {
+    once("the schema registry apicurio (a download of 130 MB)", &apicurio_folder()?, |folder| {
+        let mut command = maven("unpack");
+        command
+            .arg(format!("-Dartifact=io.apicurio:apicurio-registry-app:{}:zip:all", versions::APICURIO))
+            .arg(format!("-DoutputDirectory={}", folder.display()))
+            .current_dir(folder);
+        process::run(&mut command, INSTALL_LIMIT)
+    })
+}
+
+/// Copies one artifact of Maven Central into a folder.
+fn copy_artifact(artifact: &str, into: &Path, folder: &Path) -> Result<()> {
+    let mut command = maven("copy");
+    command
+        .arg(format!("-Dartifact={artifact}"))
+        .arg(format!("-DoutputDirectory={}", into.display()))
+        .current_dir(folder);
+    process::run(&mut command, INSTALL_LIMIT)
 }
 
 /// Flink's jars inside the Python package, whose path carries the Python's version.

@@ -15,12 +15,27 @@ pub const FLINK: &str = "2.3.0";
 /// Flink's Kafka connector with its dependencies inside; the suffix is the oldest Flink that it supports.
 pub const FLINK_KAFKA_CONNECTOR: &str = "5.0.0-2.2";
 
+/// What Flink needs for the formats that it does not bring: coordinates with their versions.
+pub const FLINK_FORMATS: &[&str] = &[
+    "org.apache.flink:flink-sql-avro-confluent-registry:2.3.0",
+    "org.apache.flink:flink-sql-parquet:2.3.0",
+    "org.apache.flink:flink-sql-protobuf:2.3.0",
+    "org.apache.hadoop:hadoop-client-api:3.4.1",
+    "org.apache.hadoop:hadoop-client-runtime:3.4.1",
+];
+
+/// The compiler that makes Java classes of messages, of the version that Flink's format has inside.
+pub const PROTOC: &str = "3.25.5";
+
+/// A schema registry that speaks Confluent's protocol, beside which ours is measured.
+pub const APICURIO: &str = "2.6.13.Final";
+
 /// The Maven plugin that copies jars.
 pub const MAVEN_DEPENDENCY_PLUGIN: &str = "3.8.1";
 
 /// Python clients, with what their compressions need.
 pub const PYTHON_CLIENTS: &[(&str, &str)] = &[
-    ("confluent-kafka", "2.16.1"),
+    ("confluent-kafka[avro,json,protobuf]", "2.16.1"),
     ("kafka-python", "3.0.12"),
     ("crc32c", "2.8"),
     ("lz4", "4.4.5"),

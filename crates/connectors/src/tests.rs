@@ -1,5 +1,6 @@
 //! The connectors against a real log on a simulated disk, and against files.
 
+mod avro_files;
 mod changelogs;
 mod datagen;
 mod filesystem;

@@ -8,6 +8,7 @@ use connectors::Connectors;
 use dataflow::connector::ConnectorTable;
 use eventlog::{EventLog, LogError, LogOptions, Recovery};
 use os::Os;
+use registry::SchemaRegistry;
 use runtime::{JobStatus, Journal, Runtime};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -96,9 +97,11 @@ impl Node {
         let log_line = Arc::new(|line: &str| eprintln!("{line}"));
         let config =
             ServerConfig { insecure: arguments.insecure, log: log_line, ..ServerConfig::new(address) };
+        let (id, version) = (broker.cluster_id().to_string(), env!("CARGO_PKG_VERSION").to_string());
+        let schemas = Arc::new(SchemaRegistry::new(log.clone(), os.clone(), id, version));
         let server = broker::server::start(config, broker)?;
         let runtime = Arc::new(Runtime::new(log.clone(), os.clone(), data.to_path_buf(), journal));
-        let http = serve_http(os, data, arguments, &runtime)?;
+        let http = serve_http(os, data, arguments, &runtime, &schemas)?;
         let node = Node { os: os.clone(), log, runtime, data: data.to_path_buf(), server, http };
         let addresses = Addresses {
             kafka: node.kafka_address().to_string(),
@@ -147,6 +150,7 @@ fn serve_http(
     data: &Path,
     arguments: &NodeArguments,
     runtime: &Arc<Runtime>,
+    schemas: &Arc<SchemaRegistry>,
 ) -> anyhow::Result<Option<http_server::ServerHandle>> {
     let savepoints = std::path::absolute(data.join("savepoints"))?;
     let serve = |listen: SocketAddr| {
@@ -155,6 +159,7 @@ fn serve_http(
             insecure: arguments.insecure,
             savepoints: savepoints.clone(),
             version: env!("CARGO_PKG_VERSION").to_string(),
+            schemas: Some(schemas.clone()),
         };
         http_server::start(config, runtime.clone(), os.clone())
     };

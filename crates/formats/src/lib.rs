@@ -24,7 +24,9 @@ mod splitter;
 mod surroundings;
 mod time_text;
 
+pub use avro::{AvroFileDecoder, avro_file_schema};
 pub use error::{DecodeError, EncodeError, FormatError};
+pub use protobuf::compile_proto;
 pub use splitter::RecordSplitter;
 pub use surroundings::{
     RegisteredSchema, RegistryError, SchemaFile, SchemaKind, SchemaReference, SchemaRegistry, Surroundings,
@@ -197,7 +199,7 @@ impl FormatKind {
 
     /// What files may hold.
     pub const fn names_of_files() -> &'static [&'static str] {
-        &["json", "csv", "raw", "debezium-json", "canal-json", "maxwell-json", "ogg-json", "parquet"]
+        &["json", "csv", "raw", "avro", "debezium-json", "canal-json", "maxwell-json", "ogg-json", "parquet"]
     }
 
     /// All formats, of records and of files.
@@ -212,7 +214,8 @@ impl FormatKind {
             FormatKind::Csv => "A line of values for each record, in the order of the columns.",
             FormatKind::Raw => "The record's bytes are the value of the table's one column.",
             FormatKind::Avro => {
-                "A record of the Avro schema that Flink derives from the table, without a header."
+                "A record of the Avro schema that Flink derives from the table, without a header. Files are Avro's own \
+                 container files, whose schema is resolved against the table's."
             }
             FormatKind::AvroConfluent => {
                 "An Avro record that carries the number of its schema in a registry (Confluent's wire format). What was \
@@ -421,6 +424,12 @@ impl FormatKind {
             _ => Box::new(json::JsonEncoder::new(options, schema)?),
         })
     }
+}
+
+/// The bytes of a base64 text with padding; none if it is no such text.
+pub fn base64_bytes(text: &str) -> Option<Vec<u8>> {
+    let mut bytes = Vec::new();
+    base64::decode(text.as_bytes(), &mut bytes).then_some(bytes)
 }
 
 /// Bytes as base64 with padding.

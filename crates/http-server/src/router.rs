@@ -77,7 +77,7 @@ impl Site {
 }
 
 /// The parts between the slashes, without their percent signs; none if one of them is no text.
-fn parts(path: &str) -> Option<Vec<String>> {
+pub(crate) fn parts(path: &str) -> Option<Vec<String>> {
     let parts = path.split('/').filter(|part| !part.is_empty());
     parts.map(|part| decoded(part, false)).collect()
 }
@@ -87,6 +87,13 @@ pub(crate) fn query_value(query: &str, name: &str) -> Option<String> {
     let mut pairs = query.split('&').map(|pair| pair.split_once('=').unwrap_or((pair, "")));
     let (_, value) = pairs.find(|(key, _)| *key == name)?;
     decoded(value, true)
+}
+
+/// All pairs of a query; those that are no text are left out.
+pub(crate) fn query_pairs(query: &str) -> Vec<(String, String)> {
+    let pairs = query.split('&').filter(|pair| !pair.is_empty());
+    let pairs = pairs.map(|pair| pair.split_once('=').unwrap_or((pair, "")));
+    pairs.filter_map(|(key, value)| Some((decoded(key, true)?, decoded(value, true)?))).collect()
 }
 
 /// Text with `%41` for A, and in queries `+` for a blank.

@@ -1,8 +1,11 @@
 //! The edge: listens, accepts and serves HTTP/1.1 on a thread of its own, within limits.
+//!
+//! Requests to the schema registry may wait for a sync of the log, so they are answered on threads beside it.
 
 use crate::guard;
 use crate::reply::Reply;
 use crate::router::Site;
+use crate::schemas;
 use crate::triggers::Triggers;
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
@@ -12,6 +15,7 @@ use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use os::Os;
+use registry::SchemaRegistry;
 use runtime::Runtime;
 use std::convert::Infallible;
 use std::net::{SocketAddr, TcpListener as StdListener};
@@ -49,13 +53,21 @@ pub struct ServerConfig {
     pub savepoints: PathBuf,
     /// The version that the answers name.
     pub version: String,
+    /// Answers the paths of a schema registry; none serves none.
+    pub schemas: Option<Arc<SchemaRegistry>>,
 }
 
 impl ServerConfig {
     /// On the given address, with savepoints below the working directory.
     pub fn new(listen: SocketAddr) -> ServerConfig {
         let version = env!("CARGO_PKG_VERSION").to_string();
-        ServerConfig { listen, insecure: false, savepoints: PathBuf::from("savepoints"), version }
+        ServerConfig {
+            listen,
+            insecure: false,
+            savepoints: PathBuf::from("savepoints"),
+            version,
+            schemas: None,
+        }
     }
 }
 
@@ -100,6 +112,7 @@ pub fn start(config: ServerConfig, runtime: Arc<Runtime>, os: Os) -> Result<Serv
     let local_addr = listener.local_addr().map_err(failed)?;
     let served = Arc::new(Served {
         trusts_names: !address.ip().is_loopback(),
+        schemas: config.schemas,
         site: Site {
             runtime,
             os,
@@ -151,6 +164,7 @@ impl Drop for ServerHandle {
 
 struct Served {
     site: Site,
+    schemas: Option<Arc<SchemaRegistry>>,
     trusts_names: bool,
 }
 
@@ -212,19 +226,22 @@ async fn answer(
         return Ok(Reply::error(StatusCode::FORBIDDEN, reason).into_response());
     }
     let is_head = head.method == Method::HEAD;
-    let reply = match tokio::time::timeout(READ_MAX, Limited::new(body, BODY_BYTES_MAX).collect()).await {
-        Err(_) => Reply::error(StatusCode::REQUEST_TIMEOUT, "the body of the request took too long"),
-        Ok(Err(error)) if error.is::<LengthLimitError>() => {
-            let message = format!("the body of the request is longer than {BODY_BYTES_MAX} bytes");
-            Reply::error(StatusCode::PAYLOAD_TOO_LARGE, message)
+    let target = head.uri.path_and_query().map_or("/", |target| target.as_str());
+    let registry = served.schemas.clone().filter(|_| schemas::are_meant(target));
+    let bytes_max = if registry.is_some() { schemas::BODY_BYTES_MAX } else { BODY_BYTES_MAX };
+    let error = |status, message: String| Reply::error(status, message).into_response();
+    let mut response = match tokio::time::timeout(READ_MAX, Limited::new(body, bytes_max).collect()).await {
+        Err(_) => error(StatusCode::REQUEST_TIMEOUT, "the body of the request took too long".into()),
+        Ok(Err(failure)) if failure.is::<LengthLimitError>() => {
+            let message = format!("the body of the request is longer than {bytes_max} bytes");
+            error(StatusCode::PAYLOAD_TOO_LARGE, message)
         }
-        Ok(Err(error)) => Reply::error(StatusCode::BAD_REQUEST, format!("the body cannot be read: {error}")),
-        Ok(Ok(body)) => {
-            let target = head.uri.path_and_query().map_or("/", |target| target.as_str());
-            served.site.reply(&head.method, target, &body.to_bytes())
-        }
+        Ok(Err(failure)) => error(StatusCode::BAD_REQUEST, format!("the body cannot be read: {failure}")),
+        Ok(Ok(body)) => match registry {
+            Some(registry) => schemas::answer(registry, &head, body.to_bytes()).await,
+            None => served.site.reply(&head.method, target, &body.to_bytes()).into_response(),
+        },
     };
-    let mut response = reply.into_response();
     if is_head {
         *response.body_mut() = Full::new(Bytes::new());
     }

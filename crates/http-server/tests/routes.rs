@@ -10,6 +10,7 @@ use eventlog::EventLog;
 use http_server::{HttpError, ServerConfig, ServerHandle};
 use os::sim::SimOs;
 use pipe::{FAILS, GOOD, Pipe};
+use registry::SchemaRegistry;
 use runtime::{JobHandle, RestartStrategy, Runtime, Savepoint, Submitted};
 use serde_json::{Value, json};
 use std::io::{Read, Write};
@@ -39,6 +40,7 @@ impl Site {
         let (log, runtime) = (life.log.clone(), Arc::new(life.runtime));
         let config = ServerConfig {
             savepoints: PathBuf::from("/data/savepoints"),
+            schemas: Some(Arc::new(SchemaRegistry::new(log.clone(), world.os(), "c".into(), "0".into()))),
             ..ServerConfig::new(SocketAddr::from(([127, 0, 0, 1], 0)))
         };
         let server = http_server::start(config, runtime.clone(), world.os()).expect("a port is free");
@@ -185,7 +187,7 @@ fn a_running_job_is_shown_as_flink_shows_one() {
     let overview = site.get("/overview");
     assert_eq!((&overview["taskmanagers"], &overview["jobs-running"]), (&json!(1), &json!(1)));
     assert_eq!((&overview["jobs-finished"], &overview["jobs-failed"]), (&json!(0), &json!(0)));
-    assert_eq!(site.get("/config")["features"]["web-cancel"], true);
+    assert_eq!(site.get("/v1/config")["features"]["web-cancel"], true);
     let config = site.get(&format!("/jobs/{id}/config"));
     assert_eq!(config["execution-config"]["restart-strategy"], "exponential-delay");
     assert_eq!(config["execution-config"]["job-parallelism"], 1);
@@ -389,7 +391,6 @@ fn what_is_not_there_or_not_allowed_is_said_in_flinks_form() {
     let site = Site::begin(false);
     let (status, error) = site.refused("GET", "/nowhere", "");
     assert_eq!((status, error.as_str()), (404, "Not found: /nowhere"));
-    assert_eq!(site.refused("GET", "/", "").0, 404);
     let (status, error) = site.refused("GET", "/jobs/nobody", "");
     assert_eq!((status, error.as_str()), (404, "there is no job 'nobody'; GET /jobs lists them"));
     for path in ["exceptions", "config", "status", "plan", "savepoints/00"] {
@@ -398,7 +399,7 @@ fn what_is_not_there_or_not_allowed_is_said_in_flinks_form() {
     assert_eq!(site.refused("PATCH", "/jobs/nobody", "").0, 404);
     assert_eq!(site.refused("POST", "/jobs/nobody/stop", "").0, 404);
     for (method, path) in
-        [("POST", "/jobs"), ("DELETE", "/jobs/x"), ("GET", "/jobs/x/stop"), ("PUT", "/config")]
+        [("POST", "/jobs"), ("DELETE", "/jobs/x"), ("GET", "/jobs/x/stop"), ("PUT", "/v1/config")]
     {
         assert_eq!(site.refused(method, path, "").0, 405, "{method} {path}");
     }
@@ -493,5 +494,35 @@ fn vertices_have_details_and_metrics() {
     let (status, message) = site.refused("GET", "/jobs/pipe/vertices/zz", "");
     assert!(status == 404 && message.contains("zz"), "{message}");
     assert_eq!(site.refused("POST", &format!("{path}/metrics"), "").0, 405);
+    site.end();
+}
+
+#[test]
+fn the_schema_registry_is_served_beside_flinks_api() {
+    let site = Site::begin(false);
+    assert_eq!(site.get("/"), json!({}));
+    assert_eq!(site.get("/config"), json!({"compatibilityLevel": "BACKWARD"}));
+    assert_eq!(site.get("/v1/metadata/id")["scope"]["clusters"]["kafka-cluster"], "c");
+    let body = json!({"schema": "\"string\""}).to_string();
+    assert_eq!(
+        site.ask("POST", "/subjects/a%2Fb%20c/versions?normalize=False", &body),
+        (200, json!({"id": 1}))
+    );
+    assert_eq!(site.get("/subjects"), json!(["a/b c"]));
+    assert_eq!(site.get("/subjects?subjectPrefix=a%2F"), json!(["a/b c"]));
+    assert_eq!(site.get("/subjects?subjectPrefix=b"), json!([]));
+    let missing = json!({"error_code": 40401, "message": "Subject 'x' not found."});
+    assert_eq!(site.ask("GET", "/subjects/x/versions", ""), (404, missing));
+    let (status, text) = site.send("HEAD /subjects HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n");
+    assert_eq!((status, text.as_str()), (200, ""));
+    let request = |headers: &str| {
+        format!("GET /subjects HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n{headers}\r\n")
+    };
+    assert_eq!(site.send(&request("Accept: text/html\r\n")).0, 406);
+    assert_eq!(site.send(&request("Origin: http://evil.example\r\n")).0, 403);
+    // Schemas may be longer than what Flink's API takes, up to a limit.
+    let long = json!({"schema": json!({"type": "int", "doc": "x".repeat(500_000)}).to_string()}).to_string();
+    assert_eq!(site.ask("POST", "/subjects/long/versions", &long).0, 200);
+    assert_eq!(site.ask("POST", "/subjects/long/versions", &" ".repeat(4_000_001)).0, 413);
     site.end();
 }

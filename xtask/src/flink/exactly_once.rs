@@ -57,7 +57,7 @@ fn on(bootstrap: &str) -> Result<()> {
         std::thread::spawn(move || write_numbers(&bootstrap))
     };
     let begun = Instant::now();
-    let first = Group::spawn(&mut command(&file, bootstrap, &[], scratch.path())?)?;
+    let first = Group::spawn(&mut command(&file, bootstrap, &[], &[], scratch.path())?)?;
     // In the middle of the numbers, with some of them committed.
     until(begun, "a part of the numbers is copied", || {
         Ok(committed(bootstrap, COPIES[0])?.values().sum::<u64>() > NUMBERS / 6)
@@ -68,7 +68,7 @@ fn on(bootstrap: &str) -> Result<()> {
     let restored =
         format!("execution.state-recovery.path=file://{}", last_checkpoint(&checkpoints)?.display());
     println!("exactly-once: killed with {seen} of {NUMBERS} committed, goes on from {restored}");
-    let second = Group::spawn(&mut command(&file, bootstrap, &[restored], scratch.path())?)?;
+    let second = Group::spawn(&mut command(&file, bootstrap, &[restored], &[], scratch.path())?)?;
     writer.join().map_err(|_| anyhow::anyhow!("the writer panicked"))??;
     for topic in COPIES {
         until(begun, "all numbers are copied", || {

@@ -11,7 +11,7 @@ use crate::clients::Counts;
 use crate::compared::{self, Compared};
 use crate::golden::{self, Results};
 use crate::kill::{Conditions, Random, Run, Subject};
-use crate::{node, peers};
+use crate::{formats, node, peers};
 
 /// Workers and the largest number of rows of a step of a read; the first is the default, in which the state is measured.
 const SHAPES: [(&str, &str); 4] = [("1", "8192"), ("1", "100"), ("2", "1000"), ("4", "100000")];
@@ -29,17 +29,19 @@ pub fn run() -> Result<Counts> {
 
 /// Compares what has one of the names, or everything; counts one check for each result of each run.
 pub fn compare(names: &[String]) -> Result<Counts> {
+    let has_formats = names.is_empty() || names.iter().any(|name| name == formats::NAME);
     let wanted = if names.is_empty() {
         compared::all()?
     } else {
-        let named = names.iter().map(|name| compared::named(name)).collect::<Result<Vec<_>>>()?;
+        let named = names.iter().filter(|name| *name != formats::NAME);
+        let named = named.map(|name| compared::named(name)).collect::<Result<Vec<_>>>()?;
         named.into_iter().flatten().collect()
     };
     peers::install(&["debian".to_owned()])?;
     let seed = super::seed();
     println!("flink: seed={seed}");
     let mut random = Random::new(seed);
-    let mut counts = Counts::default();
+    let mut counts = if has_formats { formats::compare()? } else { Counts::default() };
     for compared in wanted {
         let own = all_ways(compared, &mut random).unwrap_or_else(|error| {
             println!("flink: {error:#}");

@@ -1,5 +1,6 @@
-//! `filesystem`: files of JSON lines, changelogs in JSON, CSV or raw lines, gzip by suffix, or Parquet; read whole, written exactly once.
+//! `filesystem`: files of JSON lines, changelogs in JSON, CSV or raw lines, gzip by suffix, Avro or Parquet; read whole, written exactly once.
 
+pub(crate) mod avro;
 mod commit;
 mod parquet;
 pub(crate) mod sink;
@@ -156,11 +157,13 @@ fn checked(table: &TableDefinition, role: Role) -> Result<Checked, Vec<Connector
         );
         return Err(vec![option_problem(table, "format", message)]);
     }
-    let problem = if checked.value.kind() == FormatKind::Parquet {
-        let found = parquet::check(&table.schema, checked.value.options());
-        found.err().map(|message| option_problem(table, "format", message))
-    } else {
-        checked.value.schema_problem(table, &table.schema, &[], role)
+    let problem =
+        |found: Result<(), String>| found.err().map(|message| option_problem(table, "format", message));
+    let problem = match checked.value.kind() {
+        FormatKind::Parquet => problem(parquet::check(&table.schema, checked.value.options())),
+        FormatKind::Avro => problem(avro::check(checked.value.options()))
+            .or_else(|| checked.value.schema_problem(table, &table.schema, &[], role)),
+        _ => checked.value.schema_problem(table, &table.schema, &[], role),
     };
     let mut errors: Vec<ConnectorError> = problem.into_iter().collect();
     if role == Role::Source && checked.options.text("source.monitor-interval").is_some() {

@@ -1,6 +1,7 @@
 //! Writes files from an outbox: a record's value is one encoded row, or some rows of columns; its key is the
 //! partition's folder.
 
+use super::avro::{AvroFile, AvroRows};
 use super::commit::{Commit, Target};
 use super::parquet::{ParquetFile, ParquetRows};
 use crate::option_problem;
@@ -47,6 +48,7 @@ pub(super) struct FilesystemSink {
 /// How rows become records of the outbox.
 enum Encoding {
     Lines(Box<dyn RowEncoder>),
+    Avro(Box<dyn RowEncoder>, AvroRows),
     Parquet(Box<ParquetRows>),
 }
 
@@ -59,6 +61,7 @@ struct OpenFile {
 
 enum Content {
     Lines { written: u64, buffer: Vec<u8> },
+    Avro(Box<AvroFile>),
     Parquet(Box<ParquetFile>),
 }
 
@@ -66,6 +69,7 @@ impl OpenFile {
     /// Appends a record of the outbox.
     fn append(&mut self, record: &[u8]) -> std::io::Result<()> {
         match &mut self.content {
+            Content::Avro(file) => return file.append(record),
             Content::Parquet(file) => return file.append(record),
             Content::Lines { buffer, .. } => {
                 buffer.extend_from_slice(record);
@@ -90,8 +94,10 @@ impl OpenFile {
     /// Makes the file whole and durable.
     fn finish(&mut self) -> std::io::Result<()> {
         self.flush()?;
-        if let Content::Parquet(file) = &mut self.content {
-            file.finish()?;
+        match &mut self.content {
+            Content::Avro(file) => file.flush()?,
+            Content::Parquet(file) => file.finish()?,
+            Content::Lines { .. } => {}
         }
         self.file.sync_data()
     }
@@ -100,6 +106,7 @@ impl OpenFile {
     fn bytes(&self) -> u64 {
         match &self.content {
             Content::Lines { written, buffer } => written + buffer.len() as u64,
+            Content::Avro(file) => file.bytes(),
             Content::Parquet(file) => file.bytes(),
         }
     }
@@ -118,11 +125,17 @@ impl FilesystemSink {
             (0..table.schema.fields().len()).filter(|index| !partition_columns.contains(index)).collect();
         let fields: Fields = data_columns.iter().map(|index| table.schema.field(*index).clone()).collect();
         let problem = |message: String| option_problem(table, "format", message);
-        let encoding = if checked.value.kind() == FormatKind::Parquet {
-            let rows = ParquetRows::new(&fields, checked.value.options()).map_err(problem)?;
-            Encoding::Parquet(Box::new(rows))
-        } else {
-            Encoding::Lines(checked.value.encoder(&Arc::new(Schema::new(fields))).map_err(problem)?)
+        let schema = Arc::new(Schema::new(fields.clone()));
+        let format = &checked.value;
+        let encoding = match format.kind() {
+            FormatKind::Parquet => {
+                Encoding::Parquet(Box::new(ParquetRows::new(&fields, format.options()).map_err(problem)?))
+            }
+            FormatKind::Avro => {
+                let files = AvroRows::new(&os, &schema, format.options()).map_err(problem)?;
+                Encoding::Avro(format.encoder(&schema).map_err(problem)?, files)
+            }
+            _ => Encoding::Lines(format.encoder(&schema).map_err(problem)?),
         };
         let options = &checked.options;
         let path = options.text("path").unwrap_or_default().trim_start_matches("file://");
@@ -212,6 +225,7 @@ impl FilesystemSink {
             let file = self.target.os.disk.create(&path, 0)?;
             let content = match &self.encoding {
                 Encoding::Lines(_) => Content::Lines { written: 0, buffer: Vec::new() },
+                Encoding::Avro(_, rows) => Content::Avro(Box::new(rows.create(file.clone())?)),
                 Encoding::Parquet(rows) => Content::Parquet(Box::new(rows.create(file.clone())?)),
             };
             self.files.insert(partition.to_string(), OpenFile { unfinished, finished, file, content });
@@ -266,7 +280,7 @@ impl OutboxSink for FilesystemSink {
         let mut line = Vec::new();
         for row in 0..rows.len() {
             line.clear();
-            let Encoding::Lines(encoder) = &mut self.encoding else { break };
+            let (Encoding::Lines(encoder) | Encoding::Avro(encoder, _)) = &mut self.encoding else { break };
             let encoded = encoder.encode_change(&data, row, change_kind(rows.kind(row)), &mut line);
             encoded.map_err(|error| self.invalid(format!("a row cannot be written: {error}")))?;
             let partition = self.partition_of(&rows.rows, row);

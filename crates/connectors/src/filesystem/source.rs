@@ -1,9 +1,10 @@
-//! Reads files: one split per file, in the order of their paths; positions are bytes of the plain text, or rows of a
-//! Parquet file.
+//! Reads files: one split per file, in the order of their paths; positions are bytes of the plain text, or rows of a file
+//! of Parquet or Avro.
 //!
 //! A gzip file is read as a stream: a read that goes on where the last one ended costs nothing more,
 //! a replay reads from the beginning.
 
+use super::avro::AvroFiles;
 use super::parquet::ParquetFiles;
 use crate::option_problem;
 use crate::table_format::Checked;
@@ -42,10 +43,25 @@ pub(super) struct FilesystemSource {
     open: Option<OpenFile>,
 }
 
+/// Columns, how many rows they have, and whether the file has ended.
+pub(super) type RowsRead = (Vec<ArrayRef>, usize, bool);
+
 /// What the files hold.
 enum Content {
     Lines(Box<dyn RowDecoder>),
+    Avro(Box<AvroFiles>),
     Parquet(ParquetFiles),
+}
+
+impl Content {
+    /// Of a file whose positions are rows: at most `count` of them from `position` on, and whether the file has ended.
+    fn read_rows(&mut self, path: &str, position: i64, count: usize) -> Option<Result<RowsRead, String>> {
+        match self {
+            Content::Lines(_) => None,
+            Content::Avro(files) => Some(files.read(path, position, count)),
+            Content::Parquet(files) => Some(files.read(path, position, count)),
+        }
+    }
 }
 
 /// The file that was read last, where reading stopped.
@@ -63,15 +79,20 @@ struct OpenFile {
 impl FilesystemSource {
     pub(super) fn new(request: SourceRequest, checked: Checked) -> Result<FilesystemSource, ConnectorError> {
         let table = request.table;
-        let content = if checked.value.kind() == FormatKind::Parquet {
-            let wanted = request.projection.iter().map(|index| table.schema.field(*index).clone());
-            Content::Parquet(ParquetFiles::new(wanted.collect()))
-        } else {
-            let decoder = checked
-                .value
-                .decoder(&table.schema, &request.projection)
-                .map_err(|message| option_problem(&table, "format", message))?;
-            Content::Lines(decoder)
+        let format = &checked.value;
+        let content = match format.kind() {
+            FormatKind::Parquet => {
+                let wanted = request.projection.iter().map(|index| table.schema.field(*index).clone());
+                Content::Parquet(ParquetFiles::new(wanted.collect()))
+            }
+            FormatKind::Avro => {
+                let (schema, projection) = (table.schema.clone(), request.projection.clone());
+                Content::Avro(Box::new(AvroFiles::new(format.options(), schema, projection)))
+            }
+            _ => {
+                let decoder = format.decoder(&table.schema, &request.projection);
+                Content::Lines(decoder.map_err(|message| option_problem(&table, "format", message))?)
+            }
         };
         let physical = request.projection.iter().map(|index| table.schema.field(*index).clone());
         let metadata = request.metadata.iter().map(|index| {
@@ -142,7 +163,7 @@ impl FilesystemSource {
         };
         let splitter = match &self.content {
             Content::Lines(decoder) => decoder.splitter(),
-            Content::Parquet(_) => RecordSplitter::lines(),
+            Content::Avro(_) | Content::Parquet(_) => RecordSplitter::lines(),
         };
         let mut open = OpenFile {
             split: split.id.clone(),
@@ -180,10 +201,9 @@ impl FilesystemSource {
     fn decoder(&mut self) -> Result<&mut Box<dyn RowDecoder>, SourceError> {
         match &mut self.content {
             Content::Lines(decoder) => Ok(decoder),
-            Content::Parquet(_) => Err(SourceError {
-                kind: ErrorKind::Internal,
-                message: "a file of columns has no lines".into(),
-            }),
+            Content::Avro(_) | Content::Parquet(_) => {
+                Err(SourceError { kind: ErrorKind::Internal, message: "such a file has no lines".into() })
+            }
         }
     }
 
@@ -254,12 +274,11 @@ impl Source for FilesystemSource {
         until: Option<Position>,
         limits: ReadLimits,
     ) -> Result<Read, SourceError> {
-        if let Content::Parquet(files) = &mut self.content {
-            let count = match until {
-                Some(until) => usize::try_from(until.0.saturating_sub(from.0)).unwrap_or(0),
-                None => limits.rows_max,
-            };
-            let read = files.read(&split.id, from.0, count);
+        let count = match until {
+            Some(until) => usize::try_from(until.0.saturating_sub(from.0)).unwrap_or(0),
+            None => limits.rows_max,
+        };
+        if let Some(read) = self.content.read_rows(&split.id, from.0, count) {
             let (columns, rows, finished) = read.map_err(|reason| {
                 let message = format!("{} cannot be read from row {} on: {reason}", split.id, from.0);
                 self.error(ErrorKind::Invalid, message)

@@ -57,10 +57,10 @@ fn plain_and_gzip_files_read_alike_in_any_pieces() {
 
 #[test]
 fn formats_without_lines_are_refused() {
-    let table = people(Path::new("people"), &[("format", "avro")]);
+    let table = people(Path::new("people"), &[("format", "cloudevents")]);
     let errors = connectors().find("filesystem").unwrap().check(&table, Role::Sink).unwrap_err();
     let message = &errors[0].message;
-    assert!(message.contains("the records of the format 'avro' are no lines"), "{message}");
+    assert!(message.contains("the records of the format 'cloudevents' are no lines"), "{message}");
 }
 
 #[test]

@@ -37,7 +37,7 @@ fn every_type() -> SchemaRef {
     ])
 }
 
-fn from_json(schema: &SchemaRef, lines: &[String]) -> RecordBatch {
+pub(super) fn from_json(schema: &SchemaRef, lines: &[String]) -> RecordBatch {
     let all: Vec<usize> = (0..schema.fields().len()).collect();
     let kind = formats::FormatKind::Json;
     let options = base::options::Options::check(&BTreeMap::new(), kind.specs()).unwrap();
@@ -59,8 +59,18 @@ fn lines(range: std::ops::Range<i64>) -> Vec<String> {
 }
 
 fn files_of(folder: &std::path::Path, schema: SchemaRef, options: &[(&str, &str)]) -> Arc<TableDefinition> {
+    files_in(folder, "parquet", schema, options)
+}
+
+/// A table of files of a format.
+pub(super) fn files_in(
+    folder: &std::path::Path,
+    format: &str,
+    schema: SchemaRef,
+    options: &[(&str, &str)],
+) -> Arc<TableDefinition> {
     let path = folder.to_str().unwrap();
-    let mut all = vec![("connector", "filesystem"), ("path", path), ("format", "parquet")];
+    let mut all = vec![("connector", "filesystem"), ("path", path), ("format", format)];
     all.extend_from_slice(options);
     table(schema, &all)
 }
@@ -69,7 +79,7 @@ fn connectors() -> ConnectorTable {
     crate::table(Connectors { os: Os::real(), log: None })
 }
 
-fn sink(table: &Arc<TableDefinition>) -> Box<dyn OutboxSink> {
+pub(super) fn sink(table: &Arc<TableDefinition>) -> Box<dyn OutboxSink> {
     match connectors().find("filesystem").unwrap().sink(table, "job").unwrap() {
         Sink::Outbox(sink) => sink,
         _ => panic!("an outbox sink"),
@@ -77,7 +87,7 @@ fn sink(table: &Arc<TableDefinition>) -> Box<dyn OutboxSink> {
 }
 
 /// Writes batches as an outbox whose first offset is `offset`; the offset behind them.
-fn write(sink: &mut dyn OutboxSink, rows: RecordBatch, mut offset: i64) -> i64 {
+pub(super) fn write(sink: &mut dyn OutboxSink, rows: RecordBatch, mut offset: i64) -> i64 {
     for mut one in sink.encode(&batch(rows), 5_000).unwrap() {
         kafka_wire::records::set_base_offset(&mut one.bytes, offset).unwrap();
         sink.apply(&one.bytes).unwrap();
@@ -86,12 +96,12 @@ fn write(sink: &mut dyn OutboxSink, rows: RecordBatch, mut offset: i64) -> i64 {
     offset
 }
 
-fn source(table: &Arc<TableDefinition>, projection: Vec<usize>) -> Box<dyn Source> {
+pub(super) fn source(table: &Arc<TableDefinition>, projection: Vec<usize>) -> Box<dyn Source> {
     let request = SourceRequest { table: table.clone(), projection, metadata: Vec::new() };
     connectors().find("filesystem").unwrap().source(request).unwrap()
 }
 
-fn printed(rows: &RecordBatch) -> Vec<String> {
+pub(super) fn printed(rows: &RecordBatch) -> Vec<String> {
     let printer = RowPrinter::new(rows);
     let print = |row| {
         let mut text = String::new();

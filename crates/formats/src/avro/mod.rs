@@ -5,6 +5,7 @@
 //! (`encoder`). Avro's JSON encoding is a way to and from the binary one (`json_text`).
 
 mod confluent;
+mod container;
 mod debezium;
 mod decoder;
 mod derive;
@@ -20,6 +21,7 @@ use arrow_array::RecordBatch;
 use arrow_schema::{Field, SchemaRef, TimeUnit};
 use base::options::{OptionKind, OptionSpec, Options};
 pub(crate) use confluent::{ConfluentDecoder, ConfluentEncoder, SPECS as CONFLUENT_SPECS};
+pub use container::{AvroFileDecoder, avro_file_schema};
 pub(crate) use debezium::{
     DebeziumDecoder, DebeziumEncoder, SPECS as DEBEZIUM_SPECS, metadata as debezium_metadata,
 };
@@ -58,6 +60,14 @@ pub(crate) const SPECS: &[OptionSpec] = &[
         doc: "Which of Avro's encodings the records have.",
         example: "json",
     },
+    OptionSpec {
+        key: "codec",
+        kind: OptionKind::OneOf(&["null", "deflate", "snappy", "zstandard"]),
+        required: false,
+        default: Some("snappy"),
+        doc: "How the blocks of files are compressed that are written; all of these are read. Records of topics have none.",
+        example: "deflate",
+    },
     LEGACY_TIMESTAMPS,
     IGNORE_PARSE_ERRORS,
 ];
@@ -76,12 +86,14 @@ fn latin_bytes(text: &str) -> Option<Vec<u8>> {
     text.chars().map(|letter| u8::try_from(u32::from(letter)).ok()).collect()
 }
 
+/// A format without the option has Flink's default.
+fn is_legacy(options: &Options) -> bool {
+    options.text("timestamp_mapping.legacy").is_none_or(|text| text.eq_ignore_ascii_case("true"))
+}
+
 /// The schema of a table, as Flink derives it.
 fn table_schema(options: &Options, schema: &SchemaRef) -> Result<AvroSchema, FormatError> {
-    // A format without the option has Flink's default.
-    let is_legacy =
-        options.text("timestamp_mapping.legacy").is_none_or(|text| text.eq_ignore_ascii_case("true"));
-    let derived = derive::derive(schema.fields(), is_legacy).map_err(FormatError)?;
+    let derived = derive::derive(schema.fields(), is_legacy(options)).map_err(FormatError)?;
     AvroSchema::parse(&derived.to_string())
         .map_err(|reason| FormatError(format!("the table's schema: {reason}")))
 }

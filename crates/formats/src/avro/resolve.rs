@@ -74,6 +74,9 @@ pub(crate) enum Missing {
 
 /// A plan with more steps is refused.
 const PLANS_MAX: usize = 50_000;
+/// Values within each other that a default may have, and its bytes.
+const DEFAULT_DEPTH_MAX: usize = 100;
+const DEFAULT_BYTES_MAX: usize = 1 << 20;
 
 /// A reader's schema and the columns it is for.
 pub(crate) struct Resolver<'a> {
@@ -192,7 +195,7 @@ impl<'a> Resolver<'a> {
             Some(Value::Null) if column.is_nullable() => Ok(Missing::Null),
             Some(default) => {
                 let mut bytes = Vec::new();
-                encode_default(self.reader, reader.node, default, &mut bytes)
+                encode_default(self.reader, reader.node, default, 0, &mut bytes)
                     .map_err(|reason| within(&reader.name, format!("its default does not fit: {reason}")))?;
                 let mut own = Resolver { writer: self.reader, reader: self.reader, plans: self.plans };
                 let plan = own.value(reader.node, reader.node, column.data_type(), column.is_nullable())?;
@@ -328,7 +331,18 @@ fn column_name(data_type: &DataType) -> &'static str {
 }
 
 /// A default, as the schema's JSON has it, in the binary encoding; that of a union is of its first type.
-fn encode_default(schema: &AvroSchema, id: NodeId, value: &Value, out: &mut Vec<u8>) -> Result<(), String> {
+fn encode_default(
+    schema: &AvroSchema,
+    id: NodeId,
+    value: &Value,
+    depth: usize,
+    out: &mut Vec<u8>,
+) -> Result<(), String> {
+    // The default of a record may need that of a field which is such a record itself.
+    if depth > DEFAULT_DEPTH_MAX || out.len() > DEFAULT_BYTES_MAX {
+        return Err("it never ends".into());
+    }
+    let depth = depth + 1;
     let node = schema.node(id);
     let refuse = || Err(format!("{value} is no '{}'", schema.type_name(id)));
     match (node, value) {
@@ -366,7 +380,7 @@ fn encode_default(schema: &AvroSchema, id: NodeId, value: &Value, out: &mut Vec<
         (Node::Array(items), Value::Array(values)) => {
             if !values.is_empty() {
                 write_long(values.len() as i64, out);
-                values.iter().try_for_each(|value| encode_default(schema, *items, value, out))?;
+                values.iter().try_for_each(|value| encode_default(schema, *items, value, depth, out))?;
             }
             write_long(0, out);
         }
@@ -375,7 +389,7 @@ fn encode_default(schema: &AvroSchema, id: NodeId, value: &Value, out: &mut Vec<
                 write_long(values.len() as i64, out);
                 for (key, value) in values {
                     write_bytes(key.as_bytes(), out);
-                    encode_default(schema, *items, value, out)?;
+                    encode_default(schema, *items, value, depth, out)?;
                 }
             }
             write_long(0, out);
@@ -383,7 +397,7 @@ fn encode_default(schema: &AvroSchema, id: NodeId, value: &Value, out: &mut Vec<
         (Node::Record { fields, .. }, Value::Object(values)) => {
             for field in fields {
                 match values.get(&field.name).or(field.default.as_ref()) {
-                    Some(value) => encode_default(schema, field.node, value, out)?,
+                    Some(value) => encode_default(schema, field.node, value, depth, out)?,
                     None => return Err(format!("there is no '{}' in it", field.name)),
                 }
             }
@@ -391,7 +405,7 @@ fn encode_default(schema: &AvroSchema, id: NodeId, value: &Value, out: &mut Vec<
         (Node::Union(branches), value) => {
             let Some(first) = branches.first() else { return refuse() };
             write_long(0, out);
-            encode_default(schema, *first, value, out)?;
+            encode_default(schema, *first, value, depth, out)?;
         }
         _ => return refuse(),
     }

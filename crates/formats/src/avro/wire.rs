@@ -64,6 +64,15 @@ impl<'a> Input<'a> {
         Input { bytes, at, items_left: bytes.len(), steps_left: bytes.len().saturating_add(EMPTY_STEPS) }
     }
 
+    /// Of the elements of arrays and maps, only so many may come.
+    pub(crate) fn share_items(&mut self, items_left: usize) {
+        self.items_left = items_left;
+    }
+
+    pub(crate) fn items_left(&self) -> usize {
+        self.items_left
+    }
+
     #[cold]
     pub(crate) fn error<T>(&self, reason: &'static str) -> Result<T, Fault> {
         Err(Fault::Syntax { position: self.at.min(self.bytes.len()), reason })

@@ -57,7 +57,7 @@ pub(crate) const MAP_NULL_KEY_MODE: OptionSpec = spec(
     "map-null-key.mode",
     OptionKind::OneOf(&["FAIL", "DROP", "LITERAL"]),
     "FAIL",
-    "What becomes of a NULL key of a map when it is written.",
+    "What becomes of a NULL key of a map when it is written. No map has one here, for what would make one fails the job, so that it changes nothing.",
     "DROP",
 );
 pub(crate) const MAP_NULL_KEY_LITERAL: OptionSpec = spec(

@@ -10,6 +10,22 @@ use std::path::Path;
 /// Texts by the path that others import them by.
 struct InMemory(BTreeMap<String, String>);
 
+/// Braces and brackets within each other that a text may have.
+const TEXT_DEPTH_MAX: usize = 100;
+
+fn depth_of(text: &str) -> usize {
+    let (mut depth, mut deepest) = (0_usize, 0);
+    for byte in text.bytes() {
+        match byte {
+            b'{' | b'[' | b'<' | b'(' => depth += 1,
+            b'}' | b']' | b'>' | b')' => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+        deepest = deepest.max(depth);
+    }
+    deepest
+}
+
 impl FileResolver for InMemory {
     fn resolve_path(&self, path: &Path) -> Option<String> {
         path.to_str().filter(|path| self.0.contains_key(*path)).map(str::to_string)
@@ -25,6 +41,10 @@ impl FileResolver for InMemory {
             let mut descriptor = file.file_descriptor_proto().clone();
             descriptor.name = Some(name.to_string());
             return Ok(File::from_file_descriptor_proto(descriptor));
+        }
+        // The parser goes down with the text.
+        if depth_of(text) > TEXT_DEPTH_MAX {
+            return Err(protox::Error::new(format!("'{name}': its messages lie too deep within each other")));
         }
         File::from_source(name, text)
     }

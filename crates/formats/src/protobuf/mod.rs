@@ -25,6 +25,15 @@ use plan::{MessagePlan, Rules};
 use rows::Rows;
 use wire::Input;
 
+/// Compiles `.proto` texts by the paths that they import each other by; `root` is where to begin. A text may also be a
+/// file's descriptor in base64, as some serializers register it.
+pub fn compile_proto(
+    texts: std::collections::BTreeMap<String, String>,
+    root: &str,
+) -> Result<protox::prost_reflect::DescriptorPool, String> {
+    files::compile(texts, &[root])
+}
+
 pub(crate) const IGNORE_PARSE_ERRORS: OptionSpec = OptionSpec {
     key: "ignore-parse-errors",
     kind: OptionKind::Boolean,

@@ -1,0 +1,127 @@
+//! What the log keeps: everything after a restart, what others wrote into the topic, and nothing that is no record.
+
+use super::*;
+use kafka_wire::records::{BatchBuilder, Compression};
+
+impl Site {
+    /// Appends records as a producer would.
+    fn produce(&self, records: &[(&str, Option<&str>)]) {
+        let mut builder = BatchBuilder::new(Compression::None);
+        for (key, value) in records {
+            builder.append(1, Some(key.as_bytes()), value.map(str::as_bytes), &[]).unwrap();
+        }
+        let count = builder.count() as u32;
+        let bytes = builder.build().unwrap();
+        let ((), lsn) = self
+            .log
+            .append(|frame| {
+                if frame.topic("_schemas").is_none() {
+                    frame.create_topic("_schemas", 1, Default::default())?;
+                }
+                let partition = frame.topic("_schemas").unwrap().partitions[0];
+                frame.batch(partition, count, 1, &bytes).map(drop)
+            })
+            .map_err(|error: eventlog::LogError| error)
+            .unwrap();
+        self.log.wait_durable(lsn).unwrap();
+    }
+}
+
+#[test]
+fn everything_is_there_after_a_restart() {
+    let site = Site::new();
+    site.register("a", &record(&["x"]));
+    site.register("a", &record(&["x", "Y"]));
+    site.register("gone", &json!("int"));
+    site.delete("/subjects/gone");
+    site.put("/config", json!({"compatibility": "FULL"}));
+    site.put("/config/a", json!({"compatibility": "FORWARD", "normalize": true}));
+    site.put("/mode/a", json!({"mode": "READONLY"}));
+    let proto = "syntax = \"proto3\"; message A { int64 id = 1; }";
+    site.register_as("p", json!({"schema": proto, "schemaType": "PROTOBUF"}));
+    let references = json!([{"name": "A.proto", "subject": "p", "version": 1}]);
+    let user = "syntax = \"proto3\"; import \"A.proto\"; message B { A a = 1; }";
+    site.register_as("q", json!({"schema": user, "schemaType": "PROTOBUF", "references": references}));
+    let targets = [
+        "/schemas?deleted=true",
+        "/subjects?deleted=true",
+        "/config",
+        "/config/a",
+        "/mode/a",
+        "/schemas/ids/5",
+        "/subjects/p/versions/1/referencedby",
+    ];
+    let before: Vec<Value> = targets.iter().map(|target| site.get(target)).collect();
+    let site = site.restart();
+    let after: Vec<Value> = targets.iter().map(|target| site.get(target)).collect();
+    assert_eq!(before, after);
+    assert_eq!(before[6], json!([5]));
+    assert_eq!(site.register("b", &json!("int")), 3, "the number of deleted content");
+}
+
+#[test]
+fn a_topic_of_another_registry_is_understood() {
+    let site = Site::new();
+    site.register("a", &json!("int"));
+    site.produce(&[
+        (r#"{"keytype":"NOOP","magic":0}"#, None),
+        (
+            r#"{"keytype":"SCHEMA","subject":"b","version":3,"magic":1}"#,
+            Some(r#"{"subject":"b","version":3,"id":77,"schema":"\"long\"","deleted":false}"#),
+        ),
+        (
+            r#"{"keytype":"SCHEMA","subject":"b","version":4,"magic":1}"#,
+            Some(r#"{"subject":"b","version":4,"id":78,"schemaType":"JSON","schema":"{}","references":null,"deleted":false}"#),
+        ),
+        (r#"{"keytype":"CONFIG","subject":null,"magic":0}"#, Some(r#"{"compatibilityLevel":"NONE"}"#)),
+        (r#"{"keytype":"MODE","subject":"a","magic":0}"#, Some(r#"{"mode":"READONLY"}"#)),
+    ]);
+    assert_eq!(site.get("/subjects"), json!(["a", "b"]));
+    assert_eq!(site.get("/subjects/b/versions/4")["schemaType"], "JSON");
+    assert_eq!(site.get("/config")["compatibilityLevel"], "NONE");
+    assert_eq!(site.get("/mode/a")["mode"], "READONLY");
+    assert_eq!(site.register("c", &json!("bytes")), 79);
+    site.produce(&[(
+        r#"{"keytype":"DELETE_SUBJECT","subject":"b","magic":0}"#,
+        Some(r#"{"subject":"b","version":3}"#),
+    )]);
+    assert_eq!(site.get("/subjects/b/versions"), json!([4]));
+    site.produce(&[
+        (r#"{"keytype":"SCHEMA","subject":"b","version":3,"magic":1}"#, None),
+        (r#"{"keytype":"SCHEMA","subject":"b","version":4,"magic":1}"#, None),
+    ]);
+    assert_eq!(site.code("GET", "/subjects/b/versions?deleted=true", None), 40401);
+    assert_eq!(site.code("GET", "/schemas/ids/77", None), 40403);
+}
+
+#[test]
+fn records_that_are_none_say_nothing() {
+    let site = Site::new();
+    site.produce(&[
+        ("", None),
+        ("no JSON", Some("{}")),
+        ("{}", Some("{}")),
+        (r#"{"keytype":"SCHEMA","subject":"b","version":-1,"magic":1}"#, Some("{}")),
+        (r#"{"keytype":"SCHEMA","subject":"b","version":1,"magic":1}"#, Some(r#"{"id":1}"#)),
+        (r#"{"keytype":"SCHEMA","version":1}"#, Some(r#"{"id":1,"schema":"\"int\""}"#)),
+        (r#"{"keytype":"OTHER","subject":"b"}"#, Some("[]")),
+    ]);
+    assert_eq!(site.get("/subjects?deleted=true"), json!([]));
+    // A schema that nobody can read is there all the same, and in the way of what is compared with it.
+    site.produce(&[(
+        r#"{"keytype":"SCHEMA","subject":"b","version":1,"magic":1}"#,
+        Some(r#"{"id":1,"schema":"{{"}"#),
+    )]);
+    assert_eq!(site.get("/schemas/ids/1")["schema"], "{{");
+    assert_eq!(site.code("POST", "/subjects/b/versions", Some(json!({"schema": "\"int\""}))), 42201);
+}
+
+#[test]
+fn a_topic_that_is_deleted_takes_everything_with_it() {
+    let site = Site::new();
+    site.register("a", &json!("int"));
+    let ((), lsn) = site.log.append(|frame| frame.delete_topic("_schemas")).unwrap();
+    site.log.wait_durable(lsn).unwrap();
+    assert_eq!(site.get("/subjects"), json!([]));
+    assert_eq!(site.register("b", &json!("long")), 1);
+}
