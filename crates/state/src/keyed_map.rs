@@ -163,6 +163,7 @@ impl KeyedMap {
         let Some(place) = place else { return Ok(()) };
         let node = &mut self.nodes[place as usize];
         node.touched = true;
+        node.entries.order();
         let from = from.unwrap_or_default();
         if node.complete {
             let live = |entry: &Entry| entry.value().and_then(|value| self.ttl.live(value, now_ms)).is_some();
@@ -337,7 +338,7 @@ impl KeyedMap {
         }
         let node = std::mem::take(&mut self.nodes[place as usize]);
         self.memory_bytes -= NODE_BYTES + node.key.len();
-        node.entries.visit(&[], &mut |entry| {
+        node.entries.visit_any(&mut |entry| {
             self.memory_bytes -= entry.memory_bytes();
             true
         });
@@ -469,7 +470,7 @@ impl KeyedMap {
                 continue;
             }
             let mut expired = true;
-            node.entries.visit(&[], &mut |entry| {
+            node.entries.visit_any(&mut |entry| {
                 expired = self.ttl.expires(entry.value()) <= self.now_ms;
                 expired
             });

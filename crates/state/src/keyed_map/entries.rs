@@ -1,12 +1,17 @@
-//! The entries of one key, ordered by sub key: few in a vector, many in a tree.
+//! The entries of one key: few in a sorted vector, many by hash, and in a tree from when order is asked for.
+//!
+//! Sets of distinct values are large and never read in order; a tree would compare its way through them.
 
+use crate::key_group::hash;
+use hashbrown::HashTable;
+use hashbrown::hash_table;
 use std::borrow::Borrow;
 use std::cell::Cell;
 use std::cmp::Ordering;
 use std::collections::BTreeSet;
 use std::ops::Bound;
 
-/// More entries than this are kept in a tree.
+/// More entries than this are not kept in a vector.
 const VECTOR_MAX: usize = 48;
 
 const CHANGED: u8 = 1;
@@ -94,7 +99,8 @@ impl Borrow<[u8]> for Entry {
 #[derive(Debug)]
 pub(super) enum Entries {
     Few(Vec<Entry>),
-    Many(BTreeSet<Entry>),
+    Hashed(HashTable<Entry>),
+    Ordered(BTreeSet<Entry>),
 }
 
 impl Default for Entries {
@@ -103,11 +109,16 @@ impl Default for Entries {
     }
 }
 
+fn hash_of(entry: &Entry) -> u64 {
+    hash(entry.sub())
+}
+
 impl Entries {
     pub(super) fn len(&self) -> usize {
         match self {
             Entries::Few(entries) => entries.len(),
-            Entries::Many(entries) => entries.len(),
+            Entries::Hashed(entries) => entries.len(),
+            Entries::Ordered(entries) => entries.len(),
         }
     }
 
@@ -117,7 +128,8 @@ impl Entries {
                 let place = entries.binary_search_by(|entry| entry.sub().cmp(sub)).ok()?;
                 entries.get(place)
             }
-            Entries::Many(entries) => entries.get(sub),
+            Entries::Hashed(entries) => entries.find(hash(sub), |entry| entry.sub() == sub),
+            Entries::Ordered(entries) => entries.get(sub),
         }
     }
 
@@ -133,12 +145,25 @@ impl Entries {
                     }
                     entries.insert(place, entry);
                     if entries.len() > VECTOR_MAX {
-                        *self = Entries::Many(std::mem::take(entries).into_iter().collect());
+                        let mut hashed = HashTable::with_capacity(2 * VECTOR_MAX);
+                        for entry in entries.drain(..) {
+                            hashed.insert_unique(hash_of(&entry), entry, hash_of);
+                        }
+                        *self = Entries::Hashed(hashed);
                     }
                     None
                 }
             },
-            Entries::Many(entries) => entries.replace(entry),
+            Entries::Hashed(entries) => {
+                match entries.entry(hash_of(&entry), |other| *other == entry, hash_of) {
+                    hash_table::Entry::Occupied(mut found) => Some(std::mem::replace(found.get_mut(), entry)),
+                    hash_table::Entry::Vacant(vacant) => {
+                        vacant.insert(entry);
+                        None
+                    }
+                }
+            }
+            Entries::Ordered(entries) => entries.replace(entry),
         }
     }
 
@@ -148,21 +173,47 @@ impl Entries {
                 let place = entries.binary_search_by(|entry| entry.sub().cmp(sub)).ok()?;
                 Some(entries.remove(place))
             }
-            Entries::Many(entries) => entries.take(sub),
+            Entries::Hashed(entries) => {
+                let found = entries.find_entry(hash(sub), |entry| entry.sub() == sub).ok()?;
+                Some(found.remove().0)
+            }
+            Entries::Ordered(entries) => entries.take(sub),
         }
     }
 
-    /// Entries in order from a sub key on, until the answer is false.
+    /// Keeps the entries in order from now on.
+    pub(super) fn order(&mut self) {
+        if let Entries::Hashed(entries) = self {
+            *self = Entries::Ordered(std::mem::take(entries).into_iter().collect());
+        }
+    }
+
+    /// Entries in order from a sub key on, until the answer is false; [`Entries::order`] comes first.
     pub(super) fn visit(&self, from: &[u8], each: &mut dyn FnMut(&Entry) -> bool) {
         match self {
             Entries::Few(entries) => {
                 let first = entries.partition_point(|entry| entry.sub() < from);
                 let _ = entries[first..].iter().all(each);
             }
-            Entries::Many(entries) => {
+            Entries::Hashed(entries) => {
+                let mut sorted: Vec<&Entry> = entries.iter().filter(|entry| entry.sub() >= from).collect();
+                sorted.sort_unstable();
+                let _ = sorted.into_iter().all(each);
+            }
+            Entries::Ordered(entries) => {
                 let range = (Bound::Included(from), Bound::Unbounded);
                 let _ = entries.range::<[u8], _>(range).all(each);
             }
+        }
+    }
+
+    /// Entries in any order, until the answer is false.
+    pub(super) fn visit_any(&self, each: &mut dyn FnMut(&Entry) -> bool) {
+        match self {
+            Entries::Hashed(entries) => {
+                let _ = entries.iter().all(each);
+            }
+            _ => self.visit(&[], each),
         }
     }
 
@@ -177,7 +228,96 @@ impl Entries {
         };
         match self {
             Entries::Few(entries) => entries.retain(&mut keep),
-            Entries::Many(entries) => entries.retain(&mut keep),
+            Entries::Hashed(entries) => {
+                let mut changed: Vec<&Entry> = entries.iter().filter(|entry| entry.is_changed()).collect();
+                changed.sort_unstable();
+                let deleted = changed.into_iter().filter(|entry| !keep(entry)).count();
+                if deleted > 0 {
+                    entries.retain(|entry| entry.value().is_some());
+                }
+            }
+            Entries::Ordered(entries) => entries.retain(&mut keep),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use std::collections::BTreeMap;
+
+    #[derive(Debug, Clone)]
+    enum Action {
+        Put(u8, u8),
+        Delete(u8),
+        Remove(u8),
+        Take,
+        Order,
+    }
+
+    fn action() -> impl Strategy<Value = Action> {
+        prop_oneof![
+            12 => (any::<u8>(), any::<u8>()).prop_map(|(sub, value)| Action::Put(sub, value)),
+            2 => any::<u8>().prop_map(Action::Delete),
+            2 => any::<u8>().prop_map(Action::Remove),
+            1 => Just(Action::Take),
+            // Rare, so that most cases stay hashed for long.
+            1 => prop::bool::weighted(0.1).prop_map(|order| if order { Action::Order } else { Action::Take }),
+        ]
+    }
+
+    proptest! {
+        /// Up to 256 entries: in the vector, by hash and in the tree.
+        #[test]
+        fn entries_are_as_their_model(actions in prop::collection::vec(action(), 1..600)) {
+            let (mut entries, mut model) = (Entries::default(), BTreeMap::<u8, Option<u8>>::new());
+            let mut changed = BTreeMap::<u8, Option<u8>>::new();
+            for action in actions {
+                match action {
+                    Action::Put(sub, value) => {
+                        let old = entries.insert(Entry::changed(&[sub], Some(&[&[value]]), false));
+                        prop_assert_eq!(old.is_some(), model.insert(sub, Some(value)).is_some());
+                        changed.insert(sub, Some(value));
+                    }
+                    Action::Delete(sub) => {
+                        entries.insert(Entry::changed(&[sub], None, true));
+                        model.insert(sub, None);
+                        changed.insert(sub, None);
+                    }
+                    Action::Remove(sub) => {
+                        prop_assert_eq!(entries.remove(&[sub]).is_some(), model.remove(&sub).is_some());
+                        changed.remove(&sub);
+                    }
+                    Action::Take => {
+                        let mut taken = Vec::new();
+                        entries.take_changes(&mut |entry| {
+                            taken.push((entry.sub()[0], entry.value().map(|value| value[0])));
+                        });
+                        prop_assert_eq!(taken, std::mem::take(&mut changed).into_iter().collect::<Vec<_>>());
+                        model.retain(|_, value| value.is_some());
+                    }
+                    Action::Order => entries.order(),
+                }
+                prop_assert_eq!(entries.len(), model.len());
+            }
+            for sub in 0..=255 {
+                let found = entries.get(&[sub]).map(|entry| entry.value().map(|value| value[0]));
+                prop_assert_eq!(found, model.get(&sub).copied());
+            }
+            let mut visited = Vec::new();
+            entries.visit(&[7], &mut |entry| {
+                visited.push(entry.sub()[0]);
+                true
+            });
+            prop_assert_eq!(visited, model.range(7..).map(|(sub, _)| *sub).collect::<Vec<_>>());
+            let mut any = Vec::new();
+            entries.visit_any(&mut |entry| {
+                any.push(entry.sub()[0]);
+                true
+            });
+            any.sort_unstable();
+            prop_assert_eq!(any, model.keys().copied().collect::<Vec<_>>());
         }
     }
 }
