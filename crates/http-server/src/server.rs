@@ -23,6 +23,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
 
@@ -39,6 +40,11 @@ const BODY_BYTES_MAX: usize = 64 << 10;
 
 /// How long a client may take for its headers, idle connections included, and for a body.
 const READ_MAX: Duration = Duration::from_secs(30);
+
+/// What a client still sends after its answer is read for so long and so far: closing a socket with unread
+/// bytes resets the connection, which takes the answer away from the client.
+const LINGER_MAX: Duration = Duration::from_secs(1);
+const LINGER_BYTES_MAX: u64 = 1 << 20;
 
 /// How long answers under way may take when the server stops.
 const STOP_MAX: Duration = Duration::from_secs(2);
@@ -201,6 +207,7 @@ async fn accept(listener: TcpListener, served: Arc<Served>, mut stop: watch::Rec
 async fn serve(stream: TcpStream, served: Arc<Served>, mut stop: watch::Receiver<bool>) {
     // Answers are small and must not wait for the client's acknowledgement of the one before.
     let _ = stream.set_nodelay(true);
+    let Ok((stream, twin)) = twins(stream) else { return };
     let service = service_fn(move |request| answer(request, served.clone()));
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
@@ -210,11 +217,31 @@ async fn serve(stream: TcpStream, served: Arc<Served>, mut stop: watch::Receiver
         .serve_connection(TokioIo::new(stream), service);
     let mut connection = std::pin::pin!(connection);
     // A connection that breaks is its client's affair: there is nothing to undo and nobody to tell.
-    tokio::select! {
-        _ = connection.as_mut() => return,
-        _ = stop.wait_for(|stop| *stop) => connection.as_mut().graceful_shutdown(),
+    let ended = tokio::select! {
+        _ = connection.as_mut() => true,
+        _ = stop.wait_for(|stop| *stop) => false,
+    };
+    if ended {
+        linger(twin).await;
+    } else {
+        connection.as_mut().graceful_shutdown();
+        let _ = connection.await;
     }
-    let _ = connection.await;
+}
+
+/// The stream, and the same socket once more, which outlives it.
+fn twins(stream: TcpStream) -> std::io::Result<(TcpStream, TcpStream)> {
+    let stream = stream.into_std()?;
+    let twin = stream.try_clone()?;
+    Ok((TcpStream::from_std(stream)?, TcpStream::from_std(twin)?))
+}
+
+/// Lets the client read its answer before the socket is closed.
+async fn linger(mut stream: TcpStream) {
+    if stream.shutdown().await.is_ok() {
+        let mut rest = stream.take(LINGER_BYTES_MAX);
+        let _ = tokio::time::timeout(LINGER_MAX, tokio::io::copy(&mut rest, &mut tokio::io::sink())).await;
+    }
 }
 
 async fn answer(

@@ -58,7 +58,7 @@ impl Site {
 
     fn send(&self, text: &str) -> (u16, String) {
         let mut stream = TcpStream::connect(self.server.local_addr()).expect("the server listens");
-        // A refusal may close the connection before all of a long request is sent.
+        // A refusal may come before all of a long request is sent.
         let _ = stream.write_all(text.as_bytes());
         let mut answer = Vec::new();
         let _ = stream.read_to_end(&mut answer);
@@ -411,7 +411,7 @@ fn what_is_not_there_or_not_allowed_is_said_in_flinks_form() {
 fn requests_that_are_too_large_or_come_from_elsewhere_are_refused() {
     let site = Site::begin(false);
     let handle = site.submit(&["topic"], RestartStrategy::default());
-    assert_eq!(site.refused("POST", "/jobs/pipe/savepoints", &" ".repeat(70_000)).0, 413);
+    assert_eq!(site.refused("POST", "/jobs/pipe/savepoints", &" ".repeat(700_000)).0, 413);
     // Without a length, in chunks.
     let chunk = format!("10000\r\n{}\r\n", " ".repeat(0x10000));
     let (status, _) = site.send(&format!(
