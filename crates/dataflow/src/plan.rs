@@ -46,6 +46,8 @@ pub struct Node {
     pub schema: SchemaRef,
     /// The kinds of rows that leave the node.
     pub changelog: Changelog,
+    /// By input, what goes before the state ttl of the plan; 0 is for ever. Of regular joins and group aggregates.
+    pub hinted_ttls_ms: [Option<u64>; 2],
 }
 
 /// Which changes a flow of rows may hold, from the least to the most that a reader must understand.
@@ -406,7 +408,7 @@ impl NodeKind {
 impl Node {
     /// A node that only inserts leave.
     pub fn new(kind: NodeKind, inputs: Vec<NodeId>, schema: SchemaRef) -> Node {
-        Node { kind, inputs, schema, changelog: Changelog::Insert }
+        Node { kind, inputs, schema, changelog: Changelog::Insert, hinted_ttls_ms: [None; 2] }
     }
 }
 
@@ -417,6 +419,12 @@ impl Plan {
 
     pub fn node(&self, id: NodeId) -> &Node {
         &self.nodes[id.0]
+    }
+
+    /// After how long a node forgets what it keeps of an input, if ever.
+    pub fn ttl_ms(&self, id: NodeId, input: usize) -> Option<u64> {
+        let hinted = self.node(id).hinted_ttls_ms.get(input).copied().flatten();
+        hinted.map_or(self.state_ttl_ms, |ttl_ms| (ttl_ms > 0).then_some(ttl_ms))
     }
 
     /// The nodes of one kind, in plan order.

@@ -272,11 +272,12 @@ SELECT customer, COUNT(*) FROM orders GROUP BY customer HAVING COUNT(*) > ALL (S
     ),
     entry(
         "Hints",
-        "FROM table /*+ OPTIONS('key' = 'value') */\nSELECT /*+ LOOKUP('table' = 'name', 'key' = 'value', …) */ …\nSELECT /*+ {BROADCAST | SHUFFLE_HASH | SHUFFLE_MERGE | NEST_LOOP | MULTI_JOIN}(table, …) */ …",
-        "OPTIONS gives other options of a table for one query. LOOKUP says how a lookup join asks its table; the options are below. Hints that choose how a join is done have no effect, because there is one way; the tables that they name must be there.",
+        "FROM table /*+ OPTIONS('key' = 'value') */\nSELECT /*+ LOOKUP('table' = 'name', 'key' = 'value', …) */ …\nSELECT /*+ STATE_TTL('table' = 'duration', …) */ …\nSELECT /*+ {BROADCAST | SHUFFLE_HASH | SHUFFLE_MERGE | NEST_LOOP | MULTI_JOIN}(table, …) */ …",
+        "OPTIONS gives other options of a table for one query. LOOKUP says how a lookup join asks its table; the options are below. STATE_TTL says how long a regular join keeps the rows of a side that was not written, or an aggregate the groups of its table, before `table.exec.state.ttl`; '0' is for ever. It names tables or aliases of FROM in its own SELECT. Hints that choose how a join is done have no effect, because there is one way; the tables that they name must be there.",
         "SELECT id FROM orders /*+ OPTIONS('scan.bounded.mode' = 'latest-offset') */;
 SELECT /*+ LOOKUP('table' = 's', 'async' = 'true', 'output-mode' = 'ALLOW_UNORDERED', 'capacity' = '500') */ d.id, s.city
 FROM deliveries AS d JOIN shops FOR SYSTEM_TIME AS OF d.proc AS s ON d.shop = s.id;
+SELECT /*+ STATE_TTL('o' = '12 h', 'l' = '0') */ o.id FROM orders AS o JOIN large_orders AS l ON o.id = l.id;
 SELECT /*+ BROADCAST(l) */ o.id FROM orders AS o JOIN large_orders AS l ON o.id = l.id;",
     ),
 ];

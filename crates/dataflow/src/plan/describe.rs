@@ -42,7 +42,7 @@ impl Plan {
         let node = self.node(id);
         let _ = writeln!(
             text,
-            "{indent}{branch}#{} {} -> {}{}",
+            "{indent}{branch}#{} {} -> {}{}{}",
             id.0,
             self.describe_node(node),
             columns(&node.schema),
@@ -50,7 +50,8 @@ impl Plan {
                 Changelog::Insert => "",
                 Changelog::Upsert => " upsert",
                 Changelog::Retract => " retract",
-            }
+            },
+            describe_ttls(node.hinted_ttls_ms)
         );
         for input in &node.inputs {
             self.describe_tree(*input, depth + 1, written, text);
@@ -399,6 +400,15 @@ pub fn type_name(data_type: &DataType) -> String {
             format!("ROW<{}>", fields.join(", "))
         }
         other => other.to_string(),
+    }
+}
+
+/// What hints say of how long state is kept.
+fn describe_ttls(hinted_ms: [Option<u64>; 2]) -> String {
+    let one = |hinted: Option<u64>| hinted.map_or_else(|| "-".to_string(), |ttl_ms| format!("{ttl_ms} ms"));
+    match hinted_ms {
+        [None, None] => String::new(),
+        [first, second] => format!(" ttl [{}, {}]", one(first), one(second)),
     }
 }
 

@@ -20,6 +20,8 @@ pub enum Until {
     Watermark(String),
     /// It was not written for so long (ms), by the clock of the steps.
     Unwritten(u64),
+    /// As the hint STATE_TTL says: the time of a group, or of each side of a join; `None` is for ever.
+    Hinted(Vec<Option<u64>>),
     /// The input says so (a deletion), or never.
     Forever,
     /// The answer is there.
@@ -31,6 +33,15 @@ pub enum Until {
 }
 
 impl Until {
+    /// Whether something of it never goes by itself.
+    pub fn is_forever(&self) -> bool {
+        match self {
+            Until::Forever => true,
+            Until::Hinted(times) => times.contains(&None),
+            _ => false,
+        }
+    }
+
     pub fn is_watermark(&self) -> bool {
         matches!(self, Until::Watermark(_))
     }
@@ -43,6 +54,22 @@ impl fmt::Display for Until {
             Until::Unwritten(ms) => {
                 let time = duration(i64::try_from(*ms).unwrap_or(i64::MAX));
                 write!(f, "until it was not written for {time} ('table.exec.state.ttl')")
+            }
+            Until::Hinted(times) => {
+                let time = |ms: &Option<u64>| match ms {
+                    Some(ms) => {
+                        let time = duration(i64::try_from(*ms).unwrap_or(i64::MAX));
+                        format!("until it was not written for {time}")
+                    }
+                    None => "for ever".into(),
+                };
+                match times.as_slice() {
+                    [left, right] => write!(f, "left {}, right {} (STATE_TTL)", time(left), time(right)),
+                    times => {
+                        let times: Vec<String> = times.iter().map(time).collect();
+                        write!(f, "{} (STATE_TTL)", times.join(", "))
+                    }
+                }
             }
             Until::Answered => f.write_str("until it was used"),
             Until::Expired(ms) => {
@@ -70,6 +97,10 @@ impl Plan {
         let node = self.node(id);
         let names = |side: usize, columns: &[usize]| self.input_names(node, side, columns);
         let ttl = self.state_ttl_ms.map_or(Until::Forever, Until::Unwritten);
+        let hinted = |inputs: usize| match node.hinted_ttls_ms {
+            [None, None] => ttl.clone(),
+            _ => Until::Hinted((0..inputs).map(|input| self.ttl_ms(id, input)).collect()),
+        };
         let changes = |side: usize| {
             node.inputs.get(side).is_some_and(|input| self.node(*input).changelog != Changelog::Insert)
         };
@@ -138,14 +169,14 @@ impl Plan {
                         "the aggregates of each group, and the values behind DISTINCT, MIN and MAX"
                     }
                 };
-                (what.into(), names(0, keys), ttl)
+                (what.into(), names(0, keys), hinted(1))
             }
             NodeKind::Join { left_keys, .. } => {
                 let what = match left_keys.is_empty() {
                     true => "all rows of both sides",
                     false => "the rows of both sides",
                 };
-                (what.into(), names(0, left_keys), ttl)
+                (what.into(), names(0, left_keys), hinted(2))
             }
             NodeKind::Rank { partition, last, .. } => {
                 // A row that goes makes room for one that was not shown.

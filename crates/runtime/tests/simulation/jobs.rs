@@ -117,7 +117,7 @@ struct Planner<'a> {
 
 impl Planner<'_> {
     fn add(&mut self, kind: NodeKind, inputs: &[NodeId], schema: SchemaRef, changelog: Changelog) -> NodeId {
-        self.nodes.push(Node { kind, inputs: inputs.to_vec(), schema, changelog });
+        self.nodes.push(Node { changelog, ..Node::new(kind, inputs.to_vec(), schema) });
         NodeId(self.nodes.len() - 1)
     }
 

@@ -129,7 +129,8 @@ impl Binder<'_> {
     ) -> Bound<Grouped> {
         let parts = AggregateParts::new(&keys, &collector, &|scalar| Ok(scalar.clone()))?;
         let projected = self.graph.project(input, parts.items);
-        let kind = RelationKind::Aggregate { keys: parts.keys, aggregates: parts.aggregates };
+        let ttl_ms = self.ttls.of_groups();
+        let kind = RelationKind::Aggregate { keys: parts.keys, aggregates: parts.aggregates, ttl_ms };
         let relation = self.graph.add(kind, vec![projected], parts.columns);
         Ok(Grouped {
             relation,

@@ -262,7 +262,7 @@ impl Binder<'_> {
             columns.iter().map(|column| self.graph.columns(input)[*column].scalar(*column)).collect();
         let items = outer.iter().enumerate().map(|(at, value)| (format!("$o{at}"), value.clone())).collect();
         let values = self.graph.project(input, items);
-        let values = self.distinct(values);
+        let values = self.distinct(values, None);
         let width = self.graph.columns(rows.relation).len();
         let place = |column: usize| match columns.binary_search(&column) {
             Ok(at) => width + at,

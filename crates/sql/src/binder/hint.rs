@@ -5,31 +5,25 @@
 
 use super::lookup::LOOKUP;
 use super::scope::{NearestOrList, Scope};
+use super::ttl::STATE_TTL;
 use super::{Binder, Bound, boxed};
 use crate::ast::{Hint, HintArguments};
-use crate::diagnostic::{Diagnostic, DiagnosticKind};
+use crate::diagnostic::Diagnostic;
 
 /// Hints that name the tables of a join.
 const JOIN_HINTS: &[&str] = &["BROADCAST", "SHUFFLE_HASH", "SHUFFLE_MERGE", "NEST_LOOP", "MULTI_JOIN"];
 
 /// Other hints of Flink's that stand there.
-const OTHER_HINTS: &[&str] = &[LOOKUP, "STATE_TTL"];
+const OTHER_HINTS: &[&str] = &[LOOKUP, STATE_TTL];
 
 impl Binder<'_> {
-    pub(super) fn join_hints(&mut self, hints: &[Hint], scope: &Scope) -> Bound<()> {
+    pub(super) fn join_hints(&self, hints: &[Hint], scope: &Scope) -> Bound<()> {
         for hint in hints {
             let name = hint.name.value.to_ascii_uppercase();
             if JOIN_HINTS.contains(&name.as_str()) {
                 join_hint(hint, &name, scope)?;
-            } else if name == LOOKUP {
-                // FROM has looked at it.
-            } else if OTHER_HINTS.contains(&name.as_str()) {
-                self.warnings.push(Diagnostic::warning(
-                    DiagnosticKind::Unsupported,
-                    hint.span,
-                    format!("the hint {name} is ignored"),
-                ));
-            } else {
+            } else if !OTHER_HINTS.contains(&name.as_str()) {
+                // FROM has looked at the others.
                 let known: Vec<&str> = JOIN_HINTS.iter().chain(OTHER_HINTS).copied().collect();
                 return boxed(
                     Diagnostic::unknown(hint.name.span, format!("there is no hint {name} for SELECT"))

@@ -107,7 +107,8 @@ impl Binder<'_> {
         predicates: &[Scalar],
     ) -> Option<(RelationId, Scope)> {
         let relation = &self.graph.relations[input];
-        let RelationKind::Join { kind, manner: JoinManner::Regular, condition, span } = relation.kind.clone()
+        let RelationKind::Join { kind, manner: JoinManner::Regular, condition, span, .. } =
+            relation.kind.clone()
         else {
             return None;
         };

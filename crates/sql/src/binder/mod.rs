@@ -33,6 +33,7 @@ mod subquery;
 mod subquery_value;
 mod table;
 mod time;
+mod ttl;
 mod unnest;
 mod values;
 mod window;
@@ -147,6 +148,8 @@ pub struct Binder<'a> {
     broken: BTreeSet<RelationId>,
     /// The LOOKUP hints of the SELECT whose FROM is being bound.
     lookups: Vec<lookup::LookupHint>,
+    /// The STATE_TTL hints of the SELECT being bound.
+    ttls: ttl::TtlHints,
 }
 
 impl<'a> Binder<'a> {
@@ -173,6 +176,7 @@ impl<'a> Binder<'a> {
             problems: Vec::new(),
             broken: BTreeSet::new(),
             lookups: Vec::new(),
+            ttls: ttl::TtlHints::default(),
         }
     }
 

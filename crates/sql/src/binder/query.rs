@@ -8,6 +8,7 @@ use super::rank::place_number;
 use super::relation::{Column, RelationId, RelationKind, WindowColumn};
 use super::scope::{NearestOrList, Scope};
 use super::subquery::ValueQuery;
+use super::ttl::TtlHints;
 use super::window::window_bound;
 use super::{Binder, Bound, boxed, operator};
 use crate::ast::{
@@ -63,7 +64,8 @@ impl Binder<'_> {
             QueryBodyKind::Select(select) => {
                 let (relation, _) = self.select(select, &[])?;
                 let distinct = select.quantifier == Some(ast::SetQuantifier::Distinct);
-                Ok(if distinct { self.distinct(relation) } else { relation })
+                let ttl_ms = TtlHints::read(select)?.of_groups();
+                Ok(if distinct { self.distinct(relation, ttl_ms) } else { relation })
             }
             QueryBodyKind::Query(query) => self.query(query),
             QueryBodyKind::Table(name) => self.named_relation(name, &[], false),
@@ -107,8 +109,11 @@ impl Binder<'_> {
 
     /// The rows that QUALIFY lets through, and what is behind the items for the clauses after them.
     fn select(&mut self, select: &Select, order: &[ast::OrderItem]) -> Bound<(RelationId, Behind)> {
+        let ttls = TtlHints::read(select)?;
         let outer = std::mem::take(&mut self.behind);
+        let outer_ttls = std::mem::replace(&mut self.ttls, ttls);
         let bound = self.select_all(select, order);
+        self.ttls = outer_ttls;
         let behind = std::mem::replace(&mut self.behind, outer);
         let mut relation = bound?;
         if let Some(place) = behind.qualify {
@@ -124,13 +129,13 @@ impl Binder<'_> {
         Ok((relation, behind))
     }
 
-    /// Every row once.
-    pub(super) fn distinct(&mut self, input: RelationId) -> RelationId {
+    /// Every row once; `ttl_ms` is that of a hint.
+    pub(super) fn distinct(&mut self, input: RelationId, ttl_ms: Option<u64>) -> RelationId {
         let plain =
             |column: &Column| Column { attribute: TimeAttribute::None, window: None, ..column.clone() };
         let columns: Vec<Column> = self.graph.columns(input).iter().map(plain).collect();
         let keys = (0..columns.len()).collect();
-        let kind = RelationKind::Aggregate { keys, aggregates: Vec::new() };
+        let kind = RelationKind::Aggregate { keys, aggregates: Vec::new(), ttl_ms };
         self.graph.add(kind, vec![input], columns)
     }
 
@@ -145,6 +150,7 @@ impl Binder<'_> {
                 bound
             }
             None => {
+                self.end_hints(outer_lookups)?;
                 let is_star = |item: &&SelectItem| matches!(item.kind, SelectItemKind::Star { .. });
                 if let Some(star) = select.items.iter().find(is_star) {
                     return boxed(Diagnostic::invalid(star.span, "SELECT * requires a FROM clause"));
@@ -197,6 +203,7 @@ impl Binder<'_> {
             );
         }
         let is_grouped = !elements.is_empty() || !collector.calls.is_empty() || select.group_by.is_some();
+        self.check_ttl_hints(select, is_grouped)?;
         if let Some(pending) = number.take_if(|_| is_grouped || collector.overs.span().is_some()) {
             let place = collector.overs.count_rows(pending)?;
             items.iter_mut().for_each(|item| place_number(&mut item.scalar, place));

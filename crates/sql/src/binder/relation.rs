@@ -93,6 +93,8 @@ pub enum RelationKind {
     Aggregate {
         keys: Vec<usize>,
         aggregates: Vec<AggregateCall>,
+        /// What a hint says of how long groups are kept; 0 is for ever.
+        ttl_ms: Option<u64>,
     },
     /// Appends the number of each row in the order of its partition; only rows numbered `first..=last`
     /// are wanted, as far as conditions above have said so.
@@ -117,6 +119,8 @@ pub enum RelationKind {
         kind: JoinKind,
         manner: JoinManner,
         condition: Option<Scalar>,
+        /// What a hint says of how long a regular join keeps the rows of each side; 0 is for ever.
+        ttls_ms: [Option<u64>; 2],
         span: Span,
     },
     /// Joins rows of the same window. `ends`: the columns of its end, by side.
@@ -359,6 +363,20 @@ impl Graph {
             // The side with event time streams; else the right one is the table.
             (true, true, JoinKind::Inner) => Some(self.uses_event_time(right) && !self.uses_event_time(left)),
             _ => None,
+        }
+    }
+
+    /// Says how long a regular join keeps the rows of each side; others do not ask. A RIGHT join is a LEFT one with its
+    /// sides exchanged, below a projection.
+    pub fn set_ttls(&mut self, join: RelationId, given_ms: [Option<u64>; 2]) {
+        let relation = &mut self.relations[join];
+        match &mut relation.kind {
+            RelationKind::Join { manner: JoinManner::Regular, ttls_ms, .. } => *ttls_ms = given_ms,
+            RelationKind::Project { .. } => {
+                let exchanged = relation.inputs[0];
+                self.set_ttls(exchanged, [given_ms[1], given_ms[0]]);
+            }
+            _ => {}
         }
     }
 

@@ -40,7 +40,7 @@ impl Binder<'_> {
             (SetOperator::Except, false) => self.rows_of_other(JoinKind::Anti, sides, span),
             (_, true) => self.counted(operator, sides, columns, span),
         };
-        Ok(if all { relation } else { self.distinct(relation) })
+        Ok(if all { relation } else { self.distinct(relation, None) })
     }
 
     /// Both sides with the types that hold the values of both.
@@ -169,7 +169,7 @@ impl Binder<'_> {
         let sums = vec![sum(0, "SUM($left)"), sum(1, "SUM($right)")];
         let mut grouped = columns.clone();
         grouped.extend(sums.iter().map(|call| Column::new(&call.text, call.data_type.clone())));
-        let kind = RelationKind::Aggregate { keys: (0..width).collect(), aggregates: sums };
+        let kind = RelationKind::Aggregate { keys: (0..width).collect(), aggregates: sums, ttl_ms: None };
         let grouped = self.graph.add(kind, vec![union], grouped);
         let [left, right] = [0, 1].map(|at| self.graph.columns(grouped)[width + at].scalar(width + at));
         let truth = TypeKind::Boolean.nullable();

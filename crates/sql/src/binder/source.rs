@@ -157,6 +157,7 @@ impl Binder<'_> {
             return Ok(joined);
         }
         let (mut relation, mut scope) = self.joined(kind, [left, right], scope, conditions, span);
+        self.graph.set_ttls(relation, self.ttls.of_sides([&join.left, &join.right]));
         for test in tests {
             (relation, scope) = self.selected(relation, scope, test)?;
         }
@@ -252,7 +253,7 @@ impl Binder<'_> {
         let columns: Vec<Column> = scope.columns.iter().map(|column| column.column.clone()).collect();
         let manner = JoinManner::Regular;
         if kind != JoinKind::Right {
-            let kind = RelationKind::Join { kind, manner, condition, span };
+            let kind = RelationKind::Join { kind, manner, condition, ttls_ms: [None; 2], span };
             return (self.graph.add(kind, vec![left, right], columns), scope);
         }
         // As a LEFT join with the sides exchanged, and the columns put back in order, a table may be read first.
@@ -263,7 +264,7 @@ impl Binder<'_> {
             condition
         });
         let moved: Vec<Column> = columns[split..].iter().chain(&columns[..split]).cloned().collect();
-        let kind = RelationKind::Join { kind: JoinKind::Left, manner, condition, span };
+        let kind = RelationKind::Join { kind: JoinKind::Left, manner, condition, ttls_ms: [None; 2], span };
         let joined = self.graph.add(kind, vec![right, left], moved);
         let items = columns
             .iter()
@@ -292,7 +293,7 @@ impl Binder<'_> {
         }
         let columns = scope.columns.iter().map(|column| column.column.clone()).collect();
         let condition = Scalar::all_of(interval.rest);
-        let kind = RelationKind::Join { kind, manner: interval.manner, condition, span };
+        let kind = RelationKind::Join { kind, manner: interval.manner, condition, ttls_ms: [None; 2], span };
         (self.graph.add(kind, inputs.to_vec(), columns), scope)
     }
 
@@ -351,7 +352,7 @@ impl Binder<'_> {
         let columns: Vec<Column> = scope.columns.iter().map(|column| column.column.clone()).collect();
         let condition = Scalar::all_of(conditions);
         let manner = JoinManner::Lookup { asks };
-        let kind = RelationKind::Join { kind, manner, condition, span };
+        let kind = RelationKind::Join { kind, manner, condition, ttls_ms: [None; 2], span };
         Ok((self.graph.add(kind, vec![left, right], columns), scope))
     }
 
@@ -431,7 +432,13 @@ impl Binder<'_> {
         }
         let columns: Vec<Column> = scope.columns.iter().map(|column| column.column.clone()).collect();
         let manner = JoinManner::Versions { times: [left_time, right_time] };
-        let kind = RelationKind::Join { kind, manner, condition: Scalar::all_of(conditions), span };
+        let kind = RelationKind::Join {
+            kind,
+            manner,
+            condition: Scalar::all_of(conditions),
+            ttls_ms: [None; 2],
+            span,
+        };
         Ok((self.graph.add(kind, vec![left, right], columns), scope))
     }
 

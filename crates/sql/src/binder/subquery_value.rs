@@ -277,7 +277,7 @@ impl Binder<'_> {
         let all: Vec<CorrelationKey> = keys.iter().cloned().chain(pairs.iter().map(pair)).collect();
         let items = all.iter().enumerate().map(|(at, key)| (format!("$v{at}"), key.inner.clone())).collect();
         let projected = self.graph.project(rows, items);
-        let distinct = self.distinct(projected);
+        let distinct = self.distinct(projected, None);
         let columns = self.graph.columns(distinct).to_vec();
         let mut items: Vec<(String, Scalar)> =
             columns.iter().enumerate().map(|(at, column)| (column.name.clone(), column.scalar(at))).collect();
@@ -347,7 +347,7 @@ impl Binder<'_> {
             .map(|column| Column::new(&column.name, column.data_type.clone()))
             .collect();
         columns.extend(aggregates.iter().map(|call| Column::new(&call.text, call.data_type.clone())));
-        let kind = RelationKind::Aggregate { keys: (0..keys).collect(), aggregates };
+        let kind = RelationKind::Aggregate { keys: (0..keys).collect(), aggregates, ttl_ms: None };
         self.graph.add(kind, vec![input], columns)
     }
 
@@ -355,7 +355,7 @@ impl Binder<'_> {
         let relation = &self.graph.relations[id];
         match &relation.kind {
             RelationKind::Project { .. } => self.gives_one_row(relation.inputs[0]),
-            RelationKind::Aggregate { keys, aggregates } => keys.is_empty() && !aggregates.is_empty(),
+            RelationKind::Aggregate { keys, aggregates, .. } => keys.is_empty() && !aggregates.is_empty(),
             _ => false,
         }
     }

@@ -8,7 +8,7 @@ use crate::binder::{Graph, JoinManner, RelationKind};
 use crate::diagnostic::{Diagnostic, DiagnosticKind};
 use crate::expression::{Scalar, ScalarKind};
 use crate::span::Span;
-use dataflow::plan::{NodeId, NodeKind, Plan, Until, tree};
+use dataflow::plan::{NodeId, NodeKind, Plan, tree};
 use std::collections::BTreeSet;
 
 pub(super) fn advise(graph: &Graph, plan: &Plan, facts: &[Facts], span: Span) -> Vec<Diagnostic> {
@@ -50,7 +50,7 @@ pub(super) fn advise(graph: &Graph, plan: &Plan, facts: &[Facts], span: Span) ->
     };
     let grows = |id: &usize| {
         let kept = plan.kept(NodeId(*id));
-        kept.is_some_and(|kept| kept.until == Until::Forever && !kept.by.is_empty()) && unbounded(*id)
+        kept.is_some_and(|kept| kept.until.is_forever() && !kept.by.is_empty()) && unbounded(*id)
     };
     let growing: Vec<String> = (0..plan.nodes.len()).filter(grows).map(named).collect();
     if !growing.is_empty() {

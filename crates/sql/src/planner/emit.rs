@@ -150,13 +150,13 @@ impl Emitter<'_> {
             RelationKind::MatchRecognize { .. } => self.match_recognize(id, relation, phase),
             RelationKind::WindowAggregate { .. } => self.window_aggregate(id, relation, phase),
             RelationKind::WindowJoin { .. } => self.window_join(relation, phase),
-            RelationKind::Aggregate { keys, aggregates } => {
-                self.aggregate(id, relation, (keys, aggregates), phase)
+            RelationKind::Aggregate { keys, aggregates, ttl_ms } => {
+                self.aggregate(id, relation, (keys, aggregates, *ttl_ms), phase)
             }
             RelationKind::RowNumber { .. } => self.rank(id, relation, phase),
             RelationKind::Over { .. } => self.over(id, relation, phase),
-            RelationKind::Join { kind, manner, condition, span } => {
-                self.join(relation, (*kind, *manner), condition.as_ref(), *span, phase)
+            RelationKind::Join { kind, manner, condition, ttls_ms, span } => {
+                self.join(relation, (*kind, *manner, *ttls_ms), condition.as_ref(), *span, phase)
             }
             RelationKind::TemporalSort { time_column, order } => {
                 let input = self.relation(relation.inputs[0], phase)?;

@@ -193,7 +193,7 @@ impl Pass<'_> {
                 let new = self.new.add(kind, vec![input], relation.columns.clone());
                 Ok(self.filtered(new, above))
             }
-            RelationKind::Join { kind, manner, condition, span } => {
+            RelationKind::Join { kind, manner, condition, ttls_ms, span } => {
                 let split_at = self.old.columns(relation.inputs[0]).len();
                 // Where padded rows are not let through, there is no need to make them.
                 let drops_padded = *kind == JoinKind::Left
@@ -201,8 +201,9 @@ impl Pass<'_> {
                 let kind = if drops_padded { JoinKind::Inner } else { *kind };
                 let Sides { inputs, on, above } =
                     self.sides(relation, kind, condition.clone(), predicates)?;
-                let kind =
-                    RelationKind::Join { kind, manner: *manner, condition: Scalar::all_of(on), span: *span };
+                let condition = Scalar::all_of(on);
+                let (manner, ttls_ms, span) = (*manner, *ttls_ms, *span);
+                let kind = RelationKind::Join { kind, manner, condition, ttls_ms, span };
                 let new = self.new.add(kind, inputs, relation.columns.clone());
                 Ok(self.filtered(new, above))
             }

@@ -49,7 +49,7 @@ impl GroupNode {
         store: &Store,
     ) -> Result<GroupNode, DataflowError> {
         let spec = Arc::new(GroupSpec::new(plan, id, schemas)?);
-        let partition = |groups| Partition::new(&spec, store, id, groups, plan.state_ttl_ms);
+        let partition = |groups| Partition::new(&spec, store, id, groups, plan.ttl_ms(id, 0));
         let partitions = Partitions::new(workers, partition)?;
         Ok(GroupNode { spec, partitions })
     }

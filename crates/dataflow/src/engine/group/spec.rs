@@ -156,7 +156,7 @@ impl GroupSpec {
             lists,
             retracts,
             changelog: node.changelog,
-            forgets: plan.state_ttl_ms.is_some(),
+            forgets: plan.ttl_ms(id, 0).is_some(),
             schema: schemas[id.0].clone(),
         })
     }

@@ -37,7 +37,7 @@ use crate::plan::{NodeId, Plan};
 use arrow_array::Int64Array;
 use arrow_schema::SchemaRef;
 use partition::{Partition, StepRows};
-use spec::RegularJoinSpec;
+use spec::{LEFT, RIGHT, RegularJoinSpec};
 use state::{Store, Table};
 use std::sync::Arc;
 
@@ -56,7 +56,8 @@ impl RegularJoinNode {
         store: &Store,
     ) -> Result<RegularJoinNode, DataflowError> {
         let spec = RegularJoinSpec::new(plan, id, schemas)?;
-        let partition = |groups| Partition::new(store, id, groups, plan.state_ttl_ms);
+        let ttls_ms = [LEFT, RIGHT].map(|side| plan.ttl_ms(id, side));
+        let partition = |groups| Partition::new(store, id, groups, ttls_ms);
         let partitions = Partitions::new(workers, partition)?;
         Ok(RegularJoinNode { spec: Arc::new(spec), partitions })
     }

@@ -91,11 +91,11 @@ impl Partition {
         store: &Store,
         id: NodeId,
         groups: Range<usize>,
-        ttl_ms: Option<u64>,
+        ttls_ms: [Option<u64>; 2],
     ) -> Result<Partition, DataflowError> {
         let table = |side: usize| {
             let table = TableId { owner: id.0 as u32, table: side as u32 };
-            KeyedMap::new(store, table, groups.clone(), ttl_ms)
+            KeyedMap::new(store, table, groups.clone(), ttls_ms[side])
         };
         Ok(Partition { tables: [table(LEFT)?, table(RIGHT)?] })
     }
@@ -120,8 +120,8 @@ impl Partition {
             None => None,
         };
         let emitted = emit(spec, &found, decided.as_deref(), &mut known, STEP_PAIRS_MAX / own.1)?;
-        for (known, table) in known.iter_mut().zip(&mut self.tables) {
-            SideState { known, table, clock_ms }.write(&keys, spec.forgets)?;
+        for (side, (known, table)) in known.iter_mut().zip(&mut self.tables).enumerate() {
+            SideState { known, table, clock_ms }.write(&keys, spec.forgets[side])?;
         }
         values.emitted(spec, emitted)
     }
@@ -161,7 +161,7 @@ impl Partition {
             let slot = keys.insert(key.hash, key.bytes).0;
             event.row = sides[side].row((slot, key), bytes)?;
             let mut counts = sides[side].known.counts(event.row);
-            if !is_add(kind) && counts.times == 0 && !spec.forgets {
+            if !is_add(kind) && counts.times == 0 && !spec.forgets[side] {
                 continue;
             }
             sides[1 - side].each(slot, key, &mut |row, counts| {

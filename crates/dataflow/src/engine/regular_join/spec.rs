@@ -21,8 +21,8 @@ pub(crate) struct RegularJoinSpec {
     pub(crate) residual: Option<Arc<dyn Expression>>,
     /// What may leave the node.
     pub(crate) changelog: Changelog,
-    /// State is forgotten; see the module.
-    pub(crate) forgets: bool,
+    /// By side, whether state is forgotten; see the module.
+    pub(crate) forgets: [bool; 2],
     /// The columns of both sides, over which the residual is decided, and those that leave.
     pub(crate) pairs: SchemaRef,
     pub(crate) schema: SchemaRef,
@@ -97,7 +97,7 @@ impl RegularJoinSpec {
             pairs: Arc::new(Schema::new(columns.collect::<Vec<_>>())),
             residual: residual.clone(),
             changelog: node.changelog,
-            forgets: plan.state_ttl_ms.is_some(),
+            forgets: [LEFT, RIGHT].map(|side| plan.ttl_ms(id, side).is_some()),
             schema: schemas[id.0].clone(),
         })
     }

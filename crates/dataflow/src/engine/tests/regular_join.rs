@@ -474,6 +474,27 @@ fn padding_has_the_types_of_the_other_side() {
 }
 
 #[test]
+fn a_side_with_a_ttl_of_its_own_forgets_and_the_other_does_not() {
+    let mut joined = joined(JoinKind::Inner, &[(0, 0)], false, Changelog::Retract, Changelog::Retract);
+    let plan = Arc::make_mut(&mut joined.plan);
+    plan.state_ttl_ms = Some(1000);
+    let before = plan.fingerprint();
+    let join = plan.nodes.iter_mut().find(|node| matches!(node.kind, NodeKind::Join { .. })).unwrap();
+    join.hinted_ttls_ms = [Some(10), Some(0)];
+    assert_ne!(plan.fingerprint(), before);
+    let mut dataflow = dataflow(&joined.plan);
+    assert!(go(&joined, &mut dataflow, 0, 0, "+I a 1 x").is_empty());
+    assert_eq!(go(&joined, &mut dataflow, 5, 1, "+I a 2"), ["+I a 1 x a 2"]);
+    // The row on the left was written at 0, that on the right is kept for ever.
+    assert!(go(&joined, &mut dataflow, 12, 1, "+I a 3").is_empty());
+    assert_eq!(go(&joined, &mut dataflow, 5000, 0, "+I a 4 y"), ["+I a 4 y a 2", "+I a 4 y a 3"]);
+    // A row that was forgotten takes its pairs along; one that never was on the right takes nothing.
+    assert_eq!(go(&joined, &mut dataflow, 6000, 0, "-D a 1 x"), ["-D a 1 x a 2", "-D a 1 x a 3"]);
+    assert_eq!(go(&joined, &mut dataflow, 6000, 0, "+I a 5 z"), ["+I a 5 z a 2", "+I a 5 z a 3"]);
+    assert!(go(&joined, &mut dataflow, 6001, 1, "-D a 9").is_empty());
+}
+
+#[test]
 fn forgotten_rows_match_nothing_and_still_take_their_pairs_along() {
     let mut joined = joined(JoinKind::Inner, &[(0, 0)], false, Changelog::Retract, Changelog::Retract);
     Arc::make_mut(&mut joined.plan).state_ttl_ms = Some(10);

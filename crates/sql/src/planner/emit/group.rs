@@ -13,15 +13,16 @@ impl Emitter<'_> {
         &mut self,
         id: RelationId,
         relation: &Relation,
-        (keys, aggregates): (&[usize], &[AggregateCall]),
+        (keys, aggregates, ttl_ms): (&[usize], &[AggregateCall], Option<u64>),
         phase: u32,
     ) -> Written {
         let input = self.relation(relation.inputs[0], phase)?;
         let (calls, new_keys, columns, places) = self.calls(id, relation, &input, keys, aggregates);
         let names: Vec<&str> = columns.iter().map(|column| column.name.as_str()).collect();
-        let text = format!("GroupAggregate {new_keys:?} {calls:?} {names:?}");
+        let text = format!("GroupAggregate {ttl_ms:?} {new_keys:?} {calls:?} {names:?}");
         let kind = NodeKind::GroupAggregate { keys: new_keys, aggregates: calls };
         let node = self.node(kind, vec![input.node], &columns, text)?;
+        self.plan.nodes[node.0].hinted_ttls_ms = [ttl_ms, None];
         Ok(Emitted { node, columns, places })
     }
 

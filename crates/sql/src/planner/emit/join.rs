@@ -17,7 +17,7 @@ impl Emitter<'_> {
     pub(super) fn join(
         &mut self,
         relation: &Relation,
-        (kind, manner): (JoinKind, JoinManner),
+        (kind, manner, ttls_ms): (JoinKind, JoinManner, [Option<u64>; 2]),
         condition: Option<&Scalar>,
         span: Span,
         phase: u32,
@@ -101,7 +101,7 @@ impl Emitter<'_> {
             residual
         });
         let text = format!(
-            "{} {kind:?} {manner:?} {stream_keys:?} {table_keys:?} {}",
+            "{} {kind:?} {manner:?} {ttls_ms:?} {stream_keys:?} {table_keys:?} {}",
             if table_side.is_some() { "BoundedJoin" } else { "Join" },
             residual.as_ref().map(Scalar::identity).unwrap_or_default()
         );
@@ -133,8 +133,12 @@ impl Emitter<'_> {
                 _ => NodeKind::Join { kind, left_keys: stream_keys, right_keys: table_keys, residual },
             },
         };
+        let is_regular = matches!(node_kind, NodeKind::Join { .. });
         let inputs = vec![stream.node, table.node];
         let node = self.node(node_kind, inputs, &columns, text)?;
+        if is_regular {
+            self.plan.nodes[node.0].hinted_ttls_ms = ttls_ms;
+        }
         Ok(Emitted { node, columns, places })
     }
 
