@@ -7,7 +7,7 @@ use super::columns::{ABSENT, GroupColumns};
 use super::kept::{self, ListRows};
 use super::spec::{Call, GroupSpec, Prepared};
 use super::values::{OwnRows, SetChanges, clear, first_value, write};
-use crate::plan::NodeId;
+use crate::plan::{Changelog, NodeId};
 use arrow_array::{Array, ArrayRef};
 use arrow_select::concat::concat;
 use state::{Key, KeyedColumns, KeyedMap, Store, Table, TableId};
@@ -281,11 +281,13 @@ impl Partition {
         let mut order: Vec<u32> = (0..count as u32).collect();
         order.sort_unstable_by_key(|place| touched.causes[*place as usize]);
         let mut changes = Changes::new(spec.changelog);
+        // What only grows shows a key once, however long it is remembered.
+        let repeats = spec.forgets && spec.changelog != Changelog::Insert;
         for place in order {
             let at = place as usize;
             let was_there = touched.were_there[at];
             let is_there = columns.records[touched.slots[at] as usize] != ABSENT;
-            if was_there && is_there && same.value(at) && !spec.forgets {
+            if was_there && is_there && same.value(at) && !repeats {
                 continue;
             }
             changes.push(touched.causes[at], was_there.then_some(place), is_there.then_some(place));

@@ -455,6 +455,18 @@ fn count_and_sum() -> Vec<Aggregate> {
 }
 
 #[test]
+fn distinct_rows_that_only_grow_come_once_until_they_are_forgotten() {
+    let steps: &[GoldenStep] = &[
+        (0, &[(Insert, "a 1 -"), (Insert, "a 2 -")], &["+I a"]),
+        (6, &[(Insert, "a 1 -"), (Insert, "b 1 -")], &["+I b"]),
+        // It was seen again at 6.
+        (12, &[(Insert, "a 1 -")], &[]),
+        (30, &[(Insert, "a 1 -")], &["+I a"]),
+    ];
+    golden(&[0], &[], Some(10), Changelog::Insert, steps);
+}
+
+#[test]
 fn a_step_gives_one_change_per_key_in_the_order_of_their_last_rows() {
     golden(
         &[0],

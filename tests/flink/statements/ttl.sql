@@ -1,0 +1,24 @@
+-- Which tables STATE_TTL may name, which times it takes, and that a time set changes no rows that come soon.
+SELECT /*+ STATE_TTL('nothing' = '1d') */ bidder FROM bids WHERE price > 20;
+SELECT /*+ STATE_TTL('nothing' = '1d') */ bidder, COUNT(*) AS n FROM bids GROUP BY bidder;
+SELECT /*+ STATE_TTL('nothing' = '1d') */ DISTINCT bidder FROM bids;
+SELECT /*+ STATE_TTL('b' = '1d') */ b.bidder, COUNT(*) AS n FROM bids b GROUP BY b.bidder;
+SELECT /*+ STATE_TTL('bids' = '1d') */ b.bidder, COUNT(*) AS n FROM bids b GROUP BY b.bidder;
+SELECT /*+ STATE_TTL('B' = '1d') */ b.bidder, COUNT(*) AS n FROM bids b GROUP BY b.bidder;
+SELECT /*+ STATE_TTL('b' = '1d') */ bidder, COUNT(*) AS n FROM (SELECT bidder FROM bids b) GROUP BY bidder;
+SELECT /*+ STATE_TTL('bids' = '1 foo') */ bidder, COUNT(*) AS n FROM bids GROUP BY bidder;
+SELECT /*+ STATE_TTL('bids' = '-1 d') */ bidder, COUNT(*) AS n FROM bids GROUP BY bidder;
+SELECT /*+ STATE_TTL(bids) */ bidder, COUNT(*) AS n FROM bids GROUP BY bidder;
+SELECT /*+ STATE_TTL('bids' = '0') */ bidder, COUNT(*) AS n FROM bids GROUP BY bidder;
+SELECT /*+ STATE_TTL('bids' = '1d') */ DISTINCT bidder FROM bids;
+SELECT /*+ STATE_TTL('bids' = '1d') */ bidder FROM bids GROUP BY bidder;
+SELECT /*+ STATE_TTL('bids' = '1d') */ COUNT(*) AS n FROM bids WHERE price > 1;
+SELECT /*+ STATE_TTL('t' = '1d') */ DISTINCT n FROM (SELECT bidder, COUNT(*) AS n FROM bids GROUP BY bidder) AS t;
+SELECT /*+ STATE_TTL('b' = '1d', 'p' = '0') */ p.name, b.price FROM bids AS b JOIN people AS p ON b.bidder = p.name WHERE b.price > 20;
+SELECT /*+ STATE_TTL('b' = '1d', 'nothing' = '0') */ p.name FROM bids AS b JOIN people AS p ON b.bidder = p.name;
+SELECT /*+ STATE_TTL('a' = '1d', 'c' = '2d') */ a.bidder, b.price, c.qty FROM bids a LEFT JOIN bids b ON a.bidder = b.bidder AND a.price < b.price JOIN bids c ON a.bidder = c.bidder AND c.qty > 5;
+SELECT /*+ STATE_TTL('p' = '1d', 's' = '2d') */ p.name, s.qty FROM products p FULL JOIN sales s ON p.id = s.product;
+SELECT /*+ STATE_TTL('p' = '1d', 't' = '2d') */ p.name, t.n FROM products p RIGHT JOIN (SELECT product, COUNT(*) AS n FROM sales GROUP BY product) AS t ON p.id = t.product;
+SET 'table.exec.state.ttl' = '1 d';
+SELECT DISTINCT bidder FROM bids;
+SELECT /*+ STATE_TTL('p' = '2d') */ p.name, s.qty FROM products p LEFT JOIN sales s ON p.id = s.product;
