@@ -97,7 +97,7 @@ USE default_database;",
     entry(
         "INSERT INTO",
         "INSERT INTO table [(columns)] query [ON CONFLICT DO DEDUPLICATE]",
-        "A job that writes the rows of a query into a table, column by column in their order; columns that are not named are NULL. `run` starts it; it ends when all its sources end.",
+        "A job that writes the rows of a query into a table, column by column in their order; columns that are not named are NULL. `run` starts it; it ends when all its sources end. Where rows of different keys of the query have one PRIMARY KEY in the table, the latest stays, and the one before it comes back when that goes: ON CONFLICT DO DEDUPLICATE says that this is meant. DO NOTHING and DO ERROR, which Flink decides at watermarks, are refused.",
         "INSERT INTO totals SELECT customer, COUNT(*), SUM(amount) FROM orders GROUP BY customer;",
     ),
     entry(
