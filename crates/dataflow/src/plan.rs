@@ -486,7 +486,8 @@ impl Plan {
 
     /// When a scan is read: all scans of a smaller phase are read to their end first. Scans that feed
     /// the table side of a join have phase 0, the others 1; a join inside the table side of another
-    /// join adds phases in between.
+    /// join adds phases in between. The answers of a lookup join have the phase of the last scan that
+    /// asks, for they end behind it; they are read as soon as there are some.
     pub fn phase(&self, scan: NodeId) -> u32 {
         let phases = self.phases();
         phases.get(&scan).copied().unwrap_or(1)
@@ -501,8 +502,17 @@ impl Plan {
             .filter(|node| matches!(node.kind, NodeKind::BoundedJoin { .. }) && node.inputs.len() == 2)
             .map(|node| (self.scans_of(node.inputs[0]), self.scans_of(node.inputs[1])))
             .collect();
+        let lookups: Vec<_> = self
+            .lookups()
+            .into_iter()
+            .map(|(join, answers, _)| (answers, self.scans_of(self.node(join).inputs[0])))
+            .collect();
         let mut phases: BTreeMap<NodeId, u32> = self.scans().into_iter().map(|scan| (scan, 0)).collect();
         for _ in 0..phases.len() {
+            for (answers, asking) in &lookups {
+                let last = asking.iter().filter_map(|scan| phases.get(scan)).max().copied().unwrap_or(0);
+                phases.entry(*answers).and_modify(|phase| *phase = last.max(*phase));
+            }
             for (streams, tables) in &joins {
                 let after =
                     tables.iter().filter_map(|table| phases.get(table)).max().map_or(0, |phase| phase + 1);

@@ -252,7 +252,7 @@ impl Inputs {
         let since_ms = clock_ms.saturating_sub(self.asked_ms.replace(clock_ms).unwrap_or(clock_ms));
         let lookups = self.lookups.as_ref();
         let is_held = |scan: &Scan| lookups.is_some_and(|lookups| lookups.holds(scan.node));
-        for scan in self.scans.iter_mut().filter(|scan| scan.phase == phase && !is_held(scan)) {
+        for scan in self.scans.iter_mut().filter(|scan| scan.is_due(phase) && !is_held(scan)) {
             let begun_ns = now_ns();
             for index in 0..scan.splits.len() {
                 if scan.cursors[index].finished {
@@ -278,6 +278,11 @@ impl Inputs {
 }
 
 impl Scan {
+    /// Answers come for rows that were read in their phase, and may hold back others of an earlier one.
+    fn is_due(&self, phase: u32) -> bool {
+        self.phase == phase || self.table.is_empty()
+    }
+
     fn is_open(&self) -> bool {
         self.cursors.iter().any(|cursor| !cursor.finished)
     }

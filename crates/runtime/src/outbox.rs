@@ -31,13 +31,23 @@ pub(crate) fn topic_prefix(job: &str) -> String {
     job_topic_prefix("outbox", job)
 }
 
-/// What the names of a job's internal topics of a kind begin with.
-pub(crate) fn job_topic_prefix(kind: &str, job: &str) -> String {
+/// What the names of a job's internal topics of a kind begin with. Two jobs may share it: see
+/// [`own_job_topic_prefix`].
+fn job_topic_prefix(kind: &str, job: &str) -> String {
     let name: String = job
         .chars()
         .map(|c| if c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-') { c } else { '_' })
         .collect();
     format!("__{kind}.{name}.")
+}
+
+/// The same of a kind whose topics no other job may have: a name that loses characters gets its hash.
+pub(crate) fn own_job_topic_prefix(kind: &str, job: &str) -> String {
+    let prefix = job_topic_prefix(kind, job);
+    match prefix == format!("__{kind}.{job}.") {
+        true => prefix,
+        false => format!("{prefix}{:016x}.", state::hash(job.as_bytes())),
+    }
 }
 
 /// Under which the outboxes of a job are pinned.

@@ -16,19 +16,11 @@ use std::path::Path;
 
 pub(crate) fn take_over(log: &EventLog, os: &Os, data: &Path, journal: &Journal) {
     let jobs = journal.jobs();
-    // Two names may become one in a topic's name.
-    let live: Vec<String> = jobs
-        .iter()
-        .filter(|(_, is_finished)| !is_finished)
-        .map(|(job, _)| lookups::topic_prefix(job))
-        .collect();
     for (job, is_finished) in jobs {
         if is_finished {
             // What cannot be removed now stays until the next start; nobody reads it.
             let _ = StateFolder::open(os, data, &job).map(|folder| folder.clear());
-            if !live.contains(&lookups::topic_prefix(&job)) {
-                let _ = lookups::remove_topics(log, &job);
-            }
+            let _ = lookups::remove_topics(log, &job);
         } else if let Some(state) = journal.job(&job) {
             for (partition, from) in needed(log, &state) {
                 log.pin(&owner(&job), partition, Some(from));

@@ -226,19 +226,90 @@ fn many_ask_at_once_and_troubles_pass() {
     }
 }
 
+/// What a job ends with whose outside cannot do its work, while the world's time passes.
+fn failure(world: &SimOs, handle: JobHandle) -> String {
+    let watch = handle.watch();
+    for _ in 0..4000 {
+        if handle.wait_timeout(2) {
+            let error = handle.join().unwrap_err().to_string();
+            assert_eq!(watch.status().state, JobState::Failed);
+            return error;
+        }
+        world.clock.advance_ms(50);
+    }
+    panic!("the job does not end");
+}
+
 #[test]
 fn a_call_that_fails_to_the_last_fails_the_job() {
     let world = SimOs::new(35);
     let (life, pipe) = begin(&world);
     pipe.feed(&[1, 2, 3], 3);
-    // Every third call of many.
-    pipe.outside.trouble.left.store(1_000_000, Ordering::SeqCst);
+    pipe.outside.is_away.store(true, Ordering::SeqCst);
+    let error = failure(&world, run(&life, &pipe, plan()));
+    assert!(error.contains("the outside is away"), "{error}");
+    // Once, and as often again as a lookup is tried again by default.
+    assert_eq!(pipe.outside.calls.load(Ordering::SeqCst), 4);
+    life.end();
+}
+
+#[test]
+fn a_driver_that_panics_fails_the_job() {
+    let world = SimOs::new(37);
+    let (life, pipe) = begin(&world);
+    pipe.feed(&[1, 2, 3], 3);
     *pipe.outside.watch.lock().unwrap() = Some(Box::new(|| panic!("the driver has a bug")));
-    let handle = run(&life, &pipe, plan());
-    let watch = handle.watch();
-    let error = handle.join().unwrap_err();
-    assert!(error.to_string().contains("the driver has a bug"), "{error}");
-    assert_eq!(watch.status().state, JobState::Failed);
+    let error = failure(&world, run(&life, &pipe, plan()));
+    assert!(error.contains("the driver has a bug"), "{error}");
+    life.end();
+}
+
+#[test]
+fn an_answer_that_takes_too_long_fails_the_job() {
+    for (taken_ms, is_late) in [(900, false), (1100, true)] {
+        let world = SimOs::new(38);
+        let (life, pipe) = begin(&world);
+        pipe.feed(&[1, 2, 3], 3);
+        let clock = world.clock.clone();
+        *pipe.outside.watch.lock().unwrap() = Some(Box::new(move || clock.advance_ms(taken_ms)));
+        let asking = LookupAsking { timeout_ms: 1000, ..LookupAsking::DEFAULT };
+        let handle = run(&life, &pipe, pipe::looked_up(true, None, asking));
+        match is_late {
+            false => assert!(handle.join().unwrap()),
+            true => {
+                let error = handle.join().unwrap_err().to_string();
+                assert!(error.contains("a lookup took taken_ms=1100 and may take timeout_ms=1000"), "{error}");
+            }
+        }
+        life.end();
+    }
+}
+
+#[test]
+fn jobs_whose_names_differ_in_what_a_topic_cannot_have_do_not_share_answers() {
+    let world = SimOs::new(39);
+    let (life, pipe) = begin(&world);
+    pipe.feed(&(0..COUNT).collect::<Vec<i64>>(), 7);
+    let machine = |name: &str| {
+        let mut request = pipe.request(plan());
+        request.name = name.into();
+        request.observer = Some(Arc::new(|_, _| {}));
+        life.runtime.machine(request).unwrap()
+    };
+    let names = ["a b", "a_b", "\u{4e16}", "\u{754c}"];
+    let mut machines = names.map(machine);
+    let topics = || life.log.topics().iter().filter(|topic| topic.name.starts_with("__lookup")).count();
+    assert_eq!(topics(), names.len());
+    for (ended, machine) in machines.iter_mut().enumerate() {
+        finish(machine);
+        // It takes its own with it.
+        assert_eq!(topics(), names.len() - ended - 1);
+    }
+    let mut results = numbers(&pipe.topic("topic"));
+    results.sort_unstable();
+    let expected = expected();
+    assert_eq!(results, expected.iter().flat_map(|number| [*number; 4]).collect::<Vec<i64>>());
+    drop(machines);
     life.end();
 }
 

@@ -197,7 +197,9 @@ impl Dataflow {
         let operators = (0..plan.nodes.len()).map(operator).collect::<Result<_, _>>()?;
         let phases = plan.phases();
         let joins = plan.nodes.iter().filter(|node| matches!(node.kind, NodeKind::BoundedJoin { .. }));
-        let streams = joins.flat_map(|join| plan.scans_of(join.inputs[0]));
+        // Answers follow the rows that ask.
+        let is_read = |scan: &NodeId| !matches!(plan.node(*scan).kind, NodeKind::LookupAnswers);
+        let streams = joins.flat_map(|join| plan.scans_of(join.inputs[0])).filter(is_read);
         let stream_phases = streams.filter_map(|scan| Some((scan, *phases.get(&scan)?))).collect();
         let mut dataflow = Dataflow {
             phases,

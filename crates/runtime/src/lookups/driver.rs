@@ -6,7 +6,6 @@
 
 use super::Queue;
 use super::queue::Asked;
-use super::source::BATCH_BYTES_MAX;
 use crate::error::RuntimeError;
 use crate::job::Wakeup;
 use crate::machine::Wait;
@@ -25,8 +24,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Keys that are asked for in one call.
 const KEYS_MAX: usize = 512;
-/// A batch of answers is closed when it has grown to this size.
+/// A batch of several answers is not larger.
 const BATCH_BYTES_WANTED: usize = 768 << 10;
+/// The rows under one key must fit into an entry of the log, which takes twice as much.
+const ANSWER_BYTES_MAX: usize = 16 << 20;
+/// Several batches that are appended together are not larger.
+const FRAME_BYTES_WANTED: usize = 4 << 20;
 /// The pause after the first call that failed.
 const PAUSE_MS: u64 = 100;
 /// No pause is longer.
@@ -207,30 +210,44 @@ impl Driver {
             RuntimeError::Source(SourceError { kind: ErrorKind::Invalid, message })
         };
         let mut batches = Vec::new();
-        let mut builder = BatchBuilder::new(Compression::None);
-        for (index, answer) in answers.iter().enumerate() {
-            if answer.len() > BATCH_BYTES_MAX / 2 {
-                let limit = BATCH_BYTES_MAX / 2;
-                return Err(invalid(format!(
-                    "the rows under one key take bytes={} of limit={limit}",
-                    answer.len()
-                )));
+        let mut open = answers.iter().peekable();
+        while open.peek().is_some() {
+            let mut builder = BatchBuilder::new(Compression::None);
+            // An answer that would make a batch too large begins the next, so that each fits into an entry of the log.
+            while let Some(answer) = open.next_if(|answer| {
+                builder.count() == 0 || builder.size_bytes() + answer.len() <= BATCH_BYTES_WANTED
+            }) {
+                if answer.len() > ANSWER_BYTES_MAX {
+                    return Err(invalid(format!(
+                        "the rows under one key take bytes={} of limit={ANSWER_BYTES_MAX}",
+                        answer.len()
+                    )));
+                }
+                builder.append(now_ms, None, Some(answer), &[]).map_err(|error| invalid(error.to_string()))?;
             }
-            builder.append(now_ms, None, Some(answer), &[]).map_err(|error| invalid(error.to_string()))?;
-            if builder.size_bytes() >= BATCH_BYTES_WANTED || index + 1 == answers.len() {
-                let full = std::mem::replace(&mut builder, BatchBuilder::new(Compression::None));
-                let records = full.count() as u32;
-                let bytes = full.build().map_err(|error| invalid(error.to_string()))?;
-                let batch =
-                    TopicBatch { partition: 0, records, max_timestamp_ms: now_ms, bytes: bytes.into() };
-                batches.push(Encoded { partition: self.partition, batch });
-            }
+            let records = builder.count() as u32;
+            let bytes = builder.build().map_err(|error| invalid(error.to_string()))?;
+            let batch = TopicBatch { partition: 0, records, max_timestamp_ms: now_ms, bytes: bytes.into() };
+            batches.push(Encoded { partition: self.partition, batch });
         }
         Ok(batches)
     }
 
-    /// While the log takes no appends the driver waits, as the steps do.
+    /// Appends in frames of some megabytes: one for all could be larger than a frame may be.
     fn append(&self, batches: &[Encoded]) -> Result<(), RuntimeError> {
+        let mut bytes = 0;
+        let same_frame = |_: &Encoded, next: &Encoded| {
+            bytes += next.batch.bytes.len();
+            bytes <= FRAME_BYTES_WANTED || {
+                bytes = next.batch.bytes.len();
+                false
+            }
+        };
+        batches.chunk_by(same_frame).try_for_each(|frame| self.append_frame(frame))
+    }
+
+    /// While the log takes no appends the driver waits, as the steps do.
+    fn append_frame(&self, batches: &[Encoded]) -> Result<(), RuntimeError> {
         loop {
             let appended = self.log.append(|frame| {
                 for encoded in batches {
@@ -250,7 +267,8 @@ impl Driver {
                 None => !self.stopped.load(Ordering::Acquire),
             };
             if !goes_on {
-                return Err(error.into());
+                // Who stops loses nothing: what is not answered is asked anew.
+                return if self.stopped.load(Ordering::Acquire) { Ok(()) } else { Err(error.into()) };
             }
             if wait == Wait::Room && self.wakeup.patience.is_none() {
                 let seen = self.wakeup.generation();

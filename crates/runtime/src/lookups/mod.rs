@@ -43,7 +43,7 @@ pub(crate) fn topic(job: &str, join: NodeId) -> String {
 
 /// What the names of all answer topics of a job begin with; a number follows.
 pub(crate) fn topic_prefix(job: &str) -> String {
-    crate::outbox::job_topic_prefix("lookup", job)
+    crate::outbox::own_job_topic_prefix("lookup", job)
 }
 
 /// The answer topics of a job that are there.

@@ -17,7 +17,7 @@ const READ_BYTES_MAX: usize = 4 << 20;
 /// A read ends when its answers have so many bytes, however few they are.
 const STEP_BYTES_MAX: usize = 32 << 20;
 /// The records of one batch; see [`super::driver`].
-pub(super) const BATCH_BYTES_MAX: usize = 64 << 20;
+const BATCH_BYTES_MAX: usize = 64 << 20;
 
 /// Is told the offset and the value of a record, and answers whether to go on.
 type Each<'a> = &'a mut dyn FnMut(i64, &[u8]) -> Result<bool, String>;

@@ -24,7 +24,7 @@ use os::{Disk, Os};
 use runtime::{JobOptions, JobRequest, RestartStrategy};
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::sync::atomic::{AtomicU8, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 
 pub const INPUT: &str = "in";
@@ -126,6 +126,10 @@ pub struct Outside {
     /// It holds nothing of a key that was asked for less often.
     pub misses: AtomicU32,
     pub trouble: Trouble,
+    /// Every call fails.
+    pub is_away: AtomicBool,
+    /// Calls, with those that fail.
+    pub calls: AtomicU32,
     /// Called while a question is under way.
     pub watch: Mutex<Option<Box<dyn Fn() + Send>>>,
 }
@@ -145,7 +149,8 @@ struct Asks(Arc<Outside>);
 
 impl Lookup for Asks {
     fn find(&mut self, keys: &RecordBatch) -> Result<Found, SourceError> {
-        if self.0.trouble.comes() {
+        self.0.calls.fetch_add(1, Ordering::SeqCst);
+        if self.0.trouble.comes() || self.0.is_away.load(Ordering::SeqCst) {
             return Err(SourceError { kind: ErrorKind::Unavailable, message: "the outside is away".into() });
         }
         if let Some(watch) = self.0.watch.lock().expect("nobody panics with it").as_ref() {

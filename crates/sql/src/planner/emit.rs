@@ -254,7 +254,7 @@ impl Emitter<'_> {
         Ok(Emitted { node, columns, places: input.places })
     }
 
-    /// After how long a split is idle: the table says so, or else the session. Zero is never.
+    /// After how long a split is idle: the table says so, or else the session. Zero is never, also where the session says otherwise.
     fn idle_ms(&self, id: NodeId) -> Option<u64> {
         let scans = self.plan.scans_of(id).into_iter();
         let given = scans.filter_map(|scan| match &self.plan.node(scan).kind {
@@ -262,7 +262,7 @@ impl Emitter<'_> {
             _ => None,
         });
         let of_table = given.filter_map(|text| base::units::parse_duration_ms(&text)).next();
-        of_table.filter(|idle_ms| *idle_ms > 0).or(self.settings.idle_ms)
+        of_table.map_or(self.settings.idle_ms, |idle_ms| (idle_ms > 0).then_some(idle_ms))
     }
 
     /// What its readers need of a projection.

@@ -373,6 +373,8 @@ fn a_partition_is_idle_after_the_time_of_its_table_or_else_of_the_session() {
     assert_eq!(idle_ms("SET 'table.exec.source.idle-timeout' = '0';", ""), None);
     assert_eq!(idle_ms("SET 'table.exec.source.idle-timeout' = '2 s';", of_table), Some(5000));
     assert_eq!(idle_ms("", of_table), Some(5000));
+    let never = ", 'scan.watermark.idle-timeout' = '0 s'";
+    assert_eq!(idle_ms("SET 'table.exec.source.idle-timeout' = '2 s';", never), None);
 }
 
 #[test]

@@ -135,16 +135,23 @@ impl LookupJoinNode {
 }
 
 /// How the watermark moves behind the join.
+///
+/// Nothing is expected of the join while nothing is expected of its input and no row waits.
 struct Tracker {
     input: Arc<Track>,
     next: usize,
+    next_turn: usize,
+    /// Whether the input is idle, as far as it was followed.
+    is_idle: bool,
     out: Track,
 }
 
 impl Tracker {
     fn new(input: Arc<Track>, held: Option<i64>) -> Tracker {
-        let out = Track::constant(held.unwrap_or(input.initial));
-        Tracker { input, next: 0, out }
+        let mut out = Track::constant(held.unwrap_or(input.initial));
+        let is_idle = input.idleness.initial;
+        out.idleness.initial = is_idle && held.is_none();
+        Tracker { input, next: 0, next_turn: 0, is_idle, out }
     }
 
     /// Follows the input up to the row `ordinal`, unless a row holds it back.
@@ -155,10 +162,17 @@ impl Tracker {
             }
             self.next += 1;
         }
+        let turns = &self.input.idleness.changes;
+        while let Some((at, is_idle)) = turns.get(self.next_turn).filter(|(at, _)| *at < ordinal) {
+            self.is_idle = *is_idle;
+            self.out.idleness.set(*at, *is_idle && !is_held);
+            self.next_turn += 1;
+        }
     }
 
     /// After an answer: up to what still holds it back.
     fn release(&mut self, ordinal: u64, hold: Option<i64>) {
+        self.out.idleness.set(ordinal, self.is_idle && hold.is_none());
         let free = self.input.before(ordinal.saturating_add(1));
         self.out.advance(ordinal, hold.map_or(free, |hold| hold.min(free)));
     }
@@ -205,6 +219,7 @@ impl Run<'_> {
             // A change behind the greatest ordinal.
             if self.node.queue.is_empty() {
                 tracker.out.advance(u64::MAX, tracker.input.end());
+                tracker.out.idleness.set(u64::MAX, tracker.input.idleness.end());
             }
         }
         Ok(())

@@ -50,6 +50,17 @@ fn job(kind: &Kind) -> Job {
     let mut planner = Planner::default();
     let orders = planner.scan("orders", ORDERS, true);
     let marked = planner.watermark(orders, 0, 3);
+    let (join, answers, codec) = looked_up(&mut planner, marked, kind);
+    planner.sink(join, "out");
+    let window = WindowKind::Tumble { size_ms: 10, offset_ms: 0 };
+    let counts =
+        planner.aggregate(join, 0, window, &[], vec![call(AggregateFunction::Count, None, DataType::Int64)]);
+    planner.sink(counts, "windows");
+    Job { plan: planner.build(), orders, answers, codec }
+}
+
+/// The join of orders with shops, its answers, and how they are written.
+fn looked_up(planner: &mut Planner, marked: NodeId, kind: &Kind) -> (NodeId, NodeId, LookupCodec) {
     let answers = planner.add(NodeKind::LookupAnswers, &[], answers_schema());
     let shops = schema(SHOPS);
     let fields =
@@ -68,12 +79,7 @@ fn job(kind: &Kind) -> Job {
     let codec = LookupCodec::new(&join).unwrap();
     let join =
         planner.add(NodeKind::LookupJoin(Box::new(join)), &[marked, answers], Arc::new(Schema::new(fields)));
-    planner.sink(join, "out");
-    let window = WindowKind::Tumble { size_ms: 10, offset_ms: 0 };
-    let counts =
-        planner.aggregate(join, 0, window, &[], vec![call(AggregateFunction::Count, None, DataType::Int64)]);
-    planner.sink(counts, "windows");
-    Job { plan: planner.build(), orders, answers, codec }
+    (join, answers, codec)
 }
 
 /// Shops by id.
@@ -195,6 +201,60 @@ fn it_is_done_when_its_stream_has_ended_and_nothing_waits() {
     let second = step(&mut dataflow, vec![job.answers(&shops(), &first.questions)]).unwrap();
     assert!(dataflow.lookups()[0].is_done);
     assert_eq!(job.lines(&second), ["out: 1 k0 10 k0 Ulm 4", "windows: 1 0 10 9"]);
+}
+
+#[test]
+fn a_join_is_idle_while_its_stream_is_and_nothing_waits() {
+    let mut planner = Planner::default();
+    let [orders, others] = ["orders", "others"].map(|name| planner.scan(name, ORDERS, false));
+    let [marked, other] = [orders, others].map(|scan| planner.watermark_with_idleness(scan, 0, 0));
+    let (join, answers, codec) = looked_up(&mut planner, marked, &kind(JoinKind::Left, true, NO_CACHE));
+    let wanted = planner.project(join, &[("t", column(0, TIMESTAMP)), ("k", column(1, DataType::Utf8))]);
+    let other = planner.project(other, &[("t", column(0, TIMESTAMP)), ("k", column(1, DataType::Utf8))]);
+    let both = planner.union(&[wanted, other]);
+    let window = WindowKind::Tumble { size_ms: 10, offset_ms: 0 };
+    let counts =
+        planner.aggregate(both, 0, window, &[], vec![call(AggregateFunction::Count, None, DataType::Int64)]);
+    planner.sink(counts, "windows");
+    let job = Job { plan: planner.build(), orders, answers, codec };
+    let mut flow = dataflow(&job.plan);
+    let other = |text: &str| read(others, 0, rows(&schema(ORDERS), text), false);
+    let idle = || ScanInput { idle: true, ..job.orders("", false) };
+    let mut take = |reads: Vec<ScanInput>| {
+        let output = step(&mut flow, reads).unwrap();
+        (job.lines(&output), output.questions)
+    };
+    let (_, asked) = take(vec![job.orders("1 k0 1", false)]);
+    // The stream is idle, and a row of it still waits.
+    assert_eq!(take(vec![idle()]).0, [""; 0]);
+    assert_eq!(take(vec![other("15 k 1\n25 k 1")]).0, [""; 0]);
+    // The answer lets it go: what is behind it no longer waits for the stream.
+    assert_eq!(take(vec![job.answers(&shops(), &asked)]).0, ["windows: 1 0 10 9", "windows: 1 10 20 19"]);
+    assert_eq!(take(vec![other("35 k 1")]).0, ["windows: 1 20 30 29"]);
+    // A row ends it. Once its answer has brought the stream up with the other, that one waits for the next row.
+    let (_, asked) = take(vec![job.orders("36 k0 1", false)]);
+    assert_eq!(take(vec![job.answers(&shops(), &asked)]).0, [""; 0]);
+    let (_, asked) = take(vec![job.orders("38 k0 1", false)]);
+    assert_eq!(take(vec![other("45 k 1")]).0, [""; 0]);
+    assert_eq!(take(vec![job.answers(&shops(), &asked)]).0, [""; 0]);
+    // Nothing waits when the stream falls idle again.
+    assert_eq!(take(vec![idle()]).0, ["windows: 3 30 40 39"]);
+}
+
+#[test]
+fn answers_end_behind_the_last_scan_that_asks() {
+    let mut planner = Planner::default();
+    let ids: &[(&str, DataType)] = &[("id", DataType::Utf8)];
+    let stream = planner.scan("stream", ids, false);
+    let orders = planner.scan("orders", ORDERS, true);
+    let names = planner.scan("names", ids, true);
+    let known = planner.join([orders, names], JoinKind::Inner, (1, 0), None);
+    let (looked_up, answers, _) = looked_up(&mut planner, known, &kind(JoinKind::Inner, true, NO_CACHE));
+    let join = planner.join([stream, looked_up], JoinKind::Inner, (0, 1), None);
+    planner.sink(join, "out");
+    let plan = planner.build();
+    plan.validate().unwrap();
+    assert_eq!([names, orders, answers, stream].map(|scan| plan.phase(scan)), [0, 1, 1, 2]);
 }
 
 /// Steps with their clocks: the orders' keys, and how many questions they ask. Answers come at once.

@@ -121,7 +121,7 @@ impl Emitter<'_> {
             cache: cache.map_err(|error| Box::new(Diagnostic::invalid(span, error.message)))?,
             asking: asks.asking,
         };
-        let answers = self.answers(&text)?;
+        let answers = self.answers(&format!("{text} of {:?}", left.node))?;
         let node =
             self.node(NodeKind::LookupJoin(Box::new(join)), vec![left.node, answers], &columns, text)?;
         let emitted = Emitted { node, columns, places: BTreeMap::new() };

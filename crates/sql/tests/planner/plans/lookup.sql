@@ -23,3 +23,12 @@ SET 'table.exec.async-lookup.timeout' = '10 s';
 INSERT INTO shown SELECT COUNT(*), city FROM (
   SELECT o.ts, c.city FROM orders AS o JOIN cached FOR SYSTEM_TIME AS OF o.proc AS c ON o.id = c.id
 ) GROUP BY city, TUMBLE(ts, INTERVAL '1' MINUTE);
+-- Two streams ask one table in one job, and a row asks twice with the same key: each join has its own answers.
+CREATE TABLE sent_back (id BIGINT, proc AS PROCTIME()) WITH ('connector' = 'kafka', 'topic' = 'returns', 'format' = 'json');
+INSERT INTO shown SELECT o.id, c.city FROM orders AS o JOIN cached FOR SYSTEM_TIME AS OF o.proc AS c ON o.id = c.id
+UNION ALL SELECT r.id, c.city FROM sent_back AS r JOIN cached FOR SYSTEM_TIME AS OF r.proc AS c ON r.id = c.id;
+INSERT INTO shown SELECT o.id, c.city || d.city FROM orders AS o
+JOIN cached FOR SYSTEM_TIME AS OF o.proc AS c ON o.id = c.id JOIN cached FOR SYSTEM_TIME AS OF o.proc AS d ON o.id = d.id;
+-- A SELECT without FROM leaves the hints of the one around it alone.
+INSERT INTO shown SELECT /*+ LOOKUP('table' = 'c', 'async' = 'true', 'output-mode' = 'allow_unordered') */ o.id, c.city
+FROM (SELECT id, PROCTIME() AS proc FROM (SELECT CAST(1 AS BIGINT) AS id)) AS o JOIN cached FOR SYSTEM_TIME AS OF o.proc AS c ON o.id = c.id;
