@@ -278,7 +278,10 @@ fn an_answer_that_takes_too_long_fails_the_job() {
             false => assert!(handle.join().unwrap()),
             true => {
                 let error = handle.join().unwrap_err().to_string();
-                assert!(error.contains("a lookup took taken_ms=1100 and may take timeout_ms=1000"), "{error}");
+                assert!(
+                    error.contains("a lookup took taken_ms=1100 and may take timeout_ms=1000"),
+                    "{error}"
+                );
             }
         }
         life.end();

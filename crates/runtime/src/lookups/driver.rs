@@ -223,7 +223,9 @@ impl Driver {
                         answer.len()
                     )));
                 }
-                builder.append(now_ms, None, Some(answer), &[]).map_err(|error| invalid(error.to_string()))?;
+                builder
+                    .append(now_ms, None, Some(answer), &[])
+                    .map_err(|error| invalid(error.to_string()))?;
             }
             let records = builder.count() as u32;
             let bytes = builder.build().map_err(|error| invalid(error.to_string()))?;
