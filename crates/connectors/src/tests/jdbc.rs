@@ -571,8 +571,11 @@ fn wrong_options_say_what_works() {
         ]
     );
     let form = "table 't': 'url' must be 'jdbc:postgresql://HOST:PORT/DATABASE'";
+    let apart = format!("{form}; who asks stands in 'username' and 'password'");
+    let apart = apart.as_str();
     for (url, message) in [
-        ("jdbc:postgresql://me:secret@host/db", form),
+        ("jdbc:postgresql://me:secret@host/db", apart),
+        ("jdbc:postgresql://me:secret@host:5432/db", apart),
         ("jdbc:postgresql://host", form),
         ("jdbc:postgresql:", form),
         (

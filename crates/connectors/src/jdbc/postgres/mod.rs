@@ -50,6 +50,10 @@ pub(super) fn address(url: &str, options: &Options) -> Result<Address, String> {
     if host.contains(',') {
         return Err(format!("{form}, with one host"));
     }
+    // It may be a password, and the host is shown in messages.
+    if host.contains('@') {
+        return Err(format!("{form}; who asks stands in 'username' and 'password'"));
+    }
     let (host, port) = match host.rsplit_once(':') {
         // An address of IPv6 stands in brackets.
         Some((host, port)) if !port.contains(']') => (host, port.parse().map_err(|_| form)?),
@@ -60,8 +64,13 @@ pub(super) fn address(url: &str, options: &Options) -> Result<Address, String> {
     let mut password = options.text("password").map(str::to_string);
     for parameter in parameters.split('&').filter(|parameter| !parameter.is_empty()) {
         match parameter.split_once('=') {
-            Some(("user", value)) => drop(user.get_or_insert(value.into())),
-            Some(("password", value)) => drop(password.get_or_insert(value.into())),
+            Some((name @ ("user" | "password"), value)) => {
+                let given = if name == "user" { &mut user } else { &mut password };
+                // The value is not shown: it may be the password.
+                let value = percent_decoded(value)
+                    .ok_or_else(|| format!("the parameter '{name}' of 'url' is no text in percent encoding"))?;
+                given.get_or_insert(value);
+            }
             Some(("sslmode", "disable") | ("ApplicationName", _)) => {}
             _ => {
                 let name = parameter.split('=').next().unwrap_or_default();
@@ -77,6 +86,19 @@ pub(super) fn address(url: &str, options: &Options) -> Result<Address, String> {
     }
     let host = if host.is_empty() { "localhost" } else { host };
     Ok(Address { host: host.into(), port, database: database.into(), user, password })
+}
+
+/// A part of a URL as it is meant.
+fn percent_decoded(text: &str) -> Option<String> {
+    let mut parts = text.split('%');
+    let mut bytes = parts.next()?.as_bytes().to_vec();
+    for part in parts {
+        let (hex, rest) = part.split_at_checked(2)?;
+        let is_hex = hex.bytes().all(|digit| digit.is_ascii_hexdigit());
+        bytes.push(u8::from_str_radix(hex, 16).ok().filter(|_| is_hex)?);
+        bytes.extend_from_slice(rest.as_bytes());
+    }
+    String::from_utf8(bytes).ok()
 }
 
 pub(super) struct PostgresLookup {
@@ -318,4 +340,21 @@ fn fits(data_type: &DataType, oid: u32) -> bool {
         _ => &[],
     };
     names.contains(&type_name(oid).as_str())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_and_passwords_of_a_url_are_decoded() {
+        let options = Options::default();
+        let parsed = |parameters: &str| address(&format!("jdbc:postgresql://host/db?{parameters}"), &options);
+        let Ok(found) = parsed("user=m%20e&password=p%25%26%3d%C3%BC+") else { panic!("it is right") };
+        assert_eq!((found.user.as_str(), found.password.as_deref()), ("m e", Some("p%&=\u{fc}+")));
+        for wrong in ["%", "%2", "%+1", "%zz", "%ff", "%\u{fc}"] {
+            let Err(message) = parsed(&format!("user=me&password={wrong}")) else { panic!("{wrong}") };
+            assert_eq!(message, "the parameter 'password' of 'url' is no text in percent encoding");
+        }
+    }
 }
