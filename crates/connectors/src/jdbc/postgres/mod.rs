@@ -67,8 +67,9 @@ pub(super) fn address(url: &str, options: &Options) -> Result<Address, String> {
             Some((name @ ("user" | "password"), value)) => {
                 let given = if name == "user" { &mut user } else { &mut password };
                 // The value is not shown: it may be the password.
-                let value = percent_decoded(value)
-                    .ok_or_else(|| format!("the parameter '{name}' of 'url' is no text in percent encoding"))?;
+                let value = percent_decoded(value).ok_or_else(|| {
+                    format!("the parameter '{name}' of 'url' is no text in percent encoding")
+                })?;
                 given.get_or_insert(value);
             }
             Some(("sslmode", "disable") | ("ApplicationName", _)) => {}
