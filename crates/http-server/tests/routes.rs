@@ -511,7 +511,7 @@ fn the_schema_registry_is_served_beside_flinks_api() {
     assert_eq!(site.get("/subjects"), json!(["a/b c"]));
     assert_eq!(site.get("/subjects?subjectPrefix=a%2F"), json!(["a/b c"]));
     assert_eq!(site.get("/subjects?subjectPrefix=b"), json!([]));
-    let missing = json!({"error_code": 40401, "message": "Subject 'x' not found."});
+    let missing = json!({"error_code": 40401, "message": "there is no subject x"});
     assert_eq!(site.ask("GET", "/subjects/x/versions", ""), (404, missing));
     let (status, text) = site.send("HEAD /subjects HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n");
     assert_eq!((status, text.as_str()), (200, ""));

@@ -23,79 +23,84 @@ impl Refusal {
     }
 
     pub(crate) fn not_found() -> Refusal {
-        Refusal::new(404, "HTTP 404 Not Found")
+        Refusal::new(404, "the registry has nothing under this path")
     }
 
     pub(crate) fn subject_not_found(subject: &str) -> Refusal {
-        Refusal::new(40401, format!("Subject '{subject}' not found."))
+        Refusal::new(40401, format!("there is no subject {subject}"))
     }
 
     pub(crate) fn version_not_found(version: &str) -> Refusal {
-        Refusal::new(40402, format!("Version {version} not found."))
+        Refusal::new(40402, format!("the subject has no version {version}"))
     }
 
     pub(crate) fn schema_not_found() -> Refusal {
-        Refusal::new(40403, "Schema not found")
+        Refusal::new(40403, "the subject has no version with this schema")
     }
 
     pub(crate) fn id_not_found(id: u32) -> Refusal {
-        Refusal::new(40403, format!("Schema {id} not found"))
+        Refusal::new(40403, format!("no schema has the id {id}"))
     }
 
     pub(crate) fn subject_soft_deleted(subject: &str) -> Refusal {
-        let hint = "delete it with permanent=true to remove it for good";
-        Refusal::new(40404, format!("Subject '{subject}' was soft deleted; {hint}"))
+        let message =
+            format!("the subject {subject} is deleted already; permanent=true removes what is left of it");
+        Refusal::new(40404, message)
     }
 
     pub(crate) fn subject_not_soft_deleted(subject: &str) -> Refusal {
-        Refusal::new(40405, format!("Subject '{subject}' must be deleted without permanent=true first"))
+        Refusal::new(40405, format!("delete the subject {subject} without permanent=true, then with it"))
     }
 
     pub(crate) fn version_soft_deleted(subject: &str, version: u32) -> Refusal {
-        let hint = "delete it with permanent=true to remove it for good";
-        Refusal::new(40406, format!("Subject '{subject}' Version {version} was soft deleted; {hint}"))
+        let message = format!(
+            "version {version} of {subject} is deleted already; permanent=true removes what is left of it"
+        );
+        Refusal::new(40406, message)
     }
 
     pub(crate) fn version_not_soft_deleted(subject: &str, version: u32) -> Refusal {
-        let message =
-            format!("Subject '{subject}' Version {version} must be deleted without permanent=true first");
+        let message = format!("delete version {version} of {subject} without permanent=true, then with it");
         Refusal::new(40407, message)
     }
 
     pub(crate) fn no_own_compatibility(subject: &str) -> Refusal {
         Refusal::new(
             40408,
-            format!("Subject '{subject}' does not have subject-level compatibility configured"),
+            format!(
+                "{subject} has no compatibility of its own; defaultToGlobal=true shows the one that holds"
+            ),
         )
     }
 
     pub(crate) fn no_own_mode(subject: &str) -> Refusal {
-        Refusal::new(40409, format!("Subject '{subject}' does not have subject-level mode configured"))
+        Refusal::new(
+            40409,
+            format!("{subject} has no mode of its own; defaultToGlobal=true shows the one that holds"),
+        )
     }
 
     pub(crate) fn incompatible(subject: &str, details: &str) -> Refusal {
-        let message = "Schema being registered is incompatible with an earlier schema for subject";
-        Refusal::new(409, format!("{message} \"{subject}\", details: {details}"))
+        let message = format!("the schema does not fit earlier versions of {subject}: {details}");
+        Refusal::new(409, message)
     }
 
     pub(crate) fn invalid_schema(reason: impl std::fmt::Display) -> Refusal {
-        Refusal::new(42201, format!("Invalid schema: {reason}"))
+        Refusal::new(42201, format!("this is no valid schema: {reason}"))
     }
 
     pub(crate) fn invalid_version(version: &str) -> Refusal {
-        let allowed = "Allowed values are between [1, 2^31-1] and the string \"latest\"";
-        Refusal::new(42202, format!("The specified version '{version}' is not a valid version id. {allowed}"))
+        Refusal::new(42202, format!("{version} is no version: give a number from 1 to 2147483647, or latest"))
     }
 
     pub(crate) fn invalid_compatibility() -> Refusal {
-        let allowed = "Valid values are none, backward, forward, full, backward_transitive, forward_transitive, and \
-                       full_transitive";
-        Refusal::new(42203, format!("Invalid compatibility level. {allowed}"))
+        let allowed =
+            "NONE, BACKWARD, FORWARD, FULL, BACKWARD_TRANSITIVE, FORWARD_TRANSITIVE or FULL_TRANSITIVE";
+        Refusal::new(42203, format!("the compatibility must be {allowed}"))
     }
 
     pub(crate) fn invalid_mode() -> Refusal {
-        let allowed = "Valid values are READWRITE, READONLY, READONLY_OVERRIDE and IMPORT.";
-        Refusal::new(42204, format!("Invalid mode. {allowed}"))
+        Refusal::new(42204, "the mode must be READWRITE, READONLY, READONLY_OVERRIDE or IMPORT")
     }
 
     pub(crate) fn not_permitted(message: impl Into<String>) -> Refusal {
@@ -103,16 +108,16 @@ impl Refusal {
     }
 
     pub(crate) fn referenced(subject: &str, version: u32) -> Refusal {
-        let key = format!("{{magic=1,keytype=SCHEMA,subject={subject},version={version}}}");
-        Refusal::new(42206, format!("One or more references exist to the schema {key}."))
+        let message = format!("other schemas refer to version {version} of {subject}: delete them first");
+        Refusal::new(42206, message)
     }
 
     pub(crate) fn other_id(known: u32, given: u32) -> Refusal {
-        Refusal::new(42207, format!("Schema already registered with id {known} instead of input id {given}"))
+        Refusal::new(42207, format!("the schema has the id {known} already, not {given}"))
     }
 
     pub(crate) fn invalid_subject(subject: &str) -> Refusal {
-        Refusal::new(42208, format!("The specified subject '{subject}' is not a valid subject."))
+        Refusal::new(42208, format!("{subject} cannot be the name of a subject"))
     }
 
     pub(crate) fn too_large(bytes: usize, limit: usize) -> Refusal {
@@ -120,7 +125,7 @@ impl Refusal {
     }
 
     pub(crate) fn invalid_rules(reason: &str) -> Refusal {
-        Refusal::new(42210, format!("Invalid rule set: {reason}"))
+        Refusal::new(42210, format!("the rule set cannot be used: {reason}"))
     }
 
     pub(crate) fn unprocessable(message: impl Into<String>) -> Refusal {
@@ -135,6 +140,6 @@ impl From<LogError> for Refusal {
             ErrorKind::Retry | ErrorKind::Unavailable => 503,
             _ => 50001,
         };
-        Refusal::new(code, format!("Error in the backend data store: {error}"))
+        Refusal::new(code, format!("the log did not take the change: {error}"))
     }
 }

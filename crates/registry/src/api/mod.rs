@@ -42,11 +42,11 @@ impl From<Value> for Reply {
 
 pub(crate) fn answer(registry: &SchemaRegistry, request: &Request) -> Answer {
     let Some(content_type) = request.answer_type() else {
-        return Answer::refusal("application/json", &Refusal::new(406, "HTTP 406 Not Acceptable"));
+        return Answer::refusal("application/json", &Refusal::new(406, "the registry answers in JSON alone"));
     };
     let has_body = matches!(request.method.as_str(), "POST" | "PUT");
     if has_body && !request.is_readable() {
-        return Answer::refusal(content_type, &Refusal::new(415, "HTTP 415 Unsupported Media Type"));
+        return Answer::refusal(content_type, &Refusal::new(415, "the registry reads JSON alone"));
     }
     match route(registry, request) {
         Ok(Reply::Json(value)) => Answer::json(content_type, &value),
@@ -140,7 +140,7 @@ fn route(registry: &SchemaRegistry, request: &Request) -> Outcome {
             | ["schemas", "ids", _, "schema" | "subjects" | "versions"]
             | ["compatibility", "subjects", _, "versions"]
             | ["compatibility", "subjects", _, "versions", _],
-        ) => Err(Refusal::new(405, "HTTP 405 Method Not Allowed")),
+        ) => Err(Refusal::new(405, "the path has no such method")),
         _ => Err(Refusal::not_found()),
     }
 }

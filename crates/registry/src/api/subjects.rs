@@ -309,7 +309,7 @@ fn id_for(state: &State, subject: &str, content: &Content, given: Option<u32>) -
     match given {
         Some(id) => match context.and_then(|context| context.schemas.get(&id)) {
             Some((known, _)) if known.identity() != content.identity() => {
-                Err(Refusal::not_permitted(format!("Overwrite new schema with id {id} is not permitted.")))
+                Err(Refusal::not_permitted(format!("the id {id} belongs to another schema")))
             }
             _ => Ok(id),
         },
