@@ -1,0 +1,45 @@
+//! Targets for fuzzing: functions that take any bytes, give them to a decoder, and check what must always hold.
+//!
+//! A plain test runs each over its seeds, its corpus and some hundred
+//! mutations of both, so that they stay alive. A panic, a hang or memory without bounds is a finding; its input goes to
+//! the corpus when it is repaired.
+
+mod kafka;
+mod log;
+mod login;
+mod records;
+mod schemas;
+mod state;
+mod statements;
+
+/// One decoder, or a family of them.
+pub struct Target {
+    pub name: &'static str,
+    pub run: fn(&[u8]),
+    /// Inputs that are right, to begin with.
+    pub seeds: fn() -> Vec<Vec<u8>>,
+    /// Mutations that the plain test runs; fewer where one costs more.
+    pub mutations: u32,
+}
+
+pub const TARGETS: &[Target] = &[
+    Target { name: "requests", run: kafka::request, seeds: kafka::requests, mutations: 2000 },
+    Target { name: "batches", run: kafka::batches, seeds: kafka::batch_seeds, mutations: 1000 },
+    Target { name: "subscriptions", run: kafka::subscription, seeds: kafka::subscriptions, mutations: 500 },
+    Target { name: "log", run: log::recover, seeds: log::seeds, mutations: 200 },
+    Target { name: "state", run: state::read, seeds: state::seeds, mutations: 500 },
+    Target { name: "records", run: records::decode, seeds: records::seeds, mutations: 1000 },
+    Target { name: "sql", run: statements::check, seeds: statements::seeds, mutations: 200 },
+    Target { name: "logins", run: login::exchange, seeds: login::exchanges, mutations: 500 },
+    Target { name: "certificates", run: login::certificate, seeds: login::certificates, mutations: 500 },
+    Target { name: "schemas", run: schemas::ask, seeds: schemas::seeds, mutations: 200 },
+];
+
+pub fn target(name: &str) -> Option<&'static Target> {
+    TARGETS.iter().find(|target| target.name == name)
+}
+
+/// Takes the first byte away: it chooses.
+fn choice(data: &[u8]) -> Option<(u8, &[u8])> {
+    data.split_first().map(|(first, rest)| (*first, rest))
+}
