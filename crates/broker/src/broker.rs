@@ -129,6 +129,7 @@ impl Broker {
         };
         broker.log.answer_for_transactions(broker.state.clone());
         broker.arm_recovered(opened);
+        broker.tidy_partitions();
         Ok(broker)
     }
 

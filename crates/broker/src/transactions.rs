@@ -35,8 +35,11 @@ use kafka_wire::records::{ControlKind, control_batch};
 pub(crate) const COORDINATOR_EPOCH: i32 = 0;
 /// Partitions of one transaction: its end must fit into one frame of the log.
 const PARTITIONS_MAX: usize = 50_000;
-/// A producer that makes up ids without end must not fill the memory.
+/// A producer that makes up ids without end must not fill the memory: beyond this the ids that were unused for
+/// longest are forgotten.
 const IDS_MAX: usize = 1_000_000;
+/// How many make room at once, so that not every new id has to look for the oldest one.
+const EVICTED_AT_ONCE: usize = 1_000;
 /// When the log cannot take an abort now, it is tried again after this time.
 const ABORT_RETRY_MS: i64 = 1_000;
 /// How often ids are looked for that nobody uses.
@@ -123,12 +126,26 @@ impl Broker {
             let mut state = lock(&self.state.0);
             let known = state.transactions.get(id);
             let (identity, fences) = match known {
-                None if state.transactions.count() >= IDS_MAX => {
+                // All of them are busy; otherwise the id makes room for itself below.
+                None if state.transactions.count() >= IDS_MAX && !state.transactions.any_unused() => {
                     return Err(ErrorCode::CoordinatorNotAvailable.into());
                 }
                 None => (first_identity(fresh)?, None),
-                Some(transaction) => next_identity(transaction, expected, fresh)?,
+                Some(transaction) => match next_identity(transaction, expected, fresh)? {
+                    Some(next) => next,
+                    None => return Ok(transaction.identity),
+                },
             };
+            let evicted = match known {
+                None if state.transactions.count() >= IDS_MAX => {
+                    state.transactions.longest_unused(EVICTED_AT_ONCE)
+                }
+                _ => Vec::new(),
+            };
+            let evicted: Vec<_> = evicted.into_iter().map(|id| TransactionChange::Forgotten { id }).collect();
+            for forgotten in &evicted {
+                frame.layer(Layer::TRANSACTIONS, &forgotten.encode())?;
+            }
             let change =
                 TransactionChange::Taken { id: id.to_string(), identity, timeout_ms, at_ms: now.wall_ms };
             let mut end = None;
@@ -147,6 +164,7 @@ impl Broker {
             if let Some(end) = end {
                 self.apply_end(&mut state, end);
             }
+            evicted.iter().for_each(|forgotten| state.apply_transaction(forgotten));
             state.apply_transaction(&change);
             Ok(identity)
         })
@@ -267,7 +285,14 @@ impl Broker {
             let transaction = state.transactions.get(claim.id).ok_or(ErrorCode::InvalidProducerIdMapping)?;
             let known = transaction.identity;
             if let Some(done) = ended_before(transaction, claim, kind, moves_epoch)? {
-                return Ok(done);
+                if !moves_epoch || done.epoch < i16::MAX {
+                    return Ok(done);
+                }
+                // A time-out at the last epoch: it ended the transaction, and the producer goes on with a new id.
+                let next = rotated(known, Some(claim.epoch), fresh)?;
+                let end = self.write_end(frame, &state, claim.id, kind, done.epoch, next, now)?;
+                self.apply_end(&mut state, end);
+                return Ok(next);
             }
             // The last epoch of an id is only ever that of a marker, which fences it.
             let epoch = known.epoch.saturating_add(1);
@@ -396,7 +421,8 @@ impl Broker {
                 };
                 // At most one beyond the exhausted epoch, which is the greatest there is.
                 let epoch = known.epoch.saturating_add(1);
-                let identity = Identity { epoch, last_epoch: NO_EPOCH, ..known };
+                // The producer is still the last one: what it says next is answered with the new epoch.
+                let identity = Identity { epoch, last_epoch: known.epoch, ..known };
                 let end = self.write_end(frame, &state, &id, ControlKind::Abort, epoch, identity, now)?;
                 self.apply_end(&mut state, end);
                 Ok::<_, ApiError>(())
@@ -415,8 +441,9 @@ impl Broker {
         }
         let expiration_ms = self.config.transactional_id_expiration_ms;
         let wall_ms = self.explained_wall_ms(now);
+        self.tidy_partitions();
         // An error is no harm: the next round finds the same ids.
-        let _ = self.log.append(|frame| {
+        while let Ok((FORGOTTEN_MAX, _)) = self.log.append(|frame| {
             let mut state = lock(&self.state.0);
             let unused = state.transactions.iter().filter(|(_, transaction)| {
                 transaction.state != TransactionState::Ongoing
@@ -430,7 +457,15 @@ impl Broker {
                 frame.layer(Layer::TRANSACTIONS, &change.encode())?;
             }
             changes.iter().for_each(|change| state.apply_transaction(change));
-            Ok::<_, ApiError>(())
+            Ok::<_, ApiError>(changes.len())
+        }) {}
+    }
+
+    /// Forgets what readers do not need any more in partitions that no transaction ends in, too.
+    pub(crate) fn tidy_partitions(&self) {
+        lock(&self.state.0).partitions.tidy_all(|partition| {
+            let bounds = self.log.bounds(partition).ok()?;
+            Some((bounds.log_start.0, bounds.high_watermark.0))
         });
     }
 }
@@ -468,12 +503,13 @@ fn rotated(known: Identity, last_epoch: Option<i16>, fresh: Option<i64>) -> Resu
     Ok(Identity { last_epoch, previous_producer_id: known.producer_id, ..first_identity(fresh)? })
 }
 
-/// Who owns the id next, and with which epoch the one before is fenced if it has a transaction open.
+/// Who owns the id next, and with which epoch the one before is fenced if it has a transaction open. `None` if
+/// the request has been granted before, and stands.
 fn next_identity(
     transaction: &Transaction,
     expected: Option<(i64, i16)>,
     fresh: Option<i64>,
-) -> Result<(Identity, Option<i16>), Undecided> {
+) -> Result<Option<(Identity, Option<i16>)>, Undecided> {
     let known = transaction.identity;
     if let Some((producer_id, epoch)) = expected {
         let is_current = producer_id == known.producer_id;
@@ -483,10 +519,16 @@ fn next_identity(
             return Err(ErrorCode::ProducerFenced.into());
         }
         if epoch != known.epoch {
-            // A request that is sent again gets the same answer; everybody else has been fenced.
-            return match epoch == known.last_epoch {
-                true => Ok((known, None)),
-                false => Err(ErrorCode::ProducerFenced.into()),
+            // A request that is sent again gets the same answer; everybody else has been fenced. Where the answer
+            // has been used for a transaction, it did arrive: a late copy must not touch the transaction.
+            let is_ongoing = transaction.state == TransactionState::Ongoing;
+            if epoch != known.last_epoch || is_ongoing {
+                return Err(ErrorCode::ProducerFenced.into());
+            }
+            // Nobody is given the epoch that a time-out at the last one leaves.
+            return match known.epoch {
+                i16::MAX => Ok(Some((rotated(known, Some(epoch), fresh)?, None))),
+                _ => Ok(None),
             };
         }
     }
@@ -496,7 +538,7 @@ fn next_identity(
         false => Identity { epoch: known.epoch + 1, last_epoch: last_epoch.unwrap_or(NO_EPOCH), ..known },
     };
     let is_ongoing = transaction.state == TransactionState::Ongoing;
-    Ok((identity, is_ongoing.then(|| known.epoch.saturating_add(1))))
+    Ok(Some((identity, is_ongoing.then(|| known.epoch.saturating_add(1)))))
 }
 
 /// Checks the one who ends a transaction. If it has been ended already by the same request, the answer of then.
@@ -512,8 +554,10 @@ fn ended_before(
     let same_id = claim.producer_id == known.producer_id;
     let before_rotation =
         claim.producer_id == known.previous_producer_id && claim.epoch == i16::MAX - 1 && known.epoch == 0;
-    // A time-out moves the epoch on as well: then an abort is answered with it, and the producer goes on.
-    let epoch_moved = same_id && i32::from(known.epoch) == i32::from(claim.epoch) + 1;
+    // A time-out moves the epoch on as well: then an abort is answered with it, and the producer goes on. Where
+    // somebody else has taken the id, there is no last epoch.
+    let epoch_moved =
+        same_id && known.last_epoch == claim.epoch && i32::from(known.epoch) == i32::from(claim.epoch) + 1;
     let is_retry = moves_epoch && is_complete && (epoch_moved || before_rotation);
     if !same_id && !is_retry {
         return Err(ErrorCode::InvalidProducerIdMapping);

@@ -279,7 +279,7 @@ impl Inner {
             durable,
             no_space,
             batches: Vec::new(),
-            next: Vec::new(),
+            next: HashMap::new(),
             catalog: None,
             log_starts: Vec::new(),
         };
@@ -310,7 +310,7 @@ pub struct Frame<'a> {
     no_space: Option<LogError>,
     batches: Vec<(PartitionId, IndexEntry)>,
     /// Next offsets of the partitions that this frame appends to.
-    next: Vec<(PartitionId, i64)>,
+    next: HashMap<PartitionId, i64>,
     /// The catalog with this frame's changes.
     catalog: Option<Catalog>,
     log_starts: Vec<(PartitionId, i64)>,
@@ -351,10 +351,7 @@ impl Frame<'_> {
         let length = bytes.len() as u32;
         let entry = IndexEntry { base_offset: base, records, length, position, max_timestamp_ms, crc };
         self.batches.push((partition, entry));
-        match self.next.iter_mut().find(|(id, _)| *id == partition) {
-            Some((_, next)) => *next = end,
-            None => self.next.push((partition, end)),
-        }
+        self.next.insert(partition, end);
         Ok(Offset(base))
     }
 
@@ -450,7 +447,7 @@ impl Frame<'_> {
 
     /// The next offset of a partition, after this frame's own batches.
     pub fn next_offset(&self, partition: PartitionId) -> Result<Offset, LogError> {
-        if let Some((_, next)) = self.next.iter().find(|(id, _)| *id == partition) {
+        if let Some(next) = self.next.get(&partition) {
             return Ok(Offset(*next));
         }
         if let Some(catalog) = &self.catalog {

@@ -186,13 +186,17 @@ fn look_up(
     match broker.log.read(partition, Offset(spec.fetch_offset), limit) {
         Ok(mut slices) => {
             if read_committed {
-                // It lies between two batches: at the first one of a transaction, or at the end.
-                slices.retain(|slice| slice.base_offset.0 < last_stable_offset);
+                // It lies in the middle of a batch if the records before it were deleted.
+                slices.retain(|slice| slice.last_offset.0 < last_stable_offset);
             }
             found.slices = within(slices, limit, nothing_yet);
             if let (true, Some(last)) = (read_committed, found.slices.last()) {
                 let (from, to) = (spec.fetch_offset, last.last_offset.0 + 1);
                 found.aborted = lock(&broker.state.0).partitions.aborted(partition, from, to);
+                // What is deleted by now may have left the list of aborted transactions before it was looked at.
+                if broker.log.bounds(partition)?.log_start.0 > from {
+                    return Err(ErrorCode::OffsetOutOfRange.into());
+                }
             }
         }
         Err(error) => {

@@ -39,6 +39,15 @@ impl PartitionTransactions {
     fn first_open(&self) -> Option<i64> {
         self.open.values().min().copied()
     }
+
+    fn tidy(&mut self, log_start: i64, high_watermark: i64) {
+        while self.ended.front().is_some_and(|(_, marker)| *marker < high_watermark) {
+            self.ended.pop_front();
+        }
+        while self.aborted.front().is_some_and(|aborted| aborted.last_offset < log_start) {
+            self.aborted.pop_front();
+        }
+    }
 }
 
 /// The partitions that transactions have written to.
@@ -102,12 +111,17 @@ impl PartitionsTransactions {
 
     /// Forgets what readers do not need any more: ends that are durable, aborted records that are deleted.
     pub fn tidy(&mut self, partition: PartitionId, log_start: i64, high_watermark: i64) {
-        let Some(known) = self.partitions.get_mut(&partition) else { return };
-        while known.ended.front().is_some_and(|(_, marker)| *marker < high_watermark) {
-            known.ended.pop_front();
+        if let Some(known) = self.partitions.get_mut(&partition) {
+            known.tidy(log_start, high_watermark);
         }
-        while known.aborted.front().is_some_and(|aborted| aborted.last_offset < log_start) {
-            known.aborted.pop_front();
+    }
+
+    /// The same for all partitions; `bounds` answers log start and high watermark.
+    pub fn tidy_all(&mut self, bounds: impl Fn(PartitionId) -> Option<(i64, i64)>) {
+        for (partition, known) in &mut self.partitions {
+            if let Some((log_start, high_watermark)) = bounds(*partition) {
+                known.tidy(log_start, high_watermark);
+            }
         }
     }
 
@@ -138,6 +152,12 @@ impl PartitionsTransactions {
     /// Where the open transaction of a producer begins.
     pub fn open_since(&self, partition: PartitionId, producer_id: i64) -> Option<i64> {
         self.partitions.get(&partition)?.open.get(&producer_id).copied()
+    }
+
+    /// Ends that are still kept because they may not be durable.
+    #[cfg(test)]
+    pub fn undurable_ends(&self) -> usize {
+        self.partitions.values().map(|known| known.ended.len()).sum()
     }
 
     pub fn retain_partitions(&mut self, mut exists: impl FnMut(PartitionId) -> bool) {

@@ -188,6 +188,7 @@ impl Producers {
         }
         producer.last_timestamp_ms = marker.timestamp_ms;
         producer.coordinator_epoch = marker.coordinator_epoch;
+        self.forget_beyond_limit();
     }
 
     /// The batch is in the log at `base_offset`. Idempotent: a batch that is known stays as it is.
@@ -218,12 +219,16 @@ impl Producers {
             last_sequence: batch.last_sequence(),
             base_offset,
         });
+        self.forget_beyond_limit();
+    }
+
+    fn forget_beyond_limit(&mut self) {
         if self.entries.len() > ENTRIES_MAX {
             self.forget_the_oldest_tenth();
         }
     }
 
-    fn forget_the_oldest_tenth(&mut self) {
+    pub(super) fn forget_the_oldest_tenth(&mut self) {
         let mut ages: Vec<u64> = self.entries.values().map(|producer| producer.touched).collect();
         let cut = ages.len() / 10;
         let (_, threshold, _) = ages.select_nth_unstable(cut);
@@ -296,6 +301,14 @@ impl Producers {
             entries
                 .insert(key, Producer { epoch, batches, last_timestamp_ms, coordinator_epoch, touched: 0 });
         }
-        Ok(Producers { entries, next_block, uses: 0 })
+        // The order of use is not kept; the time of the last batch is near to it.
+        let mut by_time: Vec<&mut Producer> = entries.values_mut().collect();
+        by_time.sort_by_key(|producer| producer.last_timestamp_ms);
+        let mut uses = 0;
+        for producer in by_time {
+            uses += 1;
+            producer.touched = uses;
+        }
+        Ok(Producers { entries, next_block, uses })
     }
 }

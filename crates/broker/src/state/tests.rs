@@ -68,6 +68,48 @@ fn sequences_wrap() {
 }
 
 #[test]
+fn restored_producers_are_forgotten_in_the_order_of_their_last_batches() {
+    let mut state = BrokerState::default();
+    for id in 0..100 {
+        let written = SequencedBatch { max_timestamp_ms: 1_000 - id, ..batch(id, 0, 0, 1) };
+        state.producers.apply(P, id, &written);
+    }
+    let mut bytes = Vec::new();
+    state.checkpoint(&mut bytes);
+    let mut restored = BrokerState::restore(Some(&bytes)).unwrap();
+    restored.producers.apply(P, 100, &batch(0, 0, 1, 1));
+    restored.producers.forget_the_oldest_tenth();
+    let left: Vec<i64> = restored.producers.of_partition(P).iter().map(|one| one.producer_id).collect();
+    assert_eq!(left, (0..89).collect::<Vec<_>>());
+}
+
+#[test]
+fn idle_transactional_ids_make_room_in_the_order_of_their_use() {
+    let mut state = BrokerState::default();
+    let identity = transactions::Identity {
+        producer_id: 1,
+        epoch: 0,
+        last_epoch: transactions::NO_EPOCH,
+        previous_producer_id: transactions::NO_PRODUCER_ID,
+    };
+    for (id, at_ms) in [("a", 4), ("b", 1), ("c", 3), ("d", 2)] {
+        let id = id.to_string();
+        state.apply_transaction(&TransactionChange::Taken { id, identity, timeout_ms: 1, at_ms });
+    }
+    let (id, groups) = ("b".to_string(), vec!["g".to_string()]);
+    state.apply_transaction(&TransactionChange::Added { id, partitions: vec![], groups, at_ms: 1 });
+    let oldest = |count| {
+        let mut found = state.transactions.longest_unused(count);
+        found.sort();
+        found
+    };
+    assert_eq!(
+        (oldest(2), oldest(9)),
+        (vec!["c".into(), "d".into()], vec!["a".into(), "c".into(), "d".into()])
+    );
+}
+
+#[test]
 fn a_checkpoint_holds_everything_and_replaying_over_it_changes_nothing() {
     let mut state = BrokerState::default();
     let records = [

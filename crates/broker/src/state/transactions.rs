@@ -179,6 +179,21 @@ impl Transactions {
         self.by_id.len()
     }
 
+    pub fn any_unused(&self) -> bool {
+        self.by_id.values().any(|transaction| transaction.state != TransactionState::Ongoing)
+    }
+
+    /// The ids without an open transaction that nobody has used for longest.
+    pub fn longest_unused(&self, count: usize) -> Vec<String> {
+        let idle = self.by_id.iter().filter(|(_, known)| known.state != TransactionState::Ongoing);
+        let mut idle: Vec<_> = idle.map(|(id, known)| (known.updated_at_ms, id)).collect();
+        if idle.len() > count {
+            idle.select_nth_unstable(count);
+            idle.truncate(count);
+        }
+        idle.into_iter().map(|(_, id)| id.clone()).collect()
+    }
+
     /// Applies all of a change but for its offsets, which are the groups' business.
     pub(super) fn apply(&mut self, change: &TransactionChange) {
         match change {

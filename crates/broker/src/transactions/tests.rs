@@ -18,11 +18,11 @@ fn transaction(state: TransactionState, epoch: i16) -> Transaction {
 fn next(known: &Transaction, expected: Option<(i64, i16)>) -> Result<(Identity, Option<i16>), ErrorCode> {
     match next_identity(known, expected, None) {
         Err(Undecided::NeedsProducerId) => match next_identity(known, expected, Some(9)) {
-            Ok(found) => Ok(found),
+            Ok(found) => Ok(found.unwrap_or((known.identity, None))),
             Err(_) => panic!("a fresh id was not enough"),
         },
         Err(Undecided::Refused(error)) => Err(error.code),
-        Ok(found) => Ok(found),
+        Ok(found) => Ok(found.unwrap_or((known.identity, None))),
     }
 }
 
@@ -49,6 +49,9 @@ fn used_up_epochs_lead_to_a_new_producer_id() {
     // A transaction that timed out at the last epoch has left that one behind.
     let fenced = transaction(TransactionState::CompleteAbort, i16::MAX);
     assert_eq!(next(&fenced, None).unwrap().0.producer_id, 9);
+    // Nor is its own producer given it.
+    let (identity, fences) = next(&fenced, Some((5, last))).unwrap();
+    assert_eq!((identity.producer_id, identity.epoch, identity.last_epoch, fences), (9, 0, last, None));
 }
 
 #[test]

@@ -250,7 +250,8 @@ impl KafkaSource {
             partition.ahead = found.map_err(|error| source_error(&error))?.into();
             if self.reads_committed_only {
                 let end = log.last_stable_offset(partition.id).map_err(|error| source_error(&error))?;
-                partition.ahead.retain(|slice| slice.base_offset < end);
+                // It lies in the middle of a batch if the records before it were deleted.
+                partition.ahead.retain(|slice| slice.last_offset < end);
             }
         }
         let Some(slice) = partition.ahead.pop_front() else { return Ok(false) };
@@ -267,6 +268,16 @@ impl KafkaSource {
                         aborted.producer_id == header.producer_id
                             && (aborted.first_offset..=aborted.last_offset).contains(&slice.base_offset)
                     });
+                // What is deleted by now may have left the list of aborted transactions before it was looked at.
+                if self.reads_committed_only
+                    && header.is_transactional()
+                    && log.bounds(partition.id).map_err(|error| source_error(&error))?.log_start
+                        > slice.last_offset
+                {
+                    partition.ahead.clear();
+                    // Answers that the position is deleted.
+                    return self.open(split, position);
+                }
                 let is_void = header.is_control() || is_aborted;
                 partition.open = Some(OpenBatch { records, is_void, end });
                 Ok(true)

@@ -589,6 +589,13 @@ fn control_batches_are_no_rows_and_the_isolation_level_decides_about_the_rest() 
         assert_eq!(ids(&reads), [0, 1, 2, 4, 5]);
     }
     let committed = orders(&[earliest, (isolation, "read_committed")]);
+    // Records before it were deleted: the last stable offset lies in the middle of the first batch.
+    decided.0.store(1, std::sync::atomic::Ordering::Relaxed);
+    let mut early = source(&node, &committed, Vec::new());
+    let split = early.splits().unwrap().remove(0);
+    let read = early.read(&split, Position(0), None, limits(usize::MAX)).unwrap();
+    assert_eq!(read.next, Position(0));
+    decided.0.store(4, std::sync::atomic::Ordering::Relaxed);
     for rows_max in [1, 100] {
         let mut source = source(&node, &committed, Vec::new());
         let split = source.splits().unwrap().remove(0);

@@ -93,7 +93,37 @@ impl World {
         };
         let node = self.node.take().unwrap();
         let attempt = &mut self.attempts[number].1;
-        let alive = match self.random.below(8) {
+        let alive = match self.random.below(10) {
+            8 => {
+                // A late copy of a request of before: granted again if nothing is open, and else refused.
+                let request = InitProducerIdRequest {
+                    transactional_id: Some(producer.id.clone()),
+                    transaction_timeout_ms: TIMEOUT_MS,
+                    producer_id: producer.producer_id,
+                    producer_epoch: (producer.epoch - 1).max(0),
+                    ..Default::default()
+                };
+                let is_late = producer.epoch > 0;
+                if is_late {
+                    let Answer::Frame(frame) = node.finish(node.send(&request, 4)) else {
+                        panic!("no answer")
+                    };
+                    let answer = response::<InitProducerIdRequest>(frame, 4);
+                    assert!(answer.error_code != 0 || answer.producer_epoch == producer.epoch);
+                }
+                true
+            }
+            9 if self.random.below(6) == 0 => {
+                // Everything that is open lasts too long; all producers begin anew.
+                node.sim.clock.advance_ms(TIMEOUT_MS as u64 + 1);
+                node.broker.tick(node.now().monotonic_ms);
+                let alive = node.log.commit_pending().is_ok();
+                self.node = Some(node);
+                self.producers = vec![None; PRODUCERS];
+                self.open = [None; PRODUCERS];
+                return alive;
+            }
+            9 => true,
             0..=3 => {
                 let place = self.random.below(PLACES.len() as u64) as usize;
                 let value = format!("{number}-{}", attempt.written.len());

@@ -2,6 +2,7 @@
 
 use super::transactional::*;
 use crate::call::{Outcome, Until, Wait, Woken};
+use crate::state::transactions::{Identity, TransactionChange};
 use crate::testing::{Answer, Node, batch, produce_request, response, sequenced_batch};
 use base::Offset;
 use eventlog::AbortedRange;
@@ -395,6 +396,112 @@ fn ids_that_nobody_uses_are_forgotten() {
     assert_eq!(a.write(&node, "t", 0, &["a2"]), E::InvalidProducerIdMapping as i16);
     let again = Producer::init(&node, "a");
     assert_ne!(again.producer_id, a.producer_id);
+    // One round takes them all, however many frames it needs.
+    let identity = Identity { producer_id: 1, epoch: 0, last_epoch: -1, previous_producer_id: -1 };
+    let at_ms = node.now().wall_ms;
+    for number in 0..20_001 {
+        let taken = TransactionChange::Taken { id: format!("x{number}"), identity, timeout_ms: 1, at_ms };
+        crate::sync::lock(&node.broker.state.0).apply_transaction(&taken);
+    }
+    node.pass_ms(2 * week as u64);
+    assert_eq!(crate::sync::lock(&node.broker.state.0).transactions.count(), 0);
+}
+
+#[test]
+fn a_late_repeat_of_a_grant_leaves_an_open_transaction_alone() {
+    let node = node();
+    let mut a = Producer::init(&node, "a");
+    assert_eq!(a.write(&node, "t", 0, &["a1"]), 0);
+    let before = Some((a.producer_id, a.epoch));
+    assert_eq!(a.end(&node, Commit), 0);
+    // Nothing is open: the answer of then, as often as it is asked for.
+    assert_eq!(init(&node, "a", before, 5).producer_epoch, a.epoch);
+    assert_eq!(a.write(&node, "t", 0, &["a2"]), 0);
+    assert_eq!(a.commit_offset(&node, "g", "t", 7, 5), 0);
+    assert_eq!(init(&node, "a", before, 5).error_code, E::ProducerFenced as i16);
+    assert_eq!(a.write(&node, "t", 1, &["a3"]), 0);
+    assert_eq!(fetch(&node, "t", 0, 0, true).last_stable_offset, 2);
+    assert_eq!(a.end(&node, Commit), 0);
+    assert_eq!(
+        (committed_values(&node, "t", 0), committed_values(&node, "t", 1)),
+        (vec!["a1".to_string(), "a2".to_string()], vec!["a3".to_string()],)
+    );
+    assert_eq!(fetch(&node, "t", 0, 0, true).last_stable_offset, 4);
+    assert_eq!(committed_offset(&node, "g", "t", true), (7, 0));
+}
+
+#[test]
+fn an_end_by_a_fenced_producer_is_no_repeat_of_its_successors_end() {
+    let node = node();
+    let mut zombie = Producer::init(&node, "a");
+    assert_eq!(zombie.write(&node, "t", 0, &["lost"]), 0);
+    // The successor speaks the older protocol, which leaves the epoch as it is.
+    let mut successor = Producer::init(&node, "a");
+    assert_eq!(successor.epoch, zombie.epoch + 1);
+    assert_eq!(successor.add(&node, "t", &[0], 3), [0]);
+    assert_eq!(successor.write_version(&node, "t", 0, &["kept"], 9), 0);
+    assert_eq!(successor.end_version(&node, Commit, 3), 0);
+    assert_eq!(zombie.end_version(&node, Commit, 5), E::ProducerFenced as i16);
+    assert_eq!(committed_values(&node, "t", 0), ["kept"]);
+}
+
+#[test]
+fn records_deleted_up_to_the_middle_of_a_batch_do_not_show_the_rest_of_it() {
+    let node = node();
+    let mut a = Producer::init(&node, "a");
+    assert_eq!(a.write(&node, "t", 0, &["a1", "a2", "a3"]), 0);
+    let partition = delete_records_request::DeleteRecordsPartition { partition_index: 0, offset: 1 };
+    let topic = delete_records_request::DeleteRecordsTopic { name: "t".into(), partitions: vec![partition] };
+    let deleted = node.call(&DeleteRecordsRequest { topics: vec![topic], ..Default::default() }, 2);
+    assert_eq!(deleted.topics[0].partitions[0].error_code, 0);
+    let data = fetch(&node, "t", 0, 1, true);
+    assert_eq!((data.log_start_offset, data.last_stable_offset, values(&data).len()), (1, 1, 0));
+    assert_eq!(a.end(&node, Abort), 0);
+    assert_eq!(values(&fetch(&node, "t", 0, 1, true)).len(), 0);
+}
+
+#[test]
+fn ends_that_a_restart_finds_are_durable() {
+    let node = node();
+    let mut a = Producer::init(&node, "a");
+    for _ in 0..5 {
+        assert_eq!(a.write(&node, "t", 0, &["a1"]), 0);
+        assert_eq!(a.end(&node, Commit), 0);
+    }
+    let node = node.restart();
+    assert_eq!(crate::sync::lock(&node.broker.state.0).partitions.undurable_ends(), 0);
+}
+
+#[test]
+fn a_time_out_at_the_last_epoch_leads_to_a_new_producer_id() {
+    let node = node();
+    let first = Producer::init(&node, "a");
+    let identity = Identity {
+        producer_id: first.producer_id,
+        epoch: i16::MAX - 1,
+        last_epoch: -1,
+        previous_producer_id: -1,
+    };
+    let taken = TransactionChange::Taken {
+        id: "a".into(),
+        identity,
+        timeout_ms: TIMEOUT_MS,
+        at_ms: node.now().wall_ms,
+    };
+    crate::sync::lock(&node.broker.state.0).apply_transaction(&taken);
+    let mut a = Producer::known("a", first.producer_id, i16::MAX - 1);
+    assert_eq!(a.write(&node, "t", 0, &["a1"]), 0);
+    node.pass_ms(TIMEOUT_MS as u64 + 1);
+    let late = a.clone();
+    assert_eq!(a.end(&node, Abort), 0);
+    assert_eq!(a.epoch, 0);
+    assert_ne!(a.producer_id, late.producer_id);
+    let again = node.call(&late.end_request(Abort), 5);
+    assert_eq!((again.producer_id, again.producer_epoch), (a.producer_id, 0));
+    assert_eq!(late.clone().write(&node, "t", 0, &["late"]), E::InvalidProducerIdMapping as i16);
+    assert_eq!(a.write(&node, "t", 0, &["a2"]), 0);
+    assert_eq!(a.end(&node, Commit), 0);
+    assert_eq!(committed_values(&node, "t", 0), ["a2"]);
 }
 
 #[test]
