@@ -54,6 +54,11 @@ pub enum RuntimeError {
          ('pipeline.name') or use another --data directory"
     )]
     Known { job: String },
+    #[error(
+        "jobs '{job}' and '{other}' would share the topics of their outboxes, whose names have letters, digits, '.', \
+         '_' and '-' alone; give the job another name ('pipeline.name')"
+    )]
+    Alike { job: String, other: String },
     #[error("job '{job}' does not run here")]
     NotRunning { job: String },
     #[error("job '{job}' is running already")]
@@ -75,7 +80,9 @@ impl RuntimeError {
             RuntimeError::Journal { .. } | RuntimeError::ReplayDiffers { .. } => ErrorKind::Corrupt,
             RuntimeError::PlanChanged { .. } | RuntimeError::EngineChanged { .. } => ErrorKind::Invalid,
             RuntimeError::InputChanged { .. } => ErrorKind::Invalid,
-            RuntimeError::Running { .. } | RuntimeError::Known { .. } => ErrorKind::Conflict,
+            RuntimeError::Running { .. } | RuntimeError::Known { .. } | RuntimeError::Alike { .. } => {
+                ErrorKind::Conflict
+            }
             RuntimeError::Internal { .. } => ErrorKind::Internal,
         }
     }

@@ -26,12 +26,12 @@ pub(crate) fn topic(job: &str, sink: NodeId) -> String {
     format!("{}{}", topic_prefix(job), sink.0)
 }
 
-/// What the names of all outboxes of a job begin with; a number follows.
+/// What the names of all outboxes of a job begin with; a number follows. A job is refused whose prefix is another's.
 pub(crate) fn topic_prefix(job: &str) -> String {
     job_topic_prefix("outbox", job)
 }
 
-/// What the names of a job's internal topics of a kind begin with. Two jobs may share it: see
+/// What the names of a job's internal topics of a kind begin with. Two names may give the same: see
 /// [`own_job_topic_prefix`].
 fn job_topic_prefix(kind: &str, job: &str) -> String {
     let name: String = job

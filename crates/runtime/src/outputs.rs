@@ -116,6 +116,10 @@ impl Outputs {
         self.sinks.iter().map(|output| (output.node, output.table.as_str()))
     }
 
+    pub(crate) fn have_outboxes(&self) -> bool {
+        self.sinks.iter().any(|output| matches!(output.target, Target::Outbox { .. }))
+    }
+
     /// The topics that the job writes, with the partitions they are created with.
     pub(crate) fn topics_wanted(&self, job: &str) -> Vec<TopicWanted> {
         let wanted = self.sinks.iter().filter_map(|output| match &output.target {

@@ -19,6 +19,7 @@ use crate::late::LateTopic;
 use crate::lookups::{self, Lookups};
 use crate::machine::{Turn, Wait};
 use crate::origin::Origin;
+use crate::outbox;
 use crate::outputs::{Encoded, Outputs, create_topics};
 use crate::profile::Profile;
 use crate::progress::{ScanProgress, SharedProgress, SinkProgress};
@@ -167,6 +168,13 @@ impl Job {
             outputs.keep_late_rows(LateTopic::open(plan, &request.connectors, topic, name)?);
         }
         let lookups = Arc::new(Lookups::new(plan, name));
+        if known.is_none() && outputs.have_outboxes() {
+            let alike =
+                |other: &String| other != name && outbox::topic_prefix(other) == outbox::topic_prefix(name);
+            if let Some(other) = context.journal.jobs().into_iter().map(|(other, _)| other).find(alike) {
+                return Err(RuntimeError::Alike { job: name.into(), other });
+            }
+        }
         let mut topics = outputs.topics_wanted(name);
         topics.extend(lookups.topics_wanted());
         if let Some(lsn) = create_topics(&context.log, &topics)? {

@@ -180,6 +180,27 @@ fn a_target_that_fails_stops_a_live_job_which_loses_nothing() {
 }
 
 #[test]
+fn a_job_whose_outboxes_would_be_those_of_another_is_refused() {
+    let world = SimOs::new(18);
+    let (life, pipe) = begin(&world, true);
+    pipe.feed(&[1, 2, 3], 3);
+    let named = |name: &str, sinks: &[&str]| {
+        let mut request = pipe.request(pipe::plan(sinks));
+        request.name = name.into();
+        submit(&life, request).join()
+    };
+    assert!(named("a_b", &["outbox"]).unwrap());
+    let error = named("a b", &["outbox"]).unwrap_err();
+    assert!(
+        matches!(&error, RuntimeError::Alike { job, other } if job == "a b" && other == "a_b"),
+        "{error}"
+    );
+    assert_eq!(pipe.target(), [1, 2, 3]);
+    assert!(named("a b", &["topic"]).unwrap());
+    life.end();
+}
+
+#[test]
 fn a_direct_sink_that_fails_stops_a_live_job() {
     let world = SimOs::new(13);
     let (life, pipe) = begin(&world, false);
