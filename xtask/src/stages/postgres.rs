@@ -7,6 +7,7 @@ use crate::postgres::{OLD_USER, PASSWORD, Postgres, USER};
 use crate::{node, peers, places};
 
 const FOLDER: &str = "tests/postgres";
+const LOOKUP: &str = "lookup.sql";
 
 /// Runs the files and counts one check for each run.
 pub fn run() -> Result<Counts> {
@@ -16,17 +17,16 @@ pub fn run() -> Result<Counts> {
         let path = places::root().join(FOLDER).join(name);
         std::fs::read_to_string(&path).with_context(|| format!("cannot read file={}", path.display()))
     };
-    for name in ["lookup.sql", "visits.csv"] {
+    for name in [LOOKUP, "visits.csv", "keys.sql", "keys.json"] {
         std::fs::write(folder.path().join(name), read(name)?)?;
     }
     let postgres = Postgres::start(&folder.path().join("postgres.log"))?;
     postgres.psql("shop", &read("shops.sql")?)?;
     let url = format!("jdbc:postgresql://127.0.0.1:{}/shop", postgres.port);
-    let expected = read("expected.txt")?;
     // What it prints, and what it says.
-    let job = |who: &str, password: &str, number: usize| -> Result<(String, String)> {
+    let job = |file: &str, who: &str, password: &str, number: usize| -> Result<(String, String)> {
         let mut command = node::command()?;
-        command.current_dir(folder.path()).args(["run", "lookup.sql", "--kafka", "127.0.0.1:0"]);
+        command.current_dir(folder.path()).args(["run", file, "--kafka", "127.0.0.1:0"]);
         for variable in [format!("URL={url}"), format!("WHO={who}"), format!("PASSWORD={password}")] {
             command.args(["--var", &variable]);
         }
@@ -42,25 +42,29 @@ pub fn run() -> Result<Counts> {
             println!("postgres: {name}: {what}");
         }
     };
-    for (number, who) in [USER, OLD_USER].into_iter().enumerate() {
-        let (printed, _) = job(who, PASSWORD, number)?;
-        check(
-            who,
-            (last_of_each(&printed) != last_of_each(&expected)).then(|| format!("it printed\n{printed}")),
-        );
+    let whole =
+        [(LOOKUP, "expected.txt", USER), (LOOKUP, "expected.txt", OLD_USER), ("keys.sql", "keys.txt", USER)];
+    for (number, (file, expected, who)) in whole.into_iter().enumerate() {
+        let (printed, said) = job(file, who, PASSWORD, number)?;
+        let differs = last_of_each(&printed) != last_of_each(&read(expected)?);
+        check(&format!("{file} as {who}"), differs.then(|| format!("it printed\n{printed}{said}")));
     }
     let mut told = |name: &str, said: String, part: &str| {
         check(name, (!said.contains(part)).then_some(said));
     };
-    told("wrong password", job(USER, "wrong", 2)?.1, "password authentication failed for user");
+    told("wrong password", job(LOOKUP, USER, "wrong", 3)?.1, "password authentication failed for user");
     postgres.psql("shop", "ALTER TABLE stock ALTER COLUMN pieces TYPE text")?;
     told(
         "wrong type",
-        job(USER, PASSWORD, 3)?.1,
+        job(LOOKUP, USER, PASSWORD, 4)?.1,
         "the column 'pieces' is declared INT and is text; declare it as it is there",
     );
     postgres.psql("shop", "ALTER TABLE stock DROP COLUMN pieces")?;
-    told("missing column", job(USER, PASSWORD, 4)?.1, "column \"pieces\" does not exist (SQLSTATE 42703)");
+    told(
+        "missing column",
+        job(LOOKUP, USER, PASSWORD, 5)?.1,
+        "column \"pieces\" does not exist (SQLSTATE 42703)",
+    );
     Ok(counts)
 }
 

@@ -11,7 +11,6 @@ use super::sqlite::{list, quoted};
 use super::values::Column;
 use arrow_array::{ArrayRef, RecordBatch, RecordBatchOptions};
 use arrow_schema::{DataType, Schema, SchemaRef};
-use base::ErrorKind;
 use base::options::Options;
 use dataflow::lookup::{Found, Lookup, LookupRequest};
 use dataflow::source::SourceError;
@@ -176,7 +175,7 @@ impl PostgresLookup {
     }
 
     fn wrong(&self, message: impl std::fmt::Display) -> SourceError {
-        self.error(WireError { kind: ErrorKind::Invalid, message: message.to_string() })
+        self.error(wire::wrong(message))
     }
 
     fn connect(&self) -> Result<Connection, SourceError> {
@@ -200,39 +199,77 @@ impl PostgresLookup {
     }
 
     fn find_in(&self, connection: &mut Connection, keys: &RecordBatch) -> Result<Found, SourceError> {
-        let columns = self.found.fields().iter().map(|field| Column::new(field));
-        let mut columns =
-            columns.collect::<Result<Vec<Column>, String>>().map_err(|message| self.wrong(message))?;
         let mut parameters = Vec::with_capacity(keys.num_rows());
         for key in 0..keys.num_rows() {
             let values = keys.columns().iter().map(|column| parameter(column, key));
             parameters.push(values.collect::<Result<_, _>>().map_err(|message| self.wrong(message))?);
         }
-        let mut counts = vec![0u32; keys.num_rows()];
-        connection
-            .run(&parameters, &mut |key, values| {
-                if let Some(count) = counts.get_mut(key) {
-                    *count += 1;
+        let mut found = Rows::new(&self.found, keys.num_rows()).map_err(|message| self.wrong(message))?;
+        match connection.run(&parameters, &mut |key, values| found.push(key, values)) {
+            Err(error) if error.is_of_value => {
+                // One of the keys is no value of its column's type. It finds nothing; the others must not suffer.
+                found = Rows::new(&self.found, keys.num_rows()).map_err(|message| self.wrong(message))?;
+                for (key, parameters) in parameters.chunks(1).enumerate() {
+                    let mut rows: Vec<Vec<Option<String>>> = Vec::new();
+                    let asked = connection.run(parameters, &mut |_, values| {
+                        rows.push(values.iter().map(|value| value.map(str::to_string)).collect());
+                        Ok(())
+                    });
+                    match asked {
+                        Err(error) if error.is_of_value => continue,
+                        asked => asked.map_err(|error| self.error(error))?,
+                    }
+                    for row in &rows {
+                        let values: Vec<Option<&str>> = row.iter().map(Option::as_deref).collect();
+                        found.push(key, &values).map_err(|message| self.wrong(message))?;
+                    }
                 }
-                columns.iter_mut().zip(values).try_for_each(|(column, value)| column.push_text(*value))
-            })
-            .map_err(|error| self.error(error))?;
-        let total = counts.iter().map(|count| *count as usize).sum();
-        let columns: Vec<ArrayRef> = columns.into_iter().map(Column::finish).collect();
+            }
+            asked => asked.map_err(|error| self.error(error))?,
+        }
+        found.finish(&self.found).map_err(|message| self.wrong(message))
+    }
+}
+
+/// Found rows, by column, and how many each key has.
+struct Rows {
+    columns: Vec<Column>,
+    counts: Vec<u32>,
+}
+
+impl Rows {
+    fn new(schema: &Schema, keys: usize) -> Result<Rows, String> {
+        let columns = schema.fields().iter().map(|field| Column::new(field)).collect::<Result<_, _>>()?;
+        Ok(Rows { columns, counts: vec![0; keys] })
+    }
+
+    fn push(&mut self, key: usize, values: &[Option<&str>]) -> Result<(), String> {
+        if let Some(count) = self.counts.get_mut(key) {
+            *count += 1;
+        }
+        self.columns.iter_mut().zip(values).try_for_each(|(column, value)| column.push_text(*value))
+    }
+
+    fn finish(self, schema: &Schema) -> Result<Found, String> {
+        let total = self.counts.iter().map(|count| *count as usize).sum();
+        let columns: Vec<ArrayRef> = self.columns.into_iter().map(Column::finish).collect();
         // NOT NULL is a promise that only sinks check.
-        let relaxed = self.found.fields().iter().map(|field| field.as_ref().clone().with_nullable(true));
+        let relaxed = schema.fields().iter().map(|field| field.as_ref().clone().with_nullable(true));
         let schema = Arc::new(Schema::new(relaxed.collect::<Vec<_>>()));
         let options = RecordBatchOptions::new().with_match_field_names(false).with_row_count(Some(total));
         let rows = RecordBatch::try_new_with_options(schema, columns, &options)
-            .map_err(|error| self.wrong(error))?;
-        Ok(Found { rows, counts })
+            .map_err(|error| error.to_string())?;
+        Ok(Found { rows, counts: self.counts })
     }
 }
 
 impl Lookup for PostgresLookup {
     fn find(&mut self, keys: &RecordBatch) -> Result<Found, SourceError> {
         let mut connection = match self.connection.take() {
-            Some(connection) => connection,
+            Some(mut connection) => {
+                connection.begin_call();
+                connection
+            }
             None => self.connect()?,
         };
         let found = self.find_in(&mut connection, keys)?;

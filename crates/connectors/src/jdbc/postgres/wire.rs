@@ -1,17 +1,18 @@
 //! The part of PostgreSQL's protocol (3.0) that a lookup needs: connect, prepare one statement, run it for many keys.
 //!
 //! All values travel as text, in the forms of the ISO date style, UTC and UTF-8, which are asked for when the connection
-//! begins; so is read-only. Every read and write has the lookup's timeout. Nothing is encrypted: a server that demands
-//! TLS says so.
+//! begins; so is read-only. A call as a whole has the lookup's timeout, however slowly the server sends. Nothing is
+//! encrypted: a server that demands TLS says so.
 
 use super::Address;
 use super::scram::{self, Scram};
 use base::ErrorKind;
 use md5::{Digest, Md5};
-use os::Os;
+use os::{Clock, Os};
 use std::fmt::Write as _;
 use std::io::{BufReader, Read, Write};
 use std::net::{TcpStream, ToSocketAddrs};
+use std::sync::Arc;
 use std::time::Duration;
 
 const VERSION: i32 = 3 << 16;
@@ -27,6 +28,8 @@ const STATEMENT: &str = "q";
 pub(super) struct WireError {
     pub kind: ErrorKind,
     pub message: String,
+    /// A value is none of the type that it is compared with (class 22).
+    pub is_of_value: bool,
 }
 
 type Wired<T> = Result<T, WireError>;
@@ -43,43 +46,85 @@ pub(super) struct Described {
 }
 
 pub(super) struct Connection {
-    stream: BufReader<TcpStream>,
+    stream: BufReader<Limited>,
     request: Vec<u8>,
 }
 
-fn broken(message: impl std::fmt::Display) -> WireError {
-    WireError { kind: ErrorKind::Unavailable, message: message.to_string() }
+/// A stream whose reads and writes end when the call's time is over.
+struct Limited {
+    stream: TcpStream,
+    clock: Arc<dyn Clock>,
+    timeout: Duration,
+    /// By the monotonic clock.
+    until: Duration,
 }
 
-fn wrong(message: impl std::fmt::Display) -> WireError {
-    WireError { kind: ErrorKind::Invalid, message: message.to_string() }
+impl Limited {
+    fn begin_call(&mut self) {
+        self.until = monotonic(&*self.clock).saturating_add(self.timeout);
+    }
+
+    fn left(&self) -> std::io::Result<Option<Duration>> {
+        let left = self.until.saturating_sub(monotonic(&*self.clock));
+        // Zero would be no limit.
+        if left.is_zero() { Err(std::io::ErrorKind::TimedOut.into()) } else { Ok(Some(left)) }
+    }
+}
+
+impl Read for Limited {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        self.stream.set_read_timeout(self.left()?)?;
+        self.stream.read(buffer)
+    }
+}
+
+impl Write for Limited {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.stream.set_write_timeout(self.left()?)?;
+        self.stream.write(bytes)
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        self.stream.flush()
+    }
+}
+
+fn monotonic(clock: &dyn Clock) -> Duration {
+    Duration::from_nanos(clock.monotonic_ns())
+}
+
+fn broken(message: impl std::fmt::Display) -> WireError {
+    WireError { kind: ErrorKind::Unavailable, message: message.to_string(), is_of_value: false }
+}
+
+pub(super) fn wrong(message: impl std::fmt::Display) -> WireError {
+    WireError { kind: ErrorKind::Invalid, message: message.to_string(), is_of_value: false }
 }
 
 impl Connection {
     pub(super) fn open(os: &Os, address: &Address, timeout: Duration) -> Wired<Connection> {
         let Address { host, port, .. } = address;
         let failed = |error: std::io::Error| broken(format!("cannot connect to {host}:{port}: {error}"));
-        let mut last = None;
+        let clock = os.clock.clone();
+        let until = monotonic(&*clock).saturating_add(timeout);
+        let mut last = std::io::Error::other("the host has no address");
         let mut found = None;
         for socket in (host.as_str(), *port).to_socket_addrs().map_err(failed)? {
-            match TcpStream::connect_timeout(&socket, timeout) {
+            let left = until.saturating_sub(monotonic(&*clock));
+            if left.is_zero() {
+                break;
+            }
+            match TcpStream::connect_timeout(&socket, left) {
                 Ok(stream) => {
                     found = Some(stream);
                     break;
                 }
-                Err(error) => last = Some(error),
+                Err(error) => last = error,
             }
         }
-        let Some(stream) = found else {
-            let error = last.unwrap_or_else(|| std::io::Error::other("the host has no address"));
-            return Err(failed(error));
-        };
-        let set = || {
-            stream.set_nodelay(true)?;
-            stream.set_read_timeout(Some(timeout))?;
-            stream.set_write_timeout(Some(timeout))
-        };
-        set().map_err(failed)?;
+        let Some(stream) = found else { return Err(failed(last)) };
+        stream.set_nodelay(true).map_err(failed)?;
+        let stream = Limited { stream, clock, timeout, until };
         let mut connection = Connection { stream: BufReader::new(stream), request: Vec::new() };
         connection.start(address)?;
         connection.log_in(os, address)?;
@@ -198,6 +243,11 @@ impl Connection {
         }
         self.push(b'p', &body);
         self.send()
+    }
+
+    /// What follows may take the whole timeout.
+    pub(super) fn begin_call(&mut self) {
+        self.stream.get_mut().begin_call();
     }
 
     /// Prepares the statement that runs from now on; answers the columns of its rows.
@@ -387,7 +437,8 @@ fn server_error(body: &[u8]) -> WireError {
         Some("3D") => ErrorKind::NotFound,
         _ => ErrorKind::Invalid,
     };
-    WireError { kind, message: format!("{message} (SQLSTATE {state})") }
+    let is_of_value = state.starts_with("22");
+    WireError { kind, message: format!("{message} (SQLSTATE {state})"), is_of_value }
 }
 
 #[cfg(test)]
