@@ -37,6 +37,8 @@ struct Told {
 
 #[derive(Debug)]
 struct Session {
+    /// The principal that opened it.
+    owner: Box<str>,
     /// The next epoch that the client has to send.
     epoch: i32,
     /// In the order in which the client named them.
@@ -68,6 +70,7 @@ impl Sessions {
     /// Takes the request's partitions into account and returns all that are to be fetched.
     pub fn begin(
         &mut self,
+        owner: &str,
         id: i32,
         epoch: i32,
         specs: Vec<FetchSpec>,
@@ -76,11 +79,15 @@ impl Sessions {
     ) -> Result<(SessionContext, Vec<FetchSpec>), ErrorCode> {
         if epoch <= 0 {
             // A full request: it ends the session it names; epoch 0 opens another.
-            self.sessions.remove(&id);
-            let id = if epoch == 0 { self.open(&specs, now) } else { 0 };
+            if self.sessions.get(&id).is_some_and(|session| *session.owner == *owner) {
+                self.sessions.remove(&id);
+            }
+            let id = if epoch == 0 { self.open(owner, &specs, now) } else { 0 };
             return Ok((SessionContext { id, incremental: false }, specs));
         }
-        let session = self.sessions.get_mut(&id).ok_or(ErrorCode::FetchSessionIdNotFound)?;
+        // Of another client there is no session: its topics are nobody else's business.
+        let own = self.sessions.get_mut(&id).filter(|session| *session.owner == *owner);
+        let session = own.ok_or(ErrorCode::FetchSessionIdNotFound)?;
         if session.epoch != epoch {
             return Err(ErrorCode::InvalidFetchSessionEpoch);
         }
@@ -138,7 +145,7 @@ impl Sessions {
     }
 
     /// A new session, or 0 when there is no room for one: the client then sends full requests.
-    fn open(&mut self, specs: &[FetchSpec], now: i64) -> i32 {
+    fn open(&mut self, owner: &str, specs: &[FetchSpec], now: i64) -> i32 {
         if self.sessions.len() >= self.sessions_max {
             let oldest = self.sessions.iter().min_by_key(|(_, session)| session.used_at_ms);
             match oldest.map(|(id, session)| (*id, session.used_at_ms)) {
@@ -155,7 +162,8 @@ impl Sessions {
             }
         }
         let partitions = specs.iter().map(|spec| (spec.clone(), None)).collect();
-        self.sessions.insert(self.last_id, Session { epoch: 1, partitions, used_at_ms: now });
+        self.sessions
+            .insert(self.last_id, Session { owner: owner.into(), epoch: 1, partitions, used_at_ms: now });
         self.last_id
     }
 
@@ -174,6 +182,18 @@ fn next_epoch(epoch: i32) -> i32 {
 mod tests {
     use super::*;
 
+    const OWNER: &str = "User:alice";
+
+    #[test]
+    fn a_session_is_its_owners_alone() {
+        let mut sessions = Sessions::new(10);
+        let id = sessions.begin(OWNER, 0, 0, vec![spec("secret", 0, 0)], &[], 0).unwrap().0.id;
+        let stranger = "User:mallory";
+        assert_eq!(sessions.begin(stranger, id, 1, vec![], &[], 0), Err(ErrorCode::FetchSessionIdNotFound));
+        sessions.begin(stranger, id, -1, vec![], &[], 0).unwrap();
+        assert_eq!(sessions.begin(OWNER, id, 1, vec![], &[], 0).unwrap().1, [spec("secret", 0, 0)]);
+    }
+
     fn spec(topic: &str, partition: i32, fetch_offset: i64) -> FetchSpec {
         FetchSpec {
             topic: TopicRef::Name(topic.into()),
@@ -188,26 +208,34 @@ mod tests {
     #[test]
     fn a_session_remembers_what_the_client_left_out() {
         let mut sessions = Sessions::new(10);
-        let (context, all) =
-            sessions.begin(0, 0, vec![spec("a", 0, 0), spec("a", 1, 0), spec("b", 0, 0)], &[], 0).unwrap();
+        let (context, all) = sessions
+            .begin(OWNER, 0, 0, vec![spec("a", 0, 0), spec("a", 1, 0), spec("b", 0, 0)], &[], 0)
+            .unwrap();
         assert!(context.id > 0 && !context.incremental);
         assert_eq!(all.len(), 3);
         let forgotten = [(TopicRef::Name("b".into()), 0)];
-        let (again, all) =
-            sessions.begin(context.id, 1, vec![spec("a", 1, 7), spec("c", 0, 0)], &forgotten, 0).unwrap();
+        let (again, all) = sessions
+            .begin(OWNER, context.id, 1, vec![spec("a", 1, 7), spec("c", 0, 0)], &forgotten, 0)
+            .unwrap();
         assert_eq!(again, SessionContext { id: context.id, incremental: true });
         assert_eq!(all, [spec("a", 0, 0), spec("a", 1, 7), spec("c", 0, 0)]);
-        assert_eq!(sessions.begin(context.id, 1, vec![], &[], 0), Err(ErrorCode::InvalidFetchSessionEpoch));
-        assert_eq!(sessions.begin(99, 1, vec![], &[], 0), Err(ErrorCode::FetchSessionIdNotFound));
+        assert_eq!(
+            sessions.begin(OWNER, context.id, 1, vec![], &[], 0),
+            Err(ErrorCode::InvalidFetchSessionEpoch)
+        );
+        assert_eq!(sessions.begin(OWNER, 99, 1, vec![], &[], 0), Err(ErrorCode::FetchSessionIdNotFound));
         // The final request closes it.
-        sessions.begin(context.id, -1, vec![], &[], 0).unwrap();
-        assert_eq!(sessions.begin(context.id, 2, vec![], &[], 0), Err(ErrorCode::FetchSessionIdNotFound));
+        sessions.begin(OWNER, context.id, -1, vec![], &[], 0).unwrap();
+        assert_eq!(
+            sessions.begin(OWNER, context.id, 2, vec![], &[], 0),
+            Err(ErrorCode::FetchSessionIdNotFound)
+        );
     }
 
     #[test]
     fn only_news_is_told_again() {
         let mut sessions = Sessions::new(10);
-        let (context, _) = sessions.begin(0, 0, vec![spec("a", 0, 0)], &[], 0).unwrap();
+        let (context, _) = sessions.begin(OWNER, 0, 0, vec![spec("a", 0, 0)], &[], 0).unwrap();
         let topic = TopicRef::Name("a".into());
         assert!(sessions.tell(context.id, &topic, 0, 10, 0));
         assert!(!sessions.tell(context.id, &topic, 0, 10, 0));
@@ -218,13 +246,16 @@ mod tests {
     #[test]
     fn the_session_idle_for_longest_makes_room_but_not_at_once() {
         let mut sessions = Sessions::new(2);
-        let first = sessions.begin(0, 0, vec![], &[], 0).unwrap().0.id;
-        let second = sessions.begin(0, 0, vec![], &[], 10).unwrap().0.id;
-        assert_eq!(sessions.begin(0, 0, vec![], &[], 1_000).unwrap().0.id, 0);
-        sessions.begin(first, 1, vec![], &[], 100_000).unwrap();
-        let third = sessions.begin(0, 0, vec![], &[], 121_000).unwrap().0.id;
+        let first = sessions.begin(OWNER, 0, 0, vec![], &[], 0).unwrap().0.id;
+        let second = sessions.begin(OWNER, 0, 0, vec![], &[], 10).unwrap().0.id;
+        assert_eq!(sessions.begin(OWNER, 0, 0, vec![], &[], 1_000).unwrap().0.id, 0);
+        sessions.begin(OWNER, first, 1, vec![], &[], 100_000).unwrap();
+        let third = sessions.begin(OWNER, 0, 0, vec![], &[], 121_000).unwrap().0.id;
         assert!(third > 0);
-        assert_eq!(sessions.begin(second, 1, vec![], &[], 121_000), Err(ErrorCode::FetchSessionIdNotFound));
+        assert_eq!(
+            sessions.begin(OWNER, second, 1, vec![], &[], 121_000),
+            Err(ErrorCode::FetchSessionIdNotFound)
+        );
         assert_eq!(sessions.len(), 2);
     }
 }

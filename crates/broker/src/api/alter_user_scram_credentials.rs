@@ -6,7 +6,7 @@
 use super::{Api, NONE, code, some_text, typed};
 use crate::call::{Call, Outcome};
 use crate::errors::ApiError;
-use crate::security::{Rules, RulesChange};
+use crate::security::{Rules, RulesChange, check_user_name};
 use auth::scram::{ITERATIONS_MAX, ITERATIONS_MIN};
 use auth::{Credential, Mechanism};
 use base::Lsn;
@@ -23,7 +23,6 @@ use std::collections::BTreeMap;
 pub const API: Api =
     Api::new(ApiKey::AlterUserScramCredentials, (0, 0), |call, body| typed(call, body, handle));
 
-const NAME_BYTES_MAX: usize = 255;
 const SALT_BYTES_MAX: usize = 1_024;
 const USERS_MAX: usize = 100_000;
 
@@ -60,7 +59,13 @@ fn handle(call: &Call<'_>, request: AlterUserScramCredentialsRequest) -> Outcome
         take(upsertion.name.clone(), upsertion.mechanism, upsert(&rules, upsertion));
     }
     let changes: Vec<RulesChange> = users.values().flatten().flatten().cloned().collect();
-    let written = if changes.is_empty() { Ok(Lsn(0)) } else { call.broker.change_rules(changes) };
+    let written = match changes.is_empty() {
+        true => Ok(Lsn(0)),
+        false => {
+            let safe = call.access.keeps_out_nobody(call.broker, &changes);
+            safe.and_then(|()| call.broker.change_rules(changes))
+        }
+    };
     let lsn = *written.as_ref().unwrap_or(&Lsn(0));
     call.after_durable(lsn, move |fenced| {
         let failed = written.err().or(fenced.map(ApiError::from));
@@ -78,9 +83,7 @@ fn handle(call: &Call<'_>, request: AlterUserScramCredentialsRequest) -> Outcome
 
 fn named(name: &str, mechanism: i8) -> Result<Mechanism, ApiError> {
     let unacceptable = |message: &str| ApiError::new(ErrorCode::UnacceptableCredential, message);
-    if name.is_empty() || name.len() > NAME_BYTES_MAX || name.chars().any(char::is_control) {
-        return Err(unacceptable("a user's name has 1 to 255 bytes and no control characters"));
-    }
+    check_user_name(name).map_err(unacceptable)?;
     Mechanism::from_number(mechanism).ok_or_else(|| {
         let message = "the mechanism is neither SCRAM-SHA-256 nor SCRAM-SHA-512";
         ApiError::new(ErrorCode::UnsupportedSaslMechanism, message)

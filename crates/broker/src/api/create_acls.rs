@@ -3,13 +3,12 @@
 use super::{Api, NONE, code, some_text, typed};
 use crate::call::{Call, Outcome};
 use crate::errors::ApiError;
-use crate::security::acl::{CLUSTER_NAME, Pattern};
+use crate::security::acl::{CLUSTER_NAME, Pattern, canonical_host};
 use crate::security::{Acl, Operation, PatternType, Permission, ResourceType, RulesChange};
 use kafka_wire::ApiKey;
 use kafka_wire::error_code::ErrorCode;
 use kafka_wire::messages::create_acls_request::{AclCreation, CreateAclsRequest};
 use kafka_wire::messages::create_acls_response::{AclCreationResult, CreateAclsResponse};
-use std::net::IpAddr;
 
 pub const API: Api = Api::new(ApiKey::CreateAcls, (1, 3), |call, body| typed(call, body, handle));
 
@@ -32,7 +31,11 @@ fn handle(call: &Call<'_>, request: CreateAclsRequest) -> Outcome {
             let message = format!("there may be {ACLS_MAX} access rules at most");
             Err(ApiError::new(ErrorCode::PolicyViolation, message))
         }
-        (false, false) => call.broker.change_rules(vec![RulesChange::AclsAdded(acls)]),
+        (false, false) => {
+            let changes = vec![RulesChange::AclsAdded(acls)];
+            let safe = call.access.keeps_out_nobody(call.broker, &changes);
+            safe.and_then(|()| call.broker.change_rules(changes))
+        }
     };
     let lsn = *written.as_ref().unwrap_or(&base::Lsn(0));
     call.after_durable(lsn, move |fenced| {
@@ -71,12 +74,10 @@ fn check(asked: AclCreation) -> Result<Acl, ApiError> {
         let message = "the principal is written as User:NAME";
         return Err(ApiError::new(ErrorCode::InvalidPrincipalType, message));
     }
-    if asked.host != "*" && asked.host.parse::<IpAddr>().is_err() {
-        return Err(wrong("the host is an address or *"));
-    }
+    let host = canonical_host(&asked.host).ok_or_else(|| wrong("the host is an address or *"))?;
     if name.len().max(asked.principal.len()) > TEXT_BYTES_MAX {
         return Err(wrong("the name is too long"));
     }
     let pattern = Pattern { resource, kind, name };
-    Ok(Acl { pattern, principal: asked.principal, host: asked.host, operation, permission })
+    Ok(Acl { pattern, principal: asked.principal, host, operation, permission })
 }

@@ -65,6 +65,7 @@ fn handle(call: &Call<'_>, request: FetchRequest) -> Outcome {
     }
     // Before version 7 there are no sessions: the request's epoch has the value "none".
     let begun = lock(&broker.sessions).begin(
+        call.access.principal(),
         request.session_id,
         request.session_epoch,
         specs,

@@ -2,7 +2,7 @@
 
 use super::acl::{CLUSTER_NAME, Operation, ResourceType};
 use super::needs::need;
-use super::rules::Rules;
+use super::rules::{Rules, RulesChange};
 use crate::broker::Broker;
 use crate::call::Call;
 use crate::errors::ApiError;
@@ -35,6 +35,31 @@ impl Access {
             rules: (!exempt).then_some(rules),
             fallback: config.allow_where_no_rule,
         }
+    }
+
+    /// Refuses changes after which the client could not take them back, where nobody can log in to do it instead.
+    pub(crate) fn keeps_out_nobody(&self, broker: &Broker, changes: &[RulesChange]) -> Result<(), ApiError> {
+        let config = &broker.config.security;
+        if config.authenticates() || config.super_users.contains(&*self.principal) {
+            return Ok(());
+        }
+        let mut rules = (*broker.rules.current()).clone();
+        changes.iter().cloned().for_each(|change| rules.apply(change));
+        let (operation, resource) = (Operation::Alter, ResourceType::Cluster);
+        let fallback = config.allow_where_no_rule;
+        if rules.is_empty()
+            || rules.permits(&self.principal, &self.host, operation, resource, CLUSTER_NAME, fallback)
+        {
+            return Ok(());
+        }
+        let message = "nobody can log in here, so this would lock everybody out: stop the node, make an admin with \
+                       `eventwright user add NAME --admin --data DIR`, and start it with security.protocol; or name \
+                       User:ANONYMOUS in super.users";
+        Err(ApiError::new(ErrorCode::SecurityDisabled, message))
+    }
+
+    pub(crate) fn principal(&self) -> &str {
+        &self.principal
     }
 
     pub(crate) fn permits(&self, operation: Operation, resource: ResourceType, name: &str) -> bool {

@@ -1,5 +1,7 @@
 //! Access rules as Kafka has them: their numbers on the wire, and which rule speaks of what.
 
+use std::net::IpAddr;
+
 /// Makes an enum of Kafka's numbers with `number`, `from_number` and `name`.
 macro_rules! numbered {
     ($(#[$doc:meta])* $name:ident { $($variant:ident = $number:literal $text:literal,)* }) => {
@@ -135,6 +137,14 @@ impl Pattern {
     }
 }
 
+/// The one spelling in which hosts are compared; `None` for what is neither an address nor `*`.
+pub fn canonical_host(host: &str) -> Option<String> {
+    match host {
+        ANY_NAME => Some(host.to_string()),
+        _ => host.parse::<IpAddr>().ok().map(|address| address.to_canonical().to_string()),
+    }
+}
+
 /// One access rule.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Acl {
@@ -184,6 +194,19 @@ const ANY: i8 = 1;
 const MATCH: i8 = 2;
 
 impl AclFilter {
+    /// All rules that name a principal.
+    pub fn of_principal(principal: String) -> AclFilter {
+        AclFilter {
+            resource: None,
+            name: None,
+            kind: PatternFilter::Any,
+            principal: Some(principal),
+            host: None,
+            operation: None,
+            permission: None,
+        }
+    }
+
     /// From the numbers of a request; `None` if one of them is not known.
     pub fn from_wire(
         resource: i8,
@@ -206,7 +229,8 @@ impl AclFilter {
                 exact => PatternFilter::Exactly(PatternType::from_number(exact)?),
             },
             principal,
-            host,
+            // Another text is kept, and fits nothing.
+            host: host.map(|host| canonical_host(&host).unwrap_or(host)),
             operation: any_or(operation, Operation::from_number)?,
             permission: any_or(permission, Permission::from_number)?,
         })

@@ -27,6 +27,16 @@ pub(crate) use throttle::Throttle;
 /// Who has not said who they are.
 pub const ANONYMOUS: &str = "User:ANONYMOUS";
 
+const USER_NAME_BYTES_MAX: usize = 255;
+
+/// Whether a user may have this name; else why not.
+pub fn check_user_name(name: &str) -> Result<(), &'static str> {
+    if name.is_empty() || name.len() > USER_NAME_BYTES_MAX || name.chars().any(char::is_control) {
+        return Err("a user's name has 1 to 255 bytes and no control characters");
+    }
+    Ok(())
+}
+
 /// A name that may stand in a log line: the client chose it.
 pub(crate) fn shown(text: &str) -> String {
     text.chars().take(80).flat_map(char::escape_debug).collect()

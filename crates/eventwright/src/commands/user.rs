@@ -8,14 +8,16 @@ use anyhow::{Context, bail};
 use auth::scram::{ITERATIONS_DEFAULT, SALT_BYTES};
 use auth::{Credential, Mechanism};
 use broker::security::acl::{CLUSTER_NAME, Pattern};
-use broker::security::{Acl, Operation, PatternType, Permission, ResourceType, RulesChange};
+use broker::security::{Acl, AclFilter, Operation, PatternType, Permission, ResourceType, RulesChange};
 use kafka_wire::ErrorCode;
 use kafka_wire::messages::alter_user_scram_credentials_request::{
     ScramCredentialDeletion, ScramCredentialUpsertion,
 };
 use kafka_wire::messages::create_acls_request::AclCreation;
+use kafka_wire::messages::delete_acls_request::DeleteAclsFilter;
 use kafka_wire::messages::{
-    AlterUserScramCredentialsRequest, CreateAclsRequest, DescribeUserScramCredentialsRequest,
+    AlterUserScramCredentialsRequest, CreateAclsRequest, DeleteAclsRequest,
+    DescribeUserScramCredentialsRequest,
 };
 use os::Os;
 use serde_json::{Value, json};
@@ -24,6 +26,9 @@ use std::io::{BufRead, IsTerminal};
 use std::path::{Path, PathBuf};
 
 const PASSWORD_BYTES_MAX: u64 = 1 << 10;
+
+/// In a filter of the admin API: whatever it is.
+const ANY: i8 = 1;
 
 /// Mechanisms and iterations, by user.
 type Users = BTreeMap<String, Vec<(Mechanism, u32)>>;
@@ -39,14 +44,18 @@ pub fn user(verb: &UserVerb) -> anyhow::Result<()> {
                 Mechanism::Sha512.name()
             );
             if !admin {
-                eprintln!("it may do nothing yet: allow it with kafka-acls.sh, or add it with --admin");
+                eprintln!(
+                    "it may do what rules that name it allow: make some with kafka-acls.sh, or add it with --admin"
+                );
             }
             Ok(())
         }
         UserVerb::List { place } => list(place),
         UserVerb::Remove { user, place } => {
             remove(user, place)?;
-            eprintln!("user {user} is removed; connections that are open stay so");
+            eprintln!(
+                "user {user} is removed, with its rules; connections that are open stay so, without any rights"
+            );
             Ok(())
         }
     }
@@ -82,23 +91,34 @@ fn add(user: &str, password: &str, admin: bool, place: &UserPlace) -> anyhow::Re
     let os = Os::real();
     let mut salt = [0; SALT_BYTES];
     os.random.fill(&mut salt);
-    let principal = format!("User:{user}");
     match &place.data {
         Some(data) => {
+            broker::security::check_user_name(user).map_err(anyhow::Error::msg)?;
             let credential = |mechanism| RulesChange::CredentialSet {
                 user: user.to_string(),
                 credential: Credential::from_password(mechanism, &salt, ITERATIONS_DEFAULT, password),
             };
             let mut changes = Mechanism::ALL.map(credential).to_vec();
             if admin {
-                changes.push(RulesChange::AclsAdded(admin_rules(&principal)));
+                changes.push(RulesChange::AclsAdded(admin_rules(&principal(user))));
             }
             change(&os, data, changes)
         }
         None => {
             let mut client = connect(&place.client)?;
+            let upsertions = Mechanism::ALL.map(|mechanism| ScramCredentialUpsertion {
+                name: user.to_string(),
+                mechanism: mechanism.number(),
+                iterations: ITERATIONS_DEFAULT as i32,
+                salt: salt.to_vec().into(),
+                salted_password: mechanism.salted_password(password, &salt, ITERATIONS_DEFAULT).into(),
+            });
+            let request =
+                AlterUserScramCredentialsRequest { upsertions: upsertions.to_vec(), ..Default::default() };
+            // A name that is refused must leave no rules behind.
+            alter(&mut client, &request)?;
             if admin {
-                let creations = admin_rules(&principal).into_iter().map(|acl| AclCreation {
+                let creations = admin_rules(&principal(user)).into_iter().map(|acl| AclCreation {
                     resource_type: acl.pattern.resource.number(),
                     resource_name: acl.pattern.name,
                     resource_pattern_type: acl.pattern.kind.number(),
@@ -112,16 +132,7 @@ fn add(user: &str, password: &str, admin: bool, place: &UserPlace) -> anyhow::Re
                     refused(result.error_code, result.error_message)?;
                 }
             }
-            let upsertions = Mechanism::ALL.map(|mechanism| ScramCredentialUpsertion {
-                name: user.to_string(),
-                mechanism: mechanism.number(),
-                iterations: ITERATIONS_DEFAULT as i32,
-                salt: salt.to_vec().into(),
-                salted_password: mechanism.salted_password(password, &salt, ITERATIONS_DEFAULT).into(),
-            });
-            let request =
-                AlterUserScramCredentialsRequest { upsertions: upsertions.to_vec(), ..Default::default() };
-            alter(&mut client, &request)
+            Ok(())
         }
     }
 }
@@ -225,6 +236,7 @@ fn list(place: &UserPlace) -> anyhow::Result<()> {
     Ok(print_table(&mut std::io::stdout(), &["USER", "MECHANISMS"], &rows)?)
 }
 
+/// The rules that name the user go first: a user of the same name who comes later must not inherit them.
 fn remove(user: &str, place: &UserPlace) -> anyhow::Result<()> {
     let known = users(place)?.remove(user).with_context(|| format!("there is no user '{user}'"))?;
     let known = known.into_iter().map(|(mechanism, _)| mechanism);
@@ -232,16 +244,43 @@ fn remove(user: &str, place: &UserPlace) -> anyhow::Result<()> {
         Some(data) => {
             let gone =
                 known.map(|mechanism| RulesChange::CredentialRemoved { user: user.to_string(), mechanism });
-            change(&Os::real(), data, gone.collect())
+            let rules = rules_of(user, data)?;
+            let rules = (!rules.is_empty()).then_some(RulesChange::AclsRemoved(rules));
+            change(&Os::real(), data, rules.into_iter().chain(gone).collect())
         }
         None => {
+            let mut client = connect(&place.client)?;
+            let filter = DeleteAclsFilter {
+                resource_type_filter: ANY,
+                pattern_type_filter: ANY,
+                principal_filter: Some(principal(user)),
+                operation: ANY,
+                permission_type: ANY,
+                ..Default::default()
+            };
+            let request = DeleteAclsRequest { filters: vec![filter] };
+            for result in client.connection().call(&request)?.filter_results {
+                refused(result.error_code, result.error_message)?;
+            }
             let gone = known.map(|mechanism| ScramCredentialDeletion {
                 name: user.to_string(),
                 mechanism: mechanism.number(),
             });
             let request =
                 AlterUserScramCredentialsRequest { deletions: gone.collect(), ..Default::default() };
-            alter(&mut connect(&place.client)?, &request)
+            alter(&mut client, &request)
         }
     }
+}
+
+/// The rules of a data directory that name a user.
+fn rules_of(user: &str, data: &Path) -> anyhow::Result<Vec<Acl>> {
+    let (log, broker) = open_broker(&Os::real(), data)?;
+    let found = broker.rules().matching(&AclFilter::of_principal(principal(user)));
+    log.shutdown()?;
+    Ok(found)
+}
+
+fn principal(user: &str) -> String {
+    format!("User:{user}")
 }

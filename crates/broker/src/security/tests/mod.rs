@@ -10,7 +10,10 @@ use crate::call::Peer;
 use crate::testing::{Node, given};
 use auth::{Credential, Mechanism};
 use kafka_wire::messages::alter_user_scram_credentials_request::ScramCredentialUpsertion;
-use kafka_wire::messages::{AlterUserScramCredentialsRequest, AlterUserScramCredentialsResponse};
+use kafka_wire::messages::create_acls_request::AclCreation;
+use kafka_wire::messages::{
+    AlterUserScramCredentialsRequest, AlterUserScramCredentialsResponse, CreateAclsRequest,
+};
 
 const ADMIN: &str = "User:CN=admin";
 
@@ -90,6 +93,59 @@ fn users_and_rules_are_there_after_a_restart_and_no_password_is_kept() {
     );
     let bytes = after.checkpoint();
     assert!(!bytes.windows(9).any(|window| window == "pässword".as_bytes()));
+}
+
+fn create_rule(node: &Node, who: &Peer, principal: &str, host: &str) -> i16 {
+    let creation = AclCreation {
+        resource_type: ResourceType::Topic.number(),
+        resource_name: "t".into(),
+        resource_pattern_type: PatternType::Literal.number(),
+        principal: principal.into(),
+        host: host.into(),
+        operation: Operation::Read.number(),
+        permission_type: Permission::Deny.number(),
+    };
+    node.call_as(who, &CreateAclsRequest { creations: vec![creation] }, 3).results[0].error_code
+}
+
+#[test]
+fn a_host_has_one_spelling() {
+    let node = node();
+    let admin = peer(&node, "admin");
+    for (given, canonical) in [
+        ("2001:db8:0:0:0:0:0:1", "2001:db8::1"),
+        ("2001:DB8::2", "2001:db8::2"),
+        ("::ffff:10.0.0.1", "10.0.0.1"),
+        ("*", "*"),
+    ] {
+        let who = format!("User:{given}");
+        assert_eq!(create_rule(&node, &admin, &who, given), 0);
+        let rules = node.broker.rules();
+        let rule = rules.acls().find(|acl| acl.principal == who).unwrap();
+        assert_eq!(rule.host, canonical);
+        let filter = super::AclFilter { host: Some(given.into()), ..super::AclFilter::of_principal(who) };
+        let from_wire = super::AclFilter::from_wire(1, None, 1, filter.principal, filter.host, 1, 1).unwrap();
+        assert_eq!(rules.matching(&from_wire).len(), 1);
+    }
+    assert_ne!(create_rule(&node, &admin, "User:a", "example.org"), 0);
+}
+
+#[test]
+fn where_nobody_can_log_in_nobody_is_locked_out() {
+    let node = Node::with(given(&[]));
+    let disabled = kafka_wire::ErrorCode::SecurityDisabled.number();
+    assert_eq!(create_rule(&node, &Node::peer(), "User:a", "*"), disabled);
+    let salted_password = Mechanism::Sha256.salted_password("x", b"salt of the user", 4_096).into();
+    let upsertion = ScramCredentialUpsertion {
+        name: "alice".into(),
+        mechanism: Mechanism::Sha256.number(),
+        iterations: 4_096,
+        salt: b"salt of the user".to_vec().into(),
+        salted_password,
+    };
+    let request = AlterUserScramCredentialsRequest { upsertions: vec![upsertion], ..Default::default() };
+    assert_eq!(node.call_as(&Node::peer(), &request, 0).results[0].error_code, disabled);
+    assert!(node.broker.rules().is_empty());
 }
 
 #[test]
