@@ -108,16 +108,18 @@ fn text_of(value: &Element<'_>) -> Option<String> {
 }
 
 fn escaped(text: &str) -> String {
-    let last = text.chars().count().saturating_sub(1);
+    let inner = text.trim_start_matches(' ').len();
+    let (leading, trailing) = (text.len() - inner, text.trim_end_matches(' ').len());
     let mut out = String::with_capacity(text.len());
-    for (index, character) in text.chars().enumerate() {
-        let special = matches!(character, ',' | '+' | '"' | '\\' | '<' | '>' | ';')
-            || (character == '#' && index == 0)
-            || (character == ' ' && (index == 0 || index == last));
-        if special {
+    for (place, character) in text.char_indices() {
+        let is_outer = character == ' ' && (place < leading || place >= trailing);
+        if is_outer || matches!(character, ',' | '=' | '+' | '"' | '\\' | '<' | '>' | '#' | ';') {
             out.push('\\');
         }
-        out.push(character);
+        match character {
+            '\0' => out.push_str("\\00"),
+            _ => out.push(character),
+        }
     }
     out
 }
@@ -165,6 +167,8 @@ mod tests {
             (DnType::CommonName, "älice"),
         ]);
         assert_eq!(subject_of(&der).unwrap(), "CN=älice,OU=\\ a\\;b\\ ,O=Example\\, Inc.,C=DE");
+        let der = certificate(&[(DnType::OrganizationName, "  x "), (DnType::CommonName, "a=b#c")]);
+        assert_eq!(subject_of(&der).unwrap(), r"CN=a\=b\#c,O=\ \ x\ ");
         let der = certificate(&[(DnType::CustomDnType(vec![1, 2, 840, 113549, 1, 9, 1]), "a@b")]);
         assert_eq!(subject_of(&der).unwrap(), "1.2.840.113549.1.9.1=#0c03614062");
     }

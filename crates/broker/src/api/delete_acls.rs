@@ -58,7 +58,8 @@ fn delete(call: &Call<'_>, asked: DeleteAclsFilter) -> Result<(Vec<Acl>, Lsn), A
         .ok_or_else(|| ApiError::new(ErrorCode::InvalidRequest, "a number of the filter is not known"))?;
     let acls = call.broker.rules.current().matching(&filter);
     if acls.is_empty() {
-        return Ok((acls, Lsn(0)));
+        // Somebody may be deleting them at this moment.
+        return Ok((acls, call.broker.last_lsn()?));
     }
     let lsn = call.broker.change_rules(vec![RulesChange::AclsRemoved(acls.clone())])?;
     Ok((acls, lsn))

@@ -59,5 +59,9 @@ fn handle(call: &Call<'_>, request: DescribeAclsRequest) -> Outcome {
             });
         }
     }
-    call.reply(&DescribeAclsResponse { resources, ..Default::default() })
+    // A rule that is gone from memory must be gone from the disk before anybody is told.
+    call.after_all(move |error| match error {
+        None => DescribeAclsResponse { resources, ..Default::default() },
+        Some(error) => DescribeAclsResponse { error_code: code(error), ..Default::default() },
+    })
 }

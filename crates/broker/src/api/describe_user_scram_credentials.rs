@@ -50,5 +50,8 @@ fn handle(call: &Call<'_>, request: DescribeUserScramCredentialsRequest) -> Outc
         }
     });
     let results = results.collect();
-    call.reply(&DescribeUserScramCredentialsResponse { results, ..Default::default() })
+    call.after_all(move |error| match error {
+        None => DescribeUserScramCredentialsResponse { results, ..Default::default() },
+        Some(error) => DescribeUserScramCredentialsResponse { error_code: code(error), ..Default::default() },
+    })
 }
