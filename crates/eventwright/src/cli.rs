@@ -61,7 +61,7 @@ pub struct NodeArguments {
     /// Address to serve Kafka clients on; port 0 picks a free one
     #[arg(long, value_name = "ADDR", default_value = KAFKA_ADDRESS)]
     pub kafka: String,
-    /// Address to serve Flink's monitoring API and the schema registry on, or `none` [default: 127.0.0.1:8081, or a free port if it is taken]
+    /// Address to serve Flink's monitoring API and the schema registry on, or `none` [default: 127.0.0.1:8081, or a free port if it is taken; none where Kafka clients have to log in]
     #[arg(long, value_name = "ADDR")]
     pub http: Option<String>,
     /// Serve on an address other than loopback without TLS and log-in

@@ -92,6 +92,7 @@ impl Node {
         let address = parse_address("--kafka", &arguments.kafka)?;
         // A mistake in the settings is told before the data is touched.
         let config = broker_config(arguments)?;
+        let has_log_in = config.security.authenticates();
         let Opened { log, journal, recovered } = open_log(os, data)?;
         let broker = Arc::new(Broker::new(log.clone(), recovered, config, os.clone())?);
         let log_line = Arc::new(|line: &str| eprintln!("{line}"));
@@ -101,7 +102,7 @@ impl Node {
         let schemas = Arc::new(SchemaRegistry::new(log.clone(), os.clone(), id, version));
         let server = broker::server::start(config, broker)?;
         let runtime = Arc::new(Runtime::new(log.clone(), os.clone(), data.to_path_buf(), journal));
-        let http = serve_http(os, data, arguments, &runtime, &schemas)?;
+        let http = serve_http(os, data, arguments, has_log_in, &runtime, &schemas)?;
         let node = Node { os: os.clone(), log, runtime, data: data.to_path_buf(), server, http };
         let addresses = Addresses {
             kafka: node.kafka_address().to_string(),
@@ -149,6 +150,7 @@ fn serve_http(
     os: &Os,
     data: &Path,
     arguments: &NodeArguments,
+    has_log_in: bool,
     runtime: &Arc<Runtime>,
     schemas: &Arc<SchemaRegistry>,
 ) -> anyhow::Result<Option<http_server::ServerHandle>> {
@@ -166,6 +168,11 @@ fn serve_http(
     match arguments.http.as_deref() {
         Some("none") => Ok(None),
         Some(address) => Ok(Some(serve(parse_address("--http", address)?)?)),
+        // It would be a way around the log-in.
+        None if has_log_in => {
+            eprintln!("no HTTP port, which knows no log-in: --http {HTTP_ADDRESS} opens it to this machine");
+            Ok(None)
+        }
         None => {
             let usual = parse_address("--http", HTTP_ADDRESS)?;
             match serve(usual) {
