@@ -2,7 +2,7 @@
 
 use crate::api;
 use crate::broker::Broker;
-use crate::group::{GroupDescription, GroupState};
+use crate::group::{GroupDescription, GroupType, ListedGroup};
 use crate::sync::lock;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -10,7 +10,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct GroupView {
     pub name: String,
-    pub state: GroupState,
+    pub group_type: GroupType,
+    /// Kafka's name of the state.
+    pub state: &'static str,
     pub protocol_type: String,
 }
 
@@ -69,8 +71,13 @@ impl Broker {
 
     /// Every group, by name.
     pub fn groups(&self) -> Vec<GroupView> {
-        let groups = api::list_groups(self).into_iter();
-        groups.map(|(name, (state, protocol_type))| GroupView { name, state, protocol_type }).collect()
+        let view = |(name, ListedGroup { group_type, state, protocol_type })| GroupView {
+            name,
+            group_type,
+            state,
+            protocol_type,
+        };
+        self.list_groups().into_iter().map(view).collect()
     }
 
     /// A group with its members; `None` if there is no such group.

@@ -63,11 +63,16 @@ pub(crate) struct Catalog {
     pub(crate) by_id: BTreeMap<TopicId, Arc<Topic>>,
     pub(crate) by_partition: BTreeMap<PartitionId, (Arc<Topic>, u32)>,
     pub(crate) partition_next: u32,
+    /// Counts the changes to which topics and partitions there are, since the start.
+    pub(crate) version: u64,
 }
 
 impl Catalog {
     /// Applies a change; an error says why it does not fit (on recovery that is damage).
     pub(crate) fn apply(&mut self, change: &CatalogChange) -> Result<(), LogError> {
+        if !matches!(change, CatalogChange::ConfigSet { .. } | CatalogChange::LogStartMoved { .. }) {
+            self.version += 1;
+        }
         match change {
             CatalogChange::TopicCreated { name, id, partitions, config } => {
                 if self.topics.contains_key(name) {

@@ -22,6 +22,8 @@ impl Layer {
     pub const EVENT_STORE: Layer = Layer(7);
     /// Outboxes of sinks outside of the node.
     pub const OUTBOXES: Layer = Layer(8);
+    /// Groups whose members are logged, and the configurations of groups.
+    pub const GROUPS: Layer = Layer(9);
 }
 
 /// One entry of the log.

@@ -204,6 +204,11 @@ impl EventLog {
         self.inner.catalog().topics.values().cloned().collect()
     }
 
+    /// Another number whenever topics or partitions have come or gone; it means nothing after a restart.
+    pub fn topics_version(&self) -> u64 {
+        self.inner.catalog().version
+    }
+
     /// The topic that a partition belongs to, and its index there.
     pub fn partition_topic(&self, partition: PartitionId) -> Option<(Arc<Topic>, u32)> {
         self.inner.catalog().by_partition.get(&partition).cloned()

@@ -1,7 +1,7 @@
-//! AlterConfigs (33), the old form: replaces the whole given configuration of a topic.
+//! AlterConfigs (33), the old form: replaces the whole given configuration of a topic or a group.
 
 use super::create_topics::given_config;
-use super::incremental_alter_configs::change_topic;
+use super::incremental_alter_configs::change;
 use super::{Api, NONE, code, some_text, typed};
 use crate::call::{Call, Outcome};
 use base::Lsn;
@@ -24,7 +24,7 @@ fn handle(call: &Call<'_>, request: AlterConfigsRequest) -> Outcome {
         let altered = given_config(configs).and_then(|replacement| {
             let (kind, name) = (resource.resource_type, &resource.resource_name);
             super::describe_configs::permit(call, kind, name)?;
-            change_topic(call.broker, kind, name, request.validate_only, |given| {
+            change(call.broker, kind, name, request.validate_only, |given| {
                 *given = replacement;
                 Ok(())
             })

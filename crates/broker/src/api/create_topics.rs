@@ -158,6 +158,7 @@ pub(super) fn given_config(
 pub(super) const SOURCE_TOPIC: i8 = 1;
 pub(super) const SOURCE_BROKER: i8 = 4;
 pub(super) const SOURCE_DEFAULT: i8 = 5;
+pub(super) const SOURCE_GROUP: i8 = 8;
 
 fn effective(config: &TopicConfig) -> Vec<CreatableTopicConfigs> {
     TOPIC_OPTIONS

@@ -1,10 +1,12 @@
-//! DescribeConfigs (32): the configuration of topics and of the node, from their tables of specs.
+//! DescribeConfigs (32): the configuration of topics, groups and the node, from their tables of specs.
 
-use super::create_topics::{SOURCE_BROKER, SOURCE_DEFAULT, SOURCE_TOPIC};
+use super::create_topics::{SOURCE_BROKER, SOURCE_DEFAULT, SOURCE_GROUP, SOURCE_TOPIC};
 use super::{Api, NONE, code, some_text, typed};
 use crate::call::{Call, Outcome};
 use crate::config::BROKER_OPTIONS;
 use crate::errors::ApiError;
+use crate::group::options::{GROUP_OPTIONS, default_of};
+use crate::sync::lock;
 use base::options::{OptionKind, OptionSpec};
 use eventlog::TOPIC_OPTIONS;
 use kafka_wire::ApiKey;
@@ -18,10 +20,10 @@ pub const API: Api = Api::new(ApiKey::DescribeConfigs, (1, 4), |call, body| type
 
 pub(super) const TOPIC: i8 = 2;
 pub(super) const BROKER: i8 = 4;
-/// Loggers, client metrics and group configurations: known kinds without keys here.
+/// Loggers and client metrics: known kinds without keys here.
 const BROKER_LOGGER: i8 = 8;
 const CLIENT_METRICS: i8 = 16;
-const GROUP: i8 = 32;
+pub(super) const GROUP: i8 = 32;
 
 fn handle(call: &Call<'_>, request: DescribeConfigsRequest) -> Outcome {
     let results = request
@@ -66,7 +68,8 @@ fn describe(
             Ok(specs
                 .map(|spec| {
                     let given = topic.config.given.get(spec.key).map(String::as_str);
-                    shape.entry(spec, given, SOURCE_TOPIC, false)
+                    let default = spec.default.map(str::to_string);
+                    shape.entry(spec, default, given, SOURCE_TOPIC, false)
                 })
                 .collect())
         }
@@ -85,11 +88,26 @@ fn describe(
             Ok(specs
                 .map(|spec| {
                     let given = config.given.get(spec.key).map(String::as_str);
-                    shape.entry(spec, given, SOURCE_BROKER, true)
+                    let default = spec.default.map(str::to_string);
+                    shape.entry(spec, default, given, SOURCE_BROKER, true)
                 })
                 .collect())
         }
-        BROKER_LOGGER | CLIENT_METRICS | GROUP => Ok(Vec::new()),
+        GROUP if resource.resource_name.is_empty() => {
+            Err(ApiError::new(ErrorCode::InvalidRequest, "Group name must not be empty"))
+        }
+        GROUP => {
+            let state = lock(&call.broker.state.0);
+            let set = state.groups.config(&resource.resource_name);
+            let specs = GROUP_OPTIONS.iter().filter(|spec| wanted(spec.key));
+            Ok(specs
+                .map(|spec| {
+                    let given = set.and_then(|set| set.get(spec.key)).map(String::as_str);
+                    shape.entry(spec, default_of(&call.broker.config, spec), given, SOURCE_GROUP, false)
+                })
+                .collect())
+        }
+        BROKER_LOGGER | CLIENT_METRICS => Ok(Vec::new()),
         other => {
             let message = format!("resource_type={other} is not known");
             Err(ApiError::new(ErrorCode::InvalidRequest, message))
@@ -118,11 +136,11 @@ impl Shape {
     fn entry(
         &self,
         spec: &OptionSpec,
+        default: Option<String>,
         given: Option<&str>,
         given_source: i8,
         read_only: bool,
     ) -> DescribeConfigsResourceResult {
-        let default = spec.default.map(str::to_string);
         let (value, source) = match given {
             Some(given) => (Some(given.to_string()), given_source),
             None => (default.clone(), SOURCE_DEFAULT),

@@ -3,7 +3,7 @@
 use super::{Api, NONE, OPERATIONS_NOT_ASKED, code, typed};
 use crate::broker::Broker;
 use crate::call::{Call, Outcome};
-use crate::group::{GroupDescription, GroupState};
+use crate::group::{GroupDescription, GroupState, GroupType};
 use crate::security::ResourceType;
 use crate::sync::lock;
 use kafka_wire::ApiKey;
@@ -38,7 +38,10 @@ fn handle(call: &Call<'_>, request: DescribeGroupsRequest) -> Outcome {
                 let (error_code, error_message) = match call.version() {
                     ..6 => (NONE, None),
                     _ => {
-                        let message = format!("Group {group_id} not found.");
+                        let message = match call.broker.group_type(&group_id) {
+                            None => format!("Group {group_id} not found."),
+                            Some(_) => format!("Group {group_id} is not a classic group."),
+                        };
                         (code(ErrorCode::GroupIdNotFound), Some(message))
                     }
                 };
@@ -56,8 +59,11 @@ fn handle(call: &Call<'_>, request: DescribeGroupsRequest) -> Outcome {
     call.reply(&DescribeGroupsResponse { groups, ..Default::default() })
 }
 
-/// A group with members, or one that is known by its committed offsets only.
+/// A classic group with members, or one that is known by its committed offsets only.
 pub(crate) fn describe(broker: &Broker, group: &str) -> Option<GroupDescription> {
+    if broker.group_type(group) != Some(GroupType::Classic) {
+        return None;
+    }
     if let Some(description) = lock(&broker.coordinator).describe(group) {
         return Some(description);
     }

@@ -1,12 +1,15 @@
-//! IncrementalAlterConfigs (44): changes single keys of a topic's configuration (KIP-339).
+//! IncrementalAlterConfigs (44): changes single keys of the configuration of a topic or a group (KIP-339).
 
-use super::describe_configs::{BROKER, TOPIC, permit};
+use super::describe_configs::{BROKER, GROUP, TOPIC, permit};
 use super::{Api, NONE, code, some_text, typed};
 use crate::broker::Broker;
 use crate::call::{Call, Outcome};
 use crate::errors::ApiError;
+use crate::group::options;
+use crate::state::groups::GroupChange;
+use crate::sync::lock;
 use base::Lsn;
-use eventlog::{TOPIC_OPTIONS, TopicConfig};
+use eventlog::{Layer, TOPIC_OPTIONS, TopicConfig};
 use kafka_wire::ApiKey;
 use kafka_wire::error_code::ErrorCode;
 use kafka_wire::messages::incremental_alter_configs_request::{
@@ -59,13 +62,13 @@ fn alter(broker: &Broker, resource: &AlterConfigsResource, validate_only: bool) 
     if names.len() != resource.configs.len() {
         return Err(ApiError::new(ErrorCode::InvalidRequest, "a key is named twice"));
     }
-    change_topic(broker, resource.resource_type, &resource.resource_name, validate_only, |given| {
+    change(broker, resource.resource_type, &resource.resource_name, validate_only, |given| {
         resource.configs.iter().try_for_each(|config| apply(given, config))
     })
 }
 
-/// Changes the given configuration of a topic under the append lock, so that no change is lost.
-pub(super) fn change_topic(
+/// Changes the given configuration of a topic or a group under the append lock, so that no change is lost.
+pub(super) fn change(
     broker: &Broker,
     resource_type: i8,
     name: &str,
@@ -73,16 +76,25 @@ pub(super) fn change_topic(
     change: impl FnOnce(&mut BTreeMap<String, String>) -> Result<(), ApiError>,
 ) -> Result<Lsn, ApiError> {
     match resource_type {
-        TOPIC => {}
+        TOPIC => change_topic(broker, name, validate_only, change),
+        GROUP => change_group(broker, name, validate_only, change),
         BROKER => {
             let message = "the node's configuration is fixed while it runs; change it where it is started";
-            return Err(ApiError::new(ErrorCode::InvalidRequest, message));
+            Err(ApiError::new(ErrorCode::InvalidRequest, message))
         }
         other => {
             let message = format!("configurations of resource_type={other} cannot be changed here");
-            return Err(ApiError::new(ErrorCode::InvalidRequest, message));
+            Err(ApiError::new(ErrorCode::InvalidRequest, message))
         }
     }
+}
+
+fn change_topic(
+    broker: &Broker,
+    name: &str,
+    validate_only: bool,
+    change: impl FnOnce(&mut BTreeMap<String, String>) -> Result<(), ApiError>,
+) -> Result<Lsn, ApiError> {
     broker.find_topic(name)?;
     let ((), lsn) = broker.log.append(|frame| {
         let topic = frame.topic(name).ok_or(ErrorCode::UnknownTopicOrPartition)?;
@@ -92,6 +104,33 @@ pub(super) fn change_topic(
             .map_err(|error| ApiError::new(ErrorCode::InvalidConfig, error.to_string()))?;
         if !validate_only && given != topic.config.given {
             frame.set_topic_config(name, given)?;
+        }
+        Ok::<_, ApiError>(())
+    })?;
+    Ok(lsn)
+}
+
+/// A group has a configuration whether it exists or not.
+fn change_group(
+    broker: &Broker,
+    name: &str,
+    validate_only: bool,
+    change: impl FnOnce(&mut BTreeMap<String, String>) -> Result<(), ApiError>,
+) -> Result<Lsn, ApiError> {
+    if name.is_empty() {
+        return Err(ApiError::new(ErrorCode::InvalidRequest, "Default group resources are not allowed."));
+    }
+    let ((), lsn) = broker.log.append(|frame| {
+        let mut state = lock(&broker.state.0);
+        let before = state.groups.config(name).cloned().unwrap_or_default();
+        let mut given = before.clone();
+        change(&mut given)?;
+        options::check(&broker.config, &given)
+            .map_err(|message| ApiError::new(ErrorCode::InvalidConfig, message))?;
+        if !validate_only && given != before {
+            let change = GroupChange::Config { group: name.to_string(), given };
+            frame.layer(Layer::GROUPS, &change.encode())?;
+            state.groups.apply(change);
         }
         Ok::<_, ApiError>(())
     })?;

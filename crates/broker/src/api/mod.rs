@@ -55,7 +55,6 @@ use kafka_wire::error_code::ErrorCode;
 use kafka_wire::{ApiKey, DecodeError, Message, Reader, RequestHeader};
 
 pub(crate) use describe_groups::describe as describe_group;
-pub(crate) use list_groups::list as list_groups;
 
 /// Every API that is implemented, by rising key.
 pub const APIS: &[Api] = &[

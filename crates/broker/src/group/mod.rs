@@ -9,11 +9,14 @@ mod assignment;
 mod machine;
 mod member;
 mod membership;
+pub mod options;
+mod registry;
 mod types;
 
 #[cfg(test)]
 mod tests;
 
+pub(crate) use registry::ListedGroup;
 pub use types::*;
 
 use bytes::Bytes;

@@ -139,6 +139,27 @@ pub struct Action {
     pub reply: Reply,
 }
 
+/// Which protocol a group follows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum GroupType {
+    /// JoinGroup and SyncGroup; also a group that is known by its offsets only.
+    Classic,
+    /// KIP-848: the broker assigns.
+    Consumer,
+    /// KIP-932: members share partitions.
+    Share,
+}
+
+impl GroupType {
+    pub fn name(self) -> &'static str {
+        match self {
+            GroupType::Classic => "classic",
+            GroupType::Consumer => "consumer",
+            GroupType::Share => "share",
+        }
+    }
+}
+
 /// Kafka's names for the states of a classic group.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum GroupState {

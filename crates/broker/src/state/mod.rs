@@ -6,6 +6,7 @@
 //! follows it.
 
 mod codec;
+pub mod groups;
 pub mod offsets;
 pub mod partition_transactions;
 pub mod producers;
@@ -16,11 +17,13 @@ mod tests;
 
 pub use codec::DecodeError;
 
+use crate::group::GroupType;
 use crate::sync::lock;
 use base::{Lsn, Offset, PartitionId};
 use bytes::Bytes;
 use codec::Reader;
 use eventlog::{AbortedRange, Bounds, CatalogChange, Entry, Fold, Layer};
+use groups::{GroupChange, Groups};
 use kafka_wire::records::{Batch, BatchHeader, ControlKind};
 use offsets::{OffsetChange, Offsets};
 use partition_transactions::PartitionsTransactions;
@@ -31,8 +34,8 @@ use transactions::{TransactionChange, Transactions};
 /// The name under which the log keeps the checkpoints.
 pub const LAYER_NAME: &str = "broker";
 
-/// Version 1 had no transactions; it is still read.
-const CHECKPOINT_VERSION: u8 = 2;
+/// Version 1 had no transactions, version 2 only offsets of groups; both are still read.
+const CHECKPOINT_VERSION: u8 = 3;
 const PRODUCER_IDS: u8 = 1;
 const CLUSTER_ID: u8 = 2;
 
@@ -42,6 +45,7 @@ pub struct BrokerState {
     pub producers: Producers,
     pub partitions: PartitionsTransactions,
     pub transactions: Transactions,
+    pub groups: Groups,
     /// Made at the first start.
     pub cluster_id: Option<String>,
 }
@@ -65,6 +69,9 @@ impl BrokerState {
             state.partitions = PartitionsTransactions::restore(&mut reader)?;
             state.transactions = Transactions::restore(&mut reader)?;
         }
+        if version >= 3 {
+            state.groups = Groups::restore(&mut reader)?;
+        }
         reader.end()?;
         Ok(state)
     }
@@ -85,6 +92,9 @@ impl BrokerState {
             }
             Entry::Layer { layer, bytes } if *layer == Layer::TRANSACTIONS => {
                 self.apply_transaction(&TransactionChange::decode(bytes)?);
+            }
+            Entry::Layer { layer, bytes } if *layer == Layer::GROUPS => {
+                self.groups.apply(GroupChange::decode(bytes)?);
             }
             Entry::Catalog(change) => self.apply_catalog(change),
             Entry::Layer { .. } => {}
@@ -126,6 +136,11 @@ impl BrokerState {
         self.partitions.retain_partitions(exists);
     }
 
+    /// The type of a group of which the log knows more than its offsets.
+    pub fn logged_group_type(&self, _group: &str) -> Option<GroupType> {
+        None
+    }
+
     fn apply_catalog(&mut self, change: &CatalogChange) {
         // Producers of deleted partitions stay until the next start: partition ids are never reused.
         if let CatalogChange::TopicDeleted { id, .. } = change {
@@ -151,6 +166,7 @@ impl BrokerState {
         codec::put_optional_text(out, self.cluster_id.as_deref());
         self.partitions.checkpoint(out);
         self.transactions.checkpoint(out);
+        self.groups.checkpoint(out);
     }
 }
 

@@ -236,6 +236,60 @@ fn configurations_change_key_by_key_or_as_a_whole() {
 }
 
 #[test]
+fn a_group_has_a_configuration_of_its_own() {
+    const GROUP: i8 = 32;
+    const KEY: &str = "consumer.session.timeout.ms";
+    let set = |node: &Node, name: &str, key: &str, value: &str| {
+        let entry =
+            incremental::AlterableConfig { name: key.into(), config_operation: 0, value: Some(value.into()) };
+        let resource = incremental::AlterConfigsResource {
+            resource_type: GROUP,
+            resource_name: name.into(),
+            configs: vec![entry],
+        };
+        let request = IncrementalAlterConfigsRequest { resources: vec![resource], validate_only: false };
+        let response = node.call(&request, 1).responses.remove(0);
+        (response.error_code, response.error_message.unwrap_or_default())
+    };
+    let node = Node::new();
+    assert_eq!(config(&node, GROUP, "g", KEY), Some((Some("45000".into()), 5)));
+    assert_eq!(set(&node, "g", KEY, "50000"), (0, String::new()));
+    let cases = [
+        (
+            "g",
+            KEY,
+            "44999",
+            "consumer.session.timeout.ms must be greater than or equal to \
+                             group.consumer.min.session.timeout.ms",
+        ),
+        (
+            "g",
+            "consumer.heartbeat.interval.ms",
+            "20000",
+            "consumer.heartbeat.interval.ms must be less than or \
+                                                          equal to group.consumer.max.heartbeat.interval.ms",
+        ),
+        ("g", "session.timeout.ms", "1", "Unknown group config name: session.timeout.ms"),
+        (
+            "g",
+            KEY,
+            "soon",
+            "option 'consumer.session.timeout.ms' = 'soon' is not valid: expected a whole number \
+                            from 1 to 2147483647",
+        ),
+    ];
+    for (group, key, value, words) in cases {
+        assert_eq!(set(&node, group, key, value), (E::InvalidConfig as i16, words.to_string()));
+    }
+    assert_eq!(set(&node, "", KEY, "50000").0, E::InvalidRequest as i16);
+    let node = node.restart();
+    assert_eq!(config(&node, GROUP, "g", KEY), Some((Some("50000".into()), 8)));
+    assert_eq!(config(&node, GROUP, "other", KEY), Some((Some("45000".into()), 5)));
+    let node = node.crash(3);
+    assert_eq!(config(&node, GROUP, "g", KEY), Some((Some("50000".into()), 8)));
+}
+
+#[test]
 fn deleted_records_are_gone() {
     let mut node = Node::new();
     node.create_topic("t", 1, &[]);
