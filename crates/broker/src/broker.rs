@@ -111,7 +111,7 @@ impl Broker {
         let any_transaction = lock(&state.0).partitions.any();
         let broker = Broker {
             coordinator: Mutex::new(Coordinator::new(config.group.clone())),
-            sessions: Mutex::new(Sessions::new(config.fetch_sessions_max)),
+            sessions: Mutex::new(Sessions::new(config.fetch_sessions_max, os.random.clone())),
             tickets: Arc::new(Tickets::default()),
             traffic: TrafficCounters::default(),
             deadlines: Mutex::default(),

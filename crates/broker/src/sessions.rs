@@ -1,14 +1,21 @@
 //! Incremental fetch sessions (KIP-227): a client names its partitions once, then only what changed.
 //!
 //! A session holds the partitions with their fetch parameters and what was last told about each, so
-//! that a response can leave out partitions that have nothing new. The number of sessions is
-//! limited; the one idle for longest makes room, but not within two minutes of its use.
+//! that a response can leave out partitions that have nothing new. It is its opener's alone, and its id
+//! is random. Sessions are limited in number, and so are their partitions; as in Kafka a new session
+//! takes the place of one that was not used for two minutes, or of an old one with fewer partitions.
 
 use kafka_wire::error_code::ErrorCode;
-use std::collections::HashMap;
+use os::Random;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
 
-/// A session that was used so recently is not evicted (Kafka's value).
+/// A session that was used so recently is not evicted as stale, nor one that is so new for its size (Kafka's value).
 const EVICTION_AFTER_MS: i64 = 120_000;
+
+/// A client with more partitions sends full requests; so does one that comes when all sessions together have too many.
+const SESSION_PARTITIONS_MAX: usize = 50_000;
+const PARTITIONS_MAX: usize = 500_000;
 
 /// What a client asks of a partition.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -21,36 +28,101 @@ pub struct FetchSpec {
     pub last_fetched_epoch: i32,
 }
 
+impl FetchSpec {
+    fn key(&self) -> Key {
+        (self.topic.clone(), self.partition)
+    }
+}
+
 /// Up to version 12 a topic is named, from 13 on it is identified.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum TopicRef {
-    Name(String),
+    Name(Arc<str>),
     Id([u8; 16]),
+}
+
+pub type Key = (TopicRef, i32);
+
+/// What a request says of its session.
+pub struct Asked<'a> {
+    /// The client's principal.
+    pub owner: &'a str,
+    pub id: i32,
+    pub epoch: i32,
+    /// Whether its topics are identified, not named.
+    pub by_id: bool,
+    pub specs: Vec<FetchSpec>,
+    pub forgotten: &'a [Key],
+    /// Whether the client may read any of it; for one that may not there is nothing to remember.
+    pub permitted: bool,
 }
 
 /// What the last response said of a partition.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Told {
-    high_watermark: i64,
-    log_start: i64,
+pub struct Told {
+    pub high_watermark: i64,
+    pub log_start: i64,
 }
 
 #[derive(Debug)]
 struct Session {
     /// The principal that opened it.
     owner: Box<str>,
+    by_id: bool,
     /// The next epoch that the client has to send.
     epoch: i32,
-    /// In the order in which the client named them.
-    partitions: Vec<(FetchSpec, Option<Told>)>,
+    /// In the order in which they are fetched, by a number that only grows.
+    partitions: BTreeMap<u64, (FetchSpec, Option<Told>)>,
+    places: HashMap<Key, u64>,
+    next_place: u64,
+    created_at_ms: i64,
     used_at_ms: i64,
 }
 
-#[derive(Debug)]
+impl Session {
+    fn put(&mut self, spec: FetchSpec) {
+        match self.places.get(&spec.key()).and_then(|place| self.partitions.get_mut(place)) {
+            Some(known) => known.0 = spec,
+            None => {
+                self.places.insert(spec.key(), self.next_place);
+                self.partitions.insert(self.next_place, (spec, None));
+                self.next_place += 1;
+            }
+        }
+    }
+
+    fn forget(&mut self, key: &Key) {
+        if let Some(place) = self.places.remove(key) {
+            self.partitions.remove(&place);
+        }
+    }
+
+    fn move_to_end(&mut self, key: &Key) {
+        if let Some(place) = self.places.get_mut(key)
+            && let Some(partition) = self.partitions.remove(place)
+        {
+            *place = self.next_place;
+            self.partitions.insert(self.next_place, partition);
+            self.next_place += 1;
+        }
+    }
+
+    /// Whether a larger session may take its place.
+    fn is_settled(&self) -> bool {
+        self.used_at_ms.saturating_sub(self.created_at_ms) > EVICTION_AFTER_MS
+    }
+}
+
 pub struct Sessions {
     sessions: HashMap<i32, Session>,
     sessions_max: usize,
-    last_id: i32,
+    /// Of all sessions together.
+    partitions: usize,
+    /// (last use, id): the one idle for longest comes first.
+    by_use: BTreeSet<(i64, i32)>,
+    /// (partitions, id) of those that a larger session may replace.
+    by_size: BTreeSet<(usize, i32)>,
+    random: Arc<dyn Random>,
 }
 
 /// How a fetch is to be answered.
@@ -63,108 +135,138 @@ pub struct SessionContext {
 }
 
 impl Sessions {
-    pub fn new(sessions_max: usize) -> Sessions {
-        Sessions { sessions: HashMap::new(), sessions_max, last_id: 0 }
+    pub fn new(sessions_max: usize, random: Arc<dyn Random>) -> Sessions {
+        Sessions {
+            sessions: HashMap::new(),
+            sessions_max,
+            partitions: 0,
+            by_use: BTreeSet::new(),
+            by_size: BTreeSet::new(),
+            random,
+        }
     }
 
     /// Takes the request's partitions into account and returns all that are to be fetched.
     pub fn begin(
         &mut self,
-        owner: &str,
-        id: i32,
-        epoch: i32,
-        specs: Vec<FetchSpec>,
-        forgotten: &[(TopicRef, i32)],
-        now: i64,
+        asked: Asked<'_>,
+        now_ms: i64,
     ) -> Result<(SessionContext, Vec<FetchSpec>), ErrorCode> {
+        let Asked { owner, id, epoch, by_id, specs, forgotten, permitted } = asked;
+        // Of another client there is no session: its topics are nobody else's business.
+        let is_own = self.sessions.get(&id).is_some_and(|session| *session.owner == *owner);
         if epoch <= 0 {
             // A full request: it ends the session it names; epoch 0 opens another.
-            if self.sessions.get(&id).is_some_and(|session| *session.owner == *owner) {
-                self.sessions.remove(&id);
+            if is_own {
+                self.take_out(id);
             }
-            let id = if epoch == 0 { self.open(owner, &specs, now) } else { 0 };
+            let opens = epoch == 0 && permitted && !specs.is_empty();
+            let id = if opens { self.open(owner, by_id, &specs, now_ms) } else { 0 };
             return Ok((SessionContext { id, incremental: false }, specs));
         }
-        // Of another client there is no session: its topics are nobody else's business.
-        let own = self.sessions.get_mut(&id).filter(|session| *session.owner == *owner);
-        let session = own.ok_or(ErrorCode::FetchSessionIdNotFound)?;
-        if session.epoch != epoch {
-            return Err(ErrorCode::InvalidFetchSessionEpoch);
+        if !is_own {
+            return Err(ErrorCode::FetchSessionIdNotFound);
         }
+        match self.sessions.get(&id) {
+            None => return Err(ErrorCode::FetchSessionIdNotFound),
+            Some(session) if session.epoch != epoch => return Err(ErrorCode::InvalidFetchSessionEpoch),
+            Some(session) if session.by_id != by_id => return Err(ErrorCode::FetchSessionTopicIdError),
+            Some(_) => {}
+        }
+        let Some(mut session) = self.take_out(id) else { return Err(ErrorCode::FetchSessionIdNotFound) };
         session.epoch = next_epoch(epoch);
-        session.used_at_ms = now;
-        if !forgotten.is_empty() {
-            session.partitions.retain(|(spec, _)| {
-                !forgotten
-                    .iter()
-                    .any(|(topic, partition)| *topic == spec.topic && *partition == spec.partition)
-            });
+        session.used_at_ms = now_ms;
+        forgotten.iter().for_each(|key| session.forget(key));
+        specs.into_iter().for_each(|spec| session.put(spec));
+        let all = session.partitions.values().map(|(spec, _)| spec.clone()).collect();
+        if session.places.is_empty() {
+            // As in Kafka it ends with its last partition.
+            return Ok((SessionContext { id: 0, incremental: true }, all));
         }
-        for spec in specs {
-            let same = |known: &&mut (FetchSpec, Option<Told>)| {
-                known.0.topic == spec.topic && known.0.partition == spec.partition
-            };
-            match session.partitions.iter_mut().find(same) {
-                Some(known) => known.0 = spec,
-                None => session.partitions.push((spec, None)),
-            }
+        if !self.has_room_for(session.places.len()) {
+            return Err(ErrorCode::FetchSessionIdNotFound);
         }
-        let all = session.partitions.iter().map(|(spec, _)| spec.clone()).collect();
+        self.put_in(id, session);
         Ok((SessionContext { id, incremental: true }, all))
     }
 
-    /// Notes what the response says of a partition; whether that is news to the client.
-    pub fn tell(
-        &mut self,
-        id: i32,
-        topic: &TopicRef,
-        partition: i32,
-        high_watermark: i64,
-        log_start: i64,
-    ) -> bool {
-        let Some(session) = self.sessions.get_mut(&id) else { return true };
-        let told = Some(Told { high_watermark, log_start });
-        let known = session
-            .partitions
-            .iter_mut()
-            .find(|(spec, _)| spec.topic == *topic && spec.partition == partition);
-        match known {
-            Some((_, last)) => std::mem::replace(last, told) != told,
-            None => true,
-        }
+    /// Notes what the response says of partitions; for each whether that is news to the client.
+    pub fn tell(&mut self, id: i32, told: impl Iterator<Item = (Key, Told)>) -> Vec<bool> {
+        let Some(session) = self.sessions.get_mut(&id) else { return told.map(|_| true).collect() };
+        let news = told.map(|(key, told)| {
+            let known = session.places.get(&key).and_then(|place| session.partitions.get_mut(place));
+            known.is_none_or(|(_, last)| last.replace(told) != Some(told))
+        });
+        news.collect()
     }
 
     /// Partitions that were just given records come last next time, so that none starves the others.
-    pub fn move_to_end(&mut self, id: i32, given: &[(TopicRef, i32)]) {
+    pub fn move_to_end(&mut self, id: i32, given: &[Key]) {
         if let Some(session) = self.sessions.get_mut(&id) {
-            // A stable sort keeps the order of the rest.
-            session.partitions.sort_by_key(|(spec, _)| {
-                given.iter().any(|(topic, partition)| *topic == spec.topic && *partition == spec.partition)
-            });
+            given.iter().for_each(|key| session.move_to_end(key));
         }
     }
 
     /// A new session, or 0 when there is no room for one: the client then sends full requests.
-    fn open(&mut self, owner: &str, specs: &[FetchSpec], now: i64) -> i32 {
-        if self.sessions.len() >= self.sessions_max {
-            let oldest = self.sessions.iter().min_by_key(|(_, session)| session.used_at_ms);
-            match oldest.map(|(id, session)| (*id, session.used_at_ms)) {
-                Some((id, used)) if now.saturating_sub(used) > EVICTION_AFTER_MS => {
-                    self.sessions.remove(&id);
-                }
-                _ => return 0,
-            }
+    fn open(&mut self, owner: &str, by_id: bool, specs: &[FetchSpec], now_ms: i64) -> i32 {
+        if specs.len() > SESSION_PARTITIONS_MAX || self.sessions_max == 0 {
+            return 0;
         }
-        loop {
-            self.last_id = next_epoch(self.last_id);
-            if !self.sessions.contains_key(&self.last_id) {
-                break;
-            }
+        if self.sessions.len() >= self.sessions_max && !self.evict(specs.len(), now_ms) {
+            return 0;
         }
-        let partitions = specs.iter().map(|spec| (spec.clone(), None)).collect();
-        self.sessions
-            .insert(self.last_id, Session { owner: owner.into(), epoch: 1, partitions, used_at_ms: now });
-        self.last_id
+        if !self.has_room_for(specs.len()) {
+            return 0;
+        }
+        let mut session = Session {
+            owner: owner.into(),
+            by_id,
+            epoch: 1,
+            partitions: BTreeMap::new(),
+            places: HashMap::with_capacity(specs.len()),
+            next_place: 0,
+            created_at_ms: now_ms,
+            used_at_ms: now_ms,
+        };
+        specs.iter().for_each(|spec| session.put(spec.clone()));
+        let id = loop {
+            let id = (self.random.next_u64() >> 33) as i32;
+            if id > 0 && !self.sessions.contains_key(&id) {
+                break id;
+            }
+        };
+        self.put_in(id, session);
+        id
+    }
+
+    fn has_room_for(&self, partitions: usize) -> bool {
+        partitions <= SESSION_PARTITIONS_MAX && self.partitions + partitions <= PARTITIONS_MAX
+    }
+
+    /// Makes room for a session with so many partitions: the one idle for longest goes if it is stale, else the
+    /// smallest that has been there for a while, if it is smaller than the new one.
+    fn evict(&mut self, partitions: usize, now_ms: i64) -> bool {
+        let stale = self.by_use.first().filter(|(used, _)| now_ms.saturating_sub(*used) > EVICTION_AFTER_MS);
+        let smaller = || self.by_size.first().filter(|(size, _)| *size < partitions);
+        let goes = stale.map(|(_, id)| *id).or_else(|| smaller().map(|(_, id)| *id));
+        goes.is_some_and(|id| self.take_out(id).is_some())
+    }
+
+    fn put_in(&mut self, id: i32, session: Session) {
+        self.partitions += session.places.len();
+        self.by_use.insert((session.used_at_ms, id));
+        if session.is_settled() {
+            self.by_size.insert((session.places.len(), id));
+        }
+        self.sessions.insert(id, session);
+    }
+
+    fn take_out(&mut self, id: i32) -> Option<Session> {
+        let session = self.sessions.remove(&id)?;
+        self.partitions -= session.places.len();
+        self.by_use.remove(&(session.used_at_ms, id));
+        self.by_size.remove(&(session.places.len(), id));
+        Some(session)
     }
 
     #[cfg(test)]
@@ -173,89 +275,10 @@ impl Sessions {
     }
 }
 
-/// Epochs and ids go from 1 to the largest number, and on from 1.
+/// Epochs go from 1 to the largest number, and on from 1.
 fn next_epoch(epoch: i32) -> i32 {
     epoch.checked_add(1).unwrap_or(1)
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const OWNER: &str = "User:alice";
-
-    #[test]
-    fn a_session_is_its_owners_alone() {
-        let mut sessions = Sessions::new(10);
-        let id = sessions.begin(OWNER, 0, 0, vec![spec("secret", 0, 0)], &[], 0).unwrap().0.id;
-        let stranger = "User:mallory";
-        assert_eq!(sessions.begin(stranger, id, 1, vec![], &[], 0), Err(ErrorCode::FetchSessionIdNotFound));
-        sessions.begin(stranger, id, -1, vec![], &[], 0).unwrap();
-        assert_eq!(sessions.begin(OWNER, id, 1, vec![], &[], 0).unwrap().1, [spec("secret", 0, 0)]);
-    }
-
-    fn spec(topic: &str, partition: i32, fetch_offset: i64) -> FetchSpec {
-        FetchSpec {
-            topic: TopicRef::Name(topic.into()),
-            partition,
-            fetch_offset,
-            partition_max_bytes: 1,
-            current_leader_epoch: -1,
-            last_fetched_epoch: -1,
-        }
-    }
-
-    #[test]
-    fn a_session_remembers_what_the_client_left_out() {
-        let mut sessions = Sessions::new(10);
-        let (context, all) = sessions
-            .begin(OWNER, 0, 0, vec![spec("a", 0, 0), spec("a", 1, 0), spec("b", 0, 0)], &[], 0)
-            .unwrap();
-        assert!(context.id > 0 && !context.incremental);
-        assert_eq!(all.len(), 3);
-        let forgotten = [(TopicRef::Name("b".into()), 0)];
-        let (again, all) = sessions
-            .begin(OWNER, context.id, 1, vec![spec("a", 1, 7), spec("c", 0, 0)], &forgotten, 0)
-            .unwrap();
-        assert_eq!(again, SessionContext { id: context.id, incremental: true });
-        assert_eq!(all, [spec("a", 0, 0), spec("a", 1, 7), spec("c", 0, 0)]);
-        assert_eq!(
-            sessions.begin(OWNER, context.id, 1, vec![], &[], 0),
-            Err(ErrorCode::InvalidFetchSessionEpoch)
-        );
-        assert_eq!(sessions.begin(OWNER, 99, 1, vec![], &[], 0), Err(ErrorCode::FetchSessionIdNotFound));
-        // The final request closes it.
-        sessions.begin(OWNER, context.id, -1, vec![], &[], 0).unwrap();
-        assert_eq!(
-            sessions.begin(OWNER, context.id, 2, vec![], &[], 0),
-            Err(ErrorCode::FetchSessionIdNotFound)
-        );
-    }
-
-    #[test]
-    fn only_news_is_told_again() {
-        let mut sessions = Sessions::new(10);
-        let (context, _) = sessions.begin(OWNER, 0, 0, vec![spec("a", 0, 0)], &[], 0).unwrap();
-        let topic = TopicRef::Name("a".into());
-        assert!(sessions.tell(context.id, &topic, 0, 10, 0));
-        assert!(!sessions.tell(context.id, &topic, 0, 10, 0));
-        assert!(sessions.tell(context.id, &topic, 0, 10, 1));
-        assert!(sessions.tell(context.id, &topic, 0, 11, 1));
-    }
-
-    #[test]
-    fn the_session_idle_for_longest_makes_room_but_not_at_once() {
-        let mut sessions = Sessions::new(2);
-        let first = sessions.begin(OWNER, 0, 0, vec![], &[], 0).unwrap().0.id;
-        let second = sessions.begin(OWNER, 0, 0, vec![], &[], 10).unwrap().0.id;
-        assert_eq!(sessions.begin(OWNER, 0, 0, vec![], &[], 1_000).unwrap().0.id, 0);
-        sessions.begin(OWNER, first, 1, vec![], &[], 100_000).unwrap();
-        let third = sessions.begin(OWNER, 0, 0, vec![], &[], 121_000).unwrap().0.id;
-        assert!(third > 0);
-        assert_eq!(
-            sessions.begin(OWNER, second, 1, vec![], &[], 121_000),
-            Err(ErrorCode::FetchSessionIdNotFound)
-        );
-        assert_eq!(sessions.len(), 2);
-    }
-}
+mod tests;

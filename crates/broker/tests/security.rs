@@ -188,6 +188,15 @@ impl Node {
     }
 }
 
+/// Tries until it is so, or the patience ends.
+fn until(mut is_so: impl FnMut() -> bool) {
+    let end = std::time::Instant::now() + PATIENCE;
+    while !is_so() {
+        assert!(std::time::Instant::now() < end, "it never came to be");
+        std::thread::yield_now();
+    }
+}
+
 /// Until the other side ends the connection.
 fn read_to_the_end(mut stream: TcpStream) -> Vec<u8> {
     let mut bytes = Vec::new();
@@ -372,6 +381,22 @@ fn one_address_cannot_take_all_connections() {
     let held: Vec<TcpStream> = (0..260).map(|_| node.raw()).collect();
     node.wait_for("256 connections from its address have not logged in");
     drop(held);
+    node.stop();
+    // All of them together leave half of the places to those who log in.
+    let settings = [("security.protocol", "SASL_PLAINTEXT"), ("max.connections", "4")];
+    let node = Node::start(&files, &settings.map(|(key, value)| (key.into(), value.into())));
+    node.add_user("alice", "secret");
+    let scram = with(&SCRAM, &[("security.protocol", "SASL_PLAINTEXT")]);
+    let inside = [(); 2].map(|()| node.connect(&files, &scram).unwrap());
+    let held = [(); 2].map(|()| node.raw());
+    node.connect(&files, &scram).unwrap_err();
+    node.wait_for("max.connections=4 is reached");
+    drop(inside);
+    until(|| node.server.as_ref().unwrap().connections() == 2);
+    read_to_the_end(node.raw());
+    node.wait_for("2 connections, half of max.connections, have not logged in");
+    drop(held);
+    until(|| node.connect(&files, &scram).is_ok());
     node.stop();
 }
 

@@ -64,9 +64,15 @@ pub struct NodeArguments {
     /// Address to serve Flink's monitoring API and the schema registry on, or `none` [default: 127.0.0.1:8081, or a free port if it is taken; none where Kafka clients have to log in]
     #[arg(long, value_name = "ADDR")]
     pub http: Option<String>,
-    /// Serve on an address other than loopback without TLS and log-in
+    /// Serve Kafka clients on an address other than loopback without TLS and log-in
     #[arg(long)]
     pub insecure: bool,
+    /// The same for the HTTP address
+    #[arg(long)]
+    pub insecure_http: bool,
+    /// A folder that savepoints may be written to, may be given several times; the first is where they go without a target [default: DATA/savepoints, which always may]
+    #[arg(long, value_name = "DIR")]
+    pub savepoints: Vec<PathBuf>,
     /// A file of the broker's settings under Kafka's names, one `key=value` on a line
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
@@ -95,7 +101,7 @@ pub struct ScriptArguments {
   eventwright run job.sql --keep-running              leave the node up when the jobs are done
   eventwright run job.sql --var REGION=eu --kafka 127.0.0.1:0
   eventwright run job.sql --init tables.sql           tables and settings from a file of their own
-  eventwright run job.sql --from-savepoint savepoints/savepoint-delays-1f2e3d4c
+  eventwright run job.sql --from-savepoint data/savepoints/savepoint-delays-1f2e3d4c
 
 Results of print tables go to standard output, everything else to standard error.
 `${NAME}` in the file stands for --var NAME=value or the environment's NAME.")]
@@ -454,20 +460,20 @@ pub enum SavepointVerb {
     /// Write the state of a running job into a new folder; the job goes on
     #[command(after_help = "Examples:
   eventwright savepoint create delays
-  eventwright savepoint create delays --to /backup --data ./data")]
+  eventwright savepoint create delays --to /backup --data ./data     on a node with --savepoints /backup")]
     Create {
         /// The job's name or id
         job: String,
-        /// The savepoint becomes a new folder in this one
-        #[arg(long, value_name = "DIR", default_value = "savepoints")]
-        to: PathBuf,
+        /// The savepoint becomes a new folder in this one, which --savepoints of the node allows [default: the node's own]
+        #[arg(long, value_name = "DIR")]
+        to: Option<PathBuf>,
         #[command(flatten)]
         jobs: JobsArguments,
     },
     /// List the savepoints in a folder
     #[command(after_help = "Example: eventwright savepoint list /backup -o json")]
     List {
-        #[arg(value_name = "DIR", default_value = "savepoints")]
+        #[arg(value_name = "DIR", default_value = "eventwright-data/savepoints")]
         folder: PathBuf,
         /// Form of the output
         #[arg(short, long, value_enum, default_value_t = Form::Text)]
@@ -475,7 +481,7 @@ pub enum SavepointVerb {
     },
     /// Run a file from a savepoint: the same as `run FILE --from-savepoint DIR`
     #[command(after_help = "Example:
-  eventwright savepoint restore savepoints/savepoint-delays-1f2e3d4c delays.sql --data ./other")]
+  eventwright savepoint restore data/savepoints/savepoint-delays-1f2e3d4c delays.sql --data ./other")]
     Restore {
         #[arg(value_name = "DIR")]
         savepoint: PathBuf,

@@ -95,13 +95,14 @@ impl Jobs {
         Ok(job)
     }
 
-    /// Has a savepoint written below `target` and waits for it; the folder that it became.
-    pub fn savepoint(&self, name_or_id: &str, target: &Path) -> anyhow::Result<String> {
+    /// Has a savepoint written below `target`, or where the node writes them, and waits for it; the folder that it became.
+    pub fn savepoint(&self, name_or_id: &str, target: Option<&Path>) -> anyhow::Result<String> {
         let job = self.find(name_or_id)?;
         let client = self.client(&job)?;
         // The node may have been started in another directory than this command.
-        let target = std::path::absolute(target).context("cannot tell where this directory is")?;
-        let target = target.to_str().context("the savepoint's folder must have a name in UTF-8")?;
+        let target = target.map(std::path::absolute).transpose().context("cannot tell where this directory is")?;
+        let target = target.as_deref().map(|target| target.to_str().context("the savepoint's folder must have a name in UTF-8"));
+        let target = target.transpose()?;
         let path = format!("/jobs/{}/savepoints", segment(&job.id));
         let begun = client.post(&path, &json!({"target-directory": target, "cancel-job": false}))?;
         let id = begun["request-id"].as_str().context("the node does not say which request it is")?;

@@ -12,7 +12,10 @@ use registry::SchemaRegistry;
 use runtime::{JobStatus, Journal, Runtime};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
+use std::fs::OpenOptions;
+use std::io::Write;
 use std::net::SocketAddr;
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -95,6 +98,9 @@ impl Node {
         let has_log_in = config.security.authenticates();
         let Opened { log, journal, recovered } = open_log(os, data)?;
         let broker = Arc::new(Broker::new(log.clone(), recovered, config, os.clone())?);
+        if broker.rules().users().next().is_some() {
+            warn_of_readers(data);
+        }
         let log_line = Arc::new(|line: &str| eprintln!("{line}"));
         let config =
             ServerConfig { insecure: arguments.insecure, log: log_line, ..ServerConfig::new(address) };
@@ -122,7 +128,7 @@ impl Node {
     }
 
     pub fn connectors(&self) -> ConnectorTable {
-        connectors::table(Connectors { os: self.os.clone(), log: Some(self.log.clone()) })
+        connectors::table(Connectors { os: self.os.with_shared_files(), log: Some(self.log.clone()) })
     }
 
     /// Stops serving, syncs the log and gives the data directory back.
@@ -136,6 +142,23 @@ impl Node {
         if let Err(error) = self.log.shutdown() {
             eprintln!("warning: the log did not close in good order: {error}");
         }
+    }
+}
+
+/// What is kept of passwords lets nobody log in, but it can be guessed at.
+fn warn_of_readers(data: &Path) {
+    let open: Vec<String> = [data.to_path_buf(), data.join("log")]
+        .into_iter()
+        .filter(|folder| std::fs::metadata(folder).is_ok_and(|metadata| metadata.permissions().mode() & 0o077 != 0))
+        .map(|folder| folder.display().to_string())
+        .collect();
+    // One closed folder on the way is enough.
+    if open.len() == 2 {
+        eprintln!(
+            "warning: other users of this machine can open the data directory, which holds users and records: \
+             chmod 700 {}",
+            data.display()
+        );
     }
 }
 
@@ -154,11 +177,15 @@ fn serve_http(
     runtime: &Arc<Runtime>,
     schemas: &Arc<SchemaRegistry>,
 ) -> anyhow::Result<Option<http_server::ServerHandle>> {
-    let savepoints = std::path::absolute(data.join("savepoints"))?;
+    let mut folders = vec![std::path::absolute(data.join("savepoints"))?];
+    for folder in arguments.savepoints.iter().rev() {
+        folders.insert(0, std::path::absolute(folder)?);
+    }
+    let savepoints = http_server::SavepointFolders::new(folders.remove(0), folders);
     let serve = |listen: SocketAddr| {
         let config = http_server::ServerConfig {
             listen,
-            insecure: arguments.insecure,
+            insecure: arguments.insecure_http,
             savepoints: savepoints.clone(),
             version: env!("CARGO_PKG_VERSION").to_string(),
             schemas: Some(schemas.clone()),
@@ -197,7 +224,13 @@ impl Addresses {
         let unfinished = data.join(format!("{ADDRESSES}.unfinished"));
         let text = json!({"kafka": self.kafka, "http": self.http, "version": env!("CARGO_PKG_VERSION")});
         // Whoever looks sees the whole file or none.
-        let written = std::fs::write(&unfinished, format!("{text}\n"))
+        let written = OpenOptions::new()
+            .write(true)
+            .create(true)
+            .truncate(true)
+            .mode(0o600)
+            .open(&unfinished)
+            .and_then(|mut file| file.write_all(format!("{text}\n").as_bytes()))
             .and_then(|()| std::fs::rename(&unfinished, &path));
         written.with_context(|| format!("cannot write {}", path.display()))
     }

@@ -30,8 +30,18 @@ const ORDERS: &str = "CREATE TABLE orders (id INT, city STRING, price INT) WITH
 CREATE TABLE shown (id INT, city STRING, price INT) WITH ('connector' = 'print');
 ";
 
-const RUN: [&str; 8] =
-    ["run", "job.sql", "--kafka", "127.0.0.1:0", "--http", "127.0.0.1:0", "--data", "data"];
+const RUN: [&str; 10] = [
+    "run",
+    "job.sql",
+    "--kafka",
+    "127.0.0.1:0",
+    "--http",
+    "127.0.0.1:0",
+    "--data",
+    "data",
+    "--savepoints",
+    "saved",
+];
 
 /// A node that serves until it is dropped.
 struct Node {
@@ -465,6 +475,10 @@ fn a_running_job_is_listed_described_saved_and_stopped() {
     let saved = json_of(folder, &["savepoint", "create", "sums", "--to", "saved", "--data", "data"]);
     let savepoint = saved["savepoint"].as_str().expect("a folder");
     assert!(Path::new(savepoint).starts_with(folder.canonicalize().expect("the folder")), "{savepoint}");
+    let elsewhere = ["savepoint", "create", "sums", "--to", "elsewhere", "--data", "data"];
+    let (_, err, success) = run(folder, &elsewhere);
+    assert!(!success && err.contains("not in a folder for savepoints"), "{err}");
+    assert!(!folder.join("elsewhere").exists());
     let listed = json_of(folder, &["savepoint", "list", "saved"]);
     assert_eq!(listed.as_array().map(Vec::len), Some(1));
     assert_eq!(listed[0]["job"], "sums");

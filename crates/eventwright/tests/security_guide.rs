@@ -68,11 +68,12 @@ fn the_pages_commands_do_what_it_says() {
         listed.contains("admin") && listed.contains("alice") && listed.contains("SCRAM-SHA-512"),
         "{listed}"
     );
-    let as_alice = |password: &str| {
-        let properties =
-            "security.protocol=SASL_SSL\nssl.ca.location=ca.pem\nsasl.username=alice\nsasl.password=";
-        std::fs::write(folder.path().join("alice.properties"), format!("{properties}{password}\n")).unwrap();
-        let script = format!("eventwright topic list -b 127.0.0.1:{port} --command-config alice.properties");
+    let as_user = |user: &str, password: &str| {
+        let properties = format!(
+            "security.protocol=SASL_SSL\nssl.ca.location=ca.pem\nsasl.username={user}\nsasl.password={password}\n"
+        );
+        std::fs::write(folder.path().join("user.properties"), properties).unwrap();
+        let script = format!("eventwright topic list -b 127.0.0.1:{port} --command-config user.properties");
         let output = shell(folder.path(), &script).output().unwrap();
         (
             output.status.success(),
@@ -80,9 +81,9 @@ fn the_pages_commands_do_what_it_says() {
         )
     };
     // She is in, and sees nothing yet; the wrong password is not in.
-    let (success, text) = as_alice("battery staple");
+    let (success, text) = as_user("alice", "battery staple");
     assert!(success && !text.contains("orders"), "{text}");
-    let (success, text) = as_alice("battery");
+    let (success, text) = as_user("alice", "battery");
     assert!(!success && text.contains("the user or the password is wrong"), "{text}");
     let remove = format!(
         "eventwright user remove alice -b 127.0.0.1:{port} --command-config admin.properties; \
@@ -90,4 +91,33 @@ fn the_pages_commands_do_what_it_says() {
     );
     let left = run(folder.path(), &remove);
     assert!(left.contains("\"user\":\"admin\"") && !left.contains("alice"), "{left}");
+
+    // Nobody inherits the rules of who had the name before.
+    let admin = format!("-b 127.0.0.1:{port} --command-config admin.properties");
+    run(folder.path(), &format!("echo one | eventwright user add carol --admin {admin}"));
+    let (success, text) = as_user("carol", "one");
+    assert!(success && text.contains("orders"), "{text}");
+    run(
+        folder.path(),
+        &format!(
+            "eventwright user remove carol {admin}; echo two | eventwright user add carol {admin}"
+        ),
+    );
+    let (success, text) = as_user("carol", "two");
+    assert!(success && !text.contains("orders"), "{text}");
+    // What is in the data directory is its owner's business.
+    use std::os::unix::fs::PermissionsExt;
+    let mode = |path: &Path| std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
+    let data = folder.path().join("data");
+    assert_eq!(mode(&data), 0o700);
+    let mut folders = vec![data];
+    while let Some(next) = folders.pop() {
+        for entry in std::fs::read_dir(&next).unwrap() {
+            let path = entry.unwrap().path();
+            assert_eq!(mode(&path), if path.is_dir() { 0o700 } else { 0o600 }, "{}", path.display());
+            if path.is_dir() {
+                folders.push(path);
+            }
+        }
+    }
 }

@@ -13,8 +13,10 @@ mod flink;
 mod guard;
 mod reply;
 mod router;
+mod savepoint_folders;
 mod schemas;
 mod server;
 mod triggers;
 
+pub use savepoint_folders::SavepointFolders;
 pub use server::{HttpError, ServerConfig, ServerHandle, start};

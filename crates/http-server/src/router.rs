@@ -1,12 +1,12 @@
 //! Which answer a request gets.
 
 use crate::flink::{cluster, commands, details, jobs, vertices};
+use crate::SavepointFolders;
 use crate::reply::Reply;
 use crate::triggers::Triggers;
 use hyper::{Method, StatusCode};
 use os::Os;
 use runtime::Runtime;
-use std::path::PathBuf;
 use std::sync::Arc;
 
 /// What the routes look at and act on.
@@ -14,8 +14,7 @@ pub(crate) struct Site {
     pub runtime: Arc<Runtime>,
     pub os: Os,
     pub version: String,
-    /// Where savepoints go that name no target.
-    pub savepoints: PathBuf,
+    pub savepoints: SavepointFolders,
     pub triggers: Triggers,
 }
 

@@ -2,6 +2,7 @@
 //!
 //! Requests to the schema registry may wait for a sync of the log, so they are answered on threads beside it.
 
+use crate::SavepointFolders;
 use crate::guard;
 use crate::reply::Reply;
 use crate::router::Site;
@@ -19,7 +20,6 @@ use registry::SchemaRegistry;
 use runtime::Runtime;
 use std::convert::Infallible;
 use std::net::{SocketAddr, TcpListener as StdListener};
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -55,8 +55,8 @@ pub struct ServerConfig {
     pub listen: SocketAddr,
     /// Allows an address that other machines can reach, without authentication and TLS.
     pub insecure: bool,
-    /// Where savepoints go that name no target.
-    pub savepoints: PathBuf,
+    /// Where savepoints may go.
+    pub savepoints: SavepointFolders,
     /// The version that the answers name.
     pub version: String,
     /// Answers the paths of a schema registry; none serves none.
@@ -64,13 +64,13 @@ pub struct ServerConfig {
 }
 
 impl ServerConfig {
-    /// On the given address, with savepoints below the working directory.
+    /// On the given address, with no place for savepoints.
     pub fn new(listen: SocketAddr) -> ServerConfig {
         let version = env!("CARGO_PKG_VERSION").to_string();
         ServerConfig {
             listen,
             insecure: false,
-            savepoints: PathBuf::from("savepoints"),
+            savepoints: SavepointFolders::new("/nowhere".into(), Vec::new()),
             version,
             schemas: None,
         }
@@ -81,7 +81,7 @@ impl ServerConfig {
 pub enum HttpError {
     #[error(
         "the HTTP address {address} can be reached from other machines, and there is no authentication; \
-         listen on 127.0.0.1, or pass --insecure if the network is trusted"
+         listen on 127.0.0.1, or pass --insecure-http if the network is trusted"
     )]
     NotLoopback { address: SocketAddr },
     #[error("cannot listen on {address}: {reason}; choose another port, or stop the process that has it")]

@@ -7,7 +7,7 @@ mod pipe;
 mod world;
 
 use eventlog::EventLog;
-use http_server::{HttpError, ServerConfig, ServerHandle};
+use http_server::{HttpError, SavepointFolders, ServerConfig, ServerHandle};
 use os::sim::SimOs;
 use pipe::{FAILS, GOOD, Pipe};
 use registry::SchemaRegistry;
@@ -15,7 +15,7 @@ use runtime::{JobHandle, RestartStrategy, Runtime, Savepoint, Submitted};
 use serde_json::{Value, json};
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -39,7 +39,7 @@ impl Site {
         pipe.feed(&[1, 2, 3], 1);
         let (log, runtime) = (life.log.clone(), Arc::new(life.runtime));
         let config = ServerConfig {
-            savepoints: PathBuf::from("/data/savepoints"),
+            savepoints: SavepointFolders::new("/data/savepoints".into(), vec!["/backup".into()]),
             schemas: Some(Arc::new(SchemaRegistry::new(log.clone(), world.os(), "c".into(), "0".into()))),
             ..ServerConfig::new(SocketAddr::from(([127, 0, 0, 1], 0)))
         };
@@ -289,6 +289,8 @@ fn a_savepoint_is_triggered_once_and_its_outcome_can_be_asked_for() {
         (r#"{"cancel-job": "yes"}"#, "'cancel-job' is not true or false"),
         (r#"{"triggerId": "x"}"#, "32 hexadecimal digits"),
         (r#"{"target-directory": "s3://bucket/x"}"#, "not a path of this machine"),
+        (r#"{"target-directory": "/backup/../elsewhere"}"#, "not in a folder for savepoints"),
+        (r#"{"target-directory": "file:///data/log"}"#, "/data/savepoints, /backup"),
     ] {
         let (status, error) = site.refused("POST", "/jobs/pipe/savepoints", body);
         assert!(status == 400 && error.contains(expected), "{body}: {status} {error}");
@@ -450,7 +452,7 @@ fn an_open_address_needs_a_word_and_a_taken_one_is_said() {
     };
     let open = start(SocketAddr::from(([0, 0, 0, 0], 0))).err().expect("it is refused");
     assert!(matches!(open, HttpError::NotLoopback { .. }), "{open}");
-    assert!(open.to_string().contains("pass --insecure"), "{open}");
+    assert!(open.to_string().contains("pass --insecure-http"), "{open}");
     let taken = start(site.server.local_addr()).err().expect("it is refused");
     assert!(matches!(taken, HttpError::Listen { in_use: true, .. }), "{taken}");
     site.end();

@@ -28,14 +28,19 @@ pub struct Os {
 }
 
 impl Os {
-    /// The machine's own clock, file system, sockets and random numbers.
+    /// The machine's own clock, file system, sockets and random numbers. Files are its user's alone.
     pub fn real() -> Os {
         Os {
             clock: Arc::new(clock::RealClock::new()),
-            disk: Arc::new(disk::real::RealDisk),
+            disk: Arc::new(disk::real::RealDisk::private()),
             network: Arc::new(network::real::RealNetwork),
             random: Arc::new(random::RealRandom),
         }
+    }
+
+    /// The same with files that others may read, as the umask says: for outputs.
+    pub fn with_shared_files(&self) -> Os {
+        Os { disk: Arc::new(disk::real::RealDisk::shared()), ..self.clone() }
     }
 }
 

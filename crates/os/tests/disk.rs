@@ -84,8 +84,8 @@ fn conforms(disk: &dyn Disk, root: &Path) {
 #[test]
 fn the_real_disk_conforms() {
     let root = tempfile::tempdir().unwrap();
-    conforms(&os::disk::real::RealDisk, root.path());
-    let file = os::disk::real::RealDisk.create(&root.path().join("x"), 1).unwrap();
+    conforms(&os::disk::real::RealDisk::private(), root.path());
+    let file = os::disk::real::RealDisk::private().create(&root.path().join("x"), 1).unwrap();
     assert!(file.raw_fd().is_some());
 }
 
@@ -250,4 +250,26 @@ fn armed_faults_hit_once_and_operations_are_counted() {
     assert_eq!(disk.contents(Path::new("/d/f")).unwrap()[9], 3, "what is stopped does not happen");
     disk.power_cut(0);
     disk.create(Path::new("/d/h"), 1).unwrap();
+}
+
+#[test]
+fn what_is_created_is_its_owners_alone_unless_it_is_for_others() {
+    use os::disk::real::RealDisk;
+    use std::os::unix::fs::PermissionsExt;
+    let root = tempfile::tempdir().unwrap();
+    let mode = |path: &Path| std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
+    let made = |disk: RealDisk, name: &str| {
+        let folder = root.path().join(name);
+        disk.create_dir_all(&folder).unwrap();
+        disk.create(&folder.join("file"), 1).unwrap();
+        disk.try_lock(&folder.join("lock")).unwrap();
+        [mode(&folder), mode(&folder.join("file")), mode(&folder.join("lock"))]
+    };
+    assert_eq!(made(RealDisk::private(), "private"), [0o700, 0o600, 0o600]);
+    // The same as std's, whatever the umask is.
+    std::fs::create_dir(root.path().join("usual")).unwrap();
+    std::fs::write(root.path().join("usual/file"), "").unwrap();
+    let usual = [mode(&root.path().join("usual")), mode(&root.path().join("usual/file"))];
+    let shared = made(RealDisk::shared(), "shared");
+    assert_eq!([shared[0], shared[1]], usual);
 }

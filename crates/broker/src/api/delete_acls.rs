@@ -11,40 +11,44 @@ use kafka_wire::messages::delete_acls_request::{DeleteAclsFilter, DeleteAclsRequ
 use kafka_wire::messages::delete_acls_response::{
     DeleteAclsFilterResult, DeleteAclsMatchingAcl, DeleteAclsResponse,
 };
+use std::collections::BTreeSet;
 
 pub const API: Api = Api::new(ApiKey::DeleteAcls, (1, 3), |call, body| typed(call, body, handle));
 
 fn handle(call: &Call<'_>, request: DeleteAclsRequest) -> Outcome {
     let permitted = call.permit_cluster();
-    let mut last = Lsn(0);
-    let mut filter_results = Vec::with_capacity(request.filters.len());
-    for filter in request.filters {
-        let deleted = permitted.map_err(ApiError::from).and_then(|()| delete(call, filter));
-        filter_results.push(match deleted {
-            Ok((acls, lsn)) => {
-                last = last.max(lsn);
-                let matching_acls = acls.into_iter().map(matching).collect();
-                DeleteAclsFilterResult { error_code: NONE, error_message: None, matching_acls }
-            }
-            Err(error) => DeleteAclsFilterResult {
-                error_code: code(error.code),
-                error_message: some_text(error.message),
-                matching_acls: Vec::new(),
-            },
-        });
+    let rules = call.broker.rules.current();
+    // All filters look at the same rules, as in Kafka: a rule that two of them fit is told twice.
+    let found = request.filters.into_iter().map(|asked| {
+        let filter = permitted.map_err(ApiError::from).and_then(|()| filter_of(asked));
+        filter.map(|filter| rules.matching(&filter))
+    });
+    let mut found: Vec<Result<Vec<Acl>, ApiError>> = found.collect();
+    let written = delete(call, found.iter().flatten().flatten().cloned().collect());
+    if let Err(error) = &written {
+        found.iter_mut().filter(|result| result.is_ok()).for_each(|result| *result = Err(error.clone()));
     }
-    call.after_durable(last, move |fenced| {
-        if let Some(error) = fenced {
-            for result in filter_results.iter_mut().filter(|result| result.error_code == NONE) {
-                result.error_code = code(error);
-                result.matching_acls.clear();
+    call.after_durable(written.unwrap_or(Lsn(0)), move |fenced| {
+        let results = found.into_iter().map(|result| {
+            let failed = |error: ErrorCode| Err(ApiError::from(error));
+            match fenced.map_or(result, failed) {
+                Ok(acls) => DeleteAclsFilterResult {
+                    error_code: NONE,
+                    error_message: None,
+                    matching_acls: acls.into_iter().map(matching).collect(),
+                },
+                Err(error) => DeleteAclsFilterResult {
+                    error_code: code(error.code),
+                    error_message: some_text(error.message),
+                    matching_acls: Vec::new(),
+                },
             }
-        }
-        DeleteAclsResponse { filter_results, ..Default::default() }
+        });
+        DeleteAclsResponse { filter_results: results.collect(), ..Default::default() }
     })
 }
 
-fn delete(call: &Call<'_>, asked: DeleteAclsFilter) -> Result<(Vec<Acl>, Lsn), ApiError> {
+fn filter_of(asked: DeleteAclsFilter) -> Result<AclFilter, ApiError> {
     let filter = AclFilter::from_wire(
         asked.resource_type_filter,
         asked.resource_name_filter,
@@ -54,15 +58,17 @@ fn delete(call: &Call<'_>, asked: DeleteAclsFilter) -> Result<(Vec<Acl>, Lsn), A
         asked.operation,
         asked.permission_type,
     );
-    let filter = filter
-        .ok_or_else(|| ApiError::new(ErrorCode::InvalidRequest, "a number of the filter is not known"))?;
-    let acls = call.broker.rules.current().matching(&filter);
+    filter.ok_or_else(|| ApiError::new(ErrorCode::InvalidRequest, "a number of the filter is not known"))
+}
+
+fn delete(call: &Call<'_>, acls: BTreeSet<Acl>) -> Result<Lsn, ApiError> {
     if acls.is_empty() {
         // Somebody may be deleting them at this moment.
-        return Ok((acls, call.broker.last_lsn()?));
+        return Ok(call.broker.last_lsn()?);
     }
-    let lsn = call.broker.change_rules(vec![RulesChange::AclsRemoved(acls.clone())])?;
-    Ok((acls, lsn))
+    let changes = vec![RulesChange::AclsRemoved(acls.into_iter().collect())];
+    call.access.keeps_out_nobody(call.broker, &changes)?;
+    call.broker.change_rules(changes)
 }
 
 fn matching(acl: Acl) -> DeleteAclsMatchingAcl {

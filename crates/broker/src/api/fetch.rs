@@ -11,7 +11,7 @@ use crate::broker::Broker;
 use crate::call::{Call, Outcome, ReplyTo, Until, Woken};
 use crate::errors::{self, ApiError};
 use crate::security::{Access, ResourceType};
-use crate::sessions::{FetchSpec, SessionContext, TopicRef};
+use crate::sessions::{Asked, FetchSpec, SessionContext, Told, TopicRef};
 use crate::state::partition_transactions::AbortedTransaction;
 use crate::sync::lock;
 use base::{Offset, PartitionId, TopicId};
@@ -43,7 +43,7 @@ struct Pending {
 fn handle(call: &Call<'_>, request: FetchRequest) -> Outcome {
     let broker = call.broker;
     let by_id = call.version() >= 13;
-    let topic_ref = |name: String, id| if by_id { TopicRef::Id(id) } else { TopicRef::Name(name) };
+    let topic_ref = |name: String, id| if by_id { TopicRef::Id(id) } else { TopicRef::Name(name.into()) };
     let mut specs = Vec::new();
     for topic in request.topics {
         let reference = topic_ref(topic.topic, topic.topic_id);
@@ -64,14 +64,18 @@ fn handle(call: &Call<'_>, request: FetchRequest) -> Outcome {
         forgotten.extend(topic.partitions.into_iter().map(|partition| (reference.clone(), partition)));
     }
     // Before version 7 there are no sessions: the request's epoch has the value "none".
-    let begun = lock(&broker.sessions).begin(
-        call.access.principal(),
-        request.session_id,
-        request.session_epoch,
+    let opens = request.session_epoch == 0;
+    let permitted = !opens || specs.iter().any(|spec| may_read(broker, call.access, &spec.topic));
+    let asked = Asked {
+        owner: call.access.principal(),
+        id: request.session_id,
+        epoch: request.session_epoch,
+        by_id,
         specs,
-        &forgotten,
-        call.now.monotonic_ms,
-    );
+        forgotten: &forgotten,
+        permitted,
+    };
+    let begun = lock(&broker.sessions).begin(asked, call.now.monotonic_ms);
     let (session, specs) = match begun {
         Ok(begun) => begun,
         Err(error) => {
@@ -93,6 +97,14 @@ fn handle(call: &Call<'_>, request: FetchRequest) -> Outcome {
         read_committed: request.isolation_level == 1,
     };
     Outcome::wait(Until::Turn, None, move |broker, now, _| evaluate(broker, pending, now))
+}
+
+fn may_read(broker: &Broker, access: &Access, topic: &TopicRef) -> bool {
+    let may = |name: &str| access.permit(ApiKey::Fetch, ResourceType::Topic, name).is_ok();
+    match topic {
+        TopicRef::Name(name) => may(name),
+        TopicRef::Id(id) => broker.log.topic_by_id(TopicId(*id)).is_some_and(|topic| may(&topic.name)),
+    }
 }
 
 /// What one partition has for the client.
@@ -224,32 +236,33 @@ fn within(mut slices: Vec<BatchSlice>, limit: usize, at_least_one: bool) -> Vec<
 }
 
 fn answer(broker: &Broker, pending: Pending, found: Vec<Found>) -> Outcome {
+    let data = pending.specs.iter().zip(found).map(|(spec, part)| partition_data(&pending, spec, part));
+    let data: Vec<PartitionData> = data.collect();
+    let record_bytes = |data: &PartitionData| data.records.as_ref().map_or(0, Bytes::len);
+    broker.traffic.count_out(data.iter().map(record_bytes).sum());
+    let SessionContext { id, incremental } = pending.session;
+    let mut news = Vec::new();
+    if id != 0 {
+        let mut sessions = lock(&broker.sessions);
+        let key = |spec: &FetchSpec| (spec.topic.clone(), spec.partition);
+        let parts = pending.specs.iter().zip(&data);
+        let told = parts.clone().map(|(spec, data)| {
+            (key(spec), Told { high_watermark: data.high_watermark, log_start: data.log_start_offset })
+        });
+        news = sessions.tell(id, told);
+        let given = parts.filter(|(_, data)| record_bytes(data) > 0).map(|(spec, _)| key(spec));
+        sessions.move_to_end(id, &given.collect::<Vec<_>>());
+    }
     let mut responses: Vec<FetchableTopicResponse> = Vec::new();
     let mut last: Option<&TopicRef> = None;
-    let mut with_records = Vec::new();
-    for (spec, part) in pending.specs.iter().zip(found) {
-        let data = partition_data(&pending, spec, part);
-        let record_bytes = data.records.as_ref().map_or(0, Bytes::len);
-        let has_records = record_bytes > 0;
-        broker.traffic.count_out(record_bytes);
-        if pending.session.id != 0 {
-            let news = lock(&broker.sessions).tell(
-                pending.session.id,
-                &spec.topic,
-                spec.partition,
-                data.high_watermark,
-                data.log_start_offset,
-            );
-            if has_records {
-                with_records.push((spec.topic.clone(), spec.partition));
-            }
-            if pending.session.incremental && !has_records && data.error_code == NONE && !news {
-                continue;
-            }
+    for (index, (spec, data)) in pending.specs.iter().zip(data).enumerate() {
+        let is_told = record_bytes(&data) > 0 || data.error_code != NONE || news.get(index) != Some(&false);
+        if incremental && !is_told {
+            continue;
         }
         if last != Some(&spec.topic) {
             let (topic, topic_id) = match &spec.topic {
-                TopicRef::Name(name) => (name.clone(), [0; 16]),
+                TopicRef::Name(name) => (name.to_string(), [0; 16]),
                 TopicRef::Id(id) => (String::new(), *id),
             };
             responses.push(FetchableTopicResponse { topic, topic_id, partitions: Vec::new() });
@@ -259,14 +272,7 @@ fn answer(broker: &Broker, pending: Pending, found: Vec<Found>) -> Outcome {
             topic.partitions.push(data);
         }
     }
-    if !with_records.is_empty() {
-        lock(&broker.sessions).move_to_end(pending.session.id, &with_records);
-    }
-    pending.reply_to.encode(&FetchResponse {
-        session_id: pending.session.id,
-        responses,
-        ..Default::default()
-    })
+    pending.reply_to.encode(&FetchResponse { session_id: id, responses, ..Default::default() })
 }
 
 fn partition_data(pending: &Pending, spec: &FetchSpec, part: Found) -> PartitionData {

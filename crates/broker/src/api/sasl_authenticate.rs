@@ -28,18 +28,18 @@ fn handle(call: &Call<'_>, request: SaslAuthenticateRequest) -> Outcome {
         Challenge::Continue(answer) => {
             call.reply(&SaslAuthenticateResponse { auth_bytes: answer.into(), ..Default::default() })
         }
-        Challenge::Done(answer, session_lifetime_ms) => call.reply(&SaslAuthenticateResponse {
+        Challenge::Done { answer, lifetime_ms, .. } => call.reply(&SaslAuthenticateResponse {
             auth_bytes: answer.into(),
-            session_lifetime_ms,
+            session_lifetime_ms: lifetime_ms,
             ..Default::default()
         }),
         Challenge::Illegal => {
             let message = "there is no log-in under way on this connection".to_string();
             call.reply(&refusal(ErrorCode::IllegalSaslState, message))
         }
-        Challenge::Refused(message, reason) => {
-            let answer = call.reply(&refusal(ErrorCode::SaslAuthenticationFailed, message));
-            slowly(call.broker, call.peer, call.now, answer.then_close(reason))
+        Challenge::Refused { words, reason, user } => {
+            let answer = call.reply(&refusal(ErrorCode::SaslAuthenticationFailed, words));
+            slowly(call.broker, call.peer, &user, call.now, answer.then_close(reason))
         }
     }
 }
@@ -47,12 +47,12 @@ fn handle(call: &Call<'_>, request: SaslAuthenticateRequest) -> Outcome {
 /// A token without a request around it, after SaslHandshake 0; so is the answer.
 pub(super) fn bare(broker: &Broker, peer: &Peer, token: Bytes, now: Now) -> Outcome {
     match challenge(broker, peer, &token, now) {
-        Challenge::Continue(answer) | Challenge::Done(answer, _) => {
+        Challenge::Continue(answer) | Challenge::Done { answer, .. } => {
             let size = i32::try_from(answer.len()).unwrap_or(0);
             Outcome::Reply(vec![Bytes::copy_from_slice(&size.to_be_bytes()), answer.into()])
         }
         Challenge::Illegal => Outcome::Close("a token came outside of a log-in".into()),
-        Challenge::Refused(_, reason) => slowly(broker, peer, now, Outcome::Close(reason)),
+        Challenge::Refused { reason, user, .. } => slowly(broker, peer, &user, now, Outcome::Close(reason)),
     }
 }
 
@@ -62,14 +62,14 @@ fn challenge(broker: &Broker, peer: &Peer, token: &[u8], now: Now) -> Challenge 
     let nonce = auth::scram::nonce_of(&random);
     let rules = broker.rules.current();
     let answer = peer.session.authenticate(&broker.config.security, &rules, &nonce, token, now.monotonic_ms);
-    if matches!(answer, Challenge::Done(..)) {
-        lock(&broker.throttle).succeeded(&peer.host);
+    if let Challenge::Done { user, .. } = &answer {
+        lock(&broker.throttle).succeeded(&peer.host, user);
     }
     answer
 }
 
-fn slowly(broker: &Broker, peer: &Peer, now: Now, then: Outcome) -> Outcome {
+fn slowly(broker: &Broker, peer: &Peer, user: &str, now: Now, then: Outcome) -> Outcome {
     let first = broker.config.security.failure_delay_ms;
-    let delay = lock(&broker.throttle).failed(&peer.host, first, now.monotonic_ms);
+    let delay = lock(&broker.throttle).failed(&peer.host, user, first, now.monotonic_ms);
     Outcome::wait(Until::Deadline, Some(now.monotonic_ms.saturating_add(delay)), move |_, _, _| then)
 }

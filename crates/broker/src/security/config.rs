@@ -156,7 +156,7 @@ pub const fn options() -> [OptionSpec; 12] {
             "super.users",
             OptionKind::Text,
             "",
-            "Principals that may do everything, separated by semicolons.",
+            "Principals that may do everything, separated by semicolons; in a certificate's name a semicolon is written as in the name itself, with a backslash before it.",
             "User:admin;User:CN=ops,O=Example",
         ),
     ]
@@ -183,7 +183,7 @@ impl SecurityConfig {
                 "requested" => ClientAuth::Requested,
                 _ => ClientAuth::None,
             },
-            super_users: list(text("super.users"), ';').map(str::to_string).collect(),
+            super_users: principals(text("super.users")).map(str::to_string).collect(),
             allow_where_no_rule: options.boolean("allow.everyone.if.no.acl.found"),
             reauthentication_ms: number("connections.max.reauth.ms"),
             failure_delay_ms: number("connection.failed.authentication.delay.ms"),
@@ -211,7 +211,7 @@ impl SecurityConfig {
                 "names among PLAIN, SCRAM-SHA-256, SCRAM-SHA-512, with commas between",
             );
         }
-        if list(&text("super.users"), ';').any(|user| !user.starts_with("User:") || user == "User:") {
+        if principals(&text("super.users")).any(|user| !user.starts_with("User:") || user == "User:") {
             invalid("super.users", "principals such as User:admin, with semicolons between");
         }
         let config = SecurityConfig::from_checked(options);
@@ -235,4 +235,29 @@ impl SecurityConfig {
 
 fn list(text: &str, separator: char) -> impl Iterator<Item = &str> {
     text.split(separator).map(str::trim).filter(|item| !item.is_empty())
+}
+
+/// Split at semicolons, but not at those that a certificate's name has, with a backslash before them.
+fn principals(text: &str) -> impl Iterator<Item = &str> {
+    let mut escaped = false;
+    let parts = text.split(move |character| {
+        let ends = character == ';' && !escaped;
+        escaped = character == '\\' && !escaped;
+        ends
+    });
+    parts.map(str::trim).filter(|item| !item.is_empty())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn semicolons_within_the_name_of_a_certificate_do_not_end_it() {
+        let split = |text| principals(text).collect::<Vec<_>>();
+        assert_eq!(split("User:a; User:b;;"), ["User:a", "User:b"]);
+        assert_eq!(split(r"User:CN=a\;b,O=x;User:c"), [r"User:CN=a\;b,O=x", "User:c"]);
+        assert_eq!(split(r"User:CN=a\\;User:c"), [r"User:CN=a\\", "User:c"]);
+        assert!(split("").is_empty());
+    }
 }

@@ -22,7 +22,7 @@ pub use config::{SaslMechanism, SecurityConfig};
 pub use rules::{Rules, RulesChange, SharedRules, USERS_LAYER};
 pub use session::Session;
 pub(crate) use session::{Challenge, Gate};
-pub(crate) use throttle::Throttle;
+pub(crate) use throttle::{Throttle, network_of};
 
 /// Who has not said who they are.
 pub const ANONYMOUS: &str = "User:ANONYMOUS";

@@ -55,9 +55,9 @@ pub(crate) enum Gate {
 pub(crate) enum Challenge {
     Continue(Vec<u8>),
     /// The client is in; for how long, 0 = without end.
-    Done(Vec<u8>, i64),
-    /// Words for the client, and words for the log.
-    Refused(String, String),
+    Done { answer: Vec<u8>, lifetime_ms: i64, user: String },
+    /// Words for the client, and words for the log; whom it claimed to be, as far as it said.
+    Refused { words: String, reason: String, user: String },
     /// There is nothing to log in to.
     Illegal,
 }
@@ -92,6 +92,11 @@ impl Session {
     pub(crate) fn takes_bare_token(&self) -> bool {
         let state = lock(&self.state);
         state.raw && matches!(state.phase, Phase::Chosen(_) | Phase::Answered(..))
+    }
+
+    /// Whether the next token brings a password, whose check is costly on purpose.
+    pub(crate) fn checks_password(&self) -> bool {
+        matches!(lock(&self.state).phase, Phase::Chosen(SaslMechanism::Plain))
     }
 
     /// Whether a request may come now.
@@ -220,7 +225,7 @@ fn refused(mechanism: SaslMechanism, user: &str, why: &str) -> Challenge {
     let words = format!("{why} (mechanism={})", mechanism.name());
     let reason =
         format!("a log-in failed: user=\"{}\" mechanism={} reason={why}", shown(user), mechanism.name());
-    Challenge::Refused(words, reason)
+    Challenge::Refused { words, reason, user: user.to_string() }
 }
 
 impl State {
@@ -242,6 +247,6 @@ impl State {
         self.logged_in_at_ms = now_ms;
         let lifetime_ms = config.reauthentication_ms;
         self.expires_at_ms = (lifetime_ms > 0).then(|| now_ms.saturating_add(lifetime_ms));
-        Challenge::Done(answer, lifetime_ms)
+        Challenge::Done { answer, lifetime_ms, user: user.to_string() }
     }
 }

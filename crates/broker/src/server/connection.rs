@@ -59,10 +59,22 @@ pub(super) async fn serve(
                 _ = stop.wait_for(|stop| *stop) => return Ok(()),
             };
             let Some(frame) = frame? else { return Ok(()) };
-            let now = Now::of(&*shared.broker.os.clock);
-            let handle = || shared.broker.handle(frame, &peer, now);
+            let handle = || shared.broker.handle(frame, &peer, Now::of(&*shared.broker.os.clock));
             // Checking a password takes milliseconds, during which others go on.
-            let outcome = if open { handle() } else { tokio::task::block_in_place(handle) };
+            let outcome = if !open && peer.session.checks_password() {
+                let place = tokio::select! {
+                    place = shared.passwords.acquire() => place,
+                    () = tokio::time::sleep_until(log_in_by), if !counted.is_logged_in() => {
+                        return Err(FrameError::NotLoggedIn(LOG_IN_MAX));
+                    }
+                    _ = stop.wait_for(|stop| *stop) => return Ok(()),
+                };
+                let outcome = tokio::task::block_in_place(handle);
+                drop(place);
+                outcome
+            } else {
+                handle()
+            };
             if answers.send(outcome).await.is_err() {
                 return Ok(());
             }

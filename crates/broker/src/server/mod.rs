@@ -4,24 +4,25 @@
 //! other machines can reach is refused without TLS and log-in, unless the caller says that it knows.
 
 mod connection;
+mod counted;
 mod frames;
+mod log_lines;
 mod tls;
 mod wakeups;
 
 use crate::broker::Broker;
 use crate::call::{Now, Peer};
 use crate::security::Session;
-use crate::sync::lock;
-use std::collections::HashMap;
+use counted::{Connections, Counted};
+use log_lines::Lines;
 use std::net::{IpAddr, SocketAddr, TcpListener as StdListener};
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 use tls::Tls;
 pub use tls::TlsError;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::Runtime;
-use tokio::sync::{Notify, watch};
+use tokio::sync::{Notify, Semaphore, watch};
 use tokio_rustls::rustls;
 use wakeups::Wakeups;
 
@@ -73,21 +74,15 @@ pub struct ServerHandle {
 struct Shared {
     broker: Arc<Broker>,
     wakeups: Arc<Wakeups>,
-    connections: AtomicUsize,
-    addresses: Mutex<HashMap<IpAddr, PerAddress>>,
+    connections: Connections,
     tls: Option<Tls>,
+    /// About connections that were refused, or ended without a log-in: anybody can cause them.
+    strangers: Lines,
+    /// Passwords that are checked at once, so that log-ins leave threads to others.
+    passwords: Semaphore,
     log: Arc<dyn Fn(&str) + Send + Sync>,
 }
 
-/// Open connections from one address.
-#[derive(Debug, Default)]
-struct PerAddress {
-    all: usize,
-    not_logged_in: usize,
-}
-
-/// Connections from one address that have not logged in; more are refused.
-const NOT_LOGGED_IN_MAX: usize = 256;
 /// A TLS handshake that takes longer is given up.
 const TLS_HANDSHAKE_MAX: Duration = Duration::from_secs(10);
 /// How long open connections may finish what they have under way when the server stops.
@@ -126,9 +121,10 @@ pub fn start(config: ServerConfig, broker: Arc<Broker>) -> Result<ServerHandle, 
     let shared = Arc::new(Shared {
         wakeups: Wakeups::new(broker.log()),
         broker,
-        connections: AtomicUsize::new(0),
-        addresses: Mutex::default(),
+        connections: Connections::default(),
         tls,
+        strangers: Lines::default(),
+        passwords: Semaphore::new((workers / 2).max(1)),
         log: config.log,
     });
     let listener = {
@@ -147,7 +143,7 @@ impl ServerHandle {
     }
 
     pub fn connections(&self) -> usize {
-        self.shared.connections.load(Ordering::Relaxed)
+        self.shared.connections.count()
     }
 
     /// Stops accepting and reading, lets answers under way go out, and ends. The log stays open.
@@ -161,7 +157,7 @@ impl ServerHandle {
         let shared = self.shared.clone();
         runtime.block_on(async move {
             let drained = async {
-                while shared.connections.load(Ordering::Relaxed) > 0 {
+                while shared.connections.count() > 0 {
                     tokio::time::sleep(Duration::from_millis(5)).await;
                 }
             };
@@ -179,7 +175,6 @@ impl Drop for ServerHandle {
 }
 
 async fn accept(listener: TcpListener, shared: Arc<Shared>, mut stop: watch::Receiver<bool>) {
-    let connections_max = shared.broker.config().connections_max;
     loop {
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
@@ -194,26 +189,33 @@ async fn accept(listener: TcpListener, shared: Arc<Shared>, mut stop: watch::Rec
                 continue;
             }
         };
-        if shared.connections.load(Ordering::Relaxed) >= connections_max {
-            (shared.log)(&format!(
-                "connection refused: peer={from} max.connections={connections_max} is reached"
-            ));
-            continue;
-        }
         let mut counted = match Counted::new(&shared, from.ip().to_canonical()) {
             Ok(counted) => counted,
             Err(reason) => {
-                (shared.log)(&format!("connection refused: peer={from} {reason}"));
+                shared.tell_of_stranger(&format!("connection refused: peer={from} {reason}"));
                 continue;
             }
         };
         let (shared, stop) = (shared.clone(), stop.clone());
         tokio::spawn(async move {
             if let Err(reason) = serve(stream, from, &mut counted, stop).await {
-                (shared.log)(&format!("connection closed: peer={from}: {reason}"));
+                let line = format!("connection closed: peer={from}: {reason}");
+                match counted.is_logged_in() {
+                    true => (shared.log)(&line),
+                    false => shared.tell_of_stranger(&line),
+                }
             }
             drop(counted);
         });
+    }
+}
+
+impl Shared {
+    fn tell_of_stranger(&self, line: &str) {
+        let now_ms = Now::of(&*self.broker.os.clock).monotonic_ms;
+        if let Some(line) = self.strangers.pass(line, now_ms) {
+            (self.log)(&line);
+        }
     }
 }
 
@@ -265,61 +267,6 @@ fn tls_failure(error: &std::io::Error) -> String {
             "the client shows no certificate, and ssl.client.auth=required".to_string()
         }
         _ => format!("the TLS handshake failed: {error}"),
-    }
-}
-
-/// Counts a connection for as long as it lives, also if its task panics.
-struct Counted {
-    shared: Arc<Shared>,
-    address: IpAddr,
-    logged_in: bool,
-}
-
-impl Counted {
-    /// The reason, if the address has too many.
-    fn new(shared: &Arc<Shared>, address: IpAddr) -> Result<Counted, String> {
-        let most = shared.broker.config().security.connections_per_address_max;
-        let mut addresses = lock(&shared.addresses);
-        let count = addresses.entry(address).or_default();
-        if count.all >= most {
-            return Err(format!("max.connections.per.ip={most} is reached"));
-        }
-        if count.not_logged_in >= NOT_LOGGED_IN_MAX {
-            return Err(format!("{NOT_LOGGED_IN_MAX} connections from its address have not logged in"));
-        }
-        // Without a handshake and a log-in to wait for, every connection is in at once.
-        let security = &shared.broker.config().security;
-        let logged_in = !security.tls && !security.sasl;
-        count.all += 1;
-        count.not_logged_in += usize::from(!logged_in);
-        shared.connections.fetch_add(1, Ordering::Relaxed);
-        Ok(Counted { shared: shared.clone(), address, logged_in })
-    }
-
-    fn is_logged_in(&self) -> bool {
-        self.logged_in
-    }
-
-    fn logged_in(&mut self) {
-        if !std::mem::replace(&mut self.logged_in, true)
-            && let Some(count) = lock(&self.shared.addresses).get_mut(&self.address)
-        {
-            count.not_logged_in -= 1;
-        }
-    }
-}
-
-impl Drop for Counted {
-    fn drop(&mut self) {
-        self.logged_in();
-        let mut addresses = lock(&self.shared.addresses);
-        if let Some(count) = addresses.get_mut(&self.address) {
-            count.all -= 1;
-            if count.all == 0 {
-                addresses.remove(&self.address);
-            }
-        }
-        self.shared.connections.fetch_sub(1, Ordering::Relaxed);
     }
 }
 

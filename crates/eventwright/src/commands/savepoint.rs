@@ -12,7 +12,7 @@ use std::path::Path;
 pub fn savepoint(verb: &SavepointVerb) -> anyhow::Result<()> {
     match verb {
         SavepointVerb::Create { job, to, jobs } => {
-            let folder = Jobs::open(jobs)?.savepoint(job, to)?;
+            let folder = Jobs::open(jobs)?.savepoint(job, to.as_deref())?;
             match jobs.output {
                 Form::Json => println!("{}", json!({"job": job, "savepoint": folder})),
                 Form::Text => println!("{folder}"),

@@ -252,11 +252,12 @@ fn remove(user: &str, place: &UserPlace) -> anyhow::Result<()> {
             let mut client = connect(&place.client)?;
             let filter = DeleteAclsFilter {
                 resource_type_filter: ANY,
+                resource_name_filter: None,
                 pattern_type_filter: ANY,
                 principal_filter: Some(principal(user)),
+                host_filter: None,
                 operation: ANY,
                 permission_type: ANY,
-                ..Default::default()
             };
             let request = DeleteAclsRequest { filters: vec![filter] };
             for result in client.connection().call(&request)?.filter_results {

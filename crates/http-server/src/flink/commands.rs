@@ -104,12 +104,16 @@ fn wanted(
         None => format!("{:016x}{:016x}", site.os.random.next_u64(), site.os.random.next_u64()),
     };
     let target = match target.as_deref().map(|target| target.strip_prefix("file:").unwrap_or(target)) {
-        None => site.savepoints.clone(),
+        None => site.savepoints.default().to_path_buf(),
         Some("") => return Err("the target directory is empty".into()),
         Some(target) if target.contains("://") && !target.starts_with("//") => {
             return Err(format!("the target directory '{target}' is not a path of this machine"));
         }
-        Some(target) => PathBuf::from(target.strip_prefix("//").unwrap_or(target)),
+        Some(target) => {
+            let target = PathBuf::from(target.strip_prefix("//").unwrap_or(target));
+            site.savepoints.permit(&target)?;
+            target
+        }
     };
     Ok(Wanted { id, target, stops })
 }

@@ -1,18 +1,42 @@
 //! The machine's file system, through std and rustix.
 //!
+//! What is created is its owner's alone (0700, 0600): a data directory holds everybody's records, and what lets users in.
+//! Outputs for other programs are made by a disk that leaves the mode to the umask.
+//!
 //! Durability is `fdatasync`: it writes the file's length too, and leaves out the times that nobody needs.
 
 use super::{Disk, DiskFile, Lock};
-use std::fs::{File, OpenOptions};
+use std::fs::{DirBuilder, File, OpenOptions};
 use std::io::{self, Read, Seek, Write};
 use std::os::fd::{AsFd, BorrowedFd};
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
 use std::path::Path;
 use std::sync::Arc;
 
 /// Paths are taken as they are.
-#[derive(Debug)]
-pub struct RealDisk;
+#[derive(Debug, Default)]
+pub struct RealDisk {
+    /// Leaves it to the umask who may read what is created.
+    shared: bool,
+}
+
+impl RealDisk {
+    /// What it creates only its owner can open.
+    pub const fn private() -> RealDisk {
+        RealDisk { shared: false }
+    }
+
+    /// What it creates others can open, as far as the umask lets them.
+    pub const fn shared() -> RealDisk {
+        RealDisk { shared: true }
+    }
+
+    fn options(&self) -> OpenOptions {
+        let mut options = OpenOptions::new();
+        options.read(true).write(true).mode(if self.shared { 0o666 } else { 0o600 });
+        options
+    }
+}
 
 #[derive(Debug)]
 struct RealFile(File);
@@ -26,7 +50,7 @@ impl Disk for RealDisk {
     }
 
     fn create(&self, path: &Path, length: u64) -> io::Result<Arc<dyn DiskFile>> {
-        let file = RealFile(OpenOptions::new().read(true).write(true).create_new(true).open(path)?);
+        let file = RealFile(self.options().create_new(true).open(path)?);
         if length > 0
             && let Err(error) = file.allocate(length)
         {
@@ -62,7 +86,8 @@ impl Disk for RealDisk {
     }
 
     fn create_dir_all(&self, directory: &Path) -> io::Result<()> {
-        std::fs::create_dir_all(directory)
+        let mode = if self.shared { 0o777 } else { 0o700 };
+        DirBuilder::new().recursive(true).mode(mode).create(directory)
     }
 
     fn exists(&self, path: &Path) -> io::Result<bool> {
@@ -70,7 +95,7 @@ impl Disk for RealDisk {
     }
 
     fn try_lock(&self, path: &Path) -> io::Result<Lock> {
-        let mut file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path)?;
+        let mut file = self.options().create(true).truncate(false).open(path)?;
         match rustix::fs::flock(&file, rustix::fs::FlockOperation::NonBlockingLockExclusive) {
             Ok(()) => {}
             Err(rustix::io::Errno::WOULDBLOCK) => {

@@ -156,7 +156,7 @@ proptest! {
     ) {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("one.run");
-        let disk: Arc<dyn Disk> = Arc::new(RealDisk);
+        let disk: Arc<dyn Disk> = Arc::new(RealDisk::private());
         let written = write_blocks(&disk, &path, &entries, block_bytes).unwrap();
         check(&written, &entries, &probes)?;
         let opened = Arc::new(Run::open(&disk, &path).unwrap());

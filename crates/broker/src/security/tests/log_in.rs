@@ -143,14 +143,18 @@ fn mechanisms_that_are_not_offered_are_refused_and_the_connection_ends() {
 #[test]
 fn failures_wait_longer_each_time_and_a_success_never_does() {
     let node = node(&[]);
-    let took = |password: &str| {
+    let took = |user: &str, password: &str| {
         let before = node.now().monotonic_ms;
-        scram(&node, &peer(&node, false), Mechanism::Sha256, "alice", password);
+        scram(&node, &peer(&node, false), Mechanism::Sha256, user, password);
         node.now().monotonic_ms - before
     };
-    assert_eq!([took("a"), took("b"), took("c")], [100, 200, 400]);
-    assert_eq!(took("secret"), 0);
-    assert_eq!(took("d"), 100);
+    assert_eq!(["a", "b", "c"].map(|password| took("alice", password)), [100, 200, 400]);
+    assert_eq!(took("alice", "secret"), 0);
+    assert_eq!(["d", "e"].map(|password| took("alice", password)), [100, 200]);
+    // A success does not help with the passwords of others, nor with names that do not exist.
+    assert_eq!(["a", "b"].map(|password| took("bob", password)), [100, 200]);
+    assert_eq!(took("alice", "secret"), 0);
+    assert_eq!(took("bob", "c"), 400);
 }
 
 #[test]

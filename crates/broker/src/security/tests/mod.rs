@@ -149,6 +149,41 @@ fn where_nobody_can_log_in_nobody_is_locked_out() {
 }
 
 #[test]
+fn the_last_rule_that_lets_somebody_in_is_not_deleted_where_nobody_can_log_in() {
+    use kafka_wire::messages::DeleteAclsRequest;
+    use kafka_wire::messages::delete_acls_request::DeleteAclsFilter;
+    let node = Node::with(given(&[]));
+    let cluster = (ResourceType::Cluster, PatternType::Literal, "kafka-cluster");
+    let anonymous = acl(cluster, crate::security::ANONYMOUS, Operation::All, Permission::Allow);
+    let topic = (ResourceType::Topic, PatternType::Literal, "t");
+    let other = acl(topic, "User:alice", Operation::Read, Permission::Allow);
+    let rules = vec![anonymous.clone(), other.clone()];
+    node.broker.change_rules(vec![super::RulesChange::AclsAdded(rules)]).unwrap();
+    let filter = |principal: &str| DeleteAclsFilter {
+        resource_type_filter: 1,
+        resource_name_filter: None,
+        pattern_type_filter: 1,
+        principal_filter: Some(principal.into()),
+        host_filter: None,
+        operation: 1,
+        permission_type: 1,
+    };
+    let delete = |principals: &[&str]| {
+        let filters = principals.iter().map(|principal| filter(principal)).collect();
+        let answer = node.call_as(&Node::peer(), &DeleteAclsRequest { filters }, 3);
+        let results = answer.filter_results.into_iter();
+        results.map(|result| (result.error_code, result.matching_acls.len())).collect::<Vec<_>>()
+    };
+    let disabled = kafka_wire::ErrorCode::SecurityDisabled.number();
+    assert_eq!(delete(&[crate::security::ANONYMOUS]), [(disabled, 0)]);
+    assert_eq!(node.broker.rules().acl_count(), 2);
+    // Together with the others it may go: without any rule nothing is refused. A rule that two filters fit is told twice.
+    let both = [crate::security::ANONYMOUS, "User:alice", "User:alice", "User:bob"];
+    assert_eq!(delete(&both), [(0, 1), (0, 1), (0, 1), (0, 0)]);
+    assert!(node.broker.rules().is_empty());
+}
+
+#[test]
 fn damaged_records_of_the_log_are_errors() {
     use super::{Rules, RulesChange};
     let credential = Credential::from_password(Mechanism::Sha512, b"salt", 4_096, "x");
