@@ -100,8 +100,11 @@ impl Jobs {
         let job = self.find(name_or_id)?;
         let client = self.client(&job)?;
         // The node may have been started in another directory than this command.
-        let target = target.map(std::path::absolute).transpose().context("cannot tell where this directory is")?;
-        let target = target.as_deref().map(|target| target.to_str().context("the savepoint's folder must have a name in UTF-8"));
+        let target =
+            target.map(std::path::absolute).transpose().context("cannot tell where this directory is")?;
+        let target = target
+            .as_deref()
+            .map(|target| target.to_str().context("the savepoint's folder must have a name in UTF-8"));
         let target = target.transpose()?;
         let path = format!("/jobs/{}/savepoints", segment(&job.id));
         let begun = client.post(&path, &json!({"target-directory": target, "cancel-job": false}))?;

@@ -149,7 +149,9 @@ impl Node {
 fn warn_of_readers(data: &Path) {
     let open: Vec<String> = [data.to_path_buf(), data.join("log")]
         .into_iter()
-        .filter(|folder| std::fs::metadata(folder).is_ok_and(|metadata| metadata.permissions().mode() & 0o077 != 0))
+        .filter(|folder| {
+            std::fs::metadata(folder).is_ok_and(|metadata| metadata.permissions().mode() & 0o077 != 0)
+        })
         .map(|folder| folder.display().to_string())
         .collect();
     // One closed folder on the way is enough.

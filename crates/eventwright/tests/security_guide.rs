@@ -99,9 +99,7 @@ fn the_pages_commands_do_what_it_says() {
     assert!(success && text.contains("orders"), "{text}");
     run(
         folder.path(),
-        &format!(
-            "eventwright user remove carol {admin}; echo two | eventwright user add carol {admin}"
-        ),
+        &format!("eventwright user remove carol {admin}; echo two | eventwright user add carol {admin}"),
     );
     let (success, text) = as_user("carol", "two");
     assert!(success && !text.contains("orders"), "{text}");

@@ -1,7 +1,7 @@
 //! Which answer a request gets.
 
-use crate::flink::{cluster, commands, details, jobs, vertices};
 use crate::SavepointFolders;
+use crate::flink::{cluster, commands, details, jobs, vertices};
 use crate::reply::Reply;
 use crate::triggers::Triggers;
 use hyper::{Method, StatusCode};

@@ -40,7 +40,8 @@ fn resolved(path: &Path) -> Option<PathBuf> {
     if !path.is_absolute() {
         return None;
     }
-    let (known, there) = path.ancestors().find_map(|known| Some((known, std::fs::canonicalize(known).ok()?)))?;
+    let (known, there) =
+        path.ancestors().find_map(|known| Some((known, std::fs::canonicalize(known).ok()?)))?;
     let rest = path.strip_prefix(known).ok()?;
     let plain = rest.components().all(|part| matches!(part, Component::Normal(_)));
     plain.then(|| if rest.as_os_str().is_empty() { there.clone() } else { there.join(rest) })
@@ -60,10 +61,20 @@ mod tests {
         std::os::unix::fs::symlink(at("outside"), at("inner/link")).unwrap();
         std::os::unix::fs::symlink(at("inner"), at("alias")).unwrap();
         let folders = SavepointFolders::new(at("inner"), vec![at("other"), at("to-come")]);
-        for inside in ["inner", "inner/", "inner/a/b", "other/x", "to-come", "to-come/x", "alias/x", "inner/../other"] {
+        for inside in
+            ["inner", "inner/", "inner/a/b", "other/x", "to-come", "to-come/x", "alias/x", "inner/../other"]
+        {
             folders.permit(&at(inside)).unwrap();
         }
-        for outside in ["outside", "inner/link", "inner/link/x", "inner/../outside", "inner/none/../../outside", "innermost", "."] {
+        for outside in [
+            "outside",
+            "inner/link",
+            "inner/link/x",
+            "inner/../outside",
+            "inner/none/../../outside",
+            "innermost",
+            ".",
+        ] {
             let error = folders.permit(&at(outside)).unwrap_err();
             assert!(error.contains("--savepoints"), "{error}");
         }

@@ -55,9 +55,17 @@ pub(crate) enum Gate {
 pub(crate) enum Challenge {
     Continue(Vec<u8>),
     /// The client is in; for how long, 0 = without end.
-    Done { answer: Vec<u8>, lifetime_ms: i64, user: String },
+    Done {
+        answer: Vec<u8>,
+        lifetime_ms: i64,
+        user: String,
+    },
     /// Words for the client, and words for the log; whom it claimed to be, as far as it said.
-    Refused { words: String, reason: String, user: String },
+    Refused {
+        words: String,
+        reason: String,
+        user: String,
+    },
     /// There is nothing to log in to.
     Illegal,
 }
