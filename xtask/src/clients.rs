@@ -263,7 +263,8 @@ fn counts(line: &str) -> Option<Counts> {
     Some(Counts { passed: passed.parse().ok()?, failed: failed.parse().ok()? })
 }
 
-fn show_log(path: &std::path::Path) {
+/// Prints the end of a node's log.
+pub fn show_log(path: &std::path::Path) {
     let text = std::fs::read_to_string(path).unwrap_or_default();
     let lines: Vec<&str> = text.lines().collect();
     for line in &lines[lines.len().saturating_sub(40)..] {

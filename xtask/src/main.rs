@@ -28,6 +28,7 @@ mod proofs;
 mod secured;
 mod simulate;
 mod stages;
+mod suites;
 mod topics;
 mod versions;
 
@@ -65,6 +66,8 @@ enum Task {
     },
     /// Run the suites of real Kafka clients; without an address, against our own node
     Clients(ClientsOptions),
+    /// Run the test suites of other projects, which were written against Apache Kafka, on our node
+    Suites(suites::Options),
     /// Ask a node for everything that transactions are refused for (a suite of `clients`)
     #[command(hide = true)]
     TransactionCodes { bootstrap: String },
@@ -105,7 +108,7 @@ enum Task {
 
 #[derive(Subcommand)]
 enum PeersAction {
-    /// Install the named peers, or all: debian, python, node, kafka, flink, flink-formats, apicurio
+    /// Install the named peers, or all: debian, python, node, kafka, flink, flink-formats, apicurio, franz-go …
     Install { names: Vec<String> },
 }
 
@@ -210,6 +213,7 @@ fn perform(task: Task) -> Result<ExitCode> {
             let target = clients::Target::of(options.bootstrap, options.kafka);
             return Ok(verdict(&clients::run(&target, &options.names)?));
         }
+        Task::Suites(options) => return Ok(verdict(&suites::run(&options)?)),
         Task::TransactionCodes { bootstrap } => {
             return Ok(verdict(&clients::transaction_codes(&bootstrap)?));
         }

@@ -4,6 +4,8 @@
 //! left alone. Everything comes from the ordinary package managers, is said before it is done, and is never
 //! tried twice in silence.
 
+mod suites;
+
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
@@ -11,6 +13,8 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 
 use crate::{places, process, versions};
+
+pub use suites::{franz_go_folder, librdkafka_folder, librdkafka_sources};
 
 /// Downloads of some hundred megabytes on a slow line.
 const INSTALL_LIMIT: Duration = Duration::from_secs(1200);
@@ -26,6 +30,8 @@ pub const PEERS: &[(&str, Install)] = &[
     ("flink", flink),
     ("flink-formats", flink_formats),
     ("apicurio", apicurio),
+    ("franz-go", suites::franz_go),
+    ("librdkafka", suites::librdkafka),
 ];
 
 /// Installs the named peers, or all of them.

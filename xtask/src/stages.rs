@@ -8,6 +8,7 @@ mod clients;
 mod compared;
 mod example;
 mod postgres;
+mod suites;
 
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
@@ -21,7 +22,7 @@ pub use self::example::run as example;
 
 #[derive(Args)]
 pub struct Options {
-    /// The stages to run, all if there are none: format, house, clippy, tests, build, clients, example, postgres, flink,
+    /// The stages to run, all if there are none: format, house, clippy, tests, build, clients, suites, example, postgres, flink,
     /// kill, kill-producers
     stages: Vec<String>,
 }
@@ -35,6 +36,7 @@ const STAGES: &[(&str, Stage)] = &[
     ("tests", cargo::tests),
     ("build", cargo::build),
     ("clients", clients::run),
+    ("suites", suites::run),
     ("example", example::run),
     ("postgres", postgres::run),
     ("flink", compared::run),

@@ -30,6 +30,13 @@ pub const PROTOC: &str = "3.25.5";
 /// A schema registry that speaks Confluent's protocol, beside which ours is measured.
 pub const APICURIO: &str = "2.6.13.Final";
 
+/// The Go client whose tests are run against our node: a version of the module `github.com/twmb/franz-go`.
+pub const FRANZ_GO: &str = "1.22.3";
+
+/// The C client whose tests are run against our node, and the package of npm that has its sources.
+pub const LIBRDKAFKA: &str = "2.15.1";
+pub const LIBRDKAFKA_CARRIER: (&str, &str) = ("@confluentinc/kafka-javascript", "1.10.1");
+
 /// The Maven plugin that copies jars.
 pub const MAVEN_DEPENDENCY_PLUGIN: &str = "3.8.1";
 

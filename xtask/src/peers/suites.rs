@@ -1,0 +1,89 @@
+//! Installs the test suites of other projects: what they are built of comes from the ordinary package managers, and what is
+//! built is kept.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, Result};
+use serde_json::Value;
+
+use super::{INSTALL_LIMIT, once};
+use crate::{places, process, versions};
+
+/// The folder with the tests of franz-go as one program, `kgo.test`.
+pub fn franz_go_folder() -> Result<PathBuf> {
+    Ok(places::peers()?.join(format!("franz-go-{}", versions::FRANZ_GO)))
+}
+
+pub fn franz_go() -> Result<()> {
+    once("the tests of franz-go", &franz_go_folder()?, |folder| {
+        let sources = go_module("github.com/twmb/franz-go", versions::FRANZ_GO)?;
+        let mut command = go();
+        command.args(["test", "-c", "-o"]).arg(folder.join("kgo.test")).arg("./pkg/kgo");
+        process::run(command.current_dir(sources), INSTALL_LIMIT)
+    })
+}
+
+/// Downloads a module and returns the folder of its sources.
+fn go_module(module: &str, version: &str) -> Result<PathBuf> {
+    let mut command = go();
+    command.args(["mod", "download", "-json", &format!("{module}@v{version}")]).current_dir(std::env::temp_dir());
+    let answer: Value = serde_json::from_str(&process::output(&mut command, INSTALL_LIMIT)?)?;
+    let folder = answer["Dir"].as_str().with_context(|| format!("go did not say where {module} lies"))?;
+    Ok(Path::new(folder).to_owned())
+}
+
+fn go() -> Command {
+    let mut command = Command::new("go");
+    command.env("GOFLAGS", "-buildvcs=false");
+    command
+}
+
+/// The folder with librdkafka, built with its tests, and with `bin` as the tests expect it of a Kafka.
+pub fn librdkafka_folder() -> Result<PathBuf> {
+    Ok(places::peers()?.join(format!("librdkafka-{}", versions::LIBRDKAFKA)))
+}
+
+/// The sources of librdkafka, in which it is built.
+pub fn librdkafka_sources() -> Result<PathBuf> {
+    Ok(librdkafka_folder()?.join("node_modules").join(versions::LIBRDKAFKA_CARRIER.0).join("deps/librdkafka"))
+}
+
+pub fn librdkafka() -> Result<()> {
+    once("librdkafka with its tests (built in some minutes)", &librdkafka_folder()?, |folder| {
+        let (package, version) = versions::LIBRDKAFKA_CARRIER;
+        let mut command = Command::new("npm");
+        command.args(["install", "--silent", "--no-audit", "--no-fund", "--ignore-scripts", "--prefix"]);
+        command.arg(folder).arg(format!("{package}@{version}"));
+        process::run(&mut command, INSTALL_LIMIT)?;
+        let log = std::fs::File::create(folder.join("build.log"))?;
+        for step in [
+            "./configure --disable-gssapi --disable-optimization",
+            "make -j2 libs",
+            "make -j2 -C tests build",
+        ] {
+            let mut command = Command::new("bash");
+            command.args(["-c", step]).current_dir(librdkafka_sources()?);
+            command.stdout(log.try_clone()?).stderr(log.try_clone()?);
+            process::run(&mut command, INSTALL_LIMIT).with_context(|| {
+                format!("building librdkafka; see {}", folder.join("build.log").display())
+            })?;
+        }
+        make_tools(&folder.join("bin"))
+    })
+}
+
+/// Kafka's command line tools by the names of its scripts; `KAFKA_JARS` says where its jars lie.
+fn make_tools(folder: &Path) -> Result<()> {
+    std::fs::create_dir_all(folder)?;
+    for (script, class) in [
+        ("kafka-topics.sh", "org.apache.kafka.tools.TopicCommand"),
+        ("kafka-acls.sh", "org.apache.kafka.tools.AclCommand"),
+    ] {
+        let path = folder.join(script);
+        let java = "exec java -Xmx128m -XX:TieredStopAtLevel=1 -cp \"$KAFKA_JARS/*\"";
+        std::fs::write(&path, format!("#!/bin/sh\n{java} {class} \"$@\"\n"))?;
+        std::fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o755))?;
+    }
+    Ok(())
+}

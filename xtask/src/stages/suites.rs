@@ -1,0 +1,10 @@
+//! The stage that runs the quick selections of other projects' test suites.
+
+use anyhow::Result;
+
+use crate::clients::Counts;
+use crate::suites;
+
+pub fn run() -> Result<Counts> {
+    suites::quick()
+}

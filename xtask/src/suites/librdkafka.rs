@@ -1,0 +1,170 @@
+//! The regression tests of librdkafka that speak to a broker, each in a process of its own.
+//!
+//! What the tests expect of a cluster: topics of four partitions when they are created by being named, access rules, and
+//! Kafka's command line tools (`KAFKA_PATH`). Two more suites are the same tests otherwise set up: without automatic
+//! creation of topics, and with the consumer group protocol of KIP-848. Tests of the library's own mock cluster are
+//! left out.
+
+use std::process::Command;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use serde_json::Value;
+
+use super::report::{Outcome, Verdict};
+use super::{Run, Suite};
+use crate::{peers, process, versions};
+
+const PEERS: &[&str] = &["node", "kafka", "librdkafka"];
+
+pub const SUITE: Suite = Suite {
+    name: "librdkafka",
+    peers: PEERS,
+    node_options: &["--set", "num.partitions=4", "--set", "allow.everyone.if.no.acl.found=true"],
+    kafka_settings: "num.partitions=4
+authorizer.class.name=org.apache.kafka.metadata.authorizer.StandardAuthorizer
+allow.everyone.if.no.acl.found=true
+",
+    run: |run| all(run, NUMBERS, &[]),
+};
+
+pub const NO_AUTO_CREATE: Suite = Suite {
+    name: "librdkafka-no-auto-create",
+    peers: PEERS,
+    node_options: &["--set", "num.partitions=4", "--set", "auto.create.topics.enable=false"],
+    kafka_settings: "num.partitions=4\nauto.create.topics.enable=false\n",
+    run: |run| all(run, &["0045", "0107", "0111"], &[("TEST_SCENARIO", "noautocreate")]),
+};
+
+pub const CONSUMER_PROTOCOL: Suite = Suite {
+    name: "librdkafka-consumer-protocol",
+    run: |run| all(run, GROUPS, &[("TEST_CONSUMER_GROUP_PROTOCOL", "consumer")]),
+    ..SUITE
+};
+
+/// No test takes so long; one that hangs is stopped.
+const LIMIT: Duration = Duration::from_secs(300);
+
+/// The numbers of the tests that speak to a broker without security.
+const NUMBERS: &[&str] = &[
+    "0001", "0002", "0003", "0005", "0007", "0008", "0011", "0012", "0013", "0014", "0015", "0016", "0017",
+    "0018", "0019", "0020", "0021", "0022", "0026", "0028", "0029", "0030", "0031", "0033", "0034", "0035",
+    "0036", "0038", "0039", "0040", "0041", "0042", "0044", "0045", "0047", "0048", "0049", "0050", "0051",
+    "0052", "0053", "0054", "0055", "0056", "0057", "0059", "0060", "0061", "0063", "0064", "0065", "0067",
+    "0068", "0069", "0070", "0073", "0075", "0076", "0077", "0081", "0082", "0083", "0084", "0085", "0086",
+    "0088", "0089", "0090", "0091", "0092", "0093", "0094", "0098", "0099", "0101", "0102", "0103", "0109",
+    "0110", "0112", "0113", "0114", "0115", "0118", "0119", "0122", "0123", "0125", "0127", "0129", "0130",
+    "0132", "0137", "0140", "0170", "0171", "0172", "0173", "0174", "0175", "0176", "0177", "0178", "0179",
+    "0180", "0181", "0184", "0185", "0190",
+];
+
+/// Those that have consumers in groups.
+const GROUPS: &[&str] = &[
+    "0014", "0018", "0019", "0022", "0026", "0029", "0030", "0033", "0040", "0041", "0042", "0045", "0050",
+    "0051", "0056", "0060", "0061", "0067", "0069", "0081", "0082", "0085", "0089", "0091", "0093", "0098",
+    "0102", "0112", "0113", "0118", "0122", "0127", "0129", "0130", "0132", "0137", "0140",
+];
+
+fn all(run: &Run<'_>, numbers: &[&str], environment: &[(&str, &str)]) -> Result<Vec<Outcome>> {
+    let configuration = run.folder.join("test.conf");
+    std::fs::write(
+        &configuration,
+        format!("bootstrap.servers={}\ntest.topic.random=true\n", run.bootstrap),
+    )?;
+    let mut outcomes = Vec::new();
+    for number in numbers {
+        // A test's name begins with its number, of which it may be one of several.
+        let wanted = |only: &[String]| only.iter().any(|test| test.starts_with(number));
+        if !run.only.is_none_or(wanted) {
+            continue;
+        }
+        let of_one = one(run, number, environment).unwrap_or_else(|error| {
+            vec![Outcome { test: (*number).to_owned(), verdict: Verdict::Failed, why: format!("{error:#}") }]
+        });
+        for outcome in &of_one {
+            println!("{} {}", outcome.verdict.word(), outcome.test);
+        }
+        outcomes.extend(of_one.into_iter().filter(|outcome| run.only.is_none() || run.wants(&outcome.test)));
+    }
+    Ok(outcomes)
+}
+
+/// Runs the tests with this number.
+fn one(run: &Run<'_>, number: &str, environment: &[(&str, &str)]) -> Result<Vec<Outcome>> {
+    let build = peers::librdkafka_folder()?;
+    let sources = peers::librdkafka_sources()?;
+    let report = run.folder.join(format!("{number}.json"));
+    let errors_path = run.folder.join(format!("{number}.txt"));
+    let _ = std::fs::remove_file(&report);
+    let mut command = Command::new(sources.join("tests").join("test-runner"));
+    command.args(["-p1", "-L", "-Q", "-V", versions::KAFKA]);
+    command
+        .env("TESTS", number)
+        .env("TEST_REPORT", &report)
+        .env("RDKAFKA_TEST_CONF", run.folder.join("test.conf"))
+        .env("LD_LIBRARY_PATH", format!("{}:{}", sources.join("src").display(), sources.join("src-cpp").display()))
+        .env("BROKERS", run.bootstrap)
+        .env("KAFKA_PATH", &build)
+        .env("KAFKA_JARS", peers::kafka_jars()?)
+        .envs(environment.iter().copied())
+        .current_dir(run.folder);
+    let errors = std::fs::File::create(&errors_path)?;
+    command.stderr(errors.try_clone()?);
+    let finished = process::capture(&mut command, LIMIT);
+    let said = String::from_utf8_lossy(&std::fs::read(&errors_path)?).into_owned();
+    let status = match finished {
+        Ok(finished) => finished.status.to_string(),
+        Err(error) => format!("{error:#}"),
+    };
+    let text = std::fs::read_to_string(&report)
+        .with_context(|| format!("no report, {status}: {}", reason(&said)))?;
+    outcomes(&text, number, &said)
+}
+
+/// Reads the report, which has all tests: those with the number that were run.
+fn outcomes(report: &str, number: &str, said: &str) -> Result<Vec<Outcome>> {
+    let report: Value = serde_json::from_str(report).context("the report is not JSON")?;
+    let tests = report["tests"].as_object().context("the report has no tests")?;
+    let of_number = tests.iter().filter(|(name, _)| name.split('_').next() == Some(number));
+    Ok(of_number
+        .filter_map(|(name, test)| {
+            let verdict = match test["state"].as_str()? {
+                "PASSED" => Verdict::Passed,
+                "SKIPPED" if said.contains(&format!("Running test {name} ")) => Verdict::Skipped,
+                "SKIPPED" | "DNS" => return None,
+                _ => Verdict::Failed,
+            };
+            let why = if verdict == Verdict::Passed { String::new() } else { reason(said) };
+            Some(Outcome { test: name.clone(), verdict, why })
+        })
+        .collect())
+}
+
+/// What the test wrote as the reason that it failed or was skipped.
+fn reason(said: &str) -> String {
+    let mut lines = said.lines().skip_while(|line| !line.contains("### Test \""));
+    let failed = lines.nth(1).map(str::trim);
+    let skips = said.lines().filter(|line| !line.contains("negative test flags"));
+    let skipped = skips.filter_map(|line| line.split_once("SKIPPING TEST: ")).map(|(_, why)| why.trim()).next();
+    failed.or(skipped).unwrap_or_default().trim_end_matches("\u{1b}[0m").to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reads_the_report_of_one_number() {
+        let report = r#"{"tests": {
+            "<MAIN>": {"state": "PASSED"},
+            "0045_a": {"state": "PASSED"},
+            "0045_b": {"state": "FAILED"},
+            "0045_local": {"state": "SKIPPED"},
+            "0046_c": {"state": "PASSED"}}}"#;
+        let said = "Running test 0045_b \n### Test \"0045_b\" failed at a.c:1:f() at Monday: ###\nf():1: no\n";
+        let read: Vec<_> = outcomes(report, "0045", said).unwrap();
+        let read: Vec<_> =
+            read.iter().map(|outcome| (outcome.test.as_str(), outcome.verdict, outcome.why.as_str())).collect();
+        assert_eq!(read, [("0045_a", Verdict::Passed, ""), ("0045_b", Verdict::Failed, "f():1: no")]);
+    }
+}
