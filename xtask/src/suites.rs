@@ -52,12 +52,8 @@ struct Suite {
     run: fn(&Run<'_>) -> Result<Vec<Outcome>>,
 }
 
-const SUITES: &[Suite] = &[
-    franz_go::SUITE,
-    librdkafka::SUITE,
-    librdkafka::NO_AUTO_CREATE,
-    librdkafka::CONSUMER_PROTOCOL,
-];
+const SUITES: &[Suite] =
+    &[franz_go::SUITE, librdkafka::SUITE, librdkafka::NO_AUTO_CREATE, librdkafka::CONSUMER_PROTOCOL];
 
 /// One run of a suite.
 struct Run<'a> {
@@ -163,8 +159,7 @@ fn on<T>(target: &Target, suite: &Suite, run: impl FnOnce(&str) -> Result<T>) ->
         Target::Node => {
             let folder = tempfile::tempdir()?;
             let log = folder.path().join("node.log");
-            let options: Vec<String> =
-                suite.node_options.iter().map(|option| (*option).to_owned()).collect();
+            let options: Vec<String> = suite.node_options.iter().map(|option| (*option).to_owned()).collect();
             let node = node::start_with(&folder.path().join("data"), &log, &options)?;
             let result = run(&node.bootstrap);
             // A node that fell in the middle is seen here.

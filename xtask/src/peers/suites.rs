@@ -27,7 +27,9 @@ pub fn franz_go() -> Result<()> {
 /// Downloads a module and returns the folder of its sources.
 fn go_module(module: &str, version: &str) -> Result<PathBuf> {
     let mut command = go();
-    command.args(["mod", "download", "-json", &format!("{module}@v{version}")]).current_dir(std::env::temp_dir());
+    command
+        .args(["mod", "download", "-json", &format!("{module}@v{version}")])
+        .current_dir(std::env::temp_dir());
     let answer: Value = serde_json::from_str(&process::output(&mut command, INSTALL_LIMIT)?)?;
     let folder = answer["Dir"].as_str().with_context(|| format!("go did not say where {module} lies"))?;
     Ok(Path::new(folder).to_owned())

@@ -13,13 +13,8 @@ use super::report::{Outcome, Verdict};
 use super::{Run, Suite};
 use crate::{peers, process};
 
-pub const SUITE: Suite = Suite {
-    name: "franz-go",
-    peers: &["franz-go"],
-    node_options: &[],
-    kafka_settings: "",
-    run,
-};
+pub const SUITE: Suite =
+    Suite { name: "franz-go", peers: &["franz-go"], node_options: &[], kafka_settings: "", run };
 
 const LIMIT: Duration = Duration::from_secs(900);
 

@@ -67,10 +67,7 @@ const GROUPS: &[&str] = &[
 
 fn all(run: &Run<'_>, numbers: &[&str], environment: &[(&str, &str)]) -> Result<Vec<Outcome>> {
     let configuration = run.folder.join("test.conf");
-    std::fs::write(
-        &configuration,
-        format!("bootstrap.servers={}\ntest.topic.random=true\n", run.bootstrap),
-    )?;
+    std::fs::write(&configuration, format!("bootstrap.servers={}\ntest.topic.random=true\n", run.bootstrap))?;
     let mut outcomes = Vec::new();
     for number in numbers {
         // A test's name begins with its number, of which it may be one of several.
@@ -102,7 +99,10 @@ fn one(run: &Run<'_>, number: &str, environment: &[(&str, &str)]) -> Result<Vec<
         .env("TESTS", number)
         .env("TEST_REPORT", &report)
         .env("RDKAFKA_TEST_CONF", run.folder.join("test.conf"))
-        .env("LD_LIBRARY_PATH", format!("{}:{}", sources.join("src").display(), sources.join("src-cpp").display()))
+        .env(
+            "LD_LIBRARY_PATH",
+            format!("{}:{}", sources.join("src").display(), sources.join("src-cpp").display()),
+        )
         .env("BROKERS", run.bootstrap)
         .env("KAFKA_PATH", &build)
         .env("KAFKA_JARS", peers::kafka_jars()?)
@@ -145,7 +145,8 @@ fn reason(said: &str) -> String {
     let mut lines = said.lines().skip_while(|line| !line.contains("### Test \""));
     let failed = lines.nth(1).map(str::trim);
     let skips = said.lines().filter(|line| !line.contains("negative test flags"));
-    let skipped = skips.filter_map(|line| line.split_once("SKIPPING TEST: ")).map(|(_, why)| why.trim()).next();
+    let skipped =
+        skips.filter_map(|line| line.split_once("SKIPPING TEST: ")).map(|(_, why)| why.trim()).next();
     failed.or(skipped).unwrap_or_default().trim_end_matches("\u{1b}[0m").to_owned()
 }
 
@@ -161,10 +162,13 @@ mod tests {
             "0045_b": {"state": "FAILED"},
             "0045_local": {"state": "SKIPPED"},
             "0046_c": {"state": "PASSED"}}}"#;
-        let said = "Running test 0045_b \n### Test \"0045_b\" failed at a.c:1:f() at Monday: ###\nf():1: no\n";
+        let said =
+            "Running test 0045_b \n### Test \"0045_b\" failed at a.c:1:f() at Monday: ###\nf():1: no\n";
         let read: Vec<_> = outcomes(report, "0045", said).unwrap();
-        let read: Vec<_> =
-            read.iter().map(|outcome| (outcome.test.as_str(), outcome.verdict, outcome.why.as_str())).collect();
+        let read: Vec<_> = read
+            .iter()
+            .map(|outcome| (outcome.test.as_str(), outcome.verdict, outcome.why.as_str()))
+            .collect();
         assert_eq!(read, [("0045_a", Verdict::Passed, ""), ("0045_b", Verdict::Failed, "f():1: no")]);
     }
 }

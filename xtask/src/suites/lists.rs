@@ -9,7 +9,8 @@ pub fn read(path: &Path) -> Result<Vec<String>> {
     if !path.is_file() {
         return Ok(Vec::new());
     }
-    let text = std::fs::read_to_string(path).with_context(|| format!("cannot read file={}", path.display()))?;
+    let text =
+        std::fs::read_to_string(path).with_context(|| format!("cannot read file={}", path.display()))?;
     Ok(names(&text))
 }
 
