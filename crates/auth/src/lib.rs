@@ -1,11 +1,17 @@
-//! Who is on the other end: TLS from PEM files, names in certificates, SCRAM for both sides.
+//! Who is on the other end: TLS from PEM files, names in certificates, SCRAM for both sides, signed tokens.
 //!
-//! Nothing here opens a file or a socket; callers bring bytes and take bytes. Secrets never appear in
+//! Nothing here opens a socket, nor a file but the system's authorities; callers bring bytes, or the network. Secrets never appear in
 //! an error or in what `Debug` prints.
 
+pub mod bearer;
+pub mod https;
+pub mod jwks;
+pub mod jwt;
 pub mod names;
 pub mod plain;
 pub mod scram;
+#[doc(hidden)]
+pub mod testing;
 pub mod tls;
 
 pub use scram::{Credential, Mechanism};

@@ -6,6 +6,7 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::WebPkiClientVerifier;
 use rustls::{ClientConfig, RootCertStore, ServerConfig};
+use std::path::Path;
 use std::sync::Arc;
 
 /// Whether a client shows a certificate; Kafka's `ssl.client.auth`.
@@ -58,8 +59,12 @@ pub fn server(
 
 /// A client's side: it believes what `ca` has signed, for the name it connects to.
 pub fn client(ca: &[u8], identity: Option<Identity<'_>>) -> Result<ClientConfig, AuthError> {
+    client_with(roots(ca)?, identity)
+}
+
+fn client_with(roots: RootCertStore, identity: Option<Identity<'_>>) -> Result<ClientConfig, AuthError> {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let verifier = WebPkiServerVerifier::builder_with_provider(Arc::new(roots(ca)?), provider.clone())
+    let verifier = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider.clone())
         .build()
         .map_err(|error| AuthError::new(error.to_string()))?;
     let builder = ClientConfig::builder_with_provider(provider)
@@ -72,6 +77,38 @@ pub fn client(ca: &[u8], identity: Option<Identity<'_>>) -> Result<ClientConfig,
             .with_client_auth_cert(certificates(identity.certificates)?, key(identity.key)?)
             .map_err(|error| AuthError::new(format!("the certificate and the key do not fit: {error}"))),
     }
+}
+
+/// Where systems keep the authorities of the web.
+const SYSTEM_AUTHORITIES: [&str; 5] = [
+    "/etc/ssl/certs/ca-certificates.crt",
+    "/etc/pki/tls/certs/ca-bundle.crt",
+    "/etc/ssl/ca-bundle.pem",
+    "/etc/pki/ca-trust/extracted/pem/tls-ca-bundle.pem",
+    "/etc/ssl/cert.pem",
+];
+
+/// A client's side towards the web: it believes what the authorities in a PEM file have signed; with an empty path,
+/// those of the system.
+pub fn client_of_web(authorities: &Path) -> Result<ClientConfig, AuthError> {
+    let read = |path: &Path| {
+        std::fs::read(path).map_err(|error| {
+            AuthError::new(format!("cannot read the authorities: file={} reason={error}", path.display()))
+        })
+    };
+    if !authorities.as_os_str().is_empty() {
+        return client(&read(authorities)?, None);
+    }
+    let known = SYSTEM_AUTHORITIES.iter().map(Path::new).find(|path| path.exists()).ok_or_else(|| {
+        AuthError::new("this system has no file with the authorities of the web: set https.ca.location")
+    })?;
+    let mut roots = RootCertStore::empty();
+    // A certificate that rustls does not take is nobody's mistake here, and signs nothing.
+    let (added, _) = roots.add_parsable_certificates(certificates(&read(known)?)?);
+    if added == 0 {
+        return Err(AuthError::new(format!("there is no usable authority in {}", known.display())));
+    }
+    client_with(roots, None)
 }
 
 fn certificates(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, AuthError> {

@@ -17,6 +17,7 @@ use crate::sync::lock;
 use crate::tickets::{Awaited, Tickets};
 use crate::transactions::Deadlines;
 use crate::views::TrafficCounters;
+use auth::jwt::TokenVerifier;
 use base::{Lsn, PartitionId};
 use bytes::Bytes;
 use eventlog::{Bounds, Entry, EventLog, Fold, Layer, LogError, Recovery, Topic};
@@ -77,6 +78,8 @@ pub struct Broker {
     opened: Now,
     pub(crate) rules: Arc<SharedRules>,
     pub(crate) throttle: Mutex<Throttle>,
+    /// Checks the tokens of OAUTHBEARER; whoever serves the broker gives it the keys.
+    pub(crate) tokens: Option<Arc<TokenVerifier>>,
     any_transaction: Arc<AtomicBool>,
     producer_ids: Mutex<IdBlock>,
     cluster_id: String,
@@ -109,6 +112,8 @@ impl Broker {
         lock(&state.0).retain_partitions(|partition| log.bounds(partition).is_ok());
         let opened = Now::of(&*os.clock);
         let any_transaction = lock(&state.0).partitions.any();
+        let tokens = config.security.tokens.as_ref().map(|tokens| tokens.policy.clone());
+        let tokens = tokens.map(|policy| Arc::new(TokenVerifier::new(policy)));
         let broker = Broker {
             coordinator: Mutex::new(Coordinator::new(config.group.clone())),
             sessions: Mutex::new(Sessions::new(config.fetch_sessions_max, os.random.clone())),
@@ -118,6 +123,7 @@ impl Broker {
             opened,
             rules,
             throttle: Mutex::new(Throttle::default()),
+            tokens,
             any_transaction,
             producer_ids: Mutex::new(IdBlock::default()),
             cluster_id,
@@ -270,6 +276,11 @@ impl Broker {
             Err(error) => return Err(error.into()),
         };
         Ok((self.find_topic(name)?, lsn))
+    }
+
+    /// What checks the tokens of OAUTHBEARER, if the listener takes them.
+    pub fn tokens(&self) -> Option<&Arc<TokenVerifier>> {
+        self.tokens.as_ref()
     }
 
     /// The users and access rules of now.

@@ -24,7 +24,7 @@ const INT_MAX: i64 = i32::MAX as i64;
 /// Every key of the broker's configuration.
 pub const BROKER_OPTIONS: &[OptionSpec] = &joined();
 
-const SECURITY: [OptionSpec; 12] = security::config_options();
+const SECURITY: [OptionSpec; security::OPTIONS] = security::config_options();
 
 const fn joined() -> [OptionSpec; GENERAL.len() + SECURITY.len()] {
     let mut all = [GENERAL[0]; GENERAL.len() + SECURITY.len()];

@@ -2,6 +2,7 @@
 
 use crate::error::ClientError;
 use crate::options::ClientOptions;
+use auth::bearer;
 use auth::plain::Login as PlainLogin;
 use auth::scram::{ClientExchange, fresh_nonce};
 use auth::tls::Identity;
@@ -11,7 +12,7 @@ use rustls::{ClientConfig, ClientConnection, StreamOwned};
 use std::collections::BTreeMap;
 use std::io::{self, IoSlice, Read, Write};
 use std::net::TcpStream;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// What a connection needs beyond an address. `Debug` shows no secret.
@@ -27,21 +28,26 @@ impl std::fmt::Debug for Security {
     }
 }
 
-/// A user and how it logs in; `None` is PLAIN.
+/// How a client logs in.
 #[derive(Clone)]
-pub struct Login {
-    scram: Option<Mechanism>,
-    user: String,
-    password: String,
+pub struct Login(Way);
+
+#[derive(Clone)]
+enum Way {
+    Plain { user: String, password: String },
+    Scram { mechanism: Mechanism, user: String, password: String },
+    /// OAUTHBEARER with the token in this file, which is read for each connection: tokens end.
+    Token(PathBuf),
 }
 
 /// The properties that are understood; `*` of others are ignored, as by Kafka's tools.
-const KEYS: [&str; 9] = [
+const KEYS: [&str; 10] = [
     "security.protocol",
     "sasl.mechanism",
     "sasl.username",
     "sasl.password",
     "sasl.jaas.config",
+    "sasl.oauthbearer.token.endpoint.url",
     "ssl.ca.location",
     "ssl.certificate.location",
     "ssl.key.location",
@@ -152,38 +158,63 @@ fn login_of(text: Text<'_>) -> Result<Login, AuthError> {
         let (_, rest) = jaas.as_deref()?.split_once(&format!("{name}=\""))?;
         rest.split_once('"').map(|(value, _)| value.to_string())
     };
+    let mechanism = text("sasl.mechanism")?.unwrap_or_else(|| Mechanism::Sha512.name().into());
+    if mechanism == OAUTHBEARER {
+        let place = text("sasl.oauthbearer.token.endpoint.url")?.unwrap_or_default();
+        let path = place.strip_prefix("file:").ok_or_else(|| {
+            AuthError("sasl.oauthbearer.token.endpoint.url names a file with a token: file:PATH".into())
+        })?;
+        return Ok(Login::with_token(Path::new(path.strip_prefix("//").unwrap_or(path))));
+    }
     let missing = |key: &str| AuthError(format!("a log-in needs {key}, or sasl.jaas.config"));
     let user =
         text("sasl.username")?.or_else(|| quoted("username")).ok_or_else(|| missing("sasl.username"))?;
     let password =
         text("sasl.password")?.or_else(|| quoted("password")).ok_or_else(|| missing("sasl.password"))?;
-    let mechanism = text("sasl.mechanism")?.unwrap_or_else(|| Mechanism::Sha512.name().into());
     Login::new(&mechanism, &user, &password)
 }
+
+const OAUTHBEARER: &str = "OAUTHBEARER";
 
 impl Login {
     /// By SCRAM-SHA-256, SCRAM-SHA-512 or PLAIN.
     pub fn new(mechanism: &str, user: &str, password: &str) -> Result<Login, AuthError> {
-        let scram = Mechanism::from_name(mechanism);
-        if scram.is_none() && mechanism != "PLAIN" {
-            let reason = format!("sasl.mechanism={mechanism} is not SCRAM-SHA-256, SCRAM-SHA-512 or PLAIN");
-            return Err(AuthError(reason));
+        let (user, password) = (user.to_string(), password.to_string());
+        match Mechanism::from_name(mechanism) {
+            Some(mechanism) => Ok(Login(Way::Scram { mechanism, user, password })),
+            None if mechanism == "PLAIN" => Ok(Login(Way::Plain { user, password })),
+            None => {
+                let names = "SCRAM-SHA-256, SCRAM-SHA-512, OAUTHBEARER or PLAIN";
+                Err(AuthError(format!("sasl.mechanism={mechanism} is not {names}")))
+            }
         }
-        Ok(Login { scram, user: user.to_string(), password: password.to_string() })
+    }
+
+    /// By OAUTHBEARER, with the token that is in a file.
+    pub fn with_token(file: &Path) -> Login {
+        Login(Way::Token(file.to_path_buf()))
     }
 
     pub(crate) fn mechanism(&self) -> &'static str {
-        self.scram.map_or("PLAIN", Mechanism::name)
+        match &self.0 {
+            Way::Plain { .. } => "PLAIN",
+            Way::Scram { mechanism, .. } => mechanism.name(),
+            Way::Token(_) => OAUTHBEARER,
+        }
     }
 
     /// The exchange and its first token.
     pub(crate) fn begin(&self) -> Result<(Exchange, Vec<u8>), AuthError> {
-        match self.scram {
-            None => Ok((Exchange::Ending, PlainLogin::encode(&self.user, &self.password))),
-            Some(mechanism) => {
+        match &self.0 {
+            Way::Plain { user, password } => Ok((Exchange::Ending, PlainLogin::encode(user, password))),
+            Way::Scram { mechanism, user, password } => {
                 let nonce = fresh_nonce()?;
-                let (exchange, first) = ClientExchange::begin(mechanism, &self.user, &self.password, &nonce);
+                let (exchange, first) = ClientExchange::begin(*mechanism, user, password, &nonce);
                 Ok((Exchange::Scram(exchange), first))
+            }
+            Way::Token(file) => {
+                let token = String::from_utf8(read(file)?).map_err(|_| failed(file, "it is not UTF-8"))?;
+                Ok((Exchange::Token, bearer::Login::encode(token.trim())))
             }
         }
     }
@@ -193,6 +224,8 @@ impl Login {
 pub(crate) enum Exchange {
     Scram(ClientExchange),
     Proven(ClientExchange),
+    /// A token was sent; an answer that is not empty says why it is refused.
+    Token,
     Ending,
 }
 
@@ -205,6 +238,8 @@ impl Exchange {
                 Ok(Some((Exchange::Proven(exchange), token)))
             }
             Exchange::Proven(exchange) => exchange.verify(answer).map(|()| None),
+            Exchange::Token if answer.is_empty() => Ok(None),
+            Exchange::Token => Ok(Some((Exchange::Ending, bearer::ACKNOWLEDGEMENT.to_vec()))),
             Exchange::Ending => Ok(None),
         }
     }
@@ -298,16 +333,24 @@ mod tests {
         let security = of(&rdkafka).unwrap();
         assert_eq!(format!("{security:?}"), "Security(tls=false, login=true)");
         let login = security.login.unwrap();
-        assert_eq!(
-            (login.mechanism(), login.user.as_str(), login.password.as_str()),
-            ("SCRAM-SHA-256", "alice", "secret")
-        );
+        let shown = |login: Login| match login.0 {
+            Way::Scram { mechanism, user, password } => format!("{} {user} {password}", mechanism.name()),
+            Way::Plain { user, password } => format!("PLAIN {user} {password}"),
+            Way::Token(file) => format!("token {}", file.display()),
+        };
+        assert_eq!(shown(login), "SCRAM-SHA-256 alice secret");
         let jaas = "org.apache.kafka.common.security.scram.ScramLoginModule required username=\"bob\" password=\"x\";";
         let login = of(&[("security.protocol", "SASL_PLAINTEXT"), ("sasl.jaas.config", jaas)])
             .unwrap()
             .login
             .unwrap();
-        assert_eq!((login.mechanism(), login.user.as_str()), ("SCRAM-SHA-512", "bob"));
+        assert_eq!(shown(login), "SCRAM-SHA-512 bob x");
+        let token = [
+            ("security.protocol", "SASL_PLAINTEXT"),
+            ("sasl.mechanism", "OAUTHBEARER"),
+            ("sasl.oauthbearer.token.endpoint.url", "file:///run/token"),
+        ];
+        assert_eq!(shown(of(&token).unwrap().login.unwrap()), "token /run/token");
         assert!(of(&[]).unwrap().login.is_none());
     }
 
@@ -319,6 +362,7 @@ mod tests {
             (&[("security.protocol", "SSL")], "ssl.ca.location"),
             (&[("security.protocol", "SSL"), ("ssl.ca.location", "/nowhere")], "/nowhere"),
             (&[("security.protocol", "SASL_PLAINTEXT")], "sasl.username"),
+            (&[("security.protocol", "SASL_PLAINTEXT"), ("sasl.mechanism", "OAUTHBEARER")], "file:PATH"),
             (&[("ssl.endpoint.identification.algorithm", "")], "always checked"),
             (
                 &[

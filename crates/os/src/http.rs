@@ -31,13 +31,18 @@ pub struct Answer {
 
 /// Sends a request and reads its answer; each wait may take `timeout`.
 pub fn exchange(network: &dyn Network, request: &Request<'_>, timeout: Duration) -> io::Result<Answer> {
+    let stream = network.connect(request.address, timeout)?;
+    stream.set_read_timeout(Some(timeout))?;
+    exchange_over(stream.as_ref(), request)
+}
+
+/// The same over a connection that is there, and ends with the answer.
+pub fn exchange_over(stream: &dyn Stream, request: &Request<'_>) -> io::Result<Answer> {
     let Request { method, address, path, headers, body } = request;
     let texts = headers.iter().flat_map(|(name, value)| [*name, *value]).chain([*method, *address, *path]);
     if texts.into_iter().any(|text| text.contains(['\r', '\n', '\0'])) {
         return Err(io::Error::new(io::ErrorKind::InvalidInput, "a line break in the head of a request"));
     }
-    let stream = network.connect(address, timeout)?;
-    stream.set_read_timeout(Some(timeout))?;
     let mut head = format!("{method} {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n");
     for (name, value) in *headers {
         head.push_str(&format!("{name}: {value}\r\n"));
@@ -46,7 +51,7 @@ pub fn exchange(network: &dyn Network, request: &Request<'_>, timeout: Duration)
     let mut bytes = head.into_bytes();
     bytes.extend_from_slice(body);
     stream.write_all(&bytes)?;
-    let answer = read_answer(stream.as_ref());
+    let answer = read_answer(stream);
     stream.shutdown();
     answer
 }

@@ -6,7 +6,7 @@
 use super::{Api, code, typed};
 use crate::broker::Broker;
 use crate::call::{Call, Now, Outcome, Peer, Until};
-use crate::security::Challenge;
+use crate::security::{Challenge, Checks};
 use crate::sync::lock;
 use bytes::Bytes;
 use kafka_wire::ApiKey;
@@ -61,7 +61,9 @@ fn challenge(broker: &Broker, peer: &Peer, token: &[u8], now: Now) -> Challenge 
     broker.os.random.fill(&mut random);
     let nonce = auth::scram::nonce_of(&random);
     let rules = broker.rules.current();
-    let answer = peer.session.authenticate(&broker.config.security, &rules, &nonce, token, now.monotonic_ms);
+    let config = &broker.config.security;
+    let checks = Checks { config, rules: &rules, tokens: broker.tokens.as_deref() };
+    let answer = peer.session.authenticate(&checks, &nonce, token, now);
     if let Challenge::Done { user, .. } = &answer {
         lock(&broker.throttle).succeeded(&peer.host, user);
     }

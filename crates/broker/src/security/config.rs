@@ -1,6 +1,8 @@
 //! The settings of the listener's security, under Kafka's and librdkafka's names.
 
 use auth::Mechanism;
+use auth::https::Url;
+use auth::jwt::Policy;
 use auth::tls::ClientAuth;
 use base::options::{OptionError, OptionKind, OptionSpec, Options};
 use std::collections::BTreeSet;
@@ -11,25 +13,66 @@ use std::path::PathBuf;
 pub enum SaslMechanism {
     Plain,
     Scram(Mechanism),
+    OAuthBearer,
 }
 
 impl SaslMechanism {
-    pub const ALL: [SaslMechanism; 3] = [
+    pub const ALL: [SaslMechanism; 4] = [
         SaslMechanism::Plain,
         SaslMechanism::Scram(Mechanism::Sha256),
         SaslMechanism::Scram(Mechanism::Sha512),
+        SaslMechanism::OAuthBearer,
     ];
 
     pub fn name(self) -> &'static str {
         match self {
             SaslMechanism::Plain => "PLAIN",
             SaslMechanism::Scram(mechanism) => mechanism.name(),
+            SaslMechanism::OAuthBearer => "OAUTHBEARER",
         }
     }
 
     pub fn from_name(name: &str) -> Option<SaslMechanism> {
         SaslMechanism::ALL.into_iter().find(|mechanism| mechanism.name() == name)
     }
+}
+
+/// Where the keys are that tokens are signed with.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum KeySource {
+    File(PathBuf),
+    Web(Url),
+}
+
+impl KeySource {
+    /// `file:` and a path, or an address of the web: https, and http on this machine.
+    fn parse(text: &str) -> Result<KeySource, String> {
+        if let Some(path) = text.strip_prefix("file:") {
+            let path = path.strip_prefix("//").unwrap_or(path);
+            return match path {
+                "" => Err("the path of a file behind 'file:'".into()),
+                path => Ok(KeySource::File(path.into())),
+            };
+        }
+        match Url::parse(text) {
+            Ok(url) if url.tls || url.is_loopback() => Ok(KeySource::Web(url)),
+            Ok(_) => Err("https: over http anybody on the way could bring keys of their own".into()),
+            Err(_) => Err("an address such as https://issuer/keys, or file:/etc/keys.json".into()),
+        }
+    }
+}
+
+/// How the tokens of OAUTHBEARER are checked.
+#[derive(Debug, Clone)]
+pub struct TokenConfig {
+    pub policy: Policy,
+    pub keys: KeySource,
+    /// PEM with the authorities for https; empty for those of the system.
+    pub authorities: PathBuf,
+    pub refresh_ms: u64,
+    /// After a failure, doubled with each further one.
+    pub retry_ms: u64,
+    pub retry_ms_max: u64,
 }
 
 #[derive(Debug, Clone)]
@@ -51,6 +94,8 @@ pub struct SecurityConfig {
     /// The largest request of a client that has not logged in.
     pub first_bytes_max: usize,
     pub connections_per_address_max: usize,
+    /// Only with OAUTHBEARER among the mechanisms.
+    pub tokens: Option<TokenConfig>,
 }
 
 impl SecurityConfig {
@@ -72,8 +117,11 @@ const fn option(
 
 const INT_MAX: i64 = i32::MAX as i64;
 
+/// How many there are.
+pub const OPTIONS: usize = 22;
+
 /// What the listener's security can be told; a part of the broker's options.
-pub const fn options() -> [OptionSpec; 12] {
+pub const fn options() -> [OptionSpec; OPTIONS] {
     [
         option(
             "allow.everyone.if.no.acl.found",
@@ -97,6 +145,13 @@ pub const fn options() -> [OptionSpec; 12] {
             "3600000",
         ),
         option(
+            "https.ca.location",
+            OptionKind::Text,
+            "",
+            "PEM file with the authorities that https addresses are checked by; without it, those of the system.",
+            "/etc/eventwright/ca.pem",
+        ),
+        option(
             "max.connections.per.ip",
             OptionKind::Integer { min: 1, max: INT_MAX },
             "2147483647",
@@ -107,8 +162,71 @@ pub const fn options() -> [OptionSpec; 12] {
             "sasl.enabled.mechanisms",
             OptionKind::Text,
             "SCRAM-SHA-256,SCRAM-SHA-512",
-            "How clients may log in: PLAIN, SCRAM-SHA-256, SCRAM-SHA-512. PLAIN is offered over TLS and on loopback only.",
+            "How clients may log in: PLAIN, SCRAM-SHA-256, SCRAM-SHA-512, OAUTHBEARER. PLAIN and OAUTHBEARER are offered over TLS and on loopback only.",
             "SCRAM-SHA-512",
+        ),
+        option(
+            "sasl.oauthbearer.clock.skew.seconds",
+            OptionKind::Integer { min: 0, max: 86_400 },
+            "30",
+            "How far the clock of the issuer of tokens may be from the node's.",
+            "10",
+        ),
+        option(
+            "sasl.oauthbearer.expected.audience",
+            OptionKind::Text,
+            "",
+            "Of these, with commas between, a token names one (aud); empty does not look at it.",
+            "kafka",
+        ),
+        option(
+            "sasl.oauthbearer.expected.issuer",
+            OptionKind::Text,
+            "",
+            "Who issued a token (iss); empty does not look at it.",
+            "https://login.example.org/realms/main",
+        ),
+        option(
+            "sasl.oauthbearer.jwks.endpoint.refresh.ms",
+            OptionKind::Integer { min: 1_000, max: INT_MAX },
+            "3600000",
+            "The keys are fetched again after so long, and soon after a token with a key that is not known.",
+            "600000",
+        ),
+        option(
+            "sasl.oauthbearer.jwks.endpoint.retry.backoff.max.ms",
+            OptionKind::Integer { min: 1, max: INT_MAX },
+            "10000",
+            "The longest wait before the keys are fetched again after a failure.",
+            "60000",
+        ),
+        option(
+            "sasl.oauthbearer.jwks.endpoint.retry.backoff.ms",
+            OptionKind::Integer { min: 1, max: INT_MAX },
+            "100",
+            "The first wait before the keys are fetched again after a failure; each further one is twice as long.",
+            "1000",
+        ),
+        option(
+            "sasl.oauthbearer.jwks.endpoint.url",
+            OptionKind::Text,
+            "",
+            "The keys that tokens are signed with, as a JSON Web Key Set: an https address, http on this machine, or file:PATH.",
+            "https://login.example.org/realms/main/keys",
+        ),
+        option(
+            "sasl.oauthbearer.scope.claim.name",
+            OptionKind::Text,
+            "scope",
+            "The claim of a token with its scopes.",
+            "scp",
+        ),
+        option(
+            "sasl.oauthbearer.sub.claim.name",
+            OptionKind::Text,
+            "sub",
+            "The claim of a token whose value becomes the principal, as User:VALUE.",
+            "client_id",
         ),
         option(
             "sasl.server.max.receive.size",
@@ -189,7 +307,36 @@ impl SecurityConfig {
             failure_delay_ms: number("connection.failed.authentication.delay.ms"),
             first_bytes_max: size("sasl.server.max.receive.size"),
             connections_per_address_max: size("max.connections.per.ip"),
+            tokens: SecurityConfig::tokens_of(options),
         }
+    }
+
+    /// How tokens are checked, if clients may log in with them and it is known where the keys are.
+    fn tokens_of(options: &Options) -> Option<TokenConfig> {
+        let text = |key: &str| options.text(key).unwrap_or_default();
+        let time = |key: &str| u64::try_from(options.integer(key).unwrap_or_default()).unwrap_or_default();
+        if !list(text("sasl.enabled.mechanisms"), ',').any(|name| name == SaslMechanism::OAuthBearer.name()) {
+            return None;
+        }
+        let issuer = text("sasl.oauthbearer.expected.issuer");
+        Some(TokenConfig {
+            policy: Policy {
+                audiences: list(text("sasl.oauthbearer.expected.audience"), ',')
+                    .map(str::to_string)
+                    .collect(),
+                issuer: (!issuer.is_empty()).then(|| issuer.to_string()),
+                scope_claim: text("sasl.oauthbearer.scope.claim.name").to_string(),
+                subject_claim: text("sasl.oauthbearer.sub.claim.name").to_string(),
+                clock_skew_seconds: options
+                    .integer("sasl.oauthbearer.clock.skew.seconds")
+                    .unwrap_or_default(),
+            },
+            keys: KeySource::parse(text("sasl.oauthbearer.jwks.endpoint.url")).ok()?,
+            authorities: text("https.ca.location").into(),
+            refresh_ms: time("sasl.oauthbearer.jwks.endpoint.refresh.ms"),
+            retry_ms: time("sasl.oauthbearer.jwks.endpoint.retry.backoff.ms"),
+            retry_ms_max: time("sasl.oauthbearer.jwks.endpoint.retry.backoff.max.ms"),
+        })
     }
 
     /// What is wrong between the options, and in those whose values are lists.
@@ -208,8 +355,20 @@ impl SecurityConfig {
         if names.peek().is_none() || names.any(|name| SaslMechanism::from_name(name).is_none()) {
             invalid(
                 "sasl.enabled.mechanisms",
-                "names among PLAIN, SCRAM-SHA-256, SCRAM-SHA-512, with commas between",
+                "names among PLAIN, SCRAM-SHA-256, SCRAM-SHA-512, OAUTHBEARER, with commas between",
             );
+        }
+        let takes_tokens = list(&mechanisms, ',').any(|name| name == SaslMechanism::OAuthBearer.name());
+        let keys = text("sasl.oauthbearer.jwks.endpoint.url");
+        if takes_tokens || !keys.is_empty() {
+            if let Err(expected) = KeySource::parse(&keys) {
+                invalid("sasl.oauthbearer.jwks.endpoint.url", &expected);
+            }
+            for key in ["sasl.oauthbearer.scope.claim.name", "sasl.oauthbearer.sub.claim.name"] {
+                if text(key).trim().is_empty() {
+                    invalid(key, "the name of a claim");
+                }
+            }
         }
         if principals(&text("super.users")).any(|user| !user.starts_with("User:") || user == "User:") {
             invalid("super.users", "principals such as User:admin, with semicolons between");

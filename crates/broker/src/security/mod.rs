@@ -17,11 +17,11 @@ mod tests;
 
 pub(crate) use access::Access;
 pub use acl::{Acl, AclFilter, Operation, PatternType, Permission, ResourceType};
-pub(crate) use config::options as config_options;
-pub use config::{SaslMechanism, SecurityConfig};
+pub use config::{KeySource, SaslMechanism, SecurityConfig, TokenConfig};
+pub(crate) use config::{OPTIONS, options as config_options};
 pub use rules::{Rules, RulesChange, SharedRules, USERS_LAYER};
 pub use session::Session;
-pub(crate) use session::{Challenge, Gate};
+pub(crate) use session::{Challenge, Checks, Gate};
 pub(crate) use throttle::{Throttle, network_of};
 
 /// Who has not said who they are.

@@ -7,7 +7,10 @@
 use super::config::{SaslMechanism, SecurityConfig};
 use super::rules::Rules;
 use super::{ANONYMOUS, shown};
+use crate::call::Now;
 use crate::sync::lock;
+use auth::bearer::{self, INVALID_TOKEN};
+use auth::jwt::{Token, TokenVerifier};
 use auth::plain::Login;
 use auth::scram::ServerExchange;
 use auth::{Credential, Mechanism};
@@ -21,7 +24,7 @@ const REAUTHENTICATION_MS_MIN: i64 = 1_000;
 pub struct Session {
     /// Whether a log-in is asked for at all.
     sasl: bool,
-    /// Whether passwords may travel as they are: over TLS, or within the machine.
+    /// Whether passwords and tokens may travel as they are: over TLS, or within the machine.
     private: bool,
     state: Mutex<State>,
 }
@@ -42,7 +45,16 @@ enum Phase {
     Start,
     Chosen(SaslMechanism),
     Answered(Mechanism, ServerExchange),
+    /// A token was refused, for this reason; the client has yet to take note of it.
+    TokenRefused(String),
     Failed,
+}
+
+/// What log-ins are checked against.
+pub(crate) struct Checks<'a> {
+    pub config: &'a SecurityConfig,
+    pub rules: &'a Rules,
+    pub tokens: Option<&'a TokenVerifier>,
 }
 
 /// What may become of a frame.
@@ -99,7 +111,7 @@ impl Session {
     /// Whether the next frame is a bare token.
     pub(crate) fn takes_bare_token(&self) -> bool {
         let state = lock(&self.state);
-        state.raw && matches!(state.phase, Phase::Chosen(_) | Phase::Answered(..))
+        state.raw && state.phase.is_under_way()
     }
 
     /// Whether the next token brings a password, whose check is costly on purpose.
@@ -124,11 +136,14 @@ impl Session {
                 Gate::Pass(ANONYMOUS.into())
             }
             Phase::Start => unexpected("before the client has logged in"),
-            Phase::Chosen(_) | Phase::Answered(..) if is(ApiKey::SaslAuthenticate) => {
-                Gate::Pass(ANONYMOUS.into())
-            }
-            Phase::Chosen(_) | Phase::Answered(..) => unexpected("while the client logs in"),
             Phase::Failed => unexpected("after a log-in that failed"),
+            Phase::Chosen(_) | Phase::Answered(..) | Phase::TokenRefused(_) => {
+                if is(ApiKey::SaslAuthenticate) {
+                    Gate::Pass(ANONYMOUS.into())
+                } else {
+                    unexpected("while the client logs in")
+                }
+            }
         }
     }
 
@@ -139,7 +154,7 @@ impl Session {
     }
 
     fn offers(&self, mechanism: SaslMechanism) -> bool {
-        self.private || mechanism != SaslMechanism::Plain
+        self.private || !matches!(mechanism, SaslMechanism::Plain | SaslMechanism::OAuthBearer)
     }
 
     /// The client names a mechanism.
@@ -153,7 +168,7 @@ impl Session {
         let mut state = lock(&self.state);
         let again = match state.phase {
             Phase::Start => false,
-            Phase::Open if self.sasl && config.reauthentication_ms > 0 => {
+            Phase::Open if self.sasl && state.expires_at_ms.is_some() => {
                 if now_ms - state.logged_in_at_ms < REAUTHENTICATION_MS_MIN {
                     return Err(ErrorCode::IllegalSaslState);
                 }
@@ -178,14 +193,8 @@ impl Session {
     }
 
     /// The client sends a token; `nonce` must be fresh and random.
-    pub(crate) fn authenticate(
-        &self,
-        config: &SecurityConfig,
-        rules: &Rules,
-        nonce: &str,
-        token: &[u8],
-        now_ms: i64,
-    ) -> Challenge {
+    pub(crate) fn authenticate(&self, checks: &Checks<'_>, nonce: &str, token: &[u8], now: Now) -> Challenge {
+        let Checks { config, rules, tokens } = *checks;
         let mut state = lock(&self.state);
         match std::mem::replace(&mut state.phase, Phase::Failed) {
             Phase::Open => {
@@ -196,7 +205,7 @@ impl Session {
             Phase::Chosen(SaslMechanism::Plain) => match Login::decode(token) {
                 Err(error) => refused(SaslMechanism::Plain, "", &error.0),
                 Ok(login) if password_fits(rules, &login) => {
-                    state.log_in(config, SaslMechanism::Plain, &login.user, Vec::new(), now_ms)
+                    state.log_in(config, SaslMechanism::Plain, &login.user, Vec::new(), None, now)
                 }
                 Ok(login) => refused(SaslMechanism::Plain, &login.user, "the user or the password is wrong"),
             },
@@ -213,11 +222,53 @@ impl Session {
             Phase::Answered(mechanism, exchange) => match exchange.finish(token) {
                 Err(error) => refused(SaslMechanism::Scram(mechanism), &exchange.user, &error.0),
                 Ok(answer) => {
-                    state.log_in(config, SaslMechanism::Scram(mechanism), &exchange.user, answer, now_ms)
+                    state.log_in(config, SaslMechanism::Scram(mechanism), &exchange.user, answer, None, now)
                 }
+            },
+            Phase::Chosen(SaslMechanism::OAuthBearer) => match token_of(tokens, token, now.wall_ms) {
+                Err(LoginError::Damaged(why)) => refused(SaslMechanism::OAuthBearer, "", &why),
+                Err(LoginError::Refused(why)) => {
+                    state.phase = Phase::TokenRefused(why);
+                    Challenge::Continue(INVALID_TOKEN.into())
+                }
+                Ok(token) => {
+                    let (mechanism, end) = (SaslMechanism::OAuthBearer, Some(token.expires_at_ms));
+                    state.log_in(config, mechanism, &token.subject, Vec::new(), end, now)
+                }
+            },
+            Phase::TokenRefused(why) => Challenge::Refused {
+                words: INVALID_TOKEN.to_string(),
+                reason: format!("a log-in failed: mechanism=OAUTHBEARER reason={why}"),
+                user: String::new(),
             },
         }
     }
+}
+
+impl Phase {
+    /// Whether a token is awaited.
+    fn is_under_way(&self) -> bool {
+        matches!(self, Phase::Chosen(_) | Phase::Answered(..) | Phase::TokenRefused(_))
+    }
+}
+
+enum LoginError {
+    /// It is no OAUTHBEARER message, which ends the log-in at once.
+    Damaged(String),
+    /// The token does not count.
+    Refused(String),
+}
+
+/// The token of an OAUTHBEARER message, if it counts.
+fn token_of(tokens: Option<&TokenVerifier>, message: &[u8], wall_ms: i64) -> Result<Token, LoginError> {
+    let login = bearer::Login::decode(message).map_err(|error| LoginError::Damaged(error.0))?;
+    let verifier =
+        tokens.ok_or_else(|| LoginError::Refused("there are no keys to check tokens with".into()))?;
+    let token = verifier.verify(&login.token, wall_ms).map_err(|error| LoginError::Refused(error.0))?;
+    if login.user.is_some_and(|user| user != token.subject) {
+        return Err(LoginError::Damaged("the authorization id is not whom the token is about".into()));
+    }
+    Ok(token)
 }
 
 /// With the strongest credential there is. Without one it takes as long.
@@ -243,7 +294,8 @@ impl State {
         mechanism: SaslMechanism,
         user: &str,
         answer: Vec<u8>,
-        now_ms: i64,
+        credential_ends_ms: Option<i64>,
+        now: Now,
     ) -> Challenge {
         let principal = format!("User:{user}");
         if self.mechanism.is_some() && *principal != *self.principal {
@@ -252,9 +304,13 @@ impl State {
         self.phase = Phase::Open;
         self.principal = principal.into();
         self.mechanism = Some(mechanism);
-        self.logged_in_at_ms = now_ms;
-        let lifetime_ms = config.reauthentication_ms;
-        self.expires_at_ms = (lifetime_ms > 0).then(|| now_ms.saturating_add(lifetime_ms));
+        self.logged_in_at_ms = now.monotonic_ms;
+        // As in Kafka, a credential that ends sets an end whether or not the listener does.
+        let most_ms = Some(config.reauthentication_ms).filter(|most_ms| *most_ms > 0);
+        let left_ms = credential_ends_ms.map(|end_ms| end_ms.saturating_sub(now.wall_ms).max(0));
+        let lifetime_ms = most_ms.into_iter().chain(left_ms).min();
+        self.expires_at_ms = lifetime_ms.map(|lifetime_ms| now.monotonic_ms.saturating_add(lifetime_ms));
+        let lifetime_ms = lifetime_ms.unwrap_or_default();
         Challenge::Done { answer, lifetime_ms, user: user.to_string() }
     }
 }

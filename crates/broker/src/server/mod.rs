@@ -8,6 +8,7 @@ mod counted;
 mod frames;
 mod log_lines;
 mod tls;
+mod token_keys;
 mod wakeups;
 
 use crate::broker::Broker;
@@ -20,6 +21,8 @@ use std::sync::Arc;
 use std::time::Duration;
 use tls::Tls;
 pub use tls::TlsError;
+pub use token_keys::KeysError;
+use token_keys::TokenKeys;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::Runtime;
 use tokio::sync::{Notify, Semaphore, watch};
@@ -56,6 +59,8 @@ pub enum ServerError {
     NotLoopback { address: SocketAddr, missing: &'static str },
     #[error(transparent)]
     Tls(#[from] TlsError),
+    #[error(transparent)]
+    Keys(#[from] KeysError),
     #[error("cannot listen on {address}: {reason}; choose another port, or stop the process that has it")]
     Listen { address: SocketAddr, reason: String },
     #[error("cannot start the server's threads: {0}")]
@@ -68,6 +73,7 @@ pub struct ServerHandle {
     stop: watch::Sender<bool>,
     runtime: Option<Runtime>,
     shared: Arc<Shared>,
+    token_keys: Option<TokenKeys>,
 }
 
 /// What the connections share.
@@ -105,6 +111,7 @@ pub fn start(config: ServerConfig, broker: Arc<Broker>) -> Result<ServerHandle, 
         _ => {}
     }
     let tls = Tls::load(security)?;
+    let token_keys = token_keys::start(&broker, config.log.clone())?;
     let failed = |error: std::io::Error| ServerError::Listen { address, reason: error.to_string() };
     let listener = StdListener::bind(address).map_err(failed)?;
     listener.set_nonblocking(true).map_err(failed)?;
@@ -133,7 +140,7 @@ pub fn start(config: ServerConfig, broker: Arc<Broker>) -> Result<ServerHandle, 
     };
     runtime.spawn(accept(listener, shared.clone(), stopped.clone()));
     runtime.spawn(tick(shared.clone(), stopped));
-    Ok(ServerHandle { local_addr, stop, runtime: Some(runtime), shared })
+    Ok(ServerHandle { local_addr, stop, runtime: Some(runtime), shared, token_keys })
 }
 
 impl ServerHandle {
@@ -165,6 +172,7 @@ impl ServerHandle {
             let _ = tokio::time::timeout(STOP_MAX, drained).await;
         });
         runtime.shutdown_timeout(Duration::from_secs(1));
+        self.token_keys = None;
     }
 }
 

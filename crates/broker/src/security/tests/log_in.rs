@@ -3,15 +3,17 @@
 use super::{Session, set_user};
 use crate::call::Peer;
 use crate::testing::{Answer, Node, given, request_frame, response};
-use auth::Mechanism;
 use auth::plain::Login;
 use auth::scram::ClientExchange;
+use auth::testing::Issuer;
+use auth::{Mechanism, bearer};
 use bytes::Bytes;
 use kafka_wire::error_code::ErrorCode;
 use kafka_wire::messages::{
-    ApiVersionsRequest, HeartbeatRequest, ListGroupsRequest, MetadataRequest, SaslAuthenticateRequest,
-    SaslAuthenticateResponse, SaslHandshakeRequest,
+    ApiVersionsRequest, DescribeClusterRequest, HeartbeatRequest, ListGroupsRequest, MetadataRequest,
+    SaslAuthenticateRequest, SaslAuthenticateResponse, SaslHandshakeRequest,
 };
+use serde_json::json;
 
 /// A node with the user alice, on whose listener clients log in.
 fn node(settings: &[(&str, &str)]) -> Node {
@@ -270,4 +272,110 @@ fn credentials_that_are_too_weak_or_damaged_are_refused() {
     assert_eq!(error(vec![], vec![absent]), ErrorCode::None);
     assert!(node.broker.rules().users().next().is_none());
     assert_eq!(set_user(&node, "carol", "x", Mechanism::Sha512).results[0].error_code, 0);
+}
+
+/// A node that takes tokens of this issuer.
+fn node_of(issuer: &Issuer, settings: &[(&str, &str)]) -> Node {
+    let mut all = vec![
+        ("sasl.enabled.mechanisms", "SCRAM-SHA-512,OAUTHBEARER"),
+        ("sasl.oauthbearer.jwks.endpoint.url", "https://issuer.example/keys"),
+    ];
+    all.extend(settings);
+    let node = node(&all);
+    node.broker.tokens().unwrap().replace_keys(issuer.keys());
+    node
+}
+
+/// A token that ends in so many seconds.
+fn token_for(issuer: &Issuer, node: &Node, subject: &str, seconds: i64) -> String {
+    let now = node.now().wall_ms / 1_000;
+    issuer.sign(&json!({"sub": subject, "iat": now - 5, "exp": now + seconds, "aud": ["kafka"]}))
+}
+
+#[test]
+fn a_token_lets_its_subject_in_for_as_long_as_it_counts() {
+    let issuer = Issuer::p256("k");
+    let node = node_of(&issuer, &[]);
+    let client = peer(&node, true);
+    handshake(&node, &client, "OAUTHBEARER");
+    let login = |seconds| bearer::Login::encode(&token_for(&issuer, &node, "alice", seconds));
+    let (answer, lives) = token(&node, &client, &login(100));
+    assert!(answer.error_code == 0 && lives && answer.auth_bytes.is_empty());
+    // As in Kafka the token ends the log-in, though connections.max.reauth.ms is not set.
+    let left_ms = answer.session_lifetime_ms;
+    assert!((99_000..=100_000).contains(&left_ms), "{left_ms}");
+    assert!(is_in(&node, &client));
+    node.sim.clock.advance_ms(50_000);
+    handshake(&node, &client, "OAUTHBEARER");
+    let (answer, lives) = token(&node, &client, &login(100));
+    assert!(answer.error_code == 0 && lives);
+    node.sim.clock.advance_ms(60_000);
+    assert!(is_in(&node, &client));
+    node.sim.clock.advance_ms(40_000);
+    assert!(!is_in(&node, &client));
+    // Another subject, and one without rights.
+    let client = peer(&node, true);
+    handshake(&node, &client, "OAUTHBEARER");
+    let stranger = token_for(&issuer, &node, "stranger", 100);
+    assert_eq!(token(&node, &client, &bearer::Login::encode(&stranger)).0.error_code, 0);
+    let rights = node.call_as(&client, &DescribeClusterRequest::default(), 0);
+    assert_eq!(rights.error_code, 0);
+    assert!(
+        node.call_as(&client, &MetadataRequest { topics: None, ..Default::default() }, 9).topics.is_empty()
+    );
+    node.sim.clock.advance_ms(2_000);
+    handshake(&node, &client, "OAUTHBEARER");
+    let (answer, lives) = token(&node, &client, &login(100));
+    assert_eq!((answer.error_code, lives), (ErrorCode::SaslAuthenticationFailed.number(), false));
+}
+
+#[test]
+fn the_listener_may_ask_for_a_new_log_in_before_the_token_ends() {
+    let issuer = Issuer::p384("k");
+    let node = node_of(&issuer, &[("connections.max.reauth.ms", "10000")]);
+    let client = peer(&node, true);
+    handshake(&node, &client, "OAUTHBEARER");
+    let message = bearer::Login::encode(&token_for(&issuer, &node, "alice", 100));
+    assert_eq!(token(&node, &client, &message).0.session_lifetime_ms, 10_000);
+    node.sim.clock.advance_ms(10_000);
+    assert!(!is_in(&node, &client));
+}
+
+#[test]
+fn a_token_that_does_not_count_is_refused_in_two_steps_without_a_reason() {
+    let issuer = Issuer::p256("k");
+    let node = node_of(&issuer, &[("sasl.oauthbearer.expected.audience", "kafka")]);
+    let good = token_for(&issuer, &node, "alice", 100);
+    let expired = token_for(&issuer, &node, "alice", -31);
+    let forged = token_for(&Issuer::p256("k"), &node, "alice", 100);
+    let unsigned = {
+        use base64::Engine;
+        let header = base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(r#"{"alg":"none"}"#);
+        format!("{header}.{}.", good.split('.').nth(1).unwrap())
+    };
+    for wrong in [expired, forged, unsigned, "x".into()] {
+        let client = peer(&node, true);
+        handshake(&node, &client, "OAUTHBEARER");
+        let (answer, lives) = token(&node, &client, &bearer::Login::encode(&wrong));
+        assert!(lives && answer.error_code == 0);
+        assert_eq!(&answer.auth_bytes[..], br#"{"status":"invalid_token"}"#);
+        // Requests may not come in between.
+        let (answer, lives) = token(&node, &client, bearer::ACKNOWLEDGEMENT);
+        assert_eq!((answer.error_code, lives), (ErrorCode::SaslAuthenticationFailed.number(), false));
+        assert_eq!(answer.error_message.as_deref(), Some(r#"{"status":"invalid_token"}"#));
+        assert!(!is_in(&node, &client));
+    }
+    let client = peer(&node, true);
+    handshake(&node, &client, "OAUTHBEARER");
+    token(&node, &client, &bearer::Login::encode("x"));
+    assert!(!is_in(&node, &client));
+    let other = format!("n,a=bob,\x01auth=Bearer {good}\x01\x01").into_bytes();
+    for damaged in [&b""[..], b"\x01", b"n,,\x01auth=Bearer\x01\x01", b"\xff", &other] {
+        let client = peer(&node, true);
+        handshake(&node, &client, "OAUTHBEARER");
+        let (answer, lives) = token(&node, &client, damaged);
+        assert_eq!((answer.error_code, lives), (ErrorCode::SaslAuthenticationFailed.number(), false));
+    }
+    // A token shows itself to the network without TLS.
+    assert!(matches!(handshake(&node, &peer(&node, false), "OAUTHBEARER"), Answer::Last(..)));
 }
