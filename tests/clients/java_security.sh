@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Kafka's own tools over TLS with SCRAM: `KAFKA_JARS=FOLDER SECURITY_FOLDER=FOLDER java_security.sh HOST:PORT`.
+# Kafka's own tools over TLS with SCRAM and tokens: `KAFKA_JARS=FOLDER SECURITY_FOLDER=FOLDER java_security.sh HOST:PORT`.
 set -uo pipefail
 
 bootstrap=$1
@@ -37,10 +37,28 @@ END
 properties admin admin-secret >"$scratch/admin.properties"
 properties admin wrong >"$scratch/wrong.properties"
 properties "$user" secret >"$scratch/user.properties"
+bearer() {
+  cat <<END
+security.protocol=SASL_SSL
+ssl.truststore.type=PEM
+ssl.truststore.location=$SECURITY_FOLDER/ca.pem
+sasl.mechanism=OAUTHBEARER
+sasl.login.callback.handler.class=org.apache.kafka.common.security.oauthbearer.OAuthBearerLoginCallbackHandler
+sasl.oauthbearer.token.endpoint.url=file:$1
+sasl.jaas.config=org.apache.kafka.common.security.oauthbearer.OAuthBearerLoginModule required;
+default.api.timeout.ms=20000
+request.timeout.ms=15000
+END
+}
+bearer "$SECURITY_FOLDER/admin.token" >"$scratch/bearer.properties"
+# A letter of the signature is another one.
+sed 's/\(.\{9\}\)$/AAAA_AAAA/' "$SECURITY_FOLDER/admin.token" >"$scratch/forged.token"
+bearer "$scratch/forged.token" >"$scratch/forged.properties"
 echo "rootLogger.level=OFF" >"$scratch/log4j2.properties"
 
 java_class() {
   timeout 60 java -Xmx128m -XX:+UseSerialGC -XX:TieredStopAtLevel=1 \
+    "-Dorg.apache.kafka.sasl.oauthbearer.allowed.urls=file:$SECURITY_FOLDER/admin.token,file:$scratch/forged.token" \
     "-Dlog4j2.configurationFile=$scratch/log4j2.properties" -cp "$KAFKA_JARS/*" "$@"
 }
 
@@ -75,13 +93,15 @@ add_rules() {
     grep -q "resourceType=GROUP, name=tools-, patternType=PREFIXED" "$scratch/got"
 }
 round_trip() {
-  echo hello | java_class org.apache.kafka.tools.ConsoleProducer --bootstrap-server "$bootstrap" \
-    --command-config "$scratch/user.properties" --topic "$topic" || return 1
+  local who=$1 value="hello-$1"
+  echo "$value" | java_class org.apache.kafka.tools.ConsoleProducer --bootstrap-server "$bootstrap" \
+    --command-config "$scratch/$who.properties" --topic "$topic" || return 1
   java_class org.apache.kafka.tools.consumer.ConsoleConsumer --bootstrap-server "$bootstrap" \
-    --command-config "$scratch/user.properties" --topic "$topic" --group "tools-$user" --from-beginning \
-    --max-messages 1 --timeout-ms 20000 >"$scratch/got" || return 1
-  grep -qx hello "$scratch/got"
+    --command-config "$scratch/$who.properties" --topic "$topic" --group "tools-$user-$who" --from-beginning \
+    --max-messages "$2" --timeout-ms 20000 >"$scratch/got" || return 1
+  grep -qx "$value" "$scratch/got"
 }
+wrong_token() { ! topics forged --list && grep -q "invalid_token" "$scratch/log"; }
 user_may_not_administer() { ! acls user --list && grep -q ClusterAuthorizationException "$scratch/log"; }
 remove_rules() {
   acls admin --remove --force --allow-principal "User:$user" --operation Read --operation Write --topic "$topic" ||
@@ -98,7 +118,9 @@ check "a wrong password" wrong_password
 check "kafka-configs adds and describes a user" add_user
 check "a new user sees no topic" user_sees_nothing
 check "kafka-acls adds and lists rules" add_rules
-check "console producer and consumer as the user" round_trip
+check "console producer and consumer as the user" round_trip user 1
+check "console producer and consumer with a token" round_trip bearer 2
+check "a forged token" wrong_token
 check "a user may not list rules" user_may_not_administer
 check "kafka-acls removes rules" remove_rules
 check "kafka-configs removes the user" remove_user

@@ -1,4 +1,4 @@
-// kafkajs over TLS with SCRAM: `SECURITY_FOLDER=… NODE_CLIENTS=…/node_modules node kafkajs_security.mjs HOST:PORT`.
+// kafkajs over TLS with SCRAM and tokens: `SECURITY_FOLDER=… NODE_CLIENTS=…/node_modules node kafkajs_security.mjs HOST:PORT`.
 
 import assert from "node:assert/strict";
 import { randomBytes } from "node:crypto";
@@ -23,13 +23,16 @@ async function check(name, run) {
 }
 
 function client(mechanism, password) {
-  const sasl = { mechanism, username: "admin", password };
+  const token = `${process.env.SECURITY_FOLDER}/admin.token`;
+  const oauthBearerProvider = async () => ({ value: password ?? readFileSync(token, "utf-8") });
+  const scram = { mechanism, username: "admin", password };
+  const sasl = mechanism === "oauthbearer" ? { mechanism, oauthBearerProvider } : scram;
   return new Kafka({ brokers: [broker], ssl: { ca }, sasl, logLevel: logLevel.NOTHING, retry: { retries: 3 } });
 }
 
-for (const mechanism of ["scram-sha-256", "scram-sha-512"]) {
+for (const mechanism of ["scram-sha-256", "scram-sha-512", "oauthbearer"]) {
   await check(`round trip ${mechanism}`, async () => {
-    const kafka = client(mechanism, "admin-secret");
+    const kafka = client(mechanism, mechanism === "oauthbearer" ? undefined : "admin-secret");
     const topic = `kafkajs-${randomBytes(5).toString("hex")}`;
     const admin = kafka.admin();
     await admin.connect();
@@ -49,6 +52,13 @@ for (const mechanism of ["scram-sha-256", "scram-sha-512"]) {
     assert.equal(value, "hello");
   });
 }
+
+await check("a wrong token is refused", async () => {
+  const admin = client("oauthbearer", "no.token.here").admin();
+  // This client takes the first of the two answers of a refusal for a log-in, so the connection ends with its next request.
+  await assert.rejects(admin.connect().then(() => admin.listTopics()));
+  await admin.disconnect();
+});
 
 await check("a wrong password is refused", async () => {
   const admin = client("scram-sha-512", "wrong").admin();

@@ -65,6 +65,7 @@ const REGISTRY_VARIABLE: &str = "SCHEMA_REGISTRY";
 /// Those that want TLS, users and rules; they run where both are started for them.
 const SECURED: &[(&str, Prepare)] = &[
     ("python-security", || python("python_security.py")),
+    ("python-tokens", || python("python_tokens.py")),
     ("kafkajs-security", kafkajs_security),
     ("java-security", java_security),
 ];

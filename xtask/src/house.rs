@@ -17,7 +17,7 @@ const FILE_LINES_MAX: usize = 1000;
 const FLOORS: &[(&str, &[&str])] = &[
     ("base", &[]),
     ("os", &["base"]),
-    ("auth", &[]),
+    ("auth", &["os"]),
     ("kafka-wire", &["base"]),
     ("formats", &["base"]),
     ("eventlog", &["base", "os"]),

@@ -32,6 +32,8 @@ pub struct Security {
     pub settings: String,
     /// Users that are there from the start, as kafka-storage.sh takes them.
     pub users: Vec<String>,
+    /// What the Java of the broker is told.
+    pub java_options: Vec<String>,
 }
 
 /// Formats a new data folder and starts the broker on a free port.
@@ -52,14 +54,14 @@ pub fn start_with(security: &Security) -> Result<Kafka> {
 
     // 16 zero bytes but one, in the base64 that Kafka writes its cluster ids in: any id will do.
     process::output(
-        java("kafka.tools.StorageTool", &logging)?
+        java("kafka.tools.StorageTool", &logging, &[])?
             .args(["format", "--standalone", "--cluster-id", "AAAAAAAAAAAAAAAAAAAAAQ", "--config"])
             .arg(&properties)
             .args(security.users.iter().flat_map(|user| ["--add-scram", user])),
         START_LIMIT,
     )?;
     let (server, ()) = Server::start(
-        java("kafka.Kafka", &logging)?.arg(&properties),
+        java("kafka.Kafka", &logging, &security.java_options)?.arg(&properties),
         &folder.path().join("kafka.log"),
         START_LIMIT,
         |line| line.contains("Kafka Server started").then_some(()),
@@ -67,12 +69,13 @@ pub fn start_with(security: &Security) -> Result<Kafka> {
     Ok(Kafka { _server: server, _folder: folder, bootstrap })
 }
 
-fn java(class: &str, logging: &Path) -> Result<Command> {
+fn java(class: &str, logging: &Path, options: &[String]) -> Result<Command> {
     let jars = peers::kafka_jars()?;
     let mut command = Command::new("java");
     command
         .arg("-Xmx512m")
         .arg(format!("-Dlog4j2.configurationFile={}", logging.display()))
+        .args(options)
         .arg("-cp")
         .arg(format!("{}/*", jars.display()))
         .arg(class);

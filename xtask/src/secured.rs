@@ -12,11 +12,14 @@ use tempfile::TempDir;
 
 use crate::kafka::{self, Kafka};
 use crate::node::{self, Node};
-use crate::process;
+use crate::{peers, places, process};
 
 const LIMIT: Duration = Duration::from_secs(60);
 const PASSWORD: &str = "admin-secret";
 const SCRAM_MODULE: &str = "org.apache.kafka.common.security.scram.ScramLoginModule";
+
+const TOKEN_MODULE: &str = "org.apache.kafka.common.security.oauthbearer.OAuthBearerLoginModule";
+const TOKEN_HANDLER: &str = "org.apache.kafka.common.security.oauthbearer.OAuthBearerValidatorCallbackHandler";
 
 /// What runs; stopped when dropped.
 enum Running {
@@ -54,9 +57,17 @@ impl Secured {
         )?;
         let set = |key: &str, value: &str| vec!["--set".to_owned(), format!("{key}={value}")];
         let file = |key: &str, name: &str| set(key, &at(name).display().to_string());
+        let tokens = token_settings(&at("keys.json")).map(|(key, value)| set(key, &value)).concat();
         let own =
             [file("ssl.certificate.location", "node.pem"), file("ssl.key.location", "node.key")].concat();
-        let sasl_settings = [own.clone(), set("security.protocol", "SASL_SSL")].concat();
+        let mechanisms = "SCRAM-SHA-256,SCRAM-SHA-512,OAUTHBEARER";
+        let sasl_settings = [
+            own.clone(),
+            tokens,
+            set("security.protocol", "SASL_SSL"),
+            set("sasl.enabled.mechanisms", mechanisms),
+        ]
+        .concat();
         let sasl = node::start_with(&at("sasl"), &at("sasl.log"), &sasl_settings)?;
         let mtls_settings = [
             own,
@@ -94,15 +105,24 @@ ssl.keystore.location={}
 ssl.truststore.type=PEM
 ssl.truststore.location={}
 listener.name.ssl.ssl.client.auth=required
-sasl.enabled.mechanisms=SCRAM-SHA-256,SCRAM-SHA-512
+sasl.enabled.mechanisms=SCRAM-SHA-256,SCRAM-SHA-512,OAUTHBEARER
+{}listener.name.sasl_ssl.oauthbearer.sasl.server.callback.handler.class={TOKEN_HANDLER}
+listener.name.sasl_ssl.oauthbearer.sasl.jaas.config={TOKEN_MODULE} required;
 listener.name.sasl_ssl.scram-sha-256.sasl.jaas.config={SCRAM_MODULE} required;
 listener.name.sasl_ssl.scram-sha-512.sasl.jaas.config={SCRAM_MODULE} required;
 authorizer.class.name=org.apache.kafka.metadata.authorizer.StandardAuthorizer
 super.users=User:admin;User:ANONYMOUS;User:CN=client
 ",
                 at("keystore.pem"),
-                at("ca.pem")
+                at("ca.pem"),
+                token_settings(&folder.path().join("keys.json"))
+                    .map(|(key, value)| format!("{key}={value}\n"))
+                    .concat(),
             ),
+            java_options: vec![format!(
+                "-Dorg.apache.kafka.sasl.oauthbearer.allowed.urls=file:{}",
+                at("keys.json")
+            )],
             users: ["SCRAM-SHA-256", "SCRAM-SHA-512"]
                 .map(|mechanism| format!("{mechanism}=[name=admin,password={PASSWORD}]"))
                 .to_vec(),
@@ -112,7 +132,16 @@ super.users=User:admin;User:ANONYMOUS;User:CN=client
     }
 }
 
-/// An authority, and what it signed for the node and for the clients `CN=client` and `CN=guest`.
+/// How both sides check tokens.
+fn token_settings(keys: &Path) -> [(&'static str, String); 3] {
+    [
+        ("sasl.oauthbearer.jwks.endpoint.url", format!("file:{}", keys.display())),
+        ("sasl.oauthbearer.expected.audience", "kafka".to_owned()),
+        ("sasl.oauthbearer.expected.issuer", "https://issuer.example".to_owned()),
+    ]
+}
+
+/// An authority, the issuer of tokens, and what the authority signed for the node and for the clients `CN=client` and `CN=guest`.
 fn make_certificates(folder: &Path) -> Result<()> {
     const SCRIPT: &str = "set -e
 key='-newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes'
@@ -124,5 +153,8 @@ for name in node client guest; do
   openssl x509 -req -in $name.csr -CA ca.pem -CAkey ca.key -CAcreateserial -days 2 -extfile $name.ext -out $name.pem
 done";
     process::output(Command::new("bash").args(["-c", SCRIPT]).current_dir(folder), LIMIT)?;
+    let script = places::root().join("tests/clients/tokens.py");
+    let mut tokens = Command::new(peers::python_program()?);
+    process::output(tokens.env("PYTHONDONTWRITEBYTECODE", "1").arg(script).arg(folder), LIMIT)?;
     Ok(())
 }

@@ -128,6 +128,11 @@ impl Refusal {
         Refusal::new(42210, format!("the rule set cannot be used: {reason}"))
     }
 
+    pub(crate) fn undecided() -> Refusal {
+        let message = "a client has a transaction open in the topic _schemas: try again when it has ended";
+        Refusal::new(503, message)
+    }
+
     pub(crate) fn unprocessable(message: impl Into<String>) -> Refusal {
         Refusal::new(422, message)
     }

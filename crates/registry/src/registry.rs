@@ -52,6 +52,9 @@ impl SchemaRegistry {
     ) -> Result<R, Refusal> {
         let mut folded = self.folded.lock().unwrap_or_else(PoisonError::into_inner);
         folded.refresh(&self.log)?;
+        if folded.waits {
+            return Err(Refusal::undecided());
+        }
         let (records, result) = decide(&folded.state)?;
         if !records.is_empty() {
             store::append(&self.log, &self.os, &records)?;

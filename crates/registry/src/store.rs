@@ -1,4 +1,7 @@
-//! The topic `_schemas`: read up to its high watermark, appended to in whole frames.
+//! The topic `_schemas`: its committed records are read, and appended to in whole frames.
+//!
+//! Producers of others may write to it too, in transactions: what they have aborted says nothing, and behind what is
+//! undecided nothing is read, so that records are folded in their order.
 
 use crate::records::Record;
 use crate::state::State;
@@ -21,6 +24,8 @@ pub(crate) struct Folded {
     pub state: State,
     partition: Option<PartitionId>,
     position: i64,
+    /// Whether a transaction of somebody's is open, behind which nothing was read.
+    pub waits: bool,
 }
 
 impl Folded {
@@ -35,26 +40,38 @@ impl Folded {
         let Some(partition) = partition else { return Ok(()) };
         let bounds = log.bounds(partition)?;
         self.position = self.position.max(bounds.log_start.0);
-        while self.position < bounds.high_watermark.0 {
+        // Read after the bounds: what is decided meanwhile is looked at next time.
+        let end = log.last_stable_offset(partition)?.min(bounds.high_watermark);
+        self.waits = end < bounds.high_watermark;
+        while self.position < end.0 {
             let slices = log.read(partition, Offset(self.position), READ_BYTES_MAX)?;
-            if slices.is_empty() {
-                break;
-            }
-            for slice in slices {
+            let position = self.position;
+            for slice in slices.into_iter().filter(|slice| slice.last_offset < end) {
                 let mut bytes = Vec::with_capacity(slice.len as usize);
                 slice.read(&mut bytes)?;
-                self.fold(&bytes)
+                let range = (slice.base_offset, Offset(slice.last_offset.0 + 1));
+                let is_aborted = |producer_id: i64| {
+                    log.aborted(partition, range.0, range.1).iter().any(|aborted| {
+                        aborted.producer_id == producer_id
+                            && (aborted.first_offset..=aborted.last_offset).contains(&range.0)
+                    })
+                };
+                self.fold(&bytes, is_aborted)
                     .map_err(|error| LogError::Invalid(format!("a batch of {TOPIC}: {error}")))?;
-                self.position = self.position.max(slice.last_offset.0 + 1);
+                self.position = self.position.max(range.1.0);
+            }
+            if self.position == position {
+                break;
             }
         }
         Ok(())
     }
 
-    fn fold(&mut self, bytes: &[u8]) -> Result<(), RecordsError> {
+    fn fold(&mut self, bytes: &[u8], is_aborted: impl Fn(i64) -> bool) -> Result<(), RecordsError> {
         let batch = Batch::parse(&Bytes::copy_from_slice(bytes))?;
         let records = batch.records(RECORDS_BYTES_MAX)?;
-        if records.header().is_control() {
+        let header = records.header();
+        if header.is_control() || header.is_transactional() && is_aborted(header.producer_id) {
             return Ok(());
         }
         for record in &records {

@@ -39,7 +39,7 @@ fn handle(call: &Call<'_>, request: SaslAuthenticateRequest) -> Outcome {
         }
         Challenge::Refused { words, reason, user } => {
             let answer = call.reply(&refusal(ErrorCode::SaslAuthenticationFailed, words));
-            slowly(call.broker, call.peer, &user, call.now, answer.then_close(reason))
+            slowly(call.broker, call.peer, user.as_deref(), call.now, answer.then_close(reason))
         }
     }
 }
@@ -52,7 +52,7 @@ pub(super) fn bare(broker: &Broker, peer: &Peer, token: Bytes, now: Now) -> Outc
             Outcome::Reply(vec![Bytes::copy_from_slice(&size.to_be_bytes()), answer.into()])
         }
         Challenge::Illegal => Outcome::Close("a token came outside of a log-in".into()),
-        Challenge::Refused { reason, user, .. } => slowly(broker, peer, &user, now, Outcome::Close(reason)),
+        Challenge::Refused { reason, user, .. } => slowly(broker, peer, user.as_deref(), now, Outcome::Close(reason)),
     }
 }
 
@@ -70,8 +70,9 @@ fn challenge(broker: &Broker, peer: &Peer, token: &[u8], now: Now) -> Challenge 
     answer
 }
 
-fn slowly(broker: &Broker, peer: &Peer, user: &str, now: Now, then: Outcome) -> Outcome {
+fn slowly(broker: &Broker, peer: &Peer, user: Option<&str>, now: Now, then: Outcome) -> Outcome {
     let first = broker.config.security.failure_delay_ms;
-    let delay = lock(&broker.throttle).failed(&peer.host, user, first, now.monotonic_ms);
+    let failed = |user| lock(&broker.throttle).failed(&peer.host, user, first, now.monotonic_ms);
+    let delay = user.map_or(first, failed);
     Outcome::wait(Until::Deadline, Some(now.monotonic_ms.saturating_add(delay)), move |_, _, _| then)
 }

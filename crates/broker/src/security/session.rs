@@ -72,12 +72,8 @@ pub(crate) enum Challenge {
         lifetime_ms: i64,
         user: String,
     },
-    /// Words for the client, and words for the log; whom it claimed to be, as far as it said.
-    Refused {
-        words: String,
-        reason: String,
-        user: String,
-    },
+    /// Words for the client, and words for the log; whose password it tried, if it did.
+    Refused { words: String, reason: String, user: Option<String> },
     /// There is nothing to log in to.
     Illegal,
 }
@@ -226,7 +222,7 @@ impl Session {
                 }
             },
             Phase::Chosen(SaslMechanism::OAuthBearer) => match token_of(tokens, token, now.wall_ms) {
-                Err(LoginError::Damaged(why)) => refused(SaslMechanism::OAuthBearer, "", &why),
+                Err(LoginError::Damaged(why)) => no_guess(refused(SaslMechanism::OAuthBearer, "", &why)),
                 Err(LoginError::Refused(why)) => {
                     state.phase = Phase::TokenRefused(why);
                     Challenge::Continue(INVALID_TOKEN.into())
@@ -239,7 +235,7 @@ impl Session {
             Phase::TokenRefused(why) => Challenge::Refused {
                 words: INVALID_TOKEN.to_string(),
                 reason: format!("a log-in failed: mechanism=OAUTHBEARER reason={why}"),
-                user: String::new(),
+                user: None,
             },
         }
     }
@@ -284,7 +280,15 @@ fn refused(mechanism: SaslMechanism, user: &str, why: &str) -> Challenge {
     let words = format!("{why} (mechanism={})", mechanism.name());
     let reason =
         format!("a log-in failed: user=\"{}\" mechanism={} reason={why}", shown(user), mechanism.name());
-    Challenge::Refused { words, reason, user: user.to_string() }
+    Challenge::Refused { words, reason, user: Some(user.to_string()) }
+}
+
+/// A token cannot be guessed at, so that failures are no reason to wait longer each time.
+fn no_guess(challenge: Challenge) -> Challenge {
+    match challenge {
+        Challenge::Refused { words, reason, .. } => Challenge::Refused { words, reason, user: None },
+        other => other,
+    }
 }
 
 impl State {

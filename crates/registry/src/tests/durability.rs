@@ -6,7 +6,10 @@ use kafka_wire::records::{BatchBuilder, Compression};
 impl Site {
     /// Appends records as a producer would.
     fn produce(&self, records: &[(&str, Option<&str>)]) {
-        let mut builder = BatchBuilder::new(Compression::None);
+        self.produce_as(BatchBuilder::new(Compression::None), records);
+    }
+
+    fn produce_as(&self, mut builder: BatchBuilder, records: &[(&str, Option<&str>)]) {
         for (key, value) in records {
             builder.append(1, Some(key.as_bytes()), value.map(str::as_bytes), &[]).unwrap();
         }
@@ -124,4 +127,52 @@ fn a_topic_that_is_deleted_takes_everything_with_it() {
     site.log.wait_durable(lsn).unwrap();
     assert_eq!(site.get("/subjects"), json!([]));
     assert_eq!(site.register("b", &json!("long")), 1);
+}
+
+/// What producer 7 wrote at offset 1 is aborted, by the marker at offset 2; what it writes at 4 is open until 5 is stable.
+struct Decided(std::sync::atomic::AtomicI64);
+
+impl eventlog::Transactions for Decided {
+    fn last_stable_offset(&self, _: base::PartitionId, bounds: &eventlog::Bounds) -> base::Offset {
+        base::Offset(self.0.load(std::sync::atomic::Ordering::Relaxed)).min(bounds.high_watermark)
+    }
+
+    fn aborted(&self, _: base::PartitionId, from: base::Offset, to: base::Offset) -> Vec<eventlog::AbortedRange> {
+        let (first_offset, last_offset) = (base::Offset(1), base::Offset(2));
+        let aborted = eventlog::AbortedRange { producer_id: 7, first_offset, last_offset };
+        let overlaps = first_offset < to && last_offset >= from;
+        overlaps.then_some(aborted).into_iter().collect()
+    }
+}
+
+#[test]
+fn what_a_transaction_has_not_committed_says_nothing() {
+    let site = Site::new();
+    let decided = std::sync::Arc::new(Decided(i64::MAX.into()));
+    site.log.answer_for_transactions(decided.clone());
+    assert_eq!(site.register("a", &json!("int")), 1);
+    let version = |subject: &str| {
+        let key = format!(r#"{{"keytype":"SCHEMA","subject":"{subject}","version":1,"magic":1}}"#);
+        let value = format!(r#"{{"subject":"{subject}","version":1,"id":77,"schema":"\"long\"","deleted":false}}"#);
+        (key, value)
+    };
+    let transactional = || BatchBuilder::new(Compression::None).producer(7, 0, 0).transactional();
+    // Whoever may write to the topic could take back every schema and say it was never meant.
+    let gone = r#"{"keytype":"SCHEMA","subject":"a","version":1,"magic":1}"#;
+    site.produce_as(transactional(), &[(gone, None)]);
+    // In place of the marker and of another producer's record.
+    site.produce(&[("marker", None), ("other", None)]);
+    assert_eq!(site.get("/subjects"), json!(["a"]));
+    assert_eq!(site.get("/subjects/a/versions"), json!([1]));
+    decided.0.store(4, std::sync::atomic::Ordering::Relaxed);
+    let (key, value) = version("b");
+    site.produce_as(transactional(), &[(&key, Some(&value))]);
+    assert_eq!(site.get("/subjects"), json!(["a"]));
+    // Its number is not known yet, so none can be given.
+    let body = json!({"schema": "\"string\""});
+    let (status, answer) = site.ask("POST", "/subjects/c/versions", Some(body));
+    assert_eq!((status, answer["error_code"].as_u64()), (503, Some(503)), "{answer}");
+    decided.0.store(i64::MAX, std::sync::atomic::Ordering::Relaxed);
+    assert_eq!(site.get("/subjects"), json!(["a", "b"]));
+    assert_eq!(site.register("c", &json!("string")), 78);
 }

@@ -359,12 +359,14 @@ fn a_token_that_does_not_count_is_refused_in_two_steps_without_a_reason() {
         let (answer, lives) = token(&node, &client, &bearer::Login::encode(&wrong));
         assert!(lives && answer.error_code == 0);
         assert_eq!(&answer.auth_bytes[..], br#"{"status":"invalid_token"}"#);
-        // Requests may not come in between.
+        let before = node.now().monotonic_ms;
         let (answer, lives) = token(&node, &client, bearer::ACKNOWLEDGEMENT);
+        assert_eq!(node.now().monotonic_ms - before, 100, "a token is no guess, so delays do not grow");
         assert_eq!((answer.error_code, lives), (ErrorCode::SaslAuthenticationFailed.number(), false));
         assert_eq!(answer.error_message.as_deref(), Some(r#"{"status":"invalid_token"}"#));
         assert!(!is_in(&node, &client));
     }
+    // Requests may not come between the steps.
     let client = peer(&node, true);
     handshake(&node, &client, "OAUTHBEARER");
     token(&node, &client, &bearer::Login::encode("x"));
