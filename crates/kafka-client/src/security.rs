@@ -34,8 +34,15 @@ pub struct Login(Way);
 
 #[derive(Clone)]
 enum Way {
-    Plain { user: String, password: String },
-    Scram { mechanism: Mechanism, user: String, password: String },
+    Plain {
+        user: String,
+        password: String,
+    },
+    Scram {
+        mechanism: Mechanism,
+        user: String,
+        password: String,
+    },
     /// OAUTHBEARER with the token in this file, which is read for each connection: tokens end.
     Token(PathBuf),
 }

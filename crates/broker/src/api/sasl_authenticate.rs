@@ -52,7 +52,9 @@ pub(super) fn bare(broker: &Broker, peer: &Peer, token: Bytes, now: Now) -> Outc
             Outcome::Reply(vec![Bytes::copy_from_slice(&size.to_be_bytes()), answer.into()])
         }
         Challenge::Illegal => Outcome::Close("a token came outside of a log-in".into()),
-        Challenge::Refused { reason, user, .. } => slowly(broker, peer, user.as_deref(), now, Outcome::Close(reason)),
+        Challenge::Refused { reason, user, .. } => {
+            slowly(broker, peer, user.as_deref(), now, Outcome::Close(reason))
+        }
     }
 }
 

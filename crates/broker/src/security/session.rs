@@ -73,7 +73,11 @@ pub(crate) enum Challenge {
         user: String,
     },
     /// Words for the client, and words for the log; whose password it tried, if it did.
-    Refused { words: String, reason: String, user: Option<String> },
+    Refused {
+        words: String,
+        reason: String,
+        user: Option<String>,
+    },
     /// There is nothing to log in to.
     Illegal,
 }

@@ -137,7 +137,12 @@ impl eventlog::Transactions for Decided {
         base::Offset(self.0.load(std::sync::atomic::Ordering::Relaxed)).min(bounds.high_watermark)
     }
 
-    fn aborted(&self, _: base::PartitionId, from: base::Offset, to: base::Offset) -> Vec<eventlog::AbortedRange> {
+    fn aborted(
+        &self,
+        _: base::PartitionId,
+        from: base::Offset,
+        to: base::Offset,
+    ) -> Vec<eventlog::AbortedRange> {
         let (first_offset, last_offset) = (base::Offset(1), base::Offset(2));
         let aborted = eventlog::AbortedRange { producer_id: 7, first_offset, last_offset };
         let overlaps = first_offset < to && last_offset >= from;
@@ -153,7 +158,8 @@ fn what_a_transaction_has_not_committed_says_nothing() {
     assert_eq!(site.register("a", &json!("int")), 1);
     let version = |subject: &str| {
         let key = format!(r#"{{"keytype":"SCHEMA","subject":"{subject}","version":1,"magic":1}}"#);
-        let value = format!(r#"{{"subject":"{subject}","version":1,"id":77,"schema":"\"long\"","deleted":false}}"#);
+        let value =
+            format!(r#"{{"subject":"{subject}","version":1,"id":77,"schema":"\"long\"","deleted":false}}"#);
         (key, value)
     };
     let transactional = || BatchBuilder::new(Compression::None).producer(7, 0, 0).transactional();
