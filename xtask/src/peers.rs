@@ -14,7 +14,7 @@ use anyhow::{Context, Result, bail};
 
 use crate::{places, process, versions};
 
-pub use suites::{franz_go_folder, librdkafka_folder, librdkafka_sources};
+pub use suites::{franz_go_folder, librdkafka_folder, librdkafka_sources, maven_jars};
 
 /// Downloads of some hundred megabytes on a slow line.
 const INSTALL_LIMIT: Duration = Duration::from_secs(1200);
@@ -32,6 +32,9 @@ pub const PEERS: &[(&str, Install)] = &[
     ("apicurio", apicurio),
     ("franz-go", suites::franz_go),
     ("librdkafka", suites::librdkafka),
+    ("spark", suites::spark),
+    ("storm", suites::storm),
+    ("scala", suites::scala),
 ];
 
 /// Installs the named peers, or all of them.

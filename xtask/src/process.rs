@@ -80,7 +80,7 @@ pub fn output(command: &mut Command, limit: Duration) -> Result<String> {
     Ok(finished.stdout)
 }
 
-/// Whether the program can be found on the search path.
+/// Whether the program can be found on the search path; a path is looked up as it is.
 pub fn exists(program: &str) -> bool {
     std::env::var_os("PATH")
         .is_some_and(|path| std::env::split_paths(&path).any(|folder| folder.join(program).is_file()))

@@ -8,6 +8,7 @@
 mod franz_go;
 mod librdkafka;
 mod lists;
+mod programs;
 mod report;
 
 use std::path::{Path, PathBuf};
@@ -52,8 +53,15 @@ struct Suite {
     run: fn(&Run<'_>) -> Result<Vec<Outcome>>,
 }
 
-const SUITES: &[Suite] =
-    &[franz_go::SUITE, librdkafka::SUITE, librdkafka::NO_AUTO_CREATE, librdkafka::CONSUMER_PROTOCOL];
+const SUITES: &[Suite] = &[
+    franz_go::SUITE,
+    librdkafka::SUITE,
+    librdkafka::NO_AUTO_CREATE,
+    librdkafka::CONSUMER_PROTOCOL,
+    programs::SPARK,
+    programs::STORM,
+    programs::SCALA,
+];
 
 /// One run of a suite.
 struct Run<'a> {
@@ -66,8 +74,13 @@ struct Run<'a> {
 
 impl Run<'_> {
     fn wants(&self, test: &str) -> bool {
-        self.only.is_none_or(|only| only.iter().any(|wanted| wanted == test))
+        self.only.is_none_or(|only| only.iter().any(|wanted| covers(wanted, test)))
     }
+}
+
+/// Whether the test is the wanted one or a part of it: `TEST/PART` runs with `TEST`.
+fn covers(wanted: &str, test: &str) -> bool {
+    test.strip_prefix(wanted).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 
 /// What the test command runs: the quick selections on our node.

@@ -37,6 +37,20 @@ pub const FRANZ_GO: &str = "1.22.3";
 pub const LIBRDKAFKA: &str = "2.15.1";
 pub const LIBRDKAFKA_CARRIER: (&str, &str) = ("@confluentinc/kafka-javascript", "1.10.1");
 
+/// A suite on the JVM: its folder in `tests/suites`, the version of what it tests, and the other properties of its `pom.xml`.
+pub struct MavenSuite {
+    pub name: &'static str,
+    pub version: &'static str,
+    pub properties: &'static [(&'static str, &'static str)],
+}
+
+/// Spark, Storm, and Pekko's connectors with the compiler of Scala.
+pub const MAVEN_SUITES: &[MavenSuite] = &[
+    MavenSuite { name: "spark", version: "4.2.0", properties: &[] },
+    MavenSuite { name: "storm", version: "2.8.3", properties: &[("kafka.version", KAFKA)] },
+    MavenSuite { name: "scala", version: "1.1.0", properties: &[("scala.version", "3.3.7")] },
+];
+
 /// The Maven plugin that copies jars.
 pub const MAVEN_DEPENDENCY_PLUGIN: &str = "3.8.1";
 
@@ -53,6 +67,10 @@ pub const PYTHON_CLIENTS: &[(&str, &str)] = &[
 /// Node.js clients.
 pub const NODE_CLIENTS: &[(&str, &str)] = &[("kafkajs", "2.2.4")];
 
-/// Debian packages, by the command that shows whether they are there.
-pub const DEBIAN_PACKAGES: &[(&str, &str)] =
-    &[("kcat", "kcat"), ("strace", "strace"), ("pg_ctlcluster", "postgresql")];
+/// Debian packages, by the command or the file that shows whether they are there.
+pub const DEBIAN_PACKAGES: &[(&str, &str)] = &[
+    ("kcat", "kcat"),
+    ("strace", "strace"),
+    ("pg_ctlcluster", "postgresql"),
+    ("/usr/include/rapidjson/rapidjson.h", "rapidjson-dev"),
+];

@@ -77,14 +77,22 @@ fn check_times(base: i64, max: i64, config: &TopicConfig, now_ms: i64) -> Result
     Ok(())
 }
 
+/// The most records that are blamed one by one; a producer takes the others for good ones in a bad batch.
+const BLAMED_RECORDS_MAX: usize = 10_000;
+
 fn check_keys(batch: &Batch) -> Result<(), ApiError> {
-    for (index, record) in batch.records(DECOMPRESSED_BYTES_MAX)?.iter().enumerate() {
-        if record?.key.is_none() {
-            let message = format!("record index={index} has no key, which a compacted topic needs");
-            return Err(ApiError::new(ErrorCode::InvalidRecord, message));
+    let mut keyless: Vec<i32> = Vec::new();
+    for (index, record) in (0..).zip(batch.records(DECOMPRESSED_BYTES_MAX)?.iter()) {
+        if record?.key.is_none() && keyless.len() < BLAMED_RECORDS_MAX {
+            keyless.push(index);
         }
     }
-    Ok(())
+    let Some(first) = keyless.first() else {
+        return Ok(());
+    };
+    let message = format!("record index={first} has no key, which a compacted topic needs");
+    let records = keyless.iter().map(|index| (*index, "a compacted topic needs a key".to_owned())).collect();
+    Err(ApiError { records, ..ApiError::new(ErrorCode::InvalidRecord, message) })
 }
 
 impl CheckedBatch {

@@ -34,22 +34,24 @@ pub fn code_of(error: &LogError) -> ErrorCode {
 pub struct ApiError {
     pub code: ErrorCode,
     pub message: String,
+    /// The records of a batch that are to blame: index and what is wrong with it (KIP-467).
+    pub records: Vec<(i32, String)>,
 }
 
 impl ApiError {
     pub fn new(code: ErrorCode, message: impl Into<String>) -> ApiError {
-        ApiError { code, message: message.into() }
+        ApiError { code, message: message.into(), records: Vec::new() }
     }
 }
 
 impl From<LogError> for ApiError {
     fn from(error: LogError) -> ApiError {
-        ApiError { code: code_of(&error), message: error.to_string() }
+        ApiError::new(code_of(&error), error.to_string())
     }
 }
 
 impl From<ErrorCode> for ApiError {
     fn from(code: ErrorCode) -> ApiError {
-        ApiError { code, message: String::new() }
+        ApiError::new(code, String::new())
     }
 }

@@ -7,8 +7,9 @@ use std::process::Command;
 use anyhow::{Context, Result};
 use serde_json::Value;
 
-use super::{INSTALL_LIMIT, once};
-use crate::{places, process, versions};
+use super::{INSTALL_LIMIT, maven, once};
+use crate::versions::{self, MavenSuite};
+use crate::{places, process};
 
 /// The folder with the tests of franz-go as one program, `kgo.test`.
 pub fn franz_go_folder() -> Result<PathBuf> {
@@ -41,9 +42,9 @@ fn go() -> Command {
     command
 }
 
-/// The folder with librdkafka, built with its tests, and with `bin` as the tests expect it of a Kafka.
+/// The folder with librdkafka, built with its tests, and with `bin` and `libs` as the tests expect them of a Kafka.
 pub fn librdkafka_folder() -> Result<PathBuf> {
-    Ok(places::peers()?.join(format!("librdkafka-{}", versions::LIBRDKAFKA)))
+    Ok(places::peers()?.join(format!("librdkafka-{}-tests", versions::LIBRDKAFKA)))
 }
 
 /// The sources of librdkafka, in which it is built.
@@ -71,21 +72,66 @@ pub fn librdkafka() -> Result<()> {
                 format!("building librdkafka; see {}", folder.join("build.log").display())
             })?;
         }
-        make_tools(&folder.join("bin"))
+        make_tools(&folder.join("bin"))?;
+        let jars = super::kafka_jars()?;
+        std::os::unix::fs::symlink(&jars, folder.join("libs"))
+            .with_context(|| format!("cannot link {}", jars.display()))
     })
 }
 
-/// Kafka's command line tools by the names of its scripts; `KAFKA_JARS` says where its jars lie.
+/// Kafka's command line tools by the names of its scripts.
 fn make_tools(folder: &Path) -> Result<()> {
     std::fs::create_dir_all(folder)?;
     for (script, class) in [
         ("kafka-topics.sh", "org.apache.kafka.tools.TopicCommand"),
         ("kafka-acls.sh", "org.apache.kafka.tools.AclCommand"),
+        // The class is the first argument.
+        ("kafka-run-class.sh", ""),
     ] {
         let path = folder.join(script);
-        let java = "exec java -Xmx128m -XX:TieredStopAtLevel=1 -cp \"$KAFKA_JARS/*\"";
+        let java = "exec java -Xmx128m -XX:TieredStopAtLevel=1 -cp \"$CLASSPATH:$(dirname \"$0\")/../libs/*\"";
         std::fs::write(&path, format!("#!/bin/sh\n{java} {class} \"$@\"\n"))?;
         std::fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o755))?;
     }
     Ok(())
+}
+
+/// The folder with the jars of a suite on the JVM, by its name in `tests/suites`.
+pub fn maven_jars(suite: &str) -> Result<PathBuf> {
+    Ok(maven_folder(suite)?.join("jars"))
+}
+
+fn maven_suite(name: &str) -> Result<&'static MavenSuite> {
+    let found = versions::MAVEN_SUITES.iter().find(|suite| suite.name == name);
+    found.with_context(|| format!("no versions of the suite {name}"))
+}
+
+fn maven_folder(name: &str) -> Result<PathBuf> {
+    let suite = maven_suite(name)?;
+    let others: String = suite.properties.iter().map(|(_, version)| format!("-{version}")).collect();
+    Ok(places::peers()?.join(format!("{name}-{}{others}", suite.version)))
+}
+
+pub fn spark() -> Result<()> {
+    from_maven("spark", "a download of 290 MB")
+}
+
+pub fn storm() -> Result<()> {
+    from_maven("storm", "a download of 160 MB")
+}
+
+pub fn scala() -> Result<()> {
+    from_maven("scala", "a download of 60 MB")
+}
+
+fn from_maven(name: &str, how_large: &str) -> Result<()> {
+    once(&format!("the jars of the suite {name} ({how_large})"), &maven_folder(name)?, |folder| {
+        let suite = maven_suite(name)?;
+        let mut command = maven("copy-dependencies");
+        command.arg("--file").arg(places::root().join("tests/suites").join(name).join("pom.xml"));
+        command.arg(format!("-Dsuite.version={}", suite.version));
+        command.args(suite.properties.iter().map(|(property, version)| format!("-D{property}={version}")));
+        command.arg(format!("-DoutputDirectory={}", folder.join("jars").display()));
+        process::run(&mut command, INSTALL_LIMIT)
+    })
 }

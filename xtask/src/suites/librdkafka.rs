@@ -6,6 +6,7 @@
 //! left out.
 
 use std::process::Command;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use anyhow::{Context, Result};
@@ -15,7 +16,7 @@ use super::report::{Outcome, Verdict};
 use super::{Run, Suite};
 use crate::{peers, process, versions};
 
-const PEERS: &[&str] = &["node", "kafka", "librdkafka"];
+const PEERS: &[&str] = &["debian", "kafka", "librdkafka"];
 
 pub const SUITE: Suite = Suite {
     name: "librdkafka",
@@ -43,7 +44,10 @@ pub const CONSUMER_PROTOCOL: Suite = Suite {
 };
 
 /// No test takes so long; one that hangs is stopped.
-const LIMIT: Duration = Duration::from_secs(300);
+const LIMIT: Duration = Duration::from_secs(900);
+
+/// So many processes run at once: the tests mostly wait.
+const AT_ONCE: usize = 3;
 
 /// The numbers of the tests that speak to a broker without security.
 const NUMBERS: &[&str] = &[
@@ -65,36 +69,103 @@ const GROUPS: &[&str] = &[
     "0102", "0112", "0113", "0118", "0122", "0127", "0129", "0130", "0132", "0137", "0140",
 ];
 
+/// Tests that leave out most of their parts when they are to be quick.
+const WHOLE: &[&str] = &[
+    "0018", "0019", "0026", "0045", "0050", "0061", "0089", "0102", "0113", "0122", "0127", "0132", "0137", "0170", "0171",
+    "0172", "0173", "0174", "0175", "0176", "0177", "0178", "0179", "0180", "0181", "0184", "0185",
+];
+
+/// Tests whose parts run alone, so that what fails first does not hide the others.
+const IN_PARTS: &[(&str, &[&str])] = &[(
+    "0081",
+    &[
+        "do_test_CreateTopics",
+        "do_test_DeleteTopics",
+        "do_test_CreatePartitions",
+        "do_test_CreateAcls",
+        "do_test_DescribeAcls",
+        "do_test_DeleteAcls",
+        "do_test_AlterConfigs",
+        "do_test_IncrementalAlterConfigs",
+        "do_test_DescribeConfigs",
+        "do_test_DeleteRecords",
+        "do_test_ListConsumerGroups",
+        "do_test_DescribeConsumerGroups",
+        "do_test_DescribeTopics",
+        "do_test_DescribeCluster",
+        "do_test_DeleteGroups",
+        "do_test_DeleteConsumerGroupOffsets",
+        "do_test_ListOffsets",
+        "do_test_AlterConsumerGroupOffsets",
+        "do_test_ListConsumerGroupOffsets",
+        "do_test_UserScramCredentials",
+    ],
+)];
+
 fn all(run: &Run<'_>, numbers: &[&str], environment: &[(&str, &str)]) -> Result<Vec<Outcome>> {
     let configuration = run.folder.join("test.conf");
-    std::fs::write(&configuration, format!("bootstrap.servers={}\ntest.topic.random=true\n", run.bootstrap))?;
-    let mut outcomes = Vec::new();
+    std::fs::write(&configuration, format!("bootstrap.servers={}\ntest.topic.random=true\ntest.timeout.multiplier=3\n", run.bootstrap))?;
+    let mut wanted = Vec::new();
     for number in numbers {
         // A test's name begins with its number, of which it may be one of several.
-        let wanted = |only: &[String]| only.iter().any(|test| test.starts_with(number));
-        if !run.only.is_none_or(wanted) {
-            continue;
-        }
-        let of_one = one(run, number, environment).unwrap_or_else(|error| {
-            vec![Outcome { test: (*number).to_owned(), verdict: Verdict::Failed, why: format!("{error:#}") }]
-        });
-        for outcome in &of_one {
-            println!("{} {}", outcome.verdict.word(), outcome.test);
-        }
-        outcomes.extend(of_one.into_iter().filter(|outcome| run.only.is_none() || run.wants(&outcome.test)));
+        let is_named = |part: Option<&str>| {
+            run.only.is_none_or(|only| {
+                only.iter().filter(|test| test.starts_with(number)).any(|test| {
+                    let of_test = test.split_once('/').map(|(_, part)| part);
+                    of_test.is_none() || of_test == part
+                })
+            })
+        };
+        let parts = IN_PARTS.iter().find(|(in_parts, _)| in_parts == number);
+        let parts = parts.map_or(vec![None], |(_, parts)| parts.iter().copied().map(Some).collect());
+        wanted.extend(parts.into_iter().filter(|part| is_named(*part)).map(|part| (*number, part)));
     }
+    let (next, outcomes) = (Mutex::new(wanted.into_iter()), Mutex::new(Vec::new()));
+    std::thread::scope(|scope| {
+        for _ in 0..AT_ONCE {
+            scope.spawn(|| {
+                loop {
+                    let taken = lock(&next).next();
+                    let Some((number, part)) = taken else { break };
+                    let of_one = one(run, number, part, environment).unwrap_or_else(|error| {
+                        let test = part.map_or(number.to_owned(), |part| format!("{number}/{part}"));
+                        vec![Outcome { test, verdict: Verdict::Failed, why: format!("{error:#}") }]
+                    });
+                    for outcome in &of_one {
+                        println!("{} {}", outcome.verdict.word(), outcome.test);
+                    }
+                    lock(&outcomes).extend(of_one.into_iter().filter(|outcome| run.wants(&outcome.test)));
+                }
+            });
+        }
+    });
+    let mut outcomes = outcomes.into_inner().unwrap_or_else(PoisonError::into_inner);
+    outcomes.sort_by(|one: &Outcome, other| one.test.cmp(&other.test));
     Ok(outcomes)
 }
 
-/// Runs the tests with this number.
-fn one(run: &Run<'_>, number: &str, environment: &[(&str, &str)]) -> Result<Vec<Outcome>> {
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Runs the tests with this number, or one part of them.
+fn one(
+    run: &Run<'_>,
+    number: &str,
+    part: Option<&str>,
+    environment: &[(&str, &str)],
+) -> Result<Vec<Outcome>> {
     let build = peers::librdkafka_folder()?;
     let sources = peers::librdkafka_sources()?;
-    let report = run.folder.join(format!("{number}.json"));
-    let errors_path = run.folder.join(format!("{number}.txt"));
+    let name = part.map_or(number.to_owned(), |part| format!("{number}-{part}"));
+    let report = run.folder.join(format!("{name}.json"));
+    let errors_path = run.folder.join(format!("{name}.txt"));
     let _ = std::fs::remove_file(&report);
     let mut command = Command::new(sources.join("tests").join("test-runner"));
-    command.args(["-p1", "-L", "-Q", "-V", versions::KAFKA]);
+    command.args(["-p1", "-L", "-V", versions::KAFKA]);
+    if !WHOLE.contains(&number) {
+        command.arg("-Q");
+    }
     command
         .env("TESTS", number)
         .env("TEST_REPORT", &report)
@@ -105,9 +176,9 @@ fn one(run: &Run<'_>, number: &str, environment: &[(&str, &str)]) -> Result<Vec<
         )
         .env("BROKERS", run.bootstrap)
         .env("KAFKA_PATH", &build)
-        .env("KAFKA_JARS", peers::kafka_jars()?)
+        .envs(part.map(|part| ("SUBTESTS", part)))
         .envs(environment.iter().copied())
-        .current_dir(run.folder);
+        .current_dir(sources.join("tests"));
     let errors = std::fs::File::create(&errors_path)?;
     command.stderr(errors.try_clone()?);
     let finished = process::capture(&mut command, LIMIT);
@@ -118,7 +189,11 @@ fn one(run: &Run<'_>, number: &str, environment: &[(&str, &str)]) -> Result<Vec<
     };
     let text = std::fs::read_to_string(&report)
         .with_context(|| format!("no report, {status}: {}", reason(&said)))?;
-    outcomes(&text, number, &said)
+    let mut outcomes = outcomes(&text, number, &said)?;
+    for outcome in &mut outcomes {
+        outcome.test.extend(part.map(|part| format!("/{part}")));
+    }
+    Ok(outcomes)
 }
 
 /// Reads the report, which has all tests: those with the number that were run.

@@ -1,5 +1,6 @@
 //! Judges the outcomes of a suite by its list.
 
+use super::covers;
 use crate::clients::Counts;
 
 /// How one test ended.
@@ -35,15 +36,7 @@ pub fn judge(
     only: Option<&[String]>,
 ) -> Judged {
     let mut judged = Judged { counts: Counts::default(), lines: Vec::new(), unlisted: Vec::new() };
-    // A test may have parts: `TEST/PART` runs with `TEST`.
-    let ran = |test: &str| {
-        only.is_none_or(|only| {
-            only.iter().any(|wanted| {
-                test.strip_prefix(wanted.as_str())
-                    .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
-            })
-        })
-    };
+    let ran = |test: &str| only.is_none_or(|only| only.iter().any(|wanted| covers(wanted, test)));
     for test in listed.iter().filter(|test| ran(test)) {
         match outcomes.iter().find(|outcome| outcome.test == **test) {
             Some(Outcome { verdict: Verdict::Passed, .. }) => judged.counts.passed += 1,

@@ -21,7 +21,7 @@ use kafka_wire::ApiKey;
 use kafka_wire::error_code::ErrorCode;
 use kafka_wire::messages::produce_request::{PartitionProduceData, ProduceRequest};
 use kafka_wire::messages::produce_response::{
-    PartitionProduceResponse, ProduceResponse, TopicProduceResponse,
+    BatchIndexAndErrorMessage, PartitionProduceResponse, ProduceResponse, TopicProduceResponse,
 };
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -138,6 +138,11 @@ fn refuse(answer: &mut PartitionProduceResponse, error: ApiError, version: i16) 
     answer.base_offset = -1;
     if version >= 8 {
         answer.error_message = some_text(error.message);
+        let of_record = |(index, message)| BatchIndexAndErrorMessage {
+            batch_index: index,
+            batch_index_error_message: some_text(message),
+        };
+        answer.record_errors = error.records.into_iter().map(of_record).collect();
     }
 }
 

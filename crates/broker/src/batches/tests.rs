@@ -103,8 +103,12 @@ fn a_compacted_topic_needs_keys_however_the_records_are_packed() {
         let mut builder = BatchBuilder::new(compression);
         builder.append(NOW, Some(b"k"), Some(b"v"), &[]).unwrap();
         builder.append(NOW, None, Some(b"v"), &[]).unwrap();
+        builder.append(NOW, Some(b"k"), Some(b"v"), &[]).unwrap();
+        builder.append(NOW, None, None, &[]).unwrap();
         let keyless = builder.build().unwrap();
-        assert_eq!(check(keyless.clone(), &compacted, NOW).unwrap_err().code, E::InvalidRecord);
+        let error = check(keyless.clone(), &compacted, NOW).unwrap_err();
+        assert_eq!(error.code, E::InvalidRecord);
+        assert_eq!(error.records.iter().map(|(index, _)| *index).collect::<Vec<_>>(), [1, 3]);
         check(keyless, &config(&[]), NOW).unwrap();
         check(batch(compression, &[(NOW, "a")]), &compacted, NOW).unwrap();
     }
