@@ -89,7 +89,8 @@ fn make_tools(folder: &Path) -> Result<()> {
         ("kafka-run-class.sh", ""),
     ] {
         let path = folder.join(script);
-        let java = "exec java -Xmx128m -XX:TieredStopAtLevel=1 -cp \"$CLASSPATH:$(dirname \"$0\")/../libs/*\"";
+        let java =
+            "exec java -Xmx128m -XX:TieredStopAtLevel=1 -cp \"$CLASSPATH:$(dirname \"$0\")/../libs/*\"";
         std::fs::write(&path, format!("#!/bin/sh\n{java} {class} \"$@\"\n"))?;
         std::fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o755))?;
     }

@@ -71,8 +71,9 @@ const GROUPS: &[&str] = &[
 
 /// Tests that leave out most of their parts when they are to be quick.
 const WHOLE: &[&str] = &[
-    "0018", "0019", "0026", "0045", "0050", "0061", "0089", "0102", "0113", "0122", "0127", "0132", "0137", "0170", "0171",
-    "0172", "0173", "0174", "0175", "0176", "0177", "0178", "0179", "0180", "0181", "0184", "0185",
+    "0018", "0019", "0026", "0045", "0050", "0061", "0089", "0102", "0113", "0122", "0127", "0132", "0137",
+    "0170", "0171", "0172", "0173", "0174", "0175", "0176", "0177", "0178", "0179", "0180", "0181", "0184",
+    "0185",
 ];
 
 /// Tests whose parts run alone, so that what fails first does not hide the others.
@@ -104,7 +105,10 @@ const IN_PARTS: &[(&str, &[&str])] = &[(
 
 fn all(run: &Run<'_>, numbers: &[&str], environment: &[(&str, &str)]) -> Result<Vec<Outcome>> {
     let configuration = run.folder.join("test.conf");
-    std::fs::write(&configuration, format!("bootstrap.servers={}\ntest.topic.random=true\ntest.timeout.multiplier=3\n", run.bootstrap))?;
+    std::fs::write(
+        &configuration,
+        format!("bootstrap.servers={}\ntest.topic.random=true\ntest.timeout.multiplier=3\n", run.bootstrap),
+    )?;
     let mut wanted = Vec::new();
     for number in numbers {
         // A test's name begins with its number, of which it may be one of several.
