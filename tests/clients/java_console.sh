@@ -34,12 +34,13 @@ appender.stderr.name=STDERR
 appender.stderr.target=SYSTEM_ERR
 END
 
+java=(timeout 60 java -Xmx128m -XX:+UseSerialGC -XX:TieredStopAtLevel=1
+  "-Dlog4j2.configurationFile=$scratch/log4j2.properties" -cp "$KAFKA_JARS/*")
+
 tool() {
   local class=$1
   shift
-  timeout 60 java -Xmx128m -XX:+UseSerialGC -XX:TieredStopAtLevel=1 \
-    "-Dlog4j2.configurationFile=$scratch/log4j2.properties" -cp "$KAFKA_JARS/*" \
-    "org.apache.kafka.tools.$class" --bootstrap-server "$bootstrap" "$@"
+  "${java[@]}" "org.apache.kafka.tools.$class" --bootstrap-server "$bootstrap" "$@"
 }
 
 same() { diff "$1" "$2" | head -n 20; return "${PIPESTATUS[0]}"; }
@@ -119,6 +120,39 @@ read_committed() {
   ! grep -v "TimeoutException" "$scratch/errors" | grep "ERROR"
 }
 
+# Two members of the new protocol: the state of the group, its members with their epochs and targets.
+consumer_groups() {
+  local name="console-consumers-$run_id" members=() result=1 tries
+  for tries in 1 2; do
+    "${java[@]}" org.apache.kafka.tools.consumer.ConsoleConsumer --bootstrap-server "$bootstrap" --topic "$topic" \
+      --group "$name" --command-property group.protocol=consumer >/dev/null 2>&1 &
+    members+=($!)
+  done
+  # Members hear of each other with their heartbeats, every five seconds.
+  for tries in {1..30}; do
+    if shared "$name"; then
+      result=0
+      break
+    fi
+  done
+  # Only now: the columns are those of the answer that was right.
+  grep -q "CURRENT-EPOCH .*CURRENT-ASSIGNMENT .*TARGET-EPOCH .*TARGET-ASSIGNMENT" "$scratch/got" || result=1
+  tool consumer.group.ConsumerGroupCommand --list --type consumer --state | tee "$scratch/listed" || result=1
+  grep -q "^$name .*Consumer .*Stable" "$scratch/listed" || result=1
+  kill "${members[@]}"
+  wait "${members[@]}"
+  return "$result"
+}
+
+# Whether the group is stable and each of two members has one partition, as it is meant to.
+shared() {
+  tool consumer.group.ConsumerGroupCommand --describe --group "$1" --state | tee "$scratch/got" || return 1
+  grep -q "uniform .*Stable .* 2" "$scratch/got" || return 1
+  tool consumer.group.ConsumerGroupCommand --describe --group "$1" --members --verbose | tee "$scratch/got" || return 1
+  # Columns: GROUP CONSUMER-ID HOST CLIENT-ID #PARTITIONS CURRENT-EPOCH CURRENT-ASSIGNMENT TARGET-EPOCH TARGET-ASSIGNMENT
+  [ "$(awk '$5 == 1 && $6 == $8 && $7 == $9' "$scratch/got" | wc -l)" -eq 2 ]
+}
+
 delete_records() {
   printf '{"version":1,"partitions":[{"topic":"%s","partition":0,"offset":10}]}' "$topic" >"$scratch/offsets.json"
   tool DeleteRecordsCommand --offset-json-file "$scratch/offsets.json" || return 1
@@ -146,6 +180,7 @@ check "produce and consume, zstd" round_trip zstd
 check "offsets of both partitions" offsets 1000
 check "list and describe groups" groups
 check "reset a group's offsets" reset
+check "members of the new group protocol" consumer_groups
 check "list, describe and abort a transaction" transactions
 check "delete records" delete_records
 check "delete a group and a topic" delete

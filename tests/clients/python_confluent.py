@@ -237,6 +237,101 @@ def group(strategy):
     expect(name in [g.group_id for g in listed.valid], False, "deleted group still listed")
 
 
+def shares(members, wanted):
+    """Polls until each member has as many partitions as wanted; they must not have one in common."""
+    def balanced():
+        for member in members:
+            for message in member.consume(100, 0.1):
+                if message.error():
+                    raise KafkaException(message.error())
+        return [len(member.assignment()) for member in members] == wanted
+
+    until(balanced, f"members with {wanted} partitions")
+    owned = [p.partition for member in members for p in member.assignment()]
+    expect(len(owned), len(set(owned)), "partitions of all members")
+
+
+def consumer_member(group, topic, **config):
+    """A member that speaks the new protocol (KIP-848)."""
+    consumer = Consumer({
+        "bootstrap.servers": BOOTSTRAP,
+        "group.id": group,
+        "group.protocol": "consumer",
+        "auto.offset.reset": "earliest",
+        "enable.auto.commit": False,
+        **config,
+    })
+    consumer.subscribe([topic])
+    return consumer
+
+
+def consumer_group(assignor):
+    topic, name = create_topic("consumer-group", 4), unique("consumer-group")
+    for partition in range(4):
+        produce(topic, [(None, f"{partition}-{n}".encode(), []) for n in range(25)], partition=partition)
+    config = {"group.remote.assignor": assignor}
+    members = [consumer_member(name, topic, **config), consumer_member(name, topic, **config)]
+    try:
+        shares(members, [2, 2])
+        for member in members:
+            partitions = [TopicPartition(topic, p.partition, 10) for p in member.assignment()]
+            committed = member.commit(offsets=partitions, asynchronous=False)
+            expect([p.error for p in committed], [None, None], "commit errors")
+        described = admin.describe_consumer_groups([name])[name].result(LIMIT_SECONDS)
+        expect((len(described.members), described.type.name), (2, "CONSUMER"), "described")
+        listed = admin.list_consumer_groups().result(LIMIT_SECONDS)
+        expect([g.type.name for g in listed.valid if g.group_id == name], ["CONSUMER"], "type in the list")
+        members.pop().close()
+        shares(members, [4])
+    finally:
+        for member in members:
+            member.close()
+    third = consumer_member(name, topic, **config)
+    try:
+        seen = collect([third], topic, 60)
+        expect(sorted({(p, o) for p, o, _ in seen}), [(p, o) for p in range(4) for o in range(10, 25)], "resumed at")
+        third.commit(asynchronous=False)
+    finally:
+        third.close()
+
+
+def consumer_group_pattern():
+    prefix = unique("pattern")
+    futures = admin.create_topics([NewTopic(f"{prefix}-{letter}", 1, 1) for letter in "abz"])
+    for future in futures.values():
+        future.result(LIMIT_SECONDS)
+    until(lambda: set(futures) <= set(admin.list_topics(timeout=LIMIT_SECONDS).topics), "three topics")
+    # A caret makes it a pattern; librdkafka has the broker resolve it.
+    member = consumer_member(unique("pattern"), f"^{prefix}-[ab]$")
+    try:
+        until(lambda: not member.consume(100, 0.1) and len(member.assignment()) == 2, "two partitions")
+        expect(sorted(p.topic for p in member.assignment()), [f"{prefix}-a", f"{prefix}-b"], "topics")
+    finally:
+        member.close()
+
+
+def migration():
+    topic, name = create_topic("migration", 4), unique("migration")
+    classic = group_member(name, topic, **{"partition.assignment.strategy": "cooperative-sticky"})
+    try:
+        shares([classic], [4])
+        modern = consumer_member(name, topic)
+        try:
+            shares([classic, modern], [2, 2])
+            for member in [classic, modern]:
+                partitions = [TopicPartition(topic, p.partition, 5) for p in member.assignment()]
+                member.commit(offsets=partitions, asynchronous=False)
+        finally:
+            modern.close()
+        shares([classic], [4])
+        listed = admin.list_consumer_groups().result(LIMIT_SECONDS)
+        expect([g.type.name for g in listed.valid if g.group_id == name], ["CLASSIC"], "type in the end")
+        committed = classic.committed([TopicPartition(topic, p) for p in range(4)], LIMIT_SECONDS)
+        expect([p.offset for p in committed], [5, 5, 5, 5], "committed offsets")
+    finally:
+        classic.close()
+
+
 def static_member():
     topic, name = create_topic("static"), unique("static")
     produce(topic, [(None, str(n).encode(), []) for n in range(10)])
@@ -522,6 +617,10 @@ suite.check("offsets by time", offsets_by_time)
 suite.check("group, range assignor", group, "range")
 suite.check("group, cooperative-sticky assignor", group, "cooperative-sticky")
 suite.check("static member", static_member)
+suite.check("consumer group, uniform assignor", consumer_group, "uniform")
+suite.check("consumer group, range assignor", consumer_group, "range")
+suite.check("consumer group, pattern", consumer_group_pattern)
+suite.check("online upgrade and downgrade", migration)
 suite.check("commit metadata", commit_metadata)
 suite.check("topic and broker configs", topic_configs)
 suite.check("more partitions", more_partitions)

@@ -203,7 +203,8 @@ fn java_classes() -> Result<std::path::PathBuf> {
             .args(["-cp", &jars, "-d"])
             .arg(&classes)
             .arg(script("java/ClientSuite.java"))
-            .arg(script("java/TransactionChecks.java")),
+            .arg(script("java/TransactionChecks.java"))
+            .arg(script("java/GroupChecks.java")),
         COMPILE_LIMIT,
     )?;
     Ok(classes)

@@ -135,6 +135,7 @@ impl Broker {
         };
         broker.log.answer_for_transactions(broker.state.clone());
         broker.arm_recovered(opened);
+        broker.arm_consumer_groups(opened);
         broker.tidy_partitions();
         Ok(broker)
     }
@@ -147,11 +148,10 @@ impl Broker {
     /// Time has passed for the groups and the transactions; returns when to come next. Both in monotonic time.
     pub fn tick(&self, now_ms: i64) -> Option<i64> {
         self.tick_transactions(Now { wall_ms: self.os.clock.now_ms(), monotonic_ms: now_ms });
-        let (actions, next) = {
-            let mut coordinator = lock(&self.coordinator);
-            (coordinator.step(Event::Tick, now_ms), coordinator.next_deadline_ms())
-        };
+        let actions = lock(&self.coordinator).step(Event::Tick, now_ms);
         self.tickets.answer(actions);
+        self.tick_consumer_groups(now_ms);
+        let next = lock(&self.coordinator).next_deadline_ms();
         next.into_iter().chain(lock(&self.deadlines).next()).min()
     }
 
@@ -177,21 +177,30 @@ impl Broker {
         let _ = self.deadline_watch.set(Box::new(watch));
     }
 
-    /// Hands an event to the coordinator under a new ticket, and its answers to whom they belong.
-    pub(crate) fn step(&self, now_ms: i64, event: impl FnOnce(Ticket) -> Event) -> Awaited {
+    /// Hands an event to the coordinator under a new ticket, and its answers to whom they belong; `None` if the event
+    /// is not for the coordinator, which is asked under its lock.
+    pub(crate) fn step_if(
+        &self,
+        now_ms: i64,
+        is_for_it: impl FnOnce() -> bool,
+        event: impl FnOnce(Ticket) -> Event,
+    ) -> Option<Awaited> {
         let awaited = self.tickets.open();
         let event = event(awaited.ticket());
         // A heartbeat only moves deadlines away.
         let may_hasten = !matches!(event, Event::Heartbeat(..));
         let (actions, next) = {
             let mut coordinator = lock(&self.coordinator);
+            if !is_for_it() {
+                return None;
+            }
             (coordinator.step(event, now_ms), coordinator.next_deadline_ms())
         };
         self.tickets.answer(actions);
         if let (true, Some(next)) = (may_hasten, next) {
             self.hasten(next);
         }
-        awaited
+        Some(awaited)
     }
 
     pub fn log(&self) -> &EventLog {
@@ -305,6 +314,11 @@ impl Broker {
             Ok::<_, ApiError>(())
         })?;
         Ok(lsn)
+    }
+
+    /// 22 characters that nobody else has drawn.
+    pub(crate) fn fresh_uuid(&self) -> String {
+        random_uuid_base64(&self.os)
     }
 
     /// A member id as Kafka makes them: the client's name, then a random UUID.

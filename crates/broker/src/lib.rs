@@ -8,6 +8,7 @@ mod batches;
 pub mod broker;
 pub mod call;
 pub mod config;
+mod consumer_groups;
 pub mod errors;
 pub mod group;
 pub mod security;

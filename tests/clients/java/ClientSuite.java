@@ -87,6 +87,7 @@ public class ClientSuite {
         check("delete topic", this::deleteTopic);
         check("create a topic twice", this::createTwice);
         new TransactionChecks(this).runAll();
+        new GroupChecks(this).runAll();
     }
 
     void check(String name, Check check) {

@@ -36,6 +36,8 @@ const FEATURES_EPOCH: i64 = 1;
 
 /// What clients do only if the broker says that it is in force (KIP-584).
 const FEATURES: &[Feature] = &[
+    // Version 1 is KIP-848: consumers may ask for group.protocol=consumer.
+    Feature { name: "group.version", level_max: 1 },
     // Version 2 is KIP-890: partitions join a transaction by being written to, and each end moves the epoch on.
     Feature { name: "transaction.version", level_max: 2 },
 ];

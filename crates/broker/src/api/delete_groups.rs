@@ -3,6 +3,7 @@
 use super::{Api, NONE, code, typed};
 use crate::call::{Call, Outcome};
 use crate::errors::ApiError;
+use crate::state::groups::GroupChange;
 use crate::state::offsets::OffsetChange;
 use crate::sync::lock;
 use base::Lsn;
@@ -47,8 +48,18 @@ fn delete(call: &Call<'_>, group: &str) -> Result<Lsn, ApiError> {
         let mut coordinator = lock(&broker.coordinator);
         let mut state = lock(&broker.state.0);
         let has_offsets = state.offsets.group(group).is_some();
+        let consumer = state.groups.consumer(group).map(|known| known.group.members.len());
+        if consumer.is_some_and(|members| members > 0) {
+            return Err(ApiError::from(ErrorCode::NonEmptyGroup));
+        }
+        if consumer.is_some() {
+            let change = GroupChange::ConsumerGone { group: group.to_string() };
+            frame.layer(Layer::GROUPS, &change.encode())?;
+            state.groups.apply(change);
+            coordinator.consumers.forget_group(group);
+        }
         match coordinator.delete(group) {
-            Err(ErrorCode::GroupIdNotFound) if has_offsets => {}
+            Err(ErrorCode::GroupIdNotFound) if has_offsets || consumer.is_some() => {}
             Err(error) => return Err(ApiError::from(error)),
             Ok(()) => {}
         }

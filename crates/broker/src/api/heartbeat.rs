@@ -2,8 +2,10 @@
 
 use super::{Api, code, typed};
 use crate::call::{Call, Outcome};
-use crate::group::{Event, HeartbeatEvent, Reply};
+use crate::consumer_groups::Classic;
+use crate::group::{HeartbeatEvent, Reply};
 use kafka_wire::ApiKey;
+use kafka_wire::error_code::ErrorCode;
 use kafka_wire::messages::heartbeat_request::HeartbeatRequest;
 use kafka_wire::messages::heartbeat_response::HeartbeatResponse;
 
@@ -19,11 +21,13 @@ fn handle(call: &Call<'_>, request: HeartbeatRequest) -> Outcome {
         member_id: request.member_id,
         instance_id: request.group_instance_id,
     };
-    let awaited = call.broker.step(call.now.monotonic_ms, |ticket| Event::Heartbeat(ticket, beat));
-    match awaited.take() {
-        Some(Reply::Heartbeat(error)) => {
-            call.reply(&HeartbeatResponse { error_code: code(error), ..Default::default() })
-        }
-        _ => Outcome::Close("the group coordinator gave no answer to Heartbeat".into()),
-    }
+    let error = match call.broker.heartbeat_group(&beat, call.now) {
+        Ok(Classic::Awaited(awaited)) => match awaited.take() {
+            Some(Reply::Heartbeat(error)) => error,
+            _ => return Outcome::Close("the group coordinator gave no answer to Heartbeat".into()),
+        },
+        Ok(Classic::Done((), _)) => ErrorCode::None,
+        Err(error) => error,
+    };
+    call.reply(&HeartbeatResponse { error_code: code(error), ..Default::default() })
 }

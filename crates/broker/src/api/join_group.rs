@@ -2,7 +2,8 @@
 
 use super::{Api, code, typed};
 use crate::call::{Call, Outcome, Until, Woken};
-use crate::group::{ClientIdentity, Event, JoinEvent, JoinReply, Protocol, Reply};
+use crate::consumer_groups::Classic;
+use crate::group::{ClientIdentity, JoinEvent, JoinReply, Protocol, Reply};
 use kafka_wire::ApiKey;
 use kafka_wire::error_code::ErrorCode;
 use kafka_wire::messages::join_group_request::JoinGroupRequest;
@@ -44,8 +45,17 @@ fn handle(call: &Call<'_>, request: JoinGroupRequest) -> Outcome {
         require_known_member_id: version >= 4,
         supports_skipping_assignment: version >= 9,
     };
-    let awaited = broker.step(call.now.monotonic_ms, |ticket| Event::Join(ticket, join));
     let reply_to = call.reply_to;
+    let awaited = match broker.join_group(&join, call.now) {
+        Ok(Classic::Awaited(awaited)) => awaited,
+        Ok(Classic::Done(reply, lsn)) => {
+            return call.after_durable(lsn, move |fenced| match fenced {
+                None => response(reply, reply_to.version),
+                Some(error) => response(JoinReply::refused(error, &reply.member_id), reply_to.version),
+            });
+        }
+        Err(error) => return call.reply(&response(JoinReply::refused(error, &join.member_id), version)),
+    };
     Outcome::wait(Until::Answer(awaited), None, move |_, _, woken| match woken {
         Woken::Reply(Reply::Join(reply)) => reply_to.encode(&response(reply, reply_to.version)),
         _ => Outcome::Close("the group coordinator gave no answer to JoinGroup".into()),

@@ -2,8 +2,11 @@
 
 use super::{Api, NONE, code, typed};
 use crate::call::{Call, Outcome};
-use crate::group::{Event, LeavingMember, Reply};
+use crate::consumer_groups::Classic;
+use crate::group::{LeavingMember, Reply};
+use base::Lsn;
 use kafka_wire::ApiKey;
+use kafka_wire::error_code::ErrorCode;
 use kafka_wire::messages::leave_group_request::LeaveGroupRequest;
 use kafka_wire::messages::leave_group_response::{LeaveGroupResponse, MemberResponse};
 
@@ -26,15 +29,25 @@ fn handle(call: &Call<'_>, request: LeaveGroupRequest) -> Outcome {
             })
             .collect()
     };
-    let awaited =
-        call.broker.step(call.now.monotonic_ms, |ticket| Event::Leave(ticket, request.group_id, leaving));
-    let Some(Reply::Leave(error, results)) = awaited.take() else {
-        return Outcome::Close("the group coordinator gave no answer to LeaveGroup".into());
+    let (error, results, lsn) = match call.broker.leave_group(&request.group_id, &leaving, call.now) {
+        Ok(Classic::Awaited(awaited)) => match awaited.take() {
+            Some(Reply::Leave(error, results)) => (error, results, Lsn(0)),
+            _ => return Outcome::Close("the group coordinator gave no answer to LeaveGroup".into()),
+        },
+        Ok(Classic::Done(results, lsn)) => (ErrorCode::None, results, lsn),
+        Err(error) => (error, Vec::new(), Lsn(0)),
     };
+    call.after_durable(lsn, move |fenced| match fenced {
+        None => response(error, results, single),
+        Some(error) => response(error, Vec::new(), single),
+    })
+}
+
+fn response(error: ErrorCode, results: Vec<(LeavingMember, ErrorCode)>, single: bool) -> LeaveGroupResponse {
     if single {
         let member_error = results.first().map_or(NONE, |(_, error)| code(*error));
         let error_code = if code(error) == NONE { member_error } else { code(error) };
-        return call.reply(&LeaveGroupResponse { error_code, ..Default::default() });
+        return LeaveGroupResponse { error_code, ..Default::default() };
     }
     let members = results
         .into_iter()
@@ -44,5 +57,5 @@ fn handle(call: &Call<'_>, request: LeaveGroupRequest) -> Outcome {
             error_code: code(error),
         })
         .collect();
-    call.reply(&LeaveGroupResponse { error_code: code(error), members, ..Default::default() })
+    LeaveGroupResponse { error_code: code(error), members, ..Default::default() }
 }

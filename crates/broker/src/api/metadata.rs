@@ -79,9 +79,10 @@ fn look_up(
 ) -> MetadataResponseTopic {
     let broker = call.broker;
     let node_id = broker.config.node_id;
+    // The id counts, even if there is a name: Java's consumer sends an empty one with it.
     let name = match wanted.name {
-        Some(name) => name,
-        None => {
+        Some(name) if wanted.topic_id == [0; 16] => name,
+        _ => {
             let known = broker.log.topic_by_id(TopicId(wanted.topic_id));
             return match known.filter(|topic| call.permit_topic(&topic.name).is_ok()) {
                 Some(topic) => describe(&topic, node_id),

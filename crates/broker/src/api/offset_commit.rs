@@ -3,6 +3,7 @@
 use super::{Api, NONE, code, typed};
 use crate::call::{Call, Outcome};
 use crate::errors::ApiError;
+use crate::group::consumer::Commit;
 use crate::state::offsets::{CommittedOffset, OffsetChange, TopicPartition};
 use crate::sync::lock;
 use base::{Lsn, TopicId};
@@ -122,17 +123,15 @@ fn commit(
         return Err(ErrorCode::InvalidGroupId.into());
     }
     let ((), lsn) = broker.log.append(|frame| {
-        let protocol_type = {
-            let mut coordinator = lock(&broker.coordinator);
-            coordinator.check_commit(
-                &identity.group,
-                &identity.member_id,
-                identity.instance_id.as_deref(),
-                identity.generation,
-                call.now.monotonic_ms,
-            )?;
-            coordinator.state(&identity.group).map(|(_, protocol_type)| protocol_type).unwrap_or_default()
+        let commit = Commit {
+            member_id: &identity.member_id,
+            instance_id: identity.instance_id.as_deref(),
+            epoch: identity.generation,
+            is_transactional: false,
+            version: call.version(),
+            partitions: offsets.iter().map(|(partition, _)| *partition).collect(),
         };
+        let protocol_type = broker.check_commit(&identity.group, &commit, call.now)?;
         if offsets.is_empty() {
             return Ok(());
         }

@@ -26,16 +26,18 @@ fn handle(call: &Call<'_>, request: OffsetDeleteRequest) -> Outcome {
         let coordinator = lock(&broker.coordinator);
         let mut state = lock(&broker.state.0);
         let members = coordinator.state(&group).filter(|(state, _)| *state != GroupState::Empty);
-        if members.is_none() && coordinator.state(&group).is_none() && state.offsets.group(&group).is_none() {
+        let is_unknown = coordinator.state(&group).is_none() && state.offsets.group(&group).is_none();
+        if is_unknown && state.groups.consumer(&group).is_none() {
             return Err(ApiError::from(ErrorCode::GroupIdNotFound));
         }
         let mut forgotten = Vec::new();
         let mut topics = Vec::with_capacity(request.topics.len());
         for asked in &request.topics {
             let topic = broker.log.topic(&asked.name);
-            let subscribed = match &members {
-                None => Some(false),
-                Some(_) => coordinator.subscribes(&group, &asked.name),
+            let subscribed = match (&members, state.groups.consumer(&group)) {
+                (_, Some(known)) => Some(known.group.is_subscribed(&asked.name)),
+                (None, None) => Some(false),
+                (Some(_), None) => coordinator.subscribes(&group, &asked.name),
             };
             let partitions = asked.partitions.iter().map(|partition| {
                 let index = partition.partition_index;

@@ -76,6 +76,16 @@ fn handle(call: &Call<'_>, request: OffsetFetchRequest) -> Outcome {
                         error_code: code(error),
                     };
                 }
+                let member_id = group.member_id.as_deref();
+                if let Err(error) =
+                    call.broker.check_offset_fetch(&group.group_id, member_id, group.member_epoch)
+                {
+                    return OffsetFetchResponseGroup {
+                        group_id: group.group_id,
+                        topics: Vec::new(),
+                        error_code: code(error),
+                    };
+                }
                 let found = find(call, &group.group_id, asked, request.require_stable);
                 OffsetFetchResponseGroup {
                     group_id: group.group_id,

@@ -2,7 +2,8 @@
 
 use super::{Api, code, typed};
 use crate::call::{Call, Outcome, Until, Woken};
-use crate::group::{Event, Reply, SyncEvent};
+use crate::consumer_groups::Classic;
+use crate::group::{Reply, SyncEvent, SyncReply};
 use bytes::Bytes;
 use kafka_wire::ApiKey;
 use kafka_wire::messages::sync_group_request::SyncGroupRequest;
@@ -27,16 +28,28 @@ fn handle(call: &Call<'_>, request: SyncGroupRequest) -> Outcome {
             .map(|assignment| (assignment.member_id, Bytes::copy_from_slice(&assignment.assignment)))
             .collect(),
     };
-    let awaited = call.broker.step(call.now.monotonic_ms, |ticket| Event::Sync(ticket, sync));
     let reply_to = call.reply_to;
-    Outcome::wait(Until::Answer(awaited), None, move |_, _, woken| match woken {
-        Woken::Reply(Reply::Sync(reply)) => reply_to.encode(&SyncGroupResponse {
-            error_code: code(reply.error),
-            protocol_type: reply.protocol_type,
-            protocol_name: reply.protocol_name,
-            assignment: reply.assignment,
-            ..Default::default()
+    match call.broker.sync_group(&sync, call.now) {
+        Ok(Classic::Awaited(awaited)) => {
+            Outcome::wait(Until::Answer(awaited), None, move |_, _, woken| match woken {
+                Woken::Reply(Reply::Sync(reply)) => reply_to.encode(&response(reply)),
+                _ => Outcome::Close("the group coordinator gave no answer to SyncGroup".into()),
+            })
+        }
+        Ok(Classic::Done(reply, lsn)) => call.after_durable(lsn, move |fenced| match fenced {
+            None => response(reply),
+            Some(error) => response(SyncReply::refused(error)),
         }),
-        _ => Outcome::Close("the group coordinator gave no answer to SyncGroup".into()),
-    })
+        Err(error) => call.reply(&response(SyncReply::refused(error))),
+    }
+}
+
+fn response(reply: SyncReply) -> SyncGroupResponse {
+    SyncGroupResponse {
+        error_code: code(reply.error),
+        protocol_type: reply.protocol_type,
+        protocol_name: reply.protocol_name,
+        assignment: reply.assignment,
+        ..Default::default()
+    }
 }

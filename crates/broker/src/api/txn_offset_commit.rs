@@ -4,8 +4,8 @@
 
 use super::{Api, NONE, code, typed};
 use crate::call::{Call, Outcome};
+use crate::group::consumer::Commit;
 use crate::state::offsets::{CommittedOffset, TopicPartition};
-use crate::sync::lock;
 use crate::transactions::{Claim, Joins};
 use base::{Lsn, TopicId};
 use kafka_wire::ApiKey;
@@ -91,13 +91,17 @@ fn commit(
         4 => Joins::Already(ErrorCode::TransactionAbortable),
         _ => Joins::Already(ErrorCode::InvalidTxnState),
     };
+    let partitions = offsets.iter().map(|(partition, _)| *partition).collect();
     let check = || {
-        lock(&broker.coordinator).check_transactional_commit(
-            group,
-            &request.member_id,
-            request.group_instance_id.as_deref(),
-            request.generation_id_or_member_epoch,
-        )
+        let commit = Commit {
+            member_id: &request.member_id,
+            instance_id: request.group_instance_id.as_deref(),
+            epoch: request.generation_id_or_member_epoch,
+            is_transactional: true,
+            version: call.version(),
+            partitions,
+        };
+        broker.check_commit(group, &commit, call.now).map(|_| ())
     };
     broker.commit_in_transaction(&claim, group, joins, offsets, check, call.now).map_err(|error| error.code)
 }

@@ -46,6 +46,10 @@ impl Group {
 
     /// The leader's assignment makes the group stable. Members it left out get an empty one.
     fn assign(&mut self, assignments: Vec<(String, Bytes)>, now: i64, actions: &mut Actions) {
+        // Until here a member keeps what it had: that counts if the group goes over to the other protocol.
+        for member in self.members.values_mut() {
+            member.assignment = Bytes::new();
+        }
         for (member_id, assignment) in assignments {
             if let Some(member) = self.members.get_mut(&member_id) {
                 member.assignment = assignment;

@@ -309,7 +309,6 @@ impl Group {
                         answer(actions, ticket, Reply::Sync(refused));
                         member.expires_at_ms = now + member.session_timeout_ms;
                     }
-                    member.assignment = Bytes::new();
                 }
                 self.sync_deadline_ms = None;
                 self.join_timer =

@@ -1,4 +1,4 @@
-//! The group coordinator: every classic consumer group, as one pure state machine.
+//! The group coordinator: every classic group, as one pure state machine; consumer groups are in `consumer`.
 //!
 //! `step(event, now_ms)` returns the answers that the event set free, which need not be those of
 //! the request that came in: a member's join answers all who waited for it. Committed offsets are
@@ -6,6 +6,8 @@
 //! after a restart the members find themselves unknown and join again, as Kafka's clients do.
 
 mod assignment;
+pub mod consumer;
+mod conversion;
 mod machine;
 mod member;
 mod membership;
@@ -16,6 +18,7 @@ mod types;
 #[cfg(test)]
 mod tests;
 
+pub use conversion::Convertible;
 pub(crate) use registry::ListedGroup;
 pub use types::*;
 
@@ -30,6 +33,8 @@ pub struct Coordinator {
     groups: BTreeMap<String, Group>,
     /// (deadline, group): an entry may be early, never late; `tick` finds out.
     deadlines: BTreeSet<(i64, String)>,
+    /// When members of consumer groups are out; the groups themselves are in the state that the log keeps.
+    pub(crate) consumers: consumer::Timers,
 }
 
 /// What DescribeGroups and the HTTP views show of a group.
@@ -54,7 +59,8 @@ pub struct MemberDescription {
 
 impl Coordinator {
     pub fn new(config: GroupConfig) -> Coordinator {
-        Coordinator { config, groups: BTreeMap::new(), deadlines: BTreeSet::new() }
+        let consumers = consumer::Timers::default();
+        Coordinator { config, groups: BTreeMap::new(), deadlines: BTreeSet::new(), consumers }
     }
 
     /// Takes one event and returns the answers it set free.
@@ -95,8 +101,7 @@ impl Coordinator {
         if join.group.is_empty() {
             return refuse(actions, ErrorCode::InvalidGroupId, &join.member_id);
         }
-        let allowed = self.config.session_timeout_min_ms..=self.config.session_timeout_max_ms;
-        if !allowed.contains(&join.session_timeout_ms) {
+        if !self.allows_session_timeout(join.session_timeout_ms) {
             return refuse(actions, ErrorCode::InvalidSessionTimeout, &join.member_id);
         }
         if join.rebalance_timeout_ms < 0 {
@@ -162,9 +167,10 @@ impl Coordinator {
         }
     }
 
-    /// When `Event::Tick` should come next.
+    /// When somebody should look at the clock again: `Event::Tick` for classic groups, the timers for the others.
     pub fn next_deadline_ms(&self) -> Option<i64> {
-        self.deadlines.first().map(|(at, _)| *at)
+        let classic = self.deadlines.first().map(|(at, _)| *at);
+        classic.into_iter().chain(self.consumers.next_deadline_ms()).min()
     }
 
     fn arm(&mut self, name: &str) {

@@ -47,6 +47,14 @@ impl Broker {
                 groups.insert(name.to_string(), classic(state, &protocol_type));
             }
         }
+        for (name, group) in state.groups.consumers() {
+            let listed = ListedGroup {
+                group_type: GroupType::Consumer,
+                state: group.state(),
+                protocol_type: super::consumer::CONSUMER.to_string(),
+            };
+            groups.insert(name.to_string(), listed);
+        }
         groups
     }
 }

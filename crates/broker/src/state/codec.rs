@@ -43,6 +43,10 @@ impl<'a> Reader<'a> {
         Ok(i64::from_be_bytes(self.array()?))
     }
 
+    pub(super) fn u64(&mut self) -> Result<u64, DecodeError> {
+        Ok(u64::from_be_bytes(self.array()?))
+    }
+
     pub(super) fn uuid(&mut self) -> Result<[u8; 16], DecodeError> {
         self.array()
     }
@@ -57,10 +61,14 @@ impl<'a> Reader<'a> {
     }
 
     pub(super) fn text(&mut self) -> Result<String, DecodeError> {
+        String::from_utf8(self.bytes()?).map_err(|_| DecodeError("a text is not UTF-8"))
+    }
+
+    pub(super) fn bytes(&mut self) -> Result<Vec<u8>, DecodeError> {
         let length = self.count(1)?;
-        let (text, rest) = self.rest.split_at(length);
+        let (bytes, rest) = self.rest.split_at(length);
         self.rest = rest;
-        String::from_utf8(text.to_vec()).map_err(|_| DecodeError("a text is not UTF-8"))
+        Ok(bytes.to_vec())
     }
 
     pub(super) fn optional_text(&mut self) -> Result<Option<String>, DecodeError> {

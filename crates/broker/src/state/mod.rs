@@ -6,6 +6,7 @@
 //! follows it.
 
 mod codec;
+mod consumer_groups;
 pub mod groups;
 pub mod offsets;
 pub mod partition_transactions;
@@ -137,8 +138,8 @@ impl BrokerState {
     }
 
     /// The type of a group of which the log knows more than its offsets.
-    pub fn logged_group_type(&self, _group: &str) -> Option<GroupType> {
-        None
+    pub fn logged_group_type(&self, group: &str) -> Option<GroupType> {
+        self.groups.consumer(group).map(|_| GroupType::Consumer)
     }
 
     fn apply_catalog(&mut self, change: &CatalogChange) {

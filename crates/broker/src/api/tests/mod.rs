@@ -1,6 +1,7 @@
 //! The APIs through the broker's door, on a simulated machine.
 
 mod admin;
+mod consumer_groups;
 mod groups;
 mod records;
 mod transaction_crashes;
