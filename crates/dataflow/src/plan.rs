@@ -265,11 +265,37 @@ pub enum NodeKind {
     UpsertMaterialize {
         keys: Vec<usize>,
     },
+    /// The same, where two rows that have one primary key when the watermark moves are a conflict. `own_key` tells the
+    /// rows of the input apart; if it is empty, whole rows do.
+    ConflictMaterialize {
+        keys: Vec<usize>,
+        own_key: Vec<usize>,
+        on_conflict: OnConflict,
+    },
     /// The end of the road: rows in the order of the table's physical columns, followed by its
     /// persisted (not virtual) metadata columns.
     Sink {
         table: Arc<TableDefinition>,
     },
+}
+
+/// What happens where several rows have one primary key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OnConflict {
+    /// The job fails.
+    Error,
+    /// The first one stays.
+    Nothing,
+}
+
+impl OnConflict {
+    /// As SQL has it.
+    pub fn name(self) -> &'static str {
+        match self {
+            OnConflict::Error => "ERROR",
+            OnConflict::Nothing => "NOTHING",
+        }
+    }
 }
 
 #[derive(Debug, Clone)]

@@ -96,8 +96,8 @@ USE default_database;",
     ),
     entry(
         "INSERT INTO",
-        "INSERT INTO table [(columns)] query [ON CONFLICT DO DEDUPLICATE]",
-        "A job that writes the rows of a query into a table, column by column in their order; columns that are not named are NULL. `run` starts it; it ends when all its sources end. Where rows of different keys of the query have one PRIMARY KEY in the table, the latest stays, and the one before it comes back when that goes: ON CONFLICT DO DEDUPLICATE says that this is meant. DO NOTHING and DO ERROR, which Flink decides at watermarks, are refused.",
+        "INSERT INTO table [(columns)] query [ON CONFLICT DO {DEDUPLICATE | NOTHING | ERROR}]",
+        "A job that writes the rows of a query into a table, column by column in their order; columns that are not named are NULL. `run` starts it; it ends when all its sources end. Where rows of different keys of the query have one PRIMARY KEY in the table, the latest stays, and the one before it comes back when that goes: ON CONFLICT DO DEDUPLICATE says that this is meant. DO NOTHING lets the first row stay and DO ERROR fails the job; both are decided when the watermark moves, by what the changes until then have left of the key, and want a WATERMARK in every table that the query reads.",
         "INSERT INTO totals SELECT customer, COUNT(*), SUM(amount) FROM orders GROUP BY customer;",
     ),
     entry(

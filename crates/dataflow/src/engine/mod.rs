@@ -13,6 +13,7 @@
 
 mod batches;
 mod changelog;
+mod conflicts;
 mod deduplicate;
 mod error;
 mod exchange;
@@ -42,6 +43,7 @@ mod stateless;
 mod temporal_join;
 mod temporal_sort;
 mod time;
+mod timers;
 mod track;
 mod unnest;
 mod watch;

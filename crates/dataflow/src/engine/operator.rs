@@ -1,6 +1,7 @@
 //! The nodes of a plan at work: state, and what each does with the rows of a step.
 
 use super::batches::Chunk;
+use super::conflicts::ConflictsNode;
 use super::deduplicate::DeduplicateNode;
 use super::error::DataflowError;
 use super::exchange::Exchange;
@@ -87,6 +88,7 @@ pub(crate) enum Operator {
     TemporalSort(TemporalSortNode),
     MatchRecognize(MatchRecognizeNode),
     LookupJoin(Box<LookupJoinNode>),
+    Conflicts(ConflictsNode),
 }
 
 impl Operator {
@@ -173,6 +175,9 @@ impl Operator {
             NodeKind::LookupJoin(_) => {
                 Operator::LookupJoin(Box::new(LookupJoinNode::new(plan, id, schemas, store)?))
             }
+            NodeKind::ConflictMaterialize { .. } => {
+                Operator::Conflicts(ConflictsNode::new(plan, id, schemas, workers, store)?)
+            }
             NodeKind::Scan { .. }
             | NodeKind::LookupAnswers
             | NodeKind::Project { .. }
@@ -212,6 +217,7 @@ impl Operator {
             Operator::TemporalSort(node) => node.tables(),
             Operator::MatchRecognize(node) => node.tables(),
             Operator::LookupJoin(node) => node.tables(),
+            Operator::Conflicts(node) => node.tables(),
         }
     }
 
@@ -326,6 +332,10 @@ impl Operator {
                 let (chunks, late_rows) =
                     node.step(exchange, chunks, moved, context.sequence, &context.late)?;
                 Ok((Flow { chunks, track }, late_rows))
+            }
+            Operator::Conflicts(node) => {
+                let flow = Flow { chunks, track };
+                Ok((node.step(exchange, flow, (context.sequence, clock_ms))?, 0))
             }
             Operator::Group(node) => {
                 let chunks = node.step(exchange, chunks, context.sequence, clock_ms)?;

@@ -257,6 +257,12 @@ impl Plan {
             }
             NodeKind::ChangelogNormalize { keys } => format!("ChangelogNormalize(keys=[{}])", names(0, keys)),
             NodeKind::UpsertMaterialize { keys } => format!("UpsertMaterialize(keys=[{}])", names(0, keys)),
+            NodeKind::ConflictMaterialize { keys, own_key, on_conflict } => format!(
+                "ConflictMaterialize(keys=[{}], query's key=[{}], on conflict do {})",
+                names(0, keys),
+                names(0, own_key),
+                on_conflict.name()
+            ),
             NodeKind::Sink { table } => format!("Sink(`{}`)", table.name),
         }
     }

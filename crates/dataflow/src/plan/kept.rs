@@ -206,6 +206,9 @@ impl Plan {
             NodeKind::UpsertMaterialize { keys } => {
                 ("the rows of each primary key".into(), names(0, keys), ttl)
             }
+            NodeKind::ConflictMaterialize { keys, .. } => {
+                ("the row of each primary key, and the changes since the watermark moved".into(), names(0, keys), ttl)
+            }
         };
         Some(Kept { what, by, until })
     }

@@ -86,7 +86,8 @@ pub fn modes(plan: &Plan) -> Vec<String> {
             _ if node.changelog == Changelog::Insert => (false, false),
             NodeKind::Scan { .. }
             | NodeKind::ChangelogNormalize { .. }
-            | NodeKind::UpsertMaterialize { .. } => (true, true),
+            | NodeKind::UpsertMaterialize { .. }
+            | NodeKind::ConflictMaterialize { .. } => (true, true),
             NodeKind::GroupAggregate { keys, aggregates } => {
                 (!aggregates.is_empty(), changes && !keys.is_empty())
             }
@@ -306,6 +307,9 @@ pub fn line(plan: &Plan, node: &Node) -> String {
         }
         NodeKind::ChangelogNormalize { keys } => format!("ChangelogNormalize(key=[{}])", names(0, keys)),
         NodeKind::UpsertMaterialize { keys } => format!("UpsertMaterialize(key=[{}])", names(0, keys)),
+        NodeKind::ConflictMaterialize { keys, on_conflict, .. } => {
+            format!("ConflictMaterialize(key=[{}], on conflict do {})", names(0, keys), on_conflict.name())
+        }
         NodeKind::Sink { table } => format!("Sink(`{}`) -> {}", table.name, typed(&node.schema)),
     }
 }

@@ -199,6 +199,12 @@ impl Plan {
                 keys.iter().try_for_each(|key| can_be_kept(type_at(input(0), *key)?))?;
                 kept_columns(input(0))
             }
+            NodeKind::ConflictMaterialize { keys, own_key, .. } => {
+                same_types(input(0), &node.schema)?;
+                self.needs_watermark(node)?;
+                keys.iter().chain(own_key).try_for_each(|key| can_be_kept(type_at(input(0), *key)?))?;
+                kept_columns(input(0))
+            }
             NodeKind::BoundedJoin { kind, stream_keys, table_keys, residual } => {
                 if !matches!(kind, JoinKind::Inner | JoinKind::Left) {
                     return Err("a table that is read first is joined by INNER or LEFT".into());
@@ -266,7 +272,7 @@ impl Plan {
     }
 
     /// Whether rows that leave the node carry a watermark.
-    pub(crate) fn has_watermark(&self, id: NodeId) -> bool {
+    pub fn has_watermark(&self, id: NodeId) -> bool {
         let node = self.node(id);
         match node.kind {
             NodeKind::Watermark { .. } | NodeKind::ProcessingTime => true,

@@ -5,7 +5,7 @@ use super::relation::{RelationId, RelationKind};
 use super::scope::NearestOrList;
 use super::table::{BoundTable, ColumnSource, TableColumn};
 use super::{Binder, Bound, Named, boxed, literal, operator, shown};
-use crate::ast::{self, ConflictAction, Insert, Literal};
+use crate::ast::{self, Insert, Literal};
 use crate::diagnostic::Diagnostic;
 use crate::expression::{Scalar, ScalarKind};
 use crate::functions;
@@ -30,14 +30,6 @@ impl Binder<'_> {
                     "INSERT OVERWRITE is for batch jobs and is not supported",
                 )
                 .with_hint("use INSERT INTO"),
-            );
-        }
-        if let Some(conflict) = &insert.on_conflict
-            && conflict.action != ConflictAction::Deduplicate
-        {
-            return boxed(
-                Diagnostic::unsupported(conflict.span, "of ON CONFLICT only DO DEDUPLICATE is supported yet")
-                    .with_hint("DO DEDUPLICATE keeps the latest row of each primary key"),
             );
         }
         let table = match self.relations.find(&insert.table) {
@@ -83,7 +75,7 @@ impl Binder<'_> {
         let relation = self.settled(relation)?;
         let columns = self.graph.columns(relation).to_vec();
         let kind =
-            RelationKind::Sink { table, drops_nulls: false, settles_conflicts: true, span: query.span };
+            RelationKind::Sink { table, drops_nulls: false, on_conflict: None, span: query.span };
         let id = self.graph.add(kind, vec![relation], columns);
         self.graph.sinks.push(id);
         Ok(id)
@@ -253,7 +245,7 @@ impl Binder<'_> {
         let kind = RelationKind::Sink {
             table,
             drops_nulls: self.settings.drops_nulls,
-            settles_conflicts: insert.on_conflict.is_some(),
+            on_conflict: insert.on_conflict.clone(),
             span: insert.table.span,
         };
         let id = self.graph.add(kind, vec![relation], columns);

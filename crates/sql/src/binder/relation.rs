@@ -2,6 +2,7 @@
 
 use super::match_relation::{MatchMeasure, MatchPattern};
 use super::table::BoundTable;
+use crate::ast::OnConflict;
 use crate::expression::Scalar;
 use crate::span::Span;
 use crate::types::{LogicalType, TimeAttribute};
@@ -160,7 +161,7 @@ pub enum RelationKind {
         table: Arc<BoundTable>,
         drops_nulls: bool,
         /// The statement says what happens to rows of one primary key (ON CONFLICT).
-        settles_conflicts: bool,
+        on_conflict: Option<OnConflict>,
         /// Where the table is named.
         span: Span,
     },

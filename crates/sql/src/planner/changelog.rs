@@ -181,7 +181,9 @@ impl Facts {
                     Facts { changes: Changelog::Retract, keys }
                 }
             },
-            NodeKind::ChangelogNormalize { keys } | NodeKind::UpsertMaterialize { keys } => {
+            NodeKind::ChangelogNormalize { keys }
+            | NodeKind::UpsertMaterialize { keys }
+            | NodeKind::ConflictMaterialize { keys, .. } => {
                 Facts { changes: Changelog::Retract, keys: vec![keys.iter().copied().collect()] }
             }
         }

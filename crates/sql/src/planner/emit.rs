@@ -15,7 +15,7 @@ mod window;
 use super::changelog::{self, Facts};
 use super::prune::Required;
 use crate::binder::{
-    BindSettings, BoundTable, Column, Graph, Materialize, Relation, RelationId, RelationKind,
+    BindSettings, BoundTable, Column, Graph, Relation, RelationId, RelationKind,
 };
 use crate::diagnostic::Diagnostic;
 use crate::expression::{Scalar, ScalarKind};
@@ -195,15 +195,17 @@ impl Emitter<'_> {
                 let places = wanted.iter().enumerate().map(|(new, old)| (*old, new)).collect();
                 Ok(Emitted { node, columns, places })
             }
-            RelationKind::Sink { table, settles_conflicts, span, .. } => {
+            RelationKind::Sink { table, on_conflict, span, .. } => {
                 let input = self.relation(relation.inputs[0], phase)?;
                 let wanted: Vec<usize> = (0..relation.columns.len()).collect();
                 let columns = relation.columns.clone();
                 let node = self.exactly(&input, &wanted, &columns)?;
-                if !settles_conflicts && self.settings.materialize == Materialize::Auto {
-                    self.advise_conflict(table, node, *span);
+                match on_conflict {
+                    Some(conflict) => self.check_conflict(table, node, conflict)?,
+                    None => self.advise_conflict(table, node, *span),
                 }
-                let (node, wants) = self.changes_for(table, node, &columns, *span)?;
+                let action = on_conflict.as_ref().map(|conflict| conflict.action);
+                let (node, wants) = self.changes_for(table, node, (&columns, action), *span)?;
                 let number = self.plan.nodes.len();
                 let kind = NodeKind::Sink { table: table.definition.clone() };
                 // Two INSERTs of the same rows into one table write them twice.

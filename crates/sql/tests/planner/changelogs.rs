@@ -55,6 +55,7 @@ fn modes(plan: &Plan) -> String {
             NodeKind::Rank { .. } => "Rank",
             NodeKind::ChangelogNormalize { .. } => "Normalize",
             NodeKind::UpsertMaterialize { .. } => "Materialize",
+            NodeKind::ConflictMaterialize { .. } => "Conflicts",
             NodeKind::Union => "Union",
             NodeKind::Filter { .. } => "Filter",
             NodeKind::WindowAggregate { .. } => "Window",

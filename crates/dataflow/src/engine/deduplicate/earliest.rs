@@ -14,15 +14,15 @@ use super::super::late::LateKeeper;
 use super::super::operator::Flow;
 use super::super::partitions::Partitions;
 use super::super::time::milliseconds;
+use super::super::timers::{NewTimers, OwnedKey, Timers};
 use super::super::track::Track;
-use super::super::window::{Accumulators, tie_prefix, tie_time};
+use super::super::window::{tie_prefix, tie_time};
 use super::super::window_rows::{Arrivals, Place, Side, arrivals};
 use crate::batch::Batch;
 use crate::plan::{NodeId, Plan};
 use arrow_array::{BinaryArray, Int64Array, UInt64Array};
 use arrow_schema::SchemaRef;
-use state::{Key, KeyedMap, KeyedWindows, Store, Table, TableId};
-use std::collections::BTreeMap;
+use state::{Key, KeyedMap, Store, Table, TableId};
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -60,7 +60,7 @@ struct Partition {
     left: KeyedMap,
     waiting: KeyedMap,
     /// By time, the keys of which a row waits for it, or did.
-    timers: KeyedWindows<Accumulators>,
+    timers: Timers,
 }
 
 /// A row on its way out.
@@ -83,11 +83,10 @@ impl EarliestNode {
         let spec = Spec { side: Side::new(schema, keys, time_column)?, schema: schema.clone() };
         let partition = |groups: Range<usize>| {
             let table = |table: u32| TableId { owner: id.0 as u32, table };
-            let none = Accumulators::new(Arc::new(Vec::new()));
             Ok(Partition {
                 left: KeyedMap::new(store, table(0), groups.clone(), plan.state_ttl_ms)?,
                 waiting: KeyedMap::new(store, table(1), groups.clone(), None)?,
-                timers: KeyedWindows::new(store, table(2), groups, none)?,
+                timers: Timers::new(store, (id, 2), groups)?,
             })
         };
         Ok(EarliestNode { id, spec: Arc::new(spec), partitions: Partitions::new(workers, partition)? })
@@ -160,7 +159,7 @@ impl Spec {
 
 impl Partition {
     fn tables(&mut self) -> [&mut dyn Table; 3] {
-        [&mut self.left, &mut self.waiting, &mut self.timers]
+        [&mut self.left, &mut self.waiting, self.timers.table()]
     }
 
     fn step(
@@ -173,7 +172,7 @@ impl Partition {
     ) -> Result<(Batch, Vec<(u32, u32)>), DataflowError> {
         let mut outs = Vec::new();
         let mut late = Vec::new();
-        let mut timers: BTreeMap<i64, Vec<Key<'_>>> = BTreeMap::new();
+        let mut timers = NewTimers::default();
         let mut changes = track.changes.iter().copied().peekable();
         for (number, chunk) in chunks.iter().enumerate() {
             for (row, time) in chunk.times.iter().enumerate() {
@@ -197,18 +196,14 @@ impl Partition {
                 if before.is_none_or(|before| *time < time_of(&before)) {
                     let kept = [&tie_prefix(*time)[..], chunk.rows.bytes(row)].concat();
                     self.waiting.put(key, &[], &kept, NOW_MS)?;
-                    timers.entry(*time).or_default().push(key);
+                    timers.set(*time, key);
                 }
             }
         }
         for change in changes {
             self.fire(change, &mut timers, &mut outs, clock_ms)?;
         }
-        let mut slots = Vec::new();
-        for (time, keys) in &timers {
-            self.timers.slots(*time, keys, &mut slots)?;
-        }
-        // Every worker does the same, whether it has had a row or not.
+        self.timers.keep(timers)?;
         self.timers.expire(track.end());
         Ok((spec.finish(outs)?, late))
     }
@@ -216,22 +211,18 @@ impl Partition {
     fn fire(
         &mut self,
         change: (u64, i64),
-        timers: &mut BTreeMap<i64, Vec<Key<'_>>>,
+        timers: &mut NewTimers<'_>,
         outs: &mut Vec<Out>,
         clock_ms: i64,
     ) -> Result<(), DataflowError> {
-        while let Some(due) = timers.first_entry().filter(|due| *due.key() <= change.1) {
-            for key in due.remove() {
+        while let Some(keys) = timers.next_due(change.1) {
+            for key in keys {
                 self.release(key, change, outs, clock_ms)?;
             }
         }
-        while let Some(due) = self.timers.first().filter(|due| *due <= change.1) {
-            let keys = self.timers.whole(due)?.keys();
-            let keys: Vec<(Vec<u8>, u64)> =
-                (0..keys.len() as u32).map(|slot| (keys.key(slot).to_vec(), keys.hash_of(slot))).collect();
-            self.timers.expire(due);
-            for (bytes, hash) in &keys {
-                self.release(Key { hash: *hash, bytes }, change, outs, clock_ms)?;
+        while let Some((_, keys)) = self.timers.next_due(change.1)? {
+            for key in keys.iter().map(OwnedKey::key) {
+                self.release(key, change, outs, clock_ms)?;
             }
         }
         Ok(())

@@ -2,15 +2,14 @@
 
 use super::super::error::DataflowError;
 use super::super::pairs::{LEFT, Leaving, NONE, Out, RIGHT};
+use super::super::timers::{NewTimers, OwnedKey, Timers};
 use super::super::track::Track;
-use super::super::window::{Accumulators, tie_prefix, tie_time};
+use super::super::window::{tie_prefix, tie_time};
 use super::spec::{Prepared, Spec};
 use crate::batch::Batch;
 use crate::plan::NodeId;
-use state::{Key, KeyedMap, KeyedWindows, Store, Table, TableId};
-use std::collections::{BTreeMap, BTreeSet};
+use state::{Key, KeyedMap, Store, Table, TableId};
 use std::ops::Range;
-use std::sync::Arc;
 
 /// The side and the time in front of a sub key; behind them stands the place of arrival.
 const TIME_BYTES: usize = 9;
@@ -28,11 +27,9 @@ const BY_WATERMARK: u8 = 1;
 
 pub(crate) struct Partition {
     rows: KeyedMap,
-    timers: KeyedWindows<Accumulators>,
+    /// By watermark, the keys of which rows may expire.
+    timers: Timers,
 }
-
-/// By watermark, the keys of which rows may expire.
-type Timers<'a> = BTreeMap<i64, Vec<Key<'a>>>;
 
 /// A row that came, and which pairs it may make.
 struct Event<'a> {
@@ -56,16 +53,15 @@ struct Candidate {
 
 impl Partition {
     pub(crate) fn new(store: &Store, id: NodeId, groups: Range<usize>) -> Result<Partition, DataflowError> {
-        let table = |table: u32| TableId { owner: id.0 as u32, table };
-        let none = Accumulators::new(Arc::new(Vec::new()));
+        let table = TableId { owner: id.0 as u32, table: 0 };
         Ok(Partition {
-            rows: KeyedMap::new(store, table(0), groups.clone(), None)?,
-            timers: KeyedWindows::new(store, table(1), groups, none)?,
+            rows: KeyedMap::new(store, table, groups.clone(), None)?,
+            timers: Timers::new(store, (id, 1), groups)?,
         })
     }
 
     pub(crate) fn tables(&mut self) -> [&mut dyn Table; 2] {
-        [&mut self.rows, &mut self.timers]
+        [&mut self.rows, self.timers.table()]
     }
 
     pub(crate) fn step(
@@ -79,18 +75,18 @@ impl Partition {
     ) -> Result<Batch, DataflowError> {
         let mut leaving = Leaving::default();
         let mut candidates = Vec::new();
-        let mut timers = Timers::new();
+        let mut timers = NewTimers::default();
         let mut events = Vec::new();
         for (chunk, row) in in_order(chunks, worker, workers) {
             let event = self.take_in(spec, chunk, row, sequence, &mut candidates, &mut leaving)?;
             if event.kept.is_some() {
                 let wake = spec.wake(spec.expires(event.side, chunk.times[row]));
-                timers.entry(wake.max(event.watermark.saturating_add(1))).or_default().push(event.key);
+                timers.set(wake.max(event.watermark.saturating_add(1)), event.key);
             }
             events.push(event);
         }
         self.pair(spec, &events, &candidates, &mut leaving, clock_ms)?;
-        self.set_timers(&timers)?;
+        self.timers.keep(timers)?;
         self.expire(spec, track, &mut leaving)?;
         leaving.finish(&spec.pairs)
     }
@@ -196,33 +192,16 @@ impl Partition {
     /// Forgets what expires with the watermark; rows without a match leave where their side is padded.
     fn expire(&mut self, spec: &Spec, track: &Track, leaving: &mut Leaving) -> Result<(), DataflowError> {
         let watermark = track.end();
-        let mut keys: BTreeSet<(Vec<u8>, u64)> = BTreeSet::new();
-        for due in self.timers.in_range(i64::MIN..=watermark) {
-            let timers = self.timers.whole(due)?.keys();
-            keys.extend(
-                (0..timers.len() as u32).map(|slot| (timers.key(slot).to_vec(), timers.hash_of(slot))),
-            );
-        }
-        // Every worker does the same, whether it has had a row or not.
-        self.timers.expire(watermark);
-        let mut timers = Timers::new();
-        for (bytes, hash) in &keys {
-            let key = Key { hash: *hash, bytes };
+        let keys = self.timers.all_due(watermark)?;
+        let mut timers = NewTimers::default();
+        for key in keys.iter().map(OwnedKey::key) {
             for side in [LEFT, RIGHT] {
                 if let Some(next) = self.expire_side(spec, track, key, side, leaving)? {
-                    timers.entry(spec.wake(next).max(watermark.saturating_add(1))).or_default().push(key);
+                    timers.set(spec.wake(next).max(watermark.saturating_add(1)), key);
                 }
             }
         }
-        self.set_timers(&timers)
-    }
-
-    fn set_timers(&mut self, timers: &Timers<'_>) -> Result<(), DataflowError> {
-        let mut slots = Vec::new();
-        for (wake, keys) in timers {
-            self.timers.slots(*wake, keys, &mut slots)?;
-        }
-        Ok(())
+        self.timers.keep(timers)
     }
 
     /// Answers when the first row that is left on this side expires.

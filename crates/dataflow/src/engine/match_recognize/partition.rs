@@ -6,8 +6,9 @@
 use super::super::batches::{empty, record_batch};
 use super::super::error::DataflowError;
 use super::super::stateless::holds;
+use super::super::timers::{NewTimers, Timers};
 use super::super::track::Track;
-use super::super::window::{Accumulators, tie_prefix, tie_time};
+use super::super::window::{tie_prefix, tie_time};
 use super::super::window_rows::PLACE_BYTES;
 use super::frame::{Frame, View};
 use super::run::{Due, Found, Point, Run};
@@ -20,10 +21,8 @@ use arrow_array::{Array, ArrayRef, BooleanArray, Int64Array, UInt32Array, UInt64
 use arrow_select::interleave::interleave;
 use arrow_select::take::take;
 use hashbrown::HashTable;
-use state::{Key, KeyedMap, KeyedWindows, StateError, Store, Table, TableId};
-use std::collections::{BTreeMap, BTreeSet};
+use state::{Key, KeyedMap, StateError, Store, Table, TableId};
 use std::ops::Range;
-use std::sync::Arc;
 
 /// The first byte of a sub key.
 const SEARCH: u8 = 0;
@@ -38,7 +37,7 @@ const NOT_ASKED: u32 = u32::MAX;
 
 pub(crate) struct Partition {
     rows: KeyedMap,
-    timers: KeyedWindows<Accumulators>,
+    timers: Timers,
 }
 
 /// The partitions that a step has to do with.
@@ -99,16 +98,15 @@ struct Waiting {
 
 impl Partition {
     pub(crate) fn new(store: &Store, id: NodeId, groups: Range<usize>) -> Result<Partition, DataflowError> {
-        let table = |table: u32| TableId { owner: id.0 as u32, table };
-        let none = Accumulators::new(Arc::new(Vec::new()));
+        let table = TableId { owner: id.0 as u32, table: 0 };
         Ok(Partition {
-            rows: KeyedMap::new(store, table(0), groups.clone(), None)?,
-            timers: KeyedWindows::new(store, table(1), groups, none)?,
+            rows: KeyedMap::new(store, table, groups.clone(), None)?,
+            timers: Timers::new(store, (id, 1), groups)?,
         })
     }
 
     pub(crate) fn tables(&mut self) -> [&mut dyn Table; 2] {
-        [&mut self.rows, &mut self.timers]
+        [&mut self.rows, self.timers.table()]
     }
 
     /// The watermark at which there is something to do next.
@@ -154,28 +152,14 @@ impl Partition {
                 )?;
             }
         }
-        for (bytes, hash) in self.due_keys(track.end())? {
-            self.run(spec, track, Key { hash, bytes: &bytes }, &mut runs, &mut gathered)?;
+        for key in &self.timers.all_due(track.end())? {
+            self.run(spec, track, key.key(), &mut runs, &mut gathered)?;
         }
         let frame = gathered.frame(spec, chunks)?;
         let found = look(spec, track, &frame, &mut runs.list, clock_ms)?;
         let batch = emit(spec, &frame, &runs.list, found, clock_ms)?;
         self.save(spec, &frame, &mut runs.list, waiting)?;
         Ok((batch, late))
-    }
-
-    /// The partitions that are to be woken at a watermark; they are woken once.
-    fn due_keys(&mut self, watermark: i64) -> Result<BTreeSet<(Vec<u8>, u64)>, DataflowError> {
-        let mut keys = BTreeSet::new();
-        for due in self.timers.in_range(i64::MIN..=watermark) {
-            let timers = self.timers.whole(due)?.keys();
-            keys.extend(
-                (0..timers.len() as u32).map(|slot| (timers.key(slot).to_vec(), timers.hash_of(slot))),
-            );
-        }
-        // Every worker does the same, whether it has had a row or not.
-        self.timers.expire(watermark);
-        Ok(keys)
     }
 
     /// The partition of a key, loaded when it is first asked for.
@@ -299,7 +283,7 @@ impl Partition {
     ) -> Result<(), DataflowError> {
         let mut put: Vec<(u32, Vec<u8>, u32)> =
             waiting.into_iter().map(|one| (one.run, one.sub, one.row)).collect();
-        let mut timers: BTreeMap<i64, Vec<Key<'_>>> = BTreeMap::new();
+        let mut timers = NewTimers::default();
         for (number, run) in (0u32..).zip(runs.iter()) {
             let key = Key { hash: run.hash, bytes: &run.key };
             let first = run.search.first_needed();
@@ -323,13 +307,10 @@ impl Partition {
                 }
             }
             if let Some(wake) = run.wake(spec) {
-                timers.entry(wake).or_default().push(key);
+                timers.set(wake, key);
             }
         }
-        let mut slots = Vec::new();
-        for (wake, keys) in &timers {
-            self.timers.slots(*wake, keys, &mut slots)?;
-        }
+        self.timers.keep(timers)?;
         if put.is_empty() {
             return Ok(());
         }

@@ -3,8 +3,9 @@
 use super::super::batches::{record_batch, take_columns};
 use super::super::changelog::Caused;
 use super::super::error::DataflowError;
+use super::super::timers::{NewTimers, Timers};
 use super::super::track::Track;
-use super::super::window::{Accumulators, tie_prefix, tie_time};
+use super::super::window::{tie_prefix, tie_time};
 use super::super::window_rows::PLACE_BYTES;
 use super::Part;
 use super::evaluate::Evaluation;
@@ -17,10 +18,9 @@ use arrow_array::{Array, ArrayRef, Int64Array, UInt32Array, UInt64Array, new_emp
 use arrow_select::concat::concat;
 use arrow_select::interleave::interleave;
 use arrow_select::take::take;
-use state::{Key, KeyMap, KeyedMap, KeyedWindows, StateError, Store, Table, TableId};
+use state::{Key, KeyMap, KeyedMap, StateError, Store, Table, TableId};
 use std::collections::BTreeMap;
 use std::ops::Range;
-use std::sync::Arc;
 
 /// Rows that wait do not expire.
 const NOW_MS: i64 = 0;
@@ -31,7 +31,7 @@ pub(crate) struct Partition {
     /// Rows whose time has not come, by time and place.
     waiting: KeyedMap,
     /// Keys by the moment (and one ms) when a row's time comes or what is kept may be forgotten.
-    timers: KeyedWindows<Accumulators>,
+    timers: Timers,
 }
 
 /// Where a row is.
@@ -107,16 +107,15 @@ impl Partition {
         ttl_ms: Option<u64>,
     ) -> Result<Partition, DataflowError> {
         let table = |table: u32| TableId { owner: id.0 as u32, table };
-        let none = Accumulators::new(Arc::new(Vec::new()));
         Ok(Partition {
             kept: KeyedMap::new(store, table(0), groups.clone(), ttl_ms)?,
             waiting: KeyedMap::new(store, table(1), groups.clone(), None)?,
-            timers: KeyedWindows::new(store, table(2), groups, none)?,
+            timers: Timers::new(store, (id, 2), groups)?,
         })
     }
 
     pub(crate) fn tables(&mut self) -> [&mut dyn Table; 3] {
-        [&mut self.kept, &mut self.waiting, &mut self.timers]
+        [&mut self.kept, &mut self.waiting, self.timers.table()]
     }
 
     pub(crate) fn next_timer(&self) -> Option<i64> {
@@ -183,7 +182,7 @@ impl Partition {
         let columns = due_columns(spec, chunks, &stored, &leaving)?;
         let results = self.evaluate(spec, &columns, &leaving, &keys, &mut locals, clock_ms)?;
         self.end(spec, &keys, &locals, watermark, clock_ms, &mut parked)?;
-        self.set_timers(&keys, parked.timers)?;
+        self.set_timers(&keys, &parked.timers)?;
         let rows: Vec<(u32, &Row)> =
             leaving.iter().flat_map(|one| one.rows.iter().map(|row| (one.slot, row))).collect();
         let all = columns.into_iter().chain(results).collect();
@@ -250,16 +249,11 @@ impl Partition {
         keys: &mut KeyMap,
         locals: &mut Vec<Local>,
     ) -> Result<(), DataflowError> {
-        while let Some(end) = self.timers.first().filter(|end| *end - 1 <= watermark) {
-            let timers = self.timers.whole(end)?.keys();
-            for slot in timers.sorted_slots() {
-                let own = local(keys, locals, timers.hash_of(slot), timers.key(slot));
-                locals[own as usize].has_waiting = true;
-            }
-            self.timers.expire(end);
+        for due in &self.timers.all_due(watermark.saturating_add(1))? {
+            let Key { hash, bytes } = due.key();
+            let own = local(keys, locals, hash, bytes);
+            locals[own as usize].has_waiting = true;
         }
-        // Every worker does the same, whether it has had a row or not.
-        self.timers.expire(watermark.saturating_add(1));
         Ok(())
     }
 
@@ -443,14 +437,13 @@ impl Partition {
         Ok(self.kept.remove(key, &[])?)
     }
 
-    fn set_timers(&mut self, keys: &KeyMap, pending: BTreeMap<i64, Vec<u32>>) -> Result<(), DataflowError> {
-        let mut slots = Vec::new();
+    fn set_timers(&mut self, keys: &KeyMap, pending: &BTreeMap<i64, Vec<u32>>) -> Result<(), DataflowError> {
+        let mut timers = NewTimers::default();
         for (end, own) in pending {
-            let own: Vec<Key<'_>> =
-                own.iter().map(|slot| Key { hash: keys.hash_of(*slot), bytes: keys.key(*slot) }).collect();
-            self.timers.slots(end, &own, &mut slots)?;
+            let own = own.iter().map(|slot| Key { hash: keys.hash_of(*slot), bytes: keys.key(*slot) });
+            own.for_each(|key| timers.set(*end, key));
         }
-        Ok(())
+        self.timers.keep(timers)
     }
 }
 

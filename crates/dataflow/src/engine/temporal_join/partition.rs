@@ -2,15 +2,14 @@
 
 use super::super::error::DataflowError;
 use super::super::pairs::{LEFT, Leaving, NONE, Out, RIGHT};
+use super::super::timers::{NewTimers, OwnedKey, Timers};
 use super::super::track::Track;
-use super::super::window::{Accumulators, tie_prefix, tie_time};
+use super::super::window::{tie_prefix, tie_time};
 use super::{Prepared, Spec};
 use crate::batch::Batch;
 use crate::plan::NodeId;
-use state::{Key, KeyedMap, KeyedWindows, Store, Table, TableId};
-use std::collections::BTreeMap;
+use state::{Key, KeyedMap, Store, Table, TableId};
 use std::ops::Range;
-use std::sync::Arc;
 
 /// The side and the time in front of a sub key. Behind them stands, for a waiting row, the place of arrival.
 const TIME_BYTES: usize = 9;
@@ -29,11 +28,8 @@ const BY_WATERMARK: u8 = 1;
 pub(crate) struct Partition {
     rows: KeyedMap,
     /// By time, the keys of which rows wait for it.
-    timers: KeyedWindows<Accumulators>,
+    timers: Timers,
 }
-
-/// Timers that were set in this step.
-type Timers<'a> = BTreeMap<i64, Vec<Key<'a>>>;
 
 /// A version of a key, or the end of one: from when, and its row.
 struct Version {
@@ -43,16 +39,15 @@ struct Version {
 
 impl Partition {
     pub(crate) fn new(store: &Store, id: NodeId, groups: Range<usize>) -> Result<Partition, DataflowError> {
-        let table = |table: u32| TableId { owner: id.0 as u32, table };
-        let none = Accumulators::new(Arc::new(Vec::new()));
+        let table = TableId { owner: id.0 as u32, table: 0 };
         Ok(Partition {
-            rows: KeyedMap::new(store, table(0), groups.clone(), None)?,
-            timers: KeyedWindows::new(store, table(1), groups, none)?,
+            rows: KeyedMap::new(store, table, groups.clone(), None)?,
+            timers: Timers::new(store, (id, 1), groups)?,
         })
     }
 
     pub(crate) fn tables(&mut self) -> [&mut dyn Table; 2] {
-        [&mut self.rows, &mut self.timers]
+        [&mut self.rows, self.timers.table()]
     }
 
     pub(crate) fn step(
@@ -65,7 +60,7 @@ impl Partition {
         clock_ms: i64,
     ) -> Result<Batch, DataflowError> {
         let mut leaving = Leaving::default();
-        let mut timers = Timers::new();
+        let mut timers = NewTimers::default();
         let mut changes = track.changes.iter().copied().peekable();
         for (chunk, row) in in_order(chunks, worker, workers) {
             let ordinal = chunk.places[row].number - sequence;
@@ -81,11 +76,7 @@ impl Partition {
         for change in changes {
             self.fire(spec, change, &mut timers, &mut leaving)?;
         }
-        let mut slots = Vec::new();
-        for (time, keys) in &timers {
-            self.timers.slots(*time, keys, &mut slots)?;
-        }
-        // Every worker does the same, whether it has had a row or not.
+        self.timers.keep(timers)?;
         self.timers.expire(track.end());
         finish(spec, leaving, clock_ms)
     }
@@ -108,7 +99,7 @@ impl Partition {
         chunk: &'a Prepared,
         row: usize,
         ordinal: u64,
-        timers: &mut Timers<'a>,
+        timers: &mut NewTimers<'a>,
         leaving: &mut Leaving,
     ) -> Result<(), DataflowError> {
         if !spec.pads && !chunk.can_match(row) {
@@ -119,11 +110,7 @@ impl Partition {
         if time > watermark {
             let sub = place.sub_key(&mut self.rows, key, &time_key(LEFT, time), false)?;
             self.rows.put(key, &sub, chunk.rows.bytes(row), NOW_MS)?;
-            let keys = timers.entry(time).or_default();
-            // Neighbours mostly share a key, and the timers tell equal ones apart anyway.
-            if keys.last().is_none_or(|last| last.hash != key.hash || last.bytes != key.bytes) {
-                keys.push(key);
-            }
+            timers.set(time, key);
             return Ok(());
         }
         let versions = self.versions(key)?;
@@ -139,21 +126,17 @@ impl Partition {
         &mut self,
         spec: &Spec,
         (after, watermark): (u64, i64),
-        timers: &mut Timers<'_>,
+        timers: &mut NewTimers<'_>,
         leaving: &mut Leaving,
     ) -> Result<(), DataflowError> {
-        while let Some(due) = timers.first_entry().filter(|due| *due.key() <= watermark) {
-            for key in due.remove() {
+        while let Some(keys) = timers.next_due(watermark) {
+            for key in keys {
                 self.fire_key(spec, key, (after, watermark), leaving)?;
             }
         }
-        while let Some(due) = self.timers.first().filter(|due| *due <= watermark) {
-            let keys = self.timers.whole(due)?.keys();
-            let keys: Vec<(Vec<u8>, u64)> =
-                (0..keys.len() as u32).map(|slot| (keys.key(slot).to_vec(), keys.hash_of(slot))).collect();
-            self.timers.expire(due);
-            for (bytes, hash) in &keys {
-                self.fire_key(spec, Key { hash: *hash, bytes }, (after, watermark), leaving)?;
+        while let Some((_, keys)) = self.timers.next_due(watermark)? {
+            for key in keys.iter().map(OwnedKey::key) {
+                self.fire_key(spec, key, (after, watermark), leaving)?;
             }
         }
         Ok(())

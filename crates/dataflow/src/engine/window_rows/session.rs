@@ -9,10 +9,11 @@
 //! way what leaves stands where the watermark passed it.
 
 use super::super::error::DataflowError;
+use super::super::timers::NewTimers;
 use super::super::track::Track;
 use super::arrivals::PLACE_BYTES;
 use super::emit::Fired;
-use super::partition::{NOW_MS, Partition, Pending};
+use super::partition::{NOW_MS, Partition};
 use super::spec::Prepared;
 use state::{Key, KeyedMap, StateError};
 
@@ -35,7 +36,7 @@ impl Partition {
         row: usize,
         key: Key<'a>,
         track: &Track,
-        pending: &mut Pending<'a>,
+        timers: &mut NewTimers<'a>,
         fired: &mut Fired,
     ) -> Result<bool, DataflowError> {
         let time = chunk.times[row];
@@ -65,7 +66,7 @@ impl Partition {
         self.rows.put(key, &sub, chunk.rows.bytes(row), NOW_MS)?;
         if is_new {
             // A session that grows keeps its timer, which is set anew when it goes off too early.
-            pending.entry(joined.end).or_default().push(key);
+            timers.set(joined.end, key);
         }
         Ok(true)
     }
