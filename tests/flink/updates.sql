@@ -296,6 +296,31 @@ CREATE TABLE worst_departures (
   'value.format' = 'json'
 );
 
+-- Which event of a plane came first.
+CREATE TABLE first_events (
+  tailnum    STRING,
+  event_id   STRING,
+  event_type STRING,
+  PRIMARY KEY (tailnum) NOT ENFORCED
+) WITH (
+  'connector'    = 'upsert-kafka',
+  'topic'        = 'updates-first-events',
+  'key.format'   = 'json',
+  'value.format' = 'json'
+);
+
+CREATE TABLE one_departure_each (
+  event_id  STRING,
+  carrier   STRING,
+  dep_delay INT,
+  PRIMARY KEY (event_id) NOT ENFORCED
+) WITH (
+  'connector'    = 'upsert-kafka',
+  'topic'        = 'updates-one-departure-each',
+  'key.format'   = 'json',
+  'value.format' = 'json'
+);
+
 CREATE TABLE served_routes (
   carrier STRING,
   origin  STRING,
@@ -478,6 +503,14 @@ WHERE place <= 20;
 
 INSERT INTO served_routes
 SELECT DISTINCT carrier, origin, dest FROM flight_events;
+
+INSERT INTO first_events
+SELECT tailnum, event_id, event_type FROM flight_events WHERE tailnum IS NOT NULL
+ON CONFLICT DO NOTHING;
+
+INSERT INTO one_departure_each
+SELECT event_id, carrier, dep_delay FROM flight_events WHERE event_type = 'departed' AND carrier = 'HA'
+ON CONFLICT DO ERROR;
 
 INSERT INTO troubled_places
 SELECT origin FROM flights WHERE status = 'cancelled'

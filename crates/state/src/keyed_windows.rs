@@ -116,6 +116,11 @@ impl<C: Columns> KeyedWindows<C> {
         Ok(own)
     }
 
+    /// All windows up to this one are gone for ever.
+    pub fn horizon(&self) -> i64 {
+        self.horizon
+    }
+
     /// Drops all windows up to this one for ever. All parts of a table are told the same.
     pub fn expire(&mut self, window: i64) {
         if window <= self.horizon {

@@ -3,6 +3,7 @@
 mod aggregates;
 mod changelogs;
 mod changes;
+mod conflicts;
 mod fixtures;
 mod group;
 mod idleness;

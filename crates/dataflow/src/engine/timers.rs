@@ -72,6 +72,9 @@ impl Timers {
 
     pub(crate) fn keep(&mut self, timers: NewTimers<'_>) -> Result<(), DataflowError> {
         let mut slots = Vec::new();
+        if timers.0.first_key_value().is_some_and(|(first, _)| *first <= self.by_time.horizon()) {
+            return Err(DataflowError::internal("a timer was set for a time that the watermark has passed"));
+        }
         for (time, keys) in timers.0 {
             self.by_time.slots(time, &keys, &mut slots)?;
         }
@@ -102,5 +105,11 @@ impl Timers {
     /// had a row or not.
     pub(crate) fn expire(&mut self, watermark: i64) {
         self.by_time.expire(watermark);
+    }
+
+    /// The end of a step that has seen to all that was due.
+    pub(crate) fn close(&mut self, watermark: i64, timers: NewTimers<'_>) -> Result<(), DataflowError> {
+        self.expire(watermark);
+        self.keep(timers)
     }
 }

@@ -128,6 +128,33 @@ fn groups_update_by_their_keys() {
 }
 
 #[test]
+fn conflicts_are_settled_in_front_of_the_sink() {
+    let groups = "INSERT INTO by_number SELECT customer, COUNT(*) FROM orders GROUP BY customer ON CONFLICT DO";
+    expect(&format!("{groups} DEDUPLICATE;"), "Group:R Materialize:U Sink:U");
+    expect(&format!("{groups} NOTHING;"), "Group:R Conflicts:U Sink:U");
+    expect(&format!("{groups} ERROR;"), "Group:R Conflicts:U Sink:U");
+    // Of rows that only come the last is the latest, but the first must be known.
+    expect("INSERT INTO by_number SELECT customer, id FROM orders ON CONFLICT DO DEDUPLICATE;", "Sink:I");
+    expect("INSERT INTO by_number SELECT customer, id FROM orders ON CONFLICT DO NOTHING;", "Conflicts:U Sink:U");
+    // Nothing can conflict where the query updates by the table's key.
+    let same = "INSERT INTO by_text SELECT customer, COUNT(*) FROM orders GROUP BY customer ON CONFLICT DO";
+    expect(&format!("{same} ERROR;"), "Group:U Sink:U");
+    let setting = |value: &str| format!("SET 'table.exec.sink.upsert-materialize' = '{value}'; ");
+    expect(&format!("{}{same} ERROR;", setting("FORCE")), "Group:R Conflicts:U Sink:U");
+    expect(&format!("{}{groups} ERROR;", setting("NONE")), "Group:R Sink:R");
+    // Nothing comes behind the rows of VALUES.
+    expect(
+        "INSERT INTO by_text VALUES ('a', 1), ('a', 2) ON CONFLICT DO NOTHING;",
+        "ProcessingTime:I Conflicts:U Sink:U",
+    );
+    // A table that takes every change, and has a key of its own.
+    let printed = "CREATE TABLE by_n (k STRING, n BIGINT, PRIMARY KEY (n) NOT ENFORCED) WITH ('connector' = 'print');
+        INSERT INTO by_n SELECT customer, COUNT(*) FROM orders GROUP BY customer";
+    expect(&format!("{printed};"), "Group:R Materialize:R Sink:R");
+    expect(&format!("{printed} ON CONFLICT DO ERROR;"), "Group:R Conflicts:R Sink:R");
+}
+
+#[test]
 fn filters_see_the_rows_that_go() {
     expect(
         "INSERT INTO by_text SELECT customer, COUNT(*) FROM orders GROUP BY customer HAVING COUNT(*) < 10;",

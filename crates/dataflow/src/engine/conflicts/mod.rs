@@ -232,8 +232,7 @@ impl Partition {
         for moved in movements {
             self.fire(spec, moved, &mut timers, &mut outs, clock_ms)?;
         }
-        self.timers.keep(timers)?;
-        self.timers.expire(track.end());
+        self.timers.close(track.end(), timers)?;
         spec.finish(outs)
     }
 

@@ -196,15 +196,15 @@ impl Partition {
                 if before.is_none_or(|before| *time < time_of(&before)) {
                     let kept = [&tie_prefix(*time)[..], chunk.rows.bytes(row)].concat();
                     self.waiting.put(key, &[], &kept, NOW_MS)?;
-                    timers.set(*time, key);
+                    // A row may come at the very time of the watermark: it waits for the next one.
+                    timers.set((*time).max(chunk.watermarks.value(row).saturating_add(1)), key);
                 }
             }
         }
         for change in changes {
             self.fire(change, &mut timers, &mut outs, clock_ms)?;
         }
-        self.timers.keep(timers)?;
-        self.timers.expire(track.end());
+        self.timers.close(track.end(), timers)?;
         Ok((spec.finish(outs)?, late))
     }
 

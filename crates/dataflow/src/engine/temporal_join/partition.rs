@@ -76,8 +76,7 @@ impl Partition {
         for change in changes {
             self.fire(spec, change, &mut timers, &mut leaving)?;
         }
-        self.timers.keep(timers)?;
-        self.timers.expire(track.end());
+        self.timers.close(track.end(), timers)?;
         finish(spec, leaving, clock_ms)
     }
 

@@ -121,6 +121,12 @@ fn the_earliest_row_of_a_key_leaves_once_and_is_never_changed() {
     for way in [(1, 1, false), (7, 2, false), (1000, 4, false), (11, 2, true), (1, 1, true)] {
         assert_eq!(run(&plan, &feed, way), (model.clone(), 0), "{way:?}");
     }
+    let plan = earliest(0);
+    let feed = [(10, 1), (10, 2), (20, 3), (20, 4)];
+    let expected = ["10 a 1", "10 a 2", "20 a 3", "20 a 4"].map(str::to_string).to_vec();
+    for way in [(1, 1, false), (1, 2, true), (2, 2, true), (3, 1, false), (100, 4, false)] {
+        assert_eq!(run(&plan, &feed, way), (expected.clone(), 0), "{way:?}");
+    }
     let plan = earliest(2);
     let feed = [(10, 1), (9, 1), (12, 2), (5, 3), (11, 2), (14, 1), (20, 3), (1, 1)];
     let expected = ["9 a 1", "11 a 2", "20 a 3"].map(str::to_string).to_vec();

@@ -10,6 +10,7 @@ use crate::binder::{BoundTable, Column, Materialize};
 use crate::diagnostic::{Diagnostic, DiagnosticKind};
 use crate::span::Span;
 use dataflow::plan::{Changelog, NodeId, NodeKind, OnConflict};
+use dataflow::table::TableDefinition;
 use std::collections::BTreeSet;
 
 impl Emitter<'_> {
@@ -121,8 +122,11 @@ impl Emitter<'_> {
             .filter(|id| matches!(self.plan.nodes[*id].kind, NodeKind::Watermark { .. }))
             .flat_map(|id| self.plan.scans_of(NodeId(id)))
             .collect();
+        let is_table = |table: &TableDefinition| {
+            table.options.get("connector").is_none_or(|name| name != dataflow::values::NAME)
+        };
         let unmarked = scans.difference(&marked).filter_map(|scan| match &self.plan.node(*scan).kind {
-            NodeKind::Scan { table, .. } if table.name != dataflow::values::NAME => Some(table.name.as_str()),
+            NodeKind::Scan { table, .. } if is_table(table) => Some(table.name.as_str()),
             _ => None,
         });
         let unmarked: Vec<&str> = unmarked.collect();

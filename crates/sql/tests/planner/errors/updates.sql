@@ -25,4 +25,9 @@ SELECT ROW_NUMBER() OVER w FROM orders WINDOW w AS (ORDER BY id);
 SELECT customer, amount FROM orders GROUP BY customer;
 CREATE TABLE by_number (customer STRING, n BIGINT, PRIMARY KEY (n) NOT ENFORCED)
 WITH ('connector' = 'upsert-kafka', 'topic' = 'n', 'key.format' = 'json', 'value.format' = 'json');
-INSERT INTO by_number SELECT customer, COUNT(*) FROM orders GROUP BY customer ON CONFLICT DO NOTHING;
+CREATE TABLE payments (customer STRING, n BIGINT) WITH ('connector' = 'kafka', 'topic' = 'p', 'format' = 'json');
+INSERT INTO by_number SELECT o.customer, p.n FROM orders o JOIN payments p ON o.id = p.n ON CONFLICT DO NOTHING;
+INSERT INTO by_number SELECT customer, COUNT(*) FROM payments GROUP BY customer ON CONFLICT DO ERROR;
+INSERT INTO out_topic SELECT customer, id FROM orders ON CONFLICT DO DEDUPLICATE;
+CREATE TABLE printed (customer STRING, n BIGINT, PRIMARY KEY (n) NOT ENFORCED) WITH ('connector' = 'print');
+INSERT INTO printed SELECT customer, id FROM orders ON CONFLICT DO ERROR;
