@@ -45,4 +45,4 @@ pub use status::{JobFailure, JobState, JobStatus};
 
 /// The version of the engine's semantics. A step is only replayed by the version that ran it: raise
 /// it whenever an operator's results or a snapshot's form change.
-pub const ENGINE_VERSION: u32 = 2;
+pub const ENGINE_VERSION: u32 = 3;

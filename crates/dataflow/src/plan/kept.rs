@@ -1,7 +1,7 @@
 //! What each operator keeps, by which key, and until when: for EXPLAIN and for those who look at a running job.
 
 use super::tree::duration;
-use super::{AggregateFunction, Changelog, Node, NodeId, NodeKind, Plan};
+use super::{AggregateFunction, Changelog, Keep, Node, NodeId, NodeKind, OverOrder, Plan};
 use std::fmt;
 
 /// State of an operator.
@@ -40,10 +40,6 @@ impl Until {
             Until::Hinted(times) => times.contains(&None),
             _ => false,
         }
-    }
-
-    pub fn is_watermark(&self) -> bool {
-        matches!(self, Until::Watermark(_))
     }
 }
 
@@ -184,9 +180,11 @@ impl Plan {
                 (what, names(0, partition), ttl)
             }
             NodeKind::TemporalJoin { left_keys, .. } => (
-                "the rows that wait for their time, and the versions that a row can still need".into(),
+                "the rows that wait for their time, and of each key the versions that one can still need, at least the \
+                 latest"
+                    .into(),
                 names(0, left_keys),
-                Until::Watermark("their time".into()),
+                ttl,
             ),
             NodeKind::Deduplicate { keys, .. } => ("which keys have been seen".into(), names(0, keys), ttl),
             NodeKind::TemporalSort { .. } => (
@@ -211,6 +209,16 @@ impl Plan {
             }
         };
         Some(Kept { what, by, until })
+    }
+
+    /// Whether rows wait in a node until the watermark moves.
+    pub fn waits_for_watermark(&self, id: NodeId) -> bool {
+        match &self.node(id).kind {
+            NodeKind::TemporalJoin { .. } | NodeKind::ConflictMaterialize { .. } => true,
+            NodeKind::Over { order, .. } => matches!(order, OverOrder::Time { .. }),
+            NodeKind::Deduplicate { keep, .. } => matches!(keep, Keep::Earliest(_)),
+            _ => self.kept(id).is_some_and(|kept| matches!(kept.until, Until::Watermark(_))),
+        }
     }
 
     fn input_names(&self, node: &Node, side: usize, columns: &[usize]) -> Vec<String> {

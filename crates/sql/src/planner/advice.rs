@@ -62,8 +62,8 @@ pub(super) fn advise(graph: &Graph, plan: &Plan, facts: &[Facts], span: Span) ->
         );
     }
     let waits = |scan: NodeId| {
-        let waiting = |id: usize| plan.kept(NodeId(id)).is_some_and(|kept| kept.until.is_watermark());
-        (0..plan.nodes.len()).any(|id| waiting(id) && plan.scans_of(NodeId(id)).contains(&scan))
+        let ids = (0..plan.nodes.len()).map(NodeId);
+        ids.into_iter().any(|id| plan.waits_for_watermark(id) && plan.scans_of(id).contains(&scan))
     };
     for scan in plan.scans() {
         let NodeKind::Scan { table, bounded: false, .. } = &plan.node(scan).kind else { continue };

@@ -11,10 +11,10 @@ use crate::plan::NodeId;
 use state::{Key, KeyedMap, Store, Table, TableId};
 use std::ops::Range;
 
-/// The side and the time in front of a sub key. Behind them stands, for a waiting row, the place of arrival.
-const TIME_BYTES: usize = 9;
+/// The time in front of a sub key. Behind it stands, for a waiting row, the place of arrival.
+const TIME_BYTES: usize = 8;
 
-/// Nothing here is forgotten by the clock.
+/// What waits is not forgotten by the clock.
 const NOW_MS: i64 = 0;
 
 /// The first byte of what is kept of a version: whether it is one, or the end of the one before.
@@ -26,8 +26,9 @@ const BY_ROW: u8 = 0;
 const BY_WATERMARK: u8 = 1;
 
 pub(crate) struct Partition {
-    rows: KeyedMap,
-    /// By time, the keys of which rows wait for it.
+    waiting: KeyedMap,
+    versions: KeyedMap,
+    /// By time, the keys of which rows wait for it or a version ends then.
     timers: Timers,
 }
 
@@ -38,16 +39,22 @@ struct Version {
 }
 
 impl Partition {
-    pub(crate) fn new(store: &Store, id: NodeId, groups: Range<usize>) -> Result<Partition, DataflowError> {
-        let table = TableId { owner: id.0 as u32, table: 0 };
+    pub(crate) fn new(
+        store: &Store,
+        id: NodeId,
+        groups: Range<usize>,
+        ttl_ms: Option<u64>,
+    ) -> Result<Partition, DataflowError> {
+        let table = |table: u32| TableId { owner: id.0 as u32, table };
         Ok(Partition {
-            rows: KeyedMap::new(store, table, groups.clone(), None)?,
+            waiting: KeyedMap::new(store, table(0), groups.clone(), None)?,
+            versions: KeyedMap::new(store, table(2), groups.clone(), ttl_ms)?,
             timers: Timers::new(store, (id, 1), groups)?,
         })
     }
 
-    pub(crate) fn tables(&mut self) -> [&mut dyn Table; 2] {
-        [&mut self.rows, self.timers.table()]
+    pub(crate) fn tables(&mut self) -> [&mut dyn Table; 3] {
+        [&mut self.waiting, self.timers.table(), &mut self.versions]
     }
 
     pub(crate) fn step(
@@ -66,30 +73,38 @@ impl Partition {
             let ordinal = chunk.places[row].number - sequence;
             // A watermark stands behind the row that moved it.
             while let Some(change) = changes.next_if(|(after, _)| *after < ordinal) {
-                self.fire(spec, change, &mut timers, &mut leaving)?;
+                self.fire(spec, change, &mut timers, &mut leaving, clock_ms)?;
             }
             match chunk.side {
-                RIGHT => self.take_version(chunk, row)?,
-                _ => self.take_row(spec, chunk, row, ordinal, &mut timers, &mut leaving)?,
+                RIGHT => self.take_version(chunk, row, &mut timers, clock_ms)?,
+                _ => self.take_row(spec, chunk, row, ordinal, &mut timers, &mut leaving, clock_ms)?,
             }
         }
         for change in changes {
-            self.fire(spec, change, &mut timers, &mut leaving)?;
+            self.fire(spec, change, &mut timers, &mut leaving, clock_ms)?;
         }
         self.timers.close(track.end(), timers)?;
         finish(spec, leaving, clock_ms)
     }
 
-    fn take_version(&mut self, chunk: &Prepared, row: usize) -> Result<(), DataflowError> {
+    fn take_version<'a>(
+        &mut self,
+        chunk: &'a Prepared,
+        row: usize,
+        timers: &mut NewTimers<'a>,
+        clock_ms: i64,
+    ) -> Result<(), DataflowError> {
         let Some(begins) = chunk.begins[row].filter(|_| chunk.can_match(row)) else { return Ok(()) };
-        let key = chunk.key(row);
+        let (key, time, watermark) = (chunk.key(row), chunk.times[row], chunk.watermarks.value(row));
         let kept = match begins {
             true => [&[BEGIN], chunk.rows.bytes(row)].concat(),
             false => vec![END],
         };
-        self.rows.put(key, &time_key(RIGHT, chunk.times[row]), &kept, NOW_MS)?;
-        let versions = self.versions(key)?;
-        self.forget(key, &versions, chunk.watermarks.value(row))
+        self.versions.put(key, &tie_prefix(time), &kept, clock_ms)?;
+        if !begins && time > watermark {
+            timers.set(time, key);
+        }
+        self.forget(key, watermark, clock_ms)
     }
 
     fn take_row<'a>(
@@ -100,6 +115,7 @@ impl Partition {
         ordinal: u64,
         timers: &mut NewTimers<'a>,
         leaving: &mut Leaving,
+        clock_ms: i64,
     ) -> Result<(), DataflowError> {
         if !spec.pads && !chunk.can_match(row) {
             return Ok(());
@@ -107,12 +123,12 @@ impl Partition {
         let (key, time, watermark) = (chunk.key(row), chunk.times[row], chunk.watermarks.value(row));
         let place = chunk.places[row];
         if time > watermark {
-            let sub = place.sub_key(&mut self.rows, key, &time_key(LEFT, time), false)?;
-            self.rows.put(key, &sub, chunk.rows.bytes(row), NOW_MS)?;
+            let sub = place.sub_key(&mut self.waiting, key, &tie_prefix(time), false)?;
+            self.waiting.put(key, &sub, chunk.rows.bytes(row), NOW_MS)?;
             timers.set(time, key);
             return Ok(());
         }
-        let versions = self.versions(key)?;
+        let versions = self.versions_until(key, time, clock_ms)?;
         let left = leaving.row(LEFT, chunk.rows.bytes(row));
         let right = valid_at(&versions, time).map_or(NONE, |version| leaving.row(RIGHT, version));
         let tie = [&[BY_ROW][..], &place.bytes()].concat();
@@ -127,15 +143,16 @@ impl Partition {
         (after, watermark): (u64, i64),
         timers: &mut NewTimers<'_>,
         leaving: &mut Leaving,
+        clock_ms: i64,
     ) -> Result<(), DataflowError> {
         while let Some(keys) = timers.next_due(watermark) {
             for key in keys {
-                self.fire_key(spec, key, (after, watermark), leaving)?;
+                self.fire_key(spec, key, (after, watermark), leaving, clock_ms)?;
             }
         }
         while let Some((_, keys)) = self.timers.next_due(watermark)? {
             for key in keys.iter().map(OwnedKey::key) {
-                self.fire_key(spec, key, (after, watermark), leaving)?;
+                self.fire_key(spec, key, (after, watermark), leaving, clock_ms)?;
             }
         }
         Ok(())
@@ -147,21 +164,20 @@ impl Partition {
         key: Key<'_>,
         (after, watermark): (u64, i64),
         leaving: &mut Leaving,
+        clock_ms: i64,
     ) -> Result<(), DataflowError> {
         let mut due: Vec<(Vec<u8>, Vec<u8>)> = Vec::new();
-        self.rows.scan(key, NOW_MS, Some(&[LEFT as u8]), &mut |sub, row| {
-            let is_due = sub.first() == Some(&(LEFT as u8)) && time_of(sub) <= watermark;
+        self.waiting.scan(key, NOW_MS, None, &mut |sub, row| {
+            let is_due = time_of(sub) <= watermark;
             if is_due {
                 due.push((sub.to_vec(), row.to_vec()));
             }
             is_due
         })?;
-        if due.is_empty() {
-            return Ok(());
-        }
-        let versions = self.versions(key)?;
+        let versions =
+            if due.is_empty() { Vec::new() } else { self.versions_until(key, watermark, clock_ms)? };
         for (sub, row) in due {
-            self.rows.remove(key, &sub)?;
+            self.waiting.remove(key, &sub)?;
             let time = time_of(&sub);
             let version = valid_at(&versions, time);
             if version.is_none() && !spec.pads {
@@ -170,32 +186,46 @@ impl Partition {
             let left = leaving.row(LEFT, &row);
             let right = version.map_or(NONE, |version| leaving.row(RIGHT, version));
             // The key tells rows apart that timers above brought to one place.
-            let tie = [&[BY_WATERMARK][..], &sub[1..], key.bytes].concat();
+            let tie = [&[BY_WATERMARK][..], &sub, key.bytes].concat();
             leaving.outs.push(Out { ordinal: after, tie, watermark: time - 1, rows: [left, right] });
         }
-        self.forget(key, &versions, watermark)
+        self.forget(key, watermark, clock_ms)
     }
 
-    /// All versions of a key, the earliest first.
-    fn versions(&mut self, key: Key<'_>) -> Result<Vec<Version>, DataflowError> {
+    /// The versions of a key that begin or end up to a time, the earliest first.
+    fn versions_until(
+        &mut self,
+        key: Key<'_>,
+        time: i64,
+        clock_ms: i64,
+    ) -> Result<Vec<Version>, DataflowError> {
         let mut versions = Vec::new();
-        self.rows.scan(key, NOW_MS, Some(&[RIGHT as u8]), &mut |sub, kept| {
-            if let Some((flag, row)) = kept.split_first() {
-                let row = (*flag == BEGIN).then(|| row.to_vec());
-                versions.push(Version { from: time_of(sub), row });
+        self.versions.scan(key, clock_ms, None, &mut |sub, kept| {
+            let from = time_of(sub);
+            if let Some((flag, row)) = kept.split_first().filter(|_| from <= time) {
+                versions.push(Version { from, row: (*flag == BEGIN).then(|| row.to_vec()) });
             }
-            true
+            from <= time
         })?;
         Ok(versions)
     }
 
     /// Forgets what is older than the latest version that the watermark has passed, and an end with nothing before it.
-    fn forget(&mut self, key: Key<'_>, versions: &[Version], watermark: i64) -> Result<(), DataflowError> {
-        let passed = versions.partition_point(|version| version.from <= watermark);
-        let Some(latest) = passed.checked_sub(1) else { return Ok(()) };
-        let gone = if versions[latest].row.is_none() { passed } else { latest };
-        for version in &versions[..gone] {
-            self.rows.remove(key, &time_key(RIGHT, version.from))?;
+    fn forget(&mut self, key: Key<'_>, watermark: i64, clock_ms: i64) -> Result<(), DataflowError> {
+        let (mut passed, mut latest_begins) = (Vec::new(), false);
+        self.versions.scan(key, clock_ms, None, &mut |sub, kept| {
+            let from = time_of(sub);
+            if from <= watermark {
+                passed.push(from);
+                latest_begins = kept.first() == Some(&BEGIN);
+            }
+            from <= watermark
+        })?;
+        if latest_begins {
+            passed.pop();
+        }
+        for from in passed {
+            self.versions.remove(key, &tie_prefix(from))?;
         }
         Ok(())
     }
@@ -246,14 +276,8 @@ fn in_order(chunks: &[Prepared], worker: usize, workers: usize) -> Vec<(&Prepare
     rows
 }
 
-fn time_key(side: usize, time: i64) -> [u8; TIME_BYTES] {
-    let mut key = [side as u8; TIME_BYTES];
-    key[1..].copy_from_slice(&tie_prefix(time));
-    key
-}
-
 /// The time in a sub key.
 fn time_of(sub: &[u8]) -> i64 {
-    let bytes = sub.get(1..TIME_BYTES).and_then(|bytes| bytes.try_into().ok()).unwrap_or_default();
+    let bytes = sub.get(..TIME_BYTES).and_then(|bytes| bytes.try_into().ok()).unwrap_or_default();
     tie_time(bytes)
 }

@@ -65,10 +65,10 @@ struct Partition {
     rows: KeyedMap,
     /// Whether all rows are this worker's.
     owns: bool,
-    /// The times of the first row that waits and of the last one that left; `None` until they were looked up.
-    known: Option<Known>,
+    known: Known,
 }
 
+/// The times of the first row that waits and of the last one that left.
 #[derive(Debug, Clone, Copy)]
 struct Known {
     first: Option<i64>,
@@ -101,7 +101,10 @@ impl TemporalSortNode {
         let partition = |groups: Range<usize>| {
             let table = TableId { owner: id.0 as u32, table: 0 };
             let owns = groups.contains(&state::key_group(state::hash(&[])));
-            Ok(Partition { rows: KeyedMap::new(store, table, groups, None)?, owns, known: None })
+            let mut rows = KeyedMap::new(store, table, groups, None)?;
+            // Known from the begin: a job that goes on asks when the first row is due before it has a step.
+            let known = if owns { Known::read(&mut rows)? } else { Known { first: None, last: None } };
+            Ok(Partition { rows, owns, known })
         };
         Ok(TemporalSortNode { id, spec, partitions: Partitions::new(workers, partition)? })
     }
@@ -112,7 +115,7 @@ impl TemporalSortNode {
 
     /// When the first row that waits leaves, on processing time.
     pub(crate) fn next_due(&self) -> Option<i64> {
-        let first = self.partitions.iter().filter_map(|partition| partition.known?.first).min();
+        let first = self.partitions.iter().filter_map(|partition| partition.known.first).min();
         first.map(|first| first.saturating_add(1))
     }
 
@@ -181,6 +184,19 @@ fn everything() -> Key<'static> {
     Key { hash: state::hash(&[]), bytes: &[] }
 }
 
+impl Known {
+    fn read(rows: &mut KeyedMap) -> Result<Known, DataflowError> {
+        let last = rows.get(everything(), &[LEFT_AT], NOW_MS)?;
+        let last = last.and_then(|last| last.try_into().ok()).map(tie_time);
+        let mut first = None;
+        rows.scan(everything(), NOW_MS, Some(&[WAITING]), &mut |sub, _| {
+            first = Some(time_of(sub));
+            false
+        })?;
+        Ok(Known { first, last })
+    }
+}
+
 impl Partition {
     fn step(
         &mut self,
@@ -194,7 +210,7 @@ impl Partition {
         if !self.owns {
             return Ok((empty(&spec.schema), late));
         }
-        let mut known = self.known()?;
+        let mut known = self.known;
         let before = known.last;
         let mut changes = track.changes.iter().copied().peekable();
         for (number, chunk) in chunks.iter().enumerate() {
@@ -219,22 +235,8 @@ impl Partition {
         if let Some(last) = known.last.filter(|_| known.last != before) {
             self.rows.put(everything(), &[LEFT_AT], &tie_prefix(last), NOW_MS)?;
         }
-        self.known = Some(known);
+        self.known = known;
         Ok((spec.finish(&outs)?, late))
-    }
-
-    fn known(&mut self) -> Result<Known, DataflowError> {
-        if let Some(known) = self.known {
-            return Ok(known);
-        }
-        let last = self.rows.get(everything(), &[LEFT_AT], NOW_MS)?;
-        let last = last.and_then(|last| last.try_into().ok()).map(tie_time);
-        let mut first = None;
-        self.rows.scan(everything(), NOW_MS, Some(&[WAITING]), &mut |sub, _| {
-            first = Some(time_of(sub));
-            false
-        })?;
-        Ok(Known { first, last })
     }
 
     /// What the watermark has reached leaves.

@@ -219,6 +219,33 @@ fn versions_that_nobody_can_want_are_forgotten() {
 }
 
 #[test]
+fn a_key_that_was_deleted_leaves_nothing_behind() {
+    use RowKind::{Delete, Insert};
+    let digest_of = |feed: &[Row]| {
+        let joined = joined(JoinKind::Inner, 0, false, false);
+        let options = DataflowOptions { workers: 1, parallel_rows_min: 1 };
+        let store = state::Store::volatile(usize::MAX);
+        let mut dataflow = crate::engine::Dataflow::new(joined.plan.clone(), options, &store).unwrap();
+        for row in feed {
+            let scan = joined.scans[row.side];
+            let mut read = read(scan, 0, rows(&joined.plan.node(scan).schema, &cells(row)), false);
+            read.kinds = (row.side == 1).then(|| Int8Array::from(vec![row.kind as i8]));
+            dataflow.step(StepInput { clock_ms: 0, reads: vec![read] }).unwrap();
+        }
+        digest(&mut dataflow)
+    };
+    let around = |versions: [Row; 3]| {
+        let [one, two, three] = versions;
+        digest_of(&[one, two, three, left(40, "y", 1), right(Insert, 40, "x", 2), left(50, "y", 1)])
+    };
+    let nothing = around([1, 2, 3].map(|value| right(RowKind::UpdateBefore, 30, "a", value)));
+    let versions = [right(Insert, 10, "a", 1), right(Insert, 20, "a", 2), right(Delete, 30, "a", 2)];
+    assert_eq!(around(versions), nothing);
+    let kept = [right(Insert, 10, "a", 1), right(Insert, 20, "a", 2), right(Insert, 30, "a", 2)];
+    assert_ne!(around(kept), nothing);
+}
+
+#[test]
 fn the_first_row_of_a_key_passes_and_no_other() {
     let mut planner = Planner::default();
     let scan = planner.scan("in", COLUMNS, true);
