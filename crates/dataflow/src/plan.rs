@@ -255,7 +255,8 @@ pub enum NodeKind {
         with_number: bool,
         latest_first: bool,
     },
-    /// Makes a Retract (or Insert) changelog of an Upsert one: the last row of each key is kept.
+    /// Makes a Retract (or Insert) changelog of an Upsert one, or of one that may repeat changes (the rows before updates
+    /// are not looked at): the last row of each key is kept.
     /// Updates that change nothing and deletions of keys that are not there are dropped.
     ChangelogNormalize {
         keys: Vec<usize>,

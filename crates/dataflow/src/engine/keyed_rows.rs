@@ -9,9 +9,9 @@ use super::error::DataflowError;
 use super::exchange::Exchange;
 use super::keys::{KeyEncoder, Keys};
 use super::partitions::Partitions;
-use crate::batch::Batch;
+use crate::batch::{Batch, RowKind};
 use crate::plan::{Changelog, NodeId, Plan};
-use arrow_array::{ArrayRef, RecordBatch};
+use arrow_array::{ArrayRef, Int8Array, RecordBatch};
 use arrow_row::{RowConverter, Rows, SortField};
 use arrow_schema::SchemaRef;
 use state::{Key, KeyedMap, Store, Table, TableId};
@@ -36,13 +36,18 @@ pub(crate) struct Prepared {
     pub(crate) keys: Keys,
     pub(crate) rows: RecordBatch,
     pub(crate) encoded: Rows,
-    /// By row, whether it comes or goes; `None` when all come.
-    adds: Option<Vec<bool>>,
+    /// Codes of row kinds; `None` when all rows come.
+    kinds: Option<Int8Array>,
 }
 
 impl Prepared {
     pub(crate) fn adds(&self, row: usize) -> bool {
-        self.adds.as_ref().is_none_or(|adds| adds[row])
+        self.kinds.as_ref().is_none_or(|kinds| is_add_code(kinds.value(row)))
+    }
+
+    /// Whether it is the row before an update.
+    pub(crate) fn is_before_update(&self, row: usize) -> bool {
+        self.kinds.as_ref().is_some_and(|kinds| kinds.value(row) == RowKind::UpdateBefore as i8)
     }
 
     pub(crate) fn key(&self, row: usize) -> Key<'_> {
@@ -56,11 +61,10 @@ impl Prepared {
 
 impl KeyedRowsSpec {
     fn prepare(&self, batch: Batch) -> Result<Prepared, DataflowError> {
-        let adds = batch.kinds.as_ref().map(|kinds| kinds.values().iter().map(|kind| is_add_code(*kind)));
         Ok(Prepared {
             keys: self.keys.encode(&batch.rows)?,
             encoded: self.converter.convert_columns(batch.rows.columns())?,
-            adds: adds.map(Iterator::collect),
+            kinds: batch.kinds,
             rows: batch.rows,
         })
     }

@@ -72,7 +72,9 @@ impl KeyedRows for Normalize {
 fn last_rows(chunks: &[OwnRows<'_>]) -> Vec<(usize, usize)> {
     let (mut seen, mut last) = (KeyMap::new(), Vec::new());
     for (place, own) in chunks.iter().enumerate() {
-        for row in own.rows.iter().map(|row| *row as usize) {
+        // What an update replaces is known better here.
+        let rows = own.rows.iter().map(|row| *row as usize).filter(|row| !own.chunk.is_before_update(*row));
+        for row in rows {
             let key = own.chunk.key(row);
             let (slot, is_new) = seen.insert(key.hash, key.bytes);
             if is_new {

@@ -91,6 +91,8 @@ pub struct BindSettings {
     pub drops_nulls: bool,
     /// `table.exec.sink.upsert-materialize`.
     pub materialize: Materialize,
+    /// `table.exec.source.cdc-events-duplicate`.
+    pub changes_repeat: bool,
     /// `table.exec.source.idle-timeout`, in milliseconds.
     pub idle_ms: Option<u64>,
     /// `table.exec.state.ttl`, in milliseconds; 0 is for ever.

@@ -326,16 +326,28 @@ pub fn integers_column(
 }
 
 /// Builds a column of texts; `write` appends the text of a row, or answers false for NULL.
-pub fn texts_column(rows: usize, mut write: impl FnMut(usize, &mut String) -> bool) -> ArrayRef {
+pub fn texts_column(
+    rows: usize,
+    mut write: impl FnMut(usize, &mut String) -> bool,
+) -> Result<ArrayRef, String> {
     let mut builder = StringBuilder::with_capacity(rows, rows * 8);
     let mut text = String::new();
     for row in 0..rows {
         text.clear();
         if write(row, &mut text) {
+            if builder.values_slice().len() + text.len() > TEXTS_BYTES_MAX {
+                return Err(format!(
+                    "the texts of one column and step have more than {TEXTS_BYTES_MAX} bytes; make them \
+                     shorter, or give a step fewer rows (--step-rows-max)"
+                ));
+            }
             builder.append_value(&text);
         } else {
             builder.append_null();
         }
     }
-    Arc::new(builder.finish())
+    Ok(Arc::new(builder.finish()))
 }
+
+/// What the offsets of an array of texts can tell apart.
+const TEXTS_BYTES_MAX: usize = i32::MAX as usize;

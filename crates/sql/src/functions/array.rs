@@ -521,7 +521,7 @@ fn join(call: &Call<'_>) -> Result<ArrayRef, String> {
     let items = lists.items().as_string_opt::<i32>().ok_or("expected an array of texts")?;
     let separators = call.argument(1)?.texts()?;
     let replacements = call.arguments.get(2).map(Value::texts).transpose()?;
-    Ok(texts_column(call.rows, |row, text| {
+    texts_column(call.rows, |row, text| {
         let (Some(slots), Some(separator)) = (lists.get(row), separators.get(row)) else { return false };
         let replacement = replacements.as_ref().map(|texts| texts.get(row));
         if replacement == Some(None) {
@@ -537,7 +537,7 @@ fn join(call: &Call<'_>) -> Result<ArrayRef, String> {
             text.push_str(item);
         }
         true
-    }))
+    })
 }
 
 fn greatest(call: &Call<'_>) -> Result<ArrayRef, String> {

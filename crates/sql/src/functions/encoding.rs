@@ -215,13 +215,13 @@ fn bytes_of<'a>(call: &'a Call<'_>) -> Result<ByteReader<'a>, String> {
 
 fn with_bytes(call: &Call<'_>, write: impl Fn(&[u8], &mut String)) -> Result<ArrayRef, String> {
     let bytes = bytes_of(call)?;
-    Ok(texts_column(call.rows, |row, out| bytes(row).map(|bytes| write(bytes, out)).is_some()))
+    texts_column(call.rows, |row, out| bytes(row).map(|bytes| write(bytes, out)).is_some())
 }
 
 /// Texts from texts; `write` answers whether there is one.
 fn with_texts(call: &Call<'_>, write: impl Fn(&str, &mut String) -> bool) -> Result<ArrayRef, String> {
     let texts = call.argument(0)?.texts()?;
-    Ok(texts_column(call.rows, |row, out| texts.get(row).is_some_and(|text| write(text, out))))
+    texts_column(call.rows, |row, out| texts.get(row).is_some_and(|text| write(text, out)))
 }
 
 fn hex(call: &Call<'_>) -> Result<ArrayRef, String> {
@@ -233,9 +233,9 @@ fn hex(call: &Call<'_>) -> Result<ArrayRef, String> {
         });
     }
     let numbers = call.argument(0)?.integers()?;
-    Ok(texts_column(call.rows, |row, out| {
+    texts_column(call.rows, |row, out| {
         numbers.get(row).is_some_and(|number| write!(out, "{number:X}").is_ok())
-    }))
+    })
 }
 
 fn unhex(call: &Call<'_>) -> Result<ArrayRef, String> {
@@ -332,11 +332,11 @@ fn inet_aton(call: &Call<'_>) -> Result<ArrayRef, String> {
 
 fn inet_ntoa(call: &Call<'_>) -> Result<ArrayRef, String> {
     let numbers = call.argument(0)?.integers()?;
-    Ok(texts_column(call.rows, |row, out| {
+    texts_column(call.rows, |row, out| {
         let Some(number) = numbers.get(row).and_then(|number| u32::try_from(number).ok()) else {
             return false;
         };
         let [a, b, c, d] = number.to_be_bytes();
         write!(out, "{a}.{b}.{c}.{d}").is_ok()
-    }))
+    })
 }

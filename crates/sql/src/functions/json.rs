@@ -401,9 +401,9 @@ fn query(call: &Call<'_>) -> Result<ArrayRef, String> {
         Ok(())
     })?;
     if !as_array {
-        return Ok(texts_column(call.rows, |row, text| {
+        return texts_column(call.rows, |row, text| {
             out[row].as_ref().map(|value| write(value, text)).is_some()
-        }));
+        });
     }
     let mut lists = ListBuilder::new(StringBuilder::new());
     for value in &out {
@@ -481,7 +481,7 @@ fn constructed(call: &Call<'_>, make: impl Fn(usize) -> Result<Json, String>) ->
             failure.get_or_insert(reason);
             false
         }
-    });
+    })?;
     failure.map_or(Ok(column), Err)
 }
 
@@ -499,14 +499,14 @@ fn string(call: &Call<'_>) -> Result<ArrayRef, String> {
             }
         }
         true
-    });
+    })?;
     failure.map_or(Ok(column), Err)
 }
 
 fn quote(call: &Call<'_>) -> Result<ArrayRef, String> {
     use std::fmt::Write;
     let texts = call.argument(0)?.texts()?;
-    Ok(texts_column(call.rows, |row, out| {
+    texts_column(call.rows, |row, out| {
         let Some(text) = texts.get(row) else { return false };
         out.push('"');
         for letter in text.chars() {
@@ -529,19 +529,19 @@ fn quote(call: &Call<'_>) -> Result<ArrayRef, String> {
         }
         out.push('"');
         true
-    }))
+    })
 }
 
 fn unquote(call: &Call<'_>) -> Result<ArrayRef, String> {
     let texts = call.argument(0)?.texts()?;
-    Ok(texts_column(call.rows, |row, out| {
+    texts_column(call.rows, |row, out| {
         let Some(text) = texts.get(row) else { return false };
         match Json::parse_whole(text) {
             Ok(Json::String(plain)) if text.starts_with('"') && text.ends_with('"') => out.push_str(&plain),
             _ => out.push_str(text),
         }
         true
-    }))
+    })
 }
 
 fn parse(call: &Call<'_>) -> Result<ArrayRef, String> {
@@ -574,7 +574,7 @@ fn parsed(call: &Call<'_>, lenient: bool) -> Result<ArrayRef, String> {
             }
         }
         true
-    });
+    })?;
     failure.map_or(Ok(column), Err)
 }
 
@@ -608,6 +608,6 @@ fn variant_get(call: &Call<'_>) -> Result<ArrayRef, String> {
             _ => None,
         };
         part.map(|part| write(part, out)).is_some()
-    });
+    })?;
     failure.map_or(Ok(column), Err)
 }

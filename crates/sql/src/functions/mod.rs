@@ -466,7 +466,7 @@ fn fallible_texts(
             failure.get_or_insert(message);
             false
         }
-    });
+    })?;
     failure.map_or(Ok(array), Err)
 }
 

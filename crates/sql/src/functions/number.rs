@@ -164,13 +164,13 @@ pub(super) static FUNCTIONS: &[Function] = &[
         signatures: &[signature(&[BigInt], returns_text)],
         evaluate: |call| {
             let numbers = call.argument(0)?.integers()?;
-            Ok(texts_column(call.rows, |row, out| match numbers.get(row) {
+            texts_column(call.rows, |row, out| match numbers.get(row) {
                 Some(number) => {
                     out.push_str(&format!("{number:b}"));
                     true
                 }
                 None => false,
-            }))
+            })
         },
         doc: "The binary digits.",
         examples: &[("BIN(4)", "100"), ("BIN(12)", "1100")],

@@ -39,7 +39,7 @@ pub(super) fn printf(call: &Call<'_>) -> Result<ArrayRef, String> {
             }
         }
         format(pattern, &arguments, out).is_some()
-    });
+    })?;
     failure.map_or(Ok(array), Err)
 }
 

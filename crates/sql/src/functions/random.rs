@@ -108,7 +108,7 @@ fn uuid(call: &Call<'_>) -> Result<ArrayRef, String> {
     for row in 0..call.rows {
         words.push((bits(call, row, 0)?, bits(call, row, 1)?));
     }
-    Ok(texts_column(call.rows, |row, out| {
+    texts_column(call.rows, |row, out| {
         let (high, low) = words[row];
         let high = high & !0xf000 | 0x4000;
         let low = low & (u64::MAX >> 2) | 1 << 63;
@@ -122,7 +122,7 @@ fn uuid(call: &Call<'_>) -> Result<ArrayRef, String> {
             low & 0xffff_ffff_ffff
         )
         .is_ok()
-    }))
+    })
 }
 
 /// The linear congruential generator of `java.util.Random`.

@@ -331,10 +331,10 @@ pub(super) static FUNCTIONS: &[Function] = &[
         nullability: Nullability::Always,
         evaluate: |call| {
             let name = call.types[0].to_string();
-            Ok(texts_column(call.rows, |_, out| {
+            texts_column(call.rows, |_, out| {
                 out.push_str(&name);
                 true
-            }))
+            })
         },
         doc: "The type of the argument.",
         examples: &[("TYPEOF(1.5)", "DECIMAL(2, 1) NOT NULL")],
@@ -394,13 +394,13 @@ pub(crate) const PADDED_MAX: i64 = TEXT_BYTES_MAX as i64;
 
 fn map_text(call: &Call<'_>, map: impl Fn(&str) -> Option<String>) -> Result<ArrayRef, String> {
     let texts = call.argument(0)?.texts()?;
-    Ok(texts_column(call.rows, |row, out| match texts.get(row).and_then(&map) {
+    texts_column(call.rows, |row, out| match texts.get(row).and_then(&map) {
         Some(text) => {
             out.push_str(&text);
             true
         }
         None => false,
-    }))
+    })
 }
 
 fn integer(call: &Call<'_>, map: impl Fn(&str) -> Option<i64>) -> Result<ArrayRef, String> {
@@ -410,24 +410,24 @@ fn integer(call: &Call<'_>, map: impl Fn(&str) -> Option<i64>) -> Result<ArrayRe
 
 fn counted(call: &Call<'_>, map: impl Fn(&str, i64) -> String) -> Result<ArrayRef, String> {
     let (texts, counts) = (call.argument(0)?.texts()?, call.argument(1)?.integers()?);
-    Ok(texts_column(call.rows, |row, out| match (texts.get(row), counts.get(row)) {
+    texts_column(call.rows, |row, out| match (texts.get(row), counts.get(row)) {
         (Some(text), Some(count)) => {
             out.push_str(&map(text, count));
             true
         }
         _ => false,
-    }))
+    })
 }
 
 fn three(call: &Call<'_>, map: impl Fn(&str, &str, &str) -> String) -> Result<ArrayRef, String> {
     let (a, b, c) = (call.argument(0)?.texts()?, call.argument(1)?.texts()?, call.argument(2)?.texts()?);
-    Ok(texts_column(call.rows, |row, out| match (a.get(row), b.get(row), c.get(row)) {
+    texts_column(call.rows, |row, out| match (a.get(row), b.get(row), c.get(row)) {
         (Some(a), Some(b), Some(c)) => {
             out.push_str(&map(a, b, c));
             true
         }
         _ => false,
-    }))
+    })
 }
 
 fn test(call: &Call<'_>, holds: impl Fn(&str, &str) -> bool) -> Result<ArrayRef, String> {
@@ -450,7 +450,7 @@ fn capitalize(text: &str) -> String {
 fn trim(call: &Call<'_>, leading: bool, trailing: bool) -> Result<ArrayRef, String> {
     let texts = call.argument(0)?.texts()?;
     let sets = call.arguments.get(1).map(Value::texts).transpose()?;
-    Ok(texts_column(call.rows, |row, out| {
+    texts_column(call.rows, |row, out| {
         let Some(mut text) = texts.get(row) else { return false };
         let set = match &sets {
             None => " ",
@@ -467,13 +467,13 @@ fn trim(call: &Call<'_>, leading: bool, trailing: bool) -> Result<ArrayRef, Stri
         }
         out.push_str(text);
         true
-    }))
+    })
 }
 
 fn substring(call: &Call<'_>) -> Result<ArrayRef, String> {
     let (texts, starts) = (call.argument(0)?.texts()?, call.argument(1)?.integers()?);
     let lengths = call.arguments.get(2).map(Value::integers).transpose()?;
-    Ok(texts_column(call.rows, |row, out| {
+    texts_column(call.rows, |row, out| {
         let (Some(text), Some(start)) = (texts.get(row), starts.get(row)) else { return false };
         let length = match &lengths {
             None => i64::MAX,
@@ -498,12 +498,12 @@ fn substring(call: &Call<'_>) -> Result<ArrayRef, String> {
             out.extend(text.chars().skip(from as usize).take((to - from) as usize));
         }
         true
-    }))
+    })
 }
 
 fn concatenate(call: &Call<'_>) -> Result<ArrayRef, String> {
     let texts = call.arguments.iter().map(Value::texts).collect::<Result<Vec<_>, _>>()?;
-    Ok(texts_column(call.rows, |row, out| {
+    texts_column(call.rows, |row, out| {
         texts.iter().all(|texts| match texts.get(row) {
             Some(text) => {
                 out.push_str(text);
@@ -511,13 +511,13 @@ fn concatenate(call: &Call<'_>) -> Result<ArrayRef, String> {
             }
             None => false,
         })
-    }))
+    })
 }
 
 fn concatenate_with_separator(call: &Call<'_>) -> Result<ArrayRef, String> {
     let texts = call.arguments.iter().map(Value::texts).collect::<Result<Vec<_>, _>>()?;
     let Some((separators, parts)) = texts.split_first() else { return Err("no separator".into()) };
-    Ok(texts_column(call.rows, |row, out| {
+    texts_column(call.rows, |row, out| {
         let Some(separator) = separators.get(row) else { return false };
         let mut first = true;
         for text in parts.iter().filter_map(|texts| texts.get(row)) {
@@ -528,7 +528,7 @@ fn concatenate_with_separator(call: &Call<'_>) -> Result<ArrayRef, String> {
             out.push_str(text);
         }
         true
-    }))
+    })
 }
 
 fn octet_length(call: &Call<'_>) -> Result<ArrayRef, String> {
@@ -545,7 +545,7 @@ fn octet_length(call: &Call<'_>) -> Result<ArrayRef, String> {
 
 fn character(call: &Call<'_>) -> Result<ArrayRef, String> {
     let numbers = call.argument(0)?.integers()?;
-    Ok(texts_column(call.rows, |row, out| match numbers.get(row) {
+    texts_column(call.rows, |row, out| match numbers.get(row) {
         None => false,
         Some(number) => {
             if number >= 0 {
@@ -553,7 +553,7 @@ fn character(call: &Call<'_>) -> Result<ArrayRef, String> {
             }
             true
         }
-    }))
+    })
 }
 
 /// Finds argument `needle` in argument `hay`, from the position of a third argument on.
@@ -633,7 +633,7 @@ fn split_index(call: &Call<'_>) -> Result<ArrayRef, String> {
     let codes = if call.types[1].kind.is_character() { None } else { Some(call.argument(1)?.integers()?) };
     let separators = if codes.is_none() { Some(call.argument(1)?.texts()?) } else { None };
     let numbers = call.argument(2)?.integers()?;
-    Ok(texts_column(call.rows, |row, out| {
+    texts_column(call.rows, |row, out| {
         let mut buffer = [0; 4];
         let separator = match (&separators, &codes) {
             (Some(separators), _) => separators.get(row),
@@ -662,13 +662,13 @@ fn split_index(call: &Call<'_>) -> Result<ArrayRef, String> {
             }
             None => false,
         }
-    }))
+    })
 }
 
 fn pad(call: &Call<'_>, left: bool) -> Result<ArrayRef, String> {
     let (texts, lengths, fills) =
         (call.argument(0)?.texts()?, call.argument(1)?.integers()?, call.argument(2)?.texts()?);
-    Ok(texts_column(call.rows, |row, out| {
+    texts_column(call.rows, |row, out| {
         let (Some(text), Some(length), Some(fill)) = (texts.get(row), lengths.get(row), fills.get(row))
         else {
             return false;
@@ -695,7 +695,7 @@ fn pad(call: &Call<'_>, left: bool) -> Result<ArrayRef, String> {
             push_units(out, filling, length - count);
         }
         true
-    }))
+    })
 }
 
 /// So many UTF-16 units of the characters; a half of one becomes a question mark, as in Java.
@@ -724,7 +724,7 @@ fn repeat(call: &Call<'_>) -> Result<ArrayRef, String> {
             true
         }
         _ => false,
-    });
+    })?;
     if too_long { Err(format!("the text would be longer than {TEXT_BYTES_MAX} bytes")) } else { Ok(array) }
 }
 
@@ -732,7 +732,7 @@ fn overlay(call: &Call<'_>) -> Result<ArrayRef, String> {
     let (texts, others) = (call.argument(0)?.texts()?, call.argument(1)?.texts()?);
     let starts = call.argument(2)?.integers()?;
     let lengths = call.arguments.get(3).map(Value::integers).transpose()?;
-    Ok(texts_column(call.rows, |row, out| {
+    texts_column(call.rows, |row, out| {
         let (Some(text), Some(other), Some(start)) = (texts.get(row), others.get(row), starts.get(row))
         else {
             return false;
@@ -756,5 +756,5 @@ fn overlay(call: &Call<'_>) -> Result<ArrayRef, String> {
             out.extend(text.chars().skip(start.saturating_add(length).saturating_sub(1) as usize));
         }
         true
-    }))
+    })
 }

@@ -341,7 +341,7 @@ pub(super) static FUNCTIONS: &[Function] = &[
 fn convert_zone(call: &Call<'_>) -> Result<ArrayRef, String> {
     let texts = call.argument(0)?.texts()?;
     let (from, to) = (call.argument(1)?.texts()?, call.argument(2)?.texts()?);
-    Ok(texts_column(call.rows, |row, out| {
+    texts_column(call.rows, |row, out| {
         let (Some(text), Some(from), Some(to)) = (texts.get(row), from.get(row), to.get(row)) else {
             return false;
         };
@@ -350,7 +350,7 @@ fn convert_zone(call: &Call<'_>) -> Result<ArrayRef, String> {
         let moment = Moment::from_ms(Zone::parse_or_utc(to).wall_ms(instant));
         write_moment(moment, 0, out);
         true
-    }))
+    })
 }
 
 /// `yyyy-MM-dd HH:mm:ss` as Java's SimpleDateFormat reads it: any number of digits, fields that overflow go on into the

@@ -293,6 +293,17 @@ impl Emitter<'_> {
         let schema = &table.definition.schema;
         let key: Vec<usize> =
             table.definition.primary_key.iter().filter_map(|name| schema.index_of(name).ok()).collect();
+        let repeats = changes == Changelog::Retract && self.settings.changes_repeat;
+        if repeats && key.is_empty() {
+            return Err(Box::new(
+                Diagnostic::invalid(
+                    self.span,
+                    format!("'table.exec.source.cdc-events-duplicate' is set, and '{}' has no PRIMARY KEY", table.name),
+                )
+                .with_hint("declare PRIMARY KEY (…) NOT ENFORCED: by it a repeated change is known"),
+            ));
+        }
+        let changes = if repeats { Changelog::Upsert } else { changes };
         if changes == Changelog::Upsert {
             // What tells rows apart is needed to know which one an update replaces.
             wanted.extend(&key);

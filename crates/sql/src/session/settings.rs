@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 
 const ZONE: &str = "table.local-time-zone";
 const NOT_NULL: &str = "table.exec.sink.not-null-enforcer";
+const CHANGES_REPEAT: &str = "table.exec.source.cdc-events-duplicate";
 const MATERIALIZE: &str = "table.exec.sink.upsert-materialize";
 const IDLE_TIMEOUT: &str = "table.exec.source.idle-timeout";
 const STATE_TTL: &str = "table.exec.state.ttl";
@@ -64,6 +65,7 @@ impl Settings {
                     _ => Materialize::Auto,
                 }
             }
+            CHANGES_REPEAT => self.bind.changes_repeat = value.trim().eq_ignore_ascii_case("true"),
             IDLE_TIMEOUT => {
                 let idle_ms = base::units::parse_duration_ms(value);
                 self.bind.idle_ms = idle_ms.filter(|idle_ms| *idle_ms > 0);
@@ -91,6 +93,7 @@ impl Settings {
             Some(ZONE) => self.bind.zone = Zone::UTC,
             Some(NOT_NULL) => self.bind.drops_nulls = false,
             Some(MATERIALIZE) => self.bind.materialize = Materialize::Auto,
+            Some(CHANGES_REPEAT) => self.bind.changes_repeat = false,
             Some(IDLE_TIMEOUT) => self.bind.idle_ms = None,
             Some(STATE_TTL) => self.bind.state_ttl_ms = 0,
             Some(LOOKUP_ORDER) => self.bind.lookups.allows_unordered = false,

@@ -245,7 +245,13 @@ pub const SETTINGS: &[SettingSpec] = &[
         "AUTO",
     ),
     without("table.exec.sink.keyed-shuffle", TEXT, PLANS, "AUTO"),
-    without("table.exec.source.cdc-events-duplicate", BOOLEAN, "events are read exactly once", "true"),
+    used(
+        "table.exec.source.cdc-events-duplicate",
+        BOOLEAN,
+        Some("false"),
+        "The topics of changelogs may hold a change twice: the last row of each PRIMARY KEY is kept, and what changes nothing is dropped.",
+        "true",
+    ),
     without("table.exec.simplify-operator-name-enabled", BOOLEAN, PLANS, "true"),
     without("table.exec.uid.*", TEXT, "operators are known by their part of the plan", "PLAN_ONLY"),
     used(

@@ -128,6 +128,17 @@ fn groups_update_by_their_keys() {
 }
 
 #[test]
+fn changes_that_may_be_repeated_are_told_by_the_key() {
+    let table = "CREATE TABLE changed (id STRING, n BIGINT, PRIMARY KEY (id) NOT ENFORCED)
+        WITH ('connector' = 'kafka', 'topic' = 'd', 'format' = 'debezium-json');";
+    let sum = "INSERT INTO printed SELECT 'all', SUM(n) FROM changed;";
+    expect(&format!("{table}{sum}"), "Group:R Sink:R");
+    let repeats = "SET 'table.exec.source.cdc-events-duplicate' = 'true';";
+    expect(&format!("{repeats}{table}{sum}"), "Normalize:R Group:R Sink:R");
+    expect(&format!("{repeats}{table}{} {sum}", "RESET 'table.exec.source.cdc-events-duplicate';"), "Group:R Sink:R");
+}
+
+#[test]
 fn conflicts_are_settled_in_front_of_the_sink() {
     let groups = "INSERT INTO by_number SELECT customer, COUNT(*) FROM orders GROUP BY customer ON CONFLICT DO";
     expect(&format!("{groups} DEDUPLICATE;"), "Group:R Materialize:U Sink:U");

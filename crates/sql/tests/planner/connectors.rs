@@ -151,8 +151,14 @@ impl Connector for Declared {
         }
     }
 
-    fn source_changelog(&self, _: &TableDefinition) -> Changelog {
-        if self.0.name == "upsert-kafka" { Changelog::Upsert } else { Changelog::Insert }
+    fn source_changelog(&self, table: &TableDefinition) -> Changelog {
+        match self.0.name {
+            "upsert-kafka" => Changelog::Upsert,
+            _ if table.options.get("format").is_some_and(|format| format == "debezium-json") => {
+                Changelog::Retract
+            }
+            _ => Changelog::Insert,
+        }
     }
 
     fn sink_changelog(&self, _: &TableDefinition) -> Changelog {

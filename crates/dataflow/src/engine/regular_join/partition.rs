@@ -12,13 +12,13 @@ use arrow_array::{ArrayRef, Int64Array, UInt32Array, new_null_array};
 use arrow_select::take::take;
 use state::{Key, KeyMap, KeyedMap, Store, Table, TableId};
 use std::ops::Range;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// No row: the other side is padded.
 const NONE: u32 = u32::MAX;
 
-/// The pairs of one step, over all workers: rows of a step are numbered with 32 bits, and memory ends
-/// long before.
-const STEP_PAIRS_MAX: usize = 1 << 30;
+/// The pairs of one step, over all workers, some 4 GB: a step's result is made as a whole.
+const STEP_PAIRS_MAX: usize = 1 << 27;
 
 /// So many pairs are decided at once.
 const DECIDED_PAIRS_MAX: usize = 1 << 14;
@@ -30,6 +30,25 @@ pub(crate) struct StepRows {
     /// By number: the chunk and the row in it.
     places: Vec<(u32, u32)>,
     system: Batch,
+    /// Over all workers, so that their number does not decide what is too much.
+    found: PairCount,
+    emitted: PairCount,
+}
+
+#[derive(Debug, Default)]
+struct PairCount(AtomicUsize);
+
+impl PairCount {
+    fn add(&self, pairs: usize) -> Result<(), DataflowError> {
+        let before = self.0.fetch_add(pairs, Ordering::Relaxed);
+        if before.saturating_add(pairs) > STEP_PAIRS_MAX {
+            return Err(DataflowError::invalid(format!(
+                "rows of one step match more than pairs={STEP_PAIRS_MAX}; join by keys that fewer rows share, or give a \
+                 step fewer rows (--step-rows-max)"
+            )));
+        }
+        Ok(())
+    }
 }
 
 impl StepRows {
@@ -39,7 +58,7 @@ impl StepRows {
             |(chunk, prepared): (u32, &Prepared)| (0..prepared.len() as u32).map(move |row| (chunk, row));
         let all: Vec<(u32, u32)> = (0u32..).zip(&chunks).flat_map(rows).collect();
         let places = order.iter().map(|place| all[*place as usize]).collect();
-        StepRows { chunks, places, system }
+        StepRows { chunks, places, system, found: PairCount::default(), emitted: PairCount::default() }
     }
 }
 
@@ -119,7 +138,7 @@ impl Partition {
             Some(_) => Some(values.decide(spec, &found, rows, clock_ms)?),
             None => None,
         };
-        let emitted = emit(spec, &found, decided.as_deref(), &mut known, STEP_PAIRS_MAX / own.1)?;
+        let emitted = emit(spec, &found, decided.as_deref(), &mut known, &rows.emitted)?;
         for (side, (known, table)) in known.iter_mut().zip(&mut self.tables).enumerate() {
             SideState { known, table, clock_ms }.write(&keys, spec.forgets[side])?;
         }
@@ -169,32 +188,24 @@ impl Partition {
             })?;
             counts.times = if is_add(kind) { counts.times + 1 } else { counts.times.saturating_sub(1) };
             sides[side].known.change(event.row, counts);
+            rows.found.add(found.candidates.len() - event.candidates_end)?;
             event.candidates_end = found.candidates.len();
-            if event.candidates_end > STEP_PAIRS_MAX / workers {
-                return Err(too_many_pairs());
-            }
             found.events.push(event);
         }
         Ok(found)
     }
 }
 
-fn too_many_pairs() -> DataflowError {
-    DataflowError::invalid(format!(
-        "rows of one step match more than pairs={STEP_PAIRS_MAX}; join by keys that fewer rows share"
-    ))
-}
-
 /// Pairs to emit; [`NONE`] stands for the padding.
-#[derive(Debug, Default)]
-struct Emitted {
+#[derive(Debug)]
+struct Emitted<'a> {
     causes: Vec<u32>,
     kinds: Vec<i8>,
     pairs: [Vec<u32>; 2],
-    pairs_max: usize,
+    count: &'a PairCount,
 }
 
-impl Emitted {
+impl Emitted<'_> {
     fn push(
         &mut self,
         cause: u32,
@@ -202,9 +213,7 @@ impl Emitted {
         (left, right): (u32, u32),
         times: u64,
     ) -> Result<(), DataflowError> {
-        if times > (self.pairs_max - self.causes.len()) as u64 {
-            return Err(too_many_pairs());
-        }
+        self.count.add(usize::try_from(times).unwrap_or(usize::MAX))?;
         let count = self.causes.len() + times as usize;
         self.causes.resize(count, cause);
         self.kinds.resize(count, kind as i8);
@@ -215,14 +224,15 @@ impl Emitted {
 }
 
 /// What the events bring and take, and the counts of matches.
-fn emit(
+fn emit<'a>(
     spec: &RegularJoinSpec,
     found: &Found,
     decided: Option<&[bool]>,
     known: &mut [SideRows; 2],
-    pairs_max: usize,
-) -> Result<Emitted, DataflowError> {
-    let mut emitted = Emitted { pairs_max, ..Emitted::default() };
+    count: &'a PairCount,
+) -> Result<Emitted<'a>, DataflowError> {
+    let mut emitted =
+        Emitted { causes: Vec::new(), kinds: Vec::new(), pairs: [Vec::new(), Vec::new()], count };
     let alone = |side: usize, row: u32| if side == LEFT { (row, NONE) } else { (NONE, row) };
     let shows_pairs = !spec.kind.tests_left();
     // How a row of the other side changes that gets its first match, and one that loses its last.

@@ -77,7 +77,7 @@ impl Partition {
             }
             match chunk.side {
                 RIGHT => self.take_version(chunk, row, &mut timers, clock_ms)?,
-                _ => self.take_row(spec, chunk, row, ordinal, &mut timers, &mut leaving, clock_ms)?,
+                _ => self.take_row(spec, (chunk, row, ordinal), &mut timers, &mut leaving, clock_ms)?,
             }
         }
         for change in changes {
@@ -110,9 +110,7 @@ impl Partition {
     fn take_row<'a>(
         &mut self,
         spec: &Spec,
-        chunk: &'a Prepared,
-        row: usize,
-        ordinal: u64,
+        (chunk, row, ordinal): (&'a Prepared, usize, u64),
         timers: &mut NewTimers<'a>,
         leaving: &mut Leaving,
         clock_ms: i64,

@@ -158,6 +158,26 @@ fn a_deletion_by_key_takes_away_the_row_that_is_kept() {
 }
 
 #[test]
+fn repeated_changes_of_a_changelog_change_nothing() {
+    use RowKind::{Delete, Insert, UpdateAfter, UpdateBefore};
+    golden(
+        NodeKind::ChangelogNormalize { keys: vec![0] },
+        Changelog::Retract,
+        Changelog::Retract,
+        &[
+            (&[(Insert, "a 1 x 0.5 1"), (Insert, "a 1 x 0.5 1")], &["+I a 1 x 0.5 1"]),
+            (
+                &[(UpdateBefore, "a 1 x 0.5 1"), (UpdateAfter, "a 2 x 0.5 1")],
+                &["-U a 1 x 0.5 1", "+U a 2 x 0.5 1"],
+            ),
+            (&[(UpdateBefore, "a 1 x 0.5 1")], &[]),
+            (&[(UpdateAfter, "a 2 x 0.5 1")], &[]),
+            (&[(Delete, "a 2 x 0.5 1"), (Delete, "a 2 x 0.5 1")], &["-D a 2 x 0.5 1"]),
+        ],
+    );
+}
+
+#[test]
 fn of_equal_rows_the_earliest_goes_and_an_unknown_one_is_dropped() {
     use RowKind::{Delete, Insert};
     golden(

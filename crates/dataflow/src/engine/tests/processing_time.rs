@@ -4,7 +4,7 @@ use super::fixtures::*;
 use super::windows::{HOP, TUMBLE};
 use crate::engine::{DataflowOptions, StepInput};
 use crate::plan::AggregateFunction::{Count, Sum};
-use crate::plan::{NodeId, NodeKind, Plan, WindowKind};
+use crate::plan::{NodeId, NodeKind, Plan, SortKey, WindowKind};
 use arrow_schema::DataType;
 use std::sync::Arc;
 
@@ -36,7 +36,10 @@ type Steps<'a> = &'a [(i64, &'a str, &'a [&'a str])];
 
 /// With other workers and restored after every step.
 fn check(window: Option<WindowKind>, steps: Steps<'_>) {
-    let (plan, scan) = counting(window);
+    check_plan(counting(window), steps);
+}
+
+fn check_plan((plan, scan): (Arc<Plan>, NodeId), steps: Steps<'_>) {
     for workers in [[1, 1], [1, 4], [3, 2]] {
         let options = |workers| DataflowOptions { workers, ..DataflowOptions::default() };
         let mut home = Home::new(usize::MAX);
@@ -63,6 +66,28 @@ fn check(window: Option<WindowKind>, steps: Steps<'_>) {
             (dataflow, store) = home.restore(&plan, options(workers[index % 2]), (dataflow, store));
         }
     }
+}
+
+#[test]
+fn rows_in_the_order_of_the_clock_leave_when_it_has_passed() {
+    let mut planner = Planner::default();
+    let scan = planner.scan("events", COLUMNS, true);
+    let columns = planner.schema(scan);
+    let clocked = planner.add(NodeKind::ProcessingTime, &[scan], columns.clone());
+    let order = vec![SortKey { column: 1, descending: true, nulls_first: false }];
+    let sort = planner.add(NodeKind::TemporalSort { time_column: 0, order }, &[clocked], columns);
+    planner.sink(sort, "out");
+    check_plan(
+        (planner.build(), scan),
+        &[
+            (3, "ab", &[]),
+            (4, "", &["3 b 1", "3 a 1"]),
+            (9, "a", &[]),
+            (9, "c", &[]),
+            (12, "d", &["9 c 1", "9 a 1"]),
+            (20, "", &["12 d 1"]),
+        ],
+    );
 }
 
 #[test]

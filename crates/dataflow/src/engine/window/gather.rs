@@ -134,8 +134,8 @@ impl Gather {
             false => encoded_column(&self.encoder, lists.values().map(Some), &argument)?,
         };
         match self.function {
-            AggregateFunction::ListAgg => Ok(joined(&values, lists, ["", &self.options.separator, ""], true)),
-            AggregateFunction::JsonArrayAgg => Ok(joined(&values, lists, ["[", ",", "]"], false)),
+            AggregateFunction::ListAgg => joined(&values, lists, ["", &self.options.separator, ""], true),
+            AggregateFunction::JsonArrayAgg => joined(&values, lists, ["[", ",", "]"], false),
             AggregateFunction::JsonObjectAgg => objects(&values, lists),
             AggregateFunction::ArrayAgg => self.arrays(values, lists),
             AggregateFunction::Collect => self.multisets(values, lists),
@@ -234,7 +234,7 @@ fn joined(
     lists: &Lists,
     [open, between, close]: [&str; 3],
     empty_is_null: bool,
-) -> ArrayRef {
+) -> Result<ArrayRef, DataflowError> {
     let texts = values.as_string::<i32>();
     let mut builder = StringBuilder::new();
     let mut text = String::new();
@@ -252,9 +252,18 @@ fn joined(
             text.push_str(texts.value(entry));
         }
         text.push_str(close);
-        builder.append_value(&text);
+        append(&mut builder, &text)?;
     }
-    Arc::new(builder.finish())
+    Ok(Arc::new(builder.finish()))
+}
+
+/// More bytes than an array's offsets can tell apart are refused.
+fn append(builder: &mut StringBuilder, text: &str) -> Result<(), DataflowError> {
+    if i32::try_from(builder.values_slice().len() + text.len()).is_err() {
+        return Err(DataflowError::invalid("the groups of one step gather texts of more than 2^31 bytes"));
+    }
+    builder.append_value(text);
+    Ok(())
 }
 
 /// The entries are in the order of their keys.
@@ -286,7 +295,7 @@ fn objects(values: &ArrayRef, lists: &Lists) -> Result<ArrayRef, DataflowError> 
             text.push_str(texts.value(entry));
         }
         text.push('}');
-        builder.append_value(&text);
+        append(&mut builder, &text)?;
     }
     Ok(Arc::new(builder.finish()))
 }

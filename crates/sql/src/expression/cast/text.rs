@@ -43,7 +43,7 @@ pub(super) fn to_text(
             text.extend(std::iter::repeat_n(' ', length.saturating_sub(letters)));
         }
         true
-    });
+    })?;
     match failure {
         Some(message) => Err(message),
         None => Ok(array),

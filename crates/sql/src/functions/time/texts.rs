@@ -41,7 +41,7 @@ fn write_moments(
                 false
             }
         }
-    });
+    })?;
     failure.map_or(Ok(array), Err)
 }
 
@@ -234,13 +234,13 @@ pub(super) fn from_unixtime(call: &Call<'_>) -> Result<ArrayRef, String> {
     if call.arguments.len() > 1 {
         return write_moments(call, 1, moment);
     }
-    Ok(texts_column(call.rows, |row, out| match moment(row) {
+    texts_column(call.rows, |row, out| match moment(row) {
         Some(moment) => {
             write_moment(moment, 0, out);
             true
         }
         None => false,
-    }))
+    })
 }
 
 pub(super) fn unix_timestamp(call: &Call<'_>) -> Result<ArrayRef, String> {

@@ -31,3 +31,6 @@ INSERT INTO by_number SELECT customer, COUNT(*) FROM payments GROUP BY customer 
 INSERT INTO out_topic SELECT customer, id FROM orders ON CONFLICT DO DEDUPLICATE;
 CREATE TABLE printed (customer STRING, n BIGINT, PRIMARY KEY (n) NOT ENFORCED) WITH ('connector' = 'print');
 INSERT INTO printed SELECT customer, id FROM orders ON CONFLICT DO ERROR;
+CREATE TABLE changed (id STRING, n BIGINT) WITH ('connector' = 'kafka', 'topic' = 'd', 'format' = 'debezium-json');
+SET 'table.exec.source.cdc-events-duplicate' = 'true';
+INSERT INTO printed SELECT id, n FROM changed;
