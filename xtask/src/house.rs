@@ -23,6 +23,7 @@ const FLOORS: &[(&str, &[&str])] = &[
     ("eventlog", &["base", "os"]),
     ("state", &["base", "os"]),
     ("kafka-client", &["auth", "base", "kafka-wire"]),
+    ("verify", &["os", "kafka-client", "kafka-wire"]),
     ("broker", &["auth", "base", "os", "eventlog", "kafka-wire"]),
     ("dataflow", &["base", "os", "state"]),
     ("runtime", &["base", "os", "kafka-wire", "dataflow", "state", "eventlog"]),

@@ -28,7 +28,8 @@ use crate::example;
 use crate::golden::{self, Results};
 use crate::proofs::{self, Proof};
 
-pub use self::run::{Conditions, Random, Run};
+pub use self::run::{Conditions, Run};
+use verify::Random;
 
 /// Puts what a file needs into the working folder.
 type Prepare = Box<dyn Fn(&Path) -> Result<()>>;

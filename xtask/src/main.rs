@@ -86,10 +86,12 @@ enum Task {
         #[arg(long)]
         seed: Option<u64>,
     },
-    /// Kill the node while transactional and idempotent producers write, and read what is left
+    /// Kill the node, and cut its power, while transactional and idempotent producers write, and read what is left
     KillProducers {
         #[arg(long, default_value_t = stages::PRODUCER_KILLS)]
         cycles: u64,
+        #[arg(long, default_value_t = stages::POWER_CUTS)]
+        power_cuts: u64,
         /// Where the kills are placed; printed by every run, and the clock's choice if not given
         #[arg(long)]
         seed: Option<u64>,
@@ -240,8 +242,9 @@ fn perform(task: Task) -> Result<ExitCode> {
         }
         Task::Example => return Ok(verdict(&stages::example()?)),
         Task::Kill { cycles, seed } => kill::prove(cycles, seed.unwrap_or_else(stages::seed))?,
-        Task::KillProducers { cycles, seed } => {
-            kill_producers::prove(cycles, seed.unwrap_or_else(stages::seed))?;
+        Task::KillProducers { cycles, power_cuts, seed } => {
+            let seed = seed.unwrap_or_else(stages::seed);
+            kill_producers::prove(verify::Wanted { kills: cycles, power_cuts, seed })?;
         }
         Task::Simulate { seeds, first } => simulate::run(seeds, first)?,
         Task::Kafka => {

@@ -145,7 +145,7 @@ impl Drop for Group {
 }
 
 #[cfg(target_os = "linux")]
-fn die_with_parent(command: &mut Command) {
+pub fn die_with_parent(command: &mut Command) {
     let arrange = || Ok(rustix::process::set_parent_process_death_signal(Some(Signal::KILL))?);
     // SAFETY: the closure runs between fork and exec and makes one system call; it allocates nothing and takes no lock.
     unsafe { command.pre_exec(arrange) };

@@ -94,9 +94,11 @@ fn kill() -> Result<Counts> {
 
 /// How often it is killed under producers.
 pub const PRODUCER_KILLS: u64 = 48;
+pub const POWER_CUTS: u64 = 48;
 
 fn kill_producers() -> Result<Counts> {
-    crate::kill_producers::run(PRODUCER_KILLS, seed())?;
+    let wanted = verify::Wanted { kills: PRODUCER_KILLS, power_cuts: POWER_CUTS, seed: seed() };
+    crate::kill_producers::run(wanted)?;
     Ok(Counts { passed: 1, failed: 0 })
 }
 

@@ -10,6 +10,7 @@ pub mod expressions;
 pub mod flink;
 pub mod fuzz;
 pub mod gaps;
+pub mod refusals;
 pub mod run;
 pub mod statements;
 pub mod value;

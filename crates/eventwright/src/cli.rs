@@ -54,6 +54,8 @@ pub enum Verb {
     Savepoint(SavepointVerb),
     /// Look at this machine and a data directory, and say what is wrong with them
     Doctor(DoctorArguments),
+    /// Kill a node and cut its power on this machine's disk, and prove that nothing acknowledged is lost
+    Verify(VerifyArguments),
 }
 
 #[derive(Args, Clone)]
@@ -156,6 +158,34 @@ pub struct StartArguments {
     pub data: PathBuf,
     #[command(flatten)]
     pub node: NodeArguments,
+    /// Keep what is durable of the data in this folder too, so that `verify` can cut the power
+    #[arg(long, value_name = "DIR", hide = true)]
+    pub shadow: Option<PathBuf>,
+}
+
+#[derive(Args)]
+#[command(after_help = "Examples:
+  eventwright verify                                  some 100 kills and power cuts, about a minute
+  eventwright verify --kill 1000 --power-cut 1000 --folder /mnt/data
+  eventwright verify --power-cut 0 -o json
+
+Producers write to a node that dies again and again; what is left is compared with what they were told.
+A power cut is a kill after which everything that was not synced is gone, or survives in part.")]
+pub struct VerifyArguments {
+    /// How often the node is killed (SIGKILL)
+    #[arg(long, value_name = "N", default_value_t = 48)]
+    pub kill: u64,
+    /// How often it loses its power
+    #[arg(long, value_name = "N", default_value_t = 48)]
+    pub power_cut: u64,
+    /// A folder on the disk that is to be tried; what is written there goes with the end, unless something is wrong
+    #[arg(long, value_name = "DIR", default_value = ".")]
+    pub folder: PathBuf,
+    /// Where the deaths are placed [default: by the clock; the report names it]
+    #[arg(long, value_name = "N")]
+    pub seed: Option<u64>,
+    #[arg(short, long, value_enum, default_value_t = Form::Text)]
+    pub output: Form,
 }
 
 #[derive(Args)]

@@ -31,6 +31,7 @@ fn main() -> ExitCode {
         Verb::Job(verb) => commands::job::job(verb),
         Verb::Savepoint(verb) => commands::savepoint::savepoint(verb),
         Verb::Doctor(arguments) => commands::doctor::doctor(arguments),
+        Verb::Verify(arguments) => commands::verify::verify(arguments),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

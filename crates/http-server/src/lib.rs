@@ -7,7 +7,7 @@
 //! `schemas` hands the paths of Confluent's API to the crate `registry`, which knows nothing of HTTP.
 //!
 //! Flink's shapes are kept where they fit: a node is one task manager, a job's plan nodes are its vertices, a worker is
-//! a slot. What has no counterpart here (accumulators, back pressure, subtasks) is not served, and answers 404.
+//! a slot. What has no counterpart here (accumulators' values, back pressure, single subtasks) is not served, and answers 404.
 
 mod flink;
 mod guard;

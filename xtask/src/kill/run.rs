@@ -10,6 +10,7 @@ use anyhow::{Context, Result, bail, ensure};
 use super::reader::{Reader, Seen};
 use super::{Subject, check};
 use crate::{kafka, node};
+use verify::Random;
 
 /// The numbers of workers, one start after the other.
 pub const WORKERS: [u32; 4] = [1, 2, 4, 1];
@@ -157,22 +158,5 @@ impl<'a> Run<'a> {
         ensure!(records > 0 || self.subject.topics.is_empty(), "the topics are empty");
         check(self.subject, &results)?;
         Ok(records)
-    }
-}
-
-/// SplitMix64: enough to spread kills, and the same everywhere.
-pub struct Random(u64);
-
-impl Random {
-    pub fn new(seed: u64) -> Random {
-        Random(seed)
-    }
-
-    pub fn below(&mut self, bound: u64) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut mixed = self.0;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        (mixed ^ (mixed >> 31)) % bound.max(1)
     }
 }

@@ -10,8 +10,9 @@ use anyhow::{Context, Result, ensure};
 use crate::clients::Counts;
 use crate::compared::{self, Compared};
 use crate::golden::{self, Results};
-use crate::kill::{Conditions, Random, Run, Subject};
+use crate::kill::{Conditions, Run, Subject};
 use crate::{formats, node, peers};
+use verify::Random;
 
 /// Workers and the largest number of rows of a step of a read; the first is the default, in which the state is measured.
 const SHAPES: [(&str, &str); 4] = [("1", "8192"), ("1", "100"), ("2", "1000"), ("4", "100000")];

@@ -10,3 +10,4 @@ pub mod savepoint;
 pub mod start;
 pub mod topic;
 pub mod user;
+pub mod verify;

@@ -4,10 +4,15 @@ use crate::cli::StartArguments;
 use crate::node::Node;
 use crate::signals::Interrupt;
 use os::Os;
+use os::disk::shadow::ShadowDisk;
 use std::io::Write;
+use std::sync::Arc;
 
 pub fn start(arguments: &StartArguments) -> anyhow::Result<()> {
-    let os = Os::real();
+    let mut os = Os::real();
+    if let Some(shadow) = &arguments.shadow {
+        os.disk = Arc::new(ShadowDisk::begin(&arguments.data, shadow)?);
+    }
     let interrupt = Interrupt::listen()?;
     let node = Node::open(&os, &arguments.data, &arguments.node)?;
     // Scripts wait for this line, so it must not stay in a buffer.

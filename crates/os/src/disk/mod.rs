@@ -5,6 +5,7 @@
 //! later sync that succeeds proves nothing; callers must treat the first failure as final.
 
 pub mod real;
+pub mod shadow;
 pub mod sim;
 
 use std::fmt::Debug;

@@ -74,8 +74,7 @@ impl Binder<'_> {
         let relation = self.query_in_sight(query, true);
         let relation = self.settled(relation)?;
         let columns = self.graph.columns(relation).to_vec();
-        let kind =
-            RelationKind::Sink { table, drops_nulls: false, on_conflict: None, span: query.span };
+        let kind = RelationKind::Sink { table, drops_nulls: false, on_conflict: None, span: query.span };
         let id = self.graph.add(kind, vec![relation], columns);
         self.graph.sinks.push(id);
         Ok(id)

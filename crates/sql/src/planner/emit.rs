@@ -14,9 +14,7 @@ mod window;
 
 use super::changelog::{self, Facts};
 use super::prune::Required;
-use crate::binder::{
-    BindSettings, BoundTable, Column, Graph, Relation, RelationId, RelationKind,
-};
+use crate::binder::{BindSettings, BoundTable, Column, Graph, Relation, RelationId, RelationKind};
 use crate::diagnostic::Diagnostic;
 use crate::expression::{Scalar, ScalarKind};
 use crate::span::Span;
@@ -298,7 +296,10 @@ impl Emitter<'_> {
             return Err(Box::new(
                 Diagnostic::invalid(
                     self.span,
-                    format!("'table.exec.source.cdc-events-duplicate' is set, and '{}' has no PRIMARY KEY", table.name),
+                    format!(
+                        "'table.exec.source.cdc-events-duplicate' is set, and '{}' has no PRIMARY KEY",
+                        table.name
+                    ),
                 )
                 .with_hint("declare PRIMARY KEY (…) NOT ENFORCED: by it a repeated change is known"),
             ));

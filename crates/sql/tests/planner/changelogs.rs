@@ -135,18 +135,25 @@ fn changes_that_may_be_repeated_are_told_by_the_key() {
     expect(&format!("{table}{sum}"), "Group:R Sink:R");
     let repeats = "SET 'table.exec.source.cdc-events-duplicate' = 'true';";
     expect(&format!("{repeats}{table}{sum}"), "Normalize:R Group:R Sink:R");
-    expect(&format!("{repeats}{table}{} {sum}", "RESET 'table.exec.source.cdc-events-duplicate';"), "Group:R Sink:R");
+    expect(
+        &format!("{repeats}{table}{} {sum}", "RESET 'table.exec.source.cdc-events-duplicate';"),
+        "Group:R Sink:R",
+    );
 }
 
 #[test]
 fn conflicts_are_settled_in_front_of_the_sink() {
-    let groups = "INSERT INTO by_number SELECT customer, COUNT(*) FROM orders GROUP BY customer ON CONFLICT DO";
+    let groups =
+        "INSERT INTO by_number SELECT customer, COUNT(*) FROM orders GROUP BY customer ON CONFLICT DO";
     expect(&format!("{groups} DEDUPLICATE;"), "Group:R Materialize:U Sink:U");
     expect(&format!("{groups} NOTHING;"), "Group:R Conflicts:U Sink:U");
     expect(&format!("{groups} ERROR;"), "Group:R Conflicts:U Sink:U");
     // Of rows that only come the last is the latest, but the first must be known.
     expect("INSERT INTO by_number SELECT customer, id FROM orders ON CONFLICT DO DEDUPLICATE;", "Sink:I");
-    expect("INSERT INTO by_number SELECT customer, id FROM orders ON CONFLICT DO NOTHING;", "Conflicts:U Sink:U");
+    expect(
+        "INSERT INTO by_number SELECT customer, id FROM orders ON CONFLICT DO NOTHING;",
+        "Conflicts:U Sink:U",
+    );
     // Nothing can conflict where the query updates by the table's key.
     let same = "INSERT INTO by_text SELECT customer, COUNT(*) FROM orders GROUP BY customer ON CONFLICT DO";
     expect(&format!("{same} ERROR;"), "Group:U Sink:U");
@@ -159,7 +166,8 @@ fn conflicts_are_settled_in_front_of_the_sink() {
         "ProcessingTime:I Conflicts:U Sink:U",
     );
     // A table that takes every change, and has a key of its own.
-    let printed = "CREATE TABLE by_n (k STRING, n BIGINT, PRIMARY KEY (n) NOT ENFORCED) WITH ('connector' = 'print');
+    let printed =
+        "CREATE TABLE by_n (k STRING, n BIGINT, PRIMARY KEY (n) NOT ENFORCED) WITH ('connector' = 'print');
         INSERT INTO by_n SELECT customer, COUNT(*) FROM orders GROUP BY customer";
     expect(&format!("{printed};"), "Group:R Materialize:R Sink:R");
     expect(&format!("{printed} ON CONFLICT DO ERROR;"), "Group:R Conflicts:R Sink:R");

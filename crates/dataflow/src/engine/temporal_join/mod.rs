@@ -115,7 +115,8 @@ impl TemporalJoinNode {
         store: &Store,
     ) -> Result<TemporalJoinNode, DataflowError> {
         let spec = Arc::new(Spec::new(plan, id, schemas)?);
-        let partitions = Partitions::new(workers, |groups| Partition::new(store, id, groups, plan.state_ttl_ms))?;
+        let partitions =
+            Partitions::new(workers, |groups| Partition::new(store, id, groups, plan.state_ttl_ms))?;
         Ok(TemporalJoinNode { spec, partitions })
     }
 

@@ -1,14 +1,13 @@
 //! The producers: each writes numbered records and keeps what it was told about them.
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use anyhow::{Result, bail};
 use kafka_client::{ClientError, OffsetToCommit, TransactionalProducer};
 use kafka_wire::records::{BatchBuilder, Compression};
 
-use super::{IDEMPOTENT_TOPIC, PAUSE, TOPICS, connect};
-use crate::kill::Random;
+use crate::{IDEMPOTENT_TOPIC, PAUSE, Random, TOPICS, connect, now_ms};
 
 /// Longer than a run takes: nothing may end by time-out but what a fenced producer has left.
 const TRANSACTION_TIMEOUT: Duration = Duration::from_secs(600);
@@ -152,12 +151,6 @@ pub fn idempotent(number: u64, address: &str, stop: &AtomicBool, seed: u64) -> R
         tries = 0;
         records = 1 + random.below(RECORDS_MAX);
     }
-}
-
-/// Records of another age would fall to retention.
-fn now_ms() -> i64 {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH);
-    now.map_or(0, |elapsed| elapsed.as_millis() as i64)
 }
 
 /// `None` if the node was killed meanwhile; an error that a living node answered with is a violation.

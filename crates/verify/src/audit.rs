@@ -6,8 +6,8 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use kafka_client::{Client, Isolation, OffsetSpec};
 
-use super::writers::{End, Ended, Written, group, value};
-use super::{IDEMPOTENT_TOPIC, TOPICS, Tally, connect};
+use crate::writers::{End, Ended, Written, group, value};
+use crate::{IDEMPOTENT_TOPIC, TOPICS, Tally, connect};
 
 const FETCH_BYTES_MAX: i32 = 4 * 1024 * 1024;
 
