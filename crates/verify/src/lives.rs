@@ -73,7 +73,9 @@ impl<'a> Lives<'a> {
         });
         if is_ready.recv_timeout(START_LIMIT).is_err() {
             match process.0.try_wait()? {
-                Some(status) => bail!("the node ended by itself when it was started: {status}; {}", self.last_words()),
+                Some(status) => {
+                    bail!("the node ended by itself when it was started: {status}; {}", self.last_words())
+                }
                 None => bail!("the node was not ready within {} s", START_LIMIT.as_secs()),
             }
         }
