@@ -30,7 +30,6 @@ mod partition;
 mod retract;
 
 pub(crate) use accumulator::{Accumulator, AccumulatorSpec, accumulator_supports, add_first, add_wide};
-pub(crate) use accumulators::Accumulators;
 pub(crate) use aggregate::AggregateNode;
 pub(crate) use argument::{Argument, Representation, Values, decimal_column, float_column, integer_column};
 pub(crate) use columns::encoded_column;

@@ -114,7 +114,6 @@ impl Partition {
             }
             self.timers.keep(timers)?;
         }
-        self.timers.expire(watermark.saturating_add(1));
-        Ok(())
+        self.timers.close(watermark.saturating_add(1), NewTimers::default())
     }
 }
