@@ -2,7 +2,8 @@
 """confluent-kafka, kafka-python and bare frames with OAUTHBEARER: `python_tokens.py HOST:PORT`.
 
 The address serves SASL_SSL; tokens are for the audience `kafka`, by the issuer and with the keys that tokens.py makes in
-SECURITY_FOLDER. The user `admin` may do everything.
+SECURITY_FOLDER. The user `admin`, with the password `admin-secret`, may do everything. SECURITY_REGISTRY is the URL of a
+schema registry with the same users.
 """
 
 import os
@@ -29,6 +30,8 @@ from suite import LIMIT_SECONDS, Suite, expect, unique, until
 ADDRESS = sys.argv[1]
 FOLDER = os.environ["SECURITY_FOLDER"]
 CA = os.path.join(FOLDER, "ca.pem")
+# Where the address has one beside it.
+REGISTRY = os.environ.get("SECURITY_REGISTRY")
 issuer = tokens.Issuer(FOLDER)
 
 
@@ -291,6 +294,42 @@ def kafka_python():
     consumer.close()
 
 
+def registry(**more):
+    from confluent_kafka.schema_registry import SchemaRegistryClient
+
+    return SchemaRegistryClient({"url": REGISTRY, "ssl.ca.location": CA, **more})
+
+
+def token_for_registry(token):
+    return {
+        "bearer.auth.credentials.source": "STATIC_TOKEN",
+        "bearer.auth.token": token,
+        "bearer.auth.logical.cluster": "cluster",
+        "bearer.auth.identity.pool.id": "pool",
+    }
+
+
+def registry_admits(log_in):
+    from confluent_kafka.schema_registry import Schema
+
+    subject = unique("subject")
+    client = registry(**log_in)
+    number = client.register_schema(subject, Schema('"string"', "AVRO"))
+    expect(client.get_schema(number).schema_str, '"string"', "the schema")
+    expect(subject in client.get_subjects(), True, "the subject")
+
+
+def registry_refuses(log_in, status):
+    from confluent_kafka.schema_registry import SchemaRegistryError
+
+    try:
+        registry(**log_in).get_subjects()
+    except SchemaRegistryError as error:
+        expect(error.http_status_code, status, f"the refusal {error}")
+        return
+    raise AssertionError("it was admitted")
+
+
 suite = Suite("python-tokens")
 for algorithm in tokens.ALGORITHMS:
     suite.check(f"confluent round trip {algorithm}", round_trip, algorithm)
@@ -303,4 +342,14 @@ suite.check("a refusal takes two steps", two_steps)
 suite.check("what is a message", heads)
 suite.check("log-ins on a connection that is there", again_on_the_wire)
 suite.check("kafka-python round trip", kafka_python)
+if REGISTRY:
+    good, bad = {"basic.auth.user.info": "admin:admin-secret"}, {"basic.auth.user.info": "admin:wrong"}
+    suite.check("confluent registry with a password", registry_admits, good)
+    admin_token = issuer.sign(tokens.claims("admin"))
+    suite.check("confluent registry with a token", registry_admits, token_for_registry(admin_token))
+    suite.check("confluent registry with a wrong password", registry_refuses, bad, 401)
+    suite.check("confluent registry without a log-in", registry_refuses, {}, 401)
+    suite.check("confluent registry with a forged token", registry_refuses, token_for_registry(forged()), 401)
+    guest = issuer.sign(tokens.claims("guest"))
+    suite.check("confluent registry without a rule", registry_refuses, token_for_registry(guest), 403)
 suite.finish()

@@ -28,9 +28,9 @@ const FLOORS: &[(&str, &[&str])] = &[
     ("dataflow", &["base", "os", "state"]),
     ("runtime", &["base", "os", "kafka-wire", "dataflow", "state", "eventlog"]),
     ("sql", &["base", "dataflow", "state"]),
-    ("connectors", &["base", "os", "dataflow", "formats", "kafka-wire", "eventlog"]),
+    ("connectors", &["auth", "base", "os", "dataflow", "formats", "kafka-wire", "eventlog"]),
     ("registry", &["base", "os", "kafka-wire", "formats", "eventlog"]),
-    ("http-server", &["base", "os", "registry", "runtime"]),
+    ("http-server", &["auth", "base", "os", "broker", "registry", "runtime"]),
 ];
 
 /// The binary wires everything; the test kit and the tools look at everything.

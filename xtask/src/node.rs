@@ -19,7 +19,7 @@ const LISTENING: &str = "kafka listening on ";
 pub struct Node {
     server: Server,
     pub bootstrap: String,
-    /// `HOST:PORT` of its HTTP side.
+    /// `HOST:PORT` of its HTTP side, with `https://` in front if it speaks TLS.
     pub http: String,
 }
 

@@ -34,15 +34,19 @@ pub struct Secured {
     folder: TempDir,
     pub sasl: String,
     mtls: String,
+    /// Kafka has none.
+    registry: Option<String>,
 }
 
 impl Secured {
     /// What the suites are told besides the address.
     pub fn environment(&self) -> Vec<(&'static str, String)> {
-        vec![
+        let mut variables = vec![
             ("SECURITY_FOLDER", self.folder.path().display().to_string()),
             ("SECURITY_MTLS", self.mtls.clone()),
-        ]
+        ];
+        variables.extend(self.registry.iter().map(|url| ("SECURITY_REGISTRY", url.clone())));
+        variables
     }
 
     /// Two nodes, since a node has one listener.
@@ -67,6 +71,7 @@ impl Secured {
             tokens,
             set("security.protocol", "SASL_SSL"),
             set("sasl.enabled.mechanisms", mechanisms),
+            vec!["--http".to_owned(), "https://127.0.0.1:0".to_owned()],
         ]
         .concat();
         let sasl = node::start_with(&at("sasl"), &at("sasl.log"), &sasl_settings)?;
@@ -82,6 +87,7 @@ impl Secured {
         Ok(Secured {
             sasl: sasl.bootstrap.clone(),
             mtls: mtls.bootstrap.clone(),
+            registry: Some(sasl.http.clone()),
             _running: Running::Nodes { _sasl: sasl, _mtls: mtls },
             folder,
         })
@@ -129,7 +135,7 @@ super.users=User:admin;User:ANONYMOUS;User:CN=client
                 .to_vec(),
         };
         let kafka = kafka::start_with(&security)?;
-        Ok(Secured { _running: Running::Kafka { _kafka: kafka }, folder, sasl, mtls })
+        Ok(Secured { _running: Running::Kafka { _kafka: kafka }, folder, sasl, mtls, registry: None })
     }
 }
 

@@ -1,6 +1,8 @@
-//! SASL PLAIN (RFC 4616): a name and a password in one message; only TLS keeps it secret.
+//! SASL PLAIN (RFC 4616), and HTTP's Basic (RFC 7617): a name and a password in one message; only TLS keeps it secret.
 
 use crate::AuthError;
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD as BASE64;
 
 /// What a client says in PLAIN.
 pub struct Login {
@@ -31,6 +33,23 @@ impl Login {
     pub fn encode(user: &str, password: &str) -> Vec<u8> {
         format!("\0{user}\0{password}").into_bytes()
     }
+
+    /// From HTTP's `Authorization: Basic …`.
+    pub fn of_basic(value: &str) -> Option<Login> {
+        let (scheme, rest) = value.split_once(' ')?;
+        if !scheme.eq_ignore_ascii_case("basic") {
+            return None;
+        }
+        let pair = String::from_utf8(BASE64.decode(rest.trim()).ok()?).ok()?;
+        let (user, password) = pair.split_once(':')?;
+        let is_whole = !user.is_empty() && !password.is_empty();
+        is_whole.then(|| Login { user: user.to_string(), password: password.to_string() })
+    }
+
+    /// For HTTP's `Authorization`.
+    pub fn basic(user: &str, password: &str) -> String {
+        format!("Basic {}", BASE64.encode(format!("{user}:{password}")))
+    }
 }
 
 #[cfg(test)]
@@ -53,6 +72,21 @@ mod tests {
             b"\0\xff\0x",
         ] {
             assert!(Login::decode(damaged).is_err(), "{damaged:?}");
+        }
+    }
+
+    #[test]
+    fn basic_credentials_come_back_and_damaged_ones_are_none() {
+        for (user, password) in [("alice", "pass:word"), ("älice", "ü")] {
+            let login = Login::of_basic(&Login::basic(user, password).replace("Basic", "bAsIc")).unwrap();
+            assert_eq!((login.user.as_str(), login.password.as_str()), (user, password));
+        }
+        let without = |pair: &str| format!("Basic {}", BASE64.encode(pair));
+        for damaged in ["", "Basic", "Basic ?", "Basic //8=", "Digest x", "Bearer a"] {
+            assert!(Login::of_basic(damaged).is_none(), "{damaged}");
+        }
+        for pair in ["alice", ":x", "alice:"] {
+            assert!(Login::of_basic(&without(pair)).is_none(), "{pair}");
         }
     }
 }

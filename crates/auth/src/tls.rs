@@ -1,11 +1,12 @@
 //! rustls' configurations from PEM: for a node, and for a client.
 
 use crate::AuthError;
+use rustls::RootCertStore;
 use rustls::client::WebPkiServerVerifier;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::WebPkiClientVerifier;
-use rustls::{ClientConfig, RootCertStore, ServerConfig};
+pub use rustls::{ClientConfig, ServerConfig};
 use std::path::Path;
 use std::sync::Arc;
 

@@ -287,6 +287,11 @@ impl Broker {
         Ok((self.find_topic(name)?, lsn))
     }
 
+    /// The time that deadlines and delays run on.
+    pub fn monotonic_ms(&self) -> i64 {
+        Now::of(&*self.os.clock).monotonic_ms
+    }
+
     /// What checks the tokens of OAUTHBEARER, if the listener takes them.
     pub fn tokens(&self) -> Option<&Arc<TokenVerifier>> {
         self.tokens.as_ref()

@@ -63,7 +63,7 @@ pub struct NodeArguments {
     /// Address to serve Kafka clients on; port 0 picks a free one
     #[arg(long, value_name = "ADDR", default_value = KAFKA_ADDRESS)]
     pub kafka: String,
-    /// Address to serve Flink's monitoring API and the schema registry on, or `none` [default: 127.0.0.1:8081, or a free port if it is taken; none where Kafka clients have to log in]
+    /// Address to serve Flink's monitoring API and the schema registry on, with https:// in front for TLS, or `none` [default: 127.0.0.1:8081, or a free port if it is taken]
     #[arg(long, value_name = "ADDR")]
     pub http: Option<String>,
     /// Serve Kafka clients on an address other than loopback without TLS and log-in
@@ -224,6 +224,9 @@ pub struct ExplainArguments {
     /// Address of the node's monitoring API [default: 127.0.0.1:8081]
     #[arg(long, value_name = "ADDR")]
     pub http: Option<String>,
+    /// A file that says how to log in, with the properties that Kafka's tools take
+    #[arg(long, value_name = "FILE")]
+    pub command_config: Option<PathBuf>,
     /// Form of the output
     #[arg(short, long, value_enum, default_value_t = Form::Text)]
     pub output: Form,
@@ -449,9 +452,12 @@ pub struct JobsArguments {
     /// A data directory: its node is asked if one runs, otherwise its journal is read
     #[arg(long, value_name = "DIR", conflicts_with = "http")]
     pub data: Option<PathBuf>,
-    /// Address of a node's monitoring API [default: 127.0.0.1:8081]
+    /// Address of a node's monitoring API, with https:// in front if it speaks TLS [default: 127.0.0.1:8081]
     #[arg(long, value_name = "ADDR")]
     pub http: Option<String>,
+    /// A file that says how to log in, with the properties that Kafka's tools take
+    #[arg(long, value_name = "FILE")]
+    pub command_config: Option<PathBuf>,
     /// Form of the output
     #[arg(short, long, value_enum, default_value_t = Form::Text)]
     pub output: Form,

@@ -26,7 +26,10 @@ const SAVEPOINT_POLL_MS: u64 = 50;
 impl Jobs {
     pub fn open(arguments: &JobsArguments) -> anyhow::Result<Jobs> {
         let Some(data) = &arguments.data else {
-            return Ok(Jobs::Node(HttpClient::new(arguments.http.as_deref().unwrap_or(HTTP_ADDRESS))?));
+            return Ok(Jobs::Node(HttpClient::new(
+                arguments.http.as_deref().unwrap_or(HTTP_ADDRESS),
+                arguments.command_config.as_deref(),
+            )?));
         };
         if !data.join("log").is_dir() {
             bail!("{} is not a data directory; --data DIR of `run` or `start` made it", data.display());
@@ -34,18 +37,20 @@ impl Jobs {
         match node::read_jobs(&Os::real(), data) {
             Ok(jobs) => Ok(Jobs::Stopped(data.clone(), jobs.iter().map(JobView::of_status).collect())),
             Err(error) => match error.downcast_ref() {
-                Some(LogError::InUse { .. }) => Jobs::of_node(data, error),
+                Some(LogError::InUse { .. }) => {
+                    Jobs::of_node(data, arguments.command_config.as_deref(), error)
+                }
                 _ => Err(error),
             },
         }
     }
 
-    fn of_node(data: &Path, in_use: anyhow::Error) -> anyhow::Result<Jobs> {
+    fn of_node(data: &Path, log_in: Option<&Path>, in_use: anyhow::Error) -> anyhow::Result<Jobs> {
         let Some(addresses) = Addresses::read(data) else { return Err(in_use) };
         let http = addresses.http.with_context(|| {
             format!("the node on {} serves no monitoring API: it runs with --http none", data.display())
         })?;
-        Ok(Jobs::Node(HttpClient::new(&http)?))
+        Ok(Jobs::Node(HttpClient::new(&http, log_in)?))
     }
 
     pub fn list(&self) -> anyhow::Result<Vec<JobView>> {

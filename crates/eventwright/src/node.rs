@@ -19,6 +19,8 @@ use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+const HTTPS: &str = "https://";
+
 /// The file in a data directory that says where its node listens.
 const ADDRESSES: &str = "node.json";
 
@@ -29,6 +31,7 @@ pub struct Node {
     pub data: PathBuf,
     server: ServerHandle,
     http: Option<http_server::ServerHandle>,
+    https: bool,
 }
 
 /// What a data directory holds, folded from its log.
@@ -95,7 +98,6 @@ impl Node {
         let address = parse_address("--kafka", &arguments.kafka)?;
         // A mistake in the settings is told before the data is touched.
         let config = broker_config(arguments)?;
-        let has_log_in = config.security.authenticates();
         let Opened { log, journal, recovered } = open_log(os, data)?;
         let broker = Arc::new(Broker::new(log.clone(), recovered, config, os.clone())?);
         if broker.rules().users().next().is_some() {
@@ -106,14 +108,12 @@ impl Node {
             ServerConfig { insecure: arguments.insecure, log: log_line, ..ServerConfig::new(address) };
         let (id, version) = (broker.cluster_id().to_string(), env!("CARGO_PKG_VERSION").to_string());
         let schemas = Arc::new(SchemaRegistry::new(log.clone(), os.clone(), id, version));
-        let server = broker::server::start(config, broker)?;
+        let server = broker::server::start(config, broker.clone())?;
         let runtime = Arc::new(Runtime::new(log.clone(), os.clone(), data.to_path_buf(), journal));
-        let http = serve_http(os, data, arguments, has_log_in, &runtime, &schemas)?;
-        let node = Node { os: os.clone(), log, runtime, data: data.to_path_buf(), server, http };
-        let addresses = Addresses {
-            kafka: node.kafka_address().to_string(),
-            http: node.http_address().map(|address| address.to_string()),
-        };
+        let http = serve_http(os, data, arguments, &broker, &runtime, &schemas)?;
+        let https = arguments.http.as_deref().is_some_and(|address| address.starts_with(HTTPS));
+        let node = Node { os: os.clone(), log, runtime, data: data.to_path_buf(), server, http, https };
+        let addresses = Addresses { kafka: node.kafka_address().to_string(), http: node.http_address() };
         addresses.write(data)?;
         Ok(node)
     }
@@ -122,9 +122,10 @@ impl Node {
         self.server.local_addr()
     }
 
-    /// Where the jobs can be looked at; none with `--http none`.
-    pub fn http_address(&self) -> Option<SocketAddr> {
-        self.http.as_ref().map(http_server::ServerHandle::local_addr)
+    /// Where the jobs can be looked at, with `https://` in front where that is needed; none with `--http none`.
+    pub fn http_address(&self) -> Option<String> {
+        let scheme = if self.https { HTTPS } else { "" };
+        self.http.as_ref().map(|http| format!("{scheme}{}", http.local_addr()))
     }
 
     pub fn connectors(&self) -> ConnectorTable {
@@ -175,7 +176,7 @@ fn serve_http(
     os: &Os,
     data: &Path,
     arguments: &NodeArguments,
-    has_log_in: bool,
+    broker: &Arc<Broker>,
     runtime: &Arc<Runtime>,
     schemas: &Arc<SchemaRegistry>,
 ) -> anyhow::Result<Option<http_server::ServerHandle>> {
@@ -184,9 +185,12 @@ fn serve_http(
         folders.insert(0, std::path::absolute(folder)?);
     }
     let savepoints = http_server::SavepointFolders::new(folders.remove(0), folders);
-    let serve = |listen: SocketAddr| {
+    let serve = |listen: SocketAddr, tls: bool| {
         let config = http_server::ServerConfig {
             listen,
+            tls,
+            broker: Some(broker.clone()),
+            log: Arc::new(|line: &str| eprintln!("{line}")),
             insecure: arguments.insecure_http,
             savepoints: savepoints.clone(),
             version: env!("CARGO_PKG_VERSION").to_string(),
@@ -196,17 +200,18 @@ fn serve_http(
     };
     match arguments.http.as_deref() {
         Some("none") => Ok(None),
-        Some(address) => Ok(Some(serve(parse_address("--http", address)?)?)),
-        // It would be a way around the log-in.
-        None if has_log_in => {
-            eprintln!("no HTTP port, which knows no log-in: --http {HTTP_ADDRESS} opens it to this machine");
-            Ok(None)
+        Some(address) => {
+            let (tls, bare) = match address.strip_prefix(HTTPS) {
+                Some(bare) => (true, bare),
+                None => (false, address.strip_prefix("http://").unwrap_or(address)),
+            };
+            Ok(Some(serve(parse_address("--http", bare)?, tls)?))
         }
         None => {
             let usual = parse_address("--http", HTTP_ADDRESS)?;
-            match serve(usual) {
+            match serve(usual, false) {
                 Err(http_server::HttpError::Listen { in_use: true, .. }) => {
-                    Ok(Some(serve(SocketAddr::new(usual.ip(), 0))?))
+                    Ok(Some(serve(SocketAddr::new(usual.ip(), 0), false)?))
                 }
                 served => Ok(Some(served?)),
             }

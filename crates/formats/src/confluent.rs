@@ -53,6 +53,11 @@ pub(crate) const BEARER_SOURCE: OptionSpec = OptionSpec {
 };
 pub(crate) const BEARER_TOKEN: OptionSpec =
     text("bearer-auth.token", "The bearer token that is sent with every request.", "abc123");
+pub(crate) const AUTHORITIES: OptionSpec = text(
+    "ssl.truststore.location",
+    "PEM file with the authorities that a registry at an https address is checked by; without it, those of the system.",
+    "/etc/eventwright/ca.pem",
+);
 pub(crate) const PROPERTIES: OptionSpec = text(
     "properties.*",
     "Options of Confluent's own client, of which `basic.auth.*`, `bearer.auth.token` and `auto.register.schemas` are known; Flink's options come first.",

@@ -1,7 +1,7 @@
 //! Refuses requests that a web page made a browser send.
 //!
-//! The server has no passwords yet: whoever reaches its address may use it, and a browser on the same machine reaches
-//! it. So a request that names another origin is refused, and so is a `Host` that is a name: a page whose own name was
+//! On a node without users whoever reaches the address may use it, and a browser on the same machine reaches it; with
+//! users, a browser may remember a password. So a request that names another origin is refused, and so is a `Host` that is a name: a page whose own name was
 //! made to point at this machine (DNS rebinding) sends its name there. Programs send neither.
 
 use hyper::HeaderMap;

@@ -3,11 +3,14 @@
 //! Requests to the schema registry may wait for a sync of the log, so they are answered on threads beside it.
 
 use crate::SavepointFolders;
+use crate::door::{Caller, Door};
 use crate::guard;
 use crate::reply::Reply;
 use crate::router::Site;
 use crate::schemas;
 use crate::triggers::Triggers;
+use broker::Broker;
+use broker::server::{Tls, TlsError};
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
 use hyper::body::Incoming;
@@ -19,11 +22,11 @@ use os::Os;
 use registry::SchemaRegistry;
 use runtime::Runtime;
 use std::convert::Infallible;
-use std::net::{SocketAddr, TcpListener as StdListener};
+use std::net::{IpAddr, SocketAddr, TcpListener as StdListener};
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
 
@@ -46,6 +49,9 @@ const READ_MAX: Duration = Duration::from_secs(30);
 const LINGER_MAX: Duration = Duration::from_secs(1);
 const LINGER_BYTES_MAX: u64 = 1 << 20;
 
+/// A TLS handshake that takes longer is given up.
+const TLS_HANDSHAKE_MAX: Duration = Duration::from_secs(10);
+
 /// How long answers under way may take when the server stops.
 const STOP_MAX: Duration = Duration::from_secs(2);
 
@@ -55,6 +61,12 @@ pub struct ServerConfig {
     pub listen: SocketAddr,
     /// Allows an address that other machines can reach, without authentication and TLS.
     pub insecure: bool,
+    /// HTTPS, with the certificate of the Kafka port's settings.
+    pub tls: bool,
+    /// Whose users and rules hold; without one everybody may do everything.
+    pub broker: Option<Arc<Broker>>,
+    /// Takes a line about each log-in that failed, so many in a second.
+    pub log: Arc<dyn Fn(&str) + Send + Sync>,
     /// Where savepoints may go.
     pub savepoints: SavepointFolders,
     /// The version that the answers name.
@@ -70,6 +82,9 @@ impl ServerConfig {
         ServerConfig {
             listen,
             insecure: false,
+            tls: false,
+            broker: None,
+            log: Arc::new(|_| {}),
             savepoints: SavepointFolders::new("/nowhere".into(), Vec::new()),
             version,
             schemas: None,
@@ -80,10 +95,13 @@ impl ServerConfig {
 #[derive(Debug, thiserror::Error)]
 pub enum HttpError {
     #[error(
-        "the HTTP address {address} can be reached from other machines, and there is no authentication; \
-         listen on 127.0.0.1, or pass --insecure-http if the network is trusted"
+        "the HTTP address {address} can be reached from other machines, and {missing}; listen on 127.0.0.1, or have \
+         clients log in over TLS: --http https://ADDR with users, where security.protocol asks for a log-in \
+         (docs/guide/security.md); pass --insecure-http only if the network is trusted"
     )]
-    NotLoopback { address: SocketAddr },
+    NotLoopback { address: SocketAddr, missing: &'static str },
+    #[error("{0} (HTTPS wants ssl.certificate.location and ssl.key.location)")]
+    Tls(#[from] TlsError),
     #[error("cannot listen on {address}: {reason}; choose another port, or stop the process that has it")]
     Listen {
         address: SocketAddr,
@@ -105,9 +123,25 @@ pub struct ServerHandle {
 /// Binds and begins to serve; returns when connections are accepted.
 pub fn start(config: ServerConfig, runtime: Arc<Runtime>, os: Os) -> Result<ServerHandle, HttpError> {
     let address = config.listen;
-    if !address.ip().is_loopback() && !config.insecure {
-        return Err(HttpError::NotLoopback { address });
+    let authenticates = config.broker.as_ref().is_some_and(|broker| broker.config().security.authenticates());
+    let missing = match (config.tls, authenticates) {
+        (true, true) => None,
+        (true, false) => Some("clients do not say who they are"),
+        (false, true) => Some("there is no TLS"),
+        (false, false) => Some("there is neither TLS nor log-in"),
+    };
+    match missing {
+        Some(missing) if !address.ip().is_loopback() && !config.insecure => {
+            return Err(HttpError::NotLoopback { address, missing });
+        }
+        _ => {}
     }
+    let tls = match &config.broker {
+        Some(broker) if config.tls => Some(Tls::for_http(&broker.config().security)?),
+        _ => None,
+    };
+    let log = config.log;
+    let door = config.broker.map(|broker| Door::new(broker, log.clone()));
     let failed = |error: std::io::Error| HttpError::Listen {
         address,
         reason: error.to_string(),
@@ -117,7 +151,10 @@ pub fn start(config: ServerConfig, runtime: Arc<Runtime>, os: Os) -> Result<Serv
     listener.set_nonblocking(true).map_err(failed)?;
     let local_addr = listener.local_addr().map_err(failed)?;
     let served = Arc::new(Served {
-        trusts_names: !address.ip().is_loopback(),
+        trusts_names: !address.ip().is_loopback() || tls.is_some(),
+        tls,
+        door,
+        log,
         schemas: config.schemas,
         site: Site {
             runtime,
@@ -171,7 +208,11 @@ impl Drop for ServerHandle {
 struct Served {
     site: Site,
     schemas: Option<Arc<SchemaRegistry>>,
+    /// Other machines know it by names; and no page has a certificate for a name of its own that leads here.
     trusts_names: bool,
+    tls: Option<Tls>,
+    door: Option<Door>,
+    log: Arc<dyn Fn(&str) + Send + Sync>,
 }
 
 async fn accept(listener: TcpListener, served: Arc<Served>, mut stop: watch::Receiver<bool>) {
@@ -188,10 +229,10 @@ async fn accept(listener: TcpListener, served: Arc<Served>, mut stop: watch::Rec
             _ = stop.wait_for(|stop| *stop) => break,
         };
         match accepted {
-            Ok((stream, _)) => {
+            Ok((stream, from)) => {
                 let (served, stop) = (served.clone(), stop.clone());
                 tokio::spawn(async move {
-                    serve(stream, served, stop).await;
+                    serve(stream, from.ip(), served, stop).await;
                     drop(place);
                 });
             }
@@ -204,11 +245,47 @@ async fn accept(listener: TcpListener, served: Arc<Served>, mut stop: watch::Rec
     let _ = tokio::time::timeout(STOP_MAX, all).await;
 }
 
-async fn serve(stream: TcpStream, served: Arc<Served>, mut stop: watch::Receiver<bool>) {
+async fn serve(stream: TcpStream, host: IpAddr, served: Arc<Served>, stop: watch::Receiver<bool>) {
     // Answers are small and must not wait for the client's acknowledgement of the one before.
     let _ = stream.set_nodelay(true);
-    let Ok((stream, twin)) = twins(stream) else { return };
-    let service = service_fn(move |request| answer(request, served.clone()));
+    let Some(tls) = &served.tls else {
+        let Ok((stream, twin)) = twins(stream) else { return };
+        if exchange(stream, Caller { host, certificate: None }, served, stop).await {
+            linger(twin).await;
+        }
+        return;
+    };
+    let log = served.log.clone();
+    let handshake = tokio::time::timeout(TLS_HANDSHAKE_MAX, tls.acceptor(&*log).accept(stream)).await;
+    let stream = match handshake {
+        Ok(Ok(stream)) => stream,
+        Ok(Err(error)) => return served.tell(&format!("the TLS handshake failed: peer={host}: {error}")),
+        Err(_) => return served.tell(&format!("the TLS handshake did not end: peer={host}")),
+    };
+    let certificate = stream.get_ref().1.peer_certificates().and_then(|chain| chain.first());
+    let certificate = match certificate.map(|certificate| auth::names::subject_of(certificate)).transpose() {
+        Ok(certificate) => certificate,
+        Err(error) => return served.tell(&format!("{error}: peer={host}")),
+    };
+    exchange(stream, Caller { host, certificate }, served, stop).await;
+}
+
+impl Served {
+    fn tell(&self, line: &str) {
+        if let Some(door) = &self.door {
+            door.tell(line);
+        }
+    }
+}
+
+/// Requests and answers, until one side ends it; whether that was the client.
+async fn exchange(
+    stream: impl AsyncRead + AsyncWrite + Unpin,
+    caller: Caller,
+    served: Arc<Served>,
+    mut stop: watch::Receiver<bool>,
+) -> bool {
+    let service = service_fn(move |request| answer(request, caller.clone(), served.clone()));
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(READ_MAX)
@@ -221,12 +298,11 @@ async fn serve(stream: TcpStream, served: Arc<Served>, mut stop: watch::Receiver
         _ = connection.as_mut() => true,
         _ = stop.wait_for(|stop| *stop) => false,
     };
-    if ended {
-        linger(twin).await;
-    } else {
+    if !ended {
         connection.as_mut().graceful_shutdown();
         let _ = connection.await;
     }
+    ended
 }
 
 /// The stream, and the same socket once more, which outlives it.
@@ -246,6 +322,7 @@ async fn linger(mut stream: TcpStream) {
 
 async fn answer(
     request: Request<Incoming>,
+    caller: Caller,
     served: Arc<Served>,
 ) -> Result<Response<Full<Bytes>>, Infallible> {
     let (head, body) = request.into_parts();
@@ -255,6 +332,15 @@ async fn answer(
     let is_head = head.method == Method::HEAD;
     let target = head.uri.path_and_query().map_or("/", |target| target.as_str());
     let registry = served.schemas.clone().filter(|_| schemas::are_meant(target));
+    if let Some(door) = &served.door {
+        let asked = (&head.method, head.uri.path());
+        if let Some(mut refusal) = door.refusal(&caller, &head.headers, asked, registry.is_some()).await {
+            if is_head {
+                *refusal.body_mut() = Full::new(Bytes::new());
+            }
+            return Ok(refusal);
+        }
+    }
     let bytes_max = if registry.is_some() { schemas::BODY_BYTES_MAX } else { BODY_BYTES_MAX };
     let error = |status, message: String| Reply::error(status, message).into_response();
     let mut response = match tokio::time::timeout(READ_MAX, Limited::new(body, bytes_max).collect()).await {

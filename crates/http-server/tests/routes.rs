@@ -452,7 +452,7 @@ fn an_open_address_needs_a_word_and_a_taken_one_is_said() {
     };
     let open = start(SocketAddr::from(([0, 0, 0, 0], 0))).err().expect("it is refused");
     assert!(matches!(open, HttpError::NotLoopback { .. }), "{open}");
-    assert!(open.to_string().contains("pass --insecure-http"), "{open}");
+    assert!(open.to_string().contains("pass --insecure-http only"), "{open}");
     let taken = start(site.server.local_addr()).err().expect("it is refused");
     assert!(matches!(taken, HttpError::Listen { in_use: true, .. }), "{taken}");
     site.end();

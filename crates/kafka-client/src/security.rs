@@ -94,6 +94,18 @@ impl Security {
         })
     }
 
+    /// What the `Authorization` header of an HTTP request is; `None` without a log-in.
+    pub fn authorization(&self) -> Result<Option<String>, AuthError> {
+        let header = match self.login.as_ref().map(|login| &login.0) {
+            None => return Ok(None),
+            Some(Way::Plain { user, password } | Way::Scram { user, password, .. }) => {
+                PlainLogin::basic(user, password)
+            }
+            Some(Way::Token(file)) => format!("Bearer {}", token_in(file)?),
+        };
+        Ok(Some(header))
+    }
+
     /// From a file of properties, one `key=value` on a line.
     pub fn from_file(path: &Path) -> Result<Security, AuthError> {
         Security::from_properties(&read_properties(path)?)
@@ -123,6 +135,11 @@ fn failed(path: &Path, reason: &str) -> AuthError {
 
 fn read(path: &Path) -> Result<Vec<u8>, AuthError> {
     std::fs::read(path).map_err(|error| failed(path, &error.to_string()))
+}
+
+fn token_in(file: &Path) -> Result<String, AuthError> {
+    let token = String::from_utf8(read(file)?).map_err(|_| failed(file, "it is not UTF-8"))?;
+    Ok(token.trim().to_string())
 }
 
 /// The value itself, or what it points to.
@@ -219,10 +236,7 @@ impl Login {
                 let (exchange, first) = ClientExchange::begin(*mechanism, user, password, &nonce);
                 Ok((Exchange::Scram(exchange), first))
             }
-            Way::Token(file) => {
-                let token = String::from_utf8(read(file)?).map_err(|_| failed(file, "it is not UTF-8"))?;
-                Ok((Exchange::Token, bearer::Login::encode(token.trim())))
-            }
+            Way::Token(file) => Ok((Exchange::Token, bearer::Login::encode(&token_in(file)?))),
         }
     }
 }

@@ -11,6 +11,7 @@ mod needs;
 mod rules;
 mod session;
 mod throttle;
+mod visitor;
 
 #[cfg(test)]
 mod tests;
@@ -23,6 +24,7 @@ pub use rules::{Rules, RulesChange, SharedRules, USERS_LAYER};
 pub use session::Session;
 pub(crate) use session::{Challenge, Checks, Gate};
 pub(crate) use throttle::{Throttle, network_of};
+pub use visitor::{NotAdmitted, Proof, Visitor};
 
 /// Who has not said who they are.
 pub const ANONYMOUS: &str = "User:ANONYMOUS";

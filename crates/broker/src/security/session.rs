@@ -272,7 +272,7 @@ fn token_of(tokens: Option<&TokenVerifier>, message: &[u8], wall_ms: i64) -> Res
 }
 
 /// With the strongest credential there is. Without one it takes as long.
-fn password_fits(rules: &Rules, login: &Login) -> bool {
+pub(super) fn password_fits(rules: &Rules, login: &Login) -> bool {
     let credential = match rules.credentials(&login.user).last() {
         Some(credential) => credential.clone(),
         None => rules.credential_or_decoy(&login.user, Mechanism::Sha512),

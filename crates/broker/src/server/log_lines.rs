@@ -5,8 +5,9 @@ use std::sync::Mutex;
 
 const LINES_PER_SECOND: u32 = 10;
 
+/// So many lines in a second are passed on.
 #[derive(Debug, Default)]
-pub(super) struct Lines(Mutex<Second>);
+pub struct Lines(Mutex<Second>);
 
 #[derive(Debug, Default)]
 struct Second {
@@ -17,7 +18,7 @@ struct Second {
 
 impl Lines {
     /// The line as it is to be written, with the number of those left out before it; `None` if it is one too many.
-    pub(super) fn pass(&self, line: &str, now_ms: i64) -> Option<String> {
+    pub fn pass(&self, line: &str, now_ms: i64) -> Option<String> {
         let mut second = lock(&self.0);
         if second.began_ms.is_none_or(|began_ms| now_ms.saturating_sub(began_ms) >= 1_000) {
             second.began_ms = Some(now_ms);

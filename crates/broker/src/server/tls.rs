@@ -1,4 +1,4 @@
-//! TLS of the listener: certificate and key from PEM files, read again when they change.
+//! TLS of the listeners: certificate and key from PEM files, read again when they change.
 
 use crate::security::SecurityConfig;
 use crate::sync::lock;
@@ -17,7 +17,8 @@ pub struct TlsError {
     pub reason: String,
 }
 
-pub(super) struct Tls {
+/// What a listener shows of itself, as the files are now.
+pub struct Tls {
     config: SecurityConfig,
     loaded: Mutex<Loaded>,
 }
@@ -31,15 +32,26 @@ struct Loaded {
 impl Tls {
     /// `None` for a listener without TLS.
     pub(super) fn load(config: &SecurityConfig) -> Result<Option<Tls>, TlsError> {
-        if !config.tls {
-            return Ok(None);
+        if config.tls { Tls::of(config).map(Some) } else { Ok(None) }
+    }
+
+    /// For HTTP: with the files of the Kafka port, whether or not that speaks TLS. Certificates of clients are looked at
+    /// if they are there, since there are other ways to log in.
+    pub fn for_http(config: &SecurityConfig) -> Result<Tls, TlsError> {
+        let mut config = config.clone();
+        if config.client_auth == ClientAuth::Required {
+            config.client_auth = ClientAuth::Requested;
         }
+        Tls::of(&config)
+    }
+
+    fn of(config: &SecurityConfig) -> Result<Tls, TlsError> {
         let loaded = Loaded { changed: changed(config), server: Arc::new(read(config)?) };
-        Ok(Some(Tls { config: config.clone(), loaded: Mutex::new(loaded) }))
+        Ok(Tls { config: config.clone(), loaded: Mutex::new(loaded) })
     }
 
     /// For the next connection; files that have become unusable are told of and not taken.
-    pub(super) fn acceptor(&self, log: &dyn Fn(&str)) -> TlsAcceptor {
+    pub fn acceptor(&self, log: &dyn Fn(&str)) -> TlsAcceptor {
         let mut loaded = lock(&self.loaded);
         let changed = changed(&self.config);
         if changed != loaded.changed {

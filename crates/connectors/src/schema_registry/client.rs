@@ -1,10 +1,14 @@
 //! Requests to a schema registry: where it is, who we are, and what a refusal says.
 
+use auth::AuthError;
+use auth::https::{self, Url};
+use auth::tls::ClientConfig;
 use base::options::Options;
 use os::Network;
-use os::http::{self, Request};
+use os::http::Request;
 use serde_json::Value;
-use std::sync::Arc;
+use std::path::PathBuf;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 /// How long a registry may take to connect and to answer.
@@ -23,11 +27,17 @@ pub(super) struct RegistryClient {
     network: Arc<dyn Network>,
     endpoints: Vec<Endpoint>,
     authorization: Option<String>,
+    /// PEM with the authorities for https; empty for those of the system.
+    authorities: PathBuf,
+    /// Made when it is wanted first: the system's authorities are many.
+    tls: OnceLock<Arc<ClientConfig>>,
 }
 
 struct Endpoint {
     /// `host:port`.
     address: String,
+    /// What the other side proves to be, with https.
+    name: Option<String>,
     /// What stands before the paths of the protocol.
     base: String,
     /// The URL without name and password.
@@ -38,16 +48,9 @@ struct Endpoint {
 impl Endpoint {
     fn parse(url: &str) -> Result<Endpoint, String> {
         let url = url.trim().trim_end_matches('/');
-        let rest = match url.split_once("://") {
-            Some(("http", rest)) => rest,
-            Some(("https", _)) => {
-                return Err(
-                    "a registry is reached without TLS only: its URL begins with 'http://'; put a proxy \
-                            on this machine in front of one that wants TLS"
-                        .into(),
-                );
-            }
-            _ => return Err("the URL of a registry begins with 'http://'".into()),
+        let (scheme, rest) = match url.split_once("://") {
+            Some((scheme @ ("http" | "https"), rest)) => (scheme, rest),
+            _ => return Err("the URL of a registry begins with 'http://' or 'https://'".into()),
         };
         let (authority, base) = match rest.find('/') {
             Some(at) => rest.split_at(at),
@@ -60,11 +63,12 @@ impl Endpoint {
         if address.is_empty() || base.contains(['?', '#']) {
             return Err("the URL of a registry has the form 'http://HOST:PORT/PATH'".into());
         }
-        let has_port = address.rsplit_once(':').is_some_and(|(_, port)| port.parse::<u16>().is_ok());
+        let parsed = Url::parse(&format!("{scheme}://{address}/")).map_err(|error| error.0)?;
         Ok(Endpoint {
-            address: if has_port { address.to_string() } else { format!("{address}:80") },
+            address: parsed.address(),
+            name: parsed.tls.then_some(parsed.host),
             base: base.to_string(),
-            shown: format!("http://{address}{base}"),
+            shown: format!("{scheme}://{address}{base}"),
             user_info,
         })
     }
@@ -85,6 +89,7 @@ impl RegistryClient {
                 "bearer.auth.credentials.source",
                 "bearer.auth.token",
                 "auto.register.schemas",
+                "schema.registry.ssl.truststore.location",
             ];
             let name = key.trim_start_matches("properties.");
             if !KNOWN.contains(&name) {
@@ -132,7 +137,9 @@ impl RegistryClient {
         if authorization.as_ref().is_some_and(|text| text.contains(['\r', '\n', '\0'])) {
             return Err("the credentials hold a line break".into());
         }
-        Ok(RegistryClient { network, endpoints, authorization })
+        let authorities = option("ssl.truststore.location", "schema.registry.ssl.truststore.location");
+        let authorities = authorities.unwrap_or_default().into();
+        Ok(RegistryClient { network, endpoints, authorization, authorities, tls: OnceLock::new() })
     }
 
     /// The URLs without passwords.
@@ -146,6 +153,16 @@ impl RegistryClient {
 
     pub(super) fn post(&self, path: &str, body: &Value) -> Result<Value, Failure> {
         self.request("POST", path, body.to_string().as_bytes())
+    }
+
+    fn tls(&self) -> Result<Arc<ClientConfig>, AuthError> {
+        match self.tls.get() {
+            Some(config) => Ok(config.clone()),
+            None => {
+                let made = Arc::new(auth::tls::client_of_web(&self.authorities)?);
+                Ok(self.tls.get_or_init(|| made).clone())
+            }
+        }
     }
 
     /// Asks the addresses in turn; a refusal counts, whoever gives it.
@@ -178,10 +195,17 @@ impl RegistryClient {
         let whole_path = format!("{}{path}", endpoint.base);
         let request =
             Request { method, address: &endpoint.address, path: &whole_path, headers: &headers, body };
-        let answer = http::exchange(self.network.as_ref(), &request, TIMEOUT).map_err(|error| Failure {
+        let failed = |error: &dyn std::fmt::Display| Failure {
             status: None,
             message: format!("the schema registry at {} cannot be reached: {error}", endpoint.shown),
-        })?;
+        };
+        let tls = match &endpoint.name {
+            None => None,
+            Some(name) => Some((self.tls().map_err(|error| failed(&error))?, name.as_str())),
+        };
+        let tls = tls.as_ref().map(|(config, name)| (config, *name));
+        let answer = https::exchange(self.network.as_ref(), tls, &request, TIMEOUT);
+        let answer = answer.map_err(|error| failed(&error))?;
         let value: Option<Value> = serde_json::from_slice(&answer.body).ok();
         match (answer.status, value) {
             (200..=299, Some(value)) => Ok(value),

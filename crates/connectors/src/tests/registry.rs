@@ -269,9 +269,12 @@ fn options_of_a_registry_are_checked_without_asking_it() {
         found.into_iter().map(|error| error.message).collect::<Vec<_>>().join("\n")
     };
     assert_eq!(problems(&[("avro-confluent.url", "http://nowhere:1")]), "");
+    let tls =
+        [("avro-confluent.url", "https://nowhere"), ("avro-confluent.ssl.truststore.location", "/ca.pem")];
+    assert_eq!(problems(&tls), "");
     let cases: &[(&[(&str, &str)], &str)] = &[
         (&[], "the option 'url' is missing: the address of the schema registry"),
-        (&[("avro-confluent.url", "https://a")], "a registry is reached without TLS only"),
+        (&[("avro-confluent.url", "ftp://a")], "the URL of a registry begins with 'http://' or 'https://'"),
         (&[("avro-confluent.url", "localhost:8081")], "the URL of a registry begins with 'http://'"),
         (
             &[

@@ -19,6 +19,7 @@ fn analyze(arguments: &ExplainArguments) -> anyhow::Result<()> {
     let jobs = JobsArguments {
         data: arguments.data.clone(),
         http: arguments.http.clone(),
+        command_config: arguments.command_config.clone(),
         output: arguments.output,
     };
     let analysis = Analysis::of_json(&Jobs::open(&jobs)?.details(&arguments.target)?);

@@ -35,6 +35,7 @@ pub(crate) const SPECS: &[OptionSpec] = &[
     confluent::USER_INFO,
     confluent::BEARER_SOURCE,
     confluent::BEARER_TOKEN,
+    confluent::AUTHORITIES,
     confluent::PROPERTIES,
     confluent::OLD_URL,
     confluent::OLD_SUBJECT,

@@ -37,6 +37,7 @@ pub(crate) const SPECS: &[OptionSpec] = &[
     confluent::USER_INFO,
     confluent::BEARER_SOURCE,
     confluent::BEARER_TOKEN,
+    confluent::AUTHORITIES,
     confluent::PROPERTIES,
     IGNORE_PARSE_ERRORS,
 ];
