@@ -47,7 +47,10 @@ impl HttpClient {
             );
         }
         if security.login.is_some() && !url.tls && !url.is_loopback() {
-            bail!("a password or a token goes to another machine over https only: --http https://{}", url.address());
+            bail!(
+                "a password or a token goes to another machine over https only: --http https://{}",
+                url.address()
+            );
         }
         Ok(HttpClient { url, security })
     }
