@@ -4,6 +4,7 @@
 //! only if nothing failed. The same suites run against Apache Kafka, which shows that they ask for what Kafka
 //! does, and against our node.
 
+mod group_codes;
 mod transaction_codes;
 
 use std::process::Command;
@@ -14,6 +15,7 @@ use anyhow::{Context, Result, bail};
 use crate::secured::Secured;
 use crate::{apicurio, kafka, node, peers, places, process};
 
+pub use group_codes::run as group_codes;
 pub use transaction_codes::run as transaction_codes;
 
 const SUITE_LIMIT: Duration = Duration::from_secs(300);
@@ -54,7 +56,8 @@ pub const SUITES: &[(&str, Prepare)] = &[
     ("kafkajs", kafkajs),
     ("java-clients", java_clients),
     ("java-console", java_console),
-    ("transaction-codes", transaction_codes_command),
+    ("transaction-codes", || ours("transaction-codes")),
+    ("group-codes", || ours("group-codes")),
     (SCHEMA_REGISTRY, || python("schema_registry.py")),
 ];
 
@@ -240,10 +243,10 @@ fn java_console() -> Result<Command> {
 }
 
 /// Ours, and run by this program itself, so that it is reported as the others are.
-fn transaction_codes_command() -> Result<Command> {
-    let mut command = Command::new(std::env::current_exe()?);
-    command.arg("transaction-codes");
-    Ok(command)
+fn ours(command: &str) -> Result<Command> {
+    let mut this = Command::new(std::env::current_exe()?);
+    this.arg(command);
+    Ok(this)
 }
 
 fn script(name: &str) -> std::path::PathBuf {

@@ -71,6 +71,9 @@ enum Task {
     /// Ask a node for everything that transactions are refused for (a suite of `clients`)
     #[command(hide = true)]
     TransactionCodes { bootstrap: String },
+    /// Ask a node for everything that groups are refused for (a suite of `clients`)
+    #[command(hide = true)]
+    GroupCodes { bootstrap: String },
     /// Run SQL files on Apache Flink
     Flink {
         #[command(subcommand)]
@@ -216,6 +219,9 @@ fn perform(task: Task) -> Result<ExitCode> {
             return Ok(verdict(&clients::run(&target, &options.names)?));
         }
         Task::Suites(options) => return Ok(verdict(&suites::run(&options)?)),
+        Task::GroupCodes { bootstrap } => {
+            return Ok(verdict(&clients::group_codes(&bootstrap)?));
+        }
         Task::TransactionCodes { bootstrap } => {
             return Ok(verdict(&clients::transaction_codes(&bootstrap)?));
         }

@@ -294,6 +294,35 @@ fn a_groups_offsets_are_set_and_shown_with_their_lag() {
 }
 
 #[test]
+fn members_of_a_consumer_group_are_shown_with_their_epochs_and_guard_its_offsets() {
+    use kafka_client::{ClientOptions, Connection};
+    use kafka_wire::messages::ConsumerGroupHeartbeatRequest;
+    let folder = folder("");
+    let node = Node::start(folder.path());
+    let verb = |arguments: &[&str]| node.verb(folder.path(), arguments);
+    assert!(node.produce(folder.path(), &["t"], "a\nb\nc\n").2);
+    let mut member = Connection::open(&node.address, &ClientOptions::new("reader")).expect("a connection");
+    let join = ConsumerGroupHeartbeatRequest {
+        group_id: "readers".into(),
+        member_id: "one".into(),
+        rebalance_timeout_ms: 60_000,
+        subscribed_topic_names: Some(vec!["t".into()]),
+        topic_partitions: Some(Vec::new()),
+        ..Default::default()
+    };
+    assert_eq!(member.call_version(&join, 1).expect("an answer").error_code, 0);
+    assert_eq!(
+        verb(&["group", "list"]).0,
+        "GROUP    STATE   TYPE      PROTOCOL\nreaders  Stable  consumer  consumer\n"
+    );
+    let (out, err, success) = verb(&["group", "describe", "readers", "-o", "json"]);
+    assert!(success, "{err}");
+    assert!(out.contains("\"state\":\"Stable\"") && out.contains("\"epoch\":1"), "{out}");
+    let (_, err, success) = verb(&["group", "reset", "readers", "--topic", "t", "--to", "1"]);
+    assert!(!success && err.contains("group 'readers' has 1 members; stop its consumers first"), "{err}");
+}
+
+#[test]
 fn bad_records_are_kept_as_dead_letters_or_skipped_and_counted() {
     let sql = "CREATE TABLE events (id INT) WITH ('connector' = 'kafka', 'topic' = 'events', 'format' = 'json',
       'scan.startup.mode' = 'earliest-offset', 'scan.bounded.mode' = 'latest-offset', 'dead-letter.topic' = 'rejected');

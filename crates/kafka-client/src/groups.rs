@@ -2,15 +2,16 @@
 //!
 //! A group's calls go to its coordinator, which any node names.
 
-use kafka_wire::Message;
+use kafka_wire::messages::consumer_group_describe_response::DescribedGroup as DescribedConsumerGroup;
 use kafka_wire::messages::describe_groups_response::DescribedGroup;
 use kafka_wire::messages::list_groups_response::ListedGroup;
 use kafka_wire::messages::offset_commit_request::{OffsetCommitRequestPartition, OffsetCommitRequestTopic};
 use kafka_wire::messages::offset_fetch_request::OffsetFetchRequestGroup;
 use kafka_wire::messages::{
-    DeleteGroupsRequest, DescribeGroupsRequest, FindCoordinatorRequest, ListGroupsRequest,
-    OffsetCommitRequest, OffsetFetchRequest,
+    ConsumerGroupDescribeRequest, DeleteGroupsRequest, DescribeGroupsRequest, FindCoordinatorRequest,
+    ListGroupsRequest, OffsetCommitRequest, OffsetFetchRequest,
 };
+use kafka_wire::{ErrorCode, Message};
 
 use crate::client::Client;
 use crate::error::{ClientError, check};
@@ -82,6 +83,28 @@ impl Client {
             described.extend(self.node(node)?.call(&request)?.groups);
         }
         Ok(described)
+    }
+
+    /// A group of the consumer protocol (KIP-848); `None` if the group follows another one, or the node knows none.
+    pub fn describe_consumer_group(
+        &mut self,
+        group: &str,
+    ) -> Result<Option<DescribedConsumerGroup>, ClientError> {
+        let node = self.coordinator(group, GROUP)?;
+        let connection = self.node(node)?;
+        if connection.node_versions(ConsumerGroupDescribeRequest::API_KEY).is_none() {
+            return Ok(None);
+        }
+        let request =
+            ConsumerGroupDescribeRequest { group_ids: vec![group.to_owned()], ..Default::default() };
+        let described = connection.call(&request)?.groups.into_iter().next();
+        let Some(described) =
+            described.filter(|group| group.error_code != ErrorCode::GroupIdNotFound.number())
+        else {
+            return Ok(None);
+        };
+        check(described.error_code, described.error_message.as_ref(), || format!("group={group}"))?;
+        Ok(Some(described))
     }
 
     /// All offsets that a group has committed.

@@ -101,7 +101,11 @@ fn commit(
             version: call.version(),
             partitions,
         };
-        broker.check_commit(group, &commit, call.now).map(|_| ())
+        broker.check_commit(group, &commit, call.now).map(|_| ()).map_err(|error| match error {
+            // As Kafka: this API knows no member epochs.
+            ErrorCode::StaleMemberEpoch => ErrorCode::IllegalGeneration,
+            other => other,
+        })
     };
     broker.commit_in_transaction(&claim, group, joins, offsets, check, call.now).map_err(|error| error.code)
 }

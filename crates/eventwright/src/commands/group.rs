@@ -5,6 +5,7 @@ use crate::cli::{ClientArguments, Form, GroupVerb};
 use crate::output::{parse_timestamp, print_table, thousands};
 use anyhow::{Context, bail};
 use kafka_client::{Client, OffsetSpec, OffsetToCommit};
+use kafka_wire::messages::{consumer_group_describe_response, describe_groups_response};
 use serde_json::json;
 use std::collections::BTreeMap;
 
@@ -20,13 +21,16 @@ fn list(arguments: &ClientArguments) -> anyhow::Result<()> {
     let mut groups = connect(arguments)?.list_groups()?;
     groups.sort_by(|a, b| a.group_id.cmp(&b.group_id));
     match arguments.output {
-        Form::Json => print_json(groups.iter().map(
-            |group| json!({"group": group.group_id, "state": group.group_state, "protocol": group.protocol_type}),
-        )),
+        Form::Json => print_json(groups.iter().map(|group| {
+            json!({"group": group.group_id, "state": group.group_state, "type": group.group_type,
+                           "protocol": group.protocol_type})
+        })),
         Form::Text => {
-            let rows: Vec<Vec<String>> =
-                groups.into_iter().map(|group| vec![group.group_id, group.group_state, group.protocol_type]).collect();
-            Ok(print_table(&mut std::io::stdout(), &["GROUP", "STATE", "PROTOCOL"], &rows)?)
+            let rows: Vec<Vec<String>> = groups
+                .into_iter()
+                .map(|group| vec![group.group_id, group.group_state, group.group_type, group.protocol_type])
+                .collect();
+            Ok(print_table(&mut std::io::stdout(), &["GROUP", "STATE", "TYPE", "PROTOCOL"], &rows)?)
         }
     }
 }
@@ -45,10 +49,45 @@ impl Lag {
     }
 }
 
+/// What both kinds of groups have.
+struct Described {
+    state: String,
+    members: Vec<Member>,
+}
+
+struct Member {
+    id: String,
+    client: String,
+    host: String,
+    /// Of a member of a consumer group.
+    epoch: Option<i32>,
+}
+
+fn look_at(client: &mut Client, group: &str) -> anyhow::Result<Described> {
+    if let Some(found) = client.describe_consumer_group(group)? {
+        let member = |member: consumer_group_describe_response::Member| Member {
+            id: member.member_id,
+            client: member.client_id,
+            host: member.client_host,
+            epoch: Some(member.member_epoch),
+        };
+        let members = found.members.into_iter().map(member).collect();
+        return Ok(Described { state: found.group_state, members });
+    }
+    let found = client.describe_groups(&[group])?.into_iter().next();
+    let found = found.context("the node does not answer for the group")?;
+    let member = |member: describe_groups_response::DescribedGroupMember| Member {
+        id: member.member_id,
+        client: member.client_id,
+        host: member.client_host,
+        epoch: None,
+    };
+    Ok(Described { state: found.group_state, members: found.members.into_iter().map(member).collect() })
+}
+
 fn describe(group: &str, arguments: &ClientArguments) -> anyhow::Result<()> {
     let mut client = connect(arguments)?;
-    let described = client.describe_groups(&[group])?;
-    let described = described.first().context("the node does not answer for the group")?;
+    let described = look_at(&mut client, group)?;
     let mut lags = Vec::new();
     for committed in client.offset_fetch(group)? {
         let end = client.list_offsets(&committed.topic, committed.partition, OffsetSpec::Latest)?.offset;
@@ -67,7 +106,13 @@ fn describe(group: &str, arguments: &ClientArguments) -> anyhow::Result<()> {
         let members: Vec<_> = described
             .members
             .iter()
-            .map(|member| json!({"member": member.member_id, "client": member.client_id, "host": member.client_host}))
+            .map(|member| {
+                let mut shown = json!({"member": member.id, "client": member.client, "host": member.host});
+                if let Some(epoch) = member.epoch {
+                    shown["epoch"] = epoch.into();
+                }
+                shown
+            })
             .collect();
         let offsets: Vec<_> = lags
             .iter()
@@ -76,11 +121,11 @@ fn describe(group: &str, arguments: &ClientArguments) -> anyhow::Result<()> {
                        "end_offset": lag.end, "lag": lag.records()})
             })
             .collect();
-        let state = &described.group_state;
+        let state = &described.state;
         println!("{}", json!({"group": group, "state": state, "members": members, "offsets": offsets}));
         return Ok(());
     }
-    println!("group {group}: {}, {} members", described.group_state, described.members.len());
+    println!("group {group}: {}, {} members", described.state, described.members.len());
     let rows: Vec<Vec<String>> = lags
         .iter()
         .map(|lag| {
@@ -103,7 +148,7 @@ fn reset(
     arguments: &ClientArguments,
 ) -> anyhow::Result<()> {
     let mut client = connect(arguments)?;
-    let members = client.describe_groups(&[group])?.first().map_or(0, |described| described.members.len());
+    let members = look_at(&mut client, group)?.members.len();
     if members > 0 && !dry_run {
         bail!("group '{group}' has {members} members; stop its consumers first, or look with --dry-run");
     }

@@ -242,6 +242,21 @@ impl State {
                 let groups = request.groups.into_iter().map(group).collect();
                 answer(header, &DescribeGroupsResponse { groups, ..Default::default() })
             }
+            ApiKey::ConsumerGroupDescribe => {
+                let request: ConsumerGroupDescribeRequest = request(header, body);
+                let group = |group_id: String| consumer_group_describe_response::DescribedGroup {
+                    error_code: match group_id.as_str() {
+                        "modern" => 0,
+                        "hidden" => ErrorCode::GroupAuthorizationFailed.number(),
+                        _ => ErrorCode::GroupIdNotFound.number(),
+                    },
+                    group_id,
+                    group_state: "Reconciling".into(),
+                    ..Default::default()
+                };
+                let groups = request.group_ids.into_iter().map(group).collect();
+                answer(header, &ConsumerGroupDescribeResponse { groups, ..Default::default() })
+            }
             other => panic!("not expected: {other:?}"),
         }
     }
@@ -437,6 +452,16 @@ fn group_offsets_in_old_and_new_versions() {
         let described = client.describe_groups(&["g", "h"]).expect("described");
         assert_eq!(described.iter().map(|group| group.group_id.as_str()).collect::<Vec<_>>(), ["g", "h"]);
     }
+}
+
+#[test]
+fn a_consumer_group_is_told_from_other_groups() {
+    let (_node, _state, mut client) = start(&[]);
+    let described = client.describe_consumer_group("modern").expect("an answer").expect("it is one");
+    assert_eq!((described.group_id.as_str(), described.group_state.as_str()), ("modern", "Reconciling"));
+    assert_eq!(client.describe_consumer_group("classic").expect("an answer"), None);
+    let error = client.describe_consumer_group("hidden").expect_err("it may not be seen");
+    assert_eq!(error.to_string(), "the node refuses: group=hidden code=GROUP_AUTHORIZATION_FAILED");
 }
 
 #[test]

@@ -1,7 +1,9 @@
 //! The APIs through the broker's door, on a simulated machine.
 
 mod admin;
+mod consumer_group_crashes;
 mod consumer_groups;
+mod group_migration;
 mod groups;
 mod records;
 mod transaction_crashes;
