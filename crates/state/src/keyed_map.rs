@@ -96,12 +96,23 @@ impl KeyedMap {
 
     /// The value under a sub key.
     pub fn get(&mut self, key: Key<'_>, sub: &[u8], now_ms: i64) -> Result<Option<Vec<u8>>, StateError> {
+        self.get_with(key, sub, now_ms, <[u8]>::to_vec)
+    }
+
+    /// What is made of the value under a sub key, where it lies.
+    pub fn get_with<T>(
+        &mut self,
+        key: Key<'_>,
+        sub: &[u8],
+        now_ms: i64,
+        read: impl FnOnce(&[u8]) -> T,
+    ) -> Result<Option<T>, StateError> {
         let place = self.find(key);
         if let Some(place) = place {
             let node = &mut self.nodes[place as usize];
             node.touched = true;
             if let Some(entry) = node.entries.get(sub) {
-                return Ok(entry.value().and_then(|value| self.ttl.live(value, now_ms)).map(<[u8]>::to_vec));
+                return Ok(entry.value().and_then(|value| self.ttl.live(value, now_ms)).map(read));
             }
             if node.complete {
                 return Ok(None);
@@ -114,7 +125,7 @@ impl KeyedMap {
         let Some(value) = self.layers.get(key.hash, &self.scratch)? else { return Ok(None) };
         let place = self.node(key);
         self.insert(place, Entry::stored(sub, Some(&value)));
-        Ok(self.ttl.live(&value, now_ms).map(<[u8]>::to_vec))
+        Ok(self.ttl.live(&value, now_ms).map(read))
     }
 
     pub fn put(&mut self, key: Key<'_>, sub: &[u8], value: &[u8], now_ms: i64) -> Result<(), StateError> {

@@ -50,6 +50,12 @@ impl JoinTable {
         }
     }
 
+    pub(crate) fn memory_bytes(&self) -> usize {
+        let recent: usize = self.recent.iter().map(RecordBatch::get_array_memory_size).sum();
+        let links = self.ends.len() * size_of::<(u32, u32)>() + self.next.len() * size_of::<u32>();
+        self.rows.get_array_memory_size() + recent + self.keys.memory_bytes() + links
+    }
+
     /// A table of rows that were saved before.
     pub(crate) fn restore(
         schema: &SchemaRef,

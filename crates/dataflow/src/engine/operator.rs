@@ -221,6 +221,14 @@ impl Operator {
         }
     }
 
+    /// What the table side of a join holds beside its table of state: it is read first, and stays in memory.
+    pub(crate) fn joined_bytes(&self) -> usize {
+        match self {
+            Operator::Join { table, .. } => table.memory_bytes(),
+            _ => 0,
+        }
+    }
+
     pub(crate) fn watermark(&self) -> Option<i64> {
         match self {
             Operator::Watermark { state, .. } => Some(state.combined),

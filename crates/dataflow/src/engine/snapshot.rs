@@ -34,6 +34,9 @@ const SPLIT_BYTES: usize = 9;
 const FINISHED: u8 = 1;
 const IDLE: u8 = 2;
 
+/// Tables that joins read first may have so much memory whatever the budget is.
+const JOINED_BYTES_MIN: usize = 64 << 20;
+
 impl Dataflow {
     /// Fixes the state after the last step as a snapshot that is still to be written; steps may go on
     /// at once.
@@ -60,8 +63,15 @@ impl Dataflow {
             }
             total += table.memory_bytes();
         }
-        self.memory_bytes = total;
+        let joined = self.operators.iter().map(Operator::joined_bytes).sum::<usize>();
+        self.memory_bytes = total + joined;
         self.measure_state();
+        if joined > self.store.budget_bytes().max(JOINED_BYTES_MIN) {
+            return Err(DataflowError::invalid(format!(
+                "the tables that joins read first have {joined} bytes, which stay in memory; give --memory more, filter \
+                 the table, or join it as a stream"
+            )));
+        }
         if let Some(error) = failure {
             return Err(error.into());
         }

@@ -161,13 +161,15 @@ pub(crate) fn union(
         tracks.as_ref().is_some_and(|tracks| tracks.iter().all(|track| Arc::ptr_eq(track, &tracks[0])));
     let mut sides = Vec::with_capacity(inputs.len());
     for (side, (chunks, _)) in inputs.into_iter().enumerate() {
+        let others = tracks.as_ref().filter(|_| !one_track && !chunks.is_empty()).map(|tracks| {
+            let others = tracks.iter().enumerate().filter(|(other, _)| *other != side);
+            Track::minimum(&others.map(|(_, track)| track.clone()).collect::<Vec<_>>())
+        });
         for chunk in chunks {
             let rows = record_batch(schema, chunk.batch.rows.columns().to_vec(), chunk.batch.len())?;
-            let watermarks = match (&tracks, chunk.batch.watermarks) {
-                (Some(_), Some(watermarks)) if one_track => Some(watermarks),
-                (Some(tracks), Some(watermarks)) => {
-                    let others = tracks.iter().enumerate().filter(|(other, _)| *other != side);
-                    let others = Track::minimum(&others.map(|(_, track)| track.clone()).collect::<Vec<_>>());
+            let watermarks = match (&others, chunk.batch.watermarks) {
+                (None, Some(watermarks)) if one_track => Some(watermarks),
+                (Some(others), Some(watermarks)) => {
                     let ordinals = chunk.batch.ordinals.values().iter();
                     let combined =
                         ordinals.zip(watermarks.values()).map(|(row, own)| others.before(*row).min(*own));

@@ -189,11 +189,11 @@ impl Partition {
                     continue;
                 }
                 let key = Key { hash, bytes: chunk.keys.bytes(row) };
-                if self.left.get(key, &[], clock_ms)?.is_some() {
+                if self.left.get_with(key, &[], clock_ms, |_| ())?.is_some() {
                     continue;
                 }
-                let before = self.waiting.get(key, &[], NOW_MS)?;
-                if before.is_none_or(|before| *time < time_of(&before)) {
+                let before = self.waiting.get_with(key, &[], NOW_MS, time_of)?;
+                if before.is_none_or(|before| *time < before) {
                     let kept = [&tie_prefix(*time)[..], chunk.rows.bytes(row)].concat();
                     self.waiting.put(key, &[], &kept, NOW_MS)?;
                     // A row may come at the very time of the watermark: it waits for the next one.

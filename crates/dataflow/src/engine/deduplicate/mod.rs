@@ -167,14 +167,10 @@ impl Partition {
         for row in rows_of_worker(&chunk.keys, chunk.rows, worker, workers) {
             let at = row as usize;
             let key = Key { hash: chunk.keys.hash(at), bytes: chunk.keys.bytes(at) };
-            let seen = self.seen.get(key, &[], clock_ms)?;
-            let (passes, note) = match &chunk.times {
-                None => (seen.is_none(), [0; 8]),
-                Some(times) => {
-                    let time = tie_prefix(times[at]);
-                    (seen.is_none_or(|latest| latest[..] <= time[..]), time)
-                }
-            };
+            let time = chunk.times.as_ref().map(|times| tie_prefix(times[at]));
+            let blocks = |latest: &[u8]| time.is_none_or(|time| *latest > time[..]);
+            let passes = self.seen.get_with(key, &[], clock_ms, blocks)? != Some(true);
+            let note = time.unwrap_or_default();
             if passes {
                 let note = if chunk.times.is_some() { &note[..] } else { &note[..1] };
                 self.seen.put(key, &[], note, clock_ms)?;
