@@ -129,6 +129,29 @@ fn a_topic_that_is_deleted_takes_everything_with_it() {
     assert_eq!(site.register("b", &json!("long")), 1);
 }
 
+#[test]
+fn schemas_that_refer_to_each_other_are_refused_and_not_followed_for_ever() {
+    // Bad input 17: the API cannot make them, but who writes to the topic can.
+    let site = Site::new();
+    let version = |subject: &str, id: u32, others: [&str; 2]| {
+        let key = format!(r#"{{"keytype":"SCHEMA","subject":"{subject}","version":1,"magic":1}}"#);
+        let references =
+            others.map(|other| json!({"name": format!("{other}.{subject}"), "subject": other, "version": 1}));
+        let value = json!({
+            "subject": subject, "version": 1, "id": id, "schema": "\"long\"", "references": references, "deleted": false,
+        });
+        (key, value.to_string())
+    };
+    let (a, b) = (version("a", 1, ["a", "b"]), version("b", 2, ["b", "a"]));
+    site.produce(&[(&a.0, Some(&a.1)), (&b.0, Some(&b.1))]);
+    let references = json!([{"name": "x", "subject": "a", "version": 1}]);
+    let body = json!({"schema": "\"int\"", "references": references});
+    assert_eq!(site.code("POST", "/subjects/c/versions", Some(body)), 42201);
+    assert_eq!(site.ask("GET", "/schemas/ids/1?format=resolved", None).0, 422);
+    assert_eq!(site.get("/subjects"), json!(["a", "b"]));
+    assert_eq!(site.register("d", &json!("int")), 3);
+}
+
 /// What producer 7 wrote at offset 1 is aborted, by the marker at offset 2; what it writes at 4 is open until 5 is stable.
 struct Decided(std::sync::atomic::AtomicI64);
 
