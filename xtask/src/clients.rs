@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 
+use crate::recorder::Recorder;
 use crate::secured::Secured;
 use crate::{apicurio, kafka, node, peers, places, process};
 
@@ -73,8 +74,8 @@ const SECURED: &[(&str, Prepare)] = &[
     ("java-security", java_security),
 ];
 
-/// Runs the named suites, or all, and sums up what they counted.
-pub fn run(target: &Target, names: &[String]) -> Result<Counts> {
+/// Runs the named suites, or all, and sums up what they counted; notes what they call, if that is wanted.
+pub fn run(target: &Target, names: &[String], record: bool) -> Result<Counts> {
     for name in names {
         if !SUITES.iter().chain(SECURED).any(|(suite, _)| suite == name) {
             let known: Vec<&str> = SUITES.iter().chain(SECURED).map(|(suite, _)| *suite).collect();
@@ -86,7 +87,7 @@ pub fn run(target: &Target, names: &[String]) -> Result<Counts> {
     };
     let mut total = Counts::default();
     if wanted(SUITES) {
-        total = run_plain(target, names)?;
+        total = run_plain(target, names, record)?;
     }
     let secured = match target {
         _ if !wanted(SECURED) => None,
@@ -95,29 +96,29 @@ pub fn run(target: &Target, names: &[String]) -> Result<Counts> {
         Target::Node => Some(Secured::node()?),
     };
     if let Some(secured) = secured {
-        let counts = run_suites(SECURED, &secured.sasl, &secured.environment(), names)?;
+        let counts = run_suites(SECURED, &secured.sasl, &secured.environment(), names, false)?;
         total.passed += counts.passed;
         total.failed += counts.failed;
     }
     Ok(total)
 }
 
-fn run_plain(target: &Target, names: &[String]) -> Result<Counts> {
+fn run_plain(target: &Target, names: &[String], record: bool) -> Result<Counts> {
     match target {
-        Target::Address(bootstrap) => run_suites(SUITES, bootstrap, &[], names),
+        Target::Address(bootstrap) => run_suites(SUITES, bootstrap, &[], names, record),
         Target::Kafka => {
             let is_wanted = names.is_empty() || names.iter().any(|name| name == SCHEMA_REGISTRY);
             let registry = if is_wanted { Some(apicurio::start()?) } else { None };
             let environment: Vec<_> =
                 registry.iter().map(|registry| (REGISTRY_VARIABLE, registry.url.clone())).collect();
-            run_suites(SUITES, &kafka::start()?.bootstrap, &environment, names)
+            run_suites(SUITES, &kafka::start()?.bootstrap, &environment, names, false)
         }
         Target::Node => {
             let folder = tempfile::tempdir()?;
             let log = folder.path().join("node.log");
             let node = node::start(&folder.path().join("data"), &log)?;
             let environment = [(REGISTRY_VARIABLE, format!("http://{}", node.http))];
-            let counts = run_suites(SUITES, &node.bootstrap, &environment, names)?;
+            let counts = run_suites(SUITES, &node.bootstrap, &environment, names, record)?;
             if counts.failed > 0 {
                 show_log(&log);
             }
@@ -132,6 +133,7 @@ fn run_suites(
     bootstrap: &str,
     environment: &[(&str, String)],
     names: &[String],
+    record: bool,
 ) -> Result<Counts> {
     let mut total = Counts::default();
     for (name, prepare) in suites {
@@ -142,6 +144,8 @@ fn run_suites(
             println!("{name}: not run, for no registry is known beside {bootstrap}");
             continue;
         }
+        let recorder = if record { Some(Recorder::start(bootstrap)?) } else { None };
+        let bootstrap = recorder.as_ref().map_or(bootstrap, |recorder| &recorder.bootstrap);
         let mut command = prepare().with_context(|| format!("suite={name}"))?;
         let counts =
             match process::capture(command.envs(environment.iter().cloned()).arg(bootstrap), SUITE_LIMIT) {
@@ -163,6 +167,9 @@ fn run_suites(
                     Counts { passed: 0, failed: 1 }
                 }
             };
+        if let Some(recorder) = recorder.filter(|_| counts.failed == 0) {
+            recorder.save(&script("calls").join(format!("{name}.txt")))?;
+        }
         total.passed += counts.passed;
         total.failed += counts.failed;
     }

@@ -25,6 +25,7 @@ mod places;
 mod postgres;
 mod process;
 mod proofs;
+mod recorder;
 mod secured;
 mod simulate;
 mod stages;
@@ -127,6 +128,9 @@ struct ClientsOptions {
     /// Run against an Apache Kafka that is started for it
     #[arg(long)]
     kafka: bool,
+    /// Note which APIs each suite calls, for docs/compatibility.md
+    #[arg(long)]
+    record: bool,
 }
 
 #[derive(Subcommand)]
@@ -216,7 +220,7 @@ fn perform(task: Task) -> Result<ExitCode> {
         Task::Peers { action: PeersAction::Install { names } } => peers::install(&names)?,
         Task::Clients(options) => {
             let target = clients::Target::of(options.bootstrap, options.kafka);
-            return Ok(verdict(&clients::run(&target, &options.names)?));
+            return Ok(verdict(&clients::run(&target, &options.names, options.record)?));
         }
         Task::Suites(options) => return Ok(verdict(&suites::run(&options)?)),
         Task::GroupCodes { bootstrap } => {

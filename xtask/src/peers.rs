@@ -14,7 +14,10 @@ use anyhow::{Context, Result, bail};
 
 use crate::{places, process, versions};
 
-pub use suites::{franz_go_folder, librdkafka_folder, librdkafka_sources, maven_jars};
+pub use suites::{
+    franz_go_folder, kafka_python_tests_folder, kafka_python_tests_sources, librdkafka_folder,
+    librdkafka_sources, maven_jars,
+};
 
 /// Downloads of some hundred megabytes on a slow line.
 const INSTALL_LIMIT: Duration = Duration::from_secs(1200);
@@ -32,6 +35,7 @@ pub const PEERS: &[(&str, Install)] = &[
     ("apicurio", apicurio),
     ("franz-go", suites::franz_go),
     ("librdkafka", suites::librdkafka),
+    ("kafka-python-tests", suites::kafka_python_tests),
     ("spark", suites::spark),
     ("storm", suites::storm),
     ("scala", suites::scala),

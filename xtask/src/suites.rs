@@ -6,6 +6,7 @@
 //! is one, names those that the test command runs; a suite without it is run by its own command only.
 
 mod franz_go;
+mod kafka_python;
 mod librdkafka;
 mod lists;
 mod programs;
@@ -17,6 +18,7 @@ use anyhow::{Context, Result, bail, ensure};
 use clap::Args;
 
 use crate::clients::{Counts, Target, show_log};
+use crate::recorder::{self, Recorder};
 use crate::{kafka, node, peers, places};
 
 pub use report::Outcome;
@@ -34,6 +36,9 @@ pub struct Options {
     /// Add what passes to the suite's list
     #[arg(long)]
     add: bool,
+    /// Note which APIs a suite calls, for docs/compatibility.md; with --kafka, which Kafka has
+    #[arg(long)]
+    record: bool,
     /// Run against this cluster
     #[arg(long, conflicts_with = "kafka")]
     bootstrap: Option<String>,
@@ -58,6 +63,7 @@ const SUITES: &[Suite] = &[
     librdkafka::SUITE,
     librdkafka::NO_AUTO_CREATE,
     librdkafka::CONSUMER_PROTOCOL,
+    kafka_python::SUITE,
     programs::SPARK,
     programs::STORM,
     programs::SCALA,
@@ -87,7 +93,15 @@ fn covers(wanted: &str, test: &str) -> bool {
 pub fn quick() -> Result<Counts> {
     let names = SUITES.iter().filter(|suite| file(suite, "quick.txt").is_file());
     let names = names.map(|suite| suite.name.to_owned()).collect();
-    run(&Options { names, quick: true, only: Vec::new(), add: false, bootstrap: None, kafka: false })
+    run(&Options {
+        names,
+        quick: true,
+        only: Vec::new(),
+        add: false,
+        record: false,
+        bootstrap: None,
+        kafka: false,
+    })
 }
 
 /// Runs the named suites, or all, and sums up what they counted.
@@ -129,7 +143,17 @@ fn run_suite(suite: &Suite, options: &Options) -> Result<Counts> {
 
     let target = Target::of(options.bootstrap.clone(), options.kafka);
     let start = std::time::Instant::now();
-    let outcomes = on(&target, suite, |bootstrap| (suite.run)(&Run { bootstrap, only, folder: &folder }))?;
+    let outcomes = on(&target, suite, |bootstrap| {
+        if options.record && options.kafka {
+            recorder::save_apis(bootstrap, &places::root().join("tests/suites/kafka-apis.txt"))?;
+        }
+        let recorder =
+            if options.record && !options.kafka { Some(Recorder::start(bootstrap)?) } else { None };
+        let bootstrap = recorder.as_ref().map_or(bootstrap, |recorder| &recorder.bootstrap);
+        let outcomes = (suite.run)(&Run { bootstrap, only, folder: &folder })?;
+        recorder.map_or(Ok(()), |recorder| recorder.save(&file(suite, "calls.txt")))?;
+        Ok(outcomes)
+    })?;
     ensure!(!outcomes.is_empty(), "no test ran; see {}", folder.display());
 
     let (list, what, option) = match options.kafka {

@@ -64,6 +64,10 @@ pub const PYTHON_CLIENTS: &[(&str, &str)] = &[
     ("zstandard", "0.25.0"),
 ];
 
+/// What runs the tests of Python packages.
+pub const PYTEST: &[(&str, &str)] =
+    &[("pytest", "9.2.0"), ("pytest-mock", "3.17.0"), ("pytest-timeout", "2.4.0")];
+
 /// Node.js clients.
 pub const NODE_CLIENTS: &[(&str, &str)] = &[("kafkajs", "2.2.4")];
 

@@ -1,5 +1,7 @@
 //! The reference in `docs/reference/sql` is what the registries say, and its examples are accepted.
 //!
+//! So is `docs/compatibility.md`, of the broker's APIs and the results of the suites.
+//!
 //! `UPDATE_REFERENCE=1 cargo test -p eventwright --test reference` writes it anew.
 
 use base::options::{OptionKind, OptionSpec};
@@ -13,6 +15,9 @@ use sql::settings::{Effect, SETTINGS};
 use sql::source::SourceText;
 use std::fmt::Write;
 use std::path::PathBuf;
+
+#[path = "reference/compatibility.rs"]
+mod compatibility;
 
 const MADE: &str =
     "Made of the registries by `UPDATE_REFERENCE=1 cargo test -p eventwright --test reference`.";
@@ -50,6 +55,18 @@ fn the_pages_are_what_the_registries_say() {
         let found = std::fs::read_to_string(&path).unwrap_or_default();
         assert!(found == page, "docs/reference/sql/{name} is not what the registries say. {MADE}");
     }
+}
+
+#[test]
+fn the_page_on_compatibility_is_what_the_apis_and_the_suites_say() {
+    let page = compatibility::page(MADE);
+    let path = package().join("../../docs/compatibility.md");
+    if std::env::var_os("UPDATE_REFERENCE").is_some() {
+        std::fs::write(path, page).unwrap();
+        return;
+    }
+    let found = std::fs::read_to_string(&path).unwrap_or_default();
+    assert!(found == page, "docs/compatibility.md is not what the APIs and the suites say. {MADE}");
 }
 
 /// The examples of statements and queries are one script without a mistake.

@@ -136,3 +136,36 @@ fn from_maven(name: &str, how_large: &str) -> Result<()> {
         process::run(&mut command, INSTALL_LIMIT)
     })
 }
+
+/// The folder with a Python that has kafka-python and what its tests need, and with its sources.
+pub fn kafka_python_tests_folder() -> Result<PathBuf> {
+    Ok(places::peers()?.join(format!("kafka-python-{}-tests", kafka_python_version()?)))
+}
+
+/// The sources of kafka-python with its tests.
+pub fn kafka_python_tests_sources() -> Result<PathBuf> {
+    Ok(kafka_python_tests_folder()?.join(format!("kafka_python-{}", kafka_python_version()?)))
+}
+
+fn kafka_python_version() -> Result<&'static str> {
+    let found = versions::PYTHON_CLIENTS.iter().find(|(name, _)| *name == "kafka-python");
+    found.map(|(_, version)| *version).context("no version of kafka-python")
+}
+
+pub fn kafka_python_tests() -> Result<()> {
+    once("the tests of kafka-python", &kafka_python_tests_folder()?, |folder| {
+        super::make_environment(folder)?;
+        let pip = |arguments: &[&str], packages: &[String]| {
+            let mut command = Command::new(folder.join("bin/python"));
+            command.args(["-m", "pip"]).args(arguments).args(["--quiet", "--disable-pip-version-check"]);
+            process::run(command.args(packages).current_dir(folder), INSTALL_LIMIT)
+        };
+        let packages = versions::PYTHON_CLIENTS.iter().filter(|(name, _)| !name.starts_with("confluent"));
+        let packages = packages.chain(versions::PYTEST).map(|(name, version)| format!("{name}=={version}"));
+        pip(&["install"], &packages.collect::<Vec<_>>())?;
+        let package = format!("kafka-python=={}", kafka_python_version()?);
+        pip(&["download", "--no-deps", "--no-binary", "kafka-python"], &[package])?;
+        let archive = folder.join(format!("kafka_python-{}.tar.gz", kafka_python_version()?));
+        process::run(Command::new("tar").arg("xzf").arg(archive).current_dir(folder), INSTALL_LIMIT)
+    })
+}

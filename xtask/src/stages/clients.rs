@@ -8,5 +8,5 @@ use crate::peers;
 pub fn run() -> Result<Counts> {
     let wanted = ["debian", "python", "node", "kafka"].map(str::to_owned);
     peers::install(&wanted)?;
-    clients::run(&Target::Node, &[])
+    clients::run(&Target::Node, &[], false)
 }
