@@ -63,6 +63,7 @@ const SUITES: &[Suite] = &[
     librdkafka::SUITE,
     librdkafka::NO_AUTO_CREATE,
     librdkafka::CONSUMER_PROTOCOL,
+    librdkafka::SHARE_GROUPS,
     kafka_python::SUITE,
     programs::SPARK,
     programs::STORM,

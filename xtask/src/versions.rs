@@ -76,5 +76,7 @@ pub const DEBIAN_PACKAGES: &[(&str, &str)] = &[
     ("kcat", "kcat"),
     ("strace", "strace"),
     ("pg_ctlcluster", "postgresql"),
+    // What librdkafka is built with.
     ("/usr/include/rapidjson/rapidjson.h", "rapidjson-dev"),
+    ("/usr/include/zstd.h", "libzstd-dev"),
 ];

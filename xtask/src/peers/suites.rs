@@ -44,7 +44,7 @@ fn go() -> Command {
 
 /// The folder with librdkafka, built with its tests, and with `bin` and `libs` as the tests expect them of a Kafka.
 pub fn librdkafka_folder() -> Result<PathBuf> {
-    Ok(places::peers()?.join(format!("librdkafka-{}-tests", versions::LIBRDKAFKA)))
+    Ok(places::peers()?.join(format!("librdkafka-{}-with-tests", versions::LIBRDKAFKA)))
 }
 
 /// The sources of librdkafka, in which it is built.

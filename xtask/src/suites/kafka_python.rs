@@ -8,7 +8,7 @@ use anyhow::Result;
 
 use super::report::{Outcome, Verdict};
 use super::{Run, Suite};
-use crate::{peers, places, process};
+use crate::{peers, places, process, versions};
 
 pub const SUITE: Suite = Suite {
     name: "kafka-python",
@@ -22,8 +22,6 @@ const LIMIT: Duration = Duration::from_secs(900);
 const FILES: [&str; 3] =
     ["test_admin_integration.py", "test_consumer_integration.py", "test_producer_integration.py"];
 const FOLDER: &str = "test/integration/";
-/// The newest version that the client asks after.
-const KAFKA_VERSION: &str = "4.2.0";
 
 fn run(run: &Run<'_>) -> Result<Vec<Outcome>> {
     let folder = peers::kafka_python_tests_folder()?;
@@ -46,8 +44,10 @@ fn run(run: &Run<'_>) -> Result<Vec<Outcome>> {
     command
         .env("PYTHONPATH", &sources)
         .env("PYTHONDONTWRITEBYTECODE", "1")
+        // Reasons are cut where a line ends.
+        .env("COLUMNS", "400")
         .env("KAFKA_URI", format!("kafka://{}", run.bootstrap))
-        .env("KAFKA_VERSION", KAFKA_VERSION)
+        .env("KAFKA_VERSION", versions::KAFKA)
         .env("KAFKA_ROOT", run.folder.join("kafka"))
         .current_dir(&sources);
     let errors = std::fs::File::create(run.folder.join("errors.txt"))?;

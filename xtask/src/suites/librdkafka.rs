@@ -2,8 +2,8 @@
 //!
 //! What the tests expect of a cluster: topics of four partitions when they are created by being named, access rules, and
 //! Kafka's command line tools (`KAFKA_PATH`). Two more suites are the same tests otherwise set up: without automatic
-//! creation of topics, and with the consumer group protocol of KIP-848. Tests of the library's own mock cluster are
-//! left out.
+//! creation of topics, and with the consumer group protocol of KIP-848; the tests of share groups, which take long, are one
+//! more. Tests of the library's own mock cluster are left out.
 
 use std::process::Command;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -43,6 +43,8 @@ pub const CONSUMER_PROTOCOL: Suite = Suite {
     ..SUITE
 };
 
+pub const SHARE_GROUPS: Suite = Suite { name: "librdkafka-share", run: |run| all(run, SHARE, &[]), ..SUITE };
+
 /// No test takes so long; one that hangs is stopped.
 const LIMIT: Duration = Duration::from_secs(900);
 
@@ -58,8 +60,13 @@ const NUMBERS: &[&str] = &[
     "0068", "0069", "0070", "0073", "0075", "0076", "0077", "0081", "0082", "0083", "0084", "0085", "0086",
     "0088", "0089", "0090", "0091", "0092", "0093", "0094", "0098", "0099", "0101", "0102", "0103", "0109",
     "0110", "0112", "0113", "0114", "0115", "0118", "0119", "0122", "0123", "0125", "0127", "0129", "0130",
-    "0132", "0137", "0140", "0170", "0171", "0172", "0173", "0174", "0175", "0176", "0177", "0178", "0179",
-    "0180", "0181", "0184", "0185", "0190",
+    "0132", "0137", "0140",
+];
+
+/// Those of share groups (KIP-932).
+const SHARE: &[&str] = &[
+    "0170", "0171", "0172", "0173", "0174", "0175", "0176", "0177", "0178", "0179", "0180", "0181", "0184",
+    "0185", "0190",
 ];
 
 /// Those that have consumers in groups.

@@ -21,8 +21,8 @@ pub const API: Api = Api::new(ApiKey::DescribeConfigs, (1, 4), |call, body| type
 pub(super) const TOPIC: i8 = 2;
 pub(super) const BROKER: i8 = 4;
 /// Loggers and client metrics: known kinds without keys here.
-const BROKER_LOGGER: i8 = 8;
-const CLIENT_METRICS: i8 = 16;
+pub(super) const BROKER_LOGGER: i8 = 8;
+pub(super) const CLIENT_METRICS: i8 = 16;
 pub(super) const GROUP: i8 = 32;
 
 fn handle(call: &Call<'_>, request: DescribeConfigsRequest) -> Outcome {

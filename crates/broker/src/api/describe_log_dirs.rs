@@ -8,7 +8,7 @@ use kafka_wire::messages::describe_log_dirs_response::{
     DescribeLogDirsPartition, DescribeLogDirsResponse, DescribeLogDirsResult, DescribeLogDirsTopic,
 };
 
-pub const API: Api = Api::new(ApiKey::DescribeLogDirs, (1, 4), |call, body| typed(call, body, handle));
+pub const API: Api = Api::new(ApiKey::DescribeLogDirs, (1, 5), |call, body| typed(call, body, handle));
 
 fn handle(call: &Call<'_>, request: DescribeLogDirsRequest) -> Outcome {
     if let Err(error) = call.permit_cluster() {

@@ -5,6 +5,8 @@
 mod add_offsets_to_txn;
 mod add_partitions_to_txn;
 mod alter_configs;
+mod alter_partition_reassignments;
+mod alter_replica_log_dirs;
 mod alter_user_scram_credentials;
 mod api_versions;
 mod consumer_group_describe;
@@ -23,9 +25,11 @@ mod describe_configs;
 mod describe_groups;
 mod describe_log_dirs;
 mod describe_producers;
+mod describe_quorum;
 mod describe_topic_partitions;
 mod describe_transactions;
 mod describe_user_scram_credentials;
+mod elect_leaders;
 mod end_txn;
 mod fetch;
 mod find_coordinator;
@@ -34,8 +38,10 @@ mod incremental_alter_configs;
 mod init_producer_id;
 mod join_group;
 mod leave_group;
+mod list_config_resources;
 mod list_groups;
 mod list_offsets;
+mod list_partition_reassignments;
 mod list_transactions;
 mod metadata;
 mod offset_commit;
@@ -90,21 +96,27 @@ pub const APIS: &[Api] = &[
     delete_acls::API,
     describe_configs::API,
     alter_configs::API,
+    alter_replica_log_dirs::API,
     describe_log_dirs::API,
     sasl_authenticate::API,
     create_partitions::API,
     delete_groups::API,
+    elect_leaders::API,
     incremental_alter_configs::API,
+    alter_partition_reassignments::API,
+    list_partition_reassignments::API,
     offset_delete::API,
     describe_client_quotas::API,
     describe_user_scram_credentials::API,
     alter_user_scram_credentials::API,
+    describe_quorum::API,
     describe_cluster::API,
     describe_producers::API,
     describe_transactions::API,
     list_transactions::API,
     consumer_group_heartbeat::API,
     consumer_group_describe::API,
+    list_config_resources::API,
     describe_topic_partitions::API,
 ];
 

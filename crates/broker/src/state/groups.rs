@@ -98,6 +98,11 @@ impl Groups {
         self.configs.get(group)
     }
 
+    /// The groups that have a configuration of their own.
+    pub fn configured(&self) -> impl Iterator<Item = &str> {
+        self.configs.keys().map(String::as_str)
+    }
+
     pub fn consumer(&self, group: &str) -> Option<&KnownGroup> {
         self.consumer.get(group)
     }

@@ -5,6 +5,7 @@ mod consumer_group_crashes;
 mod consumer_groups;
 mod group_migration;
 mod groups;
+mod one_node;
 mod records;
 mod transaction_crashes;
 mod transactional;

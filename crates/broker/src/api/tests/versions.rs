@@ -264,6 +264,12 @@ fn every_version_of_every_api_is_answered() {
         member_id: "m".into(),
         ..Default::default()
     });
+    check!(|_| AlterReplicaLogDirsRequest { dirs: vec![Default::default()] });
+    check!(|_| ElectLeadersRequest { topic_partitions: Some(vec![Default::default()]), ..Default::default() });
+    check!(|_| AlterPartitionReassignmentsRequest::default());
+    check!(|_| ListPartitionReassignmentsRequest::default());
+    check!(|_| DescribeQuorumRequest { topics: vec![Default::default()] });
+    check!(|_| ListConfigResourcesRequest::default());
     check!(|_| ConsumerGroupDescribeRequest { group_ids: vec!["g".into()], ..Default::default() });
     for api in APIS {
         assert!(seen.contains(&(api.key as i16)), "{:?} is advertised, but nobody tried it", api.key);

@@ -310,6 +310,35 @@ fn answers(node: &Node, who: &Peer, api: ApiKey) -> Vec<ErrorCode> {
             assert!(answer.error_code == 0 || answer.results.is_empty());
             vec![answer.error_code]
         }
+        ApiKey::AlterReplicaLogDirs => {
+            use alter_replica_log_dirs_request::{AlterReplicaLogDir, AlterReplicaLogDirTopic};
+            let topics = vec![AlterReplicaLogDirTopic { name: topic, partitions: vec![0] }];
+            let request = AlterReplicaLogDirsRequest {
+                dirs: vec![AlterReplicaLogDir { path: "elsewhere".into(), topics }],
+            };
+            vec![node.call_as(who, &request, 2).results[0].partitions[0].error_code]
+        }
+        ApiKey::ElectLeaders => {
+            use elect_leaders_request::TopicPartitions;
+            let asked = TopicPartitions { topic, partitions: vec![0] };
+            let request = ElectLeadersRequest { topic_partitions: Some(vec![asked]), ..Default::default() };
+            let answer = node.call_as(who, &request, 2);
+            vec![answer.error_code, answer.replica_election_results[0].partition_result[0].error_code]
+        }
+        ApiKey::AlterPartitionReassignments => {
+            vec![node.call_as(who, &AlterPartitionReassignmentsRequest::default(), 1).error_code]
+        }
+        ApiKey::ListPartitionReassignments => {
+            vec![node.call_as(who, &ListPartitionReassignmentsRequest::default(), 0).error_code]
+        }
+        ApiKey::DescribeQuorum => {
+            vec![node.call_as(who, &DescribeQuorumRequest::default(), 2).error_code]
+        }
+        ApiKey::ListConfigResources => {
+            let answer = node.call_as(who, &ListConfigResourcesRequest::default(), 1);
+            assert!(answer.error_code == 0 || answer.config_resources.is_empty());
+            vec![answer.error_code]
+        }
         ApiKey::CreatePartitions => {
             let topics = vec![CreatePartitionsTopic { name: topic, count: 9, assignments: None }];
             let request = CreatePartitionsRequest { topics, ..Default::default() };
@@ -409,6 +438,7 @@ fn refusals(api: ApiKey) -> Vec<ErrorCode> {
         | ApiKey::ConsumerGroupDescribe
         | ApiKey::OffsetDelete => vec![group],
         ApiKey::InitProducerId => vec![cluster, txn],
+        ApiKey::ElectLeaders => vec![cluster, cluster],
         ApiKey::AddPartitionsToTxn
         | ApiKey::AddOffsetsToTxn
         | ApiKey::EndTxn
@@ -420,6 +450,11 @@ fn refusals(api: ApiKey) -> Vec<ErrorCode> {
         | ApiKey::CreateAcls
         | ApiKey::DeleteAcls
         | ApiKey::DescribeLogDirs
+        | ApiKey::AlterReplicaLogDirs
+        | ApiKey::AlterPartitionReassignments
+        | ApiKey::ListPartitionReassignments
+        | ApiKey::DescribeQuorum
+        | ApiKey::ListConfigResources
         | ApiKey::DescribeClientQuotas
         | ApiKey::DescribeUserScramCredentials
         | ApiKey::AlterUserScramCredentials => vec![cluster],
