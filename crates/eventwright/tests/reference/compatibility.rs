@@ -109,7 +109,7 @@ passed here; the suites do not call all that a client can.\n\n",
         let own = APIS.iter().find(|api| api.key as i16 == key);
         let here = own.map_or("–".to_owned(), |api| range(api.advertised_min, api.versions.1));
         let called: Vec<String> =
-            calls.iter().map(|calls| calls.get(&key).map_or(String::new(), |versions| shown(versions))).collect();
+            calls.iter().map(|calls| calls.get(&key).map_or(String::new(), shown)).collect();
         let missing = own.is_none() && called.iter().any(|versions| !versions.is_empty());
         assert!(!missing, "a client called {name}, which is not there; record the suites again");
         writeln!(page, "| {key} | {name} | {here} | {} | {} |", versions.replace('-', "–"), called.join(" | "))
