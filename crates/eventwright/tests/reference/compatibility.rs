@@ -28,7 +28,10 @@ const CLIENTS: &[(&str, &str, &str)] = &[
 
 /// Suites of others and for others: name, and what it is.
 const SUITES: &[(&str, &str)] = &[
-    ("franz-go", "the tests of franz-go that speak to a broker: groups, transactions, share groups, each with many clients"),
+    (
+        "franz-go",
+        "the tests of franz-go that speak to a broker: groups, transactions, share groups, each with many clients",
+    ),
     ("librdkafka", "the regression tests of librdkafka that speak to a broker"),
     ("librdkafka-no-auto-create", "those that want topics not to be created by being named"),
     ("librdkafka-consumer-protocol", "those with groups, with the protocol of KIP-848"),
@@ -82,7 +85,8 @@ fn gaps(page: &mut String) {
         for test in list(suite, "kafka.txt").into_iter().filter(|test| !passing.contains(test)) {
             let found = reasons.keys().find(|(of, gap)| of == suite && *gap == test).copied();
             let reason = found.and_then(|gap| reasons.remove(&gap));
-            let reason = reason.unwrap_or_else(|| panic!("tests/suites/gaps.txt has no reason for {suite} {test}"));
+            let reason =
+                reason.unwrap_or_else(|| panic!("tests/suites/gaps.txt has no reason for {suite} {test}"));
             writeln!(rows, "| `{suite}` | `{test}` | {reason} |").unwrap();
         }
     }
@@ -112,8 +116,13 @@ passed here; the suites do not call all that a client can.\n\n",
             calls.iter().map(|calls| calls.get(&key).map_or(String::new(), shown)).collect();
         let missing = own.is_none() && called.iter().any(|versions| !versions.is_empty());
         assert!(!missing, "a client called {name}, which is not there; record the suites again");
-        writeln!(page, "| {key} | {name} | {here} | {} | {} |", versions.replace('-', "–"), called.join(" | "))
-            .unwrap();
+        writeln!(
+            page,
+            "| {key} | {name} | {here} | {} | {} |",
+            versions.replace('-', "–"),
+            called.join(" | ")
+        )
+        .unwrap();
     }
     for api in APIS {
         assert!(kafka_apis().contains_key(&(api.key as i16)), "Kafka has no {:?}", api.key);

@@ -59,8 +59,7 @@ fn a_partition_stays_on_the_node() {
 fn a_partition_stays_in_the_directory() {
     let node = Node::new();
     node.create_topic("t", 1, &[]);
-    let directory =
-        node.call(&DescribeLogDirsRequest { topics: None }, 5).results.remove(0).log_dir;
+    let directory = node.call(&DescribeLogDirsRequest { topics: None }, 5).results.remove(0).log_dir;
     let move_to = |path: &str, topic: &str, index| {
         let topics = vec![AlterReplicaLogDirTopic { name: topic.into(), partitions: vec![index] }];
         let dirs = vec![AlterReplicaLogDir { path: path.into(), topics }];

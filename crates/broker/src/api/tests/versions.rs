@@ -265,7 +265,10 @@ fn every_version_of_every_api_is_answered() {
         ..Default::default()
     });
     check!(|_| AlterReplicaLogDirsRequest { dirs: vec![Default::default()] });
-    check!(|_| ElectLeadersRequest { topic_partitions: Some(vec![Default::default()]), ..Default::default() });
+    check!(|_| ElectLeadersRequest {
+        topic_partitions: Some(vec![Default::default()]),
+        ..Default::default()
+    });
     check!(|_| AlterPartitionReassignmentsRequest::default());
     check!(|_| ListPartitionReassignmentsRequest::default());
     check!(|_| DescribeQuorumRequest { topics: vec![Default::default()] });
