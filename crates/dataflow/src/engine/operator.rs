@@ -270,35 +270,36 @@ impl Operator {
                 union(inputs.into_iter().map(|flow| (flow.chunks, flow.track)).collect(), schema)?;
             return Ok((Flow { chunks, track }, 0));
         }
-        if let Operator::WindowRows(node) = self {
-            return node.step(exchange, inputs, (context.sequence, clock_ms), &context.late);
-        }
-        if let Operator::MatchRecognize(node) = self {
-            return node.step(exchange, inputs, (context.sequence, clock_ms), &context.late);
-        }
-        if let Operator::IntervalJoin(node) = self {
-            return Ok((node.step(exchange, inputs, context.sequence, clock_ms)?, 0));
-        }
-        if let Operator::LookupJoin(node) = self {
-            return Ok((node.step(exchange, inputs, clock_ms)?, 0));
-        }
-        if let Operator::TemporalSort(node) = self {
-            return node.step(exchange, inputs, context.sequence, &context.late);
-        }
-        if let Operator::TemporalJoin(node) = self {
-            return Ok((node.step(exchange, inputs, context.sequence, clock_ms)?, 0));
-        }
-        let table = if inputs.len() > 1 { inputs.pop() } else { None };
-        let Flow { chunks, track } = inputs.pop().unwrap_or_default();
         match self {
-            // They took their inputs above.
-            Operator::WindowRows(_)
-            | Operator::IntervalJoin(_)
-            | Operator::TemporalJoin(_)
-            | Operator::MatchRecognize(_)
-            | Operator::LookupJoin(_)
-            | Operator::TemporalSort(_) => Err(DataflowError::internal("a node ran twice")),
+            Operator::WindowRows(node) => {
+                node.step(exchange, inputs, (context.sequence, clock_ms), &context.late)
+            }
+            Operator::MatchRecognize(node) => {
+                node.step(exchange, inputs, (context.sequence, clock_ms), &context.late)
+            }
+            Operator::TemporalSort(node) => node.step(exchange, inputs, context.sequence, &context.late),
+            Operator::IntervalJoin(node) => {
+                Ok((node.step(exchange, inputs, context.sequence, clock_ms)?, 0))
+            }
+            Operator::TemporalJoin(node) => {
+                Ok((node.step(exchange, inputs, context.sequence, clock_ms)?, 0))
+            }
+            Operator::LookupJoin(node) => Ok((node.step(exchange, inputs, clock_ms)?, 0)),
+            Operator::RegularJoin(node) => {
+                let right = inputs.pop().unwrap_or_default();
+                Ok((node.step(exchange, first(inputs), right, clock_ms)?, 0))
+            }
+            Operator::Deduplicate(node) => {
+                node.step(exchange, first(inputs), (context.sequence, clock_ms), &context.late)
+            }
+            Operator::Over(node) => {
+                node.step(exchange, first(inputs), (context.sequence, clock_ms), &context.late)
+            }
+            Operator::Conflicts(node) => {
+                Ok((node.step(exchange, first(inputs), (context.sequence, clock_ms))?, 0))
+            }
             Operator::Stateless => {
+                let Flow { chunks, track } = first(inputs);
                 let rows = chunks.iter().map(|chunk| chunk.batch.len()).sum();
                 let seed = step_seed(context, id);
                 let mut first = context.sequence;
@@ -317,6 +318,7 @@ impl Operator {
                 Ok((Flow { chunks, track }, 0))
             }
             Operator::Watermark { scan, state } => {
+                let Flow { chunks, .. } = first(inputs);
                 let plan = plan.clone();
                 let run = move |chunk: Chunk| {
                     let candidates = watermark_candidates(&plan, id, &chunk.batch, clock_ms)?;
@@ -326,6 +328,7 @@ impl Operator {
                 Ok((Flow { chunks, track: Some(Arc::new(track)) }, 0))
             }
             Operator::ProcessingTime { scans, watermark } => {
+                let Flow { chunks, .. } = first(inputs);
                 let ended =
                     |scan: &NodeId| context.splits.get(scan).is_some_and(|splits| !splits.contains(&false));
                 let last = context.reads.last().map_or(0, |read| read.last_ordinal);
@@ -335,42 +338,35 @@ impl Operator {
                 Ok((Flow { chunks, track: Some(Arc::new(track)) }, 0))
             }
             Operator::Aggregate(node) => {
+                let Flow { chunks, track } = first(inputs);
                 let moved =
                     track.as_ref().ok_or_else(|| DataflowError::internal("rows without a watermark"))?;
                 let (chunks, late_rows) =
                     node.step(exchange, chunks, moved, context.sequence, &context.late)?;
                 Ok((Flow { chunks, track }, late_rows))
             }
-            Operator::Conflicts(node) => {
-                let flow = Flow { chunks, track };
-                Ok((node.step(exchange, flow, (context.sequence, clock_ms))?, 0))
-            }
             Operator::Group(node) => {
+                let Flow { chunks, track } = first(inputs);
                 let chunks = node.step(exchange, chunks, context.sequence, clock_ms)?;
                 Ok((Flow { chunks, track }, 0))
             }
             Operator::Normalize(node) => {
+                let Flow { chunks, track } = first(inputs);
                 Ok((Flow { chunks: node.step(exchange, chunks, clock_ms)?, track }, 0))
             }
-            Operator::RegularJoin(node) => {
-                let left = Flow { chunks, track };
-                Ok((node.step(exchange, left, table.unwrap_or_default(), clock_ms)?, 0))
-            }
-            Operator::Deduplicate(node) => {
-                node.step(exchange, Flow { chunks, track }, (context.sequence, clock_ms), &context.late)
-            }
             Operator::Rank(node) => {
+                let Flow { chunks, track } = first(inputs);
                 let chunks = node.step(exchange, chunks, clock_ms)?;
                 Ok((Flow { chunks, track }, 0))
             }
-            Operator::Over(node) => {
-                node.step(exchange, Flow { chunks, track }, (context.sequence, clock_ms), &context.late)
-            }
             Operator::Materialize(node) => {
+                let Flow { chunks, track } = first(inputs);
                 Ok((Flow { chunks: node.step(exchange, chunks, clock_ms)?, track }, 0))
             }
             Operator::Join { spec, table: known, rows } => {
-                for chunk in table.unwrap_or_default().chunks {
+                let table = inputs.pop().unwrap_or_default();
+                let Flow { chunks, track } = first(inputs);
+                for chunk in table.chunks {
                     only_inserts(&chunk.batch)?;
                     Arc::make_mut(known).insert(&spec.table_keys, &chunk.batch.rows)?;
                     let saved = spec.table_rows.encode(&chunk.batch.rows)?;
@@ -390,6 +386,10 @@ impl Operator {
             }
         }
     }
+}
+
+fn first(inputs: Vec<Flow>) -> Flow {
+    inputs.into_iter().next().unwrap_or_default()
 }
 
 /// What random values of a node are made of in a step: what its record in the journal says of the step, and nothing else.
