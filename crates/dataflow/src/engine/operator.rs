@@ -278,12 +278,8 @@ impl Operator {
                 node.step(exchange, inputs, (context.sequence, clock_ms), &context.late)
             }
             Operator::TemporalSort(node) => node.step(exchange, inputs, context.sequence, &context.late),
-            Operator::IntervalJoin(node) => {
-                Ok((node.step(exchange, inputs, context.sequence, clock_ms)?, 0))
-            }
-            Operator::TemporalJoin(node) => {
-                Ok((node.step(exchange, inputs, context.sequence, clock_ms)?, 0))
-            }
+            Operator::IntervalJoin(node) => Ok((node.step(exchange, inputs, context.sequence, clock_ms)?, 0)),
+            Operator::TemporalJoin(node) => Ok((node.step(exchange, inputs, context.sequence, clock_ms)?, 0)),
             Operator::LookupJoin(node) => Ok((node.step(exchange, inputs, clock_ms)?, 0)),
             Operator::RegularJoin(node) => {
                 let right = inputs.pop().unwrap_or_default();

@@ -124,6 +124,28 @@ pub enum TimeUnit {
 }
 
 impl TimeUnit {
+    pub const ALL: [TimeUnit; 19] = [
+        TimeUnit::Millennium,
+        TimeUnit::Century,
+        TimeUnit::Decade,
+        TimeUnit::Year,
+        TimeUnit::Quarter,
+        TimeUnit::Month,
+        TimeUnit::Week,
+        TimeUnit::Day,
+        TimeUnit::Hour,
+        TimeUnit::Minute,
+        TimeUnit::Second,
+        TimeUnit::Millisecond,
+        TimeUnit::Microsecond,
+        TimeUnit::Nanosecond,
+        TimeUnit::DayOfWeek,
+        TimeUnit::DayOfYear,
+        TimeUnit::IsoDayOfWeek,
+        TimeUnit::IsoYear,
+        TimeUnit::Epoch,
+    ];
+
     /// As written in SQL.
     pub fn name(self) -> &'static str {
         match self {

@@ -36,6 +36,7 @@ mod time;
 mod ttl;
 mod unnest;
 mod values;
+mod widened;
 mod window;
 
 pub use lookup::{LOOKUP_OPTIONS, LookupOption, LookupSettings};

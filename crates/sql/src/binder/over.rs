@@ -8,6 +8,7 @@ use super::aggregate_call::Site;
 use super::rank::{PendingNumber, TOP_N_HINT};
 use super::relation::{AggregateCall, Column, OverTime, RelationId, RelationKind};
 use super::scope::Scope;
+use super::widened::Widened;
 use super::{Binder, Bound, boxed};
 use crate::ast::{self, Frame, FrameBound, FrameUnit, FunctionCall, NamedWindow, Over, WindowSpecification};
 use crate::diagnostic::Diagnostic;
@@ -353,26 +354,9 @@ impl Binder<'_> {
         rewrite: &dyn Fn(Scalar, Span) -> Bound<Scalar>,
     ) -> Bound<(RelationId, usize)> {
         let Some(window) = overs.window else { return Ok((input, self.graph.columns(input).len())) };
-        let mut items: Vec<(String, Scalar)> = self
-            .graph
-            .columns(input)
-            .iter()
-            .enumerate()
-            .map(|(index, column)| (column.name.clone(), column.scalar(index)))
-            .collect();
-        let before = items.len();
-        let mut place = |scalar: Scalar, span: Span| -> Bound<usize> {
-            let scalar = rewrite(scalar, span)?;
-            if let Some(column) = scalar.as_column() {
-                return Ok(column);
-            }
-            let identity = scalar.identity();
-            let known = items.iter().position(|(_, item)| item.identity() == identity);
-            Ok(known.unwrap_or_else(|| {
-                items.push((format!("$o{}", items.len()), scalar));
-                items.len() - 1
-            }))
-        };
+        let mut widened = Widened::new(&self.graph, input);
+        let mut place =
+            |scalar: Scalar, span: Span| -> Bound<usize> { Ok(widened.place(rewrite(scalar, span)?)) };
         let span = window.span;
         let order = place(window.order, span)?;
         let partition =
@@ -392,7 +376,7 @@ impl Binder<'_> {
                 span: call.span,
             });
         }
-        let mut input = if items.len() > before { self.graph.project(input, items) } else { input };
+        let mut input = widened.relation(&mut self.graph);
         // A group's key is no time any more, unless the groups are windows.
         let attribute = match is_grouped || window.attribute == TimeAttribute::None {
             true => self.graph.columns(input)[order].attribute,

@@ -2,6 +2,7 @@
 
 use super::relation::{Column, RelationId, RelationKind, WindowColumn, WindowEnd};
 use super::scope::Scope;
+use super::widened::Widened;
 use super::{Binder, Bound, boxed};
 use crate::ast::{FunctionCall, Over};
 use crate::diagnostic::Diagnostic;
@@ -102,36 +103,19 @@ impl Binder<'_> {
 
     /// The input with the number as its last column.
     pub(super) fn numbered(&mut self, input: RelationId, pending: PendingNumber) -> RelationId {
-        let mut items: Vec<(String, Scalar)> = self
-            .graph
-            .columns(input)
-            .iter()
-            .enumerate()
-            .map(|(index, column)| (column.name.clone(), column.scalar(index)))
-            .collect();
-        let before = items.len();
-        let mut place = |scalar: Scalar| match scalar.as_column() {
-            Some(column) => column,
-            None => {
-                let identity = scalar.identity();
-                let known = items.iter().position(|(_, item)| item.identity() == identity);
-                known.unwrap_or_else(|| {
-                    items.push((format!("$o{}", items.len()), scalar));
-                    items.len() - 1
-                })
-            }
-        };
-        let partition: Vec<usize> = pending.partition.into_iter().map(&mut place).collect();
+        let mut widened = Widened::new(&self.graph, input);
+        let partition: Vec<usize> =
+            pending.partition.into_iter().map(|scalar| widened.place(scalar)).collect();
         let order = pending
             .order
             .into_iter()
             .map(|(scalar, descending, nulls_first)| SortKey {
-                column: place(scalar),
+                column: widened.place(scalar),
                 descending,
                 nulls_first,
             })
             .collect();
-        let input = if items.len() > before { self.graph.project(input, items) } else { input };
+        let input = widened.relation(&mut self.graph);
         let window = self.partition_window(input, &partition);
         let plain = |column: &Column| match window {
             Some(_) => column.clone(),

@@ -7,6 +7,7 @@
 use super::problems::consequence;
 use super::relation::{Column, RelationId, RelationKind, WindowColumn};
 use super::scope::{Scope, ScopeColumn};
+use super::widened::Widened;
 use super::{Binder, Bound, boxed, shown};
 use crate::ast::{self, ArgumentValue, ExpressionKind, FunctionCall, TableArgumentInput};
 use crate::diagnostic::Diagnostic;
@@ -196,23 +197,9 @@ impl Binder<'_> {
         gap_ms: i64,
         partition: Vec<Scalar>,
     ) -> (RelationId, usize) {
-        let mut items: Vec<(String, Scalar)> = self
-            .graph
-            .columns(input)
-            .iter()
-            .enumerate()
-            .map(|(index, column)| (column.name.clone(), column.scalar(index)))
-            .collect();
-        let before = items.len();
-        let place = |scalar: Scalar| match scalar.as_column() {
-            Some(column) => column,
-            None => {
-                items.push((format!("$k{}", items.len()), scalar));
-                items.len() - 1
-            }
-        };
-        let keys = partition.into_iter().map(place).collect();
-        let input = if items.len() > before { self.graph.project(input, items) } else { input };
+        let mut widened = Widened::new(&self.graph, input);
+        let keys = partition.into_iter().map(|scalar| widened.place(scalar)).collect();
+        let input = widened.relation(&mut self.graph);
         let time = self.graph.columns(input)[time_column].data_type.clone();
         let zone = self.zone_of(&time);
         let kind = ShapeKind::Session { gap_ms };

@@ -14,30 +14,7 @@ fn unit_argument(call: &Call<'_>) -> Result<TimeUnit, String> {
 }
 
 fn unit_by_name(name: &str) -> Option<TimeUnit> {
-    use TimeUnit::*;
-    [
-        Millennium,
-        Century,
-        Decade,
-        Year,
-        Quarter,
-        Month,
-        Week,
-        Day,
-        Hour,
-        Minute,
-        Second,
-        Millisecond,
-        Microsecond,
-        Nanosecond,
-        DayOfWeek,
-        DayOfYear,
-        IsoDayOfWeek,
-        IsoYear,
-        Epoch,
-    ]
-    .into_iter()
-    .find(|unit| unit.name() == name)
+    TimeUnit::ALL.into_iter().find(|unit| unit.name() == name)
 }
 
 pub(super) fn extract(call: &Call<'_>) -> Result<ArrayRef, String> {
