@@ -163,7 +163,7 @@ impl Parser<'_> {
             return Err(self.expected("a unit of time such as DAY, HOUR or MINUTE"));
         };
         let name = word.strip_prefix("SQL_TSI_").unwrap_or(&word);
-        if let Some(unit) = UNITS.iter().find(|unit| unit.name() == name) {
+        if let Some(unit) = TimeUnit::ALL.iter().find(|unit| unit.name() == name) {
             self.advance();
             return Ok(*unit);
         }
@@ -183,32 +183,10 @@ impl Parser<'_> {
                 .with_hint(
                     "the units are YEAR, QUARTER, MONTH, WEEK, DAY, HOUR, MINUTE, SECOND, MILLISECOND, …",
                 )
-                .with_nearest(&word, UNITS.iter().map(|unit| unit.name())),
+                .with_nearest(&word, TimeUnit::ALL.iter().map(|unit| unit.name())),
         ))
     }
 }
-
-const UNITS: &[TimeUnit] = &[
-    TimeUnit::Millennium,
-    TimeUnit::Century,
-    TimeUnit::Decade,
-    TimeUnit::Year,
-    TimeUnit::Quarter,
-    TimeUnit::Month,
-    TimeUnit::Week,
-    TimeUnit::Day,
-    TimeUnit::Hour,
-    TimeUnit::Minute,
-    TimeUnit::Second,
-    TimeUnit::Millisecond,
-    TimeUnit::Microsecond,
-    TimeUnit::Nanosecond,
-    TimeUnit::DayOfWeek,
-    TimeUnit::DayOfYear,
-    TimeUnit::IsoDayOfWeek,
-    TimeUnit::IsoYear,
-    TimeUnit::Epoch,
-];
 
 fn plain_call(name: Identifier, arguments: Vec<Expression>, parentheses: Span) -> ExpressionKind {
     let arguments = arguments

@@ -31,7 +31,11 @@ const UNSUPPORTED: &[(&[&str], &str, &str)] = &[
     (&["UNLOAD"], "UNLOAD MODULE", "the built-in functions are always there"),
     (&["ADD"], "ADD JAR", "there is no JVM to load it into"),
     (&["REMOVE"], "REMOVE JAR", "there is no JVM to load it into"),
-    (&["STOP"], "STOP JOB", "`eventwright job stop` ends a running job, with a savepoint if you like"),
+    (
+        &["STOP"],
+        "STOP JOB",
+        "`eventwright job stop JOB` ends a running job; `eventwright savepoint create JOB` before it keeps its state apart",
+    ),
     (&["GRANT"], "GRANT", "access rules are set with Kafka's tools (kafka-acls), see the guide to security"),
     (
         &["REVOKE"],
