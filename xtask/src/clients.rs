@@ -74,11 +74,15 @@ const SECURED: &[(&str, Prepare)] = &[
     ("java-security", java_security),
 ];
 
+/// Those that start our node themselves, and kill it amid their work.
+const RESTARTING: &[(&str, Prepare)] = &[("python-group-restarts", || python("python_group_restarts.py"))];
+
 /// Runs the named suites, or all, and sums up what they counted; notes what they call, if that is wanted.
 pub fn run(target: &Target, names: &[String], record: bool) -> Result<Counts> {
+    let all = || SUITES.iter().chain(SECURED).chain(RESTARTING);
     for name in names {
-        if !SUITES.iter().chain(SECURED).any(|(suite, _)| suite == name) {
-            let known: Vec<&str> = SUITES.iter().chain(SECURED).map(|(suite, _)| *suite).collect();
+        if !all().any(|(suite, _)| suite == name) {
+            let known: Vec<&str> = all().map(|(suite, _)| *suite).collect();
             bail!("there is no suite={name}; there are {}", known.join(", "));
         }
     }
@@ -100,7 +104,21 @@ pub fn run(target: &Target, names: &[String], record: bool) -> Result<Counts> {
         total.passed += counts.passed;
         total.failed += counts.failed;
     }
+    if let (Target::Node, true) = (target, wanted(RESTARTING)) {
+        let counts = run_restarting(names)?;
+        total.passed += counts.passed;
+        total.failed += counts.failed;
+    }
     Ok(total)
+}
+
+fn run_restarting(names: &[String]) -> Result<Counts> {
+    let folder = tempfile::tempdir()?;
+    let environment = [
+        ("NODE", places::binary().display().to_string()),
+        ("DATA", folder.path().join("data").display().to_string()),
+    ];
+    run_suites(RESTARTING, &format!("127.0.0.1:{}", kafka::lasting_port()?), &environment, names, false)
 }
 
 fn run_plain(target: &Target, names: &[String], record: bool) -> Result<Counts> {

@@ -60,6 +60,13 @@ const GENERAL: &[OptionSpec] = &[
         "57671680",
     ),
     spec(
+        "group.consumer.assignment.interval.ms",
+        integer(0, INT_MAX),
+        "0",
+        "The target assignment of a consumer group is computed at most so often; 0 = whenever it is old.",
+        "1000",
+    ),
+    spec(
         "group.consumer.assignors",
         OptionKind::Text,
         "uniform,range",
@@ -72,6 +79,13 @@ const GENERAL: &[OptionSpec] = &[
         "5000",
         "How often members of consumer groups are told to send a heartbeat.",
         "5000",
+    ),
+    spec(
+        "group.consumer.max.assignment.interval.ms",
+        integer(0, INT_MAX),
+        "15000",
+        "The longest assignment interval that can be set for a consumer group.",
+        "15000",
     ),
     spec(
         "group.consumer.max.heartbeat.interval.ms",
@@ -100,6 +114,13 @@ const GENERAL: &[OptionSpec] = &[
         "bidirectional",
         "Which way a group with members changes between the classic and the consumer protocol.",
         "upgrade",
+    ),
+    spec(
+        "group.consumer.min.assignment.interval.ms",
+        integer(0, INT_MAX),
+        "0",
+        "The shortest assignment interval that can be set for a consumer group.",
+        "0",
     ),
     spec(
         "group.consumer.min.heartbeat.interval.ms",

@@ -8,8 +8,8 @@ use crate::broker::Broker;
 use crate::call::Now;
 use crate::errors::ApiError;
 use crate::group::consumer::{
-    self, Assignor, Beat, Commit, ConsumerGroup, Decision, Heartbeat, LEFT_EPOCH, MemberState, Owners, Timer,
-    Topics, World,
+    self, Assignor, Beat, ClassicBeat, Commit, ConsumerGroup, Decision, Heartbeat, LEFT_EPOCH, MemberState,
+    Owners, Timer, Topics, WHOLE_GROUP, World,
 };
 use crate::group::{
     Action, Convertible, Coordinator, Event, GroupType, HeartbeatEvent, JoinEvent, JoinReply, LeavingMember,
@@ -17,11 +17,16 @@ use crate::group::{
 };
 use crate::state::BrokerState;
 use crate::state::groups::{GroupChange, KnownGroup};
+use crate::state::offsets::OffsetChange;
 use crate::sync::lock;
 use crate::tickets::Awaited;
 use base::Lsn;
 use eventlog::{Frame, Layer, LogError};
 use kafka_wire::error_code::ErrorCode;
+
+/// How often groups without members are looked at: those without offsets are forgotten. Kafka's
+/// `offsets.retention.check.interval.ms`.
+const VACANT_MS: i32 = 600_000;
 
 /// What a classic request came to.
 pub(crate) enum Classic<R> {
@@ -245,6 +250,10 @@ impl Broker {
         let mut coordinator = lock(&self.coordinator);
         let state = lock(&self.state.0);
         for (name, group) in state.groups.consumers() {
+            if group.members.is_empty() {
+                let at = now.monotonic_ms.saturating_add(i64::from(VACANT_MS));
+                coordinator.consumers.set(name, WHOLE_GROUP, Timer::Vacant, at);
+            }
             for (member_id, member) in &group.members {
                 let session_ms = match &member.about.classic {
                     Some(classic) => classic.session_timeout_ms,
@@ -311,13 +320,21 @@ impl Scene<'_, '_> {
         let (world, version) = self.world(may_see);
         let mut decision = Decision::new(group, owners, &world);
         let result = decide(&mut decision, self.name)?;
-        let after = decision.into_group();
-        let looked = world.topics_changed || world.patterns_are_old;
+        let (after, looked) = decision.finish();
         self.write(&after)?;
+        if after.members.is_empty() {
+            self.set_timer(WHOLE_GROUP, Timer::Vacant, VACANT_MS);
+        }
         if looked {
             self.coordinator.consumers.see(self.name, version, self.now_ms);
         }
         Ok((result, after))
+    }
+
+    /// Whether topics or partitions have come or gone since the group was looked at last.
+    fn topics_changed(&self) -> bool {
+        let seen = self.coordinator.consumers.seen(self.name);
+        seen.is_none_or(|(seen, _)| seen != self.broker.log.version())
     }
 
     fn world<'a>(&'a self, may_see: &'a dyn Fn(&str) -> bool) -> (World<'a>, u64) {
@@ -329,15 +346,26 @@ impl Scene<'_, '_> {
             may_see,
             members_max: usize::try_from(self.broker.number("group.consumer.max.size")).unwrap_or(usize::MAX),
             default_assignor: self.broker.default_assignor(),
-            topics_changed: seen.is_none_or(|(seen, _)| seen != version),
+            topics_changed: self.topics_changed(),
+            may_assign: self.may_assign(),
             patterns_are_old: seen.is_some_and(|(_, at)| self.now_ms.saturating_sub(at) > refresh_ms),
         };
         (world, version)
     }
 
+    /// Whether it is long enough ago that the target assignment was computed.
+    fn may_assign(&self) -> bool {
+        let interval_ms = i64::from(self.setting("consumer.assignment.interval.ms"));
+        let last = self.coordinator.consumers.assigned_at_ms(self.name);
+        last.is_none_or(|last| self.now_ms.saturating_sub(last) >= interval_ms)
+    }
+
     /// Writes what leads from the known state of the group to this one, and applies it.
     fn write(&mut self, after: &ConsumerGroup) -> Result<(), LogError> {
         let before = self.state.groups.consumer(self.name).map(|known| &known.group);
+        if before.map(|before| before.target_epoch) != Some(after.target_epoch) {
+            self.coordinator.consumers.assigned(self.name, self.now_ms);
+        }
         let changes: Vec<GroupChange> = consumer::changes(before, after)
             .into_iter()
             .map(|change| GroupChange::Consumer { group: self.name.to_string(), change })
@@ -528,8 +556,8 @@ impl Scene<'_, '_> {
             let owners = &self.consumer().ok_or(ErrorCode::UnknownMemberId)?.owners;
             let mut decision = Decision::new(group, owners, &world);
             let result = decision.join_classic(&join, may_downgrade)?;
-            let looked_at = world.topics_changed.then_some(version);
-            (result, decision.into_group(), looked_at)
+            let (after, looked) = decision.finish();
+            (result, after, looked.then_some(version))
         };
         if reply.error != ErrorCode::None {
             return Ok(Some(reply));
@@ -582,11 +610,16 @@ impl Scene<'_, '_> {
 
     fn heartbeat_classic(&mut self, beat: &HeartbeatEvent) -> Option<Result<(), ErrorCode>> {
         let Some(known) = self.consumer() else { return self.not_a_consumer_group() };
-        let (member_id, instance_id) = (&beat.member_id, beat.instance_id.as_deref());
         let KnownGroup { group, owners } = known;
         let topics = &self.broker.log;
-        let reply =
-            consumer::heartbeat_classic(group, owners, topics, member_id, instance_id, beat.generation);
+        let member_id = &beat.member_id;
+        let asked = ClassicBeat {
+            member_id,
+            instance_id: beat.instance_id.as_deref(),
+            generation: beat.generation,
+            topics_changed: self.topics_changed(),
+        };
+        let reply = consumer::heartbeat_classic(group, owners, topics, &asked);
         let about = group.members.get(member_id).map(|member| member.about.clone());
         if let (Ok(()) | Err(ErrorCode::RebalanceInProgress), Some(about)) = (&reply, about)
             && let Some(classic) = &about.classic
@@ -616,9 +649,26 @@ impl Scene<'_, '_> {
         Ok(Some(answers))
     }
 
+    fn forget_unless_it_has_offsets(&mut self) -> Result<(), ApiError> {
+        let offsets = self.state.offsets.group(self.name);
+        if offsets.is_some_and(|offsets| !offsets.is_empty()) {
+            self.set_timer(WHOLE_GROUP, Timer::Vacant, VACANT_MS);
+            return Ok(());
+        }
+        if offsets.is_some() {
+            let change = OffsetChange::DeleteGroup { group: self.name.to_string() };
+            self.frame.layer(Layer::GROUP_OFFSETS, &change.encode())?;
+            self.state.offsets.apply(change);
+        }
+        Ok(self.write_gone()?)
+    }
+
     /// Takes out the members whose timers have run out and were not set again since.
     fn fence(&mut self, due: &[(String, Timer)]) -> Result<(), ApiError> {
         let Some(known) = self.consumer() else { return Ok(()) };
+        if due.iter().any(|(_, timer)| *timer == Timer::Vacant) && known.group.members.is_empty() {
+            return self.forget_unless_it_has_offsets();
+        }
         let mut going: Vec<String> = Vec::new();
         for (member_id, timer) in due {
             let Some(member) = known.group.members.get(member_id) else { continue };
@@ -628,6 +678,7 @@ impl Scene<'_, '_> {
             let is_over = match timer {
                 Timer::Rebalance { epoch } => member.current.epoch == *epoch,
                 Timer::Session | Timer::Join | Timer::Sync => true,
+                Timer::Vacant => false,
             };
             if is_over && !going.contains(member_id) {
                 going.push(member_id.clone());

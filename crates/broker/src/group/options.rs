@@ -11,6 +11,14 @@ use std::collections::BTreeMap;
 /// Every key of a group's configuration.
 pub const GROUP_OPTIONS: &[OptionSpec] = &[
     OptionSpec {
+        key: "consumer.assignment.interval.ms",
+        kind: OptionKind::Integer { min: 0, max: i32::MAX as i64 },
+        required: false,
+        default: Some("0"),
+        doc: "The target assignment of the consumer group is computed at most so often.",
+        example: "1000",
+    },
+    OptionSpec {
         key: "consumer.heartbeat.interval.ms",
         kind: OptionKind::Integer { min: 1, max: i32::MAX as i64 },
         required: false,

@@ -37,6 +37,11 @@ struct PendingOffset {
 }
 
 impl GroupOffsets {
+    /// No offset, and none that a transaction may commit.
+    pub fn is_empty(&self) -> bool {
+        self.offsets.is_empty() && self.pending.is_empty()
+    }
+
     /// Whether a transaction that is going on commits this partition (KIP-447).
     pub fn is_pending(&self, partition: &TopicPartition) -> bool {
         self.pending.values().any(|offsets| offsets.contains_key(partition))

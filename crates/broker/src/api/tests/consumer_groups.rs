@@ -514,6 +514,53 @@ fn only_an_empty_group_is_deleted_and_only_unsubscribed_topics_lose_their_offset
 }
 
 #[test]
+fn many_who_join_at_once_are_given_their_share_together_if_that_is_wanted() {
+    let node = Node::with(given(&[("group.consumer.assignment.interval.ms", "1000")]));
+    node.create_topic("t", 4, &[]);
+    assert_eq!(
+        given_to(&join(&node, "a", &["t"])).map(|all| all.len()),
+        Some(4),
+        "the first one waits for nobody"
+    );
+    for member in ["b", "c"] {
+        assert_eq!(join(&node, member, &["t"]).member_epoch, 1);
+    }
+    let group = describe(&node, "g");
+    assert_eq!((group.group_state.as_str(), group.group_epoch, group.assignment_epoch), ("Assigning", 3, 1));
+    assert_eq!(given_to(&beat(&node, &alive("a", 1))), None);
+    node.pass_ms(1_000);
+    let keep = given_to(&beat(&node, &alive("a", 1))).unwrap();
+    assert_eq!((keep.len(), describe(&node, "g").assignment_epoch), (2, 3));
+    assert_eq!(owning(&node, "a", 1, "t", &keep).member_epoch, 3);
+    for member in ["b", "c"] {
+        assert_eq!(given_to(&beat(&node, &alive(member, 1))).map(|mine| mine.len()), Some(1));
+    }
+}
+
+#[test]
+fn a_group_without_members_and_offsets_is_forgotten_in_time() {
+    let node = Node::new();
+    node.create_topic("t", 1, &[]);
+    join(&node, "a", &["t"]);
+    assert_eq!(commit(&node, "a", 1, 0), 0);
+    beat(&node, &alive("a", -1));
+    node.pass_ms(600_001);
+    assert_eq!(listed(&node).len(), 1, "its offsets keep it");
+    let other = ConsumerGroupHeartbeatRequest { group_id: "other".into(), ..joining("a", &["t"]) };
+    assert_eq!(beat(&node, &other).error_code, 0);
+    let left = ConsumerGroupHeartbeatRequest { group_id: "other".into(), ..alive("a", -1) };
+    assert_eq!(beat(&node, &left).error_code, 0);
+    node.pass_ms(599_999);
+    assert_eq!(listed(&node).len(), 2);
+    let node = node.restart();
+    node.pass_ms(599_999);
+    assert_eq!(listed(&node).len(), 2);
+    node.pass_ms(2);
+    let node = node.crash(4);
+    assert_eq!(listed(&node).into_iter().map(|group| group.0).collect::<Vec<_>>(), ["g"]);
+}
+
+#[test]
 fn the_groups_own_configuration_counts() {
     let node = Node::new();
     node.create_topic("t", 1, &[]);

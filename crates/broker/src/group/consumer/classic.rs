@@ -188,19 +188,27 @@ pub fn sync_classic(
     })
 }
 
-/// What Heartbeat answers: whether the member has to join again.
+/// A Heartbeat of a classic member.
+pub struct ClassicBeat<'a> {
+    pub member_id: &'a str,
+    pub instance_id: Option<&'a str>,
+    pub generation: i32,
+    /// Topics or partitions have come or gone since the group was looked at last.
+    pub topics_changed: bool,
+}
+
+/// What Heartbeat answers: whether the member has to join again. In Kafka new topics are found by members of the other
+/// protocol only; here a group without them finds them too.
 pub fn heartbeat_classic(
     group: &ConsumerGroup,
     owners: &Owners,
     topics: &dyn Topics,
-    member_id: &str,
-    instance_id: Option<&str>,
-    generation: i32,
+    beat: &ClassicBeat<'_>,
 ) -> Result<(), ErrorCode> {
-    let (member, _) = classic_member(group, member_id, instance_id, generation)?;
+    let (member, _) = classic_member(group, beat.member_id, beat.instance_id, beat.generation)?;
     let reconciliation = Reconciliation {
         group,
-        member_id,
+        member_id: beat.member_id,
         member,
         owners,
         replaces: None,
@@ -210,7 +218,8 @@ pub fn heartbeat_classic(
     };
     let has_to_join = member.current.epoch < group.epoch
         || member.current.state == MemberState::Unrevoked
-        || (member.current.state == MemberState::Unreleased && !reconciliation.waits_for_others());
+        || (member.current.state == MemberState::Unreleased && !reconciliation.waits_for_others())
+        || (beat.topics_changed && super::topics::hash(group, topics) != group.topics_hash);
     if has_to_join { Err(ErrorCode::RebalanceInProgress) } else { Ok(()) }
 }
 

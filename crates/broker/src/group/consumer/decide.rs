@@ -48,6 +48,8 @@ pub struct World<'a> {
     pub may_see: &'a dyn Fn(&str) -> bool,
     pub members_max: usize,
     pub default_assignor: Assignor,
+    /// The target assignment is not too young to be computed anew.
+    pub may_assign: bool,
     /// Topics or partitions have come or gone since the group was looked at last.
     pub topics_changed: bool,
     /// Patterns are to be looked up again even if no topic has come or gone.
@@ -61,6 +63,8 @@ pub struct Decision<'a> {
     pub(super) group: ConsumerGroup,
     /// The static member whose place the deciding one has taken.
     pub(super) replaced: Option<String>,
+    /// Topics and patterns were looked at, so that the group knows of all there are now.
+    has_looked: bool,
 }
 
 /// What a member changes about itself.
@@ -99,12 +103,13 @@ pub fn quiet(group: &ConsumerGroup, beat: &Heartbeat, world: &World<'_>) -> Opti
 impl<'a> Decision<'a> {
     /// Begins with the group as it is, or with a new one.
     pub fn new(group: ConsumerGroup, owners: &'a Owners, world: &'a World<'a>) -> Decision<'a> {
-        Decision { owners, world, group, replaced: None }
+        Decision { owners, world, group, replaced: None, has_looked: false }
     }
 
-    /// The state after the decision.
-    pub fn into_group(self) -> ConsumerGroup {
-        self.group
+    /// The state after the decision, and whether topics that have come or gone are in it.
+    pub fn finish(self) -> (ConsumerGroup, bool) {
+        let looked = self.has_looked && (self.world.topics_changed || self.world.patterns_are_old);
+        (self.group, looked)
     }
 
     pub fn heartbeat(&mut self, name: &str, beat: &Heartbeat) -> Result<Beat, ApiError> {
@@ -231,6 +236,7 @@ impl<'a> Decision<'a> {
         let changed = names_changed || pattern_changed;
         let moves_on = self.group.epoch == 0 || changed || resolved;
         self.look_at_topics(moves_on);
+        self.has_looked = true;
         Ok(changed || resolved)
     }
 
@@ -272,7 +278,7 @@ impl<'a> Decision<'a> {
 
     /// Computes the target assignment, if the one there is is older than the group.
     pub(super) fn assign(&mut self) {
-        if self.group.epoch <= self.group.target_epoch {
+        if self.group.epoch <= self.group.target_epoch || !self.world.may_assign {
             return;
         }
         let mut sizes: BTreeMap<TopicId, u32> = BTreeMap::new();

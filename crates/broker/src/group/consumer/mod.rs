@@ -17,10 +17,10 @@ mod tests;
 
 pub use assignors::{ASSIGNORS, Assignor};
 pub use classic::{
-    CONSUMER, ClassicGroup, ClassicGroupMember, Commit, all_classic_but, check_commit, downgraded,
-    heartbeat_classic, leaving_classic, sync_classic, upgraded,
+    CONSUMER, ClassicBeat, ClassicGroup, ClassicGroupMember, Commit, all_classic_but, check_commit,
+    downgraded, heartbeat_classic, leaving_classic, sync_classic, upgraded,
 };
 pub use decide::{Beat, Decision, Heartbeat, World, quiet};
 pub use model::*;
-pub use timers::{Timer, Timers};
+pub use timers::{Timer, Timers, WHOLE_GROUP};
 pub use topics::Topics;

@@ -258,12 +258,15 @@ impl Run {
             members_max: 100,
             default_assignor: Assignor::Uniform,
             topics_changed: self.seen != Some(self.catalog.version),
+            may_assign: self.random.chance(70),
             patterns_are_old: false,
         };
         let mut decision = Decision::new(group.clone(), &owners, &world);
         let result = decide(&mut decision)?;
-        let after = decision.into_group();
-        self.seen = Some(self.catalog.version);
+        let (after, looked) = decision.finish();
+        if looked {
+            self.seen = Some(self.catalog.version);
+        }
         for change in changes(exists.then_some(&group), &after) {
             // Through the log's form.
             let change = GroupChange::Consumer { group: GROUP.into(), change };
@@ -462,7 +465,13 @@ impl Run {
             return;
         }
         if !joins {
-            let beat = heartbeat_classic(&group, &owners, &self.catalog, &client.id, None, client.epoch);
+            let beat = ClassicBeat {
+                member_id: &client.id,
+                instance_id: None,
+                generation: client.epoch,
+                topics_changed: self.seen != Some(self.catalog.version),
+            };
+            let beat = heartbeat_classic(&group, &owners, &self.catalog, &beat);
             self.story.push(format!("{} beats: {beat:?}", client.id));
             let client = &mut self.clients[index];
             match beat {
@@ -568,7 +577,7 @@ impl Run {
                 wanted.extend((0..*partitions as i32).map(|one| (*id, one)));
             }
         }
-        assert_eq!(owned, wanted, "{:#?}", self.story);
+        assert_eq!(owned, wanted, "{:#?} {:?} {:?}", self.story, self.clients, group);
     }
 }
 

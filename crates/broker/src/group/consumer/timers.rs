@@ -17,7 +17,12 @@ pub enum Timer {
     Join,
     /// A classic member has joined, and has not fetched its assignment.
     Sync,
+    /// Of a group without members, and of no member: it is forgotten unless it has offsets.
+    Vacant,
 }
+
+/// The member that timers of the whole group are set for: no member has an empty id.
+pub const WHOLE_GROUP: &str = "";
 
 impl Timer {
     fn place(self) -> usize {
@@ -26,6 +31,7 @@ impl Timer {
             Timer::Rebalance { .. } => 1,
             Timer::Join => 2,
             Timer::Sync => 3,
+            Timer::Vacant => 4,
         }
     }
 }
@@ -38,10 +44,12 @@ pub struct Timers {
 
 #[derive(Debug, Default)]
 struct GroupTimers {
-    members: BTreeMap<String, [Option<(i64, Timer)>; 4]>,
+    members: BTreeMap<String, [Option<(i64, Timer)>; 5]>,
     armed_ms: Option<i64>,
     /// The version of the topics at which the group was looked at last, and when.
     seen: Option<(u64, i64)>,
+    /// When the target assignment was computed last.
+    assigned_at_ms: Option<i64>,
 }
 
 impl Timers {
@@ -95,6 +103,14 @@ impl Timers {
 
     pub fn see(&mut self, group: &str, version: u64, now_ms: i64) {
         self.groups.entry(group.to_string()).or_default().seen = Some((version, now_ms));
+    }
+
+    pub fn assigned_at_ms(&self, group: &str) -> Option<i64> {
+        self.groups.get(group)?.assigned_at_ms
+    }
+
+    pub fn assigned(&mut self, group: &str, now_ms: i64) {
+        self.groups.entry(group.to_string()).or_default().assigned_at_ms = Some(now_ms);
     }
 
     pub fn next_deadline_ms(&self) -> Option<i64> {
