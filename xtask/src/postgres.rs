@@ -21,6 +21,16 @@ pub const USER: &str = "shop";
 pub const PASSWORD: &str = "pencil 'n' paper";
 /// Somebody whose password is kept in the older way.
 pub const OLD_USER: &str = "old";
+/// Somebody who is let in over TLS only.
+pub const SECURED_USER: &str = "secured";
+
+/// An authority, and the certificate of the server.
+const CERTIFICATES: &str = "set -e
+key='-newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes'
+openssl req -x509 $key -days 2 -subj /CN=authority -keyout ca.key -out ca.pem
+printf 'subjectAltName=IP:127.0.0.1' > server.ext
+openssl req $key -subj /CN=postgres -keyout server.key -out server.csr
+openssl x509 -req -in server.csr -CA ca.pem -CAkey ca.key -CAcreateserial -days 2 -extfile server.ext -out server.pem";
 
 /// A running server; stopped when dropped.
 pub struct Postgres {
@@ -45,22 +55,34 @@ impl Postgres {
         init.args(["--auth-local=trust", "--auth-host=md5", "--encoding=UTF8", "--locale=C", "--no-sync"]);
         init.arg(format!("--username={USER}")).arg(format!("--pwfile={}", secret.display()));
         process::output(init.arg("-D").arg(&data), LIMIT)?;
+        let make = format!("cd {} && {CERTIFICATES}", folder.display());
+        process::output(as_user("bash").args(["-c", &make]), LIMIT)?;
+        let rules = data.join("pg_hba.conf");
+        let known = std::fs::read_to_string(&rules)?;
+        std::fs::write(&rules, format!("hostnossl all {SECURED_USER} all reject\n{known}"))?;
         postgres.port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
         let port = postgres.port;
         let run = format!(
-            "exec {} -D {} -p {port} -k {} -h 127.0.0.1 2>&1",
+            "cd {0} && exec {1} -D {2} -p {port} -k {0} -h 127.0.0.1 -c ssl=on -c ssl_cert_file={0}/server.pem \
+             -c ssl_key_file={0}/server.key 2>&1",
+            folder.display(),
             programs.join("postgres").display(),
-            data.display(),
-            folder.display()
+            data.display()
         );
         let ready = |line: &str| line.contains(READY).then_some(());
         let (server, ()) = Server::start(as_user("sh").args(["-c", &run]), log, LIMIT, ready)?;
         postgres.server = Some(server);
         postgres.run(&format!(
-            "CREATE DATABASE shop; SET password_encryption = 'md5'; CREATE ROLE {OLD_USER} LOGIN SUPERUSER PASSWORD '{}'",
+            "CREATE DATABASE shop; CREATE ROLE {SECURED_USER} LOGIN SUPERUSER PASSWORD '{0}'; \
+             SET password_encryption = 'md5'; CREATE ROLE {OLD_USER} LOGIN SUPERUSER PASSWORD '{0}'",
             PASSWORD.replace('\'', "''")
         ))?;
         Ok(postgres)
+    }
+
+    /// The file with the authority that signed the server's certificate, and the certificate itself.
+    pub fn certificates(&self) -> (PathBuf, PathBuf) {
+        (self.folder.join("ca.pem"), self.folder.join("server.pem"))
     }
 
     /// Runs SQL in the database `postgres`.

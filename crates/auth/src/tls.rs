@@ -1,12 +1,13 @@
 //! rustls' configurations from PEM: for a node, and for a client.
 
 use crate::AuthError;
-use rustls::RootCertStore;
 use rustls::client::WebPkiServerVerifier;
 use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::server::WebPkiClientVerifier;
 pub use rustls::{ClientConfig, ServerConfig};
+use rustls::{ClientConnection, RootCertStore, StreamOwned};
+use std::io::{self, Read, Write};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -77,6 +78,44 @@ fn client_with(roots: RootCertStore, identity: Option<Identity<'_>>) -> Result<C
         Some(identity) => builder
             .with_client_auth_cert(certificates(identity.certificates)?, key(identity.key)?)
             .map_err(|error| AuthError::new(format!("the certificate and the key do not fit: {error}"))),
+    }
+}
+
+/// A client's side of a blocking stream, after the handshake.
+pub struct ClientStream<S: Read + Write>(StreamOwned<ClientConnection, S>);
+
+impl<S: Read + Write> ClientStream<S> {
+    /// Shakes hands: the other side proves `host`, or it is an error of the kind `InvalidData`.
+    pub fn begin(config: Arc<ClientConfig>, host: &str, stream: S) -> io::Result<ClientStream<S>> {
+        let invalid = |error: String| io::Error::new(io::ErrorKind::InvalidInput, error);
+        let name = ServerName::try_from(host.to_string()).map_err(|error| invalid(error.to_string()))?;
+        let connection = ClientConnection::new(config, name).map_err(|error| invalid(error.to_string()))?;
+        let mut stream = StreamOwned::new(connection, stream);
+        while stream.conn.is_handshaking() {
+            stream.conn.complete_io(&mut stream.sock)?;
+        }
+        Ok(ClientStream(stream))
+    }
+
+    /// What lies below.
+    pub fn get_mut(&mut self) -> &mut S {
+        &mut self.0.sock
+    }
+}
+
+impl<S: Read + Write> Read for ClientStream<S> {
+    fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
+        self.0.read(out)
+    }
+}
+
+impl<S: Read + Write> Write for ClientStream<S> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.0.flush()
     }
 }
 

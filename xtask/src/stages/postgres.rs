@@ -3,7 +3,7 @@
 use anyhow::{Context, Result};
 
 use crate::clients::Counts;
-use crate::postgres::{OLD_USER, PASSWORD, Postgres, USER};
+use crate::postgres::{OLD_USER, PASSWORD, Postgres, SECURED_USER, USER};
 use crate::{node, peers, places};
 
 const FOLDER: &str = "tests/postgres";
@@ -24,16 +24,19 @@ pub fn run() -> Result<Counts> {
     postgres.psql("shop", &read("shops.sql")?)?;
     let url = format!("jdbc:postgresql://127.0.0.1:{}/shop", postgres.port);
     // What it prints, and what it says.
-    let job = |file: &str, who: &str, password: &str, number: usize| -> Result<(String, String)> {
-        let mut command = node::command()?;
-        command.current_dir(folder.path()).args(["run", file, "--kafka", "127.0.0.1:0"]);
-        for variable in [format!("URL={url}"), format!("WHO={who}"), format!("PASSWORD={password}")] {
-            command.args(["--var", &variable]);
-        }
-        let output = command.arg("--data").arg(folder.path().join(format!("data-{number}"))).output()?;
-        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-        Ok((text(&output.stdout), text(&output.stderr)))
-    };
+    let job_at =
+        |url: &str, file: &str, who: &str, password: &str, number: usize| -> Result<(String, String)> {
+            let mut command = node::command()?;
+            command.current_dir(folder.path()).args(["run", file, "--kafka", "127.0.0.1:0"]);
+            for variable in [format!("URL={url}"), format!("WHO={who}"), format!("PASSWORD={password}")] {
+                command.args(["--var", &variable]);
+            }
+            let output = command.arg("--data").arg(folder.path().join(format!("data-{number}"))).output()?;
+            let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+            Ok((text(&output.stdout), text(&output.stderr)))
+        };
+    let job =
+        |file: &str, who: &str, password: &str, number: usize| job_at(&url, file, who, password, number);
     let mut counts = Counts::default();
     let mut check = |name: &str, differs: Option<String>| match differs {
         None => counts.passed += 1,
@@ -49,10 +52,24 @@ pub fn run() -> Result<Counts> {
         let differs = last_of_each(&printed) != last_of_each(&read(expected)?);
         check(&format!("{file} as {who}"), differs.then(|| format!("it printed\n{printed}{said}")));
     }
+    let (authority, other) = postgres.certificates();
+    let over_tls = |authority: &std::path::Path, host: &str| {
+        let url = url.replace("127.0.0.1", host);
+        format!("{url}?sslmode=verify-full&sslrootcert={}", authority.display())
+    };
+    let (printed, said) = job_at(&over_tls(&authority, "127.0.0.1"), LOOKUP, SECURED_USER, PASSWORD, 6)?;
+    let differs = last_of_each(&printed) != last_of_each(&read("expected.txt")?);
+    check("over TLS", differs.then(|| format!("it printed\n{printed}{said}")));
     let mut told = |name: &str, said: String, part: &str| {
         check(name, (!said.contains(part)).then_some(said));
     };
     told("wrong password", job(LOOKUP, USER, "wrong", 3)?.1, "password authentication failed for user");
+    told("TLS is left out", job(LOOKUP, SECURED_USER, PASSWORD, 7)?.1, "no encryption");
+    let untrusted = "TLS with the server failed";
+    let foreign = over_tls(&other, "127.0.0.1");
+    told("another authority", job_at(&foreign, LOOKUP, SECURED_USER, PASSWORD, 8)?.1, untrusted);
+    let named = over_tls(&authority, "localhost");
+    told("another name", job_at(&named, LOOKUP, SECURED_USER, PASSWORD, 9)?.1, untrusted);
     postgres.psql("shop", "ALTER TABLE stock ALTER COLUMN pieces TYPE text")?;
     told(
         "wrong type",

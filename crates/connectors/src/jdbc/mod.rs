@@ -59,7 +59,7 @@ const OPTIONS: &[OptionSpec] = &[
         required: true,
         default: None,
         doc: "The database: `jdbc:sqlite:` and the path of a file that exists, relative to the working directory, or \
-              `jdbc:postgresql://HOST:PORT/DATABASE` (lookup joins only, not encrypted).",
+              `jdbc:postgresql://HOST:PORT/DATABASE` (lookup joins only; over TLS with `?sslmode=verify-full`, by the authorities in `&sslrootcert=PEM` or else the system's).",
         example: "jdbc:sqlite:shop.db",
     },
     OptionSpec {

@@ -584,8 +584,17 @@ fn wrong_options_say_what_works() {
         ),
         (
             "jdbc:postgresql://host/db?sslmode=require&password=secret",
-            "table 't': the parameter 'sslmode' of 'url' is not supported; there are user, password, sslmode=disable, \
-             ApplicationName",
+            "table 't': 'sslmode' of 'url' is disable or verify-full: the others let anybody answer in place of the \
+             server",
+        ),
+        (
+            "jdbc:postgresql://host/db?sslrootcert=ca.pem",
+            "table 't': 'sslrootcert' of 'url' wants sslmode=verify-full",
+        ),
+        (
+            "jdbc:postgresql://host/db?sslkey=key.pem",
+            "table 't': the parameter 'sslkey' of 'url' is not supported; there are user, password, sslmode=disable or \
+             verify-full, sslrootcert with sslmode=verify-full, ApplicationName",
         ),
     ] {
         assert_eq!(messages(&[("url", url), ("username", "me")], Role::Lookup), [message]);
@@ -594,7 +603,11 @@ fn wrong_options_say_what_works() {
         messages(&[("url", "jdbc:postgresql://[::1]:5433/db")], Role::Lookup),
         ["table 't': a PostgreSQL database needs 'username'"]
     );
-    assert_eq!(messages(&[("url", "jdbc:postgresql:db?user=me&sslmode=disable")], Role::Lookup), [""; 0]);
+    for parameters in ["sslmode=disable", "sslmode=verify-full", "sslrootcert=a%20b.pem&sslmode=verify-full"]
+    {
+        let url = format!("jdbc:postgresql:db?user=me&{parameters}");
+        assert_eq!(messages(&[("url", &url)], Role::Lookup), [""; 0], "{parameters}");
+    }
     assert_eq!(
         messages(&[("url", "jdbc:sqlite::memory:")], Role::Sink),
         [

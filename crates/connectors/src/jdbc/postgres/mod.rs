@@ -16,6 +16,7 @@ use dataflow::lookup::{Found, Lookup, LookupRequest};
 use dataflow::source::SourceError;
 use os::Os;
 use rusqlite::types::ValueRef;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 use wire::{Connection, WireError};
@@ -28,6 +29,8 @@ pub(super) struct Address {
     database: String,
     user: String,
     password: Option<String>,
+    /// Over TLS, by the authorities in this PEM file; an empty path is those of the system.
+    authorities: Option<PathBuf>,
 }
 
 pub(super) const URL: &str = "jdbc:postgresql:";
@@ -35,7 +38,8 @@ pub(super) const URL: &str = "jdbc:postgresql:";
 const PORT: u16 = 5432;
 
 /// What may stand behind the `?` of a URL; what is not known here could change what is read.
-const PARAMETERS: &str = "user, password, sslmode=disable, ApplicationName";
+const PARAMETERS: &str =
+    "user, password, sslmode=disable or verify-full, sslrootcert with sslmode=verify-full, ApplicationName";
 
 /// The place that a URL and the options name. Nothing of it is shown: it may hold a password.
 pub(super) fn address(url: &str, options: &Options) -> Result<Address, String> {
@@ -61,6 +65,7 @@ pub(super) fn address(url: &str, options: &Options) -> Result<Address, String> {
     let host = host.trim_start_matches('[').trim_end_matches(']');
     let mut user = options.text("username").map(str::to_string);
     let mut password = options.text("password").map(str::to_string);
+    let (mut is_secured, mut authorities) = (false, None);
     for parameter in parameters.split('&').filter(|parameter| !parameter.is_empty()) {
         match parameter.split_once('=') {
             Some((name @ ("user" | "password"), value)) => {
@@ -72,6 +77,16 @@ pub(super) fn address(url: &str, options: &Options) -> Result<Address, String> {
                 given.get_or_insert(value);
             }
             Some(("sslmode", "disable") | ("ApplicationName", _)) => {}
+            Some(("sslmode", "verify-full")) => is_secured = true,
+            Some(("sslmode", _)) => {
+                return Err("'sslmode' of 'url' is disable or verify-full: the others let anybody answer in place of \
+                            the server"
+                    .into());
+            }
+            Some(("sslrootcert", path)) => {
+                let path = percent_decoded(path).ok_or("the parameter 'sslrootcert' of 'url' is no path")?;
+                authorities = Some(PathBuf::from(path));
+            }
             _ => {
                 let name = parameter.split('=').next().unwrap_or_default();
                 return Err(format!(
@@ -84,8 +99,12 @@ pub(super) fn address(url: &str, options: &Options) -> Result<Address, String> {
     if database.is_empty() || [database, &user].iter().any(|text| text.contains('\0')) {
         return Err(form.into());
     }
+    if authorities.is_some() && !is_secured {
+        return Err("'sslrootcert' of 'url' wants sslmode=verify-full".into());
+    }
+    let authorities = is_secured.then(|| authorities.unwrap_or_default());
     let host = if host.is_empty() { "localhost" } else { host };
-    Ok(Address { host: host.into(), port, database: database.into(), user, password })
+    Ok(Address { host: host.into(), port, database: database.into(), user, password, authorities })
 }
 
 /// A part of a URL as it is meant.

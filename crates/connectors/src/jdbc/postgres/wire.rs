@@ -1,17 +1,19 @@
 //! The part of PostgreSQL's protocol (3.0) that a lookup needs: connect, prepare one statement, run it for many keys.
 //!
 //! All values travel as text, in the forms of the ISO date style, UTC and UTF-8, which are asked for when the connection
-//! begins; so is read-only. A call as a whole has the lookup's timeout, however slowly the server sends. Nothing is
-//! encrypted: a server that demands TLS says so.
+//! begins; so is read-only. A call as a whole has the lookup's timeout, however slowly the server sends. With TLS the
+//! server proves its name before anything is said.
 
 use super::Address;
 use super::scram::{self, Scram};
+use auth::tls::ClientStream;
 use base::ErrorKind;
 use md5::{Digest, Md5};
 use os::{Clock, Os};
 use std::fmt::Write as _;
 use std::io::{BufReader, Read, Write};
 use std::net::{TcpStream, ToSocketAddrs};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -45,8 +47,11 @@ pub(super) struct Described {
     pub oid: u32,
 }
 
+/// The request for TLS, which the server answers with one byte.
+const TLS_REQUEST: [u8; 8] = [0, 0, 0, 8, 0x04, 0xd2, 0x16, 0x2f];
+
 pub(super) struct Connection {
-    stream: BufReader<Limited>,
+    stream: BufReader<Secured>,
     request: Vec<u8>,
 }
 
@@ -57,6 +62,46 @@ struct Limited {
     timeout: Duration,
     /// By the monotonic clock.
     until: Duration,
+}
+
+/// A stream under TLS or not.
+enum Secured {
+    Plain(Limited),
+    Tls(Box<ClientStream<Limited>>),
+}
+
+impl Secured {
+    fn limited(&mut self) -> &mut Limited {
+        match self {
+            Secured::Plain(limited) => limited,
+            Secured::Tls(stream) => stream.get_mut(),
+        }
+    }
+}
+
+impl Read for Secured {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        match self {
+            Secured::Plain(limited) => limited.read(buffer),
+            Secured::Tls(stream) => stream.read(buffer),
+        }
+    }
+}
+
+impl Write for Secured {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        match self {
+            Secured::Plain(limited) => limited.write(bytes),
+            Secured::Tls(stream) => stream.write(bytes),
+        }
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        match self {
+            Secured::Plain(limited) => limited.flush(),
+            Secured::Tls(stream) => stream.flush(),
+        }
+    }
 }
 
 impl Limited {
@@ -101,6 +146,29 @@ pub(super) fn wrong(message: impl std::fmt::Display) -> WireError {
     WireError { kind: ErrorKind::Invalid, message: message.to_string(), is_of_value: false }
 }
 
+/// The stream under TLS, if the server speaks it and is who it should be.
+fn secured(mut stream: Limited, authorities: &Path, host: &str) -> Wired<Secured> {
+    let failed = |error: std::io::Error| broken(format!("TLS with the server failed: {}", timed(&error)));
+    let config = auth::tls::client_of_web(authorities).map_err(wrong)?;
+    stream.write_all(&TLS_REQUEST).map_err(failed)?;
+    // One byte and no more: what an attacker sends behind it must not count as the server's (CVE-2021-23222).
+    let mut answer = [0];
+    stream.read_exact(&mut answer).map_err(failed)?;
+    match answer {
+        [b'S'] => {}
+        [b'N'] => return Err(wrong("the server speaks no TLS, and 'url' has sslmode=verify-full")),
+        _ => return Err(broken("the server does not speak PostgreSQL's protocol")),
+    }
+    let stream = ClientStream::begin(Arc::new(config), host, stream).map_err(|error| match error.kind() {
+        // Trying again does not help.
+        std::io::ErrorKind::InvalidData | std::io::ErrorKind::InvalidInput => {
+            wrong(format!("TLS with the server failed: {error}"))
+        }
+        _ => failed(error),
+    })?;
+    Ok(Secured::Tls(Box::new(stream)))
+}
+
 impl Connection {
     pub(super) fn open(os: &Os, address: &Address, timeout: Duration) -> Wired<Connection> {
         let Address { host, port, .. } = address;
@@ -125,6 +193,10 @@ impl Connection {
         let Some(stream) = found else { return Err(failed(last)) };
         stream.set_nodelay(true).map_err(failed)?;
         let stream = Limited { stream, clock, timeout, until };
+        let stream = match &address.authorities {
+            None => Secured::Plain(stream),
+            Some(authorities) => secured(stream, authorities, host)?,
+        };
         let mut connection = Connection { stream: BufReader::new(stream), request: Vec::new() };
         connection.start(address)?;
         connection.log_in(os, address)?;
@@ -247,7 +319,7 @@ impl Connection {
 
     /// What follows may take the whole timeout.
     pub(super) fn begin_call(&mut self) {
-        self.stream.get_mut().begin_call();
+        self.stream.get_mut().limited().begin_call();
     }
 
     /// Prepares the statement that runs from now on; answers the columns of its rows.
@@ -316,7 +388,8 @@ impl Connection {
     }
 
     fn send(&mut self) -> Wired<()> {
-        let sent = self.stream.get_mut().write_all(&self.request);
+        let stream = self.stream.get_mut();
+        let sent = stream.write_all(&self.request).and_then(|()| stream.flush());
         self.request.clear();
         sent.map_err(|error| broken(format!("cannot write to the server: {}", timed(&error))))
     }
