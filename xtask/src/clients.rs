@@ -56,6 +56,7 @@ pub const SUITES: &[(&str, Prepare)] = &[
     ("python-kafka", python_kafka),
     ("kafkajs", kafkajs),
     ("java-clients", java_clients),
+    ("java-share", java_share),
     ("java-console", java_console),
     ("transaction-codes", || ours("transaction-codes")),
     ("group-codes", || ours("group-codes")),
@@ -232,7 +233,8 @@ fn java_classes() -> Result<std::path::PathBuf> {
             .arg(&classes)
             .arg(script("java/ClientSuite.java"))
             .arg(script("java/TransactionChecks.java"))
-            .arg(script("java/GroupChecks.java")),
+            .arg(script("java/GroupChecks.java"))
+            .arg(script("java/ShareChecks.java")),
         COMPILE_LIMIT,
     )?;
     Ok(classes)
@@ -257,6 +259,13 @@ fn java_clients() -> Result<Command> {
     let classes = java_classes()?;
     let mut command = Command::new("java");
     command.args(["-Xmx256m", "-cp", &format!("{}:{jars}", classes.display()), "ClientSuite"]);
+    Ok(command)
+}
+
+/// Queues, in a suite of their own: they wait for locks to end.
+fn java_share() -> Result<Command> {
+    let mut command = java_clients()?;
+    command.arg("share");
     Ok(command)
 }
 

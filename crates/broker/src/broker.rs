@@ -1,8 +1,8 @@
 //! The broker: the log, the state that is a fold of it, the groups, and the door to the Kafka APIs.
 //!
 //! It is synchronous and deterministic: `handle` takes a request and the time, and answers or says
-//! what it waits for. Lock order: the log's append lock, then the coordinator, then the state, then the
-//! deadlines of transactions; the session and ticket locks are leaves.
+//! what it waits for. Lock order: the log's append lock, then the coordinator, then the state, the
+//! members of share groups, their state, and the deadlines of transactions; the session and ticket locks are leaves.
 
 use crate::api;
 use crate::call::{Call, Now, Outcome, Peer, ReplyTo};
@@ -11,6 +11,7 @@ use crate::errors::ApiError;
 use crate::group::{Coordinator, Event, Ticket};
 use crate::security::{Rules, RulesChange, SharedRules, Throttle, USERS_LAYER};
 use crate::sessions::Sessions;
+use crate::share::{SHARE_LAYER, ShareGroups, ShareMembers, SharedShareGroups};
 use crate::state::producers::ID_BLOCK;
 use crate::state::{BrokerState, DecodeError, LAYER_NAME, SharedState, encode_reservation};
 use crate::sync::lock;
@@ -30,6 +31,7 @@ use std::sync::{Arc, Mutex, OnceLock};
 pub struct Recovered {
     state: Arc<SharedState>,
     rules: Arc<SharedRules>,
+    share: Arc<SharedShareGroups>,
 }
 
 impl Recovered {
@@ -38,21 +40,29 @@ impl Recovered {
         let state = BrokerState::restore(recovery.checkpoint(LAYER_NAME))?;
         let rules =
             Rules::restore(recovery.checkpoint(USERS_LAYER)).map_err(|error| DecodeError(error.what))?;
+        let share = ShareGroups::restore(recovery.checkpoint(SHARE_LAYER))
+            .map_err(|error| DecodeError(error.what))?;
         Ok(Recovered {
             state: Arc::new(SharedState(Mutex::new(state))),
             rules: Arc::new(SharedRules::new(rules)),
+            share: Arc::new(SharedShareGroups::new(share)),
         })
     }
 
     /// Takes an entry of the replay; entries of other layers do nothing.
     pub fn apply(&self, lsn: Lsn, entry: &Entry<'_>) -> Result<(), DecodeError> {
         self.rules.replay(entry).map_err(|error| DecodeError(error.what))?;
+        self.share.replay(entry).map_err(|error| DecodeError(error.what))?;
         lock(&self.state.0).apply(lsn, entry)
     }
 
     /// The names and the folds under which the log keeps the broker's checkpoints.
     pub fn folds(&self) -> Vec<(&'static str, Arc<dyn Fold>)> {
-        vec![(LAYER_NAME, self.state.clone()), (USERS_LAYER, self.rules.clone())]
+        vec![
+            (LAYER_NAME, self.state.clone()),
+            (USERS_LAYER, self.rules.clone()),
+            (SHARE_LAYER, self.share.clone()),
+        ]
     }
 }
 
@@ -77,6 +87,8 @@ pub struct Broker {
     pub(crate) deadlines: Mutex<Deadlines>,
     opened: Now,
     pub(crate) rules: Arc<SharedRules>,
+    pub(crate) share: Arc<SharedShareGroups>,
+    pub(crate) share_members: Mutex<ShareMembers>,
     pub(crate) throttle: Mutex<Throttle>,
     /// Checks the tokens of OAUTHBEARER; whoever serves the broker gives it the keys.
     pub(crate) tokens: Option<Arc<TokenVerifier>>,
@@ -95,7 +107,7 @@ impl Broker {
         config: BrokerConfig,
         os: Os,
     ) -> Result<Broker, LogError> {
-        let Recovered { state, rules } = recovered;
+        let Recovered { state, rules, share } = recovered;
         let known = lock(&state.0).cluster_id.clone();
         let cluster_id = match known {
             Some(cluster_id) => cluster_id,
@@ -110,6 +122,15 @@ impl Broker {
             }
         };
         lock(&state.0).retain_partitions(|partition| log.bounds(partition).is_ok());
+        {
+            let mut state = lock(&state.0);
+            let mut shared = lock(&share.0);
+            shared.groups.retain_partitions(|partition| log.bounds(partition).is_ok());
+            state.share_groups = shared.groups.names().map(str::to_string).collect();
+            if shared.groups.iter().any(|(_, _, known)| known.has_dead()) {
+                shared.alarm(0);
+            }
+        }
         let opened = Now::of(&*os.clock);
         let any_transaction = lock(&state.0).partitions.any();
         let tokens = config.security.tokens.as_ref().map(|tokens| tokens.policy.clone());
@@ -122,6 +143,8 @@ impl Broker {
             deadlines: Mutex::default(),
             opened,
             rules,
+            share,
+            share_members: Mutex::default(),
             throttle: Mutex::new(Throttle::default()),
             tokens,
             any_transaction,
@@ -147,12 +170,14 @@ impl Broker {
 
     /// Time has passed for the groups and the transactions; returns when to come next. Both in monotonic time.
     pub fn tick(&self, now_ms: i64) -> Option<i64> {
-        self.tick_transactions(Now { wall_ms: self.os.clock.now_ms(), monotonic_ms: now_ms });
+        let now = Now { wall_ms: self.os.clock.now_ms(), monotonic_ms: now_ms };
+        self.tick_transactions(now);
+        let shared = self.tick_share_groups(now);
         let actions = lock(&self.coordinator).step(Event::Tick, now_ms);
         self.tickets.answer(actions);
         self.tick_consumer_groups(now_ms);
         let next = lock(&self.coordinator).next_deadline_ms();
-        next.into_iter().chain(lock(&self.deadlines).next()).min()
+        next.into_iter().chain(shared).chain(lock(&self.deadlines).next()).min()
     }
 
     /// Something is due earlier than the edge knows.

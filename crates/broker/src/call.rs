@@ -7,6 +7,7 @@
 use crate::broker::Broker;
 use crate::group::Reply;
 use crate::security::{Access, Session};
+use crate::share::bell::Bell;
 use crate::tickets::Awaited;
 use base::{Lsn, PartitionId};
 use bytes::Bytes;
@@ -39,6 +40,14 @@ pub struct Peer {
     pub host: String,
     /// Who the client is.
     pub session: Arc<Session>,
+}
+
+impl Peer {
+    /// Tells the connection from all others that are open.
+    pub fn connection(&self) -> u64 {
+        // Every connection has a session of its own, which lives as long as it does.
+        Arc::as_ptr(&self.session).addr() as u64
+    }
 }
 
 /// What a handler knows about the request besides its body.
@@ -123,6 +132,8 @@ pub enum Until {
     Durable(Lsn),
     /// The log has become durable beyond `seen`, and that moved one of these partitions.
     Data { seen: Lsn, partitions: Vec<PartitionId> },
+    /// The same, or the bell of a share group rings: records have become ready again.
+    Ready { seen: Lsn, partitions: Vec<PartitionId>, bell: Bell, rung: u64 },
     /// The group coordinator's answer.
     Answer(Awaited),
 }

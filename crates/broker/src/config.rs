@@ -2,6 +2,7 @@
 
 use crate::group::GroupConfig;
 use crate::security::{self, SecurityConfig};
+use crate::share;
 use base::options::{OptionError, OptionKind, OptionSpec, Options};
 use std::collections::BTreeMap;
 
@@ -26,11 +27,18 @@ pub const BROKER_OPTIONS: &[OptionSpec] = &joined();
 
 const SECURITY: [OptionSpec; security::OPTIONS] = security::config_options();
 
-const fn joined() -> [OptionSpec; GENERAL.len() + SECURITY.len()] {
-    let mut all = [GENERAL[0]; GENERAL.len() + SECURITY.len()];
+const SHARE: [OptionSpec; 19] = share::options::config_options();
+
+const fn joined() -> [OptionSpec; GENERAL.len() + SECURITY.len() + SHARE.len()] {
+    let mut all = [GENERAL[0]; GENERAL.len() + SECURITY.len() + SHARE.len()];
     let mut index = 0;
     while index < all.len() {
-        all[index] = if index < GENERAL.len() { GENERAL[index] } else { SECURITY[index - GENERAL.len()] };
+        let own = index.wrapping_sub(GENERAL.len());
+        all[index] = match (index < GENERAL.len(), own < SECURITY.len()) {
+            (true, _) => GENERAL[index],
+            (_, true) => SECURITY[own],
+            _ => SHARE[own - SECURITY.len()],
+        };
         index += 1;
     }
     all

@@ -14,6 +14,7 @@ pub mod group;
 pub mod security;
 pub mod server;
 mod sessions;
+pub mod share;
 pub mod state;
 mod sync;
 #[cfg(test)]

@@ -140,7 +140,7 @@ impl Node {
                 assert!(fenced || committed.unwrap() >= lsn, "it waits for what nobody appended");
                 Woken::Ready
             }
-            Until::Data { .. } => {
+            Until::Data { .. } | Until::Ready { .. } => {
                 let deadline = deadline_ms.expect("a wait for data has a deadline");
                 let left = deadline - self.now().monotonic_ms;
                 self.sim.clock.advance_ms(u64::try_from(left).unwrap_or(0));

@@ -24,6 +24,8 @@ impl Layer {
     pub const OUTBOXES: Layer = Layer(8);
     /// Groups whose members are logged, and the configurations of groups.
     pub const GROUPS: Layer = Layer(9);
+    /// What share groups have worked off.
+    pub const SHARE_GROUPS: Layer = Layer(10);
 }
 
 /// One entry of the log.

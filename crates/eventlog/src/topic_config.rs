@@ -88,6 +88,13 @@ pub const TOPIC_OPTIONS: &[OptionSpec] = &[
         "When a produce request is acknowledged: after the sync, or at once.",
         "relaxed",
     ),
+    spec(
+        "errors.deadletterqueue.group.enable",
+        OptionKind::Boolean,
+        "false",
+        "Whether share groups may use the topic for their dead letters (KIP-1191).",
+        "true",
+    ),
     spec("file.delete.delay.ms", integer(0), "60000", "Accepted.", "60000"),
     spec("flush.messages", integer(1), "9223372036854775807", "Accepted; every commit is synced.", "1"),
     spec("flush.ms", integer(0), "9223372036854775807", "Accepted; every commit is synced.", "1000"),

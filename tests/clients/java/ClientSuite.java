@@ -1,4 +1,4 @@
-// The suite of kafka-clients, Apache Kafka's own Java client: `ClientSuite HOST:PORT`.
+// The suite of kafka-clients, Apache Kafka's own Java client: `ClientSuite [share] HOST:PORT`.
 
 import java.nio.charset.StandardCharsets;
 import java.time.Duration;
@@ -55,8 +55,12 @@ public class ClientSuite {
     private int failed;
 
     public static void main(String[] arguments) {
-        ClientSuite suite = new ClientSuite(arguments[0]);
-        suite.runAll();
+        ClientSuite suite = new ClientSuite(arguments[arguments.length - 1]);
+        if (arguments[0].equals("share")) {
+            new ShareChecks(suite).runAll();
+        } else {
+            suite.runAll();
+        }
         System.out.println(suite.passed + " passed, " + suite.failed + " failed");
         // Threads of clients whose check failed may still be there.
         Runtime.getRuntime().halt(suite.failed == 0 && suite.passed > 0 ? 0 : 1);

@@ -38,6 +38,8 @@ const FEATURES_EPOCH: i64 = 1;
 const FEATURES: &[Feature] = &[
     // Version 1 is KIP-848: consumers may ask for group.protocol=consumer.
     Feature { name: "group.version", level_max: 1 },
+    // Version 1 is KIP-932: share consumers.
+    Feature { name: "share.version", level_max: 1 },
     // Version 2 is KIP-890: partitions join a transaction by being written to, and each end moves the epoch on.
     Feature { name: "transaction.version", level_max: 2 },
 ];

@@ -3,6 +3,7 @@
 use super::{Api, NONE, code, typed};
 use crate::call::{Call, Outcome};
 use crate::errors::ApiError;
+use crate::share::ShareChange;
 use crate::state::groups::GroupChange;
 use crate::state::offsets::OffsetChange;
 use crate::sync::lock;
@@ -47,6 +48,18 @@ fn delete(call: &Call<'_>, group: &str) -> Result<Lsn, ApiError> {
     let ((), lsn) = broker.log.append(|frame| {
         let mut coordinator = lock(&broker.coordinator);
         let mut state = lock(&broker.state.0);
+        let (mut members, mut shared) = (lock(&broker.share_members), lock(&broker.share.0));
+        if shared.groups.group(group).is_some() {
+            if !members.is_empty(group) {
+                return Err(ApiError::from(ErrorCode::NonEmptyGroup));
+            }
+            let change = ShareChange::GroupForgotten { group: group.to_string() };
+            frame.layer(Layer::SHARE_GROUPS, &change.encode())?;
+            shared.apply(&change);
+            members.forget(group);
+            state.share_groups.remove(group);
+            return Ok(());
+        }
         let has_offsets = state.offsets.group(group).is_some();
         let consumer = state.groups.consumer(group).map(|known| known.group.members.len());
         if consumer.is_some_and(|members| members > 0) {

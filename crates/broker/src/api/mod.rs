@@ -7,6 +7,7 @@ mod add_partitions_to_txn;
 mod alter_configs;
 mod alter_partition_reassignments;
 mod alter_replica_log_dirs;
+mod alter_share_group_offsets;
 mod alter_user_scram_credentials;
 mod api_versions;
 mod consumer_group_describe;
@@ -17,6 +18,7 @@ mod create_topics;
 mod delete_acls;
 mod delete_groups;
 mod delete_records;
+mod delete_share_group_offsets;
 mod delete_topics;
 mod describe_acls;
 mod describe_client_quotas;
@@ -26,6 +28,7 @@ mod describe_groups;
 mod describe_log_dirs;
 mod describe_producers;
 mod describe_quorum;
+mod describe_share_group_offsets;
 mod describe_topic_partitions;
 mod describe_transactions;
 mod describe_user_scram_credentials;
@@ -51,6 +54,10 @@ mod offset_for_leader_epoch;
 mod produce;
 mod sasl_authenticate;
 mod sasl_handshake;
+mod share_acknowledge;
+mod share_fetch;
+mod share_group_describe;
+mod share_group_heartbeat;
 mod sync_group;
 mod txn_offset_commit;
 mod write_txn_markers;
@@ -118,6 +125,13 @@ pub const APIS: &[Api] = &[
     consumer_group_describe::API,
     list_config_resources::API,
     describe_topic_partitions::API,
+    share_group_heartbeat::API,
+    share_group_describe::API,
+    share_fetch::API,
+    share_acknowledge::API,
+    describe_share_group_offsets::API,
+    alter_share_group_offsets::API,
+    delete_share_group_offsets::API,
 ];
 
 /// One API.

@@ -5,11 +5,29 @@
 //! for every key that has such neighbours in the node's configuration, so that a new one is one line here.
 
 use crate::config::BrokerConfig;
+use crate::share::options as share_options;
+use crate::share::options::SHARE_GROUP_OPTIONS;
 use base::options::{OptionKind, OptionSpec, Options};
 use std::collections::BTreeMap;
 
 /// Every key of a group's configuration.
-pub const GROUP_OPTIONS: &[OptionSpec] = &[
+pub const GROUP_OPTIONS: &[OptionSpec] = &joined();
+
+const fn joined() -> [OptionSpec; CONSUMER.len() + SHARE_GROUP_OPTIONS.len()] {
+    let mut all = [CONSUMER[0]; CONSUMER.len() + SHARE_GROUP_OPTIONS.len()];
+    let mut index = 0;
+    while index < all.len() {
+        all[index] = if index < CONSUMER.len() {
+            CONSUMER[index]
+        } else {
+            SHARE_GROUP_OPTIONS[index - CONSUMER.len()]
+        };
+        index += 1;
+    }
+    all
+}
+
+const CONSUMER: &[OptionSpec] = &[
     OptionSpec {
         key: "consumer.assignment.interval.ms",
         kind: OptionKind::Integer { min: 0, max: i32::MAX as i64 },
@@ -50,6 +68,21 @@ pub fn integer(config: &BrokerConfig, given: Option<&BTreeMap<String, String>>, 
     })
 }
 
+/// The same within the bounds of the node, which may be others than when it was set.
+pub fn bounded(config: &BrokerConfig, given: Option<&BTreeMap<String, String>>, key: &str) -> Option<i64> {
+    let number = integer(config, given, key)?;
+    let least = bound(config, key, "min").map_or(number, |(_, least)| number.max(least));
+    Some(bound(config, key, "max").map_or(least, |(_, most)| least.min(most)))
+}
+
+/// The node's own key, and its value, that bounds a group's.
+fn bound(config: &BrokerConfig, key: &str, which: &str) -> Option<(String, i64)> {
+    let (family, rest) = key.split_once('.')?;
+    let name = format!("group.{family}.{which}.{rest}");
+    let bound: i64 = config.text(&name)?.trim().parse().ok()?;
+    Some((name, bound))
+}
+
 /// Whether a group may have this configuration; the words are for the client.
 pub fn check(config: &BrokerConfig, given: &BTreeMap<String, String>) -> Result<(), String> {
     if let Some(key) = given.keys().find(|key| !GROUP_OPTIONS.iter().any(|spec| spec.key == key.as_str())) {
@@ -61,18 +94,12 @@ pub fn check(config: &BrokerConfig, given: &BTreeMap<String, String>) -> Result<
     }
     for (key, value) in given {
         let Ok(value) = value.trim().parse::<i64>() else { continue };
-        let bound = |which: &str| {
-            let (family, rest) = key.split_once('.')?;
-            let name = format!("group.{family}.{which}.{rest}");
-            let bound: i64 = config.text(&name)?.trim().parse().ok()?;
-            Some((name, bound))
-        };
-        if let Some((name, least)) = bound("min")
+        if let Some((name, least)) = bound(config, key, "min")
             && value < least
         {
             return Err(format!("{key} must be greater than or equal to {name}"));
         }
-        if let Some((name, most)) = bound("max")
+        if let Some((name, most)) = bound(config, key, "max")
             && value > most
         {
             return Err(format!("{key} must be less than or equal to {name}"));
@@ -89,5 +116,5 @@ pub fn check(config: &BrokerConfig, given: &BTreeMap<String, String>) -> Result<
             ));
         }
     }
-    Ok(())
+    share_options::check(config, given)
 }

@@ -55,6 +55,14 @@ impl Broker {
             };
             groups.insert(name.to_string(), listed);
         }
+        let (members, shared) = (lock(&self.share_members), lock(&self.share.0));
+        for name in shared.groups.names() {
+            let state = members.group(name).map_or("Empty", |group| group.state());
+            // Tools tell a share group by its protocol type as well.
+            let protocol_type = GroupType::Share.name().to_string();
+            let listed = ListedGroup { group_type: GroupType::Share, state, protocol_type };
+            groups.insert(name.to_string(), listed);
+        }
         groups
     }
 }

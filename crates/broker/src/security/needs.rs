@@ -84,6 +84,13 @@ pub const NEEDS: &[(ApiKey, &[Need])] = &[
     (ApiKey::ListTransactions, &[Need(Describe, TransactionalId)]),
     (ApiKey::ConsumerGroupHeartbeat, &[Need(Read, Group), Need(Describe, Topic)]),
     (ApiKey::ConsumerGroupDescribe, &[Need(Describe, Group), Need(Describe, Topic)]),
+    (ApiKey::ShareGroupHeartbeat, &[Need(Read, Group), Need(Describe, Topic)]),
+    (ApiKey::ShareGroupDescribe, &[Need(Describe, Group), Need(Describe, Topic)]),
+    (ApiKey::ShareFetch, &[Need(Read, Group), Need(Read, Topic)]),
+    (ApiKey::ShareAcknowledge, &[Need(Read, Group), Need(Read, Topic)]),
+    (ApiKey::DescribeShareGroupOffsets, &[Need(Describe, Group), Need(Describe, Topic)]),
+    (ApiKey::AlterShareGroupOffsets, &[Need(Read, Group), Need(Read, Topic)]),
+    (ApiKey::DeleteShareGroupOffsets, &[Need(Delete, Group), Need(Read, Topic)]),
     // Topics that may not be described are left out.
     (ApiKey::DescribeTopicPartitions, &[Need(Describe, Topic)]),
 ];

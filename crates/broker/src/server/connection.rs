@@ -80,6 +80,8 @@ pub(super) async fn serve(
             }
         }
     };
+    let ends = peer.clone();
+    let _gone = Gone { shared: &shared, peer: &ends };
     let writer = send_all(&mut write, queue, &shared);
     tokio::pin!(reader, writer);
     let ended: Result<(), FrameError> = tokio::select! {
@@ -92,6 +94,18 @@ pub(super) async fn serve(
             Err(_) => Ok(()),
         },
         Err(error) => Err(error.to_string()),
+    }
+}
+
+/// Tells the broker that the connection has ended, however it did.
+struct Gone<'a> {
+    shared: &'a Shared,
+    peer: &'a Peer,
+}
+
+impl Drop for Gone<'_> {
+    fn drop(&mut self) {
+        self.shared.broker.disconnected(self.peer.connection());
     }
 }
 
@@ -172,6 +186,19 @@ async fn resume(wait: Wait, shared: &Shared) -> Outcome {
             }
             Until::Data { seen, partitions } => {
                 shared.wakeups.data(seen, partitions).await;
+                Woken::Ready
+            }
+            Until::Ready { seen, partitions, bell, rung } => {
+                let (wake, woken) = oneshot::channel();
+                let ring = move || {
+                    // The other side may have given up.
+                    let _ = wake.send(());
+                };
+                let _listener = bell.listen(rung, Box::new(ring));
+                tokio::select! {
+                    () = shared.wakeups.data(seen, partitions) => {}
+                    _ = woken => {}
+                }
                 Woken::Ready
             }
             Until::Answer(awaited) => answer_of(awaited).await,

@@ -29,6 +29,7 @@ use kafka_wire::records::{Batch, BatchHeader, ControlKind};
 use offsets::{OffsetChange, Offsets};
 use partition_transactions::PartitionsTransactions;
 use producers::{Marker, Producers, SequencedBatch};
+use std::collections::BTreeSet;
 use std::sync::Mutex;
 use transactions::{TransactionChange, Transactions};
 
@@ -47,6 +48,8 @@ pub struct BrokerState {
     pub partitions: PartitionsTransactions,
     pub transactions: Transactions,
     pub groups: Groups,
+    /// The names that share groups have. They have a fold of their own, which is where they come from at the start.
+    pub share_groups: BTreeSet<String>,
     /// Made at the first start.
     pub cluster_id: Option<String>,
 }
@@ -139,7 +142,10 @@ impl BrokerState {
 
     /// The type of a group of which the log knows more than its offsets.
     pub fn logged_group_type(&self, group: &str) -> Option<GroupType> {
-        self.groups.consumer(group).map(|_| GroupType::Consumer)
+        match self.share_groups.contains(group) {
+            true => Some(GroupType::Share),
+            false => self.groups.consumer(group).map(|_| GroupType::Consumer),
+        }
     }
 
     fn apply_catalog(&mut self, change: &CatalogChange) {

@@ -58,11 +58,18 @@ pub enum ApiKey {
     ConsumerGroupDescribe = 69,
     ListConfigResources = 74,
     DescribeTopicPartitions = 75,
+    ShareGroupHeartbeat = 76,
+    ShareGroupDescribe = 77,
+    ShareFetch = 78,
+    ShareAcknowledge = 79,
+    DescribeShareGroupOffsets = 90,
+    AlterShareGroupOffsets = 91,
+    DeleteShareGroupOffsets = 92,
 }
 
 impl ApiKey {
     /// Every API, by rising number.
-    pub const ALL: [ApiKey; 52] = [
+    pub const ALL: [ApiKey; 59] = [
         ApiKey::Produce,
         ApiKey::Fetch,
         ApiKey::ListOffsets,
@@ -115,6 +122,13 @@ impl ApiKey {
         ApiKey::ConsumerGroupDescribe,
         ApiKey::ListConfigResources,
         ApiKey::DescribeTopicPartitions,
+        ApiKey::ShareGroupHeartbeat,
+        ApiKey::ShareGroupDescribe,
+        ApiKey::ShareFetch,
+        ApiKey::ShareAcknowledge,
+        ApiKey::DescribeShareGroupOffsets,
+        ApiKey::AlterShareGroupOffsets,
+        ApiKey::DeleteShareGroupOffsets,
     ];
 
     pub fn from_number(number: i16) -> Option<ApiKey> {
@@ -171,6 +185,13 @@ impl ApiKey {
             69 => ApiKey::ConsumerGroupDescribe,
             74 => ApiKey::ListConfigResources,
             75 => ApiKey::DescribeTopicPartitions,
+            76 => ApiKey::ShareGroupHeartbeat,
+            77 => ApiKey::ShareGroupDescribe,
+            78 => ApiKey::ShareFetch,
+            79 => ApiKey::ShareAcknowledge,
+            90 => ApiKey::DescribeShareGroupOffsets,
+            91 => ApiKey::AlterShareGroupOffsets,
+            92 => ApiKey::DeleteShareGroupOffsets,
             _ => return None,
         })
     }
@@ -233,6 +254,13 @@ impl ApiKey {
             ApiKey::ConsumerGroupDescribe => "ConsumerGroupDescribe",
             ApiKey::ListConfigResources => "ListConfigResources",
             ApiKey::DescribeTopicPartitions => "DescribeTopicPartitions",
+            ApiKey::ShareGroupHeartbeat => "ShareGroupHeartbeat",
+            ApiKey::ShareGroupDescribe => "ShareGroupDescribe",
+            ApiKey::ShareFetch => "ShareFetch",
+            ApiKey::ShareAcknowledge => "ShareAcknowledge",
+            ApiKey::DescribeShareGroupOffsets => "DescribeShareGroupOffsets",
+            ApiKey::AlterShareGroupOffsets => "AlterShareGroupOffsets",
+            ApiKey::DeleteShareGroupOffsets => "DeleteShareGroupOffsets",
         }
     }
 
@@ -291,6 +319,13 @@ impl ApiKey {
             ApiKey::ConsumerGroupDescribe => 0..=1,
             ApiKey::ListConfigResources => 0..=1,
             ApiKey::DescribeTopicPartitions => 0..=0,
+            ApiKey::ShareGroupHeartbeat => 1..=1,
+            ApiKey::ShareGroupDescribe => 1..=1,
+            ApiKey::ShareFetch => 1..=2,
+            ApiKey::ShareAcknowledge => 1..=2,
+            ApiKey::DescribeShareGroupOffsets => 0..=1,
+            ApiKey::AlterShareGroupOffsets => 0..=0,
+            ApiKey::DeleteShareGroupOffsets => 0..=0,
         }
     }
 
@@ -349,6 +384,13 @@ impl ApiKey {
             ApiKey::ConsumerGroupDescribe => 0,
             ApiKey::ListConfigResources => 0,
             ApiKey::DescribeTopicPartitions => 0,
+            ApiKey::ShareGroupHeartbeat => 0,
+            ApiKey::ShareGroupDescribe => 0,
+            ApiKey::ShareFetch => 0,
+            ApiKey::ShareAcknowledge => 0,
+            ApiKey::DescribeShareGroupOffsets => 0,
+            ApiKey::AlterShareGroupOffsets => 0,
+            ApiKey::DeleteShareGroupOffsets => 0,
         }
     }
 }

@@ -7,6 +7,8 @@ mod group_migration;
 mod groups;
 mod one_node;
 mod records;
+mod share;
+mod share_crashes;
 mod transaction_crashes;
 mod transactional;
 mod transactions;

@@ -274,6 +274,38 @@ fn every_version_of_every_api_is_answered() {
     check!(|_| DescribeQuorumRequest { topics: vec![Default::default()] });
     check!(|_| ListConfigResourcesRequest::default());
     check!(|_| ConsumerGroupDescribeRequest { group_ids: vec!["g".into()], ..Default::default() });
+    let share_id = node.log.topic("t").unwrap().id.0;
+    let (share_group, share_member) = (Some("share".to_string()), Some("m".to_string()));
+    check!(|_| ShareGroupHeartbeatRequest {
+        group_id: "share".into(),
+        member_id: "m".into(),
+        subscribed_topic_names: Some(vec!["t".into()]),
+        ..Default::default()
+    });
+    check!(|_| ShareGroupDescribeRequest { group_ids: vec!["share".into()], ..Default::default() });
+    check!(|_| {
+        let partition = share_fetch_request::FetchPartition::default();
+        let topics =
+            vec![share_fetch_request::FetchTopic { topic_id: share_id, partitions: vec![partition] }];
+        let (group_id, member_id) = (share_group.clone(), share_member.clone());
+        ShareFetchRequest { group_id, member_id, topics, max_records: 1, ..Default::default() }
+    });
+    check!(|_| ShareAcknowledgeRequest {
+        group_id: share_group.clone(),
+        member_id: share_member.clone(),
+        share_session_epoch: 1,
+        ..Default::default()
+    });
+    check!(|_| {
+        let group_id = "share".into();
+        let group = describe_share_group_offsets_request::DescribeShareGroupOffsetsRequestGroup {
+            group_id,
+            topics: None,
+        };
+        DescribeShareGroupOffsetsRequest { groups: vec![group] }
+    });
+    check!(|_| AlterShareGroupOffsetsRequest { group_id: "share".into(), ..Default::default() });
+    check!(|_| DeleteShareGroupOffsetsRequest { group_id: "share".into(), ..Default::default() });
     for api in APIS {
         assert!(seen.contains(&(api.key as i16)), "{:?} is advertised, but nobody tried it", api.key);
     }
@@ -312,7 +344,7 @@ fn features_are_finalized_so_that_clients_use_them() {
         let response = node.call(&request, version);
         // Java's clients begin with -1 and take what is newer.
         assert!(response.finalized_features_epoch >= 0);
-        for (name, level) in [("group.version", 1), ("transaction.version", 2)] {
+        for (name, level) in [("group.version", 1), ("share.version", 1), ("transaction.version", 2)] {
             let finalized = response.finalized_features.iter().find(|feature| feature.name == name).unwrap();
             assert_eq!((finalized.min_version_level, finalized.max_version_level), (level, level));
             // KAFKA-17011: a least level of 0 breaks clients that ask in version 3.

@@ -355,6 +355,46 @@ fn answers(node: &Node, who: &Peer, api: ApiKey) -> Vec<ErrorCode> {
             let topics = vec![OffsetDeleteRequestTopic { name: topic, partitions }];
             vec![node.call_as(who, &OffsetDeleteRequest { group_id: group, topics }, 0).error_code]
         }
+        ApiKey::ShareGroupHeartbeat => {
+            let request = ShareGroupHeartbeatRequest {
+                group_id: group,
+                member_id: "m".into(),
+                subscribed_topic_names: Some(vec![topic]),
+                ..Default::default()
+            };
+            vec![node.call_as(who, &request, 1).error_code]
+        }
+        ApiKey::ShareGroupDescribe => {
+            let request = ShareGroupDescribeRequest { group_ids: vec![group], ..Default::default() };
+            vec![node.call_as(who, &request, 1).groups[0].error_code]
+        }
+        ApiKey::ShareFetch => {
+            let partition = share_fetch_request::FetchPartition::default();
+            let topics = vec![share_fetch_request::FetchTopic { topic_id: id, partitions: vec![partition] }];
+            let (group_id, member_id) = (Some(group), Some("m".into()));
+            let request = ShareFetchRequest { group_id, member_id, topics, ..Default::default() };
+            let answer = node.call_as(who, &request, 2);
+            let parts = answer.responses.iter().flat_map(|topic| &topic.partitions);
+            parts.map(|part| part.error_code).chain([answer.error_code]).collect()
+        }
+        ApiKey::ShareAcknowledge => {
+            let (group_id, member_id) = (Some(group), Some("m".into()));
+            let request = ShareAcknowledgeRequest { group_id, member_id, ..Default::default() };
+            vec![node.call_as(who, &request, 2).error_code]
+        }
+        ApiKey::DescribeShareGroupOffsets => {
+            use describe_share_group_offsets_request::DescribeShareGroupOffsetsRequestGroup as Asked;
+            let groups = vec![Asked { group_id: group, topics: None }];
+            vec![node.call_as(who, &DescribeShareGroupOffsetsRequest { groups }, 1).groups[0].error_code]
+        }
+        ApiKey::AlterShareGroupOffsets => {
+            let request = AlterShareGroupOffsetsRequest { group_id: group, topics: vec![] };
+            vec![node.call_as(who, &request, 0).error_code]
+        }
+        ApiKey::DeleteShareGroupOffsets => {
+            let request = DeleteShareGroupOffsetsRequest { group_id: group, topics: vec![] };
+            vec![node.call_as(who, &request, 0).error_code]
+        }
         ApiKey::DescribeClientQuotas => {
             vec![node.call_as(who, &DescribeClientQuotasRequest::default(), 1).error_code]
         }
@@ -436,6 +476,13 @@ fn refusals(api: ApiKey) -> Vec<ErrorCode> {
         | ApiKey::DeleteGroups
         | ApiKey::ConsumerGroupHeartbeat
         | ApiKey::ConsumerGroupDescribe
+        | ApiKey::ShareGroupHeartbeat
+        | ApiKey::ShareGroupDescribe
+        | ApiKey::ShareFetch
+        | ApiKey::ShareAcknowledge
+        | ApiKey::DescribeShareGroupOffsets
+        | ApiKey::AlterShareGroupOffsets
+        | ApiKey::DeleteShareGroupOffsets
         | ApiKey::OffsetDelete => vec![group],
         ApiKey::InitProducerId => vec![cluster, txn],
         ApiKey::ElectLeaders => vec![cluster, cluster],

@@ -1,0 +1,210 @@
+//! Ends deliveries: acknowledgements, releases, locks that have run out, and the burial of dead records.
+//!
+//! What is decided, what the log says of it and the dead letters are one frame. Letters hold copies of records, which
+//! are read from the disk; that happens before the append lock is taken. If the decision under the lock turns out to
+//! need other letters, they are made and it is decided again.
+
+use super::letters::{Death, Letters, Origin, deaths, write_letters};
+use super::options::ShareGroupConfig;
+use super::partition::{Acknowledgement, Decided, Refusal, SharePartition, Verdict, runs_of};
+use super::state::ShareChange;
+use crate::broker::Broker;
+use crate::call::Now;
+use crate::errors::ApiError;
+use crate::sync::lock;
+use base::{Lsn, PartitionId};
+use eventlog::{Layer, LogError};
+use kafka_wire::error_code::ErrorCode;
+
+/// When a dead-letter topic did not take its letters, they are tried again after this time.
+const BURIAL_RETRY_MS: i64 = 10_000;
+/// What one frame ends at most: the letters of one have to fit into it.
+const BURIED_AT_ONCE: usize = 1_000;
+/// Others may change the state between the making of letters and the decision, but not for ever.
+const ATTEMPTS_MAX: usize = 8;
+
+/// What ends deliveries.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Settle<'a> {
+    Acknowledge {
+        member: &'a str,
+        batches: &'a [Acknowledgement],
+    },
+    /// The member is gone.
+    Release {
+        member: &'a str,
+    },
+    /// Locks have run out, or dead records wait for their topic.
+    Overdue,
+}
+
+/// A decision could not be made yet.
+enum Undecided {
+    NeedsLetters(Vec<Death>),
+    Refused(ApiError),
+}
+
+impl From<LogError> for Undecided {
+    fn from(error: LogError) -> Undecided {
+        Undecided::Refused(error.into())
+    }
+}
+
+impl From<ApiError> for Undecided {
+    fn from(error: ApiError) -> Undecided {
+        Undecided::Refused(error)
+    }
+}
+
+impl From<Refusal> for ApiError {
+    fn from(refusal: Refusal) -> ApiError {
+        ApiError::new(refusal.code, refusal.message)
+    }
+}
+
+impl Broker {
+    /// Ends deliveries in one partition; from where on the log has to be durable before it is told.
+    pub(crate) fn settle(
+        &self,
+        group: &str,
+        partition: PartitionId,
+        what: Settle<'_>,
+        now: Now,
+    ) -> Result<Lsn, ApiError> {
+        let config = self.share_config(group);
+        let mut letters = Letters::default();
+        let mut last = Lsn(0);
+        for _ in 0..ATTEMPTS_MAX {
+            let settled = self.log.append(|frame| {
+                let mut shared = lock(&self.share.0);
+                let Some(known) = shared.groups.partition_mut(group, partition) else {
+                    return match what {
+                        Settle::Acknowledge { .. } => {
+                            Err(ApiError::from(ErrorCode::UnknownTopicOrPartition).into())
+                        }
+                        _ => Ok(false),
+                    };
+                };
+                if let Ok(bounds) = self.log.bounds(partition) {
+                    known.trim(bounds.log_start.0);
+                }
+                let (decided, more) = decide(known, what, &config, now)?;
+                if decided.is_empty() {
+                    return Ok(false);
+                }
+                let dead = deaths(&decided);
+                let mut buried = true;
+                if let Some(topic) = config.dead_letters.as_ref().filter(|_| !dead.is_empty()) {
+                    if letters.deaths != dead {
+                        return Err(Undecided::NeedsLetters(dead));
+                    }
+                    let index = self.log.partition_topic(partition).map_or(0, |(_, index)| index);
+                    buried = letters.append(self, frame, topic, index)?;
+                }
+                let runs = runs_of(&decided, buried);
+                let change =
+                    ShareChange::Updated { group: group.to_string(), partition, end: known.end(), runs };
+                if !matches!(&change, ShareChange::Updated { runs, .. } if runs.is_empty()) {
+                    frame.layer(Layer::SHARE_GROUPS, &change.encode())?;
+                    shared.apply(&change);
+                }
+                let lock_end_ms = now.monotonic_ms.saturating_add(config.lock_ms);
+                if let Some(known) = shared.groups.partition_mut(group, partition) {
+                    known.renew(&decided, lock_end_ms);
+                }
+                let is_free = |one: &Decided| matches!(one.verdict, Verdict::Again { .. });
+                // Also what is done makes room for others, where the group works on as many as it may.
+                if decided.iter().any(|one| is_free(one) || one.verdict == Verdict::Done) {
+                    shared.bell(group).ring();
+                }
+                if !buried && !dead.is_empty() {
+                    shared.alarm(now.monotonic_ms.saturating_add(BURIAL_RETRY_MS));
+                }
+                Ok(more && buried)
+            });
+            match settled {
+                Ok((false, lsn)) => return Ok(last.max(lsn)),
+                Ok((true, lsn)) => last = last.max(lsn),
+                Err(Undecided::Refused(error)) => return Err(error),
+                Err(Undecided::NeedsLetters(deaths)) => {
+                    let Some(topic) = &config.dead_letters else { continue };
+                    let name = self.log.partition_topic(partition);
+                    let (name, index) =
+                        name.map_or((String::new(), 0), |(topic, index)| (topic.name.clone(), index));
+                    let origin = Origin { group, topic: &name, index, partition };
+                    letters = write_letters(self, origin, topic, deaths, now.wall_ms)?;
+                }
+            }
+        }
+        Ok(last)
+    }
+
+    /// The same in every partition of a group.
+    pub(crate) fn settle_all(&self, group: &str, what: Settle<'_>, now: Now) -> Result<Lsn, ApiError> {
+        let partitions: Vec<PartitionId> = {
+            let shared = lock(&self.share.0);
+            shared.groups.group(group).into_iter().flat_map(|known| known.keys().copied()).collect()
+        };
+        let mut last = Lsn(0);
+        for partition in partitions {
+            last = last.max(self.settle(group, partition, what, now)?);
+        }
+        Ok(last)
+    }
+
+    /// Ends the locks whose time is up, and buries what could not be buried before; when to come next.
+    pub(crate) fn end_locks(&self, now: Now) -> Option<i64> {
+        let due: Vec<(String, PartitionId)> = {
+            let mut shared = lock(&self.share.0);
+            match shared.alarm_ms {
+                Some(at_ms) if at_ms <= now.monotonic_ms => shared.alarm_ms = None,
+                other => return other,
+            }
+            let is_due = |known: &SharePartition| {
+                known.has_dead() || known.next_lock_end_ms().is_some_and(|at_ms| at_ms <= now.monotonic_ms)
+            };
+            let due = shared.groups.iter().filter(|(_, _, known)| is_due(known));
+            due.map(|(group, partition, _)| (group.to_string(), partition)).collect()
+        };
+        for (group, partition) in due {
+            if self.settle(&group, partition, Settle::Overdue, now).is_err() {
+                // A full disk passes.
+                lock(&self.share.0).alarm(now.monotonic_ms.saturating_add(BURIAL_RETRY_MS));
+            }
+        }
+        let mut shared = lock(&self.share.0);
+        let next = shared.groups.iter().filter_map(|(_, _, known)| known.next_lock_end_ms()).min();
+        // What is overdue still was not to be had; it must not make the clock spin.
+        let next = next.map(|at_ms| at_ms.max(now.monotonic_ms.saturating_add(1)));
+        if let Some(at_ms) = next {
+            shared.alarm(at_ms);
+        }
+        shared.alarm_ms
+    }
+}
+
+/// What is decided now, and whether there is more of it for another frame.
+fn decide(
+    known: &SharePartition,
+    what: Settle<'_>,
+    config: &ShareGroupConfig,
+    now: Now,
+) -> Result<(Vec<Decided>, bool), ApiError> {
+    let mut decided = match what {
+        Settle::Acknowledge { member, batches } => {
+            let decided = known.acknowledge(member, batches, &config.retry, config.may_renew, now.wall_ms)?;
+            return Ok((decided, false));
+        }
+        Settle::Release { member } => known.release(member, &config.retry, now.wall_ms),
+        Settle::Overdue => {
+            let mut decided = known.expired(now.monotonic_ms, &config.retry, now.wall_ms);
+            decided.extend(known.dead());
+            decided.extend(known.over_the_limit(config.retry.delivery_limit));
+            decided.sort_by_key(|one| one.offset);
+            decided
+        }
+    };
+    let more = decided.len() > BURIED_AT_ONCE;
+    decided.truncate(BURIED_AT_ONCE);
+    Ok((decided, more))
+}
