@@ -31,6 +31,7 @@ pub const TARGETS: &[Target] = &[
     Target { name: "records", run: records::decode, seeds: records::seeds, mutations: 1000 },
     Target { name: "sql", run: statements::check, seeds: statements::seeds, mutations: 200 },
     Target { name: "logins", run: login::exchange, seeds: login::exchanges, mutations: 500 },
+    Target { name: "tokens", run: login::token, seeds: login::tokens, mutations: 500 },
     Target { name: "certificates", run: login::certificate, seeds: login::certificates, mutations: 500 },
     Target { name: "schemas", run: schemas::ask, seeds: schemas::seeds, mutations: 200 },
 ];

@@ -1,8 +1,10 @@
-//! Who is there: SASL messages of both sides, and the names in certificates.
+//! Who is there: SASL messages of both sides, the names in certificates, tokens and the keys that they are signed with.
 
+use auth::jwks::KeySet;
+use auth::jwt::{Policy, TokenVerifier};
 use auth::plain::Login;
 use auth::scram::{ClientExchange, ServerExchange};
-use auth::{Credential, Mechanism};
+use auth::{Credential, Mechanism, bearer};
 
 const NONCE: &str = "nonce";
 /// Between two messages of one exchange.
@@ -52,4 +54,38 @@ pub fn certificate(data: &[u8]) {
 pub fn certificates() -> Vec<Vec<u8>> {
     let der = include_bytes!("../seeds/certificate.der");
     vec![der.to_vec(), include_bytes!("../seeds/certificate.pem").to_vec()]
+}
+
+/// RFC 7515, A.2: a key whose other half nobody here has, and what it signed.
+const KEYS: &str = r#"{"keys":[{"kty":"RSA","n":"ofgWCuLjybRlzo0tZWJjNiuSfb4p4fAkd_wWJcyQoTbji9k0l8W26mPddxHmfHQp-Vaw-4qPCJrcS2mJPMEzP1Pt0Bm4d4QlL-yRT-SFd2lZS-pCgNMsD1W_YpRPEwOWvG6b32690r2jZ47soMZo9wGzjb_7OMg0LOL-bSf63kpaSHSXndS5z5rexMdbBYUsLA9e-KXBdQOS-UTo7WTBEMa2R2CapHg665xsmtdVMTBQY4uDZlxvb3qCo5ZwKh9kG4LT6_I5IhlJH7aGhyxXFvUK-DWNmoudF8NAco9_h9iaGNj8q2ethFkMLs91kzk2PAcDTW9gb54h4FRWyuXpoQ","e":"AQAB"},{"kty":"EC","crv":"P-256","x":"f83OJ3D2xF1Bg8vub9tLe1gHMzV76e8Tus9uPHvRVEU","y":"x_FEzRu9m36HLN_tue659LNpXW6pCyStikYjKIWI5a0"}]}"#;
+const TOKEN: &str = "eyJhbGciOiJSUzI1NiJ9.eyJpc3MiOiJqb2UiLA0KICJleHAiOjEzMDA4MTkzODAsDQogImh0dHA6Ly9leGFtcGxlLmNvbS9pc19yb290Ijp0cnVlfQ.cC4hiUPoj9Eetdgtv3hF80EGrhuB__dzERat0XF9g2VtQgr9PJbu3XOiZj5RZmh7AAuHIm4Bh-0Qc_lF5YKt_O8W2Fp5jujGbds9uJdbF9CUAr7t1dnZcAcQjbKBYNX4BAynRFdiuB--f_nZLgrnbyTyWzO75vRK5h6xBArLIARNPvkSjtQBMHlb1L07Qe7K0GarZRmB_eSN9383LcOLn6_dO--xi12jzDwusC-eOkHWEsqtFZESc6BfI7noOPqvhJ1phCnvWh6IeYI2w9QOYEUipUTI8np6LbgGY9Fs98rqVt5AXLIhWkWywlVmtVrBp0igcN_IoypGlUPQGe77Rw";
+
+/// A set of keys, or a message with a token, or a token: none of them lets anybody in.
+pub fn token(data: &[u8]) {
+    let verifier = TokenVerifier::new(Policy::default());
+    let keys = KeySet::parse(KEYS.as_bytes()).expect("the keys of the RFC");
+    verifier.replace_keys(KeySet::parse(data).unwrap_or(keys));
+    let text = String::from_utf8_lossy(data);
+    let token = match bearer::Login::decode(data) {
+        Ok(login) => {
+            let again = bearer::Login::decode(&bearer::Login::encode(&login.token));
+            assert!(again.is_ok_and(|again| again.token == login.token));
+            login.token
+        }
+        Err(_) => bearer::of_scheme(&text).unwrap_or(&text).to_string(),
+    };
+    // The RFC's has no time of issue, so not even that one counts.
+    assert!(verifier.verify(&token, 1_300_819_000_000).is_err(), "somebody came in without a key");
+    let _ = auth::https::Url::parse(&text);
+}
+
+pub fn tokens() -> Vec<Vec<u8>> {
+    let texts = [
+        KEYS.to_string(),
+        TOKEN.to_string(),
+        format!("Bearer {TOKEN}"),
+        format!("n,a=us=2Cer,\x01host=a\x01auth=Bearer {TOKEN}\x01\x01"),
+        "https://user@[::1]:443/keys?a=b#c".to_string(),
+    ];
+    texts.map(String::into_bytes).to_vec()
 }

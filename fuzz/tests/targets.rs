@@ -71,7 +71,7 @@ macro_rules! targets {
     };
 }
 
-targets! { requests batches subscriptions log state records sql logins certificates schemas }
+targets! { requests batches subscriptions log state records sql logins tokens certificates schemas }
 
 #[test]
 fn the_corpora_stay_small() {

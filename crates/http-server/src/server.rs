@@ -10,6 +10,7 @@ use crate::router::Site;
 use crate::schemas;
 use crate::triggers::Triggers;
 use broker::Broker;
+use broker::security::network_of;
 use broker::server::{Tls, TlsError};
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
@@ -21,9 +22,10 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use os::Os;
 use registry::SchemaRegistry;
 use runtime::Runtime;
+use std::collections::HashMap;
 use std::convert::Infallible;
 use std::net::{IpAddr, SocketAddr, TcpListener as StdListener};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
@@ -31,7 +33,10 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
 
 /// Connections that are served at once; further ones wait to be accepted.
-const CONNECTIONS_MAX: usize = 128;
+const CONNECTIONS_MAX: usize = 512;
+
+/// Connections of one network; further ones are closed, so that one client cannot keep all others out.
+const CONNECTIONS_OF_NETWORK_MAX: usize = 128;
 
 /// Bytes of a request's first line and headers.
 const HEAD_BYTES_MAX: usize = 16 << 10;
@@ -215,8 +220,44 @@ struct Served {
     log: Arc<dyn Fn(&str) + Send + Sync>,
 }
 
+/// Open connections, by network.
+type Networks = Arc<Mutex<HashMap<IpAddr, usize>>>;
+
+/// Counts a connection for as long as it lives, also if its task panics.
+struct Counted {
+    networks: Networks,
+    network: IpAddr,
+}
+
+impl Counted {
+    /// `None` if its network has too many.
+    fn new(networks: &Networks, from: IpAddr) -> Option<Counted> {
+        let network = network_of(from);
+        let mut counts = networks.lock().unwrap_or_else(PoisonError::into_inner);
+        let count = counts.entry(network).or_default();
+        if *count >= CONNECTIONS_OF_NETWORK_MAX {
+            return None;
+        }
+        *count += 1;
+        Some(Counted { networks: networks.clone(), network })
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        let mut counts = self.networks.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(count) = counts.get_mut(&self.network) {
+            *count -= 1;
+            if *count == 0 {
+                counts.remove(&self.network);
+            }
+        }
+    }
+}
+
 async fn accept(listener: TcpListener, served: Arc<Served>, mut stop: watch::Receiver<bool>) {
     let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+    let networks = Networks::default();
     loop {
         let place = tokio::select! {
             place = places.clone().acquire_owned() => place,
@@ -230,10 +271,11 @@ async fn accept(listener: TcpListener, served: Arc<Served>, mut stop: watch::Rec
         };
         match accepted {
             Ok((stream, from)) => {
+                let Some(counted) = Counted::new(&networks, from.ip()) else { continue };
                 let (served, stop) = (served.clone(), stop.clone());
                 tokio::spawn(async move {
                     serve(stream, from.ip(), served, stop).await;
-                    drop(place);
+                    drop((place, counted));
                 });
             }
             // Out of descriptors, or a client that went away at once: go on, but not in a spin.

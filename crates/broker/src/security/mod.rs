@@ -23,7 +23,8 @@ pub(crate) use config::{OPTIONS, options as config_options};
 pub use rules::{Rules, RulesChange, SharedRules, USERS_LAYER};
 pub use session::Session;
 pub(crate) use session::{Challenge, Checks, Gate};
-pub(crate) use throttle::{Throttle, network_of};
+pub(crate) use throttle::Throttle;
+pub use throttle::network_of;
 pub use visitor::{NotAdmitted, Proof, Visitor};
 
 /// Who has not said who they are.

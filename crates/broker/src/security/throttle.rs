@@ -100,7 +100,7 @@ fn address_of(host: &str) -> IpAddr {
 }
 
 /// The address, of IPv6 the network it is in.
-pub(crate) fn network_of(address: IpAddr) -> IpAddr {
+pub fn network_of(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(address) => {
             let [a, b, c, d, ..] = address.segments();
