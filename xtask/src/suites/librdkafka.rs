@@ -188,6 +188,8 @@ fn one(
         .env("KAFKA_PATH", &build)
         .envs(part.map(|part| ("SUBTESTS", part)))
         .envs(environment.iter().copied())
+        // The tests leave out what they hold unreliable on a server that builds.
+        .env_remove("CI")
         .current_dir(sources.join("tests"));
     let errors = std::fs::File::create(&errors_path)?;
     command.stderr(errors.try_clone()?);
