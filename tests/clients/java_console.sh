@@ -153,6 +153,32 @@ shared() {
   [ "$(awk '$5 == 1 && $6 == $8 && $7 == $9' "$scratch/got" | wc -l)" -eq 2 ]
 }
 
+# A queue: read by the console's share consumer, listed, described, set back and deleted.
+share_group() {
+  local group="console-share-$run_id" name="console-share-topic-$run_id"
+  tool TopicCommand --create --topic "$name" --partitions 1 --replication-factor 1 || return 1
+  seq 1 20 >"$scratch/sent"
+  tool ConsoleProducer --topic "$name" <"$scratch/sent" || return 1
+  timeout 60 java -Xmx128m -XX:+UseSerialGC -XX:TieredStopAtLevel=1 \
+    "-Dlog4j2.configurationFile=$scratch/log4j2.properties" -cp "$KAFKA_JARS/*" kafka.admin.ConfigCommand \
+    --bootstrap-server "$bootstrap" --alter --entity-type groups --entity-name "$group" \
+    --add-config share.auto.offset.reset=earliest || return 1
+  tool consumer.ConsoleShareConsumer --topic "$name" --group "$group" --max-messages 20 --timeout-ms 20000 \
+    >"$scratch/got" || return 1
+  same "$scratch/sent" "$scratch/got" || return 1
+  tool consumer.group.ShareGroupCommand --list >"$scratch/got" || return 1
+  grep -q "$group" "$scratch/got" || { cat "$scratch/got"; return 1; }
+  tool consumer.group.ShareGroupCommand --describe --group "$group" --state | tee "$scratch/got" || return 1
+  grep -q "Empty" "$scratch/got" || return 1
+  tool consumer.group.ShareGroupCommand --reset-offsets --to-earliest --group "$group" --topic "$name" --execute ||
+    return 1
+  # Columns: GROUP TOPIC PARTITION START-OFFSET LAG.
+  tool consumer.group.ShareGroupCommand --describe --group "$group" | tee "$scratch/got" || return 1
+  [ "$(awk -v topic="$name" '$2 == topic && $4 == 0 && $5 == 20' "$scratch/got" | wc -l)" -eq 1 ] || return 1
+  tool consumer.group.ShareGroupCommand --delete-offsets --group "$group" --topic "$name" || return 1
+  tool consumer.group.ShareGroupCommand --delete --group "$group"
+}
+
 delete_records() {
   printf '{"version":1,"partitions":[{"topic":"%s","partition":0,"offset":10}]}' "$topic" >"$scratch/offsets.json"
   tool DeleteRecordsCommand --offset-json-file "$scratch/offsets.json" || return 1
@@ -182,6 +208,7 @@ check "list and describe groups" groups
 check "reset a group's offsets" reset
 check "members of the new group protocol" consumer_groups
 check "list, describe and abort a transaction" transactions
+check "read, list, describe, reset and delete a share group" share_group
 check "delete records" delete_records
 check "delete a group and a topic" delete
 echo "$passed passed, $failed failed"

@@ -43,6 +43,9 @@ pub enum Verb {
     /// List, describe and reset consumer groups
     #[command(subcommand)]
     Group(GroupVerb),
+    /// Look at dead letters of share groups, and send them back to where they came from
+    #[command(subcommand)]
+    Dlq(DlqVerb),
     /// Add, list and remove the users that may log in
     #[command(subcommand)]
     User(UserVerb),
@@ -376,6 +379,22 @@ pub enum GroupVerb {
         #[command(flatten)]
         client: ClientArguments,
     },
+    /// Show what can be set for a group, and set it; the group need not exist
+    #[command(after_help = "Examples:
+  eventwright group configure workers
+  eventwright group configure workers --set share.auto.offset.reset=earliest --set share.delivery.count.limit=3
+  eventwright group configure workers --unset share.delivery.count.limit")]
+    Configure {
+        group: String,
+        /// A value in place of the default; may be given several times
+        #[arg(long = "set", value_name = "KEY=VALUE")]
+        sets: Vec<String>,
+        /// Back to the default; may be given several times
+        #[arg(long = "unset", value_name = "KEY")]
+        unsets: Vec<String>,
+        #[command(flatten)]
+        client: ClientArguments,
+    },
     /// Set a group's offsets on a topic; the group must have no members
     #[command(after_help = "Examples:
   eventwright group reset billing --topic orders --to earliest --dry-run
@@ -394,6 +413,56 @@ pub enum GroupVerb {
         #[command(flatten)]
         client: ClientArguments,
     },
+}
+
+#[derive(Subcommand)]
+pub enum DlqVerb {
+    /// List the dead-letter topics and how many letters they have
+    #[command(after_help = "Example: eventwright dlq list -o json")]
+    List {
+        #[command(flatten)]
+        client: ClientArguments,
+    },
+    /// Show the letters of a topic: what they are about, and why they are dead
+    #[command(after_help = "Examples:
+  eventwright dlq show dlq.orders
+  eventwright dlq show dlq.orders --max 10 -o json")]
+    Show {
+        topic: String,
+        /// At most this many letters
+        #[arg(long, value_name = "N")]
+        max: Option<u64>,
+        #[command(flatten)]
+        client: ClientArguments,
+    },
+    /// Send letters back to the topics they came from; a second run goes on behind the first
+    #[command(after_help = "Examples:
+  eventwright dlq redrive dlq.orders --dry-run
+  eventwright dlq redrive dlq.orders --max 100
+  eventwright dlq redrive dlq.orders --partition 0 --offset 42")]
+    Redrive(RedriveArguments),
+}
+
+#[derive(Args)]
+pub struct RedriveArguments {
+    pub topic: String,
+    /// At most this many letters
+    #[arg(long, value_name = "N")]
+    pub max: Option<u64>,
+    /// One letter: its partition in the dead-letter topic
+    #[arg(long, value_name = "N")]
+    pub partition: Option<i32>,
+    /// One letter: its offset there
+    #[arg(long, value_name = "N")]
+    pub offset: Option<i64>,
+    /// Send again what has been sent before, too
+    #[arg(long)]
+    pub from_beginning: bool,
+    /// Show what would be sent and send nothing
+    #[arg(long)]
+    pub dry_run: bool,
+    #[command(flatten)]
+    pub client: ClientArguments,
 }
 
 #[derive(Subcommand)]

@@ -27,6 +27,7 @@ fn main() -> ExitCode {
         Verb::Explain(arguments) => commands::explain::explain(arguments),
         Verb::Topic(verb) => commands::topic::topic(verb),
         Verb::Group(verb) => commands::group::group(verb),
+        Verb::Dlq(verb) => commands::dlq::dlq(verb),
         Verb::User(verb) => commands::user::user(verb),
         Verb::Job(verb) => commands::job::job(verb),
         Verb::Savepoint(verb) => commands::savepoint::savepoint(verb),

@@ -1,44 +1,15 @@
 //! Runs the commands of `docs/guide/security.md` in their order, so that the page stays true.
 
+mod guide;
+
+use guide::{Started, blocks, run, shell};
 use std::io::{BufRead, BufReader};
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::Stdio;
 
-const BINARY: &str = env!("CARGO_BIN_EXE_eventwright");
 const GUIDE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/guide/security.md");
 /// The address that the page uses.
 const ADDRESS: &str = "19092";
-
-struct Started(Child);
-
-impl Drop for Started {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
-fn shell(folder: &Path, script: &str) -> Command {
-    let mut command = Command::new("bash");
-    let path =
-        format!("{}:{}", Path::new(BINARY).parent().unwrap().display(), std::env::var("PATH").unwrap());
-    command.args(["-euo", "pipefail", "-c", script]).current_dir(folder).env("PATH", path);
-    command
-}
-
-fn run(folder: &Path, script: &str) -> String {
-    let output = shell(folder, script).stdin(Stdio::null()).output().unwrap();
-    let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
-    assert!(output.status.success(), "{script}\n{out}{err}");
-    out.into_owned()
-}
-
-/// The page's blocks of commands.
-fn blocks() -> Vec<String> {
-    let text = std::fs::read_to_string(GUIDE).unwrap();
-    let parts = text.split("```sh\n").skip(1);
-    parts.map(|part| part.split("```").next().unwrap().to_string()).collect()
-}
 
 #[test]
 fn the_pages_commands_do_what_it_says() {
@@ -47,7 +18,7 @@ fn the_pages_commands_do_what_it_says() {
     let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port().to_string();
     let mut listed = None;
     let mut node = None;
-    for block in blocks() {
+    for block in blocks(GUIDE) {
         let block = block.replace(ADDRESS, &port);
         match block.split_once("eventwright start") {
             None => listed = Some(run(folder.path(), &block)),

@@ -111,10 +111,6 @@ fn handle(call: &Call<'_>, request: ShareFetchRequest) -> Outcome {
         Ok(wanted) => wanted,
         Err(error) => return refused(error, ""),
     };
-    if epoch == INITIAL_EPOCH {
-        // What an earlier session of the member holds is not known to the member any more.
-        let _ = broker.settle_all(&group, crate::share::Settle::Release { member: &member }, call.now);
-    }
     let mut lsn = Lsn(0);
     let mut settled = Vec::with_capacity(acknowledged.len());
     for (place, batches) in acknowledged {

@@ -85,9 +85,16 @@ impl Broker {
                         _ => Ok(false),
                     };
                 };
-                if let Ok(bounds) = self.log.bounds(partition) {
-                    known.trim(bounds.log_start.0);
-                }
+                let Ok(bounds) = self.log.bounds(partition) else {
+                    // Its topic was deleted.
+                    let (group, partitions) = (group.to_string(), vec![partition]);
+                    let change = ShareChange::PartitionsForgotten { group, partitions };
+                    frame.layer(Layer::SHARE_GROUPS, &change.encode())?;
+                    shared.apply(&change);
+                    return Ok(false);
+                };
+                known.trim(bounds.log_start.0);
+                let dead_before: Vec<i64> = known.dead().iter().map(|one| one.offset).collect();
                 let (decided, more) = decide(known, what, &config, now)?;
                 if decided.is_empty() {
                     return Ok(false);
@@ -101,7 +108,10 @@ impl Broker {
                     let index = self.log.partition_topic(partition).map_or(0, |(_, index)| index);
                     buried = letters.append(self, frame, topic, index)?;
                 }
-                let runs = runs_of(&decided, buried);
+                let mut news = decided.clone();
+                // What was dead before, and has not been buried now either, stands in the log.
+                news.retain(|one| buried || dead_before.binary_search(&one.offset).is_err());
+                let runs = runs_of(&news, buried);
                 let change =
                     ShareChange::Updated { group: group.to_string(), partition, end: known.end(), runs };
                 if !matches!(&change, ShareChange::Updated { runs, .. } if runs.is_empty()) {

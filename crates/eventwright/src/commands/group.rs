@@ -5,13 +5,22 @@ use crate::cli::{ClientArguments, Form, GroupVerb};
 use crate::output::{parse_timestamp, print_table, thousands};
 use anyhow::{Context, bail};
 use kafka_client::{Client, OffsetSpec, OffsetToCommit};
-use kafka_wire::messages::{consumer_group_describe_response, describe_groups_response};
+use kafka_wire::error_code::ErrorCode;
+use kafka_wire::messages::describe_configs_request::{DescribeConfigsRequest, DescribeConfigsResource};
+use kafka_wire::messages::incremental_alter_configs_request::{
+    AlterConfigsResource, AlterableConfig, IncrementalAlterConfigsRequest,
+};
+use kafka_wire::messages::{
+    DescribeConfigsResponse, IncrementalAlterConfigsResponse, consumer_group_describe_response,
+    describe_groups_response,
+};
 use serde_json::json;
 use std::collections::BTreeMap;
 
 pub fn group(verb: &GroupVerb) -> anyhow::Result<()> {
     match verb {
         GroupVerb::List { client } => list(client),
+        GroupVerb::Configure { group, sets, unsets, client } => configure(group, sets, unsets, client),
         GroupVerb::Describe { group, client } => describe(group, client),
         GroupVerb::Reset { group, topic, to, dry_run, client } => reset(group, topic, to, *dry_run, client),
     }
@@ -189,6 +198,70 @@ fn reset(
         eprintln!("nothing was changed: leave out --dry-run to do it");
     }
     Ok(())
+}
+
+/// Kafka's number of the configurations of groups.
+const GROUP_RESOURCE: i8 = 32;
+
+fn configure(
+    group: &str,
+    sets: &[String],
+    unsets: &[String],
+    arguments: &ClientArguments,
+) -> anyhow::Result<()> {
+    let mut client = connect(arguments)?;
+    let mut configs = Vec::new();
+    for set in sets {
+        let (name, value) = set.split_once('=').with_context(|| format!("'{set}' is not KEY=VALUE"))?;
+        configs.push(AlterableConfig { name: name.into(), config_operation: 0, value: Some(value.into()) });
+    }
+    configs.extend(unsets.iter().map(|name| AlterableConfig {
+        name: name.clone(),
+        config_operation: 1,
+        value: None,
+    }));
+    if !configs.is_empty() {
+        let resource =
+            AlterConfigsResource { resource_type: GROUP_RESOURCE, resource_name: group.into(), configs };
+        let request = IncrementalAlterConfigsRequest { resources: vec![resource], validate_only: false };
+        let answer: IncrementalAlterConfigsResponse = client.call(&request)?;
+        if let Some(refused) = answer.responses.iter().find(|response| response.error_code != 0) {
+            let code = ErrorCode::from_number(refused.error_code).map(ErrorCode::name);
+            bail!(
+                "the configuration of group '{group}' is not changed: {}",
+                refused.error_message.as_deref().or(code).unwrap_or("the node says no reason")
+            );
+        }
+    }
+    let resource = DescribeConfigsResource {
+        resource_type: GROUP_RESOURCE,
+        resource_name: group.into(),
+        configuration_keys: None,
+    };
+    let request = DescribeConfigsRequest { resources: vec![resource], ..Default::default() };
+    let answer: DescribeConfigsResponse = client.call(&request)?;
+    let described = answer.results.into_iter().next().context("the node does not answer for the group")?;
+    if described.error_code != 0 {
+        bail!("{}", described.error_message.unwrap_or_else(|| "the group may not be described".into()));
+    }
+    // Kafka's number for what is set for the group itself.
+    let is_set = |source: i8| source == 8;
+    match arguments.output {
+        Form::Json => print_json(described.configs.iter().map(
+            |config| json!({"key": config.name, "value": config.value, "set": is_set(config.config_source)}),
+        )),
+        Form::Text => {
+            let rows: Vec<Vec<String>> = described
+                .configs
+                .into_iter()
+                .map(|config| {
+                    let set = if is_set(config.config_source) { "group" } else { "default" };
+                    vec![config.name, config.value.unwrap_or_default(), set.into()]
+                })
+                .collect();
+            Ok(print_table(&mut std::io::stdout(), &["KEY", "VALUE", "SET BY"], &rows)?)
+        }
+    }
 }
 
 /// `earliest`, `latest`, an offset (kept within the partition's bounds) or a time.

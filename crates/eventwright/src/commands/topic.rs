@@ -61,7 +61,7 @@ pub fn find_topic(client: &mut Client, topic: &str) -> anyhow::Result<MetadataRe
     }
 }
 
-fn partitions_of(topic: &MetadataResponseTopic) -> Vec<i32> {
+pub fn partitions_of(topic: &MetadataResponseTopic) -> Vec<i32> {
     let mut partitions: Vec<i32> =
         topic.partitions.iter().map(|partition| partition.partition_index).collect();
     partitions.sort_unstable();
@@ -97,7 +97,7 @@ fn list(internal: bool, arguments: &ClientArguments) -> anyhow::Result<()> {
     }
 }
 
-fn bounds(client: &mut Client, topic: &str, partition: i32) -> anyhow::Result<(i64, i64)> {
+pub fn bounds(client: &mut Client, topic: &str, partition: i32) -> anyhow::Result<(i64, i64)> {
     let first = client.list_offsets(topic, partition, OffsetSpec::Earliest)?.offset;
     let end = client.list_offsets(topic, partition, OffsetSpec::Latest)?.offset;
     Ok((first, end))
@@ -412,7 +412,7 @@ fn print_record(
     Ok(())
 }
 
-fn text(bytes: Option<&[u8]>) -> Value {
+pub fn text(bytes: Option<&[u8]>) -> Value {
     bytes.map_or(Value::Null, |bytes| Value::String(String::from_utf8_lossy(bytes).into_owned()))
 }
 
