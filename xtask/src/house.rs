@@ -20,7 +20,7 @@ const FLOORS: &[(&str, &[&str])] = &[
     ("auth", &["os"]),
     ("kafka-wire", &["base"]),
     ("formats", &["base"]),
-    ("eventlog", &["base", "os"]),
+    ("eventlog", &["base", "os", "kafka-wire"]),
     ("state", &["base", "os"]),
     ("kafka-client", &["auth", "base", "kafka-wire"]),
     ("verify", &["os", "kafka-client", "kafka-wire"]),

@@ -27,7 +27,7 @@ use crate::state::transactions::{
 };
 use crate::sync::lock;
 use base::{Lsn, PartitionId};
-use eventlog::{Frame, Layer, LogError};
+use eventlog::{Bounds, Frame, Layer, LogError};
 use kafka_wire::error_code::ErrorCode;
 use kafka_wire::records::{ControlKind, control_batch};
 
@@ -371,7 +371,7 @@ impl Broker {
     fn apply_marker(&self, state: &mut BrokerState, partition: PartitionId, offset: i64, marker: &Marker) {
         state.apply_marker(partition, offset, marker);
         if let Ok(bounds) = self.log.bounds(partition) {
-            state.partitions.tidy(partition, bounds.log_start.0, bounds.high_watermark.0);
+            state.partitions.tidy(partition, kept_from(&bounds), bounds.high_watermark.0);
         }
     }
 
@@ -465,7 +465,7 @@ impl Broker {
     pub(crate) fn tidy_partitions(&self) {
         lock(&self.state.0).partitions.tidy_all(|partition| {
             let bounds = self.log.bounds(partition).ok()?;
-            Some((bounds.log_start.0, bounds.high_watermark.0))
+            Some((kept_from(&bounds), bounds.high_watermark.0))
         });
     }
 }
@@ -484,6 +484,11 @@ struct End {
     marker: Marker,
     markers: Vec<(PartitionId, i64)>,
     change: TransactionChange,
+}
+
+/// What was aborted before it is deleted, or compaction has taken it away.
+fn kept_from(bounds: &Bounds) -> i64 {
+    bounds.log_start.0.max(bounds.clean_to.0)
 }
 
 fn marker_bytes(marker: &Marker) -> Result<bytes::Bytes, ApiError> {

@@ -20,11 +20,12 @@ use crate::index::IndexEntry;
 use crate::log::{EventLog, Inner};
 use crate::partition::{Partition, PartitionState};
 use crate::topic_config::TopicConfig;
+use crate::upkeep::Pins;
 use base::{Lsn, Offset, PartitionId, TopicId};
 use os::DiskFile;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, PoisonError};
+use std::sync::{Arc, MutexGuard, PoisonError};
 
 /// What the append lock guards.
 pub(crate) struct AppendState {
@@ -144,7 +145,7 @@ impl Inner {
             .iter()
             .map(|partition| {
                 let state = partition.state();
-                (partition.id, PartitionBounds { log_start: state.log_start, end: state.end })
+                (partition.id, PartitionBounds::of(&state))
             })
             .collect();
         put_section(&mut stream, OWN_SECTION, |out| put_own(out, &self.catalog(), &bounds));
@@ -282,6 +283,7 @@ impl Inner {
             next: HashMap::new(),
             catalog: None,
             log_starts: Vec::new(),
+            compacted: None,
         };
         match build(&mut frame) {
             Ok(result) => {
@@ -290,6 +292,7 @@ impl Inner {
                 Ok((result, lsn))
             }
             Err(error) => {
+                drop(frame);
                 state.trim();
                 Err(error)
             }
@@ -314,6 +317,15 @@ pub struct Frame<'a> {
     /// The catalog with this frame's changes.
     catalog: Option<Catalog>,
     log_starts: Vec<(PartitionId, i64)>,
+    compacted: Option<Replacement<'a>>,
+}
+
+/// What compaction changes in a partition.
+struct Replacement<'a> {
+    change: CatalogChange,
+    file: Option<Arc<LogFile>>,
+    /// Held until the change is in force, so that nobody pins what it takes away.
+    _pins: MutexGuard<'a, Pins>,
 }
 
 impl Frame<'_> {
@@ -474,6 +486,28 @@ impl Frame<'_> {
         Ok(())
     }
 
+    /// Puts a segment, whose file is durable, in the place of a partition's batches; one change for each frame.
+    /// `Conflict` when a pin needs one of them.
+    pub(crate) fn compacted(
+        &mut self,
+        change: CatalogChange,
+        file: Option<Arc<LogFile>>,
+    ) -> Result<(), LogError> {
+        let CatalogChange::Compacted { partition, from, to, .. } = &change else {
+            return Err(LogError::Internal("it is no change by compaction".into()));
+        };
+        self.inner.partition(*partition)?;
+        let pins = lock(&self.inner.pins);
+        if let Some((owner, pinned)) = pins.lowest(*partition).filter(|(_, pin)| from < to && *pin < to.0) {
+            return Err(LogError::Conflict(format!(
+                "'{owner}' needs the records of partition={partition} from offset={pinned} on as they are"
+            )));
+        }
+        self.change(change.clone(), false)?;
+        self.compacted = Some(Replacement { change, file, _pins: pins });
+        Ok(())
+    }
+
     fn existing(&self, name: &str) -> Result<Arc<Topic>, LogError> {
         self.topic(name).ok_or_else(|| LogError::NotFound(format!("topic '{name}' does not exist")))
     }
@@ -491,7 +525,7 @@ impl Frame<'_> {
     fn change(&mut self, change: CatalogChange, grows: bool) -> Result<(), LogError> {
         let mut bytes = Vec::new();
         change.encode(&mut bytes);
-        if matches!(change, CatalogChange::LogStartMoved { .. }) {
+        if matches!(change, CatalogChange::LogStartMoved { .. } | CatalogChange::Compacted { .. }) {
             return self.push(plain(EntryKind::Catalog), &bytes, grows).map(|_| ());
         }
         self.push(plain(EntryKind::Catalog), &bytes, grows)?;
@@ -598,6 +632,14 @@ impl Frame<'_> {
                 partition.state().move_log_start(log_start);
                 frees_space = true;
             }
+        }
+        if let Some(Replacement { change, file, .. }) = self.compacted.take() {
+            if let CatalogChange::Compacted { partition, .. } = &change
+                && let Ok(partition) = self.inner.partition(*partition)
+            {
+                partition.state().compacted(&change, file.as_ref());
+            }
+            frees_space = true;
         }
         if frees_space {
             self.inner.want_recycling();

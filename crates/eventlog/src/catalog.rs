@@ -4,13 +4,14 @@
 //! that a frame that is given up leaves no trace. Partition ids are dense and never reused in a data directory.
 
 use crate::LogError;
-use crate::bytes::{Reader, put_i64, put_text, put_u32};
+use crate::bytes::{Reader, put_i64, put_text, put_u32, put_u64};
+use crate::segment::Segment;
 use crate::topic_config::TopicConfig;
 use base::{Offset, PartitionId, TopicId};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Topic {
     pub name: String,
     pub id: TopicId,
@@ -48,6 +49,17 @@ pub enum CatalogChange {
     LogStartMoved {
         partition: PartitionId,
         log_start: Offset,
+    },
+    /// Compaction has put a segment in the place of the batches from `from` up to `to`.
+    Compacted {
+        partition: PartitionId,
+        from: Offset,
+        to: Offset,
+        segment: Option<Segment>,
+        /// Bytes of the rest of what was cut in two at `to`.
+        rest_bytes: u64,
+        /// Everything before it is compacted.
+        clean_to: Offset,
     },
 }
 
@@ -110,7 +122,7 @@ impl Catalog {
                 topic.config = TopicConfig::lenient(config);
                 self.insert(topic);
             }
-            CatalogChange::LogStartMoved { .. } => {}
+            CatalogChange::LogStartMoved { .. } | CatalogChange::Compacted { .. } => {}
         }
         Ok(())
     }
@@ -206,6 +218,18 @@ impl CatalogChange {
                 put_u32(out, partition.0);
                 put_i64(out, log_start.0);
             }
+            CatalogChange::Compacted { partition, from, to, segment, rest_bytes, clean_to } => {
+                out.push(6);
+                put_u32(out, partition.0);
+                put_i64(out, from.0);
+                put_i64(out, to.0);
+                put_u64(out, *rest_bytes);
+                put_i64(out, clean_to.0);
+                out.push(u8::from(segment.is_some()));
+                if let Some(segment) = segment {
+                    segment.encode(out);
+                }
+            }
         }
     }
 
@@ -215,6 +239,18 @@ impl CatalogChange {
         let change = if kind == 5 {
             let partition = PartitionId(reader.u32()?);
             CatalogChange::LogStartMoved { partition, log_start: Offset(reader.i64()?) }
+        } else if kind == 6 {
+            CatalogChange::Compacted {
+                partition: PartitionId(reader.u32()?),
+                from: Offset(reader.i64()?),
+                to: Offset(reader.i64()?),
+                rest_bytes: reader.u64()?,
+                clean_to: Offset(reader.i64()?),
+                segment: match reader.u8()? {
+                    0 => None,
+                    _ => Some(Segment::decode(&mut reader)?),
+                },
+            }
         } else {
             let name = reader.text()?;
             let id = TopicId(reader.array()?);

@@ -11,7 +11,9 @@ use crate::format::{
     CHECKPOINT_CHUNK_BYTES, ENTRY_HEADER_BYTES, EntryHeader, EntryKind, FILE_HEADER_BYTES, FLAG_CHECKPOINT,
     FLAG_CHECKPOINT_LAST, FRAME_HEADER_BYTES, FileHeader, FrameHeader, entry_seed,
 };
+use crate::partition::PartitionState;
 use crate::scan::Window;
+use crate::segment::{SEGMENT_BYTES, Segment};
 use base::PartitionId;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -20,10 +22,34 @@ use std::sync::Arc;
 pub(crate) const OWN_SECTION: &str = "log";
 
 /// What the log itself knows of a partition at a checkpoint.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Default)]
 pub(crate) struct PartitionBounds {
     pub(crate) log_start: i64,
     pub(crate) end: i64,
+    pub(crate) compacted: Option<Compacted>,
+}
+
+/// What compaction has made of a partition.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Compacted {
+    pub(crate) clean_to: i64,
+    pub(crate) segments: Vec<Segment>,
+    /// Bytes of what follows the last segment in its log file, whose index knows only those of the whole.
+    pub(crate) rest_bytes: u64,
+}
+
+impl PartitionBounds {
+    pub(crate) fn of(state: &PartitionState) -> PartitionBounds {
+        let segments: Vec<Segment> = state.spans.iter().filter_map(|span| span.file.segment).collect();
+        let rest = state.spans.iter().find(|span| span.file.segment.is_none());
+        let compacted =
+            Compacted { clean_to: state.clean_to, rest_bytes: rest.map_or(0, |span| span.bytes), segments };
+        PartitionBounds {
+            log_start: state.log_start,
+            end: state.end,
+            compacted: (compacted.clean_to > 0 || !compacted.segments.is_empty()).then_some(compacted),
+        }
+    }
 }
 
 #[derive(Default)]
@@ -53,6 +79,16 @@ pub(crate) fn put_own(
         put_u32(out, partition.0);
         put_i64(out, bounds.log_start);
         put_i64(out, bounds.end);
+    }
+    // Directories from before compaction end here.
+    let compacted = partitions.iter().filter_map(|(id, bounds)| Some((id, bounds.compacted.as_ref()?)));
+    put_u32(out, compacted.clone().count() as u32);
+    for (partition, compacted) in compacted {
+        put_u32(out, partition.0);
+        put_i64(out, compacted.clean_to);
+        put_u64(out, compacted.rest_bytes);
+        put_u32(out, compacted.segments.len() as u32);
+        compacted.segments.iter().for_each(|segment| segment.encode(out));
     }
 }
 
@@ -149,8 +185,19 @@ fn decode(stream: &[u8]) -> Option<Checkpoint> {
         checkpoint.catalog = Catalog::decode(&mut own)?;
         for _ in 0..own.count(20)? {
             let partition = PartitionId(own.u32()?);
-            let bounds = PartitionBounds { log_start: own.i64()?, end: own.i64()? };
+            let bounds = PartitionBounds { log_start: own.i64()?, end: own.i64()?, compacted: None };
             checkpoint.partitions.insert(partition, bounds);
+        }
+        if own.is_empty() {
+            continue;
+        }
+        for _ in 0..own.count(24)? {
+            let partition = PartitionId(own.u32()?);
+            let (clean_to, rest_bytes) = (own.i64()?, own.u64()?);
+            let count = own.count(SEGMENT_BYTES)?;
+            let segments = (0..count).map(|_| Segment::decode(&mut own)).collect::<Option<_>>()?;
+            let bounds = checkpoint.partitions.get_mut(&partition)?;
+            bounds.compacted = Some(Compacted { clean_to, segments, rest_bytes });
         }
     }
     Some(checkpoint)

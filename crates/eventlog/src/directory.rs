@@ -24,21 +24,32 @@ pub(crate) fn fit_to_disk(disk: &Arc<dyn Disk>, mut options: LogOptions) -> Resu
     Ok(options)
 }
 
-/// The version of the data directory, written once; a newer one is refused.
-pub(crate) fn check_format(disk: &Arc<dyn Disk>, directory: &Path) -> Result<(), LogError> {
+/// The version of a directory with segments. Log files are the same in both; but who knows of no segments must not open
+/// it, since to him their records are lost.
+pub(crate) const WITH_SEGMENTS: u32 = 2;
+
+/// Writes the version of the data directory.
+pub(crate) fn write_format(disk: &Arc<dyn Disk>, directory: &Path, version: u32) -> Result<(), LogError> {
+    let path = formatted_name(directory);
+    let temporary = directory.join("format-new");
+    let written = index::remove_if_there(disk, &temporary)
+        .and_then(|()| disk.create(&temporary, 0))
+        .and_then(|handle| {
+            handle.write_all_at(format!("eventwright log format {version}\n").as_bytes(), 0)?;
+            handle.sync_data()
+        })
+        .and_then(|()| disk.rename(&temporary, &path))
+        .and_then(|()| disk.sync_directory(directory));
+    written.map_err(|error| LogError::io("write", &path, error))
+}
+
+/// The version of the data directory, written first of all; a newer one is refused.
+pub(crate) fn check_format(disk: &Arc<dyn Disk>, directory: &Path) -> Result<u32, LogError> {
     let path = formatted_name(directory);
     let exists = disk.exists(&path).map_err(|error| LogError::io("look for", &path, error))?;
     if !exists {
-        let temporary = directory.join("format-new");
-        let written = index::remove_if_there(disk, &temporary)
-            .and_then(|()| disk.create(&temporary, 0))
-            .and_then(|handle| {
-                handle.write_all_at(format!("eventwright log format {FORMAT_VERSION}\n").as_bytes(), 0)?;
-                handle.sync_data()
-            })
-            .and_then(|()| disk.rename(&temporary, &path))
-            .and_then(|()| disk.sync_directory(directory));
-        return written.map_err(|error| LogError::io("write", &path, error));
+        write_format(disk, directory, FORMAT_VERSION)?;
+        return Ok(FORMAT_VERSION);
     }
     let read = disk.open(&path).and_then(|handle| {
         let mut text = vec![0; handle.length()?.min(64) as usize];
@@ -48,11 +59,11 @@ pub(crate) fn check_format(disk: &Arc<dyn Disk>, directory: &Path) -> Result<(),
     let text = read.map_err(|error| LogError::io("read", &path, error))?;
     let version = text.strip_prefix("eventwright log format ").and_then(|rest| rest.trim().parse().ok());
     match version {
-        Some(FORMAT_VERSION) => Ok(()),
-        Some(found) if found > FORMAT_VERSION => Err(LogError::NewerFormat {
+        Some(found @ FORMAT_VERSION..=WITH_SEGMENTS) => Ok(found),
+        Some(found) if found > WITH_SEGMENTS => Err(LogError::NewerFormat {
             directory: directory.display().to_string(),
             found,
-            known: FORMAT_VERSION,
+            known: WITH_SEGMENTS,
         }),
         _ => Err(LogError::Corrupt(Damage {
             file: "format".into(),

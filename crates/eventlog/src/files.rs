@@ -5,6 +5,7 @@
 
 use crate::LogError;
 use crate::format::{FILE_HEADER_BYTES, FileHeader};
+use crate::segment::{Segment, segment_name, segment_sequence};
 use base::Lsn;
 use os::{Disk, DiskFile};
 use std::collections::VecDeque;
@@ -50,9 +51,11 @@ impl HandlePool {
     }
 }
 
-/// One log file, active or sealed.
+/// One log file, active or sealed, or a segment of one partition.
 pub(crate) struct LogFile {
     pub(crate) header: FileHeader,
+    /// What a segment holds; nothing of a log file.
+    pub(crate) segment: Option<Segment>,
     pub(crate) path: PathBuf,
     /// The file's length; only the active file's grows.
     pub(crate) length: AtomicU64,
@@ -86,6 +89,7 @@ impl LogFile {
     ) -> Arc<LogFile> {
         Arc::new(LogFile {
             header,
+            segment: None,
             path: directory.join(log_name(header.sequence)),
             length: AtomicU64::new(length),
             disk: disk.clone(),
@@ -94,6 +98,31 @@ impl LogFile {
         })
     }
 
+    pub(crate) fn of_segment(
+        disk: &Arc<dyn Disk>,
+        pool: &Arc<HandlePool>,
+        directory: &Path,
+        segment: Segment,
+    ) -> Arc<LogFile> {
+        let header = FileHeader {
+            generation: segment.generation,
+            sequence: segment_sequence(segment.number),
+            base_lsn: Lsn(0),
+            checkpoint_bytes: 0,
+            created_ms: 0,
+        };
+        Arc::new(LogFile {
+            header,
+            segment: Some(segment),
+            path: directory.join(segment_name(segment.number)),
+            length: AtomicU64::new(segment.file_bytes()),
+            disk: disk.clone(),
+            pool: pool.clone(),
+            handles: Mutex::default(),
+        })
+    }
+
+    /// The number of a log file; that of a segment is greater than all of them.
     pub(crate) fn sequence(&self) -> u64 {
         self.header.sequence
     }
@@ -103,7 +132,7 @@ impl LogFile {
     }
 
     pub(crate) fn name(&self) -> String {
-        log_name(self.header.sequence)
+        self.segment.map_or_else(|| log_name(self.header.sequence), |segment| segment_name(segment.number))
     }
 
     /// A handle for reading; an error when the file was given back meanwhile.

@@ -9,6 +9,7 @@
 use crate::LogError;
 use crate::bytes::{Reader, put_i64, put_u32, put_u64};
 use crate::files::{LogFile, index_name, lock};
+use crate::segment::Segment;
 use base::PartitionId;
 use os::Disk;
 use std::collections::HashMap;
@@ -26,7 +27,7 @@ pub(crate) struct IndexEntry {
     pub(crate) crc: u32,
 }
 
-const ENTRY_BYTES: usize = 36;
+pub(crate) const ENTRY_BYTES: usize = 36;
 const MAGIC: [u8; 8] = *b"EVWRIDX\x01";
 const HEADER_BYTES: usize = 40;
 const DIRECTORY_ITEM_BYTES: usize = 52;
@@ -36,7 +37,7 @@ impl IndexEntry {
         self.base_offset.saturating_add(i64::from(self.records))
     }
 
-    fn encode(&self, out: &mut Vec<u8>) {
+    pub(crate) fn encode(&self, out: &mut Vec<u8>) {
         put_i64(out, self.base_offset);
         put_u32(out, self.records);
         put_u32(out, self.length);
@@ -76,12 +77,18 @@ pub(crate) enum Entries {
     Stored(Section),
 }
 
-/// A partition's part of an index file.
-#[derive(Debug, Clone, Copy)]
+/// A partition's part of an index file, or the index at the end of a segment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Section {
-    position: u64,
-    count: u32,
-    crc: u32,
+    pub(crate) position: u64,
+    pub(crate) count: u32,
+    pub(crate) crc: u32,
+}
+
+impl Section {
+    pub(crate) fn end(&self) -> u64 {
+        self.position.saturating_add(u64::from(self.count) * ENTRY_BYTES as u64)
+    }
 }
 
 impl Span {
@@ -97,6 +104,27 @@ impl Span {
         };
         span.push(entry);
         span
+    }
+
+    /// The whole of a segment.
+    pub(crate) fn of_segment(file: &Arc<LogFile>, segment: &Segment) -> Span {
+        Span {
+            file: file.clone(),
+            first: segment.first,
+            end: segment.end,
+            bytes: segment.bytes,
+            max_timestamp_ms: segment.max_timestamp_ms,
+            entries: Entries::Stored(segment.index),
+        }
+    }
+
+    /// Lets go of what lies before an offset inside; `bytes` are those of the rest.
+    pub(crate) fn cut(&mut self, first: i64, bytes: u64) {
+        self.first = first;
+        self.bytes = bytes;
+        if let Entries::Memory(entries) = &mut self.entries {
+            Arc::make_mut(entries).retain(|entry| entry.base_offset >= first);
+        }
     }
 
     pub(crate) fn push(&mut self, entry: IndexEntry) {
@@ -215,8 +243,7 @@ pub(crate) fn open(
         let (first, end) = (reader.i64()?, reader.i64()?);
         let (bytes, max_timestamp_ms) = (reader.u64()?, reader.i64()?);
         let section = Section { position: reader.u64()?, count, crc: reader.u32()? };
-        let section_end = section.position.checked_add(u64::from(count) * ENTRY_BYTES as u64)?;
-        if section_end > length || first > end {
+        if section.end() > length || first > end {
             return None;
         }
         let entries = Entries::Stored(section);
@@ -229,10 +256,16 @@ pub(crate) fn open(
 pub(crate) fn load(
     disk: &Arc<dyn Disk>,
     directory: &Path,
-    file: &LogFile,
+    file: &Arc<LogFile>,
     section: Section,
 ) -> Option<Vec<IndexEntry>> {
-    let handle = disk.open(&directory.join(index_name(file.sequence()))).ok()?;
+    let handle = match file.segment {
+        Some(_) => file.handle().ok()?,
+        None => disk.open(&directory.join(index_name(file.sequence()))).ok()?,
+    };
+    if section.end() > handle.length().ok()? {
+        return None;
+    }
     let mut bytes = vec![0; section.count as usize * ENTRY_BYTES];
     handle.read_exact_at(&mut bytes, section.position).ok()?;
     if crc32c::crc32c(&bytes) != section.crc {

@@ -4,15 +4,17 @@
 //!    become durable together or not at all. Frames are numbered by LSN without gaps.
 //! 2. One committer writes and syncs what all appenders have left while its last sync ran; then high watermarks move.
 //! 3. The log's files are also where batches are read from: an index leads from partition and offset to a file range.
-//! 4. Each file begins with a checkpoint of all state that is folded from the log, so that opening reads one file.
+//! 4. Compaction copies what it leaves of a partition into segments of that partition; the log says which are in force.
+//! 5. Each file begins with a checkpoint of all state that is folded from the log, so that opening reads one file.
 //!
-//! docs/adr/0001-log-format.md describes the bytes, and what recovery makes of them.
+//! docs/adr/0001-log-format.md describes the bytes, and what recovery makes of them; 0017-log-compaction.md segments.
 
 mod append;
 mod bytes;
 mod catalog;
 mod checkpoint;
 mod commit;
+mod compaction;
 mod directory;
 mod entry;
 mod error;
@@ -26,12 +28,14 @@ mod partition;
 mod read;
 mod recovery;
 mod scan;
+mod segment;
 mod start;
 mod topic_config;
 mod upkeep;
 
 pub use append::Frame;
 pub use catalog::{CatalogChange, PARTITIONS_PER_TOPIC_MAX, Topic, check_topic_name};
+pub use compaction::CompactionReport;
 pub use entry::{Entry, Layer};
 pub use error::{Damage, LogError};
 pub use log::{AbortedRange, Bounds, Durable, EventLog, Fold, Listener, Transactions};
@@ -39,5 +43,6 @@ pub use metrics::LogMetrics;
 pub use options::{Committer, LogOptions};
 pub use read::BatchSlice;
 pub use recovery::{OpenReport, Recovery};
+pub use segment::Segment;
 pub use topic_config::{Durability, TOPIC_OPTIONS, TimestampType, TopicConfig};
 pub use upkeep::RetentionReport;

@@ -6,6 +6,7 @@
 
 use crate::append::AppendState;
 use crate::catalog::{Catalog, Topic};
+use crate::compaction::Compaction;
 use crate::files::{HandlePool, LogFile, Spares, lock};
 use crate::index::IndexCache;
 use crate::metrics::{Counters, LogMetrics};
@@ -15,7 +16,7 @@ use crate::{Committer, LogError, LogOptions};
 use base::{Lsn, Offset, PartitionId, TopicId};
 use os::Os;
 use std::collections::{BTreeMap, HashMap};
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, OnceLock, PoisonError, RwLock};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -66,6 +67,8 @@ pub struct Bounds {
     pub high_watermark: Offset,
     /// The appended end.
     pub end: Offset,
+    /// Compaction has gone through what lies before it; what transactions have aborted there is gone.
+    pub clean_to: Offset,
     /// The bytes of its batches in the log files that are still needed.
     pub bytes: u64,
 }
@@ -92,6 +95,10 @@ pub(crate) struct Inner {
     pub(crate) catalog: RwLock<Arc<Catalog>>,
     pub(crate) partitions: RwLock<HashMap<PartitionId, Arc<Partition>>>,
     pub(crate) files: Mutex<BTreeMap<u64, Arc<LogFile>>>,
+    /// By number.
+    pub(crate) segments: Mutex<BTreeMap<u64, Arc<LogFile>>>,
+    pub(crate) segment_number_next: AtomicU64,
+    pub(crate) compaction: Compaction,
     pub(crate) pool: Arc<HandlePool>,
     pub(crate) spares: Spares,
     pub(crate) cache: IndexCache,
@@ -131,9 +138,11 @@ impl EventLog {
                 let inner = inner.clone();
                 std::thread::Builder::new().name(name.into()).spawn(move || run(&inner))
             };
-            for (name, run) in
-                [("log-commit", Inner::commit_loop as fn(&Inner)), ("log-upkeep", Inner::upkeep_loop)]
-            {
+            for (name, run) in [
+                ("log-commit", Inner::commit_loop as fn(&Inner)),
+                ("log-upkeep", Inner::upkeep_loop),
+                ("log-compact", Inner::compaction_loop),
+            ] {
                 match spawn(name, run) {
                     Ok(thread) => lock(&inner.threads).push(thread),
                     // Without its threads the log must not take what it will never make durable.
@@ -216,13 +225,8 @@ impl EventLog {
 
     pub fn bounds(&self, partition: PartitionId) -> Result<Bounds, LogError> {
         let partition = self.inner.partition(partition)?;
-        let state = partition.state();
-        Ok(Bounds {
-            log_start: Offset(state.log_start),
-            high_watermark: Offset(state.durable),
-            end: Offset(state.end),
-            bytes: state.bytes(),
-        })
+        let bounds = partition.state().bounds();
+        Ok(bounds)
     }
 
     /// Who answers for transactions from now on. Only the first call takes effect.
@@ -249,7 +253,8 @@ impl EventLog {
         let inner = &self.inner;
         let (sync_latency_ns_p50, sync_latency_ns_p99, sync_latency_ns_max) = inner.counters.latencies();
         let files: Vec<Arc<LogFile>> = lock(&inner.files).values().cloned().collect();
-        let lengths = files.iter().map(|file| file.length.load(Ordering::Relaxed));
+        let segments: Vec<Arc<LogFile>> = lock(&inner.segments).values().cloned().collect();
+        let lengths = files.iter().chain(&segments).map(|file| file.length.load(Ordering::Relaxed));
         let spare_files_bytes = inner.spares.bytes();
         LogMetrics {
             appended_frames: inner.counters.appended_frames.load(Ordering::Relaxed),
@@ -260,6 +265,9 @@ impl EventLog {
             sync_latency_ns_max,
             unsynced_bytes: lock(&inner.progress).unsynced_bytes,
             files: files.len() as u64,
+            segments: segments.len() as u64,
+            compaction: inner.compaction.totals(),
+            compaction_trouble: inner.compaction.trouble(),
             spare_files_bytes,
             disk_bytes: lengths.sum::<u64>() + spare_files_bytes,
             index_cache_bytes: inner.cache.bytes() as u64,
@@ -382,6 +390,7 @@ impl Inner {
             upkeep.stopped = true;
             self.upkeep_wanted.notify_all();
         }
+        self.compaction.stop();
         let threads = std::mem::take(&mut *lock(&self.threads));
         for thread in threads {
             // The last handle may be dropped by a listener, which runs in the committer's own thread.

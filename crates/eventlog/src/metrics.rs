@@ -1,5 +1,6 @@
 //! What the log counts while it runs.
 
+use crate::compaction::CompactionReport;
 use crate::files::lock;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -16,6 +17,12 @@ pub struct LogMetrics {
     pub sync_latency_ns_max: u64,
     pub unsynced_bytes: u64,
     pub files: u64,
+    /// Files of single partitions, which compaction has made.
+    pub segments: u64,
+    /// What compaction has done.
+    pub compaction: CompactionReport,
+    /// Why partitions are not compacted, if so.
+    pub compaction_trouble: Option<String>,
     pub spare_files_bytes: u64,
     pub disk_bytes: u64,
     pub index_cache_bytes: u64,

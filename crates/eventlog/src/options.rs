@@ -29,6 +29,12 @@ pub struct LogOptions {
     pub index_cache_bytes: usize,
     /// Sealed files that are kept open.
     pub open_files_max: usize,
+    /// How often the log's own thread looks for what is to be compacted.
+    pub compaction_check_ms: u64,
+    /// Memory for the keys of one pass of compaction; more keys need more passes.
+    pub compaction_keys_bytes_max: usize,
+    /// Bytes that compaction reads and writes in a second at most, so that it does not get in others' way.
+    pub compaction_bytes_per_second: u64,
 }
 
 impl LogOptions {
@@ -44,6 +50,9 @@ impl LogOptions {
             retention_check_ms: 30_000,
             index_cache_bytes: 8 << 20,
             open_files_max: 128,
+            compaction_check_ms: 15_000,
+            compaction_keys_bytes_max: 32 << 20,
+            compaction_bytes_per_second: 64 << 20,
         }
     }
 }

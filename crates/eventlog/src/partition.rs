@@ -3,9 +3,11 @@
 //! The spans are in offset order; only the last one grows. 48 bytes and a pointer for each pair of file and partition
 //! stay in memory, the entries of sealed files do not.
 
+use crate::catalog::CatalogChange;
 use crate::files::{LogFile, lock};
 use crate::index::{Entries, IndexEntry, Section, Span};
-use base::PartitionId;
+use crate::log::Bounds;
+use base::{Offset, PartitionId};
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard};
 
@@ -21,6 +23,9 @@ pub(crate) struct PartitionState {
     pub(crate) durable: i64,
     /// The appended end.
     pub(crate) end: i64,
+    /// Compaction has gone through everything before it: of no key is there more than one record.
+    pub(crate) clean_to: i64,
+    /// Segments, if the partition was ever compacted, then log files.
     pub(crate) spans: VecDeque<Span>,
 }
 
@@ -51,6 +56,43 @@ impl PartitionState {
         self.log_start = log_start;
         while self.spans.front().is_some_and(|span| span.end <= log_start) {
             self.spans.pop_front();
+        }
+    }
+
+    /// Puts a segment in the place of what lies from `from` up to `to`. Of a span that reaches beyond, the rest stays,
+    /// which takes `rest_bytes`.
+    pub(crate) fn replace(&mut self, from: i64, to: i64, segment: Option<Span>, rest_bytes: u64) {
+        self.spans.retain(|span| span.first < from || span.end > to);
+        for span in self.spans.iter_mut().filter(|span| (from..to).contains(&span.first)) {
+            span.cut(to, rest_bytes);
+        }
+        if let Some(segment) = segment.filter(|segment| segment.end > self.log_start) {
+            let place = self.spans.partition_point(|span| span.first < from);
+            self.spans.insert(place, segment);
+        }
+    }
+
+    /// What a change by compaction says; `file` is that of its segment.
+    pub(crate) fn compacted(&mut self, change: &CatalogChange, file: Option<&Arc<LogFile>>) {
+        let CatalogChange::Compacted { from, to, segment, rest_bytes, clean_to, .. } = change else { return };
+        let span = segment.as_ref().zip(file).map(|(segment, file)| Span::of_segment(file, segment));
+        self.replace(from.0, to.0, span, *rest_bytes);
+        self.clean_to = self.clean_to.max(clean_to.0);
+    }
+
+    /// The end of what lies in segments; the beginning if nothing does.
+    pub(crate) fn segments_end(&self) -> i64 {
+        let last = self.spans.iter().rev().find(|span| span.file.segment.is_some());
+        last.map_or(i64::MIN, |span| span.end)
+    }
+
+    pub(crate) fn bounds(&self) -> Bounds {
+        Bounds {
+            log_start: Offset(self.log_start),
+            high_watermark: Offset(self.durable),
+            end: Offset(self.end),
+            clean_to: Offset(self.clean_to),
+            bytes: self.bytes(),
         }
     }
 

@@ -111,9 +111,10 @@ impl EventLog {
                 }
             };
             if let Some((file, section, durable)) = stored {
-                match inner.entries(&partition, &file, section) {
-                    Ok(entries) => found.take(&partition, &file, &entries, durable)?,
-                    // Retention has passed meanwhile: look again, the bounds tell the caller.
+                let entries = inner.entries(&partition, &file, section);
+                match entries.and_then(|entries| found.take(&partition, &file, &entries, durable)) {
+                    Ok(()) => {}
+                    // Retention or compaction has passed meanwhile: look again, the bounds tell the caller.
                     Err(_) if file.is_retired() => continue,
                     Err(error) => return Err(error),
                 }
@@ -129,14 +130,22 @@ impl EventLog {
         timestamp_ms: i64,
     ) -> Result<Option<BatchSlice>, LogError> {
         let partition = self.inner.partition(partition)?;
-        let (spans, log_start, durable) = visible_spans(&partition);
+        while_files_stay(&partition, |spans| self.first_at(&partition, timestamp_ms, spans))
+    }
+
+    fn first_at(
+        &self,
+        partition: &Partition,
+        timestamp_ms: i64,
+        (spans, log_start, durable): Visible<'_>,
+    ) -> Result<Option<BatchSlice>, LogError> {
         for span in spans.iter().filter(|span| span.max_timestamp_ms >= timestamp_ms) {
-            let entries = self.inner.span_entries(&partition, span)?;
+            let entries = self.inner.span_entries(partition, span)?;
             let fits = |entry: &&IndexEntry| {
                 entry.end() > log_start && entry.end() <= durable && entry.max_timestamp_ms >= timestamp_ms
             };
             if let Some(entry) = entries.iter().find(fits) {
-                return slice(&partition, &span.file, entry).map(Some);
+                return slice(partition, &span.file, entry).map(Some);
             }
         }
         Ok(None)
@@ -145,16 +154,24 @@ impl EventLog {
     /// The first of the durable batches with the greatest timestamp.
     pub fn max_timestamp(&self, partition: PartitionId) -> Result<Option<BatchSlice>, LogError> {
         let partition = self.inner.partition(partition)?;
-        let (mut spans, log_start, durable) = visible_spans(&partition);
+        while_files_stay(&partition, |spans| self.first_of_the_latest(&partition, spans))
+    }
+
+    fn first_of_the_latest(
+        &self,
+        partition: &Partition,
+        (spans, log_start, durable): Visible<'_>,
+    ) -> Result<Option<BatchSlice>, LogError> {
+        let mut spans: Vec<&Span> = spans.iter().collect();
         // The sort is stable: of equal spans the first stays first.
         spans.sort_by_key(|span| std::cmp::Reverse(span.max_timestamp_ms));
         let mut best: Option<(Arc<LogFile>, IndexEntry)> = None;
-        for span in &spans {
+        for span in spans {
             // A span's own maximum may lie below the log start or above the durable end.
             if best.as_ref().is_some_and(|(_, entry)| entry.max_timestamp_ms > span.max_timestamp_ms) {
                 break;
             }
-            for entry in self.inner.span_entries(&partition, span)?.iter() {
+            for entry in self.inner.span_entries(partition, span)?.iter() {
                 let visible = entry.end() > log_start && entry.end() <= durable;
                 let better = best.as_ref().is_none_or(|(_, best)| {
                     (entry.max_timestamp_ms, std::cmp::Reverse(entry.base_offset))
@@ -165,7 +182,7 @@ impl EventLog {
                 }
             }
         }
-        best.map(|(file, entry)| slice(&partition, &file, &entry)).transpose()
+        best.map(|(file, entry)| slice(partition, &file, &entry)).transpose()
     }
 }
 
@@ -189,7 +206,8 @@ impl Found {
         let first = entries.partition_point(|entry| entry.end() <= self.next);
         let before = self.next;
         for entry in &entries[first..] {
-            if entry.base_offset > self.next {
+            // Compaction leaves gaps; between the batches of a log file there is none.
+            if entry.base_offset > self.next && file.segment.is_none() {
                 return self.gap(partition, Some(file), entry.base_offset);
             }
             let enough = !self.slices.is_empty() && self.bytes + entry.length as usize > self.bytes_max;
@@ -200,6 +218,9 @@ impl Found {
             self.slices.push(slice(partition, file, entry)?);
             self.bytes += entry.length as usize;
             self.next = entry.end();
+        }
+        if let Some(segment) = file.segment {
+            self.next = self.next.max(segment.end);
         }
         // Without progress the next round would find the same span again.
         self.full |= self.next == before;
@@ -227,7 +248,11 @@ impl Found {
     }
 }
 
-fn slice(partition: &Partition, file: &Arc<LogFile>, entry: &IndexEntry) -> Result<BatchSlice, LogError> {
+pub(crate) fn slice(
+    partition: &Partition,
+    file: &Arc<LogFile>,
+    entry: &IndexEntry,
+) -> Result<BatchSlice, LogError> {
     Ok(BatchSlice {
         base_offset: Offset(entry.base_offset),
         last_offset: Offset(entry.end() - 1),
@@ -241,13 +266,32 @@ fn slice(partition: &Partition, file: &Arc<LogFile>, entry: &IndexEntry) -> Resu
     })
 }
 
-fn visible_spans(partition: &Partition) -> (Vec<Span>, i64, i64) {
-    let state = partition.state();
-    (state.spans.iter().cloned().collect(), state.log_start, state.durable)
+/// Spans, log start and durable end of one moment.
+type Visible<'a> = (&'a [Span], i64, i64);
+
+/// Looks again when retention or compaction has taken away a file meanwhile.
+fn while_files_stay<R>(
+    partition: &Partition,
+    mut look: impl FnMut(Visible<'_>) -> Result<R, LogError>,
+) -> Result<R, LogError> {
+    loop {
+        let (spans, log_start, durable) = {
+            let state = partition.state();
+            (state.spans.iter().cloned().collect::<Vec<Span>>(), state.log_start, state.durable)
+        };
+        match look((&spans, log_start, durable)) {
+            Err(_) if spans.iter().any(|span| span.file.is_retired()) => {}
+            answer => return answer,
+        }
+    }
 }
 
 impl Inner {
-    fn span_entries(&self, partition: &Partition, span: &Span) -> Result<Arc<Vec<IndexEntry>>, LogError> {
+    pub(crate) fn span_entries(
+        &self,
+        partition: &Partition,
+        span: &Span,
+    ) -> Result<Arc<Vec<IndexEntry>>, LogError> {
         match &span.entries {
             Entries::Memory(entries) => Ok(entries.clone()),
             Entries::Stored(section) => self.entries(partition, &span.file, *section),
@@ -268,7 +312,10 @@ impl Inner {
             Some(entries) => Arc::new(entries),
             None => {
                 self.pool.damaged.fetch_add(1, Ordering::Relaxed);
-                self.reindex(partition.id, file)?
+                match &file.segment {
+                    Some(segment) => Arc::new(crate::segment::scan(file, segment)?),
+                    None => self.reindex(partition.id, file)?,
+                }
             }
         };
         self.cache.put(file.sequence(), partition.id, &entries);

@@ -7,7 +7,7 @@
 
 use crate::LogOptions;
 use crate::catalog::{Catalog, CatalogChange};
-use crate::checkpoint::{self, Checkpoint};
+use crate::checkpoint::{self, Checkpoint, Compacted};
 use crate::directory::{check_format, fit_to_disk};
 use crate::entry::{Entry, Layer};
 use crate::error::{Damage, LogError};
@@ -16,6 +16,7 @@ use crate::format::{EntryKind, FILE_HEADER_BYTES, FRAME_HEADER_BYTES, FileHeader
 use crate::index::{self, Entries, IndexEntry, Span};
 use crate::partition::PartitionState;
 use crate::scan::{LaterFrame, ScannedEntry, Scanner, Window};
+use crate::segment::Segment;
 use base::{Lsn, Offset, PartitionId};
 use os::{Lock, Os};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -62,6 +63,12 @@ pub struct Recovery {
     /// Log files that hold nothing that counts.
     pub(crate) abandoned: Vec<u64>,
     pub(crate) unindexed: BTreeSet<u64>,
+    /// Of the checkpoint: see `Compacted`.
+    rest_bytes: HashMap<PartitionId, u64>,
+    /// Greater than the numbers of all segments that the log names.
+    pub(crate) segment_number_next: u64,
+    pub(crate) directory_format: u32,
+    /// Sorted.
     pub(crate) names: Vec<String>,
 }
 
@@ -86,7 +93,7 @@ impl Recovery {
                     return Err(LogError::InUse { directory: directory.display().to_string(), pid });
                 }
             };
-        check_format(disk, &directory)?;
+        let directory_format = check_format(disk, &directory)?;
         let names = disk.list(&directory).map_err(|error| LogError::io("list", &directory, error))?;
         let options = fit_to_disk(disk, options)?;
         let pool = HandlePool::new(options.open_files_max);
@@ -105,6 +112,9 @@ impl Recovery {
             tail: None,
             abandoned: Vec::new(),
             unindexed: BTreeSet::new(),
+            rest_bytes: HashMap::new(),
+            segment_number_next: 0,
+            directory_format,
             names,
         };
         recovery.read_headers()?;
@@ -114,6 +124,7 @@ impl Recovery {
             recovery.read_frames()?;
         }
         recovery.check_abandoned()?;
+        recovery.check_segments();
         Ok(recovery)
     }
 
@@ -258,6 +269,10 @@ impl Recovery {
             for (id, bounds) in found.partitions {
                 let mut state = PartitionState { end: bounds.end, durable: bounds.end, ..Default::default() };
                 state.log_start = bounds.log_start;
+                if let Some(compacted) = bounds.compacted {
+                    self.restore_segments(&mut state, &compacted);
+                    self.rest_bytes.insert(id, compacted.rest_bytes);
+                }
                 self.partitions.insert(id, state);
             }
             self.report.checkpoint_lsn = file.base_lsn();
@@ -294,13 +309,17 @@ impl Recovery {
                     spans
                 }
             };
-            for (id, span) in spans {
-                if let Some(state) = self.partitions.get_mut(&id)
-                    && span.end > state.log_start
-                    && span.end <= state.end
-                {
-                    state.spans.push_back(span);
+            for (id, mut span) in spans {
+                let Some(state) = self.partitions.get_mut(&id) else { continue };
+                let segments_end = state.segments_end();
+                if span.end <= state.log_start || span.end > state.end || span.end <= segments_end {
+                    continue;
                 }
+                if span.first < segments_end {
+                    let rest_bytes = self.rest_bytes.get(&id).copied().unwrap_or(span.bytes);
+                    span.cut(segments_end, rest_bytes);
+                }
+                state.spans.push_back(span);
             }
         }
         Ok(())
@@ -391,7 +410,52 @@ impl Recovery {
         Ok(())
     }
 
+    /// The segments of a partition at the checkpoint. Where the pass that wrote one had not come to the end of the
+    /// next, it takes that one's beginning.
+    fn restore_segments(&mut self, state: &mut PartitionState, compacted: &Compacted) {
+        state.clean_to = compacted.clean_to;
+        for segment in &compacted.segments {
+            let mut span = Span::of_segment(&self.segment_file(segment), segment);
+            let before = state.segments_end();
+            if span.first < before {
+                span.cut(before, segment.bytes);
+            }
+            state.spans.push_back(span);
+        }
+    }
+
+    fn segment_file(&mut self, segment: &Segment) -> Arc<LogFile> {
+        self.segment_number_next = self.segment_number_next.max(segment.number.saturating_add(1));
+        LogFile::of_segment(&self.os.disk, &self.pool, &self.options.directory, *segment)
+    }
+
+    /// The segments that the log names must be there; others were never put in force or are replaced.
+    fn check_segments(&mut self) {
+        let mut missing = Vec::new();
+        for (id, state) in &self.partitions {
+            for span in state.spans.iter().filter(|span| span.file.segment.is_some()) {
+                if self.names.binary_search(&span.file.name()).is_err() {
+                    missing.push(Damage {
+                        file: span.file.name(),
+                        position: 0,
+                        partition: Some(*id),
+                        offsets: Some((Offset(span.first), Offset(span.end - 1))),
+                        reason: "the segment is missing".into(),
+                    });
+                }
+            }
+        }
+        missing.sort_by(|a, b| a.file.cmp(&b.file));
+        missing.into_iter().for_each(|damage| self.report_damage(damage));
+    }
+
     fn change(&mut self, change: &CatalogChange) -> Result<(), LogError> {
+        if let CatalogChange::Compacted { partition, segment, .. } = change {
+            let file = segment.as_ref().map(|segment| self.segment_file(segment));
+            let missing = || LogError::NotFound(format!("partition={partition} does not exist"));
+            self.partitions.get_mut(partition).ok_or_else(missing)?.compacted(change, file.as_ref());
+            return Ok(());
+        }
         if let CatalogChange::LogStartMoved { partition, log_start } = change {
             let missing = || LogError::NotFound(format!("partition={partition} does not exist"));
             self.partitions.get_mut(partition).ok_or_else(missing)?.move_log_start(log_start.0);

@@ -6,7 +6,8 @@
 use crate::LogError;
 use crate::append::{AppendState, Pending};
 use crate::checkpoint::{OWN_SECTION, encode_file_start, put_own, put_section};
-use crate::files::{LogFile, Spares, log_name};
+use crate::compaction::Compaction;
+use crate::files::{LogFile, Spares, log_name, parse_name};
 use crate::format::{FILE_HEADER_BYTES, FRAME_HEADER_BYTES, FileHeader};
 use crate::index::IndexCache;
 use crate::log::{EventLog, Fold, Inner, Progress};
@@ -18,7 +19,7 @@ use base::Lsn;
 use os::Disk;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
 impl Recovery {
@@ -46,6 +47,7 @@ impl Recovery {
             Some(tail) => self.resume(tail)?,
             None => self.begin(&folds, sequence_max + 1, &spares)?,
         };
+        let segments = self.adopt_segments();
         let active = append.active.clone();
         self.files.insert(active.sequence(), active);
         let older = self.files.range(..self.checkpoint_sequence).next_back().map(|(sequence, _)| *sequence);
@@ -70,12 +72,15 @@ impl Recovery {
             catalog: Arc::new(self.catalog).into(),
             partitions: std::sync::RwLock::new(partitions),
             files: Mutex::new(self.files),
+            segments: Mutex::new(segments),
+            compaction: Compaction::new(self.directory_format),
             pool: self.pool,
             spares,
             cache: IndexCache::new(self.options.index_cache_bytes),
             upkeep: Mutex::new(upkeep),
             upkeep_wanted: Default::default(),
             keeping_up: Mutex::default(),
+            segment_number_next: AtomicU64::new(self.segment_number_next),
             pins: Mutex::default(),
             listeners: Default::default(),
             transactions: Default::default(),
@@ -86,6 +91,25 @@ impl Recovery {
             os: self.os,
             options: self.options,
         }))
+    }
+
+    /// The segments in force, by number. Others are removed: what was being written when the process ended, and what
+    /// was replaced. All that the log says is durable by now, so none of them can be wanted again.
+    fn adopt_segments(&mut self) -> BTreeMap<u64, Arc<LogFile>> {
+        let spans = self.partitions.values().flat_map(|state| &state.spans);
+        let segments: BTreeMap<u64, Arc<LogFile>> =
+            spans.filter_map(|span| Some((span.file.segment?.number, span.file.clone()))).collect();
+        for name in &self.names {
+            let number = parse_name(name, "segment");
+            let begun = parse_name(name, "segment-new");
+            let Some(known) = number.or(begun) else { continue };
+            self.segment_number_next = self.segment_number_next.max(known.saturating_add(1));
+            if number.is_none_or(|number| !segments.contains_key(&number)) {
+                // Left behind; only takes space.
+                let _ = self.os.disk.remove(&self.options.directory.join(name));
+            }
+        }
+        segments
     }
 
     /// Goes on in the file where the log ends.

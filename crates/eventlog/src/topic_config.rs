@@ -21,7 +21,7 @@ pub enum TimestampType {
     LogAppendTime,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct TopicConfig {
     /// What was set, as it was written; defaults are not in it.
     pub given: BTreeMap<String, String>,
@@ -34,6 +34,15 @@ pub struct TopicConfig {
     pub cleanup_delete: bool,
     /// `cleanup.policy` contains `compact`.
     pub cleanup_compact: bool,
+    /// How much of a partition must be dirty for a pass of compaction, from 0 to 1.
+    pub min_cleanable_dirty_ratio: f64,
+    pub min_compaction_lag_ms: i64,
+    pub max_compaction_lag_ms: i64,
+    /// How long tombstones and markers stay behind the clean point.
+    pub delete_retention_ms: i64,
+    /// What of a partition's newest bytes compaction leaves alone at most, and for how long.
+    pub segment_bytes: u64,
+    pub segment_ms: i64,
     pub timestamp_type: TimestampType,
     /// `producer` = keep as sent.
     pub compression_type: String,
@@ -78,7 +87,7 @@ pub const TOPIC_OPTIONS: &[OptionSpec] = &[
         "delete.retention.ms",
         integer(0),
         "86400000",
-        "How long compaction keeps deletion markers.",
+        "How long deletion markers (records without a value) stay after compaction has met them.",
         "60000",
     ),
     spec(
@@ -107,7 +116,7 @@ pub const TOPIC_OPTIONS: &[OptionSpec] = &[
         "max.compaction.lag.ms",
         integer(1),
         "9223372036854775807",
-        "The longest time a record stays uncompacted.",
+        "A partition with a record that has waited for longer is compacted however little of it is dirty.",
         "60000",
     ),
     spec(
@@ -138,8 +147,20 @@ pub const TOPIC_OPTIONS: &[OptionSpec] = &[
         "Whose clock stamps the records: the producer's or the node's.",
         "LogAppendTime",
     ),
-    spec("min.cleanable.dirty.ratio", OptionKind::Text, "0.5", "How much must be dirty to compact.", "0.5"),
-    spec("min.compaction.lag.ms", integer(0), "0", "How long a record stays uncompacted at least.", "0"),
+    spec(
+        "min.cleanable.dirty.ratio",
+        OptionKind::Decimal { min: 0, max: 1 },
+        "0.5",
+        "A partition is compacted when more than this part of its bytes has not been gone through.",
+        "0.1",
+    ),
+    spec(
+        "min.compaction.lag.ms",
+        integer(0),
+        "0",
+        "How long a record stays uncompacted at least, by its timestamp.",
+        "3600000",
+    ),
     spec(
         "min.insync.replicas",
         OptionKind::Integer { min: 1, max: INT_MAX },
@@ -160,14 +181,15 @@ pub const TOPIC_OPTIONS: &[OptionSpec] = &[
         "retention.ms",
         integer(-1),
         "604800000",
-        "How long records are kept by their timestamps; -1 = for ever. Checked by whole log files.",
+        "How long records are kept by their timestamps; -1 = for ever. Checked by whole log files and segments.",
         "86400000",
     ),
     spec(
         "segment.bytes",
         OptionKind::Integer { min: 14, max: INT_MAX },
         "1073741824",
-        "Accepted.",
+        "Compaction leaves alone the newest bytes of a partition, so many at most, and makes segments of this size \
+         (256 MiB at most). Log files are shared by all topics; where one ends, the part ends too.",
         "1073741824",
     ),
     spec(
@@ -178,7 +200,13 @@ pub const TOPIC_OPTIONS: &[OptionSpec] = &[
         "10485760",
     ),
     spec("segment.jitter.ms", integer(0), "0", "Accepted.", "0"),
-    spec("segment.ms", integer(1), "604800000", "Accepted.", "604800000"),
+    spec(
+        "segment.ms",
+        integer(1),
+        "604800000",
+        "How long the newest part of a partition, which compaction leaves alone, is filled, by the records' timestamps.",
+        "604800000",
+    ),
     spec("unclean.leader.election.enable", OptionKind::Boolean, "false", "Accepted.", "false"),
 ];
 
@@ -218,6 +246,14 @@ impl TopicConfig {
                 .unwrap_or(0),
             cleanup_delete: cleanup.contains("delete"),
             cleanup_compact: cleanup.contains("compact"),
+            min_cleanable_dirty_ratio: options.decimal("min.cleanable.dirty.ratio").unwrap_or(0.5),
+            min_compaction_lag_ms: limit("min.compaction.lag.ms").unwrap_or(0),
+            max_compaction_lag_ms: limit("max.compaction.lag.ms").unwrap_or(i64::MAX),
+            delete_retention_ms: limit("delete.retention.ms").unwrap_or(0),
+            segment_bytes: limit("segment.bytes")
+                .and_then(|bytes| u64::try_from(bytes).ok())
+                .unwrap_or(u64::MAX),
+            segment_ms: limit("segment.ms").unwrap_or(i64::MAX),
             timestamp_type: match options.text("message.timestamp.type") {
                 Some("LogAppendTime") => TimestampType::LogAppendTime,
                 _ => TimestampType::CreateTime,

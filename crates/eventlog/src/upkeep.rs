@@ -202,7 +202,7 @@ impl Inner {
 
     /// The wall clock, but not further ahead than the monotonic clock can explain: a clock that jumps into the future
     /// must not delete what is still wanted. Retention that comes late harms nobody.
-    fn retention_now_ms(&self) -> i64 {
+    pub(crate) fn retention_now_ms(&self) -> i64 {
         let (opened_ms, opened_ns) = lock(&self.upkeep).opened;
         let elapsed_ms = self.os.clock.monotonic_ns().saturating_sub(opened_ns) / 1_000_000;
         let latest_ms = opened_ms
@@ -254,7 +254,11 @@ impl Inner {
             .map(|pair| &pair[0])
             .filter(|file| file.sequence() < checkpointed && !needed.contains(&file.sequence()))
             .collect();
-        if unneeded.is_empty() {
+        let replaced: Vec<Arc<LogFile>> = {
+            let segments = lock(&self.segments);
+            segments.values().filter(|file| !needed.contains(&file.sequence())).cloned().collect()
+        };
+        if unneeded.is_empty() && replaced.is_empty() {
             return Ok(0);
         }
         // What made the files superfluous must be durable before their bytes go.
@@ -271,6 +275,15 @@ impl Inner {
             lock(&self.upkeep).unindexed.remove(&file.sequence());
             self.cache.forget_file(file.sequence());
             recycled += 1;
+        }
+        for file in replaced {
+            file.retire();
+            index::remove_if_there(disk, &file.path)
+                .map_err(|error| LogError::io("remove", &file.path, error))?;
+            if let Some(segment) = file.segment {
+                lock(&self.segments).remove(&segment.number);
+            }
+            self.cache.forget_file(file.sequence());
         }
         Ok(recycled)
     }

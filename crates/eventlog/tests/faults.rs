@@ -255,7 +255,7 @@ fn a_newer_format_is_refused_and_a_damaged_one_named() {
     file.write_all_at(b"eventwright log format 9\n", 0).unwrap();
     let Err(error) = Recovery::open(&sim.os(), small_options()) else { panic!("opened") };
     assert!(
-        error.to_string().contains("was written by a newer version (format=9, this version knows format=1)")
+        error.to_string().contains("was written by a newer version (format=9, this version knows format=2)")
     );
     file.write_all_at(b"something else         9\n", 0).unwrap();
     let Err(error) = Recovery::open(&sim.os(), small_options()) else { panic!("opened") };

@@ -374,3 +374,67 @@ proptest! {
         }
     }
 }
+
+/// What compaction takes away is gone, what stays keeps its offsets, times, headers and compression.
+#[test]
+fn a_filtered_batch_keeps_offsets_times_and_compression() {
+    for compression in Compression::ALL {
+        let mut builder = BatchBuilder::new(compression).base_offset(100).producer(7, 3, 40);
+        for index in 0..6u8 {
+            let value = [index; 30];
+            let header: [(&str, Option<&[u8]>); 2] = [("name", Some(&[index])), ("name", None)];
+            let value = (index != 4).then_some(&value[..]);
+            builder.append(1_000 + i64::from(index), Some(&[index]), value, &header).expect("it fits");
+        }
+        let whole = Batch::parse(&builder.build().expect("it has records")).expect("whole");
+        assert_eq!(whole.header.delete_horizon_ms(), None);
+        for horizon_ms in [None, Some(9_000_000)] {
+            let some =
+                whole.filter(LIMIT_BYTES, horizon_ms, |record| record.offset % 2 == 0).expect("filtered");
+            assert_eq!((some.count, some.max_timestamp), (3, 1_004));
+            let batch = Batch::parse(&some.bytes).expect("whole");
+            assert_eq!(batch.bytes.len(), some.bytes.len());
+            assert_eq!(batch.check_crc(), Ok(()));
+            let header = batch.header;
+            assert_eq!((header.base_offset, header.last_offset()), (100, 105));
+            assert_eq!((header.producer_id, header.producer_epoch, header.base_sequence), (7, 3, 40));
+            assert_eq!(header.compression(), Ok(compression));
+            assert_eq!((header.records_count, header.max_timestamp), (3, 1_004));
+            assert_eq!(header.delete_horizon_ms(), horizon_ms);
+            let records = batch.records(LIMIT_BYTES).expect("it decompresses");
+            let read: Vec<_> = records.iter().map(|record| record.expect("well-formed")).collect();
+            let places: Vec<_> = read.iter().map(|record| (record.offset, record.timestamp)).collect();
+            assert_eq!(places, [(100, 1_000), (102, 1_002), (104, 1_004)]);
+            assert_eq!(read[1].key, Some(&[2u8][..]));
+            assert_eq!(read[1].value, Some(&[2u8; 30][..]));
+            assert_eq!(read[2].value, None);
+            let headers: Vec<_> = read[1].headers.map(|header| (header.key, header.value)).collect();
+            assert_eq!(headers, [(&b"name"[..], Some(&[2u8][..])), (&b"name"[..], None)]);
+            // Once more: the horizon stays.
+            let again = batch.filter(LIMIT_BYTES, None, |_| true).expect("filtered");
+            assert_eq!(Batch::parse(&again.bytes).expect("whole").header.delete_horizon_ms(), horizon_ms);
+        }
+        let none = whole.filter(LIMIT_BYTES, None, |_| false).expect("filtered");
+        assert_eq!((none.count, none.max_timestamp, none.bytes.len()), (0, -1, 61));
+        let empty = Batch::parse(&none.bytes).expect("whole");
+        assert_eq!(empty.check_crc(), Ok(()));
+        assert_eq!(empty.header.last_offset(), 105);
+        assert_eq!(empty.records(LIMIT_BYTES).expect("nothing in it").iter().count(), 0);
+    }
+}
+
+/// With the broker's time, all records have it before and after.
+#[test]
+fn a_filtered_batch_keeps_the_brokers_time() {
+    let mut builder = BatchBuilder::new(Compression::None).log_append_time(5_000);
+    for index in 0..3u8 {
+        builder.append(i64::from(index), Some(&[index]), None, &[]).expect("it fits");
+    }
+    let whole = Batch::parse(&builder.build().expect("it has records")).expect("whole");
+    let some = whole.filter(LIMIT_BYTES, Some(77_000), |record| record.offset > 0).expect("filtered");
+    let batch = Batch::parse(&some.bytes).expect("whole");
+    let records = batch.records(LIMIT_BYTES).expect("whole");
+    let times: Vec<_> = records.iter().map(|record| record.expect("well-formed").timestamp).collect();
+    assert_eq!(times, [5_000, 5_000]);
+    assert_eq!(batch.header.delete_horizon_ms(), Some(77_000));
+}

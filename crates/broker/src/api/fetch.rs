@@ -16,7 +16,7 @@ use crate::state::partition_transactions::AbortedTransaction;
 use crate::sync::lock;
 use base::{Offset, PartitionId, TopicId};
 use bytes::Bytes;
-use eventlog::BatchSlice;
+use eventlog::{BatchSlice, Bounds};
 use kafka_wire::ApiKey;
 use kafka_wire::error_code::ErrorCode;
 use kafka_wire::messages::fetch_request::FetchRequest;
@@ -114,7 +114,8 @@ struct Found {
     last_stable_offset: i64,
     log_start: i64,
     slices: Vec<BatchSlice>,
-    aborted: Vec<AbortedTransaction>,
+    /// `None` if it was not asked for.
+    aborted: Option<Vec<AbortedTransaction>>,
     error: Option<ErrorCode>,
 }
 
@@ -126,7 +127,7 @@ impl Found {
             last_stable_offset: -1,
             log_start: -1,
             slices: Vec::new(),
-            aborted: Vec::new(),
+            aborted: None,
             error: Some(error),
         }
     }
@@ -167,7 +168,6 @@ fn look_up(
     bytes_left: usize,
     nothing_yet: bool,
 ) -> Result<Found, ApiError> {
-    let read_committed = pending.read_committed;
     if let TopicRef::Name(name) = &spec.topic {
         pending.access.permit(ApiKey::Fetch, ResourceType::Topic, name)?;
     }
@@ -183,17 +183,36 @@ fn look_up(
     if spec.current_leader_epoch > LEADER_EPOCH {
         return Err(ErrorCode::UnknownLeaderEpoch.into());
     }
-    let bounds = broker.log.bounds(partition)?;
+    loop {
+        let bounds = broker.log.bounds(partition)?;
+        let found = read(broker, pending, spec, partition, &bounds, bytes_left, nothing_yet)?;
+        // What compaction has gone through meanwhile may have been read as it was before, but asked about afterwards.
+        if found.aborted.is_none() || broker.log.bounds(partition)?.clean_to == bounds.clean_to {
+            return Ok(found);
+        }
+    }
+}
+
+fn read(
+    broker: &Broker,
+    pending: &Pending,
+    spec: &FetchSpec,
+    partition: PartitionId,
+    bounds: &Bounds,
+    bytes_left: usize,
+    nothing_yet: bool,
+) -> Result<Found, ApiError> {
+    let read_committed = pending.read_committed;
     let partition_max = usize::try_from(spec.partition_max_bytes).unwrap_or(0);
     let limit = bytes_left.min(partition_max);
-    let last_stable_offset = broker.last_stable_offset(partition, &bounds);
+    let last_stable_offset = broker.last_stable_offset(partition, bounds);
     let mut found = Found {
         partition: Some(partition),
         high_watermark: bounds.high_watermark.0,
         last_stable_offset,
         log_start: bounds.log_start.0,
         slices: Vec::new(),
-        aborted: Vec::new(),
+        aborted: None,
         error: None,
     };
     match broker.log.read(partition, Offset(spec.fetch_offset), limit) {
@@ -205,7 +224,11 @@ fn look_up(
             found.slices = within(slices, limit, nothing_yet);
             if let (true, Some(last)) = (read_committed, found.slices.last()) {
                 let (from, to) = (spec.fetch_offset, last.last_offset.0 + 1);
-                found.aborted = lock(&broker.state.0).partitions.aborted(partition, from, to);
+                // What was aborted before the clean point is gone, and in time its markers are, with which readers
+                // forget about the producer.
+                let aborted =
+                    lock(&broker.state.0).partitions.aborted(partition, from.max(bounds.clean_to.0), to);
+                found.aborted = Some(aborted);
                 // What is deleted by now may have left the list of aborted transactions before it was looked at.
                 if broker.log.bounds(partition)?.log_start.0 > from {
                     return Err(ErrorCode::OffsetOutOfRange.into());
@@ -295,7 +318,9 @@ fn partition_data(pending: &Pending, spec: &FetchSpec, part: Found) -> Partition
         high_watermark: part.high_watermark,
         last_stable_offset: part.last_stable_offset,
         log_start_offset: part.log_start,
-        aborted_transactions: pending.read_committed.then(|| part.aborted.iter().map(aborted).collect()),
+        aborted_transactions: pending
+            .read_committed
+            .then(|| part.aborted.iter().flatten().map(aborted).collect()),
         records: Some(Bytes::from(records)),
         ..Default::default()
     }

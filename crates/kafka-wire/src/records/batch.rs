@@ -27,10 +27,11 @@ const CRC_FROM: usize = 21;
 const MAX_TIMESTAMP_AT: usize = 35;
 const MAGIC: i8 = 2;
 
-const COMPRESSION_MASK: i16 = 0x07;
+pub(super) const COMPRESSION_MASK: i16 = 0x07;
 pub(super) const LOG_APPEND_TIME: i16 = 0x08;
 pub(super) const TRANSACTIONAL: i16 = 0x10;
 pub(super) const CONTROL: i16 = 0x20;
+pub(super) const DELETE_HORIZON: i16 = 0x40;
 /// Timestamps from here down are impossible; -1 stands for "no timestamp".
 const TIMESTAMP_NONE: i64 = -1;
 
@@ -114,6 +115,11 @@ impl BatchHeader {
 
     pub fn is_control(&self) -> bool {
         self.attributes & CONTROL != 0
+    }
+
+    /// Until when compaction keeps the deletion markers in the batch; none before it has met them (KIP-534).
+    pub fn delete_horizon_ms(&self) -> Option<i64> {
+        (self.attributes & DELETE_HORIZON != 0).then_some(self.base_timestamp)
     }
 
     pub fn has_producer_id(&self) -> bool {

@@ -7,6 +7,7 @@ use super::batch::{
     BatchHeader, CONTROL, HEADER_BYTES, LOG_APPEND_TIME, TRANSACTIONAL, put_header, write_crc,
 };
 use super::compression::Compression;
+use super::iterator::Record;
 use super::varint::{put_varint, varint_bytes};
 
 /// A batch in the making.
@@ -164,6 +165,25 @@ impl BatchBuilder {
         self.buffer[..HEADER_BYTES].copy_from_slice(&front);
         write_crc(&mut self.buffer)?;
         Ok(Bytes::from(self.buffer))
+    }
+}
+
+/// Appends a record that was read from another batch, with the given deltas.
+pub(super) fn put_record(buffer: &mut Vec<u8>, timestamp_delta: i64, offset_delta: i64, record: &Record<'_>) {
+    let mut length = 1 + varint_bytes(timestamp_delta) + varint_bytes(offset_delta);
+    length += field_bytes(record.key) + field_bytes(record.value) + varint_bytes(record.headers.len() as i64);
+    length +=
+        record.headers.map(|header| field_bytes(Some(header.key)) + field_bytes(header.value)).sum::<usize>();
+    put_varint(buffer, length as i64);
+    buffer.push(0);
+    put_varint(buffer, timestamp_delta);
+    put_varint(buffer, offset_delta);
+    put_field(buffer, record.key);
+    put_field(buffer, record.value);
+    put_varint(buffer, record.headers.len() as i64);
+    for header in record.headers {
+        put_field(buffer, Some(header.key));
+        put_field(buffer, header.value);
     }
 }
 

@@ -9,6 +9,7 @@
 mod batch;
 mod builder;
 mod compression;
+mod filter;
 mod iterator;
 mod varint;
 
@@ -18,6 +19,7 @@ pub use batch::{
 };
 pub use builder::{BatchBuilder, ControlKind, control_batch};
 pub use compression::Compression;
+pub use filter::Filtered;
 pub use iterator::{Header, Headers, Record, RecordIterator, Records};
 
 use crate::error_code::ErrorCode;

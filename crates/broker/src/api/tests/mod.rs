@@ -1,6 +1,7 @@
 //! The APIs through the broker's door, on a simulated machine.
 
 mod admin;
+mod compaction;
 mod consumer_group_crashes;
 mod consumer_groups;
 mod group_migration;
