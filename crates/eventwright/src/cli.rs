@@ -33,7 +33,7 @@ pub enum Verb {
     Run(RunArguments),
     /// Start a node that Kafka clients can use, without a job
     Start(StartArguments),
-    /// Parse, plan, explain and lint a Flink SQL file without running it
+    /// Parse, plan and lint a Flink SQL file without running it
     Check(CheckArguments),
     /// Show the plans of a Flink SQL file, or what each operator of a running job has done
     Explain(ExplainArguments),
@@ -106,7 +106,7 @@ pub struct ScriptArguments {
   eventwright run job.sql --keep-running              leave the node up when the jobs are done
   eventwright run job.sql --var REGION=eu --kafka 127.0.0.1:0
   eventwright run job.sql --init tables.sql           tables and settings from a file of their own
-  eventwright run job.sql --from-savepoint data/savepoints/savepoint-delays-1f2e3d4c
+  eventwright run job.sql --from-savepoint data/savepoints/savepoint-orders-1f2e3d4c
 
 Results of print tables go to standard output, everything else to standard error.
 `${NAME}` in the file stands for --var NAME=value or the environment's NAME.")]
@@ -187,6 +187,7 @@ pub struct VerifyArguments {
     /// Where the deaths are placed [default: by the clock; the report names it]
     #[arg(long, value_name = "N")]
     pub seed: Option<u64>,
+    /// Form of the report
     #[arg(short, long, value_enum, default_value_t = Form::Text)]
     pub output: Form,
 }
@@ -206,10 +207,10 @@ pub struct CheckArguments {
 #[derive(Args)]
 #[command(after_help = "Examples:
   eventwright explain job.sql                        the plan of each job, its state, advice
-  eventwright explain --analyze delays               rows, time and state of each operator
-  eventwright explain --analyze delays --data ./data -o json")]
+  eventwright explain --analyze orders               rows, time and state of each operator
+  eventwright explain --analyze orders --data ./data -o json")]
 pub struct ExplainArguments {
-    /// The Flink SQL file; with --analyze the name or id of a job
+    /// The Flink SQL file; with --analyze the job's name, which 'pipeline.name' sets, or its id; `job list` shows both
     #[arg(value_name = "FILE|JOB")]
     pub target: String,
     /// Look at a running job: rows, late rows, time and state of each operator
@@ -222,7 +223,7 @@ pub struct ExplainArguments {
     #[arg(long = "var", value_name = "NAME=VALUE", conflicts_with = "analyze")]
     pub variables: Vec<String>,
     /// The data directory of the node that runs the job
-    #[arg(long, value_name = "DIR", conflicts_with = "http")]
+    #[arg(long, value_name = "DIR", conflicts_with = "http", requires = "analyze")]
     pub data: Option<PathBuf>,
     /// Address of the node's monitoring API [default: 127.0.0.1:8081]
     #[arg(long, value_name = "ADDR")]
@@ -270,7 +271,9 @@ pub enum TopicVerb {
         after_help = "Example: eventwright topic create orders --partitions 3 --config retention.ms=86400000"
     )]
     Create {
+        /// The topic's name
         topic: String,
+        /// How many partitions the topic has
         #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(i32).range(1..))]
         partitions: i32,
         /// A topic configuration; may be given several times
@@ -282,6 +285,7 @@ pub enum TopicVerb {
     /// Show a topic's partitions, offsets and configuration
     #[command(after_help = "Example: eventwright topic describe orders")]
     Describe {
+        /// The topic's name
         topic: String,
         #[command(flatten)]
         client: ClientArguments,
@@ -289,6 +293,7 @@ pub enum TopicVerb {
     /// Delete a topic and its records
     #[command(after_help = "Example: eventwright topic delete orders")]
     Delete {
+        /// The topic's name
         topic: String,
         #[command(flatten)]
         client: ClientArguments,
@@ -308,6 +313,7 @@ pub enum TopicVerb {
 
 #[derive(Args)]
 pub struct ProduceArguments {
+    /// The topic's name
     pub topic: String,
     /// Read lines from this file instead of standard input
     #[arg(long, value_name = "FILE")]
@@ -318,6 +324,7 @@ pub struct ProduceArguments {
     /// Partition to write; without it, keyed records go by the key's hash and others in turn
     #[arg(long)]
     pub partition: Option<i32>,
+    /// How batches are compressed
     #[arg(long, value_enum, default_value_t = Codec::None)]
     pub compression: Codec,
     /// At most this many records a second
@@ -338,6 +345,7 @@ pub enum Codec {
 
 #[derive(Args)]
 pub struct ConsumeArguments {
+    /// The topic's name
     pub topic: String,
     /// Only this partition
     #[arg(long)]
@@ -345,8 +353,8 @@ pub struct ConsumeArguments {
     /// Start at this offset instead of the beginning
     #[arg(long, conflicts_with = "since")]
     pub offset: Option<i64>,
-    /// Start at this time (milliseconds since the epoch)
-    #[arg(long, value_name = "MS")]
+    /// Start at this time: milliseconds since the epoch, or a time such as 2013-01-31T12:00:00Z
+    #[arg(long, value_name = "TIME", value_parser = time_ms)]
     pub since: Option<i64>,
     /// Stop after this many printed records
     #[arg(long, value_name = "N")]
@@ -375,6 +383,7 @@ pub enum GroupVerb {
     /// Show a group's members, offsets and lag
     #[command(after_help = "Example: eventwright group describe billing -o json")]
     Describe {
+        /// The group's id
         group: String,
         #[command(flatten)]
         client: ClientArguments,
@@ -401,7 +410,9 @@ pub enum GroupVerb {
   eventwright group reset billing --topic orders --to 2013-01-01T00:00:00Z
   eventwright group reset billing --topic orders --to 42")]
     Reset {
+        /// The group's id
         group: String,
+        /// The topic whose offsets are set
         #[arg(long)]
         topic: String,
         /// `earliest`, `latest`, an offset, or a time such as 2013-01-31T12:00:00Z
@@ -475,6 +486,7 @@ pub enum UserVerb {
 The password is the file's, the environment's or standard input's first line, never an argument. What is kept of it
 (SCRAM-SHA-256 and SCRAM-SHA-512, salted) lets nobody log in.")]
     Add {
+        /// The user's name
         user: String,
         /// Allow the user everything, by access rules
         #[arg(long)]
@@ -494,11 +506,12 @@ The password is the file's, the environment's or standard input's first line, ne
         #[command(flatten)]
         place: UserPlace,
     },
-    /// Remove a user; its access rules stay
+    /// Remove a user, and the access rules that name it
     #[command(
         after_help = "Example: eventwright user remove alice -b node:9092 --command-config admin.properties"
     )]
     Remove {
+        /// The user's name
         user: String,
         #[command(flatten)]
         place: UserPlace,
@@ -543,17 +556,17 @@ pub enum JobVerb {
         jobs: JobsArguments,
     },
     /// Show a job: its state, what it has read and written, why it failed
-    #[command(after_help = "Example: eventwright job describe delays --data ./data")]
+    #[command(after_help = "Example: eventwright job describe orders --data ./data")]
     Describe {
-        /// The job's name or id
+        /// The job's name, which 'pipeline.name' sets, or its id; `job list` shows both
         job: String,
         #[command(flatten)]
         jobs: JobsArguments,
     },
     /// Stop a running job after its current step; running its file again resumes it
-    #[command(after_help = "Example: eventwright job stop delays")]
+    #[command(after_help = "Example: eventwright job stop orders")]
     Stop {
-        /// The job's name or id
+        /// The job's name, which 'pipeline.name' sets, or its id; `job list` shows both
         job: String,
         #[command(flatten)]
         jobs: JobsArguments,
@@ -564,10 +577,10 @@ pub enum JobVerb {
 pub enum SavepointVerb {
     /// Write the state of a running job into a new folder; the job goes on
     #[command(after_help = "Examples:
-  eventwright savepoint create delays
-  eventwright savepoint create delays --to /backup --data ./data     on a node with --savepoints /backup")]
+  eventwright savepoint create orders
+  eventwright savepoint create orders --to /backup --data ./data     on a node with --savepoints /backup")]
     Create {
-        /// The job's name or id
+        /// The job's name, which 'pipeline.name' sets, or its id; `job list` shows both
         job: String,
         /// The savepoint becomes a new folder in this one, which --savepoints of the node allows [default: the node's own]
         #[arg(long, value_name = "DIR")]
@@ -578,6 +591,7 @@ pub enum SavepointVerb {
     /// List the savepoints in a folder
     #[command(after_help = "Example: eventwright savepoint list /backup -o json")]
     List {
+        /// The folder that holds them
         #[arg(value_name = "DIR", default_value = "eventwright-data/savepoints")]
         folder: PathBuf,
         /// Form of the output
@@ -586,8 +600,9 @@ pub enum SavepointVerb {
     },
     /// Run a file from a savepoint: the same as `run FILE --from-savepoint DIR`
     #[command(after_help = "Example:
-  eventwright savepoint restore data/savepoints/savepoint-delays-1f2e3d4c delays.sql --data ./other")]
+  eventwright savepoint restore data/savepoints/savepoint-orders-1f2e3d4c job.sql --data ./other")]
     Restore {
+        /// The savepoint's folder
         #[arg(value_name = "DIR")]
         savepoint: PathBuf,
         #[command(flatten)]
@@ -604,6 +619,13 @@ pub struct DoctorArguments {
     /// The address that a node would listen on
     #[arg(long, value_name = "ADDR", default_value = KAFKA_ADDRESS)]
     pub kafka: String,
+    /// Form of the report
     #[arg(short, long, value_enum, default_value_t = Form::Text)]
     pub output: Form,
+}
+
+/// Milliseconds since the epoch, or a time as it is written.
+fn time_ms(text: &str) -> Result<i64, String> {
+    let time = text.parse().ok().or_else(|| crate::output::parse_timestamp(text));
+    time.ok_or_else(|| "write milliseconds since the epoch or a time such as 2013-01-31T12:00:00Z".to_string())
 }

@@ -1,7 +1,7 @@
 //! What `run` says at its end: per job the rows in and out of each table, rates, losses, and what to try next.
 
 use crate::analyze::Analysis;
-use crate::cli::Form;
+use crate::cli::{Form, KAFKA_ADDRESS};
 use crate::output::thousands;
 use runtime::JobProgress;
 use serde_json::{Value, json};
@@ -32,8 +32,8 @@ impl JobState {
         match self {
             JobState::Finished => "finished",
             JobState::FinishedBefore => "had finished before; nothing was emitted",
-            JobState::Stopped => "stopped (run the same command again to resume)",
-            JobState::Failed => "failed (run the same command again to resume)",
+            JobState::Stopped => "stopped",
+            JobState::Failed => "failed",
         }
     }
 }
@@ -53,6 +53,8 @@ pub struct Summary<'a> {
     pub jobs: &'a [JobSummary],
     pub data: &'a Path,
     pub kafka: String,
+    /// Whether the node goes on to serve its clients afterwards.
+    pub stays_up: bool,
     /// Topics that the jobs wrote, for the suggestions.
     pub topics: &'a [String],
     pub file: &'a Path,
@@ -63,6 +65,16 @@ impl Summary<'_> {
         match form {
             Form::Text => self.text(),
             Form::Json => format!("{}\n", self.json()),
+        }
+    }
+
+    /// What became of a job; one that has not finished can go on from this data directory alone.
+    fn state(&self, state: JobState) -> String {
+        match state {
+            JobState::Stopped | JobState::Failed => {
+                format!("{} (run it again with --data {} to resume)", state.text(), self.data.display())
+            }
+            JobState::Finished | JobState::FinishedBefore => state.text().to_string(),
         }
     }
 
@@ -78,7 +90,7 @@ impl Summary<'_> {
                 out,
                 "job {}: {} in {:.1} s, {} rows in, {} rows/s, {} steps{}",
                 progress.job,
-                job.state.text(),
+                self.state(job.state),
                 job.elapsed_ms as f64 / 1000.0,
                 thousands(job.rows_in()),
                 thousands(job.rate()),
@@ -114,10 +126,15 @@ impl Summary<'_> {
         }
         let _ = writeln!(out, "data: {}", self.data.display());
         let _ = writeln!(out, "next:");
-        let _ = writeln!(out, "  eventwright start --data {}", self.data.display());
+        if !self.stays_up {
+            let _ = writeln!(out, "  eventwright start --data {}", self.data.display());
+        }
         if let Some(topic) = self.topics.first() {
-            let _ = writeln!(out, "  eventwright topic consume {topic} --max 5");
-            let _ = writeln!(out, "  kcat -b {} -C -t {topic} -e", crate::cli::KAFKA_ADDRESS);
+            let address = if self.stays_up { self.kafka.as_str() } else { KAFKA_ADDRESS };
+            let bootstrap =
+                if address == KAFKA_ADDRESS { String::new() } else { format!(" --bootstrap {address}") };
+            let _ = writeln!(out, "  eventwright topic consume {topic} --max 5{bootstrap}");
+            let _ = writeln!(out, "  kcat -b {address} -C -t {topic} -e");
         }
         let _ = writeln!(out, "  eventwright check {}", self.file.display());
         out

@@ -377,7 +377,7 @@ fn one_life_of_a_live_job(folder: &Path, record: &str) -> String {
     assert!(status.success(), "an interrupted job stops in good order");
     let mut rest = String::new();
     std::io::Read::read_to_string(&mut messages, &mut rest).expect("the summary");
-    assert!(rest.contains("stopped (run the same command again to resume)"), "{rest}");
+    assert!(rest.contains("stopped (run it again with --data "), "{rest}");
     row
 }
 
@@ -515,7 +515,7 @@ fn a_running_job_is_listed_described_saved_and_stopped() {
     let (out, err, success) = run(folder, &["job", "stop", "sums", "--http", http]);
     assert!(success && out.contains("job sums stops"), "{out}{err}");
     let (rest, success) = job.end();
-    assert!(success && rest.contains("job sums: stopped (run the same command again to resume)"), "{rest}");
+    assert!(success && rest.contains("job sums: stopped (run it again with --data "), "{rest}");
 
     // Nobody serves the directory any more: its journal tells.
     assert!(!folder.join("data/node.json").exists());
@@ -630,7 +630,7 @@ fn a_job_whose_target_is_away_waits_for_it_and_says_so() {
     let sql = std::fs::read_to_string(folder.join("job.sql")).expect("the SQL file");
     std::fs::write(folder.join("job.sql"), sql.replace("'fixed-delay';", "'none';")).expect("the SQL file");
     let (_, err, success) = run(folder, &[&RUN[..6], &["--data", "new"]].concat());
-    assert!(!success && err.contains("job keeper failed; the data lies in new"), "{err}");
+    assert!(!success && err.contains("job keeper failed; mend the cause and run it again with --data new to resume"), "{err}");
     assert!(!err.contains("it is run again in"), "{err}");
 }
 

@@ -1,4 +1,4 @@
-//! The reference in `docs/reference/sql` is what the registries say, and its examples are accepted.
+//! The reference in `docs/reference` is what the registries and the command line say, and its examples are accepted.
 //!
 //! So is `docs/compatibility.md`, of the broker's APIs and the results of the suites.
 //!
@@ -6,7 +6,6 @@
 
 use base::options::{OptionKind, OptionSpec};
 use connectors::Connectors;
-use formats::FormatKind;
 use os::Os;
 use sql::functions::{self, Function};
 use sql::reference::{Entry, FORMS, QUERIES, STATEMENTS, TYPES};
@@ -28,32 +27,34 @@ fn package() -> PathBuf {
 }
 
 fn folder() -> PathBuf {
-    package().join("../../docs/reference/sql")
+    package().join("../../docs/reference")
 }
 
 #[test]
 fn the_pages_are_what_the_registries_say() {
     let pages = [
-        ("README.md", index()),
-        ("statements.md", entries("Statements", STATEMENTS)),
-        ("queries.md", entries("Queries", QUERIES)),
-        ("types.md", types()),
-        ("functions.md", function_page()),
-        ("connectors.md", connector_page()),
-        ("formats.md", format_page()),
-        ("missing.md", missing_page()),
-        ("settings.md", setting_page()),
+        ("sql/README.md", index()),
+        ("sql/statements.md", entries("Statements", STATEMENTS)),
+        ("sql/queries.md", entries("Queries", QUERIES)),
+        ("sql/types.md", types()),
+        ("sql/functions.md", function_page()),
+        ("sql/connectors.md", connector_page()),
+        ("sql/formats.md", format_page()),
+        ("sql/missing.md", missing_page()),
+        ("sql/settings.md", setting_page()),
+        ("broker.md", broker_page()),
+        ("command-line.md", command_line_page()),
     ];
     let update = std::env::var_os("UPDATE_REFERENCE").is_some();
     for (name, page) in pages {
         let path = folder().join(name);
         if update {
-            std::fs::create_dir_all(folder()).unwrap();
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
             std::fs::write(&path, page).unwrap();
             continue;
         }
         let found = std::fs::read_to_string(&path).unwrap_or_default();
-        assert!(found == page, "docs/reference/sql/{name} is not what the registries say. {MADE}");
+        assert!(found == page, "docs/reference/{name} is not what the registries say. {MADE}");
     }
 }
 
@@ -171,11 +172,12 @@ fn format_page() -> String {
     let connectors = connectors::table(Connectors { os: Os::real(), log: None });
     let mut page = format!(
         "# Formats\n\n`'format' = '…'` says how the bytes of a record or of a file are read and written; an option of a format \
-begins with its name, behind `key.` or `value.` where a table has two. {MADE}\n"
+begins with its name (`json.ignore-parse-errors`), behind `key.` or `value.` where `key.format` or `value.format` names the format. Metadata is \
+declared as `name TYPE METADATA FROM 'value.KEY'`. {MADE}\n"
     );
     for name in formats::FormatKind::names() {
         let kind = formats::FormatKind::lookup(name).unwrap();
-        write!(page, "\n## {name}\n\n").unwrap();
+        write!(page, "\n## {name}\n\n{}\n\n", kind.doc()).unwrap();
         if kind.has_changes() {
             page.push_str(
                 "A changelog: records say what was inserted, updated (with the row before) and deleted.\n\n",
@@ -185,16 +187,18 @@ begins with its name, behind `key.` or `value.` where a table has two. {MADE}\n"
             .names()
             .filter(|connector| connectors.find(connector).unwrap().spec().formats.contains(name));
         writeln!(page, "- connectors: {}", taking.collect::<Vec<_>>().join(", ")).unwrap();
-        let metadata: Vec<String> =
-            kind.metadata().iter().map(|metadata| format!("`{}`", metadata.key)).collect();
-        if !metadata.is_empty() {
-            writeln!(page, "- metadata, as `METADATA FROM 'value.…'`: {}", metadata.join(", ")).unwrap();
-        }
         if kind.specs().is_empty() {
             page.push_str("- no options\n");
         } else {
             let options = option_table(kind.specs().iter());
             page.push_str(&options.replace("\n| `", &format!("\n| `{name}.")));
+        }
+        let metadata = kind.metadata();
+        if !metadata.is_empty() {
+            page.push_str("\n| Metadata | What it is |\n|---|---|\n");
+        }
+        for one in metadata {
+            writeln!(page, "| `{}` | {} |", one.key, one.doc).unwrap();
         }
     }
     page
@@ -287,21 +291,7 @@ fn connector_page() -> String {
         }
         page.push_str(&option_table(spec.options.iter().filter(|option| option.key != "connector")));
     }
-    page.push_str(
-        "\n# Formats\n\nThe keys of their options begin with the format's name (`json.ignore-parse-errors`), and with `key.` or `value.` where \
-         `key.format` or `value.format` names the format. Metadata is declared as `name TYPE METADATA FROM 'value.KEY'`.\n",
-    );
-    for format in FormatKind::all() {
-        write!(page, "\n## {}\n\n{}\n", format.name(), format.doc()).unwrap();
-        page.push_str(&option_table(format.specs().iter()));
-        let metadata = format.metadata();
-        if !metadata.is_empty() {
-            page.push_str("\n| Metadata | What it is |\n|---|---|\n");
-        }
-        for one in metadata {
-            writeln!(page, "| `{}` | {} |", one.key, one.doc).unwrap();
-        }
-    }
+    page.push_str("\nFormats, their options and their metadata stand in [formats](formats.md).\n");
     page
 }
 
@@ -314,6 +304,42 @@ fn setting_page() -> String {
         if let Effect::None(reason) = setting.effect {
             writeln!(page, "| `{}` | {reason} |", setting.option.key).unwrap();
         }
+    }
+    page
+}
+
+/// The settings of a node, its topics and its groups.
+fn broker_page() -> String {
+    let mut page = format!(
+        "# Settings of a node, its topics and its groups\n\nThe names are those of Apache Kafka. An unknown key is refused. {MADE}\n\n\
+## Of the node\n\nGiven with `--set KEY=VALUE` or in the file of `--config`.\n"
+    );
+    page.push_str(&option_table(broker::BROKER_OPTIONS.iter()));
+    page.push_str("\n## Of a topic\n\nGiven with `eventwright topic create --config KEY=VALUE`, by Kafka's clients or with `kafka-configs.sh`.\n");
+    page.push_str(&option_table(eventlog::TOPIC_OPTIONS.iter()));
+    page.push_str("\n## Of a group\n\nGiven by Kafka's clients or with `kafka-configs.sh --entity-type groups`.\n");
+    page.push_str(&option_table(broker::group::options::GROUP_OPTIONS.iter()));
+    page
+}
+
+/// What `--help` says of every verb and of the verbs under it.
+fn command_line_page() -> String {
+    let mut page = format!("# The command line\n\nEach section is what `--help` says of a verb. {MADE}\n");
+    let mut waiting: Vec<Vec<String>> = vec![Vec::new()];
+    while let Some(path) = waiting.pop() {
+        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_eventwright"));
+        let output = command.args(&path).arg("--help").output().unwrap();
+        let help = String::from_utf8(output.stdout).unwrap();
+        let lines: Vec<&str> = help.lines().map(str::trim_end).collect();
+        let title = [&["eventwright".to_string()], path.as_slice()].concat().join(" ");
+        write!(page, "\n## {title}\n\n```\n{}\n```\n", lines.join("\n").trim_end()).unwrap();
+        let verbs = lines.iter().skip_while(|line| **line != "Commands:").skip(1);
+        let verbs = verbs.take_while(|line| !line.is_empty()).filter_map(|line| line.split_whitespace().next());
+        let under: Vec<Vec<String>> = verbs
+            .filter(|verb| *verb != "help")
+            .map(|verb| path.iter().cloned().chain([verb.to_string()]).collect())
+            .collect();
+        waiting.extend(under.into_iter().rev());
     }
     page
 }

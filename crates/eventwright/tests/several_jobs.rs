@@ -38,10 +38,10 @@ fn a_job_that_fails_leaves_the_others_alone() {
     let rows: Vec<String> = (1..=10).map(|id| format!("+I[{id}]\n")).collect();
     assert_eq!(out, rows.concat(), "{err}");
     assert!(err.contains("job paced: finished in "), "{err}");
-    assert!(err.contains("job bad: failed (run the same command again to resume) in "), "{err}");
+    assert!(err.contains("job bad: failed (run it again with --data data to resume) in "), "{err}");
     // Said when it happened, while the other ran, and again as the reason of the exit code.
     assert_eq!(
-        err.matches("error: job bad failed; the data lies in data: mend the cause").count(),
+        err.matches("error: job bad failed; mend the cause and run it again with --data data to resume").count(),
         2,
         "{err}"
     );

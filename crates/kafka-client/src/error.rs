@@ -16,11 +16,20 @@ pub enum ClientError {
          another address"
     )]
     Unreachable { address: String, reason: io::Error },
-    #[error("the node did not answer in time: address={address} request={request} timeout_ms={timeout_ms}")]
+    #[error(
+        "the node did not answer in time: address={address} request={request} timeout_ms={timeout_ms}; look whether \
+         the port is a Kafka port, and whether it wants TLS (security.protocol in --command-config)"
+    )]
     Timeout { address: String, request: &'static str, timeout_ms: u128 },
-    #[error("the node's TLS is not trusted: address={address} reason={reason}")]
+    #[error(
+        "the node's TLS is not trusted: address={address} reason={reason}; name the authority that signed its \
+         certificate with ssl.ca.location"
+    )]
     Tls { address: String, reason: String },
-    #[error("the node does not let the user in: address={address} reason={reason}")]
+    #[error(
+        "the node does not let the user in: address={address} reason={reason}; look at sasl.mechanism, sasl.username \
+         and sasl.password"
+    )]
     LogIn { address: String, reason: String },
     #[error("the connection broke: address={address} request={request} reason={reason}; connect again")]
     Broken { address: String, request: &'static str, reason: io::Error },

@@ -59,7 +59,7 @@ pub enum RuntimeError {
          '_' and '-' alone; give the job another name ('pipeline.name')"
     )]
     Alike { job: String, other: String },
-    #[error("job '{job}' does not run here")]
+    #[error("job '{job}' does not run here; running its file again with the same --data directory starts it")]
     NotRunning { job: String },
     #[error("job '{job}' is running already")]
     Running { job: String },

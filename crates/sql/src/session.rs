@@ -375,7 +375,7 @@ impl Session {
             }
             ShowTarget::Jobs => refuse(
                 Diagnostic::unsupported(span, "SHOW JOBS is not supported yet")
-                    .with_hint("`eventwright run` shows the jobs of a file while they run"),
+                    .with_hint("`eventwright job list` shows them"),
             ),
             _ => refuse(Diagnostic::unsupported(span, "this SHOW is not supported yet")),
         }
@@ -402,7 +402,7 @@ impl Session {
                 let hint = match describe.object {
                     DescribeObject::Function => "the reference describes the functions that are built in",
                     DescribeObject::Model => "there are no models",
-                    _ => "`eventwright run` shows the jobs of a file while they run",
+                    _ => "`eventwright job describe JOB` shows it",
                 };
                 let message = format!("DESCRIBE {what} is not supported yet");
                 refuse(Diagnostic::unsupported(span, message).with_hint(hint))

@@ -1,6 +1,7 @@
 //! `doctor`: looks at this machine and a data directory, and says what is wrong and what to do.
 
 use crate::cli::{DoctorArguments, Form};
+use crate::node::Addresses;
 use crate::output::thousands;
 use anyhow::bail;
 use eventlog::{LogError, LogOptions, Recovery};
@@ -43,7 +44,7 @@ impl State {
 pub fn doctor(arguments: &DoctorArguments) -> anyhow::Result<()> {
     let os = Os::real();
     let findings = [
-        address(&arguments.kafka),
+        address(&os, arguments),
         open_files(),
         space(&os, &arguments.data),
         sync_time(&os, &arguments.data),
@@ -70,17 +71,30 @@ pub fn doctor(arguments: &DoctorArguments) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn address(address: &str) -> Finding {
-    let (state, text) = match std::net::TcpListener::bind(address) {
-        Ok(_) => (State::Good, format!("{address} is free")),
-        Err(error) => (
-            State::Bad,
-            format!(
-                "{address} cannot be used ({error}); stop what listens there or give --kafka 127.0.0.1:0"
-            ),
-        ),
+fn address(os: &Os, arguments: &DoctorArguments) -> Finding {
+    let subject = "kafka address";
+    let address = &arguments.kafka;
+    let error = match std::net::TcpListener::bind(address) {
+        Ok(_) => return Finding { subject, state: State::Good, text: format!("{address} is free") },
+        Err(error) => error,
     };
-    Finding { subject: "kafka address", state, text }
+    if own_node(os, &arguments.data).is_some_and(|kafka| kafka == *address) {
+        let text = format!("the node of {} listens on {address}", arguments.data.display());
+        return Finding { subject, state: State::Good, text };
+    }
+    let text = format!("{address} cannot be used ({error}); stop what listens there or give --kafka 127.0.0.1:0");
+    Finding { subject, state: State::Bad, text }
+}
+
+/// Where the node listens that serves this data directory now; what a crash left behind does not count.
+fn own_node(os: &Os, data: &Path) -> Option<String> {
+    if !data.join("log").is_dir() {
+        return None;
+    }
+    match Recovery::open(os, LogOptions::new(data.join("log"))) {
+        Err(LogError::InUse { .. }) => Some(Addresses::read(data)?.kafka),
+        _ => None,
+    }
 }
 
 fn open_files() -> Finding {
@@ -165,6 +179,10 @@ fn data_directory(os: &Os, data: &Path) -> Finding {
                     (State::Bad, format!("{} damaged places, the first: {first}", report.damaged.len()))
                 }
             }
+        }
+        // Its node looks after it.
+        Err(LogError::InUse { .. }) if Addresses::read(data).is_some() => {
+            (State::Good, format!("{} is served by a running node", data.display()))
         }
         Err(error @ LogError::InUse { .. }) => (State::Warning, error.to_string()),
         Err(error) => (State::Bad, error.to_string()),

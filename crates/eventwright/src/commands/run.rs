@@ -248,7 +248,7 @@ impl<'a> Run<'a> {
             Err(error) => {
                 let data = self.node.data.display();
                 let error = anyhow::Error::from(error).context(format!(
-                    "job {name} failed; the data lies in {data}: mend the cause and run again to resume"
+                    "job {name} failed; mend the cause and run it again with --data {data} to resume"
                 ));
                 if !self.running.is_empty() {
                     // The others go on, perhaps for ever: it is said now, not only at the end.
@@ -275,6 +275,7 @@ impl<'a> Run<'a> {
             jobs: &self.ended,
             data: &self.node.data,
             kafka: self.node.kafka_address().to_string(),
+            stays_up: self.arguments.keep_running && self.failure.is_none() && !self.interrupt.is_set(),
             topics: &self.topics,
             file: &self.arguments.script.file,
         };

@@ -82,7 +82,7 @@ fn password(file: Option<&PathBuf>, variable: Option<&str>) -> anyhow::Result<St
     };
     let password = text.lines().next().unwrap_or_default();
     if password.is_empty() {
-        bail!("the password is empty");
+        bail!("the password is empty; it is the first line of the file, the variable or standard input");
     }
     Ok(password.to_string())
 }

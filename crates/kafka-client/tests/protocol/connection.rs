@@ -97,7 +97,8 @@ fn silence_ends_with_a_timeout() {
     let ticket = connection.send(&ListGroupsRequest::default()).expect("it is sent");
     let error = connection.receive_within(ticket, Duration::from_millis(80)).expect_err("nothing comes");
     let expected = format!(
-        "the node did not answer in time: address={} request=ListGroupsRequest timeout_ms=80",
+        "the node did not answer in time: address={} request=ListGroupsRequest timeout_ms=80; look whether the port is a Kafka \
+         port, and whether it wants TLS (security.protocol in --command-config)",
         node.address
     );
     assert_eq!(error.to_string(), expected);

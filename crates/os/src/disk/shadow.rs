@@ -28,6 +28,8 @@ const COPY_BYTES: usize = 1 << 20;
 const CONTENTS: &str = "contents";
 const DURABLE: &str = "durable";
 const CURRENT: &str = "current";
+/// There once the shadow is whole.
+const BEGUN: &str = "begun";
 
 pub struct ShadowDisk {
     real: RealDisk,
@@ -62,6 +64,10 @@ impl ShadowDisk {
     /// Everything in `data` is durable by now; `shadow` begins anew.
     pub fn begin(data: &Path, shadow: &Path) -> io::Result<ShadowDisk> {
         if shadow.exists() {
+            // First of all: a process that is killed in here leaves no shadow that looks whole.
+            if shadow.join(BEGUN).exists() {
+                fs::remove_file(shadow.join(BEGUN))?;
+            }
             fs::remove_dir_all(shadow)?;
         }
         for part in [CONTENTS, DURABLE, CURRENT] {
@@ -92,6 +98,7 @@ impl ShadowDisk {
             disk.list_names(&disk.files(), folder, CURRENT)?;
             disk.list_names(&disk.files(), folder, DURABLE)?;
         }
+        fs::write(shadow.join(BEGUN), "")?;
         Ok(disk)
     }
 
@@ -298,6 +305,10 @@ impl DiskFile for ShadowFile {
 /// Makes `data`, whose process is gone, what a machine might find there that lost its power. `survives` is asked for every
 /// sector, and every length, that was written and not synced.
 pub fn cut_power(data: &Path, shadow: &Path, survives: &mut dyn FnMut() -> bool) -> io::Result<()> {
+    if !shadow.join(BEGUN).exists() {
+        // The process died before it could write anything: the data is what it found.
+        return Ok(());
+    }
     let current = names_of(shadow, CURRENT)?;
     let found = shadow.join("found");
     if found.exists() {
@@ -418,6 +429,19 @@ mod tests {
         let found = after(true, act);
         assert_eq!((found.len(), found[1].1.as_str()), (2, "bad"));
         assert!(found[0].1.starts_with("one") && found[0].1.ends_with("two"), "{found:?}");
+    }
+
+    /// The process may be killed at any place in `begin`: its shadow is no shadow yet, and no data is missed.
+    #[test]
+    fn a_shadow_that_has_not_begun_takes_nothing() {
+        let halfway = |_: &ShadowDisk, data: &Path| {
+            let shadow = data.with_file_name("durable");
+            fs::remove_file(shadow.join(BEGUN)).unwrap();
+            fs::remove_dir_all(shadow.join(CONTENTS)).unwrap();
+        };
+        assert_eq!(after(false, halfway), pairs(&[("old", "old")]));
+        let none = |_: &ShadowDisk, data: &Path| fs::remove_dir_all(data.with_file_name("durable")).unwrap();
+        assert_eq!(after(false, none), pairs(&[("old", "old")]));
     }
 
     #[test]
