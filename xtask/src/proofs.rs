@@ -117,7 +117,10 @@ fn machine() -> String {
     let model = cpus.lines().find_map(|line| line.strip_prefix("model name")?.split_once(": "));
     let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
     let release = read("/proc/sys/kernel/osrelease");
-    format!("{cores} × {}, Linux {}", model.map_or("unknown", |(_, model)| model.trim()), release.trim())
+    // The series is enough; what stands behind it names the machine.
+    let series: Vec<&str> = release.trim().splitn(3, '.').take(2).collect();
+    let model = model.map_or("unknown", |(_, model)| model.trim());
+    format!("{cores} × {model}, Linux {}", series.join("."))
 }
 
 /// The day in UTC.
