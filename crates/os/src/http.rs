@@ -31,13 +31,20 @@ pub struct Answer {
 
 /// Sends a request and reads its answer; each wait may take `timeout`.
 pub fn exchange(network: &dyn Network, request: &Request<'_>, timeout: Duration) -> io::Result<Answer> {
+    // Before it connects: what must not be sent asks nobody.
+    let bytes = written(request)?;
     let stream = network.connect(request.address, timeout)?;
     stream.set_read_timeout(Some(timeout))?;
-    exchange_over(stream.as_ref(), request)
+    exchange_bytes(stream.as_ref(), &bytes)
 }
 
 /// The same over a connection that is there, and ends with the answer.
 pub fn exchange_over(stream: &dyn Stream, request: &Request<'_>) -> io::Result<Answer> {
+    exchange_bytes(stream, &written(request)?)
+}
+
+/// The bytes of a request; what would break its head is refused.
+fn written(request: &Request<'_>) -> io::Result<Vec<u8>> {
     let Request { method, address, path, headers, body } = request;
     let texts = headers.iter().flat_map(|(name, value)| [*name, *value]).chain([*method, *address, *path]);
     if texts.into_iter().any(|text| text.contains(['\r', '\n', '\0'])) {
@@ -50,7 +57,11 @@ pub fn exchange_over(stream: &dyn Stream, request: &Request<'_>) -> io::Result<A
     head.push_str(&format!("Content-Length: {}\r\n\r\n", body.len()));
     let mut bytes = head.into_bytes();
     bytes.extend_from_slice(body);
-    stream.write_all(&bytes)?;
+    Ok(bytes)
+}
+
+fn exchange_bytes(stream: &dyn Stream, bytes: &[u8]) -> io::Result<Answer> {
+    stream.write_all(bytes)?;
     let answer = read_answer(stream);
     stream.shutdown();
     answer

@@ -15,13 +15,14 @@ pub fn start(arguments: &StartArguments) -> anyhow::Result<()> {
     }
     let interrupt = Interrupt::listen()?;
     let node = Node::open(&os, &arguments.data, &arguments.node)?;
-    // Scripts wait for this line, so it must not stay in a buffer.
-    let mut out = std::io::stdout();
-    writeln!(out, "kafka listening on {}", node.kafka_address())?;
+    let mut told = format!("kafka listening on {}\n", node.kafka_address());
     if let Some(address) = node.http_address() {
-        writeln!(out, "http listening on {address}")?;
+        told.push_str(&format!("http listening on {address}\n"));
     }
-    writeln!(out, "data in {}", arguments.data.display())?;
+    told.push_str(&format!("data in {}\n", arguments.data.display()));
+    // Scripts wait for this, so it must not stay in a buffer; as one, because a reader may go after the first line.
+    let mut out = std::io::stdout();
+    out.write_all(told.as_bytes())?;
     out.flush()?;
     interrupt.wait();
     eprintln!("stopping");
