@@ -657,3 +657,33 @@ fn the_memory_of_the_state_is_a_size() {
         assert!(success || err.contains(&format!("'{size}' is not a ")), "{err}");
     }
 }
+
+/// The address is taken by the node that the directory belongs to: that is as it should be, unlike any other user of it.
+#[test]
+fn doctor_knows_the_node_of_its_directory() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let node = Node::start(folder.path());
+    // The node has said where it listens, and its file says so too.
+    let (out, err, success) = node.verb(folder.path(), &["topic", "list"]);
+    assert!(success, "{out}{err}");
+    let doctor = |data: &str| run(folder.path(), &["doctor", "--data", data, "--kafka", &node.address]);
+    let (out, err, success) = doctor("data");
+    let known = format!("the node of data listens on {}", node.address);
+    assert!(success && out.contains(&known), "{out}{err}");
+    let (out, err, success) = doctor("elsewhere");
+    assert!(!success && out.contains("cannot be used"), "{out}{err}");
+}
+
+#[test]
+fn times_may_be_written_as_they_are_read() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let node = Node::start(folder.path());
+    let (_, err, success) = node.produce(folder.path(), &["times"], "one\n");
+    assert!(success, "{err}");
+    let since = |time: &str| node.verb(folder.path(), &["topic", "consume", "times", "--since", time]);
+    assert_eq!(since("2013-01-31T12:00:00Z").0, "one\n");
+    assert_eq!(since("1359633600000").0, "one\n");
+    assert_eq!(since("2999-01-01").0, "");
+    let (_, err, success) = since("soon");
+    assert!(!success && err.contains("or a time such as 2013-01-31T12:00:00Z"), "{err}");
+}
