@@ -627,5 +627,7 @@ pub struct DoctorArguments {
 /// Milliseconds since the epoch, or a time as it is written.
 fn time_ms(text: &str) -> Result<i64, String> {
     let time = text.parse().ok().or_else(|| crate::output::parse_timestamp(text));
-    time.ok_or_else(|| "write milliseconds since the epoch or a time such as 2013-01-31T12:00:00Z".to_string())
+    time.ok_or_else(|| {
+        "write milliseconds since the epoch or a time such as 2013-01-31T12:00:00Z".to_string()
+    })
 }

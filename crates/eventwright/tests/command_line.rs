@@ -630,7 +630,11 @@ fn a_job_whose_target_is_away_waits_for_it_and_says_so() {
     let sql = std::fs::read_to_string(folder.join("job.sql")).expect("the SQL file");
     std::fs::write(folder.join("job.sql"), sql.replace("'fixed-delay';", "'none';")).expect("the SQL file");
     let (_, err, success) = run(folder, &[&RUN[..6], &["--data", "new"]].concat());
-    assert!(!success && err.contains("job keeper failed; mend the cause and run it again with --data new to resume"), "{err}");
+    assert!(
+        !success
+            && err.contains("job keeper failed; mend the cause and run it again with --data new to resume"),
+        "{err}"
+    );
     assert!(!err.contains("it is run again in"), "{err}");
 }
 

@@ -317,7 +317,9 @@ fn broker_page() -> String {
     page.push_str(&option_table(broker::BROKER_OPTIONS.iter()));
     page.push_str("\n## Of a topic\n\nGiven with `eventwright topic create --config KEY=VALUE`, by Kafka's clients or with `kafka-configs.sh`.\n");
     page.push_str(&option_table(eventlog::TOPIC_OPTIONS.iter()));
-    page.push_str("\n## Of a group\n\nGiven by Kafka's clients or with `kafka-configs.sh --entity-type groups`.\n");
+    page.push_str(
+        "\n## Of a group\n\nGiven by Kafka's clients or with `kafka-configs.sh --entity-type groups`.\n",
+    );
     page.push_str(&option_table(broker::group::options::GROUP_OPTIONS.iter()));
     page
 }
@@ -334,7 +336,8 @@ fn command_line_page() -> String {
         let title = [&["eventwright".to_string()], path.as_slice()].concat().join(" ");
         write!(page, "\n## {title}\n\n```\n{}\n```\n", lines.join("\n").trim_end()).unwrap();
         let verbs = lines.iter().skip_while(|line| **line != "Commands:").skip(1);
-        let verbs = verbs.take_while(|line| !line.is_empty()).filter_map(|line| line.split_whitespace().next());
+        let verbs =
+            verbs.take_while(|line| !line.is_empty()).filter_map(|line| line.split_whitespace().next());
         let under: Vec<Vec<String>> = verbs
             .filter(|verb| *verb != "help")
             .map(|verb| path.iter().cloned().chain([verb.to_string()]).collect())

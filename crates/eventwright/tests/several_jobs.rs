@@ -41,7 +41,8 @@ fn a_job_that_fails_leaves_the_others_alone() {
     assert!(err.contains("job bad: failed (run it again with --data data to resume) in "), "{err}");
     // Said when it happened, while the other ran, and again as the reason of the exit code.
     assert_eq!(
-        err.matches("error: job bad failed; mend the cause and run it again with --data data to resume").count(),
+        err.matches("error: job bad failed; mend the cause and run it again with --data data to resume")
+            .count(),
         2,
         "{err}"
     );

@@ -82,7 +82,8 @@ fn address(os: &Os, arguments: &DoctorArguments) -> Finding {
         let text = format!("the node of {} listens on {address}", arguments.data.display());
         return Finding { subject, state: State::Good, text };
     }
-    let text = format!("{address} cannot be used ({error}); stop what listens there or give --kafka 127.0.0.1:0");
+    let text =
+        format!("{address} cannot be used ({error}); stop what listens there or give --kafka 127.0.0.1:0");
     Finding { subject, state: State::Bad, text }
 }
 
