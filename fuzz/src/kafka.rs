@@ -23,6 +23,9 @@ fn visit_all(visitor: &mut impl Visit) {
         AddOffsetsToTxnRequest
         AddPartitionsToTxnRequest
         AlterConfigsRequest
+        AlterPartitionReassignmentsRequest
+        AlterReplicaLogDirsRequest
+        AlterShareGroupOffsetsRequest
         AlterUserScramCredentialsRequest
         ApiVersionsRequest
         ConsumerGroupDescribeRequest
@@ -33,6 +36,7 @@ fn visit_all(visitor: &mut impl Visit) {
         DeleteAclsRequest
         DeleteGroupsRequest
         DeleteRecordsRequest
+        DeleteShareGroupOffsetsRequest
         DeleteTopicsRequest
         DescribeAclsRequest
         DescribeClientQuotasRequest
@@ -41,9 +45,12 @@ fn visit_all(visitor: &mut impl Visit) {
         DescribeGroupsRequest
         DescribeLogDirsRequest
         DescribeProducersRequest
+        DescribeQuorumRequest
+        DescribeShareGroupOffsetsRequest
         DescribeTopicPartitionsRequest
         DescribeTransactionsRequest
         DescribeUserScramCredentialsRequest
+        ElectLeadersRequest
         EndTxnRequest
         FetchRequest
         FindCoordinatorRequest
@@ -52,8 +59,10 @@ fn visit_all(visitor: &mut impl Visit) {
         InitProducerIdRequest
         JoinGroupRequest
         LeaveGroupRequest
+        ListConfigResourcesRequest
         ListGroupsRequest
         ListOffsetsRequest
+        ListPartitionReassignmentsRequest
         ListTransactionsRequest
         MetadataRequest
         OffsetCommitRequest
@@ -63,6 +72,10 @@ fn visit_all(visitor: &mut impl Visit) {
         ProduceRequest
         SaslAuthenticateRequest
         SaslHandshakeRequest
+        ShareAcknowledgeRequest
+        ShareFetchRequest
+        ShareGroupDescribeRequest
+        ShareGroupHeartbeatRequest
         SyncGroupRequest
         TxnOffsetCommitRequest
         WriteTxnMarkersRequest
