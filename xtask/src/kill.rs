@@ -94,7 +94,7 @@ pub struct Tally {
 pub fn run(cycles: u64, seed: u64) -> Result<Tally> {
     let mut folder = tempfile::tempdir().context("cannot make a working folder")?;
     eprintln!("kill: seed={seed} cycles={cycles}");
-    let mut random = Random::new(seed);
+    let mut random = Random(seed);
     let mut subjects = vec![Subject::flights()?];
     for compared in compared::named("updates")? {
         subjects.push(Subject::compared(compared)?);

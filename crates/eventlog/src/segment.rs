@@ -38,6 +38,8 @@ pub struct Segment {
 pub(crate) const SEGMENT_BYTES: usize = 72;
 const MAGIC: [u8; 8] = *b"EVWRSEG\x01";
 const HEADER_BYTES: u64 = 64;
+/// Version, generation, number and partition, behind the magic and their checksum.
+const FIELDS: std::ops::Range<usize> = 12..36;
 /// What the checksum in a record batch covers begins here.
 const CRC_FROM: usize = 21;
 /// Written and synced in pieces of this size: a commit waits behind one piece at most.
@@ -235,8 +237,15 @@ pub(crate) fn scan(file: &Arc<LogFile>, segment: &Segment) -> Result<Vec<IndexEn
     handle.read_exact_at(&mut header, 0).map_err(failed)?;
     let mut reader = Reader::new(&header);
     let magic: Option<[u8; 8]> = reader.array();
-    let (_crc, _version, generation) = (reader.u32(), reader.u32(), reader.u64());
-    if magic != Some(MAGIC) || generation != Some(segment.generation) {
+    let crc = reader.u32();
+    let (version, generation, number) = (reader.u32(), reader.u64(), reader.u64());
+    if magic != Some(MAGIC) || crc != Some(crc32c::crc32c(&header[FIELDS])) {
+        return Err(damaged(0, "the header of the segment is damaged"));
+    }
+    if version.is_none_or(|version| version > crate::directory::WITH_SEGMENTS) {
+        return Err(damaged(0, "a newer version has written the segment"));
+    }
+    if generation != Some(segment.generation) || number != Some(segment.number) {
         return Err(damaged(0, "the file is not the segment that the log names"));
     }
     let mut entries: Vec<IndexEntry> = Vec::new();

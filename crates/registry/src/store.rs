@@ -99,10 +99,15 @@ pub(crate) fn append(log: &EventLog, os: &Os, records: &[Record]) -> Result<(), 
             .map_err(refused)?;
         batches.push(builder.build().map_err(refused)?);
     }
-    let compact: BTreeMap<String, String> = [("cleanup.policy".into(), "compact".into())].into();
     let ((), lsn) = log.append(|frame| {
-        if frame.topic(TOPIC).is_none() {
-            frame.create_topic(TOPIC, 1, compact)?;
+        let known = frame.topic(TOPIC);
+        let mut config = known.as_ref().map_or_else(BTreeMap::new, |topic| topic.config.given.clone());
+        config.insert("cleanup.policy".into(), "compact".into());
+        match known {
+            None => drop(frame.create_topic(TOPIC, 1, config)?),
+            // A client may have made it first: no schema may go with its age, and no number come again.
+            Some(topic) if topic.config.given != config => frame.set_topic_config(TOPIC, config)?,
+            Some(_) => {}
         }
         let partition = frame.topic(TOPIC).and_then(|topic| topic.partitions.first().copied());
         let partition =

@@ -13,10 +13,9 @@
 
 mod audit;
 mod lives;
-mod random;
 mod writers;
 
-pub use random::Random;
+pub use os::random::SplitMix as Random;
 
 use anyhow::{Context, Result, bail};
 use kafka_client::{Client, ClientOptions};
@@ -134,7 +133,7 @@ pub fn run(
     program: Program<'_>,
     told: &mut dyn FnMut(&Tally),
 ) -> Result<Tally> {
-    let mut random = Random::new(wanted.seed);
+    let mut random = Random(wanted.seed);
     let mut tally = Tally::default();
     while tally.kills < wanted.kills || tally.power_cuts < wanted.power_cuts {
         tally.runs += 1;

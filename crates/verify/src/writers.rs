@@ -42,7 +42,7 @@ pub fn value(producer: u64, number: usize, place: u64) -> String {
 
 /// Writes transactions until it is stopped; then takes the id once more, so that nothing stays open.
 pub fn transactional(number: u64, address: &str, stop: &AtomicBool, seed: u64) -> Result<Vec<Ended>> {
-    let mut random = Random::new(seed);
+    let mut random = Random(seed);
     let mut ended = Vec::new();
     loop {
         let stopped = stop.load(Ordering::Acquire);
@@ -107,7 +107,7 @@ pub struct Written {
 
 /// Writes batches under one identity until it is stopped; a batch is sent until it is acknowledged.
 pub fn idempotent(number: u64, address: &str, stop: &AtomicBool, seed: u64) -> Result<Written> {
-    let mut random = Random::new(seed);
+    let mut random = Random(seed);
     let mut written = Written::default();
     let (mut identity, mut sequence) = (None, 0);
     let mut client = None;

@@ -41,7 +41,7 @@ pub fn compare(names: &[String]) -> Result<Counts> {
     peers::install(&["debian".to_owned()])?;
     let seed = super::seed();
     println!("flink: seed={seed}");
-    let mut random = Random::new(seed);
+    let mut random = Random(seed);
     let mut counts = if has_formats { formats::compare()? } else { Counts::default() };
     for compared in wanted {
         let own = all_ways(compared, &mut random).unwrap_or_else(|error| {

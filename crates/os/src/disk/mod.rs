@@ -27,6 +27,7 @@ pub trait Disk: Send + Sync {
     fn list(&self, directory: &Path) -> io::Result<Vec<String>>;
     /// Makes created, renamed and removed names of this directory durable.
     fn sync_directory(&self, directory: &Path) -> io::Result<()>;
+    /// Makes a directory and those above it that are missing; their names are durable then.
     fn create_dir_all(&self, directory: &Path) -> io::Result<()>;
     fn exists(&self, path: &Path) -> io::Result<bool>;
     /// Takes the exclusive lock that lives in the file `path` (created when missing) without waiting.

@@ -87,7 +87,13 @@ impl Disk for RealDisk {
 
     fn create_dir_all(&self, directory: &Path) -> io::Result<()> {
         let mode = if self.shared { 0o777 } else { 0o700 };
-        DirBuilder::new().recursive(true).mode(mode).create(directory)
+        // Each name is durable with the directory that it stands in.
+        let new: Vec<&Path> = directory.ancestors().take_while(|one| !one.exists()).collect();
+        DirBuilder::new().recursive(true).mode(mode).create(directory)?;
+        for parent in new.iter().filter_map(|one| one.parent()) {
+            self.sync_directory(if parent.as_os_str().is_empty() { Path::new(".") } else { parent })?;
+        }
+        Ok(())
     }
 
     fn exists(&self, path: &Path) -> io::Result<bool> {

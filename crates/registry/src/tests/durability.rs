@@ -98,6 +98,16 @@ fn a_topic_of_another_registry_is_understood() {
 }
 
 #[test]
+fn no_schema_goes_with_its_age_whoever_made_the_topic() {
+    let site = Site::new();
+    site.produce(&[("{}", None)]);
+    let config = || site.log.topic("_schemas").unwrap().config.clone();
+    assert!(config().cleanup_delete);
+    site.register("a", &json!("int"));
+    assert!(config().cleanup_compact && !config().cleanup_delete);
+}
+
+#[test]
 fn records_that_are_none_say_nothing() {
     let site = Site::new();
     site.produce(&[
