@@ -19,11 +19,12 @@ use crate::tickets::{Awaited, Tickets};
 use crate::transactions::Deadlines;
 use crate::views::TrafficCounters;
 use auth::jwt::TokenVerifier;
-use base::{Lsn, PartitionId};
+use base::{Lsn, PartitionId, TopicId};
 use bytes::Bytes;
 use eventlog::{Bounds, Entry, EventLog, Fold, Layer, LogError, Recovery, Topic};
 use kafka_wire::error_code::ErrorCode;
 use os::Os;
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
 
@@ -296,18 +297,45 @@ impl Broker {
         })
     }
 
+    /// Whether there may be so many partitions, of which `added` would be new. Only what clients create is held to it:
+    /// the node's own topics must not fail because of theirs.
+    pub(crate) fn check_partition_count(&self, count: usize, added: usize) -> Result<(), ApiError> {
+        let most = self.config.partitions_max;
+        if count <= most {
+            return Ok(());
+        }
+        let message = format!(
+            "{added} more partitions would make {count} on this node, and max.broker.partitions={most}; delete topics \
+             that are not needed, ask for fewer partitions, or start the node with a larger max.broker.partitions"
+        );
+        Err(ApiError::new(ErrorCode::PolicyViolation, message))
+    }
+
+    /// Creates a topic for a client.
+    pub(crate) fn create_topic(
+        &self,
+        name: &str,
+        partitions: u32,
+        config: BTreeMap<String, String>,
+    ) -> Result<(TopicId, Lsn), ApiError> {
+        self.log.append(|frame| {
+            let created = frame.create_topic(name, partitions, config).map_err(partitions_error)?;
+            self.check_partition_count(frame.partition_count(), partitions as usize)?;
+            Ok(created)
+        })
+    }
+
     /// Creates a topic that somebody asked for (auto.create.topics.enable), and says from which
     /// position of the log on it may be told of.
     pub(crate) fn create_topic_by_use(&self, name: &str) -> Result<(Arc<Topic>, Lsn), ApiError> {
         let partitions = self.config.partitions_default;
-        let lsn = match self.log.append(|frame| frame.create_topic(name, partitions, Default::default())) {
+        eventlog::check_topic_name(name)
+            .map_err(|error| ApiError::new(ErrorCode::InvalidTopicException, error.to_string()))?;
+        let lsn = match self.create_topic(name, partitions, BTreeMap::new()) {
             Ok((_, lsn)) => lsn,
             // Somebody else was faster.
-            Err(LogError::Conflict(_)) => self.log.durable(),
-            Err(error @ LogError::Invalid(_)) => {
-                return Err(ApiError::new(ErrorCode::InvalidTopicException, error.to_string()));
-            }
-            Err(error) => return Err(error.into()),
+            Err(error) if error.code == ErrorCode::TopicAlreadyExists => self.log.durable(),
+            Err(error) => return Err(error),
         };
         Ok((self.find_topic(name)?, lsn))
     }
@@ -355,7 +383,7 @@ impl Broker {
     pub(crate) fn fresh_member_id(&self, client_id: &str) -> String {
         let mut bytes = [0; 16];
         self.os.random.fill(&mut bytes);
-        format!("{client_id}-{}", base::TopicId(bytes))
+        format!("{client_id}-{}", TopicId(bytes))
     }
 }
 
@@ -401,6 +429,14 @@ pub(crate) fn after_durable<M: kafka_wire::Message + 'static>(
     Outcome::wait(crate::call::Until::Durable(lsn), None, move |broker, _, _| {
         after_durable(broker, reply_to, lsn, answer)
     })
+}
+
+/// A number of partitions that the log does not take.
+pub(crate) fn partitions_error(error: LogError) -> ApiError {
+    match error {
+        LogError::Invalid(message) => ApiError::new(ErrorCode::InvalidPartitions, message),
+        other => other.into(),
+    }
 }
 
 /// 22 characters of URL-safe base64 without padding, as Kafka writes cluster ids.

@@ -180,6 +180,13 @@ const GENERAL: &[OptionSpec] = &[
         "The shortest session time-out a member may ask for.",
         "6000",
     ),
+    spec(
+        "max.broker.partitions",
+        integer(1, INT_MAX),
+        "100000",
+        "The most partitions of all topics together (KIP-578); clients cannot create more.",
+        "20000",
+    ),
     spec("max.connections", integer(1, 1_000_000), "20000", "The most open connections.", "1000"),
     spec(
         "max.incremental.fetch.session.cache.slots",
@@ -237,6 +244,7 @@ pub struct BrokerConfig {
     pub fetch_bytes_max: usize,
     pub group: GroupConfig,
     pub connections_max: usize,
+    pub partitions_max: usize,
     pub fetch_sessions_max: usize,
     pub node_id: i32,
     pub partitions_default: u32,
@@ -287,6 +295,7 @@ impl BrokerConfig {
                 ..GroupConfig::default()
             },
             connections_max: size("max.connections"),
+            partitions_max: size("max.broker.partitions"),
             fetch_sessions_max: size("max.incremental.fetch.session.cache.slots"),
             node_id: int("node.id"),
             partitions_default: u32::try_from(number("num.partitions")).unwrap_or(1),

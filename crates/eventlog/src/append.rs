@@ -8,7 +8,7 @@
 //!    may use the reserve at the end of the active file.
 
 use crate::LogError;
-use crate::catalog::{Catalog, CatalogChange, PARTITIONS_PER_TOPIC_MAX, Topic, check_topic_name};
+use crate::catalog::{CatalogChange, Draft, PARTITIONS_PER_TOPIC_MAX, Step, Topic, check_topic_name};
 use crate::checkpoint::{OWN_SECTION, PartitionBounds, encode_file_start, put_own, put_section};
 use crate::entry::Layer;
 use crate::files::{LogFile, lock};
@@ -281,7 +281,7 @@ impl Inner {
             no_space,
             batches: Vec::new(),
             next: HashMap::new(),
-            catalog: None,
+            draft: Draft::default(),
             log_starts: Vec::new(),
             compacted: None,
         };
@@ -314,8 +314,8 @@ pub struct Frame<'a> {
     batches: Vec<(PartitionId, IndexEntry)>,
     /// Next offsets of the partitions that this frame appends to.
     next: HashMap<PartitionId, i64>,
-    /// The catalog with this frame's changes.
-    catalog: Option<Catalog>,
+    /// This frame's changes of the catalog.
+    draft: Draft,
     log_starts: Vec<(PartitionId, i64)>,
     compacted: Option<Replacement<'a>>,
 }
@@ -462,22 +462,21 @@ impl Frame<'_> {
         if let Some(next) = self.next.get(&partition) {
             return Ok(Offset(*next));
         }
-        if let Some(catalog) = &self.catalog {
-            if !catalog.by_partition.contains_key(&partition) {
-                return Err(LogError::NotFound(format!("partition={partition} does not exist")));
-            }
-            // Created by this frame, unless it is known already.
-            return Ok(Offset(self.inner.partition(partition).map_or(0, |known| known.state().end)));
+        match self.draft.partition(partition) {
+            None => Ok(Offset(self.inner.partition(partition)?.state().end)),
+            Some(true) => Ok(Offset(0)),
+            Some(false) => Err(LogError::NotFound(format!("partition={partition} does not exist"))),
         }
-        Ok(Offset(self.inner.partition(partition)?.state().end))
     }
 
     /// A topic as this frame has left it.
     pub fn topic(&self, name: &str) -> Option<Arc<Topic>> {
-        match &self.catalog {
-            Some(catalog) => catalog.topics.get(name).cloned(),
-            None => self.inner.catalog().topics.get(name).cloned(),
-        }
+        self.draft.topic(name).unwrap_or_else(|| self.inner.catalog().topics.get(name).cloned())
+    }
+
+    /// How many partitions there are in all, as this frame has left them.
+    pub fn partition_count(&self) -> usize {
+        self.draft.partition_count(self.inner.catalog().by_partition.len())
     }
 
     pub(crate) fn move_log_start(&mut self, partition: PartitionId, log_start: i64) -> Result<(), LogError> {
@@ -513,10 +512,7 @@ impl Frame<'_> {
     }
 
     fn new_partitions(&self, count: u32) -> Result<Vec<PartitionId>, LogError> {
-        let next = match &self.catalog {
-            Some(catalog) => catalog.partition_next,
-            None => self.inner.catalog().partition_next,
-        };
+        let next = self.draft.partition_next(self.inner.catalog().partition_next);
         let end =
             next.checked_add(count).ok_or_else(|| LogError::Invalid("no partition ids are left".into()))?;
         Ok((next..end).map(PartitionId).collect())
@@ -525,18 +521,13 @@ impl Frame<'_> {
     fn change(&mut self, change: CatalogChange, grows: bool) -> Result<(), LogError> {
         let mut bytes = Vec::new();
         change.encode(&mut bytes);
-        if matches!(change, CatalogChange::LogStartMoved { .. } | CatalogChange::Compacted { .. }) {
-            return self.push(plain(EntryKind::Catalog), &bytes, grows).map(|_| ());
-        }
-        self.push(plain(EntryKind::Catalog), &bytes, grows)?;
-        let mut catalog = match self.catalog.take() {
-            Some(catalog) => catalog,
-            None => Catalog::clone(&self.inner.catalog()),
-        };
         // The callers have checked that the change fits; so this leaves the catalog as the entry says.
-        let result = catalog.apply(&change);
-        self.catalog = Some(catalog);
-        result
+        let step = Step::of(&change, |name| self.topic(name))?;
+        self.push(plain(EntryKind::Catalog), &bytes, grows)?;
+        if let Some(step) = step {
+            self.draft.push(step);
+        }
+        Ok(())
     }
 
     /// Copies an entry into the pending bytes; answers its position in the file and its checksum.
@@ -615,9 +606,7 @@ impl Frame<'_> {
         let segment = self.state.segment();
         segment.bytes[start..start + FRAME_HEADER_BYTES].copy_from_slice(&header.encode());
         let file = segment.file.clone();
-        if let Some(catalog) = self.catalog.take() {
-            self.publish_catalog(catalog);
-        }
+        self.publish_catalog();
         for (id, entry) in std::mem::take(&mut self.batches) {
             if let Ok(partition) = self.inner.partition(id) {
                 partition.state().push(&file, entry);
@@ -647,16 +636,27 @@ impl Frame<'_> {
         self.inner.account(self.state, frame_bytes as u64);
     }
 
-    fn publish_catalog(&self, catalog: Catalog) {
-        let mut partitions = self.inner.partitions.write().unwrap_or_else(PoisonError::into_inner);
-        let before = partitions.len();
-        partitions.retain(|id, _| catalog.by_partition.contains_key(id));
-        let deleted = partitions.len() < before;
-        for id in catalog.by_partition.keys() {
-            partitions.entry(*id).or_insert_with(|| Partition::new(*id, PartitionState::default()));
+    fn publish_catalog(&mut self) {
+        let steps = std::mem::take(&mut self.draft.steps);
+        if steps.is_empty() {
+            return;
         }
-        drop(partitions);
-        *self.inner.catalog.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(catalog);
+        let mut deleted = false;
+        {
+            let mut partitions = self.inner.partitions.write().unwrap_or_else(PoisonError::into_inner);
+            for step in &steps {
+                for id in step.gone() {
+                    deleted |= partitions.remove(id).is_some();
+                }
+                for id in step.added() {
+                    partitions.insert(*id, Partition::new(*id, PartitionState::default()));
+                }
+            }
+        }
+        {
+            let mut catalog = self.inner.catalog.write().unwrap_or_else(PoisonError::into_inner);
+            steps.iter().for_each(|step| catalog.take(step));
+        }
         if deleted {
             self.inner.want_recycling();
         }

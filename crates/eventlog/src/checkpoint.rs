@@ -40,8 +40,8 @@ pub(crate) struct Compacted {
 
 impl PartitionBounds {
     pub(crate) fn of(state: &PartitionState) -> PartitionBounds {
-        let segments: Vec<Segment> = state.spans.iter().filter_map(|span| span.file.segment).collect();
-        let rest = state.spans.iter().find(|span| span.file.segment.is_none());
+        let segments: Vec<Segment> = state.segments().filter_map(|span| span.file.segment).collect();
+        let rest = state.spans.get(segments.len());
         let compacted =
             Compacted { clean_to: state.clean_to, rest_bytes: rest.map_or(0, |span| span.bytes), segments };
         PartitionBounds {

@@ -17,7 +17,7 @@ use base::{Lsn, Offset, PartitionId, TopicId};
 use os::Os;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Condvar, Mutex, OnceLock, PoisonError, RwLock};
+use std::sync::{Arc, Condvar, Mutex, OnceLock, PoisonError, RwLock, RwLockReadGuard};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -69,8 +69,6 @@ pub struct Bounds {
     pub end: Offset,
     /// Compaction has gone through what lies before it; what transactions have aborted there is gone.
     pub clean_to: Offset,
-    /// The bytes of its batches in the log files that are still needed.
-    pub bytes: u64,
 }
 
 /// The write-ahead log; cheap to clone. When the last clone goes, the log is shut down.
@@ -92,7 +90,7 @@ pub(crate) struct Inner {
     pub(crate) commit_wanted: Condvar,
     /// Held by whoever commits; the buffer of the last group is kept for the next.
     pub(crate) committing: Mutex<Vec<u8>>,
-    pub(crate) catalog: RwLock<Arc<Catalog>>,
+    pub(crate) catalog: RwLock<Catalog>,
     pub(crate) partitions: RwLock<HashMap<PartitionId, Arc<Partition>>>,
     pub(crate) files: Mutex<BTreeMap<u64, Arc<LogFile>>>,
     /// By number.
@@ -218,15 +216,27 @@ impl EventLog {
         self.inner.catalog().version
     }
 
+    /// How many partitions all topics have together.
+    pub fn partition_count(&self) -> usize {
+        self.inner.catalog().by_partition.len()
+    }
+
     /// The topic that a partition belongs to, and its index there.
     pub fn partition_topic(&self, partition: PartitionId) -> Option<(Arc<Topic>, u32)> {
-        self.inner.catalog().by_partition.get(&partition).cloned()
+        self.inner.catalog().topic_of(partition)
     }
 
     pub fn bounds(&self, partition: PartitionId) -> Result<Bounds, LogError> {
         let partition = self.inner.partition(partition)?;
         let bounds = partition.state().bounds();
         Ok(bounds)
+    }
+
+    /// The bytes of a partition's batches in the log files that are still needed; looks at each of these files.
+    pub fn partition_bytes(&self, partition: PartitionId) -> Result<u64, LogError> {
+        let partition = self.inner.partition(partition)?;
+        let bytes = partition.state().bytes();
+        Ok(bytes)
     }
 
     /// Who answers for transactions from now on. Only the first call takes effect.
@@ -298,8 +308,9 @@ impl Drop for Guard {
 }
 
 impl Inner {
-    pub(crate) fn catalog(&self) -> Arc<Catalog> {
-        self.catalog.read().unwrap_or_else(PoisonError::into_inner).clone()
+    /// For a look-up; whoever has more to do clones what it found.
+    pub(crate) fn catalog(&self) -> RwLockReadGuard<'_, Catalog> {
+        self.catalog.read().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(crate) fn partition(&self, id: PartitionId) -> Result<Arc<Partition>, LogError> {

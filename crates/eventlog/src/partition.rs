@@ -80,10 +80,14 @@ impl PartitionState {
         self.clean_to = self.clean_to.max(clean_to.0);
     }
 
+    /// The spans of segments, which come first.
+    pub(crate) fn segments(&self) -> impl Iterator<Item = &Span> {
+        self.spans.iter().take_while(|span| span.file.segment.is_some())
+    }
+
     /// The end of what lies in segments; the beginning if nothing does.
     pub(crate) fn segments_end(&self) -> i64 {
-        let last = self.spans.iter().rev().find(|span| span.file.segment.is_some());
-        last.map_or(i64::MIN, |span| span.end)
+        self.segments().last().map_or(i64::MIN, |span| span.end)
     }
 
     pub(crate) fn bounds(&self) -> Bounds {
@@ -92,7 +96,6 @@ impl PartitionState {
             high_watermark: Offset(self.durable),
             end: Offset(self.end),
             clean_to: Offset(self.clean_to),
-            bytes: self.bytes(),
         }
     }
 
@@ -107,7 +110,8 @@ impl PartitionState {
 
     /// The entries of a sealed file are on the disk now.
     pub(crate) fn stored(&mut self, sequence: u64, section: Section) {
-        if let Some(span) = self.spans.iter_mut().find(|span| span.file.sequence() == sequence) {
+        // It is one of the last.
+        if let Some(span) = self.spans.iter_mut().rev().find(|span| span.file.sequence() == sequence) {
             span.entries = Entries::Stored(section);
         }
     }

@@ -69,7 +69,7 @@ impl Recovery {
             progressed: Default::default(),
             commit_wanted: Default::default(),
             committing: Mutex::default(),
-            catalog: Arc::new(self.catalog).into(),
+            catalog: self.catalog.into(),
             partitions: std::sync::RwLock::new(partitions),
             files: Mutex::new(self.files),
             segments: Mutex::new(segments),

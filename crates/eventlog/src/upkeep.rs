@@ -14,7 +14,7 @@ use crate::log::{EventLog, Inner};
 use crate::partition::PartitionState;
 use crate::topic_config::TopicConfig;
 use base::{Lsn, Offset, PartitionId};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
@@ -213,10 +213,9 @@ impl Inner {
 
     /// Moves log starts as the topics' retention says.
     fn expire(&self, now_ms: i64) -> Result<Vec<(PartitionId, Offset)>, LogError> {
-        let catalog = self.catalog();
         let mut moved = Vec::new();
         for partition in self.all_partitions() {
-            let Some((topic, _)) = catalog.by_partition.get(&partition.id) else { continue };
+            let Some((topic, _)) = self.catalog().topic_of(partition.id) else { continue };
             let pinned = lock(&self.pins).lowest(partition.id);
             let state = partition.state();
             let mut target = expired(&state, &topic.config, now_ms);
@@ -243,17 +242,22 @@ impl Inner {
         let checkpointed = lock(&self.upkeep).checkpoint_sequence_before;
         let pinned = lock(&self.pins).lsns.values().min().copied();
         let files: Vec<Arc<LogFile>> = lock(&self.files).values().cloned().collect();
-        let mut needed: BTreeSet<u64> = BTreeSet::new();
-        for partition in self.all_partitions() {
-            needed.extend(partition.state().spans.iter().map(|span| span.file.sequence()));
-        }
-        let unneeded: Vec<&Arc<LogFile>> = files
+        let mut unneeded: Vec<&Arc<LogFile>> = files
             .windows(2)
             // The frames of a file end where the next one begins, at the latest.
             .filter(|pair| pinned.is_none_or(|pinned| pair[1].base_lsn() < pinned))
             .map(|pair| &pair[0])
-            .filter(|file| file.sequence() < checkpointed && !needed.contains(&file.sequence()))
+            .filter(|file| file.sequence() < checkpointed)
             .collect();
+        if unneeded.is_empty() && lock(&self.segments).is_empty() {
+            // Every topic that is deleted asks; the partitions are looked through only if a file may go.
+            return Ok(0);
+        }
+        let mut needed: HashSet<u64> = HashSet::new();
+        for partition in self.all_partitions() {
+            needed.extend(partition.state().spans.iter().map(|span| span.file.sequence()));
+        }
+        unneeded.retain(|file| !needed.contains(&file.sequence()));
         let replaced: Vec<Arc<LogFile>> = {
             let segments = lock(&self.segments);
             segments.values().filter(|file| !needed.contains(&file.sequence())).cloned().collect()
@@ -302,7 +306,7 @@ impl Inner {
                     .iter()
                     .filter_map(|partition| {
                         let state = partition.state();
-                        let span = state.spans.iter().find(|span| span.file.sequence() == sequence)?;
+                        let span = state.spans.iter().rev().find(|span| span.file.sequence() == sequence)?;
                         Some((partition.id, span.clone()))
                     })
                     .collect();

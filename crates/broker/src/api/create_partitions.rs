@@ -1,10 +1,11 @@
 //! CreatePartitions (37): gives topics more partitions; keys then go elsewhere, offsets stay.
 
 use super::{Api, NONE, code, some_text, typed};
+use crate::broker::partitions_error;
 use crate::call::{Call, Outcome};
 use crate::errors::ApiError;
 use base::Lsn;
-use eventlog::LogError;
+
 use kafka_wire::ApiKey;
 use kafka_wire::error_code::ErrorCode;
 use kafka_wire::messages::create_partitions_request::{CreatePartitionsRequest, CreatePartitionsTopic};
@@ -56,13 +57,17 @@ fn add(call: &Call<'_>, asked: &CreatePartitionsTopic, validate_only: bool) -> R
             return Err(ApiError::new(ErrorCode::InvalidReplicaAssignment, message));
         }
     }
+    let broker = call.broker;
     if validate_only {
+        let added = total - before;
+        broker.check_partition_count(broker.log.partition_count() + added, added)?;
         return Ok(Lsn(0));
     }
-    let added = call.broker.log.append(|frame| frame.add_partitions(&asked.name, total as u32));
-    match added {
-        Ok(((), lsn)) => Ok(lsn),
-        Err(LogError::Invalid(message)) => Err(ApiError::new(ErrorCode::InvalidPartitions, message)),
-        Err(error) => Err(error.into()),
-    }
+    let ((), lsn) = broker.log.append(|frame| {
+        let count_before = frame.partition_count();
+        frame.add_partitions(&asked.name, total as u32).map_err(partitions_error)?;
+        let count = frame.partition_count();
+        broker.check_partition_count(count, count - count_before)
+    })?;
+    Ok(lsn)
 }

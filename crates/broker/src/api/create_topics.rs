@@ -8,7 +8,7 @@ use super::{Api, NONE, code, some_text, typed};
 use crate::call::{Call, Outcome};
 use crate::errors::ApiError;
 use base::{Lsn, TopicId};
-use eventlog::{LogError, TOPIC_OPTIONS, TopicConfig};
+use eventlog::{TOPIC_OPTIONS, TopicConfig};
 use kafka_wire::ApiKey;
 use kafka_wire::error_code::ErrorCode;
 use kafka_wire::messages::create_topics_request::{CreatableTopic, CreateTopicsRequest};
@@ -88,9 +88,11 @@ fn create(
             let message = format!("topic '{}' already exists", asked.name);
             return Err(ApiError::new(ErrorCode::TopicAlreadyExists, message));
         }
+        let count = log.partition_count() + partitions as usize;
+        call.broker.check_partition_count(count, partitions as usize)?;
         (TopicId::default(), Lsn(0))
     } else {
-        log.append(|frame| frame.create_topic(&asked.name, partitions, config)).map_err(creation_error)?
+        call.broker.create_topic(&asked.name, partitions, config)?
     };
     let warning =
         (asked.replication_factor > 1).then(|| "there is one node: the replication factor is 1".to_string());
@@ -105,13 +107,6 @@ fn create(
         ..Default::default()
     };
     Ok((result, lsn))
-}
-
-fn creation_error(error: LogError) -> ApiError {
-    match error {
-        LogError::Invalid(message) => ApiError::new(ErrorCode::InvalidPartitions, message),
-        other => ApiError::from(other),
-    }
 }
 
 /// The number of partitions: as told, by the default, or by a list of assignments.

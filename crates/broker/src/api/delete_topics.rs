@@ -64,15 +64,11 @@ fn delete(call: &Call<'_>, asked: &DeleteTopicState) -> Result<(String, TopicId,
         };
         let ((), lsn) = broker.log.append(|frame| {
             // Between the look-up and here the name may have passed to another topic.
-            match frame.topic(&topic.name) {
-                Some(current) if current.id == topic.id => {}
-                _ => return Err(ApiError::from(ErrorCode::UnknownTopicOrPartition)),
-            }
+            let current = frame.topic(&topic.name).filter(|current| current.id == topic.id);
+            let current = current.ok_or(ErrorCode::UnknownTopicOrPartition)?;
             frame.delete_topic(&topic.name)?;
-            let mut state = lock(&broker.state.0);
-            state.offsets.forget_topic(topic.id);
-            state.retain_partitions(|partition| !topic.partitions.contains(&partition));
-            Ok(())
+            lock(&broker.state.0).forget_topic(topic.id, &current.partitions);
+            Ok::<_, ApiError>(())
         })?;
         (topic.name.clone(), topic.id, lsn)
     };

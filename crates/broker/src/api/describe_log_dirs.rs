@@ -28,7 +28,7 @@ fn handle(call: &Call<'_>, request: DescribeLogDirsRequest) -> Outcome {
             .into_iter()
             .filter_map(|index| {
                 let id = super::produce::partition_of(&topic, index).ok()?;
-                let bytes = log.bounds(id).ok()?.bytes;
+                let bytes = log.partition_bytes(id).ok()?;
                 Some(DescribeLogDirsPartition {
                     partition_index: index,
                     partition_size: i64::try_from(bytes).unwrap_or(i64::MAX),

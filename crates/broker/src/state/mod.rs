@@ -20,7 +20,7 @@ pub use codec::DecodeError;
 
 use crate::group::GroupType;
 use crate::sync::lock;
-use base::{Lsn, Offset, PartitionId};
+use base::{Lsn, Offset, PartitionId, TopicId};
 use bytes::Bytes;
 use codec::Reader;
 use eventlog::{AbortedRange, Bounds, CatalogChange, Entry, Fold, Layer};
@@ -145,6 +145,15 @@ impl BrokerState {
         match self.share_groups.contains(group) {
             true => Some(GroupType::Share),
             false => self.groups.consumer(group).map(|_| GroupType::Consumer),
+        }
+    }
+
+    /// Forgets what belongs to a topic that goes. Costs what there is of it.
+    pub fn forget_topic(&mut self, topic: TopicId, partitions: &[PartitionId]) {
+        self.offsets.forget_topic(topic);
+        for partition in partitions {
+            self.producers.forget_partition(*partition);
+            self.partitions.forget_partition(*partition);
         }
     }
 

@@ -113,6 +113,15 @@ impl OffsetChange {
     }
 }
 
+/// Looks at the topic's own entries only: a group may have committed to thousands of others.
+fn forget<T>(offsets: &mut BTreeMap<TopicPartition, T>, topic: TopicId) {
+    let gone: Vec<TopicPartition> =
+        offsets.range((topic, i32::MIN)..=(topic, i32::MAX)).map(|(partition, _)| *partition).collect();
+    for partition in gone {
+        offsets.remove(&partition);
+    }
+}
+
 /// All groups' offsets.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Offsets {
@@ -188,10 +197,8 @@ impl Offsets {
     /// A deleted topic takes its commits along.
     pub fn forget_topic(&mut self, topic: TopicId) {
         for group in self.groups.values_mut() {
-            group.offsets.retain(|(id, _), _| *id != topic);
-            for pending in group.pending.values_mut() {
-                pending.retain(|(id, _), _| *id != topic);
-            }
+            forget(&mut group.offsets, topic);
+            group.pending.values_mut().for_each(|pending| forget(pending, topic));
         }
     }
 

@@ -160,6 +160,10 @@ impl PartitionsTransactions {
         self.partitions.values().map(|known| known.ended.len()).sum()
     }
 
+    pub fn forget_partition(&mut self, partition: PartitionId) {
+        self.partitions.remove(&partition);
+    }
+
     pub fn retain_partitions(&mut self, mut exists: impl FnMut(PartitionId) -> bool) {
         self.partitions.retain(|id, _| exists(*id));
     }

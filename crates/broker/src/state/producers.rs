@@ -237,6 +237,14 @@ impl Producers {
     }
 
     /// Forgets the producers of partitions that are gone.
+    pub fn forget_partition(&mut self, partition: PartitionId) {
+        let of_it = self.entries.range((partition, i64::MIN)..=(partition, i64::MAX));
+        let gone: Vec<(PartitionId, i64)> = of_it.map(|(key, _)| *key).collect();
+        for key in gone {
+            self.entries.remove(&key);
+        }
+    }
+
     pub fn retain_partitions(&mut self, mut exists: impl FnMut(PartitionId) -> bool) {
         self.entries.retain(|(id, _), _| exists(*id));
     }

@@ -151,9 +151,8 @@ impl Inner {
         let mut format = lock(&self.compaction.running);
         let mut report = CompactionReport::default();
         let mut due = Vec::new();
-        let catalog = self.catalog();
         for partition in self.all_partitions() {
-            let Some((topic, _)) = catalog.by_partition.get(&partition.id) else { continue };
+            let Some((topic, _)) = self.catalog().topic_of(partition.id) else { continue };
             let left_alone = lock(&self.compaction.state).left_alone.contains_key(&partition.id);
             if topic.config.cleanup_compact && !left_alone {
                 due.extend(self.due(&partition, &topic.config, now_ms)?);

@@ -55,6 +55,35 @@ fn config(node: &Node, kind: i8, name: &str, key: &str) -> Option<(Option<String
 }
 
 #[test]
+fn a_node_has_as_many_partitions_as_max_broker_partitions_says() {
+    let node = Node::with(given(&[("max.broker.partitions", "5"), ("num.partitions", "2")]));
+    assert_eq!(create(&node, named("a"), false).error_code, 0);
+    assert_eq!(create(&node, named("b"), false).error_code, 0);
+    let most = "2 more partitions would make 6 on this node, and max.broker.partitions=5; delete topics that are not \
+                needed, ask for fewer partitions, or start the node with a larger max.broker.partitions";
+    for validate_only in [true, false] {
+        let refused = create(&node, named("c"), validate_only);
+        assert_eq!(refused.error_code, E::PolicyViolation as i16);
+        assert_eq!(refused.error_message.as_deref(), Some(most));
+        // What is wrong besides is the better answer.
+        assert_eq!(create(&node, named("a"), validate_only).error_code, E::TopicAlreadyExists as i16);
+    }
+    assert_eq!(ask(&node, "c", true).error_code, E::PolicyViolation as i16);
+    let grow = |name: &str, count: i32, validate_only: bool| {
+        let topic = CreatePartitionsTopic { name: name.into(), count, assignments: None };
+        let request = CreatePartitionsRequest { topics: vec![topic], timeout_ms: 1_000, validate_only };
+        node.call(&request, 3).results.remove(0).error_code
+    };
+    assert_eq!(grow("a", 4, true), E::PolicyViolation as i16);
+    assert_eq!(grow("a", 4, false), E::PolicyViolation as i16);
+    assert_eq!(grow("a", 3, false), 0);
+    let delete =
+        DeleteTopicsRequest { topic_names: vec!["b".into()], timeout_ms: 1_000, ..Default::default() };
+    assert_eq!(node.call(&delete, 5).responses[0].error_code, 0);
+    assert_eq!(create(&node, named("c"), false).error_code, 0);
+}
+
+#[test]
 fn a_topic_is_created_with_what_was_asked() {
     let node = Node::new();
     let mut topic = named("t");

@@ -1,14 +1,19 @@
 //! Topics and partitions as the log knows them, and the changes that lead from one catalog to the next.
 //!
-//! A catalog is immutable behind an `Arc`: an appender works on a copy and publishes it when its frame is complete, so
-//! that a frame that is given up leaves no trace. Partition ids are dense and never reused in a data directory.
+//! An appender keeps its changes in a draft beside the catalog and puts them into it when its frame is complete: a frame
+//! that is given up leaves no trace, and a change costs what it changes, not what there is. Partition ids are dense and
+//! never reused in a data directory.
+
+mod draft;
+
+pub(crate) use draft::{Draft, Step};
 
 use crate::LogError;
 use crate::bytes::{Reader, put_i64, put_text, put_u32, put_u64};
 use crate::segment::Segment;
 use crate::topic_config::TopicConfig;
 use base::{Offset, PartitionId, TopicId};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 #[derive(Debug, Clone, PartialEq)]
@@ -69,11 +74,12 @@ const TOPIC_NAME_BYTES_MAX: usize = 249;
 /// Partitions of one topic; a request beyond this is a mistake, not a wish.
 pub const PARTITIONS_PER_TOPIC_MAX: u32 = 10_000;
 
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Default)]
 pub(crate) struct Catalog {
     pub(crate) topics: BTreeMap<String, Arc<Topic>>,
-    pub(crate) by_id: BTreeMap<TopicId, Arc<Topic>>,
-    pub(crate) by_partition: BTreeMap<PartitionId, (Arc<Topic>, u32)>,
+    pub(crate) by_id: HashMap<TopicId, Arc<Topic>>,
+    /// The topic, and the index in it.
+    pub(crate) by_partition: HashMap<PartitionId, (TopicId, u32)>,
     pub(crate) partition_next: u32,
     /// Counts the changes to which topics and partitions there are, since the start.
     pub(crate) version: u64,
@@ -82,63 +88,42 @@ pub(crate) struct Catalog {
 impl Catalog {
     /// Applies a change; an error says why it does not fit (on recovery that is damage).
     pub(crate) fn apply(&mut self, change: &CatalogChange) -> Result<(), LogError> {
-        if !matches!(change, CatalogChange::ConfigSet { .. } | CatalogChange::LogStartMoved { .. }) {
-            self.version += 1;
-        }
-        match change {
-            CatalogChange::TopicCreated { name, id, partitions, config } => {
-                if self.topics.contains_key(name) {
-                    return Err(LogError::Conflict(format!("topic '{name}' already exists")));
-                }
-                for partition in partitions {
-                    self.partition_next = self.partition_next.max(partition.0.saturating_add(1));
-                }
-                self.insert(Topic {
-                    name: name.clone(),
-                    id: *id,
-                    partitions: partitions.clone(),
-                    config: TopicConfig::lenient(config),
-                    internal: name.starts_with("__"),
-                });
-            }
-            CatalogChange::TopicDeleted { name, .. } => {
-                let topic = self.existing(name)?;
-                self.topics.remove(name);
-                self.by_id.remove(&topic.id);
-                for partition in &topic.partitions {
-                    self.by_partition.remove(partition);
-                }
-            }
-            CatalogChange::PartitionsAdded { name, added, .. } => {
-                let mut topic = Topic::clone(&*self.existing(name)?);
-                for partition in added {
-                    self.partition_next = self.partition_next.max(partition.0.saturating_add(1));
-                }
-                topic.partitions.extend(added);
-                self.insert(topic);
-            }
-            CatalogChange::ConfigSet { name, config, .. } => {
-                let mut topic = Topic::clone(&*self.existing(name)?);
-                topic.config = TopicConfig::lenient(config);
-                self.insert(topic);
-            }
-            CatalogChange::LogStartMoved { .. } | CatalogChange::Compacted { .. } => {}
+        if let Some(step) = Step::of(change, |name| self.topics.get(name).cloned())? {
+            self.take(&step);
         }
         Ok(())
     }
 
-    pub(crate) fn existing(&self, name: &str) -> Result<Arc<Topic>, LogError> {
-        let missing = || LogError::NotFound(format!("topic '{name}' does not exist"));
-        self.topics.get(name).cloned().ok_or_else(missing)
-    }
-
-    fn insert(&mut self, topic: Topic) {
-        let topic = Arc::new(topic);
-        for (index, partition) in topic.partitions.iter().enumerate() {
-            self.by_partition.insert(*partition, (topic.clone(), index as u32));
+    /// Costs what the step changes, however many topics there are.
+    pub(crate) fn take(&mut self, step: &Step) {
+        if let (Some(before), None) = (&step.before, &step.after) {
+            self.topics.remove(&before.name);
+            self.by_id.remove(&before.id);
+        }
+        for partition in step.gone() {
+            self.by_partition.remove(partition);
+        }
+        let Some(topic) = &step.after else {
+            self.version += 1;
+            return;
+        };
+        let added = step.added();
+        let known = topic.partitions.len() - added.len();
+        for (index, partition) in added.iter().enumerate() {
+            self.by_partition.insert(*partition, (topic.id, (known + index) as u32));
+            self.partition_next = self.partition_next.max(partition.0.saturating_add(1));
+        }
+        if !added.is_empty() {
+            self.version += 1;
         }
         self.by_id.insert(topic.id, topic.clone());
-        self.topics.insert(topic.name.clone(), topic);
+        self.topics.insert(topic.name.clone(), topic.clone());
+    }
+
+    /// The topic that a partition belongs to, and its index there.
+    pub(crate) fn topic_of(&self, partition: PartitionId) -> Option<(Arc<Topic>, u32)> {
+        let (id, index) = self.by_partition.get(&partition)?;
+        Some((self.by_id.get(id)?.clone(), *index))
     }
 
     pub(crate) fn encode(&self, out: &mut Vec<u8>) {
@@ -161,7 +146,8 @@ impl Catalog {
             let partitions = take_partitions(reader)?;
             let config = TopicConfig::lenient(&take_config(reader)?);
             let internal = name.starts_with("__");
-            catalog.insert(Topic { name, id, partitions, config, internal });
+            let topic = Arc::new(Topic { name, id, partitions, config, internal });
+            catalog.take(&Step { before: None, after: Some(topic) });
         }
         catalog.partition_next = partition_next;
         Some(catalog)
