@@ -9,7 +9,7 @@ use crate::call::{Call, Now, Outcome, Peer, ReplyTo};
 use crate::config::BrokerConfig;
 use crate::errors::ApiError;
 use crate::group::{Coordinator, Event, Ticket};
-use crate::security::{Rules, RulesChange, SharedRules, Throttle, USERS_LAYER};
+use crate::security::{Rules, RulesChange, SharedRules, Throttle, USERS_LAYER, permit_name};
 use crate::sessions::Sessions;
 use crate::share::{SHARE_LAYER, ShareGroups, ShareMembers, SharedShareGroups};
 use crate::state::producers::ID_BLOCK;
@@ -328,6 +328,7 @@ impl Broker {
     /// Creates a topic that somebody asked for (auto.create.topics.enable), and says from which
     /// position of the log on it may be told of.
     pub(crate) fn create_topic_by_use(&self, name: &str) -> Result<(Arc<Topic>, Lsn), ApiError> {
+        permit_name(name)?;
         let partitions = self.config.partitions_default;
         eventlog::check_topic_name(name)
             .map_err(|error| ApiError::new(ErrorCode::InvalidTopicException, error.to_string()))?;

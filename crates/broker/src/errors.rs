@@ -25,6 +25,7 @@ pub fn code_of_kind(kind: ErrorKind) -> ErrorCode {
 pub fn code_of(error: &LogError) -> ErrorCode {
     match error {
         LogError::OffsetOutOfRange { .. } => ErrorCode::OffsetOutOfRange,
+        LogError::Pinned { .. } => ErrorCode::PolicyViolation,
         other => code_of_kind(other.kind()),
     }
 }
@@ -46,7 +47,11 @@ impl ApiError {
 
 impl From<LogError> for ApiError {
     fn from(error: LogError) -> ApiError {
-        ApiError::new(code_of(&error), error.to_string())
+        let way_out = match &error {
+            LogError::Pinned { .. } => "; `eventwright job end NAME` ends one for good that does not run",
+            _ => "",
+        };
+        ApiError::new(code_of(&error), format!("{error}{way_out}"))
     }
 }
 

@@ -399,8 +399,22 @@ impl Frame<'_> {
         Ok(id)
     }
 
-    /// Deletes a topic and its records; their space comes back by whole log files.
+    /// Deletes a topic and its records; their space comes back by whole log files. `Pinned` when a pin needs one of them.
     pub fn delete_topic(&mut self, name: &str) -> Result<(), LogError> {
+        let topic = self.existing(name)?;
+        let pins = lock(&self.inner.pins);
+        let pinned =
+            topic.partitions.iter().find_map(|partition| Some((*partition, pins.lowest(*partition)?)));
+        drop(pins);
+        if let Some((partition, (owner, from))) = pinned {
+            let from = Offset(from);
+            return Err(LogError::Pinned { what: format!("topic '{name}'"), owner, partition, from });
+        }
+        self.delete_own_topic(name)
+    }
+
+    /// The same whatever is pinned: for whoever made the topic for itself and ends with it.
+    pub fn delete_own_topic(&mut self, name: &str) -> Result<(), LogError> {
         let topic = self.existing(name)?;
         self.change(CatalogChange::TopicDeleted { name: name.to_string(), id: topic.id }, false)
     }
@@ -427,7 +441,7 @@ impl Frame<'_> {
     }
 
     /// Deletes the records before an offset, at most those that are durable. Answers the new log start.
-    /// `Conflict` when a pin needs one of them.
+    /// `Pinned` when a pin needs one of them.
     pub fn delete_records(&mut self, partition: PartitionId, before: Offset) -> Result<Offset, LogError> {
         let (log_start, durable) = {
             let known = self.inner.partition(partition)?;
@@ -448,10 +462,8 @@ impl Frame<'_> {
         if let Some((owner, from)) =
             lock(&self.inner.pins).lowest(partition).filter(|(_, from)| *from < before.0)
         {
-            return Err(LogError::Conflict(format!(
-                "'{owner}' still needs the records of partition={partition} from offset={from} on; stop it \
-                 before deleting up to offset={before}"
-            )));
+            let what = format!("the records before offset={before}");
+            return Err(LogError::Pinned { what, owner, partition, from: Offset(from) });
         }
         self.move_log_start(partition, before.0)?;
         Ok(before)
@@ -486,7 +498,7 @@ impl Frame<'_> {
     }
 
     /// Puts a segment, whose file is durable, in the place of a partition's batches; one change for each frame.
-    /// `Conflict` when a pin needs one of them.
+    /// `Pinned` when a pin needs one of them.
     pub(crate) fn compacted(
         &mut self,
         change: CatalogChange,
@@ -498,9 +510,8 @@ impl Frame<'_> {
         self.inner.partition(*partition)?;
         let pins = lock(&self.inner.pins);
         if let Some((owner, pinned)) = pins.lowest(*partition).filter(|(_, pin)| from < to && *pin < to.0) {
-            return Err(LogError::Conflict(format!(
-                "'{owner}' needs the records of partition={partition} from offset={pinned} on as they are"
-            )));
+            let what = format!("the records before offset={to}");
+            return Err(LogError::Pinned { what, owner, partition: *partition, from: Offset(pinned) });
         }
         self.change(change.clone(), false)?;
         self.compacted = Some(Replacement { change, file, _pins: pins });

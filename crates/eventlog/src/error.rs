@@ -35,6 +35,10 @@ pub enum LogError {
     NotFound(String),
     #[error("{0}")]
     Conflict(String),
+    #[error(
+        "{what} cannot go: {owner} still needs partition={partition} from offset={from} on, and must come to its end first"
+    )]
+    Pinned { what: String, owner: String, partition: PartitionId, from: Offset },
     #[error("the log is closed")]
     Closed,
     #[error("internal error: {0}")]
@@ -68,7 +72,7 @@ impl std::fmt::Display for Damage {
 impl LogError {
     pub fn kind(&self) -> ErrorKind {
         match self {
-            LogError::InUse { .. } | LogError::Conflict(_) => ErrorKind::Conflict,
+            LogError::InUse { .. } | LogError::Conflict(_) | LogError::Pinned { .. } => ErrorKind::Conflict,
             LogError::NewerFormat { .. } | LogError::Invalid(_) | LogError::OffsetOutOfRange { .. } => {
                 ErrorKind::Invalid
             }

@@ -34,7 +34,7 @@ mod topic_config;
 mod upkeep;
 
 pub use append::Frame;
-pub use catalog::{CatalogChange, PARTITIONS_PER_TOPIC_MAX, Topic, check_topic_name};
+pub use catalog::{CatalogChange, PARTITIONS_PER_TOPIC_MAX, Topic, check_topic_name, is_internal_topic};
 pub use compaction::CompactionReport;
 pub use entry::{Entry, Layer};
 pub use error::{Damage, LogError};

@@ -175,8 +175,17 @@ fn pins_hold_retention_recycling_and_deletion_back() {
     assert_eq!(error.kind(), ErrorKind::Conflict);
     assert_eq!(
         error.to_string(),
-        "'job-a' still needs the records of partition=0 from offset=50 on; stop it before deleting up to offset=60"
+        "the records before offset=60 cannot go: job-a still needs partition=0 from offset=50 on, and must come \
+         to its end first"
     );
+    let delete_topic = || log.append::<_, LogError>(|frame| frame.delete_topic("t"));
+    let error = delete_topic().unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Conflict);
+    assert_eq!(
+        error.to_string(),
+        "topic 't' cannot go: job-a still needs partition=0 from offset=50 on, and must come to its end first"
+    );
+    assert!(log.topic("t").is_some());
     log.pin("job-a", id, None);
     delete(60).unwrap();
     log.pin_lsn("job-c", Some(lsn_of_60));
@@ -184,6 +193,15 @@ fn pins_hold_retention_recycling_and_deletion_back() {
     log.enforce_retention(1_000_000).unwrap();
     assert_eq!(log.bounds(id).unwrap().log_start, Offset(100));
     let pinned = log.metrics().files;
+    log.pin("job-d", id, Some(Offset(100)));
+    delete_topic().unwrap_err();
+    log.pin("job-d", id, None);
+    delete_topic().unwrap();
+    assert!(log.topic("t").is_none());
+    let own = create(&log, "own", 1, &[])[0];
+    log.pin("job-d", own, Some(Offset(0)));
+    log.append::<_, LogError>(|frame| frame.delete_own_topic("own")).unwrap();
+    assert!(log.topic("own").is_none());
     log.pin_lsn("job-c", None);
     log.commit_pending().unwrap();
     assert!(log.metrics().files < pinned, "{} of {pinned}", log.metrics().files);
@@ -288,6 +306,16 @@ fn dropping_the_last_handle_releases_the_directory() {
     log.shutdown().unwrap();
     let error = log.append::<_, LogError>(|frame| frame.batch(id, 1, 0, &[0; 61])).unwrap_err();
     assert_eq!(error, LogError::Closed);
+}
+
+#[test]
+fn internal_are_the_topics_that_the_node_makes_and_kafkas_own() {
+    for name in ["__outbox.orders.2", "__lookup.orders.1", "__schemas", "__consumer_offsets"] {
+        assert!(eventlog::is_internal_topic(name), "{name}");
+    }
+    for name in ["_schemas", "__debezium-heartbeat.shop", "__outbox", "orders", "x__outbox.", "__schemas2"] {
+        assert!(!eventlog::is_internal_topic(name), "{name}");
+    }
 }
 
 #[test]

@@ -563,6 +563,16 @@ pub enum JobVerb {
         #[command(flatten)]
         jobs: JobsArguments,
     },
+    /// End an unfinished job that does not run for good: nothing resumes it, and its topics may be deleted
+    #[command(after_help = "What it has sent to an outside system and that system has not taken yet is lost.
+
+Example: eventwright job end orders")]
+    End {
+        /// The job's name, which 'pipeline.name' sets, or its id; `job list` shows both
+        job: String,
+        #[command(flatten)]
+        jobs: JobsArguments,
+    },
     /// Stop a running job after its current step; running its file again resumes it
     #[command(after_help = "Example: eventwright job stop orders")]
     Stop {

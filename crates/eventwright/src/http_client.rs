@@ -59,6 +59,10 @@ impl HttpClient {
         self.request("GET", path, "")
     }
 
+    pub fn delete(&self, path: &str) -> anyhow::Result<Value> {
+        self.request("DELETE", path, "")
+    }
+
     pub fn patch(&self, path: &str) -> anyhow::Result<Value> {
         self.request("PATCH", path, "")
     }

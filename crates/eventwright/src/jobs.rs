@@ -100,6 +100,19 @@ impl Jobs {
         Ok(job)
     }
 
+    /// Ends a job for good that does not run.
+    pub fn end(&self, name_or_id: &str) -> anyhow::Result<JobView> {
+        let job = self.find(name_or_id)?;
+        match self {
+            Jobs::Node(client) => client.delete(&format!("/jobs/{}", segment(&job.id)))?,
+            Jobs::Stopped(data, _) => bail!(
+                "no node runs on {0}; `eventwright start --data {0}` starts one, which can end the job",
+                data.display()
+            ),
+        };
+        Ok(job)
+    }
+
     /// Has a savepoint written below `target`, or where the node writes them, and waits for it; the folder that it became.
     pub fn savepoint(&self, name_or_id: &str, target: Option<&Path>) -> anyhow::Result<String> {
         let job = self.find(name_or_id)?;

@@ -36,6 +36,7 @@ impl Site {
             ["jobs", "overview"] if get => jobs::overview(self),
             ["jobs", job] if get => details::job(self, job),
             ["jobs", job] if method == Method::PATCH => commands::terminate(self, job, query),
+            ["jobs", job] if method == Method::DELETE => commands::end(self, job),
             ["jobs", job, "status"] if get => details::status(self, job),
             ["jobs", job, "plan"] if get => details::plan(self, job),
             ["jobs", job, "exceptions"] if get => details::exceptions(self, job, query),

@@ -6,7 +6,7 @@ mod pipe;
 #[path = "../../runtime/tests/world/mod.rs"]
 mod world;
 
-use eventlog::EventLog;
+use eventlog::{EventLog, LogError};
 use http_server::{HttpError, SavepointFolders, ServerConfig, ServerHandle};
 use os::sim::SimOs;
 use pipe::{FAILS, GOOD, Pipe};
@@ -242,11 +242,17 @@ fn a_job_is_cancelled_and_what_has_ended_cannot_be() {
     let site = Site::begin(false);
     let handle = site.submit(&["topic"], RestartStrategy::default());
     assert_eq!(site.refused("PATCH", "/jobs/pipe?mode=stop", "").0, 400);
+    assert_eq!(site.refused("DELETE", "/jobs/pipe", ""), (409, "job 'pipe' runs; stop it first".into()));
     assert_eq!(site.ask("PATCH", &format!("/jobs/{}?mode=cancel", site.id()), ""), (202, json!({})));
     assert!(!handle.join().unwrap(), "it was stopped before its end");
     assert_eq!(site.get("/jobs/pipe/status"), json!({"status": "CANCELED"}));
     assert_eq!(site.ask("PATCH", "/jobs/pipe", "").0, 202, "it is as was asked for");
     assert_eq!(site.get("/overview")["jobs-cancelled"], 1);
+    assert_eq!(site.refused("DELETE", "/jobs/none", "").0, 404);
+    let delete = || site.log.append::<_, LogError>(|frame| frame.delete_topic(pipe::INPUT));
+    assert!(matches!(delete(), Err(LogError::Pinned { .. })), "it can be taken up again");
+    assert_eq!(site.ask("DELETE", &format!("/jobs/{}", site.id()), ""), (202, json!({})));
+    delete().unwrap();
     site.end();
 
     let site = Site::begin(true);
@@ -406,7 +412,7 @@ fn what_is_not_there_or_not_allowed_is_said_in_flinks_form() {
     assert_eq!(site.refused("PATCH", "/jobs/nobody", "").0, 404);
     assert_eq!(site.refused("POST", "/jobs/nobody/stop", "").0, 404);
     for (method, path) in
-        [("POST", "/jobs"), ("DELETE", "/jobs/x"), ("GET", "/jobs/x/stop"), ("PUT", "/v1/config")]
+        [("POST", "/jobs"), ("DELETE", "/jobs"), ("GET", "/jobs/x/stop"), ("PUT", "/v1/config")]
     {
         assert_eq!(site.refused(method, path, "").0, 405, "{method} {path}");
     }

@@ -61,6 +61,10 @@ pub enum RuntimeError {
     Alike { job: String, other: String },
     #[error("job '{job}' does not run here; running its file again with the same --data directory starts it")]
     NotRunning { job: String },
+    #[error("there is no job '{job}'")]
+    Unknown { job: String },
+    #[error("job '{job}' runs; stop it first")]
+    StopFirst { job: String },
     #[error("job '{job}' is running already")]
     Running { job: String },
     #[error("job '{job}' stopped unexpectedly: {reason}; please report this as a bug")]
@@ -76,13 +80,14 @@ impl RuntimeError {
             RuntimeError::Connector(error) => error.kind,
             RuntimeError::Dataflow(error) => error.kind(),
             RuntimeError::Snapshot { kind, .. } | RuntimeError::Savepoint { kind, .. } => *kind,
-            RuntimeError::NotRunning { .. } => ErrorKind::NotFound,
+            RuntimeError::NotRunning { .. } | RuntimeError::Unknown { .. } => ErrorKind::NotFound,
             RuntimeError::Journal { .. } | RuntimeError::ReplayDiffers { .. } => ErrorKind::Corrupt,
             RuntimeError::PlanChanged { .. } | RuntimeError::EngineChanged { .. } => ErrorKind::Invalid,
             RuntimeError::InputChanged { .. } => ErrorKind::Invalid,
-            RuntimeError::Running { .. } | RuntimeError::Known { .. } | RuntimeError::Alike { .. } => {
-                ErrorKind::Conflict
-            }
+            RuntimeError::Running { .. }
+            | RuntimeError::StopFirst { .. }
+            | RuntimeError::Known { .. }
+            | RuntimeError::Alike { .. } => ErrorKind::Conflict,
             RuntimeError::Internal { .. } => ErrorKind::Internal,
         }
     }

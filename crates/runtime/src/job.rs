@@ -1,7 +1,7 @@
 //! The front of the runtime: submitting a job, watching it, stopping it.
 
 use crate::error::RuntimeError;
-use crate::journal::{Counts, Journal};
+use crate::journal::{Counts, Journal, LAYER, Record};
 use crate::machine::{Machine, Patience};
 use crate::progress::{JobProgress, SharedProgress};
 use crate::restart::RestartStrategy;
@@ -12,7 +12,7 @@ use crate::steps;
 use crate::supervisor::Supervisor;
 use dataflow::connector::ConnectorTable;
 use dataflow::plan::Plan;
-use eventlog::EventLog;
+use eventlog::{EventLog, LogError};
 use os::Os;
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
@@ -284,6 +284,30 @@ impl Runtime {
         }
         tracked.stop.request();
         self.wakeup.notify();
+        Ok(())
+    }
+
+    /// Ends an unfinished job, by its name or id, that does not run: nothing takes it up again, what it has not done
+    /// stays undone, and what it kept of the log is given up. An outbox may hold rows that its target never gets.
+    pub fn end(&self, name_or_id: &str) -> Result<(), RuntimeError> {
+        let job = self.find(name_or_id).ok_or_else(|| RuntimeError::Unknown { job: name_or_id.into() })?.name;
+        let lsn = {
+            // Nobody takes it up meanwhile.
+            let jobs = lock(&self.jobs);
+            if jobs.get(&job).is_some_and(|tracked| tracked.state().is_active()) {
+                return Err(RuntimeError::StopFirst { job });
+            }
+            let record = Record::Finished { job: job.clone() };
+            let appended = self.log.append(|frame| {
+                frame.layer(LAYER, &record.encode())?;
+                self.journal.apply(&record);
+                Ok::<_, LogError>(())
+            });
+            appended?.1
+        };
+        self.log.wait_durable(lsn)?;
+        startup::release(&self.log, &job);
+        startup::clear(&self.log, &self.os, &self.data, &job);
         Ok(())
     }
 

@@ -52,7 +52,7 @@ pub(crate) fn own_job_topic_prefix(kind: &str, job: &str) -> String {
 
 /// Under which the outboxes of a job are pinned.
 pub(crate) fn pin(job: &str) -> String {
-    format!("{job}/outbox")
+    format!("the outbox of job {job}")
 }
 
 /// Told by the job: the outbox gets no more records (`ended`), or the node stops (`stopped`).

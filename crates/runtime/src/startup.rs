@@ -18,9 +18,7 @@ pub(crate) fn take_over(log: &EventLog, os: &Os, data: &Path, journal: &Journal)
     let jobs = journal.jobs();
     for (job, is_finished) in jobs {
         if is_finished {
-            // What cannot be removed now stays until the next start; nobody reads it.
-            let _ = StateFolder::open(os, data, &job).map(|folder| folder.clear());
-            let _ = lookups::remove_topics(log, &job);
+            clear(log, os, data, &job);
         } else if let Some(state) = journal.job(&job) {
             for (partition, from) in needed(log, &state) {
                 log.pin(&owner(&job), partition, Some(from));
@@ -32,6 +30,22 @@ pub(crate) fn take_over(log: &EventLog, os: &Os, data: &Path, journal: &Journal)
     }
 }
 
+/// Removes what a job has left that has ended.
+pub(crate) fn clear(log: &EventLog, os: &Os, data: &Path, job: &str) {
+    // What cannot be removed now stays until the next start; nobody reads it.
+    let _ = StateFolder::open(os, data, job).map(|folder| folder.clear());
+    let _ = lookups::remove_topics(log, job);
+}
+
+/// Gives up all that a job has pinned, whether it has run in this process or not.
+pub(crate) fn release(log: &EventLog, job: &str) {
+    for partition in log.topics().iter().flat_map(|topic| &topic.partitions) {
+        for owner in [owner(job), running(job), outbox::pin(job)] {
+            log.pin(&owner, *partition, None);
+        }
+    }
+}
+
 /// The job runs and has pinned what it needs. Its outboxes stay pinned until their targets have said where they are.
 pub(crate) fn unpin(log: &EventLog, job: &str, state: &JournalState) {
     for (partition, _) in needed(log, state) {
@@ -39,8 +53,14 @@ pub(crate) fn unpin(log: &EventLog, job: &str, state: &JournalState) {
     }
 }
 
+/// Under which the input of a job is pinned that does not run.
 fn owner(job: &str) -> String {
-    format!("{job}/journal")
+    format!("unfinished job {job}")
+}
+
+/// The same of one that runs, or has run in this process.
+pub(crate) fn running(job: &str) -> String {
+    format!("job {job}")
 }
 
 /// What a recovery reads: from its last snapshot on, or from its start.

@@ -312,7 +312,11 @@ impl Job {
     /// Keeps retention behind what a recovery would read.
     fn pin(&self, inputs: &Inputs) {
         for (partition, position) in inputs.log_positions(&inputs.cursors()) {
-            self.context.log.pin(&self.name, partition, position.map(|position| Offset(position.0)));
+            self.context.log.pin(
+                &startup::running(&self.name),
+                partition,
+                position.map(|position| Offset(position.0)),
+            );
         }
     }
 
@@ -572,7 +576,7 @@ impl Job {
                     let inputs = lock(&self.inputs);
                     for (partition, position) in inputs.log_positions(&record.cursors) {
                         let position = position.map(|position| Offset(position.0));
-                        self.context.log.pin(&self.name, partition, position);
+                        self.context.log.pin(&startup::running(&self.name), partition, position);
                     }
                 }
                 Polled::NoRoom => {
@@ -641,7 +645,7 @@ impl Job {
         }
         self.context.wait_durable(self.last_lsn)?;
         for (partition, _) in lock(&self.inputs).log_positions(&self.cursors) {
-            self.context.log.pin(&self.name, partition, None);
+            self.context.log.pin(&startup::running(&self.name), partition, None);
         }
         self.remove_answers()?;
         self.snapshots.release();

@@ -6,6 +6,7 @@
 use super::{Api, NONE, code, fenced_code, typed};
 use crate::call::{Call, Outcome};
 use crate::errors::ApiError;
+use crate::security::not_internal;
 use crate::state::transactions::TransactionState;
 use crate::sync::lock;
 use crate::transactions::{Claim, Parts};
@@ -73,7 +74,7 @@ fn one(call: &Call<'_>, asked: &AddPartitionsToTxnTransaction) -> (Vec<AddPartit
     let mut partitions = Vec::new();
     let mut any_unknown = false;
     for topic in &asked.topics {
-        let known = call.find_topic(&topic.name);
+        let known = call.find_topic(&topic.name).and_then(not_internal);
         for index in &topic.partitions {
             let id = known.as_ref().ok().and_then(|known| super::produce::partition_of(known, *index).ok());
             any_unknown |= id.is_none();
@@ -83,7 +84,7 @@ fn one(call: &Call<'_>, asked: &AddPartitionsToTxnTransaction) -> (Vec<AddPartit
     if any_unknown {
         // As Kafka: what exists was not attempted because of what does not.
         let unknown = |topic: &AddPartitionsToTxnTopic, index| {
-            let known = call.find_topic(&topic.name);
+            let known = call.find_topic(&topic.name).and_then(not_internal);
             match known.and_then(|known| super::produce::partition_of(&known, index)) {
                 Ok(_) => code(ErrorCode::OperationNotAttempted),
                 Err(error) => code(error.code),

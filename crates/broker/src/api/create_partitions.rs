@@ -4,6 +4,7 @@ use super::{Api, NONE, code, some_text, typed};
 use crate::broker::partitions_error;
 use crate::call::{Call, Outcome};
 use crate::errors::ApiError;
+use crate::security::not_internal;
 use base::Lsn;
 
 use kafka_wire::ApiKey;
@@ -40,7 +41,7 @@ fn handle(call: &Call<'_>, request: CreatePartitionsRequest) -> Outcome {
 }
 
 fn add(call: &Call<'_>, asked: &CreatePartitionsTopic, validate_only: bool) -> Result<Lsn, ApiError> {
-    let topic = call.find_topic(&asked.name)?;
+    let topic = call.find_topic(&asked.name).and_then(not_internal)?;
     let before = topic.partitions.len();
     let total = usize::try_from(asked.count).unwrap_or(0);
     if total <= before {

@@ -7,6 +7,7 @@ use super::metadata::may_create_topic;
 use super::{Api, NONE, code, some_text, typed};
 use crate::call::{Call, Outcome};
 use crate::errors::ApiError;
+use crate::security::permit_name;
 use base::{Lsn, TopicId};
 use eventlog::{TOPIC_OPTIONS, TopicConfig};
 use kafka_wire::ApiKey;
@@ -75,6 +76,7 @@ fn create(
     let log = &call.broker.log;
     eventlog::check_topic_name(&asked.name)
         .map_err(|error| ApiError::new(ErrorCode::InvalidTopicException, error.to_string()))?;
+    permit_name(&asked.name)?;
     let partitions = partitions(call, &asked)?;
     if asked.replication_factor == 0 || asked.replication_factor < -1 {
         let message = "the replication factor must be at least 1, or -1 for the default";

@@ -3,6 +3,7 @@
 use super::{Api, NONE, code, typed};
 use crate::call::{Call, Outcome};
 use crate::errors::ApiError;
+use crate::security::not_internal;
 use base::{Lsn, Offset};
 use eventlog::Topic;
 use kafka_wire::ApiKey;
@@ -21,7 +22,7 @@ fn handle(call: &Call<'_>, request: DeleteRecordsRequest) -> Outcome {
     let mut last = Lsn(0);
     let mut topics = Vec::with_capacity(request.topics.len());
     for asked in request.topics {
-        let topic = call.find_topic(&asked.name);
+        let topic = call.find_topic(&asked.name).and_then(not_internal);
         let mut partitions = Vec::with_capacity(asked.partitions.len());
         for partition in asked.partitions {
             let index = partition.partition_index;

@@ -3,6 +3,7 @@
 use super::{Api, NONE, code, some_text, typed};
 use crate::call::{Call, Outcome};
 use crate::errors::ApiError;
+use crate::security::not_internal;
 use crate::sync::lock;
 use base::{Lsn, TopicId};
 use kafka_wire::ApiKey;
@@ -62,6 +63,7 @@ fn delete(call: &Call<'_>, asked: &DeleteTopicState) -> Result<(String, TopicId,
             Some(name) => call.find_topic(name)?,
             None => call.topic_by_id(TopicId(asked.topic_id))?,
         };
+        let topic = not_internal(topic)?;
         let ((), lsn) = broker.log.append(|frame| {
             // Between the look-up and here the name may have passed to another topic.
             let current = frame.topic(&topic.name).filter(|current| current.id == topic.id);

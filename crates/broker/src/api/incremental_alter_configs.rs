@@ -6,6 +6,7 @@ use crate::broker::Broker;
 use crate::call::{Call, Outcome};
 use crate::errors::ApiError;
 use crate::group::options;
+use crate::security::not_internal;
 use crate::state::groups::GroupChange;
 use crate::sync::lock;
 use base::Lsn;
@@ -95,7 +96,7 @@ fn change_topic(
     validate_only: bool,
     change: impl FnOnce(&mut BTreeMap<String, String>) -> Result<(), ApiError>,
 ) -> Result<Lsn, ApiError> {
-    broker.find_topic(name)?;
+    broker.find_topic(name).and_then(not_internal)?;
     let ((), lsn) = broker.log.append(|frame| {
         let topic = frame.topic(name).ok_or(ErrorCode::UnknownTopicOrPartition)?;
         let mut given = topic.config.given.clone();

@@ -10,6 +10,7 @@ use crate::batches::{self, CheckedBatch};
 use crate::broker::Broker;
 use crate::call::{Call, Outcome};
 use crate::errors::ApiError;
+use crate::security::not_internal;
 use crate::state::BrokerState;
 use crate::state::producers::{SequencedBatch, Verdict};
 use crate::state::transactions::TransactionState;
@@ -52,8 +53,8 @@ fn handle(call: &Call<'_>, request: ProduceRequest) -> Outcome {
     for (topic_index, data) in request.topic_data.into_iter().enumerate() {
         let topic = match (&refusal, call.version() >= 13) {
             (Some(error), _) => Err(error.clone()),
-            (None, true) => call.topic_by_id(TopicId(data.topic_id)),
-            (None, false) => call.find_topic(&data.name),
+            (None, true) => call.topic_by_id(TopicId(data.topic_id)).and_then(not_internal),
+            (None, false) => call.find_topic(&data.name).and_then(not_internal),
         };
         let mut partition_responses = Vec::with_capacity(data.partition_data.len());
         for (partition_index, part) in data.partition_data.into_iter().enumerate() {

@@ -6,6 +6,7 @@
 use super::{Api, NONE, code, typed};
 use crate::call::{Call, Outcome};
 use crate::errors::ApiError;
+use crate::security::not_internal;
 use crate::state::producers::Marker;
 use base::Lsn;
 use kafka_wire::ApiKey;
@@ -32,7 +33,7 @@ fn handle(call: &Call<'_>, request: WriteTxnMarkersRequest) -> Outcome {
         };
         let mut topics = Vec::with_capacity(asked.topics.len());
         for topic in asked.topics {
-            let known = call.broker.find_topic(&topic.name);
+            let known = call.broker.find_topic(&topic.name).and_then(not_internal);
             let write = |index: i32| -> Result<Lsn, ApiError> {
                 permitted?;
                 let partition = super::produce::partition_of(known.as_ref().map_err(Clone::clone)?, index)?;

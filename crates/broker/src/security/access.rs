@@ -107,6 +107,21 @@ fn refusal(resource: ResourceType) -> ErrorCode {
     }
 }
 
+/// The topic, unless it is one of the node's own: jobs rely on what they wrote there.
+pub(crate) fn not_internal(topic: Arc<Topic>) -> Result<Arc<Topic>, ApiError> {
+    permit_name(&topic.name)?;
+    Ok(topic)
+}
+
+/// Refuses the names of the node's own topics, as Kafka refuses those of its own.
+pub(crate) fn permit_name(name: &str) -> Result<(), ApiError> {
+    if !eventlog::is_internal_topic(name) {
+        return Ok(());
+    }
+    let message = format!("topic '{name}' is internal: the node alone makes and changes it");
+    Err(ApiError::new(ErrorCode::InvalidTopicException, message))
+}
+
 impl Call<'_> {
     /// Whether the client has what this API needs on a resource, by the table of needs.
     pub(crate) fn permit(&self, resource: ResourceType, name: &str) -> Result<(), ErrorCode> {

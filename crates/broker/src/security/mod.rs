@@ -16,7 +16,7 @@ mod visitor;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use access::Access;
+pub(crate) use access::{Access, not_internal, permit_name};
 pub use acl::{Acl, AclFilter, Operation, PatternType, Permission, ResourceType};
 pub use config::{KeySource, SaslMechanism, SecurityConfig, TokenConfig};
 pub(crate) use config::{OPTIONS, options as config_options};

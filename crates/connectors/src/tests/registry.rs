@@ -247,6 +247,7 @@ fn credentials_are_sent_and_never_shown() {
     assert!(!failed.message.contains("hidden"), "{failed}");
     write(&node, &orders(&registry, &[("avro-confluent.url", &inside)]), &[1]).unwrap();
     let log = node.log.clone();
+    assert!(log.topic("__schemas").unwrap().internal, "no client may change it");
     let partition = log.topic("__schemas").unwrap().partitions[0];
     for slice in log.read(partition, base::Offset(0), 1 << 20).unwrap() {
         let mut bytes = Vec::new();

@@ -33,7 +33,7 @@ impl Step {
                     id: *id,
                     partitions: partitions.clone(),
                     config: TopicConfig::lenient(config),
-                    internal: name.starts_with("__"),
+                    internal: super::is_internal_topic(name),
                 };
                 (None, Some(after))
             }

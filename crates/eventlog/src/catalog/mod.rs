@@ -23,7 +23,7 @@ pub struct Topic {
     /// By partition index.
     pub partitions: Vec<PartitionId>,
     pub config: TopicConfig,
-    /// The node's own topics, whose names begin with two underscores.
+    /// One of the node's own: see [`is_internal_topic`].
     pub internal: bool,
 }
 
@@ -145,13 +145,26 @@ impl Catalog {
             let id = TopicId(reader.array()?);
             let partitions = take_partitions(reader)?;
             let config = TopicConfig::lenient(&take_config(reader)?);
-            let internal = name.starts_with("__");
+            let internal = is_internal_topic(&name);
             let topic = Arc::new(Topic { name, id, partitions, config, internal });
             catalog.take(&Step { before: None, after: Some(topic) });
         }
         catalog.partition_next = partition_next;
         Some(catalog)
     }
+}
+
+/// What the names of the topics begin with that jobs make for themselves.
+const INTERNAL_PREFIXES: [&str; 2] = ["__outbox.", "__lookup."];
+
+/// The node's own topics, and those that Kafka's brokers keep for themselves.
+const INTERNAL_NAMES: [&str; 4] =
+    ["__schemas", "__consumer_offsets", "__transaction_state", "__share_group_state"];
+
+/// Whether a topic of this name is the node's own, which no client changes. Two underscores alone do not make one:
+/// clients have topics like `__debezium-heartbeat.x`.
+pub fn is_internal_topic(name: &str) -> bool {
+    INTERNAL_NAMES.contains(&name) || INTERNAL_PREFIXES.iter().any(|prefix| name.starts_with(prefix))
 }
 
 /// Kafka's rule for topic names: letters, digits, '.', '_' and '-', not '.' or '..', at most 249 characters.

@@ -173,7 +173,7 @@ impl Inner {
                     state.left_alone.insert(due.partition.id, error.to_string());
                 }
                 // The partition is gone, or somebody has just pinned it.
-                Err(LogError::NotFound(_) | LogError::Conflict(_)) => {}
+                Err(LogError::NotFound(_) | LogError::Pinned { .. }) => {}
                 Err(error @ (LogError::Closed | LogError::Fenced(_))) => return Err(error),
                 Err(error) => failure = Some(error),
             }

@@ -1,4 +1,4 @@
-//! `job`: list, describe and stop jobs, of a running node or of a stopped data directory.
+//! `job`: list, describe, stop and end jobs, of a running node or of a stopped data directory.
 
 use crate::cli::{Form, JobVerb};
 use crate::job_view::{JobView, print_list};
@@ -19,6 +19,13 @@ pub fn job(verb: &JobVerb) -> anyhow::Result<()> {
             match arguments.output {
                 Form::Json => println!("{}", described.json()),
                 Form::Text => described.print(&mut std::io::stdout())?,
+            }
+        }
+        JobVerb::End { job, jobs: arguments } => {
+            let ended = Jobs::open(arguments)?.end(job)?;
+            match arguments.output {
+                Form::Json => println!("{}", json!({"job": ended.name, "id": ended.id})),
+                Form::Text => println!("job {} has ended; nothing resumes it", ended.name),
             }
         }
         JobVerb::Stop { job, jobs: arguments } => {

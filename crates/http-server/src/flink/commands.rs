@@ -1,4 +1,4 @@
-//! What changes a job: cancelling it, stopping it with a savepoint, taking savepoints.
+//! What changes a job: cancelling it, ending it for good, stopping it with a savepoint, taking savepoints.
 
 use crate::reply::Reply;
 use crate::router::{Site, query_value};
@@ -25,6 +25,14 @@ pub(crate) fn terminate(site: &Site, name_or_id: &str, query: &str) -> Reply {
         return Reply::error(StatusCode::CONFLICT, message);
     }
     match site.runtime.stop(&job.name) {
+        Ok(()) => Reply::accepted(json!({})),
+        Err(error) => Reply::of_error(&error),
+    }
+}
+
+/// `DELETE /jobs/:jobid`, which Flink has not: a job that does not run ends for good.
+pub(crate) fn end(site: &Site, name_or_id: &str) -> Reply {
+    match site.runtime.end(name_or_id) {
         Ok(()) => Reply::accepted(json!({})),
         Err(error) => Reply::of_error(&error),
     }

@@ -63,7 +63,7 @@ pub(crate) fn remove_topics(log: &EventLog, job: &str) -> Result<(), LogError> {
     }
     let removed = log.append(|frame| {
         for topic in topics.iter().filter(|topic| log.topic(topic).is_some()) {
-            frame.delete_topic(topic)?;
+            frame.delete_own_topic(topic)?;
         }
         Ok::<_, LogError>(())
     });

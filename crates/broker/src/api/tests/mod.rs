@@ -6,6 +6,7 @@ mod consumer_group_crashes;
 mod consumer_groups;
 mod group_migration;
 mod groups;
+mod internal_topics;
 mod one_node;
 mod records;
 mod share;
