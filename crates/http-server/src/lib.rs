@@ -12,6 +12,7 @@
 mod door;
 mod flink;
 mod guard;
+mod patience;
 mod reply;
 mod router;
 mod savepoint_folders;

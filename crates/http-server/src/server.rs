@@ -5,6 +5,7 @@
 use crate::SavepointFolders;
 use crate::door::{Caller, Door};
 use crate::guard;
+use crate::patience::Patience;
 use crate::reply::Reply;
 use crate::router::Site;
 use crate::schemas;
@@ -48,6 +49,9 @@ const BODY_BYTES_MAX: usize = 64 << 10;
 
 /// How long a client may take for its headers, idle connections included, and for a body.
 const READ_MAX: Duration = Duration::from_secs(30);
+
+/// How long a client may hold up its answer: one that does not read must not keep its place.
+const SEND_MAX: Duration = Duration::from_secs(60);
 
 /// What a client still sends after its answer is read for so long and so far: closing a socket with unread
 /// bytes resets the connection, which takes the answer away from the client.
@@ -292,7 +296,8 @@ async fn serve(stream: TcpStream, host: IpAddr, served: Arc<Served>, stop: watch
     let _ = stream.set_nodelay(true);
     let Some(tls) = &served.tls else {
         let Ok((stream, twin)) = twins(stream) else { return };
-        if exchange(stream, Caller { host, certificate: None }, served, stop).await {
+        let caller = Caller { host, certificate: None };
+        if exchange(stream, |request| answer(request, caller.clone(), served.clone()), stop).await {
             linger(twin).await;
         }
         return;
@@ -309,7 +314,8 @@ async fn serve(stream: TcpStream, host: IpAddr, served: Arc<Served>, stop: watch
         Ok(certificate) => certificate,
         Err(error) => return served.tell(&format!("{error}: peer={host}")),
     };
-    exchange(stream, Caller { host, certificate }, served, stop).await;
+    let caller = Caller { host, certificate };
+    exchange(stream, |request| answer(request, caller.clone(), served.clone()), stop).await;
 }
 
 impl Served {
@@ -321,19 +327,18 @@ impl Served {
 }
 
 /// Requests and answers, until one side ends it; whether that was the client.
-async fn exchange(
+async fn exchange<A: Future<Output = Result<Response<Full<Bytes>>, Infallible>>>(
     stream: impl AsyncRead + AsyncWrite + Unpin,
-    caller: Caller,
-    served: Arc<Served>,
+    answer: impl Fn(Request<Incoming>) -> A,
     mut stop: watch::Receiver<bool>,
 ) -> bool {
-    let service = service_fn(move |request| answer(request, caller.clone(), served.clone()));
+    let stream = Patience::new(stream, SEND_MAX);
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(READ_MAX)
         .max_buf_size(HEAD_BYTES_MAX)
         .max_headers(HEADERS_MAX)
-        .serve_connection(TokioIo::new(stream), service);
+        .serve_connection(TokioIo::new(stream), service_fn(answer));
     let mut connection = std::pin::pin!(connection);
     // A connection that breaks is its client's affair: there is nothing to undo and nobody to tell.
     let ended = tokio::select! {
@@ -411,4 +416,77 @@ async fn answer(
         *response.body_mut() = Full::new(Bytes::new());
     }
     Ok(response)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tokio::time::Instant;
+
+    /// Bytes that no buffer on the way takes as a whole.
+    const BODY_BYTES: usize = 1 << 20;
+
+    /// Asks for a large answer, and takes a byte of it in each of these intervals. How long the server bears it.
+    async fn borne(takes_every: Duration) -> Duration {
+        let (mut client, server) = tokio::io::duplex(1024);
+        let (_stop, stopped) = watch::channel(false);
+        let answer = |_| async { Ok(Response::new(Full::new(Bytes::from(vec![b'x'; BODY_BYTES])))) };
+        let begun = Instant::now();
+        client.write_all(b"GET / HTTP/1.1\r\n\r\n").await.expect("the server reads");
+        let read = async {
+            loop {
+                tokio::time::sleep(takes_every).await;
+                if client.read_u8().await.is_err() {
+                    std::future::pending::<()>().await;
+                }
+            }
+        };
+        tokio::select! {
+            _ = exchange(server, answer, stopped) => begun.elapsed(),
+            () = read => unreachable!("it reads for ever"),
+            () = tokio::time::sleep(SEND_MAX * 100) => Duration::MAX,
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_client_that_does_not_take_its_answer_loses_its_place() {
+        assert_eq!(borne(Duration::from_secs(86_400)).await, SEND_MAX);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_client_that_takes_a_byte_now_and_then_loses_it_too() {
+        let borne = borne(Duration::from_secs(7)).await;
+        assert!(borne <= SEND_MAX, "{borne:?}");
+    }
+
+    /// The time is that of one answer: a connection may be used for as long as it likes.
+    #[tokio::test(start_paused = true)]
+    async fn a_client_that_reads_keeps_its_connection() {
+        let (mut client, server) = tokio::io::duplex(1024);
+        let (_stop, stopped) = watch::channel(false);
+        let answer = |_| async { Ok(Response::new(Full::new(Bytes::from(vec![b'x'; BODY_BYTES])))) };
+        let asks = async {
+            for _ in 0..5 {
+                client.write_all(b"GET / HTTP/1.1\r\n\r\n").await.expect("the server reads");
+                // The answer is held up for a while, and then taken.
+                tokio::time::sleep(SEND_MAX / 2).await;
+                let mut taken = 0;
+                let mut buffer = vec![0; 64 << 10];
+                while taken < BODY_BYTES {
+                    let count = client.read(&mut buffer).await.expect("the answer comes");
+                    assert!(count > 0, "the connection was closed");
+                    taken += count;
+                    if buffer[..count].ends_with(b"x") && taken >= BODY_BYTES {
+                        break;
+                    }
+                }
+                // What is left of the answer: its head counted as part of the body.
+                while tokio::time::timeout(Duration::from_secs(1), client.read(&mut buffer)).await.is_ok() {}
+            }
+        };
+        tokio::select! {
+            _ = exchange(server, answer, stopped) => panic!("the server has ended the connection"),
+            () = asks => {}
+        }
+    }
 }
