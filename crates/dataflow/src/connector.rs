@@ -2,6 +2,7 @@
 //!
 //! `sql` and `connectors` never import each other: the binary hands the planner a [`ConnectorTable`].
 
+use crate::feed::{Feed, FeedRequest};
 use crate::lookup::{Lookup, LookupRequest};
 use crate::plan::{Changelog, LookupCache};
 use crate::sink::Sink;
@@ -98,6 +99,21 @@ pub trait Connector: Send + Sync {
                 request.table.name,
                 self.spec().name
             ),
+            option: None,
+        })
+    }
+
+    /// Whether what a scan of the table reads lands in the log first. Then `source` reads the topic that it lies in:
+    /// its splits are that topic's partitions (`topic/3`), and their positions offsets.
+    fn lands(&self, _table: &TableDefinition) -> bool {
+        false
+    }
+
+    /// What brings the records of such a table; connects when it is opened.
+    fn feed(&self, request: FeedRequest) -> Result<Box<dyn Feed>, ConnectorError> {
+        Err(ConnectorError {
+            kind: ErrorKind::Internal,
+            message: format!("table '{}': '{}' has no feed", request.table.name, self.spec().name),
             option: None,
         })
     }

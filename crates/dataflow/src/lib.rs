@@ -8,6 +8,7 @@ pub mod batch;
 pub mod connector;
 pub mod engine;
 pub mod expression;
+pub mod feed;
 pub mod lookup;
 pub mod plan;
 pub mod sink;

@@ -7,6 +7,7 @@
 //!   when the process dies are not shown again.
 
 use crate::batch::Batch;
+use crate::source::Rejected;
 use base::ErrorKind;
 use std::collections::BTreeMap;
 
@@ -55,6 +56,12 @@ pub trait OutboxSink: Send {
     /// Makes all that was applied durable and visible, if it is worth it by the table's rolling
     /// policy or if `finish` (the job has ended); answers the offset up to which the target is durable.
     fn commit(&mut self, finish: bool, clock_ms: i64) -> Result<i64, SinkError>;
+    /// Records that the target refuses for good, for the dead-letter topic that the table declares. Asked after each
+    /// `commit`, which is called again when they are in the log: only then may the target store an offset behind them.
+    /// A process that dies in between meets them again, so a dead letter may come twice.
+    fn take_rejected(&mut self) -> Vec<Rejected> {
+        Vec::new()
+    }
 }
 
 /// Writes at once, after the step is durable.

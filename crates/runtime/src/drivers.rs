@@ -1,7 +1,8 @@
-//! The drivers of a job's outboxes, one per outside sink, and those who ask for its lookup joins.
+//! The drivers of a job's outboxes, one per outside sink, those of its feeds, and those who ask for its lookup joins.
 
 use crate::background::Background;
 use crate::error::RuntimeError;
+use crate::feeds::Feeds;
 use crate::job::Wakeup;
 use crate::lookups::Lookups;
 use crate::outbox::{self, Driver, OutboxSignals};
@@ -28,7 +29,7 @@ pub(crate) fn drivers(context: &Context, signals: &Arc<OutboxSignals>) -> Result
             let reason = format!("its outbox {topic} is gone");
             return Err(RuntimeError::Internal { job: job.clone(), reason });
         };
-        drivers.push(Driver::new(context, signals, partition, sink)?);
+        drivers.push(Driver::new(context, signals, NodeId(index), partition, sink)?);
     }
     Ok(drivers)
 }
@@ -37,13 +38,20 @@ pub(crate) fn drivers(context: &Context, signals: &Arc<OutboxSignals>) -> Result
 pub(crate) struct Drivers {
     signals: Arc<OutboxSignals>,
     lookups: Arc<Lookups>,
+    feeds: Arc<Feeds>,
     background: Background,
 }
 
 impl Drivers {
-    pub(crate) fn start(context: &Context, lookups: &Arc<Lookups>) -> Result<Drivers, RuntimeError> {
+    pub(crate) fn start(
+        context: &Context,
+        signals: &Arc<OutboxSignals>,
+        lookups: &Arc<Lookups>,
+        feeds: &Arc<Feeds>,
+    ) -> Result<Drivers, RuntimeError> {
         let background = Background::new(&context.request.name, &context.stop, &context.wakeup);
-        let mut drivers = Drivers { signals: Arc::default(), lookups: lookups.clone(), background };
+        let (signals, lookups, feeds) = (signals.clone(), lookups.clone(), feeds.clone());
+        let mut drivers = Drivers { signals, lookups, feeds, background };
         match drivers.start_each(context) {
             Ok(()) => Ok(drivers),
             Err(error) => {
@@ -61,6 +69,9 @@ impl Drivers {
         for driver in self.lookups.drivers(context)? {
             self.background.spawn("lookup", move || driver.run())?;
         }
+        for driver in self.feeds.drivers(context)? {
+            self.background.spawn("feed", move || driver.run())?;
+        }
         Ok(())
     }
 
@@ -69,6 +80,7 @@ impl Drivers {
         let signal = if ended { &self.signals.ended } else { &self.signals.stopped };
         signal.store(true, Ordering::Release);
         self.lookups.stop();
+        self.feeds.stop();
         wakeup.notify();
         self.background.join()
     }

@@ -8,8 +8,10 @@
 
 use crate::coordinates::{Cursor, Range, ScanSplits};
 use crate::error::RuntimeError;
+use crate::feeds::Feeds;
 use crate::journal::{Counts, StepRecord};
 use crate::lookups::Lookups;
+use crate::outbox::OutboxSignals;
 use crate::quiet::Quiet;
 use arrow_array::RecordBatch;
 use base::PartitionId;
@@ -30,6 +32,7 @@ pub(crate) struct Inputs {
     /// When the splits were last asked (ms).
     asked_ms: Option<i64>,
     lookups: Option<Arc<Lookups>>,
+    outboxes: Option<Arc<OutboxSignals>>,
 }
 
 struct Scan {
@@ -91,6 +94,7 @@ impl Inputs {
         connectors: &ConnectorTable,
         log: &EventLog,
         lookups: &Arc<Lookups>,
+        feeds: &Feeds,
     ) -> Result<Inputs, RuntimeError> {
         let mut scans = Vec::new();
         for (index, node) in plan.nodes.iter().enumerate() {
@@ -119,7 +123,7 @@ impl Inputs {
                 node: NodeId(index),
                 table: table.name.clone(),
                 phase: plan.phase(NodeId(index)),
-                source: connector.source(request)?,
+                source: feeds.over(log, NodeId(index), connector.source(request)?)?,
                 splits: Vec::new(),
                 cursors: Vec::new(),
                 idle_ms: plan.idle_ms(NodeId(index)),
@@ -127,12 +131,17 @@ impl Inputs {
                 nothing: RecordBatch::new_empty(node.schema.clone()),
             });
         }
-        Ok(Inputs { scans, os: None, asked_ms: None, lookups: Some(lookups.clone()) })
+        Ok(Inputs { scans, os: None, asked_ms: None, lookups: Some(lookups.clone()), outboxes: None })
     }
 
     /// Reads are timed from now on.
     pub(crate) fn timed(&mut self, os: &Os) {
         self.os = Some(os.clone());
+    }
+
+    /// Nothing is read while the job's outboxes are full.
+    pub(crate) fn held_by(&mut self, outboxes: &Arc<OutboxSignals>) {
+        self.outboxes = Some(outboxes.clone());
     }
 
     /// Resolves the splits of a job that starts.
@@ -246,6 +255,9 @@ impl Inputs {
     pub(crate) fn next(&mut self, clock_ms: i64, rows_max: usize) -> Result<Next, RuntimeError> {
         let open = self.scans.iter().filter(|scan| scan.is_open());
         let Some(phase) = open.map(|scan| scan.phase).min() else { return Ok(Next::Finished) };
+        if self.outboxes.as_ref().is_some_and(|outboxes| outboxes.are_full()) {
+            return Ok(Next::Nothing(Idle::UntilLogGrows));
+        }
         let mut prepared = Prepared::empty(clock_ms);
         let now_ns = || self.os.as_ref().map_or(0, |os| os.clock.monotonic_ns());
         let mut idle = Idle::UntilLogGrows;

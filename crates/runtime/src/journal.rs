@@ -39,6 +39,39 @@ pub enum Record {
     Finished {
         job: String,
     },
+    /// A feed has brought something, which lies in the same frame.
+    Fed {
+        job: String,
+        feed: FeedPosition,
+    },
+}
+
+/// How far a feed has come.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FeedPosition {
+    /// The scan's node in the plan.
+    pub scan: u32,
+    /// Where the outside system goes on, if it can be asked for that; a feed that gives none has gone no further.
+    pub position: Option<Vec<u8>>,
+    /// Nothing follows.
+    pub ended: bool,
+}
+
+impl FeedPosition {
+    fn encode(&self, out: &mut FieldWriter) {
+        out.u32(self.scan).u8(self.ended.into()).u8(self.position.is_some().into());
+        out.bytes(self.position.as_deref().unwrap_or_default());
+    }
+
+    fn decode(reader: &mut FieldReader<'_>) -> Result<FeedPosition, CodecError> {
+        let scan = reader.u32()?;
+        let (ended, has_position) = (reader.u8()? != 0, reader.u8()? != 0);
+        let position = reader.bytes()?;
+        Ok(FeedPosition { scan, position: has_position.then(|| position.to_vec()), ended })
+    }
+
+    /// The bytes that the shortest one takes.
+    const ENCODED_BYTES: usize = 10;
 }
 
 /// One step: enough to run it again and to know that the same came out.
@@ -169,6 +202,10 @@ impl Record {
             Record::Finished { job } => {
                 out.u8(4).text(job);
             }
+            Record::Fed { job, feed } => {
+                out.u8(5).text(job);
+                feed.encode(&mut out);
+            }
         }
         out.finish()
     }
@@ -191,6 +228,7 @@ impl Record {
             2 => Record::Step { job, step: StepRecord::decode(&mut reader)? },
             3 => Record::Snapshot { job, snapshot: SnapshotRecord::decode(&mut reader)? },
             4 => Record::Finished { job },
+            5 => Record::Fed { job, feed: FeedPosition::decode(&mut reader)? },
             _ => return Err(CodecError { what: "a journal record of an unknown kind" }),
         };
         reader.finish()?;
@@ -215,6 +253,8 @@ pub struct JournalState {
     pub last_step: u64,
     pub counts: Counts,
     pub finished: bool,
+    /// By scan node.
+    pub feeds: BTreeMap<u32, FeedPosition>,
 }
 
 /// All jobs of a data directory, by name.
@@ -232,6 +272,10 @@ impl Journal {
             for _ in 0..reader.count(16)? {
                 let name = reader.text()?;
                 jobs.insert(name, decode_state(&mut reader)?);
+            }
+            // Checkpoints from before there were feeds end here.
+            if !reader.is_empty() {
+                decode_feeds(&mut reader, &mut jobs)?;
             }
             reader.finish()?;
         }
@@ -254,6 +298,8 @@ impl Journal {
         let mut jobs = self.lock();
         match record {
             Record::Started { job, instance, engine_version, plan, origin, scans } => {
+                // A job that goes back to one of its savepoints still has what it was fed.
+                let own = jobs.remove(job).filter(|known| known.instance == *instance);
                 let state = JournalState {
                     instance: *instance,
                     engine_version: *engine_version,
@@ -265,6 +311,7 @@ impl Journal {
                     last_step: 0,
                     counts: Counts::default(),
                     finished: false,
+                    feeds: own.map(|own| own.feeds).unwrap_or_default(),
                 };
                 jobs.insert(job.clone(), state);
             }
@@ -289,6 +336,14 @@ impl Journal {
                     state.finished = true;
                     state.steps.clear();
                     state.snapshot = None;
+                    state.feeds.clear();
+                }
+            }
+            Record::Fed { job, feed } => {
+                if let Some(state) = jobs.get_mut(job) {
+                    let known = state.feeds.remove(&feed.scan).and_then(|known| known.position);
+                    let position = feed.position.clone().or(known);
+                    state.feeds.insert(feed.scan, FeedPosition { position, ..feed.clone() });
                 }
             }
         }
@@ -296,6 +351,11 @@ impl Journal {
 
     pub fn job(&self, name: &str) -> Option<JournalState> {
         self.lock().get(name).cloned()
+    }
+
+    /// How far a feed of a job has come; none before it brought anything.
+    pub fn feed(&self, job: &str, scan: u32) -> Option<FeedPosition> {
+        self.lock().get(job).and_then(|state| state.feeds.get(&scan).cloned())
     }
 
     /// Names of all jobs, in order, with whether they have finished.
@@ -317,8 +377,26 @@ impl Fold for Journal {
             writer.text(name);
             encode_state(state, &mut writer);
         }
+        for state in jobs.values() {
+            writer.u32(state.feeds.len() as u32);
+            state.feeds.values().for_each(|feed| feed.encode(&mut writer));
+        }
         out.extend_from_slice(&writer.finish());
     }
+}
+
+/// The feeds of all jobs, in their order.
+fn decode_feeds(
+    reader: &mut FieldReader<'_>,
+    jobs: &mut BTreeMap<String, JournalState>,
+) -> Result<(), CodecError> {
+    for state in jobs.values_mut() {
+        for _ in 0..reader.count(FeedPosition::ENCODED_BYTES)? {
+            let feed = FeedPosition::decode(reader)?;
+            state.feeds.insert(feed.scan, feed);
+        }
+    }
+    Ok(())
 }
 
 fn encode_state(state: &JournalState, out: &mut FieldWriter) {
@@ -361,5 +439,6 @@ fn decode_state(reader: &mut FieldReader<'_>) -> Result<JournalState, CodecError
         last_step,
         counts,
         finished,
+        feeds: BTreeMap::new(),
     })
 }

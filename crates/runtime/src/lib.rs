@@ -14,7 +14,9 @@ pub mod status;
 
 mod background;
 mod coordinates;
+mod dead_letters;
 mod drivers;
+mod feeds;
 mod inputs;
 mod job;
 mod late;
@@ -23,9 +25,12 @@ mod machine;
 mod origin;
 mod outbox;
 mod outputs;
+mod patience;
 mod profile;
 mod quiet;
 mod reader;
+mod records;
+mod retries;
 mod savepoint;
 mod startup;
 mod state_folder;
@@ -33,12 +38,13 @@ mod steps;
 mod supervisor;
 #[cfg(test)]
 mod tests;
+mod topics;
 
 pub use error::RuntimeError;
 pub use job::{CommitPoint, JobHandle, JobOptions, JobRequest, Observer, ProgressWatch, Runtime, Submitted};
-pub use journal::{Journal, JournalState};
+pub use journal::{FeedPosition, Journal, JournalState};
 pub use machine::{Machine, Patience, Turn, Wait};
-pub use progress::{JobProgress, OperatorProgress, ScanProgress, SinkProgress};
+pub use progress::{FeedProgress, JobProgress, OperatorProgress, ScanProgress, SinkProgress};
 pub use restart::{RestartPolicy, RestartSettingError, RestartStrategy};
 pub use savepoint::{Savepoint, SavepointInfo, SavepointOutcome, SavepointTicket};
 pub use status::{JobFailure, JobState, JobStatus};

@@ -5,6 +5,7 @@
 
 use crate::drivers;
 use crate::error::RuntimeError;
+use crate::feeds;
 use crate::lookups;
 use crate::outbox::{Driver, DriverTurn, OutboxSignals};
 use crate::progress::JobProgress;
@@ -46,6 +47,7 @@ pub struct Machine {
     job: Job,
     drivers: Vec<Driver>,
     lookups: Vec<lookups::Driver>,
+    feeds: Vec<feeds::Driver>,
     signals: Arc<OutboxSignals>,
 }
 
@@ -53,13 +55,14 @@ impl Machine {
     pub(crate) fn open(context: Context) -> Result<Machine, RuntimeError> {
         let context = Arc::new(context);
         let job = Job::open(context.clone())?;
-        let signals = Arc::new(OutboxSignals::default());
+        let signals = job.signals.clone();
         let drivers = drivers::drivers(&context, &signals)?;
         let lookups = job.lookups.drivers(&context)?;
-        Ok(Machine { job, drivers, lookups, signals })
+        let feeds = job.feeds.drivers(&context)?;
+        Ok(Machine { job, drivers, lookups, feeds, signals })
     }
 
-    /// One step, and one turn of every outside sink and of everyone who asks for a lookup join.
+    /// One step, and one turn of every outside sink, of every feed and of everyone who asks for a lookup join.
     pub fn turn(&mut self) -> Result<Turn, RuntimeError> {
         let turn = self.job.turn()?;
         if turn == Turn::Finished {
@@ -68,6 +71,9 @@ impl Machine {
         }
         for lookup in &mut self.lookups {
             lookup.turn()?;
+        }
+        for feed in &mut self.feeds {
+            feed.turn(0)?;
         }
         let mut drained = true;
         for driver in &mut self.drivers {

@@ -2,11 +2,13 @@
 
 use crate::ENGINE_VERSION;
 use crate::error::RuntimeError;
+use crate::feeds::Feeds;
 use crate::journal::{JournalState, LAYER, Record, SnapshotRecord};
 use crate::lookups::Lookups;
 use crate::savepoint::Savepoint;
 use crate::state_folder::StateFolder;
 use crate::steps::Context;
+use base::ErrorKind;
 
 /// The savepoint that a job begins with.
 pub(crate) struct Origin {
@@ -30,6 +32,24 @@ impl Origin {
         }
     }
 
+    /// What came from outside lies in the log in which the savepoint's job ran, and nowhere else.
+    fn check_feeds(&self, context: &Context, feeds: &Feeds) -> Result<(), RuntimeError> {
+        let info = &self.savepoint.info;
+        let is_own =
+            context.journal.job(&context.request.name).is_some_and(|own| own.instance == info.instance);
+        match feeds.tables().next() {
+            Some(table) if !is_own => Err(RuntimeError::Savepoint {
+                folder: self.savepoint.folder.display().to_string(),
+                reason: format!(
+                    "the job reads table '{table}' from outside; what came from there lies in the data directory where \
+                     the savepoint was made, and only there can a job go on from it"
+                ),
+                kind: ErrorKind::Invalid,
+            }),
+            _ => Ok(()),
+        }
+    }
+
     /// Copies the state and journals the start together with its snapshot; answers what the journal
     /// says of the job then.
     pub(crate) fn begin(
@@ -37,10 +57,11 @@ impl Origin {
         context: &Context,
         folder: &StateFolder,
         instance: u64,
-        lookups: &Lookups,
+        (lookups, feeds): (&Lookups, &Feeds),
     ) -> Result<JournalState, RuntimeError> {
         let name = &context.request.name;
         let info = &self.savepoint.info;
+        self.check_feeds(context, feeds)?;
         let (file, path) = folder.manifest(info.step);
         self.savepoint.copy_into(&context.os, folder.path(), &path)?;
         let (mut scans, mut cursors) = (info.scans.clone(), info.cursors.clone());

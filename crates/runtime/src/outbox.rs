@@ -2,18 +2,23 @@
 //!
 //! A driver thread per outside sink reads the outbox by offset and applies it. The offset is stored
 //! by the target itself, so a driver that starts again asks the target where it was. A slow or dead
-//! target delays nobody else.
+//! target delays nobody else: it is tried again by the job's restart strategy, and only when very much waits for it does
+//! the job take no more input.
 
+use crate::dead_letters;
 use crate::error::RuntimeError;
 use crate::job::Wakeup;
+use crate::progress::{SharedProgress, SinkProgress};
+use crate::retries::Retries;
 use crate::steps::Context;
+use crate::topics;
 use base::{Offset, PartitionId};
 use dataflow::plan::NodeId;
 use dataflow::sink::OutboxSink;
 use eventlog::EventLog;
 use os::Os;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
 /// Bytes of outbox batches that are applied before the target may commit.
 const READ_BYTES_MAX: usize = 1 << 20;
@@ -28,26 +33,7 @@ pub(crate) fn topic(job: &str, sink: NodeId) -> String {
 
 /// What the names of all outboxes of a job begin with; a number follows. A job is refused whose prefix is another's.
 pub(crate) fn topic_prefix(job: &str) -> String {
-    job_topic_prefix("outbox", job)
-}
-
-/// What the names of a job's internal topics of a kind begin with. Two names may give the same: see
-/// [`own_job_topic_prefix`].
-fn job_topic_prefix(kind: &str, job: &str) -> String {
-    let name: String = job
-        .chars()
-        .map(|c| if c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-') { c } else { '_' })
-        .collect();
-    format!("__{kind}.{name}.")
-}
-
-/// The same of a kind whose topics no other job may have: a name that loses characters gets its hash.
-pub(crate) fn own_job_topic_prefix(kind: &str, job: &str) -> String {
-    let prefix = job_topic_prefix(kind, job);
-    match prefix == format!("__{kind}.{job}.") {
-        true => prefix,
-        false => format!("{prefix}{:016x}.", state::hash(job.as_bytes())),
-    }
+    topics::prefix("outbox", job)
 }
 
 /// Under which the outboxes of a job are pinned.
@@ -55,11 +41,39 @@ pub(crate) fn pin(job: &str) -> String {
     format!("the outbox of job {job}")
 }
 
-/// Told by the job: the outbox gets no more records (`ended`), or the node stops (`stopped`).
+/// So much may wait in the outboxes of a job (about) before it takes no more input.
+const WAITING_BYTES_MAX: u64 = 1 << 30;
+
+/// What a job and the drivers of its outboxes tell each other.
 #[derive(Debug, Default)]
 pub(crate) struct OutboxSignals {
+    /// The outboxes get no more records.
     pub ended: AtomicBool,
+    /// The node stops.
     pub stopped: AtomicBool,
+    /// What this process has put into the outboxes.
+    records: AtomicU64,
+    bytes: AtomicU64,
+    /// Drivers whose targets are too far behind.
+    full: AtomicUsize,
+}
+
+impl OutboxSignals {
+    pub(crate) fn appended(&self, records: u32, bytes: usize) {
+        self.records.fetch_add(records.into(), Ordering::Relaxed);
+        self.bytes.fetch_add(bytes as u64, Ordering::Relaxed);
+    }
+
+    /// Whether the job should take no more input for now.
+    pub(crate) fn are_full(&self) -> bool {
+        self.full.load(Ordering::Relaxed) > 0
+    }
+
+    /// About how many bytes so many records take.
+    fn bytes_of(&self, records: u64) -> u64 {
+        let record_bytes = self.bytes.load(Ordering::Relaxed) / self.records.load(Ordering::Relaxed).max(1);
+        records.saturating_mul(record_bytes)
+    }
 }
 
 pub(crate) struct Driver {
@@ -67,12 +81,16 @@ pub(crate) struct Driver {
     os: Os,
     wakeup: Arc<Wakeup>,
     signals: Arc<OutboxSignals>,
+    progress: SharedProgress,
+    node: NodeId,
     /// Under which the outbox is pinned.
     pin: String,
     partition: PartitionId,
     sink: Box<dyn OutboxSink>,
+    retries: Retries,
     /// The next record for the target, once it was asked.
     next: Option<Offset>,
+    is_full: bool,
     bytes: Vec<u8>,
 }
 
@@ -81,7 +99,8 @@ pub(crate) struct Driver {
 pub(crate) enum DriverTurn {
     /// Records went to the target.
     Applied,
-    Idle,
+    /// Nothing is to be done before so many ms have passed.
+    Idle(u64),
     /// The target has all of an outbox that has ended, or the node stops.
     Done,
 }
@@ -91,6 +110,7 @@ impl Driver {
     pub(crate) fn new(
         context: &Context,
         signals: &Arc<OutboxSignals>,
+        node: NodeId,
         partition: PartitionId,
         sink: Box<dyn OutboxSink>,
     ) -> Result<Driver, RuntimeError> {
@@ -99,10 +119,14 @@ impl Driver {
             os: context.os.clone(),
             wakeup: context.wakeup.clone(),
             signals: signals.clone(),
+            progress: context.progress.clone(),
+            node,
             pin: pin(&context.request.name),
             partition,
             sink,
+            retries: Retries::new(&context.os, context.request.options.restart),
             next: None,
+            is_full: false,
             bytes: Vec::new(),
         };
         let start = driver.log.bounds(partition)?.log_start;
@@ -123,21 +147,49 @@ impl Driver {
             let seen = self.wakeup.generation();
             match self.turn()? {
                 DriverTurn::Applied => {}
-                DriverTurn::Idle => self.wakeup.wait(seen, IDLE_MS_MAX),
+                DriverTurn::Idle(wait_ms) => self.wakeup.wait(seen, wait_ms),
                 DriverTurn::Done => return Ok(()),
             }
         }
     }
 
-    /// Applies what is there, up to a limit, and lets the target commit.
+    /// Applies what is there, up to a limit, and lets the target commit. A target that is away is asked again later.
     pub(crate) fn turn(&mut self) -> Result<DriverTurn, RuntimeError> {
+        let ended = self.signals.ended.load(Ordering::Acquire);
+        let stops = self.signals.stopped.load(Ordering::Acquire) && !ended;
+        if let Some(pause_ms) = self.retries.pause_ms() {
+            return Ok(if stops { DriverTurn::Done } else { DriverTurn::Idle(pause_ms.min(IDLE_MS_MAX)) });
+        }
+        let failed = match self.work(ended, stops) {
+            Ok(turn) => {
+                if self.next.is_some() {
+                    self.retries.succeeded();
+                }
+                return Ok(turn);
+            }
+            Err(error @ RuntimeError::Sink(_)) => error,
+            Err(error) => return Err(error),
+        };
+        // What it holds is not what was applied any more: it is asked.
+        self.next = None;
+        let message = failed.to_string();
+        self.retries.failed(failed)?;
+        self.note(|sink| {
+            sink.failures += 1;
+            sink.failure = Some(message);
+        });
+        self.note_waiting(None)?;
+        Ok(if stops { DriverTurn::Done } else { DriverTurn::Idle(0) })
+    }
+
+    fn work(&mut self, ended: bool, stops: bool) -> Result<DriverTurn, RuntimeError> {
         let mut next = match self.next {
             Some(next) => next,
+            None if stops => return Ok(DriverTurn::Done),
             None => self.open()?,
         };
-        let ended = self.signals.ended.load(Ordering::Acquire);
-        if self.signals.stopped.load(Ordering::Acquire) && !ended {
-            self.sink.commit(false, self.os.clock.now_ms())?;
+        if stops {
+            self.commit(false)?;
             return Ok(DriverTurn::Done);
         }
         let high_watermark = self.log.bounds(self.partition)?.high_watermark;
@@ -152,14 +204,63 @@ impl Driver {
             self.sink.apply(&self.bytes)?;
             next = Offset(batch.last_offset.0 + 1);
         }
-        self.next = Some(next);
         let drained = ended && next >= high_watermark;
-        let durable = Offset(self.sink.commit(drained, self.os.clock.now_ms())?);
+        let durable = self.commit(drained)?;
+        if self.next.replace(next).is_none() {
+            self.note(|sink| sink.failure = None);
+        }
         self.log.pin(&self.pin, self.partition, (!drained).then_some(durable));
+        self.note_waiting(Some(durable))?;
         Ok(match (drained, batches.is_empty()) {
-            (true, _) => DriverTurn::Done,
-            (false, true) => DriverTurn::Idle,
-            (false, false) => DriverTurn::Applied,
+            // What the target refuses is kept before it goes on behind it, so it may not be done with one commit.
+            (true, _) if durable >= high_watermark => DriverTurn::Done,
+            (_, true) => DriverTurn::Idle(IDLE_MS_MAX),
+            (_, false) => DriverTurn::Applied,
         })
+    }
+
+    /// Lets the target commit. What it refuses is in the log before the target stores an offset behind it.
+    fn commit(&mut self, finish: bool) -> Result<Offset, RuntimeError> {
+        loop {
+            let durable = Offset(self.sink.commit(finish, self.os.clock.now_ms())?);
+            let rejected = self.sink.take_rejected();
+            if rejected.is_empty() {
+                return Ok(durable);
+            }
+            let count = rejected.len() as u64;
+            let lsn = dead_letters::append(&self.log, &self.wakeup, &self.signals.stopped, &rejected)?;
+            // A job that stops meanwhile meets them again.
+            let Some(lsn) = lsn else { return Ok(durable) };
+            self.log.wait_durable(lsn)?;
+            self.note(|sink| sink.dead_letters += count);
+        }
+    }
+
+    /// Looks how much the target does not have; a job whose targets are too far behind takes no more input.
+    fn note_waiting(&mut self, durable: Option<Offset>) -> Result<(), RuntimeError> {
+        let bounds = self.log.bounds(self.partition)?;
+        let durable = durable.unwrap_or(bounds.log_start);
+        let waiting = bounds.end.0.saturating_sub(durable.0).max(0) as u64;
+        let is_full = self.signals.bytes_of(waiting) >= WAITING_BYTES_MAX;
+        if is_full != self.is_full {
+            self.is_full = is_full;
+            if is_full {
+                self.signals.full.fetch_add(1, Ordering::Relaxed);
+            } else {
+                self.signals.full.fetch_sub(1, Ordering::Relaxed);
+                self.wakeup.notify();
+            }
+        }
+        self.note(|sink| sink.waiting_records = waiting);
+        Ok(())
+    }
+
+    fn note(&self, change: impl FnOnce(&mut SinkProgress)) {
+        let node = self.node.0 as u32;
+        self.progress.update(|progress| {
+            if let Some(sink) = progress.sinks.iter_mut().find(|sink| sink.node == node) {
+                change(sink);
+            }
+        });
     }
 }

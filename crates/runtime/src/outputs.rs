@@ -7,7 +7,7 @@ use crate::background::Background;
 use crate::error::RuntimeError;
 use crate::job::Wakeup;
 use crate::late::LateTopic;
-use crate::outbox;
+use crate::outbox::{self, OutboxSignals};
 use crate::profile::Profile;
 use base::{ErrorKind, Lsn, PartitionId};
 use dataflow::batch::Batch;
@@ -31,6 +31,7 @@ pub(crate) struct Outputs {
     direct: Option<DirectQueue>,
     dead_letter_topics: BTreeMap<String, PartitionId>,
     late: Option<LateTopic>,
+    signals: Arc<OutboxSignals>,
 }
 
 struct Output {
@@ -87,6 +88,7 @@ impl Outputs {
         log: &EventLog,
         stop: &Arc<AtomicBool>,
         wakeup: &Arc<Wakeup>,
+        signals: &Arc<OutboxSignals>,
     ) -> Result<Outputs, RuntimeError> {
         let mut sinks = Vec::new();
         let mut direct = Vec::new();
@@ -108,7 +110,14 @@ impl Outputs {
         } else {
             Some(DirectQueue::start(Background::new(job, stop, wakeup), direct, log.clone())?)
         };
-        Ok(Outputs { log: log.clone(), sinks, direct, dead_letter_topics: BTreeMap::new(), late: None })
+        Ok(Outputs {
+            log: log.clone(),
+            sinks,
+            direct,
+            dead_letter_topics: BTreeMap::new(),
+            late: None,
+            signals: signals.clone(),
+        })
     }
 
     /// The sinks with their tables' names.
@@ -170,6 +179,7 @@ impl Outputs {
                 Target::Outbox { sink, partition } => {
                     let Some(partition) = *partition else { continue };
                     let batches = sink.encode(&output.rows, clock_ms)?;
+                    batches.iter().for_each(|batch| self.signals.appended(batch.records, batch.bytes.len()));
                     encoded.extend(batches.into_iter().map(|batch| Encoded { partition, batch }));
                 }
                 Target::Direct(index) => direct.push((*index, output.rows.clone())),
@@ -229,17 +239,26 @@ pub(crate) struct TopicWanted {
 }
 
 /// How long records stay that a job needs no more.
-const SHORT_LIVED_MS: &str = "60000";
+const SHORT_LIVED_MS: u64 = 60_000;
 
 impl TopicWanted {
-    fn plain(name: String) -> TopicWanted {
+    pub(crate) fn plain(name: String) -> TopicWanted {
         TopicWanted { name, partitions: 1, configs: BTreeMap::new() }
     }
 
     /// One whose records are of no use once the job has gone on.
     pub(crate) fn short_lived(name: String) -> TopicWanted {
-        let configs = BTreeMap::from([("retention.ms".to_string(), SHORT_LIVED_MS.to_string())]);
+        TopicWanted::kept_for(name, SHORT_LIVED_MS)
+    }
+
+    /// One whose records stay for a while, and as long as somebody has pinned them.
+    pub(crate) fn kept_for(name: String, retention_ms: u64) -> TopicWanted {
+        let configs = BTreeMap::from([("retention.ms".to_string(), retention_ms.to_string())]);
         TopicWanted { name, partitions: 1, configs }
+    }
+
+    pub(crate) fn with_partitions(self, partitions: u32) -> TopicWanted {
+        TopicWanted { partitions, ..self }
     }
 }
 

@@ -10,6 +10,8 @@ use std::sync::{Arc, Mutex};
 pub struct JobProgress {
     pub job: String,
     pub scans: Vec<ScanProgress>,
+    /// What the scans of outside systems have brought into the log, since this process took the job up.
+    pub feeds: Vec<FeedProgress>,
     pub sinks: Vec<SinkProgress>,
     pub steps: u64,
     pub late_rows: u64,
@@ -59,10 +61,41 @@ pub struct ScanProgress {
 }
 
 #[derive(Debug, Clone, Default)]
+pub struct FeedProgress {
+    pub node: u32,
+    pub table: String,
+    pub records: u64,
+    pub bytes: u64,
+    /// Records that were left out because one of the same id had landed before.
+    pub doubles: u64,
+    /// How often the outside system failed, and how it does now.
+    pub failures: u64,
+    pub failure: Option<String>,
+}
+
+#[derive(Debug, Clone, Default)]
 pub struct SinkProgress {
     pub node: u32,
     pub table: String,
     pub rows: u64,
+    /// Of an outside sink: records in the outbox that the target does not have.
+    pub waiting_records: u64,
+    /// Records that the target refused and that are dead letters.
+    pub dead_letters: u64,
+    /// How often the target failed, and how it does now.
+    pub failures: u64,
+    pub failure: Option<String>,
+}
+
+impl JobProgress {
+    pub(crate) fn feed(&mut self, node: u32, table: &str) -> &mut FeedProgress {
+        let known = self.feeds.iter().position(|feed| feed.node == node);
+        let index = known.unwrap_or_else(|| {
+            self.feeds.push(FeedProgress { node, table: table.into(), ..FeedProgress::default() });
+            self.feeds.len() - 1
+        });
+        &mut self.feeds[index]
+    }
 }
 
 /// The counters, shared between the job's thread and those who look.

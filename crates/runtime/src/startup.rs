@@ -6,9 +6,9 @@
 //! * A job's state goes with its end. What a crash between the two left over is removed.
 
 use crate::journal::{Journal, JournalState};
-use crate::lookups;
 use crate::outbox;
 use crate::state_folder::StateFolder;
+use crate::topics;
 use base::{Offset, PartitionId};
 use eventlog::EventLog;
 use os::Os;
@@ -34,7 +34,7 @@ pub(crate) fn take_over(log: &EventLog, os: &Os, data: &Path, journal: &Journal)
 pub(crate) fn clear(log: &EventLog, os: &Os, data: &Path, job: &str) {
     // What cannot be removed now stays until the next start; nobody reads it.
     let _ = StateFolder::open(os, data, job).map(|folder| folder.clear());
-    let _ = lookups::remove_topics(log, job);
+    let _ = topics::remove(log, job);
 }
 
 /// Gives up all that a job has pinned, whether it has run in this process or not.

@@ -338,7 +338,12 @@ fn counted(name: &str, steps: u64, counts: &Counts) -> JobProgress {
         sinks: counts
             .rows_out
             .iter()
-            .map(|(node, rows)| SinkProgress { node: *node, table: table(), rows: *rows })
+            .map(|(node, rows)| SinkProgress {
+                node: *node,
+                table: table(),
+                rows: *rows,
+                ..SinkProgress::default()
+            })
             .collect(),
         steps,
         late_rows: counts.late_rows,

@@ -12,14 +12,15 @@ use crate::ENGINE_VERSION;
 use crate::coordinates::Cursor;
 use crate::drivers::Drivers;
 use crate::error::RuntimeError;
+use crate::feeds::Feeds;
 use crate::inputs::{Inputs, Next, Prepared};
 use crate::job::{CommitPoint, JobRequest, Wakeup, lock, spawn};
 use crate::journal::{Counts, Journal, LAYER, Record, SnapshotRecord, StepRecord};
 use crate::late::LateTopic;
-use crate::lookups::{self, Lookups};
+use crate::lookups::Lookups;
 use crate::machine::{Turn, Wait};
 use crate::origin::Origin;
-use crate::outbox;
+use crate::outbox::{self, OutboxSignals};
 use crate::outputs::{Encoded, Outputs, create_topics};
 use crate::profile::Profile;
 use crate::progress::{ScanProgress, SharedProgress, SinkProgress};
@@ -27,6 +28,7 @@ use crate::reader::{Message, Reader};
 use crate::savepoint::{Requests, SavepointInfo};
 use crate::startup;
 use crate::state_folder::{Polled, Snapshots, StateFolder};
+use crate::topics;
 use base::{ErrorKind, Lsn, Offset};
 use dataflow::engine::{Dataflow, DataflowOptions, Question, StepInput, StepOutput};
 use dataflow::plan::NodeId;
@@ -108,7 +110,7 @@ pub(crate) fn run(context: Context) -> Result<bool, RuntimeError> {
         return Ok(true);
     }
     let mut job = Job::open(context.clone())?;
-    let drivers = Drivers::start(&context, &job.lookups)?;
+    let drivers = Drivers::start(&context, &job.signals, &job.lookups, &job.feeds)?;
     let result = job.run();
     // A savepoint holds no outbox: what the steps before it sent outside must be there when the job stops for it.
     let ended = matches!(result, Ok(true)) || (result.is_ok() && job.is_saved_and_stops);
@@ -130,6 +132,8 @@ pub(crate) struct Job {
     inputs: Arc<Mutex<Inputs>>,
     outputs: Outputs,
     pub(crate) lookups: Arc<Lookups>,
+    pub(crate) feeds: Arc<Feeds>,
+    pub(crate) signals: Arc<OutboxSignals>,
     pub(crate) dataflow: Dataflow,
     folder: StateFolder,
     store: Store,
@@ -156,6 +160,7 @@ impl Job {
         let mut known = context.journal.job(name);
         let origin = Origin::find(&context, known.as_ref())?;
         let instance = known.as_ref().map_or(context.new_instance, |state| state.instance);
+        let signals = Arc::new(OutboxSignals::default());
         let mut outputs = Outputs::open(
             plan,
             &request.connectors,
@@ -163,11 +168,13 @@ impl Job {
             &context.log,
             &context.stop,
             &context.wakeup,
+            &signals,
         )?;
         if let Some(topic) = &request.late_rows_topic {
             outputs.keep_late_rows(LateTopic::open(plan, &request.connectors, topic, name)?);
         }
         let lookups = Arc::new(Lookups::new(plan, name));
+        let feeds = Arc::new(Feeds::new(plan, &request.connectors, name, &identity(name, instance))?);
         if known.is_none() && outputs.have_outboxes() {
             let alike =
                 |other: &String| other != name && outbox::topic_prefix(other) == outbox::topic_prefix(name);
@@ -177,15 +184,17 @@ impl Job {
         }
         let mut topics = outputs.topics_wanted(name);
         topics.extend(lookups.topics_wanted());
+        topics.extend(feeds.topics_wanted(&context.log)?);
         if let Some(lsn) = create_topics(&context.log, &topics)? {
             context.wait_durable(lsn)?;
         }
         outputs.bind(name)?;
-        let mut inputs = Inputs::open(plan, &request.connectors, &context.log, &lookups)?;
+        let mut inputs = Inputs::open(plan, &request.connectors, &context.log, &lookups, &feeds)?;
         inputs.timed(&context.os);
+        inputs.held_by(&signals);
         let folder = StateFolder::open(&context.os, &context.data, name)?;
         if let Some(origin) = &origin {
-            known = Some(origin.begin(&context, &folder, instance, &lookups)?);
+            known = Some(origin.begin(&context, &folder, instance, (&lookups, &feeds))?);
         }
         let options = StoreOptions {
             budget_bytes: request.options.memory_bytes_max,
@@ -210,6 +219,8 @@ impl Job {
             inputs: Arc::new(Mutex::new(Inputs::default())),
             outputs,
             lookups,
+            feeds,
+            signals,
             dataflow,
             folder,
             store,
@@ -301,7 +312,7 @@ impl Job {
             let sink = |(node, table): (NodeId, &str)| SinkProgress {
                 node: node.0 as u32,
                 table: table.to_string(),
-                rows: 0,
+                ..SinkProgress::default()
             };
             progress.sinks = self.outputs.sinks().map(sink).collect();
             progress.rows_before.get_or_insert(counts.rows_in.values().sum());
@@ -647,16 +658,10 @@ impl Job {
         for (partition, _) in lock(&self.inputs).log_positions(&self.cursors) {
             self.context.log.pin(&startup::running(&self.name), partition, None);
         }
-        self.remove_answers()?;
+        topics::remove(&self.context.log, &self.name)?;
         self.snapshots.release();
         // Nobody reads what is left: if it cannot be removed now, the next start does.
         let _ = self.folder.remove_others(None);
-        Ok(())
-    }
-
-    /// The answers of a job go with it. If the process dies before, the next start does it.
-    fn remove_answers(&self) -> Result<(), RuntimeError> {
-        lookups::remove_topics(&self.context.log, &self.name)?;
         Ok(())
     }
 

@@ -8,15 +8,15 @@ use super::Queue;
 use super::queue::Asked;
 use crate::error::RuntimeError;
 use crate::job::Wakeup;
-use crate::machine::Wait;
 use crate::outputs::Encoded;
+use crate::patience;
 use crate::steps::Context;
 use base::{ErrorKind, PartitionId};
 use dataflow::lookup::{Lookup, LookupCodec};
 use dataflow::plan::LookupAsking;
 use dataflow::sink::TopicBatch;
 use dataflow::source::SourceError;
-use eventlog::{EventLog, LogError};
+use eventlog::EventLog;
 use kafka_wire::records::{BatchBuilder, Compression};
 use os::Os;
 use std::sync::Arc;
@@ -36,8 +36,6 @@ const PAUSE_MS: u64 = 100;
 const PAUSE_MS_MAX: u64 = 10_000;
 /// How long a driver sleeps when nothing happens.
 const IDLE_MS_MAX: u64 = 200;
-/// How long it waits before it tries again when the log takes no appends.
-const UNAVAILABLE_MS: u64 = 100;
 
 const NS_PER_MS: u64 = 1_000_000;
 
@@ -248,34 +246,15 @@ impl Driver {
         batches.chunk_by(same_frame).try_for_each(|frame| self.append_frame(frame))
     }
 
-    /// While the log takes no appends the driver waits, as the steps do.
+    /// Who stops loses nothing: what is not answered is asked anew.
     fn append_frame(&self, batches: &[Encoded]) -> Result<(), RuntimeError> {
-        loop {
-            let appended = self.log.append(|frame| {
-                for encoded in batches {
-                    let batch = &encoded.batch;
-                    frame.batch(encoded.partition, batch.records, batch.max_timestamp_ms, &batch.bytes)?;
-                }
-                Ok::<_, LogError>(())
-            });
-            let Err(error) = appended else { return Ok(()) };
-            let wait = match error.kind() {
-                ErrorKind::Retry => Wait::Synced,
-                ErrorKind::Unavailable => Wait::Room,
-                _ => return Err(error.into()),
-            };
-            let goes_on = match &self.wakeup.patience {
-                Some(patience) => patience(wait),
-                None => !self.stopped.load(Ordering::Acquire),
-            };
-            if !goes_on {
-                // Who stops loses nothing: what is not answered is asked anew.
-                return if self.stopped.load(Ordering::Acquire) { Ok(()) } else { Err(error.into()) };
+        let appended = patience::append(&self.log, &self.wakeup, &self.stopped, |frame| {
+            for encoded in batches {
+                let batch = &encoded.batch;
+                frame.batch(encoded.partition, batch.records, batch.max_timestamp_ms, &batch.bytes)?;
             }
-            if wait == Wait::Room && self.wakeup.patience.is_none() {
-                let seen = self.wakeup.generation();
-                self.wakeup.wait(seen, UNAVAILABLE_MS);
-            }
-        }
+            Ok(())
+        });
+        appended.map(drop)
     }
 }

@@ -20,12 +20,12 @@ use crate::coordinates::{Cursor, ScanSplits};
 use crate::error::RuntimeError;
 use crate::outputs::{TopicWanted, connector_of};
 use crate::steps::Context;
-use base::PartitionId;
+use crate::topics;
 use dataflow::engine::{LookupState, Question};
 use dataflow::lookup::{LookupCodec, LookupRequest};
 use dataflow::plan::{LookupJoin, NodeId, Plan};
 use dataflow::source::Position;
-use eventlog::{EventLog, LogError};
+use eventlog::EventLog;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -35,40 +35,6 @@ const WAITING_ROWS_MAX: usize = 1 << 16;
 
 /// Threads that ask at the same time, where the statement allows several.
 const THREADS_MAX: usize = 8;
-
-/// The answers' topic: internal, never listed to clients as a user's topic.
-pub(crate) fn topic(job: &str, join: NodeId) -> String {
-    format!("{}{}", topic_prefix(job), join.0)
-}
-
-/// What the names of all answer topics of a job begin with; a number follows.
-pub(crate) fn topic_prefix(job: &str) -> String {
-    crate::outbox::own_job_topic_prefix("lookup", job)
-}
-
-/// The answer topics of a job that are there.
-pub(crate) fn topics(log: &EventLog, job: &str) -> Vec<String> {
-    let prefix = topic_prefix(job);
-    let names = log.topics().into_iter().map(|topic| topic.name.to_string());
-    names
-        .filter(|name| name.strip_prefix(&prefix).is_some_and(|node| node.parse::<usize>().is_ok()))
-        .collect()
-}
-
-/// Removes the answer topics of a job that has ended.
-pub(crate) fn remove_topics(log: &EventLog, job: &str) -> Result<(), LogError> {
-    let topics = topics(log, job);
-    if topics.is_empty() {
-        return Ok(());
-    }
-    let removed = log.append(|frame| {
-        for topic in topics.iter().filter(|topic| log.topic(topic).is_some()) {
-            frame.delete_own_topic(topic)?;
-        }
-        Ok::<_, LogError>(())
-    });
-    removed.map(|_| ())
-}
 
 /// What the steps, the reader and the drivers know together.
 pub(crate) struct Lookups {
@@ -95,7 +61,7 @@ impl Lookups {
             node,
             answers,
             spec: spec.clone(),
-            topic: topic(job, node),
+            topic: topics::own(topics::LOOKUP, job, node),
             queue: Arc::default(),
             is_done: Arc::default(),
         });
@@ -209,7 +175,7 @@ impl Lookups {
                     context,
                     join.spec.table.name.clone(),
                     (join.queue.clone(), self.stopped.clone()),
-                    partition_of(&context.log, &join.topic)?,
+                    topics::partitions(&context.log, &join.topic)?[0],
                     (lookup, LookupCodec::new(&join.spec)?),
                     (asking, threads),
                 ));
@@ -222,14 +188,4 @@ impl Lookups {
     pub(crate) fn stop(&self) {
         self.stopped.store(true, Ordering::Release);
     }
-}
-
-pub(crate) fn partition_of(log: &EventLog, topic: &str) -> Result<PartitionId, RuntimeError> {
-    let partition = log.topic(topic).and_then(|topic| topic.partitions.first().copied());
-    partition.ok_or_else(|| {
-        RuntimeError::Source(dataflow::source::SourceError {
-            kind: base::ErrorKind::NotFound,
-            message: format!("topic '{topic}' was deleted while a job reads it"),
-        })
-    })
 }

@@ -1,27 +1,17 @@
 //! Reads the answers of a lookup join from their topic: one split, positions are offsets.
 
-use super::partition_of;
 use crate::error::RuntimeError;
-use base::{ErrorKind, Offset, PartitionId};
-use bytes::Bytes;
+use crate::{records, topics};
+use base::{ErrorKind, PartitionId};
 use dataflow::lookup::AnswerRows;
 use dataflow::source::{Idle, Position, Read, ReadLimits, Source, SourceError, Split};
 use eventlog::EventLog;
-use kafka_wire::records::Batch;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-/// Bytes of the log that one look takes.
-const READ_BYTES_MAX: usize = 4 << 20;
 /// A read ends when its answers have so many bytes, however few they are.
 const STEP_BYTES_MAX: usize = 32 << 20;
-/// The records of one batch; see [`super::driver`].
-const BATCH_BYTES_MAX: usize = 64 << 20;
-
-/// Is told the offset and the value of a record, and answers whether to go on.
-type Each<'a> = &'a mut dyn FnMut(i64, &[u8]) -> Result<bool, String>;
-
 pub(crate) struct AnswerSource {
     log: EventLog,
     topic: String,
@@ -37,7 +27,7 @@ impl AnswerSource {
         table: &str,
         is_done: Arc<AtomicBool>,
     ) -> Result<AnswerSource, RuntimeError> {
-        let partition = partition_of(log, topic)?;
+        let partition = topics::partitions(log, topic)?[0];
         Ok(AnswerSource { log: log.clone(), topic: topic.into(), table: table.into(), partition, is_done })
     }
 
@@ -49,51 +39,25 @@ impl AnswerSource {
     /// Which questions have an answer from a position on.
     pub(super) fn questions_from(&mut self, from: Position) -> Result<BTreeSet<u64>, SourceError> {
         let mut questions = BTreeSet::new();
-        self.records(from, i64::MAX, &mut |_, record| {
+        self.records(from, i64::MAX, &mut |record| {
             questions.extend(AnswerRows::question(record));
             Ok(true)
         })?;
         Ok(questions)
     }
 
-    /// Calls back for each durable record of `[from, end)` with its offset, until the answer is false; the answer is
+    /// Calls back for each durable record of `[from, end)` with its value, until the answer is false; the answer is
     /// where the next record stands.
-    fn records(&self, from: Position, end: i64, each: Each<'_>) -> Result<i64, SourceError> {
-        let mut next = from.0;
-        let mut bytes = Vec::new();
-        while next < end {
-            let found = self.log.read(self.partition, Offset(next), READ_BYTES_MAX);
-            let found = found.map_err(|error| self.error(error.kind(), &error))?;
-            if found.is_empty() {
-                break;
-            }
-            for slice in found {
-                bytes.clear();
-                slice.read(&mut bytes).map_err(|error| self.error(error.kind(), &error))?;
-                let opened = Batch::parse(&Bytes::copy_from_slice(&bytes))
-                    .and_then(|batch| batch.records(BATCH_BYTES_MAX));
-                let damaged = |message: String| {
-                    let base = slice.base_offset.0;
-                    self.error(ErrorKind::Corrupt, format!("the batch at offset={base}: {message}"))
-                };
-                let records = opened.map_err(|error| damaged(error.to_string()))?;
-                for record in &records {
-                    let record = record.map_err(|error| damaged(error.to_string()))?;
-                    if record.offset < next {
-                        continue;
-                    }
-                    if record.offset >= end {
-                        return Ok(next);
-                    }
-                    if !each(record.offset, record.value.unwrap_or_default()).map_err(damaged)? {
-                        return Ok(record.offset);
-                    }
-                    next = record.offset + 1;
-                }
-                next = slice.last_offset.0 + 1;
-            }
-        }
-        Ok(next.min(end))
+    fn records(
+        &self,
+        from: Position,
+        end: i64,
+        each: &mut dyn FnMut(&[u8]) -> Result<bool, String>,
+    ) -> Result<i64, SourceError> {
+        let error = |kind, message: String| self.error(kind, message);
+        records::each(&self.log, self.partition, from.0, end, &error, &mut |record| {
+            each(record.value.unwrap_or_default())
+        })
     }
 }
 
@@ -121,7 +85,7 @@ impl Source for AnswerSource {
         let end = if finished { from.0 } else { until.map_or(i64::MAX, |until| until.0) };
         let mut answers = AnswerRows::default();
         let mut bytes = 0;
-        let next = self.records(from, end, &mut |_, record| {
+        let next = self.records(from, end, &mut |record| {
             if answers.len() >= count_max || bytes >= bytes_max {
                 return Ok(false);
             }

@@ -1,7 +1,7 @@
 //! Records and checkpoints there and back, cut short and mutated; the fold over a job's life.
 
 use crate::coordinates::{Cursor, Range, ScanSplits};
-use crate::journal::{Counts, Journal, LAYER, Record, SnapshotRecord, StepRecord};
+use crate::journal::{Counts, FeedPosition, Journal, LAYER, Record, SnapshotRecord, StepRecord};
 use dataflow::source::{Position, Split};
 use eventlog::{Entry, Fold, Layer};
 use os::sim::SplitMix;
@@ -74,7 +74,16 @@ fn records() -> Vec<Record> {
     records.push(Record::Finished { job: "ended".into() });
     records.push(snapshot("größe 1", 2));
     records.push(step("größe 1", 4));
+    records.push(fed("größe 1", 0, Some(b"offset 3")));
+    records.push(fed("größe 1", 0, Some(b"offset 5")));
+    records.push(fed("größe 1", 0, None));
+    records.push(fed("größe 1", 3, None));
     records
+}
+
+fn fed(job: &str, scan: u32, position: Option<&[u8]>) -> Record {
+    let feed = FeedPosition { scan, position: position.map(<[u8]>::to_vec), ended: scan == 3 };
+    Record::Fed { job: job.into(), feed }
 }
 
 fn folded() -> std::sync::Arc<Journal> {
@@ -137,6 +146,10 @@ fn a_fold_knows_each_job_and_keeps_only_the_steps_that_a_recovery_needs() {
     assert_eq!(job.steps.iter().map(|step| step.number).collect::<Vec<_>>(), [3, 4]);
     assert_eq!(job.snapshot.unwrap().file, "00000000000000000002.snapshot");
     assert_eq!((job.last_step, job.counts.rows_in[&0]), (4, 1 + 2 + 3 + 4));
+    // A feed that gives no position has gone no further.
+    let feed = |scan| journal.feed("größe 1", scan).unwrap();
+    assert_eq!((feed(0).position.as_deref(), feed(0).ended), (Some(&b"offset 5"[..]), false));
+    assert_eq!((feed(3).position, feed(3).ended), (None, true));
     let ended = journal.job("ended").unwrap();
     assert!(ended.finished && ended.steps.is_empty());
     assert_eq!(ended.counts, counts(1));
@@ -159,8 +172,11 @@ fn a_checkpoint_restores_the_fold_and_damage_to_it_is_refused() {
     for (name, _) in journal.jobs() {
         assert_eq!(restored.job(&name), journal.job(&name));
     }
+    let feeds = 2 * 4 + 2 * 10 + b"offset 5".len();
     for length in 0..bytes.len() {
-        assert!(Journal::restore(Some(&bytes[..length])).is_err(), "cut to {length} bytes");
+        // Without all feeds it is a checkpoint from before there were any.
+        let is_whole = length == bytes.len() - feeds;
+        assert_eq!(Journal::restore(Some(&bytes[..length])).is_ok(), is_whole, "cut to {length} bytes");
     }
     let mut random = SplitMix(6);
     for _ in 0..4000 {

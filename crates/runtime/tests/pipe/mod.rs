@@ -176,6 +176,8 @@ impl Lookup for Asks {
 pub const GOOD: u8 = 0;
 pub const FAILS: u8 = 1;
 pub const PANICS: u8 = 2;
+/// Of a source: it fails, and may work later.
+pub const AWAY: u8 = 3;
 
 /// A trouble that comes with every third call and passes after a number of times.
 #[derive(Default)]
@@ -405,7 +407,7 @@ impl Source for Numbers {
         if self.behaviour.load(Ordering::SeqCst) == FAILS {
             return Err(SourceError { kind: ErrorKind::Invalid, message: "these are no numbers".into() });
         }
-        if self.trouble.comes() {
+        if self.trouble.comes() || self.behaviour.load(Ordering::SeqCst) == AWAY {
             return Err(SourceError { kind: ErrorKind::Unavailable, message: "the input is away".into() });
         }
         let end = until.or(split.end).map_or(i64::MAX, |end| end.0);
