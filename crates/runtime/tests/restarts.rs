@@ -189,7 +189,8 @@ fn other_jobs_go_on_while_one_waits() {
     let world = SimOs::new(26);
     let (life, pipe) = begin(&world, false);
     pipe.feed(&[1], 1);
-    let away = Pipe { source: Arc::new(AWAY.into()), ..pipe.clone() };
+    let mut away = pipe.clone();
+    away.source = Arc::new(AWAY.into());
     let waiting = submit(&life, request(&away, &["outbox"], SLOW));
     let mut other = request(&pipe, &["topic"], QUICK);
     other.name = "other".into();
@@ -220,7 +221,8 @@ fn jobs_of_earlier_lives_are_listed_as_the_journal_knows_them() {
     let mut done = request(&pipe, &["topic"], QUICK);
     done.name = "done".into();
     assert!(submit(&life, done).join().unwrap());
-    pipe.source.store(AWAY, Ordering::SeqCst);
+    // It fails after some steps.
+    pipe.source_trouble.left.store(1000, Ordering::SeqCst);
     let handle = submit(&life, request(&pipe, &["outbox"], SLOW));
     pass_until(&world, "the job waits", || state(&life) == JobState::Restarting);
     handle.stop();
