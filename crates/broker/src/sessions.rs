@@ -14,8 +14,8 @@ use std::sync::Arc;
 const EVICTION_AFTER_MS: i64 = 120_000;
 
 /// A client with more partitions sends full requests; so does one that comes when all sessions together have too many.
-const SESSION_PARTITIONS_MAX: usize = 50_000;
-const PARTITIONS_MAX: usize = 500_000;
+pub(crate) const SESSION_PARTITIONS_MAX: usize = 50_000;
+pub(crate) const PARTITIONS_MAX: usize = 500_000;
 
 /// What a client asks of a partition.
 #[derive(Debug, Clone, PartialEq, Eq)]

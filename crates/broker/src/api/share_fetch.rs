@@ -24,6 +24,7 @@ use kafka_wire::messages::share_fetch_request::ShareFetchRequest;
 use kafka_wire::messages::share_fetch_response::{
     AcquiredRecords, PartitionData, ShareFetchResponse, ShareFetchableTopicResponse,
 };
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 pub const API: Api = Api::new(ApiKey::ShareFetch, (1, 2), |call, body| typed(call, body, handle));
@@ -84,7 +85,7 @@ fn handle(call: &Call<'_>, request: ShareFetchRequest) -> Outcome {
             }
         }
     }
-    let forgotten: Vec<Named> = request
+    let forgotten: HashSet<Named> = request
         .forgotten_topics_data
         .iter()
         .flat_map(|topic| topic.partitions.iter().map(|index| (TopicId(topic.topic_id), *index)))
@@ -262,15 +263,16 @@ fn look_up(
 
 fn answer(broker: &Broker, pending: Pending, parts: Vec<Part>) -> Outcome {
     let Pending { reply_to, wanted, settled, batch_size, config, lsn, .. } = pending;
-    let mut responses: Vec<ShareFetchableTopicResponse> = Vec::new();
+    let mut answers = Answers::default();
     let mut bytes_out = 0;
+    let acknowledged: HashSet<Named> = settled.iter().map(|(place, _)| *place).collect();
     for part in parts {
-        let acknowledged = settled.iter().any(|(place, _)| *place == part.place);
-        if part.delivered.is_empty() && part.error.is_none() && !wanted.is_new && !acknowledged {
+        let is_acknowledged = acknowledged.contains(&part.place);
+        if part.delivered.is_empty() && part.error.is_none() && !wanted.is_new && !is_acknowledged {
             continue;
         }
         bytes_out += part.batches.len();
-        let data = data_of(&mut responses, part.place);
+        let data = answers.of(part.place);
         if let Some(error) = part.error {
             data.error_code = code(error.code);
             data.error_message = some_text(error.message);
@@ -279,7 +281,7 @@ fn answer(broker: &Broker, pending: Pending, parts: Vec<Part>) -> Outcome {
         data.acquired_records = part.delivered.iter().flat_map(|run| portions(run, batch_size)).collect();
     }
     for (place, (error, message)) in settled {
-        let data = data_of(&mut responses, place);
+        let data = answers.of(place);
         (data.acknowledge_error_code, data.acknowledge_error_message) = (error, message);
     }
     broker.traffic.count_out(bytes_out);
@@ -289,28 +291,36 @@ fn answer(broker: &Broker, pending: Pending, parts: Vec<Part>) -> Outcome {
         None => ShareFetchResponse {
             error_code: NONE,
             acquisition_lock_timeout_ms: lock_ms,
-            responses,
+            responses: answers.topics,
             ..Default::default()
         },
     })
 }
 
-/// The partition's place in the answer.
-fn data_of(
-    responses: &mut Vec<ShareFetchableTopicResponse>,
-    (topic, partition_index): Named,
-) -> &mut PartitionData {
-    let at = responses.iter().position(|known| known.topic_id == topic.0).unwrap_or_else(|| {
-        responses.push(ShareFetchableTopicResponse { topic_id: topic.0, partitions: Vec::new() });
-        responses.len() - 1
-    });
-    let partitions = &mut responses[at].partitions;
-    let at = partitions.iter().position(|known| known.partition_index == partition_index);
-    let at = at.unwrap_or_else(|| {
-        partitions.push(PartitionData { partition_index, records: Some(Bytes::new()), ..Default::default() });
-        partitions.len() - 1
-    });
-    &mut partitions[at]
+/// The answer's topics, and where in them each topic and partition stands.
+#[derive(Default)]
+struct Answers {
+    topics: Vec<ShareFetchableTopicResponse>,
+    topics_at: HashMap<TopicId, usize>,
+    partitions_at: HashMap<Named, usize>,
+}
+
+impl Answers {
+    /// The partition's place in the answer.
+    fn of(&mut self, place: Named) -> &mut PartitionData {
+        let (topic, partition_index) = place;
+        let at = *self.topics_at.entry(topic).or_insert_with(|| {
+            self.topics.push(ShareFetchableTopicResponse { topic_id: topic.0, partitions: Vec::new() });
+            self.topics.len() - 1
+        });
+        let partitions = &mut self.topics[at].partitions;
+        let at = *self.partitions_at.entry(place).or_insert_with(|| {
+            let records = Some(Bytes::new());
+            partitions.push(PartitionData { partition_index, records, ..Default::default() });
+            partitions.len() - 1
+        });
+        &mut partitions[at]
+    }
 }
 
 /// A run in portions of at most `size` records, which the client acknowledges by.

@@ -33,6 +33,11 @@ impl Bell {
         lock(&self.0).rung
     }
 
+    /// Whether anybody has it besides the one who asks.
+    pub fn is_held(&self) -> bool {
+        Arc::strong_count(&self.0) > 1
+    }
+
     pub fn ring(&self) {
         let listeners = {
             let mut inner = lock(&self.0);

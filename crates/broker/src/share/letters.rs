@@ -42,10 +42,16 @@ pub(crate) fn deaths(decided: &[Decided]) -> Vec<Death> {
     deaths.collect()
 }
 
+/// Letters of one frame: they are copies of records, each of which may be as large as its topic allows.
+pub(crate) const LETTERS_BYTES_MAX: usize = 8 << 20;
+
 /// Letters in the form in which they are appended.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Letters {
+    /// What letters were wanted for …
     pub deaths: Vec<Death>,
+    /// … and how many of them, from the first on, there was room for.
+    pub written: usize,
     batches: Vec<(u32, Bytes)>,
     written_ms: i64,
 }
@@ -59,7 +65,7 @@ pub(crate) struct Origin<'a> {
     pub partition: PartitionId,
 }
 
-/// Reads the dead records and makes their letters.
+/// Reads the dead records and makes their letters, up to a number of bytes; one at least.
 pub(crate) fn write_letters(
     broker: &Broker,
     origin: Origin<'_>,
@@ -74,6 +80,7 @@ pub(crate) fn write_letters(
     let mut letters = Letters { written_ms: now_ms, ..Letters::default() };
     let mut builder = BatchBuilder::new(Compression::None);
     let mut source: Option<(i64, i64, Option<kafka_wire::records::Records>)> = None;
+    let mut bytes_left = LETTERS_BYTES_MAX;
     for death in &deaths {
         if config.copies && !source.as_ref().is_some_and(|(from, to, _)| (*from..*to).contains(&death.offset))
         {
@@ -102,6 +109,11 @@ pub(crate) fn write_letters(
         let only_own: Vec<(&str, Option<&[u8]>)> =
             own.iter().map(|(name, value)| (*name, Some(value.as_bytes()))).collect();
         let (key, value, named) = if fits { (key, value, named) } else { (None, None, only_own) };
+        if letters.written > 0 && alone.size_bytes() > bytes_left {
+            break;
+        }
+        bytes_left = bytes_left.saturating_sub(alone.size_bytes());
+        letters.written += 1;
         if !builder.is_empty() && builder.size_bytes() + alone.size_bytes() > bytes_max {
             letters.push(std::mem::replace(&mut builder, BatchBuilder::new(Compression::None)))?;
         }

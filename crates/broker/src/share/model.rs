@@ -128,7 +128,7 @@ impl World {
 
     /// What was decided is written; the model follows.
     fn settle(&mut self, decided: Vec<Decided>) {
-        let runs = runs_of(&decided, true);
+        let runs = runs_of(&decided, |_| true);
         self.update(self.partition().end(), runs);
         let until_ms = self.monotonic_ms + LOCK_MS;
         self.groups.partition_mut(GROUP, PARTITION).unwrap().renew(&decided, until_ms);
@@ -240,6 +240,7 @@ impl World {
             self.settle(decided);
             // What reached the limit before a restart is buried instead of being delivered.
             let over = self.partition().over_the_limit(LIMIT);
+            assert_eq!(self.partition().any_over_the_limit(LIMIT), !over.is_empty());
             self.settle(over);
             self.deliver();
             let mine: Vec<(i64, usize)> =

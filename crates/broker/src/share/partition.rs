@@ -160,6 +160,8 @@ pub struct SharePartition {
     end: i64,
     records: BTreeMap<i64, Record>,
     ready: BTreeSet<i64>,
+    /// How many of the ready ones have been delivered so often: there may be many, and every take asks.
+    ready_by_deliveries: BTreeMap<i16, usize>,
     held: BTreeSet<(i64, i64)>,
     locks: BTreeSet<(i64, i64)>,
     dead: BTreeSet<i64>,
@@ -172,6 +174,7 @@ impl SharePartition {
             end: start,
             records: BTreeMap::new(),
             ready: BTreeSet::new(),
+            ready_by_deliveries: BTreeMap::new(),
             held: BTreeSet::new(),
             locks: BTreeSet::new(),
             dead: BTreeSet::new(),
@@ -215,7 +218,15 @@ impl SharePartition {
     fn set(&mut self, offset: i64, record: Option<Record>) {
         if let Some(before) = self.records.remove(&offset) {
             match before.standing {
-                Standing::Ready => drop(self.ready.remove(&offset)),
+                Standing::Ready => {
+                    self.ready.remove(&offset);
+                    if let Some(count) = self.ready_by_deliveries.get_mut(&before.deliveries) {
+                        *count -= 1;
+                        if *count == 0 {
+                            self.ready_by_deliveries.remove(&before.deliveries);
+                        }
+                    }
+                }
                 Standing::Held(until_ms) => drop(self.held.remove(&(until_ms, offset))),
                 Standing::Locked { until_ms, .. } => drop(self.locks.remove(&(until_ms, offset))),
                 Standing::Dead(_) => drop(self.dead.remove(&offset)),
@@ -223,7 +234,10 @@ impl SharePartition {
         }
         let Some(record) = record else { return };
         match &record.standing {
-            Standing::Ready => drop(self.ready.insert(offset)),
+            Standing::Ready => {
+                self.ready.insert(offset);
+                *self.ready_by_deliveries.entry(record.deliveries).or_default() += 1;
+            }
             Standing::Held(until_ms) => drop(self.held.insert((*until_ms, offset))),
             Standing::Locked { until_ms, .. } => drop(self.locks.insert((*until_ms, offset))),
             Standing::Dead(_) => drop(self.dead.insert(offset)),
@@ -285,6 +299,16 @@ impl SharePartition {
             found.push(*offset);
         }
         found
+    }
+
+    /// How many records are ready that may be delivered again.
+    pub fn ready(&self, delivery_limit: i16) -> usize {
+        self.ready_by_deliveries.range(..delivery_limit).map(|(_, count)| count).sum()
+    }
+
+    /// Whether any record is ready that has been delivered too often.
+    pub fn any_over_the_limit(&self, delivery_limit: i16) -> bool {
+        self.ready_by_deliveries.range(delivery_limit..).next().is_some()
     }
 
     /// Whether a record is on its last delivery, which it is to have alone.
@@ -471,6 +495,9 @@ impl SharePartition {
 
     /// Records beyond the limit, which was lowered, in place of delivering them.
     pub fn over_the_limit(&self, delivery_limit: i16) -> Vec<Decided> {
+        if !self.any_over_the_limit(delivery_limit) {
+            return Vec::new();
+        }
         let known =
             self.ready.iter().filter_map(|offset| Some((*offset, self.records.get(offset)?.deliveries)));
         let over = known.filter(|(_, deliveries)| *deliveries >= delivery_limit);
@@ -536,7 +563,10 @@ impl SharePartition {
 }
 
 /// What is decided, as it goes into the log. Renewed locks are not in it; what is buried is done with.
-pub fn runs_of(decided: &[Decided], buried: bool) -> Vec<Run> {
+pub fn runs_of<'a>(
+    decided: impl IntoIterator<Item = &'a Decided>,
+    is_buried: impl Fn(i64) -> bool,
+) -> Vec<Run> {
     let mut runs = Runs::default();
     for one in decided {
         let deliveries = one.deliveries;
@@ -544,7 +574,7 @@ pub fn runs_of(decided: &[Decided], buried: bool) -> Vec<Run> {
             Verdict::Renew => continue,
             Verdict::Done => Fate::Done,
             Verdict::Again { not_before_ms } => Fate::Again { deliveries, not_before_ms },
-            Verdict::Bury(_) if buried => Fate::Done,
+            Verdict::Bury(_) if is_buried(one.offset) => Fate::Done,
             Verdict::Bury(cause) => Fate::Dead { deliveries, cause },
         };
         runs.push(one.offset, fate);

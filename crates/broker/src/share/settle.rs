@@ -15,10 +15,12 @@ use crate::sync::lock;
 use base::{Lsn, PartitionId};
 use eventlog::{Layer, LogError};
 use kafka_wire::error_code::ErrorCode;
+use std::collections::BTreeSet;
 
 /// When a dead-letter topic did not take its letters, they are tried again after this time.
 const BURIAL_RETRY_MS: i64 = 10_000;
-/// What one frame ends at most: the letters of one have to fit into it.
+/// What one frame ends at most of what nobody waits for. Letters have a limit of their own, in bytes: what they have no
+/// room for stands dead in the log, and is buried by the next frames.
 const BURIED_AT_ONCE: usize = 1_000;
 /// Others may change the state between the making of letters and the decision, but not for ever.
 const ATTEMPTS_MAX: usize = 8;
@@ -75,6 +77,7 @@ impl Broker {
         let mut letters = Letters::default();
         let mut last = Lsn(0);
         for _ in 0..ATTEMPTS_MAX {
+            let mut hastens = None;
             let settled = self.log.append(|frame| {
                 let mut shared = lock(&self.share.0);
                 let Some(known) = shared.groups.partition_mut(group, partition) else {
@@ -100,18 +103,22 @@ impl Broker {
                     return Ok(false);
                 }
                 let dead = deaths(&decided);
-                let mut buried = true;
+                let mut buried = dead.len();
+                let mut takes_letters = true;
                 if let Some(topic) = config.dead_letters.as_ref().filter(|_| !dead.is_empty()) {
                     if letters.deaths != dead {
                         return Err(Undecided::NeedsLetters(dead));
                     }
                     let index = self.log.partition_topic(partition).map_or(0, |(_, index)| index);
-                    buried = letters.append(self, frame, topic, index)?;
+                    takes_letters = letters.append(self, frame, topic, index)?;
+                    buried = if takes_letters { letters.written } else { 0 };
                 }
-                let mut news = decided.clone();
+                let buried: BTreeSet<i64> = dead[..buried].iter().map(|death| death.offset).collect();
                 // What was dead before, and has not been buried now either, stands in the log.
-                news.retain(|one| buried || dead_before.binary_search(&one.offset).is_err());
-                let runs = runs_of(&news, buried);
+                let is_news = |one: &&Decided| {
+                    buried.contains(&one.offset) || dead_before.binary_search(&one.offset).is_err()
+                };
+                let runs = runs_of(decided.iter().filter(is_news), |offset| buried.contains(&offset));
                 let change =
                     ShareChange::Updated { group: group.to_string(), partition, end: known.end(), runs };
                 if !matches!(&change, ShareChange::Updated { runs, .. } if runs.is_empty()) {
@@ -125,13 +132,18 @@ impl Broker {
                 let is_free = |one: &Decided| matches!(one.verdict, Verdict::Again { .. });
                 // Also what is done makes room for others, where the group works on as many as it may.
                 if decided.iter().any(|one| is_free(one) || one.verdict == Verdict::Done) {
-                    shared.bell(group).ring();
+                    shared.ring(group);
                 }
-                if !buried && !dead.is_empty() {
-                    shared.alarm(now.monotonic_ms.saturating_add(BURIAL_RETRY_MS));
+                if buried.len() < dead.len() {
+                    let wait_ms = if takes_letters { 0 } else { BURIAL_RETRY_MS };
+                    let at_ms = now.monotonic_ms.saturating_add(wait_ms);
+                    hastens = hastens.or(shared.alarm(at_ms).then_some(at_ms));
                 }
-                Ok(more && buried)
+                Ok(more && takes_letters)
             });
+            if let Some(at_ms) = hastens {
+                self.hasten(at_ms);
+            }
             match settled {
                 Ok((false, lsn)) => return Ok(last.max(lsn)),
                 Ok((true, lsn)) => last = last.max(lsn),
@@ -146,7 +158,16 @@ impl Broker {
                 }
             }
         }
-        Ok(last)
+        match what {
+            // The member must not take it for done.
+            Settle::Acknowledge { .. } => {
+                let message =
+                    "the records changed while their dead letters were written; acknowledge them again";
+                Err(ApiError::new(ErrorCode::InvalidRecordState, message))
+            }
+            // What is left is due again.
+            Settle::Release { .. } | Settle::Overdue => Ok(last),
+        }
     }
 
     /// The same in every partition of a group.

@@ -263,15 +263,32 @@ pub struct Shared {
     /// When locks are to be looked at, in monotonic time: not later than the first of them ends.
     pub alarm_ms: Option<i64>,
     bells: HashMap<String, Bell>,
+    /// When the bells become so many, those that nobody hears are forgotten.
+    bells_sweep_at: usize,
 }
 
+/// So few bells are not worth a look.
+const BELLS_SWEEP_MIN: usize = 64;
+
 impl Shared {
-    /// The bell of a group's fetches.
+    /// The bell of a group's fetches, for those that wait: it is there as long as one of them holds it. The names of
+    /// groups are their clients' choice, and there is no end of them.
     pub fn bell(&mut self, group: &str) -> Bell {
         if let Some(bell) = self.bells.get(group) {
             return bell.clone();
         }
+        if self.bells.len() >= self.bells_sweep_at.max(BELLS_SWEEP_MIN) {
+            self.bells.retain(|_, bell| bell.is_held());
+            self.bells_sweep_at = self.bells.len() * 2;
+        }
         self.bells.entry(group.to_string()).or_default().clone()
+    }
+
+    /// Wakes the group's fetches.
+    pub fn ring(&self, group: &str) {
+        if let Some(bell) = self.bells.get(group) {
+            bell.ring();
+        }
     }
 
     /// There is something to do at this time; whether that is earlier than was known.
@@ -312,5 +329,34 @@ impl SharedShareGroups {
 impl Fold for SharedShareGroups {
     fn checkpoint(&self, out: &mut Vec<u8>) {
         out.extend_from_slice(&lock(&self.0).groups.checkpoint());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bells_that_nobody_hears_are_forgotten() {
+        let mut shared = Shared::default();
+        let held = shared.bell("held");
+        let rung = held.rung();
+        for number in 0..10_000 {
+            shared.bell(&format!("group {number}"));
+        }
+        assert!(shared.bells.len() <= 2 * BELLS_SWEEP_MIN, "{}", shared.bells.len());
+        shared.ring("held");
+        assert_eq!(held.rung(), rung + 1, "who waits still hears it");
+        shared.ring("nobody waits");
+        assert!(!shared.bells.contains_key("nobody waits"));
+        // Many that are held stay, and are not looked at for each new one.
+        let all: Vec<Bell> = (0..1_000).map(|number| shared.bell(&format!("held {number}"))).collect();
+        let silent: Vec<usize> = (0..1_000)
+            .filter(|number| {
+                shared.ring(&format!("held {number}"));
+                all[*number].rung() == 0
+            })
+            .collect();
+        assert_eq!(silent, Vec::<usize>::new());
     }
 }

@@ -135,7 +135,7 @@ impl Broker {
         let any = {
             let shared = lock(&self.share.0);
             let known = shared.groups.partition(place.group, place.partition);
-            known.is_some_and(|known| !known.over_the_limit(config.retry.delivery_limit).is_empty())
+            known.is_some_and(|known| known.any_over_the_limit(config.retry.delivery_limit))
         };
         if any { self.settle(place.group, place.partition, Settle::Overdue, now) } else { Ok(Lsn(0)) }
     }
@@ -154,11 +154,10 @@ impl Broker {
         known.trim(bounds.log_start.0);
         known.ripen(now.wall_ms);
         let again = known.deliverable(limits.records, limit);
-        let all = known.deliverable(usize::MAX, limit).len();
         let is_alone = again.first().is_some_and(|offset| known.is_last_delivery(*offset, limit));
         let working = known.unfinished().saturating_sub(known.held_back());
         // What fails often comes in small portions, with nothing new beside it.
-        let throttled = is_alone || (again.len() < all.min(limits.records));
+        let throttled = is_alone || again.len() < known.ready(limit).min(limits.records);
         let room = if throttled { 0 } else { config.locks_max.saturating_sub(working) };
         let held_room = config.delayed_max.saturating_sub(known.held_back());
         let plan = Plan { again, end: known.end(), room, held_room };

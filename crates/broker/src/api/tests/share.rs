@@ -202,6 +202,21 @@ fn a_delivery_time_holds_a_record_back_and_no_other() {
     assert!(node.now().wall_ms < due.parse::<i64>().unwrap() + 5_000);
 }
 
+/// Records that fail often come in small portions, so that one that kills its consumers takes few others along.
+#[test]
+fn what_fails_often_comes_with_nothing_new_beside_it() {
+    let node = furnished(&[("share.delivery.count.limit", "5")]);
+    send(&node, &["a", "b", "c", "d", "e", "f", "g", "h"]);
+    assert_eq!(acquired(&poll(&node, "one", 0, &[])), [(0, 7, 1)]);
+    assert_eq!(acquired(&poll(&node, "one", 1, &[(0, 7, 2)])), [(0, 7, 2)]);
+    assert_eq!(acquired(&poll(&node, "one", 2, &[(0, 7, 2)])), [(0, 7, 3)]);
+    send(&node, &["new"]);
+    assert_eq!(acquired(&poll(&node, "one", 3, &[(0, 7, 2)])), [(0, 3, 4)]);
+    assert_eq!(acquired(&poll(&node, "one", 4, &[(0, 3, 1)])), [(4, 5, 4)]);
+    assert_eq!(acquired(&poll(&node, "one", 5, &[(4, 5, 1)])), [(6, 6, 4)]);
+    assert_eq!(acquired(&poll(&node, "one", 6, &[(6, 6, 1)])), [(7, 7, 4), (8, 8, 1)]);
+}
+
 #[test]
 fn a_failed_record_waits_longer_each_time() {
     let node = furnished(&[("share.retry.backoff.ms", "1000"), ("share.retry.backoff.factor", "3")]);
@@ -274,6 +289,54 @@ fn dead_records_are_written_to_the_dead_letter_topic_with_their_archival() {
     let all = letters(&node, "dlq.t");
     assert_eq!((all.len(), &all[1].2), (2, &of("1", "2", "Maximum delivery count reached.")));
     assert_eq!(acquired(&poll(&node, "one", 1, &[])), []);
+}
+
+/// Letters are copies, and a frame holds so many bytes of them; the rest is dead meanwhile, and comes after it.
+#[test]
+fn large_letters_are_written_in_portions_and_each_once() {
+    const RECORDS: i64 = 24;
+    let mut node = furnished(&[("errors.deadletterqueue.topic.name", "dlq.t")]);
+    let large = "x".repeat(900 << 10);
+    for _ in 0..RECORDS {
+        send(&node, &[&large]);
+    }
+    let mut request = fetch_request(&node, "one", 0, &[]);
+    request.max_bytes = 1 << 30;
+    assert_eq!(acquired(&data(node.call(&request, 2))), [(0, RECORDS - 1, 1)]);
+    assert_eq!(acknowledge(&node, "one", 1, &[(0, RECORDS - 1, 3)]), (0, 0));
+    let offsets = |node: &Node| -> Vec<i64> {
+        let topic = node.log.topic("dlq.t").unwrap();
+        let slices = node.log.read(topic.partitions[0], base::Offset(0), 1 << 30).unwrap();
+        let mut offsets = Vec::new();
+        for slice in slices {
+            let mut bytes = Vec::new();
+            slice.read(&mut bytes).unwrap();
+            let records =
+                kafka_wire::records::Batch::parse(&Bytes::from(bytes)).unwrap().records(1 << 30).unwrap();
+            for record in &records {
+                let record = record.unwrap();
+                assert_eq!(record.value.map(<[u8]>::len), Some(large.len()));
+                let offset =
+                    record.headers.clone().find(|header| header.key == b"__dlq.errors.offset").unwrap();
+                offsets.push(std::str::from_utf8(offset.value.unwrap()).unwrap().parse().unwrap());
+            }
+        }
+        offsets
+    };
+    let first = offsets(&node);
+    assert!(!first.is_empty() && first.len() < RECORDS as usize / 2, "{first:?}");
+    assert_eq!(acquired(&poll(&node, "two", 0, &[])), [], "a dead record is nobody's");
+    // Also after a restart the rest is buried, without anybody's request.
+    node = node.restart();
+    let mut before = offsets(&node).len();
+    while before < RECORDS as usize {
+        node.pass_ms(1);
+        let after = offsets(&node).len();
+        assert!(after > before, "the next portion comes at once: {after}");
+        before = after;
+    }
+    assert_eq!(offsets(&node), (0..RECORDS).collect::<Vec<_>>());
+    assert_eq!(start_offset(&node), (RECORDS, 0));
 }
 
 #[test]
