@@ -1,6 +1,7 @@
 //! Appending: a frame is built in the pending buffer under the append lock, and becomes whole or leaves no trace.
 //!
-//! 1. Bytes are copied once, from the caller into the pending buffer; the checksum is taken there.
+//! 1. Short entries are copied once, from the caller into the pending buffer; the checksum is taken there. A long batch
+//!    whose own checksum was compared stays where it came in until it is written.
 //! 2. What a frame changes (offsets, catalog, log starts) is kept beside it until it is complete, then applied.
 //! 3. Before a frame is begun the log moves to a new file when the active one is nearly full; the new file begins with
 //!    the state after all frames so far. A frame never spans two files; the last one of a file may make it longer.
@@ -10,18 +11,21 @@
 use crate::LogError;
 use crate::catalog::{CatalogChange, Draft, PARTITIONS_PER_TOPIC_MAX, Step, Topic, check_topic_name};
 use crate::checkpoint::{OWN_SECTION, PartitionBounds, encode_file_start, put_own, put_section};
+use crate::checksum;
 use crate::entry::Layer;
 use crate::files::{LogFile, lock};
 use crate::format::{
-    ENTRIES_PER_FRAME_MAX, EntryHeader, EntryKind, FLAG_MARK, FRAME_BYTES_MAX, FRAME_HEADER_BYTES,
-    FileHeader, FrameHeader, entry_seed, entry_space,
+    ENTRIES_PER_FRAME_MAX, ENTRY_HEADER_BYTES, EntryHeader, EntryKind, FLAG_MARK, FRAME_BYTES_MAX,
+    FRAME_HEADER_BYTES, FileHeader, FrameHeader, entry_seed, entry_space,
 };
+use crate::group::{GroupBytes, Mark, Place, SHARED_BYTES_MIN};
 use crate::index::IndexEntry;
 use crate::log::{EventLog, Inner};
 use crate::partition::{Partition, PartitionState};
 use crate::topic_config::TopicConfig;
 use crate::upkeep::Pins;
 use base::{Lsn, Offset, PartitionId, TopicId};
+use bytes::Bytes;
 use os::DiskFile;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::Ordering;
@@ -60,13 +64,18 @@ pub(crate) struct Segment {
     pub(crate) file: Arc<LogFile>,
     pub(crate) handle: Arc<dyn DiskFile>,
     pub(crate) position: u64,
-    pub(crate) bytes: Vec<u8>,
+    pub(crate) bytes: GroupBytes,
+    /// The end of the last complete frame.
+    complete: Mark,
     /// The segment holds the file's header and checkpoint.
     pub(crate) begins_file: bool,
 }
 
 /// A Kafka record batch cannot be shorter than its header up to the leader epoch, which is patched.
 const BATCH_BYTES_MIN: usize = 16;
+
+/// The range of a batch's own checksum begins behind it, and goes to the end.
+const BATCH_SUMMED_FROM: usize = 21;
 
 /// Single node: there has been one leader only.
 const LEADER_EPOCH: i32 = 0;
@@ -84,7 +93,8 @@ impl AppendState {
                 file: self.active.clone(),
                 handle: self.handle.clone(),
                 position: self.position,
-                bytes: std::mem::take(&mut self.pending.reusable),
+                bytes: GroupBytes::in_buffer(std::mem::take(&mut self.pending.reusable)),
+                complete: Mark::default(),
                 begins_file: false,
             });
         }
@@ -94,9 +104,8 @@ impl AppendState {
 
     /// Forgets bytes behind the last complete frame, which a frame that was given up has left.
     fn trim(&mut self) {
-        let position = self.position;
         if let Some(segment) = self.pending.segments.last_mut() {
-            segment.bytes.truncate((position - segment.position) as usize);
+            segment.bytes.truncate(segment.complete);
             if segment.bytes.is_empty() {
                 self.pending.segments.pop();
             }
@@ -175,7 +184,7 @@ impl Inner {
             self.spares.put_back(spare);
             return Err(error);
         }
-        let bytes = encode_file_start(&header, &stream, header.created_ms);
+        let bytes = GroupBytes::of(encode_file_start(&header, &stream, header.created_ms));
         let length = bytes.len() as u64;
         state.pending.bytes += length;
         // The commit must sync the old file before it writes the new one, even if nothing of the old is pending.
@@ -184,6 +193,7 @@ impl Inner {
             file: file.clone(),
             handle: spare.handle.clone(),
             position: 0,
+            complete: bytes.mark(),
             bytes,
             begins_file: true,
         });
@@ -216,13 +226,15 @@ impl Inner {
             entries: 0,
             flags: FLAG_MARK,
         };
-        state.segment().bytes.extend_from_slice(&header.encode());
+        state.segment().bytes.copy(&header.encode());
         self.account(&mut state, FRAME_HEADER_BYTES as u64);
         true
     }
 
     /// Counts a complete frame at the end of the pending bytes.
     fn account(&self, state: &mut AppendState, frame_bytes: u64) {
+        let segment = state.segment();
+        segment.complete = segment.bytes.mark();
         state.position += frame_bytes;
         state.last_lsn.0 += 1;
         state.largest_frame = state.largest_frame.max(frame_bytes);
@@ -269,13 +281,14 @@ impl Inner {
         let no_space = inner.make_room(&mut state)?;
         let segment = state.segment();
         let start = segment.bytes.len();
-        segment.bytes.resize(start + FRAME_HEADER_BYTES, 0);
+        let header_place = segment.bytes.zeros(FRAME_HEADER_BYTES);
         let (generation, position) = (state.active.header.generation, state.position);
         let mut frame = Frame {
             inner,
             seed: entry_seed(generation, position, Lsn(state.last_lsn.0 + 1)),
             state: &mut state,
             start,
+            header_place,
             entries: 0,
             durable,
             no_space,
@@ -306,6 +319,7 @@ pub struct Frame<'a> {
     state: &'a mut AppendState,
     /// Where the frame begins in the pending bytes.
     start: usize,
+    header_place: Place,
     seed: u32,
     entries: u32,
     durable: Lsn,
@@ -339,6 +353,30 @@ impl Frame<'_> {
         max_timestamp_ms: i64,
         bytes: &[u8],
     ) -> Result<Offset, LogError> {
+        self.place_batch(partition, records, max_timestamp_ms, Data::Copied(bytes))
+    }
+
+    /// `batch` of a batch in Kafka's format 2 whose own checksum the caller has compared: a long one is neither copied nor
+    /// summed again, and its memory stays in use until it is written.
+    pub fn checked_batch(
+        &mut self,
+        partition: PartitionId,
+        records: u32,
+        max_timestamp_ms: i64,
+        bytes: &Bytes,
+    ) -> Result<Offset, LogError> {
+        let data = if bytes.len() < SHARED_BYTES_MIN { Data::Copied(bytes) } else { Data::Shared(bytes) };
+        self.place_batch(partition, records, max_timestamp_ms, data)
+    }
+
+    fn place_batch(
+        &mut self,
+        partition: PartitionId,
+        records: u32,
+        max_timestamp_ms: i64,
+        data: Data<'_>,
+    ) -> Result<Offset, LogError> {
+        let bytes = data.bytes();
         if bytes.len() < BATCH_BYTES_MIN || records == 0 || records > i32::MAX as u32 {
             return Err(LogError::Invalid(format!(
                 "a record batch of bytes={} with records={records} is not valid",
@@ -359,8 +397,8 @@ impl Frame<'_> {
             max_timestamp_ms,
             data_crc: 0,
         };
-        let (position, crc) = self.push(header, bytes, true)?;
         let length = bytes.len() as u32;
+        let (position, crc) = self.push(header, data, true)?;
         let entry = IndexEntry { base_offset: base, records, length, position, max_timestamp_ms, crc };
         self.batches.push((partition, entry));
         self.next.insert(partition, end);
@@ -369,7 +407,7 @@ impl Frame<'_> {
 
     /// Appends an entry of an upper layer.
     pub fn layer(&mut self, layer: Layer, bytes: &[u8]) -> Result<(), LogError> {
-        self.push(plain(EntryKind::Layer(layer.0)), bytes, true).map(|_| ())
+        self.push(plain(EntryKind::Layer(layer.0)), Data::Copied(bytes), true).map(|_| ())
     }
 
     /// Creates a topic; `Conflict` if the name exists, `Invalid` for a wrong name, number or configuration.
@@ -534,15 +572,16 @@ impl Frame<'_> {
         change.encode(&mut bytes);
         // The callers have checked that the change fits; so this leaves the catalog as the entry says.
         let step = Step::of(&change, |name| self.topic(name))?;
-        self.push(plain(EntryKind::Catalog), &bytes, grows)?;
+        self.push(plain(EntryKind::Catalog), Data::Copied(&bytes), grows)?;
         if let Some(step) = step {
             self.draft.push(step);
         }
         Ok(())
     }
 
-    /// Copies an entry into the pending bytes; answers its position in the file and its checksum.
-    fn push(&mut self, mut header: EntryHeader, bytes: &[u8], grows: bool) -> Result<(u64, u32), LogError> {
+    /// Adds an entry to the pending bytes; answers its position in the file and its checksum.
+    fn push(&mut self, mut header: EntryHeader, data: Data<'_>, grows: bool) -> Result<(u64, u32), LogError> {
+        let bytes = data.bytes();
         if let Some(error) = self.no_space.as_ref().filter(|_| grows) {
             return Err(error.clone());
         }
@@ -563,19 +602,24 @@ impl Frame<'_> {
         header.length = bytes.len() as u32;
         let seed = self.seed;
         let segment = self.state.segment();
-        let header_at = segment.bytes.len();
-        let data_at = header_at + crate::format::ENTRY_HEADER_BYTES;
-        segment.bytes.resize(data_at, 0);
-        segment.bytes.extend_from_slice(bytes);
-        if header.kind == EntryKind::Batch {
-            segment.bytes[data_at..data_at + 8].copy_from_slice(&header.base_offset.to_be_bytes());
-            segment.bytes[data_at + 12..data_at + 16].copy_from_slice(&LEADER_EPOCH.to_be_bytes());
-        }
-        header.data_crc = crc32c::crc32c(&segment.bytes[data_at..]);
-        segment.bytes.resize(header_at + space, 0);
-        segment.bytes[header_at..data_at].copy_from_slice(&header.encode(seed));
+        let position = segment.position + (segment.bytes.len() + ENTRY_HEADER_BYTES) as u64;
+        let header_place = segment.bytes.zeros(ENTRY_HEADER_BYTES);
+        header.data_crc = match (data, header.kind) {
+            (Data::Copied(bytes), EntryKind::Batch) => {
+                let place = segment.bytes.copy(&batch_start(bytes, header.base_offset));
+                segment.bytes.copy(&bytes[BATCH_BYTES_MIN..]);
+                crc32c::crc32c(segment.bytes.copied_from(place))
+            }
+            (Data::Copied(bytes), _) => {
+                segment.bytes.copy(bytes);
+                crc32c::crc32c(bytes)
+            }
+            (Data::Shared(bytes), _) => share_batch(&mut segment.bytes, bytes, header.base_offset),
+        };
+        segment.bytes.zeros(space - ENTRY_HEADER_BYTES - bytes.len());
+        segment.bytes.patch(header_place, &header.encode(seed));
         self.entries += 1;
-        Ok((segment.position + data_at as u64, header.data_crc))
+        Ok((position, header.data_crc))
     }
 
     /// Makes sure that the active file has space for a frame of this length.
@@ -615,7 +659,7 @@ impl Frame<'_> {
         };
         let header = FrameHeader { lsn: Lsn(self.state.last_lsn.0 + 1), ..header };
         let segment = self.state.segment();
-        segment.bytes[start..start + FRAME_HEADER_BYTES].copy_from_slice(&header.encode());
+        segment.bytes.patch(self.header_place, &header.encode());
         let file = segment.file.clone();
         self.publish_catalog();
         for (id, entry) in std::mem::take(&mut self.batches) {
@@ -672,6 +716,45 @@ impl Frame<'_> {
             self.inner.want_recycling();
         }
     }
+}
+
+/// An entry's bytes.
+#[derive(Clone, Copy)]
+enum Data<'a> {
+    Copied(&'a [u8]),
+    /// A record batch whose checksum is that of its bytes.
+    Shared(&'a Bytes),
+}
+
+impl<'a> Data<'a> {
+    fn bytes(self) -> &'a [u8] {
+        match self {
+            Data::Copied(bytes) => bytes,
+            Data::Shared(bytes) => bytes,
+        }
+    }
+}
+
+/// A batch's first bytes with the base offset and the leader epoch that it gets here.
+fn batch_start(bytes: &[u8], base_offset: i64) -> [u8; BATCH_BYTES_MIN] {
+    let mut start = [0; BATCH_BYTES_MIN];
+    start.copy_from_slice(&bytes[..BATCH_BYTES_MIN]);
+    start[..8].copy_from_slice(&base_offset.to_be_bytes());
+    start[12..].copy_from_slice(&LEADER_EPOCH.to_be_bytes());
+    start
+}
+
+/// Adds a batch of which only the part before its checksum's range is copied; answers the checksum of all its bytes.
+fn share_batch(group: &mut GroupBytes, bytes: &Bytes, base_offset: i64) -> u32 {
+    let place = group.copy(&batch_start(bytes, base_offset));
+    group.copy(&bytes[BATCH_BYTES_MIN..BATCH_SUMMED_FROM]);
+    let start_crc = crc32c::crc32c(group.copied_from(place));
+    let mut own_crc = [0; 4];
+    own_crc.copy_from_slice(&bytes[BATCH_SUMMED_FROM - 4..BATCH_SUMMED_FROM]);
+    let rest = bytes.slice(BATCH_SUMMED_FROM..);
+    let crc = checksum::joined(start_crc, u32::from_be_bytes(own_crc), rest.len());
+    group.share(rest);
+    crc
 }
 
 fn plain(kind: EntryKind) -> EntryHeader {

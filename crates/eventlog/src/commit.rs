@@ -13,10 +13,17 @@ use crate::append::{Pending, Segment};
 use crate::files::lock;
 use crate::log::{Durable, Inner};
 use base::{Lsn, PartitionId};
+use std::io::IoSlice;
 use std::sync::PoisonError;
+use std::sync::atomic::Ordering;
 
 /// A buffer larger than this is given back after a burst.
 const BUFFER_KEPT_BYTES: usize = 4 << 20;
+
+/// What file systems read and write as a whole.
+const BLOCK_BYTES: u64 = 4096;
+
+static ZEROS: [u8; BLOCK_BYTES as usize] = [0; BLOCK_BYTES as usize];
 
 impl Inner {
     /// Makes everything appended so far durable.
@@ -53,12 +60,23 @@ impl Inner {
                 self.sync_segment(before)?;
             }
             if !segment.bytes.is_empty() {
-                let write = segment.handle.write_all_at(&segment.bytes, segment.position);
-                write.map_err(|error| LogError::io("write", &segment.file.path, error))?;
+                self.write_segment(segment)?;
             }
             before = Some(segment);
         }
         before.map_or(Ok(()), |last| self.sync_segment(last))
+    }
+
+    /// Writes the last block whole, as far as the file has space: of a block of which only a part is written the system
+    /// must read the rest from the disk first. What is behind a group's end means nothing yet.
+    fn write_segment(&self, segment: &Segment) -> Result<(), LogError> {
+        let mut pieces = segment.bytes.pieces();
+        let end = segment.position + segment.bytes.len() as u64;
+        let space = segment.file.length.load(Ordering::Relaxed).saturating_sub(end);
+        let padding = (end.next_multiple_of(BLOCK_BYTES) - end).min(space);
+        pieces.push(IoSlice::new(&ZEROS[..padding as usize]));
+        let write = segment.handle.write_all_vectored_at(&pieces, segment.position);
+        write.map_err(|error| LogError::io("write", &segment.file.path, error))
     }
 
     /// Makes a segment's bytes durable, and its file's name if the file is new.
@@ -99,11 +117,11 @@ impl Inner {
             progress.unsynced_bytes = progress.unsynced_bytes.saturating_sub(pending.bytes);
             self.progressed.notify_all();
         }
-        if let Some(segment) = pending.segments.pop()
-            && segment.bytes.capacity() <= BUFFER_KEPT_BYTES
-        {
-            *buffer = segment.bytes;
-            buffer.clear();
+        if let Some(segment) = pending.segments.pop() {
+            *buffer = segment.bytes.into_buffer();
+            if buffer.capacity() > BUFFER_KEPT_BYTES {
+                *buffer = Vec::new();
+            }
         }
         self.tell(&Durable { lsn: pending.last_lsn, partitions: moved, fenced: false });
         pending.last_lsn

@@ -204,9 +204,6 @@ struct SparesState {
 /// Enough to roll while the next one is being zero-filled; more would only hold space.
 const SPARES_MAX: usize = 2;
 
-/// Zeros are written and synced in pieces of this size: a commit waits behind one piece at most.
-const ZERO_FILL_BYTES: usize = 1 << 20;
-
 impl Spares {
     pub(crate) fn new(disk: &Arc<dyn Disk>, directory: &Path) -> Spares {
         Spares { disk: disk.clone(), directory: directory.to_path_buf(), state: Mutex::default() }
@@ -284,26 +281,16 @@ impl Spares {
             state.number_next += 1;
             self.directory.join(spare_name(state.number_next))
         };
-        let made = self.disk.create(&path, bytes).and_then(|handle| {
-            if zero_fill {
-                let zeros = vec![0; ZERO_FILL_BYTES.min(bytes as usize)];
-                let mut position = 0;
-                while position < bytes {
-                    let piece = zeros.len().min((bytes - position) as usize);
-                    handle.write_all_at(&zeros[..piece], position)?;
-                    position += piece as u64;
-                    handle.sync_data()?;
-                }
-            }
-            Ok(handle)
-        });
+        let made = match zero_fill {
+            true => self.disk.create_zero_filled(&path, bytes),
+            false => self.disk.create(&path, bytes),
+        };
         match made {
             Ok(handle) => {
                 lock(&self.state).trouble = None;
                 Ok(Spare { path, handle, bytes })
             }
             Err(error) => {
-                let _ = self.disk.remove(&path);
                 let error = LogError::io("prepare the next log file", &path, error);
                 lock(&self.state).trouble = Some(error.to_string());
                 Err(error)

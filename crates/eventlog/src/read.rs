@@ -50,11 +50,6 @@ impl BatchSlice {
         result
     }
 
-    /// The file and the position of the bytes, for sendfile; their checksum is not looked at.
-    pub fn file_range(&self) -> Option<(Arc<dyn DiskFile>, u64)> {
-        Some((self.handle.clone(), self.position))
-    }
-
     fn damage(&self, reason: &str) -> LogError {
         self.file.pool.damaged.fetch_add(1, Ordering::Relaxed);
         LogError::Corrupt(Damage {

@@ -198,13 +198,10 @@ fn a_lost_sector_in_the_middle_costs_what_lay_in_it_and_no_more() {
 fn a_torn_or_zero_tail_is_simply_the_end() {
     let sim = SimOs::new(4);
     let log = small_log(&sim);
-    let (last_file, _) =
-        log.read(PartitionId(2), Offset(FRAMES * 2 - 1), 1).unwrap()[0].file_range().unwrap();
     drop(log);
     let sequence = (1..9).rev().find(|s| sim.disk.contents(&log_path(*s)).is_ok()).unwrap();
     let path = log_path(sequence);
     let bytes = sim.disk.contents(&path).unwrap();
-    assert_eq!(last_file.length().unwrap(), bytes.len() as u64);
     let end = bytes.iter().rposition(|byte| *byte != 0).unwrap() + 1;
     let total = PARTITIONS * FRAMES as u32;
     let mut torn = 0;
@@ -238,7 +235,7 @@ fn a_torn_or_zero_tail_is_simply_the_end() {
 #[test]
 fn stale_frames_of_a_recycled_file_never_parse() {
     let mut world = World::new(21);
-    world.options = LogOptions { file_bytes: 8 << 10, first_file_bytes: 2 << 10, ..small_options() };
+    world.options = LogOptions { file_bytes: 24 << 10, first_file_bytes: 2 << 10, ..small_options() };
     world.open().unwrap();
     world.create_topic().unwrap();
     let mut recycled = 0;

@@ -2,7 +2,7 @@
 
 use os::sim::{SimDisk, SplitMix, SyncFault};
 use os::{Disk, Lock};
-use std::io::ErrorKind;
+use std::io::{ErrorKind, IoSlice};
 use std::path::Path;
 
 /// What holds for every disk.
@@ -25,6 +25,18 @@ fn conforms(disk: &dyn Disk, root: &Path) {
     file.read_exact_at(&mut bytes, 0).unwrap();
     assert!(bytes.iter().all(|byte| *byte == 0));
 
+    // Written zeros, of a length that no block divides.
+    let zeros = disk.create_zero_filled(&directory.join("zeros"), 1_100_000).unwrap();
+    assert_eq!(disk.create_zero_filled(&directory.join("zeros"), 1).unwrap_err().kind(), ErrorKind::AlreadyExists);
+    let mut bytes = vec![1; 1_100_000];
+    zeros.read_exact_at(&mut bytes, 0).unwrap();
+    assert!(bytes.iter().all(|byte| *byte == 0));
+    assert_eq!(zeros.length().unwrap(), 1_100_000);
+    zeros.write_all_at(b"x", 4097).unwrap();
+    zeros.read_exact_at(&mut bytes[..3], 4096).unwrap();
+    assert_eq!(bytes[..3], [0, b'x', 0]);
+    disk.remove(&directory.join("zeros")).unwrap();
+
     // Writing and reading by position, through two handles.
     let again = disk.open(&path).unwrap();
     file.write_all_at(b"hello", 9_998).unwrap();
@@ -39,6 +51,16 @@ fn conforms(disk: &dyn Disk, root: &Path) {
     assert!((1..=2).contains(&count));
     assert_eq!(word[..count], b"lo"[..count]);
     again.write_all_at(&[], 20_000).unwrap();
+
+    // Pieces as one: more of them than the system takes in one call.
+    let pieces: Vec<Vec<u8>> = (0..3000_u32).map(|number| number.to_be_bytes()[2..].to_vec()).collect();
+    let slices: Vec<IoSlice<'_>> = pieces.iter().map(|piece| IoSlice::new(piece)).collect();
+    file.write_all_vectored_at(&slices, 100).unwrap();
+    file.write_all_vectored_at(&[], 100).unwrap();
+    let mut bytes = vec![0; 6002];
+    file.read_exact_at(&mut bytes, 99).unwrap();
+    assert_eq!(bytes[1..6001], pieces.concat());
+    assert_eq!((bytes[0], bytes[6001]), (0, 0));
     file.sync_data().unwrap();
 
     // Lengths: cut, extended with zeros, allocated but never cut by that.
@@ -85,8 +107,6 @@ fn conforms(disk: &dyn Disk, root: &Path) {
 fn the_real_disk_conforms() {
     let root = tempfile::tempdir().unwrap();
     conforms(&os::disk::real::RealDisk::private(), root.path());
-    let file = os::disk::real::RealDisk::private().create(&root.path().join("x"), 1).unwrap();
-    assert!(file.raw_fd().is_some());
 }
 
 #[test]

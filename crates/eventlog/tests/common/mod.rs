@@ -29,8 +29,17 @@ pub fn log_path(sequence: u64) -> PathBuf {
 
 /// The batch that a test appends; what is read back must be the same with the offset and the epoch patched.
 pub fn batch(random: &mut SplitMix, length: usize) -> Vec<u8> {
-    (0..length.max(16)).map(|_| random.next_u64() as u8).collect()
+    let mut bytes: Vec<u8> = (0..length.max(16)).map(|_| random.next_u64() as u8).collect();
+    if length >= LONG_BYTES {
+        // As Kafka's: the checksum of what follows it.
+        let crc = crc32c::crc32c(&bytes[21..]);
+        bytes[17..21].copy_from_slice(&crc.to_be_bytes());
+    }
+    bytes
 }
+
+/// A batch of this length has a checksum of its own, with which it is appended; the log does not copy the longer ones.
+pub const LONG_BYTES: usize = 1000;
 
 pub fn patched(bytes: &[u8], base: i64) -> Vec<u8> {
     let mut bytes = bytes.to_vec();
@@ -376,7 +385,12 @@ impl World {
         let (batches, lsn) = self.log().append::<_, LogError>(|frame| {
             let mut batches = Vec::new();
             for (partition, records, timestamp_ms, bytes) in &planned {
-                let base = frame.batch(*partition, *records, *timestamp_ms, bytes)?;
+                let base = match bytes.len() {
+                    LONG_BYTES.. => {
+                        frame.checked_batch(*partition, *records, *timestamp_ms, &bytes.clone().into())?
+                    }
+                    _ => frame.batch(*partition, *records, *timestamp_ms, bytes)?,
+                };
                 batches.push((*partition, base.0, *records, bytes.clone()));
             }
             if let Some(layer) = &layer {

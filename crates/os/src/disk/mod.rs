@@ -9,8 +9,8 @@ pub mod shadow;
 pub mod sim;
 
 use std::fmt::Debug;
-use std::io;
-use std::os::fd::BorrowedFd;
+use std::io::{self, IoSlice};
+use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -20,6 +20,12 @@ pub trait Disk: Send + Sync {
     fn open(&self, path: &Path) -> io::Result<Arc<dyn DiskFile>>;
     /// Creates a file of `length` zero bytes whose space is allocated; an error if the name exists.
     fn create(&self, path: &Path, length: u64) -> io::Result<Arc<dyn DiskFile>>;
+    /// `create`, and the zeros are written and durable: a later sync in them has no metadata to write.
+    fn create_zero_filled(&self, path: &Path, length: u64) -> io::Result<Arc<dyn DiskFile>> {
+        let file = self.create(path, length)?;
+        zero_fill(&*file, 0..length).inspect_err(|_| remove_half_made(self, path))?;
+        Ok(file)
+    }
     fn remove(&self, path: &Path) -> io::Result<()>;
     /// Renames, replacing what has the new name.
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()>;
@@ -59,6 +65,11 @@ pub trait DiskFile: Send + Sync + Debug {
     fn read_at(&self, out: &mut [u8], position: u64) -> io::Result<usize>;
     /// Writes all or fails; after a failure any part of the range may have been written.
     fn write_all_at(&self, bytes: &[u8], position: u64) -> io::Result<()>;
+    /// Writes the pieces one behind the other as if they were one.
+    fn write_all_vectored_at(&self, pieces: &[IoSlice<'_>], position: u64) -> io::Result<()> {
+        let bytes: Vec<u8> = pieces.iter().flat_map(|piece| piece.iter().copied()).collect();
+        self.write_all_at(&bytes, position)
+    }
     /// Makes the bytes written so far and the length durable.
     fn sync_data(&self) -> io::Result<()>;
     fn length(&self) -> io::Result<u64>;
@@ -66,8 +77,6 @@ pub trait DiskFile: Send + Sync + Debug {
     fn set_length(&self, length: u64) -> io::Result<()>;
     /// Makes sure that the file has at least `length` bytes and space for all of them; what is new reads as zeros.
     fn allocate(&self, length: u64) -> io::Result<()>;
-    /// The descriptor, for sendfile; `None` on a simulated disk.
-    fn raw_fd(&self) -> Option<BorrowedFd<'_>>;
 
     /// Fills `out` or fails with `UnexpectedEof`.
     fn read_exact_at(&self, out: &mut [u8], position: u64) -> io::Result<()> {
@@ -82,6 +91,26 @@ pub trait DiskFile: Send + Sync + Debug {
         }
         Ok(())
     }
+}
+
+/// Zeros are written and synced in pieces of this size: who else syncs waits behind one piece at most.
+const ZERO_FILL_BYTES: usize = 1 << 20;
+
+fn zero_fill(file: &dyn DiskFile, range: Range<u64>) -> io::Result<()> {
+    let zeros = vec![0; ZERO_FILL_BYTES.min((range.end - range.start) as usize)];
+    let mut position = range.start;
+    while position < range.end {
+        let piece = zeros.len().min((range.end - position) as usize);
+        file.write_all_at(&zeros[..piece], position)?;
+        position += piece as u64;
+        file.sync_data()?;
+    }
+    Ok(())
+}
+
+/// A half-made file would hold space on a disk that has none; the error before is the one to report.
+fn remove_half_made(disk: &(impl Disk + ?Sized), path: &Path) {
+    let _ = disk.remove(path);
 }
 
 /// Whether the error says that the file system (or the owner's quota) is full.

@@ -5,10 +5,10 @@
 //!
 //! Durability is `fdatasync`: it writes the file's length too, and leaves out the times that nobody needs.
 
-use super::{Disk, DiskFile, Lock};
+use super::{Disk, DiskFile, Lock, ZERO_FILL_BYTES, remove_half_made, zero_fill};
+use rustix::fs::OFlags;
 use std::fs::{DirBuilder, File, OpenOptions};
-use std::io::{self, Read, Seek, Write};
-use std::os::fd::{AsFd, BorrowedFd};
+use std::io::{self, IoSlice, Read, Seek, Write};
 use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
 use std::path::Path;
 use std::sync::Arc;
@@ -54,11 +54,23 @@ impl Disk for RealDisk {
         if length > 0
             && let Err(error) = file.allocate(length)
         {
-            // A half-made file would hold space on a disk that has none; the first error is the one to report.
-            let _ = std::fs::remove_file(path);
+            remove_half_made(self, path);
             return Err(error);
         }
         Ok(Arc::new(file))
+    }
+
+    /// The zeros go past the page cache where the file system lets them (O_DIRECT): there they would cost a copy, and
+    /// memory that nobody reads from.
+    fn create_zero_filled(&self, path: &Path, length: u64) -> io::Result<Arc<dyn DiskFile>> {
+        let file = self.create(path, length)?;
+        let filled = match zero_fill_directly(path, length) {
+            Err(error) if cannot_be_direct(&error) => zero_fill(&*file, 0..length),
+            Err(error) => Err(error),
+            Ok(done) => zero_fill(&*file, done..length),
+        };
+        filled.inspect_err(|_| remove_half_made(self, path))?;
+        Ok(file)
     }
 
     fn remove(&self, path: &Path) -> io::Result<()> {
@@ -129,6 +141,33 @@ impl Disk for RealDisk {
     }
 }
 
+/// What direct writes ask of positions, lengths and places in memory: as much as any disk's blocks have.
+const DIRECT_ALIGNMENT: usize = 4096;
+
+/// Writes zeros to all whole blocks of a file; answers how far that went.
+fn zero_fill_directly(path: &Path, length: u64) -> io::Result<u64> {
+    let direct = OpenOptions::new().write(true).custom_flags(OFlags::DIRECT.bits() as i32).open(path)?;
+    let zeros = vec![0; ZERO_FILL_BYTES + DIRECT_ALIGNMENT];
+    let start = zeros.as_ptr().align_offset(DIRECT_ALIGNMENT);
+    let whole = length - length % DIRECT_ALIGNMENT as u64;
+    let mut position = 0;
+    while position < whole {
+        let piece = ZERO_FILL_BYTES.min((whole - position) as usize);
+        let aligned = zeros.get(start..start + piece).ok_or(io::ErrorKind::InvalidInput)?;
+        direct.write_all_at(aligned, position)?;
+        position += piece as u64;
+        direct.sync_data()?;
+    }
+    Ok(whole)
+}
+
+fn cannot_be_direct(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::InvalidInput | io::ErrorKind::Unsupported)
+}
+
+/// The most pieces that Linux takes in one call (IOV_MAX).
+const PIECES_MAX: usize = 1024;
+
 impl DiskFile for RealFile {
     fn read_at(&self, out: &mut [u8], position: u64) -> io::Result<usize> {
         self.0.read_at(out, position)
@@ -136,6 +175,36 @@ impl DiskFile for RealFile {
 
     fn write_all_at(&self, bytes: &[u8], position: u64) -> io::Result<()> {
         self.0.write_all_at(bytes, position)
+    }
+
+    fn write_all_vectored_at(&self, pieces: &[IoSlice<'_>], mut position: u64) -> io::Result<()> {
+        let mut index = 0;
+        // Bytes of the first piece that are written already.
+        let mut done = 0;
+        while index < pieces.len() {
+            let written = if done > 0 {
+                self.0.write_at(&pieces[index][done..], position)
+            } else {
+                let end = pieces.len().min(index + PIECES_MAX);
+                rustix::io::pwritev(&self.0, &pieces[index..end], position).map_err(io::Error::from)
+            };
+            let mut written = match written {
+                Ok(written) => written,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                Err(error) => return Err(error),
+            };
+            if written == 0 && pieces[index..].iter().any(|piece| !piece.is_empty()) {
+                return Err(io::ErrorKind::WriteZero.into());
+            }
+            position += written as u64;
+            written += std::mem::take(&mut done);
+            while pieces.get(index).is_some_and(|piece| piece.len() <= written) {
+                written -= pieces[index].len();
+                index += 1;
+            }
+            done = written;
+        }
+        Ok(())
     }
 
     fn sync_data(&self) -> io::Result<()> {
@@ -165,9 +234,5 @@ impl DiskFile for RealFile {
                 Err(error) => return Err(error.into()),
             }
         }
-    }
-
-    fn raw_fd(&self) -> Option<BorrowedFd<'_>> {
-        Some(self.0.as_fd())
     }
 }

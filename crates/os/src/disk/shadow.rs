@@ -12,9 +12,8 @@ use super::real::RealDisk;
 use super::{Disk, DiskFile, Lock};
 use std::collections::BTreeMap;
 use std::fs;
-use std::io;
+use std::io::{self, IoSlice};
 use std::ops::Range;
-use std::os::fd::BorrowedFd;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -250,6 +249,12 @@ impl DiskFile for ShadowFile {
         self.file.write_all_at(bytes, position)
     }
 
+    fn write_all_vectored_at(&self, pieces: &[IoSlice<'_>], position: u64) -> io::Result<()> {
+        let length: usize = pieces.iter().map(|piece| piece.len()).sum();
+        self.durable.note(position..position + length as u64);
+        self.file.write_all_vectored_at(pieces, position)
+    }
+
     fn sync_data(&self) -> io::Result<()> {
         let written = std::mem::take(&mut *self.durable.written());
         let copied = self.file.sync_data().and_then(|()| {
@@ -295,10 +300,6 @@ impl DiskFile for ShadowFile {
 
     fn allocate(&self, length: u64) -> io::Result<()> {
         self.file.allocate(length)
-    }
-
-    fn raw_fd(&self) -> Option<BorrowedFd<'_>> {
-        self.file.raw_fd()
     }
 }
 

@@ -15,7 +15,6 @@ use crate::random::SplitMix;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::io;
-use std::os::fd::BorrowedFd;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -610,9 +609,5 @@ impl DiskFile for SimFile {
             return Ok(());
         }
         self.change(length, Change::Length(length))
-    }
-
-    fn raw_fd(&self) -> Option<BorrowedFd<'_>> {
-        None
     }
 }

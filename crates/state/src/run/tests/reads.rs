@@ -4,7 +4,6 @@ use super::{PATH, memory};
 use crate::run::{Run, RunOptions, RunWriter, SortedSource};
 use os::{Disk, DiskFile, Lock};
 use std::io;
-use std::os::fd::BorrowedFd;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 
@@ -94,10 +93,6 @@ impl DiskFile for NotingFile {
 
     fn allocate(&self, length: u64) -> io::Result<()> {
         self.file.allocate(length)
-    }
-
-    fn raw_fd(&self) -> Option<BorrowedFd<'_>> {
-        self.file.raw_fd()
     }
 }
 
