@@ -64,9 +64,8 @@ pub fn check(records: Bytes, config: &TopicConfig, now_ms: i64) -> Result<Checke
 /// message.timestamp.before.max.ms and message.timestamp.after.max.ms (KIP-937); of the records in
 /// between the header says nothing.
 fn check_times(base: i64, max: i64, config: &TopicConfig, now_ms: i64) -> Result<(), ApiError> {
-    let limit = |key| config.text(key).and_then(|text| text.parse::<i64>().ok()).unwrap_or(i64::MAX);
-    let late = base >= 0 && now_ms.saturating_sub(base) > limit("message.timestamp.before.max.ms");
-    let early = max >= 0 && max.saturating_sub(now_ms) > limit("message.timestamp.after.max.ms");
+    let late = base >= 0 && now_ms.saturating_sub(base) > config.timestamp_before_ms_max;
+    let early = max >= 0 && max.saturating_sub(now_ms) > config.timestamp_after_ms_max;
     if late || early {
         let message = format!(
             "the record batch's timestamps from={base} to={max} are outside of what the topic's \

@@ -5,6 +5,7 @@
 //! members of share groups, their state, and the deadlines of transactions; the session and ticket locks are leaves.
 
 use crate::api;
+use crate::buffers::Buffers;
 use crate::call::{Call, Now, Outcome, Peer, ReplyTo};
 use crate::config::BrokerConfig;
 use crate::errors::ApiError;
@@ -85,6 +86,7 @@ pub struct Broker {
     pub(crate) sessions: Mutex<Sessions>,
     pub(crate) tickets: Arc<Tickets>,
     pub(crate) traffic: TrafficCounters,
+    pub(crate) buffers: Arc<Buffers>,
     pub(crate) deadlines: Mutex<Deadlines>,
     opened: Now,
     pub(crate) rules: Arc<SharedRules>,
@@ -141,6 +143,7 @@ impl Broker {
             sessions: Mutex::new(Sessions::new(config.fetch_sessions_max, os.random.clone())),
             tickets: Arc::new(Tickets::default()),
             traffic: TrafficCounters::default(),
+            buffers: Arc::default(),
             deadlines: Mutex::default(),
             opened,
             rules,
@@ -276,8 +279,8 @@ impl Broker {
     }
 
     /// The last position of the log, so that an answer can wait until what it tells is durable.
-    pub(crate) fn last_lsn(&self) -> Result<Lsn, LogError> {
-        self.log.append(|_| Ok::<_, LogError>(())).map(|((), lsn)| lsn)
+    pub(crate) fn last_lsn(&self) -> Lsn {
+        self.log.appended()
     }
 
     /// Where a reader of committed records must stop.
@@ -407,10 +410,7 @@ impl Call<'_> {
         &self,
         answer: impl FnOnce(Option<ErrorCode>) -> M + Send + 'static,
     ) -> Outcome {
-        match self.broker.last_lsn() {
-            Ok(lsn) => self.after_durable(lsn, answer),
-            Err(error) => self.reply(&answer(Some(crate::errors::code_of(&error)))),
-        }
+        self.after_durable(self.broker.last_lsn(), answer)
     }
 }
 

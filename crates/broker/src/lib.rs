@@ -6,6 +6,7 @@
 pub mod api;
 mod batches;
 pub mod broker;
+mod buffers;
 pub mod call;
 pub mod config;
 mod consumer_groups;

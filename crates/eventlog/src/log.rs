@@ -156,6 +156,11 @@ impl EventLog {
         lock(&self.inner.progress).durable
     }
 
+    /// The last LSN that was given: everything that anybody was shown so far is in the log up to here.
+    pub fn appended(&self) -> Lsn {
+        lock(&self.inner.append).last_lsn
+    }
+
     /// Waits until the frame is durable; fails when the log is fenced or stopped before.
     pub fn wait_durable(&self, lsn: Lsn) -> Result<(), LogError> {
         let mut progress = lock(&self.inner.progress);

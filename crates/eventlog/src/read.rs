@@ -34,20 +34,26 @@ impl BatchSlice {
     pub fn read(&self, out: &mut Vec<u8>) -> Result<(), LogError> {
         let start = out.len();
         out.resize(start + self.len as usize, 0);
-        let result = match self.handle.read_exact_at(&mut out[start..], self.position) {
-            Err(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => {
-                Err(self.damage("the log file is shorter than its index says"))
-            }
-            Err(error) => Err(LogError::io("read", &self.file.path, error)),
-            Ok(()) if crc32c::crc32c(&out[start..]) != self.crc => {
-                Err(self.damage("the checksum of a record batch does not fit"))
-            }
-            Ok(()) => Ok(()),
-        };
+        let result = self.read_into(&mut out[start..]);
         if result.is_err() {
             out.truncate(start);
         }
         result
+    }
+
+    /// Reads the batch into `out`, which must be as long. `Corrupt` when the bytes do not fit their checksum; `out` is not
+    /// to be used then.
+    pub fn read_into(&self, out: &mut [u8]) -> Result<(), LogError> {
+        match self.handle.read_exact_at(out, self.position) {
+            Err(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => {
+                Err(self.damage("the log file is shorter than its index says"))
+            }
+            Err(error) => Err(LogError::io("read", &self.file.path, error)),
+            Ok(()) if crc32c::crc32c(out) != self.crc => {
+                Err(self.damage("the checksum of a record batch does not fit"))
+            }
+            Ok(()) => Ok(()),
+        }
     }
 
     fn damage(&self, reason: &str) -> LogError {

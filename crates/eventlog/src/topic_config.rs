@@ -43,6 +43,9 @@ pub struct TopicConfig {
     /// What of a partition's newest bytes compaction leaves alone at most, and for how long.
     pub segment_bytes: u64,
     pub segment_ms: i64,
+    /// How far a record's timestamp may lie behind and ahead of the wall clock.
+    pub timestamp_before_ms_max: i64,
+    pub timestamp_after_ms_max: i64,
     pub timestamp_type: TimestampType,
     /// `producer` = keep as sent.
     pub compression_type: String,
@@ -254,6 +257,8 @@ impl TopicConfig {
                 .and_then(|bytes| u64::try_from(bytes).ok())
                 .unwrap_or(u64::MAX),
             segment_ms: limit("segment.ms").unwrap_or(i64::MAX),
+            timestamp_before_ms_max: limit("message.timestamp.before.max.ms").unwrap_or(i64::MAX),
+            timestamp_after_ms_max: limit("message.timestamp.after.max.ms").unwrap_or(i64::MAX),
             timestamp_type: match options.text("message.timestamp.type") {
                 Some("LogAppendTime") => TimestampType::LogAppendTime,
                 _ => TimestampType::CreateTime,

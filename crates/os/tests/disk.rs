@@ -27,7 +27,10 @@ fn conforms(disk: &dyn Disk, root: &Path) {
 
     // Written zeros, of a length that no block divides.
     let zeros = disk.create_zero_filled(&directory.join("zeros"), 1_100_000).unwrap();
-    assert_eq!(disk.create_zero_filled(&directory.join("zeros"), 1).unwrap_err().kind(), ErrorKind::AlreadyExists);
+    assert_eq!(
+        disk.create_zero_filled(&directory.join("zeros"), 1).unwrap_err().kind(),
+        ErrorKind::AlreadyExists
+    );
     let mut bytes = vec![1; 1_100_000];
     zeros.read_exact_at(&mut bytes, 0).unwrap();
     assert!(bytes.iter().all(|byte| *byte == 0));

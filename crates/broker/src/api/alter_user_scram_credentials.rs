@@ -60,7 +60,7 @@ fn handle(call: &Call<'_>, request: AlterUserScramCredentialsRequest) -> Outcome
     }
     let changes: Vec<RulesChange> = users.values().flatten().flatten().cloned().collect();
     let written = match changes.is_empty() {
-        true => call.broker.last_lsn().map_err(ApiError::from),
+        true => Ok(call.broker.last_lsn()),
         false => {
             let safe = call.access.keeps_out_nobody(call.broker, &changes);
             safe.and_then(|()| call.broker.change_rules(changes))

@@ -259,7 +259,8 @@ fn within(mut slices: Vec<BatchSlice>, limit: usize, at_least_one: bool) -> Vec<
 }
 
 fn answer(broker: &Broker, pending: Pending, found: Vec<Found>) -> Outcome {
-    let data = pending.specs.iter().zip(found).map(|(spec, part)| partition_data(&pending, spec, part));
+    let data =
+        pending.specs.iter().zip(found).map(|(spec, part)| partition_data(broker, &pending, spec, part));
     let data: Vec<PartitionData> = data.collect();
     let record_bytes = |data: &PartitionData| data.records.as_ref().map_or(0, Bytes::len);
     broker.traffic.count_out(data.iter().map(record_bytes).sum());
@@ -298,19 +299,20 @@ fn answer(broker: &Broker, pending: Pending, found: Vec<Found>) -> Outcome {
     pending.reply_to.encode(&FetchResponse { session_id: id, responses, ..Default::default() })
 }
 
-fn partition_data(pending: &Pending, spec: &FetchSpec, part: Found) -> PartitionData {
+fn partition_data(broker: &Broker, pending: &Pending, spec: &FetchSpec, part: Found) -> PartitionData {
     let mut error_code = part.error.map_or(NONE, code);
-    let mut records = Vec::with_capacity(part.slices.iter().map(|slice| slice.len as usize).sum());
+    let mut records = broker.buffers.take(part.slices.iter().map(|slice| slice.len as usize).sum());
+    let mut whole = 0;
     for slice in &part.slices {
-        let whole = records.len();
-        if let Err(error) = slice.read(&mut records) {
-            records.truncate(whole);
+        let end = whole + slice.len as usize;
+        if let Err(error) = slice.read_into(&mut records.bytes_mut()[whole..end]) {
             // What lies before the damage is given; the next fetch meets the damage first.
             if whole == 0 {
                 error_code = code(errors::code_of(&error));
             }
             break;
         }
+        whole = end;
     }
     PartitionData {
         partition_index: spec.partition,
@@ -321,7 +323,7 @@ fn partition_data(pending: &Pending, spec: &FetchSpec, part: Found) -> Partition
         aborted_transactions: pending
             .read_committed
             .then(|| part.aborted.iter().flatten().map(aborted).collect()),
-        records: Some(Bytes::from(records)),
+        records: Some(records.freeze(whole)),
         ..Default::default()
     }
 }

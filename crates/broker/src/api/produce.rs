@@ -17,6 +17,7 @@ use crate::state::transactions::TransactionState;
 use crate::sync::lock;
 use crate::transactions::{Claim, Parts};
 use base::{Lsn, PartitionId, TopicId};
+use bytes::Bytes;
 use eventlog::{Durability, TimestampType, Topic};
 use kafka_wire::ApiKey;
 use kafka_wire::error_code::ErrorCode;
@@ -47,6 +48,8 @@ fn handle(call: &Call<'_>, request: ProduceRequest) -> Outcome {
     let acks = request.acks;
     let refusal = refusal_of_all(call, &request);
     let transactional_id = request.transactional_id;
+    let parts = request.topic_data.iter().flat_map(|topic| &topic.partition_data);
+    let frame_bytes = parts.map(|part| part.records.as_ref().map_or(0, Bytes::len)).sum();
     let mut ready = Vec::new();
     let mut taken = HashSet::new();
     let mut responses = Vec::with_capacity(request.topic_data.len());
@@ -90,7 +93,7 @@ fn handle(call: &Call<'_>, request: ProduceRequest) -> Outcome {
             partition_responses,
         });
     }
-    let lsn = append(call, transactional_id.as_deref(), &ready, &mut responses);
+    let lsn = append(call, transactional_id.as_deref(), (&ready, frame_bytes), &mut responses);
     let response = ProduceResponse { responses, ..Default::default() };
     if acks == 0 {
         // Nobody reads an error; as Kafka, a refused batch closes the connection, which is a sign.
@@ -179,12 +182,14 @@ const ABORTABLE_SINCE: i16 = 11;
 fn append(
     call: &Call<'_>,
     transactional_id: Option<&str>,
-    ready: &[Ready],
+    (ready, frame_bytes): (&[Ready], usize),
     responses: &mut [TopicProduceResponse],
 ) -> Lsn {
     if ready.is_empty() {
         return Lsn(0);
     }
+    // A batch that stays where it came in keeps the whole request in memory until it is written.
+    let stays = 2 * ready.iter().map(|ready| ready.batch.bytes.len()).sum::<usize>() >= frame_bytes;
     let appended = call.broker.log.append(|frame| {
         let mut results = Vec::with_capacity(ready.len());
         let mut written: Vec<(PartitionId, i64, SequencedBatch)> = Vec::new();
@@ -199,7 +204,11 @@ fn append(
                 Verdict::Duplicate(base_offset) => Ok(base_offset),
                 Verdict::Refuse(error) => Err(ApiError::new(error, refusal_text(error))),
                 Verdict::Append => {
-                    let placed = frame.batch(*partition, batch.records, batch.max_timestamp_ms, &batch.bytes);
+                    let (records, time, bytes) = (batch.records, batch.max_timestamp_ms, &batch.bytes);
+                    let placed = match stays {
+                        true => frame.checked_batch(*partition, records, time, bytes),
+                        false => frame.batch(*partition, records, time, bytes),
+                    };
                     if placed.is_ok() {
                         call.broker.traffic.count_in(batch.records, batch.bytes.len());
                     }

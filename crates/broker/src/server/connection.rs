@@ -40,7 +40,7 @@ pub(super) async fn serve(
     let config = shared.broker.config();
     let idle_max = Duration::from_millis(config.connection_idle_ms_max);
     let first_bytes_max = config.security.first_bytes_max.min(config.request_bytes_max);
-    let mut frames = Frames::new(first_bytes_max, idle_max, STALL_MAX);
+    let mut frames = Frames::new(first_bytes_max, idle_max, STALL_MAX, shared.broker.buffers.clone());
     let reader = async {
         // Owned here, so that the queue ends with the reading.
         let answers = answers;

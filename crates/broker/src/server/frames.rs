@@ -2,11 +2,14 @@
 //!
 //! A frame's announced size is checked against the limit before anything is allocated, and memory
 //! grows with the bytes that really came: a connection that announces 100 MiB and sends nothing
-//! costs a few kilobytes. The buffer is used again once the frames cut from it are gone.
+//! costs a few kilobytes. The buffer is used again once the frames cut from it are gone. A long frame that has begun to come
+//! is received into a lent buffer, of which there is a fixed amount.
 
+use crate::buffers::{Buffer, Buffers};
 use bytes::{Buf, Bytes, BytesMut};
 use kafka_wire::DecodeError;
 use kafka_wire::header::frame_size;
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt};
 
@@ -15,6 +18,8 @@ const SIZE_BYTES: usize = 4;
 const FRAME_BYTES_MIN: usize = 8;
 const TLS_HANDSHAKE: [u8; 2] = [22, 3];
 const BUFFER_BYTES_MIN: usize = 8 << 10;
+/// So much of a frame has come before a buffer is lent for the whole.
+const BEGUN_BYTES_MIN: usize = 4 << 10;
 /// Beyond this, the buffer at most doubles.
 const GROWTH_BYTES_MIN: usize = 256 << 10;
 
@@ -45,11 +50,19 @@ pub(super) struct Frames {
     frame_bytes_max: usize,
     idle_max: Duration,
     stall_max: Duration,
+    buffers: Arc<Buffers>,
+    /// A long frame, and how much of it has come; the other buffer is empty meanwhile.
+    long: Option<(Buffer, usize)>,
 }
 
 impl Frames {
-    pub(super) fn new(frame_bytes_max: usize, idle_max: Duration, stall_max: Duration) -> Frames {
-        Frames { buffer: BytesMut::new(), frame_bytes_max, idle_max, stall_max }
+    pub(super) fn new(
+        frame_bytes_max: usize,
+        idle_max: Duration,
+        stall_max: Duration,
+        buffers: Arc<Buffers>,
+    ) -> Frames {
+        Frames { buffer: BytesMut::new(), frame_bytes_max, idle_max, stall_max, buffers, long: None }
     }
 
     /// Frames may be so large from now on.
@@ -63,6 +76,9 @@ impl Frames {
         read: &mut (impl AsyncRead + Unpin),
     ) -> Result<Option<Bytes>, FrameError> {
         loop {
+            if let Some(frame) = self.rest_of_long(read).await? {
+                return Ok(Some(frame));
+            }
             let wanted = match self.buffer.first_chunk::<SIZE_BYTES>() {
                 None => SIZE_BYTES,
                 Some(prefix) => {
@@ -80,6 +96,15 @@ impl Frames {
             if wanted > SIZE_BYTES && self.buffer.len() >= wanted {
                 self.buffer.advance(SIZE_BYTES);
                 return Ok(Some(self.buffer.split_to(wanted - SIZE_BYTES).freeze()));
+            }
+            if self.buffer.len() >= BEGUN_BYTES_MIN
+                && let Some(mut long) = self.buffers.lend(wanted - SIZE_BYTES)
+            {
+                let come = &self.buffer[SIZE_BYTES..];
+                long.bytes_mut()[..come.len()].copy_from_slice(come);
+                self.long = Some((long, come.len()));
+                self.buffer.clear();
+                continue;
             }
             let missing = wanted - self.buffer.len();
             let growth_max = self.buffer.len().max(GROWTH_BYTES_MIN);
@@ -99,6 +124,26 @@ impl Frames {
                 Ok(Ok(_)) => {}
             }
         }
+    }
+
+    /// Receives the rest of a long frame, if one has begun. May be given up at any time and called again.
+    async fn rest_of_long(
+        &mut self,
+        read: &mut (impl AsyncRead + Unpin),
+    ) -> Result<Option<Bytes>, FrameError> {
+        while let Some((long, come)) = &mut self.long {
+            let rest = &mut long.bytes_mut()[*come..];
+            if rest.is_empty() {
+                return Ok(self.long.take().map(|(long, come)| long.freeze(come)));
+            }
+            match tokio::time::timeout(self.stall_max, read.read(rest)).await {
+                Err(_) => return Err(FrameError::Stalled(self.stall_max)),
+                Ok(Err(error)) => return Err(error.into()),
+                Ok(Ok(0)) => return Err(FrameError::CutOff),
+                Ok(Ok(count)) => *come += count,
+            }
+        }
+        Ok(None)
     }
 }
 

@@ -10,7 +10,7 @@ fn run<T>(future: impl Future<Output = T>) -> T {
 }
 
 fn frames() -> Frames {
-    Frames::new(MAX, Duration::from_secs(5), Duration::from_secs(5))
+    Frames::new(MAX, Duration::from_secs(5), Duration::from_secs(5), Arc::default())
 }
 
 #[test]
@@ -36,6 +36,7 @@ fn frames_come_out_whole_however_the_bytes_come_in() {
                 sizes.push(frame.len());
             }
             assert_eq!(sizes, [8, 9, 5_000, 300_000, 8, MAX]);
+            assert!(frames.buffer.capacity() < GROWTH_BYTES_MIN, "the long ones were in lent buffers");
             writer.await.unwrap();
         }
     });
@@ -64,6 +65,7 @@ fn memory_grows_with_what_came_and_not_with_what_was_announced() {
         let result = frames.next(&mut &bytes[..]).await;
         assert!(matches!(result, Err(FrameError::CutOff)));
         assert!(frames.buffer.capacity() < 2 * GROWTH_BYTES_MIN, "{}", frames.buffer.capacity());
+        assert!(frames.long.is_none(), "it has hardly begun");
     });
 }
 
@@ -72,10 +74,10 @@ fn a_request_that_does_not_go_on_and_a_silent_client_are_told_apart() {
     run(async {
         let (mut write, mut read) = tokio::io::duplex(64);
         let soon = Duration::from_millis(10);
-        let result = Frames::new(MAX, soon, Duration::from_secs(60)).next(&mut read).await;
+        let result = Frames::new(MAX, soon, Duration::from_secs(60), Arc::default()).next(&mut read).await;
         assert!(matches!(result, Err(FrameError::Idle(_))));
         write.write_all(&[0, 0]).await.unwrap();
-        let result = Frames::new(MAX, Duration::from_secs(60), soon).next(&mut read).await;
+        let result = Frames::new(MAX, Duration::from_secs(60), soon, Arc::default()).next(&mut read).await;
         assert!(matches!(result, Err(FrameError::Stalled(_))));
     });
 }
