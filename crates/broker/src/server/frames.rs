@@ -107,7 +107,11 @@ impl Frames {
                 continue;
             }
             let missing = wanted - self.buffer.len();
-            let growth_max = self.buffer.len().max(GROWTH_BYTES_MIN);
+            let growth_max = match self.buffer.len() {
+                // What comes here of a long frame is copied when a buffer is lent.
+                0..BEGUN_BYTES_MIN => BUFFER_BYTES_MIN,
+                begun => begun.max(GROWTH_BYTES_MIN),
+            };
             self.buffer.reserve(missing.clamp(BUFFER_BYTES_MIN, growth_max));
             let idle = self.buffer.is_empty();
             let patience = if idle { self.idle_max } else { self.stall_max };
