@@ -10,9 +10,12 @@ fn conforms(disk: &dyn Disk, root: &Path) {
     let directory = root.join("one/two");
     assert!(!disk.exists(&directory).unwrap());
     assert_eq!(disk.list(&directory).unwrap_err().kind(), ErrorKind::NotFound);
+    assert_eq!(disk.create_dir(&directory).unwrap_err().kind(), ErrorKind::NotFound);
     disk.create_dir_all(&directory).unwrap();
     disk.create_dir_all(&directory).unwrap();
     assert!(disk.exists(&directory).unwrap());
+    assert_eq!(disk.create_dir(&directory).unwrap_err().kind(), ErrorKind::AlreadyExists);
+    assert_eq!(disk.list(root).unwrap(), ["one"]);
     assert_eq!(disk.list(&directory).unwrap(), Vec::<String>::new());
 
     // Creating: preallocated zeros, and only once.
@@ -95,6 +98,13 @@ fn conforms(disk: &dyn Disk, root: &Path) {
     let mut a = [0];
     other.read_exact_at(&mut a, 0).unwrap();
     assert_eq!(&a, b"a", "a removed file too");
+
+    assert_eq!(disk.remove_dir(&root.join("one")).unwrap_err().kind(), ErrorKind::DirectoryNotEmpty);
+    let empty = root.join("one/empty");
+    disk.create_dir(&empty).unwrap();
+    disk.remove_dir(&empty).unwrap();
+    assert!(!disk.exists(&empty).unwrap());
+    assert_eq!(disk.remove_dir(&empty).unwrap_err().kind(), ErrorKind::NotFound);
 
     // Locks.
     let lock_path = directory.join("lock");
@@ -193,6 +203,66 @@ fn power_cuts_lose_keep_tear_reorder_and_zero() {
         assert!(count > 10, "{fate}: {count}");
     }
     assert!(unnamed > 50, "{unnamed}");
+}
+
+#[test]
+fn a_directory_is_durable_with_the_one_above_it() {
+    let (mut there, mut gone) = (0, 0);
+    for seed in 0..100 {
+        let inner = Path::new("/d/inner");
+        let made = || {
+            let disk = disk();
+            disk.create_dir(inner).unwrap();
+            disk.create(&inner.join("f"), 0).unwrap().sync_data().unwrap();
+            disk.sync_directory(inner).unwrap();
+            disk
+        };
+        let (disk, synced) = (made(), made());
+        disk.power_cut(seed);
+        let is_there = disk.exists(inner).unwrap();
+        assert_eq!(disk.exists(&inner.join("f")).unwrap(), is_there, "seed={seed}");
+        there += usize::from(is_there);
+        gone += usize::from(!is_there);
+        synced.sync_directory(Path::new("/d")).unwrap();
+        synced.power_cut(seed);
+        assert!(synced.exists(&inner.join("f")).unwrap(), "seed={seed}");
+    }
+    assert!(there > 10 && gone > 10, "{there} {gone}");
+}
+
+/// A process that dies while it makes directories leaves one whose name is not durable; the next one finds it.
+#[test]
+fn directories_that_were_found_are_durable_too() {
+    let path = Path::new("/d/one/two/three");
+    for operation in 1..=7 {
+        for seed in 0..20 {
+            let disk = disk();
+            disk.stop_at_operation(Some(disk.operations() + operation));
+            assert!(disk.create_dir_all(path).is_err(), "operation={operation}");
+            disk.stop_at_operation(None);
+            disk.create_dir_all(path).unwrap();
+            disk.power_cut(seed);
+            assert!(disk.exists(path).unwrap(), "operation={operation} seed={seed}");
+        }
+    }
+}
+
+/// fsyncgate for names: the sync that fails forgets them, and the next one proves nothing.
+#[test]
+fn a_directory_whose_sync_failed_is_made_anew() {
+    let path = Path::new("/d/one/two");
+    for sync in 1..=3 {
+        for seed in 0..20 {
+            let disk = disk();
+            disk.fail_sync(sync, SyncFault::DropsWrites);
+            disk.create_dir_all(path).unwrap_err();
+            disk.create_dir_all(path).unwrap();
+            disk.create(&path.join("f"), 0).unwrap();
+            disk.sync_directory(path).unwrap();
+            disk.power_cut(seed);
+            assert!(disk.exists(&path.join("f")).unwrap(), "sync={sync} seed={seed}");
+        }
+    }
 }
 
 #[test]

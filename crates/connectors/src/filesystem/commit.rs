@@ -95,28 +95,9 @@ impl Target {
         Ok(())
     }
 
-    /// Makes a partition's folder, so that it outlives a power cut: a new folder is an entry of the
-    /// one above it, which must be synced too.
+    /// Makes a partition's folder, so that it outlives a power cut.
     pub(super) fn create_folder(&self, partition: &str) -> io::Result<()> {
-        let folder = self.folder.join(partition);
-        let mut missing = Vec::new();
-        for ancestor in folder.ancestors() {
-            if ancestor.as_os_str().is_empty() || self.os.disk.exists(ancestor)? {
-                break;
-            }
-            missing.push(ancestor);
-        }
-        self.os.disk.create_dir_all(&folder)?;
-        for made in missing {
-            match made.parent() {
-                Some(parent) if parent.as_os_str().is_empty() => {
-                    self.os.disk.sync_directory(Path::new("."))?
-                }
-                Some(parent) => self.os.disk.sync_directory(parent)?,
-                None => {}
-            }
-        }
-        Ok(())
+        self.os.disk.create_dir_all(&self.folder.join(partition))
     }
 
     /// Finds the last commit, completes it, and removes what it does not list.

@@ -1,7 +1,7 @@
 //! Files as a log needs them: positioned reads and writes, explicit syncs of data and of directories.
 //!
 //! The contract is what POSIX promises and no more: bytes are durable after `sync_data`; a created, renamed or removed
-//! name is durable after `sync_directory` of its directory. After a failed sync nothing is known about the bytes, and a
+//! name, of a file or a directory, is durable after `sync_directory` of its directory. After a failed sync nothing is known about the bytes, and a
 //! later sync that succeeds proves nothing; callers must treat the first failure as final.
 
 pub mod real;
@@ -33,13 +33,68 @@ pub trait Disk: Send + Sync {
     fn list(&self, directory: &Path) -> io::Result<Vec<String>>;
     /// Makes created, renamed and removed names of this directory durable.
     fn sync_directory(&self, directory: &Path) -> io::Result<()>;
-    /// Makes a directory and those above it that are missing; their names are durable then.
-    fn create_dir_all(&self, directory: &Path) -> io::Result<()>;
+    /// Makes one directory in a directory that is there; an error if the name exists.
+    fn create_dir(&self, directory: &Path) -> io::Result<()>;
+    /// Removes an empty directory.
+    fn remove_dir(&self, directory: &Path) -> io::Result<()>;
     fn exists(&self, path: &Path) -> io::Result<bool>;
     /// Takes the exclusive lock that lives in the file `path` (created when missing) without waiting.
     fn try_lock(&self, path: &Path) -> io::Result<Lock>;
     /// Bytes that may still be written to the file system that holds `path`.
     fn free_bytes(&self, path: &Path) -> io::Result<u64>;
+
+    /// Makes a directory and those above it that are missing; their names are durable then.
+    ///
+    /// Each name is synced before the next one is made. So at most one that is found may not be durable, the lowest: who
+    /// made it may have died before the sync. A name whose sync failed is taken back while nothing is in it: a later sync
+    /// would succeed and prove nothing, but the name is written anew by the next attempt.
+    fn create_dir_all(&self, directory: &Path) -> io::Result<()> {
+        let mut missing = Vec::new();
+        for ancestor in directory.ancestors().filter(|ancestor| !ancestor.as_os_str().is_empty()) {
+            if self.exists(ancestor)? {
+                self.sync_name(ancestor, true)?;
+                break;
+            }
+            missing.push(ancestor);
+        }
+        for made in missing.into_iter().rev() {
+            match self.create_dir(made) {
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+                other => other?,
+            }
+            self.sync_name(made, false)?;
+        }
+        Ok(())
+    }
+
+    /// Makes the name of a directory durable, or takes it back.
+    fn sync_name(&self, directory: &Path, was_found: bool) -> io::Result<()> {
+        match self.sync_directory(parent(directory)) {
+            // Whoever may not sync it has made nothing in it.
+            Err(error) if was_found && is_anothers(&error) => Ok(()),
+            Err(error) => {
+                // One that is not empty had a durable name before it was filled, and stays.
+                let _ = self.remove_dir(directory);
+                Err(error)
+            }
+            Ok(()) => Ok(()),
+        }
+    }
+}
+
+fn is_anothers(error: &io::Error) -> bool {
+    use io::ErrorKind::{InvalidInput, PermissionDenied, ReadOnlyFilesystem, Unsupported};
+    matches!(error.kind(), PermissionDenied | ReadOnlyFilesystem | InvalidInput | Unsupported)
+}
+
+/// The directory that a path's name stands in.
+fn parent(path: &Path) -> &Path {
+    match path.parent() {
+        Some(parent) if parent.as_os_str().is_empty() => Path::new("."),
+        Some(parent) => parent,
+        // The root stands in itself.
+        None => path,
+    }
 }
 
 /// What became of an attempt to take a lock.

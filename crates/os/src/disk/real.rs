@@ -97,15 +97,12 @@ impl Disk for RealDisk {
         File::open(directory)?.sync_all()
     }
 
-    fn create_dir_all(&self, directory: &Path) -> io::Result<()> {
-        let mode = if self.shared { 0o777 } else { 0o700 };
-        // Each name is durable with the directory that it stands in.
-        let new: Vec<&Path> = directory.ancestors().take_while(|one| !one.exists()).collect();
-        DirBuilder::new().recursive(true).mode(mode).create(directory)?;
-        for parent in new.iter().filter_map(|one| one.parent()) {
-            self.sync_directory(if parent.as_os_str().is_empty() { Path::new(".") } else { parent })?;
-        }
-        Ok(())
+    fn create_dir(&self, directory: &Path) -> io::Result<()> {
+        DirBuilder::new().mode(if self.shared { 0o777 } else { 0o700 }).create(directory)
+    }
+
+    fn remove_dir(&self, directory: &Path) -> io::Result<()> {
+        std::fs::remove_dir(directory)
     }
 
     fn exists(&self, path: &Path) -> io::Result<bool> {

@@ -1,16 +1,16 @@
 //! The machine's file system with a shadow that holds what is durable, so that the power can be cut without cutting it.
 //!
 //! 1. Files have numbers. What `sync_data` promised of a file lies in the shadow under its number, and what
-//!    `sync_directory` promised of a directory lies there as a list of names and numbers.
+//!    `sync_directory` promised of a directory lies there as a list of names and numbers; those of directories are zero.
 //! 2. After the process was killed, [`cut_power`] makes the folder what a machine might find that lost its power then: the
-//!    names and bytes that were durable, and of what was written later none or some of the sectors.
+//!    names and bytes that were durable, and of what was written later none or some of the sectors; the names of a
+//!    directory as they were durable or as they were last. With the name of a directory goes all that is in it.
 //!
-//! Directories themselves are durable when they are made. The shadow needs no syncs: its process is killed, not the
-//! machine.
+//! The data folder itself is durable. The shadow needs no syncs: its process is killed, not the machine.
 
 use super::real::RealDisk;
 use super::{Disk, DiskFile, Lock};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io::{self, IoSlice};
 use std::ops::Range;
@@ -27,6 +27,8 @@ const COPY_BYTES: usize = 1 << 20;
 const CONTENTS: &str = "contents";
 const DURABLE: &str = "durable";
 const CURRENT: &str = "current";
+/// The number of every directory.
+const DIRECTORY: &str = "0";
 /// There once the shadow is whole.
 const BEGUN: &str = "begun";
 
@@ -42,6 +44,7 @@ struct Files {
     next: u64,
     /// By path below the data folder.
     names: BTreeMap<PathBuf, Arc<Durable>>,
+    folders: BTreeSet<PathBuf>,
 }
 
 /// What is durable of a file.
@@ -86,6 +89,7 @@ impl ShadowDisk {
                 let entry = entry?;
                 let name = folder.join(entry.file_name());
                 if entry.file_type()?.is_dir() {
+                    disk.files().folders.insert(name.clone());
                     folders.push(name);
                 } else {
                     let durable = disk.add(&mut disk.files(), name);
@@ -121,10 +125,12 @@ impl ShadowDisk {
 
     /// Writes the names of a folder down, as a whole.
     fn list_names(&self, files: &Files, folder: &Path, kind: &str) -> io::Result<()> {
-        let own = files.names.iter().filter(|(name, _)| name.parent() == Some(folder));
-        let lines = own.map(|(name, durable)| {
+        let files_of = files.names.iter().map(|(name, durable)| (name, durable.number.to_string()));
+        let all = files_of.chain(files.folders.iter().map(|name| (name, DIRECTORY.to_owned())));
+        let own = all.filter(|(name, _)| name.parent() == Some(folder));
+        let lines = own.map(|(name, number)| {
             let name = name.file_name().unwrap_or_default().to_string_lossy();
-            format!("{} {name}\n", durable.number)
+            format!("{number} {name}\n")
         });
         let text: String = lines.collect();
         let listed = self.shadow.join(kind).join(folder_name(folder));
@@ -199,16 +205,20 @@ impl Disk for ShadowDisk {
         }
     }
 
-    fn create_dir_all(&self, directory: &Path) -> io::Result<()> {
-        self.real.create_dir_all(directory)?;
+    fn create_dir(&self, directory: &Path) -> io::Result<()> {
+        self.real.create_dir(directory)?;
         let Some(own) = self.own(directory) else { return Ok(()) };
-        let files = self.files();
-        for folder in own.ancestors() {
-            if !self.shadow.join(DURABLE).join(folder_name(folder)).exists() {
-                self.list_names(&files, folder, DURABLE)?;
-            }
-        }
-        Ok(())
+        let mut files = self.files();
+        files.folders.insert(own.to_owned());
+        self.list_current(&files, own)
+    }
+
+    fn remove_dir(&self, directory: &Path) -> io::Result<()> {
+        self.real.remove_dir(directory)?;
+        let Some(own) = self.own(directory) else { return Ok(()) };
+        let mut files = self.files();
+        files.folders.remove(own);
+        self.list_current(&files, own)
     }
 
     fn exists(&self, path: &Path) -> io::Result<bool> {
@@ -304,7 +314,7 @@ impl DiskFile for ShadowFile {
 }
 
 /// Makes `data`, whose process is gone, what a machine might find there that lost its power. `survives` is asked for every
-/// sector, and every length, that was written and not synced.
+/// sector, and every length, that was written and not synced, and for every directory whose names were not.
 pub fn cut_power(data: &Path, shadow: &Path, survives: &mut dyn FnMut() -> bool) -> io::Result<()> {
     if !shadow.join(BEGUN).exists() {
         // The process died before it could write anything: the data is what it found.
@@ -316,19 +326,28 @@ pub fn cut_power(data: &Path, shadow: &Path, survives: &mut dyn FnMut() -> bool)
         fs::remove_dir_all(&found)?;
     }
     fs::create_dir_all(&found)?;
-    for (folder, names) in names_of(shadow, DURABLE)? {
-        fs::create_dir_all(found.join(&folder))?;
-        for (name, number) in names {
-            let to = found.join(&folder).join(&name);
-            let contents = shadow.join(CONTENTS).join(&number);
+    let durable = names_of(shadow, DURABLE)?;
+    let mut folders = vec![PathBuf::new()];
+    while let Some(folder) = folders.pop() {
+        let (synced, last) = (durable.get(&folder), current.get(&folder));
+        let names = if synced != last && survives() { last } else { synced };
+        for (name, number) in names.into_iter().flatten() {
+            let own = folder.join(name);
+            let to = found.join(&own);
+            if number == DIRECTORY {
+                fs::create_dir(&to)?;
+                folders.push(own);
+                continue;
+            }
+            let contents = shadow.join(CONTENTS).join(number);
             if contents.exists() {
                 fs::copy(&contents, &to)?;
             } else {
                 fs::File::create(&to)?;
             }
-            let is_there = |names: &BTreeMap<String, String>| names.get(&name) == Some(&number);
+            let is_there = |names: &BTreeMap<String, String>| names.get(name) == Some(number);
             if current.get(&folder).is_some_and(is_there) {
-                keep_some(&data.join(&folder).join(&name), &to, survives)?;
+                keep_some(&data.join(&own), &to, survives)?;
             }
         }
     }
@@ -428,8 +447,8 @@ mod tests {
         };
         assert_eq!(after(false, act), pairs(&[("new", "one"), ("old", "old")]));
         let found = after(true, act);
-        assert_eq!((found.len(), found[1].1.as_str()), (2, "bad"));
-        assert!(found[0].1.starts_with("one") && found[0].1.ends_with("two"), "{found:?}");
+        assert_eq!((found.len(), found[0].0.as_str(), found[2].1.as_str()), (3, "nameless", "bad"));
+        assert!(found[1].1.starts_with("one") && found[1].1.ends_with("two"), "{found:?}");
     }
 
     /// The process may be killed at any place in `begin`: its shadow is no shadow yet, and no data is missed.
@@ -454,18 +473,39 @@ mod tests {
             disk.sync_directory(data).unwrap();
             disk.rename(&data.join("tmp"), &data.join("old")).unwrap();
         };
-        assert_eq!(after(true, renamed), pairs(&[("old", "old"), ("tmp", "new")]));
+        assert_eq!(after(false, renamed), pairs(&[("old", "old"), ("tmp", "new")]));
+        assert_eq!(after(true, renamed), pairs(&[("old", "new")]));
         let synced = |disk: &ShadowDisk, data: &Path| {
             renamed(disk, data);
             disk.sync_directory(data).unwrap();
             disk.remove(&data.join("old")).unwrap();
         };
-        assert_eq!(after(true, synced), pairs(&[("old", "new")]));
+        assert_eq!(after(false, synced), pairs(&[("old", "new")]));
         let removed = |disk: &ShadowDisk, data: &Path| {
             synced(disk, data);
             disk.sync_directory(data).unwrap();
         };
         assert_eq!(after(true, removed), pairs(&[]));
+    }
+
+    #[test]
+    fn a_folder_goes_with_all_that_is_in_it() {
+        let made = |disk: &ShadowDisk, data: &Path, synced: bool| {
+            let inner = data.join("a/b");
+            disk.create_dir_all(&data.join("a")).unwrap();
+            disk.create_dir(&inner).unwrap();
+            disk.create(&inner.join("in"), 0).unwrap().sync_data().unwrap();
+            disk.sync_directory(&inner).unwrap();
+            disk.sync_directory(data).unwrap();
+            if synced {
+                disk.sync_directory(&data.join("a")).unwrap();
+            }
+        };
+        assert_eq!(after(false, |disk, data| made(disk, data, false)), pairs(&[("old", "old")]));
+        assert_eq!(
+            after(false, |disk, data| made(disk, data, true)),
+            pairs(&[("a/b/in", ""), ("old", "old")])
+        );
     }
 
     #[test]

@@ -1,18 +1,18 @@
 //! A disk in memory that remembers what was synced and what was not, and can lose the difference.
 //!
 //! 1. Every file (inode) has two images: what a reader sees now, and what is durable. A write changes the first and is
-//!    noted; `sync_data` applies the notes to the second. Names work alike: creations, renames and removals are noted
-//!    per directory until `sync_directory`.
+//!    noted; `sync_data` applies the notes to the second. Names work alike, those of directories too: creations, renames
+//!    and removals are noted per directory until `sync_directory`.
 //! 2. `power_cut` throws the visible images away. Of the unsynced writes an arbitrary part survives, in units of a
 //!    512-byte sector and in any order; where a file had grown, sectors may be zeros. Of the unsynced names an
-//!    arbitrary subset survives. Open handles die: everything done through them fails.
+//!    arbitrary subset survives; with a directory goes all that is in it. Open handles die: everything done through them fails.
 //! 3. Faults are armed by the test: the n-th sync fails once (and what it should have written is dropped although
 //!    later syncs succeed, as Linux does), writes fail half-way, space runs out, bits flip.
 //! 4. Every operation that changes the disk is counted, so that a test can stop the world at each of them in turn.
 
 use super::{Disk, DiskFile, Lock};
 use crate::random::SplitMix;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -39,7 +39,9 @@ pub struct SimDisk {
 struct State {
     inodes: BTreeMap<u64, Inode>,
     inode_next: u64,
-    directories: BTreeMap<PathBuf, ()>,
+    /// Those that are there from the beginning are not in here.
+    directories: BTreeSet<PathBuf>,
+    durable_directories: BTreeSet<PathBuf>,
     names: BTreeMap<PathBuf, u64>,
     durable_names: BTreeMap<PathBuf, u64>,
     name_changes: Vec<NameChange>,
@@ -71,6 +73,8 @@ enum Change {
 }
 
 enum NameChange {
+    AddDirectory(PathBuf),
+    RemoveDirectory(PathBuf),
     Add(PathBuf, u64),
     Remove(PathBuf),
     Rename(PathBuf, PathBuf, u64),
@@ -79,15 +83,23 @@ enum NameChange {
 impl NameChange {
     fn touches(&self, directory: &Path) -> bool {
         match self {
-            NameChange::Add(path, _) | NameChange::Remove(path) => path.parent() == Some(directory),
-            NameChange::Rename(from, to, _) => {
-                from.parent() == Some(directory) || to.parent() == Some(directory)
-            }
+            NameChange::AddDirectory(path)
+            | NameChange::RemoveDirectory(path)
+            | NameChange::Add(path, _)
+            | NameChange::Remove(path) => stands_in(path, directory),
+            NameChange::Rename(from, to, _) => stands_in(from, directory) || stands_in(to, directory),
         }
     }
 
-    fn apply(&self, names: &mut BTreeMap<PathBuf, u64>) {
+    fn apply(&self, state: &mut State) {
+        let names = &mut state.durable_names;
         match self {
+            NameChange::AddDirectory(path) => {
+                state.durable_directories.insert(path.clone());
+            }
+            NameChange::RemoveDirectory(path) => {
+                state.durable_directories.remove(path);
+            }
             NameChange::Add(path, inode) => {
                 names.insert(path.clone(), *inode);
             }
@@ -100,6 +112,18 @@ impl NameChange {
                 names.insert(to.clone(), *inode);
             }
         }
+    }
+}
+
+/// Where everything begins: the root, and the working directory.
+fn is_root(directory: &Path) -> bool {
+    [Path::new("/"), Path::new("."), Path::new("")].contains(&directory)
+}
+
+fn stands_in(path: &Path, directory: &Path) -> bool {
+    match path.parent() {
+        Some(parent) if parent.as_os_str().is_empty() => is_root(directory) && directory.is_relative(),
+        parent => parent == Some(directory),
     }
 }
 
@@ -212,6 +236,7 @@ impl SimDisk {
             inodes: state.inodes.clone(),
             inode_next: state.inode_next,
             directories: state.directories.clone(),
+            durable_directories: state.directories.clone(),
             names: state.names.clone(),
             durable_names: state.names.clone(),
             boot: state.boot + 1,
@@ -238,14 +263,15 @@ impl SimDisk {
         let kept = random.below(changes.len() as u64 + 1) as usize;
         for (number, change) in changes.iter().enumerate() {
             if if keep_prefix { number < kept } else { random.one_in(2) } {
-                change.apply(&mut state.durable_names);
+                change.apply(state);
             }
         }
+        state.lose_directories();
         for inode in state.inodes.values_mut() {
             inode.lose_power(&mut random);
         }
         state.names = state.durable_names.clone();
-        let alive: std::collections::BTreeSet<u64> = state.names.values().copied().collect();
+        let alive: BTreeSet<u64> = state.names.values().copied().collect();
         state.inodes.retain(|number, _| alive.contains(number));
     }
 }
@@ -327,6 +353,23 @@ impl State {
         self.names.values().filter_map(|inode| self.inodes.get(inode)).map(|i| i.visible.len() as u64).sum()
     }
 
+    fn has_directory(&self, directory: &Path) -> bool {
+        is_root(directory) || self.directories.contains(directory)
+    }
+
+    /// A directory whose name, or that of one above it, is not durable is gone with all that was in it.
+    fn lose_directories(&mut self) {
+        let durable = std::mem::take(&mut self.durable_directories);
+        let is_there = |directory: &Path| {
+            directory.ancestors().all(|ancestor| is_root(ancestor) || durable.contains(ancestor))
+        };
+        let survives: BTreeSet<PathBuf> =
+            durable.iter().filter(|directory| is_there(directory)).cloned().collect();
+        self.durable_names.retain(|path, _| path.parent().is_none_or(is_there));
+        self.directories.clone_from(&survives);
+        self.durable_directories = survives;
+    }
+
     fn inode_of(&self, path: &Path) -> io::Result<u64> {
         self.names.get(path).copied().ok_or_else(|| not_found(path))
     }
@@ -351,7 +394,7 @@ impl State {
 
     fn check_parent(&self, path: &Path) -> io::Result<()> {
         match path.parent() {
-            Some(parent) if !self.directories.contains_key(parent) => Err(not_found(parent)),
+            Some(parent) if !self.has_directory(parent) => Err(not_found(parent)),
             _ => Ok(()),
         }
     }
@@ -426,14 +469,14 @@ impl Disk for SimDisk {
 
     fn list(&self, directory: &Path) -> io::Result<Vec<String>> {
         let state = self.state();
-        if !state.directories.contains_key(directory) {
+        if !state.has_directory(directory) {
             return Err(not_found(directory));
         }
         let mut names: Vec<String> = state
             .names
             .keys()
-            .chain(state.directories.keys())
-            .filter(|path| path.parent() == Some(directory))
+            .chain(&state.directories)
+            .filter(|path| stands_in(path, directory))
             .filter_map(|path| path.file_name()?.to_str().map(str::to_string))
             .collect();
         names.sort();
@@ -443,7 +486,7 @@ impl Disk for SimDisk {
     fn sync_directory(&self, directory: &Path) -> io::Result<()> {
         let mut state = self.state();
         state.begin()?;
-        if !state.directories.contains_key(directory) {
+        if !state.has_directory(directory) {
             return Err(not_found(directory));
         }
         let fault = state.begin_sync();
@@ -459,24 +502,40 @@ impl Disk for SimDisk {
         }
         let synced: Vec<NameChange> = synced;
         for change in synced {
-            change.apply(&mut state.durable_names);
+            change.apply(state);
         }
         Ok(())
     }
 
-    fn create_dir_all(&self, directory: &Path) -> io::Result<()> {
+    fn create_dir(&self, directory: &Path) -> io::Result<()> {
         let mut state = self.state();
         state.begin()?;
-        // Directories are durable at once: the log makes its own only once, at the very first start.
-        for ancestor in directory.ancestors() {
-            state.directories.insert(ancestor.to_path_buf(), ());
+        state.check_parent(directory)?;
+        if state.has_directory(directory) || state.names.contains_key(directory) {
+            return Err(io::ErrorKind::AlreadyExists.into());
         }
+        state.directories.insert(directory.to_path_buf());
+        state.name_changes.push(NameChange::AddDirectory(directory.to_path_buf()));
+        Ok(())
+    }
+
+    fn remove_dir(&self, directory: &Path) -> io::Result<()> {
+        let mut state = self.state();
+        state.begin()?;
+        if !state.directories.contains(directory) {
+            return Err(not_found(directory));
+        }
+        if state.names.keys().chain(&state.directories).any(|path| stands_in(path, directory)) {
+            return Err(io::ErrorKind::DirectoryNotEmpty.into());
+        }
+        state.directories.remove(directory);
+        state.name_changes.push(NameChange::RemoveDirectory(directory.to_path_buf()));
         Ok(())
     }
 
     fn exists(&self, path: &Path) -> io::Result<bool> {
         let state = self.state();
-        Ok(state.names.contains_key(path) || state.directories.contains_key(path))
+        Ok(state.names.contains_key(path) || state.has_directory(path))
     }
 
     fn try_lock(&self, path: &Path) -> io::Result<Lock> {

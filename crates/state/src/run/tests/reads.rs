@@ -52,8 +52,12 @@ impl Disk for Noting {
         self.disk.sync_directory(directory)
     }
 
-    fn create_dir_all(&self, directory: &Path) -> io::Result<()> {
-        self.disk.create_dir_all(directory)
+    fn create_dir(&self, directory: &Path) -> io::Result<()> {
+        self.disk.create_dir(directory)
+    }
+
+    fn remove_dir(&self, directory: &Path) -> io::Result<()> {
+        self.disk.remove_dir(directory)
     }
 
     fn exists(&self, path: &Path) -> io::Result<bool> {
