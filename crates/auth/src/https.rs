@@ -158,6 +158,10 @@ impl Stream for TlsStream {
         self.inner.set_read_timeout(timeout)
     }
 
+    fn set_write_timeout(&self, timeout: Option<Duration>) -> io::Result<()> {
+        self.inner.set_write_timeout(timeout)
+    }
+
     fn shutdown(&self) {
         self.inner.shutdown();
     }

@@ -12,7 +12,7 @@ use std::time::Duration;
 pub trait Network: Send + Sync {
     /// Listens at `address` (`host:port`; port 0 picks a free one).
     fn listen(&self, address: &str) -> io::Result<Box<dyn Listener>>;
-    /// Connects to `address` (`host:port`) within the time given.
+    /// Connects to `address` (`host:port`) within the time given, however many addresses the host has.
     fn connect(&self, address: &str, timeout: Duration) -> io::Result<Box<dyn Stream>>;
 }
 
@@ -32,6 +32,8 @@ pub trait Stream: Send + Sync {
     fn read(&self, out: &mut [u8]) -> io::Result<usize>;
     fn write_all(&self, bytes: &[u8]) -> io::Result<()>;
     fn set_read_timeout(&self, timeout: Option<Duration>) -> io::Result<()>;
+    /// How long a write may wait for the peer to read.
+    fn set_write_timeout(&self, timeout: Option<Duration>) -> io::Result<()>;
     /// Ends both directions; the peer reads the end of the stream, our own reads end too.
     fn shutdown(&self);
     fn peer_address(&self) -> String;

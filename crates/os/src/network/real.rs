@@ -1,6 +1,7 @@
 //! TCP through std.
 
 use super::{Listener, Network, Stream};
+use crate::clock::{Clock, RealClock};
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream, ToSocketAddrs};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -23,8 +24,13 @@ impl Network for RealNetwork {
 
     fn connect(&self, address: &str, timeout: Duration) -> io::Result<Box<dyn Stream>> {
         let mut last = io::Error::new(io::ErrorKind::NotFound, format!("{address} names no host"));
+        let clock = RealClock::new();
         for candidate in address.to_socket_addrs()? {
-            match TcpStream::connect_timeout(&candidate, timeout) {
+            let left = timeout.saturating_sub(Duration::from_nanos(clock.monotonic_ns()));
+            if left.is_zero() {
+                return Err(io::Error::new(io::ErrorKind::TimedOut, format!("{address} does not answer")));
+            }
+            match TcpStream::connect_timeout(&candidate, left) {
                 Ok(stream) => {
                     stream.set_nodelay(true)?;
                     return Ok(Box::new(RealStream(stream)));
@@ -70,6 +76,10 @@ impl Stream for RealStream {
 
     fn set_read_timeout(&self, timeout: Option<Duration>) -> io::Result<()> {
         self.0.set_read_timeout(timeout)
+    }
+
+    fn set_write_timeout(&self, timeout: Option<Duration>) -> io::Result<()> {
+        self.0.set_write_timeout(timeout)
     }
 
     fn shutdown(&self) {

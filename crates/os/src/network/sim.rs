@@ -56,6 +56,7 @@ struct SimStream {
     ends: Arc<Ends>,
     peer: String,
     read_timeout: Arc<Mutex<Option<Duration>>>,
+    write_timeout: Arc<Mutex<Option<Duration>>>,
 }
 
 /// The two pipes at one end of a connection; letting go of the last clone closes it, as with a socket.
@@ -123,6 +124,7 @@ impl Network for SimNetwork {
             ends: Arc::new(Ends { incoming: incoming.clone(), outgoing: outgoing.clone() }),
             peer: peer.to_string(),
             read_timeout: Arc::default(),
+            write_timeout: Arc::default(),
         };
         waiting.push_back(stream(&there, &back, "simulated-client:1"));
         self.shared.changed.notify_all();
@@ -237,6 +239,7 @@ impl Stream for SimStream {
             self.ends.outgoing.end(true);
             self.ends.incoming.end(true);
         }
+        let timeout = *lock(&self.write_timeout);
         let mut rest = bytes;
         let mut pipe = lock(&self.ends.outgoing.state);
         while !rest.is_empty() {
@@ -248,13 +251,29 @@ impl Stream for SimStream {
             }
             let room = PIPE_BYTES_MAX.saturating_sub(pipe.bytes.len()).min(rest.len());
             if room == 0 {
-                pipe = self.ends.outgoing.changed.wait(pipe).unwrap_or_else(PoisonError::into_inner);
+                let changed = &self.ends.outgoing.changed;
+                pipe = match timeout {
+                    None => changed.wait(pipe).unwrap_or_else(PoisonError::into_inner),
+                    Some(timeout) => {
+                        let waited = changed.wait_timeout(pipe, timeout);
+                        let (pipe, result) = waited.unwrap_or_else(PoisonError::into_inner);
+                        if result.timed_out() && pipe.bytes.len() >= PIPE_BYTES_MAX && !pipe.ended {
+                            return Err(io::ErrorKind::TimedOut.into());
+                        }
+                        pipe
+                    }
+                };
                 continue;
             }
             pipe.bytes.extend(&rest[..room]);
             rest = &rest[room..];
             self.ends.outgoing.changed.notify_all();
         }
+        Ok(())
+    }
+
+    fn set_write_timeout(&self, timeout: Option<Duration>) -> io::Result<()> {
+        *lock(&self.write_timeout) = timeout;
         Ok(())
     }
 

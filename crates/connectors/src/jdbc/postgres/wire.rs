@@ -9,10 +9,9 @@ use super::scram::{self, Scram};
 use auth::tls::ClientStream;
 use base::ErrorKind;
 use md5::{Digest, Md5};
-use os::{Clock, Os};
+use os::{Clock, Os, Stream};
 use std::fmt::Write as _;
 use std::io::{BufReader, Read, Write};
-use std::net::{TcpStream, ToSocketAddrs};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -23,6 +22,8 @@ const MESSAGE_BYTES_MAX: usize = 256 << 20;
 /// Requests that are on their way at once: they fit into the buffers of a connection, so that neither side waits for the
 /// other to read.
 const REQUEST_BYTES_MAX: usize = 32 << 10;
+/// Bytes that are written at once.
+const PIECE_BYTES: usize = 4 << 10;
 const STATEMENT: &str = "q";
 
 /// Why the server does not do what it should.
@@ -57,7 +58,7 @@ pub(super) struct Connection {
 
 /// A stream whose reads and writes end when the call's time is over.
 struct Limited {
-    stream: TcpStream,
+    stream: Box<dyn Stream>,
     clock: Arc<dyn Clock>,
     timeout: Duration,
     /// By the monotonic clock.
@@ -126,11 +127,14 @@ impl Read for Limited {
 impl Write for Limited {
     fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
         self.stream.set_write_timeout(self.left()?)?;
-        self.stream.write(bytes)
+        // In pieces, so that the time is looked at in between.
+        let piece = &bytes[..bytes.len().min(PIECE_BYTES)];
+        self.stream.write_all(piece)?;
+        Ok(piece.len())
     }
 
     fn flush(&mut self) -> std::io::Result<()> {
-        self.stream.flush()
+        Ok(())
     }
 }
 
@@ -175,23 +179,8 @@ impl Connection {
         let failed = |error: std::io::Error| broken(format!("cannot connect to {host}:{port}: {error}"));
         let clock = os.clock.clone();
         let until = monotonic(&*clock).saturating_add(timeout);
-        let mut last = std::io::Error::other("the host has no address");
-        let mut found = None;
-        for socket in (host.as_str(), *port).to_socket_addrs().map_err(failed)? {
-            let left = until.saturating_sub(monotonic(&*clock));
-            if left.is_zero() {
-                break;
-            }
-            match TcpStream::connect_timeout(&socket, left) {
-                Ok(stream) => {
-                    found = Some(stream);
-                    break;
-                }
-                Err(error) => last = error,
-            }
-        }
-        let Some(stream) = found else { return Err(failed(last)) };
-        stream.set_nodelay(true).map_err(failed)?;
+        let place = if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") };
+        let stream = os.network.connect(&place, timeout).map_err(failed)?;
         let stream = Limited { stream, clock, timeout, until };
         let stream = match &address.authorities {
             None => Secured::Plain(stream),
