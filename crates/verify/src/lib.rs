@@ -3,7 +3,8 @@
 //!
 //! 1. A run is a data folder on which the node dies a dozen times: at random times under load, and some times while it
 //!    recovers. The producers go on with the node's next life. In a run of power cuts each death also takes away what was
-//!    not synced (`os::disk::shadow`).
+//!    not synced: a shadow of the disk knows what that is (`os::disk::shadow`), or a file system of the machine's own
+//!    loses its power ([`Machine`]).
 //! 2. A transactional producer writes into two topics, commits a group's position with each transaction, and commits
 //!    or aborts; after a death it takes its id anew. An idempotent producer keeps its identity and sends what was not
 //!    acknowledged again.
@@ -19,7 +20,7 @@ pub use os::random::SplitMix as Random;
 
 use anyhow::{Context, Result, bail};
 use kafka_client::{Client, ClientOptions};
-use lives::Lives;
+use lives::{Lives, Power};
 use os::Clock;
 use os::clock::RealClock;
 use std::ffi::OsString;
@@ -75,6 +76,16 @@ impl Life<'_> {
 /// The program that runs a node until it is killed; it prints `listening on` when clients may come.
 pub type Program<'a> = &'a dyn Fn(Life<'_>) -> Result<Command>;
 
+/// A file system whose power can be cut.
+pub trait Machine {
+    /// Where data may lie.
+    fn folder(&self) -> &Path;
+    /// Stops it at once, while programs use it; with `journal`, what its journal holds in memory is written before.
+    fn cut(&self, journal: bool) -> Result<()>;
+    /// Makes it what is found when the power is back. No program uses it.
+    fn restore(&self) -> Result<()>;
+}
+
 /// What all runs came to.
 #[derive(Debug, Default, Clone)]
 pub struct Tally {
@@ -126,10 +137,12 @@ impl Tally {
     }
 }
 
-/// Runs in `folder`, and fails at the first violation: the data of that run stays there. `told` hears of every run's end.
+/// Runs in `folder`, and fails at the first violation: the data of that run stays there. Power cuts are those of `machine`,
+/// and its file system has the data then. `told` hears of every run's end.
 pub fn run(
     wanted: Wanted,
     folder: &Path,
+    machine: Option<&dyn Machine>,
     program: Program<'_>,
     told: &mut dyn FnMut(&Tally),
 ) -> Result<Tally> {
@@ -137,12 +150,20 @@ pub fn run(
     let mut tally = Tally::default();
     while tally.kills < wanted.kills || tally.power_cuts < wanted.power_cuts {
         tally.runs += 1;
-        let data = folder.join(format!("run-{}", tally.runs));
         let kills_left = wanted.kills - tally.kills;
         let cuts_left = wanted.power_cuts - tally.power_cuts;
         let cuts_power = random.below(kills_left + cuts_left) < cuts_left;
         let deaths = DEATHS_PER_RUN.min(if cuts_power { cuts_left } else { kills_left });
-        let lives = Lives::new(&data, cuts_power, program)?;
+        let name = format!("run-{}", tally.runs);
+        let (data, power) = match machine.filter(|_| cuts_power) {
+            Some(machine) => (machine.folder().join(&name), Power::Of(machine)),
+            None => {
+                let data = folder.join(&name);
+                let power = if cuts_power { Power::Shadowed(shadow_of(&data)) } else { Power::Stays };
+                (data, power)
+            }
+        };
+        let lives = Lives::new(&data, folder.join(format!("{name}.log")), power, program)?;
         one_run(lives, deaths, &mut random, &mut tally).with_context(|| {
             format!("seed={} run={}, data in {}", wanted.seed, tally.runs, data.display())
         })?;

@@ -1,10 +1,11 @@
 //! The lives of a node on one data folder: each is a process that ends by SIGKILL, and with it perhaps the power.
 
-use crate::{Life, Program, Random, Tally, shadow_of};
+use crate::{Life, Machine, Program, Random, Tally};
 use anyhow::{Context, Result, bail};
 use os::Clock;
 use os::clock::RealClock;
 use os::disk::shadow;
+use rustix::process::{Pid, Signal, WaitOptions, kill_process, waitpid};
 use std::io::{BufRead, BufReader};
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
@@ -21,14 +22,35 @@ const START_LIMIT: Duration = Duration::from_secs(60);
 
 pub struct Lives<'a> {
     data: PathBuf,
-    shadow: Option<PathBuf>,
+    log: PathBuf,
+    power: Power<'a>,
     address: String,
     program: Program<'a>,
     alive: Option<Process>,
 }
 
+/// What becomes of the machine when its node dies.
+pub enum Power<'a> {
+    Stays,
+    /// It goes: what the node's disk knows to be durable in this folder is what is left.
+    Shadowed(PathBuf),
+    /// It goes.
+    Of(&'a dyn Machine),
+}
+
 /// Dropping it is the kill.
 struct Process(Child);
+
+impl Process {
+    /// Stops all that it does, and returns when it has stopped.
+    fn freeze(&self) -> Result<()> {
+        let pid =
+            i32::try_from(self.0.id()).ok().and_then(Pid::from_raw).context("a process has a number")?;
+        kill_process(pid, Signal::STOP).context("cannot stop the node")?;
+        waitpid(Some(pid), WaitOptions::UNTRACED).context("the node does not stop")?;
+        Ok(())
+    }
+}
 
 impl Drop for Process {
     fn drop(&mut self) {
@@ -39,11 +61,13 @@ impl Drop for Process {
 }
 
 impl<'a> Lives<'a> {
-    pub fn new(data: &Path, cuts_power: bool, program: Program<'a>) -> Result<Lives<'a>> {
+    /// `log` takes the node's messages.
+    pub fn new(data: &Path, log: PathBuf, power: Power<'a>, program: Program<'a>) -> Result<Lives<'a>> {
         std::fs::create_dir_all(data).with_context(|| format!("cannot make {}", data.display()))?;
         Ok(Lives {
             data: data.to_owned(),
-            shadow: cuts_power.then(|| shadow_of(data)),
+            log,
+            power,
             address: format!("127.0.0.1:{}", lasting_port()?),
             program,
             alive: None,
@@ -102,42 +126,54 @@ impl<'a> Lives<'a> {
                 bail!("the node ended by itself: {status}; {}", self.last_words());
             }
             self.kill(random)?;
-            match self.shadow {
-                Some(_) => tally.power_cuts += 1,
-                None => tally.kills += 1,
+            match self.power {
+                Power::Stays => tally.kills += 1,
+                Power::Shadowed(_) | Power::Of(_) => tally.power_cuts += 1,
             }
         }
         Ok(())
     }
 
     fn kill(&mut self, random: &mut Random) -> Result<()> {
-        if self.alive.take().is_none() {
-            return Ok(());
+        let Some(process) = self.alive.take() else { return Ok(()) };
+        let failed = || format!("cannot cut the power of {}", self.data.display());
+        match &self.power {
+            Power::Stays => {}
+            Power::Shadowed(durable) => {
+                drop(process);
+                // Half of the time nothing survives that was not synced, else some of it does.
+                let odds = random.below(2) * 2;
+                let mut survives = || odds > 0 && random.below(odds) == 0;
+                shadow::cut_power(&self.data, durable, &mut survives).with_context(failed)?;
+            }
+            Power::Of(machine) => {
+                // It must not tell of a disk that is gone: its machine is.
+                process.freeze()?;
+                machine.cut(random.below(2) == 0).with_context(failed)?;
+                drop(process);
+                machine.restore().with_context(failed)?;
+            }
         }
-        let Some(durable) = &self.shadow else { return Ok(()) };
-        // Half of the time nothing survives that was not synced, else some of it does.
-        let odds = random.below(2) * 2;
-        shadow::cut_power(&self.data, durable, &mut || odds > 0 && random.below(odds) == 0)
-            .with_context(|| format!("cannot cut the power of {}", self.data.display()))
-    }
-
-    fn log(&self) -> PathBuf {
-        self.data.with_extension("log")
+        Ok(())
     }
 
     /// The last line that it has written to standard error.
     fn last_words(&self) -> String {
-        let text = std::fs::read_to_string(self.log()).unwrap_or_default();
+        let text = std::fs::read_to_string(&self.log).unwrap_or_default();
         text.lines().last().unwrap_or("it has said nothing").to_owned()
     }
 
     fn spawn(&self) -> Result<Process> {
-        let life = Life { data: &self.data, address: &self.address, shadow: self.shadow.as_deref() };
+        let shadow = match &self.power {
+            Power::Shadowed(shadow) => Some(shadow.as_path()),
+            Power::Stays | Power::Of(_) => None,
+        };
+        let life = Life { data: &self.data, address: &self.address, shadow };
         let mut command = (self.program)(life)?;
         let log = std::fs::OpenOptions::new()
             .create(true)
             .append(true)
-            .open(self.log())
+            .open(&self.log)
             .context("cannot keep the node's messages")?;
         let child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(log).spawn();
         Ok(Process(child.context("cannot start the node")?))

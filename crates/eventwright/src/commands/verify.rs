@@ -29,7 +29,7 @@ pub fn verify(arguments: &VerifyArguments) -> anyhow::Result<()> {
     let wanted = Wanted { kills: arguments.kill, power_cuts: arguments.power_cut, seed };
     let begun_ns = os.clock.monotonic_ns();
     let shows = std::io::stderr().is_terminal();
-    let tally = verify::run(wanted, &folder, &command, &mut |tally| {
+    let tally = verify::run(wanted, &folder, None, &command, &mut |tally| {
         if shows {
             let all = wanted.kills + wanted.power_cuts;
             // The line is a courtesy.
