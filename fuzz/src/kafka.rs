@@ -1,4 +1,4 @@
-//! Kafka's wire: requests from their header on, record batches, what group members say to each other.
+//! Kafka's wire: requests from their header on, responses, record batches, what group members say to each other.
 
 use bytes::Bytes;
 use kafka_wire::consumer_protocol::{decode_assignment, decode_subscription};
@@ -100,8 +100,44 @@ impl Visit for Body {
     }
 }
 
-/// A frame without its length.
-pub fn request(data: &[u8]) {
+/// A response behind its header, whose request said which it is.
+struct Answer {
+    api_key: i16,
+    version: i16,
+    reader: Reader,
+}
+
+impl Visit for Answer {
+    fn visit<R: Request + Default + PartialEq + Debug>(&mut self) {
+        if R::API_KEY != self.api_key || !R::VERSIONS.contains(&self.version) {
+            return;
+        }
+        let Ok(response) = R::Response::decode(&mut self.reader, self.version) else { return };
+        let bytes = response.to_bytes(self.version).expect("what was read can be written");
+        R::Response::from_bytes(bytes, self.version).expect("what was written can be read");
+    }
+}
+
+const REQUEST: u8 = 0;
+const RESPONSE: u8 = 1;
+
+/// The first byte says what follows: a request without its length; the key and the version of an API and a response; or
+/// what members of a group say to each other.
+pub fn message(data: &[u8]) {
+    let Some((kind, rest)) = crate::choice(data) else { return };
+    match (kind, rest) {
+        (REQUEST, _) => request(rest),
+        (RESPONSE, &[key_high, key_low, version, ref rest @ ..]) => {
+            let api_key = i16::from_be_bytes([key_high, key_low]);
+            let reader = Reader::new(Bytes::copy_from_slice(rest));
+            visit_all(&mut Answer { api_key, version: version.into(), reader });
+        }
+        (RESPONSE, _) => {}
+        _ => subscription(rest),
+    }
+}
+
+fn request(data: &[u8]) {
     let mut reader = Reader::new(Bytes::copy_from_slice(data));
     if let Ok(header) = RequestHeader::decode(&mut reader) {
         visit_all(&mut Body { header, reader });
@@ -115,14 +151,18 @@ impl Visit for Seeds {
         for version in R::VERSIONS {
             let chunks = encode_request(&R::default(), version, 1, Some("client"));
             let frame = chunks.map(|chunks| chunks.concat()).unwrap_or_default();
-            self.0.extend(frame.get(4..).map(<[u8]>::to_vec));
+            self.0.extend(frame.get(4..).map(|frame| [&[REQUEST], frame].concat()));
+            let [high, low] = R::API_KEY.to_be_bytes();
+            // Zeros are no error, no text, nothing in an array.
+            self.0.push([&[RESPONSE, high, low, version as u8], &[0; 32][..]].concat());
         }
     }
 }
 
-pub fn requests() -> Vec<Vec<u8>> {
+pub fn messages() -> Vec<Vec<u8>> {
     let mut seeds = Seeds(Vec::new());
     visit_all(&mut seeds);
+    seeds.0.extend(subscriptions().iter().map(|seed| [&[RESPONSE + 1], &seed[..]].concat()));
     seeds.0
 }
 
@@ -169,13 +209,13 @@ pub fn batch_seeds() -> Vec<Vec<u8>> {
     seeds
 }
 
-pub fn subscription(data: &[u8]) {
+fn subscription(data: &[u8]) {
     let data = Bytes::copy_from_slice(data);
     let _ = decode_subscription(data.clone());
     let _ = decode_assignment(data);
 }
 
-pub fn subscriptions() -> Vec<Vec<u8>> {
+fn subscriptions() -> Vec<Vec<u8>> {
     let mut seeds = Vec::new();
     for version in ConsumerProtocolSubscription::VERSIONS {
         let subscription = ConsumerProtocolSubscription {

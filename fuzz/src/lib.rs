@@ -1,16 +1,21 @@
 //! Targets for fuzzing: functions that take any bytes, give them to a decoder, and check what must always hold.
 //!
-//! A plain test runs each over its seeds, its corpus and some hundred
+//! `cargo xtask fuzz` runs them under libFuzzer; a plain test runs each over its seeds, its corpus and some hundred
 //! mutations of both, so that they stay alive. A panic, a hang or memory without bounds is a finding; its input goes to
 //! the corpus when it is repaired.
 
+mod database;
+mod entries;
+mod files;
+mod front;
 mod kafka;
 mod log;
-mod login;
+mod logins;
 mod records;
 mod schemas;
 mod state;
 mod statements;
+mod tables;
 
 /// One decoder, or a family of them.
 pub struct Target {
@@ -23,17 +28,18 @@ pub struct Target {
 }
 
 pub const TARGETS: &[Target] = &[
-    Target { name: "requests", run: kafka::request, seeds: kafka::requests, mutations: 2000 },
+    Target { name: "messages", run: kafka::message, seeds: kafka::messages, mutations: 2000 },
     Target { name: "batches", run: kafka::batches, seeds: kafka::batch_seeds, mutations: 1000 },
-    Target { name: "subscriptions", run: kafka::subscription, seeds: kafka::subscriptions, mutations: 500 },
     Target { name: "log", run: log::recover, seeds: log::seeds, mutations: 200 },
+    Target { name: "entries", run: entries::fold, seeds: entries::seeds, mutations: 1000 },
     Target { name: "state", run: state::read, seeds: state::seeds, mutations: 500 },
     Target { name: "records", run: records::decode, seeds: records::seeds, mutations: 1000 },
+    Target { name: "files", run: files::read, seeds: files::seeds, mutations: 300 },
     Target { name: "sql", run: statements::check, seeds: statements::seeds, mutations: 200 },
-    Target { name: "logins", run: login::exchange, seeds: login::exchanges, mutations: 500 },
-    Target { name: "tokens", run: login::token, seeds: login::tokens, mutations: 500 },
-    Target { name: "certificates", run: login::certificate, seeds: login::certificates, mutations: 500 },
+    Target { name: "logins", run: logins::check, seeds: logins::seeds, mutations: 500 },
     Target { name: "schemas", run: schemas::ask, seeds: schemas::seeds, mutations: 200 },
+    Target { name: "database", run: database::look_up, seeds: database::seeds, mutations: 500 },
+    Target { name: "front", run: front::read, seeds: front::seeds, mutations: 200 },
 ];
 
 pub fn target(name: &str) -> Option<&'static Target> {

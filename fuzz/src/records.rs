@@ -83,6 +83,18 @@ fn kinds() -> Vec<FormatKind> {
     FormatKind::all().filter(|kind| *kind != FormatKind::Parquet).collect()
 }
 
+/// Between the headers of a record, their names and values, and the record.
+const BETWEEN: u8 = 0;
+
+type Headers<'a> = Vec<(&'a [u8], Option<&'a [u8]>)>;
+
+/// Headers and the record, where the format looks at headers.
+fn with_headers(bytes: &[u8]) -> (Headers<'_>, &[u8]) {
+    let mut parts: Vec<&[u8]> = bytes.split(|byte| *byte == BETWEEN).collect();
+    let record = parts.pop().unwrap_or_default();
+    (parts.chunks(2).map(|pair| (pair[0], pair.get(1).copied())).collect(), record)
+}
+
 /// The first byte is the format, the rest a record; it is read twice, for what a failure leaves behind.
 pub fn decode(data: &[u8]) {
     let Some((number, record)) = crate::choice(data) else { return };
@@ -91,7 +103,12 @@ pub fn decode(data: &[u8]) {
     let Some(mut decoder) = decoder(kind) else { return };
     for _ in 0..2 {
         let before = decoder.len();
-        let is_ok = decoder.decode(record).is_ok();
+        let is_ok = if decoder.wants_headers() {
+            let (headers, record) = with_headers(record);
+            decoder.decode_with_headers(record, &headers).is_ok()
+        } else {
+            decoder.decode(record).is_ok()
+        };
         assert!(is_ok || decoder.len() == before, "{}: rows of a record that is wrong", kind.name());
     }
     let rows = decoder.len();
@@ -129,7 +146,25 @@ pub fn seeds() -> Vec<Vec<u8>> {
         FormatKind::Raw | FormatKind::Parquet => b"any bytes".to_vec(),
     };
     let kinds = kinds();
-    kinds.iter().enumerate().map(|(number, kind)| [&[number as u8], &of(*kind)[..]].concat()).collect()
+    let mut seeds: Vec<Vec<u8>> =
+        kinds.iter().enumerate().map(|(number, kind)| [&[number as u8], &of(*kind)[..]].concat()).collect();
+    if let Some(number) = kinds.iter().position(|kind| *kind == FormatKind::CloudEvents) {
+        let headers = [
+            "ce_specversion",
+            "1.0",
+            "ce_id",
+            "1",
+            "ce_source",
+            "/s",
+            "ce_type",
+            "t",
+            "content-type",
+            "application/json",
+            row,
+        ];
+        seeds.push([&[number as u8], headers.join("\0").as_bytes()].concat());
+    }
+    seeds
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! The schema registry: requests as HTTP brings them, with schemas in all three languages.
 
-use eventlog::{Committer, LogOptions, Recovery};
+use crate::log::small_log;
+use eventlog::{Committer, Recovery};
 use os::sim::SimOs;
 use registry::{Request, SchemaRegistry};
 
@@ -9,9 +10,7 @@ const REQUESTS_MAX: usize = 4;
 
 pub fn ask(data: &[u8]) {
     let sim = SimOs::new(1);
-    let mut options = LogOptions::new("/data");
-    options.committer = Committer::Thread;
-    let mut recovery = Recovery::open(&sim.os(), options).expect("an empty disk");
+    let mut recovery = Recovery::open(&sim.os(), small_log(Committer::Thread)).expect("an empty disk");
     recovery.replay(&mut |_, _| Ok(())).expect("nothing to replay");
     let log = recovery.start(Vec::new()).expect("a log");
     let registry = SchemaRegistry::new(log, sim.os(), "cluster".into(), "0.1".into());

@@ -1,7 +1,9 @@
-//! What keyed state leaves on disk: sorted runs and the manifests of snapshots.
+//! What keyed state leaves on disk: sorted runs, the manifests of snapshots, the descriptions of savepoints.
 
+use base::codec::FieldWriter;
 use os::Disk;
-use os::sim::SimDisk;
+use os::sim::{SimDisk, SimOs};
+use runtime::Savepoint;
 use state::Manifest;
 use state::run::{Run, RunOptions, RunWriter, SortedSource};
 use std::path::Path;
@@ -10,8 +12,9 @@ use std::sync::Arc;
 const DIRECTORY: &str = "/state";
 const PATH: &str = "/state/run";
 const MANIFEST: u8 = 0;
+const SAVEPOINT: u8 = 2;
 
-/// A manifest without its checksum, which is put right, or a file with a run.
+/// A manifest or a description without its checksum, which is put right, or a file with a run.
 pub fn read(data: &[u8]) {
     let Some((kind, rest)) = crate::choice(data) else { return };
     if kind == MANIFEST {
@@ -22,6 +25,9 @@ pub fn read(data: &[u8]) {
             assert_eq!(manifest, again);
         }
         return;
+    }
+    if kind == SAVEPOINT {
+        return savepoint(rest);
     }
     let disk: Arc<dyn Disk> = Arc::new(SimDisk::new());
     let path = Path::new(PATH);
@@ -42,6 +48,18 @@ pub fn read(data: &[u8]) {
     panic!("a run of {} bytes has more entries than bytes", rest.len());
 }
 
+fn savepoint(description: &[u8]) {
+    let sim = SimOs::new(1);
+    let folder = Path::new(DIRECTORY);
+    sim.disk.create_dir_all(folder).expect("a folder");
+    let file = sim.disk.create(&folder.join("savepoint"), 0).expect("a new file");
+    let summed = [description, &crc32c::crc32c(description).to_le_bytes()].concat();
+    file.write_all_at(&summed, 0).expect("a write");
+    if let Ok(savepoint) = Savepoint::open(&sim.os(), folder) {
+        assert!(savepoint.info.id() > 0);
+    }
+}
+
 pub fn seeds() -> Vec<Vec<u8>> {
     let disk = Arc::new(SimDisk::new());
     let shared: Arc<dyn Disk> = disk.clone();
@@ -59,5 +77,12 @@ pub fn seeds() -> Vec<Vec<u8>> {
     let manifest = manifest.encode();
     // Its last four bytes are the checksum.
     let manifest = &manifest[..manifest.len().saturating_sub(4)];
-    vec![[&[1], &run[..]].concat(), [&[MANIFEST], manifest].concat()]
+    let mut savepoint = FieldWriter::new();
+    savepoint.text("eventwright savepoint 1").text("job").u32(3).u64(1).u64(2).u64(3).i64(4).u32(0).u32(0);
+    (0..9).for_each(|_| _ = savepoint.u64(0));
+    vec![
+        [&[1], &run[..]].concat(),
+        [&[MANIFEST], manifest].concat(),
+        [&[SAVEPOINT], &savepoint.finish()[..]].concat(),
+    ]
 }

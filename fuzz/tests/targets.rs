@@ -1,6 +1,10 @@
-//! Every target over its seeds, its corpus, and mutations of both.
+//! Every target over its seeds, its corpus, and mutations of both, other ones in every run.
+//!
+//! `EVENTWRIGHT_FUZZ_SEED=N` repeats a run; a failure prints it.
 
 use fuzz::TARGETS;
+use os::Random;
+use os::random::RealRandom;
 use os::sim::SplitMix;
 use std::path::Path;
 
@@ -45,14 +49,27 @@ fn mutated(random: &mut SplitMix, inputs: &[Vec<u8>]) -> Vec<u8> {
     data
 }
 
+/// What the mutations follow from.
+fn seed() -> u64 {
+    match std::env::var("EVENTWRIGHT_FUZZ_SEED") {
+        Ok(seed) => seed.parse().expect("EVENTWRIGHT_FUZZ_SEED is a number"),
+        Err(_) => RealRandom.next_u64(),
+    }
+}
+
 fn run(name: &str) {
     let target = fuzz::target(name).unwrap();
     let mut inputs = (target.seeds)();
     inputs.extend(corpus(name));
     assert!(!inputs.is_empty());
     (target.run)(&[]);
-    inputs.iter().for_each(|input| (target.run)(input));
-    let mut random = SplitMix(1);
+    for input in &inputs {
+        let result = std::panic::catch_unwind(|| (target.run)(input));
+        assert!(result.is_ok(), "an input of {name}: {}", input.escape_ascii());
+    }
+    let seed = seed();
+    println!("EVENTWRIGHT_FUZZ_SEED={seed}");
+    let mut random = SplitMix(seed);
     for number in 0..target.mutations {
         let input = mutated(&mut random, &inputs);
         let result = std::panic::catch_unwind(|| (target.run)(&input));
@@ -71,7 +88,7 @@ macro_rules! targets {
     };
 }
 
-targets! { requests batches subscriptions log state records sql logins tokens certificates schemas }
+targets! { messages batches log entries state records files sql logins schemas database front }
 
 #[test]
 fn the_corpora_stay_small() {

@@ -11,9 +11,11 @@ mod codegen;
 mod compared;
 mod deny;
 mod example;
+mod ext4;
 mod flink;
 mod folders;
 mod formats;
+mod fuzz;
 mod golden;
 mod house;
 mod kafka;
@@ -96,6 +98,9 @@ enum Task {
         cycles: u64,
         #[arg(long, default_value_t = stages::POWER_CUTS)]
         power_cuts: u64,
+        /// Cut the power of an ext4 in an image, mounted for it by root, rather than of a shadow of the disk
+        #[arg(long)]
+        ext4: bool,
         /// Where the kills are placed; printed by every run, and the clock's choice if not given
         #[arg(long)]
         seed: Option<u64>,
@@ -108,6 +113,8 @@ enum Task {
         #[arg(long)]
         first: Option<u64>,
     },
+    /// Run the decoders' targets under libFuzzer, keep their corpora, and add to the ledger of proofs
+    Fuzz(fuzz::Options),
     /// Start an Apache Kafka and leave it up until this program is stopped
     Kafka,
 }
@@ -252,11 +259,12 @@ fn perform(task: Task) -> Result<ExitCode> {
         }
         Task::Example => return Ok(verdict(&stages::example()?)),
         Task::Kill { cycles, seed } => kill::prove(cycles, seed.unwrap_or_else(stages::seed))?,
-        Task::KillProducers { cycles, power_cuts, seed } => {
+        Task::KillProducers { cycles, power_cuts, ext4, seed } => {
             let seed = seed.unwrap_or_else(stages::seed);
-            kill_producers::prove(verify::Wanted { kills: cycles, power_cuts, seed })?;
+            kill_producers::prove(verify::Wanted { kills: cycles, power_cuts, seed }, ext4)?;
         }
         Task::Simulate { seeds, first } => simulate::run(seeds, first)?,
+        Task::Fuzz(options) => fuzz::run(&options)?,
         Task::Kafka => {
             let kafka = kafka::start()?;
             println!("kafka listening on {}", kafka.bootstrap);

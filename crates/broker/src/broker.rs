@@ -39,11 +39,14 @@ pub struct Recovered {
 impl Recovered {
     /// The state at the last checkpoint.
     pub fn from_checkpoint(recovery: &Recovery) -> Result<Recovered, DecodeError> {
-        let state = BrokerState::restore(recovery.checkpoint(LAYER_NAME))?;
-        let rules =
-            Rules::restore(recovery.checkpoint(USERS_LAYER)).map_err(|error| DecodeError(error.what))?;
-        let share = ShareGroups::restore(recovery.checkpoint(SHARE_LAYER))
-            .map_err(|error| DecodeError(error.what))?;
+        Recovered::restore(|name| recovery.checkpoint(name))
+    }
+
+    /// The state at a checkpoint, which has parts by the names of the folds; none is the state before the first entry.
+    pub fn restore<'a>(part: impl Fn(&str) -> Option<&'a [u8]>) -> Result<Recovered, DecodeError> {
+        let state = BrokerState::restore(part(LAYER_NAME))?;
+        let rules = Rules::restore(part(USERS_LAYER)).map_err(|error| DecodeError(error.what))?;
+        let share = ShareGroups::restore(part(SHARE_LAYER)).map_err(|error| DecodeError(error.what))?;
         Ok(Recovered {
             state: Arc::new(SharedState(Mutex::new(state))),
             rules: Arc::new(SharedRules::new(rules)),

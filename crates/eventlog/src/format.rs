@@ -8,6 +8,10 @@
 //!    life of the same file, or at another place. The magic is not zero, so zeros never parse.
 //! 4. An entry header holds the CRC32C of the entry's bytes, so damage is confined to one entry.
 
+mod mend;
+
+pub use mend::mend_checksums;
+
 use base::{Lsn, PartitionId};
 
 /// The version of everything in the data directory.

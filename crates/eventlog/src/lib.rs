@@ -40,6 +40,8 @@ pub use catalog::{CatalogChange, PARTITIONS_PER_TOPIC_MAX, Topic, check_topic_na
 pub use compaction::CompactionReport;
 pub use entry::{Entry, Layer};
 pub use error::{Damage, LogError};
+#[doc(hidden)]
+pub use format::mend_checksums;
 pub use log::{AbortedRange, Bounds, Durable, EventLog, Fold, Listener, Transactions};
 pub use metrics::LogMetrics;
 pub use options::{Committer, LogOptions};

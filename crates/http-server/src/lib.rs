@@ -21,4 +21,4 @@ mod server;
 mod triggers;
 
 pub use savepoint_folders::SavepointFolders;
-pub use server::{HttpError, ServerConfig, ServerHandle, start};
+pub use server::{Front, HttpError, ServerConfig, ServerHandle, start};

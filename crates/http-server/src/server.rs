@@ -145,12 +145,7 @@ pub fn start(config: ServerConfig, runtime: Arc<Runtime>, os: Os) -> Result<Serv
         }
         _ => {}
     }
-    let tls = match &config.broker {
-        Some(broker) if config.tls => Some(Tls::for_http(&broker.config().security)?),
-        _ => None,
-    };
-    let log = config.log;
-    let door = config.broker.map(|broker| Door::new(broker, log.clone()));
+    let served = Arc::new(Served::new(config, runtime, os)?);
     let failed = |error: std::io::Error| HttpError::Listen {
         address,
         reason: error.to_string(),
@@ -159,20 +154,6 @@ pub fn start(config: ServerConfig, runtime: Arc<Runtime>, os: Os) -> Result<Serv
     let listener = StdListener::bind(address).map_err(failed)?;
     listener.set_nonblocking(true).map_err(failed)?;
     let local_addr = listener.local_addr().map_err(failed)?;
-    let served = Arc::new(Served {
-        trusts_names: !address.ip().is_loopback() || tls.is_some(),
-        tls,
-        door,
-        log,
-        schemas: config.schemas,
-        site: Site {
-            runtime,
-            os,
-            version: config.version,
-            savepoints: config.savepoints,
-            triggers: Triggers::default(),
-        },
-    });
     let thread_failed = |error: std::io::Error| HttpError::Thread(error.to_string());
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(thread_failed)?;
@@ -222,6 +203,22 @@ struct Served {
     tls: Option<Tls>,
     door: Option<Door>,
     log: Arc<dyn Fn(&str) + Send + Sync>,
+}
+
+/// What a server answers, without its socket: streams of bytes are handed to it.
+pub struct Front(Arc<Served>);
+
+impl Front {
+    pub fn new(config: ServerConfig, runtime: Arc<Runtime>, os: Os) -> Result<Front, HttpError> {
+        Ok(Front(Arc::new(Served::new(config, runtime, os)?)))
+    }
+
+    /// Answers the requests of a client of this machine until the stream ends. Needs a tokio runtime with time.
+    pub async fn serve(&self, stream: impl AsyncRead + AsyncWrite + Unpin) {
+        let (_stop, stopped) = watch::channel(false);
+        let caller = Caller { host: std::net::Ipv4Addr::LOCALHOST.into(), certificate: None };
+        exchange(stream, |request| answer(request, caller.clone(), self.0.clone()), stopped).await;
+    }
 }
 
 /// Open connections, by network.
@@ -319,6 +316,28 @@ async fn serve(stream: TcpStream, host: IpAddr, served: Arc<Served>, stop: watch
 }
 
 impl Served {
+    fn new(config: ServerConfig, runtime: Arc<Runtime>, os: Os) -> Result<Served, TlsError> {
+        let tls = match &config.broker {
+            Some(broker) if config.tls => Some(Tls::for_http(&broker.config().security)?),
+            _ => None,
+        };
+        let log = config.log;
+        Ok(Served {
+            trusts_names: !config.listen.ip().is_loopback() || tls.is_some(),
+            tls,
+            door: config.broker.map(|broker| Door::new(broker, log.clone())),
+            log,
+            schemas: config.schemas,
+            site: Site {
+                runtime,
+                os,
+                version: config.version,
+                savepoints: config.savepoints,
+                triggers: Triggers::default(),
+            },
+        })
+    }
+
     fn tell(&self, line: &str) {
         if let Some(door) = &self.door {
             door.tell(line);

@@ -23,6 +23,6 @@ pub use error::ClientError;
 pub use fetched::{FetchedRecord, FetchedRecords};
 pub use groups::{CommittedOffset, OffsetToCommit};
 pub use options::{ClientOptions, Isolation};
-pub use security::{Login, Security, read_properties};
+pub use security::{Login, Security, parse_properties, read_properties};
 pub use topics::ConfigResource;
 pub use transactions::TransactionalProducer;

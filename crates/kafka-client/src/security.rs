@@ -115,15 +115,18 @@ impl Security {
 /// The `key=value` lines of a file; lines that begin with `#` are comments.
 pub fn read_properties(path: &Path) -> Result<BTreeMap<String, String>, AuthError> {
     let text = String::from_utf8(read(path)?).map_err(|_| failed(path, "it is not UTF-8"))?;
+    parse_properties(&text).map_err(|reason| failed(path, &reason))
+}
+
+/// The same from a text; the error says what is wrong in which line.
+pub fn parse_properties(text: &str) -> Result<BTreeMap<String, String>, String> {
     let mut properties = BTreeMap::new();
     for (index, line) in text.lines().enumerate() {
         let line = line.trim();
         if line.is_empty() || line.starts_with('#') || line.starts_with('!') {
             continue;
         }
-        let Some((key, value)) = line.split_once('=') else {
-            return Err(failed(path, &format!("line {} has no '='", index + 1)));
-        };
+        let (key, value) = line.split_once('=').ok_or_else(|| format!("line {} has no '='", index + 1))?;
         properties.insert(key.trim().to_string(), value.trim().to_string());
     }
     Ok(properties)

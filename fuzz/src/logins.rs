@@ -10,8 +10,28 @@ const NONCE: &str = "nonce";
 /// Between two messages of one exchange.
 const BETWEEN: u8 = b'\n';
 
+const EXCHANGE: u8 = 0;
+const CERTIFICATE: u8 = 1;
+const TOKEN_OR_KEYS: u8 = 2;
+
+/// The first byte says what follows.
+pub fn check(data: &[u8]) {
+    let Some((kind, rest)) = crate::choice(data) else { return };
+    match kind {
+        EXCHANGE => exchange(rest),
+        CERTIFICATE => certificate(rest),
+        _ => token(rest),
+    }
+}
+
+pub fn seeds() -> Vec<Vec<u8>> {
+    let kinds = [(EXCHANGE, exchanges()), (CERTIFICATE, certificates()), (TOKEN_OR_KEYS, tokens())];
+    let with = |kind: u8, seed: &Vec<u8>| [&[kind], &seed[..]].concat();
+    kinds.iter().flat_map(|(kind, seeds)| seeds.iter().map(move |seed| with(*kind, seed))).collect()
+}
+
 /// PLAIN, and the two messages that either side of SCRAM gets.
-pub fn exchange(data: &[u8]) {
+fn exchange(data: &[u8]) {
     if let Ok(login) = Login::decode(data) {
         let again = Login::decode(&Login::encode(&login.user, &login.password))
             .expect("what was written can be read");
@@ -34,7 +54,7 @@ pub fn exchange(data: &[u8]) {
     }
 }
 
-pub fn exchanges() -> Vec<Vec<u8>> {
+fn exchanges() -> Vec<Vec<u8>> {
     [
         &b"\0user\0secret"[..],
         b"n,,n=us=2Cer,r=abc\nc=biws,r=abcnonce,p=AQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQE=",
@@ -45,13 +65,13 @@ pub fn exchanges() -> Vec<Vec<u8>> {
     .to_vec()
 }
 
-pub fn certificate(data: &[u8]) {
+fn certificate(data: &[u8]) {
     let _ = auth::names::subject_of(data);
     // PEM, and what is in it.
     let _ = auth::tls::client(data, None);
 }
 
-pub fn certificates() -> Vec<Vec<u8>> {
+fn certificates() -> Vec<Vec<u8>> {
     let der = include_bytes!("../seeds/certificate.der");
     vec![der.to_vec(), include_bytes!("../seeds/certificate.pem").to_vec()]
 }
@@ -61,7 +81,7 @@ const KEYS: &str = r#"{"keys":[{"kty":"RSA","n":"ofgWCuLjybRlzo0tZWJjNiuSfb4p4fA
 const TOKEN: &str = "eyJhbGciOiJSUzI1NiJ9.eyJpc3MiOiJqb2UiLA0KICJleHAiOjEzMDA4MTkzODAsDQogImh0dHA6Ly9leGFtcGxlLmNvbS9pc19yb290Ijp0cnVlfQ.cC4hiUPoj9Eetdgtv3hF80EGrhuB__dzERat0XF9g2VtQgr9PJbu3XOiZj5RZmh7AAuHIm4Bh-0Qc_lF5YKt_O8W2Fp5jujGbds9uJdbF9CUAr7t1dnZcAcQjbKBYNX4BAynRFdiuB--f_nZLgrnbyTyWzO75vRK5h6xBArLIARNPvkSjtQBMHlb1L07Qe7K0GarZRmB_eSN9383LcOLn6_dO--xi12jzDwusC-eOkHWEsqtFZESc6BfI7noOPqvhJ1phCnvWh6IeYI2w9QOYEUipUTI8np6LbgGY9Fs98rqVt5AXLIhWkWywlVmtVrBp0igcN_IoypGlUPQGe77Rw";
 
 /// A set of keys, or a message with a token, or a token: none of them lets anybody in.
-pub fn token(data: &[u8]) {
+fn token(data: &[u8]) {
     let verifier = TokenVerifier::new(Policy::default());
     let keys = KeySet::parse(KEYS.as_bytes()).expect("the keys of the RFC");
     verifier.replace_keys(KeySet::parse(data).unwrap_or(keys));
@@ -79,7 +99,7 @@ pub fn token(data: &[u8]) {
     let _ = auth::https::Url::parse(&text);
 }
 
-pub fn tokens() -> Vec<Vec<u8>> {
+fn tokens() -> Vec<Vec<u8>> {
     let texts = [
         KEYS.to_string(),
         TOKEN.to_string(),
