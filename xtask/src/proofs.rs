@@ -1,8 +1,10 @@
 //! The ledger of proofs, `docs/proofs.md`: what the longer commands ran and found. Each run adds a line.
 //!
-//! The lines are the data: the sum above them is computed anew from all of them, and a command that wants new seeds
-//! asks how many it has used.
+//! The lines are the data, the newest first: the sums above them are computed anew from all of them, and a command that
+//! wants new seeds asks how many it has used. What was proven before the log changed counts for what it was then, so one
+//! sum is of the deaths since.
 
+use std::collections::BTreeSet;
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -14,6 +16,9 @@ use crate::{places, process};
 
 const PROGRAM_LIMIT: Duration = Duration::from_secs(10);
 const SUM: &str = "So far: ";
+const SINCE: &str = "Under producers since the log changed last";
+/// What a record goes through on its way to the disk, and back at the start.
+const LOG: &str = "crates/eventlog/src";
 const RULE: &str = "|---|---|---|---|--:|--:|--:|--:|--:|";
 
 /// What one run of a command came to.
@@ -28,12 +33,21 @@ pub struct Proof {
     pub failures: u64,
 }
 
-/// Adds a line and renews the sum.
+impl Proof {
+    fn is_of(&self, command: &str) -> bool {
+        self.command.split(' ').next() == Some(command)
+    }
+}
+
+/// Adds a line and renews the sums.
 pub fn append(proof: &Proof) -> Result<()> {
     let path = ledger();
     let text = std::fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
-    let line = line(proof, &today(), &commit(), &machine());
-    std::fs::write(&path, with_line(&text, &line)?)?;
+    let commit = commit();
+    let line = line(proof, &today(), &commit, &machine());
+    let commits = lines(&text).map(|(commit, _)| commit).chain([commit]).collect();
+    let (last, since) = last_change(&commits);
+    std::fs::write(&path, with_line(&text, &line, &last, &|commit| since.contains(commit))?)?;
     println!("proofs: {line}");
     Ok(())
 }
@@ -41,8 +55,8 @@ pub fn append(proof: &Proof) -> Result<()> {
 /// How many seeds a command has used in all runs before.
 pub fn seeds_used(command: &str) -> Result<u64> {
     let text = std::fs::read_to_string(ledger())?;
-    let of_command = |proof: &Proof| proof.command.split(' ').next() == Some(command);
-    Ok(lines(&text).filter(of_command).map(|proof| proof.seeds).sum())
+    let own = lines(&text).map(|(_, proof)| proof).filter(|proof| proof.is_of(command));
+    Ok(own.map(|proof| proof.seeds).sum())
 }
 
 fn ledger() -> PathBuf {
@@ -56,36 +70,67 @@ fn line(proof: &Proof, date: &str, commit: &str, machine: &str) -> String {
     )
 }
 
-/// The proofs that stand in the table.
-fn lines(text: &str) -> impl Iterator<Item = Proof> {
+/// The proofs that stand in the table, with their commits.
+fn lines(text: &str) -> impl Iterator<Item = (String, Proof)> {
     text.lines().filter_map(|line| {
         let cells: Vec<&str> = line.strip_prefix('|')?.strip_suffix('|')?.split('|').map(str::trim).collect();
-        let &[_, _, _, command, seeds, kills, power_cuts, minutes, failures] = cells.as_slice() else {
+        let &[_, commit, _, command, seeds, kills, power_cuts, minutes, failures] = cells.as_slice() else {
             return None;
         };
-        Some(Proof {
+        let proof = Proof {
             command: command.to_owned(),
             seeds: seeds.parse().ok()?,
             kills: kills.parse().ok()?,
             power_cuts: power_cuts.parse().ok()?,
             minutes: minutes.parse().ok()?,
             failures: failures.parse().ok()?,
-        })
+        };
+        Some((commit.to_owned(), proof))
     })
 }
 
-fn with_line(text: &str, line: &str) -> Result<String> {
+fn with_line(text: &str, line: &str, last: &str, is_since: &dyn Fn(&str) -> bool) -> Result<String> {
     let mut all: Vec<&str> = text.trim_end().lines().collect();
     let rule = all.iter().position(|line| *line == RULE).context("docs/proofs.md has no table")?;
     all.insert(rule + 1, line);
     let joined = all.join("\n");
-    let sum = sum(&lines(&joined).collect::<Vec<_>>());
+    let all_proofs = || lines(&joined).map(|(_, proof)| proof);
+    let sum = sum(&all_proofs().collect::<Vec<_>>());
+    let newer = lines(&joined).filter(|(commit, proof)| proof.is_of("kill-producers") && is_since(commit));
+    let since = since(last, &newer.map(|(_, proof)| proof).collect::<Vec<_>>());
     let mut renewed = String::new();
     for line in all {
-        let line = if line.starts_with(SUM) { &sum } else { line };
+        let line = match line {
+            line if line.starts_with(SUM) => &sum,
+            line if line.starts_with(SINCE) => &since,
+            line => line,
+        };
         writeln!(renewed, "{line}")?;
     }
     Ok(renewed)
+}
+
+fn since(last: &str, proofs: &[Proof]) -> String {
+    let of = |count: fn(&Proof) -> u64| proofs.iter().map(count).sum::<u64>();
+    let (kills, cuts) = (of(|proof| proof.kills), of(|proof| proof.power_cuts));
+    let failures = of(|proof| proof.failures);
+    format!("{SINCE} ({last}): {kills} kills, {cuts} power cuts, {failures} failures found.")
+}
+
+/// The last commit that changed the log, and those of the given ones that have it.
+fn last_change(commits: &BTreeSet<String>) -> (String, BTreeSet<String>) {
+    let Ok(last) = git(&["log", "-1", "--format=%h", "--", LOG]) else {
+        return ("unknown".to_owned(), BTreeSet::new());
+    };
+    let last = last.trim().to_owned();
+    let has =
+        |commit: &&String| git(&["merge-base", "--is-ancestor", &last, commit.trim_end_matches('+')]).is_ok();
+    let since = commits.iter().filter(has).cloned().collect();
+    (last, since)
+}
+
+fn git(arguments: &[&str]) -> Result<String> {
+    process::output(Command::new("git").current_dir(places::root()).args(arguments), PROGRAM_LIMIT)
 }
 
 fn sum(proofs: &[Proof]) -> String {
@@ -103,9 +148,6 @@ fn sum(proofs: &[Proof]) -> String {
 
 /// The commit, with a `+` when the checkout has changes that are not in it.
 fn commit() -> String {
-    let git = |arguments: &[&str]| {
-        process::output(Command::new("git").current_dir(places::root()).args(arguments), PROGRAM_LIMIT)
-    };
     let Ok(commit) = git(&["rev-parse", "--short", "HEAD"]) else { return "unknown".to_owned() };
     let changed = git(&["status", "--porcelain"]).is_ok_and(|text| !text.is_empty());
     format!("{}{}", commit.trim(), if changed { "+" } else { "" })
@@ -138,23 +180,45 @@ mod tests {
 
     #[test]
     fn each_run_adds_a_line_and_to_the_sum() {
-        let empty = format!("# Proofs\n\n{SUM}nothing.\n\n{COLUMNS}\n{RULE}\n");
+        let empty = format!("# Proofs\n\n{SUM}nothing.\n\n{SINCE}: nothing.\n\n{COLUMNS}\n{RULE}\n");
         let one =
             Proof { command: "simulate --seeds 5".to_owned(), seeds: 5, minutes: 90.0, ..Proof::default() };
         let two = Proof { command: "kill".to_owned(), kills: 7, failures: 1, ..Proof::default() };
-        let first = with_line(&empty, &line(&one, "2026-01-02", "abc", "2 × CPU")).unwrap();
-        let second = with_line(&first, &line(&two, "2026-01-03", "def", "2 × CPU")).unwrap();
-        assert_eq!(lines(&second).collect::<Vec<_>>(), [two, one]);
+        let three = Proof {
+            command: "kill-producers --cycles 2".to_owned(),
+            kills: 2,
+            power_cuts: 3,
+            ..Proof::default()
+        };
+        let with = |text: &str, proof: &Proof, commit: &str| {
+            let line = line(proof, "2026-01-02", commit, "2 × CPU");
+            with_line(text, &line, "cde", &|commit| commit != "abc").unwrap()
+        };
+        let first = with(&with(&empty, &one, "abc"), &three, "abc");
+        let last = with(&with(&first, &two, "def"), &three, "def+");
+        let proofs: Vec<Proof> = lines(&last).map(|(_, proof)| proof).collect();
+        assert_eq!(proofs, [three.clone(), two, three, one]);
         assert!(
-            second.contains("So far: 2 runs, 1.5 hours, 5 seeds, 7 kills, 0 power cuts, 1 failures found.")
+            last.contains("So far: 4 runs, 1.5 hours, 5 seeds, 11 kills, 6 power cuts, 1 failures found.")
         );
-        assert!(with_line("no table", "| |").is_err());
+        assert!(last.contains("since the log changed last (cde): 2 kills, 3 power cuts, 0 failures found."));
+        assert!(with_line("no table", "| |", "", &|_| true).is_err());
     }
 
     #[test]
     fn the_ledger_can_be_added_to() {
         let text = std::fs::read_to_string(ledger()).unwrap();
-        assert!(text.lines().any(|line| line == COLUMNS) && text.lines().any(|line| line.starts_with(SUM)));
-        assert!(with_line(&text, "").is_ok());
+        for begin in [COLUMNS, SUM, SINCE] {
+            assert!(text.lines().any(|line| line.starts_with(begin)), "{begin}");
+        }
+        assert!(with_line(&text, "", "", &|_| true).is_ok());
+    }
+
+    #[test]
+    fn the_newest_stands_first() {
+        let text = std::fs::read_to_string(ledger()).unwrap();
+        let dates: Vec<&str> = text.lines().filter(|line| line.starts_with("| 20")).collect();
+        let dates: Vec<&str> = dates.iter().filter_map(|line| line.get(2..12)).collect();
+        assert!(dates.len() > 1 && dates.is_sorted_by(|a, b| a >= b), "{dates:?}");
     }
 }
