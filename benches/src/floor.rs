@@ -26,6 +26,8 @@ use crate::open_loop::Pace;
 const REQUEST_BYTES: usize = 16;
 const ZERO_FILL_STEP_BYTES: usize = 1 << 20;
 const ALIGNMENT_BYTES: usize = 4096;
+/// Longer writes can cost more, where the page cache must find memory in one piece.
+const WRITE_BYTES_MAX: usize = 256 << 10;
 
 /// A file whose blocks are allocated and written, so that a later sync has no metadata to write.
 pub struct Prepared {
@@ -64,8 +66,10 @@ impl Prepared {
                 if offset + buffer.len() as u64 > self.bytes {
                     offset = 0;
                 }
-                self.file.write_all_at(&buffer, offset)?;
-                offset += buffer.len() as u64;
+                for part in buffer.chunks(WRITE_BYTES_MAX) {
+                    self.file.write_all_at(part, offset)?;
+                    offset += part.len() as u64;
+                }
                 unsynced += buffer.len() as u64;
                 if unsynced >= sync_bytes {
                     self.file.sync_data()?;

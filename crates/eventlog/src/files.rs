@@ -299,10 +299,8 @@ impl Spares {
     }
 
     /// Has a spare ready; what stands in the way is kept for `trouble` and tried again later.
-    pub(crate) fn prepare(&self, file_bytes: u64) {
-        if !self.has_ready()
-            && let Ok(spare) = self.create(file_bytes, true)
-        {
+    pub(crate) fn prepare(&self, file_bytes: u64, zero_fill: bool) {
+        if let Ok(spare) = self.create(file_bytes, zero_fill) {
             lock(&self.state).ready.push_back(spare);
         }
     }

@@ -15,6 +15,7 @@ use crate::partition::PartitionState;
 use crate::topic_config::TopicConfig;
 use base::{Lsn, Offset, PartitionId};
 use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
@@ -29,6 +30,8 @@ pub(crate) struct UpkeepState {
     pub(crate) checkpoint_sequence_before: u64,
     /// Sealed files whose index is not yet on the disk.
     pub(crate) unindexed: BTreeSet<u64>,
+    /// Bytes and syncs that were counted when the last spare was made.
+    pub(crate) counted: (u64, u64),
     /// When retention is due next, by the monotonic clock.
     pub(crate) retention_due_ns: u64,
     /// Both clocks when the log was opened: wall in ms, monotonic in ns.
@@ -63,6 +66,10 @@ const MOVES_PER_FRAME_MAX: usize = 1_000;
 
 /// How far the wall clock may be set forward before retention stops to follow it: more than any time server's step.
 const CLOCK_AHEAD_MS_MAX: i64 = 3_600_000;
+
+/// Zeros that are there already make the sync of a short group faster. Where groups are as long as this, the disk would
+/// write twice as much for little.
+const LONG_GROUP_BYTES: u64 = 512 << 10;
 
 /// While no next file can be prepared it is tried again this often; upkeep looks at its clock as often.
 const UPKEEP_WAIT_MAX: Duration = Duration::from_secs(1);
@@ -185,7 +192,7 @@ impl Inner {
             }
             (std::mem::take(&mut upkeep.recycling_wanted), due)
         };
-        self.spares.prepare(self.options.file_bytes);
+        self.prepare_spare();
         let _one_at_a_time = lock(&self.keeping_up);
         let mut done = self.write_indexes().is_ok();
         if retention {
@@ -196,8 +203,22 @@ impl Inner {
             done = false;
         }
         // A recycled file may just have become the spare; if not, there may be space now.
-        self.spares.prepare(self.options.file_bytes);
+        self.prepare_spare();
         done
+    }
+
+    /// Has a file ready for when the active one is full.
+    fn prepare_spare(&self) {
+        if self.spares.has_ready() {
+            return;
+        }
+        let counted = (
+            self.counters.appended_bytes.load(Ordering::Relaxed),
+            self.counters.syncs.load(Ordering::Relaxed),
+        );
+        let before = std::mem::replace(&mut lock(&self.upkeep).counted, counted);
+        let (bytes, syncs) = (counted.0.saturating_sub(before.0), counted.1.saturating_sub(before.1));
+        self.spares.prepare(self.options.file_bytes, bytes < LONG_GROUP_BYTES.saturating_mul(syncs.max(1)));
     }
 
     /// The wall clock, but not further ahead than the monotonic clock can explain: a clock that jumps into the future

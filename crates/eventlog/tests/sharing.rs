@@ -391,3 +391,28 @@ fn a_checkpoint_larger_than_a_file_is_written_and_read() {
     let log = recovery.start(Vec::new()).unwrap();
     assert_eq!(log.bounds(id).unwrap().end, end);
 }
+
+/// The next file's zeros are written before it is needed, unless groups are so long that they gain nothing by it.
+#[test]
+fn long_groups_are_not_written_twice() {
+    // Syncs beside those of the groups, for each file of four pieces of zeros.
+    let syncs_per_file = |batch_bytes: usize| {
+        let sim = SimOs::new(6);
+        let log = open(&sim.os(), manual(4 << 20));
+        let id = create(&log, "t", 1, &[])[0];
+        let mut before = (0, 0);
+        let mut groups = 0;
+        while log.metrics().files < 12 {
+            append(&log, id, 0, batch_bytes);
+            log.commit_pending().unwrap();
+            groups += 1;
+            // The first files were prepared before anything was known.
+            if log.metrics().files == 4 && before.0 == 0 {
+                (before, groups) = ((sim.disk.syncs(), log.metrics().files), 0);
+            }
+        }
+        (sim.disk.syncs() - before.0 - groups) as f64 / (log.metrics().files - before.1) as f64
+    };
+    let (short, long) = (syncs_per_file(200 << 10), syncs_per_file(900 << 10));
+    assert!(short >= long + 4.0, "short={short} long={long}");
+}

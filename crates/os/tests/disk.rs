@@ -41,6 +41,16 @@ fn conforms(disk: &dyn Disk, root: &Path) {
     zeros.write_all_at(b"x", 4097).unwrap();
     zeros.read_exact_at(&mut bytes[..3], 4096).unwrap();
     assert_eq!(bytes[..3], [0, b'x', 0]);
+    // Long ones, across the places where a system may cut them.
+    let long: Vec<u8> = (0..1_000_000_u32).map(|number| (number % 251) as u8).collect();
+    let (one, rest) = long.split_at(300_001);
+    let slices = [one, &[], &rest[..7], &rest[7..]].map(IoSlice::new);
+    zeros.write_all_vectored_at(&slices, 33).unwrap();
+    zeros.read_exact_at(&mut bytes[..1_000_000], 33).unwrap();
+    assert!(bytes[..1_000_000] == long);
+    zeros.write_all_at(&long, 100_000).unwrap();
+    zeros.read_exact_at(&mut bytes[..1_000_000], 100_000).unwrap();
+    assert!(bytes[..1_000_000] == long && zeros.length().unwrap() == 1_100_000);
     disk.remove(&directory.join("zeros")).unwrap();
 
     // Writing and reading by position, through two handles.
@@ -63,6 +73,7 @@ fn conforms(disk: &dyn Disk, root: &Path) {
     let slices: Vec<IoSlice<'_>> = pieces.iter().map(|piece| IoSlice::new(piece)).collect();
     file.write_all_vectored_at(&slices, 100).unwrap();
     file.write_all_vectored_at(&[], 100).unwrap();
+    file.write_all_vectored_at(&[IoSlice::new(&[]), IoSlice::new(&[])], 100).unwrap();
     let mut bytes = vec![0; 6002];
     file.read_exact_at(&mut bytes, 99).unwrap();
     assert_eq!(bytes[1..6001], pieces.concat());

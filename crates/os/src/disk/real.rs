@@ -163,7 +163,11 @@ fn cannot_be_direct(error: &io::Error) -> bool {
 }
 
 /// The most pieces that Linux takes in one call (IOV_MAX).
-const PIECES_MAX: usize = 1024;
+const CALL_PIECES_MAX: usize = 1024;
+
+/// Long writes go in parts that end at multiples of this. For a long part the page cache takes memory in one piece, and
+/// where that is scarce or new to the machine, finding it costs many times the copy (docs/benchmarks.md).
+const CALL_BYTES_MAX: usize = 256 << 10;
 
 impl DiskFile for RealFile {
     fn read_at(&self, out: &mut [u8], position: u64) -> io::Result<usize> {
@@ -171,37 +175,44 @@ impl DiskFile for RealFile {
     }
 
     fn write_all_at(&self, bytes: &[u8], position: u64) -> io::Result<()> {
-        self.0.write_all_at(bytes, position)
+        self.write_all_vectored_at(&[IoSlice::new(bytes)], position)
     }
 
     fn write_all_vectored_at(&self, pieces: &[IoSlice<'_>], mut position: u64) -> io::Result<()> {
-        let mut index = 0;
-        // Bytes of the first piece that are written already.
-        let mut done = 0;
-        while index < pieces.len() {
-            let written = if done > 0 {
-                self.0.write_at(&pieces[index][done..], position)
-            } else {
-                let end = pieces.len().min(index + PIECES_MAX);
-                rustix::io::pwritev(&self.0, &pieces[index..end], position).map_err(io::Error::from)
-            };
-            let mut written = match written {
-                Ok(written) => written,
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-                Err(error) => return Err(error),
-            };
-            if written == 0 && pieces[index..].iter().any(|piece| !piece.is_empty()) {
-                return Err(io::ErrorKind::WriteZero.into());
+        // The piece where the rest begins, and how much of it is written already.
+        let (mut index, mut done) = (0, 0);
+        let mut call: Vec<IoSlice<'_>> = Vec::new();
+        loop {
+            let room = CALL_BYTES_MAX - (position % CALL_BYTES_MAX as u64) as usize;
+            call.clear();
+            let (mut bytes, mut from) = (0, done);
+            for piece in &pieces[index..] {
+                let part = &piece[from..piece.len().min(from + room - bytes)];
+                if !part.is_empty() {
+                    call.push(IoSlice::new(part));
+                }
+                bytes += part.len();
+                from = 0;
+                if bytes == room || call.len() == CALL_PIECES_MAX {
+                    break;
+                }
             }
+            if bytes == 0 {
+                return Ok(());
+            }
+            let written = match rustix::io::pwritev(&self.0, &call, position) {
+                Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+                Ok(written) => written,
+                Err(rustix::io::Errno::INTR) => continue,
+                Err(error) => return Err(error.into()),
+            };
             position += written as u64;
-            written += std::mem::take(&mut done);
-            while pieces.get(index).is_some_and(|piece| piece.len() <= written) {
-                written -= pieces[index].len();
+            done += written;
+            while let Some(piece) = pieces.get(index).filter(|piece| piece.len() <= done) {
+                done -= piece.len();
                 index += 1;
             }
-            done = written;
         }
-        Ok(())
     }
 
     fn sync_data(&self) -> io::Result<()> {
