@@ -2,7 +2,7 @@
 
 use crate::cli::{HTTP_ADDRESS, NodeArguments};
 use anyhow::Context;
-use broker::server::{ServerConfig, ServerHandle};
+use broker::server::{Lines, ServerConfig, ServerHandle};
 use broker::{Broker, BrokerConfig, Recovered};
 use connectors::Connectors;
 use dataflow::connector::ConnectorTable;
@@ -92,6 +92,17 @@ pub fn read_jobs(os: &Os, data: &Path) -> anyhow::Result<Vec<JobStatus>> {
     Ok(jobs)
 }
 
+/// Prints so many lines in a second: others may cause them.
+fn some_lines(os: &Os) -> Arc<dyn Fn(&str) + Send + Sync> {
+    let (lines, clock) = (Lines::default(), os.clock.clone());
+    Arc::new(move |line: &str| {
+        let now_ms = i64::try_from(clock.monotonic_ns() / 1_000_000).unwrap_or(i64::MAX);
+        if let Some(line) = lines.pass(line, now_ms) {
+            eprintln!("{line}");
+        }
+    })
+}
+
 impl Node {
     /// Opens the data directory, recovers, and serves Kafka clients and those who look at the jobs.
     pub fn open(os: &Os, data: &Path, arguments: &NodeArguments) -> anyhow::Result<Node> {
@@ -107,7 +118,8 @@ impl Node {
         let config =
             ServerConfig { insecure: arguments.insecure, log: log_line, ..ServerConfig::new(address) };
         let (id, version) = (broker.cluster_id().to_string(), env!("CARGO_PKG_VERSION").to_string());
-        let schemas = Arc::new(SchemaRegistry::new(log.clone(), os.clone(), id, version));
+        let schemas = SchemaRegistry::new(log.clone(), os.clone(), id, version);
+        let schemas = Arc::new(schemas.telling(some_lines(os)));
         let server = broker::server::start(config, broker.clone())?;
         let runtime = Arc::new(Runtime::new(log.clone(), os.clone(), data.to_path_buf(), journal));
         // The broker answers for transactions, and the runtime has pinned what unfinished jobs need.

@@ -56,7 +56,7 @@ impl Mode {
     }
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(crate) struct State {
     pub subjects: BTreeMap<String, BTreeMap<u32, Version>>,
     pub contexts: BTreeMap<String, Context>,
@@ -66,7 +66,7 @@ pub(crate) struct State {
     pub modes: BTreeMap<String, Mode>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(crate) struct Context {
     /// By number, with how many versions have it.
     pub schemas: BTreeMap<u32, (Arc<Content>, u32)>,

@@ -11,6 +11,7 @@ use eventlog::{EventLog, LogError};
 use kafka_wire::records::{Batch, BatchBuilder, Compression, RecordsError};
 use os::Os;
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 pub(crate) const TOPIC: &str = "_schemas";
 /// Bytes of the log that one look takes.
@@ -21,7 +22,8 @@ const RECORDS_BYTES_MAX: usize = 256 << 20;
 /// The state, and how far the topic is folded into it.
 #[derive(Default)]
 pub(crate) struct Folded {
-    pub state: State,
+    /// Whoever looks at it keeps it as it is.
+    pub state: Arc<State>,
     partition: Option<PartitionId>,
     position: i64,
     /// Whether a transaction of somebody's is open, behind which nothing was read.
@@ -30,7 +32,10 @@ pub(crate) struct Folded {
 
 impl Folded {
     /// Folds what is durable by now and was not read yet.
-    pub(crate) fn refresh(&mut self, log: &EventLog) -> Result<(), LogError> {
+    ///
+    /// What cannot be read is passed over and told, as Confluent's registry does: anybody may write to the topic, and
+    /// one batch must not take all schemas away.
+    pub(crate) fn refresh(&mut self, log: &EventLog, tell: &dyn Fn(&str)) -> Result<(), LogError> {
         let topic = log.topic(TOPIC);
         let partition = topic.and_then(|topic| topic.partitions.first().copied());
         if partition != self.partition {
@@ -47,8 +52,6 @@ impl Folded {
             let slices = log.read(partition, Offset(self.position), READ_BYTES_MAX)?;
             let position = self.position;
             for slice in slices.into_iter().filter(|slice| slice.last_offset < end) {
-                let mut bytes = Vec::with_capacity(slice.len as usize);
-                slice.read(&mut bytes)?;
                 let range = (slice.base_offset, Offset(slice.last_offset.0 + 1));
                 let is_aborted = |producer_id: i64| {
                     log.aborted(partition, range.0, range.1).iter().any(|aborted| {
@@ -56,8 +59,18 @@ impl Folded {
                             && (aborted.first_offset..=aborted.last_offset).contains(&range.0)
                     })
                 };
-                self.fold(&bytes, is_aborted)
-                    .map_err(|error| LogError::Invalid(format!("a batch of {TOPIC}: {error}")))?;
+                let mut bytes = Vec::with_capacity(slice.len as usize);
+                let passed_over = match slice.read(&mut bytes) {
+                    Ok(()) => self.fold(&bytes, is_aborted).err().map(|error| error.to_string()),
+                    Err(error @ LogError::Corrupt(_)) => Some(error.to_string()),
+                    Err(error) => return Err(error),
+                };
+                if let Some(error) = passed_over {
+                    let (first, last) = (range.0, slice.last_offset);
+                    tell(&format!(
+                        "the registry passes over what it cannot read: topic={TOPIC} offsets={first}..={last}: {error}"
+                    ));
+                }
                 self.position = self.position.max(range.1.0);
             }
             if self.position == position {
@@ -74,11 +87,12 @@ impl Folded {
         if header.is_control() || header.is_transactional() && is_aborted(header.producer_id) {
             return Ok(());
         }
+        let state = Arc::make_mut(&mut self.state);
         for record in &records {
             let record = record?;
             // Anybody may write to the topic: what is no record of a registry says nothing.
             if let Some(record) = record.key.and_then(|key| Record::read(key, record.value)) {
-                self.state.apply(record);
+                state.apply(record);
             }
         }
         Ok(())

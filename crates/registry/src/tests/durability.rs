@@ -130,6 +130,75 @@ fn records_that_are_none_say_nothing() {
 }
 
 #[test]
+fn a_batch_that_cannot_be_read_is_passed_over_and_told() {
+    let site = Site::new();
+    site.register("a", &json!("int"));
+    let append = |bytes: &[u8]| {
+        let partition = site.log.topic("_schemas").unwrap().partitions[0];
+        let ((), lsn) = site.log.append(|frame| frame.batch(partition, 1, 1, bytes).map(drop)).unwrap();
+        site.log.wait_durable(lsn).unwrap();
+    };
+    append(&[7; 100]);
+    let mut builder = BatchBuilder::new(Compression::None);
+    builder.append(1, Some(b"{}"), None, &[]).unwrap();
+    let mut damaged = builder.build().unwrap().to_vec();
+    let last = damaged.len() - 1;
+    damaged[last] ^= 1;
+    append(&damaged);
+    assert_eq!(site.get("/subjects"), json!(["a"]));
+    assert_eq!(site.register("b", &json!("long")), 2);
+    assert_eq!(site.get("/subjects"), json!(["a", "b"]));
+    let told = site.told.lock().unwrap().clone();
+    assert_eq!(told.len(), 2, "each is told once: {told:?}");
+    for (line, offset) in told.iter().zip([1, 2]) {
+        let front = "the registry passes over what it cannot read: topic=_schemas";
+        assert!(line.starts_with(&format!("{front} offsets={offset}..={offset}: ")), "{line}");
+    }
+}
+
+/// A look, while a write compares for long: the same for one that waits for its sync, which holds as much.
+#[test]
+fn a_look_does_not_wait_for_a_write() {
+    let site = Arc::new(Site::new());
+    site.register("a", &json!("int"));
+    let (begun, begins) = std::sync::mpsc::channel();
+    let (go_on, goes_on) = std::sync::mpsc::channel::<()>();
+    let (answers, answered) = std::sync::mpsc::channel();
+    std::thread::scope(|scope| {
+        let (writer, looker) = (site.clone(), site.clone());
+        scope.spawn(move || {
+            let decide = |_: &crate::state::State| {
+                begun.send(()).unwrap();
+                goes_on.recv().unwrap();
+                Ok((Vec::new(), ()))
+            };
+            writer.registry.write(decide).map_err(|_| "refused").unwrap();
+        });
+        begins.recv().unwrap();
+        scope.spawn(move || answers.send(looker.get("/subjects")).unwrap());
+        let answer = answered.recv_timeout(std::time::Duration::from_secs(20));
+        go_on.send(()).unwrap();
+        assert_eq!(answer, Ok(json!(["a"])), "it waits for the write");
+    });
+}
+
+/// What a look has taken along stays as it is, and the next one has what came since.
+#[test]
+fn a_long_look_sees_one_state_and_holds_up_no_write() {
+    let site = Site::new();
+    site.register("a", &json!("int"));
+    let subjects = |state: &crate::state::State| state.subjects.keys().cloned().collect::<Vec<_>>();
+    let seen = site.registry.read(|state| {
+        let before = subjects(state);
+        assert_eq!(site.register("b", &json!("long")), 2);
+        assert_eq!(site.get("/subjects"), json!(["a", "b"]));
+        Ok((before, subjects(state)))
+    });
+    let (before, after) = seen.map_err(|_| "refused").unwrap();
+    assert_eq!((before, after), (vec!["a".to_string()], vec!["a".to_string()]));
+}
+
+#[test]
 fn a_topic_that_is_deleted_takes_everything_with_it() {
     let site = Site::new();
     site.register("a", &json!("int"));

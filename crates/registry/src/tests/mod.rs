@@ -10,11 +10,14 @@ use crate::{Request, SchemaRegistry};
 use eventlog::{EventLog, LogOptions, Recovery};
 use os::sim::SimOs;
 use serde_json::{Value, json};
+use std::sync::{Arc, Mutex};
 
 struct Site {
     world: SimOs,
     log: EventLog,
     registry: SchemaRegistry,
+    /// What the operator was told.
+    told: Arc<Mutex<Vec<String>>>,
 }
 
 impl Site {
@@ -26,13 +29,19 @@ impl Site {
         let mut recovery = Recovery::open(&world.os(), LogOptions::new("/data")).unwrap();
         recovery.replay(&mut |_, _| Ok(())).unwrap();
         let log = recovery.start(Vec::new()).unwrap();
+        let told: Arc<Mutex<Vec<String>>> = Arc::default();
+        let tell = {
+            let told = told.clone();
+            Arc::new(move |line: &str| told.lock().unwrap().push(line.to_string()))
+        };
         let registry = SchemaRegistry::new(log.clone(), world.os(), "cluster-1".into(), "0.1".into());
-        Site { world, log, registry }
+        let registry = registry.telling(tell);
+        Site { world, log, registry, told }
     }
 
     /// The power goes and comes back: what was not synced may be lost.
     fn restart(self) -> Site {
-        let Site { world, log, registry } = self;
+        let Site { world, log, registry, .. } = self;
         drop(registry);
         drop(log);
         world.disk.power_cut(3);
