@@ -314,6 +314,7 @@ fn message_file(table: &Table) -> anyhow::Result<String> {
     };
     decode_function(&mut text, table, &top, &table.fields, "", &check("DecodeError"))?;
     encode_function(&mut text, table, &top, &table.fields, "", &check("EncodeError"))?;
+    errors_function(&mut text, table, &table.fields, "")?;
     text.push_str("}\n\n");
     if table.kind == "request" {
         let response = format!("{}Response", table.name);
@@ -328,6 +329,7 @@ fn message_file(table: &Table) -> anyhow::Result<String> {
         writeln!(text, "impl {name} {{")?;
         decode_function(&mut text, table, name, fields, "pub(crate) ", "")?;
         encode_function(&mut text, table, name, fields, "pub(crate) ", "")?;
+        errors_function(&mut text, table, fields, "pub(crate) ")?;
         text.push_str("}\n\n");
     }
     Ok(text)
@@ -504,6 +506,46 @@ fn encode_function(
         }}\n"
     )?;
     Ok(())
+}
+
+/// Shows every error code of a response, those of its structs too; nothing where there is none.
+fn errors_function(
+    text: &mut String,
+    table: &Table,
+    fields: &[Field],
+    visibility: &str,
+) -> anyhow::Result<()> {
+    if table.kind != "response" || !has_errors(table, fields) {
+        return Ok(());
+    }
+    let mut body = String::new();
+    for field in fields {
+        let name = field.rust_name();
+        if is_error(field) {
+            writeln!(body, "visit(self.{name});")?;
+        } else if struct_has_errors(table, field) {
+            let flatten = if field.nullable.is_some() && field.array { ".flatten()" } else { "" };
+            match (field.array, field.nullable.is_some()) {
+                (false, false) => writeln!(body, "self.{name}.errors(visit);")?,
+                _ => writeln!(body, "self.{name}.iter(){flatten}.for_each(|one| one.errors(visit));")?,
+            }
+        }
+    }
+    writeln!(text, "{visibility}fn errors(&self, visit: &mut dyn FnMut(i16)) {{ {body} }}\n")?;
+    Ok(())
+}
+
+fn is_error(field: &Field) -> bool {
+    field.type_name == "int16" && !field.array && field.name.ends_with("ErrorCode")
+}
+
+fn has_errors(table: &Table, fields: &[Field]) -> bool {
+    fields.iter().any(|field| is_error(field) || struct_has_errors(table, field))
+}
+
+fn struct_has_errors(table: &Table, field: &Field) -> bool {
+    let of_field = table.structs.iter().find(|(name, _)| *name == field.type_name);
+    of_field.is_some_and(|(_, fields)| has_errors(table, fields))
 }
 
 fn module_file(messages: &BTreeMap<String, Table>) -> String {

@@ -16,21 +16,22 @@ const FILE_LINES_MAX: usize = 1000;
 /// above all.
 const FLOORS: &[(&str, &[&str])] = &[
     ("base", &[]),
+    ("metrics", &[]),
     ("os", &["base"]),
     ("auth", &["os"]),
     ("kafka-wire", &["base"]),
     ("formats", &["base"]),
-    ("eventlog", &["base", "os", "kafka-wire"]),
+    ("eventlog", &["base", "metrics", "os", "kafka-wire"]),
     ("state", &["base", "os"]),
     ("kafka-client", &["auth", "base", "kafka-wire"]),
     ("verify", &["os", "kafka-client", "kafka-wire"]),
-    ("broker", &["auth", "base", "os", "eventlog", "kafka-wire"]),
+    ("broker", &["auth", "base", "metrics", "os", "eventlog", "kafka-wire"]),
     ("dataflow", &["base", "os", "state"]),
-    ("runtime", &["base", "os", "kafka-wire", "dataflow", "state", "eventlog"]),
+    ("runtime", &["base", "metrics", "os", "kafka-wire", "dataflow", "state", "eventlog"]),
     ("sql", &["base", "dataflow", "state"]),
     ("connectors", &["auth", "base", "os", "dataflow", "formats", "kafka-wire", "eventlog"]),
     ("registry", &["base", "os", "kafka-wire", "formats", "eventlog"]),
-    ("http-server", &["auth", "base", "os", "broker", "registry", "runtime"]),
+    ("http-server", &["auth", "base", "metrics", "os", "eventlog", "broker", "registry", "runtime"]),
 ];
 
 /// The binary wires everything; the test kit and the tools look at everything.

@@ -10,6 +10,7 @@ use crate::call::{Call, Now, Outcome, Peer, ReplyTo};
 use crate::config::BrokerConfig;
 use crate::errors::ApiError;
 use crate::group::{Coordinator, Event, Ticket};
+use crate::metrics::Counters;
 use crate::security::{Rules, RulesChange, SharedRules, Throttle, USERS_LAYER, permit_name};
 use crate::sessions::Sessions;
 use crate::share::{SHARE_LAYER, ShareGroups, ShareMembers, SharedShareGroups};
@@ -90,6 +91,7 @@ pub struct Broker {
     pub(crate) tickets: Arc<Tickets>,
     pub(crate) traffic: TrafficCounters,
     pub(crate) buffers: Arc<Buffers>,
+    pub(crate) counters: Counters,
     pub(crate) deadlines: Mutex<Deadlines>,
     opened: Now,
     pub(crate) rules: Arc<SharedRules>,
@@ -147,6 +149,7 @@ impl Broker {
             tickets: Arc::new(Tickets::default()),
             traffic: TrafficCounters::default(),
             buffers: Arc::default(),
+            counters: Counters::default(),
             deadlines: Mutex::default(),
             opened,
             rules,
@@ -425,10 +428,10 @@ pub(crate) fn after_durable<M: kafka_wire::Message + 'static>(
     answer: impl FnOnce(Option<ErrorCode>) -> M + Send + 'static,
 ) -> Outcome {
     if broker.log.durable() >= lsn {
-        return reply_to.encode(&answer(None));
+        return reply_to.encode(broker, &answer(None));
     }
     if broker.log.fenced().is_some() {
-        return reply_to.encode(&answer(Some(ErrorCode::KafkaStorageError)));
+        return reply_to.encode(broker, &answer(Some(ErrorCode::KafkaStorageError)));
     }
     Outcome::wait(crate::call::Until::Durable(lsn), None, move |broker, _, _| {
         after_durable(broker, reply_to, lsn, answer)

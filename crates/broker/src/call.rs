@@ -68,7 +68,7 @@ impl Call<'_> {
 
     /// The finished answer.
     pub fn reply<M: Message>(&self, message: &M) -> Outcome {
-        self.reply_to.encode(message)
+        self.reply_to.encode(self.broker, message)
     }
 }
 
@@ -81,7 +81,8 @@ pub struct ReplyTo {
 }
 
 impl ReplyTo {
-    pub fn encode<M: Message>(&self, message: &M) -> Outcome {
+    pub fn encode<M: Message>(&self, broker: &Broker, message: &M) -> Outcome {
+        message.errors(&mut |code| broker.counters.told(self.api, code));
         match encode_response(message, self.api, self.version, self.correlation_id) {
             Ok(chunks) => Outcome::Reply(chunks),
             Err(error) => Outcome::Close(format!("cannot encode {}: {error}", M::NAME)),

@@ -195,6 +195,14 @@ const GENERAL: &[OptionSpec] = &[
         "The most incremental fetch sessions; beyond it the one idle for longest makes room.",
         "1000",
     ),
+    spec(
+        "metrics.series.max",
+        integer(1, 1_000_000),
+        "1000",
+        "The most topics, partitions or groups that a family of metrics shows one by one; the rest is in the series \
+         '(other)', where a sum or a maximum makes sense.",
+        "5000",
+    ),
     spec("node.id", integer(0, INT_MAX), "1", "This node's id.", "1"),
     spec(
         "num.partitions",
@@ -246,6 +254,7 @@ pub struct BrokerConfig {
     pub connections_max: usize,
     pub partitions_max: usize,
     pub fetch_sessions_max: usize,
+    pub metric_series_max: usize,
     pub node_id: i32,
     pub partitions_default: u32,
     pub offset_metadata_bytes_max: usize,
@@ -297,6 +306,7 @@ impl BrokerConfig {
             connections_max: size("max.connections"),
             partitions_max: size("max.broker.partitions"),
             fetch_sessions_max: size("max.incremental.fetch.session.cache.slots"),
+            metric_series_max: size("metrics.series.max"),
             node_id: int("node.id"),
             partitions_default: u32::try_from(number("num.partitions")).unwrap_or(1),
             offset_metadata_bytes_max: size("offset.metadata.max.bytes"),

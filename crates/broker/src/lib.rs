@@ -12,6 +12,7 @@ pub mod config;
 mod consumer_groups;
 pub mod errors;
 pub mod group;
+mod metrics;
 pub mod security;
 pub mod server;
 mod sessions;
@@ -26,5 +27,6 @@ mod views;
 
 pub use broker::{Broker, Recovered};
 pub use config::{BROKER_OPTIONS, BrokerConfig};
+pub use metrics::metric_families;
 pub use tickets::Awaited;
 pub use views::{GroupView, PartitionLag, Traffic};

@@ -146,6 +146,10 @@ impl Sessions {
         }
     }
 
+    pub fn count(&self) -> usize {
+        self.sessions.len()
+    }
+
     /// Takes the request's partitions into account and returns all that are to be fetched.
     pub fn begin(
         &mut self,

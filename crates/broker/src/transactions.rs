@@ -19,6 +19,7 @@ pub(crate) use deadlines::Deadlines;
 use crate::broker::Broker;
 use crate::call::Now;
 use crate::errors::ApiError;
+use crate::metrics::count;
 use crate::state::BrokerState;
 use crate::state::offsets::{CommittedOffset, TopicPartition};
 use crate::state::producers::Marker;
@@ -361,6 +362,10 @@ impl Broker {
     }
 
     fn apply_end(&self, state: &mut BrokerState, end: End) {
+        count(match end.marker.kind {
+            ControlKind::Commit => &self.counters.transactions_committed,
+            _ => &self.counters.transactions_aborted,
+        });
         for (partition, offset) in end.markers {
             self.apply_marker(state, partition, offset, &end.marker);
         }

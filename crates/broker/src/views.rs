@@ -45,17 +45,12 @@ pub struct Traffic {
 pub(crate) struct TrafficCounters {
     records_in: AtomicU64,
     bytes_in: AtomicU64,
-    bytes_out: AtomicU64,
 }
 
 impl TrafficCounters {
     pub(crate) fn count_in(&self, records: u32, bytes: usize) {
         self.records_in.fetch_add(u64::from(records), Ordering::Relaxed);
         self.bytes_in.fetch_add(bytes as u64, Ordering::Relaxed);
-    }
-
-    pub(crate) fn count_out(&self, bytes: usize) {
-        self.bytes_out.fetch_add(bytes as u64, Ordering::Relaxed);
     }
 }
 
@@ -65,7 +60,7 @@ impl Broker {
         Traffic {
             records_in: self.traffic.records_in.load(Ordering::Relaxed),
             bytes_in: self.traffic.bytes_in.load(Ordering::Relaxed),
-            bytes_out: self.traffic.bytes_out.load(Ordering::Relaxed),
+            bytes_out: self.counters.fetched_bytes_in_all(),
         }
     }
 

@@ -21,6 +21,7 @@ use crate::format::{
 use crate::group::{GroupBytes, Mark, Place, SHARED_BYTES_MIN};
 use crate::index::IndexEntry;
 use crate::log::{EventLog, Inner};
+use crate::metrics::Appended;
 use crate::partition::{Partition, PartitionState};
 use crate::topic_config::TopicConfig;
 use crate::upkeep::Pins;
@@ -227,12 +228,12 @@ impl Inner {
             flags: FLAG_MARK,
         };
         state.segment().bytes.copy(&header.encode());
-        self.account(&mut state, FRAME_HEADER_BYTES as u64);
+        self.account(&mut state, FRAME_HEADER_BYTES as u64, Appended::default());
         true
     }
 
     /// Counts a complete frame at the end of the pending bytes.
-    fn account(&self, state: &mut AppendState, frame_bytes: u64) {
+    fn account(&self, state: &mut AppendState, frame_bytes: u64, batches: Appended) {
         let segment = state.segment();
         segment.complete = segment.bytes.mark();
         state.position += frame_bytes;
@@ -240,8 +241,7 @@ impl Inner {
         state.largest_frame = state.largest_frame.max(frame_bytes);
         state.pending.last_lsn = state.last_lsn;
         state.pending.bytes += frame_bytes;
-        self.counters.appended_frames.fetch_add(1, Ordering::Relaxed);
-        self.counters.appended_bytes.fetch_add(frame_bytes, Ordering::Relaxed);
+        self.counters.appended(frame_bytes, batches);
         lock(&self.progress).unsynced_bytes += frame_bytes;
         self.commit_wanted.notify_one();
     }
@@ -662,9 +662,13 @@ impl Frame<'_> {
         segment.bytes.patch(self.header_place, &header.encode());
         let file = segment.file.clone();
         self.publish_catalog();
+        let mut appended = Appended::default();
         for (id, entry) in std::mem::take(&mut self.batches) {
+            appended.add(entry.records, entry.length);
             if let Ok(partition) = self.inner.partition(id) {
-                partition.state().push(&file, entry);
+                let mut state = partition.state();
+                state.appended.add(entry.records, entry.length);
+                state.push(&file, entry);
             }
         }
         for (id, end) in std::mem::take(&mut self.next) {
@@ -688,7 +692,7 @@ impl Frame<'_> {
         if frees_space {
             self.inner.want_recycling();
         }
-        self.inner.account(self.state, frame_bytes as u64);
+        self.inner.account(self.state, frame_bytes as u64, appended);
     }
 
     fn publish_catalog(&mut self) {

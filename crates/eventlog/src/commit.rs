@@ -46,7 +46,9 @@ impl Inner {
             self.fence(reason.clone());
             return Err(LogError::Fenced(reason));
         }
-        self.counters.synced(self.os.clock.monotonic_ns().saturating_sub(begun_ns));
+        let latency_ns = self.os.clock.monotonic_ns().saturating_sub(begun_ns);
+        let frames = pending.last_lsn.0.saturating_sub(durable.0);
+        self.counters.committed(latency_ns, frames, pending.bytes, self.os.clock.now_ms());
         let lsn = self.publish(pending, &mut buffer);
         Ok(lsn)
     }
@@ -81,7 +83,9 @@ impl Inner {
 
     /// Makes a segment's bytes durable, and its file's name if the file is new.
     fn sync_segment(&self, segment: &Segment) -> Result<(), LogError> {
+        let begun_ns = self.os.clock.monotonic_ns();
         let sync = segment.handle.sync_data();
+        self.counters.sync_latency.record(self.os.clock.monotonic_ns().saturating_sub(begun_ns));
         sync.map_err(|error| LogError::io("sync", &segment.file.path, error))?;
         if segment.begins_file {
             let directory = &self.options.directory;

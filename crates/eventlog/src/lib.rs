@@ -24,6 +24,7 @@ mod format;
 mod group;
 mod index;
 mod log;
+mod measured;
 mod metrics;
 mod options;
 mod partition;
@@ -43,7 +44,8 @@ pub use error::{Damage, LogError};
 #[doc(hidden)]
 pub use format::mend_checksums;
 pub use log::{AbortedRange, Bounds, Durable, EventLog, Fold, Listener, Transactions};
-pub use metrics::LogMetrics;
+pub use measured::metric_families;
+pub use metrics::{Appended, LogMetrics};
 pub use options::{Committer, LogOptions};
 pub use read::BatchSlice;
 pub use recovery::{OpenReport, Recovery};

@@ -9,7 +9,7 @@ use crate::catalog::{Catalog, Topic};
 use crate::compaction::Compaction;
 use crate::files::{HandlePool, LogFile, Spares, lock};
 use crate::index::IndexCache;
-use crate::metrics::{Counters, LogMetrics};
+use crate::metrics::{Appended, Counters, LogMetrics};
 use crate::partition::Partition;
 use crate::upkeep::{Pins, UpkeepState};
 use crate::{Committer, LogError, LogOptions};
@@ -244,6 +244,24 @@ impl EventLog {
         Ok(bytes)
     }
 
+    /// What was appended to a partition since the log was opened.
+    pub fn appended_to(&self, partition: PartitionId) -> Result<Appended, LogError> {
+        let partition = self.inner.partition(partition)?;
+        let appended = partition.state().appended;
+        Ok(appended)
+    }
+
+    /// The same of all partitions, those that are gone too.
+    pub fn appended_in_all(&self) -> Appended {
+        let counters = &self.inner.counters;
+        let count = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        Appended {
+            batches: count(&counters.appended_batches),
+            records: count(&counters.appended_records),
+            bytes: count(&counters.appended_batch_bytes),
+        }
+    }
+
     /// Who answers for transactions from now on. Only the first call takes effect.
     pub fn answer_for_transactions(&self, transactions: Arc<dyn Transactions>) {
         let _ = self.inner.transactions.set(transactions);
@@ -266,21 +284,26 @@ impl EventLog {
 
     pub fn metrics(&self) -> LogMetrics {
         let inner = &self.inner;
-        let (sync_latency_ns_p50, sync_latency_ns_p99, sync_latency_ns_max) = inner.counters.latencies();
+        let counters = &inner.counters;
+        let count = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         let files: Vec<Arc<LogFile>> = lock(&inner.files).values().cloned().collect();
         let segments: Vec<Arc<LogFile>> = lock(&inner.segments).values().cloned().collect();
         let lengths = files.iter().chain(&segments).map(|file| file.length.load(Ordering::Relaxed));
         let spare_files_bytes = inner.spares.bytes();
         LogMetrics {
-            appended_frames: inner.counters.appended_frames.load(Ordering::Relaxed),
-            appended_bytes: inner.counters.appended_bytes.load(Ordering::Relaxed),
-            syncs: inner.counters.syncs.load(Ordering::Relaxed),
-            sync_latency_ns_p50,
-            sync_latency_ns_p99,
-            sync_latency_ns_max,
+            appended_frames: count(&counters.appended_frames),
+            appended_bytes: count(&counters.appended_bytes),
+            syncs: count(&counters.syncs),
+            commit_latency: counters.commit_latency.snapshot(),
+            sync_latency: counters.sync_latency.snapshot(),
+            commit_frames: counters.commit_frames.snapshot(),
+            commit_bytes: counters.commit_bytes.snapshot(),
+            synced_ms: counters.synced_ms(),
             unsynced_bytes: lock(&inner.progress).unsynced_bytes,
             files: files.len() as u64,
             segments: segments.len() as u64,
+            retention_moves: count(&counters.retention_moves),
+            files_recycled: count(&counters.files_recycled),
             compaction: inner.compaction.totals(),
             compaction_trouble: inner.compaction.trouble(),
             spare_files_bytes,

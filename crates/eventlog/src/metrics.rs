@@ -1,24 +1,31 @@
 //! What the log counts while it runs.
+//!
+//! Counts are kept where a lock is held anyway: by appends under the append lock, by commits under the committer's.
 
 use crate::compaction::CompactionReport;
-use crate::files::lock;
-use std::sync::Mutex;
+use metrics::{BYTES, COUNTS, Histogram, LATENCIES, Snapshot};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// A snapshot of the counters; counts are since the log was opened.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct LogMetrics {
     pub appended_frames: u64,
     pub appended_bytes: u64,
     pub syncs: u64,
-    /// The time of one group commit: write and sync.
-    pub sync_latency_ns_p50: u64,
-    pub sync_latency_ns_p99: u64,
-    pub sync_latency_ns_max: u64,
+    /// The time of one group commit (write and sync), of one sync in it, and what was in a group.
+    pub commit_latency: Snapshot,
+    pub sync_latency: Snapshot,
+    pub commit_frames: Snapshot,
+    pub commit_bytes: Snapshot,
+    /// When the last group became durable, by the wall clock.
+    pub synced_ms: Option<i64>,
     pub unsynced_bytes: u64,
     pub files: u64,
     /// Files of single partitions, which compaction has made.
     pub segments: u64,
+    /// Log starts that retention has moved, and log files that were given back.
+    pub retention_moves: u64,
+    pub files_recycled: u64,
     /// What compaction has done.
     pub compaction: CompactionReport,
     /// Why partitions are not compacted, if so.
@@ -32,92 +39,93 @@ pub struct LogMetrics {
     pub disk_trouble: Option<String>,
 }
 
-#[derive(Default)]
+/// What was appended to a partition, in record batches.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Appended {
+    pub batches: u64,
+    pub records: u64,
+    pub bytes: u64,
+}
+
+impl Appended {
+    pub(crate) fn add(&mut self, records: u32, bytes: u32) {
+        self.batches += 1;
+        self.records += u64::from(records);
+        self.bytes += u64::from(bytes);
+    }
+}
+
+impl std::ops::AddAssign for Appended {
+    fn add_assign(&mut self, other: Appended) {
+        self.batches += other.batches;
+        self.records += other.records;
+        self.bytes += other.bytes;
+    }
+}
+
 pub(crate) struct Counters {
     pub(crate) appended_frames: AtomicU64,
     pub(crate) appended_bytes: AtomicU64,
+    pub(crate) appended_batches: AtomicU64,
+    pub(crate) appended_records: AtomicU64,
+    pub(crate) appended_batch_bytes: AtomicU64,
     pub(crate) syncs: AtomicU64,
-    latencies: Mutex<Histogram>,
+    pub(crate) commit_latency: Histogram,
+    pub(crate) sync_latency: Histogram,
+    pub(crate) commit_frames: Histogram,
+    pub(crate) commit_bytes: Histogram,
+    /// 0 before the first.
+    pub(crate) synced_ms: AtomicU64,
+    pub(crate) retention_moves: AtomicU64,
+    pub(crate) files_recycled: AtomicU64,
+}
+
+impl Default for Counters {
+    fn default() -> Counters {
+        Counters {
+            appended_frames: AtomicU64::new(0),
+            appended_bytes: AtomicU64::new(0),
+            appended_batches: AtomicU64::new(0),
+            appended_records: AtomicU64::new(0),
+            appended_batch_bytes: AtomicU64::new(0),
+            syncs: AtomicU64::new(0),
+            commit_latency: Histogram::new(LATENCIES),
+            sync_latency: Histogram::new(LATENCIES),
+            commit_frames: Histogram::new(COUNTS),
+            commit_bytes: Histogram::new(BYTES),
+            synced_ms: AtomicU64::new(0),
+            retention_moves: AtomicU64::new(0),
+            files_recycled: AtomicU64::new(0),
+        }
+    }
 }
 
 impl Counters {
-    pub(crate) fn synced(&self, latency_ns: u64) {
+    /// A frame was appended. Nobody else counts meanwhile: the append lock is held.
+    pub(crate) fn appended(&self, frame_bytes: u64, batches: Appended) {
+        let add = |counter: &AtomicU64, more: u64| {
+            counter.store(counter.load(Ordering::Relaxed) + more, Ordering::Relaxed);
+        };
+        add(&self.appended_frames, 1);
+        add(&self.appended_bytes, frame_bytes);
+        add(&self.appended_batches, batches.batches);
+        add(&self.appended_records, batches.records);
+        add(&self.appended_batch_bytes, batches.bytes);
+    }
+
+    /// A group of frames has become durable.
+    pub(crate) fn committed(&self, latency_ns: u64, frames: u64, bytes: u64, now_ms: i64) {
         self.syncs.fetch_add(1, Ordering::Relaxed);
-        lock(&self.latencies).record(latency_ns);
+        self.commit_latency.record(latency_ns);
+        self.commit_frames.record(frames);
+        self.commit_bytes.record(bytes);
+        self.synced_ms.store(u64::try_from(now_ms).unwrap_or(0), Ordering::Relaxed);
     }
 
-    pub(crate) fn latencies(&self) -> (u64, u64, u64) {
-        let latencies = lock(&self.latencies);
-        (latencies.quantile(0.5), latencies.quantile(0.99), latencies.max)
-    }
-}
-
-/// Eight buckets for each power of two: a quantile is right to within 12.5 %.
-struct Histogram {
-    buckets: Box<[u64; 512]>,
-    count: u64,
-    max: u64,
-}
-
-impl Default for Histogram {
-    fn default() -> Self {
-        Histogram { buckets: Box::new([0; 512]), count: 0, max: 0 }
-    }
-}
-
-impl Histogram {
-    fn bucket(value: u64) -> usize {
-        if value < 8 {
-            return value as usize;
+    pub(crate) fn synced_ms(&self) -> Option<i64> {
+        match self.synced_ms.load(Ordering::Relaxed) {
+            0 => None,
+            ms => i64::try_from(ms).ok(),
         }
-        let power = 63 - value.leading_zeros() as usize;
-        (power - 2) * 8 + ((value >> (power - 3)) & 7) as usize
-    }
-
-    /// The greatest value of a bucket.
-    fn upper(bucket: usize) -> u64 {
-        if bucket < 8 {
-            return bucket as u64;
-        }
-        let (power, part) = (bucket / 8 + 2, (bucket % 8) as u128);
-        let upper = (1u128 << power) + ((part + 1) << (power - 3)) - 1;
-        u64::try_from(upper).unwrap_or(u64::MAX)
-    }
-
-    fn record(&mut self, value: u64) {
-        self.buckets[Histogram::bucket(value).min(511)] += 1;
-        self.count += 1;
-        self.max = self.max.max(value);
-    }
-
-    fn quantile(&self, quantile: f64) -> u64 {
-        let wanted = (self.count as f64 * quantile).ceil() as u64;
-        let mut seen = 0;
-        for (bucket, count) in self.buckets.iter().enumerate() {
-            seen += count;
-            if *count > 0 && seen >= wanted {
-                return Histogram::upper(bucket).min(self.max);
-            }
-        }
-        self.max
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::Histogram;
-
-    #[test]
-    fn quantiles_are_right_to_an_eighth() {
-        let mut histogram = Histogram::default();
-        for value in 1..=100_000u64 {
-            histogram.record(value);
-        }
-        for (quantile, exact) in [(0.5, 50_000), (0.99, 99_000), (1.0, 100_000)] {
-            let found = histogram.quantile(quantile);
-            assert!(found >= exact && found <= exact + exact / 8, "{quantile}: {found}");
-        }
-        histogram.record(u64::MAX);
-        assert_eq!(histogram.quantile(1.0), u64::MAX);
     }
 }

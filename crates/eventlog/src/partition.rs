@@ -7,6 +7,7 @@ use crate::catalog::CatalogChange;
 use crate::files::{LogFile, lock};
 use crate::index::{Entries, IndexEntry, Section, Span};
 use crate::log::Bounds;
+use crate::metrics::Appended;
 use base::{Offset, PartitionId};
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -27,6 +28,7 @@ pub(crate) struct PartitionState {
     pub(crate) clean_to: i64,
     /// Segments, if the partition was ever compacted, then log files.
     pub(crate) spans: VecDeque<Span>,
+    pub(crate) appended: Appended,
 }
 
 impl Partition {

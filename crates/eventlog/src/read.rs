@@ -124,6 +124,18 @@ impl EventLog {
         Ok(found.slices)
     }
 
+    /// The greatest timestamp in the first durable batch that ends behind an offset; none where there is no such batch.
+    pub fn time_at(&self, partition: PartitionId, offset: Offset) -> Result<Option<i64>, LogError> {
+        let partition = self.inner.partition(partition)?;
+        while_files_stay(&partition, |(spans, log_start, durable)| {
+            let from = offset.0.max(log_start);
+            let Some(span) = spans.iter().find(|span| span.end > from) else { return Ok(None) };
+            let entries = self.inner.span_entries(&partition, span)?;
+            let entry = entries.get(entries.partition_point(|entry| entry.end() <= from));
+            Ok(entry.filter(|entry| entry.end() <= durable).map(|entry| entry.max_timestamp_ms))
+        })
+    }
+
     /// The first durable batch whose greatest timestamp is at least the given one.
     pub fn find_by_time(
         &self,

@@ -254,6 +254,7 @@ impl Inner {
                 }
                 Ok(())
             })?;
+            self.counters.retention_moves.fetch_add(group.len() as u64, Ordering::Relaxed);
         }
         Ok(moved)
     }
@@ -299,6 +300,7 @@ impl Inner {
             lock(&self.files).remove(&file.sequence());
             lock(&self.upkeep).unindexed.remove(&file.sequence());
             self.cache.forget_file(file.sequence());
+            self.counters.files_recycled.fetch_add(1, Ordering::Relaxed);
             recycled += 1;
         }
         for file in replaced {

@@ -4,7 +4,7 @@ mod common;
 
 use base::{ErrorKind, Lsn, Offset, PartitionId};
 use common::{World, small_options};
-use eventlog::{Committer, Durable, EventLog, LogError, LogOptions, Recovery};
+use eventlog::{Appended, Committer, Durable, EventLog, LogError, LogOptions, Recovery};
 use os::sim::{SimOs, SplitMix};
 use os::{Disk, Os};
 use std::collections::BTreeMap;
@@ -82,7 +82,20 @@ fn concurrent_appenders_share_syncs() {
     let appended = THREADS as u64 * EACH as u64 + 1;
     assert_eq!(metrics.appended_frames, appended);
     assert!(metrics.syncs < appended, "{} syncs for {appended} frames", metrics.syncs);
-    assert!(metrics.sync_latency_ns_p50 > 0 && metrics.sync_latency_ns_max >= metrics.sync_latency_ns_p99);
+    assert_eq!(
+        (metrics.commit_latency.count(), metrics.commit_bytes.count()),
+        (metrics.syncs, metrics.syncs)
+    );
+    assert_eq!(metrics.commit_frames.sum, appended, "each frame became durable in one group");
+    assert!(metrics.sync_latency.count() >= metrics.syncs && metrics.sync_latency.sum > 0);
+    assert!(metrics.sync_latency.sum < metrics.commit_latency.sum && metrics.synced_ms >= Some(now_ms));
+    for id in &ids {
+        let each = EACH as u64;
+        assert_eq!(
+            log.appended_to(*id).unwrap(),
+            Appended { batches: each, records: each, bytes: each * 500 }
+        );
+    }
     let told = std::mem::take(&mut *told.lock().unwrap());
     assert!(told.windows(2).all(|pair| pair[0].lsn < pair[1].lsn), "listeners are told in order");
     assert!(ids.iter().all(|id| told.iter().any(|durable| durable.partitions.contains(id))));

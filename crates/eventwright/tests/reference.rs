@@ -43,6 +43,7 @@ fn the_pages_are_what_the_registries_say() {
         ("sql/missing.md", missing_page()),
         ("sql/settings.md", setting_page()),
         ("broker.md", broker_page()),
+        ("metrics.md", metrics_page()),
         ("command-line.md", command_line_page()),
     ];
     let update = std::env::var_os("UPDATE_REFERENCE").is_some();
@@ -321,6 +322,19 @@ fn broker_page() -> String {
         "\n## Of a group\n\nGiven by Kafka's clients or with `kafka-configs.sh --entity-type groups`.\n",
     );
     page.push_str(&option_table(broker::group::options::GROUP_OPTIONS.iter()));
+    page
+}
+
+fn metrics_page() -> String {
+    let mut page = format!(
+        "# Metrics\n\nWhat `/metrics` on the HTTP port gives, in the order of the page. How to scrape, alert and draw them stands in the \
+[guide](../guide/monitoring.md). {MADE}\n\n| Name | Type | Labels | |\n|---|---|---|---|\n"
+    );
+    for family in http_server::metric_families() {
+        let labels: Vec<String> = family.labels.iter().map(|label| format!("`{label}`")).collect();
+        let (name, kind, help) = (family.name, family.kind.name(), family.help);
+        writeln!(page, "| `{name}` | {kind} | {} | {help} |", labels.join(", ")).unwrap();
+    }
     page
 }
 

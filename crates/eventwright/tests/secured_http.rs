@@ -87,6 +87,11 @@ impl Node {
 
     /// Status and body; the header says who asks.
     fn ask(&self, who: Option<&str>, method: &str, path: &str, body: &Value) -> (u16, Value) {
+        let (status, text) = self.send(who, method, path, body);
+        (status, serde_json::from_slice(&text).expect("JSON"))
+    }
+
+    fn send(&self, who: Option<&str>, method: &str, path: &str, body: &Value) -> (u16, Vec<u8>) {
         let url = Url::parse(&self.url).expect("an address");
         let config = Arc::new(client(&self.authority, None).expect("a certificate"));
         let headers: Vec<_> = who.map(|who| ("Authorization", who)).into_iter().collect();
@@ -96,7 +101,7 @@ impl Node {
         let network = Os::real().network;
         let tls = Some((&config, url.host.as_str()));
         let answer = exchange(&*network, tls, &request, Duration::from_secs(60)).expect("an answer");
-        (answer.status, serde_json::from_slice(&answer.body).expect("JSON"))
+        (answer.status, answer.body)
     }
 }
 
@@ -110,7 +115,7 @@ fn a_node_with_users_asks_on_its_http_port_who_is_there() {
     let schema = json!({"schema": "\"string\""});
 
     // Nobody in particular, a wrong password, and a right one without a rule.
-    for path in ["/jobs", "/subjects", "/v1/config", "/nowhere"] {
+    for path in ["/jobs", "/metrics", "/subjects", "/v1/config", "/nowhere"] {
         assert_eq!(node.ask(None, "GET", path, &Value::Null).0, 401, "{path}");
     }
     let (status, body) = node.ask(None, "GET", "/subjects", &Value::Null);
@@ -122,6 +127,13 @@ fn a_node_with_users_asks_on_its_http_port_who_is_there() {
     let (status, body) = node.ask(alice, "GET", "/jobs", &Value::Null);
     assert_eq!(status, 403);
     assert!(body["errors"][0].as_str().is_some_and(|words| words.contains("User:alice")), "{body}");
+    assert_eq!(node.ask(alice, "GET", "/metrics", &Value::Null).0, 403);
+    let (status, page) = node.send(admin, "GET", "/metrics", &Value::Null);
+    let page = String::from_utf8_lossy(&page);
+    assert_eq!(status, 200, "{page}");
+    // Alice twice and the administrator; a wrong password and a token. The other two were not even understood.
+    assert!(page.contains("\neventwright_authentications_succeeded_total{listener=\"http\"} 3\n"), "{page}");
+    assert!(page.contains("\neventwright_authentications_failed_total{listener=\"http\"} 2\n"), "{page}");
     let (status, body) = node.ask(alice, "POST", "/subjects/a/versions", &schema);
     assert_eq!((status, &body["error_code"]), (403, &json!(40301)), "{body}");
     assert_eq!(node.ask(admin, "POST", "/subjects/a/versions", &schema), (200, json!({"id": 1})));

@@ -60,7 +60,7 @@ impl Site {
             ["jobs", job, "stop"] if method == Method::POST => commands::stop(self, job, body),
             ["jobs", job, "savepoints"] if method == Method::POST => commands::savepoint(self, job, body),
             ["jobs", job, "savepoints", id] if get => commands::savepoint_status(self, job, id),
-            ["overview" | "config" | "jobs"]
+            ["overview" | "config" | "jobs" | "metrics"]
             | ["jobs", _]
             | ["jobs", _, "status" | "plan" | "exceptions" | "config" | "stop" | "savepoints"]
             | ["jobs", _, "metrics" | "accumulators"]

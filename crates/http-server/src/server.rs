@@ -9,6 +9,7 @@ use crate::patience::Patience;
 use crate::reply::Reply;
 use crate::router::Site;
 use crate::schemas;
+use crate::scrape::{self, Counters, Sources};
 use crate::triggers::Triggers;
 use broker::Broker;
 use broker::security::network_of;
@@ -198,6 +199,7 @@ impl Drop for ServerHandle {
 struct Served {
     site: Site,
     schemas: Option<Arc<SchemaRegistry>>,
+    sources: Sources,
     /// Other machines know it by names; and no page has a certificate for a name of its own that leads here.
     trusts_names: bool,
     tls: Option<Tls>,
@@ -256,6 +258,22 @@ impl Drop for Counted {
     }
 }
 
+/// A connection that is open, for those who count.
+struct Open(Arc<Counters>);
+
+impl Open {
+    fn new(counters: &Arc<Counters>) -> Open {
+        counters.opened();
+        Open(counters.clone())
+    }
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.0.closed();
+    }
+}
+
 async fn accept(listener: TcpListener, served: Arc<Served>, mut stop: watch::Receiver<bool>) {
     let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
     let networks = Networks::default();
@@ -272,11 +290,15 @@ async fn accept(listener: TcpListener, served: Arc<Served>, mut stop: watch::Rec
         };
         match accepted {
             Ok((stream, from)) => {
-                let Some(counted) = Counted::new(&networks, from.ip()) else { continue };
+                let Some(counted) = Counted::new(&networks, from.ip()) else {
+                    served.sources.http.refused();
+                    continue;
+                };
                 let (served, stop) = (served.clone(), stop.clone());
+                let open = Open::new(&served.sources.http);
                 tokio::spawn(async move {
                     serve(stream, from.ip(), served, stop).await;
-                    drop((place, counted));
+                    drop((place, counted, open));
                 });
             }
             // Out of descriptors, or a client that went away at once: go on, but not in a spin.
@@ -322,12 +344,20 @@ impl Served {
             _ => None,
         };
         let log = config.log;
+        let sources = Sources {
+            os: os.clone(),
+            version: config.version.clone(),
+            broker: config.broker.clone(),
+            runtime: runtime.clone(),
+            http: Arc::new(Counters::default()),
+        };
         Ok(Served {
             trusts_names: !config.listen.ip().is_loopback() || tls.is_some(),
             tls,
             door: config.broker.map(|broker| Door::new(broker, log.clone())),
             log,
             schemas: config.schemas,
+            sources,
             site: Site {
                 runtime,
                 os,
@@ -391,9 +421,20 @@ async fn answer(
     caller: Caller,
     served: Arc<Served>,
 ) -> Result<Response<Full<Bytes>>, Infallible> {
+    let counters = served.sources.http.clone();
+    let response = answer_uncounted(request, caller, served).await;
+    counters.answered(response.status().as_u16());
+    Ok(response)
+}
+
+async fn answer_uncounted(
+    request: Request<Incoming>,
+    caller: Caller,
+    served: Arc<Served>,
+) -> Response<Full<Bytes>> {
     let (head, body) = request.into_parts();
     if let Some(reason) = guard::refusal(&head.headers, served.trusts_names) {
-        return Ok(Reply::error(StatusCode::FORBIDDEN, reason).into_response());
+        return Reply::error(StatusCode::FORBIDDEN, reason).into_response();
     }
     let is_head = head.method == Method::HEAD;
     let target = head.uri.path_and_query().map_or("/", |target| target.as_str());
@@ -404,7 +445,7 @@ async fn answer(
             if is_head {
                 *refusal.body_mut() = Full::new(Bytes::new());
             }
-            return Ok(refusal);
+            return refusal;
         }
     }
     let bytes_max = if registry.is_some() { schemas::BODY_BYTES_MAX } else { BODY_BYTES_MAX };
@@ -428,13 +469,14 @@ async fn answer(
                 let failed = |_| error(StatusCode::INTERNAL_SERVER_ERROR, "the request failed".into());
                 answered.await.unwrap_or_else(failed)
             }
+            None if scrape::is_meant(&head) => scrape::answer(served.sources.clone(), &head).await,
             None => served.site.reply(&head.method, target, &body.to_bytes()).into_response(),
         },
     };
     if is_head {
         *response.body_mut() = Full::new(Bytes::new());
     }
-    Ok(response)
+    response
 }
 
 #[cfg(test)]

@@ -25,6 +25,9 @@ pub trait Message: Sized {
 
     fn encode(&self, writer: &mut Writer, version: i16) -> Result<(), EncodeError>;
 
+    /// Shows every error code in it, those that say that there is none too.
+    fn errors(&self, _visit: &mut dyn FnMut(i16)) {}
+
     fn is_flexible(version: i16) -> bool {
         version >= Self::FLEXIBLE_FROM
     }

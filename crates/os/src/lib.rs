@@ -8,6 +8,7 @@ pub mod clock;
 pub mod disk;
 pub mod http;
 pub mod network;
+pub mod process;
 pub mod random;
 pub mod sim;
 

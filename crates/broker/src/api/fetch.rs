@@ -259,11 +259,16 @@ fn within(mut slices: Vec<BatchSlice>, limit: usize, at_least_one: bool) -> Vec<
 }
 
 fn answer(broker: &Broker, pending: Pending, found: Vec<Found>) -> Outcome {
-    let data =
-        pending.specs.iter().zip(found).map(|(spec, part)| partition_data(broker, &pending, spec, part));
-    let data: Vec<PartitionData> = data.collect();
     let record_bytes = |data: &PartitionData| data.records.as_ref().map_or(0, Bytes::len);
-    broker.traffic.count_out(data.iter().map(record_bytes).sum());
+    let data = pending.specs.iter().zip(found).map(|(spec, part)| {
+        let partition = part.partition;
+        let data = partition_data(broker, &pending, spec, part);
+        if let (Some(partition), bytes @ 1..) = (partition, record_bytes(&data)) {
+            broker.counters.fetched(partition, bytes);
+        }
+        data
+    });
+    let data: Vec<PartitionData> = data.collect();
     let SessionContext { id, incremental } = pending.session;
     let mut news = Vec::new();
     if id != 0 {
@@ -296,7 +301,7 @@ fn answer(broker: &Broker, pending: Pending, found: Vec<Found>) -> Outcome {
             topic.partitions.push(data);
         }
     }
-    pending.reply_to.encode(&FetchResponse { session_id: id, responses, ..Default::default() })
+    pending.reply_to.encode(broker, &FetchResponse { session_id: id, responses, ..Default::default() })
 }
 
 fn partition_data(broker: &Broker, pending: &Pending, spec: &FetchSpec, part: Found) -> PartitionData {

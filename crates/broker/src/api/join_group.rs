@@ -56,8 +56,8 @@ fn handle(call: &Call<'_>, request: JoinGroupRequest) -> Outcome {
         }
         Err(error) => return call.reply(&response(JoinReply::refused(error, &join.member_id), version)),
     };
-    Outcome::wait(Until::Answer(awaited), None, move |_, _, woken| match woken {
-        Woken::Reply(Reply::Join(reply)) => reply_to.encode(&response(reply, reply_to.version)),
+    Outcome::wait(Until::Answer(awaited), None, move |broker, _, woken| match woken {
+        Woken::Reply(Reply::Join(reply)) => reply_to.encode(broker, &response(reply, reply_to.version)),
         _ => Outcome::Close("the group coordinator gave no answer to JoinGroup".into()),
     })
 }

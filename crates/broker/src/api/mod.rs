@@ -203,7 +203,7 @@ fn try_dispatch(broker: &Broker, frame: Bytes, peer: &Peer, now: Now) -> Result<
             // KIP-511: the client may speak a version we do not know; it learns ours from a
             // version 0 body, and its own body is not looked at.
             let reply_to = ReplyTo { api: api.key, version: 0, correlation_id };
-            return Ok(reply_to.encode(&api_versions::response(ErrorCode::UnsupportedVersion)));
+            return Ok(reply_to.encode(broker, &api_versions::response(ErrorCode::UnsupportedVersion)));
         }
         return Err(format!("the version is not implemented: api={:?} api_version={api_version}", api.key));
     }

@@ -6,6 +6,7 @@
 use super::{Api, code, typed};
 use crate::broker::Broker;
 use crate::call::{Call, Now, Outcome, Peer, Until};
+use crate::metrics::count;
 use crate::security::{Challenge, Checks};
 use crate::sync::lock;
 use bytes::Bytes;
@@ -66,8 +67,13 @@ fn challenge(broker: &Broker, peer: &Peer, token: &[u8], now: Now) -> Challenge 
     let config = &broker.config.security;
     let checks = Checks { config, rules: &rules, tokens: broker.tokens.as_deref() };
     let answer = peer.session.authenticate(&checks, &nonce, token, now);
-    if let Challenge::Done { user, .. } = &answer {
-        lock(&broker.throttle).succeeded(&peer.host, user);
+    match &answer {
+        Challenge::Done { user, .. } => {
+            count(&broker.counters.kafka_log_ins.done);
+            lock(&broker.throttle).succeeded(&peer.host, user);
+        }
+        Challenge::Refused { .. } => count(&broker.counters.kafka_log_ins.failed),
+        Challenge::Continue(_) | Challenge::Illegal => {}
     }
     answer
 }

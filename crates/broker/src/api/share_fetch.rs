@@ -264,14 +264,15 @@ fn look_up(
 fn answer(broker: &Broker, pending: Pending, parts: Vec<Part>) -> Outcome {
     let Pending { reply_to, wanted, settled, batch_size, config, lsn, .. } = pending;
     let mut answers = Answers::default();
-    let mut bytes_out = 0;
     let acknowledged: HashSet<Named> = settled.iter().map(|(place, _)| *place).collect();
     for part in parts {
         let is_acknowledged = acknowledged.contains(&part.place);
         if part.delivered.is_empty() && part.error.is_none() && !wanted.is_new && !is_acknowledged {
             continue;
         }
-        bytes_out += part.batches.len();
+        if let Some(partition) = part.partition {
+            broker.counters.fetched(partition, part.batches.len());
+        }
         let data = answers.of(part.place);
         if let Some(error) = part.error {
             data.error_code = code(error.code);
@@ -284,7 +285,6 @@ fn answer(broker: &Broker, pending: Pending, parts: Vec<Part>) -> Outcome {
         let data = answers.of(place);
         (data.acknowledge_error_code, data.acknowledge_error_message) = (error, message);
     }
-    broker.traffic.count_out(bytes_out);
     let lock_ms = i32::try_from(config.lock_ms).unwrap_or(i32::MAX);
     after_durable(broker, reply_to, lsn, move |fenced| match fenced {
         Some(error) => ShareFetchResponse { error_code: code(error), ..Default::default() },

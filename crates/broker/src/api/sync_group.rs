@@ -31,8 +31,8 @@ fn handle(call: &Call<'_>, request: SyncGroupRequest) -> Outcome {
     let reply_to = call.reply_to;
     match call.broker.sync_group(&sync, call.now) {
         Ok(Classic::Awaited(awaited)) => {
-            Outcome::wait(Until::Answer(awaited), None, move |_, _, woken| match woken {
-                Woken::Reply(Reply::Sync(reply)) => reply_to.encode(&response(reply)),
+            Outcome::wait(Until::Answer(awaited), None, move |broker, _, woken| match woken {
+                Woken::Reply(Reply::Sync(reply)) => reply_to.encode(broker, &response(reply)),
                 _ => Outcome::Close("the group coordinator gave no answer to SyncGroup".into()),
             })
         }

@@ -6,6 +6,7 @@ use super::session::password_fits;
 use super::{ANONYMOUS, Access, shown};
 use crate::broker::Broker;
 use crate::call::Now;
+use crate::metrics::count;
 use crate::sync::lock;
 use auth::plain::Login;
 use std::net::IpAddr;
@@ -37,6 +38,18 @@ impl Broker {
     /// Lets in who proves who they are. Who says nothing is nobody in particular, where nobody has to log in. It may take
     /// milliseconds.
     pub fn admit(&self, proof: &Proof, host: IpAddr) -> Result<Visitor, NotAdmitted> {
+        let admitted = self.check(proof, host);
+        let log_ins = &self.counters.http_log_ins;
+        match &admitted {
+            Ok(visitor) if visitor.is_anonymous => {}
+            Ok(_) => count(&log_ins.done),
+            Err(_) if matches!(proof, Proof::Nothing) => {}
+            Err(_) => count(&log_ins.failed),
+        }
+        admitted
+    }
+
+    fn check(&self, proof: &Proof, host: IpAddr) -> Result<Visitor, NotAdmitted> {
         let now = Now::of(&*self.os.clock);
         let host = host.to_canonical().to_string();
         let first_ms = self.config.security.failure_delay_ms;

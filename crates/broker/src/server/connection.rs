@@ -9,6 +9,7 @@ use super::{Counted, Shared};
 use crate::call::{Now, Outcome, Peer, Until, Wait, Woken};
 use crate::tickets::Awaited;
 use bytes::{Buf, Bytes};
+use kafka_wire::ApiKey;
 use std::collections::VecDeque;
 use std::io::IoSlice;
 use std::time::Duration;
@@ -36,6 +37,7 @@ pub(super) async fn serve(
     mut stop: watch::Receiver<bool>,
 ) -> Result<(), String> {
     let shared = counted.shared.clone();
+    let number = counted.number;
     let (answers, queue) = mpsc::channel(UNDER_WAY_MAX);
     let config = shared.broker.config();
     let idle_max = Duration::from_millis(config.connection_idle_ms_max);
@@ -59,6 +61,7 @@ pub(super) async fn serve(
                 _ = stop.wait_for(|stop| *stop) => return Ok(()),
             };
             let Some(frame) = frame? else { return Ok(()) };
+            let asked = Asked::now(&frame, !open && peer.session.takes_bare_token(), &shared);
             let handle = || shared.broker.handle(frame, &peer, Now::of(&*shared.broker.os.clock));
             // Checking a password takes milliseconds, during which others go on.
             let outcome = if !open && peer.session.checks_password() {
@@ -75,14 +78,14 @@ pub(super) async fn serve(
             } else {
                 handle()
             };
-            if answers.send(outcome).await.is_err() {
+            if answers.send((outcome, asked)).await.is_err() {
                 return Ok(());
             }
         }
     };
     let ends = peer.clone();
     let _gone = Gone { shared: &shared, peer: &ends };
-    let writer = send_all(&mut write, queue, &shared);
+    let writer = send_all(&mut write, queue, &shared, number);
     tokio::pin!(reader, writer);
     let ended: Result<(), FrameError> = tokio::select! {
         sent = &mut writer => return sent,
@@ -109,27 +112,62 @@ impl Drop for Gone<'_> {
     }
 }
 
+/// Which API a request asks, and when it came.
+#[derive(Debug, Clone, Copy)]
+struct Asked {
+    api_key: i16,
+    begun_ns: u64,
+}
+
+impl Asked {
+    /// `is_bare`: what comes is a token and no request, after SaslHandshake 0.
+    fn now(frame: &[u8], is_bare: bool, shared: &Shared) -> Asked {
+        let api_key = match frame {
+            _ if is_bare => ApiKey::SaslAuthenticate as i16,
+            [high, low, ..] => i16::from_be_bytes([*high, *low]),
+            _ => -1,
+        };
+        Asked { api_key, begun_ns: shared.broker.os.clock.monotonic_ns() }
+    }
+}
+
 /// Sends answer after answer; gathers those that are ready at once.
 async fn send_all(
     write: &mut (impl AsyncWrite + Unpin),
-    mut queue: mpsc::Receiver<Outcome>,
+    mut queue: mpsc::Receiver<(Outcome, Asked)>,
     shared: &Shared,
+    connection: u64,
 ) -> Result<(), String> {
     let mut gathered = Gathered::default();
+    let answered = |asked: &mut Vec<Asked>| {
+        if asked.is_empty() {
+            return;
+        }
+        let now_ns = shared.broker.os.clock.monotonic_ns();
+        for Asked { api_key, begun_ns } in asked.drain(..) {
+            shared.broker.counters.answered(api_key, connection, now_ns.saturating_sub(begun_ns));
+        }
+    };
+    let mut under_way = Vec::new();
     while let Some(outcome) = queue.recv().await {
         let mut next = Some(outcome);
-        while let Some(outcome) = next {
+        while let Some((outcome, asked)) = next {
             next = None;
             match outcome {
-                Outcome::Reply(chunks) => gathered.push(chunks),
-                Outcome::Silent => {}
+                Outcome::Reply(chunks) => {
+                    under_way.push(asked);
+                    gathered.push(chunks);
+                }
+                Outcome::Silent => under_way.push(asked),
                 Outcome::Close(reason) => {
                     gathered.send(write).await?;
                     return Err(reason);
                 }
                 Outcome::Last(chunks, reason) => {
+                    under_way.push(asked);
                     gathered.push(chunks);
                     gathered.send(write).await?;
+                    answered(&mut under_way);
                     // Says that the end is meant (with TLS); the client may be gone already.
                     let _ = tokio::time::timeout(DRAIN_MAX, write.shutdown()).await;
                     return Err(reason);
@@ -137,13 +175,14 @@ async fn send_all(
                 Outcome::Wait(wait) => {
                     let wait = match ready(wait, shared) {
                         Ok(outcome) => {
-                            next = Some(outcome);
+                            next = Some((outcome, asked));
                             continue;
                         }
                         Err(wait) => wait,
                     };
                     gathered.send(write).await?;
-                    next = Some(resume(wait, shared).await);
+                    answered(&mut under_way);
+                    next = Some((resume(wait, shared).await, asked));
                     continue;
                 }
             }
@@ -152,6 +191,7 @@ async fn send_all(
             }
         }
         gathered.send(write).await?;
+        answered(&mut under_way);
     }
     Ok(())
 }

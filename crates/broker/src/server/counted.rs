@@ -1,6 +1,7 @@
 //! How many connections there are: in all, from each address, and of those without a log-in.
 
 use super::Shared;
+use crate::metrics::count;
 use crate::security::network_of;
 use crate::sync::lock;
 use std::collections::HashMap;
@@ -36,6 +37,8 @@ pub(super) struct Counted {
     pub(super) shared: Arc<Shared>,
     address: IpAddr,
     logged_in: bool,
+    /// Connections before it.
+    pub(super) number: u64,
 }
 
 impl Counted {
@@ -68,7 +71,8 @@ impl Counted {
         }
         *open.addresses.entry(address).or_default() += 1;
         shared.connections.count.fetch_add(1, Ordering::Relaxed);
-        Ok(Counted { shared: shared.clone(), address, logged_in })
+        let number = shared.broker.counters.connections.opened.fetch_add(1, Ordering::Relaxed);
+        Ok(Counted { shared: shared.clone(), address, logged_in, number })
     }
 
     pub(super) fn is_logged_in(&self) -> bool {
@@ -89,6 +93,7 @@ impl Drop for Counted {
         self.logged_in();
         give_back(&mut lock(&self.shared.connections.open).addresses, self.address);
         self.shared.connections.count.fetch_sub(1, Ordering::Relaxed);
+        count(&self.shared.broker.counters.connections.closed);
     }
 }
 

@@ -13,6 +13,7 @@ mod wakeups;
 
 use crate::broker::Broker;
 use crate::call::{Now, Peer};
+use crate::metrics::count;
 use crate::security::Session;
 use counted::{Connections, Counted};
 pub use log_lines::Lines;
@@ -199,6 +200,7 @@ async fn accept(listener: TcpListener, shared: Arc<Shared>, mut stop: watch::Rec
         let mut counted = match Counted::new(&shared, from.ip().to_canonical()) {
             Ok(counted) => counted,
             Err(reason) => {
+                count(&shared.broker.counters.connections.refused);
                 shared.tell_of_stranger(&format!("connection refused: peer={from} {reason}"));
                 continue;
             }
@@ -206,6 +208,7 @@ async fn accept(listener: TcpListener, shared: Arc<Shared>, mut stop: watch::Rec
         let (shared, stop) = (shared.clone(), stop.clone());
         tokio::spawn(async move {
             if let Err(reason) = serve(stream, from, &mut counted, stop).await {
+                count(&counted.shared.broker.counters.connections.failed);
                 let line = format!("connection closed: peer={from}: {reason}");
                 match counted.is_logged_in() {
                     true => (shared.log)(&line),
@@ -246,8 +249,13 @@ async fn serve(
     let stream = tokio::select! {
         done = tokio::time::timeout(TLS_HANDSHAKE_MAX, handshake) => match done {
             Ok(Ok(stream)) => stream,
-            Ok(Err(error)) => return Err(tls_failure(&error)),
-            Err(_) => return Err(format!("the TLS handshake did not end within {TLS_HANDSHAKE_MAX:?}")),
+            failed => {
+                count(&shared.broker.counters.connections.handshakes_failed);
+                return Err(match failed {
+                    Ok(Err(error)) => tls_failure(&error),
+                    _ => format!("the TLS handshake did not end within {TLS_HANDSHAKE_MAX:?}"),
+                });
+            }
         },
         _ = stop.wait_for(|stop| *stop) => return Ok(()),
     };

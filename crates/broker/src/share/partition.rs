@@ -211,6 +211,16 @@ impl SharePartition {
         self.held.first().map(|(until_ms, _)| *until_ms)
     }
 
+    /// Records that a member works on.
+    pub fn locked(&self) -> usize {
+        self.locks.len()
+    }
+
+    /// Records given up that wait for their burial.
+    pub fn dead_count(&self) -> usize {
+        self.dead.len()
+    }
+
     pub fn has_dead(&self) -> bool {
         !self.dead.is_empty()
     }

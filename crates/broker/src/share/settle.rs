@@ -6,11 +6,12 @@
 
 use super::letters::{Death, Letters, Origin, deaths, write_letters};
 use super::options::ShareGroupConfig;
-use super::partition::{Acknowledgement, Decided, Refusal, SharePartition, Verdict, runs_of};
+use super::partition::{Acknowledgement, Cause, Decided, Refusal, SharePartition, Verdict, runs_of};
 use super::state::ShareChange;
 use crate::broker::Broker;
 use crate::call::Now;
 use crate::errors::ApiError;
+use crate::metrics::ShareCounts;
 use crate::sync::lock;
 use base::{Lsn, PartitionId};
 use eventlog::{Layer, LogError};
@@ -38,6 +39,20 @@ pub(crate) enum Settle<'a> {
     },
     /// Locks have run out, or dead records wait for their topic.
     Overdue,
+}
+
+impl ShareCounts {
+    fn settled(&mut self, what: Settle<'_>, verdict: Verdict) {
+        let counter = match (what, verdict) {
+            (_, Verdict::Renew) => return,
+            (_, Verdict::Done) => &mut self.accepted,
+            (_, Verdict::Bury(Cause::Rejected)) => &mut self.rejected,
+            (_, Verdict::Bury(Cause::DeliveryLimit)) => &mut self.over_limit,
+            (Settle::Overdue, Verdict::Again { .. }) => &mut self.expired,
+            (_, Verdict::Again { .. }) => &mut self.released,
+        };
+        *counter += 1;
+    }
 }
 
 /// A decision could not be made yet.
@@ -129,6 +144,11 @@ impl Broker {
                 if let Some(known) = shared.groups.partition_mut(group, partition) {
                     known.renew(&decided, lock_end_ms);
                 }
+                let counts = shared.counts(group);
+                counts.dead_letters += if config.dead_letters.is_some() { buried.len() as u64 } else { 0 };
+                // What was dead before has been counted then.
+                let fresh = decided.iter().filter(|one| dead_before.binary_search(&one.offset).is_err());
+                fresh.for_each(|one| counts.settled(what, one.verdict));
                 let is_free = |one: &Decided| matches!(one.verdict, Verdict::Again { .. });
                 // Also what is done makes room for others, where the group works on as many as it may.
                 if decided.iter().any(|one| is_free(one) || one.verdict == Verdict::Done) {

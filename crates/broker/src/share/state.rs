@@ -7,6 +7,7 @@
 use super::bell::Bell;
 use super::partition::{Cause, Fate, Run, SharePartition};
 use super::session::ShareSessions;
+use crate::metrics::ShareCounts;
 use crate::sync::lock;
 use base::PartitionId;
 use base::codec::{CodecError, FieldReader, FieldWriter};
@@ -265,6 +266,7 @@ pub struct Shared {
     bells: HashMap<String, Bell>,
     /// When the bells become so many, those that nobody hears are forgotten.
     bells_sweep_at: usize,
+    counts: HashMap<String, ShareCounts>,
 }
 
 /// So few bells are not worth a look.
@@ -300,10 +302,21 @@ impl Shared {
         earlier
     }
 
+    /// What became of a group's records so far.
+    pub fn counts_of(&self, group: &str) -> ShareCounts {
+        self.counts.get(group).copied().unwrap_or_default()
+    }
+
+    /// Where it is counted.
+    pub fn counts(&mut self, group: &str) -> &mut ShareCounts {
+        self.counts.entry(group.to_string()).or_default()
+    }
+
     pub fn apply(&mut self, change: &ShareChange) {
         self.groups.apply(change);
         if let ShareChange::GroupForgotten { group } = change {
             self.bells.remove(group);
+            self.counts.remove(group);
         }
     }
 }

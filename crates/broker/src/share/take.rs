@@ -369,6 +369,8 @@ impl Broker {
                 known.lock(&delivered, Lease { member: place.member, until_ms });
             }
             if !delivered.is_empty() {
+                let records = delivered.iter().map(|run| (run.last - run.first + 1).unsigned_abs());
+                shared.counts(place.group).delivered += records.sum::<u64>();
                 hastens = shared.alarm(until_ms);
             }
             Ok::<_, ApiError>(delivered)

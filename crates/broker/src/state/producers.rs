@@ -125,6 +125,11 @@ impl PartialEq for Producers {
 }
 
 impl Producers {
+    /// A producer counts once for each partition that it wrote to.
+    pub fn count(&self) -> usize {
+        self.entries.len()
+    }
+
     pub fn check(&self, partition: PartitionId, batch: &SequencedBatch) -> Verdict {
         let Some(producer) = self.entries.get(&(partition, batch.producer_id)) else {
             // Unknown here: a new producer, or one that was forgotten with its records. As Kafka,

@@ -40,4 +40,8 @@ impl Message for AddOffsetsToTxnResponse {
         }
         Ok(())
     }
+
+    fn errors(&self, visit: &mut dyn FnMut(i16)) {
+        visit(self.error_code);
+    }
 }

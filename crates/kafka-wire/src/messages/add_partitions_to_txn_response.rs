@@ -74,6 +74,12 @@ impl Message for AddPartitionsToTxnResponse {
         }
         Ok(())
     }
+
+    fn errors(&self, visit: &mut dyn FnMut(i16)) {
+        visit(self.error_code);
+        self.results_by_transaction.iter().for_each(|one| one.errors(visit));
+        self.results_by_topic_v3_and_below.iter().for_each(|one| one.errors(visit));
+    }
 }
 
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -122,6 +128,10 @@ impl AddPartitionsToTxnResult {
         }
         Ok(())
     }
+
+    pub(crate) fn errors(&self, visit: &mut dyn FnMut(i16)) {
+        self.topic_results.iter().for_each(|one| one.errors(visit));
+    }
 }
 
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -152,6 +162,10 @@ impl AddPartitionsToTxnTopicResult {
         }
         Ok(())
     }
+
+    pub(crate) fn errors(&self, visit: &mut dyn FnMut(i16)) {
+        self.results_by_partition.iter().for_each(|one| one.errors(visit));
+    }
 }
 
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -180,5 +194,9 @@ impl AddPartitionsToTxnPartitionResult {
             writer.no_tagged_fields();
         }
         Ok(())
+    }
+
+    pub(crate) fn errors(&self, visit: &mut dyn FnMut(i16)) {
+        visit(self.partition_error_code);
     }
 }

@@ -62,6 +62,11 @@ impl Message for AlterPartitionReassignmentsResponse {
         writer.no_tagged_fields();
         Ok(())
     }
+
+    fn errors(&self, visit: &mut dyn FnMut(i16)) {
+        visit(self.error_code);
+        self.responses.iter().for_each(|one| one.errors(visit));
+    }
 }
 
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -87,6 +92,10 @@ impl ReassignableTopicResponse {
         writer.array(&self.partitions, flexible, |writer, value| value.encode(writer, version))?;
         writer.no_tagged_fields();
         Ok(())
+    }
+
+    pub(crate) fn errors(&self, visit: &mut dyn FnMut(i16)) {
+        self.partitions.iter().for_each(|one| one.errors(visit));
     }
 }
 
@@ -125,5 +134,9 @@ impl ReassignablePartitionResponse {
         writer.nullable_string(self.error_message.as_deref(), flexible)?;
         writer.no_tagged_fields();
         Ok(())
+    }
+
+    pub(crate) fn errors(&self, visit: &mut dyn FnMut(i16)) {
+        visit(self.error_code);
     }
 }

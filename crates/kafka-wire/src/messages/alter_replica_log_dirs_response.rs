@@ -41,6 +41,10 @@ impl Message for AlterReplicaLogDirsResponse {
         }
         Ok(())
     }
+
+    fn errors(&self, visit: &mut dyn FnMut(i16)) {
+        self.results.iter().for_each(|one| one.errors(visit));
+    }
 }
 
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -71,6 +75,10 @@ impl AlterReplicaLogDirTopicResult {
         }
         Ok(())
     }
+
+    pub(crate) fn errors(&self, visit: &mut dyn FnMut(i16)) {
+        self.partitions.iter().for_each(|one| one.errors(visit));
+    }
 }
 
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -99,5 +107,9 @@ impl AlterReplicaLogDirPartitionResult {
             writer.no_tagged_fields();
         }
         Ok(())
+    }
+
+    pub(crate) fn errors(&self, visit: &mut dyn FnMut(i16)) {
+        visit(self.error_code);
     }
 }

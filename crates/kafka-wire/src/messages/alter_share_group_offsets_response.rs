@@ -43,6 +43,11 @@ impl Message for AlterShareGroupOffsetsResponse {
         writer.no_tagged_fields();
         Ok(())
     }
+
+    fn errors(&self, visit: &mut dyn FnMut(i16)) {
+        visit(self.error_code);
+        self.responses.iter().for_each(|one| one.errors(visit));
+    }
 }
 
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -72,6 +77,10 @@ impl AlterShareGroupOffsetsResponseTopic {
         writer.no_tagged_fields();
         Ok(())
     }
+
+    pub(crate) fn errors(&self, visit: &mut dyn FnMut(i16)) {
+        self.partitions.iter().for_each(|one| one.errors(visit));
+    }
 }
 
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -99,5 +108,9 @@ impl AlterShareGroupOffsetsResponsePartition {
         writer.nullable_string(self.error_message.as_deref(), flexible)?;
         writer.no_tagged_fields();
         Ok(())
+    }
+
+    pub(crate) fn errors(&self, visit: &mut dyn FnMut(i16)) {
+        visit(self.error_code);
     }
 }

@@ -51,6 +51,10 @@ impl Message for ConsumerGroupHeartbeatResponse {
         writer.no_tagged_fields();
         Ok(())
     }
+
+    fn errors(&self, visit: &mut dyn FnMut(i16)) {
+        visit(self.error_code);
+    }
 }
 
 #[derive(Debug, Clone, PartialEq, Default)]

@@ -40,6 +40,10 @@ impl Message for CreateTopicsResponse {
         }
         Ok(())
     }
+
+    fn errors(&self, visit: &mut dyn FnMut(i16)) {
+        self.topics.iter().for_each(|one| one.errors(visit));
+    }
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -133,6 +137,11 @@ impl CreatableTopicResult {
             writer.tagged_fields(tagged);
         }
         Ok(())
+    }
+
+    pub(crate) fn errors(&self, visit: &mut dyn FnMut(i16)) {
+        visit(self.error_code);
+        visit(self.topic_config_error_code);
     }
 }
 

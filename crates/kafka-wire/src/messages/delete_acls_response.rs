@@ -41,6 +41,10 @@ impl Message for DeleteAclsResponse {
         }
         Ok(())
     }
+
+    fn errors(&self, visit: &mut dyn FnMut(i16)) {
+        self.filter_results.iter().for_each(|one| one.errors(visit));
+    }
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -83,6 +87,11 @@ impl DeleteAclsFilterResult {
             writer.no_tagged_fields();
         }
         Ok(())
+    }
+
+    pub(crate) fn errors(&self, visit: &mut dyn FnMut(i16)) {
+        visit(self.error_code);
+        self.matching_acls.iter().for_each(|one| one.errors(visit));
     }
 }
 
@@ -149,5 +158,9 @@ impl DeleteAclsMatchingAcl {
             writer.no_tagged_fields();
         }
         Ok(())
+    }
+
+    pub(crate) fn errors(&self, visit: &mut dyn FnMut(i16)) {
+        visit(self.error_code);
     }
 }

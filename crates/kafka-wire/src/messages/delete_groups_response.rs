@@ -41,6 +41,10 @@ impl Message for DeleteGroupsResponse {
         }
         Ok(())
     }
+
+    fn errors(&self, visit: &mut dyn FnMut(i16)) {
+        self.results.iter().for_each(|one| one.errors(visit));
+    }
 }
 
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -76,5 +80,9 @@ impl DeletableGroupResult {
             writer.no_tagged_fields();
         }
         Ok(())
+    }
+
+    pub(crate) fn errors(&self, visit: &mut dyn FnMut(i16)) {
+        visit(self.error_code);
     }
 }

@@ -43,6 +43,11 @@ impl Message for DeleteShareGroupOffsetsResponse {
         writer.no_tagged_fields();
         Ok(())
     }
+
+    fn errors(&self, visit: &mut dyn FnMut(i16)) {
+        visit(self.error_code);
+        self.responses.iter().for_each(|one| one.errors(visit));
+    }
 }
 
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -73,5 +78,9 @@ impl DeleteShareGroupOffsetsResponseTopic {
         writer.nullable_string(self.error_message.as_deref(), flexible)?;
         writer.no_tagged_fields();
         Ok(())
+    }
+
+    pub(crate) fn errors(&self, visit: &mut dyn FnMut(i16)) {
+        visit(self.error_code);
     }
 }

@@ -58,6 +58,10 @@ impl Message for DescribeAclsResponse {
         }
         Ok(())
     }
+
+    fn errors(&self, visit: &mut dyn FnMut(i16)) {
+        visit(self.error_code);
+    }
 }
 
 #[derive(Debug, Clone, PartialEq)]

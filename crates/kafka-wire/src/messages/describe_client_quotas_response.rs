@@ -59,6 +59,10 @@ impl Message for DescribeClientQuotasResponse {
         }
         Ok(())
     }
+
+    fn errors(&self, visit: &mut dyn FnMut(i16)) {
+        visit(self.error_code);
+    }
 }
 
 #[derive(Debug, Clone, PartialEq, Default)]

@@ -36,6 +36,10 @@ impl Message for DescribeProducersResponse {
         writer.no_tagged_fields();
         Ok(())
     }
+
+    fn errors(&self, visit: &mut dyn FnMut(i16)) {
+        self.topics.iter().for_each(|one| one.errors(visit));
+    }
 }
 
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -61,6 +65,10 @@ impl TopicResponse {
         writer.array(&self.partitions, flexible, |writer, value| value.encode(writer, version))?;
         writer.no_tagged_fields();
         Ok(())
+    }
+
+    pub(crate) fn errors(&self, visit: &mut dyn FnMut(i16)) {
+        self.partitions.iter().for_each(|one| one.errors(visit));
     }
 }
 
@@ -93,6 +101,10 @@ impl PartitionResponse {
         writer.array(&self.active_producers, flexible, |writer, value| value.encode(writer, version))?;
         writer.no_tagged_fields();
         Ok(())
+    }
+
+    pub(crate) fn errors(&self, visit: &mut dyn FnMut(i16)) {
+        visit(self.error_code);
     }
 }
 

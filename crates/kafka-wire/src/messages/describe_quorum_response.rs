@@ -61,6 +61,11 @@ impl Message for DescribeQuorumResponse {
         writer.no_tagged_fields();
         Ok(())
     }
+
+    fn errors(&self, visit: &mut dyn FnMut(i16)) {
+        visit(self.error_code);
+        self.topics.iter().for_each(|one| one.errors(visit));
+    }
 }
 
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -85,6 +90,10 @@ impl TopicData {
         writer.array(&self.partitions, flexible, |writer, value| value.encode(writer, version))?;
         writer.no_tagged_fields();
         Ok(())
+    }
+
+    pub(crate) fn errors(&self, visit: &mut dyn FnMut(i16)) {
+        self.partitions.iter().for_each(|one| one.errors(visit));
     }
 }
 
@@ -148,6 +157,10 @@ impl PartitionData {
         writer.array(&self.observers, flexible, |writer, value| value.encode(writer, version))?;
         writer.no_tagged_fields();
         Ok(())
+    }
+
+    pub(crate) fn errors(&self, visit: &mut dyn FnMut(i16)) {
+        visit(self.error_code);
     }
 }
 

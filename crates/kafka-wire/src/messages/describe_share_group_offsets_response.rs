@@ -37,6 +37,10 @@ impl Message for DescribeShareGroupOffsetsResponse {
         writer.no_tagged_fields();
         Ok(())
     }
+
+    fn errors(&self, visit: &mut dyn FnMut(i16)) {
+        self.groups.iter().for_each(|one| one.errors(visit));
+    }
 }
 
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -69,6 +73,11 @@ impl DescribeShareGroupOffsetsResponseGroup {
         writer.no_tagged_fields();
         Ok(())
     }
+
+    pub(crate) fn errors(&self, visit: &mut dyn FnMut(i16)) {
+        self.topics.iter().for_each(|one| one.errors(visit));
+        visit(self.error_code);
+    }
 }
 
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -98,6 +107,10 @@ impl DescribeShareGroupOffsetsResponseTopic {
         writer.array(&self.partitions, flexible, |writer, value| value.encode(writer, version))?;
         writer.no_tagged_fields();
         Ok(())
+    }
+
+    pub(crate) fn errors(&self, visit: &mut dyn FnMut(i16)) {
+        self.partitions.iter().for_each(|one| one.errors(visit));
     }
 }
 
@@ -152,5 +165,9 @@ impl DescribeShareGroupOffsetsResponsePartition {
         writer.nullable_string(self.error_message.as_deref(), flexible)?;
         writer.no_tagged_fields();
         Ok(())
+    }
+
+    pub(crate) fn errors(&self, visit: &mut dyn FnMut(i16)) {
+        visit(self.error_code);
     }
 }

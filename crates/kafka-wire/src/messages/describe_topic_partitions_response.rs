@@ -40,6 +40,10 @@ impl Message for DescribeTopicPartitionsResponse {
         writer.no_tagged_fields();
         Ok(())
     }
+
+    fn errors(&self, visit: &mut dyn FnMut(i16)) {
+        self.topics.iter().for_each(|one| one.errors(visit));
+    }
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -91,6 +95,11 @@ impl DescribeTopicPartitionsResponseTopic {
         writer.i32(self.topic_authorized_operations);
         writer.no_tagged_fields();
         Ok(())
+    }
+
+    pub(crate) fn errors(&self, visit: &mut dyn FnMut(i16)) {
+        visit(self.error_code);
+        self.partitions.iter().for_each(|one| one.errors(visit));
     }
 }
 
@@ -168,6 +177,10 @@ impl DescribeTopicPartitionsResponsePartition {
         })?;
         writer.no_tagged_fields();
         Ok(())
+    }
+
+    pub(crate) fn errors(&self, visit: &mut dyn FnMut(i16)) {
+        visit(self.error_code);
     }
 }
 

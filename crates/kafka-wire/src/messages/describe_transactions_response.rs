@@ -37,6 +37,10 @@ impl Message for DescribeTransactionsResponse {
         writer.no_tagged_fields();
         Ok(())
     }
+
+    fn errors(&self, visit: &mut dyn FnMut(i16)) {
+        self.transaction_states.iter().for_each(|one| one.errors(visit));
+    }
 }
 
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -79,6 +83,10 @@ impl TransactionState {
         writer.array(&self.topics, flexible, |writer, value| value.encode(writer, version))?;
         writer.no_tagged_fields();
         Ok(())
+    }
+
+    pub(crate) fn errors(&self, visit: &mut dyn FnMut(i16)) {
+        visit(self.error_code);
     }
 }
 

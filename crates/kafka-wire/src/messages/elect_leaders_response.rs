@@ -49,6 +49,11 @@ impl Message for ElectLeadersResponse {
         }
         Ok(())
     }
+
+    fn errors(&self, visit: &mut dyn FnMut(i16)) {
+        visit(self.error_code);
+        self.replica_election_results.iter().for_each(|one| one.errors(visit));
+    }
 }
 
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -78,6 +83,10 @@ impl ReplicaElectionResult {
             writer.no_tagged_fields();
         }
         Ok(())
+    }
+
+    pub(crate) fn errors(&self, visit: &mut dyn FnMut(i16)) {
+        self.partition_result.iter().for_each(|one| one.errors(visit));
     }
 }
 
@@ -120,5 +129,9 @@ impl PartitionResult {
             writer.no_tagged_fields();
         }
         Ok(())
+    }
+
+    pub(crate) fn errors(&self, visit: &mut dyn FnMut(i16)) {
+        visit(self.error_code);
     }
 }

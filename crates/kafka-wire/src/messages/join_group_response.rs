@@ -103,6 +103,10 @@ impl Message for JoinGroupResponse {
         }
         Ok(())
     }
+
+    fn errors(&self, visit: &mut dyn FnMut(i16)) {
+        visit(self.error_code);
+    }
 }
 
 #[derive(Debug, Clone, PartialEq, Default)]

@@ -53,6 +53,11 @@ impl Message for LeaveGroupResponse {
         }
         Ok(())
     }
+
+    fn errors(&self, visit: &mut dyn FnMut(i16)) {
+        visit(self.error_code);
+        self.members.iter().for_each(|one| one.errors(visit));
+    }
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -112,5 +117,9 @@ impl MemberResponse {
             writer.no_tagged_fields();
         }
         Ok(())
+    }
+
+    pub(crate) fn errors(&self, visit: &mut dyn FnMut(i16)) {
+        visit(self.error_code);
     }
 }

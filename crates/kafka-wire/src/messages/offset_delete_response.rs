@@ -38,6 +38,11 @@ impl Message for OffsetDeleteResponse {
         writer.array(&self.topics, flexible, |writer, value| value.encode(writer, version))?;
         Ok(())
     }
+
+    fn errors(&self, visit: &mut dyn FnMut(i16)) {
+        visit(self.error_code);
+        self.topics.iter().for_each(|one| one.errors(visit));
+    }
 }
 
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -62,6 +67,10 @@ impl OffsetDeleteResponseTopic {
         writer.array(&self.partitions, flexible, |writer, value| value.encode(writer, version))?;
         Ok(())
     }
+
+    pub(crate) fn errors(&self, visit: &mut dyn FnMut(i16)) {
+        self.partitions.iter().for_each(|one| one.errors(visit));
+    }
 }
 
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -82,5 +91,9 @@ impl OffsetDeleteResponsePartition {
         writer.i32(self.partition_index);
         writer.i16(self.error_code);
         Ok(())
+    }
+
+    pub(crate) fn errors(&self, visit: &mut dyn FnMut(i16)) {
+        visit(self.error_code);
     }
 }

@@ -68,6 +68,12 @@ impl Message for OffsetFetchResponse {
         }
         Ok(())
     }
+
+    fn errors(&self, visit: &mut dyn FnMut(i16)) {
+        self.topics.iter().for_each(|one| one.errors(visit));
+        visit(self.error_code);
+        self.groups.iter().for_each(|one| one.errors(visit));
+    }
 }
 
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -112,6 +118,10 @@ impl OffsetFetchResponseTopic {
             writer.no_tagged_fields();
         }
         Ok(())
+    }
+
+    pub(crate) fn errors(&self, visit: &mut dyn FnMut(i16)) {
+        self.partitions.iter().for_each(|one| one.errors(visit));
     }
 }
 
@@ -203,6 +213,10 @@ impl OffsetFetchResponsePartition {
         }
         Ok(())
     }
+
+    pub(crate) fn errors(&self, visit: &mut dyn FnMut(i16)) {
+        visit(self.error_code);
+    }
 }
 
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -260,6 +274,11 @@ impl OffsetFetchResponseGroup {
         }
         Ok(())
     }
+
+    pub(crate) fn errors(&self, visit: &mut dyn FnMut(i16)) {
+        self.topics.iter().for_each(|one| one.errors(visit));
+        visit(self.error_code);
+    }
 }
 
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -309,6 +328,10 @@ impl OffsetFetchResponseTopics {
             writer.no_tagged_fields();
         }
         Ok(())
+    }
+
+    pub(crate) fn errors(&self, visit: &mut dyn FnMut(i16)) {
+        self.partitions.iter().for_each(|one| one.errors(visit));
     }
 }
 
@@ -399,5 +422,9 @@ impl OffsetFetchResponsePartitions {
             writer.no_tagged_fields();
         }
         Ok(())
+    }
+
+    pub(crate) fn errors(&self, visit: &mut dyn FnMut(i16)) {
+        visit(self.error_code);
     }
 }

@@ -63,6 +63,10 @@ impl Message for ProduceResponse {
         }
         Ok(())
     }
+
+    fn errors(&self, visit: &mut dyn FnMut(i16)) {
+        self.responses.iter().for_each(|one| one.errors(visit));
+    }
 }
 
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -103,6 +107,10 @@ impl TopicProduceResponse {
             writer.no_tagged_fields();
         }
         Ok(())
+    }
+
+    pub(crate) fn errors(&self, visit: &mut dyn FnMut(i16)) {
+        self.partition_responses.iter().for_each(|one| one.errors(visit));
     }
 }
 
@@ -197,6 +205,10 @@ impl PartitionProduceResponse {
             writer.tagged_fields(tagged);
         }
         Ok(())
+    }
+
+    pub(crate) fn errors(&self, visit: &mut dyn FnMut(i16)) {
+        visit(self.error_code);
     }
 }
 

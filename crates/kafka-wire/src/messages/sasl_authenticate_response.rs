@@ -63,4 +63,8 @@ impl Message for SaslAuthenticateResponse {
         }
         Ok(())
     }
+
+    fn errors(&self, visit: &mut dyn FnMut(i16)) {
+        visit(self.error_code);
+    }
 }

@@ -34,4 +34,8 @@ impl Message for SaslHandshakeResponse {
         writer.array(&self.mechanisms, flexible, |writer, value| writer.string(value, flexible))?;
         Ok(())
     }
+
+    fn errors(&self, visit: &mut dyn FnMut(i16)) {
+        visit(self.error_code);
+    }
 }

@@ -34,6 +34,10 @@ impl Message for WriteTxnMarkersResponse {
         writer.no_tagged_fields();
         Ok(())
     }
+
+    fn errors(&self, visit: &mut dyn FnMut(i16)) {
+        self.markers.iter().for_each(|one| one.errors(visit));
+    }
 }
 
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -59,6 +63,10 @@ impl WritableTxnMarkerResult {
         writer.array(&self.topics, flexible, |writer, value| value.encode(writer, version))?;
         writer.no_tagged_fields();
         Ok(())
+    }
+
+    pub(crate) fn errors(&self, visit: &mut dyn FnMut(i16)) {
+        self.topics.iter().for_each(|one| one.errors(visit));
     }
 }
 
@@ -86,6 +94,10 @@ impl WritableTxnMarkerTopicResult {
         writer.no_tagged_fields();
         Ok(())
     }
+
+    pub(crate) fn errors(&self, visit: &mut dyn FnMut(i16)) {
+        self.partitions.iter().for_each(|one| one.errors(visit));
+    }
 }
 
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -108,5 +120,9 @@ impl WritableTxnMarkerPartitionResult {
         writer.i16(self.error_code);
         writer.no_tagged_fields();
         Ok(())
+    }
+
+    pub(crate) fn errors(&self, visit: &mut dyn FnMut(i16)) {
+        visit(self.error_code);
     }
 }

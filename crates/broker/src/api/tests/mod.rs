@@ -7,6 +7,7 @@ mod consumer_groups;
 mod group_migration;
 mod groups;
 mod internal_topics;
+mod metrics;
 mod one_node;
 mod records;
 mod share;

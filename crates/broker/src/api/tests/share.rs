@@ -12,7 +12,7 @@ use kafka_wire::records::{BatchBuilder, Batches, Compression};
 
 pub(super) const GROUP: &str = "queue";
 
-fn configure(node: &Node, pairs: &[(&str, &str)]) {
+pub(super) fn configure(node: &Node, pairs: &[(&str, &str)]) {
     let configs = pairs.iter().map(|(name, value)| AlterableConfig {
         name: name.to_string(),
         config_operation: 0,
@@ -72,7 +72,7 @@ pub(super) fn data(response: ShareFetchResponse) -> PartitionData {
     topic.and_then(|topic| topic.partitions.into_iter().next()).unwrap_or_default()
 }
 
-fn poll(node: &Node, member: &str, epoch: i32, acks: &[Ack]) -> PartitionData {
+pub(super) fn poll(node: &Node, member: &str, epoch: i32, acks: &[Ack]) -> PartitionData {
     data(node.call(&fetch_request(node, member, epoch, acks), 2))
 }
 
@@ -82,7 +82,7 @@ pub(super) fn acquired(data: &PartitionData) -> Vec<(i64, i64, i16)> {
     data.acquired_records.iter().map(|run| (run.first_offset, run.last_offset, run.delivery_count)).collect()
 }
 
-fn acknowledge(node: &Node, member: &str, epoch: i32, acks: &[Ack]) -> (i16, i16) {
+pub(super) fn acknowledge(node: &Node, member: &str, epoch: i32, acks: &[Ack]) -> (i16, i16) {
     let batches = acks.iter().map(|(first_offset, last_offset, kind)| acknowledge::AcknowledgementBatch {
         first_offset: *first_offset,
         last_offset: *last_offset,
