@@ -29,7 +29,7 @@ const FLOORS: &[(&str, &[&str])] = &[
     ("dataflow", &["base", "os", "state"]),
     ("runtime", &["base", "metrics", "os", "kafka-wire", "dataflow", "state", "eventlog"]),
     ("sql", &["base", "dataflow", "state"]),
-    ("connectors", &["auth", "base", "os", "dataflow", "formats", "kafka-wire", "eventlog"]),
+    ("connectors", &["auth", "base", "os", "dataflow", "formats", "kafka-wire", "kafka-client", "eventlog"]),
     ("registry", &["base", "os", "kafka-wire", "formats", "eventlog"]),
     ("http-server", &["auth", "base", "metrics", "os", "eventlog", "broker", "registry", "runtime"]),
 ];

@@ -14,13 +14,25 @@ use crate::process::{self, Server};
 use crate::{peers, versions};
 
 const START_LIMIT: Duration = Duration::from_secs(60);
+const PROPERTIES_FILE: &str = "server.properties";
+const LOGGING_FILE: &str = "log4j2.properties";
 
 /// A running broker; stopped and removed when dropped.
 pub struct Kafka {
     // Before the folder, so that the broker is gone when its data is removed.
-    _server: Server,
-    _folder: TempDir,
+    server: Option<Server>,
+    folder: TempDir,
+    java_options: Vec<String>,
     pub bootstrap: String,
+}
+
+impl Kafka {
+    /// Kills the broker as it stands and starts it again on its data.
+    pub fn restart(&mut self) -> Result<()> {
+        drop(self.server.take());
+        self.server = Some(serve(self.folder.path(), &self.java_options)?);
+        Ok(())
+    }
 }
 
 /// What makes a broker safe; nothing of it by default.
@@ -44,11 +56,12 @@ pub fn start() -> Result<Kafka> {
 /// Like [`start`], with more listeners and users.
 pub fn start_with(security: &Security) -> Result<Kafka> {
     let folder = tempfile::Builder::new().prefix("kafka-").tempdir()?;
-    let (broker_port, controller_port) = (free_port()?, free_port()?);
+    let broker_port = lasting_port()?;
+    let controller_port = lasting_port_after(broker_port)?;
     let bootstrap = format!("127.0.0.1:{broker_port}");
-    let properties = folder.path().join("server.properties");
+    let properties = folder.path().join(PROPERTIES_FILE);
     std::fs::write(&properties, server_properties(folder.path(), broker_port, controller_port, security))?;
-    let logging = folder.path().join("log4j2.properties");
+    let logging = folder.path().join(LOGGING_FILE);
     std::fs::write(&logging, LOGGING)?;
     eprintln!("kafka: starting Apache Kafka {} on {bootstrap}", versions::KAFKA);
 
@@ -60,13 +73,19 @@ pub fn start_with(security: &Security) -> Result<Kafka> {
             .args(security.users.iter().flat_map(|user| ["--add-scram", user])),
         START_LIMIT,
     )?;
+    let server = Some(serve(folder.path(), &security.java_options)?);
+    Ok(Kafka { server, folder, java_options: security.java_options.clone(), bootstrap })
+}
+
+/// Starts the broker on what its folder holds.
+fn serve(folder: &Path, java_options: &[String]) -> Result<Server> {
     let (server, ()) = Server::start(
-        java("kafka.Kafka", &logging, &security.java_options)?.arg(&properties),
-        &folder.path().join("kafka.log"),
+        java("kafka.Kafka", &folder.join(LOGGING_FILE), java_options)?.arg(folder.join(PROPERTIES_FILE)),
+        &folder.join("kafka.log"),
         START_LIMIT,
         |line| line.contains("Kafka Server started").then_some(()),
     )?;
-    Ok(Kafka { _server: server, _folder: folder, bootstrap })
+    Ok(server)
 }
 
 fn java(class: &str, logging: &Path, options: &[String]) -> Result<Command> {
@@ -91,7 +110,12 @@ pub fn free_port() -> Result<u16> {
 /// A port that was free a moment ago and that no outgoing connection is given: a server that goes down and comes back
 /// finds it free.
 pub fn lasting_port() -> Result<u16> {
-    let first = 20_000 + (std::process::id() % 10_000) as u16;
+    lasting_port_after(20_000 + (std::process::id() % 10_000) as u16)
+}
+
+/// The same above a port that is taken, though nobody listens there yet.
+fn lasting_port_after(taken: u16) -> Result<u16> {
+    let first = taken + 1;
     let free = |port: &u16| TcpListener::bind(("127.0.0.1", *port)).is_ok();
     (first..32_000).find(free).context("no port of 127.0.0.1 below 32000 is free")
 }

@@ -9,6 +9,7 @@ mod apicurio;
 mod clients;
 mod codegen;
 mod compared;
+mod connectors;
 mod deny;
 mod example;
 mod ext4;
@@ -105,6 +106,8 @@ enum Task {
         #[arg(long)]
         seed: Option<u64>,
     },
+    /// Run connectors against their real servers, with kills of our node and restarts of the server
+    Connectors(connectors::Options),
     /// Run the simulations of log and node from more seeds, and add to the ledger of proofs
     Simulate {
         #[arg(long, default_value_t = 10_000)]
@@ -263,6 +266,7 @@ fn perform(task: Task) -> Result<ExitCode> {
             let seed = seed.unwrap_or_else(stages::seed);
             kill_producers::prove(verify::Wanted { kills: cycles, power_cuts, seed }, ext4)?;
         }
+        Task::Connectors(options) => return Ok(verdict(&connectors::run(&options)?)),
         Task::Simulate { seeds, first } => simulate::run(seeds, first)?,
         Task::Fuzz(options) => fuzz::run(&options)?,
         Task::Kafka => {

@@ -23,7 +23,7 @@ pub use self::example::run as example;
 #[derive(Args)]
 pub struct Options {
     /// The stages to run, all if there are none: format, house, clippy, tests, build, clients, suites, example, postgres, flink,
-    /// kill, kill-producers
+    /// kill, kill-producers, connectors
     stages: Vec<String>,
 }
 
@@ -42,6 +42,7 @@ const STAGES: &[(&str, Stage)] = &[
     ("flink", compared::run),
     ("kill", kill),
     ("kill-producers", kill_producers),
+    ("connectors", crate::connectors::stage),
 ];
 
 /// How often the node is killed in a run of all tests.

@@ -181,12 +181,13 @@ impl Inner {
                 return true;
             }
         }
+        let allowed = self.compaction.is_allowed();
         let (recycling, retention) = {
             let mut upkeep = lock(&self.upkeep);
             upkeep.wanted = false;
             let now_ns = self.os.clock.monotonic_ns();
             let every_ns = self.options.retention_check_ms.saturating_mul(1_000_000);
-            let due = every_ns > 0 && now_ns >= upkeep.retention_due_ns;
+            let due = allowed && every_ns > 0 && now_ns >= upkeep.retention_due_ns;
             if due {
                 upkeep.retention_due_ns = now_ns.saturating_add(every_ns);
             }

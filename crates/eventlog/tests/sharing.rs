@@ -245,6 +245,7 @@ fn a_clock_that_jumps_ahead_deletes_nothing_early() {
     let sim = SimOs::new(6);
     let options = LogOptions { retention_check_ms: 1_000, ..manual(8 << 10) };
     let log = open(&sim.os(), options);
+    log.allow_removal();
     let id = create(&log, "t", 1, &[("retention.ms", "86400000")])[0];
     let now_ms = sim.os().clock.now_ms();
     for _ in 0..50 {
@@ -263,6 +264,29 @@ fn a_clock_that_jumps_ahead_deletes_nothing_early() {
     sim.clock.advance_ms(86_400_000 + 1_000);
     log.commit_pending().unwrap();
     assert_eq!(log.bounds(id).unwrap().log_start, Offset(50));
+}
+
+#[test]
+fn nothing_expires_before_those_who_need_it_have_pinned_it() {
+    let sim = SimOs::new(7);
+    let options = LogOptions { retention_check_ms: 1_000, ..manual(8 << 10) };
+    let log = open(&sim.os(), options);
+    let id = create(&log, "t", 1, &[("retention.ms", "1000")])[0];
+    for _ in 0..50 {
+        append(&log, id, 0, 500);
+        log.commit_pending().unwrap();
+    }
+    let step = || {
+        sim.clock.advance_ms(2_000);
+        log.commit_pending().unwrap();
+        log.bounds(id).unwrap().log_start
+    };
+    assert_eq!(step(), Offset(0));
+    log.pin("a job", id, Some(Offset(20)));
+    log.allow_removal();
+    assert_eq!(step(), Offset(20));
+    log.pin("a job", id, None);
+    assert_eq!(step(), Offset(50));
 }
 
 #[test]

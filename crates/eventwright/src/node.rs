@@ -123,7 +123,7 @@ impl Node {
         let server = broker::server::start(config, broker.clone())?;
         let runtime = Arc::new(Runtime::new(log.clone(), os.clone(), data.to_path_buf(), journal));
         // The broker answers for transactions, and the runtime has pinned what unfinished jobs need.
-        log.allow_compaction();
+        log.allow_removal();
         let http = serve_http(os, data, arguments, &broker, &runtime, &schemas)?;
         let https = arguments.http.as_deref().is_some_and(|address| address.starts_with(HTTPS));
         let node = Node { os: os.clone(), log, runtime, data: data.to_path_buf(), server, http, https };

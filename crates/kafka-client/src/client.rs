@@ -20,7 +20,7 @@ use kafka_wire::{ErrorCode, Message, Request};
 
 use crate::connection::{Connection, Pending};
 use crate::error::{ClientError, check};
-use crate::fetched::FetchedRecords;
+use crate::fetched::{FetchedBatches, FetchedRecords};
 use crate::options::{ClientOptions, Isolation};
 
 /// From this version on a topic is named by its id alone, in Produce and in Fetch.
@@ -90,6 +90,24 @@ pub struct ProduceTicket {
     topic: String,
     /// None after acks=0.
     pending: Option<Pending<ProduceRequest>>,
+}
+
+/// A partition to be read from an offset on.
+#[derive(Debug, Clone, Copy)]
+pub struct WantedPartition<'a> {
+    pub topic: &'a str,
+    pub partition: i32,
+    pub offset: i64,
+}
+
+/// What a partition of [`Client::fetch_all`] brought.
+#[derive(Debug)]
+pub struct FetchedPartition {
+    /// Which of those that were wanted.
+    pub index: usize,
+    pub high_watermark: i64,
+    pub log_start_offset: i64,
+    pub batches: Result<FetchedBatches, ClientError>,
 }
 
 impl Client {
@@ -216,7 +234,7 @@ impl Client {
     }
 
     /// Drops what is remembered of a topic if the code says that it is out of date.
-    fn forget_if_stale(&mut self, topic: &str, code: i16) {
+    pub(crate) fn forget_if_stale(&mut self, topic: &str, code: i16) {
         let stale = [
             ErrorCode::NotLeaderOrFollower,
             ErrorCode::UnknownTopicOrPartition,
@@ -348,12 +366,112 @@ impl Client {
         Ok(FetchedRecords::new(what, part, offset, isolation, limit_bytes))
     }
 
+    /// Reads from many partitions at once: each node that leads some is asked before the first answers. What one
+    /// partition is refused for stands in its own answer.
+    pub fn fetch_all(
+        &mut self,
+        wanted: &[WantedPartition<'_>],
+        bytes_max: i32,
+        wait_max: Duration,
+        isolation: Isolation,
+    ) -> Result<Vec<FetchedPartition>, ClientError> {
+        let mut by_node: BTreeMap<i32, Vec<(usize, [u8; 16])>> = BTreeMap::new();
+        for (index, one) in wanted.iter().enumerate() {
+            let (node, topic_id) = self.leader(one.topic, one.partition)?;
+            by_node.entry(node).or_default().push((index, topic_id));
+        }
+        let timeout = self.options.request_timeout.saturating_add(wait_max);
+        let mut pending = Vec::with_capacity(by_node.len());
+        for (node, asked) in &by_node {
+            let mut topics: Vec<FetchTopic> = Vec::new();
+            for (index, topic_id) in asked {
+                let one = &wanted[*index];
+                let partition = FetchPartition {
+                    partition: one.partition,
+                    fetch_offset: one.offset,
+                    partition_max_bytes: bytes_max,
+                    ..Default::default()
+                };
+                match topics.iter_mut().find(|topic| topic.topic == one.topic) {
+                    Some(topic) => topic.partitions.push(partition),
+                    None => topics.push(FetchTopic {
+                        topic: one.topic.to_owned(),
+                        topic_id: *topic_id,
+                        partitions: vec![partition],
+                    }),
+                }
+            }
+            let request = FetchRequest {
+                max_wait_ms: i32::try_from(wait_max.as_millis()).unwrap_or(i32::MAX),
+                min_bytes: 1,
+                max_bytes: bytes_max,
+                isolation_level: isolation.number(),
+                topics,
+                ..Default::default()
+            };
+            let by_id = asked.iter().all(|(_, topic_id)| *topic_id != [0; 16]);
+            let connection = self.node(*node)?;
+            let version = connection.version_up_to::<FetchRequest>(if by_id {
+                i16::MAX
+            } else {
+                TOPIC_ID_VERSION - 1
+            })?;
+            pending.push((*node, connection.send_version(&request, version)?));
+        }
+        let limit_bytes = self.options.decompressed_bytes_max;
+        let mut fetched = Vec::new();
+        for (node, pending) in pending {
+            let response = self.node(node)?.receive_within(pending, timeout)?;
+            check(response.error_code, None, || format!("a fetch from node={node}"))?;
+            for topic in response.responses {
+                for part in topic.partitions {
+                    let found = by_node[&node].iter().find(|(index, topic_id)| {
+                        let one = &wanted[*index];
+                        let same = if topic.topic.is_empty() {
+                            topic.topic_id == *topic_id
+                        } else {
+                            topic.topic == one.topic
+                        };
+                        same && one.partition == part.partition_index
+                    });
+                    let Some((index, _)) = found else { continue };
+                    let one = &wanted[*index];
+                    self.forget_if_stale(one.topic, part.error_code);
+                    let what =
+                        || format!("topic={} partition={} offset={}", one.topic, one.partition, one.offset);
+                    let checked = check(part.error_code, None, what);
+                    let (high_watermark, log_start_offset) = (part.high_watermark, part.log_start_offset);
+                    let batches =
+                        checked.map(|()| FetchedBatches::new(part, one.offset, isolation, limit_bytes));
+                    fetched.push(FetchedPartition {
+                        index: *index,
+                        high_watermark,
+                        log_start_offset,
+                        batches,
+                    });
+                }
+            }
+        }
+        Ok(fetched)
+    }
+
     /// Looks up an offset of a partition.
     pub fn list_offsets(
         &mut self,
         topic: &str,
         partition: i32,
         spec: OffsetSpec,
+    ) -> Result<ListedOffset, ClientError> {
+        self.list_offsets_isolated(topic, partition, spec, Isolation::ReadUncommitted)
+    }
+
+    /// The same; for a reader of committed records the latest offset is that behind the last which is decided.
+    pub fn list_offsets_isolated(
+        &mut self,
+        topic: &str,
+        partition: i32,
+        spec: OffsetSpec,
+        isolation: Isolation,
     ) -> Result<ListedOffset, ClientError> {
         let (node, _) = self.leader(topic, partition)?;
         let timestamp = match spec {
@@ -365,6 +483,7 @@ impl Client {
         let asked = ListOffsetsPartition { partition_index: partition, timestamp, ..Default::default() };
         let request = ListOffsetsRequest {
             replica_id: -1,
+            isolation_level: isolation.number(),
             topics: vec![ListOffsetsTopic { name: topic.to_owned(), partitions: vec![asked] }],
             ..Default::default()
         };

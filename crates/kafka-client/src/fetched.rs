@@ -26,6 +26,79 @@ pub struct FetchedRecord {
     pub headers: Vec<(Bytes, Option<Bytes>)>,
 }
 
+/// The batches of a fetch response that a reader sees: control batches and those of aborted transactions are passed.
+#[derive(Debug)]
+pub struct FetchedBatches {
+    batches: Batches,
+    next_offset: i64,
+    limit_bytes: usize,
+    /// First offset and producer of each aborted transaction, the earliest last, so that it can be popped.
+    aborted: Vec<(i64, i64)>,
+    aborting: BTreeSet<i64>,
+}
+
+impl FetchedBatches {
+    pub(crate) fn new(
+        partition: PartitionData,
+        offset: i64,
+        isolation: Isolation,
+        limit_bytes: usize,
+    ) -> FetchedBatches {
+        let mut aborted: Vec<(i64, i64)> = match isolation {
+            Isolation::ReadUncommitted => vec![],
+            Isolation::ReadCommitted => {
+                let listed = partition.aborted_transactions.unwrap_or_default();
+                listed.iter().map(|aborted| (aborted.first_offset, aborted.producer_id)).collect()
+            }
+        };
+        aborted.sort_unstable_by(|left, right| right.cmp(left));
+        FetchedBatches {
+            batches: Batches::new(partition.records.unwrap_or_default()),
+            next_offset: offset,
+            limit_bytes,
+            aborted,
+            aborting: BTreeSet::new(),
+        }
+    }
+
+    /// The offset behind all batches so far, those that were passed included.
+    pub fn next_offset(&self) -> i64 {
+        self.next_offset
+    }
+
+    /// The next batch, whose checksum fits. The first may begin before the offset that was asked for.
+    pub fn next_batch(&mut self) -> Result<Option<Batch>, RecordsError> {
+        loop {
+            let batch = match self.batches.next() {
+                None | Some(Err(RecordsError::Truncated { .. })) => return Ok(None),
+                Some(batch) => batch?,
+            };
+            batch.check_crc()?;
+            let is_seen = self.is_seen(&batch)?;
+            self.next_offset = self.next_offset.max(batch.header.next_offset());
+            if is_seen {
+                return Ok(Some(batch));
+            }
+        }
+    }
+
+    fn is_seen(&mut self, batch: &Batch) -> Result<bool, RecordsError> {
+        let header = &batch.header;
+        while self.aborted.last().is_some_and(|(first_offset, _)| *first_offset <= header.last_offset()) {
+            self.aborting.extend(self.aborted.pop().map(|(_, producer_id)| producer_id));
+        }
+        if header.is_control() {
+            let records = batch.records(self.limit_bytes)?;
+            let kind = records.iter().next().transpose()?.and_then(|record| record.key);
+            if kind.and_then(ControlKind::from_key) == Some(ControlKind::Abort) {
+                self.aborting.remove(&header.producer_id);
+            }
+            return Ok(false);
+        }
+        Ok(!(header.is_transactional() && self.aborting.contains(&header.producer_id)))
+    }
+}
+
 /// What a fetch of one partition brought; iterating gives the records.
 #[derive(Debug)]
 pub struct FetchedRecords {
@@ -34,12 +107,9 @@ pub struct FetchedRecords {
     pub last_stable_offset: i64,
     pub log_start_offset: i64,
     what: String,
-    batches: Batches,
+    batches: FetchedBatches,
     current: VecDeque<FetchedRecord>,
-    next_offset: i64,
-    limit_bytes: usize,
-    aborted: Vec<(i64, i64)>,
-    aborting: BTreeSet<i64>,
+    offset: i64,
     failed: bool,
 }
 
@@ -51,71 +121,36 @@ impl FetchedRecords {
         isolation: Isolation,
         limit_bytes: usize,
     ) -> FetchedRecords {
-        let mut aborted: Vec<(i64, i64)> = match isolation {
-            Isolation::ReadUncommitted => vec![],
-            Isolation::ReadCommitted => {
-                let listed = partition.aborted_transactions.unwrap_or_default();
-                listed.iter().map(|aborted| (aborted.first_offset, aborted.producer_id)).collect()
-            }
-        };
-        // The earliest last, so that it can be popped.
-        aborted.sort_unstable_by(|left, right| right.cmp(left));
         FetchedRecords {
             high_watermark: partition.high_watermark,
             last_stable_offset: partition.last_stable_offset,
             log_start_offset: partition.log_start_offset,
             what,
-            batches: Batches::new(partition.records.unwrap_or_default()),
+            batches: FetchedBatches::new(partition, offset, isolation, limit_bytes),
             current: VecDeque::new(),
-            next_offset: offset,
-            limit_bytes,
-            aborted,
-            aborting: BTreeSet::new(),
+            offset,
             failed: false,
         }
     }
 
     /// The offset to fetch next, after all records that the iteration has passed, skipped ones included.
     pub fn next_offset(&self) -> i64 {
-        self.current.front().map_or(self.next_offset, |record| record.offset)
+        self.current.front().map_or(self.batches.next_offset(), |record| record.offset)
     }
 
     /// Reads batches until one has a record to give; false at the end.
     fn fill(&mut self) -> Result<bool, RecordsError> {
         while self.current.is_empty() {
-            let batch = match self.batches.next() {
-                None | Some(Err(RecordsError::Truncated { .. })) => return Ok(false),
-                Some(batch) => batch?,
-            };
-            self.read_batch(&batch)?;
-        }
-        Ok(true)
-    }
-
-    fn read_batch(&mut self, batch: &Batch) -> Result<(), RecordsError> {
-        batch.check_crc()?;
-        let header = &batch.header;
-        while self.aborted.last().is_some_and(|(first_offset, _)| *first_offset <= header.last_offset()) {
-            self.aborting.extend(self.aborted.pop().map(|(_, producer_id)| producer_id));
-        }
-        let skipped = header.is_transactional() && self.aborting.contains(&header.producer_id);
-        if header.is_control() {
-            let records = batch.records(self.limit_bytes)?;
-            let kind = records.iter().next().transpose()?.and_then(|record| record.key);
-            if kind.and_then(ControlKind::from_key) == Some(ControlKind::Abort) {
-                self.aborting.remove(&header.producer_id);
-            }
-        } else if !skipped {
-            let records = batch.records(self.limit_bytes)?;
+            let Some(batch) = self.batches.next_batch()? else { return Ok(false) };
+            let records = batch.records(self.batches.limit_bytes)?;
             for record in &records {
                 let record = record?;
-                if record.offset >= self.next_offset {
+                if record.offset >= self.offset {
                     self.current.push_back(owned(&records, record));
                 }
             }
         }
-        self.next_offset = self.next_offset.max(header.next_offset());
-        Ok(())
+        Ok(true)
     }
 }
 

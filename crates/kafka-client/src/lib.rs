@@ -17,10 +17,12 @@ mod security;
 mod topics;
 mod transactions;
 
-pub use client::{Client, ListedOffset, OffsetSpec, ProduceTicket, Produced, ProducerId};
+pub use client::{
+    Client, FetchedPartition, ListedOffset, OffsetSpec, ProduceTicket, Produced, ProducerId, WantedPartition,
+};
 pub use connection::{Connection, Pending};
 pub use error::ClientError;
-pub use fetched::{FetchedRecord, FetchedRecords};
+pub use fetched::{FetchedBatches, FetchedRecord, FetchedRecords};
 pub use groups::{CommittedOffset, OffsetToCommit};
 pub use options::{ClientOptions, Isolation};
 pub use security::{Login, Security, parse_properties, read_properties};

@@ -1,8 +1,8 @@
 //! `kafka` and `upsert-kafka`: topics of the embedded log, under the option names of Flink's connectors.
 //!
 //! Without `properties.bootstrap.servers` a table lies in the node's own log: reading is exactly
-//! once by journalled offsets, writing by being part of the step's record. The same table with the
-//! option set is Flink's, on an outside cluster.
+//! once by journalled offsets, writing by being part of the step's record. With the option the table lies on an
+//! outside cluster ([`outside`]).
 //!
 //! A topic of `kafka` holds rows, one of `upsert-kafka` the last row of each primary key: a record
 //! replaces the row of its key, a record without a value removes it.
@@ -11,6 +11,7 @@ mod columns;
 mod decoders;
 mod metadata;
 mod options;
+mod outside;
 mod sink;
 mod source;
 mod startup;
@@ -19,10 +20,12 @@ use crate::option_problem;
 use crate::schema_registry::{Registry, SchemaStore};
 use crate::table_format::{self, Checked, TableFormat};
 use base::ErrorKind;
+use base::options::Options;
 use columns::Columns;
 use dataflow::connector::{Connector, ConnectorError, ConnectorSpec, MetadataSpec, Role, SourceRequest};
+use dataflow::feed::{Feed, FeedRequest};
 use dataflow::plan::Changelog;
-use dataflow::sink::Sink;
+use dataflow::sink::{Sink, TopicSink};
 use dataflow::source::Source;
 use dataflow::table::TableDefinition;
 use eventlog::EventLog;
@@ -40,13 +43,14 @@ pub(crate) enum Mode {
 
 const APPEND: ConnectorSpec = ConnectorSpec {
     name: "kafka",
-    doc: "A topic of the embedded log, which every Kafka client sees as well.",
+    doc: "A topic of the embedded log, which every Kafka client sees as well; with `properties.bootstrap.servers` one \
+          of an outside Kafka cluster.",
     options: options::APPEND,
     formats: formats::FormatKind::names(),
     reads: true,
     writes: true,
     source_guarantee: "exactly once (offsets in the job's journal)",
-    sink_guarantee: "exactly once (records commit with the step)",
+    sink_guarantee: "exactly once (records commit with the step; outside with the outbox's offset in one transaction)",
 };
 
 const UPSERT: ConnectorSpec = ConnectorSpec {
@@ -218,19 +222,45 @@ impl Connector for Kafka {
         self.changelog(table)
     }
 
+    fn lands(&self, table: &TableDefinition) -> bool {
+        table.options.contains_key(outside::BOOTSTRAP)
+    }
+
+    fn feed(&self, request: FeedRequest) -> Result<Box<dyn Feed>, ConnectorError> {
+        let (checked, _) = self.ready(&request.table, Role::Source)?;
+        let cluster = cluster(&request.table, &checked.options)?;
+        Ok(Box::new(outside::ClusterFeed::new(&request.table.name, cluster, checked.options)))
+    }
+
     fn source(&self, request: SourceRequest) -> Result<Box<dyn Source>, ConnectorError> {
         let (checked, columns) = self.ready(&request.table, Role::Source)?;
         let log = self.log(&request.table)?;
         Ok(Box::new(source::KafkaSource::new(log, request, checked, &columns, self.mode)?))
     }
 
-    fn sink(&self, table: &Arc<TableDefinition>, _job: &str) -> Result<Sink, ConnectorError> {
+    fn sink(&self, table: &Arc<TableDefinition>, job: &str) -> Result<Sink, ConnectorError> {
         self.log(table)?;
         let (checked, columns) = self.ready(table, Role::Sink)?;
         let mut sink = sink::KafkaSink::new(table.clone(), &checked, columns, self.mode)?;
         sink.prepare()?;
-        Ok(Sink::Topic(Box::new(sink)))
+        if !self.lands(table) {
+            return Ok(Sink::Topic(Box::new(sink)));
+        }
+        let cluster = cluster(table, &checked.options)?;
+        let topic = sink.topic().to_string();
+        let compression = sink.take_compression();
+        let prefix = checked.options.text("sink.transactional-id-prefix").unwrap_or("eventwright");
+        let name = format!("{prefix}-{job}");
+        let sink = outside::ClusterSink::new(&table.name, sink, cluster, (topic, compression), name);
+        Ok(Sink::Outbox(Box::new(sink)))
     }
+}
+
+/// How the outside cluster is reached that a table names.
+fn cluster(table: &TableDefinition, options: &Options) -> Result<outside::Cluster, ConnectorError> {
+    let none = || Err("'properties.bootstrap.servers' is missing".to_string());
+    let cluster = outside::Cluster::of(options).unwrap_or_else(none);
+    cluster.map_err(|message| option_problem(table, outside::BOOTSTRAP, message))
 }
 
 /// The configuration of a topic that a table of this mode creates.

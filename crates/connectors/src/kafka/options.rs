@@ -3,6 +3,7 @@
 use super::Mode;
 use super::columns::Columns;
 use super::decoders::{Decoders, VALUE_PREFIX};
+use super::outside::{BOOTSTRAP, Cluster};
 use crate::table_format::{Checked, FORMAT, TableFormat};
 use crate::{CONNECTOR, option_problem};
 use base::options::{OptionKind, OptionSpec, Options};
@@ -127,13 +128,14 @@ const SCAN_PARALLELISM: OptionSpec = optional(
 const DELIVERY_GUARANTEE: OptionSpec = optional(
     "sink.delivery-guarantee",
     OptionKind::OneOf(&["at-least-once", "exactly-once", "none"]),
-    "Accepted for Flink's sake; the embedded log is always exactly once.",
+    "Accepted for Flink's sake; writing is always exactly once.",
     "exactly-once",
 );
 const TRANSACTIONAL_ID_PREFIX: OptionSpec = optional(
     "sink.transactional-id-prefix",
     OptionKind::Text,
-    "Accepted for Flink's sake; the embedded log needs no transaction.",
+    "What the transactional id begins with on an outside cluster, and the group that holds the sink's offset; \
+     `eventwright` without it. The embedded log needs no transaction.",
     "orders",
 );
 const SINK_PARALLELISM: OptionSpec = optional(
@@ -210,7 +212,8 @@ pub(super) const APPEND: &[OptionSpec] = &[
         OptionKind::Text,
         "Kafka client properties. `properties.compression.type` compresses what is written; \
          `properties.auto.offset.reset` says where `group-offsets` begins; with `properties.isolation.level` = \
-         `read_committed` the records of open and aborted transactions are left out.",
+         `read_committed` the records of open and aborted transactions are left out. `properties.bootstrap.servers` names \
+         an outside cluster; then the properties of TLS and SASL are those of Kafka's clients, with PEM files.",
         "lz4",
     ),
 ];
@@ -257,7 +260,8 @@ pub(super) const UPSERT: &[OptionSpec] = &[
         "properties.*",
         OptionKind::Text,
         "Kafka client properties. `properties.compression.type` compresses what is written; with \
-         `properties.isolation.level` = `read_committed` the records of open and aborted transactions are left out.",
+         `properties.isolation.level` = `read_committed` the records of open and aborted transactions are left out. \
+         `properties.bootstrap.servers` names an outside cluster.",
         "lz4",
     ),
 ];
@@ -317,22 +321,31 @@ pub(super) fn problems(
     let options = &checked.options;
     let mut errors = Vec::new();
     let mut problem = |option: &str, message: String| errors.push(option_problem(table, option, message));
-    if options.text("properties.bootstrap.servers").is_some() {
-        problem(
-            "properties.bootstrap.servers",
-            "an outside Kafka cluster cannot be used yet; leave 'properties.bootstrap.servers' out \
-             to use the embedded log"
-                .into(),
-        );
+    let outside = Cluster::of(options);
+    if let Some(Err(message)) = &outside {
+        problem(BOOTSTRAP, message.clone());
+    }
+    let topics = options.text("topic").map_or_else(Vec::new, super::startup::topic_names);
+    if outside.is_some() && role == Role::Source && topics.len() != 1 {
+        let of_topics =
+            table.metadata.iter().filter(|column| ["topic", "partition"].contains(&column.key.as_str()));
+        for column in of_topics {
+            let message = format!(
+                "the metadata '{}' of several topics of an outside cluster is not known; declare a table for each topic",
+                column.key
+            );
+            problem("topic", message);
+        }
     }
     let guarded = ["properties.sasl.", "properties.ssl.", "properties.security.protocol"];
     for (key, value) in guarded.into_iter().flat_map(|prefix| options.with_prefix(prefix)) {
-        if !(key == "properties.security.protocol" && value.eq_ignore_ascii_case("PLAINTEXT")) {
+        let is_plain = key == "properties.security.protocol" && value.eq_ignore_ascii_case("PLAINTEXT");
+        if outside.is_none() && !is_plain {
             problem(
                 key,
                 format!(
-                    "the table lies in the node's own log, for which nobody logs in; leave '{key}' out \
-                     (an outside Kafka cluster cannot be used yet)"
+                    "the table lies in the node's own log, for which nobody logs in; leave '{key}' out, or name an \
+                     outside cluster with 'properties.bootstrap.servers'"
                 ),
             );
         }
@@ -386,7 +399,7 @@ pub(super) fn problems(
         }
         let needs_group = options.text("scan.startup.mode") == Some("group-offsets");
         match options.text("properties.auto.offset.reset") {
-            None if needs_group && table.options.contains_key("scan.startup.mode") => problem(
+            None if needs_group && outside.is_none() && table.options.contains_key("scan.startup.mode") => problem(
                 "scan.startup.mode",
                 "a job keeps its own offsets and has none in a group when it starts: for 'group-offsets' say with \
                  'properties.auto.offset.reset' = 'earliest' or 'latest' where it begins"

@@ -41,10 +41,21 @@ pub(super) struct KafkaSink {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Partitioner {
+pub(super) enum Partitioner {
     ByKey,
     Fixed,
     RoundRobin,
+}
+
+impl Partitioner {
+    /// `turn` is whose turn it is among records that go to all partitions in turn.
+    pub(super) fn partition(self, turn: u64, key: Option<&[u8]>, partitions: u32) -> u32 {
+        match (self, key) {
+            (Partitioner::Fixed, _) => 0,
+            (Partitioner::ByKey, Some(key)) => kafka_wire::partitioner::partition_of_key(key, partitions),
+            _ => (turn % u64::from(partitions.max(1))) as u32,
+        }
+    }
 }
 
 impl KafkaSink {
@@ -128,13 +139,13 @@ impl KafkaSink {
         SinkError { kind: ErrorKind::Invalid, message }
     }
 
-    /// `turn` is whose turn it is among rows that go to all partitions in turn.
-    fn partition(&self, turn: u64, key: Option<&[u8]>, partitions: u32) -> u32 {
-        match (self.partitioner, key) {
-            (Partitioner::Fixed, _) => 0,
-            (Partitioner::ByKey, Some(key)) => kafka_wire::partitioner::partition_of_key(key, partitions),
-            _ => (turn % u64::from(partitions)) as u32,
-        }
+    pub(super) fn partitioner(&self) -> Partitioner {
+        self.partitioner
+    }
+
+    /// For an outbox, whose records are compressed when they leave it; answers what they are compressed with then.
+    pub(super) fn take_compression(&mut self) -> Compression {
+        std::mem::replace(&mut self.compression, Compression::None)
     }
 }
 
@@ -203,7 +214,8 @@ impl TopicSink for KafkaSink {
             let of_format = of_format.iter().map(|(name, value)| (name.as_str(), Some(value.as_slice())));
             let of_column = headers.iter().map(|(name, value)| (name.as_str(), value.as_deref()));
             let headers: Vec<(&str, Option<&[u8]>)> = of_format.chain(of_column).collect();
-            let partition = self.partition(first_turn.wrapping_add(row as u64), key, partitions);
+            let turn = first_turn.wrapping_add(row as u64);
+            let partition = self.partitioner.partition(turn, key, partitions);
             let value = has_value.then_some(value_bytes.as_slice());
             let record = RecordParts { timestamp_ms, key, value, headers: &headers };
             batches[partition as usize].push(record).map_err(|error| sink_error(&self.table.name, &error))?;

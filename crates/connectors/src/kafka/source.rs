@@ -9,7 +9,7 @@ use super::decoders::{Decoders, Unread};
 use super::metadata::MetadataRows;
 use super::options::reads_committed_only;
 use super::startup::{self, RECORDS_BYTES_MAX, source_error};
-use super::{Mode, topic_configs};
+use super::{Mode, outside, topic_configs};
 use crate::option_problem;
 use crate::record_batches::{PartitionBatches, RecordParts};
 use crate::table_format::Checked;
@@ -47,6 +47,8 @@ pub(super) struct KafkaSource {
     ignore_option: String,
     dead_letter_topic: Option<String>,
     reads_committed_only: bool,
+    /// What it reads has landed from an outside cluster.
+    is_outside: bool,
     partitions: BTreeMap<String, Partition>,
 }
 
@@ -96,7 +98,10 @@ impl KafkaSource {
             ignores_errors: checked.value.ignores_errors(),
             ignore_option: checked.value.ignore_option(),
             dead_letter_topic: checked.options.text("dead-letter.topic").map(str::to_string),
-            reads_committed_only: reads_committed_only(&checked.options),
+            is_outside: checked.options.text(outside::BOOTSTRAP).is_some(),
+            // What has landed was decided on its cluster.
+            reads_committed_only: reads_committed_only(&checked.options)
+                && checked.options.text(outside::BOOTSTRAP).is_none(),
             options: checked.options,
             decoders,
             schema,
@@ -313,7 +318,9 @@ impl Source for KafkaSource {
         let columns = self.metadata.iter().map(|index| self.table.metadata[*index].clone()).collect();
         let partition = &self.partitions[&split.id];
         let (topic, index) = (partition.topic.clone(), partition.index);
-        let mut metadata = MetadataRows::new(columns, &topic, index as i32);
+        // What has landed is shown as it was on its cluster.
+        let shown = if self.is_outside { self.options.text("topic").unwrap_or_default() } else { &topic };
+        let mut metadata = MetadataRows::new(columns, shown, index as i32);
         let end = until.or(split.end).map_or(i64::MAX, |end| end.0);
         let mut read = Read {
             rows: RecordBatch::new_empty(self.schema.clone()),
@@ -360,6 +367,10 @@ impl Source for KafkaSource {
                     }
                     records += 1;
                     bytes += record.value.map_or(0, <[u8]>::len);
+                    let mut record = record;
+                    if self.is_outside {
+                        record.offset = outside::offset_of(header, record.offset);
+                    }
                     self.take(&record, (&topic, index), is_log_append_time, &mut metadata, &mut read)?;
                 }
             }

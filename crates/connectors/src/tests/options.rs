@@ -73,11 +73,15 @@ fn wrong_options_are_named() {
             &[("topic", "t"), ("format", "json"), ("properties.compression.type", "rar")],
             &["table 't': there is no compression 'rar'; use none, gzip, snappy, lz4 or zstd"],
         ),
+        (&[("topic", "t"), ("format", "json"), ("properties.bootstrap.servers", "kafka:9092")], &[]),
         (
-            &[("topic", "t"), ("format", "json"), ("properties.bootstrap.servers", "kafka:9092")],
             &[
-                "table 't': an outside Kafka cluster cannot be used yet; leave 'properties.bootstrap.servers' out to use the embedded log",
+                ("topic", "t"),
+                ("format", "json"),
+                ("properties.bootstrap.servers", "kafka:9092"),
+                ("properties.security.protocol", "SASL_SSL"),
             ],
+            &["table 't': TLS needs the authority that signed the node's certificate: set ssl.ca.location"],
         ),
         (
             &[
@@ -87,8 +91,8 @@ fn wrong_options_are_named() {
                 ("properties.sasl.jaas.config", "x"),
             ],
             &[
-                "table 't': the table lies in the node's own log, for which nobody logs in; leave 'properties.sasl.jaas.config' out (an outside Kafka cluster cannot be used yet)",
-                "table 't': the table lies in the node's own log, for which nobody logs in; leave 'properties.security.protocol' out (an outside Kafka cluster cannot be used yet)",
+                "table 't': the table lies in the node's own log, for which nobody logs in; leave 'properties.sasl.jaas.config' out, or name an outside cluster with 'properties.bootstrap.servers'",
+                "table 't': the table lies in the node's own log, for which nobody logs in; leave 'properties.security.protocol' out, or name an outside cluster with 'properties.bootstrap.servers'",
             ],
         ),
         (&[("topic", "t"), ("format", "json"), ("properties.security.protocol", "PLAINTEXT")], &[]),

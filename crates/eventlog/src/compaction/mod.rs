@@ -63,6 +63,7 @@ pub(crate) struct Compaction {
 
 #[derive(Default)]
 struct CompactionState {
+    /// Said by [`EventLog::allow_removal`]; retention asks too.
     allowed: bool,
     stopped: bool,
     totals: CompactionReport,
@@ -95,6 +96,11 @@ impl Compaction {
         alone.or_else(|| state.failure.clone())
     }
 
+    /// Whether the log's own threads may take records away.
+    pub(crate) fn is_allowed(&self) -> bool {
+        lock(&self.state).allowed
+    }
+
     /// Waits; false when the log is shut down.
     fn wait(&self, time: Duration) -> bool {
         let state = lock(&self.state);
@@ -113,9 +119,9 @@ struct Due {
 }
 
 impl EventLog {
-    /// From now on the log's own thread may compact: those who know of transactions, and those who have pinned what they
-    /// need, have said so.
-    pub fn allow_compaction(&self) {
+    /// From now on the log's own threads may compact and let records expire: those who know of transactions, and those
+    /// who have pinned what they need, have said so.
+    pub fn allow_removal(&self) {
         lock(&self.inner.compaction.state).allowed = true;
         self.inner.compaction.wanted.notify_all();
     }

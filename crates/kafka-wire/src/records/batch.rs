@@ -25,6 +25,7 @@ const CRC_AT: usize = 17;
 /// The CRC covers everything from here on.
 const CRC_FROM: usize = 21;
 const MAX_TIMESTAMP_AT: usize = 35;
+const PRODUCER_ID_AT: usize = 43;
 const MAGIC: i8 = 2;
 
 pub(super) const COMPRESSION_MASK: i16 = 0x07;
@@ -74,7 +75,7 @@ impl BatchHeader {
             last_offset_delta: i32::from_be_bytes(part(header, 23)),
             base_timestamp: i64::from_be_bytes(part(header, 27)),
             max_timestamp: i64::from_be_bytes(part(header, MAX_TIMESTAMP_AT)),
-            producer_id: i64::from_be_bytes(part(header, 43)),
+            producer_id: i64::from_be_bytes(part(header, PRODUCER_ID_AT)),
             producer_epoch: i16::from_be_bytes(part(header, 51)),
             base_sequence: i32::from_be_bytes(part(header, 53)),
             records_count: i32::from_be_bytes(part(header, 57)),
@@ -280,6 +281,27 @@ pub fn set_log_append_time(batch: &mut [u8], timestamp: i64) -> Result<(), Recor
     }
     patch(batch, CRC_FROM, &(header.attributes | LOG_APPEND_TIME).to_be_bytes())?;
     patch(batch, MAX_TIMESTAMP_AT, &timestamp.to_be_bytes())?;
+    write_crc(batch)
+}
+
+/// Gives the batch another producer, or none (-1), and computes the CRC anew. Without a producer it is of no
+/// transaction. `batch` must be one whole batch.
+pub fn set_producer(
+    batch: &mut [u8],
+    producer_id: i64,
+    producer_epoch: i16,
+    base_sequence: i32,
+) -> Result<(), RecordsError> {
+    let header = BatchHeader::parse(batch)?;
+    let (needed, remaining) = (header.size_bytes(), batch.len());
+    if needed != remaining {
+        return Err(RecordsError::Truncated { needed, remaining });
+    }
+    let kept = if producer_id < 0 { !TRANSACTIONAL } else { !0 };
+    patch(batch, CRC_FROM, &(header.attributes & kept).to_be_bytes())?;
+    patch(batch, PRODUCER_ID_AT, &producer_id.to_be_bytes())?;
+    patch(batch, PRODUCER_ID_AT + 8, &producer_epoch.to_be_bytes())?;
+    patch(batch, PRODUCER_ID_AT + 10, &base_sequence.to_be_bytes())?;
     write_crc(batch)
 }
 

@@ -15,7 +15,7 @@ mod varint;
 
 pub use batch::{
     Batch, BatchHeader, Batches, HEADER_BYTES, set_base_offset, set_log_append_time,
-    set_partition_leader_epoch,
+    set_partition_leader_epoch, set_producer,
 };
 pub use builder::{BatchBuilder, ControlKind, control_batch};
 pub use compression::Compression;
