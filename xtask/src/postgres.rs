@@ -36,6 +36,8 @@ openssl x509 -req -in server.csr -CA ca.pem -CAkey ca.key -CAcreateserial -days 
 pub struct Postgres {
     server: Option<Server>,
     folder: PathBuf,
+    programs: PathBuf,
+    log: PathBuf,
     pub port: u16,
 }
 
@@ -47,7 +49,13 @@ impl Postgres {
         let made = process::output(as_user("mktemp").args(["-d", template]), LIMIT)?;
         let folder = PathBuf::from(made.trim());
         // Whatever fails from here on, the folder goes.
-        let mut postgres = Postgres { server: None, folder: folder.clone(), port: 0 };
+        let mut postgres = Postgres {
+            server: None,
+            folder: folder.clone(),
+            programs: programs.clone(),
+            log: log.into(),
+            port: 0,
+        };
         let data = folder.join("data");
         let secret = folder.join("secret");
         std::fs::write(&secret, PASSWORD)?;
@@ -61,23 +69,35 @@ impl Postgres {
         let known = std::fs::read_to_string(&rules)?;
         std::fs::write(&rules, format!("hostnossl all {SECURED_USER} all reject\n{known}"))?;
         postgres.port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
-        let port = postgres.port;
-        let run = format!(
-            "cd {0} && exec {1} -D {2} -p {port} -k {0} -h 127.0.0.1 -c ssl=on -c ssl_cert_file={0}/server.pem \
-             -c ssl_key_file={0}/server.key 2>&1",
-            folder.display(),
-            programs.join("postgres").display(),
-            data.display()
-        );
-        let ready = |line: &str| line.contains(READY).then_some(());
-        let (server, ()) = Server::start(as_user("sh").args(["-c", &run]), log, LIMIT, ready)?;
-        postgres.server = Some(server);
+        postgres.serve()?;
         postgres.run(&format!(
             "CREATE DATABASE shop; CREATE ROLE {SECURED_USER} LOGIN SUPERUSER PASSWORD '{0}'; \
              SET password_encryption = 'md5'; CREATE ROLE {OLD_USER} LOGIN SUPERUSER PASSWORD '{0}'",
             PASSWORD.replace('\'', "''")
         ))?;
         Ok(postgres)
+    }
+
+    fn serve(&mut self) -> Result<()> {
+        let run = format!(
+            "cd {0} && exec {1} -D {0}/data -p {2} -k {0} -h 127.0.0.1 -c ssl=on -c ssl_cert_file={0}/server.pem \
+             -c ssl_key_file={0}/server.key 2>&1",
+            self.folder.display(),
+            self.programs.join("postgres").display(),
+            self.port
+        );
+        let ready = |line: &str| line.contains(READY).then_some(());
+        let (server, ()) = Server::start(as_user("sh").args(["-c", &run]), &self.log, LIMIT, ready)?;
+        self.server = Some(server);
+        Ok(())
+    }
+
+    /// Stops the server, `fast` or `immediate` (as a crash would), and starts it again.
+    pub fn restart(&mut self, mode: &str) -> Result<()> {
+        let mut stop = as_user(&self.programs.join("pg_ctl").display().to_string());
+        process::output(stop.args(["stop", "-w", "-m", mode, "-D"]).arg(self.folder.join("data")), LIMIT)?;
+        drop(self.server.take());
+        self.serve()
     }
 
     /// The file with the authority that signed the server's certificate, and the certificate itself.

@@ -83,20 +83,24 @@ impl<'a> Run<'a> {
     /// Kills and starts again until the jobs are done, then compares the results and what a consumer saw.
     pub fn to_end(&self, random: &mut Random) -> Result<Finished> {
         let reader = Reader::start(&self.address, &self.subject.topics);
-        let mut killed_at = Vec::new();
-        let ended = loop {
-            match self.attempt(WORKERS[killed_at.len() % WORKERS.len()], random) {
-                Ok(Some(point)) if killed_at.len() < KILLS_MAX => killed_at.push(point),
-                Ok(Some(_)) => break Err(anyhow::anyhow!("no end after {KILLS_MAX} kills")),
-                Ok(None) => break Ok(()),
-                Err(error) => break Err(error),
-            }
-        };
+        let ended = self.until_done(random);
         let seen = reader.stop();
-        ended?;
+        let killed_at = ended?;
         let mut seen = seen.context("the consumer")?;
         let records_seen = self.results(&mut seen)?;
         Ok(Finished { killed_at, records_seen, connections: seen.connections })
+    }
+
+    /// Kills and starts again until the jobs are done; answers where each kill came.
+    pub fn until_done(&self, random: &mut Random) -> Result<Vec<&'static str>> {
+        let mut killed_at = Vec::new();
+        loop {
+            match self.attempt(WORKERS[killed_at.len() % WORKERS.len()], random)? {
+                Some(point) if killed_at.len() < KILLS_MAX => killed_at.push(point),
+                Some(_) => bail!("no end after {KILLS_MAX} kills"),
+                None => return Ok(killed_at),
+            }
+        }
     }
 
     fn command(&self, workers: u32, kill_at: Option<&str>) -> Result<Command> {

@@ -26,8 +26,17 @@ pub fn clippy() -> Result<Counts> {
 
 /// Runs all tests of the workspace and counts them one by one.
 pub fn tests() -> Result<Counts> {
-    let finished =
-        process::capture_shown(cargo().args(["test", "--quiet", "--workspace", "--no-fail-fast"]), LIMIT)?;
+    counted(cargo().args(["test", "--quiet", "--workspace", "--no-fail-fast"]))
+}
+
+/// Runs a test program that needs what a stage has started, and which the others leave out.
+pub fn test_program(package: &str, name: &str, variable: (&str, &str)) -> Result<Counts> {
+    let arguments = ["test", "--quiet", "--package", package, "--test", name];
+    counted(cargo().args(arguments).env(variable.0, variable.1))
+}
+
+fn counted(command: &mut Command) -> Result<Counts> {
+    let finished = process::capture_shown(command, LIMIT)?;
     let mut counts = Counts::default();
     for (passed, failed) in finished.stdout.lines().filter_map(test_result) {
         counts.passed += passed;

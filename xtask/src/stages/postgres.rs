@@ -1,4 +1,6 @@
-//! The stage that looks rows up in a real PostgreSQL: every type, both ways to log in, and what goes wrong.
+//! The stage at a real PostgreSQL: lookups of every type, both ways to log in, sinks, and what goes wrong.
+
+mod sinks;
 
 use anyhow::{Context, Result};
 
@@ -82,7 +84,9 @@ pub fn run() -> Result<Counts> {
         job(LOOKUP, USER, PASSWORD, 5)?.1,
         "column \"pieces\" does not exist (SQLSTATE 42703)",
     );
-    Ok(counts)
+    drop(postgres);
+    let sinks = sinks::run()?;
+    Ok(Counts { passed: counts.passed + sinks.passed, failed: counts.failed + sinks.failed })
 }
 
 /// Printed rows without the changes that steps may fold away: the last one of each id, and all of the first job.

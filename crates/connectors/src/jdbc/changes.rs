@@ -1,7 +1,7 @@
 //! Changes of a database's rows as bytes of an outbox record, and back.
 //!
 //! Values are turned into what SQLite stores when the step encodes them, so that the driver, which
-//! may run much later or in another process, only binds them.
+//! may run much later or in another process, only binds them, or writes them as texts for PostgreSQL.
 //!
 //! A change is a byte (0 writes the whole row, 1 deletes by the key's columns) and its values: a byte
 //! for the storage class (0 NULL, 1 INTEGER, 2 REAL, 3 TEXT, 4 BLOB) and 8 bytes, or a length and bytes.
@@ -153,13 +153,59 @@ pub(super) fn value<'a>(
             }
             ValueRef::Text(text.as_bytes())
         }
+        DataType::List(_) => {
+            write_array(&column.as_list::<i32>().value(row), text)?;
+            ValueRef::Text(text.as_bytes())
+        }
         other => return Err(format!("a value of type {other} cannot be stored in a database")),
     })
 }
 
-/// SQLite keeps NULL for what is not a number; we say so ourselves, whatever bits it has.
+/// What is not a number has one form, whatever bits it came with.
 fn real<'a>(value: f64) -> ValueRef<'a> {
-    if value.is_nan() { ValueRef::Null } else { ValueRef::Real(value) }
+    ValueRef::Real(if value.is_nan() { f64::NAN } else { value })
+}
+
+/// An array as PostgreSQL reads it: `{1,NULL,"a text"}`, with braces inside for arrays of arrays.
+fn write_array(items: &ArrayRef, out: &mut String) -> Result<(), String> {
+    out.push('{');
+    let mut text = String::new();
+    for item in 0..items.len() {
+        if item > 0 {
+            out.push(',');
+        }
+        if let (DataType::List(_), false) = (items.data_type(), items.is_null(item)) {
+            write_array(&items.as_list::<i32>().value(item), out)?;
+            continue;
+        }
+        text.clear();
+        match value(items, item, &mut text)? {
+            ValueRef::Null => out.push_str("NULL"),
+            ValueRef::Integer(value) => out.push_str(&value.to_string()),
+            ValueRef::Real(value) => out.push_str(&value.to_string()),
+            ValueRef::Text(text) => quote_item(&String::from_utf8_lossy(text), out),
+            ValueRef::Blob(bytes) => {
+                out.push_str("\"\\\\x");
+                bytes.iter().for_each(|byte| {
+                    let _ = write!(out, "{byte:02x}");
+                });
+                out.push('"');
+            }
+        }
+    }
+    out.push('}');
+    Ok(())
+}
+
+fn quote_item(text: &str, out: &mut String) {
+    out.push('"');
+    for letter in text.chars() {
+        if matches!(letter, '"' | '\\') {
+            out.push('\\');
+        }
+        out.push(letter);
+    }
+    out.push('"');
 }
 
 type Instant = DateTime<chrono::Utc>;

@@ -4,7 +4,7 @@
 //! found again. It is read-only.
 
 use super::changes;
-use super::sqlite::{LOCK_WAIT, list, quoted};
+use super::sqlite::{LOCK_WAIT, bound, list, quoted};
 use super::values::Column;
 use arrow_array::{ArrayRef, RecordBatch, RecordBatchOptions};
 use arrow_schema::{Schema, SchemaRef};
@@ -12,7 +12,6 @@ use base::ErrorKind;
 use base::options::Options;
 use dataflow::lookup::{Found, Lookup, LookupRequest};
 use dataflow::source::SourceError;
-use rusqlite::types::ToSqlOutput;
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 use std::collections::BTreeSet;
 use std::path::PathBuf;
@@ -146,7 +145,7 @@ impl SqliteLookup {
                 for ((place, column), text) in keys.columns().iter().enumerate().zip(&mut texts) {
                     text.clear();
                     let value = changes::value(column, key, text).map_err(wrong)?;
-                    statement.raw_bind_parameter(place + 1, ToSqlOutput::Borrowed(value)).map_err(failed)?;
+                    statement.raw_bind_parameter(place + 1, bound(value)).map_err(failed)?;
                 }
                 let mut rows = statement.raw_query();
                 let mut count = 0;

@@ -1,11 +1,12 @@
-//! `jdbc`: tables of a SQLite database, written exactly once and looked up by key, under the option names of Flink's
-//! connector.
+//! `jdbc`: tables of a SQLite or PostgreSQL database, written exactly once and looked up by key, under the option names
+//! of Flink's connector.
 //!
 //! Rows go through an outbox. The target applies them together with the outbox offset in one
 //! transaction, so that a crash at any moment neither loses nor repeats a row. With a primary key a
-//! row replaces the one of its key and -D removes it; without one, rows are only appended.
+//! row replaces the one of its key and -D removes it; without one, rows are only appended. A row that
+//! the database refuses goes to a dead-letter topic, or fails the job.
 //!
-//! | Column | Stored as |
+//! | Column | Stored in SQLite as |
 //! |---|---|
 //! | BOOLEAN | INTEGER 0 or 1 |
 //! | TINYINT, SMALLINT, INT, BIGINT, INTERVAL | INTEGER (an interval's months or milliseconds) |
@@ -27,6 +28,7 @@ mod lookup;
 mod postgres;
 mod sink;
 mod sqlite;
+mod target;
 mod values;
 
 use crate::blackhole::cannot_read;
@@ -40,6 +42,7 @@ use dataflow::source::Source;
 use dataflow::table::TableDefinition;
 use os::Os;
 use std::sync::Arc;
+use target::{OFFSETS_TABLE, Target};
 
 const fn optional(
     key: &'static str,
@@ -59,7 +62,8 @@ const OPTIONS: &[OptionSpec] = &[
         required: true,
         default: None,
         doc: "The database: `jdbc:sqlite:` and the path of a file that exists, relative to the working directory, or \
-              `jdbc:postgresql://HOST:PORT/DATABASE` (lookup joins only; over TLS with `?sslmode=verify-full`, by the authorities in `&sslrootcert=PEM` or else the system's).",
+              `jdbc:postgresql://HOST:PORT/DATABASE` (over TLS with `?sslmode=verify-full`, by the authorities in \
+              `&sslrootcert=PEM` or else the system's).",
         example: "jdbc:sqlite:shop.db",
     },
     OptionSpec {
@@ -82,7 +86,7 @@ const OPTIONS: &[OptionSpec] = &[
         "username",
         OptionKind::Text,
         None,
-        "Who asks PostgreSQL. Refused for SQLite, which has no users.",
+        "The user in PostgreSQL. Refused for SQLite, which has no users.",
         "shop",
     ),
     optional(
@@ -95,9 +99,10 @@ const OPTIONS: &[OptionSpec] = &[
     optional(
         "connection.max-retry-timeout",
         OptionKind::Duration,
-        None,
-        "Accepted for Flink's sake; a lookup has its own timeout.",
-        "60 s",
+        Some("60 s"),
+        "How long PostgreSQL may take to let a sink in, or to run a transaction of it, locks of others included. Then the \
+         sink breaks off, and tries again by the job's restart strategy. A lookup has its own timeout.",
+        "10 s",
     ),
     optional(
         "sink.buffer-flush.max-rows",
@@ -118,8 +123,17 @@ const OPTIONS: &[OptionSpec] = &[
         "sink.max-retries",
         OptionKind::Integer { min: 0, max: 1000 },
         Some("3"),
-        "How often a transaction is tried again while others lock the database; each try waits up to 2 s.",
+        "How often a transaction is tried again at once because others were first: they lock the SQLite database (each try \
+         waits up to 2 s), or hold a lock or a conflicting change in PostgreSQL. Then the job's restart strategy decides.",
         "10",
+    ),
+    optional(
+        "dead-letter.topic",
+        OptionKind::Text,
+        None,
+        "Rows that the database refuses (a constraint, a value out of range) go to this topic as JSON, with the reason in a \
+         header, and the job goes on. Without it such a row fails the job.",
+        "orders-refused",
     ),
     optional(
         "sink.parallelism",
@@ -206,9 +220,10 @@ const SQLITE_URL: &str = "jdbc:sqlite:";
 
 const SPEC: ConnectorSpec = ConnectorSpec {
     name: "jdbc",
-    doc: "A table of a SQLite database: the target of INSERT INTO, or looked up (this one in PostgreSQL too) by key in a join FOR SYSTEM_TIME AS OF a \
-          processing time (types are read as they are written). With a primary key, rows are inserted, replaced and deleted by it; \
-          without one they are appended. The table's columns, and a unique index on the primary key, must exist.",
+    doc: "A table of a SQLite or PostgreSQL database: the target of INSERT INTO, or looked up by key in a join \
+          FOR SYSTEM_TIME AS OF a processing time (types are read as they are written). With a primary key, rows are \
+          inserted, replaced and deleted by it; without one they are appended. The table's columns, and a unique index on \
+          the primary key, must exist.",
     options: OPTIONS,
     formats: &[],
     reads: false,
@@ -241,9 +256,9 @@ impl Connector for Jdbc {
     fn check(&self, table: &TableDefinition, role: Role) -> Result<(), Vec<ConnectorError>> {
         match role {
             Role::Source => Err(vec![cannot_read(&SPEC, table)]),
-            Role::Sink => written(table).map(drop),
+            Role::Sink => checked(table, role).map(drop),
             Role::Lookup => {
-                checked(table)?;
+                checked(table, role)?;
                 cache(table).map(drop).map_err(|error| vec![error])
             }
         }
@@ -258,7 +273,8 @@ impl Connector for Jdbc {
     }
 
     fn lookup(&self, request: LookupRequest) -> Result<Box<dyn Lookup>, ConnectorError> {
-        let (options, database) = checked(&request.table).map_err(|mut errors| errors.remove(0))?;
+        let (options, database) =
+            checked(&request.table, Role::Lookup).map_err(|mut errors| errors.remove(0))?;
         Ok(match database {
             Database::Sqlite(path) => Box::new(lookup::SqliteLookup::new(&request, &options, path)),
             Database::Postgres(address) => {
@@ -280,8 +296,18 @@ impl Connector for Jdbc {
     }
 
     fn sink(&self, table: &Arc<TableDefinition>, job: &str) -> Result<Sink, ConnectorError> {
-        let (options, path) = written(table).map_err(|mut errors| errors.remove(0))?;
-        Ok(Sink::Outbox(Box::new(sink::JdbcSink::new(table.clone(), &options, path, job))))
+        let (options, database) = checked(table, Role::Sink).map_err(|mut errors| errors.remove(0))?;
+        let target: Box<dyn Target> = match database {
+            Database::Sqlite(path) => {
+                let name = options.text("table-name").unwrap_or_default();
+                let plan = sqlite::Plan::new(table, &sink::key(table), name, path.into(), job);
+                Box::new(sqlite::SqliteTarget::new(plan))
+            }
+            Database::Postgres(address) => {
+                Box::new(postgres::PostgresTarget::new(&self.os, table, &options, address, job))
+            }
+        };
+        Ok(Sink::Outbox(Box::new(sink::JdbcSink::new(table.clone(), &options, target))))
     }
 }
 
@@ -316,23 +342,8 @@ fn cache(table: &TableDefinition) -> Result<Option<LookupCache>, ConnectorError>
     Ok(Some(cache))
 }
 
-/// The same of a table that is written.
-fn written(table: &TableDefinition) -> Result<(Options, String), Vec<ConnectorError>> {
-    let (options, database) = checked(table)?;
-    match database {
-        Database::Sqlite(path) => Ok((options, path)),
-        Database::Postgres(_) => {
-            let message = format!(
-                "the connector 'jdbc' writes SQLite only so far, and 'url' names a PostgreSQL database; it can be \
-                 looked up in a join FOR SYSTEM_TIME AS OF; to write, use '{SQLITE_URL}PATH' or a topic"
-            );
-            Err(vec![option_problem(table, "url", message)])
-        }
-    }
-}
-
 /// The options, and where the database is.
-fn checked(table: &TableDefinition) -> Result<(Options, Database), Vec<ConnectorError>> {
+fn checked(table: &TableDefinition, role: Role) -> Result<(Options, Database), Vec<ConnectorError>> {
     let options = plain_options(table, OPTIONS)?;
     let mut errors = Vec::new();
     let url = options.text("url").unwrap_or_default();
@@ -350,8 +361,8 @@ fn checked(table: &TableDefinition) -> Result<(Options, Database), Vec<Connector
             errors.push(option_problem(table, key, message));
         }
     }
-    if options.text("table-name") == Some(sqlite::OFFSETS_TABLE) {
-        let message = format!("'{}' is where offsets are kept; name another table", sqlite::OFFSETS_TABLE);
+    if options.text("table-name") == Some(OFFSETS_TABLE) {
+        let message = format!("'{OFFSETS_TABLE}' is where offsets are kept; name another table");
         errors.push(option_problem(table, "table-name", message));
     }
     if !table.partition_keys.is_empty() {
@@ -359,7 +370,11 @@ fn checked(table: &TableDefinition) -> Result<(Options, Database), Vec<Connector
         errors.push(option_problem(table, "connector", message));
     }
     for field in table.schema.fields() {
-        if changes::storage(field.data_type()).is_none() {
+        let has_place = match is_postgres && role == Role::Sink {
+            true => postgres::declared(field.data_type()).is_some(),
+            false => changes::storage(field.data_type()).is_some(),
+        };
+        if !has_place {
             let message = format!(
                 "the column '{}' of type {} cannot be stored in a database; write its parts to columns of their own",
                 field.name(),
@@ -379,7 +394,7 @@ fn path(url: &str) -> Result<String, String> {
     let Some(path) = url.strip_prefix(SQLITE_URL) else {
         let kind: String = url.splitn(3, ':').take(2).collect::<Vec<_>>().join(":");
         return Err(format!(
-            "the connector 'jdbc' knows SQLite, and PostgreSQL for lookup joins: 'url' must be '{SQLITE_URL}PATH' or \
+            "the connector 'jdbc' knows SQLite and PostgreSQL: 'url' must be '{SQLITE_URL}PATH' or \
              'jdbc:postgresql://HOST:PORT/DATABASE', and begins with '{kind}'"
         ));
     };

@@ -1,14 +1,16 @@
 //! The outbox sink of a database: a record's value is one change; changes wait and are written together.
 
 use super::changes::{self, Action};
-use super::sqlite::{Database, Plan};
+use super::target::{Flush, Refusal, Target};
 use crate::record_batches::{PartitionBatches, RecordParts, outbox_records, sink_error};
 use base::ErrorKind;
 use base::options::Options;
 use dataflow::batch::{Batch, RowKind};
 use dataflow::sink::{OutboxSink, SinkError, TopicBatch};
+use dataflow::source::Rejected;
 use dataflow::table::TableDefinition;
 use kafka_wire::records::{Compression, Records};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 /// Changes that wait are written when they have grown to this size, whatever the table's options say.
@@ -18,11 +20,11 @@ pub(super) struct JdbcSink {
     table: Arc<TableDefinition>,
     /// The key's columns; empty where rows are only appended.
     key: Vec<usize>,
-    plan: Plan,
+    target: Box<dyn Target>,
     rows_max: u64,
     interval_ms: i64,
     retries_max: u32,
-    database: Option<Database>,
+    dead_letter_topic: Option<String>,
     /// Applied, but not yet in the database.
     waiting: Vec<Records>,
     waiting_rows: u64,
@@ -32,30 +34,31 @@ pub(super) struct JdbcSink {
     next_offset: i64,
     /// What the database holds.
     stored_offset: i64,
+    /// Offsets of waiting changes that the database refuses; they are on their way to the dead-letter topic.
+    refused: BTreeSet<i64>,
+    rejected: Vec<Rejected>,
 }
 
 impl JdbcSink {
-    pub(super) fn new(table: Arc<TableDefinition>, options: &Options, path: String, job: &str) -> JdbcSink {
-        let place = |name: &String| table.schema.index_of(name).ok();
-        let key: Vec<usize> = table.primary_key.iter().filter_map(place).collect();
-        let name = options.text("table-name").unwrap_or_default();
-        let plan = Plan::new(&table, &key, name, path.into(), job);
+    pub(super) fn new(table: Arc<TableDefinition>, options: &Options, target: Box<dyn Target>) -> JdbcSink {
         let number =
             |key: &str| options.integer(key).and_then(|number| u64::try_from(number).ok()).unwrap_or(0);
         let interval_ms = options.duration_ms("sink.buffer-flush.interval").unwrap_or(0);
         JdbcSink {
-            key,
-            plan,
+            key: key(&table),
+            target,
             rows_max: number("sink.buffer-flush.max-rows"),
             interval_ms: i64::try_from(interval_ms).unwrap_or(i64::MAX),
             retries_max: u32::try_from(number("sink.max-retries")).unwrap_or(u32::MAX),
-            database: None,
+            dead_letter_topic: options.text("dead-letter.topic").map(str::to_string),
             waiting: Vec::new(),
             waiting_rows: 0,
             waiting_bytes: 0,
             waiting_since_ms: None,
             next_offset: 0,
             stored_offset: 0,
+            refused: BTreeSet::new(),
+            rejected: Vec::new(),
             table,
         }
     }
@@ -89,22 +92,61 @@ impl JdbcSink {
 
     /// Writes what waits. It stays where the database does not take it, for another try.
     fn flush(&mut self) -> Result<(), SinkError> {
-        let Some(database) = &mut self.database else {
-            return Err(self.invalid("the database is not open"));
+        let flush = Flush {
+            batches: &self.waiting,
+            from: self.stored_offset,
+            to: self.next_offset,
+            refused: &self.refused,
+            stops_at_first: self.dead_letter_topic.is_none(),
         };
         let mut tries_left = self.retries_max;
-        loop {
-            match database.write(&self.plan, &self.waiting, self.stored_offset, self.next_offset) {
-                Ok(()) => break,
-                Err(error) if error.is_locked && tries_left > 0 => tries_left -= 1,
+        let refusals = loop {
+            match self.target.write(&flush) {
+                Ok(refusals) => break refusals,
+                Err(error) if error.is_conflict && tries_left > 0 => tries_left -= 1,
                 Err(error) => return Err(error.into_sink_error(&self.table.name)),
             }
+        };
+        if !refusals.is_empty() {
+            return self.reject(refusals);
         }
         self.stored_offset = self.next_offset;
-        self.waiting.clear();
-        (self.waiting_rows, self.waiting_bytes, self.waiting_since_ms) = (0, 0, None);
+        self.forget();
         Ok(())
     }
+
+    /// Nothing waits any more.
+    fn forget(&mut self) {
+        self.waiting.clear();
+        self.refused.clear();
+        self.rejected.clear();
+        (self.waiting_rows, self.waiting_bytes, self.waiting_since_ms) = (0, 0, None);
+    }
+
+    /// Gives refused rows to the dead-letter topic; what is left is written when they lie there.
+    fn reject(&mut self, refusals: Vec<Refusal>) -> Result<(), SinkError> {
+        let Some(topic) = &self.dead_letter_topic else {
+            let reason = refusals.into_iter().next().map(|refusal| refusal.reason).unwrap_or_default();
+            return Err(self.invalid(reason));
+        };
+        for refusal in refusals {
+            self.refused.insert(refusal.offset);
+            self.rejected.push(Rejected {
+                origin: format!("{} outbox-offset={}", self.table.name, refusal.offset),
+                key: None,
+                value: Some(refusal.row),
+                timestamp_ms: refusal.timestamp_ms,
+                reason: refusal.reason,
+                topic: topic.clone(),
+            });
+        }
+        Ok(())
+    }
+}
+
+/// The places of the primary key's columns.
+pub(super) fn key(table: &TableDefinition) -> Vec<usize> {
+    table.primary_key.iter().filter_map(|name| table.schema.index_of(name).ok()).collect()
 }
 
 impl OutboxSink for JdbcSink {
@@ -127,17 +169,15 @@ impl OutboxSink for JdbcSink {
     }
 
     fn open(&mut self) -> Result<i64, SinkError> {
-        self.waiting.clear();
-        (self.waiting_rows, self.waiting_bytes, self.waiting_since_ms) = (0, 0, None);
+        self.forget();
         let mut tries_left = self.retries_max;
-        let (database, offset) = loop {
-            match Database::open(&self.plan) {
-                Ok(opened) => break opened,
-                Err(error) if error.is_locked && tries_left > 0 => tries_left -= 1,
+        let offset = loop {
+            match self.target.open() {
+                Ok(offset) => break offset,
+                Err(error) if error.is_conflict && tries_left > 0 => tries_left -= 1,
                 Err(error) => return Err(error.into_sink_error(&self.table.name)),
             }
         };
-        self.database = Some(database);
         (self.stored_offset, self.next_offset) = (offset, offset);
         Ok(offset)
     }
@@ -157,9 +197,15 @@ impl OutboxSink for JdbcSink {
     }
 
     fn commit(&mut self, finish: bool, clock_ms: i64) -> Result<i64, SinkError> {
-        if !self.waiting.is_empty() && self.is_due(finish, clock_ms) {
+        // Rows that nobody took are in no topic yet, and may not be left behind.
+        let is_due = !self.waiting.is_empty() && self.rejected.is_empty();
+        if is_due && (!self.refused.is_empty() || self.is_due(finish, clock_ms)) {
             self.flush()?;
         }
         Ok(self.stored_offset)
+    }
+
+    fn take_rejected(&mut self) -> Vec<Rejected> {
+        std::mem::take(&mut self.rejected)
     }
 }

@@ -9,56 +9,29 @@
 //! journal's removal, so that a power cut could take back a transaction after its offset was reported.
 //! Foreign keys are enforced.
 
-use super::changes::{self, Action, Change};
+use super::changes::{self, Action};
+use super::target::{Columns, DatabaseError, Flush, OFFSETS_TABLE, Refusal, Target};
 use base::ErrorKind;
-use dataflow::sink::SinkError;
 use dataflow::table::TableDefinition;
-use kafka_wire::records::Records;
 use rusqlite::types::{ToSqlOutput, ValueRef};
 use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension, Transaction, TransactionBehavior};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
-pub(super) const OFFSETS_TABLE: &str = "eventwright_offsets";
-
 /// How long one try waits for others' locks.
 pub(super) const LOCK_WAIT: Duration = Duration::from_secs(2);
-/// So many letters of a value are shown in a message.
-const SHOWN_LETTERS_MAX: usize = 60;
-
 /// The target and the statements, made from the table's definition.
 pub(super) struct Plan {
     path: PathBuf,
     name: String,
     job: String,
     sink: String,
-    /// Names of the columns, and those of the key.
-    columns: Vec<String>,
-    key: Vec<String>,
+    columns: Columns,
     /// What creates the table in the database, for messages.
     create: String,
     write: String,
     delete: String,
-}
-
-/// Why the database does not do what it should.
-#[derive(Debug)]
-pub(super) struct DatabaseError {
-    kind: ErrorKind,
-    message: String,
-    /// Others hold a lock: nothing was written, and the same may be tried again.
-    pub is_locked: bool,
-}
-
-impl DatabaseError {
-    fn new(kind: ErrorKind, message: String) -> DatabaseError {
-        DatabaseError { kind, message, is_locked: false }
-    }
-
-    pub(super) fn into_sink_error(self, table: &str) -> SinkError {
-        SinkError { kind: self.kind, message: format!("table '{table}': {}", self.message) }
-    }
 }
 
 impl Plan {
@@ -100,14 +73,13 @@ impl Plan {
                 places.join(", ")
             ),
             delete: format!("DELETE FROM {quoted_name} WHERE {}", conditions.join(" AND ")),
-            columns,
-            key,
+            columns: Columns { all: columns, key },
         }
     }
 
     /// What SQLite says, with the kind that tells the caller what to do.
     fn error(&self, action: &str, error: &rusqlite::Error) -> DatabaseError {
-        let (kind, is_locked, advice) = match error.sqlite_error_code() {
+        let (kind, is_conflict, advice) = match error.sqlite_error_code() {
             Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => (
                 ErrorKind::Unavailable,
                 true,
@@ -127,7 +99,7 @@ impl Plan {
             _ => (ErrorKind::Invalid, false, ""),
         };
         let message = format!("cannot {action} in {}: {error}{advice}", self.path.display());
-        DatabaseError { kind, message, is_locked }
+        DatabaseError { kind, message, is_conflict }
     }
 
     /// Checks the table before anything is written: an empty or wrong database stays as it is.
@@ -150,6 +122,7 @@ impl Plan {
         }
         let missing: Vec<&str> = self
             .columns
+            .all
             .iter()
             .filter(|column| !found.contains_key(&column.to_ascii_lowercase()))
             .map(String::as_str)
@@ -165,6 +138,7 @@ impl Plan {
         // Hidden are the columns of virtual tables (1) and those that are generated (2 and 3).
         if let Some(column) = self
             .columns
+            .all
             .iter()
             .find(|column| found.get(&column.to_ascii_lowercase()).is_some_and(|hidden| *hidden > 0))
         {
@@ -179,7 +153,7 @@ impl Plan {
     /// The statements that write a row and delete one.
     fn prepare<'c>(&self, connection: &'c Connection) -> Result<Statements<'c>, DatabaseError> {
         let write = connection.prepare(&self.write).map_err(|error| {
-            if !self.key.is_empty() && error.to_string().contains("ON CONFLICT clause does not match") {
+            if !self.columns.key.is_empty() && error.to_string().contains("ON CONFLICT clause does not match") {
                 let message = format!(
                     "the table '{}' in {} has no unique index on its primary key; create it with: CREATE UNIQUE \
                      INDEX {} ON {} ({})",
@@ -187,46 +161,27 @@ impl Plan {
                     self.path.display(),
                     quoted(&format!("{}_key", self.name)),
                     quoted(&self.name),
-                    list(&self.key)
+                    list(&self.columns.key)
                 );
                 return DatabaseError::new(ErrorKind::Invalid, message);
             }
             self.error("write rows", &error)
         })?;
-        let delete = if self.key.is_empty() {
+        let delete = if self.columns.key.is_empty() {
             None
         } else {
             Some(connection.prepare(&self.delete).map_err(|error| self.error("delete rows", &error))?)
         };
         Ok(Statements { write, delete })
     }
+}
 
-    /// The statement's error, with the row where the row is to blame.
-    fn row_error(&self, change: &Change<'_>, error: &rusqlite::Error) -> DatabaseError {
-        let is_the_row = matches!(
-            error.sqlite_error_code(),
-            Some(ErrorCode::ConstraintViolation | ErrorCode::TypeMismatch | ErrorCode::TooBig)
-        );
-        if !is_the_row {
-            return self.error("write a row", error);
-        }
-        let (verb, names) = match change.action {
-            Action::Write => ("written to", &self.columns),
-            Action::Delete => ("deleted from", &self.key),
-        };
-        let values: Vec<String> = names
-            .iter()
-            .zip(&change.values)
-            .map(|(name, value)| format!("{name}={}", shown(value)))
-            .collect();
-        let message = format!(
-            "a row cannot be {verb} '{}' in {}: {error}; the row is ({})",
-            self.name,
-            self.path.display(),
-            values.join(", ")
-        );
-        DatabaseError::new(ErrorKind::Invalid, message)
-    }
+/// Whether the row is to blame.
+fn is_of_row(error: &rusqlite::Error) -> bool {
+    matches!(
+        error.sqlite_error_code(),
+        Some(ErrorCode::ConstraintViolation | ErrorCode::TypeMismatch | ErrorCode::TooBig)
+    )
 }
 
 struct Statements<'c> {
@@ -234,14 +189,21 @@ struct Statements<'c> {
     delete: Option<rusqlite::Statement<'c>>,
 }
 
-/// An open database.
-pub(super) struct Database {
-    connection: Connection,
+/// A database as the target of a sink.
+pub(super) struct SqliteTarget {
+    plan: Plan,
+    connection: Option<Connection>,
 }
 
-impl Database {
-    /// Opens the database, checks the table, and answers the offset that is stored there.
-    pub(super) fn open(plan: &Plan) -> Result<(Database, i64), DatabaseError> {
+impl SqliteTarget {
+    pub(super) fn new(plan: Plan) -> SqliteTarget {
+        SqliteTarget { plan, connection: None }
+    }
+}
+
+impl Target for SqliteTarget {
+    fn open(&mut self) -> Result<i64, DatabaseError> {
+        let plan = &self.plan;
         if !plan.path.exists() {
             let message = format!(
                 "there is no database {}; create it with: sqlite3 {0} '{}'",
@@ -259,52 +221,55 @@ impl Database {
         plan.check_table(&transaction)?;
         let offset = stored_offset(&transaction, plan).map_err(failed)?;
         transaction.commit().map_err(failed)?;
-        Ok((Database { connection }, offset))
+        self.connection = Some(connection);
+        Ok(offset)
     }
 
-    /// Writes the changes of `[from, to)` and moves the offset, both or neither.
-    pub(super) fn write(
-        &mut self,
-        plan: &Plan,
-        batches: &[Records],
-        from: i64,
-        to: i64,
-    ) -> Result<(), DatabaseError> {
+    fn write(&mut self, flush: &Flush<'_>) -> Result<Vec<Refusal>, DatabaseError> {
+        let plan = &self.plan;
         let failed = |error: rusqlite::Error| plan.error("write rows", &error);
-        let transaction = begin(&mut self.connection).map_err(failed)?;
-        move_offset(&transaction, plan, from, to)?;
+        let Some(connection) = &mut self.connection else {
+            return Err(DatabaseError::new(ErrorKind::Internal, "the database is not open"));
+        };
+        let transaction = begin(connection).map_err(failed)?;
+        move_offset(&transaction, plan, flush.from, flush.to)?;
         let mut statements = plan.prepare(&transaction)?;
-        for record in batches.iter().flat_map(Records::iter) {
-            let damaged = |reason: String| {
-                DatabaseError::new(
-                    ErrorKind::Corrupt,
-                    format!("a record of the outbox cannot be read: {reason}"),
-                )
-            };
-            let record = record.map_err(|error| damaged(error.to_string()))?;
-            if record.offset < from {
-                continue;
-            }
-            let change =
-                changes::decode(record.value.unwrap_or_default(), plan.columns.len(), plan.key.len())
-                    .map_err(|error| damaged(format!("offset={} {error}", record.offset)))?;
+        let mut refusals = Vec::new();
+        for record in flush.records() {
+            let record = record?;
+            let damaged =
+                |reason: String| DatabaseError::damaged(&format!("offset={} {reason}", record.offset));
+            let (all, key) = (plan.columns.all.len(), plan.columns.key.len());
+            let change = changes::decode(record.value.unwrap_or_default(), all, key)
+                .map_err(|error| damaged(error.to_string()))?;
             let statement = match (change.action, &mut statements.delete) {
                 (Action::Write, _) => &mut statements.write,
                 (Action::Delete, Some(delete)) => delete,
-                (Action::Delete, None) => {
-                    return Err(damaged(format!("offset={} deletes without a key", record.offset)));
-                }
+                (Action::Delete, None) => return Err(damaged("deletes without a key".into())),
             };
-            let values = change.values.iter().map(|value| ToSqlOutput::Borrowed(*value));
-            statement
-                .execute(rusqlite::params_from_iter(values))
-                .map_err(|error| plan.row_error(&change, &error))?;
+            let values = change.values.iter().map(|value| bound(*value));
+            match statement.execute(rusqlite::params_from_iter(values)) {
+                Ok(_) => {}
+                // The statement is taken back, and the transaction goes on.
+                Err(error) if is_of_row(&error) => {
+                    let place = format!("'{}' in {}", plan.name, plan.path.display());
+                    refusals.push(plan.columns.refusal(&change, &record, &place, &error));
+                    if flush.stops_at_first {
+                        break;
+                    }
+                }
+                Err(error) => return Err(plan.error("write a row", &error)),
+            }
         }
         drop(statements);
+        if !refusals.is_empty() {
+            return Ok(refusals);
+        }
         transaction.commit().map_err(|error| {
             // Constraints that are deferred are checked here, and no single row can be named.
             plan.error("commit rows", &error)
-        })
+        })?;
+        Ok(Vec::new())
     }
 }
 
@@ -362,6 +327,14 @@ fn move_offset(connection: &Connection, plan: &Plan, from: i64, to: i64) -> Resu
     ))
 }
 
+/// SQLite has no place for what is not a number, and keeps NULL for it.
+pub(super) fn bound(value: ValueRef<'_>) -> ToSqlOutput<'_> {
+    ToSqlOutput::Borrowed(match value {
+        ValueRef::Real(value) if value.is_nan() => ValueRef::Null,
+        value => value,
+    })
+}
+
 /// A name as SQL has it, whatever letters it holds.
 pub(super) fn quoted(name: &str) -> String {
     format!("\"{}\"", name.replace('"', "\"\""))
@@ -369,19 +342,4 @@ pub(super) fn quoted(name: &str) -> String {
 
 pub(super) fn list(names: &[String]) -> String {
     names.iter().map(|name| quoted(name)).collect::<Vec<_>>().join(", ")
-}
-
-fn shown(value: &ValueRef<'_>) -> String {
-    match value {
-        ValueRef::Null => "NULL".into(),
-        ValueRef::Integer(value) => value.to_string(),
-        ValueRef::Real(value) => value.to_string(),
-        ValueRef::Text(bytes) => {
-            let text = String::from_utf8_lossy(bytes);
-            let short: String = text.chars().take(SHOWN_LETTERS_MAX).collect();
-            let more = if short.len() < text.len() { "…" } else { "" };
-            format!("'{short}{more}'")
-        }
-        ValueRef::Blob(bytes) => format!("{} bytes", bytes.len()),
-    }
 }

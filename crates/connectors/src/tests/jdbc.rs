@@ -339,6 +339,33 @@ fn a_row_that_the_table_refuses_is_named_and_takes_its_transaction_back() {
 }
 
 #[test]
+fn refused_rows_go_to_the_dead_letters_before_the_offset_passes_them() {
+    let shop = Shop::new("CREATE TABLE people (id INTEGER PRIMARY KEY, name TEXT CHECK (length(name) < 5))");
+    let table = shop.people(&["id"], &[("dead-letter.topic", "refused")]);
+    let mut sink = sink(&table);
+    sink.open().unwrap();
+    let rows = [(Insert, 1, "one"), (Insert, 2, "much too long"), (Insert, 3, "three"), (Insert, 3, "tre")];
+    sink.apply(&outbox(&table, &changes(&rows), 0).bytes).unwrap();
+    assert_eq!(sink.commit(true, 0).unwrap(), 0);
+    // Nobody has taken them, so nothing is written.
+    assert_eq!(sink.commit(true, 0).unwrap(), 0);
+    assert_eq!((shop.rows().len(), shop.offset()), (0, 0));
+    let rejected = sink.take_rejected();
+    let text = |bytes: &Option<Vec<u8>>| String::from_utf8(bytes.clone().unwrap_or_default()).unwrap();
+    let values: Vec<String> = rejected.iter().map(|one| text(&one.value)).collect();
+    assert_eq!(values, [r#"{"id":2,"name":"much too long"}"#, r#"{"id":3,"name":"three"}"#]);
+    assert_eq!((rejected[0].topic.as_str(), rejected[0].origin.as_str()), ("refused", "t outbox-offset=1"));
+    assert!(
+        rejected[0].reason.contains("CHECK constraint failed: length(name) < 5"),
+        "{}",
+        rejected[0].reason
+    );
+    assert_eq!(sink.commit(false, 0).unwrap(), 4);
+    assert_eq!(shop.rows(), [(1, "one".into()), (3, "tre".into())]);
+    assert_eq!((sink.take_rejected().len(), shop.offset()), (0, 4));
+}
+
+#[test]
 fn the_second_writer_of_a_job_is_turned_away() {
     let shop = Shop::new("CREATE TABLE people (id INTEGER, name TEXT)");
     let table = shop.people(&[], &[]);
@@ -556,20 +583,13 @@ fn wrong_options_say_what_works() {
     assert_eq!(
         messages(&[("url", "jdbc:mysql://me:secret@host/db"), ("password", "secret")], Role::Sink),
         [
-            "table 't': the connector 'jdbc' knows SQLite, and PostgreSQL for lookup joins: 'url' must be \
-             'jdbc:sqlite:PATH' or 'jdbc:postgresql://HOST:PORT/DATABASE', and begins with 'jdbc:mysql'",
+            "table 't': the connector 'jdbc' knows SQLite and PostgreSQL: 'url' must be 'jdbc:sqlite:PATH' or 'jdbc:postgresql://HOST:PORT/DATABASE', and begins with 'jdbc:mysql'",
             "table 't': a SQLite database has no users; leave 'password' out"
         ]
     );
     let postgres = [("url", "jdbc:postgresql://host/db"), ("username", "me"), ("password", "secret")];
     assert_eq!(messages(&postgres, Role::Lookup), [""; 0]);
-    assert_eq!(
-        messages(&postgres, Role::Sink),
-        [
-            "table 't': the connector 'jdbc' writes SQLite only so far, and 'url' names a PostgreSQL database; it can be \
-             looked up in a join FOR SYSTEM_TIME AS OF; to write, use 'jdbc:sqlite:PATH' or a topic"
-        ]
-    );
+    assert_eq!(messages(&postgres, Role::Sink), [""; 0]);
     let form = "table 't': 'url' must be 'jdbc:postgresql://HOST:PORT/DATABASE'";
     let apart = format!("{form}; who asks stands in 'username' and 'password'");
     let apart = apart.as_str();
@@ -627,6 +647,16 @@ fn wrong_options_say_what_works() {
         table(schema(&[("tags", list)]), &[("connector", "jdbc"), ("table-name", "people"), sqlite]);
     let errors = connector().check(&with_list, Role::Sink).unwrap_err();
     assert!(errors[0].message.starts_with("table 't': the column 'tags' of type List"), "{errors:?}");
+    // PostgreSQL has arrays, and no maps.
+    let texts = DataType::List(Arc::new(Field::new("item", DataType::Utf8, true)));
+    let in_postgres = |data_type: DataType| {
+        let options = [&[("connector", "jdbc"), ("table-name", "people")][..], &postgres].concat();
+        connector().check(&table(schema(&[("tags", data_type)]), &options), Role::Sink)
+    };
+    assert_eq!(in_postgres(texts), Ok(()));
+    let row = DataType::Struct(vec![Field::new("a", DataType::Int64, true)].into());
+    let errors = in_postgres(row).unwrap_err();
+    assert!(errors[0].message.ends_with("write its parts to columns of their own"), "{errors:?}");
     let micros = DataType::Timestamp(TimeUnit::Microsecond, None);
     let fine = table(schema(&[("at", micros)]), &[("connector", "jdbc"), ("table-name", "people"), sqlite]);
     assert_eq!(connector().check(&fine, Role::Sink), Ok(()));

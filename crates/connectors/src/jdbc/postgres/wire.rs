@@ -1,8 +1,8 @@
-//! The part of PostgreSQL's protocol (3.0) that a lookup needs: connect, prepare one statement, run it for many keys.
+//! The part of PostgreSQL's protocol (3.0) that we need: connect, prepare a statement, run it for many keys.
 //!
 //! All values travel as text, in the forms of the ISO date style, UTC and UTF-8, which are asked for when the connection
-//! begins; so is read-only. A call as a whole has the lookup's timeout, however slowly the server sends. With TLS the
-//! server proves its name before anything is said.
+//! begins. A call as a whole has a timeout, however slowly the server sends. With TLS the server proves its name before
+//! anything is said.
 
 use super::Address;
 use super::scram::{self, Scram};
@@ -31,11 +31,27 @@ const STATEMENT: &str = "q";
 pub(super) struct WireError {
     pub kind: ErrorKind,
     pub message: String,
-    /// A value is none of the type that it is compared with (class 22).
-    pub is_of_value: bool,
+    /// The server's SQLSTATE; empty where it is not the server who complains. Then the connection is of no more use.
+    pub state: String,
 }
 
-type Wired<T> = Result<T, WireError>;
+impl WireError {
+    /// A value is none of the type that it is compared with.
+    pub(super) fn is_of_value(&self) -> bool {
+        self.state.starts_with("22")
+    }
+
+    /// The row that is written is to blame, and not the table, the user, the server or others who write.
+    pub(super) fn is_of_row(&self) -> bool {
+        const OTHERS: &[&str] = &[
+            "08", "0A", "25", "26", "28", "2B", "2D", "3B", "3D", "3F", "40", "42", "53", "55", "57", "58",
+            "F0", "XX",
+        ];
+        self.state.len() == 5 && !OTHERS.iter().any(|class| self.state.starts_with(class))
+    }
+}
+
+pub(super) type Wired<T> = Result<T, WireError>;
 
 /// Gets the number of the parameters that a row was found for, and its values.
 type Each<'a> = &'a mut dyn FnMut(usize, &[Option<&str>]) -> Result<(), String>;
@@ -54,6 +70,7 @@ const TLS_REQUEST: [u8; 8] = [0, 0, 0, 8, 0x04, 0xd2, 0x16, 0x2f];
 pub(super) struct Connection {
     stream: BufReader<Secured>,
     request: Vec<u8>,
+    is_broken: bool,
 }
 
 /// A stream whose reads and writes end when the call's time is over.
@@ -142,12 +159,12 @@ fn monotonic(clock: &dyn Clock) -> Duration {
     Duration::from_nanos(clock.monotonic_ns())
 }
 
-fn broken(message: impl std::fmt::Display) -> WireError {
-    WireError { kind: ErrorKind::Unavailable, message: message.to_string(), is_of_value: false }
+pub(super) fn broken(message: impl std::fmt::Display) -> WireError {
+    WireError { kind: ErrorKind::Unavailable, message: message.to_string(), state: String::new() }
 }
 
 pub(super) fn wrong(message: impl std::fmt::Display) -> WireError {
-    WireError { kind: ErrorKind::Invalid, message: message.to_string(), is_of_value: false }
+    WireError { kind: ErrorKind::Invalid, message: message.to_string(), state: String::new() }
 }
 
 /// The stream under TLS, if the server speaks it and is who it should be.
@@ -174,7 +191,13 @@ fn secured(mut stream: Limited, authorities: &Path, host: &str) -> Wired<Secured
 }
 
 impl Connection {
-    pub(super) fn open(os: &Os, address: &Address, timeout: Duration) -> Wired<Connection> {
+    /// `settings` are those of the session.
+    pub(super) fn open(
+        os: &Os,
+        address: &Address,
+        timeout: Duration,
+        settings: &[(&str, &str)],
+    ) -> Wired<Connection> {
         let Address { host, port, .. } = address;
         let failed = |error: std::io::Error| broken(format!("cannot connect to {host}:{port}: {error}"));
         let clock = os.clock.clone();
@@ -186,15 +209,16 @@ impl Connection {
             None => Secured::Plain(stream),
             Some(authorities) => secured(stream, authorities, host)?,
         };
-        let mut connection = Connection { stream: BufReader::new(stream), request: Vec::new() };
-        connection.start(address)?;
+        let mut connection =
+            Connection { stream: BufReader::new(stream), request: Vec::new(), is_broken: false };
+        connection.start(address, settings)?;
         connection.log_in(os, address)?;
         Ok(connection)
     }
 
-    fn start(&mut self, address: &Address) -> Wired<()> {
+    fn start(&mut self, address: &Address, settings: &[(&str, &str)]) -> Wired<()> {
         let mut body = VERSION.to_be_bytes().to_vec();
-        let settings = [
+        let always = [
             ("user", address.user.as_str()),
             ("database", &address.database),
             ("application_name", "eventwright"),
@@ -203,9 +227,8 @@ impl Connection {
             ("TimeZone", "UTC"),
             ("bytea_output", "hex"),
             ("extra_float_digits", "3"),
-            ("default_transaction_read_only", "on"),
         ];
-        for (key, value) in settings {
+        for (key, value) in always.iter().chain(settings) {
             body.extend_from_slice(key.as_bytes());
             body.push(0);
             body.extend_from_slice(value.as_bytes());
@@ -357,10 +380,14 @@ impl Connection {
     }
 
     /// Reads until the server is ready for the next request; the first error is the answer.
-    fn until_ready(&mut self, each: &mut dyn FnMut(u8, &[u8]) -> Wired<()>) -> Wired<()> {
+    pub(super) fn until_ready(&mut self, each: &mut dyn FnMut(u8, &[u8]) -> Wired<()>) -> Wired<()> {
         let mut result = Ok(());
         loop {
-            let (kind, body) = self.receive()?;
+            let (kind, body) = match self.receive() {
+                Ok(received) => received,
+                // A server that closes the connection has said why.
+                Err(error) => return result.and(Err(error)),
+            };
             match kind {
                 b'Z' => return result,
                 b'E' => result = result.and(Err(server_error(&body))),
@@ -370,20 +397,44 @@ impl Connection {
         }
     }
 
-    fn push(&mut self, kind: u8, body: &[u8]) {
-        self.request.push(kind);
-        self.request.extend_from_slice(&(body.len() as i32 + 4).to_be_bytes());
+    pub(super) fn push(&mut self, kind: u8, body: &[u8]) {
+        self.push_head(kind, body.len());
         self.request.extend_from_slice(body);
     }
 
-    fn send(&mut self) -> Wired<()> {
+    /// The beginning of a message whose body is put into the request next.
+    pub(super) fn push_head(&mut self, kind: u8, body_bytes: usize) {
+        self.request.push(kind);
+        self.request.extend_from_slice(&(body_bytes as i32 + 4).to_be_bytes());
+    }
+
+    /// What is sent next.
+    pub(super) fn request(&mut self) -> &mut Vec<u8> {
+        &mut self.request
+    }
+
+    pub(super) fn send(&mut self) -> Wired<()> {
         let stream = self.stream.get_mut();
         let sent = stream.write_all(&self.request).and_then(|()| stream.flush());
         self.request.clear();
-        sent.map_err(|error| broken(format!("cannot write to the server: {}", timed(&error))))
+        sent.map_err(|error| {
+            self.is_broken = true;
+            broken(format!("cannot write to the server: {}", timed(&error)))
+        })
+    }
+
+    /// Whether it cannot be used any more.
+    pub(super) fn is_broken(&self) -> bool {
+        self.is_broken
     }
 
     fn receive(&mut self) -> Wired<(u8, Vec<u8>)> {
+        let received = self.receive_message();
+        self.is_broken |= received.is_err();
+        received
+    }
+
+    fn receive_message(&mut self) -> Wired<(u8, Vec<u8>)> {
         let failed =
             |error: std::io::Error| broken(format!("cannot read from the server: {}", timed(&error)));
         let mut head = [0; 5];
@@ -468,7 +519,7 @@ fn described(body: &[u8]) -> Option<Vec<Described>> {
     Some(columns)
 }
 
-fn row(body: &[u8]) -> Option<Vec<Option<&str>>> {
+pub(super) fn row(body: &[u8]) -> Option<Vec<Option<&str>>> {
     let mut rest = Rest(body);
     let count = rest.i16()?;
     let mut values = Vec::new();
@@ -479,6 +530,11 @@ fn row(body: &[u8]) -> Option<Vec<Option<&str>>> {
         });
     }
     Some(values)
+}
+
+/// What a statement says of itself when it is done.
+pub(super) fn command_tag(body: &[u8]) -> String {
+    Rest(body).text().unwrap_or_default().to_string()
 }
 
 /// What the server says, with the kind that tells the caller what to do.
@@ -493,14 +549,19 @@ fn server_error(body: &[u8]) -> WireError {
             _ => {}
         }
     }
-    let kind = match state.get(..2) {
-        // Connections, rollbacks by conflicts, resources, locks, operators who intervene.
-        Some("08" | "40" | "53" | "55" | "57") => ErrorKind::Unavailable,
-        Some("3D") => ErrorKind::NotFound,
+    let kind = match (state.as_str(), state.get(..2)) {
+        // We have sent what is no message.
+        ("08P01", _) => ErrorKind::Internal,
+        // Another transaction was first, or holds a lock.
+        ("55P03", _) | (_, Some("40")) => ErrorKind::Retry,
+        // A server that others have made read-only, say because another one is the first now.
+        ("25006", _) => ErrorKind::Unavailable,
+        // Connections, resources, objects in use, operators who intervene, the server's disks.
+        ("55006", _) | (_, Some("08" | "53" | "57" | "58")) => ErrorKind::Unavailable,
+        ("42P01" | "42703", _) | (_, Some("3D" | "3F")) => ErrorKind::NotFound,
         _ => ErrorKind::Invalid,
     };
-    let is_of_value = state.starts_with("22");
-    WireError { kind, message: format!("{message} (SQLSTATE {state})"), is_of_value }
+    WireError { kind, message: format!("{message} (SQLSTATE {state})"), state }
 }
 
 #[cfg(test)]

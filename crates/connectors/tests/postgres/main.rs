@@ -1,0 +1,11 @@
+//! The sink of `jdbc` at a real PostgreSQL: what is stored, who may write, and what befalls them.
+//!
+//! `cargo xtask test --stage postgres` starts the server and runs this; it says in `EVENTWRIGHT_TEST_POSTGRES` where
+//! (`PORT USER PASSWORD`). Every test has tables of its own.
+
+mod changes;
+mod faults;
+mod killed;
+mod refused;
+mod server;
+mod types;

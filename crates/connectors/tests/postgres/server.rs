@@ -1,0 +1,203 @@
+//! The server that the tests are given, sessions of others, and sinks that write to it.
+
+use arrow_array::{ArrayRef, Int8Array, Int64Array, RecordBatch, StringArray, UInt64Array};
+use arrow_schema::{DataType, Field, Schema, SchemaRef};
+use connectors::Connectors;
+use dataflow::batch::{Batch, RowKind};
+use dataflow::connector::Connector;
+use dataflow::sink::{OutboxSink, Sink, SinkError, TopicBatch};
+use dataflow::table::TableDefinition;
+use os::Os;
+use std::io::{BufRead, BufReader, Write};
+use std::process::{Child, ChildStdout, Command, Stdio};
+use std::sync::Arc;
+
+pub struct Server {
+    pub port: String,
+    pub user: String,
+    pub password: String,
+}
+
+/// Where the server is.
+pub fn server() -> Server {
+    let given = std::env::var("EVENTWRIGHT_TEST_POSTGRES");
+    let given = given.expect("run it with: cargo xtask test --stage postgres");
+    let mut parts = given.splitn(3, ' ').map(str::to_string);
+    let mut part = || parts.next().expect("PORT USER PASSWORD");
+    Server { port: part(), user: part(), password: part() }
+}
+
+impl Server {
+    pub fn url(&self) -> String {
+        format!("jdbc:postgresql://127.0.0.1:{}/shop", self.port)
+    }
+
+    fn psql(&self) -> Command {
+        let mut command = Command::new("psql");
+        command.args(["-h", "127.0.0.1", "-p", &self.port, "-U", &self.user, "-d", "shop"]);
+        command.args(["-v", "ON_ERROR_STOP=1", "-qAtX"]).env("PGPASSWORD", &self.password);
+        command
+    }
+
+    /// Runs SQL, and answers its rows with `|` between the values.
+    pub fn run(&self, sql: &str) -> String {
+        let output = self.psql().args(["-c", sql]).output().unwrap();
+        assert!(output.status.success(), "{sql}: {}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap().trim_end().to_string()
+    }
+
+    /// Another user who may do everything, with the same password.
+    pub fn add_user(&self, name: &str) {
+        self.run(&format!(
+            "CREATE ROLE {name} LOGIN SUPERUSER PASSWORD '{}'",
+            self.password.replace('\'', "''")
+        ));
+    }
+
+    /// A session of somebody else, who holds what the statement gives until it is dropped.
+    pub fn holding(&self, sql: &str) -> Session {
+        let mut child = self.psql().stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+        let output = BufReader::new(child.stdout.take().unwrap());
+        let mut session = Session { child, output };
+        session.run(&format!("BEGIN; {sql};"));
+        session
+    }
+
+    /// The process of the server that works for a sink and waits for a lock on a table (or for a row of it).
+    pub fn waiting(&self, table: &str) -> String {
+        let sql = format!(
+            "SELECT a.pid FROM pg_stat_activity a JOIN pg_locks l ON l.pid = a.pid AND l.relation = '{table}'::regclass \
+             WHERE a.application_name = 'eventwright' AND a.wait_event_type = 'Lock' LIMIT 1"
+        );
+        loop {
+            let found = self.run(&sql);
+            if !found.is_empty() {
+                return found;
+            }
+        }
+    }
+
+    /// The table `t` over a table of the server.
+    pub fn table(
+        &self,
+        name: &str,
+        columns: SchemaRef,
+        key: &[&str],
+        options: &[(&str, &str)],
+    ) -> Arc<TableDefinition> {
+        let url = self.url();
+        let mut all = vec![
+            ("connector", "jdbc"),
+            ("url", url.as_str()),
+            ("table-name", name),
+            ("username", self.user.as_str()),
+            ("password", self.password.as_str()),
+        ];
+        all.retain(|(key, _)| options.iter().all(|(other, _)| other != key));
+        all.extend_from_slice(options);
+        Arc::new(TableDefinition {
+            name: "t".into(),
+            schema: columns,
+            metadata: Vec::new(),
+            primary_key: key.iter().map(|name| name.to_string()).collect(),
+            partition_keys: Vec::new(),
+            options: all.iter().map(|(key, value)| (key.to_string(), value.to_string())).collect(),
+        })
+    }
+
+    /// A table of a number and a name.
+    pub fn people(&self, name: &str, key: &[&str], options: &[(&str, &str)]) -> Arc<TableDefinition> {
+        self.table(name, people_schema(), key, options)
+    }
+
+    pub fn offset(&self, job: &str) -> i64 {
+        self.run(&format!("SELECT outbox_offset FROM eventwright_offsets WHERE job = '{job}'"))
+            .parse()
+            .unwrap()
+    }
+}
+
+pub struct Session {
+    child: Child,
+    output: BufReader<ChildStdout>,
+}
+
+impl Session {
+    /// Runs SQL, and waits until it is done.
+    pub fn run(&mut self, sql: &str) {
+        let input = self.child.stdin.as_mut().unwrap();
+        input.write_all(format!("{sql}\n\\echo done\n").as_bytes()).unwrap();
+        let mut line = String::new();
+        while line.trim_end() != "done" {
+            line.clear();
+            assert!(self.output.read_line(&mut line).unwrap() > 0, "psql ended");
+        }
+    }
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        // It ends with its input, and with it the transaction.
+        drop(self.child.stdin.take());
+        let _ = self.child.wait();
+    }
+}
+
+pub fn connector() -> Arc<dyn Connector> {
+    connectors::table(Connectors { os: Os::real(), log: None }).find("jdbc").unwrap().clone()
+}
+
+pub fn sink(table: &Arc<TableDefinition>, job: &str) -> Box<dyn OutboxSink> {
+    match connector().sink(table, job).unwrap() {
+        Sink::Outbox(sink) => sink,
+        _ => panic!("an outbox sink"),
+    }
+}
+
+pub fn schema(columns: &[(&str, DataType)]) -> SchemaRef {
+    let field = |(name, data_type): &(&str, DataType)| Field::new(*name, data_type.clone(), true);
+    Arc::new(Schema::new(columns.iter().map(field).collect::<Vec<_>>()))
+}
+
+pub fn people_schema() -> SchemaRef {
+    schema(&[("id", DataType::Int64), ("name", DataType::Utf8)])
+}
+
+pub fn batch(schema: &SchemaRef, columns: Vec<ArrayRef>, kinds: Option<&[RowKind]>) -> Batch {
+    let rows = RecordBatch::try_new(schema.clone(), columns).unwrap();
+    let ordinals = UInt64Array::from_iter_values(0..rows.num_rows() as u64);
+    let kinds = kinds.map(|kinds| Int8Array::from_iter_values(kinds.iter().map(|kind| *kind as i8)));
+    Batch { rows, kinds, ordinals, ties: None, watermarks: None }
+}
+
+pub type Row<'a> = (RowKind, i64, &'a str);
+
+pub fn people(rows: &[Row<'_>]) -> Batch {
+    let ids = Int64Array::from_iter_values(rows.iter().map(|(_, id, _)| *id));
+    let names = StringArray::from_iter_values(rows.iter().map(|(_, _, name)| *name));
+    let kinds: Vec<RowKind> = rows.iter().map(|(kind, _, _)| *kind).collect();
+    batch(&people_schema(), vec![Arc::new(ids), Arc::new(names)], Some(&kinds))
+}
+
+/// Outbox batches with their offsets patched as the log does.
+pub fn outbox(sink: &mut dyn OutboxSink, rows: &Batch, base_offset: i64) -> Vec<TopicBatch> {
+    let mut encoded = sink.encode(rows, 0).unwrap();
+    let mut offset = base_offset;
+    for batch in &mut encoded {
+        kafka_wire::records::set_base_offset(&mut batch.bytes, offset).unwrap();
+        offset += i64::from(batch.records);
+    }
+    encoded
+}
+
+pub fn apply(sink: &mut dyn OutboxSink, rows: &Batch, base_offset: i64) {
+    for batch in outbox(sink, rows, base_offset) {
+        sink.apply(&batch.bytes).unwrap();
+    }
+}
+
+/// Applies and commits.
+pub fn write(sink: &mut dyn OutboxSink, rows: &[Row<'_>], base_offset: i64) -> Result<i64, SinkError> {
+    apply(sink, &people(rows), base_offset);
+    sink.commit(true, 0)
+}
