@@ -13,7 +13,7 @@ use dataflow::feed::{Feed, FeedRecord, FeedRequest, Haul};
 use dataflow::sink::Sink;
 use dataflow::source::{Idle, Position, Read, ReadLimits, Source, SourceError, Split};
 use dataflow::table::TableDefinition;
-use eventlog::EventLog;
+use eventlog::{EventLog, LogError};
 use kafka_wire::records::Batch;
 use os::sim::SimOs;
 use pipe::Pipe;
@@ -101,7 +101,8 @@ impl Feed for Polls {
         self.next = until;
         let record = |number: i64| FeedRecord {
             partition: (number % PARTITIONS) as u32,
-            timestamp_ms: number,
+            // Long ago, or in a far future.
+            timestamp_ms: if number % 2 == 0 { number } else { 1 << 50 },
             value: Some(number.to_le_bytes().to_vec()),
             headers: vec![("number".into(), Some(number.to_string().into_bytes()))],
             id: is_queue.then(|| number.to_string().into_bytes()),
@@ -342,6 +343,34 @@ fn an_outside_that_fails_again_and_again_is_opened_again_and_costs_no_record_and
         assert_complete(&pipe.topic("topic"), &format!("{kind:?}"));
         life.end();
     }
+}
+
+#[test]
+fn what_landed_goes_when_no_recovery_needs_it_and_not_before() {
+    let world = SimOs::new(45);
+    let outside = Outside::new(Kind::Replayable, Memory::default());
+    let (life, pipe, request) = begin(&world, &outside);
+    let mut machine = life.runtime.machine(request.clone()).unwrap();
+    let topics = life.log.topics();
+    let source = topics.iter().find(|topic| topic.name.starts_with("__source")).unwrap();
+    let has_gone =
+        || source.partitions.iter().all(|partition| life.log.bounds(*partition).unwrap().log_start.0 > 0);
+    while !has_gone() {
+        assert_ne!(machine.turn().unwrap(), Turn::Finished, "snapshots pass some of it before");
+        let ((), last) = life.log.append(|_| Ok::<_, LogError>(())).unwrap();
+        life.log.wait_durable(last).unwrap();
+        world.clock.advance_ms(100_000);
+        life.log.enforce_retention(world.os().clock.now_ms()).unwrap();
+    }
+    drop(machine);
+    life.end();
+    let (life, again, request) = begin(&world, &outside);
+    life.log.enforce_retention(world.os().clock.now_ms() + 1_000_000).unwrap();
+    let mut machine = life.runtime.machine(request).unwrap();
+    finish(&mut machine, || {});
+    drop((machine, pipe));
+    assert_complete(&again.target(), "after the restart");
+    life.end();
 }
 
 #[test]

@@ -207,7 +207,8 @@ impl Driver {
                     job: self.job.clone(),
                     reason: format!("a feed names partition {index}, and has {}", self.partitions.len()),
                 })?;
-                frame.batch(*partition, batch.records, batch.max_timestamp_ms, &batch.bytes)?;
+                // They expire by when they landed, whatever they say of their own time.
+                frame.batch(*partition, batch.records, now_ms, &batch.bytes)?;
             }
             if let Some(ids) = self.ids.as_ref().filter(|_| !new_ids.is_empty()) {
                 ids_at = ids.write(&new_ids, frame, now_ms)?;
