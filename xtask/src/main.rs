@@ -10,6 +10,7 @@ mod clients;
 mod codegen;
 mod compared;
 mod connectors;
+mod dashboards;
 mod deny;
 mod example;
 mod ext4;
@@ -27,6 +28,7 @@ mod peers;
 mod places;
 mod postgres;
 mod process;
+mod prometheus;
 mod proofs;
 mod recorder;
 mod secured;
@@ -53,6 +55,8 @@ struct Arguments {
 enum Task {
     /// Write the Kafka messages of `kafka-wire` from its tables
     Codegen,
+    /// Write the boards of `deploy/grafana` from their tables
+    Dashboards,
     /// Run everything that must hold: format, house rules, lints, tests, clients, the example
     Test(stages::Options),
     /// Check the house rules: floors, first lines, file lengths, licences, duplicate versions
@@ -221,6 +225,7 @@ fn main() -> ExitCode {
 fn perform(task: Task) -> Result<ExitCode> {
     match task {
         Task::Codegen => codegen::run()?,
+        Task::Dashboards => dashboards::write()?,
         Task::Test(options) => return Ok(verdict(&stages::run(&options)?)),
         Task::House => {
             let report = house::check()?;

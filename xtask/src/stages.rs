@@ -7,6 +7,7 @@ mod cargo;
 mod clients;
 mod compared;
 mod example;
+mod metrics;
 mod postgres;
 mod suites;
 
@@ -22,7 +23,7 @@ pub use self::example::run as example;
 
 #[derive(Args)]
 pub struct Options {
-    /// The stages to run, all if there are none: format, house, clippy, tests, build, clients, suites, example, postgres, flink,
+    /// The stages to run, all if there are none: format, house, clippy, tests, build, clients, suites, example, postgres, metrics, flink,
     /// kill, kill-producers, connectors
     stages: Vec<String>,
 }
@@ -39,6 +40,7 @@ const STAGES: &[(&str, Stage)] = &[
     ("suites", suites::run),
     ("example", example::run),
     ("postgres", postgres::run),
+    ("metrics", metrics::run),
     ("flink", compared::run),
     ("kill", kill),
     ("kill-producers", kill_producers),

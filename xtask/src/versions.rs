@@ -76,6 +76,8 @@ pub const DEBIAN_PACKAGES: &[(&str, &str)] = &[
     ("kcat", "kcat"),
     ("strace", "strace"),
     ("pg_ctlcluster", "postgresql"),
+    // Its service need not run: the tests start the program themselves.
+    ("promtool", "prometheus"),
     // What librdkafka is built with.
     ("/usr/include/rapidjson/rapidjson.h", "rapidjson-dev"),
     ("/usr/include/zstd.h", "libzstd-dev"),

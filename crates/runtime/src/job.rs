@@ -114,8 +114,8 @@ pub enum Submitted {
 
 /// Runs the jobs of one data directory.
 pub struct Runtime {
-    log: EventLog,
-    os: Os,
+    pub(crate) log: EventLog,
+    pub(crate) os: Os,
     data: PathBuf,
     journal: Arc<Journal>,
     wakeup: Arc<Wakeup>,

@@ -45,7 +45,7 @@ pub use error::RuntimeError;
 pub use job::{CommitPoint, JobHandle, JobOptions, JobRequest, Observer, ProgressWatch, Runtime, Submitted};
 pub use journal::{FeedPosition, Journal, JournalState};
 pub use machine::{Machine, Patience, Turn, Wait};
-pub use measured::metric_families;
+pub use measured::{Meters, metric_families};
 pub use progress::{FeedProgress, JobProgress, OperatorProgress, ScanProgress, SinkProgress};
 pub use restart::{RestartPolicy, RestartSettingError, RestartStrategy};
 pub use savepoint::{Savepoint, SavepointInfo, SavepointOutcome, SavepointTicket};

@@ -18,7 +18,7 @@ use dataflow::sink::OutboxSink;
 use eventlog::EventLog;
 use os::Os;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, AtomicUsize, Ordering};
 
 /// Bytes of outbox batches that are applied before the target may commit.
 const READ_BYTES_MAX: usize = 1 << 20;
@@ -87,6 +87,8 @@ pub(crate) struct Driver {
     pin: String,
     partition: PartitionId,
     sink: Box<dyn OutboxSink>,
+    /// Told how far the target is.
+    meter: Arc<AtomicI64>,
     retries: Retries,
     /// The next record for the target, once it was asked.
     next: Option<Offset>,
@@ -124,6 +126,7 @@ impl Driver {
             pin: pin(&context.request.name),
             partition,
             sink,
+            meter: context.progress.meters.outbox(node),
             retries: Retries::new(&context.os, context.request.options.restart),
             next: None,
             is_full: false,
@@ -240,6 +243,7 @@ impl Driver {
     fn note_waiting(&mut self, durable: Option<Offset>) -> Result<(), RuntimeError> {
         let bounds = self.log.bounds(self.partition)?;
         let durable = durable.unwrap_or(bounds.log_start);
+        self.meter.store(durable.0, Ordering::Relaxed);
         let waiting = bounds.end.0.saturating_sub(durable.0).max(0) as u64;
         let is_full = self.signals.bytes_of(waiting) >= WAITING_BYTES_MAX;
         if is_full != self.is_full {

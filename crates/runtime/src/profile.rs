@@ -14,6 +14,7 @@ pub(crate) struct Profile {
     os: Os,
     begun_ns: u64,
     marked_ns: u64,
+    step_begun_ns: u64,
     step_rows: u64,
     commit_ns: u64,
     upkeep_ns: u64,
@@ -27,6 +28,7 @@ impl Profile {
             os: os.clone(),
             begun_ns: now_ns,
             marked_ns: now_ns,
+            step_begun_ns: now_ns,
             step_rows: 0,
             commit_ns: 0,
             upkeep_ns: 0,
@@ -51,6 +53,7 @@ impl Profile {
             self.add(*node, *ns);
         }
         self.mark();
+        self.step_begun_ns = self.marked_ns;
     }
 
     fn add(&mut self, node: NodeId, ns: u64) {
@@ -65,8 +68,10 @@ impl Profile {
         self.add(node, ns);
     }
 
-    pub(crate) fn committed(&mut self) {
+    /// The step is in the log; answers how long it took.
+    pub(crate) fn committed(&mut self) -> u64 {
         self.commit_ns += self.passed_ns();
+        self.marked_ns.saturating_sub(self.step_begun_ns)
     }
 
     pub(crate) fn kept(&mut self) {

@@ -2,6 +2,7 @@
 
 use crate::job::lock;
 use crate::journal::Counts;
+use crate::measured::Meters;
 use dataflow::engine::StateSize;
 use std::sync::{Arc, Mutex};
 
@@ -100,19 +101,22 @@ impl JobProgress {
 
 /// The counters, shared between the job's thread and those who look.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct SharedProgress(Arc<Mutex<JobProgress>>);
+pub(crate) struct SharedProgress {
+    progress: Arc<Mutex<JobProgress>>,
+    pub(crate) meters: Arc<Meters>,
+}
 
 impl SharedProgress {
     pub(crate) fn new(progress: JobProgress) -> SharedProgress {
-        SharedProgress(Arc::new(Mutex::new(progress)))
+        SharedProgress { progress: Arc::new(Mutex::new(progress)), meters: Arc::default() }
     }
 
     pub(crate) fn read(&self) -> JobProgress {
-        lock(&self.0).clone()
+        lock(&self.progress).clone()
     }
 
     pub(crate) fn update(&self, change: impl FnOnce(&mut JobProgress)) {
-        change(&mut lock(&self.0));
+        change(&mut lock(&self.progress));
     }
 
     /// The job is run again: its counters come from the journal once more, what was there before it stays.

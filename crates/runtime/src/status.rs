@@ -7,6 +7,7 @@ use crate::coordinates::{Cursor, ScanSplits};
 use crate::error::RuntimeError;
 use crate::job::{JobRequest, lock};
 use crate::journal::{Counts, JournalState};
+use crate::measured::Meters;
 use crate::progress::SharedProgress;
 use crate::progress::{JobProgress, ScanProgress, SinkProgress};
 use crate::savepoint::Requests;
@@ -138,6 +139,8 @@ pub struct JobStatus {
     /// The step of the snapshot that a recovery would begin with, and the clock of that step.
     pub snapshot_step: Option<u64>,
     pub snapshot_clock_ms: Option<i64>,
+    /// Histograms of this process; none where only the journal knows the job.
+    pub meters: Option<Arc<Meters>>,
 }
 
 /// The id of a job: its name and, once it has begun, what tells it from others of that name.
@@ -287,6 +290,7 @@ impl Tracked {
             splits: journalled.map_or(Vec::new(), splits),
             snapshot_step: journalled.and_then(|state| Some(state.snapshot.as_ref()?.step)),
             snapshot_clock_ms: journalled.and_then(|state| Some(state.snapshot.as_ref()?.clock_ms)),
+            meters: Some(self.progress.meters.clone()),
         }
     }
 }
@@ -310,6 +314,7 @@ pub(crate) fn of_journal(name: &str, state: &JournalState) -> JobStatus {
         splits: splits(state),
         snapshot_step: state.snapshot.as_ref().map(|snapshot| snapshot.step),
         snapshot_clock_ms: state.snapshot.as_ref().map(|snapshot| snapshot.clock_ms),
+        meters: None,
     }
 }
 

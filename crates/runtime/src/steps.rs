@@ -138,6 +138,7 @@ pub(crate) struct Job {
     folder: StateFolder,
     store: Store,
     snapshots: Snapshots,
+    snapshot_begun_ns: u64,
     step: u64,
     clock_ms: i64,
     /// When the next window on processing time is over, for the reader, which waits no longer.
@@ -225,6 +226,7 @@ impl Job {
             folder,
             store,
             snapshots,
+            snapshot_begun_ns: 0,
             step: 0,
             clock_ms: i64::MIN,
             due_ms: Arc::new(AtomicI64::new(i64::MAX)),
@@ -475,7 +477,9 @@ impl Job {
         }
         self.outputs.publish(lsn, direct);
         self.note_lookups(output.questions);
-        self.profile.committed();
+        let meters = &self.context.progress.meters;
+        meters.step.record(self.profile.committed());
+        meters.step_rows.record(rows);
         self.context.progress.add(&counts);
         self.context.progress.update(|progress| {
             progress.steps = self.step;
@@ -553,6 +557,7 @@ impl Job {
     /// Fixes the state after the current step; it is written while further steps run.
     fn begin_snapshot(&mut self) -> Result<(), RuntimeError> {
         self.observe(CommitPoint::BeforeSnapshot);
+        self.snapshot_begun_ns = self.context.os.clock.monotonic_ns();
         let (file, path) = self.folder.manifest(self.step);
         let pending = self.dataflow.snapshot()?.write(&self.store, path);
         let record = self.snapshot_record(file);
@@ -583,6 +588,9 @@ impl Job {
                 }
                 Polled::Durable(record) => {
                     self.observe(CommitPoint::AfterSnapshot);
+                    let now_ns = self.context.os.clock.monotonic_ns();
+                    let taken_ns = now_ns.saturating_sub(self.snapshot_begun_ns);
+                    self.context.progress.meters.snapshot.record(taken_ns);
                     self.folder.remove_others(Some(&record.file))?;
                     let inputs = lock(&self.inputs);
                     for (partition, position) in inputs.log_positions(&record.cursors) {
