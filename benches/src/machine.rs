@@ -13,11 +13,7 @@ pub fn describe(folder: &Path) -> Result<String> {
         processor.lines().find_map(|line| line.strip_prefix("model name")).unwrap_or("unknown processor");
     let cores = std::thread::available_parallelism()?;
     let kernel = fs::read_to_string("/proc/sys/kernel/osrelease")?;
-    let memory = fs::read_to_string("/proc/meminfo")?;
-    let memory_kb: f64 = memory
-        .lines()
-        .find_map(|line| line.strip_prefix("MemTotal:")?.split_whitespace().next()?.parse().ok())
-        .unwrap_or(f64::NAN);
+    let memory_kb = memory_kb("MemTotal:")?;
     Ok(format!(
         "{cores} cores of {}, {:.0} GB of memory, Linux {}, {}",
         model.trim_start_matches([' ', '\t', ':']),
@@ -47,4 +43,28 @@ fn file_system(folder: &Path) -> Result<String> {
         words.next().unwrap_or("unknown file system"),
         words.next().unwrap_or("unknown device")
     ))
+}
+
+/// Takes several times as much memory as will be written, at most half of what is free, and gives it back, so that what is
+/// measured next finds its memory there.
+///
+/// A virtual machine gives memory that is free for a few seconds back to its host, and pays for it again at the next touch:
+/// up to a CPU second for each gigabyte, by chance to the one and not to the other.
+pub fn warm(written_bytes: u64) -> Result<()> {
+    const PAGE_BYTES: usize = 4096;
+    let free_bytes = memory_kb("MemAvailable:")? as u64 * 1024;
+    let mut memory = vec![0_u8; (written_bytes * 3).min(free_bytes / 2) as usize];
+    for page in memory.chunks_mut(PAGE_BYTES) {
+        page[0] = 1;
+    }
+    std::hint::black_box(&memory);
+    Ok(())
+}
+
+/// A line of `/proc/meminfo`.
+fn memory_kb(key: &str) -> Result<f64> {
+    let memory = fs::read_to_string("/proc/meminfo")?;
+    let line = memory.lines().find_map(|line| line.strip_prefix(key));
+    line.and_then(|rest| rest.split_whitespace().next()?.parse().ok())
+        .with_context(|| format!("no {key} in file=/proc/meminfo"))
 }

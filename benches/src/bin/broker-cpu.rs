@@ -1,7 +1,8 @@
 //! The node's CPU seconds per gigabyte of produce and fetch, and its latency of produce, beside the raw floors.
 //!
 //! Each round runs the floor and then a new node with the same bytes; the tables show medians over the rounds. A first
-//! round is not counted: a virtual machine pays for memory that it touches for the first time. The node is charged
+//! round is not counted, and more memory than will be written is touched before each part: a virtual machine pays for memory
+//! that it touches for the first time. The node is charged
 //! with all that its process uses, its background work included, from the first request to the last answer.
 
 #![allow(
@@ -93,6 +94,7 @@ fn cpu_table(arguments: &Arguments, record_bytes: usize) -> Result<Table> {
         eprintln!("round {round} of {}: records of {record_bytes} bytes", arguments.rounds);
         let scratch = arguments.node.scratch()?;
         let prepared = Prepared::create(&scratch.path().join("floor"), file_bytes)?;
+        machine::warm(count * batch.len() as u64)?;
         let received = prepared.receive_and_write(&batch, count, arguments.floor_sync_bytes)?;
         let sent = prepared.send_file(batch.len(), count)?;
         drop(prepared);
@@ -102,6 +104,7 @@ fn cpu_table(arguments: &Arguments, record_bytes: usize) -> Result<Table> {
         let node = arguments.node.start(&scratch.path().join("data"))?;
         let mut client = node.client()?;
         client.create_topic(TOPIC, arguments.partitions, 1, &[])?;
+        machine::warm(count * batch.len() as u64)?;
         let produced = load::produce(
             &mut client,
             node.id(),
