@@ -23,6 +23,7 @@ mod sync;
 mod testing;
 mod tickets;
 mod transactions;
+mod undecided;
 mod views;
 
 pub use broker::{Broker, Recovered};

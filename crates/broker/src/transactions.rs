@@ -27,8 +27,9 @@ use crate::state::transactions::{
     Identity, NO_EPOCH, NO_PRODUCER_ID, Transaction, TransactionChange, TransactionState,
 };
 use crate::sync::lock;
+use crate::undecided::Undecided;
 use base::{Lsn, PartitionId};
-use eventlog::{Bounds, Frame, Layer, LogError};
+use eventlog::{Bounds, Frame, Layer};
 use kafka_wire::error_code::ErrorCode;
 use kafka_wire::records::{ControlKind, control_batch};
 
@@ -80,29 +81,8 @@ pub(crate) struct Parts {
     pub groups: Vec<String>,
 }
 
-/// A decision could not be made without a new producer id.
-enum Undecided {
-    NeedsProducerId,
-    Refused(ApiError),
-}
-
-impl From<LogError> for Undecided {
-    fn from(error: LogError) -> Undecided {
-        Undecided::Refused(error.into())
-    }
-}
-
-impl From<ApiError> for Undecided {
-    fn from(error: ApiError) -> Undecided {
-        Undecided::Refused(error)
-    }
-}
-
-impl From<ErrorCode> for Undecided {
-    fn from(error: ErrorCode) -> Undecided {
-        Undecided::Refused(error.into())
-    }
-}
+/// A decision needs a new producer id.
+struct NewProducerId;
 
 impl Broker {
     /// Gives the id to whoever asks, unless `expected`, what the asking producer believes to be, is out of date.
@@ -311,7 +291,7 @@ impl Broker {
     /// Runs a decision under the append lock, again with a new producer id if it turns out to need one.
     fn decide<R>(
         &self,
-        mut decision: impl FnMut(&mut Frame<'_>, Option<i64>) -> Result<R, Undecided>,
+        mut decision: impl FnMut(&mut Frame<'_>, Option<i64>) -> Result<R, Undecided<NewProducerId>>,
     ) -> Result<(R, Lsn), ApiError> {
         let mut fresh = None;
         loop {
@@ -319,7 +299,7 @@ impl Broker {
                 Ok(decided) => return Ok(decided),
                 Err(Undecided::Refused(error)) => return Err(error),
                 // Its reservation lies in the log before what is decided with it.
-                Err(Undecided::NeedsProducerId) => fresh = Some(self.allocate_producer_id()?.0),
+                Err(Undecided::Needs(NewProducerId)) => fresh = Some(self.allocate_producer_id()?.0),
             }
         }
     }
@@ -501,14 +481,18 @@ fn marker_bytes(marker: &Marker) -> Result<bytes::Bytes, ApiError> {
     Ok(control_batch(kind, producer_id, epoch, coordinator_epoch, timestamp_ms)?)
 }
 
-fn first_identity(fresh: Option<i64>) -> Result<Identity, Undecided> {
-    let producer_id = fresh.ok_or(Undecided::NeedsProducerId)?;
+fn first_identity(fresh: Option<i64>) -> Result<Identity, Undecided<NewProducerId>> {
+    let producer_id = fresh.ok_or(Undecided::Needs(NewProducerId))?;
     let (last_epoch, previous_producer_id) = (NO_EPOCH, NO_PRODUCER_ID);
     Ok(Identity { producer_id, epoch: 0, last_epoch, previous_producer_id })
 }
 
 /// A new producer id, because the old one's epochs are used up.
-fn rotated(known: Identity, last_epoch: Option<i16>, fresh: Option<i64>) -> Result<Identity, Undecided> {
+fn rotated(
+    known: Identity,
+    last_epoch: Option<i16>,
+    fresh: Option<i64>,
+) -> Result<Identity, Undecided<NewProducerId>> {
     let last_epoch = last_epoch.unwrap_or(NO_EPOCH);
     Ok(Identity { last_epoch, previous_producer_id: known.producer_id, ..first_identity(fresh)? })
 }
@@ -519,7 +503,7 @@ fn next_identity(
     transaction: &Transaction,
     expected: Option<(i64, i16)>,
     fresh: Option<i64>,
-) -> Result<Option<(Identity, Option<i16>)>, Undecided> {
+) -> Result<Option<(Identity, Option<i16>)>, Undecided<NewProducerId>> {
     let known = transaction.identity;
     if let Some((producer_id, epoch)) = expected {
         let is_current = producer_id == known.producer_id;

@@ -3,21 +3,9 @@
 use super::partition::*;
 use super::state::{ShareChange, ShareGroups};
 use base::PartitionId;
+use os::sim::SplitMix;
 use std::collections::BTreeMap;
 use std::sync::Arc;
-
-/// SplitMix64.
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, bound: u64) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut mixed = self.0;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        (mixed ^ (mixed >> 31)) % bound
-    }
-}
 
 const GROUP: &str = "g";
 const PARTITION: PartitionId = PartitionId(3);
@@ -37,7 +25,7 @@ struct Known {
 }
 
 struct World {
-    random: Random,
+    random: SplitMix,
     groups: ShareGroups,
     /// The log: what comes back after a restart.
     log: Vec<Vec<u8>>,
@@ -51,7 +39,7 @@ struct World {
 
 impl World {
     fn new(seed: u64) -> World {
-        let mut random = Random(seed);
+        let mut random = SplitMix(seed);
         let backoff_ms = if random.below(2) == 0 { 0 } else { 1_000 };
         let retry = Retry { delivery_limit: LIMIT, backoff_ms, backoff_ms_max: 5_000, factor: 2.0 };
         let mut world = World {
@@ -307,7 +295,7 @@ fn damaged_records_are_errors() {
     for length in 0..bytes.len() {
         assert!(ShareChange::decode(&bytes[..length]).is_err());
     }
-    let mut random = Random(1);
+    let mut random = SplitMix(1);
     for _ in 0..10_000 {
         let mut damaged = bytes.clone();
         let at = random.below(bytes.len() as u64) as usize;

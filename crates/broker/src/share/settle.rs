@@ -4,7 +4,7 @@
 //! are read from the disk; that happens before the append lock is taken. If the decision under the lock turns out to
 //! need other letters, they are made and it is decided again.
 
-use super::letters::{Death, Letters, Origin, deaths, write_letters};
+use super::letters::{Letters, Origin, deaths, write_letters};
 use super::options::ShareGroupConfig;
 use super::partition::{Acknowledgement, Cause, Decided, Refusal, SharePartition, Verdict, runs_of};
 use super::state::ShareChange;
@@ -13,8 +13,9 @@ use crate::call::Now;
 use crate::errors::ApiError;
 use crate::metrics::ShareCounts;
 use crate::sync::lock;
+use crate::undecided::Undecided;
 use base::{Lsn, PartitionId};
-use eventlog::{Layer, LogError};
+use eventlog::Layer;
 use kafka_wire::error_code::ErrorCode;
 use std::collections::BTreeSet;
 
@@ -52,24 +53,6 @@ impl ShareCounts {
             (_, Verdict::Again { .. }) => &mut self.released,
         };
         *counter += 1;
-    }
-}
-
-/// A decision could not be made yet.
-enum Undecided {
-    NeedsLetters(Vec<Death>),
-    Refused(ApiError),
-}
-
-impl From<LogError> for Undecided {
-    fn from(error: LogError) -> Undecided {
-        Undecided::Refused(error.into())
-    }
-}
-
-impl From<ApiError> for Undecided {
-    fn from(error: ApiError) -> Undecided {
-        Undecided::Refused(error)
     }
 }
 
@@ -122,7 +105,7 @@ impl Broker {
                 let mut takes_letters = true;
                 if let Some(topic) = config.dead_letters.as_ref().filter(|_| !dead.is_empty()) {
                     if letters.deaths != dead {
-                        return Err(Undecided::NeedsLetters(dead));
+                        return Err(Undecided::Needs(dead));
                     }
                     let index = self.log.partition_topic(partition).map_or(0, |(_, index)| index);
                     takes_letters = letters.append(self, frame, topic, index)?;
@@ -168,7 +151,7 @@ impl Broker {
                 Ok((false, lsn)) => return Ok(last.max(lsn)),
                 Ok((true, lsn)) => last = last.max(lsn),
                 Err(Undecided::Refused(error)) => return Err(error),
-                Err(Undecided::NeedsLetters(deaths)) => {
+                Err(Undecided::Needs(deaths)) => {
                     let Some(topic) = &config.dead_letters else { continue };
                     let name = self.log.partition_topic(partition);
                     let (name, index) =

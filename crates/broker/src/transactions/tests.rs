@@ -17,7 +17,7 @@ fn transaction(state: TransactionState, epoch: i16) -> Transaction {
 
 fn next(known: &Transaction, expected: Option<(i64, i16)>) -> Result<(Identity, Option<i16>), ErrorCode> {
     match next_identity(known, expected, None) {
-        Err(Undecided::NeedsProducerId) => match next_identity(known, expected, Some(9)) {
+        Err(Undecided::Needs(NewProducerId)) => match next_identity(known, expected, Some(9)) {
             Ok(found) => Ok(found.unwrap_or((known.identity, None))),
             Err(_) => panic!("a fresh id was not enough"),
         },

@@ -3,20 +3,8 @@
 use super::share::*;
 use crate::testing::{Answer, Node, response};
 use kafka_wire::messages::*;
+use os::sim::SplitMix;
 use std::collections::{BTreeMap, BTreeSet};
-
-/// SplitMix64.
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, bound: u64) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut mixed = self.0;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        (mixed ^ (mixed >> 31)) % bound
-    }
-}
 
 /// What the consumers know.
 #[derive(Default)]
@@ -35,7 +23,7 @@ fn ask(node: &Node, member: &str, epoch: i32, acks: &[Ack]) -> Option<share_fetc
 }
 
 fn run(seed: u64) {
-    let mut random = Random(seed);
+    let mut random = SplitMix(seed);
     let mut node =
         furnished(&[("share.delivery.count.limit", "10"), ("errors.deadletterqueue.topic.name", "dlq.t")]);
     const RECORDS: i64 = 40;

@@ -4,20 +4,8 @@ use super::transactional::*;
 use crate::testing::{Answer, Node, response};
 use kafka_wire::messages::*;
 use kafka_wire::records::ControlKind;
+use os::sim::SplitMix;
 use std::collections::{BTreeMap, BTreeSet};
-
-/// SplitMix64.
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, bound: u64) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut mixed = self.0;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        (mixed ^ (mixed >> 31)) % bound
-    }
-}
 
 const PRODUCERS: usize = 3;
 const PLACES: [(&str, i32); 3] = [("t", 0), ("t", 1), ("u", 0)];
@@ -33,7 +21,7 @@ struct Attempt {
 
 struct World {
     node: Option<Node>,
-    random: Random,
+    random: SplitMix,
     attempts: Vec<(usize, Attempt)>,
     open: [Option<usize>; PRODUCERS],
     producers: Vec<Option<Producer>>,
@@ -48,7 +36,7 @@ impl World {
         let producers = vec![None; PRODUCERS];
         World {
             node: Some(node),
-            random: Random(seed),
+            random: SplitMix(seed),
             attempts: Vec::new(),
             open: [None; PRODUCERS],
             producers,

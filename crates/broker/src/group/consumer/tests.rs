@@ -9,22 +9,15 @@ use kafka_wire::consumer_protocol::{decode_assignment, encode_subscription};
 use kafka_wire::error_code::ErrorCode as E;
 use kafka_wire::messages::ConsumerProtocolSubscription;
 use kafka_wire::messages::consumer_protocol_subscription::TopicPartition;
+use os::sim::SplitMix;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// Numbers from a seed (splitmix64).
-struct Random(u64);
+/// Indexes and percentages from a seed.
+struct Random(SplitMix);
 
 impl Random {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
-    }
-
     fn below(&mut self, bound: usize) -> usize {
-        (self.next() % bound as u64) as usize
+        self.0.below(bound as u64) as usize
     }
 
     fn chance(&mut self, percent: usize) -> bool {
@@ -126,7 +119,7 @@ fn uniform_moves_no_more_than_balance_asks_for() {
 #[test]
 fn assignments_are_whole_disjoint_and_balanced() {
     for seed in 0..1_000 {
-        let mut random = Random(seed);
+        let mut random = Random(SplitMix(seed));
         let sizes: BTreeMap<TopicId, u32> =
             (0..1 + random.below(4)).map(|id| (TopicId([id as u8; 16]), random.below(7) as u32)).collect();
         let ids: Vec<String> = (0..1 + random.below(5)).map(|id| format!("m{id}")).collect();
@@ -231,7 +224,7 @@ impl Run {
         catalog.set("ta", 1, 3);
         catalog.set("tb", 2, 4);
         Run {
-            random: Random(seed),
+            random: Random(SplitMix(seed)),
             catalog,
             groups: Groups::default(),
             clients: Vec::new(),
