@@ -1,4 +1,4 @@
-//! AlterShareGroupOffsets (91): sets where a share group without members goes on reading.
+//! AlterShareGroupOffsets (91): sets where a share group without members goes on reading, or a new one begins.
 
 use super::describe_share_group_offsets::refusal;
 use super::{Api, NONE, code, some_text, typed};
@@ -20,7 +20,7 @@ pub const API: Api = Api::new(ApiKey::AlterShareGroupOffsets, (0, 0), |call, bod
 
 fn handle(call: &Call<'_>, request: AlterShareGroupOffsetsRequest) -> Outcome {
     let group = request.group_id;
-    if let Err(error) = idle(call, &group) {
+    if let Err(error) = idle(call, &group, Missing::IsMade) {
         return call.reply(&AlterShareGroupOffsetsResponse {
             error_code: code(error.code),
             error_message: some_text(error.message),
@@ -63,13 +63,21 @@ pub(super) fn existing(call: &Call<'_>, group: &str) -> Result<(), ApiError> {
     }
 }
 
+/// What a group is to the request if nobody knows it.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Missing {
+    /// As Kafka since 4.2: offsets may be set before the first member joins.
+    IsMade,
+    IsRefused,
+}
+
 /// The group may be changed by this client, and nobody works in it.
-pub(super) fn idle(call: &Call<'_>, group: &str) -> Result<(), ApiError> {
+pub(super) fn idle(call: &Call<'_>, group: &str, missing: Missing) -> Result<(), ApiError> {
     call.permit_group(group)?;
     if group.is_empty() {
         return Err(ErrorCode::InvalidGroupId.into());
     }
-    existing(call, group)?;
+    check_kind(call, group, missing)?;
     if !lock(&call.broker.share_members).is_empty(group) {
         let message = format!("Group {group} is not empty.");
         return Err(ApiError::new(ErrorCode::NonEmptyGroup, message));
@@ -77,15 +85,27 @@ pub(super) fn idle(call: &Call<'_>, group: &str) -> Result<(), ApiError> {
     Ok(())
 }
 
+fn check_kind(call: &Call<'_>, group: &str, missing: Missing) -> Result<(), ApiError> {
+    match call.broker.group_type(group) {
+        None if missing == Missing::IsMade => Ok(()),
+        kind => refusal(kind, group).map_or(Ok(()), Err),
+    }
+}
+
 fn reset(call: &Call<'_>, group: &str, partition: PartitionId, start: i64) -> Result<Lsn, ApiError> {
     if start < 0 {
         return Err(ApiError::new(ErrorCode::InvalidRequest, "a start offset is not negative"));
     }
-    let ((), lsn) = call.broker.log.append(|frame| {
-        let mut shared = lock(&call.broker.share.0);
+    let broker = call.broker;
+    let ((), lsn) = broker.log.append(|frame| {
+        // Somebody may have taken the name for a group of another type since.
+        check_kind(call, group, Missing::IsMade)?;
+        let mut state = lock(&broker.state.0);
+        let mut shared = lock(&broker.share.0);
         let change = ShareChange::Reset { group: group.to_string(), partition, start };
         frame.layer(Layer::SHARE_GROUPS, &change.encode())?;
         shared.apply(&change);
+        state.share_groups.insert(group.to_string());
         Ok::<_, ApiError>(())
     })?;
     Ok(lsn)

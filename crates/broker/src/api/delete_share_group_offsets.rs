@@ -1,6 +1,6 @@
 //! DeleteShareGroupOffsets (92): a share group without members forgets what it has read of a topic.
 
-use super::alter_share_group_offsets::idle;
+use super::alter_share_group_offsets::{Missing, idle};
 use super::{Api, NONE, code, some_text, typed};
 use crate::call::{Call, Outcome};
 use crate::errors::ApiError;
@@ -20,7 +20,7 @@ pub const API: Api =
 
 fn handle(call: &Call<'_>, request: DeleteShareGroupOffsetsRequest) -> Outcome {
     let group = request.group_id;
-    if let Err(error) = idle(call, &group) {
+    if let Err(error) = idle(call, &group, Missing::IsRefused) {
         return call.reply(&DeleteShareGroupOffsetsResponse {
             error_code: code(error.code),
             error_message: some_text(error.message),

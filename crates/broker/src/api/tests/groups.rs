@@ -51,7 +51,13 @@ fn stable(node: &Node, group: &str) -> (String, i32) {
     (first.member_id, 1)
 }
 
-fn commit(node: &Node, group: &str, member: (&str, i32), offset: i64, metadata: Option<&str>) -> i16 {
+pub(super) fn commit(
+    node: &Node,
+    group: &str,
+    member: (&str, i32),
+    offset: i64,
+    metadata: Option<&str>,
+) -> i16 {
     let partition = OffsetCommitRequestPartition {
         partition_index: 0,
         committed_offset: offset,

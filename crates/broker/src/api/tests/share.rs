@@ -427,3 +427,45 @@ fn deleted_records_are_not_waited_for() {
     assert_eq!(acknowledge(&node, "one", 1, &[(0, 2, 1)]), (0, 0));
     assert_eq!(start_offset(&node), (3, 0));
 }
+
+#[test]
+fn offsets_are_set_for_a_group_that_is_not_there_and_deleted_only_where_it_is() {
+    let node = furnished(&[]);
+    send(&node, &["a", "b", "c"]);
+    let delete = |node: &Node, group: &str| {
+        let topic = delete_share_group_offsets_request::DeleteShareGroupOffsetsRequestTopic {
+            topic_name: "t".into(),
+        };
+        let request = DeleteShareGroupOffsetsRequest { group_id: group.into(), topics: vec![topic] };
+        let response = node.call(&request, 0);
+        (response.error_code, response.responses.first().map(|topic| topic.error_code))
+    };
+    let alter = |node: &Node, group: &str, partition_index: i32| {
+        let partition = alter_share_group_offsets_request::AlterShareGroupOffsetsRequestPartition {
+            partition_index,
+            start_offset: 2,
+        };
+        let topic = alter_share_group_offsets_request::AlterShareGroupOffsetsRequestTopic {
+            topic_name: "t".into(),
+            partitions: vec![partition],
+        };
+        let request = AlterShareGroupOffsetsRequest { group_id: group.into(), topics: vec![topic] };
+        let response = node.call(&request, 0);
+        (response.error_code, response.responses.first().map(|topic| topic.partitions[0].error_code))
+    };
+    assert_eq!(delete(&node, GROUP), (E::GroupIdNotFound as i16, None));
+    // What sets nothing makes no group.
+    assert_eq!(alter(&node, GROUP, 7), (0, Some(E::UnknownTopicOrPartition as i16)));
+    assert_eq!(delete(&node, GROUP), (E::GroupIdNotFound as i16, None));
+    assert_eq!(alter(&node, GROUP, 0), (0, Some(0)));
+    assert_eq!(start_offset(&node), (2, 1));
+    let node = node.restart();
+    assert_eq!(start_offset(&node), (2, 1));
+    assert_eq!(acquired(&poll(&node, "one", 0, &[])), [(2, 2, 1)]);
+    assert_eq!(delete(&node, GROUP), (0, Some(0)));
+    assert_eq!(delete(&node, GROUP), (0, Some(E::UnknownTopicOrPartition as i16)));
+    // The name of a group of another type stays its own.
+    assert_eq!(super::groups::commit(&node, "classic", ("", -1), 1, None), 0);
+    assert_eq!(alter(&node, "classic", 0), (E::GroupIdNotFound as i16, None));
+    assert_eq!(delete(&node, "classic"), (E::GroupIdNotFound as i16, None));
+}
