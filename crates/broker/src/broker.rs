@@ -19,6 +19,7 @@ use crate::state::{BrokerState, DecodeError, LAYER_NAME, SharedState, encode_res
 use crate::sync::lock;
 use crate::tickets::{Awaited, Tickets};
 use crate::transactions::Deadlines;
+use crate::upkeep::Upkeep;
 use crate::views::TrafficCounters;
 use auth::jwt::TokenVerifier;
 use base::{Lsn, PartitionId, TopicId};
@@ -93,6 +94,7 @@ pub struct Broker {
     pub(crate) buffers: Arc<Buffers>,
     pub(crate) counters: Counters,
     pub(crate) deadlines: Mutex<Deadlines>,
+    pub(crate) upkeep: Mutex<Upkeep>,
     opened: Now,
     pub(crate) rules: Arc<SharedRules>,
     pub(crate) share: Arc<SharedShareGroups>,
@@ -151,6 +153,7 @@ impl Broker {
             buffers: Arc::default(),
             counters: Counters::default(),
             deadlines: Mutex::default(),
+            upkeep: Mutex::new(Upkeep::new(&config, opened.monotonic_ms)),
             opened,
             rules,
             share,
@@ -186,8 +189,10 @@ impl Broker {
         let actions = lock(&self.coordinator).step(Event::Tick, now_ms);
         self.tickets.answer(actions);
         self.tick_consumer_groups(now_ms);
+        self.keep_up(now);
         let next = lock(&self.coordinator).next_deadline_ms();
-        next.into_iter().chain(shared).chain(lock(&self.deadlines).next()).min()
+        let upkeep = Some(lock(&self.upkeep).next_ms());
+        next.into_iter().chain(shared).chain(lock(&self.deadlines).next()).chain(upkeep).min()
     }
 
     /// Something is due earlier than the edge knows.

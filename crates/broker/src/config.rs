@@ -3,6 +3,7 @@
 use crate::group::GroupConfig;
 use crate::security::{self, SecurityConfig};
 use crate::share;
+use crate::upkeep::ProducersConfig;
 use base::options::{OptionError, OptionKind, OptionSpec, Options};
 use std::collections::BTreeMap;
 
@@ -196,6 +197,14 @@ const GENERAL: &[OptionSpec] = &[
         "1000",
     ),
     spec(
+        "max.producer.ids",
+        integer(1, 100_000_000),
+        "1000000",
+        "The most producers whose sequence numbers are known, counted for each partition; beyond it those that were \
+         silent for longest are forgotten. Each takes 300 bytes of memory at most.",
+        "100000",
+    ),
+    spec(
         "metrics.series.max",
         integer(1, 1_000_000),
         "1000",
@@ -219,6 +228,20 @@ const GENERAL: &[OptionSpec] = &[
         "4096",
     ),
     spec(
+        "producer.id.expiration.check.interval.ms",
+        integer(1, INT_MAX),
+        "600000",
+        "How often producers are looked for that were silent for long.",
+        "60000",
+    ),
+    spec(
+        "producer.id.expiration.ms",
+        integer(1, INT_MAX),
+        "86400000",
+        "The sequence numbers of a producer that was silent for so long are forgotten, unless it has a transaction open.",
+        "86400000",
+    ),
+    spec(
         "socket.request.max.bytes",
         integer(1_024, INT_MAX),
         "104857600",
@@ -230,6 +253,13 @@ const GENERAL: &[OptionSpec] = &[
         integer(1, INT_MAX),
         "900000",
         "The longest time-out a transactional producer may ask for.",
+        "3600000",
+    ),
+    spec(
+        "transaction.remove.expired.transaction.cleanup.interval.ms",
+        integer(1, INT_MAX),
+        "3600000",
+        "How often transactional ids are looked for that nobody has used for long.",
         "3600000",
     ),
     spec(
@@ -260,7 +290,9 @@ pub struct BrokerConfig {
     pub offset_metadata_bytes_max: usize,
     pub request_bytes_max: usize,
     pub transaction_timeout_ms_max: i32,
+    pub producers: ProducersConfig,
     pub transactional_id_expiration_ms: i64,
+    pub transactional_ids_check_every_ms: i64,
     pub security: SecurityConfig,
     /// Shown by DescribeLogDirs; whoever opens the log knows it.
     pub log_directory: String,
@@ -312,7 +344,15 @@ impl BrokerConfig {
             offset_metadata_bytes_max: size("offset.metadata.max.bytes"),
             request_bytes_max: size("socket.request.max.bytes"),
             transaction_timeout_ms_max: int("transaction.max.timeout.ms"),
+            producers: ProducersConfig::new(
+                number("producer.id.expiration.ms"),
+                number("producer.id.expiration.check.interval.ms"),
+                size("max.producer.ids"),
+            ),
             transactional_id_expiration_ms: number("transactional.id.expiration.ms"),
+            transactional_ids_check_every_ms: number(
+                "transaction.remove.expired.transaction.cleanup.interval.ms",
+            ),
             security: SecurityConfig::from_checked(options),
             log_directory: String::new(),
         }

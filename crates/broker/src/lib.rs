@@ -24,6 +24,7 @@ mod testing;
 mod tickets;
 mod transactions;
 mod undecided;
+mod upkeep;
 mod views;
 
 pub use broker::{Broker, Recovered};

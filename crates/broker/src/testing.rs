@@ -69,7 +69,13 @@ impl Node {
 
     /// Stops in good order and starts again on the same disk.
     pub(crate) fn restart(self) -> Node {
-        let Node { sim, log, broker, config } = self;
+        let config = self.config.clone();
+        self.restart_with(config)
+    }
+
+    /// The same with other settings.
+    pub(crate) fn restart_with(self, config: BrokerConfig) -> Node {
+        let Node { sim, log, broker, .. } = self;
         log.shutdown().unwrap();
         drop((log, broker));
         Node::open(sim, config)

@@ -22,7 +22,7 @@ use crate::errors::ApiError;
 use crate::metrics::count;
 use crate::state::BrokerState;
 use crate::state::offsets::{CommittedOffset, TopicPartition};
-use crate::state::producers::Marker;
+use crate::state::producers::{Heard, Marker};
 use crate::state::transactions::{
     Identity, NO_EPOCH, NO_PRODUCER_ID, Transaction, TransactionChange, TransactionState,
 };
@@ -44,11 +44,6 @@ const IDS_MAX: usize = 1_000_000;
 const EVICTED_AT_ONCE: usize = 1_000;
 /// When the log cannot take an abort now, it is tried again after this time.
 const ABORT_RETRY_MS: i64 = 1_000;
-/// How often ids are looked for that nobody uses.
-const FORGET_EVERY_MS: i64 = 3_600_000;
-/// How many are forgotten at once: a frame of the log has limited room.
-const FORGOTTEN_MAX: usize = 10_000;
-
 /// Who says that it is the producer of a transactional id.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Claim<'a> {
@@ -133,7 +128,7 @@ impl Broker {
             if let Some(marker_epoch) = fences {
                 end = Some(self.write_end(
                     frame,
-                    &state,
+                    &mut state,
                     id,
                     ControlKind::Abort,
                     marker_epoch,
@@ -271,7 +266,7 @@ impl Broker {
                 }
                 // A time-out at the last epoch: it ended the transaction, and the producer goes on with a new id.
                 let next = rotated(known, Some(claim.epoch), fresh)?;
-                let end = self.write_end(frame, &state, claim.id, kind, done.epoch, next, now)?;
+                let end = self.write_end(frame, &mut state, claim.id, kind, done.epoch, next, now)?;
                 self.apply_end(&mut state, end);
                 return Ok(next);
             }
@@ -282,7 +277,7 @@ impl Broker {
                 true if known.is_exhausted() => (epoch, rotated(known, Some(known.epoch), fresh)?),
                 true => (epoch, Identity { epoch, last_epoch: known.epoch, ..known }),
             };
-            let end = self.write_end(frame, &state, claim.id, kind, marker_epoch, next, now)?;
+            let end = self.write_end(frame, &mut state, claim.id, kind, marker_epoch, next, now)?;
             self.apply_end(&mut state, end);
             Ok(next)
         })
@@ -309,7 +304,7 @@ impl Broker {
     fn write_end(
         &self,
         frame: &mut Frame<'_>,
-        state: &BrokerState,
+        state: &mut BrokerState,
         id: &str,
         kind: ControlKind,
         marker_epoch: i16,
@@ -335,10 +330,12 @@ impl Broker {
                 markers.push((*partition, offset.0));
             }
         }
+        let heard = markers.iter().map(|(partition, _)| (*partition, producer_id));
+        let forgotten = self.write_room_for_producers(frame, state, heard)?;
         let committed = kind == ControlKind::Commit;
         let change = TransactionChange::Ended { id: id.to_string(), committed, identity, at_ms: now.wall_ms };
         frame.layer(Layer::TRANSACTIONS, &change.encode())?;
-        Ok(End { id: id.to_string(), marker, markers, change })
+        Ok(End { id: id.to_string(), lsn: frame.lsn(), marker, markers, forgotten, change })
     }
 
     fn apply_end(&self, state: &mut BrokerState, end: End) {
@@ -347,14 +344,24 @@ impl Broker {
             _ => &self.counters.transactions_aborted,
         });
         for (partition, offset) in end.markers {
-            self.apply_marker(state, partition, offset, &end.marker);
+            self.apply_marker(state, end.lsn, partition, offset, &end.marker);
+        }
+        if let Some(until) = end.forgotten {
+            state.forget_producers(until);
         }
         state.apply_transaction(&end.change);
         lock(&self.deadlines).end(&end.id);
     }
 
-    fn apply_marker(&self, state: &mut BrokerState, partition: PartitionId, offset: i64, marker: &Marker) {
-        state.apply_marker(partition, offset, marker);
+    fn apply_marker(
+        &self,
+        state: &mut BrokerState,
+        lsn: Lsn,
+        partition: PartitionId,
+        offset: i64,
+        marker: &Marker,
+    ) {
+        state.apply_marker(lsn, partition, offset, marker);
         if let Ok(bounds) = self.log.bounds(partition) {
             state.partitions.tidy(partition, kept_from(&bounds), bounds.high_watermark.0);
         }
@@ -370,7 +377,15 @@ impl Broker {
             let mut state = lock(&self.state.0);
             state.producers.check_marker(partition, marker.producer_id, marker.epoch)?;
             let offset = frame.batch(partition, 1, marker.timestamp_ms, &bytes)?;
-            self.apply_marker(&mut state, partition, offset.0, marker);
+            let forgotten = self.write_room_for_producers(
+                frame,
+                &mut state,
+                [(partition, marker.producer_id)].into_iter(),
+            )?;
+            self.apply_marker(&mut state, frame.lsn(), partition, offset.0, marker);
+            if let Some(until) = forgotten {
+                state.forget_producers(until);
+            }
             Ok::<_, ApiError>(())
         })?;
         Ok(lsn)
@@ -391,7 +406,7 @@ impl Broker {
         }
     }
 
-    /// Aborts what has lasted too long, and forgets ids that nobody has used for long.
+    /// Aborts what has lasted too long.
     pub(crate) fn tick_transactions(&self, now: Now) {
         let due = lock(&self.deadlines).due(now.monotonic_ms);
         for id in due {
@@ -408,7 +423,7 @@ impl Broker {
                 let epoch = known.epoch.saturating_add(1);
                 // The producer is still the last one: what it says next is answered with the new epoch.
                 let identity = Identity { epoch, last_epoch: known.epoch, ..known };
-                let end = self.write_end(frame, &state, &id, ControlKind::Abort, epoch, identity, now)?;
+                let end = self.write_end(frame, &mut state, &id, ControlKind::Abort, epoch, identity, now)?;
                 self.apply_end(&mut state, end);
                 Ok::<_, ApiError>(())
             });
@@ -417,33 +432,6 @@ impl Broker {
                 lock(&self.deadlines).postpone(&id, now.monotonic_ms.saturating_add(ABORT_RETRY_MS));
             }
         }
-        self.forget_unused_ids(now);
-    }
-
-    fn forget_unused_ids(&self, now: Now) {
-        if !lock(&self.deadlines).take_forget_due(now.monotonic_ms, FORGET_EVERY_MS) {
-            return;
-        }
-        let expiration_ms = self.config.transactional_id_expiration_ms;
-        let wall_ms = self.explained_wall_ms(now);
-        self.tidy_partitions();
-        // An error is no harm: the next round finds the same ids.
-        while let Ok((FORGOTTEN_MAX, _)) = self.log.append(|frame| {
-            let mut state = lock(&self.state.0);
-            let unused = state.transactions.iter().filter(|(_, transaction)| {
-                transaction.state != TransactionState::Ongoing
-                    && wall_ms.saturating_sub(transaction.updated_at_ms) > expiration_ms
-            });
-            let changes: Vec<_> = unused
-                .take(FORGOTTEN_MAX)
-                .map(|(id, _)| TransactionChange::Forgotten { id: id.to_string() })
-                .collect();
-            for change in &changes {
-                frame.layer(Layer::TRANSACTIONS, &change.encode())?;
-            }
-            changes.iter().for_each(|change| state.apply_transaction(change));
-            Ok::<_, ApiError>(changes.len())
-        }) {}
     }
 
     /// Forgets what readers do not need any more in partitions that no transaction ends in, too.
@@ -466,8 +454,11 @@ pub(crate) enum Joins {
 /// A written end that is not applied yet.
 struct End {
     id: String,
+    lsn: Lsn,
     marker: Marker,
     markers: Vec<(PartitionId, i64)>,
+    /// Who makes room for the producers of the markers.
+    forgotten: Option<Heard>,
     change: TransactionChange,
 }
 

@@ -405,6 +405,11 @@ impl Frame<'_> {
         Ok(Offset(base))
     }
 
+    /// The LSN that the frame gets if anything is pushed.
+    pub fn lsn(&self) -> Lsn {
+        Lsn(self.state.last_lsn.0 + 1)
+    }
+
     /// Appends an entry of an upper layer.
     pub fn layer(&mut self, layer: Layer, bytes: &[u8]) -> Result<(), LogError> {
         self.push(plain(EntryKind::Layer(layer.0)), Data::Copied(bytes), true).map(|_| ())

@@ -57,6 +57,7 @@ pub fn run(bootstrap: &str) -> Result<Counts> {
     codes.fenced(&first)?;
     codes.ends(&second)?;
     codes.ends_that_move_the_epoch(&second)?;
+    codes.sequences_of_the_unknown(&id)?;
     Ok(codes.counts)
 }
 
@@ -171,6 +172,43 @@ impl Codes {
         Ok(())
     }
 
+    /// Producers of which the partition knows nothing (any more) and that do not begin with 0.
+    fn sequences_of_the_unknown(&mut self, id: &str) -> Result<()> {
+        let request = InitProducerIdRequest {
+            transactional_id: None,
+            transaction_timeout_ms: 60_000,
+            producer_id: -1,
+            producer_epoch: -1,
+            ..Default::default()
+        };
+        let answer = self.connection.call_version(&request, 4)?;
+        self.equal("InitProducerId 4 without a transactional id", code(answer.error_code)?, E::None);
+        let idempotent = Producer { id: String::new(), producer_id: answer.producer_id, epoch: 0 };
+        for (what, sequence, wanted) in [
+            ("the first batch of an idempotent producer, sequence 7", 7, E::None),
+            ("then a gap", 9, E::OutOfOrderSequenceNumber),
+            ("then the next one", 8, E::None),
+        ] {
+            let code = self.settled(|codes| codes.write(&idempotent, sequence, 9))?;
+            self.equal(&format!("Produce 9, {what}"), code, wanted);
+        }
+        let joining = self.init(&format!("{id}-joining"), None, 4)?.1;
+        let code = self.settled(|codes| codes.write(&joining, 7, 12))?;
+        self.equal("Produce 12 that joins with sequence 7", code, E::OutOfOrderSequenceNumber);
+        let code = self.settled(|codes| codes.write(&joining, 0, 12))?;
+        self.equal("Produce 12 that joins with sequence 0", code, E::None);
+        let added = self.init(&format!("{id}-added"), None, 4)?.1;
+        let code = self.settled(|codes| Ok(codes.add(&added, &[1], 3)?[0]))?;
+        self.equal("AddPartitionsToTxn 3 of one more", code, E::None);
+        let code = self.settled(|codes| codes.write(&added, 7, 11))?;
+        self.equal("Produce 11 to an added partition with sequence 7", code, E::None);
+        for (producer, version) in [(&joining, 5), (&added, 3)] {
+            let code = self.end(producer, false, version)?.0;
+            self.equal(&format!("EndTxn {version} behind it"), code, E::None);
+        }
+        Ok(())
+    }
+
     /// Kafka makes topics and ends transactions in steps, and sends whoever comes in between away.
     fn settled(&mut self, mut ask: impl FnMut(&mut Codes) -> Result<E>) -> Result<E> {
         for _ in 0..100 {
@@ -199,9 +237,26 @@ impl Codes {
     }
 
     fn produce(&mut self, producer: &Producer, version: i16) -> Result<E> {
-        let mut builder = BatchBuilder::new(Compression::None)
-            .producer(producer.producer_id, producer.epoch, 0)
-            .transactional();
+        self.write_batch(producer, 0, true, version)
+    }
+
+    /// A batch of a transaction if the producer has a transactional id.
+    fn write(&mut self, producer: &Producer, sequence: i32, version: i16) -> Result<E> {
+        self.write_batch(producer, sequence, !producer.id.is_empty(), version)
+    }
+
+    fn write_batch(
+        &mut self,
+        producer: &Producer,
+        sequence: i32,
+        is_transactional: bool,
+        version: i16,
+    ) -> Result<E> {
+        let builder = BatchBuilder::new(Compression::None);
+        let mut builder = builder.producer(producer.producer_id, producer.epoch, sequence);
+        if is_transactional {
+            builder = builder.transactional();
+        }
         builder.append(-1, None, Some(b"x"), &[])?;
         let data = PartitionProduceData { index: 1, records: Some(builder.build()?) };
         let request = ProduceRequest {

@@ -234,12 +234,17 @@ fn append(
             }
             None => None,
         };
+        let heard = written.iter().map(|(partition, _, batch)| (*partition, batch.producer_id));
+        let forgotten = call.broker.write_room_for_producers(frame, &mut state, heard)?;
         // Last, since from here on nothing can fail: the state never runs ahead of the log.
         if let Some(added) = added {
             call.broker.apply_added(&mut state, &added, call.now);
         }
         for (partition, offset, sequenced) in written {
-            state.apply_data(partition, offset, &sequenced);
+            state.apply_data(frame.lsn(), partition, offset, &sequenced);
+        }
+        if let Some(until) = forgotten {
+            state.forget_producers(until);
         }
         Ok::<_, ApiError>(results)
     });
@@ -294,6 +299,10 @@ fn verdict(
         transaction.state == TransactionState::Ongoing && transaction.partitions.contains(&partition);
     match call.version() {
         _ if takes_part || verdict != Verdict::Append => verdict,
+        // As Kafka: such a producer counts anew with each transaction, so something before the batch was lost.
+        JOINS_SINCE.. if batch.base_sequence != 0 && state.producers.is_new(partition, batch.producer_id) => {
+            Verdict::Refuse(ErrorCode::OutOfOrderSequenceNumber)
+        }
         JOINS_SINCE.. => verdict,
         ABORTABLE_SINCE => Verdict::Refuse(ErrorCode::TransactionAbortable),
         _ => Verdict::Refuse(ErrorCode::InvalidTxnState),

@@ -5,6 +5,7 @@
 //! `apply`, and every change is idempotent, because a checkpoint may already hold the entry that
 //! follows it.
 
+mod by_use;
 mod codec;
 mod consumer_groups;
 pub mod groups;
@@ -28,7 +29,7 @@ use groups::{GroupChange, Groups};
 use kafka_wire::records::{Batch, BatchHeader, ControlKind};
 use offsets::{OffsetChange, Offsets};
 use partition_transactions::PartitionsTransactions;
-use producers::{Marker, Producers, SequencedBatch};
+use producers::{Heard, Marker, Producers, SequencedBatch};
 use std::collections::BTreeSet;
 use std::sync::Mutex;
 use transactions::{TransactionChange, Transactions};
@@ -36,10 +37,12 @@ use transactions::{TransactionChange, Transactions};
 /// The name under which the log keeps the checkpoints.
 pub const LAYER_NAME: &str = "broker";
 
-/// Version 1 had no transactions, version 2 only offsets of groups; both are still read.
-const CHECKPOINT_VERSION: u8 = 3;
+/// Version 1 had no transactions, version 2 only offsets of groups, version 3 nothing of age; all are still read.
+const CHECKPOINT_VERSION: u8 = 4;
 const PRODUCER_IDS: u8 = 1;
 const CLUSTER_ID: u8 = 2;
+const PRODUCERS_MARKED: u8 = 3;
+const PRODUCERS_FORGOTTEN: u8 = 4;
 
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct BrokerState {
@@ -81,18 +84,18 @@ impl BrokerState {
     }
 
     /// Takes one entry of the log; entries of other layers do nothing.
-    pub fn apply(&mut self, _lsn: Lsn, entry: &Entry<'_>) -> Result<(), DecodeError> {
+    pub fn apply(&mut self, lsn: Lsn, entry: &Entry<'_>) -> Result<(), DecodeError> {
         match entry {
             Entry::Batch { partition, base_offset, bytes, .. } => match written(bytes) {
-                Some(Written::Data(batch)) => self.apply_data(*partition, base_offset.0, &batch),
-                Some(Written::Marker(marker)) => self.apply_marker(*partition, base_offset.0, &marker),
+                Some(Written::Data(batch)) => self.apply_data(lsn, *partition, base_offset.0, &batch),
+                Some(Written::Marker(marker)) => self.apply_marker(lsn, *partition, base_offset.0, &marker),
                 None => {}
             },
             Entry::Layer { layer, bytes } if *layer == Layer::GROUP_OFFSETS => {
                 self.offsets.apply(OffsetChange::decode(bytes)?);
             }
             Entry::Layer { layer, bytes } if *layer == Layer::PRODUCERS => {
-                self.apply_identity(bytes)?;
+                self.apply_identity(lsn, bytes)?;
             }
             Entry::Layer { layer, bytes } if *layer == Layer::TRANSACTIONS => {
                 self.apply_transaction(&TransactionChange::decode(bytes)?);
@@ -107,16 +110,28 @@ impl BrokerState {
     }
 
     /// A batch of an idempotent or transactional producer is in the log.
-    pub fn apply_data(&mut self, partition: PartitionId, base_offset: i64, batch: &SequencedBatch) {
-        self.producers.apply(partition, base_offset, batch);
+    pub fn apply_data(&mut self, lsn: Lsn, partition: PartitionId, base_offset: i64, batch: &SequencedBatch) {
+        self.producers.apply(lsn, partition, base_offset, batch);
         if batch.is_transactional {
             self.partitions.apply_data(partition, batch.producer_id, base_offset);
         }
     }
 
-    pub fn apply_marker(&mut self, partition: PartitionId, offset: i64, marker: &Marker) {
-        self.producers.apply_marker(partition, marker);
+    pub fn apply_marker(&mut self, lsn: Lsn, partition: PartitionId, offset: i64, marker: &Marker) {
+        self.producers.apply_marker(lsn, partition, marker);
         self.partitions.apply_marker(partition, marker.producer_id, marker.kind, offset);
+    }
+
+    /// The producers that were heard of last up to `until` are forgotten, but for those with an open transaction.
+    pub fn forget_producers(&mut self, until: Heard) {
+        let partitions = &self.partitions;
+        self.producers.forget(until, |partition, id| partitions.open_since(partition, id).is_some());
+    }
+
+    /// Up to when the `count` producers were heard of last that were silent for longest, none of them after `until`.
+    pub fn oldest_producers(&mut self, count: usize, until: Heard) -> Option<Heard> {
+        let partitions = &self.partitions;
+        self.producers.oldest(count, until, |partition, id| partitions.open_since(partition, id).is_some())
     }
 
     pub fn apply_transaction(&mut self, change: &TransactionChange) {
@@ -164,12 +179,14 @@ impl BrokerState {
         }
     }
 
-    /// A record of the `PRODUCERS` layer: identities that were given out.
-    fn apply_identity(&mut self, bytes: &[u8]) -> Result<(), DecodeError> {
+    /// A record of the `PRODUCERS` layer: identities that were given out, and those that were forgotten.
+    fn apply_identity(&mut self, lsn: Lsn, bytes: &[u8]) -> Result<(), DecodeError> {
         let mut reader = Reader::new(bytes);
         match reader.u8()? {
             PRODUCER_IDS => self.producers.reserve(reader.i64()?),
             CLUSTER_ID => self.cluster_id = Some(reader.text()?),
+            PRODUCERS_MARKED => self.producers.mark(lsn, reader.i64()?),
+            PRODUCERS_FORGOTTEN => self.forget_producers(reader.i64()?),
             _ => return Err(DecodeError("an unknown kind of identity record")),
         }
         reader.end()
@@ -225,6 +242,20 @@ pub fn encode_reservation(end: i64) -> Vec<u8> {
 pub fn encode_cluster_id(cluster_id: &str) -> Vec<u8> {
     let mut out = vec![CLUSTER_ID];
     codec::put_text(&mut out, cluster_id);
+    out
+}
+
+/// The log record that says how late it is.
+pub fn encode_mark(at_ms: i64) -> Vec<u8> {
+    let mut out = vec![PRODUCERS_MARKED];
+    out.extend_from_slice(&at_ms.to_be_bytes());
+    out
+}
+
+/// The log record by which producers are forgotten.
+pub fn encode_forgotten(until: Heard) -> Vec<u8> {
+    let mut out = vec![PRODUCERS_FORGOTTEN];
+    out.extend_from_slice(&until.to_be_bytes());
     out
 }
 

@@ -5,19 +5,22 @@
 //! it got the first time. Ids are handed out from blocks; only the block is logged, so that a new
 //! id costs no disk write. After a restart the next block begins, and the rest of the old one stays
 //! unused.
+//!
+//! What a producer left behind is forgotten when it has been silent for long, or when there are too many. Both stand in
+//! the log: a record says up to which frame a producer must have been heard of last to be forgotten, so a replay forgets
+//! the same ones. Marks in the log tell which frames are how old. A producer with an open transaction stays.
 
+use super::by_use::ByUse;
 use super::codec::{DecodeError, Reader, put_count};
-use base::PartitionId;
+use base::{Lsn, PartitionId};
 use kafka_wire::error_code::ErrorCode;
 use kafka_wire::records::{BatchHeader, ControlKind};
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 
 /// Kafka's clients have at most five requests under way; more need not be remembered.
 pub const BATCHES_REMEMBERED: usize = 5;
 /// How many ids one log record reserves.
 pub const ID_BLOCK: i64 = 1_000;
-/// Beyond this the entry that was silent for longest is forgotten.
-const ENTRIES_MAX: usize = 1_000_000;
 
 /// What the headers of a batch say about its producer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -72,15 +75,41 @@ struct Remembered {
     base_offset: i64,
 }
 
+/// When a producer was heard of last: the frame, or, for those of old checkpoints, a place before all frames.
+pub type Heard = i64;
+
+fn heard_at(lsn: Lsn) -> Heard {
+    i64::try_from(lsn.0).unwrap_or(i64::MAX)
+}
+
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Producer {
     epoch: i16,
-    batches: VecDeque<Remembered>,
+    /// At most `BATCHES_REMEMBERED`, by rising offset. Most producers of a short life have one.
+    batches: Vec<Remembered>,
     last_timestamp_ms: i64,
     /// Of the last marker, -1 before the first.
     coordinator_epoch: i32,
-    /// Order of use, for forgetting; not part of the checkpoint.
-    touched: u64,
+    heard: Heard,
+}
+
+impl Producer {
+    fn remember(&mut self, batch: Remembered) {
+        if self.batches.len() == BATCHES_REMEMBERED {
+            self.batches.remove(0);
+        } else {
+            // Not more memory than is needed: there may be very many producers.
+            self.batches.reserve_exact(1);
+        }
+        self.batches.push(batch);
+    }
+}
+
+/// At the frame of a mark it was so late.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Mark {
+    heard: Heard,
+    at_ms: i64,
 }
 
 /// What to do with a batch of an idempotent producer.
@@ -105,22 +134,19 @@ pub struct ProducerView {
 #[derive(Debug, Clone, Default)]
 pub struct Producers {
     /// By (partition, producer id).
-    entries: BTreeMap<(PartitionId, i64), Producer>,
+    entries: ByUse<(PartitionId, i64), Producer>,
     /// The first id that no logged block covers.
     next_block: i64,
-    uses: u64,
+    marks: VecDeque<Mark>,
+    /// When somebody was heard of last.
+    last_heard: Heard,
 }
 
 impl PartialEq for Producers {
-    /// The order of use is a matter of this process, not of the log.
+    /// The rest follows from what is compared.
     fn eq(&self, other: &Producers) -> bool {
-        let same = |a: &Producer, b: &Producer| {
-            (a.epoch, &a.batches, a.last_timestamp_ms, a.coordinator_epoch)
-                == (b.epoch, &b.batches, b.last_timestamp_ms, b.coordinator_epoch)
-        };
-        self.next_block == other.next_block
-            && self.entries.len() == other.entries.len()
-            && self.entries.iter().zip(&other.entries).all(|(a, b)| a.0 == b.0 && same(a.1, b.1))
+        (self.next_block, &self.marks) == (other.next_block, &other.marks)
+            && self.entries.range(..).eq(other.entries.range(..))
     }
 }
 
@@ -152,7 +178,7 @@ impl Producers {
         if let Some(known) = producer.batches.iter().find(same) {
             return Verdict::Duplicate(known.base_offset);
         }
-        match producer.batches.back() {
+        match producer.batches.last() {
             // After a marker that moved the epoch on, a producer counts anew.
             None if batch.base_sequence == 0 => Verdict::Append,
             Some(last) if batch.base_sequence == sequence_after(last.last_sequence, 1) => Verdict::Append,
@@ -173,40 +199,48 @@ impl Producers {
         }
     }
 
+    pub fn knows(&self, partition: PartitionId, producer_id: i64) -> bool {
+        self.entries.get(&(partition, producer_id)).is_some()
+    }
+
+    /// Whether nothing is known of what the producer wrote to the partition with its epoch.
+    pub fn is_new(&self, partition: PartitionId, producer_id: i64) -> bool {
+        self.entries.get(&(partition, producer_id)).is_none_or(|producer| producer.batches.is_empty())
+    }
+
     /// The marker is in the log. One with a newer epoch fences what the producer sent with the old one.
-    pub fn apply_marker(&mut self, partition: PartitionId, marker: &Marker) {
-        self.uses += 1;
-        let producer = self.entries.entry((partition, marker.producer_id)).or_insert_with(|| Producer {
+    pub fn apply_marker(&mut self, lsn: Lsn, partition: PartitionId, marker: &Marker) {
+        let producer = self.entries.use_or_insert((partition, marker.producer_id), || Producer {
             epoch: marker.epoch,
-            batches: VecDeque::new(),
+            batches: Vec::new(),
             last_timestamp_ms: marker.timestamp_ms,
             coordinator_epoch: marker.coordinator_epoch,
-            touched: 0,
+            heard: 0,
         });
-        producer.touched = self.uses;
+        producer.heard = heard_at(lsn);
+        self.last_heard = producer.heard;
         if marker.epoch < producer.epoch {
             return;
         }
         if marker.epoch > producer.epoch {
             producer.epoch = marker.epoch;
-            producer.batches.clear();
+            producer.batches = Vec::new();
         }
         producer.last_timestamp_ms = marker.timestamp_ms;
         producer.coordinator_epoch = marker.coordinator_epoch;
-        self.forget_beyond_limit();
     }
 
     /// The batch is in the log at `base_offset`. Idempotent: a batch that is known stays as it is.
-    pub fn apply(&mut self, partition: PartitionId, base_offset: i64, batch: &SequencedBatch) {
-        self.uses += 1;
-        let producer = self.entries.entry((partition, batch.producer_id)).or_insert_with(|| Producer {
+    pub fn apply(&mut self, lsn: Lsn, partition: PartitionId, base_offset: i64, batch: &SequencedBatch) {
+        let producer = self.entries.use_or_insert((partition, batch.producer_id), || Producer {
             epoch: batch.epoch,
-            batches: VecDeque::new(),
+            batches: Vec::new(),
             last_timestamp_ms: batch.max_timestamp_ms,
             coordinator_epoch: -1,
-            touched: 0,
+            heard: 0,
         });
-        producer.touched = self.uses;
+        producer.heard = heard_at(lsn);
+        self.last_heard = producer.heard;
         let is_known = producer.batches.iter().any(|known| known.base_offset == base_offset);
         if is_known || batch.epoch < producer.epoch {
             return;
@@ -216,29 +250,80 @@ impl Producers {
             producer.batches.clear();
         }
         producer.last_timestamp_ms = batch.max_timestamp_ms;
-        if producer.batches.len() == BATCHES_REMEMBERED {
-            producer.batches.pop_front();
-        }
-        producer.batches.push_back(Remembered {
+        producer.remember(Remembered {
             base_sequence: batch.base_sequence,
             last_sequence: batch.last_sequence(),
             base_offset,
         });
-        self.forget_beyond_limit();
     }
 
-    fn forget_beyond_limit(&mut self) {
-        if self.entries.len() > ENTRIES_MAX {
-            self.forget_the_oldest_tenth();
+    /// Whether somebody was heard of since the last mark, so that a new one says something.
+    pub fn wants_mark(&self) -> bool {
+        let marked = self.marks.back().map_or(i64::MIN, |mark| mark.heard);
+        self.entries.len() > 0 && self.last_heard > marked
+    }
+
+    /// A frame says how late it is. Time does not run back.
+    pub fn mark(&mut self, lsn: Lsn, at_ms: i64) {
+        let mark = Mark { heard: heard_at(lsn), at_ms };
+        match self.marks.back() {
+            Some(last) if last.heard >= mark.heard => {}
+            Some(last) if last.at_ms >= at_ms => self.marks.push_back(Mark { at_ms: last.at_ms, ..mark }),
+            _ => self.marks.push_back(mark),
         }
     }
 
-    pub(super) fn forget_the_oldest_tenth(&mut self) {
-        let mut ages: Vec<u64> = self.entries.values().map(|producer| producer.touched).collect();
-        let cut = ages.len() / 10;
-        let (_, threshold, _) = ages.select_nth_unstable(cut);
-        let threshold = *threshold;
-        self.entries.retain(|_, producer| producer.touched > threshold);
+    /// The last frame that was written at this time or before, as far as the marks tell.
+    pub fn heard_until(&self, at_ms: i64) -> Option<Heard> {
+        let after = self.marks.partition_point(|mark| mark.at_ms <= at_ms);
+        after.checked_sub(1).map(|index| self.marks[index].heard)
+    }
+
+    /// Of those that were heard of last up to `until`, the time up to which the `count` oldest were. `None`: there is
+    /// nobody. Those with an open transaction do not count; they are put behind, where the end of their transaction
+    /// would put them.
+    pub fn oldest(
+        &mut self,
+        count: usize,
+        until: Heard,
+        is_open: impl Fn(PartitionId, i64) -> bool,
+    ) -> Option<Heard> {
+        let mut left = self.entries.len();
+        while let Some(((partition, id), producer)) = self.entries.oldest() {
+            if producer.heard > until || left == 0 {
+                return None;
+            }
+            if !is_open(*partition, *id) {
+                break;
+            }
+            self.entries.renew_oldest();
+            left -= 1;
+        }
+        self.entries
+            .oldest_first()
+            .take(count)
+            .map(|producer| producer.heard)
+            .take_while(|heard| *heard <= until)
+            .last()
+    }
+
+    /// Forgets those that were heard of last up to `until` and have no transaction open.
+    pub fn forget(&mut self, until: Heard, is_open: impl Fn(PartitionId, i64) -> bool) {
+        let mut left = self.entries.len();
+        while let Some((key, producer)) = self.entries.oldest() {
+            if producer.heard > until || left == 0 {
+                break;
+            }
+            let key = *key;
+            match is_open(key.0, key.1) {
+                true => self.entries.renew_oldest(),
+                false => self.entries.remove(&key),
+            }
+            left -= 1;
+        }
+        while self.marks.front().is_some_and(|mark| mark.heard <= until) {
+            self.marks.pop_front();
+        }
     }
 
     /// Forgets the producers of partitions that are gone.
@@ -251,7 +336,7 @@ impl Producers {
     }
 
     pub fn retain_partitions(&mut self, mut exists: impl FnMut(PartitionId) -> bool) {
-        self.entries.retain(|(id, _), _| exists(*id));
+        self.entries.retain(|(id, _)| exists(*id));
     }
 
     /// The first id that may be reserved now.
@@ -270,7 +355,7 @@ impl Producers {
             .map(|((_, producer_id), producer)| ProducerView {
                 producer_id: *producer_id,
                 epoch: producer.epoch,
-                last_sequence: producer.batches.back().map_or(-1, |batch| batch.last_sequence),
+                last_sequence: producer.batches.last().map_or(-1, |batch| batch.last_sequence),
                 last_timestamp_ms: producer.last_timestamp_ms,
                 coordinator_epoch: producer.coordinator_epoch,
             })
@@ -280,12 +365,13 @@ impl Producers {
     pub(super) fn checkpoint(&self, out: &mut Vec<u8>) {
         out.extend_from_slice(&self.next_block.to_be_bytes());
         put_count(out, self.entries.len());
-        for ((partition, producer_id), producer) in &self.entries {
+        for ((partition, producer_id), producer) in self.entries.range(..) {
             out.extend_from_slice(&partition.0.to_be_bytes());
             out.extend_from_slice(&producer_id.to_be_bytes());
             out.extend_from_slice(&producer.epoch.to_be_bytes());
             out.extend_from_slice(&producer.last_timestamp_ms.to_be_bytes());
             out.extend_from_slice(&producer.coordinator_epoch.to_be_bytes());
+            out.extend_from_slice(&producer.heard.to_be_bytes());
             put_count(out, producer.batches.len());
             for batch in &producer.batches {
                 out.extend_from_slice(&batch.base_sequence.to_be_bytes());
@@ -293,35 +379,50 @@ impl Producers {
                 out.extend_from_slice(&batch.base_offset.to_be_bytes());
             }
         }
+        put_count(out, self.marks.len());
+        for mark in &self.marks {
+            out.extend_from_slice(&mark.heard.to_be_bytes());
+            out.extend_from_slice(&mark.at_ms.to_be_bytes());
+        }
     }
 
-    /// Before version 2 of the checkpoint there were no markers.
+    /// Before version 2 of the checkpoint there were no markers, before version 4 nobody was forgotten for its age.
     pub(super) fn restore(reader: &mut Reader<'_>, version: u8) -> Result<Producers, DecodeError> {
         let next_block = reader.i64()?;
-        let mut entries = BTreeMap::new();
+        let mut read = Vec::new();
         for _ in 0..reader.count(26)? {
             let key = (PartitionId(reader.u32()?), reader.i64()?);
             let (epoch, last_timestamp_ms) = (reader.i16()?, reader.i64()?);
             let coordinator_epoch = if version >= 2 { reader.i32()? } else { -1 };
-            let mut batches = VecDeque::new();
-            for _ in 0..reader.count(16)? {
-                let (base_sequence, last_sequence) = (reader.i32()?, reader.i32()?);
-                batches.push_back(Remembered { base_sequence, last_sequence, base_offset: reader.i64()? });
-            }
-            if batches.len() > BATCHES_REMEMBERED {
+            let heard = if version >= 4 { reader.i64()? } else { 0 };
+            let count = reader.count(16)?;
+            if count > BATCHES_REMEMBERED {
                 return Err(DecodeError("a producer with more batches than are remembered"));
             }
-            entries
-                .insert(key, Producer { epoch, batches, last_timestamp_ms, coordinator_epoch, touched: 0 });
+            let mut batches = Vec::with_capacity(count);
+            for _ in 0..count {
+                let (base_sequence, last_sequence) = (reader.i32()?, reader.i32()?);
+                batches.push(Remembered { base_sequence, last_sequence, base_offset: reader.i64()? });
+            }
+            read.push((key, Producer { epoch, batches, last_timestamp_ms, coordinator_epoch, heard }));
         }
-        // The order of use is not kept; the time of the last batch is near to it.
-        let mut by_time: Vec<&mut Producer> = entries.values_mut().collect();
-        by_time.sort_by_key(|producer| producer.last_timestamp_ms);
-        let mut uses = 0;
-        for producer in by_time {
-            uses += 1;
-            producer.touched = uses;
+        let mut marks = VecDeque::new();
+        let count = if version >= 4 { reader.count(16)? } else { 0 };
+        for _ in 0..count {
+            marks.push_back(Mark { heard: reader.i64()?, at_ms: reader.i64()? });
         }
-        Ok(Producers { entries, next_block, uses })
+        if version < 4 {
+            // The time of the last batch is near to the order of use. All of it was before the frames that follow.
+            read.sort_by_key(|(_, producer)| producer.last_timestamp_ms);
+            (1..).zip(read.iter_mut().rev()).for_each(|(before, (_, producer))| producer.heard = -before);
+        } else {
+            read.sort_by_key(|(_, producer)| producer.heard);
+        }
+        let last_heard = read.last().map_or(0, |(_, producer)| producer.heard);
+        let mut entries = ByUse::default();
+        for (key, producer) in read {
+            entries.use_or_insert(key, || producer);
+        }
+        Ok(Producers { entries, next_block, marks, last_heard })
     }
 }

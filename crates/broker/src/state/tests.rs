@@ -31,7 +31,7 @@ fn retries_gaps_and_fences_are_told_apart() {
     for index in 0..7 {
         let next = batch(1, 0, index * 10, 10);
         assert_eq!(producers.check(P, &next), Verdict::Append);
-        producers.apply(P, offset, &next);
+        producers.apply(Lsn(1), P, offset, &next);
         offset += 10;
     }
     // The last five are known by their sequences, with the offsets they got.
@@ -53,34 +53,64 @@ fn retries_gaps_and_fences_are_told_apart() {
     for (batch, verdict) in cases {
         assert_eq!(producers.check(P, &batch), verdict, "{batch:?}");
     }
-    producers.apply(P, offset, &batch(1, 1, 0, 1));
+    producers.apply(Lsn(1), P, offset, &batch(1, 1, 0, 1));
     assert_eq!(producers.check(P, &batch(1, 0, 70, 1)), Verdict::Refuse(ErrorCode::InvalidProducerEpoch));
 }
 
 #[test]
 fn sequences_wrap() {
     let mut producers = Producers::default();
-    producers.apply(P, 0, &batch(1, 0, i32::MAX - 1, 1));
+    producers.apply(Lsn(1), P, 0, &batch(1, 0, i32::MAX - 1, 1));
     assert_eq!(producers.check(P, &batch(1, 0, i32::MAX, 3)), Verdict::Append);
-    producers.apply(P, 1, &batch(1, 0, i32::MAX, 3));
+    producers.apply(Lsn(1), P, 1, &batch(1, 0, i32::MAX, 3));
     assert_eq!(producers.check(P, &batch(1, 0, i32::MAX, 3)), Verdict::Duplicate(1));
     assert_eq!(producers.check(P, &batch(1, 0, 2, 1)), Verdict::Append);
 }
 
 #[test]
-fn restored_producers_are_forgotten_in_the_order_of_their_last_batches() {
+fn producers_are_forgotten_in_the_order_in_which_they_were_heard_of() {
     let mut state = BrokerState::default();
     for id in 0..100 {
-        let written = SequencedBatch { max_timestamp_ms: 1_000 - id, ..batch(id, 0, 0, 1) };
-        state.producers.apply(P, id, &written);
+        state.apply_data(Lsn(1 + id as u64), P, id, &batch(id, 0, 0, 1));
     }
+    state.apply_data(Lsn(101), P, 100, &batch(0, 0, 1, 1));
     let mut bytes = Vec::new();
     state.checkpoint(&mut bytes);
     let mut restored = BrokerState::restore(Some(&bytes)).unwrap();
-    restored.producers.apply(P, 100, &batch(0, 0, 1, 1));
-    restored.producers.forget_the_oldest_tenth();
-    let left: Vec<i64> = restored.producers.of_partition(P).iter().map(|one| one.producer_id).collect();
-    assert_eq!(left, (0..89).collect::<Vec<_>>());
+    for state in [&mut state, &mut restored] {
+        assert_eq!(state.oldest_producers(10, 5), Some(5));
+        let until = state.oldest_producers(10, i64::MAX).unwrap();
+        assert_eq!(until, 11);
+        state
+            .apply(Lsn(102), &Entry::Layer { layer: Layer::PRODUCERS, bytes: &encode_forgotten(until) })
+            .unwrap();
+        let left = state.producers.of_partition(P);
+        let left: Vec<i64> = left.iter().map(|one| one.producer_id).collect();
+        assert_eq!(left, [0].into_iter().chain(11..100).collect::<Vec<_>>());
+    }
+    assert_eq!(state, restored);
+}
+
+#[test]
+fn marks_tell_how_old_frames_are_and_go_with_them() {
+    let mut state = BrokerState::default();
+    let mark = |state: &mut BrokerState, lsn: u64, at_ms: i64| {
+        state.apply(Lsn(lsn), &Entry::Layer { layer: Layer::PRODUCERS, bytes: &encode_mark(at_ms) }).unwrap();
+    };
+    assert!(!state.producers.wants_mark());
+    state.apply_data(Lsn(1), P, 0, &batch(1, 0, 0, 1));
+    assert!(state.producers.wants_mark());
+    mark(&mut state, 2, 1_000);
+    assert!(!state.producers.wants_mark());
+    // The same frame once more, and a clock that was set back.
+    mark(&mut state, 2, 5_000);
+    mark(&mut state, 7, 900);
+    let until = |state: &BrokerState| [999, 1_000, 5_000].map(|at_ms| state.producers.heard_until(at_ms));
+    assert_eq!(until(&state), [None, Some(7), Some(7)]);
+    mark(&mut state, 9, 2_000);
+    assert_eq!(until(&state), [None, Some(7), Some(9)]);
+    state.forget_producers(7);
+    assert_eq!((until(&state), state.producers.count()), ([None, None, Some(9)], 0));
 }
 
 #[test]

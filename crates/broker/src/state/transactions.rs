@@ -7,6 +7,7 @@ use super::codec::{DecodeError, Reader, put_count, put_text};
 use super::offsets::{CommittedOffset, TopicPartition, committed_list, put_committed_list};
 use base::PartitionId;
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Bound;
 
 /// "None" of Kafka's producer ids and epochs.
 pub const NO_PRODUCER_ID: i64 = -1;
@@ -63,6 +64,14 @@ pub struct Transaction {
     /// When the last transaction began; -1 if there was none.
     pub started_at_ms: i64,
     pub updated_at_ms: i64,
+}
+
+/// What a look at some of the ids has found.
+#[derive(Debug, Default)]
+pub struct Looked {
+    pub unused: Vec<String>,
+    /// Where the next look goes on; `None` at the end.
+    pub last: Option<String>,
 }
 
 /// What one log record changes.
@@ -192,6 +201,18 @@ impl Transactions {
             idle.truncate(count);
         }
         idle.into_iter().map(|(_, id)| id.clone()).collect()
+    }
+
+    /// Of the next `count` ids those without an open transaction that were used last at `at_ms` or before.
+    pub fn unused_since(&self, from: Bound<&String>, at_ms: i64, count: usize) -> Looked {
+        let mut looked = Looked::default();
+        for (id, known) in self.by_id.range::<String, _>((from, Bound::Unbounded)).take(count) {
+            if known.state != TransactionState::Ongoing && known.updated_at_ms <= at_ms {
+                looked.unused.push(id.clone());
+            }
+            looked.last = Some(id.clone());
+        }
+        looked
     }
 
     /// Applies all of a change but for its offsets, which are the groups' business.

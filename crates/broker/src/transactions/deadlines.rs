@@ -6,8 +6,6 @@ use std::collections::{BTreeMap, BTreeSet};
 pub(crate) struct Deadlines {
     by_id: BTreeMap<String, i64>,
     by_time: BTreeSet<(i64, String)>,
-    /// When to look for unused ids next.
-    forget_at_ms: Option<i64>,
 }
 
 impl Deadlines {
@@ -43,19 +41,8 @@ impl Deadlines {
         self.by_time.iter().take_while(|(at_ms, _)| *at_ms <= now_ms).map(|(_, id)| id.clone()).collect()
     }
 
-    /// Whether it is time to look for unused ids, which then is put off by `every_ms`.
-    pub(crate) fn take_forget_due(&mut self, now_ms: i64, every_ms: i64) -> bool {
-        let at_ms = *self.forget_at_ms.get_or_insert(now_ms.saturating_add(every_ms));
-        if at_ms > now_ms {
-            return false;
-        }
-        self.forget_at_ms = Some(now_ms.saturating_add(every_ms));
-        true
-    }
-
     /// When there is something to do next.
     pub(crate) fn next(&self) -> Option<i64> {
-        let first = self.by_time.first().map(|(at_ms, _)| *at_ms);
-        first.into_iter().chain(self.forget_at_ms).min()
+        self.by_time.first().map(|(at_ms, _)| *at_ms)
     }
 }

@@ -6,6 +6,7 @@ mod consumer_group_crashes;
 mod consumer_groups;
 mod group_migration;
 mod groups;
+mod idle_producers;
 mod internal_topics;
 mod metrics;
 mod one_node;
