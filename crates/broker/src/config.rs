@@ -3,7 +3,7 @@
 use crate::group::GroupConfig;
 use crate::security::{self, SecurityConfig};
 use crate::share;
-use crate::upkeep::ProducersConfig;
+use crate::upkeep::{OffsetsConfig, ProducersConfig};
 use base::options::{OptionError, OptionKind, OptionSpec, Options};
 use std::collections::BTreeMap;
 
@@ -228,6 +228,21 @@ const GENERAL: &[OptionSpec] = &[
         "4096",
     ),
     spec(
+        "offsets.retention.check.interval.ms",
+        integer(1, i64::MAX),
+        "600000",
+        "How often committed offsets are looked for that are too old.",
+        "600000",
+    ),
+    spec(
+        "offsets.retention.minutes",
+        integer(1, INT_MAX),
+        "10080",
+        "How long committed offsets are kept: after the last member has left, or, of a group that assigns partitions \
+         itself and of topics that no member subscribes to, after the commit. Then the group goes as well.",
+        "10080",
+    ),
+    spec(
         "producer.id.expiration.check.interval.ms",
         integer(1, INT_MAX),
         "600000",
@@ -290,6 +305,7 @@ pub struct BrokerConfig {
     pub offset_metadata_bytes_max: usize,
     pub request_bytes_max: usize,
     pub transaction_timeout_ms_max: i32,
+    pub offsets: OffsetsConfig,
     pub producers: ProducersConfig,
     pub transactional_id_expiration_ms: i64,
     pub transactional_ids_check_every_ms: i64,
@@ -344,6 +360,10 @@ impl BrokerConfig {
             offset_metadata_bytes_max: size("offset.metadata.max.bytes"),
             request_bytes_max: size("socket.request.max.bytes"),
             transaction_timeout_ms_max: int("transaction.max.timeout.ms"),
+            offsets: OffsetsConfig {
+                retention_ms: number("offsets.retention.minutes").saturating_mul(60_000),
+                check_every_ms: number("offsets.retention.check.interval.ms"),
+            },
             producers: ProducersConfig::new(
                 number("producer.id.expiration.ms"),
                 number("producer.id.expiration.check.interval.ms"),

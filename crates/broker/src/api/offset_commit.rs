@@ -19,6 +19,8 @@ use std::sync::Arc;
 pub const API: Api = Api::new(ApiKey::OffsetCommit, (2, 10), |call, body| typed(call, body, handle));
 
 fn handle(call: &Call<'_>, request: OffsetCommitRequest) -> Outcome {
+    // Versions 2 to 4 have it; -1 is the node's own.
+    let retention_ms = Some(request.retention_time_ms).filter(|ms| *ms >= 0);
     let mut offsets = Vec::new();
     let mut topics = Vec::with_capacity(request.topics.len());
     for asked in request.topics {
@@ -38,6 +40,7 @@ fn handle(call: &Call<'_>, request: OffsetCommitRequest) -> Outcome {
                     offset: partition.committed_offset,
                     leader_epoch: partition.committed_leader_epoch,
                     metadata: partition.committed_metadata,
+                    retention_ms,
                 };
                 let checked = topic.clone().and_then(|topic| check(call, &topic, position));
                 let error_code = match checked {
@@ -87,6 +90,8 @@ pub(super) struct Position {
     pub(super) offset: i64,
     pub(super) leader_epoch: i32,
     pub(super) metadata: Option<String>,
+    /// How long it is to be kept, if not as long as the node says.
+    pub(super) retention_ms: Option<i64>,
 }
 
 pub(super) fn check(
@@ -107,6 +112,7 @@ pub(super) fn check(
         leader_epoch: asked.leader_epoch,
         metadata,
         committed_at_ms: call.now.wall_ms,
+        expires_at_ms: asked.retention_ms.map(|ms| call.now.wall_ms.saturating_add(ms)),
     };
     Ok(((topic.id, asked.partition_index), committed))
 }

@@ -211,8 +211,13 @@ fn new_topic(found: Found) -> OffsetFetchResponseTopics {
 
 /// No position is offset -1 with empty metadata.
 fn split(result: Result<Option<CommittedOffset>, ErrorCode>) -> (CommittedOffset, i16) {
-    let nothing =
-        CommittedOffset { offset: -1, leader_epoch: -1, metadata: Some(String::new()), committed_at_ms: -1 };
+    let nothing = CommittedOffset {
+        offset: -1,
+        leader_epoch: -1,
+        metadata: Some(String::new()),
+        committed_at_ms: -1,
+        expires_at_ms: None,
+    };
     match result {
         // Kafka answers a commit without metadata with an empty text.
         Ok(Some(committed)) => {

@@ -34,6 +34,7 @@ fn handle(call: &Call<'_>, request: TxnOffsetCommitRequest) -> Outcome {
                 offset: partition.committed_offset,
                 leader_epoch: partition.committed_leader_epoch,
                 metadata: partition.committed_metadata.clone(),
+                retention_ms: None,
             };
             let checked = topic.clone().and_then(|topic| super::offset_commit::check(call, &topic, position));
             let error_code = match checked {

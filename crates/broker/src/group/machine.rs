@@ -42,6 +42,8 @@ pub(super) struct Group {
     pub(super) member_added_since_timer: bool,
     /// The deadline under which the coordinator has this group in its queue.
     pub(super) armed_ms: Option<i64>,
+    /// The generation when somebody looked last.
+    pub(super) generation_seen: i32,
 }
 
 pub(super) type Actions = Vec<Action>;
@@ -65,6 +67,7 @@ impl Group {
             sync_deadline_ms: None,
             member_added_since_timer: false,
             armed_ms: None,
+            generation_seen: 0,
         }
     }
 

@@ -4,7 +4,7 @@ use super::machine::{Actions, Group, answer};
 use super::types::*;
 use bytes::Bytes;
 use kafka_wire::error_code::ErrorCode;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 impl Group {
     pub(super) fn heartbeat(&mut self, beat: &HeartbeatEvent, now: i64) -> ErrorCode {
@@ -191,4 +191,38 @@ impl Group {
     pub(super) fn rebalance_timeout_ms(&self) -> i64 {
         self.members.values().map(|member| member.rebalance_timeout_ms).max().unwrap_or(0)
     }
+}
+
+impl Group {
+    /// The topics that members subscribe to with any protocol they offer; `None` if that cannot be known.
+    pub(super) fn subscriptions(&self) -> Option<BTreeSet<String>> {
+        if self.protocol_type.as_deref() != Some("consumer") {
+            return None;
+        }
+        let mut topics = BTreeSet::new();
+        for offer in self.members.values().flat_map(|member| &member.protocols) {
+            topics.extend(subscribed_topics(&offer.metadata)?);
+        }
+        Some(topics)
+    }
+
+    /// The same, once the members have agreed.
+    pub(super) fn subscribed(&self) -> Option<BTreeSet<String>> {
+        if self.state == GroupState::Stable { self.subscriptions() } else { None }
+    }
+}
+
+/// The topics of a `ConsumerProtocolSubscription`: a version, then an array of strings.
+pub(super) fn subscribed_topics(metadata: &[u8]) -> Option<Vec<String>> {
+    let (count, mut rest) = metadata.get(2..)?.split_first_chunk::<4>()?;
+    let count = usize::try_from(i32::from_be_bytes(*count)).ok()?;
+    let mut topics = Vec::new();
+    for _ in 0..count {
+        let (length, after) = rest.split_first_chunk::<2>()?;
+        let length = usize::try_from(i16::from_be_bytes(*length)).ok()?;
+        let name = after.get(..length)?;
+        topics.push(std::str::from_utf8(name).ok()?.to_string());
+        rest = &after[length..];
+    }
+    Some(topics)
 }

@@ -26,6 +26,7 @@ use bytes::Bytes;
 use kafka_wire::error_code::ErrorCode;
 use machine::Group;
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Bound;
 
 #[derive(Debug)]
 pub struct Coordinator {
@@ -35,6 +36,15 @@ pub struct Coordinator {
     deadlines: BTreeSet<(i64, String)>,
     /// When members of consumer groups are out; the groups themselves are in the state that the log keeps.
     pub(crate) consumers: consumer::Timers,
+}
+
+/// Who was found in a group.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Occupancy {
+    /// The topics that its members subscribe to, if the group is stable and they can be known.
+    Members { subscribed: Option<BTreeSet<String>> },
+    /// Nobody; whether there was somebody since the look before.
+    Empty { was_used: bool },
 }
 
 /// What DescribeGroups and the HTTP views show of a group.
@@ -267,6 +277,21 @@ impl Coordinator {
         self.groups.keys().map(String::as_str)
     }
 
+    /// The names of groups in their order.
+    pub fn names_from(&self, from: Bound<&String>) -> impl Iterator<Item = &str> {
+        self.groups.range::<String, _>((from, Bound::Unbounded)).map(|(name, _)| name.as_str())
+    }
+
+    /// Who is in a group, for those who look every so often; `None` if nobody has been in it since the start.
+    pub fn look(&mut self, name: &str) -> Option<Occupancy> {
+        let group = self.groups.get_mut(name)?;
+        let was_used = std::mem::replace(&mut group.generation_seen, group.generation) != group.generation;
+        Some(match group.is_vacant() {
+            true => Occupancy::Empty { was_used },
+            false => Occupancy::Members { subscribed: group.subscribed() },
+        })
+    }
+
     pub fn describe(&self, group: &str) -> Option<GroupDescription> {
         let group = self.groups.get(group)?;
         let stable = group.state == GroupState::Stable;
@@ -295,31 +320,6 @@ impl Coordinator {
     /// (another protocol than the consumers', or a subscription we cannot read).
     pub fn subscribes(&self, group: &str, topic: &str) -> Option<bool> {
         let group = self.groups.get(group)?;
-        if group.protocol_type.as_deref() != Some("consumer") {
-            return None;
-        }
-        for member in group.members.values() {
-            for offer in &member.protocols {
-                if subscribed_topics(&offer.metadata)?.iter().any(|name| name == topic) {
-                    return Some(true);
-                }
-            }
-        }
-        Some(false)
+        Some(group.subscriptions()?.contains(topic))
     }
-}
-
-/// The topics of a `ConsumerProtocolSubscription`: a version, then an array of strings.
-fn subscribed_topics(metadata: &[u8]) -> Option<Vec<String>> {
-    let (count, mut rest) = metadata.get(2..)?.split_first_chunk::<4>()?;
-    let count = usize::try_from(i32::from_be_bytes(*count)).ok()?;
-    let mut topics = Vec::new();
-    for _ in 0..count {
-        let (length, after) = rest.split_first_chunk::<2>()?;
-        let length = usize::try_from(i16::from_be_bytes(*length)).ok()?;
-        let name = after.get(..length)?;
-        topics.push(std::str::from_utf8(name).ok()?.to_string());
-        rest = &after[length..];
-    }
-    Some(topics)
 }

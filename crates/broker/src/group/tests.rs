@@ -456,7 +456,7 @@ fn a_group_has_a_largest_size() {
 #[test]
 fn subscriptions_are_read_with_care() {
     let subscription = b"\0\x01\0\0\0\x02\0\x01t\0\x02uv\xff\xff\xff\xff";
-    assert_eq!(subscribed_topics(subscription), Some(vec!["t".to_string(), "uv".to_string()]));
-    assert_eq!(subscribed_topics(b"\0\x01\x7f\xff\xff\xff"), None);
-    assert_eq!(subscribed_topics(b""), None);
+    assert_eq!(membership::subscribed_topics(subscription), Some(vec!["t".to_string(), "uv".to_string()]));
+    assert_eq!(membership::subscribed_topics(b"\0\x01\x7f\xff\xff\xff"), None);
+    assert_eq!(membership::subscribed_topics(b""), None);
 }

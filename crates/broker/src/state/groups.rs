@@ -6,6 +6,7 @@ use super::codec::{DecodeError, Reader, put_count, put_text};
 use super::consumer_groups;
 use crate::group::consumer::{Change, ConsumerGroup, Owners};
 use std::collections::BTreeMap;
+use std::ops::Bound;
 
 /// What one log record changes.
 #[derive(Debug, Clone, PartialEq)]
@@ -110,6 +111,11 @@ impl Groups {
     /// The consumer groups, by name.
     pub fn consumers(&self) -> impl ExactSizeIterator<Item = (&str, &ConsumerGroup)> {
         self.consumer.iter().map(|(name, known)| (name.as_str(), &known.group))
+    }
+
+    /// The names of consumer groups in their order.
+    pub fn consumer_names_from(&self, from: Bound<&String>) -> impl Iterator<Item = &str> {
+        self.consumer.range::<String, _>((from, Bound::Unbounded)).map(|(name, _)| name.as_str())
     }
 
     pub(super) fn checkpoint(&self, out: &mut Vec<u8>) {

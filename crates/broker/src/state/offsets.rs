@@ -7,6 +7,7 @@
 use super::codec::{DecodeError, Reader, put_count, put_optional_text, put_text};
 use base::TopicId;
 use std::collections::BTreeMap;
+use std::ops::Bound;
 
 /// One partition's committed position.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -15,6 +16,8 @@ pub struct CommittedOffset {
     pub leader_epoch: i32,
     pub metadata: Option<String>,
     pub committed_at_ms: i64,
+    /// When it is no more, if whoever committed it has said so.
+    pub expires_at_ms: Option<i64>,
 }
 
 pub type TopicPartition = (TopicId, i32);
@@ -25,6 +28,8 @@ pub struct GroupOffsets {
     /// `consumer` for consumer groups; empty for commits of tools.
     pub protocol_type: String,
     pub offsets: BTreeMap<TopicPartition, CommittedOffset>,
+    /// When the group was found to have no members; `None` if it had some when it was looked at, or has committed since.
+    pub empty_since_ms: Option<i64>,
     /// What transactions that are going on will commit, by transactional id.
     pending: BTreeMap<String, BTreeMap<TopicPartition, PendingOffset>>,
 }
@@ -42,6 +47,10 @@ impl GroupOffsets {
         self.offsets.is_empty() && self.pending.is_empty()
     }
 
+    pub fn has_pending(&self) -> bool {
+        !self.pending.is_empty()
+    }
+
     /// Whether a transaction that is going on commits this partition (KIP-447).
     pub fn is_pending(&self, partition: &TopicPartition) -> bool {
         self.pending.values().any(|offsets| offsets.contains_key(partition))
@@ -51,14 +60,34 @@ impl GroupOffsets {
 /// What one log record changes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum OffsetChange {
-    Commit { group: String, protocol_type: String, offsets: Vec<(TopicPartition, CommittedOffset)> },
-    Forget { group: String, partitions: Vec<TopicPartition> },
-    DeleteGroup { group: String },
+    Commit {
+        group: String,
+        protocol_type: String,
+        offsets: Vec<(TopicPartition, CommittedOffset)>,
+    },
+    Forget {
+        group: String,
+        partitions: Vec<TopicPartition>,
+    },
+    DeleteGroup {
+        group: String,
+    },
+    /// A classic group was found without members since this time, or with some.
+    Emptied {
+        group: String,
+        since_ms: Option<i64>,
+    },
 }
 
 const COMMIT: u8 = 1;
 const FORGET: u8 = 2;
 const DELETE_GROUP: u8 = 3;
+const EMPTIED: u8 = 4;
+/// Like `COMMIT`, with the time from which the offsets are no more.
+const COMMIT_UNTIL: u8 = 5;
+
+/// No time, where the log has one.
+const NO_TIME: i64 = -1;
 
 /// 16 of the topic, 4 partition, 8 offset, 4 epoch, 1 flag, 8 time.
 const COMMITTED_LEAST_BYTES: usize = 41;
@@ -68,10 +97,13 @@ impl OffsetChange {
         let mut out = Vec::new();
         match self {
             OffsetChange::Commit { group, protocol_type, offsets } => {
-                out.push(COMMIT);
+                let expire = offsets.iter().any(|(_, committed)| committed.expires_at_ms.is_some());
+                out.push(if expire { COMMIT_UNTIL } else { COMMIT });
                 put_text(&mut out, group);
                 put_text(&mut out, protocol_type);
                 put_committed_list(&mut out, offsets);
+                let times = offsets.iter().filter(|_| expire);
+                times.for_each(|(_, committed)| put_time(&mut out, committed.expires_at_ms));
             }
             OffsetChange::Forget { group, partitions } => {
                 out.push(FORGET);
@@ -85,6 +117,11 @@ impl OffsetChange {
                 out.push(DELETE_GROUP);
                 put_text(&mut out, group);
             }
+            OffsetChange::Emptied { group, since_ms } => {
+                out.push(EMPTIED);
+                put_text(&mut out, group);
+                put_time(&mut out, *since_ms);
+            }
         }
         out
     }
@@ -92,9 +129,13 @@ impl OffsetChange {
     pub fn decode(bytes: &[u8]) -> Result<OffsetChange, DecodeError> {
         let mut reader = Reader::new(bytes);
         let change = match reader.u8()? {
-            COMMIT => {
+            kind @ (COMMIT | COMMIT_UNTIL) => {
                 let (group, protocol_type) = (reader.text()?, reader.text()?);
-                OffsetChange::Commit { group, protocol_type, offsets: committed_list(&mut reader)? }
+                let mut offsets = committed_list(&mut reader)?;
+                for (_, committed) in offsets.iter_mut().filter(|_| kind == COMMIT_UNTIL) {
+                    committed.expires_at_ms = time(&mut reader)?;
+                }
+                OffsetChange::Commit { group, protocol_type, offsets }
             }
             FORGET => {
                 let group = reader.text()?;
@@ -106,6 +147,10 @@ impl OffsetChange {
                 OffsetChange::Forget { group, partitions }
             }
             DELETE_GROUP => OffsetChange::DeleteGroup { group: reader.text()? },
+            EMPTIED => {
+                let group = reader.text()?;
+                OffsetChange::Emptied { group, since_ms: time(&mut reader)? }
+            }
             _ => return Err(DecodeError("an unknown kind of offset record")),
         };
         reader.end()?;
@@ -134,7 +179,9 @@ impl Offsets {
             OffsetChange::Commit { group, protocol_type, offsets } => {
                 let group = self.groups.entry(group).or_default();
                 if !protocol_type.is_empty() {
+                    // Committed by a member.
                     group.protocol_type = protocol_type;
+                    group.empty_since_ms = None;
                 }
                 for pending in group.pending.values_mut() {
                     for (partition, _) in &offsets {
@@ -155,6 +202,11 @@ impl Offsets {
             }
             OffsetChange::DeleteGroup { group } => {
                 self.groups.remove(&group);
+            }
+            OffsetChange::Emptied { group, since_ms } => {
+                if let Some(group) = self.groups.get_mut(&group) {
+                    group.empty_since_ms = since_ms;
+                }
             }
         }
     }
@@ -210,6 +262,11 @@ impl Offsets {
         self.groups.iter().map(|(name, group)| (name.as_str(), group))
     }
 
+    /// The names of groups in their order.
+    pub fn names_from(&self, from: Bound<&String>) -> impl Iterator<Item = &str> {
+        self.groups.range::<String, _>((from, Bound::Unbounded)).map(|(name, _)| name.as_str())
+    }
+
     pub(super) fn checkpoint(&self, out: &mut Vec<u8>) {
         put_count(out, self.groups.len());
         for (name, group) in &self.groups {
@@ -218,7 +275,9 @@ impl Offsets {
             put_count(out, group.offsets.len());
             for (partition, committed) in &group.offsets {
                 put_committed(out, partition, committed);
+                put_time(out, committed.expires_at_ms);
             }
+            put_time(out, group.empty_since_ms);
             put_count(out, group.pending.len());
             for (id, offsets) in &group.pending {
                 put_text(out, id);
@@ -231,16 +290,18 @@ impl Offsets {
         }
     }
 
-    /// Before version 2 of the checkpoint there were no transactions.
+    /// Before version 2 of the checkpoint there were no transactions, before version 4 nothing of age.
     pub(super) fn restore(reader: &mut Reader<'_>, version: u8) -> Result<Offsets, DecodeError> {
         let mut groups = BTreeMap::new();
         for _ in 0..reader.count(12)? {
             let (name, protocol_type) = (reader.text()?, reader.text()?);
             let mut offsets = BTreeMap::new();
             for _ in 0..reader.count(COMMITTED_LEAST_BYTES)? {
-                let (partition, committed) = committed(reader)?;
+                let (partition, mut committed) = committed(reader)?;
+                committed.expires_at_ms = if version >= 4 { time(reader)? } else { None };
                 offsets.insert(partition, committed);
             }
+            let empty_since_ms = if version >= 4 { time(reader)? } else { None };
             let mut pending = BTreeMap::new();
             let transactions = if version >= 2 { reader.count(8)? } else { 0 };
             for _ in 0..transactions {
@@ -252,7 +313,7 @@ impl Offsets {
                 }
                 pending.insert(id, offsets);
             }
-            groups.insert(name, GroupOffsets { protocol_type, offsets, pending });
+            groups.insert(name, GroupOffsets { protocol_type, offsets, empty_since_ms, pending });
         }
         Ok(Offsets { groups })
     }
@@ -292,5 +353,14 @@ fn committed(reader: &mut Reader<'_>) -> Result<(TopicPartition, CommittedOffset
     let partition = partition(reader)?;
     let (offset, leader_epoch) = (reader.i64()?, reader.i32()?);
     let (metadata, committed_at_ms) = (reader.optional_text()?, reader.i64()?);
-    Ok((partition, CommittedOffset { offset, leader_epoch, metadata, committed_at_ms }))
+    let expires_at_ms = None;
+    Ok((partition, CommittedOffset { offset, leader_epoch, metadata, committed_at_ms, expires_at_ms }))
+}
+
+fn put_time(out: &mut Vec<u8>, at_ms: Option<i64>) {
+    out.extend_from_slice(&at_ms.unwrap_or(NO_TIME).to_be_bytes());
+}
+
+fn time(reader: &mut Reader<'_>) -> Result<Option<i64>, DecodeError> {
+    Ok(Some(reader.i64()?).filter(|at_ms| *at_ms != NO_TIME))
 }

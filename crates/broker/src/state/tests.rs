@@ -18,7 +18,8 @@ fn batch(producer_id: i64, epoch: i16, base_sequence: i32, records: i32) -> Sequ
 }
 
 fn committed(offset: i64, metadata: Option<&str>) -> CommittedOffset {
-    CommittedOffset { offset, leader_epoch: 0, metadata: metadata.map(str::to_string), committed_at_ms: 5 }
+    let metadata = metadata.map(str::to_string);
+    CommittedOffset { offset, leader_epoch: 0, metadata, committed_at_ms: 5, expires_at_ms: None }
 }
 
 const P: PartitionId = PartitionId(3);

@@ -3,9 +3,11 @@
 //! Each is looked for on its own schedule, in monotonic time. What goes is written to the log first, so that a restart
 //! finds the same; how much is looked at and written while the append lock is held is limited, however much there is.
 
+mod offsets;
 mod producers;
 mod transactional_ids;
 
+pub use offsets::OffsetsConfig;
 pub use producers::ProducersConfig;
 
 use crate::broker::Broker;
@@ -38,6 +40,7 @@ impl Round {
 /// When to look for what next.
 #[derive(Debug)]
 pub(crate) struct Upkeep {
+    offsets: Round,
     producers: Round,
     transactional_ids: Round,
 }
@@ -45,24 +48,29 @@ pub(crate) struct Upkeep {
 impl Upkeep {
     pub(crate) fn new(config: &BrokerConfig, now_ms: i64) -> Upkeep {
         Upkeep {
+            offsets: Round::new(config.offsets.check_every_ms, now_ms),
             producers: Round::new(config.producers.check_every_ms, now_ms),
             transactional_ids: Round::new(config.transactional_ids_check_every_ms, now_ms),
         }
     }
 
     pub(crate) fn next_ms(&self) -> i64 {
-        self.producers.due_ms.min(self.transactional_ids.due_ms)
+        self.offsets.due_ms.min(self.producers.due_ms).min(self.transactional_ids.due_ms)
     }
 }
 
 impl Broker {
     /// Looks for what is due to be looked for.
     pub(crate) fn keep_up(&self, now: Now) {
-        let (producers, transactional_ids) = {
+        let (offsets, producers, transactional_ids) = {
             let mut upkeep = lock(&self.upkeep);
             let now_ms = now.monotonic_ms;
-            (upkeep.producers.take_due(now_ms), upkeep.transactional_ids.take_due(now_ms))
+            let offsets = upkeep.offsets.take_due(now_ms);
+            (offsets, upkeep.producers.take_due(now_ms), upkeep.transactional_ids.take_due(now_ms))
         };
+        if offsets {
+            self.forget_old_offsets(now);
+        }
         if producers {
             self.forget_idle_producers(now);
         }

@@ -12,7 +12,7 @@ use kafka_wire::messages::sync_group_request::SyncGroupRequestAssignment;
 use kafka_wire::messages::*;
 use kafka_wire::records::Compression;
 
-fn join(node: &Node, group: &str, member_id: &str) -> JoinGroupResponse {
+pub(super) fn join(node: &Node, group: &str, member_id: &str) -> JoinGroupResponse {
     let protocol = JoinGroupRequestProtocol {
         name: "range".into(),
         // A subscription to the topic "t".
@@ -30,7 +30,7 @@ fn join(node: &Node, group: &str, member_id: &str) -> JoinGroupResponse {
     node.call(&request, 7)
 }
 
-fn stable(node: &Node, group: &str) -> (String, i32) {
+pub(super) fn stable(node: &Node, group: &str) -> (String, i32) {
     let first = join(node, group, "");
     assert_eq!(first.error_code, E::MemberIdRequired as i16);
     assert!(first.member_id.starts_with("test-"), "{}", first.member_id);
@@ -78,7 +78,7 @@ pub(super) fn commit(
     node.call(&request, 8).topics.remove(0).partitions.remove(0).error_code
 }
 
-fn committed(node: &Node, group: &str) -> (i64, Option<String>) {
+pub(super) fn committed(node: &Node, group: &str) -> (i64, Option<String>) {
     let group = OffsetFetchRequestGroup {
         group_id: group.into(),
         topics: Some(vec![OffsetFetchRequestTopics {
@@ -94,7 +94,7 @@ fn committed(node: &Node, group: &str) -> (i64, Option<String>) {
     (partition.committed_offset, partition.metadata)
 }
 
-fn state(node: &Node, group: &str) -> String {
+pub(super) fn state(node: &Node, group: &str) -> String {
     let request = DescribeGroupsRequest { groups: vec![group.into()], ..Default::default() };
     node.call(&request, 5).groups.remove(0).group_state
 }

@@ -9,6 +9,7 @@ mod groups;
 mod idle_producers;
 mod internal_topics;
 mod metrics;
+mod old_offsets;
 mod one_node;
 mod records;
 mod share;
