@@ -1,5 +1,6 @@
 //! The broker's configuration: Kafka's key names, one spec each, from which DescribeConfigs answers too.
 
+use crate::cleaner::CleanerConfig;
 use crate::group::GroupConfig;
 use crate::security::{self, SecurityConfig};
 use crate::share;
@@ -182,6 +183,69 @@ const GENERAL: &[OptionSpec] = &[
         "6000",
     ),
     spec(
+        "log.cleaner.backoff.ms",
+        integer(1, i64::MAX),
+        "15000",
+        "How often compaction looks for what there is to do.",
+        "1000",
+    ),
+    spec(
+        "log.cleaner.dedupe.buffer.size",
+        integer(1_024, i64::MAX),
+        "33554432",
+        "Memory for the keys of one pass of compaction, 24 bytes each; more keys need more passes.",
+        "134217728",
+    ),
+    spec(
+        "log.cleaner.delete.retention.ms",
+        integer(0, i64::MAX),
+        "86400000",
+        "`delete.retention.ms` of topics that do not say it.",
+        "3600000",
+    ),
+    spec(
+        "log.cleaner.enable",
+        OptionKind::Boolean,
+        "true",
+        "Whether topics with `cleanup.policy=compact` are compacted.",
+        "true",
+    ),
+    spec(
+        "log.cleaner.io.max.bytes.per.second",
+        OptionKind::Decimal { min: 1, max: i64::MAX },
+        "67108864",
+        "The most bytes that compaction reads and writes in a second; 9223372036854775807 = no limit.",
+        "10485760",
+    ),
+    spec(
+        "log.cleaner.max.compaction.lag.ms",
+        integer(1, i64::MAX),
+        "9223372036854775807",
+        "`max.compaction.lag.ms` of topics that do not say it.",
+        "86400000",
+    ),
+    spec(
+        "log.cleaner.min.cleanable.ratio",
+        OptionKind::Decimal { min: 0, max: 1 },
+        "0.5",
+        "`min.cleanable.dirty.ratio` of topics that do not say it.",
+        "0.2",
+    ),
+    spec(
+        "log.cleaner.min.compaction.lag.ms",
+        integer(0, i64::MAX),
+        "0",
+        "`min.compaction.lag.ms` of topics that do not say it.",
+        "60000",
+    ),
+    spec(
+        "log.cleaner.threads",
+        integer(0, INT_MAX),
+        "1",
+        "Accepted; one thread compacts, one partition after the other.",
+        "1",
+    ),
+    spec(
         "max.broker.partitions",
         integer(1, INT_MAX),
         "100000",
@@ -310,6 +374,7 @@ pub struct BrokerConfig {
     pub transactional_id_expiration_ms: i64,
     pub transactional_ids_check_every_ms: i64,
     pub security: SecurityConfig,
+    pub cleaner: CleanerConfig,
     /// Shown by DescribeLogDirs; whoever opens the log knows it.
     pub log_directory: String,
 }
@@ -374,6 +439,7 @@ impl BrokerConfig {
                 "transaction.remove.expired.transaction.cleanup.interval.ms",
             ),
             security: SecurityConfig::from_checked(options),
+            cleaner: CleanerConfig::from_checked(options, given),
             log_directory: String::new(),
         }
     }

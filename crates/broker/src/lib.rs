@@ -8,6 +8,7 @@ mod batches;
 pub mod broker;
 mod buffers;
 pub mod call;
+mod cleaner;
 pub mod config;
 mod consumer_groups;
 pub mod errors;

@@ -1,5 +1,6 @@
 //! How a log is opened: where it lies, how large its parts are, who commits.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 /// Who runs the group commit and the upkeep.
@@ -29,12 +30,14 @@ pub struct LogOptions {
     pub index_cache_bytes: usize,
     /// Sealed files that are kept open.
     pub open_files_max: usize,
-    /// How often the log's own thread looks for what is to be compacted.
+    /// How often the log's own thread looks for what is to be compacted; 0 = never.
     pub compaction_check_ms: u64,
     /// Memory for the keys of one pass of compaction; more keys need more passes.
     pub compaction_keys_bytes_max: usize,
-    /// Bytes that compaction reads and writes in a second at most, so that it does not get in others' way.
+    /// Bytes that compaction reads and writes in a second at most, so that it does not get in others' way; 0 = no limit.
     pub compaction_bytes_per_second: u64,
+    /// What compaction takes for the configuration of topics where they say nothing themselves.
+    pub compaction_defaults: BTreeMap<String, String>,
 }
 
 impl LogOptions {
@@ -53,6 +56,7 @@ impl LogOptions {
             compaction_check_ms: 15_000,
             compaction_keys_bytes_max: 32 << 20,
             compaction_bytes_per_second: 64 << 20,
+            compaction_defaults: BTreeMap::new(),
         }
     }
 }

@@ -237,6 +237,16 @@ impl TopicConfig {
         }
     }
 
+    /// The same with other defaults for what was not given.
+    pub(crate) fn with_defaults(&self, defaults: &BTreeMap<String, String>) -> TopicConfig {
+        if defaults.is_empty() {
+            return self.clone();
+        }
+        let mut texts = defaults.clone();
+        texts.extend(self.given.clone());
+        TopicConfig { given: self.given.clone(), ..TopicConfig::lenient(&texts) }
+    }
+
     fn from_checked(options: &Options, given: &BTreeMap<String, String>) -> TopicConfig {
         let limit = |key| options.integer(key).filter(|value| *value >= 0);
         let cleanup = options.text("cleanup.policy").unwrap_or_default();

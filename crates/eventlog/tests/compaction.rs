@@ -698,3 +698,33 @@ fn segments_go_with_their_records() {
     world.log().enforce_retention(world.now_ms).unwrap();
     assert_eq!(world.segments(), Vec::<String>::new());
 }
+
+/// A topic that says nothing is compacted as the log's options say.
+#[test]
+fn what_a_topic_does_not_say_is_said_by_the_log() {
+    for (lag_ms, own, is_compacted) in
+        [("0", None, true), ("100000", None, false), ("100000", Some("0"), true)]
+    {
+        let mut options = small_options();
+        options.compaction_defaults = BTreeMap::from([("min.compaction.lag.ms".into(), lag_ms.into())]);
+        let log = Recovery::open(&SimOs::new(1).os(), options).unwrap().start(Vec::new()).unwrap();
+        let mut config = BTreeMap::from([
+            ("cleanup.policy".to_string(), "compact".to_string()),
+            ("segment.bytes".to_string(), "200".to_string()),
+        ]);
+        config.extend(own.map(|own| ("min.compaction.lag.ms".to_string(), own.to_string())));
+        log.append::<_, LogError>(|frame| frame.create_topic("t", 1, config)).unwrap();
+        let partition = log.topic("t").unwrap().partitions[0];
+        for _ in 0..20 {
+            let mut builder = BatchBuilder::new(Compression::None);
+            builder.append(1_000, Some(b"k"), Some(b"v"), &[]).unwrap();
+            let batch = builder.build().unwrap();
+            log.append::<_, LogError>(|frame| frame.batch(partition, 1, 1_000, &batch)).unwrap();
+        }
+        log.commit_pending().unwrap();
+        let report = log.compact(2_000).unwrap();
+        assert_eq!(report.batches_removed > 0, is_compacted, "{lag_ms} {own:?} {report:?}");
+        // What the topic says is its own alone.
+        assert_eq!(log.topic("t").unwrap().config.given.contains_key("min.compaction.lag.ms"), own.is_some());
+    }
+}

@@ -6,7 +6,7 @@ use broker::server::{Lines, ServerConfig, ServerHandle};
 use broker::{Broker, BrokerConfig, Recovered};
 use connectors::Connectors;
 use dataflow::connector::ConnectorTable;
-use eventlog::{EventLog, LogError, LogOptions, Recovery};
+use eventlog::{EventLog, LogError, Recovery};
 use os::Os;
 use registry::SchemaRegistry;
 use runtime::{JobStatus, Journal, Runtime};
@@ -41,8 +41,8 @@ struct Opened {
     recovered: Recovered,
 }
 
-fn open_log(os: &Os, data: &Path) -> anyhow::Result<Opened> {
-    let mut recovery = Recovery::open(os, LogOptions::new(data.join("log")))?;
+fn open_log(os: &Os, data: &Path, config: &BrokerConfig) -> anyhow::Result<Opened> {
+    let mut recovery = Recovery::open(os, config.log_options(data.join("log")))?;
     for damage in &recovery.report().damaged {
         eprintln!("warning: {damage}");
     }
@@ -78,14 +78,14 @@ fn broker_config(arguments: &NodeArguments) -> anyhow::Result<BrokerConfig> {
 
 /// The broker of a data directory that no node serves.
 pub fn open_broker(os: &Os, data: &Path) -> anyhow::Result<(EventLog, Broker)> {
-    let Opened { log, recovered, .. } = open_log(os, data)?;
+    let Opened { log, recovered, .. } = open_log(os, data, &BrokerConfig::default())?;
     let broker = Broker::new(log.clone(), recovered, BrokerConfig::default(), os.clone())?;
     Ok((log, broker))
 }
 
 /// The jobs of a data directory that no node serves.
 pub fn read_jobs(os: &Os, data: &Path) -> anyhow::Result<Vec<JobStatus>> {
-    let opened = open_log(os, data)?;
+    let opened = open_log(os, data, &BrokerConfig::default())?;
     let runtime = Runtime::new(opened.log.clone(), os.clone(), data.to_path_buf(), opened.journal);
     let jobs = runtime.jobs();
     opened.log.shutdown()?;
@@ -109,7 +109,7 @@ impl Node {
         let address = parse_address("--kafka", &arguments.kafka)?;
         // A mistake in the settings is told before the data is touched.
         let config = broker_config(arguments)?;
-        let Opened { log, journal, recovered } = open_log(os, data)?;
+        let Opened { log, journal, recovered } = open_log(os, data, &config)?;
         let broker = Arc::new(Broker::new(log.clone(), recovered, config, os.clone())?);
         if broker.rules().users().next().is_some() {
             warn_of_readers(data);

@@ -8,6 +8,7 @@ use super::{Api, NONE, code, some_text, typed};
 use crate::call::{Call, Outcome};
 use crate::errors::ApiError;
 use crate::security::permit_name;
+use base::options::OptionSpec;
 use base::{Lsn, TopicId};
 use eventlog::{TOPIC_OPTIONS, TopicConfig};
 use kafka_wire::ApiKey;
@@ -105,7 +106,7 @@ fn create(
         error_message: warning,
         num_partitions: i32::try_from(partitions).unwrap_or(i32::MAX),
         replication_factor: 1,
-        configs: (call.version() >= 5).then(|| effective(&checked)),
+        configs: (call.version() >= 5).then(|| effective(call, &checked)),
         ..Default::default()
     };
     Ok((result, lsn))
@@ -157,15 +158,21 @@ pub(super) const SOURCE_BROKER: i8 = 4;
 pub(super) const SOURCE_DEFAULT: i8 = 5;
 pub(super) const SOURCE_GROUP: i8 = 8;
 
-fn effective(config: &TopicConfig) -> Vec<CreatableTopicConfigs> {
-    TOPIC_OPTIONS
-        .iter()
-        .map(|spec| CreatableTopicConfigs {
+fn effective(call: &Call<'_>, config: &TopicConfig) -> Vec<CreatableTopicConfigs> {
+    let entry = |spec: &OptionSpec| {
+        let inherited = call.broker.config.topic_default(spec.key).and_then(|(_, value)| value);
+        let (value, config_source) = match (config.given.get(spec.key), inherited) {
+            (Some(given), _) => (Some(given.clone()), SOURCE_TOPIC),
+            (None, Some(inherited)) => (Some(inherited.to_string()), SOURCE_BROKER),
+            (None, None) => (config.text(spec.key), SOURCE_DEFAULT),
+        };
+        CreatableTopicConfigs {
             name: spec.key.into(),
-            value: config.text(spec.key),
+            value,
             read_only: false,
-            config_source: if config.given.contains_key(spec.key) { SOURCE_TOPIC } else { SOURCE_DEFAULT },
+            config_source,
             is_sensitive: false,
-        })
-        .collect()
+        }
+    };
+    TOPIC_OPTIONS.iter().map(entry).collect()
 }

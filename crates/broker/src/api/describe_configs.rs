@@ -68,8 +68,8 @@ fn describe(
             Ok(specs
                 .map(|spec| {
                     let given = topic.config.given.get(spec.key).map(String::as_str);
-                    let default = spec.default.map(str::to_string);
-                    shape.entry(spec, default, given, SOURCE_TOPIC, false)
+                    let inherited = call.broker.config.topic_default(spec.key);
+                    shape.topic_entry(spec, given, inherited)
                 })
                 .collect())
         }
@@ -133,6 +133,31 @@ struct Shape {
 }
 
 impl Shape {
+    /// A topic that says nothing may have the value that the node was given under a key of its own.
+    fn topic_entry(
+        &self,
+        spec: &OptionSpec,
+        given: Option<&str>,
+        inherited: Option<(&'static str, Option<&str>)>,
+    ) -> DescribeConfigsResourceResult {
+        let default = spec.default.map(str::to_string);
+        let mut entry = self.entry(spec, default, given, SOURCE_TOPIC, false);
+        let Some((node_key, of_node)) = inherited else { return entry };
+        if let (None, Some(value)) = (given, of_node) {
+            (entry.value, entry.config_source) = (Some(value.to_string()), SOURCE_BROKER);
+        }
+        if let Some(last) = entry.synonyms.pop() {
+            let synonym = |value: Option<String>, source| DescribeConfigsSynonym {
+                name: node_key.into(),
+                value,
+                source,
+            };
+            entry.synonyms.extend(of_node.map(|value| synonym(Some(value.to_string()), SOURCE_BROKER)));
+            entry.synonyms.push(synonym(last.value, SOURCE_DEFAULT));
+        }
+        entry
+    }
+
     fn entry(
         &self,
         spec: &OptionSpec,

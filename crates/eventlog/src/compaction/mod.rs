@@ -161,7 +161,8 @@ impl Inner {
             let Some((topic, _)) = self.catalog().topic_of(partition.id) else { continue };
             let left_alone = lock(&self.compaction.state).left_alone.contains_key(&partition.id);
             if topic.config.cleanup_compact && !left_alone {
-                due.extend(self.due(&partition, &topic.config, now_ms)?);
+                let config = topic.config.with_defaults(&self.options.compaction_defaults);
+                due.extend(self.due(&partition, config, now_ms)?);
             }
         }
         due.sort_by(|a, b| b.ratio.total_cmp(&a.ratio));
@@ -201,7 +202,7 @@ impl Inner {
     fn due(
         &self,
         partition: &Arc<Partition>,
-        config: &TopicConfig,
+        config: TopicConfig,
         now_ms: i64,
     ) -> Result<Option<Due>, LogError> {
         let limit = self.untouched_from(partition);
@@ -210,7 +211,7 @@ impl Inner {
             (state.clean_to.max(state.log_start), state.spans.iter().cloned().collect::<Vec<Span>>())
         };
         let active = lock(&self.upkeep).checkpoint_sequence;
-        let mut survey = Survey::new(config, now_ms, clean_to, limit);
+        let mut survey = Survey::new(&config, now_ms, clean_to, limit);
         let mut clean_bytes = 0;
         for span in &spans {
             if span.end <= clean_to {
@@ -243,14 +244,14 @@ impl Inner {
                 && span.end <= limit
         };
         let ratio = rules::dirty_ratio(&resting, clean_bytes);
-        let end = if rules::is_worth_it(&resting, clean_bytes, config, now_ms) {
+        let end = if rules::is_worth_it(&resting, clean_bytes, &config, now_ms) {
             resting.end
         } else if spans.iter().any(is_expired) {
             clean_to
         } else {
             return Ok(None);
         };
-        Ok(Some(Due { partition: partition.clone(), config: config.clone(), end, ratio }))
+        Ok(Some(Due { partition: partition.clone(), config, end, ratio }))
     }
 
     /// From here on a partition may still change, or somebody needs it as it is.

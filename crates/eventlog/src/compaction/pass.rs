@@ -32,6 +32,8 @@ struct Output<'a> {
     /// Where the open segment begins in the partition.
     from: i64,
     bytes_max: u64,
+    /// How many were put in force.
+    segments: u64,
     /// The segment that is read is the only one that was read for the open one, and nothing of it was changed.
     is_copy: bool,
 }
@@ -67,6 +69,7 @@ impl Inner {
             writer: None,
             from: i64::MIN,
             bytes_max: due.config.segment_bytes.clamp(1, SEGMENT_BYTES_MAX),
+            segments: 0,
             is_copy: true,
         };
         let due_now = |span: &Span| span.file.segment.is_some_and(|segment| segment.horizon_ms <= now_ms);
@@ -86,6 +89,7 @@ impl Inner {
         }
         let end = run.last().map_or(map_end, |span| output.reach(span, map_end));
         output.close(end, 0)?;
+        report.segments_written += output.segments;
         if map_end > clean_to {
             self.move_clean_point(partition, map_end)?;
         }
@@ -342,6 +346,7 @@ impl Output<'_> {
             Ok(_) => {
                 // Known from now on, so that it is removed when it is replaced in its turn.
                 lock(&inner.segments).insert(segment.number, file);
+                self.segments += 1;
                 Ok(())
             }
             Err(error) => {
