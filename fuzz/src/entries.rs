@@ -90,8 +90,20 @@ pub fn fold(data: &[u8]) {
 fn changes() -> Vec<(Layer, Vec<u8>)> {
     let (id, group) = ("transactional".to_string(), "group".to_string());
     let identity = Identity { producer_id: 7, epoch: 1, last_epoch: 0, previous_producer_id: -1 };
-    let committed =
-        CommittedOffset { offset: 5, leader_epoch: 0, metadata: Some("here".into()), committed_at_ms: 1000 };
+    let committed = CommittedOffset {
+        offset: 5,
+        leader_epoch: 0,
+        metadata: Some("here".into()),
+        committed_at_ms: 1000,
+        expires_at_ms: None,
+    };
+    let until = CommittedOffset { expires_at_ms: Some(9000), ..committed.clone() };
+    let until = OffsetChange::Commit {
+        group: group.clone(),
+        protocol_type: String::new(),
+        offsets: vec![((Default::default(), 1), until)],
+    };
+    let emptied = OffsetChange::Emptied { group: group.clone(), since_ms: Some(1000) };
     let offsets = vec![((Default::default(), 0), committed)];
     let committed = OffsetChange::Commit {
         group: group.clone(),
@@ -127,11 +139,15 @@ fn changes() -> Vec<(Layer, Vec<u8>)> {
     secret.u8(5).bytes(&[1; 16]);
     vec![
         (Layer::GROUP_OFFSETS, committed.encode()),
+        (Layer::GROUP_OFFSETS, until.encode()),
+        (Layer::GROUP_OFFSETS, emptied.encode()),
         (Layer::TRANSACTIONS, taken.encode()),
         (Layer::TRANSACTIONS, added.encode()),
         (Layer::TRANSACTIONS, pending.encode()),
         (Layer::TRANSACTIONS, ended.encode()),
         (Layer::PRODUCERS, broker::state::encode_reservation(1000)),
+        (Layer::PRODUCERS, broker::state::encode_mark(1000)),
+        (Layer::PRODUCERS, broker::state::encode_forgotten(7)),
         (Layer::PRODUCERS, broker::state::encode_cluster_id("cluster")),
         (Layer::GROUPS, config.encode()),
         (Layer::SHARE_GROUPS, known.finish()),
