@@ -83,8 +83,8 @@ fn heartbeat(
         if kind.is_none() {
             return Err((ErrorCode::GroupIdNotFound, format!("Share group {group} not found.")));
         }
+        // Its session stays until it is closed or its connection ends: the last acknowledgements may come behind.
         lock(&broker.share_members).leave(group, &member, shape)?;
-        broker.let_go(group, &member, call.now);
         return Ok((ShareGroupHeartbeatResponse { member_epoch: LEAVE_EPOCH, ..response }, Lsn(0)));
     }
     if kind.is_none() && request.member_epoch != 0 {

@@ -392,9 +392,13 @@ fn members_share_partitions_and_leave() {
     assert_eq!(beat("three", 4).error_code, E::UnknownMemberId as i16);
     send(&node, &["a"]);
     assert_eq!(acquired(&poll(&node, "one", 0, &[])), [(0, 0, 1)]);
-    // A member that leaves gives back what it holds.
+    // A member that leaves may still acknowledge: what it holds is given back when its session ends.
+    send(&node, &["b"]);
+    assert_eq!(acquired(&poll(&node, "one", 1, &[])), [(1, 1, 1)]);
     assert_eq!(beat("one", -1).member_epoch, -1);
-    assert_eq!(acquired(&poll(&node, "two", 0, &[])), [(0, 0, 2)]);
+    assert_eq!(acquired(&poll(&node, "two", 0, &[])), []);
+    assert_eq!(acknowledge(&node, "one", -1, &[(1, 1, 1)]), (0, 0));
+    assert_eq!(acquired(&poll(&node, "two", 1, &[])), [(0, 0, 2)]);
     let delete = DeleteGroupsRequest { groups_names: vec![GROUP.into()] };
     assert_eq!(node.call(&delete, 2).results[0].error_code, E::NonEmptyGroup as i16);
     // And so does one that falls silent.
