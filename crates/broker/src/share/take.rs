@@ -325,7 +325,8 @@ impl Broker {
             }
             let ended = !whole || next <= source.last;
             read.end = next;
-            if delivers {
+            // A batch of which something comes again and something is new is given once.
+            if delivers && read.sources.last().is_none_or(|last| last.first != source.first) {
                 read.sources.push(source);
             }
             if ended || wanted == 0 || room == 0 {

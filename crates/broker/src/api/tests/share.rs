@@ -128,6 +128,20 @@ fn records_are_delivered_acknowledged_and_given_back() {
 }
 
 #[test]
+fn a_batch_of_which_some_comes_again_and_some_is_new_is_sent_once() {
+    let node = furnished(&[]);
+    send(&node, &["a", "b", "c", "d"]);
+    let at_most = |records: i32, epoch: i32, acks: &[Ack]| {
+        let request = fetch_request(&node, "one", epoch, acks);
+        data(node.call(&ShareFetchRequest { max_records: records, share_acquire_mode: 1, ..request }, 2))
+    };
+    assert_eq!(acquired(&at_most(2, 0, &[])), [(0, 1, 1)]);
+    let next = at_most(3, 1, &[(0, 0, 2), (1, 1, 1)]);
+    assert_eq!(acquired(&next), [(0, 0, 2), (2, 3, 1)]);
+    assert_eq!(Batches::new(next.records.unwrap()).count(), 1);
+}
+
+#[test]
 fn sessions_have_epochs() {
     let node = furnished(&[]);
     send(&node, &["a"]);
