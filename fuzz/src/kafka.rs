@@ -22,6 +22,7 @@ fn visit_all(visitor: &mut impl Visit) {
     visit! {
         AddOffsetsToTxnRequest
         AddPartitionsToTxnRequest
+        AlterClientQuotasRequest
         AlterConfigsRequest
         AlterPartitionReassignmentsRequest
         AlterReplicaLogDirsRequest

@@ -201,6 +201,8 @@ impl Field {
             ("bytes" | "records", true) => format!("writer.nullable_bytes({value}.as_ref(), flexible)?;"),
             ("bytes" | "records", false) => format!("writer.bytes(&{value}, flexible)?;"),
             ("uuid", _) => format!("writer.uuid(&{value});"),
+            // The server may still put another number there when the message is written.
+            ("int32", false) if self.name == "ThrottleTimeMs" => format!("writer.throttle_time_ms({value});"),
             (_, true) if self.is_struct() => format!(
                 "writer.nullable_struct({value}.as_ref(), |writer, value| value.encode(writer, version))?;"
             ),

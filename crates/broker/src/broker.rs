@@ -2,7 +2,8 @@
 //!
 //! It is synchronous and deterministic: `handle` takes a request and the time, and answers or says
 //! what it waits for. Lock order: the log's append lock, then the coordinator, then the state, the
-//! members of share groups, their state, and the deadlines of transactions; the session and ticket locks are leaves.
+//! members of share groups, their state, and the deadlines of transactions; the session, ticket and sensor locks
+//! are leaves.
 
 use crate::api;
 use crate::buffers::Buffers;
@@ -11,6 +12,7 @@ use crate::config::BrokerConfig;
 use crate::errors::ApiError;
 use crate::group::{Coordinator, Event, Ticket};
 use crate::metrics::Counters;
+use crate::quotas::{QUOTAS_LAYER, QuotaChange, QuotaRules, Sensors, SharedQuotas};
 use crate::security::{Rules, RulesChange, SharedRules, Throttle, USERS_LAYER, permit_name};
 use crate::sessions::Sessions;
 use crate::share::{SHARE_LAYER, ShareGroups, ShareMembers, SharedShareGroups};
@@ -35,6 +37,7 @@ use std::sync::{Arc, Mutex, OnceLock};
 pub struct Recovered {
     state: Arc<SharedState>,
     rules: Arc<SharedRules>,
+    quotas: Arc<SharedQuotas>,
     share: Arc<SharedShareGroups>,
 }
 
@@ -48,10 +51,12 @@ impl Recovered {
     pub fn restore<'a>(part: impl Fn(&str) -> Option<&'a [u8]>) -> Result<Recovered, DecodeError> {
         let state = BrokerState::restore(part(LAYER_NAME))?;
         let rules = Rules::restore(part(USERS_LAYER)).map_err(|error| DecodeError(error.what))?;
+        let quotas = QuotaRules::restore(part(QUOTAS_LAYER)).map_err(|error| DecodeError(error.what))?;
         let share = ShareGroups::restore(part(SHARE_LAYER)).map_err(|error| DecodeError(error.what))?;
         Ok(Recovered {
             state: Arc::new(SharedState(Mutex::new(state))),
             rules: Arc::new(SharedRules::new(rules)),
+            quotas: Arc::new(SharedQuotas::new(quotas)),
             share: Arc::new(SharedShareGroups::new(share)),
         })
     }
@@ -59,6 +64,7 @@ impl Recovered {
     /// Takes an entry of the replay; entries of other layers do nothing.
     pub fn apply(&self, lsn: Lsn, entry: &Entry<'_>) -> Result<(), DecodeError> {
         self.rules.replay(entry).map_err(|error| DecodeError(error.what))?;
+        self.quotas.replay(entry).map_err(|error| DecodeError(error.what))?;
         self.share.replay(entry).map_err(|error| DecodeError(error.what))?;
         lock(&self.state.0).apply(lsn, entry)
     }
@@ -68,6 +74,7 @@ impl Recovered {
         vec![
             (LAYER_NAME, self.state.clone()),
             (USERS_LAYER, self.rules.clone()),
+            (QUOTAS_LAYER, self.quotas.clone()),
             (SHARE_LAYER, self.share.clone()),
         ]
     }
@@ -97,6 +104,8 @@ pub struct Broker {
     pub(crate) upkeep: Mutex<Upkeep>,
     opened: Now,
     pub(crate) rules: Arc<SharedRules>,
+    pub(crate) quotas: Arc<SharedQuotas>,
+    pub(crate) sensors: Mutex<Sensors>,
     pub(crate) share: Arc<SharedShareGroups>,
     pub(crate) share_members: Mutex<ShareMembers>,
     pub(crate) throttle: Mutex<Throttle>,
@@ -117,7 +126,7 @@ impl Broker {
         config: BrokerConfig,
         os: Os,
     ) -> Result<Broker, LogError> {
-        let Recovered { state, rules, share } = recovered;
+        let Recovered { state, rules, quotas, share } = recovered;
         let known = lock(&state.0).cluster_id.clone();
         let cluster_id = match known {
             Some(cluster_id) => cluster_id,
@@ -156,6 +165,8 @@ impl Broker {
             upkeep: Mutex::new(Upkeep::new(&config, opened.monotonic_ms)),
             opened,
             rules,
+            quotas,
+            sensors: Mutex::default(),
             share,
             share_members: Mutex::default(),
             throttle: Mutex::new(Throttle::default()),
@@ -384,6 +395,18 @@ impl Broker {
             for change in changes.drain(..) {
                 self.rules.apply(change);
             }
+            Ok::<_, ApiError>(())
+        })?;
+        Ok(lsn)
+    }
+
+    /// Writes the changes to quotas as one frame; in force when this returns.
+    pub(crate) fn change_quotas(&self, changes: &[QuotaChange]) -> Result<Lsn, ApiError> {
+        let ((), lsn) = self.log.append(|frame| {
+            for change in changes {
+                frame.layer(Layer::QUOTAS, &change.encode())?;
+            }
+            changes.iter().for_each(|change| self.quotas.apply(change));
             Ok::<_, ApiError>(())
         })?;
         Ok(lsn)

@@ -6,12 +6,13 @@
 
 use crate::broker::Broker;
 use crate::group::Reply;
+use crate::quotas::{Meter, Mute};
 use crate::security::{Access, Session};
 use crate::share::bell::Bell;
 use crate::tickets::Awaited;
 use base::{Lsn, PartitionId};
 use bytes::Bytes;
-use kafka_wire::header::encode_response;
+use kafka_wire::header::{ResponseFrame, encode_response};
 use kafka_wire::{ApiKey, Message};
 use std::sync::Arc;
 
@@ -40,6 +41,8 @@ pub struct Peer {
     pub host: String,
     /// Who the client is.
     pub session: Arc<Session>,
+    /// Until when no request is taken from it.
+    pub mute: Arc<Mute>,
 }
 
 impl Peer {
@@ -57,6 +60,8 @@ pub struct Call<'a> {
     pub peer: &'a Peer,
     pub(crate) access: &'a Access,
     pub client_id: &'a str,
+    /// What counts for the client's quotas; `None` where nobody has any.
+    pub(crate) meter: Option<&'a Meter>,
     pub reply_to: ReplyTo,
     pub now: Now,
 }
@@ -84,15 +89,14 @@ impl ReplyTo {
     pub fn encode<M: Message>(&self, broker: &Broker, message: &M) -> Outcome {
         message.errors(&mut |code| broker.counters.told(self.api, code));
         match encode_response(message, self.api, self.version, self.correlation_id) {
-            Ok(chunks) => Outcome::Reply(chunks),
+            Ok(frame) => Outcome::Reply(frame),
             Err(error) => Outcome::Close(format!("cannot encode {}: {error}", M::NAME)),
         }
     }
 }
 
 pub enum Outcome {
-    /// The frame's chunks, its size included, to be sent in order.
-    Reply(Vec<Bytes>),
+    Reply(ResponseFrame),
     /// Nothing is sent (acks=0).
     Silent,
     /// Not yet.
@@ -143,7 +147,7 @@ impl Outcome {
     /// Closes the connection behind the answer.
     pub(crate) fn then_close(self, reason: String) -> Outcome {
         match self {
-            Outcome::Reply(chunks) => Outcome::Last(chunks, reason),
+            Outcome::Reply(frame) => Outcome::Last(frame.chunks, reason),
             other => other,
         }
     }

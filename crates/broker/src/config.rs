@@ -2,6 +2,7 @@
 
 use crate::cleaner::CleanerConfig;
 use crate::group::GroupConfig;
+use crate::quotas::{QuotaConfig, Window};
 use crate::security::{self, SecurityConfig};
 use crate::share;
 use crate::upkeep::{OffsetsConfig, ProducersConfig};
@@ -60,6 +61,20 @@ const GENERAL: &[OptionSpec] = &[
         "600000",
         "A connection without a request for so long is closed.",
         "600000",
+    ),
+    spec(
+        "controller.quota.window.num",
+        integer(1, 1_000),
+        "11",
+        "Samples in the window of quotas on changes to topics; their time is what can be saved up for a burst.",
+        "11",
+    ),
+    spec(
+        "controller.quota.window.size.seconds",
+        integer(1, 86_400),
+        "1",
+        "The length of one of these samples.",
+        "1",
     ),
     spec("delete.topic.enable", OptionKind::Boolean, "true", "Whether topics may be deleted.", "false"),
     spec(
@@ -321,6 +336,14 @@ const GENERAL: &[OptionSpec] = &[
         "86400000",
     ),
     spec(
+        "quota.window.num",
+        integer(1, 1_000),
+        "11",
+        "Samples in the window over which the use of quotas is measured.",
+        "11",
+    ),
+    spec("quota.window.size.seconds", integer(1, 86_400), "1", "The length of one of these samples.", "1"),
+    spec(
         "socket.request.max.bytes",
         integer(1_024, INT_MAX),
         "104857600",
@@ -367,6 +390,7 @@ pub struct BrokerConfig {
     pub node_id: i32,
     pub partitions_default: u32,
     pub offset_metadata_bytes_max: usize,
+    pub quotas: QuotaConfig,
     pub request_bytes_max: usize,
     pub transaction_timeout_ms_max: i32,
     pub offsets: OffsetsConfig,
@@ -403,6 +427,10 @@ impl BrokerConfig {
         let number = |key: &str| options.integer(key).unwrap_or_default();
         let size = |key: &str| usize::try_from(number(key)).unwrap_or(usize::MAX);
         let int = |key: &str| i32::try_from(number(key)).unwrap_or(i32::MAX);
+        let window = |samples: &str, seconds: &str| Window {
+            samples: u32::try_from(number(samples)).unwrap_or(1),
+            sample_ms: number(seconds).saturating_mul(1_000),
+        };
         BrokerConfig {
             given: given.clone(),
             auto_create_topics: options.boolean("auto.create.topics.enable"),
@@ -423,6 +451,10 @@ impl BrokerConfig {
             node_id: int("node.id"),
             partitions_default: u32::try_from(number("num.partitions")).unwrap_or(1),
             offset_metadata_bytes_max: size("offset.metadata.max.bytes"),
+            quotas: QuotaConfig {
+                window: window("quota.window.num", "quota.window.size.seconds"),
+                mutations: window("controller.quota.window.num", "controller.quota.window.size.seconds"),
+            },
             request_bytes_max: size("socket.request.max.bytes"),
             transaction_timeout_ms_max: int("transaction.max.timeout.ms"),
             offsets: OffsetsConfig {

@@ -14,6 +14,7 @@ mod consumer_groups;
 pub mod errors;
 pub mod group;
 mod metrics;
+pub mod quotas;
 pub mod security;
 pub mod server;
 mod sessions;

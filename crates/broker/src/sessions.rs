@@ -204,6 +204,11 @@ impl Sessions {
         news.collect()
     }
 
+    /// Ends a session of which the client was not told.
+    pub fn close(&mut self, id: i32) {
+        self.take_out(id);
+    }
+
     /// Partitions that were just given records come last next time, so that none starves the others.
     pub fn move_to_end(&mut self, id: i32, given: &[Key]) {
         if let Some(session) = self.sessions.get_mut(&id) {

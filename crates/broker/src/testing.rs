@@ -111,6 +111,7 @@ impl Node {
             advertised_port: 9092,
             host: "127.0.0.1".into(),
             session: Session::new(&config.security, None, true).into(),
+            mute: Default::default(),
         }
     }
 
@@ -122,7 +123,7 @@ impl Node {
     pub(crate) fn finish(&self, mut outcome: Outcome) -> Answer {
         loop {
             match outcome {
-                Outcome::Reply(chunks) => return Answer::Frame(chunks.concat().into()),
+                Outcome::Reply(frame) => return Answer::Frame(frame.chunks.concat().into()),
                 Outcome::Silent => return Answer::Silent,
                 Outcome::Close(reason) => return Answer::Closed(reason),
                 Outcome::Last(chunks, reason) => return Answer::Last(chunks.concat().into(), reason),

@@ -26,6 +26,8 @@ impl Layer {
     pub const GROUPS: Layer = Layer(9);
     /// What share groups have worked off.
     pub const SHARE_GROUPS: Layer = Layer(10);
+    /// What clients may use of the node.
+    pub const QUOTAS: Layer = Layer(11);
 }
 
 /// One entry of the log.

@@ -4,7 +4,7 @@
 //! version, which decide how the rest of the header looks; a response begins with the request's
 //! correlation id only, so the reader must remember which request it answers.
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 
 use crate::error::{DecodeError, EncodeError};
 use crate::message::{Message, Request};
@@ -120,14 +120,56 @@ pub fn encode_request<R: Request>(
 }
 
 /// A whole frame with a response, as chunks to be sent in order.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ResponseFrame {
+    pub chunks: Vec<Bytes>,
+    /// Where the throttle time stands, and what it is; `None` in a message without one.
+    throttle: Option<(usize, i32)>,
+}
+
+impl ResponseFrame {
+    /// For how long the client is told that it is not served.
+    pub fn throttle_time_ms(&self) -> i32 {
+        self.throttle.map_or(0, |(_, value)| value)
+    }
+
+    /// Tells the client of another time, if the message can.
+    pub fn set_throttle_time_ms(&mut self, value: i32) {
+        let Some((at, told)) = &mut self.throttle else { return };
+        *told = value;
+        let mut at = *at;
+        for chunk in &mut self.chunks {
+            if at >= chunk.len() {
+                at -= chunk.len();
+                continue;
+            }
+            let mut patched = BytesMut::from(std::mem::take(chunk));
+            if let Some(field) = patched.get_mut(at..at + 4) {
+                field.copy_from_slice(&value.to_be_bytes());
+            }
+            *chunk = patched.freeze();
+            return;
+        }
+    }
+}
+
+/// Chunks that are a whole frame, without a throttle time.
+impl From<Vec<Bytes>> for ResponseFrame {
+    fn from(chunks: Vec<Bytes>) -> ResponseFrame {
+        ResponseFrame { chunks, throttle: None }
+    }
+}
+
+/// A whole frame with a response.
 pub fn encode_response<R: Message>(
     response: &R,
     api: ApiKey,
     api_version: i16,
     correlation_id: i32,
-) -> Result<Vec<Bytes>, EncodeError> {
+) -> Result<ResponseFrame, EncodeError> {
     let mut writer = Writer::start_frame();
     encode_response_header(&mut writer, api, api_version, correlation_id);
     response.encode(&mut writer, api_version)?;
-    writer.finish_frame()
+    let throttle = writer.throttle();
+    Ok(ResponseFrame { chunks: writer.finish_frame()?, throttle })
 }

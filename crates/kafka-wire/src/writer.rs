@@ -19,6 +19,8 @@ pub struct Writer {
     shared: Vec<Bytes>,
     tail: BytesMut,
     chunk_bytes: usize,
+    /// Where the response's throttle time stands, and what it is.
+    throttle: Option<(usize, i32)>,
 }
 
 impl Writer {
@@ -87,6 +89,16 @@ impl Writer {
 
     pub fn i32(&mut self, value: i32) {
         self.tail.put_i32(value);
+    }
+
+    /// The field of a response that says for how long the client is not served.
+    pub fn throttle_time_ms(&mut self, value: i32) {
+        self.throttle = Some((self.len(), value));
+        self.i32(value);
+    }
+
+    pub(crate) fn throttle(&self) -> Option<(usize, i32)> {
+        self.throttle
     }
 
     pub fn i64(&mut self, value: i64) {

@@ -44,7 +44,8 @@ fn a_flexible_request_has_compact_texts_and_an_old_client_id() {
 fn an_unknown_version_of_api_versions_is_answered_with_version_zero() {
     let response =
         ApiVersionsResponse { error_code: ErrorCode::UnsupportedVersion.number(), ..Default::default() };
-    let frame = joined(encode_response(&response, ApiKey::ApiVersions, 0, 9).expect("it can be written"));
+    let frame =
+        joined(encode_response(&response, ApiKey::ApiVersions, 0, 9).expect("it can be written").chunks);
     assert_eq!(frame, [0, 0, 0, 10, 0, 0, 0, 9, 0, 35, 0, 0, 0, 0]);
     // The header of a request of a version to come can still be read.
     let request = Bytes::from_static(&[0, 18, 0, 99, 0, 0, 0, 9, 0xff, 0xff, 0, 1, 2, 3]);
@@ -118,7 +119,7 @@ fn large_records_are_shared_and_not_copied() {
     let partition = PartitionData { records: Some(records.clone()), ..Default::default() };
     let responses = vec![FetchableTopicResponse { partitions: vec![partition], ..Default::default() }];
     let response = FetchResponse { responses, ..Default::default() };
-    let chunks = encode_response(&response, ApiKey::Fetch, 11, 1).expect("it can be written");
+    let chunks = encode_response(&response, ApiKey::Fetch, 11, 1).expect("it can be written").chunks;
     assert!(chunks.iter().any(|chunk| chunk.as_ptr() == records.as_ptr() && chunk.len() == records.len()));
     let frame = Bytes::from(joined(chunks));
     let size = frame_size(*frame.first_chunk().expect("a size"), 1 << 20).expect("it is small enough");
@@ -130,6 +131,34 @@ fn large_records_are_shared_and_not_copied() {
     assert_eq!(*part, records);
     let frame_range = frame.as_ptr_range();
     assert!(frame_range.contains(&part.as_ptr()), "decoding slices the frame");
+}
+
+#[test]
+fn a_throttle_time_is_put_into_a_frame_that_is_written() {
+    use kafka_wire::messages::produce_response::{
+        PartitionProduceResponse, ProduceResponse, TopicProduceResponse,
+    };
+    use kafka_wire::messages::sasl_handshake_response::SaslHandshakeResponse;
+    let part = PartitionProduceResponse { base_offset: 7, ..Default::default() };
+    let topic = TopicProduceResponse { partition_responses: vec![part], ..Default::default() };
+    let mut response = ProduceResponse { responses: vec![topic], throttle_time_ms: 3, ..Default::default() };
+    for version in [3, 9, 13] {
+        let mut frame = encode_response(&response, ApiKey::Produce, version, 1).expect("it can be written");
+        assert_eq!(frame.throttle_time_ms(), 3);
+        frame.set_throttle_time_ms(70_000);
+        assert_eq!(frame.throttle_time_ms(), 70_000);
+        let mut reader = Reader::new(Bytes::from(joined(frame.chunks)).slice(4..));
+        assert_eq!(decode_response_header(&mut reader, ApiKey::Produce, version), Ok(1));
+        let told = ProduceResponse::from_bytes(reader.take_rest(), version).expect("it can be read");
+        response.throttle_time_ms = 70_000;
+        assert_eq!(told, response);
+        response.throttle_time_ms = 3;
+    }
+    let mute = SaslHandshakeResponse::default();
+    let mut frame = encode_response(&mute, ApiKey::SaslHandshake, 1, 1).expect("it can be written");
+    let before = frame.clone();
+    frame.set_throttle_time_ms(5);
+    assert_eq!((frame.throttle_time_ms(), &frame), (0, &before));
 }
 
 #[test]

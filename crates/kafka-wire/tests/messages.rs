@@ -83,6 +83,8 @@ fn for_every_message(check: &mut impl Check) {
             AddOffsetsToTxnResponse,
             AddPartitionsToTxnRequest,
             AddPartitionsToTxnResponse,
+            AlterClientQuotasRequest,
+            AlterClientQuotasResponse,
             AlterConfigsRequest,
             AlterConfigsResponse,
             AlterPartitionReassignmentsRequest,

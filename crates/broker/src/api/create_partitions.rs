@@ -4,6 +4,7 @@ use super::{Api, NONE, code, some_text, typed};
 use crate::broker::partitions_error;
 use crate::call::{Call, Outcome};
 use crate::errors::ApiError;
+use crate::quotas::Mutations;
 use crate::security::not_internal;
 use base::Lsn;
 
@@ -16,12 +17,16 @@ use kafka_wire::messages::create_partitions_response::{
 
 pub const API: Api = Api::new(ApiKey::CreatePartitions, (0, 3), |call, body| typed(call, body, handle));
 
+/// From this version on clients know that a quota may refuse a topic (KIP-599).
+const STRICT_SINCE: i16 = 3;
+
 fn handle(call: &Call<'_>, request: CreatePartitionsRequest) -> Outcome {
+    let mut mutations = Mutations::of(call, STRICT_SINCE);
     let mut last = Lsn(0);
     let mut results = Vec::with_capacity(request.topics.len());
     for asked in request.topics {
         let mut result = CreatePartitionsTopicResult { name: asked.name.clone(), ..Default::default() };
-        match add(call, &asked, request.validate_only) {
+        match add(call, &asked, request.validate_only, &mut mutations) {
             Ok(lsn) => last = last.max(lsn),
             Err(error) => {
                 result.error_code = code(error.code);
@@ -30,17 +35,23 @@ fn handle(call: &Call<'_>, request: CreatePartitionsRequest) -> Outcome {
         }
         results.push(result);
     }
+    let throttle_time_ms = mutations.throttle_time_ms();
     call.after_durable(last, move |fenced| {
         if let Some(error) = fenced {
             for result in results.iter_mut().filter(|result| result.error_code == NONE) {
                 result.error_code = code(error);
             }
         }
-        CreatePartitionsResponse { results, ..Default::default() }
+        CreatePartitionsResponse { results, throttle_time_ms }
     })
 }
 
-fn add(call: &Call<'_>, asked: &CreatePartitionsTopic, validate_only: bool) -> Result<Lsn, ApiError> {
+fn add(
+    call: &Call<'_>,
+    asked: &CreatePartitionsTopic,
+    validate_only: bool,
+    mutations: &mut Mutations<'_>,
+) -> Result<Lsn, ApiError> {
     let topic = call.find_topic(&asked.name).and_then(not_internal)?;
     let before = topic.partitions.len();
     let total = usize::try_from(asked.count).unwrap_or(0);
@@ -58,6 +69,7 @@ fn add(call: &Call<'_>, asked: &CreatePartitionsTopic, validate_only: bool) -> R
             return Err(ApiError::new(ErrorCode::InvalidReplicaAssignment, message));
         }
     }
+    mutations.admit(total - before)?;
     let broker = call.broker;
     if validate_only {
         let added = total - before;

@@ -7,6 +7,7 @@ use super::metadata::may_create_topic;
 use super::{Api, NONE, code, some_text, typed};
 use crate::call::{Call, Outcome};
 use crate::errors::ApiError;
+use crate::quotas::Mutations;
 use crate::security::permit_name;
 use base::options::OptionSpec;
 use base::{Lsn, TopicId};
@@ -21,11 +22,15 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 pub const API: Api = Api::new(ApiKey::CreateTopics, (2, 7), |call, body| typed(call, body, handle));
 
+/// From this version on clients know that a quota may refuse a topic (KIP-599).
+const STRICT_SINCE: i16 = 6;
+
 fn handle(call: &Call<'_>, request: CreateTopicsRequest) -> Outcome {
     let mut names: HashMap<String, usize> = HashMap::new();
     for topic in &request.topics {
         *names.entry(topic.name.clone()).or_default() += 1;
     }
+    let mut mutations = Mutations::of(call, STRICT_SINCE);
     let mut last = Lsn(0);
     let mut reported = BTreeSet::new();
     let mut topics = Vec::with_capacity(request.topics.len());
@@ -40,7 +45,7 @@ fn handle(call: &Call<'_>, request: CreateTopicsRequest) -> Outcome {
             false if !may_create_topic(call.access, &name) => {
                 Err(ApiError::from(ErrorCode::TopicAuthorizationFailed))
             }
-            false => create(call, asked, request.validate_only),
+            false => create(call, asked, request.validate_only, &mut mutations),
         };
         topics.push(match made {
             Ok((result, lsn)) => {
@@ -59,13 +64,14 @@ fn handle(call: &Call<'_>, request: CreateTopicsRequest) -> Outcome {
             },
         });
     }
+    let throttle_time_ms = mutations.throttle_time_ms();
     call.after_durable(last, move |fenced| {
         if let Some(error) = fenced {
             for topic in topics.iter_mut().filter(|topic| topic.error_code == NONE) {
                 topic.error_code = code(error);
             }
         }
-        CreateTopicsResponse { topics, ..Default::default() }
+        CreateTopicsResponse { topics, throttle_time_ms }
     })
 }
 
@@ -73,6 +79,7 @@ fn create(
     call: &Call<'_>,
     asked: CreatableTopic,
     validate_only: bool,
+    mutations: &mut Mutations<'_>,
 ) -> Result<(CreatableTopicResult, Lsn), ApiError> {
     let log = &call.broker.log;
     eventlog::check_topic_name(&asked.name)
@@ -86,11 +93,12 @@ fn create(
     let config = given_config(asked.configs.into_iter().map(|config| (config.name, config.value)))?;
     let checked = TopicConfig::check(&config)
         .map_err(|error| ApiError::new(ErrorCode::InvalidConfig, error.to_string()))?;
+    if log.topic(&asked.name).is_some() {
+        let message = format!("topic '{}' already exists", asked.name);
+        return Err(ApiError::new(ErrorCode::TopicAlreadyExists, message));
+    }
+    mutations.admit(partitions as usize)?;
     let (id, lsn) = if validate_only {
-        if log.topic(&asked.name).is_some() {
-            let message = format!("topic '{}' already exists", asked.name);
-            return Err(ApiError::new(ErrorCode::TopicAlreadyExists, message));
-        }
         let count = log.partition_count() + partitions as usize;
         call.broker.check_partition_count(count, partitions as usize)?;
         (TopicId::default(), Lsn(0))

@@ -3,6 +3,7 @@
 use super::{Api, NONE, code, some_text, typed};
 use crate::call::{Call, Outcome};
 use crate::errors::ApiError;
+use crate::quotas::Mutations;
 use crate::security::not_internal;
 use crate::sync::lock;
 use base::{Lsn, TopicId};
@@ -13,6 +14,9 @@ use kafka_wire::messages::delete_topics_response::{DeletableTopicResult, DeleteT
 
 pub const API: Api = Api::new(ApiKey::DeleteTopics, (1, 6), |call, body| typed(call, body, handle));
 
+/// From this version on clients know that a quota may refuse a topic (KIP-599).
+const STRICT_SINCE: i16 = 5;
+
 fn handle(call: &Call<'_>, request: DeleteTopicsRequest) -> Outcome {
     let version = call.version();
     let asked = if version >= 6 {
@@ -21,12 +25,13 @@ fn handle(call: &Call<'_>, request: DeleteTopicsRequest) -> Outcome {
         let names = request.topic_names.into_iter();
         names.map(|name| DeleteTopicState { name: Some(name), topic_id: [0; 16] }).collect()
     };
+    let mut mutations = Mutations::of(call, STRICT_SINCE);
     let mut last = Lsn(0);
     let mut responses = Vec::with_capacity(asked.len());
     for topic in asked {
         let mut result =
             DeletableTopicResult { name: topic.name.clone(), topic_id: topic.topic_id, ..Default::default() };
-        match delete(call, &topic) {
+        match delete(call, &topic, &mut mutations) {
             Ok((name, id, lsn)) => {
                 result.name = Some(name);
                 result.topic_id = id.0;
@@ -39,17 +44,22 @@ fn handle(call: &Call<'_>, request: DeleteTopicsRequest) -> Outcome {
         }
         responses.push(result);
     }
+    let throttle_time_ms = mutations.throttle_time_ms();
     call.after_durable(last, move |fenced| {
         if let Some(error) = fenced {
             for result in responses.iter_mut().filter(|result| result.error_code == NONE) {
                 result.error_code = code(error);
             }
         }
-        DeleteTopicsResponse { responses, ..Default::default() }
+        DeleteTopicsResponse { responses, throttle_time_ms }
     })
 }
 
-fn delete(call: &Call<'_>, asked: &DeleteTopicState) -> Result<(String, TopicId, Lsn), ApiError> {
+fn delete(
+    call: &Call<'_>,
+    asked: &DeleteTopicState,
+    mutations: &mut Mutations<'_>,
+) -> Result<(String, TopicId, Lsn), ApiError> {
     let broker = call.broker;
     if !broker.config.delete_topics {
         return Err(ErrorCode::TopicDeletionDisabled.into());
@@ -64,6 +74,7 @@ fn delete(call: &Call<'_>, asked: &DeleteTopicState) -> Result<(String, TopicId,
             None => call.topic_by_id(TopicId(asked.topic_id))?,
         };
         let topic = not_internal(topic)?;
+        mutations.admit(topic.partitions.len())?;
         let ((), lsn) = broker.log.append(|frame| {
             // Between the look-up and here the name may have passed to another topic.
             let current = frame.topic(&topic.name).filter(|current| current.id == topic.id);

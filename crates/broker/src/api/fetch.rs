@@ -10,6 +10,7 @@ use super::{Api, NONE, code, typed};
 use crate::broker::Broker;
 use crate::call::{Call, Outcome, ReplyTo, Until, Woken};
 use crate::errors::{self, ApiError};
+use crate::quotas::Meter;
 use crate::security::{Access, ResourceType};
 use crate::sessions::{Asked, FetchSpec, SessionContext, Told, TopicRef};
 use crate::state::partition_transactions::AbortedTransaction;
@@ -32,6 +33,7 @@ const MAX_WAIT_MS: i64 = 300_000;
 struct Pending {
     reply_to: ReplyTo,
     access: Access,
+    meter: Option<Meter>,
     session: SessionContext,
     specs: Vec<FetchSpec>,
     bytes_min: usize,
@@ -83,13 +85,16 @@ fn handle(call: &Call<'_>, request: FetchRequest) -> Outcome {
         }
     };
     let limit = |bytes: i32| usize::try_from(bytes).unwrap_or(0);
+    let quota_bytes = call.meter.map_or(usize::MAX, |meter| meter.fetch_bytes_max(broker));
+    let bytes_max = limit(request.max_bytes).min(broker.config.fetch_bytes_max).min(quota_bytes);
     let pending = Pending {
         reply_to: call.reply_to,
         access: call.access.clone(),
+        meter: call.meter.cloned(),
         session,
         specs,
-        bytes_min: limit(request.min_bytes),
-        bytes_max: limit(request.max_bytes).min(broker.config.fetch_bytes_max),
+        bytes_min: limit(request.min_bytes).min(bytes_max),
+        bytes_max,
         deadline_ms: call
             .now
             .monotonic_ms
@@ -149,6 +154,9 @@ fn evaluate(broker: &Broker, pending: Pending, now: i64) -> Outcome {
     }
     let satisfied = bytes >= pending.bytes_min || failed || pending.specs.is_empty();
     if satisfied || now >= pending.deadline_ms {
+        if let Some(throttle_ms) = throttled(broker, &pending, &found, bytes, now) {
+            return empty(broker, &pending, throttle_ms);
+        }
         return answer(broker, pending, found);
     }
     let partitions = found.iter().filter_map(|part| part.partition).collect();
@@ -302,6 +310,41 @@ fn answer(broker: &Broker, pending: Pending, found: Vec<Found>) -> Outcome {
         }
     }
     pending.reply_to.encode(broker, &FetchResponse { session_id: id, responses, ..Default::default() })
+}
+
+/// About so many bytes stand around the records of a partition.
+const PARTITION_BYTES: usize = 40;
+
+/// For how long the client gets nothing, if it has used more than its quotas or would do so now.
+fn throttled(
+    broker: &Broker,
+    pending: &Pending,
+    found: &[Found],
+    record_bytes: usize,
+    now_ms: i64,
+) -> Option<i64> {
+    let meter = pending.meter.as_ref()?;
+    let overtime_ms = meter.overtime_ms(broker, now_ms);
+    let throttle_ms = match overtime_ms {
+        0 => meter.fetched(broker, record_bytes + found.len() * PARTITION_BYTES, now_ms),
+        overtime_ms => overtime_ms,
+    };
+    (throttle_ms > 0).then_some(throttle_ms)
+}
+
+/// An answer without partitions, after which the client asks again for what it asked (KIP-219).
+fn empty(broker: &Broker, pending: &Pending, throttle_ms: i64) -> Outcome {
+    let SessionContext { id, incremental } = pending.session;
+    // A full answer would have to name all partitions, so that no session comes of it.
+    if id != 0 && !incremental {
+        lock(&broker.sessions).close(id);
+    }
+    let response = FetchResponse {
+        throttle_time_ms: i32::try_from(throttle_ms).unwrap_or(i32::MAX),
+        session_id: if incremental { id } else { 0 },
+        ..Default::default()
+    };
+    pending.reply_to.encode(broker, &response)
 }
 
 fn partition_data(broker: &Broker, pending: &Pending, spec: &FetchSpec, part: Found) -> PartitionData {

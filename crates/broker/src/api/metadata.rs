@@ -3,6 +3,7 @@
 use super::{Api, NONE, OPERATIONS_NOT_ASKED, code, typed};
 use crate::call::{Call, Outcome};
 use crate::errors::ApiError;
+use crate::quotas::Mutations;
 use crate::security::acl::CLUSTER_NAME;
 use crate::security::{Access, Operation, ResourceType};
 use base::{Lsn, TopicId};
@@ -25,14 +26,16 @@ fn handle(call: &Call<'_>, request: MetadataRequest) -> Outcome {
     // Version 0 says "all topics" by an empty list, later ones by null.
     let wanted = request.topics.filter(|topics| call.version() > 0 || !topics.is_empty());
     let may_create = request.allow_auto_topic_creation && broker.config.auto_create_topics;
-    let mut lsn = Lsn(0);
+    // No client of this API knows that a quota may refuse a topic.
+    let mut creating =
+        Creating { allowed: may_create, lsn: Lsn(0), mutations: Mutations::of(call, i16::MAX) };
     let topics = match wanted {
         None => {
             let all = broker.log.topics();
             let visible = all.iter().filter(|topic| call.permit_topic(&topic.name).is_ok());
             visible.map(|topic| describe(topic, node_id)).collect()
         }
-        Some(wanted) => wanted.into_iter().map(|topic| look_up(call, topic, may_create, &mut lsn)).collect(),
+        Some(wanted) => wanted.into_iter().map(|topic| look_up(call, topic, &mut creating)).collect(),
     };
     let mut topics: Vec<MetadataResponseTopic> = topics;
     if request.include_topic_authorized_operations {
@@ -56,9 +59,10 @@ fn handle(call: &Call<'_>, request: MetadataRequest) -> Outcome {
         controller_id: node_id,
         topics,
         cluster_authorized_operations,
+        throttle_time_ms: creating.mutations.throttle_time_ms(),
         ..Default::default()
     };
-    call.after_durable(lsn, move |fenced| match fenced {
+    call.after_durable(creating.lsn, move |fenced| match fenced {
         None => response,
         Some(error) => MetadataResponse {
             topics: response
@@ -71,11 +75,18 @@ fn handle(call: &Call<'_>, request: MetadataRequest) -> Outcome {
     })
 }
 
+/// The creation of topics that are asked for.
+struct Creating<'a> {
+    allowed: bool,
+    /// Durable from here on.
+    lsn: Lsn,
+    mutations: Mutations<'a>,
+}
+
 fn look_up(
     call: &Call<'_>,
     wanted: MetadataRequestTopic,
-    may_create: bool,
-    lsn: &mut Lsn,
+    creating: &mut Creating<'_>,
 ) -> MetadataResponseTopic {
     let broker = call.broker;
     let node_id = broker.config.node_id;
@@ -99,12 +110,13 @@ fn look_up(
     let found = match broker.log.topic(&name) {
         _ if call.permit_topic(&name).is_err() => Err(ApiError::from(ErrorCode::TopicAuthorizationFailed)),
         Some(topic) => Ok(topic),
-        None if may_create && !may_create_topic(call.access, &name) => {
+        None if creating.allowed && !may_create_topic(call.access, &name) => {
             Err(ApiError::from(ErrorCode::TopicAuthorizationFailed))
         }
-        None if may_create => broker.create_topic_by_use(&name).map(|(topic, created)| {
-            *lsn = created.max(*lsn);
-            topic
+        None if creating.allowed => broker.create_topic_by_use(&name).and_then(|(topic, created)| {
+            creating.lsn = creating.lsn.max(created);
+            creating.mutations.admit(topic.partitions.len())?;
+            Ok(topic)
         }),
         None => Err(match eventlog::check_topic_name(&name) {
             Ok(()) => ApiError::from(ErrorCode::UnknownTopicOrPartition),

@@ -4,6 +4,7 @@
 
 mod add_offsets_to_txn;
 mod add_partitions_to_txn;
+mod alter_client_quotas;
 mod alter_configs;
 mod alter_partition_reassignments;
 mod alter_replica_log_dirs;
@@ -64,6 +65,7 @@ mod write_txn_markers;
 
 use crate::broker::Broker;
 use crate::call::{Call, Now, Outcome, Peer, ReplyTo};
+use crate::quotas::{Meter, settle};
 use crate::security::{Access, Gate};
 use bytes::Bytes;
 use kafka_wire::error_code::ErrorCode;
@@ -114,6 +116,7 @@ pub const APIS: &[Api] = &[
     list_partition_reassignments::API,
     offset_delete::API,
     describe_client_quotas::API,
+    alter_client_quotas::API,
     describe_user_scram_credentials::API,
     alter_user_scram_credentials::API,
     describe_quorum::API,
@@ -185,6 +188,7 @@ fn try_dispatch(broker: &Broker, frame: Bytes, peer: &Peer, now: Now) -> Result<
         return Ok(sasl_authenticate::bare(broker, peer, frame, now));
     }
     let damaged = |error: DecodeError| format!("the request's header is damaged: {error}");
+    let request_bytes = frame.len();
     let mut reader = Reader::new(frame);
     // How the rest of the header looks depends on the API and the version, so they come first.
     let mut front = reader.clone();
@@ -209,16 +213,27 @@ fn try_dispatch(broker: &Broker, frame: Bytes, peer: &Peer, now: Now) -> Result<
     }
     let RequestHeader { client_id, .. } = RequestHeader::decode(&mut reader).map_err(damaged)?;
     let client_id = client_id.unwrap_or_default();
+    let meter = match api.key {
+        // Who logs in is slowed down by other means.
+        ApiKey::SaslHandshake | ApiKey::SaslAuthenticate => None,
+        _ if !peer.session.is_open() => None,
+        _ => broker.quotas.any().map(|rules| Meter::new(rules, &principal, &client_id, peer)),
+    };
     let access = Access::of(broker, principal, &peer.host);
     let call = Call {
         broker,
         peer,
         access: &access,
         client_id: &client_id,
+        meter: meter.as_ref(),
         reply_to: ReplyTo { api: api.key, version: api_version, correlation_id },
         now,
     };
-    (api.handle)(&call, reader.take_rest()).map_err(|error| {
+    let handled = match &meter {
+        None => (api.handle)(&call, reader.take_rest()),
+        Some(meter) => metered(api, &call, meter, request_bytes, reader.take_rest()),
+    };
+    handled.map_err(|error| {
         // The client chose its id: line breaks in it must not reach the log as such.
         let shown: String = client_id.chars().take(80).flat_map(char::escape_debug).collect();
         format!(
@@ -226,6 +241,25 @@ fn try_dispatch(broker: &Broker, frame: Bytes, peer: &Peer, now: Now) -> Result<
             api.key
         )
     })
+}
+
+/// Answers, and counts the request for the client's quotas.
+fn metered(
+    api: &Api,
+    call: &Call<'_>,
+    meter: &Meter,
+    request_bytes: usize,
+    body: Bytes,
+) -> Result<Outcome, DecodeError> {
+    let clock = &call.broker.os.clock;
+    let began_ns = clock.monotonic_ns();
+    let throttle_ms = match api.key {
+        ApiKey::Produce => meter.produced(call.broker, request_bytes, call.now.monotonic_ms),
+        _ => 0,
+    };
+    let outcome = (api.handle)(call, body)?;
+    let work_ns = clock.monotonic_ns().saturating_sub(began_ns);
+    Ok(settle(call.broker, meter.clone(), throttle_ms, work_ns, outcome))
 }
 
 /// The client did not ask which operations it may do.

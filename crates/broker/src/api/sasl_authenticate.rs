@@ -50,7 +50,7 @@ pub(super) fn bare(broker: &Broker, peer: &Peer, token: Bytes, now: Now) -> Outc
     match challenge(broker, peer, &token, now) {
         Challenge::Continue(answer) | Challenge::Done { answer, .. } => {
             let size = i32::try_from(answer.len()).unwrap_or(0);
-            Outcome::Reply(vec![Bytes::copy_from_slice(&size.to_be_bytes()), answer.into()])
+            Outcome::Reply(vec![Bytes::copy_from_slice(&size.to_be_bytes()), answer.into()].into())
         }
         Challenge::Illegal => Outcome::Close("a token came outside of a log-in".into()),
         Challenge::Refused { reason, user, .. } => {

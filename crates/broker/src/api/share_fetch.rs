@@ -9,6 +9,7 @@ use super::{Api, NONE, code, some_text, typed};
 use crate::broker::{Broker, after_durable};
 use crate::call::{Call, Now, Outcome, ReplyTo, Until, Woken};
 use crate::errors::ApiError;
+use crate::quotas::Meter;
 use crate::security::{Access, ResourceType};
 use crate::share::bell::Bell;
 use crate::share::options::ShareGroupConfig;
@@ -37,6 +38,7 @@ const RECORD_LIMIT: i8 = 1;
 struct Pending {
     reply_to: ReplyTo,
     access: Access,
+    meter: Option<Meter>,
     group: String,
     member: Arc<str>,
     wanted: Wanted,
@@ -130,6 +132,7 @@ fn handle(call: &Call<'_>, request: ShareFetchRequest) -> Outcome {
     let pending = Pending {
         reply_to: call.reply_to,
         access: call.access.clone(),
+        meter: call.meter.cloned(),
         config: broker.share_config(&group),
         member: member.as_str().into(),
         group,
@@ -262,14 +265,16 @@ fn look_up(
 }
 
 fn answer(broker: &Broker, pending: Pending, parts: Vec<Part>) -> Outcome {
-    let Pending { reply_to, wanted, settled, batch_size, config, lsn, .. } = pending;
+    let Pending { reply_to, meter, wanted, settled, batch_size, config, lsn, .. } = pending;
     let mut answers = Answers::default();
+    let mut bytes_out = 0;
     let acknowledged: HashSet<Named> = settled.iter().map(|(place, _)| *place).collect();
     for part in parts {
         let is_acknowledged = acknowledged.contains(&part.place);
         if part.delivered.is_empty() && part.error.is_none() && !wanted.is_new && !is_acknowledged {
             continue;
         }
+        bytes_out += part.batches.len();
         if let Some(partition) = part.partition {
             broker.counters.fetched(partition, part.batches.len());
         }
@@ -285,11 +290,14 @@ fn answer(broker: &Broker, pending: Pending, parts: Vec<Part>) -> Outcome {
         let data = answers.of(place);
         (data.acknowledge_error_code, data.acknowledge_error_message) = (error, message);
     }
+    // The records are the member's already, so that it gets them and waits afterwards.
+    let throttle_time_ms = meter.map_or(0, |meter| meter.given(broker, bytes_out));
     let lock_ms = i32::try_from(config.lock_ms).unwrap_or(i32::MAX);
     after_durable(broker, reply_to, lsn, move |fenced| match fenced {
         Some(error) => ShareFetchResponse { error_code: code(error), ..Default::default() },
         None => ShareFetchResponse {
             error_code: NONE,
+            throttle_time_ms,
             acquisition_lock_timeout_ms: lock_ms,
             responses: answers.topics,
             ..Default::default()

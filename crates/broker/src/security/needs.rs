@@ -72,6 +72,7 @@ pub const NEEDS: &[(ApiKey, &[Need])] = &[
     (ApiKey::ListPartitionReassignments, &[Need(Describe, Cluster)]),
     (ApiKey::OffsetDelete, &[Need(Delete, Group), Need(Read, Topic)]),
     (ApiKey::DescribeClientQuotas, &[Need(DescribeConfigs, Cluster)]),
+    (ApiKey::AlterClientQuotas, &[Need(AlterConfigs, Cluster)]),
     (ApiKey::DescribeUserScramCredentials, &[Need(Describe, Cluster)]),
     (ApiKey::AlterUserScramCredentials, &[Need(Alter, Cluster)]),
     (ApiKey::DescribeQuorum, &[Need(Describe, Cluster)]),

@@ -61,6 +61,10 @@ pub(super) async fn serve(
                 _ = stop.wait_for(|stop| *stop) => return Ok(()),
             };
             let Some(frame) = frame? else { return Ok(()) };
+            tokio::select! {
+                heard = unmuted(&peer, &shared, idle_max) => heard?,
+                _ = stop.wait_for(|stop| *stop) => return Ok(()),
+            }
             let asked = Asked::now(&frame, !open && peer.session.takes_bare_token(), &shared);
             let handle = || shared.broker.handle(frame, &peer, Now::of(&*shared.broker.os.clock));
             // Checking a password takes milliseconds, during which others go on.
@@ -98,6 +102,21 @@ pub(super) async fn serve(
         },
         Err(error) => Err(error.to_string()),
     }
+}
+
+/// Waits for as long as the client was told that it is not served; it holds one request meanwhile, and the socket
+/// holds back what follows.
+async fn unmuted(peer: &Peer, shared: &Shared, idle_max: Duration) -> Result<(), FrameError> {
+    let idle_at = tokio::time::Instant::now() + idle_max;
+    while let Some(left_ms) = peer.mute.left_ms(monotonic_ms(shared)) {
+        let until = tokio::time::Instant::now() + Duration::from_millis(left_ms);
+        if until > idle_at {
+            tokio::time::sleep_until(idle_at).await;
+            return Err(FrameError::Throttled(idle_max));
+        }
+        tokio::time::sleep_until(until).await;
+    }
+    Ok(())
 }
 
 /// Tells the broker that the connection has ended, however it did.
@@ -154,9 +173,9 @@ async fn send_all(
         while let Some((outcome, asked)) = next {
             next = None;
             match outcome {
-                Outcome::Reply(chunks) => {
+                Outcome::Reply(frame) => {
                     under_way.push(asked);
-                    gathered.push(chunks);
+                    gathered.push(frame.chunks);
                 }
                 Outcome::Silent => under_way.push(asked),
                 Outcome::Close(reason) => {

@@ -39,6 +39,8 @@ pub(super) enum FrameError {
     CutOff,
     #[error("no request came for {0:?}")]
     Idle(Duration),
+    #[error("the client has used so much more than its quotas that it is not served for longer than {0:?}")]
+    Throttled(Duration),
     #[error("a request did not go on for {0:?}")]
     Stalled(Duration),
     #[error("{0}")]

@@ -14,6 +14,7 @@ mod wakeups;
 use crate::broker::Broker;
 use crate::call::{Now, Peer};
 use crate::metrics::count;
+use crate::quotas::connected;
 use crate::security::Session;
 use counted::{Connections, Counted};
 pub use log_lines::Lines;
@@ -205,7 +206,19 @@ async fn accept(listener: TcpListener, shared: Arc<Shared>, mut stop: watch::Rec
                 continue;
             }
         };
-        let (shared, stop) = (shared.clone(), stop.clone());
+        let (shared, mut stop) = (shared.clone(), stop.clone());
+        if let Some(throttle_ms) = connected(&shared.broker, &from.ip().to_canonical().to_string()) {
+            // As in Kafka it is held for as long, so that a client that comes again at once gains nothing.
+            let throttle = Duration::from_millis(u64::try_from(throttle_ms).unwrap_or(0));
+            shared.tell_of_stranger(&format!(
+                "connection refused: peer={from} connection_creation_rate is used up"
+            ));
+            tokio::spawn(async move {
+                let _ = tokio::time::timeout(throttle, stop.wait_for(|stop| *stop)).await;
+                drop((stream, counted));
+            });
+            continue;
+        }
         tokio::spawn(async move {
             if let Err(reason) = serve(stream, from, &mut counted, stop).await {
                 count(&counted.shared.broker.counters.connections.failed);
@@ -294,6 +307,7 @@ fn peer_of(shared: &Shared, local: SocketAddr, from: SocketAddr, subject: Option
         advertised_port: local.port(),
         host: text(from.ip()),
         session: Arc::new(Session::new(&shared.broker.config().security, subject, loopback)),
+        mute: Default::default(),
     }
 }
 

@@ -81,8 +81,8 @@ pub fn request<R: Request>(header: &RequestHeader, body: Bytes) -> R {
 /// A whole frame that answers the request.
 pub fn answer<M: Message>(header: &RequestHeader, response: &M) -> Reply {
     let api = ApiKey::from_number(header.api_key).expect("a known API");
-    let chunks = encode_response(response, api, header.api_version, header.correlation_id);
-    Reply::Frame(chunks.expect("the version carries it").concat())
+    let frame = encode_response(response, api, header.api_version, header.correlation_id);
+    Reply::Frame(frame.expect("the version carries it").chunks.concat())
 }
 
 /// The node's versions: those of the wire crate, save the ones that a test gives.

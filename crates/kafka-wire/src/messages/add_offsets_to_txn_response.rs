@@ -33,7 +33,7 @@ impl Message for AddOffsetsToTxnResponse {
             return Err(EncodeError::UnsupportedVersion { message: Self::NAME, version });
         }
         let flexible = version >= 3;
-        writer.i32(self.throttle_time_ms);
+        writer.throttle_time_ms(self.throttle_time_ms);
         writer.i16(self.error_code);
         if flexible {
             writer.no_tagged_fields();

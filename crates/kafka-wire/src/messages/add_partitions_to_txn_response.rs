@@ -45,7 +45,7 @@ impl Message for AddPartitionsToTxnResponse {
             return Err(EncodeError::UnsupportedVersion { message: Self::NAME, version });
         }
         let flexible = version >= 3;
-        writer.i32(self.throttle_time_ms);
+        writer.throttle_time_ms(self.throttle_time_ms);
         if version >= 4 {
             writer.i16(self.error_code);
         }

@@ -52,7 +52,7 @@ impl Message for AlterPartitionReassignmentsResponse {
             return Err(EncodeError::UnsupportedVersion { message: Self::NAME, version });
         }
         let flexible = true;
-        writer.i32(self.throttle_time_ms);
+        writer.throttle_time_ms(self.throttle_time_ms);
         if version >= 1 {
             writer.bool(self.allow_replication_factor_change);
         }

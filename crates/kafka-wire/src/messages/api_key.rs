@@ -47,6 +47,7 @@ pub enum ApiKey {
     ListPartitionReassignments = 46,
     OffsetDelete = 47,
     DescribeClientQuotas = 48,
+    AlterClientQuotas = 49,
     DescribeUserScramCredentials = 50,
     AlterUserScramCredentials = 51,
     DescribeQuorum = 55,
@@ -69,7 +70,7 @@ pub enum ApiKey {
 
 impl ApiKey {
     /// Every API, by rising number.
-    pub const ALL: [ApiKey; 59] = [
+    pub const ALL: [ApiKey; 60] = [
         ApiKey::Produce,
         ApiKey::Fetch,
         ApiKey::ListOffsets,
@@ -111,6 +112,7 @@ impl ApiKey {
         ApiKey::ListPartitionReassignments,
         ApiKey::OffsetDelete,
         ApiKey::DescribeClientQuotas,
+        ApiKey::AlterClientQuotas,
         ApiKey::DescribeUserScramCredentials,
         ApiKey::AlterUserScramCredentials,
         ApiKey::DescribeQuorum,
@@ -174,6 +176,7 @@ impl ApiKey {
             46 => ApiKey::ListPartitionReassignments,
             47 => ApiKey::OffsetDelete,
             48 => ApiKey::DescribeClientQuotas,
+            49 => ApiKey::AlterClientQuotas,
             50 => ApiKey::DescribeUserScramCredentials,
             51 => ApiKey::AlterUserScramCredentials,
             55 => ApiKey::DescribeQuorum,
@@ -243,6 +246,7 @@ impl ApiKey {
             ApiKey::ListPartitionReassignments => "ListPartitionReassignments",
             ApiKey::OffsetDelete => "OffsetDelete",
             ApiKey::DescribeClientQuotas => "DescribeClientQuotas",
+            ApiKey::AlterClientQuotas => "AlterClientQuotas",
             ApiKey::DescribeUserScramCredentials => "DescribeUserScramCredentials",
             ApiKey::AlterUserScramCredentials => "AlterUserScramCredentials",
             ApiKey::DescribeQuorum => "DescribeQuorum",
@@ -308,6 +312,7 @@ impl ApiKey {
             ApiKey::ListPartitionReassignments => 0..=0,
             ApiKey::OffsetDelete => 0..=0,
             ApiKey::DescribeClientQuotas => 0..=1,
+            ApiKey::AlterClientQuotas => 0..=1,
             ApiKey::DescribeUserScramCredentials => 0..=0,
             ApiKey::AlterUserScramCredentials => 0..=0,
             ApiKey::DescribeQuorum => 0..=2,
@@ -373,6 +378,7 @@ impl ApiKey {
             ApiKey::ListPartitionReassignments => 0,
             ApiKey::OffsetDelete => i16::MAX,
             ApiKey::DescribeClientQuotas => 1,
+            ApiKey::AlterClientQuotas => 1,
             ApiKey::DescribeUserScramCredentials => 0,
             ApiKey::AlterUserScramCredentials => 0,
             ApiKey::DescribeQuorum => 0,

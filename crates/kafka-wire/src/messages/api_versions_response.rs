@@ -77,7 +77,7 @@ impl Message for ApiVersionsResponse {
         writer.i16(self.error_code);
         writer.array(&self.api_keys, flexible, |writer, value| value.encode(writer, version))?;
         if version >= 1 {
-            writer.i32(self.throttle_time_ms);
+            writer.throttle_time_ms(self.throttle_time_ms);
         }
         if flexible {
             let mut tagged = TaggedFields::new();

@@ -33,7 +33,7 @@ impl Message for CreateTopicsResponse {
             return Err(EncodeError::UnsupportedVersion { message: Self::NAME, version });
         }
         let flexible = version >= 5;
-        writer.i32(self.throttle_time_ms);
+        writer.throttle_time_ms(self.throttle_time_ms);
         writer.array(&self.topics, flexible, |writer, value| value.encode(writer, version))?;
         if flexible {
             writer.no_tagged_fields();

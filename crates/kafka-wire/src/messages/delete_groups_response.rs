@@ -34,7 +34,7 @@ impl Message for DeleteGroupsResponse {
             return Err(EncodeError::UnsupportedVersion { message: Self::NAME, version });
         }
         let flexible = version >= 2;
-        writer.i32(self.throttle_time_ms);
+        writer.throttle_time_ms(self.throttle_time_ms);
         writer.array(&self.results, flexible, |writer, value| value.encode(writer, version))?;
         if flexible {
             writer.no_tagged_fields();

@@ -49,7 +49,7 @@ impl Message for DescribeAclsResponse {
             return Err(EncodeError::UnsupportedVersion { message: Self::NAME, version });
         }
         let flexible = version >= 2;
-        writer.i32(self.throttle_time_ms);
+        writer.throttle_time_ms(self.throttle_time_ms);
         writer.i16(self.error_code);
         writer.nullable_string(self.error_message.as_deref(), flexible)?;
         writer.array(&self.resources, flexible, |writer, value| value.encode(writer, version))?;

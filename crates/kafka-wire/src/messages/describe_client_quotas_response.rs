@@ -48,7 +48,7 @@ impl Message for DescribeClientQuotasResponse {
             return Err(EncodeError::UnsupportedVersion { message: Self::NAME, version });
         }
         let flexible = version >= 1;
-        writer.i32(self.throttle_time_ms);
+        writer.throttle_time_ms(self.throttle_time_ms);
         writer.i16(self.error_code);
         writer.nullable_string(self.error_message.as_deref(), flexible)?;
         writer.nullable_array(self.entries.as_deref(), flexible, |writer, value| {

@@ -38,7 +38,7 @@ impl Message for DescribeGroupsResponse {
         }
         let flexible = version >= 5;
         if version >= 1 {
-            writer.i32(self.throttle_time_ms);
+            writer.throttle_time_ms(self.throttle_time_ms);
         }
         writer.array(&self.groups, flexible, |writer, value| value.encode(writer, version))?;
         if flexible {

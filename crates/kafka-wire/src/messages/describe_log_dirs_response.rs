@@ -38,7 +38,7 @@ impl Message for DescribeLogDirsResponse {
             return Err(EncodeError::UnsupportedVersion { message: Self::NAME, version });
         }
         let flexible = version >= 2;
-        writer.i32(self.throttle_time_ms);
+        writer.throttle_time_ms(self.throttle_time_ms);
         if version >= 3 {
             writer.i16(self.error_code);
         }

@@ -34,7 +34,7 @@ impl Message for DescribeTopicPartitionsResponse {
             return Err(EncodeError::UnsupportedVersion { message: Self::NAME, version });
         }
         let flexible = true;
-        writer.i32(self.throttle_time_ms);
+        writer.throttle_time_ms(self.throttle_time_ms);
         writer.array(&self.topics, flexible, |writer, value| value.encode(writer, version))?;
         writer.nullable_struct(self.next_cursor.as_ref(), |writer, value| value.encode(writer, version))?;
         writer.no_tagged_fields();

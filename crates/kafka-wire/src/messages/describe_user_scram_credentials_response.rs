@@ -47,7 +47,7 @@ impl Message for DescribeUserScramCredentialsResponse {
             return Err(EncodeError::UnsupportedVersion { message: Self::NAME, version });
         }
         let flexible = true;
-        writer.i32(self.throttle_time_ms);
+        writer.throttle_time_ms(self.throttle_time_ms);
         writer.i16(self.error_code);
         writer.nullable_string(self.error_message.as_deref(), flexible)?;
         writer.array(&self.results, flexible, |writer, value| value.encode(writer, version))?;

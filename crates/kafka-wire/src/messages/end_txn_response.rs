@@ -52,7 +52,7 @@ impl Message for EndTxnResponse {
             return Err(EncodeError::UnsupportedVersion { message: Self::NAME, version });
         }
         let flexible = version >= 3;
-        writer.i32(self.throttle_time_ms);
+        writer.throttle_time_ms(self.throttle_time_ms);
         writer.i16(self.error_code);
         if version >= 5 {
             writer.i64(self.producer_id);

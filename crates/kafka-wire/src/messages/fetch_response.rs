@@ -54,7 +54,7 @@ impl Message for FetchResponse {
             return Err(EncodeError::UnsupportedVersion { message: Self::NAME, version });
         }
         let flexible = version >= 12;
-        writer.i32(self.throttle_time_ms);
+        writer.throttle_time_ms(self.throttle_time_ms);
         if version >= 7 {
             writer.i16(self.error_code);
         }

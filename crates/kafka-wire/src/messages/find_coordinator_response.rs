@@ -73,7 +73,7 @@ impl Message for FindCoordinatorResponse {
         }
         let flexible = version >= 3;
         if version >= 1 {
-            writer.i32(self.throttle_time_ms);
+            writer.throttle_time_ms(self.throttle_time_ms);
         }
         if version <= 3 {
             writer.i16(self.error_code);

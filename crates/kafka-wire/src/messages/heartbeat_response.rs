@@ -36,7 +36,7 @@ impl Message for HeartbeatResponse {
         }
         let flexible = version >= 4;
         if version >= 1 {
-            writer.i32(self.throttle_time_ms);
+            writer.throttle_time_ms(self.throttle_time_ms);
         }
         writer.i16(self.error_code);
         if flexible {

@@ -58,7 +58,7 @@ impl Message for InitProducerIdResponse {
             return Err(EncodeError::UnsupportedVersion { message: Self::NAME, version });
         }
         let flexible = version >= 2;
-        writer.i32(self.throttle_time_ms);
+        writer.throttle_time_ms(self.throttle_time_ms);
         writer.i16(self.error_code);
         writer.i64(self.producer_id);
         writer.i16(self.producer_epoch);

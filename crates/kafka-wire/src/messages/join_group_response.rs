@@ -76,7 +76,7 @@ impl Message for JoinGroupResponse {
         }
         let flexible = version >= 6;
         if version >= 2 {
-            writer.i32(self.throttle_time_ms);
+            writer.throttle_time_ms(self.throttle_time_ms);
         }
         writer.i16(self.error_code);
         writer.i32(self.generation_id);

@@ -34,7 +34,7 @@ impl Message for ListConfigResourcesResponse {
             return Err(EncodeError::UnsupportedVersion { message: Self::NAME, version });
         }
         let flexible = true;
-        writer.i32(self.throttle_time_ms);
+        writer.throttle_time_ms(self.throttle_time_ms);
         writer.i16(self.error_code);
         writer.array(&self.config_resources, flexible, |writer, value| value.encode(writer, version))?;
         writer.no_tagged_fields();

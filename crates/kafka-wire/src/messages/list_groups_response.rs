@@ -38,7 +38,7 @@ impl Message for ListGroupsResponse {
         }
         let flexible = version >= 3;
         if version >= 1 {
-            writer.i32(self.throttle_time_ms);
+            writer.throttle_time_ms(self.throttle_time_ms);
         }
         writer.i16(self.error_code);
         writer.array(&self.groups, flexible, |writer, value| value.encode(writer, version))?;

@@ -36,7 +36,7 @@ impl Message for ListTransactionsResponse {
             return Err(EncodeError::UnsupportedVersion { message: Self::NAME, version });
         }
         let flexible = true;
-        writer.i32(self.throttle_time_ms);
+        writer.throttle_time_ms(self.throttle_time_ms);
         writer.i16(self.error_code);
         writer
             .array(&self.unknown_state_filters, flexible, |writer, value| writer.string(value, flexible))?;

@@ -70,7 +70,7 @@ impl Message for MetadataResponse {
         }
         let flexible = version >= 9;
         if version >= 3 {
-            writer.i32(self.throttle_time_ms);
+            writer.throttle_time_ms(self.throttle_time_ms);
         }
         writer.array(&self.brokers, flexible, |writer, value| value.encode(writer, version))?;
         if version >= 2 {

@@ -37,7 +37,7 @@ impl Message for OffsetCommitResponse {
         }
         let flexible = version >= 8;
         if version >= 3 {
-            writer.i32(self.throttle_time_ms);
+            writer.throttle_time_ms(self.throttle_time_ms);
         }
         writer.array(&self.topics, flexible, |writer, value| value.encode(writer, version))?;
         if flexible {

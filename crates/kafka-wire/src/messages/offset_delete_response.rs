@@ -34,7 +34,7 @@ impl Message for OffsetDeleteResponse {
         }
         let flexible = false;
         writer.i16(self.error_code);
-        writer.i32(self.throttle_time_ms);
+        writer.throttle_time_ms(self.throttle_time_ms);
         writer.array(&self.topics, flexible, |writer, value| value.encode(writer, version))?;
         Ok(())
     }

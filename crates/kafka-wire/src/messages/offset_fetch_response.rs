@@ -48,7 +48,7 @@ impl Message for OffsetFetchResponse {
         }
         let flexible = version >= 6;
         if version >= 3 {
-            writer.i32(self.throttle_time_ms);
+            writer.throttle_time_ms(self.throttle_time_ms);
         }
         if version <= 7 {
             writer.array(&self.topics, flexible, |writer, value| value.encode(writer, version))?;

@@ -45,7 +45,7 @@ impl Message for ProduceResponse {
         }
         let flexible = version >= 9;
         writer.array(&self.responses, flexible, |writer, value| value.encode(writer, version))?;
-        writer.i32(self.throttle_time_ms);
+        writer.throttle_time_ms(self.throttle_time_ms);
         if version < 10 && !self.node_endpoints.is_empty() {
             return Err(EncodeError::UnsupportedField { field: "ProduceResponse.node_endpoints", version });
         }

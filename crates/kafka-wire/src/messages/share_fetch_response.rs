@@ -43,7 +43,7 @@ impl Message for ShareFetchResponse {
             return Err(EncodeError::UnsupportedVersion { message: Self::NAME, version });
         }
         let flexible = true;
-        writer.i32(self.throttle_time_ms);
+        writer.throttle_time_ms(self.throttle_time_ms);
         writer.i16(self.error_code);
         writer.nullable_string(self.error_message.as_deref(), flexible)?;
         writer.i32(self.acquisition_lock_timeout_ms);

@@ -48,7 +48,7 @@ impl Message for SyncGroupResponse {
         }
         let flexible = version >= 4;
         if version >= 1 {
-            writer.i32(self.throttle_time_ms);
+            writer.throttle_time_ms(self.throttle_time_ms);
         }
         writer.i16(self.error_code);
         if version >= 5 {

@@ -253,6 +253,7 @@ fn every_version_of_every_api_is_answered() {
     check!(|_| DescribeAclsRequest::default());
     check!(|_| CreateAclsRequest { creations: vec![Default::default()] });
     check!(|_| DeleteAclsRequest { filters: vec![Default::default()] });
+    check!(|_| AlterClientQuotasRequest { entries: vec![Default::default()], ..Default::default() });
     check!(|_| DescribeClientQuotasRequest::default());
     check!(|_| DescribeUserScramCredentialsRequest { users: None });
     check!(|_| AlterUserScramCredentialsRequest {

@@ -395,6 +395,15 @@ fn answers(node: &Node, who: &Peer, api: ApiKey) -> Vec<ErrorCode> {
             let request = DeleteShareGroupOffsetsRequest { group_id: group, topics: vec![] };
             vec![node.call_as(who, &request, 0).error_code]
         }
+        ApiKey::AlterClientQuotas => {
+            let entity = alter_client_quotas_request::EntityData {
+                entity_type: "user".into(),
+                entity_name: Some("alice".into()),
+            };
+            let entry = alter_client_quotas_request::EntryData { entity: vec![entity], ops: Vec::new() };
+            let request = AlterClientQuotasRequest { entries: vec![entry], validate_only: true };
+            vec![node.call_as(who, &request, 1).entries[0].error_code]
+        }
         ApiKey::DescribeClientQuotas => {
             vec![node.call_as(who, &DescribeClientQuotasRequest::default(), 1).error_code]
         }
@@ -502,6 +511,7 @@ fn refusals(api: ApiKey) -> Vec<ErrorCode> {
         | ApiKey::ListPartitionReassignments
         | ApiKey::DescribeQuorum
         | ApiKey::ListConfigResources
+        | ApiKey::AlterClientQuotas
         | ApiKey::DescribeClientQuotas
         | ApiKey::DescribeUserScramCredentials
         | ApiKey::AlterUserScramCredentials => vec![cluster],
