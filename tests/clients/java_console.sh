@@ -159,10 +159,8 @@ share_group() {
   tool TopicCommand --create --topic "$name" --partitions 1 --replication-factor 1 || return 1
   seq 1 20 >"$scratch/sent"
   tool ConsoleProducer --topic "$name" <"$scratch/sent" || return 1
-  timeout 60 java -Xmx128m -XX:+UseSerialGC -XX:TieredStopAtLevel=1 \
-    "-Dlog4j2.configurationFile=$scratch/log4j2.properties" -cp "$KAFKA_JARS/*" kafka.admin.ConfigCommand \
-    --bootstrap-server "$bootstrap" --alter --entity-type groups --entity-name "$group" \
-    --add-config share.auto.offset.reset=earliest || return 1
+  configs --alter --entity-type groups --entity-name "$group" --add-config share.auto.offset.reset=earliest ||
+    return 1
   tool consumer.ConsoleShareConsumer --topic "$name" --group "$group" --max-messages 20 --timeout-ms 20000 \
     >"$scratch/got" || return 1
   same "$scratch/sent" "$scratch/got" || return 1
@@ -177,6 +175,41 @@ share_group() {
   [ "$(awk -v topic="$name" '$2 == topic && $4 == 0 && $5 == 20' "$scratch/got" | wc -l)" -eq 1 ] || return 1
   tool consumer.group.ShareGroupCommand --delete-offsets --group "$group" --topic "$name" || return 1
   tool consumer.group.ShareGroupCommand --delete --group "$group"
+}
+
+configs() { "${java[@]}" kafka.admin.ConfigCommand --bootstrap-server "$bootstrap" "$@"; }
+
+# Set, described and removed for each kind of entity; a producer above its quota sees that it is slowed down.
+quotas() {
+  local client="console-quota-$run_id"
+  configs --alter --entity-type clients --entity-name "$client" --add-config producer_byte_rate=100000 || return 1
+  configs --alter --entity-type users --entity-name "$client" --entity-type clients --entity-default \
+    --add-config consumer_byte_rate=2048,request_percentage=150 || return 1
+  configs --alter --entity-type users --entity-default --add-config controller_mutation_rate=50.5 || return 1
+  configs --alter --entity-type ips --entity-name 192.0.2.7 --add-config connection_creation_rate=9 || return 1
+  {
+    configs --describe --entity-type clients --entity-name "$client"
+    configs --describe --entity-type users --entity-name "$client" --entity-type clients --entity-default
+    configs --describe --entity-type users --entity-default
+    configs --describe --entity-type ips --entity-name 192.0.2.7
+  } | tee "$scratch/got"
+  local value
+  for value in producer_byte_rate=100000.0 consumer_byte_rate=2048.0 request_percentage=150.0 \
+    controller_mutation_rate=50.5 connection_creation_rate=9.0; do
+    grep -q "$value" "$scratch/got" || return 1
+  done
+  # The window lets ten seconds' worth pass at once: of 1.5 MB a third waits.
+  tool ProducerPerformance --topic "$topic" --num-records 1500 --record-size 1000 --throughput -1 \
+    --command-property "client.id=$client" --print-metrics >"$scratch/got" || return 1
+  grep "produce-throttle-time-max" "$scratch/got"
+  awk '/produce-throttle-time-max/ && $NF + 0 >= 100 { found = 1 } END { exit !found }' "$scratch/got" || return 1
+  configs --alter --entity-type clients --entity-name "$client" --delete-config producer_byte_rate || return 1
+  configs --alter --entity-type users --entity-name "$client" --entity-type clients --entity-default \
+    --delete-config consumer_byte_rate,request_percentage || return 1
+  configs --alter --entity-type users --entity-default --delete-config controller_mutation_rate || return 1
+  configs --alter --entity-type ips --entity-name 192.0.2.7 --delete-config connection_creation_rate || return 1
+  configs --describe --entity-type users --entity-type clients >"$scratch/got" || return 1
+  ! grep "_rate=" "$scratch/got"
 }
 
 delete_records() {
@@ -209,6 +242,7 @@ check "reset a group's offsets" reset
 check "members of the new group protocol" consumer_groups
 check "list, describe and abort a transaction" transactions
 check "read, list, describe, reset and delete a share group" share_group
+check "quotas of users, clients and addresses" quotas
 check "delete records" delete_records
 check "delete a group and a topic" delete
 echo "$passed passed, $failed failed"

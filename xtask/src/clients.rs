@@ -5,6 +5,7 @@
 //! does, and against our node.
 
 mod group_codes;
+mod quota_codes;
 mod transaction_codes;
 
 use std::process::Command;
@@ -17,6 +18,7 @@ use crate::secured::Secured;
 use crate::{apicurio, kafka, node, peers, places, process};
 
 pub use group_codes::run as group_codes;
+pub use quota_codes::run as quota_codes;
 pub use transaction_codes::run as transaction_codes;
 
 const SUITE_LIMIT: Duration = Duration::from_secs(300);
@@ -60,6 +62,7 @@ pub const SUITES: &[(&str, Prepare)] = &[
     ("java-console", java_console),
     ("transaction-codes", || ours("transaction-codes")),
     ("group-codes", || ours("group-codes")),
+    ("quota-codes", || ours("quota-codes")),
     (SCHEMA_REGISTRY, || python("schema_registry.py")),
 ];
 

@@ -82,6 +82,9 @@ enum Task {
     /// Ask a node for everything that groups are refused for (a suite of `clients`)
     #[command(hide = true)]
     GroupCodes { bootstrap: String },
+    /// Ask a node for what quotas refuse and slow down (a suite of `clients`)
+    #[command(hide = true)]
+    QuotaCodes { bootstrap: String },
     /// Run SQL files on Apache Flink
     Flink {
         #[command(subcommand)]
@@ -240,6 +243,9 @@ fn perform(task: Task) -> Result<ExitCode> {
         Task::Suites(options) => return Ok(verdict(&suites::run(&options)?)),
         Task::GroupCodes { bootstrap } => {
             return Ok(verdict(&clients::group_codes(&bootstrap)?));
+        }
+        Task::QuotaCodes { bootstrap } => {
+            return Ok(verdict(&clients::quota_codes(&bootstrap)?));
         }
         Task::TransactionCodes { bootstrap } => {
             return Ok(verdict(&clients::transaction_codes(&bootstrap)?));

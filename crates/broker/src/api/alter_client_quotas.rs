@@ -81,10 +81,15 @@ fn alter(quotas: &QuotaRules, entry: EntryData) -> Result<(Entity, Vec<QuotaChan
     let mut changes = Vec::new();
     let mut known = BTreeSet::new();
     for op in entry.ops {
-        let key = key_of(&entity, &op)?;
-        if !known.insert(key) {
-            return Err(invalid(format!("the key '{}' is named twice", key.name())));
+        if !known.insert(op.key.clone()) {
+            return Err(invalid(format!("the key '{}' is named twice", shown(&op.key))));
         }
+        let key = match key_of(&entity, &op) {
+            Ok(key) => key,
+            // As in Kafka, what cannot be set is not set.
+            Err(_) if op.remove => continue,
+            Err(error) => return Err(error),
+        };
         let before = limits.and_then(|limits| limits.get(&key)).copied();
         let entity = entity.clone();
         if op.remove {

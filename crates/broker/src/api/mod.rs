@@ -213,12 +213,11 @@ fn try_dispatch(broker: &Broker, frame: Bytes, peer: &Peer, now: Now) -> Result<
     }
     let RequestHeader { client_id, .. } = RequestHeader::decode(&mut reader).map_err(damaged)?;
     let client_id = client_id.unwrap_or_default();
-    let meter = match api.key {
-        // Who logs in is slowed down by other means.
-        ApiKey::SaslHandshake | ApiKey::SaslAuthenticate => None,
-        _ if !peer.session.is_open() => None,
-        _ => broker.quotas.any().map(|rules| Meter::new(rules, &principal, &client_id, peer)),
-    };
+    // Who logs in is slowed down by other means.
+    let logs_in =
+        || matches!(api.key, ApiKey::SaslHandshake | ApiKey::SaslAuthenticate) || !peer.session.is_open();
+    let quotas = broker.quotas.any().filter(|_| !logs_in());
+    let meter = quotas.map(|rules| Meter::new(rules, &principal, &client_id, peer));
     let access = Access::of(broker, principal, &peer.host);
     let call = Call {
         broker,

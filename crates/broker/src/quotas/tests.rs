@@ -265,6 +265,7 @@ fn wrong_changes_are_refused_with_words() {
         entry(&user, &[("producer_byte_rate", Some(0.0))]),
         entry(&user, &[("producer_byte_rate", Some(1.5))]),
         entry(&user, &[("producer_byte_rate", Some(1.0)), ("producer_byte_rate", None)]),
+        entry(&user, &[("producer_byte_rat", None), ("producer_byte_rate", Some(-1.0))]),
     ] {
         let request = AlterClientQuotasRequest { entries: vec![wrong.clone()], validate_only: false };
         let answer = node.call(&request, 1).entries.remove(0);
