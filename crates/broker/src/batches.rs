@@ -8,7 +8,7 @@ use crate::state::producers::SequencedBatch;
 use bytes::Bytes;
 use eventlog::TopicConfig;
 use kafka_wire::error_code::ErrorCode;
-use kafka_wire::records::{Batch, RecordsError, set_log_append_time};
+use kafka_wire::records::{Batch, Compression, Records, RecordsError, set_log_append_time};
 
 /// The most that the records of one batch may take when decompressed. A batch is about a megabyte by
 /// default, and honest data rarely shrinks a hundredfold.
@@ -76,12 +76,20 @@ fn check_times(base: i64, max: i64, config: &TopicConfig, now_ms: i64) -> Result
     Ok(())
 }
 
+/// The records of a batch. Unpacking a large one takes milliseconds, during which others go on.
+pub fn records_of(batch: &Batch) -> Result<Records, RecordsError> {
+    const LARGE_BYTES: usize = 64 << 10;
+    let unpack = || batch.records(DECOMPRESSED_BYTES_MAX);
+    let is_large = batch.bytes.len() >= LARGE_BYTES && batch.header.compression()? != Compression::None;
+    if is_large { os::blocking::may_block(unpack) } else { unpack() }
+}
+
 /// The most records that are blamed one by one; a producer takes the others for good ones in a bad batch.
 const BLAMED_RECORDS_MAX: usize = 10_000;
 
 fn check_keys(batch: &Batch) -> Result<(), ApiError> {
     let mut keyless: Vec<i32> = Vec::new();
-    for (index, record) in (0..).zip(batch.records(DECOMPRESSED_BYTES_MAX)?.iter()) {
+    for (index, record) in (0..).zip(records_of(batch)?.iter()) {
         if record?.key.is_none() && keyless.len() < BLAMED_RECORDS_MAX {
             keyless.push(index);
         }
@@ -111,7 +119,7 @@ impl CheckedBatch {
 
 /// Timestamp and offset of the batch's first record that is not older than `timestamp_ms`.
 pub fn first_record_at(batch: Bytes, timestamp_ms: i64) -> Result<Option<(i64, i64)>, ApiError> {
-    for record in &Batch::parse(&batch)?.records(DECOMPRESSED_BYTES_MAX)? {
+    for record in &records_of(&Batch::parse(&batch)?)? {
         let record = record?;
         if record.timestamp >= timestamp_ms {
             return Ok(Some((record.timestamp, record.offset)));

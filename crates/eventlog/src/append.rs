@@ -27,7 +27,7 @@ use crate::topic_config::TopicConfig;
 use crate::upkeep::Pins;
 use base::{Lsn, Offset, PartitionId, TopicId};
 use bytes::Bytes;
-use os::DiskFile;
+use os::{DiskFile, blocking};
 use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, MutexGuard, PoisonError};
@@ -120,20 +120,20 @@ impl Inner {
         (self.options.file_bytes / 16).min(256 << 10)
     }
 
-    fn file_is_full(&self, state: &AppendState) -> bool {
-        let likely = state.largest_frame.min(self.options.file_bytes / 4);
+    fn file_is_full(&self, state: &AppendState, bytes_likely: u64) -> bool {
+        let likely = state.largest_frame.max(bytes_likely).min(self.options.file_bytes / 4);
         state.position.saturating_add(self.reserve_bytes().max(likely)) > state.allocated
     }
 
     /// Moves on to the next file when the active one is full. When the disk is full too, answers why the next frame
     /// must not grow the log.
-    fn make_room(&self, state: &mut AppendState) -> Result<Option<LogError>, LogError> {
+    fn make_room(&self, state: &mut AppendState, bytes_likely: u64) -> Result<Option<LogError>, LogError> {
         let too_short = std::mem::take(&mut state.too_short);
-        let full = self.file_is_full(state);
+        let full = self.file_is_full(state, bytes_likely);
         if !full && !too_short {
             return Ok(None);
         }
-        match self.roll(state) {
+        match blocking::may_block(|| self.roll(state)) {
             Ok(()) => Ok(None),
             // The long frame that could not be had was refused; shorter ones still fit.
             Err(LogError::DiskFull(_)) if !full => Ok(None),
@@ -211,7 +211,7 @@ impl Inner {
 
     /// Appends a frame without entries that says how far the log is durable. False when that is known already.
     pub(crate) fn append_mark(&self) -> bool {
-        let mut state = lock(&self.append);
+        let mut state = self.lock_append();
         let room = state.position + FRAME_HEADER_BYTES as u64 <= state.allocated;
         if !room || state.last_lsn == state.active.base_lsn() {
             return false;
@@ -254,31 +254,33 @@ impl EventLog {
         &self,
         build: impl FnOnce(&mut Frame<'_>) -> Result<R, E>,
     ) -> Result<(R, Lsn), E> {
-        self.inner.append_frame(build)
+        self.inner.append_frame(0, build)
+    }
+
+    /// The same for a frame that is likely to take so many bytes: the file has space for it before `build` is run, which
+    /// is asked for outside of the locks that `build` takes.
+    pub fn append_large<R, E: From<LogError>>(
+        &self,
+        bytes_likely: u64,
+        build: impl FnOnce(&mut Frame<'_>) -> Result<R, E>,
+    ) -> Result<(R, Lsn), E> {
+        self.inner.append_frame(bytes_likely, build)
     }
 }
 
 impl Inner {
     pub(crate) fn append_frame<R, E: From<LogError>>(
         &self,
+        bytes_likely: u64,
         build: impl FnOnce(&mut Frame<'_>) -> Result<R, E>,
     ) -> Result<(R, Lsn), E> {
         let inner = self;
         inner.wait_for_room()?;
-        let mut state = lock(&inner.append);
+        let mut state = inner.lock_append();
         state.trim();
-        let durable = {
-            let progress = lock(&inner.progress);
-            // Only now is it certain that nobody was fenced or closed in between.
-            if let Some(reason) = &progress.fenced {
-                return Err(LogError::Fenced(reason.clone()).into());
-            }
-            if progress.closing {
-                return Err(LogError::Closed.into());
-            }
-            progress.durable
-        };
-        let no_space = inner.make_room(&mut state)?;
+        // Only now is it certain that nobody was fenced or closed in between.
+        let durable = inner.check_open()?;
+        let no_space = inner.make_room(&mut state, bytes_likely)?;
         let segment = state.segment();
         let start = segment.bytes.len();
         let header_place = segment.bytes.zeros(FRAME_HEADER_BYTES);

@@ -36,7 +36,7 @@ impl Inner {
         if let Some(reason) = fenced {
             return Err(LogError::Fenced(reason));
         }
-        let pending = lock(&self.append).take_pending(std::mem::take(&mut *buffer));
+        let pending = self.lock_append().take_pending(std::mem::take(&mut *buffer));
         if pending.segments.is_empty() {
             return Ok(durable);
         }

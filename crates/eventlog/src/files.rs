@@ -137,19 +137,17 @@ impl LogFile {
 
     /// A handle for reading; an error when the file was given back meanwhile.
     pub(crate) fn handle(self: &Arc<Self>) -> Result<Arc<dyn DiskFile>, LogError> {
+        if let Some(handle) = self.current(&lock(&self.handles))? {
+            return Ok(handle);
+        }
+        // Outside of the lock: it may take long. What the name opened is ours only if it was not given back meanwhile.
+        let opened = self.disk.open(&self.path);
         let handle = {
             let mut handles = lock(&self.handles);
-            if handles.retired {
-                return Err(LogError::NotFound(format!(
-                    "log file {} was recycled: its records are below the log start",
-                    self.name()
-                )));
+            if let Some(handle) = self.current(&handles)? {
+                return Ok(handle);
             }
-            if let Some(handle) = &handles.current {
-                return Ok(handle.clone());
-            }
-            let handle =
-                self.disk.open(&self.path).map_err(|error| LogError::io("open", &self.path, error))?;
+            let handle = opened.map_err(|error| LogError::io("open", &self.path, error))?;
             handles.given.retain(|given| given.strong_count() > 0);
             handles.given.push(Arc::downgrade(&handle));
             handles.current = Some(handle.clone());
@@ -164,6 +162,16 @@ impl LogFile {
             }
         }
         Ok(handle)
+    }
+
+    fn current(&self, handles: &Handles) -> Result<Option<Arc<dyn DiskFile>>, LogError> {
+        if handles.retired {
+            return Err(LogError::NotFound(format!(
+                "log file {} was recycled: its records are below the log start",
+                self.name()
+            )));
+        }
+        Ok(handles.current.clone())
     }
 
     /// Ends the file's life under this name. True when no reader holds it, so that its space may be written again.

@@ -14,7 +14,7 @@ use crate::partition::Partition;
 use crate::upkeep::{Pins, UpkeepState};
 use crate::{Committer, LogError, LogOptions};
 use base::{Lsn, Offset, PartitionId, TopicId};
-use os::Os;
+use os::{Os, blocking};
 use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, OnceLock, PoisonError, RwLock, RwLockReadGuard};
@@ -84,7 +84,8 @@ struct Guard(Arc<Inner>);
 pub(crate) struct Inner {
     pub(crate) os: Os,
     pub(crate) options: LogOptions,
-    pub(crate) append: Mutex<AppendState>,
+    /// Taken by `lock_append` only.
+    pub(crate) append: parking_lot::Mutex<AppendState>,
     pub(crate) progress: Mutex<Progress>,
     pub(crate) progressed: Condvar,
     pub(crate) commit_wanted: Condvar,
@@ -125,6 +126,9 @@ pub(crate) struct Progress {
     pub(crate) stopped: bool,
 }
 
+/// Longer than it takes to copy a frame.
+const APPEND_LOCK_MAX: Duration = Duration::from_millis(2);
+
 /// How long an append waits for room before it answers `Busy`.
 const ROOM_WAIT: Duration = Duration::from_secs(30);
 
@@ -158,7 +162,7 @@ impl EventLog {
 
     /// The last LSN that was given: everything that anybody was shown so far is in the log up to here.
     pub fn appended(&self) -> Lsn {
-        lock(&self.inner.append).last_lsn
+        self.inner.lock_append().last_lsn
     }
 
     /// Waits until the frame is durable; fails when the log is fenced or stopped before.
@@ -347,11 +351,31 @@ impl Inner {
         partitions.get(&id).cloned().ok_or_else(missing)
     }
 
+    /// An error if the log takes nothing more.
+    pub(crate) fn check_open(&self) -> Result<Lsn, LogError> {
+        let progress = lock(&self.progress);
+        if let Some(reason) = &progress.fenced {
+            return Err(LogError::Fenced(reason.clone()));
+        }
+        if progress.closing {
+            return Err(LogError::Closed);
+        }
+        Ok(progress.durable)
+    }
+
     pub(crate) fn all_partitions(&self) -> Vec<Arc<Partition>> {
         let partitions = self.partitions.read().unwrap_or_else(PoisonError::into_inner);
         let mut all: Vec<Arc<Partition>> = partitions.values().cloned().collect();
         all.sort_by_key(|partition| partition.id);
         all
+    }
+
+    /// The append lock. Who holds it may have to ask the disk for the next file; others than its holder go on then.
+    pub(crate) fn lock_append(&self) -> parking_lot::MutexGuard<'_, AppendState> {
+        match self.append.try_lock_for(APPEND_LOCK_MAX) {
+            Some(state) => state,
+            None => blocking::may_block(|| self.append.lock()),
+        }
     }
 
     /// Waits until there is room for another append.
@@ -374,10 +398,13 @@ impl Inner {
             if self.options.committer == Committer::Manual {
                 return Err(busy);
             }
-            let (next, result) =
-                self.progressed.wait_timeout(progress, ROOM_WAIT).unwrap_or_else(PoisonError::into_inner);
+            let (next, timed_out) = blocking::may_block(|| {
+                let waited = self.progressed.wait_timeout(progress, ROOM_WAIT);
+                let (next, result) = waited.unwrap_or_else(PoisonError::into_inner);
+                (next, result.timed_out())
+            });
             progress = next;
-            if result.timed_out() && progress.unsynced_bytes >= self.options.unsynced_bytes_max {
+            if timed_out && progress.unsynced_bytes >= self.options.unsynced_bytes_max {
                 return Err(busy);
             }
         }

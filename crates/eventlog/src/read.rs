@@ -78,50 +78,17 @@ impl EventLog {
         from: Offset,
         bytes_max: usize,
     ) -> Result<Vec<BatchSlice>, LogError> {
-        let inner = &*self.inner;
-        let partition = inner.partition(partition)?;
-        let mut found = Found { slices: Vec::new(), next: from.0, bytes: 0, bytes_max, full: false };
-        while !found.full {
-            let stored = {
-                let state = partition.state();
-                if found.slices.is_empty() && (found.next < state.log_start || found.next > state.durable) {
-                    return Err(LogError::OffsetOutOfRange {
-                        partition: partition.id,
-                        requested: from,
-                        log_start: Offset(state.log_start),
-                        high_watermark: Offset(state.durable),
-                    });
-                }
-                if found.next >= state.durable {
-                    break;
-                }
-                let span = state.spans.get(state.span_at(found.next));
-                let resumes = span.map_or(state.durable, |span| span.first);
-                match span {
-                    Some(span) if span.first <= found.next => match &span.entries {
-                        Entries::Memory(entries) => {
-                            found.take(&partition, &span.file, entries, state.durable)?;
-                            None
-                        }
-                        Entries::Stored(section) => Some((span.file.clone(), *section, state.durable)),
-                    },
-                    _ => {
-                        found.gap(&partition, span.map(|span| &span.file), resumes)?;
-                        None
-                    }
-                }
-            };
-            if let Some((file, section, durable)) = stored {
-                let entries = inner.entries(&partition, &file, section);
-                match entries.and_then(|entries| found.take(&partition, &file, &entries, durable)) {
-                    Ok(()) => {}
-                    // Retention or compaction has passed meanwhile: look again, the bounds tell the caller.
-                    Err(_) if file.is_retired() => continue,
-                    Err(error) => return Err(error),
-                }
+        let partition = self.inner.partition(partition)?;
+        loop {
+            let places = self.inner.find(&partition, from, bytes_max)?;
+            // Opening a file may take long: not under the partition's lock.
+            let slices = places.iter().map(|(file, entry)| slice(&partition, file, entry)).collect();
+            match slices {
+                // Retention or compaction has passed meanwhile: look again, the bounds tell the caller.
+                Err(_) if places.iter().any(|(file, _)| file.is_retired()) => {}
+                slices => return slices,
             }
         }
-        Ok(found.slices)
     }
 
     /// The greatest timestamp in the first durable batch that ends behind an offset; none where there is no such batch.
@@ -199,9 +166,12 @@ impl EventLog {
     }
 }
 
+/// A batch in a file that may not be open.
+type Place = (Arc<LogFile>, IndexEntry);
+
 /// What a read has found so far.
 struct Found {
-    slices: Vec<BatchSlice>,
+    places: Vec<Place>,
     next: i64,
     bytes: usize,
     bytes_max: usize,
@@ -223,12 +193,12 @@ impl Found {
             if entry.base_offset > self.next && file.segment.is_none() {
                 return self.gap(partition, Some(file), entry.base_offset);
             }
-            let enough = !self.slices.is_empty() && self.bytes + entry.length as usize > self.bytes_max;
+            let enough = !self.places.is_empty() && self.bytes + entry.length as usize > self.bytes_max;
             if enough || entry.end() > durable {
                 self.full = true;
                 return Ok(());
             }
-            self.slices.push(slice(partition, file, entry)?);
+            self.places.push((file.clone(), *entry));
             self.bytes += entry.length as usize;
             self.next = entry.end();
         }
@@ -248,7 +218,7 @@ impl Found {
         resumes: i64,
     ) -> Result<(), LogError> {
         self.full = true;
-        if !self.slices.is_empty() {
+        if !self.places.is_empty() {
             return Ok(());
         }
         Err(LogError::Corrupt(Damage {
@@ -300,6 +270,52 @@ fn while_files_stay<R>(
 }
 
 impl Inner {
+    /// Where the batches lie that `EventLog::read` gives.
+    fn find(&self, partition: &Partition, from: Offset, bytes_max: usize) -> Result<Vec<Place>, LogError> {
+        let mut found = Found { places: Vec::new(), next: from.0, bytes: 0, bytes_max, full: false };
+        while !found.full {
+            let stored = {
+                let state = partition.state();
+                if found.places.is_empty() && (found.next < state.log_start || found.next > state.durable) {
+                    return Err(LogError::OffsetOutOfRange {
+                        partition: partition.id,
+                        requested: from,
+                        log_start: Offset(state.log_start),
+                        high_watermark: Offset(state.durable),
+                    });
+                }
+                if found.next >= state.durable {
+                    break;
+                }
+                let span = state.spans.get(state.span_at(found.next));
+                let resumes = span.map_or(state.durable, |span| span.first);
+                match span {
+                    Some(span) if span.first <= found.next => match &span.entries {
+                        Entries::Memory(entries) => {
+                            found.take(partition, &span.file, entries, state.durable)?;
+                            None
+                        }
+                        Entries::Stored(section) => Some((span.file.clone(), *section, state.durable)),
+                    },
+                    _ => {
+                        found.gap(partition, span.map(|span| &span.file), resumes)?;
+                        None
+                    }
+                }
+            };
+            if let Some((file, section, durable)) = stored {
+                let entries = self.entries(partition, &file, section);
+                match entries.and_then(|entries| found.take(partition, &file, &entries, durable)) {
+                    Ok(()) => {}
+                    // Retention or compaction has passed meanwhile: look again, the bounds tell the caller.
+                    Err(_) if file.is_retired() => continue,
+                    Err(error) => return Err(error),
+                }
+            }
+        }
+        Ok(found.places)
+    }
+
     pub(crate) fn span_entries(
         &self,
         partition: &Partition,

@@ -65,7 +65,7 @@ impl Recovery {
             self.partitions.into_iter().map(|(id, state)| (id, Partition::new(id, state))).collect();
         Ok(EventLog::run(Inner {
             progress: Mutex::new(Progress { durable: append.last_lsn, ..Progress::default() }),
-            append: Mutex::new(append),
+            append: parking_lot::Mutex::new(append),
             progressed: Default::default(),
             commit_wanted: Default::default(),
             committing: Mutex::default(),

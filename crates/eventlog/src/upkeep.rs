@@ -249,7 +249,7 @@ impl Inner {
             }
         }
         for group in moved.chunks(MOVES_PER_FRAME_MAX) {
-            self.append_frame::<_, LogError>(|frame| {
+            self.append_frame::<_, LogError>(0, |frame| {
                 for (partition, log_start) in group {
                     frame.move_log_start(*partition, log_start.0)?;
                 }

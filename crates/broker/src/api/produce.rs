@@ -178,6 +178,9 @@ const JOINS_SINCE: i16 = 12;
 /// From this version on clients know that they can go on after aborting.
 const ABORTABLE_SINCE: i16 = 11;
 
+/// What an entry of the log takes besides its bytes, rounded up.
+const ENTRY_BYTES_MORE: usize = 64;
+
 /// Appends what is ready as one frame and fills in the answers; returns what must become durable.
 fn append(
     call: &Call<'_>,
@@ -190,7 +193,8 @@ fn append(
     }
     // A batch that stays where it came in keeps the whole request in memory until it is written.
     let stays = 2 * ready.iter().map(|ready| ready.batch.bytes.len()).sum::<usize>() >= frame_bytes;
-    let appended = call.broker.log.append(|frame| {
+    let bytes_likely: usize = ready.iter().map(|ready| ready.batch.bytes.len() + ENTRY_BYTES_MORE).sum();
+    let appended = call.broker.log.append_large(bytes_likely as u64, |frame| {
         let mut results = Vec::with_capacity(ready.len());
         let mut written: Vec<(PartitionId, i64, SequencedBatch)> = Vec::new();
         let mut joining = Vec::new();

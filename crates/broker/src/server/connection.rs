@@ -5,13 +5,15 @@
 //! what a client can have under way.
 
 use super::frames::{FrameError, Frames};
-use super::{Counted, Shared};
-use crate::call::{Now, Outcome, Peer, Until, Wait, Woken};
+use super::lanes::Lane;
+use super::{Counted, Shared, Still};
+use crate::call::{Now, Outcome, Peer, Resume, Until, Wait, Woken};
 use crate::tickets::Awaited;
 use bytes::{Buf, Bytes};
 use kafka_wire::ApiKey;
 use std::collections::VecDeque;
 use std::io::IoSlice;
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use tokio::sync::{mpsc, oneshot, watch};
@@ -66,6 +68,10 @@ pub(super) async fn serve(
                 _ = stop.wait_for(|stop| *stop) => return Ok(()),
             }
             let asked = Asked::now(&frame, !open && peer.session.takes_bare_token(), &shared);
+            let place = tokio::select! {
+                place = shared.lanes.enter(asked.lane()) => place,
+                _ = stop.wait_for(|stop| *stop) => return Ok(()),
+            };
             let handle = || shared.broker.handle(frame, &peer, Now::of(&*shared.broker.os.clock));
             // Checking a password takes milliseconds, during which others go on.
             let outcome = if !open && peer.session.checks_password() {
@@ -82,13 +88,13 @@ pub(super) async fn serve(
             } else {
                 handle()
             };
+            drop(place);
             if answers.send((outcome, asked)).await.is_err() {
                 return Ok(());
             }
         }
     };
-    let ends = peer.clone();
-    let _gone = Gone { shared: &shared, peer: &ends };
+    let _gone = Gone { shared: &shared, peer: peer.clone() };
     let writer = send_all(&mut write, queue, &shared, number);
     tokio::pin!(reader, writer);
     let ended: Result<(), FrameError> = tokio::select! {
@@ -119,15 +125,35 @@ async fn unmuted(peer: &Peer, shared: &Shared, idle_max: Duration) -> Result<(),
     Ok(())
 }
 
-/// Tells the broker that the connection has ended, however it did.
+/// Has the broker told that the connection has ended, however it did.
 struct Gone<'a> {
-    shared: &'a Shared,
-    peer: &'a Peer,
+    shared: &'a Arc<Shared>,
+    peer: Peer,
 }
 
 impl Drop for Gone<'_> {
     fn drop(&mut self) {
-        self.shared.broker.disconnected(self.peer.connection());
+        let farewell = Farewell { still: Still::new(self.shared), peer: self.peer.clone() };
+        let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
+        // What the connection leaves to others is written to the log, which may not have room for it now.
+        runtime.spawn(async move {
+            let shared = farewell.still.shared.clone();
+            let _place = shared.lanes.enter(Lane::Farewell).await;
+            drop(farewell);
+        });
+    }
+}
+
+/// Tells the broker when it is dropped, so also if nobody comes to it any more. The peer lives until then: its
+/// connection's number belongs to nobody else before.
+struct Farewell {
+    still: Still,
+    peer: Peer,
+}
+
+impl Drop for Farewell {
+    fn drop(&mut self) {
+        self.still.shared.broker.disconnected(self.peer.connection());
     }
 }
 
@@ -147,6 +173,10 @@ impl Asked {
             _ => -1,
         };
         Asked { api_key, begun_ns: shared.broker.os.clock.monotonic_ns() }
+    }
+
+    fn lane(&self) -> Lane {
+        Lane::of(self.api_key)
     }
 }
 
@@ -192,16 +222,16 @@ async fn send_all(
                     return Err(reason);
                 }
                 Outcome::Wait(wait) => {
-                    let wait = match ready(wait, shared) {
-                        Ok(outcome) => {
-                            next = Some((outcome, asked));
-                            continue;
+                    let (wait, woken) = match ready(wait, shared) {
+                        Ok(ready) => ready,
+                        Err(wait) => {
+                            gathered.send(write).await?;
+                            answered(&mut under_way);
+                            wait_for(wait, shared).await
                         }
-                        Err(wait) => wait,
                     };
-                    gathered.send(write).await?;
-                    answered(&mut under_way);
-                    next = Some((resume(wait, shared).await, asked));
+                    let _place = shared.lanes.enter(asked.lane()).await;
+                    next = Some((wait(&shared.broker, monotonic_ms(shared), woken), asked));
                     continue;
                 }
             }
@@ -219,9 +249,9 @@ fn monotonic_ms(shared: &Shared) -> i64 {
     Now::of(&*shared.broker.os.clock).monotonic_ms
 }
 
-/// Goes on with what need not wait any more.
-fn ready(wait: Wait, shared: &Shared) -> Result<Outcome, Wait> {
-    let go = |wait: Wait, woken| Ok((wait.resume)(&shared.broker, monotonic_ms(shared), woken));
+/// How to go on with what need not wait any more.
+fn ready(wait: Wait, shared: &Shared) -> Result<(Resume, Woken), Wait> {
+    let go = |wait: Wait, woken| Ok((wait.resume, woken));
     match wait.until {
         Until::Turn => go(wait, Woken::Ready),
         Until::Durable(lsn) if shared.broker.log().durable() >= lsn => go(wait, Woken::Ready),
@@ -233,7 +263,7 @@ fn ready(wait: Wait, shared: &Shared) -> Result<Outcome, Wait> {
     }
 }
 
-async fn resume(wait: Wait, shared: &Shared) -> Outcome {
+async fn wait_for(wait: Wait, shared: &Shared) -> (Resume, Woken) {
     let Wait { until, deadline_ms, resume } = wait;
     let waiting = async {
         match until {
@@ -271,7 +301,7 @@ async fn resume(wait: Wait, shared: &Shared) -> Outcome {
             tokio::time::timeout(left, waiting).await.unwrap_or(Woken::Deadline)
         }
     };
-    resume(&shared.broker, monotonic_ms(shared), woken)
+    (resume, woken)
 }
 
 /// The coordinator's answer.

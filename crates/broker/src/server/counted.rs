@@ -15,12 +15,18 @@ const NOT_LOGGED_IN_MAX: usize = 256;
 #[derive(Debug, Default)]
 pub(super) struct Connections {
     count: AtomicUsize,
+    leaving: AtomicUsize,
     open: Mutex<Open>,
 }
 
 impl Connections {
     pub(super) fn count(&self) -> usize {
         self.count.load(Ordering::Relaxed)
+    }
+
+    /// Whether there is none, and the broker has been told so.
+    pub(super) fn are_over(&self) -> bool {
+        self.count() == 0 && self.leaving.load(Ordering::Relaxed) == 0
     }
 }
 
@@ -30,6 +36,24 @@ struct Open {
     /// Those without a log-in, by network: of IPv6 the addresses in it are its owner's to choose.
     strangers: HashMap<IpAddr, usize>,
     strangers_in_all: usize,
+}
+
+/// Counts a connection that has ended for as long as the broker has not been told of it.
+pub(super) struct Still {
+    pub(super) shared: Arc<Shared>,
+}
+
+impl Still {
+    pub(super) fn new(shared: &Arc<Shared>) -> Still {
+        shared.connections.leaving.fetch_add(1, Ordering::Relaxed);
+        Still { shared: shared.clone() }
+    }
+}
+
+impl Drop for Still {
+    fn drop(&mut self) {
+        self.shared.connections.leaving.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 /// Counts a connection for as long as it lives, also if its task panics.

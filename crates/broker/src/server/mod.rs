@@ -6,6 +6,7 @@
 mod connection;
 mod counted;
 mod frames;
+mod lanes;
 mod log_lines;
 mod tls;
 mod token_keys;
@@ -16,7 +17,8 @@ use crate::call::{Now, Peer};
 use crate::metrics::count;
 use crate::quotas::connected;
 use crate::security::Session;
-use counted::{Connections, Counted};
+use counted::{Connections, Counted, Still};
+use lanes::Lanes;
 pub use log_lines::Lines;
 use std::net::{IpAddr, SocketAddr, TcpListener as StdListener};
 use std::sync::Arc;
@@ -82,6 +84,7 @@ struct Shared {
     broker: Arc<Broker>,
     wakeups: Arc<Wakeups>,
     connections: Connections,
+    lanes: Lanes,
     tls: Option<Tls>,
     /// About connections that were refused, or ended without a log-in: anybody can cause them.
     strangers: Lines,
@@ -121,6 +124,8 @@ pub fn start(config: ServerConfig, broker: Arc<Broker>) -> Result<ServerHandle, 
     let workers = if config.worker_threads == 0 { cores.max(2) } else { config.worker_threads };
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(workers)
+        .max_blocking_threads(lanes::threads_max(workers))
+        .on_thread_start(|| os::blocking::serves_others(|work| tokio::task::block_in_place(work)))
         .thread_name("kafka")
         .enable_all()
         .build()
@@ -130,6 +135,7 @@ pub fn start(config: ServerConfig, broker: Arc<Broker>) -> Result<ServerHandle, 
         wakeups: Wakeups::new(broker.log()),
         broker,
         connections: Connections::default(),
+        lanes: Lanes::new(),
         tls,
         strangers: Lines::default(),
         passwords: Semaphore::new((workers / 2).max(1)),
@@ -165,7 +171,7 @@ impl ServerHandle {
         let shared = self.shared.clone();
         runtime.block_on(async move {
             let drained = async {
-                while shared.connections.count() > 0 {
+                while !shared.connections.are_over() {
                     tokio::time::sleep(Duration::from_millis(5)).await;
                 }
             };

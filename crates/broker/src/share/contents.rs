@@ -5,9 +5,6 @@ use super::partition::Fresh;
 use bytes::Bytes;
 use kafka_wire::records::{Batch, BatchHeader, Header, Records};
 
-/// The most that the records of one batch may take when decompressed.
-const DECOMPRESSED_BYTES_MAX: usize = 128 << 20;
-
 /// The header that holds a record back: milliseconds since 1970, as decimal text or as a big-endian int64.
 pub const DELIVERY_TIME: &[u8] = b"delivery-time";
 
@@ -17,7 +14,7 @@ pub fn records_of(bytes: &Bytes) -> Option<Records> {
     if batch.header.is_control() {
         return None;
     }
-    batch.records(DECOMPRESSED_BYTES_MAX).ok()
+    crate::batches::records_of(&batch).ok()
 }
 
 /// The records of a batch from an offset on, at most `count`, and the offset at which to go on.

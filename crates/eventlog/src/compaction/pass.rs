@@ -259,7 +259,7 @@ impl Inner {
             rest_bytes: 0,
             clean_to: Offset(clean_to),
         };
-        self.append_frame(|frame| frame.compacted(change, None)).map(|_| ())
+        self.append_frame(0, |frame| frame.compacted(change, None)).map(|_| ())
     }
 }
 
@@ -341,7 +341,7 @@ impl Output<'_> {
             rest_bytes,
             clean_to: Offset(0),
         };
-        let appended = inner.append_frame(|frame| frame.compacted(change, Some(file.clone())));
+        let appended = inner.append_frame(0, |frame| frame.compacted(change, Some(file.clone())));
         match appended {
             Ok(_) => {
                 // Known from now on, so that it is removed when it is replaced in its turn.

@@ -3,12 +3,17 @@
 //! What is created is its owner's alone (0700, 0600): a data directory holds everybody's records, and what lets users in.
 //! Outputs for other programs are made by a disk that leaves the mode to the umask.
 //!
+//! On a worker (see `blocking`) a read takes what the page cache has, and goes to the disk as work that may block; so do
+//! all changes.
+//!
 //! Durability is `fdatasync`: it writes the file's length too, and leaves out the times that nobody needs.
 
 use super::{Disk, DiskFile, Lock, ZERO_FILL_BYTES, remove_half_made, zero_fill};
+use crate::blocking::{is_worker, may_block};
 use rustix::fs::OFlags;
+use rustix::io::ReadWriteFlags;
 use std::fs::{DirBuilder, File, OpenOptions};
-use std::io::{self, IoSlice, Read, Seek, Write};
+use std::io::{self, IoSlice, IoSliceMut, Read, Seek, Write};
 use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
 use std::path::Path;
 use std::sync::Arc;
@@ -46,11 +51,12 @@ struct RealLock(#[allow(dead_code, reason = "kept open: closing it releases the 
 
 impl Disk for RealDisk {
     fn open(&self, path: &Path) -> io::Result<Arc<dyn DiskFile>> {
-        Ok(Arc::new(RealFile(OpenOptions::new().read(true).write(true).open(path)?)))
+        let file = may_block(|| OpenOptions::new().read(true).write(true).open(path))?;
+        Ok(Arc::new(RealFile(file)))
     }
 
     fn create(&self, path: &Path, length: u64) -> io::Result<Arc<dyn DiskFile>> {
-        let file = RealFile(self.options().create_new(true).open(path)?);
+        let file = RealFile(may_block(|| self.options().create_new(true).open(path))?);
         if length > 0
             && let Err(error) = file.allocate(length)
         {
@@ -74,11 +80,11 @@ impl Disk for RealDisk {
     }
 
     fn remove(&self, path: &Path) -> io::Result<()> {
-        std::fs::remove_file(path)
+        may_block(|| std::fs::remove_file(path))
     }
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
-        std::fs::rename(from, to)
+        may_block(|| std::fs::rename(from, to))
     }
 
     fn list(&self, directory: &Path) -> io::Result<Vec<String>> {
@@ -94,15 +100,15 @@ impl Disk for RealDisk {
     }
 
     fn sync_directory(&self, directory: &Path) -> io::Result<()> {
-        File::open(directory)?.sync_all()
+        may_block(|| File::open(directory)?.sync_all())
     }
 
     fn create_dir(&self, directory: &Path) -> io::Result<()> {
-        DirBuilder::new().mode(if self.shared { 0o777 } else { 0o700 }).create(directory)
+        may_block(|| DirBuilder::new().mode(if self.shared { 0o777 } else { 0o700 }).create(directory))
     }
 
     fn remove_dir(&self, directory: &Path) -> io::Result<()> {
-        std::fs::remove_dir(directory)
+        may_block(|| std::fs::remove_dir(directory))
     }
 
     fn exists(&self, path: &Path) -> io::Result<bool> {
@@ -171,7 +177,15 @@ const CALL_BYTES_MAX: usize = 256 << 10;
 
 impl DiskFile for RealFile {
     fn read_at(&self, out: &mut [u8], position: u64) -> io::Result<usize> {
-        self.0.read_at(out, position)
+        if is_worker() {
+            let cached =
+                rustix::io::preadv2(&self.0, &mut [IoSliceMut::new(out)], position, ReadWriteFlags::NOWAIT);
+            // Fewer bytes than were asked for are an answer; where it is none, the disk has to be asked.
+            if let Ok(count) = cached {
+                return Ok(count);
+            }
+        }
+        may_block(|| self.0.read_at(out, position))
     }
 
     fn write_all_at(&self, bytes: &[u8], position: u64) -> io::Result<()> {
@@ -200,7 +214,7 @@ impl DiskFile for RealFile {
             if bytes == 0 {
                 return Ok(());
             }
-            let written = match rustix::io::pwritev(&self.0, &call, position) {
+            let written = match may_block(|| rustix::io::pwritev(&self.0, &call, position)) {
                 Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
                 Ok(written) => written,
                 Err(rustix::io::Errno::INTR) => continue,
@@ -216,7 +230,7 @@ impl DiskFile for RealFile {
     }
 
     fn sync_data(&self) -> io::Result<()> {
-        self.0.sync_data()
+        may_block(|| self.0.sync_data())
     }
 
     fn length(&self) -> io::Result<u64> {
@@ -224,7 +238,7 @@ impl DiskFile for RealFile {
     }
 
     fn set_length(&self, length: u64) -> io::Result<()> {
-        self.0.set_len(length)
+        may_block(|| self.0.set_len(length))
     }
 
     fn allocate(&self, length: u64) -> io::Result<()> {
@@ -232,7 +246,9 @@ impl DiskFile for RealFile {
             return Ok(());
         }
         loop {
-            match rustix::fs::fallocate(&self.0, rustix::fs::FallocateFlags::empty(), 0, length) {
+            let allocated =
+                may_block(|| rustix::fs::fallocate(&self.0, rustix::fs::FallocateFlags::empty(), 0, length));
+            match allocated {
                 Ok(()) => return Ok(()),
                 Err(rustix::io::Errno::INTR) => {}
                 // Some file systems cannot allocate in advance; then the length alone must do.
