@@ -31,12 +31,12 @@ pub fn read(data: &[u8]) {
         let whole = rows(path, format, ROWS_MAX);
         let pieces = rows(path, format, 1);
         if let (Some(whole), Some(pieces)) = (whole, pieces) {
-            assert_eq!(whole.min(READS_MAX), pieces.min(READS_MAX), "{format}");
+            assert_eq!(whole, pieces, "{format}");
         }
     });
 }
 
-/// How many rows there are; none after an error.
+/// How many rows there are; none after an error, or when it takes too many reads.
 fn rows(folder: &Path, format: &str, rows_max: usize) -> Option<usize> {
     let connectors = connectors::table(Connectors { os: Os::real(), log: None });
     let path = folder.to_str()?;
@@ -56,11 +56,11 @@ fn rows(folder: &Path, format: &str, rows_max: usize) -> Option<usize> {
         assert!(read.rows.num_rows() <= rows_max || format == "json" || format == "csv");
         count += read.rows.num_rows();
         if read.finished || read.next == position {
-            break;
+            return Some(count);
         }
         position = read.next;
     }
-    Some(count)
+    None
 }
 
 pub fn seeds() -> Vec<Vec<u8>> {

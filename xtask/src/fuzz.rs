@@ -37,6 +37,7 @@ const MEMORY_MB_MAX: u32 = 2048;
 const INPUT_BYTES_MAX: u32 = 16 << 10;
 /// Of one target's corpus.
 const CORPUS_BYTES_MAX: u64 = 80 << 10;
+const CORPUS_FILES_MAX: usize = 250;
 
 #[derive(Args)]
 pub struct Options {
@@ -48,6 +49,9 @@ pub struct Options {
     /// How many run at once
     #[arg(long, default_value_t = 1)]
     jobs: usize,
+    /// Run this program, a copy of what an earlier run built, rather than build it
+    #[arg(long)]
+    program: Option<PathBuf>,
 }
 
 /// What one target came to.
@@ -65,7 +69,12 @@ pub fn run(options: &Options) -> Result<()> {
     ensure!(options.minutes > 0.0 && options.jobs > 0, "--minutes and --jobs are more than 0");
     let targets = if options.targets.is_empty() { known } else { options.targets.clone() };
     let work = tempfile::tempdir().context("cannot make a working folder")?;
-    let program = build(work.path())?;
+    let program = match &options.program {
+        Some(program) => program
+            .canonicalize()
+            .with_context(|| format!("there is no program={}; leave --program out", program.display()))?,
+        None => build(work.path())?,
+    };
     let begun = Instant::now();
     let ran = run_all(&program, work.path(), &targets, options)?;
     let executions: u64 = ran.iter().map(|(_, ran)| ran.executions).sum();
@@ -194,7 +203,7 @@ fn to_end(command: &mut Command, log: &Path, limit: Duration) -> Result<bool> {
     Ok(Group::spawn(command)?.wait(limit)?.success())
 }
 
-/// Makes the corpus what of it and of the inputs reaches all that they reach; the smallest first, up to the limit.
+/// Makes the corpus what of it and of the inputs reaches all that they reach. Beyond the limits some of each size stay.
 fn reduce(program: &Path, work: &Path, name: &str, inputs: &Path, corpus: &Path) -> Result<(usize, u64)> {
     let merged = work.join(format!("{name}-merged"));
     fs::create_dir_all(&merged)?;
@@ -210,10 +219,12 @@ fn reduce(program: &Path, work: &Path, name: &str, inputs: &Path, corpus: &Path)
         files.push((entry.metadata()?.len(), entry.path()));
     }
     files.sort();
+    let total: u64 = files.iter().map(|(length, _)| length).sum();
+    let excess = (files.len().div_ceil(CORPUS_FILES_MAX)).max(total.div_ceil(CORPUS_BYTES_MAX) as usize);
     fs::remove_dir_all(corpus)?;
     fs::create_dir_all(corpus)?;
     let (mut count, mut bytes) = (0, 0);
-    for (length, path) in files {
+    for (length, path) in files.into_iter().step_by(excess.max(1)) {
         if bytes + length > CORPUS_BYTES_MAX {
             break;
         }

@@ -18,7 +18,7 @@ const PROGRAM_LIMIT: Duration = Duration::from_secs(10);
 const SUM: &str = "So far: ";
 const SINCE: &str = "Under producers since the log changed last";
 /// What a record goes through on its way to the disk, and back at the start.
-const LOG: &str = "crates/eventlog/src";
+const LOG: &[&str] = &["append", "checkpoint", "commit", "files", "format", "recovery", "scan", "start"];
 const RULE: &str = "|---|---|---|---|--:|--:|--:|--:|--:|";
 
 /// What one run of a command came to.
@@ -119,7 +119,9 @@ fn since(last: &str, proofs: &[Proof]) -> String {
 
 /// The last commit that changed the log, and those of the given ones that have it.
 fn last_change(commits: &BTreeSet<String>) -> (String, BTreeSet<String>) {
-    let Ok(last) = git(&["log", "-1", "--format=%h", "--", LOG]) else {
+    let files: Vec<String> = LOG.iter().map(|name| format!("crates/eventlog/src/{name}.rs")).collect();
+    let arguments = ["log", "-1", "--format=%h", "--"].into_iter().chain(files.iter().map(String::as_str));
+    let Ok(last) = git(&arguments.collect::<Vec<_>>()) else {
         return ("unknown".to_owned(), BTreeSet::new());
     };
     let last = last.trim().to_owned();
@@ -130,7 +132,10 @@ fn last_change(commits: &BTreeSet<String>) -> (String, BTreeSet<String>) {
 }
 
 fn git(arguments: &[&str]) -> Result<String> {
-    process::output(Command::new("git").current_dir(places::root()).args(arguments), PROGRAM_LIMIT)
+    let mut command = Command::new("git");
+    // It says so where a commit is not known, which is an answer.
+    command.current_dir(places::root()).args(arguments).stderr(std::process::Stdio::null());
+    process::output(&mut command, PROGRAM_LIMIT)
 }
 
 fn sum(proofs: &[Proof]) -> String {
@@ -146,10 +151,11 @@ fn sum(proofs: &[Proof]) -> String {
     )
 }
 
-/// The commit, with a `+` when the checkout has changes that are not in it.
+/// The commit, with a `+` when the checkout has changes that are not in it, other than what runs add.
 fn commit() -> String {
     let Ok(commit) = git(&["rev-parse", "--short", "HEAD"]) else { return "unknown".to_owned() };
-    let changed = git(&["status", "--porcelain"]).is_ok_and(|text| !text.is_empty());
+    let changed = git(&["status", "--porcelain", "--", ".", ":!docs/proofs.md", ":!fuzz/corpus"])
+        .is_ok_and(|text| !text.is_empty());
     format!("{}{}", commit.trim(), if changed { "+" } else { "" })
 }
 

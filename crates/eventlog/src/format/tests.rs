@@ -109,3 +109,39 @@ fn frames_start_behind_the_checkpoint() {
     assert_eq!(start(chunk + 8), 4096 + 2 * 104 + chunk + 8);
     assert!(start(u64::MAX) > 1 << 60, "no overflow");
 }
+
+/// Changes get through to what lies behind the checksums once these are put right.
+#[test]
+fn mended_checksums_fit() {
+    let file_header =
+        FileHeader { generation: 1, sequence: 2, base_lsn: Lsn(3), checkpoint_bytes: 0, created_ms: 4 };
+    let frame =
+        FrameHeader { generation: 1, position: FILE_HEADER_BYTES, body_bytes: 144, entries: 1, ..frame() };
+    let seed = entry_seed(1, frame.position, frame.lsn);
+    let mut file = file_header.encode();
+    file.extend(frame.encode());
+    file.extend(EntryHeader { length: 100, ..entry() }.encode(seed));
+    file.extend([7; 104]);
+    let frame_at = FILE_HEADER_BYTES as usize;
+    let entry_at = frame_at + FRAME_HEADER_BYTES;
+    // The sequence, the time of the append, the number of records, and a byte of the data.
+    for at in [24, frame_at + 40, entry_at + 24, entry_at + ENTRY_HEADER_BYTES] {
+        file[at] ^= 1;
+    }
+    let parsed = |file: &[u8]| {
+        let entry = EntryHeader::decode(&file[entry_at..], seed)?;
+        let data = &file[entry_at + ENTRY_HEADER_BYTES..][..entry.length as usize];
+        let fits = crc32c::crc32c(data) == entry.data_crc;
+        fits.then_some((
+            FileHeader::decode_copy(&file[..FILE_HEADER_LENGTH])?.sequence,
+            FrameHeader::decode(&file[frame_at..], 1, frame.position)?.appended_ms,
+            entry.records,
+        ))
+    };
+    assert_eq!(parsed(&file), None);
+    mend_checksums(&mut file);
+    assert_eq!(parsed(&file), Some((3, frame.appended_ms ^ 1, entry().records ^ 1)));
+    for end in 0..file.len() {
+        mend_checksums(&mut file[..end]);
+    }
+}

@@ -374,7 +374,12 @@ fn names_of(shadow: &Path, kind: &str) -> io::Result<BTreeMap<PathBuf, BTreeMap<
 
 /// Lets sectors of a file as it was written last into what is durable of it.
 fn keep_some(written: &Path, durable: &Path, survives: &mut dyn FnMut() -> bool) -> io::Result<()> {
-    let written = fs::File::open(written)?;
+    let written = match fs::File::open(written) {
+        Ok(written) => written,
+        // Removed or renamed by the last that the process did, before it could note it.
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(error),
+    };
     let durable = fs::OpenOptions::new().read(true).write(true).open(durable)?;
     let length = written.metadata()?.len();
     if length != durable.metadata()?.len() && survives() {
@@ -486,6 +491,13 @@ mod tests {
             disk.sync_directory(data).unwrap();
         };
         assert_eq!(after(true, removed), pairs(&[]));
+    }
+
+    /// The process may be killed between a removal and the note of it.
+    #[test]
+    fn a_removal_that_was_not_noted_harms_nothing() {
+        let unnoted = |_: &ShadowDisk, data: &Path| fs::remove_file(data.join("old")).unwrap();
+        assert_eq!(after(true, unnoted), pairs(&[("old", "old")]));
     }
 
     #[test]
