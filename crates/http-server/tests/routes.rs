@@ -9,7 +9,7 @@ mod world;
 use eventlog::{EventLog, LogError};
 use http_server::{HttpError, SavepointFolders, ServerConfig, ServerHandle};
 use os::sim::SimOs;
-use pipe::{FAILS, GOOD, Pipe};
+use pipe::{AWAY, GOOD, Pipe};
 use registry::SchemaRegistry;
 use runtime::{JobHandle, RestartStrategy, Runtime, Savepoint, Submitted};
 use serde_json::{Value, json};
@@ -208,17 +208,17 @@ fn a_running_job_is_shown_as_flink_shows_one() {
 #[test]
 fn failures_are_told_with_their_reasons_the_last_one_first() {
     let site = Site::begin(false);
-    site.pipe.outbox.store(FAILS, Ordering::SeqCst);
+    site.pipe.source.store(AWAY, Ordering::SeqCst);
     let handle = site.submit(&["outbox"], SLOW);
     let row = site.eventually("/jobs/overview", |answer| answer["jobs"][0]["state"] == "RESTARTING");
     assert_eq!(row["jobs"][0]["tasks"]["created"], 2);
     let exceptions = site.get("/jobs/pipe/exceptions");
-    assert_eq!(exceptions["root-exception"], "the target is gone");
+    assert_eq!(exceptions["root-exception"], "the input is away");
     assert_eq!(exceptions["exceptionHistory"]["truncated"], false);
     let entries = exceptions["exceptionHistory"]["entries"].as_array().unwrap();
     assert_eq!(entries.len(), 1);
     assert_eq!(entries[0]["exceptionName"], "eventwright.unavailable");
-    assert_eq!(entries[0]["stacktrace"], "the target is gone");
+    assert_eq!(entries[0]["stacktrace"], "the input is away");
     assert_eq!(entries[0]["timestamp"], 1_700_000_000_000_i64);
     assert_eq!(site.get("/jobs/pipe")["next-attempt"], 1_700_003_600_000_i64);
     // It fails once more, later.
@@ -315,7 +315,7 @@ fn a_savepoint_is_triggered_once_and_its_outcome_can_be_asked_for() {
 #[test]
 fn a_savepoint_that_never_comes_is_told_as_a_failure() {
     let site = Site::begin(false);
-    site.pipe.outbox.store(FAILS, Ordering::SeqCst);
+    site.pipe.source.store(AWAY, Ordering::SeqCst);
     let handle = site.submit(&["outbox"], SLOW);
     site.eventually("/jobs/pipe/status", |answer| answer["status"] == "RESTARTING");
     let (_, answer) = site.ask("POST", "/jobs/pipe/savepoints", "");

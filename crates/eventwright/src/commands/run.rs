@@ -72,6 +72,9 @@ struct Running {
     begun_ns: u64,
     /// Failures that the user has been told of.
     failures_told: u64,
+    /// The same of outside systems, and whether one of them fails now.
+    edge_failures_told: u64,
+    edges_fail: bool,
 }
 
 struct Run<'a> {
@@ -179,7 +182,13 @@ impl<'a> Run<'a> {
             }
             Submitted::Running(handle) => {
                 let begun_ns = self.node.os.clock.monotonic_ns();
-                self.running.push(Running { handle, begun_ns, failures_told: 0 });
+                self.running.push(Running {
+                    handle,
+                    begun_ns,
+                    failures_told: 0,
+                    edge_failures_told: 0,
+                    edges_fail: false,
+                });
                 if waits {
                     self.wait_for_all()?;
                 }
@@ -299,6 +308,28 @@ impl Running {
                 delay_ms / 1000,
                 delay_ms % 1000,
             );
+        }
+        self.tell_edges(line);
+    }
+
+    /// One line for each failure of an outside system, which the job goes on without, and one when they work again.
+    fn tell_edges(&mut self, line: &mut ProgressLine) {
+        let progress = self.handle.progress();
+        let feeds = progress.feeds.iter().map(|feed| (feed.failures, &feed.failure));
+        let sinks = progress.sinks.iter().map(|sink| (sink.failures, &sink.failure));
+        let edges: Vec<_> = feeds.chain(sinks).collect();
+        let failures = edges.iter().map(|(failures, _)| failures).sum();
+        let failing: Vec<&String> = edges.iter().filter_map(|(_, failure)| failure.as_ref()).collect();
+        let name = self.handle.name();
+        if failures != self.edge_failures_told && !failing.is_empty() {
+            line.clear();
+            failing.iter().for_each(|failure| eprintln!("job {name}: {failure}; it is tried again"));
+            (self.edge_failures_told, self.edges_fail) = (failures, true);
+        }
+        if self.edges_fail && failing.is_empty() {
+            line.clear();
+            eprintln!("job {name}: what failed outside works again");
+            self.edges_fail = false;
         }
     }
 }
