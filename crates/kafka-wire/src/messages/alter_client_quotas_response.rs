@@ -40,6 +40,10 @@ impl Message for AlterClientQuotasResponse {
         }
         Ok(())
     }
+
+    fn errors(&self, visit: &mut dyn FnMut(i16)) {
+        self.entries.iter().for_each(|one| one.errors(visit));
+    }
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -81,6 +85,10 @@ impl EntryData {
             writer.no_tagged_fields();
         }
         Ok(())
+    }
+
+    pub(crate) fn errors(&self, visit: &mut dyn FnMut(i16)) {
+        visit(self.error_code);
     }
 }
 
