@@ -34,7 +34,7 @@ impl Now {
 /// The connection a request came over, as far as answers depend on it.
 #[derive(Clone)]
 pub struct Peer {
-    /// The address the client reached us at: what Metadata gives back as the broker's.
+    /// What Metadata gives back as the node's address: `advertised.listeners`, or where the client reached us.
     pub advertised_host: String,
     pub advertised_port: u16,
     /// The client's address.

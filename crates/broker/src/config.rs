@@ -1,5 +1,6 @@
 //! The broker's configuration: Kafka's key names, one spec each, from which DescribeConfigs answers too.
 
+use crate::advertised::Advertised;
 use crate::cleaner::CleanerConfig;
 use crate::group::GroupConfig;
 use crate::quotas::{QuotaConfig, Window};
@@ -48,6 +49,13 @@ const fn joined() -> [OptionSpec; GENERAL.len() + SECURITY.len() + SHARE.len()] 
 }
 
 const GENERAL: &[OptionSpec] = &[
+    spec(
+        "advertised.listeners",
+        OptionKind::Text,
+        "",
+        "Where clients are told to find the node, as PROTOCOL://HOST:PORT; empty tells each client the address it came to.",
+        "SASL_SSL://node.example.org:9092",
+    ),
     spec(
         "auto.create.topics.enable",
         OptionKind::Boolean,
@@ -378,6 +386,8 @@ const GENERAL: &[OptionSpec] = &[
 pub struct BrokerConfig {
     /// What was set; defaults are not in it.
     pub given: BTreeMap<String, String>,
+    /// Where clients are told to find the node; `None` for where they came to.
+    pub advertised: Option<Advertised>,
     pub auto_create_topics: bool,
     pub connection_idle_ms_max: u64,
     pub delete_topics: bool,
@@ -414,11 +424,22 @@ fn defaults() -> Options {
     Options::check(&BTreeMap::new(), BROKER_OPTIONS).unwrap_or_default()
 }
 
+fn advertised(options: &Options) -> Result<Option<Advertised>, OptionError> {
+    let key = "advertised.listeners";
+    let [value, protocol] = [key, "security.protocol"].map(|key| options.text(key).unwrap_or_default());
+    Advertised::parse(value, protocol).map_err(|expected| OptionError::Invalid {
+        key: key.into(),
+        value: value.into(),
+        expected,
+    })
+}
+
 impl BrokerConfig {
     /// Checks what the user wrote; all the errors at once.
     pub fn check(given: &BTreeMap<String, String>) -> Result<BrokerConfig, Vec<OptionError>> {
         let options = Options::check(given, BROKER_OPTIONS)?;
-        let errors = SecurityConfig::errors_of(&options);
+        let mut errors = SecurityConfig::errors_of(&options);
+        errors.extend(advertised(&options).err());
         if errors.is_empty() { Ok(BrokerConfig::from_checked(&options, given)) } else { Err(errors) }
     }
 
@@ -433,6 +454,7 @@ impl BrokerConfig {
         };
         BrokerConfig {
             given: given.clone(),
+            advertised: advertised(options).unwrap_or_default(),
             auto_create_topics: options.boolean("auto.create.topics.enable"),
             connection_idle_ms_max: u64::try_from(number("connections.max.idle.ms")).unwrap_or(u64::MAX),
             delete_topics: options.boolean("delete.topic.enable"),

@@ -3,6 +3,7 @@
 //! `Broker` is the synchronous, deterministic core: its state is a fold of the log, and `handle`
 //! answers a request or says what it waits for. `server` is the edge: sockets, waiting, time.
 
+pub mod advertised;
 pub mod api;
 mod batches;
 pub mod broker;

@@ -6,6 +6,7 @@ use broker::server::{ServerConfig, ServerError, start};
 use broker::{Broker, BrokerConfig, Recovered};
 use bytes::Bytes;
 use eventlog::{LogOptions, Recovery};
+use kafka_wire::header::encode_request;
 use kafka_wire::messages::join_group_request::JoinGroupRequestProtocol;
 use kafka_wire::messages::*;
 use served::{Node, PATIENCE, fetch, produce};
@@ -159,6 +160,70 @@ fn connections_are_limited() {
         std::thread::yield_now();
     }
     node.connect().call(&ApiVersionsRequest::default(), 0);
+    node.stop();
+}
+
+#[test]
+fn clients_are_told_the_advertised_address() {
+    let addresses = |settings: &[(&str, &str)]| {
+        let directory = tempfile::tempdir().unwrap();
+        let node = Node::start(directory.path(), settings);
+        let mut client = node.connect();
+        let metadata = client.call(&MetadataRequest { topics: None, ..Default::default() }, 12);
+        let broker = &metadata.brokers[0];
+        let cluster = client.call(&DescribeClusterRequest::default(), 0);
+        let described = &cluster.brokers[0];
+        let request = FindCoordinatorRequest { coordinator_keys: vec!["g".into()], ..Default::default() };
+        let found = client.call(&request, 4).coordinators.remove(0);
+        let all = [
+            format!("{}:{}", broker.host, broker.port),
+            format!("{}:{}", described.host, described.port),
+            format!("{}:{}", found.host, found.port),
+        ];
+        let own = node.address.to_string();
+        node.stop();
+        (all, own)
+    };
+    let (told, own) = addresses(&[]);
+    assert!(told.iter().all(|address| *address == own), "{told:?}");
+    let (told, _) = addresses(&[("advertised.listeners", "PLAINTEXT://node.example.org:19092")]);
+    assert!(told.iter().all(|address| address == "node.example.org:19092"), "{told:?}");
+}
+
+#[test]
+fn a_client_above_its_quota_is_not_read_for_as_long_as_it_is_told() {
+    let directory = tempfile::tempdir().unwrap();
+    let node = Node::start(directory.path(), &[]);
+    let mut client = node.connect();
+    client.create_topic("t");
+    let quota = |value: Option<f64>| {
+        use kafka_wire::messages::alter_client_quotas_request::{EntityData, EntryData, OpData};
+        let entity = EntityData { entity_type: "client-id".into(), entity_name: Some("test".into()) };
+        let (remove, value) = (value.is_none(), value.unwrap_or_default());
+        let op = OpData { key: "producer_byte_rate".into(), value, remove };
+        let entry = EntryData { entity: vec![entity], ops: vec![op] };
+        AlterClientQuotasRequest { entries: vec![entry], validate_only: false }
+    };
+    let request = produce("t", -1, 500);
+    let bytes = encode_request(&request, 7, 1, Some("test")).unwrap().concat().len() - 4;
+    // Half a second more than the ten that the window lets pass at once.
+    let limit = (bytes as f64 / 10.5).round();
+    assert_eq!(client.call(&quota(Some(limit)), 1).entries[0].error_code, 0);
+    // Read at one go: those behind the first are held back although they are there already.
+    client.send(&request, 7);
+    client.send(&ListGroupsRequest::default(), 4);
+    let clock = os::Os::real().clock;
+    let (_, told) = client.receive::<ProduceRequest>(7);
+    let began_ns = clock.monotonic_ns();
+    let throttle_ms = u64::try_from(told.throttle_time_ms).unwrap();
+    // A busy machine may have used up some of it.
+    assert!((1..600).contains(&throttle_ms), "{told:?}");
+    // Other connections go on.
+    assert_eq!(node.connect().call(&quota(None), 1).entries[0].error_code, 0);
+    client.receive::<ListGroupsRequest>(4);
+    // The connection is muted from the moment of the answer, which is here a little later.
+    let waited_ms = (clock.monotonic_ns() - began_ns) / 1_000_000;
+    assert!(waited_ms + 300 >= throttle_ms, "waited_ms={waited_ms} throttle_ms={throttle_ms}");
     node.stop();
 }
 

@@ -304,13 +304,17 @@ fn tls_failure(error: &std::io::Error) -> String {
     }
 }
 
-/// The client's way to us is what we advertise: that address has just worked.
+/// Where nothing else is set, the client's way to us is what we advertise: that address has just worked.
 fn peer_of(shared: &Shared, local: SocketAddr, from: SocketAddr, subject: Option<&str>) -> Peer {
     let text = |ip: IpAddr| ip.to_canonical().to_string();
     let loopback = from.ip().to_canonical().is_loopback();
+    let (advertised_host, advertised_port) = match &shared.broker.config().advertised {
+        Some(advertised) => (advertised.host.clone(), advertised.port),
+        None => (text(local.ip()), local.port()),
+    };
     Peer {
-        advertised_host: text(local.ip()),
-        advertised_port: local.port(),
+        advertised_host,
+        advertised_port,
         host: text(from.ip()),
         session: Arc::new(Session::new(&shared.broker.config().security, subject, loopback)),
         mute: Default::default(),
