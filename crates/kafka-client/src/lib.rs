@@ -1,4 +1,4 @@
-//! A small blocking Kafka client for the command line, the tests and the benches.
+//! A small blocking Kafka client for the command line, outside clusters, the tests and the benches.
 //!
 //! [`Connection`] speaks to one node: it negotiates versions, sends requests and receives responses, one
 //! after the other or pipelined. [`Client`] stands above it: it knows which node leads a partition or

@@ -8,6 +8,7 @@
 use crate::dead_letters;
 use crate::error::RuntimeError;
 use crate::job::Wakeup;
+use crate::patience;
 use crate::progress::{SharedProgress, SinkProgress};
 use crate::retries::Retries;
 use crate::steps::Context;
@@ -234,7 +235,7 @@ impl Driver {
             let lsn = dead_letters::append(&self.log, &self.wakeup, &self.signals.stopped, &rejected)?;
             // A job that stops meanwhile meets them again.
             let Some(lsn) = lsn else { return Ok(durable) };
-            self.log.wait_durable(lsn)?;
+            patience::wait_durable(&self.log, &self.wakeup, lsn)?;
             self.note(|sink| sink.dead_letters += count);
         }
     }

@@ -1,14 +1,24 @@
-//! Appends of a job's helpers, which wait while the log takes none, as the steps do.
+//! How a job and its helpers wait for the log, with threads and without.
 
 use crate::error::RuntimeError;
 use crate::job::Wakeup;
 use crate::machine::Wait;
 use base::{ErrorKind, Lsn};
-use eventlog::{EventLog, Frame};
+use eventlog::{EventLog, Frame, LogError};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 /// How long they wait before they try again when the log takes no appends.
 const UNAVAILABLE_MS: u64 = 100;
+
+/// Waits until the log is durable up to `lsn`.
+pub(crate) fn wait_durable(log: &EventLog, wakeup: &Wakeup, lsn: Lsn) -> Result<(), LogError> {
+    loop {
+        match (log.wait_durable(lsn), &wakeup.patience) {
+            (Err(LogError::Busy { .. }), Some(patience)) if patience(Wait::Durable(lsn)) => {}
+            (waited, _) => return waited,
+        }
+    }
+}
 
 /// Appends a frame; none if the job is stopped while the log takes none (too much unsynced, a full disk).
 pub(crate) fn append(

@@ -22,6 +22,7 @@ use crate::machine::{Turn, Wait};
 use crate::origin::Origin;
 use crate::outbox::{self, OutboxSignals};
 use crate::outputs::{Encoded, Outputs, create_topics};
+use crate::patience;
 use crate::profile::Profile;
 use crate::progress::{ScanProgress, SharedProgress, SinkProgress};
 use crate::reader::{Message, Reader};
@@ -64,12 +65,7 @@ pub(crate) struct Context {
 impl Context {
     /// Waits until the log is durable up to `lsn`.
     pub(crate) fn wait_durable(&self, lsn: Lsn) -> Result<(), LogError> {
-        loop {
-            match (self.log.wait_durable(lsn), &self.wakeup.patience) {
-                (Err(LogError::Busy { .. }), Some(patience)) if patience(Wait::Durable(lsn)) => {}
-                (waited, _) => return waited,
-            }
-        }
+        patience::wait_durable(&self.log, &self.wakeup, lsn)
     }
 
     fn has_finished(&self) -> bool {

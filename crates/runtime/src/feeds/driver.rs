@@ -14,7 +14,7 @@ use base::{ErrorKind, Lsn, PartitionId};
 use dataflow::feed::{Feed, FeedRecord, Haul};
 use dataflow::sink::TopicBatch;
 use dataflow::source::SourceError;
-use eventlog::{EventLog, LogError};
+use eventlog::EventLog;
 use kafka_wire::records::{BatchBuilder, Compression};
 use os::Os;
 use std::collections::VecDeque;
@@ -328,13 +328,7 @@ impl Driver {
 
     fn wait_confirmed(&mut self) -> Result<(), RuntimeError> {
         let Some((last, _)) = self.unconfirmed.back() else { return Ok(()) };
-        loop {
-            match (self.log.wait_durable(*last), &self.wakeup.patience) {
-                (Err(LogError::Busy { .. }), Some(patience))
-                    if patience(crate::machine::Wait::Durable(*last)) => {}
-                (waited, _) => break waited?,
-            }
-        }
+        patience::wait_durable(&self.log, &self.wakeup, *last)?;
         self.confirm_durable()
     }
 
