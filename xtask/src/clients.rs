@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 
+use crate::counts::Counts;
 use crate::recorder::Recorder;
 use crate::secured::Secured;
 use crate::{apicurio, kafka, node, peers, places, process};
@@ -23,13 +24,6 @@ pub use transaction_codes::run as transaction_codes;
 
 const SUITE_LIMIT: Duration = Duration::from_secs(300);
 const COMPILE_LIMIT: Duration = Duration::from_secs(60);
-
-/// What all suites together counted.
-#[derive(Default)]
-pub struct Counts {
-    pub passed: u64,
-    pub failed: u64,
-}
 
 /// What the suites run against.
 pub enum Target {
@@ -105,13 +99,11 @@ pub fn run(target: &Target, names: &[String], record: bool) -> Result<Counts> {
     };
     if let Some(secured) = secured {
         let counts = run_suites(SECURED, &secured.sasl, &secured.environment(), names, false)?;
-        total.passed += counts.passed;
-        total.failed += counts.failed;
+        total.add(counts);
     }
     if let (Target::Node, true) = (target, wanted(RESTARTING)) {
         let counts = run_restarting(names)?;
-        total.passed += counts.passed;
-        total.failed += counts.failed;
+        total.add(counts);
     }
     Ok(total)
 }
@@ -141,7 +133,7 @@ fn run_plain(target: &Target, names: &[String], record: bool) -> Result<Counts> 
             let node = node::start(&folder.path().join("data"), &log)?;
             let environment = [(REGISTRY_VARIABLE, format!("http://{}", node.http))];
             let counts = run_suites(SUITES, &node.bootstrap, &environment, names, record)?;
-            if counts.failed > 0 {
+            if counts.failed() > 0 {
                 show_log(&log);
             }
             node.stop()?;
@@ -173,27 +165,24 @@ fn run_suites(
             match process::capture(command.envs(environment.iter().cloned()).arg(bootstrap), SUITE_LIMIT) {
                 Ok(finished) => {
                     print!("{}", indent(name, &finished.stdout));
-                    let mut counts = last_counts(&finished.stdout).unwrap_or(Counts { passed: 0, failed: 1 });
-                    if !finished.status.success() && counts.failed == 0 {
-                        println!("{name}: ended with {}", finished.status);
-                        counts.failed = 1;
+                    let mut counts = told(name, &finished.stdout);
+                    if !finished.status.success() && counts.failed() == 0 {
+                        counts.fail(format!("{name}: ended with {}", finished.status));
                     }
                     println!(
                         "{name}: {} passed, {} failed, {:.1} s",
-                        counts.passed, counts.failed, finished.seconds
+                        counts.passed,
+                        counts.failed(),
+                        finished.seconds
                     );
                     counts
                 }
-                Err(error) => {
-                    println!("{name}: {error:#}");
-                    Counts { passed: 0, failed: 1 }
-                }
+                Err(error) => Counts::failure(format!("{name}: {error:#}")),
             };
-        if let Some(recorder) = recorder.filter(|_| counts.failed == 0) {
+        if let Some(recorder) = recorder.filter(|_| counts.failed() == 0) {
             recorder.save(&script("calls").join(format!("{name}.txt")))?;
         }
-        total.passed += counts.passed;
-        total.failed += counts.failed;
+        total.add(counts);
     }
     Ok(total)
 }
@@ -292,17 +281,23 @@ fn script(name: &str) -> std::path::PathBuf {
 
 fn indent(name: &str, text: &str) -> String {
     // The suites' own sums are left out: this program prints one for all at its end.
-    text.lines().filter(|line| counts(line).is_none()).map(|line| format!("{name}: {line}\n")).collect()
+    text.lines().filter(|line| sums(line).is_none()).map(|line| format!("{name}: {line}\n")).collect()
 }
 
-fn last_counts(text: &str) -> Option<Counts> {
-    text.lines().rev().find_map(counts)
+/// What a suite says of itself: `FAILED NAME: why` of each that failed, and its sums in the last line that has any.
+fn told(suite: &str, text: &str) -> Counts {
+    let Some((passed, failed)) = text.lines().rev().find_map(sums) else {
+        return Counts::failure(format!("{suite}: ended without a sum"));
+    };
+    let mut names = text.lines().filter_map(|line| line.strip_prefix("FAILED "));
+    let failures =
+        (0..failed).map(|_| format!("{suite}: {}", names.next().unwrap_or("a test without a name")));
+    Counts::told(passed, failures.collect())
 }
 
-fn counts(line: &str) -> Option<Counts> {
+fn sums(line: &str) -> Option<(u64, u64)> {
     let (passed, failed) = line.trim().split_once(" passed, ")?;
-    let failed = failed.strip_suffix(" failed")?;
-    Some(Counts { passed: passed.parse().ok()?, failed: failed.parse().ok()? })
+    Some((passed.parse().ok()?, failed.strip_suffix(" failed")?.parse().ok()?))
 }
 
 /// Prints the end of a node's log.
@@ -316,13 +311,16 @@ pub fn show_log(path: &std::path::Path) {
 
 #[cfg(test)]
 mod tests {
-    use super::last_counts;
+    use super::told;
 
     #[test]
     fn the_last_sum_counts() {
-        let counts = last_counts("ok metadata\n1 passed, 0 failed\n3 passed, 2 failed\n\n").unwrap();
-        assert_eq!((counts.passed, counts.failed), (3, 2));
-        assert!(last_counts("3 passed").is_none());
-        assert!(last_counts("").is_none());
+        let text = "FAILED metadata: no\n1 passed, 1 failed\nok x\n3 passed, 2 failed\n\n";
+        let counts = told("s", text);
+        assert_eq!((counts.passed, counts.failed()), (3, 2));
+        for without in ["3 passed", ""] {
+            let counts = told("s", without);
+            assert_eq!((counts.passed, counts.failed()), (0, 1));
+        }
     }
 }

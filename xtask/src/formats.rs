@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 
-use crate::clients::Counts;
+use crate::counts::Counts;
 use crate::{flink, kafka, node, peers, places, process};
 
 pub const NAME: &str = "formats";
@@ -149,14 +149,13 @@ fn judge(by_flink: &str, by_us: &str) -> Counts {
     let mut counts = Counts::default();
     let mut check = |what: &str, left: Option<&Vec<String>>, right: Option<&Vec<String>>| {
         if left == right && left.is_some() {
-            counts.passed += 1;
+            counts.pass();
             return;
         }
-        counts.failed += 1;
-        println!("formats: {what} differ");
         let shown =
             |side: Option<&Vec<String>>| side.map_or("    nothing".to_owned(), |rows| rows.join("\n    "));
-        println!("  one:\n    {}\n  other:\n    {}", shown(left), shown(right));
+        let (left, right) = (shown(left), shown(right));
+        counts.fail(format!("formats: {what} differ\n  one:\n    {left}\n  other:\n    {right}"));
     };
     for writer in WRITERS {
         for table in TABLES {
@@ -168,7 +167,7 @@ fn judge(by_flink: &str, by_us: &str) -> Counts {
         let [ours, flink] = WRITERS.map(|writer| by_us.get(&format!("{writer}-{table}")));
         check(&format!("{table} written by us and by Flink"), ours, flink);
     }
-    println!("formats: {} results equal, {} not", counts.passed, counts.failed);
+    println!("formats: {} results equal, {} not", counts.passed, counts.failed());
     counts
 }
 
@@ -197,6 +196,6 @@ mod tests {
     #[test]
     fn what_is_missing_on_both_sides_does_not_pass() {
         let counts = judge("", "");
-        assert_eq!((counts.passed, counts.failed), (0, 17));
+        assert_eq!((counts.passed, counts.failed()), (0, 17));
     }
 }

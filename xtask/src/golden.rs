@@ -13,6 +13,8 @@ use flate2::read::GzDecoder;
 use flate2::{Compression, GzBuilder};
 use serde_json::Value;
 
+use crate::counts::Counts;
+
 /// Golden files above this size are compressed.
 const PLAIN_BYTES_MAX: usize = 64 * 1024;
 /// So many rows of each kind of difference are shown.
@@ -59,25 +61,30 @@ pub fn read(folder: &Path) -> Result<Results> {
 
 /// Says per result how it differs: one line with the name in front, and some rows to look at.
 pub fn compare(expected: &Results, results: &Results) -> Vec<String> {
-    let mut differences = Vec::new();
+    expected.iter().flat_map(|(name, expected)| differences(name, expected, results)).collect()
+}
+
+/// Counts a check for each result; `whose` they are stands before what is said.
+pub fn judge(expected: &Results, results: &Results, whose: &str, counts: &mut Counts) {
     for (name, expected) in expected {
-        let Some(rows) = results.get(name) else {
-            differences.push(format!("{name}: no such result"));
-            continue;
-        };
-        let (missing, unexpected) = (subtract(expected, rows), subtract(rows, expected));
-        if !missing.is_empty() || !unexpected.is_empty() {
-            differences.push(format!(
-                "{name}: {} of {} rows missing, {} unexpected",
-                missing.len(),
-                expected.len(),
-                unexpected.len()
-            ));
-            differences.extend(missing.iter().take(SHOWN_MAX).map(|row| format!("  missing    {row}")));
-            differences.extend(unexpected.iter().take(SHOWN_MAX).map(|row| format!("  unexpected {row}")));
+        match differences(name, expected, results) {
+            lines if lines.is_empty() => counts.pass(),
+            lines => counts.fail(format!("{whose}: {}", lines.join("\n"))),
         }
     }
-    differences
+}
+
+fn differences(name: &str, expected: &[String], results: &Results) -> Vec<String> {
+    let Some(rows) = results.get(name) else { return vec![format!("{name}: no such result")] };
+    let (missing, unexpected) = (subtract(expected, rows), subtract(rows, expected));
+    if missing.is_empty() && unexpected.is_empty() {
+        return Vec::new();
+    }
+    let (gone, all, more) = (missing.len(), expected.len(), unexpected.len());
+    let mut lines = vec![format!("{name}: {gone} of {all} rows missing, {more} unexpected")];
+    lines.extend(missing.iter().take(SHOWN_MAX).map(|row| format!("  missing    {row}")));
+    lines.extend(unexpected.iter().take(SHOWN_MAX).map(|row| format!("  unexpected {row}")));
+    lines
 }
 
 fn write_rows(folder: &Path, name: &str, rows: &[String]) -> Result<()> {

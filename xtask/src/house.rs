@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 
+use crate::counts::Counts;
 use crate::{deny, places};
 
 /// Lines above which a file that people write has become a maze.
@@ -38,9 +39,9 @@ const FLOORS: &[(&str, &[&str])] = &[
 const ABOVE_ALL: &[&str] = &["eventwright", "differential", "xtask"];
 
 /// Runs all checks and returns how many rules hold; findings are printed.
-pub fn check() -> Result<Report> {
+pub fn check() -> Result<Counts> {
     let checkout = places::root();
-    let mut report = Report::default();
+    let mut report = Report(Counts::default());
     report.rule("imports follow the floors", floors(checkout)?);
     let sources = rust_files(checkout)?;
     report.rule("every source file begins with its purpose", first_lines(&sources)?);
@@ -49,27 +50,19 @@ pub fn check() -> Result<Report> {
     let packages = deny::packages(checkout)?;
     report.rule("licences are on the list", deny::licences(&rules, &packages));
     report.rule("no crate comes in two versions", deny::duplicates(&rules, &packages));
-    Ok(report)
+    Ok(report.0)
 }
 
 /// What the checks found.
-#[derive(Default)]
-pub struct Report {
-    pub passed: u64,
-    pub failed: u64,
-}
+struct Report(Counts);
 
 impl Report {
     fn rule(&mut self, name: &str, findings: Vec<String>) {
         if findings.is_empty() {
-            self.passed += 1;
+            self.0.pass();
             return;
         }
-        self.failed += 1;
-        println!("house: {name}: {} findings", findings.len());
-        for finding in findings {
-            println!("house:   {finding}");
-        }
+        self.0.fail(format!("house: {name}: {} findings\n  {}", findings.len(), findings.join("\n  ")));
     }
 }
 

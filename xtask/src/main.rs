@@ -10,6 +10,7 @@ mod clients;
 mod codegen;
 mod compared;
 mod connectors;
+mod counts;
 mod dashboards;
 mod deny;
 mod example;
@@ -229,26 +230,25 @@ fn perform(task: Task) -> Result<ExitCode> {
     match task {
         Task::Codegen => codegen::run()?,
         Task::Dashboards => dashboards::write()?,
-        Task::Test(options) => return Ok(verdict(&stages::run(&options)?)),
+        Task::Test(options) => return Ok(stages::run(&options)?.verdict()),
         Task::House => {
-            let report = house::check()?;
-            return Ok(verdict(&clients::Counts { passed: report.passed, failed: report.failed }));
+            return Ok(house::check()?.verdict());
         }
         Task::Deny { install } => deny::run_cargo_deny(install)?,
         Task::Peers { action: PeersAction::Install { names } } => peers::install(&names)?,
         Task::Clients(options) => {
             let target = clients::Target::of(options.bootstrap, options.kafka);
-            return Ok(verdict(&clients::run(&target, &options.names, options.record)?));
+            return Ok(clients::run(&target, &options.names, options.record)?.verdict());
         }
-        Task::Suites(options) => return Ok(verdict(&suites::run(&options)?)),
+        Task::Suites(options) => return Ok(suites::run(&options)?.verdict()),
         Task::GroupCodes { bootstrap } => {
-            return Ok(verdict(&clients::group_codes(&bootstrap)?));
+            return Ok(clients::group_codes(&bootstrap)?.verdict());
         }
         Task::QuotaCodes { bootstrap } => {
-            return Ok(verdict(&clients::quota_codes(&bootstrap)?));
+            return Ok(clients::quota_codes(&bootstrap)?.verdict());
         }
         Task::TransactionCodes { bootstrap } => {
-            return Ok(verdict(&clients::transaction_codes(&bootstrap)?));
+            return Ok(clients::transaction_codes(&bootstrap)?.verdict());
         }
         Task::Flink { action: FlinkAction::Run { file, bootstrap, options } } => {
             flink::run(&file, &bootstrap, &options)?;
@@ -266,18 +266,18 @@ fn perform(task: Task) -> Result<ExitCode> {
         Task::Flink { action: FlinkAction::Eval { file, all } } => flink::beside("eval", &file, all)?,
         Task::Flink { action: FlinkAction::Query { file, all } } => flink::beside("query", &file, all)?,
         Task::Flink { action: FlinkAction::ExactlyOnce { bootstrap, kafka } } => {
-            return Ok(verdict(&flink::exactly_once(&clients::Target::of(bootstrap, kafka))?));
+            return Ok(flink::exactly_once(&clients::Target::of(bootstrap, kafka))?.verdict());
         }
         Task::Flink { action: FlinkAction::Compare { names } } => {
-            return Ok(verdict(&stages::compare(&names)?));
+            return Ok(stages::compare(&names)?.verdict());
         }
-        Task::Example => return Ok(verdict(&stages::example()?)),
+        Task::Example => return Ok(stages::example()?.verdict()),
         Task::Kill { cycles, seed } => kill::prove(cycles, seed.unwrap_or_else(stages::seed))?,
         Task::KillProducers { cycles, power_cuts, ext4, seed } => {
             let seed = seed.unwrap_or_else(stages::seed);
             kill_producers::prove(verify::Wanted { kills: cycles, power_cuts, seed }, ext4)?;
         }
-        Task::Connectors(options) => return Ok(verdict(&connectors::run(&options)?)),
+        Task::Connectors(options) => return Ok(connectors::run(&options)?.verdict()),
         Task::Simulate { seeds, first } => simulate::run(seeds, first)?,
         Task::Fuzz(options) => fuzz::run(&options)?,
         Task::Kafka => {
@@ -289,10 +289,4 @@ fn perform(task: Task) -> Result<ExitCode> {
         }
     }
     Ok(ExitCode::SUCCESS)
-}
-
-/// Prints the sum that ends every run of checks, and makes it the exit status.
-fn verdict(counts: &clients::Counts) -> ExitCode {
-    println!("{} passed, {} failed", counts.passed, counts.failed);
-    if counts.failed == 0 && counts.passed > 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }

@@ -16,7 +16,7 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
 use anyhow::{Result, bail};
 use clap::Args;
 
-use crate::clients::Counts;
+use crate::counts::Counts;
 
 pub use self::compared::compare;
 pub use self::example::run as example;
@@ -66,33 +66,30 @@ pub fn run(options: &Options) -> Result<Counts> {
         }
         println!("== {name}");
         let start = Instant::now();
-        let counts = stage().unwrap_or_else(|error| {
-            println!("{name}: {error:#}");
-            Counts { passed: 0, failed: 1 }
-        });
+        let counts = stage().unwrap_or_else(|error| Counts::failure(format!("{name}: {error:#}")));
         let seconds = start.elapsed().as_secs_f64();
         lines.push(format!(
             "{name:<8} {seconds:>7.1} s {:>6} passed {:>4} failed",
-            counts.passed, counts.failed
+            counts.passed,
+            counts.failed()
         ));
-        total.passed += counts.passed;
-        total.failed += counts.failed;
+        total.add(counts);
     }
     println!("== stages");
     for line in lines {
         println!("{line}");
     }
+    total.name_failures();
     Ok(total)
 }
 
 fn house() -> Result<Counts> {
-    let report = crate::house::check()?;
-    Ok(Counts { passed: report.passed, failed: report.failed })
+    crate::house::check()
 }
 
 fn kill() -> Result<Counts> {
     crate::kill::run(KILLS, seed())?;
-    Ok(Counts { passed: 1, failed: 0 })
+    Ok(Counts::one())
 }
 
 /// How often it is killed under producers.
@@ -102,7 +99,7 @@ pub const POWER_CUTS: u64 = 48;
 fn kill_producers() -> Result<Counts> {
     let wanted = verify::Wanted { kills: PRODUCER_KILLS, power_cuts: POWER_CUTS, seed: seed() };
     crate::kill_producers::run(wanted)?;
-    Ok(Counts { passed: 1, failed: 0 })
+    Ok(Counts::one())
 }
 
 /// Another seed in every run; whoever uses it prints it.

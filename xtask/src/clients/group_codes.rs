@@ -19,7 +19,7 @@ use kafka_wire::messages::txn_offset_commit_request::{
 };
 use kafka_wire::messages::*;
 
-use super::Counts;
+use crate::counts::Counts;
 
 /// What a member waits for comes with its next heartbeats.
 const LIMIT: Duration = Duration::from_secs(30);
@@ -74,15 +74,11 @@ impl Codes {
         wanted_words: Option<&str>,
     ) {
         if code == wanted && (wanted_words.is_none() || words.as_deref() == wanted_words) {
-            self.counts.passed += 1;
+            self.counts.pass();
             println!("ok {what}: {code}");
         } else {
-            self.counts.failed += 1;
-            let words = words.unwrap_or_default();
-            println!(
-                "FAILED {what}: {code} '{words}', wanted {wanted} '{}'",
-                wanted_words.unwrap_or_default()
-            );
+            let (words, wanted_words) = (words.unwrap_or_default(), wanted_words.unwrap_or_default());
+            self.counts.fail(format!("FAILED {what}: {code} '{words}', wanted {wanted} '{wanted_words}'"));
         }
     }
 

@@ -15,7 +15,7 @@ use kafka_wire::messages::produce_request::{PartitionProduceData, TopicProduceDa
 use kafka_wire::messages::*;
 use kafka_wire::records::{BatchBuilder, Compression};
 
-use super::Counts;
+use crate::counts::Counts;
 
 /// Kafka's broker hears of a quota a moment after its controller has answered.
 const TRIES: u32 = 50;
@@ -56,11 +56,10 @@ pub fn run(bootstrap: &str) -> Result<Counts> {
 impl Codes {
     fn check(&mut self, what: &str, is_so: bool, found: impl std::fmt::Debug) {
         if is_so {
-            self.counts.passed += 1;
+            self.counts.pass();
             println!("ok {what}: {found:?}");
         } else {
-            self.counts.failed += 1;
-            println!("FAILED {what}: {found:?}");
+            self.counts.fail(format!("FAILED {what}: {found:?}"));
         }
     }
 

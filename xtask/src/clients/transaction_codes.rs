@@ -14,7 +14,7 @@ use kafka_wire::messages::txn_offset_commit_request::{
 use kafka_wire::messages::*;
 use kafka_wire::records::{BatchBuilder, Compression};
 
-use super::Counts;
+use crate::counts::Counts;
 
 struct Codes {
     connection: Connection,
@@ -64,11 +64,10 @@ pub fn run(bootstrap: &str) -> Result<Counts> {
 impl Codes {
     fn equal(&mut self, what: &str, code: E, wanted: E) {
         if code == wanted {
-            self.counts.passed += 1;
+            self.counts.pass();
             println!("ok {what}: {code}");
         } else {
-            self.counts.failed += 1;
-            println!("FAILED {what}: {code}, wanted {wanted}");
+            self.counts.fail(format!("FAILED {what}: {code}, wanted {wanted}"));
         }
     }
 

@@ -18,7 +18,7 @@ use serde_json::Value;
 use verify::Random;
 
 use super::Faults;
-use crate::clients::Counts;
+use crate::counts::Counts;
 use crate::process::Group;
 use crate::{kafka, node};
 
@@ -40,13 +40,7 @@ type Numbers = BTreeMap<u64, (i32, i64)>;
 
 pub fn run(faults: Faults) -> Result<Counts> {
     let mut counts = Counts::default();
-    let mut check = |name: &str, result: Result<()>| match result {
-        Ok(()) => counts.passed += 1,
-        Err(error) => {
-            counts.failed += 1;
-            println!("connectors: kafka: {name}: {error:#}");
-        }
-    };
+    let mut check = |name: &str, result| counts.check(&format!("connectors: kafka: {name}"), result);
     let mut cluster = kafka::start()?;
     let scratch = tempfile::tempdir()?;
     check("a topic that is not there", missing_topic(&cluster.bootstrap, scratch.path()));

@@ -5,7 +5,7 @@ mod kafka;
 use anyhow::{Result, bail};
 use clap::Args;
 
-use crate::clients::Counts;
+use crate::counts::Counts;
 use crate::stages;
 
 #[derive(Args)]
@@ -52,9 +52,7 @@ pub fn run(options: &Options) -> Result<Counts> {
     for (name, suite) in SUITES {
         if names.is_empty() || names.iter().any(|wanted| wanted == name) {
             eprintln!("connectors: {name} seed={}", faults.seed);
-            let ran = suite(faults)?;
-            counts.passed += ran.passed;
-            counts.failed += ran.failed;
+            counts.add(suite(faults)?);
         }
     }
     Ok(counts)

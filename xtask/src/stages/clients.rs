@@ -2,7 +2,8 @@
 
 use anyhow::Result;
 
-use crate::clients::{self, Counts, Target};
+use crate::clients::{self, Target};
+use crate::counts::Counts;
 use crate::peers;
 
 pub fn run() -> Result<Counts> {

@@ -7,8 +7,8 @@ use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
 
-use crate::clients::Counts;
 use crate::compared::{self, Compared};
+use crate::counts::Counts;
 use crate::golden::{self, Results};
 use crate::kill::{Conditions, Run, Subject};
 use crate::{formats, node, peers};
@@ -44,12 +44,9 @@ pub fn compare(names: &[String]) -> Result<Counts> {
     let mut random = Random(seed);
     let mut counts = if has_formats { formats::compare()? } else { Counts::default() };
     for compared in wanted {
-        let own = all_ways(compared, &mut random).unwrap_or_else(|error| {
-            println!("flink: {error:#}");
-            Counts { passed: 0, failed: 1 }
-        });
-        counts.passed += own.passed;
-        counts.failed += own.failed;
+        let own = all_ways(compared, &mut random)
+            .unwrap_or_else(|error| Counts::failure(format!("flink: {error:#}")));
+        counts.add(own);
     }
     Ok(counts)
 }
@@ -80,11 +77,12 @@ fn all_ways(compared: Compared, random: &mut Random) -> Result<Counts> {
         let conditions = Conditions { memory, step_rows_max, ..Conditions::default() };
         let finished = Run::new(&subject, folder.path(), conditions)?.to_end(random);
         kills += finished.with_context(|| format!("{name} killed, run={run}"))?.kills();
-        counts.passed += 1;
+        counts.pass();
     }
     println!(
         "flink: {name}: {} results equal, {} not; {kills} kills; {state_bytes} bytes of state, at least {memory_bytes} of memory",
-        counts.passed, counts.failed
+        counts.passed,
+        counts.failed()
     );
     Ok(counts)
 }
@@ -95,15 +93,7 @@ fn whole(compared: &Compared, expected: &Results, options: &[&str], counts: &mut
     let data = folder.path().join("data");
     let summary = node::run_for_summary(&compared.arguments(), &data, folder.path(), options)?;
     let results = read_back(compared, folder.path(), &data)?;
-    let differences = golden::compare(expected, &results);
-    for name in expected.keys() {
-        let differs = differences.iter().any(|line| line.starts_with(&format!("{name}: ")));
-        counts.failed += u64::from(differs);
-        counts.passed += u64::from(!differs);
-    }
-    for line in differences {
-        println!("{} with {}: {line}", compared.name, options.join(" "));
-    }
+    golden::judge(expected, &results, &format!("{} with {}", compared.name, options.join(" ")), counts);
     let jobs = summary["jobs"].as_array().context("the summary has no jobs")?;
     let bytes = jobs.iter().map(|job| job["state_memory_bytes"].as_u64());
     bytes.max().flatten().context("the summary does not say what the state takes")

@@ -5,7 +5,7 @@
 
 use anyhow::Result;
 
-use crate::clients::Counts;
+use crate::counts::Counts;
 use crate::golden::{self, Results};
 use crate::{example, node, peers};
 
@@ -19,32 +19,22 @@ pub fn run() -> Result<Counts> {
     let mut counts = Counts::default();
 
     let expected = example::expected()?;
-    let differences = golden::compare(&expected, &first);
-    for name in expected.keys() {
-        let differs = differences.iter().any(|line| line.starts_with(&format!("{name}: ")));
-        counts.failed += u64::from(differs);
-        counts.passed += u64::from(!differs);
-    }
-    for line in differences {
-        println!("example: {line}");
-    }
+    golden::judge(&expected, &first, "example", &mut counts);
 
     let printed_again = node::run_to_end(example::FILE, &data, folder.path())?;
     // Nothing may be printed again either; what the first run printed stands in for it in the comparison.
     let second = read_back(&folder, &format!("{printed}{}", rows_only(&printed_again)))?;
     if first == second {
-        counts.passed += 1;
+        counts.pass();
     } else {
-        counts.failed += 1;
-        println!("example: running the finished job again changed its results");
+        counts.fail("example: running the finished job again changed its results".to_owned());
     }
     for (workers, step_rows_max) in OTHER_SHAPES {
         let options = ["--workers", workers, "--step-rows-max", step_rows_max];
         let differences = other_shape(&expected, &options)?;
-        counts.passed += u64::from(differences.is_empty());
-        counts.failed += u64::from(!differences.is_empty());
-        for line in differences {
-            println!("example with {}: {line}", options.join(" "));
+        match differences.is_empty() {
+            true => counts.pass(),
+            false => counts.fail(format!("example with {}: {}", options.join(" "), differences.join("\n"))),
         }
     }
     Ok(counts)

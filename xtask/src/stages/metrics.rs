@@ -22,7 +22,7 @@ use kafka_wire::records::{BatchBuilder, Compression};
 use os::Os;
 use os::http::{Request, exchange};
 
-use crate::clients::Counts;
+use crate::counts::Counts;
 use crate::dashboards::{self, BOARDS};
 use crate::process::Server;
 use crate::prometheus::{Prometheus, Sample, promtool};
@@ -138,11 +138,8 @@ struct Checks {
 impl Checks {
     fn check(&mut self, name: &str, differs: Option<String>) {
         match differs {
-            None => self.counts.passed += 1,
-            Some(what) => {
-                self.counts.failed += 1;
-                println!("metrics: {name}: {what}");
-            }
+            None => self.counts.pass(),
+            Some(what) => self.counts.fail(format!("metrics: {name}: {what}")),
         }
     }
 }

@@ -4,7 +4,7 @@ mod sinks;
 
 use anyhow::{Context, Result};
 
-use crate::clients::Counts;
+use crate::counts::Counts;
 use crate::postgres::{OLD_USER, PASSWORD, Postgres, SECURED_USER, USER};
 use crate::{node, peers, places};
 
@@ -41,11 +41,8 @@ pub fn run() -> Result<Counts> {
         |file: &str, who: &str, password: &str, number: usize| job_at(&url, file, who, password, number);
     let mut counts = Counts::default();
     let mut check = |name: &str, differs: Option<String>| match differs {
-        None => counts.passed += 1,
-        Some(what) => {
-            counts.failed += 1;
-            println!("postgres: {name}: {what}");
-        }
+        None => counts.pass(),
+        Some(what) => counts.fail(format!("postgres: {name}: {what}")),
     };
     let whole =
         [(LOOKUP, "expected.txt", USER), (LOOKUP, "expected.txt", OLD_USER), ("keys.sql", "keys.txt", USER)];
@@ -85,8 +82,8 @@ pub fn run() -> Result<Counts> {
         "column \"pieces\" does not exist (SQLSTATE 42703)",
     );
     drop(postgres);
-    let sinks = sinks::run()?;
-    Ok(Counts { passed: counts.passed + sinks.passed, failed: counts.failed + sinks.failed })
+    counts.add(sinks::run()?);
+    Ok(counts)
 }
 
 /// Printed rows without the changes that steps may fold away: the last one of each id, and all of the first job.

@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 
-use crate::clients::Counts;
+use crate::counts::Counts;
 use crate::suites;
 
 pub fn run() -> Result<Counts> {

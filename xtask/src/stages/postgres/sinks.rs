@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail, ensure};
 use verify::Random;
 
-use crate::clients::Counts;
+use crate::counts::Counts;
 use crate::golden::Results;
 use crate::kill::{Conditions, Run, Subject};
 use crate::postgres::{PASSWORD, Postgres, USER};
@@ -54,13 +54,7 @@ pub fn run() -> Result<Counts> {
     let mut postgres = Postgres::start(&folder.path().join("postgres.log"))?;
     let given = format!("{} {USER} {PASSWORD}", postgres.port);
     let mut counts = cargo::test_program("connectors", "postgres", ("EVENTWRIGHT_TEST_POSTGRES", &given))?;
-    let mut check = |name: &str, result: Result<()>| match result {
-        Ok(()) => counts.passed += 1,
-        Err(error) => {
-            counts.failed += 1;
-            println!("postgres: {name}: {error:#}");
-        }
-    };
+    let mut check = |name: &str, result| counts.check(&format!("postgres: {name}"), result);
     std::fs::write(folder.path().join("job.sql"), JOB)?;
     std::fs::write(folder.path().join("refused.sql"), REFUSED)?;
     check("example", example(&postgres, folder.path()));
