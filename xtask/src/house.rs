@@ -32,7 +32,21 @@ const FLOORS: &[(&str, &[&str])] = &[
     ("sql", &["base", "dataflow", "state"]),
     ("connectors", &["auth", "base", "os", "dataflow", "formats", "kafka-wire", "kafka-client", "eventlog"]),
     ("registry", &["base", "os", "kafka-wire", "formats", "eventlog"]),
-    ("http-server", &["auth", "base", "metrics", "os", "eventlog", "broker", "registry", "runtime"]),
+    (
+        "http-server",
+        &[
+            "auth",
+            "base",
+            "metrics",
+            "os",
+            "formats",
+            "kafka-wire",
+            "eventlog",
+            "broker",
+            "registry",
+            "runtime",
+        ],
+    ),
 ];
 
 /// The binary wires everything; the test kit and the tools look at everything.

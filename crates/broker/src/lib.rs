@@ -14,6 +14,7 @@ pub mod config;
 mod consumer_groups;
 pub mod errors;
 pub mod group;
+mod inlet;
 mod metrics;
 pub mod quotas;
 pub mod security;
@@ -32,6 +33,7 @@ mod views;
 
 pub use broker::{Broker, Recovered};
 pub use config::{BROKER_OPTIONS, BrokerConfig};
+pub use inlet::TakenIn;
 pub use metrics::metric_families;
 pub use tickets::Awaited;
 pub use views::{GroupView, PartitionLag, Traffic};

@@ -343,7 +343,15 @@ fn dropping_the_last_handle_releases_the_directory() {
 
 #[test]
 fn internal_are_the_topics_that_the_node_makes_and_kafkas_own() {
-    for name in ["__outbox.orders.2", "__lookup.orders.1", "__schemas", "__consumer_offsets"] {
+    for name in [
+        "__outbox.a.2",
+        "__lookup.a.1",
+        "__source.a.0",
+        "__ids.a.0",
+        "__schemas",
+        "__event_ids",
+        "__consumer_offsets",
+    ] {
         assert!(eventlog::is_internal_topic(name), "{name}");
     }
     for name in ["_schemas", "__debezium-heartbeat.shop", "__outbox", "orders", "x__outbox.", "__schemas2"] {

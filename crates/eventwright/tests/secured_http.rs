@@ -140,6 +140,21 @@ fn a_node_with_users_asks_on_its_http_port_who_is_there() {
     assert_eq!(node.ask(admin, "GET", "/subjects", &Value::Null), (200, json!(["a"])));
     assert_eq!(node.ask(admin, "GET", "/jobs", &Value::Null), (200, json!({"jobs": []})));
 
+    // Events: rights on their topic.
+    assert_eq!(node.ask(None, "POST", "/topics/sales", &schema).0, 401);
+    let (status, body) = node.ask(alice, "POST", "/topics/sales", &schema);
+    assert!(
+        status == 403 && body["errors"][0].as_str().is_some_and(|words| words.contains("Write on the topic")),
+        "{body}"
+    );
+    assert_eq!(node.ask(admin, "POST", "/topics/sales", &schema).0, 200);
+    let (status, body) = node.ask(alice, "GET", "/topics/sales", &Value::Null);
+    assert!(
+        status == 403 && body["errors"][0].as_str().is_some_and(|words| words.contains("Read on the topic")),
+        "{body}"
+    );
+    assert_eq!(node.ask(admin, "GET", "/topics/sales", &Value::Null).1["records"][0]["value"], schema);
+
     // The command line.
     let list = ["job", "list", "--data", "data"];
     let (success, text) = run(folder, &list, "");

@@ -25,6 +25,7 @@ mod surroundings;
 mod time_text;
 
 pub use avro::{AvroFileDecoder, avro_file_schema};
+pub use cloud_events::CloudEvent;
 pub use error::{DecodeError, EncodeError, FormatError};
 pub use protobuf::compile_proto;
 pub use splitter::RecordSplitter;

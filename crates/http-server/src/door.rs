@@ -1,9 +1,11 @@
 //! Who may come in, and do what: users, tokens and certificates are those of the Kafka port, and so are the rules.
 //!
-//! To look at jobs needs Describe on the cluster, to change them Alter. Schemas lie in the topic `_schemas`: who may read
+//! To look at jobs needs Describe on the cluster, to change them Alter; to publish events Write on their topic, to follow it
+//! Read. Schemas lie in the topic `_schemas`: who may read
 //! it may ask for them, who may write it may change them. Where no rule binds anybody, as on a node without users,
 //! everybody may.
 
+use crate::events;
 use crate::reply::Reply;
 use auth::plain::Login;
 use broker::Broker;
@@ -29,6 +31,14 @@ pub(crate) struct Door {
     log: Arc<dyn Fn(&str) + Send + Sync>,
 }
 
+/// Which part of the server a request is for: what it needs, and the form of a refusal, are that part's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Asked {
+    Site,
+    Registry,
+    Events,
+}
+
 /// On the other end of a connection.
 #[derive(Clone)]
 pub(crate) struct Caller {
@@ -44,19 +54,16 @@ impl Door {
         Door { broker, passwords, lines: Lines::default(), log }
     }
 
-    /// The refusal, if the request is not to be answered. `is_registrys` says whose form it has.
-    pub(crate) async fn refusal(
+    /// Whoever asks, or the refusal if the request is not to be answered.
+    pub(crate) async fn admit(
         &self,
         caller: &Caller,
         headers: &HeaderMap,
         (method, path): (&Method, &str),
-        is_registrys: bool,
-    ) -> Option<Response<Full<Bytes>>> {
-        let proof = match proof(headers, caller) {
-            Ok(proof) => proof,
-            Err(reason) => return Some(self.unknown(reason, is_registrys)),
-        };
-        let visitor = match self.admit(proof, caller.host).await {
+        asked: Asked,
+    ) -> Result<Visitor, Response<Full<Bytes>>> {
+        let proof = proof(headers, caller).map_err(|reason| self.unknown(reason, asked))?;
+        let visitor = match self.check(proof, caller.host).await {
             Ok(visitor) => visitor,
             Err(NotAdmitted { reason, wait_ms }) => {
                 if wait_ms > 0 {
@@ -64,22 +71,22 @@ impl Door {
                     tokio::time::sleep(Duration::from_millis(wait_ms)).await;
                 }
                 let message = "log in with a user and a password (Basic), or with a token (Bearer)";
-                return Some(self.unknown(message, is_registrys));
+                return Err(self.unknown(message, asked));
             }
         };
-        let (permitted, needed) = needs(&visitor, method, path, is_registrys);
+        let (permitted, needed) = needs(&visitor, method, path, asked);
         if permitted {
-            return None;
+            return Ok(visitor);
         }
         if visitor.is_anonymous {
             let message = "nobody may do this without a log-in: send a user and a password (Basic), or a token (Bearer)";
-            return Some(self.unknown(message, is_registrys));
+            return Err(self.unknown(message, asked));
         }
         let message = format!("{} has no rule for this, which needs {needed}", visitor.shown());
-        Some(refused(StatusCode::FORBIDDEN, &message, is_registrys))
+        Err(refused(StatusCode::FORBIDDEN, &message, asked))
     }
 
-    async fn admit(&self, proof: Proof, host: IpAddr) -> Result<Visitor, NotAdmitted> {
+    async fn check(&self, proof: Proof, host: IpAddr) -> Result<Visitor, NotAdmitted> {
         if !matches!(proof, Proof::Password(_)) {
             return self.broker.admit(&proof, host);
         }
@@ -96,8 +103,8 @@ impl Door {
     }
 
     /// 401, with what the client may send instead.
-    fn unknown(&self, message: &str, is_registrys: bool) -> Response<Full<Bytes>> {
-        let mut response = refused(StatusCode::UNAUTHORIZED, message, is_registrys);
+    fn unknown(&self, message: &str, asked: Asked) -> Response<Full<Bytes>> {
+        let mut response = refused(StatusCode::UNAUTHORIZED, message, asked);
         let headers = response.headers_mut();
         headers.append(WWW_AUTHENTICATE, HeaderValue::from_static("Basic realm=\"eventwright\""));
         if self.broker.tokens().is_some() {
@@ -115,13 +122,15 @@ impl Door {
 }
 
 /// Whether the visitor may, and the words for what it needs.
-fn needs(visitor: &Visitor, method: &Method, path: &str, is_registrys: bool) -> (bool, &'static str) {
+fn needs(visitor: &Visitor, method: &Method, path: &str, asked: Asked) -> (bool, &'static str) {
     let looks = method == Method::GET || method == Method::HEAD;
-    if !is_registrys {
-        return match looks {
-            true => (visitor.may_on_cluster(Operation::Describe), "Describe on the cluster"),
-            false => (visitor.may_on_cluster(Operation::Alter), "Alter on the cluster"),
-        };
+    match asked {
+        Asked::Registry => {}
+        Asked::Events => return events::needs(visitor, method, path),
+        Asked::Site if looks => {
+            return (visitor.may_on_cluster(Operation::Describe), "Describe on the cluster");
+        }
+        Asked::Site => return (visitor.may_on_cluster(Operation::Alter), "Alter on the cluster"),
     }
     let parts: Vec<&str> = path.split('/').filter(|part| !part.is_empty()).collect();
     // Questions that are too long for a path.
@@ -133,8 +142,8 @@ fn needs(visitor: &Visitor, method: &Method, path: &str, is_registrys: bool) -> 
     }
 }
 
-fn refused(status: StatusCode, message: &str, is_registrys: bool) -> Response<Full<Bytes>> {
-    if !is_registrys {
+fn refused(status: StatusCode, message: &str, asked: Asked) -> Response<Full<Bytes>> {
+    if asked != Asked::Registry {
         return Reply::error(status, message).into_response();
     }
     // As Confluent's registry numbers them.

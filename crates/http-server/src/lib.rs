@@ -1,9 +1,11 @@
-//! The HTTP front of a node: the part of Flink's REST API that looks at jobs and stops them, the schema registry, and
-//! the metrics.
+//! The HTTP front of a node: events, the part of Flink's REST API that looks at jobs and stops them, the schema registry,
+//! and the metrics.
 //!
 //! `server` accepts connections and keeps them within limits, `guard` refuses what a browser could be tricked into,
 //! `door` asks who is there and what they may, `router` finds the answer of a request; the answers' shapes are in `flink`, one file per family. The names in them
 //! are those of Flink's documentation (REST API v1), so that Flink's command line, operators and scripts work.
+//!
+//! `events` takes events and hands out records: CloudEvents, plain bodies, long polls, Server-Sent Events.
 //!
 //! `schemas` hands the paths of Confluent's API to the crate `registry`, which knows nothing of HTTP.
 //!
@@ -12,7 +14,9 @@
 //! Flink's shapes are kept where they fit: a node is one task manager, a job's plan nodes are its vertices, a worker is
 //! a slot. What has no counterpart here (accumulators' values, back pressure, single subtasks) is not served, and answers 404.
 
+mod body;
 mod door;
+mod events;
 mod flink;
 mod guard;
 mod patience;

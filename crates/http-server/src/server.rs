@@ -1,9 +1,11 @@
 //! The edge: listens, accepts and serves HTTP/1.1 on a thread of its own, within limits.
 //!
-//! Requests to the schema registry may wait for a sync of the log, so they are answered on threads beside it.
+//! Requests to the schema registry, and events, may wait for a sync of the log, so they are answered on threads beside it.
 
 use crate::SavepointFolders;
-use crate::door::{Caller, Door};
+use crate::body::Body;
+use crate::door::{Asked, Caller, Door};
+use crate::events::{self, Events};
 use crate::guard;
 use crate::patience::Patience;
 use crate::reply::Reply;
@@ -16,7 +18,8 @@ use broker::security::network_of;
 use broker::server::{Tls, TlsError};
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
-use hyper::body::Incoming;
+use hyper::body::{Frame, Incoming};
+use hyper::http::request::Parts;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
@@ -32,7 +35,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
 /// Connections that are served at once; further ones wait to be accepted.
 const CONNECTIONS_MAX: usize = 512;
@@ -199,6 +202,7 @@ impl Drop for ServerHandle {
 struct Served {
     site: Site,
     schemas: Option<Arc<SchemaRegistry>>,
+    events: Option<Arc<Events>>,
     sources: Sources,
     /// Other machines know it by names; and no page has a certificate for a name of its own that leads here.
     trusts_names: bool,
@@ -305,6 +309,9 @@ async fn accept(listener: TcpListener, served: Arc<Served>, mut stop: watch::Rec
             Err(_) => tokio::time::sleep(Duration::from_millis(50)).await,
         }
     }
+    if let Some(events) = &served.events {
+        events.stop();
+    }
     let all = places.acquire_many(CONNECTIONS_MAX as u32);
     // Connections that do not end in time are cut with the runtime.
     let _ = tokio::time::timeout(STOP_MAX, all).await;
@@ -354,6 +361,7 @@ impl Served {
         Ok(Served {
             trusts_names: !config.listen.ip().is_loopback() || tls.is_some(),
             tls,
+            events: config.broker.clone().map(|broker| Arc::new(Events::new(broker, os.clone()))),
             door: config.broker.map(|broker| Door::new(broker, log.clone())),
             log,
             schemas: config.schemas,
@@ -376,7 +384,7 @@ impl Served {
 }
 
 /// Requests and answers, until one side ends it; whether that was the client.
-async fn exchange<A: Future<Output = Result<Response<Full<Bytes>>, Infallible>>>(
+async fn exchange<A: Future<Output = Result<Response<Body>, Infallible>>>(
     stream: impl AsyncRead + AsyncWrite + Unpin,
     answer: impl Fn(Request<Incoming>) -> A,
     mut stop: watch::Receiver<bool>,
@@ -420,63 +428,114 @@ async fn answer(
     request: Request<Incoming>,
     caller: Caller,
     served: Arc<Served>,
-) -> Result<Response<Full<Bytes>>, Infallible> {
+) -> Result<Response<Body>, Infallible> {
     let counters = served.sources.http.clone();
     let response = answer_uncounted(request, caller, served).await;
     counters.answered(response.status().as_u16());
     Ok(response)
 }
 
-async fn answer_uncounted(
-    request: Request<Incoming>,
-    caller: Caller,
-    served: Arc<Served>,
-) -> Response<Full<Bytes>> {
+async fn answer_uncounted(request: Request<Incoming>, caller: Caller, served: Arc<Served>) -> Response<Body> {
     let (head, body) = request.into_parts();
-    if let Some(reason) = guard::refusal(&head.headers, served.trusts_names) {
-        return Reply::error(StatusCode::FORBIDDEN, reason).into_response();
-    }
     let is_head = head.method == Method::HEAD;
-    let target = head.uri.path_and_query().map_or("/", |target| target.as_str());
-    let registry = served.schemas.clone().filter(|_| schemas::are_meant(target));
-    if let Some(door) = &served.door {
-        let asked = (&head.method, head.uri.path());
-        if let Some(mut refusal) = door.refusal(&caller, &head.headers, asked, registry.is_some()).await {
-            if is_head {
-                *refusal.body_mut() = Full::new(Bytes::new());
-            }
-            return refusal;
-        }
-    }
-    let bytes_max = if registry.is_some() { schemas::BODY_BYTES_MAX } else { BODY_BYTES_MAX };
-    let error = |status, message: String| Reply::error(status, message).into_response();
-    let mut response = match tokio::time::timeout(READ_MAX, Limited::new(body, bytes_max).collect()).await {
-        Err(_) => error(StatusCode::REQUEST_TIMEOUT, "the body of the request took too long".into()),
-        Ok(Err(failure)) if failure.is::<LengthLimitError>() => {
-            let message = format!("the body of the request is longer than {bytes_max} bytes");
-            error(StatusCode::PAYLOAD_TOO_LARGE, message)
-        }
-        Ok(Err(failure)) => error(StatusCode::BAD_REQUEST, format!("the body cannot be read: {failure}")),
-        Ok(Ok(body)) => match registry {
-            Some(registry) => schemas::answer(registry, &head, body.to_bytes()).await,
-            None if head.method == Method::DELETE => {
-                // The end of a job waits for a sync of the log, which must hold up nobody else.
-                let (served, head, body) = (served.clone(), head.clone(), body.to_bytes());
-                let answered = tokio::task::spawn_blocking(move || {
-                    let target = head.uri.path_and_query().map_or("/", |target| target.as_str());
-                    served.site.reply(&head.method, target, &body).into_response()
-                });
-                let failed = |_| error(StatusCode::INTERNAL_SERVER_ERROR, "the request failed".into());
-                answered.await.unwrap_or_else(failed)
-            }
-            None if scrape::is_meant(&head) => scrape::answer(served.sources.clone(), &head).await,
-            None => served.site.reply(&head.method, target, &body.to_bytes()).into_response(),
-        },
-    };
+    let mut response = answer_to(head, body, caller, served).await;
     if is_head {
-        *response.body_mut() = Full::new(Bytes::new());
+        *response.body_mut() = Full::new(Bytes::new()).into();
     }
     response
+}
+
+async fn answer_to(head: Parts, body: Incoming, caller: Caller, served: Arc<Served>) -> Response<Body> {
+    if let Some(reason) = guard::refusal(&head.headers, served.trusts_names) {
+        return Reply::error(StatusCode::FORBIDDEN, reason).into_response().map(Body::from);
+    }
+    let target = head.uri.path_and_query().map_or("/", |target| target.as_str());
+    let events = served.events.clone().filter(|_| events::are_meant(target));
+    let registry = served.schemas.clone().filter(|_| schemas::are_meant(target));
+    let (asked, bytes_max) = match (&events, &registry) {
+        (Some(_), _) => (Asked::Events, events::BODY_BYTES_MAX),
+        (None, Some(_)) => (Asked::Registry, schemas::BODY_BYTES_MAX),
+        (None, None) => (Asked::Site, BODY_BYTES_MAX),
+    };
+    let mut rights = None;
+    if let Some(door) = &served.door {
+        match door.admit(&caller, &head.headers, (&head.method, head.uri.path()), asked).await {
+            Ok(visitor) => rights = Some(visitor),
+            Err(refusal) => return refusal.map(Body::from),
+        }
+    }
+    let budget = events.as_ref().map(|events| events.body_bytes.clone());
+    let (body, _taken) = match read(body, bytes_max, budget).await {
+        Ok(read) => read,
+        Err(refusal) => return refusal.map(Body::from),
+    };
+    if let Some(events) = events {
+        return events.answer(&head, body, rights).await;
+    }
+    answer_whole(&head, body, registry, served).await.map(Body::from)
+}
+
+/// The body of a request, and what it takes of a budget of bytes that all requests have together.
+async fn read(
+    body: Incoming,
+    bytes_max: usize,
+    budget: Option<Arc<Semaphore>>,
+) -> Result<(Bytes, Option<OwnedSemaphorePermit>), Response<Full<Bytes>>> {
+    let refusal = |status, message: String| Reply::error(status, message).into_response();
+    let mut taken: Option<OwnedSemaphorePermit> = None;
+    let mut is_over = false;
+    // What comes is paid for as it comes: who promises much and sends slowly keeps it from nobody.
+    let paid = Limited::new(body, bytes_max).map_frame(|frame| {
+        let (Some(data), Some(budget)) = (frame.data_ref(), &budget) else { return frame };
+        match budget.clone().try_acquire_many_owned(u32::try_from(data.len()).unwrap_or(u32::MAX)) {
+            Err(_) => is_over = true,
+            Ok(more) => match &mut taken {
+                Some(taken) => taken.merge(more),
+                None => taken = Some(more),
+            },
+        }
+        if is_over { Frame::data(Bytes::new()) } else { frame }
+    });
+    let collected = tokio::time::timeout(READ_MAX, paid.collect()).await;
+    if is_over {
+        let message = "too many events are on their way at the moment; send this again";
+        return Err(events::come_again(StatusCode::TOO_MANY_REQUESTS, message));
+    }
+    match collected {
+        Err(_) => Err(refusal(StatusCode::REQUEST_TIMEOUT, "the body of the request took too long".into())),
+        Ok(Err(failure)) if failure.is::<LengthLimitError>() => {
+            let message = format!("the body of the request is longer than {bytes_max} bytes");
+            Err(refusal(StatusCode::PAYLOAD_TOO_LARGE, message))
+        }
+        Ok(Err(failure)) => {
+            Err(refusal(StatusCode::BAD_REQUEST, format!("the body cannot be read: {failure}")))
+        }
+        Ok(Ok(body)) => Ok((body.to_bytes(), taken)),
+    }
+}
+
+async fn answer_whole(
+    head: &Parts,
+    body: Bytes,
+    registry: Option<Arc<SchemaRegistry>>,
+    served: Arc<Served>,
+) -> Response<Full<Bytes>> {
+    let target = head.uri.path_and_query().map_or("/", |target| target.as_str());
+    match registry {
+        Some(registry) => schemas::answer(registry, head, body).await,
+        None if head.method == Method::DELETE => {
+            // The end of a job waits for a sync of the log, which must hold up nobody else.
+            let (head, served) = (head.clone(), served.clone());
+            let answered = tokio::task::spawn_blocking(move || {
+                let target = head.uri.path_and_query().map_or("/", |target| target.as_str());
+                served.site.reply(&head.method, target, &body).into_response()
+            });
+            let failed = Reply::error(StatusCode::INTERNAL_SERVER_ERROR, "the request failed");
+            answered.await.unwrap_or_else(|_| failed.into_response())
+        }
+        None if scrape::is_meant(head) => scrape::answer(served.sources.clone(), head).await,
+        None => served.site.reply(&head.method, target, &body).into_response(),
+    }
 }
 
 #[cfg(test)]
@@ -491,7 +550,7 @@ mod tests {
     async fn borne(takes_every: Duration) -> Duration {
         let (mut client, server) = tokio::io::duplex(1024);
         let (_stop, stopped) = watch::channel(false);
-        let answer = |_| async { Ok(Response::new(Full::new(Bytes::from(vec![b'x'; BODY_BYTES])))) };
+        let answer = |_| async { Ok(Response::new(Full::new(Bytes::from(vec![b'x'; BODY_BYTES])).into())) };
         let begun = Instant::now();
         client.write_all(b"GET / HTTP/1.1\r\n\r\n").await.expect("the server reads");
         let read = async {
@@ -525,7 +584,7 @@ mod tests {
     async fn a_client_that_reads_keeps_its_connection() {
         let (mut client, server) = tokio::io::duplex(1024);
         let (_stop, stopped) = watch::channel(false);
-        let answer = |_| async { Ok(Response::new(Full::new(Bytes::from(vec![b'x'; BODY_BYTES])))) };
+        let answer = |_| async { Ok(Response::new(Full::new(Bytes::from(vec![b'x'; BODY_BYTES])).into())) };
         let asks = async {
             for _ in 0..5 {
                 client.write_all(b"GET / HTTP/1.1\r\n\r\n").await.expect("the server reads");

@@ -7,6 +7,7 @@
 //! the outputs, and goes on.
 
 pub mod error;
+pub mod ids;
 pub mod journal;
 pub mod progress;
 pub mod restart;

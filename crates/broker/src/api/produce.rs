@@ -165,7 +165,7 @@ fn check(call: &Call<'_>, topic: &Arc<Topic>, part: PartitionProduceData) -> Res
     Ok((partition, batch, log_append_time_ms, topic.config.durability == Durability::Relaxed))
 }
 
-pub(super) fn partition_of(topic: &Topic, index: i32) -> Result<PartitionId, ApiError> {
+pub(crate) fn partition_of(topic: &Topic, index: i32) -> Result<PartitionId, ApiError> {
     let found = usize::try_from(index).ok().and_then(|index| topic.partitions.get(index));
     found.copied().ok_or_else(|| {
         let message = format!("topic '{}' has no partition {index}", topic.name);

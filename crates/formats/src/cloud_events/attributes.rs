@@ -2,7 +2,9 @@
 
 use super::EXTENSIONS;
 use crate::json::{Next, Scanner, SyntaxError, unescape};
+use crate::scalar::shorten;
 use crate::time_text::{Fraction, TimestampStandard, parse_timestamp, write_date, write_time};
+use std::ops::Range;
 
 /// Name and value, in the order in which they came; of a name that comes twice, the last counts.
 #[derive(Default)]
@@ -13,11 +15,39 @@ pub(super) struct Attributes {
 /// Where the data of a structured event lies.
 #[derive(Default)]
 pub(super) struct DataPlaces {
-    pub data: Option<usize>,
+    pub data: Option<Range<usize>>,
     pub base64: Option<String>,
 }
 
 impl Attributes {
+    pub(super) fn put(&mut self, name: &str, value: String) {
+        self.all.push((name.to_owned(), value));
+    }
+
+    /// Those that count, each once.
+    pub(super) fn pairs(&self) -> impl Iterator<Item = (&str, &str)> {
+        let is_last =
+            |index: usize, name: &str| !self.all[index + 1..].iter().any(|(later, _)| later == name);
+        let last = self.all.iter().enumerate().filter(move |(index, (name, _))| is_last(*index, name));
+        last.map(|(_, (name, value))| (name.as_str(), value.as_str()))
+    }
+
+    /// Whether it is an event of a version that is known: all that must be there is.
+    pub(super) fn check(&self) -> Result<(), String> {
+        for required in super::ATTRIBUTES.iter().filter(|attribute| attribute.is_required) {
+            if self.get(required.name).is_none_or(str::is_empty) {
+                return Err(format!("it is no event: the attribute '{}' is missing", required.name));
+            }
+        }
+        match self.get("specversion") {
+            Some("1.0") => Ok(()),
+            other => {
+                let shown = shorten(other.unwrap_or_default());
+                Err(format!("the version '{shown}' of CloudEvents is not known"))
+            }
+        }
+    }
+
     pub(super) fn get(&self, name: &str) -> Option<&str> {
         self.all.iter().rev().find(|(found, _)| found == name).map(|(_, value)| value.as_str())
     }
@@ -25,13 +55,7 @@ impl Attributes {
     /// Those that the specification does not name.
     pub(super) fn extensions(&self) -> impl Iterator<Item = (&str, &str)> {
         let is_own = |name: &str| name == EXTENSIONS || super::find(name).is_none();
-        let is_last =
-            |index: usize, name: &str| !self.all[index + 1..].iter().any(|(later, _)| later == name);
-        self.all
-            .iter()
-            .enumerate()
-            .filter(move |(index, (name, _))| is_own(name) && is_last(*index, name))
-            .map(|(_, (name, value))| (name.as_str(), value.as_str()))
+        self.pairs().filter(move |(name, _)| is_own(name))
     }
 
     /// The headers of a record in the binary mode; none where it is not in that mode.
@@ -55,8 +79,7 @@ impl Attributes {
     }
 
     /// The object of a structured event, and where its data lies.
-    pub(super) fn of_json(record: &[u8]) -> Result<(Attributes, DataPlaces), SyntaxError> {
-        let mut scanner = Scanner::new(record);
+    pub(super) fn of_json(scanner: &mut Scanner<'_>) -> Result<(Attributes, DataPlaces), SyntaxError> {
         let (mut attributes, mut places) = (Attributes::default(), DataPlaces::default());
         let mut next = scanner.enter(b'{', b'}')?;
         while next == Next::Element {
@@ -64,10 +87,12 @@ impl Attributes {
             unescape(scanner.name()?, &mut name);
             let name = String::from_utf8_lossy(&name).into_owned();
             if name == "data" {
-                places.data = Some(scanner.at);
+                scanner.peek();
+                let start = scanner.at;
                 scanner.skip()?;
+                places.data = Some(start..scanner.at);
             } else {
-                let value = simple(&mut scanner)?;
+                let value = simple(scanner)?;
                 match (name.as_str(), value) {
                     ("data_base64", value) => places.base64 = value,
                     (_, Some(value)) => attributes.all.push((name, value)),

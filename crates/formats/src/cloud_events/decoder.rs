@@ -1,9 +1,9 @@
 //! An event becomes a row: the fields of its data, and the wanted attributes behind them.
 
 use super::attributes::{Attributes, is_json, parse_time};
-use super::{ATTRIBUTES, AttributeKind, EXTENSIONS, problem};
+use super::{AttributeKind, EXTENSIONS, problem};
 use crate::builder::{ColumnBuilder, Values};
-use crate::json::JsonDecoder;
+use crate::json::{JsonDecoder, Scanner};
 use crate::scalar::{in_unit, shorten};
 use crate::{DecodeError, FormatError, RowDecoder, WantedMetadata, base64};
 use arrow_array::{RecordBatch, RecordBatchOptions};
@@ -57,12 +57,15 @@ impl CloudEventDecoder {
                 if content_type.is_some_and(|kind| kind.starts_with("application/cloudevents-batch")) {
                     return refuse("it is a batch of events, which has no place in a record of Kafka".into());
                 }
-                let (attributes, places) = Attributes::of_json(record).map_err(|error| {
-                    DecodeError::Syntax { format: "JSON", position: error.position, reason: error.reason }
-                })?;
+                let (attributes, places) =
+                    Attributes::of_json(&mut Scanner::new(record)).map_err(|error| DecodeError::Syntax {
+                        format: "JSON",
+                        position: error.position,
+                        reason: error.reason,
+                    })?;
                 let data = match (places.data, places.base64) {
                     (Some(_), Some(_)) => return refuse("it has both 'data' and 'data_base64'".into()),
-                    (Some(at), None) => Some(Cow::Borrowed(&record[at..])),
+                    (Some(place), None) => Some(Cow::Borrowed(&record[place])),
                     (None, Some(text)) => {
                         let mut bytes = Vec::new();
                         if !base64::decode(text.as_bytes(), &mut bytes) {
@@ -75,20 +78,7 @@ impl CloudEventDecoder {
                 (attributes, data)
             }
         };
-        for required in ATTRIBUTES.iter().filter(|attribute| attribute.is_required) {
-            if attributes.get(required.name).is_none_or(str::is_empty) {
-                return refuse(format!("it is no event: the attribute '{}' is missing", required.name));
-            }
-        }
-        match attributes.get("specversion") {
-            Some("1.0") => {}
-            other => {
-                return refuse(format!(
-                    "the version '{}' of CloudEvents is not known",
-                    shorten(other.unwrap_or_default())
-                ));
-            }
-        }
+        attributes.check().map_err(DecodeError::Record)?;
         if let Some(kind) = attributes.get("datacontenttype").filter(|kind| data.is_some() && !is_json(kind))
         {
             return refuse(format!("its data is '{}', and only JSON is read", shorten(kind)));

@@ -8,9 +8,11 @@
 mod attributes;
 mod decoder;
 mod encoder;
+mod event;
 
 pub(crate) use decoder::CloudEventDecoder;
 pub(crate) use encoder::CloudEventEncoder;
+pub use event::CloudEvent;
 
 use crate::FormatMetadata;
 use crate::json;

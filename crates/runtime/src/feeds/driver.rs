@@ -1,8 +1,8 @@
 //! Polls a feed, lands what it brought, and confirms what is durable.
 
 use super::Landing;
-use super::ids::{Ids, NewIds};
 use crate::error::RuntimeError;
+use crate::ids::{Ids, NewIds};
 use crate::job::{Wakeup, lock};
 use crate::journal::{FeedPosition, Journal, LAYER, Record};
 use crate::patience;

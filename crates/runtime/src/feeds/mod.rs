@@ -8,12 +8,12 @@
 //! While the job is far behind, the driver polls no more, so that the outside system holds back what it has.
 
 mod driver;
-mod ids;
 mod source;
 
 pub(crate) use driver::Driver;
 
 use crate::error::RuntimeError;
+use crate::ids;
 use crate::job::lock;
 use crate::outputs::{TopicWanted, connector_of, sink_identity};
 use crate::steps::Context;
@@ -27,9 +27,6 @@ use eventlog::EventLog;
 use source::LandedSource;
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex};
-
-/// How long ids of a feed stay in their topic, if nobody deletes them before.
-const IDS_RETENTION_MS: u64 = 14 * 24 * 3_600_000;
 
 /// The feeds of one job.
 pub(crate) struct Feeds {
@@ -102,7 +99,7 @@ impl Feeds {
             if log.topic(&landing.topic).is_none() {
                 let partitions = landing.feed()?.partitions()?.max(1);
                 wanted.push(TopicWanted::short_lived(landing.topic.clone()).with_partitions(partitions));
-                wanted.push(TopicWanted::kept_for(landing.ids_topic.clone(), IDS_RETENTION_MS));
+                wanted.push(TopicWanted::kept_for(landing.ids_topic.clone(), ids::RETENTION_MS));
             }
         }
         Ok(wanted)

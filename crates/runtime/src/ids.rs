@@ -5,7 +5,8 @@
 //! topic's records before it are deleted. So an id is known for at least [`GENERATION_MS`] or [`GENERATION_MAX`] others.
 
 use crate::error::RuntimeError;
-use crate::records;
+use crate::outputs::{TopicWanted, create_topics};
+use crate::{records, topics};
 use base::{ErrorKind, Offset, PartitionId};
 use dataflow::source::SourceError;
 use eventlog::{EventLog, Frame, LogError};
@@ -17,6 +18,9 @@ use xxhash_rust::xxh3::xxh3_128;
 /// How long an id is remembered at least, unless so many others came meanwhile.
 const GENERATION_MS: i64 = 24 * 3_600_000;
 const GENERATION_MAX: usize = 5_000_000;
+
+/// How long they stay in their topic, if nobody deletes them before.
+pub(crate) const RETENTION_MS: u64 = 14 * 24 * 3_600_000;
 
 const HASH_BYTES: usize = 16;
 
@@ -40,7 +44,7 @@ impl Hasher for Hashed {
     }
 }
 
-pub(crate) struct Ids {
+pub struct Ids {
     partition: PartitionId,
     younger: Generation,
     older: Generation,
@@ -57,13 +61,19 @@ struct Generation {
 
 /// Ids that are new, on their way into the log.
 #[derive(Default)]
-pub(crate) struct NewIds {
+pub struct NewIds {
     hashes: Vec<u128>,
     /// The same, to find doubles among them.
     seen: Hashes,
 }
 
 impl Ids {
+    /// Those of a topic of their own, which is made if it is not there.
+    pub fn of_topic(log: &EventLog, topic: &str) -> Result<Ids, RuntimeError> {
+        create_topics(log, &[TopicWanted::kept_for(topic.to_owned(), RETENTION_MS)])?;
+        Ids::load(log, topic, topics::partitions(log, topic)?[0])
+    }
+
     /// Reads what the topic holds.
     pub(crate) fn load(log: &EventLog, topic: &str, partition: PartitionId) -> Result<Ids, RuntimeError> {
         let start = log.bounds(partition)?.log_start.0;
@@ -89,7 +99,7 @@ impl Ids {
     }
 
     /// Whether a record is the first of its id; `new` holds those that are to land with it.
-    pub(crate) fn is_new(&self, id: &[u8], new: &mut NewIds) -> bool {
+    pub fn is_new(&self, id: &[u8], new: &mut NewIds) -> bool {
         let hash = xxh3_128(id);
         if self.younger.hashes.contains(&hash) || self.older.hashes.contains(&hash) || !new.seen.insert(hash)
         {
@@ -100,13 +110,8 @@ impl Ids {
     }
 
     /// Puts them into the frame of their records; answers where they stand.
-    pub(crate) fn write(
-        &self,
-        new: &NewIds,
-        frame: &mut Frame<'_>,
-        now_ms: i64,
-    ) -> Result<i64, RuntimeError> {
-        let invalid = |message: String| RuntimeError::Log(LogError::Invalid(message));
+    pub fn write(&self, new: &NewIds, frame: &mut Frame<'_>, now_ms: i64) -> Result<i64, LogError> {
+        let invalid = LogError::Invalid;
         let value: Vec<u8> = new.hashes.iter().flat_map(|hash| hash.to_le_bytes()).collect();
         let mut builder = BatchBuilder::new(Compression::None);
         builder.append(now_ms, None, Some(&value), &[]).map_err(|error| invalid(error.to_string()))?;
@@ -118,7 +123,7 @@ impl Ids {
     }
 
     /// They are in the log.
-    pub(crate) fn landed(&mut self, new: NewIds, offset: i64, now_ms: i64) {
+    pub fn landed(&mut self, new: NewIds, offset: i64, now_ms: i64) {
         self.remember(new.hashes.into_iter(), offset, now_ms);
     }
 
@@ -136,7 +141,7 @@ impl Ids {
 }
 
 impl NewIds {
-    pub(crate) fn is_empty(&self) -> bool {
+    pub fn is_empty(&self) -> bool {
         self.hashes.is_empty()
     }
 }

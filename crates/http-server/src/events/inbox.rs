@@ -1,0 +1,233 @@
+//! Events go into the log, each id once, and are answered when they are on the disk.
+//!
+//! The records of a request and their ids are one frame: after a crash all of it is there or nothing, and who sends it
+//! again cannot make it twice. Ids are known for a day, or until five million others have come (`runtime::ids`).
+
+use super::posted::{self, Posted};
+use super::{Events, Rights, come_again, of_error};
+use crate::reply::Reply;
+use broker::errors::ApiError;
+use broker::security::{Operation, ResourceType};
+use bytes::Bytes;
+use eventlog::{LogError, Topic};
+use http_body_util::Full;
+use hyper::http::request::Parts;
+use hyper::{Response, StatusCode};
+use kafka_wire::error_code::ErrorCode;
+use kafka_wire::partitioner::partition_of_key;
+use kafka_wire::records::{BatchBuilder, Compression};
+use runtime::ids::{Ids, NewIds};
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
+use std::sync::{Arc, PoisonError};
+
+/// The ids of the events of all topics.
+const IDS_TOPIC: &str = "__event_ids";
+
+/// What a batch takes before its first record.
+const BATCH_BYTES_MORE: usize = 128;
+
+#[derive(Default)]
+pub(super) struct Inbox {
+    /// Read with the first event that has an id.
+    ids: Option<Ids>,
+    /// Requests without a key go to the partitions in turn.
+    turn: usize,
+}
+
+/// Where an event is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Place {
+    /// In this batch of the frame, as its record of this number.
+    New {
+        batch: usize,
+        record: i64,
+    },
+    Known,
+}
+
+struct Published {
+    places: Vec<Value>,
+    /// What must be durable first.
+    lsn: Option<base::Lsn>,
+}
+
+pub(super) async fn publish(
+    events: Arc<Events>,
+    head: &Parts,
+    body: Bytes,
+    topic: String,
+    rights: Rights,
+) -> Response<Full<Bytes>> {
+    let Ok(_waiting) = events.waiting.clone().try_acquire_owned() else {
+        return come_again(
+            StatusCode::TOO_MANY_REQUESTS,
+            "too many events wait for the disk; send this again",
+        );
+    };
+    let may_create = rights.is_none_or(|visitor| {
+        visitor.may(Operation::Create, ResourceType::Topic, &topic)
+            || visitor.may_on_cluster(Operation::Create)
+    });
+    let head = head.clone();
+    // The semaphore is never closed. Reading takes time, and the log may have to wait.
+    let writer = events.writers.clone().acquire_owned().await;
+    let taken = tokio::task::spawn_blocking({
+        let events = events.clone();
+        move || {
+            let _writer = writer;
+            let (posted, is_batch) =
+                posted::read(&head, &body).map_err(|reason| Reply::error(StatusCode::BAD_REQUEST, reason))?;
+            let published = events.take(&topic, posted, may_create).map_err(|error| of_error(&error))?;
+            Ok::<_, Reply>((published, is_batch, topic))
+        }
+    });
+    let (Published { mut places, lsn }, is_batch, topic) = match taken.await {
+        Ok(Ok(taken)) => taken,
+        Ok(Err(reply)) if reply.status == StatusCode::SERVICE_UNAVAILABLE => {
+            let message = reply.body["errors"][0].as_str().unwrap_or_default();
+            return come_again(reply.status, message);
+        }
+        Ok(Err(reply)) => return reply.into_response(),
+        Err(_) => {
+            return Reply::error(StatusCode::INTERNAL_SERVER_ERROR, "the request failed").into_response();
+        }
+    };
+    if let Some(lsn) = lsn
+        && !events.is_durable(lsn).await
+    {
+        let message = "the disk has failed: the events may or may not be in the log; send them again when the node \
+                       has been started anew";
+        return come_again(StatusCode::SERVICE_UNAVAILABLE, message);
+    }
+    if is_batch {
+        return Reply::ok(json!({ "topic": topic, "events": places })).into_response();
+    }
+    let mut answer = json!({ "topic": topic });
+    if let (Some(answer), Some(Value::Object(place))) = (answer.as_object_mut(), places.pop()) {
+        answer.extend(place);
+    }
+    Reply::ok(answer).into_response()
+}
+
+impl Events {
+    fn take(&self, topic: &str, posted: Vec<Posted>, may_create: bool) -> Result<Published, ApiError> {
+        let topic = self.broker.topic_for_records(topic, may_create)?;
+        let mut inbox = self.inbox.lock().unwrap_or_else(PoisonError::into_inner);
+        let inbox = &mut *inbox;
+        let now_ms = self.os.clock.now_ms();
+        let mut new_ids = NewIds::default();
+        let mut batches = Batches::new(&topic, now_ms);
+        inbox.turn = inbox.turn.wrapping_add(1);
+        let mut places = Vec::with_capacity(posted.len());
+        for posted in &posted {
+            places.push(match self.is_new(&mut inbox.ids, &topic, posted, &mut new_ids)? {
+                true => batches.append(posted, inbox.turn)?,
+                false => Place::Known,
+            });
+        }
+        if batches.done.is_empty() && batches.open.is_empty() {
+            // What is known may have come just now, and is no answer before it is on the disk.
+            let lsn = Some(self.log.appended());
+            return Ok(Published { places: shown(&places, &[], &[]), lsn });
+        }
+        let given = batches.build()?;
+        let partitions: Vec<i32> = given.iter().map(|(partition, _)| *partition).collect();
+        let ids = &inbox.ids;
+        let taken = self.broker.take_in(&topic, given, |frame| match ids {
+            Some(ids) if !new_ids.is_empty() => ids.write(&new_ids, frame, now_ms).map(Some),
+            _ => Ok::<_, LogError>(None),
+        })?;
+        if let (Some(ids), Some(at)) = (&mut inbox.ids, taken.also) {
+            ids.landed(new_ids, at, now_ms);
+        }
+        let places = shown(&places, &partitions, &taken.base_offsets);
+        Ok(Published { places, lsn: taken.lsn })
+    }
+
+    fn is_new(
+        &self,
+        ids: &mut Option<Ids>,
+        topic: &Topic,
+        posted: &Posted,
+        new: &mut NewIds,
+    ) -> Result<bool, ApiError> {
+        let Some(id) = &posted.id else { return Ok(true) };
+        let ids = match ids {
+            Some(ids) => ids,
+            None => ids.insert(Ids::of_topic(&self.log, IDS_TOPIC).map_err(|error| {
+                ApiError::new(
+                    ErrorCode::KafkaStorageError,
+                    format!("the ids of events cannot be read: {error}"),
+                )
+            })?),
+        };
+        // A topic that is made anew under its name knows nothing of the earlier one's events.
+        Ok(ids.is_new(&[topic.id.0.as_slice(), id].concat(), new))
+    }
+}
+
+/// The batches of one request: of each partition one that grows, and those that are full.
+struct Batches<'a> {
+    topic: &'a Topic,
+    now_ms: i64,
+    open: BTreeMap<usize, (usize, BatchBuilder)>,
+    done: Vec<(usize, usize, BatchBuilder)>,
+    count: usize,
+}
+
+impl<'a> Batches<'a> {
+    fn new(topic: &'a Topic, now_ms: i64) -> Batches<'a> {
+        Batches { topic, now_ms, open: BTreeMap::new(), done: Vec::new(), count: 0 }
+    }
+
+    fn append(&mut self, posted: &Posted, turn: usize) -> Result<Place, ApiError> {
+        let partitions = self.topic.partitions.len().max(1);
+        let partition = match &posted.key {
+            Some(key) => partition_of_key(key, partitions as u32) as usize,
+            None => turn % partitions,
+        };
+        let headers: Vec<(&str, Option<&[u8]>)> =
+            posted.headers.iter().map(|(name, value)| (name.as_str(), Some(value.as_slice()))).collect();
+        let bytes: usize =
+            headers.iter().map(|(name, value)| name.len() + value.map_or(0, <[u8]>::len) + 10).sum();
+        let bytes =
+            bytes + posted.key.as_ref().map_or(0, Vec::len) + posted.value.as_ref().map_or(0, Vec::len);
+        let is_full = |builder: &BatchBuilder| {
+            builder.size_bytes() + bytes + BATCH_BYTES_MORE > self.topic.config.max_message_bytes
+        };
+        if let Some((_, builder)) = self.open.get(&partition)
+            && is_full(builder)
+            && let Some((number, builder)) = self.open.remove(&partition)
+        {
+            self.done.push((number, partition, builder));
+        }
+        let (number, builder) = self.open.entry(partition).or_insert_with(|| {
+            self.count += 1;
+            (self.count - 1, BatchBuilder::new(Compression::None))
+        });
+        let place = Place::New { batch: *number, record: builder.count() as i64 };
+        builder.append(self.now_ms, posted.key.as_deref(), posted.value.as_deref(), &headers)?;
+        Ok(place)
+    }
+
+    /// The partitions and the batches, in the order of the batches' numbers.
+    fn build(mut self) -> Result<Vec<(i32, Bytes)>, ApiError> {
+        let open = self.open.into_iter().map(|(partition, (number, builder))| (number, partition, builder));
+        self.done.extend(open);
+        self.done.sort_by_key(|(number, ..)| *number);
+        let built =
+            self.done.into_iter().map(|(_, partition, builder)| Ok((partition as i32, builder.build()?)));
+        built.collect()
+    }
+}
+
+fn shown(places: &[Place], partitions: &[i32], base_offsets: &[i64]) -> Vec<Value> {
+    let one = |place: &Place| match *place {
+        Place::Known => json!({ "duplicate": true }),
+        Place::New { batch, record } => {
+            json!({ "partition": partitions[batch], "offset": base_offsets[batch] + record })
+        }
+    };
+    places.iter().map(one).collect()
+}

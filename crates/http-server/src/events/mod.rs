@@ -1,0 +1,200 @@
+//! Events over HTTP: `POST /topics/{topic}` publishes, `GET /topics/{topic}` follows.
+//!
+//! What is published is CloudEvents 1.0 in any mode of its HTTP binding, or any other body as the value of a record. It is
+//! answered when it is on the disk. An event with an id is taken once: `inbox` keeps the ids in the log, in the frame of
+//! the records.
+//!
+//! Whoever follows says where it is by a position, `0:12,1:5`: a partition and the offset that it wants next. It is in
+//! every answer and in every id of a stream of Server-Sent Events, so that a browser that comes again goes on where it was.
+
+mod follow;
+mod inbox;
+mod position;
+mod posted;
+mod shown;
+mod stream;
+
+use crate::body::Body;
+use crate::reply::Reply;
+use broker::Broker;
+use broker::errors::ApiError;
+use broker::security::{Operation, ResourceType, Visitor};
+use bytes::Bytes;
+use eventlog::{EventLog, Topic};
+use hyper::header::{HeaderName, HeaderValue, RETRY_AFTER};
+use hyper::http::request::Parts;
+use hyper::{Method, Response, StatusCode};
+use kafka_wire::error_code::ErrorCode;
+use os::Os;
+use std::sync::{Arc, Mutex};
+use tokio::sync::{Semaphore, watch};
+
+/// Bytes of a request: events of a batch are in memory at once.
+pub(crate) const BODY_BYTES_MAX: usize = 8 << 20;
+
+/// Bytes of bodies that are in memory at once, of all clients; who comes with more is told to come again.
+const BODIES_BYTES_MAX: usize = 64 << 20;
+
+/// Requests that go into the log at once; the others wait.
+const WRITERS_MAX: usize = 4;
+
+/// Requests that wait for their turn or for the disk; who comes then is told to come again.
+const WAITING_MAX: usize = 1024;
+
+/// Streams and long polls; who comes then is told to come again.
+const FOLLOWERS_MAX: usize = 256;
+
+pub(crate) struct Events {
+    broker: Arc<Broker>,
+    log: EventLog,
+    os: Os,
+    inbox: Mutex<inbox::Inbox>,
+    /// What is on the disk, or that nothing will come to it any more.
+    durable: watch::Receiver<Reached>,
+    pub(crate) body_bytes: Arc<Semaphore>,
+    writers: Arc<Semaphore>,
+    waiting: Arc<Semaphore>,
+    followers: Arc<Semaphore>,
+    stopping: watch::Sender<bool>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Reached {
+    lsn: base::Lsn,
+    is_fenced: bool,
+}
+
+/// What a request may, as the door has found out; without a broker's rules everything.
+pub(crate) type Rights = Option<Visitor>;
+
+impl Events {
+    pub(crate) fn new(broker: Arc<Broker>, os: Os) -> Events {
+        let log = broker.log().clone();
+        let reached = Reached { lsn: base::Lsn(0), is_fenced: false };
+        let (sender, durable) = watch::channel(reached);
+        let sender = Arc::new(sender);
+        let of_syncs = sender.clone();
+        log.subscribe(Arc::new(move |durable| {
+            of_syncs.send_modify(|reached| {
+                reached.lsn = reached.lsn.max(durable.lsn);
+                reached.is_fenced |= durable.fenced;
+            });
+        }));
+        let is_fenced = log.fenced().is_some();
+        sender.send_modify(|reached| {
+            reached.lsn = reached.lsn.max(log.durable());
+            reached.is_fenced |= is_fenced;
+        });
+        Events {
+            broker,
+            log,
+            os,
+            inbox: Mutex::default(),
+            durable,
+            body_bytes: Arc::new(Semaphore::new(BODIES_BYTES_MAX)),
+            writers: Arc::new(Semaphore::new(WRITERS_MAX)),
+            waiting: Arc::new(Semaphore::new(WAITING_MAX)),
+            followers: Arc::new(Semaphore::new(FOLLOWERS_MAX)),
+            stopping: watch::channel(false).0,
+        }
+    }
+
+    /// Streams and long polls end.
+    pub(crate) fn stop(&self) {
+        self.stopping.send_replace(true);
+    }
+
+    pub(crate) async fn answer(self: Arc<Self>, head: &Parts, body: Bytes, rights: Rights) -> Response<Body> {
+        let Some(topic) = topic_of(head.uri.path()) else {
+            let message = format!("the path '{}' is not well formed", head.uri.path());
+            return Reply::error(StatusCode::BAD_REQUEST, message).into_response().map(Body::from);
+        };
+        match head.method {
+            Method::POST => inbox::publish(self, head, body, topic, rights).await.map(Body::from),
+            Method::GET => follow::answer(self, head, topic).await,
+            _ => {
+                let message = format!("{} is not a method of {}", head.method, head.uri.path());
+                Reply::error(StatusCode::METHOD_NOT_ALLOWED, message).into_response().map(Body::from)
+            }
+        }
+    }
+
+    /// Waits until it is on the disk; false if it never will be.
+    async fn is_durable(&self, lsn: base::Lsn) -> bool {
+        let mut durable = self.durable.clone();
+        let reached = durable.wait_for(|reached| reached.lsn >= lsn || reached.is_fenced).await;
+        reached.is_ok_and(|reached| reached.lsn >= lsn)
+    }
+
+    fn topic(&self, name: &str) -> Result<Arc<Topic>, ApiError> {
+        self.log.topic(name).ok_or_else(|| {
+            let shown: String = name.chars().take(80).flat_map(char::escape_default).collect();
+            ApiError::new(ErrorCode::UnknownTopicOrPartition, format!("topic '{shown}' does not exist"))
+        })
+    }
+}
+
+/// Whether a path, with its query, is one of a topic.
+pub(crate) fn are_meant(target: &str) -> bool {
+    topic_of(target.split('?').next().unwrap_or_default()).is_some()
+}
+
+fn topic_of(path: &str) -> Option<String> {
+    let mut parts = crate::router::parts(path)?.into_iter();
+    match (parts.next()?.as_str(), parts.next(), parts.next()) {
+        ("topics", Some(topic), None) => Some(topic),
+        _ => None,
+    }
+}
+
+/// Whether the visitor may do this with the topic, and the words for what it needs.
+pub(crate) fn needs(visitor: &Visitor, method: &Method, path: &str) -> (bool, &'static str) {
+    let topic = topic_of(path).unwrap_or_default();
+    match method == Method::POST {
+        true => (visitor.may(Operation::Write, ResourceType::Topic, &topic), "Write on the topic"),
+        false => (visitor.may(Operation::Read, ResourceType::Topic, &topic), "Read on the topic"),
+    }
+}
+
+fn of_error(error: &ApiError) -> Reply {
+    let status = match error.code {
+        ErrorCode::UnknownTopicOrPartition => StatusCode::NOT_FOUND,
+        ErrorCode::MessageTooLarge | ErrorCode::RecordListTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+        ErrorCode::InvalidRecord
+        | ErrorCode::InvalidRequest
+        | ErrorCode::InvalidTimestamp
+        | ErrorCode::CorruptMessage
+        | ErrorCode::OffsetOutOfRange
+        | ErrorCode::InvalidTopicException => StatusCode::BAD_REQUEST,
+        ErrorCode::PolicyViolation => StatusCode::CONFLICT,
+        ErrorCode::NotEnoughReplicas | ErrorCode::KafkaStorageError => StatusCode::SERVICE_UNAVAILABLE,
+        _ => StatusCode::INTERNAL_SERVER_ERROR,
+    };
+    let words = if error.message.is_empty() { error.code.to_string() } else { error.message.clone() };
+    Reply::error(status, words)
+}
+
+/// The refusal of somebody who shall come again in a second.
+pub(crate) fn come_again(status: StatusCode, message: &str) -> Response<http_body_util::Full<Bytes>> {
+    let mut response = Reply::error(status, message).into_response();
+    response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("1"));
+    response
+}
+
+fn text_of<'a>(head: &'a Parts, name: &HeaderName) -> Option<&'a str> {
+    head.headers.get(name).and_then(|value| value.to_str().ok())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_of_topics() {
+        assert_eq!(topic_of("/topics/a%2eb").as_deref(), Some("a.b"));
+        assert!(are_meant("/topics/a?from=earliest"));
+        for other in ["/topics", "/topics/", "/topics/a/b", "/subjects/a", "/", "/topics/%ff"] {
+            assert!(!are_meant(other), "{other}");
+        }
+    }
+}

@@ -1,0 +1,345 @@
+//! Events over a real socket, on a simulated disk that loses its power.
+
+use broker::{Broker, BrokerConfig, Recovered};
+use eventlog::{EventLog, LogOptions, Recovery};
+use http_server::{ServerConfig, ServerHandle};
+use kafka_client::{Client, TransactionalProducer};
+use os::sim::SimOs;
+use runtime::{Journal, Runtime};
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+const CLOUD_EVENT: (&str, &str) = ("Content-Type", "application/cloudevents+json");
+const BATCH: (&str, &str) = ("Content-Type", "application/cloudevents-batch+json");
+/// Nothing takes so long unless it never ends.
+const LIMIT: Duration = Duration::from_secs(60);
+
+struct Site {
+    world: SimOs,
+    log: EventLog,
+    broker: Arc<Broker>,
+    server: ServerHandle,
+}
+
+impl Site {
+    fn new() -> Site {
+        Site::on(SimOs::new(5), &[("num.partitions", "3")])
+    }
+
+    fn on(world: SimOs, settings: &[(&str, &str)]) -> Site {
+        let os = world.os();
+        let options = LogOptions {
+            file_bytes: 4 << 20,
+            first_file_bytes: 64 << 10,
+            retention_check_ms: 0,
+            ..LogOptions::new("/data/log")
+        };
+        let given = settings.iter().map(|(key, value)| ((*key).to_string(), (*value).to_string()));
+        let config = BrokerConfig::check(&given.collect::<BTreeMap<_, _>>()).expect("good settings");
+        let mut recovery = Recovery::open(&os, options).expect("the log opens");
+        let journal =
+            Journal::restore(recovery.checkpoint(runtime::journal::CHECKPOINT)).expect("the journal reads");
+        let recovered = Recovered::from_checkpoint(&recovery).expect("the broker's state reads");
+        recovery
+            .replay(&mut |lsn, entry| {
+                recovered.apply(lsn, &entry).expect("an entry reads");
+                journal.fold(&entry)
+            })
+            .expect("the log replays");
+        let mut folds = recovered.folds();
+        folds.push((runtime::journal::CHECKPOINT, journal.clone()));
+        let log = recovery.start(folds).expect("the log starts");
+        let broker = Arc::new(Broker::new(log.clone(), recovered, config, os.clone()).expect("a broker"));
+        let runtime = Arc::new(Runtime::new(log.clone(), os.clone(), PathBuf::from("/data"), journal));
+        let config = ServerConfig {
+            broker: Some(broker.clone()),
+            ..ServerConfig::new(SocketAddr::from(([127, 0, 0, 1], 0)))
+        };
+        let server = http_server::start(config, runtime, os).expect("a port is free");
+        Site { world, log, broker, server }
+    }
+
+    /// What the disk had not synced is lost.
+    fn power_cut(self) -> Site {
+        let Site { world, log, broker, server } = self;
+        server.shutdown();
+        drop((log, broker));
+        world.disk.power_cut(3);
+        Site::on(world, &[("num.partitions", "3")])
+    }
+
+    fn connect(&self, request: &str) -> BufReader<TcpStream> {
+        let mut stream = TcpStream::connect(self.server.local_addr()).expect("the server listens");
+        stream.set_read_timeout(Some(LIMIT)).expect("a time-out");
+        stream.write_all(request.as_bytes()).expect("the server reads");
+        BufReader::new(stream)
+    }
+
+    fn ask(&self, method: &str, target: &str, headers: &[(&str, &str)], body: &str) -> (u16, Value) {
+        let headers: String = headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
+        let mut answer = self.connect(&format!(
+            "{method} {target} HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n{headers}Content-Length: {}\r\n\r\n{body}",
+            body.len()
+        ));
+        let mut text = String::new();
+        answer.read_to_string(&mut text).expect("a text");
+        let (head, body) = text.split_once("\r\n\r\n").unwrap_or_else(|| panic!("no answer: {text}"));
+        let status = head.split(' ').nth(1).and_then(|status| status.parse().ok()).expect("a status");
+        (status, serde_json::from_str(body).unwrap_or_else(|error| panic!("{error}: {text}")))
+    }
+
+    fn post(&self, target: &str, headers: &[(&str, &str)], body: &str) -> Value {
+        let (status, answer) = self.ask("POST", target, headers, body);
+        assert_eq!(status, 200, "{answer}");
+        answer
+    }
+
+    fn refused(&self, method: &str, target: &str, headers: &[(&str, &str)], body: &str) -> (u16, String) {
+        let (status, answer) = self.ask(method, target, headers, body);
+        let words = answer["errors"][0].as_str().unwrap_or_else(|| panic!("no error: {answer}"));
+        (status, words.to_string())
+    }
+
+    fn get(&self, target: &str) -> Value {
+        let (status, answer) = self.ask("GET", target, &[], "");
+        assert_eq!(status, 200, "{answer}");
+        answer
+    }
+
+    fn values(&self, topic: &str) -> Vec<Value> {
+        let records = self.get(&format!("/topics/{topic}?from=earliest&max=10000"))["records"].take();
+        let mut values: Vec<Value> =
+            records.as_array().expect("a list").iter().map(|record| record["value"].clone()).collect();
+        values.sort_by_key(Value::to_string);
+        values
+    }
+
+    fn end(self) {
+        self.server.shutdown();
+        self.log.shutdown().expect("the log closes");
+    }
+}
+
+fn event(id: &str, rest: &str) -> String {
+    format!(r#"{{"specversion":"1.0","id":"{id}","source":"/shop","type":"sold"{rest}}}"#)
+}
+
+#[test]
+fn an_event_is_a_record_with_its_attributes_as_headers() {
+    let site = Site::new();
+    let structured = event("1", r#","partitionkey":"k","data":{"n": 1.10}"#);
+    assert_eq!(
+        site.post("/topics/sales", &[CLOUD_EVENT], &structured),
+        json!({"topic": "sales", "partition": 2, "offset": 0})
+    );
+    let binary = [
+        ("ce-specversion", "1.0"),
+        ("ce-id", "2"),
+        ("ce-source", "/shop"),
+        ("ce-type", "sold"),
+        ("ce-partitionkey", "k"),
+    ];
+    assert_eq!(
+        site.post("/topics/sales", &binary, "plain"),
+        json!({"topic": "sales", "partition": 2, "offset": 1})
+    );
+    site.post("/topics/sales?key=k", &[("Content-Type", "application/json")], "[7]");
+    let answer = site.get("/topics/sales?from=earliest");
+    assert_eq!(answer["next"], "0:0,1:0,2:3");
+    let records = answer["records"].as_array().expect("a list");
+    assert_eq!(records.len(), 3);
+    let first = &records[0];
+    assert_eq!((&first["key"], &first["value"]), (&json!("k"), &json!({"n": 1.1})), "{first}");
+    assert_eq!(first["headers"]["ce_id"], "1");
+    assert_eq!(first["headers"]["ce_source"], "/shop");
+    assert_eq!((&records[1]["value"], &records[1]["headers"]["ce_id"]), (&json!("plain"), &json!("2")));
+    assert_eq!(
+        (&records[2]["value"], &records[2]["headers"]),
+        (&json!([7]), &json!({"content-type": "application/json"}))
+    );
+    assert_eq!(site.get("/topics/sales?from=2:2")["records"].as_array().map(Vec::len), Some(1));
+    assert_eq!(site.get("/topics/sales?from=earliest&max=2")["next"], "0:0,1:0,2:2");
+    site.end();
+}
+
+#[test]
+fn an_event_is_taken_once_also_after_a_power_cut() {
+    let mut site = Site::new();
+    for id in 0..20 {
+        let answer = site.post("/topics/sales", &[CLOUD_EVENT], &event(&id.to_string(), r#","data":1"#));
+        assert!(answer["offset"].is_i64(), "{answer}");
+    }
+    let once = [("Idempotency-Key", "a")];
+    site.post("/topics/sales", &once, "x");
+    for round in 0..2 {
+        let again = site.post("/topics/sales", &[CLOUD_EVENT], &event("7", r#","data":1"#));
+        assert_eq!(again, json!({"topic": "sales", "duplicate": true}), "round {round}");
+        assert_eq!(site.post("/topics/sales", &once, "x")["duplicate"], true);
+        let mixed = format!("[{},{},{}]", event("7", ""), event(&format!("new-{round}"), ""), event("8", ""));
+        let answer = site.post("/topics/sales", &[BATCH], &mixed);
+        let places = answer["events"].as_array().expect("a list");
+        assert_eq!((&places[0]["duplicate"], &places[2]["duplicate"]), (&json!(true), &json!(true)));
+        assert!(places[1]["offset"].is_i64(), "{answer}");
+        assert_eq!(site.values("sales").len(), 22 + round);
+        site = site.power_cut();
+    }
+    // The same id in another topic is another event.
+    assert!(site.post("/topics/other", &[CLOUD_EVENT], &event("7", ""))["offset"].is_i64());
+    site.end();
+}
+
+#[test]
+fn a_batch_is_taken_as_a_whole_or_not_at_all() {
+    let site = Site::new();
+    let large = "x".repeat(400_000);
+    let events: Vec<String> =
+        (0..6).map(|n| event(&n.to_string(), &format!(r#","data":"{n}{large}""#))).collect();
+    let answer = site.post("/topics/sales", &[BATCH], &format!("[{}]", events.join(",")));
+    assert_eq!(answer["events"].as_array().map(Vec::len), Some(6));
+    let mut seen: Vec<i64> = site
+        .values("sales")
+        .iter()
+        .map(|value| value.as_str().and_then(|text| text[..1].parse().ok()).expect("a number"))
+        .collect();
+    // An answer of the node is not longer than about a megabyte.
+    assert!(!seen.is_empty() && seen.len() < 6);
+    seen.dedup();
+    let bounds = site
+        .log
+        .topic("sales")
+        .expect("it is there")
+        .partitions
+        .iter()
+        .map(|partition| site.log.bounds(*partition).expect("it is there").high_watermark.0)
+        .sum::<i64>();
+    assert_eq!(bounds, 6);
+    let (status, words) =
+        site.refused("POST", "/topics/sales", &[BATCH], &format!("[{},{{}}]", event("9", "")));
+    assert!(status == 400 && words.contains("event 1: "), "{words}");
+    let too_large =
+        format!("[{},{}]", event("9", ""), event("10", &format!(r#","data":"{}""#, "x".repeat(1 << 20))));
+    let (status, words) = site.refused("POST", "/topics/sales", &[BATCH], &too_large);
+    assert!(status == 413 && words.contains("max.message.bytes"), "{words}");
+    assert!(
+        site.post("/topics/sales", &[CLOUD_EVENT], &event("9", ""))["offset"].is_i64(),
+        "9 was not taken before"
+    );
+    assert_eq!(site.post("/topics/sales", &[BATCH], "[]"), json!({"topic": "sales", "events": []}));
+    site.end();
+}
+
+#[test]
+fn what_cannot_be_taken_says_why() {
+    let site = Site::new();
+    site.post("/topics/sales", &[], "x");
+    for (method, target, headers, body, status, why) in [
+        ("POST", "/topics/__event_ids", &[][..], "x", 400, "internal"),
+        ("POST", "/topics/a%20b", &[], "x", 400, "a b"),
+        ("POST", "/topics/sales", &[CLOUD_EVENT], "{", 400, "no JSON"),
+        ("POST", "/topics/sales", &[CLOUD_EVENT], "{}", 400, "'specversion' is missing"),
+        ("PUT", "/topics/sales", &[], "x", 405, "PUT is not a method"),
+        ("GET", "/topics/nowhere", &[], "", 404, "'nowhere' does not exist"),
+        ("GET", "/topics/sales?from=9:1", &[], "", 400, "no partition 9"),
+        ("GET", "/topics/sales?from=x", &[], "", 400, "'earliest'"),
+        ("GET", "/topics/sales?max=x", &[], "", 400, "'max'"),
+        ("GET", "/topics/sales?wait_ms=99999999", &[], "", 400, "at most 60000"),
+    ] {
+        let (found, words) = site.refused(method, target, headers, body);
+        assert!(found == status && words.contains(why), "{method} {target}: {found} {words}");
+    }
+    let (status, words) = site.refused("POST", "/topics/sales", &[], &"x".repeat((8 << 20) + 1));
+    assert!(status == 413 && words.contains("longer than 8388608 bytes"), "{words}");
+    site.end();
+    let strict = Site::on(SimOs::new(6), &[("auto.create.topics.enable", "false")]);
+    assert_eq!(strict.refused("POST", "/topics/sales", &[], "x").0, 404);
+    strict.end();
+}
+
+#[test]
+fn a_long_poll_waits_for_the_first_record() {
+    let site = Site::new();
+    site.post("/topics/sales", &[], "before");
+    let next = site.get("/topics/sales?from=latest")["next"].as_str().expect("a position").to_string();
+    let answer = std::thread::scope(|scope| {
+        let poll = scope.spawn(|| site.get(&format!("/topics/sales?from={next}&wait_ms=60000")));
+        // Whether it comes before the poll or after it, it is the answer.
+        site.post("/topics/sales", &[], "after");
+        poll.join().expect("an answer")
+    });
+    assert_eq!(answer["records"][0]["value"], "after", "{answer}");
+    assert_eq!(site.get("/topics/sales?from=latest&wait_ms=1")["records"], json!([]));
+    site.end();
+}
+
+/// The next event of a stream: its id and its data.
+fn next_event(stream: &mut BufReader<TcpStream>) -> (String, String) {
+    let (mut id, mut data) = (String::new(), String::new());
+    loop {
+        let mut line = String::new();
+        assert!(stream.read_line(&mut line).expect("a line") > 0, "the stream has ended");
+        if let Some(found) = line.strip_prefix("id: ") {
+            id = found.trim().to_string();
+        } else if let Some(found) = line.strip_prefix("data:") {
+            data = found.trim().to_string();
+        } else if line.trim().is_empty() && !id.is_empty() {
+            return (id, data);
+        }
+    }
+}
+
+#[test]
+fn a_stream_goes_on_where_it_was_cut_off() {
+    let site = Site::new();
+    site.post("/topics/sales?key=k", &[], "0");
+    let follow = |more: &str| {
+        site.connect(&format!(
+            "GET /topics/sales HTTP/1.1\r\nHost: 127.0.0.1\r\nAccept: text/event-stream\r\n{more}\r\n"
+        ))
+    };
+    let mut stream = follow("");
+    assert_eq!(next_event(&mut stream), ("0:0,1:0,2:1".into(), String::new()), "it begins at the end");
+    site.post("/topics/sales?key=k", &[], "1");
+    let (id, data) = next_event(&mut stream);
+    let data: Value = serde_json::from_str(&data).expect("JSON");
+    assert_eq!((id.as_str(), &data["value"]), ("0:0,1:0,2:2", &json!(1)));
+    drop(stream);
+    for n in 2..5 {
+        site.post("/topics/sales?key=k", &[], &n.to_string());
+    }
+    let mut stream = follow(&format!("Last-Event-ID: {id}\r\n"));
+    assert_eq!(next_event(&mut stream).0, id);
+    for n in 2..5 {
+        let data: Value = serde_json::from_str(&next_event(&mut stream).1).expect("JSON");
+        assert_eq!((&data["value"], &data["offset"]), (&json!(n), &json!(n)));
+    }
+    // A node that stops ends its streams.
+    site.end();
+    let mut rest = String::new();
+    stream.read_to_string(&mut rest).expect("the end");
+    assert!(rest.ends_with("0\r\n\r\n"), "{rest:?}");
+}
+
+#[test]
+fn what_was_taken_back_is_not_shown() {
+    let site = Site::new();
+    let kafka = broker::server::ServerConfig::new(SocketAddr::from(([127, 0, 0, 1], 0)));
+    let kafka = broker::server::start(kafka, site.broker.clone()).expect("a port is free");
+    let bootstrap = kafka.local_addr().to_string();
+    let mut client = Client::connect(&bootstrap, "test").expect("a connection");
+    client.create_topic("t", 1, 1, &[]).expect("a topic");
+    let mut producer = TransactionalProducer::new(client, "writer", LIMIT).expect("a producer");
+    for (value, is_kept) in [("no", false), ("yes", true)] {
+        producer.write("t", 0, 0, &[value.to_string()]).expect("it is written");
+        if is_kept { producer.commit() } else { producer.abort() }.expect("it ends");
+    }
+    site.post("/topics/t", &[], "open");
+    assert_eq!(site.values("t"), [json!("open"), json!("yes")]);
+    drop(producer);
+    kafka.shutdown();
+    site.end();
+}
