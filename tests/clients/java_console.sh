@@ -212,6 +212,29 @@ quotas() {
   ! grep "_rate=" "$scratch/got"
 }
 
+# Settings of the node that change while it runs, for this node and for all, and one that does not; a topic that says
+# nothing follows, and one that does keeps its own.
+node_settings() {
+  local all=max.connections=5000,log.segment.bytes=536870912
+  configs --alter --entity-type brokers --entity-default --add-config "$all" || return 1
+  configs --alter --entity-type brokers --entity-name 1 --add-config max.connections=4000 || return 1
+  configs --describe --entity-type brokers --entity-name 1 | tee "$scratch/got" || return 1
+  local said="DYNAMIC_BROKER_CONFIG:max.connections=4000, DYNAMIC_DEFAULT_BROKER_CONFIG:max.connections=5000"
+  grep -q "max.connections=4000 .*synonyms={$said" "$scratch/got" || return 1
+  configs --describe --all --entity-type topics --entity-name "$topic" >"$scratch/got" || return 1
+  said="DYNAMIC_DEFAULT_BROKER_CONFIG:log.segment.bytes=536870912, DEFAULT_CONFIG:log.segment.bytes=1073741824"
+  grep "segment.bytes" "$scratch/got"
+  grep -q "^  segment.bytes=536870912 .*synonyms={$said}" "$scratch/got" || return 1
+  configs --alter --entity-type topics --entity-name "$topic" --add-config segment.bytes=268435456 || return 1
+  configs --describe --entity-type topics --entity-name "$topic" | tee "$scratch/got" || return 1
+  said="DYNAMIC_TOPIC_CONFIG:segment.bytes=268435456, $said"
+  grep -q "^  segment.bytes=268435456 .*synonyms={$said}" "$scratch/got" || return 1
+  configs --alter --entity-type topics --entity-name "$topic" --delete-config segment.bytes || return 1
+  configs --alter --entity-type brokers --entity-name 1 --delete-config max.connections || return 1
+  configs --alter --entity-type brokers --entity-default --delete-config max.connections,log.segment.bytes || return 1
+  ! configs --alter --entity-type brokers --entity-name 1 --add-config queued.max.requests=9
+}
+
 delete_records() {
   printf '{"version":1,"partitions":[{"topic":"%s","partition":0,"offset":10}]}' "$topic" >"$scratch/offsets.json"
   tool DeleteRecordsCommand --offset-json-file "$scratch/offsets.json" || return 1
@@ -243,6 +266,7 @@ check "members of the new group protocol" consumer_groups
 check "list, describe and abort a transaction" transactions
 check "read, list, describe, reset and delete a share group" share_group
 check "quotas of users, clients and addresses" quotas
+check "settings of the node" node_settings
 check "delete records" delete_records
 check "delete a group and a topic" delete
 echo "$passed passed, $failed failed"

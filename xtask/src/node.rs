@@ -28,10 +28,13 @@ pub fn start(data: &Path, log: &Path) -> Result<Node> {
     start_with(data, log, &[])
 }
 
-/// Like [`start`], with more options.
+/// Like [`start`], with more options; among them may be the address.
 pub fn start_with(data: &Path, log: &Path, options: &[String]) -> Result<Node> {
     let mut command = command()?;
-    command.arg("start").args(options).arg("--data").arg(data).args(["--kafka", "127.0.0.1:0"]);
+    command.arg("start").args(options).arg("--data").arg(data);
+    if !options.iter().any(|option| option == "--kafka") {
+        command.args(["--kafka", "127.0.0.1:0"]);
+    }
     let (server, bootstrap) = Server::start(&mut command, log, START_LIMIT, address)?;
     // Written before the line.
     let file = data.join("node.json");

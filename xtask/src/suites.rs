@@ -228,7 +228,12 @@ fn on<T>(target: &Target, suite: &Suite, run: impl FnOnce(&str) -> Result<T>) ->
         Target::Node => {
             let folder = tempfile::tempdir()?;
             let log = folder.path().join("node.log");
-            let options: Vec<String> = suite.node_options.iter().map(|option| (*option).to_owned()).collect();
+            // Advertised, as the Kafka is that is started for it.
+            let address = format!("127.0.0.1:{}", kafka::lasting_port()?);
+            let advertised = format!("advertised.listeners=PLAINTEXT://{address}");
+            let own = ["--kafka", &address, "--set", &advertised];
+            let options: Vec<String> =
+                own.iter().chain(suite.node_options).map(|option| (*option).to_owned()).collect();
             let node = node::start_with(&folder.path().join("data"), &log, &options)?;
             let result = run(&node.bootstrap);
             // A node that fell in the middle is seen here.

@@ -15,6 +15,7 @@ use crate::metrics::Counters;
 use crate::quotas::{QUOTAS_LAYER, QuotaChange, QuotaRules, Sensors, SharedQuotas};
 use crate::security::{Rules, RulesChange, SharedRules, Throttle, USERS_LAYER, permit_name};
 use crate::sessions::Sessions;
+use crate::settings::{SETTINGS_LAYER, Settings, SharedSettings};
 use crate::share::{SHARE_LAYER, ShareGroups, ShareMembers, SharedShareGroups};
 use crate::state::producers::ID_BLOCK;
 use crate::state::{BrokerState, DecodeError, LAYER_NAME, SharedState, encode_reservation};
@@ -38,6 +39,7 @@ pub struct Recovered {
     state: Arc<SharedState>,
     rules: Arc<SharedRules>,
     quotas: Arc<SharedQuotas>,
+    settings: Arc<SharedSettings>,
     share: Arc<SharedShareGroups>,
 }
 
@@ -52,11 +54,13 @@ impl Recovered {
         let state = BrokerState::restore(part(LAYER_NAME))?;
         let rules = Rules::restore(part(USERS_LAYER)).map_err(|error| DecodeError(error.what))?;
         let quotas = QuotaRules::restore(part(QUOTAS_LAYER)).map_err(|error| DecodeError(error.what))?;
+        let settings = Settings::restore(part(SETTINGS_LAYER)).map_err(|error| DecodeError(error.what))?;
         let share = ShareGroups::restore(part(SHARE_LAYER)).map_err(|error| DecodeError(error.what))?;
         Ok(Recovered {
             state: Arc::new(SharedState(Mutex::new(state))),
             rules: Arc::new(SharedRules::new(rules)),
             quotas: Arc::new(SharedQuotas::new(quotas)),
+            settings: Arc::new(SharedSettings::new(settings)),
             share: Arc::new(SharedShareGroups::new(share)),
         })
     }
@@ -65,6 +69,7 @@ impl Recovered {
     pub fn apply(&self, lsn: Lsn, entry: &Entry<'_>) -> Result<(), DecodeError> {
         self.rules.replay(entry).map_err(|error| DecodeError(error.what))?;
         self.quotas.replay(entry).map_err(|error| DecodeError(error.what))?;
+        self.settings.replay(entry).map_err(|error| DecodeError(error.what))?;
         self.share.replay(entry).map_err(|error| DecodeError(error.what))?;
         lock(&self.state.0).apply(lsn, entry)
     }
@@ -75,6 +80,7 @@ impl Recovered {
             (LAYER_NAME, self.state.clone()),
             (USERS_LAYER, self.rules.clone()),
             (QUOTAS_LAYER, self.quotas.clone()),
+            (SETTINGS_LAYER, self.settings.clone()),
             (SHARE_LAYER, self.share.clone()),
         ]
     }
@@ -92,6 +98,7 @@ struct IdBlock {
 pub struct Broker {
     pub(crate) log: EventLog,
     pub(crate) os: Os,
+    /// As the node was started.
     pub(crate) config: BrokerConfig,
     pub(crate) state: Arc<SharedState>,
     pub(crate) coordinator: Mutex<Coordinator>,
@@ -106,6 +113,8 @@ pub struct Broker {
     pub(crate) rules: Arc<SharedRules>,
     pub(crate) quotas: Arc<SharedQuotas>,
     pub(crate) sensors: Mutex<Sensors>,
+    pub(crate) settings: Arc<SharedSettings>,
+    in_force: Mutex<Arc<BrokerConfig>>,
     pub(crate) share: Arc<SharedShareGroups>,
     pub(crate) share_members: Mutex<ShareMembers>,
     pub(crate) throttle: Mutex<Throttle>,
@@ -126,7 +135,7 @@ impl Broker {
         config: BrokerConfig,
         os: Os,
     ) -> Result<Broker, LogError> {
-        let Recovered { state, rules, quotas, share } = recovered;
+        let Recovered { state, rules, quotas, settings, share } = recovered;
         let known = lock(&state.0).cluster_id.clone();
         let cluster_id = match known {
             Some(cluster_id) => cluster_id,
@@ -167,6 +176,8 @@ impl Broker {
             rules,
             quotas,
             sensors: Mutex::default(),
+            settings,
+            in_force: Mutex::new(Arc::new(config.clone())),
             share,
             share_members: Mutex::default(),
             throttle: Mutex::new(Throttle::default()),
@@ -180,6 +191,7 @@ impl Broker {
             config,
             state,
         };
+        broker.put_settings_in_force();
         broker.log.answer_for_transactions(broker.state.clone());
         broker.arm_recovered(opened);
         broker.arm_consumer_groups(opened);
@@ -374,6 +386,22 @@ impl Broker {
     /// What checks the tokens of OAUTHBEARER, if the listener takes them.
     pub fn tokens(&self) -> Option<&Arc<TokenVerifier>> {
         self.tokens.as_ref()
+    }
+
+    /// The configuration with what was changed while the node runs; the rest of it is that of `config`.
+    pub(crate) fn in_force(&self) -> Arc<BrokerConfig> {
+        lock(&self.in_force).clone()
+    }
+
+    /// Has those look at the changed settings who do not ask for them.
+    pub(crate) fn put_settings_in_force(&self) {
+        // Under the lock, so that of two changes the later one stays.
+        let mut in_force = lock(&self.in_force);
+        let config = Arc::new(self.settings.current().in_force(&self.config));
+        self.log.set_topic_defaults(config.topic_defaults());
+        self.log.set_compaction(config.compaction);
+        lock(&self.upkeep).keep_to(&config);
+        *in_force = config;
     }
 
     /// The users and access rules of now.

@@ -1,13 +1,15 @@
 //! The broker's configuration: Kafka's key names, one spec each, from which DescribeConfigs answers too.
 
 use crate::advertised::Advertised;
-use crate::cleaner::CleanerConfig;
+use crate::cleaner;
 use crate::group::GroupConfig;
 use crate::quotas::{QuotaConfig, Window};
 use crate::security::{self, SecurityConfig};
 use crate::share;
+use crate::topic_defaults;
 use crate::upkeep::{OffsetsConfig, ProducersConfig};
 use base::options::{OptionError, OptionKind, OptionSpec, Options};
+use eventlog::CompactionOptions;
 use std::collections::BTreeMap;
 
 const fn spec(
@@ -33,17 +35,23 @@ const SECURITY: [OptionSpec; security::OPTIONS] = security::config_options();
 
 const SHARE: [OptionSpec; 19] = share::options::config_options();
 
-const fn joined() -> [OptionSpec; GENERAL.len() + SECURITY.len() + SHARE.len()] {
-    let mut all = [GENERAL[0]; GENERAL.len() + SECURITY.len() + SHARE.len()];
-    let mut index = 0;
-    while index < all.len() {
-        let own = index.wrapping_sub(GENERAL.len());
-        all[index] = match (index < GENERAL.len(), own < SECURITY.len()) {
-            (true, _) => GENERAL[index],
-            (_, true) => SECURITY[own],
-            _ => SHARE[own - SECURITY.len()],
-        };
-        index += 1;
+const OF_TOPICS: [OptionSpec; topic_defaults::OPTIONS] = topic_defaults::config_options();
+
+const TABLES: [&[OptionSpec]; 4] = [GENERAL, &OF_TOPICS, &SECURITY, &SHARE];
+
+const OPTIONS: usize = GENERAL.len() + OF_TOPICS.len() + SECURITY.len() + SHARE.len();
+
+const fn joined() -> [OptionSpec; OPTIONS] {
+    let mut all = [GENERAL[0]; OPTIONS];
+    let (mut next, mut table) = (0, 0);
+    while table < TABLES.len() {
+        let mut index = 0;
+        while index < TABLES[table].len() {
+            all[next] = TABLES[table][index];
+            next += 1;
+            index += 1;
+        }
+        table += 1;
     }
     all
 }
@@ -220,13 +228,6 @@ const GENERAL: &[OptionSpec] = &[
         "134217728",
     ),
     spec(
-        "log.cleaner.delete.retention.ms",
-        integer(0, i64::MAX),
-        "86400000",
-        "`delete.retention.ms` of topics that do not say it.",
-        "3600000",
-    ),
-    spec(
         "log.cleaner.enable",
         OptionKind::Boolean,
         "true",
@@ -239,27 +240,6 @@ const GENERAL: &[OptionSpec] = &[
         "67108864",
         "The most bytes that compaction reads and writes in a second; 9223372036854775807 = no limit.",
         "10485760",
-    ),
-    spec(
-        "log.cleaner.max.compaction.lag.ms",
-        integer(1, i64::MAX),
-        "9223372036854775807",
-        "`max.compaction.lag.ms` of topics that do not say it.",
-        "86400000",
-    ),
-    spec(
-        "log.cleaner.min.cleanable.ratio",
-        OptionKind::Decimal { min: 0, max: 1 },
-        "0.5",
-        "`min.cleanable.dirty.ratio` of topics that do not say it.",
-        "0.2",
-    ),
-    spec(
-        "log.cleaner.min.compaction.lag.ms",
-        integer(0, i64::MAX),
-        "0",
-        "`min.compaction.lag.ms` of topics that do not say it.",
-        "60000",
     ),
     spec(
         "log.cleaner.threads",
@@ -352,6 +332,13 @@ const GENERAL: &[OptionSpec] = &[
     ),
     spec("quota.window.size.seconds", integer(1, 86_400), "1", "The length of one of these samples.", "1"),
     spec(
+        "sasl.kerberos.min.time.before.relogin",
+        integer(0, i64::MAX),
+        "60000",
+        "Accepted; there is no Kerberos.",
+        "60000",
+    ),
+    spec(
         "socket.request.max.bytes",
         integer(1_024, INT_MAX),
         "104857600",
@@ -408,7 +395,7 @@ pub struct BrokerConfig {
     pub transactional_id_expiration_ms: i64,
     pub transactional_ids_check_every_ms: i64,
     pub security: SecurityConfig,
-    pub cleaner: CleanerConfig,
+    pub compaction: CompactionOptions,
     /// Shown by DescribeLogDirs; whoever opens the log knows it.
     pub log_directory: String,
 }
@@ -444,7 +431,7 @@ impl BrokerConfig {
     }
 
     fn from_checked(options: &Options, given: &BTreeMap<String, String>) -> BrokerConfig {
-        // Every key has a default, and the specs bound the values to the types below.
+        // Every key here has a default, and the specs bound the values to the types below.
         let number = |key: &str| options.integer(key).unwrap_or_default();
         let size = |key: &str| usize::try_from(number(key)).unwrap_or(usize::MAX);
         let int = |key: &str| i32::try_from(number(key)).unwrap_or(i32::MAX);
@@ -493,7 +480,7 @@ impl BrokerConfig {
                 "transaction.remove.expired.transaction.cleanup.interval.ms",
             ),
             security: SecurityConfig::from_checked(options),
-            cleaner: CleanerConfig::from_checked(options, given),
+            compaction: cleaner::from_checked(options),
             log_directory: String::new(),
         }
     }
@@ -514,10 +501,9 @@ mod tests {
         let examples =
             BROKER_OPTIONS.iter().map(|spec| (spec.key.to_string(), spec.example.to_string())).collect();
         BrokerConfig::check(&examples).unwrap();
-        let defaults = BROKER_OPTIONS
-            .iter()
-            .map(|spec| (spec.key.to_string(), spec.default.unwrap_or_default().to_string()))
-            .collect();
+        let defaults = BROKER_OPTIONS.iter();
+        let defaults =
+            defaults.filter_map(|spec| Some((spec.key.to_string(), spec.default?.to_string()))).collect();
         let config = BrokerConfig::check(&defaults).unwrap();
         assert_eq!(config.fetch_bytes_max, BrokerConfig::default().fetch_bytes_max);
         assert_eq!((config.node_id, config.partitions_default), (1, 1));

@@ -20,12 +20,14 @@ pub mod quotas;
 pub mod security;
 pub mod server;
 mod sessions;
+pub mod settings;
 pub mod share;
 pub mod state;
 mod sync;
 #[cfg(test)]
 mod testing;
 mod tickets;
+mod topic_defaults;
 mod transactions;
 mod undecided;
 mod upkeep;

@@ -28,6 +28,8 @@ impl Layer {
     pub const SHARE_GROUPS: Layer = Layer(10);
     /// What clients may use of the node.
     pub const QUOTAS: Layer = Layer(11);
+    /// Settings of the node that were changed while it ran.
+    pub const SETTINGS: Layer = Layer(12);
 }
 
 /// One entry of the log.

@@ -46,7 +46,7 @@ pub use format::mend_checksums;
 pub use log::{AbortedRange, Bounds, Durable, EventLog, Fold, Listener, Transactions};
 pub use measured::metric_families;
 pub use metrics::{Appended, LogMetrics};
-pub use options::{Committer, LogOptions};
+pub use options::{Committer, CompactionOptions, LogOptions};
 pub use read::BatchSlice;
 pub use recovery::{OpenReport, Recovery};
 pub use segment::Segment;

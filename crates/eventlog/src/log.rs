@@ -12,7 +12,7 @@ use crate::index::IndexCache;
 use crate::metrics::{Appended, Counters, LogMetrics};
 use crate::partition::Partition;
 use crate::upkeep::{Pins, UpkeepState};
-use crate::{Committer, LogError, LogOptions};
+use crate::{Committer, LogError, LogOptions, TopicConfig};
 use base::{Lsn, Offset, PartitionId, TopicId};
 use os::{Os, blocking};
 use std::collections::{BTreeMap, HashMap};
@@ -153,6 +153,17 @@ impl EventLog {
             }
         }
         EventLog { _guard: Arc::new(Guard(inner.clone())), inner }
+    }
+
+    /// The configuration of topics where they say nothing themselves, from now on; the keys are those of topics. It is
+    /// not kept in the log. The node's own topics have none of it.
+    pub fn set_topic_defaults(&self, defaults: BTreeMap<String, String>) {
+        self.inner.catalog.write().unwrap_or_else(PoisonError::into_inner).set_defaults(defaults);
+    }
+
+    /// What a topic has that says nothing.
+    pub fn default_topic_config(&self) -> TopicConfig {
+        self.inner.catalog().default_config()
     }
 
     /// Everything up to this LSN is durable and visible.

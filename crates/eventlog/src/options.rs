@@ -1,6 +1,5 @@
 //! How a log is opened: where it lies, how large its parts are, who commits.
 
-use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 /// Who runs the group commit and the upkeep.
@@ -30,14 +29,25 @@ pub struct LogOptions {
     pub index_cache_bytes: usize,
     /// Sealed files that are kept open.
     pub open_files_max: usize,
+    /// How compaction begins; [`crate::EventLog::set_compaction`] changes it while the log runs.
+    pub compaction: CompactionOptions,
+}
+
+/// How much compaction does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct CompactionOptions {
     /// How often the log's own thread looks for what is to be compacted; 0 = never.
-    pub compaction_check_ms: u64,
-    /// Memory for the keys of one pass of compaction; more keys need more passes.
-    pub compaction_keys_bytes_max: usize,
-    /// Bytes that compaction reads and writes in a second at most, so that it does not get in others' way; 0 = no limit.
-    pub compaction_bytes_per_second: u64,
-    /// What compaction takes for the configuration of topics where they say nothing themselves.
-    pub compaction_defaults: BTreeMap<String, String>,
+    pub check_ms: u64,
+    /// Memory for the keys of one pass; more keys need more passes.
+    pub keys_bytes_max: usize,
+    /// Bytes that are read and written in a second at most, so that others are not in want; 0 = no limit.
+    pub bytes_per_second: u64,
+}
+
+impl Default for CompactionOptions {
+    fn default() -> CompactionOptions {
+        CompactionOptions { check_ms: 15_000, keys_bytes_max: 32 << 20, bytes_per_second: 64 << 20 }
+    }
 }
 
 impl LogOptions {
@@ -53,10 +63,7 @@ impl LogOptions {
             retention_check_ms: 30_000,
             index_cache_bytes: 8 << 20,
             open_files_max: 128,
-            compaction_check_ms: 15_000,
-            compaction_keys_bytes_max: 32 << 20,
-            compaction_bytes_per_second: 64 << 20,
-            compaction_defaults: BTreeMap::new(),
+            compaction: CompactionOptions::default(),
         }
     }
 }

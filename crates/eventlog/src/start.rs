@@ -73,7 +73,7 @@ impl Recovery {
             partitions: std::sync::RwLock::new(partitions),
             files: Mutex::new(self.files),
             segments: Mutex::new(segments),
-            compaction: Compaction::new(self.directory_format),
+            compaction: Compaction::new(self.directory_format, self.options.compaction),
             pool: self.pool,
             spares,
             cache: IndexCache::new(self.options.index_cache_bytes),

@@ -239,9 +239,6 @@ impl TopicConfig {
 
     /// The same with other defaults for what was not given.
     pub(crate) fn with_defaults(&self, defaults: &BTreeMap<String, String>) -> TopicConfig {
-        if defaults.is_empty() {
-            return self.clone();
-        }
         let mut texts = defaults.clone();
         texts.extend(self.given.clone());
         TopicConfig { given: self.given.clone(), ..TopicConfig::lenient(&texts) }
@@ -281,7 +278,7 @@ impl TopicConfig {
         }
     }
 
-    /// The value in force for a key, given or by default.
+    /// The value of a key, given or by its own default.
     pub fn text(&self, key: &str) -> Option<String> {
         let given = self.given.get(key).cloned();
         given.or_else(|| TOPIC_OPTIONS.iter().find(|spec| spec.key == key)?.default.map(str::to_string))

@@ -95,7 +95,7 @@ impl World {
         let mut random = SplitMix(seed);
         let mut options = small_options();
         // Sometimes so few keys at once that it takes several passes.
-        options.compaction_keys_bytes_max = if random.one_in(3) { 24 * 16 } else { 1 << 20 };
+        options.compaction.keys_bytes_max = if random.one_in(3) { 24 * 16 } else { 1 << 20 };
         World {
             seed,
             sim: SimOs::new(seed),
@@ -699,15 +699,14 @@ fn segments_go_with_their_records() {
     assert_eq!(world.segments(), Vec::<String>::new());
 }
 
-/// A topic that says nothing is compacted as the log's options say.
+/// A topic that says nothing is compacted as the log's defaults of topics say.
 #[test]
 fn what_a_topic_does_not_say_is_said_by_the_log() {
     for (lag_ms, own, is_compacted) in
         [("0", None, true), ("100000", None, false), ("100000", Some("0"), true)]
     {
-        let mut options = small_options();
-        options.compaction_defaults = BTreeMap::from([("min.compaction.lag.ms".into(), lag_ms.into())]);
-        let log = Recovery::open(&SimOs::new(1).os(), options).unwrap().start(Vec::new()).unwrap();
+        let log = Recovery::open(&SimOs::new(1).os(), small_options()).unwrap().start(Vec::new()).unwrap();
+        log.set_topic_defaults(BTreeMap::from([("min.compaction.lag.ms".into(), lag_ms.into())]));
         let mut config = BTreeMap::from([
             ("cleanup.policy".to_string(), "compact".to_string()),
             ("segment.bytes".to_string(), "200".to_string()),

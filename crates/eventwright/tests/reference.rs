@@ -313,9 +313,11 @@ fn setting_page() -> String {
 fn broker_page() -> String {
     let mut page = format!(
         "# Settings of a node, its topics and its groups\n\nThe names are those of Apache Kafka. An unknown key is refused. {MADE}\n\n\
-## Of the node\n\nGiven with `--set KEY=VALUE` or in the file of `--config`.\n"
+## Of the node\n\nGiven with `--set KEY=VALUE` or in the file of `--config`. Those \
+with a star are also changed while the node runs: by Kafka's clients, or with `kafka-configs.sh --entity-type brokers`.\n"
     );
-    page.push_str(&option_table(broker::BROKER_OPTIONS.iter()));
+    let starred = |key: &str| if broker::settings::is_changeable(key) { "\\*" } else { "" };
+    page.push_str(&option_table_with(broker::BROKER_OPTIONS.iter(), starred));
     page.push_str("\n## Of a topic\n\nGiven with `eventwright topic create --config KEY=VALUE`, by Kafka's clients or with `kafka-configs.sh`.\n");
     page.push_str(&option_table(eventlog::TOPIC_OPTIONS.iter()));
     page.push_str(
@@ -362,6 +364,14 @@ fn command_line_page() -> String {
 }
 
 fn option_table<'o>(options: impl Iterator<Item = &'o OptionSpec>) -> String {
+    option_table_with(options, |_| "")
+}
+
+/// With a sign behind the key.
+fn option_table_with<'o>(
+    options: impl Iterator<Item = &'o OptionSpec>,
+    sign: impl Fn(&str) -> &'static str,
+) -> String {
     let mut table = "\n| Key | Value | Default | What it does |\n|---|---|---|---|\n".to_string();
     for option in options {
         let default = match (option.required, option.default) {
@@ -370,8 +380,9 @@ fn option_table<'o>(options: impl Iterator<Item = &'o OptionSpec>) -> String {
             (false, None) => "–".to_string(),
         };
         let row = format!(
-            "| `{}` | {}, as `{}` | {default} | {} |",
+            "| `{}`{} | {}, as `{}` | {default} | {} |",
             option.key,
+            sign(option.key),
             kind(&option.kind),
             shown(option.example),
             option.doc

@@ -1,10 +1,9 @@
-//! AlterConfigs (33), the old form: replaces the whole given configuration of a topic or a group.
+//! AlterConfigs (33), the old form: replaces the whole given configuration of a topic, a group or the node.
 
+use super::change_configs::{Asked, Given, change_all};
 use super::create_topics::given_config;
-use super::incremental_alter_configs::change;
-use super::{Api, NONE, code, some_text, typed};
+use super::{Api, typed};
 use crate::call::{Call, Outcome};
-use base::Lsn;
 use kafka_wire::ApiKey;
 use kafka_wire::messages::alter_configs_request::AlterConfigsRequest;
 use kafka_wire::messages::alter_configs_response::{AlterConfigsResourceResponse, AlterConfigsResponse};
@@ -12,38 +11,21 @@ use kafka_wire::messages::alter_configs_response::{AlterConfigsResourceResponse,
 pub const API: Api = Api::new(ApiKey::AlterConfigs, (0, 2), |call, body| typed(call, body, handle));
 
 fn handle(call: &Call<'_>, request: AlterConfigsRequest) -> Outcome {
-    let mut last = Lsn(0);
-    let mut responses = Vec::with_capacity(request.resources.len());
-    for resource in request.resources {
-        let mut response = AlterConfigsResourceResponse {
-            resource_type: resource.resource_type,
-            resource_name: resource.resource_name.clone(),
-            ..Default::default()
-        };
-        let configs = resource.configs.into_iter().map(|config| (config.name, config.value));
-        let altered = given_config(configs).and_then(|replacement| {
-            let (kind, name) = (resource.resource_type, &resource.resource_name);
-            super::describe_configs::permit(call, kind, name)?;
-            change(call.broker, kind, name, request.validate_only, |given| {
-                *given = replacement;
-                Ok(())
-            })
+    let asked = request.resources.into_iter().map(|resource| Asked {
+        resource_type: resource.resource_type,
+        resource_name: resource.resource_name,
+        change: move |given: &mut Given| {
+            *given = given_config(resource.configs.into_iter().map(|config| (config.name, config.value)))?;
+            Ok(())
+        },
+    });
+    let (lsn, changed) = change_all(call, asked, request.validate_only);
+    call.after_durable(lsn, move |fenced| {
+        let responses = changed.into_iter().map(|changed| {
+            let (error_code, error_message) = changed.outcome(fenced);
+            let (resource_type, resource_name) = (changed.resource_type, changed.resource_name);
+            AlterConfigsResourceResponse { error_code, error_message, resource_type, resource_name }
         });
-        match altered {
-            Ok(lsn) => last = last.max(lsn),
-            Err(error) => {
-                response.error_code = code(error.code);
-                response.error_message = some_text(error.message);
-            }
-        }
-        responses.push(response);
-    }
-    call.after_durable(last, move |fenced| {
-        if let Some(error) = fenced {
-            for response in responses.iter_mut().filter(|response| response.error_code == NONE) {
-                response.error_code = code(error);
-            }
-        }
-        AlterConfigsResponse { responses, ..Default::default() }
+        AlterConfigsResponse { responses: responses.collect(), ..Default::default() }
     })
 }

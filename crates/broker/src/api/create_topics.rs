@@ -3,6 +3,7 @@
 //! There is one node, so a replication factor above 1 cannot be had; it is taken, so that the scripts
 //! and tools of a cluster work unchanged, and answered with 1 and a message that says so.
 
+use super::config_sources::{self, SOURCE_TOPIC};
 use super::metadata::may_create_topic;
 use super::{Api, NONE, code, some_text, typed};
 use crate::call::{Call, Outcome};
@@ -160,25 +161,19 @@ pub(super) fn given_config(
     Ok(given)
 }
 
-/// DescribeConfigs' sources (KIP-226).
-pub(super) const SOURCE_TOPIC: i8 = 1;
-pub(super) const SOURCE_BROKER: i8 = 4;
-pub(super) const SOURCE_DEFAULT: i8 = 5;
-pub(super) const SOURCE_GROUP: i8 = 8;
-
 fn effective(call: &Call<'_>, config: &TopicConfig) -> Vec<CreatableTopicConfigs> {
+    let inherited = call.broker.in_force().topic_defaults();
     let entry = |spec: &OptionSpec| {
-        let inherited = call.broker.config.topic_default(spec.key).and_then(|(_, value)| value);
-        let (value, config_source) = match (config.given.get(spec.key), inherited) {
-            (Some(given), _) => (Some(given.clone()), SOURCE_TOPIC),
-            (None, Some(inherited)) => (Some(inherited.to_string()), SOURCE_BROKER),
-            (None, None) => (config.text(spec.key), SOURCE_DEFAULT),
-        };
+        let given = config.given.contains_key(spec.key);
+        let of_node = inherited.get(spec.key).cloned().filter(|_| !given);
         CreatableTopicConfigs {
             name: spec.key.into(),
-            value,
+            value: of_node.or_else(|| config.text(spec.key)),
             read_only: false,
-            config_source,
+            config_source: match given {
+                true => SOURCE_TOPIC,
+                false => config_sources::source(&config_sources::of_topics(call.broker, spec.key)),
+            },
             is_sensitive: false,
         }
     };

@@ -1,11 +1,13 @@
 //! DescribeConfigs (32): the configuration of topics, groups and the node, from their tables of specs.
 
-use super::create_topics::{SOURCE_BROKER, SOURCE_DEFAULT, SOURCE_GROUP, SOURCE_TOPIC};
+use super::change_configs::scope_of;
+use super::config_sources::{self, SOURCE_ALL_NODES, SOURCE_DEFAULT, SOURCE_GROUP, SOURCE_TOPIC, synonym};
 use super::{Api, NONE, code, some_text, typed};
 use crate::call::{Call, Outcome};
 use crate::config::BROKER_OPTIONS;
 use crate::errors::ApiError;
 use crate::group::options::{GROUP_OPTIONS, default_of};
+use crate::settings::{self, Scope};
 use crate::sync::lock;
 use base::options::{OptionKind, OptionSpec};
 use eventlog::TOPIC_OPTIONS;
@@ -15,6 +17,7 @@ use kafka_wire::messages::describe_configs_request::{DescribeConfigsRequest, Des
 use kafka_wire::messages::describe_configs_response::{
     DescribeConfigsResourceResult, DescribeConfigsResponse, DescribeConfigsResult, DescribeConfigsSynonym,
 };
+use std::collections::BTreeMap;
 
 pub const API: Api = Api::new(ApiKey::DescribeConfigs, (1, 4), |call, body| typed(call, body, handle));
 
@@ -64,32 +67,51 @@ fn describe(
     match resource.resource_type {
         TOPIC => {
             let topic = call.broker.find_topic(&resource.resource_name)?;
+            // The node's own topics say everything themselves.
+            let inherited = match topic.internal {
+                true => BTreeMap::new(),
+                false => call.broker.in_force().topic_defaults(),
+            };
             let specs = TOPIC_OPTIONS.iter().filter(|spec| wanted(spec.key));
             Ok(specs
                 .map(|spec| {
-                    let given = topic.config.given.get(spec.key).map(String::as_str);
-                    let inherited = call.broker.config.topic_default(spec.key);
-                    shape.topic_entry(spec, given, inherited)
+                    let given = topic.config.given.get(spec.key);
+                    let value = given.or_else(|| inherited.get(spec.key)).map(String::as_str);
+                    let own = given.map(|given| synonym(spec.key, given, SOURCE_TOPIC));
+                    let of_node = if topic.internal {
+                        spec.default
+                            .map(|default| synonym(spec.key, default, SOURCE_DEFAULT))
+                            .into_iter()
+                            .collect()
+                    } else {
+                        config_sources::of_topics(call.broker, spec.key)
+                    };
+                    shape.entry(spec, value.or(spec.default), own.into_iter().chain(of_node).collect(), false)
                 })
                 .collect())
         }
         BROKER => {
-            let config = &call.broker.config;
-            let name = &resource.resource_name;
-            // An empty name asks for the cluster-wide dynamic settings, of which there are none.
-            if name.is_empty() {
-                return Ok(Vec::new());
-            }
-            if name.parse() != Ok(config.node_id) {
-                let message = format!("there is one node, and its id is {}", config.node_id);
-                return Err(ApiError::new(ErrorCode::InvalidRequest, message));
-            }
+            let scope = scope_of(call.broker, &resource.resource_name)?;
+            let config = call.broker.in_force();
+            let settings = call.broker.settings.current();
+            let of_all = settings.given(Scope::AllNodes);
+            // Without a name those are asked for that were changed for all nodes.
             let specs = BROKER_OPTIONS.iter().filter(|spec| wanted(spec.key));
+            let specs = specs.filter(|spec| scope == Scope::ThisNode || of_all.contains_key(spec.key));
             Ok(specs
                 .map(|spec| {
-                    let given = config.given.get(spec.key).map(String::as_str);
-                    let default = spec.default.map(str::to_string);
-                    shape.entry(spec, default, given, SOURCE_BROKER, true)
+                    let read_only = !settings::is_changeable(spec.key);
+                    let (value, synonyms) = match scope {
+                        Scope::ThisNode => {
+                            (config.text(spec.key), config_sources::of_node(call.broker, spec.key))
+                        }
+                        Scope::AllNodes => {
+                            let value = of_all.get(spec.key).map(String::as_str);
+                            let synonym = value.map(|value| synonym(spec.key, value, SOURCE_ALL_NODES));
+                            (value, synonym.into_iter().collect())
+                        }
+                    };
+                    shape.entry(spec, value, synonyms, read_only)
                 })
                 .collect())
         }
@@ -103,7 +125,15 @@ fn describe(
             Ok(specs
                 .map(|spec| {
                     let given = set.and_then(|set| set.get(spec.key)).map(String::as_str);
-                    shape.entry(spec, default_of(&call.broker.config, spec), given, SOURCE_GROUP, false)
+                    let default = default_of(&call.broker.config, spec);
+                    let own = given.map(|given| synonym(spec.key, given, SOURCE_GROUP));
+                    let default_said = DescribeConfigsSynonym {
+                        name: spec.key.into(),
+                        value: default.clone(),
+                        source: SOURCE_DEFAULT,
+                    };
+                    let synonyms = own.into_iter().chain([default_said]).collect();
+                    shape.entry(spec, given.or(default.as_deref()), synonyms, false)
                 })
                 .collect())
         }
@@ -133,58 +163,20 @@ struct Shape {
 }
 
 impl Shape {
-    /// A topic that says nothing may have the value that the node was given under a key of its own.
-    fn topic_entry(
-        &self,
-        spec: &OptionSpec,
-        given: Option<&str>,
-        inherited: Option<(&'static str, Option<&str>)>,
-    ) -> DescribeConfigsResourceResult {
-        let default = spec.default.map(str::to_string);
-        let mut entry = self.entry(spec, default, given, SOURCE_TOPIC, false);
-        let Some((node_key, of_node)) = inherited else { return entry };
-        if let (None, Some(value)) = (given, of_node) {
-            (entry.value, entry.config_source) = (Some(value.to_string()), SOURCE_BROKER);
-        }
-        if let Some(last) = entry.synonyms.pop() {
-            let synonym = |value: Option<String>, source| DescribeConfigsSynonym {
-                name: node_key.into(),
-                value,
-                source,
-            };
-            entry.synonyms.extend(of_node.map(|value| synonym(Some(value.to_string()), SOURCE_BROKER)));
-            entry.synonyms.push(synonym(last.value, SOURCE_DEFAULT));
-        }
-        entry
-    }
-
     fn entry(
         &self,
         spec: &OptionSpec,
-        default: Option<String>,
-        given: Option<&str>,
-        given_source: i8,
+        value: Option<&str>,
+        synonyms: Vec<DescribeConfigsSynonym>,
         read_only: bool,
     ) -> DescribeConfigsResourceResult {
-        let (value, source) = match given {
-            Some(given) => (Some(given.to_string()), given_source),
-            None => (default.clone(), SOURCE_DEFAULT),
-        };
-        let mut synonyms = Vec::new();
-        if self.synonyms {
-            let synonym = |value, source| DescribeConfigsSynonym { name: spec.key.into(), value, source };
-            if given.is_some() {
-                synonyms.push(synonym(value.clone(), given_source));
-            }
-            synonyms.push(synonym(default, SOURCE_DEFAULT));
-        }
         DescribeConfigsResourceResult {
             name: spec.key.into(),
-            value,
+            value: value.map(str::to_string),
             read_only,
-            config_source: source,
+            config_source: config_sources::source(&synonyms),
             is_sensitive: false,
-            synonyms,
+            synonyms: if self.synonyms { synonyms } else { Vec::new() },
             config_type: if self.version >= 3 { config_type(spec) } else { 0 },
             documentation: self.documentation.then(|| spec.doc.to_string()),
         }
@@ -204,7 +196,7 @@ fn config_type(spec: &OptionSpec) -> i8 {
         OptionKind::Integer { max, .. } if max <= i64::from(i32::MAX) => INT,
         OptionKind::Integer { .. } | OptionKind::Duration | OptionKind::Size => LONG,
         OptionKind::Decimal { .. } => DOUBLE,
-        _ if spec.key == "cleanup.policy" || spec.key.ends_with(".replicas") => LIST,
+        _ if spec.key.ends_with("cleanup.policy") || spec.key.ends_with(".replicas") => LIST,
         _ if spec.key.ends_with(".ratio") => DOUBLE,
         OptionKind::Text | OptionKind::OneOf(_) => STRING,
     }

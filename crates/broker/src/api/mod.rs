@@ -11,6 +11,8 @@ mod alter_replica_log_dirs;
 mod alter_share_group_offsets;
 mod alter_user_scram_credentials;
 mod api_versions;
+mod change_configs;
+mod config_sources;
 mod consumer_group_describe;
 mod consumer_group_heartbeat;
 mod create_acls;

@@ -283,7 +283,7 @@ impl Broker {
             connections_refused: read(&connections.refused),
             connections_failed: read(&connections.failed),
             handshakes_failed: read(&connections.handshakes_failed),
-            connections_max: self.config.connections_max,
+            connections_max: self.in_force().connections_max,
             users: self.rules.current().users().count(),
             fetch_sessions,
             transactional_ids: state.transactions.count(),

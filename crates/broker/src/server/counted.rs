@@ -68,7 +68,7 @@ pub(super) struct Counted {
 impl Counted {
     /// The reason, if there are too many.
     pub(super) fn new(shared: &Arc<Shared>, address: IpAddr) -> Result<Counted, String> {
-        let config = shared.broker.config();
+        let config = shared.broker.in_force();
         let (in_all_max, security) = (config.connections_max, &config.security);
         if shared.connections.count() >= in_all_max {
             return Err(format!("max.connections={in_all_max} is reached"));

@@ -10,7 +10,7 @@ use crate::broker::Broker;
 use crate::errors::ApiError;
 use base::{Offset, PartitionId};
 use bytes::Bytes;
-use eventlog::{Frame, TopicConfig};
+use eventlog::Frame;
 use kafka_wire::error_code::ErrorCode;
 use kafka_wire::records::{BatchBuilder, Compression};
 use std::collections::BTreeMap;
@@ -75,7 +75,7 @@ pub(crate) fn write_letters(
 ) -> Result<Letters, ApiError> {
     let bytes_max = match broker.log.topic(&config.topic) {
         Some(topic) => topic.config.max_message_bytes,
-        None => TopicConfig::check(&BTreeMap::new())?.max_message_bytes,
+        None => broker.log.default_topic_config().max_message_bytes,
     };
     let mut letters = Letters { written_ms: now_ms, ..Letters::default() };
     let mut builder = BatchBuilder::new(Compression::None);

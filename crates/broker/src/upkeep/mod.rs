@@ -54,6 +54,11 @@ impl Upkeep {
         }
     }
 
+    /// Some of it changes while the node runs.
+    pub(crate) fn keep_to(&mut self, config: &BrokerConfig) {
+        self.producers.every_ms = config.producers.check_every_ms;
+    }
+
     pub(crate) fn next_ms(&self) -> i64 {
         self.offsets.due_ms.min(self.producers.due_ms).min(self.transactional_ids.due_ms)
     }

@@ -76,7 +76,7 @@ impl Broker {
         if wants_mark {
             frame.layer(Layer::PRODUCERS, &encode_mark(wall_ms))?;
         }
-        let config = &self.config.producers;
+        let config = &self.in_force().producers;
         let excess = state.producers.count().saturating_sub(config.count_max);
         let expired = state.producers.heard_until(wall_ms.saturating_sub(config.expiration_ms));
         let until = match expired {

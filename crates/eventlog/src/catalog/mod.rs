@@ -83,6 +83,8 @@ pub(crate) struct Catalog {
     pub(crate) partition_next: u32,
     /// Counts the changes to which topics and partitions there are, since the start.
     pub(crate) version: u64,
+    /// The configuration of topics where they say nothing themselves; the node's own topics have none of it.
+    defaults: BTreeMap<String, String>,
 }
 
 impl Catalog {
@@ -107,6 +109,7 @@ impl Catalog {
             self.version += 1;
             return;
         };
+        let topic = self.with_defaults(topic);
         let added = step.added();
         let known = topic.partitions.len() - added.len();
         for (index, partition) in added.iter().enumerate() {
@@ -117,7 +120,42 @@ impl Catalog {
             self.version += 1;
         }
         self.by_id.insert(topic.id, topic.clone());
-        self.topics.insert(topic.name.clone(), topic.clone());
+        self.topics.insert(topic.name.clone(), topic);
+    }
+
+    fn with_defaults(&self, topic: &Arc<Topic>) -> Arc<Topic> {
+        if topic.internal || self.defaults.is_empty() {
+            return topic.clone();
+        }
+        let config = topic.config.with_defaults(&self.defaults);
+        Arc::new(Topic { config, ..Topic::clone(topic) })
+    }
+
+    pub(crate) fn default_config(&self) -> TopicConfig {
+        TopicConfig::lenient(&BTreeMap::new()).with_defaults(&self.defaults)
+    }
+
+    /// Other defaults, for all the topics that there are and will be.
+    pub(crate) fn set_defaults(&mut self, defaults: BTreeMap<String, String>) {
+        if defaults == self.defaults {
+            return;
+        }
+        self.defaults = defaults;
+        // Most topics say the same, which is nothing.
+        let mut known: BTreeMap<BTreeMap<String, String>, TopicConfig> = BTreeMap::new();
+        for topic in self.topics.values_mut().filter(|topic| !topic.internal) {
+            let given = &topic.config.given;
+            let config = match known.get(given) {
+                Some(config) => config.clone(),
+                None => {
+                    let config = topic.config.with_defaults(&self.defaults);
+                    known.insert(given.clone(), config.clone());
+                    config
+                }
+            };
+            *topic = Arc::new(Topic { config, ..Topic::clone(topic) });
+            self.by_id.insert(topic.id, topic.clone());
+        }
     }
 
     /// The topic that a partition belongs to, and its index there.

@@ -21,6 +21,7 @@ use crate::directory;
 use crate::files::lock;
 use crate::index::{IndexEntry, Span};
 use crate::log::{EventLog, Inner};
+use crate::options::CompactionOptions;
 use crate::partition::Partition;
 use crate::topic_config::TopicConfig;
 use base::{Offset, PartitionId};
@@ -63,6 +64,7 @@ pub(crate) struct Compaction {
 
 #[derive(Default)]
 struct CompactionState {
+    options: CompactionOptions,
     /// Said by [`EventLog::allow_removal`]; retention asks too.
     allowed: bool,
     stopped: bool,
@@ -74,8 +76,13 @@ struct CompactionState {
 }
 
 impl Compaction {
-    pub(crate) fn new(directory_format: u32) -> Compaction {
-        Compaction { state: Mutex::default(), wanted: Condvar::new(), running: Mutex::new(directory_format) }
+    pub(crate) fn new(directory_format: u32, options: CompactionOptions) -> Compaction {
+        let state = Mutex::new(CompactionState { options, ..CompactionState::default() });
+        Compaction { state, wanted: Condvar::new(), running: Mutex::new(directory_format) }
+    }
+
+    pub(crate) fn options(&self) -> CompactionOptions {
+        lock(&self.state).options
     }
 
     pub(crate) fn stop(&self) {
@@ -99,6 +106,18 @@ impl Compaction {
     /// Whether the log's own threads may take records away.
     pub(crate) fn is_allowed(&self) -> bool {
         lock(&self.state).allowed
+    }
+
+    /// Waits for the next round, which comes at once when it is to come at another time; false when there is none.
+    fn wait_for_round(&self) -> bool {
+        let state = lock(&self.state);
+        let check_ms = state.options.check_ms;
+        if check_ms == 0 {
+            return false;
+        }
+        let waits = |state: &mut CompactionState| !state.stopped && state.options.check_ms == check_ms;
+        let waited = self.wanted.wait_timeout_while(state, Duration::from_millis(check_ms), waits);
+        !waited.unwrap_or_else(PoisonError::into_inner).0.stopped
     }
 
     /// Waits; false when the log is shut down.
@@ -126,6 +145,12 @@ impl EventLog {
         self.inner.compaction.wanted.notify_all();
     }
 
+    /// How much compaction does from now on. A `check_ms` of 0 ends it until the next start.
+    pub fn set_compaction(&self, options: CompactionOptions) {
+        lock(&self.inner.compaction.state).options = options;
+        self.inner.compaction.wanted.notify_all();
+    }
+
     /// Compacts what is due at this time, to the end.
     pub fn compact(&self, now_ms: i64) -> Result<CompactionReport, LogError> {
         self.inner.compact(now_ms)
@@ -140,11 +165,7 @@ impl Inner {
             let allowed = self.compaction.wanted.wait_while(state, |state| !state.allowed && !state.stopped);
             drop(allowed.unwrap_or_else(PoisonError::into_inner));
         }
-        if self.options.compaction_check_ms == 0 {
-            return;
-        }
-        let every = Duration::from_millis(self.options.compaction_check_ms);
-        while self.compaction.wait(every) {
+        while self.compaction.wait_for_round() {
             if lock(&self.progress).fenced.is_some() {
                 return;
             }
@@ -161,8 +182,7 @@ impl Inner {
             let Some((topic, _)) = self.catalog().topic_of(partition.id) else { continue };
             let left_alone = lock(&self.compaction.state).left_alone.contains_key(&partition.id);
             if topic.config.cleanup_compact && !left_alone {
-                let config = topic.config.with_defaults(&self.options.compaction_defaults);
-                due.extend(self.due(&partition, config, now_ms)?);
+                due.extend(self.due(&partition, topic.config.clone(), now_ms)?);
             }
         }
         due.sort_by(|a, b| b.ratio.total_cmp(&a.ratio));
@@ -288,7 +308,7 @@ impl Inner {
         if lock(&self.progress).closing {
             return Err(LogError::Closed);
         }
-        let per_second = self.options.compaction_bytes_per_second;
+        let per_second = self.compaction.options().bytes_per_second;
         if per_second == 0 || self.options.committer == crate::Committer::Manual {
             return Ok(());
         }

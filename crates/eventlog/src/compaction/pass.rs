@@ -119,7 +119,7 @@ impl Inner {
                 }
             }
         }
-        let mut map = OffsetMap::new(keys, keys_min, self.options.compaction_keys_bytes_max);
+        let mut map = OffsetMap::new(keys, keys_min, self.compaction.options().keys_bytes_max);
         let mut map_end = clean_to;
         let mut expected = clean_to;
         for span in dirty {

@@ -5,7 +5,7 @@ mod hooked_disk;
 
 use base::{Offset, PartitionId};
 use bytes::Bytes;
-use eventlog::{Committer, EventLog, LogError, LogOptions, Recovery};
+use eventlog::{Committer, CompactionOptions, EventLog, LogError, LogOptions, Recovery};
 use hooked_disk::{HookedDisk, Operation, hooked};
 use kafka_wire::records::{Batch, BatchBuilder, Compression};
 use os::sim::SimOs;
@@ -226,4 +226,30 @@ fn what_cannot_be_read_ends_a_pass_and_nothing_else() {
         assert!(bounds.clean_to.0 > 24 * 5, "{bounds:?}");
     }
     assert!(failures > 40, "a pass reads often: {failures}");
+}
+
+/// A thread that would come in an hour comes at once when it is to come every millisecond.
+#[test]
+fn the_next_round_comes_when_it_is_said_to() {
+    let sim = SimOs::new(3);
+    let hourly = CompactionOptions { check_ms: 3_600_000, ..CompactionOptions::default() };
+    let options = LogOptions { committer: Committer::Thread, compaction: hourly, ..options() };
+    let log = Recovery::open(&sim.os(), options).unwrap().start(Vec::new()).unwrap();
+    let config = [("cleanup.policy", "compact"), ("segment.bytes", "300"), ("segment.ms", "1")];
+    let config = config.map(|(key, value)| (key.to_string(), value.to_string()));
+    log.append::<_, LogError>(|frame| frame.create_topic("compacted", 1, BTreeMap::from(config))).unwrap();
+    let partition = log.topic("compacted").unwrap().partitions[0];
+    for number in 0..50 {
+        append(&log, partition, number);
+    }
+    log.wait_durable(log.appended()).unwrap();
+    log.allow_removal();
+    log.set_compaction(CompactionOptions { check_ms: 1, ..hourly });
+    let clock = os::Os::real().clock;
+    let begun = Duration::from_nanos(clock.monotonic_ns());
+    while log.metrics().compaction.passes == 0 {
+        assert!(Duration::from_nanos(clock.monotonic_ns()) < begun + STALLED, "nothing is compacted");
+        std::thread::yield_now();
+    }
+    log.shutdown().unwrap();
 }

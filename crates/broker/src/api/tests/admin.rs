@@ -34,7 +34,7 @@ fn ask(node: &Node, name: &str, allow_auto_topic_creation: bool) -> MetadataResp
     node.call(&request, 12).topics.remove(0)
 }
 
-fn config(node: &Node, kind: i8, name: &str, key: &str) -> Option<(Option<String>, i8)> {
+pub(super) fn config(node: &Node, kind: i8, name: &str, key: &str) -> Option<(Option<String>, i8)> {
     let resource = DescribeConfigsResource {
         resource_type: kind,
         resource_name: name.into(),
@@ -49,7 +49,6 @@ fn config(node: &Node, kind: i8, name: &str, key: &str) -> Option<(Option<String
     assert_eq!(result.error_code, 0, "{:?}", result.error_message);
     result.configs.into_iter().next().map(|entry| {
         assert!(entry.documentation.is_some_and(|text| !text.is_empty()), "{key} is not documented");
-        assert!(!entry.synonyms.is_empty());
         (entry.value, entry.config_source)
     })
 }
@@ -367,39 +366,4 @@ fn topics_are_described_page_by_page() {
         }
     }
     assert_eq!(seen, ["a0", "a1", "a2", "b0", "b1"]);
-}
-
-#[test]
-fn topics_have_the_compaction_settings_of_the_node_where_they_say_nothing() {
-    let node = Node::with(given(&[("log.cleaner.min.cleanable.ratio", "0.1")]));
-    node.create_topic("plain", 1, &[]);
-    node.create_topic("own", 1, &[("min.cleanable.dirty.ratio", "0.7")]);
-    let (topic, broker, default) = (1, 4, 5);
-    let key = "min.cleanable.dirty.ratio";
-    assert_eq!(config(&node, 2, "plain", key), Some((Some("0.1".into()), broker)));
-    assert_eq!(config(&node, 2, "own", key), Some((Some("0.7".into()), topic)));
-    assert_eq!(config(&node, 2, "plain", "delete.retention.ms"), Some((Some("86400000".into()), default)));
-    let synonyms = |name: &str| {
-        let resource = DescribeConfigsResource {
-            resource_type: 2,
-            resource_name: name.into(),
-            configuration_keys: Some(vec![key.into()]),
-        };
-        let request = DescribeConfigsRequest {
-            resources: vec![resource],
-            include_synonyms: true,
-            include_documentation: false,
-        };
-        let entry = node.call(&request, 4).results.remove(0).configs.remove(0);
-        let told = entry.synonyms.into_iter();
-        told.map(|one| (one.name, one.value.unwrap(), one.source)).collect::<Vec<_>>()
-    };
-    let of_node = "log.cleaner.min.cleanable.ratio".to_string();
-    let inherited = [(of_node.clone(), "0.1".to_string(), broker), (of_node, "0.5".to_string(), default)];
-    assert_eq!(synonyms("plain"), inherited);
-    assert_eq!(synonyms("own")[0], (key.to_string(), "0.7".to_string(), topic));
-    assert_eq!(synonyms("own")[1..], inherited);
-    let created = create(&node, named("another"), false);
-    let shown = created.configs.unwrap().into_iter().find(|config| config.name == key).unwrap();
-    assert_eq!((shown.value.as_deref(), shown.config_source), (Some("0.1"), broker));
 }

@@ -9,6 +9,7 @@ mod groups;
 mod idle_producers;
 mod internal_topics;
 mod metrics;
+mod node_settings;
 mod old_offsets;
 mod one_node;
 mod records;

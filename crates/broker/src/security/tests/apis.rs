@@ -291,19 +291,26 @@ fn answers(node: &Node, who: &Peer, api: ApiKey) -> Vec<ErrorCode> {
             vec![code(2, TOPIC), code(4, "1"), code(32, GROUP)]
         }
         ApiKey::AlterConfigs => {
-            let resource =
-                AlterConfigsResource { resource_type: 2, resource_name: topic, ..Default::default() };
-            let request = AlterConfigsRequest { resources: vec![resource], validate_only: false };
-            vec![node.call_as(who, &request, 2).responses[0].error_code]
+            let code = |resource_type, name: &str| {
+                let resource =
+                    AlterConfigsResource { resource_type, resource_name: name.into(), ..Default::default() };
+                let request = AlterConfigsRequest { resources: vec![resource], validate_only: false };
+                node.call_as(who, &request, 2).responses[0].error_code
+            };
+            vec![code(2, TOPIC), code(4, "1"), code(32, GROUP)]
         }
         ApiKey::IncrementalAlterConfigs => {
-            let resource = incremental_alter_configs_request::AlterConfigsResource {
-                resource_type: 2,
-                resource_name: topic,
-                ..Default::default()
+            let code = |resource_type, name: &str| {
+                let resource = incremental_alter_configs_request::AlterConfigsResource {
+                    resource_type,
+                    resource_name: name.into(),
+                    ..Default::default()
+                };
+                let request =
+                    IncrementalAlterConfigsRequest { resources: vec![resource], validate_only: false };
+                node.call_as(who, &request, 1).responses[0].error_code
             };
-            let request = IncrementalAlterConfigsRequest { resources: vec![resource], validate_only: false };
-            vec![node.call_as(who, &request, 1).responses[0].error_code]
+            vec![code(2, TOPIC), code(4, "1"), code(4, ""), code(32, GROUP)]
         }
         ApiKey::DescribeLogDirs => {
             let answer = node.call_as(who, &DescribeLogDirsRequest { topics: None }, 4);
@@ -500,7 +507,8 @@ fn refusals(api: ApiKey) -> Vec<ErrorCode> {
         | ApiKey::EndTxn
         | ApiKey::TxnOffsetCommit
         | ApiKey::DescribeTransactions => vec![txn],
-        ApiKey::DescribeConfigs => vec![topic, cluster, group],
+        ApiKey::DescribeConfigs | ApiKey::AlterConfigs => vec![topic, cluster, group],
+        ApiKey::IncrementalAlterConfigs => vec![topic, cluster, cluster, group],
         ApiKey::WriteTxnMarkers
         | ApiKey::DescribeAcls
         | ApiKey::CreateAcls
