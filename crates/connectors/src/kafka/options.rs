@@ -424,6 +424,16 @@ pub(super) fn problems(
     if mode == Mode::Append {
         topic_problems(options, role, &mut problem);
     }
+    if outside.is_none() {
+        let written = if role == Role::Sink { "topic" } else { "dead-letter.topic" };
+        let names = options.text(written).map_or_else(Vec::new, super::startup::topic_names);
+        for name in names.iter().filter(|name| eventlog::is_internal_topic(name)) {
+            let message = format!(
+                "'{name}' is one of the node's own topics, which a job does not write to; give another name"
+            );
+            problem(written, message);
+        }
+    }
     errors
 }
 

@@ -463,6 +463,38 @@ fn topics_and_offsets_that_make_no_sense_are_refused() {
     }
 }
 
+/// A job reads the node's own topics, and writes to none: an outbox with foreign rows would be delivered.
+#[test]
+fn jobs_do_not_write_to_the_nodes_own_topics() {
+    use dataflow::connector::Role::{Sink, Source};
+    let connectors = crate::table(Connectors { os: Os::real(), log: None });
+    let problems = |connector: &str, role, options: &[(&str, &str)]| {
+        let mut definition =
+            (*table(schema(&[("id", DataType::Int64)]), &[&[("connector", connector)], options].concat()))
+                .clone();
+        if connector == "upsert-kafka" {
+            definition.primary_key = vec!["id".into()];
+        }
+        let found = connectors.find(connector).unwrap().check(&definition, role).err().unwrap_or_default();
+        found.into_iter().map(|error| error.message).collect::<Vec<_>>().join("\n")
+    };
+    let json = ("format", "json");
+    for topic in ["__outbox.1.t", "__schemas", "__consumer_offsets"] {
+        let refused = format!(
+            "table 't': '{topic}' is one of the node's own topics, which a job does not write to; give another name"
+        );
+        assert_eq!(problems("kafka", Sink, &[json, ("topic", topic)]), refused);
+        let upsert = [("topic", topic), ("key.format", "json"), ("value.format", "json")];
+        assert_eq!(problems("upsert-kafka", Sink, &upsert), refused);
+        assert_eq!(problems("kafka", Source, &[json, ("topic", "a"), ("dead-letter.topic", topic)]), refused);
+        assert_eq!(problems("kafka", Source, &[json, ("topic", topic)]), "");
+        // Another cluster's are its own affair.
+        let outside = [json, ("topic", topic), ("properties.bootstrap.servers", "example.org:9092")];
+        assert_eq!(problems("kafka", Sink, &outside), "");
+    }
+    assert_eq!(problems("kafka", Sink, &[json, ("topic", "__debezium-heartbeat.x")]), "");
+}
+
 #[test]
 fn a_new_job_of_a_group_begins_where_the_client_says() {
     let node = Node::start();

@@ -5,7 +5,7 @@ use super::Parameter::{
 };
 use super::*;
 use crate::expression::equality::{equality, range};
-use crate::expression::value::{Truths, Value, integers_column, texts_column};
+use crate::expression::value::{Truths, Value, integers_column};
 use arrow_array::cast::AsArray;
 use arrow_array::{Array as _, BooleanArray, ListArray, UInt32Array};
 use arrow_buffer::{NullBuffer, OffsetBuffer, ScalarBuffer};
@@ -116,6 +116,7 @@ pub(super) static FUNCTIONS: &[Function] = &[
     Function {
         name: "ARRAY_JOIN",
         signatures: &[optional(&[TextArray, Text, Text], 1, returns_text)],
+        may_fail: true,
         evaluate: join,
         doc: "The texts of an array with a text between them. NULLs are left out, or stand for the third argument.",
         examples: &[
@@ -521,22 +522,22 @@ fn join(call: &Call<'_>) -> Result<ArrayRef, String> {
     let items = lists.items().as_string_opt::<i32>().ok_or("expected an array of texts")?;
     let separators = call.argument(1)?.texts()?;
     let replacements = call.arguments.get(2).map(Value::texts).transpose()?;
-    texts_column(call.rows, |row, text| {
-        let (Some(slots), Some(separator)) = (lists.get(row), separators.get(row)) else { return false };
+    fallible_texts(call.rows, |row, text| {
+        let (Some(slots), Some(separator)) = (lists.get(row), separators.get(row)) else { return Ok(false) };
         let replacement = replacements.as_ref().map(|texts| texts.get(row));
         if replacement == Some(None) {
-            return false;
+            return Ok(false);
         }
         let mut is_first = true;
         for slot in slots {
             let item = items.is_valid(slot).then(|| items.value(slot));
             let Some(item) = item.or(replacement.flatten()) else { continue };
             if !std::mem::take(&mut is_first) {
-                text.push_str(separator);
+                push_bounded(text, separator)?;
             }
-            text.push_str(item);
+            push_bounded(text, item)?;
         }
-        true
+        Ok(true)
     })
 }
 

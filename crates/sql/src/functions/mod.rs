@@ -470,6 +470,22 @@ fn fallible_texts(
     failure.map_or(Ok(array), Err)
 }
 
+/// Texts longer than this are refused rather than built: REPEAT, REPLACE and others can ask for any length.
+const TEXT_BYTES_MAX: usize = 64 * 1024 * 1024;
+
+fn check_length(bytes: usize) -> Result<(), String> {
+    if bytes <= TEXT_BYTES_MAX {
+        return Ok(());
+    }
+    Err(format!("the text would be longer than {TEXT_BYTES_MAX} bytes"))
+}
+
+fn push_bounded(out: &mut String, text: &str) -> Result<(), String> {
+    check_length(out.len() + text.len())?;
+    out.push_str(text);
+    Ok(())
+}
+
 fn no_evaluation(_: &Call<'_>) -> Result<ArrayRef, String> {
     Err("the function has no evaluation".into())
 }

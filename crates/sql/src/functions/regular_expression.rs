@@ -285,13 +285,16 @@ fn replace(call: &Call<'_>) -> Result<ArrayRef, String> {
             return Ok(false);
         };
         let Some(pattern) = last.compile(pattern) else { return Ok(false) };
-        let mut copied = 0;
+        let (mut copied, mut fits) = (0, Ok(()));
         pattern.each_group(text, 0, |_, whole| {
-            out.push_str(&text[copied..whole.start]);
-            out.push_str(replacement);
+            if fits.is_ok() {
+                fits = push_bounded(out, &text[copied..whole.start])
+                    .and_then(|()| push_bounded(out, replacement));
+            }
             copied = whole.end;
         })?;
-        out.push_str(&text[copied..]);
+        fits?;
+        push_bounded(out, &text[copied..])?;
         Ok(true)
     })
 }

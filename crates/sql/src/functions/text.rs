@@ -193,7 +193,8 @@ pub(super) static FUNCTIONS: &[Function] = &[
     Function {
         name: "REPLACE",
         signatures: &[signature(&[Text, Text, Text], returns_text)],
-        evaluate: |call| three(call, |text, from, to| text.replace(from, to)),
+        may_fail: true,
+        evaluate: replace,
         doc: "Every occurrence of the second text replaced by the third.",
         examples: &[
             ("REPLACE('hello world', 'world', 'flink')", "hello flink"),
@@ -385,9 +386,6 @@ fn element(call: &Call<'_>) -> Result<ArrayRef, String> {
         Ok(value.texts()?.get(row).map(|text| out.push_str(text)).is_some())
     })
 }
-
-/// Texts longer than this are refused rather than built: REPEAT and the pads can ask for any length.
-const TEXT_BYTES_MAX: usize = 64 * 1024 * 1024;
 
 /// How long LPAD and RPAD make a text.
 pub(crate) const PADDED_MAX: i64 = TEXT_BYTES_MAX as i64;
@@ -712,20 +710,33 @@ fn push_units(out: &mut String, characters: impl Iterator<Item = char>, mut unit
 
 fn repeat(call: &Call<'_>) -> Result<ArrayRef, String> {
     let (texts, counts) = (call.argument(0)?.texts()?, call.argument(1)?.integers()?);
-    let mut too_long = false;
-    let array = texts_column(call.rows, |row, out| match (texts.get(row), counts.get(row)) {
+    fallible_texts(call.rows, |row, out| match (texts.get(row), counts.get(row)) {
         (Some(text), Some(count)) => {
             let count = usize::try_from(count).unwrap_or(0);
-            if text.len().saturating_mul(count) > TEXT_BYTES_MAX {
-                too_long = true;
-                return false;
-            }
+            check_length(text.len().saturating_mul(count))?;
             out.push_str(&text.repeat(count));
-            true
+            Ok(true)
         }
-        _ => false,
-    })?;
-    if too_long { Err(format!("the text would be longer than {TEXT_BYTES_MAX} bytes")) } else { Ok(array) }
+        _ => Ok(false),
+    })
+}
+
+fn replace(call: &Call<'_>) -> Result<ArrayRef, String> {
+    let (texts, from, to) =
+        (call.argument(0)?.texts()?, call.argument(1)?.texts()?, call.argument(2)?.texts()?);
+    fallible_texts(call.rows, |row, out| {
+        let (Some(text), Some(from), Some(to)) = (texts.get(row), from.get(row), to.get(row)) else {
+            return Ok(false);
+        };
+        let mut copied = 0;
+        for (at, found) in text.match_indices(from) {
+            push_bounded(out, &text[copied..at])?;
+            push_bounded(out, to)?;
+            copied = at + found.len();
+        }
+        push_bounded(out, &text[copied..])?;
+        Ok(true)
+    })
 }
 
 fn overlay(call: &Call<'_>) -> Result<ArrayRef, String> {

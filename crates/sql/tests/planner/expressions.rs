@@ -137,3 +137,35 @@ fn failing_parts_are_evaluated_where_they_are_needed() {
     assert_eq!(over("GREATEST(x, 3)").unwrap(), ["3", "3", "NULL", "5"]);
     assert_eq!(over_column("10 / x", &[]), Ok(vec![]));
 }
+
+/// What an expression may ask for that no machine has: it is refused, or done in linear time.
+#[test]
+fn expressions_that_would_take_for_ever_or_all_memory_end_soon() {
+    let long = "REPEAT('a', 10000)";
+    let too_long = Err("run: the text would be longer than 67108864 bytes");
+    for (text, wanted) in [
+        // Exponential where a pattern is tried by backtracking.
+        ("REGEXP(REPEAT('a', 100000), '(a+)+b')".to_string(), Ok("FALSE")),
+        (
+            "REGEXP(REPEAT('a', 1000), '^((?=a)a+)+b')".to_string(),
+            Err("run: the regular expression takes too many steps"),
+        ),
+        // A pattern that is small as a text and large as a machine is none.
+        ("REGEXP('a', '((((a{100}){100}){100}){100}){100}')".to_string(), Ok("FALSE")),
+        ("REPEAT('x', 2147483647)".to_string(), too_long),
+        // NULL, as Flink has it where memory does not do.
+        ("LPAD('x', 2147483647, 'y')".to_string(), Ok("NULL")),
+        (format!("REPLACE({long}, 'a', {long})"), too_long),
+        (format!("REGEXP_REPLACE({long}, 'a', {long})"), too_long),
+        (format!("ARRAY_JOIN(SPLIT({long}, 'b'), ',')"), Ok("aaa")),
+        (format!("ARRAY_JOIN(SPLIT(REPEAT(',', 10000), ','), {long})"), too_long),
+        (format!("CHAR_LENGTH(TRANSLATE({long}, 'a', {long}))"), Ok("10000")),
+    ] {
+        let found = evaluate(&text);
+        match (found, wanted) {
+            (Ok((_, value)), Ok(wanted)) => assert!(value.starts_with(wanted), "{text}: {value}"),
+            (Err(message), Err(wanted)) => assert!(message.starts_with(wanted), "{text}: {message}"),
+            (found, _) => panic!("{text}: {found:?}"),
+        }
+    }
+}

@@ -4,6 +4,7 @@ use super::share::{acknowledge, acquired, configure, fetch_request, furnished, p
 use super::transactional::{Producer, fetch, fetch_request as fetch_of};
 use crate::testing::{Node, batch, given};
 use ::metrics::{Format, Page};
+use kafka_wire::header::encode_request;
 use kafka_wire::messages::offset_commit_request::{OffsetCommitRequestPartition, OffsetCommitRequestTopic};
 use kafka_wire::messages::*;
 use kafka_wire::records::{Compression, ControlKind};
@@ -229,4 +230,30 @@ fn every_family_of_the_page_is_in_the_list_and_named_once() {
     let told = text.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split(' ').next());
     let told: Vec<&str> = told.collect();
     assert!(told.len() > 40 && told.iter().all(|name| names.contains(name)), "{told:?}");
+}
+
+/// What clients name is in quotes and escaped, the rest is one series, and who asks makes none.
+#[test]
+fn names_of_clients_neither_multiply_series_nor_break_the_page() {
+    let node = Node::with(given(&[("metrics.series.max", "3")]));
+    node.create_topic("t", 1, &[]);
+    node.produce("t", 0, batch(Compression::None, &[(0, "r"), (0, "s")]));
+    let hostile = "a\"} 1\nforged_total{x=\"\\";
+    commit(&node, hostile, "t", 1);
+    let before = page(&node);
+    let shown = r#"{consumergroup="a\"} 1\nforged_total{x=\"\\",topic="t",partition="0"}"#;
+    has(&before, &[format!("kafka_consumergroup_current_offset{shown} 1").as_str()]);
+    let few = (0..3).map(|number| format!("group-{number}"));
+    few.for_each(|group| commit(&node, &group, "t", 1));
+    let bounded = page(&node).len();
+    for number in 3..200 {
+        commit(&node, &format!("group-{number}"), "t", 1);
+        // Each client has an id of its own.
+        let asked = encode_request(&ListGroupsRequest::default(), 4, 1, Some(&format!("client-{number}\n")));
+        node.finish(node.handle(bytes::Bytes::from(asked.unwrap().concat()).slice(4..)));
+    }
+    let after = page(&node);
+    assert_eq!(after.len(), bounded);
+    assert!(after.iter().any(|line| line.contains("consumergroup=\"(other)\"")));
+    assert!(!after.iter().any(|line| line.contains("client-") || line.starts_with("forged")));
 }
