@@ -89,6 +89,11 @@ impl Node {
         Ok(Client::connect(&self.address, CLIENT)?)
     }
 
+    /// Where it serves HTTP.
+    pub fn http(&self) -> Result<String> {
+        self.program.wait_for(START_LIMIT, |line| line.strip_prefix("http ").and_then(listening))
+    }
+
     pub fn stop(self) -> Result<()> {
         self.program.stop(STOP_LIMIT)
     }
