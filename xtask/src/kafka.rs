@@ -27,11 +27,33 @@ pub struct Kafka {
 }
 
 impl Kafka {
-    /// Kills the broker as it stands and starts it again on its data.
-    pub fn restart(&mut self) -> Result<()> {
+    /// Kills the broker as it stands.
+    pub fn kill(&mut self) {
         drop(self.server.take());
+    }
+
+    /// Starts a broker that was killed on its data.
+    pub fn start_again(&mut self) -> Result<()> {
         self.server = Some(serve(self.folder.path(), &self.java_options)?);
         Ok(())
+    }
+
+    /// The broker's process.
+    pub fn server(&self) -> Result<&Server> {
+        self.server.as_ref().context("the broker is not there")
+    }
+
+    /// Gives a user another password, which is kept for SCRAM-SHA-512.
+    pub fn set_password(&self, user: &str, password: &str) -> Result<()> {
+        let mut command = java("kafka.admin.ConfigCommand", &self.folder.path().join(LOGGING_FILE), &[])?;
+        command.args(["--bootstrap-server", &self.bootstrap, "--alter", "--entity-type", "users"]);
+        command.args([
+            "--entity-name",
+            user,
+            "--add-config",
+            &format!("SCRAM-SHA-512=[password={password}]"),
+        ]);
+        process::output(&mut command, START_LIMIT).map(drop)
     }
 }
 
@@ -40,6 +62,8 @@ impl Kafka {
 pub struct Security {
     /// More listeners, each with a comma in front, and what they speak.
     pub listeners: String,
+    /// Where clients find them, if elsewhere.
+    pub advertised: Option<String>,
     pub protocols: String,
     pub settings: String,
     /// Users that are there from the start, as kafka-storage.sh takes them.
@@ -114,20 +138,21 @@ pub fn lasting_port() -> Result<u16> {
 }
 
 /// The same above a port that is taken, though nobody listens there yet.
-fn lasting_port_after(taken: u16) -> Result<u16> {
+pub fn lasting_port_after(taken: u16) -> Result<u16> {
     let first = taken + 1;
     let free = |port: &u16| TcpListener::bind(("127.0.0.1", *port)).is_ok();
     (first..32_000).find(free).context("no port of 127.0.0.1 below 32000 is free")
 }
 
 fn server_properties(folder: &Path, broker_port: u16, controller_port: u16, security: &Security) -> String {
-    let Security { listeners, protocols, settings, .. } = security;
+    let Security { listeners, protocols, settings, advertised, .. } = security;
+    let advertised = advertised.as_ref().unwrap_or(listeners);
     format!(
         "process.roles=broker,controller
 node.id=1
 controller.quorum.bootstrap.servers=127.0.0.1:{controller_port}
 listeners=PLAINTEXT://127.0.0.1:{broker_port},CONTROLLER://127.0.0.1:{controller_port}{listeners}
-advertised.listeners=PLAINTEXT://127.0.0.1:{broker_port},CONTROLLER://127.0.0.1:{controller_port}{listeners}
+advertised.listeners=PLAINTEXT://127.0.0.1:{broker_port},CONTROLLER://127.0.0.1:{controller_port}{advertised}
 controller.listener.names=CONTROLLER
 listener.security.protocol.map=CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT{protocols}
 inter.broker.listener.name=PLAINTEXT

@@ -78,7 +78,8 @@ impl Postgres {
         Ok(postgres)
     }
 
-    fn serve(&mut self) -> Result<()> {
+    /// Starts the server on the data that it has.
+    pub fn serve(&mut self) -> Result<()> {
         let run = format!(
             "cd {0} && exec {1} -D {0}/data -p {2} -k {0} -h 127.0.0.1 -c ssl=on -c ssl_cert_file={0}/server.pem \
              -c ssl_key_file={0}/server.key 2>&1",
@@ -92,12 +93,24 @@ impl Postgres {
         Ok(())
     }
 
-    /// Stops the server, `fast` or `immediate` (as a crash would), and starts it again.
-    pub fn restart(&mut self, mode: &str) -> Result<()> {
+    /// Stops the server, `fast` or `immediate` (as a crash would).
+    pub fn stop(&mut self, mode: &str) -> Result<()> {
         let mut stop = as_user(&self.programs.join("pg_ctl").display().to_string());
         process::output(stop.args(["stop", "-w", "-m", mode, "-D"]).arg(self.folder.join("data")), LIMIT)?;
         drop(self.server.take());
-        self.serve()
+        Ok(())
+    }
+
+    /// The server's process.
+    pub fn server(&self) -> Result<&Server> {
+        self.server.as_ref().context("the server is not there")
+    }
+
+    /// `PostgreSQL 15.8`
+    pub fn version(&self) -> Result<String> {
+        let said = process::output(Command::new(self.programs.join("postgres")).arg("--version"), LIMIT)?;
+        let number = said.split_whitespace().nth(2).context("no version")?;
+        Ok(format!("PostgreSQL {number}"))
     }
 
     /// The file with the authority that signed the server's certificate, and the certificate itself.

@@ -129,6 +129,22 @@ impl Group {
         self.wait(limit)
     }
 
+    /// Whether it has ended, and how.
+    pub fn ended(&mut self) -> Result<Option<ExitStatus>> {
+        let status = self.child.try_wait()?;
+        self.finished |= status.is_some();
+        Ok(status)
+    }
+
+    fn signal_all(&self, signal: Signal) -> Result<()> {
+        for pid in descendants(self.child.id())? {
+            if let Some(pid) = Pid::from_raw(i32::try_from(pid)?) {
+                rustix::process::kill_process(pid, signal)?;
+            }
+        }
+        Ok(())
+    }
+
     fn pid(&self) -> Option<Pid> {
         Pid::from_raw(i32::try_from(self.child.id()).unwrap_or(0))
     }
@@ -207,6 +223,38 @@ impl Server {
     pub fn stop(&mut self, limit: Duration) -> Result<ExitStatus> {
         self.group.stop(limit)
     }
+
+    /// Stops it in its tracks, with everything that it has started: it keeps its connections and answers nothing.
+    pub fn freeze(&self) -> Result<()> {
+        self.group.signal_all(Signal::STOP)
+    }
+
+    /// Lets it go on.
+    pub fn thaw(&self) -> Result<()> {
+        self.group.signal_all(Signal::CONT)
+    }
+}
+
+/// The processes that stem from one, whatever groups they are in: of each, who its parent is stands in `/proc`.
+fn descendants(of: u32) -> Result<Vec<u32>> {
+    let mut parents = Vec::new();
+    for entry in std::fs::read_dir("/proc")? {
+        let Some(pid) = entry?.file_name().to_str().and_then(|name| name.parse::<u32>().ok()) else {
+            continue;
+        };
+        // A process that ends meanwhile is none.
+        let Ok(stat) = std::fs::read_to_string(format!("/proc/{pid}/stat")) else { continue };
+        // The name stands in brackets, and may hold any.
+        let parent = stat.rsplit_once(')').and_then(|(_, rest)| rest.split_whitespace().nth(1)?.parse().ok());
+        parents.extend(parent.map(|parent: u32| (pid, parent)));
+    }
+    let mut found = vec![of];
+    let mut next = 0;
+    while let Some(parent) = found.get(next).copied() {
+        found.extend(parents.iter().filter(|(_, of)| *of == parent).map(|(pid, _)| *pid));
+        next += 1;
+    }
+    Ok(found)
 }
 
 fn show(command: &Command) -> String {

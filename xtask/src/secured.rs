@@ -130,6 +130,7 @@ super.users=User:admin;User:ANONYMOUS;User:CN=client
                 "-Dorg.apache.kafka.sasl.oauthbearer.allowed.urls=file:{}",
                 at("keys.json")
             )],
+            advertised: None,
             users: ["SCRAM-SHA-256", "SCRAM-SHA-512"]
                 .map(|mechanism| format!("{mechanism}=[name=admin,password={PASSWORD}]"))
                 .to_vec(),

@@ -1,6 +1,6 @@
 //! Who is on the other end: TLS from PEM files, names in certificates, SCRAM for both sides, signed tokens.
 //!
-//! Nothing here opens a socket, nor a file but the system's authorities; callers bring bytes, or the network. Secrets never appear in
+//! Nothing here opens a socket, nor a file but the system's authorities and those that hold a secret; callers bring bytes, or the network. Secrets never appear in
 //! an error or in what `Debug` prints.
 
 pub mod bearer;
@@ -10,6 +10,7 @@ pub mod jwt;
 pub mod names;
 pub mod plain;
 pub mod scram;
+pub mod secrets;
 #[doc(hidden)]
 pub mod testing;
 pub mod tls;

@@ -5,6 +5,7 @@ use crate::options::ClientOptions;
 use auth::bearer;
 use auth::plain::Login as PlainLogin;
 use auth::scram::{ClientExchange, fresh_nonce};
+use auth::secrets::resolved;
 use auth::tls::Identity;
 use auth::{AuthError, Mechanism};
 use rustls::pki_types::ServerName;
@@ -143,22 +144,6 @@ fn read(path: &Path) -> Result<Vec<u8>, AuthError> {
 fn token_in(file: &Path) -> Result<String, AuthError> {
     let token = String::from_utf8(read(file)?).map_err(|_| failed(file, "it is not UTF-8"))?;
     Ok(token.trim().to_string())
-}
-
-/// The value itself, or what it points to.
-fn resolved(value: &str) -> Result<String, AuthError> {
-    let reference = value.strip_prefix("${").and_then(|rest| rest.strip_suffix('}'));
-    match reference.and_then(|reference| reference.split_once(':')) {
-        Some(("env", name)) => {
-            std::env::var(name).map_err(|_| AuthError(format!("the environment has no {name}")))
-        }
-        Some(("file", path)) => {
-            let bytes = read(Path::new(path))?;
-            let text = String::from_utf8(bytes).map_err(|_| failed(Path::new(path), "it is not UTF-8"))?;
-            Ok(text.trim_end_matches(['\r', '\n']).to_string())
-        }
-        _ => Ok(value.to_string()),
-    }
 }
 
 type Text<'a> = &'a dyn Fn(&str) -> Result<Option<String>, AuthError>;

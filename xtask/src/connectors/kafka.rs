@@ -1,269 +1,209 @@
-//! `kafka` on an outside cluster: a job copies a topic to another one, exactly once, while the node and the cluster die.
+//! Apache Kafka: a broker whose jobs log in through the gate, while the suite comes by another door.
 //!
-//! A transactional producer writes numbered records all the while, and takes some of its transactions back. In the end
-//! consumers of committed records find each number once in the copy, the numbers of a key in order, and with each the
-//! partition and offset that it has in the first topic.
+//! Numbers are put in transactions, and with each comes one that is taken back.
 
-use std::collections::BTreeMap;
-use std::path::Path;
-use std::process::Command;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::net::TcpListener;
+use std::ops::Range;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, ensure};
-use kafka_client::{Client, ClientError, Isolation, TransactionalProducer};
+use anyhow::{Context, Result};
+use kafka_client::{Client, ClientError, OffsetSpec, TransactionalProducer};
 use kafka_wire::records::{BatchBuilder, Compression};
-use serde_json::Value;
-use verify::Random;
 
-use super::Faults;
-use crate::counts::Counts;
-use crate::process::Group;
-use crate::{kafka, node};
+use super::gate::Gate;
+use super::outside::{Direction, FIRST_PASSWORD, KEYS, Outside, Place, USER, json, text};
+use super::trial::{LIMIT, PAUSE, number, records};
+use crate::{kafka, versions};
 
-const FROM: &str = "numbers";
-const TO: &str = "copies";
+const SCRAM_MODULE: &str = "org.apache.kafka.common.security.scram.ScramLoginModule";
+/// Of a source's topic and of a sink's; they differ so that partitions cannot simply be taken over.
 const FROM_PARTITIONS: i32 = 4;
 const TO_PARTITIONS: i32 = 3;
-const KEYS: u64 = 50;
-const BATCH: u64 = 40;
-const PAUSE: Duration = Duration::from_millis(20);
-/// How long a life of the node is before it is killed: from its start into its steady work.
-const LIFE_MS: (u64, u64) = (50, 1_200);
-const LIMIT: Duration = Duration::from_secs(120);
 const TRANSACTION_TIMEOUT: Duration = Duration::from_secs(30);
-const FETCH_BYTES_MAX: i32 = 4 << 20;
+/// What is taken back is told from what is committed.
+const TAKEN_BACK: u64 = 1 << 40;
 
-/// Each number with its partition and offset.
-type Numbers = BTreeMap<u64, (i32, i64)>;
-
-pub fn run(faults: Faults) -> Result<Counts> {
-    let mut counts = Counts::default();
-    let mut check = |name: &str, result| counts.check(&format!("connectors: kafka: {name}"), result);
-    let mut cluster = kafka::start()?;
-    let scratch = tempfile::tempdir()?;
-    check("a topic that is not there", missing_topic(&cluster.bootstrap, scratch.path()));
-    check("copied under faults", copied(&mut cluster, scratch.path(), faults));
-    Ok(counts)
+pub struct Kafka {
+    cluster: kafka::Kafka,
+    gate: Gate,
 }
 
-fn job(bootstrap: &str) -> String {
-    let outside = format!("'connector' = 'kafka', 'properties.bootstrap.servers' = '{bootstrap}'");
-    format!(
-        "CREATE TABLE numbers (k BIGINT, n BIGINT, `partition` INT METADATA VIRTUAL, `offset` BIGINT METADATA VIRTUAL)
-WITH ({outside}, 'topic' = '{FROM}', 'format' = 'json', 'scan.startup.mode' = 'earliest-offset',
-      'properties.isolation.level' = 'read_committed');
-CREATE TABLE copies (k BIGINT, n BIGINT, p INT, o BIGINT)
-WITH ({outside}, 'topic' = '{TO}', 'key.format' = 'json', 'key.fields' = 'k', 'value.format' = 'json',
-      'properties.compression.type' = 'lz4');
-INSERT INTO copies SELECT k, n, `partition`, `offset` FROM numbers;
+impl Kafka {
+    pub fn new() -> Result<Kafka> {
+        let listener = TcpListener::bind("127.0.0.1:0")?;
+        let gate_port = listener.local_addr()?.port();
+        // Behind the two that the broker takes for itself.
+        let job_port = kafka::lasting_port_after(kafka::lasting_port()? + 16)?;
+        let security = kafka::Security {
+            listeners: format!(",JOB://127.0.0.1:{job_port}"),
+            advertised: Some(format!(",JOB://127.0.0.1:{gate_port}")),
+            protocols: ",JOB:SASL_PLAINTEXT".to_owned(),
+            settings: format!(
+                "# One that was killed is let in again soon.
+broker.session.timeout.ms=1000
+broker.heartbeat.interval.ms=200
+sasl.enabled.mechanisms=SCRAM-SHA-512
+listener.name.job.scram-sha-512.sasl.jaas.config={SCRAM_MODULE} required;
 "
-    )
-}
-
-fn start(folder: &Path) -> Result<Command> {
-    let mut command = node::command()?;
-    // Edges are tried again soon, so that a run is short.
-    command.current_dir(folder).args(["run", "job.sql", "--data", "data", "--kafka", "127.0.0.1:0"]);
-    command.stdout(std::process::Stdio::null()).stderr(std::fs::File::create(folder.join("node.log"))?);
-    Ok(command)
-}
-
-fn missing_topic(bootstrap: &str, scratch: &Path) -> Result<()> {
-    let folder = scratch.join("missing");
-    std::fs::create_dir(&folder)?;
-    std::fs::write(folder.join("job.sql"), job(bootstrap))?;
-    let mut command = node::command()?;
-    command.current_dir(&folder).args(["run", "job.sql", "--data", "data", "--kafka", "127.0.0.1:0"]);
-    let mut running = Group::spawn(command.stderr(std::fs::File::create(folder.join("node.log"))?))?;
-    let status = running.wait(LIMIT)?;
-    let said = std::fs::read_to_string(folder.join("node.log"))?;
-    ensure!(!status.success() && said.contains("create it"), "it said\n{said}");
-    Ok(())
-}
-
-fn copied(cluster: &mut kafka::Kafka, scratch: &Path, faults: Faults) -> Result<()> {
-    let begun = Instant::now();
-    let bootstrap = cluster.bootstrap.clone();
-    let folder = scratch.join("copied");
-    std::fs::create_dir(&folder)?;
-    let text = format!(
-        "SET 'restart-strategy.exponential-delay.initial-backoff' = '100ms';\n\
-                        SET 'restart-strategy.exponential-delay.max-backoff' = '1s';\n{}",
-        job(&bootstrap)
-    );
-    std::fs::write(folder.join("job.sql"), text)?;
-    let mut client = Client::connect(&bootstrap, "connectors")?;
-    for (topic, partitions) in [(FROM, FROM_PARTITIONS), (TO, TO_PARTITIONS)] {
-        client.create_topic(topic, partitions, 1, &[])?;
-    }
-    let stop = Arc::new(AtomicBool::new(false));
-    let writer = {
-        let (bootstrap, stop) = (bootstrap.clone(), stop.clone());
-        std::thread::spawn(move || write(&bootstrap, &stop, faults.seed))
-    };
-    let mut random = Random(faults.seed);
-    let restart_every = faults.kills.checked_div(faults.restarts).unwrap_or(u64::MAX).max(1);
-    let mut restarts = 0;
-    for life in 0..faults.kills {
-        let running = Group::spawn(&mut start(&folder)?)?;
-        std::thread::sleep(Duration::from_millis(LIFE_MS.0 + random.below(LIFE_MS.1 - LIFE_MS.0)));
-        if restarts < faults.restarts && life % restart_every == restart_every / 2 {
-            restarts += 1;
-            cluster.restart()?;
-            std::thread::sleep(Duration::from_millis(random.below(1_000)));
-        }
-        // Dropped, it is killed.
-        drop(running);
-    }
-    stop.store(true, Ordering::Release);
-    let written = writer.join().map_err(|_| anyhow::anyhow!("the writer panicked"))??;
-    let mut last = Group::spawn(&mut start(&folder)?)?;
-    let expected = read(&bootstrap, FROM, FROM_PARTITIONS)?;
-    let expected: Numbers = expected
-        .into_iter()
-        .map(|(value, place)| Ok((number(&value, "n")?, place)))
-        .collect::<Result<_>>()?;
-    ensure!(expected.len() as u64 == written, "wrote {written} numbers and read {} back", expected.len());
-    let waited = Instant::now();
-    let copies = loop {
-        let copies = read(&bootstrap, TO, TO_PARTITIONS)?;
-        if copies.len() >= expected.len() {
-            break copies;
-        }
-        let log = || std::fs::read_to_string(folder.join("node.log")).unwrap_or_default();
-        ensure!(
-            waited.elapsed() < LIMIT,
-            "{} of {} numbers came over\n{}",
-            copies.len(),
-            expected.len(),
-            log()
-        );
-        std::thread::sleep(PAUSE * 10);
-    };
-    last.stop(LIMIT)?;
-    let mut found = Numbers::new();
-    let mut newest: BTreeMap<u64, u64> = BTreeMap::new();
-    for (value, _) in &copies {
-        let (key, n) = (number(value, "k")?, number(value, "n")?);
-        let place = (number(value, "p")? as i32, number(value, "o")? as i64);
-        ensure!(found.insert(n, place).is_none(), "the number {n} came over twice");
-        let newest = newest.entry(key).or_default();
-        ensure!(*newest <= n, "key={key}: {n} came after {newest}");
-        *newest = n;
-    }
-    ensure!(found == expected, "the copies differ from what was written");
-    println!(
-        "connectors: kafka: {} numbers came over once through {} kills of the node and {restarts} of the cluster, in \
-         {:.0} s",
-        found.len(),
-        faults.kills,
-        begun.elapsed().as_secs_f64()
-    );
-    Ok(())
-}
-
-fn number(value: &Value, field: &str) -> Result<u64> {
-    value[field].as_u64().with_context(|| format!("no number '{field}' in {value}"))
-}
-
-/// Writes numbers until it is told to stop; answers how many are committed. Its transactions are one after the other, so
-/// that what became of the last one is known when the id is taken anew.
-fn write(bootstrap: &str, stop: &AtomicBool, seed: u64) -> Result<u64> {
-    let mut random = Random(seed ^ 0x5eed);
-    let mut next = 0;
-    let mut producer = None;
-    while !stop.load(Ordering::Acquire) {
-        std::thread::sleep(PAUSE);
-        let result = match &mut producer {
-            None => take(bootstrap).map(|(taken, committed)| {
-                next = committed;
-                producer = Some(taken);
-            }),
-            Some(producer) => transaction(producer, &mut next, &mut random),
+            ),
+            users: vec![format!("SCRAM-SHA-512=[name={USER},password={FIRST_PASSWORD}]")],
+            ..kafka::Security::default()
         };
-        if let Err(error) = result {
-            let passes = error.downcast_ref::<ClientError>().is_some_and(|error| {
-                matches!(
-                    error.kind(),
-                    base::ErrorKind::Unavailable | base::ErrorKind::Retry | base::ErrorKind::Fenced
-                )
-            });
-            if !passes {
-                return Err(error);
-            }
-            producer = None;
-        }
+        let cluster = kafka::start_with(&security)?;
+        Ok(Kafka { cluster, gate: Gate::between(listener, job_port)? })
     }
-    // What the last transaction came to is known to the cluster alone.
-    let begun = Instant::now();
-    loop {
-        match take(bootstrap) {
-            Ok((_, committed)) => return Ok(committed),
-            Err(error) if begun.elapsed() > LIMIT => return Err(error),
-            Err(_) => std::thread::sleep(PAUSE * 10),
-        }
+
+    fn client(&self) -> Result<Client> {
+        Ok(Client::connect(&self.cluster.bootstrap, "conformance")?)
     }
 }
 
-/// Takes the transactional id; answers the number behind the last that is committed.
-fn take(bootstrap: &str) -> Result<(TransactionalProducer, u64)> {
-    let client = Client::connect(bootstrap, "writer")?;
-    let producer = TransactionalProducer::new(client, "writer", TRANSACTION_TIMEOUT)?;
-    let committed = read(bootstrap, FROM, FROM_PARTITIONS)?;
-    let mut next = 0;
-    for (value, _) in &committed {
-        next = next.max(number(value, "n")? + 1);
-    }
-    Ok((producer, next))
-}
-
-fn transaction(producer: &mut TransactionalProducer, next: &mut u64, random: &mut Random) -> Result<()> {
-    let commits = random.below(5) > 0;
-    let mut builders: BTreeMap<i32, BatchBuilder> = BTreeMap::new();
-    for n in *next..*next + BATCH {
-        let key = n % KEYS;
-        let partition = (key % FROM_PARTITIONS as u64) as i32;
-        let builder = builders.entry(partition).or_insert_with(|| BatchBuilder::new(Compression::Zstd));
-        let value = format!("{{\"k\":{key},\"n\":{n}}}");
-        builder.append(n as i64, None, Some(value.as_bytes()), &[])?;
-    }
-    producer.write_all(FROM, builders.into_iter().collect())?;
-    if commits {
-        producer.commit()?;
-        *next += BATCH;
-    } else {
-        producer.abort()?;
-    }
-    Ok(())
-}
-
-/// What consumers of committed records find in a topic, partition by partition, with its place.
-fn read(bootstrap: &str, topic: &str, partitions: i32) -> Result<Vec<(Value, (i32, i64))>> {
-    let mut client = Client::connect(bootstrap, "reader")?;
-    let mut found = Vec::new();
-    for partition in 0..partitions {
-        let mut next = 0;
+impl Kafka {
+    /// Tries until a cluster that has just come up, or made a topic, or ended a transaction, is ready for it.
+    fn patiently<T>(&self, mut attempt: impl FnMut() -> Result<T, ClientError>) -> Result<T> {
+        let begun = Instant::now();
         loop {
-            let mut fetched = client.fetch_isolated(
-                topic,
-                partition,
-                next,
-                FETCH_BYTES_MAX,
-                Duration::ZERO,
-                Isolation::ReadCommitted,
-            )?;
-            for record in fetched.by_ref() {
-                let record = record?;
-                let value = serde_json::from_slice(record.value.as_deref().unwrap_or_default())?;
-                found.push((value, (partition, record.offset)));
+            match attempt() {
+                Ok(done) => return Ok(done),
+                Err(error) if error.kind() == base::ErrorKind::Retry && begun.elapsed() < LIMIT => {
+                    std::thread::sleep(PAUSE);
+                }
+                Err(error) => return Err(error.into()),
             }
-            if fetched.next_offset() >= fetched.last_stable_offset {
-                break;
-            }
-            next = fetched.next_offset();
         }
     }
-    Ok(found)
+
+    /// One transaction. Taking the id anew ends one that is left open.
+    fn transaction(&self, place: &Place, numbers: &[u64], commits: bool) -> Result<(), ClientError> {
+        let client = Client::connect(&self.cluster.bootstrap, "conformance")?;
+        let mut producer = TransactionalProducer::new(client, &place.name, TRANSACTION_TIMEOUT)?;
+        let mut batches = Vec::new();
+        for partition in 0..FROM_PARTITIONS {
+            let mut builder = BatchBuilder::new(Compression::Zstd);
+            for n in numbers.iter().filter(|n| (*n % KEYS) as i32 % FROM_PARTITIONS == partition) {
+                let put = builder.append(*n as i64, None, Some(json(*n).as_bytes()), &[]);
+                put.map_err(|reason| ClientError::Records { what: "a number".to_owned(), reason })?;
+            }
+            if !builder.is_empty() {
+                batches.push((partition, builder));
+            }
+        }
+        producer.write_all(&place.name, batches)?;
+        if commits { producer.commit() } else { producer.abort() }
+    }
+}
+
+impl Outside for Kafka {
+    fn name(&self) -> &'static str {
+        "kafka"
+    }
+
+    fn connector(&self) -> &'static str {
+        "kafka"
+    }
+
+    fn version(&self) -> Result<String> {
+        Ok(format!("Apache Kafka {}", versions::KAFKA))
+    }
+
+    fn directions(&self) -> &'static [Direction] {
+        &[Direction::Source, Direction::Sink]
+    }
+
+    fn exempt(&self, direction: Direction, case: &str) -> Option<&'static str> {
+        match (direction, case) {
+            (Direction::Sink, "poison") => Some("a cluster refuses no record for what is in it"),
+            _ => None,
+        }
+    }
+
+    fn start(&mut self) -> Result<()> {
+        self.cluster.start_again()
+    }
+
+    fn kill(&mut self) -> Result<()> {
+        self.cluster.kill();
+        Ok(())
+    }
+
+    fn freeze(&mut self) -> Result<()> {
+        self.cluster.server()?.freeze()
+    }
+
+    fn thaw(&mut self) -> Result<()> {
+        self.cluster.server()?.thaw()
+    }
+
+    fn gate(&self) -> Result<&Gate> {
+        Ok(&self.gate)
+    }
+
+    fn prepare(&mut self, place: &Place, direction: Direction) -> Result<()> {
+        let partitions = if direction == Direction::Source { FROM_PARTITIONS } else { TO_PARTITIONS };
+        let mut client = self.client()?;
+        client.create_topic(&place.name, partitions, 1, &[])?;
+        // It is made; the broker hears of it later.
+        for partition in 0..partitions {
+            self.patiently(|| client.list_offsets(&place.name, partition, OffsetSpec::Latest))?;
+        }
+        Ok(())
+    }
+
+    fn options(&self, place: &Place, direction: Direction) -> String {
+        let of_direction = match direction {
+            Direction::Source => {
+                "'format' = 'json', 'scan.startup.mode' = 'earliest-offset', \
+                 'properties.isolation.level' = 'read_committed'"
+            }
+            Direction::Sink => {
+                "'key.format' = 'json', 'key.fields' = 'k', 'value.format' = 'json', \
+                 'properties.compression.type' = 'lz4'"
+            }
+        };
+        format!(
+            "'connector' = 'kafka', 'topic' = '{}', 'properties.bootstrap.servers' = '127.0.0.1:{}', \
+             'properties.security.protocol' = 'SASL_PLAINTEXT', 'properties.sasl.mechanism' = 'SCRAM-SHA-512', \
+             'properties.sasl.username' = '{USER}', 'properties.sasl.password' = '${{file:{}}}', \
+             'properties.request.timeout.ms' = '2000', {of_direction}",
+            place.name,
+            self.gate.port,
+            text(&place.password_file()),
+        )
+    }
+
+    fn put(&mut self, place: &Place, numbers: Range<u64>) -> Result<()> {
+        let taken_back: Vec<u64> = numbers.clone().map(|n| n + TAKEN_BACK).collect();
+        let numbers: Vec<u64> = numbers.collect();
+        self.patiently(|| self.transaction(place, &taken_back, false))?;
+        self.patiently(|| self.transaction(place, &numbers, true))
+    }
+
+    fn read(&mut self, place: &Place) -> Result<Vec<u64>> {
+        let records = records(&mut self.client()?, &place.name, TO_PARTITIONS)?;
+        records.iter().map(|record| number(record.value.as_deref().unwrap_or_default())).collect()
+    }
+
+    fn set_password(&mut self, password: &str) -> Result<()> {
+        self.cluster.set_password(USER, password)
+    }
+
+    fn put_poison(&mut self, place: &Place) -> Result<Vec<u8>> {
+        let poison = b"{\"k\":1,\"n\":\xff no number".to_vec();
+        let mut batch = BatchBuilder::new(Compression::None);
+        batch.append(0, None, Some(&poison), &[])?;
+        self.client()?.produce(&place.name, 0, batch.build()?, -1)?;
+        Ok(poison)
+    }
+
+    fn mismatch(&mut self, place: &Place, direction: Direction) -> Result<String> {
+        if direction == Direction::Sink {
+            // A topic has no columns; what does not fit is that it is not there.
+            return Ok(format!("there is no topic '{}' on the cluster", place.name));
+        }
+        self.prepare(place, direction)?;
+        let mut batch = BatchBuilder::new(Compression::None);
+        batch.append(0, None, Some(b"{\"k\":1,\"n\":\"many\"}"), &[])?;
+        self.client()?.produce(&place.name, 0, batch.build()?, -1).context("the record that does not fit")?;
+        Ok("field 'n': 'many' is no BIGINT".to_owned())
+    }
 }

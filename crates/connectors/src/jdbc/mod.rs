@@ -93,8 +93,9 @@ const OPTIONS: &[OptionSpec] = &[
         "password",
         OptionKind::Text,
         None,
-        "The password, if the server wants one; `${NAME}` keeps it out of the file. Refused for SQLite.",
-        "${SHOP_PASSWORD}",
+        "The password, if the server wants one. `${env:NAME}` or `${file:PATH}` keeps it out of the job's file, and is read for \
+         each connection anew. Refused for SQLite.",
+        "${env:SHOP_PASSWORD}",
     ),
     optional(
         "connection.max-retry-timeout",

@@ -213,7 +213,8 @@ pub(super) const APPEND: &[OptionSpec] = &[
         "Kafka client properties. `properties.compression.type` compresses what is written; \
          `properties.auto.offset.reset` says where `group-offsets` begins; with `properties.isolation.level` = \
          `read_committed` the records of open and aborted transactions are left out. `properties.bootstrap.servers` names \
-         an outside cluster; then the properties of TLS and SASL are those of Kafka's clients, with PEM files.",
+         an outside cluster; then the properties of TLS and SASL are those of Kafka's clients, with PEM files, and \
+         `properties.request.timeout.ms` and `properties.socket.connection.setup.timeout.ms` say how long it may take.",
         "lz4",
     ),
 ];

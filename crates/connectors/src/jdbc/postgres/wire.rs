@@ -243,7 +243,8 @@ impl Connection {
     fn log_in(&mut self, os: &Os, address: &Address) -> Wired<()> {
         let password = || {
             let missing = || wrong("the server wants a password: set 'password'");
-            address.password.as_deref().ok_or_else(missing)
+            let given = address.password.as_deref().ok_or_else(missing)?;
+            auth::secrets::resolved(given).map_err(|error| wrong(format!("'password': {error}")))
         };
         let mut scram: Option<(Scram, Option<scram::Proof>)> = None;
         loop {
@@ -284,7 +285,7 @@ impl Connection {
                         let _ = write!(text, "{byte:02x}");
                         text
                     });
-                    let begun = Scram::new(password()?, &nonce);
+                    let begun = Scram::new(&password()?, &nonce);
                     let first = begun.first();
                     let mut answer = scram::MECHANISM.as_bytes().to_vec();
                     answer.push(0);

@@ -375,7 +375,11 @@ mod tests {
 
     #[test]
     fn a_position_is_read_as_it_was_written() {
-        let cluster = Cluster { bootstrap: String::new(), options: kafka_client::ClientOptions::new("test") };
+        let cluster = Cluster {
+            bootstrap: String::new(),
+            options: kafka_client::ClientOptions::new("test"),
+            properties: Default::default(),
+        };
         let mut feed = ClusterFeed::new("t", cluster, Options::default());
         let one = |partition, end| Reading { topic: "orders".into(), partition, next: 7, end };
         feed.reading = vec![one(0, None), one(1, Some(9)), one(2, Some(0))];

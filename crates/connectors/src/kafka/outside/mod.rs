@@ -16,17 +16,31 @@ use base::ErrorKind;
 use base::options::Options;
 use kafka_client::{Client, ClientError, ClientOptions, Security};
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 /// The option that says that a table lies outside.
 pub(super) const BOOTSTRAP: &str = "properties.bootstrap.servers";
 
 const PROPERTIES: &str = "properties.";
 
+/// Kafka's names of the times that a cluster is given to answer, and to take a connection.
+const REQUEST_TIMEOUT: &str = "request.timeout.ms";
+const CONNECT_TIMEOUT: &str = "socket.connection.setup.timeout.ms";
+
+fn milliseconds(key: &str, text: &str) -> Result<Duration, String> {
+    let given = text.trim().parse().ok().filter(|ms| (1..=i32::MAX as u64).contains(ms));
+    given
+        .map(Duration::from_millis)
+        .ok_or_else(|| format!("'properties.{key}' = '{text}' is no number of milliseconds, such as '30000'"))
+}
+
 /// How to reach a cluster.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub(super) struct Cluster {
     bootstrap: String,
     options: ClientOptions,
+    /// What passwords and certificates are read from, for each connection anew: they change while a job runs.
+    properties: BTreeMap<String, String>,
 }
 
 impl Cluster {
@@ -39,14 +53,27 @@ impl Cluster {
             .collect();
         let client_id = properties.get("client.id").map_or("eventwright", String::as_str);
         let mut options = ClientOptions::new(client_id);
-        Some(Security::from_properties(&properties).map_err(|error| error.to_string()).map(|security| {
-            options.security = security;
-            Cluster { bootstrap, options }
-        }))
+        let times = [
+            (REQUEST_TIMEOUT, &mut options.request_timeout),
+            (CONNECT_TIMEOUT, &mut options.connect_timeout),
+        ];
+        for (key, time) in times {
+            match properties.get(key).map(|text| milliseconds(key, text)).transpose() {
+                Ok(given) => *time = given.unwrap_or(*time),
+                Err(message) => return Some(Err(message)),
+            }
+        }
+        let checked = Security::from_properties(&properties).map_err(|error| error.to_string());
+        Some(checked.map(|_| Cluster { bootstrap, options, properties }))
     }
 
     fn connect(&self) -> Result<Client, ClientError> {
-        Client::connect_with(&self.bootstrap, self.options.clone())
+        let mut options = self.options.clone();
+        options.security = Security::from_properties(&self.properties).map_err(|error| {
+            let (address, reason) = (self.bootstrap.clone(), error.to_string());
+            ClientError::LogIn { address, reason }
+        })?;
+        Client::connect_with(&self.bootstrap, options)
     }
 }
 

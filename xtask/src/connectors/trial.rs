@@ -1,0 +1,443 @@
+//! One case of one connector: a job between the outside system and a topic of our node, and what is done to both.
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+use std::path::PathBuf;
+use std::process::Stdio;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail, ensure};
+use kafka_client::{Client, ClientError, FetchedRecord, Isolation};
+use kafka_wire::records::{BatchBuilder, Compression};
+use os::Os;
+use os::http::{Request, exchange};
+use serde_json::Value;
+
+use super::outside::{Direction, FIRST_PASSWORD, KEYS, Outside, Place, json};
+use crate::process::Group;
+use crate::{kafka, node};
+
+/// Within which everything that is waited for has come.
+pub const LIMIT: Duration = Duration::from_secs(60);
+/// Between two looks.
+pub const PAUSE: Duration = Duration::from_millis(25);
+const ANSWER_LIMIT: Duration = Duration::from_secs(10);
+const FETCH_BYTES_MAX: i32 = 4 << 20;
+const ACKS_ALL: i16 = -1;
+
+/// The node's topics.
+const NUMBERS: &str = "numbers";
+const LANDED: &str = "landed";
+pub const LETTERS: &str = "letters";
+
+pub struct Trial<'a> {
+    pub outside: &'a mut dyn Outside,
+    pub direction: Direction,
+    pub place: Place,
+    pub seed: u64,
+    /// How often the node is killed where that is the case.
+    pub kills: u64,
+    /// How often the server is killed and started again, where that is the case.
+    pub restarts: u64,
+    /// `SET` statements before the job's.
+    pub settings: String,
+    /// More options of the outside table, each with a comma in front.
+    pub options: String,
+    /// What the job reads and writes besides; see [`Trial::write_job`].
+    pub select: Option<String>,
+    node: Option<Group>,
+    has_started: bool,
+    port: u16,
+    /// The next number that is put.
+    next: u64,
+    /// Numbers that wait for the node to be up.
+    waiting: Option<Range<u64>>,
+}
+
+impl<'a> Trial<'a> {
+    pub fn new(
+        outside: &'a mut dyn Outside,
+        direction: Direction,
+        place: Place,
+        (kills, restarts, seed): (u64, u64, u64),
+    ) -> Result<Trial<'a>> {
+        std::fs::create_dir_all(&place.folder)?;
+        std::fs::write(place.password_file(), FIRST_PASSWORD)?;
+        Ok(Trial {
+            outside,
+            direction,
+            place,
+            seed,
+            kills,
+            restarts,
+            // Edges are tried again soon, so that a trial is short.
+            settings: "SET 'restart-strategy.exponential-delay.initial-backoff' = '100 ms';\n\
+                       SET 'restart-strategy.exponential-delay.max-backoff' = '500 ms';\n"
+                .to_owned(),
+            options: String::new(),
+            select: None,
+            node: None,
+            has_started: false,
+            port: kafka::lasting_port()?,
+            next: 0,
+            waiting: None,
+        })
+    }
+
+    /// Makes the place; to be done before anything is put.
+    pub fn prepare(&mut self) -> Result<()> {
+        self.outside.prepare(&self.place, self.direction)
+    }
+
+    fn write_job(&self) -> Result<()> {
+        let Trial { settings, options, .. } = self;
+        let key = if self.direction == Direction::Sink { self.outside.key() } else { "" };
+        let outside = self.outside.options(&self.place, self.direction);
+        let topic = |name: &str, options: &str| {
+            format!("'connector' = 'kafka', 'topic' = '{name}', 'format' = 'json'{options}")
+        };
+        let (tables, job) = match self.direction {
+            Direction::Source => (
+                format!("CREATE TABLE {LANDED} (k BIGINT, n BIGINT) WITH ({});\n", topic(LANDED, "")),
+                format!("INSERT INTO {LANDED} SELECT k, n FROM outside;\n"),
+            ),
+            Direction::Sink => {
+                let earliest = ", 'scan.startup.mode' = 'earliest-offset'";
+                (
+                    format!(
+                        "CREATE TABLE {NUMBERS} (k BIGINT, n BIGINT) WITH ({});\n",
+                        topic(NUMBERS, earliest)
+                    ),
+                    format!("INSERT INTO outside SELECT k, n FROM {NUMBERS};\n"),
+                )
+            }
+        };
+        let job = self.select.clone().unwrap_or(job);
+        let text = format!(
+            "{settings}CREATE TABLE outside (k BIGINT, n BIGINT{key}) WITH ({outside}{options});\n{tables}{job}"
+        );
+        Ok(std::fs::write(self.place.folder.join("job.sql"), text)?)
+    }
+
+    fn log(&self) -> PathBuf {
+        self.place.folder.join("node.log")
+    }
+
+    /// What the node has said since it was started last.
+    pub fn said(&self) -> String {
+        std::fs::read_to_string(self.log()).unwrap_or_default()
+    }
+
+    /// Starts the node with the job, on the data that it has; what has waited for it is put.
+    pub fn start(&mut self) -> Result<()> {
+        self.start_with(&[])?;
+        self.put_waiting()
+    }
+
+    /// The same with more options, one of which may be to be killed at a point; nothing is put.
+    pub fn start_with(&mut self, options: &[&str]) -> Result<()> {
+        self.write_job()?;
+        let mut command = node::command()?;
+        command.current_dir(&self.place.folder).args(["run", "job.sql", "--data", "data", "--keep-running"]);
+        command.args(["--kafka", &self.address(), "--http", "127.0.0.1:0"]).args(options);
+        let log = std::fs::File::create(self.log())?;
+        self.node = Some(Group::spawn(command.stdout(Stdio::null()).stderr(log))?);
+        self.has_started = true;
+        Ok(())
+    }
+
+    /// Asks the node to stop, which it must do in good order.
+    pub fn stop(&mut self) -> Result<()> {
+        let mut node = self.node.take().context("the node is not there")?;
+        let status = node.stop(LIMIT)?;
+        ensure!(status.success(), "the node ended with {status} when asked to stop\n{}", self.said());
+        Ok(())
+    }
+
+    /// Kills the node as it stands.
+    pub fn kill(&mut self) {
+        // Dropped, it is killed.
+        drop(self.node.take());
+    }
+
+    /// Lets the node live so long, or until it has killed itself.
+    pub fn live(&mut self, time: Duration) -> Result<()> {
+        let begun = Instant::now();
+        while begun.elapsed() < time {
+            if let Some(node) = &mut self.node
+                && node.ended()?.is_some()
+            {
+                return Ok(());
+            }
+            std::thread::sleep(PAUSE);
+        }
+        Ok(())
+    }
+
+    /// Waits until the node has ended by itself.
+    pub fn wait_ended(&mut self) -> Result<bool> {
+        let mut node = self.node.take().context("the node is not there")?;
+        let status = node.wait(LIMIT).with_context(|| format!("it said\n{}", self.said()))?;
+        Ok(status.success())
+    }
+
+    /// Waits until the node has ended with an error that says this.
+    pub fn wait_refused(&mut self, part: &str) -> Result<()> {
+        let succeeded = self.wait_ended()?;
+        let said = self.said();
+        ensure!(
+            !succeeded && said.contains(part),
+            "it should have ended and said '{part}', and said\n{said}"
+        );
+        Ok(())
+    }
+
+    fn address(&self) -> String {
+        format!("127.0.0.1:{}", self.port)
+    }
+
+    /// A client of the node, once it is up.
+    fn client(&mut self) -> Result<Client> {
+        let address = self.address();
+        self.wait_for("the node takes clients", |_| match Client::connect(&address, "conformance") {
+            Ok(client) => Ok(Some(client)),
+            Err(error) if passes(&error) => Ok(None),
+            Err(error) => Err(error.into()),
+        })
+    }
+
+    /// Looks until there is something, or the node ends, or the time is over.
+    pub fn wait_for<T>(
+        &mut self,
+        what: &str,
+        mut look: impl FnMut(&mut Trial<'a>) -> Result<Option<T>>,
+    ) -> Result<T> {
+        let begun = Instant::now();
+        loop {
+            if let Some(found) = look(self)? {
+                return Ok(found);
+            }
+            if let Some(node) = &mut self.node
+                && let Some(status) = node.ended()?
+            {
+                bail!("the node ended with {status} before {what}; it said\n{}", self.said());
+            }
+            ensure!(begun.elapsed() < LIMIT, "not in {LIMIT:?}: {what}; the node said\n{}", self.said());
+            std::thread::sleep(PAUSE);
+        }
+    }
+
+    /// Puts the next numbers where the job reads. What cannot be put now is put when the node starts; a source that
+    /// reads only what is there at its start gets nothing later.
+    pub fn put(&mut self, count: u64) -> Result<()> {
+        match self.direction {
+            Direction::Source if self.outside.is_bounded() && self.has_started => return Ok(()),
+            Direction::Source => self.outside.put(&self.place, self.next..self.next + count)?,
+            Direction::Sink => {
+                let from = self.waiting.as_ref().map_or(self.next, |waiting| waiting.start);
+                self.waiting = Some(from..self.next + count);
+            }
+        }
+        self.next += count;
+        if self.node.is_some() { self.put_waiting() } else { Ok(()) }
+    }
+
+    /// How many numbers the job is to have.
+    pub fn put_so_far(&self) -> u64 {
+        self.next
+    }
+
+    fn put_waiting(&mut self) -> Result<()> {
+        let Some(numbers) = self.waiting.clone() else { return Ok(()) };
+        let mut client = self.client()?;
+        // The job makes it too, whoever comes first.
+        let _ = client.create_topic(NUMBERS, 1, 1, &[]);
+        let mut batch = BatchBuilder::new(Compression::None);
+        for n in numbers {
+            batch.append(n as i64, None, Some(json(n).as_bytes()), &[])?;
+        }
+        client.produce(NUMBERS, 0, batch.build()?, ACKS_ALL)?;
+        self.waiting = None;
+        Ok(())
+    }
+
+    /// The numbers that have come, as far as the node is up to tell.
+    pub fn arrived(&mut self) -> Result<Vec<u64>> {
+        if self.direction == Direction::Sink {
+            return self.outside.read(&self.place);
+        }
+        let mut client = self.client()?;
+        match records(&mut client, LANDED, 1) {
+            Ok(records) => {
+                records.iter().map(|record| number(record.value.as_deref().unwrap_or_default())).collect()
+            }
+            Err(error) if error.downcast_ref::<ClientError>().is_some_and(passes) => Ok(Vec::new()),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Waits until so many different numbers have come.
+    pub fn wait_some(&mut self, count: u64) -> Result<()> {
+        self.wait_for(&format!("{count} numbers come"), |trial| {
+            let mut arrived = trial.arrived()?;
+            arrived.sort();
+            arrived.dedup();
+            Ok((arrived.len() as u64 >= count).then_some(()))
+        })
+    }
+
+    /// Waits until all that was put has come, and looks at it.
+    pub fn wait_all(&mut self) -> Result<()> {
+        self.wait_all_but(&[])
+    }
+
+    /// The same without some numbers, which must not have come.
+    pub fn wait_all_but(&mut self, missing: &[u64]) -> Result<()> {
+        let next = self.next;
+        self.wait_some(next - missing.len() as u64)?;
+        let arrived = self.arrived()?;
+        self.check(&arrived, missing)
+    }
+
+    /// Every number once, those of a key in their order; more than once where no more is promised.
+    fn check(&self, arrived: &[u64], missing: &[u64]) -> Result<()> {
+        let mut times: BTreeMap<u64, u64> = BTreeMap::new();
+        let mut newest: BTreeMap<u64, u64> = BTreeMap::new();
+        let once = !self.outside.may_repeat(self.direction);
+        for n in arrived {
+            let times = times.entry(*n).or_default();
+            *times += 1;
+            ensure!(*times == 1 || !once, "the number {n} came {times} times");
+            let newest = newest.entry(n % KEYS).or_default();
+            ensure!(*newest <= *n || !once, "{n} came after {newest}, which has the same key");
+            *newest = *n;
+        }
+        let wanted: Vec<u64> = (0..self.next).filter(|n| !missing.contains(n)).collect();
+        let found: Vec<u64> = times.into_keys().collect();
+        let lost: Vec<&u64> = wanted.iter().filter(|n| !found.contains(n)).take(5).collect();
+        let added: Vec<&u64> = found.iter().filter(|n| !wanted.contains(n)).take(5).collect();
+        ensure!(lost.is_empty() && added.is_empty(), "lost: {lost:?}…, came from nowhere: {added:?}…");
+        Ok(())
+    }
+
+    /// The records of the dead-letter topic.
+    pub fn letters(&mut self) -> Result<Vec<Letter>> {
+        let mut client = self.client()?;
+        match records(&mut client, LETTERS, 1) {
+            Ok(records) => Ok(records.into_iter().map(Letter::of).collect()),
+            Err(error) if error.downcast_ref::<ClientError>().is_some_and(passes) => Ok(Vec::new()),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// The sum of a metric of the job; none while the node does not tell.
+    pub fn metric(&self, name: &str) -> Result<Option<f64>> {
+        let page = self.get("/metrics")?;
+        let values = page.lines().filter_map(|line| {
+            let (metric, value) = line.rsplit_once(' ')?;
+            (metric.split('{').next() == Some(name)).then(|| value.parse::<f64>().ok())?
+        });
+        let values: Vec<f64> = values.collect();
+        Ok((!values.is_empty()).then(|| values.iter().sum()))
+    }
+
+    /// Asks the node over HTTP.
+    pub fn get(&self, path: &str) -> Result<String> {
+        let Ok(text) = std::fs::read_to_string(self.place.folder.join("data/node.json")) else {
+            return Ok(String::new());
+        };
+        let addresses: Value = serde_json::from_str(&text)?;
+        let address = addresses["http"].as_str().unwrap_or_default();
+        let request = Request { method: "GET", address, path, headers: &[], body: &[] };
+        match exchange(Os::real().network.as_ref(), &request, ANSWER_LIMIT) {
+            Ok(answer) => Ok(String::from_utf8_lossy(&answer.body).into_owned()),
+            // It has not come up yet, or the file is of its last life.
+            Err(error) if error.kind() == std::io::ErrorKind::ConnectionRefused => Ok(String::new()),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Waits until the job says that the outside fails, and goes on.
+    pub fn wait_failing(&mut self) -> Result<()> {
+        let name = match self.direction {
+            Direction::Source => "eventwright_job_feed_failing",
+            Direction::Sink => "eventwright_job_outbox_failing",
+        };
+        self.wait_for("the job says that the outside fails", |trial| {
+            Ok(trial.metric(name)?.filter(|failing| *failing > 0.0).map(drop))
+        })
+    }
+
+    /// Takes a record of another topic, and answers within a bounded time: the node is well, whatever the outside does.
+    pub fn node_works(&mut self) -> Result<()> {
+        let begun = Instant::now();
+        let mut client = self.client()?;
+        let _ = client.create_topic("beside", 1, 1, &[]);
+        let mut batch = BatchBuilder::new(Compression::None);
+        batch.append(0, None, Some(b"well"), &[])?;
+        client.produce("beside", 0, batch.build()?, ACKS_ALL)?;
+        ensure!(!self.get("/jobs/overview")?.is_empty(), "the node does not tell of its jobs");
+        ensure!(begun.elapsed() < ANSWER_LIMIT, "the node took {:?} for a record", begun.elapsed());
+        Ok(())
+    }
+}
+
+/// Whether the node may yet do it.
+fn passes(error: &ClientError) -> bool {
+    use base::ErrorKind::{NotFound, Retry, Unavailable};
+    matches!(error.kind(), Unavailable | Retry | NotFound)
+}
+
+/// The number in a row as the suite writes it.
+pub fn number(row: &[u8]) -> Result<u64> {
+    let row: Value = serde_json::from_slice(row)?;
+    row["n"].as_u64().with_context(|| format!("no number in {row}"))
+}
+
+/// A dead letter.
+pub struct Letter {
+    pub value: Vec<u8>,
+    pub reason: String,
+    pub origin: String,
+}
+
+impl Letter {
+    fn of(record: FetchedRecord) -> Letter {
+        let header = |name: &str| {
+            let found = record.headers.iter().find(|(key, _)| key == name.as_bytes());
+            let value = found.and_then(|(_, value)| value.as_deref()).unwrap_or_default();
+            String::from_utf8_lossy(value).into_owned()
+        };
+        Letter {
+            reason: header("reason"),
+            origin: header("origin"),
+            value: record.value.as_deref().unwrap_or_default().to_vec(),
+        }
+    }
+}
+
+/// The committed records of a topic, partition by partition.
+pub fn records(client: &mut Client, topic: &str, partitions: i32) -> Result<Vec<FetchedRecord>> {
+    let mut found = Vec::new();
+    for partition in 0..partitions {
+        let mut next = 0;
+        loop {
+            let mut fetched = client.fetch_isolated(
+                topic,
+                partition,
+                next,
+                FETCH_BYTES_MAX,
+                Duration::ZERO,
+                Isolation::ReadCommitted,
+            )?;
+            for record in fetched.by_ref() {
+                found.push(record?);
+            }
+            if fetched.next_offset() >= fetched.last_stable_offset {
+                break;
+            }
+            next = fetched.next_offset();
+        }
+    }
+    Ok(found)
+}
