@@ -316,7 +316,6 @@ fn while_it_hangs(trial: &mut Trial<'_>) -> Result<()> {
 
 fn mismatch(trial: &mut Trial<'_>) -> Result<()> {
     let part = trial.outside.mismatch(&trial.place, trial.direction)?;
-    trial.put(FEW)?;
     trial.start()?;
     trial.wait_refused(&part)
 }

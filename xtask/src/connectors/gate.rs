@@ -105,10 +105,11 @@ impl State {
                 rate => (rate / PIECES_PER_SECOND).clamp(1, PIECE_BYTES_MAX as u64) as usize,
             };
             let Ok(read @ 1..) = from.read(&mut piece[..wanted]) else { break };
+            // Counted before whoever waits for it can look.
+            self.passed_bytes.fetch_add(read as u64, Ordering::AcqRel);
             if to.write_all(&piece[..read]).is_err() {
                 break;
             }
-            self.passed_bytes.fetch_add(read as u64, Ordering::AcqRel);
             if rate > 0 {
                 std::thread::sleep(Duration::from_secs(1) / PIECES_PER_SECOND as u32);
             }
