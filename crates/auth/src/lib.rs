@@ -14,6 +14,7 @@ pub mod secrets;
 #[doc(hidden)]
 pub mod testing;
 pub mod tls;
+pub mod webhook;
 
 pub use scram::{Credential, Mechanism};
 

@@ -78,6 +78,9 @@ pub struct NodeArguments {
     /// A folder that savepoints may be written to, may be given several times; the first is where they go without a target [default: DATA/savepoints, which always may]
     #[arg(long, value_name = "DIR")]
     pub savepoints: Vec<PathBuf>,
+    /// A file with the topics that webhooks write, and the secrets they sign with (docs/guide/http-events.md)
+    #[arg(long, value_name = "FILE")]
+    pub webhooks: Option<PathBuf>,
     /// A file of the broker's settings under Kafka's names, one `key=value` on a line
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,

@@ -185,6 +185,12 @@ fn parse_address(option: &str, text: &str) -> anyhow::Result<SocketAddr> {
     })
 }
 
+fn read_webhooks(arguments: &NodeArguments) -> anyhow::Result<http_server::Webhooks> {
+    let Some(file) = &arguments.webhooks else { return Ok(http_server::Webhooks::default()) };
+    let parsed = http_server::Webhooks::parse(&kafka_client::read_properties(file)?);
+    parsed.map_err(|reason| anyhow::anyhow!("file={}: {reason}", file.display()))
+}
+
 /// Without an address from the user, a free port is as good as the usual one: several nodes may run side by side.
 fn serve_http(
     os: &Os,
@@ -199,6 +205,7 @@ fn serve_http(
         folders.insert(0, std::path::absolute(folder)?);
     }
     let savepoints = http_server::SavepointFolders::new(folders.remove(0), folders);
+    let webhooks = read_webhooks(arguments)?;
     let serve = |listen: SocketAddr, tls: bool| {
         let config = http_server::ServerConfig {
             listen,
@@ -208,6 +215,7 @@ fn serve_http(
             insecure: arguments.insecure_http,
             savepoints: savepoints.clone(),
             version: env!("CARGO_PKG_VERSION").to_string(),
+            webhooks: webhooks.clone(),
             schemas: Some(schemas.clone()),
         };
         http_server::start(config, runtime.clone(), os.clone())

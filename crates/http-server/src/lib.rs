@@ -28,6 +28,7 @@ mod scrape;
 mod server;
 mod triggers;
 
+pub use events::Webhooks;
 pub use savepoint_folders::SavepointFolders;
 pub use scrape::metric_families;
 pub use server::{Front, HttpError, ServerConfig, ServerHandle, start};

@@ -5,7 +5,7 @@
 use crate::SavepointFolders;
 use crate::body::Body;
 use crate::door::{Asked, Caller, Door};
-use crate::events::{self, Events};
+use crate::events::{self, Events, Webhooks};
 use crate::guard;
 use crate::patience::Patience;
 use crate::reply::Reply;
@@ -84,6 +84,8 @@ pub struct ServerConfig {
     pub savepoints: SavepointFolders,
     /// The version that the answers name.
     pub version: String,
+    /// Topics that webhooks write.
+    pub webhooks: Webhooks,
     /// Answers the paths of a schema registry; none serves none.
     pub schemas: Option<Arc<SchemaRegistry>>,
 }
@@ -100,6 +102,7 @@ impl ServerConfig {
             log: Arc::new(|_| {}),
             savepoints: SavepointFolders::new("/nowhere".into(), Vec::new()),
             version,
+            webhooks: Webhooks::default(),
             schemas: None,
         }
     }
@@ -361,7 +364,10 @@ impl Served {
         Ok(Served {
             trusts_names: !config.listen.ip().is_loopback() || tls.is_some(),
             tls,
-            events: config.broker.clone().map(|broker| Arc::new(Events::new(broker, os.clone()))),
+            events: config
+                .broker
+                .clone()
+                .map(|broker| Arc::new(Events::new(broker, os.clone(), config.webhooks))),
             door: config.broker.map(|broker| Door::new(broker, log.clone())),
             log,
             schemas: config.schemas,
@@ -458,7 +464,9 @@ async fn answer_to(head: Parts, body: Incoming, caller: Caller, served: Arc<Serv
         (None, None) => (Asked::Site, BODY_BYTES_MAX),
     };
     let mut rights = None;
-    if let Some(door) = &served.door {
+    // What a webhook signs is its body, which is read first.
+    let is_signed = events.as_ref().is_some_and(|events| events.are_signed(&head.method, head.uri.path()));
+    if let Some(door) = served.door.as_ref().filter(|_| !is_signed) {
         match door.admit(&caller, &head.headers, (&head.method, head.uri.path()), asked).await {
             Ok(visitor) => rights = Some(visitor),
             Err(refusal) => return refusal.map(Body::from),

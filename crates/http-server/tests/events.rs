@@ -2,7 +2,7 @@
 
 use broker::{Broker, BrokerConfig, Recovered};
 use eventlog::{EventLog, LogOptions, Recovery};
-use http_server::{ServerConfig, ServerHandle};
+use http_server::{ServerConfig, ServerHandle, Webhooks};
 use kafka_client::{Client, TransactionalProducer};
 use os::sim::SimOs;
 use runtime::{Journal, Runtime};
@@ -56,8 +56,11 @@ impl Site {
         let log = recovery.start(folds).expect("the log starts");
         let broker = Arc::new(Broker::new(log.clone(), recovered, config, os.clone()).expect("a broker"));
         let runtime = Arc::new(Runtime::new(log.clone(), os.clone(), PathBuf::from("/data"), journal));
+        let webhooks = [("pushes.signature", "github"), ("pushes.secret", "It's a Secret to Everybody")];
+        let webhooks = webhooks.map(|(key, value)| (key.to_string(), value.to_string()));
         let config = ServerConfig {
             broker: Some(broker.clone()),
+            webhooks: Webhooks::parse(&webhooks.into()).expect("good webhooks"),
             ..ServerConfig::new(SocketAddr::from(([127, 0, 0, 1], 0)))
         };
         let server = http_server::start(config, runtime, os).expect("a port is free");
@@ -273,6 +276,28 @@ fn a_long_poll_waits_for_the_first_record() {
     });
     assert_eq!(answer["records"][0]["value"], "after", "{answer}");
     assert_eq!(site.get("/topics/sales?from=latest&wait_ms=1")["records"], json!([]));
+    site.end();
+}
+
+#[test]
+fn a_webhook_needs_its_signature_and_nothing_else() {
+    let site = Site::on(
+        SimOs::new(5),
+        &[("security.protocol", "SASL_PLAINTEXT"), ("sasl.enabled.mechanisms", "SCRAM-SHA-256")],
+    );
+    assert_eq!(site.refused("POST", "/topics/sales", &[], "x").0, 401, "others have to log in");
+    let signature = "sha256=757107ea0eb2509fc211221cce984b8a37570b6d7586c22c46f4379c8b043e17";
+    let headers =
+        [("X-Hub-Signature-256", signature), ("X-GitHub-Delivery", "d1"), ("X-GitHub-Event", "push")];
+    let answer = site.post("/topics/pushes", &headers, "Hello, World!");
+    assert!(answer["offset"].is_i64(), "{answer}");
+    assert_eq!(site.post("/topics/pushes", &headers, "Hello, World!")["duplicate"], true);
+    for (headers, body) in [(&headers[..], "Hello, World?"), (&headers[1..], "Hello, World!"), (&[][..], "")]
+    {
+        let (status, words) = site.refused("POST", "/topics/pushes", headers, body);
+        assert!(status == 401 && words.contains("signature"), "{words}");
+    }
+    assert_eq!(site.refused("GET", "/topics/pushes", &headers, "Hello, World!").0, 401, "it does not read");
     site.end();
 }
 

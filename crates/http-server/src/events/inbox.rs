@@ -54,8 +54,7 @@ struct Published {
 
 pub(super) async fn publish(
     events: Arc<Events>,
-    head: &Parts,
-    body: Bytes,
+    (head, body, signed): (&Parts, Bytes, Option<Posted>),
     topic: String,
     rights: Rights,
 ) -> Response<Full<Bytes>> {
@@ -76,8 +75,11 @@ pub(super) async fn publish(
         let events = events.clone();
         move || {
             let _writer = writer;
-            let (posted, is_batch) =
-                posted::read(&head, &body).map_err(|reason| Reply::error(StatusCode::BAD_REQUEST, reason))?;
+            let read = match signed {
+                Some(signed) => Ok((vec![signed], false)),
+                None => posted::read(&head, &body),
+            };
+            let (posted, is_batch) = read.map_err(|reason| Reply::error(StatusCode::BAD_REQUEST, reason))?;
             let published = events.take(&topic, posted, may_create).map_err(|error| of_error(&error))?;
             Ok::<_, Reply>((published, is_batch, topic))
         }

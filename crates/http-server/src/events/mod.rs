@@ -13,6 +13,7 @@ mod position;
 mod posted;
 mod shown;
 mod stream;
+mod webhooks;
 
 use crate::body::Body;
 use crate::reply::Reply;
@@ -26,8 +27,11 @@ use hyper::http::request::Parts;
 use hyper::{Method, Response, StatusCode};
 use kafka_wire::error_code::ErrorCode;
 use os::Os;
+use posted::Posted;
 use std::sync::{Arc, Mutex};
 use tokio::sync::{Semaphore, watch};
+
+pub use webhooks::Webhooks;
 
 /// Bytes of a request: events of a batch are in memory at once.
 pub(crate) const BODY_BYTES_MAX: usize = 8 << 20;
@@ -48,6 +52,7 @@ pub(crate) struct Events {
     broker: Arc<Broker>,
     log: EventLog,
     os: Os,
+    webhooks: Webhooks,
     inbox: Mutex<inbox::Inbox>,
     /// What is on the disk, or that nothing will come to it any more.
     durable: watch::Receiver<Reached>,
@@ -68,7 +73,7 @@ struct Reached {
 pub(crate) type Rights = Option<Visitor>;
 
 impl Events {
-    pub(crate) fn new(broker: Arc<Broker>, os: Os) -> Events {
+    pub(crate) fn new(broker: Arc<Broker>, os: Os, webhooks: Webhooks) -> Events {
         let log = broker.log().clone();
         let reached = Reached { lsn: base::Lsn(0), is_fenced: false };
         let (sender, durable) = watch::channel(reached);
@@ -89,6 +94,7 @@ impl Events {
             broker,
             log,
             os,
+            webhooks,
             inbox: Mutex::default(),
             durable,
             body_bytes: Arc::new(Semaphore::new(BODIES_BYTES_MAX)),
@@ -110,13 +116,34 @@ impl Events {
             return Reply::error(StatusCode::BAD_REQUEST, message).into_response().map(Body::from);
         };
         match head.method {
-            Method::POST => inbox::publish(self, head, body, topic, rights).await.map(Body::from),
+            Method::POST => {
+                let signed = match self.of_webhook(&topic, head, &body) {
+                    Some(Err(reason)) => {
+                        return Reply::error(StatusCode::UNAUTHORIZED, reason)
+                            .into_response()
+                            .map(Body::from);
+                    }
+                    Some(Ok(signed)) => Some(signed),
+                    None => None,
+                };
+                inbox::publish(self, (head, body, signed), topic, rights).await.map(Body::from)
+            }
             Method::GET => follow::answer(self, head, topic).await,
             _ => {
                 let message = format!("{} is not a method of {}", head.method, head.uri.path());
                 Reply::error(StatusCode::METHOD_NOT_ALLOWED, message).into_response().map(Body::from)
             }
         }
+    }
+
+    /// Whether a request says who sent it by a signature of its body, and no log-in is to be asked for.
+    pub(crate) fn are_signed(&self, method: &Method, path: &str) -> bool {
+        method == Method::POST && topic_of(path).is_some_and(|topic| self.webhooks.has(&topic))
+    }
+
+    fn of_webhook(&self, topic: &str, head: &Parts, body: &Bytes) -> Option<Result<Posted, &'static str>> {
+        let read = || self.webhooks.read(topic, &head.headers, body, self.os.clock.now_ms());
+        self.webhooks.has(topic).then(read)
     }
 
     /// Waits until it is on the disk; false if it never will be.
