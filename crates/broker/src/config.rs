@@ -310,6 +310,14 @@ const GENERAL: &[OptionSpec] = &[
         "10080",
     ),
     spec(
+        "offsets.topic.num.partitions",
+        integer(1, 10_000),
+        "50",
+        "Partitions of the topic `__consumer_offsets`, which is made when the coordinator of a group is first asked for, \
+         and is empty: the log holds committed offsets in another form.",
+        "50",
+    ),
+    spec(
         "producer.id.expiration.check.interval.ms",
         integer(1, INT_MAX),
         "600000",
@@ -469,6 +477,7 @@ impl BrokerConfig {
             offsets: OffsetsConfig {
                 retention_ms: number("offsets.retention.minutes").saturating_mul(60_000),
                 check_every_ms: number("offsets.retention.check.interval.ms"),
+                topic_partitions: u32::try_from(number("offsets.topic.num.partitions")).unwrap_or(1),
             },
             producers: ProducersConfig::new(
                 number("producer.id.expiration.ms"),

@@ -16,6 +16,7 @@ pub mod errors;
 pub mod group;
 mod inlet;
 mod metrics;
+mod offsets_topic;
 pub mod quotas;
 pub mod security;
 pub mod server;

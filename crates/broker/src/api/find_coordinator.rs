@@ -2,6 +2,7 @@
 
 use super::{Api, NONE, code, typed};
 use crate::call::{Call, Outcome};
+use base::Lsn;
 use kafka_wire::ApiKey;
 use kafka_wire::error_code::ErrorCode;
 use kafka_wire::messages::find_coordinator_request::FindCoordinatorRequest;
@@ -23,6 +24,15 @@ fn handle(call: &Call<'_>, request: FindCoordinatorRequest) -> Outcome {
             Some("only groups and transactions have coordinators here".into()),
         )),
     };
+    // As in Kafka the topic of committed offsets is there once somebody has asked for a group.
+    let keys = match call.version() {
+        0..4 => std::slice::from_ref(&request.key),
+        _ => &request.coordinator_keys[..],
+    };
+    let of_group = request.key_type == GROUP && keys.iter().any(|key| refusal_of(key).is_none());
+    let lsn = if of_group { call.broker.ensure_offsets_topic() } else { Lsn(0) };
+    // It may be told of once it is durable, and else nothing hangs on it.
+    let reply = |response| call.after_durable(lsn, move |_| response);
     if call.version() < 4 {
         let response = match refusal_of(&request.key) {
             None => FindCoordinatorResponse { node_id, host, port, ..Default::default() },
@@ -34,7 +44,7 @@ fn handle(call: &Call<'_>, request: FindCoordinatorRequest) -> Outcome {
                 ..Default::default()
             },
         };
-        return call.reply(&response);
+        return reply(response);
     }
     let coordinators = request
         .coordinator_keys
@@ -53,5 +63,5 @@ fn handle(call: &Call<'_>, request: FindCoordinatorRequest) -> Outcome {
             },
         })
         .collect();
-    call.reply(&FindCoordinatorResponse { coordinators, ..Default::default() })
+    reply(FindCoordinatorResponse { coordinators, ..Default::default() })
 }

@@ -24,6 +24,8 @@ const LOOKED_AT_ONCE: usize = 10_000;
 pub struct OffsetsConfig {
     pub retention_ms: i64,
     pub check_every_ms: i64,
+    /// Of the topic that is shown in their stead.
+    pub topic_partitions: u32,
 }
 
 /// Which offsets of a group may go, and from when on their time runs.

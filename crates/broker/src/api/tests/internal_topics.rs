@@ -1,6 +1,7 @@
 //! What jobs rely on is not for clients: the node's own topics, and topics that an unfinished job still reads.
 
-use crate::testing::{Node, batch, transactional_batch};
+use super::transactional::fetch;
+use crate::testing::{Node, batch, given, transactional_batch};
 use base::{Offset, TopicId};
 use eventlog::LogError;
 use kafka_wire::error_code::ErrorCode as E;
@@ -168,4 +169,42 @@ fn a_topic_that_an_unfinished_job_reads_stays() {
     assert!(node.log.topic("orders").is_some());
     node.log.pin("job totals", partition, None);
     assert_eq!(delete(&node, Some("orders"), [0; 16]).0, 0);
+}
+
+/// As in Kafka it is there from the first question for the coordinator of a group on; here it is empty.
+#[test]
+fn the_topic_of_committed_offsets_is_listed_and_read_and_never_changed() {
+    const OFFSETS: &str = "__consumer_offsets";
+    let node = Node::with(given(&[("offsets.topic.num.partitions", "3"), ("max.broker.partitions", "1")]));
+    let ask = |node: &Node, key_type: i8, version: i16| {
+        let request = match version {
+            0..4 => FindCoordinatorRequest { key: "g".into(), key_type, ..Default::default() },
+            _ => {
+                FindCoordinatorRequest { key_type, coordinator_keys: vec!["g".into()], ..Default::default() }
+            }
+        };
+        node.call(&request, version)
+    };
+    let listed = |node: &Node| {
+        let request = MetadataRequest { topics: None, ..Default::default() };
+        let topics = node.call(&request, 12).topics.into_iter();
+        topics
+            .map(|topic| (topic.name.unwrap(), topic.is_internal, topic.partitions.len()))
+            .collect::<Vec<_>>()
+    };
+    ask(&node, 1, 4);
+    assert_eq!(listed(&node), []);
+    ask(&node, 0, 4);
+    let there = [(OFFSETS.to_string(), true, 3)];
+    assert_eq!(listed(&node), there);
+    let node = node.crash(3);
+    assert_eq!(ask(&node, 0, 3).error_code, 0);
+    assert_eq!(listed(&node), there);
+    let topic = node.log.topic(OFFSETS).unwrap();
+    assert!(topic.config.cleanup_compact && !topic.config.cleanup_delete);
+    let read = fetch(&node, OFFSETS, 0, 0, false);
+    assert_eq!((read.error_code, read.high_watermark), (0, 0));
+    let refused = E::InvalidTopicException as i16;
+    assert_eq!(node.produce(OFFSETS, 0, batch(Compression::None, &[(1, "a")])).error_code, refused);
+    assert_eq!(configure(&node, OFFSETS), [refused; 2]);
 }
