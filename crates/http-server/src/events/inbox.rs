@@ -69,12 +69,10 @@ pub(super) async fn publish(
             || visitor.may_on_cluster(Operation::Create)
     });
     let head = head.clone();
-    // The semaphore is never closed. Reading takes time, and the log may have to wait.
-    let writer = events.writers.clone().acquire_owned().await;
-    let taken = tokio::task::spawn_blocking({
+    // Reading takes time, and the log may have to wait.
+    let taken = events.writers.run({
         let events = events.clone();
         move || {
-            let _writer = writer;
             let read = match signed {
                 Some(signed) => Ok((vec![signed], false)),
                 None => posted::read(&head, &body),
@@ -85,13 +83,13 @@ pub(super) async fn publish(
         }
     });
     let (Published { mut places, lsn }, is_batch, topic) = match taken.await {
-        Ok(Ok(taken)) => taken,
-        Ok(Err(reply)) if reply.status == StatusCode::SERVICE_UNAVAILABLE => {
+        Some(Ok(taken)) => taken,
+        Some(Err(reply)) if reply.status == StatusCode::SERVICE_UNAVAILABLE => {
             let message = reply.body["errors"][0].as_str().unwrap_or_default();
             return come_again(reply.status, message);
         }
-        Ok(Err(reply)) => return reply.into_response(),
-        Err(_) => {
+        Some(Err(reply)) => return reply.into_response(),
+        None => {
             return Reply::error(StatusCode::INTERNAL_SERVER_ERROR, "the request failed").into_response();
         }
     };

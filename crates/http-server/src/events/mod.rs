@@ -7,6 +7,7 @@
 //! Whoever follows says where it is by a position, `0:12,1:5`: a partition and the offset that it wants next. It is in
 //! every answer and in every id of a stream of Server-Sent Events, so that a browser that comes again goes on where it was.
 
+mod desk;
 mod follow;
 mod inbox;
 mod position;
@@ -39,9 +40,6 @@ pub(crate) const BODY_BYTES_MAX: usize = 8 << 20;
 /// Bytes of bodies that are in memory at once, of all clients; who comes with more is told to come again.
 const BODIES_BYTES_MAX: usize = 64 << 20;
 
-/// Requests that go into the log at once; the others wait.
-const WRITERS_MAX: usize = 4;
-
 /// Requests that wait for their turn or for the disk; who comes then is told to come again.
 const WAITING_MAX: usize = 1024;
 
@@ -57,7 +55,7 @@ pub(crate) struct Events {
     /// What is on the disk, or that nothing will come to it any more.
     durable: watch::Receiver<Reached>,
     pub(crate) body_bytes: Arc<Semaphore>,
-    writers: Arc<Semaphore>,
+    writers: Arc<desk::Desk>,
     waiting: Arc<Semaphore>,
     followers: Arc<Semaphore>,
     stopping: watch::Sender<bool>,
@@ -98,7 +96,7 @@ impl Events {
             inbox: Mutex::default(),
             durable,
             body_bytes: Arc::new(Semaphore::new(BODIES_BYTES_MAX)),
-            writers: Arc::new(Semaphore::new(WRITERS_MAX)),
+            writers: Arc::default(),
             waiting: Arc::new(Semaphore::new(WAITING_MAX)),
             followers: Arc::new(Semaphore::new(FOLLOWERS_MAX)),
             stopping: watch::channel(false).0,
