@@ -1,6 +1,7 @@
 //! Which answer a request gets.
 
 use crate::SavepointFolders;
+use crate::events;
 use crate::flink::{cluster, commands, details, jobs, vertices};
 use crate::reply::Reply;
 use crate::triggers::Triggers;
@@ -30,6 +31,7 @@ impl Site {
         let parts = parts.strip_prefix(&["v1"]).unwrap_or(&parts);
         let get = method == Method::GET || method == Method::HEAD;
         match parts {
+            ["openapi.json"] if get => events::openapi(&self.version),
             ["overview"] if get => cluster::overview(self),
             ["config"] if get => cluster::config(self),
             ["jobs"] if get => jobs::ids(self),
@@ -60,7 +62,7 @@ impl Site {
             ["jobs", job, "stop"] if method == Method::POST => commands::stop(self, job, body),
             ["jobs", job, "savepoints"] if method == Method::POST => commands::savepoint(self, job, body),
             ["jobs", job, "savepoints", id] if get => commands::savepoint_status(self, job, id),
-            ["overview" | "config" | "jobs" | "metrics"]
+            ["openapi.json" | "overview" | "config" | "jobs" | "metrics"]
             | ["jobs", _]
             | ["jobs", _, "status" | "plan" | "exceptions" | "config" | "stop" | "savepoints"]
             | ["jobs", _, "metrics" | "accumulators"]

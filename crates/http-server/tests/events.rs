@@ -279,6 +279,43 @@ fn a_long_poll_waits_for_the_first_record() {
     site.end();
 }
 
+/// What the document names is there, and what it does not name is not.
+#[test]
+fn the_openapi_document_is_true() {
+    let site = Site::new();
+    site.post("/topics/sales", &[], "1");
+    let document = site.get("/openapi.json");
+    assert_eq!(document["info"]["version"], env!("CARGO_PKG_VERSION"));
+    let path = &document["paths"]["/topics/{topic}"];
+    for (method, operation) in
+        path.as_object().expect("methods").iter().filter(|(name, _)| *name != "parameters")
+    {
+        let names =
+            operation["parameters"].as_array().expect("a list").iter().filter(|one| one["in"] == "query");
+        let names: Vec<&str> = names.map(|one| one["name"].as_str().expect("a name")).collect();
+        assert_eq!(names, if method == "get" { vec!["from", "max", "wait_ms"] } else { vec!["key"] });
+        for status in operation["responses"].as_object().expect("answers").keys() {
+            let found = match (method.as_str(), status.as_str()) {
+                // Who logs in, who comes too often, and a disk that fails are tried elsewhere.
+                (_, "401" | "403" | "429" | "503") => continue,
+                ("get", "200") => site.ask("GET", "/topics/sales", &[], "").0,
+                ("get", "400") => site.ask("GET", "/topics/sales?from=x", &[], "").0,
+                ("get", "404") => site.ask("GET", "/topics/nowhere", &[], "").0,
+                ("post", "200") => site.ask("POST", "/topics/sales", &[], "1").0,
+                ("post", "400") => site.ask("POST", "/topics/sales", &[CLOUD_EVENT], "").0,
+                ("post", "404") => continue,
+                ("post", "413") => site.ask("POST", "/topics/sales", &[], &"x".repeat(2 << 20)).0,
+                other => panic!("it names {other:?}"),
+            };
+            assert_eq!(found.to_string(), *status);
+        }
+        let record = &site.get("/topics/sales")["records"][0];
+        let known = document["components"]["schemas"]["Record"]["properties"].as_object().expect("fields");
+        assert!(record.as_object().expect("fields").keys().all(|name| known.contains_key(name)), "{record}");
+    }
+    site.end();
+}
+
 #[test]
 fn a_webhook_needs_its_signature_and_nothing_else() {
     let site = Site::on(

@@ -159,6 +159,14 @@ impl Events {
     }
 }
 
+/// The OpenAPI document of what is served here.
+pub(crate) fn openapi(version: &str) -> Reply {
+    match serde_json::from_str(&include_str!("openapi.json").replace("VERSION", version)) {
+        Ok(document) => Reply::ok(document),
+        Err(error) => Reply::error(StatusCode::INTERNAL_SERVER_ERROR, error.to_string()),
+    }
+}
+
 /// Whether a path, with its query, is one of a topic.
 pub(crate) fn are_meant(target: &str) -> bool {
     topic_of(target.split('?').next().unwrap_or_default()).is_some()
