@@ -90,6 +90,12 @@ pub fn seeds() -> Vec<Vec<u8>> {
         "PATCH /jobs/a?mode=cancel HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer a.b.c\r\n\r\n",
         "POST /subjects/a/versions HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n\
          16\r\n{\"schema\":\"\\\"string\\\"\"}\r\n0\r\n\r\n",
+        "POST /topics/a?key=k HTTP/1.1\r\nHost: localhost\r\nce-specversion: 1.0\r\nce-id: 1\r\nce-source: %2Fs\r\nce-type: t\r\n\
+         Content-Type: application/json\r\nContent-Length: 2\r\n\r\n{}",
+        "POST /topics/a HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/cloudevents-batch+json\r\n\
+         Content-Length: 78\r\n\r\n[{\"specversion\":\"1.0\",\"id\":\"1\",\"source\":\"s\",\"type\":\"t\",\"data_base64\":\"AAE=\"}]   ",
+        "GET /topics/__schemas?from=0:0&max=5&wait_ms=50 HTTP/1.1\r\nHost: localhost\r\n\r\n",
+        "GET /topics/__schemas HTTP/1.1\r\nHost: localhost\r\nAccept: text/event-stream\r\nLast-Event-ID: 0:0\r\n\r\n",
         "HEAD /schemas/types HTTP/1.0\r\nHost: localhost\r\nOrigin: http://localhost\r\n\r\n",
     ];
     let settings = [
