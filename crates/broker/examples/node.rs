@@ -17,6 +17,9 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         .collect();
     let mut config = BrokerConfig::check(&given).map_err(|errors| errors[0].to_string())?;
     config.log_directory = directory.clone();
+    if let Some(line) = config.fit_open_files(os::open_files::raise_limit()) {
+        eprintln!("{line}");
+    }
 
     let os = os::Os::real();
     let mut recovery = Recovery::open(&os, LogOptions::new(&directory))?;

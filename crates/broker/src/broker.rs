@@ -5,6 +5,7 @@
 //! members of share groups, their state, and the deadlines of transactions; the session, ticket and sensor locks
 //! are leaves.
 
+use crate::answers::AnswerBytes;
 use crate::api;
 use crate::buffers::Buffers;
 use crate::call::{Call, Now, Outcome, Peer, ReplyTo};
@@ -106,6 +107,7 @@ pub struct Broker {
     pub(crate) tickets: Arc<Tickets>,
     pub(crate) traffic: TrafficCounters,
     pub(crate) buffers: Arc<Buffers>,
+    pub(crate) answers: Arc<AnswerBytes>,
     pub(crate) counters: Counters,
     pub(crate) deadlines: Mutex<Deadlines>,
     pub(crate) upkeep: Mutex<Upkeep>,
@@ -169,6 +171,7 @@ impl Broker {
             tickets: Arc::new(Tickets::default()),
             traffic: TrafficCounters::default(),
             buffers: Arc::default(),
+            answers: AnswerBytes::new(config.answer_bytes_max),
             counters: Counters::default(),
             deadlines: Mutex::default(),
             upkeep: Mutex::new(Upkeep::new(&config, opened.monotonic_ms)),

@@ -71,6 +71,17 @@ impl Call<'_> {
         self.reply_to.version
     }
 
+    /// Goes on among those who append: a request of an API that otherwise waits for nothing.
+    pub(crate) fn appending(&self, go_on: impl FnOnce(&Call<'_>) -> Outcome + Send + 'static) -> Outcome {
+        let Call { reply_to, now, .. } = *self;
+        let (peer, access, client_id) = (self.peer.clone(), self.access.clone(), self.client_id.to_string());
+        let meter = self.meter.cloned();
+        Outcome::wait(Until::Append, None, move |broker, _, _| {
+            let (peer, access, client_id, meter) = (&peer, &access, &*client_id, meter.as_ref());
+            go_on(&Call { broker, peer, access, client_id, meter, reply_to, now })
+        })
+    }
+
     /// The finished answer.
     pub fn reply<M: Message>(&self, message: &M) -> Outcome {
         self.reply_to.encode(self.broker, message)
@@ -133,6 +144,10 @@ pub enum Until {
     Deadline,
     /// The answer's turn to be sent has come: work whose result is large is put off until then.
     Turn,
+    /// A place among those who append: what need not append has been done.
+    Append,
+    /// The memory for answers has room for so many bytes of records.
+    Room(usize),
     /// The log is durable up to here, or fenced.
     Durable(Lsn),
     /// The log has become durable beyond `seen`, and that moved one of these partitions.

@@ -255,7 +255,13 @@ const GENERAL: &[OptionSpec] = &[
         "The most partitions of all topics together (KIP-578); clients cannot create more.",
         "20000",
     ),
-    spec("max.connections", integer(1, 1_000_000), "20000", "The most open connections.", "1000"),
+    spec(
+        "max.connections",
+        integer(1, 1_000_000),
+        "20000",
+        "The most open connections; fewer if the limit of open files does not leave enough to the log.",
+        "1000",
+    ),
     spec(
         "max.incremental.fetch.session.cache.slots",
         integer(0, 1_000_000),
@@ -332,6 +338,14 @@ const GENERAL: &[OptionSpec] = &[
         "86400000",
     ),
     spec(
+        "queued.max.response.bytes",
+        integer(1 << 20, i64::MAX),
+        "268435456",
+        "The most bytes of answers that are in memory until clients have taken them, all connections together; beyond \
+         it answers become smaller, and what asks for more is not read until there is room.",
+        "67108864",
+    ),
+    spec(
         "quota.window.num",
         integer(1, 1_000),
         "11",
@@ -376,6 +390,12 @@ const GENERAL: &[OptionSpec] = &[
     ),
 ];
 
+/// Files and sockets that connections leave to the log and the jobs, if there are twice as many.
+const OPEN_FILES_RESERVED: usize = 512;
+
+/// Of a default that is cut to no less, nobody is told.
+const CONNECTIONS_EXPECTED: usize = 1_000;
+
 /// The checked configuration.
 #[derive(Debug, Clone)]
 pub struct BrokerConfig {
@@ -383,6 +403,7 @@ pub struct BrokerConfig {
     pub given: BTreeMap<String, String>,
     /// Where clients are told to find the node; `None` for where they came to.
     pub advertised: Option<Advertised>,
+    pub answer_bytes_max: usize,
     pub auto_create_topics: bool,
     pub connection_idle_ms_max: u64,
     pub delete_topics: bool,
@@ -450,6 +471,7 @@ impl BrokerConfig {
         BrokerConfig {
             given: given.clone(),
             advertised: advertised(options).unwrap_or_default(),
+            answer_bytes_max: size("queued.max.response.bytes"),
             auto_create_topics: options.boolean("auto.create.topics.enable"),
             connection_idle_ms_max: u64::try_from(number("connections.max.idle.ms")).unwrap_or(u64::MAX),
             delete_topics: options.boolean("delete.topic.enable"),
@@ -494,6 +516,25 @@ impl BrokerConfig {
         }
     }
 
+    /// Lets connections use up three quarters of the files and sockets that the process may have open, or less: the
+    /// log and the jobs need the others. Returns what to tell the user if that is fewer connections than somebody
+    /// asked for, or expects.
+    pub fn fit_open_files(&mut self, open_files_max: Option<u64>) -> Option<String> {
+        let limit = usize::try_from(open_files_max?).unwrap_or(usize::MAX);
+        let reserved = (limit / 4).max(OPEN_FILES_RESERVED).min(limit / 2);
+        let most = (limit - reserved).max(1);
+        let wanted = self.connections_max;
+        self.connections_max = wanted.min(most);
+        let surprises = self.given.contains_key("max.connections") || most < CONNECTIONS_EXPECTED;
+        (wanted > most && surprises).then(|| {
+            let needed = wanted + (wanted / 3).max(OPEN_FILES_RESERVED) + 1;
+            format!(
+                "max.connections={wanted} does not fit the limit of open files={limit}: {most} connections are taken; \
+                 raise the hard limit to {needed} (`ulimit -Hn`, LimitNOFILE= of a systemd unit), or set max.connections={most}"
+            )
+        })
+    }
+
     /// The value in force for a key, given or by default.
     pub fn text(&self, key: &str) -> Option<&str> {
         let given = self.given.get(key).map(String::as_str);
@@ -517,6 +558,27 @@ mod tests {
         assert_eq!(config.fetch_bytes_max, BrokerConfig::default().fetch_bytes_max);
         assert_eq!((config.node_id, config.partitions_default), (1, 1));
         assert!(config.auto_create_topics);
+    }
+
+    #[test]
+    fn connections_leave_open_files_to_the_log() {
+        let fitted = |limit| {
+            let given = BTreeMap::from([("max.connections".to_string(), "20000".to_string())]);
+            let mut config = BrokerConfig::check(&given).unwrap();
+            let told = config.fit_open_files(limit);
+            (config.connections_max, told.is_some())
+        };
+        assert_eq!(fitted(None), (20_000, false));
+        assert_eq!(fitted(Some(u64::MAX)), (20_000, false));
+        assert_eq!(fitted(Some(26_668)), (20_000, false));
+        assert_eq!(fitted(Some(20_000)), (15_000, true));
+        assert_eq!(fitted(Some(1_024)), (512, true));
+        assert_eq!(fitted(Some(256)), (128, true));
+        assert_eq!(fitted(Some(0)), (1, true));
+        assert_eq!(fitted(Some(26_667)), (20_000, false));
+        assert_eq!(BrokerConfig::default().fit_open_files(Some(20_000)), None, "nobody asked for so many");
+        let told = BrokerConfig::default().fit_open_files(Some(1_024)).unwrap();
+        assert!(told.contains("raise the hard limit to 26667"), "{told}");
     }
 
     #[test]

@@ -135,7 +135,8 @@ impl Node {
     fn resume(&self, wait: Wait) -> Outcome {
         let Wait { until, deadline_ms, resume } = wait;
         let woken = match until {
-            Until::Turn => Woken::Ready,
+            Until::Turn | Until::Append => Woken::Ready,
+            Until::Room(bytes) => panic!("nobody takes answers meanwhile: no room for bytes={bytes}"),
             Until::Deadline => {
                 let left = deadline_ms.unwrap_or_default() - self.now().monotonic_ms;
                 self.sim.clock.advance_ms(u64::try_from(left).unwrap_or(0));

@@ -5,6 +5,7 @@ mod served;
 use bytes::Bytes;
 use eventlog::LogOptions;
 use kafka_wire::messages::create_topics_request::{CreatableTopic, CreatableTopicConfig};
+use kafka_wire::messages::metadata_request::MetadataRequestTopic;
 use kafka_wire::messages::*;
 use kafka_wire::records::{BatchBuilder, Compression};
 use os::Os;
@@ -102,6 +103,34 @@ fn producers_wait_alone(options: LogOptions) {
 #[test]
 fn producers_wait_for_room_in_the_log_and_keep_nobody_up() {
     producers_wait_alone(LogOptions { unsynced_bytes_max: 64 << 10, ..LogOptions::new("/data") });
+}
+
+#[test]
+fn who_asks_for_new_topics_keeps_nobody_up_who_asks_for_others() {
+    let (sim, os) = world();
+    let node =
+        Node::start_on(os, LogOptions { unsynced_bytes_max: 4 << 10, ..LogOptions::new("/data") }, &[]);
+    let mut known = node.connect();
+    known.create_topic("t");
+    let mut curious: Vec<Client> = (0..CLIENTS).map(|_| node.connect()).collect();
+    let asks_for = |name: String| MetadataRequest {
+        topics: Some(vec![MetadataRequestTopic { name: Some(name), ..Default::default() }]),
+        allow_auto_topic_creation: true,
+        ..Default::default()
+    };
+    let held = Held::hold(&sim);
+    // What is created fills the log's room, so that the next ones wait inside.
+    for (index, client) in curious.iter_mut().enumerate() {
+        client.send(&asks_for(format!("{index}-{}", "n".repeat(200))), 12);
+    }
+    until("somebody waits for the disk", || sim.disk.waiting() > 0);
+    others_are_served(&node, &mut known);
+    drop(held);
+    for client in &mut curious {
+        let (_, answer) = client.receive::<MetadataRequest>(12);
+        assert_eq!(answer.topics[0].error_code, 0);
+    }
+    node.stop();
 }
 
 #[test]

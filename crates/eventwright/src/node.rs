@@ -108,7 +108,10 @@ impl Node {
     pub fn open(os: &Os, data: &Path, arguments: &NodeArguments) -> anyhow::Result<Node> {
         let address = parse_address("--kafka", &arguments.kafka)?;
         // A mistake in the settings is told before the data is touched.
-        let config = broker_config(arguments)?;
+        let mut config = broker_config(arguments)?;
+        if let Some(line) = config.fit_open_files(os::open_files::raise_limit()) {
+            eprintln!("{line}");
+        }
         let Opened { log, journal, recovered } = open_log(os, data, &config)?;
         let broker = Arc::new(Broker::new(log.clone(), recovered, config, os.clone())?);
         if broker.rules().users().next().is_some() {

@@ -9,6 +9,7 @@ pub mod clock;
 pub mod disk;
 pub mod http;
 pub mod network;
+pub mod open_files;
 pub mod process;
 pub mod random;
 pub mod sim;

@@ -1,12 +1,13 @@
 //! Fetch (1): whole record batches from the log, at once or as soon as there are enough.
 //!
 //! A fetch is evaluated when its answer's turn to be sent has come, so that a connection never holds
-//! more than one answer's records in memory. If too little is there, it waits until one of its
+//! more than one answer's records in memory, and takes room for them (`crate::answers`). If too little is there, it waits until one of its
 //! partitions moves or its time is up, and is evaluated again. With a session (KIP-227) partitions
 //! without news are left out of the answer.
 
 use super::metadata::LEADER_EPOCH;
 use super::{Api, NONE, code, typed};
+use crate::answers::Room;
 use crate::broker::Broker;
 use crate::call::{Call, Outcome, ReplyTo, Until, Woken};
 use crate::errors::{self, ApiError};
@@ -141,23 +142,29 @@ impl Found {
 fn evaluate(broker: &Broker, pending: Pending, now: i64) -> Outcome {
     // Taken before looking, so that what becomes durable meanwhile wakes the wait below.
     let seen = broker.log.durable();
+    let bytes_max = pending.bytes_max.min(broker.answers.answer_bytes_max());
     let mut bytes = 0;
     let mut failed = false;
     let mut found = Vec::with_capacity(pending.specs.len());
     for spec in &pending.specs {
-        let left = pending.bytes_max.saturating_sub(bytes);
+        let left = bytes_max.saturating_sub(bytes);
         let part = look_up(broker, &pending, spec, left, bytes == 0);
         let part = part.unwrap_or_else(|error| Found::failed(error.code));
         bytes += part.slices.iter().map(|slice| slice.len as usize).sum::<usize>();
         failed |= part.error.is_some();
         found.push(part);
     }
-    let satisfied = bytes >= pending.bytes_min || failed || pending.specs.is_empty();
+    let satisfied = bytes >= pending.bytes_min.min(bytes_max) || failed || pending.specs.is_empty();
     if satisfied || now >= pending.deadline_ms {
+        let Some(room) = broker.answers.take(bytes) else {
+            return Outcome::wait(Until::Room(bytes), None, move |broker, now, _| {
+                evaluate(broker, pending, now)
+            });
+        };
         if let Some(throttle_ms) = throttled(broker, &pending, &found, bytes, now) {
             return empty(broker, &pending, throttle_ms);
         }
-        return answer(broker, pending, found);
+        return answer(broker, pending, found, room);
     }
     let partitions = found.iter().filter_map(|part| part.partition).collect();
     let deadline_ms = pending.deadline_ms;
@@ -266,11 +273,11 @@ fn within(mut slices: Vec<BatchSlice>, limit: usize, at_least_one: bool) -> Vec<
     slices
 }
 
-fn answer(broker: &Broker, pending: Pending, found: Vec<Found>) -> Outcome {
+fn answer(broker: &Broker, pending: Pending, found: Vec<Found>, mut room: Room) -> Outcome {
     let record_bytes = |data: &PartitionData| data.records.as_ref().map_or(0, Bytes::len);
     let data = pending.specs.iter().zip(found).map(|(spec, part)| {
         let partition = part.partition;
-        let data = partition_data(broker, &pending, spec, part);
+        let data = partition_data(broker, &pending, spec, part, &mut room);
         if let (Some(partition), bytes @ 1..) = (partition, record_bytes(&data)) {
             broker.counters.fetched(partition, bytes);
         }
@@ -347,7 +354,13 @@ fn empty(broker: &Broker, pending: &Pending, throttle_ms: i64) -> Outcome {
     pending.reply_to.encode(broker, &response)
 }
 
-fn partition_data(broker: &Broker, pending: &Pending, spec: &FetchSpec, part: Found) -> PartitionData {
+fn partition_data(
+    broker: &Broker,
+    pending: &Pending,
+    spec: &FetchSpec,
+    part: Found,
+    room: &mut Room,
+) -> PartitionData {
     let mut error_code = part.error.map_or(NONE, code);
     let mut records = broker.buffers.take(part.slices.iter().map(|slice| slice.len as usize).sum());
     let mut whole = 0;
@@ -371,7 +384,7 @@ fn partition_data(broker: &Broker, pending: &Pending, spec: &FetchSpec, part: Fo
         aborted_transactions: pending
             .read_committed
             .then(|| part.aborted.iter().flatten().map(aborted).collect()),
-        records: Some(records.freeze(whole)),
+        records: Some(room.split(whole).hold(records.freeze(whole))),
         ..Default::default()
     }
 }

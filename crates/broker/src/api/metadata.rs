@@ -20,16 +20,34 @@ pub const API: Api = Api::new(ApiKey::Metadata, (0, 13), |call, body| typed(call
 /// There has been one leader since the partition's creation.
 pub(super) const LEADER_EPOCH: i32 = 0;
 
-fn handle(call: &Call<'_>, request: MetadataRequest) -> Outcome {
+fn handle(call: &Call<'_>, mut request: MetadataRequest) -> Outcome {
+    // Version 0 says "all topics" by an empty list, later ones by null.
+    request.topics = request.topics.filter(|topics| call.version() > 0 || !topics.is_empty());
+    // Clients ask this all the time, and must not wait for those who append.
+    match creates(call, &request) {
+        true => call.appending(|call| answer(call, request, true)),
+        false => answer(call, request, false),
+    }
+}
+
+/// Whether a topic is asked for that is to be created.
+fn creates(call: &Call<'_>, request: &MetadataRequest) -> bool {
+    let broker = call.broker;
+    let is_new = |topic: &MetadataRequestTopic| {
+        let name = topic.name.as_deref().filter(|_| topic.topic_id == [0; 16]);
+        name.is_some_and(|name| broker.log.topic(name).is_none() && call.permit_topic(name).is_ok())
+    };
+    let may_create = request.allow_auto_topic_creation && broker.config.auto_create_topics;
+    may_create && request.topics.iter().flatten().any(is_new)
+}
+
+fn answer(call: &Call<'_>, request: MetadataRequest, may_create: bool) -> Outcome {
     let broker = call.broker;
     let node_id = broker.config.node_id;
-    // Version 0 says "all topics" by an empty list, later ones by null.
-    let wanted = request.topics.filter(|topics| call.version() > 0 || !topics.is_empty());
-    let may_create = request.allow_auto_topic_creation && broker.config.auto_create_topics;
     // No client of this API knows that a quota may refuse a topic.
     let mut creating =
         Creating { allowed: may_create, lsn: Lsn(0), mutations: Mutations::of(call, i16::MAX) };
-    let topics = match wanted {
+    let topics = match request.topics {
         None => {
             let all = broker.log.topics();
             let visible = all.iter().filter(|topic| call.permit_topic(&topic.name).is_ok());

@@ -6,6 +6,7 @@
 
 use super::share_acknowledge::{acknowledge, group_and_member, none_or};
 use super::{Api, NONE, code, some_text, typed};
+use crate::answers::Room;
 use crate::broker::{Broker, after_durable};
 use crate::call::{Call, Now, Outcome, ReplyTo, Until, Woken};
 use crate::errors::ApiError;
@@ -169,7 +170,14 @@ fn evaluate(broker: &Broker, mut pending: Pending, monotonic_ms: i64) -> Outcome
     let due = monotonic_ms >= pending.deadline_ms;
     let enough = due || pending.bytes_min <= 1 || waiting_bytes(broker, &pending) >= pending.bytes_min;
     let mut parts = Vec::with_capacity(pending.wanted.places.len());
-    let mut left = pending.limits;
+    let bytes_max = pending.limits.bytes.min(broker.answers.answer_bytes_max().max(1));
+    // Records are the member's once they are taken, so that there has to be room before.
+    let Some(room) = broker.answers.take(bytes_max) else {
+        return Outcome::wait(Until::Room(bytes_max), None, move |broker, now, _| {
+            evaluate(broker, pending, now)
+        });
+    };
+    let mut left = Limits { bytes: bytes_max, ..pending.limits };
     let (mut unfinished, mut next_held_ms) = (false, None::<i64>);
     for place in pending.wanted.places.clone() {
         let mut part =
@@ -191,7 +199,7 @@ fn evaluate(broker: &Broker, mut pending: Pending, monotonic_ms: i64) -> Outcome
     }
     let news = parts.iter().any(|part| !part.delivered.is_empty() || part.error.is_some());
     if news || due || !pending.settled.is_empty() || parts.is_empty() {
-        return answer(broker, pending, parts);
+        return answer(broker, pending, parts, room);
     }
     if unfinished {
         return Outcome::wait(Until::Turn, None, move |broker, now, _| evaluate(broker, pending, now));
@@ -264,10 +272,11 @@ fn look_up(
     broker.take(place, left, &pending.config, now).map(Some)
 }
 
-fn answer(broker: &Broker, pending: Pending, parts: Vec<Part>) -> Outcome {
+fn answer(broker: &Broker, pending: Pending, parts: Vec<Part>, mut room: Room) -> Outcome {
     let Pending { reply_to, meter, wanted, settled, batch_size, config, lsn, .. } = pending;
     let mut answers = Answers::default();
     let mut bytes_out = 0;
+    room.resize(parts.iter().map(|part| part.batches.len()).sum());
     let acknowledged: HashSet<Named> = settled.iter().map(|(place, _)| *place).collect();
     for part in parts {
         let is_acknowledged = acknowledged.contains(&part.place);
@@ -283,7 +292,7 @@ fn answer(broker: &Broker, pending: Pending, parts: Vec<Part>) -> Outcome {
             data.error_code = code(error.code);
             data.error_message = some_text(error.message);
         }
-        data.records = Some(Bytes::from(part.batches));
+        data.records = Some(room.split(part.batches.len()).hold(part.batches));
         data.acquired_records = part.delivered.iter().flat_map(|run| portions(run, batch_size)).collect();
     }
     for (place, (error, message)) in settled {

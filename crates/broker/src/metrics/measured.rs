@@ -23,6 +23,8 @@ struct Measured {
     connections_failed: u64,
     handshakes_failed: u64,
     connections_max: usize,
+    answer_bytes: usize,
+    answer_bytes_max: usize,
     users: usize,
     fetch_sessions: usize,
     transactional_ids: usize,
@@ -54,6 +56,16 @@ const BROKER: Table<Measured> = Table {
         gauge("eventwright_kafka_connections_max", "The most there may be: max.connections.", |all| {
             Some(all.connections_max.into())
         }),
+        gauge(
+            "eventwright_kafka_answer_bytes",
+            "Bytes of answers that clients have not taken yet, or that are being made.",
+            |all| Some(all.answer_bytes.into()),
+        ),
+        gauge(
+            "eventwright_kafka_answer_bytes_max",
+            "Beyond so many, connections that ask for more are not read: queued.max.response.bytes.",
+            |all| Some(all.answer_bytes_max.into()),
+        ),
         counter("eventwright_kafka_connections_opened_total", "Connections that were accepted.", |all| {
             Some(all.connections_opened.into())
         }),
@@ -284,6 +296,8 @@ impl Broker {
             connections_failed: read(&connections.failed),
             handshakes_failed: read(&connections.handshakes_failed),
             connections_max: self.in_force().connections_max,
+            answer_bytes: self.answers.used(),
+            answer_bytes_max: self.answers.bytes_max(),
             users: self.rules.current().users().count(),
             fetch_sessions,
             transactional_ids: state.transactions.count(),

@@ -5,8 +5,9 @@
 //! what a client can have under way.
 
 use super::frames::{FrameError, Frames};
-use super::lanes::Lane;
+use super::lanes::{self, Lane};
 use super::{Counted, Shared, Still};
+use crate::answers::Room;
 use crate::call::{Now, Outcome, Peer, Resume, Until, Wait, Woken};
 use crate::tickets::Awaited;
 use bytes::{Buf, Bytes};
@@ -16,7 +17,7 @@ use std::io::IoSlice;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{SemaphorePermit, mpsc, oneshot, watch};
 
 /// Requests of one connection that may be under way; Java's and librdkafka's producers use five.
 const UNDER_WAY_MAX: usize = 64;
@@ -67,9 +68,9 @@ pub(super) async fn serve(
                 heard = unmuted(&peer, &shared, idle_max) => heard?,
                 _ = stop.wait_for(|stop| *stop) => return Ok(()),
             }
-            let asked = Asked::now(&frame, !open && peer.session.takes_bare_token(), &shared);
+            let mut asked = Asked::now(&frame, !open && peer.session.takes_bare_token(), &shared);
             let place = tokio::select! {
-                place = shared.lanes.enter(asked.lane()) => place,
+                place = enter(&shared, &asked) => place,
                 _ = stop.wait_for(|stop| *stop) => return Ok(()),
             };
             let handle = || shared.broker.handle(frame, &peer, Now::of(&*shared.broker.os.clock));
@@ -89,6 +90,18 @@ pub(super) async fn serve(
                 handle()
             };
             drop(place);
+            // Before the connection's next request, which may need what this one creates.
+            let outcome = match outcome {
+                Outcome::Wait(Wait { until: Until::Append, resume, .. }) => {
+                    let _place = tokio::select! {
+                        place = shared.lanes.enter(Lane::Append) => place,
+                        _ = stop.wait_for(|stop| *stop) => return Ok(()),
+                    };
+                    resume(&shared.broker, monotonic_ms(&shared), Woken::Ready)
+                }
+                other => other,
+            };
+            asked.room = counted_room(&outcome, &shared);
             if answers.send((outcome, asked)).await.is_err() {
                 return Ok(());
             }
@@ -108,6 +121,20 @@ pub(super) async fn serve(
         },
         Err(error) => Err(error.to_string()),
     }
+}
+
+/// A place for the request; one whose answer may be long waits for room first.
+async fn enter<'a>(shared: &'a Shared, asked: &Asked) -> Option<SemaphorePermit<'a>> {
+    if lanes::may_be_long(asked.api_key) && shared.broker.answers.is_full() {
+        shared.others.until(|| !shared.broker.answers.is_full()).await;
+    }
+    shared.lanes.enter(asked.lane()).await
+}
+
+/// The room that an answer takes up which has been made.
+fn counted_room(outcome: &Outcome, shared: &Shared) -> Option<Room> {
+    let Outcome::Reply(frame) = outcome else { return None };
+    Some(shared.broker.answers.count(frame.chunks.iter().map(Bytes::len).sum()))
 }
 
 /// Waits for as long as the client was told that it is not served; it holds one request meanwhile, and the socket
@@ -158,10 +185,11 @@ impl Drop for Farewell {
 }
 
 /// Which API a request asks, and when it came.
-#[derive(Debug, Clone, Copy)]
 struct Asked {
     api_key: i16,
     begun_ns: u64,
+    /// Of an answer that waits to be sent.
+    room: Option<Room>,
 }
 
 impl Asked {
@@ -172,7 +200,7 @@ impl Asked {
             [high, low, ..] => i16::from_be_bytes([*high, *low]),
             _ => -1,
         };
-        Asked { api_key, begun_ns: shared.broker.os.clock.monotonic_ns() }
+        Asked { api_key, begun_ns: shared.broker.os.clock.monotonic_ns(), room: None }
     }
 
     fn lane(&self) -> Lane {
@@ -193,7 +221,7 @@ async fn send_all(
             return;
         }
         let now_ns = shared.broker.os.clock.monotonic_ns();
-        for Asked { api_key, begun_ns } in asked.drain(..) {
+        for Asked { api_key, begun_ns, .. } in asked.drain(..) {
             shared.broker.counters.answered(api_key, connection, now_ns.saturating_sub(begun_ns));
         }
     };
@@ -253,7 +281,7 @@ fn monotonic_ms(shared: &Shared) -> i64 {
 fn ready(wait: Wait, shared: &Shared) -> Result<(Resume, Woken), Wait> {
     let go = |wait: Wait, woken| Ok((wait.resume, woken));
     match wait.until {
-        Until::Turn => go(wait, Woken::Ready),
+        Until::Turn | Until::Append => go(wait, Woken::Ready),
         Until::Durable(lsn) if shared.broker.log().durable() >= lsn => go(wait, Woken::Ready),
         Until::Answer(ref awaited) => match awaited.take() {
             Some(reply) => go(wait, Woken::Reply(reply)),
@@ -267,7 +295,11 @@ async fn wait_for(wait: Wait, shared: &Shared) -> (Resume, Woken) {
     let Wait { until, deadline_ms, resume } = wait;
     let waiting = async {
         match until {
-            Until::Turn => Woken::Ready,
+            Until::Turn | Until::Append => Woken::Ready,
+            Until::Room(bytes) => {
+                shared.records.until(|| shared.broker.answers.has_room(bytes)).await;
+                Woken::Ready
+            }
             Until::Deadline => std::future::pending().await,
             Until::Durable(lsn) => {
                 shared.wakeups.durable(lsn).await;

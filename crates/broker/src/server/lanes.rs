@@ -27,7 +27,8 @@ pub(super) enum Lane {
     Append,
     /// Records that are not in memory.
     Read,
-    /// Nothing: the answer is in memory.
+    /// Nothing: the answer is in memory. What then turns out to append (Metadata that creates a topic) goes on in
+    /// `Append`.
     Memory,
     /// As `Append`, for what is left of connections that have ended.
     Farewell,
@@ -56,6 +57,34 @@ impl Lane {
             _ => Lane::Append,
         }
     }
+}
+
+/// Whether an answer may be so long that it should not be made while the memory for answers is used up.
+pub(super) fn may_be_long(api_key: i16) -> bool {
+    !matches!(
+        ApiKey::from_number(api_key),
+        Some(
+            // These wait by themselves, for as much as they have found.
+            ApiKey::Fetch
+                | ApiKey::ShareFetch
+                | ApiKey::Produce
+                | ApiKey::ApiVersions
+                | ApiKey::SaslHandshake
+                | ApiKey::SaslAuthenticate
+                | ApiKey::FindCoordinator
+                | ApiKey::Heartbeat
+                | ApiKey::ConsumerGroupHeartbeat
+                | ApiKey::ShareGroupHeartbeat
+                | ApiKey::ShareAcknowledge
+                | ApiKey::LeaveGroup
+                | ApiKey::OffsetCommit
+                | ApiKey::TxnOffsetCommit
+                | ApiKey::InitProducerId
+                | ApiKey::AddPartitionsToTxn
+                | ApiKey::AddOffsetsToTxn
+                | ApiKey::EndTxn
+        )
+    )
 }
 
 pub(super) struct Lanes {

@@ -8,6 +8,7 @@ mod counted;
 mod frames;
 mod lanes;
 mod log_lines;
+mod room;
 mod tls;
 mod token_keys;
 mod wakeups;
@@ -85,6 +86,10 @@ struct Shared {
     wakeups: Arc<Wakeups>,
     connections: Connections,
     lanes: Lanes,
+    /// For room for records.
+    records: room::Queue,
+    /// For room for other answers.
+    others: room::Queue,
     tls: Option<Tls>,
     /// About connections that were refused, or ended without a log-in: anybody can cause them.
     strangers: Lines,
@@ -136,10 +141,19 @@ pub fn start(config: ServerConfig, broker: Arc<Broker>) -> Result<ServerHandle, 
         broker,
         connections: Connections::default(),
         lanes: Lanes::new(),
+        records: room::Queue::default(),
+        others: room::Queue::default(),
         tls,
         strangers: Lines::default(),
         passwords: Semaphore::new((workers / 2).max(1)),
         log: config.log,
+    });
+    let waiting = Arc::downgrade(&shared);
+    shared.broker.answers.watch(move || {
+        if let Some(shared) = waiting.upgrade() {
+            shared.records.freed();
+            shared.others.freed();
+        }
     });
     let listener = {
         let _in_runtime = runtime.enter();
@@ -158,6 +172,11 @@ impl ServerHandle {
 
     pub fn connections(&self) -> usize {
         self.shared.connections.count()
+    }
+
+    /// Bytes of answers that clients have not taken yet.
+    pub fn answer_bytes(&self) -> usize {
+        self.shared.broker.answers.used()
     }
 
     /// Stops accepting and reading, lets answers under way go out, and ends. The log stays open.

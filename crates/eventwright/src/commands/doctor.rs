@@ -99,11 +99,13 @@ fn own_node(os: &Os, data: &Path) -> Option<String> {
 }
 
 fn open_files() -> Finding {
-    let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile).current;
+    // As the node does at its start.
+    let limit = os::open_files::raise_limit();
     let (state, text) = match limit {
-        Some(limit) if limit < OPEN_FILES_MIN => {
-            (State::Warning, format!("limit {limit}; raise it with `ulimit -n 65536` for many connections"))
-        }
+        Some(limit) if limit < OPEN_FILES_MIN => (
+            State::Warning,
+            format!("limit {limit}; raise it with `ulimit -Hn 65536` (as root) for many connections"),
+        ),
         Some(limit) => (State::Good, format!("limit {}", thousands(limit))),
         None => (State::Good, "no limit".to_string()),
     };
