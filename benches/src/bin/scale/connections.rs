@@ -1,0 +1,108 @@
+//! Idle connections: each has asked for the API versions once and then says nothing.
+
+use std::io::{Read, Write};
+use std::net::{Ipv4Addr, SocketAddrV4, TcpStream};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, ensure};
+use benches::cost::{process_cpu_seconds, resident_mb};
+use benches::latency::Samples;
+use benches::node::NodeArguments;
+use benches::report::{Table, rounded};
+use clap::Args;
+use kafka_wire::header::encode_request;
+use kafka_wire::messages::ApiVersionsRequest;
+use rustix::net::{AddressFamily, SocketType, bind, connect, socket};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+
+#[derive(Args)]
+pub struct Arguments {
+    #[arg(long, default_value_t = 20_000)]
+    connections: usize,
+    /// Seconds in which nobody says anything
+    #[arg(long, default_value_t = 5)]
+    idle_seconds: u64,
+}
+
+/// Connections from one loopback address: fewer than there are ephemeral ports.
+const PER_ADDRESS: usize = 10_000;
+const PATIENCE: Duration = Duration::from_secs(30);
+const QUESTIONS: usize = 1_000;
+
+pub fn run(node: &NodeArguments, arguments: &Arguments) -> Result<Table> {
+    let count = arguments.connections;
+    ensure!((1..=250 * PER_ADDRESS).contains(&count), "--connections must be above 0 and at most 2500000");
+    // The node keeps a quarter for its files, and inherits the limit.
+    allow_open_files(count as u64 * 3 / 2 + 1_024)?;
+    let scratch = node.scratch()?;
+    let running = node.start(&scratch.path().join("data"))?;
+    let address: SocketAddrV4 = running.address.parse().context("the node's address")?;
+    let (memory, cpu) = (resident_mb(running.id())?, process_cpu_seconds(running.id())?);
+    let question = encode_request(&ApiVersionsRequest::default(), 0, 1, Some("scale"))?.concat();
+    let start = Instant::now();
+    let mut open = Vec::with_capacity(count);
+    for index in 0..count {
+        let mut stream = from_loopback(index / PER_ADDRESS, address)
+            .with_context(|| format!("connection {index} of {count}"))?;
+        ask(&mut stream, &question)
+            .with_context(|| format!("connection {index} of {count} is not served"))?;
+        open.push(stream);
+    }
+    let connect_ms = start.elapsed().as_secs_f64() * 1e3;
+    let connect_cpu = process_cpu_seconds(running.id())? - cpu;
+    let grown = resident_mb(running.id())? - memory;
+    let cpu = process_cpu_seconds(running.id())?;
+    std::thread::sleep(Duration::from_secs(arguments.idle_seconds));
+    let idle_cpu = process_cpu_seconds(running.id())? - cpu;
+    let mut asked = Samples::default();
+    for stream in open.iter_mut().step_by((count / QUESTIONS).max(1)) {
+        let start = Instant::now();
+        ask(stream, &question)?;
+        asked.push_ms(start.elapsed());
+    }
+    let mut table = Table::new(format!("{count} idle connections"), &["", "value"]);
+    table.row("memory of each, bytes", vec![rounded(grown * 1e6 / count as f64)]);
+    table.row("memory of all, MB", vec![rounded(grown)]);
+    table.row("to connect and be answered once, ms each", vec![rounded(connect_ms / count as f64)]);
+    table.row("CPU for that, ms each", vec![rounded(connect_cpu * 1e3 / count as f64)]);
+    table.row(
+        format!("CPU in {} s without requests, ms", arguments.idle_seconds),
+        vec![rounded(idle_cpu * 1e3)],
+    );
+    table.row("one question among them, p50, ms", vec![rounded(asked.median())]);
+    table.row("one question among them, p99, ms", vec![rounded(asked.quantile(0.99))]);
+    drop(open);
+    running.stop()?;
+    Ok(table)
+}
+
+/// Raises the limits of this process and of those it starts.
+fn allow_open_files(needed: u64) -> Result<()> {
+    let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
+    let enough = |limit: Option<u64>| limit.is_none_or(|limit| limit >= needed);
+    if enough(current) {
+        return Ok(());
+    }
+    let maximum = if enough(maximum) { maximum } else { Some(needed) };
+    setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum })
+        .with_context(|| format!("open files needed={needed}; raise the limit as root: ulimit -Hn {needed}"))
+}
+
+/// A connection from one of the loopback addresses: each has ports of its own.
+fn from_loopback(number: usize, to: SocketAddrV4) -> Result<TcpStream> {
+    let from = Ipv4Addr::new(127, 0, 0, u8::try_from(2 + number)?);
+    let socket = socket(AddressFamily::INET, SocketType::STREAM, None)?;
+    bind(&socket, &SocketAddrV4::new(from, 0))?;
+    connect(&socket, &to)?;
+    let stream = TcpStream::from(socket);
+    stream.set_read_timeout(Some(PATIENCE))?;
+    Ok(stream)
+}
+
+fn ask(stream: &mut TcpStream, question: &[u8]) -> Result<()> {
+    stream.write_all(question)?;
+    let mut size = [0; 4];
+    stream.read_exact(&mut size)?;
+    let mut answer = vec![0; u32::from_be_bytes(size) as usize];
+    Ok(stream.read_exact(&mut answer)?)
+}
