@@ -31,7 +31,8 @@ pub struct PeerArguments {
 }
 
 impl PeerArguments {
-    fn xtask(&self) -> Command {
+    /// The project's tools, to be given their arguments.
+    pub fn xtask(&self) -> Command {
         let mut command = match &self.xtask {
             Some(xtask) => Command::new(xtask),
             None => {
@@ -81,7 +82,8 @@ pub fn run_on_node(binary: &Path, arguments: &[&str], data: &Path, folder: &Path
 /// An Apache Kafka, started by `xtask`.
 pub struct Kafka {
     _program: Program,
-    process: u32,
+    /// Its JVM.
+    pub process: u32,
     pub address: String,
 }
 

@@ -132,8 +132,10 @@ enum Task {
 
 #[derive(Subcommand)]
 enum PeersAction {
-    /// Install the named peers, or all: debian, python, node, kafka, flink, flink-formats, apicurio, franz-go …
+    /// Install the named peers, or all: debian, python, node, kafka, brokers, flink, flink-formats, apicurio, franz-go …
     Install { names: Vec<String> },
+    /// Print the folder of a version of something that was installed, for benches: librdkafka, nats-server
+    Folder { name: String },
 }
 
 #[derive(Args)]
@@ -236,6 +238,9 @@ fn perform(task: Task) -> Result<ExitCode> {
         }
         Task::Deny { install } => deny::run_cargo_deny(install)?,
         Task::Peers { action: PeersAction::Install { names } } => peers::install(&names)?,
+        Task::Peers { action: PeersAction::Folder { name } } => {
+            println!("{}", peers::folder(&name)?.display());
+        }
         Task::Clients(options) => {
             let target = clients::Target::of(options.bootstrap, options.kafka);
             return Ok(clients::run(&target, &options.names, options.record)?.verdict());

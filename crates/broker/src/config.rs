@@ -390,8 +390,10 @@ const GENERAL: &[OptionSpec] = &[
     ),
 ];
 
-/// Files and sockets that connections leave to the log and the jobs, if there are twice as many.
-const OPEN_FILES_RESERVED: usize = 512;
+/// Files and sockets that connections leave to the log and the jobs: a quarter of all, but no more than this.
+const OPEN_FILES_RESERVED_MAX: usize = 4_096;
+/// And no less than this, if there are twice as many.
+const OPEN_FILES_RESERVED_MIN: usize = 512;
 
 /// Of a default that is cut to no less, nobody is told.
 const CONNECTIONS_EXPECTED: usize = 1_000;
@@ -516,18 +518,18 @@ impl BrokerConfig {
         }
     }
 
-    /// Lets connections use up three quarters of the files and sockets that the process may have open, or less: the
-    /// log and the jobs need the others. Returns what to tell the user if that is fewer connections than somebody
+    /// Leaves some of the files and sockets that the process may have open to the log and the jobs. Returns what to tell the user if that is fewer connections than somebody
     /// asked for, or expects.
     pub fn fit_open_files(&mut self, open_files_max: Option<u64>) -> Option<String> {
         let limit = usize::try_from(open_files_max?).unwrap_or(usize::MAX);
-        let reserved = (limit / 4).max(OPEN_FILES_RESERVED).min(limit / 2);
+        let quarter = (limit / 4).clamp(OPEN_FILES_RESERVED_MIN, OPEN_FILES_RESERVED_MAX);
+        let reserved = quarter.min(limit / 2);
         let most = (limit - reserved).max(1);
         let wanted = self.connections_max;
         self.connections_max = wanted.min(most);
         let surprises = self.given.contains_key("max.connections") || most < CONNECTIONS_EXPECTED;
         (wanted > most && surprises).then(|| {
-            let needed = wanted + (wanted / 3).max(OPEN_FILES_RESERVED) + 1;
+            let needed = wanted + (wanted / 3 + 1).clamp(OPEN_FILES_RESERVED_MIN, OPEN_FILES_RESERVED_MAX);
             format!(
                 "max.connections={wanted} does not fit the limit of open files={limit}: {most} connections are taken; \
                  raise the hard limit to {needed} (`ulimit -Hn`, LimitNOFILE= of a systemd unit), or set max.connections={most}"
@@ -570,15 +572,16 @@ mod tests {
         };
         assert_eq!(fitted(None), (20_000, false));
         assert_eq!(fitted(Some(u64::MAX)), (20_000, false));
-        assert_eq!(fitted(Some(26_668)), (20_000, false));
-        assert_eq!(fitted(Some(20_000)), (15_000, true));
+        assert_eq!(fitted(Some(20_000)), (15_904, true));
+        assert_eq!(fitted(Some(4_000)), (3_000, true));
         assert_eq!(fitted(Some(1_024)), (512, true));
         assert_eq!(fitted(Some(256)), (128, true));
         assert_eq!(fitted(Some(0)), (1, true));
-        assert_eq!(fitted(Some(26_667)), (20_000, false));
+        assert_eq!(fitted(Some(24_096)), (20_000, false), "as it says below");
+        assert_eq!(fitted(Some(24_095)), (19_999, true));
         assert_eq!(BrokerConfig::default().fit_open_files(Some(20_000)), None, "nobody asked for so many");
         let told = BrokerConfig::default().fit_open_files(Some(1_024)).unwrap();
-        assert!(told.contains("raise the hard limit to 26667"), "{told}");
+        assert!(told.contains("raise the hard limit to 24096"), "{told}");
     }
 
     #[test]

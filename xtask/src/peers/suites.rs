@@ -49,29 +49,48 @@ pub fn librdkafka_folder() -> Result<PathBuf> {
 
 /// The sources of librdkafka, in which it is built.
 pub fn librdkafka_sources() -> Result<PathBuf> {
-    Ok(librdkafka_folder()?.join("node_modules").join(versions::LIBRDKAFKA_CARRIER.0).join("deps/librdkafka"))
+    Ok(sources_in(&librdkafka_folder()?))
+}
+
+/// The folder with librdkafka as it is used: optimised, without tests; `librdkafka` in it leads to the sources.
+pub fn librdkafka_client_folder() -> Result<PathBuf> {
+    Ok(places::peers()?.join(format!("librdkafka-{}", versions::LIBRDKAFKA)))
+}
+
+pub fn librdkafka_client() -> Result<()> {
+    once("librdkafka, optimised", &librdkafka_client_folder()?, |folder| {
+        build_librdkafka(folder, &["./configure --disable-gssapi", "make -j2 -C src librdkafka.so.1"])?;
+        std::os::unix::fs::symlink(sources_in(folder), folder.join("librdkafka"))
+            .with_context(|| format!("cannot link the sources in {}", folder.display()))
+    })
+}
+
+fn sources_in(folder: &Path) -> PathBuf {
+    folder.join("node_modules").join(versions::LIBRDKAFKA_CARRIER.0).join("deps/librdkafka")
+}
+
+/// Downloads the sources into the folder and builds them in these steps.
+fn build_librdkafka(folder: &Path, steps: &[&str]) -> Result<()> {
+    let (package, version) = versions::LIBRDKAFKA_CARRIER;
+    let mut command = Command::new("npm");
+    command.args(["install", "--silent", "--no-audit", "--no-fund", "--ignore-scripts", "--prefix"]);
+    command.arg(folder).arg(format!("{package}@{version}"));
+    process::run(&mut command, INSTALL_LIMIT)?;
+    let log = std::fs::File::create(folder.join("build.log"))?;
+    for step in steps {
+        let mut command = Command::new("bash");
+        command.args(["-c", step]).current_dir(sources_in(folder));
+        command.stdout(log.try_clone()?).stderr(log.try_clone()?);
+        process::run(&mut command, INSTALL_LIMIT)
+            .with_context(|| format!("building librdkafka; see {}", folder.join("build.log").display()))?;
+    }
+    Ok(())
 }
 
 pub fn librdkafka() -> Result<()> {
     once("librdkafka with its tests (built in some minutes)", &librdkafka_folder()?, |folder| {
-        let (package, version) = versions::LIBRDKAFKA_CARRIER;
-        let mut command = Command::new("npm");
-        command.args(["install", "--silent", "--no-audit", "--no-fund", "--ignore-scripts", "--prefix"]);
-        command.arg(folder).arg(format!("{package}@{version}"));
-        process::run(&mut command, INSTALL_LIMIT)?;
-        let log = std::fs::File::create(folder.join("build.log"))?;
-        for step in [
-            "./configure --disable-gssapi --disable-optimization",
-            "make -j2 libs",
-            "make -j2 -C tests build",
-        ] {
-            let mut command = Command::new("bash");
-            command.args(["-c", step]).current_dir(librdkafka_sources()?);
-            command.stdout(log.try_clone()?).stderr(log.try_clone()?);
-            process::run(&mut command, INSTALL_LIMIT).with_context(|| {
-                format!("building librdkafka; see {}", folder.join("build.log").display())
-            })?;
-        }
+        let unoptimised = "./configure --disable-gssapi --disable-optimization";
+        build_librdkafka(folder, &[unoptimised, "make -j2 libs", "make -j2 -C tests build"])?;
         make_tools(&folder.join("bin"))?;
         let jars = super::kafka_jars()?;
         std::os::unix::fs::symlink(&jars, folder.join("libs"))

@@ -26,14 +26,15 @@ pub struct Arguments {
 
 /// Connections from one loopback address: fewer than there are ephemeral ports.
 const PER_ADDRESS: usize = 10_000;
+/// What a node leaves to its log, at most. It inherits the limit from here.
+const FILES_OF_NODE: u64 = 4_096;
 const PATIENCE: Duration = Duration::from_secs(30);
 const QUESTIONS: usize = 1_000;
 
 pub fn run(node: &NodeArguments, arguments: &Arguments) -> Result<Table> {
     let count = arguments.connections;
     ensure!((1..=250 * PER_ADDRESS).contains(&count), "--connections must be above 0 and at most 2500000");
-    // The node keeps a quarter for its files, and inherits the limit.
-    allow_open_files(count as u64 * 3 / 2 + 1_024)?;
+    allow_open_files(count as u64 + FILES_OF_NODE)?;
     let scratch = node.scratch()?;
     let running = node.start(&scratch.path().join("data"))?;
     let address: SocketAddrV4 = running.address.parse().context("the node's address")?;
@@ -84,8 +85,10 @@ fn allow_open_files(needed: u64) -> Result<()> {
         return Ok(());
     }
     let maximum = if enough(maximum) { maximum } else { Some(needed) };
-    setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum })
-        .with_context(|| format!("open files needed={needed}; raise the limit as root: ulimit -Hn {needed}"))
+    setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum }).with_context(|| {
+        let most = current.unwrap_or(needed).saturating_sub(FILES_OF_NODE);
+        format!("open files needed={needed}; as root: ulimit -Hn {needed}; or take --connections {most}")
+    })
 }
 
 /// A connection from one of the loopback addresses: each has ports of its own.
