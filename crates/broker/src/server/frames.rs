@@ -2,16 +2,20 @@
 //!
 //! A frame's announced size is checked against the limit before anything is allocated, and memory
 //! grows with the bytes that really came: a connection that announces 100 MiB and sends nothing
-//! costs a few kilobytes. The buffer is used again once the frames cut from it are gone. A long frame that has begun to come
+//! costs a few kilobytes, and one that says nothing has no buffer at all: what comes first is received into one of the
+//! thread. The buffer is used again once the frames cut from it are gone. A long frame that has begun to come
 //! is received into a lent buffer, of which there is a fixed amount.
 
 use crate::buffers::{Buffer, Buffers};
 use bytes::{Buf, Bytes, BytesMut};
 use kafka_wire::DecodeError;
 use kafka_wire::header::frame_size;
+use std::cell::RefCell;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
-use tokio::io::{AsyncRead, AsyncReadExt};
+use tokio::io::{AsyncRead, AsyncReadExt, ReadBuf};
 
 const SIZE_BYTES: usize = 4;
 /// The smallest request header: key, version, correlation id.
@@ -114,10 +118,16 @@ impl Frames {
                 0..BEGUN_BYTES_MIN => BUFFER_BYTES_MIN,
                 begun => begun.max(GROWTH_BYTES_MIN),
             };
-            self.buffer.reserve(missing.clamp(BUFFER_BYTES_MIN, growth_max));
             let idle = self.buffer.is_empty();
             let patience = if idle { self.idle_max } else { self.stall_max };
-            match tokio::time::timeout(patience, read.read_buf(&mut self.buffer)).await {
+            let receiving = async {
+                if idle {
+                    return receive_first(read, &mut self.buffer).await;
+                }
+                self.buffer.reserve(missing.clamp(BUFFER_BYTES_MIN, growth_max));
+                read.read_buf(&mut self.buffer).await
+            };
+            match tokio::time::timeout(patience, receiving).await {
                 Err(_) if idle => return Err(FrameError::Idle(patience)),
                 Err(_) => return Err(FrameError::Stalled(patience)),
                 // Many clients end TLS without saying so; amid a request it is a cut all the same.
@@ -151,6 +161,25 @@ impl Frames {
         }
         Ok(None)
     }
+}
+
+thread_local! {
+    /// Where the first bytes of requests come in.
+    static FIRST: RefCell<[u8; BUFFER_BYTES_MIN]> = const { RefCell::new([0; BUFFER_BYTES_MIN]) };
+}
+
+/// Fills the buffer, which is empty, once there is something; thousands of connections may wait here.
+async fn receive_first(read: &mut (impl AsyncRead + Unpin), buffer: &mut BytesMut) -> std::io::Result<usize> {
+    *buffer = BytesMut::new();
+    std::future::poll_fn(|context| {
+        FIRST.with_borrow_mut(|first| {
+            let mut first = ReadBuf::new(first);
+            std::task::ready!(Pin::new(&mut *read).poll_read(context, &mut first))?;
+            buffer.extend_from_slice(first.filled());
+            Poll::Ready(Ok(first.filled().len()))
+        })
+    })
+    .await
 }
 
 #[cfg(test)]
