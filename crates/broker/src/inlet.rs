@@ -106,7 +106,7 @@ mod tests {
         let node = Node::new();
         assert!(node.broker.topic_for_records("new", false).is_err());
         assert_eq!(&*node.broker.topic_for_records("new", true).unwrap().name, "new");
-        assert!(node.broker.topic_for_records("__own", true).is_err());
+        assert!(node.broker.topic_for_records("__event_ids", true).is_err());
         let strict = Node::with(given(&[("auto.create.topics.enable", "false")]));
         assert!(strict.broker.topic_for_records("new", true).is_err());
     }
