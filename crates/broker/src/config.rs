@@ -412,6 +412,8 @@ pub struct BrokerConfig {
     pub fetch_bytes_max: usize,
     pub group: GroupConfig,
     pub connections_max: usize,
+    /// As many as the open files of the process allow, whatever is configured.
+    pub connections_fit: usize,
     pub partitions_max: usize,
     pub fetch_sessions_max: usize,
     pub metric_series_max: usize,
@@ -486,6 +488,7 @@ impl BrokerConfig {
                 ..GroupConfig::default()
             },
             connections_max: size("max.connections"),
+            connections_fit: usize::MAX,
             partitions_max: size("max.broker.partitions"),
             fetch_sessions_max: size("max.incremental.fetch.session.cache.slots"),
             metric_series_max: size("metrics.series.max"),
@@ -525,6 +528,7 @@ impl BrokerConfig {
         let quarter = (limit / 4).clamp(OPEN_FILES_RESERVED_MIN, OPEN_FILES_RESERVED_MAX);
         let reserved = quarter.min(limit / 2);
         let most = (limit - reserved).max(1);
+        self.connections_fit = most;
         let wanted = self.connections_max;
         self.connections_max = wanted.min(most);
         let surprises = self.given.contains_key("max.connections") || most < CONNECTIONS_EXPECTED;

@@ -174,7 +174,12 @@ impl Settings {
         loop {
             let errors = match BrokerConfig::check(&given) {
                 Ok(config) => {
-                    return BrokerConfig { log_directory: started_with.log_directory.clone(), ..config };
+                    return BrokerConfig {
+                        log_directory: started_with.log_directory.clone(),
+                        connections_max: config.connections_max.min(started_with.connections_fit),
+                        connections_fit: started_with.connections_fit,
+                        ..config
+                    };
                 }
                 Err(errors) => errors,
             };
@@ -250,6 +255,18 @@ mod tests {
         assert_eq!(Settings::restore(Some(&current.checkpoint())).unwrap(), *current);
         shared.apply(SettingsChange { scope: Scope::ThisNode, given: Given::new() });
         assert_eq!(in_all(&shared), 8);
+    }
+
+    #[test]
+    fn no_more_connections_are_taken_than_open_files_allow() {
+        let mut config = BrokerConfig::default();
+        config.fit_open_files(Some(2_000));
+        let shared = SharedSettings::default();
+        for (value, wanted) in [("1000000", 1_488), ("1488", 1_488), ("9", 9)] {
+            let given = pairs(&[("max.connections", value)]);
+            shared.apply(SettingsChange { scope: Scope::ThisNode, given });
+            assert_eq!(shared.current().in_force(&config).connections_max, wanted);
+        }
     }
 
     #[test]
