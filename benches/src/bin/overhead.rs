@@ -28,7 +28,7 @@ struct Arguments {
     #[command(flatten)]
     node: NodeArguments,
     /// Hand-offs in each round
-    #[arg(long, default_value_t = 200_000)]
+    #[arg(long, default_value_t = 20_000)]
     hand_offs: u32,
     /// Numbers of topics for which the page is asked
     #[arg(long, value_delimiter = ',', default_values_t = [0, 100, 1_000, 10_000])]
@@ -41,6 +41,8 @@ struct Arguments {
     #[arg(short, long, value_enum, default_value_t = Form::Text)]
     output: Form,
 }
+
+type Work = fn(u32) -> u32;
 
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -62,16 +64,15 @@ fn hand_off(arguments: &Arguments) -> Result<Table> {
     let title = format!("One hand-off (`os::blocking::may_block`), medians of {} rounds", arguments.rounds);
     let mut table = Table::new(title, &["", "ns"]);
     let hand_offs = arguments.hand_offs;
-    let work = |index: u32| std::hint::black_box(index.wrapping_mul(31));
-    let timed = move |one: fn(&dyn Fn(u32) -> u32, u32) -> u32| {
+    let timed = move |work: Work| {
         let start = Instant::now();
         for index in 0..hand_offs {
-            one(&work, index);
+            work(index);
         }
         start.elapsed().as_nanos() as f64 / f64::from(hand_offs)
     };
-    let plain: fn(&dyn Fn(u32) -> u32, u32) -> u32 = |work, index| work(index);
-    let handed: fn(&dyn Fn(u32) -> u32, u32) -> u32 = |work, index| may_block(|| work(index));
+    let plain: Work = |index| std::hint::black_box(index.wrapping_mul(31));
+    let handed: Work = |index| may_block(|| std::hint::black_box(index.wrapping_mul(31)));
     let rounds = || 0..arguments.rounds;
     let alone: Samples = rounds().map(|_| timed(plain)).collect();
     table.row("the work itself", vec![rounded(alone.median())]);
@@ -83,14 +84,29 @@ fn hand_off(arguments: &Arguments) -> Result<Table> {
         .on_thread_start(|| serves_others(|work| tokio::task::block_in_place(work)))
         .build()
         .context("cannot start threads")?;
-    let on_worker = |one| runtime.block_on(runtime.spawn(async move { timed(one) }));
-    let idle: Samples =
+    let on_worker = |work| runtime.block_on(runtime.spawn(async move { timed(work) }));
+    let again: Samples =
         rounds().map(|_| on_worker(handed)).collect::<Result<Vec<_>, _>>()?.into_iter().collect();
-    table.row("on a worker of the server, which is idle otherwise", vec![rounded(idle.median())]);
-    let nested: fn(&dyn Fn(u32) -> u32, u32) -> u32 = |work, index| may_block(|| may_block(|| work(index)));
-    let nested: Samples =
-        rounds().map(|_| on_worker(nested)).collect::<Result<Vec<_>, _>>()?.into_iter().collect();
-    table.row("two, one within the other", vec![rounded(nested.median())]);
+    table.row(
+        "on a worker of the server that has handed its other work off already",
+        vec![rounded(again.median())],
+    );
+    // A task that has waited goes on with all of a worker's work in its hands, as each request does.
+    let waiting = |work: Work| {
+        runtime.block_on(runtime.spawn(async move {
+            let start = Instant::now();
+            for index in 0..hand_offs {
+                work(index);
+                tokio::task::yield_now().await;
+            }
+            start.elapsed().as_nanos() as f64 / f64::from(hand_offs)
+        }))
+    };
+    for (name, work) in [("a turn of a task without one", plain), ("a turn of a task with one", handed)] {
+        let turns: Samples =
+            rounds().map(|_| waiting(work)).collect::<Result<Vec<_>, _>>()?.into_iter().collect();
+        table.row(name, vec![rounded(turns.median())]);
+    }
     Ok(table)
 }
 
