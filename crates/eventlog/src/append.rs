@@ -171,7 +171,7 @@ impl Inner {
             self.spares.put_back(spare);
             return Err(error);
         }
-        let bytes = GroupBytes::of(encode_file_start(&header, &stream, header.created_ms));
+        let bytes = encode_file_start(&header, stream.into(), header.created_ms);
         let length = bytes.len() as u64;
         state.pending.bytes += length;
         // The commit must sync the old file before it writes the new one, even if nothing of the old is pending.

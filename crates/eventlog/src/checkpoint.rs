@@ -11,10 +11,12 @@ use crate::format::{
     CHECKPOINT_CHUNK_BYTES, ENTRY_HEADER_BYTES, EntryHeader, EntryKind, FILE_HEADER_BYTES, FLAG_CHECKPOINT,
     FLAG_CHECKPOINT_LAST, FRAME_HEADER_BYTES, FileHeader, FrameHeader, entry_seed,
 };
+use crate::group::GroupBytes;
 use crate::partition::PartitionState;
 use crate::scan::Window;
 use crate::segment::{SEGMENT_BYTES, Segment};
 use base::PartitionId;
+use bytes::Bytes;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -93,10 +95,12 @@ pub(crate) fn put_own(
 }
 
 /// The beginning of a log file: header block and checkpoint frames, up to `header.frames_start()`.
-pub(crate) fn encode_file_start(header: &FileHeader, stream: &[u8], now_ms: i64) -> Vec<u8> {
-    let mut out = header.encode();
+/// The stream is not copied: it may be large, and whoever begins a file holds the append lock.
+pub(crate) fn encode_file_start(header: &FileHeader, stream: Bytes, now_ms: i64) -> GroupBytes {
+    let mut out = GroupBytes::of(header.encode());
     let mut offset = 0;
-    for chunk in stream.chunks(CHECKPOINT_CHUNK_BYTES) {
+    while offset < stream.len() {
+        let chunk = stream.slice(offset..stream.len().min(offset + CHECKPOINT_CHUNK_BYTES));
         let position = out.len() as u64;
         let is_last = offset + chunk.len() == stream.len();
         let space = crate::format::entry_space(chunk.len());
@@ -118,13 +122,14 @@ pub(crate) fn encode_file_start(header: &FileHeader, stream: &[u8], now_ms: i64)
             base_offset: offset as i64,
             records: 0,
             max_timestamp_ms: 0,
-            data_crc: crc32c::crc32c(chunk),
+            data_crc: crc32c::crc32c(&chunk),
         };
-        out.extend_from_slice(&frame.encode());
-        out.extend_from_slice(&entry.encode(entry_seed(header.generation, position, header.base_lsn)));
-        out.extend_from_slice(chunk);
-        out.resize(position as usize + FRAME_HEADER_BYTES + space, 0);
+        out.copy(&frame.encode());
+        out.copy(&entry.encode(entry_seed(header.generation, position, header.base_lsn)));
         offset += chunk.len();
+        let end = position as usize + FRAME_HEADER_BYTES + space;
+        out.share(chunk);
+        out.zeros(end - out.len());
     }
     out
 }

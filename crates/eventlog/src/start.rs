@@ -168,9 +168,10 @@ impl Recovery {
         let bytes = header.frames_start().saturating_add(self.options.first_file_bytes);
         let file = LogFile::new(&self.os.disk, &self.pool, &self.options.directory, header, bytes);
         let spare = spares.create(bytes, true)?;
+        let start = encode_file_start(&header, stream.into(), header.created_ms);
         let written = spare
             .handle
-            .write_all_at(&encode_file_start(&header, &stream, header.created_ms), 0)
+            .write_all_vectored_at(&start.pieces(), 0)
             .and_then(|()| spare.handle.sync_data())
             .and_then(|()| self.os.disk.rename(&spare.path, &file.path))
             .and_then(|()| self.os.disk.sync_directory(&self.options.directory));
