@@ -38,7 +38,7 @@ pub const TARGETS: &[Target] = &[
     Target { name: "sql", run: statements::check, seeds: statements::seeds, mutations: 200 },
     Target { name: "logins", run: logins::check, seeds: logins::seeds, mutations: 500 },
     Target { name: "schemas", run: schemas::ask, seeds: schemas::seeds, mutations: 200 },
-    Target { name: "database", run: database::look_up, seeds: database::seeds, mutations: 500 },
+    Target { name: "database", run: database::answers, seeds: database::seeds, mutations: 500 },
     Target { name: "front", run: front::read, seeds: front::seeds, mutations: 200 },
 ];
 

@@ -114,6 +114,16 @@ enum Task {
         #[arg(long)]
         seed: Option<u64>,
     },
+    /// Copy tables of a PostgreSQL while they change and node and server are killed, and add to the ledger of proofs
+    Changes {
+        #[arg(long, default_value_t = 100)]
+        kills: u64,
+        #[arg(long, default_value_t = 10)]
+        restarts: u64,
+        /// Where the kills are placed; printed by every run, and the clock's choice if not given
+        #[arg(long)]
+        seed: Option<u64>,
+    },
     /// Run connectors against their real servers, with kills of our node and restarts of the server
     Connectors(connectors::Options),
     /// Run the simulations of log and node from more seeds, and add to the ledger of proofs
@@ -281,6 +291,10 @@ fn perform(task: Task) -> Result<ExitCode> {
         Task::KillProducers { cycles, power_cuts, ext4, seed } => {
             let seed = seed.unwrap_or_else(stages::seed);
             kill_producers::prove(verify::Wanted { kills: cycles, power_cuts, seed }, ext4)?;
+        }
+        Task::Changes { kills, restarts, seed } => {
+            let seed = seed.unwrap_or_else(stages::seed);
+            return Ok(stages::prove_changes(stages::Faults { kills, restarts, seed })?.verdict());
         }
         Task::Connectors(options) => return Ok(connectors::run(&options)?.verdict()),
         Task::Simulate { seeds, first } => simulate::run(seeds, first)?,

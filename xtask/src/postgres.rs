@@ -65,6 +65,10 @@ impl Postgres {
         process::output(init.arg("-D").arg(&data), LIMIT)?;
         let make = format!("cd {} && {CERTIFICATES}", folder.display());
         process::output(as_user("bash").args(["-c", &make]), LIMIT)?;
+        // Slots that tell of changes need it.
+        let settings = data.join("postgresql.conf");
+        let given = std::fs::read_to_string(&settings)?;
+        std::fs::write(&settings, format!("{given}\nwal_level = logical\n"))?;
         let rules = data.join("pg_hba.conf");
         let known = std::fs::read_to_string(&rules)?;
         std::fs::write(&rules, format!("hostnossl all {SECURED_USER} all reject\n{known}"))?;
@@ -91,6 +95,12 @@ impl Postgres {
         let (server, ()) = Server::start(as_user("sh").args(["-c", &run]), &self.log, LIMIT, ready)?;
         self.server = Some(server);
         Ok(())
+    }
+
+    /// Stops the server, `fast` or `immediate` (as a crash would), and starts it again.
+    pub fn restart(&mut self, mode: &str) -> Result<()> {
+        self.stop(mode)?;
+        self.serve()
     }
 
     /// Stops the server, `fast` or `immediate` (as a crash would).
@@ -123,15 +133,26 @@ impl Postgres {
         self.psql("postgres", sql)
     }
 
-    /// Runs SQL in a database, over the socket.
-    pub fn psql(&self, database: &str, sql: &str) -> Result<String> {
+    /// Runs a file of SQL in a database.
+    pub fn script(&self, database: &str, file: &Path) -> Result<String> {
+        process::output(self.client(database).arg("-f").arg(file), LIMIT)
+    }
+
+    fn client(&self, database: &str) -> Command {
         let mut command = Command::new("psql");
         command.arg("-h").arg(&self.folder).args(["-p", &self.port.to_string(), "-U", USER, "-d", database]);
+        command.args(["-v", "ON_ERROR_STOP=1", "-q"]);
+        command
+    }
+
+    /// Runs SQL in a database, over the socket.
+    pub fn psql(&self, database: &str, sql: &str) -> Result<String> {
+        let mut command = self.client(database);
         // Each `-c` is a transaction of its own.
         for statement in sql.split(';').filter(|statement| !statement.trim().is_empty()) {
             command.args(["-c", statement]);
         }
-        process::output(command.args(["-v", "ON_ERROR_STOP=1", "-q"]), LIMIT)
+        process::output(&mut command, LIMIT)
     }
 }
 

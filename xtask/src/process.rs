@@ -139,7 +139,11 @@ impl Group {
     fn signal_all(&self, signal: Signal) -> Result<()> {
         for pid in descendants(self.child.id())? {
             if let Some(pid) = Pid::from_raw(i32::try_from(pid)?) {
-                rustix::process::kill_process(pid, signal)?;
+                match rustix::process::kill_process(pid, signal) {
+                    // It has ended meanwhile.
+                    Ok(()) | Err(rustix::io::Errno::SRCH) => {}
+                    Err(error) => return Err(error.into()),
+                }
             }
         }
         Ok(())

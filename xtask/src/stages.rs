@@ -4,6 +4,7 @@
 //! binary neither clients nor the example can run, and that counts as failed, not as passed over.
 
 mod cargo;
+mod changes;
 mod clients;
 mod compared;
 mod example;
@@ -18,12 +19,13 @@ use clap::Args;
 
 use crate::counts::Counts;
 
+pub use self::changes::{Faults, prove as prove_changes};
 pub use self::compared::compare;
 pub use self::example::run as example;
 
 #[derive(Args)]
 pub struct Options {
-    /// The stages to run, all if there are none: format, house, clippy, tests, build, clients, suites, example, postgres, metrics, flink,
+    /// The stages to run, all if there are none: format, house, clippy, tests, build, clients, suites, example, postgres, changes, metrics, flink,
     /// kill, kill-producers, connectors
     stages: Vec<String>,
 }
@@ -40,6 +42,7 @@ const STAGES: &[(&str, Stage)] = &[
     ("suites", suites::run),
     ("example", example::run),
     ("postgres", postgres::run),
+    ("changes", changes::run),
     ("metrics", metrics::run),
     ("flink", compared::run),
     ("kill", kill),

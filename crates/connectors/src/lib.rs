@@ -1,4 +1,4 @@
-//! One outside system per file: kafka and upsert-kafka (embedded), filesystem, jdbc, datagen, nexmark, print, blackhole.
+//! One outside system per file: kafka and upsert-kafka (embedded), filesystem, jdbc, postgres-cdc, datagen, nexmark, print, blackhole.
 //!
 //! A connector is a file (or a folder) here and one line in [`table`]. Its spec makes the validation
 //! and the reference docs; its source and sink follow the traits of `dataflow`.
@@ -9,6 +9,7 @@ mod filesystem;
 mod jdbc;
 mod kafka;
 mod nexmark;
+mod postgres_cdc;
 mod print;
 mod random;
 mod record_batches;
@@ -38,12 +39,13 @@ pub struct Connectors {
 /// The registry.
 pub fn table(connectors: Connectors) -> ConnectorTable {
     let Connectors { os, log } = connectors;
-    let node = kafka::Node::new(os.clone(), log);
+    let node = kafka::Node::new(os.clone(), log.clone());
     let all: Vec<Arc<dyn Connector>> = vec![
         Arc::new(kafka::Kafka::new(kafka::Mode::Append, node.clone())),
         Arc::new(kafka::Kafka::new(kafka::Mode::Upsert, node)),
         Arc::new(filesystem::Filesystem::new(os.clone())),
-        Arc::new(jdbc::Jdbc::new(os)),
+        Arc::new(jdbc::Jdbc::new(os.clone())),
+        Arc::new(postgres_cdc::PostgresCdc::new(os, log)),
         Arc::new(datagen::Datagen),
         Arc::new(nexmark::Nexmark),
         Arc::new(print::Print),

@@ -11,6 +11,7 @@ mod kafka;
 mod nexmark;
 mod options;
 mod parquet;
+mod postgres_cdc;
 mod registry;
 mod upsert_kafka;
 

@@ -10,6 +10,7 @@ mod kafka;
 mod matrix;
 mod outside;
 mod postgres;
+mod postgres_cdc;
 mod sqlite;
 mod trial;
 
@@ -29,7 +30,7 @@ use crate::{peers, stages};
 
 #[derive(Args)]
 pub struct Options {
-    /// The systems to run, all if there are none: kafka, postgresql, sqlite, filesystem
+    /// The systems to run, all if there are none: kafka, postgresql, postgresql-changes, sqlite, filesystem
     names: Vec<String>,
     /// Only the cases whose names hold this
     #[arg(long)]
@@ -58,6 +59,7 @@ type System = fn(&Path) -> Result<Box<dyn Outside>>;
 const SYSTEMS: &[(&str, System)] = &[
     ("kafka", |_| Ok(Box::new(kafka::Kafka::new()?))),
     ("postgresql", |folder| Ok(Box::new(postgres::Postgres::new(folder)?))),
+    ("postgresql-changes", |folder| Ok(Box::new(postgres_cdc::Changes::new(folder)?))),
     ("sqlite", |_| Ok(Box::new(sqlite::Sqlite::default()))),
     ("filesystem", |_| Ok(Box::new(filesystem::Filesystem))),
 ];

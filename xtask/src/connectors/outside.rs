@@ -79,6 +79,11 @@ pub trait Outside {
         false
     }
 
+    /// Whether a source's rows may change, so that they land as changes.
+    fn has_changes(&self) -> bool {
+        false
+    }
+
     /// Whether there is a server, which can be killed.
     fn has_server(&self) -> bool {
         true

@@ -93,8 +93,9 @@ impl<'a> Trial<'a> {
         let Trial { settings, options, .. } = self;
         let key = if self.direction == Direction::Sink { self.outside.key() } else { "" };
         let outside = self.outside.options(&self.place, self.direction);
+        let format = if self.outside.has_changes() { "debezium-json" } else { "json" };
         let topic = |name: &str, options: &str| {
-            format!("'connector' = 'kafka', 'topic' = '{name}', 'format' = 'json'{options}")
+            format!("'connector' = 'kafka', 'topic' = '{name}', 'format' = '{format}'{options}")
         };
         let (tables, job) = match self.direction {
             Direction::Source => (
@@ -391,7 +392,9 @@ fn passes(error: &ClientError) -> bool {
 /// The number in a row as the suite writes it.
 pub fn number(row: &[u8]) -> Result<u64> {
     let row: Value = serde_json::from_slice(row)?;
-    row["n"].as_u64().with_context(|| format!("no number in {row}"))
+    // Of a change, the row that it leaves.
+    let values = row.get("after").unwrap_or(&row);
+    values["n"].as_u64().with_context(|| format!("no number in {row}"))
 }
 
 /// A dead letter.

@@ -23,9 +23,10 @@
 //! The journal mode is the database's own. `PRAGMA journal_mode = WAL`, once, by its owner, makes
 //! transactions cheaper and lets others read while one is written.
 
+mod arrays;
 mod changes;
 mod lookup;
-mod postgres;
+pub(crate) mod postgres;
 mod sink;
 mod sqlite;
 mod target;
@@ -43,6 +44,7 @@ use dataflow::table::TableDefinition;
 use os::Os;
 use std::sync::Arc;
 use target::{OFFSETS_TABLE, Target};
+pub(crate) use values::Column;
 
 const fn optional(
     key: &'static str,

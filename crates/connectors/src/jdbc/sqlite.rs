@@ -336,7 +336,7 @@ pub(super) fn bound(value: ValueRef<'_>) -> ToSqlOutput<'_> {
 }
 
 /// A name as SQL has it, whatever letters it holds.
-pub(super) fn quoted(name: &str) -> String {
+pub(crate) fn quoted(name: &str) -> String {
     format!("\"{}\"", name.replace('"', "\"\""))
 }
 

@@ -2,13 +2,15 @@
 //!
 //! A value that its declared type cannot hold is an error that names the column, the value and both types.
 
+use super::arrays;
 use arrow_array::builder::{BinaryBuilder, StringBuilder};
 use arrow_array::{
     ArrayRef, BooleanArray, Date32Array, Decimal128Array, Float32Array, Float64Array, Int8Array, Int16Array,
-    Int32Array, Int64Array, Time32MillisecondArray, TimestampMicrosecondArray, TimestampMillisecondArray,
-    TimestampNanosecondArray, TimestampSecondArray,
+    Int32Array, Int64Array, ListArray, Time32MillisecondArray, TimestampMicrosecondArray,
+    TimestampMillisecondArray, TimestampNanosecondArray, TimestampSecondArray,
 };
-use arrow_schema::{DataType, Field, TimeUnit};
+use arrow_buffer::OffsetBuffer;
+use arrow_schema::{DataType, Field, FieldRef, TimeUnit};
 use chrono::{DateTime, NaiveDate, NaiveDateTime, NaiveTime, Timelike};
 use rusqlite::types::ValueRef;
 use std::sync::Arc;
@@ -17,7 +19,7 @@ use std::sync::Arc;
 const SHOWN_LETTERS_MAX: usize = 60;
 
 /// A column while its rows are read.
-pub(super) struct Column {
+pub(crate) struct Column {
     name: String,
     data_type: DataType,
     values: Values,
@@ -30,10 +32,46 @@ enum Values {
     Decimals(Vec<Option<i128>>),
     Texts(StringBuilder),
     Bytes(BinaryBuilder),
+    Lists(Box<Lists>),
+}
+
+/// The items of all lists one after the other, and how many each has; those of a NULL are nobody's.
+struct Lists {
+    item: FieldRef,
+    items: Column,
+    /// Items that are of no list yet.
+    open: usize,
+    lengths: Vec<usize>,
+    is_there: Vec<bool>,
+}
+
+impl Lists {
+    fn push(&mut self, text: &str, wrong: impl Fn() -> String) -> Result<(), String> {
+        for item in arrays::items(text).ok_or_else(&wrong)? {
+            if item.is_none() && !self.item.is_nullable() {
+                return Err(wrong());
+            }
+            self.items.push_text(item.as_deref())?;
+            self.open += 1;
+        }
+        self.close(true);
+        Ok(())
+    }
+
+    /// The items since the last list are one.
+    fn close(&mut self, is_there: bool) {
+        self.lengths.push(std::mem::take(&mut self.open));
+        self.is_there.push(is_there);
+    }
+
+    fn finish(self) -> ArrayRef {
+        let offsets = OffsetBuffer::from_lengths(self.lengths);
+        Arc::new(ListArray::new(self.item, offsets, self.items.finish(), Some(self.is_there.into())))
+    }
 }
 
 impl Column {
-    pub(super) fn new(field: &Field) -> Result<Column, String> {
+    pub(crate) fn new(field: &Field) -> Result<Column, String> {
         let values = match field.data_type() {
             DataType::Boolean
             | DataType::Int8
@@ -47,12 +85,19 @@ impl Column {
             DataType::Decimal128(..) => Values::Decimals(Vec::new()),
             DataType::Utf8 => Values::Texts(StringBuilder::new()),
             DataType::Binary => Values::Bytes(BinaryBuilder::new()),
+            DataType::List(item) => Values::Lists(Box::new(Lists {
+                item: item.clone(),
+                items: Column::new(&item.as_ref().clone().with_name(field.name()))?,
+                open: 0,
+                lengths: Vec::new(),
+                is_there: Vec::new(),
+            })),
             other => return Err(format!("the column '{}' of type {other} cannot be read", field.name())),
         };
         Ok(Column { name: field.name().clone(), data_type: field.data_type().clone(), values })
     }
 
-    pub(super) fn push(&mut self, value: ValueRef<'_>) -> Result<(), String> {
+    pub(crate) fn push(&mut self, value: ValueRef<'_>) -> Result<(), String> {
         let data_type = &self.data_type;
         let wrong = || {
             format!(
@@ -95,12 +140,14 @@ impl Column {
                 ValueRef::Blob(bytes) => values.append_value(bytes),
                 _ => return Err(wrong()),
             },
+            Values::Lists(lists) if is_null => lists.close(false),
+            Values::Lists(_) => return Err(wrong()),
         }
         Ok(())
     }
 
     /// The same of a value in PostgreSQL's text form, of a column whose type fits.
-    pub(super) fn push_text(&mut self, text: Option<&str>) -> Result<(), String> {
+    pub(crate) fn push_text(&mut self, text: Option<&str>) -> Result<(), String> {
         let Some(text) = text else { return self.push(ValueRef::Null) };
         let unread = |name: &str| format!("the column '{name}' holds '{text}', which cannot be read");
         match (&self.data_type, &mut self.values) {
@@ -125,12 +172,13 @@ impl Column {
                     .collect();
                 values.append_value(bytes.ok_or_else(|| unread(&self.name))?);
             }
+            (_, Values::Lists(lists)) => return lists.push(text, || unread(&self.name)),
             _ => return self.push(ValueRef::Text(text.as_bytes())),
         }
         Ok(())
     }
 
-    pub(super) fn finish(self) -> ArrayRef {
+    pub(crate) fn finish(self) -> ArrayRef {
         let values = match self.values {
             Values::Integers(values) => values,
             Values::Reals(values) => {
@@ -144,6 +192,7 @@ impl Column {
             Values::Decimals(values) => {
                 return Arc::new(Decimal128Array::from(values).with_data_type(self.data_type));
             }
+            Values::Lists(lists) => return lists.finish(),
             Values::Texts(mut values) => return Arc::new(values.finish()),
             Values::Bytes(mut values) => return Arc::new(values.finish()),
         };

@@ -94,6 +94,18 @@ impl Decoders {
         Ok(Decoders { mode, key, value, value_rows: Vec::new(), places, metadata_places })
     }
 
+    /// Values alone, whose decoder gives so many columns and then so much metadata.
+    pub(super) fn of_values(value: Box<dyn RowDecoder>, columns: usize, metadata: usize) -> Decoders {
+        Decoders {
+            mode: Mode::Append,
+            key: None,
+            value,
+            value_rows: Vec::new(),
+            places: (0..columns).map(|place| (false, place)).collect(),
+            metadata_places: (columns..columns + metadata).map(Some).collect(),
+        }
+    }
+
     /// How many rows the record became. Some are none: an empty record, a comment of CSV, one whose key
     /// is missing where columns lie in the key, as in Flink, and a tombstone where rows are only appended.
     pub(super) fn decode(&mut self, record: &Record<'_>) -> Result<usize, Unread> {

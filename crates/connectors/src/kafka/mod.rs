@@ -16,6 +16,8 @@ mod sink;
 mod source;
 mod startup;
 
+pub(crate) use source::{KafkaSource, Landed};
+
 use crate::option_problem;
 use crate::schema_registry::{Registry, SchemaStore};
 use crate::table_format::{self, Checked, TableFormat};

@@ -5,7 +5,7 @@
 //! ones; both are decided once and for all below that end, so that a replay leaves out the same.
 
 use super::columns::Columns;
-use super::decoders::{Decoders, Unread};
+use super::decoders::{Decoders, Unread, VALUE_PREFIX};
 use super::metadata::MetadataRows;
 use super::options::reads_committed_only;
 use super::startup::{self, RECORDS_BYTES_MAX, source_error};
@@ -21,8 +21,9 @@ use bytes::Bytes;
 use dataflow::connector::{ConnectorError, SourceRequest};
 use dataflow::sink::TopicBatch;
 use dataflow::source::{Idle, Position, Read, ReadLimits, Rejected, Source, SourceError, Split};
-use dataflow::table::TableDefinition;
+use dataflow::table::{MetadataColumn, TableDefinition};
 use eventlog::{BatchSlice, EventLog, LogError};
+use formats::RowDecoder;
 use kafka_wire::records::{Batch, Compression, Record, Records};
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
@@ -33,23 +34,33 @@ const READ_BYTES_MAX: usize = 4 << 20;
 const STEP_BYTES_MAX: usize = 32 << 20;
 /// So much of a bad record is shown in a message.
 const SHOWN_BYTES_MAX: usize = 200;
+const DEAD_LETTERS: &str = "'dead-letter.topic' = '…'";
 
-pub(super) struct KafkaSource {
+pub(crate) struct KafkaSource {
     mode: Mode,
     log: EventLog,
     table: Arc<TableDefinition>,
     options: Options,
     decoders: Decoders,
     schema: SchemaRef,
-    metadata: Vec<usize>,
+    metadata: Vec<MetadataColumn>,
     ignores_errors: bool,
-    /// The option that skips bad records, for messages.
-    ignore_option: String,
+    /// What may be done about bad records, for messages.
+    hint: String,
     dead_letter_topic: Option<String>,
     reads_committed_only: bool,
     /// What it reads has landed from an outside cluster.
     is_outside: bool,
     partitions: BTreeMap<String, Partition>,
+}
+
+/// How records are read that a feed of another connector has landed.
+pub(crate) struct Landed {
+    /// Gives the projected columns, then the wanted metadata.
+    pub decoder: Box<dyn RowDecoder>,
+    pub dead_letter_topic: Option<String>,
+    /// A row that goes has nothing but its primary key.
+    pub has_bare_keys: bool,
 }
 
 struct Partition {
@@ -81,22 +92,17 @@ impl KafkaSource {
         let wanted: Vec<_> = request.metadata.iter().map(|index| &table.metadata[*index]).collect();
         let decoders = Decoders::new(&table, &checked, columns, &request.projection, &wanted, mode)
             .map_err(|message| option_problem(&table, "format", message))?;
-        let physical = request.projection.iter().map(|index| {
-            let field = table.schema.field(*index).clone();
-            // A row that goes has nothing but its key.
-            let is_nullable = field.is_nullable() || (mode == Mode::Upsert && !columns.key.contains(index));
-            field.with_nullable(is_nullable)
+        let schema = schema(&table, &request.projection, &request.metadata, |index| {
+            mode == Mode::Upsert && !columns.key.contains(&index)
         });
-        let metadata = request.metadata.iter().map(|index| {
-            let column = &table.metadata[*index];
-            Field::new(&column.name, column.data_type.clone(), true)
-        });
-        let schema = Arc::new(Schema::new(physical.chain(metadata).collect::<Fields>()));
         Ok(KafkaSource {
             mode,
             log,
             ignores_errors: checked.value.ignores_errors(),
-            ignore_option: checked.value.ignore_option(),
+            hint: format!(
+                "skip such records with '{}' = 'true', or keep them with {DEAD_LETTERS}",
+                checked.value.ignore_option()
+            ),
             dead_letter_topic: checked.options.text("dead-letter.topic").map(str::to_string),
             is_outside: checked.options.text(outside::BOOTSTRAP).is_some(),
             // What has landed was decided on its cluster.
@@ -105,10 +111,37 @@ impl KafkaSource {
             options: checked.options,
             decoders,
             schema,
-            metadata: request.metadata,
+            metadata: request.metadata.iter().map(|index| table.metadata[*index].clone()).collect(),
             partitions: BTreeMap::new(),
             table,
         })
+    }
+
+    /// Reads what a feed of another connector has landed; the decoder knows the metadata, too.
+    pub(crate) fn landed(log: EventLog, request: SourceRequest, landed: Landed) -> KafkaSource {
+        let SourceRequest { table, projection, metadata } = request;
+        let schema = schema(&table, &projection, &metadata, |index| {
+            landed.has_bare_keys && !table.primary_key.contains(table.schema.field(index).name())
+        });
+        let of_decoder = |index: &usize| {
+            let column = table.metadata[*index].clone();
+            MetadataColumn { key: format!("{VALUE_PREFIX}{}", column.key), ..column }
+        };
+        KafkaSource {
+            mode: Mode::Append,
+            log,
+            options: Options::default(),
+            decoders: Decoders::of_values(landed.decoder, projection.len(), metadata.len()),
+            schema,
+            metadata: metadata.iter().map(of_decoder).collect(),
+            ignores_errors: false,
+            hint: format!("keep such records with {DEAD_LETTERS}"),
+            dead_letter_topic: landed.dead_letter_topic,
+            reads_committed_only: false,
+            is_outside: false,
+            partitions: BTreeMap::new(),
+            table,
+        }
     }
 
     /// The topics that the table names, in the order of their names where they are found by a pattern.
@@ -222,9 +255,8 @@ impl KafkaSource {
         let shown = bytes[..bytes.len().min(SHOWN_BYTES_MAX)].escape_ascii();
         let more = if bytes.len() > SHOWN_BYTES_MAX { "…" } else { "" };
         let message = format!(
-            "table '{}': topic={} partition={index} offset={} cannot be read: {reason}; the bytes are \"{shown}{more}\"; \
-             skip such records with '{}' = 'true', or keep them with 'dead-letter.topic' = '…'",
-            self.table.name, topic, record.offset, self.ignore_option,
+            "table '{}': topic={} partition={index} offset={} cannot be read: {reason}; the bytes are \"{shown}{more}\"; {}",
+            self.table.name, topic, record.offset, self.hint,
         );
         SourceError { kind: ErrorKind::Invalid, message }
     }
@@ -315,7 +347,7 @@ impl Source for KafkaSource {
         limits: ReadLimits,
     ) -> Result<Read, SourceError> {
         self.partition(split)?;
-        let columns = self.metadata.iter().map(|index| self.table.metadata[*index].clone()).collect();
+        let columns = self.metadata.clone();
         let partition = &self.partitions[&split.id];
         let (topic, index) = (partition.topic.clone(), partition.index);
         // What has landed is shown as it was on its cluster.
@@ -416,6 +448,26 @@ impl Source for KafkaSource {
         let end = split.end.map_or(readable, |end| end.0.min(readable));
         Some(end.saturating_sub(from.0).max(0) as u64)
     }
+}
+
+/// The projected columns, then the wanted metadata; `may_lack` tells which columns a row may have nothing in.
+fn schema(
+    table: &TableDefinition,
+    projection: &[usize],
+    metadata: &[usize],
+    may_lack: impl Fn(usize) -> bool,
+) -> SchemaRef {
+    let physical = projection.iter().map(|index| {
+        let field = table.schema.field(*index).clone();
+        // A row that goes has nothing but its key.
+        let is_nullable = field.is_nullable() || may_lack(*index);
+        field.with_nullable(is_nullable)
+    });
+    let metadata = metadata.iter().map(|index| {
+        let column = &table.metadata[*index];
+        Field::new(&column.name, column.data_type.clone(), true)
+    });
+    Arc::new(Schema::new(physical.chain(metadata).collect::<Fields>()))
 }
 
 fn self_error(table: &str, message: &str) -> SourceError {

@@ -103,10 +103,11 @@ pub(super) fn advise(graph: &Graph, plan: &Plan, facts: &[Facts], span: Span) ->
             NodeKind::ChangelogNormalize { .. } if unbounded(id) => add(
                 span,
                 format!(
-                    "{} keeps the last row of each key, because the topic does not say what an update replaces",
+                    "{} keeps the last row of each key, because the source does not say what an update replaces",
                     named(id)
                 ),
-                "a format that repeats the old row ('debezium-json', 'canal-json', 'maxwell-json') needs no copy",
+                "what repeats the old row needs no copy: the formats 'debezium-json', 'canal-json' and 'maxwell-json', or \
+                 'changelog-mode' = 'all' of 'postgres-cdc'",
             ),
             NodeKind::UpsertMaterialize { keys } => {
                 let input = node.inputs.first().map(|input| &plan.node(*input).schema);

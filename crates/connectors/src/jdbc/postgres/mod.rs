@@ -2,31 +2,34 @@
 
 mod lookup;
 mod pipeline;
+mod replication;
 mod scram;
 mod statements;
 mod target;
 mod texts;
-mod types;
-mod wire;
+pub(crate) mod types;
+pub(crate) mod wire;
 
-use super::sqlite::{list, quoted};
+use super::sqlite::list;
 use base::options::Options;
 use std::path::PathBuf;
 
+pub(crate) use super::sqlite::quoted;
 pub(super) use lookup::PostgresLookup;
+pub(crate) use replication::{TextRows, literal};
 pub(super) use target::PostgresTarget;
 pub(super) use types::declared;
 
 /// Where the database is, and who asks.
 #[derive(Clone, PartialEq, Eq)]
-pub(super) struct Address {
-    host: String,
-    port: u16,
-    database: String,
-    user: String,
-    password: Option<String>,
+pub(crate) struct Address {
+    pub host: String,
+    pub port: u16,
+    pub database: String,
+    pub user: String,
+    pub password: Option<String>,
     /// Over TLS, by the authorities in this PEM file; an empty path is those of the system.
-    authorities: Option<PathBuf>,
+    pub authorities: Option<PathBuf>,
 }
 
 pub(super) const URL: &str = "jdbc:postgresql:";
@@ -118,7 +121,7 @@ fn percent_decoded(text: &str) -> Option<String> {
 
 impl Address {
     /// For messages; nobody's name or password is in it.
-    fn shown(&self) -> String {
+    pub(crate) fn shown(&self) -> String {
         format!("PostgreSQL {}:{}/{}", self.host, self.port, self.database)
     }
 }

@@ -7,7 +7,7 @@ use super::wire::{Connection, WireError, Wired, broken, command_tag, row};
 
 /// What statements answered.
 #[derive(Debug, Default)]
-pub(super) struct Answers {
+pub(crate) struct Answers {
     /// What each statement that was run says of itself (`INSERT 0 3`).
     pub tags: Vec<String>,
     /// The rows of all statements.
@@ -16,19 +16,19 @@ pub(super) struct Answers {
 
 /// An error, and how many statements had been run before it.
 #[derive(Debug)]
-pub(super) struct Stopped {
+pub(crate) struct Stopped {
     pub statements: usize,
     pub error: WireError,
 }
 
 impl Connection {
     /// Prepares a statement; no name is that which the next one replaces.
-    pub(super) fn add_statement(&mut self, name: &str, sql: &str) {
+    pub(crate) fn add_statement(&mut self, name: &str, sql: &str) {
         self.push(b'P', format!("{name}\0{sql}\0\0\0").as_bytes());
     }
 
     /// Runs a prepared statement.
-    pub(super) fn add_run(&mut self, name: &str, parameters: &[Option<&[u8]>]) {
+    pub(crate) fn add_run(&mut self, name: &str, parameters: &[Option<&[u8]>]) {
         let bytes: usize = parameters.iter().map(|parameter| 4 + parameter.map_or(0, <[u8]>::len)).sum();
         self.push_head(b'B', name.len() + 8 + bytes);
         let request = self.request();
@@ -46,20 +46,20 @@ impl Connection {
     }
 
     /// Runs a statement without parameters.
-    pub(super) fn add(&mut self, sql: &str) {
+    pub(crate) fn add(&mut self, sql: &str) {
         self.add_statement("", sql);
         self.add_run("", &[]);
     }
 
     /// Runs a COPY and gives it its rows.
-    pub(super) fn add_copy(&mut self, sql: &str, rows: &[u8]) {
+    pub(crate) fn add_copy(&mut self, sql: &str, rows: &[u8]) {
         self.add(sql);
         self.push(b'd', rows);
         self.push(b'c', &[]);
     }
 
     /// Sends what was gathered, and waits for all answers.
-    pub(super) fn finish(&mut self) -> Result<Answers, Stopped> {
+    pub(crate) fn finish(&mut self) -> Result<Answers, Stopped> {
         let mut answers = Answers::default();
         let finished = self.push_and_wait(&mut answers);
         finished

@@ -29,13 +29,13 @@ const TYPES: &[(u32, &str)] = &[
 /// Types that were made in the database (enumerations, domains) have greater numbers.
 const FIRST_OWN: u32 = 16_384;
 
-pub(super) fn type_name(oid: u32) -> String {
+pub(crate) fn type_name(oid: u32) -> String {
     let found = TYPES.iter().find(|(known, _)| *known == oid);
     found.map_or_else(|| format!("of the type with oid {oid}"), |(_, name)| (*name).to_string())
 }
 
 /// Whether all values of a column can be read as the declared type, or those that cannot are refused one by one.
-pub(super) fn fits(data_type: &DataType, oid: u32) -> bool {
+pub(crate) fn fits(data_type: &DataType, oid: u32) -> bool {
     let names: &[&str] = match data_type {
         DataType::Boolean => &["boolean"],
         DataType::Int8 | DataType::Int16 => &["smallint"],
@@ -61,7 +61,7 @@ pub(super) fn fits(data_type: &DataType, oid: u32) -> bool {
 
 /// Whether a column takes values of the declared type: what fits, and wider numbers. `item` is the type of an array's
 /// items.
-pub(super) fn takes(data_type: &DataType, oid: u32, item: Option<u32>) -> bool {
+pub(crate) fn takes(data_type: &DataType, oid: u32, item: Option<u32>) -> bool {
     let wider: &[&str] = match data_type {
         DataType::List(field) => {
             let mut inner = field.data_type();

@@ -11,7 +11,7 @@ use base::ErrorKind;
 use md5::{Digest, Md5};
 use os::{Clock, Os, Stream};
 use std::fmt::Write as _;
-use std::io::{BufReader, Read, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -28,7 +28,7 @@ const STATEMENT: &str = "q";
 
 /// Why the server does not do what it should.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct WireError {
+pub(crate) struct WireError {
     pub kind: ErrorKind,
     pub message: String,
     /// The server's SQLSTATE; empty where it is not the server who complains. Then the connection is of no more use.
@@ -37,12 +37,12 @@ pub(super) struct WireError {
 
 impl WireError {
     /// A value is none of the type that it is compared with.
-    pub(super) fn is_of_value(&self) -> bool {
+    pub(crate) fn is_of_value(&self) -> bool {
         self.state.starts_with("22")
     }
 
     /// The row that is written is to blame, and not the table, the user, the server or others who write.
-    pub(super) fn is_of_row(&self) -> bool {
+    pub(crate) fn is_of_row(&self) -> bool {
         const OTHERS: &[&str] = &[
             "08", "0A", "25", "26", "28", "2B", "2D", "3B", "3D", "3F", "40", "42", "53", "55", "57", "58",
             "F0", "XX",
@@ -51,14 +51,14 @@ impl WireError {
     }
 }
 
-pub(super) type Wired<T> = Result<T, WireError>;
+pub(crate) type Wired<T> = Result<T, WireError>;
 
 /// Gets the number of the parameters that a row was found for, and its values.
 type Each<'a> = &'a mut dyn FnMut(usize, &[Option<&str>]) -> Result<(), String>;
 
 /// A column of a statement's rows.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Described {
+pub(crate) struct Described {
     pub name: String,
     /// The number of its type in `pg_type`.
     pub oid: u32,
@@ -67,7 +67,7 @@ pub(super) struct Described {
 /// The request for TLS, which the server answers with one byte.
 const TLS_REQUEST: [u8; 8] = [0, 0, 0, 8, 0x04, 0xd2, 0x16, 0x2f];
 
-pub(super) struct Connection {
+pub(crate) struct Connection {
     stream: BufReader<Secured>,
     request: Vec<u8>,
     is_broken: bool,
@@ -124,7 +124,11 @@ impl Write for Secured {
 
 impl Limited {
     fn begin_call(&mut self) {
-        self.until = monotonic(&*self.clock).saturating_add(self.timeout);
+        self.begin_wait(self.timeout);
+    }
+
+    fn begin_wait(&mut self, wait: Duration) {
+        self.until = monotonic(&*self.clock).saturating_add(wait);
     }
 
     fn left(&self) -> std::io::Result<Option<Duration>> {
@@ -159,11 +163,11 @@ fn monotonic(clock: &dyn Clock) -> Duration {
     Duration::from_nanos(clock.monotonic_ns())
 }
 
-pub(super) fn broken(message: impl std::fmt::Display) -> WireError {
+pub(crate) fn broken(message: impl std::fmt::Display) -> WireError {
     WireError { kind: ErrorKind::Unavailable, message: message.to_string(), state: String::new() }
 }
 
-pub(super) fn wrong(message: impl std::fmt::Display) -> WireError {
+pub(crate) fn wrong(message: impl std::fmt::Display) -> WireError {
     WireError { kind: ErrorKind::Invalid, message: message.to_string(), state: String::new() }
 }
 
@@ -192,7 +196,7 @@ fn secured(mut stream: Limited, authorities: &Path, host: &str) -> Wired<Secured
 
 impl Connection {
     /// `settings` are those of the session.
-    pub(super) fn open(
+    pub(crate) fn open(
         os: &Os,
         address: &Address,
         timeout: Duration,
@@ -330,13 +334,36 @@ impl Connection {
         self.send()
     }
 
+    /// How long each call may take from now on.
+    pub(crate) fn set_timeout(&mut self, timeout: Duration) {
+        self.stream.get_mut().limited().timeout = timeout;
+    }
+
     /// What follows may take the whole timeout.
-    pub(super) fn begin_call(&mut self) {
+    pub(crate) fn begin_call(&mut self) {
         self.stream.get_mut().limited().begin_call();
     }
 
+    /// Whether the server has said anything, after waiting for it for so long at most. What it has said stays unread.
+    pub(crate) fn has_come(&mut self, wait: Duration) -> Wired<bool> {
+        if !self.stream.buffer().is_empty() {
+            return Ok(true);
+        }
+        self.stream.get_mut().limited().begin_wait(wait);
+        let come = match self.stream.fill_buf() {
+            Ok([]) => Err(std::io::Error::from(std::io::ErrorKind::UnexpectedEof)),
+            Ok(_) => Ok(true),
+            Err(error) if is_timeout(&error) => Ok(false),
+            Err(error) => Err(error),
+        };
+        come.map_err(|error| {
+            self.is_broken = true;
+            broken(format!("cannot read from the server: {}", timed(&error)))
+        })
+    }
+
     /// Prepares the statement that runs from now on; answers the columns of its rows.
-    pub(super) fn prepare(&mut self, sql: &str) -> Wired<Vec<Described>> {
+    pub(crate) fn prepare(&mut self, sql: &str) -> Wired<Vec<Described>> {
         self.push(b'C', format!("S{STATEMENT}\0").as_bytes());
         self.push(b'P', format!("{STATEMENT}\0{sql}\0\0\0").as_bytes());
         self.push(b'D', format!("S{STATEMENT}\0").as_bytes());
@@ -353,7 +380,7 @@ impl Connection {
     }
 
     /// Runs the statement once for each list of parameters. `each` gets the number of the list and a row's values.
-    pub(super) fn run(&mut self, parameters: &[Vec<Option<String>>], each: Each<'_>) -> Wired<()> {
+    pub(crate) fn run(&mut self, parameters: &[Vec<Option<String>>], each: Each<'_>) -> Wired<()> {
         let mut done = 0;
         while done < parameters.len() {
             let first = done;
@@ -381,7 +408,7 @@ impl Connection {
     }
 
     /// Reads until the server is ready for the next request; the first error is the answer.
-    pub(super) fn until_ready(&mut self, each: &mut dyn FnMut(u8, &[u8]) -> Wired<()>) -> Wired<()> {
+    pub(crate) fn until_ready(&mut self, each: &mut dyn FnMut(u8, &[u8]) -> Wired<()>) -> Wired<()> {
         let mut result = Ok(());
         loop {
             let (kind, body) = match self.receive() {
@@ -398,23 +425,23 @@ impl Connection {
         }
     }
 
-    pub(super) fn push(&mut self, kind: u8, body: &[u8]) {
+    pub(crate) fn push(&mut self, kind: u8, body: &[u8]) {
         self.push_head(kind, body.len());
         self.request.extend_from_slice(body);
     }
 
     /// The beginning of a message whose body is put into the request next.
-    pub(super) fn push_head(&mut self, kind: u8, body_bytes: usize) {
+    pub(crate) fn push_head(&mut self, kind: u8, body_bytes: usize) {
         self.request.push(kind);
         self.request.extend_from_slice(&(body_bytes as i32 + 4).to_be_bytes());
     }
 
     /// What is sent next.
-    pub(super) fn request(&mut self) -> &mut Vec<u8> {
+    pub(crate) fn request(&mut self) -> &mut Vec<u8> {
         &mut self.request
     }
 
-    pub(super) fn send(&mut self) -> Wired<()> {
+    pub(crate) fn send(&mut self) -> Wired<()> {
         let stream = self.stream.get_mut();
         let sent = stream.write_all(&self.request).and_then(|()| stream.flush());
         self.request.clear();
@@ -425,11 +452,11 @@ impl Connection {
     }
 
     /// Whether it cannot be used any more.
-    pub(super) fn is_broken(&self) -> bool {
+    pub(crate) fn is_broken(&self) -> bool {
         self.is_broken
     }
 
-    fn receive(&mut self) -> Wired<(u8, Vec<u8>)> {
+    pub(super) fn receive(&mut self) -> Wired<(u8, Vec<u8>)> {
         let received = self.receive_message();
         self.is_broken |= received.is_err();
         received
@@ -456,9 +483,13 @@ impl Connection {
 }
 
 /// Systems say of a timeout that it would block.
+fn is_timeout(error: &std::io::Error) -> bool {
+    matches!(error.kind(), std::io::ErrorKind::WouldBlock | std::io::ErrorKind::TimedOut)
+}
+
 fn timed(error: &std::io::Error) -> String {
     match error.kind() {
-        std::io::ErrorKind::WouldBlock | std::io::ErrorKind::TimedOut => "it took too long".into(),
+        _ if is_timeout(error) => "it took too long".into(),
         std::io::ErrorKind::UnexpectedEof => "it has closed the connection".into(),
         _ => error.to_string(),
     }
@@ -520,7 +551,7 @@ fn described(body: &[u8]) -> Option<Vec<Described>> {
     Some(columns)
 }
 
-pub(super) fn row(body: &[u8]) -> Option<Vec<Option<&str>>> {
+pub(crate) fn row(body: &[u8]) -> Option<Vec<Option<&str>>> {
     let mut rest = Rest(body);
     let count = rest.i16()?;
     let mut values = Vec::new();
@@ -534,12 +565,12 @@ pub(super) fn row(body: &[u8]) -> Option<Vec<Option<&str>>> {
 }
 
 /// What a statement says of itself when it is done.
-pub(super) fn command_tag(body: &[u8]) -> String {
+pub(crate) fn command_tag(body: &[u8]) -> String {
     Rest(body).text().unwrap_or_default().to_string()
 }
 
 /// What the server says, with the kind that tells the caller what to do.
-fn server_error(body: &[u8]) -> WireError {
+pub(super) fn server_error(body: &[u8]) -> WireError {
     let mut rest = Rest(body);
     let (mut state, mut message) = (String::new(), String::new());
     while let Some([field]) = rest.take(1) {
