@@ -102,7 +102,7 @@ pub(super) async fn serve(
                 other => other,
             };
             asked.room = counted_room(&outcome, &shared);
-            if answers.send((outcome, asked)).await.is_err() {
+            if answers.send(Box::new((outcome, asked))).await.is_err() {
                 return Ok(());
             }
         }
@@ -208,10 +208,13 @@ impl Asked {
     }
 }
 
+/// Boxed in the queue, which has room for half of the requests from the start: also of a connection that is idle.
+type Answer = (Outcome, Asked);
+
 /// Sends answer after answer; gathers those that are ready at once.
 async fn send_all(
     write: &mut (impl AsyncWrite + Unpin),
-    mut queue: mpsc::Receiver<(Outcome, Asked)>,
+    mut queue: mpsc::Receiver<Box<Answer>>,
     shared: &Shared,
     connection: u64,
 ) -> Result<(), String> {
@@ -227,7 +230,7 @@ async fn send_all(
     };
     let mut under_way = Vec::new();
     while let Some(outcome) = queue.recv().await {
-        let mut next = Some(outcome);
+        let mut next = Some(*outcome);
         while let Some((outcome, asked)) = next {
             next = None;
             match outcome {
@@ -264,7 +267,7 @@ async fn send_all(
                 }
             }
             if gathered.bytes < GATHERED_BYTES_MAX {
-                next = queue.try_recv().ok();
+                next = queue.try_recv().ok().map(|answer| *answer);
             }
         }
         gathered.send(write).await?;
