@@ -322,12 +322,16 @@ impl Open {
             true => self.rows(wanted)?,
             false => self.changed(wanted, wait)?,
         };
-        // That the tables are read must land, or they would be read on.
-        if is_reading || !records.is_empty() || self.is_due(wanted) {
-            return Ok(self.haul(wanted, records));
+        let is_due = self.is_due(wanted);
+        // Also while a long transaction comes, of which nothing can be confirmed.
+        if !is_reading {
+            self.tell_if_due(wanted)?;
         }
-        self.tell_if_due(wanted)?;
-        Ok(Haul::default())
+        // That the tables are read must land, or they would be read on.
+        match is_reading || !records.is_empty() || is_due {
+            true => Ok(self.haul(wanted, records)),
+            false => Ok(Haul::default()),
+        }
     }
 
     fn haul(&mut self, wanted: &Wanted, records: Vec<FeedRecord>) -> Haul {
