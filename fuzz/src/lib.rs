@@ -11,8 +11,10 @@ mod front;
 mod kafka;
 mod log;
 mod logins;
+mod queues;
 mod records;
 mod schemas;
+mod script;
 mod state;
 mod statements;
 mod tables;
@@ -39,6 +41,7 @@ pub const TARGETS: &[Target] = &[
     Target { name: "logins", run: logins::check, seeds: logins::seeds, mutations: 500 },
     Target { name: "schemas", run: schemas::ask, seeds: schemas::seeds, mutations: 200 },
     Target { name: "database", run: database::answers, seeds: database::seeds, mutations: 500 },
+    Target { name: "queues", run: queues::read, seeds: queues::seeds, mutations: 1000 },
     Target { name: "front", run: front::read, seeds: front::seeds, mutations: 200 },
 ];
 

@@ -137,6 +137,17 @@ pub fn lasting_port() -> Result<u16> {
     lasting_port_after(20_000 + (std::process::id() % 10_000) as u16)
 }
 
+/// Several of them.
+pub fn lasting_ports<const N: usize>() -> Result<[u16; N]> {
+    let mut ports = [0; N];
+    let mut last = lasting_port()?;
+    for port in &mut ports {
+        *port = last;
+        last = lasting_port_after(last)?;
+    }
+    Ok(ports)
+}
+
 /// The same above a port that is taken, though nobody listens there yet.
 pub fn lasting_port_after(taken: u16) -> Result<u16> {
     let first = taken + 1;

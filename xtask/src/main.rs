@@ -31,6 +31,7 @@ mod postgres;
 mod process;
 mod prometheus;
 mod proofs;
+mod rabbitmq;
 mod recorder;
 mod secured;
 mod simulate;

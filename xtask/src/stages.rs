@@ -10,6 +10,7 @@ mod compared;
 mod example;
 mod metrics;
 mod postgres;
+mod rabbitmq;
 mod suites;
 
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
@@ -25,7 +26,7 @@ pub use self::example::run as example;
 
 #[derive(Args)]
 pub struct Options {
-    /// The stages to run, all if there are none: format, house, clippy, tests, build, clients, suites, example, postgres, changes, metrics, flink,
+    /// The stages to run, all if there are none: format, house, clippy, tests, build, clients, suites, example, postgres, changes, rabbitmq, metrics, flink,
     /// kill, kill-producers, connectors
     stages: Vec<String>,
 }
@@ -43,6 +44,7 @@ const STAGES: &[(&str, Stage)] = &[
     ("example", example::run),
     ("postgres", postgres::run),
     ("changes", changes::run),
+    ("rabbitmq", rabbitmq::run),
     ("metrics", metrics::run),
     ("flink", compared::run),
     ("kill", kill),

@@ -84,6 +84,8 @@ pub const DEBIAN_PACKAGES: &[(&str, &str)] = &[
     ("pg_ctlcluster", "postgresql"),
     // Its service need not run: the tests start the program themselves.
     ("promtool", "prometheus"),
+    ("rabbitmq-server", "rabbitmq-server"),
+    ("/usr/lib/python3/dist-packages/pika/__init__.py", "python3-pika"),
     // What librdkafka is built with.
     ("/usr/include/rapidjson/rapidjson.h", "rapidjson-dev"),
     ("/usr/include/zstd.h", "libzstd-dev"),

@@ -1,4 +1,4 @@
-//! One outside system per file: kafka and upsert-kafka (embedded), filesystem, jdbc, postgres-cdc, datagen, nexmark, print, blackhole.
+//! One outside system per file: kafka and upsert-kafka (embedded), rabbitmq and rabbitmq-stream, filesystem, jdbc, postgres-cdc, datagen, nexmark, print, blackhole.
 //!
 //! A connector is a file (or a folder) here and one line in [`table`]. Its spec makes the validation
 //! and the reference docs; its source and sink follow the traits of `dataflow`.
@@ -6,15 +6,21 @@
 mod blackhole;
 mod datagen;
 mod filesystem;
+mod internal_topic;
 mod jdbc;
 mod kafka;
+mod landed;
 mod nexmark;
+mod percent;
+mod positions;
 mod postgres_cdc;
 mod print;
+mod rabbitmq;
 mod random;
 mod record_batches;
 mod schema_files;
 mod schema_registry;
+mod socket;
 mod table_format;
 mod timestamps;
 
@@ -42,7 +48,9 @@ pub fn table(connectors: Connectors) -> ConnectorTable {
     let node = kafka::Node::new(os.clone(), log.clone());
     let all: Vec<Arc<dyn Connector>> = vec![
         Arc::new(kafka::Kafka::new(kafka::Mode::Append, node.clone())),
-        Arc::new(kafka::Kafka::new(kafka::Mode::Upsert, node)),
+        Arc::new(kafka::Kafka::new(kafka::Mode::Upsert, node.clone())),
+        Arc::new(rabbitmq::RabbitMq::new(node.clone())),
+        Arc::new(rabbitmq::RabbitMqStream::new(node)),
         Arc::new(filesystem::Filesystem::new(os.clone())),
         Arc::new(jdbc::Jdbc::new(os.clone())),
         Arc::new(postgres_cdc::PostgresCdc::new(os, log)),

@@ -26,8 +26,10 @@ pub(crate) const FORMAT: OptionSpec = OptionSpec {
 /// Which formats a table names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Formats {
-    /// `format`.
+    /// `format`, of files.
     One,
+    /// `format`, of messages.
+    Message,
     /// `format` or `value.format`, and perhaps `key.format`.
     Keyed,
     /// `key.format` and `value.format`.
@@ -39,7 +41,7 @@ impl Formats {
     fn names(self) -> &'static [&'static str] {
         match self {
             Formats::One => FormatKind::names_of_files(),
-            Formats::Keyed | Formats::KeyAndValue => FormatKind::names(),
+            Formats::Message | Formats::Keyed | Formats::KeyAndValue => FormatKind::names(),
         }
     }
 }
@@ -161,10 +163,10 @@ pub(crate) fn check(
     let value_key = match formats {
         Formats::KeyAndValue => "value.format",
         Formats::Keyed if own.contains_key("value.format") => "value.format",
-        Formats::Keyed | Formats::One => "format",
+        Formats::Keyed | Formats::One | Formats::Message => "format",
     };
     let value = take(table, &mut own, value_key, formats, &mut errors);
-    let key = if formats == Formats::One {
+    let key = if matches!(formats, Formats::One | Formats::Message) {
         None
     } else {
         take(table, &mut own, "key.format", formats, &mut errors)

@@ -12,6 +12,7 @@ mod nexmark;
 mod options;
 mod parquet;
 mod postgres_cdc;
+mod rabbitmq;
 mod registry;
 mod upsert_kafka;
 

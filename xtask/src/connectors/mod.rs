@@ -11,6 +11,7 @@ mod matrix;
 mod outside;
 mod postgres;
 mod postgres_cdc;
+mod rabbitmq;
 mod sqlite;
 mod trial;
 
@@ -23,6 +24,7 @@ use clap::Args;
 use self::cases::{CASES, Case};
 use self::matrix::Results;
 use self::outside::{Direction, Outside, Place};
+use self::rabbitmq::Kind;
 use self::trial::Trial;
 use crate::counts::Counts;
 use crate::proofs::{self, Proof};
@@ -30,7 +32,7 @@ use crate::{peers, stages};
 
 #[derive(Args)]
 pub struct Options {
-    /// The systems to run, all if there are none: kafka, postgresql, postgresql-changes, sqlite, filesystem
+    /// The systems to run, all if there are none: kafka, postgresql, postgresql-changes, sqlite, rabbitmq, rabbitmq-stream, filesystem
     names: Vec<String>,
     /// Only the cases whose names hold this
     #[arg(long)]
@@ -61,6 +63,8 @@ const SYSTEMS: &[(&str, System)] = &[
     ("postgresql", |folder| Ok(Box::new(postgres::Postgres::new(folder)?))),
     ("postgresql-changes", |folder| Ok(Box::new(postgres_cdc::Changes::new(folder)?))),
     ("sqlite", |_| Ok(Box::new(sqlite::Sqlite::default()))),
+    ("rabbitmq", |_| Ok(Box::new(rabbitmq::RabbitMq::new(Kind::Queue)?))),
+    ("rabbitmq-stream", |_| Ok(Box::new(rabbitmq::RabbitMq::new(Kind::Stream)?))),
     ("filesystem", |_| Ok(Box::new(filesystem::Filesystem))),
 ];
 

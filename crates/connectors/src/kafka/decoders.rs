@@ -27,6 +27,8 @@ pub(super) struct Decoders {
     places: Vec<(bool, usize)>,
     /// For each metadata column: its place behind the value's columns, if the format gives it.
     metadata_places: Vec<Option<usize>>,
+    /// In front of the names of headers that are the value's.
+    header_prefix: &'static str,
 }
 
 /// Why a record became no rows.
@@ -91,12 +93,18 @@ impl Decoders {
         }
         let schema = columns.value_schema(table);
         let value = checked.value.decoder_with_metadata(&schema, &value_projection, &wanted)?;
-        Ok(Decoders { mode, key, value, value_rows: Vec::new(), places, metadata_places })
+        Ok(Decoders { mode, key, value, value_rows: Vec::new(), places, metadata_places, header_prefix: "" })
+    }
+
+    /// Takes only those headers for the value's whose names begin so, without what they begin with.
+    pub(super) fn with_header_prefix(self, header_prefix: &'static str) -> Decoders {
+        Decoders { header_prefix, ..self }
     }
 
     /// Values alone, whose decoder gives so many columns and then so much metadata.
     pub(super) fn of_values(value: Box<dyn RowDecoder>, columns: usize, metadata: usize) -> Decoders {
         Decoders {
+            header_prefix: "",
             mode: Mode::Append,
             key: None,
             value,
@@ -120,7 +128,11 @@ impl Decoders {
             None => return Ok(0),
             Some(value) => {
                 let decoded = if self.value.wants_headers() {
-                    let headers: Vec<_> = record.headers.map(|header| (header.key, header.value)).collect();
+                    let prefix = self.header_prefix.as_bytes();
+                    let own = record
+                        .headers
+                        .filter_map(|header| Some((header.key.strip_prefix(prefix)?, header.value)));
+                    let headers: Vec<_> = own.collect();
                     self.value.decode_with_headers(value, &headers)
                 } else {
                     self.value.decode(value)

@@ -2,24 +2,16 @@
 //! the value's format knows besides, which begin with `value.`, as in Flink.
 
 use super::decoders::VALUE_PREFIX;
+use crate::landed::{LandedRows, headers_type, instant_type};
 use crate::timestamps::timestamps;
 use arrow_array::builder::{BinaryBuilder, MapBuilder, MapFieldNames, StringBuilder};
 use arrow_array::{ArrayRef, Int32Array, Int64Array, StringArray};
-use arrow_schema::{DataType, Field, Fields, TimeUnit};
+use arrow_schema::{DataType, Field};
 use dataflow::connector::MetadataSpec;
 use dataflow::table::{MetadataColumn, TableDefinition};
 use formats::{FormatKind, WantedMetadata};
 use kafka_wire::records::Record;
 use std::sync::Arc;
-
-/// MAP<STRING, BYTES>, as Arrow has it.
-fn headers_type() -> DataType {
-    let entry = Fields::from(vec![
-        Field::new("keys", DataType::Utf8, false),
-        Field::new("values", DataType::Binary, true),
-    ]);
-    DataType::Map(Arc::new(Field::new("entries", DataType::Struct(entry), false)), false)
-}
 
 /// Attributes of events, which can be written too, unless the format sets them itself.
 const OF_EVENTS: &[(&str, bool, &str)] = &[
@@ -62,7 +54,6 @@ fn type_of(key: &str) -> Option<DataType> {
 pub(super) fn specs() -> Vec<MetadataSpec> {
     let spec =
         |key, data_type, nullable, writable, doc| MetadataSpec { key, data_type, nullable, writable, doc };
-    let ltz = DataType::Timestamp(TimeUnit::Millisecond, Some("UTC".into()));
     let of_formats =
         OF_FORMATS.iter().filter_map(|(key, doc)| Some(spec(*key, type_of(key)?, true, false, *doc)));
     let of_events = OF_EVENTS
@@ -72,7 +63,7 @@ pub(super) fn specs() -> Vec<MetadataSpec> {
         spec("topic", DataType::Utf8, false, false, "The topic's name."),
         spec("partition", DataType::Int32, false, false, "The partition's number."),
         spec("offset", DataType::Int64, false, false, "The record's offset in its partition."),
-        spec("timestamp", ltz, false, true, "The record's timestamp."),
+        spec("timestamp", instant_type(), false, true, "The record's timestamp."),
         spec("timestamp-type", DataType::Utf8, false, false, "CreateTime or LogAppendTime."),
         spec("leader-epoch", DataType::Int32, true, false, "The partition leader's epoch; always 0 here."),
         spec("headers", headers_type(), false, true, "The record's headers."),
@@ -91,7 +82,36 @@ pub(super) fn written_by_format(table: &TableDefinition) -> Vec<WantedMetadata> 
     of_format.collect()
 }
 
-/// Collects the metadata of the records that became rows.
+/// Collects the metadata of the records that became rows: what a record of a topic has, or what one that has landed
+/// carries.
+pub(super) enum RecordMetadata {
+    OfTopic(Box<MetadataRows>),
+    Landed(LandedRows),
+}
+
+impl RecordMetadata {
+    pub(super) fn push(
+        &mut self,
+        record: &Record<'_>,
+        is_log_append_time: bool,
+        rows: usize,
+    ) -> Result<(), String> {
+        match self {
+            RecordMetadata::OfTopic(metadata) => metadata.push(record, is_log_append_time, rows),
+            RecordMetadata::Landed(metadata) => metadata.push(record, rows),
+        }
+    }
+
+    /// One array per requested column, in order; none for those of the value's format.
+    pub(super) fn finish(&mut self) -> Result<Vec<Option<ArrayRef>>, String> {
+        match self {
+            RecordMetadata::OfTopic(metadata) => metadata.finish(),
+            RecordMetadata::Landed(metadata) => metadata.finish(),
+        }
+    }
+}
+
+/// Collects the metadata of a topic's records.
 pub(super) struct MetadataRows {
     columns: Vec<MetadataColumn>,
     topic: String,
@@ -106,7 +126,7 @@ type HeadersBuilder = MapBuilder<StringBuilder, BinaryBuilder>;
 
 impl MetadataRows {
     pub(super) fn new(columns: Vec<MetadataColumn>, topic: &str, partition: i32) -> MetadataRows {
-        let names = MapFieldNames { entry: "entries".into(), key: "keys".into(), value: "values".into() };
+        let names = MapFieldNames { entry: "entries".into(), key: "key".into(), value: "value".into() };
         let wants_headers = columns.iter().any(|column| column.key == "headers");
         let builder = || MapBuilder::new(Some(names), StringBuilder::new(), BinaryBuilder::new());
         MetadataRows {

@@ -16,7 +16,9 @@ mod sink;
 mod source;
 mod startup;
 
+pub(crate) use sink::{headers_of, timestamp_ms};
 pub(crate) use source::{KafkaSource, Landed};
+pub(crate) use startup::parse_offsets;
 
 use crate::option_problem;
 use crate::schema_registry::{Registry, SchemaStore};
@@ -76,6 +78,59 @@ impl Node {
         let schemas = log.clone().map(|log| Arc::new(SchemaStore::new(os.clone(), log)));
         Node { os, log, schemas }
     }
+
+    pub(crate) fn os(&self) -> &Os {
+        &self.os
+    }
+
+    /// The log that topics lie in.
+    pub(crate) fn log(&self, table: &TableDefinition) -> Result<EventLog, ConnectorError> {
+        self.log.clone().ok_or_else(|| ConnectorError {
+            kind: ErrorKind::Unavailable,
+            message: format!("table '{}': there is no node to read or write the topic", table.name),
+            option: None,
+        })
+    }
+
+    /// Lets a format that needs one ask its schema registry, for which nothing is asked yet.
+    pub(crate) fn give_registry(
+        &self,
+        table: &TableDefinition,
+        format: &mut TableFormat,
+        subject: String,
+        keeps_going: bool,
+    ) -> Result<(), ConnectorError> {
+        if !format.kind().has_registry() {
+            return Ok(());
+        }
+        format.set_subject(subject);
+        let problem = |message: String| option_problem(table, format.option(), message);
+        let options = format.options();
+        if options.text("url").or(options.text("schema-registry.url")).is_none() {
+            // The format itself says that it is missing.
+            return Ok(());
+        }
+        match &self.schemas {
+            None => Registry::check(options, &self.os).map_err(problem),
+            Some(store) => {
+                let registry = Registry::new(options, &self.os, store, keeps_going).map_err(problem)?;
+                format.set_registry(Arc::new(registry));
+                Ok(())
+            }
+        }
+    }
+}
+
+/// Reads what has landed of a table of another system, in whose metadata the records carry it.
+pub(crate) fn landed_source(
+    log: EventLog,
+    request: SourceRequest,
+    checked: Checked,
+    metadata: Vec<MetadataSpec>,
+) -> Result<Box<dyn Source>, ConnectorError> {
+    let columns = Columns::new(&request.table, &checked, Mode::Append)?;
+    let source = source::KafkaSource::new(log, request, checked, &columns, Mode::Append)?;
+    Ok(Box::new(source.of_landed(metadata)))
 }
 
 pub(crate) struct Kafka {
@@ -86,14 +141,6 @@ pub(crate) struct Kafka {
 impl Kafka {
     pub(crate) fn new(mode: Mode, node: Node) -> Kafka {
         Kafka { mode, node }
-    }
-
-    fn log(&self, table: &TableDefinition) -> Result<EventLog, ConnectorError> {
-        self.node.log.clone().ok_or_else(|| ConnectorError {
-            kind: ErrorKind::Unavailable,
-            message: format!("table '{}': there is no node to read or write the topic", table.name),
-            option: None,
-        })
     }
 
     /// The options and columns of a table; every problem at once.
@@ -127,7 +174,8 @@ impl Kafka {
         let own = [(checked.key.as_mut(), "key"), (Some(&mut checked.value), "value")];
         for (format, part) in own {
             if let Some(format) = format
-                && let Err(error) = self.give_registry(table, format, format!("{topic}-{part}"), keeps_going)
+                && let Err(error) =
+                    self.node.give_registry(table, format, format!("{topic}-{part}"), keeps_going)
             {
                 errors.push(error);
             }
@@ -151,34 +199,6 @@ impl Kafka {
             Err(error) => {
                 errors.insert(0, error);
                 Err(errors)
-            }
-        }
-    }
-
-    /// Lets a format that needs one ask its schema registry, for which nothing is asked yet.
-    fn give_registry(
-        &self,
-        table: &TableDefinition,
-        format: &mut TableFormat,
-        subject: String,
-        keeps_going: bool,
-    ) -> Result<(), ConnectorError> {
-        if !format.kind().has_registry() {
-            return Ok(());
-        }
-        format.set_subject(subject);
-        let problem = |message: String| option_problem(table, format.option(), message);
-        let options = format.options();
-        if options.text("url").or(options.text("schema-registry.url")).is_none() {
-            // The format itself says that it is missing.
-            return Ok(());
-        }
-        match &self.node.schemas {
-            None => Registry::check(options, &self.node.os).map_err(problem),
-            Some(store) => {
-                let registry = Registry::new(options, &self.node.os, store, keeps_going).map_err(problem)?;
-                format.set_registry(Arc::new(registry));
-                Ok(())
             }
         }
     }
@@ -236,12 +256,12 @@ impl Connector for Kafka {
 
     fn source(&self, request: SourceRequest) -> Result<Box<dyn Source>, ConnectorError> {
         let (checked, columns) = self.ready(&request.table, Role::Source)?;
-        let log = self.log(&request.table)?;
+        let log = self.node.log(&request.table)?;
         Ok(Box::new(source::KafkaSource::new(log, request, checked, &columns, self.mode)?))
     }
 
     fn sink(&self, table: &Arc<TableDefinition>, job: &str) -> Result<Sink, ConnectorError> {
-        self.log(table)?;
+        self.node.log(table)?;
         let (checked, columns) = self.ready(table, Role::Sink)?;
         let mut sink = sink::KafkaSink::new(table.clone(), &checked, columns, self.mode)?;
         sink.prepare()?;

@@ -236,7 +236,7 @@ fn internal(table: &TableDefinition, message: &str) -> SinkError {
     SinkError { kind: ErrorKind::Internal, message: format!("table '{}': {message}", table.name) }
 }
 
-fn timestamp_ms(column: &ArrayRef, row: usize) -> Option<i64> {
+pub(crate) fn timestamp_ms(column: &ArrayRef, row: usize) -> Option<i64> {
     if column.is_null(row) {
         return None;
     }
@@ -255,7 +255,7 @@ fn timestamp_ms(column: &ArrayRef, row: usize) -> Option<i64> {
 }
 
 /// The headers of a row: a MAP<STRING, BYTES>.
-fn headers_of(column: &ArrayRef, row: usize) -> Vec<(String, Option<Vec<u8>>)> {
+pub(crate) fn headers_of(column: &ArrayRef, row: usize) -> Vec<(String, Option<Vec<u8>>)> {
     let Some(map) = column.as_map_opt().filter(|map| !map.is_null(row)) else { return Vec::new() };
     let entries = map.value(row);
     let (Some(names), Some(values)) =

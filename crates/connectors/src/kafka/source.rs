@@ -6,10 +6,11 @@
 
 use super::columns::Columns;
 use super::decoders::{Decoders, Unread, VALUE_PREFIX};
-use super::metadata::MetadataRows;
+use super::metadata::{MetadataRows, RecordMetadata};
 use super::options::reads_committed_only;
 use super::startup::{self, RECORDS_BYTES_MAX, source_error};
 use super::{Mode, outside, topic_configs};
+use crate::landed::LandedRows;
 use crate::option_problem;
 use crate::record_batches::{PartitionBatches, RecordParts};
 use crate::table_format::Checked;
@@ -18,7 +19,7 @@ use arrow_schema::{Field, Fields, Schema, SchemaRef};
 use base::options::Options;
 use base::{ErrorKind, Offset, PartitionId};
 use bytes::Bytes;
-use dataflow::connector::{ConnectorError, SourceRequest};
+use dataflow::connector::{ConnectorError, MetadataSpec, SourceRequest};
 use dataflow::sink::TopicBatch;
 use dataflow::source::{Idle, Position, Read, ReadLimits, Rejected, Source, SourceError, Split};
 use dataflow::table::{MetadataColumn, TableDefinition};
@@ -51,6 +52,8 @@ pub(crate) struct KafkaSource {
     reads_committed_only: bool,
     /// What it reads has landed from an outside cluster.
     is_outside: bool,
+    /// What it reads has landed from another system, whose metadata these are.
+    landed: Option<Vec<MetadataSpec>>,
     partitions: BTreeMap<String, Partition>,
 }
 
@@ -108,6 +111,7 @@ impl KafkaSource {
             // What has landed was decided on its cluster.
             reads_committed_only: reads_committed_only(&checked.options)
                 && checked.options.text(outside::BOOTSTRAP).is_none(),
+            landed: None,
             options: checked.options,
             decoders,
             schema,
@@ -139,9 +143,16 @@ impl KafkaSource {
             dead_letter_topic: landed.dead_letter_topic,
             reads_committed_only: false,
             is_outside: false,
+            landed: None,
             partitions: BTreeMap::new(),
             table,
         }
+    }
+
+    /// Reads records that have landed from another system, whose metadata they carry.
+    pub(super) fn of_landed(self, specs: Vec<MetadataSpec>) -> KafkaSource {
+        let decoders = self.decoders.with_header_prefix(crate::landed::HEADER);
+        KafkaSource { landed: Some(specs), decoders, ..self }
     }
 
     /// The topics that the table names, in the order of their names where they are found by a pattern.
@@ -207,7 +218,7 @@ impl KafkaSource {
         record: &Record<'_>,
         (topic, index): (&str, u32),
         is_log_append_time: bool,
-        metadata: &mut MetadataRows,
+        metadata: &mut RecordMetadata,
         read: &mut Read,
     ) -> Result<(), SourceError> {
         if record.value.is_none() && self.mode == Mode::Append {
@@ -352,7 +363,10 @@ impl Source for KafkaSource {
         let (topic, index) = (partition.topic.clone(), partition.index);
         // What has landed is shown as it was on its cluster.
         let shown = if self.is_outside { self.options.text("topic").unwrap_or_default() } else { &topic };
-        let mut metadata = MetadataRows::new(columns, shown, index as i32);
+        let mut metadata = match &self.landed {
+            Some(specs) => RecordMetadata::Landed(LandedRows::new(columns, specs)),
+            None => RecordMetadata::OfTopic(Box::new(MetadataRows::new(columns, shown, index as i32))),
+        };
         let end = until.or(split.end).map_or(i64::MAX, |end| end.0);
         let mut read = Read {
             rows: RecordBatch::new_empty(self.schema.clone()),

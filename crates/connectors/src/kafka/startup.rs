@@ -13,7 +13,7 @@ use std::collections::BTreeMap;
 pub(super) const RECORDS_BYTES_MAX: usize = 256 << 20;
 
 /// `partition:0,offset:42;partition:1,offset:300`.
-pub(super) fn parse_offsets(text: &str) -> Option<BTreeMap<u32, i64>> {
+pub(crate) fn parse_offsets(text: &str) -> Option<BTreeMap<u32, i64>> {
     text.split(';')
         .map(|one| {
             let (partition, offset) = one.trim().split_once(',')?;

@@ -11,6 +11,7 @@ pub(crate) mod types;
 pub(crate) mod wire;
 
 use super::sqlite::list;
+use crate::percent::percent_decoded;
 use base::options::Options;
 use std::path::PathBuf;
 
@@ -104,19 +105,6 @@ pub(super) fn address(url: &str, options: &Options) -> Result<Address, String> {
     let authorities = is_secured.then(|| authorities.unwrap_or_default());
     let host = if host.is_empty() { "localhost" } else { host };
     Ok(Address { host: host.into(), port, database: database.into(), user, password, authorities })
-}
-
-/// A part of a URL as it is meant.
-fn percent_decoded(text: &str) -> Option<String> {
-    let mut parts = text.split('%');
-    let mut bytes = parts.next()?.as_bytes().to_vec();
-    for part in parts {
-        let (hex, rest) = part.split_at_checked(2)?;
-        let is_hex = hex.bytes().all(|digit| digit.is_ascii_hexdigit());
-        bytes.push(u8::from_str_radix(hex, 16).ok().filter(|_| is_hex)?);
-        bytes.extend_from_slice(rest.as_bytes());
-    }
-    String::from_utf8(bytes).ok()
 }
 
 impl Address {

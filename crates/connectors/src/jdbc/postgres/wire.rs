@@ -6,10 +6,11 @@
 
 use super::Address;
 use super::scram::{self, Scram};
+use crate::socket::{Limited, Secured, has_timed_out, told};
 use auth::tls::ClientStream;
 use base::ErrorKind;
 use md5::{Digest, Md5};
-use os::{Clock, Os, Stream};
+use os::Os;
 use std::fmt::Write as _;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::path::Path;
@@ -22,8 +23,6 @@ const MESSAGE_BYTES_MAX: usize = 256 << 20;
 /// Requests that are on their way at once: they fit into the buffers of a connection, so that neither side waits for the
 /// other to read.
 const REQUEST_BYTES_MAX: usize = 32 << 10;
-/// Bytes that are written at once.
-const PIECE_BYTES: usize = 4 << 10;
 const STATEMENT: &str = "q";
 
 /// Why the server does not do what it should.
@@ -73,96 +72,6 @@ pub(crate) struct Connection {
     is_broken: bool,
 }
 
-/// A stream whose reads and writes end when the call's time is over.
-struct Limited {
-    stream: Box<dyn Stream>,
-    clock: Arc<dyn Clock>,
-    timeout: Duration,
-    /// By the monotonic clock.
-    until: Duration,
-}
-
-/// A stream under TLS or not.
-enum Secured {
-    Plain(Limited),
-    Tls(Box<ClientStream<Limited>>),
-}
-
-impl Secured {
-    fn limited(&mut self) -> &mut Limited {
-        match self {
-            Secured::Plain(limited) => limited,
-            Secured::Tls(stream) => stream.get_mut(),
-        }
-    }
-}
-
-impl Read for Secured {
-    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
-        match self {
-            Secured::Plain(limited) => limited.read(buffer),
-            Secured::Tls(stream) => stream.read(buffer),
-        }
-    }
-}
-
-impl Write for Secured {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        match self {
-            Secured::Plain(limited) => limited.write(bytes),
-            Secured::Tls(stream) => stream.write(bytes),
-        }
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        match self {
-            Secured::Plain(limited) => limited.flush(),
-            Secured::Tls(stream) => stream.flush(),
-        }
-    }
-}
-
-impl Limited {
-    fn begin_call(&mut self) {
-        self.begin_wait(self.timeout);
-    }
-
-    fn begin_wait(&mut self, wait: Duration) {
-        self.until = monotonic(&*self.clock).saturating_add(wait);
-    }
-
-    fn left(&self) -> std::io::Result<Option<Duration>> {
-        let left = self.until.saturating_sub(monotonic(&*self.clock));
-        // Zero would be no limit.
-        if left.is_zero() { Err(std::io::ErrorKind::TimedOut.into()) } else { Ok(Some(left)) }
-    }
-}
-
-impl Read for Limited {
-    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
-        self.stream.set_read_timeout(self.left()?)?;
-        self.stream.read(buffer)
-    }
-}
-
-impl Write for Limited {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.stream.set_write_timeout(self.left()?)?;
-        // In pieces, so that the time is looked at in between.
-        let piece = &bytes[..bytes.len().min(PIECE_BYTES)];
-        self.stream.write_all(piece)?;
-        Ok(piece.len())
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
-    }
-}
-
-fn monotonic(clock: &dyn Clock) -> Duration {
-    Duration::from_nanos(clock.monotonic_ns())
-}
-
 pub(crate) fn broken(message: impl std::fmt::Display) -> WireError {
     WireError { kind: ErrorKind::Unavailable, message: message.to_string(), state: String::new() }
 }
@@ -173,7 +82,7 @@ pub(crate) fn wrong(message: impl std::fmt::Display) -> WireError {
 
 /// The stream under TLS, if the server speaks it and is who it should be.
 fn secured(mut stream: Limited, authorities: &Path, host: &str) -> Wired<Secured> {
-    let failed = |error: std::io::Error| broken(format!("TLS with the server failed: {}", timed(&error)));
+    let failed = |error: std::io::Error| broken(format!("TLS with the server failed: {}", told(&error)));
     let config = auth::tls::client_of_web(authorities).map_err(wrong)?;
     stream.write_all(&TLS_REQUEST).map_err(failed)?;
     // One byte and no more: what an attacker sends behind it must not count as the server's (CVE-2021-23222).
@@ -204,11 +113,7 @@ impl Connection {
     ) -> Wired<Connection> {
         let Address { host, port, .. } = address;
         let failed = |error: std::io::Error| broken(format!("cannot connect to {host}:{port}: {error}"));
-        let clock = os.clock.clone();
-        let until = monotonic(&*clock).saturating_add(timeout);
-        let place = if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") };
-        let stream = os.network.connect(&place, timeout).map_err(failed)?;
-        let stream = Limited { stream, clock, timeout, until };
+        let stream = Limited::connect(os, (host, *port), timeout).map_err(failed)?;
         let stream = match &address.authorities {
             None => Secured::Plain(stream),
             Some(authorities) => secured(stream, authorities, host)?,
@@ -341,7 +246,7 @@ impl Connection {
 
     /// What follows may take the whole timeout.
     pub(crate) fn begin_call(&mut self) {
-        self.stream.get_mut().limited().begin_call();
+        self.stream.get_mut().begin_call();
     }
 
     /// Whether the server has said anything, after waiting for it for so long at most. What it has said stays unread.
@@ -353,12 +258,12 @@ impl Connection {
         let come = match self.stream.fill_buf() {
             Ok([]) => Err(std::io::Error::from(std::io::ErrorKind::UnexpectedEof)),
             Ok(_) => Ok(true),
-            Err(error) if is_timeout(&error) => Ok(false),
+            Err(error) if has_timed_out(&error) => Ok(false),
             Err(error) => Err(error),
         };
         come.map_err(|error| {
             self.is_broken = true;
-            broken(format!("cannot read from the server: {}", timed(&error)))
+            broken(format!("cannot read from the server: {}", told(&error)))
         })
     }
 
@@ -447,7 +352,7 @@ impl Connection {
         self.request.clear();
         sent.map_err(|error| {
             self.is_broken = true;
-            broken(format!("cannot write to the server: {}", timed(&error)))
+            broken(format!("cannot write to the server: {}", told(&error)))
         })
     }
 
@@ -463,8 +368,7 @@ impl Connection {
     }
 
     fn receive_message(&mut self) -> Wired<(u8, Vec<u8>)> {
-        let failed =
-            |error: std::io::Error| broken(format!("cannot read from the server: {}", timed(&error)));
+        let failed = |error: std::io::Error| broken(format!("cannot read from the server: {}", told(&error)));
         let mut head = [0; 5];
         self.stream.read_exact(&mut head).map_err(failed)?;
         let length = i32::from_be_bytes([head[1], head[2], head[3], head[4]]);
@@ -479,19 +383,6 @@ impl Connection {
             return Err(broken("the server has closed the connection"));
         }
         Ok((head[0], body))
-    }
-}
-
-/// Systems say of a timeout that it would block.
-fn is_timeout(error: &std::io::Error) -> bool {
-    matches!(error.kind(), std::io::ErrorKind::WouldBlock | std::io::ErrorKind::TimedOut)
-}
-
-fn timed(error: &std::io::Error) -> String {
-    match error.kind() {
-        _ if is_timeout(error) => "it took too long".into(),
-        std::io::ErrorKind::UnexpectedEof => "it has closed the connection".into(),
-        _ => error.to_string(),
     }
 }
 

@@ -1,0 +1,267 @@
+//! Brings the messages of a stream. Its position is the offset of the next message.
+
+use super::super::error::AmqpError;
+use super::super::messages::keeps_headers;
+use super::super::server::Access;
+use super::super::told;
+use super::chunk::Chunk;
+use super::connection::{Connection, Event, Start};
+use super::message::StreamMessage;
+use super::open;
+use super::options::{LOST_OFFSETS, STREAM};
+use crate::landed::Landing;
+use base::ErrorKind;
+use base::codec::{CodecError, FieldReader, FieldWriter};
+use base::options::Options;
+use dataflow::feed::{Feed, FeedRecord, Haul};
+use dataflow::source::SourceError;
+use dataflow::table::TableDefinition;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// What one haul may bring.
+const HAUL_BYTES_MAX: usize = 4 << 20;
+/// Chunks that the server sends ahead.
+const CREDIT: u16 = 8;
+/// How long the first chunk of a stream is waited for; none comes of one that is empty.
+const FIRST_CHUNK_WAIT: Duration = Duration::from_secs(1);
+
+pub(super) struct StreamFeed {
+    table: Arc<TableDefinition>,
+    access: Access,
+    options: Options,
+    name: String,
+    stream: String,
+    keeps_headers: bool,
+    connection: Option<Connection>,
+    /// Where it goes on.
+    next: Start,
+    /// The position is not in the log yet.
+    is_new: bool,
+}
+
+impl StreamFeed {
+    pub(super) fn new(
+        table: Arc<TableDefinition>,
+        access: Access,
+        options: Options,
+        name: String,
+    ) -> StreamFeed {
+        StreamFeed {
+            stream: options.text(STREAM).unwrap_or_default().to_string(),
+            keeps_headers: keeps_headers(&table),
+            table,
+            access,
+            options,
+            name,
+            connection: None,
+            next: Start::First,
+            is_new: false,
+        }
+    }
+
+    fn error(&self, error: AmqpError) -> SourceError {
+        let (kind, message) = told(&self.table.name, error);
+        SourceError { kind, message }
+    }
+
+    /// With an error the connection is of no more use.
+    fn with<T>(
+        &mut self,
+        call: impl FnOnce(&mut Connection) -> Result<T, AmqpError>,
+    ) -> Result<T, SourceError> {
+        let not_open = || AmqpError::new(ErrorKind::Unavailable, "the server is not connected");
+        let called = self.connection.as_mut().ok_or_else(not_open).and_then(call);
+        called.map_err(|error| {
+            self.connection = None;
+            self.error(error)
+        })
+    }
+
+    /// Where a job begins that is new. What is latest now means the same after a restart, so it is said by the clock.
+    fn begin(&self) -> Start {
+        match self.options.text("scan.startup.mode") {
+            Some("latest-offset") => Start::TimestampMs(self.access.os().clock.now_ms()),
+            Some("timestamp") => {
+                Start::TimestampMs(self.options.integer("scan.startup.timestamp-millis").unwrap_or(0))
+            }
+            Some("specific-offsets") => Start::Offset(super::specific_offset(&self.options).unwrap_or(0)),
+            _ => Start::First,
+        }
+    }
+
+    fn connect(&mut self) -> Result<Connection, AmqpError> {
+        let mut connection = open(&self.access, &self.name)?;
+        if let Start::Offset(next) = self.next {
+            self.find_first(&mut connection, next)?;
+        }
+        connection
+            .subscribe(&self.stream, self.next, CREDIT)
+            .map_err(|error| missing(error, &self.stream))?;
+        Ok(connection)
+    }
+
+    /// Makes sure that nothing from `next` on was deleted before it was read: a server begins with what it still has.
+    fn find_first(&self, connection: &mut Connection, next: i64) -> Result<(), AmqpError> {
+        connection.subscribe(&self.stream, Start::First, 1).map_err(|error| missing(error, &self.stream))?;
+        let first = match connection.take_event(FIRST_CHUNK_WAIT)? {
+            Some(Event::Chunk(bytes)) => Some(Chunk::parse(bytes)?.first_offset),
+            _ => None,
+        };
+        connection.unsubscribe()?;
+        match first {
+            Some(first) if first > next && self.options.text(LOST_OFFSETS) != Some("earliest") => {
+                Err(AmqpError::new(
+                    ErrorKind::Invalid,
+                    format!(
+                        "stream={} offset={next} is not on the server any more (it begins at offset={first}): messages \
+                         were deleted before they were read; with '{LOST_OFFSETS}' = 'earliest' the job goes on without \
+                         them",
+                        self.stream
+                    ),
+                ))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Takes a chunk's messages from the next offset on: a chunk begins before it, or at it.
+    fn take(&mut self, bytes: Vec<u8>, haul: &mut Haul) -> Result<usize, AmqpError> {
+        let chunk = Chunk::parse(bytes)?;
+        let mut taken = 0;
+        let end = chunk.first_offset.saturating_add(chunk.messages.len() as i64);
+        for (offset, bytes) in (chunk.first_offset..).zip(&chunk.messages) {
+            if matches!(self.next, Start::Offset(next) if offset < next) {
+                continue;
+            }
+            taken += bytes.len();
+            let message = StreamMessage::parse(bytes)?;
+            haul.records.push(self.record(message, offset, chunk.timestamp_ms));
+        }
+        let next = match self.next {
+            Start::Offset(next) => next.max(end),
+            Start::First | Start::TimestampMs(_) => end,
+        };
+        self.next = Start::Offset(next);
+        Ok(taken)
+    }
+
+    fn record(&self, message: StreamMessage, offset: i64, written_ms: i64) -> FeedRecord {
+        let StreamMessage { described, to, subject, group_id, body } = message;
+        let timestamp_ms = described.timestamp_ms.unwrap_or(written_ms);
+        let mut landing = Landing::new(&self.table);
+        landing.number("offset", Some(offset));
+        landing.text("to", to.as_deref());
+        landing.text("subject", subject.as_deref());
+        landing.text("group-id", group_id.as_deref());
+        described.land(&mut landing, self.keeps_headers);
+        FeedRecord {
+            partition: 0,
+            timestamp_ms,
+            key: None,
+            value: Some(body),
+            headers: landing.finish(),
+            id: None,
+        }
+    }
+}
+
+/// Says what to do about a stream that is not there.
+pub(super) fn missing(error: AmqpError, stream: &str) -> AmqpError {
+    match error.kind {
+        ErrorKind::NotFound => {
+            AmqpError { message: format!("{}; create the stream '{stream}'", error.message), ..error }
+        }
+        _ => error,
+    }
+}
+
+fn position(start: Start) -> Vec<u8> {
+    let mut out = FieldWriter::new();
+    match start {
+        Start::First => out.u8(0).i64(0),
+        Start::Offset(offset) => out.u8(1).i64(offset),
+        Start::TimestampMs(ms) => out.u8(2).i64(ms),
+    };
+    out.finish()
+}
+
+fn read_position(bytes: &[u8]) -> Result<Option<Start>, CodecError> {
+    let mut reader = FieldReader::new(bytes);
+    let (kind, value) = (reader.u8()?, reader.i64()?);
+    reader.finish()?;
+    Ok(match kind {
+        0 => Some(Start::First),
+        1 => Some(Start::Offset(value)),
+        2 => Some(Start::TimestampMs(value)),
+        _ => None,
+    })
+}
+
+impl Feed for StreamFeed {
+    fn open(&mut self, position: Option<&[u8]>) -> Result<(), SourceError> {
+        self.connection = None;
+        self.is_new = position.is_none();
+        self.next = match position.map(read_position) {
+            None => self.begin(),
+            Some(Ok(Some(next))) => next,
+            Some(_) => {
+                let message = format!("table '{}': its position cannot be read", self.table.name);
+                return Err(SourceError { kind: ErrorKind::Corrupt, message });
+            }
+        };
+        self.connection = Some(self.connect().map_err(|error| self.error(error))?);
+        Ok(())
+    }
+
+    fn poll(&mut self, wait_ms: u64) -> Result<Haul, SourceError> {
+        let mut haul = Haul::default();
+        if std::mem::take(&mut self.is_new) {
+            haul.position = Some(position(self.next));
+            return Ok(haul);
+        }
+        let mut wait = Duration::from_millis(wait_ms);
+        let (mut bytes, mut chunks) = (0, 0);
+        while bytes < HAUL_BYTES_MAX {
+            match self.with(|connection| connection.take_event(wait))? {
+                Some(Event::Chunk(chunk)) => {
+                    let taken = self.take(chunk, &mut haul).map_err(|error| self.error(error))?;
+                    bytes += taken;
+                    chunks += 1;
+                    // What else has come is taken as well.
+                    wait = Duration::ZERO;
+                }
+                Some(Event::Confirmed(_) | Event::Refused { .. }) => {}
+                None => break,
+            }
+        }
+        if chunks > 0 {
+            self.with(|connection| connection.credit(chunks))?;
+            haul.position = Some(position(self.next));
+        }
+        Ok(haul)
+    }
+
+    fn keep_alive(&mut self) -> Result<(), SourceError> {
+        self.with(Connection::tend)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_position_is_read_as_it_was_written() {
+        for start in [Start::First, Start::Offset(7), Start::TimestampMs(1_700_000_000_000)] {
+            let bytes = position(start);
+            assert_eq!(read_position(&bytes).unwrap(), Some(start));
+            for length in 0..bytes.len() {
+                assert!(read_position(&bytes[..length]).is_err(), "cut to {length} bytes");
+            }
+        }
+        let mut unknown = FieldWriter::new();
+        unknown.u8(9).i64(0);
+        assert_eq!(read_position(&unknown.finish()).unwrap(), None);
+    }
+}

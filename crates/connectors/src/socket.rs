@@ -1,0 +1,154 @@
+//! A blocking socket with or without TLS, whose reads and writes end when the time of a call is over.
+
+use auth::tls::{ClientConfig, ClientStream};
+use os::{Clock, Os, Stream};
+use std::io::{self, Read, Write};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Bytes that are written at once.
+const PIECE_BYTES: usize = 4 << 10;
+/// The shortest wait: zero would be no limit.
+const WAIT_MIN: Duration = Duration::from_millis(1);
+
+/// A stream whose reads and writes end when the call's time is over.
+pub(crate) struct Limited {
+    stream: Box<dyn Stream>,
+    clock: Arc<dyn Clock>,
+    pub(crate) timeout: Duration,
+    /// By the monotonic clock.
+    until: Duration,
+}
+
+/// A stream under TLS or not.
+pub(crate) enum Secured {
+    Plain(Limited),
+    Tls(Box<ClientStream<Limited>>),
+}
+
+impl Secured {
+    /// Connects, and with a configuration of TLS lets the other side prove that it is `host`; where it does not, the
+    /// error's kind is `InvalidData` or `InvalidInput`.
+    pub(crate) fn connect(
+        os: &Os,
+        (host, port): (&str, u16),
+        timeout: Duration,
+        tls: Option<Arc<ClientConfig>>,
+    ) -> io::Result<Secured> {
+        let stream = Limited::connect(os, (host, port), timeout)?;
+        Ok(match tls {
+            None => Secured::Plain(stream),
+            Some(config) => Secured::Tls(Box::new(ClientStream::begin(config, host, stream)?)),
+        })
+    }
+
+    pub(crate) fn limited(&mut self) -> &mut Limited {
+        match self {
+            Secured::Plain(limited) => limited,
+            Secured::Tls(stream) => stream.get_mut(),
+        }
+    }
+
+    /// What follows may take the whole timeout.
+    pub(crate) fn begin_call(&mut self) {
+        self.limited().begin_call();
+    }
+
+    /// Reads what is there, or comes within `wait`; none if nothing does. 0 bytes are the end of the stream.
+    pub(crate) fn read_within(&mut self, buffer: &mut [u8], wait: Duration) -> io::Result<Option<usize>> {
+        self.limited().begin_wait(wait.max(WAIT_MIN));
+        match self.read(buffer) {
+            Ok(count) => Ok(Some(count)),
+            Err(error) if has_timed_out(&error) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+}
+
+impl Read for Secured {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        match self {
+            Secured::Plain(limited) => limited.read(buffer),
+            Secured::Tls(stream) => stream.read(buffer),
+        }
+    }
+}
+
+impl Write for Secured {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        match self {
+            Secured::Plain(limited) => limited.write(bytes),
+            Secured::Tls(stream) => stream.write(bytes),
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        match self {
+            Secured::Plain(limited) => limited.flush(),
+            Secured::Tls(stream) => stream.flush(),
+        }
+    }
+}
+
+impl Limited {
+    pub(crate) fn connect(os: &Os, (host, port): (&str, u16), timeout: Duration) -> io::Result<Limited> {
+        let clock = os.clock.clone();
+        let until = monotonic(&*clock).saturating_add(timeout);
+        let place = if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") };
+        let stream = os.network.connect(&place, timeout)?;
+        Ok(Limited { stream, clock, timeout, until })
+    }
+
+    fn begin_call(&mut self) {
+        self.begin_wait(self.timeout);
+    }
+
+    pub(crate) fn begin_wait(&mut self, wait: Duration) {
+        self.until = monotonic(&*self.clock).saturating_add(wait);
+    }
+
+    fn left(&self) -> io::Result<Option<Duration>> {
+        let left = self.until.saturating_sub(monotonic(&*self.clock));
+        // Zero would be no limit.
+        if left.is_zero() { Err(io::ErrorKind::TimedOut.into()) } else { Ok(Some(left)) }
+    }
+}
+
+impl Read for Limited {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.stream.set_read_timeout(self.left()?)?;
+        self.stream.read(buffer)
+    }
+}
+
+impl Write for Limited {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.stream.set_write_timeout(self.left()?)?;
+        // In pieces, so that the time is looked at in between.
+        let piece = &bytes[..bytes.len().min(PIECE_BYTES)];
+        self.stream.write_all(piece)?;
+        Ok(piece.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+pub(crate) fn monotonic(clock: &dyn Clock) -> Duration {
+    Duration::from_nanos(clock.monotonic_ns())
+}
+
+/// Systems say of a timeout that it would block.
+pub(crate) fn has_timed_out(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut)
+}
+
+/// What an error of a stream means to whoever waits for the other side.
+pub(crate) fn told(error: &io::Error) -> String {
+    match error.kind() {
+        _ if has_timed_out(error) => "it took too long".into(),
+        io::ErrorKind::UnexpectedEof => "it has closed the connection".into(),
+        _ => error.to_string(),
+    }
+}
