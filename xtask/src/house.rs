@@ -24,7 +24,7 @@ const FLOORS: &[(&str, &[&str])] = &[
     ("formats", &["base"]),
     ("eventlog", &["base", "metrics", "os", "kafka-wire"]),
     ("state", &["base", "os"]),
-    ("kafka-client", &["auth", "base", "kafka-wire"]),
+    ("kafka-client", &["auth", "base", "os", "kafka-wire"]),
     ("verify", &["os", "kafka-client", "kafka-wire"]),
     ("broker", &["auth", "base", "metrics", "os", "eventlog", "kafka-wire"]),
     ("dataflow", &["base", "os", "state"]),

@@ -136,17 +136,26 @@ impl Group {
         Ok(status)
     }
 
+    /// Signals all of them, those too that come to be meanwhile.
     fn signal_all(&self, signal: Signal) -> Result<()> {
-        for pid in descendants(self.child.id())? {
-            if let Some(pid) = Pid::from_raw(i32::try_from(pid)?) {
-                match rustix::process::kill_process(pid, signal) {
-                    // It has ended meanwhile.
-                    Ok(()) | Err(rustix::io::Errno::SRCH) => {}
-                    Err(error) => return Err(error.into()),
+        let mut signalled = Vec::new();
+        loop {
+            let mut found = descendants(self.child.id())?;
+            found.retain(|pid| !signalled.contains(pid));
+            if found.is_empty() {
+                return Ok(());
+            }
+            for pid in found {
+                match Pid::from_raw(i32::try_from(pid)?).map(|pid| rustix::process::kill_process(pid, signal))
+                {
+                    // It has ended by itself.
+                    Some(Err(rustix::io::Errno::SRCH)) => {}
+                    Some(sent) => sent?,
+                    None => {}
                 }
+                signalled.push(pid);
             }
         }
-        Ok(())
     }
 
     fn pid(&self) -> Option<Pid> {

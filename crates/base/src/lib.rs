@@ -8,6 +8,7 @@ pub mod ids;
 pub mod java_number;
 pub mod nearest;
 pub mod options;
+pub mod secrets;
 pub mod units;
 pub mod zone;
 

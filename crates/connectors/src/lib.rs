@@ -29,7 +29,7 @@ mod tests;
 
 use base::ErrorKind;
 use base::options::{OptionError, OptionKind, OptionSpec, Options};
-use dataflow::connector::{Connector, ConnectorError, ConnectorTable};
+use dataflow::connector::{Connector, ConnectorError, ConnectorTable, SCAN_RATE, SINK_RATE};
 use dataflow::table::TableDefinition;
 use eventlog::EventLog;
 use os::Os;
@@ -70,6 +70,30 @@ const CONNECTOR: OptionSpec = OptionSpec {
     default: None,
     doc: "Which connector the table uses.",
     example: "kafka",
+};
+
+const RATE: OptionKind = OptionKind::Integer { min: 1, max: 1_000_000_000 };
+
+/// What a table with a feed has; the runtime keeps it.
+const SCAN_RATE_LIMIT: OptionSpec = OptionSpec {
+    key: SCAN_RATE,
+    kind: RATE,
+    required: false,
+    default: None,
+    doc: "How many records a second are fetched from outside at most. What one fetch brings comes at once, and then its \
+          time is waited for.",
+    example: "1000",
+};
+
+/// What a table with an outbox has; the runtime keeps it.
+const SINK_RATE_LIMIT: OptionSpec = OptionSpec {
+    key: SINK_RATE,
+    kind: RATE,
+    required: false,
+    default: None,
+    doc: "How many rows a second go outside at most. What one step wrote goes at once, and then its time is waited for; what \
+          waits lies in the log.",
+    example: "500",
 };
 
 fn option_error(table: &TableDefinition, error: &OptionError) -> ConnectorError {

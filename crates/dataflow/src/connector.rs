@@ -14,6 +14,11 @@ use base::ErrorKind;
 use base::options::OptionSpec;
 use std::sync::Arc;
 
+/// The options by which the runtime bounds how many records a second come from outside, and go there. A connector with a
+/// feed or an outbox has them among its own.
+pub const SCAN_RATE: &str = "scan.rate-limit.records-per-second";
+pub const SINK_RATE: &str = "sink.rate-limit.records-per-second";
+
 /// What a connector is and takes: the single source of validation, reference docs and `--help`.
 #[derive(Debug, Clone, Copy)]
 pub struct ConnectorSpec {
@@ -47,6 +52,25 @@ pub enum Role {
     Sink,
     /// Single rows are asked for by key.
     Lookup,
+}
+
+/// One thing that a probe tried, in the order in which a connection needs them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Probed {
+    /// What should be: `reached`, `logged in`, `topic`, `columns`.
+    pub step: &'static str,
+    /// What was found, or what is wrong and what to do.
+    pub found: Result<String, String>,
+}
+
+impl Probed {
+    pub fn well(step: &'static str, found: impl Into<String>) -> Probed {
+        Probed { step, found: Ok(found.into()) }
+    }
+
+    pub fn failed(step: &'static str, reason: impl std::fmt::Display) -> Probed {
+        Probed { step, found: Err(reason.to_string()) }
+    }
 }
 
 /// A scan as the planner wants it; columns as in `NodeKind::Scan`.
@@ -116,6 +140,12 @@ pub trait Connector: Send + Sync {
             message: format!("table '{}': '{}' has no feed", request.table.name, self.spec().name),
             option: None,
         })
+    }
+
+    /// Tries what a table needs of the outside, within about `timeout_ms` each, and changes nothing there that another job
+    /// could notice. A list that ends with an error ends there because the rest could not be tried.
+    fn probe(&self, _table: &TableDefinition, _role: Role, _timeout_ms: u64) -> Vec<Probed> {
+        Vec::new()
     }
 
     fn source(&self, request: SourceRequest) -> Result<Box<dyn Source>, ConnectorError>;

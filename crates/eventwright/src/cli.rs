@@ -37,6 +37,9 @@ pub enum Verb {
     Check(CheckArguments),
     /// Show the plans of a Flink SQL file, or what each operator of a running job has done
     Explain(ExplainArguments),
+    /// List and describe connectors, and try whether the tables of a file reach their systems
+    #[command(subcommand)]
+    Connector(ConnectorVerb),
     /// List, create, describe, delete, produce to and consume from topics
     #[command(subcommand)]
     Topic(TopicVerb),
@@ -75,6 +78,9 @@ pub struct NodeArguments {
     /// The same for the HTTP address
     #[arg(long)]
     pub insecure_http: bool,
+    /// Let jobs connect to link-local addresses and to those of the metadata services of clouds, which are refused otherwise
+    #[arg(long)]
+    pub allow_link_local: bool,
     /// A folder that savepoints may be written to, may be given several times; the first is where they go without a target [default: DATA/savepoints, which always may]
     #[arg(long, value_name = "DIR")]
     pub savepoints: Vec<PathBuf>,
@@ -202,6 +208,52 @@ pub struct VerifyArguments {
 pub struct CheckArguments {
     #[command(flatten)]
     pub script: ScriptArguments,
+    /// Form of the report
+    #[arg(short, long, value_enum, default_value_t = Form::Text)]
+    pub output: Form,
+}
+
+#[derive(Subcommand)]
+pub enum ConnectorVerb {
+    /// List the connectors and what they promise
+    List {
+        /// Form of the list
+        #[arg(short, long, value_enum, default_value_t = Form::Text)]
+        output: Form,
+    },
+    /// Describe a connector: its options, with -o json as a JSON schema
+    #[command(after_help = "Examples:
+  eventwright connector describe jdbc
+  eventwright connector describe kafka -o json")]
+    Describe {
+        name: String,
+        /// Form of the description
+        #[arg(short, long, value_enum, default_value_t = Form::Text)]
+        output: Form,
+    },
+    /// Open the outside connection of each table that a job of a file reads or writes, without running a job
+    Test(ConnectorTestArguments),
+}
+
+#[derive(Args)]
+#[command(after_help = "Examples:
+  eventwright connector test job.sql                  every table that a job of the file uses
+  eventwright connector test job.sql --table orders --timeout-seconds 3
+
+Nothing is changed outside: a job that runs meanwhile notices nothing. The exit status is 0 if all tables reach
+what they need.")]
+pub struct ConnectorTestArguments {
+    #[command(flatten)]
+    pub script: ScriptArguments,
+    /// Only this table
+    #[arg(long, value_name = "NAME")]
+    pub table: Option<String>,
+    /// How long each connection, and each answer, may take
+    #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u64).range(1..=600))]
+    pub timeout_seconds: u64,
+    /// Let tables connect to link-local addresses, as the node's option does
+    #[arg(long)]
+    pub allow_link_local: bool,
     /// Form of the report
     #[arg(short, long, value_enum, default_value_t = Form::Text)]
     pub output: Form,

@@ -4,7 +4,7 @@ use anyhow::{Context, bail};
 use auth::https::Url;
 use kafka_client::Security;
 use os::http::Request;
-use os::network::real::RealNetwork;
+use os::network::{Destinations, real::RealNetwork};
 use serde_json::Value;
 use std::net::IpAddr;
 use std::path::Path;
@@ -80,7 +80,7 @@ impl HttpClient {
         let request = Request { method, address: &address, path, headers: &headers, body: body.as_bytes() };
         let tls = self.security.tls.as_ref().filter(|_| self.url.tls);
         let tls = tls.map(|config| (config, self.url.host.as_str()));
-        let answer = auth::https::exchange(&RealNetwork, tls, &request, TIMEOUT).with_context(|| {
+        let answer = auth::https::exchange(&RealNetwork { destinations: Destinations::Any }, tls, &request, TIMEOUT).with_context(|| {
             format!(
                 "cannot ask the node on {address}; is it running? --http ADDR or --data DIR says which one is meant"
             )

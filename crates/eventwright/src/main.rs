@@ -25,6 +25,7 @@ fn main() -> ExitCode {
         Verb::Start(arguments) => commands::start::start(arguments),
         Verb::Check(arguments) => commands::check::check(arguments),
         Verb::Explain(arguments) => commands::explain::explain(arguments),
+        Verb::Connector(verb) => commands::connector::connector(verb),
         Verb::Topic(verb) => commands::topic::topic(verb),
         Verb::Group(verb) => commands::group::group(verb),
         Verb::Dlq(verb) => commands::dlq::dlq(verb),

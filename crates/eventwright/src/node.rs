@@ -34,6 +34,12 @@ pub struct Node {
     https: bool,
 }
 
+/// The outside world as a node may see it.
+pub fn os(arguments: &NodeArguments) -> Os {
+    let os = Os::real();
+    if arguments.allow_link_local { os.with_any_destination() } else { os }
+}
+
 /// What a data directory holds, folded from its log.
 struct Opened {
     log: EventLog,

@@ -66,7 +66,7 @@ impl std::fmt::Debug for Connection {
 impl Connection {
     /// Connects to `HOST:PORT` and asks the node for its versions.
     pub fn open(address: &str, options: &ClientOptions) -> Result<Connection, ClientError> {
-        let socket = connect(address, options.connect_timeout)?;
+        let socket = connect(address, options)?;
         let unreachable = |reason| ClientError::Unreachable { address: address.to_owned(), reason };
         socket.set_nodelay(true).map_err(unreachable)?;
         socket.set_write_timeout(Some(nonzero(options.request_timeout))).map_err(unreachable)?;
@@ -357,20 +357,18 @@ fn nonzero(timeout: Duration) -> Duration {
     timeout.max(Duration::from_millis(1))
 }
 
-fn connect(address: &str, timeout: Duration) -> Result<TcpStream, ClientError> {
-    let wrong = |reason: String| ClientError::Address { address: address.to_owned(), reason };
-    let candidates = address.to_socket_addrs().map_err(|error| wrong(error.to_string()))?;
-    let mut last_error = None;
-    for candidate in candidates {
-        match TcpStream::connect_timeout(&candidate, nonzero(timeout)) {
-            Ok(stream) => return Ok(stream),
-            Err(error) => last_error = Some(error),
+fn connect(address: &str, options: &ClientOptions) -> Result<TcpStream, ClientError> {
+    let wrong =
+        |reason: io::Error| ClientError::Address { address: address.to_owned(), reason: reason.to_string() };
+    let candidates = address.to_socket_addrs().map_err(wrong)?;
+    let connected = options.destinations.connect_to(address, candidates, nonzero(options.connect_timeout));
+    connected.map_err(|reason| match reason.kind() {
+        io::ErrorKind::PermissionDenied => {
+            ClientError::Guarded { address: address.to_owned(), reason: reason.to_string() }
         }
-    }
-    match last_error {
-        Some(reason) => Err(ClientError::Unreachable { address: address.to_owned(), reason }),
-        None => Err(wrong("the name has no address".to_owned())),
-    }
+        io::ErrorKind::NotFound => wrong(reason),
+        _ => ClientError::Unreachable { address: address.to_owned(), reason },
+    })
 }
 
 fn write_chunks(stream: &mut impl Write, chunks: &[Bytes]) -> io::Result<()> {

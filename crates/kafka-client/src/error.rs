@@ -11,6 +11,8 @@ use kafka_wire::{DecodeError, EncodeError, ErrorCode};
 pub enum ClientError {
     #[error("the address is not understood: address={address} reason={reason}; write it as HOST:PORT")]
     Address { address: String, reason: String },
+    #[error("no connection is made: address={address} reason={reason}")]
+    Guarded { address: String, reason: String },
     #[error(
         "no node answers: address={address} reason={reason}; start one with `eventwright start`, or name \
          another address"
@@ -90,6 +92,7 @@ impl ClientError {
     pub fn kind(&self) -> ErrorKind {
         match self {
             ClientError::Address { .. }
+            | ClientError::Guarded { .. }
             | ClientError::Tls { .. }
             | ClientError::LogIn { .. }
             | ClientError::NoCommonVersion { .. }

@@ -1,6 +1,7 @@
 //! The settings of a client, with defaults that suit a person at a terminal.
 
 use crate::security::Security;
+use os::Destinations;
 use std::time::Duration;
 
 /// How a client connects and how long it waits.
@@ -17,6 +18,8 @@ pub struct ClientOptions {
     /// A batch that decompresses to more is an error.
     pub decompressed_bytes_max: usize,
     pub security: Security,
+    /// The addresses that may be connected to, those among them that the cluster names.
+    pub destinations: Destinations,
 }
 
 impl ClientOptions {
@@ -28,6 +31,7 @@ impl ClientOptions {
             response_bytes_max: 128 * 1024 * 1024,
             decompressed_bytes_max: 256 * 1024 * 1024,
             security: Security::default(),
+            destinations: Destinations::Any,
         }
     }
 }

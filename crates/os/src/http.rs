@@ -197,7 +197,7 @@ mod tests {
 
     #[test]
     fn a_request_goes_over_a_network_and_line_breaks_do_not() {
-        let network = crate::network::real::RealNetwork;
+        let network = crate::network::real::RealNetwork::default();
         let listener = network.listen("127.0.0.1:0").unwrap();
         let address = listener.address();
         let server = std::thread::spawn(move || {

@@ -16,7 +16,7 @@ pub mod sim;
 
 pub use clock::Clock;
 pub use disk::{Disk, DiskFile, Lock};
-pub use network::{Listener, Network, Stream};
+pub use network::{Destinations, Listener, Network, Stream};
 pub use random::Random;
 
 use std::sync::Arc;
@@ -36,7 +36,7 @@ impl Os {
         Os {
             clock: Arc::new(clock::RealClock::new()),
             disk: Arc::new(disk::real::RealDisk::private()),
-            network: Arc::new(network::real::RealNetwork),
+            network: Arc::new(network::real::RealNetwork::default()),
             random: Arc::new(random::RealRandom),
         }
     }
@@ -44,6 +44,14 @@ impl Os {
     /// The same with files that others may read, as the umask says: for outputs.
     pub fn with_shared_files(&self) -> Os {
         Os { disk: Arc::new(disk::real::RealDisk::shared()), ..self.clone() }
+    }
+}
+
+impl Os {
+    /// The same with connections to any address, link-local ones among them.
+    pub fn with_any_destination(&self) -> Os {
+        let network = network::real::RealNetwork { destinations: network::Destinations::Any };
+        Os { network: Arc::new(network), ..self.clone() }
     }
 }
 

@@ -62,7 +62,7 @@ fn conforms(network: &dyn Network) {
 
 #[test]
 fn the_real_network_conforms() {
-    conforms(&RealNetwork);
+    conforms(&RealNetwork::default());
 }
 
 #[test]
@@ -73,7 +73,7 @@ fn the_simulated_network_conforms() {
 /// As with sockets, a peer that lets its connection go is seen as the end of the stream.
 #[test]
 fn a_dropped_connection_ends_at_the_peer() {
-    for network in [&RealNetwork as &dyn Network, &SimNetwork::new(2)] {
+    for network in [&RealNetwork::default() as &dyn Network, &SimNetwork::new(2)] {
         let listener = network.listen("127.0.0.1:0").unwrap();
         let client = network.connect(&listener.address(), PATIENCE).unwrap();
         let server = listener.accept().unwrap();

@@ -29,7 +29,7 @@ pub(crate) fn drivers(context: &Context, signals: &Arc<OutboxSignals>) -> Result
             let reason = format!("its outbox {topic} is gone");
             return Err(RuntimeError::Internal { job: job.clone(), reason });
         };
-        drivers.push(Driver::new(context, signals, NodeId(index), partition, sink)?);
+        drivers.push(Driver::new(context, signals, NodeId(index), partition, sink, table)?);
     }
     Ok(drivers)
 }

@@ -88,6 +88,10 @@ pub struct JobOptions {
     pub background: bool,
     /// Whether and when the job is run again after an error that may pass by itself.
     pub restart: RestartStrategy,
+    /// So many bytes (about) that came from outside may wait for the job before no more is fetched.
+    pub unread_bytes_max: u64,
+    /// So many bytes (about) may wait in the job's outboxes before it takes no more input.
+    pub waiting_bytes_max: u64,
 }
 
 impl Default for JobOptions {
@@ -100,6 +104,8 @@ impl Default for JobOptions {
             memory_bytes_max: 1 << 30,
             background: true,
             restart: RestartStrategy::default(),
+            unread_bytes_max: 256 << 20,
+            waiting_bytes_max: 1 << 30,
         }
     }
 }

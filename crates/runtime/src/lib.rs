@@ -30,6 +30,7 @@ mod outputs;
 mod patience;
 mod profile;
 mod quiet;
+mod rate;
 mod reader;
 mod records;
 mod retries;

@@ -7,19 +7,23 @@
 
 use crate::dead_letters;
 use crate::error::RuntimeError;
-use crate::job::Wakeup;
+use crate::job::{Wakeup, lock};
 use crate::patience;
 use crate::progress::{SharedProgress, SinkProgress};
+use crate::rate::Rate;
 use crate::retries::Retries;
 use crate::steps::Context;
 use crate::topics;
 use base::{Offset, PartitionId};
+use dataflow::connector::SINK_RATE;
 use dataflow::plan::NodeId;
 use dataflow::sink::OutboxSink;
+use dataflow::table::TableDefinition;
 use eventlog::EventLog;
 use os::Os;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, AtomicUsize, Ordering};
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 
 /// Bytes of outbox batches that are applied before the target may commit.
 const READ_BYTES_MAX: usize = 1 << 20;
@@ -42,9 +46,6 @@ pub(crate) fn pin(job: &str) -> String {
     format!("the outbox of job {job}")
 }
 
-/// So much may wait in the outboxes of a job (about) before it takes no more input.
-const WAITING_BYTES_MAX: u64 = 1 << 30;
-
 /// What a job and the drivers of its outboxes tell each other.
 #[derive(Debug, Default)]
 pub(crate) struct OutboxSignals {
@@ -55,19 +56,35 @@ pub(crate) struct OutboxSignals {
     /// What this process has put into the outboxes.
     records: AtomicU64,
     bytes: AtomicU64,
-    /// Drivers whose targets are too far behind.
-    full: AtomicUsize,
+    /// By sink.
+    backlogs: Mutex<BTreeMap<usize, Backlog>>,
+}
+
+/// What the target of one outbox does not have. The driver may hang in a call, so what came since it looked is counted too.
+#[derive(Debug, Default, Clone, Copy)]
+struct Backlog {
+    records: u64,
+    /// From how many bytes on the job takes no more input; none before the driver has looked.
+    bytes_max: Option<u64>,
 }
 
 impl OutboxSignals {
-    pub(crate) fn appended(&self, records: u32, bytes: usize) {
+    pub(crate) fn appended(&self, sink: NodeId, records: u32, bytes: usize) {
         self.records.fetch_add(records.into(), Ordering::Relaxed);
         self.bytes.fetch_add(bytes as u64, Ordering::Relaxed);
+        lock(&self.backlogs).entry(sink.0).or_default().records += u64::from(records);
+    }
+
+    /// A driver has looked: so much waits.
+    fn waiting(&self, sink: NodeId, records: u64, bytes_max: u64) {
+        lock(&self.backlogs).insert(sink.0, Backlog { records, bytes_max: Some(bytes_max) });
     }
 
     /// Whether the job should take no more input for now.
     pub(crate) fn are_full(&self) -> bool {
-        self.full.load(Ordering::Relaxed) > 0
+        let is_full =
+            |backlog: &Backlog| backlog.bytes_max.is_some_and(|max| self.bytes_of(backlog.records) >= max);
+        lock(&self.backlogs).values().any(is_full)
     }
 
     /// About how many bytes so many records take.
@@ -91,9 +108,10 @@ pub(crate) struct Driver {
     /// Told how far the target is.
     meter: Arc<AtomicI64>,
     retries: Retries,
+    rate: Rate,
+    waiting_bytes_max: u64,
     /// The next record for the target, once it was asked.
     next: Option<Offset>,
-    is_full: bool,
     bytes: Vec<u8>,
 }
 
@@ -116,6 +134,7 @@ impl Driver {
         node: NodeId,
         partition: PartitionId,
         sink: Box<dyn OutboxSink>,
+        table: &TableDefinition,
     ) -> Result<Driver, RuntimeError> {
         let driver = Driver {
             log: context.log.clone(),
@@ -129,12 +148,15 @@ impl Driver {
             sink,
             meter: context.progress.meters.outbox(node),
             retries: Retries::new(&context.os, context.request.options.restart),
+            rate: Rate::of(&context.os, &table.options, SINK_RATE),
+            waiting_bytes_max: context.request.options.waiting_bytes_max,
             next: None,
-            is_full: false,
             bytes: Vec::new(),
         };
         let start = driver.log.bounds(partition)?.log_start;
         driver.log.pin(&driver.pin, partition, Some(start));
+        // A target that hangs when it is opened is waited for too.
+        signals.waiting(node, 0, driver.waiting_bytes_max);
         Ok(driver)
     }
 
@@ -197,7 +219,7 @@ impl Driver {
             return Ok(DriverTurn::Done);
         }
         let high_watermark = self.log.bounds(self.partition)?.high_watermark;
-        let batches = if next < high_watermark {
+        let batches = if next < high_watermark && self.rate.pause_ms().is_none() {
             self.log.read(self.partition, next, READ_BYTES_MAX)?
         } else {
             Vec::new()
@@ -206,7 +228,13 @@ impl Driver {
             self.bytes.clear();
             batch.read(&mut self.bytes)?;
             self.sink.apply(&self.bytes)?;
-            next = Offset(batch.last_offset.0 + 1);
+            let end = Offset(batch.last_offset.0 + 1);
+            self.rate.took((end.0 - next.0).max(0) as u64);
+            next = end;
+            // The rest of what was read is for later.
+            if self.rate.pause_ms().is_some() {
+                break;
+            }
         }
         let drained = ended && next >= high_watermark;
         let durable = self.commit(drained)?;
@@ -218,7 +246,7 @@ impl Driver {
         Ok(match (drained, batches.is_empty()) {
             // What the target refuses is kept before it goes on behind it, so it may not be done with one commit.
             (true, _) if durable >= high_watermark => DriverTurn::Done,
-            (_, true) => DriverTurn::Idle(IDLE_MS_MAX),
+            (_, true) => DriverTurn::Idle(self.rate.pause_ms().map_or(IDLE_MS_MAX, |ms| ms.min(IDLE_MS_MAX))),
             (_, false) => DriverTurn::Applied,
         })
     }
@@ -246,15 +274,10 @@ impl Driver {
         let durable = durable.unwrap_or(bounds.log_start);
         self.meter.store(durable.0, Ordering::Relaxed);
         let waiting = bounds.end.0.saturating_sub(durable.0).max(0) as u64;
-        let is_full = self.signals.bytes_of(waiting) >= WAITING_BYTES_MAX;
-        if is_full != self.is_full {
-            self.is_full = is_full;
-            if is_full {
-                self.signals.full.fetch_add(1, Ordering::Relaxed);
-            } else {
-                self.signals.full.fetch_sub(1, Ordering::Relaxed);
-                self.wakeup.notify();
-            }
+        let were_full = self.signals.are_full();
+        self.signals.waiting(self.node, waiting, self.waiting_bytes_max);
+        if were_full && !self.signals.are_full() {
+            self.wakeup.notify();
         }
         self.note(|sink| sink.waiting_records = waiting);
         Ok(())

@@ -179,7 +179,9 @@ impl Outputs {
                 Target::Outbox { sink, partition } => {
                     let Some(partition) = *partition else { continue };
                     let batches = sink.encode(&output.rows, clock_ms)?;
-                    batches.iter().for_each(|batch| self.signals.appended(batch.records, batch.bytes.len()));
+                    for batch in &batches {
+                        self.signals.appended(output.sink, batch.records, batch.bytes.len());
+                    }
                     encoded.extend(batches.into_iter().map(|batch| Encoded { partition, batch }));
                 }
                 Target::Direct(index) => direct.push((*index, output.rows.clone())),

@@ -177,6 +177,8 @@ struct Excerpt {
 impl Excerpt {
     fn new(source: &SourceText, span: Span) -> Excerpt {
         let (line, line_start) = source.line_at(span.start);
+        let hidden = without_secrets(source, line, line_start as usize);
+        let line = hidden.as_str();
         let from = (span.start.saturating_sub(line_start) as usize).min(line.len());
         let to = (span.end.saturating_sub(line_start) as usize).clamp(from, line.len());
         let (mut shown, mut indent, mut marks) = (String::new(), 0, 0);
@@ -196,6 +198,16 @@ impl Excerpt {
         }
         Excerpt { line: shown, indent, marks: marks.max(1) }
     }
+}
+
+/// A line whose secrets are hidden; what is secret may be said in a line before it.
+fn without_secrets(source: &SourceText, line: &str, line_start: usize) -> String {
+    const TEXT_BYTES_MAX: usize = 256 << 10;
+    if source.text().len() > TEXT_BYTES_MAX {
+        return base::secrets::hidden_in(line);
+    }
+    let hidden = base::secrets::hidden_in(source.text());
+    hidden.get(line_start..line_start + line.len()).unwrap_or_default().to_string()
 }
 
 /// Cuts a long line to the part around the marks; `…` stands where something was left out.

@@ -73,6 +73,11 @@ pub const CASES: &[Case] = &[
         doc: "The server keeps its connections and answers nothing; the node works on.",
         run: hang,
     },
+    Case {
+        name: "back pressure",
+        doc: "The job's other end hangs: the source is read no further, or the job takes no more, and the node works on.",
+        run: back_pressure,
+    },
     Case { name: "mismatch", doc: "Columns that do not fit are said with their names.", run: mismatch },
 ];
 
@@ -312,6 +317,40 @@ fn while_it_hangs(trial: &mut Trial<'_>) -> Result<()> {
     trial.stop()?;
     ensure!(begun.elapsed() < STOP_LIMIT, "the node took {:?} to stop", begun.elapsed());
     trial.start()
+}
+
+fn back_pressure(trial: &mut Trial<'_>) -> Result<()> {
+    const ROUNDS: u64 = 20;
+    trial.settings.push_str(
+        "SET 'eventwright.feed.unread-bytes-max' = '1 kb';\nSET 'eventwright.outbox.waiting-bytes-max' = '64 kb';\n",
+    );
+    trial.prepare()?;
+    let blocker = match trial.direction {
+        Direction::Source => Some(trial.block()?),
+        Direction::Sink => None,
+    };
+    trial.start_with(&["--step-rows-max", "256"])?;
+    if trial.direction == Direction::Sink {
+        trial.put(FEW)?;
+        trial.wait_all()?;
+        trial.outside.freeze()?;
+    }
+    let mut held = Ok(false);
+    for _ in 0..ROUNDS {
+        held = trial.put(MANY).and_then(|()| trial.holds_back());
+        if !matches!(held, Ok(false)) {
+            break;
+        }
+    }
+    let works = trial.node_works();
+    match blocker {
+        Some(blocker) => drop(blocker),
+        None => trial.outside.thaw()?,
+    }
+    ensure!(held?, "all of it was taken: {} numbers", trial.put_so_far());
+    works?;
+    trial.wait_all()?;
+    trial.stop()
 }
 
 fn mismatch(trial: &mut Trial<'_>) -> Result<()> {

@@ -34,6 +34,10 @@ impl Outside for Filesystem {
     fn exempt(&self, direction: Direction, case: &str) -> Option<&'static str> {
         match (direction, case) {
             (_, "away at start" | "away meanwhile" | "hang") => Some("a folder has no server"),
+            (Direction::Source, "back pressure") => {
+                Some("files are read where they lie, as far as the job is")
+            }
+            (Direction::Sink, "back pressure") => Some("a folder takes what the disk takes"),
             (_, "slow" | "flapping") => Some("there is no network in between"),
             (_, "credentials" | "rotated") => Some("there are no users"),
             (Direction::Source, "poison") => Some(

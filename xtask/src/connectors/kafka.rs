@@ -40,7 +40,7 @@ impl Kafka {
             protocols: ",JOB:SASL_PLAINTEXT".to_owned(),
             settings: format!(
                 "# One that was killed is let in again soon.
-broker.session.timeout.ms=1000
+broker.session.timeout.ms=3000
 broker.heartbeat.interval.ms=200
 sasl.enabled.mechanisms=SCRAM-SHA-512
 listener.name.job.scram-sha-512.sasl.jaas.config={SCRAM_MODULE} required;
@@ -179,7 +179,10 @@ impl Outside for Kafka {
     }
 
     fn read(&mut self, place: &Place) -> Result<Vec<u64>> {
-        let records = records(&mut self.client()?, &place.name, TO_PARTITIONS)?;
+        let records = self.patiently(|| {
+            let mut client = Client::connect(&self.cluster.bootstrap, "conformance")?;
+            records(&mut client, &place.name, TO_PARTITIONS)
+        })?;
         records.iter().map(|record| number(record.value.as_deref().unwrap_or_default())).collect()
     }
 

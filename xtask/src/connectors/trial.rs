@@ -18,7 +18,7 @@ use crate::process::Group;
 use crate::{kafka, node};
 
 /// Within which everything that is waited for has come.
-pub const LIMIT: Duration = Duration::from_secs(60);
+pub const LIMIT: Duration = Duration::from_secs(120);
 /// Between two looks.
 pub const PAUSE: Duration = Duration::from_millis(25);
 const ANSWER_LIMIT: Duration = Duration::from_secs(10);
@@ -43,8 +43,8 @@ pub struct Trial<'a> {
     pub settings: String,
     /// More options of the outside table, each with a comma in front.
     pub options: String,
-    /// What the job reads and writes besides; see [`Trial::write_job`].
-    pub select: Option<String>,
+    /// In place of the statement that copies the numbers.
+    job: Option<String>,
     node: Option<Group>,
     has_started: bool,
     port: u16,
@@ -75,7 +75,7 @@ impl<'a> Trial<'a> {
                        SET 'restart-strategy.exponential-delay.max-backoff' = '500 ms';\n"
                 .to_owned(),
             options: String::new(),
-            select: None,
+            job: None,
             node: None,
             has_started: false,
             port: kafka::lasting_port()?,
@@ -113,7 +113,7 @@ impl<'a> Trial<'a> {
                 )
             }
         };
-        let job = self.select.clone().unwrap_or(job);
+        let job = self.job.clone().unwrap_or(job);
         let text = format!(
             "{settings}CREATE TABLE outside (k BIGINT, n BIGINT{key}) WITH ({outside}{options});\n{tables}{job}"
         );
@@ -272,8 +272,8 @@ impl<'a> Trial<'a> {
             Ok(records) => {
                 records.iter().map(|record| number(record.value.as_deref().unwrap_or_default())).collect()
             }
-            Err(error) if error.downcast_ref::<ClientError>().is_some_and(passes) => Ok(Vec::new()),
-            Err(error) => Err(error),
+            Err(error) if passes(&error) => Ok(Vec::new()),
+            Err(error) => Err(error.into()),
         }
     }
 
@@ -326,8 +326,8 @@ impl<'a> Trial<'a> {
         let mut client = self.client()?;
         match records(&mut client, LETTERS, 1) {
             Ok(records) => Ok(records.into_iter().map(Letter::of).collect()),
-            Err(error) if error.downcast_ref::<ClientError>().is_some_and(passes) => Ok(Vec::new()),
-            Err(error) => Err(error),
+            Err(error) if passes(&error) => Ok(Vec::new()),
+            Err(error) => Err(error.into()),
         }
     }
 
@@ -366,6 +366,42 @@ impl<'a> Trial<'a> {
         };
         self.wait_for("the job says that the outside fails", |trial| {
             Ok(trial.metric(name)?.filter(|failing| *failing > 0.0).map(drop))
+        })
+    }
+
+    /// Has the job write to a database as well, which somebody else holds until what is answered goes.
+    pub fn block(&mut self) -> Result<rusqlite::Connection> {
+        let database = rusqlite::Connection::open(self.place.folder.join("blocked.db"))?;
+        database.execute_batch("CREATE TABLE blocked (k INTEGER, n INTEGER); BEGIN EXCLUSIVE")?;
+        self.job = Some(format!(
+            "CREATE TABLE blocked (k BIGINT, n BIGINT) WITH ('connector' = 'jdbc', 'url' = 'jdbc:sqlite:blocked.db',
+  'table-name' = 'blocked', 'sink.max-retries' = '0');
+EXECUTE STATEMENT SET BEGIN
+INSERT INTO {LANDED} SELECT k, n FROM outside;
+INSERT INTO blocked SELECT k, n FROM outside;
+END;
+"
+        ));
+        Ok(database)
+    }
+
+    /// Waits until the job has taken all that was put, or takes no more; answers whether it left something.
+    pub fn holds_back(&mut self) -> Result<bool> {
+        // So often it is looked at without a change before that counts as no more.
+        const LOOKS: u32 = 40;
+        let name = match self.direction {
+            Direction::Source => "eventwright_job_feed_records_total",
+            Direction::Sink => "eventwright_job_rows_in_total",
+        };
+        let (mut before, mut looks) = (-1.0, 0);
+        self.wait_for("the job takes some or no more", |trial| {
+            let taken = trial.metric(name)?.unwrap_or_default();
+            looks = if taken == before { looks + 1 } else { 0 };
+            before = taken;
+            if taken >= trial.next as f64 {
+                return Ok(Some(false));
+            }
+            Ok((taken > 0.0 && looks >= LOOKS).then_some(true))
         })
     }
 
@@ -420,7 +456,7 @@ impl Letter {
 }
 
 /// The committed records of a topic, partition by partition.
-pub fn records(client: &mut Client, topic: &str, partitions: i32) -> Result<Vec<FetchedRecord>> {
+pub fn records(client: &mut Client, topic: &str, partitions: i32) -> Result<Vec<FetchedRecord>, ClientError> {
     let mut found = Vec::new();
     for partition in 0..partitions {
         let mut next = 0;

@@ -3,20 +3,24 @@
 pub(crate) mod avro;
 mod commit;
 mod parquet;
+mod probe;
 pub(crate) mod sink;
 mod source;
 
 use crate::table_format::{self, Checked, FORMAT, Formats};
-use crate::{CONNECTOR, option_problem};
+use crate::{CONNECTOR, SINK_RATE_LIMIT, option_problem};
 use arrow_schema::{DataType, TimeUnit};
 use base::options::{OptionKind, OptionSpec};
-use dataflow::connector::{Connector, ConnectorError, ConnectorSpec, MetadataSpec, Role, SourceRequest};
+use dataflow::connector::{
+    Connector, ConnectorError, ConnectorSpec, MetadataSpec, Probed, Role, SourceRequest,
+};
 use dataflow::plan::Changelog;
 use dataflow::sink::Sink;
 use dataflow::source::Source;
 use dataflow::table::TableDefinition;
 use formats::FormatKind;
 use os::Os;
+use std::path::Path;
 use std::sync::Arc;
 
 const OPTIONS: &[OptionSpec] = &[
@@ -70,6 +74,7 @@ const OPTIONS: &[OptionSpec] = &[
         doc: "The folder of rows whose partition column is NULL.",
         example: "none",
     },
+    SINK_RATE_LIMIT,
     OptionSpec {
         key: "sink.parallelism",
         kind: OptionKind::Integer { min: 1, max: 128 },
@@ -133,6 +138,13 @@ impl Connector for Filesystem {
 
     fn sink_changelog(&self, table: &TableDefinition) -> Changelog {
         table_format::changelog(table, &["format"])
+    }
+
+    fn probe(&self, table: &TableDefinition, role: Role, _timeout_ms: u64) -> Vec<Probed> {
+        match checked(table, role) {
+            Ok(checked) => probe::probe(Path::new(checked.options.text("path").unwrap_or_default()), role),
+            Err(mut errors) => vec![Probed::failed("declared", errors.remove(0))],
+        }
     }
 
     fn source(&self, request: SourceRequest) -> Result<Box<dyn Source>, ConnectorError> {

@@ -33,9 +33,9 @@ mod target;
 mod values;
 
 use crate::blackhole::cannot_read;
-use crate::{CONNECTOR, option_problem, plain_options};
+use crate::{CONNECTOR, SINK_RATE_LIMIT, option_problem, plain_options};
 use base::options::{OptionKind, OptionSpec, Options};
-use dataflow::connector::{Connector, ConnectorError, ConnectorSpec, Role, SourceRequest};
+use dataflow::connector::{Connector, ConnectorError, ConnectorSpec, Probed, Role, SourceRequest};
 use dataflow::lookup::{Lookup, LookupRequest};
 use dataflow::plan::{Changelog, LookupCache};
 use dataflow::sink::Sink;
@@ -130,6 +130,7 @@ const OPTIONS: &[OptionSpec] = &[
          waits up to 2 s), or hold a lock or a conflicting change in PostgreSQL. Then the job's restart strategy decides.",
         "10",
     ),
+    SINK_RATE_LIMIT,
     optional(
         "dead-letter.topic",
         OptionKind::Text,
@@ -292,6 +293,23 @@ impl Connector for Jdbc {
 
     fn sink_changelog(&self, table: &TableDefinition) -> Changelog {
         if table.primary_key.is_empty() { Changelog::Insert } else { Changelog::Upsert }
+    }
+
+    fn probe(&self, table: &TableDefinition, role: Role, timeout_ms: u64) -> Vec<Probed> {
+        let (options, database) = match checked(table, role) {
+            Ok(checked) => checked,
+            Err(mut errors) => return vec![Probed::failed("declared", errors.remove(0))],
+        };
+        let job = "probe";
+        match database {
+            Database::Sqlite(path) => {
+                let name = options.text("table-name").unwrap_or_default();
+                sqlite::Plan::new(table, &sink::key(table), name, path.into(), job).probe(role)
+            }
+            Database::Postgres(address) => {
+                postgres::PostgresTarget::new(&self.os, table, &options, address, job).probe(timeout_ms)
+            }
+        }
     }
 
     fn source(&self, request: SourceRequest) -> Result<Box<dyn Source>, ConnectorError> {

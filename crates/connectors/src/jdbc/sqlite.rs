@@ -12,6 +12,7 @@
 use super::changes::{self, Action};
 use super::target::{Columns, DatabaseError, Flush, OFFSETS_TABLE, Refusal, Target};
 use base::ErrorKind;
+use dataflow::connector::{Probed, Role};
 use dataflow::table::TableDefinition;
 use rusqlite::types::{ToSqlOutput, ValueRef};
 use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension, Transaction, TransactionBehavior};
@@ -103,6 +104,28 @@ impl Plan {
     }
 
     /// Checks the table before anything is written: an empty or wrong database stays as it is.
+    /// Looks at the file and the table; nothing is written.
+    pub(super) fn probe(&self, role: Role) -> Vec<Probed> {
+        let flags = match role {
+            Role::Sink => OpenFlags::SQLITE_OPEN_READ_WRITE,
+            Role::Source | Role::Lookup => OpenFlags::SQLITE_OPEN_READ_ONLY,
+        };
+        let opened = Connection::open_with_flags(&self.path, flags | OpenFlags::SQLITE_OPEN_NO_MUTEX);
+        let connection = match opened {
+            Ok(connection) => connection,
+            Err(error) => return vec![Probed::failed("reached", self.error("open", &error).message)],
+        };
+        if role == Role::Sink && connection.is_readonly("main").unwrap_or(false) {
+            let reason = format!("{} can be read only; look at the rights of the file", self.path.display());
+            return vec![Probed::failed("reached", reason)];
+        }
+        let reached = Probed::well("reached", self.path.display().to_string());
+        match self.check_table(&connection) {
+            Ok(()) => vec![reached, Probed::well("columns", format!("'{}' has them all", self.name))],
+            Err(error) => vec![reached, Probed::failed("columns", error.message)],
+        }
+    }
+
     fn check_table(&self, connection: &Connection) -> Result<(), DatabaseError> {
         let failed = |error: rusqlite::Error| self.error("look at the table", &error);
         let mut query =

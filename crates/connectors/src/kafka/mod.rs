@@ -26,7 +26,9 @@ use crate::table_format::{self, Checked, TableFormat};
 use base::ErrorKind;
 use base::options::Options;
 use columns::Columns;
-use dataflow::connector::{Connector, ConnectorError, ConnectorSpec, MetadataSpec, Role, SourceRequest};
+use dataflow::connector::{
+    Connector, ConnectorError, ConnectorSpec, MetadataSpec, Probed, Role, SourceRequest,
+};
 use dataflow::feed::{Feed, FeedRequest};
 use dataflow::plan::Changelog;
 use dataflow::sink::{Sink, TopicSink};
@@ -208,6 +210,17 @@ impl Kafka {
         self.checked(table, role).map_err(|mut errors| errors.remove(0))
     }
 
+    /// How the outside cluster is reached that a table names.
+    fn cluster(
+        &self,
+        table: &TableDefinition,
+        options: &Options,
+    ) -> Result<outside::Cluster, ConnectorError> {
+        let none = || Err("'properties.bootstrap.servers' is missing".to_string());
+        let cluster = outside::Cluster::of(options, self.node.os.network.destinations()).unwrap_or_else(none);
+        cluster.map_err(|message| option_problem(table, outside::BOOTSTRAP, message))
+    }
+
     fn changelog(&self, table: &TableDefinition) -> Changelog {
         match self.mode {
             Mode::Append => table_format::changelog(table, &["value.format", "format"]),
@@ -250,8 +263,22 @@ impl Connector for Kafka {
 
     fn feed(&self, request: FeedRequest) -> Result<Box<dyn Feed>, ConnectorError> {
         let (checked, _) = self.ready(&request.table, Role::Source)?;
-        let cluster = cluster(&request.table, &checked.options)?;
+        let cluster = self.cluster(&request.table, &checked.options)?;
         Ok(Box::new(outside::ClusterFeed::new(&request.table.name, cluster, checked.options)))
+    }
+
+    fn probe(&self, table: &TableDefinition, role: Role, timeout_ms: u64) -> Vec<Probed> {
+        if !self.lands(table) {
+            return Vec::new();
+        }
+        let cluster = self.ready(table, role).and_then(|(checked, _)| {
+            let cluster = self.cluster(table, &checked.options)?;
+            Ok((cluster, checked.options))
+        });
+        match cluster {
+            Ok((cluster, options)) => outside::probe(&table.name, cluster, options, role, timeout_ms),
+            Err(error) => vec![Probed::failed("declared", error)],
+        }
     }
 
     fn source(&self, request: SourceRequest) -> Result<Box<dyn Source>, ConnectorError> {
@@ -268,7 +295,7 @@ impl Connector for Kafka {
         if !self.lands(table) {
             return Ok(Sink::Topic(Box::new(sink)));
         }
-        let cluster = cluster(table, &checked.options)?;
+        let cluster = self.cluster(table, &checked.options)?;
         let topic = sink.topic().to_string();
         let compression = sink.take_compression();
         let prefix = checked.options.text("sink.transactional-id-prefix").unwrap_or("eventwright");
@@ -276,13 +303,6 @@ impl Connector for Kafka {
         let sink = outside::ClusterSink::new(&table.name, sink, cluster, (topic, compression), name);
         Ok(Sink::Outbox(Box::new(sink)))
     }
-}
-
-/// How the outside cluster is reached that a table names.
-fn cluster(table: &TableDefinition, options: &Options) -> Result<outside::Cluster, ConnectorError> {
-    let none = || Err("'properties.bootstrap.servers' is missing".to_string());
-    let cluster = outside::Cluster::of(options).unwrap_or_else(none);
-    cluster.map_err(|message| option_problem(table, outside::BOOTSTRAP, message))
 }
 
 /// The configuration of a topic that a table of this mode creates.

@@ -5,10 +5,11 @@ use super::columns::Columns;
 use super::decoders::{Decoders, VALUE_PREFIX};
 use super::outside::{BOOTSTRAP, Cluster};
 use crate::table_format::{Checked, FORMAT, TableFormat};
-use crate::{CONNECTOR, option_problem};
+use crate::{CONNECTOR, SCAN_RATE_LIMIT, SINK_RATE_LIMIT, option_problem};
 use base::options::{OptionKind, OptionSpec, Options};
 use dataflow::connector::{ConnectorError, Role};
 use dataflow::table::TableDefinition;
+use os::Destinations;
 
 const fn optional(
     key: &'static str,
@@ -206,6 +207,8 @@ pub(super) const APPEND: &[OptionSpec] = &[
     DELIVERY_GUARANTEE,
     TRANSACTIONAL_ID_PREFIX,
     SINK_PARALLELISM,
+    SCAN_RATE_LIMIT,
+    SINK_RATE_LIMIT,
     DEAD_LETTER_TOPIC,
     optional(
         "properties.*",
@@ -256,6 +259,8 @@ pub(super) const UPSERT: &[OptionSpec] = &[
         "Accepted for Flink's sake; what a step changes is written with the step.",
         "1 s",
     ),
+    SCAN_RATE_LIMIT,
+    SINK_RATE_LIMIT,
     DEAD_LETTER_TOPIC,
     optional(
         "properties.*",
@@ -322,7 +327,7 @@ pub(super) fn problems(
     let options = &checked.options;
     let mut errors = Vec::new();
     let mut problem = |option: &str, message: String| errors.push(option_problem(table, option, message));
-    let outside = Cluster::of(options);
+    let outside = Cluster::of(options, Destinations::default());
     if let Some(Err(message)) = &outside {
         problem(BOOTSTRAP, message.clone());
     }
@@ -349,6 +354,15 @@ pub(super) fn problems(
                      outside cluster with 'properties.bootstrap.servers'"
                 ),
             );
+        }
+    }
+    for key in [SCAN_RATE_LIMIT.key, SINK_RATE_LIMIT.key] {
+        if outside.is_none() && options.text(key).is_some() {
+            let message = format!(
+                "the table lies in the node's own log, for which there is no rate; leave '{key}' out, or name an outside \
+                 cluster with 'properties.bootstrap.servers'"
+            );
+            problem(key, message);
         }
     }
     if let Some(name) = options.text(COMPRESSION)

@@ -24,7 +24,7 @@ struct FakeRegistry {
 
 impl FakeRegistry {
     fn start() -> FakeRegistry {
-        let listener: Arc<dyn Listener> = RealNetwork.listen("127.0.0.1:0").unwrap().into();
+        let listener: Arc<dyn Listener> = RealNetwork::default().listen("127.0.0.1:0").unwrap().into();
         let requests: Arc<Mutex<Vec<String>>> = Arc::default();
         let (accepting, noted) = (listener.clone(), requests.clone());
         std::thread::spawn(move || {

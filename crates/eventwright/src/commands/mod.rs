@@ -1,6 +1,7 @@
 //! One file per verb.
 
 pub mod check;
+pub mod connector;
 pub mod dlq;
 pub mod doctor;
 pub mod explain;

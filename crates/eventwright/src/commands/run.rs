@@ -3,7 +3,7 @@
 use crate::analyze::Analysis;
 use crate::cli::{Form, RunArguments};
 use crate::crash;
-use crate::node::Node;
+use crate::node::{self, Node};
 use crate::output::{print_table, thousands};
 use crate::progress::{INTERVAL_MS, ProgressLine};
 use crate::script::{self, Script};
@@ -19,7 +19,7 @@ use std::io::Write;
 use std::path::PathBuf;
 
 pub fn run(arguments: &RunArguments) -> anyhow::Result<()> {
-    let os = Os::real();
+    let os = node::os(&arguments.node);
     let script = Script::read(&arguments.script)?;
     // Everything wrong in the file is said before anything of it runs.
     let (statements, jobs) = script.check(&os)?;
@@ -154,6 +154,7 @@ impl<'a> Run<'a> {
         let memory = self.arguments.memory.as_deref().map(|size| ("--memory", size));
         let memory = memory.or_else(|| Some((MEMORY, setting(MEMORY)?)));
         let defaults = JobOptions::default();
+        let size = |key, default| setting(key).and_then(base::units::parse_bytes).unwrap_or(default);
         let request = JobRequest {
             name: name.clone(),
             plan: job.plan,
@@ -168,6 +169,8 @@ impl<'a> Run<'a> {
                     None => defaults.memory_bytes_max,
                 },
                 restart: RestartStrategy::from_settings(&job.settings)?,
+                unread_bytes_max: size(UNREAD, defaults.unread_bytes_max),
+                waiting_bytes_max: size(WAITING, defaults.waiting_bytes_max),
                 ..defaults
             },
             from_savepoint: self.arguments.from_savepoint.clone(),
@@ -338,6 +341,8 @@ impl Running {
 const LATE_ROWS_TOPIC: &str = "eventwright.late-rows.topic";
 
 /// The setting of Flink that says what the state may take in memory.
+const UNREAD: &str = "eventwright.feed.unread-bytes-max";
+const WAITING: &str = "eventwright.outbox.waiting-bytes-max";
 const MEMORY: &str = "taskmanager.memory.managed.size";
 
 /// Below this, a job would do nothing but write and read its state.

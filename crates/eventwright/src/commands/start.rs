@@ -1,15 +1,14 @@
 //! `start`: a node that Kafka clients can use, until it is interrupted.
 
 use crate::cli::StartArguments;
-use crate::node::Node;
+use crate::node::{self, Node};
 use crate::signals::Interrupt;
-use os::Os;
 use os::disk::shadow::ShadowDisk;
 use std::io::Write;
 use std::sync::Arc;
 
 pub fn start(arguments: &StartArguments) -> anyhow::Result<()> {
-    let mut os = Os::real();
+    let mut os = node::os(&arguments.node);
     if let Some(shadow) = &arguments.shadow {
         os.disk = Arc::new(ShadowDisk::begin(&arguments.data, shadow)?);
     }

@@ -2,8 +2,11 @@
 //!
 //! Kept as small as what a protocol server and its tests need; names and addresses are resolved by the real network.
 
+pub mod destinations;
 pub mod real;
 pub mod sim;
+
+pub use destinations::Destinations;
 
 use std::io;
 use std::time::Duration;
@@ -14,6 +17,10 @@ pub trait Network: Send + Sync {
     fn listen(&self, address: &str) -> io::Result<Box<dyn Listener>>;
     /// Connects to `address` (`host:port`) within the time given, however many addresses the host has.
     fn connect(&self, address: &str, timeout: Duration) -> io::Result<Box<dyn Stream>>;
+    /// What `connect` refuses, for clients that open their sockets themselves.
+    fn destinations(&self) -> Destinations {
+        Destinations::default()
+    }
 }
 
 /// A listening socket.

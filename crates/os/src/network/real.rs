@@ -1,14 +1,15 @@
 //! TCP through std.
 
-use super::{Listener, Network, Stream};
-use crate::clock::{Clock, RealClock};
+use super::{Destinations, Listener, Network, Stream};
 use std::io::{self, Read, Write};
-use std::net::{Shutdown, TcpListener, TcpStream, ToSocketAddrs};
+use std::net::{Shutdown, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-#[derive(Debug)]
-pub struct RealNetwork;
+#[derive(Debug, Clone, Copy, Default)]
+pub struct RealNetwork {
+    pub destinations: Destinations,
+}
 
 struct RealListener {
     listener: TcpListener,
@@ -23,22 +24,13 @@ impl Network for RealNetwork {
     }
 
     fn connect(&self, address: &str, timeout: Duration) -> io::Result<Box<dyn Stream>> {
-        let mut last = io::Error::new(io::ErrorKind::NotFound, format!("{address} names no host"));
-        let clock = RealClock::new();
-        for candidate in address.to_socket_addrs()? {
-            let left = timeout.saturating_sub(Duration::from_nanos(clock.monotonic_ns()));
-            if left.is_zero() {
-                return Err(io::Error::new(io::ErrorKind::TimedOut, format!("{address} does not answer")));
-            }
-            match TcpStream::connect_timeout(&candidate, left) {
-                Ok(stream) => {
-                    stream.set_nodelay(true)?;
-                    return Ok(Box::new(RealStream(stream)));
-                }
-                Err(error) => last = error,
-            }
-        }
-        Err(last)
+        let stream = self.destinations.connect(address, timeout)?;
+        stream.set_nodelay(true)?;
+        Ok(Box::new(RealStream(stream)))
+    }
+
+    fn destinations(&self) -> Destinations {
+        self.destinations
     }
 }
 

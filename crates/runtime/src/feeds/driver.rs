@@ -7,10 +7,12 @@ use crate::job::{Wakeup, lock};
 use crate::journal::{FeedPosition, Journal, LAYER, Record};
 use crate::patience;
 use crate::progress::SharedProgress;
+use crate::rate::Rate;
 use crate::retries::Retries;
 use crate::steps::Context;
 use crate::topics;
 use base::{ErrorKind, Lsn, PartitionId};
+use dataflow::connector::SCAN_RATE;
 use dataflow::feed::{Feed, FeedRecord, Haul};
 use dataflow::sink::TopicBatch;
 use dataflow::source::SourceError;
@@ -29,9 +31,8 @@ const BATCH_BYTES_WANTED: usize = 768 << 10;
 const RECORD_BYTES_MAX: usize = 16 << 20;
 /// Hauls that may wait for the disk before no more is polled.
 const UNCONFIRMED_MAX: usize = 64;
-/// What may have landed and not been read before no more is polled: records, and about how many bytes.
+/// Records that may have landed and not been read before no more is polled; the job's options bound their bytes.
 const UNREAD_RECORDS_MAX: u64 = 1 << 20;
-const UNREAD_BYTES_MAX: u64 = 256 << 20;
 
 pub(crate) struct Driver {
     job: String,
@@ -47,6 +48,8 @@ pub(crate) struct Driver {
     feed: Box<dyn Feed>,
     is_open: bool,
     retries: Retries,
+    rate: Rate,
+    unread_bytes_max: u64,
     /// What has landed, read when the first record with an id comes.
     ids: Option<Ids>,
     /// Hauls that are not known to be durable: where they end in the log, and their tickets.
@@ -91,6 +94,8 @@ impl Driver {
             feed: landing.feed()?,
             is_open: false,
             retries: Retries::new(&context.os, context.request.options.restart),
+            rate: Rate::of(&context.os, &landing.table.options, SCAN_RATE),
+            unread_bytes_max: context.request.options.unread_bytes_max,
             ids: None,
             unconfirmed: VecDeque::new(),
             landed_records: 0,
@@ -155,9 +160,10 @@ impl Driver {
             self.note(|feed| feed.failure = None);
         }
         self.confirm_durable()?;
-        if self.unread() {
+        let pause_ms = if self.unread() { Some(POLL_MS) } else { self.rate.pause_ms() };
+        if let Some(pause_ms) = pause_ms {
             self.feed.keep_alive()?;
-            return Ok(Polling::Idle(POLL_MS));
+            return Ok(Polling::Idle(pause_ms.min(POLL_MS)));
         }
         if self.unconfirmed.len() >= UNCONFIRMED_MAX {
             self.wait_confirmed()?;
@@ -184,7 +190,7 @@ impl Driver {
             records += end.saturating_sub(*next).max(0) as u64;
         }
         let record_bytes = self.landed_bytes / self.landed_records.max(1);
-        records >= UNREAD_RECORDS_MAX || records.saturating_mul(record_bytes) >= UNREAD_BYTES_MAX
+        records >= UNREAD_RECORDS_MAX || records.saturating_mul(record_bytes) >= self.unread_bytes_max
     }
 
     /// One frame: the records, their ids, and the position behind them.
@@ -222,6 +228,7 @@ impl Driver {
         if let Some(ids) = self.ids.as_mut().filter(|_| !new_ids.is_empty()) {
             ids.landed(new_ids, ids_at, now_ms);
         }
+        self.rate.took(landed);
         self.unconfirmed.push_back((lsn, ticket));
         self.landed_records += landed;
         self.landed_bytes += bytes;

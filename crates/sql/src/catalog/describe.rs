@@ -147,19 +147,25 @@ fn extras(column: &ColumnDefinition) -> Option<String> {
     }
 }
 
-/// Options in the order of their keys, as Flink lists them.
+/// Options in the order of their keys, as Flink lists them; those that are secret are hidden.
 fn with_options(options: &BTreeMap<String, String>) -> String {
     if options.is_empty() {
         return String::new();
     }
-    let lines: Vec<String> =
-        options.iter().map(|(key, value)| format!("  {} = {}", literal(key), literal(value))).collect();
+    let lines: Vec<String> = options
+        .iter()
+        .map(|(key, value)| (key, base::secrets::shown(key, value)))
+        .map(|(key, value)| format!("  {} = {}", literal(key), literal(&value)))
+        .collect();
     format!("\nWITH (\n{}\n)", lines.join(",\n"))
 }
 
 fn create_table(name: &FullName, temporary: bool, table: &CatalogTable) -> String {
     let mut create = table.to_create(name.to_object_name(table.span), temporary);
     create.options.sort_by(|left, right| left.key.value.cmp(&right.key.value));
+    for option in &mut create.options {
+        option.value.value = base::secrets::shown(&option.key.value, &option.value.value).into_owned();
+    }
     format!("{create}\n")
 }
 

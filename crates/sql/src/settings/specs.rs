@@ -27,6 +27,7 @@ const fn without(
 const TEXT: OptionKind = OptionKind::Text;
 const BOOLEAN: OptionKind = OptionKind::Boolean;
 const DURATION: OptionKind = OptionKind::Duration;
+const SIZE: OptionKind = OptionKind::Size;
 const COUNT: OptionKind = OptionKind::Integer { min: 1, max: i64::MAX };
 
 const ATTEMPTS: OptionKind = OptionKind::Integer { min: 1, max: i32::MAX as i64 };
@@ -94,6 +95,20 @@ pub const SETTINGS: &[SettingSpec] = &[
          the watermark, exactly once. Without it they are dropped and counted, in Flink in silence. Flink refuses \
          no setting that it does not know, so a file with this one runs there too.",
         "late",
+    ),
+    used(
+        "eventwright.feed.unread-bytes-max",
+        SIZE,
+        Some("256 mb"),
+        "About how many bytes that came from outside may wait for the job before no more is fetched.",
+        "64 mb",
+    ),
+    used(
+        "eventwright.outbox.waiting-bytes-max",
+        SIZE,
+        Some("1 gb"),
+        "About how many bytes may wait for a target outside before the job takes no more input.",
+        "256 mb",
     ),
     // Settings that would change results: only what happens here is a value.
     used(

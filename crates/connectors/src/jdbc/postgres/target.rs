@@ -21,6 +21,7 @@ use crate::jdbc::sink;
 use crate::jdbc::target::{Columns, DatabaseError, Flush, OFFSETS_TABLE, Refusal, Target};
 use base::ErrorKind;
 use base::options::Options;
+use dataflow::connector::Probed;
 use dataflow::table::TableDefinition;
 use kafka_wire::records::Record;
 use os::Os;
@@ -128,19 +129,43 @@ impl PostgresTarget {
         ]
     }
 
-    fn connect(&mut self) -> Result<i64, DatabaseError> {
-        let settings = self.settings();
-        let settings: Vec<(&str, &str)> =
-            settings.iter().map(|(key, value)| (*key, value.as_str())).collect();
-        let mut connection = Connection::open(&self.os, &self.address, self.timeout, &settings)
-            .map_err(|error| self.failed("open", error))?;
+    /// The statements that the table takes, if its columns fit.
+    fn look(&self, connection: &mut Connection) -> Result<Statements, DatabaseError> {
         let looked = |stopped: Stopped| self.failed("look at", stopped.error);
         connection.add(statements::DURABLE);
         connection.add_statement("", statements::DESCRIBE);
         connection.add_run("", &[Some(self.table.relation.as_bytes())]);
         let described = connection.finish().map_err(looked)?;
         // The first row is that of the setting.
-        let statements = Statements::new(&self.table, described.rows.get(1..).unwrap_or_default())?;
+        Statements::new(&self.table, described.rows.get(1..).unwrap_or_default())
+    }
+
+    /// Connects and looks at the table. The sink's epoch is left alone: a job may be at work with it.
+    pub(crate) fn probe(&mut self, timeout_ms: u64) -> Vec<Probed> {
+        self.timeout = self.timeout.min(Duration::from_millis(timeout_ms.max(1)));
+        let place = format!("{}:{}", self.address.host, self.address.port);
+        let reached = Probed::well("reached", place);
+        let mut connection = match Connection::open(&self.os, &self.address, self.timeout, &[]) {
+            Ok(connection) => connection,
+            // Where it is the server who complains, it was reached.
+            Err(error) if error.state.is_empty() => return vec![Probed::failed("reached", error.message)],
+            Err(error) => return vec![reached, Probed::failed("logged in", error.message)],
+        };
+        let logged_in = Probed::well("logged in", format!("to the database '{}'", self.address.database));
+        let columns = match self.look(&mut connection) {
+            Ok(_) => Probed::well("columns", format!("{} has them all", self.table.place)),
+            Err(error) => Probed::failed("columns", error.message),
+        };
+        vec![reached, logged_in, columns]
+    }
+
+    fn connect(&mut self) -> Result<i64, DatabaseError> {
+        let settings = self.settings();
+        let settings: Vec<(&str, &str)> =
+            settings.iter().map(|(key, value)| (*key, value.as_str())).collect();
+        let mut connection = Connection::open(&self.os, &self.address, self.timeout, &settings)
+            .map_err(|error| self.failed("open", error))?;
+        let statements = self.look(&mut connection)?;
         connection.add(BEGIN);
         if let Some(create) = &statements.create_offsets {
             connection.add(create);

@@ -112,7 +112,14 @@ impl Connection {
         settings: &[(&str, &str)],
     ) -> Wired<Connection> {
         let Address { host, port, .. } = address;
-        let failed = |error: std::io::Error| broken(format!("cannot connect to {host}:{port}: {error}"));
+        let failed = |error: std::io::Error| {
+            let message = format!("cannot connect to {host}:{port}: {error}");
+            match error.kind() {
+                // An address that nothing connects to.
+                std::io::ErrorKind::PermissionDenied => wrong(message),
+                _ => broken(format!("{message}; look whether the server runs there")),
+            }
+        };
         let stream = Limited::connect(os, (host, *port), timeout).map_err(failed)?;
         let stream = match &address.authorities {
             None => Secured::Plain(stream),

@@ -108,6 +108,11 @@ impl ClusterFeed {
         Ok(found)
     }
 
+    /// How many partitions would be read.
+    pub(super) fn partitions_of(&self, client: &mut Client) -> Result<usize, SourceError> {
+        Ok(self.find(client)?.len())
+    }
+
     /// Where reading begins and ends, for a job that is new.
     fn begin(&self, client: &mut Client) -> Result<Vec<Reading>, SourceError> {
         let committed = self.group_offsets(client)?;

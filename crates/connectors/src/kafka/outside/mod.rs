@@ -6,15 +6,18 @@
 
 mod feed;
 mod origin;
+mod probe;
 mod sink;
 
 pub(super) use feed::ClusterFeed;
 pub(super) use origin::offset_of;
+pub(super) use probe::probe;
 pub(super) use sink::ClusterSink;
 
 use base::ErrorKind;
 use base::options::Options;
 use kafka_client::{Client, ClientError, ClientOptions, Security};
+use os::Destinations;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -45,7 +48,7 @@ pub(super) struct Cluster {
 
 impl Cluster {
     /// From the client properties of a table; none where it lies in the node's own log.
-    pub(super) fn of(options: &Options) -> Option<Result<Cluster, String>> {
+    pub(super) fn of(options: &Options, destinations: Destinations) -> Option<Result<Cluster, String>> {
         let bootstrap = options.text(BOOTSTRAP)?.to_string();
         let properties: BTreeMap<String, String> = options
             .with_prefix(PROPERTIES)
@@ -53,6 +56,7 @@ impl Cluster {
             .collect();
         let client_id = properties.get("client.id").map_or("eventwright", String::as_str);
         let mut options = ClientOptions::new(client_id);
+        options.destinations = destinations;
         let times = [
             (REQUEST_TIMEOUT, &mut options.request_timeout),
             (CONNECT_TIMEOUT, &mut options.connect_timeout),
