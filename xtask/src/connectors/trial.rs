@@ -372,9 +372,9 @@ impl<'a> Trial<'a> {
     /// Has the job write to a database as well, which somebody else holds until what is answered goes.
     pub fn block(&mut self) -> Result<rusqlite::Connection> {
         let database = rusqlite::Connection::open(self.place.folder.join("blocked.db"))?;
-        database.execute_batch("CREATE TABLE blocked (k INTEGER, n INTEGER); BEGIN EXCLUSIVE")?;
+        database.execute_batch("CREATE TABLE blocked (k INTEGER, n INTEGER PRIMARY KEY); BEGIN EXCLUSIVE")?;
         self.job = Some(format!(
-            "CREATE TABLE blocked (k BIGINT, n BIGINT) WITH ('connector' = 'jdbc', 'url' = 'jdbc:sqlite:blocked.db',
+            "CREATE TABLE blocked (k BIGINT, n BIGINT, PRIMARY KEY (n) NOT ENFORCED) WITH ('connector' = 'jdbc', 'url' = 'jdbc:sqlite:blocked.db',
   'table-name' = 'blocked', 'sink.max-retries' = '0');
 EXECUTE STATEMENT SET BEGIN
 INSERT INTO {LANDED} SELECT k, n FROM outside;

@@ -167,6 +167,7 @@ pub(super) const OPTIONS: &[OptionSpec] = &[
         "Accepted for Flink's sake; the job's restart strategy decides.",
         "3",
     ),
+    crate::SCAN_RATE_LIMIT,
 ];
 
 /// What a table wants, checked.

@@ -107,6 +107,8 @@ pub(super) const STREAMS: &[OptionSpec] = &[
          the reason in a header, and the job goes on. Without it they fail the job.",
         "orders-rejected",
     ),
+    crate::SCAN_RATE_LIMIT,
+    crate::SINK_RATE_LIMIT,
 ];
 
 /// What is wrong with a table beyond what one spec can see.
