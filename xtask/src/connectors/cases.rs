@@ -179,7 +179,7 @@ fn credentials(trial: &mut Trial<'_>) -> Result<()> {
     trial.put(FEW)?;
     let right = std::fs::read(trial.place.password_file())?;
     std::fs::write(trial.place.password_file(), WRONG)?;
-    trial.start()?;
+    trial.start_to_fail()?;
     let succeeded = trial.wait_ended()?;
     let said = trial.said();
     ensure!(!succeeded && said.contains("password"), "it was let in, or does not say why not:\n{said}");
@@ -355,6 +355,6 @@ fn back_pressure(trial: &mut Trial<'_>) -> Result<()> {
 
 fn mismatch(trial: &mut Trial<'_>) -> Result<()> {
     let part = trial.outside.mismatch(&trial.place, trial.direction)?;
-    trial.start()?;
+    trial.start_to_fail()?;
     trial.wait_refused(&part)
 }

@@ -135,6 +135,17 @@ impl<'a> Trial<'a> {
         self.put_waiting()
     }
 
+    /// Starts a job that must fail, which may be before the node has taken what waits for it.
+    pub fn start_to_fail(&mut self) -> Result<()> {
+        self.start_with(&[])?;
+        let Err(error) = self.put_waiting() else { return Ok(()) };
+        let ended = self.wait_for("the job has failed", |trial| {
+            let node = trial.node.as_mut().context("the node is not there")?;
+            Ok(node.ended()?.map(drop))
+        });
+        ended.with_context(|| format!("{error:#}"))
+    }
+
     /// The same with more options, one of which may be to be killed at a point; nothing is put.
     pub fn start_with(&mut self, options: &[&str]) -> Result<()> {
         self.write_job()?;
