@@ -30,6 +30,18 @@ const NUMBERS: &str = "numbers";
 const LANDED: &str = "landed";
 pub const LETTERS: &str = "letters";
 
+/// Numbers are missing, or there more often than is promised. No other try makes up for it.
+#[derive(Debug)]
+pub struct WrongNumbers(String);
+
+impl std::fmt::Display for WrongNumbers {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        out.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for WrongNumbers {}
+
 pub struct Trial<'a> {
     pub outside: &'a mut dyn Outside,
     pub direction: Direction,
@@ -313,6 +325,10 @@ impl<'a> Trial<'a> {
 
     /// Every number once, those of a key in their order; more than once where no more is promised.
     fn check(&self, arrived: &[u64], missing: &[u64]) -> Result<()> {
+        self.compare(arrived, missing).map_err(|error| WrongNumbers(error.to_string()).into())
+    }
+
+    fn compare(&self, arrived: &[u64], missing: &[u64]) -> Result<()> {
         let mut times: BTreeMap<u64, u64> = BTreeMap::new();
         let mut newest: BTreeMap<u64, u64> = BTreeMap::new();
         let once = !self.outside.may_repeat(self.direction);
