@@ -15,6 +15,7 @@ mod queues;
 mod records;
 mod schemas;
 mod script;
+mod servers;
 mod state;
 mod statements;
 mod tables;
@@ -40,8 +41,7 @@ pub const TARGETS: &[Target] = &[
     Target { name: "sql", run: statements::check, seeds: statements::seeds, mutations: 200 },
     Target { name: "logins", run: logins::check, seeds: logins::seeds, mutations: 500 },
     Target { name: "schemas", run: schemas::ask, seeds: schemas::seeds, mutations: 200 },
-    Target { name: "database", run: database::answers, seeds: database::seeds, mutations: 500 },
-    Target { name: "queues", run: queues::read, seeds: queues::seeds, mutations: 1000 },
+    Target { name: "servers", run: servers::hear, seeds: servers::seeds, mutations: 1000 },
     Target { name: "front", run: front::read, seeds: front::seeds, mutations: 200 },
 ];
 

@@ -88,7 +88,7 @@ macro_rules! targets {
     };
 }
 
-targets! { messages batches log entries state records files sql logins schemas database queues front }
+targets! { messages batches log entries state records files sql logins schemas servers front }
 
 #[test]
 fn the_corpora_stay_small() {
