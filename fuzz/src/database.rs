@@ -1,6 +1,7 @@
 //! What a PostgreSQL server says to a lookup, and to a feed of changes: the log-in, the columns of the prepared
 //! statements, rows, and what a replication slot sends.
 
+use crate::script;
 use crate::tables::{all_columns, table};
 use arrow_array::{Int64Array, RecordBatch};
 use arrow_schema::{DataType, Field, Schema};
@@ -8,58 +9,11 @@ use connectors::Connectors;
 use dataflow::connector::ConnectorTable;
 use dataflow::feed::FeedRequest;
 use dataflow::lookup::LookupRequest;
-use os::sim::SimOs;
-use os::{Listener, Network, Os, Stream};
-use std::io;
-use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::sync::Arc;
 
 /// More rounds of SCRAM than this are run for a real server, not here.
 const ROUNDS_DIGITS_MAX: usize = 4;
 const HAULS_MAX: usize = 100;
-
-/// Every connection gets the same bytes, whatever is asked.
-struct Script(Vec<u8>);
-
-struct Says(Mutex<io::Cursor<Vec<u8>>>);
-
-impl Network for Script {
-    fn listen(&self, _: &str) -> io::Result<Box<dyn Listener>> {
-        Err(io::ErrorKind::Unsupported.into())
-    }
-
-    fn connect(&self, _: &str, _: Duration) -> io::Result<Box<dyn Stream>> {
-        Ok(Box::new(Says(Mutex::new(io::Cursor::new(self.0.clone())))))
-    }
-}
-
-impl Stream for Says {
-    fn read(&self, out: &mut [u8]) -> io::Result<usize> {
-        io::Read::read(&mut *self.0.lock().expect("one thread"), out)
-    }
-
-    fn write_all(&self, _: &[u8]) -> io::Result<()> {
-        Ok(())
-    }
-
-    fn set_read_timeout(&self, _: Option<Duration>) -> io::Result<()> {
-        Ok(())
-    }
-
-    fn set_write_timeout(&self, _: Option<Duration>) -> io::Result<()> {
-        Ok(())
-    }
-
-    fn shutdown(&self) {}
-
-    fn peer_address(&self) -> String {
-        "database".into()
-    }
-
-    fn try_clone(&self) -> io::Result<Box<dyn Stream>> {
-        Err(io::ErrorKind::Unsupported.into())
-    }
-}
 
 pub fn answers(data: &[u8]) {
     let digits = |rest: &[u8]| rest.iter().take_while(|byte| byte.is_ascii_digit()).count();
@@ -67,9 +21,7 @@ pub fn answers(data: &[u8]) {
     if rounds.into_iter().any(|(at, _)| digits(&data[at + 2..]) > ROUNDS_DIGITS_MAX) {
         return;
     }
-    // The nonce of a log-in is the same every time.
-    let os = Os { network: Arc::new(Script(data.to_vec())), ..SimOs::new(1).os() };
-    let connectors = connectors::table(Connectors { os, log: None });
+    let connectors = connectors::table(Connectors { os: script::os(data), log: None });
     look_up(&connectors);
     for mode in ["all", "upsert"] {
         follow(&connectors, mode);

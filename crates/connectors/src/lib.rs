@@ -72,6 +72,17 @@ const CONNECTOR: OptionSpec = OptionSpec {
     example: "kafka",
 };
 
+/// An option that may be left out.
+pub(crate) const fn optional(
+    key: &'static str,
+    kind: OptionKind,
+    default: Option<&'static str>,
+    doc: &'static str,
+    example: &'static str,
+) -> OptionSpec {
+    OptionSpec { key, kind, required: false, default, doc, example }
+}
+
 const RATE: OptionKind = OptionKind::Integer { min: 1, max: 1_000_000_000 };
 
 /// What a table with a feed has; the runtime keeps it.

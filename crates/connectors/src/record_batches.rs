@@ -3,7 +3,7 @@
 use base::ErrorKind;
 use bytes::Bytes;
 use dataflow::sink::{SinkError, TopicBatch};
-use kafka_wire::records::{Batch, BatchBuilder, Compression, Records, RecordsError};
+use kafka_wire::records::{Batch, BatchBuilder, Compression, Record, Records, RecordsError};
 
 /// A batch is closed when it has grown to this size: below every default of `max.message.bytes`.
 const BATCH_BYTES_MAX: usize = 768 << 10;
@@ -76,6 +76,27 @@ pub(crate) fn outbox_records(table: &str, batch: &[u8]) -> Result<Records, SinkE
         kind: ErrorKind::Corrupt,
         message: format!("table '{table}': a batch of the outbox cannot be read: {error}"),
     })
+}
+
+/// Calls back for each record of an outbox batch from an offset on (a batch may begin before it); answers where the next
+/// batch begins.
+pub(crate) fn each_outbox_record(
+    table: &str,
+    batch: &[u8],
+    from: i64,
+    mut each: impl FnMut(&Record<'_>) -> Result<(), SinkError>,
+) -> Result<i64, SinkError> {
+    let records = outbox_records(table, batch)?;
+    for record in &records {
+        let record = record.map_err(|error| SinkError {
+            kind: ErrorKind::Corrupt,
+            message: format!("table '{table}': a record of the outbox cannot be read: {error}"),
+        })?;
+        if record.offset >= from {
+            each(&record)?;
+        }
+    }
+    Ok(records.header().next_offset().max(from))
 }
 
 /// A row that does not fit into a record batch.

@@ -33,7 +33,7 @@ mod target;
 mod values;
 
 use crate::blackhole::cannot_read;
-use crate::{CONNECTOR, SINK_RATE_LIMIT, option_problem, plain_options};
+use crate::{CONNECTOR, SINK_RATE_LIMIT, option_problem, optional, plain_options};
 use base::options::{OptionKind, OptionSpec, Options};
 use dataflow::connector::{Connector, ConnectorError, ConnectorSpec, Probed, Role, SourceRequest};
 use dataflow::lookup::{Lookup, LookupRequest};
@@ -45,16 +45,6 @@ use os::Os;
 use std::sync::Arc;
 use target::{OFFSETS_TABLE, Target};
 pub(crate) use values::Column;
-
-const fn optional(
-    key: &'static str,
-    kind: OptionKind,
-    default: Option<&'static str>,
-    doc: &'static str,
-    example: &'static str,
-) -> OptionSpec {
-    OptionSpec { key, kind, required: false, default, doc, example }
-}
 
 const OPTIONS: &[OptionSpec] = &[
     CONNECTOR,

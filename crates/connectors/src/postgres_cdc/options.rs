@@ -1,7 +1,7 @@
 //! The options of `postgres-cdc`, under the names of Flink CDC.
 
 use crate::jdbc::postgres::Address;
-use crate::{CONNECTOR, option_problem, plain_options};
+use crate::{CONNECTOR, option_problem, optional, plain_options};
 use base::options::{OptionKind, OptionSpec, Options};
 use dataflow::connector::ConnectorError;
 use dataflow::table::TableDefinition;
@@ -11,16 +11,6 @@ use std::time::Duration;
 
 const fn required(key: &'static str, doc: &'static str, example: &'static str) -> OptionSpec {
     OptionSpec { key, kind: OptionKind::Text, required: true, default: None, doc, example }
-}
-
-const fn optional(
-    key: &'static str,
-    kind: OptionKind,
-    default: Option<&'static str>,
-    doc: &'static str,
-    example: &'static str,
-) -> OptionSpec {
-    OptionSpec { key, kind, required: false, default, doc, example }
 }
 
 const ANY: OptionKind = OptionKind::Integer { min: 0, max: i64::MAX };

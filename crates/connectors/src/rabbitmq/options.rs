@@ -2,20 +2,10 @@
 
 use super::server::Server;
 use crate::table_format::{Checked, FORMAT};
-use crate::{CONNECTOR, option_problem};
+use crate::{CONNECTOR, option_problem, optional};
 use base::options::{OptionKind, OptionSpec, Options};
 use dataflow::connector::{ConnectorError, MetadataSpec, Role};
 use dataflow::table::TableDefinition;
-
-const fn optional(
-    key: &'static str,
-    kind: OptionKind,
-    default: Option<&'static str>,
-    doc: &'static str,
-    example: &'static str,
-) -> OptionSpec {
-    OptionSpec { key, kind, required: false, default, doc, example }
-}
 
 pub(super) const URL: &str = "url";
 pub(super) const QUEUE: &str = "queue";

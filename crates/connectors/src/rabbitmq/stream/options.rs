@@ -6,7 +6,7 @@ use super::super::options::{
 };
 use super::SCHEME;
 use crate::table_format::{Checked, FORMAT};
-use crate::{CONNECTOR, option_problem};
+use crate::{CONNECTOR, option_problem, optional};
 use base::options::{OptionKind, OptionSpec};
 use dataflow::connector::{ConnectorError, MetadataSpec, Role};
 use dataflow::table::TableDefinition;
@@ -14,16 +14,6 @@ use dataflow::table::TableDefinition;
 pub(super) const STREAM: &str = "stream";
 pub(super) const PRODUCER: &str = "sink.producer-name-prefix";
 pub(super) const LOST_OFFSETS: &str = "auto.offset.reset";
-
-const fn optional(
-    key: &'static str,
-    kind: OptionKind,
-    default: Option<&'static str>,
-    doc: &'static str,
-    example: &'static str,
-) -> OptionSpec {
-    OptionSpec { key, kind, required: false, default, doc, example }
-}
 
 pub(super) const STREAMS: &[OptionSpec] = &[
     CONNECTOR,

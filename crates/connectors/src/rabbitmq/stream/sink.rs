@@ -13,7 +13,7 @@ use super::message::StreamMessage;
 use super::open;
 use super::options::{PRODUCER, STREAM};
 use crate::landed::Carried;
-use crate::record_batches::outbox_records;
+use crate::record_batches::each_outbox_record;
 use crate::socket::monotonic;
 use base::ErrorKind;
 use base::options::Options;
@@ -181,24 +181,11 @@ impl OutboxSink for StreamSink {
     }
 
     fn apply(&mut self, batch: &[u8]) -> Result<(), SinkError> {
-        let records = outbox_records(&self.table.name, batch)?;
         let Some(next) = self.open.as_ref().map(|open| open.next) else { return Ok(()) };
-        for record in &records {
-            let record = record.map_err(|error| SinkError {
-                kind: ErrorKind::Corrupt,
-                message: format!(
-                    "table '{}': a record of the outbox cannot be read: {error}",
-                    self.table.name
-                ),
-            })?;
-            // A batch may begin before the offset from which the stream needs records.
-            if record.offset >= next {
-                self.publish(&record)?;
-            }
-        }
-        let end = records.header().next_offset();
+        let table = self.table.clone();
+        let end = each_outbox_record(&table.name, batch, next, |record| self.publish(record))?;
         if let Some(open) = &mut self.open {
-            open.next = open.next.max(end);
+            open.next = end;
         }
         Ok(())
     }
