@@ -12,6 +12,10 @@ use bytes::Bytes;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 
+/// A request that finds no room for records so long is answered without any: what waits behind it on its connection may be
+/// what takes up the room.
+pub(crate) const WAIT_MS_MAX: i64 = 5_000;
+
 /// Of what is left for records, one answer may have this part.
 const PART_OF_FREE: usize = 4;
 /// So much of all is left to answers without records.

@@ -46,6 +46,13 @@ pub struct AbortedRange {
     pub last_offset: Offset,
 }
 
+impl AbortedRange {
+    /// Whether a batch of transactional records is among them.
+    pub fn covers(&self, producer_id: i64, base_offset: Offset) -> bool {
+        self.producer_id == producer_id && (self.first_offset..=self.last_offset).contains(&base_offset)
+    }
+}
+
 /// Who knows what transactions have decided: to the log itself a batch is a batch.
 pub trait Transactions: Send + Sync {
     /// All records before it are committed, aborted or of no transaction, and that is durable.

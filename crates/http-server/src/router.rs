@@ -99,9 +99,10 @@ pub(crate) fn query_pairs(query: &str) -> Vec<(String, String)> {
 }
 
 /// Text with `%41` for A, and in queries `+` for a blank.
-fn decoded(text: &str, plus_is_blank: bool) -> Option<String> {
+pub(crate) fn decoded(text: impl AsRef<[u8]>, plus_is_blank: bool) -> Option<String> {
+    let text = text.as_ref();
     let mut bytes = Vec::with_capacity(text.len());
-    let mut rest = text.bytes();
+    let mut rest = text.iter().copied();
     while let Some(byte) = rest.next() {
         bytes.push(match byte {
             b'%' => {

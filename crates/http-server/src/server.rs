@@ -16,9 +16,9 @@ use crate::triggers::Triggers;
 use broker::Broker;
 use broker::security::network_of;
 use broker::server::{Tls, TlsError};
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
-use hyper::body::{Frame, Incoming};
+use hyper::body::Incoming;
 use hyper::http::request::Parts;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
@@ -472,7 +472,7 @@ async fn answer_to(head: Parts, body: Incoming, caller: Caller, served: Arc<Serv
             Err(refusal) => return refusal.map(Body::from),
         }
     }
-    let budget = events.as_ref().map(|events| events.body_bytes.clone());
+    let budget = events.as_ref().map(|events| events.body_bytes(is_signed));
     let (body, _taken) = match read(body, bytes_max, budget).await {
         Ok(read) => read,
         Err(refusal) => return refusal.map(Body::from),
@@ -490,35 +490,37 @@ async fn read(
     budget: Option<Arc<Semaphore>>,
 ) -> Result<(Bytes, Option<OwnedSemaphorePermit>), Response<Full<Bytes>>> {
     let refusal = |status, message: String| Reply::error(status, message).into_response();
-    let mut taken: Option<OwnedSemaphorePermit> = None;
-    let mut is_over = false;
+    let mut body = Limited::new(body, bytes_max);
+    let (mut bytes, mut taken) = (BytesMut::new(), None::<OwnedSemaphorePermit>);
     // What comes is paid for as it comes: who promises much and sends slowly keeps it from nobody.
-    let paid = Limited::new(body, bytes_max).map_frame(|frame| {
-        let (Some(data), Some(budget)) = (frame.data_ref(), &budget) else { return frame };
-        match budget.clone().try_acquire_many_owned(u32::try_from(data.len()).unwrap_or(u32::MAX)) {
-            Err(_) => is_over = true,
-            Ok(more) => match &mut taken {
-                Some(taken) => taken.merge(more),
-                None => taken = Some(more),
-            },
+    let whole = async {
+        while let Some(frame) = body.frame().await {
+            let frame = frame.map_err(|failure| match failure.is::<LengthLimitError>() {
+                true => {
+                    let message = format!("the body of the request is longer than {bytes_max} bytes");
+                    refusal(StatusCode::PAYLOAD_TOO_LARGE, message)
+                }
+                false => refusal(StatusCode::BAD_REQUEST, format!("the body cannot be read: {failure}")),
+            })?;
+            let Ok(data) = frame.into_data() else { continue };
+            if let Some(budget) = &budget {
+                let count = u32::try_from(data.len()).unwrap_or(u32::MAX);
+                let message = "too many events are on their way at the moment; send this again";
+                let more = budget.clone().try_acquire_many_owned(count);
+                let more = more.map_err(|_| events::come_again(StatusCode::TOO_MANY_REQUESTS, message))?;
+                match &mut taken {
+                    Some(taken) => taken.merge(more),
+                    None => taken = Some(more),
+                }
+            }
+            bytes.extend_from_slice(&data);
         }
-        if is_over { Frame::data(Bytes::new()) } else { frame }
-    });
-    let collected = tokio::time::timeout(READ_MAX, paid.collect()).await;
-    if is_over {
-        let message = "too many events are on their way at the moment; send this again";
-        return Err(events::come_again(StatusCode::TOO_MANY_REQUESTS, message));
-    }
-    match collected {
+        Ok(())
+    };
+    match tokio::time::timeout(READ_MAX, whole).await {
         Err(_) => Err(refusal(StatusCode::REQUEST_TIMEOUT, "the body of the request took too long".into())),
-        Ok(Err(failure)) if failure.is::<LengthLimitError>() => {
-            let message = format!("the body of the request is longer than {bytes_max} bytes");
-            Err(refusal(StatusCode::PAYLOAD_TOO_LARGE, message))
-        }
-        Ok(Err(failure)) => {
-            Err(refusal(StatusCode::BAD_REQUEST, format!("the body cannot be read: {failure}")))
-        }
-        Ok(Ok(body)) => Ok((body.to_bytes(), taken)),
+        Ok(Err(refused)) => Err(refused),
+        Ok(Ok(())) => Ok((bytes.freeze(), taken)),
     }
 }
 

@@ -338,6 +338,29 @@ fn a_webhook_needs_its_signature_and_nothing_else() {
     site.end();
 }
 
+#[test]
+fn a_topic_that_was_made_anew_is_followed_from_its_beginning() {
+    let site = Site::new();
+    for n in 0..3 {
+        site.post("/topics/sales?key=k", &[], &n.to_string());
+    }
+    let next = site.get("/topics/sales")["next"].as_str().expect("a position").to_string();
+    let end = |name: &str| {
+        let removed = site.log.append(|frame| frame.delete_topic(name)).expect("it is deleted");
+        site.log.wait_durable(removed.1).expect("it is durable");
+    };
+    let mut stream =
+        site.connect("GET /topics/sales HTTP/1.1\r\nHost: 127.0.0.1\r\nAccept: text/event-stream\r\n\r\n");
+    assert_eq!(next_event(&mut stream).0, next);
+    end("sales");
+    site.post("/topics/sales?key=k", &[], "\"new\"");
+    assert_eq!(site.get(&format!("/topics/sales?from={next}"))["records"][0]["value"], "new");
+    // The stream ends, so that its client comes again.
+    let mut rest = String::new();
+    stream.read_to_string(&mut rest).expect("the end");
+    site.end();
+}
+
 /// The next event of a stream: its id and its data.
 fn next_event(stream: &mut BufReader<TcpStream>) -> (String, String) {
     let (mut id, mut data) = (String::new(), String::new());
@@ -401,6 +424,14 @@ fn what_was_taken_back_is_not_shown() {
     }
     site.post("/topics/t", &[], "open");
     assert_eq!(site.values("t"), [json!("open"), json!("yes")]);
+    // More of it than one answer holds, and then something.
+    for _ in 0..4 {
+        producer.write("t", 0, 0, &["x".repeat(600_000)]).expect("it is written");
+    }
+    producer.abort().expect("it ends");
+    site.post("/topics/t", &[], "behind");
+    let answer = site.get("/topics/t?from=0:5");
+    assert_eq!(answer["records"][0]["value"], "behind", "{answer}");
     drop(producer);
     kafka.shutdown();
     site.end();

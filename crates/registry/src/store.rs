@@ -54,10 +54,9 @@ impl Folded {
             for slice in slices.into_iter().filter(|slice| slice.last_offset < end) {
                 let range = (slice.base_offset, Offset(slice.last_offset.0 + 1));
                 let is_aborted = |producer_id: i64| {
-                    log.aborted(partition, range.0, range.1).iter().any(|aborted| {
-                        aborted.producer_id == producer_id
-                            && (aborted.first_offset..=aborted.last_offset).contains(&range.0)
-                    })
+                    log.aborted(partition, range.0, range.1)
+                        .iter()
+                        .any(|one| one.covers(producer_id, range.0))
                 };
                 let mut bytes = Vec::with_capacity(slice.len as usize);
                 let passed_over = match slice.read(&mut bytes) {

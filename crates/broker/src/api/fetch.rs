@@ -7,7 +7,7 @@
 
 use super::metadata::LEADER_EPOCH;
 use super::{Api, NONE, code, typed};
-use crate::answers::Room;
+use crate::answers::{self, Room};
 use crate::broker::Broker;
 use crate::call::{Call, Outcome, ReplyTo, Until, Woken};
 use crate::errors::{self, ApiError};
@@ -157,9 +157,15 @@ fn evaluate(broker: &Broker, pending: Pending, now: i64) -> Outcome {
     let satisfied = bytes >= pending.bytes_min.min(bytes_max) || failed || pending.specs.is_empty();
     if satisfied || now >= pending.deadline_ms {
         let Some(room) = broker.answers.take(bytes) else {
-            return Outcome::wait(Until::Room(bytes), None, move |broker, now, _| {
-                evaluate(broker, pending, now)
-            });
+            let deadline_ms = now.saturating_add(answers::WAIT_MS_MAX);
+            return Outcome::wait(
+                Until::Room(bytes),
+                Some(deadline_ms),
+                move |broker, now, woken| match woken {
+                    Woken::Deadline => empty(broker, &pending, 0),
+                    _ => evaluate(broker, pending, now),
+                },
+            );
         };
         if let Some(throttle_ms) = throttled(broker, &pending, &found, bytes, now) {
             return empty(broker, &pending, throttle_ms);

@@ -6,7 +6,7 @@
 
 use super::share_acknowledge::{acknowledge, group_and_member, none_or};
 use super::{Api, NONE, code, some_text, typed};
-use crate::answers::Room;
+use crate::answers::{self, Room};
 use crate::broker::{Broker, after_durable};
 use crate::call::{Call, Now, Outcome, ReplyTo, Until, Woken};
 use crate::errors::ApiError;
@@ -173,9 +173,15 @@ fn evaluate(broker: &Broker, mut pending: Pending, monotonic_ms: i64) -> Outcome
     let bytes_max = pending.limits.bytes.min(broker.answers.answer_bytes_max().max(1));
     // Records are the member's once they are taken, so that there has to be room before.
     let Some(room) = broker.answers.take(bytes_max) else {
-        return Outcome::wait(Until::Room(bytes_max), None, move |broker, now, _| {
-            evaluate(broker, pending, now)
-        });
+        let deadline_ms = monotonic_ms.saturating_add(answers::WAIT_MS_MAX);
+        return Outcome::wait(
+            Until::Room(bytes_max),
+            Some(deadline_ms),
+            move |broker, now, woken| match woken {
+                Woken::Deadline => answer(broker, pending, Vec::new(), broker.answers.count(0)),
+                _ => evaluate(broker, pending, now),
+            },
+        );
     };
     let mut left = Limits { bytes: bytes_max, ..pending.limits };
     let (mut unfinished, mut next_held_ms) = (false, None::<i64>);

@@ -27,6 +27,8 @@ const GATHERED_BYTES_MAX: usize = 64 << 10;
 const STALL_MAX: Duration = Duration::from_secs(60);
 /// A client that does not take its answer for so long is gone.
 const SEND_MAX: Duration = Duration::from_secs(60);
+/// Long answers have a second more for each of these.
+const SENT_BYTES_MIN: usize = 32 << 10;
 /// What was asked before the client (or the server) ended may still be answered for so long.
 const DRAIN_MAX: Duration = Duration::from_secs(3);
 /// A client that has not logged in after so long makes room for others.
@@ -363,7 +365,16 @@ impl Gathered {
         self.chunks.extend(chunks);
     }
 
+    /// The time runs on whatever the client takes: who takes a byte now and then must not keep memory from others.
     async fn send(&mut self, write: &mut (impl AsyncWrite + Unpin)) -> Result<(), String> {
+        let time = SEND_MAX + Duration::from_secs((self.bytes / SENT_BYTES_MIN) as u64);
+        match tokio::time::timeout(time, self.send_whole(write)).await {
+            Err(_) => Err(format!("the client has not taken its answers in {time:?}")),
+            Ok(sent) => sent,
+        }
+    }
+
+    async fn send_whole(&mut self, write: &mut (impl AsyncWrite + Unpin)) -> Result<(), String> {
         while !self.chunks.is_empty() {
             let mut slices = [IoSlice::new(&[]); 16];
             let mut count = 0;
@@ -371,21 +382,15 @@ impl Gathered {
                 *slice = IoSlice::new(chunk);
                 count += 1;
             }
-            let sent = match tokio::time::timeout(SEND_MAX, write.write_vectored(&slices[..count])).await {
-                Err(_) => return Err(format!("the client took no bytes for {SEND_MAX:?}")),
-                Ok(Err(error)) => return Err(format!("cannot send: {error}")),
-                Ok(Ok(0)) => return Err("cannot send: the socket takes nothing".into()),
-                Ok(Ok(sent)) => sent,
-            };
-            self.advance(sent);
+            match write.write_vectored(&slices[..count]).await {
+                Err(error) => return Err(format!("cannot send: {error}")),
+                Ok(0) => return Err("cannot send: the socket takes nothing".into()),
+                Ok(sent) => self.advance(sent),
+            }
         }
         self.bytes = 0;
         // TLS may have kept what the socket did not take.
-        match tokio::time::timeout(SEND_MAX, write.flush()).await {
-            Err(_) => Err(format!("the client took no bytes for {SEND_MAX:?}")),
-            Ok(Err(error)) => Err(format!("cannot send: {error}")),
-            Ok(Ok(())) => Ok(()),
-        }
+        write.flush().await.map_err(|error| format!("cannot send: {error}"))
     }
 
     fn advance(&mut self, mut sent: usize) {

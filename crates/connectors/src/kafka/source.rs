@@ -312,10 +312,10 @@ impl KafkaSource {
                 let end = slice.last_offset.0 + 1;
                 let is_aborted = self.reads_committed_only
                     && header.is_transactional()
-                    && log.aborted(partition.id, slice.base_offset, Offset(end)).iter().any(|aborted| {
-                        aborted.producer_id == header.producer_id
-                            && (aborted.first_offset..=aborted.last_offset).contains(&slice.base_offset)
-                    });
+                    && log
+                        .aborted(partition.id, slice.base_offset, Offset(end))
+                        .iter()
+                        .any(|aborted| aborted.covers(header.producer_id, slice.base_offset));
                 // What is deleted by now may have left the list of aborted transactions before it was looked at.
                 if self.reads_committed_only
                     && header.is_transactional()

@@ -6,6 +6,9 @@ use crate::scalar::shorten;
 use crate::time_text::{Fraction, TimestampStandard, parse_timestamp, write_date, write_time};
 use std::ops::Range;
 
+/// An event has no more of them, in whatever form.
+pub(super) const ATTRIBUTES_MAX: usize = 256;
+
 /// Name and value, in the order in which they came; of a name that comes twice, the last counts.
 #[derive(Default)]
 pub(super) struct Attributes {
@@ -20,8 +23,13 @@ pub(super) struct DataPlaces {
 }
 
 impl Attributes {
-    pub(super) fn put(&mut self, name: &str, value: String) {
-        self.all.push((name.to_owned(), value));
+    /// Whether there was room for it.
+    pub(super) fn put(&mut self, name: &str, value: String) -> bool {
+        let has_room = self.all.len() < ATTRIBUTES_MAX;
+        if has_room {
+            self.all.push((name.to_owned(), value));
+        }
+        has_room
     }
 
     /// Those that count, each once.
@@ -72,7 +80,7 @@ impl Attributes {
                 None => continue,
             };
             if let Some(value) = value {
-                attributes.all.push((name, String::from_utf8_lossy(value).into_owned()));
+                attributes.put(&name, String::from_utf8_lossy(value).into_owned());
             }
         }
         Some(attributes)
@@ -95,7 +103,12 @@ impl Attributes {
                 let value = simple(scanner)?;
                 match (name.as_str(), value) {
                     ("data_base64", value) => places.base64 = value,
-                    (_, Some(value)) => attributes.all.push((name, value)),
+                    (_, Some(value)) => {
+                        if !attributes.put(&name, value) {
+                            return scanner.error("an event has at most 256 attributes");
+                        }
+                    }
+                    // At most so many are looked at.
                     (_, None) => attributes.all.retain(|(known, _)| *known != name),
                 }
             }

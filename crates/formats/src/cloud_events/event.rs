@@ -1,6 +1,6 @@
 //! Events as somebody publishes them: checked, in any of the forms of the specification.
 
-use super::attributes::{Attributes, DataPlaces, is_json};
+use super::attributes::{ATTRIBUTES_MAX, Attributes, DataPlaces, is_json};
 use crate::base64;
 use crate::json::{Next, Scanner, SyntaxError, unescape};
 use crate::scalar::shorten;
@@ -24,7 +24,9 @@ impl CloudEvent {
     ) -> Result<CloudEvent, String> {
         let mut event = CloudEvent { data, ..CloudEvent::default() };
         for (name, value) in attributes {
-            event.attributes.put(&name, value);
+            if !event.attributes.put(&name, value) {
+                return Err(format!("an event has at most {ATTRIBUTES_MAX} attributes"));
+            }
         }
         event.checked()
     }
@@ -166,6 +168,8 @@ mod tests {
             let error = data(rest).unwrap_err();
             assert!(error.contains(why), "{rest}: {error}");
         }
+        let many: String = (0..=ATTRIBUTES_MAX).map(|n| format!(r#","a{n}":1"#)).collect();
+        assert!(data(&many).unwrap_err().contains("at most 256"));
         let large = format!(r#","long":"{}""#, "x".repeat(ATTRIBUTES_BYTES_MAX));
         assert!(data(&large).unwrap_err().contains("at most"));
     }

@@ -5,15 +5,18 @@ use super::{Events, come_again, of_error, shown, stream, text_of};
 use crate::body::Body;
 use crate::reply::Reply;
 use crate::router::query_value;
+use base::{Offset, PartitionId};
 use broker::errors::ApiError;
 use bytes::Bytes;
-use eventlog::{AbortedRange, Topic};
+use eventlog::{LogError, Topic};
 use hyper::header::{ACCEPT, HeaderName};
 use hyper::http::request::Parts;
 use hyper::{Response, StatusCode};
+use kafka_wire::error_code::ErrorCode;
 use kafka_wire::records::Batch;
 use serde_json::{Value, json};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -89,7 +92,7 @@ impl Events {
         Ok(Position(offsets.collect::<Result<_, ApiError>>()?))
     }
 
-    /// Waits until there are records, until the time is up, or the server stops.
+    /// Waits until there are records, until the time is up, the topic is another one, or the server stops.
     pub(super) async fn await_records(
         self: &Arc<Self>,
         topic: &Arc<Topic>,
@@ -98,18 +101,27 @@ impl Events {
         end: Instant,
     ) -> Result<Found, ApiError> {
         let mut durable = self.durable.clone();
+        let mut stopping = self.stopping.subscribe();
         loop {
             durable.borrow_and_update();
-            let (events, topic) = (self.clone(), topic.clone());
-            // Records may have to come from the disk.
-            let read = tokio::task::spawn_blocking(move || events.records(&topic, position, max)).await;
-            let found =
-                read.unwrap_or_else(|_| Err(kafka_wire::error_code::ErrorCode::UnknownServerError.into()))?;
-            if !found.records.is_empty() {
-                return Ok(found);
+            if !self.is_as_it_was(topic) {
+                return Ok(Found { records: Vec::new(), next: position });
             }
-            position = found.next;
-            let mut stopping = self.stopping.subscribe();
+            if self.has_more(topic, &position)? {
+                let (events, topic, before) = (self.clone(), topic.clone(), position.clone());
+                // Records may have to come from the disk, and to be unpacked.
+                let read = self.readers.run(move || events.records(&topic, position, max)).await;
+                let found = read.unwrap_or_else(|| Err(ErrorCode::UnknownServerError.into()))?;
+                if !found.records.is_empty() {
+                    return Ok(found);
+                }
+                // What was passed over may hide what follows.
+                let has_moved = found.next != before;
+                position = found.next;
+                if has_moved {
+                    continue;
+                }
+            }
             let moved = tokio::select! {
                 changed = durable.changed() => changed.is_ok(),
                 () = tokio::time::sleep_until(end) => false,
@@ -121,51 +133,87 @@ impl Events {
         }
     }
 
-    /// Committed records from a position on, partition after partition.
+    /// Whether anything durable lies behind a position.
+    fn has_more(&self, topic: &Topic, position: &Position) -> Result<bool, ApiError> {
+        for (partition, next) in topic.partitions.iter().zip(&position.0) {
+            if self.log.bounds(*partition)?.high_watermark.0 > *next {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// Committed records from a position on, partition after partition; each time another one comes first.
     fn records(&self, topic: &Topic, position: Position, max: usize) -> Result<Found, ApiError> {
         let mut found = Found { records: Vec::new(), next: position };
         let mut bytes_left = BYTES_MAX;
-        for (index, partition) in topic.partitions.iter().enumerate() {
-            let Some(next) = found.next.0.get_mut(index) else { break };
-            let bounds = self.log.bounds(*partition)?;
-            *next = (*next).max(bounds.log_start.0);
-            let end = self.log.last_stable_offset(*partition)?.0;
-            if *next >= end || bytes_left == 0 || found.records.len() >= max {
-                continue;
-            }
-            let slices = self.log.read(*partition, base::Offset(*next), bytes_left)?;
-            let aborted = self.log.aborted(*partition, base::Offset(*next), base::Offset(end));
-            let mut bytes = Vec::new();
-            'slices: for slice in slices.iter().take_while(|slice| slice.base_offset.0 < end) {
-                bytes.clear();
-                slice.read(&mut bytes)?;
-                bytes_left = bytes_left.saturating_sub(bytes.len());
-                let batch = Batch::parse(&Bytes::copy_from_slice(&bytes))?;
-                if !batch.header.is_control() && !is_aborted(&batch, &aborted) {
-                    for record in &batch.records(BATCH_BYTES_MAX)? {
-                        let record = record?;
-                        if record.offset < *next {
-                            continue;
-                        }
-                        if found.records.len() >= max {
-                            break 'slices;
-                        }
-                        found.records.push(shown::record(index, &record));
-                        *next = record.offset + 1;
-                    }
+        let count = topic.partitions.len();
+        let first = self.turn.fetch_add(1, Ordering::Relaxed);
+        for index in (0..count).map(|number| (first % count + number) % count) {
+            while bytes_left > 0 && found.records.len() < max {
+                if !self.records_of(topic.partitions[index], index, max, &mut found, &mut bytes_left)? {
+                    break;
                 }
-                *next = slice.last_offset.0 + 1;
             }
         }
         Ok(found)
     }
-}
 
-fn is_aborted(batch: &Batch, aborted: &[AbortedRange]) -> bool {
-    let header = &batch.header;
-    header.is_transactional()
-        && aborted.iter().any(|range| {
-            range.producer_id == header.producer_id
-                && (range.first_offset.0..=range.last_offset.0).contains(&header.base_offset)
-        })
+    /// Takes some of a partition; false if it has no more.
+    fn records_of(
+        &self,
+        partition: PartitionId,
+        index: usize,
+        max: usize,
+        found: &mut Found,
+        bytes_left: &mut usize,
+    ) -> Result<bool, ApiError> {
+        let Some(place) = found.next.0.get_mut(index) else { return Ok(false) };
+        let bounds = self.log.bounds(partition)?;
+        *place = (*place).max(bounds.log_start.0);
+        let (from, end) = (*place, self.log.last_stable_offset(partition)?.0);
+        if from >= end {
+            return Ok(false);
+        }
+        let slices = match self.log.read(partition, Offset(from), *bytes_left) {
+            // Retention has passed meanwhile.
+            Err(LogError::OffsetOutOfRange { .. }) => return Ok(true),
+            slices => slices?,
+        };
+        let Some(last) = slices.last() else { return Ok(false) };
+        let aborted = self.log.aborted(partition, Offset(from), Offset(end.min(last.last_offset.0 + 1)));
+        let after = self.log.bounds(partition)?;
+        if (after.log_start, after.clean_to) != (bounds.log_start, bounds.clean_to) {
+            // What was aborted there may be forgotten: look again.
+            return Ok(true);
+        }
+        let mut next = from;
+        let mut bytes = Vec::new();
+        'slices: for slice in slices.iter().take_while(|slice| slice.base_offset.0 < end) {
+            bytes.clear();
+            slice.read(&mut bytes)?;
+            let batch = Batch::parse(&Bytes::copy_from_slice(&bytes))?;
+            let header = batch.header;
+            let is_aborted = header.is_transactional()
+                && aborted.iter().any(|range| range.covers(header.producer_id, Offset(header.base_offset)));
+            if !header.is_control() && !is_aborted {
+                for record in &batch.records(BATCH_BYTES_MAX)? {
+                    let record = record?;
+                    if record.offset < next {
+                        continue;
+                    }
+                    if found.records.len() >= max || *bytes_left == 0 {
+                        break 'slices;
+                    }
+                    *bytes_left = bytes_left.saturating_sub(shown::bytes(&record));
+                    found.records.push(shown::record(index, &record));
+                    next = record.offset + 1;
+                }
+            }
+            next = next.max(slice.last_offset.0 + 1);
+        }
+        *place = next;
+        // Where compaction has left a gap up to what is open, there is nothing.
+        Ok(next > from)
+    }
 }

@@ -54,7 +54,8 @@ struct Published {
 
 pub(super) async fn publish(
     events: Arc<Events>,
-    (head, body, signed): (&Parts, Bytes, Option<Posted>),
+    head: &Parts,
+    body: Bytes,
     topic: String,
     rights: Rights,
 ) -> Response<Full<Bytes>> {
@@ -73,11 +74,13 @@ pub(super) async fn publish(
     let taken = events.writers.run({
         let events = events.clone();
         move || {
-            let read = match signed {
-                Some(signed) => Ok((vec![signed], false)),
-                None => posted::read(&head, &body),
+            let (posted, is_batch) = match events.of_webhook(&topic, &head, &body) {
+                Some(signed) => {
+                    (vec![signed.map_err(|reason| Reply::error(StatusCode::UNAUTHORIZED, reason))?], false)
+                }
+                None => posted::read(&head, &body)
+                    .map_err(|reason| Reply::error(StatusCode::BAD_REQUEST, reason))?,
             };
-            let (posted, is_batch) = read.map_err(|reason| Reply::error(StatusCode::BAD_REQUEST, reason))?;
             let published = events.take(&topic, posted, may_create).map_err(|error| of_error(&error))?;
             Ok::<_, Reply>((published, is_batch, topic))
         }

@@ -29,6 +29,7 @@ use hyper::{Method, Response, StatusCode};
 use kafka_wire::error_code::ErrorCode;
 use os::Os;
 use posted::Posted;
+use std::sync::atomic::AtomicUsize;
 use std::sync::{Arc, Mutex};
 use tokio::sync::{Semaphore, watch};
 
@@ -37,8 +38,10 @@ pub use webhooks::Webhooks;
 /// Bytes of a request: events of a batch are in memory at once.
 pub(crate) const BODY_BYTES_MAX: usize = 8 << 20;
 
-/// Bytes of bodies that are in memory at once, of all clients; who comes with more is told to come again.
+/// Bytes of bodies that are in memory at once, of all clients; who comes with more is told to come again. Those who have
+/// not said who they are, for the signature is over the body, have an amount of their own.
 const BODIES_BYTES_MAX: usize = 64 << 20;
+const SIGNED_BODIES_BYTES_MAX: usize = 16 << 20;
 
 /// Requests that wait for their turn or for the disk; who comes then is told to come again.
 const WAITING_MAX: usize = 1024;
@@ -54,8 +57,12 @@ pub(crate) struct Events {
     inbox: Mutex<inbox::Inbox>,
     /// What is on the disk, or that nothing will come to it any more.
     durable: watch::Receiver<Reached>,
-    pub(crate) body_bytes: Arc<Semaphore>,
+    body_bytes: Arc<Semaphore>,
+    signed_body_bytes: Arc<Semaphore>,
     writers: Arc<desk::Desk>,
+    readers: Arc<desk::Desk>,
+    /// Which partition is read first: not always the same.
+    turn: AtomicUsize,
     waiting: Arc<Semaphore>,
     followers: Arc<Semaphore>,
     stopping: watch::Sender<bool>,
@@ -96,7 +103,10 @@ impl Events {
             inbox: Mutex::default(),
             durable,
             body_bytes: Arc::new(Semaphore::new(BODIES_BYTES_MAX)),
+            signed_body_bytes: Arc::new(Semaphore::new(SIGNED_BODIES_BYTES_MAX)),
             writers: Arc::default(),
+            readers: Arc::default(),
+            turn: AtomicUsize::new(0),
             waiting: Arc::new(Semaphore::new(WAITING_MAX)),
             followers: Arc::new(Semaphore::new(FOLLOWERS_MAX)),
             stopping: watch::channel(false).0,
@@ -114,24 +124,18 @@ impl Events {
             return Reply::error(StatusCode::BAD_REQUEST, message).into_response().map(Body::from);
         };
         match head.method {
-            Method::POST => {
-                let signed = match self.of_webhook(&topic, head, &body) {
-                    Some(Err(reason)) => {
-                        return Reply::error(StatusCode::UNAUTHORIZED, reason)
-                            .into_response()
-                            .map(Body::from);
-                    }
-                    Some(Ok(signed)) => Some(signed),
-                    None => None,
-                };
-                inbox::publish(self, (head, body, signed), topic, rights).await.map(Body::from)
-            }
+            Method::POST => inbox::publish(self, head, body, topic, rights).await.map(Body::from),
             Method::GET => follow::answer(self, head, topic).await,
             _ => {
                 let message = format!("{} is not a method of {}", head.method, head.uri.path());
                 Reply::error(StatusCode::METHOD_NOT_ALLOWED, message).into_response().map(Body::from)
             }
         }
+    }
+
+    /// What bodies are paid from.
+    pub(crate) fn body_bytes(&self, are_signed: bool) -> Arc<Semaphore> {
+        if are_signed { self.signed_body_bytes.clone() } else { self.body_bytes.clone() }
     }
 
     /// Whether a request says who sent it by a signature of its body, and no log-in is to be asked for.
@@ -149,6 +153,12 @@ impl Events {
         let mut durable = self.durable.clone();
         let reached = durable.wait_for(|reached| reached.lsn >= lsn || reached.is_fenced).await;
         reached.is_ok_and(|reached| reached.lsn >= lsn)
+    }
+
+    /// Whether a topic is still the one of its name, with the same partitions.
+    fn is_as_it_was(&self, topic: &Topic) -> bool {
+        let now = self.log.topic(&topic.name);
+        now.is_some_and(|now| now.id == topic.id && now.partitions.len() == topic.partitions.len())
     }
 
     fn topic(&self, name: &str) -> Result<Arc<Topic>, ApiError> {

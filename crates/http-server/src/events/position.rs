@@ -43,12 +43,14 @@ impl From {
         Ok(From::Position(offsets))
     }
 
-    /// The offset to begin with; a position that is no longer there begins with what is.
+    /// The offset to begin with. A position that is no longer there begins with what is, and so does one that the topic
+    /// has not come to: it is that of an earlier topic of the name.
     pub(super) fn start(&self, partition: usize, bounds: &Bounds) -> i64 {
         match self {
             From::Earliest => bounds.log_start.0,
             From::Latest => bounds.high_watermark.0,
             From::Position(offsets) => match offsets.get(partition).copied().flatten() {
+                Some(offset) if offset > bounds.high_watermark.0 => bounds.log_start.0,
                 Some(offset) => offset.max(bounds.log_start.0),
                 None => bounds.log_start.0,
             },
@@ -86,6 +88,8 @@ mod tests {
         let from = From::parse(&Position(vec![12, 5]).to_string(), 3).unwrap();
         let starts: Vec<i64> = (0..3).map(|partition| from.start(partition, &bounds(7, 20))).collect();
         assert_eq!(starts, [12, 7, 7], "what was deleted meanwhile is passed over");
+        let ahead = From::parse("0:21", 1).unwrap();
+        assert_eq!(ahead.start(0, &bounds(7, 20)), 7, "it is another topic's");
         assert_eq!(From::parse("earliest", 1).unwrap().start(0, &bounds(7, 20)), 7);
         assert_eq!(From::parse("latest", 1).unwrap().start(0, &bounds(7, 20)), 20);
         for wrong in ["", "0", "0:", ":1", "0:-1", "1:1", "x:1", "0:1,"] {

@@ -5,7 +5,7 @@
 //! and `Idempotency-Key` its id.
 
 use super::text_of;
-use crate::router::query_value;
+use crate::router::{decoded, query_value};
 use bytes::Bytes;
 use formats::CloudEvent;
 use hyper::header::{CONTENT_TYPE, HeaderName};
@@ -15,6 +15,8 @@ pub(super) const EVENTS_MAX: usize = 10_000;
 const KEY_BYTES_MAX: usize = 4 << 10;
 /// Handed on to whoever reads the record (W3C Trace Context).
 const TRACE_HEADERS: [&str; 2] = ["traceparent", "tracestate"];
+/// As much as whoever hands `tracestate` on must take; it stands in each record of a batch.
+const TRACE_BYTES_MAX: usize = 512;
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 const STRUCTURED: &str = "application/cloudevents";
 const BATCHED: &str = "application/cloudevents-batch";
@@ -34,7 +36,7 @@ pub(super) fn read(head: &Parts, body: &Bytes) -> Result<(Vec<Posted>, bool), St
     let kind = content_type.unwrap_or_default().split(';').next().unwrap_or_default().trim();
     let kind = kind.to_ascii_lowercase();
     let trace = TRACE_HEADERS.iter().filter_map(|name| {
-        let value = head.headers.get(*name)?;
+        let value = head.headers.get(*name).filter(|value| value.len() <= TRACE_BYTES_MAX)?;
         Some(((*name).to_owned(), value.as_bytes().to_vec()))
     });
     let trace: Vec<_> = trace.collect();
@@ -75,7 +77,8 @@ fn binary(head: &Parts, content_type: Option<&str>, body: &Bytes) -> Result<Clou
     let mut attributes = Vec::new();
     for (name, value) in &head.headers {
         if let Some(attribute) = name.as_str().strip_prefix("ce-") {
-            let value = decoded(value.as_bytes())
+            // What is not printable ASCII stands as `%41` (HTTP binding 3.1.3.2); some send it as it is.
+            let value = decoded(value.as_bytes(), false)
                 .ok_or_else(|| format!("the header {name} is no text with percent signs"))?;
             attributes.push((attribute.to_owned(), value));
         }
@@ -83,22 +86,6 @@ fn binary(head: &Parts, content_type: Option<&str>, body: &Bytes) -> Result<Clou
     let content_type = content_type.map(|value| ("datacontenttype".to_owned(), value.to_owned()));
     attributes.extend(content_type);
     CloudEvent::of_attributes(attributes, (!body.is_empty()).then(|| body.to_vec()))
-}
-
-/// A header's value: what is not printable ASCII stands as `%41` (HTTP binding 3.1.3.2), some send it as it is.
-fn decoded(value: &[u8]) -> Option<String> {
-    let mut bytes = Vec::with_capacity(value.len());
-    let mut rest = value.iter().copied();
-    while let Some(byte) = rest.next() {
-        bytes.push(match byte {
-            b'%' => {
-                let digit = |byte: Option<u8>| char::from(byte?).to_digit(16);
-                (digit(rest.next())? * 16 + digit(rest.next())?) as u8
-            }
-            other => other,
-        });
-    }
-    String::from_utf8(bytes).ok()
 }
 
 fn of_event(event: CloudEvent) -> Result<Posted, String> {

@@ -17,6 +17,8 @@ use tokio::sync::{OwnedSemaphorePermit, mpsc};
 /// A comment goes out after so long without records, so that nobody on the way takes the connection for dead, and so
 /// that a client that is gone is found out.
 const BEAT: Duration = Duration::from_secs(15);
+/// Then a stream ends, and its client comes again: its rights are those of when it came.
+const LIFE_MAX: Duration = Duration::from_secs(600);
 const RECORDS_AT_ONCE: usize = 1_000;
 const _: () = assert!(RECORDS_AT_ONCE <= RECORDS_MAX);
 
@@ -43,22 +45,30 @@ pub(super) fn answer(
 async fn send(events: &Arc<Events>, topic: &Arc<Topic>, mut position: Position, parts: &mpsc::Sender<Bytes>) {
     // Says where it begins, before anything has come: who is cut off then misses nothing.
     let mut part = format!("id: {position}\ndata:\nevent: begin\n\n");
+    let ends = tokio::time::Instant::now() + LIFE_MAX;
     loop {
         if parts.send(Bytes::from(std::mem::take(&mut part))).await.is_err() {
             return;
         }
-        let end = tokio::time::Instant::now() + BEAT;
+        // A client that comes again finds the topic as it is now, and its rights.
+        let now = tokio::time::Instant::now();
+        if now >= ends || !events.is_as_it_was(topic) {
+            return;
+        }
+        let end = now + BEAT;
         let found = tokio::select! {
             found = events.await_records(topic, position.clone(), RECORDS_AT_ONCE, end) => found,
             () = parts.closed() => return,
         };
         match found {
             Ok(_) if *events.stopping.borrow() => return,
-            Ok(found) if found.records.is_empty() => part.push_str(": nothing new\n\n"),
             Ok(found) => {
                 for record in &found.records {
                     advance(&mut position, record);
                     let _ = write!(part, "id: {position}\ndata: {record}\n\n");
+                }
+                if found.records.is_empty() {
+                    part.push_str(": nothing new\n\n");
                 }
                 position = found.next;
             }
