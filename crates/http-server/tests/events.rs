@@ -350,7 +350,7 @@ fn a_topic_that_was_made_anew_is_followed_from_its_beginning() {
         site.log.wait_durable(removed.1).expect("it is durable");
     };
     let mut stream =
-        site.connect("GET /topics/sales HTTP/1.1\r\nHost: 127.0.0.1\r\nAccept: text/event-stream\r\n\r\n");
+        site.connect("GET /topics/sales HTTP/1.1\r\nHost: 127.0.0.1\r\nAccept: text/event-stream\r\nConnection: close\r\n\r\n");
     assert_eq!(next_event(&mut stream).0, next);
     end("sales");
     site.post("/topics/sales?key=k", &[], "\"new\"");
