@@ -97,10 +97,13 @@ fn answer(key: u16, correlation: u32, content: &[u8]) -> Vec<u8> {
     command(key | 0x8000, &content)
 }
 
-fn chunk() -> Vec<u8> {
-    // Properties with an id, an application property, data.
-    let message =
-        b"\0\x53\x73\xc0\x07\x01\xa1\x04id-1\0\x53\x74\xc1\x07\x02\xa1\x01k\xa1\x01v\0\x53\x75\xa0\x02{}";
+/// Properties with an id, an application property, data.
+const MESSAGE: &[u8] =
+    b"\0\x53\x73\xc0\x07\x01\xa1\x04id-1\0\x53\x74\xc1\x07\x02\xa1\x01k\xa1\x01v\0\x53\x75\xa0\x02{}";
+/// An array of four billion values that take no room.
+const ENDLESS: &[u8] = b"\0\x53\x77\xf0\0\0\0\x06\xff\xff\xff\xff\x41\0";
+
+fn chunk(message: &[u8]) -> Vec<u8> {
     let length = (message.len() as u32).to_be_bytes();
     let data = [&length[..], message].concat();
     let mut crc = flate2::Crc::new();
@@ -120,7 +123,7 @@ fn chunk() -> Vec<u8> {
     .concat()
 }
 
-fn stream() -> Vec<u8> {
+fn stream(message: &[u8]) -> Vec<u8> {
     let tune = [&(1_u32 << 20).to_be_bytes()[..], &60_u32.to_be_bytes()].concat();
     [
         answer(17, 1, &0_u32.to_be_bytes()),
@@ -129,7 +132,7 @@ fn stream() -> Vec<u8> {
         command(20, &tune),
         answer(21, 4, &0_u32.to_be_bytes()),
         answer(7, 5, b""),
-        command(8, &[&[1][..], &chunk()].concat()),
+        command(8, &[&[1][..], &chunk(message)].concat()),
         command(23, b""),
     ]
     .concat()
@@ -142,8 +145,10 @@ pub fn seeds() -> Vec<Vec<u8>> {
         queue(&[log_in(), delivery(), delivery()]),
         queue(&[log_in(), delivery(), method(1, 60, 30, b"\x01c\x01")]),
         queue(&[log_in(), closed]),
-        [&[1][..], &stream()].concat(),
-        [&[1][..], &stream(), &command(16, b"\0\x06\0\x01s")].concat(),
+        [&[1][..], &stream(MESSAGE)].concat(),
+        [&[1][..], &stream(MESSAGE), &command(16, b"\0\x06\0\x01s")].concat(),
+        [&[1][..], &stream(ENDLESS)].concat(),
+        [&[1][..], &stream(MESSAGE), &answer(7, 6, b""), &command(23, b"")].concat(),
     ]
 }
 
@@ -156,7 +161,7 @@ mod tests {
     fn seeds_are_messages() {
         for (name, option, said) in [
             ("rabbitmq", [("url", "amqp://server"), ("queue", "q")], [log_in(), delivery()].concat()),
-            ("rabbitmq-stream", [("url", "rabbitmq-stream://server"), ("stream", "s")], stream()),
+            ("rabbitmq-stream", [("url", "rabbitmq-stream://server"), ("stream", "s")], stream(MESSAGE)),
         ] {
             let connectors = connectors::table(Connectors { os: script::os(&said), log: None });
             let table = tables::table(&[&[("connector", name), ("format", "json")], &option[..]].concat());

@@ -13,6 +13,7 @@ mod options;
 mod parquet;
 mod postgres_cdc;
 mod rabbitmq;
+mod rabbitmq_server;
 mod registry;
 mod upsert_kafka;
 

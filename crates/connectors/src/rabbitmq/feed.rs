@@ -2,7 +2,7 @@
 
 use super::amqp::{Connection, Event, Message, Table};
 use super::error::AmqpError;
-use super::messages::{Described, keeps_headers};
+use super::messages::{Described, is_time, keeps_headers};
 use super::options::{QUEUE, QUEUE_ARGUMENTS};
 use super::server::Access;
 use super::told;
@@ -125,6 +125,7 @@ impl QueueFeed {
         let id = properties.message_id.clone().filter(|id| self.deduplicates && !id.is_empty());
         let timestamp_ms =
             properties.timestamp.and_then(|seconds| i64::try_from(seconds).ok()?.checked_mul(1000));
+        let timestamp_ms = timestamp_ms.filter(is_time);
         let headers = match self.keeps_headers {
             true => properties.headers.into_iter().map(|(name, value)| (name, value.shown())).collect(),
             false => Vec::new(),
@@ -171,7 +172,7 @@ impl Feed for QueueFeed {
             match self.with(|connection| connection.take_event(wait))? {
                 Some(Event::Delivery { tag, redelivered, message }) => {
                     haul.ticket = tag;
-                    bytes += message.body.len();
+                    bytes += message.bytes();
                     haul.records.push(self.record(message, redelivered));
                     // What else has come is taken as well.
                     wait = Duration::ZERO;

@@ -28,6 +28,14 @@ pub(super) struct Described {
     pub headers: Headers,
 }
 
+/// The last millisecond of the year 9999.
+const TIME_MS_MAX: i64 = 253_402_300_799_999;
+
+/// Whether milliseconds since the epoch are a time that a record can have; all others are as if none was said.
+pub(super) fn is_time(ms: &i64) -> bool {
+    (0..=TIME_MS_MAX).contains(ms)
+}
+
 /// The metadata of messages in queues and in streams.
 pub(super) fn common_metadata() -> Vec<MetadataSpec> {
     let text =

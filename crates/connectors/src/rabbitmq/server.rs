@@ -39,7 +39,7 @@ impl Server {
     }
 
     fn parse(url: &str, scheme: &str) -> Result<Server, String> {
-        // The URL may hold a password, and is not shown.
+        // No part of the URL is shown: what looks like a port may be a password.
         let secured = Server::secured_scheme(scheme);
         let wrong = |reason: &str| {
             format!(
@@ -49,7 +49,7 @@ impl Server {
         let (found, rest) = url.split_once("://").ok_or_else(|| wrong("it has no ://"))?;
         let is_secured = found == secured;
         if !is_secured && found != scheme {
-            return Err(wrong(&format!("it begins with '{found}'")));
+            return Err(wrong("it begins with another scheme"));
         }
         if rest.contains(['?', '#']) {
             return Err(wrong(
@@ -57,6 +57,11 @@ impl Server {
             ));
         }
         let (authority, path) = rest.split_once('/').map_or((rest, None), |(left, path)| (left, Some(path)));
+        if path.is_some_and(|path| path.contains('@')) {
+            return Err(wrong(
+                "a '@' stands behind a '/'; write '/', '@' and ',' in names and passwords as %2F, %40 and %2C",
+            ));
+        }
         let (login, place) =
             authority.rsplit_once('@').map_or((None, authority), |(login, place)| (Some(login), place));
         let default_port = match (scheme, is_secured) {
@@ -65,7 +70,7 @@ impl Server {
             (_, false) => 5552,
             (_, true) => 5551,
         };
-        let port = |text: &str| text.parse::<u16>().map_err(|_| wrong(&format!("'{text}' is no port")));
+        let port = |text: &str| text.parse::<u16>().map_err(|_| wrong("the port is no number up to 65535"));
         let (host, port) = match place.strip_prefix('[') {
             Some(rest) => {
                 let (host, behind) = rest.split_once(']').ok_or_else(|| wrong("a '[' without a ']'"))?;
@@ -182,6 +187,8 @@ impl Access {
                 let kind = match error.kind() {
                     // Trying again does not make a certificate fit.
                     std::io::ErrorKind::InvalidData | std::io::ErrorKind::InvalidInput => ErrorKind::Invalid,
+                    // An address that nothing connects to.
+                    std::io::ErrorKind::PermissionDenied => ErrorKind::Invalid,
                     _ => ErrorKind::Unavailable,
                 };
                 AmqpError::new(kind, format!("cannot connect: {}", told(&error)))
@@ -272,10 +279,14 @@ mod tests {
     fn a_url_that_is_none_is_told_without_its_password() {
         for (url, words) in [
             ("mq:5672", "no ://"),
-            ("http://mq", "begins with 'http'"),
-            ("amqpx://mq", "begins with 'amqpx'"),
+            ("http://mq", "another scheme"),
+            ("amqpx://mq", "another scheme"),
             ("amqp://:5672", "no host"),
-            ("amqp://u:secret@mq:port", "'port' is no port"),
+            ("amqp://u:secret@mq:port", "the port is no number"),
+            ("amqp://u:secret/word@mq", "as %2F"),
+            ("amqp://u:secret,word@mq", "the port is no number"),
+            ("amqp://u:1,secret://word@mq", "another scheme"),
+            ("amqp://u:123/secret@mq", "as %2F"),
             ("amqp://u:secret%zz@mq", "hexadecimal"),
             ("amqp://u:secret@mq/v?heartbeat=5", "options of the table"),
             ("amqp://[::1", "without a ']'"),

@@ -40,7 +40,7 @@ fn what_a_table_says_wrong_is_told_at_once() {
         (Role::Source, (&[], &["'queue' = 'orders'"])),
         (Role::Sink, (&[], &["'queue', 'exchange' or 'routing-key'"])),
         (Role::Sink, (&[("routing-key", "x")], &[])),
-        (Role::Source, (&[queue, ("url", "http://mq")], &["begins with 'http'"])),
+        (Role::Source, (&[queue, ("url", "http://mq")], &["another scheme"])),
         (Role::Source, (&[("queue", &long)], &["longer than the 255 bytes"])),
         (Role::Source, (&[queue, ("auth-mechanism", "EXTERNAL")], &["logs in with a certificate"])),
         (Role::Source, (&[queue, ("tls.root-cas-file", "ca.pem")], &["write 'amqps://"])),

@@ -111,6 +111,13 @@ pub(in crate::rabbitmq) struct Message {
     pub body: Vec<u8>,
 }
 
+impl Message {
+    /// About what it takes in memory.
+    pub(in crate::rabbitmq) fn bytes(&self) -> usize {
+        self.body.len() + self.exchange.len() + self.routing_key.len() + self.properties.bytes()
+    }
+}
+
 /// What is published.
 pub(in crate::rabbitmq) struct Publish<'a> {
     pub exchange: &'a str,
@@ -332,6 +339,10 @@ impl Connection {
         if self.events_bytes < EVENTS_BYTES_MAX {
             self.receive(wait)?;
         }
+        // Nobody would take it, and nothing behind it would be read.
+        if let Some((method, _)) = &self.reply {
+            return Err(unexpected(*method));
+        }
         self.beat()
     }
 
@@ -394,7 +405,7 @@ impl Connection {
                 if wanted.contains(&method) {
                     return Ok((method, arguments));
                 }
-                return Err(AmqpError::malformed(&format!("it answers with the method {method:?}")));
+                return Err(unexpected(method));
             }
             self.receive(self.line.left(until)?)?;
             self.beat()?;
@@ -567,6 +578,10 @@ fn addressed(reader: &mut Reader<'_>) -> Done<Message> {
     Ok(Message { exchange: reader.short_text()?, routing_key: reader.short_text()?, ..Message::default() })
 }
 
+fn unexpected(method: Method) -> AmqpError {
+    AmqpError::malformed(&format!("it answers with the method {method:?}"))
+}
+
 fn message_of(event: &mut Event) -> Option<&mut Message> {
     match event {
         Event::Delivery { message, .. } | Event::Returned { message, .. } => Some(message),
@@ -576,7 +591,7 @@ fn message_of(event: &mut Event) -> Option<&mut Message> {
 
 fn bytes_of(event: &Event) -> usize {
     match event {
-        Event::Delivery { message, .. } | Event::Returned { message, .. } => message.body.len(),
+        Event::Delivery { message, .. } | Event::Returned { message, .. } => message.bytes(),
         Event::Confirmed { .. } | Event::Refused { .. } | Event::Cancelled => 0,
     }
 }

@@ -50,6 +50,16 @@ impl Value {
         }
     }
 
+    fn bytes(&self) -> usize {
+        let content = match self {
+            Value::Bytes(bytes) => bytes.len(),
+            Value::Array(values) => values.iter().map(Value::bytes).sum(),
+            Value::Table(table) => bytes_of(table),
+            _ => 0,
+        };
+        size_of::<Value>() + content
+    }
+
     fn json(&self) -> serde_json::Value {
         match self {
             Value::Nothing => serde_json::Value::Null,
@@ -67,6 +77,12 @@ impl Value {
             }
         }
     }
+}
+
+/// About what a table takes in memory.
+pub(super) fn bytes_of(table: &Table) -> usize {
+    let fields = table.iter().map(|(name, value)| size_of::<String>() + name.len() + value.bytes());
+    fields.sum()
 }
 
 fn decimal(scale: u8, value: u32) -> String {

@@ -1,6 +1,6 @@
 //! The properties of a message (class `basic`), in a content header.
 
-use super::fields::{Reader, Table, put_short_text, put_table};
+use super::fields::{self, Reader, Table, put_short_text, put_table};
 use crate::rabbitmq::error::Done;
 
 /// What a message says of itself; all of it may be absent.
@@ -71,6 +71,12 @@ impl Properties {
         properties.app_id = text(reader, flag::APP_ID)?;
         text(reader, flag::CLUSTER_ID)?;
         Ok(properties)
+    }
+
+    /// About what they take in memory.
+    pub(super) fn bytes(&self) -> usize {
+        let texts = self.short_texts().into_iter().filter_map(|(_, text)| text).map(str::len);
+        texts.sum::<usize>() + fields::bytes_of(&self.headers)
     }
 
     /// Those that are short texts, with the names of their metadata.

@@ -272,11 +272,20 @@ impl Connection {
         Ok(event)
     }
 
+    /// Whether a part of a frame has come.
+    pub(super) fn is_receiving(&self) -> bool {
+        !self.line.incoming.is_empty()
+    }
+
     /// Reads what has come, after waiting for it for so long at most; nothing while much waits to be taken.
     fn wait(&mut self, wait: Duration) -> Done<()> {
         self.flush()?;
         if self.events_bytes < EVENTS_BYTES_MAX {
             self.receive(wait)?;
+        }
+        // Nobody would take it, and nothing behind it would be read.
+        if let Some((key, _)) = &self.reply {
+            return Err(unexpected(*key));
         }
         self.beat()
     }

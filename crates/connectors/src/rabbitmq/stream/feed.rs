@@ -1,7 +1,8 @@
 //! Brings the messages of a stream. Its position is the offset of the next message.
 
 use super::super::error::AmqpError;
-use super::super::messages::keeps_headers;
+use super::super::line::unavailable;
+use super::super::messages::{is_time, keeps_headers};
 use super::super::server::Access;
 use super::super::told;
 use super::chunk::Chunk;
@@ -10,6 +11,7 @@ use super::message::StreamMessage;
 use super::open;
 use super::options::{LOST_OFFSETS, STREAM};
 use crate::landed::Landing;
+use crate::socket::monotonic;
 use base::ErrorKind;
 use base::codec::{CodecError, FieldReader, FieldWriter};
 use base::options::Options;
@@ -104,10 +106,7 @@ impl StreamFeed {
     /// Makes sure that nothing from `next` on was deleted before it was read: a server begins with what it still has.
     fn find_first(&self, connection: &mut Connection, next: i64) -> Result<(), AmqpError> {
         connection.subscribe(&self.stream, Start::First, 1).map_err(|error| missing(error, &self.stream))?;
-        let first = match connection.take_event(FIRST_CHUNK_WAIT)? {
-            Some(Event::Chunk(bytes)) => Some(Chunk::parse(bytes)?.first_offset),
-            _ => None,
-        };
+        let first = self.first_offset(connection)?;
         connection.unsubscribe()?;
         match first {
             Some(first) if first > next && self.options.text(LOST_OFFSETS) != Some("earliest") => {
@@ -125,6 +124,28 @@ impl StreamFeed {
         }
     }
 
+    /// Where the first chunk begins; none if none comes. One that has begun to come is waited for longer.
+    fn first_offset(&self, connection: &mut Connection) -> Result<Option<i64>, AmqpError> {
+        let clock = self.access.os().clock.clone();
+        let begun = monotonic(&*clock);
+        loop {
+            let limit = match connection.is_receiving() {
+                true => self.access.timeout().max(FIRST_CHUNK_WAIT),
+                false => FIRST_CHUNK_WAIT,
+            };
+            let left = limit.saturating_sub(monotonic(&*clock).saturating_sub(begun));
+            // In short looks, so that heartbeats go on.
+            match connection.take_event(left.min(FIRST_CHUNK_WAIT))? {
+                Some(Event::Chunk(bytes)) => return Ok(Some(Chunk::parse(bytes)?.first_offset)),
+                None if left.is_zero() && connection.is_receiving() => {
+                    return Err(unavailable("the first chunk of the stream has not come in time"));
+                }
+                None if left.is_zero() => return Ok(None),
+                Some(Event::Confirmed(_) | Event::Refused { .. }) | None => {}
+            }
+        }
+    }
+
     /// Takes a chunk's messages from the next offset on: a chunk begins before it, or at it.
     fn take(&mut self, bytes: Vec<u8>, haul: &mut Haul) -> Result<usize, AmqpError> {
         let chunk = Chunk::parse(bytes)?;
@@ -135,8 +156,7 @@ impl StreamFeed {
                 continue;
             }
             taken += bytes.len();
-            let message = StreamMessage::parse(bytes)?;
-            haul.records.push(self.record(message, offset, chunk.timestamp_ms));
+            haul.records.push(self.record(StreamMessage::of(bytes), offset, chunk.timestamp_ms));
         }
         let next = match self.next {
             Start::Offset(next) => next.max(end),
@@ -148,7 +168,8 @@ impl StreamFeed {
 
     fn record(&self, message: StreamMessage, offset: i64, written_ms: i64) -> FeedRecord {
         let StreamMessage { described, to, subject, group_id, body } = message;
-        let timestamp_ms = described.timestamp_ms.unwrap_or(written_ms);
+        let told_ms = described.timestamp_ms.or(Some(written_ms).filter(is_time));
+        let timestamp_ms = told_ms.unwrap_or_else(|| self.access.os().clock.now_ms());
         let mut landing = Landing::new(&self.table);
         landing.number("offset", Some(offset));
         landing.text("to", to.as_deref());

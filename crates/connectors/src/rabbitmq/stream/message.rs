@@ -2,7 +2,7 @@
 
 use super::super::amqp::{Reader, Value};
 use super::super::error::{AmqpError, Done};
-use super::super::messages::Described;
+use super::super::messages::{Described, is_time};
 
 /// Lists and maps in one another are read so deep.
 const DEPTH_MAX: usize = 16;
@@ -30,7 +30,13 @@ pub(super) struct StreamMessage {
 }
 
 impl StreamMessage {
-    pub(super) fn parse(bytes: &[u8]) -> Done<StreamMessage> {
+    /// A message, or as its body the bytes of what is none: the table's format says what becomes of those.
+    pub(super) fn of(bytes: &[u8]) -> StreamMessage {
+        let raw = |_| StreamMessage { body: bytes.to_vec(), ..StreamMessage::default() };
+        StreamMessage::parse(bytes).unwrap_or_else(raw)
+    }
+
+    fn parse(bytes: &[u8]) -> Done<StreamMessage> {
         let mut message = StreamMessage::default();
         let mut reader = Reader(bytes);
         while !reader.0.is_empty() {
@@ -72,7 +78,7 @@ impl StreamMessage {
             correlation_id: text(5),
             content_type: text(6),
             content_encoding: text(7),
-            timestamp_ms: fields.get(9).and_then(Value::number),
+            timestamp_ms: fields.get(9).and_then(Value::number).filter(is_time),
             headers,
         };
     }
@@ -220,11 +226,11 @@ fn value_of(code: u8, reader: &mut Reader<'_>, depth: usize) -> Done<Value> {
             let (mut content, count) = counted(code, reader)?;
             let code = content.u8()?;
             let mut all = Vec::new();
+            // Values that take no room would make an array without end.
+            if count as usize > content.0.len() {
+                return Err(AmqpError::malformed("an array has more values than bytes"));
+            }
             for _ in 0..count {
-                // Values without a length of their own would make an array without end.
-                if content.0.is_empty() {
-                    break;
-                }
                 all.push(value_of(code, &mut content, depth)?);
             }
             Value::Array(all)
@@ -334,9 +340,13 @@ mod tests {
         assert!(StreamMessage::parse(&[0, 0x53, 0x77, 0x01]).is_err());
         let deep = [vec![0; DEPTH_MAX * 2], vec![0x40; 3]].concat();
         assert!(StreamMessage::parse(&deep).is_err());
-        // An array of four billion values that take no room.
+        // Arrays of four billion values that take no room, with nothing behind them and with a byte that nobody reads.
         let endless = [0x00, 0x53, 0x77, 0xf0, 0, 0, 0, 5, 255, 255, 255, 255, 0x41];
-        assert_eq!(StreamMessage::parse(&endless).unwrap().body, b"[]");
+        assert!(StreamMessage::parse(&endless).is_err());
+        for code in [0x40, 0x41, 0x42, 0x43, 0x44, 0x45] {
+            let endless = [0x00, 0x53, 0x77, 0xf0, 0, 0, 0, 6, 255, 255, 255, 255, code, 0];
+            assert!(StreamMessage::parse(&endless).is_err(), "{code:#x}");
+        }
         assert!(StreamMessage::parse(&[0x00, 0x53, 0x77, 0xd0, 0, 0, 0, 4, 255, 255, 255, 255]).is_err());
     }
 }

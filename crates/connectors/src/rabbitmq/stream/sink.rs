@@ -22,7 +22,7 @@ use dataflow::sink::{OutboxSink, SinkError, TopicBatch};
 use dataflow::source::Rejected;
 use dataflow::table::TableDefinition;
 use kafka_wire::records::Record;
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -41,6 +41,9 @@ pub(super) struct StreamSink {
     open: Option<Open>,
     /// What no stream takes, on its way to the dead-letter topic.
     refused: Vec<Rejected>,
+    /// Batches of which nothing is published until that is in the topic: a stream that has a later id says nothing of
+    /// what is missing before it. They are no more than what is applied between two commits.
+    held: VecDeque<Vec<u8>>,
 }
 
 struct Open {
@@ -71,6 +74,7 @@ impl StreamSink {
             rows,
             open: None,
             refused: Vec::new(),
+            held: VecDeque::new(),
         }
     }
 
@@ -111,6 +115,38 @@ impl StreamSink {
         let id = record.offset as u64 + 1;
         open.unconfirmed.insert(id);
         open.connection.publish(id, &bytes).map_err(|error| self.lost(error))
+    }
+
+    /// Publishes a batch's records, up to one that is refused; behind that the rest is held.
+    fn publish_batch(&mut self, batch: &[u8]) -> Result<(), SinkError> {
+        let Some(mut next) = self.open.as_ref().map(|open| open.next) else { return Ok(()) };
+        let table = self.table.clone();
+        let end = each_outbox_record(&table.name, batch, next, |record| {
+            if self.refused.is_empty() {
+                self.publish(record)?;
+                next = record.offset + 1;
+            }
+            Ok(())
+        })?;
+        if !self.refused.is_empty() {
+            self.held.push_front(batch.to_vec());
+        } else {
+            next = end;
+        }
+        if let Some(open) = &mut self.open {
+            open.next = next;
+        }
+        Ok(())
+    }
+
+    /// Publishes what was held, when what was refused before it is in its topic.
+    fn release(&mut self) -> Result<(), SinkError> {
+        while self.refused.is_empty()
+            && let Some(batch) = self.held.pop_front()
+        {
+            self.publish_batch(&batch)?;
+        }
+        Ok(())
     }
 
     fn refuse(&mut self, record: &Record<'_>, reason: String) -> Result<(), SinkError> {
@@ -169,6 +205,7 @@ impl OutboxSink for StreamSink {
     fn open(&mut self) -> Result<i64, SinkError> {
         self.open = None;
         self.refused.clear();
+        self.held.clear();
         let opened = open(&self.access, &self.name).and_then(|mut connection| {
             let known = connection.declare_publisher(&self.name, &self.stream);
             Ok((known.map_err(|error| missing(error, &self.stream))?, connection))
@@ -181,13 +218,11 @@ impl OutboxSink for StreamSink {
     }
 
     fn apply(&mut self, batch: &[u8]) -> Result<(), SinkError> {
-        let Some(next) = self.open.as_ref().map(|open| open.next) else { return Ok(()) };
-        let table = self.table.clone();
-        let end = each_outbox_record(&table.name, batch, next, |record| self.publish(record))?;
-        if let Some(open) = &mut self.open {
-            open.next = end;
+        if !self.refused.is_empty() || !self.held.is_empty() {
+            self.held.push_back(batch.to_vec());
+            return Ok(());
         }
-        Ok(())
+        self.publish_batch(batch)
     }
 
     fn commit(&mut self, _finish: bool, _clock_ms: i64) -> Result<i64, SinkError> {
@@ -196,6 +231,7 @@ impl OutboxSink for StreamSink {
         {
             return Err(self.lost(error));
         }
+        self.release()?;
         self.settle()?;
         let Some(open) = &mut self.open else { return Ok(0) };
         // What no stream takes is in no topic yet, and may not be left behind.
