@@ -4,8 +4,8 @@ use super::amqp::{Connection, Event, Message, Table};
 use super::error::AmqpError;
 use super::messages::{Described, is_time, keeps_headers};
 use super::options::{QUEUE, QUEUE_ARGUMENTS};
+use super::reading::Reading;
 use super::server::Access;
-use super::told;
 use crate::landed::Landing;
 use base::ErrorKind;
 use base::options::Options;
@@ -21,14 +21,13 @@ const HAUL_BYTES_MAX: usize = 4 << 20;
 const DELIVERY_COUNT: &str = "x-delivery-count";
 
 pub(super) struct QueueFeed {
-    table: Arc<TableDefinition>,
+    reading: Reading<Connection>,
     access: Access,
     queue: Queue,
     consumer_tag: String,
     prefetch: u16,
     deduplicates: bool,
     keeps_headers: bool,
-    connection: Option<Connection>,
 }
 
 /// A queue, and how it is made if it is to be.
@@ -86,32 +85,13 @@ impl QueueFeed {
             prefetch: prefetch.unwrap_or(1),
             deduplicates: options.boolean("deduplicate"),
             keeps_headers: keeps_headers(&table),
-            connection: None,
-            table,
+            reading: Reading::new(table),
         }
-    }
-
-    fn error(&self, error: AmqpError) -> SourceError {
-        let (kind, message) = told(&self.table.name, error);
-        SourceError { kind, message }
-    }
-
-    /// With an error the connection is of no more use.
-    fn with<T>(
-        &mut self,
-        call: impl FnOnce(&mut Connection) -> Result<T, AmqpError>,
-    ) -> Result<T, SourceError> {
-        let not_open = || AmqpError::new(ErrorKind::Unavailable, "the server is not connected");
-        let called = self.connection.as_mut().ok_or_else(not_open).and_then(call);
-        called.map_err(|error| {
-            self.connection = None;
-            self.error(error)
-        })
     }
 
     fn record(&self, message: Message, redelivered: bool) -> FeedRecord {
         let Message { exchange, routing_key, properties, body } = message;
-        let mut landing = Landing::new(&self.table);
+        let mut landing = Landing::new(&self.reading.table);
         landing.text("exchange", Some(&exchange));
         landing.text("routing-key", Some(&routing_key));
         landing.boolean("redelivered", redelivered);
@@ -154,14 +134,13 @@ impl QueueFeed {
 
 impl Feed for QueueFeed {
     fn open(&mut self, _position: Option<&[u8]>) -> Result<(), SourceError> {
-        self.connection = None;
+        self.reading.close();
         let opened = self.access.open(&self.consumer_tag).and_then(|mut connection| {
             self.queue.declare(&mut connection)?;
             connection.consume(&self.queue.name, &self.consumer_tag, self.prefetch)?;
             Ok(connection)
         });
-        self.connection = Some(opened.map_err(|error| self.error(error))?);
-        Ok(())
+        self.reading.open(opened)
     }
 
     fn poll(&mut self, wait_ms: u64) -> Result<Haul, SourceError> {
@@ -169,7 +148,7 @@ impl Feed for QueueFeed {
         let mut wait = Duration::from_millis(wait_ms);
         let mut bytes = 0;
         while bytes < HAUL_BYTES_MAX {
-            match self.with(|connection| connection.take_event(wait))? {
+            match self.reading.with(|connection| connection.take_event(wait))? {
                 Some(Event::Delivery { tag, redelivered, message }) => {
                     haul.ticket = tag;
                     bytes += message.bytes();
@@ -180,7 +159,7 @@ impl Feed for QueueFeed {
                 // Whether the queue is gone is seen when it is declared again.
                 Some(Event::Cancelled) => {
                     let message = "the server has cancelled the consumer: the queue was deleted, or moves";
-                    return self.with(|_| Err(AmqpError::new(ErrorKind::Retry, message)));
+                    return self.reading.with(|_| Err(AmqpError::new(ErrorKind::Retry, message)));
                 }
                 Some(Event::Returned { .. } | Event::Confirmed { .. } | Event::Refused { .. }) => {}
                 None => break,
@@ -190,11 +169,11 @@ impl Feed for QueueFeed {
     }
 
     fn confirm(&mut self, ticket: u64) -> Result<(), SourceError> {
-        self.with(|connection| connection.acknowledge(ticket))
+        self.reading.with(|connection| connection.acknowledge(ticket))
     }
 
     fn keep_alive(&mut self) -> Result<(), SourceError> {
-        self.with(Connection::tend)
+        self.reading.with(Connection::tend)
     }
 }
 

@@ -12,6 +12,8 @@ mod feed;
 mod line;
 mod messages;
 mod options;
+mod reading;
+mod refused;
 mod server;
 mod sink;
 mod stream;

@@ -8,7 +8,8 @@ use super::amqp::{Connection, Event, Message, Properties, Publish, Value};
 use super::error::AmqpError;
 use super::feed::{Queue, short_name};
 use super::messages::{Described, MessageEncoder};
-use super::options::{DEAD_LETTER_TOPIC, EXCHANGE, ROUTING_KEY};
+use super::options::{EXCHANGE, ROUTING_KEY};
+use super::refused::RefusedMessages;
 use super::server::Access;
 use super::told;
 use crate::landed::Carried;
@@ -43,10 +44,9 @@ pub(super) struct QueueSink {
     is_mandatory: bool,
     is_persistent: bool,
     content_type: Option<String>,
-    dead_letter_topic: Option<String>,
     open: Option<Open>,
     /// What went nowhere, on its way to the dead-letter topic.
-    refused: Vec<Rejected>,
+    refused: RefusedMessages,
 }
 
 struct Open {
@@ -101,14 +101,17 @@ impl QueueSink {
             is_mandatory: options.boolean("mandatory"),
             is_persistent: options.boolean("persistent"),
             content_type: text("content-type"),
-            dead_letter_topic: text(DEAD_LETTER_TOPIC),
             name: short_name(identity),
+            refused: RefusedMessages::new(
+                &table,
+                options,
+                ", or have those dropped that are routed to no queue with 'mandatory' = 'false'",
+            ),
             table,
             access,
             rows,
             positions,
             open: None,
-            refused: Vec::new(),
         }
     }
 
@@ -164,7 +167,9 @@ impl QueueSink {
         };
         if let Some(long) = publish.too_long() {
             let reason = format!("its '{long}' is longer than the 255 bytes that AMQP has for it");
-            return self.refuse(record.offset.to_string(), body.to_vec(), record.timestamp, reason);
+            let which = format!("outbox-offset={}", record.offset);
+            let kept = self.refused.keep(which, body.to_vec(), record.timestamp, reason);
+            return kept.map_err(|error| self.error(error));
         }
         let Some(open) = &mut self.open else { return Ok(()) };
         let published = open.connection.publish(&publish);
@@ -173,39 +178,15 @@ impl QueueSink {
         published.map_err(|error| self.lost(error))
     }
 
-    /// A message that is refused for good goes to the dead letters, or is an error.
-    fn refuse(
-        &mut self,
-        which: String,
-        body: Vec<u8>,
-        timestamp_ms: i64,
-        reason: String,
-    ) -> Result<(), SinkError> {
-        let Some(topic) = self.dead_letter_topic.clone() else {
-            let message = format!(
-                "the message {which} is refused: {reason}; keep such messages with 'dead-letter.topic' = '…', or have \
-                 those dropped that are routed to no queue with 'mandatory' = 'false'"
-            );
-            return Err(self.error(AmqpError::new(ErrorKind::Invalid, message)));
-        };
-        self.refused.push(Rejected {
-            origin: format!("{} message={which}", self.table.name),
-            key: None,
-            value: Some(body),
-            timestamp_ms,
-            reason,
-            topic,
-        });
-        Ok(())
-    }
-
     fn returned(&mut self, reason: String, message: Message) -> Result<(), SinkError> {
         let Message { exchange, routing_key, properties, body } = message;
         let reason = format!(
             "exchange='{exchange}' routing-key='{routing_key}' leads to no queue: the server says {reason}"
         );
         let timestamp_ms = self.access.os().clock.now_ms();
-        self.refuse(properties.message_id.unwrap_or_default(), body, timestamp_ms, reason)
+        let which = format!("message-id={}", properties.message_id.unwrap_or_default());
+        let kept = self.refused.keep(which, body, timestamp_ms, reason);
+        kept.map_err(|error| self.error(error))
     }
 
     /// Waits until the server has said of every message what became of it.
@@ -303,6 +284,6 @@ impl OutboxSink for QueueSink {
     }
 
     fn take_rejected(&mut self) -> Vec<Rejected> {
-        std::mem::take(&mut self.refused)
+        self.refused.take()
     }
 }

@@ -277,7 +277,9 @@ fn nothing_is_published_behind_a_refused_record_before_that_is_kept() {
     apply(&mut *sink, 3, &[&long, "c", "d"]);
     assert_eq!(sink.commit(false, 1).unwrap(), 0);
     assert_eq!(script.published(), [1]);
-    assert_eq!(sink.take_rejected().len(), 1);
+    let [rejected] = &sink.take_rejected()[..] else { panic!("one is refused") };
+    assert_eq!((rejected.topic.as_str(), rejected.origin.as_str()), ("dead", "t outbox-offset=1"));
+    assert_eq!(rejected.value.as_deref(), Some(long.as_bytes()));
     // The next is refused in what was held.
     sink.commit(false, 1).unwrap();
     assert_eq!(script.published(), [1, 3]);

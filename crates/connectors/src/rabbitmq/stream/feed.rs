@@ -3,8 +3,8 @@
 use super::super::error::AmqpError;
 use super::super::line::unavailable;
 use super::super::messages::{is_time, keeps_headers};
+use super::super::reading::Reading;
 use super::super::server::Access;
-use super::super::told;
 use super::chunk::Chunk;
 use super::connection::{Connection, Event, Start};
 use super::message::StreamMessage;
@@ -29,13 +29,12 @@ const CREDIT: u16 = 8;
 const FIRST_CHUNK_WAIT: Duration = Duration::from_secs(1);
 
 pub(super) struct StreamFeed {
-    table: Arc<TableDefinition>,
+    reading: Reading<Connection>,
     access: Access,
     options: Options,
     name: String,
     stream: String,
     keeps_headers: bool,
-    connection: Option<Connection>,
     /// Where it goes on.
     next: Start,
     /// The position is not in the log yet.
@@ -52,32 +51,13 @@ impl StreamFeed {
         StreamFeed {
             stream: options.text(STREAM).unwrap_or_default().to_string(),
             keeps_headers: keeps_headers(&table),
-            table,
+            reading: Reading::new(table),
             access,
             options,
             name,
-            connection: None,
             next: Start::First,
             is_new: false,
         }
-    }
-
-    fn error(&self, error: AmqpError) -> SourceError {
-        let (kind, message) = told(&self.table.name, error);
-        SourceError { kind, message }
-    }
-
-    /// With an error the connection is of no more use.
-    fn with<T>(
-        &mut self,
-        call: impl FnOnce(&mut Connection) -> Result<T, AmqpError>,
-    ) -> Result<T, SourceError> {
-        let not_open = || AmqpError::new(ErrorKind::Unavailable, "the server is not connected");
-        let called = self.connection.as_mut().ok_or_else(not_open).and_then(call);
-        called.map_err(|error| {
-            self.connection = None;
-            self.error(error)
-        })
     }
 
     /// Where a job begins that is new. What is latest now means the same after a restart, so it is said by the clock.
@@ -170,7 +150,7 @@ impl StreamFeed {
         let StreamMessage { described, to, subject, group_id, body } = message;
         let told_ms = described.timestamp_ms.or(Some(written_ms).filter(is_time));
         let timestamp_ms = told_ms.unwrap_or_else(|| self.access.os().clock.now_ms());
-        let mut landing = Landing::new(&self.table);
+        let mut landing = Landing::new(&self.reading.table);
         landing.number("offset", Some(offset));
         landing.text("to", to.as_deref());
         landing.text("subject", subject.as_deref());
@@ -221,18 +201,18 @@ fn read_position(bytes: &[u8]) -> Result<Option<Start>, CodecError> {
 
 impl Feed for StreamFeed {
     fn open(&mut self, position: Option<&[u8]>) -> Result<(), SourceError> {
-        self.connection = None;
+        self.reading.close();
         self.is_new = position.is_none();
         self.next = match position.map(read_position) {
             None => self.begin(),
             Some(Ok(Some(next))) => next,
             Some(_) => {
-                let message = format!("table '{}': its position cannot be read", self.table.name);
+                let message = format!("table '{}': its position cannot be read", self.reading.table.name);
                 return Err(SourceError { kind: ErrorKind::Corrupt, message });
             }
         };
-        self.connection = Some(self.connect().map_err(|error| self.error(error))?);
-        Ok(())
+        let opened = self.connect();
+        self.reading.open(opened)
     }
 
     fn poll(&mut self, wait_ms: u64) -> Result<Haul, SourceError> {
@@ -244,9 +224,9 @@ impl Feed for StreamFeed {
         let mut wait = Duration::from_millis(wait_ms);
         let (mut bytes, mut chunks) = (0, 0);
         while bytes < HAUL_BYTES_MAX {
-            match self.with(|connection| connection.take_event(wait))? {
+            match self.reading.with(|connection| connection.take_event(wait))? {
                 Some(Event::Chunk(chunk)) => {
-                    let taken = self.take(chunk, &mut haul).map_err(|error| self.error(error))?;
+                    let taken = self.take(chunk, &mut haul).map_err(|error| self.reading.error(error))?;
                     bytes += taken;
                     chunks += 1;
                     // What else has come is taken as well.
@@ -257,14 +237,14 @@ impl Feed for StreamFeed {
             }
         }
         if chunks > 0 {
-            self.with(|connection| connection.credit(chunks))?;
+            self.reading.with(|connection| connection.credit(chunks))?;
             haul.position = Some(position(self.next));
         }
         Ok(haul)
     }
 
     fn keep_alive(&mut self) -> Result<(), SourceError> {
-        self.with(Connection::tend)
+        self.reading.with(Connection::tend)
     }
 }
 

@@ -4,7 +4,7 @@
 use super::super::error::AmqpError;
 use super::super::feed::short_name;
 use super::super::messages::{Described, MessageEncoder};
-use super::super::options::DEAD_LETTER_TOPIC;
+use super::super::refused::RefusedMessages;
 use super::super::server::Access;
 use super::super::told;
 use super::connection::{Connection, Event};
@@ -37,10 +37,9 @@ pub(super) struct StreamSink {
     /// The publisher's name.
     name: String,
     content_type: Option<String>,
-    dead_letter_topic: Option<String>,
     open: Option<Open>,
     /// What no stream takes, on its way to the dead-letter topic.
-    refused: Vec<Rejected>,
+    refused: RefusedMessages,
     /// Batches of which nothing is published until that is in the topic: a stream that has a later id says nothing of
     /// what is missing before it. They are no more than what is applied between two commits.
     held: VecDeque<Vec<u8>>,
@@ -68,12 +67,11 @@ impl StreamSink {
             stream: text(STREAM).unwrap_or_default(),
             name: short_name(&format!("{prefix}-{identity}")),
             content_type: text("content-type"),
-            dead_letter_topic: text(DEAD_LETTER_TOPIC),
+            refused: RefusedMessages::new(&table, options, ""),
             table,
             access,
             rows,
             open: None,
-            refused: Vec::new(),
             held: VecDeque::new(),
         }
     }
@@ -106,10 +104,10 @@ impl StreamSink {
         let bytes = message.encode();
         let Some(open) = &mut self.open else { return Ok(()) };
         if open.connection.is_too_long(&bytes) {
-            return self.refuse(
-                record,
-                format!("a message of bytes={} is longer than a frame of the server", bytes.len()),
-            );
+            let which = format!("outbox-offset={}", record.offset);
+            let reason = format!("a message of bytes={} is longer than a frame of the server", bytes.len());
+            let kept = self.refused.keep(which, message.body, record.timestamp, reason);
+            return kept.map_err(|error| self.error(error));
         }
         // The first outbox record has the id 1: a stream that knows nobody of the name answers 0.
         let id = record.offset as u64 + 1;
@@ -146,22 +144,6 @@ impl StreamSink {
         {
             self.publish_batch(&batch)?;
         }
-        Ok(())
-    }
-
-    fn refuse(&mut self, record: &Record<'_>, reason: String) -> Result<(), SinkError> {
-        let Some(topic) = self.dead_letter_topic.clone() else {
-            let message = format!("{reason}; keep such messages with 'dead-letter.topic' = '…'");
-            return Err(self.error(AmqpError::new(ErrorKind::Invalid, message)));
-        };
-        self.refused.push(Rejected {
-            origin: format!("{} outbox-offset={}", self.table.name, record.offset),
-            key: None,
-            value: record.value.map(<[u8]>::to_vec),
-            timestamp_ms: record.timestamp,
-            reason,
-            topic,
-        });
         Ok(())
     }
 
@@ -242,6 +224,6 @@ impl OutboxSink for StreamSink {
     }
 
     fn take_rejected(&mut self) -> Vec<Rejected> {
-        std::mem::take(&mut self.refused)
+        self.refused.take()
     }
 }
