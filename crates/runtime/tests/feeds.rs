@@ -40,6 +40,8 @@ struct Memory {
     /// Of a queue: what is confirmed, and what was delivered on this connection.
     confirmed: i64,
     delivered: i64,
+    /// The positions with which it was opened.
+    positions: Vec<i64>,
 }
 
 type Watch = Box<dyn Fn(&Memory) + Send>;
@@ -87,6 +89,7 @@ impl Feed for Polls {
         self.outside.opened.fetch_add(1, Ordering::SeqCst);
         let stored = position.map_or(0, |bytes| i64::from_le_bytes(bytes.try_into().unwrap()));
         self.next = self.outside.call(|memory| {
+            memory.positions.push(stored);
             memory.delivered = memory.confirmed;
             if self.outside.kind == Kind::Queue { memory.confirmed } else { stored }
         })?;
@@ -220,12 +223,17 @@ impl Connector for Fed {
 
 fn begin(world: &SimOs, outside: &Arc<Outside>) -> (Life, Pipe, JobRequest) {
     let life = Life::begin(world, &Input::default());
+    let (pipe, request) = request(world, &life, outside);
+    (life, pipe, request)
+}
+
+fn request(world: &SimOs, life: &Life, outside: &Arc<Outside>) -> (Pipe, JobRequest) {
     let pipe = Pipe::new(world, &life.log, true);
     let fed = Fed { pipe: pipe.clone(), log: life.log.clone(), outside: outside.clone() };
     let mut request = pipe.request(pipe::plan(&["topic", "outbox"]));
     request.connectors = ConnectorTable::new(vec![Arc::new(fed)]);
     request.options.step_rows_max = 5;
-    (life, pipe, request)
+    (pipe, request)
 }
 
 fn forked(world: &SimOs) -> SimOs {
@@ -341,6 +349,63 @@ fn an_outside_that_fails_again_and_again_is_opened_again_and_costs_no_record_and
         );
         drop(machine);
         assert_complete(&pipe.topic("topic"), &format!("{kind:?}"));
+        life.end();
+    }
+}
+
+/// How many records of the feed lie in the log.
+fn landed(log: &EventLog) -> i64 {
+    let topics = log.topics();
+    let Some(source) = topics.iter().find(|topic| topic.name.starts_with("__source")) else { return 0 };
+    source.partitions.iter().map(|partition| log.bounds(*partition).unwrap().high_watermark.0).sum()
+}
+
+#[test]
+fn a_feed_is_opened_with_no_position_that_a_power_cut_takes_back() {
+    let world = SimOs::new(46);
+    let outside = Outside::new(Kind::Replayable, Memory::default());
+    let seen: Arc<Mutex<Vec<(SimOs, i64)>>> = Arc::default();
+    let (looks, running) = (seen.clone(), world.clone());
+    *outside.watch.lock().unwrap() = Some(Box::new(move |memory| {
+        let mut seen = looks.lock().unwrap();
+        if memory.positions.len() > seen.len() {
+            seen.push((forked(&running), *memory.positions.last().unwrap()));
+        }
+    }));
+    let life = Life::begin_without_threads(&world, &Input::default());
+    let (pipe, mut job) = request(&world, &life, &outside);
+    job.options.restart = RestartStrategy::FixedDelay { attempts: 1000, delay_ms: 10 };
+    // The job may be opened again as a whole, too.
+    let mut restarts = 0;
+    let mut machine = life.runtime.machine(job.clone()).unwrap();
+    let mut turns = 0;
+    while machine.turn().unwrap() != Turn::Finished {
+        turns += 1;
+        assert!(turns < 1000, "the job does not end");
+        match turns % 6 {
+            // The haul of this turn is in the log's memory only when the next call fails.
+            0 | 3 => outside.troubles.store(1, Ordering::SeqCst),
+            4 if restarts < 3 => {
+                restarts += 1;
+                drop(machine);
+                machine = life.runtime.machine(job.clone()).unwrap();
+            }
+            5 => drop(life.log.commit_pending().unwrap()),
+            _ => {}
+        }
+        world.clock.advance_ms(20);
+    }
+    drop(machine);
+    assert_complete(&pipe.topic("topic"), "undisturbed");
+    *outside.watch.lock().unwrap() = None;
+    life.end();
+    let seen = std::mem::take(&mut *seen.lock().unwrap());
+    assert!(seen.iter().filter(|(_, position)| *position > 0).count() > 5, "{}", seen.len());
+    for (number, (world, position)) in seen.iter().enumerate() {
+        world.disk.power_cut(number as u64);
+        let life = Life::begin(world, &Input::default());
+        let landed = landed(&life.log);
+        assert!(landed >= *position, "opened at {position}, and {landed} are left");
         life.end();
     }
 }

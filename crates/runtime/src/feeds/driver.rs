@@ -154,6 +154,8 @@ impl Driver {
             return Ok(Polling::Done);
         }
         if !self.is_open {
+            // The outside may forget what lies before the position that it is opened with, so no power cut may take that back.
+            patience::wait_durable(&self.log, &self.wakeup, self.log.appended())?;
             let known = self.journal.feed(&self.job, scan);
             self.feed.open(known.as_ref().and_then(|known| known.position.as_deref()))?;
             self.is_open = true;

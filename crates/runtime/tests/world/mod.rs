@@ -13,9 +13,9 @@ use dataflow::plan::{Aggregate, AggregateFunction, Node, NodeId, NodeKind, Plan,
 use dataflow::sink::{Sink, SinkError, TopicBatch, TopicSink};
 use dataflow::source::{Idle, Position, Read, ReadLimits, Source, SourceError, Split};
 use dataflow::table::TableDefinition;
-use eventlog::{EventLog, LogOptions, Recovery};
+use eventlog::{Committer, EventLog, LogOptions, Recovery};
 use os::sim::SimOs;
-use runtime::{JobOptions, JobRequest, Journal, Observer, Runtime, RuntimeError, Submitted};
+use runtime::{JobOptions, JobRequest, Journal, Observer, Patience, Runtime, RuntimeError, Submitted};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -244,11 +244,21 @@ impl Life {
     }
 
     pub fn begin_in(world: &SimOs, input: &Input, data: PathBuf) -> Life {
+        Life::open(world, input, data, Committer::Thread)
+    }
+
+    /// A life whose log is durable only when somebody commits, or when a job cannot go on without.
+    pub fn begin_without_threads(world: &SimOs, input: &Input) -> Life {
+        Life::open(world, input, PathBuf::from("/data"), Committer::Manual)
+    }
+
+    fn open(world: &SimOs, input: &Input, data: PathBuf, committer: Committer) -> Life {
         let os = world.os();
         let options = LogOptions {
             file_bytes: 256 << 10,
             first_file_bytes: 64 << 10,
             retention_check_ms: 0,
+            committer,
             ..LogOptions::new(data.join("log"))
         };
         let mut recovery = Recovery::open(&os, options).expect("the log opens");
@@ -257,7 +267,14 @@ impl Life {
         recovery.replay(&mut |_, entry| journal.fold(&entry)).expect("the log replays");
         let log =
             recovery.start(vec![(runtime::journal::CHECKPOINT, journal.clone())]).expect("the log starts");
-        let runtime = Runtime::new(log.clone(), os, data, journal);
+        let runtime = match committer {
+            Committer::Thread => Runtime::new(log.clone(), os, data, journal),
+            Committer::Manual => {
+                let commits = log.clone();
+                let patience: Patience = Arc::new(move |_| commits.commit_pending().is_ok());
+                Runtime::without_threads(log.clone(), os, data, journal, patience)
+            }
+        };
         Life { log, runtime, input: input.clone() }
     }
 
