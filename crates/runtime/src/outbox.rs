@@ -237,7 +237,7 @@ impl Driver {
             }
         }
         let drained = ended && next >= high_watermark;
-        let durable = self.commit(drained)?;
+        let Some(durable) = self.commit(drained)? else { return Ok(DriverTurn::Idle(0)) };
         if self.next.replace(next).is_none() {
             self.note(|sink| sink.failure = None);
         }
@@ -251,18 +251,22 @@ impl Driver {
         })
     }
 
-    /// Lets the target commit. What it refuses is in the log before the target stores an offset behind it.
-    fn commit(&mut self, finish: bool) -> Result<Offset, RuntimeError> {
+    /// Lets the target commit. What it refuses is in the log before the target stores an offset behind it; none if the job
+    /// stops while the log takes nothing. Then the target is asked again before anything else: it must not commit.
+    fn commit(&mut self, finish: bool) -> Result<Option<Offset>, RuntimeError> {
         loop {
             let durable = Offset(self.sink.commit(finish, self.os.clock.now_ms())?);
             let rejected = self.sink.take_rejected();
             if rejected.is_empty() {
-                return Ok(durable);
+                return Ok(Some(durable));
             }
             let count = rejected.len() as u64;
             let lsn = dead_letters::append(&self.log, &self.wakeup, &self.signals.stopped, &rejected)?;
-            // A job that stops meanwhile meets them again.
-            let Some(lsn) = lsn else { return Ok(durable) };
+            let Some(lsn) = lsn else {
+                // The sink has given them away: only one that is opened anew meets them again.
+                self.next = None;
+                return Ok(None);
+            };
             patience::wait_durable(&self.log, &self.wakeup, lsn)?;
             self.note(|sink| sink.dead_letters += count);
         }
@@ -290,5 +294,140 @@ impl Driver {
                 change(sink);
             }
         });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::restart::RestartStrategy;
+    use dataflow::batch::Batch;
+    use dataflow::sink::{SinkError, TopicBatch};
+    use dataflow::source::Rejected;
+    use eventlog::{Committer, LogError, LogOptions, Recovery};
+    use os::sim::SimOs;
+
+    const OUTBOX: &str = "outbox";
+    const LETTERS: &str = "letters";
+    /// Of the log: a frame of that size leaves no room for another before a sync.
+    const UNSYNCED_BYTES_MAX: u64 = 64 << 10;
+
+    /// Refuses the first record, and forgets that once it was asked.
+    struct Refuses {
+        signals: Arc<OutboxSignals>,
+        refused: Vec<Rejected>,
+        next: i64,
+        stored: Arc<AtomicI64>,
+    }
+
+    impl OutboxSink for Refuses {
+        fn encode(&mut self, _: &Batch, _: i64) -> Result<Vec<TopicBatch>, SinkError> {
+            panic!("nothing is written here")
+        }
+
+        fn open(&mut self) -> Result<i64, SinkError> {
+            self.next = self.stored.load(Ordering::SeqCst);
+            self.refused.clear();
+            Ok(self.next)
+        }
+
+        fn apply(&mut self, _: &[u8]) -> Result<(), SinkError> {
+            if self.next == 0 {
+                let (topic, origin, reason) = (LETTERS.into(), "outbox".into(), "refused".into());
+                self.refused.push(Rejected {
+                    topic,
+                    origin,
+                    reason,
+                    key: None,
+                    value: None,
+                    timestamp_ms: 0,
+                });
+            }
+            self.next += 1;
+            Ok(())
+        }
+
+        fn commit(&mut self, _: bool, _: i64) -> Result<i64, SinkError> {
+            if self.refused.is_empty() {
+                self.stored.store(self.next, Ordering::SeqCst);
+            }
+            Ok(self.stored.load(Ordering::SeqCst))
+        }
+
+        fn take_rejected(&mut self) -> Vec<Rejected> {
+            // The job is stopped just now.
+            self.signals.stopped.store(!self.refused.is_empty(), Ordering::SeqCst);
+            std::mem::take(&mut self.refused)
+        }
+    }
+
+    fn log(os: &Os) -> EventLog {
+        let options = LogOptions {
+            committer: Committer::Manual,
+            first_file_bytes: 256 << 10,
+            unsynced_bytes_max: UNSYNCED_BYTES_MAX,
+            retention_check_ms: 0,
+            ..LogOptions::new("/log")
+        };
+        let log = Recovery::open(os, options).unwrap().start(Vec::new()).unwrap();
+        let create = |frame: &mut eventlog::Frame<'_>| {
+            frame.create_topic(OUTBOX, 1, BTreeMap::new())?;
+            frame.create_topic(LETTERS, 1, BTreeMap::new()).map(drop)
+        };
+        log.append::<_, LogError>(create).unwrap();
+        log.commit_pending().unwrap();
+        log
+    }
+
+    #[test]
+    fn a_record_that_is_refused_while_the_job_stops_is_not_passed_by() {
+        let os = SimOs::new(1).os();
+        let log = log(&os);
+        let partition = log.topic(OUTBOX).unwrap().partitions[0];
+        let one = |frame: &mut eventlog::Frame<'_>| frame.batch(partition, 1, 0, &[0; 100]).map(drop);
+        log.append::<_, LogError>(one).unwrap();
+        log.commit_pending().unwrap();
+        // From here on the log takes nothing before it is synced.
+        let much = |frame: &mut eventlog::Frame<'_>| {
+            frame.batch(partition, 1, 0, &[0; UNSYNCED_BYTES_MAX as usize]).map(drop)
+        };
+        log.append::<_, LogError>(much).unwrap();
+        let signals = Arc::new(OutboxSignals::default());
+        let stored = Arc::new(AtomicI64::new(0));
+        let (refused, sink_signals) = (Vec::new(), signals.clone());
+        let mut driver = Driver {
+            log: log.clone(),
+            os: os.clone(),
+            wakeup: Arc::default(),
+            signals: signals.clone(),
+            progress: SharedProgress::new(Default::default()),
+            node: NodeId(0),
+            pin: pin("job"),
+            partition,
+            sink: Box::new(Refuses { signals: sink_signals, refused, next: 0, stored: stored.clone() }),
+            meter: Arc::default(),
+            retries: Retries::new(&os, RestartStrategy::None),
+            rate: Rate::of(&os, &BTreeMap::new(), SINK_RATE),
+            waiting_bytes_max: 1 << 20,
+            next: None,
+            bytes: Vec::new(),
+        };
+        driver.turn().unwrap();
+        assert!(signals.stopped.load(Ordering::SeqCst));
+        assert_eq!(driver.turn().unwrap(), DriverTurn::Done);
+        assert_eq!(stored.load(Ordering::SeqCst), 0, "the record is in no topic");
+        // The job goes on later: what is refused is met again, and lands.
+        signals.stopped.store(false, Ordering::SeqCst);
+        log.commit_pending().unwrap();
+        let commits = log.clone();
+        let patience: crate::machine::Patience = Arc::new(move |_| commits.commit_pending().is_ok());
+        let mut wakeup = Wakeup::default();
+        wakeup.patience = Some(patience);
+        driver.wakeup = Arc::new(wakeup);
+        assert_eq!(driver.turn().unwrap(), DriverTurn::Applied);
+        assert_eq!(stored.load(Ordering::SeqCst), 2);
+        let letters = log.topic(LETTERS).unwrap().partitions[0];
+        assert_eq!(log.bounds(letters).unwrap().high_watermark, Offset(1));
+        log.shutdown().unwrap();
     }
 }
