@@ -1,7 +1,7 @@
 //! The changes that a slot sends become records, in the order of the commits.
 //!
 //! * A change that a table's snapshot has seen is in the rows that were read, and left out.
-//! * Columns are found by their names. One that the table has lost is NULL.
+//! * Columns are found by their names. One that the table has lost is NULL, or the job's error where it must not be.
 //! * A value that lies outside its row and did not change is not sent. It is taken from the old row, or else asked for:
 //!   then it is the value that the row has now, which is the last one unless another change follows.
 
@@ -10,9 +10,8 @@ use super::change::{self, Origin};
 use super::pgoutput::{Message, Old, Relation, Value, shown_lsn};
 use super::position::{Key, Position, Snapshot};
 use super::server::{self, Found};
-use crate::jdbc::postgres::wire::{Connection, Wired, broken, wrong};
-use crate::jdbc::postgres::{TextRows, quoted};
-use base::ErrorKind;
+use crate::jdbc::postgres::wire::{Connection, WireError, Wired, broken, wrong};
+use crate::jdbc::postgres::{TextRows, literal, quoted};
 use dataflow::feed::FeedRecord;
 use formats::ChangeKind;
 use std::collections::BTreeMap;
@@ -20,6 +19,9 @@ use std::sync::Arc;
 
 /// Tables that the slot may tell of.
 const RELATIONS_MAX: usize = 10_000;
+/// What the server says of a table or a column that is not there, or no more.
+const UNDEFINED_TABLE: &str = "42P01";
+const UNDEFINED_COLUMN: &str = "42703";
 /// The server is asked to wait, so that it is asked again a little later.
 const AWHILE: &str = "SELECT pg_catalog.pg_sleep(0.002)";
 
@@ -149,11 +151,7 @@ impl Changes {
                     Some(place) => server::check_type(field, relation.columns[*place].oid, &shown)?,
                     None if field.is_nullable() => {}
                     None => {
-                        return Err(wrong(format!(
-                            "the table {shown} has lost the column '{}', which is declared NOT NULL; begin a new job without \
-                             the column, or with one that may be NULL",
-                            field.name()
-                        )));
+                        return Err(lost_not_null(&shown, field.name()));
                     }
                 }
             }
@@ -360,7 +358,7 @@ impl Changes {
             return Ok(Some(BTreeMap::new()));
         }
         let key = mapping.key_of(values);
-        let (Some(key), Some(one)) = (key, mapping.found.map(|found| &self.found[found])) else {
+        let (Some(key), Some(one)) = (key, mapping.found.map(|found| self.found[found].clone())) else {
             return Err(wrong(format!(
                 "a value of the table {} lies outside its row (TOAST), was not sent, and cannot be asked for without a key: \
                  ALTER TABLE {}.{} REPLICA IDENTITY FULL",
@@ -369,23 +367,28 @@ impl Changes {
                 quoted(&mapping.relation.table)
             )));
         };
-        let names: Vec<String> =
-            places.iter().map(|place| quoted(&mapping.relation.columns[*place].name)).collect();
-        // One statement sees one state, and tells which.
-        let select = format!(
-            "SELECT pg_catalog.pg_current_snapshot(), found.* FROM (SELECT 1) once LEFT JOIN \
-             (SELECT true, {} FROM {} WHERE {} = {}) found ON true",
-            names.join(", "),
-            one.relation(),
-            one.key_columns(),
-            one.key_value(&key)
-        );
         let until = self.wanted.monotonic().saturating_add(self.wanted.settings.timeout);
+        let mut left = places;
         loop {
+            let names = left.iter().map(|place| quoted(&mapping.relation.columns[*place].name));
+            let columns: Vec<String> = std::iter::once("true".to_string()).chain(names).collect();
+            // One statement sees one state, and tells which.
+            let select = format!(
+                "SELECT pg_catalog.pg_current_snapshot(), found.* FROM (SELECT 1) once LEFT JOIN \
+                 (SELECT {} FROM {} WHERE {} = {}) found ON true",
+                columns.join(", "),
+                one.relation(),
+                one.key_columns(),
+                one.key_value(&key)
+            );
+            let is_late = self.wanted.monotonic() >= until;
             let row = match self.ask(&select) {
                 Ok(rows) => rows.into_iter().next().unwrap_or_default(),
-                // The table, or the column, is gone as well.
-                Err(error) if error.kind == ErrorKind::NotFound => return Ok(None),
+                Err(error) if error.state == UNDEFINED_TABLE => return Ok(None),
+                Err(error) if error.state == UNDEFINED_COLUMN && !is_late => {
+                    left = self.without_lost(mapping, &one, left)?;
+                    continue;
+                }
                 Err(error) => return Err(error),
             };
             let mut row = row.into_iter();
@@ -394,12 +397,43 @@ impl Changes {
             // A commit is sent before it is seen: what is not seen yet may be the row as it was.
             if snapshot.sees(xid) {
                 let is_there = row.next().flatten().is_some();
-                return Ok(is_there.then(|| places.into_iter().zip(row).collect()));
+                return Ok(is_there.then(|| left.into_iter().zip(row).collect()));
             }
-            if self.wanted.monotonic() >= until {
+            if is_late {
                 return Err(broken(format!("the transaction {xid} is committed and cannot be seen yet")));
             }
             self.ask(AWHILE)?;
+        }
+    }
+
+    /// Those of some columns that the table still has. The others are NULL from now on, if they may be.
+    fn without_lost(&mut self, mapping: &Mapping, one: &Found, places: Vec<usize>) -> Wired<Vec<usize>> {
+        let rows = self.ask(&format!(
+            "SELECT attname FROM pg_catalog.pg_attribute WHERE attrelid = pg_catalog.to_regclass({}) \
+             AND attnum > 0 AND NOT attisdropped",
+            literal(&one.relation())
+        ))?;
+        let names: Vec<String> = rows.into_iter().filter_map(|row| row.into_iter().next()?).collect();
+        if names.is_empty() {
+            // The table is gone meanwhile, which the next question tells.
+            return Ok(places);
+        }
+        if let Some(column) = one.key.iter().find(|column| !names.contains(&column.name)) {
+            return Err(wrong(format!(
+                "a value of the table {} lies outside its row (TOAST), was not sent, and cannot be asked for: the table has \
+                 lost the column '{}' of its key; begin with a new job and a new slot, which reads all rows anew",
+                mapping.shown(),
+                column.name
+            )));
+        }
+        let is_left = |place: &usize| names.contains(&mapping.relation.columns[*place].name);
+        let (left, lost): (Vec<usize>, Vec<usize>) = places.into_iter().partition(is_left);
+        let mut fields = self.wanted.table.schema.fields().iter().zip(&mapping.places);
+        match fields
+            .find(|(field, place)| !field.is_nullable() && place.is_some_and(|place| lost.contains(&place)))
+        {
+            Some((field, _)) => Err(lost_not_null(&mapping.shown(), field.name())),
+            None => Ok(left),
         }
     }
 
@@ -435,6 +469,13 @@ impl Changes {
         (position.lsn, position.changes) = (transaction.commit_lsn, transaction.sent);
         Ok(())
     }
+}
+
+fn lost_not_null(table: &str, column: &str) -> WireError {
+    wrong(format!(
+        "the table {table} has lost the column '{column}', which is declared NOT NULL; begin a new job without the column, or \
+         with one that may be NULL"
+    ))
 }
 
 /// Forgets what the snapshots saw when all of it has passed by.

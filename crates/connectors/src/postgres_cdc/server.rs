@@ -116,13 +116,15 @@ pub(super) fn tables(connection: &mut Connection, settings: &Settings) -> Wired<
             continue;
         }
         let index = if identity == "i" { "indisreplident" } else { "indisprimary" };
+        // The columns of INCLUDE follow those of the key.
         let key = connection.query(&format!(
             "SELECT a.attname, pg_catalog.format_type(a.atttypid, a.atttypmod), \
              pg_catalog.quote_ident(n.nspname) || '.' || pg_catalog.quote_ident(l.collname) \
              FROM pg_catalog.pg_index i JOIN pg_catalog.pg_attribute a ON a.attrelid = i.indrelid \
              LEFT JOIN pg_catalog.pg_collation l ON l.oid = a.attcollation \
              LEFT JOIN pg_catalog.pg_namespace n ON n.oid = l.collnamespace \
-             WHERE i.indrelid = {oid} AND i.{index} AND a.attnum = ANY(i.indkey) \
+             WHERE i.indrelid = {oid} AND i.{index} \
+             AND a.attnum = ANY((i.indkey::int2[])[0:i.indnkeyatts - 1]) \
              ORDER BY pg_catalog.array_position(i.indkey::int2[], a.attnum)"
         ))?;
         let key = key.into_iter().filter_map(|row| {

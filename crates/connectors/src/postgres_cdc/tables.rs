@@ -10,8 +10,10 @@ use crate::jdbc::postgres::wire::{Connection, Wired, broken, wrong};
 use dataflow::feed::FeedRecord;
 use formats::ChangeKind;
 
-/// What is fetched at once.
+/// What is fetched at once, if the rows are as large as those before.
 const FETCH_BYTES_WANTED: usize = 2 << 20;
+/// A haul is no larger, but for its last row; what else was fetched waits in the connection.
+const HAUL_BYTES_MAX: usize = 8 << 20;
 const FIRST_FETCH_ROWS: usize = 100;
 /// Looks at whether the server's log is durable, 50 ms apart; by default it is within 200 ms.
 const FLUSH_TRIES: u32 = 200;
@@ -23,6 +25,8 @@ pub(super) struct Cursor {
     /// Of which table.
     table: Option<usize>,
     fetch_rows: usize,
+    /// How many rows came of those that are being fetched; none where nothing is.
+    coming: Option<usize>,
 }
 
 /// Begins a transaction that sees the tables as they are now.
@@ -86,10 +90,10 @@ pub(super) fn read(
         };
         if cursor.table != Some(index) {
             open(connection, wanted, one, table)?;
-            *cursor = Cursor { table: Some(index), fetch_rows: FIRST_FETCH_ROWS };
+            *cursor = Cursor { table: Some(index), fetch_rows: FIRST_FETCH_ROWS, coming: None };
         }
-        fetch(connection, wanted, one, table, cursor, &mut records)?;
-        if records.is_empty() {
+        let has_ended = fetch(connection, wanted, one, table, cursor, &mut records)?;
+        if has_ended {
             connection.query(&format!("CLOSE {CURSOR}"))?;
             *cursor = Cursor::default();
             table.is_read = true;
@@ -118,6 +122,7 @@ fn open(connection: &mut Connection, wanted: &Wanted, one: &Found, table: &Table
     connection.query(&select).map(drop)
 }
 
+/// Takes rows that come, up to a haul; whether there are none in the table any more.
 fn fetch(
     connection: &mut Connection,
     wanted: &Wanted,
@@ -125,30 +130,44 @@ fn fetch(
     table: &mut Table,
     cursor: &mut Cursor,
     records: &mut Vec<FeedRecord>,
-) -> Wired<()> {
-    let rows = cursor.fetch_rows.clamp(1, wanted.settings.fetch_rows);
+) -> Wired<bool> {
+    let came = match cursor.coming {
+        Some(came) => {
+            connection.begin_call();
+            came
+        }
+        None => {
+            let rows = cursor.fetch_rows.clamp(1, wanted.settings.fetch_rows);
+            connection.begin_rows(&format!("FETCH FORWARD {rows} FROM {CURSOR}"))?;
+            0
+        }
+    };
     let declared = wanted.table.schema.fields().len();
     let now_ms = wanted.os.clock.now_ms();
     let (mut bytes, mut last) = (0, None);
-    let mut is_whole = true;
-    connection.each_row(&format!("FETCH FORWARD {rows} FROM {CURSOR}"), &mut |values| {
-        let (Some(row), Some(key)) = (values.get(..declared), values.get(declared..)) else {
-            is_whole = false;
-            return;
-        };
-        let origin = Origin { schema: &one.schema, table: &one.name, time_ms: 0 };
-        let value = change::encode(ChangeKind::Insert, origin, row.iter().copied());
-        bytes += value.len();
-        last = key.iter().map(|text| text.map(str::to_string)).collect::<Option<Vec<String>>>();
-        is_whole &= last.is_some();
-        records.push(FeedRecord { timestamp_ms: now_ms, value: Some(value), ..FeedRecord::default() });
-    })?;
+    let (mut is_whole, mut is_coming) = (true, true);
+    while is_coming && bytes < HAUL_BYTES_MAX {
+        is_coming = connection.next_row(&mut |values| {
+            let (Some(row), Some(key)) = (values.get(..declared), values.get(declared..)) else {
+                is_whole = false;
+                return;
+            };
+            let origin = Origin { schema: &one.schema, table: &one.name, time_ms: 0 };
+            let value = change::encode(ChangeKind::Insert, origin, row.iter().copied());
+            bytes += value.len();
+            last = key.iter().map(|text| text.map(str::to_string)).collect::<Option<Vec<String>>>();
+            is_whole &= last.is_some();
+            records.push(FeedRecord { timestamp_ms: now_ms, value: Some(value), ..FeedRecord::default() });
+        })?;
+    }
     if !is_whole {
         return Err(broken("a row lacks columns of its key"));
     }
+    let came = came + records.len();
+    cursor.coming = is_coming.then_some(came);
     if !records.is_empty() {
         table.last = last;
         cursor.fetch_rows = FETCH_BYTES_WANTED / (bytes / records.len()).max(1);
     }
-    Ok(())
+    Ok(came == 0 && !is_coming)
 }

@@ -13,22 +13,41 @@ impl Connection {
     /// Runs one command, or SQL, without parameters.
     pub(crate) fn query(&mut self, sql: &str) -> Wired<TextRows> {
         let mut rows = Vec::new();
-        self.each_row(sql, &mut |values| {
-            rows.push(values.iter().map(|value| value.map(str::to_string)).collect());
+        self.begin_rows(sql)?;
+        self.until_ready(&mut |kind, body| {
+            if kind == b'D' {
+                let values = row(body).ok_or_else(|| broken("a row cannot be read"))?;
+                rows.push(values.into_iter().map(|value| value.map(str::to_string)).collect());
+            }
+            Ok(())
         })?;
         Ok(rows)
     }
 
-    /// The same where rows are taken as they come.
-    pub(crate) fn each_row(&mut self, sql: &str, each: &mut dyn FnMut(&[Option<&str>])) -> Wired<()> {
+    /// Begins a query whose rows are taken one by one; nothing else may be asked before all of them are.
+    pub(crate) fn begin_rows(&mut self, sql: &str) -> Wired<()> {
         self.begin_call();
-        self.push_query(sql)?;
-        self.until_ready(&mut |kind, body| {
-            if kind == b'D' {
-                each(&row(body).ok_or_else(|| broken("a row cannot be read"))?);
+        self.push_query(sql)
+    }
+
+    /// Gives the next row to `each`; false when there are no more.
+    pub(crate) fn next_row(&mut self, each: &mut dyn FnMut(&[Option<&str>])) -> Wired<bool> {
+        loop {
+            match self.receive()? {
+                (b'D', body) => {
+                    each(&row(&body).ok_or_else(|| broken("a row cannot be read"))?);
+                    return Ok(true);
+                }
+                (b'E', body) => {
+                    // A server that closes the connection has said why.
+                    let _ = self.until_ready(&mut |_, _| Ok(()));
+                    return Err(server_error(&body));
+                }
+                (b'Z', _) => return Ok(false),
+                // Descriptions, notices.
+                _ => {}
             }
-            Ok(())
-        })
+        }
     }
 
     /// Begins a command that copies in both directions.
