@@ -6,8 +6,8 @@ use std::net::TcpListener;
 use std::ops::Range;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result};
-use kafka_client::{Client, ClientError, OffsetSpec, TransactionalProducer};
+use anyhow::{Context, Result, ensure};
+use kafka_client::{Client, ClientError, Isolation, OffsetSpec, TransactionalProducer};
 use kafka_wire::records::{BatchBuilder, Compression};
 
 use super::gate::Gate;
@@ -70,6 +70,38 @@ impl Kafka {
                 }
                 Err(error) => return Err(error.into()),
             }
+        }
+    }
+
+    /// Kafka answers a commit before its markers are written; a cluster that is killed in between may take longer to write
+    /// them than a case waits.
+    fn wait_decided(&self, place: &Place) -> Result<()> {
+        let begun = Instant::now();
+        loop {
+            let is_decided = self.patiently(|| {
+                let mut client = Client::connect(&self.cluster.bootstrap, "conformance")?;
+                let mut end = |partition, isolation| {
+                    let listed = client.list_offsets_isolated(
+                        &place.name,
+                        partition,
+                        OffsetSpec::Latest,
+                        isolation,
+                    )?;
+                    Ok::<_, ClientError>(listed.offset)
+                };
+                for partition in 0..FROM_PARTITIONS {
+                    if end(partition, Isolation::ReadCommitted)? < end(partition, Isolation::ReadUncommitted)?
+                    {
+                        return Ok(false);
+                    }
+                }
+                Ok(true)
+            })?;
+            if is_decided {
+                return Ok(());
+            }
+            ensure!(begun.elapsed() < LIMIT, "the transaction is not decided in {LIMIT:?}");
+            std::thread::sleep(PAUSE);
         }
     }
 
@@ -175,7 +207,8 @@ impl Outside for Kafka {
         let taken_back: Vec<u64> = numbers.clone().map(|n| n + TAKEN_BACK).collect();
         let numbers: Vec<u64> = numbers.collect();
         self.patiently(|| self.transaction(place, &taken_back, false))?;
-        self.patiently(|| self.transaction(place, &numbers, true))
+        self.patiently(|| self.transaction(place, &numbers, true))?;
+        self.wait_decided(place)
     }
 
     fn read(&mut self, place: &Place) -> Result<Vec<u64>> {
