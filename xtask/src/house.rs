@@ -32,6 +32,24 @@ const FLOORS: &[(&str, &[&str])] = &[
     ("sql", &["base", "dataflow", "state"]),
     ("connectors", &["auth", "base", "os", "dataflow", "formats", "kafka-wire", "kafka-client", "eventlog"]),
     ("registry", &["base", "os", "kafka-wire", "formats", "eventlog"]),
+    ("views", &["base", "metrics", "os", "kafka-wire", "dataflow", "state", "eventlog", "formats"]),
+    (
+        "pg-server",
+        &[
+            "auth",
+            "base",
+            "metrics",
+            "os",
+            "formats",
+            "kafka-wire",
+            "dataflow",
+            "eventlog",
+            "broker",
+            "registry",
+            "runtime",
+            "views",
+        ],
+    ),
     (
         "http-server",
         &[
@@ -45,6 +63,7 @@ const FLOORS: &[(&str, &[&str])] = &[
             "broker",
             "registry",
             "runtime",
+            "views",
         ],
     ),
 ];

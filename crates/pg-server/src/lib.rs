@@ -1,0 +1,1 @@
+//! What the PostgreSQL protocol shows of the log: views and topics as tables.

@@ -1,0 +1,1 @@
+//! Views: the results of jobs, kept by key, read at one place of the log.
