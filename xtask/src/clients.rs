@@ -73,7 +73,8 @@ const SECURED: &[(&str, Prepare)] = &[
 ];
 
 /// Those that start our node themselves, and kill it amid their work.
-const RESTARTING: &[(&str, Prepare)] = &[("python-group-restarts", || python("python_group_restarts.py"))];
+const RESTARTING: &[(&str, Prepare)] =
+    &[("python-group-restarts", || python("python_group_restarts.py")), ("java-restarts", java_restarts)];
 
 /// Runs the named suites, or all, and sums up what they counted; notes what they call, if that is wanted.
 pub fn run(target: &Target, names: &[String], record: bool) -> Result<Counts> {
@@ -226,7 +227,8 @@ fn java_classes() -> Result<std::path::PathBuf> {
             .arg(script("java/ClientSuite.java"))
             .arg(script("java/TransactionChecks.java"))
             .arg(script("java/GroupChecks.java"))
-            .arg(script("java/ShareChecks.java")),
+            .arg(script("java/ShareChecks.java"))
+            .arg(script("java/RestartChecks.java")),
         COMPILE_LIMIT,
     )?;
     Ok(classes)
@@ -258,6 +260,12 @@ fn java_clients() -> Result<Command> {
 fn java_share() -> Result<Command> {
     let mut command = java_clients()?;
     command.arg("share");
+    Ok(command)
+}
+
+fn java_restarts() -> Result<Command> {
+    let mut command = java_clients()?;
+    command.arg("restarts");
     Ok(command)
 }
 

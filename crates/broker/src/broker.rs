@@ -5,8 +5,8 @@
 //! members of share groups, their state, and the deadlines of transactions; the session, ticket and sensor locks
 //! are leaves.
 
-use crate::answers::AnswerBytes;
 use crate::api;
+use crate::budget::Budget;
 use crate::buffers::Buffers;
 use crate::call::{Call, Now, Outcome, Peer, ReplyTo};
 use crate::config::BrokerConfig;
@@ -107,7 +107,8 @@ pub struct Broker {
     pub(crate) tickets: Arc<Tickets>,
     pub(crate) traffic: TrafficCounters,
     pub(crate) buffers: Arc<Buffers>,
-    pub(crate) answers: Arc<AnswerBytes>,
+    pub(crate) answers: Arc<Budget>,
+    pub(crate) requests: Arc<Budget>,
     pub(crate) counters: Counters,
     pub(crate) deadlines: Mutex<Deadlines>,
     pub(crate) upkeep: Mutex<Upkeep>,
@@ -171,7 +172,8 @@ impl Broker {
             tickets: Arc::new(Tickets::default()),
             traffic: TrafficCounters::default(),
             buffers: Arc::default(),
-            answers: AnswerBytes::new(config.answer_bytes_max),
+            answers: Budget::of_answers(config.answer_bytes_max),
+            requests: Budget::of_requests(config.requests_bytes_max),
             counters: Counters::default(),
             deadlines: Mutex::default(),
             upkeep: Mutex::new(Upkeep::new(&config, opened.monotonic_ms)),

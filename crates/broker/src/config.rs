@@ -339,6 +339,14 @@ const GENERAL: &[OptionSpec] = &[
         "86400000",
     ),
     spec(
+        "queued.max.request.bytes",
+        integer(1 << 20, i64::MAX),
+        "268435456",
+        "The most bytes of requests that are in memory until they are handled, all connections together; beyond it \
+         longer requests are not received until there is room.",
+        "67108864",
+    ),
+    spec(
         "queued.max.response.bytes",
         integer(1 << 20, i64::MAX),
         "268435456",
@@ -407,6 +415,8 @@ pub struct BrokerConfig {
     /// Where clients are told to find the node; `None` for where they came to.
     pub advertised: Option<Advertised>,
     pub answer_bytes_max: usize,
+    /// Of all connections together.
+    pub requests_bytes_max: usize,
     pub auto_create_topics: bool,
     pub connection_idle_ms_max: u64,
     pub delete_topics: bool,
@@ -477,6 +487,7 @@ impl BrokerConfig {
             given: given.clone(),
             advertised: advertised(options).unwrap_or_default(),
             answer_bytes_max: size("queued.max.response.bytes"),
+            requests_bytes_max: size("queued.max.request.bytes"),
             auto_create_topics: options.boolean("auto.create.topics.enable"),
             connection_idle_ms_max: u64::try_from(number("connections.max.idle.ms")).unwrap_or(u64::MAX),
             delete_topics: options.boolean("delete.topic.enable"),

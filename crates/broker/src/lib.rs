@@ -4,10 +4,10 @@
 //! answers a request or says what it waits for. `server` is the edge: sockets, waiting, time.
 
 pub mod advertised;
-mod answers;
 pub mod api;
 mod batches;
 pub mod broker;
+mod budget;
 mod buffers;
 pub mod call;
 mod cleaner;

@@ -1,4 +1,4 @@
-// The suite of kafka-clients, Apache Kafka's own Java client: `ClientSuite [share] HOST:PORT`.
+// The suite of kafka-clients, Apache Kafka's own Java client: `ClientSuite [share | restarts] HOST:PORT`.
 
 import java.nio.charset.StandardCharsets;
 import java.time.Duration;
@@ -54,10 +54,12 @@ public class ClientSuite {
     private int passed;
     private int failed;
 
-    public static void main(String[] arguments) {
+    public static void main(String[] arguments) throws Exception {
         ClientSuite suite = new ClientSuite(arguments[arguments.length - 1]);
         if (arguments[0].equals("share")) {
             new ShareChecks(suite).runAll();
+        } else if (arguments[0].equals("restarts")) {
+            new RestartChecks(suite).runAll();
         } else {
             suite.runAll();
         }

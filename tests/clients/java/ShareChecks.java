@@ -303,6 +303,12 @@ class ShareChecks {
         }
     }
 
+    /** Everything before it is done. */
+    long start(String group, TopicPartition partition) throws Exception {
+        SharePartitionOffsetInfo info = offsetInfo(group, partition);
+        return info == null ? 0 : info.startOffset();
+    }
+
     private SharePartitionOffsetInfo offsetInfo(String group, TopicPartition partition) throws Exception {
         ListShareGroupOffsetsSpec spec = new ListShareGroupOffsetsSpec().topicPartitions(List.of(partition));
         return suite.get(suite.admin.listShareGroupOffsets(Map.of(group, spec)).partitionsToOffsetInfo(group))
@@ -310,7 +316,7 @@ class ShareChecks {
     }
 
     /** A new group that reads from the beginning. */
-    private String group(String name, Map<String, String> configuration) throws Exception {
+    String group(String name, Map<String, String> configuration) throws Exception {
         String group = "share-" + name + "-" + UUID.randomUUID();
         Map<String, String> all = new HashMap<>(Map.of("share.auto.offset.reset", "earliest"));
         all.putAll(configuration);
@@ -322,7 +328,7 @@ class ShareChecks {
         return group;
     }
 
-    private KafkaShareConsumer<byte[], byte[]> consumer(String group, Map<String, String> settings) {
+    KafkaShareConsumer<byte[], byte[]> consumer(String group, Map<String, String> settings) {
         Map<String, Object> all = new HashMap<>(Map.of("bootstrap.servers", suite.bootstrap, "group.id", group));
         all.putAll(settings);
         return new KafkaShareConsumer<>(all, new ByteArrayDeserializer(), new ByteArrayDeserializer());

@@ -214,7 +214,7 @@ class TransactionChecks {
     }
 
     /** All values up to the end that the isolation level sees. */
-    private List<String> read(String topic, int partition, String isolation) throws Exception {
+    List<String> read(String topic, int partition, String isolation) throws Exception {
         TopicPartition assigned = new TopicPartition(topic, partition);
         try (KafkaConsumer<byte[], byte[]> consumer = suite.consumer(Map.of("isolation.level", isolation))) {
             consumer.assign(List.of(assigned));

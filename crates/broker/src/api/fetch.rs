@@ -7,8 +7,8 @@
 
 use super::metadata::LEADER_EPOCH;
 use super::{Api, NONE, code, typed};
-use crate::answers::{self, Room};
 use crate::broker::Broker;
+use crate::budget::{self, Room};
 use crate::call::{Call, Outcome, ReplyTo, Until, Woken};
 use crate::errors::{self, ApiError};
 use crate::quotas::Meter;
@@ -157,7 +157,7 @@ fn evaluate(broker: &Broker, pending: Pending, now: i64) -> Outcome {
     let satisfied = bytes >= pending.bytes_min.min(bytes_max) || failed || pending.specs.is_empty();
     if satisfied || now >= pending.deadline_ms {
         let Some(room) = broker.answers.take(bytes) else {
-            let deadline_ms = now.saturating_add(answers::WAIT_MS_MAX);
+            let deadline_ms = now.saturating_add(budget::WAIT_MS_MAX);
             return Outcome::wait(
                 Until::Room(bytes),
                 Some(deadline_ms),

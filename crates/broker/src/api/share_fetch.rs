@@ -6,8 +6,8 @@
 
 use super::share_acknowledge::{acknowledge, group_and_member, none_or};
 use super::{Api, NONE, code, some_text, typed};
-use crate::answers::{self, Room};
 use crate::broker::{Broker, after_durable};
+use crate::budget::{self, Room};
 use crate::call::{Call, Now, Outcome, ReplyTo, Until, Woken};
 use crate::errors::ApiError;
 use crate::quotas::Meter;
@@ -173,7 +173,7 @@ fn evaluate(broker: &Broker, mut pending: Pending, monotonic_ms: i64) -> Outcome
     let bytes_max = pending.limits.bytes.min(broker.answers.answer_bytes_max().max(1));
     // Records are the member's once they are taken, so that there has to be room before.
     let Some(room) = broker.answers.take(bytes_max) else {
-        let deadline_ms = monotonic_ms.saturating_add(answers::WAIT_MS_MAX);
+        let deadline_ms = monotonic_ms.saturating_add(budget::WAIT_MS_MAX);
         return Outcome::wait(
             Until::Room(bytes_max),
             Some(deadline_ms),

@@ -25,6 +25,8 @@ struct Measured {
     connections_max: usize,
     answer_bytes: usize,
     answer_bytes_max: usize,
+    request_bytes: usize,
+    request_bytes_max: usize,
     users: usize,
     fetch_sessions: usize,
     transactional_ids: usize,
@@ -65,6 +67,16 @@ const BROKER: Table<Measured> = Table {
             "eventwright_kafka_answer_bytes_max",
             "Beyond so many, connections that ask for more are not read: queued.max.response.bytes.",
             |all| Some(all.answer_bytes_max.into()),
+        ),
+        gauge(
+            "eventwright_kafka_request_bytes",
+            "Bytes of longer requests that are being received or handled.",
+            |all| Some(all.request_bytes.into()),
+        ),
+        gauge(
+            "eventwright_kafka_request_bytes_max",
+            "Beyond so many, longer requests are not received: queued.max.request.bytes.",
+            |all| Some(all.request_bytes_max.into()),
         ),
         counter("eventwright_kafka_connections_opened_total", "Connections that were accepted.", |all| {
             Some(all.connections_opened.into())
@@ -298,6 +310,8 @@ impl Broker {
             connections_max: self.in_force().connections_max,
             answer_bytes: self.answers.used(),
             answer_bytes_max: self.answers.bytes_max(),
+            request_bytes: self.requests.used(),
+            request_bytes_max: self.requests.bytes_max(),
             users: self.rules.current().users().count(),
             fetch_sessions,
             transactional_ids: state.transactions.count(),

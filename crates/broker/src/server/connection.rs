@@ -7,7 +7,7 @@
 use super::frames::{FrameError, Frames};
 use super::lanes::{self, Lane};
 use super::{Counted, Shared, Still};
-use crate::answers::Room;
+use crate::budget::Room;
 use crate::call::{Now, Outcome, Peer, Resume, Until, Wait, Woken};
 use crate::tickets::Awaited;
 use bytes::{Buf, Bytes};
@@ -47,7 +47,13 @@ pub(super) async fn serve(
     let config = shared.broker.config();
     let idle_max = Duration::from_millis(config.connection_idle_ms_max);
     let first_bytes_max = config.security.first_bytes_max.min(config.request_bytes_max);
-    let mut frames = Frames::new(first_bytes_max, idle_max, STALL_MAX, shared.broker.buffers.clone());
+    let mut frames = Frames::new(
+        first_bytes_max,
+        idle_max,
+        STALL_MAX,
+        shared.broker.buffers.clone(),
+        shared.requests.clone(),
+    );
     let reader = async {
         // Owned here, so that the queue ends with the reading.
         let answers = answers;
@@ -103,6 +109,7 @@ pub(super) async fn serve(
                 }
                 other => other,
             };
+            frames.handled();
             asked.room = counted_room(&outcome, &shared);
             if answers.send(Box::new((outcome, asked))).await.is_err() {
                 return Ok(());

@@ -5,7 +5,12 @@
 //! costs a few kilobytes, and one that says nothing has no buffer at all: what comes first is received into one of the
 //! thread. The buffer is used again once the frames cut from it are gone. A long frame that has begun to come
 //! is received into a lent buffer, of which there is a fixed amount.
+//!
+//! A longer frame takes room in the memory for all requests before more of it is received, and has it until the next one
+//! is asked for. Whoever has room must use it: the time for the whole frame is limited by its length.
 
+use super::room::Requests;
+use crate::budget::Room;
 use crate::buffers::{Buffer, Buffers};
 use bytes::{Buf, Bytes, BytesMut};
 use kafka_wire::DecodeError;
@@ -16,6 +21,7 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt, ReadBuf};
+use tokio::time::Instant;
 
 const SIZE_BYTES: usize = 4;
 /// The smallest request header: key, version, correlation id.
@@ -26,6 +32,10 @@ const BUFFER_BYTES_MIN: usize = 8 << 10;
 const BEGUN_BYTES_MIN: usize = 4 << 10;
 /// Beyond this, the buffer at most doubles.
 const GROWTH_BYTES_MIN: usize = 256 << 10;
+/// Longer frames take room.
+const ROOM_BYTES_MIN: usize = 8 << 10;
+/// A frame that has room comes by so many bytes in a second on average, or it is given up.
+const RECEIVED_BYTES_MIN: usize = 32 << 10;
 
 #[derive(Debug, thiserror::Error)]
 pub(super) enum FrameError {
@@ -59,6 +69,11 @@ pub(super) struct Frames {
     buffers: Arc<Buffers>,
     /// A long frame, and how much of it has come; the other buffer is empty meanwhile.
     long: Option<(Buffer, usize)>,
+    requests: Arc<Requests>,
+    /// Of the frame that is being received, with the time when it must have come.
+    receiving: Option<(Room, Instant)>,
+    /// Of the frame that was given last.
+    given: Option<Room>,
 }
 
 impl Frames {
@@ -67,8 +82,24 @@ impl Frames {
         idle_max: Duration,
         stall_max: Duration,
         buffers: Arc<Buffers>,
+        requests: Arc<Requests>,
     ) -> Frames {
-        Frames { buffer: BytesMut::new(), frame_bytes_max, idle_max, stall_max, buffers, long: None }
+        Frames {
+            buffer: BytesMut::new(),
+            frame_bytes_max,
+            idle_max,
+            stall_max,
+            buffers,
+            long: None,
+            requests,
+            receiving: None,
+            given: None,
+        }
+    }
+
+    /// The frame that was given last needs no memory any more.
+    pub(super) fn handled(&mut self) {
+        self.given = None;
     }
 
     /// Frames may be so large from now on.
@@ -101,7 +132,13 @@ impl Frames {
             };
             if wanted > SIZE_BYTES && self.buffer.len() >= wanted {
                 self.buffer.advance(SIZE_BYTES);
-                return Ok(Some(self.buffer.split_to(wanted - SIZE_BYTES).freeze()));
+                let frame = self.buffer.split_to(wanted - SIZE_BYTES).freeze();
+                return Ok(Some(self.give(frame)));
+            }
+            if wanted - SIZE_BYTES > ROOM_BYTES_MIN && self.receiving.is_none() {
+                let room = self.requests.take(wanted - SIZE_BYTES).await;
+                let time = Duration::from_secs((wanted / RECEIVED_BYTES_MIN) as u64);
+                self.receiving = Some((room, Instant::now() + self.stall_max + time));
             }
             if self.buffer.len() >= BEGUN_BYTES_MIN
                 && let Some(mut long) = self.buffers.lend(wanted - SIZE_BYTES)
@@ -119,7 +156,7 @@ impl Frames {
                 begun => begun.max(GROWTH_BYTES_MIN),
             };
             let idle = self.buffer.is_empty();
-            let patience = if idle { self.idle_max } else { self.stall_max };
+            let patience = if idle { self.idle_max } else { self.patience() };
             let receiving = async {
                 if idle {
                     return receive_first(read, &mut self.buffer).await;
@@ -142,22 +179,36 @@ impl Frames {
         }
     }
 
+    fn give(&mut self, frame: Bytes) -> Bytes {
+        self.given = self.receiving.take().map(|(room, _)| room);
+        frame
+    }
+
+    /// For how long the next bytes of a frame may not come.
+    fn patience(&self) -> Duration {
+        let left = |(_, by): &(Room, Instant)| by.saturating_duration_since(Instant::now());
+        self.receiving.as_ref().map_or(self.stall_max, left).min(self.stall_max)
+    }
+
     /// Receives the rest of a long frame, if one has begun. May be given up at any time and called again.
     async fn rest_of_long(
         &mut self,
         read: &mut (impl AsyncRead + Unpin),
     ) -> Result<Option<Bytes>, FrameError> {
+        let mut patience = self.patience();
         while let Some((long, come)) = &mut self.long {
             let rest = &mut long.bytes_mut()[*come..];
             if rest.is_empty() {
-                return Ok(self.long.take().map(|(long, come)| long.freeze(come)));
+                let frame = self.long.take().map(|(long, come)| long.freeze(come));
+                return Ok(frame.map(|frame| self.give(frame)));
             }
-            match tokio::time::timeout(self.stall_max, read.read(rest)).await {
-                Err(_) => return Err(FrameError::Stalled(self.stall_max)),
+            match tokio::time::timeout(patience, read.read(rest)).await {
+                Err(_) => return Err(FrameError::Stalled(patience)),
                 Ok(Err(error)) => return Err(error.into()),
                 Ok(Ok(0)) => return Err(FrameError::CutOff),
                 Ok(Ok(count)) => *come += count,
             }
+            patience = self.patience();
         }
         Ok(None)
     }

@@ -90,6 +90,7 @@ struct Shared {
     records: room::Queue,
     /// For room for other answers.
     others: room::Queue,
+    requests: Arc<room::Requests>,
     tls: Option<Tls>,
     /// About connections that were refused, or ended without a log-in: anybody can cause them.
     strangers: Lines,
@@ -136,6 +137,7 @@ pub fn start(config: ServerConfig, broker: Arc<Broker>) -> Result<ServerHandle, 
         .build()
         .map_err(|error| ServerError::Threads(error.to_string()))?;
     let (stop, stopped) = watch::channel(false);
+    let requests = room::Requests::new(broker.requests.clone());
     let shared = Arc::new(Shared {
         wakeups: Wakeups::new(broker.log()),
         broker,
@@ -143,6 +145,7 @@ pub fn start(config: ServerConfig, broker: Arc<Broker>) -> Result<ServerHandle, 
         lanes: Lanes::new(),
         records: room::Queue::default(),
         others: room::Queue::default(),
+        requests,
         tls,
         strangers: Lines::default(),
         passwords: Semaphore::new((workers / 2).max(1)),
@@ -177,6 +180,11 @@ impl ServerHandle {
     /// Bytes of answers that clients have not taken yet.
     pub fn answer_bytes(&self) -> usize {
         self.shared.broker.answers.used()
+    }
+
+    /// Bytes of longer requests that are being received or handled.
+    pub fn request_bytes(&self) -> usize {
+        self.shared.broker.requests.used()
     }
 
     /// Stops accepting and reading, lets answers under way go out, and ends. The log stays open.

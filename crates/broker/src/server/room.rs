@@ -1,5 +1,7 @@
-//! Those who wait until there is memory for their answers, one after the other.
+//! Those who wait until there is memory for their requests or answers, one after the other.
 
+use crate::budget::{Budget, Room};
+use std::sync::Arc;
 use tokio::sync::{Mutex, Notify};
 
 #[derive(Default)]
@@ -22,5 +24,34 @@ impl Queue {
     /// It may be so now.
     pub(super) fn freed(&self) {
         self.freed.notify_one();
+    }
+}
+
+/// The memory for the requests of all connections, and those who wait for a part of it.
+pub(super) struct Requests {
+    bytes: Arc<Budget>,
+    queue: Queue,
+}
+
+impl Requests {
+    pub(super) fn new(bytes: Arc<Budget>) -> Arc<Requests> {
+        let requests = Arc::new(Requests { bytes, queue: Queue::default() });
+        let waiting = Arc::downgrade(&requests);
+        requests.bytes.watch(move || {
+            if let Some(requests) = waiting.upgrade() {
+                requests.queue.freed();
+            }
+        });
+        requests
+    }
+
+    /// Room for a request, once there is.
+    pub(super) async fn take(&self, bytes: usize) -> Room {
+        loop {
+            if let Some(room) = self.bytes.take(bytes) {
+                return room;
+            }
+            self.queue.until(|| self.bytes.has_room(bytes)).await;
+        }
     }
 }

@@ -1,6 +1,7 @@
 //! Frames from hostile and honest bytes, over in-memory pipes.
 
 use super::*;
+use crate::budget::Budget;
 use tokio::io::AsyncWriteExt;
 
 const MAX: usize = 1 << 20;
@@ -9,8 +10,20 @@ fn run<T>(future: impl Future<Output = T>) -> T {
     tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(future)
 }
 
+fn requests(bytes_max: usize) -> Arc<Requests> {
+    Requests::new(Budget::of_requests(bytes_max))
+}
+
+fn patient(idle: Duration, stall: Duration) -> Frames {
+    Frames::new(MAX, idle, stall, Arc::default(), requests(4 * MAX))
+}
+
 fn frames() -> Frames {
-    Frames::new(MAX, Duration::from_secs(5), Duration::from_secs(5), Arc::default())
+    patient(Duration::from_secs(5), Duration::from_secs(5))
+}
+
+fn sized(size: usize) -> Vec<u8> {
+    [(size as u32).to_be_bytes().to_vec(), vec![7; size]].concat()
 }
 
 #[test]
@@ -74,10 +87,58 @@ fn a_request_that_does_not_go_on_and_a_silent_client_are_told_apart() {
     run(async {
         let (mut write, mut read) = tokio::io::duplex(64);
         let soon = Duration::from_millis(10);
-        let result = Frames::new(MAX, soon, Duration::from_secs(60), Arc::default()).next(&mut read).await;
+        let result = patient(soon, Duration::from_secs(60)).next(&mut read).await;
         assert!(matches!(result, Err(FrameError::Idle(_))));
         write.write_all(&[0, 0]).await.unwrap();
-        let result = Frames::new(MAX, Duration::from_secs(60), soon, Arc::default()).next(&mut read).await;
+        let result = patient(Duration::from_secs(60), soon).next(&mut read).await;
         assert!(matches!(result, Err(FrameError::Stalled(_))));
+    });
+}
+
+#[test]
+fn a_longer_frame_is_not_received_before_there_is_room_for_it() {
+    run(async {
+        let minute = Duration::from_secs(60);
+        let requests = requests(100_000);
+        let new = || Frames::new(MAX, minute, minute, Arc::default(), requests.clone());
+        let (mut first, mut second, mut third) = (new(), new(), new());
+        let (mut write, mut read) = tokio::io::duplex(1 << 20);
+        let long = sized(90_000);
+        write.write_all(&long[..50_000]).await.unwrap();
+        let mut receiving = Box::pin(first.next(&mut read));
+        let given = tokio::time::timeout(Duration::ZERO, receiving.as_mut()).await;
+        assert!(given.is_err(), "the rest has not come");
+        // Another one of that length waits, though all of it could be received; a short one does not.
+        let mut other = &long[..];
+        let mut waiting = std::pin::pin!(second.next(&mut other));
+        assert!(tokio::time::timeout(Duration::ZERO, waiting.as_mut()).await.is_err());
+        assert_eq!(third.next(&mut &sized(5_000)[..]).await.unwrap().unwrap().len(), 5_000);
+        write.write_all(&long[50_000..]).await.unwrap();
+        assert_eq!(receiving.await.unwrap().unwrap().len(), 90_000);
+        assert!(tokio::time::timeout(Duration::ZERO, waiting.as_mut()).await.is_err(), "it is being handled");
+        first.handled();
+        assert_eq!(waiting.await.unwrap().unwrap().len(), 90_000);
+    });
+}
+
+#[test]
+fn a_frame_that_has_room_must_come_in_a_time_that_its_length_allows() {
+    run(async {
+        let (minute, soon) = (Duration::from_secs(60), Duration::from_millis(50));
+        let mut frames = Frames::new(MAX, minute, soon, Arc::default(), requests(MAX));
+        let (mut write, mut read) = tokio::io::duplex(64);
+        let bytes = sized(20_000);
+        // A byte now and then, each well within the time for the next one.
+        let trickling = tokio::spawn(async move {
+            for byte in &bytes {
+                if write.write_all(&[*byte]).await.is_err() {
+                    return;
+                }
+                tokio::time::sleep(soon / 10).await;
+            }
+        });
+        assert!(matches!(frames.next(&mut read).await, Err(FrameError::Stalled(_))));
+        drop(read);
+        trickling.await.unwrap();
     });
 }

@@ -1,4 +1,4 @@
-//! How many bytes of answers may be in memory at once, in all.
+//! How many bytes of answers, and of requests, may be in memory at once, in all.
 //!
 //! A client that asks for much and takes nothing keeps its answer in memory for as long as its connection lives. Each
 //! connection holds one answer with records at most, but there are thousands of them. So an answer with records takes
@@ -7,6 +7,8 @@
 //! no room waits, and so does what it asks next, in its socket.
 //!
 //! Other answers are counted when they are made. They may use what records leave, an eighth of all at least.
+//!
+//! A request takes room for its whole length before it is received, and gives it back when it is handled.
 
 use bytes::Bytes;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -16,26 +18,36 @@ use std::sync::{Arc, OnceLock};
 /// what takes up the room.
 pub(crate) const WAIT_MS_MAX: i64 = 5_000;
 
-/// Of what is left for records, one answer may have this part.
+/// Of what is left, one answer may have this part.
 const PART_OF_FREE: usize = 4;
 /// So much of all is left to answers without records.
 const PART_OF_OTHERS: usize = 8;
 
-pub(crate) struct AnswerBytes {
+pub(crate) struct Budget {
     bytes_max: usize,
+    /// Of them, what is not for those who count what is there already.
+    taken_bytes_max: usize,
     used: AtomicUsize,
     watch: OnceLock<Box<dyn Fn() + Send + Sync>>,
 }
 
-/// A part of the memory for answers; given back when dropped.
+/// A part of the memory; given back when dropped.
 pub(crate) struct Room {
-    all: Arc<AnswerBytes>,
+    all: Arc<Budget>,
     bytes: usize,
 }
 
-impl AnswerBytes {
-    pub(crate) fn new(bytes_max: usize) -> Arc<AnswerBytes> {
-        Arc::new(AnswerBytes { bytes_max, used: AtomicUsize::new(0), watch: OnceLock::new() })
+impl Budget {
+    pub(crate) fn of_answers(bytes_max: usize) -> Arc<Budget> {
+        Budget::new(bytes_max, bytes_max - bytes_max / PART_OF_OTHERS)
+    }
+
+    pub(crate) fn of_requests(bytes_max: usize) -> Arc<Budget> {
+        Budget::new(bytes_max, bytes_max)
+    }
+
+    fn new(bytes_max: usize, taken_bytes_max: usize) -> Arc<Budget> {
+        Arc::new(Budget { bytes_max, taken_bytes_max, used: AtomicUsize::new(0), watch: OnceLock::new() })
     }
 
     /// Has `watch` called whenever room is given back. Only the first call takes effect.
@@ -57,26 +69,22 @@ impl AnswerBytes {
         self.used() >= self.bytes_max
     }
 
-    fn records_bytes_max(&self) -> usize {
-        self.bytes_max - self.bytes_max / PART_OF_OTHERS
-    }
-
     /// How many bytes of records an answer should have at most.
     pub(crate) fn answer_bytes_max(&self) -> usize {
-        self.records_bytes_max().saturating_sub(self.used()) / PART_OF_FREE
+        self.taken_bytes_max.saturating_sub(self.used()) / PART_OF_FREE
     }
 
-    /// Whether so many bytes of records find room. What is larger than all must find half of it, or it never could.
+    /// Whether so many bytes find room. What is larger than all must find half of it, or it never could.
     pub(crate) fn has_room(&self, bytes: usize) -> bool {
         self.fits(self.used(), bytes)
     }
 
     fn fits(&self, used: usize, bytes: usize) -> bool {
-        let records_max = self.records_bytes_max();
-        bytes == 0 || used.saturating_add(bytes.min(records_max / 2)) <= records_max
+        let most = self.taken_bytes_max;
+        bytes == 0 || used.saturating_add(bytes.min(most / 2)) <= most
     }
 
-    /// Room for so many bytes of records, if there is.
+    /// Room for so many bytes, if there is.
     pub(crate) fn take(self: &Arc<Self>, bytes: usize) -> Option<Room> {
         let taken = self.used.fetch_update(Ordering::AcqRel, Ordering::Acquire, |used| {
             self.fits(used, bytes).then_some(used.saturating_add(bytes))
@@ -151,7 +159,7 @@ mod tests {
 
     #[test]
     fn room_is_given_back_with_the_last_part_of_an_answer() {
-        let all = AnswerBytes::new(1_000);
+        let all = Budget::of_answers(1_000);
         let given_back = Arc::new(AtomicUsize::new(0));
         let times = given_back.clone();
         all.watch(move || {
@@ -171,7 +179,7 @@ mod tests {
 
     #[test]
     fn answers_become_smaller_and_leave_room_to_others() {
-        let all = AnswerBytes::new(8_000);
+        let all = Budget::of_answers(8_000);
         let mut held = Vec::new();
         let mut last = usize::MAX;
         while let bytes @ 1.. = all.answer_bytes_max() {
@@ -190,7 +198,7 @@ mod tests {
 
     #[test]
     fn a_batch_that_is_larger_than_all_room_comes_through() {
-        let all = AnswerBytes::new(8_000);
+        let all = Budget::of_answers(8_000);
         let half = all.take(3_500).unwrap();
         let large = all.take(20_000).unwrap();
         assert!(all.is_full() && all.take(1).is_none() && all.take(20_000).is_none());
