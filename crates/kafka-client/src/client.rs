@@ -22,6 +22,7 @@ use crate::connection::{Connection, Pending};
 use crate::error::{ClientError, check};
 use crate::fetched::{FetchedBatches, FetchedRecords};
 use crate::options::{ClientOptions, Isolation};
+use crate::within::NodeWithin;
 
 /// From this version on a topic is named by its id alone, in Produce and in Fetch.
 const TOPIC_ID_VERSION: i16 = 13;
@@ -129,6 +130,13 @@ impl Client {
             }
         }
         Err(error)
+    }
+
+    /// A client of a node in this process.
+    pub fn within(node: NodeWithin, options: ClientOptions) -> Result<Client, ClientError> {
+        let bootstrap = Connection::within(node, &options)?;
+        let (nodes, addresses, topics) = Default::default();
+        Ok(Client { options, bootstrap, nodes, addresses, topics })
     }
 
     /// The connection that was made first, for calls that this client does not offer.
@@ -531,6 +539,6 @@ fn version_max(topic_id: [u8; 16]) -> i16 {
 }
 
 /// An IPv6 address needs brackets before its port.
-fn node_address(host: &str, port: i32) -> String {
+pub(crate) fn node_address(host: &str, port: i32) -> String {
     if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") }
 }

@@ -19,9 +19,11 @@ use kafka_wire::messages::{
 };
 use kafka_wire::{ApiKey, DecodeError, ErrorCode, Message, Reader, Request};
 
+use crate::client::node_address;
 use crate::error::{ClientError, check};
 use crate::options::ClientOptions;
 use crate::security::Stream;
+use crate::within::{NodeWithin, WITHIN, Within};
 
 /// The version of the first request; every node since Kafka 2.4 knows it, older ones say so.
 const FIRST_API_VERSIONS: i16 = 3;
@@ -71,6 +73,15 @@ impl Connection {
         socket.set_nodelay(true).map_err(unreachable)?;
         socket.set_write_timeout(Some(nonzero(options.request_timeout))).map_err(unreachable)?;
         let stream = Stream::open(socket, address, options)?;
+        Connection::over(stream, address, options)
+    }
+
+    /// Speaks to a node of this process, which knows who asks and is its own address.
+    pub fn within(node: NodeWithin, options: &ClientOptions) -> Result<Connection, ClientError> {
+        Connection::over(Stream::Within(Within::new(node)), &node_address(WITHIN.0, WITHIN.1.into()), options)
+    }
+
+    fn over(stream: Stream, address: &str, options: &ClientOptions) -> Result<Connection, ClientError> {
         let mut connection = Connection {
             stream,
             address: address.to_owned(),
@@ -287,8 +298,7 @@ impl Connection {
     fn read_frame(&mut self, request: &'static str, timeout: Duration) -> Result<Bytes, ClientError> {
         if timeout != self.read_timeout {
             self.stream
-                .socket()
-                .set_read_timeout(Some(nonzero(timeout)))
+                .set_read_timeout(nonzero(timeout))
                 .map_err(|reason| self.failed(request, timeout, reason))?;
             self.read_timeout = timeout;
         }
@@ -320,8 +330,7 @@ impl Connection {
     /// Closes the connection, because after this error its bytes mean nothing any more.
     fn close(&mut self, error: ClientError) -> ClientError {
         self.closed = true;
-        // It may be closed already; there is nothing more to do about it then.
-        let _ = self.stream.socket().shutdown(std::net::Shutdown::Both);
+        self.stream.shutdown();
         error
     }
 

@@ -55,6 +55,18 @@ pub enum ClientError {
     RefusedUnknown { what: String, code: i16 },
     #[error("records cannot be read: {what} reason={reason}")]
     Records { what: String, reason: RecordsError },
+    #[error(
+        "the record at partition={partition} offset={offset} is no dead letter: its headers {headers}* do not say \
+         where it comes from"
+    )]
+    NoLetter { partition: i32, offset: i64, headers: &'static str },
+    #[error(
+        "the letter at partition={partition} offset={offset} has no copy of its record, and there is no record at \
+         {record} any more"
+    )]
+    NoCopy { partition: i32, offset: i64, record: String },
+    #[error("partition {partition} of '{topic}' has the offsets from {first} to {}, and not {offset}", end - 1)]
+    NoSuchRecord { topic: String, partition: i32, offset: i64, first: i64, end: i64 },
 }
 
 fn message_suffix(message: &Option<String>) -> String {
@@ -96,7 +108,9 @@ impl ClientError {
             | ClientError::Tls { .. }
             | ClientError::LogIn { .. }
             | ClientError::NoCommonVersion { .. }
+            | ClientError::NoLetter { .. }
             | ClientError::Unwritable { .. } => ErrorKind::Invalid,
+            ClientError::NoCopy { .. } | ClientError::NoSuchRecord { .. } => ErrorKind::NotFound,
             ClientError::Unreachable { .. }
             | ClientError::Timeout { .. }
             | ClientError::Broken { .. }

@@ -9,7 +9,8 @@ use kafka_wire::messages::offset_commit_request::{OffsetCommitRequestPartition, 
 use kafka_wire::messages::offset_fetch_request::OffsetFetchRequestGroup;
 use kafka_wire::messages::{
     ConsumerGroupDescribeRequest, DeleteGroupsRequest, DescribeGroupsRequest, FindCoordinatorRequest,
-    ListGroupsRequest, OffsetCommitRequest, OffsetFetchRequest,
+    ListGroupsRequest, OffsetCommitRequest, OffsetFetchRequest, consumer_group_describe_response,
+    describe_groups_response,
 };
 use kafka_wire::{ErrorCode, Message};
 
@@ -41,7 +42,48 @@ pub struct OffsetToCommit {
     pub offset: i64,
 }
 
+/// What groups of both protocols have.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GroupLook {
+    pub state: String,
+    pub members: Vec<MemberLook>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MemberLook {
+    pub id: String,
+    pub client: String,
+    pub host: String,
+    /// Of a member of a consumer group.
+    pub epoch: Option<i32>,
+}
+
 impl Client {
+    /// State and members of a group, whichever protocol it follows; none if the node does not answer for it.
+    pub fn look_at_group(&mut self, group: &str) -> Result<Option<GroupLook>, ClientError> {
+        if let Some(found) = self.describe_consumer_group(group)? {
+            let member = |member: consumer_group_describe_response::Member| MemberLook {
+                id: member.member_id,
+                client: member.client_id,
+                host: member.client_host,
+                epoch: Some(member.member_epoch),
+            };
+            let members = found.members.into_iter().map(member).collect();
+            return Ok(Some(GroupLook { state: found.group_state, members }));
+        }
+        let found = self.describe_groups(&[group])?.into_iter().next();
+        let member = |member: describe_groups_response::DescribedGroupMember| MemberLook {
+            id: member.member_id,
+            client: member.client_id,
+            host: member.client_host,
+            epoch: None,
+        };
+        Ok(found.map(|found| GroupLook {
+            state: found.group_state,
+            members: found.members.into_iter().map(member).collect(),
+        }))
+    }
+
     /// The id of the node that coordinates a group or a transactional producer.
     pub(crate) fn coordinator(&mut self, key: &str, key_type: i8) -> Result<i32, ClientError> {
         let version = self.bootstrap.version::<FindCoordinatorRequest>()?;

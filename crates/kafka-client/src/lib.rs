@@ -12,10 +12,13 @@ mod connection;
 mod error;
 mod fetched;
 mod groups;
+mod letters;
 mod options;
+mod reset;
 mod security;
 mod topics;
 mod transactions;
+mod within;
 
 pub use client::{
     Client, FetchedPartition, ListedOffset, OffsetSpec, ProduceTicket, Produced, ProducerId, WantedPartition,
@@ -23,8 +26,11 @@ pub use client::{
 pub use connection::{Connection, Pending};
 pub use error::ClientError;
 pub use fetched::{FetchedBatches, FetchedRecord, FetchedRecords};
-pub use groups::{CommittedOffset, OffsetToCommit};
+pub use groups::{CommittedOffset, GroupLook, MemberLook, OffsetToCommit};
+pub use letters::{CONSENTS, Letter, REDRIVE_GROUP, Redrive};
 pub use options::{ClientOptions, Isolation};
+pub use reset::{OffsetChange, ResetTo};
 pub use security::{Login, Security, parse_properties, read_properties};
 pub use topics::ConfigResource;
 pub use transactions::TransactionalProducer;
+pub use within::{NodeWithin, WITHIN};

@@ -2,6 +2,7 @@
 
 use crate::error::ClientError;
 use crate::options::ClientOptions;
+use crate::within::Within;
 use auth::bearer;
 use auth::plain::Login as PlainLogin;
 use auth::scram::{ClientExchange, fresh_nonce};
@@ -15,6 +16,7 @@ use std::io::{self, IoSlice, Read, Write};
 use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 /// What a connection needs beyond an address. `Debug` shows no secret.
 #[derive(Clone, Default)]
@@ -254,10 +256,11 @@ impl Exchange {
     }
 }
 
-/// A socket, with or without TLS.
+/// A socket, with or without TLS, or no socket at all.
 pub(crate) enum Stream {
     Plain(TcpStream),
     Tls(Box<StreamOwned<ClientConnection, TcpStream>>),
+    Within(Within),
 }
 
 impl Stream {
@@ -273,7 +276,7 @@ impl Stream {
         let connection =
             ClientConnection::new(config.clone(), name).map_err(|error| failed(error.to_string()))?;
         socket
-            .set_read_timeout(Some(options.connect_timeout.max(std::time::Duration::from_millis(1))))
+            .set_read_timeout(Some(options.connect_timeout.max(Duration::from_millis(1))))
             .map_err(|error| failed(error.to_string()))?;
         let mut stream = StreamOwned::new(connection, socket);
         while stream.conn.is_handshaking() {
@@ -282,10 +285,22 @@ impl Stream {
         Ok(Stream::Tls(Box::new(stream)))
     }
 
-    pub(crate) fn socket(&self) -> &TcpStream {
+    fn socket(&self) -> Option<&TcpStream> {
         match self {
-            Stream::Plain(socket) => socket,
-            Stream::Tls(stream) => &stream.sock,
+            Stream::Plain(socket) => Some(socket),
+            Stream::Tls(stream) => Some(&stream.sock),
+            Stream::Within(_) => None,
+        }
+    }
+
+    pub(crate) fn set_read_timeout(&self, timeout: Duration) -> io::Result<()> {
+        self.socket().map_or(Ok(()), |socket| socket.set_read_timeout(Some(timeout)))
+    }
+
+    pub(crate) fn shutdown(&self) {
+        if let Some(socket) = self.socket() {
+            // It may be closed already; there is nothing more to do about it then.
+            let _ = socket.shutdown(std::net::Shutdown::Both);
         }
     }
 }
@@ -295,6 +310,7 @@ impl Read for Stream {
         match self {
             Stream::Plain(socket) => socket.read(buffer),
             Stream::Tls(stream) => stream.read(buffer),
+            Stream::Within(node) => node.read(buffer),
         }
     }
 }
@@ -304,6 +320,7 @@ impl Write for Stream {
         match self {
             Stream::Plain(socket) => socket.write(bytes),
             Stream::Tls(stream) => stream.write(bytes),
+            Stream::Within(node) => node.write(bytes),
         }
     }
 
@@ -311,6 +328,7 @@ impl Write for Stream {
         match self {
             Stream::Plain(socket) => socket.write_vectored(slices),
             Stream::Tls(stream) => stream.write_vectored(slices),
+            Stream::Within(node) => node.write_vectored(slices),
         }
     }
 
@@ -318,6 +336,7 @@ impl Write for Stream {
         match self {
             Stream::Plain(socket) => socket.flush(),
             Stream::Tls(stream) => stream.flush(),
+            Stream::Within(_) => Ok(()),
         }
     }
 }

@@ -1,21 +1,17 @@
 //! `group`: list, describe with lag, reset with a dry run.
 
-use super::topic::{connect, find_topic, print_json};
+use super::topic::{connect, find_topic, partitions_of, print_json};
 use crate::cli::{ClientArguments, Form, GroupVerb};
 use crate::output::{parse_timestamp, print_table, thousands};
 use anyhow::{Context, bail};
-use kafka_client::{Client, OffsetSpec, OffsetToCommit};
+use kafka_client::{Client, GroupLook, OffsetSpec, ResetTo};
 use kafka_wire::error_code::ErrorCode;
 use kafka_wire::messages::describe_configs_request::{DescribeConfigsRequest, DescribeConfigsResource};
 use kafka_wire::messages::incremental_alter_configs_request::{
     AlterConfigsResource, AlterableConfig, IncrementalAlterConfigsRequest,
 };
-use kafka_wire::messages::{
-    DescribeConfigsResponse, IncrementalAlterConfigsResponse, consumer_group_describe_response,
-    describe_groups_response,
-};
+use kafka_wire::messages::{DescribeConfigsResponse, IncrementalAlterConfigsResponse};
 use serde_json::json;
-use std::collections::BTreeMap;
 
 pub fn group(verb: &GroupVerb) -> anyhow::Result<()> {
     match verb {
@@ -58,40 +54,8 @@ impl Lag {
     }
 }
 
-/// What both kinds of groups have.
-struct Described {
-    state: String,
-    members: Vec<Member>,
-}
-
-struct Member {
-    id: String,
-    client: String,
-    host: String,
-    /// Of a member of a consumer group.
-    epoch: Option<i32>,
-}
-
-fn look_at(client: &mut Client, group: &str) -> anyhow::Result<Described> {
-    if let Some(found) = client.describe_consumer_group(group)? {
-        let member = |member: consumer_group_describe_response::Member| Member {
-            id: member.member_id,
-            client: member.client_id,
-            host: member.client_host,
-            epoch: Some(member.member_epoch),
-        };
-        let members = found.members.into_iter().map(member).collect();
-        return Ok(Described { state: found.group_state, members });
-    }
-    let found = client.describe_groups(&[group])?.into_iter().next();
-    let found = found.context("the node does not answer for the group")?;
-    let member = |member: describe_groups_response::DescribedGroupMember| Member {
-        id: member.member_id,
-        client: member.client_id,
-        host: member.client_host,
-        epoch: None,
-    };
-    Ok(Described { state: found.group_state, members: found.members.into_iter().map(member).collect() })
+fn look_at(client: &mut Client, group: &str) -> anyhow::Result<GroupLook> {
+    client.look_at_group(group)?.context("the node does not answer for the group")
 }
 
 fn describe(group: &str, arguments: &ClientArguments) -> anyhow::Result<()> {
@@ -162,35 +126,21 @@ fn reset(
         bail!("group '{group}' has {members} members; stop its consumers first, or look with --dry-run");
     }
     let found = find_topic(&mut client, topic)?;
-    let committed: BTreeMap<i32, i64> = client
-        .offset_fetch(group)?
-        .into_iter()
-        .filter(|committed| committed.topic == topic)
-        .map(|committed| (committed.partition, committed.offset))
-        .collect();
-    let mut partitions: Vec<i32> =
-        found.partitions.iter().map(|partition| partition.partition_index).collect();
-    partitions.sort_unstable();
-    let mut changes = Vec::new();
-    for partition in partitions {
-        let offset = resolve(&mut client, topic, partition, to)?;
-        changes.push(OffsetToCommit { topic: topic.into(), partition, offset });
-    }
+    let changes = client.plan_reset(group, topic, &partitions_of(&found), reset_to(to)?)?;
     if !dry_run {
-        client.offset_commit(group, &changes)?;
+        client.reset(group, topic, &changes)?;
     }
-    let before = |partition: &i32| committed.get(partition).copied();
     if arguments.output == Form::Json {
         return print_json(changes.iter().map(|change| {
-            json!({"topic": topic, "partition": change.partition, "before": before(&change.partition),
-                   "after": change.offset, "dry_run": dry_run})
+            json!({"topic": topic, "partition": change.partition, "before": change.before,
+                   "after": change.after, "dry_run": dry_run})
         }));
     }
     let rows: Vec<Vec<String>> = changes
         .iter()
         .map(|change| {
-            let old = before(&change.partition).map_or("none".into(), |offset| offset.to_string());
-            vec![topic.to_string(), change.partition.to_string(), old, change.offset.to_string()]
+            let old = change.before.map_or("none".into(), |offset| offset.to_string());
+            vec![topic.to_string(), change.partition.to_string(), old, change.after.to_string()]
         })
         .collect();
     print_table(&mut std::io::stdout(), &["TOPIC", "PARTITION", "BEFORE", "AFTER"], &rows)?;
@@ -264,21 +214,18 @@ fn configure(
     }
 }
 
-/// `earliest`, `latest`, an offset (kept within the partition's bounds) or a time.
-fn resolve(client: &mut Client, topic: &str, partition: i32, to: &str) -> anyhow::Result<i64> {
-    let first = client.list_offsets(topic, partition, OffsetSpec::Earliest)?.offset;
-    let end = client.list_offsets(topic, partition, OffsetSpec::Latest)?.offset;
+/// `earliest`, `latest`, an offset or a time.
+fn reset_to(to: &str) -> anyhow::Result<ResetTo> {
     match to {
-        "earliest" => return Ok(first),
-        "latest" => return Ok(end),
+        "earliest" => return Ok(ResetTo::Earliest),
+        "latest" => return Ok(ResetTo::Latest),
         _ => {}
     }
     if let Ok(offset) = to.parse::<i64>() {
-        return Ok(offset.clamp(first, end));
+        return Ok(ResetTo::Offset(offset));
     }
     let time_ms = parse_timestamp(to).with_context(|| {
         format!("--to '{to}' is not earliest, latest, an offset or a time such as 2013-01-31T12:00:00Z")
     })?;
-    let found = client.list_offsets(topic, partition, OffsetSpec::Timestamp(time_ms))?.offset;
-    Ok(if found < 0 { end } else { found })
+    Ok(ResetTo::Time(time_ms))
 }
