@@ -34,10 +34,11 @@ mod transactions;
 mod undecided;
 mod upkeep;
 mod views;
+mod within;
 
 pub use broker::{Broker, Recovered};
 pub use config::{BROKER_OPTIONS, BrokerConfig};
 pub use inlet::TakenIn;
 pub use metrics::metric_families;
 pub use tickets::Awaited;
-pub use views::{GroupView, PartitionLag, Traffic};
+pub use views::{GroupView, PartitionLag, ShareView, Traffic};

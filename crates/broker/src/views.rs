@@ -3,7 +3,9 @@
 use crate::api;
 use crate::broker::Broker;
 use crate::group::{GroupDescription, GroupType, ListedGroup};
+use crate::share::partition::SharePartition;
 use crate::sync::lock;
+use base::{Offset, PartitionId};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// A group in a list.
@@ -27,6 +29,31 @@ pub struct PartitionLag {
     pub high_watermark: i64,
     /// Records between the committed offset (or the start of the log, if that is later) and the end.
     pub lag: i64,
+}
+
+/// A share group in one partition.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ShareView {
+    pub topic: String,
+    pub partition: u32,
+    /// All records before it are done.
+    pub start: i64,
+    /// The first record that was never delivered.
+    pub end: i64,
+    /// Records that a member works on, that wait for a later time, and that were given up and wait for their letter.
+    pub locked: usize,
+    pub held_back: usize,
+    pub dead: usize,
+    /// Records before the end that are not done.
+    pub unfinished: usize,
+    pub high_watermark: i64,
+}
+
+impl ShareView {
+    /// Records that are not done: delivered and not acknowledged, and all behind them.
+    pub fn lag(&self) -> u64 {
+        u64::try_from(self.high_watermark - self.end).unwrap_or(0) + self.unfinished as u64
+    }
 }
 
 /// Records and bytes since the start.
@@ -104,5 +131,52 @@ impl Broker {
         }
         lags.sort_by(|a, b| (&a.topic, a.partition).cmp(&(&b.topic, b.partition)));
         lags
+    }
+
+    /// How long ago the first batch was written that a group has not committed; 0 if it has committed all.
+    pub fn behind_ms(&self, lag: &PartitionLag, now_ms: i64) -> i64 {
+        let topic = self.log.topic(&lag.topic).filter(|_| lag.lag > 0);
+        let index = usize::try_from(lag.partition).unwrap_or(usize::MAX);
+        let partition = topic.and_then(|topic| topic.partitions.get(index).copied());
+        // What cannot be read now is counted by the log itself.
+        let written_ms = partition
+            .and_then(|partition| self.log.time_at(partition, Offset(lag.committed_offset)).ok().flatten());
+        written_ms.map_or(0, |written_ms| now_ms.saturating_sub(written_ms).max(0))
+    }
+
+    /// Where a share group is in the partitions that it has begun, or all of them are, with their names.
+    pub fn share_views(&self, group: Option<&str>) -> Vec<(String, ShareView)> {
+        let known: Vec<(String, PartitionId, ShareView)> = {
+            let shared = lock(&self.share.0);
+            let wanted = |name: &str| group.is_none_or(|group| group == name);
+            let view = |(name, partition, one): (&str, PartitionId, &SharePartition)| {
+                let view = ShareView {
+                    topic: String::new(),
+                    partition: 0,
+                    start: one.start(),
+                    end: one.end(),
+                    locked: one.locked(),
+                    held_back: one.held_back(),
+                    dead: one.dead_count(),
+                    unfinished: one.unfinished(),
+                    high_watermark: one.end(),
+                };
+                (name.to_string(), partition, view)
+            };
+            shared.groups.iter().filter(|(name, ..)| wanted(name)).map(view).collect()
+        };
+        let mut views = Vec::with_capacity(known.len());
+        for (group, partition, mut view) in known {
+            let (Some((topic, index)), Ok(bounds)) =
+                (self.log.partition_topic(partition), self.log.bounds(partition))
+            else {
+                continue;
+            };
+            (view.topic, view.partition) = (topic.name.clone(), index);
+            view.start = view.start.max(bounds.log_start.0);
+            view.high_watermark = bounds.high_watermark.0;
+            views.push((group, view));
+        }
+        views
     }
 }

@@ -5,8 +5,7 @@ use super::counters::ShareCounts;
 use crate::broker::Broker;
 use crate::call::Now;
 use crate::sync::lock;
-use crate::views::PartitionLag;
-use base::{Offset, PartitionId};
+use crate::views::{PartitionLag, ShareView};
 use metrics::{Family, Page, Table, Value, counter, gauge, gauge_of_max, gauge_of_sum};
 use std::collections::BTreeMap;
 
@@ -84,18 +83,7 @@ const LAG_SUMS: Table<u64> = Table {
     })],
 };
 
-/// A share group in one partition.
-struct Shared {
-    start: i64,
-    end: i64,
-    locked: usize,
-    held_back: usize,
-    dead: usize,
-    unfinished: usize,
-    high_watermark: i64,
-}
-
-const SHARES: Table<Shared> = Table {
+const SHARES: Table<ShareView> = Table {
     labels: &["group", "topic", "partition"],
     rows: &[
         gauge("eventwright_share_group_start_offset", "All records before it are done.", |shared| {
@@ -122,10 +110,7 @@ const SHARES: Table<Shared> = Table {
         gauge_of_sum(
             "eventwright_share_group_lag_records",
             "Records that are not done: delivered and not acknowledged, and all behind them.",
-            |shared| {
-                let behind = u64::try_from(shared.high_watermark - shared.end).unwrap_or(0);
-                Some((behind + shared.unfinished as u64).into())
-            },
+            |shared| Some(shared.lag().into()),
         ),
     ],
 };
@@ -219,50 +204,23 @@ impl Broker {
     }
 
     fn behind(&self, lag: &PartitionLag, now: Now) -> Behind {
-        let topic = self.log.topic(&lag.topic).filter(|_| lag.lag > 0);
-        let index = usize::try_from(lag.partition).unwrap_or(usize::MAX);
-        let partition = topic.and_then(|topic| topic.partitions.get(index).copied());
-        // What cannot be read now is counted by the log itself.
-        let written_ms = partition
-            .and_then(|partition| self.log.time_at(partition, Offset(lag.committed_offset)).ok().flatten());
         Behind {
             committed_offset: lag.committed_offset,
             lag: lag.lag,
-            lag_ms: written_ms.map_or(0, |written_ms| now.wall_ms.saturating_sub(written_ms).max(0)),
+            lag_ms: self.behind_ms(lag, now.wall_ms),
         }
     }
 
     fn write_share_metrics(&self, page: &mut Page) {
-        let mut known: Vec<(String, PartitionId, Shared)> = Vec::new();
-        let mut counts: Vec<(Vec<String>, ShareCounts)> = Vec::new();
-        {
-            let shared = lock(&self.share.0);
-            for (group, partition, one) in shared.groups.iter() {
-                let one = Shared {
-                    start: one.start(),
-                    end: one.end(),
-                    locked: one.locked(),
-                    held_back: one.held_back(),
-                    dead: one.dead_count(),
-                    unfinished: one.unfinished(),
-                    high_watermark: one.end(),
-                };
-                known.push((group.to_string(), partition, one));
-            }
-            counts.extend(shared.groups.names().map(|name| (vec![name.to_string()], shared.counts_of(name))));
-        }
-        let mut shares = Vec::new();
-        for (group, partition, mut one) in known {
-            let (Some((topic, index)), Ok(bounds)) =
-                (self.log.partition_topic(partition), self.log.bounds(partition))
-            else {
-                continue;
-            };
-            one.start = one.start.max(bounds.log_start.0);
-            one.high_watermark = bounds.high_watermark.0;
-            shares.push((vec![group, topic.name.clone(), index.to_string()], one));
-        }
+        let shares = self.share_views(None).into_iter();
+        let shares: Vec<(Vec<String>, ShareView)> = shares
+            .map(|(group, one)| (vec![group, one.topic.clone(), one.partition.to_string()], one))
+            .collect();
         page.table(&SHARES, &shares);
+        let counts: Vec<(Vec<String>, ShareCounts)> = {
+            let shared = lock(&self.share.0);
+            shared.groups.names().map(|name| (vec![name.to_string()], shared.counts_of(name))).collect()
+        };
         page.table(&SHARE_COUNTS, &counts);
     }
 }

@@ -62,6 +62,10 @@ impl Access {
         &self.principal
     }
 
+    pub(crate) fn names(&self) -> (&Arc<str>, &str) {
+        (&self.principal, &self.host)
+    }
+
     pub(crate) fn permits(&self, operation: Operation, resource: ResourceType, name: &str) -> bool {
         match &self.rules {
             None => true,

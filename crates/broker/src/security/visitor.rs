@@ -93,6 +93,11 @@ impl Broker {
         Ok(self.visitor(format!("User:{user}").into(), &host, false))
     }
 
+    /// A user who has shown earlier who they are, with their rights of now.
+    pub fn returning(&self, user: &str, host: IpAddr) -> Visitor {
+        self.visitor(format!("User:{user}").into(), &host.to_canonical().to_string(), false)
+    }
+
     fn visitor(&self, principal: Arc<str>, host: &str, is_anonymous: bool) -> Visitor {
         Visitor { access: Access::of(self, principal, host), is_anonymous }
     }
@@ -105,6 +110,14 @@ impl Visitor {
 
     pub fn may_on_cluster(&self, operation: Operation) -> bool {
         self.may(operation, ResourceType::Cluster, CLUSTER_NAME)
+    }
+
+    pub(crate) fn principal(&self) -> Arc<str> {
+        self.access.names().0.clone()
+    }
+
+    pub(crate) fn host(&self) -> &str {
+        self.access.names().1
     }
 
     /// A name for answers and logs.
