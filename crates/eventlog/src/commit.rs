@@ -85,7 +85,7 @@ impl Inner {
     fn sync_segment(&self, segment: &Segment) -> Result<(), LogError> {
         let begun_ns = self.os.clock.monotonic_ns();
         let sync = segment.handle.sync_data();
-        self.counters.sync_latency.record(self.os.clock.monotonic_ns().saturating_sub(begun_ns));
+        self.counters.synced(self.os.clock.monotonic_ns().saturating_sub(begun_ns));
         sync.map_err(|error| LogError::io("sync", &segment.file.path, error))?;
         if segment.begins_file {
             let directory = &self.options.directory;

@@ -304,6 +304,11 @@ impl EventLog {
         transactions.map_or_else(Vec::new, |transactions| transactions.aborted(partition, from, to))
     }
 
+    /// Space that the log's file system has left.
+    pub fn disk_free_bytes(&self) -> Option<u64> {
+        self.inner.os.disk.free_bytes(&self.inner.options.directory).ok()
+    }
+
     pub fn metrics(&self) -> LogMetrics {
         let inner = &self.inner;
         let counters = &inner.counters;
@@ -320,6 +325,7 @@ impl EventLog {
             sync_latency: counters.sync_latency.snapshot(),
             commit_frames: counters.commit_frames.snapshot(),
             commit_bytes: counters.commit_bytes.snapshot(),
+            last_sync_ns: Some(count(&counters.last_sync_ns)).filter(|ns| *ns > 0),
             synced_ms: counters.synced_ms(),
             unsynced_bytes: lock(&inner.progress).unsynced_bytes,
             files: files.len() as u64,

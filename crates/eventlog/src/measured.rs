@@ -202,7 +202,7 @@ impl EventLog {
         };
         let measured = Measured {
             metrics: self.metrics(),
-            disk_free_bytes: inner.os.disk.free_bytes(&inner.options.directory).ok(),
+            disk_free_bytes: self.disk_free_bytes(),
             fenced: self.fenced().is_some(),
             topics,
             partitions,

@@ -17,6 +17,8 @@ pub struct LogMetrics {
     pub sync_latency: Snapshot,
     pub commit_frames: Snapshot,
     pub commit_bytes: Snapshot,
+    /// The time of the last sync; none before the first.
+    pub last_sync_ns: Option<u64>,
     /// When the last group became durable, by the wall clock.
     pub synced_ms: Option<i64>,
     pub unsynced_bytes: u64,
@@ -72,6 +74,8 @@ pub(crate) struct Counters {
     pub(crate) syncs: AtomicU64,
     pub(crate) commit_latency: Histogram,
     pub(crate) sync_latency: Histogram,
+    /// 0 before the first.
+    pub(crate) last_sync_ns: AtomicU64,
     pub(crate) commit_frames: Histogram,
     pub(crate) commit_bytes: Histogram,
     /// 0 before the first.
@@ -91,6 +95,7 @@ impl Default for Counters {
             syncs: AtomicU64::new(0),
             commit_latency: Histogram::new(LATENCIES),
             sync_latency: Histogram::new(LATENCIES),
+            last_sync_ns: AtomicU64::new(0),
             commit_frames: Histogram::new(COUNTS),
             commit_bytes: Histogram::new(BYTES),
             synced_ms: AtomicU64::new(0),
@@ -111,6 +116,12 @@ impl Counters {
         add(&self.appended_batches, batches.batches);
         add(&self.appended_records, batches.records);
         add(&self.appended_batch_bytes, batches.bytes);
+    }
+
+    /// A sync has ended.
+    pub(crate) fn synced(&self, latency_ns: u64) {
+        self.sync_latency.record(latency_ns);
+        self.last_sync_ns.store(latency_ns.max(1), Ordering::Relaxed);
     }
 
     /// A group of frames has become durable.
