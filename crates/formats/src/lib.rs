@@ -24,7 +24,7 @@ mod splitter;
 mod surroundings;
 mod time_text;
 
-pub use avro::{AvroFileDecoder, avro_file_schema};
+pub use avro::{AvroFileDecoder, avro_as_json, avro_file_schema};
 pub use cloud_events::CloudEvent;
 pub use error::{DecodeError, EncodeError, FormatError};
 pub use protobuf::compile_proto;

@@ -159,6 +159,21 @@ impl RowDecoder for AvroDecoder {
     }
 }
 
+/// A record of the binary encoding as a text of Avro's JSON encoding, by the schema that it was written with. The types of
+/// other schemas that this one names stand in `references`.
+pub fn avro_as_json(references: &[&str], schema: &str, record: &[u8]) -> Result<String, DecodeError> {
+    let schema = AvroSchema::parse_with(references, schema).map_err(DecodeError::Record)?;
+    // What becomes JSON is sound, and not too deep.
+    let mut checked = Input::new(record, 0);
+    checked.skip(&schema, schema.root, 0)?;
+    if !checked.is_at_end() {
+        return Err(behind(&checked));
+    }
+    let mut text = Vec::new();
+    json_text::from_binary(&schema, schema.root, &mut Input::new(record, 0), &mut text)?;
+    String::from_utf8(text).map_err(|error| DecodeError::Record(error.to_string()))
+}
+
 /// Bytes that belong to no field.
 fn behind(input: &Input<'_>) -> DecodeError {
     let reason = "there are bytes behind the record: it was written with another schema";

@@ -291,3 +291,24 @@ fn mutated_avro_does_no_harm() {
     let json = encoded(CORRECT_JSON, &decoded(CORRECT, &every_type(), &records));
     properties::fuzz(FormatKind::Avro, CORRECT_JSON, &every_type(), &slices(&json), 30_000);
 }
+
+#[test]
+fn records_are_shown_as_json_and_hostile_ones_refused() {
+    let other = r#"{"type": "enum", "name": "Kind", "symbols": ["A", "B"]}"#;
+    let schema = r#"{"type": "record", "name": "R", "fields": [
+        {"name": "n", "type": "long"}, {"name": "t", "type": ["null", "string"]},
+        {"name": "k", "type": "Kind"}, {"name": "next", "type": ["null", "R"]}]}"#;
+    let record = [4, 2, 4, b'h', b'i', 2, 0];
+    let shown = crate::avro_as_json(&[other], schema, &record).unwrap();
+    assert_eq!(shown, r#"{"n":2,"t":{"string":"hi"},"k":"B","next":null}"#);
+    for hostile in [
+        &record[..5],
+        &[&record[..], &[9]].concat(),
+        &[4, 2, 4, b'h', b'i', 8, 0],
+        // Each level names the next one.
+        &[0, 0, 0, 2].repeat(1 << 20),
+    ] {
+        crate::avro_as_json(&[other], schema, hostile).unwrap_err();
+    }
+    crate::avro_as_json(&[], schema, &record).unwrap_err();
+}
