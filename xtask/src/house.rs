@@ -59,6 +59,7 @@ const FLOORS: &[(&str, &[&str])] = &[
             "os",
             "formats",
             "kafka-wire",
+            "kafka-client",
             "eventlog",
             "broker",
             "registry",

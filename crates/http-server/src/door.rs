@@ -62,28 +62,55 @@ impl Door {
         (method, path): (&Method, &str),
         asked: Asked,
     ) -> Result<Visitor, Response<Full<Bytes>>> {
-        let proof = proof(headers, caller).map_err(|reason| self.unknown(reason, asked))?;
-        let visitor = match self.check(proof, caller.host).await {
-            Ok(visitor) => visitor,
-            Err(NotAdmitted { reason, wait_ms }) => {
-                if wait_ms > 0 {
-                    self.tell(&format!("{reason} peer={}", caller.host));
-                    tokio::time::sleep(Duration::from_millis(wait_ms)).await;
-                }
-                let message = "log in with a user and a password (Basic), or with a token (Bearer)";
-                return Err(self.unknown(message, asked));
-            }
-        };
-        let (permitted, needed) = needs(&visitor, method, path, asked);
+        let visitor = self.who(caller, headers).await.map_err(|words| self.unknown(&words, asked))?;
+        match self.refusal(&visitor, (method, path), asked) {
+            None => Ok(visitor),
+            Some(refusal) => Err(refusal),
+        }
+    }
+
+    /// The refusal, if the request is not for this visitor.
+    pub(crate) fn refusal(
+        &self,
+        visitor: &Visitor,
+        (method, path): (&Method, &str),
+        asked: Asked,
+    ) -> Option<Response<Full<Bytes>>> {
+        let (permitted, needed) = needs(visitor, method, path, asked);
         if permitted {
-            return Ok(visitor);
+            return None;
         }
         if visitor.is_anonymous {
             let message = "nobody may do this without a log-in: send a user and a password (Basic), or a token (Bearer)";
-            return Err(self.unknown(message, asked));
+            return Some(self.unknown(message, asked));
         }
         let message = format!("{} has no rule for this, which needs {needed}", visitor.shown());
-        Err(refused(StatusCode::FORBIDDEN, &message, asked))
+        Some(refused(StatusCode::FORBIDDEN, &message, asked))
+    }
+
+    /// Whoever asks, or what to tell them.
+    pub(crate) async fn who(&self, caller: &Caller, headers: &HeaderMap) -> Result<Visitor, String> {
+        let proof = proof(headers, caller)?;
+        let refused = self.checked(proof, caller).await;
+        refused.map_err(|_| "log in with a user and a password (Basic), or with a token (Bearer)".to_owned())
+    }
+
+    /// The user, if the password is theirs.
+    pub(crate) async fn log_in(&self, login: Login, caller: &Caller) -> Result<Visitor, &'static str> {
+        let visitor = self.checked(Proof::Password(login), caller).await;
+        visitor.map_err(|_| "the user or the password is wrong")
+    }
+
+    /// Who fails is told of it in the log, and later than who does not.
+    async fn checked(&self, proof: Proof, caller: &Caller) -> Result<Visitor, NotAdmitted> {
+        let checked = self.check(proof, caller.host).await;
+        if let Err(NotAdmitted { reason, wait_ms }) = &checked
+            && *wait_ms > 0
+        {
+            self.tell(&format!("{reason} peer={}", caller.host));
+            tokio::time::sleep(Duration::from_millis(*wait_ms)).await;
+        }
+        checked
     }
 
     async fn check(&self, proof: Proof, host: IpAddr) -> Result<Visitor, NotAdmitted> {

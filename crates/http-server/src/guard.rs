@@ -11,6 +11,9 @@ use std::net::IpAddr;
 /// Why a request is refused; none if it is not. `trusts_names` is for addresses that other machines reach by name.
 pub(crate) fn refusal(headers: &HeaderMap, trusts_names: bool) -> Option<&'static str> {
     let text = |name: HeaderName| headers.get(name).map(|value| value.to_str().unwrap_or("?"));
+    if headers.get_all(HOST).iter().count() > 1 {
+        return Some("the request has more than one Host");
+    }
     let host = text(HOST);
     if !trusts_names && host.is_some_and(|host| !is_own(host)) {
         return Some("the Host of the request is a name; use the address, such as 127.0.0.1");
@@ -53,6 +56,11 @@ mod tests {
             assert!(refused(Some(host), None), "{host}");
         }
         assert!(!refused(None, None));
+        let mut twice = HeaderMap::new();
+        for host in ["127.0.0.1", "evil.example"] {
+            twice.append(HOST, HeaderValue::from_static(host));
+        }
+        assert!(refusal(&twice, false).is_some() && refusal(&twice, true).is_some());
         assert!(!refused(Some("127.0.0.1:8081"), Some("http://127.0.0.1:8081")));
         for origin in ["http://evil.example", "http://127.0.0.1:9999", "null"] {
             assert!(refused(Some("127.0.0.1:8081"), Some(origin)), "{origin}");

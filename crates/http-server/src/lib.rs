@@ -7,6 +7,8 @@
 //!
 //! `events` takes events and hands out records: CloudEvents, plain bodies, long polls, Server-Sent Events.
 //!
+//! `console` is a page for people, and what it asks for; `committed` reads records for it and for `events`.
+//!
 //! `schemas` hands the paths of Confluent's API to the crate `registry`, which knows nothing of HTTP.
 //!
 //! `scrape` puts the page of metrics together, of which each layer writes its part.
@@ -15,6 +17,9 @@
 //! a slot. What has no counterpart here (accumulators' values, back pressure, single subtasks) is not served, and answers 404.
 
 mod body;
+mod committed;
+mod console;
+mod desk;
 mod door;
 mod events;
 mod flink;

@@ -4,6 +4,7 @@
 
 use crate::SavepointFolders;
 use crate::body::Body;
+use crate::console::{self, Console, Meant};
 use crate::door::{Asked, Caller, Door};
 use crate::events::{self, Events, Webhooks};
 use crate::guard;
@@ -14,11 +15,12 @@ use crate::schemas;
 use crate::scrape::{self, Counters, Sources};
 use crate::triggers::Triggers;
 use broker::Broker;
-use broker::security::network_of;
+use broker::security::{Visitor, network_of};
 use broker::server::{Tls, TlsError};
 use bytes::{Bytes, BytesMut};
 use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
 use hyper::body::Incoming;
+use hyper::header::WWW_AUTHENTICATE;
 use hyper::http::request::Parts;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
@@ -203,9 +205,10 @@ impl Drop for ServerHandle {
 }
 
 struct Served {
-    site: Site,
+    site: Arc<Site>,
     schemas: Option<Arc<SchemaRegistry>>,
     events: Option<Arc<Events>>,
+    console: Option<Arc<Console>>,
     sources: Sources,
     /// Other machines know it by names; and no page has a certificate for a name of its own that leads here.
     trusts_names: bool,
@@ -361,24 +364,27 @@ impl Served {
             runtime: runtime.clone(),
             http: Arc::new(Counters::default()),
         };
+        let events =
+            config.broker.clone().map(|broker| Arc::new(Events::new(broker, os.clone(), config.webhooks)));
+        let console = config.broker.clone().zip(events.clone()).map(|(broker, events)| {
+            Arc::new(Console::new(broker, os.clone(), events, config.schemas.clone(), tls.is_some()))
+        });
         Ok(Served {
             trusts_names: !config.listen.ip().is_loopback() || tls.is_some(),
             tls,
-            events: config
-                .broker
-                .clone()
-                .map(|broker| Arc::new(Events::new(broker, os.clone(), config.webhooks))),
+            events,
+            console,
             door: config.broker.map(|broker| Door::new(broker, log.clone())),
             log,
             schemas: config.schemas,
             sources,
-            site: Site {
+            site: Arc::new(Site {
                 runtime,
                 os,
                 version: config.version,
                 savepoints: config.savepoints,
                 triggers: Triggers::default(),
-            },
+            }),
         })
     }
 
@@ -455,6 +461,71 @@ async fn answer_to(head: Parts, body: Incoming, caller: Caller, served: Arc<Serv
     if let Some(reason) = guard::refusal(&head.headers, served.trusts_names) {
         return Reply::error(StatusCode::FORBIDDEN, reason).into_response().map(Body::from);
     }
+    if let Some(console) = &served.console
+        && let Some(meant) = console.meant(&head)
+    {
+        let mut response = answer_of_console(console.clone(), meant, head, body, caller, served).await;
+        // The page asks who somebody is, and the browser must not do it as well.
+        response.headers_mut().remove(WWW_AUTHENTICATE);
+        return response;
+    }
+    answer_to_visitor(head, body, caller, None, served).await
+}
+
+/// What a browser with the console's page asks for. It may have a session instead of a log-in with each request.
+async fn answer_of_console(
+    console: Arc<Console>,
+    meant: Meant,
+    mut head: Parts,
+    body: Incoming,
+    caller: Caller,
+    served: Arc<Served>,
+) -> Response<Body> {
+    if let Meant::Page(page) = meant {
+        return page.map(Body::from);
+    }
+    let refusal = |status, message: &str| Reply::error(status, message).into_response().map(Body::from);
+    if let Some(reason) = console::forgery(&head) {
+        return refusal(StatusCode::FORBIDDEN, reason);
+    }
+    let Some(door) = &served.door else { return refusal(StatusCode::NOT_FOUND, "there is no console") };
+    let visitor = match &meant {
+        Meant::LogOut => return console.log_out(&head.headers).map(Body::from),
+        Meant::LogIn => None,
+        _ => match console.visitor(&head.headers, &caller) {
+            Some(visitor) => Some(visitor),
+            None => match door.who(&caller, &head.headers).await {
+                Ok(visitor) => Some(visitor),
+                Err(words) => return refusal(StatusCode::UNAUTHORIZED, &words),
+            },
+        },
+    };
+    match (meant, visitor) {
+        (Meant::Elsewhere(uri), Some(visitor)) => {
+            head.uri = uri;
+            answer_to_visitor(head, body, caller, Some(visitor), served).await
+        }
+        (_, visitor) => {
+            let (body, _taken) = match read(body, console::BODY_BYTES_MAX, None).await {
+                Ok(read) => read,
+                Err(refusal) => return refusal.map(Body::from),
+            };
+            match visitor {
+                Some(visitor) => console.answer(&head, body, visitor, served.site.clone()).await,
+                None => console.log_in(door, &caller, &body).await.map(Body::from),
+            }
+        }
+    }
+}
+
+/// Answers who has been let in, or whom the door lets in.
+async fn answer_to_visitor(
+    head: Parts,
+    body: Incoming,
+    caller: Caller,
+    visitor: Option<Visitor>,
+    served: Arc<Served>,
+) -> Response<Body> {
     let target = head.uri.path_and_query().map_or("/", |target| target.as_str());
     let events = served.events.clone().filter(|_| events::are_meant(target));
     let registry = served.schemas.clone().filter(|_| schemas::are_meant(target));
@@ -466,8 +537,16 @@ async fn answer_to(head: Parts, body: Incoming, caller: Caller, served: Arc<Serv
     let mut rights = None;
     // What a webhook signs is its body, which is read first.
     let is_signed = events.as_ref().is_some_and(|events| events.are_signed(&head.method, head.uri.path()));
-    if let Some(door) = served.door.as_ref().filter(|_| !is_signed) {
-        match door.admit(&caller, &head.headers, (&head.method, head.uri.path()), asked).await {
+    if let Some(door) = served.door.as_ref().filter(|_| !is_signed || visitor.is_some()) {
+        let wanted = (&head.method, head.uri.path());
+        let admitted = match visitor {
+            Some(visitor) => match door.refusal(&visitor, wanted, asked) {
+                None => Ok(visitor),
+                Some(refusal) => Err(refusal),
+            },
+            None => door.admit(&caller, &head.headers, wanted, asked).await,
+        };
+        match admitted {
             Ok(visitor) => rights = Some(visitor),
             Err(refusal) => return refusal.map(Body::from),
         }

@@ -3,18 +3,19 @@
 use super::position::{From, Position};
 use super::{Events, come_again, of_error, shown, stream, text_of};
 use crate::body::Body;
+use crate::committed;
 use crate::reply::Reply;
 use crate::router::query_value;
-use base::{Offset, PartitionId};
+use base::PartitionId;
 use broker::errors::ApiError;
-use bytes::Bytes;
-use eventlog::{LogError, Topic};
+use eventlog::Topic;
 use hyper::header::{ACCEPT, HeaderName};
 use hyper::http::request::Parts;
 use hyper::{Response, StatusCode};
 use kafka_wire::error_code::ErrorCode;
-use kafka_wire::records::Batch;
+use kafka_wire::records::Record;
 use serde_json::{Value, json};
+use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -28,8 +29,8 @@ const RECORDS_DEFAULT: usize = 500;
 const WAIT_MS_MAX: u64 = 60_000;
 /// One answer, or one part of a stream, has not many more bytes of records than this.
 const BYTES_MAX: usize = 1 << 20;
-/// Bytes of one batch when it is not compressed: as much as the broker takes.
-const BATCH_BYTES_MAX: usize = 128 << 20;
+/// How a record of a partition is shown. What comes of it has the fields `partition` and `offset`.
+pub(crate) type Shape = fn(usize, &Record<'_>) -> Value;
 
 /// Records, and where those behind them begin.
 pub(super) struct Found {
@@ -72,10 +73,10 @@ pub(super) async fn answer(events: Arc<Events>, head: &Parts, name: String) -> R
         Err(error) => return of_error(&error).into_response().map(Body::from),
     };
     if is_stream {
-        return stream::answer(events, topic, position, place);
+        return stream::answer(events, topic, (position, shown::record), place);
     }
     let end = Instant::now() + Duration::from_millis(wait_ms);
-    match events.await_records(&topic, position, max, end).await {
+    match events.await_records(&topic, position, (max, shown::record), end).await {
         Ok(Found { records, next }) => {
             Reply::ok(json!({ "records": records, "next": next.to_string() })).into_response().map(Body::from)
         }
@@ -84,6 +85,24 @@ pub(super) async fn answer(events: Arc<Events>, head: &Parts, name: String) -> R
 }
 
 impl Events {
+    /// A stream of what comes to a topic from now on, or from where its reader was, in another shape.
+    pub(crate) fn tail(self: Arc<Self>, head: &Parts, name: &str, shape: Shape) -> Response<Body> {
+        let Ok(place) = self.followers.clone().try_acquire_owned() else {
+            let message = "too many follow topics at the moment; come again";
+            return come_again(StatusCode::TOO_MANY_REQUESTS, message).map(Body::from);
+        };
+        let position = self.topic(name).and_then(|topic| {
+            let from = text_of(head, &LAST_EVENT_ID).unwrap_or("latest");
+            let from = From::parse(from, topic.partitions.len());
+            let from = from.map_err(|words| ApiError::new(ErrorCode::InvalidRequest, words))?;
+            Ok((self.start(&topic, &from)?, topic))
+        });
+        match position {
+            Ok((position, topic)) => stream::answer(self, topic, (position, shape), place),
+            Err(error) => of_error(&error).into_response().map(Body::from),
+        }
+    }
+
     fn start(&self, topic: &Topic, from: &From) -> Result<Position, ApiError> {
         let offsets = topic.partitions.iter().enumerate().map(|(index, partition)| {
             let bounds = self.log.bounds(*partition)?;
@@ -97,7 +116,7 @@ impl Events {
         self: &Arc<Self>,
         topic: &Arc<Topic>,
         mut position: Position,
-        max: usize,
+        (max, shape): (usize, Shape),
         end: Instant,
     ) -> Result<Found, ApiError> {
         let mut durable = self.durable.clone();
@@ -110,7 +129,7 @@ impl Events {
             if self.has_more(topic, &position)? {
                 let (events, topic, before) = (self.clone(), topic.clone(), position.clone());
                 // Records may have to come from the disk, and to be unpacked.
-                let read = self.readers.run(move || events.records(&topic, position, max)).await;
+                let read = self.readers.run(move || events.records(&topic, position, (max, shape))).await;
                 let found = read.unwrap_or_else(|| Err(ErrorCode::UnknownServerError.into()))?;
                 if !found.records.is_empty() {
                     return Ok(found);
@@ -144,14 +163,25 @@ impl Events {
     }
 
     /// Committed records from a position on, partition after partition; each time another one comes first.
-    fn records(&self, topic: &Topic, position: Position, max: usize) -> Result<Found, ApiError> {
+    fn records(
+        &self,
+        topic: &Topic,
+        position: Position,
+        (max, shape): (usize, Shape),
+    ) -> Result<Found, ApiError> {
         let mut found = Found { records: Vec::new(), next: position };
         let mut bytes_left = BYTES_MAX;
         let count = topic.partitions.len();
         let first = self.turn.fetch_add(1, Ordering::Relaxed);
         for index in (0..count).map(|number| (first % count + number) % count) {
             while bytes_left > 0 && found.records.len() < max {
-                if !self.records_of(topic.partitions[index], index, max, &mut found, &mut bytes_left)? {
+                if !self.records_of(
+                    topic.partitions[index],
+                    index,
+                    (max, shape),
+                    &mut found,
+                    &mut bytes_left,
+                )? {
                     break;
                 }
             }
@@ -164,56 +194,21 @@ impl Events {
         &self,
         partition: PartitionId,
         index: usize,
-        max: usize,
+        (max, shape): (usize, Shape),
         found: &mut Found,
         bytes_left: &mut usize,
     ) -> Result<bool, ApiError> {
-        let Some(place) = found.next.0.get_mut(index) else { return Ok(false) };
-        let bounds = self.log.bounds(partition)?;
-        *place = (*place).max(bounds.log_start.0);
-        let (from, end) = (*place, self.log.last_stable_offset(partition)?.0);
-        if from >= end {
-            return Ok(false);
-        }
-        let slices = match self.log.read(partition, Offset(from), *bytes_left) {
-            // Retention has passed meanwhile.
-            Err(LogError::OffsetOutOfRange { .. }) => return Ok(true),
-            slices => slices?,
-        };
-        let Some(last) = slices.last() else { return Ok(false) };
-        let aborted = self.log.aborted(partition, Offset(from), Offset(end.min(last.last_offset.0 + 1)));
-        let after = self.log.bounds(partition)?;
-        if (after.log_start, after.clean_to) != (bounds.log_start, bounds.clean_to) {
-            // What was aborted there may be forgotten: look again.
-            return Ok(true);
-        }
-        let mut next = from;
-        let mut bytes = Vec::new();
-        'slices: for slice in slices.iter().take_while(|slice| slice.base_offset.0 < end) {
-            bytes.clear();
-            slice.read(&mut bytes)?;
-            let batch = Batch::parse(&Bytes::copy_from_slice(&bytes))?;
-            let header = batch.header;
-            let is_aborted = header.is_transactional()
-                && aborted.iter().any(|range| range.covers(header.producer_id, Offset(header.base_offset)));
-            if !header.is_control() && !is_aborted {
-                for record in &batch.records(BATCH_BYTES_MAX)? {
-                    let record = record?;
-                    if record.offset < next {
-                        continue;
-                    }
-                    if found.records.len() >= max || *bytes_left == 0 {
-                        break 'slices;
-                    }
-                    *bytes_left = bytes_left.saturating_sub(shown::bytes(&record));
-                    found.records.push(shown::record(index, &record));
-                    next = record.offset + 1;
-                }
+        let Found { records, next } = found;
+        let Some(place) = next.0.get_mut(index) else { return Ok(false) };
+        let from = *place;
+        *place = committed::walk(&self.log, partition, (from, i64::MAX), *bytes_left, &mut |record| {
+            if records.len() >= max || *bytes_left == 0 {
+                return ControlFlow::Break(());
             }
-            next = next.max(slice.last_offset.0 + 1);
-        }
-        *place = next;
-        // Where compaction has left a gap up to what is open, there is nothing.
-        Ok(next > from)
+            *bytes_left = bytes_left.saturating_sub(shown::bytes(record));
+            records.push(shape(index, record));
+            ControlFlow::Continue(())
+        })?;
+        Ok(*place > from)
     }
 }

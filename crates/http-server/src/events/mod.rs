@@ -7,7 +7,6 @@
 //! Whoever follows says where it is by a position, `0:12,1:5`: a partition and the offset that it wants next. It is in
 //! every answer and in every id of a stream of Server-Sent Events, so that a browser that comes again goes on where it was.
 
-mod desk;
 mod follow;
 mod inbox;
 mod position;
@@ -17,6 +16,7 @@ mod stream;
 mod webhooks;
 
 use crate::body::Body;
+use crate::desk::Desk;
 use crate::reply::Reply;
 use broker::Broker;
 use broker::errors::ApiError;
@@ -33,6 +33,7 @@ use std::sync::atomic::AtomicUsize;
 use std::sync::{Arc, Mutex};
 use tokio::sync::{Semaphore, watch};
 
+pub(crate) use shown::bytes as bytes_of;
 pub use webhooks::Webhooks;
 
 /// Bytes of a request: events of a batch are in memory at once.
@@ -59,8 +60,8 @@ pub(crate) struct Events {
     durable: watch::Receiver<Reached>,
     body_bytes: Arc<Semaphore>,
     signed_body_bytes: Arc<Semaphore>,
-    writers: Arc<desk::Desk>,
-    readers: Arc<desk::Desk>,
+    writers: Arc<Desk>,
+    readers: Arc<Desk>,
     /// Which partition is read first: not always the same.
     turn: AtomicUsize,
     waiting: Arc<Semaphore>,
@@ -199,7 +200,7 @@ pub(crate) fn needs(visitor: &Visitor, method: &Method, path: &str) -> (bool, &'
     }
 }
 
-fn of_error(error: &ApiError) -> Reply {
+pub(crate) fn of_error(error: &ApiError) -> Reply {
     let status = match error.code {
         ErrorCode::UnknownTopicOrPartition => StatusCode::NOT_FOUND,
         ErrorCode::MessageTooLarge | ErrorCode::RecordListTooLarge => StatusCode::PAYLOAD_TOO_LARGE,

@@ -6,7 +6,7 @@ use kafka_wire::records::Record;
 use serde_json::{Map, Value, json};
 
 /// How much of a record is shown, about.
-pub(super) fn bytes(record: &Record<'_>) -> usize {
+pub(crate) fn bytes(record: &Record<'_>) -> usize {
     let of = |part: Option<&[u8]>| part.map_or(0, <[u8]>::len);
     let headers = record.headers.map(|header| header.key.len() + of(header.value)).sum::<usize>();
     64 + of(record.key) + of(record.value) + headers

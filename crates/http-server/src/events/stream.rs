@@ -1,7 +1,7 @@
 //! Server-Sent Events: each record is one, its id is the position behind it.
 
 use super::Events;
-use super::follow::RECORDS_MAX;
+use super::follow::{RECORDS_MAX, Shape};
 use super::position::Position;
 use crate::body::Body;
 use bytes::Bytes;
@@ -25,14 +25,14 @@ const _: () = assert!(RECORDS_AT_ONCE <= RECORDS_MAX);
 pub(super) fn answer(
     events: Arc<Events>,
     topic: Arc<Topic>,
-    position: Position,
+    (position, shape): (Position, Shape),
     place: OwnedSemaphorePermit,
 ) -> Response<Body> {
     // A part is under way while the next one is made; a client that does not read holds up the rest.
     let (sender, parts) = mpsc::channel(1);
     tokio::spawn(async move {
         let _place = place;
-        send(&events, &topic, position, &sender).await;
+        send(&events, &topic, (position, shape), &sender).await;
     });
     let mut response = Response::new(Body::Stream(parts));
     let headers = response.headers_mut();
@@ -42,7 +42,12 @@ pub(super) fn answer(
     response
 }
 
-async fn send(events: &Arc<Events>, topic: &Arc<Topic>, mut position: Position, parts: &mpsc::Sender<Bytes>) {
+async fn send(
+    events: &Arc<Events>,
+    topic: &Arc<Topic>,
+    (mut position, shape): (Position, Shape),
+    parts: &mpsc::Sender<Bytes>,
+) {
     // Says where it begins, before anything has come: who is cut off then misses nothing.
     let mut part = format!("id: {position}\ndata:\nevent: begin\n\n");
     let ends = tokio::time::Instant::now() + LIFE_MAX;
@@ -57,7 +62,7 @@ async fn send(events: &Arc<Events>, topic: &Arc<Topic>, mut position: Position, 
         }
         let end = now + BEAT;
         let found = tokio::select! {
-            found = events.await_records(topic, position.clone(), RECORDS_AT_ONCE, end) => found,
+            found = events.await_records(topic, position.clone(), (RECORDS_AT_ONCE, shape), end) => found,
             () = parts.closed() => return,
         };
         match found {

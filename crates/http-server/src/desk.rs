@@ -16,7 +16,7 @@ const WAITING_EACH: usize = 16;
 type Work = Box<dyn FnOnce() + Send>;
 
 #[derive(Default)]
-pub(super) struct Desk(Mutex<State>);
+pub(crate) struct Desk(Mutex<State>);
 
 #[derive(Default)]
 struct State {
@@ -26,7 +26,7 @@ struct State {
 
 impl Desk {
     /// What the work comes to; none if it panicked.
-    pub(super) async fn run<T: Send + 'static>(
+    pub(crate) async fn run<T: Send + 'static>(
         self: &Arc<Self>,
         work: impl FnOnce() -> T + Send + 'static,
     ) -> Option<T> {

@@ -1,0 +1,68 @@
+//! Keys and values that a schema registry's serializers wrote, decoded for a reader: Avro and JSON; Protobuf stays bytes.
+
+use super::{Asked, Console, shown};
+use broker::security::{Operation, ResourceType};
+use formats::avro_as_json;
+use registry::{Request, SchemaRegistry};
+use serde_json::{Value, json};
+
+/// What serializers write before what they have encoded.
+const HEAD_BYTES: usize = 5;
+/// Schemas that one refers to, and those that these refer to.
+const REFERENCES_MAX: usize = 64;
+const TEXT_BYTES_MAX: usize = 1 << 20;
+
+/// A text, or why there is none; none if the bytes name no schema, or who asks may not read schemas.
+pub(super) fn decoded(console: &Console, asked: &Asked<'_>, bytes: &[u8]) -> Option<Value> {
+    let registry = console.schemas.as_ref()?;
+    let id = shown::schema_id(bytes)?;
+    if !asked.visitor.may(Operation::Read, ResourceType::Topic, "_schemas") {
+        return None;
+    }
+    Some(match decode(registry, id, &bytes[HEAD_BYTES..]) {
+        Ok(text) if text.len() > TEXT_BYTES_MAX => json!({ "error": "it is too long to be shown" }),
+        Ok(text) => json!({ "text": text }),
+        Err(error) => json!({ "error": error }),
+    })
+}
+
+fn decode(registry: &SchemaRegistry, id: u32, bytes: &[u8]) -> Result<String, String> {
+    let schema = ask(registry, &["schemas", "ids", &id.to_string()])?;
+    match schema["schemaType"].as_str() {
+        None | Some("AVRO") => {}
+        Some("JSON") => return String::from_utf8(bytes.to_vec()).map_err(|error| error.to_string()),
+        Some(other) => return Err(format!("values of {other} are not decoded")),
+    }
+    let mut references = Vec::new();
+    refer(registry, &schema, &mut references)?;
+    let references: Vec<&str> = references.iter().map(String::as_str).collect();
+    let text = schema["schema"].as_str().unwrap_or_default();
+    avro_as_json(&references, text, bytes).map_err(|error| error.to_string())
+}
+
+/// The texts of the schemas that one refers to, each behind those that it refers to itself.
+fn refer(registry: &SchemaRegistry, schema: &Value, texts: &mut Vec<String>) -> Result<(), String> {
+    for reference in schema["references"].as_array().into_iter().flatten() {
+        if texts.len() >= REFERENCES_MAX {
+            return Err(format!("the schema refers to more than {REFERENCES_MAX} others"));
+        }
+        let subject = reference["subject"].as_str().unwrap_or_default();
+        let found = ask(registry, &["subjects", subject, "versions", &reference["version"].to_string()])?;
+        refer(registry, &found, texts)?;
+        let text = found["schema"].as_str().unwrap_or_default().to_owned();
+        if !texts.contains(&text) {
+            texts.push(text);
+        }
+    }
+    Ok(())
+}
+
+fn ask(registry: &SchemaRegistry, path: &[&str]) -> Result<Value, String> {
+    let path = path.iter().map(|part| (*part).to_owned()).collect();
+    let answer = registry.answer(&Request { method: "GET".into(), path, ..Default::default() });
+    let body: Value = serde_json::from_str(&answer.body).map_err(|error| error.to_string())?;
+    match answer.status {
+        200 => Ok(body),
+        _ => Err(body["message"].as_str().unwrap_or("the registry does not know the schema").to_owned()),
+    }
+}
