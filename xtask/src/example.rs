@@ -17,7 +17,7 @@ use crate::{flink, folders, kafka, places, topics};
 
 pub const FILE: &str = "examples/flights/delays.sql";
 /// The topic that the events are played into.
-const INPUT_TOPIC: &str = "flight-events";
+pub const INPUT_TOPIC: &str = "flight-events";
 const EVENTS: &str = "examples/flights/data/events.json.gz";
 const RESULT_TOPICS: &[&str] = &["airport-delays", "carrier-punctuality", "flight-alerts"];
 /// The topics that the example writes.

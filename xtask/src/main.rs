@@ -31,6 +31,7 @@ mod postgres;
 mod process;
 mod prometheus;
 mod proofs;
+mod queue;
 mod rabbitmq;
 mod recorder;
 mod secured;

@@ -29,6 +29,7 @@ pub const PEERS: &[(&str, Install)] = &[
     ("debian", debian),
     ("python", python),
     ("node", node),
+    ("browser", browser),
     ("kafka", kafka),
     ("brokers", brokers),
     ("flink", flink),
@@ -75,6 +76,11 @@ pub fn python_program() -> Result<PathBuf> {
 /// The folder whose `node_modules` has the clients.
 pub fn node_folder() -> Result<PathBuf> {
     Ok(places::peers()?.join(format!("node-clients-{}", fingerprint(versions::NODE_CLIENTS))))
+}
+
+/// The folder whose `node_modules` has what drives the browser.
+pub fn browser_folder() -> Result<PathBuf> {
+    Ok(places::peers()?.join(format!("browser-tools-{}", fingerprint(versions::BROWSER_TOOLS))))
 }
 
 /// The folder with the jars of Kafka, its tools and its client.
@@ -189,9 +195,17 @@ fn python() -> Result<()> {
 }
 
 fn node() -> Result<()> {
-    let packages: Vec<String> =
-        versions::NODE_CLIENTS.iter().map(|(name, version)| format!("{name}@{version}")).collect();
-    once("node clients", &node_folder()?, |folder| {
+    node_packages("node clients", &node_folder()?, versions::NODE_CLIENTS)
+}
+
+fn browser() -> Result<()> {
+    debian_packages(versions::BROWSER_PACKAGES)?;
+    node_packages("what drives the browser", &browser_folder()?, versions::BROWSER_TOOLS)
+}
+
+fn node_packages(what: &str, folder: &Path, wanted: &[(&str, &str)]) -> Result<()> {
+    let packages: Vec<String> = wanted.iter().map(|(name, version)| format!("{name}@{version}")).collect();
+    once(what, folder, |folder| {
         let mut command = Command::new("npm");
         command
             .args(["install", "--silent", "--no-audit", "--no-fund", "--prefix"])

@@ -7,6 +7,7 @@ mod cargo;
 mod changes;
 mod clients;
 mod compared;
+mod console;
 mod example;
 mod metrics;
 mod postgres;
@@ -26,7 +27,7 @@ pub use self::example::run as example;
 
 #[derive(Args)]
 pub struct Options {
-    /// The stages to run, all if there are none: format, house, clippy, tests, build, clients, suites, example, postgres, changes, rabbitmq, metrics, flink,
+    /// The stages to run, all if there are none: format, house, clippy, tests, build, clients, suites, example, postgres, changes, rabbitmq, metrics, console, flink,
     /// kill, kill-producers, connectors
     stages: Vec<String>,
 }
@@ -46,6 +47,7 @@ const STAGES: &[(&str, Stage)] = &[
     ("changes", changes::run),
     ("rabbitmq", rabbitmq::run),
     ("metrics", metrics::run),
+    ("console", console::run),
     ("flink", compared::run),
     ("kill", kill),
     ("kill-producers", kill_producers),

