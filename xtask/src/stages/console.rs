@@ -71,6 +71,9 @@ fn hostile() -> Vec<(Vec<u8>, Vec<u8>)> {
     pairs.map(|(key, value)| (key.to_vec(), value)).into()
 }
 
+/// Name, partitions, configuration.
+type NewTopic = (&'static str, u32, &'static [(&'static str, &'static str)]);
+
 type Look = fn(&Path, &Pictures, &mut Counts) -> Result<()>;
 
 /// Where pictures go: those of the guide, and those that are only for whoever writes the page.
@@ -137,7 +140,7 @@ fn tour(folder: &Path, pictures: &Pictures, counts: &mut Counts) -> Result<()> {
 
 /// Fills the node with what the tour looks at; what the browser has to know of it.
 fn prepare(client: &mut Client, site: &Site, folder: &Path) -> Result<Value> {
-    let topics: [(&str, u32, &[(&str, &str)]); 6] = [
+    let topics: [NewTopic; 6] = [
         ("flights", 1, &[]),
         ("tasks", 1, &[]),
         ("dlq.tasks", 1, &[("errors.deadletterqueue.group.enable", "true")]),
