@@ -150,7 +150,8 @@ pub(crate) fn concat_batches(schema: &SchemaRef, mut batches: Vec<Batch>) -> Res
     });
     let ties = batches.iter().any(|batch| batch.ties.is_some()).then(|| {
         let bytes = batches.iter().flat_map(|batch| (0..batch.len()).map(|row| tie(batch, row)));
-        BinaryArray::from_iter_values(bytes)
+        // Arrow takes only what knows its length.
+        BinaryArray::from_iter_values(bytes.collect::<Vec<_>>())
     });
     let watermarks = batches.iter().all(|batch| batch.watermarks.is_some()).then(|| {
         let marks = batches.iter().filter_map(|batch| batch.watermarks.as_ref());
@@ -191,4 +192,26 @@ pub(crate) fn merge_in_order(
     let mut order: Vec<u32> = (0..all.len() as u32).collect();
     order.sort_by(|left, right| compare(&all, *left as usize, &all, *right as usize));
     Ok(vec![take_batch(&all, &UInt32Array::from(order))?])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ties_of_many_batches_stand_end_to_end() {
+        let schema: SchemaRef = Arc::new(Schema::empty());
+        let batch = |ordinals: &[u64], ties: Option<Vec<&[u8]>>| Batch {
+            rows: record_batch(&schema, Vec::new(), ordinals.len()).unwrap(),
+            kinds: None,
+            ordinals: UInt64Array::from(ordinals.to_vec()),
+            ties: ties.map(BinaryArray::from_vec),
+            watermarks: None,
+        };
+        let parts = vec![batch(&[1, 2], None), batch(&[3], Some(vec![b"x"])), batch(&[4], Some(vec![b"y"]))];
+        let all = concat_batches(&schema, parts).unwrap();
+        let ties: Vec<&[u8]> = all.ties.as_ref().unwrap().iter().map(Option::unwrap).collect();
+        assert_eq!(ties, [&b""[..], b"", b"x", b"y"]);
+        assert_eq!(all.ordinals.values(), &[1, 2, 3, 4]);
+    }
 }
