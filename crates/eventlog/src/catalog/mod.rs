@@ -193,11 +193,17 @@ impl Catalog {
 }
 
 /// What the names of the topics begin with that jobs make for themselves.
-const INTERNAL_PREFIXES: [&str; 4] = ["__outbox.", "__lookup.", "__source.", "__ids."];
+const INTERNAL_PREFIXES: [&str; 5] = ["__outbox.", "__lookup.", "__source.", "__ids.", "__view."];
 
 /// The node's own topics, and those that Kafka's brokers keep for themselves.
-const INTERNAL_NAMES: [&str; 5] =
-    ["__schemas", "__event_ids", "__consumer_offsets", "__transaction_state", "__share_group_state"];
+const INTERNAL_NAMES: [&str; 6] = [
+    "__schemas",
+    "__views",
+    "__event_ids",
+    "__consumer_offsets",
+    "__transaction_state",
+    "__share_group_state",
+];
 
 /// Whether a topic of this name is the node's own, which no client changes. Two underscores alone do not make one:
 /// clients have topics like `__debezium-heartbeat.x`.
