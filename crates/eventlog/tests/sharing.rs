@@ -349,6 +349,8 @@ fn internal_are_the_topics_that_the_node_makes_and_kafkas_own() {
         "__source.a.0",
         "__ids.a.0",
         "__schemas",
+        "__view.totals",
+        "__views",
         "__event_ids",
         "__consumer_offsets",
     ] {

@@ -3,12 +3,11 @@
 //! Both are `arrow-row` bytes, of which every type of a row can be made. A key of fewer columns is a prefix of a whole
 //! one, so that a range may name only the first columns. A row that keeps its place has that as its key.
 
-use crate::ViewError;
 use crate::definition::{ViewDefinition, ViewKey};
 use crate::tree::Entry;
 use arrow_array::{ArrayRef, RecordBatch, RecordBatchOptions};
 use arrow_row::{RowConverter, Rows, SortField};
-use arrow_schema::{ArrowError, Schema, SchemaRef};
+use arrow_schema::{ArrowError, SchemaRef};
 use std::sync::Arc;
 
 #[derive(Debug)]
@@ -20,7 +19,6 @@ pub(crate) struct RowCodec {
     /// The converter of the first n columns of the key, by n - 1.
     prefixes: Vec<RowConverter>,
     values: Option<RowConverter>,
-    keeps_place: bool,
 }
 
 /// The keys or rows of a batch; those of no columns are empty.
@@ -35,18 +33,19 @@ impl Encoded {
 impl RowCodec {
     pub(crate) fn new(definition: &ViewDefinition) -> Result<RowCodec, ArrowError> {
         let schema = definition.schema.clone();
-        let (key, keeps_place) = match &definition.key {
-            ViewKey::Columns(columns) => (columns.clone(), false),
-            ViewKey::Place => (Vec::new(), true),
+        let key = match &definition.key {
+            ViewKey::Columns(columns) => columns.clone(),
+            ViewKey::Place => Vec::new(),
         };
         let rest: Vec<usize> = (0..schema.fields().len()).filter(|column| !key.contains(column)).collect();
         let converter = |columns: &[usize]| {
-            let fields = columns.iter().map(|column| SortField::new(schema.field(*column).data_type().clone()));
+            let fields =
+                columns.iter().map(|column| SortField::new(schema.field(*column).data_type().clone()));
             RowConverter::new(fields.collect())
         };
         let prefixes = (1..=key.len()).map(|count| converter(&key[..count])).collect::<Result<_, _>>()?;
         let values = if rest.is_empty() { None } else { Some(converter(&rest)?) };
-        Ok(RowCodec { key, rest, prefixes, values, keeps_place, schema })
+        Ok(RowCodec { key, rest, prefixes, values, schema })
     }
 
     pub(crate) fn key_columns(&self) -> &[usize] {

@@ -35,7 +35,9 @@ impl ViewError {
             ViewError::Unknown { .. } => ErrorKind::NotFound,
             ViewError::Exists(_) => ErrorKind::Conflict,
             ViewError::Invalid(_) => ErrorKind::Invalid,
-            ViewError::Broken { .. } | ViewError::Stands { .. } | ViewError::Failed(_) => ErrorKind::Unavailable,
+            ViewError::Broken { .. } | ViewError::Stands { .. } | ViewError::Failed(_) => {
+                ErrorKind::Unavailable
+            }
             ViewError::NotReached { .. } => ErrorKind::Retry,
             ViewError::Log(error) => error.kind(),
             ViewError::Internal(_) => ErrorKind::Internal,

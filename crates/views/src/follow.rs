@@ -146,7 +146,9 @@ impl Follower {
 
     fn fold_definitions(&mut self, fold: &mut Fold, goal: &Goal) -> Result<(), ViewError> {
         let topic = self.log.topic(store::TOPIC);
-        let Some(partition) = topic.and_then(|topic| topic.partitions.first().copied()) else { return Ok(()) };
+        let Some(partition) = topic.and_then(|topic| topic.partitions.first().copied()) else {
+            return Ok(());
+        };
         if self.definitions.0 != Some(partition) {
             self.definitions = (Some(partition), 0);
         }
@@ -180,7 +182,8 @@ impl Follower {
         let definition = match store::decode(name, value) {
             Ok(definition) => definition,
             Err(reason) => {
-                self.views.tell(&format!("view '{name}' is left out: its definition is not understood: {reason}"));
+                self.views
+                    .tell(&format!("view '{name}' is left out: its definition is not understood: {reason}"));
                 return;
             }
         };

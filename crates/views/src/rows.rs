@@ -68,7 +68,8 @@ impl RecordReader {
                 if record.offset < from {
                     continue;
                 }
-                let at = |error: formats::DecodeError| format!("the record at offset={}: {error}", record.offset);
+                let at =
+                    |error: formats::DecodeError| format!("the record at offset={}: {error}", record.offset);
                 match record.value {
                     Some(value) => self.values.decode(value).map_err(at)?,
                     None if self.keeps_every_row => continue,

@@ -136,11 +136,7 @@ impl View {
 
     /// The rows under keys: the columns of the primary key, in its order, each with as many values as there are keys. A
     /// key without a row gives none.
-    pub fn get(
-        &self,
-        keys: &[ArrayRef],
-        projection: Option<&[usize]>,
-    ) -> Result<RecordBatch, ViewError> {
+    pub fn get(&self, keys: &[ArrayRef], projection: Option<&[usize]>) -> Result<RecordBatch, ViewError> {
         self.whole()?;
         let wanted = self.codec.key_columns().len();
         if self.definition.keeps_every_row() || keys.len() != wanted {
@@ -226,7 +222,9 @@ impl View {
         Ok(match (side, bound) {
             (Side::From, Bound::Included(_)) => Bound::Included(prefix),
             // Behind the last possible key there is nothing.
-            (Side::From, _) => behind().map_or(Bound::Excluded(vec![u8::MAX; prefix.len() + 1]), Bound::Included),
+            (Side::From, _) => {
+                behind().map_or(Bound::Excluded(vec![u8::MAX; prefix.len() + 1]), Bound::Included)
+            }
             (Side::To, Bound::Included(_)) => behind().map_or(Bound::Unbounded, Bound::Excluded),
             (Side::To, _) => Bound::Excluded(prefix),
         })

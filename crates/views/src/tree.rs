@@ -10,7 +10,7 @@ mod range;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use diff::{Diff, Difference};
+pub(crate) use diff::Diff;
 pub(crate) use range::Range;
 
 use std::sync::Arc;
