@@ -1,4 +1,4 @@
-//! One outside system per file: kafka and upsert-kafka (embedded), rabbitmq and rabbitmq-stream, filesystem, jdbc, postgres-cdc, datagen, nexmark, print, blackhole.
+//! One outside system per file: kafka, upsert-kafka and view (embedded), rabbitmq and rabbitmq-stream, filesystem, jdbc, postgres-cdc, datagen, nexmark, print, blackhole.
 //!
 //! A connector is a file (or a folder) here and one line in [`table`]. Its spec makes the validation
 //! and the reference docs; its source and sink follow the traits of `dataflow`.
@@ -23,6 +23,7 @@ mod schema_registry;
 mod socket;
 mod table_format;
 mod timestamps;
+mod view;
 
 #[cfg(test)]
 mod tests;
@@ -50,6 +51,7 @@ pub fn table(connectors: Connectors) -> ConnectorTable {
         Arc::new(kafka::Kafka::new(kafka::Mode::Append, node.clone())),
         Arc::new(kafka::Kafka::new(kafka::Mode::Upsert, node.clone())),
         Arc::new(rabbitmq::RabbitMq::new(node.clone())),
+        Arc::new(view::View::new(node.clone())),
         Arc::new(rabbitmq::RabbitMqStream::new(node)),
         Arc::new(filesystem::Filesystem::new(os.clone())),
         Arc::new(jdbc::Jdbc::new(os.clone())),

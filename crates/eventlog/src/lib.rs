@@ -37,7 +37,9 @@ mod topic_config;
 mod upkeep;
 
 pub use append::Frame;
-pub use catalog::{CatalogChange, PARTITIONS_PER_TOPIC_MAX, Topic, check_topic_name, is_internal_topic};
+pub use catalog::{
+    CatalogChange, PARTITIONS_PER_TOPIC_MAX, Topic, VIEW_TOPIC_PREFIX, check_topic_name, is_internal_topic,
+};
 pub use compaction::CompactionReport;
 pub use entry::{Entry, Layer};
 pub use error::{Damage, LogError};

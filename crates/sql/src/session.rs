@@ -5,6 +5,7 @@
 
 mod catalog;
 mod create_as;
+mod materialized;
 mod settings;
 
 use crate::ast::{self, DescribeObject, ShowTarget, Statement, StatementKind};
@@ -21,6 +22,7 @@ use crate::span::Span;
 
 use arrow_schema::Schema;
 use catalog::Declarations;
+pub use materialized::{KnownView, NewView, groups};
 use dataflow::connector::ConnectorTable;
 use dataflow::plan::Plan;
 use dataflow::table::TableDefinition;
@@ -39,6 +41,15 @@ pub enum Outcome {
     },
     Explain(String),
     Job(JobRequest),
+    /// Materialized tables are to go, with their rows.
+    DropViews(Vec<DroppedView>),
+}
+
+/// A materialized table that DROP names.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DroppedView {
+    pub name: String,
+    pub if_exists: bool,
 }
 
 /// A job to run.
@@ -59,6 +70,8 @@ pub struct JobRequest {
     pub explain: String,
     /// The plan in JSON.
     pub json: String,
+    /// The materialized tables that it keeps; empty for one that only writes tables.
+    pub views: Vec<NewView>,
 }
 
 /// What `check_script` found.
@@ -79,6 +92,8 @@ pub struct Session {
     jobs: usize,
     /// What the EXPLAIN that is being answered asks for.
     explain_details: Vec<ast::ExplainDetail>,
+    /// The materialized tables that are there already.
+    known_views: BTreeMap<String, KnownView>,
 }
 
 type Executed = Result<Outcome, Vec<Diagnostic>>;
@@ -95,6 +110,7 @@ impl Session {
             settings: Settings::default(),
             jobs: 0,
             explain_details: Vec::new(),
+            known_views: BTreeMap::new(),
         }
     }
 
@@ -113,8 +129,9 @@ impl Session {
         let script = parse_whole_script(source);
         script.broken.iter().for_each(|name| self.declarations.note_broken(name));
         let mut check = Check { diagnostics: script.diagnostics, ..Check::default() };
-        for statement in &script.statements {
-            match self.execute(statement) {
+        for group in groups(&script.statements) {
+            let statement = &group[0];
+            match self.execute_group(group) {
                 Ok(Outcome::Job(job)) => {
                     check.lints.extend(job.warnings.iter().chain(&job.advice).cloned());
                     check.jobs.push(job);
@@ -127,7 +144,7 @@ impl Session {
                 Err(diagnostics) => {
                     check.diagnostics.extend(diagnostics);
                     // What a broken declaration declares is not reported as unknown again.
-                    self.declarations.note_failed(statement);
+                    group.iter().for_each(|statement| self.declarations.note_failed(statement));
                 }
             }
         }
@@ -140,6 +157,14 @@ impl Session {
         check.lints.sort_by_key(|diagnostic| diagnostic.span);
         check.lints.dedup();
         check
+    }
+
+    /// Executes statements that belong together, as `groups` puts them.
+    pub fn execute_group(&mut self, statements: &[Statement]) -> Executed {
+        match statements {
+            [only] => self.execute(only),
+            several => self.execute_materialized(several),
+        }
     }
 
     /// Executes a statement; what is wrong with it comes back all at once where that is possible.
@@ -174,6 +199,11 @@ impl Session {
                 Some(query) => self.create_table_as(create, query, statement.span),
                 None => self.declare(&statement.kind, statement.span),
             },
+            StatementKind::CreateMaterializedTable(_)
+            | StatementKind::AlterMaterializedTable { .. }
+            | StatementKind::Drop(ast::DropStatement { object: ast::DropObject::MaterializedTable, .. }) => {
+                self.execute_materialized(std::slice::from_ref(statement))
+            }
             other => self.declare(other, statement.span),
         }
     }
@@ -225,6 +255,7 @@ impl Session {
                     query: view.query.clone(),
                     comment: view.comment.as_ref().map(|text| text.value.clone()),
                     span: view.span,
+                    materialized: view.materialized.is_some(),
                 };
                 Ok(Named::View(Arc::new(bound)))
             }
@@ -337,6 +368,7 @@ impl Session {
             explain,
             json,
             plan: Arc::new(plan),
+            views: Vec::new(),
         })
     }
 
@@ -361,6 +393,9 @@ impl Session {
     }
 
     fn show(&self, show: &ast::Show, span: Span) -> Executed {
+        if let Some(outcome) = self.show_known_views(show) {
+            return Ok(outcome);
+        }
         if let Some(listing) = self.declarations.catalog.show(show) {
             return listing.map(listed).map_err(|d| vec![*d]);
         }
@@ -411,6 +446,9 @@ impl Session {
     }
 
     fn describe_table(&self, name: &ast::ObjectName, like: Option<&ast::ShowLike>) -> Executed {
+        if let Some(outcome) = self.describe_known_view(name) {
+            return Ok(outcome);
+        }
         let found = self.declarations.catalog.resolve(name).map_err(|d| vec![*d])?;
         let columns = match self.declarations.find(name) {
             Some(Named::Table(table)) => table.relation_columns(),
@@ -463,10 +501,6 @@ fn listed(listing: Listing) -> Outcome {
 
 fn unsupported(kind: &StatementKind, span: Span) -> Diagnostic {
     let (name, hint) = match kind {
-        StatementKind::CreateMaterializedTable(_) | StatementKind::AlterMaterializedTable { .. } => (
-            "MATERIALIZED TABLE",
-            "write CREATE TABLE and INSERT INTO … SELECT, which keeps the result up to date",
-        ),
         StatementKind::CreateModel(_) => (
             "CREATE MODEL",
             "there are no models: let a service of yours write its answers to a topic, and join them",

@@ -17,7 +17,7 @@ use std::sync::Arc;
 /// Where the definitions lie.
 pub const TOPIC: &str = "__views";
 /// What the names of the topics begin with that the rows lie in.
-pub(crate) const TOPIC_PREFIX: &str = "__view.";
+pub(crate) use eventlog::VIEW_TOPIC_PREFIX as TOPIC_PREFIX;
 
 /// The topic of a view's changes; an error where no topic can have the name.
 pub fn topic_of(view: &str) -> Result<String, ViewError> {

@@ -135,6 +135,46 @@ pub(crate) fn landed_source(
     Ok(Box::new(source.of_landed(metadata)))
 }
 
+/// The options and columns of a topic that the node itself writes, with or without a key.
+fn own_topic(table: &TableDefinition, mode: Mode) -> Result<(Checked, Columns), Vec<ConnectorError>> {
+    let (formats, specs) = match mode {
+        Mode::Append => (table_format::Formats::Keyed, options::APPEND),
+        Mode::Upsert => (table_format::Formats::KeyAndValue, options::UPSERT),
+    };
+    let checked = table_format::check(table, specs, formats)?;
+    let columns = Columns::new(table, &checked, mode).map_err(|error| vec![error])?;
+    Ok((checked, columns))
+}
+
+/// Whether the node can write rows of the table into a topic of its own, and read them again.
+pub(crate) fn check_own_topic(table: &TableDefinition, mode: Mode) -> Result<(), Vec<ConnectorError>> {
+    let (checked, columns) = own_topic(table, mode)?;
+    let formats =
+        [(checked.key.as_ref(), columns.key_schema(table)), (Some(&checked.value), columns.value_schema(table))];
+    let problems = formats.iter().filter_map(|(format, schema)| {
+        format.and_then(|format| format.schema_problem(table, schema, &[], Role::Sink))
+    });
+    let problems: Vec<ConnectorError> = problems.collect();
+    if problems.is_empty() { Ok(()) } else { Err(problems) }
+}
+
+pub(crate) fn own_topic_source(
+    log: EventLog,
+    request: SourceRequest,
+    mode: Mode,
+) -> Result<Box<dyn Source>, ConnectorError> {
+    let (checked, columns) = own_topic(&request.table, mode).map_err(|mut errors| errors.remove(0))?;
+    Ok(Box::new(source::KafkaSource::new(log, request, checked, &columns, mode)?))
+}
+
+pub(crate) fn own_topic_sink(
+    table: Arc<TableDefinition>,
+    mode: Mode,
+) -> Result<Box<dyn TopicSink>, ConnectorError> {
+    let (checked, columns) = own_topic(&table, mode).map_err(|mut errors| errors.remove(0))?;
+    Ok(Box::new(sink::KafkaSink::new(table, &checked, columns, mode)?))
+}
+
 pub(crate) struct Kafka {
     mode: Mode,
     node: Node,

@@ -192,8 +192,11 @@ impl Catalog {
     }
 }
 
+/// What the names of the topics begin with in which the rows of materialized tables lie.
+pub const VIEW_TOPIC_PREFIX: &str = "__view.";
+
 /// What the names of the topics begin with that jobs make for themselves.
-const INTERNAL_PREFIXES: [&str; 5] = ["__outbox.", "__lookup.", "__source.", "__ids.", "__view."];
+const INTERNAL_PREFIXES: [&str; 5] = ["__outbox.", "__lookup.", "__source.", "__ids.", VIEW_TOPIC_PREFIX];
 
 /// The node's own topics, and those that Kafka's brokers keep for themselves.
 const INTERNAL_NAMES: [&str; 6] = [

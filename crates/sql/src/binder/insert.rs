@@ -3,7 +3,7 @@
 use super::problems::consequence;
 use super::relation::{RelationId, RelationKind};
 use super::scope::NearestOrList;
-use super::table::{BoundTable, ColumnSource, TableColumn};
+use super::table::{BoundTable, BoundView, ColumnSource, TableColumn};
 use super::{Binder, Bound, Named, boxed, literal, operator, shown};
 use crate::ast::{self, Insert, Literal};
 use crate::diagnostic::Diagnostic;
@@ -34,11 +34,12 @@ impl Binder<'_> {
         }
         let table = match self.relations.find(&insert.table) {
             Some(Named::Table(table)) => table,
-            Some(Named::View(_)) => {
+            Some(Named::View(view)) => {
                 let name = insert.table.values().collect::<Vec<_>>().join(".");
+                let what = if view.materialized { "materialized table, which its own query fills" } else { "view" };
                 return boxed(Diagnostic::invalid(
                     insert.table.span,
-                    format!("'{name}' is a view; INSERT INTO takes a table"),
+                    format!("'{name}' is a {what}; INSERT INTO takes a table"),
                 ));
             }
             None => {
@@ -75,6 +76,21 @@ impl Binder<'_> {
         let relation = self.settled(relation)?;
         let columns = self.graph.columns(relation).to_vec();
         let kind = RelationKind::Sink { table, drops_nulls: false, on_conflict: None, span: query.span };
+        let id = self.graph.add(kind, vec![relation], columns);
+        self.graph.sinks.push(id);
+        Ok(id)
+    }
+
+    /// A declared view whose rows go into a table of the same columns.
+    pub fn view_into(
+        &mut self,
+        view: &Arc<BoundView>,
+        table: Arc<BoundTable>,
+    ) -> Result<RelationId, Vec<Diagnostic>> {
+        let relation = self.named_view(view);
+        let relation = self.settled(relation)?;
+        let columns = self.graph.columns(relation).to_vec();
+        let kind = RelationKind::Sink { table, drops_nulls: false, on_conflict: None, span: view.span };
         let id = self.graph.add(kind, vec![relation], columns);
         self.graph.sinks.push(id);
         Ok(id)

@@ -523,7 +523,7 @@ impl Binder<'_> {
                 {
                     return boxed(Diagnostic::invalid(hint.span, "OPTIONS is for tables, not for views"));
                 }
-                self.view(&view, name)
+                self.view(&view, name.span)
             }
             None => self.unknown_relation(name),
         }
@@ -622,13 +622,18 @@ impl Binder<'_> {
         Ok(relation)
     }
 
-    fn view(&mut self, view: &Arc<BoundView>, name: &ObjectName) -> Bound<RelationId> {
+    /// The relation of a declared view, outside of any query.
+    pub(super) fn named_view(&mut self, view: &Arc<BoundView>) -> Bound<RelationId> {
+        self.view(view, view.span)
+    }
+
+    fn view(&mut self, view: &Arc<BoundView>, span: Span) -> Bound<RelationId> {
         if let Some(relation) = self.views.get(&view.name) {
             return Ok(*relation);
         }
         if self.open_views.contains(&view.name) {
             return boxed(Diagnostic::invalid(
-                name.span,
+                span,
                 format!("the view '{}' is defined by itself", view.name),
             ));
         }
@@ -640,7 +645,7 @@ impl Binder<'_> {
         self.common_tables = outer;
         self.open_views.pop();
         let relation = match bound {
-            Ok(relation) => self.renamed(relation, &view.columns, name.span)?,
+            Ok(relation) => self.renamed(relation, &view.columns, span)?,
             Err(error) => return Err(error),
         };
         self.views.insert(view.name.clone(), relation);

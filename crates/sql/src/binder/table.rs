@@ -64,6 +64,8 @@ pub struct BoundView {
     pub comment: Option<String>,
     /// Where its name stood when it was created.
     pub span: Span,
+    /// Its rows are kept.
+    pub materialized: bool,
 }
 
 impl Named {

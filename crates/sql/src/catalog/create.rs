@@ -17,6 +17,7 @@ impl Catalog {
             StatementKind::CreateFunction(create) => self.create_function(create),
             StatementKind::CreateView(create) => self.create_view(create),
             StatementKind::AlterView(alter) => self.alter_view(alter),
+            StatementKind::CreateMaterializedTable(create) => self.create_materialized_table(create),
             StatementKind::CreateCatalog(create) => self.create_catalog(create),
             StatementKind::AlterCatalog { name, action } => self.alter_catalog(name, action),
             StatementKind::CreateDatabase(create) => self.create_database(create),
@@ -56,15 +57,49 @@ impl Catalog {
             query,
             comment: create.comment.clone(),
             span: create.name.span,
+            materialized: None,
         };
         let object = CatalogObject::View(Arc::new(view));
         Ok(Change::Define(Definition { name, temporary: create.temporary, object }))
     }
 
+    /// To those who read it, a view of its query: what reads it in the same job shares its work.
+    fn create_materialized_table(&self, create: &CreateMaterializedTable) -> Prepared<Change> {
+        let name = self.full_name(&create.name);
+        if !self.may_create(&name, &create.name, false, create.or_alter, create.if_not_exists)? {
+            return Ok(Change::Nothing);
+        }
+        if let Some(entry) = self.permanent(&name).filter(|entry| entry.object.materialized().is_none()) {
+            return Err(already_exists(entry.object.kind(), &name, create.name.span));
+        }
+        let mut query = create.query.clone();
+        self.qualify(&mut query);
+        let made_by = CreateMaterializedTable {
+            or_alter: false,
+            if_not_exists: false,
+            name: name.to_object_name(create.name.span),
+            query: query.clone(),
+            ..create.clone()
+        };
+        let view = CatalogView {
+            columns: Vec::new(),
+            query,
+            comment: create.comment.clone(),
+            span: create.name.span,
+            materialized: Some(Arc::new(made_by)),
+        };
+        let object = CatalogObject::View(Arc::new(view));
+        Ok(Change::Define(Definition { name, temporary: false, object }))
+    }
+
     fn alter_view(&self, alter: &AlterView) -> Prepared<Change> {
         let found = self.resolve(&alter.name)?;
-        let CatalogObject::View(view) = &found.object else {
-            return Err(self.wrong_kind(&alter.name, &found.object, "ALTER TABLE"));
+        let view = match &found.object {
+            CatalogObject::View(view) if view.materialized.is_none() => view,
+            other => {
+                let statement = format!("ALTER {}", other.kind().to_uppercase());
+                return Err(self.wrong_kind(&alter.name, other, &statement));
+            }
         };
         match &alter.action {
             AlterViewAction::RenameTo(to) => self.rename_to(&found.name, to),
@@ -135,7 +170,7 @@ impl Catalog {
         let CatalogObject::Table(source) = &found.object else {
             return Err(Box::new(Diagnostic::invalid(
                 like.source.span,
-                format!("`{}` is a view; LIKE takes a table", found.name.short()),
+                format!("`{}` is a {}; LIKE takes a table", found.name.short(), found.object.kind()),
             )));
         };
         Ok(super::like::inherited(source, like, empty))

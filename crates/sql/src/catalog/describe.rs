@@ -99,14 +99,16 @@ impl Catalog {
                 let found = self.resolve(name)?;
                 match &found.object {
                     CatalogObject::Table(table) => create_table(&found.name, found.temporary, table),
-                    view => return Err(self.wrong_kind(name, view, "SHOW CREATE VIEW")),
+                    other => return Err(self.wrong_kind(name, other, &show_create_of(other))),
                 }
             }
             ShowTarget::CreateView(name) => {
                 let found = self.resolve(name)?;
                 match &found.object {
-                    CatalogObject::View(view) => create_view(&found.name, found.temporary, view),
-                    table => return Err(self.wrong_kind(name, table, "SHOW CREATE TABLE")),
+                    CatalogObject::View(view) if view.materialized.is_none() => {
+                        create_view(&found.name, found.temporary, view)
+                    }
+                    other => return Err(self.wrong_kind(name, other, &show_create_of(other))),
                 }
             }
             ShowTarget::CreateCatalog(name) => {
@@ -118,11 +120,21 @@ impl Catalog {
                 text + &with_options(&catalog.properties.options) + "\n"
             }
             ShowTarget::CreateModel(name) => return Err(self.unknown(name, "model")),
-            ShowTarget::CreateMaterializedTable(name) => return Err(self.unknown(name, "materialized table")),
+            ShowTarget::CreateMaterializedTable(name) => {
+                let found = self.find(name).ok_or_else(|| self.unknown(name, "materialized table"))?;
+                match found.object.materialized() {
+                    Some(create) => format!("{create}\n"),
+                    None => return Err(self.wrong_kind(name, &found.object, &show_create_of(&found.object))),
+                }
+            }
             _ => String::new(),
         };
         Ok(Listing::of("result", [text]))
     }
+}
+
+fn show_create_of(object: &CatalogObject) -> String {
+    format!("SHOW CREATE {}", object.kind().to_uppercase())
 }
 
 /// `PRI(a, b)` for the columns of the primary key.

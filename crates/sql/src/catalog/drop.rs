@@ -1,16 +1,17 @@
 //! DROP: what it would remove.
 
-use super::{Catalog, CatalogObject, Change, Prepared};
+use super::{Catalog, Change, Prepared};
 use crate::ast::*;
 use crate::diagnostic::Diagnostic;
 
 impl Catalog {
     pub(super) fn drop_object(&self, statement: &DropStatement) -> Prepared<Change> {
         match statement.object {
-            DropObject::Table | DropObject::View => self.drop_table_or_view(statement),
+            DropObject::Table | DropObject::View | DropObject::MaterializedTable => {
+                self.drop_table_or_view(statement)
+            }
             DropObject::Database => self.drop_database(statement),
             DropObject::Catalog => self.drop_catalog(statement),
-            DropObject::MaterializedTable => self.drop_absent(statement, "materialized table"),
             DropObject::Function | DropObject::SystemFunction => self.drop_function(statement),
             DropObject::Model => self.drop_absent(statement, "model"),
         }
@@ -27,9 +28,11 @@ impl Catalog {
 
     fn drop_table_or_view(&self, statement: &DropStatement) -> Prepared<Change> {
         let name = self.full_name(&statement.name);
-        let is_view = statement.object == DropObject::View;
-        let (what, other) = if is_view { ("view", "DROP TABLE") } else { ("table", "DROP VIEW") };
-        let fits = |object: &CatalogObject| matches!(object, CatalogObject::View(_)) == is_view;
+        let what = match statement.object {
+            DropObject::View => "view",
+            DropObject::MaterializedTable => "materialized table",
+            _ => "table",
+        };
         let temporary = self.temporary.get(&name);
         let entry = if statement.temporary { temporary } else { self.permanent(&name) };
         let Some(entry) = entry else {
@@ -44,9 +47,9 @@ impl Catalog {
             let what = if statement.temporary { format!("temporary {what}") } else { what.to_string() };
             return Err(self.unknown(&statement.name, &what));
         };
-        if !fits(&entry.object) {
-            let other =
-                if statement.temporary { other.replace("DROP", "DROP TEMPORARY") } else { other.into() };
+        if entry.object.kind() != what {
+            let temporary = if statement.temporary { "TEMPORARY " } else { "" };
+            let other = format!("DROP {temporary}{}", entry.object.kind().to_uppercase());
             return Err(self.wrong_kind(&statement.name, &entry.object, &other));
         }
         if temporary.is_some() && !statement.temporary {

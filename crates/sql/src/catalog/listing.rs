@@ -33,10 +33,10 @@ impl Catalog {
         let listing = match &show.target {
             ShowTarget::Tables { database } => self.objects(database, like, "table name", |_| true),
             ShowTarget::Views { database } => {
-                self.objects(database, like, "view name", |object| matches!(object, CatalogObject::View(_)))
+                self.objects(database, like, "view name", CatalogObject::is_plain_view)
             }
             ShowTarget::MaterializedTables { database } => {
-                self.objects(database, like, "materialized table", |_| false)
+                self.objects(database, like, "materialized table", |object| object.materialized().is_some())
             }
             ShowTarget::Models { database } => self.objects(database, like, "model name", |_| false),
             ShowTarget::Databases { catalog } => self.databases(catalog.as_ref(), like),

@@ -23,7 +23,7 @@ pub use listing::{Listing, matching};
 pub(crate) use qualify::expressions_below;
 pub use table::{CatalogTable, CatalogView, PrimaryKey};
 
-use crate::ast::{Identifier, ObjectName, OptionPair};
+use crate::ast::{CreateMaterializedTable, Identifier, ObjectName, OptionPair};
 use crate::diagnostic::Diagnostic;
 use crate::span::Span;
 use crate::unparse::quoted;
@@ -78,10 +78,24 @@ pub enum CatalogObject {
 }
 
 impl CatalogObject {
-    /// `table` or `view`, for messages.
+    /// Whether it is a view whose rows are not kept.
+    pub fn is_plain_view(&self) -> bool {
+        matches!(self, CatalogObject::View(view) if view.materialized.is_none())
+    }
+
+    /// What it was created by, if it is a materialized table.
+    pub fn materialized(&self) -> Option<&Arc<CreateMaterializedTable>> {
+        match self {
+            CatalogObject::View(view) => view.materialized.as_ref(),
+            CatalogObject::Table(_) => None,
+        }
+    }
+
+    /// `table`, `view` or `materialized table`, for messages.
     pub fn kind(&self) -> &'static str {
         match self {
             CatalogObject::Table(_) => "table",
+            CatalogObject::View(view) if view.materialized.is_some() => "materialized table",
             CatalogObject::View(_) => "view",
         }
     }

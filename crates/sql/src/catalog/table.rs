@@ -3,6 +3,7 @@
 use crate::ast::*;
 use crate::diagnostic::Diagnostic;
 use crate::span::Span;
+use std::sync::Arc;
 
 /// A table: what LIKE, ALTER and a primary key at a column say is merged in.
 #[derive(Debug, Clone)]
@@ -36,6 +37,8 @@ pub struct CatalogView {
     pub query: Query,
     pub comment: Option<Text>,
     pub span: Span,
+    /// Of a materialized table: what it was created by, with its full name.
+    pub materialized: Option<Arc<CreateMaterializedTable>>,
 }
 
 impl CatalogTable {

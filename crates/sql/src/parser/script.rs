@@ -1,7 +1,7 @@
 //! Scripts: statements up to their semicolons, and going on behind a wrong one.
 
 use super::{Parsed, Parser};
-use crate::ast::{DataType, Expression, ObjectName, Statement};
+use crate::ast::{DataType, Expression, ObjectName, Query, Statement};
 use crate::diagnostic::{Diagnostic, DiagnosticKind};
 use crate::lexer::{DIAGNOSTICS_MAX, TokenKind, lex};
 use crate::source::{SOURCE_BYTES_MAX, SourceText};
@@ -74,6 +74,11 @@ pub fn parse_whole_script(source: &SourceText) -> Script {
 /// Parses a text that is one expression.
 pub fn parse_expression(source: &SourceText) -> Result<Expression, Vec<Diagnostic>> {
     parse_whole(source, |parser| parser.expression())
+}
+
+/// Parses a text that is one query.
+pub fn parse_query(source: &SourceText) -> Result<Query, Vec<Diagnostic>> {
+    parse_whole(source, |parser| parser.query())
 }
 
 /// Parses a text that is one type.

@@ -74,6 +74,7 @@ impl Declarations {
         match &statement.kind {
             StatementKind::CreateTable(create) => self.note_broken(&create.name),
             StatementKind::CreateView(create) => self.note_broken(&create.name),
+            StatementKind::CreateMaterializedTable(create) => self.note_broken(&create.name),
             _ => {}
         }
     }
