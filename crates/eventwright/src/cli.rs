@@ -87,6 +87,9 @@ pub struct NodeArguments {
     /// A file with the topics that webhooks write, and the secrets they sign with (docs/guide/http-events.md)
     #[arg(long, value_name = "FILE")]
     pub webhooks: Option<PathBuf>,
+    /// What the rows of all materialized tables together may take in memory
+    #[arg(long, value_name = "SIZE", default_value = "1gb")]
+    pub views_memory: String,
     /// A file of the broker's settings under Kafka's names, one `key=value` on a line
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,

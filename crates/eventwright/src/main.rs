@@ -7,6 +7,7 @@ mod crash;
 mod http_client;
 mod job_view;
 mod jobs;
+mod materialized;
 mod node;
 mod output;
 mod progress;

@@ -9,7 +9,7 @@ use dataflow::connector::ConnectorTable;
 use eventlog::{EventLog, LogError, Recovery};
 use os::Os;
 use registry::SchemaRegistry;
-use runtime::{JobStatus, Journal, Runtime};
+use runtime::{JobState, JobStatus, Journal, Runtime};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::fs::OpenOptions;
@@ -18,6 +18,7 @@ use std::net::SocketAddr;
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use views::{Fold, Follower, FollowerHandle, Standing, Views};
 
 const HTTPS: &str = "https://";
 
@@ -29,6 +30,8 @@ pub struct Node {
     pub log: EventLog,
     pub runtime: Arc<Runtime>,
     pub data: PathBuf,
+    pub views: Views,
+    follower: FollowerHandle,
     server: ServerHandle,
     http: Option<http_server::ServerHandle>,
     https: bool,
@@ -119,6 +122,10 @@ impl Node {
             eprintln!("{line}");
         }
         let Opened { log, journal, recovered } = open_log(os, data, &config)?;
+        // What the views are is folded before anybody can change it.
+        let bytes_max = crate::materialized::memory(&arguments.views_memory)?;
+        let views = Views::telling(os.clone(), Fold::within(bytes_max), Arc::new(|line: &str| eprintln!("{line}")));
+        let follower = Follower::open(log.clone(), views.clone())?.run()?;
         let broker = Arc::new(Broker::new(log.clone(), recovered, config, os.clone())?);
         if broker.rules().users().next().is_some() {
             warn_of_readers(data);
@@ -131,11 +138,14 @@ impl Node {
         let schemas = Arc::new(schemas.telling(some_lines(os)));
         let server = broker::server::start(config, broker.clone())?;
         let runtime = Arc::new(Runtime::new(log.clone(), os.clone(), data.to_path_buf(), journal));
+        views.surround(log.clone(), Arc::new(Standings(runtime.clone())));
         // The broker answers for transactions, and the runtime has pinned what unfinished jobs need.
         log.allow_removal();
         let http = serve_http(os, data, arguments, &broker, &runtime, &schemas)?;
         let https = arguments.http.as_deref().is_some_and(|address| address.starts_with(HTTPS));
-        let node = Node { os: os.clone(), log, runtime, data: data.to_path_buf(), server, http, https };
+        let data_directory = data.to_path_buf();
+        let node =
+            Node { os: os.clone(), log, runtime, data: data_directory, views, follower, server, http, https };
         let addresses = Addresses { kafka: node.kafka_address().to_string(), http: node.http_address() };
         addresses.write(data)?;
         Ok(node)
@@ -163,9 +173,23 @@ impl Node {
             http.shutdown();
         }
         self.server.shutdown();
+        drop(self.follower);
         if let Err(error) = self.log.shutdown() {
             eprintln!("warning: the log did not close in good order: {error}");
         }
+    }
+}
+
+/// What the jobs say to those who wait for a view.
+struct Standings(Arc<Runtime>);
+
+impl views::Jobs for Standings {
+    fn standing(&self, job: &str) -> Option<Standing> {
+        let standing = self.0.standing(job)?;
+        let finished = standing.state == JobState::Finished;
+        let stands = (!finished && !standing.state.is_active())
+            .then(|| standing.state.name().to_lowercase().replace("canceled", "stopped"));
+        Some(Standing { taken: standing.taken, finished, stands })
     }
 }
 

@@ -7,9 +7,10 @@ use crate::progress::{JobProgress, SharedProgress};
 use crate::restart::RestartStrategy;
 use crate::savepoint::{Request, SavepointTicket};
 use crate::startup;
-use crate::status::{self, JobFailure, JobStatus, Tracked};
+use crate::status::{self, JobFailure, JobState, JobStatus, Tracked};
 use crate::steps;
 use crate::supervisor::Supervisor;
+use base::{Offset, PartitionId};
 use dataflow::connector::ConnectorTable;
 use dataflow::plan::Plan;
 use eventlog::{EventLog, LogError};
@@ -108,6 +109,14 @@ impl Default for JobOptions {
             waiting_bytes_max: 1 << 30,
         }
     }
+}
+
+/// How far a job has come.
+#[derive(Debug, Clone)]
+pub struct JobStanding {
+    pub state: JobState,
+    /// The next offset of each partition that it reads; none before it has begun.
+    pub taken: Option<Vec<(PartitionId, Offset)>>,
 }
 
 /// What became of a submission.
@@ -280,6 +289,27 @@ impl Runtime {
         let found = jobs.iter().position(|job| job.name == name_or_id);
         let found = found.or_else(|| jobs.iter().position(|job| job.id.eq_ignore_ascii_case(name_or_id)));
         found.and_then(|index| jobs.into_iter().nth(index))
+    }
+
+    /// What a job is doing, and up to where the steps that are in the log have taken the log's own partitions; a split
+    /// that has come to its end is left out. None where there is no such job.
+    pub fn standing(&self, job: &str) -> Option<JobStanding> {
+        let tracked = lock(&self.jobs).get(job).map(|tracked| tracked.state());
+        let known = self.journal.look(job, |state| {
+            let state_now = match (state.finished, tracked) {
+                (true, _) => JobState::Finished,
+                (false, Some(state)) => state,
+                (false, None) => JobState::Suspended,
+            };
+            JobStanding { state: state_now, taken: Some(startup::taken(&self.log, state)) }
+        });
+        // One that has not begun has taken nothing, and does not know yet what it reads.
+        known.or_else(|| Some(JobStanding { state: tracked?, taken: None }))
+    }
+
+    /// Whether a job was begun by statements of this fingerprint; none where it has not begun.
+    pub fn is_of(&self, job: &str, fingerprint: &str) -> Option<bool> {
+        self.journal.look(job, |state| state.plan == state::hash(fingerprint.as_bytes()))
     }
 
     /// Asks an active job, by its name or id, to stop after its current step; it can be resumed.

@@ -353,6 +353,11 @@ impl Journal {
         self.lock().get(name).cloned()
     }
 
+    /// Looks at a job without copying what is known of it.
+    pub(crate) fn look<R>(&self, name: &str, look: impl FnOnce(&JournalState) -> R) -> Option<R> {
+        self.lock().get(name).map(look)
+    }
+
     /// How far a feed of a job has come; none before it brought anything.
     pub fn feed(&self, job: &str, scan: u32) -> Option<FeedPosition> {
         self.lock().get(job).and_then(|state| state.feeds.get(&scan).cloned())

@@ -44,7 +44,9 @@ mod tests;
 mod topics;
 
 pub use error::RuntimeError;
-pub use job::{CommitPoint, JobHandle, JobOptions, JobRequest, Observer, ProgressWatch, Runtime, Submitted};
+pub use job::{
+    CommitPoint, JobHandle, JobOptions, JobRequest, JobStanding, Observer, ProgressWatch, Runtime, Submitted,
+};
 pub use journal::{FeedPosition, Journal, JournalState};
 pub use machine::{Machine, Patience, Turn, Wait};
 pub use measured::{Meters, metric_families};

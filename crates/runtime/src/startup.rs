@@ -5,11 +5,13 @@
 //!   by their names (`topic/3`); once the job runs, it pins by itself and these pins end.
 //! * A job's state goes with its end. What a crash between the two left over is removed.
 
+use crate::coordinates::{Cursor, Range};
 use crate::journal::{Journal, JournalState};
 use crate::outbox;
 use crate::state_folder::StateFolder;
 use crate::topics;
 use base::{Offset, PartitionId};
+use dataflow::source::{Position, Split};
 use eventlog::EventLog;
 use os::Os;
 use std::path::Path;
@@ -65,26 +67,56 @@ pub(crate) fn running(job: &str) -> String {
 
 /// What a recovery reads: from its last snapshot on, or from its start.
 fn needed(log: &EventLog, state: &JournalState) -> Vec<(PartitionId, Offset)> {
-    let mut needed: Vec<(PartitionId, Offset)> = Vec::new();
+    lowest(log, state, |scan, index, split| {
+        let cursor = snapshot_cursor(state, scan, index);
+        match cursor {
+            Some(cursor) if cursor.finished => None,
+            Some(cursor) => Some(cursor.position),
+            None => Some(split.start),
+        }
+    })
+}
+
+/// Up to where the steps that are in the log have read the log's own topics.
+pub(crate) fn taken(log: &EventLog, state: &JournalState) -> Vec<(PartitionId, Offset)> {
+    lowest(log, state, |scan, index, split| {
+        let is_it = |range: &&Range| range.scan == scan && range.split == index;
+        let range = state.steps.iter().rev().find_map(|step| step.ranges.iter().find(is_it));
+        let (position, finished) = match (range, snapshot_cursor(state, scan, index)) {
+            (Some(range), _) => (range.to, range.finished),
+            (None, Some(cursor)) => (cursor.position, cursor.finished),
+            (None, None) => (split.start, false),
+        };
+        (!finished).then_some(position)
+    })
+}
+
+fn snapshot_cursor(state: &JournalState, scan: u32, split: u32) -> Option<&Cursor> {
+    let mut cursors = state.snapshot.iter().flat_map(|snapshot| &snapshot.cursors);
+    cursors.find(|cursor| cursor.scan == scan && cursor.split == split)
+}
+
+/// The lowest place of each partition of the log that the job reads; splits without one are left out.
+fn lowest(
+    log: &EventLog,
+    state: &JournalState,
+    place: impl Fn(u32, u32, &Split) -> Option<Position>,
+) -> Vec<(PartitionId, Offset)> {
+    let mut lowest: Vec<(PartitionId, Offset)> = Vec::new();
     for scan in &state.scans {
         for (index, split) in (0..).zip(&scan.splits) {
             let Some((topic, number)) = split.id.rsplit_once('/') else { continue };
             let Some(topic) = log.topic(topic) else { continue };
             let partition = number.parse::<usize>().ok().and_then(|number| topic.partitions.get(number));
-            let Some(partition) = partition else { continue };
-            let cursors = state.snapshot.iter().flat_map(|snapshot| &snapshot.cursors);
-            let cursor = cursors.clone().find(|cursor| cursor.scan == scan.scan && cursor.split == index);
-            if cursor.is_some_and(|cursor| cursor.finished) {
-                continue;
-            }
-            let from = Offset(cursor.map_or(split.start, |cursor| cursor.position).0);
-            match needed.iter_mut().find(|(known, _)| known == partition) {
+            let (Some(partition), Some(from)) = (partition, place(scan.scan, index, split)) else { continue };
+            let from = Offset(from.0);
+            match lowest.iter_mut().find(|(known, _)| known == partition) {
                 Some((_, known)) => *known = from.min(*known),
-                None => needed.push((*partition, from)),
+                None => lowest.push((*partition, from)),
             }
         }
     }
-    needed
+    lowest
 }
 
 /// Nobody but the targets knows what they still need.

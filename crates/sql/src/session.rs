@@ -22,7 +22,7 @@ use crate::span::Span;
 
 use arrow_schema::Schema;
 use catalog::Declarations;
-pub use materialized::{KnownView, NewView, groups};
+pub use materialized::{NewView, groups};
 use dataflow::connector::ConnectorTable;
 use dataflow::plan::Plan;
 use dataflow::table::TableDefinition;
@@ -92,8 +92,8 @@ pub struct Session {
     jobs: usize,
     /// What the EXPLAIN that is being answered asks for.
     explain_details: Vec<ast::ExplainDetail>,
-    /// The materialized tables that are there already.
-    known_views: BTreeMap<String, KnownView>,
+    /// The materialized tables that the node has, with the statements that made them; none without a node.
+    known_views: Option<BTreeMap<String, String>>,
 }
 
 type Executed = Result<Outcome, Vec<Diagnostic>>;
@@ -110,7 +110,7 @@ impl Session {
             settings: Settings::default(),
             jobs: 0,
             explain_details: Vec::new(),
-            known_views: BTreeMap::new(),
+            known_views: None,
         }
     }
 
@@ -446,9 +446,6 @@ impl Session {
     }
 
     fn describe_table(&self, name: &ast::ObjectName, like: Option<&ast::ShowLike>) -> Executed {
-        if let Some(outcome) = self.describe_known_view(name) {
-            return Ok(outcome);
-        }
         let found = self.declarations.catalog.resolve(name).map_err(|d| vec![*d])?;
         let columns = match self.declarations.find(name) {
             Some(Named::Table(table)) => table.relation_columns(),

@@ -9,6 +9,7 @@
 //!
 //! docs/adr/0024-views.md says why.
 
+mod change;
 mod codec;
 mod definition;
 mod error;
@@ -22,6 +23,7 @@ mod tests;
 mod tree;
 mod views;
 
+pub use change::{Decision, Wanted, decide, jobs_of_dropped};
 pub use definition::{ViewDefinition, ViewKey};
 pub use error::ViewError;
 pub use fold::{Change, Fold};

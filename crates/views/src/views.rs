@@ -22,8 +22,9 @@ pub trait Jobs: Send + Sync {
 /// How far a job has come.
 #[derive(Debug, Clone, Default)]
 pub struct Standing {
-    /// The next offset of each partition of the log that it reads; of steps that are in the log, durable or not.
-    pub taken: Vec<(PartitionId, Offset)>,
+    /// The next offset of each partition of the log that it reads, by the steps that are in the log, durable or not; none
+    /// before it has begun.
+    pub taken: Option<Vec<(PartitionId, Offset)>>,
     /// Nothing follows: it has read all there was to read, and its views stay as they are.
     pub finished: bool,
     /// Why it does not go on, if so: `stopped`, `failed`.
@@ -224,21 +225,28 @@ impl Wait {
         if !self.goals.is_empty() {
             self.ask_jobs()?;
         }
-        Ok((self.goals.is_empty() && snapshot.lsn() >= self.wanted).then_some(snapshot))
+        let is_reached = self.aimed && self.goals.is_empty() && snapshot.lsn() >= self.wanted;
+        Ok(is_reached.then_some(snapshot))
     }
 
     /// Notes what the jobs must take: all that is in their partitions at this moment, `lsn` and what is before it among
-    /// it.
+    /// it. Not before they have begun.
     fn aim(&mut self) -> Result<(), ViewError> {
-        self.aimed = true;
         let shared = self.views.shared.clone();
-        let Some((log, jobs)) = shared.surroundings.get() else { return Ok(()) };
-        for (view, job) in std::mem::take(&mut self.jobs) {
-            let Some(standing) = jobs.standing(&job) else {
-                return Err(self.stands(&view, &job, "unknown to this node"));
+        let Some((log, jobs)) = shared.surroundings.get() else {
+            self.aimed = true;
+            return Ok(());
+        };
+        let mut goals = Vec::new();
+        for (view, job) in &self.jobs {
+            let Some(standing) = jobs.standing(job) else {
+                return Err(self.stands(view, job, "unknown to this node"));
+            };
+            let Some(taken) = &standing.taken else {
+                return standing.stands.map_or(Ok(()), |state| Err(self.stands(view, job, &state)));
             };
             let mut until = Vec::new();
-            for (partition, _) in &standing.taken {
+            for (partition, _) in taken {
                 match log.last_stable_offset(*partition) {
                     Ok(end) => until.push((*partition, end)),
                     // The topic is gone, and the job will say so.
@@ -246,8 +254,9 @@ impl Wait {
                     Err(error) => return Err(error.into()),
                 }
             }
-            self.goals.push(Goal { view, job, until });
+            goals.push(Goal { view: view.clone(), job: job.clone(), until });
         }
+        (self.goals, self.aimed) = (goals, true);
         Ok(())
     }
 
@@ -257,8 +266,9 @@ impl Wait {
         let mut left = Vec::new();
         for goal in std::mem::take(&mut self.goals) {
             let standing = jobs.standing(&goal.job).unwrap_or_default();
+            let taken = standing.taken.unwrap_or_default();
             let is_behind = |(partition, end): &(PartitionId, Offset)| {
-                standing.taken.iter().any(|(one, taken)| one == partition && taken < end)
+                taken.iter().any(|(one, taken)| one == partition && taken < end)
             };
             if standing.finished || !goal.until.iter().any(is_behind) {
                 continue;

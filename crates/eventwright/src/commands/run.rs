@@ -3,6 +3,7 @@
 use crate::analyze::Analysis;
 use crate::cli::{Form, RunArguments};
 use crate::crash;
+use crate::materialized;
 use crate::node::{self, Node};
 use crate::output::{print_table, thousands};
 use crate::progress::{INTERVAL_MS, ProgressLine};
@@ -13,10 +14,11 @@ use anyhow::{Context, bail};
 use os::Os;
 use runtime::{JobHandle, JobOptions, JobProgress, JobRequest, RestartStrategy, Submitted};
 use sql::ast::Statement;
-use sql::session::{Outcome, Session};
+use sql::session::{DroppedView, Outcome, Session, groups};
 use std::collections::BTreeMap;
 use std::io::Write;
 use std::path::PathBuf;
+use views::Decision;
 
 pub fn run(arguments: &RunArguments) -> anyhow::Result<()> {
     let os = node::os(&arguments.node);
@@ -116,11 +118,12 @@ impl<'a> Run<'a> {
     }
 
     fn statements(&mut self, statements: &[Statement]) -> anyhow::Result<()> {
-        for statement in statements {
+        for group in groups(statements) {
             if self.interrupt.is_set() {
                 bail!("interrupted");
             }
-            let outcome = match self.session.execute(statement) {
+            self.session.know_views(materialized::statements(&self.node.views));
+            let outcome = match self.session.execute_group(group) {
                 Ok(outcome) => outcome,
                 Err(diagnostics) => return Err(self.script.failure(&diagnostics)),
             };
@@ -132,13 +135,60 @@ impl<'a> Run<'a> {
                 }
                 Outcome::Rows { columns, rows } => print_rows(&columns, &rows)?,
                 Outcome::Explain(text) => print!("{text}"),
-                Outcome::Job(job) => self.submit(job)?,
+                Outcome::Job(job) if job.views.is_empty() => {
+                    let name = self.name(&job);
+                    self.submit(job, name)?;
+                }
+                Outcome::Job(job) => self.keep(job)?,
+                Outcome::DropViews(dropped) => self.drop_views(&dropped)?,
             }
         }
         Ok(())
     }
 
-    fn submit(&mut self, job: sql::session::JobRequest) -> anyhow::Result<()> {
+    /// A job that keeps materialized tables: what becomes of those that are there is said first.
+    fn keep(&mut self, job: sql::session::JobRequest) -> anyhow::Result<()> {
+        let base = self.name(&job);
+        match materialized::decide(self.node, &job)? {
+            Decision::Leave => {
+                let names: Vec<&str> = job.views.iter().map(|view| view.name.as_str()).collect();
+                eprintln!("materialized table {} exists already and is left as it is", names.join(", "));
+                return Ok(());
+            }
+            Decision::Resume { job: name } => return self.submit(job, name),
+            Decision::Declare => {}
+            Decision::Rebuild { jobs } => {
+                materialized::tell_rebuild(self.node, &job);
+                self.end_jobs(&jobs)?;
+            }
+        }
+        let name = materialized::free_name(self.node, &base);
+        materialized::declare(self.node, &job, &name)?;
+        self.submit(job, name)
+    }
+
+    fn drop_views(&mut self, dropped: &[DroppedView]) -> anyhow::Result<()> {
+        let (definitions, jobs) = materialized::dropped(self.node, dropped)?;
+        self.end_jobs(&jobs)?;
+        materialized::drop_views(self.node, &definitions)
+    }
+
+    /// Ends jobs for good; those that run stop first.
+    fn end_jobs(&mut self, jobs: &[String]) -> anyhow::Result<()> {
+        for job in jobs {
+            if let Some(index) = self.running.iter().position(|running| running.handle.name() == job) {
+                let running = self.running.remove(index);
+                running.handle.stop();
+                self.take_result(running);
+            }
+            if self.node.runtime.standing(job).is_some_and(|standing| standing.state != runtime::JobState::Finished) {
+                self.node.runtime.end(job)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn submit(&mut self, job: sql::session::JobRequest, name: String) -> anyhow::Result<()> {
         // The suggestions at the end name a result of the last job.
         let topics = script::topics_written(&job.plan);
         if !topics.is_empty() {
@@ -147,7 +197,6 @@ impl<'a> Run<'a> {
         for warning in &job.warnings {
             eprintln!("{}", warning.render(&self.script.source));
         }
-        let name = self.name(&job);
         let setting = |key: &str| job.settings.get(key).map(String::as_str);
         let parallelism = setting("parallelism.default").and_then(|text| text.parse().ok()).unwrap_or(1);
         let waits = setting("table.dml-sync") == Some("true");

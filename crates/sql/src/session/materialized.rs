@@ -48,15 +48,6 @@ pub struct NewView {
     pub if_not_exists: bool,
 }
 
-/// A materialized table that is there already, of another file or another run of this one.
-#[derive(Debug, Clone)]
-pub struct KnownView {
-    pub statement: String,
-    /// Name, type as DESCRIBE prints it, whether it may be NULL.
-    pub columns: Vec<(String, String, bool)>,
-    pub primary_key: Vec<String>,
-}
-
 /// The statements of a script, those together that are one job or one change: materialized tables that are created, or
 /// dropped, next to one another.
 pub fn groups(statements: &[Statement]) -> impl Iterator<Item = &[Statement]> {
@@ -69,9 +60,10 @@ pub fn groups(statements: &[Statement]) -> impl Iterator<Item = &[Statement]> {
 }
 
 impl Session {
-    /// Says which materialized tables there are, so that SHOW and DESCRIBE know them, and ALTER … AS its definition.
-    pub fn know_views(&mut self, views: BTreeMap<String, KnownView>) {
-        self.known_views = views;
+    /// Says which materialized tables the node has, each with the statement that made it. Without it (a file is only
+    /// checked) one that the file does not create may be there or not.
+    pub fn know_views(&mut self, statements: BTreeMap<String, String>) {
+        self.known_views = Some(statements);
     }
 
     pub(super) fn execute_materialized(&mut self, statements: &[Statement]) -> Executed {
@@ -290,9 +282,25 @@ impl Session {
         };
         let declared = self.declarations.catalog.find_full(&full);
         let declared = declared.and_then(|found| found.object.materialized().cloned());
+        let from_scratch = || CreateMaterializedTable {
+            or_alter: true,
+            if_not_exists: false,
+            name: name.clone(),
+            columns: Vec::new(),
+            column_names: Vec::new(),
+            watermark: None,
+            primary_key: None,
+            comment: None,
+            distribution: None,
+            partitioned_by: Vec::new(),
+            options: Vec::new(),
+            freshness: None,
+            refresh_mode: None,
+            query: query.as_ref().clone(),
+        };
         let known = || {
-            let known = self.known_views.get(&full.short())?;
-            let source = SourceText::new("definition", known.statement.clone());
+            let Some(known) = &self.known_views else { return Some(from_scratch()) };
+            let source = SourceText::new("definition", known.get(&full.short())?.clone());
             let statement = crate::parser::parse_script(&source).0.into_iter().next()?;
             match statement.kind {
                 StatementKind::CreateMaterializedTable(create) => Some(*create),
@@ -300,63 +308,44 @@ impl Session {
             }
         };
         let Some(create) = declared.map(|create| create.as_ref().clone()).or_else(known) else {
-            let names = self.known_views.keys().map(String::as_str);
+            let names = self.known_views.iter().flatten().map(|(name, _)| name.as_str());
             let message = format!("materialized table '{}' not found", full.short());
             return Err(Box::new(
                 Diagnostic::unknown(name.span, message).with_nearest(&full.short(), names),
             ));
         };
+        // The columns are those of the new query.
         Ok(CreateMaterializedTable {
-            or_alter: true,
-            if_not_exists: false,
-            name: name.clone(),
-            // The columns are those of the new query.
-            columns: Vec::new(),
-            column_names: Vec::new(),
-            query: query.as_ref().clone(),
-            ..create
+            primary_key: create.primary_key,
+            comment: create.comment,
+            freshness: create.freshness,
+            refresh_mode: create.refresh_mode,
+            ..from_scratch()
         })
     }
 
-    /// SHOW and DESCRIBE of materialized tables that this file does not create.
+    /// SHOW of materialized tables that this file does not create.
     pub(super) fn show_known_views(&self, show: &Show) -> Option<Outcome> {
         match &show.target {
             ShowTarget::MaterializedTables { database: None } => {
                 let own = self.declarations.catalog.show(show)?.ok()?;
-                let known = matching(self.known_views.keys().cloned(), show.like.as_ref());
+                let known = self.known_views.iter().flatten().map(|(name, _)| name.clone());
+                let known = matching(known, show.like.as_ref());
                 let mut rows = own.rows;
                 rows.extend(known.into_iter().map(|name| vec![Some(name)]));
                 rows.sort();
                 rows.dedup();
                 Some(listed(Listing { columns: own.columns, rows }))
             }
-            ShowTarget::CreateMaterializedTable(name) => {
-                let known = self.known_view(name)?;
-                Some(listed(Listing::of("result", [known.statement.clone()])))
+            ShowTarget::CreateMaterializedTable(name) if self.declarations.catalog.find(name).is_none() => {
+                let statement = match &self.known_views {
+                    Some(known) => Some(known.get(&self.declarations.catalog.full_name(name).short())?.clone()),
+                    None => None,
+                };
+                Some(listed(Listing::of("result", statement)))
             }
             _ => None,
         }
-    }
-
-    /// One that this file does not create.
-    fn known_view(&self, name: &ObjectName) -> Option<&KnownView> {
-        match self.declarations.catalog.find(name) {
-            Some(_) => None,
-            None => self.known_views.get(&self.declarations.catalog.full_name(name).short()),
-        }
-    }
-
-    /// DESCRIBE of one that this file does not create.
-    pub(super) fn describe_known_view(&self, name: &ObjectName) -> Option<Outcome> {
-        let known = self.known_view(name)?;
-        let mut listing = Listing::new(&["name", "type", "null", "key", "extras", "watermark"]);
-        for (column, data_type, nullable) in &known.columns {
-            let key = known.primary_key.contains(column).then(|| format!("PRI({})", known.primary_key.join(", ")));
-            let null = if *nullable { "TRUE" } else { "FALSE" };
-            let row = [Some(column.clone()), Some(data_type.clone()), Some(null.into()), key, None, None];
-            listing.rows.push(row.into());
-        }
-        Some(listed(listing))
     }
 }
 
