@@ -4,7 +4,7 @@
 //! Kafka client can follow a view. The rows lie in one partition: their order is that of the steps.
 
 use crate::kafka::{self, Mode, Node};
-use crate::{CONNECTOR, optional, option_problem, plain_options};
+use crate::{CONNECTOR, option_problem, optional, plain_options};
 use base::ErrorKind;
 use base::options::{OptionKind, OptionSpec};
 use dataflow::connector::{Connector, ConnectorError, ConnectorSpec, Role, SourceRequest};
@@ -19,7 +19,13 @@ const MODE: &str = "mode";
 
 const OPTIONS: &[OptionSpec] = &[
     CONNECTOR,
-    optional(VIEW, OptionKind::Text, None, "The materialized table; without it the table's own name.", "totals"),
+    optional(
+        VIEW,
+        OptionKind::Text,
+        None,
+        "The materialized table; without it the table's own name.",
+        "totals",
+    ),
     optional(
         MODE,
         OptionKind::OneOf(&["upsert", "append"]),
@@ -65,12 +71,18 @@ fn as_topic(table: &TableDefinition) -> TableDefinition {
     let view = table.options.get(VIEW).unwrap_or(&table.name);
     let topic = format!("{}{view}", eventlog::VIEW_TOPIC_PREFIX);
     let options: &[(&str, &str)] = match mode_of(table) {
-        Mode::Upsert => {
-            &[("connector", "upsert-kafka"), ("key.format", "json"), ("value.format", "json"), ("topic", &topic)]
-        }
-        Mode::Append => {
-            &[("connector", "kafka"), ("format", "json"), ("topic", &topic), ("scan.startup.mode", "earliest-offset")]
-        }
+        Mode::Upsert => &[
+            ("connector", "upsert-kafka"),
+            ("key.format", "json"),
+            ("value.format", "json"),
+            ("topic", &topic),
+        ],
+        Mode::Append => &[
+            ("connector", "kafka"),
+            ("format", "json"),
+            ("topic", &topic),
+            ("scan.startup.mode", "earliest-offset"),
+        ],
     };
     let options = options.iter().map(|(key, value)| (key.to_string(), value.to_string())).collect();
     TableDefinition { options, ..table.clone() }
@@ -93,7 +105,8 @@ impl Connector for View {
             return Err(vec![option_problem(table, VIEW, message)]);
         }
         if role == Role::Source && mode_of(table) == Mode::Upsert && table.primary_key.is_empty() {
-            let message = "a materialized table with a key is read by it; declare PRIMARY KEY (…) NOT ENFORCED";
+            let message =
+                "a materialized table with a key is read by it; declare PRIMARY KEY (…) NOT ENFORCED";
             return Err(vec![option_problem(table, MODE, message)]);
         }
         kafka::check_own_topic(&as_topic(table), mode_of(table))

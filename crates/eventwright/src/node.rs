@@ -124,7 +124,8 @@ impl Node {
         let Opened { log, journal, recovered } = open_log(os, data, &config)?;
         // What the views are is folded before anybody can change it.
         let bytes_max = crate::materialized::memory(&arguments.views_memory)?;
-        let views = Views::telling(os.clone(), Fold::within(bytes_max), Arc::new(|line: &str| eprintln!("{line}")));
+        let views =
+            Views::telling(os.clone(), Fold::within(bytes_max), Arc::new(|line: &str| eprintln!("{line}")));
         let follower = Follower::open(log.clone(), views.clone())?.run()?;
         let broker = Arc::new(Broker::new(log.clone(), recovered, config, os.clone())?);
         if broker.rules().users().next().is_some() {

@@ -22,10 +22,10 @@ use crate::span::Span;
 
 use arrow_schema::Schema;
 use catalog::Declarations;
-pub use materialized::{NewView, groups};
 use dataflow::connector::ConnectorTable;
 use dataflow::plan::Plan;
 use dataflow::table::TableDefinition;
+pub use materialized::{NewView, groups};
 use settings::Settings;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -201,9 +201,9 @@ impl Session {
             },
             StatementKind::CreateMaterializedTable(_)
             | StatementKind::AlterMaterializedTable { .. }
-            | StatementKind::Drop(ast::DropStatement { object: ast::DropObject::MaterializedTable, .. }) => {
-                self.execute_materialized(std::slice::from_ref(statement))
-            }
+            | StatementKind::Drop(ast::DropStatement {
+                object: ast::DropObject::MaterializedTable, ..
+            }) => self.execute_materialized(std::slice::from_ref(statement)),
             other => self.declare(other, statement.span),
         }
     }

@@ -43,7 +43,12 @@ pub fn decide(
     let jobs: BTreeSet<&str> = known.iter().map(|(_, known)| known.job.as_str()).collect();
     let others = others_of(there, &jobs, |name| wanted.iter().any(|wanted| wanted.name == name));
     let unchanged = known.iter().all(|(wanted, known)| wanted.statement == known.statement);
-    if known.len() == wanted.len() && jobs.len() == 1 && unchanged && others.is_none() && is_plan_of(&first.job) {
+    if known.len() == wanted.len()
+        && jobs.len() == 1
+        && unchanged
+        && others.is_none()
+        && is_plan_of(&first.job)
+    {
         return Ok(Decision::Resume { job: first.job.clone() });
     }
     if known.iter().all(|(wanted, _)| wanted.or_alter) {
@@ -67,7 +72,10 @@ pub fn decide(
 }
 
 /// The jobs that end with these views.
-pub fn jobs_of_dropped(there: &[&ViewDefinition], dropped: &[&ViewDefinition]) -> Result<Vec<String>, ViewError> {
+pub fn jobs_of_dropped(
+    there: &[&ViewDefinition],
+    dropped: &[&ViewDefinition],
+) -> Result<Vec<String>, ViewError> {
     let jobs: BTreeSet<&str> = dropped.iter().map(|dropped| dropped.job.as_str()).collect();
     match others_of(there, &jobs, |name| dropped.iter().any(|dropped| dropped.name == name)) {
         None => Ok(jobs.into_iter().map(str::to_string).collect()),

@@ -149,8 +149,10 @@ fn own_topic(table: &TableDefinition, mode: Mode) -> Result<(Checked, Columns), 
 /// Whether the node can write rows of the table into a topic of its own, and read them again.
 pub(crate) fn check_own_topic(table: &TableDefinition, mode: Mode) -> Result<(), Vec<ConnectorError>> {
     let (checked, columns) = own_topic(table, mode)?;
-    let formats =
-        [(checked.key.as_ref(), columns.key_schema(table)), (Some(&checked.value), columns.value_schema(table))];
+    let formats = [
+        (checked.key.as_ref(), columns.key_schema(table)),
+        (Some(&checked.value), columns.value_schema(table)),
+    ];
     let problems = formats.iter().filter_map(|(format, schema)| {
         format.and_then(|format| format.schema_problem(table, schema, &[], Role::Sink))
     });

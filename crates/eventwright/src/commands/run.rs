@@ -181,7 +181,12 @@ impl<'a> Run<'a> {
                 running.handle.stop();
                 self.take_result(running);
             }
-            if self.node.runtime.standing(job).is_some_and(|standing| standing.state != runtime::JobState::Finished) {
+            if self
+                .node
+                .runtime
+                .standing(job)
+                .is_some_and(|standing| standing.state != runtime::JobState::Finished)
+            {
                 self.node.runtime.end(job)?;
             }
         }

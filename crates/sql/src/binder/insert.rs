@@ -36,7 +36,8 @@ impl Binder<'_> {
             Some(Named::Table(table)) => table,
             Some(Named::View(view)) => {
                 let name = insert.table.values().collect::<Vec<_>>().join(".");
-                let what = if view.materialized { "materialized table, which its own query fills" } else { "view" };
+                let what =
+                    if view.materialized { "materialized table, which its own query fills" } else { "view" };
                 return boxed(Diagnostic::invalid(
                     insert.table.span,
                     format!("'{name}' is a {what}; INSERT INTO takes a table"),

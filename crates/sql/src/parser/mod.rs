@@ -30,9 +30,7 @@ use crate::source::SourceText;
 use crate::span::Span;
 use std::cell::RefCell;
 
-pub use script::{
-    Script, parse_data_type, parse_expression, parse_query, parse_script, parse_whole_script,
-};
+pub use script::{Script, parse_data_type, parse_expression, parse_query, parse_script, parse_whole_script};
 pub use statement::unsupported as unsupported_statements;
 
 /// How deep parentheses, sub-queries and types may nest.

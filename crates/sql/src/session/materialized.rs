@@ -9,8 +9,8 @@
 
 use super::{DroppedView, Executed, JobRequest, Outcome, Session, listed, refuse, with_unique_names};
 use crate::ast::{
-    AlterMaterializedTableAction, ColumnDefinition, ColumnKind, CreateMaterializedTable, DropObject, Identifier,
-    ObjectName, Query, RefreshMode, Show, ShowTarget, Statement, StatementKind,
+    AlterMaterializedTableAction, ColumnDefinition, ColumnKind, CreateMaterializedTable, DropObject,
+    Identifier, ObjectName, Query, RefreshMode, Show, ShowTarget, Statement, StatementKind,
 };
 use crate::binder::{BoundTable, BoundView, Column, Named, Relations};
 use crate::catalog::{CatalogObject, CatalogView, Change, FullName, Listing, matching};
@@ -168,12 +168,14 @@ impl Session {
         };
         let columns = self.view_columns(view, view.span)?;
         if let Some(column) = columns.iter().find(|column| column.data_type.kind == TypeKind::Null) {
-            let message = format!("column '{}' is {}, which no table can have", column.name, column.data_type);
+            let message =
+                format!("column '{}' is {}, which no table can have", column.name, column.data_type);
             return refuse(
                 Diagnostic::mistyped(create.query.span, message).with_hint("cast it to another type"),
             );
         }
-        if with_unique_names(columns.clone()).iter().zip(&columns).any(|(one, other)| one.name != other.name) {
+        if with_unique_names(columns.clone()).iter().zip(&columns).any(|(one, other)| one.name != other.name)
+        {
             return refuse(
                 Diagnostic::invalid(create.query.span, "two columns of the query have the same name")
                     .with_hint("name them apart with AS"),
@@ -249,7 +251,9 @@ impl Session {
                 create.query.span,
                 format!("the rows of '{}' change, and nothing in the query tells them apart", view.name),
             )
-            .with_hint("declare (PRIMARY KEY (…) NOT ENFORCED) behind the name, or group by what names a row"),
+            .with_hint(
+                "declare (PRIMARY KEY (…) NOT ENFORCED) behind the name, or group by what names a row",
+            ),
         )
     }
 
@@ -274,7 +278,10 @@ impl Session {
                 );
             }
             AlterMaterializedTableAction::Resume(_) => {
-                return unsupported("RESUME", "run the file that creates it again: its job goes on where it was");
+                return unsupported(
+                    "RESUME",
+                    "run the file that creates it again: its job goes on where it was",
+                );
             }
             AlterMaterializedTableAction::Refresh(_) => {
                 return unsupported("REFRESH", "it is brought up to date with every step of its job");
@@ -310,9 +317,7 @@ impl Session {
         let Some(create) = declared.map(|create| create.as_ref().clone()).or_else(known) else {
             let names = self.known_views.iter().flatten().map(|(name, _)| name.as_str());
             let message = format!("materialized table '{}' not found", full.short());
-            return Err(Box::new(
-                Diagnostic::unknown(name.span, message).with_nearest(&full.short(), names),
-            ));
+            return Err(Box::new(Diagnostic::unknown(name.span, message).with_nearest(&full.short(), names)));
         };
         // The columns are those of the new query.
         Ok(CreateMaterializedTable {
@@ -339,7 +344,9 @@ impl Session {
             }
             ShowTarget::CreateMaterializedTable(name) if self.declarations.catalog.find(name).is_none() => {
                 let statement = match &self.known_views {
-                    Some(known) => Some(known.get(&self.declarations.catalog.full_name(name).short())?.clone()),
+                    Some(known) => {
+                        Some(known.get(&self.declarations.catalog.full_name(name).short())?.clone())
+                    }
                     None => None,
                 };
                 Some(listed(Listing::of("result", statement)))
@@ -380,10 +387,10 @@ fn check(create: &CreateMaterializedTable) -> Result<(), Vec<Diagnostic>> {
     for column in &create.columns {
         if !matches!(column.kind, ColumnKind::Physical { .. }) {
             let message = format!("column '{}' is computed or metadata", column.name.value);
-            problems.push(
-                Diagnostic::unsupported(column.span, message)
-                    .with_hint("select it in the query: the columns of a materialized table are the query's"),
-            );
+            problems
+                .push(Diagnostic::unsupported(column.span, message).with_hint(
+                    "select it in the query: the columns of a materialized table are the query's",
+                ));
         }
     }
     if problems.is_empty() { Ok(()) } else { Err(problems) }
@@ -410,13 +417,16 @@ fn shaped(
     if let Some(left) = columns.iter().find(|column| names.iter().all(|name| name.value != column.name)) {
         let message = format!("column '{}' of the query is not in the list of columns", left.name);
         return refuse(
-            Diagnostic::invalid(create.name.span, message).with_hint("list all columns of the query, or none"),
+            Diagnostic::invalid(create.name.span, message)
+                .with_hint("list all columns of the query, or none"),
         );
     }
     let item = |name: &Identifier, column: Option<&ColumnDefinition>| {
         let quoted = quoted(&name.value);
         match column.map(|column| &column.kind) {
-            Some(ColumnKind::Physical { data_type, .. }) => format!("CAST({quoted} AS {data_type}) AS {quoted}"),
+            Some(ColumnKind::Physical { data_type, .. }) => {
+                format!("CAST({quoted} AS {data_type}) AS {quoted}")
+            }
             _ => quoted.to_string(),
         }
     };
