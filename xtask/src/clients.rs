@@ -76,6 +76,15 @@ const SECURED: &[(&str, Prepare)] = &[
 const RESTARTING: &[(&str, Prepare)] =
     &[("python-group-restarts", || python("python_group_restarts.py")), ("java-restarts", java_restarts)];
 
+/// Those of PostgreSQL's clients; they get the address of the node's PostgreSQL side.
+const POSTGRESQL: &[(&str, Prepare)] =
+    &[("psql", psql), ("psycopg", psycopg), ("node-pg", node_pg), ("pgjdbc", pgjdbc)];
+
+/// Runs PostgreSQL's clients against a node.
+pub fn run_postgresql(address: &str) -> Result<Counts> {
+    run_suites(POSTGRESQL, address, &[], &[], false)
+}
+
 /// Runs the named suites, or all, and sums up what they counted; notes what they call, if that is wanted.
 pub fn run(target: &Target, names: &[String], record: bool) -> Result<Counts> {
     let all = || SUITES.iter().chain(SECURED).chain(RESTARTING);
@@ -281,6 +290,34 @@ fn ours(command: &str) -> Result<Command> {
     let mut this = Command::new(std::env::current_exe()?);
     this.arg(command);
     Ok(this)
+}
+
+fn psql() -> Result<Command> {
+    let mut command = Command::new("bash");
+    command.arg(script("../postgresql-clients/psql.sh"));
+    Ok(command)
+}
+
+fn psycopg() -> Result<Command> {
+    python("../postgresql-clients/psycopg_suite.py")
+}
+
+fn node_pg() -> Result<Command> {
+    let mut command = Command::new("node");
+    command.env("NODE_CLIENTS", peers::node_folder()?.join("node_modules"));
+    command.arg(script("../postgresql-clients/pg.mjs"));
+    Ok(command)
+}
+
+fn pgjdbc() -> Result<Command> {
+    let jars = format!("{}/*", peers::pgjdbc_jars()?.display());
+    let classes = places::peers()?.join("pgjdbc-client-classes");
+    let mut compile = Command::new("javac");
+    compile.args(["-cp", &jars, "-d"]).arg(&classes).arg(script("../postgresql-clients/java/JdbcSuite.java"));
+    process::run(&mut compile, COMPILE_LIMIT)?;
+    let mut command = Command::new("java");
+    command.args(["-Xmx256m", "-cp", &format!("{}:{jars}", classes.display()), "JdbcSuite"]);
+    Ok(command)
 }
 
 fn script(name: &str) -> std::path::PathBuf {

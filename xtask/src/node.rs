@@ -21,6 +21,8 @@ pub struct Node {
     pub bootstrap: String,
     /// `HOST:PORT` of its HTTP side, with `https://` in front if it speaks TLS.
     pub http: String,
+    /// `HOST:PORT` of its PostgreSQL side.
+    pub pg: String,
 }
 
 /// Starts a node over a data folder; its messages go to the log file.
@@ -40,8 +42,8 @@ pub fn start_with(data: &Path, log: &Path, options: &[String]) -> Result<Node> {
     let file = data.join("node.json");
     let text = std::fs::read_to_string(&file).with_context(|| format!("no file={}", file.display()))?;
     let addresses: Value = serde_json::from_str(&text)?;
-    let http = addresses["http"].as_str().unwrap_or_default().to_owned();
-    Ok(Node { server, bootstrap, http })
+    let side = |name: &str| addresses[name].as_str().unwrap_or_default().to_owned();
+    Ok(Node { server, bootstrap, http: side("http"), pg: side("pg") })
 }
 
 impl Node {

@@ -32,6 +32,7 @@ pub const PEERS: &[(&str, Install)] = &[
     ("browser", browser),
     ("kafka", kafka),
     ("brokers", brokers),
+    ("pgjdbc", pgjdbc),
     ("flink", flink),
     ("flink-formats", flink_formats),
     ("apicurio", apicurio),
@@ -86,6 +87,11 @@ pub fn browser_folder() -> Result<PathBuf> {
 /// The folder with the jars of Kafka, its tools and its client.
 pub fn kafka_jars() -> Result<PathBuf> {
     Ok(kafka_folder()?.join("jars"))
+}
+
+/// The folder with PostgreSQL's driver for Java.
+pub fn pgjdbc_jars() -> Result<PathBuf> {
+    Ok(places::peers()?.join(format!("pgjdbc-{}", versions::PGJDBC)).join("jars"))
 }
 
 /// The class path of Flink with its Kafka connector.
@@ -223,6 +229,17 @@ fn kafka() -> Result<()> {
             .arg(places::root().join("tests/clients/java/pom.xml"))
             .arg(format!("-Dkafka.version={}", versions::KAFKA))
             .arg(format!("-Dlog4j.version={}", versions::LOG4J_BINDING))
+            .arg(format!("-DoutputDirectory={}", folder.join("jars").display()));
+        process::run(&mut command, INSTALL_LIMIT)
+    })
+}
+
+fn pgjdbc() -> Result<()> {
+    let folder = places::peers()?.join(format!("pgjdbc-{}", versions::PGJDBC));
+    once("PostgreSQL's driver for java", &folder, |folder| {
+        let mut command = maven("copy");
+        command
+            .arg(format!("-Dartifact=org.postgresql:postgresql:{}", versions::PGJDBC))
             .arg(format!("-DoutputDirectory={}", folder.join("jars").display()));
         process::run(&mut command, INSTALL_LIMIT)
     })

@@ -11,6 +11,7 @@ mod console;
 mod example;
 mod metrics;
 mod postgres;
+mod psql;
 mod rabbitmq;
 mod suites;
 
@@ -27,7 +28,8 @@ pub use self::example::run as example;
 
 #[derive(Args)]
 pub struct Options {
-    /// The stages to run, all if there are none: format, house, clippy, tests, build, clients, suites, example, postgres, changes, rabbitmq, metrics, console, flink,
+    /// The stages to run, all if there are none: format, house, clippy, tests, build, clients, suites, example, postgres,
+    /// psql, changes, rabbitmq, metrics, console, flink,
     /// kill, kill-producers, connectors
     stages: Vec<String>,
 }
@@ -44,6 +46,7 @@ const STAGES: &[(&str, Stage)] = &[
     ("suites", suites::run),
     ("example", example::run),
     ("postgres", postgres::run),
+    ("psql", psql::run),
     ("changes", changes::run),
     ("rabbitmq", rabbitmq::run),
     ("metrics", metrics::run),

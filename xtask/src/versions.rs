@@ -62,6 +62,8 @@ pub const PYTHON_CLIENTS: &[(&str, &str)] = &[
     ("lz4", "4.4.5"),
     ("python-snappy", "0.7.3"),
     ("zstandard", "0.25.0"),
+    ("psycopg[binary]", "3.3.9"),
+    ("sqlalchemy", "2.1.9"),
 ];
 
 /// What runs the tests of Python packages.
@@ -69,7 +71,10 @@ pub const PYTEST: &[(&str, &str)] =
     &[("pytest", "9.2.0"), ("pytest-mock", "3.17.0"), ("pytest-timeout", "2.4.0")];
 
 /// Node.js clients.
-pub const NODE_CLIENTS: &[(&str, &str)] = &[("kafkajs", "2.2.4")];
+pub const NODE_CLIENTS: &[(&str, &str)] = &[("kafkajs", "2.2.4"), ("pg", "8.23.1")];
+
+/// PostgreSQL's driver for Java.
+pub const PGJDBC: &str = "42.7.11";
 
 /// What drives a browser, and what looks for what its readers cannot use.
 pub const BROWSER_TOOLS: &[(&str, &str)] = &[("playwright-core", "1.65.1"), ("axe-core", "4.14.1")];

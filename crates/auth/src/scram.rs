@@ -150,6 +150,47 @@ impl Credential {
     }
 }
 
+/// The parts of the client's first message.
+struct ClientFirst<'a> {
+    binding: &'a str,
+    id: &'a str,
+    bare: &'a str,
+    /// As it was escaped.
+    user: &'a str,
+    nonce: &'a str,
+}
+
+impl ClientFirst<'_> {
+    fn wrong() -> AuthError {
+        AuthError::new("the first SCRAM message is malformed")
+    }
+
+    fn parse(message: &[u8]) -> Result<ClientFirst<'_>, AuthError> {
+        let wrong = ClientFirst::wrong;
+        let text = std::str::from_utf8(message).map_err(|_| wrong())?;
+        let mut parts = text.splitn(3, ',');
+        let (Some(binding), Some(id), Some(bare)) = (parts.next(), parts.next(), parts.next()) else {
+            return Err(wrong());
+        };
+        if binding.starts_with("p=") {
+            return Err(AuthError::new("channel binding is not supported"));
+        }
+        if binding != "n" && binding != "y" {
+            return Err(wrong());
+        }
+        let mut attributes = bare.split(',');
+        let user = attributes.next().and_then(|first| first.strip_prefix("n=")).ok_or_else(wrong)?;
+        let nonce = attributes.next().and_then(|second| second.strip_prefix("r=")).ok_or_else(wrong)?;
+        if attributes.any(|extension| extension == "tokenauth=true") {
+            return Err(AuthError::new("delegation tokens are not supported"));
+        }
+        if nonce.is_empty() || !printable(nonce) {
+            return Err(wrong());
+        }
+        Ok(ClientFirst { binding, id, bare, user, nonce })
+    }
+}
+
 /// The server's side, between its two answers.
 pub struct ServerExchange {
     pub user: String,
@@ -168,49 +209,52 @@ impl ServerExchange {
         nonce: &str,
         credential_of: impl FnOnce(&str) -> Credential,
     ) -> Result<(ServerExchange, Vec<u8>), AuthError> {
-        let wrong = || AuthError::new("the first SCRAM message is malformed");
-        let text = std::str::from_utf8(message).map_err(|_| wrong())?;
-        let mut parts = text.splitn(3, ',');
-        let (Some(binding), Some(id), Some(bare)) = (parts.next(), parts.next(), parts.next()) else {
-            return Err(wrong());
-        };
-        if binding.starts_with("p=") {
-            return Err(AuthError::new("channel binding is not supported"));
-        }
-        if binding != "n" && binding != "y" {
-            return Err(wrong());
-        }
-        let mut attributes = bare.split(',');
-        let user = attributes.next().and_then(|first| first.strip_prefix("n=")).ok_or_else(wrong)?;
-        let client_nonce =
-            attributes.next().and_then(|second| second.strip_prefix("r=")).ok_or_else(wrong)?;
-        if attributes.any(|extension| extension == "tokenauth=true") {
-            return Err(AuthError::new("delegation tokens are not supported"));
-        }
-        if client_nonce.is_empty() || !printable(client_nonce) {
-            return Err(wrong());
-        }
-        let user = unescape(user).ok_or_else(wrong)?;
-        match id.strip_prefix("a=") {
+        let first = ClientFirst::parse(message)?;
+        let user = unescape(first.user).ok_or_else(ClientFirst::wrong)?;
+        match first.id.strip_prefix("a=") {
             Some(id) if unescape(id).as_deref() != Some(&user) => {
                 return Err(AuthError::new("the authorization id differs from the user"));
             }
-            None if !id.is_empty() => return Err(wrong()),
+            None if !first.id.is_empty() => return Err(ClientFirst::wrong()),
             _ => {}
         }
         let credential = credential_of(&user);
-        let nonce = format!("{client_nonce}{nonce}");
+        Ok(ServerExchange::answer(first, user, nonce, credential))
+    }
+
+    /// The same where the user was named before and the message's own name counts for nothing, as in PostgreSQL's
+    /// protocol, whose clients leave it empty.
+    pub fn begin_for(
+        user: &str,
+        message: &[u8],
+        nonce: &str,
+        credential: Credential,
+    ) -> Result<(ServerExchange, Vec<u8>), AuthError> {
+        let first = ClientFirst::parse(message)?;
+        if !first.id.is_empty() {
+            return Err(AuthError::new("an authorization id is not supported"));
+        }
+        Ok(ServerExchange::answer(first, user.to_string(), nonce, credential))
+    }
+
+    fn answer(
+        first: ClientFirst<'_>,
+        user: String,
+        nonce: &str,
+        credential: Credential,
+    ) -> (ServerExchange, Vec<u8>) {
+        let nonce = format!("{}{nonce}", first.nonce);
         let server_first =
             format!("r={nonce},s={},i={}", BASE64.encode(&credential.salt), credential.iterations);
         let exchange = ServerExchange {
             user,
             credential,
-            gs2_header: format!("{binding},{id},"),
+            gs2_header: format!("{},{},", first.binding, first.id),
             nonce,
-            client_first_bare: bare.to_string(),
+            client_first_bare: first.bare.to_string(),
             server_first: server_first.clone(),
         };
-        Ok((exchange, server_first.into_bytes()))
+        (exchange, server_first.into_bytes())
     }
 
     /// Takes the client's proof; the answer proves that the node knows the credential.

@@ -9,6 +9,9 @@ pub const KAFKA_ADDRESS: &str = "127.0.0.1:9092";
 /// The address on which jobs can be looked at unless told otherwise; Flink's.
 pub const HTTP_ADDRESS: &str = "127.0.0.1:8081";
 
+/// The address on which views and topics can be queried unless told otherwise; PostgreSQL's.
+pub const PG_ADDRESS: &str = "127.0.0.1:5432";
+
 #[derive(Parser)]
 #[command(
     name = "eventwright",
@@ -72,12 +75,21 @@ pub struct NodeArguments {
     /// Address to serve Flink's monitoring API and the schema registry on, with https:// in front for TLS, or `none` [default: 127.0.0.1:8081, or a free port if it is taken]
     #[arg(long, value_name = "ADDR")]
     pub http: Option<String>,
+    /// Address to serve PostgreSQL's clients on, or `none` [default: 127.0.0.1:5432, or a free port if it is taken]
+    #[arg(long, value_name = "ADDR")]
+    pub pg: Option<String>,
+    /// What all queries of PostgreSQL's clients may take in memory together, such as 512mb
+    #[arg(long, value_name = "SIZE", default_value = "256mb")]
+    pub pg_memory: String,
     /// Serve Kafka clients on an address other than loopback without TLS and log-in
     #[arg(long)]
     pub insecure: bool,
     /// The same for the HTTP address
     #[arg(long)]
     pub insecure_http: bool,
+    /// The same for the PostgreSQL address
+    #[arg(long)]
+    pub insecure_pg: bool,
     /// Let jobs connect to link-local addresses and to those of the metadata services of clouds, which are refused otherwise
     #[arg(long)]
     pub allow_link_local: bool,

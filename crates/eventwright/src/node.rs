@@ -1,6 +1,6 @@
 //! A node: one data directory, its log, the broker's front, the job runtime and its HTTP front, wired together.
 
-use crate::cli::{HTTP_ADDRESS, NodeArguments};
+use crate::cli::{HTTP_ADDRESS, NodeArguments, PG_ADDRESS};
 use anyhow::Context;
 use broker::server::{Lines, ServerConfig, ServerHandle};
 use broker::{Broker, BrokerConfig, Recovered};
@@ -35,6 +35,7 @@ pub struct Node {
     server: ServerHandle,
     http: Option<http_server::ServerHandle>,
     https: bool,
+    pg: Option<pg_server::ServerHandle>,
 }
 
 /// The outside world as a node may see it.
@@ -142,12 +143,25 @@ impl Node {
         views.surround(log.clone(), Arc::new(Standings(runtime.clone())));
         // The broker answers for transactions, and the runtime has pinned what unfinished jobs need.
         log.allow_removal();
-        let http = serve_http(os, data, arguments, &broker, &runtime, &schemas)?;
+        let measured = Arc::new(pg_server::Counters::default());
+        let pg = serve_pg(os, arguments, &broker, &views, &measured)?;
+        let http = serve_http(os, data, arguments, &broker, &runtime, &schemas, &measured)?;
         let https = arguments.http.as_deref().is_some_and(|address| address.starts_with(HTTPS));
         let data_directory = data.to_path_buf();
-        let node =
-            Node { os: os.clone(), log, runtime, data: data_directory, views, follower, server, http, https };
-        let addresses = Addresses { kafka: node.kafka_address().to_string(), http: node.http_address() };
+        let node = Node {
+            os: os.clone(),
+            log,
+            runtime,
+            data: data_directory,
+            views,
+            follower,
+            server,
+            http,
+            https,
+            pg,
+        };
+        let pg = node.pg_address().map(|address| address.to_string());
+        let addresses = Addresses { kafka: node.kafka_address().to_string(), http: node.http_address(), pg };
         addresses.write(data)?;
         Ok(node)
     }
@@ -162,6 +176,11 @@ impl Node {
         self.http.as_ref().map(|http| format!("{scheme}{}", http.local_addr()))
     }
 
+    /// Where PostgreSQL's clients are served; none with `--pg none`.
+    pub fn pg_address(&self) -> Option<SocketAddr> {
+        self.pg.as_ref().map(pg_server::ServerHandle::local_addr)
+    }
+
     pub fn connectors(&self) -> ConnectorTable {
         connectors::table(Connectors { os: self.os.with_shared_files(), log: Some(self.log.clone()) })
     }
@@ -172,6 +191,9 @@ impl Node {
         let _ = std::fs::remove_file(self.data.join(ADDRESSES));
         if let Some(http) = self.http {
             http.shutdown();
+        }
+        if let Some(pg) = self.pg {
+            pg.shutdown();
         }
         self.server.shutdown();
         drop(self.follower);
@@ -225,6 +247,45 @@ fn read_webhooks(arguments: &NodeArguments) -> anyhow::Result<http_server::Webho
     parsed.map_err(|reason| anyhow::anyhow!("file={}: {reason}", file.display()))
 }
 
+/// As with HTTP, without an address from the user a free port is as good as the usual one.
+fn serve_pg(
+    os: &Os,
+    arguments: &NodeArguments,
+    broker: &Arc<Broker>,
+    views: &Views,
+    measured: &Arc<pg_server::Counters>,
+) -> anyhow::Result<Option<pg_server::ServerHandle>> {
+    let memory_bytes =
+        base::units::parse_bytes(&arguments.pg_memory).and_then(|bytes| usize::try_from(bytes).ok());
+    let memory_bytes = memory_bytes.with_context(|| {
+        format!("--pg-memory '{}' is no size: write a number with a unit, such as 512mb", arguments.pg_memory)
+    })?;
+    let serve = |listen: SocketAddr| {
+        let config = pg_server::ServerConfig {
+            insecure: arguments.insecure_pg,
+            memory_bytes,
+            log: Arc::new(|line: &str| eprintln!("{line}")),
+            version: env!("CARGO_PKG_VERSION").to_string(),
+            views: Some(views.clone()),
+            ..pg_server::ServerConfig::new(listen)
+        };
+        pg_server::start(config, broker.clone(), os.clone(), measured.clone())
+    };
+    match arguments.pg.as_deref() {
+        Some("none") => Ok(None),
+        Some(address) => Ok(Some(serve(parse_address("--pg", address)?)?)),
+        None => {
+            let usual = parse_address("--pg", PG_ADDRESS)?;
+            match serve(usual) {
+                Err(pg_server::PgServerError::Listen { in_use: true, .. }) => {
+                    Ok(Some(serve(SocketAddr::new(usual.ip(), 0))?))
+                }
+                served => Ok(Some(served?)),
+            }
+        }
+    }
+}
+
 /// Without an address from the user, a free port is as good as the usual one: several nodes may run side by side.
 fn serve_http(
     os: &Os,
@@ -233,6 +294,7 @@ fn serve_http(
     broker: &Arc<Broker>,
     runtime: &Arc<Runtime>,
     schemas: &Arc<SchemaRegistry>,
+    measured: &Arc<pg_server::Counters>,
 ) -> anyhow::Result<Option<http_server::ServerHandle>> {
     let mut folders = vec![std::path::absolute(data.join("savepoints"))?];
     for folder in arguments.savepoints.iter().rev() {
@@ -240,6 +302,8 @@ fn serve_http(
     }
     let savepoints = http_server::SavepointFolders::new(folders.remove(0), folders);
     let webhooks = read_webhooks(arguments)?;
+    let measured = measured.clone();
+    let also_measured = Arc::new(move |page: &mut metrics::Page| measured.write_metrics(page));
     let serve = |listen: SocketAddr, tls: bool| {
         let config = http_server::ServerConfig {
             listen,
@@ -251,6 +315,7 @@ fn serve_http(
             version: env!("CARGO_PKG_VERSION").to_string(),
             webhooks: webhooks.clone(),
             schemas: Some(schemas.clone()),
+            also_measured: also_measured.clone(),
         };
         http_server::start(config, runtime.clone(), os.clone())
     };
@@ -279,13 +344,14 @@ fn serve_http(
 pub struct Addresses {
     pub kafka: String,
     pub http: Option<String>,
+    pub pg: Option<String>,
 }
 
 impl Addresses {
     fn write(&self, data: &Path) -> anyhow::Result<()> {
         let path = data.join(ADDRESSES);
         let unfinished = data.join(format!("{ADDRESSES}.unfinished"));
-        let text = json!({"kafka": self.kafka, "http": self.http, "version": env!("CARGO_PKG_VERSION")});
+        let text = json!({"kafka": self.kafka, "http": self.http, "pg": self.pg, "version": env!("CARGO_PKG_VERSION")});
         // Whoever looks sees the whole file or none.
         let written = OpenOptions::new()
             .write(true)
@@ -302,6 +368,6 @@ impl Addresses {
     pub fn read(data: &Path) -> Option<Addresses> {
         let value: Value = serde_json::from_slice(&std::fs::read(data.join(ADDRESSES)).ok()?).ok()?;
         let text = |key: &str| value[key].as_str().map(str::to_string);
-        Some(Addresses { kafka: text("kafka")?, http: text("http") })
+        Some(Addresses { kafka: text("kafka")?, http: text("http"), pg: text("pg") })
     }
 }

@@ -126,7 +126,8 @@ fn a_node_says_what_it_has_done() {
     assert_eq!(node.ask("HEAD", "/metrics", "*/*"), (200, String::new()));
 
     // What the page has is in the reference, and no name stands there twice.
-    let families = http_server::metric_families();
+    let mut families = http_server::metric_families();
+    families.extend(pg_server::metric_families());
     let names: BTreeSet<&str> = families.iter().map(|family| family.name).collect();
     assert_eq!(names.len(), families.len());
     for name in page.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split(' ').next()) {

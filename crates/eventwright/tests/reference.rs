@@ -332,7 +332,7 @@ fn metrics_page() -> String {
         "# Metrics\n\nWhat `/metrics` on the HTTP port gives, in the order of the page. How to scrape, alert and draw them stands in the \
 [guide](../guide/monitoring.md). {MADE}\n\n| Name | Type | Labels | |\n|---|---|---|---|\n"
     );
-    for family in http_server::metric_families() {
+    for family in http_server::metric_families().into_iter().chain(pg_server::metric_families()) {
         let labels: Vec<String> = family.labels.iter().map(|label| format!("`{label}`")).collect();
         let (name, kind, help) = (family.name, family.kind.name(), family.help);
         writeln!(page, "| `{name}` | {kind} | {} | {help} |", labels.join(", ")).unwrap();

@@ -168,6 +168,7 @@ pub(crate) struct Sources {
     pub broker: Option<Arc<Broker>>,
     pub runtime: Arc<runtime::Runtime>,
     pub http: Arc<Counters>,
+    pub also_measured: Arc<dyn Fn(&mut Page) + Send + Sync>,
 }
 
 impl Sources {
@@ -183,6 +184,7 @@ impl Sources {
             broker.write_metrics(&mut page);
         }
         self.runtime.write_metrics(&mut page);
+        (self.also_measured)(&mut page);
         page.one(&HTTP, &*self.http);
         let answers = self.http.answers.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let answers: Vec<(Vec<String>, u64)> =

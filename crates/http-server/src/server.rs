@@ -90,6 +90,8 @@ pub struct ServerConfig {
     pub webhooks: Webhooks,
     /// Answers the paths of a schema registry; none serves none.
     pub schemas: Option<Arc<SchemaRegistry>>,
+    /// Writes what the node's other ports measure onto the page of metrics.
+    pub also_measured: Arc<dyn Fn(&mut metrics::Page) + Send + Sync>,
 }
 
 impl ServerConfig {
@@ -106,6 +108,7 @@ impl ServerConfig {
             version,
             webhooks: Webhooks::default(),
             schemas: None,
+            also_measured: Arc::new(|_| {}),
         }
     }
 }
@@ -363,6 +366,7 @@ impl Served {
             broker: config.broker.clone(),
             runtime: runtime.clone(),
             http: Arc::new(Counters::default()),
+            also_measured: config.also_measured,
         };
         let events =
             config.broker.clone().map(|broker| Arc::new(Events::new(broker, os.clone(), config.webhooks)));

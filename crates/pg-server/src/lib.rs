@@ -1,1 +1,23 @@
-//! What the PostgreSQL protocol shows of the log: views and topics as tables.
+//! The PostgreSQL protocol over views and topics: psql, drivers and dashboards ask the node what its tables are.
+//!
+//! `wire` is the protocol's bytes, `statement` what a text asks for, `engine` plans and runs queries with DataFusion,
+//! `tables` are topics and views as it sees them, `catalog` what clients ask about them. `session` is one connection,
+//! `server` the edge.
+
+mod catalog;
+mod copy;
+mod engine;
+mod error;
+mod lsn;
+mod metrics;
+mod server;
+mod session;
+mod settings;
+mod statement;
+mod tables;
+mod types;
+#[doc(hidden)]
+pub mod wire;
+
+pub use metrics::{Counters, metric_families};
+pub use server::{PgServerError, ServerConfig, ServerHandle, start};

@@ -27,6 +27,7 @@ pub(crate) struct Counters {
     pub(crate) connections: Connections,
     pub(crate) kafka_log_ins: LogIns,
     pub(crate) http_log_ins: LogIns,
+    pub(crate) postgresql_log_ins: LogIns,
     pub(crate) transactions_committed: AtomicU64,
     pub(crate) transactions_aborted: AtomicU64,
 }
@@ -81,6 +82,7 @@ impl Default for Counters {
             connections: Connections::default(),
             kafka_log_ins: LogIns::default(),
             http_log_ins: LogIns::default(),
+            postgresql_log_ins: LogIns::default(),
             transactions_committed: AtomicU64::new(0),
             transactions_aborted: AtomicU64::new(0),
         }

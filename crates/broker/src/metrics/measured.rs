@@ -257,9 +257,14 @@ impl Broker {
         let now = Now::of(&*self.os.clock);
         self.log.write_metrics(page);
         page.one(&BROKER, &self.measured(now));
-        let log_ins = [("kafka", &self.counters.kafka_log_ins), ("http", &self.counters.http_log_ins)].map(
-            |(name, of)| (vec![name.to_string()], LogIns { done: read(&of.done), failed: read(&of.failed) }),
-        );
+        let log_ins = [
+            ("kafka", &self.counters.kafka_log_ins),
+            ("http", &self.counters.http_log_ins),
+            ("postgresql", &self.counters.postgresql_log_ins),
+        ]
+        .map(|(name, of)| {
+            (vec![name.to_string()], LogIns { done: read(&of.done), failed: read(&of.failed) })
+        });
         page.table(&LOG_INS, &log_ins);
         let requests: Vec<(Vec<String>, Snapshot)> = self
             .counters

@@ -1,5 +1,5 @@
-//! Those who come by HTTP: the same users, tokens, certificates and rules as on the Kafka port, and the same delays for
-//! those who try passwords.
+//! Those who come by HTTP or PostgreSQL's protocol: the same users, tokens, certificates and rules as on the Kafka port,
+//! and the same delays for those who try passwords.
 
 use super::acl::{CLUSTER_NAME, Operation, ResourceType};
 use super::session::password_fits;
@@ -9,6 +9,8 @@ use crate::call::Now;
 use crate::metrics::count;
 use crate::sync::lock;
 use auth::plain::Login;
+use auth::scram::ServerExchange;
+use auth::{AuthError, Mechanism};
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -29,6 +31,7 @@ pub struct NotAdmitted {
 }
 
 /// Somebody who was let in, with their rights of now.
+#[derive(Clone)]
 pub struct Visitor {
     access: Access,
     pub is_anonymous: bool,
@@ -47,6 +50,48 @@ impl Broker {
             Err(_) => count(&log_ins.failed),
         }
         admitted
+    }
+
+    /// Begins the log-in of a user by SCRAM-SHA-256, over a protocol that names the user before.
+    pub fn begin_scram(&self, user: &str, message: &[u8]) -> Result<(ServerExchange, Vec<u8>), AuthError> {
+        let nonce = auth::scram::fresh_nonce()?;
+        let credential = self.rules.current().credential_or_decoy(user, Mechanism::Sha256);
+        ServerExchange::begin_for(user, message, &nonce, credential)
+    }
+
+    /// Lets in who proves to know the password, with the answer that proves the node to them.
+    pub fn finish_scram(
+        &self,
+        exchange: &ServerExchange,
+        message: &[u8],
+        host: IpAddr,
+    ) -> Result<(Visitor, Vec<u8>), NotAdmitted> {
+        let host = host.to_canonical().to_string();
+        let log_ins = &self.counters.postgresql_log_ins;
+        let user = &exchange.user;
+        match exchange.finish(message) {
+            Ok(answer) => {
+                count(&log_ins.done);
+                lock(&self.throttle).succeeded(&host, user);
+                Ok((self.visitor(format!("User:{user}").into(), &host, false), answer))
+            }
+            Err(error) => {
+                count(&log_ins.failed);
+                let (first_ms, now) = (self.config.security.failure_delay_ms, Now::of(&*self.os.clock));
+                let wait_ms = lock(&self.throttle).failed(&host, user, first_ms, now.monotonic_ms);
+                let reason = format!(
+                    "a log-in failed: user=\"{}\" mechanism=SCRAM-SHA-256 reason={error}",
+                    shown(user)
+                );
+                Err(NotAdmitted { reason, wait_ms: u64::try_from(wait_ms).unwrap_or_default() })
+            }
+        }
+    }
+
+    /// The same visitor with the rights of now: rules change while a connection lasts.
+    pub fn rights_again(&self, visitor: &Visitor, host: IpAddr) -> Visitor {
+        let principal = visitor.access.principal().into();
+        self.visitor(principal, &host.to_canonical().to_string(), visitor.is_anonymous)
     }
 
     fn check(&self, proof: &Proof, host: IpAddr) -> Result<Visitor, NotAdmitted> {

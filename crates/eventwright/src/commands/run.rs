@@ -44,6 +44,9 @@ pub fn run(arguments: &RunArguments) -> anyhow::Result<()> {
     if let Some(address) = node.http_address() {
         eprintln!("http listening on {address}");
     }
+    if let Some(address) = node.pg_address() {
+        eprintln!("postgresql listening on {address}");
+    }
     let result = Run::new(&node, &script, arguments, &interrupt).and_then(|mut run| {
         let result = run.statements(&statements);
         // Jobs that still run when a statement fails are stopped, not abandoned.

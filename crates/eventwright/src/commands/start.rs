@@ -18,6 +18,9 @@ pub fn start(arguments: &StartArguments) -> anyhow::Result<()> {
     if let Some(address) = node.http_address() {
         told.push_str(&format!("http listening on {address}\n"));
     }
+    if let Some(address) = node.pg_address() {
+        told.push_str(&format!("postgresql listening on {address}\n"));
+    }
     told.push_str(&format!("data in {}\n", arguments.data.display()));
     // Scripts wait for this, so it must not stay in a buffer; as one, because a reader may go after the first line.
     let mut out = std::io::stdout();

@@ -1,0 +1,68 @@
+//! Who asks, with which settings, and what they see.
+
+use crate::error::PgError;
+use crate::settings::Settings;
+use broker::security::{Operation, ResourceType, Visitor};
+use eventlog::EventLog;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// What a session has that its queries ask for.
+#[derive(Debug, Clone)]
+pub struct Session {
+    pub user: String,
+    pub database: String,
+    pub version: String,
+    pub process: u32,
+    pub settings: Settings,
+}
+
+impl Session {
+    pub(super) fn setting(&self, name: &str) -> Result<String, PgError> {
+        self.settings.get(name)
+    }
+}
+
+/// Where each partition ends for those who see one snapshot. An end is found when it is first asked for, and stays.
+#[derive(Debug, Default)]
+pub struct Ends(Mutex<HashMap<base::PartitionId, i64>>);
+
+impl Ends {
+    /// All partitions that there are, as they are now.
+    pub fn of_all(log: &EventLog) -> Ends {
+        let mut ends = HashMap::new();
+        for topic in log.topics() {
+            for partition in &topic.partitions {
+                if let Ok(end) = log.last_stable_offset(*partition) {
+                    ends.insert(*partition, end.0);
+                }
+            }
+        }
+        Ends(Mutex::new(ends))
+    }
+
+    pub(crate) fn end(&self, log: &EventLog, partition: base::PartitionId) -> Result<i64, PgError> {
+        let mut ends = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(end) = ends.get(&partition) {
+            return Ok(*end);
+        }
+        let end = log.last_stable_offset(partition)?.0;
+        ends.insert(partition, end);
+        Ok(end)
+    }
+}
+
+/// One query's view of the node; goes along with its plan.
+pub struct Scope {
+    pub visitor: Visitor,
+    pub ends: Arc<Ends>,
+    /// All views at one step.
+    pub views: Option<views::Snapshot>,
+    pub database: String,
+}
+
+impl Scope {
+    pub fn may_read(&self, topic: &str) -> bool {
+        self.visitor.may(Operation::Read, ResourceType::Topic, topic)
+    }
+}
