@@ -1,5 +1,5 @@
-//! What a RabbitMQ says to a source: over AMQP 0-9-1 the log-in and deliveries, over the stream protocol the log-in and
-//! chunks of messages.
+//! What servers of messages say to a source: a RabbitMQ over AMQP 0-9-1 the log-in and deliveries, over its stream protocol
+//! the log-in and chunks of messages; a NATS the log-in, what JetStream answers, and messages that were pulled.
 
 use crate::{choice, script, tables};
 use connectors::Connectors;
@@ -9,16 +9,23 @@ use std::sync::Arc;
 
 const POLLS_MAX: usize = 4;
 
+type Options = &'static [(&'static str, &'static str)];
+
+const TABLES: [(&str, Options); 4] = [
+    ("rabbitmq", &[("url", "amqp://server"), ("queue", "q")]),
+    ("rabbitmq-stream", &[("url", "rabbitmq-stream://server"), ("stream", "s")]),
+    ("nats", &[("url", "nats://server"), ("stream", "S")]),
+    ("nats", &[("url", "nats://server"), ("stream", "S"), ("durable", "d")]),
+];
+const STREAM: u8 = 1;
+
 /// The first byte chooses the protocol.
 pub fn read(data: &[u8]) {
     let Some((first, said)) = choice(data) else { return };
-    let (name, options) = match first % 2 {
-        0 => ("rabbitmq", [("url", "amqp://server"), ("queue", "q")]),
-        _ => ("rabbitmq-stream", [("url", "rabbitmq-stream://server"), ("stream", "s")]),
-    };
+    let (name, options) = TABLES[usize::from(first) % TABLES.len()];
     let connectors = connectors::table(Connectors { os: script::os(said), log: None });
     let connector = connectors.find(name).expect("a connector");
-    let table = tables::table(&[&[("connector", name), ("format", "json")], &options[..]].concat());
+    let table = tables::table(&[&[("connector", name), ("format", "json")], options].concat());
     let metadata = connector.metadata().into_iter().map(|spec| MetadataColumn {
         name: spec.key.into(),
         key: spec.key.into(),
@@ -35,7 +42,7 @@ pub fn read(data: &[u8]) {
         let Ok(haul) = feed.poll(0) else { return };
         let bytes: usize = haul.records.iter().filter_map(|record| record.value.as_ref()).map(Vec::len).sum();
         // Batches of a stream may be compressed.
-        assert!(first % 2 == 1 || bytes <= said.len(), "{bytes} bytes of {}", said.len());
+        assert!(first % 4 == STREAM || bytes <= said.len(), "{bytes} bytes of {}", said.len());
         if haul.ticket > 0 && feed.confirm(haul.ticket).is_err() {
             return;
         }
@@ -138,6 +145,21 @@ fn stream(message: &[u8]) -> Vec<u8> {
     .concat()
 }
 
+/// Of a NATS: who it is, the answer to our first ping, and an answer of JetStream to each request of a source.
+fn nats(answers: &[&str], behind: &str) -> Vec<u8> {
+    let mut said = "INFO {\"headers\":true,\"max_payload\":1048576}\r\nPONG\r\n".to_string();
+    for (number, answer) in (1..).zip(answers) {
+        said.push_str(&format!("MSG i.a.r{number} 1 {}\r\n{answer}\r\n", answer.len()));
+    }
+    (said + behind).into_bytes()
+}
+
+const STREAM_INFO: &str = r#"{"config":{"subjects":["a.>"]},"state":{"first_seq":1,"last_seq":2}}"#;
+const CONSUMER: &str = r#"{"name":"c","config":{"ack_policy":"explicit","ack_wait":30000000000}}"#;
+const PULLED: &str =
+    "HMSG a.b 2 $JS.ACK.S.c.1.1.1.1700000000000000000.1 18 20\r\nNATS/1.0\r\nk: v\r\n\r\n{}\r\n";
+const PULL_ENDS: &str = "PING\r\nHMSG i.p.p1 2 28 28\r\nNATS/1.0 404 No Messages\r\n\r\n\r\n";
+
 pub fn seeds() -> Vec<Vec<u8>> {
     let queue = |parts: &[Vec<u8>]| [&[0][..], &parts.concat()].concat();
     let closed = method(1, 20, 40, &[&404_u16.to_be_bytes()[..], b"\x09NOT_FOUND\0\0\0\0"].concat());
@@ -145,6 +167,11 @@ pub fn seeds() -> Vec<Vec<u8>> {
         queue(&[log_in(), delivery(), delivery()]),
         queue(&[log_in(), delivery(), method(1, 60, 30, b"\x01c\x01")]),
         queue(&[log_in(), closed]),
+        [&[2][..], &nats(&[STREAM_INFO, CONSUMER], PULLED)].concat(),
+        [&[2][..], &nats(&[STREAM_INFO, CONSUMER], &format!("{PULL_ENDS}{PULLED}"))].concat(),
+        [&[2][..], &nats(&[r#"{"error":{"code":404,"description":"stream not found"}}"#], "")].concat(),
+        [&[3][..], &nats(&[CONSUMER], PULLED)].concat(),
+        [&[3][..], &nats(&[CONSUMER], "-ERR 'Stale Connection'\r\n")].concat(),
         [&[1][..], &stream(MESSAGE)].concat(),
         [&[1][..], &stream(MESSAGE), &command(16, b"\0\x06\0\x01s")].concat(),
         [&[1][..], &stream(ENDLESS)].concat(),
@@ -159,12 +186,15 @@ mod tests {
     /// Seeds that are not understood would try nothing.
     #[test]
     fn seeds_are_messages() {
-        for (name, option, said) in [
-            ("rabbitmq", [("url", "amqp://server"), ("queue", "q")], [log_in(), delivery()].concat()),
-            ("rabbitmq-stream", [("url", "rabbitmq-stream://server"), ("stream", "s")], stream(MESSAGE)),
-        ] {
+        let said = [
+            [log_in(), delivery()].concat(),
+            stream(MESSAGE),
+            nats(&[STREAM_INFO, CONSUMER], &format!("{PULL_ENDS}{PULLED}")),
+            nats(&[CONSUMER], PULLED),
+        ];
+        for ((name, options), said) in TABLES.into_iter().zip(said) {
             let connectors = connectors::table(Connectors { os: script::os(&said), log: None });
-            let table = tables::table(&[&[("connector", name), ("format", "json")], &option[..]].concat());
+            let table = tables::table(&[&[("connector", name), ("format", "json")], options].concat());
             let request = FeedRequest { table, identity: "job".into() };
             let mut feed = connectors.find(name).unwrap().feed(request).unwrap();
             feed.open(None).unwrap();

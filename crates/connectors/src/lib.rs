@@ -1,4 +1,4 @@
-//! One outside system per file: kafka, upsert-kafka and view (embedded), rabbitmq and rabbitmq-stream, filesystem, jdbc, postgres-cdc, datagen, nexmark, print, blackhole.
+//! One outside system per file: kafka, upsert-kafka and view (embedded), rabbitmq and rabbitmq-stream, nats, filesystem, jdbc, postgres-cdc, datagen, nexmark, print, blackhole.
 //!
 //! A connector is a file (or a folder) here and one line in [`table`]. Its spec makes the validation
 //! and the reference docs; its source and sink follow the traits of `dataflow`.
@@ -10,6 +10,8 @@ mod internal_topic;
 mod jdbc;
 mod kafka;
 mod landed;
+mod messages;
+mod nats;
 mod nexmark;
 mod percent;
 mod positions;
@@ -33,6 +35,7 @@ use base::options::{OptionError, OptionKind, OptionSpec, Options};
 use dataflow::connector::{Connector, ConnectorError, ConnectorTable, SCAN_RATE, SINK_RATE};
 use dataflow::table::TableDefinition;
 use eventlog::EventLog;
+use messages::MessageConnector;
 use os::Os;
 use std::sync::Arc;
 
@@ -50,9 +53,10 @@ pub fn table(connectors: Connectors) -> ConnectorTable {
     let all: Vec<Arc<dyn Connector>> = vec![
         Arc::new(kafka::Kafka::new(kafka::Mode::Append, node.clone())),
         Arc::new(kafka::Kafka::new(kafka::Mode::Upsert, node.clone())),
-        Arc::new(rabbitmq::RabbitMq::new(node.clone())),
         Arc::new(view::View::new(node.clone())),
-        Arc::new(rabbitmq::RabbitMqStream::new(node)),
+        Arc::new(MessageConnector::<rabbitmq::Queues>::new(node.clone())),
+        Arc::new(MessageConnector::<rabbitmq::Streams>::new(node.clone())),
+        Arc::new(MessageConnector::<nats::Nats>::new(node)),
         Arc::new(filesystem::Filesystem::new(os.clone())),
         Arc::new(jdbc::Jdbc::new(os.clone())),
         Arc::new(postgres_cdc::PostgresCdc::new(os, log)),

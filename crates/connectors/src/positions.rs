@@ -11,6 +11,24 @@ use os::Os;
 
 const TOPIC: &str = "__positions";
 
+/// Where a sink goes on.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Position {
+    /// The outbox offset from which the target needs records.
+    pub offset: i64,
+    /// The target's own word for the last that it has, if it has one: with it the target can be asked what came behind.
+    pub mark: u64,
+}
+
+impl Position {
+    fn read(text: &str) -> Option<Position> {
+        match text.split_once(' ') {
+            Some((offset, mark)) => Some(Position { offset: offset.parse().ok()?, mark: mark.parse().ok()? }),
+            None => Some(Position { offset: text.parse().ok()?, mark: 0 }),
+        }
+    }
+}
+
 pub(crate) struct Positions {
     os: Os,
     log: EventLog,
@@ -23,13 +41,13 @@ impl Positions {
         Positions { os, log, name }
     }
 
-    /// The offset from which the target needs records; 0 for a sink that is new.
-    pub(crate) fn get(&self) -> Result<i64, SinkError> {
-        let mut found = 0;
+    /// The beginning for a sink that is new.
+    pub(crate) fn get(&self) -> Result<Position, SinkError> {
+        let mut found = Position::default();
         let read = internal_topic::read(&self.log, TOPIC, &mut |key, value| {
             if key == self.name.as_bytes() {
                 let text = std::str::from_utf8(value).ok();
-                found = text.and_then(|text| text.parse().ok()).ok_or("a position is no number")?;
+                found = text.and_then(Position::read).ok_or("a position is no number")?;
             }
             Ok(())
         });
@@ -37,8 +55,10 @@ impl Positions {
     }
 
     /// Durable afterwards.
-    pub(crate) fn set(&self, offset: i64) -> Result<(), SinkError> {
-        let (now_ms, value) = (self.os.clock.now_ms(), offset.to_string());
+    pub(crate) fn set(&self, position: Position) -> Result<(), SinkError> {
+        let Position { offset, mark } = position;
+        let value = if mark == 0 { offset.to_string() } else { format!("{offset} {mark}") };
+        let now_ms = self.os.clock.now_ms();
         internal_topic::put(&self.log, TOPIC, now_ms, self.name.as_bytes(), value.as_bytes())
             .map_err(|error| self.error(error))
     }

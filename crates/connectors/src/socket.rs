@@ -42,6 +42,17 @@ impl Secured {
         })
     }
 
+    /// Goes on under TLS.
+    pub(crate) fn secured(self, config: Arc<ClientConfig>, host: &str) -> io::Result<Secured> {
+        match self {
+            Secured::Plain(mut stream) => {
+                stream.begin_call();
+                Ok(Secured::Tls(Box::new(ClientStream::begin(config, host, stream)?)))
+            }
+            Secured::Tls(_) => Err(io::ErrorKind::InvalidInput.into()),
+        }
+    }
+
     pub(crate) fn limited(&mut self) -> &mut Limited {
         match self {
             Secured::Plain(limited) => limited,

@@ -8,6 +8,7 @@ mod filesystem;
 mod gate;
 mod kafka;
 mod matrix;
+mod nats;
 mod outside;
 mod postgres;
 mod postgres_cdc;
@@ -23,6 +24,7 @@ use clap::Args;
 
 use self::cases::{CASES, Case};
 use self::matrix::Results;
+use self::nats::Reading;
 use self::outside::{Direction, Outside, Place};
 use self::rabbitmq::Kind;
 use self::trial::{Trial, WrongNumbers};
@@ -32,7 +34,7 @@ use crate::{peers, stages};
 
 #[derive(Args)]
 pub struct Options {
-    /// The systems to run, all if there are none: kafka, postgresql, postgresql-changes, sqlite, rabbitmq, rabbitmq-stream, filesystem
+    /// The systems to run, all if there are none: kafka, postgresql, postgresql-changes, sqlite, rabbitmq, rabbitmq-stream, nats, nats-durable, filesystem
     names: Vec<String>,
     /// Only the cases whose names hold this
     #[arg(long)]
@@ -65,6 +67,8 @@ const SYSTEMS: &[(&str, System)] = &[
     ("sqlite", |_| Ok(Box::new(sqlite::Sqlite::default()))),
     ("rabbitmq", |_| Ok(Box::new(rabbitmq::RabbitMq::new(Kind::Queue)?))),
     ("rabbitmq-stream", |_| Ok(Box::new(rabbitmq::RabbitMq::new(Kind::Stream)?))),
+    ("nats", |_| Ok(Box::new(nats::Nats::new(Reading::Ordered)?))),
+    ("nats-durable", |_| Ok(Box::new(nats::Nats::new(Reading::Durable)?))),
     ("filesystem", |_| Ok(Box::new(filesystem::Filesystem))),
 ];
 
@@ -82,7 +86,7 @@ pub fn run(options: &Options) -> Result<Counts> {
         let known: Vec<&str> = SYSTEMS.iter().map(|(system, _)| *system).collect();
         bail!("there is no system={name}; there are {}", known.join(", "));
     }
-    peers::install(&["debian".to_owned()])?;
+    peers::install(&["debian".to_owned(), "nats".to_owned()])?;
     let begun = Instant::now();
     let seed = seed.unwrap_or_else(stages::seed);
     let mut suite = Suite {

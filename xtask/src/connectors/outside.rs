@@ -74,6 +74,11 @@ pub trait Outside {
         false
     }
 
+    /// Whether numbers with one key come in their order, also after a failure.
+    fn keeps_order(&self, _direction: Direction) -> bool {
+        true
+    }
+
     /// Whether a source reads only what is there when the job starts.
     fn is_bounded(&self) -> bool {
         false

@@ -11,7 +11,8 @@ use serde_json::Value;
 use super::gate::Gate;
 use super::outside::{Direction, FIRST_PASSWORD, Outside, Place, USER, text};
 use super::trial::number;
-use crate::rabbitmq::{self, hex};
+use crate::hex::hex;
+use crate::rabbitmq;
 
 /// What is tried.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -5,22 +5,18 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::process::{Command, Stdio};
-use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, bail, ensure};
-use kafka_client::{Client, Isolation};
+use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 
+use super::job::{Job, LIMIT, wait_until};
 use crate::counts::Counts;
+use crate::hex::hex;
 use crate::process::Group;
-use crate::rabbitmq::{self, RabbitMq, hex};
-use crate::{node, peers, places};
+use crate::rabbitmq::{self, RabbitMq};
+use crate::{peers, places};
 
 const EXAMPLE: &str = "examples/rabbitmq";
-const LIMIT: Duration = Duration::from_secs(120);
-const PAUSE: Duration = Duration::from_millis(50);
-const FETCH_BYTES_MAX: i32 = 4 << 20;
 
 pub fn run() -> Result<Counts> {
     peers::install(&["debian".to_owned()])?;
@@ -40,11 +36,6 @@ pub fn run() -> Result<Counts> {
 struct World {
     server: RabbitMq,
     scratch: PathBuf,
-}
-
-/// A folder with a job.
-struct Job {
-    folder: PathBuf,
 }
 
 impl World {
@@ -71,101 +62,7 @@ impl World {
     }
 
     fn job(&self, name: &str, sql: &str) -> Result<Job> {
-        let folder = self.scratch.join(name);
-        std::fs::create_dir(&folder)?;
-        // Edges are tried again soon, so that a run is short.
-        let settings = "SET 'restart-strategy.exponential-delay.initial-backoff' = '100ms';\n\
-                        SET 'restart-strategy.exponential-delay.max-backoff' = '1s';\n";
-        std::fs::write(folder.join("job.sql"), format!("{settings}{sql}"))?;
-        Ok(Job { folder })
-    }
-}
-
-impl Job {
-    fn command(&self) -> Result<Command> {
-        let mut command = node::command()?;
-        command.current_dir(&self.folder).args([
-            "run",
-            "job.sql",
-            "--data",
-            "data",
-            "--kafka",
-            "127.0.0.1:0",
-        ]);
-        let log = std::fs::File::create(self.folder.join("node.log"))?;
-        command.stdout(Stdio::null()).stderr(log);
-        Ok(command)
-    }
-
-    fn start(&self) -> Result<Group> {
-        Group::spawn(&mut self.command()?)
-    }
-
-    fn said(&self) -> String {
-        std::fs::read_to_string(self.folder.join("node.log")).unwrap_or_default()
-    }
-
-    /// Runs to the end, which has to be a failure with these words.
-    fn fails_with(&self, words: &str) -> Result<()> {
-        let status = self.start()?.wait(LIMIT)?;
-        let said = self.said();
-        ensure!(!status.success() && said.contains(words), "no '{words}' in\n{said}");
-        Ok(())
-    }
-
-    /// What lies in a topic of the running node: the first so many records, with their headers.
-    fn records(&self, topic: &str, count: usize) -> Result<Vec<Found>> {
-        let begun = Instant::now();
-        loop {
-            let found = self.read(topic).unwrap_or_default();
-            if found.len() >= count {
-                return Ok(found);
-            }
-            if begun.elapsed() > LIMIT {
-                bail!("{} of {count} records in topic={topic}\n{}", found.len(), self.said());
-            }
-            std::thread::sleep(PAUSE);
-        }
-    }
-
-    fn read(&self, topic: &str) -> Result<Vec<Found>> {
-        let text = std::fs::read_to_string(self.folder.join("data/node.json"))?;
-        let addresses: Value = serde_json::from_str(&text)?;
-        let bootstrap = addresses["kafka"].as_str().context("the node does not say where it is")?;
-        let mut client = Client::connect(bootstrap, "reader")?;
-        let (mut found, mut next) = (Vec::new(), 0);
-        loop {
-            let mut fetched = client.fetch_isolated(
-                topic,
-                0,
-                next,
-                FETCH_BYTES_MAX,
-                Duration::ZERO,
-                Isolation::ReadCommitted,
-            )?;
-            for record in fetched.by_ref() {
-                let record = record?;
-                found.push(Found {
-                    value: record.value.map(|value| value.to_vec()).unwrap_or_default(),
-                    headers: format!("{:?}", record.headers),
-                });
-            }
-            if fetched.next_offset() >= fetched.last_stable_offset {
-                return Ok(found);
-            }
-            next = fetched.next_offset();
-        }
-    }
-}
-
-struct Found {
-    value: Vec<u8>,
-    headers: String,
-}
-
-impl Found {
-    fn json(&self) -> Result<Value> {
-        Ok(serde_json::from_slice(&self.value)?)
+        Job::make(&self.scratch.join(name), sql)
     }
 }
 
@@ -251,7 +148,7 @@ fn poison(world: &World) -> Result<()> {
         ensure!(found.json()? == expected, "{} instead of {expected}", found.json()?);
     }
     let reasons = refused.iter().all(|found| found.headers.contains("reason"));
-    let odd: Vec<Value> = refused.iter().map(Found::json).collect::<Result<_>>()?;
+    let odd: Vec<Value> = refused.iter().map(|found| found.json()).collect::<Result<_>>()?;
     ensure!(reasons && odd == [1, 3].map(|n| serde_json::json!({"n": n})), "refused: {odd:?}");
     let even = world.drain("even")?;
     let bodies: Vec<&str> = even.iter().filter_map(|message| message["body"].as_str()).collect();
@@ -384,13 +281,4 @@ fn example(world: &World) -> Result<()> {
     });
     came.with_context(|| format!("found\n{found}instead of\n{expected}"))?;
     running.stop(LIMIT).map(drop)
-}
-
-fn wait_until(job: &Job, mut is_so: impl FnMut() -> Result<bool>) -> Result<()> {
-    let begun = Instant::now();
-    while !is_so()? {
-        ensure!(begun.elapsed() < LIMIT, "it does not come about\n{}", job.said());
-        std::thread::sleep(PAUSE);
-    }
-    Ok(())
 }

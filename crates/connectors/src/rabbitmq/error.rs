@@ -1,29 +1,11 @@
-//! Why a connection is of no more use, and what that means for whoever used it.
+//! What the codes mean with which a RabbitMQ closes connections and channels.
 
+use crate::messages::ServerError;
 use base::ErrorKind;
 
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(in crate::rabbitmq) struct AmqpError {
-    pub kind: ErrorKind,
-    pub message: String,
-}
-
-pub(in crate::rabbitmq) type Done<T> = Result<T, AmqpError>;
-
-impl AmqpError {
-    pub(in crate::rabbitmq) fn new(kind: ErrorKind, message: impl Into<String>) -> AmqpError {
-        AmqpError { kind, message: message.into() }
-    }
-
-    /// What the server has closed the connection or the channel with.
-    pub(in crate::rabbitmq) fn closed(code: u16, text: &str) -> AmqpError {
-        AmqpError { kind: kind_of(code, text), message: format!("the server says: {text} (code {code})") }
-    }
-
-    /// What comes is not what the specification says.
-    pub(in crate::rabbitmq) fn malformed(what: &str) -> AmqpError {
-        AmqpError::new(ErrorKind::Unavailable, format!("the server does not speak the protocol: {what}"))
-    }
+/// What the server has closed the connection or the channel with.
+pub(super) fn closed(code: u16, text: &str) -> ServerError {
+    ServerError { kind: kind_of(code, text), message: format!("the server says: {text} (code {code})") }
 }
 
 /// Section 1.2 of the specification, and what RabbitMQ adds to it.
@@ -69,7 +51,7 @@ mod tests {
             (530, "NOT_ALLOWED - vhost x not found", ErrorKind::Invalid),
         ];
         for (code, text, kind) in cases {
-            assert_eq!(AmqpError::closed(code, text).kind, kind, "{text}");
+            assert_eq!(closed(code, text).kind, kind, "{text}");
         }
     }
 }

@@ -1,28 +1,25 @@
 //! Brings the messages of a queue: delivered, landed, then acknowledged up to the last of them.
 
 use super::amqp::{Connection, Event, Message, Table};
-use super::error::AmqpError;
-use super::messages::{Described, is_time, keeps_headers};
+use super::messages::Described;
 use super::options::{QUEUE, QUEUE_ARGUMENTS};
-use super::reading::Reading;
-use super::server::Access;
+use super::server::Login;
 use crate::landed::Landing;
+use crate::messages::{Access, Delivered, Done, ServerError, Subscriber, is_time, keeps_headers, short_name};
 use base::ErrorKind;
 use base::options::Options;
-use dataflow::feed::{Feed, FeedRecord, Haul};
-use dataflow::source::SourceError;
+use dataflow::feed::FeedRecord;
 use dataflow::table::TableDefinition;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// What one haul may bring.
-const HAUL_BYTES_MAX: usize = 4 << 20;
 /// The server's count of how often a message of a quorum queue came back.
 const DELIVERY_COUNT: &str = "x-delivery-count";
 
 pub(super) struct QueueFeed {
-    reading: Reading<Connection>,
+    table: Arc<TableDefinition>,
     access: Access,
+    login: Login,
     queue: Queue,
     consumer_tag: String,
     prefetch: u16,
@@ -31,6 +28,7 @@ pub(super) struct QueueFeed {
 }
 
 /// A queue, and how it is made if it is to be.
+#[derive(Default)]
 pub(super) struct Queue {
     pub name: String,
     declares: bool,
@@ -54,10 +52,10 @@ impl Queue {
     }
 
     /// Makes it, or makes sure that it is there.
-    pub(super) fn declare(&self, connection: &mut Connection) -> Result<(), AmqpError> {
+    pub(super) fn declare(&self, connection: &mut Connection) -> Result<(), ServerError> {
         let declared = connection.declare_queue(&self.name, !self.declares, &self.arguments);
         declared.map(drop).map_err(|error| match error.kind {
-            ErrorKind::NotFound => AmqpError {
+            ErrorKind::NotFound => ServerError {
                 message: format!(
                     "{}; create the queue, or let 'queue-declare.enabled' = 'true' make it",
                     error.message
@@ -73,25 +71,26 @@ impl QueueFeed {
     pub(super) fn new(
         table: Arc<TableDefinition>,
         access: Access,
-        queue: Queue,
         options: &Options,
         identity: &str,
     ) -> QueueFeed {
         let prefetch = options.integer("prefetch-count").and_then(|count| u16::try_from(count).ok());
         QueueFeed {
             access,
-            queue,
+            login: Login::of(options),
+            // The table was checked: a source has a queue.
+            queue: Queue::of(options).unwrap_or_default(),
             consumer_tag: options.text("consumer-tag").map_or_else(|| short_name(identity), str::to_string),
             prefetch: prefetch.unwrap_or(1),
             deduplicates: options.boolean("deduplicate"),
             keeps_headers: keeps_headers(&table),
-            reading: Reading::new(table),
+            table,
         }
     }
 
     fn record(&self, message: Message, redelivered: bool) -> FeedRecord {
         let Message { exchange, routing_key, properties, body } = message;
-        let mut landing = Landing::new(&self.reading.table);
+        let mut landing = Landing::new(&self.table);
         landing.text("exchange", Some(&exchange));
         landing.text("routing-key", Some(&routing_key));
         landing.boolean("redelivered", redelivered);
@@ -132,58 +131,40 @@ impl QueueFeed {
     }
 }
 
-impl Feed for QueueFeed {
-    fn open(&mut self, _position: Option<&[u8]>) -> Result<(), SourceError> {
-        self.reading.close();
-        let opened = self.access.open(&self.consumer_tag).and_then(|mut connection| {
-            self.queue.declare(&mut connection)?;
-            connection.consume(&self.queue.name, &self.consumer_tag, self.prefetch)?;
-            Ok(connection)
-        });
-        self.reading.open(opened)
+impl Subscriber for QueueFeed {
+    type Connection = Connection;
+
+    fn open(&mut self, _position: Option<&[u8]>) -> Done<Connection> {
+        let mut connection = super::server::open(&self.access, &self.login, &self.consumer_tag)?;
+        self.queue.declare(&mut connection)?;
+        connection.consume(&self.queue.name, &self.consumer_tag, self.prefetch)?;
+        Ok(connection)
     }
 
-    fn poll(&mut self, wait_ms: u64) -> Result<Haul, SourceError> {
-        let mut haul = Haul::default();
-        let mut wait = Duration::from_millis(wait_ms);
-        let mut bytes = 0;
-        while bytes < HAUL_BYTES_MAX {
-            match self.reading.with(|connection| connection.take_event(wait))? {
+    fn take(&mut self, connection: &mut Connection, wait: Duration) -> Done<Option<Delivered>> {
+        loop {
+            match connection.take_event(wait)? {
                 Some(Event::Delivery { tag, redelivered, message }) => {
-                    haul.ticket = tag;
-                    bytes += message.bytes();
-                    haul.records.push(self.record(message, redelivered));
-                    // What else has come is taken as well.
-                    wait = Duration::ZERO;
+                    let bytes = message.bytes();
+                    let record = self.record(message, redelivered);
+                    return Ok(Some(Delivered { ticket: tag, bytes, record }));
                 }
                 // Whether the queue is gone is seen when it is declared again.
                 Some(Event::Cancelled) => {
                     let message = "the server has cancelled the consumer: the queue was deleted, or moves";
-                    return self.reading.with(|_| Err(AmqpError::new(ErrorKind::Retry, message)));
+                    return Err(ServerError::new(ErrorKind::Retry, message));
                 }
                 Some(Event::Returned { .. } | Event::Confirmed { .. } | Event::Refused { .. }) => {}
-                None => break,
+                None => return Ok(None),
             }
         }
-        Ok(haul)
     }
 
-    fn confirm(&mut self, ticket: u64) -> Result<(), SourceError> {
-        self.reading.with(|connection| connection.acknowledge(ticket))
+    fn confirm(&mut self, connection: &mut Connection, ticket: u64) -> Done<()> {
+        connection.acknowledge(ticket)
     }
 
-    fn keep_alive(&mut self) -> Result<(), SourceError> {
-        self.reading.with(Connection::tend)
+    fn tend(&mut self, connection: &mut Connection) -> Done<()> {
+        connection.tend()
     }
-}
-
-/// A name of a job's part that fits into a short text together with a number.
-pub(super) fn short_name(identity: &str) -> String {
-    use sha2::{Digest, Sha256};
-    const BYTES_MAX: usize = 200;
-    if identity.len() <= BYTES_MAX {
-        return identity.to_string();
-    }
-    let hash = Sha256::digest(identity.as_bytes());
-    hash.iter().map(|byte| format!("{byte:02x}")).collect()
 }

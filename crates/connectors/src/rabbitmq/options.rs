@@ -1,34 +1,27 @@
 //! The options of `rabbitmq`: the names of Redpanda Connect's `amqp_0_9` and of RabbitMQ, with hyphens.
 
-use super::server::Server;
-use crate::table_format::{Checked, FORMAT};
+use crate::messages::options::{
+    CERT_SPEC, DEAD_LETTER_TOPIC, HEARTBEAT_SPEC, KEY_SPEC, PASSWORD_SPEC, ROOT_CAS_SPEC, TIMEOUT_SPEC, URL,
+};
+use crate::table_format::FORMAT;
 use crate::{CONNECTOR, option_problem, optional};
 use base::options::{OptionKind, OptionSpec, Options};
-use dataflow::connector::{ConnectorError, MetadataSpec, Role};
+use dataflow::connector::{ConnectorError, Role};
 use dataflow::table::TableDefinition;
 
-pub(super) const URL: &str = "url";
 pub(super) const QUEUE: &str = "queue";
 pub(super) const EXCHANGE: &str = "exchange";
 pub(super) const ROUTING_KEY: &str = "routing-key";
-pub(super) const DEAD_LETTER_TOPIC: &str = "dead-letter.topic";
 pub(super) const QUEUE_ARGUMENTS: &str = "queue-declare.arguments.";
-const MECHANISM: &str = "auth-mechanism";
+pub(super) const MECHANISM: &str = "auth-mechanism";
 
-pub(super) const USERNAME_SPEC: OptionSpec = optional(
+/// `guest` is RabbitMQ's own user for those who have none.
+pub(super) const USERNAME: OptionSpec = optional(
     "username",
     OptionKind::Text,
     None,
     "The user, where the URL names none; `guest` without both, whom a server lets in from its own machine only.",
     "shop",
-);
-pub(super) const PASSWORD_SPEC: OptionSpec = optional(
-    "password",
-    OptionKind::Text,
-    None,
-    "The password, where the URL has none. `${env:NAME}` or `${file:PATH}` keeps it out of the job's file, and is read for \
-     each connection anew.",
-    "${env:SHOP_PASSWORD}",
 );
 pub(super) const VIRTUAL_HOST_SPEC: OptionSpec = optional(
     "virtual-host",
@@ -45,43 +38,6 @@ pub(super) const MECHANISM_SPEC: OptionSpec = optional(
      plugin `rabbitmq_auth_mechanism_ssl`.",
     "EXTERNAL",
 );
-pub(super) const ROOT_CAS_SPEC: OptionSpec = optional(
-    "tls.root-cas-file",
-    OptionKind::Text,
-    None,
-    "A PEM file with the authorities that sign the server's certificate; those of the system without it.",
-    "/etc/shop/ca.pem",
-);
-pub(super) const CERT_SPEC: OptionSpec = optional(
-    "tls.cert-file",
-    OptionKind::Text,
-    None,
-    "A PEM file with the certificate that is shown to the server. It needs `tls.key-file` and `tls.root-cas-file`.",
-    "/etc/shop/client.pem",
-);
-pub(super) const KEY_SPEC: OptionSpec = optional(
-    "tls.key-file",
-    OptionKind::Text,
-    None,
-    "A PEM file with the key of `tls.cert-file`, without a password.",
-    "/etc/shop/client.key",
-);
-pub(super) const HEARTBEAT_SPEC: OptionSpec = optional(
-    "heartbeat",
-    OptionKind::Duration,
-    Some("60 s"),
-    "A connection on which nothing came for two of these intervals counts as broken; the server may want a shorter one. \
-     0 turns them off.",
-    "10 s",
-);
-pub(super) const TIMEOUT_SPEC: OptionSpec = optional(
-    "timeout",
-    OptionKind::Duration,
-    Some("30 s"),
-    "How long the server may take to answer, and to confirm what was sent. Then the connection is made anew by the job's \
-     restart strategy.",
-    "5 s",
-);
 
 /// The options of `rabbitmq`.
 pub(super) const QUEUES: &[OptionSpec] = &[
@@ -96,7 +52,7 @@ pub(super) const QUEUES: &[OptionSpec] = &[
         example: "amqp://localhost:5672",
     },
     FORMAT,
-    USERNAME_SPEC,
+    USERNAME,
     PASSWORD_SPEC,
     VIRTUAL_HOST_SPEC,
     MECHANISM_SPEC,
@@ -208,14 +164,8 @@ pub(super) const QUEUES: &[OptionSpec] = &[
 ];
 
 /// What is wrong with a table beyond what one spec can see.
-pub(super) fn problems(
-    table: &TableDefinition,
-    checked: &Checked,
-    metadata: &[MetadataSpec],
-    role: Role,
-) -> Vec<ConnectorError> {
-    let options = &checked.options;
-    let mut errors = login_problems(table, options, "amqp");
+pub(super) fn problems(table: &TableDefinition, options: &Options, role: Role) -> Vec<ConnectorError> {
+    let mut errors = Vec::new();
     let mut problem = |option: &str, message: String| errors.push(option_problem(table, option, message));
     let queue = options.text(QUEUE).filter(|name| !name.is_empty());
     match role {
@@ -241,56 +191,10 @@ pub(super) fn problems(
             problem(key, format!("'{key}' is longer than the 255 bytes that AMQP has for it"));
         }
     }
-    if role == Role::Sink {
-        errors.extend(written_problems(table, metadata));
-    }
-    errors
-}
-
-/// What is wrong with where the server is, and how we log in.
-pub(super) fn login_problems(
-    table: &TableDefinition,
-    options: &Options,
-    scheme: &str,
-) -> Vec<ConnectorError> {
-    let mut errors = Vec::new();
-    let mut problem = |option: &str, message: String| errors.push(option_problem(table, option, message));
-    let servers = Server::parse_all(options.text(URL).unwrap_or_default(), scheme);
-    // Of a URL that is wrong nothing can be said.
-    let is_plain = servers.as_ref().is_ok_and(|servers| servers.iter().any(|server| !server.is_secured));
-    if let Err(message) = servers {
-        problem(URL, message);
-    }
-    let has = |key: &str| options.text(key).is_some();
-    if has("tls.cert-file") != has("tls.key-file") || (has("tls.cert-file") && !has("tls.root-cas-file")) {
-        let message =
-            "'tls.cert-file', 'tls.key-file' and 'tls.root-cas-file' belong together: give all three";
-        problem("tls.cert-file", message.into());
-    }
-    for key in ["tls.root-cas-file", "tls.cert-file"] {
-        if has(key) && is_plain {
-            problem(
-                key,
-                format!("'{key}' is for TLS: write '{}://…' in 'url'", Server::secured_scheme(scheme)),
-            );
-        }
-    }
-    if options.text(MECHANISM) == Some("EXTERNAL") && !has("tls.cert-file") {
+    if options.text(MECHANISM) == Some("EXTERNAL") && options.text("tls.cert-file").is_none() {
         let message = "'auth-mechanism' = 'EXTERNAL' logs in with a certificate: give 'tls.cert-file', 'tls.key-file' and \
                        'tls.root-cas-file'";
         problem(MECHANISM, message.into());
     }
     errors
-}
-
-/// Metadata that a sink cannot write.
-pub(super) fn written_problems(table: &TableDefinition, metadata: &[MetadataSpec]) -> Vec<ConnectorError> {
-    let persisted = table.metadata.iter().filter(|column| !column.is_virtual);
-    let wrong = persisted
-        .filter(|column| !metadata.iter().any(|spec| spec.key == column.key && spec.writable))
-        .map(|column| {
-            let message = format!("the metadata '{}' cannot be written; declare it VIRTUAL", column.key);
-            ConnectorError { option: None, ..option_problem(table, QUEUE, message) }
-        });
-    wrong.collect()
 }

@@ -1,6 +1,7 @@
 //! Queues of RabbitMQ without a server: what a table may say, and what landed messages and an outbox carry.
 
 use super::*;
+use crate::positions::Position;
 use arrow_array::builder::{BinaryBuilder, MapBuilder, StringBuilder};
 use arrow_array::cast::AsArray;
 use arrow_array::types::{Int32Type, Int64Type, TimestampMillisecondType};
@@ -173,11 +174,13 @@ fn a_position_is_the_last_that_was_set_of_its_sink() {
     let positions =
         |name: &str| crate::positions::Positions::new(Os::real(), node.log.clone(), name.to_string());
     let (one, other) = (positions("one"), positions("other"));
-    assert_eq!(one.get().unwrap(), 0);
-    one.set(5).unwrap();
-    other.set(3).unwrap();
-    one.set(12).unwrap();
-    assert_eq!((one.get().unwrap(), positions("one").get().unwrap(), other.get().unwrap()), (12, 12, 3));
+    let at = |offset, mark| Position { offset, mark };
+    assert_eq!(one.get().unwrap(), at(0, 0));
+    one.set(at(5, 0)).unwrap();
+    other.set(at(3, 70)).unwrap();
+    one.set(at(12, 0)).unwrap();
+    assert_eq!((one.get().unwrap(), positions("one").get().unwrap()), (at(12, 0), at(12, 0)));
+    assert_eq!(other.get().unwrap(), at(3, 70));
 }
 
 #[test]

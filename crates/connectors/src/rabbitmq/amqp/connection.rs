@@ -6,8 +6,8 @@
 use super::fields::{Reader, Table, Value, put_long_bytes, put_short_text, put_table};
 use super::frames::{self, Frame};
 use super::properties::Properties;
-use crate::rabbitmq::error::{AmqpError, Done};
-use crate::rabbitmq::line::Line;
+use crate::messages::Line;
+use crate::messages::{Done, ServerError};
 use crate::socket::Secured;
 use base::ErrorKind;
 use os::Clock;
@@ -178,7 +178,7 @@ impl Connection {
         reader.table()?;
         let offered = String::from_utf8_lossy(reader.long_bytes()?).into_owned();
         if !offered.split(' ').any(|name| name == login.mechanism) {
-            return Err(AmqpError::new(
+            return Err(ServerError::new(
                 ErrorKind::Invalid,
                 format!(
                     "the server does not offer 'auth-mechanism' = '{}'; it offers {offered}",
@@ -199,7 +199,7 @@ impl Connection {
         self.flush()?;
         let (method, tune) = self.answer_of(&[TUNE, SECURE])?;
         if method == SECURE {
-            return Err(AmqpError::new(ErrorKind::Invalid, "the server wants a second step to log in"));
+            return Err(ServerError::new(ErrorKind::Invalid, "the server wants a second step to log in"));
         }
         let mut reader = Reader(&tune);
         let (channels_max, frame_bytes_max, heartbeat_s) = (reader.u16()?, reader.u32()?, reader.u16()?);
@@ -362,7 +362,7 @@ impl Connection {
         // A server that closes the connection has said why.
         self.receive(Duration::ZERO)?;
         let blocked = self.blocked.as_ref().map_or(String::new(), |why| format!(" (it is blocked: {why})"));
-        Err(AmqpError { message: format!("{}{blocked}", error.message), ..error })
+        Err(ServerError { message: format!("{}{blocked}", error.message), ..error })
     }
 
     /// Sends a heartbeat in good time, and notices when none comes.
@@ -445,7 +445,7 @@ impl Connection {
             (frames::METHOD, 0 | CHANNEL) => self.take_method(frame.payload),
             (frames::HEADER, CHANNEL) => self.take_header(frame.payload),
             (frames::BODY, CHANNEL) => self.take_body(frame.payload),
-            _ => Err(AmqpError::malformed("a frame of a channel that is not open")),
+            _ => Err(ServerError::malformed("a frame of a channel that is not open")),
         }
     }
 
@@ -461,7 +461,7 @@ impl Connection {
                     // Whether it still hears this is of no account.
                     let _ = self.line.send();
                 }
-                return Err(AmqpError::closed(code, &text));
+                return Err(crate::rabbitmq::error::closed(code, &text));
             }
             BLOCKED => self.blocked = Some(reader.short_text()?),
             UNBLOCKED => self.blocked = None,
@@ -497,7 +497,7 @@ impl Connection {
 
     fn begin(&mut self, event: Event) -> Done<()> {
         if self.assembling.is_some() {
-            return Err(AmqpError::malformed("a message begins in another one"));
+            return Err(ServerError::malformed("a message begins in another one"));
         }
         self.assembling = Some(Assembling { event, body_left: None });
         Ok(())
@@ -505,13 +505,13 @@ impl Connection {
 
     fn take_header(&mut self, payload: &[u8]) -> Done<()> {
         let Some(assembling) = self.assembling.as_mut().filter(|one| one.body_left.is_none()) else {
-            return Err(AmqpError::malformed("a header without a message"));
+            return Err(ServerError::malformed("a header without a message"));
         };
         let mut reader = Reader(payload);
         reader.take(4)?;
         let size = reader.u64()?;
         if size > MESSAGE_BYTES_MAX {
-            return Err(AmqpError::new(
+            return Err(ServerError::new(
                 ErrorKind::Invalid,
                 format!(
                     "a message of bytes={size} exceeds limit={MESSAGE_BYTES_MAX}; take it out of the queue, or let the \
@@ -528,7 +528,7 @@ impl Connection {
     }
 
     fn take_body(&mut self, payload: &[u8]) -> Done<()> {
-        let beyond = || AmqpError::malformed("a body that belongs to no message");
+        let beyond = || ServerError::malformed("a body that belongs to no message");
         let assembling = self.assembling.as_mut().ok_or_else(beyond)?;
         let left = assembling.body_left.ok_or_else(beyond)?;
         assembling.body_left = Some(left.checked_sub(payload.len() as u64).ok_or_else(beyond)?);
@@ -578,8 +578,8 @@ fn addressed(reader: &mut Reader<'_>) -> Done<Message> {
     Ok(Message { exchange: reader.short_text()?, routing_key: reader.short_text()?, ..Message::default() })
 }
 
-fn unexpected(method: Method) -> AmqpError {
-    AmqpError::malformed(&format!("it answers with the method {method:?}"))
+fn unexpected(method: Method) -> ServerError {
+    ServerError::malformed(&format!("it answers with the method {method:?}"))
 }
 
 fn message_of(event: &mut Event) -> Option<&mut Message> {

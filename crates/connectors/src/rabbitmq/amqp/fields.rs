@@ -1,6 +1,6 @@
 //! The data types of AMQP 0-9-1 methods and of field tables, with RabbitMQ's letters for them.
 
-use crate::rabbitmq::error::{AmqpError, Done};
+use crate::messages::{Done, ServerError};
 
 /// Tables and arrays in one another are read so deep.
 const DEPTH_MAX: usize = 16;
@@ -98,14 +98,14 @@ pub(in crate::rabbitmq) struct Reader<'a>(pub &'a [u8]);
 impl<'a> Reader<'a> {
     pub(in crate::rabbitmq) fn take(&mut self, count: usize) -> Done<&'a [u8]> {
         let (taken, rest) =
-            self.0.split_at_checked(count).ok_or_else(|| AmqpError::malformed("a frame ends too early"))?;
+            self.0.split_at_checked(count).ok_or_else(|| ServerError::malformed("a frame ends too early"))?;
         self.0 = rest;
         Ok(taken)
     }
 
     fn array<const N: usize>(&mut self) -> Done<[u8; N]> {
         let taken = self.take(N)?;
-        taken.try_into().map_err(|_| AmqpError::malformed("a frame ends too early"))
+        taken.try_into().map_err(|_| ServerError::malformed("a frame ends too early"))
     }
 
     pub(in crate::rabbitmq) fn u8(&mut self) -> Done<u8> {
@@ -149,8 +149,9 @@ impl<'a> Reader<'a> {
     }
 
     fn value(&mut self, depth: usize) -> Done<Value> {
-        let depth =
-            depth.checked_sub(1).ok_or_else(|| AmqpError::malformed("tables are too deep in one another"))?;
+        let depth = depth
+            .checked_sub(1)
+            .ok_or_else(|| ServerError::malformed("tables are too deep in one another"))?;
         Ok(match self.u8()? {
             b't' => Value::Bool(self.u8()? != 0),
             b'b' => Value::Int((self.u8()? as i8).into()),
@@ -175,7 +176,7 @@ impl<'a> Reader<'a> {
                 Value::Array(values)
             }
             b'V' => Value::Nothing,
-            other => return Err(AmqpError::malformed(&format!("a field of the unknown type {other}"))),
+            other => return Err(ServerError::malformed(&format!("a field of the unknown type {other}"))),
         })
     }
 }

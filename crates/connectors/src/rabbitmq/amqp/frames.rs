@@ -1,6 +1,6 @@
 //! Frames: kind, channel, length, payload, and an end mark.
 
-use crate::rabbitmq::error::{AmqpError, Done};
+use crate::messages::{Done, ServerError};
 
 pub(super) const METHOD: u8 = 1;
 pub(super) const HEADER: u8 = 2;
@@ -25,18 +25,18 @@ pub(super) fn parse(bytes: &[u8], frame_bytes_max: usize) -> Done<Option<(Frame<
     let [kind, channel @ .., _, _, _, _] = *head;
     // A server that wants another protocol says so in its place.
     if !matches!(kind, METHOD | HEADER | BODY | HEARTBEAT) {
-        return Err(AmqpError::malformed("there is no frame of that kind"));
+        return Err(ServerError::malformed("there is no frame of that kind"));
     }
     let length = u32::from_be_bytes([head[3], head[4], head[5], head[6]]) as usize;
     let whole = length.saturating_add(OVERHEAD);
     if whole > frame_bytes_max {
-        return Err(AmqpError::malformed(&format!(
+        return Err(ServerError::malformed(&format!(
             "a frame of bytes={whole} is longer than was agreed on: {frame_bytes_max}"
         )));
     }
     let Some(bytes) = bytes.get(..whole) else { return Ok(None) };
     if bytes[whole - 1] != END {
-        return Err(AmqpError::malformed("a frame does not end where it should"));
+        return Err(ServerError::malformed("a frame does not end where it should"));
     }
     let frame = Frame { kind, channel: u16::from_be_bytes(channel), payload: &bytes[HEAD_BYTES..whole - 1] };
     Ok(Some((frame, whole)))

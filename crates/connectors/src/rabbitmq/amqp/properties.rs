@@ -1,7 +1,7 @@
 //! The properties of a message (class `basic`), in a content header.
 
 use super::fields::{self, Reader, Table, put_short_text, put_table};
-use crate::rabbitmq::error::Done;
+use crate::messages::Done;
 
 /// What a message says of itself; all of it may be absent.
 #[derive(Debug, Clone, Default, PartialEq)]

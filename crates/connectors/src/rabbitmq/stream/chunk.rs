@@ -1,7 +1,7 @@
 //! Chunks of a stream: a header, and entries that are messages or compressed batches of them.
 
 use super::super::amqp::Reader;
-use super::super::error::{AmqpError, Done};
+use crate::messages::{Done, ServerError};
 use bytes::Bytes;
 use kafka_wire::records::Compression;
 use std::io::Read;
@@ -30,7 +30,7 @@ impl Chunk {
         let bytes = Bytes::from(bytes);
         let mut reader = Reader(&bytes);
         if reader.u8()? != MAGIC_VERSION {
-            return Err(AmqpError::malformed("a chunk of an unknown version"));
+            return Err(ServerError::malformed("a chunk of an unknown version"));
         }
         let (kind, entries, records) = (reader.u8()?, reader.u16()?, reader.u32()?);
         let timestamp_ms = reader.u64()? as i64;
@@ -46,7 +46,7 @@ impl Chunk {
         let mut found = flate2::Crc::new();
         found.update(data);
         if found.sum() != crc {
-            return Err(AmqpError::malformed("the check sum of a chunk is wrong"));
+            return Err(ServerError::malformed("the check sum of a chunk is wrong"));
         }
         let mut reader = Reader(data);
         let mut room = PLAIN_BYTES_MAX;
@@ -54,7 +54,7 @@ impl Chunk {
             take_entry(&bytes, &mut reader, &mut room, &mut chunk.messages)?;
         }
         if chunk.messages.len() != records as usize {
-            return Err(AmqpError::malformed("a chunk does not hold as many messages as it says"));
+            return Err(ServerError::malformed("a chunk does not hold as many messages as it says"));
         }
         Ok(chunk)
     }
@@ -67,7 +67,7 @@ fn take_entry(
     room: &mut usize,
     messages: &mut Vec<Bytes>,
 ) -> Done<()> {
-    let first = *reader.0.first().ok_or_else(|| AmqpError::malformed("a chunk ends too early"))?;
+    let first = *reader.0.first().ok_or_else(|| ServerError::malformed("a chunk ends too early"))?;
     if first & BATCH == 0 {
         let length = reader.u32()?;
         messages.push(chunk.slice_ref(reader.take(length as usize)?));
@@ -77,7 +77,9 @@ fn take_entry(
     let (count, plain_bytes, packed_bytes) = (reader.u16()?, reader.u32()?, reader.u32()?);
     let packed = chunk.slice_ref(reader.take(packed_bytes as usize)?);
     *room = room.checked_sub(plain_bytes as usize).ok_or_else(|| {
-        AmqpError::malformed(&format!("the batches of a chunk exceed limit={PLAIN_BYTES_MAX} bytes together"))
+        ServerError::malformed(&format!(
+            "the batches of a chunk exceed limit={PLAIN_BYTES_MAX} bytes together"
+        ))
     })?;
     let plain = unpacked(codec, packed, plain_bytes as usize)?;
     let mut reader = Reader(&plain);
@@ -91,7 +93,7 @@ fn take_entry(
 /// The codecs have Kafka's numbers, and their formats but for Snappy's, which is that of its frames.
 fn unpacked(codec: u8, packed: Bytes, plain_bytes: usize) -> Done<Bytes> {
     let failed = |reason: &dyn std::fmt::Display| {
-        AmqpError::malformed(&format!("a batch of messages cannot be decompressed: {reason}"))
+        ServerError::malformed(&format!("a batch of messages cannot be decompressed: {reason}"))
     };
     if codec == SNAPPY {
         let mut plain = Vec::new();

@@ -2,8 +2,8 @@
 //! publishes to it. The protocol is described in RabbitMQ's own sources (`rabbitmq_stream/docs/PROTOCOL.adoc`).
 
 use super::super::amqp::Reader;
-use super::super::error::{AmqpError, Done};
-use super::super::line::{Line, unavailable};
+use crate::messages::Line;
+use crate::messages::{Done, ServerError};
 use crate::socket::Secured;
 use base::ErrorKind;
 use os::Clock;
@@ -73,7 +73,7 @@ pub(super) enum Event {
     /// A message was not taken, with the server's reason.
     Refused {
         id: u64,
-        error: AmqpError,
+        error: ServerError,
     },
 }
 
@@ -141,7 +141,7 @@ impl Connection {
         if !names.iter().any(|name| name == MECHANISM) {
             let message =
                 format!("the server does not let in by {MECHANISM}, but only by {}", names.join(" "));
-            return Err(AmqpError::new(ErrorKind::Invalid, message));
+            return Err(ServerError::new(ErrorKind::Invalid, message));
         }
         let response = format!("\0{}\0{}", login.user, login.password).into_bytes();
         self.call(key::SASL_AUTHENTICATE, |out| {
@@ -403,7 +403,7 @@ impl Connection {
             }
             key::METADATA_UPDATE => {
                 // Whether the stream is gone is seen when it is opened again.
-                return Err(AmqpError::new(
+                return Err(ServerError::new(
                     ErrorKind::Retry,
                     "the server says that the stream was deleted, or moves",
                 ));
@@ -413,7 +413,10 @@ impl Connection {
                 let (code, reason) = (reader.u16()?, text(&mut reader)?);
                 self.is_open = false;
                 let error = answered(code).err().map_or(ErrorKind::Unavailable, |error| error.kind);
-                return Err(AmqpError::new(error, format!("the server has closed the connection: {reason}")));
+                return Err(ServerError::new(
+                    error,
+                    format!("the server has closed the connection: {reason}"),
+                ));
             }
             // Only an error is answered to credit.
             key if key == key::CREDIT | IS_ANSWER => answered(reader.u16()?)?,
@@ -447,15 +450,15 @@ fn parse(bytes: &[u8]) -> Done<Option<&[u8]>> {
     let Some(length) = bytes.first_chunk::<4>() else { return Ok(None) };
     let length = u32::from_be_bytes(*length) as usize;
     if length > FRAME_BYTES_MAX {
-        return Err(AmqpError::malformed(&format!(
+        return Err(ServerError::malformed(&format!(
             "a frame of bytes={length} exceeds limit={FRAME_BYTES_MAX}"
         )));
     }
     Ok(bytes.get(4..4 + length))
 }
 
-fn unexpected(key: u16) -> AmqpError {
-    AmqpError::malformed(&format!("it answers with the command {key:#x}"))
+fn unexpected(key: u16) -> ServerError {
+    ServerError::malformed(&format!("it answers with the command {key:#x}"))
 }
 
 /// What a response code means; 1 is no error.
@@ -470,9 +473,9 @@ fn answered(code: u16) -> Done<()> {
         16 => (ErrorKind::Invalid, "the user may not do that with the stream"),
         17 => (ErrorKind::Invalid, "a condition is not met"),
         13 => (ErrorKind::Internal, "the server does not know the command"),
-        _ => return Err(unavailable(format!("the server answers with code={code}"))),
+        _ => return Err(ServerError::unavailable(format!("the server answers with code={code}"))),
     };
-    Err(AmqpError::new(kind, format!("the server says: {words} (code {code})")))
+    Err(ServerError::new(kind, format!("the server says: {words} (code {code})")))
 }
 
 fn text(reader: &mut Reader<'_>) -> Done<String> {

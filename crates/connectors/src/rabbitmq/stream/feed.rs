@@ -1,44 +1,40 @@
 //! Brings the messages of a stream. Its position is the offset of the next message.
 
-use super::super::error::AmqpError;
-use super::super::line::unavailable;
-use super::super::messages::{is_time, keeps_headers};
-use super::super::reading::Reading;
-use super::super::server::Access;
 use super::chunk::Chunk;
 use super::connection::{Connection, Event, Start};
 use super::message::StreamMessage;
 use super::open;
 use super::options::{LOST_OFFSETS, STREAM};
 use crate::landed::Landing;
+use crate::messages::{Access, Delivered, Done, ServerError, Subscriber, is_time, keeps_headers};
+use crate::rabbitmq::server::Login;
 use crate::socket::monotonic;
 use base::ErrorKind;
 use base::codec::{CodecError, FieldReader, FieldWriter};
 use base::options::Options;
-use dataflow::feed::{Feed, FeedRecord, Haul};
-use dataflow::source::SourceError;
+use dataflow::feed::FeedRecord;
 use dataflow::table::TableDefinition;
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// What one haul may bring.
-const HAUL_BYTES_MAX: usize = 4 << 20;
 /// Chunks that the server sends ahead.
 const CREDIT: u16 = 8;
 /// How long the first chunk of a stream is waited for; none comes of one that is empty.
 const FIRST_CHUNK_WAIT: Duration = Duration::from_secs(1);
 
 pub(super) struct StreamFeed {
-    reading: Reading<Connection>,
+    table: Arc<TableDefinition>,
     access: Access,
+    login: Login,
     options: Options,
     name: String,
     stream: String,
     keeps_headers: bool,
     /// Where it goes on.
     next: Start,
-    /// The position is not in the log yet.
-    is_new: bool,
+    /// Messages of a chunk, with their offsets.
+    taken: VecDeque<(i64, Delivered)>,
 }
 
 impl StreamFeed {
@@ -51,12 +47,13 @@ impl StreamFeed {
         StreamFeed {
             stream: options.text(STREAM).unwrap_or_default().to_string(),
             keeps_headers: keeps_headers(&table),
-            reading: Reading::new(table),
+            table,
+            login: Login::of(&options),
             access,
             options,
             name,
             next: Start::First,
-            is_new: false,
+            taken: VecDeque::new(),
         }
     }
 
@@ -72,8 +69,8 @@ impl StreamFeed {
         }
     }
 
-    fn connect(&mut self) -> Result<Connection, AmqpError> {
-        let mut connection = open(&self.access, &self.name)?;
+    fn connect(&mut self) -> Done<Connection> {
+        let mut connection = open(&self.access, &self.login, &self.name)?;
         if let Start::Offset(next) = self.next {
             self.find_first(&mut connection, next)?;
         }
@@ -84,13 +81,13 @@ impl StreamFeed {
     }
 
     /// Makes sure that nothing from `next` on was deleted before it was read: a server begins with what it still has.
-    fn find_first(&self, connection: &mut Connection, next: i64) -> Result<(), AmqpError> {
+    fn find_first(&self, connection: &mut Connection, next: i64) -> Done<()> {
         connection.subscribe(&self.stream, Start::First, 1).map_err(|error| missing(error, &self.stream))?;
         let first = self.first_offset(connection)?;
         connection.unsubscribe()?;
         match first {
             Some(first) if first > next && self.options.text(LOST_OFFSETS) != Some("earliest") => {
-                Err(AmqpError::new(
+                Err(ServerError::new(
                     ErrorKind::Invalid,
                     format!(
                         "stream={} offset={next} is not on the server any more (it begins at offset={first}): messages \
@@ -105,7 +102,7 @@ impl StreamFeed {
     }
 
     /// Where the first chunk begins; none if none comes. One that has begun to come is waited for longer.
-    fn first_offset(&self, connection: &mut Connection) -> Result<Option<i64>, AmqpError> {
+    fn first_offset(&self, connection: &mut Connection) -> Result<Option<i64>, ServerError> {
         let clock = self.access.os().clock.clone();
         let begun = monotonic(&*clock);
         loop {
@@ -118,7 +115,9 @@ impl StreamFeed {
             match connection.take_event(left.min(FIRST_CHUNK_WAIT))? {
                 Some(Event::Chunk(bytes)) => return Ok(Some(Chunk::parse(bytes)?.first_offset)),
                 None if left.is_zero() && connection.is_receiving() => {
-                    return Err(unavailable("the first chunk of the stream has not come in time"));
+                    return Err(ServerError::unavailable(
+                        "the first chunk of the stream has not come in time",
+                    ));
                 }
                 None if left.is_zero() => return Ok(None),
                 Some(Event::Confirmed(_) | Event::Refused { .. }) | None => {}
@@ -127,30 +126,30 @@ impl StreamFeed {
     }
 
     /// Takes a chunk's messages from the next offset on: a chunk begins before it, or at it.
-    fn take(&mut self, bytes: Vec<u8>, haul: &mut Haul) -> Result<usize, AmqpError> {
+    fn take_chunk(&mut self, bytes: Vec<u8>) -> Done<()> {
         let chunk = Chunk::parse(bytes)?;
-        let mut taken = 0;
         let end = chunk.first_offset.saturating_add(chunk.messages.len() as i64);
         for (offset, bytes) in (chunk.first_offset..).zip(&chunk.messages) {
             if matches!(self.next, Start::Offset(next) if offset < next) {
                 continue;
             }
-            taken += bytes.len();
-            haul.records.push(self.record(StreamMessage::of(bytes), offset, chunk.timestamp_ms));
+            let record = self.record(StreamMessage::of(bytes), offset, chunk.timestamp_ms);
+            self.taken.push_back((offset, Delivered { ticket: 0, bytes: bytes.len(), record }));
         }
-        let next = match self.next {
-            Start::Offset(next) => next.max(end),
-            Start::First | Start::TimestampMs(_) => end,
-        };
-        self.next = Start::Offset(next);
-        Ok(taken)
+        if self.taken.is_empty() {
+            self.next = match self.next {
+                Start::Offset(next) => Start::Offset(next.max(end)),
+                Start::First | Start::TimestampMs(_) => Start::Offset(end),
+            };
+        }
+        Ok(())
     }
 
     fn record(&self, message: StreamMessage, offset: i64, written_ms: i64) -> FeedRecord {
         let StreamMessage { described, to, subject, group_id, body } = message;
         let told_ms = described.timestamp_ms.or(Some(written_ms).filter(is_time));
         let timestamp_ms = told_ms.unwrap_or_else(|| self.access.os().clock.now_ms());
-        let mut landing = Landing::new(&self.reading.table);
+        let mut landing = Landing::new(&self.table);
         landing.number("offset", Some(offset));
         landing.text("to", to.as_deref());
         landing.text("subject", subject.as_deref());
@@ -168,10 +167,10 @@ impl StreamFeed {
 }
 
 /// Says what to do about a stream that is not there.
-pub(super) fn missing(error: AmqpError, stream: &str) -> AmqpError {
+pub(super) fn missing(error: ServerError, stream: &str) -> ServerError {
     match error.kind {
         ErrorKind::NotFound => {
-            AmqpError { message: format!("{}; create the stream '{stream}'", error.message), ..error }
+            ServerError { message: format!("{}; create the stream '{stream}'", error.message), ..error }
         }
         _ => error,
     }
@@ -199,52 +198,47 @@ fn read_position(bytes: &[u8]) -> Result<Option<Start>, CodecError> {
     })
 }
 
-impl Feed for StreamFeed {
-    fn open(&mut self, position: Option<&[u8]>) -> Result<(), SourceError> {
-        self.reading.close();
-        self.is_new = position.is_none();
+impl Subscriber for StreamFeed {
+    type Connection = Connection;
+
+    fn open(&mut self, position: Option<&[u8]>) -> Done<Connection> {
+        self.taken.clear();
         self.next = match position.map(read_position) {
             None => self.begin(),
             Some(Ok(Some(next))) => next,
-            Some(_) => {
-                let message = format!("table '{}': its position cannot be read", self.reading.table.name);
-                return Err(SourceError { kind: ErrorKind::Corrupt, message });
-            }
+            Some(_) => return Err(ServerError::new(ErrorKind::Corrupt, "its position cannot be read")),
         };
-        let opened = self.connect();
-        self.reading.open(opened)
+        self.connect()
     }
 
-    fn poll(&mut self, wait_ms: u64) -> Result<Haul, SourceError> {
-        let mut haul = Haul::default();
-        if std::mem::take(&mut self.is_new) {
-            haul.position = Some(position(self.next));
-            return Ok(haul);
-        }
-        let mut wait = Duration::from_millis(wait_ms);
-        let (mut bytes, mut chunks) = (0, 0);
-        while bytes < HAUL_BYTES_MAX {
-            match self.reading.with(|connection| connection.take_event(wait))? {
+    fn take(&mut self, connection: &mut Connection, wait: Duration) -> Done<Option<Delivered>> {
+        loop {
+            if let Some((offset, delivered)) = self.taken.pop_front() {
+                self.next = Start::Offset(offset.saturating_add(1));
+                return Ok(Some(delivered));
+            }
+            match connection.take_event(wait)? {
                 Some(Event::Chunk(chunk)) => {
-                    let taken = self.take(chunk, &mut haul).map_err(|error| self.reading.error(error))?;
-                    bytes += taken;
-                    chunks += 1;
-                    // What else has come is taken as well.
-                    wait = Duration::ZERO;
+                    self.take_chunk(chunk)?;
+                    connection.credit(1)?;
                 }
                 Some(Event::Confirmed(_) | Event::Refused { .. }) => {}
-                None => break,
+                None => return Ok(None),
             }
         }
-        if chunks > 0 {
-            self.reading.with(|connection| connection.credit(chunks))?;
-            haul.position = Some(position(self.next));
-        }
-        Ok(haul)
     }
 
-    fn keep_alive(&mut self) -> Result<(), SourceError> {
-        self.reading.with(Connection::tend)
+    fn position(&self) -> Option<Vec<u8>> {
+        Some(position(self.next))
+    }
+
+    /// The position says it.
+    fn confirm(&mut self, _connection: &mut Connection, _ticket: u64) -> Done<()> {
+        Ok(())
+    }
+
+    fn tend(&mut self, connection: &mut Connection) -> Done<()> {
+        connection.tend()
     }
 }
 

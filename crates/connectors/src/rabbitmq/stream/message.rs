@@ -1,8 +1,9 @@
 //! Messages of streams: AMQP 1.0, as far as a message has it (sections 1.6 and 3.2 of the specification).
 
 use super::super::amqp::{Reader, Value};
-use super::super::error::{AmqpError, Done};
-use super::super::messages::{Described, is_time};
+use super::super::messages::Described;
+use crate::messages::is_time;
+use crate::messages::{Done, ServerError};
 
 /// Lists and maps in one another are read so deep.
 const DEPTH_MAX: usize = 16;
@@ -41,7 +42,7 @@ impl StreamMessage {
         let mut reader = Reader(bytes);
         while !reader.0.is_empty() {
             if reader.u8()? != DESCRIBED {
-                return Err(AmqpError::malformed("a message of a stream is not AMQP 1.0"));
+                return Err(ServerError::malformed("a message of a stream is not AMQP 1.0"));
             }
             let descriptor = value(&mut reader, DEPTH_MAX)?.number();
             let content = value(&mut reader, DEPTH_MAX)?;
@@ -168,7 +169,7 @@ fn value(reader: &mut Reader<'_>, depth: usize) -> Done<Value> {
 /// The value behind its constructor. Numbers that no other type here holds are shown as bytes or floating-point.
 fn value_of(code: u8, reader: &mut Reader<'_>, depth: usize) -> Done<Value> {
     let depth =
-        depth.checked_sub(1).ok_or_else(|| AmqpError::malformed("values are too deep in one another"))?;
+        depth.checked_sub(1).ok_or_else(|| ServerError::malformed("values are too deep in one another"))?;
     Ok(match code {
         DESCRIBED => {
             value(reader, depth)?;
@@ -228,14 +229,14 @@ fn value_of(code: u8, reader: &mut Reader<'_>, depth: usize) -> Done<Value> {
             let mut all = Vec::new();
             // Values that take no room would make an array without end.
             if count as usize > content.0.len() {
-                return Err(AmqpError::malformed("an array has more values than bytes"));
+                return Err(ServerError::malformed("an array has more values than bytes"));
             }
             for _ in 0..count {
                 all.push(value_of(code, &mut content, depth)?);
             }
             Value::Array(all)
         }
-        other => return Err(AmqpError::malformed(&format!("a value of the unknown type {other:#x}"))),
+        other => return Err(ServerError::malformed(&format!("a value of the unknown type {other:#x}"))),
     })
 }
 

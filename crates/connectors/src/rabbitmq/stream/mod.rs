@@ -10,24 +10,27 @@ mod message;
 mod options;
 mod sink;
 
-use super::error::AmqpError;
-use super::messages::{self, MessageEncoder};
-use super::server::Access;
-use crate::kafka::{Node, landed_source, parse_offsets};
-use crate::option_problem;
-use crate::table_format::{self, Checked, Formats};
+use super::messages;
+use super::server::{Login, with_hint};
+use crate::kafka::parse_offsets;
+use crate::messages::{Access, ConfirmedSink, Done, MessageFeed, Scheme, SinkParts, System, short_name};
 use arrow_schema::DataType;
 use base::options::Options;
-use connection::{Connection, Login};
-use dataflow::connector::{Connector, ConnectorError, ConnectorSpec, MetadataSpec, Role, SourceRequest};
-use dataflow::feed::{Feed, FeedRequest};
-use dataflow::plan::Changelog;
-use dataflow::sink::Sink;
-use dataflow::source::Source;
+use connection::Connection;
+use dataflow::connector::{ConnectorError, ConnectorSpec, MetadataSpec, Role};
+use dataflow::feed::Feed;
+use dataflow::sink::OutboxSink;
 use dataflow::table::TableDefinition;
 use std::sync::Arc;
 
-pub(super) const SCHEME: &str = "rabbitmq-stream";
+const SCHEME: Scheme = Scheme {
+    plain: "rabbitmq-stream",
+    secured: "rabbitmq-stream+tls",
+    port: 5552,
+    secured_port: 5551,
+    path: "/VIRTUAL-HOST",
+    greets_in_the_clear: false,
+};
 
 const SPEC: ConnectorSpec = ConnectorSpec {
     name: "rabbitmq-stream",
@@ -40,41 +43,13 @@ const SPEC: ConnectorSpec = ConnectorSpec {
     sink_guarantee: "exactly once (publishing ids, of which the stream takes none twice)",
 };
 
-pub(crate) struct RabbitMqStream {
-    node: Node,
-}
+pub(crate) struct Streams;
 
-impl RabbitMqStream {
-    pub(crate) fn new(node: Node) -> RabbitMqStream {
-        RabbitMqStream { node }
-    }
+impl System for Streams {
+    const SPEC: &'static ConnectorSpec = &SPEC;
+    const SCHEME: &'static Scheme = &SCHEME;
 
-    fn checked(&self, table: &TableDefinition, role: Role) -> Result<Checked, Vec<ConnectorError>> {
-        let mut checked = table_format::check(table, options::STREAMS, Formats::Message)?;
-        let mut errors = options::problems(table, &checked, &self.metadata(), role);
-        let letters = checked.options.text(super::options::DEAD_LETTER_TOPIC);
-        let keeps_going = checked.value.ignores_errors() || letters.is_some();
-        let subject = format!("{}-value", checked.options.text(options::STREAM).unwrap_or_default());
-        errors.extend(self.node.give_registry(table, &mut checked.value, subject, keeps_going).err());
-        errors.extend(checked.value.schema_problem(table, &table.schema, &[], role));
-        if errors.is_empty() { Ok(checked) } else { Err(errors) }
-    }
-
-    /// The same where the first problem is enough, and how the server is reached.
-    fn ready(&self, table: &TableDefinition, role: Role) -> Result<(Checked, Access), ConnectorError> {
-        let checked = self.checked(table, role).map_err(|mut errors| errors.remove(0))?;
-        let access = Access::new(self.node.os(), &checked.options, SCHEME);
-        let access = access.map_err(|message| option_problem(table, super::options::URL, message))?;
-        Ok((checked, access))
-    }
-}
-
-impl Connector for RabbitMqStream {
-    fn spec(&self) -> &'static ConnectorSpec {
-        &SPEC
-    }
-
-    fn metadata(&self) -> Vec<MetadataSpec> {
+    fn metadata() -> Vec<MetadataSpec> {
         let text =
             |key, doc| MetadataSpec { key, data_type: DataType::Utf8, nullable: true, writable: true, doc };
         let mut all = vec![
@@ -93,44 +68,22 @@ impl Connector for RabbitMqStream {
         all
     }
 
-    fn check(&self, table: &TableDefinition, role: Role) -> Result<(), Vec<ConnectorError>> {
-        self.checked(table, role).map(drop)
+    fn subject(options: &Options) -> &str {
+        options.text(options::STREAM).unwrap_or_default()
     }
 
-    fn is_bounded(&self, _table: &TableDefinition) -> bool {
-        false
+    fn problems(table: &TableDefinition, options: &Options, _role: Role) -> Vec<ConnectorError> {
+        options::problems(table, options)
     }
 
-    fn source_changelog(&self, table: &TableDefinition) -> Changelog {
-        table_format::changelog(table, &["format"])
+    fn feed(table: Arc<TableDefinition>, access: Access, options: &Options, identity: &str) -> Box<dyn Feed> {
+        let feed = feed::StreamFeed::new(table.clone(), access, options.clone(), short_name(identity));
+        Box::new(MessageFeed::new(table, feed))
     }
 
-    fn sink_changelog(&self, table: &TableDefinition) -> Changelog {
-        table_format::changelog(table, &["format"])
-    }
-
-    fn lands(&self, _table: &TableDefinition) -> bool {
-        true
-    }
-
-    fn feed(&self, request: FeedRequest) -> Result<Box<dyn Feed>, ConnectorError> {
-        let FeedRequest { table, identity } = request;
-        let (checked, access) = self.ready(&table, Role::Source)?;
-        let name = super::feed::short_name(&identity);
-        Ok(Box::new(feed::StreamFeed::new(table, access, checked.options, name)))
-    }
-
-    fn source(&self, request: SourceRequest) -> Result<Box<dyn Source>, ConnectorError> {
-        let checked = self.checked(&request.table, Role::Source).map_err(|mut errors| errors.remove(0))?;
-        let log = self.node.log(&request.table)?;
-        landed_source(log, request, checked, self.metadata())
-    }
-
-    fn sink(&self, table: &Arc<TableDefinition>, job: &str) -> Result<Sink, ConnectorError> {
-        self.node.log(table)?;
-        let (checked, access) = self.ready(table, Role::Sink)?;
-        let rows = MessageEncoder::new(table, &checked)?;
-        Ok(Sink::Outbox(Box::new(sink::StreamSink::new(table.clone(), access, rows, &checked.options, job))))
+    fn sink(parts: SinkParts) -> Box<dyn OutboxSink> {
+        let publisher = sink::StreamPublisher::new(&parts);
+        Box::new(ConfirmedSink::new(parts, publisher))
     }
 }
 
@@ -141,15 +94,17 @@ fn specific_offset(options: &Options) -> Option<i64> {
 }
 
 /// A connection that speaks the stream protocol.
-fn open(access: &Access, name: &str) -> Result<Connection, AmqpError> {
+fn open(access: &Access, login: &Login, name: &str) -> Done<Connection> {
     access.connect(&mut |stream, credentials| {
-        let login = Login {
-            user: credentials.user,
-            password: credentials.password,
-            virtual_host: credentials.virtual_host,
+        let user = login.user(credentials);
+        let login = connection::Login {
+            user: user.name,
+            password: user.password,
+            virtual_host: user.virtual_host,
             heartbeat: access.heartbeat(),
             name,
         };
-        Connection::open(stream, access.os().clock.clone(), access.timeout(), &login)
+        let opened = Connection::open(stream, access.os().clock.clone(), access.timeout(), &login);
+        opened.map_err(|error| with_hint(error, &user))
     })
 }

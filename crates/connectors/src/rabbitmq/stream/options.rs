@@ -1,14 +1,13 @@
 //! The options of `rabbitmq-stream`; where reading begins is said as in Flink's `kafka`.
 
-use super::super::options::{
+use crate::messages::options::{
     CERT_SPEC, DEAD_LETTER_TOPIC, HEARTBEAT_SPEC, KEY_SPEC, PASSWORD_SPEC, ROOT_CAS_SPEC, TIMEOUT_SPEC, URL,
-    USERNAME_SPEC, VIRTUAL_HOST_SPEC, login_problems, written_problems,
 };
-use super::SCHEME;
-use crate::table_format::{Checked, FORMAT};
+use crate::rabbitmq::options::{USERNAME, VIRTUAL_HOST_SPEC};
+use crate::table_format::FORMAT;
 use crate::{CONNECTOR, option_problem, optional};
-use base::options::{OptionKind, OptionSpec};
-use dataflow::connector::{ConnectorError, MetadataSpec, Role};
+use base::options::{OptionKind, OptionSpec, Options};
+use dataflow::connector::ConnectorError;
 use dataflow::table::TableDefinition;
 
 pub(super) const STREAM: &str = "stream";
@@ -36,7 +35,7 @@ pub(super) const STREAMS: &[OptionSpec] = &[
         example: "orders",
     },
     FORMAT,
-    USERNAME_SPEC,
+    USERNAME,
     PASSWORD_SPEC,
     VIRTUAL_HOST_SPEC,
     ROOT_CAS_SPEC,
@@ -102,14 +101,8 @@ pub(super) const STREAMS: &[OptionSpec] = &[
 ];
 
 /// What is wrong with a table beyond what one spec can see.
-pub(super) fn problems(
-    table: &TableDefinition,
-    checked: &Checked,
-    metadata: &[MetadataSpec],
-    role: Role,
-) -> Vec<ConnectorError> {
-    let options = &checked.options;
-    let mut errors = login_problems(table, options, SCHEME);
+pub(super) fn problems(table: &TableDefinition, options: &Options) -> Vec<ConnectorError> {
+    let mut errors = Vec::new();
     let mut problem = |option: &str, message: String| errors.push(option_problem(table, option, message));
     if options.text(STREAM).is_some_and(|name| name.is_empty() || name.len() > u8::MAX.into()) {
         problem(STREAM, "'stream' has to have 1 to 255 bytes".into());
@@ -125,9 +118,6 @@ pub(super) fn problems(
             problem("scan.startup.mode", message.into());
         }
         _ => {}
-    }
-    if role == Role::Sink {
-        errors.extend(written_problems(table, metadata));
     }
     errors
 }

@@ -1,93 +1,62 @@
-//! Publishes the outbox's records to a stream, each once: a message's publishing id is its outbox offset, of which the
-//! stream itself keeps the highest by the publisher's name, and takes none twice.
+//! Publishes messages to a stream, each once: a message's publishing id is its outbox offset, of which the stream itself
+//! keeps the highest by the publisher's name, and takes none twice.
 
-use super::super::error::AmqpError;
-use super::super::feed::short_name;
-use super::super::messages::{Described, MessageEncoder};
-use super::super::refused::RefusedMessages;
-use super::super::server::Access;
-use super::super::told;
 use super::connection::{Connection, Event};
 use super::feed::missing;
 use super::message::StreamMessage;
 use super::open;
 use super::options::{PRODUCER, STREAM};
 use crate::landed::Carried;
-use crate::record_batches::each_outbox_record;
-use crate::socket::monotonic;
-use base::ErrorKind;
-use base::options::Options;
-use dataflow::batch::Batch;
-use dataflow::sink::{OutboxSink, SinkError, TopicBatch};
-use dataflow::source::Rejected;
-use dataflow::table::TableDefinition;
+use crate::messages::{Access, Done, Outcome, Publisher, Sent, ServerError, SinkParts, short_name};
+use crate::positions::Position;
+use crate::rabbitmq::messages::Described;
+use crate::rabbitmq::server::Login;
 use kafka_wire::records::Record;
-use std::collections::{BTreeSet, VecDeque};
-use std::sync::Arc;
+use std::collections::VecDeque;
 use std::time::Duration;
 
-/// How long one look at the confirms takes, so that heartbeats go on.
-const LOOK: Duration = Duration::from_millis(200);
-
-pub(super) struct StreamSink {
-    table: Arc<TableDefinition>,
+pub(super) struct StreamPublisher {
     access: Access,
-    rows: MessageEncoder,
+    login: Login,
     stream: String,
     /// The publisher's name.
     name: String,
     content_type: Option<String>,
-    open: Option<Open>,
-    /// What no stream takes, on its way to the dead-letter topic.
-    refused: RefusedMessages,
-    /// Batches of which nothing is published until that is in the topic: a stream that has a later id says nothing of
-    /// what is missing before it. They are no more than what is applied between two commits.
-    held: VecDeque<Vec<u8>>,
+    /// Ids that were confirmed together with one that was told.
+    confirmed: VecDeque<u64>,
 }
 
-struct Open {
-    connection: Connection,
-    /// Ids that are not confirmed.
-    unconfirmed: BTreeSet<u64>,
-    next: i64,
-    stored: i64,
-}
-
-impl StreamSink {
-    pub(super) fn new(
-        table: Arc<TableDefinition>,
-        access: Access,
-        rows: MessageEncoder,
-        options: &Options,
-        identity: &str,
-    ) -> StreamSink {
+impl StreamPublisher {
+    pub(super) fn new(parts: &SinkParts) -> StreamPublisher {
+        let options = &parts.options;
         let text = |key: &str| options.text(key).map(str::to_string);
         let prefix = options.text(PRODUCER).unwrap_or("eventwright");
-        StreamSink {
+        StreamPublisher {
+            access: parts.access.clone(),
+            login: Login::of(options),
             stream: text(STREAM).unwrap_or_default(),
-            name: short_name(&format!("{prefix}-{identity}")),
+            name: short_name(&format!("{prefix}-{}", parts.job)),
             content_type: text("content-type"),
-            refused: RefusedMessages::new(&table, options, ""),
-            table,
-            access,
-            rows,
-            open: None,
-            held: VecDeque::new(),
+            confirmed: VecDeque::new(),
         }
     }
+}
 
-    fn error(&self, error: AmqpError) -> SinkError {
-        let (kind, message) = told(&self.table.name, error);
-        SinkError { kind, message }
+impl Publisher for StreamPublisher {
+    type Connection = Connection;
+
+    const TARGET_KNOWS: bool = true;
+
+    fn open(&mut self, _known: Position) -> Done<(Connection, Position)> {
+        self.confirmed.clear();
+        let mut connection = open(&self.access, &self.login, &self.name)?;
+        let known = connection.declare_publisher(&self.name, &self.stream);
+        let known = known.map_err(|error| missing(error, &self.stream))?;
+        // The id is one more than the offset, and so the offset of the next.
+        Ok((connection, Position { offset: known as i64, mark: 0 }))
     }
 
-    /// The connection is of no more use.
-    fn lost(&mut self, error: AmqpError) -> SinkError {
-        self.open = None;
-        self.error(error)
-    }
-
-    fn publish(&mut self, record: &Record<'_>) -> Result<(), SinkError> {
+    fn publish(&mut self, connection: &mut Connection, record: &Record<'_>) -> Done<Sent> {
         let carried = Carried::of(record);
         let described = Described::of(&carried, record.timestamp);
         let message = StreamMessage {
@@ -102,128 +71,35 @@ impl StreamSink {
             body: record.value.unwrap_or_default().to_vec(),
         };
         let bytes = message.encode();
-        let Some(open) = &mut self.open else { return Ok(()) };
-        if open.connection.is_too_long(&bytes) {
-            let which = format!("outbox-offset={}", record.offset);
+        if connection.is_too_long(&bytes) {
             let reason = format!("a message of bytes={} is longer than a frame of the server", bytes.len());
-            let kept = self.refused.keep(which, message.body, record.timestamp, reason);
-            return kept.map_err(|error| self.error(error));
+            return Ok(Sent::Refused(reason));
         }
         // The first outbox record has the id 1: a stream that knows nobody of the name answers 0.
         let id = record.offset as u64 + 1;
-        open.unconfirmed.insert(id);
-        open.connection.publish(id, &bytes).map_err(|error| self.lost(error))
+        connection.publish(id, &bytes)?;
+        Ok(Sent::Tag(id))
     }
 
-    /// Publishes a batch's records, up to one that is refused; behind that the rest is held.
-    fn publish_batch(&mut self, batch: &[u8]) -> Result<(), SinkError> {
-        let Some(mut next) = self.open.as_ref().map(|open| open.next) else { return Ok(()) };
-        let table = self.table.clone();
-        let end = each_outbox_record(&table.name, batch, next, |record| {
-            if self.refused.is_empty() {
-                self.publish(record)?;
-                next = record.offset + 1;
-            }
-            Ok(())
-        })?;
-        if !self.refused.is_empty() {
-            self.held.push_front(batch.to_vec());
-        } else {
-            next = end;
-        }
-        if let Some(open) = &mut self.open {
-            open.next = next;
-        }
-        Ok(())
-    }
-
-    /// Publishes what was held, when what was refused before it is in its topic.
-    fn release(&mut self) -> Result<(), SinkError> {
-        while self.refused.is_empty()
-            && let Some(batch) = self.held.pop_front()
-        {
-            self.publish_batch(&batch)?;
-        }
-        Ok(())
-    }
-
-    /// Waits until the server has confirmed every message.
-    fn settle(&mut self) -> Result<(), SinkError> {
-        let clock = self.access.os().clock.clone();
-        let until = monotonic(&*clock) + self.access.timeout();
+    fn outcome(&mut self, connection: &mut Connection, wait: Duration) -> Done<Option<Outcome>> {
         loop {
-            let Some(open) = self.open.as_mut().filter(|open| !open.unconfirmed.is_empty()) else {
-                return Ok(());
-            };
-            let left = until.saturating_sub(monotonic(&*clock));
-            match open.connection.take_event(left.min(LOOK)) {
-                Ok(Some(Event::Confirmed(ids))) => {
-                    for id in ids {
-                        open.unconfirmed.remove(&id);
-                    }
-                }
-                Ok(Some(Event::Refused { id, error })) => {
+            if let Some(tag) = self.confirmed.pop_front() {
+                return Ok(Some(Outcome::Confirmed { tag, multiple: false, mark: 0 }));
+            }
+            match connection.take_event(wait)? {
+                Some(Event::Confirmed(ids)) => self.confirmed.extend(ids),
+                Some(Event::Refused { id, error }) => {
                     let message =
                         format!("the message with the publishing id {id} was not taken: {}", error.message);
-                    return Err(self.lost(AmqpError { message, ..error }));
+                    return Err(ServerError { message, ..error });
                 }
-                Ok(Some(Event::Chunk(_))) => {}
-                Ok(None) if left.is_zero() => {
-                    let message = "the server has not confirmed in time what was published";
-                    return Err(self.lost(AmqpError::new(ErrorKind::Unavailable, message)));
-                }
-                Ok(None) => {}
-                Err(error) => return Err(self.lost(error)),
+                Some(Event::Chunk(_)) => {}
+                None => return Ok(None),
             }
         }
     }
-}
 
-impl OutboxSink for StreamSink {
-    fn encode(&mut self, rows: &Batch, clock_ms: i64) -> Result<Vec<TopicBatch>, SinkError> {
-        self.rows.encode(rows, clock_ms)
-    }
-
-    fn open(&mut self) -> Result<i64, SinkError> {
-        self.open = None;
-        self.refused.clear();
-        self.held.clear();
-        let opened = open(&self.access, &self.name).and_then(|mut connection| {
-            let known = connection.declare_publisher(&self.name, &self.stream);
-            Ok((known.map_err(|error| missing(error, &self.stream))?, connection))
-        });
-        let (known, connection) = opened.map_err(|error| self.error(error))?;
-        // The id is one more than the offset, and so the offset of the next.
-        let stored = known as i64;
-        self.open = Some(Open { connection, unconfirmed: BTreeSet::new(), next: stored, stored });
-        Ok(stored)
-    }
-
-    fn apply(&mut self, batch: &[u8]) -> Result<(), SinkError> {
-        if !self.refused.is_empty() || !self.held.is_empty() {
-            self.held.push_back(batch.to_vec());
-            return Ok(());
-        }
-        self.publish_batch(batch)
-    }
-
-    fn commit(&mut self, _finish: bool, _clock_ms: i64) -> Result<i64, SinkError> {
-        if let Some(open) = &mut self.open
-            && let Err(error) = open.connection.tend()
-        {
-            return Err(self.lost(error));
-        }
-        self.release()?;
-        self.settle()?;
-        let Some(open) = &mut self.open else { return Ok(0) };
-        // What no stream takes is in no topic yet, and may not be left behind.
-        if self.refused.is_empty() {
-            open.stored = open.next;
-        }
-        Ok(open.stored)
-    }
-
-    fn take_rejected(&mut self) -> Vec<Rejected> {
-        self.refused.take()
+    fn tend(&mut self, connection: &mut Connection) -> Done<()> {
+        connection.tend()
     }
 }

@@ -1,13 +1,13 @@
 //! Messages that a server refuses for good, on their way to the dead-letter topic.
 
-use super::error::AmqpError;
+use super::error::ServerError;
 use super::options::DEAD_LETTER_TOPIC;
 use base::ErrorKind;
 use base::options::Options;
 use dataflow::source::Rejected;
 use dataflow::table::TableDefinition;
 
-pub(super) struct RefusedMessages {
+pub(crate) struct RefusedMessages {
     table: String,
     topic: Option<String>,
     /// What a user may do instead of keeping them, if anything.
@@ -16,7 +16,7 @@ pub(super) struct RefusedMessages {
 }
 
 impl RefusedMessages {
-    pub(super) fn new(
+    pub(crate) fn new(
         table: &TableDefinition,
         options: &Options,
         otherwise: &'static str,
@@ -26,19 +26,19 @@ impl RefusedMessages {
     }
 
     /// Keeps a message, which `which` names; an error where the table declares no topic.
-    pub(super) fn keep(
+    pub(crate) fn keep(
         &mut self,
         which: String,
         body: Vec<u8>,
         timestamp_ms: i64,
         reason: String,
-    ) -> Result<(), AmqpError> {
+    ) -> Result<(), ServerError> {
         let Some(topic) = self.topic.clone() else {
             let message = format!(
                 "the message {which} is refused: {reason}; keep such messages with '{DEAD_LETTER_TOPIC}' = '…'{}",
                 self.otherwise
             );
-            return Err(AmqpError::new(ErrorKind::Invalid, message));
+            return Err(ServerError::new(ErrorKind::Invalid, message));
         };
         self.rejected.push(Rejected {
             origin: format!("{} {which}", self.table),
@@ -51,15 +51,15 @@ impl RefusedMessages {
         Ok(())
     }
 
-    pub(super) fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.rejected.is_empty()
     }
 
-    pub(super) fn clear(&mut self) {
+    pub(crate) fn clear(&mut self) {
         self.rejected.clear();
     }
 
-    pub(super) fn take(&mut self) -> Vec<Rejected> {
+    pub(crate) fn take(&mut self) -> Vec<Rejected> {
         std::mem::take(&mut self.rejected)
     }
 }

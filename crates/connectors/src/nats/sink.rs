@@ -1,0 +1,207 @@
+//! Publishes messages to a stream, each once.
+//!
+//! A message's id is made of the sink's name and the outbox offset. Within its duplicate window a stream takes no id twice.
+//! For what lies longer back, the log keeps the sequence behind the last confirmed message together with the outbox offset:
+//! when the sink is opened, the stream's messages from there on are looked through for ids of ours. As messages are
+//! published in order, the highest of them says what the stream has.
+
+use super::connection::{Connection, api_error};
+use super::consumer::Consumer;
+use super::frames::{Message, fits_header, is_subject};
+use super::options::{STREAM, SUBJECT};
+use super::stream::Stream;
+use super::{ID, Server};
+use crate::landed::Carried;
+use crate::messages::{Done, Outcome, Publisher, Sent, ServerError, SinkParts, hashed, short_name};
+use crate::positions::Position;
+use base::ErrorKind;
+use kafka_wire::records::Record;
+use serde_json::Value;
+use std::time::Duration;
+
+/// Names the message where its row has an id of its own.
+const OFFSET: &str = "Eventwright-Offset";
+const EXPECTED_STREAM: &str = "Nats-Expected-Stream";
+const NAME_LETTERS: usize = 24;
+
+pub(super) struct StreamPublisher {
+    server: Server,
+    subject: String,
+    /// What ids begin with.
+    name: String,
+    stream: Option<Stream>,
+    last_tag: u64,
+}
+
+impl StreamPublisher {
+    pub(super) fn new(parts: &SinkParts) -> StreamPublisher {
+        let options = parts.options.clone();
+        let mut name = hashed(&parts.job);
+        name.truncate(NAME_LETTERS);
+        StreamPublisher {
+            subject: options.text(SUBJECT).unwrap_or_default().to_string(),
+            server: Server { access: parts.access.clone(), options, name: short_name(&parts.job) },
+            name,
+            stream: None,
+            last_tag: 0,
+        }
+    }
+
+    fn id(&self, offset: i64) -> String {
+        format!("{}-{offset}", self.name)
+    }
+
+    /// The outbox offset in an id of ours.
+    fn offset_of(&self, message: &Message) -> Option<i64> {
+        let own = |id: String| id.strip_prefix(&self.name)?.strip_prefix('-')?.parse().ok();
+        message.header(OFFSET).and_then(own).or_else(|| message.header(ID).and_then(own))
+    }
+
+    /// Looks for what the stream has beyond what is known.
+    fn find_last(&self, connection: &mut Connection, known: Position, stream: &Stream) -> Done<Position> {
+        let Position { mut offset, mark } = known;
+        let behind = stream.last + 1;
+        // A sink that is new, or a stream that was made anew.
+        if mark == 0 || mark > behind {
+            return Ok(Position { offset, mark: behind });
+        }
+        if mark == behind {
+            return Ok(known);
+        }
+        let start = ("by_start_sequence", Value::from(mark));
+        let made = Consumer::make(connection, self.server.stream(), start, None, true);
+        let mut consumer = match made {
+            Ok(consumer) => consumer,
+            // A work queue has no other consumers, and forgets what was taken from it: there is the window alone.
+            Err(error) if error.kind == ErrorKind::Invalid => return Ok(known),
+            Err(error) => return Err(error),
+        };
+        let timeout = self.server.access.timeout();
+        consumer.each_up_to(connection, stream.last, timeout, |message| {
+            offset = self.offset_of(message).map_or(offset, |found| offset.max(found.saturating_add(1)));
+        })?;
+        Ok(Position { offset, mark: behind })
+    }
+
+    /// Why no stream takes a message.
+    fn unfit(&self, connection: &Connection, subject: &str, bytes: usize) -> Option<String> {
+        let stream = self.stream.as_ref()?;
+        if !is_subject(subject) {
+            return Some(format!("'{subject}' is no subject: it has to be tokens with dots between them"));
+        }
+        if !stream.takes(subject) {
+            return Some(format!("the subject '{subject}' is none of stream={}", self.server.stream()));
+        }
+        let limit = stream.message_bytes_max.unwrap_or(usize::MAX).min(connection.payload_bytes_max);
+        (bytes > limit)
+            .then(|| format!("a message of bytes={bytes} is longer than the server takes (limit={limit})"))
+    }
+}
+
+impl Publisher for StreamPublisher {
+    type Connection = Connection;
+
+    fn open(&mut self, known: Position) -> Done<(Connection, Position)> {
+        let mut connection = self.server.connect()?;
+        let stream = Stream::find(&mut connection, self.server.stream())?;
+        if !stream.takes(&self.subject) {
+            return Err(ServerError::invalid(format!(
+                "the subject '{}' is none of stream={}; set '{SUBJECT}' to one of its own, or '{STREAM}' to another",
+                self.subject,
+                self.server.stream()
+            )));
+        }
+        let found = self.find_last(&mut connection, known, &stream)?;
+        self.stream = Some(stream);
+        Ok((connection, found))
+    }
+
+    fn publish(&mut self, connection: &mut Connection, record: &Record<'_>) -> Done<Sent> {
+        let carried = Carried::of(record);
+        let subject = carried.text("subject");
+        let subject = subject.as_deref().unwrap_or(&self.subject);
+        let own = self.id(record.offset);
+        let mut headers: Vec<(String, Vec<u8>)> = match carried.text("message-id") {
+            Some(id) => vec![(ID.into(), id.into_bytes()), (OFFSET.into(), own.into_bytes())],
+            None => vec![(ID.into(), own.into_bytes())],
+        };
+        headers.push((EXPECTED_STREAM.into(), self.server.stream().as_bytes().to_vec()));
+        for (name, value) in &carried.headers {
+            headers.push((name.to_string(), value.unwrap_or_default().to_vec()));
+        }
+        if let Some((name, _)) = headers.iter().find(|(name, value)| !fits_header(name, value)) {
+            return Ok(Sent::Refused(format!(
+                "the header '{}' cannot be written: NATS has no line ends in headers, and no spaces and colons in their names",
+                name.escape_debug()
+            )));
+        }
+        let payload = record.value.unwrap_or_default();
+        let headers_bytes: usize = headers.iter().map(|(name, value)| name.len() + value.len() + 4).sum();
+        if let Some(reason) = self.unfit(connection, subject, payload.len() + headers_bytes + 12) {
+            return Ok(Sent::Refused(reason));
+        }
+        self.last_tag += 1;
+        let reply = connection.reply_to(&self.last_tag.to_string());
+        connection.put(subject, Some(&reply), &headers, payload)?;
+        Ok(Sent::Tag(self.last_tag))
+    }
+
+    fn outcome(&mut self, connection: &mut Connection, wait: Duration) -> Done<Option<Outcome>> {
+        loop {
+            let Some(message) = connection.take(wait)? else { return Ok(None) };
+            let Some(tag) = message.answered().and_then(|token| token.parse().ok()) else { continue };
+            return said(tag, &message).map(Some);
+        }
+    }
+
+    fn tend(&mut self, connection: &mut Connection) -> Done<()> {
+        connection.tend()
+    }
+}
+
+/// What the stream says of a message.
+fn said(tag: u64, message: &Message) -> Done<Outcome> {
+    if message.status.is_some() {
+        let reason =
+            "no stream has taken a message: the stream was deleted, or JetStream is away".to_string();
+        return Ok(Outcome::NotTaken { tag, multiple: false, reason });
+    }
+    let answer: Value = serde_json::from_slice(&message.payload)
+        .map_err(|error| ServerError::malformed(&format!("its confirm is no JSON: {error}")))?;
+    match (&answer["error"], answer["seq"].as_u64()) {
+        (Value::Null, Some(sequence)) => {
+            Ok(Outcome::Confirmed { tag, multiple: false, mark: sequence.saturating_add(1) })
+        }
+        (Value::Null, None) => Err(ServerError::malformed("a confirm without a sequence")),
+        (error, _) => {
+            let error = api_error(error);
+            let reason = format!("the stream could not take a message: {}", error.message);
+            Ok(Outcome::NotTaken { tag, multiple: false, reason })
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn message(payload: &str) -> Message {
+        Message { payload: payload.as_bytes().to_vec(), ..Message::default() }
+    }
+
+    #[test]
+    fn what_a_stream_says_is_understood() {
+        let confirmed = said(3, &message(r#"{"stream":"S","seq":41}"#)).unwrap();
+        assert_eq!(confirmed, Outcome::Confirmed { tag: 3, multiple: false, mark: 42 });
+        let again = said(3, &message(r#"{"stream":"S","seq":41,"duplicate":true}"#)).unwrap();
+        assert_eq!(again, confirmed);
+        let full = r#"{"error":{"code":503,"err_code":10077,"description":"maximum messages exceeded"}}"#;
+        let Outcome::NotTaken { tag: 3, reason, .. } = said(3, &message(full)).unwrap() else {
+            panic!("not taken")
+        };
+        assert!(reason.contains("maximum messages exceeded"), "{reason}");
+        for wrong in ["", "{}", "[]"] {
+            assert!(said(1, &message(wrong)).is_err(), "{wrong}");
+        }
+    }
+}
