@@ -6,6 +6,7 @@
 )]
 
 mod apicurio;
+mod aws;
 mod certificates;
 mod clients;
 mod codegen;

@@ -28,6 +28,7 @@ type Install = fn() -> Result<()>;
 pub const PEERS: &[(&str, Install)] = &[
     ("debian", debian),
     ("python", python),
+    ("aws", aws),
     ("node", node),
     ("browser", browser),
     ("kafka", kafka),
@@ -83,6 +84,16 @@ pub fn node_folder() -> Result<PathBuf> {
 /// The folder whose `node_modules` has what drives the browser.
 pub fn browser_folder() -> Result<PathBuf> {
     Ok(places::peers()?.join(format!("browser-tools-{}", fingerprint(versions::BROWSER_TOOLS))))
+}
+
+/// The Python that has moto.
+pub fn moto_program() -> Result<PathBuf> {
+    Ok(moto_folder()?.join("bin").join("python"))
+}
+
+/// The folder with the jars of ElasticMQ.
+pub fn elasticmq_jars() -> Result<PathBuf> {
+    Ok(elasticmq_folder()?.join("jars"))
 }
 
 /// The folder with the jars of Kafka, its tools and its client.
@@ -200,10 +211,36 @@ fn debian_packages(packages: &'static [(&str, &str)]) -> Result<()> {
     Ok(())
 }
 
+fn moto_folder() -> Result<PathBuf> {
+    Ok(places::peers()?.join(format!("moto-{}", fingerprint(versions::MOTO))))
+}
+
+fn elasticmq_folder() -> Result<PathBuf> {
+    Ok(places::peers()?.join(format!("elasticmq-{}", versions::ELASTICMQ)))
+}
+
 fn python() -> Result<()> {
-    let packages: Vec<String> =
-        versions::PYTHON_CLIENTS.iter().map(|(name, version)| format!("{name}=={version}")).collect();
-    once("python clients", &python_folder()?, |folder| {
+    python_packages("python clients", &python_folder()?, versions::PYTHON_CLIENTS)
+}
+
+/// What stands in for AWS.
+fn aws() -> Result<()> {
+    python_packages("moto", &moto_folder()?, versions::MOTO)?;
+    once("elasticmq", &elasticmq_folder()?, |folder| {
+        let mut command = maven("copy-dependencies");
+        command
+            .arg("--file")
+            .arg(places::root().join("tests/aws/pom.xml"))
+            .arg(format!("-Delasticmq.version={}", versions::ELASTICMQ))
+            .arg(format!("-DoutputDirectory={}", folder.join("jars").display()));
+        process::run(&mut command, INSTALL_LIMIT)
+    })
+}
+
+/// Packages of Python in a folder of their own.
+fn python_packages(what: &str, folder: &Path, packages: &[(&str, &str)]) -> Result<()> {
+    let packages: Vec<String> = packages.iter().map(|(name, version)| format!("{name}=={version}")).collect();
+    once(what, folder, |folder| {
         make_environment(folder)?;
         let mut command = Command::new(folder.join("bin").join("python"));
         command.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check"]).args(&packages);

@@ -66,6 +66,22 @@ pub const PYTHON_CLIENTS: &[(&str, &str)] = &[
     ("sqlalchemy", "2.1.9"),
 ];
 
+/// moto, which stands in for AWS, with what its server needs, and the server below it that keeps connections.
+pub const MOTO: &[(&str, &str)] = &[
+    ("moto", "5.2.5"),
+    ("boto3", "1.44.8"),
+    ("flask", "3.1.3"),
+    ("flask-cors", "6.0.5"),
+    ("py-partiql-parser", "0.6.3"),
+    ("PyYAML", "6.0.4"),
+    ("joserfc", "1.8.0"),
+    ("antlr4-python3-runtime", "4.13.2"),
+    ("waitress", "3.0.2"),
+];
+
+/// A server of SQS's protocol that carries many messages, from Maven Central.
+pub const ELASTICMQ: &str = "1.7.1";
+
 /// What runs the tests of Python packages.
 pub const PYTEST: &[(&str, &str)] =
     &[("pytest", "9.2.0"), ("pytest-mock", "3.17.0"), ("pytest-timeout", "2.4.0")];

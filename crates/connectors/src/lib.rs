@@ -1,11 +1,13 @@
-//! One outside system per file: kafka, upsert-kafka and view (embedded), rabbitmq and rabbitmq-stream, nats, filesystem, jdbc, postgres-cdc, datagen, nexmark, print, blackhole.
+//! One outside system per file: kafka, upsert-kafka and view (embedded), rabbitmq and rabbitmq-stream, nats, sqs, filesystem, jdbc, postgres-cdc, datagen, nexmark, print, blackhole.
 //!
 //! A connector is a file (or a folder) here and one line in [`table`]. Its spec makes the validation
 //! and the reference docs; its source and sink follow the traits of `dataflow`.
 
+mod aws;
 mod blackhole;
 mod datagen;
 mod filesystem;
+mod http_connection;
 mod internal_topic;
 mod jdbc;
 mod kafka;
@@ -23,6 +25,7 @@ mod record_batches;
 mod schema_files;
 mod schema_registry;
 mod socket;
+mod sqs;
 mod table_format;
 mod timestamps;
 mod view;
@@ -56,7 +59,8 @@ pub fn table(connectors: Connectors) -> ConnectorTable {
         Arc::new(view::View::new(node.clone())),
         Arc::new(MessageConnector::<rabbitmq::Queues>::new(node.clone())),
         Arc::new(MessageConnector::<rabbitmq::Streams>::new(node.clone())),
-        Arc::new(MessageConnector::<nats::Nats>::new(node)),
+        Arc::new(MessageConnector::<nats::Nats>::new(node.clone())),
+        Arc::new(sqs::Sqs::new(node)),
         Arc::new(filesystem::Filesystem::new(os.clone())),
         Arc::new(jdbc::Jdbc::new(os.clone())),
         Arc::new(postgres_cdc::PostgresCdc::new(os, log)),

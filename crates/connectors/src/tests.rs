@@ -15,6 +15,7 @@ mod postgres_cdc;
 mod rabbitmq;
 mod rabbitmq_server;
 mod registry;
+mod sqs;
 mod upsert_kafka;
 
 use crate::Connectors;
@@ -29,13 +30,13 @@ use os::Os;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-fn schema(columns: &[(&str, DataType)]) -> SchemaRef {
+pub(crate) fn schema(columns: &[(&str, DataType)]) -> SchemaRef {
     let fields: Vec<Field> =
         columns.iter().map(|(name, data_type)| Field::new(*name, data_type.clone(), true)).collect();
     Arc::new(Schema::new(fields))
 }
 
-fn table(schema: SchemaRef, options: &[(&str, &str)]) -> Arc<TableDefinition> {
+pub(crate) fn table(schema: SchemaRef, options: &[(&str, &str)]) -> Arc<TableDefinition> {
     Arc::new(TableDefinition {
         name: "t".into(),
         schema,

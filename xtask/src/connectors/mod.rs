@@ -14,6 +14,7 @@ mod postgres;
 mod postgres_cdc;
 mod rabbitmq;
 mod sqlite;
+mod sqs;
 mod trial;
 
 use std::path::Path;
@@ -34,7 +35,7 @@ use crate::{peers, stages};
 
 #[derive(Args)]
 pub struct Options {
-    /// The systems to run, all if there are none: kafka, postgresql, postgresql-changes, sqlite, rabbitmq, rabbitmq-stream, nats, nats-durable, filesystem
+    /// The systems to run, all if there are none: kafka, postgresql, postgresql-changes, sqlite, rabbitmq, rabbitmq-stream, nats, nats-durable, sqs, sqs-fifo, filesystem
     names: Vec<String>,
     /// Only the cases whose names hold this
     #[arg(long)]
@@ -69,6 +70,8 @@ const SYSTEMS: &[(&str, System)] = &[
     ("rabbitmq-stream", |_| Ok(Box::new(rabbitmq::RabbitMq::new(Kind::Stream)?))),
     ("nats", |_| Ok(Box::new(nats::Nats::new(Reading::Ordered)?))),
     ("nats-durable", |_| Ok(Box::new(nats::Nats::new(Reading::Durable)?))),
+    ("sqs", |folder| Ok(Box::new(sqs::Sqs::new(folder, false)?))),
+    ("sqs-fifo", |folder| Ok(Box::new(sqs::Sqs::new(folder, true)?))),
     ("filesystem", |_| Ok(Box::new(filesystem::Filesystem))),
 ];
 
@@ -86,7 +89,7 @@ pub fn run(options: &Options) -> Result<Counts> {
         let known: Vec<&str> = SYSTEMS.iter().map(|(system, _)| *system).collect();
         bail!("there is no system={name}; there are {}", known.join(", "));
     }
-    peers::install(&["debian".to_owned(), "nats".to_owned()])?;
+    peers::install(&["debian".to_owned(), "nats".to_owned(), "aws".to_owned()])?;
     let begun = Instant::now();
     let seed = seed.unwrap_or_else(stages::seed);
     let mut suite = Suite {
@@ -177,6 +180,7 @@ impl Suite {
         if let Some(why) = outside.exempt(direction, case.name) {
             return Outcome::Exempt(why);
         }
+        outside.begin(case.name);
         let mut once = |place: Place| {
             Trial::new(outside, direction, place, self.faults).and_then(|mut trial| (case.run)(&mut trial))
         };

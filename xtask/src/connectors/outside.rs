@@ -64,6 +64,9 @@ pub trait Outside {
 
     fn directions(&self) -> &'static [Direction];
 
+    /// A case begins, by its name: a system of several servers chooses one.
+    fn begin(&mut self, _case: &str) {}
+
     /// Why a case (by its name) does not apply, in half a sentence.
     fn exempt(&self, _direction: Direction, _case: &str) -> Option<&'static str> {
         None
@@ -143,6 +146,11 @@ pub trait Outside {
     /// Gives [`USER`] another password, for new connections. The server starts with [`FIRST_PASSWORD`].
     fn set_password(&mut self, _password: &str) -> Result<()> {
         bail!("it has no users")
+    }
+
+    /// What the server says to a wrong password, in part.
+    fn refusal(&self) -> &'static str {
+        "password"
     }
 
     /// Puts a record that no row can be made of; answers its bytes, as the dead letter must hold them.

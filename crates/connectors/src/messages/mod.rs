@@ -20,10 +20,12 @@ mod server;
 mod sink;
 
 pub(crate) use connector::{MessageConnector, SinkParts, System};
-pub(crate) use encoder::{is_time, keeps_headers};
+pub(crate) use encoder::{MessageEncoder, is_time, keeps_headers};
 pub(crate) use error::{Done, ServerError};
 pub(crate) use feed::{Delivered, MessageFeed, Subscriber, Tickets};
 pub(crate) use line::Line;
+pub(crate) use options::written_problems;
+pub(crate) use refused::RefusedMessages;
 pub(crate) use server::{Access, Credentials, Scheme, not_connected};
 pub(crate) use sink::{ConfirmedSink, Outcome, Publisher, Sent};
 
