@@ -85,12 +85,18 @@ impl Connection {
         connection.line.outgoing.extend_from_slice(words.as_bytes());
         connection.flush()?;
         let until = connection.line.answer_until();
-        while connection.pongs == 0 {
-            let left = connection.line.left(until)?;
-            connection.receive(left).map_err(|error| match refusal(&error.message) {
+        // More than the greeting may have come already.
+        let mut taken = connection.take_frames();
+        loop {
+            taken.map_err(|error| match refusal(&error.message) {
                 true => credentials.refused(&error.message),
                 false => error,
             })?;
+            if connection.pongs > 0 {
+                break;
+            }
+            let left = connection.line.left(until)?;
+            taken = connection.receive(left);
         }
         Ok(connection)
     }
@@ -195,9 +201,10 @@ impl Connection {
 
     /// Reads once, and takes the frames that are whole.
     fn receive(&mut self, wait: Duration) -> Done<()> {
-        if !self.line.receive(wait)? {
-            return Ok(());
-        }
+        if self.line.receive(wait)? { self.take_frames() } else { Ok(()) }
+    }
+
+    fn take_frames(&mut self) -> Done<()> {
         let incoming = std::mem::take(&mut self.line.incoming);
         let mut start = 0;
         while let Some((frame, length)) = frames::parse(&incoming[start..])? {
