@@ -136,7 +136,7 @@ fn refused(word: &str, position: usize) -> PgError {
         "deallocate",
     ];
     let error = PgError::new(Code::SYNTAX_ERROR, format!("syntax error at or near \"{word}\"")).at(position);
-    match base::nearest(word, served.into_iter()) {
+    match base::nearest(word, served) {
         Some(near) => error.hint(format!("did you mean {}?", near.to_uppercase())),
         None => error,
     }
