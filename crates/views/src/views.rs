@@ -265,13 +265,19 @@ impl Wait {
         let Some((log, jobs)) = shared.surroundings.get() else { return Ok(()) };
         let mut left = Vec::new();
         for goal in std::mem::take(&mut self.goals) {
-            let standing = jobs.standing(&goal.job).unwrap_or_default();
+            let Some(standing) = jobs.standing(&goal.job) else {
+                return Err(self.stands(&goal.view, &goal.job, "unknown to this node"));
+            };
             let taken = standing.taken.unwrap_or_default();
             let is_behind = |(partition, end): &(PartitionId, Offset)| {
                 taken.iter().any(|(one, taken)| one == partition && taken < end)
             };
-            if standing.finished || !goal.until.iter().any(is_behind) {
+            if !goal.until.iter().any(is_behind) {
                 continue;
+            }
+            // It was ended, or its input was to end there: what was written later is not in the view.
+            if standing.finished {
+                return Err(self.stands(&goal.view, &goal.job, "finished"));
             }
             if let Some(state) = &standing.stands {
                 return Err(self.stands(&goal.view, &goal.job, state));

@@ -15,6 +15,8 @@ use std::time::Duration;
 
 const ANSWERS: u64 = 1;
 const PULLED: u64 = 2;
+/// What the replies of a stream's messages begin with.
+pub(super) const PLACED: &str = "$JS.ACK.";
 /// What is to be sent is sent when it has grown to this size.
 const OUTGOING_BYTES: usize = 256 << 10;
 /// What a server takes that does not say.
@@ -234,7 +236,12 @@ impl Message {
 
     /// The token of the pull of which the server says something, or nothing of a message that was pulled.
     pub(super) fn pulled(&self) -> Option<&str> {
-        Some(if self.status.is_some() { self.token() } else { "" }).filter(|_| self.sid == PULLED)
+        Some(if self.is_word() { self.token() } else { "" }).filter(|_| self.sid == PULLED)
+    }
+
+    /// Whether the server says it: a publisher may write what looks like a status, into a message with a place of its own.
+    pub(super) fn is_word(&self) -> bool {
+        self.status.is_some() && !self.reply.as_deref().is_some_and(|reply| reply.starts_with(PLACED))
     }
 
     fn token(&self) -> &str {

@@ -1,6 +1,6 @@
 //! A consumer of a stream, and the messages that are pulled from it.
 
-use super::connection::Connection;
+use super::connection::{Connection, PLACED};
 use super::frames::Message;
 use crate::messages::{Done, MESSAGE_BYTES_MAX, ServerError};
 use base::ErrorKind;
@@ -65,7 +65,7 @@ impl Place {
             timestamp_ns: number(3)?,
             pending: number(4)?,
         };
-        subject.starts_with("$JS.ACK.").then_some(place)
+        subject.starts_with(PLACED).then_some(place)
     }
 }
 
@@ -168,7 +168,7 @@ impl Consumer {
     fn of_pull(&mut self, message: Message) -> Done<Option<(Place, Message)>> {
         let Some(token) = message.pulled() else { return Ok(None) };
         let Some(pull) = &mut self.pull else { return Ok(None) };
-        let Some((code, words)) = &message.status else {
+        let Some((code, words)) = message.status.as_ref().filter(|_| message.is_word()) else {
             pull.left = pull.left.saturating_sub(1);
             pull.came += 1;
             self.too_long = false;

@@ -178,12 +178,22 @@ pub(super) struct Acknowledged {
     ack_wait: Duration,
     /// When the server was told last that messages are held.
     told: Duration,
+    /// When the stream was made: sequences of another one are no messages that were there before.
+    created: String,
 }
 
 impl Acknowledged {
     pub(super) fn new(table: Arc<TableDefinition>, server: Server) -> Acknowledged {
         let (tickets, told) = (Tickets::default(), Duration::ZERO);
-        Acknowledged { records: Records::new(table), server, tickets, ack_wait: Duration::ZERO, told }
+        let created = String::new();
+        Acknowledged {
+            records: Records::new(table),
+            server,
+            tickets,
+            ack_wait: Duration::ZERO,
+            told,
+            created,
+        }
     }
 
     /// Finds the consumer, or makes it.
@@ -230,6 +240,7 @@ impl Subscriber for Acknowledged {
         }
         self.ack_wait = Duration::from_nanos(config["ack_wait"].as_u64().unwrap_or(30_000_000_000));
         self.told = connection.now();
+        self.created = Stream::find(&mut connection, self.server.stream())?.created;
         Ok((connection, Consumer::of(self.server.stream(), name)))
     }
 
@@ -241,7 +252,7 @@ impl Subscriber for Acknowledged {
         let Some((place, message)) = consumer.take(connection, wait)? else { return Ok(None) };
         let bytes = message.bytes();
         let ticket = self.tickets.give(message.reply.clone().unwrap_or_default());
-        let id = format!("{}:{}", self.server.stream(), place.sequence).into_bytes();
+        let id = format!("{}@{}:{}", self.server.stream(), self.created, place.sequence).into_bytes();
         Ok(Some(Delivered { ticket, bytes, record: self.records.of(message, place, Some(id)) }))
     }
 

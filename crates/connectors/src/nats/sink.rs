@@ -2,8 +2,8 @@
 //!
 //! A message's id is made of the sink's name and the outbox offset. Within its duplicate window a stream takes no id twice.
 //! For what lies longer back, the log keeps the sequence behind the last confirmed message together with the outbox offset:
-//! when the sink is opened, the stream's messages from there on are looked through for ids of ours. As messages are
-//! published in order, the highest of them says what the stream has.
+//! when the sink is opened, the stream's messages from there on are looked through for ids of ours. The first that is
+//! missing is where the sink goes on: a stream may refuse a message and take the next.
 
 use super::connection::{Connection, api_error};
 use super::consumer::Consumer;
@@ -17,12 +17,15 @@ use crate::positions::Position;
 use base::ErrorKind;
 use kafka_wire::records::Record;
 use serde_json::Value;
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 /// Names the message where its row has an id of its own.
 const OFFSET: &str = "Eventwright-Offset";
 const EXPECTED_STREAM: &str = "Nats-Expected-Stream";
 const NAME_LETTERS: usize = 24;
+/// Of messages behind one that is missing, so many are known; others are sent again.
+const LATER_MAX: usize = 100_000;
 
 pub(super) struct StreamPublisher {
     server: Server,
@@ -59,7 +62,7 @@ impl StreamPublisher {
 
     /// Looks for what the stream has beyond what is known.
     fn find_last(&self, connection: &mut Connection, known: Position, stream: &Stream) -> Done<Position> {
-        let Position { mut offset, mark } = known;
+        let Position { offset, mark } = known;
         let behind = stream.last + 1;
         // A sink that is new, or a stream that was made anew.
         if mark == 0 || mark > behind {
@@ -77,10 +80,15 @@ impl StreamPublisher {
             Err(error) => return Err(error),
         };
         let timeout = self.server.access.timeout();
+        let mut taken = Taken { next: offset, later: BTreeSet::new() };
         consumer.each_up_to(connection, stream.last, timeout, |message| {
-            offset = self.offset_of(message).map_or(offset, |found| offset.max(found.saturating_add(1)));
+            if let Some(found) = self.offset_of(message) {
+                taken.add(found);
+            }
         })?;
-        Ok(Position { offset, mark: behind })
+        // What lies behind a gap is sent again, and found by its id; until then it has to be looked for from here.
+        let mark = if taken.later.is_empty() { behind } else { mark };
+        Ok(Position { offset: taken.next, mark })
     }
 
     /// Why no stream takes a message.
@@ -95,6 +103,24 @@ impl StreamPublisher {
         let limit = stream.message_bytes_max.unwrap_or(usize::MAX).min(connection.payload_bytes_max);
         (bytes > limit)
             .then(|| format!("a message of bytes={bytes} is longer than the server takes (limit={limit})"))
+    }
+}
+
+/// Which of our messages the stream has: one that it refused lies before others that it took.
+struct Taken {
+    /// All before it is there.
+    next: i64,
+    later: BTreeSet<i64>,
+}
+
+impl Taken {
+    fn add(&mut self, offset: i64) {
+        if offset >= self.next && self.later.len() < LATER_MAX {
+            self.later.insert(offset);
+        }
+        while self.later.remove(&self.next) {
+            self.next += 1;
+        }
     }
 }
 
@@ -129,6 +155,12 @@ impl Publisher for StreamPublisher {
         for (name, value) in &carried.headers {
             headers.push((name.to_string(), value.unwrap_or_default().to_vec()));
         }
+        if let Some((name, _)) = carried.headers.iter().find(|(name, _)| is_servers(name)) {
+            return Ok(Sent::Refused(format!(
+                "the header '{}' cannot be written: the server takes headers that begin with Nats- as commands",
+                name.escape_debug()
+            )));
+        }
         if let Some((name, _)) = headers.iter().find(|(name, value)| !fits_header(name, value)) {
             return Ok(Sent::Refused(format!(
                 "the header '{}' cannot be written: NATS has no line ends in headers, and no spaces and colons in their names",
@@ -159,6 +191,11 @@ impl Publisher for StreamPublisher {
     }
 }
 
+/// Whether a header tells the server what to do.
+fn is_servers(name: &str) -> bool {
+    name.get(..5).is_some_and(|start| start.eq_ignore_ascii_case("nats-"))
+}
+
 /// What the stream says of a message.
 fn said(tag: u64, message: &Message) -> Done<Outcome> {
     if message.status.is_some() {
@@ -184,6 +221,23 @@ fn said(tag: u64, message: &Message) -> Done<Outcome> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_behind_a_gap_is_not_taken_for_all() {
+        let mut taken = Taken { next: 5, later: BTreeSet::new() };
+        for offset in [3, 5, 7, 8] {
+            taken.add(offset);
+        }
+        assert_eq!((taken.next, taken.later.len()), (6, 2));
+        taken.add(6);
+        assert_eq!((taken.next, taken.later.len()), (9, 0));
+    }
+
+    #[test]
+    fn commands_to_the_server_are_none_of_a_rows_headers() {
+        assert!(is_servers("Nats-Rollup") && is_servers("nats-expected-last-sequence"));
+        assert!(!is_servers("nats") && !is_servers("trace") && !is_servers("gnats-"));
+    }
 
     fn message(payload: &str) -> Message {
         Message { payload: payload.as_bytes().to_vec(), ..Message::default() }

@@ -10,6 +10,8 @@ pub(super) struct Stream {
     pub first: u64,
     /// 0 of one that never had a message.
     pub last: u64,
+    /// When it was made: one of the same name that was made later has other messages.
+    pub created: String,
     /// What it takes.
     subjects: Vec<String>,
     /// The longest message that it takes.
@@ -35,6 +37,7 @@ impl Stream {
         Ok(Stream {
             first: number(&state["first_seq"], "first sequence")?,
             last: number(&state["last_seq"], "last sequence")?,
+            created: answer["created"].as_str().unwrap_or_default().to_string(),
             subjects: subjects.iter().filter_map(Value::as_str).map(str::to_string).collect(),
             // -1 is no limit.
             message_bytes_max: config["max_msg_size"].as_u64().and_then(|bytes| usize::try_from(bytes).ok()),
