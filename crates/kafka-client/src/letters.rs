@@ -9,6 +9,7 @@ use crate::fetched::FetchedRecord;
 use crate::groups::OffsetToCommit;
 use kafka_wire::records::{BatchBuilder, Compression};
 use std::collections::BTreeMap;
+use std::ops::ControlFlow;
 use std::time::Duration;
 
 /// The topics with this configuration take dead letters.
@@ -91,11 +92,43 @@ impl Client {
         letters_max: usize,
     ) -> Result<Vec<Letter>, ClientError> {
         let mut letters = Vec::new();
-        for partition in partitions {
-            let all = self.letter_bounds(topic, *partition)?;
-            letters.extend(self.letters_of(topic, *partition, all, letters_max - letters.len())?.0);
+        if letters_max > 0 {
+            self.each_letter(topic, partitions, &mut |letter| {
+                letters.push(letter);
+                if letters.len() < letters_max { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+            })?;
         }
         Ok(letters)
+    }
+
+    /// Hands over the letters of a dead-letter topic, partition after partition, until it was enough.
+    pub fn each_letter(
+        &mut self,
+        topic: &str,
+        partitions: &[i32],
+        take: &mut dyn FnMut(Letter) -> ControlFlow<()>,
+    ) -> Result<(), ClientError> {
+        for partition in partitions.iter().copied() {
+            let (mut next, end) = self.letter_bounds(topic, partition)?;
+            while next < end {
+                let mut fetched = self.fetch(topic, partition, next, FETCH_BYTES_MAX, Duration::ZERO)?;
+                for record in fetched.by_ref() {
+                    let record = record?;
+                    if record.offset >= end {
+                        break;
+                    }
+                    if take(Letter::of(partition, record)?).is_break() {
+                        return Ok(());
+                    }
+                }
+                let after = fetched.next_offset();
+                if after <= next {
+                    break;
+                }
+                next = after;
+            }
+        }
+        Ok(())
     }
 
     /// Sends the records of letters to the partitions they came from, stamped with `now_ms`; those letters.
