@@ -7,6 +7,8 @@ import { button, card, command, dialog, empty, failure, head, table, tag, timeOf
 import { preview } from "../record.js";
 
 const EVERY_MS = 4000;
+/** The letters themselves are read from the disk each time. */
+const LETTERS_EVERY_MS = 15000;
 
 export async function letterTopics(page) {
   const box = h("div", { class: "card" });
@@ -64,5 +66,5 @@ export async function letters(page) {
         ["", (letter) => button("Redrive…", () => redrive(topic, letter, draw), { kind: "small", why: letter.may_send ? undefined : `It needs Write on ${letter.topic}` })]], got.letters)));
     if (got.more) box.append(h("p", { class: "soft" }, `The first ${got.letters.length} letters are shown.`));
   };
-  await page.poll(EVERY_MS, draw);
+  await page.poll(LETTERS_EVERY_MS, draw);
 }

@@ -504,21 +504,19 @@ async fn answer_of_console(
             },
         },
     };
-    match (meant, visitor) {
-        (Meant::Elsewhere(uri), Some(visitor)) => {
-            head.uri = uri;
-            answer_to_visitor(head, body, caller, Some(visitor), served).await
-        }
-        (_, visitor) => {
-            let (body, _taken) = match read(body, console::BODY_BYTES_MAX, None).await {
-                Ok(read) => read,
-                Err(refusal) => return refusal.map(Body::from),
-            };
-            match visitor {
-                Some(visitor) => console.answer(&head, body, visitor, served.site.clone()).await,
-                None => console.log_in(door, &caller, &body).await.map(Body::from),
-            }
-        }
+    let Some(visitor) = visitor else {
+        return match read(body, console::LOG_IN_BYTES_MAX, None).await {
+            Ok((body, _)) => console.log_in(door, &caller, &body).await.map(Body::from),
+            Err(refusal) => refusal.map(Body::from),
+        };
+    };
+    if let Meant::Elsewhere(uri) = meant {
+        head.uri = uri;
+        return answer_to_visitor(head, body, caller, Some(visitor), served).await;
+    }
+    match read(body, console::BODY_BYTES_MAX, Some(console.body_bytes())).await {
+        Ok((body, _taken)) => console.answer(&head, body, visitor, served.site.clone()).await,
+        Err(refusal) => refusal.map(Body::from),
     }
 }
 
@@ -588,7 +586,7 @@ async fn read(
             let Ok(data) = frame.into_data() else { continue };
             if let Some(budget) = &budget {
                 let count = u32::try_from(data.len()).unwrap_or(u32::MAX);
-                let message = "too many events are on their way at the moment; send this again";
+                let message = "too many requests are on their way at the moment; send this again";
                 let more = budget.clone().try_acquire_many_owned(count);
                 let more = more.map_err(|_| events::come_again(StatusCode::TOO_MANY_REQUESTS, message))?;
                 match &mut taken {

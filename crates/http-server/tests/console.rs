@@ -56,7 +56,7 @@ impl Site {
         let mut client =
             Client::within(Box::new(kafka), kafka_client::ClientOptions::new("test")).expect("a client");
         client.create_topic(topic, partitions as i32, 1, &[]).expect("a new topic");
-        for partition in 0..partitions {
+        for partition in 0..partitions.min(count) {
             let mut batch = BatchBuilder::new(Compression::None);
             for number in (partition..count).step_by(partitions as usize) {
                 let value = format!("{{\"number\": {number}, \"said\": \"Hello {number}\"}}");
@@ -75,6 +75,15 @@ impl Site {
                 .expect("it is taken");
         }
         client
+    }
+}
+
+/// Appends records whose number is their time to partition 0, each in a batch of its own.
+fn append(client: &mut Client, topic: &str, count: i64, value: &[u8], headers: &[(&str, Option<&[u8]>)]) {
+    for number in 0..count {
+        let mut batch = BatchBuilder::new(Compression::None);
+        batch.append(1_000_000 + number, None, Some(value), headers).expect("it fits");
+        client.produce(topic, 0, batch.build().expect("a batch"), -1).expect("it is taken");
     }
 }
 
@@ -286,6 +295,101 @@ fn a_search_finds_what_fits_and_goes_on_where_it_ended() {
     site.end();
 }
 
+/// What was found, and the bytes of the lines and those read between two messages of how far it has come.
+fn portions(lines: &[Value]) -> (Vec<i64>, Vec<usize>, Vec<i64>) {
+    let (mut found, mut shown, mut read) = (Vec::new(), vec![0], vec![0]);
+    for line in lines {
+        match line["record"]["timestamp"].as_i64() {
+            Some(time) => {
+                found.push(time - 1_000_000);
+                *shown.last_mut().expect("one") += line.to_string().len();
+            }
+            None => {
+                shown.push(0);
+                read.push(line["bytes"].as_i64().expect("a number"));
+            }
+        }
+    }
+    let read = read.windows(2).map(|pair| pair[1] - pair[0]).collect();
+    (found, shown, read)
+}
+
+#[test]
+fn large_records_are_looked_at_in_bounded_pieces() {
+    const COUNT: i64 = 40;
+    let site = Site::new();
+    let mut client = site.filled("t", 1, 0);
+    append(&mut client, "t", COUNT, "x".repeat(1_000_000).as_bytes(), &[]);
+    let (end, lines) = search(&site, "t", "key=none");
+    let (_, _, read) = portions(&lines);
+    assert_eq!(end["ended"], "end");
+    assert!(read.iter().all(|bytes| *bytes <= 10 << 20), "{read:?}");
+    let (_, lines) = search(&site, "t", "text=xx");
+    assert_eq!(portions(&lines).0, (0..COUNT).rev().collect::<Vec<_>>(), "each is found once");
+    // A page reads so much and no more, and the next one goes on.
+    let (mut seen, mut at, mut pages) = (Vec::new(), String::new(), 0);
+    loop {
+        let page = site.api(&format!("topics/t/records?max=500{at}"));
+        let numbers = numbers(&page);
+        assert!((1..=33).contains(&numbers.len()), "{numbers:?}");
+        assert!(page["next"].is_null() || page["cut"] == true);
+        seen.extend(numbers);
+        pages += 1;
+        match page["next"].as_str() {
+            Some(next) => at = format!("&at={next}"),
+            None => break,
+        }
+    }
+    assert_eq!(seen, (0..COUNT).rev().collect::<Vec<_>>());
+    assert!(pages <= 12, "{pages}");
+    site.end();
+}
+
+#[test]
+fn lines_of_what_was_found_are_bounded_together() {
+    const COUNT: i64 = 300;
+    let site = Site::new();
+    let mut client = site.filled("t", 1, 0);
+    let long = [b'h'; 3_000];
+    append(&mut client, "t", COUNT, b"x", &[("h", Some(&long[..])); 5]);
+    let (mut query, mut all) = ("text=x".to_owned(), Vec::new());
+    loop {
+        let (end, lines) = search(&site, "t", &query);
+        let (found, shown, _) = portions(&lines);
+        assert!(shown.iter().all(|bytes| *bytes <= 1 << 20), "{shown:?}");
+        all.extend(found);
+        match end["next"].as_str() {
+            Some(next) => query = format!("text=x&at={next}"),
+            None => break,
+        }
+    }
+    assert_eq!(all, (0..COUNT).rev().collect::<Vec<_>>());
+    site.end();
+}
+
+#[test]
+fn a_page_of_large_letters_ends_early_and_says_which_of_them_wait() {
+    let site = Site::new();
+    let mut client = site.filled("dlq", 1, 0);
+    let headers =
+        [("topic", "t"), ("partition", "0"), ("offset", "7"), ("group", "g"), ("message", "it failed")];
+    let headers = headers.map(|(name, value)| (format!("__dlq.errors.{name}"), value));
+    let headers: Vec<_> = headers.iter().map(|(name, value)| (&name[..], Some(value.as_bytes()))).collect();
+    append(&mut client, "dlq", 20, "x".repeat(900_000).as_bytes(), &headers);
+    let of_page = || {
+        let page = site.api("letters/dlq");
+        let letters = page["letters"].as_array().expect("a list").clone();
+        let waiting = letters.iter().filter(|letter| letter["waiting"] == true).count();
+        assert_eq!((&letters[0]["source_offset"], &letters[0]["cause"]), (&json!(7), &json!("it failed")));
+        (letters.len(), waiting, page["waiting"].clone(), page["more"].clone())
+    };
+    assert_eq!(of_page(), (19, 19, json!(20), json!(true)));
+    let reset = json!({ "topic": "dlq", "to": "offset", "offset": 5, "confirm": true });
+    site.change("groups/eventwright-dlq-redrive/reset", &reset);
+    assert_eq!(of_page(), (19, 14, json!(15), json!(true)));
+    site.end();
+}
+
 #[test]
 fn a_record_is_produced_and_a_group_set_back_after_a_look() {
     let site = Site::new();
@@ -411,6 +515,15 @@ fn sessions_are_for_those_who_know_a_password_and_end() {
     assert!(!head.contains("www-authenticate"), "a browser must not ask by itself: {head}");
     assert_eq!(log_in(&site, "alice", "wrong"), (401, None));
     assert_eq!(log_in(&site, "nobody", "secret"), (401, None));
+    assert_eq!(
+        log_in(&site, "alice", &"x".repeat(5_000)),
+        (413, None),
+        "it is not read by whoever it is from"
+    );
+    for wrong in ["", "[]", r#"{"user": "alice"}"#, r#"{"user": "alice", "password": {"deep": [1]}}"#] {
+        let (status, _, words) = site.whole("POST", &format!("{API}/session"), &[OWN, JSON], wrong);
+        assert!(status == 400 && words.contains("no user and password"), "{wrong}: {status} {words}");
+    }
     let (_, told) = log_in(&site, "alice", "secret");
     let told = told.expect("a cookie");
     for wanted in ["httponly", "samesite=strict", "path=/console"] {
@@ -487,6 +600,29 @@ fn a_visitor_sees_and_does_what_the_rules_let_them() {
             "{method} {path}"
         );
     }
+    // Neither whether a topic is there nor what a group has left in it is told to who may not see it.
+    for topic in ["secret", "absent"] {
+        let reset = json!({ "topic": topic, "to": "earliest" }).to_string();
+        let (status, answer) = ask(&alice, "POST", "groups/g/reset", &reset);
+        let words = answer["errors"][0].as_str().unwrap_or_default().to_owned();
+        assert!(status == 403 && words.contains("Describe on Topic"), "{topic}: {status} {words}");
+    }
+    let reset = json!({ "topic": "secret", "to": "earliest", "confirm": true }).to_string();
+    assert_eq!(ask(&admin, "POST", "groups/g/reset", &reset).0, 200);
+    let rule = Acl {
+        pattern: Pattern { resource: ResourceType::Group, kind: PatternType::Literal, name: "g".into() },
+        principal: "User:alice".into(),
+        host: "*".into(),
+        operation: Operation::Describe,
+        permission: Permission::Allow,
+    };
+    site.broker.change_rules(vec![RulesChange::AclsAdded(vec![rule])]).expect("it is taken");
+    let row = |who: &str| {
+        let group = ask(who, "GET", "groups", "").1["groups"][0].take();
+        (group["name"].clone(), group["lag"].clone(), group["topics"].clone())
+    };
+    assert_eq!(row(&admin), (json!("g"), json!(3), json!(["secret", "t"])));
+    assert_eq!(row(&alice), (json!("g"), json!(2), json!(["t"])));
     // Elsewhere on the server the cookie says nothing.
     assert_eq!(site.whole("GET", "/jobs/overview", &[("Cookie", &admin)], "").0, 401);
     site.end();

@@ -168,7 +168,11 @@ pub(crate) fn from_binary(
     id: NodeId,
     input: &mut Input<'_>,
     out: &mut Vec<u8>,
+    bytes_max: usize,
 ) -> Result<(), Fault> {
+    if out.len() > bytes_max {
+        return Err(Fault::value(format!("its text is longer than {bytes_max} bytes")));
+    }
     // Writing to a vector cannot fail.
     match schema.node(id) {
         Node::Null => out.extend_from_slice(b"null"),
@@ -194,7 +198,7 @@ pub(crate) fn from_binary(
                     if !std::mem::take(&mut is_first) {
                         out.push(b',');
                     }
-                    from_binary(schema, *items, input, out)?;
+                    from_binary(schema, *items, input, out, bytes_max)?;
                 }
             }
             out.push(b']');
@@ -209,7 +213,7 @@ pub(crate) fn from_binary(
                     }
                     quote(&String::from_utf8_lossy(input.bytes()?), out);
                     out.push(b':');
-                    from_binary(schema, *values, input, out)?;
+                    from_binary(schema, *values, input, out, bytes_max)?;
                 }
             }
             out.push(b'}');
@@ -222,7 +226,7 @@ pub(crate) fn from_binary(
                 }
                 quote(&field.name, out);
                 out.push(b':');
-                from_binary(schema, field.node, input, out)?;
+                from_binary(schema, field.node, input, out, bytes_max)?;
             }
             out.push(b'}');
         }
@@ -235,7 +239,7 @@ pub(crate) fn from_binary(
             out.push(b'{');
             quote(schema.type_name(branch), out);
             out.push(b':');
-            from_binary(schema, branch, input, out)?;
+            from_binary(schema, branch, input, out, bytes_max)?;
             out.push(b'}');
         }
     }

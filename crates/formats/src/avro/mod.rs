@@ -160,8 +160,13 @@ impl RowDecoder for AvroDecoder {
 }
 
 /// A record of the binary encoding as a text of Avro's JSON encoding, by the schema that it was written with. The types of
-/// other schemas that this one names stand in `references`.
-pub fn avro_as_json(references: &[&str], schema: &str, record: &[u8]) -> Result<String, DecodeError> {
+/// other schemas that this one names stand in `references`. A text of more than `bytes_max` bytes is given up.
+pub fn avro_as_json(
+    references: &[&str],
+    schema: &str,
+    record: &[u8],
+    bytes_max: usize,
+) -> Result<String, DecodeError> {
     let schema = AvroSchema::parse_with(references, schema).map_err(DecodeError::Record)?;
     // What becomes JSON is sound, and not too deep.
     let mut checked = Input::new(record, 0);
@@ -170,7 +175,10 @@ pub fn avro_as_json(references: &[&str], schema: &str, record: &[u8]) -> Result<
         return Err(behind(&checked));
     }
     let mut text = Vec::new();
-    json_text::from_binary(&schema, schema.root, &mut Input::new(record, 0), &mut text)?;
+    json_text::from_binary(&schema, schema.root, &mut Input::new(record, 0), &mut text, bytes_max)?;
+    if text.len() > bytes_max {
+        return Err(DecodeError::Record(format!("its text is longer than {bytes_max} bytes")));
+    }
     String::from_utf8(text).map_err(|error| DecodeError::Record(error.to_string()))
 }
 
@@ -201,9 +209,8 @@ impl RowEncoder for AvroEncoder {
         binary.clear();
         encoder::write_row(&self.schema, rows, row, binary)?;
         let mut input = Input::new(binary, 0);
-        json_text::from_binary(&self.schema, self.schema.root, &mut input, out).map_err(|fault| EncodeError {
-            field: String::new(),
-            reason: DecodeError::from(fault).to_string(),
+        json_text::from_binary(&self.schema, self.schema.root, &mut input, out, usize::MAX).map_err(|fault| {
+            EncodeError { field: String::new(), reason: DecodeError::from(fault).to_string() }
         })
     }
 }

@@ -299,7 +299,7 @@ fn records_are_shown_as_json_and_hostile_ones_refused() {
         {"name": "n", "type": "long"}, {"name": "t", "type": ["null", "string"]},
         {"name": "k", "type": "Kind"}, {"name": "next", "type": ["null", "R"]}]}"#;
     let record = [4, 2, 4, b'h', b'i', 2, 0];
-    let shown = crate::avro_as_json(&[other], schema, &record).unwrap();
+    let shown = crate::avro_as_json(&[other], schema, &record, 1_000).unwrap();
     assert_eq!(shown, r#"{"n":2,"t":{"string":"hi"},"k":"B","next":null}"#);
     for hostile in [
         &record[..5],
@@ -308,7 +308,10 @@ fn records_are_shown_as_json_and_hostile_ones_refused() {
         // Each level names the next one.
         &[0, 0, 0, 2].repeat(1 << 20),
     ] {
-        crate::avro_as_json(&[other], schema, hostile).unwrap_err();
+        crate::avro_as_json(&[other], schema, hostile, 1_000).unwrap_err();
     }
-    crate::avro_as_json(&[], schema, &record).unwrap_err();
+    crate::avro_as_json(&[], schema, &record, 1_000).unwrap_err();
+    crate::avro_as_json(&[other], schema, &record, shown.len()).unwrap();
+    let long = crate::avro_as_json(&[other], schema, &record, shown.len() - 1).unwrap_err();
+    assert!(long.to_string().contains("longer than"), "{long}");
 }

@@ -19,6 +19,10 @@ const RECORDS_MAX: usize = 500;
 const RECORDS_DEFAULT: usize = 50;
 /// What is read for one page.
 const BYTES_MAX: usize = 32 << 20;
+/// Looking for older records reads at least so much of a partition at once, also where there are many partitions.
+const SHARE_BYTES_MIN: usize = 64 << 10;
+/// What it costs to read batches of which nothing is shown.
+const HIDDEN_BYTES: usize = 16 << 10;
 /// A page of more partitions does not say where the next one begins: it would not fit into a request.
 const POSITION_PARTITIONS_MAX: usize = 500;
 
@@ -71,13 +75,14 @@ pub(super) fn records(console: &Console, name: &str, asked: &Asked<'_>) -> Answe
         tails.push(Tail { index, ready: VecDeque::new(), next, end, shown_to: next });
     }
     let mut budget = Budget(BYTES_MAX);
+    let share = (BYTES_MAX / tails.len().max(1)).max(SHARE_BYTES_MIN);
     let ahead = (2 * max / tails.len().max(1)).max(4).min(max);
     let mut records = Vec::with_capacity(max);
     let mut is_cut = false;
     while records.len() < max {
         for tail in tails.iter_mut().filter(|tail| tail.ready.is_empty()) {
             is_cut |= match is_newest_first {
-                true => !tail.older(console, &topic, ahead, &mut budget)?,
+                true => !tail.older(console, &topic, (ahead, share), &mut budget)?,
                 false => !tail.later(console, &topic, ahead, time_ms, &mut budget)?,
             };
         }
@@ -115,44 +120,59 @@ impl Tail {
         &mut self,
         console: &Console,
         topic: &Topic,
-        count: usize,
+        (count, share): (usize, usize),
         budget: &mut Budget,
     ) -> Result<bool, Refused> {
         let partition = topic.partitions[self.index];
         let mut window = count as i64;
         while self.ready.is_empty() && self.next > self.end {
+            if budget.0 == 0 {
+                return Ok(false);
+            }
             let from = (self.next - window).max(self.end);
+            // A single record is read whatever its size, and a try that failed leaves something for the next one: each
+            // page comes further.
+            let allowed = match self.next - from {
+                1 => usize::MAX,
+                _ => share.min(budget.0 / 2),
+            };
             let mut found = VecDeque::new();
-            let mut at = from;
-            let mut left = budget.0;
-            while at < self.next && left > 0 {
-                let before = at;
+            let (mut at, mut read, mut is_too_much, mut left_out) = (from, 0usize, false, false);
+            while at < self.next && !is_too_much {
+                let before = (at, read);
                 at = committed::walk(
                     &console.log,
                     partition,
                     (at, self.next),
-                    left.min(1 << 20),
+                    allowed.clamp(1, 1 << 20),
                     &mut |record| {
-                        left = left.saturating_sub(crate::events::bytes_of(record));
+                        read += crate::events::bytes_of(record);
+                        if read > allowed {
+                            is_too_much = true;
+                            return ControlFlow::Break(());
+                        }
                         found.push_front(shown::line(self.index, record));
+                        // The page has no place for older ones.
+                        left_out |= found.len() > count;
+                        found.truncate(count);
                         ControlFlow::Continue(())
                     },
                 )?;
                 // Nothing can be seen there: what lies behind is open.
-                if at <= before {
+                if at <= before.0 {
                     break;
                 }
-            }
-            budget.0 = left;
-            if left == 0 && at < self.next {
-                if window == 1 {
-                    return Ok(false);
+                if read == before.1 {
+                    read += HIDDEN_BYTES;
                 }
-                // Too much at once: as much once more, and no further.
-                (window, budget.0) = ((window / 8).max(1), BYTES_MAX / 8);
+            }
+            budget.0 = budget.0.saturating_sub(read.min(allowed));
+            if is_too_much {
+                window = ((self.next - from) / 8).max(1);
                 continue;
             }
-            self.next = from;
+            let oldest = found.back().and_then(|record| record["offset"].as_i64());
+            self.next = oldest.filter(|_| left_out).unwrap_or(from);
             // Gaps: look further back each time.
             window = window.saturating_mul(4).min(1 << 20);
             self.ready = found;
@@ -178,7 +198,7 @@ impl Tail {
             let left = &mut budget.0;
             let at =
                 committed::walk(&console.log, partition, (self.next, self.end), 1 << 20, &mut |record| {
-                    if ready.len() >= count {
+                    if ready.len() >= count || *left == 0 {
                         return ControlFlow::Break(());
                     }
                     *left = left.saturating_sub(crate::events::bytes_of(record));

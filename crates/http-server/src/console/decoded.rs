@@ -5,6 +5,7 @@ use broker::security::{Operation, ResourceType};
 use formats::avro_as_json;
 use registry::{Request, SchemaRegistry};
 use serde_json::{Value, json};
+use std::collections::BTreeSet;
 
 /// What serializers write before what they have encoded.
 const HEAD_BYTES: usize = 5;
@@ -20,7 +21,6 @@ pub(super) fn decoded(console: &Console, asked: &Asked<'_>, bytes: &[u8]) -> Opt
         return None;
     }
     Some(match decode(registry, id, &bytes[HEAD_BYTES..]) {
-        Ok(text) if text.len() > TEXT_BYTES_MAX => json!({ "error": "it is too long to be shown" }),
         Ok(text) => json!({ "text": text }),
         Err(error) => json!({ "error": error }),
     })
@@ -30,25 +30,37 @@ fn decode(registry: &SchemaRegistry, id: u32, bytes: &[u8]) -> Result<String, St
     let schema = ask(registry, &["schemas", "ids", &id.to_string()])?;
     match schema["schemaType"].as_str() {
         None | Some("AVRO") => {}
+        Some("JSON") if bytes.len() > TEXT_BYTES_MAX => return Err("it is too long to be shown".into()),
         Some("JSON") => return String::from_utf8(bytes.to_vec()).map_err(|error| error.to_string()),
         Some(other) => return Err(format!("values of {other} are not decoded")),
     }
     let mut references = Vec::new();
-    refer(registry, &schema, &mut references)?;
+    let find = &mut |subject: &str, version: &str| ask(registry, &["subjects", subject, "versions", version]);
+    refer(find, &schema, &mut BTreeSet::new(), &mut references)?;
     let references: Vec<&str> = references.iter().map(String::as_str).collect();
     let text = schema["schema"].as_str().unwrap_or_default();
-    avro_as_json(&references, text, bytes).map_err(|error| error.to_string())
+    avro_as_json(&references, text, bytes, TEXT_BYTES_MAX).map_err(|error| error.to_string())
 }
 
-/// The texts of the schemas that one refers to, each behind those that it refers to itself.
-fn refer(registry: &SchemaRegistry, schema: &Value, texts: &mut Vec<String>) -> Result<(), String> {
+/// The texts of the schemas that one refers to, each behind those that it refers to itself. Each subject and version is
+/// looked at once, however many refer to it.
+fn refer(
+    find: &mut dyn FnMut(&str, &str) -> Result<Value, String>,
+    schema: &Value,
+    seen: &mut BTreeSet<(String, String)>,
+    texts: &mut Vec<String>,
+) -> Result<(), String> {
     for reference in schema["references"].as_array().into_iter().flatten() {
-        if texts.len() >= REFERENCES_MAX {
+        let subject = reference["subject"].as_str().unwrap_or_default();
+        let version = reference["version"].to_string();
+        if !seen.insert((subject.to_owned(), version.clone())) {
+            continue;
+        }
+        if seen.len() > REFERENCES_MAX {
             return Err(format!("the schema refers to more than {REFERENCES_MAX} others"));
         }
-        let subject = reference["subject"].as_str().unwrap_or_default();
-        let found = ask(registry, &["subjects", subject, "versions", &reference["version"].to_string()])?;
-        refer(registry, &found, texts)?;
+        let found = find(subject, &version)?;
+        refer(find, &found, seen, texts)?;
         let text = found["schema"].as_str().unwrap_or_default().to_owned();
         if !texts.contains(&text) {
             texts.push(text);
@@ -64,5 +76,36 @@ fn ask(registry: &SchemaRegistry, path: &[&str]) -> Result<Value, String> {
     match answer.status {
         200 => Ok(body),
         _ => Err(body["message"].as_str().unwrap_or("the registry does not know the schema").to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Each schema names the next one twice.
+    fn texts(levels: usize) -> (Result<Vec<String>, String>, usize) {
+        let next = |level: usize| {
+            let one = json!({ "subject": format!("s{level}"), "version": 1 });
+            let twice = if level < levels { vec![one.clone(), one] } else { Vec::new() };
+            json!({ "schema": format!("text {}", level as i64 - 1), "references": twice })
+        };
+        let (mut asked, mut texts) = (0, Vec::new());
+        let mut find = |subject: &str, _: &str| {
+            asked += 1;
+            Ok(next(subject[1..].parse::<usize>().unwrap() + 1))
+        };
+        let found = refer(&mut find, &next(0), &mut BTreeSet::new(), &mut texts);
+        (found.map(|()| texts), asked)
+    }
+
+    #[test]
+    fn what_is_referred_to_twice_is_looked_at_once() {
+        let (found, asked) = texts(40);
+        let expected: Vec<String> = (0..40).rev().map(|level| format!("text {level}")).collect();
+        assert_eq!((found, asked), (Ok(expected), 40));
+        let (found, asked) = texts(1_000);
+        assert!(found.unwrap_err().contains("more than 64"));
+        assert_eq!(asked, REFERENCES_MAX);
     }
 }

@@ -20,18 +20,20 @@ pub(super) fn list(console: &Console, asked: &Asked<'_>) -> Answered {
     let row = |group: &kafka_wire::messages::list_groups_response::ListedGroup| {
         let name = &group.group_id;
         let (mut lag, mut behind_ms, mut topics) = (0, 0, Vec::new());
-        for one in console.broker.group_lag(name) {
+        // What lies in topics that are hidden from who asks is told of neither by name nor by number.
+        let may_see = |topic: &str| asked.visitor.may(Operation::Describe, ResourceType::Topic, topic);
+        for one in console.broker.group_lag(name).into_iter().filter(|one| may_see(&one.topic)) {
             lag += one.lag;
             behind_ms = behind_ms.max(console.broker.behind_ms(&one, now_ms));
             topics.push(one.topic);
         }
-        for (_, one) in console.broker.share_views(Some(name)) {
+        let shares = console.broker.share_views(Some(name)).into_iter();
+        for (_, one) in shares.filter(|(_, one)| may_see(&one.topic)) {
             lag += i64::try_from(one.lag()).unwrap_or(i64::MAX);
             topics.push(one.topic);
         }
         topics.sort_unstable();
         topics.dedup();
-        topics.retain(|topic| asked.visitor.may(Operation::Describe, ResourceType::Topic, topic));
         json!({
             "name": name,
             "type": group.group_type,
@@ -145,6 +147,7 @@ fn reset_to(given: &Value) -> Result<ResetTo, Refused> {
 pub(super) fn reset(console: &Console, name: &str, asked: &Asked<'_>) -> Answered {
     let given = asked.json()?;
     let topic = given["topic"].as_str().ok_or_else(|| Refused::bad("the request has no 'topic'"))?;
+    asked.permit(Operation::Describe, ResourceType::Topic, topic)?;
     let confirms = given["confirm"] == true;
     let found =
         console.log.topic(topic).ok_or_else(|| Refused::bad(format!("there is no topic '{topic}'")))?;

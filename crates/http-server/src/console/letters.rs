@@ -9,16 +9,25 @@ use hyper::StatusCode;
 use kafka_client::{CONSENTS, Letter, REDRIVE_GROUP, Redrive};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
+use std::ops::ControlFlow;
+use std::sync::Arc;
 
 const LETTERS_MAX: usize = 200;
 const REDRIVEN_MAX: usize = 10_000;
 const BYTES_MAX: usize = 2 << 10;
+/// Of the letters that are read for a page.
+const READ_BYTES_MAX: usize = 16 << 20;
+
+/// How far the letters of a topic's partitions were sent back.
+fn redriven(console: &Console, topic: &str) -> BTreeMap<i32, i64> {
+    let done = console.broker.group_lag(REDRIVE_GROUP).into_iter().filter(|lag| lag.topic == topic);
+    done.map(|lag| (lag.partition, lag.committed_offset)).collect()
+}
 
 /// Letters of a topic that were not sent back together with all that lay before them: how many there are, and how many
 /// of them wait.
 pub(super) fn count(console: &Console, topic: &Topic) -> (i64, i64) {
-    let done = console.broker.group_lag(REDRIVE_GROUP).into_iter().filter(|lag| lag.topic == topic.name);
-    let done: BTreeMap<i32, i64> = done.map(|lag| (lag.partition, lag.committed_offset)).collect();
+    let done = redriven(console, &topic.name);
     let (mut all, mut waiting) = (0, 0);
     for (index, id) in (0..).zip(&topic.partitions) {
         let Ok(bounds) = console.log.bounds(*id) else { continue };
@@ -42,10 +51,13 @@ pub(super) fn list(console: &Console, asked: &Asked<'_>) -> Answered {
     Ok(json!({ "topics": topics }))
 }
 
-fn partitions(console: &Console, topic: &str) -> Result<Vec<i32>, Refused> {
+fn found(console: &Console, topic: &str) -> Result<Arc<Topic>, Refused> {
     let missing = || Refused { status: StatusCode::NOT_FOUND, words: format!("there is no topic '{topic}'") };
-    let topic = console.log.topic(topic).ok_or_else(missing)?;
-    Ok((0..i32::try_from(topic.partitions.len()).unwrap_or(i32::MAX)).collect())
+    console.log.topic(topic).ok_or_else(missing)
+}
+
+fn partitions(topic: &Topic) -> Vec<i32> {
+    (0..i32::try_from(topic.partitions.len()).unwrap_or(i32::MAX)).collect()
 }
 
 fn shown(letter: &Letter) -> Value {
@@ -77,27 +89,24 @@ fn shown(letter: &Letter) -> Value {
 
 pub(super) fn show(console: &Console, topic: &str, asked: &Asked<'_>) -> Answered {
     asked.permit(Operation::Read, ResourceType::Topic, topic)?;
-    let partitions = partitions(console, topic)?;
-    let mut client = console.kafka(asked.visitor)?;
-    // A second look at the same, so that what was sent back is known by the same rules as those of sending.
-    let all = client.letters(topic, &partitions, LETTERS_MAX)?;
-    let what = Redrive { dry_run: true, letters_max: Some(REDRIVEN_MAX), ..Default::default() };
-    let waiting = client.redrive(topic, &partitions, &what, 0)?;
-    let is_waiting = |letter: &Letter| {
-        waiting
-            .iter()
-            .any(|one| (one.partition, one.record.offset) == (letter.partition, letter.record.offset))
-    };
-    let rows: Vec<Value> = all
-        .iter()
-        .map(|letter| {
-            let mut row = shown(letter);
-            row["waiting"] = is_waiting(letter).into();
-            row["may_send"] = asked.visitor.may(Operation::Write, ResourceType::Topic, &letter.topic).into();
-            row
-        })
-        .collect();
-    Ok(json!({ "letters": rows, "waiting": waiting.len(), "more": all.len() == LETTERS_MAX }))
+    let found = found(console, topic)?;
+    let done = redriven(console, topic);
+    let (mut rows, mut read) = (Vec::new(), 0usize);
+    let mut is_cut = false;
+    console.kafka(asked.visitor)?.each_letter(topic, &partitions(&found), &mut |letter| {
+        let mut row = shown(&letter);
+        row["waiting"] = done.get(&letter.partition).is_none_or(|next| letter.record.offset >= *next).into();
+        row["may_send"] = asked.visitor.may(Operation::Write, ResourceType::Topic, &letter.topic).into();
+        rows.push(row);
+        let bytes = |part: &Option<bytes::Bytes>| part.as_ref().map_or(0, bytes::Bytes::len);
+        let headers = letter.record.headers.iter().map(|(name, value)| name.len() + bytes(value));
+        read += bytes(&letter.record.key) + bytes(&letter.record.value) + headers.sum::<usize>();
+        is_cut = rows.len() >= LETTERS_MAX || read >= READ_BYTES_MAX;
+        if is_cut { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    })?;
+    // As many as are sent at once.
+    let waiting = count(console, &found).1.min(REDRIVEN_MAX as i64);
+    Ok(json!({ "letters": rows, "waiting": waiting, "more": is_cut }))
 }
 
 /// Sends one letter's record back, or those of all that wait; without `confirm` it only says which.
@@ -114,7 +123,7 @@ pub(super) fn redrive(console: &Console, topic: &str, asked: &Asked<'_>) -> Answ
     };
     let confirms = given["confirm"] == true;
     let what = Redrive { single, from_beginning: false, letters_max: Some(REDRIVEN_MAX), dry_run: !confirms };
-    let partitions = partitions(console, topic)?;
+    let partitions = partitions(&*found(console, topic)?);
     let letters =
         console.kafka(asked.visitor)?.redrive(topic, &partitions, &what, console.os.clock.now_ms())?;
     let mut counts: BTreeMap<(&str, i32), u64> = BTreeMap::new();

@@ -21,7 +21,7 @@ mod topics;
 mod wanted;
 
 use crate::body::Body;
-use crate::desk::Desk;
+use crate::desk::{Desk, NotDone};
 use crate::door::{Caller, Door};
 use crate::events::{self, Events};
 use crate::reply::Reply;
@@ -42,11 +42,15 @@ use os::Os;
 use registry::SchemaRegistry;
 use serde_json::{Value, json};
 use sessions::Sessions;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use tokio::sync::Semaphore;
 
 /// Bytes of a request's body: a record to produce, whose bytes may be escaped.
 pub(crate) const BODY_BYTES_MAX: usize = 4 << 20;
+
+/// Bytes of a user and a password, which anybody may send.
+pub(crate) const LOG_IN_BYTES_MAX: usize = 4 << 10;
 
 /// Searches at once; each reads as fast as the disk gives.
 const SEARCHES_MAX: usize = 4;
@@ -131,6 +135,21 @@ impl Refused {
     fn bad(words: impl Into<String>) -> Refused {
         Refused { status: StatusCode::BAD_REQUEST, words: words.into() }
     }
+
+    fn into_response(self) -> Response<Body> {
+        let response = match self.status {
+            StatusCode::TOO_MANY_REQUESTS => events::come_again(self.status, &self.words),
+            status => Reply::error(status, self.words).into_response(),
+        };
+        response.map(Body::from)
+    }
+}
+
+impl From<NotDone> for Refused {
+    fn from(why: NotDone) -> Refused {
+        let (status, words) = why.told();
+        Refused { status, words: words.into() }
+    }
 }
 
 impl From<ApiError> for Refused {
@@ -186,6 +205,11 @@ impl Console {
         }
     }
 
+    /// What bodies are paid from, together with those of events.
+    pub(crate) fn body_bytes(&self) -> Arc<Semaphore> {
+        self.events.body_bytes(false)
+    }
+
     /// What a request is for; none if it is not the console's.
     pub(crate) fn meant(&self, head: &Parts) -> Option<Meant> {
         let path = head.uri.path();
@@ -222,15 +246,14 @@ impl Console {
 
     /// Begins a session for who knows a password.
     pub(crate) async fn log_in(&self, door: &Door, caller: &Caller, body: &[u8]) -> Response<Full<Bytes>> {
-        let given = serde_json::from_slice::<Value>(body).ok().and_then(|given| {
-            let text = |name: &str| given[name].as_str().map(str::to_owned);
-            Some(Login { user: text("user")?, password: text("password")? })
-        });
-        let Some(login) = given else {
+        // Texts and nothing else; the parser's words would repeat what was sent.
+        let given = serde_json::from_slice::<BTreeMap<String, String>>(body).ok();
+        let given = given.and_then(|mut given| Some((given.remove("user")?, given.remove("password")?)));
+        let Some((user, password)) = given else {
             return Reply::error(StatusCode::BAD_REQUEST, "the body has no user and password")
                 .into_response();
         };
-        let user = login.user.clone();
+        let login = Login { user: user.clone(), password };
         let visitor = match door.log_in(login, caller).await {
             Ok(visitor) if !visitor.is_anonymous => visitor,
             Ok(_) => {
@@ -283,13 +306,10 @@ impl Console {
             let asked = Asked { site: &site, visitor: &visitor, query: &query, body: &body };
             console.reply(&method, &names, &asked)
         });
-        let failed =
-            || Err(Refused { status: StatusCode::INTERNAL_SERVER_ERROR, words: "the request failed".into() });
-        let reply = match answered.await.unwrap_or_else(failed) {
-            Ok(value) => Reply::ok(value),
-            Err(refused) => Reply::error(refused.status, refused.words),
-        };
-        reply.into_response().map(Body::from)
+        match answered.await.unwrap_or_else(|why| Err(why.into())) {
+            Ok(value) => Reply::ok(value).into_response().map(Body::from),
+            Err(refused) => refused.into_response(),
+        }
     }
 
     fn reply(&self, method: &Method, parts: &[&str], asked: &Asked<'_>) -> Answered {

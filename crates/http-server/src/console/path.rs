@@ -28,13 +28,15 @@ enum Test {
     IsNot(Value),
     /// Numbers are compared as such, texts letter by letter.
     Below(Value),
+    AtMost(Value),
     Above(Value),
+    AtLeast(Value),
     /// A text with this in it.
     Contains(String),
 }
 
 /// In this order, so that `>=` is not read as `>`.
-const SIGNS: [&str; 7] = ["!=", "==", "=", "~", "<", ">", "exists"];
+const SIGNS: [&str; 9] = ["!=", "==", "<=", ">=", "=", "~", "<", ">", "exists"];
 
 impl Condition {
     pub(super) fn parse(text: &str) -> Result<Condition, String> {
@@ -51,7 +53,9 @@ impl Condition {
         }
         let sign = SIGNS.iter().find_map(|sign| Some((*sign, rest.strip_prefix(sign)?.trim())));
         let Some((sign, operand)) = sign else {
-            return Err(format!("'{rest}' is no test: there are =, !=, <, >, ~ (has in it) and exists"));
+            return Err(format!(
+                "'{rest}' is no test: there are =, !=, <, <=, >, >=, ~ (has in it) and exists"
+            ));
         };
         let value = || match operand {
             "" => Err(format!("behind '{sign}' there is a value missing")),
@@ -64,7 +68,9 @@ impl Condition {
                 value()?.as_str().map_or_else(|| operand.to_owned(), str::to_owned).to_lowercase(),
             ),
             "<" => Test::Below(value()?),
+            "<=" => Test::AtMost(value()?),
             ">" => Test::Above(value()?),
+            ">=" => Test::AtLeast(value()?),
             "exists" => Test::Exists,
             _ => Test::Is(value()?),
         };
@@ -133,7 +139,9 @@ impl Test {
             Test::Is(wanted) => is(value, wanted),
             Test::IsNot(wanted) => !is(value, wanted),
             Test::Below(wanted) => order(value, wanted) == Some(Ordering::Less),
+            Test::AtMost(wanted) => order(value, wanted).is_some_and(Ordering::is_le),
             Test::Above(wanted) => order(value, wanted) == Some(Ordering::Greater),
+            Test::AtLeast(wanted) => order(value, wanted).is_some_and(Ordering::is_ge),
             Test::Contains(part) => value.as_str().is_some_and(|text| text.to_lowercase().contains(part)),
         }
     }
@@ -179,13 +187,26 @@ mod tests {
             "$.o.a-b exists",
             "$.s != early",
             "$.t > 2025",
+            "$.id >= 9007199254740993",
+            "$.id <= 9007199254740993",
+            "$.o.a-b[1].c <= 3",
+            "$.s >= Lat",
             "$",
         ] {
             assert!(Condition::parse(fitting).unwrap().fits(&record), "{fitting}");
         }
-        for other in
-            ["$.id = 9007199254740992", "$.s = late", "$.o.n", "$.x != 1", "$.s > 5", "$.o.a-b[7]", "$.s.t"]
-        {
+        for other in [
+            "$.id = 9007199254740992",
+            "$.s = late",
+            "$.o.n",
+            "$.x != 1",
+            "$.s > 5",
+            "$.s >= 5",
+            "$.id <= 9007199254740992",
+            "$.id >= 9007199254740994",
+            "$.o.a-b[7]",
+            "$.s.t",
+        ] {
             assert!(!Condition::parse(other).unwrap().fits(&record), "{other}");
         }
     }

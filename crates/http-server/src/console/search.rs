@@ -8,7 +8,6 @@ use super::{Console, Refused, browse, shown};
 use crate::body::Body;
 use crate::committed;
 use crate::events;
-use crate::reply::Reply;
 use crate::router::query_value;
 use broker::errors::ApiError;
 use broker::security::{Operation, ResourceType, Visitor};
@@ -17,7 +16,8 @@ use eventlog::Topic;
 use hyper::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderValue, X_CONTENT_TYPE_OPTIONS};
 use hyper::http::request::Parts;
 use hyper::{Response, StatusCode};
-use serde_json::{Value, json};
+use serde_json::json;
+use std::collections::VecDeque;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::Duration;
@@ -29,6 +29,8 @@ const TIME_MAX: Duration = Duration::from_secs(60);
 const READ_BYTES_MAX: u64 = 8 << 30;
 /// Read between two looks at the clock and the client.
 const PORTION_BYTES: usize = 4 << 20;
+/// Of the lines of a portion, unless a single one is longer.
+const LINES_BYTES_MAX: usize = 1 << 20;
 
 /// Where a search is in a partition: what lies before `next` has not been looked at.
 struct Reach {
@@ -57,8 +59,6 @@ pub(super) async fn answer(
     name: &str,
     visitor: &Visitor,
 ) -> Response<Body> {
-    let refusal =
-        |refused: Refused| Reply::error(refused.status, refused.words).into_response().map(Body::from);
     if !visitor.may(Operation::Read, ResourceType::Topic, name) {
         return super::denied(visitor, "Read on the topic").map(Body::from);
     }
@@ -66,21 +66,35 @@ pub(super) async fn answer(
         let message = "other searches are under way; come again";
         return events::come_again(StatusCode::TOO_MANY_REQUESTS, message).map(Body::from);
     };
-    let begun = Search::begin(console.clone(), name, head.uri.query().unwrap_or_default());
-    let mut search = match begun {
+    let (name, query) = (name.to_owned(), head.uri.query().unwrap_or_default().to_owned());
+    let begun = console.desk.run({
+        let console = console.clone();
+        move || Search::begin(console, &name, &query)
+    });
+    let mut search = match begun.await.unwrap_or_else(|why| Err(why.into())) {
         Ok(search) => search,
-        Err(refused) => return refusal(refused),
+        Err(refused) => return refused.into_response(),
     };
     let (sender, parts) = mpsc::channel(1);
     tokio::spawn(async move {
         let _place = place;
         let ends = Instant::now() + TIME_MAX;
         loop {
+            let mut lost = json!({
+                "records": search.records, "bytes": search.bytes, "share": search.share(), "next": search.position(),
+            });
             let run = console.desk.run(move || {
                 let found = search.portion();
                 (search, found)
             });
-            let Some((after, found)) = run.await else { return };
+            let (after, found) = match run.await {
+                Ok(run) => run,
+                Err(why) => {
+                    lost["ended"] = why.told().1.into();
+                    let _ = sender.send(Bytes::from(format!("{lost}\n"))).await;
+                    return;
+                }
+            };
             search = after;
             let (mut lines, failure) = match found {
                 Ok(lines) => (lines, None),
@@ -100,9 +114,9 @@ pub(super) async fn answer(
                 json!({ "records": search.records, "bytes": search.bytes, "share": search.share() });
             if let Some(why) = why {
                 progress["ended"] = why.into();
-                progress["next"] = if is_over { Value::Null } else { search.position().into() };
+                progress["next"] = (!is_over).then(|| search.position()).into();
             }
-            lines.push(progress);
+            lines.push(progress.to_string());
             let text: String = lines.into_iter().map(|line| format!("{line}\n")).collect();
             let is_gone = sender.send(Bytes::from(text)).await.is_err();
             if is_gone || why.is_some() {
@@ -157,11 +171,11 @@ impl Search {
         places.collect::<Vec<_>>().join(",")
     }
 
-    /// Looks at some more, in each partition in turn; the records that were found.
-    fn portion(&mut self) -> Result<Vec<Value>, Refused> {
+    /// Looks at some more, in each partition in turn; the lines of the records that were found.
+    fn portion(&mut self) -> Result<Vec<String>, Refused> {
         let mut lines = Vec::new();
-        let mut left = PORTION_BYTES;
-        while left > 0 && self.found < FOUND_MAX && !self.is_over() {
+        let (mut left, mut room) = (PORTION_BYTES, LINES_BYTES_MAX);
+        while left > 0 && room > 0 && self.found < FOUND_MAX && !self.is_over() {
             let turn = self.turn % self.reaches.len();
             self.turn += 1;
             let reach = &mut self.reaches[turn];
@@ -169,9 +183,10 @@ impl Search {
                 continue;
             }
             let from = (reach.next - reach.window).max(reach.first);
-            let (mut at, mut read) = (from, 0usize);
-            let mut found = Vec::new();
-            while at < reach.next {
+            let is_single = reach.next - from == 1;
+            let mut kept = Kept::new(FOUND_MAX - self.found, room);
+            let (mut at, mut read, mut records, mut is_too_much) = (from, 0usize, 0u64, false);
+            while at < reach.next && !is_too_much {
                 let before = at;
                 let partition = self.topic.partitions[reach.index];
                 at = committed::walk(
@@ -181,9 +196,14 @@ impl Search {
                     PORTION_BYTES,
                     &mut |record| {
                         read += events::bytes_of(record);
-                        self.records += 1;
+                        if read > PORTION_BYTES && !is_single {
+                            is_too_much = true;
+                            return ControlFlow::Break(());
+                        }
+                        records += 1;
                         if self.wanted.fits(record) {
-                            found.push(json!({ "record": shown::line(reach.index, record) }));
+                            let line = json!({ "record": shown::line(reach.index, record) }).to_string();
+                            kept.add(record.offset, line);
                         }
                         ControlFlow::Continue(())
                     },
@@ -192,20 +212,83 @@ impl Search {
                     break;
                 }
             }
-            reach.next = from;
+            self.bytes += read as u64;
+            // A window without records costs something too.
+            left = left.saturating_sub(read.max(4 << 10));
+            if is_too_much {
+                // Less at once, from the same place.
+                reach.window = ((reach.next - from) / 8).max(1);
+                continue;
+            }
+            self.records += records;
             // Small records are looked at in larger windows.
             reach.window = match read {
                 0..=500_000 => (reach.window * 2).min(1 << 16),
                 500_001..=4_000_000 => reach.window,
                 _ => (reach.window / 4).max(1),
             };
-            self.bytes += read as u64;
-            // A window without records costs something too.
-            left = left.saturating_sub(read.max(4 << 10));
-            self.found += found.len();
-            found.reverse();
-            lines.append(&mut found);
+            reach.next = match kept.left_out {
+                // What had no room is found again, from here on.
+                true => {
+                    room = 0;
+                    kept.lines.front().map_or(from, |(offset, _)| *offset)
+                }
+                false => from,
+            };
+            room = room.saturating_sub(kept.bytes);
+            self.found += kept.lines.len();
+            lines.extend(kept.lines.into_iter().rev().map(|(_, line)| line));
         }
         Ok(lines)
+    }
+}
+
+/// The newest of the lines of a window for which there is room.
+struct Kept {
+    lines: VecDeque<(i64, String)>,
+    bytes: usize,
+    count_max: usize,
+    bytes_max: usize,
+    left_out: bool,
+}
+
+impl Kept {
+    fn new(count_max: usize, bytes_max: usize) -> Kept {
+        Kept { lines: VecDeque::new(), bytes: 0, count_max, bytes_max, left_out: false }
+    }
+
+    /// Takes one that is newer than all before; it stays itself, whatever its length.
+    fn add(&mut self, offset: i64, line: String) {
+        self.bytes += line.len();
+        self.lines.push_back((offset, line));
+        while self.lines.len() > 1
+            && (self.lines.len() > self.count_max || self.bytes > self.bytes_max)
+            && let Some((_, oldest)) = self.lines.pop_front()
+        {
+            self.bytes -= oldest.len();
+            self.left_out = true;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_newest_lines_stay() {
+        let kept = |count_max, bytes_max, lengths: &[usize]| {
+            let mut kept = Kept::new(count_max, bytes_max);
+            for (offset, length) in (0..).zip(lengths) {
+                kept.add(offset, "x".repeat(*length));
+            }
+            let offsets: Vec<i64> = kept.lines.iter().map(|(offset, _)| *offset).collect();
+            (offsets, kept.bytes, kept.left_out)
+        };
+        assert_eq!(kept(3, 100, &[5, 5, 5]), (vec![0, 1, 2], 15, false));
+        assert_eq!(kept(2, 100, &[5, 5, 5]), (vec![1, 2], 10, true));
+        assert_eq!(kept(9, 10, &[5, 5, 5, 1]), (vec![2, 3], 6, true));
+        assert_eq!(kept(9, 10, &[5, 50]), (vec![1], 50, true));
+        assert_eq!(kept(9, 10, &[50]), (vec![0], 50, false));
     }
 }

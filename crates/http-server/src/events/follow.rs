@@ -4,6 +4,7 @@ use super::position::{From, Position};
 use super::{Events, come_again, of_error, shown, stream, text_of};
 use crate::body::Body;
 use crate::committed;
+use crate::desk::NotDone;
 use crate::reply::Reply;
 use crate::router::query_value;
 use base::PartitionId;
@@ -130,7 +131,13 @@ impl Events {
                 let (events, topic, before) = (self.clone(), topic.clone(), position.clone());
                 // Records may have to come from the disk, and to be unpacked.
                 let read = self.readers.run(move || events.records(&topic, position, (max, shape))).await;
-                let found = read.unwrap_or_else(|| Err(ErrorCode::UnknownServerError.into()))?;
+                let found = read.unwrap_or_else(|why| {
+                    let code = match why {
+                        NotDone::Full => ErrorCode::ThrottlingQuotaExceeded,
+                        NotDone::Panicked => ErrorCode::UnknownServerError,
+                    };
+                    Err(ApiError::new(code, why.told().1))
+                })?;
                 if !found.records.is_empty() {
                     return Ok(found);
                 }

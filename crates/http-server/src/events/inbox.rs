@@ -5,6 +5,7 @@
 
 use super::posted::{self, Posted};
 use super::{Events, Rights, come_again, of_error};
+use crate::desk::NotDone;
 use crate::reply::Reply;
 use broker::errors::ApiError;
 use broker::security::{Operation, ResourceType};
@@ -86,14 +87,19 @@ pub(super) async fn publish(
         }
     });
     let (Published { mut places, lsn }, is_batch, topic) = match taken.await {
-        Some(Ok(taken)) => taken,
-        Some(Err(reply)) if reply.status == StatusCode::SERVICE_UNAVAILABLE => {
+        Ok(Ok(taken)) => taken,
+        Ok(Err(reply)) if reply.status == StatusCode::SERVICE_UNAVAILABLE => {
             let message = reply.body["errors"][0].as_str().unwrap_or_default();
             return come_again(reply.status, message);
         }
-        Some(Err(reply)) => return reply.into_response(),
-        None => {
-            return Reply::error(StatusCode::INTERNAL_SERVER_ERROR, "the request failed").into_response();
+        Ok(Err(reply)) => return reply.into_response(),
+        Err(NotDone::Full) => {
+            let (status, words) = NotDone::Full.told();
+            return come_again(status, words);
+        }
+        Err(why) => {
+            let (status, words) = why.told();
+            return Reply::error(status, words).into_response();
         }
     };
     if let Some(lsn) = lsn

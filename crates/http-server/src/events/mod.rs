@@ -211,6 +211,7 @@ pub(crate) fn of_error(error: &ApiError) -> Reply {
         | ErrorCode::OffsetOutOfRange
         | ErrorCode::InvalidTopicException => StatusCode::BAD_REQUEST,
         ErrorCode::PolicyViolation => StatusCode::CONFLICT,
+        ErrorCode::ThrottlingQuotaExceeded => StatusCode::TOO_MANY_REQUESTS,
         ErrorCode::NotEnoughReplicas | ErrorCode::KafkaStorageError => StatusCode::SERVICE_UNAVAILABLE,
         _ => StatusCode::INTERNAL_SERVER_ERROR,
     };
