@@ -42,10 +42,10 @@ check 'settings' 'server_version +\| 17' -c '\dconfig server_version'
 check 'types' 'timestamp with time zone' -c '\dT pg_catalog.timestamptz'
 check 'expanded' 'RECORD 1' -c '\x' -c 'SELECT * FROM flights LIMIT 1'
 check 'a file of CSV' '^EWR,1$' -c "\\copy (SELECT value->>'origin', partition + 1 FROM flights WHERE partition = 0 ORDER BY \"offset\" LIMIT 1) TO '$scratch/rows.csv' CSV" -c "\\! cat $scratch/rows.csv"
-check 'prepared' '^1$' -At -c 'SELECT count(*) FROM flights WHERE key = $1 \bind c \g'
 check 'a cursor by psql itself' '^3$' -At -v FETCH_COUNT=1 -c 'SELECT "offset" + 1 FROM flights ORDER BY "offset" LIMIT 3'
 check 'a transaction' '^3$' -At -1 -c 'SELECT count(*) FROM flights'
-check 'a description of a query' 'timestamp with time zone' -c 'SELECT timestamp, value FROM flights \gdesc'
+echo 'SELECT timestamp, value FROM flights \gdesc' >"$scratch/gdesc.sql"
+check 'a description of a query' 'timestamp with time zone' -f "$scratch/gdesc.sql"
 check 'a position' '^[0-9A-F]+/[0-9A-F]+$' -At -c 'SELECT pg_current_wal_lsn()'
 check 'a wait' '^success$' -At -c "WAIT FOR LSN '0/1' WITH (TIMEOUT '5s')"
 # An error shows where it is.

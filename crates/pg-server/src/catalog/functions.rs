@@ -3,6 +3,7 @@
 use super::rows::{OWNER_NAME, key_name, of_key};
 use crate::engine::{Texts, function};
 use crate::error::{Code, PgError};
+use crate::settings::Settings;
 use crate::tables::{Relation, Relations};
 use crate::types;
 use arrow_schema::DataType;
@@ -106,6 +107,10 @@ pub(super) fn all(relations: &Relations) -> Vec<ScalarUDF> {
             }))
         }));
     }
+    // Of a name that is no literal; the session's own values stand in the statement by then.
+    functions.push(function("current_setting", DataType::Utf8, Volatility::Stable, |texts| {
+        Ok(text(texts, 0).and_then(|name| Settings::new("").get(name).ok()))
+    }));
     functions.push(function("set_config", DataType::Utf8, Volatility::Stable, |texts| {
         Ok(text(texts, 1).map(str::to_string))
     }));
@@ -188,10 +193,52 @@ pub(super) fn index_definition(relation: &Relation) -> String {
     format!("CREATE UNIQUE INDEX \"{name}\" ON {schema}.\"{table}\" USING btree ({})", key(relation))
 }
 
+/// The words that PostgreSQL keeps for itself (its documentation, SQL Key Words), as far as names are likely to be one.
+const RESERVED: [&str; 36] = [
+    "all",
+    "and",
+    "any",
+    "array",
+    "as",
+    "asc",
+    "case",
+    "cast",
+    "check",
+    "column",
+    "constraint",
+    "create",
+    "default",
+    "desc",
+    "distinct",
+    "do",
+    "else",
+    "end",
+    "except",
+    "false",
+    "for",
+    "from",
+    "grant",
+    "group",
+    "having",
+    "in",
+    "limit",
+    "not",
+    "null",
+    "offset",
+    "order",
+    "select",
+    "table",
+    "to",
+    "user",
+    "where",
+];
+
 /// Whether a name needs no quotes.
 fn is_plain(name: &str) -> bool {
     let starts = name.starts_with(|c: char| c.is_ascii_lowercase() || c == '_');
-    starts && name.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_')
+    starts
+        && !RESERVED.contains(&name)
+        && name.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_')
 }
 
 fn text<'a>(texts: &Texts<'a>, index: usize) -> Option<&'a str> {

@@ -54,7 +54,7 @@ pub(super) const SPECS: &[Spec] = &[
     pg(
         "pg_database",
         "oid:o datname:n datdba:o encoding:i datlocprovider:c datistemplate:b datallowconn:b dathasloginevt:b \
-         datconnlimit:i dattablespace:o datcollate:t datctype:t datlocale:t daticurules:t datcollversion:t datacl:T",
+         datconnlimit:i dattablespace:o datcollate:t datctype:t datlocale:t daticulocale:t daticurules:t datcollversion:t datacl:T",
     ),
     pg(
         "pg_roles",

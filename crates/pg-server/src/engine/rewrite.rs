@@ -279,8 +279,8 @@ impl Rewriter<'_> {
         if name == "array"
             && let FunctionArguments::Subquery(mut query) = function.args
         {
-            // Nothing of the catalog names roles.
-            if self.last_reads_catalog && reads(&query, &["pg_roles"]) {
+            // Nothing of the catalog names roles, or has options.
+            if self.last_reads_catalog && reads(&query, &["pg_roles", "unnest"]) {
                 return Ok(null());
             }
             aggregate(&mut query, "array_agg");

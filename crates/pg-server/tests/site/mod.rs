@@ -186,6 +186,8 @@ impl Client {
     pub fn connect(address: SocketAddr) -> TcpStream {
         let stream = TcpStream::connect(address).expect("the server listens");
         stream.set_read_timeout(Some(LIMIT)).expect("a time-out");
+        // Messages go out one by one, and must not wait for one another.
+        stream.set_nodelay(true).expect("no delay");
         stream
     }
 
