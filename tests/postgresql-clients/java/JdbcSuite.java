@@ -28,7 +28,7 @@ public final class JdbcSuite {
         expect(column(data.getSchemas(), "TABLE_SCHEM").contains("topics"), true);
         List<String> columns = column(data.getColumns(null, "topics", "flights", "%"), "COLUMN_NAME");
         expect(columns.subList(0, 3), List.of("partition", "offset", "timestamp"));
-        expect(column(data.getPrimaryKeys(null, "topics", "flights"), "COLUMN_NAME"), List.of("offset", "partition"));
+        expect(column(data.getPrimaryKeys(null, "topics", "flights"), "COLUMN_NAME"), List.of("partition", "offset"));
         expect(column(data.getImportedKeys(null, "topics", "flights"), "FKCOLUMN_NAME"), List.of());
         data.getTypeInfo().close();
         data.getIndexInfo(null, "topics", "flights", false, false).close();

@@ -158,6 +158,10 @@ pub(super) fn all(relations: &Relations) -> Vec<ScalarUDF> {
         function("json_path_text", DataType::Utf8, Volatility::Immutable, |texts| {
             Ok(walk(parsed(texts), texts).and_then(text_of))
         }),
+        function("like_escape", DataType::Utf8, Volatility::Immutable, |texts| {
+            let text = |index: usize| texts.get(index).copied().flatten();
+            Ok(text(0).zip(text(1)).map(|(pattern, escape)| like_pattern(pattern, escape.chars().next())))
+        }),
         function("text_array", list_of(DataType::Utf8), Volatility::Immutable, array_text),
         function("int8_array", list_of(DataType::Int64), Volatility::Immutable, array_text),
         function("float8_array", list_of(DataType::Float64), Volatility::Immutable, array_text),
@@ -254,6 +258,23 @@ fn kind(value: &Value) -> &'static str {
         Value::Array(_) => "array",
         Value::Object(_) => "object",
     }
+}
+
+/// The pattern with a backslash in the place of another escape character.
+fn like_pattern(pattern: &str, escape: Option<char>) -> String {
+    let mut out = String::with_capacity(pattern.len());
+    let mut characters = pattern.chars();
+    while let Some(character) = characters.next() {
+        match character {
+            character if Some(character) == escape => {
+                out.push('\\');
+                out.extend(characters.next());
+            }
+            '\\' => out.push_str("\\\\"),
+            other => out.push(other),
+        }
+    }
+    out
 }
 
 /// `{1,2}`, or a list as it came in, as the JSON array that `lists` takes.

@@ -180,7 +180,7 @@ impl Engine {
         session: &Session,
     ) -> Result<(Planned, bool), PgError> {
         let mut statement = parse(text)?;
-        let rewrite::Found { types: told, is_session } = rewrite::rewrite(&mut statement, session)?;
+        let rewrite::Found { types: told, is_session } = rewrite::rewrite(&mut statement, given, session)?;
         let asked = point::asked(&statement);
         rewrite::name_columns(&mut statement);
         let statement = DataFusionStatement::Statement(Box::new(statement));

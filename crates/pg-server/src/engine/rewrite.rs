@@ -2,12 +2,16 @@
 //!
 //! | PostgreSQL | here |
 //! |---|---|
-//! | `pg_catalog.f(x)`, `information_schema._pg_expandarray(x)` | `f(x)` |
+//! | `pg_catalog.f(x)` | `f(x)` |
+//! | `information_schema._pg_expandarray(x)` | `unnest(x)`; its field `n` the places |
+//! | `generate_subscripts(a, 1)` | the places of the elements |
+//! | `a LIKE b ESCAPE 'c'` | the pattern with backslashes |
 //! | `a OPERATOR(pg_catalog.~) b` | `a ~ b` |
 //! | `a COLLATE "C"` | `a` |
 //! | `a -> b`, `->>`, `#>`, `#>>` | functions |
 //! | `a ~~ b`, `!~~`, `~~*` | LIKE, NOT LIKE, ILIKE |
 //! | `'t'::regclass`, `$1::regclass` | the number of the relation |
+//! | `'f'::regproc` | the name of the function |
 //! | `x::regclass`, `x::regtype`, … of anything else | its name |
 //! | `x::name`, `::text`, `::json`, `::uuid`, … | text |
 //! | `x::oid`, `::xid` | integer |
@@ -23,9 +27,9 @@ use super::scope::Session;
 use crate::error::{Code, PgError};
 use crate::types;
 use datafusion::sql::sqlparser::ast::{
-    BinaryOperator, CastKind, DataType, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArgumentList,
-    FunctionArguments, GroupByExpr, Ident, LimitClause, ObjectName, ObjectNamePart, Query, SelectItem,
-    SetExpr, Statement, TableFactor, Value, ValueWithSpan, VisitMut, VisitorMut,
+    AccessExpr, BinaryOperator, CastKind, DataType, Expr, Function, FunctionArg, FunctionArgExpr,
+    FunctionArgumentList, FunctionArguments, GroupByExpr, Ident, LimitClause, ObjectName, ObjectNamePart,
+    Query, SelectItem, SetExpr, Statement, TableFactor, Value, ValueWithSpan, VisitMut, VisitorMut,
 };
 use datafusion::sql::sqlparser::tokenizer::Span;
 use std::collections::BTreeMap;
@@ -42,10 +46,12 @@ pub(super) struct Found {
     pub is_session: bool,
 }
 
-/// Rewrites a statement.
-pub(super) fn rewrite(statement: &mut Statement, session: &Session) -> Result<Found, PgError> {
+/// Rewrites a statement; `given` are the types of its first parameters, 0 where they are not known.
+pub(super) fn rewrite(statement: &mut Statement, given: &[u32], session: &Session) -> Result<Found, PgError> {
     let mut rewriter = Rewriter {
         session,
+        given,
+        expands: false,
         parameters: BTreeMap::new(),
         is_session: false,
         depth: 0,
@@ -140,12 +146,19 @@ fn shown_name(expression: &Expr) -> String {
     }
 }
 
+/// The elements of an array with their places; pgJDBC asks for the columns of a key so.
+const EXPAND: &str = "_pg_expandarray";
+/// `text[]`.
+const TEXT_ARRAY: u32 = 1009;
 const UNNAMED: &str = "?column?";
 /// Ends the part of a column's name that is shown.
 pub(crate) const NAME_END: char = '\u{1}';
 
 struct Rewriter<'a> {
     session: &'a Session,
+    given: &'a [u32],
+    /// `_pg_expandarray` stands somewhere.
+    expands: bool,
     parameters: BTreeMap<usize, u32>,
     is_session: bool,
     depth: usize,
@@ -199,6 +212,17 @@ impl VisitorMut for Rewriter<'_> {
         ControlFlow::Continue(())
     }
 
+    /// A function in the place of a table.
+    fn post_visit_table_factor(&mut self, factor: &mut TableFactor) -> ControlFlow<PgError> {
+        if let TableFactor::Table { name, args: Some(_), .. } = factor
+            && name.0.len() == 2
+            && part(name, 0).as_deref() == Some("pg_catalog")
+        {
+            name.0.remove(0);
+        }
+        ControlFlow::Continue(())
+    }
+
     fn pre_visit_expr(&mut self, expression: &mut Expr) -> ControlFlow<PgError> {
         self.depth += 1;
         if self.depth > DEPTH_MAX {
@@ -209,6 +233,9 @@ impl VisitorMut for Rewriter<'_> {
             return ControlFlow::Break(
                 error.hint("a long chain of AND or OR can often be written with IN (…)"),
             );
+        }
+        if let Some(places) = self.expanded_places(expression) {
+            *expression = places;
         }
         if let Expr::Cast { expr, data_type, .. } = expression
             && let (Some(number), Some(oid)) = (placeholder(expr), oid_of(data_type))
@@ -251,17 +278,66 @@ impl Rewriter<'_> {
                 Ok(Expr::Subquery(query))
             }
             Expr::AnyOp { left, compare_op: BinaryOperator::Eq, right, .. } if !is_subquery(&right) => {
-                Ok(call("array_has", vec![array(*right), *left]))
+                Ok(call("array_has", vec![self.array(*right), *left]))
             }
             Expr::AllOp { left, compare_op: BinaryOperator::NotEq, right } if !is_subquery(&right) => {
-                let found = call("array_has", vec![array(*right), *left]);
+                let found = call("array_has", vec![self.array(*right), *left]);
                 Ok(Expr::UnaryOp {
                     op: datafusion::sql::sqlparser::ast::UnaryOperator::Not,
                     expr: Box::new(found),
                 })
             }
+            Expr::Like { negated, any, expr, pattern, escape_char: Some(escape) } => {
+                let pattern = Box::new(call("like_escape", vec![*pattern, Expr::Value(escape)]));
+                Ok(Expr::Like { negated, any, expr, pattern, escape_char: None })
+            }
+            Expr::ILike { negated, any, expr, pattern, escape_char: Some(escape) } => {
+                let pattern = Box::new(call("like_escape", vec![*pattern, Expr::Value(escape)]));
+                Ok(Expr::ILike { negated, any, expr, pattern, escape_char: None })
+            }
+            Expr::CompoundFieldAccess { root, access_chain } => {
+                let is_element = matches!(&access_chain[..], [AccessExpr::Dot(Expr::Identifier(name))] if folded(name) == "x");
+                match self.expands && is_element {
+                    true => Ok(*root),
+                    false => Ok(Expr::CompoundFieldAccess { root, access_chain }),
+                }
+            }
             other => Ok(other),
         }
+    }
+
+    /// What `= ANY` compares with: a text such as `{1,2}` is an array here, and so is a parameter.
+    fn array(&mut self, expression: Expr) -> Expr {
+        let Some(number) = placeholder(&expression) else {
+            return if is_text(&expression) { call("text_array", vec![expression]) } else { expression };
+        };
+        let given =
+            number.checked_sub(1).and_then(|index| self.given.get(index)).copied().filter(|oid| *oid != 0);
+        let array = given.unwrap_or(TEXT_ARRAY);
+        self.parameters.entry(number).or_insert(array);
+        let element = types::element_of(array).map_or("text", |element| element.name);
+        call(array_type(element).unwrap_or("text_array"), vec![expression])
+    }
+
+    /// `(_pg_expandarray(a)).n` is the place of each element of the array, from 1.
+    fn expanded_places(&mut self, expression: &Expr) -> Option<Expr> {
+        let Expr::CompoundFieldAccess { root, access_chain } = expression else { return None };
+        let [AccessExpr::Dot(Expr::Identifier(field))] = &access_chain[..] else { return None };
+        let Expr::Nested(inner) = &**root else { return None };
+        let Expr::Function(function) = &**inner else { return None };
+        let is_it = function
+            .name
+            .0
+            .last()
+            .and_then(ObjectNamePart::as_ident)
+            .is_some_and(|name| folded(name) == EXPAND);
+        let FunctionArguments::List(list) = &function.args else { return None };
+        let [FunctionArg::Unnamed(FunctionArgExpr::Expr(array))] = &list.args[..] else { return None };
+        if !is_it || folded(field) != "n" {
+            return None;
+        }
+        self.expands = true;
+        Some(places(array.clone()))
     }
 
     fn function(&mut self, mut function: Function) -> Result<Expr, PgError> {
@@ -272,7 +348,21 @@ impl Rewriter<'_> {
         let Some(name) = (function.name.0.len() == 1).then(|| part(&function.name, 0)).flatten() else {
             return Ok(Expr::Function(function));
         };
+        if name == EXPAND {
+            self.expands = true;
+            function.name = ObjectName(vec![ObjectNamePart::Identifier(Ident::new("unnest"))]);
+            return Ok(Expr::Function(function));
+        }
+        if name == "generate_subscripts"
+            && let FunctionArguments::List(list) = &function.args
+            && let Some(FunctionArg::Unnamed(FunctionArgExpr::Expr(array))) = list.args.first()
+        {
+            return Ok(places(array.clone()));
+        }
         if name == "array_upper" {
+            if let Some(elements) = elements_of_first(&function.args) {
+                return Ok(number(elements));
+            }
             function.name = ObjectName(vec![ObjectNamePart::Identifier(Ident::new("array_length"))]);
             return Ok(Expr::Function(function));
         }
@@ -418,6 +508,11 @@ fn cast(expression: Box<Expr>, data_type: DataType) -> Result<Expr, PgError> {
     Ok(match name.as_str() {
         "regclass" if is_name => call("to_regclass", vec![*expression]),
         "regtype" if is_name => call("to_regtype", vec![*expression]),
+        // `pg_type` has the names of its functions.
+        "regproc" | "regprocedure" if is_text(&expression) => {
+            let shown = expression.to_string();
+            text(shown.trim_matches('\'').trim_start_matches("pg_catalog.").to_string())
+        }
         "regproc" | "regprocedure" | "regnamespace" | "regrole" | "regoper" | "regoperator" | "regconfig"
             if is_name =>
         {
@@ -455,9 +550,28 @@ fn array_type(element: &str) -> Option<&'static str> {
     }
 }
 
-/// What `= ANY` compares with: a text such as `{1,2}` is an array here.
-fn array(expression: Expr) -> Expr {
-    if is_text(&expression) { call("text_array", vec![expression]) } else { expression }
+/// A row for each element of an array, with its place from 1.
+fn places(array: Expr) -> Expr {
+    let length = Expr::Cast {
+        kind: CastKind::Cast,
+        expr: Box::new(call("array_length", vec![array])),
+        data_type: DataType::BigInt(None),
+        array: false,
+        format: None,
+    };
+    let end = Expr::BinaryOp { left: Box::new(length), op: BinaryOperator::Plus, right: Box::new(number(1)) };
+    call("unnest", vec![call("range", vec![number(1), end])])
+}
+
+/// How many elements an array has whose elements stand in the text.
+fn elements_of_first(arguments: &FunctionArguments) -> Option<i64> {
+    let FunctionArguments::List(list) = arguments else { return None };
+    let FunctionArg::Unnamed(FunctionArgExpr::Expr(Expr::Function(array))) = list.args.first()? else {
+        return None;
+    };
+    let FunctionArguments::List(elements) = &array.args else { return None };
+    let is_array = part(&array.name, 0).as_deref() == Some("make_array");
+    i64::try_from(elements.args.len()).ok().filter(|_| is_array)
 }
 
 fn is_text(expression: &Expr) -> bool {
@@ -525,7 +639,10 @@ fn only_one_value(query: &mut Query) -> bool {
     if is_grouped || is_aggregate || select.from.is_empty() {
         return true;
     }
-    if reads(query, &["pg_attrdef", "pg_collation", "pg_description", "pg_policy", "pg_inherits"]) {
+    if reads(
+        query,
+        &["pg_attrdef", "pg_collation", "pg_description", "pg_policy", "pg_inherits", "pg_sequence"],
+    ) {
         return false;
     }
     aggregate(query, "min");

@@ -167,6 +167,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
                 self.link.answer().parameter_description(prepared.parameters());
                 (prepared, Vec::new())
             }
+            // A cursor is a portal with a name.
+            Target::Portal(name) if !self.portals.contains_key(name) && self.cursors.contains_key(name) => {
+                let columns = self.cursors.get(name).map(|cursor| columns(&cursor.rows.schema, &[]));
+                self.link.answer().row_description(&columns.unwrap_or_default());
+                return Ok(());
+            }
             Target::Portal(name) => {
                 let portal = self.portals.get(name).ok_or_else(|| no_portal(name))?;
                 (portal.prepared.clone(), portal.formats.clone())

@@ -189,9 +189,8 @@ pub fn oid_of_type(data_type: &DataType) -> u32 {
         DataType::Boolean => BOOL,
         DataType::Int8 | DataType::Int16 | DataType::UInt8 => INT2,
         DataType::Int32 | DataType::UInt16 => INT4,
-        DataType::Int64 | DataType::UInt32 => INT8,
-        DataType::UInt64
-        | DataType::Decimal32(..)
+        DataType::Int64 | DataType::UInt32 | DataType::UInt64 => INT8,
+        DataType::Decimal32(..)
         | DataType::Decimal64(..)
         | DataType::Decimal128(..)
         | DataType::Decimal256(..) => NUMERIC,
