@@ -32,7 +32,7 @@ const JOBS_LOOKED_AT_EVERY: Duration = Duration::from_millis(50);
 /// How long statements under way may take when the server stops.
 const STOP_MAX: Duration = Duration::from_secs(2);
 /// What plans and runs a query goes down as deep as its expressions nest.
-const STACK_BYTES: usize = 16 << 20;
+const STACK_BYTES: usize = 64 << 20;
 
 #[derive(Clone)]
 pub struct ServerConfig {

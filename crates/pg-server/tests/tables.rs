@@ -165,3 +165,61 @@ fn a_subscription_gives_rows_and_then_changes() {
     let got = client.query("COPY (SUBSCRIBE TO sales) TO STDOUT");
     assert_eq!((got.code(), String::from_utf8_lossy(&got.copied).lines().count()), ("57014", 2));
 }
+
+#[test]
+fn a_view_that_is_rebuilt_with_another_key_is_no_longer_looked_up_by_the_old_one() {
+    use views::ViewKey;
+    let site = Site::new();
+    site.sell(1, &[("Rome", 1, Some(5))]);
+    let mut client = site.client();
+    let statement = "SELECT total FROM sales WHERE city = $1 AND day = $2";
+    client.parse("s", statement, &[]);
+    let look_up = |client: &mut site::Client| {
+        client.bind("s", &[Some(b"Rome"), Some(b"1")], 0, 0);
+        client.execute(0);
+        client.sync()
+    };
+    assert_eq!(look_up(&mut client).texts(), [["5"]]);
+    site.rebuild(2, ViewKey::Columns(vec![1, 0]));
+    site.sell(3, &[("Rome", 1, Some(6))]);
+    assert_eq!(look_up(&mut client).code(), "42P01");
+    client.query("DEALLOCATE s");
+    client.parse("s", statement, &[]);
+    assert_eq!(look_up(&mut client).texts(), [["6"]]);
+}
+
+#[test]
+fn topics_may_be_called_like_tables_of_the_catalog() {
+    let site = Site::new();
+    for topic in ["pg_events", "pg_type"] {
+        site.topic(topic, 1);
+        site.produce(topic, 0, &["a", "b"]);
+    }
+    let mut client = site.client();
+    // Two rows for one value are an error, and not the least of them as in queries of the catalog.
+    assert_eq!(client.query("SELECT (SELECT value FROM pg_events)").code(), "21000");
+    assert_eq!(client.one("SELECT (SELECT value FROM pg_events WHERE \"offset\" = 1)"), "b");
+    // The catalog comes first where no schema is named.
+    assert_eq!(client.one("SELECT typname FROM pg_type WHERE oid = 23"), "int4");
+    assert_eq!(client.one("SELECT count(value) FROM topics.pg_type"), "2");
+    assert_eq!(client.one("SELECT (SELECT typname FROM pg_type WHERE typname LIKE 'int_')"), "int2");
+}
+
+#[test]
+fn numerics_that_are_no_number_are_refused_at_once() {
+    let site = Site::new();
+    let mut client = site.client();
+    client.parse("s", "SELECT $1::numeric", &[]);
+    let asked = |client: &mut site::Client, value: &[u8], format: u16| {
+        client.bind("s", &[Some(value)], format, 0);
+        client.execute(0);
+        client.sync()
+    };
+    assert_eq!(asked(&mut client, b"0e2147483647", 0).code(), "22P02");
+    for sign in [0xc000_u16, 0xd000, 0xf000] {
+        let value = [[0; 4].as_slice(), &sign.to_be_bytes(), &[0; 2]].concat();
+        assert_eq!(asked(&mut client, &value, 1).code(), "22P03", "{sign:x}");
+    }
+    let got = asked(&mut client, b"1.5e1", 0);
+    assert!(got.one().starts_with("15"), "{got:?}");
+}

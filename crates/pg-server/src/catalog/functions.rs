@@ -1,7 +1,7 @@
 //! Functions that clients ask the catalog with.
 
 use super::rows::{OWNER_NAME, key_name, of_key};
-use crate::engine::{Texts, function};
+use crate::engine::{Texts, function, function_of_relations};
 use crate::error::{Code, PgError};
 use crate::settings::Settings;
 use crate::tables::{Relation, Relations};
@@ -114,48 +114,47 @@ pub(super) fn all(relations: &Relations) -> Vec<ScalarUDF> {
     functions.push(function("set_config", DataType::Utf8, Volatility::Stable, |texts| {
         Ok(text(texts, 1).map(str::to_string))
     }));
-    let known = relations.clone();
-    functions.push(function("to_regclass", DataType::Int32, Volatility::Stable, move |texts| {
+    functions.push(function_of_relations("to_regclass", DataType::Int32, relations, |seen, texts| {
         let Some(name) = text(texts, 0) else { return Ok(None) };
         if let Ok(oid) = name.parse::<u32>() {
             return Ok(Some(oid.to_string()));
         }
-        match named(&known, name) {
+        match named(seen, name) {
             Some(oid) => Ok(Some((oid as i32).to_string())),
             None => {
                 Err(PgError::new(Code::UNDEFINED_TABLE, format!("relation \"{name}\" does not exist")).into())
             }
         }
     }));
-    let known = relations.clone();
-    functions.push(function("regclass_name", DataType::Utf8, Volatility::Stable, move |texts| {
+    functions.push(function_of_relations("regclass_name", DataType::Utf8, relations, |seen, texts| {
         let Some(oid) = oid(texts, 0) else { return Ok(None) };
-        let all = known.all();
-        let found = all.iter().find(|relation| relation.oid == oid).map(|relation| relation.name.clone());
-        let found = found.or_else(|| of_key(&known, oid).map(|relation| key_name(&relation)));
+        let found = seen.iter().find(|relation| relation.oid == oid).map(|relation| relation.name.clone());
+        let found = found.or_else(|| of_key(seen, oid).map(key_name));
         Ok(Some(found.unwrap_or_else(|| oid.to_string())))
     }));
-    let known = relations.clone();
-    functions.push(function("pg_get_constraintdef", DataType::Utf8, Volatility::Stable, move |texts| {
-        Ok(oid(texts, 0)
-            .and_then(|oid| of_key(&known, oid))
-            .map(|relation| format!("PRIMARY KEY ({})", key(&relation))))
-    }));
-    let known = relations.clone();
-    functions.push(function("pg_get_indexdef", DataType::Utf8, Volatility::Stable, move |texts| {
-        let Some(relation) = oid(texts, 0).and_then(|oid| of_key(&known, oid)) else { return Ok(None) };
+    functions.push(function_of_relations(
+        "pg_get_constraintdef",
+        DataType::Utf8,
+        relations,
+        |seen, texts| {
+            let relation = oid(texts, 0).and_then(|oid| of_key(seen, oid));
+            Ok(relation.map(|relation| format!("PRIMARY KEY ({})", key(relation))))
+        },
+    ));
+    functions.push(function_of_relations("pg_get_indexdef", DataType::Utf8, relations, |seen, texts| {
+        let Some(relation) = oid(texts, 0).and_then(|oid| of_key(seen, oid)) else { return Ok(None) };
         // With a number, that column alone.
         let column = number(texts, 1).and_then(|number| usize::try_from(number - 1).ok());
         Ok(Some(match column.and_then(|column| relation.key.get(column)) {
             Some(column) => relation.columns.field(*column).name().clone(),
-            None => index_definition(&relation),
+            None => index_definition(relation),
         }))
     }));
     functions
 }
 
 /// The number of what a text such as `topics."a.b"` names.
-fn named(relations: &Relations, text: &str) -> Option<u32> {
+fn named(seen: &[Relation], text: &str) -> Option<u32> {
     let mut parts = Vec::new();
     let (mut part, mut in_quotes) = (String::new(), false);
     for character in text.chars() {
@@ -168,14 +167,12 @@ fn named(relations: &Relations, text: &str) -> Option<u32> {
     }
     parts.push(part);
     match parts.as_slice() {
-        [name] => relations
-            .find(None, name)
-            .map(|relation| relation.oid)
-            .or_else(|| super::oid_of("pg_catalog", name)),
-        [schema, name] => match relations.find(Some(schema), name) {
-            Some(relation) => Some(relation.oid),
-            None => super::oid_of(schema, name),
-        },
+        [name] => super::oid_of("pg_catalog", name)
+            .or_else(|| seen.iter().find(|relation| relation.name == *name).map(|relation| relation.oid)),
+        [schema, name] => super::oid_of(schema, name).or_else(|| {
+            let is_it = |relation: &&Relation| relation.schema_name() == schema && relation.name == *name;
+            seen.iter().find(is_it).map(|relation| relation.oid)
+        }),
         _ => None,
     }
 }

@@ -28,6 +28,11 @@ pub(crate) fn functions(relations: &Relations) -> Vec<ScalarUDF> {
     functions::all(relations)
 }
 
+/// Whether a table of `pg_catalog` has this name; without a schema they come before all others, as in PostgreSQL.
+pub(crate) fn has(name: &str) -> bool {
+    oid_of("pg_catalog", name).is_some()
+}
+
 /// Tables of the catalog have numbers too, below those of all others.
 fn oid_of(schema: &str, name: &str) -> Option<u32> {
     let place = SPECS.iter().position(|spec| spec.schema == schema && spec.name == name)?;

@@ -2,7 +2,7 @@
 
 use super::cells::{Cell, Row};
 use crate::settings::Settings;
-use crate::tables::{Relation, Relations};
+use crate::tables::Relation;
 use crate::types;
 use arrow_schema::{DataType, Field};
 
@@ -326,8 +326,8 @@ fn constraint(relation: &Relation) -> Row {
 }
 
 /// The relation whose primary key, or its index, has this number.
-pub(super) fn of_key(relations: &Relations, oid: u32) -> Option<Relation> {
-    relations.all().into_iter().find(|relation| {
+pub(super) fn of_key(relations: &[Relation], oid: u32) -> Option<&Relation> {
+    relations.iter().find(|relation| {
         !relation.key.is_empty()
             && (index_oid(relation) == oid || relation.oid.wrapping_add(CONSTRAINTS) == oid)
     })

@@ -3,13 +3,15 @@
 //! A function here takes its arguments as texts and gives a text, row by row; the engine casts both ways. That is slow for
 //! a million rows of numbers and quick to add to; JSON alone is called so often, and its arguments are texts anyway.
 
+use super::scope::readable;
 use crate::catalog;
 use crate::lsn;
-use crate::tables::Relations;
+use crate::tables::{Relation, Relations};
 use arrow_array::builder::{ListBuilder, StringBuilder};
 use arrow_array::cast::AsArray;
 use arrow_array::{Array, ArrayRef};
 use arrow_schema::{DataType, Field};
+use datafusion::common::config::ConfigOptions;
 use datafusion::error::{DataFusionError, Result};
 use datafusion::logical_expr::{
     ColumnarValue, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, TypeSignature, Volatility,
@@ -21,13 +23,15 @@ use std::sync::Arc;
 
 pub(crate) type Texts<'a> = [Option<&'a str>];
 type Call = Arc<dyn Fn(&Texts<'_>) -> Result<Option<String>> + Send + Sync>;
+/// What is called for the rows of a batch.
+type Begin = Arc<dyn Fn(&ConfigOptions) -> Call + Send + Sync>;
 
 /// A function of texts.
 struct TextFunction {
     name: &'static str,
     returns: DataType,
     signature: Signature,
-    call: Call,
+    begin: Begin,
 }
 
 impl std::fmt::Debug for TextFunction {
@@ -66,11 +70,15 @@ impl ScalarUDFImpl for TextFunction {
     fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
         let is_scalar = args.args.iter().all(|argument| matches!(argument, ColumnarValue::Scalar(_)));
         let rows = if is_scalar { 1 } else { args.number_rows };
+        let call = (self.begin)(&args.config_options);
+        // A literal stays one text, however many rows there are.
+        let is_one = |argument: &ColumnarValue| matches!(argument, ColumnarValue::Scalar(_));
+        let ones: Vec<bool> = args.args.iter().map(is_one).collect();
         let texts: Vec<ArrayRef> = args
             .args
             .iter()
             .map(|argument| {
-                let array = argument.to_array(rows)?;
+                let array = argument.to_array(if is_one(argument) { 1 } else { rows })?;
                 match array.data_type() {
                     DataType::List(_) | DataType::LargeList(_) => joined(&array),
                     _ => Ok(arrow_cast::cast(&array, &DataType::Utf8)?),
@@ -82,8 +90,11 @@ impl ScalarUDFImpl for TextFunction {
         let mut row_texts = Vec::with_capacity(texts.len());
         for row in 0..rows {
             row_texts.clear();
-            row_texts.extend(texts.iter().map(|array| (!array.is_null(row)).then(|| array.value(row))));
-            out.append_option((self.call)(&row_texts)?);
+            row_texts.extend(texts.iter().zip(&ones).map(|(array, is_one)| {
+                let row = if *is_one { 0 } else { row };
+                (!array.is_null(row)).then(|| array.value(row))
+            }));
+            out.append_option(call(&row_texts)?);
         }
         let array: ArrayRef = Arc::new(out.finish());
         let array = match &self.returns {
@@ -139,8 +150,28 @@ pub(crate) fn function(
     volatility: Volatility,
     call: impl Fn(&Texts<'_>) -> Result<Option<String>> + Send + Sync + 'static,
 ) -> ScalarUDF {
+    let call: Call = Arc::new(call);
+    begun(name, returns, volatility, Arc::new(move |_| call.clone()))
+}
+
+/// One that is also given the relations that who asks may read; they are listed once for a batch.
+pub(crate) fn function_of_relations(
+    name: &'static str,
+    returns: DataType,
+    relations: &Relations,
+    call: impl Fn(&[Relation], &Texts<'_>) -> Result<Option<String>> + Send + Sync + 'static,
+) -> ScalarUDF {
+    let (call, relations) = (Arc::new(call), relations.clone());
+    let begin: Begin = Arc::new(move |options| {
+        let (call, seen) = (call.clone(), readable(options, &relations));
+        Arc::new(move |texts| call(&seen, texts))
+    });
+    begun(name, returns, Volatility::Stable, begin)
+}
+
+fn begun(name: &'static str, returns: DataType, volatility: Volatility, begin: Begin) -> ScalarUDF {
     let signature = Signature::one_of(vec![TypeSignature::Nullary, TypeSignature::VariadicAny], volatility);
-    ScalarUDF::from(TextFunction { name, returns, signature, call: Arc::new(call) })
+    ScalarUDF::from(TextFunction { name, returns, signature, begin })
 }
 
 /// All of them.

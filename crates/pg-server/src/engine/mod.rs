@@ -3,14 +3,16 @@
 //! A statement is parsed, rewritten (`rewrite`) and planned once. What it sees is found when it runs: tables look into the
 //! `Scope` that goes along with each run, for the rights of who asks and the places where topics end.
 
+mod bounded;
 mod functions;
 mod point;
 mod rewrite;
 mod scope;
 mod subscribe;
 
-pub(crate) use functions::{Texts, function};
+pub(crate) use functions::{Texts, function, function_of_relations};
 pub(crate) use rewrite::NAME_END;
+use scope::{Asker, may_read};
 pub use scope::{Ends, Scope, Session};
 
 use crate::catalog;
@@ -24,6 +26,7 @@ use arrow_array::RecordBatch;
 use arrow_schema::SchemaRef;
 use async_trait::async_trait;
 use base::Lsn;
+use broker::security::Visitor;
 use datafusion::catalog::{CatalogProvider, CatalogProviderList, SchemaProvider, TableProvider};
 use datafusion::common::ParamValues;
 use datafusion::error::{DataFusionError, Result as DataFusionResult};
@@ -90,6 +93,8 @@ pub struct Planned {
     pub columns: SchemaRef,
     /// The views that it reads.
     pub views: Vec<String>,
+    /// What rights it needs: the names of all topics and views that it reads.
+    reads: Vec<String>,
     /// How it is answered without DataFusion, if it asks for a row by its key.
     point: Option<point::Point>,
 }
@@ -115,7 +120,7 @@ impl Engine {
         options.sql_parser.map_string_types_to_utf8view = false;
         options.execution.time_zone = Some("+00:00".into());
         let lists: Arc<dyn CatalogProviderList> = Arc::new(Databases { relations: relations.clone() });
-        let mut scalar = SessionStateDefaults::default_scalar_functions();
+        let mut scalar = bounded::bounded(SessionStateDefaults::default_scalar_functions());
         scalar.extend(functions::all(&relations).into_iter().map(Arc::new));
         let state = SessionStateBuilder::new()
             .with_config(config)
@@ -145,7 +150,14 @@ impl Engine {
     }
 
     /// Plans a query; `given` are the types of its first parameters, 0 where they are to be found out.
-    pub async fn plan(&self, text: &str, given: &[u32], session: &Session) -> Result<Arc<Planned>, PgError> {
+    /// To `visitor` there is nothing but what they may read.
+    pub async fn plan(
+        &self,
+        text: &str,
+        given: &[u32],
+        session: &Session,
+        visitor: &Visitor,
+    ) -> Result<Arc<Planned>, PgError> {
         let version = self.relations.version();
         let key = (text.to_string(), given.to_vec());
         {
@@ -154,11 +166,13 @@ impl Engine {
                 plans.known.clear();
                 plans.version = version;
             }
-            if let Some(planned) = plans.known.get(&key) {
+            if let Some(planned) = plans.known.get(&key)
+                && planned.reads.iter().all(|name| may_read(visitor, name))
+            {
                 return Ok(planned.clone());
             }
         }
-        let (planned, is_session) = self.plan_anew(text, given, session).await?;
+        let (planned, is_session) = self.plan_anew(text, given, session, visitor).await?;
         let planned = Arc::new(planned);
         if !is_session && text.len() <= PLAN_TEXT_BYTES_MAX {
             let mut plans = self.plans.lock().unwrap_or_else(PoisonError::into_inner);
@@ -178,6 +192,7 @@ impl Engine {
         text: &str,
         given: &[u32],
         session: &Session,
+        visitor: &Visitor,
     ) -> Result<(Planned, bool), PgError> {
         let mut statement = parse(text)?;
         let rewrite::Found { types: told, is_session } = rewrite::rewrite(&mut statement, given, session)?;
@@ -185,7 +200,7 @@ impl Engine {
         rewrite::name_columns(&mut statement);
         let statement = DataFusionStatement::Statement(Box::new(statement));
         let failed = |error: DataFusionError| PgError::of_datafusion(&error, text);
-        let views = self.check_relations(&statement, text)?;
+        let (views, reads) = self.check_relations(&statement, text, visitor)?;
         let plan = self.state.statement_to_plan(statement).await.map_err(failed)?;
         let allowed =
             SQLOptions::new().with_allow_ddl(false).with_allow_dml(false).with_allow_statements(false);
@@ -205,7 +220,7 @@ impl Engine {
         let parameters = parameters.collect();
         let columns: SchemaRef = Arc::new(plan.schema().as_arrow().clone());
         let point = asked.and_then(|asked| point::Point::of(asked, &self.relations, &columns));
-        Ok((Planned { text: text.into(), plan, parameters, columns, views, point }, is_session))
+        Ok((Planned { text: text.into(), plan, parameters, columns, views, reads, point }, is_session))
     }
 
     /// The changes of a view from now on, or with all that it has now in front.
@@ -236,16 +251,24 @@ impl Engine {
             plan = plan.replace_params_with_values(&ParamValues::from(values)).map_err(failed)?;
         }
         let mut state = self.state.clone();
-        let config = state.config().clone().with_extension(Arc::new(scope));
+        let mut config = state.config().clone();
+        config.options_mut().extensions.insert(Asker(scope.visitor.clone()));
+        let config = config.with_extension(Arc::new(scope));
         *state.config_mut() = config;
         state.mark_start_execution();
         let physical = state.create_physical_plan(&plan).await.map_err(failed)?;
         execute_stream(physical, state.task_ctx()).map_err(failed)
     }
 
-    /// A relation that is not there is told by its name, with one that is near. Gives the views among them.
-    fn check_relations(&self, statement: &DataFusionStatement, text: &str) -> Result<Vec<String>, PgError> {
-        let mut views = Vec::new();
+    /// A relation that is not there is told by its name, with one that is near. Gives the views among them, and the names
+    /// of those whose READ right is needed.
+    fn check_relations(
+        &self,
+        statement: &DataFusionStatement,
+        text: &str,
+        visitor: &Visitor,
+    ) -> Result<(Vec<String>, Vec<String>), PgError> {
+        let (mut views, mut reads) = (Vec::new(), Vec::new());
         let references = self.state.resolve_table_references(statement);
         for reference in references.map_err(|error| PgError::of_datafusion(&error, text))? {
             let name = reference.table();
@@ -255,6 +278,8 @@ impl Engine {
                 }
                 schema => {
                     let found = self.relations.find(schema, name);
+                    let found = found.filter(|relation| may_read(visitor, relation.right()));
+                    reads.extend(found.as_ref().map(|relation| relation.right().to_string()));
                     if found.as_ref().is_some_and(|found| matches!(found.kind, RelationKind::View(_))) {
                         views.push(name.to_string());
                     }
@@ -270,14 +295,15 @@ impl Engine {
                 reference.schema().map_or_else(|| name.to_string(), |schema| format!("{schema}.{name}"));
             let mut error =
                 PgError::new(Code::UNDEFINED_TABLE, format!("relation \"{shown}\" does not exist"));
-            let all = self.relations.all();
+            let mut all = self.relations.all();
+            all.retain(|relation| may_read(visitor, relation.right()));
             if let Some(near) = base::nearest(name, all.iter().map(|relation| relation.name.as_str())) {
                 error.hint = Some(format!("did you mean \"{near}\"?"));
             }
             error.position = crate::error::position_of(text, name);
             return Err(error);
         }
-        Ok(views)
+        Ok((views, reads))
     }
 }
 
@@ -290,7 +316,7 @@ fn parse(text: &str) -> Result<Statement, PgError> {
     if statement::operators(text)? > OPERATORS_MAX {
         let error = PgError::new(
             Code::STATEMENT_TOO_COMPLEX,
-            format!("the statement has more than {OPERATORS_MAX} operators"),
+            format!("the statement has more than {OPERATORS_MAX} operators (a JOIN or a UNION counts as 80)"),
         );
         return Err(error.hint("a long chain of AND or OR can often be written with IN (…)"));
     }

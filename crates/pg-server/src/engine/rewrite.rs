@@ -24,6 +24,7 @@
 //! | `ONLY t`, `FOR UPDATE`, `FOR SHARE` | left out |
 
 use super::scope::Session;
+use crate::catalog;
 use crate::error::{Code, PgError};
 use crate::types;
 use datafusion::sql::sqlparser::ast::{
@@ -37,6 +38,9 @@ use std::ops::ControlFlow;
 
 /// How deeply expressions may nest: what plans and runs them goes down as deep.
 const DEPTH_MAX: usize = 400;
+
+/// Tables, views, functions and sub-queries that a statement reads from: a plan joins them one below the other.
+const SOURCES_MAX: usize = 60;
 
 /// What a statement's text says.
 pub(super) struct Found {
@@ -55,6 +59,7 @@ pub(super) fn rewrite(statement: &mut Statement, given: &[u32], session: &Sessio
         parameters: BTreeMap::new(),
         is_session: false,
         depth: 0,
+        sources: 0,
         queries: Vec::new(),
         last_reads_catalog: false,
     };
@@ -162,6 +167,7 @@ struct Rewriter<'a> {
     parameters: BTreeMap<usize, u32>,
     is_session: bool,
     depth: usize,
+    sources: usize,
     /// Of the queries that are being visited, whether each reads the catalog alone.
     queries: Vec<bool>,
     /// The same of the query that was visited last.
@@ -203,9 +209,12 @@ impl VisitorMut for Rewriter<'_> {
                 return ControlFlow::Break(PgError::new(Code::FEATURE_NOT_SUPPORTED, message));
             }
         }
-        let first =
-            relation.0.first().and_then(ObjectNamePart::as_ident).map(|ident| ident.value.to_lowercase());
-        let is_catalog = first.is_some_and(|first| first.starts_with("pg_") || first == "information_schema");
+        let names: Option<Vec<String>> = relation.0.iter().map(|part| part.as_ident().map(folded)).collect();
+        let is_catalog = match names.as_deref() {
+            Some([name]) => catalog::has(name),
+            Some([schema, _]) => catalog::is_schema(schema),
+            _ => false,
+        };
         if let Some(query) = self.queries.last_mut() {
             *query &= is_catalog;
         }
@@ -219,6 +228,15 @@ impl VisitorMut for Rewriter<'_> {
             && part(name, 0).as_deref() == Some("pg_catalog")
         {
             name.0.remove(0);
+        }
+        ControlFlow::Continue(())
+    }
+
+    fn pre_visit_table_factor(&mut self, _: &mut TableFactor) -> ControlFlow<PgError> {
+        self.sources += 1;
+        if self.sources > SOURCES_MAX {
+            let message = format!("a statement reads from at most {SOURCES_MAX} tables and sub-queries");
+            return ControlFlow::Break(PgError::new(Code::STATEMENT_TOO_COMPLEX, message));
         }
         ControlFlow::Continue(())
     }

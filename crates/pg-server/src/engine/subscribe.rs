@@ -39,7 +39,8 @@ pub(super) fn begin(
         [schema, name] => (Some(schema.as_str()), name),
         _ => return Err(PgError::new(Code::UNDEFINED_TABLE, "a view has one name, or a schema and a name")),
     };
-    let found = relations.find(schema, name);
+    // Whoever may not read it is told neither that it is there nor what it is.
+    let found = relations.find(schema, name).filter(|relation| scope.may_read(relation.right()));
     let found = found
         .ok_or_else(|| PgError::new(Code::UNDEFINED_TABLE, format!("relation \"{name}\" does not exist")))?;
     let RelationKind::View(definition) = found.kind else {

@@ -105,7 +105,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
         let deadline = self.begin_statement();
         let planned = match &statement {
             Statement::Query(text) => {
-                let plan = self.node.engine.plan(text, &types, &self.session);
+                let visitor = self.rights();
+                let plan = self.node.engine.plan(text, &types, &self.session, &visitor);
                 Some(self.interrupt.guard(deadline, plan).await?)
             }
             _ => None,

@@ -47,6 +47,8 @@ impl Interrupt {
     ) -> Result<T, PgError> {
         let is_over = async {
             match deadline {
+                // A busy thread's timer may lag behind.
+                Some(deadline) if deadline <= Instant::now() => {}
                 Some(deadline) => tokio::time::sleep_until(deadline).await,
                 None => std::future::pending().await,
             }
@@ -56,11 +58,12 @@ impl Interrupt {
             () = self.asked() => {
                 Err(PgError::new(Code::QUERY_CANCELED, "canceling statement due to user request"))
             }
-            done = work => done,
+            // Before the work: that of a stream is ready each time it is asked.
             () = is_over => {
                 let error = PgError::new(Code::QUERY_CANCELED, "canceling statement due to statement timeout");
                 Err(error.hint("SET statement_timeout allows more time; a narrower range of offsets or times needs less"))
             }
+            done = work => done,
         }
     }
 }
@@ -102,5 +105,24 @@ impl Sessions {
         {
             interrupt.ask();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn work_that_is_ready_ends_with_its_time() {
+        let interrupt = Interrupt::default();
+        let ready = || std::future::ready(Ok(()));
+        assert_eq!(interrupt.guard(None, ready()).await, Ok(()));
+        let over = interrupt.guard(Some(Instant::now()), ready()).await;
+        assert_eq!(over.map_err(|error| error.code), Err(Code::QUERY_CANCELED));
+        interrupt.ask();
+        let asked = interrupt.guard(None, ready()).await;
+        assert_eq!(asked.map_err(|error| error.code), Err(Code::QUERY_CANCELED));
+        interrupt.clear();
+        assert_eq!(interrupt.guard(None, ready()).await, Ok(()));
     }
 }

@@ -280,10 +280,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
         };
         let interrupt = self.interrupt.clone();
         let run = async {
+            let visitor = self.rights();
             let planned = match &parsed {
                 Statement::Query(text) => {
                     self.may_run(&parsed)?;
-                    Some(self.node.engine.plan(text, &[], &self.session).await?)
+                    Some(self.node.engine.plan(text, &[], &self.session, &visitor).await?)
                 }
                 _ => None,
             };
@@ -485,9 +486,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
     }
 
     /// What queries see from now on: in a transaction all see the same.
-    fn scope(&mut self) -> Scope {
+    fn rights(&mut self) -> Visitor {
         self.visitor = self.node.broker.rights_again(&self.visitor, self.host);
-        let visitor = self.visitor.clone();
+        self.visitor.clone()
+    }
+
+    fn scope(&mut self) -> Scope {
+        let visitor = self.rights();
         let relations = self.node.engine.relations();
         let views_now = || relations.views.as_ref().map(views::Views::snapshot);
         let (ends, views) = match self.transaction.status {

@@ -59,7 +59,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
                 let planned = match planned {
                     Some(planned) => planned,
                     None => {
-                        own = self.node.engine.plan(text, &[], &self.session).await?;
+                        let visitor = self.rights();
+                        own = self.node.engine.plan(text, &[], &self.session, &visitor).await?;
                         &*own
                     }
                 };
@@ -253,7 +254,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
     async fn source(&mut self, source: &Source) -> Result<(Rows, bool), PgError> {
         match source {
             Source::Query(text) => {
-                let planned = self.node.engine.plan(text, &[], &self.session).await?;
+                let visitor = self.rights();
+                let planned = self.node.engine.plan(text, &[], &self.session, &visitor).await?;
                 if !planned.parameters.is_empty() {
                     return Err(PgError::new(Code::UNDEFINED_PARAMETER, "there is no parameter $1 here"));
                 }

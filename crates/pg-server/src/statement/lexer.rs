@@ -93,20 +93,38 @@ pub fn split(text: &str) -> Result<Vec<(usize, &str)>, PgError> {
     Ok(statements)
 }
 
-/// How many operators stand between expressions: a chain of them nests as deeply.
+/// Words and signs of a text, so that all parameters fit that the protocol has, with commas between them.
+const TOKENS_MAX: usize = 150_000;
+
+/// What makes a plan deeper than it makes a statement weighs more.
+const PLAN_WEIGHT: usize = 80;
+
+/// What nests, though the text has it in a row: words before, between and behind expressions.
+const OPERATORS: [&str; 19] = [
+    "and", "or", "not", "is", "isnull", "notnull", "like", "ilike", "similar", "rlike", "regexp", "in",
+    "between", "at", "collate", "overlaps", "div", "xor", "operator",
+];
+const PLAN_OPERATORS: [&str; 4] = ["union", "except", "intersect", "join"];
+
+/// How many operators a statement has, before, between and behind expressions: a chain of them nests as deeply.
 pub fn operators(text: &str) -> Result<usize, PgError> {
-    let is_operator = |token: &&Token<'_>| match token.kind {
-        Kind::Word => {
-            token.is("and")
-                || token.is("or")
-                || token.is("union")
-                || token.is("except")
-                || token.is("intersect")
+    let tokens = tokens(text)?;
+    let before = |index: usize, back: usize| index.checked_sub(back).and_then(|index| tokens.get(index));
+    let is_before =
+        |index: usize, back: usize, sign: &str| before(index, back).is_some_and(|token| token.is_sign(sign));
+    let weight = |(index, token): (usize, &Token<'_>)| match token.kind {
+        Kind::Word if OPERATORS.iter().any(|word| token.is(word)) => 1,
+        Kind::Word if PLAN_OPERATORS.iter().any(|word| token.is(word)) => PLAN_WEIGHT,
+        // The sign of a number in a list.
+        Kind::Sign if token.is_sign("-") && (is_before(index, 1, ",") || is_before(index, 1, "(")) => 0,
+        // A field of a field; `t.a` and `1.5` nest nothing.
+        Kind::Sign if token.is_sign(".") => {
+            usize::from(is_before(index, 1, ")") || is_before(index, 1, "]") || is_before(index, 2, "."))
         }
-        Kind::Sign => b"+-*/%|<>=~!^&#@:?".contains(&token.text.as_bytes()[0]),
-        Kind::Quoted | Kind::Text => false,
+        Kind::Sign => usize::from(b"+-*/%|<>=~!^&#@:?[".contains(&token.text.as_bytes()[0])),
+        Kind::Word | Kind::Quoted | Kind::Text => 0,
     };
-    Ok(tokens(text)?.iter().filter(is_operator).count())
+    Ok(tokens.iter().enumerate().map(weight).sum())
 }
 
 pub(super) fn tokens(text: &str) -> Result<Vec<Token<'_>>, PgError> {
@@ -169,6 +187,11 @@ pub(super) fn tokens(text: &str) -> Result<Vec<Token<'_>>, PgError> {
                 Kind::Sign
             }
         };
+        if tokens.len() >= TOKENS_MAX {
+            let message = format!("a text has at most {TOKENS_MAX} words and signs");
+            let error = PgError::new(Code::STATEMENT_TOO_COMPLEX, message);
+            return Err(error.hint("give a long list as one parameter: = ANY ($1)"));
+        }
         tokens.push(Token { kind, text: &text[start..at], at: start });
     }
     Ok(tokens)

@@ -1,6 +1,7 @@
 //! What can be asked: the topics and the views that there are, by name and by number.
 
 use super::topic::topic_schema;
+use crate::catalog;
 use arrow_schema::SchemaRef;
 use eventlog::{EventLog, Topic};
 use std::sync::Arc;
@@ -67,6 +68,7 @@ impl Relations {
     /// By name, in the schema or where a search comes to it first.
     pub fn find(&self, schema: Option<&str>, name: &str) -> Option<Relation> {
         match schema {
+            None if catalog::has(name) => None,
             None => self.view(name).or_else(|| self.topic(name)),
             Some(PUBLIC) => self.view(name),
             Some(TOPICS) => self.topic(name),

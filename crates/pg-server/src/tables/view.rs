@@ -51,8 +51,9 @@ pub(crate) fn readable(scope: &Scope, definition: &ViewDefinition) -> Result<Vie
     let snapshot =
         scope.views.as_ref().ok_or_else(|| PgError::new(Code::INTERNAL, "this node keeps no views"))?;
     let view = snapshot.view(name).map_err(|error| of_view(&error))?;
-    if view.schema() != &definition.schema {
-        let error = PgError::new(Code::UNDEFINED_TABLE, format!("view \"{name}\" has got other columns"));
+    if view.schema() != &definition.schema || view.definition().key != definition.key {
+        let words = format!("view \"{name}\" has got other columns or another key");
+        let error = PgError::new(Code::UNDEFINED_TABLE, words);
         return Err(error.hint("prepare the statement again"));
     }
     Ok(view.clone())

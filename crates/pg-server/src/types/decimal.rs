@@ -5,6 +5,8 @@ use bytes::{Buf, BufMut, BytesMut};
 
 const NEGATIVE: u16 = 0x4000;
 const NOT_A_NUMBER: u16 = 0xc000;
+const INFINITY: u16 = 0xd000;
+const NEGATIVE_INFINITY: u16 = 0xf000;
 /// More digits than any numeric here has.
 const GROUPS_MAX: usize = 32;
 
@@ -50,8 +52,11 @@ pub(super) fn read(mut value: &[u8]) -> Result<String, Wrong> {
     }
     let count = usize::from(value.get_u16());
     let (weight, sign, scale) = (value.get_i16(), value.get_u16(), usize::from(value.get_u16()));
-    if sign == NOT_A_NUMBER {
-        return Err(Wrong("a numeric that is not a number is not taken".into()));
+    match sign {
+        0 | NEGATIVE => {}
+        NOT_A_NUMBER => return Err(Wrong("a numeric that is not a number is not taken".into())),
+        INFINITY | NEGATIVE_INFINITY => return Err(Wrong("an infinite numeric is not taken".into())),
+        _ => return Err(wrong()),
     }
     if count > GROUPS_MAX
         || value.len() != count * 2

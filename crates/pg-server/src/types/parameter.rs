@@ -178,6 +178,9 @@ fn text(value: &[u8]) -> Result<ScalarValue, Wrong> {
     Ok(ScalarValue::Utf8(Some(text.to_string())))
 }
 
+/// More places than any numeric here has, before and behind the point together.
+const EXPONENT_MAX: u32 = 76;
+
 /// With as many digits behind the point as the text has.
 fn numeric(text: &str) -> Option<ScalarValue> {
     let (sign, digits) = match text.strip_prefix('-') {
@@ -193,8 +196,14 @@ fn numeric(text: &str) -> Option<ScalarValue> {
     if !is_number(whole) || !is_number(fraction) || whole.len() + fraction.len() == 0 {
         return None;
     }
+    if exponent.unsigned_abs() > EXPONENT_MAX {
+        return None;
+    }
     let mut scale = i32::try_from(fraction.len()).ok()?.checked_sub(exponent)?;
     let mut value: i128 = format!("{whole}{fraction}").parse().ok()?;
+    if value == 0 {
+        scale = scale.max(0);
+    }
     while scale < 0 {
         value = value.checked_mul(10)?;
         scale += 1;
@@ -318,4 +327,32 @@ fn binary_list(mut value: Bytes, element: u32) -> Result<ScalarValue, Wrong> {
         }
     }
     list(items, element)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numerics_have_a_bounded_exponent() {
+        let decimal = |value: i128, scale: i8| Some(ScalarValue::Decimal128(Some(value), 38, scale));
+        assert_eq!(numeric("-1.50"), decimal(-150, 2));
+        assert_eq!(numeric("12e3"), decimal(12_000, 0));
+        assert_eq!(numeric("12e-3"), decimal(12, 3));
+        assert_eq!(numeric("0e76"), decimal(0, 0));
+        for text in ["0e2147483647", "1e-2147483648", "1e77", "0e-77", "1e38", "1e-39", "NaN", "Infinity", ""]
+        {
+            assert_eq!(numeric(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn binary_numerics_that_are_no_number_are_refused() {
+        let binary = |sign: u16| [[0; 4], [(sign >> 8) as u8, sign as u8, 0, 0]].concat();
+        assert_eq!(decimal::read(&binary(0)).ok(), Some("0".to_string()));
+        // NaN, Infinity, -Infinity, and a sign that there is not.
+        for sign in [0xc000, 0xd000, 0xf000, 0x1234] {
+            assert!(decimal::read(&binary(sign)).is_err(), "{sign:x}");
+        }
+    }
 }

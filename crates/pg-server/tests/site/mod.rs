@@ -109,6 +109,14 @@ impl Site {
         });
     }
 
+    /// Puts an empty view `sales` with another key in the place of the old one.
+    pub fn rebuild(&self, lsn: u64, key: ViewKey) {
+        self.views.commit(Lsn(lsn), |fold| {
+            fold.remove("sales");
+            fold.define(ViewDefinition { key, ..definition() }).expect("a view");
+        });
+    }
+
     pub fn user(&self, name: &str, password: &str) {
         let credential = Credential::from_password(Mechanism::Sha256, b"salt", 4_096, password);
         let set = RulesChange::CredentialSet { user: name.into(), credential };

@@ -1,0 +1,129 @@
+//! What one statement may ask for: neither its shape nor its functions take more than the server gives.
+
+mod site;
+
+use site::Site;
+
+#[test]
+fn a_chain_of_anything_is_refused_and_the_server_goes_on() {
+    let site = Site::new();
+    let mut client = site.client();
+    // Bytes of a message are bounded too: 16 MiB.
+    let chain = |head: &str, link: &str, count: usize| format!("{head}{}", link.repeat(count));
+    for (head, link) in [
+        ("SELECT 1", " IS NULL"),
+        ("SELECT 1", " IS NOT NULL"),
+        ("SELECT 1", " ISNULL"),
+        ("SELECT 1", " NOTNULL"),
+        ("SELECT 'a'", " LIKE 'a'"),
+        ("SELECT 'a'", " ILIKE 'a'"),
+        ("SELECT 'a'", " SIMILAR TO 'a'"),
+        ("SELECT 1", " IN (1)"),
+        ("SELECT 1", " BETWEEN 1 AND 2"),
+        ("SELECT now()", " AT TIME ZONE 'UTC'"),
+        ("SELECT 'a'", " COLLATE \"C\""),
+        ("SELECT 1", "::int"),
+        ("SELECT 1", " + 1"),
+        ("SELECT 1", " OPERATOR(pg_catalog.+) 1"),
+        ("SELECT ARRAY[1]", "[1]"),
+        ("SELECT (x)", ".y"),
+        ("SELECT x", ".y"),
+        ("SELECT ", "NOT "),
+        ("SELECT ", "- "),
+        ("SELECT ", "("),
+        ("SELECT * FROM sales", " CROSS JOIN sales"),
+        ("SELECT * FROM sales", " NATURAL JOIN sales"),
+        ("SELECT * FROM sales", ", sales"),
+        ("SELECT 1", " UNION SELECT 1"),
+        ("SELECT 1", " EXCEPT SELECT 1"),
+        ("SELECT 1", ", 1"),
+    ] {
+        for count in [10_000, 1_000_000] {
+            let statement = chain(head, link, count);
+            // A list of columns is no chain.
+            if (link, count) == (", 1", 10_000) || statement.len() >= 16 << 20 {
+                continue;
+            }
+            let got = client.query(&statement);
+            assert_eq!(got.code(), "54001", "{link} {count}: {:?}", got.errors);
+        }
+    }
+    // The longest that are taken, on the stack that the server has.
+    for (head, link, count) in [
+        ("SELECT 1", " IS NULL", 395),
+        ("SELECT '1'", "::text", 395),
+        ("SELECT 1", " + 1", 395),
+        ("SELECT 1", " UNION ALL SELECT 1", 45),
+    ] {
+        let got = client.query(&chain(head, link, count));
+        assert!(got.errors.is_empty(), "{link}: {:?}", got.errors);
+    }
+    for link in [", ", " CROSS JOIN "] {
+        let tables: String = (0..45).map(|number| format!("{link}sales s{number}")).collect();
+        let got = client.query(&format!("SELECT 1 FROM sales{tables}"));
+        assert_eq!(got.tags, ["SELECT 0"], "{link}: {:?}", got.errors);
+    }
+    assert_eq!(client.one("SELECT 1"), "1");
+}
+
+#[test]
+fn long_lists_pass() {
+    let site = Site::new();
+    site.topic("t", 1);
+    site.produce("t", 0, &["a", "b"]);
+    let mut client = site.client();
+    for list in [
+        (0..50_000).map(|number| number.to_string()).collect::<Vec<_>>(),
+        (0..20_000).map(|number| format!("-{number}")).collect(),
+        (0..20_000).map(|number| format!("{number}.5")).chain(["0".into()]).collect(),
+    ] {
+        let statement = format!("SELECT count(*) FROM t WHERE \"offset\" IN ({})", list.join(", "));
+        let wanted = if list.len() == 50_000 { "2" } else { "1" };
+        assert_eq!(client.one(&statement), wanted, "{}", list[1]);
+    }
+}
+
+#[test]
+fn functions_that_make_much_of_little_are_bounded() {
+    let site = Site::new();
+    site.topic("t", 1);
+    site.produce("t", 0, &["a", "b", "c"]);
+    let mut client = site.client();
+    for (call, code) in [
+        ("range(1, 1000000000000)", "54000"),
+        ("range(1000000000000)", "54000"),
+        ("generate_series(9223372036854775807, -9223372036854775807, -1)", "54000"),
+        ("repeat('abc', 1000000000)", "54000"),
+        ("repeat(value, 60000000)", "54000"),
+        ("lpad(value, 2000000000)", "54000"),
+        ("rpad('a', 2000000000, value)", "54000"),
+        ("replace(repeat('a', 1000000), 'a', repeat('b', 1000000))", "54000"),
+        ("replace(repeat('a', 1000000), '', repeat('b', 1000000))", "54000"),
+        ("generate_series(date '2000-01-01', date '9000-01-01', interval '1 day')", "0A000"),
+        ("array_repeat(value, 1000000000)", "42883"),
+        ("list_repeat(value, 1000000000)", "42883"),
+        ("array_resize(make_array(1), 1000000000)", "42883"),
+        ("list_resize(make_array(1), 1000000000)", "42883"),
+    ] {
+        let got = client.query(&format!("SELECT {call} FROM t"));
+        assert_eq!(got.code(), code, "{call}: {got:?}");
+    }
+    for (call, wanted) in [
+        ("range(1, 4)", "{1,2,3}"),
+        ("generate_series(3, 1, -1)", "{3,2,1}"),
+        ("range(NULL)", "NULL"),
+        ("repeat('ab', 3)", "ababab"),
+        ("repeat('ab', -3)", ""),
+        ("lpad('a', 3, 'xy')", "xya"),
+        ("rpad('a', 3)", "a  "),
+        ("replace('banana', 'an', 'x')", "bxxa"),
+        ("length(repeat('a', 60000000))", "60000000"),
+        ("string_agg(replace(value, 'b', NULL), '-')", "NULL"),
+        ("string_agg(repeat(value, 2), '-' ORDER BY value)", "aa-bb-cc"),
+        ("string_agg(value->>'x', '-')", "NULL"),
+    ] {
+        assert_eq!(client.one(&format!("SELECT {call} FROM t LIMIT 1")), wanted, "{call}");
+    }
+    // Behind FROM it is made as it is read.
+    assert_eq!(client.query("SELECT * FROM generate_series(1, 1000000000000) LIMIT 2").rows.len(), 2);
+}
