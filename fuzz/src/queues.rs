@@ -170,8 +170,8 @@ pub fn seeds() -> Vec<Vec<u8>> {
         [&[2][..], &nats(&[STREAM_INFO, CONSUMER], PULLED)].concat(),
         [&[2][..], &nats(&[STREAM_INFO, CONSUMER], &format!("{PULL_ENDS}{PULLED}"))].concat(),
         [&[2][..], &nats(&[r#"{"error":{"code":404,"description":"stream not found"}}"#], "")].concat(),
-        [&[3][..], &nats(&[CONSUMER], PULLED)].concat(),
-        [&[3][..], &nats(&[CONSUMER], "-ERR 'Stale Connection'\r\n")].concat(),
+        [&[3][..], &nats(&[CONSUMER, STREAM_INFO], PULLED)].concat(),
+        [&[3][..], &nats(&[CONSUMER, STREAM_INFO], "-ERR 'Stale Connection'\r\n")].concat(),
         [&[1][..], &stream(MESSAGE)].concat(),
         [&[1][..], &stream(MESSAGE), &command(16, b"\0\x06\0\x01s")].concat(),
         [&[1][..], &stream(ENDLESS)].concat(),
@@ -190,7 +190,7 @@ mod tests {
             [log_in(), delivery()].concat(),
             stream(MESSAGE),
             nats(&[STREAM_INFO, CONSUMER], &format!("{PULL_ENDS}{PULLED}")),
-            nats(&[CONSUMER], PULLED),
+            nats(&[CONSUMER, STREAM_INFO], PULLED),
         ];
         for ((name, options), said) in TABLES.into_iter().zip(said) {
             let connectors = connectors::table(Connectors { os: script::os(&said), log: None });
