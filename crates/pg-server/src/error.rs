@@ -38,6 +38,7 @@ impl Code {
     pub const DATATYPE_MISMATCH: Code = Code("42804");
     pub const GROUPING_ERROR: Code = Code("42803");
     pub const UNDETERMINED_TYPE: Code = Code("42P18");
+    pub const IDLE_IN_TRANSACTION_TIMEOUT: Code = Code("25P03");
     pub const OUT_OF_MEMORY: Code = Code("53200");
     pub const TOO_MANY_CONNECTIONS: Code = Code("53300");
     pub const STATEMENT_TOO_COMPLEX: Code = Code("54001");

@@ -17,6 +17,10 @@ pub const READ_AFTER_LSN: &str = "eventwright.read_after_lsn";
 /// How long they wait at most.
 pub const READ_TIMEOUT: &str = "eventwright.read_timeout";
 
+/// A transaction that is open holds the rows of its moment; PostgreSQL has no limit unless one is set.
+const IDLE_IN_TRANSACTION: &str = "idle_in_transaction_session_timeout";
+const IDLE_IN_TRANSACTION_MS: u64 = 3_600_000;
+
 /// Values longer than this are nobody's setting.
 const VALUE_BYTES_MAX: usize = 64 << 10;
 /// Settings with a dot in their names that are not the node's.
@@ -66,7 +70,7 @@ const KNOWN: &[Known] = &[
     known(READ_AFTER_LSN, "", Kind::Lsn),
     known(READ_TIMEOUT, "10s", Kind::Milliseconds),
     known("extra_float_digits", "1", Kind::Ignored),
-    known("idle_in_transaction_session_timeout", "0", Kind::Milliseconds),
+    known(IDLE_IN_TRANSACTION, "1h", Kind::Milliseconds),
     known("idle_session_timeout", "0", Kind::Milliseconds),
     told("in_hot_standby", "off", Kind::Fixed),
     told("integer_datetimes", "on", Kind::Fixed),
@@ -114,13 +118,18 @@ pub struct Settings {
     style: Style,
     statement_timeout_ms: u64,
     idle_timeout_ms: u64,
+    idle_in_transaction_ms: u64,
     read_timeout_ms: u64,
     read_after: Lsn,
 }
 
 impl Settings {
     pub fn new(user: &str) -> Settings {
-        let mut settings = Settings { read_timeout_ms: 10_000, ..Settings::default() };
+        let mut settings = Settings {
+            read_timeout_ms: 10_000,
+            idle_in_transaction_ms: IDLE_IN_TRANSACTION_MS,
+            ..Settings::default()
+        };
         settings.given.insert("session_authorization".into(), user.into());
         settings
     }
@@ -233,12 +242,14 @@ impl Settings {
         let time = |name| self.get(name).ok().and_then(|value| milliseconds(&value));
         let statement_timeout_ms = time("statement_timeout").unwrap_or_default();
         let idle_timeout_ms = time("idle_session_timeout").unwrap_or_default();
+        let idle_in_transaction_ms = time(IDLE_IN_TRANSACTION).unwrap_or(IDLE_IN_TRANSACTION_MS);
         let read_timeout_ms = time(READ_TIMEOUT).unwrap_or(10_000);
         let zone = self.get("timezone").ok().and_then(|name| Zone::parse(&name)).unwrap_or(Zone::UTC);
         let is_bytea_escape = self.get("bytea_output").is_ok_and(|value| value == "escape");
         let read_after = self.get(READ_AFTER_LSN).ok().and_then(|text| lsn::parse(&text)).unwrap_or_default();
         self.statement_timeout_ms = statement_timeout_ms;
         self.idle_timeout_ms = idle_timeout_ms;
+        self.idle_in_transaction_ms = idle_in_transaction_ms;
         self.read_timeout_ms = read_timeout_ms;
         self.style = Style { zone, is_bytea_escape };
         self.read_after = read_after;
@@ -256,6 +267,11 @@ impl Settings {
     /// 0 is none.
     pub fn idle_timeout_ms(&self) -> u64 {
         self.idle_timeout_ms
+    }
+
+    /// 0 is none.
+    pub fn idle_in_transaction_ms(&self) -> u64 {
+        self.idle_in_transaction_ms
     }
 
     pub fn read_timeout_ms(&self) -> u64 {

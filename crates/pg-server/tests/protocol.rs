@@ -314,6 +314,19 @@ fn a_session_that_is_idle_for_too_long_ends() {
     assert!(kind == b'E' && String::from_utf8_lossy(&body).contains("57P05"));
 }
 
+/// An open transaction holds the rows of its moment.
+#[test]
+fn a_transaction_that_is_idle_for_too_long_ends() {
+    let site = Site::new();
+    let mut client = site.client();
+    assert_eq!(client.one("SHOW idle_in_transaction_session_timeout"), "1h");
+    client.query("SET idle_in_transaction_session_timeout = '50ms'");
+    client.query("BEGIN");
+    client.stream.set_read_timeout(Some(Duration::from_secs(30))).expect("a time-out");
+    let (kind, body) = client.next();
+    assert!(kind == b'E' && String::from_utf8_lossy(&body).contains("25P03"));
+}
+
 #[test]
 fn addresses_that_others_reach_want_tls_and_log_in() {
     use pg_server::{Counters, PgServerError, ServerConfig};

@@ -193,9 +193,20 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
 
     /// The next message, as long as the session may be idle.
     async fn next_message(&mut self) -> Result<Option<(u8, bytes::Bytes)>, LinkError> {
-        let idle_ms = self.session.settings.idle_timeout_ms();
-        let is_idle = self.transaction.status == TransactionStatus::Idle && !self.skips;
-        let deadline = deadline_after(idle_ms).filter(|_| is_idle);
+        let settings = &self.session.settings;
+        let (idle_ms, code, words) = match self.transaction.status {
+            TransactionStatus::Idle => (
+                settings.idle_timeout_ms(),
+                Code::IDLE_SESSION_TIMEOUT,
+                "terminating connection due to idle-session timeout",
+            ),
+            _ => (
+                settings.idle_in_transaction_ms(),
+                Code::IDLE_IN_TRANSACTION_TIMEOUT,
+                "terminating connection due to idle-in-transaction timeout",
+            ),
+        };
+        let deadline = deadline_after(idle_ms).filter(|_| !self.skips);
         let over = async {
             match deadline {
                 Some(deadline) => tokio::time::sleep_until(deadline).await,
@@ -204,7 +215,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
         };
         let (code, words) = tokio::select! {
             message = self.link.message(MESSAGE_BYTES_MAX) => return message,
-            () = over => (Code::IDLE_SESSION_TIMEOUT, "terminating connection due to idle-session timeout"),
+            () = over => (code, words),
             _ = self.stop.wait_for(|stop| *stop) => {
                 (Code::ADMIN_SHUTDOWN, "terminating connection due to administrator command")
             }
