@@ -4,8 +4,8 @@ use crate::engine::Engine;
 use crate::error::{Code, PgError};
 use crate::metrics::Counters;
 use crate::session::{self, Sessions};
-use crate::tables::Relations;
 use crate::tables::view::of_view;
+use crate::tables::{NodePlaces, Relations, THREADS_MAX};
 use crate::wire::{Answer, FIRST_BYTES_MAX, Startup, WireError, first_packet};
 use auth::Mechanism;
 use base::Lsn;
@@ -91,6 +91,7 @@ pub enum PgServerError {
 /// What all connections share.
 pub(crate) struct Node {
     pub engine: Engine,
+    pub places: NodePlaces,
     pub broker: Arc<Broker>,
     pub sessions: Sessions,
     pub counters: Arc<Counters>,
@@ -142,6 +143,7 @@ impl Node {
         });
         Ok(Node {
             engine,
+            places: NodePlaces::new(),
             broker,
             sessions: Sessions::default(),
             counters,
@@ -275,6 +277,7 @@ pub fn start(
         .worker_threads(std::thread::available_parallelism().map_or(2, |cores| cores.get().clamp(2, 8)))
         .thread_name("pg")
         .thread_stack_size(STACK_BYTES)
+        .max_blocking_threads(THREADS_MAX)
         .enable_all()
         .build()
         .map_err(|error| PgServerError::Start(error.to_string()))?;

@@ -127,3 +127,34 @@ fn functions_that_make_much_of_little_are_bounded() {
     // Behind FROM it is made as it is read.
     assert_eq!(client.query("SELECT * FROM generate_series(1, 1000000000000) LIMIT 2").rows.len(), 2);
 }
+
+/// A scan holds a thread until it is read to its end; those of one session may not be all that there are.
+#[test]
+fn open_cursors_leave_threads_to_others() {
+    let site = Site::new();
+    site.topic("big", 1);
+    let value = "x".repeat(1_000);
+    let values = vec![value.as_str(); 1_000];
+    // More than the batches that are read ahead.
+    for _ in 0..40 {
+        site.produce("big", 0, &values);
+    }
+    let (mut holder, mut other) = (site.client(), site.client());
+    holder.query("BEGIN");
+    let mut refused = None;
+    for number in 0..200 {
+        holder.query(&format!("DECLARE c{number} CURSOR FOR SELECT * FROM topics.big"));
+        let got = holder.query(&format!("FETCH 1 FROM c{number}"));
+        if let Some((code, ..)) = got.errors.first() {
+            refused = Some((number, code.to_string()));
+            break;
+        }
+    }
+    assert_eq!(refused, Some((96, "54000".to_string())));
+    assert_eq!(other.one("SELECT count(*) FROM topics.big"), "40000");
+    // What is closed makes room again.
+    holder.query("ROLLBACK");
+    holder.query("BEGIN");
+    holder.query("DECLARE c CURSOR FOR SELECT * FROM topics.big");
+    assert!(holder.query("FETCH 1 FROM c").errors.is_empty());
+}

@@ -2,7 +2,7 @@
 
 use crate::error::PgError;
 use crate::settings::Settings;
-use crate::tables::{Relation, Relations};
+use crate::tables::{Places, Relation, Relations};
 use broker::security::{Operation, ResourceType, Visitor};
 use datafusion::common::config::{ConfigEntry, ConfigExtension, ConfigOptions, ExtensionOptions};
 use datafusion::error::{DataFusionError, Result};
@@ -66,6 +66,7 @@ pub struct Scope {
     pub ends: Arc<Ends>,
     /// All views at one step.
     pub views: Option<views::Snapshot>,
+    pub places: Places,
     pub database: String,
 }
 

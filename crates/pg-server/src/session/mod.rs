@@ -16,6 +16,7 @@ use crate::engine::{Ends, Planned, Scope, Session};
 use crate::error::{Code, PgError};
 use crate::server::{Node, Peer};
 use crate::statement::{self, CopyFormat, CopyOptions, Statement};
+use crate::tables::Places;
 use crate::wire::{Column, Format, MESSAGE_BYTES_MAX, Request, TransactionStatus};
 use broker::security::Visitor;
 use bytes::BytesMut;
@@ -80,6 +81,7 @@ pub(crate) struct Client<S> {
     portals: HashMap<String, Portal>,
     cursors: BTreeMap<String, Cursor>,
     transaction: Transaction,
+    places: Places,
     /// An error came inside of extended queries: what follows up to the next Sync is left out.
     skips: bool,
 }
@@ -122,6 +124,7 @@ pub(crate) async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
         portals: HashMap::new(),
         cursors: BTreeMap::new(),
         transaction: Transaction { status: TransactionStatus::Idle, seen: None, before: None },
+        places: node.places.session(),
         skips: false,
     };
     let ended = client.run(secret).await;
@@ -513,7 +516,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
                 self.transaction.seen.get_or_insert_with(all).clone()
             }
         };
-        Scope { visitor, ends, views, database: self.session.database.clone() }
+        Scope { visitor, ends, views, places: self.places.clone(), database: self.session.database.clone() }
     }
 
     /// Waits until what a query sees has everything up to a place of the log.

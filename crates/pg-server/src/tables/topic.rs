@@ -3,6 +3,7 @@
 //! Partitions, offsets and times that the filters leave out are not read, and neither are columns that nobody asks for.
 
 use super::committed::{self, Go};
+use super::places;
 use super::ranges::{Range, narrows};
 use crate::engine::{Ends, Scope};
 use crate::error::{Code, PgError};
@@ -18,7 +19,6 @@ use datafusion::error::{DataFusionError, Result};
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
 use datafusion::logical_expr::{Expr, TableProviderFilterPushDown, TableType};
 use datafusion::physical_plan::ExecutionPlan;
-use datafusion::physical_plan::stream::RecordBatchReceiverStream;
 use datafusion::physical_plan::streaming::{PartitionStream, StreamingTableExec};
 use eventlog::{EventLog, Topic};
 use kafka_wire::records::Record;
@@ -32,8 +32,6 @@ pub(super) const TIMESTAMP: &str = "timestamp";
 /// Rows, and about so many bytes, of one batch.
 const ROWS: usize = 8_192;
 const BYTES: usize = 4 << 20;
-/// Batches that are ready before they are asked for.
-const AHEAD: usize = 2;
 
 static SCHEMA: LazyLock<SchemaRef> = LazyLock::new(|| {
     let instant = DataType::Timestamp(TimeUnit::Millisecond, Some("+00:00".into()));
@@ -185,10 +183,9 @@ impl PartitionStream for Reader {
         &self.schema
     }
 
-    fn execute(&self, _: Arc<TaskContext>) -> SendableRecordBatchStream {
-        let mut builder = RecordBatchReceiverStream::builder(self.schema.clone(), AHEAD);
-        let (sender, reader) = (builder.tx(), self.clone());
-        builder.spawn_blocking(move || {
+    fn execute(&self, context: Arc<TaskContext>) -> SendableRecordBatchStream {
+        let reader = self.clone();
+        places::stream(&context, &self.schema, move |sender| {
             let mut rows = Rows::new(&reader.schema, &reader.columns);
             let mut left = reader.limit.unwrap_or(usize::MAX);
             for part in &reader.parts {
@@ -214,8 +211,7 @@ impl PartitionStream for Reader {
                 let _ = sender.blocking_send(rows.finish().map_err(DataFusionError::from));
             }
             Ok(())
-        });
-        builder.build()
+        })
     }
 }
 

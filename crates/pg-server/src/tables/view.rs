@@ -1,5 +1,6 @@
 //! A view as a table: its rows as the query's snapshot has them, by key where the filters name one.
 
+use super::places;
 use crate::engine::Scope;
 use crate::error::{Code, PgError};
 use arrow_array::ArrayRef;
@@ -10,14 +11,10 @@ use datafusion::error::{DataFusionError, Result};
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
 use datafusion::logical_expr::{BinaryExpr, Expr, Operator, TableProviderFilterPushDown, TableType};
 use datafusion::physical_plan::ExecutionPlan;
-use datafusion::physical_plan::stream::RecordBatchReceiverStream;
 use datafusion::physical_plan::streaming::{PartitionStream, StreamingTableExec};
 use std::ops::Bound;
 use std::sync::Arc;
 use views::{KeyRange, SCAN_ROWS_MAX, Scan, View, ViewDefinition, ViewKey};
-
-/// Batches that are ready before they are asked for.
-const AHEAD: usize = 2;
 
 pub struct ViewTable {
     pub definition: Arc<ViewDefinition>,
@@ -167,10 +164,9 @@ impl PartitionStream for Reader {
         &self.schema
     }
 
-    fn execute(&self, _: Arc<TaskContext>) -> SendableRecordBatchStream {
-        let mut builder = RecordBatchReceiverStream::builder(self.schema.clone(), AHEAD);
-        let (sender, view, scan) = (builder.tx(), self.view.clone(), self.scan.clone());
-        builder.spawn_blocking(move || {
+    fn execute(&self, context: Arc<TaskContext>) -> SendableRecordBatchStream {
+        let (view, scan) = (self.view.clone(), self.scan.clone());
+        places::stream(&context, &self.schema, move |sender| {
             for batch in view.scan(&scan, SCAN_ROWS_MAX).map_err(|error| of_view(&error))? {
                 let batch = batch.map_err(|error| of_view(&error).into());
                 // Nobody reads any more where it cannot be sent.
@@ -179,7 +175,6 @@ impl PartitionStream for Reader {
                 }
             }
             Ok(())
-        });
-        builder.build()
+        })
     }
 }
