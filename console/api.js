@@ -39,17 +39,21 @@ export async function get(path, signal) {
   return (await ask(path, { signal })).json();
 }
 
-export async function send(method, path, body) {
+function sending(method, body) {
   const headers = { "X-Eventwright-Console": "1" };
   if (body !== undefined) headers["Content-Type"] = "application/json";
-  const response = await ask(path, { method, headers, body: body === undefined ? undefined : JSON.stringify(body) });
+  return { method, headers, body: body === undefined ? undefined : JSON.stringify(body) };
+}
+
+export async function send(method, path, body) {
+  const response = await ask(path, sending(method, body));
   const text = await response.text();
   return text === "" ? {} : JSON.parse(text);
 }
 
-/** Lines of JSON, each given to `take` as it comes. */
-export async function lines(path, take, signal) {
-  const response = await ask(path, { signal });
+/** Lines of JSON, each given to `take` as it comes; of a question, if there is a body. */
+export async function lines(path, take, signal, body) {
+  const response = await ask(path, { signal, ...(body === undefined ? {} : sending("POST", body)) });
   const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
   let rest = "";
   for (;;) {

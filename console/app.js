@@ -11,12 +11,17 @@ import { letters, letterTopics } from "./pages/letters.js";
 import { login } from "./pages/login.js";
 import { overview } from "./pages/overview.js";
 import { schemas } from "./pages/schemas.js";
+import { sql } from "./pages/sql.js";
 import { topic } from "./pages/topic.js";
 import { topics } from "./pages/topics.js";
+import { view, views } from "./pages/views.js";
+import { way } from "./pages/way.js";
 
 const PAGES = [
   ["overview", "Overview", "#/", "g o", () => true],
   ["topics", "Topics", "#/topics", "g t", () => true],
+  ["views", "Views", "#/views", "g v", () => true],
+  ["sql", "SQL", "#/sql", "g q", (may) => may.query],
   ["groups", "Groups", "#/groups", "g g", () => true],
   ["letters", "Dead letters", "#/letters", "g d", () => true],
   ["jobs", "Jobs", "#/jobs", "g j", (may) => may.see_jobs],
@@ -24,7 +29,8 @@ const PAGES = [
 ];
 
 const ROUTES = { "": overview, topics: (page) => (page.parts[1] === undefined ? topics : topic)(page), groups: (page) => (page.parts[1] === undefined ? groups : group)(page),
-  letters: (page) => (page.parts[1] === undefined ? letterTopics : letters)(page), jobs: (page) => (page.parts[1] === undefined ? jobs : job)(page), schemas };
+  letters: (page) => (page.parts[1] === undefined ? letterTopics : letters)(page), jobs: (page) => (page.parts[1] === undefined ? jobs : job)(page), schemas,
+  sql, views: (page) => (page.parts[1] === undefined ? views : view)(page), way };
 
 let identity;
 let frame;

@@ -3,7 +3,7 @@
 import { h } from "./dom.js";
 import { dialog } from "./parts.js";
 
-const PLACES = { o: ["#/", "overview"], t: ["#/topics", "topics"], g: ["#/groups", "groups"], d: ["#/letters", "dead letters"], j: ["#/jobs", "jobs"], s: ["#/schemas", "schemas"] };
+const PLACES = { o: ["#/", "overview"], t: ["#/topics", "topics"], v: ["#/views", "views"], q: ["#/sql", "SQL"], g: ["#/groups", "groups"], d: ["#/letters", "dead letters"], j: ["#/jobs", "jobs"], s: ["#/schemas", "schemas"] };
 
 let afterG = 0;
 
@@ -21,7 +21,7 @@ function step(by) {
 }
 
 export function help() {
-  const lines = [["/", "go to the filter or the search"], ["j k", "next and previous row"], ["Enter", "open the row"], ["Esc", "close what is open"], ["?", "this"]];
+  const lines = [["/", "go to the filter or the search"], ["j k", "next and previous row"], ["Enter", "open the row"], ["Esc", "close what is open"], ["Ctrl Enter", "ask (SQL)"], ["Ctrl Space", "complete a word (SQL); Tab does too, and Esc then Tab leaves the editor"], ["Alt ↑ ↓", "what was asked before (SQL)"], ["?", "this"]];
   const places = Object.entries(PLACES).map(([key, [, name]]) => [`g ${key}`, `go to ${name}`]);
   const keys = (text) => h("span", {}, text.split(" ").map((key) => h("kbd", {}, key)));
   dialog("Keyboard", (body) => body.append(h("div", { class: "shortcuts" }, [...lines, ...places].map(([key, what]) => [keys(key), h("span", {}, what)]))));

@@ -18,7 +18,7 @@ export function bytesOf(part) {
 }
 
 /** Marks that change how what follows is read stand as what they are. */
-function visible(text) {
+export function visible(text) {
   return text.replace(/[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]/g, (letter) => `\\u${letter.charCodeAt(0).toString(16).padStart(4, "0")}`);
 }
 
@@ -116,5 +116,6 @@ export function detail(topic, record, { close, again, whyNot }) {
     h("div", { class: "in" },
       facts([["Time", [format.local(record.timestamp), record.timestamp > 0 && ago > 0 ? h("span", { class: "soft" }, ` · ${format.duration(ago)} ago`) : null]], ["", h("span", { class: "soft" }, format.utc(record.timestamp))],
         ["Link", h("a", { href: link, class: "mono" }, `${record.partition}/${record.offset}`)]]),
+      h("div", {}, h("a", { class: "button small-link", href: `#/way/${api.part(topic)}/${record.partition}/${record.offset}` }, "Where did it go?")),
       section("Key", record.key), section("Value", record.value), headers)]);
 }

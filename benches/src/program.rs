@@ -2,7 +2,7 @@
 
 use std::io::{BufRead, BufReader, Read};
 use std::process::{Child, ChildStdin, Command, Stdio};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, TryRecvError, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -16,7 +16,7 @@ const LINES_KEPT_MAX: usize = 200;
 pub struct Program {
     child: Child,
     /// Some programs serve until their input ends, so it stays open.
-    _input: Option<ChildStdin>,
+    input: Option<ChildStdin>,
     said: Arc<Mutex<Vec<String>>>,
     lines: Receiver<String>,
     shown: String,
@@ -49,7 +49,7 @@ impl Program {
             });
         }
         let input = child.stdin.take();
-        Ok(Program { child, _input: input, said, lines, shown })
+        Ok(Program { child, input, said, lines, shown })
     }
 
     pub fn id(&self) -> u32 {
@@ -71,6 +71,19 @@ impl Program {
                 }
                 Err(RecvTimeoutError::Disconnected) => {
                     bail!("ended before it was ready: command={}\n{}", self.shown, self.said())
+                }
+            }
+        }
+    }
+
+    /// An error once the program has ended. What it has said until now is heard by nobody else.
+    pub fn still_runs(&self) -> Result<()> {
+        loop {
+            match self.lines.try_recv() {
+                Ok(_) => {}
+                Err(TryRecvError::Empty) => return Ok(()),
+                Err(TryRecvError::Disconnected) => {
+                    bail!("ended before it was done: command={}\n{}", self.shown, self.said())
                 }
             }
         }
@@ -101,8 +114,18 @@ impl Program {
     }
 
     /// Asks the program to stop and waits for its end; one that does not end in time is killed, which is an error.
-    pub fn stop(mut self, limit: Duration) -> Result<()> {
+    pub fn stop(self, limit: Duration) -> Result<()> {
         self.signal(Signal::TERM);
+        self.wait_end(limit)
+    }
+
+    /// The same with one that serves until its input ends.
+    pub fn end_input(mut self, limit: Duration) -> Result<()> {
+        drop(self.input.take());
+        self.wait_end(limit)
+    }
+
+    fn wait_end(mut self, limit: Duration) -> Result<()> {
         let deadline = Instant::now() + limit;
         loop {
             // The pipes close when the program ends, which ends the wait below at once.

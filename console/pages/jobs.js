@@ -8,7 +8,7 @@ import { button, card, command, confirm, dialog, empty, facts, filter, head, his
 
 const EVERY_MS = 2000;
 const ACTIVE = ["CREATED", "RUNNING", "RESTARTING"];
-const TABS = [["graph", "Graph"], ["operators", "Operators"], ["explain", "EXPLAIN"], ["inputs", "Inputs"], ["failures", "Failures"]];
+const TABS = [["graph", "Graph"], ["operators", "Operators"], ["explain", "EXPLAIN"], ["why", "No output?"], ["inputs", "Inputs"], ["failures", "Failures"]];
 /** Behind the last row of an input that has ended, the watermark is at the end of time. */
 const isTime = (ms) => ms !== null && ms !== undefined && ms < 9e15 && ms > -9e15;
 
@@ -74,7 +74,15 @@ function operatorsTable(job, rates) {
 
 function splits(job) {
   return job.splits.length === 0 ? empty("No inputs known", "The job has not begun to read.")
-    : table("Inputs", [["Split", (split) => split.split, "grow"], ["Position", (split) => format.number(split.position), "n"], ["End", (split) => format.number(split.end), "n"], ["", (split) => (split.end > 0 ? meter(split.position / split.end, "", `read of ${split.split}`) : ""), "nowrap"], ["", (split) => (split.finished ? tag("read to its end", "good") : "")]], job.splits);
+    : table("Inputs", [["Split", (split) => split.split, "grow"], ["Position", (split) => format.number(split.position), "n"], ["Watermark", (split) => (split.idle ? tag("idle") : isTime(split.watermark) ? format.time(split.watermark) : "–"), "nowrap"], ["End", (split) => format.number(split.end), "n"], ["", (split) => (split.end > 0 ? meter(split.position / split.end, "", `read of ${split.split}`) : ""), "nowrap"], ["", (split) => (split.finished ? tag("read to its end", "good") : "")]], job.splits);
+}
+
+/** What keeps rows from coming out, table by table. */
+function reasons(answer) {
+  const words = { flows: ["rows come out", "good"], "no-input": ["no input"], behind: ["behind"] };
+  const cause = (finding) => tag(...(words[finding.cause] ?? [finding.cause.replaceAll("-", " "), "warn"]));
+  return table("What keeps rows back", [["Table", (finding) => finding.sink ?? h("span", { class: "soft" }, "the job"), "nowrap"], ["", cause, "nowrap"],
+    ["Why", (finding) => h("div", {}, finding.what, finding.advice ? h("div", { class: "soft" }, finding.advice) : null), "wide"]], answer.findings);
 }
 
 function failures(exceptions) {
@@ -115,7 +123,12 @@ export async function job(page) {
   put(page.root, header, top, bar, box);
   let was;
   const draw = async () => {
-    const [known, exceptions] = await Promise.all([page.get(`flink/jobs/${api.part(id)}`), chosen === "failures" ? page.get(`flink/jobs/${api.part(id)}/exceptions`) : undefined]);
+    const path = `flink/jobs/${api.part(id)}`;
+    const tab = chosen;
+    const more = { failures: "exceptions", why: "why" }[tab];
+    const [known, further] = await Promise.all([page.get(path), more ? page.get(`${path}/${more}`) : undefined]);
+    // Whoever has chosen another one meanwhile has asked for it.
+    if (tab !== chosen) return;
     const rates = measure(known);
     const sum = (tables) => tables.reduce((all, one) => all + one.rows, 0);
     const [rowsIn, rowsOut] = [history(`job/${known.jid}/in`), history(`job/${known.jid}/out`)];
@@ -136,7 +149,7 @@ export async function job(page) {
     put(bar, tabs(TABS, chosen, (tab) => { chosen = tab; page.parts = ["jobs", id, ...(tab === "graph" ? [] : [tab])]; page.note({}); draw().then(() => document.getElementById(`tab-${tab}`)?.focus(), (error) => page.failed(error)); }));
     const scrolled = box.querySelector(".graph")?.scrollLeft ?? 0;
     put(box, chosen === "graph" ? graph(known.operators, rates, (operator) => about(operator, rates)) : chosen === "operators" ? operatorsTable(known, rates) : chosen === "explain" ? h("pre", { class: "explain", tabindex: "0" }, explain(known.operators) || "The node knows the plan of this job only while it runs.")
-      : chosen === "inputs" ? splits(known) : failures(exceptions));
+      : chosen === "why" ? reasons(further) : chosen === "inputs" ? splits(known) : failures(further));
     const drawn = box.querySelector(".graph");
     if (drawn) drawn.scrollLeft = scrolled;
     box.setAttribute("aria-labelledby", `tab-${chosen}`);

@@ -3,53 +3,14 @@
 import * as api from "../api.js";
 import { add, h, put } from "../dom.js";
 import * as format from "../format.js";
-import { button, card, choice, command, dialog, empty, failure, field, head, history, meter, state, table, tabs, tag, tile, timeOf, toast } from "../parts.js";
-import { bytesOf, detail, preview } from "../record.js";
+import { button, card, choice, command, empty, failure, field, head, history, meter, state, table, tabs, tag, tile, timeOf, toast } from "../parts.js";
+import { produce } from "../produce.js";
+import { detail, preview } from "../record.js";
 
 const EVERY_MS = 3000;
 const PAGE = 50;
 const LIVE_ROWS_MAX = 300;
 const TABS = [["records", "Records"], ["partitions", "Partitions"], ["configuration", "Configuration"], ["readers", "Readers"]];
-
-/** What goes into a new record: a text, or base64 where it was no text. */
-function produce(topic, partitions, like, done) {
-  dialog(`Produce to ${topic}`, (body, ends, close) => {
-    const binary = like?.value && like.value.text === undefined;
-    const key = h("input", { spellcheck: "false", autocomplete: "off", placeholder: "none", value: like?.key?.text ?? "" });
-    const value = h("textarea", { rows: 9, spellcheck: "false", "data-first": "", value: like?.value ? like.value.text ?? btoa(String.fromCharCode(...bytesOf(like.value))) : "" });
-    const headers = h("textarea", { rows: 2, spellcheck: "false", placeholder: "name: value", value: (like?.headers ?? []).filter(([name, given]) => given?.text !== undefined && !name.startsWith("__dlq.")).map(([name, given]) => `${name}: ${given.text}`).join("\n") });
-    const partition = choice("Partition", [["", "by the key"], ...Array.from({ length: Math.min(partitions, 1000) }, (_, index) => [String(index), String(index)])], "");
-    const coded = h("input", { type: "checkbox", checked: binary ? true : undefined });
-    const tombstone = h("input", { type: "checkbox", onchange: () => { value.disabled = tombstone.checked; } });
-    const hint = h("span", { class: "why" });
-    const wrong = h("div", {});
-    const look = () => {
-      const text = value.value.trim();
-      if (coded.checked || !/^[[{]/.test(text)) { hint.textContent = ""; return; }
-      try { JSON.parse(text); hint.textContent = "the value is JSON"; } catch (error) { hint.textContent = `no JSON: ${error.message}`; }
-    };
-    value.addEventListener("input", look);
-    coded.addEventListener("change", look);
-    look();
-    body.append(h("div", { class: "fields" }, field("Key", key), field("Partition", partition)), field("Value", value),
-      h("div", { class: "fields" }, h("label", { class: "check" }, coded, "the value is base64"), h("label", { class: "check" }, tombstone, "no value (tombstone)")), field("Headers, one in a line", headers), wrong);
-    add(ends, [hint, button("Cancel", close), button("Produce", async () => {
-      try {
-        const pairs = headers.value.split("\n").filter((line) => line.trim() !== "").map((line) => {
-          const at = line.indexOf(":");
-          if (at < 1) throw new Error(`“${line}” is no header: write name: value`);
-          return [line.slice(0, at).trim(), { text: line.slice(at + 1).trim() }];
-        });
-        const record = { key: key.value === "" ? null : { text: key.value }, value: tombstone.checked ? null : coded.checked ? { base64: value.value } : { text: value.value }, headers: pairs };
-        if (partition.value !== "") record.partition = Number(partition.value);
-        const where = await api.send("POST", `topics/${api.part(topic)}/records`, record);
-        toast(`On the disk: partition ${where.partition}, offset ${format.number(where.offset)}`);
-        close();
-        done(where);
-      } catch (error) { put(wrong, failure(error)); }
-    }, { kind: "main" })]);
-  });
-}
 
 function records(page, topic, info, box) {
   const name = api.part(topic);

@@ -4,7 +4,8 @@
 --
 -- Feed the topic with `eventwright topic produce flight-events` or any Kafka client: one JSON object a record, like
 -- the lines of examples/flights/data/events.json.gz. A window's result appears as soon as an event arrives
--- whose time is ten minutes past the window's end; an alert appears at once.
+-- whose time is ten minutes past the window's end; an alert appears at once. What is no event goes to
+-- `unreadable-events`: `eventwright dlq show unreadable-events`, or Dead letters in the console.
 
 SET 'table.dml-sync' = 'true';
 
@@ -31,6 +32,8 @@ CREATE TABLE flight_events (
   'topic'                        = 'flight-events',
   'format'                       = 'json',
   'scan.startup.mode'            = 'earliest-offset',
+  -- What is no event is kept there, and the job goes on (an option of Eventwright's; leave it out on Flink).
+  'dead-letter.topic'            = 'unreadable-events',
   -- After every row, so that Flink too judges lateness row by row.
   'scan.watermark.emit.strategy' = 'on-event'
 );

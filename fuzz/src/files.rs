@@ -1,6 +1,7 @@
-//! Files of other writers that a table reads: container files of Avro, Parquet, and records in lines.
+//! Files of other writers that a table reads: container files of Avro, Parquet, and records in lines; and documents.
 
 use crate::tables::{all_columns, table};
+use crate::{documents, lakes};
 use connectors::Connectors;
 use dataflow::connector::SourceRequest;
 use dataflow::source::{Position, ReadLimits};
@@ -21,9 +22,15 @@ thread_local! {
     static PATH: std::path::PathBuf = FOLDER.path().join(format!("{:?}", std::thread::current().id()));
 }
 
-/// The first byte is the format; what can be read once can be read again, in other pieces.
+/// The first byte is the format, or says that a document of AsyncAPI or a file of a lake follows; what can be read once can be read again, in
+/// other pieces.
 pub fn read(data: &[u8]) {
     let Some((number, bytes)) = crate::choice(data) else { return };
+    match number {
+        documents::FIRST => return documents::read(bytes),
+        lakes::FIRST => return lakes::read(bytes),
+        _ => {}
+    }
     let format = FORMATS[usize::from(number) % FORMATS.len()];
     PATH.with(|path| {
         std::fs::create_dir_all(path).expect("a folder");
@@ -64,12 +71,14 @@ fn rows(folder: &Path, format: &str, rows_max: usize) -> Option<usize> {
 }
 
 pub fn seeds() -> Vec<Vec<u8>> {
-    vec![
+    let mut seeds = [documents::seeds(), lakes::seeds()].concat();
+    seeds.extend([
         [&[0], &include_bytes!("../seeds/rows.avro")[..]].concat(),
         [&[0], &include_bytes!("../seeds/rows.zstandard.avro")[..]].concat(),
         [&[1], &include_bytes!("../seeds/rows.parquet")[..]].concat(),
         [&[1], &include_bytes!("../seeds/rows.zstd.parquet")[..]].concat(),
         b"\x021,\"a\n\"\"b\",1.20,2024-01-01 00:00:00.5\n# no row\n2,,,\n".to_vec(),
         b"\x03{\"id\":1,\"name\":\"a\",\"price\":\"1.20\",\"at_time\":\"2024-01-01 00:00:00.5\"}\n\n{}\nno json\n".to_vec(),
-    ]
+    ]);
+    seeds
 }

@@ -1,4 +1,4 @@
-//! What a node reads from those around it besides Kafka's messages: HTTP requests, and settings.
+//! What a node reads from those around it besides Kafka's messages: HTTP requests, frames of WebSockets, and settings.
 
 use crate::log::{DIRECTORY, small_log};
 use broker::{Broker, BrokerConfig, Recovered};
@@ -8,12 +8,16 @@ use kafka_client::Security;
 use os::sim::SimOs;
 use registry::SchemaRegistry;
 use runtime::{Journal, Runtime};
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 const HTTP: u8 = 0;
+
+/// One that can be followed.
+const TOPIC: &str = "t";
 
 /// A client's pipe.
 const PIPE_BYTES: usize = 1 << 20;
@@ -49,6 +53,9 @@ fn front() -> Front {
     let recovered = Recovered::from_checkpoint(&recovery).expect("no checkpoint");
     let journal = Journal::restore(None).expect("no checkpoint");
     let log = recovery.start(recovered.folds()).expect("a log");
+    let made = log.append(|frame| frame.create_topic(TOPIC, 1, BTreeMap::new()).map(drop));
+    let ((), lsn) = made.expect("a topic");
+    log.wait_durable(lsn).expect("it is durable");
     let broker = Broker::new(log.clone(), recovered, BrokerConfig::default(), os.clone()).expect("a broker");
     let registry = SchemaRegistry::new(log.clone(), os.clone(), "cluster".into(), "0.1".into());
     let runtime = Runtime::new(log, os.clone(), PathBuf::from(DIRECTORY), journal);
@@ -96,6 +103,12 @@ pub fn seeds() -> Vec<Vec<u8>> {
          Content-Length: 78\r\n\r\n[{\"specversion\":\"1.0\",\"id\":\"1\",\"source\":\"s\",\"type\":\"t\",\"data_base64\":\"AAE=\"}]   ",
         "GET /topics/__schemas?from=0:0&max=5&wait_ms=50 HTTP/1.1\r\nHost: localhost\r\n\r\n",
         "GET /topics/__schemas HTTP/1.1\r\nHost: localhost\r\nAccept: text/event-stream\r\nLast-Event-ID: 0:0\r\n\r\n",
+        "POST /v1/logs HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 68\r\n\r\n\
+         {\"resourceLogs\":[{\"scopeLogs\":[{\"logRecords\":[{\"traceId\":\"00\"}]}]}]}",
+        "POST /v1/traces HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/x-protobuf\r\nContent-Length: 6\r\n\r\n\
+         \u{a}\u{4}\u{12}\u{2}\u{12}\u{0}",
+        "POST /api/v1/write HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/x-protobuf\r\nContent-Encoding: snappy\r\n\
+         Content-Length: 12\r\n\r\n\u{a}\u{24}\u{a}\u{8}\u{a}\u{6}\u{a}\u{1}a\u{12}\u{1}b",
         "HEAD /schemas/types HTTP/1.0\r\nHost: localhost\r\nOrigin: http://localhost\r\n\r\n",
     ];
     let settings = [
@@ -104,5 +117,16 @@ pub fn seeds() -> Vec<Vec<u8>> {
          scram.ScramLoginModule required username=\"u\" password=\"p\";\n",
     ];
     let of = |kind: u8| move |text: &&str| [&[kind], text.as_bytes()].concat();
-    requests.iter().map(of(HTTP)).chain(settings.iter().map(of(HTTP + 1))).collect()
+    let upgrade = "GET /topics/t?from=earliest HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
+                   Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\
+                   Sec-WebSocket-Protocol: eventwright.json, base64url.basic.authorization.eventwright.dTpw\r\n\r\n";
+    // Masked by zeros: a ping, a text in two pieces, a length that is too large, a close with a code.
+    let frames: [&[u8]; 4] = [
+        &[0x89, 0x82, 0, 0, 0, 0, b'h', b'i', 0x8a, 0x80, 0, 0, 0, 0],
+        &[0x01, 0x81, 0, 0, 0, 0, b'a', 0x80, 0x81, 0, 0, 0, 0, b'b'],
+        &[0x82, 0xff, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0],
+        &[0x88, 0x85, 0, 0, 0, 0, 0x03, 0xe8, b'b', b'y', b'e'],
+    ];
+    let talks = frames.iter().map(|frames| [&[HTTP], upgrade.as_bytes(), frames].concat());
+    requests.iter().map(of(HTTP)).chain(settings.iter().map(of(HTTP + 1))).chain(talks).collect()
 }

@@ -5,12 +5,16 @@
 //! the corpus when it is repaired.
 
 mod database;
+mod documents;
 mod entries;
 mod files;
 mod front;
 mod kafka;
+mod lakes;
 mod log;
 mod logins;
+mod mongodb;
+mod mysql;
 mod queues;
 mod records;
 mod schemas;
@@ -18,7 +22,12 @@ mod script;
 mod servers;
 mod state;
 mod statements;
+mod stores;
+mod streams;
+mod syslog;
 mod tables;
+mod telemetry;
+mod web;
 
 /// One decoder, or a family of them.
 pub struct Target {
@@ -36,7 +45,7 @@ pub const TARGETS: &[Target] = &[
     Target { name: "log", run: log::recover, seeds: log::seeds, mutations: 200 },
     Target { name: "entries", run: entries::fold, seeds: entries::seeds, mutations: 1000 },
     Target { name: "state", run: state::read, seeds: state::seeds, mutations: 500 },
-    Target { name: "records", run: records::decode, seeds: records::seeds, mutations: 1000 },
+    Target { name: "records", run: records::decode, seeds: records::seeds, mutations: 2000 },
     Target { name: "files", run: files::read, seeds: files::seeds, mutations: 300 },
     Target { name: "sql", run: statements::check, seeds: statements::seeds, mutations: 200 },
     Target { name: "logins", run: logins::check, seeds: logins::seeds, mutations: 500 },

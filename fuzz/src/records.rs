@@ -1,5 +1,6 @@
 //! Records in every format that has a decoder, into rows of one table.
 
+use crate::telemetry;
 use arrow_schema::{DataType, Field, Fields, Schema, SchemaRef, TimeUnit};
 use base::options::Options;
 use formats::{
@@ -95,9 +96,13 @@ fn with_headers(bytes: &[u8]) -> (Headers<'_>, &[u8]) {
     (parts.chunks(2).map(|pair| (pair[0], pair.get(1).copied())).collect(), record)
 }
 
-/// The first byte is the format, the rest a record; it is read twice, for what a failure leaves behind.
+/// The first byte is the format, the rest a record; it is read twice, for what a failure leaves behind. What observability
+/// sends has bytes of its own.
 pub fn decode(data: &[u8]) {
     let Some((number, record)) = crate::choice(data) else { return };
+    if let Some(kind) = number.checked_sub(telemetry::FIRST) {
+        return telemetry::read(kind, record);
+    }
     let kinds = kinds();
     let kind = kinds[usize::from(number) % kinds.len()];
     let Some(mut decoder) = decoder(kind) else { return };
@@ -164,6 +169,7 @@ pub fn seeds() -> Vec<Vec<u8>> {
         ];
         seeds.push([&[number as u8], headers.join("\0").as_bytes()].concat());
     }
+    seeds.extend(telemetry::seeds());
     seeds
 }
 

@@ -6,18 +6,25 @@ What begins with /suite/ is for the suite; all else is AWS. moto is not made for
 a queue or a stream go one at a time. It keeps nothing over a restart.
 """
 
+import itertools
 import json
 import sys
 import threading
 import time
+from base64 import b64encode
+from collections import OrderedDict
 from urllib.parse import parse_qs
 
 import boto3
 import waitress
 from botocore.config import Config
 from moto import settings
+from moto.core.exceptions import JsonRESTError
 from moto.iam.models import iam_backends
+from moto.kinesis.models import KinesisBackend, Stream, kinesis_backends
+from moto.kinesis.utils import decompose_shard_iterator
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
+from moto.sns.models import SNSBackend, sns_backends
 from moto.sqs.models import SQSBackend
 
 PORT = int(sys.argv[1])
@@ -63,6 +70,89 @@ one_at_a_time(
 )
 
 
+def keeping_records(original):
+    """The records of a shard stay there when it is split or merged; moto moves them, or has them twice."""
+
+    def reshard(self, *arguments, **named):
+        with lock:
+            kept = [(shard, shard.records) for shard in self.shards.values()]
+            for shard, _ in kept:
+                shard.records = OrderedDict()
+            original(self, *arguments, **named)
+            for shard, records in kept:
+                shard.records = records
+
+    return reshard
+
+
+def among_open(original):
+    """What comes goes to the shard that is open; moto takes the first that ever had the key."""
+
+    def find(self, *arguments, **named):
+        with lock:
+            every = self.shards
+            self.shards = {name: shard for name, shard in every.items() if shard.is_open}
+            try:
+                return original(self, *arguments, **named)
+            finally:
+                self.shards = every
+
+    return find
+
+
+# So often a call to a stream is refused that would pass a moment later.
+EXPIRED_EVERY = 23
+THROTTLED_EVERY = 31
+PARTIAL_EVERY = 5
+fetches = itertools.count(1)
+puts = itertools.count(1)
+
+
+def get_records(original):
+    """A shard that is closed has an end, and now and then an iterator has expired or too much was asked."""
+
+    def get(self, stream_arn, shard_iterator, limit):
+        with lock:
+            turn = next(fetches)
+            if turn % EXPIRED_EVERY == 0:
+                raise JsonRESTError("ExpiredIteratorException", "Iterator expired.")
+            if turn % THROTTLED_EVERY == 0:
+                raise JsonRESTError("ProvisionedThroughputExceededException", "Rate exceeded for shard.")
+            following, records, behind = original(self, stream_arn, shard_iterator, limit)
+            name, shard_id, last = decompose_shard_iterator(following)
+            shard = self.describe_stream(stream_arn, name).get_shard(shard_id)
+            if not shard.is_open and shard.get_max_sequence_number() <= int(last):
+                following = None
+            return following, records, behind
+
+    return get
+
+
+def put_records(original):
+    """Now and then the first of several records is not taken for now."""
+
+    def put(self, stream_arn, stream_name, records):
+        with lock:
+            if next(puts) % PARTIAL_EVERY or len(records) < 2:
+                return original(self, stream_arn, stream_name, records)
+            answer = original(self, stream_arn, stream_name, records[1:])
+            failed = {"ErrorCode": "ProvisionedThroughputExceededException", "ErrorMessage": "Rate exceeded."}
+            answer["Records"].insert(0, failed)
+            answer["FailedRecordCount"] += 1
+            return answer
+
+    return put
+
+
+Stream.split_shard = keeping_records(Stream.split_shard)
+Stream.merge_shards = keeping_records(Stream.merge_shards)
+Stream.get_shard_for_key = among_open(Stream.get_shard_for_key)
+KinesisBackend.get_records = get_records(KinesisBackend.get_records)
+KinesisBackend.put_records = put_records(KinesisBackend.put_records)
+one_at_a_time(KinesisBackend, "list_shards", "get_shard_iterator")
+one_at_a_time(SNSBackend, "publish", "publish_batch")
+
+
 def make_user(secret):
     backend = iam_backends[ACCOUNT]["aws"]
     backend.create_user(REGION, USER)
@@ -92,7 +182,7 @@ class Suite:
                 endpoint_url=f"http://127.0.0.1:{PORT}",
                 aws_access_key_id=KEY_ID,
                 aws_secret_access_key=key.secret_access_key,
-                config=Config(retries={"max_attempts": 1}),
+                config=Config(retries={"max_attempts": 1}, s3={"addressing_style": "path"}),
             )
         return self.clients[name]
 
@@ -138,6 +228,79 @@ class Suite:
                 for index, message in enumerate(messages)
             ]
             self.client("sqs").delete_message_batch(QueueUrl=url, Entries=entries)
+
+    def stream(self, arguments, body):
+        self.client("kinesis").create_stream(StreamName=arguments["name"], ShardCount=2)
+
+    def shards(self, name):
+        return self.client("kinesis").list_shards(StreamName=name)["Shards"]
+
+    def put_numbers(self, arguments, body):
+        """Numbers, or with a body that."""
+        numbers = range(int(arguments.get("from", 0)), int(arguments.get("to", 1)))
+        rows = [(str(n % 10), json.dumps({"k": n % 10, "n": n}).encode()) for n in numbers]
+        # Thousands of them, for which boto3 takes its time.
+        with lock:
+            stream = kinesis_backends[ACCOUNT][REGION].streams[arguments["name"]]
+            for key, row in [("1", body)] if body else rows:
+                stream.put_record(key, None, b64encode(row).decode())
+
+    def reshard(self, arguments, body):
+        """Merges two shards, or splits one that is alone."""
+        name = arguments["name"]
+        opened = [shard for shard in self.shards(name) if "EndingSequenceNumber" not in shard["SequenceNumberRange"]]
+        opened.sort(key=lambda shard: int(shard["HashKeyRange"]["StartingHashKey"]))
+        if len(opened) > 1:
+            first, second = (shard["ShardId"] for shard in opened[:2])
+            self.client("kinesis").merge_shards(StreamName=name, ShardToMerge=first, AdjacentShardToMerge=second)
+        else:
+            half = str(2**127)
+            self.client("kinesis").split_shard(
+                StreamName=name, ShardToSplit=opened[0]["ShardId"], NewStartingHashKey=half
+            )
+
+    def read_stream(self, arguments, body):
+        """The rows of all shards, in the order of the shards' ids, which is that of their ages."""
+        with lock:
+            stream = kinesis_backends[ACCOUNT][REGION].streams[arguments["name"]]
+            rows = [record.to_json()["Data"] for shard in stream.shards.values() for record in shard.records.values()]
+        return "\n".join(row.decode() for row in rows)
+
+    def topic(self, arguments, body):
+        self.client("sns").create_topic(Name=arguments["name"])
+
+    def read_topic(self, arguments, body):
+        """What was published, in its order."""
+        with lock:
+            topic = sns_backends[ACCOUNT][REGION].topics[f"arn:aws:sns:{REGION}:{ACCOUNT}:{arguments['name']}"]
+            return "\n".join(sent[1] for sent in topic.sent_notifications)
+
+    def bucket(self, arguments, body):
+        self.client("s3").create_bucket(
+            Bucket=arguments["name"], CreateBucketConfiguration={"LocationConstraint": REGION}
+        )
+
+    def told_bucket(self, arguments, body):
+        """A bucket that tells a queue of its name of new objects."""
+        name = arguments["name"]
+        self.bucket(arguments, body)
+        with lock:
+            self.client("sqs").create_queue(QueueName=name)
+        told = {"QueueArn": f"arn:aws:sqs:{REGION}:{ACCOUNT}:{name}", "Events": ["s3:ObjectCreated:*"]}
+        self.client("s3").put_bucket_notification_configuration(
+            Bucket=name, NotificationConfiguration={"QueueConfigurations": [told]}
+        )
+
+    def put_object(self, arguments, body):
+        self.client("s3").put_object(Bucket=arguments["name"], Key=arguments["key"], Body=body)
+
+    def read_bucket(self, arguments, body):
+        """The lines of all objects that are not hidden, in the order of their keys."""
+        name = arguments["name"]
+        pages = self.client("s3").get_paginator("list_objects_v2").paginate(Bucket=name)
+        keys = sorted(entry["Key"] for page in pages for entry in page.get("Contents", []))
+        keys = [key for key in keys if not key.rsplit("/", 1)[-1].startswith((".", "_"))]
+        return "".join(self.client("s3").get_object(Bucket=name, Key=key)["Body"].read().decode() for key in keys)
 
 
 suite = Suite()

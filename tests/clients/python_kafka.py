@@ -172,7 +172,8 @@ def group():
 
 
 def offsets_by_time():
-    topic = create_topic("time")
+    # Retention must not take what is years old.
+    topic = create_topic("time", configs={"retention.ms": "-1"})
     producer = KafkaProducer(bootstrap_servers=BOOTSTRAP)
     for number in range(10):
         producer.send(topic, str(number).encode(), timestamp_ms=1_700_000_000_000 + number * 1000)

@@ -54,6 +54,19 @@ await step("ten thousand topics: shown at once, scrolled to the end, filtered", 
   if (rows > 80) throw new Error(`${rows} rows were made`);
   if (Math.max(shown, scrolled, filtered) > 3000) throw new Error(`${shown}, ${scrolled}, ${filtered} ms`);
 });
+await step("a name among ten thousand is completed", async () => {
+  await go("#/sql");
+  const editor = page.getByRole("textbox", { name: "Statements" });
+  await editor.fill("");
+  await editor.pressSequentially("SELECT count(*) FROM topic-0777");
+  await page.keyboard.press("Tab");
+  await page.getByRole("option", { name: /topic-07770/ }).waitFor();
+  await page.keyboard.press("ArrowDown");
+  await page.keyboard.press("Enter");
+  if (await editor.inputValue() !== 'SELECT count(*) FROM "topic-07771"') throw new Error(await editor.inputValue());
+  await page.keyboard.press("Control+Enter");
+  await page.getByText("1 row", { exact: true }).waitFor();
+});
 await quiet(page, complaints, "an admin");
 
 await step("what another page sends is refused", async () => {
@@ -64,6 +77,19 @@ await step("what another page sends is refused", async () => {
   const own = { "x-eventwright-console": "1" };
   const statuses = [await post(json), await post({ "content-type": "text/plain", ...own }), await post({ ...json, ...own, origin: "http://evil.example" }), await post({ ...json, ...own, "sec-fetch-site": "cross-site" }), await post({ ...json, ...own })];
   check("forged requests", JSON.stringify(statuses) === "[403,403,403,403,200]", JSON.stringify(statuses));
+});
+
+await step("a WebSocket has the session below the console's path, and nowhere else", async () => {
+  const closed = await page.evaluate(() => {
+    const code = (path) => new Promise((resolve) => {
+      const socket = new WebSocket(`ws://${location.host}${path}`);
+      socket.onmessage = () => socket.close(1000);
+      socket.onclose = (event) => resolve(event.code);
+    });
+    return Promise.all([code("/console/api/topics/topic-00007/tail"), code("/topics/topic-00007")]);
+  });
+  // 1006: it was not let in.
+  if (JSON.stringify(closed) !== "[1000,1006]") throw new Error(JSON.stringify(closed));
 });
 
 await step("log-out ends the session", async () => {
@@ -87,6 +113,19 @@ await step("a reader sees the topic that they may read, and cannot press what wo
   check("the button to produce is off", await produce.isDisabled());
   check("there is no way to the jobs", await page.getByRole("link", { name: "Jobs" }).count() === 0);
   await usable(page, "a reader");
+});
+await step("a reader asks the topic that they may read, and others are not there", async () => {
+  await go("#/sql");
+  await page.getByRole("button", { name: "topic-00007" }).waitFor();
+  if (await page.locator(".chips button").count() !== 1) throw new Error("others are offered");
+  const editor = page.getByRole("textbox", { name: "Statements" });
+  // What somebody else has asked with this browser is theirs.
+  if (await editor.inputValue() !== "") throw new Error(await editor.inputValue());
+  await editor.fill('SELECT * FROM "topic-00008"');
+  await editor.press("Control+Enter");
+  await page.getByRole("alert").getByText('relation "topic-00008" does not exist').waitFor();
+  await go("#/views");
+  await page.getByText("No views yet").waitFor();
 });
 await quiet(page, complaints, "a reader");
 await browser.close();

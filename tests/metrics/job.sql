@@ -1,4 +1,5 @@
--- The job whose metrics the stage `metrics` of the tests looks at: a source with dead letters, windows, and an outside sink.
+-- The jobs whose metrics the stage `metrics` of the tests looks at: a source with dead letters, windows, an outside sink, and
+-- a view.
 CREATE TABLE orders (
   id BIGINT,
   customer STRING,
@@ -20,6 +21,7 @@ CREATE TABLE sums (
 ) WITH (
   'connector' = 'kafka',
   'topic' = 'sums',
+  'scan.startup.mode' = 'earliest-offset',
   'format' = 'json'
 );
 
@@ -43,3 +45,7 @@ GROUP BY window_start, window_end, customer;
 SET 'pipeline.name' = 'copies';
 
 INSERT INTO copies SELECT id, customer, amount FROM orders;
+
+SET 'pipeline.name' = 'customers';
+
+CREATE MATERIALIZED TABLE customers AS SELECT customer, SUM(total) AS total FROM sums GROUP BY customer;

@@ -7,6 +7,8 @@
     put NAME COUNT              messages {"n": 0} … with ids, properties and headers
     put-raw NAME HEX            one message without an id, its bytes in hexadecimal digits
     put-json NAME FROM TO       messages {"k": …, "n": FROM} …, with ids, as the conformance suite has them
+    bind QUEUE EXCHANGE KEY     makes a durable exchange of topics, and binds a quorum queue of its own to it
+    publish EXCHANGE KEY ID BODY one message of JSON
     drain NAME                  takes all messages: a line of JSON for each
     stream NAME                 reads all messages of a stream
     waiting NAME                how many messages wait, delivered ones not counted
@@ -160,6 +162,18 @@ def make(name, kind):
     channel().queue_declare(name, durable=True, arguments={"x-queue-type": kind})
 
 
+def bind(name, exchange, key):
+    make(name, "quorum")
+    opened = channel()
+    opened.exchange_declare(exchange, "topic", durable=True)
+    opened.queue_bind(name, exchange, key)
+
+
+def publish(exchange, key, message_id, body):
+    properties = pika.BasicProperties(message_id=message_id, content_type="application/json", delivery_mode=2)
+    channel().basic_publish(exchange, key, body.encode(), properties, mandatory=True)
+
+
 match COMMAND:
     case "make":
         make(*ARGUMENTS)
@@ -172,6 +186,10 @@ match COMMAND:
         channel().basic_publish("", ARGUMENTS[0], bytes.fromhex(ARGUMENTS[1]), pika.BasicProperties(delivery_mode=2))
     case "put-json":
         put_json(ARGUMENTS[0], int(ARGUMENTS[1]), int(ARGUMENTS[2]))
+    case "bind":
+        bind(*ARGUMENTS)
+    case "publish":
+        publish(*ARGUMENTS)
     case "drain":
         drain(ARGUMENTS[0])
     case "stream":

@@ -17,10 +17,11 @@ const SCRIPT: &str = "tests/aws/server.py";
 /// The access key of moto's only user; of ElasticMQ's, that of anybody.
 pub const KEY_ID: &str = "AKIACONFORMANCE00001";
 pub const REGION: &str = "eu-central-1";
+pub const ACCOUNT: &str = "123456789012";
 
 /// A running moto; stopped when dropped.
 pub struct Moto {
-    _server: Server,
+    pub server: Server,
     pub port: u16,
 }
 
@@ -32,7 +33,7 @@ impl Moto {
         command.arg(places::root().join(SCRIPT)).args([&port.to_string(), secret]);
         let ready = |line: &str| line.contains("ready").then_some(());
         let (server, ()) = Server::start(&mut command, &folder.join("moto.log"), LIMIT, ready)?;
-        Ok(Moto { _server: server, port })
+        Ok(Moto { server, port })
     }
 
     /// Has the suite's part of the server do something, which it does by AWS's own client.
@@ -61,14 +62,14 @@ pub struct ElasticMq {
 
 impl ElasticMq {
     pub fn start(folder: &Path) -> Result<ElasticMq> {
-        let port = kafka::lasting_port_after(kafka::lasting_port()?)?;
+        let port = kafka::lasting_port()?;
         let configuration = folder.join("elasticmq.conf");
         let text = format!(
             "include classpath(\"application.conf\")
 node-address {{ protocol = http, host = \"127.0.0.1\", port = {port}, context-path = \"\" }}
 rest-sqs {{ enabled = true, bind-port = {port}, bind-hostname = \"127.0.0.1\", sqs-limits = strict }}
 rest-stats {{ enabled = false }}
-aws {{ region = {REGION}, accountId = 123456789012 }}
+aws {{ region = {REGION}, accountId = {ACCOUNT} }}
 "
         );
         std::fs::write(&configuration, text)?;
@@ -106,7 +107,7 @@ aws {{ region = {REGION}, accountId = 123456789012 }}
     }
 
     pub fn queue_url(&self, name: &str, port: u16) -> String {
-        format!("http://127.0.0.1:{port}/123456789012/{name}")
+        format!("http://127.0.0.1:{port}/{ACCOUNT}/{name}")
     }
 
     pub fn version() -> String {

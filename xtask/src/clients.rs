@@ -58,11 +58,17 @@ pub const SUITES: &[(&str, Prepare)] = &[
     ("group-codes", || ours("group-codes")),
     ("quota-codes", || ours("quota-codes")),
     (SCHEMA_REGISTRY, || python("schema_registry.py")),
+    ("python-websockets", || Ok(debian_python("websocket.py"))),
+    ("node-ws", node_ws),
 ];
+
+/// Those that ask our own HTTP port.
+const OF_OUR_PORT: &[&str] = &["python-websockets", "node-ws"];
 
 /// The one that needs more than a cluster: a registry, whose address stands in the environment.
 const SCHEMA_REGISTRY: &str = "schema-registry";
 const REGISTRY_VARIABLE: &str = "SCHEMA_REGISTRY";
+const HTTP_VARIABLE: &str = "HTTP";
 
 /// Those that want TLS, users and rules; they run where both are started for them.
 const SECURED: &[(&str, Prepare)] = &[
@@ -141,7 +147,8 @@ fn run_plain(target: &Target, names: &[String], record: bool) -> Result<Counts> 
             let folder = tempfile::tempdir()?;
             let log = folder.path().join("node.log");
             let node = node::start(&folder.path().join("data"), &log)?;
-            let environment = [(REGISTRY_VARIABLE, format!("http://{}", node.http))];
+            let environment =
+                [(REGISTRY_VARIABLE, format!("http://{}", node.http)), (HTTP_VARIABLE, node.http.clone())];
             let counts = run_suites(SUITES, &node.bootstrap, &environment, names, record)?;
             if counts.failed() > 0 {
                 show_log(&log);
@@ -166,6 +173,10 @@ fn run_suites(
         }
         if *name == SCHEMA_REGISTRY && environment.is_empty() {
             println!("{name}: not run, for no registry is known beside {bootstrap}");
+            continue;
+        }
+        if OF_OUR_PORT.contains(name) && !environment.iter().any(|(key, _)| *key == HTTP_VARIABLE) {
+            println!("{name}: not run, for it asks the HTTP port of a node of ours");
             continue;
         }
         let recorder = if record { Some(Recorder::start(bootstrap)?) } else { None };
@@ -215,6 +226,19 @@ fn python(name: &str) -> Result<Command> {
     let mut command = Command::new(peers::python_program()?);
     // No compiled files in the checkout.
     command.env("PYTHONDONTWRITEBYTECODE", "1").arg(script(name));
+    Ok(command)
+}
+
+/// The system's Python, with what Debian has for it.
+fn debian_python(name: &str) -> Command {
+    let mut command = Command::new("/usr/bin/python3");
+    command.env("PYTHONDONTWRITEBYTECODE", "1").arg(script(name));
+    command
+}
+
+fn node_ws() -> Result<Command> {
+    let mut command = Command::new("node");
+    command.env("NODE_CLIENTS", peers::node_folder()?.join("node_modules")).arg(script("websocket.mjs"));
     Ok(command)
 }
 

@@ -379,6 +379,18 @@ const JOBS: &[Panel] = &[
             "{{job_name}}",
         )],
     ),
+    panel("Views: rows", "short", &[("sum by (view) (eventwright_view_rows{$sel})", "{{view}}")]),
+    panel("Views: memory", "bytes", &[("sum by (view) (eventwright_view_memory_bytes{$sel})", "{{view}}")]),
+    panel(
+        "Views: behind their topics",
+        "s",
+        &[("max by (view) (eventwright_view_lag_seconds{$sel})", "{{view}}")],
+    ),
+    panel(
+        "Views: reads by queries",
+        "reqps",
+        &[("sum by (view) (rate(eventwright_view_reads_total{$sel}[$__rate_interval]))", "{{view}}")],
+    ),
 ];
 
 const NODE: &[Panel] = &[

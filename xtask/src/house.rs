@@ -2,16 +2,48 @@
 //!
 //! Each rule returns its findings as lines of text; a clean checkout has none.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
 
 use anyhow::{Context, Result};
 
 use crate::counts::Counts;
-use crate::{deny, places};
+use crate::{deny, places, process};
+
+const GIT_LIMIT: Duration = Duration::from_secs(60);
 
 /// Lines above which a file that people write has become a maze.
 const FILE_LINES_MAX: usize = 1000;
+
+/// What stands at the top of the repository; what a trial has left there does not belong into it.
+const TOP: &[&str] = &[
+    ".cargo",
+    ".ci",
+    ".gitignore",
+    "ARCHITECTURE.md",
+    "CHANGELOG.md",
+    "CONTRIBUTING.md",
+    "Cargo.lock",
+    "Cargo.toml",
+    "FINDINGS.md",
+    "LICENSE",
+    "README.md",
+    "benches",
+    "clippy.toml",
+    "console",
+    "crates",
+    "deny.toml",
+    "deploy",
+    "docs",
+    "examples",
+    "fuzz",
+    "rustfmt.toml",
+    "tests",
+    "xtask",
+];
 
 /// Which crates of the house a crate may import. The floors are the order of the lines; the binary and the tools stand
 /// above all.
@@ -20,17 +52,39 @@ const FLOORS: &[(&str, &[&str])] = &[
     ("metrics", &[]),
     ("os", &["base"]),
     ("auth", &["os"]),
+    ("traces", &["auth", "metrics", "os"]),
     ("kafka-wire", &["base"]),
     ("formats", &["base"]),
     ("eventlog", &["base", "metrics", "os", "kafka-wire"]),
     ("state", &["base", "os"]),
     ("kafka-client", &["auth", "base", "os", "kafka-wire"]),
+    ("pg-client", &["auth", "base", "os"]),
+    ("mysql-client", &["auth", "base", "os"]),
+    ("mongo-client", &["auth", "base", "formats", "os"]),
     ("verify", &["os", "kafka-client", "kafka-wire"]),
-    ("broker", &["auth", "base", "metrics", "os", "eventlog", "kafka-wire"]),
-    ("dataflow", &["base", "os", "state"]),
-    ("runtime", &["base", "metrics", "os", "kafka-wire", "dataflow", "state", "eventlog"]),
+    ("sql-shell", &["base", "os", "pg-client"]),
+    ("broker", &["auth", "base", "metrics", "os", "eventlog", "kafka-wire", "traces"]),
+    ("dataflow", &["base", "os", "state", "traces"]),
+    ("runtime", &["base", "metrics", "os", "kafka-wire", "dataflow", "state", "eventlog", "traces"]),
     ("sql", &["base", "dataflow", "state"]),
-    ("connectors", &["auth", "base", "os", "dataflow", "formats", "kafka-wire", "kafka-client", "eventlog"]),
+    (
+        "connectors",
+        &[
+            "auth",
+            "base",
+            "os",
+            "dataflow",
+            "formats",
+            "kafka-wire",
+            "kafka-client",
+            "pg-client",
+            "mysql-client",
+            "mongo-client",
+            "eventlog",
+            "traces",
+        ],
+    ),
+    ("asyncapi", &["base", "sql"]),
     ("registry", &["base", "os", "kafka-wire", "formats", "eventlog"]),
     ("views", &["base", "metrics", "os", "kafka-wire", "dataflow", "state", "eventlog", "formats"]),
     (
@@ -64,6 +118,7 @@ const FLOORS: &[(&str, &[&str])] = &[
             "broker",
             "registry",
             "runtime",
+            "traces",
             "views",
         ],
     ),
@@ -80,6 +135,7 @@ pub fn check() -> Result<Counts> {
     let sources = rust_files(checkout)?;
     report.rule("every source file begins with its purpose", first_lines(&sources)?);
     report.rule("no source file is a maze", lengths(&sources)?);
+    report.rule("nothing was left lying at the top", left_lying(&tracked(checkout)?));
     let rules = deny::Rules::read(&checkout.join("deny.toml"))?;
     let packages = deny::packages(checkout)?;
     report.rule("licences are on the list", deny::licences(&rules, &packages));
@@ -160,6 +216,22 @@ fn dependencies(manifest: &str) -> Vec<String> {
 }
 
 /// All Rust files of the house, the tools and the tests, with their text.
+/// What git keeps; nothing where the sources came without it.
+fn tracked(checkout: &Path) -> Result<Vec<String>> {
+    if !checkout.join(".git").exists() {
+        return Ok(Vec::new());
+    }
+    let listed =
+        process::output(Command::new("git").args(["ls-files", "-z"]).current_dir(checkout), GIT_LIMIT)?;
+    Ok(listed.split_terminator('\0').map(str::to_owned).collect())
+}
+
+fn left_lying(paths: &[String]) -> Vec<String> {
+    let tops: BTreeSet<&str> = paths.iter().filter_map(|path| path.split('/').next()).collect();
+    let unknown = tops.into_iter().filter(|top| !TOP.contains(top));
+    unknown.map(|top| format!("{top}: `git rm -r` it, or name it in xtask/src/house.rs")).collect()
+}
+
 fn rust_files(checkout: &Path) -> Result<Vec<(PathBuf, String)>> {
     let mut files = Vec::new();
     let mut folders: Vec<PathBuf> =

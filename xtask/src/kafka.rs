@@ -3,8 +3,10 @@
 //! It is the reference for the client suites and the cluster under Flink when golden rows are made.
 
 use std::net::TcpListener;
+use std::ops::Range;
 use std::path::Path;
 use std::process::Command;
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use anyhow::{Context, Result};
@@ -13,7 +15,9 @@ use tempfile::TempDir;
 use crate::process::{self, Server};
 use crate::{peers, versions};
 
-const START_LIMIT: Duration = Duration::from_secs(60);
+const START_LIMIT: Duration = Duration::from_secs(180);
+/// Below those that the system gives outgoing connections.
+const LASTING_PORTS: Range<u16> = 20_000..32_000;
 const PROPERTIES_FILE: &str = "server.properties";
 const LOGGING_FILE: &str = "log4j2.properties";
 
@@ -81,7 +85,7 @@ pub fn start() -> Result<Kafka> {
 pub fn start_with(security: &Security) -> Result<Kafka> {
     let folder = tempfile::Builder::new().prefix("kafka-").tempdir()?;
     let broker_port = lasting_port()?;
-    let controller_port = lasting_port_after(broker_port)?;
+    let controller_port = lasting_port()?;
     let bootstrap = format!("127.0.0.1:{broker_port}");
     let properties = folder.path().join(PROPERTIES_FILE);
     std::fs::write(&properties, server_properties(folder.path(), broker_port, controller_port, security))?;
@@ -132,27 +136,24 @@ pub fn free_port() -> Result<u16> {
 }
 
 /// A port that was free a moment ago and that no outgoing connection is given: a server that goes down and comes back
-/// finds it free.
+/// finds it free. It is given once, for nobody may listen there yet.
 pub fn lasting_port() -> Result<u16> {
-    lasting_port_after(20_000 + (std::process::id() % 10_000) as u16)
+    static LAST: Mutex<Option<u16>> = Mutex::new(None);
+    let mut last = LAST.lock().unwrap_or_else(PoisonError::into_inner);
+    let first = last.map_or(LASTING_PORTS.start + (std::process::id() % 10_000) as u16, |last| last + 1);
+    let free = |port: &u16| TcpListener::bind(("127.0.0.1", *port)).is_ok();
+    let found = (first..LASTING_PORTS.end).chain(LASTING_PORTS.start..first).find(free);
+    *last = found;
+    found.with_context(|| format!("no port of 127.0.0.1 in {LASTING_PORTS:?} is free"))
 }
 
 /// Several of them.
 pub fn lasting_ports<const N: usize>() -> Result<[u16; N]> {
     let mut ports = [0; N];
-    let mut last = lasting_port()?;
     for port in &mut ports {
-        *port = last;
-        last = lasting_port_after(last)?;
+        *port = lasting_port()?;
     }
     Ok(ports)
-}
-
-/// The same above a port that is taken, though nobody listens there yet.
-pub fn lasting_port_after(taken: u16) -> Result<u16> {
-    let first = taken + 1;
-    let free = |port: &u16| TcpListener::bind(("127.0.0.1", *port)).is_ok();
-    (first..32_000).find(free).context("no port of 127.0.0.1 below 32000 is free")
 }
 
 fn server_properties(folder: &Path, broker_port: u16, controller_port: u16, security: &Security) -> String {

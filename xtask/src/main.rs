@@ -5,9 +5,11 @@
     reason = "tools measure real time; nothing here is simulated or replayed"
 )]
 
+mod amqp;
 mod apicurio;
 mod aws;
 mod certificates;
+mod clickhouse;
 mod clients;
 mod codegen;
 mod compared;
@@ -24,23 +26,34 @@ mod fuzz;
 mod golden;
 mod hex;
 mod house;
+mod http;
+mod jaeger;
 mod kafka;
 mod kill;
 mod kill_producers;
+mod lakes;
+mod mongodb;
+mod mqtt;
+mod mysql;
 mod nats;
 mod node;
+mod opensearch;
 mod peers;
 mod places;
 mod postgres;
 mod process;
 mod prometheus;
 mod proofs;
+mod pubsub;
 mod queue;
 mod rabbitmq;
 mod recorder;
+mod redis;
 mod secured;
+mod side_by_side;
 mod simulate;
 mod stages;
+mod stomp;
 mod suites;
 mod topics;
 mod versions;
@@ -130,6 +143,18 @@ enum Task {
         #[arg(long)]
         seed: Option<u64>,
     },
+    /// Kill our node in and between the commits of connectors, restart their servers, part their networks, and compare
+    KillConnectors {
+        #[arg(long, default_value_t = connectors::CONNECTOR_KILLS)]
+        kills: u64,
+        #[arg(long, default_value_t = connectors::SERVER_RESTARTS)]
+        restarts: u64,
+        #[arg(long, default_value_t = connectors::PARTITIONS)]
+        partitions: u64,
+        /// Where the faults are placed; printed by every run, and the clock's choice if not given
+        #[arg(long)]
+        seed: Option<u64>,
+    },
     /// Run connectors against their real servers, with kills of our node and restarts of the server
     Connectors(connectors::Options),
     /// Run the simulations of log and node from more seeds, and add to the ledger of proofs
@@ -144,6 +169,10 @@ enum Task {
     Fuzz(fuzz::Options),
     /// Start an Apache Kafka and leave it up until this program is stopped
     Kafka,
+    /// Start a PostgreSQL with a role `bench` of that password, and leave it up until the standard input ends
+    Postgres,
+    /// The same with a RabbitMQ
+    Rabbitmq,
 }
 
 #[derive(Subcommand)]
@@ -244,6 +273,12 @@ fn main() -> ExitCode {
     }
 }
 
+/// What runs as another user does not die with this program, but when it is let go of.
+fn until_input_ends() -> Result<()> {
+    std::io::copy(&mut std::io::stdin(), &mut std::io::sink())?;
+    Ok(())
+}
+
 fn perform(task: Task) -> Result<ExitCode> {
     match task {
         Task::Codegen => codegen::run()?,
@@ -302,6 +337,11 @@ fn perform(task: Task) -> Result<ExitCode> {
             let seed = seed.unwrap_or_else(stages::seed);
             return Ok(stages::prove_changes(stages::Faults { kills, restarts, seed })?.verdict());
         }
+        Task::KillConnectors { kills, restarts, partitions, seed } => {
+            let seed = seed.unwrap_or_else(stages::seed);
+            let faults = connectors::Faults { kills, restarts, partitions, seed };
+            return Ok(connectors::prove_kills(faults)?.verdict());
+        }
         Task::Connectors(options) => return Ok(connectors::run(&options)?.verdict()),
         Task::Simulate { seeds, first } => simulate::run(seeds, first)?,
         Task::Fuzz(options) => fuzz::run(&options)?,
@@ -311,6 +351,18 @@ fn perform(task: Task) -> Result<ExitCode> {
             loop {
                 std::thread::park();
             }
+        }
+        Task::Postgres => {
+            let folder = tempfile::tempdir()?;
+            let postgres = postgres::Postgres::start(&folder.path().join("postgres.log"))?;
+            postgres.psql("shop", "CREATE ROLE bench LOGIN SUPERUSER PASSWORD 'bench'")?;
+            println!("postgres listening on 127.0.0.1:{}", postgres.port);
+            until_input_ends()?;
+        }
+        Task::Rabbitmq => {
+            let rabbitmq = rabbitmq::RabbitMq::start()?;
+            println!("rabbitmq listening on {}", rabbitmq.url());
+            until_input_ends()?;
         }
     }
     Ok(ExitCode::SUCCESS)

@@ -25,6 +25,9 @@ pub struct Node {
     pub pg: String,
 }
 
+/// For whoever looks at every record of a topic: on a machine that has much to do, compaction and retention may come before.
+pub const KEEPS_ALL: [&str; 4] = ["--set", "log.cleaner.enable=false", "--set", "log.retention.ms=-1"];
+
 /// Starts a node over a data folder; its messages go to the log file.
 pub fn start(data: &Path, log: &Path) -> Result<Node> {
     start_with(data, log, &[])

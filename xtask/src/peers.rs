@@ -8,6 +8,7 @@ mod suites;
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
@@ -22,6 +23,9 @@ pub use suites::{
 /// Downloads of some hundred megabytes on a slow line.
 const INSTALL_LIMIT: Duration = Duration::from_secs(1200);
 
+/// A build of a large program beside other work.
+const BUILD_LIMIT: Duration = Duration::from_secs(2400);
+
 type Install = fn() -> Result<()>;
 
 /// What can be installed, by name.
@@ -29,10 +33,24 @@ pub const PEERS: &[(&str, Install)] = &[
     ("debian", debian),
     ("python", python),
     ("aws", aws),
+    ("duckdb", duckdb),
+    ("lakes", lakes),
+    ("benthos", benthos),
+    ("debezium", debezium),
     ("node", node),
+    ("asyncapi", asyncapi),
+    ("mysql", mysql),
     ("browser", browser),
     ("kafka", kafka),
     ("nats", nats),
+    ("amqp", amqp),
+    ("opensearch", opensearch),
+    ("clickhouse", clickhouse),
+    ("mongodb", mongodb),
+    ("jaeger", jaeger),
+    ("opentelemetry", opentelemetry),
+    ("streams", streams),
+    ("pubsub", pubsub),
     ("brokers", brokers),
     ("pgjdbc", pgjdbc),
     ("flink", flink),
@@ -54,6 +72,9 @@ pub fn install(names: &[String]) -> Result<()> {
             bail!("there is no peer={name}; there are {}", known.join(", "));
         }
     }
+    // Stages run at a time, and need the same peers.
+    static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
+    let _turn = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
     for (name, install) in PEERS {
         if names.is_empty() || names.iter().any(|wanted| wanted == name) {
             install().with_context(|| format!("cannot install peer={name}"))?;
@@ -67,7 +88,12 @@ pub fn folder(name: &str) -> Result<PathBuf> {
     match name {
         "librdkafka" => Ok(suites::librdkafka_client_folder()?.join("librdkafka")),
         "nats-server" => nats_folder(),
-        _ => bail!("there is no folder of peer={name}; there are librdkafka, nats-server"),
+        "benthos" => benthos_folder(),
+        "debezium" => debezium_folder(),
+        "duckdb" => duckdb_folder(),
+        _ => bail!(
+            "there is no folder of peer={name}; there are librdkafka, nats-server, benthos, debezium, duckdb"
+        ),
     }
 }
 
@@ -81,6 +107,11 @@ pub fn node_folder() -> Result<PathBuf> {
     Ok(places::peers()?.join(format!("node-clients-{}", fingerprint(versions::NODE_CLIENTS))))
 }
 
+/// The folder whose `node_modules` has AsyncAPI's parser.
+pub fn asyncapi_folder() -> Result<PathBuf> {
+    Ok(places::peers()?.join(format!("asyncapi-tools-{}", fingerprint(versions::ASYNCAPI_TOOLS))))
+}
+
 /// The folder whose `node_modules` has what drives the browser.
 pub fn browser_folder() -> Result<PathBuf> {
     Ok(places::peers()?.join(format!("browser-tools-{}", fingerprint(versions::BROWSER_TOOLS))))
@@ -91,9 +122,49 @@ pub fn moto_program() -> Result<PathBuf> {
     Ok(moto_folder()?.join("bin").join("python"))
 }
 
+/// The Python that has DuckDB.
+pub fn duckdb_program() -> Result<PathBuf> {
+    Ok(duckdb_folder()?.join("bin").join("python"))
+}
+
+/// The Python that has OpenTelemetry's SDK.
+pub fn opentelemetry_program() -> Result<PathBuf> {
+    Ok(opentelemetry_folder()?.join("bin").join("python"))
+}
+
+/// The Python that has servers of streams.
+pub fn streams_program() -> Result<PathBuf> {
+    Ok(streams_folder()?.join("bin").join("python"))
+}
+
 /// The folder with the jars of ElasticMQ.
 pub fn elasticmq_jars() -> Result<PathBuf> {
     Ok(elasticmq_folder()?.join("jars"))
+}
+
+/// The folder with the jars of OpenSearch.
+pub fn opensearch_jars() -> Result<PathBuf> {
+    Ok(opensearch_folder()?.join("jars"))
+}
+
+/// The Python that has ClickHouse's engine.
+pub fn chdb_program() -> Result<PathBuf> {
+    Ok(chdb_folder()?.join("bin").join("python"))
+}
+
+/// The folder with the jars of mongo-java-server.
+pub fn mongo_java_server_jars() -> Result<PathBuf> {
+    Ok(mongo_java_server_folder()?.join("jars"))
+}
+
+/// FerretDB's program.
+pub fn ferretdb_program() -> Result<PathBuf> {
+    Ok(ferretdb_folder()?.join("ferretdb"))
+}
+
+/// The Python that has MongoDB's client.
+pub fn pymongo_program() -> Result<PathBuf> {
+    Ok(pymongo_folder()?.join("bin").join("python"))
 }
 
 /// The folder with the jars of Kafka, its tools and its client.
@@ -178,6 +249,133 @@ fn nats_folder() -> Result<PathBuf> {
     Ok(places::peers()?.join(format!("nats-{}", fingerprint(versions::NATS))))
 }
 
+/// Artemis and ActiveMQ Classic.
+fn amqp() -> Result<()> {
+    once("artemis (a download of 50 MB)", &artemis_home()?, |folder| {
+        let mut command = maven("unpack");
+        command
+            .arg(format!("-Dartifact=org.apache.activemq:apache-artemis:{}:zip:bin", versions::ARTEMIS))
+            .arg(format!("-DoutputDirectory={}", folder.display()))
+            .current_dir(folder);
+        process::run(&mut command, INSTALL_LIMIT)
+    })?;
+    once("activemq classic", &activemq_folder()?, |folder| {
+        let mut command = maven("copy-dependencies");
+        command
+            .arg("--file")
+            .arg(places::root().join("tests/amqp/pom.xml"))
+            .arg(format!("-Dactivemq.version={}", versions::ACTIVEMQ))
+            .args(versions::ACTIVEMQ_PARTS.iter().map(|(name, version)| format!("-D{name}={version}")))
+            .arg(format!("-DoutputDirectory={}", folder.join("jars").display()));
+        process::run(&mut command, INSTALL_LIMIT)
+    })
+}
+
+/// The folder with Artemis's `lib`.
+pub fn artemis_folder() -> Result<PathBuf> {
+    Ok(artemis_home()?.join(format!("apache-artemis-{}", versions::ARTEMIS)))
+}
+
+/// The folder with the jars of ActiveMQ Classic.
+pub fn activemq_jars() -> Result<PathBuf> {
+    Ok(activemq_folder()?.join("jars"))
+}
+
+fn artemis_home() -> Result<PathBuf> {
+    Ok(places::peers()?.join(format!("artemis-{}", versions::ARTEMIS)))
+}
+
+fn activemq_folder() -> Result<PathBuf> {
+    let parts = fingerprint(versions::ACTIVEMQ_PARTS);
+    Ok(places::peers()?.join(format!("activemq-{}-stomp-{parts}", versions::ACTIVEMQ)))
+}
+
+/// Built from its module, which brings no program: some five minutes of a processor.
+fn jaeger() -> Result<()> {
+    const PROGRAM: &str = "github.com/jaegertracing/jaeger/cmd/jaeger";
+    once("jaeger, built from its Go module (some minutes)", &jaeger_folder()?, |folder| {
+        std::fs::write(folder.join("go.mod"), "module peer\n\ngo 1.24\n")?;
+        let tool = format!("{PROGRAM}@{}", versions::JAEGER);
+        let program = folder.join("bin").join("jaeger").display().to_string();
+        for arguments in [
+            vec!["get", "-tool", &tool],
+            vec!["build", "-trimpath", "-ldflags=-s -w", "-o", &program, PROGRAM],
+        ] {
+            process::run(suites::go().args(arguments).current_dir(folder), BUILD_LIMIT)?;
+        }
+        Ok(())
+    })
+}
+
+/// The engine of Benthos as a program, built from its Go module with the components in `benches`.
+fn benthos() -> Result<()> {
+    once("benthos, built from its Go module (some minutes)", &benthos_folder()?, |folder| {
+        for name in BENTHOS_SOURCES {
+            std::fs::copy(places::root().join(BENTHOS).join(name), folder.join(name))?;
+        }
+        let build = ["build", "-trimpath", "-o", "benthos", "."];
+        process::run(suites::go().args(build).current_dir(folder), BUILD_LIMIT)
+    })
+}
+
+const BENTHOS: &str = "benches/src/bin/pipes/benthos";
+const BENTHOS_SOURCES: [&str; 3] = ["go.mod", "go.sum", "main.go"];
+
+fn benthos_folder() -> Result<PathBuf> {
+    let read = |name: &str| {
+        let path = places::root().join(BENTHOS).join(name);
+        std::fs::read_to_string(&path).with_context(|| format!("no file={}", path.display()))
+    };
+    let sources = BENTHOS_SOURCES.map(read).into_iter().collect::<Result<Vec<_>>>()?;
+    let sources: Vec<(&str, &str)> = sources.iter().map(|text| (text.as_str(), "")).collect();
+    Ok(places::peers()?.join(format!("benthos-{}", fingerprint(&sources))))
+}
+
+/// Debezium's engine with its connector for PostgreSQL.
+fn debezium() -> Result<()> {
+    once("debezium (a download of 60 MB)", &debezium_folder()?, |folder| {
+        let mut command = maven("copy-dependencies");
+        command
+            .arg("--file")
+            .arg(places::root().join("benches/src/bin/pipes/debezium/pom.xml"))
+            .arg(format!("-Ddebezium.version={}", versions::DEBEZIUM))
+            .arg(format!("-DoutputDirectory={}", folder.join("jars").display()));
+        process::run(&mut command, INSTALL_LIMIT)
+    })
+}
+
+fn debezium_folder() -> Result<PathBuf> {
+    Ok(places::peers()?.join(format!("debezium-{}", versions::DEBEZIUM)))
+}
+
+/// The folder with Jaeger's program.
+pub fn jaeger_folder() -> Result<PathBuf> {
+    Ok(places::peers()?.join(format!("jaeger-{}", versions::JAEGER)))
+}
+
+/// Google's fake behind our program of `tests/pubsub`.
+fn pubsub() -> Result<()> {
+    once("pub/sub, built from its Go module (some minutes)", &pubsub_folder()?, |folder| {
+        let mut command = suites::go();
+        command.args(["build", "-trimpath", "-ldflags=-s -w", "-o"]).arg(folder.join("server")).arg(".");
+        process::run(command.current_dir(places::root().join(PUBSUB_SOURCES)), BUILD_LIMIT)
+    })
+}
+
+const PUBSUB_SOURCES: &str = "tests/pubsub";
+
+/// The program that stands in for Pub/Sub.
+pub fn pubsub_program() -> Result<PathBuf> {
+    Ok(pubsub_folder()?.join("server"))
+}
+
+/// Another program has another folder.
+fn pubsub_folder() -> Result<PathBuf> {
+    let sources = places::root().join(PUBSUB_SOURCES).join("main.go");
+    let text = std::fs::read_to_string(&sources).with_context(|| format!("file={}", sources.display()))?;
+    Ok(places::peers()?.join(format!("pubsub-{}-{}", versions::PUBSUB, fingerprint(&[(&text, "")]))))
+}
+
 fn debian_packages(packages: &'static [(&str, &str)]) -> Result<()> {
     let missing: Vec<&str> = packages
         .iter()
@@ -215,12 +413,95 @@ fn moto_folder() -> Result<PathBuf> {
     Ok(places::peers()?.join(format!("moto-{}", fingerprint(versions::MOTO))))
 }
 
+fn duckdb_folder() -> Result<PathBuf> {
+    Ok(places::peers()?.join(format!("duckdb-{}", fingerprint(versions::DUCKDB))))
+}
+
+fn opentelemetry_folder() -> Result<PathBuf> {
+    Ok(places::peers()?.join(format!("opentelemetry-{}", fingerprint(versions::OPENTELEMETRY))))
+}
+
 fn elasticmq_folder() -> Result<PathBuf> {
     Ok(places::peers()?.join(format!("elasticmq-{}", versions::ELASTICMQ)))
 }
 
+fn opensearch_folder() -> Result<PathBuf> {
+    Ok(places::peers()?.join(format!("opensearch-{}", versions::OPENSEARCH)))
+}
+
+fn mongo_java_server_folder() -> Result<PathBuf> {
+    Ok(places::peers()?.join(format!("mongo-java-server-{}", versions::MONGO_JAVA_SERVER)))
+}
+
+fn ferretdb_folder() -> Result<PathBuf> {
+    Ok(places::peers()?.join(format!("ferretdb-{}", versions::FERRETDB)))
+}
+
+fn pymongo_folder() -> Result<PathBuf> {
+    Ok(places::peers()?.join(format!("mongodb-client-{}", fingerprint(versions::PYMONGO))))
+}
+
+fn chdb_folder() -> Result<PathBuf> {
+    Ok(places::peers()?.join(format!("clickhouse-{}", fingerprint(versions::CLICKHOUSE))))
+}
+
+fn opensearch() -> Result<()> {
+    once("opensearch (a download of 60 MB)", &opensearch_folder()?, |folder| {
+        let mut command = maven("copy-dependencies");
+        command
+            .arg("--file")
+            .arg(places::root().join("tests/opensearch/pom.xml"))
+            .arg(format!("-Dopensearch.version={}", versions::OPENSEARCH))
+            .arg(format!("-DoutputDirectory={}", folder.join("jars").display()));
+        process::run(&mut command, INSTALL_LIMIT)
+    })
+}
+
+/// The engine in a package of Python.
+fn clickhouse() -> Result<()> {
+    python_packages("clickhouse (a download of 130 MB)", &chdb_folder()?, versions::CLICKHOUSE)
+}
+
+/// Two servers of MongoDB's protocol, and the vendor's client.
+fn mongodb() -> Result<()> {
+    python_packages("mongodb's python client", &pymongo_folder()?, versions::PYMONGO)?;
+    once("mongo-java-server", &mongo_java_server_folder()?, |folder| {
+        let mut command = maven("copy-dependencies");
+        command
+            .arg("--file")
+            .arg(places::root().join("tests/mongodb/pom.xml"))
+            .arg(format!("-Dmongo-java-server.version={}", versions::MONGO_JAVA_SERVER))
+            .arg(format!("-DoutputDirectory={}", folder.join("jars").display()));
+        process::run(&mut command, INSTALL_LIMIT)
+    })?;
+    once("ferretdb, built from its Go module (some minutes)", &ferretdb_folder()?, |folder| {
+        // Its sources want to know their version, which nobody writes to the module.
+        let module = suites::go_module("github.com/FerretDB/FerretDB", versions::FERRETDB)?;
+        let sources = folder.join("sources");
+        process::run(Command::new("cp").arg("-r").arg(module).arg(&sources), INSTALL_LIMIT)?;
+        process::run(Command::new("chmod").args(["-R", "u+w"]).arg(&sources), INSTALL_LIMIT)?;
+        std::fs::write(sources.join("build/version/version.txt"), format!("v{}\n", versions::FERRETDB))?;
+        let mut command = suites::go();
+        command.args(["build", "-trimpath", "-ldflags=-s -w", "-o"]).arg(folder.join("ferretdb"));
+        process::run(command.arg("./cmd/ferretdb").current_dir(&sources), BUILD_LIMIT)?;
+        Ok(std::fs::remove_dir_all(&sources)?)
+    })
+}
+
 fn python() -> Result<()> {
     python_packages("python clients", &python_folder()?, versions::PYTHON_CLIENTS)
+}
+
+fn opentelemetry() -> Result<()> {
+    python_packages("opentelemetry's sdk", &opentelemetry_folder()?, versions::OPENTELEMETRY)
+}
+
+fn streams() -> Result<()> {
+    python_packages("servers of streams", &streams_folder()?, versions::STREAMS)
+}
+
+fn streams_folder() -> Result<PathBuf> {
+    Ok(places::peers()?.join(format!("streams-{}", fingerprint(versions::STREAMS))))
 }
 
 /// What stands in for AWS.
@@ -237,6 +518,44 @@ fn aws() -> Result<()> {
     })
 }
 
+/// What reads files of columns as a warehouse does.
+fn duckdb() -> Result<()> {
+    python_packages("duckdb", &duckdb_folder()?, versions::DUCKDB)
+}
+
+/// What reads tables of lakes, and a catalog of Iceberg's.
+fn lakes() -> Result<()> {
+    python_packages("readers of lakes (a download of 100 MB)", &lakes_folder()?, versions::LAKES)?;
+    once("iceberg's catalog", &iceberg_folder()?, |folder| {
+        let mut command = maven("copy-dependencies");
+        command
+            .arg("--file")
+            .arg(places::root().join("tests/lakes/pom.xml"))
+            .arg(format!("-Diceberg.version={}", versions::ICEBERG))
+            .arg(format!("-Dsqlite.version={}", versions::SQLITE_JDBC))
+            .arg(format!("-DoutputDirectory={}", folder.join("jars").display()));
+        process::run(&mut command, INSTALL_LIMIT)
+    })
+}
+
+/// The Python that reads tables of lakes.
+pub fn lakes_program() -> Result<PathBuf> {
+    Ok(lakes_folder()?.join("bin").join("python"))
+}
+
+/// The folder with the jars of Iceberg.
+pub fn iceberg_jars() -> Result<PathBuf> {
+    Ok(iceberg_folder()?.join("jars"))
+}
+
+fn lakes_folder() -> Result<PathBuf> {
+    Ok(places::peers()?.join(format!("lakes-{}", fingerprint(versions::LAKES))))
+}
+
+fn iceberg_folder() -> Result<PathBuf> {
+    Ok(places::peers()?.join(format!("iceberg-{}", versions::ICEBERG)))
+}
+
 /// Packages of Python in a folder of their own.
 fn python_packages(what: &str, folder: &Path, packages: &[(&str, &str)]) -> Result<()> {
     let packages: Vec<String> = packages.iter().map(|(name, version)| format!("{name}=={version}")).collect();
@@ -250,6 +569,24 @@ fn python_packages(what: &str, folder: &Path, packages: &[(&str, &str)]) -> Resu
 
 fn node() -> Result<()> {
     node_packages("node clients", &node_folder()?, versions::NODE_CLIENTS)
+}
+
+fn mysql() -> Result<()> {
+    node_packages("a mysql (a download of 30 MB)", &mysql_package()?, versions::MYSQL)
+}
+
+/// The folder with MySQL's program.
+pub fn mysql_folder() -> Result<PathBuf> {
+    let [(package, _)] = versions::MYSQL else { bail!("MySQL is one package") };
+    Ok(mysql_package()?.join("node_modules").join(package).join("server"))
+}
+
+fn mysql_package() -> Result<PathBuf> {
+    Ok(places::peers()?.join(format!("mysql-{}", fingerprint(versions::MYSQL))))
+}
+
+fn asyncapi() -> Result<()> {
+    node_packages("asyncapi's parser", &asyncapi_folder()?, versions::ASYNCAPI_TOOLS)
 }
 
 fn browser() -> Result<()> {

@@ -2,13 +2,13 @@
 //!
 //! PostgreSQL refuses to run as root, so root runs it as the user that the package has made.
 
-use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
 
+use crate::kafka::lasting_port;
 use crate::process::{self, Server};
 
 const LIMIT: Duration = Duration::from_secs(120);
@@ -72,7 +72,7 @@ impl Postgres {
         let rules = data.join("pg_hba.conf");
         let known = std::fs::read_to_string(&rules)?;
         std::fs::write(&rules, format!("hostnossl all {SECURED_USER} all reject\n{known}"))?;
-        postgres.port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
+        postgres.port = lasting_port()?;
         postgres.serve()?;
         postgres.run(&format!(
             "CREATE DATABASE shop; CREATE ROLE {SECURED_USER} LOGIN SUPERUSER PASSWORD '{0}'; \

@@ -15,7 +15,7 @@ use crate::kafka::lasting_ports;
 use crate::process::{self, Group, Server};
 use crate::{certificates, places};
 
-const LIMIT: Duration = Duration::from_secs(120);
+const LIMIT: Duration = Duration::from_secs(300);
 /// Debian has a folder for each version here.
 const VERSIONS: &str = "/usr/lib/rabbitmq/lib";
 const SCRIPT: &str = "tests/rabbitmq/client.py";
@@ -36,12 +36,23 @@ pub struct RabbitMq {
     pub tls_port: u16,
     pub stream_port: u16,
     pub stream_tls_port: u16,
+    pub stomp_port: u16,
+    pub stomp_tls_port: u16,
 }
 
 impl RabbitMq {
     pub fn start() -> Result<RabbitMq> {
         let folder = tempfile::Builder::new().prefix("rabbitmq-").tempdir()?;
-        let [mapper_port, distribution_port, port, tls_port, stream_port, stream_tls_port] = lasting_ports()?;
+        let [
+            mapper_port,
+            distribution_port,
+            port,
+            tls_port,
+            stream_port,
+            stream_tls_port,
+            stomp_port,
+            stomp_tls_port,
+        ] = lasting_ports()?;
         certificates::make(folder.path(), "rabbitmq")?;
         let mut mapper = Command::new("epmd");
         mapper.args(["-port", &mapper_port.to_string(), "-address", "127.0.0.1"]);
@@ -57,21 +68,26 @@ impl RabbitMq {
             tls_port,
             stream_port,
             stream_tls_port,
+            stomp_port,
+            stomp_tls_port,
         };
         std::fs::create_dir(server.file("home"))?;
-        std::fs::write(server.file("enabled_plugins"), "[rabbitmq_stream,rabbitmq_auth_mechanism_ssl].\n")?;
+        let plugins = "[rabbitmq_stream,rabbitmq_stomp,rabbitmq_auth_mechanism_ssl].\n";
+        std::fs::write(server.file("enabled_plugins"), plugins)?;
         std::fs::write(server.file("rabbitmq.conf"), server.configuration())?;
         server.serve()?;
         Ok(server)
     }
 
     fn configuration(&self) -> String {
-        let RabbitMq { port, tls_port, stream_port, stream_tls_port, .. } = self;
+        let RabbitMq { port, tls_port, stream_port, stream_tls_port, stomp_port, stomp_tls_port, .. } = self;
         format!(
             "listeners.tcp.1 = 127.0.0.1:{port}
 listeners.ssl.1 = 127.0.0.1:{tls_port}
 stream.listeners.tcp.1 = 127.0.0.1:{stream_port}
 stream.listeners.ssl.1 = 127.0.0.1:{stream_tls_port}
+stomp.listeners.tcp.1 = 127.0.0.1:{stomp_port}
+stomp.listeners.ssl.1 = 127.0.0.1:{stomp_tls_port}
 stream.advertised_host = 127.0.0.1
 stream.advertised_port = {stream_port}
 ssl_options.cacertfile = {folder}/ca.pem

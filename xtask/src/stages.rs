@@ -1,21 +1,35 @@
 //! The one test command: every stage that must pass, its time, and one sum at the end.
 //!
 //! A failed stage does not hide what the later ones have to say, unless they need what it makes: without a
-//! binary neither clients nor the example can run, and that counts as failed, not as passed over.
+//! binary neither clients nor the example can run, and that counts as failed, not as passed over. What runs at a time
+//! writes between each other's lines; every stage says when it begins and what it came to.
 
+mod amqp;
+mod asyncapi;
 mod cargo;
 mod changes;
 mod clients;
 mod compared;
 mod console;
 mod example;
+mod exec;
 mod job;
+mod lakes;
 mod metrics;
+mod mongodb;
+mod mqtt;
+mod mysql;
 mod nats;
+mod observability;
+mod patterns;
 mod postgres;
 mod psql;
 mod rabbitmq;
+mod redis;
+mod stomp;
 mod suites;
+mod syslog;
+mod traces;
 
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
@@ -23,6 +37,7 @@ use anyhow::{Result, bail};
 use clap::Args;
 
 use crate::counts::Counts;
+use crate::side_by_side::side_by_side;
 
 pub use self::changes::{Faults, prove as prove_changes};
 pub use self::compared::compare;
@@ -30,70 +45,95 @@ pub use self::example::run as example;
 
 #[derive(Args)]
 pub struct Options {
-    /// The stages to run, all if there are none: format, house, clippy, tests, build, clients, suites, example, postgres,
-    /// psql, changes, rabbitmq, nats, metrics, console, flink,
-    /// kill, kill-producers, connectors
+    /// The stages to run, all if there are none: format, house, clippy, tests, build, connectors, flink, clients, suites,
+    /// kill, console, postgres, mysql, mongodb, lakes, amqp, stomp, kill-connectors, kill-producers, changes, rabbitmq,
+    /// patterns, metrics, syslog, exec, redis, observability, traces, example, mqtt, psql, nats, asyncapi
     stages: Vec<String>,
 }
 
 type Stage = fn() -> Result<Counts>;
 
-const STAGES: &[(&str, Stage)] = &[
+/// One after the other: the builds, and what they need whole cores for.
+const FIRST: &[(&str, Stage)] = &[
     ("format", cargo::format),
     ("house", house),
     ("clippy", cargo::clippy),
     ("tests", cargo::tests),
     ("build", cargo::build),
+];
+
+/// With what was built. They wait for servers and clients more than they compute, so some of them run at a time, the
+/// longest first.
+const THEN: &[(&str, Stage)] = &[
+    ("connectors", crate::connectors::stage),
+    ("flink", compared::run),
     ("clients", clients::run),
     ("suites", suites::run),
-    ("example", example::run),
+    ("kill", kill),
+    ("console", console::run),
     ("postgres", postgres::run),
-    ("psql", psql::run),
+    ("mysql", mysql::run),
+    ("mongodb", mongodb::run),
+    ("lakes", lakes::run),
+    ("amqp", amqp::run),
+    ("stomp", stomp::run),
+    ("kill-connectors", kill_connectors),
+    ("kill-producers", kill_producers),
     ("changes", changes::run),
     ("rabbitmq", rabbitmq::run),
-    ("nats", nats::run),
+    ("patterns", patterns::run),
     ("metrics", metrics::run),
-    ("console", console::run),
-    ("flink", compared::run),
-    ("kill", kill),
-    ("kill-producers", kill_producers),
-    ("connectors", crate::connectors::stage),
+    ("syslog", syslog::run),
+    ("exec", exec::run),
+    ("redis", redis::run),
+    ("observability", observability::run),
+    ("traces", traces::run),
+    ("example", example::run),
+    ("mqtt", mqtt::run),
+    ("psql", psql::run),
+    ("nats", nats::run),
+    ("asyncapi", asyncapi::run),
 ];
+const SIDE_BY_SIDE: usize = 2;
 
 /// How often the node is killed in a run of all tests.
 pub const KILLS: u64 = 200;
 
-/// Runs the stages in order and sums up what they counted.
+/// Runs the stages and sums up what they counted.
 pub fn run(options: &Options) -> Result<Counts> {
+    let all = || FIRST.iter().chain(THEN);
     for name in &options.stages {
-        if !STAGES.iter().any(|(stage, _)| stage == name) {
-            let known: Vec<&str> = STAGES.iter().map(|(stage, _)| *stage).collect();
+        if !all().any(|(stage, _)| stage == name) {
+            let known: Vec<&str> = all().map(|(stage, _)| *stage).collect();
             bail!("there is no stage={name}; there are {}", known.join(", "));
         }
     }
-    let mut total = Counts::default();
-    let mut lines = Vec::new();
-    for (name, stage) in STAGES {
-        if !options.stages.is_empty() && !options.stages.iter().any(|wanted| wanted == name) {
-            continue;
-        }
-        println!("== {name}");
-        let start = Instant::now();
-        let counts = stage().unwrap_or_else(|error| Counts::failure(format!("{name}: {error:#}")));
-        let seconds = start.elapsed().as_secs_f64();
-        lines.push(format!(
-            "{name:<8} {seconds:>7.1} s {:>6} passed {:>4} failed",
-            counts.passed,
-            counts.failed()
-        ));
-        total.add(counts);
-    }
+    let wanted = |stages: &[(&'static str, Stage)]| -> Vec<(&'static str, Stage)> {
+        let is_wanted =
+            |name: &str| options.stages.is_empty() || options.stages.iter().any(|one| one == name);
+        stages.iter().filter(|(name, _)| is_wanted(name)).copied().collect()
+    };
+    let mut ran = side_by_side(&wanted(FIRST), 1, run_one);
+    ran.extend(side_by_side(&wanted(THEN), SIDE_BY_SIDE, run_one));
     println!("== stages");
-    for line in lines {
+    let mut total = Counts::default();
+    for (line, counts) in ran {
         println!("{line}");
+        total.add(counts);
     }
     total.name_failures();
     Ok(total)
+}
+
+fn run_one((name, stage): &(&'static str, Stage)) -> (String, Counts) {
+    println!("== {name}");
+    let start = Instant::now();
+    let counts = stage().unwrap_or_else(|error| Counts::failure(format!("{name}: {error:#}")));
+    let seconds = start.elapsed().as_secs_f64();
+    let line =
+        format!("{name:<16} {seconds:>7.1} s {:>6} passed {:>4} failed", counts.passed, counts.failed());
+    println!("== done: {line}");
+    (line, counts)
 }
 
 fn house() -> Result<Counts> {
@@ -113,6 +153,10 @@ fn kill_producers() -> Result<Counts> {
     let wanted = verify::Wanted { kills: PRODUCER_KILLS, power_cuts: POWER_CUTS, seed: seed() };
     crate::kill_producers::run(wanted)?;
     Ok(Counts::one())
+}
+
+fn kill_connectors() -> Result<Counts> {
+    crate::connectors::kills_stage(seed())
 }
 
 /// Another seed in every run; whoever uses it prints it.

@@ -2,7 +2,7 @@
 
 use crate::AuthError;
 use os::http::{Answer, Request, exchange_over};
-use os::{Network, Stream};
+use os::{Clock, Network, Os, Stream};
 use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, ClientConnection};
 use std::io::{self, Read, Write};
@@ -23,7 +23,8 @@ pub struct Url {
 
 impl Url {
     pub fn parse(text: &str) -> Result<Url, AuthError> {
-        let wrong = |what: &str| AuthError::new(format!("'{text}' is not an address of the web: {what}"));
+        let wrong =
+            |what: &str| AuthError::new(format!("'{}' is not an address of the web: {what}", shown(text)));
         if text.chars().any(|character| character.is_control() || character == ' ') {
             return Err(wrong("there are blanks in it"));
         }
@@ -79,6 +80,16 @@ impl Url {
     }
 }
 
+/// What is no address, as an error shows it: a part of it may be a password, or a proof of who asks.
+fn shown(text: &str) -> String {
+    const LETTERS_MAX: usize = 200;
+    // Where there is a `@` a password may stand before it, with any letters.
+    let (hidden, rest) = text.rsplit_once('@').map_or(("", text), |(_, rest)| ("******@", rest));
+    let rest = rest.split(['?', '#']).next().unwrap_or_default();
+    let rest = rest.chars().take(LETTERS_MAX).flat_map(char::escape_debug);
+    hidden.chars().chain(rest).collect()
+}
+
 /// Sends a request and reads its answer; each wait may take `timeout`. With `tls` the other side proves `host`.
 pub fn exchange(
     network: &dyn Network,
@@ -88,6 +99,27 @@ pub fn exchange(
 ) -> io::Result<Answer> {
     let stream = network.connect(request.address, timeout)?;
     stream.set_read_timeout(Some(timeout))?;
+    stream.set_write_timeout(Some(timeout))?;
+    exchange_on(stream, tls, request)
+}
+
+/// Like [`exchange`], but all of it may take `whole`, however little the other side reads or sends at a time.
+pub fn exchange_within(
+    os: &Os,
+    tls: Option<(&Arc<ClientConfig>, &str)>,
+    request: &Request<'_>,
+    whole: Duration,
+) -> io::Result<Answer> {
+    let until_ns = os.clock.monotonic_ns().saturating_add(whole.as_nanos() as u64);
+    let inner = os.network.connect(request.address, whole)?;
+    exchange_on(Box::new(Hurried { inner, clock: os.clock.clone(), until_ns }), tls, request)
+}
+
+fn exchange_on(
+    stream: Box<dyn Stream>,
+    tls: Option<(&Arc<ClientConfig>, &str)>,
+    request: &Request<'_>,
+) -> io::Result<Answer> {
     if is_link_local(&stream.peer_address()) {
         // Where clouds hand out a machine's own secrets.
         let message = "the name leads to a link-local address, which is not asked";
@@ -96,6 +128,61 @@ pub fn exchange(
     match tls {
         None => exchange_over(stream.as_ref(), request),
         Some((config, host)) => exchange_over(&TlsStream::new(stream, config, host)?, request),
+    }
+}
+
+/// A stream on which every wait ends at one moment.
+struct Hurried {
+    inner: Box<dyn Stream>,
+    clock: Arc<dyn Clock>,
+    until_ns: u64,
+}
+
+impl Hurried {
+    /// Bytes that go in one write: the kernel takes them in a few waits, each no longer than what is left before them.
+    const WRITE_BYTES_MAX: usize = 4 << 10;
+
+    fn left(&self) -> io::Result<Option<Duration>> {
+        match self.until_ns.saturating_sub(self.clock.monotonic_ns()) {
+            0 => Err(io::Error::new(io::ErrorKind::TimedOut, "no whole answer in time")),
+            // Sockets take no time-out that rounds to 0.
+            left => Ok(Some(Duration::from_nanos(left).max(Duration::from_millis(1)))),
+        }
+    }
+}
+
+impl Stream for Hurried {
+    fn read(&self, out: &mut [u8]) -> io::Result<usize> {
+        self.inner.set_read_timeout(self.left()?)?;
+        self.inner.read(out)
+    }
+
+    fn write_all(&self, bytes: &[u8]) -> io::Result<()> {
+        for part in bytes.chunks(Hurried::WRITE_BYTES_MAX) {
+            self.inner.set_write_timeout(self.left()?)?;
+            self.inner.write_all(part)?;
+        }
+        Ok(())
+    }
+
+    fn set_read_timeout(&self, _: Option<Duration>) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn set_write_timeout(&self, _: Option<Duration>) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn shutdown(&self) {
+        self.inner.shutdown();
+    }
+
+    fn peer_address(&self) -> String {
+        self.inner.peer_address()
+    }
+
+    fn try_clone(&self) -> io::Result<Box<dyn Stream>> {
+        Err(io::ErrorKind::Unsupported.into())
     }
 }
 
@@ -209,6 +296,10 @@ mod tests {
             "https://[::1",
         ] {
             Url::parse(wrong).unwrap_err();
+        }
+        for secret in ["https://u:pen?cil@a/", "http:/u:pencil@a", "https://a b?sig=pencil", "u:pencil@a/x"] {
+            let told = Url::parse(secret).unwrap_err().to_string();
+            assert!(!told.contains("pen") && !told.contains("cil"), "{told}");
         }
         // Bad inputs 12 and 16.
         for metadata in ["169.254.169.254:80", "[fe80::1]:80", "[::ffff:169.254.169.254]:80"] {

@@ -1,8 +1,9 @@
 //! Who is on the other end: TLS from PEM files, names in certificates, SCRAM for both sides, signed tokens.
 //!
-//! Nothing here opens a socket, nor a file but the system's authorities and those that hold a secret; callers bring bytes, or the network. Secrets never appear in
+//! Nothing here opens a socket but through the network that callers bring (`socket`, `https`), nor a file but the system's authorities and those that hold a secret; callers bring bytes. Secrets never appear in
 //! an error or in what `Debug` prints.
 
+pub mod assertion;
 pub mod bearer;
 pub mod https;
 pub mod jwks;
@@ -12,6 +13,7 @@ pub mod nkeys;
 pub mod plain;
 pub mod scram;
 pub mod secrets;
+pub mod socket;
 #[doc(hidden)]
 pub mod testing;
 pub mod tls;

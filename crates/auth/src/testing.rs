@@ -7,6 +7,21 @@ use ring::rand::SystemRandom;
 use ring::signature::{self, EcdsaKeyPair, KeyPair};
 use serde_json::{Value, json};
 
+/// An RSA key of 2048 bits that protects nothing.
+pub const RSA_PEM: &str = include_str!("testing/rsa.pem");
+
+/// Its public key as JWKS.
+pub fn rsa_jwks(id: &str) -> String {
+    const MODULUS: &str = concat!(
+        "sSR17ZYzlEB_QAk__8pf0At30yMGLhjZaGCF_TM2HjjojIhnQ_rLkF5woo-FGy7FstbfwRoGJUw-8Ce2L3qCqucU7H1cI-dx09fw",
+        "hGaz7WsMzqOnw5fKJS9ln0X_nZfN0uZWBJOAhlLmMh0vpYzQiaQXe8P6455bfScDoVuqr3zAYJtT9KN0hXT3DyKphfS1HdftrLgv",
+        "YN7GQvZud5_Pjiamw0QSXviRE6wIBw-Z2k3a_eHX2DWQz2WJEYl4FtZBAk9GIDteG79OUp7pRCNDSx4ZmDajsCtvn_PryD3Yp2-R",
+        "xozEeL9YihsDI0sPDsnyYk2S4zU7mcMWexzsMtD-iw"
+    );
+    json!({"keys": [{"kty": "RSA", "n": MODULUS, "e": "AQAB", "kid": id, "use": "sig", "alg": "RS256"}]})
+        .to_string()
+}
+
 /// An issuer with one key.
 pub struct Issuer {
     id: String,

@@ -6,7 +6,7 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::server::WebPkiClientVerifier;
 pub use rustls::{ClientConfig, ServerConfig};
-use rustls::{ClientConnection, RootCertStore, StreamOwned};
+use rustls::{ClientConnection, RootCertStore, ServerConnection, StreamOwned};
 use std::io::{self, Read, Write};
 use std::path::Path;
 use std::sync::Arc;
@@ -110,6 +110,42 @@ impl<S: Read + Write> Read for ClientStream<S> {
 }
 
 impl<S: Read + Write> Write for ClientStream<S> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.0.flush()
+    }
+}
+
+/// A node's side of a blocking stream, after the handshake.
+pub struct ServerStream<S: Read + Write>(StreamOwned<ServerConnection, S>);
+
+impl<S: Read + Write> ServerStream<S> {
+    /// Shakes hands: the other side shows what the configuration wants of it.
+    pub fn begin(config: Arc<ServerConfig>, stream: S) -> io::Result<ServerStream<S>> {
+        let invalid = |error: rustls::Error| io::Error::new(io::ErrorKind::InvalidInput, error.to_string());
+        let mut stream = StreamOwned::new(ServerConnection::new(config).map_err(invalid)?, stream);
+        while stream.conn.is_handshaking() {
+            stream.conn.complete_io(&mut stream.sock)?;
+        }
+        Ok(ServerStream(stream))
+    }
+
+    /// What lies below.
+    pub fn get_mut(&mut self) -> &mut S {
+        &mut self.0.sock
+    }
+}
+
+impl<S: Read + Write> Read for ServerStream<S> {
+    fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
+        self.0.read(out)
+    }
+}
+
+impl<S: Read + Write> Write for ServerStream<S> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         self.0.write(bytes)
     }

@@ -2,6 +2,7 @@
 //!
 //! Nothing here does I/O and nothing here depends on another crate of the house.
 
+pub mod calendar;
 pub mod codec;
 pub mod error_kind;
 pub mod ids;

@@ -7,12 +7,33 @@ use std::ops::Range;
 pub const HIDDEN: &str = "******";
 
 /// Parts of the names of what is secret.
-const PARTS: &[&str] = &["password", "secret", "jaas", "token", "api-key", "apikey", "private", "user-info"];
+const PARTS: &[&str] =
+    &["password", "secret", "jaas", "token", "api-key", "apikey", "private", "user-info", "authorization"];
+
+/// What stands before the name of a header that an option gives: who we are may be said in any of them.
+const HEADER: &str = ".header.";
+/// The whole names of parameters in an address by which many services are told who asks, in small letters.
+const PARAMETERS: &[&str] =
+    &["key", "access-key", "accesskey", "subscription-key", "auth", "code", "jwt", "pwd", "sig", "signature"];
 
 /// Whether an option's value is nobody's to see: by its name, so that it holds for what stands behind a `*` too.
 pub fn is_secret(key: &str) -> bool {
-    let key = key.to_ascii_lowercase();
-    PARTS.iter().any(|part| key.contains(part))
+    let key = key.to_ascii_lowercase().replace('_', "-");
+    // Iceberg's name for an id and a secret (other keys say of credentials where they are), and what is said to a WebSocket
+    // when it is opened.
+    let whole = ["credential", "open-message"].contains(&key.as_str());
+    // A program's environment is where it has its secrets, under any name.
+    whole
+        || key.starts_with("environment.")
+        || key.contains(HEADER)
+        || PARTS.iter().any(|part| key.contains(part))
+}
+
+/// The same of a parameter in an address.
+fn is_secret_parameter(name: &str) -> bool {
+    let name = name.to_ascii_lowercase().replace('_', "-");
+    // `X-Amz-Signature`, `X-Goog-Signature`.
+    is_secret(&name) || PARAMETERS.contains(&name.as_str()) || name.ends_with("-signature")
 }
 
 /// An option's value as it may be shown. What only says where a secret stands (`${env:NAME}`, `${file:PATH}`) is none.
@@ -95,7 +116,7 @@ fn places(key: &str, value: &str) -> Vec<Range<usize>> {
     let mut next = place_end + 1;
     for parameter in value.get(next..).unwrap_or_default().split('&') {
         if let Some((name, text)) = parameter.split_once('=')
-            && is_secret(name)
+            && is_secret_parameter(name)
             && !text.is_empty()
         {
             found.push(next + name.len() + 1..next + parameter.len());
@@ -118,6 +139,8 @@ mod tests {
             ("avro-confluent.basic-auth.user-info", "me:pencil", HIDDEN),
             ("password", "${env:PENCIL}", "${env:PENCIL}"),
             ("password", "${pencil}", HIDDEN),
+            ("credential", "me:pencil", HIDDEN),
+            ("aws.credentials.provider", "BASIC", "BASIC"),
             ("topic", "orders", "orders"),
             ("path", "a:b@c", "a:b@c"),
             ("url", "jdbc:postgresql://host:5432/shop", "jdbc:postgresql://host:5432/shop"),
@@ -129,6 +152,13 @@ mod tests {
             ("url", "amqp://me:p@ss@host:5672/v", "amqp://me:******@host:5672/v"),
             ("url", "amqp://me:p/ss@host:5672/v", "amqp://me:******@host:5672/v"),
             ("url", "https://me@host/x@y", "https://me@host/x@y"),
+            ("http.sink.header.Cookie", "s=pencil", HIDDEN),
+            ("http.source.lookup.header.X-Key", "${env:PENCIL}", "${env:PENCIL}"),
+            (
+                "url",
+                "https://h/p?api_key=p&sig=p&code=p&KEY=p&access_key=p&X-Amz-Signature=p&keys=p&sort=p",
+                "https://h/p?api_key=******&sig=******&code=******&KEY=******&access_key=******&X-Amz-Signature=******&keys=p&sort=p",
+            ),
         ] {
             assert_eq!(shown(key, value), expected, "{key}={value}");
         }

@@ -13,6 +13,7 @@ use crate::config::BrokerConfig;
 use crate::errors::ApiError;
 use crate::group::{Coordinator, Event, Ticket};
 use crate::metrics::Counters;
+use crate::produce_spans::ProduceSpans;
 use crate::quotas::{QUOTAS_LAYER, QuotaChange, QuotaRules, Sensors, SharedQuotas};
 use crate::security::{Rules, RulesChange, SharedRules, Throttle, USERS_LAYER, permit_name};
 use crate::sessions::Sessions;
@@ -34,6 +35,7 @@ use os::Os;
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
+use traces::Tracer;
 
 /// What the broker rebuilds while the log is recovered: give its fold to `Recovery::start`.
 pub struct Recovered {
@@ -127,6 +129,9 @@ pub struct Broker {
     producer_ids: Mutex<IdBlock>,
     cluster_id: String,
     deadline_watch: OnceLock<Box<dyn Fn(i64) + Send + Sync>>,
+    tracer: Tracer,
+    /// None where nobody wants traces.
+    pub(crate) produce_spans: Option<Arc<ProduceSpans>>,
 }
 
 impl Broker {
@@ -191,6 +196,8 @@ impl Broker {
             producer_ids: Mutex::new(IdBlock::default()),
             cluster_id,
             deadline_watch: OnceLock::new(),
+            tracer: Tracer::off(),
+            produce_spans: None,
             log,
             os,
             config,
@@ -202,6 +209,16 @@ impl Broker {
         broker.arm_consumer_groups(opened);
         broker.tidy_partitions();
         Ok(broker)
+    }
+
+    /// The same with spans for what is produced.
+    pub fn traced(self, tracer: Tracer) -> Broker {
+        let produce_spans = ProduceSpans::new(tracer.clone(), self.os.clock.clone()).map(Arc::new);
+        Broker { tracer, produce_spans, ..self }
+    }
+
+    pub fn tracer(&self) -> &Tracer {
+        &self.tracer
     }
 
     /// Answers one request frame (without its size).

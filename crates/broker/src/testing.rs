@@ -67,6 +67,10 @@ impl Node {
         Node { sim, log, broker, config }
     }
 
+    pub(crate) fn traced(self, tracer: traces::Tracer) -> Node {
+        Node { broker: self.broker.traced(tracer), ..self }
+    }
+
     /// Stops in good order and starts again on the same disk.
     pub(crate) fn restart(self) -> Node {
         let config = self.config.clone();

@@ -6,6 +6,7 @@ use crate::group::{GroupDescription, GroupType, ListedGroup};
 use crate::share::partition::SharePartition;
 use crate::sync::lock;
 use base::{Offset, PartitionId};
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// A group in a list.
@@ -29,6 +30,15 @@ pub struct PartitionLag {
     pub high_watermark: i64,
     /// Records between the committed offset (or the start of the log, if that is later) and the end.
     pub lag: i64,
+}
+
+/// A group that reads a partition.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reader {
+    pub group: String,
+    pub group_type: GroupType,
+    /// It is done with all records before it.
+    pub next: i64,
 }
 
 /// A share group in one partition.
@@ -131,6 +141,28 @@ impl Broker {
         }
         lags.sort_by(|a, b| (&a.topic, a.partition).cmp(&(&b.topic, b.partition)));
         lags
+    }
+
+    /// The groups that have committed an offset of a partition, and the share groups that have begun it, by name.
+    pub fn readers_of(&self, topic: &str, partition: i32) -> Vec<Reader> {
+        let Some(topic) = self.log.topic(topic) else { return Vec::new() };
+        let id = usize::try_from(partition).ok().and_then(|index| topic.partitions.get(index));
+        let Some((id, Ok(bounds))) = id.map(|id| (*id, self.log.bounds(*id))) else { return Vec::new() };
+        let mut readers = BTreeMap::new();
+        {
+            let state = lock(&self.state.0);
+            for (name, group) in state.offsets.groups() {
+                let Some(committed) = group.offsets.get(&(topic.id, partition)) else { continue };
+                let is_consumer = state.groups.consumer(name).is_some();
+                let group_type = if is_consumer { GroupType::Consumer } else { GroupType::Classic };
+                readers.insert(name.to_string(), (group_type, committed.offset));
+            }
+        }
+        for (name, _, one) in lock(&self.share.0).groups.iter().filter(|(_, of, _)| *of == id) {
+            readers.insert(name.to_string(), (GroupType::Share, one.start().max(bounds.log_start.0)));
+        }
+        let reader = |(group, (group_type, next))| Reader { group, group_type, next };
+        readers.into_iter().map(reader).collect()
     }
 
     /// How long ago the first batch was written that a group has not committed; 0 if it has committed all.

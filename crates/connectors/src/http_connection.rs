@@ -3,8 +3,8 @@
 //! A request is sent, and its answer is waited for in pieces of any length, so that a long poll lasts longer than one call.
 //! Every length is bounded before anything is allocated for it.
 
-use crate::socket::{Secured, monotonic};
 use auth::https::Url;
+use auth::socket::{Secured, monotonic};
 use auth::tls::ClientConfig;
 use os::{Clock, Os};
 use std::io::{self, Write};
@@ -47,10 +47,10 @@ impl HttpConnection {
         os: &Os,
         url: &Url,
         tls: Option<Arc<ClientConfig>>,
-        timeout: Duration,
+        wait: Duration,
         body_bytes_max: usize,
     ) -> io::Result<HttpConnection> {
-        let stream = Secured::connect(os, (&url.host, url.port), timeout, tls)?;
+        let stream = Secured::connect(os, (&url.host, url.port), wait, tls)?;
         let clock = os.clock.clone();
         Ok(HttpConnection { stream, clock, reader: AnswerReader::new(body_bytes_max), is_kept: true })
     }
@@ -61,9 +61,9 @@ impl HttpConnection {
     }
 
     /// Sends a request; its answer has to be taken before the next one.
-    pub(crate) fn send(&mut self, request: &[u8]) -> io::Result<()> {
+    pub(crate) fn send(&mut self, request: &[u8], wait: Duration) -> io::Result<()> {
         self.is_kept = false;
-        self.stream.begin_call();
+        self.stream.limited().begin_wait(wait);
         self.stream.write_all(request).and_then(|()| self.stream.flush())
     }
 
@@ -97,6 +97,57 @@ impl HttpConnection {
     pub(crate) fn has_begun(&self) -> bool {
         self.reader.head.is_some() || !self.reader.bytes.is_empty()
     }
+
+    /// The head of the answer, without a body, if it comes within `wait`. What follows is taken by [`Self::piece`], or is
+    /// another protocol's (see [`Self::into_stream`]); [`Self::receive`] goes on to the whole.
+    pub(crate) fn begin(&mut self, wait: Duration) -> io::Result<Option<HttpAnswer>> {
+        let mut buffer = vec![0; READ_BYTES];
+        let until = monotonic(&*self.clock).saturating_add(wait);
+        loop {
+            if let Some(Head { status, headers, .. }) = self.reader.head()? {
+                return Ok(Some(HttpAnswer { status: *status, headers: headers.clone(), body: Vec::new() }));
+            }
+            let left = until.saturating_sub(monotonic(&*self.clock));
+            match self.stream.read_within(&mut buffer, left)? {
+                None => return Ok(None),
+                Some(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
+                Some(count) => self.reader.bytes.extend_from_slice(&buffer[..count]),
+            }
+        }
+    }
+
+    /// What has come of the body of an answer that has begun, however long that is, after waiting for it for `wait` at most.
+    pub(crate) fn piece(&mut self, wait: Duration) -> io::Result<Piece> {
+        if !self.reader.is_whole(usize::MAX)? && self.reader.body.is_empty() {
+            let mut buffer = vec![0; READ_BYTES];
+            match self.stream.read_within(&mut buffer, wait)? {
+                None => return Ok(Piece::Nothing),
+                Some(0) => return Ok(Piece::End),
+                Some(count) => self.reader.bytes.extend_from_slice(&buffer[..count]),
+            }
+        }
+        let is_whole = self.reader.is_whole(usize::MAX)?;
+        let body = std::mem::take(&mut self.reader.body);
+        Ok(match body.is_empty() {
+            true if is_whole => Piece::End,
+            // A part of what says how long a chunk is.
+            true => Piece::Nothing,
+            false => Piece::Bytes(body),
+        })
+    }
+
+    /// The stream, and what has come behind the head, for another protocol that the server has agreed to.
+    pub(crate) fn into_stream(self) -> (Secured, Vec<u8>) {
+        (self.stream, self.reader.bytes)
+    }
+}
+
+/// What has come of a body.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Piece {
+    Bytes(Vec<u8>),
+    Nothing,
+    End,
 }
 
 /// Takes answers apart as they come.
@@ -104,7 +155,7 @@ struct AnswerReader {
     body_bytes_max: usize,
     bytes: Vec<u8>,
     head: Option<Head>,
-    /// What has come of a body in chunks.
+    /// What has come of the body.
     body: Vec<u8>,
 }
 
@@ -115,17 +166,22 @@ struct Head {
     is_kept: bool,
 }
 
+/// What is still to come of a body.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Length {
     Bytes(usize),
+    /// What says how long a chunk is.
     Chunks,
+    /// A chunk, and its end.
+    Chunk(usize),
+    ChunkEnd,
     /// Behind the last chunk.
     Trailer,
     ToTheEnd,
 }
 
 fn broken(what: &str) -> io::Error {
-    io::Error::new(io::ErrorKind::InvalidData, format!("the answer is no HTTP: {what}"))
+    io::Error::other(format!("the answer is no HTTP: {what}"))
 }
 
 impl AnswerReader {
@@ -135,11 +191,11 @@ impl AnswerReader {
 
     fn too_long(&self) -> io::Error {
         let message = format!("the answer is longer than {} bytes", self.body_bytes_max);
-        io::Error::new(io::ErrorKind::InvalidData, message)
+        io::Error::new(io::ErrorKind::FileTooLarge, message)
     }
 
-    /// An answer that is whole, and whether the connection stays.
-    fn take(&mut self) -> io::Result<Option<(HttpAnswer, bool)>> {
+    /// The head of the answer, once it has come.
+    fn head(&mut self) -> io::Result<Option<&Head>> {
         while self.head.is_none() {
             let Some(end) = self.bytes.windows(4).position(|window| window == b"\r\n\r\n") else {
                 return match self.bytes.len() > HEAD_BYTES_MAX {
@@ -149,62 +205,73 @@ impl AnswerReader {
             };
             let head = parse_head(&self.bytes[..end])?;
             self.bytes.drain(..end + 4);
-            // Answers of 1xx come before the answer.
-            self.head = Some(head).filter(|head| !(100..200).contains(&head.status));
+            // Answers of 1xx come before the answer; but 101 is one, to who has asked for another protocol.
+            self.head = Some(head).filter(|head| !(100..200).contains(&head.status) || head.status == 101);
         }
+        Ok(self.head.as_ref())
+    }
+
+    /// An answer that is whole, and whether the connection stays.
+    fn take(&mut self) -> io::Result<Option<(HttpAnswer, bool)>> {
+        if self.head()?.is_none() || !self.is_whole(self.body_bytes_max)? {
+            return Ok(None);
+        }
+        let body = std::mem::take(&mut self.body);
+        Ok(self.whole(body))
+    }
+
+    /// Moves what has come of the body to the rest of it, which may have `bytes_max`; whether that is all.
+    fn is_whole(&mut self, bytes_max: usize) -> io::Result<bool> {
         loop {
-            let Some(head) = &mut self.head else { return Ok(None) };
-            match head.length {
+            let Some(head) = &mut self.head else { return Ok(false) };
+            let (length, room) = (head.length, bytes_max.saturating_sub(self.body.len()));
+            let next = match length {
+                Length::Bytes(0) => return Ok(true),
+                Length::Bytes(left) | Length::Chunk(left) if left > room => return Err(self.too_long()),
+                Length::Bytes(left) | Length::Chunk(left) => {
+                    let count = left.min(self.bytes.len());
+                    if count == 0 {
+                        return Ok(false);
+                    }
+                    self.body.extend(self.bytes.drain(..count));
+                    match (length, left - count) {
+                        (Length::Chunk(_), 0) => Length::ChunkEnd,
+                        (Length::Chunk(_), left) => Length::Chunk(left),
+                        (_, left) => Length::Bytes(left),
+                    }
+                }
+                Length::ToTheEnd if self.bytes.len() > room => return Err(self.too_long()),
                 Length::ToTheEnd => {
-                    return match self.bytes.len() > self.body_bytes_max {
-                        true => Err(self.too_long()),
-                        false => Ok(None),
-                    };
+                    self.body.append(&mut self.bytes);
+                    return Ok(false);
                 }
-                Length::Bytes(length) => {
-                    if length > self.body_bytes_max {
-                        return Err(self.too_long());
+                Length::ChunkEnd => {
+                    if self.bytes.len() < 2 {
+                        return Ok(false);
                     }
-                    if self.bytes.len() < length {
-                        return Ok(None);
+                    if !self.bytes.starts_with(b"\r\n") {
+                        return Err(broken("a chunk that does not end where it says"));
                     }
-                    let rest = self.bytes.split_off(length);
-                    let body = std::mem::replace(&mut self.bytes, rest);
-                    return Ok(self.whole(body));
-                }
-                Length::Trailer => {
-                    let Some(end) = line_end(&self.bytes)? else { return Ok(None) };
-                    self.bytes.drain(..end + 2);
-                    if end == 0 {
-                        let body = std::mem::take(&mut self.body);
-                        return Ok(self.whole(body));
-                    }
+                    self.bytes.drain(..2);
+                    Length::Chunks
                 }
                 Length::Chunks => {
-                    let Some(end) = line_end(&self.bytes)? else { return Ok(None) };
+                    let Some(end) = line_end(&self.bytes)? else { return Ok(false) };
                     let size = std::str::from_utf8(&self.bytes[..end]).ok();
                     let size = size.and_then(|line| line.split(';').next());
                     let size = size.and_then(|size| usize::from_str_radix(size.trim(), 16).ok());
                     let size = size.ok_or_else(|| broken("a chunk without its length"))?;
-                    if size > self.body_bytes_max.saturating_sub(self.body.len()) {
-                        return Err(self.too_long());
-                    }
-                    if size == 0 {
-                        head.length = Length::Trailer;
-                        self.bytes.drain(..end + 2);
-                        continue;
-                    }
-                    let begin = end + 2;
-                    let Some(behind) = self.bytes.get(begin + size..begin + size + 2) else {
-                        return Ok(None);
-                    };
-                    if behind != b"\r\n" {
-                        return Err(broken("a chunk that does not end where it says"));
-                    }
-                    self.body.extend_from_slice(&self.bytes[begin..begin + size]);
-                    self.bytes.drain(..begin + size + 2);
+                    self.bytes.drain(..end + 2);
+                    if size == 0 { Length::Trailer } else { Length::Chunk(size) }
                 }
-            }
+                Length::Trailer => {
+                    let Some(end) = line_end(&self.bytes)? else { return Ok(false) };
+                    self.bytes.drain(..end + 2);
+                    // An empty line is the end.
+                    if end == 0 { Length::Bytes(0) } else { Length::Trailer }
+                }
+            };
+            head.length = next;
         }
     }
 
@@ -218,7 +285,7 @@ impl AnswerReader {
     /// The connection has ended: so has an answer that says nothing of its length.
     fn end(&mut self) -> io::Result<Option<HttpAnswer>> {
         let Some(head) = self.head.take_if(|head| head.length == Length::ToTheEnd) else { return Ok(None) };
-        let body = std::mem::take(&mut self.bytes);
+        let body = std::mem::take(&mut self.body);
         Ok(Some(HttpAnswer { status: head.status, headers: head.headers, body }))
     }
 }
@@ -251,9 +318,10 @@ fn parse_head(bytes: &[u8]) -> io::Result<Head> {
         header(name).is_some_and(|value| value.split(',').any(|part| part.trim().eq_ignore_ascii_case(word)))
     };
     let length = match header("content-length") {
+        // They have no body, also where they say how long that of another answer would be (RFC 9110, 8.6).
+        _ if status == 204 || status == 304 || (100..200).contains(&status) => Length::Bytes(0),
         _ if says("transfer-encoding", "chunked") => Length::Chunks,
         Some(length) => Length::Bytes(length.parse().map_err(|_| broken("its length is no number"))?),
-        None if status == 204 || status == 304 || (100..200).contains(&status) => Length::Bytes(0),
         None => Length::ToTheEnd,
     };
     let is_kept = if version.starts_with('1') {
@@ -300,6 +368,10 @@ mod tests {
             let chunked = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n2;x=y\r\nde\r\n0\r\nT: u\r\n\r\n";
             assert_eq!(body(chunked, step), (200, "abcde".into(), true));
             assert_eq!(body("HTTP/1.0 200 OK\r\n\r\nto the end", step), (200, "to the end".into(), false));
+            for none in ["304 X\r\nContent-Length: 7", "204 X\r\nTransfer-Encoding: chunked"] {
+                let (status, text, is_kept) = body(&format!("HTTP/1.1 {none}\r\n\r\n"), step);
+                assert!((status == 204 || status == 304) && text.is_empty() && is_kept, "{none}");
+            }
         }
     }
 

@@ -23,10 +23,25 @@ pub(crate) fn put(
     key: &[u8],
     value: &[u8],
 ) -> Result<(), String> {
+    put_all(log, topic, timestamp_ms, &[(key, value)])
+}
+
+/// Sets the values of keys, all of them or none.
+pub(crate) fn put_all(
+    log: &EventLog,
+    topic: &str,
+    timestamp_ms: i64,
+    pairs: &[(&[u8], &[u8])],
+) -> Result<(), String> {
+    if pairs.is_empty() {
+        return Ok(());
+    }
     let failed = |reason: &dyn std::fmt::Display| format!("the topic {topic} cannot be written: {reason}");
     let mut batches = PartitionBatches::new(0, Compression::None);
-    let record = RecordParts { timestamp_ms, key: Some(key), value: Some(value), headers: &[] };
-    batches.push(record).map_err(|error| failed(&error))?;
+    for (key, value) in pairs {
+        let record = RecordParts { timestamp_ms, key: Some(key), value: Some(value), headers: &[] };
+        batches.push(record).map_err(|error| failed(&error))?;
+    }
     let batches = batches.finish().map_err(|error| failed(&error))?;
     let compact: BTreeMap<String, String> = [("cleanup.policy".into(), "compact".into())].into();
     let appended = log.append(|frame| {

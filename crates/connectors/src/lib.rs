@@ -1,34 +1,67 @@
-//! One outside system per file: kafka, upsert-kafka and view (embedded), rabbitmq and rabbitmq-stream, nats, sqs, filesystem, jdbc, postgres-cdc, datagen, nexmark, print, blackhole.
+//! One outside system per file: kafka, upsert-kafka and view (embedded), rabbitmq and rabbitmq-stream, nats, redis-streams, mqtt, amqp, stomp, sqs, kinesis, sns, pubsub, http, sse, websocket, prometheus, syslog, filesystem, delta, iceberg, jdbc, opensearch, elasticsearch-7, clickhouse, mongodb, postgres-cdc, mysql-cdc, mongodb-cdc, exec, stdin, stdout, datagen, nexmark, print, blackhole.
 //!
 //! A connector is a file (or a folder) here and one line in [`table`]. Its spec makes the validation
 //! and the reference docs; its source and sink follow the traits of `dataflow`.
 
+mod amqp;
+mod arrivals;
 mod aws;
 mod blackhole;
+mod clickhouse;
 mod datagen;
+mod delta;
+mod exec;
 mod filesystem;
+mod flush_policy;
+mod followed;
+mod google;
+mod http;
+mod http_answers;
 mod http_connection;
+mod http_host;
+mod iceberg;
 mod internal_topic;
 mod jdbc;
+mod json_slices;
 mod kafka;
+mod kinesis;
+mod lake;
 mod landed;
+mod lookup_options;
 mod messages;
+mod mongodb;
+mod mongodb_cdc;
+mod mqtt;
+mod mysql_cdc;
 mod nats;
 mod nexmark;
+mod opensearch;
 mod percent;
 mod positions;
 mod postgres_cdc;
 mod print;
+mod prometheus;
+mod pubsub;
 mod rabbitmq;
 mod random;
 mod record_batches;
+mod redis;
+mod row_changes;
 mod schema_files;
 mod schema_registry;
-mod socket;
+mod service;
+mod sns;
 mod sqs;
+mod sse;
+mod stdio;
+mod stomp;
+mod store;
+mod syslog;
 mod table_format;
+mod text_stream;
 mod timestamps;
 mod view;
+mod websocket;
 
 #[cfg(test)]
 mod tests;
@@ -38,8 +71,10 @@ use base::options::{OptionError, OptionKind, OptionSpec, Options};
 use dataflow::connector::{Connector, ConnectorError, ConnectorTable, SCAN_RATE, SINK_RATE};
 use dataflow::table::TableDefinition;
 use eventlog::EventLog;
+use followed::FollowedConnector;
 use messages::MessageConnector;
 use os::Os;
+use service::ServiceConnector;
 use std::sync::Arc;
 
 /// What the connectors work with. Without a log, tables can be checked but not run.
@@ -60,10 +95,33 @@ pub fn table(connectors: Connectors) -> ConnectorTable {
         Arc::new(MessageConnector::<rabbitmq::Queues>::new(node.clone())),
         Arc::new(MessageConnector::<rabbitmq::Streams>::new(node.clone())),
         Arc::new(MessageConnector::<nats::Nats>::new(node.clone())),
-        Arc::new(sqs::Sqs::new(node)),
-        Arc::new(filesystem::Filesystem::new(os.clone())),
-        Arc::new(jdbc::Jdbc::new(os.clone())),
-        Arc::new(postgres_cdc::PostgresCdc::new(os, log)),
+        Arc::new(MessageConnector::<amqp::Amqp>::new(node.clone())),
+        Arc::new(MessageConnector::<stomp::Stomp>::new(node.clone())),
+        Arc::new(MessageConnector::<redis::Redis>::new(node.clone())),
+        Arc::new(MessageConnector::<mqtt::Mqtt>::new(node.clone())),
+        Arc::new(ServiceConnector::<sqs::Sqs>::new(node.clone())),
+        Arc::new(ServiceConnector::<kinesis::Kinesis>::new(node.clone())),
+        Arc::new(ServiceConnector::<sns::Sns>::new(node.clone())),
+        Arc::new(ServiceConnector::<pubsub::PubSub>::new(node.clone())),
+        Arc::new(http::Http::new(node.clone())),
+        Arc::new(FollowedConnector::<sse::Events>::new(node.clone())),
+        Arc::new(FollowedConnector::<websocket::Messages>::new(node.clone())),
+        Arc::new(syslog::Syslog::new(node.clone())),
+        Arc::new(filesystem::Filesystem::new(node.clone())),
+        Arc::new(delta::Delta::new(node.clone())),
+        Arc::new(iceberg::Iceberg::new(node.clone())),
+        Arc::new(jdbc::Jdbc::new(os.clone(), log.clone())),
+        Arc::new(opensearch::Documents::new(&opensearch::OPENSEARCH, node.clone())),
+        Arc::new(opensearch::Documents::new(&opensearch::ELASTICSEARCH, node.clone())),
+        Arc::new(clickhouse::ClickHouse::new(node.clone())),
+        Arc::new(prometheus::Prometheus::new(node.clone())),
+        Arc::new(mongodb::MongoDb::new(node.clone())),
+        Arc::new(postgres_cdc::PostgresCdc::new(os.clone(), log.clone())),
+        Arc::new(mysql_cdc::MySqlCdc::new(os.clone(), log.clone())),
+        Arc::new(mongodb_cdc::MongoDbCdc::new(os, log)),
+        Arc::new(exec::Exec::new(node.clone())),
+        Arc::new(stdio::Stdin::new(node)),
+        Arc::new(stdio::Stdout),
         Arc::new(datagen::Datagen),
         Arc::new(nexmark::Nexmark),
         Arc::new(print::Print),

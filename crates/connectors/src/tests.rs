@@ -2,21 +2,44 @@
 
 mod avro_files;
 mod changelogs;
+mod clickhouse;
 mod datagen;
 mod filesystem;
+mod http;
+mod http_lookup;
+mod http_poll;
 mod jdbc;
 mod jdbc_killed;
 mod jdbc_lookup;
+mod jdbc_scan;
 mod kafka;
+mod kinesis;
+mod lake;
+mod mongodb;
+mod mongodb_server;
+mod mqtt_server;
+mod mysql_cdc;
+mod nats_server;
 mod nexmark;
+mod opensearch;
 mod options;
 mod parquet;
 mod postgres_cdc;
+mod prometheus;
+mod pubsub;
 mod rabbitmq;
 mod rabbitmq_server;
+mod redis_server;
 mod registry;
+mod s3;
+pub(crate) mod script;
+mod sns;
 mod sqs;
+mod sse;
+mod stores;
+mod streams;
 mod upsert_kafka;
+mod websocket;
 
 use crate::Connectors;
 use arrow_array::{RecordBatch, UInt64Array};
@@ -47,9 +70,9 @@ pub(crate) fn table(schema: SchemaRef, options: &[(&str, &str)]) -> Arc<TableDef
     })
 }
 
-fn batch(rows: RecordBatch) -> Batch {
+pub(crate) fn batch(rows: RecordBatch) -> Batch {
     let ordinals = UInt64Array::from_iter_values(0..rows.num_rows() as u64);
-    Batch { rows, kinds: None, ordinals, ties: None, watermarks: None }
+    Batch { rows, kinds: None, ordinals, ties: None, watermarks: None, traces: None }
 }
 
 fn limits(rows_max: usize) -> ReadLimits {
@@ -57,14 +80,14 @@ fn limits(rows_max: usize) -> ReadLimits {
 }
 
 /// A log in a folder of its own.
-struct Node {
-    log: EventLog,
+pub(crate) struct Node {
+    pub(crate) log: EventLog,
     connectors: ConnectorTable,
     _folder: tempfile::TempDir,
 }
 
 impl Node {
-    fn start() -> Node {
+    pub(crate) fn start() -> Node {
         let folder = tempfile::tempdir().unwrap();
         let os = Os::real();
         let mut recovery = Recovery::open(&os, LogOptions::new(folder.path())).unwrap();
@@ -74,7 +97,7 @@ impl Node {
         Node { log, connectors, _folder: folder }
     }
 
-    fn connector(&self, name: &str) -> &Arc<dyn Connector> {
+    pub(crate) fn connector(&self, name: &str) -> &Arc<dyn Connector> {
         self.connectors.find(name).unwrap()
     }
 

@@ -2,7 +2,7 @@
 //!
 //! The system columns travel beside the user's columns, so that a projection can never lose them.
 
-use arrow_array::{BinaryArray, Int8Array, Int64Array, RecordBatch, UInt64Array};
+use arrow_array::{BinaryArray, Int8Array, Int64Array, RecordBatch, UInt32Array, UInt64Array};
 
 /// Flink's row kinds, as stored in the changelog column.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -51,6 +51,9 @@ pub struct Batch {
     /// The watermark in force just before each row (ms; `i64::MIN` when none yet); `None` ahead of
     /// the watermark operator.
     pub watermarks: Option<Int64Array>,
+    /// The place of each row's trace among those of the step, counted from 1; 0 for a row without one. `None` when no row
+    /// has one. It is no part of a result.
+    pub traces: Option<UInt32Array>,
 }
 
 impl Batch {

@@ -13,6 +13,9 @@ use crate::source::SourceError;
 use crate::table::TableDefinition;
 use std::sync::Arc;
 
+/// Bytes of one record's key and value: it must fit into an entry of the log.
+pub const RECORD_BYTES_MAX: usize = 16 << 20;
+
 /// What a feed is made for.
 #[derive(Debug, Clone)]
 pub struct FeedRequest {
@@ -65,6 +68,9 @@ pub trait Feed: Send {
         Ok(1)
     }
 
+    /// How many there are, which was asked when the job began; told before the feed is opened.
+    fn has_partitions(&mut self, _count: u32) {}
+
     /// Connects (again), and goes on after `position`, which the log holds; without one, where the table says. Hauls
     /// that were not confirmed are void.
     fn open(&mut self, position: Option<&[u8]>) -> Result<(), SourceError>;
@@ -75,6 +81,11 @@ pub trait Feed: Send {
     /// All hauls up to this ticket are durable: the outside may forget them.
     fn confirm(&mut self, _ticket: u64) -> Result<(), SourceError> {
         Ok(())
+    }
+
+    /// Records that came by themselves and found no room, since the feed was made.
+    fn lost(&self) -> u64 {
+        0
     }
 
     /// Called now and then while the job is too far behind for more to be polled, so that the connection lives on.

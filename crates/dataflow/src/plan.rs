@@ -5,6 +5,7 @@
 
 mod aggregate;
 mod describe;
+mod gate;
 mod kept;
 mod lookup;
 mod pattern;
@@ -13,6 +14,7 @@ mod validate;
 
 pub use aggregate::{Aggregate, AggregateFunction, AggregateOptions, OverFrame, OverOrder};
 pub use describe::type_name;
+pub use gate::Gate;
 pub use kept::{Kept, Until};
 pub use lookup::{LookupAsking, LookupCache, LookupJoin, LookupRetry, answers_schema};
 pub use pattern::{AfterMatch, MatchExpression, MatchInput, RowPattern, RowVariable};

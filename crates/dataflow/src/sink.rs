@@ -10,6 +10,8 @@ use crate::batch::Batch;
 use crate::source::Rejected;
 use base::ErrorKind;
 use std::collections::BTreeMap;
+use std::sync::Arc;
+use traces::{TRACEPARENT, TRACESTATE, TraceContext};
 
 /// Kafka record batches for one partition of a topic, ready for the log.
 #[derive(Debug, Clone)]
@@ -20,6 +22,31 @@ pub struct TopicBatch {
     pub max_timestamp_ms: i64,
     /// One record batch v2; the log patches its base offset.
     pub bytes: Vec<u8>,
+}
+
+/// What the numbers in the `traces` of a batch mean, as headers of records.
+#[derive(Debug, Clone, Default)]
+pub struct TraceHeaders(Arc<Vec<TraceContext>>, Arc<Vec<String>>);
+
+impl TraceHeaders {
+    /// By number, from 1.
+    pub fn new(contexts: Vec<TraceContext>) -> TraceHeaders {
+        let parents = contexts.iter().map(ToString::to_string).collect();
+        TraceHeaders(Arc::new(contexts), Arc::new(parents))
+    }
+
+    /// The names and values of a row's headers: none, the parent, or also the state.
+    pub fn of<'a>(
+        &'a self,
+        rows: &Batch,
+        row: usize,
+    ) -> impl Iterator<Item = (&'static str, &'a [u8])> + use<'a> {
+        let number = rows.traces.as_ref().map_or(0, |traces| traces.value(row) as usize);
+        let at = number.checked_sub(1).filter(|at| *at < self.0.len());
+        let parent = at.map(|at| (TRACEPARENT, self.1[at].as_bytes()));
+        let state = at.and_then(|at| self.0[at].state.as_deref());
+        parent.into_iter().chain(state.map(|state| (TRACESTATE, state.as_bytes())))
+    }
 }
 
 pub enum Sink {
@@ -39,6 +66,8 @@ pub trait TopicSink: Send {
     fn configs_wanted(&self) -> BTreeMap<String, String> {
         BTreeMap::new()
     }
+    /// What the rows that follow carry: their records get it as headers.
+    fn carry(&mut self, _carried: TraceHeaders) {}
     /// Encodes rows for a topic that has `partitions` partitions. Must be deterministic: the same
     /// rows, clock and partition count give the same bytes.
     fn encode(&mut self, rows: &Batch, partitions: u32, clock_ms: i64) -> Result<Vec<TopicBatch>, SinkError>;
@@ -46,6 +75,9 @@ pub trait TopicSink: Send {
 
 /// Writes an outside system from an outbox topic of one partition.
 pub trait OutboxSink: Send {
+    /// What the rows that follow carry: their records get it as headers, for the messages that they become and for the
+    /// driver of the outbox.
+    fn carry(&mut self, _carried: TraceHeaders) {}
     /// Encodes rows into the outbox (partition 0). Deterministic, no I/O.
     fn encode(&mut self, rows: &Batch, clock_ms: i64) -> Result<Vec<TopicBatch>, SinkError>;
     /// Opens the target and answers the outbox offset from which it still needs records: what it

@@ -6,6 +6,7 @@
 use crate::sink::TopicBatch;
 use arrow_array::{Int8Array, RecordBatch};
 use base::ErrorKind;
+use traces::TraceContext;
 
 /// A place within a split: a Kafka offset, a byte or record number of a file, a row number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
@@ -73,6 +74,34 @@ pub struct Rejected {
     pub topic: String,
 }
 
+/// The trace contexts of a read.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct SourceTraces {
+    /// By row, where one is sampled.
+    pub sampled: Vec<(u32, TraceContext)>,
+    /// The first row whose record has no context at all.
+    pub first_without: Option<u32>,
+    /// The next row.
+    rows: u32,
+}
+
+impl SourceTraces {
+    /// A record has become so many rows.
+    pub fn note(&mut self, context: Option<TraceContext>, rows: usize) {
+        let first = self.rows;
+        self.rows = first.saturating_add(rows as u32);
+        match context {
+            Some(context) if context.sampled => {
+                self.sampled.extend((first..self.rows).map(|row| (row, context.clone())));
+            }
+            Some(_) => {}
+            None => {
+                self.first_without.get_or_insert(first);
+            }
+        }
+    }
+}
+
 /// A place that rows come from.
 pub trait Source: Send {
     /// The splits with their start resolved (and their end, where bounded). Called once when a job starts.
@@ -96,6 +125,14 @@ pub trait Source: Send {
     /// Encodes rejected records, all for one dead-letter topic, for its partition 0.
     fn encode_rejected(&self, _rejected: &[&Rejected]) -> Result<Vec<TopicBatch>, SourceError> {
         Err(SourceError { kind: ErrorKind::Internal, message: "this source keeps no dead letters".into() })
+    }
+
+    /// From now on reads note the trace contexts of the records that became rows.
+    fn trace(&mut self) {}
+
+    /// What the last read noted; a source without contexts has none.
+    fn take_traces(&mut self) -> SourceTraces {
+        SourceTraces::default()
     }
 
     /// How many positions are ahead of `from` at this moment, where that is known (the lag).

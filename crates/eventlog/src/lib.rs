@@ -21,6 +21,7 @@ mod entry;
 mod error;
 mod files;
 mod format;
+mod frames;
 mod group;
 mod index;
 mod log;
@@ -45,6 +46,7 @@ pub use entry::{Entry, Layer};
 pub use error::{Damage, LogError};
 #[doc(hidden)]
 pub use format::mend_checksums;
+pub use frames::{FramePlace, FramesEnd, WrittenBatch, WrittenFrame};
 pub use log::{AbortedRange, Bounds, Durable, EventLog, Fold, Listener, Transactions};
 pub use measured::metric_families;
 pub use metrics::{Appended, LogMetrics};

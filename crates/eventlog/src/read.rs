@@ -56,6 +56,11 @@ impl BatchSlice {
         }
     }
 
+    /// The file, and where in it the batch begins.
+    pub(crate) fn place(&self) -> (&Arc<LogFile>, u64) {
+        (&self.file, self.position)
+    }
+
     fn damage(&self, reason: &str) -> LogError {
         self.file.pool.damaged.fetch_add(1, Ordering::Relaxed);
         LogError::Corrupt(Damage {

@@ -1,10 +1,13 @@
 //! The shortest way through the log, on the simulated and on the real disk.
 
 use base::{Lsn, Offset, PartitionId};
-use eventlog::{Committer, Entry, EventLog, Fold, Layer, LogError, LogOptions, Recovery};
+use eventlog::{
+    Committer, Entry, EventLog, Fold, FramesEnd, Layer, LogError, LogOptions, Recovery, WrittenBatch,
+};
 use os::Os;
 use os::sim::SimOs;
 use std::collections::BTreeMap;
+use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 
@@ -74,6 +77,7 @@ fn story(os: &Os, directory: &Path, committer: Committer) {
 
 fn check(log: &EventLog, count: &Count, partitions: &[PartitionId]) {
     assert_eq!(*count.0.lock().unwrap(), 500);
+    frames_are_read_again(log, partitions);
     for (index, partition) in partitions.iter().enumerate() {
         assert_eq!(log.bounds(*partition).unwrap().high_watermark, Offset(750));
         let mut from = Offset(1);
@@ -115,4 +119,39 @@ fn appended_batches_are_read_back_with_threads_on_the_simulated_disk() {
 fn appended_batches_are_read_back_from_the_real_disk() {
     let directory = tempfile::tempdir().unwrap();
     story(&Os::real(), directory.path(), Committer::Thread);
+}
+
+fn frames_are_read_again(log: &EventLog, partitions: &[PartitionId]) {
+    // Number 101 of the story: the second partition's batch with the offsets from 150 on.
+    let place = log.frame_of(partitions[1], Offset(151)).unwrap().expect("it lies in a log file");
+    assert_eq!(place.lsn, Lsn(1 + 102));
+    let mut seen = Vec::new();
+    let mut all = |bytes_max: u64| {
+        seen.clear();
+        let end = log.frames(&place, Layer::STEPS, bytes_max, &mut |frame| {
+            seen.push(frame);
+            ControlFlow::Continue(())
+        });
+        (end.unwrap(), seen.clone())
+    };
+    let (end, frames) = all(u64::MAX);
+    assert_eq!((end, frames.len()), (FramesEnd::Durable, 399 + usize::from(log.durable() > Lsn(501))));
+    for (number, frame) in (101..500).zip(&frames) {
+        assert_eq!(frame.lsn, Lsn(2 + number));
+        let batch = WrittenBatch {
+            partition: partitions[(number % 2) as usize],
+            base_offset: Offset(number as i64 / 2 * 3),
+            records: 3,
+        };
+        assert_eq!((&frame.batches[..], &frame.entries[..]), (&[batch][..], &[b"step".to_vec()][..]));
+    }
+    let (end, frames) = all(1_000);
+    assert_eq!((end, frames.len()), (FramesEnd::Limit, 2));
+    let other = log.frames(&place, Layer::USERS, u64::MAX, &mut |frame| {
+        assert!(frame.entries.is_empty());
+        ControlFlow::Break(())
+    });
+    assert_eq!(other.unwrap(), FramesEnd::Enough);
+    assert!(log.frame_of(partitions[0], Offset(750)).is_ok_and(|place| place.is_none()), "not there yet");
+    assert!(matches!(log.frame_of(partitions[0], Offset(751)), Err(LogError::OffsetOutOfRange { .. })));
 }

@@ -96,7 +96,9 @@ impl HttpClient {
             if status == 401 && self.security.login.is_none() {
                 bail!("the node wants a log-in: name a file with it by --command-config");
             }
+            // The schema registry says it in a field of another name.
             let reason = value["errors"].as_array().and_then(|errors| errors.first()?.as_str());
+            let reason = reason.or_else(|| value["message"].as_str());
             // A stack trace, as Flink sends it, says in its first line what happened.
             match reason.and_then(|reason| reason.lines().next()) {
                 Some(reason) => bail!("{reason}"),

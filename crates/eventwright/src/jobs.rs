@@ -93,6 +93,12 @@ impl Jobs {
         self.client(&job)?.get(&format!("/jobs/{}", segment(&job.id)))
     }
 
+    /// What keeps rows from coming out of a job.
+    pub fn why(&self, name_or_id: &str) -> anyhow::Result<serde_json::Value> {
+        let job = self.find(name_or_id)?;
+        self.client(&job)?.get(&format!("/jobs/{}/why", segment(&job.id)))
+    }
+
     /// Asks a running job to stop.
     pub fn stop(&self, name_or_id: &str) -> anyhow::Result<JobView> {
         let job = self.find(name_or_id)?;

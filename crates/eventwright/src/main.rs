@@ -10,6 +10,7 @@ mod jobs;
 mod materialized;
 mod node;
 mod output;
+mod place;
 mod progress;
 mod script;
 mod signals;
@@ -32,9 +33,19 @@ fn main() -> ExitCode {
         Verb::Dlq(verb) => commands::dlq::dlq(verb),
         Verb::User(verb) => commands::user::user(verb),
         Verb::Job(verb) => commands::job::job(verb),
+        Verb::Why(arguments) => commands::why::why(arguments),
+        Verb::Trace(arguments) => commands::trace::trace(arguments),
+        Verb::View(verb) => commands::view::view(verb),
         Verb::Savepoint(verb) => commands::savepoint::savepoint(verb),
+        Verb::Export(verb) => commands::export::export(verb),
+        Verb::Import(verb) => commands::import::import(verb),
         Verb::Doctor(arguments) => commands::doctor::doctor(arguments),
         Verb::Verify(arguments) => commands::verify::verify(arguments),
+        // As psql's, its exit statuses tell more than whether it went well.
+        Verb::Sql(arguments) => match commands::sql::sql(arguments) {
+            Ok(status) => return ExitCode::from(status),
+            Err(error) => Err(error),
+        },
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

@@ -2,12 +2,15 @@
 
 use crate::cli::{HTTP_ADDRESS, NodeArguments, PG_ADDRESS};
 use anyhow::Context;
+use broker::security::Visitor;
 use broker::server::{Lines, ServerConfig, ServerHandle};
 use broker::{Broker, BrokerConfig, Recovered};
+use bytes::Bytes;
 use connectors::Connectors;
 use dataflow::connector::ConnectorTable;
 use eventlog::{EventLog, LogError, Recovery};
 use os::Os;
+use pg_server::{Question, Wanted};
 use registry::SchemaRegistry;
 use runtime::{JobState, JobStatus, Journal, Runtime};
 use serde_json::{Value, json};
@@ -18,6 +21,8 @@ use std::net::SocketAddr;
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use tokio::sync::mpsc::Receiver;
+use traces::{Exporter, TraceSettings};
 use views::{Fold, Follower, FollowerHandle, Standing, Views};
 
 const HTTPS: &str = "https://";
@@ -36,11 +41,14 @@ pub struct Node {
     http: Option<http_server::ServerHandle>,
     https: bool,
     pg: Option<pg_server::ServerHandle>,
+    traces: Option<Exporter>,
 }
 
 /// The outside world as a node may see it.
 pub fn os(arguments: &NodeArguments) -> Os {
-    let os = Os::real();
+    let mut os = Os::real();
+    os.permits.exec = arguments.allow_exec;
+    os.permits.open_syslog = arguments.insecure_syslog;
     if arguments.allow_link_local { os.with_any_destination() } else { os }
 }
 
@@ -102,6 +110,17 @@ pub fn read_jobs(os: &Os, data: &Path) -> anyhow::Result<Vec<JobStatus>> {
     Ok(jobs)
 }
 
+/// The materialized tables of a data directory that no node serves.
+pub fn read_views(os: &Os, data: &Path) -> anyhow::Result<Vec<views::Look>> {
+    let opened = open_log(os, data, &BrokerConfig::default())?;
+    let views = Views::new(os.clone(), Fold::default());
+    let followed = Follower::open(opened.log.clone(), views.clone()).map(drop);
+    let looks = views.look();
+    opened.log.shutdown()?;
+    followed?;
+    Ok(looks)
+}
+
 /// Prints so many lines in a second: others may cause them.
 fn some_lines(os: &Os) -> Arc<dyn Fn(&str) + Send + Sync> {
     let (lines, clock) = (Lines::default(), os.clock.clone());
@@ -122,13 +141,16 @@ impl Node {
         if let Some(line) = config.fit_open_files(os::open_files::raise_limit()) {
             eprintln!("{line}");
         }
+        let traces = export_traces(os, arguments)?;
+        let tracer = traces.as_ref().map(Exporter::tracer).unwrap_or_default();
         let Opened { log, journal, recovered } = open_log(os, data, &config)?;
         // What the views are is folded before anybody can change it.
         let bytes_max = crate::materialized::memory(&arguments.views_memory)?;
         let views =
             Views::telling(os.clone(), Fold::within(bytes_max), Arc::new(|line: &str| eprintln!("{line}")));
         let follower = Follower::open(log.clone(), views.clone())?.run()?;
-        let broker = Arc::new(Broker::new(log.clone(), recovered, config, os.clone())?);
+        let broker = Broker::new(log.clone(), recovered, config, os.clone())?;
+        let broker = Arc::new(broker.traced(tracer.clone()));
         if broker.rules().users().next().is_some() {
             warn_of_readers(data);
         }
@@ -139,13 +161,16 @@ impl Node {
         let schemas = SchemaRegistry::new(log.clone(), os.clone(), id, version);
         let schemas = Arc::new(schemas.telling(some_lines(os)));
         let server = broker::server::start(config, broker.clone())?;
-        let runtime = Arc::new(Runtime::new(log.clone(), os.clone(), data.to_path_buf(), journal));
+        let runtime = Runtime::new(log.clone(), os.clone(), data.to_path_buf(), journal);
+        let runtime = Arc::new(runtime.traced(tracer));
         views.surround(log.clone(), Arc::new(Standings(runtime.clone())));
         // The broker answers for transactions, and the runtime has pinned what unfinished jobs need.
         log.allow_removal();
         let measured = Arc::new(pg_server::Counters::default());
         let pg = serve_pg(os, arguments, &broker, &views, &measured)?;
-        let http = serve_http(os, data, arguments, &broker, &runtime, &schemas, &measured)?;
+        let asker = pg.as_ref().map(pg_server::ServerHandle::asker);
+        let shown = Shown { schemas, views: views.clone(), asker, measured };
+        let http = serve_http(os, data, arguments, &broker, &runtime, shown)?;
         let https = arguments.http.as_deref().is_some_and(|address| address.starts_with(HTTPS));
         let data_directory = data.to_path_buf();
         let node = Node {
@@ -159,6 +184,7 @@ impl Node {
             http,
             https,
             pg,
+            traces,
         };
         let pg = node.pg_address().map(|address| address.to_string());
         let addresses = Addresses { kafka: node.kafka_address().to_string(), http: node.http_address(), pg };
@@ -200,6 +226,10 @@ impl Node {
         if let Err(error) = self.log.shutdown() {
             eprintln!("warning: the log did not close in good order: {error}");
         }
+        // Last: a collector may take its time.
+        if let Some(traces) = self.traces {
+            traces.stop();
+        }
     }
 }
 
@@ -213,6 +243,33 @@ impl views::Jobs for Standings {
         let stands = (!finished && !standing.state.is_active())
             .then(|| standing.state.name().to_lowercase().replace("canceled", "stopped"));
         Some(Standing { taken: standing.taken, finished, stands })
+    }
+}
+
+/// What the HTTP port shows besides the broker and the jobs.
+struct Shown {
+    schemas: Arc<SchemaRegistry>,
+    views: Views,
+    /// None where PostgreSQL's clients are not served.
+    asker: Option<pg_server::Asker>,
+    measured: Arc<pg_server::Counters>,
+}
+
+/// What the console asks of the engine of the PostgreSQL port.
+struct Questions(pg_server::Asker);
+
+impl http_server::Queries for Questions {
+    fn ask(&self, asking: http_server::Asking) -> Receiver<Bytes> {
+        let http_server::Asking { visitor, text, at, explains, rows_max } = asking;
+        self.0.ask(Question { visitor, text, at, explains, rows_max })
+    }
+
+    fn named(&self, visitor: &Visitor, names: Vec<String>, max: usize) -> Value {
+        self.0.relations(visitor, &Wanted::Named(names), max)
+    }
+
+    fn beginning(&self, visitor: &Visitor, prefix: String, max: usize) -> Value {
+        self.0.relations(visitor, &Wanted::Beginning(prefix), max)
     }
 }
 
@@ -239,6 +296,22 @@ fn parse_address(option: &str, text: &str) -> anyhow::Result<SocketAddr> {
     text.parse().with_context(|| {
         format!("{option} '{text}' is not an address: write IP:PORT, for example 127.0.0.1:9092")
     })
+}
+
+/// What sends spans, where somebody wants them.
+fn export_traces(os: &Os, arguments: &NodeArguments) -> anyhow::Result<Option<Exporter>> {
+    let given = traces::Given {
+        endpoint: arguments.trace_endpoint.clone(),
+        headers: arguments.trace_headers.as_deref().map(kafka_client::read_properties).transpose()?,
+        service: arguments.trace_service.clone(),
+        ratio: arguments.trace_sample_ratio.clone(),
+    };
+    let Some(settings) = TraceSettings::read(given, &|name| std::env::var(name).ok())? else {
+        return Ok(None);
+    };
+    eprintln!("spans go to {}", settings.endpoint());
+    let tell = Arc::new(|line: &str| eprintln!("{line}"));
+    Ok(Some(Exporter::start(os, settings, env!("CARGO_PKG_VERSION"), tell)?))
 }
 
 fn read_webhooks(arguments: &NodeArguments) -> anyhow::Result<http_server::Webhooks> {
@@ -293,8 +366,7 @@ fn serve_http(
     arguments: &NodeArguments,
     broker: &Arc<Broker>,
     runtime: &Arc<Runtime>,
-    schemas: &Arc<SchemaRegistry>,
-    measured: &Arc<pg_server::Counters>,
+    shown: Shown,
 ) -> anyhow::Result<Option<http_server::ServerHandle>> {
     let mut folders = vec![std::path::absolute(data.join("savepoints"))?];
     for folder in arguments.savepoints.iter().rev() {
@@ -302,8 +374,21 @@ fn serve_http(
     }
     let savepoints = http_server::SavepointFolders::new(folders.remove(0), folders);
     let webhooks = read_webhooks(arguments)?;
-    let measured = measured.clone();
-    let also_measured = Arc::new(move |page: &mut metrics::Page| measured.write_metrics(page));
+    let telemetry = http_server::TelemetryTopics::parse(
+        arguments.otlp_topic_prefix.as_deref(),
+        arguments.otlp_encoding.as_deref(),
+        arguments.prometheus_topic.as_deref(),
+    );
+    let telemetry = telemetry.map_err(|reason| {
+        anyhow::anyhow!("--otlp-topic-prefix, --otlp-encoding, --prometheus-topic: {reason}")
+    })?;
+    let Shown { schemas, views, asker, measured } = shown;
+    let queries = asker.map(|asker| Arc::new(Questions(asker)) as Arc<dyn http_server::Queries>);
+    let measured_views = views.clone();
+    let also_measured = Arc::new(move |page: &mut metrics::Page| {
+        measured.write_metrics(page);
+        measured_views.write_metrics(page);
+    });
     let serve = |listen: SocketAddr, tls: bool| {
         let config = http_server::ServerConfig {
             listen,
@@ -314,7 +399,10 @@ fn serve_http(
             savepoints: savepoints.clone(),
             version: env!("CARGO_PKG_VERSION").to_string(),
             webhooks: webhooks.clone(),
+            telemetry: telemetry.clone(),
             schemas: Some(schemas.clone()),
+            views: Some(views.clone()),
+            queries: queries.clone(),
             also_measured: also_measured.clone(),
         };
         http_server::start(config, runtime.clone(), os.clone())

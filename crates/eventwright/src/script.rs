@@ -7,7 +7,7 @@ use dataflow::plan::{NodeKind, Plan};
 use os::Os;
 use sql::ast::Statement;
 use sql::diagnostic::{Diagnostic, render_all};
-use sql::session::Session;
+use sql::session::{JobRequest, Session};
 use sql::source::SourceText;
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -49,6 +49,23 @@ impl Script {
         let text = render_all(diagnostics, &self.source);
         let text = text.trim_end();
         anyhow::anyhow!("{}", text.strip_prefix("error: ").unwrap_or(text))
+    }
+}
+
+/// The names of jobs in the order of a file: the n-th of one name gets its number.
+#[derive(Default)]
+pub struct JobNames(BTreeMap<String, u32>);
+
+impl JobNames {
+    /// `pipeline.name`, or the file's name and the statement.
+    pub fn name(&mut self, file: &Path, job: &JobRequest) -> String {
+        let base = match job.settings.get("pipeline.name") {
+            Some(name) => name.clone(),
+            None => format!("{}-{}", file.file_stem().unwrap_or_default().to_string_lossy(), job.name),
+        };
+        let count = self.0.entry(base.clone()).or_default();
+        *count += 1;
+        if *count == 1 { base } else { format!("{base}-{count}") }
     }
 }
 

@@ -66,3 +66,27 @@ impl Interrupt {
         *waited.unwrap_or_else(PoisonError::into_inner).0
     }
 }
+
+/// Calls `act` at each SIGINT from now on, on a thread of its own.
+pub fn on_interrupt(act: impl Fn() + Send + 'static) -> anyhow::Result<()> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .context("cannot listen for signals")?;
+    let mut interrupts = {
+        let _in_runtime = runtime.enter();
+        signal(SignalKind::interrupt()).context("cannot listen for signals")?
+    };
+    std::thread::Builder::new()
+        .name("signals".into())
+        .spawn(move || {
+            runtime.block_on(async {
+                while interrupts.recv().await.is_some() {
+                    act();
+                }
+            });
+        })
+        .context("cannot listen for signals")?;
+    Ok(())
+}

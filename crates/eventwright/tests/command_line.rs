@@ -55,6 +55,7 @@ impl Node {
         let mut child = Command::new(BINARY)
             .current_dir(folder)
             .args(["start", "--data", "data", "--kafka", "127.0.0.1:0", "--http", "127.0.0.1:0"])
+            .args(["--pg", "127.0.0.1:0"])
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
             .spawn()
@@ -670,12 +671,40 @@ fn doctor_knows_the_node_of_its_directory() {
     // The node has said where it listens, and its file says so too.
     let (out, err, success) = node.verb(folder.path(), &["topic", "list"]);
     assert!(success, "{out}{err}");
-    let doctor = |data: &str| run(folder.path(), &["doctor", "--data", data, "--kafka", &node.address]);
+    let file = std::fs::read(folder.path().join("data/node.json")).expect("the node's addresses");
+    let addresses: serde_json::Value = serde_json::from_slice(&file).expect("JSON");
+    let pg = addresses["pg"].as_str().expect("an address");
+    let doctor =
+        |data: &str| run(folder.path(), &["doctor", "--data", data, "--kafka", &node.address, "--pg", pg]);
     let (out, err, success) = doctor("data");
     let known = format!("the node of data listens on {}", node.address);
     assert!(success && out.contains(&known), "{out}{err}");
+    let known = format!("pg address      the node of data answers on {pg}, without TLS");
+    assert!(out.contains(&known), "{out}");
     let (out, err, success) = doctor("elsewhere");
-    assert!(!success && out.contains("cannot be used"), "{out}{err}");
+    assert!(!success && out.matches("cannot be used").count() == 2, "{out}{err}");
+    // The usual address may be taken by anybody: unless somebody has asked for it, the node has another one.
+    let (out, ..) = run(folder.path(), &["doctor", "--data", "new", "--kafka", "127.0.0.1:0"]);
+    let line = out.lines().find(|line| line.contains("pg address")).unwrap_or_default();
+    let taken =
+        "warning  pg address      127.0.0.1:5432 is taken, perhaps by PostgreSQL; the node takes a free port";
+    assert!(line.starts_with(taken) || line == "ok       pg address      127.0.0.1:5432 is free", "{out}");
+    let usual = std::net::TcpListener::bind("127.0.0.1:5432");
+    let (out, ..) =
+        run(folder.path(), &["doctor", "--data", "new", "--kafka", "127.0.0.1:0", "--pg", "127.0.0.1:5432"]);
+    assert!(out.contains("problem  pg address      127.0.0.1:5432 cannot be used"), "{out}");
+    drop(usual);
+    for (address, finding) in [
+        ("none", ""),
+        ("127.0.0.1:0", "ok       pg address      127.0.0.1:0 is free"),
+        ("nonsense", "problem  pg address      --pg 'nonsense' is no address"),
+        ("0.0.0.0:0", "warning  pg address      0.0.0.0:0 is free, and others reach it"),
+    ] {
+        let (out, ..) =
+            run(folder.path(), &["doctor", "--data", "new", "--kafka", "127.0.0.1:0", "--pg", address]);
+        let line = out.lines().find(|line| line.contains("pg address")).unwrap_or_default();
+        assert!(line.starts_with(finding) && line.is_empty() == finding.is_empty(), "{out}");
+    }
 }
 
 #[test]

@@ -27,7 +27,7 @@ fn without_time(text: &str) -> String {
 fn the_pages_commands_print_what_it_says() {
     let folder = tempfile::tempdir().unwrap();
     let page = std::fs::read_to_string(GUIDE).unwrap();
-    let blocks = blocks(GUIDE);
+    let blocks = blocks(GUIDE, "sh");
     let (start, requests) = blocks.split_first().expect("the page has blocks");
     let start = start.trim().replace(ADDRESS, "127.0.0.1:0");
     let script = format!("exec {start} --kafka 127.0.0.1:0");

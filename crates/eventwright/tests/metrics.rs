@@ -128,6 +128,7 @@ fn a_node_says_what_it_has_done() {
     // What the page has is in the reference, and no name stands there twice.
     let mut families = http_server::metric_families();
     families.extend(pg_server::metric_families());
+    families.extend(views::metric_families());
     let names: BTreeSet<&str> = families.iter().map(|family| family.name).collect();
     assert_eq!(names.len(), families.len());
     for name in page.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split(' ').next()) {

@@ -51,7 +51,7 @@ fn the_pages_commands_do_what_it_says() {
     let folder = tempfile::tempdir().unwrap();
     // A free port in place of the page's, which another test run may have.
     let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port().to_string();
-    let blocks: Vec<String> = blocks(GUIDE).iter().map(|block| block.replace(ADDRESS, &port)).collect();
+    let blocks: Vec<String> = blocks(GUIDE, "sh").iter().map(|block| block.replace(ADDRESS, &port)).collect();
     let [start, prepare, letters] = &blocks[..] else { panic!("the page has three blocks: {blocks:?}") };
     // Another node of this machine may have the HTTP port.
     let script = format!("exec {} --http 127.0.0.1:0", start.trim());

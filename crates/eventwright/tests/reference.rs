@@ -83,6 +83,20 @@ fn the_examples_are_accepted() {
     assert!(found.jobs.len() >= QUERIES.len());
 }
 
+/// The tables and queries of a guide page are one script without a mistake.
+#[test]
+fn the_sql_over_otlp_and_samples_is_accepted() {
+    let page = std::fs::read_to_string(folder().join("../guide/observability-in.md")).expect("the page");
+    let blocks = page.split("```sql\n").skip(1).map(|part| part.split("```").next().unwrap_or_default());
+    let blocks: Vec<&str> = blocks.collect();
+    let mut session = Session::new(connectors::table(Connectors { os: Os::real(), log: None }));
+    let source = SourceText::new("observability-in.md", blocks.join("\n"));
+    let found = session.check_script(&source);
+    let shown: Vec<String> = found.diagnostics.iter().map(|problem| problem.render(&source)).collect();
+    assert!(shown.is_empty(), "{}", shown.join("\n"));
+    assert_eq!(found.jobs.len(), 2);
+}
+
 fn index() -> String {
     format!(
         "# SQL reference\n\nThe dialect is that of Apache Flink. What Flink has and this does not is refused with a message, and named on these pages; \
@@ -332,7 +346,8 @@ fn metrics_page() -> String {
         "# Metrics\n\nWhat `/metrics` on the HTTP port gives, in the order of the page. How to scrape, alert and draw them stands in the \
 [guide](../guide/monitoring.md). {MADE}\n\n| Name | Type | Labels | |\n|---|---|---|---|\n"
     );
-    for family in http_server::metric_families().into_iter().chain(pg_server::metric_families()) {
+    let others = pg_server::metric_families().into_iter().chain(views::metric_families());
+    for family in http_server::metric_families().into_iter().chain(others) {
         let labels: Vec<String> = family.labels.iter().map(|label| format!("`{label}`")).collect();
         let (name, kind, help) = (family.name, family.kind.name(), family.help);
         writeln!(page, "| `{name}` | {kind} | {} | {help} |", labels.join(", ")).unwrap();

@@ -18,7 +18,7 @@ fn the_pages_commands_do_what_it_says() {
     let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port().to_string();
     let mut listed = None;
     let mut node = None;
-    for block in blocks(GUIDE) {
+    for block in blocks(GUIDE, "sh") {
         let block = block.replace(ADDRESS, &port);
         match block.split_once("eventwright start") {
             None => listed = Some(run(folder.path(), &block)),

@@ -1,4 +1,4 @@
-//! JSON, its changelogs (Debezium, Canal, Maxwell, Ogg), CSV, Avro, Protobuf and raw bytes to Arrow builders, and back.
+//! JSON, its changelogs (Debezium, Canal, Maxwell, Ogg), CSV, Avro, Protobuf, BSON and raw bytes to Arrow builders, and back.
 //!
 //! A format turns the bytes of one record into one row of Arrow builders, of the wanted columns
 //! only, and a row back into bytes. Behaviour is that of Flink's formats of the same names. A format
@@ -6,6 +6,7 @@
 
 mod avro;
 mod base64;
+pub mod bson;
 mod builder;
 mod cell;
 mod cloud_events;
@@ -22,9 +23,10 @@ mod raw;
 mod scalar;
 mod splitter;
 mod surroundings;
+pub mod telemetry;
 mod time_text;
 
-pub use avro::{AvroFileDecoder, avro_as_json, avro_file_schema};
+pub use avro::{AvroFileDecoder, AvroValue, AvroValues, avro_as_json, avro_file_schema};
 pub use cloud_events::CloudEvent;
 pub use error::{DecodeError, EncodeError, FormatError};
 pub use protobuf::compile_proto;

@@ -3,6 +3,8 @@
 //! Years are those of the proleptic Gregorian calendar. Instants are days since 1970-01-01 and
 //! nanoseconds of the day, so that no precision is lost before the column's unit is known.
 
+use base::calendar::{Day, day_of, days_in_month, number_of};
+
 const NANOS_PER_SECOND: i64 = 1_000_000_000;
 pub(crate) const NANOS_PER_DAY: i64 = 86_400 * NANOS_PER_SECOND;
 
@@ -23,25 +25,6 @@ enum DayRule {
     Refuse,
     /// It is the last of the month (the formatters of time stamps, which are lenient to that degree).
     Clamp,
-}
-
-/// Days since 1970-01-01 of a date, months and days counted from 1.
-fn days_of(year: i64, month: i64, day: i64) -> i64 {
-    // Years begin in March here, so that the day which leap years add is the last.
-    let year = if month <= 2 { year - 1 } else { year };
-    let era = year.div_euclid(400);
-    let year_of_era = year.rem_euclid(400);
-    let day_of_year = (153 * ((month + 9) % 12) + 2) / 5 + day - 1;
-    era * 146_097 + year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year - 719_468
-}
-
-fn month_days(year: i64, month: i64) -> i64 {
-    match month {
-        2 if year % 4 == 0 && (year % 100 != 0 || year % 400 == 0) => 29,
-        2 => 28,
-        4 | 6 | 9 | 11 => 30,
-        _ => 31,
-    }
 }
 
 /// Takes a number of exactly `count` digits off the front.
@@ -87,16 +70,16 @@ fn date(text: &mut &[u8], rule: DayRule) -> Option<i64> {
         _ => digits(text, 4)?,
     };
     literal(text, b'-')?;
-    let month = digits(text, 2)?;
+    let month = digits(text, 2)? as u32;
     literal(text, b'-')?;
-    let day = digits(text, 2)?;
+    let day = digits(text, 2)? as u32;
     if !(1..=12).contains(&month) || !(1..=31).contains(&day) {
         return None;
     }
-    let last = month_days(year, month);
+    let last = days_in_month(year, month);
     match rule {
         DayRule::Refuse if day > last => None,
-        _ => Some(days_of(year, month, day.min(last))),
+        _ => Some(number_of(year, month, day.min(last))),
     }
 }
 
@@ -147,11 +130,11 @@ pub(crate) fn parse_date_lenient(text: &[u8]) -> Option<i32> {
         let count = text.len();
         digits(&mut text, count)
     };
-    let (year, month, day) = (part(4, 4)?, part(1, 2)?, part(1, 2)?);
+    let (year, month, day) = (part(4, 4)?, part(1, 2)? as u32, part(1, 2)?);
     if parts.next().is_some() || !(1..=12).contains(&month) || !(1..=31).contains(&day) {
         return None;
     }
-    i32::try_from(days_of(year, month, 1) + day - 1).ok()
+    i32::try_from(number_of(year, month, 1) + day - 1).ok()
 }
 
 /// Milliseconds of the day.
@@ -186,16 +169,7 @@ pub(crate) enum Fraction {
 
 /// Writes `2013-01-31`.
 pub(crate) fn write_date(days: i64, out: &mut Vec<u8>) {
-    // The inverse of `days_of`.
-    let days = days + 719_468;
-    let era = days.div_euclid(146_097);
-    let day_of_era = days.rem_euclid(146_097);
-    let year_of_era = (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
-    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let month_from_march = (5 * day_of_year + 2) / 153;
-    let day = day_of_year - (153 * month_from_march + 2) / 5 + 1;
-    let month = if month_from_march < 10 { month_from_march + 3 } else { month_from_march - 9 };
-    let year = year_of_era + era * 400 + i64::from(month <= 2);
+    let Day { year, month, day } = day_of(days);
     if year > 9999 {
         out.push(b'+');
     } else if year < 0 {
@@ -203,9 +177,9 @@ pub(crate) fn write_date(days: i64, out: &mut Vec<u8>) {
     }
     write_padded(year.unsigned_abs(), 4, out);
     out.push(b'-');
-    write_padded(month as u64, 2, out);
+    write_padded(month.into(), 2, out);
     out.push(b'-');
-    write_padded(day as u64, 2, out);
+    write_padded(day.into(), 2, out);
 }
 
 /// Writes `12:34:56.5`; without seconds when they are zero and may be missing.

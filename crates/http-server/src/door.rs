@@ -1,7 +1,7 @@
 //! Who may come in, and do what: users, tokens and certificates are those of the Kafka port, and so are the rules.
 //!
-//! To look at jobs needs Describe on the cluster, to change them Alter; to publish events Write on their topic, to follow it
-//! Read. Schemas lie in the topic `_schemas`: who may read
+//! To look at jobs needs Describe on the cluster, to change them Alter; to publish events, and to send what observability sends, Write
+//! on their topic, to follow it Read. Schemas lie in the topic `_schemas`: who may read
 //! it may ask for them, who may write it may change them. Where no rule binds anybody, as on a node without users,
 //! everybody may.
 
@@ -33,10 +33,12 @@ pub(crate) struct Door {
 
 /// Which part of the server a request is for: what it needs, and the form of a refusal, are that part's.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Asked {
+pub(crate) enum Asked<'a> {
     Site,
     Registry,
     Events,
+    /// What observability sends, for this topic.
+    Telemetry(&'a str),
 }
 
 /// On the other end of a connection.
@@ -60,7 +62,7 @@ impl Door {
         caller: &Caller,
         headers: &HeaderMap,
         (method, path): (&Method, &str),
-        asked: Asked,
+        asked: Asked<'_>,
     ) -> Result<Visitor, Response<Full<Bytes>>> {
         let visitor = self.who(caller, headers).await.map_err(|words| self.unknown(&words, asked))?;
         match self.refusal(&visitor, (method, path), asked) {
@@ -74,7 +76,7 @@ impl Door {
         &self,
         visitor: &Visitor,
         (method, path): (&Method, &str),
-        asked: Asked,
+        asked: Asked<'_>,
     ) -> Option<Response<Full<Bytes>>> {
         let (permitted, needed) = needs(visitor, method, path, asked);
         if permitted {
@@ -130,7 +132,7 @@ impl Door {
     }
 
     /// 401, with what the client may send instead.
-    fn unknown(&self, message: &str, asked: Asked) -> Response<Full<Bytes>> {
+    fn unknown(&self, message: &str, asked: Asked<'_>) -> Response<Full<Bytes>> {
         let mut response = refused(StatusCode::UNAUTHORIZED, message, asked);
         let headers = response.headers_mut();
         headers.append(WWW_AUTHENTICATE, HeaderValue::from_static("Basic realm=\"eventwright\""));
@@ -149,11 +151,14 @@ impl Door {
 }
 
 /// Whether the visitor may, and the words for what it needs.
-fn needs(visitor: &Visitor, method: &Method, path: &str, asked: Asked) -> (bool, &'static str) {
+fn needs(visitor: &Visitor, method: &Method, path: &str, asked: Asked<'_>) -> (bool, &'static str) {
     let looks = method == Method::GET || method == Method::HEAD;
     match asked {
         Asked::Registry => {}
         Asked::Events => return events::needs(visitor, method, path),
+        Asked::Telemetry(topic) => {
+            return (visitor.may(Operation::Write, ResourceType::Topic, topic), "Write on its topic");
+        }
         Asked::Site if looks => {
             return (visitor.may_on_cluster(Operation::Describe), "Describe on the cluster");
         }
@@ -169,7 +174,7 @@ fn needs(visitor: &Visitor, method: &Method, path: &str, asked: Asked) -> (bool,
     }
 }
 
-fn refused(status: StatusCode, message: &str, asked: Asked) -> Response<Full<Bytes>> {
+fn refused(status: StatusCode, message: &str, asked: Asked<'_>) -> Response<Full<Bytes>> {
     if asked != Asked::Registry {
         return Reply::error(status, message).into_response();
     }

@@ -7,6 +7,8 @@
 //!
 //! `events` takes events and hands out records: CloudEvents, plain bodies, long polls, Server-Sent Events.
 //!
+//! `telemetry` takes what observability sends: OTLP, and Prometheus' remote-write.
+//!
 //! `console` is a page for people, and what it asks for; `committed` reads records for it and for `events`.
 //!
 //! `schemas` hands the paths of Confluent's API to the crate `registry`, which knows nothing of HTTP.
@@ -31,9 +33,12 @@ mod savepoint_folders;
 mod schemas;
 mod scrape;
 mod server;
+mod telemetry;
 mod triggers;
 
+pub use console::{Asking, Queries};
 pub use events::Webhooks;
 pub use savepoint_folders::SavepointFolders;
 pub use scrape::metric_families;
 pub use server::{Front, HttpError, ServerConfig, ServerHandle, start};
+pub use telemetry::TelemetryTopics;

@@ -42,6 +42,7 @@ impl Site {
             ["jobs", job, "status"] if get => details::status(self, job),
             ["jobs", job, "plan"] if get => details::plan(self, job),
             ["jobs", job, "exceptions"] if get => details::exceptions(self, job, query),
+            ["jobs", job, "why"] if get => details::why(self, job),
             ["jobs", job, "config"] if get => details::config(self, job),
             ["jobs", job, "metrics"] if get => vertices::job_metrics(self, job, query),
             ["jobs", job, "accumulators"] if get => vertices::job_accumulators(self, job),
@@ -64,7 +65,7 @@ impl Site {
             ["jobs", job, "savepoints", id] if get => commands::savepoint_status(self, job, id),
             ["openapi.json" | "overview" | "config" | "jobs" | "metrics"]
             | ["jobs", _]
-            | ["jobs", _, "status" | "plan" | "exceptions" | "config" | "stop" | "savepoints"]
+            | ["jobs", _, "status" | "plan" | "exceptions" | "config" | "why" | "stop" | "savepoints"]
             | ["jobs", _, "metrics" | "accumulators"]
             | ["jobs", _, "vertices", _]
             | ["jobs", _, "vertices", _, "watermarks" | "backpressure" | "accumulators" | "metrics"]

@@ -135,6 +135,7 @@ pub fn metric_families() -> Vec<Family> {
     families.extend(eventlog::metric_families());
     families.extend(broker::metric_families());
     families.extend(runtime::metric_families());
+    families.extend(traces::metric_families());
     families.extend(HTTP.families().chain(ANSWERS.families()).chain(PAGE.families()));
     families
 }
@@ -184,6 +185,9 @@ impl Sources {
             broker.write_metrics(&mut page);
         }
         self.runtime.write_metrics(&mut page);
+        if let Some(broker) = &self.broker {
+            broker.tracer().write_metrics(&mut page);
+        }
         (self.also_measured)(&mut page);
         page.one(&HTTP, &*self.http);
         let answers = self.http.answers.lock().unwrap_or_else(PoisonError::into_inner).clone();

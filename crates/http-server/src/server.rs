@@ -4,15 +4,16 @@
 
 use crate::SavepointFolders;
 use crate::body::Body;
-use crate::console::{self, Console, Meant};
+use crate::console::{self, Console, Given, Meant, Queries};
 use crate::door::{Asked, Caller, Door};
-use crate::events::{self, Events, Webhooks};
-use crate::guard;
+use crate::events::{self, Events, Rights, Upgrades, Webhooks};
+use crate::guard::{self, Names};
 use crate::patience::Patience;
 use crate::reply::Reply;
 use crate::router::Site;
 use crate::schemas;
 use crate::scrape::{self, Counters, Sources};
+use crate::telemetry::{self, TelemetryTopics};
 use crate::triggers::Triggers;
 use broker::Broker;
 use broker::security::{Visitor, network_of};
@@ -37,7 +38,8 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
+use views::Views;
 
 /// Connections that are served at once; further ones wait to be accepted.
 const CONNECTIONS_MAX: usize = 512;
@@ -88,8 +90,14 @@ pub struct ServerConfig {
     pub version: String,
     /// Topics that webhooks write.
     pub webhooks: Webhooks,
+    /// Topics of what observability sends.
+    pub telemetry: TelemetryTopics,
     /// Answers the paths of a schema registry; none serves none.
     pub schemas: Option<Arc<SchemaRegistry>>,
+    /// The materialized tables that the console shows.
+    pub views: Option<Views>,
+    /// Answers the console's questions in SQL; none answers none.
+    pub queries: Option<Arc<dyn Queries>>,
     /// Writes what the node's other ports measure onto the page of metrics.
     pub also_measured: Arc<dyn Fn(&mut metrics::Page) + Send + Sync>,
 }
@@ -107,7 +115,10 @@ impl ServerConfig {
             savepoints: SavepointFolders::new("/nowhere".into(), Vec::new()),
             version,
             webhooks: Webhooks::default(),
+            telemetry: TelemetryTopics::default(),
             schemas: None,
+            views: None,
+            queries: None,
             also_measured: Arc::new(|_| {}),
         }
     }
@@ -213,8 +224,7 @@ struct Served {
     events: Option<Arc<Events>>,
     console: Option<Arc<Console>>,
     sources: Sources,
-    /// Other machines know it by names; and no page has a certificate for a name of its own that leads here.
-    trusts_names: bool,
+    names: Names,
     tls: Option<Tls>,
     door: Option<Door>,
     log: Arc<dyn Fn(&str) + Send + Sync>,
@@ -229,7 +239,7 @@ impl Front {
     }
 
     /// Answers the requests of a client of this machine until the stream ends. Needs a tokio runtime with time.
-    pub async fn serve(&self, stream: impl AsyncRead + AsyncWrite + Unpin) {
+    pub async fn serve(&self, stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static) {
         let (_stop, stopped) = watch::channel(false);
         let caller = Caller { host: std::net::Ipv4Addr::LOCALHOST.into(), certificate: None };
         exchange(stream, |request| answer(request, caller.clone(), self.0.clone()), stopped).await;
@@ -368,13 +378,23 @@ impl Served {
             http: Arc::new(Counters::default()),
             also_measured: config.also_measured,
         };
-        let events =
-            config.broker.clone().map(|broker| Arc::new(Events::new(broker, os.clone(), config.webhooks)));
-        let console = config.broker.clone().zip(events.clone()).map(|(broker, events)| {
-            Arc::new(Console::new(broker, os.clone(), events, config.schemas.clone(), tls.is_some()))
+        let (webhooks, telemetry) = (config.webhooks, config.telemetry);
+        let events = config.broker.clone().map(|broker| {
+            Arc::new(Events::new(broker, os.clone(), webhooks, telemetry, config.views.clone()))
         });
+        let console = config.broker.clone().zip(events.clone()).map(|(broker, events)| {
+            let given =
+                Given { schemas: config.schemas.clone(), views: config.views, queries: config.queries };
+            Arc::new(Console::new(broker, os.clone(), events, given, tls.is_some()))
+        });
+        let security = config.broker.as_ref().map(|broker| broker.config());
+        let authenticates = security.is_some_and(|config| config.security.authenticates());
+        let names = match tls.is_some() || (authenticates && !config.listen.ip().is_loopback()) {
+            true => Names::Any,
+            false => Names::Own(security.and_then(|config| Some(config.advertised.as_ref()?.host.clone()))),
+        };
         Ok(Served {
-            trusts_names: !config.listen.ip().is_loopback() || tls.is_some(),
+            names,
             tls,
             events,
             console,
@@ -399,19 +419,25 @@ impl Served {
     }
 }
 
-/// Requests and answers, until one side ends it; whether that was the client.
+/// Requests and answers, until one side ends it, and what goes on behind them; whether the client ended it.
 async fn exchange<A: Future<Output = Result<Response<Body>, Infallible>>>(
-    stream: impl AsyncRead + AsyncWrite + Unpin,
+    stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
     answer: impl Fn(Request<Incoming>) -> A,
     mut stop: watch::Receiver<bool>,
 ) -> bool {
     let stream = Patience::new(stream, SEND_MAX);
+    let (sender, mut talks) = mpsc::channel(1);
+    let answer = |mut request: Request<Incoming>| {
+        request.extensions_mut().insert(Upgrades(sender.clone()));
+        answer(request)
+    };
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(READ_MAX)
         .max_buf_size(HEAD_BYTES_MAX)
         .max_headers(HEADERS_MAX)
-        .serve_connection(TokioIo::new(stream), service_fn(answer));
+        .serve_connection(TokioIo::new(stream), service_fn(answer))
+        .with_upgrades();
     let mut connection = std::pin::pin!(connection);
     // A connection that breaks is its client's affair: there is nothing to undo and nobody to tell.
     let ended = tokio::select! {
@@ -421,6 +447,10 @@ async fn exchange<A: Future<Output = Result<Response<Body>, Infallible>>>(
     if !ended {
         connection.as_mut().graceful_shutdown();
         let _ = connection.await;
+    }
+    // It notices the end of the server by itself.
+    if let Ok(talk) = talks.try_recv() {
+        talk.await;
     }
     ended
 }
@@ -461,9 +491,12 @@ async fn answer_uncounted(request: Request<Incoming>, caller: Caller, served: Ar
     response
 }
 
-async fn answer_to(head: Parts, body: Incoming, caller: Caller, served: Arc<Served>) -> Response<Body> {
-    if let Some(reason) = guard::refusal(&head.headers, served.trusts_names) {
+async fn answer_to(mut head: Parts, body: Incoming, caller: Caller, served: Arc<Served>) -> Response<Body> {
+    if let Some(reason) = guard::refusal(&head.headers, &served.names) {
         return Reply::error(StatusCode::FORBIDDEN, reason).into_response().map(Body::from);
+    }
+    if let Err(reason) = events::take_credential(&mut head) {
+        return Reply::error(StatusCode::BAD_REQUEST, reason).into_response().map(Body::from);
     }
     if let Some(console) = &served.console
         && let Some(meant) = console.meant(&head)
@@ -528,6 +561,16 @@ async fn answer_to_visitor(
     visitor: Option<Visitor>,
     served: Arc<Served>,
 ) -> Response<Body> {
+    if let Some(events) = &served.events
+        && let Some(sent) = telemetry::sent(&head)
+    {
+        let answered = take_telemetry(events.clone(), sent, &head, body, &caller, visitor, &served).await;
+        return match answered {
+            Ok(response) => response,
+            Err(refusal) => telemetry::refusal(sent, &head, refusal).await,
+        }
+        .map(Body::from);
+    }
     let target = head.uri.path_and_query().map_or("/", |target| target.as_str());
     let events = served.events.clone().filter(|_| events::are_meant(target));
     let registry = served.schemas.clone().filter(|_| schemas::are_meant(target));
@@ -539,17 +582,9 @@ async fn answer_to_visitor(
     let mut rights = None;
     // What a webhook signs is its body, which is read first.
     let is_signed = events.as_ref().is_some_and(|events| events.are_signed(&head.method, head.uri.path()));
-    if let Some(door) = served.door.as_ref().filter(|_| !is_signed || visitor.is_some()) {
-        let wanted = (&head.method, head.uri.path());
-        let admitted = match visitor {
-            Some(visitor) => match door.refusal(&visitor, wanted, asked) {
-                None => Ok(visitor),
-                Some(refusal) => Err(refusal),
-            },
-            None => door.admit(&caller, &head.headers, wanted, asked).await,
-        };
-        match admitted {
-            Ok(visitor) => rights = Some(visitor),
+    if !is_signed || visitor.is_some() {
+        match admitted(&served, visitor, &caller, &head, asked).await {
+            Ok(admitted) => rights = admitted,
             Err(refusal) => return refusal.map(Body::from),
         }
     }
@@ -562,6 +597,41 @@ async fn answer_to_visitor(
         return events.answer(&head, body, rights).await;
     }
     answer_whole(&head, body, registry, served).await.map(Body::from)
+}
+
+/// The rights of who has been let in, or whom the door lets in.
+async fn admitted(
+    served: &Served,
+    visitor: Option<Visitor>,
+    caller: &Caller,
+    head: &Parts,
+    asked: Asked<'_>,
+) -> Result<Rights, Response<Full<Bytes>>> {
+    let Some(door) = &served.door else { return Ok(None) };
+    let wanted = (&head.method, head.uri.path());
+    match visitor {
+        Some(visitor) => match door.refusal(&visitor, wanted, asked) {
+            None => Ok(Some(visitor)),
+            Some(refusal) => Err(refusal),
+        },
+        None => door.admit(caller, &head.headers, wanted, asked).await.map(Some),
+    }
+}
+
+async fn take_telemetry(
+    events: Arc<Events>,
+    sent: telemetry::Sent,
+    head: &Parts,
+    body: Incoming,
+    caller: &Caller,
+    visitor: Option<Visitor>,
+    served: &Served,
+) -> Result<Response<Full<Bytes>>, Response<Full<Bytes>>> {
+    let asked = Asked::Telemetry(events.telemetry().of(sent));
+    let rights = admitted(served, visitor, caller, head, asked).await?;
+    let budget = events.body_bytes(false);
+    let (body, _taken) = read(body, telemetry::BODY_BYTES_MAX, Some(budget)).await?;
+    telemetry::answer(events, sent, head, body, rights).await
 }
 
 /// The body of a request, and what it takes of a budget of bytes that all requests have together.

@@ -55,6 +55,39 @@ fn an_event_is_a_record_with_its_attributes_as_headers() {
 }
 
 #[test]
+fn a_request_has_a_span_from_which_its_records_go_on() {
+    let (site, spans) = Site::traced();
+    let parent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+    let own = "00-1af7651916cd43dd8448eb211c80319c-c7ad6b7169203331-01";
+    let trace = [("traceparent", parent), ("tracestate", "a=1")];
+    site.post("/topics/sales?key=k", &trace, "1");
+    let span = spans.take(1, LIMIT).remove(0);
+    assert_eq!(span.name, "send sales");
+    assert_eq!(span.context.child(span.parent.expect("a parent")).to_string(), parent);
+    let events = [
+        event("1", r#","partitionkey":"k""#),
+        event("2", &format!(r#","partitionkey":"k","traceparent":"{own}""#)),
+    ];
+    site.post("/topics/sales", &[trace[0], BATCH], &format!("[{}]", events.join(",")));
+    let batch = spans.take(1, LIMIT).remove(0);
+    assert_eq!(batch.links.iter().map(ToString::to_string).collect::<Vec<_>>(), [own]);
+    // One that is refused has a span too; one that is not sampled has none, and says so to those behind.
+    site.refused("POST", "/topics/sales", &[trace[0], CLOUD_EVENT], "{");
+    assert_eq!(spans.take(1, LIMIT)[0].error.as_deref(), Some("400"));
+    site.post("/topics/sales?key=k", &[], "2");
+    let records = site.get("/topics/sales?from=earliest")["records"].take();
+    let header = |record: usize, name: &str| records[record]["headers"][name].clone();
+    assert_eq!(header(0, "traceparent"), span.context.to_string());
+    assert_eq!(header(0, "tracestate"), "a=1");
+    assert_eq!(
+        (header(1, "traceparent"), header(2, "traceparent")),
+        (json!(batch.context.to_string()), json!(own))
+    );
+    assert!(header(3, "traceparent").as_str().is_some_and(|header| header.ends_with("-00")), "{records}");
+    site.end();
+}
+
+#[test]
 fn an_event_is_taken_once_also_after_a_power_cut() {
     let mut site = Site::new();
     for id in 0..20 {
@@ -182,6 +215,8 @@ fn the_openapi_document_is_true() {
             let found = match (method.as_str(), status.as_str()) {
                 // Who logs in, who comes too often, and a disk that fails are tried elsewhere.
                 (_, "401" | "403" | "429" | "503") => continue,
+                // `sockets.rs` has them.
+                ("get", "101" | "426") => continue,
                 ("get", "200") => site.ask("GET", "/topics/sales", &[], "").0,
                 ("get", "400") => site.ask("GET", "/topics/sales?from=x", &[], "").0,
                 ("get", "404") => site.ask("GET", "/topics/nowhere", &[], "").0,
@@ -220,6 +255,20 @@ fn a_webhook_needs_its_signature_and_nothing_else() {
     }
     assert_eq!(site.refused("GET", "/topics/pushes", &headers, "Hello, World!").0, 401, "it does not read");
     site.end();
+}
+
+#[test]
+fn a_webhooks_record_has_a_trace_only_where_somebody_wants_them() {
+    let parent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+    let signature = "sha256=757107ea0eb2509fc211221cce984b8a37570b6d7586c22c46f4379c8b043e17";
+    let headers = [("X-Hub-Signature-256", signature), ("X-GitHub-Delivery", "d1"), ("traceparent", parent)];
+    let (traced, _spans) = Site::traced();
+    for (site, wanted) in [(Site::new(), false), (traced, true)] {
+        site.post("/topics/pushes", &headers, "Hello, World!");
+        let records = site.get("/topics/pushes?from=earliest")["records"].take();
+        assert_eq!(records[0]["headers"]["traceparent"].is_string(), wanted, "{records}");
+        site.end();
+    }
 }
 
 #[test]

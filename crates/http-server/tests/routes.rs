@@ -147,7 +147,9 @@ fn a_running_job_is_shown_as_flink_shows_one() {
     assert_eq!(job["timestamps"]["FINISHED"], 0);
     assert_eq!(job["status-counts"]["RUNNING"], 3);
     assert_eq!((&job["restarts"], &job["lag-records"]), (&json!(0), &json!(0)));
-    let splits = json!([{"node": 0, "split": "in/0", "position": 3, "end": null, "finished": false}]);
+    let splits = json!([{
+        "node": 0, "split": "in/0", "position": 3, "end": null, "finished": false, "watermark": null, "idle": false,
+    }]);
     assert_eq!(job["splits"], splits);
     let vertices = job["vertices"].as_array().unwrap();
     let names: Vec<_> = vertices.iter().map(|vertex| vertex["name"].as_str().unwrap()).collect();

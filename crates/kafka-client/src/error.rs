@@ -65,6 +65,18 @@ pub enum ClientError {
          {record} any more"
     )]
     NoCopy { partition: i32, offset: i64, record: String },
+    #[error(
+        "the letter at partition={partition} offset={offset} came from {origin}, which is no topic that it can be sent \
+         back to; produce its record where it belongs"
+    )]
+    NoWayBack { partition: i32, offset: i64, origin: String },
+    #[error(
+        "the letter at partition={partition} offset={offset} came from {topic}-{target}, and there is no such partition \
+         any more; make the topic again, or produce its record where it belongs"
+    )]
+    NoTarget { partition: i32, offset: i64, topic: String, target: i32 },
+    #[error("the letter at partition={partition} offset={offset} is not taken: {why}")]
+    NotTaken { partition: i32, offset: i64, why: String },
     #[error("partition {partition} of '{topic}' has the offsets from {first} to {}, and not {offset}", end - 1)]
     NoSuchRecord { topic: String, partition: i32, offset: i64, first: i64, end: i64 },
 }
@@ -109,8 +121,12 @@ impl ClientError {
             | ClientError::LogIn { .. }
             | ClientError::NoCommonVersion { .. }
             | ClientError::NoLetter { .. }
+            | ClientError::NoWayBack { .. }
+            | ClientError::NotTaken { .. }
             | ClientError::Unwritable { .. } => ErrorKind::Invalid,
-            ClientError::NoCopy { .. } | ClientError::NoSuchRecord { .. } => ErrorKind::NotFound,
+            ClientError::NoCopy { .. } | ClientError::NoSuchRecord { .. } | ClientError::NoTarget { .. } => {
+                ErrorKind::NotFound
+            }
             ClientError::Unreachable { .. }
             | ClientError::Timeout { .. }
             | ClientError::Broken { .. }
@@ -124,14 +140,32 @@ impl ClientError {
                 code if code.is_retriable() => ErrorKind::Retry,
                 ErrorCode::TopicAlreadyExists | ErrorCode::NonEmptyGroup => ErrorKind::Conflict,
                 ErrorCode::GroupIdNotFound | ErrorCode::ResourceNotFound => ErrorKind::NotFound,
-                ErrorCode::ProducerFenced
-                | ErrorCode::InvalidProducerEpoch
-                | ErrorCode::FencedInstanceId
-                | ErrorCode::FencedMemberEpoch => ErrorKind::Fenced,
+                code if ends_producer(*code) => ErrorKind::Fenced,
+                ErrorCode::FencedInstanceId | ErrorCode::FencedMemberEpoch => ErrorKind::Fenced,
                 _ => ErrorKind::Invalid,
             },
         }
     }
+}
+
+/// Whether a producer cannot go on with what it has, and can when it takes its id anew: somebody else took it, or the
+/// node ended its transaction (it took too long), forgot the id (nobody used it for long) or where the sequence was.
+fn ends_producer(code: ErrorCode) -> bool {
+    use ErrorCode::{
+        InvalidProducerEpoch, InvalidProducerIdMapping, InvalidTxnState, OutOfOrderSequenceNumber,
+        ProducerFenced, TransactionAbortable, UnknownProducerId,
+    };
+    // A commit behind the end by time-out is InvalidTxnState: the epoch is the one before, which only a repeat may have.
+    matches!(
+        code,
+        ProducerFenced
+            | InvalidProducerEpoch
+            | InvalidTxnState
+            | InvalidProducerIdMapping
+            | UnknownProducerId
+            | OutOfOrderSequenceNumber
+            | TransactionAbortable
+    )
 }
 
 /// An error unless the code is zero; `what` names the thing that the code is about.
@@ -144,5 +178,28 @@ pub(crate) fn check(
         Some(ErrorCode::None) => Ok(()),
         Some(code) => Err(ClientError::Refused { what: what(), code, message: message.cloned() }),
         None => Err(ClientError::RefusedUnknown { what: what(), code }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_has_lost_its_transaction_is_told_from_who_is_refused() {
+        let kind = |code| ClientError::Refused { what: String::new(), code, message: None }.kind();
+        for code in [
+            ErrorCode::ProducerFenced,
+            ErrorCode::InvalidProducerEpoch,
+            ErrorCode::InvalidTxnState,
+            ErrorCode::InvalidProducerIdMapping,
+            ErrorCode::UnknownProducerId,
+            ErrorCode::OutOfOrderSequenceNumber,
+            ErrorCode::TransactionAbortable,
+        ] {
+            assert_eq!(kind(code), ErrorKind::Fenced, "{code}");
+        }
+        assert_eq!(kind(ErrorCode::ConcurrentTransactions), ErrorKind::Retry);
+        assert_eq!(kind(ErrorCode::TransactionalIdAuthorizationFailed), ErrorKind::Invalid);
     }
 }

@@ -1,85 +1,148 @@
-//! Dead letters of share groups (KIP-1191): what they say of the record they stand for, and sending it back.
-//!
-//! Redriving notes how far it has come as the offsets of a group of its own, so that a second run goes on behind the
-//! first. A letter that carries no copy of its record is looked up where the record lay.
+//! Dead letters: what they say of the record they stand for. Those of share groups (KIP-1191) name it in headers of their
+//! own, those of jobs say in `origin` where it came from and in `reason` what was wrong with it. `redrive` sends them back.
 
 use crate::client::{Client, OffsetSpec};
 use crate::error::ClientError;
 use crate::fetched::FetchedRecord;
-use crate::groups::OffsetToCommit;
-use kafka_wire::records::{BatchBuilder, Compression};
-use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 use std::time::Duration;
 
 /// The topics with this configuration take dead letters.
 pub const CONSENTS: &str = "errors.deadletterqueue.group.enable";
 const HEADERS: &str = "__dlq.errors.";
-/// Whose committed offsets say what has been redriven.
-pub const REDRIVE_GROUP: &str = "eventwright-dlq-redrive";
-const FETCH_BYTES_MAX: i32 = 4 << 20;
-/// Letters are sent and noted in portions of this size.
-const PORTION: usize = 500;
-const BATCH_BYTES: usize = 256 << 10;
+/// Headers of the letters that jobs write.
+const ORIGIN: &str = "origin";
+const REASON: &str = "reason";
+/// The topic of a schema registry, whose name is no internal one.
+const SCHEMAS: &str = "_schemas";
+pub(crate) const FETCH_BYTES_MAX: i32 = 4 << 20;
+
+/// A place of the log.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Place {
+    pub topic: String,
+    pub partition: i32,
+    pub offset: i64,
+}
 
 /// A dead letter.
 #[derive(Debug, Clone)]
 pub struct Letter {
     pub partition: i32,
     pub record: FetchedRecord,
-    /// Where the record lay.
-    pub topic: String,
-    pub source_partition: i32,
-    pub source_offset: i64,
+    /// Where the record lay, if that is a topic to which it can be sent back.
+    pub place: Option<Place>,
+    /// The same in words, whatever it was: `orders-0@17`, `orders.csv line=3`.
+    pub origin: String,
+    /// Empty where a job wrote the letter.
     pub group: String,
     pub deliveries: String,
     pub cause: String,
+    /// A job wrote it; those keep a record's key and value, and no headers.
+    pub is_of_job: bool,
 }
 
-/// Which letters of a topic are sent back.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct Redrive {
-    /// One letter, by its partition and offset; otherwise all that were not sent back before.
-    pub single: Option<(i32, i64)>,
-    /// Those that were sent back before, too.
-    pub from_beginning: bool,
-    pub letters_max: Option<usize>,
-    /// Sends nothing.
-    pub dry_run: bool,
+/// Which letters are meant; each condition that is there must hold.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct LetterFilter {
+    pub group: Option<String>,
+    /// A text in the cause, the origin, the key or the value.
+    pub text: Option<String>,
+}
+
+impl LetterFilter {
+    pub fn is_empty(&self) -> bool {
+        *self == LetterFilter::default()
+    }
+
+    pub fn fits(&self, letter: &Letter) -> bool {
+        if self.group.as_ref().is_some_and(|group| *group != letter.group) {
+            return false;
+        }
+        let Some(text) = self.text.as_deref() else { return true };
+        let has = |bytes: Option<&[u8]>| {
+            bytes.is_some_and(|bytes| {
+                text.is_empty() || bytes.windows(text.len()).any(|part| part == text.as_bytes())
+            })
+        };
+        has(Some(letter.cause.as_bytes()))
+            || has(Some(letter.origin.as_bytes()))
+            || has(letter.record.key.as_deref())
+            || has(letter.record.value.as_deref())
+    }
+}
+
+impl Place {
+    /// None if a record is not to be sent there. Whoever writes a letter chooses what it says: the topics in which a
+    /// cluster keeps its own state are none that somebody with more rights is to be made to write.
+    fn checked(topic: &str, partition: &str, offset: &str) -> Option<Place> {
+        let is_own = topic.starts_with("__") || topic == SCHEMAS;
+        let (partition, offset) = (partition.parse().ok()?, offset.parse().ok()?);
+        (!topic.is_empty() && !is_own).then(|| Place { topic: topic.into(), partition, offset })
+    }
+}
+
+/// `orders partition=0 offset=17`, as sources name the place of a record.
+fn place_of(origin: &str) -> Option<Place> {
+    let (rest, offset) = origin.rsplit_once(" offset=")?;
+    let (topic, partition) = rest.rsplit_once(" partition=")?;
+    Place::checked(topic, partition, offset)
 }
 
 impl Letter {
     /// Of a record in a dead-letter topic; an error if its headers do not say where it comes from.
     pub fn of(partition: i32, record: FetchedRecord) -> Result<Letter, ClientError> {
         let header = |name: &str| {
-            let wanted = format!("{HEADERS}{name}");
-            let found = record.headers.iter().find(|(key, _)| key[..] == *wanted.as_bytes());
+            let found = record.headers.iter().find(|(key, _)| key[..] == *name.as_bytes());
             found.and_then(|(_, value)| String::from_utf8(value.as_deref()?.to_vec()).ok())
         };
-        let place =
-            || Some((header("topic")?, header("partition")?.parse().ok()?, header("offset")?.parse().ok()?));
-        let Some((topic, source_partition, source_offset)) = place() else {
+        let of_group = |name: &str| header(&format!("{HEADERS}{name}"));
+        let named = (of_group("topic"), of_group("partition"), of_group("offset"));
+        if let (Some(topic), Some(index), Some(offset)) = named {
+            let (group, deliveries) = (of_group("group"), of_group("delivery.count"));
+            return Ok(Letter {
+                partition,
+                origin: format!("{topic}-{index}@{offset}"),
+                place: Place::checked(&topic, &index, &offset),
+                group: group.unwrap_or_default(),
+                deliveries: deliveries.unwrap_or_default(),
+                cause: of_group("message").unwrap_or_default(),
+                is_of_job: false,
+                record,
+            });
+        }
+        let (Some(origin), Some(cause)) = (header(ORIGIN), header(REASON)) else {
             return Err(ClientError::NoLetter { partition, offset: record.offset, headers: HEADERS });
         };
-        let (group, deliveries) = (header("group"), header("delivery.count"));
-        let cause = header("message").unwrap_or_default();
+        let place = place_of(&origin);
+        let named =
+            place.as_ref().map(|place| format!("{}-{}@{}", place.topic, place.partition, place.offset));
         Ok(Letter {
             partition,
-            topic,
-            source_partition,
-            source_offset,
-            group: group.unwrap_or_default(),
-            deliveries: deliveries.unwrap_or_default(),
+            origin: named.unwrap_or(origin),
+            place,
+            group: String::new(),
+            deliveries: String::new(),
             cause,
+            is_of_job: true,
             record,
         })
     }
 
     /// It has what the record had, and is not only a note of where it lies.
-    fn is_copy(&self) -> bool {
-        self.record.key.is_some()
+    pub fn is_copy(&self) -> bool {
+        self.is_of_job
+            || self.record.key.is_some()
             || self.record.value.is_some()
             || self.record.headers.iter().any(|(key, _)| !key.starts_with(HEADERS.as_bytes()))
+    }
+
+    /// Whether a header is the letter's, and none of the record.
+    pub(crate) fn is_own(&self, header: &[u8]) -> bool {
+        match self.is_of_job {
+            true => header == ORIGIN.as_bytes() || header == REASON.as_bytes(),
+            false => header.starts_with(HEADERS.as_bytes()),
+        }
     }
 }
 
@@ -131,140 +194,51 @@ impl Client {
         Ok(())
     }
 
-    /// Sends the records of letters to the partitions they came from, stamped with `now_ms`; those letters.
-    pub fn redrive(
-        &mut self,
-        topic: &str,
-        partitions: &[i32],
-        what: &Redrive,
-        now_ms: i64,
-    ) -> Result<Vec<Letter>, ClientError> {
-        let done: BTreeMap<i32, i64> = match what.from_beginning || what.single.is_some() {
-            true => BTreeMap::new(),
-            false => {
-                let committed = self.offset_fetch(REDRIVE_GROUP)?.into_iter();
-                committed
-                    .filter(|known| known.topic == topic)
-                    .map(|known| (known.partition, known.offset))
-                    .collect()
-            }
-        };
-        let mut left = what.letters_max.unwrap_or(usize::MAX);
-        let mut all = Vec::new();
-        for partition in partitions.iter().copied() {
-            let (first, end) = self.letter_bounds(topic, partition)?;
-            let (mut next, end) = match what.single {
-                Some((wanted, _)) if wanted != partition => continue,
-                Some((_, offset)) if !(first..end).contains(&offset) => {
-                    let topic = topic.to_owned();
-                    return Err(ClientError::NoSuchRecord { topic, partition, offset, first, end });
-                }
-                Some((_, offset)) => (offset, offset + 1),
-                None => (done.get(&partition).copied().unwrap_or(first).max(first), end),
-            };
-            while next < end && left > 0 {
-                let (letters, after) = self.letters_of(topic, partition, (next, end), left.min(PORTION))?;
-                if after == next {
-                    break;
-                }
-                next = after;
-                left -= letters.len();
-                if !what.dry_run {
-                    self.send_back(&letters, now_ms)?;
-                    if what.single.is_none() {
-                        let position = OffsetToCommit { topic: topic.into(), partition, offset: next };
-                        self.offset_commit(REDRIVE_GROUP, &[position])?;
-                    }
-                }
-                all.extend(letters);
-            }
-        }
-        Ok(all)
-    }
-
-    fn letter_bounds(&mut self, topic: &str, partition: i32) -> Result<(i64, i64), ClientError> {
+    pub(crate) fn letter_bounds(&mut self, topic: &str, partition: i32) -> Result<(i64, i64), ClientError> {
         let first = self.list_offsets(topic, partition, OffsetSpec::Earliest)?.offset;
         let end = self.list_offsets(topic, partition, OffsetSpec::Latest)?.offset;
         Ok((first, end))
     }
+}
 
-    /// The letters of a partition from an offset on, at most `max`, and the offset behind them.
-    fn letters_of(
-        &mut self,
-        topic: &str,
-        partition: i32,
-        (mut next, end): (i64, i64),
-        max: usize,
-    ) -> Result<(Vec<Letter>, i64), ClientError> {
-        let mut letters = Vec::new();
-        while next < end && letters.len() < max {
-            let mut fetched = self.fetch(topic, partition, next, FETCH_BYTES_MAX, Duration::ZERO)?;
-            let before = next;
-            for record in fetched.by_ref() {
-                let record = record?;
-                if record.offset >= end || letters.len() >= max {
-                    break;
-                }
-                next = record.offset + 1;
-                letters.push(Letter::of(partition, record)?);
-            }
-            if letters.len() < max {
-                next = next.max(fetched.next_offset()).min(end);
-            }
-            if next == before {
-                break;
-            }
-        }
-        Ok((letters, next))
-    }
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use bytes::Bytes;
 
-    /// Sends the records to the partitions they came from, in their order.
-    fn send_back(&mut self, letters: &[Letter], now_ms: i64) -> Result<(), ClientError> {
-        let unwritable = |reason| ClientError::Records { what: "a record to send back".into(), reason };
-        let mut batches: BTreeMap<(&str, i32), BatchBuilder> = BTreeMap::new();
-        for letter in letters {
-            let record = self.record_of(letter)?;
-            let names: Vec<(String, Option<&[u8]>)> = record
-                .headers
-                .iter()
-                .map(|(key, value)| (String::from_utf8_lossy(key).into_owned(), value.as_deref()))
-                .filter(|(key, _)| !key.starts_with(HEADERS))
-                .collect();
-            let headers: Vec<(&str, Option<&[u8]>)> =
-                names.iter().map(|(key, value)| (&key[..], *value)).collect();
-            let place = (letter.topic.as_str(), letter.source_partition);
-            let builder = batches.entry(place).or_insert_with(|| BatchBuilder::new(Compression::None));
-            let (key, value) = (record.key.as_deref(), record.value.as_deref());
-            builder.append(now_ms, key, value, &headers).map_err(unwritable)?;
-            if builder.size_bytes() >= BATCH_BYTES
-                && let Some(full) = batches.remove(&place)
-            {
-                self.produce(place.0, place.1, full.build().map_err(unwritable)?, -1)?;
-            }
-        }
-        for ((topic, partition), builder) in batches {
-            self.produce(topic, partition, builder.build().map_err(unwritable)?, -1)?;
-        }
-        Ok(())
-    }
-
-    /// The record of a letter: its copy, or where there is none the record itself.
-    fn record_of(&mut self, letter: &Letter) -> Result<FetchedRecord, ClientError> {
-        if letter.is_copy() {
-            return Ok(letter.record.clone());
-        }
-        let offset = letter.source_offset;
-        let gone = || ClientError::NoCopy {
-            partition: letter.partition,
-            offset: letter.record.offset,
-            record: format!("{}-{}@{offset}", letter.topic, letter.source_partition),
+    fn letter(headers: &[(&str, &str)]) -> Letter {
+        let header = |(name, value): &(&str, &str)| {
+            (Bytes::from(name.to_string()), Some(Bytes::from(value.to_string())))
         };
-        let (topic, partition) = (&letter.topic, letter.source_partition);
-        let fetched = self.fetch(topic, partition, offset, FETCH_BYTES_MAX, Duration::ZERO);
-        let mut records = fetched.map_err(|_| gone())?.map_while(Result::ok);
-        records
-            .find(|record| record.offset >= offset)
-            .filter(|record| record.offset == offset)
-            .ok_or_else(gone)
+        let headers = headers.iter().map(header).collect();
+        let record = FetchedRecord { offset: 3, timestamp: 0, key: None, value: None, headers };
+        Letter::of(0, record).expect("a letter")
+    }
+
+    #[test]
+    fn letters_lead_to_topics_of_users_alone() {
+        let of_group = |topic: &str, offset: &str| {
+            letter(&[
+                ("__dlq.errors.topic", topic),
+                ("__dlq.errors.partition", "1"),
+                ("__dlq.errors.offset", offset),
+            ])
+        };
+        let of_job =
+            |topic: &str| letter(&[("origin", &format!("{topic} partition=1 offset=7")), ("reason", "no")]);
+        let place = Place { topic: "orders".into(), partition: 1, offset: 7 };
+        assert_eq!(
+            (of_group("orders", "7").place, of_job("orders").place),
+            (Some(place.clone()), Some(place))
+        );
+        for own in ["__consumer_offsets", "__view.totals", "_schemas", ""] {
+            assert_eq!((of_group(own, "7").place, of_job(own).place), (None, None), "{own}");
+        }
+        // What it says of itself is told all the same.
+        assert_eq!(of_group("_schemas", "7").origin, "_schemas-1@7");
+        assert_eq!(
+            (of_group("orders", "x").place, of_group("orders", "x").origin),
+            (None, "orders-1@x".into())
+        );
     }
 }

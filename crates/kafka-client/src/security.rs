@@ -209,7 +209,8 @@ impl Login {
         Login(Way::Token(file.to_path_buf()))
     }
 
-    pub(crate) fn mechanism(&self) -> &'static str {
+    /// The name of its SASL mechanism.
+    pub fn mechanism(&self) -> &'static str {
         match &self.0 {
             Way::Plain { .. } => "PLAIN",
             Way::Scram { mechanism, .. } => mechanism.name(),

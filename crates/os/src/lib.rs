@@ -6,6 +6,7 @@
 
 pub mod blocking;
 pub mod clock;
+pub mod command;
 pub mod disk;
 pub mod http;
 pub mod network;
@@ -16,7 +17,7 @@ pub mod sim;
 
 pub use clock::Clock;
 pub use disk::{Disk, DiskFile, Lock};
-pub use network::{Destinations, Listener, Network, Stream};
+pub use network::{Datagrams, Destinations, Listener, Network, Stream};
 pub use random::Random;
 
 use std::sync::Arc;
@@ -28,6 +29,18 @@ pub struct Os {
     pub disk: Arc<dyn Disk>,
     pub network: Arc<dyn Network>,
     pub random: Arc<dyn Random>,
+    pub permits: Permits,
+}
+
+/// What jobs may do on this machine only if whoever starts the node says so.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Permits {
+    /// Run commands.
+    pub exec: bool,
+    /// Read the standard input of the process.
+    pub stdin: bool,
+    /// Take syslog from others without knowing who they are.
+    pub open_syslog: bool,
 }
 
 impl Os {
@@ -38,6 +51,7 @@ impl Os {
             disk: Arc::new(disk::real::RealDisk::private()),
             network: Arc::new(network::real::RealNetwork::default()),
             random: Arc::new(random::RealRandom),
+            permits: Permits::default(),
         }
     }
 

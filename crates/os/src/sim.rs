@@ -5,7 +5,7 @@ pub use crate::disk::sim::{SimDisk, SyncFault};
 pub use crate::network::sim::{SimNetwork, SimNetworkFaults};
 pub use crate::random::{SimRandom, SplitMix};
 
-use crate::Os;
+use crate::{Os, Permits};
 use std::sync::Arc;
 
 /// The parts of a simulated [`Os`], kept apart so that a test can turn their knobs.
@@ -35,6 +35,7 @@ impl SimOs {
             disk: self.disk.clone(),
             network: self.network.clone(),
             random: self.random.clone(),
+            permits: Permits::default(),
         }
     }
 }

@@ -10,6 +10,7 @@ pub struct Code(pub &'static str);
 
 impl Code {
     pub const PROTOCOL_VIOLATION: Code = Code("08P01");
+    pub const CONNECTION_FAILURE: Code = Code("08006");
     pub const FEATURE_NOT_SUPPORTED: Code = Code("0A000");
     pub const INVALID_AUTHORIZATION: Code = Code("28000");
     pub const INVALID_PASSWORD: Code = Code("28P01");
@@ -43,6 +44,7 @@ impl Code {
     pub const TOO_MANY_CONNECTIONS: Code = Code("53300");
     pub const STATEMENT_TOO_COMPLEX: Code = Code("54001");
     pub const LIMIT_EXCEEDED: Code = Code("54000");
+    pub const TOO_MANY_COLUMNS: Code = Code("54011");
     pub const QUERY_CANCELED: Code = Code("57014");
     pub const ADMIN_SHUTDOWN: Code = Code("57P01");
     pub const IDLE_SESSION_TIMEOUT: Code = Code("57P05");

@@ -1,9 +1,10 @@
 //! The edge: listens, accepts, speaks TLS, and serves each connection on a runtime of its own, within limits.
 
+use crate::ask::Asker;
 use crate::engine::Engine;
 use crate::error::{Code, PgError};
 use crate::metrics::Counters;
-use crate::session::{self, Sessions};
+use crate::session::{self, Gone, Sessions};
 use crate::tables::view::of_view;
 use crate::tables::{NodePlaces, Relations, THREADS_MAX};
 use crate::wire::{Answer, FIRST_BYTES_MAX, Startup, WireError, first_packet};
@@ -115,6 +116,7 @@ pub(crate) struct Peer {
     /// The subject of its certificate, which was checked.
     pub certificate: Option<String>,
     pub startup: Startup,
+    pub gone: Gone,
 }
 
 impl Node {
@@ -239,6 +241,7 @@ impl Node {
 /// A running server; dropping it stops it.
 pub struct ServerHandle {
     local_addr: SocketAddr,
+    asker: Asker,
     stop: watch::Sender<bool>,
     runtime: Option<tokio::runtime::Runtime>,
     accepting: Option<tokio::task::JoinHandle<()>>,
@@ -286,15 +289,21 @@ pub fn start(
         TcpListener::from_std(listener).map_err(failed)?
     };
     let (stop, stopped) = watch::channel(false);
+    let asker = Asker::new(node.clone(), runtime.handle().clone());
     let door = Door { node, tls, insecure: config.insecure, connections_max: config.connections_max };
     let accepting = runtime.spawn(accept(listener, Arc::new(door), stopped));
-    Ok(ServerHandle { local_addr, stop, runtime: Some(runtime), accepting: Some(accepting) })
+    Ok(ServerHandle { local_addr, asker, stop, runtime: Some(runtime), accepting: Some(accepting) })
 }
 
 impl ServerHandle {
     /// The address with the port that was picked.
     pub fn local_addr(&self) -> SocketAddr {
         self.local_addr
+    }
+
+    /// Asks the same without a connection, until the server is shut down.
+    pub fn asker(&self) -> Asker {
+        self.asker.clone()
     }
 
     /// Stops accepting, lets statements under way end for a moment, and ends.
@@ -407,13 +416,14 @@ impl Door {
     async fn serve(&self, mut stream: TcpStream, host: IpAddr, stop: watch::Receiver<bool>) {
         // Answers are small and must not wait for the client's acknowledgement of the one before.
         let _ = stream.set_nodelay(true);
+        let gone = Gone::of(&stream);
         let mut read = BytesMut::new();
         let first = tokio::time::timeout(FIRST_MAX, self.plain_start(&mut stream, &mut read)).await;
         match first {
             Err(_) => {}
             Ok(Err(error)) => self.refuse_first(&mut stream, host, &error).await,
             Ok(Ok(None)) => {}
-            Ok(Ok(Some(Startup::Ssl))) => self.serve_tls(stream, host, stop).await,
+            Ok(Ok(Some(Startup::Ssl))) => self.serve_tls(stream, host, gone, stop).await,
             Ok(Ok(Some(startup))) => {
                 let is_private = host.to_canonical().is_loopback() || self.insecure;
                 if !is_private && !matches!(startup, Startup::Cancel { .. }) {
@@ -426,7 +436,7 @@ impl Door {
                     let _ = stream.write_all(&out).await;
                     return;
                 }
-                self.begin(stream, read, Peer { host, certificate: None, startup }, stop).await;
+                self.begin(stream, read, Peer { host, certificate: None, startup, gone }, stop).await;
             }
         }
     }
@@ -454,7 +464,7 @@ impl Door {
         }
     }
 
-    async fn serve_tls(&self, stream: TcpStream, host: IpAddr, stop: watch::Receiver<bool>) {
+    async fn serve_tls(&self, stream: TcpStream, host: IpAddr, gone: Gone, stop: watch::Receiver<bool>) {
         let Some(tls) = &self.tls else { return };
         let log = self.node.log.clone();
         let handshake = tokio::time::timeout(FIRST_MAX, tls.acceptor(&*log).accept(stream)).await;
@@ -474,7 +484,7 @@ impl Door {
         let mut read = BytesMut::new();
         match tokio::time::timeout(FIRST_MAX, next_packet(&mut stream, &mut read)).await {
             Ok(Ok(Some(startup))) => {
-                self.begin(stream, read, Peer { host, certificate, startup }, stop).await
+                self.begin(stream, read, Peer { host, certificate, startup, gone }, stop).await
             }
             Ok(Err(error)) => self.refuse_first(&mut stream, host, &error).await,
             Ok(Ok(None)) | Err(_) => {}

@@ -133,8 +133,7 @@ fn functions_that_make_much_of_little_are_bounded() {
 fn open_cursors_leave_threads_to_others() {
     let site = Site::new();
     site.topic("big", 1);
-    let value = "x".repeat(1_000);
-    let values = vec![value.as_str(); 1_000];
+    let values = vec!["x"; 1_000];
     // More than the batches that are read ahead.
     for _ in 0..40 {
         site.produce("big", 0, &values);
@@ -143,7 +142,7 @@ fn open_cursors_leave_threads_to_others() {
     holder.query("BEGIN");
     let mut refused = None;
     for number in 0..200 {
-        holder.query(&format!("DECLARE c{number} CURSOR FOR SELECT * FROM topics.big"));
+        holder.query(&format!("DECLARE c{number} CURSOR FOR SELECT \"offset\" FROM topics.big"));
         let got = holder.query(&format!("FETCH 1 FROM c{number}"));
         if let Some((code, ..)) = got.errors.first() {
             refused = Some((number, code.to_string()));
@@ -157,4 +156,76 @@ fn open_cursors_leave_threads_to_others() {
     holder.query("BEGIN");
     holder.query("DECLARE c CURSOR FOR SELECT * FROM topics.big");
     assert!(holder.query("FETCH 1 FROM c").errors.is_empty());
+}
+
+/// What WITH names is planned each time that it is named.
+#[test]
+fn names_of_with_do_not_double_without_end() {
+    let site = Site::new();
+    let mut client = site.client();
+    let doubled = |levels: usize| {
+        let with: String = (1..=levels)
+            .map(|level| format!(", c{level} AS (SELECT a.x FROM c{0} a CROSS JOIN c{0} b)", level - 1))
+            .collect();
+        format!("WITH c0 AS (SELECT 1 AS x){with} SELECT count(*) FROM c{levels}")
+    };
+    assert_eq!(client.one(&doubled(6)), "1");
+    for statement in [
+        doubled(25),
+        // Though nobody asks for it.
+        doubled(25).replace("count(*) FROM c25", "1"),
+        // As a sub-query of an expression, and of another WITH.
+        format!("SELECT ({})", doubled(25)),
+        format!("WITH c AS ({}) SELECT * FROM c", doubled(25)),
+    ] {
+        let got = client.query(&statement);
+        assert_eq!(got.code(), "54001", "{:?}", got.errors);
+    }
+}
+
+/// Messages, statements, portals and rows of a session come out of one budget, and go back to it.
+#[test]
+fn what_a_session_keeps_is_counted() {
+    let site = Site::with_memory(&[], 16 << 20);
+    site.topic("big", 1);
+    let value = "x".repeat(10_000);
+    site.produce("big", 0, &vec![value.as_str(); 100]);
+    let mut client = site.client();
+    // Statements.
+    let long = format!("SELECT '{}'", "x".repeat(10_000));
+    let mut kept = 0;
+    let refused = loop {
+        client.parse(&format!("s{kept}"), &long, &[]);
+        let got = client.sync();
+        if !got.errors.is_empty() {
+            break got;
+        }
+        kept += 1;
+        assert!(kept < 1_000, "nothing is refused");
+    };
+    assert_eq!(refused.code(), "53200");
+    // Rows of a cursor find no room beside them.
+    client.query("BEGIN");
+    client.query("DECLARE c CURSOR FOR SELECT * FROM topics.big");
+    assert_eq!(client.query("FETCH 1 FROM c").code(), "53200");
+    client.query("ROLLBACK");
+    // Another session has its own.
+    let mut other = site.client();
+    assert_eq!(other.query("SELECT * FROM topics.big").tags, ["SELECT 100"]);
+    assert_eq!(client.query("DEALLOCATE ALL").tags, ["DEALLOCATE ALL"]);
+    client.query("BEGIN");
+    client.query("DECLARE c CURSOR FOR SELECT * FROM topics.big");
+    assert_eq!(client.query("FETCH 1 FROM c").tags, ["FETCH 1"]);
+    client.query("ROLLBACK");
+    // The values of a portal, and the message that they come in.
+    client.parse("", "SELECT length($1::text)", &[]);
+    let parameter = vec![b'x'; 1 << 20];
+    client.bind("", &[Some(&parameter)], 0, 0);
+    client.execute(0);
+    assert_eq!(client.sync().one(), "1048576");
+    client.parse("", "SELECT length($1::text)", &[]);
+    let parameter = vec![b'x'; 5 << 20];
+    client.send_what_is_taken(&site::bound("", &[Some(&parameter)], 0, 0));
+    let (kind, body) = client.next_but("1");
+    assert_eq!((kind, site::code_of(&body)), (b'E', "53200".to_string()));
 }

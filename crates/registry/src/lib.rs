@@ -25,3 +25,4 @@ mod tests;
 
 pub use registry::SchemaRegistry;
 pub use request::{Answer, Request, SCHEMA_BYTES_MAX, serves};
+pub use store::TOPIC;

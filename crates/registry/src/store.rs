@@ -13,7 +13,7 @@ use os::Os;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-pub(crate) const TOPIC: &str = "_schemas";
+pub const TOPIC: &str = "_schemas";
 /// Bytes of the log that one look takes.
 const READ_BYTES_MAX: usize = 4 << 20;
 /// Records of one batch are decompressed up to this size.

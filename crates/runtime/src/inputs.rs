@@ -13,6 +13,7 @@ use crate::journal::{Counts, StepRecord};
 use crate::lookups::Lookups;
 use crate::outbox::OutboxSignals;
 use crate::quiet::Quiet;
+use crate::spans::{JobSpans, StepSpans};
 use arrow_array::RecordBatch;
 use base::PartitionId;
 use dataflow::connector::{ConnectorTable, SourceRequest};
@@ -33,6 +34,7 @@ pub(crate) struct Inputs {
     asked_ms: Option<i64>,
     lookups: Option<Arc<Lookups>>,
     outboxes: Option<Arc<OutboxSignals>>,
+    spans: Option<JobSpans>,
 }
 
 struct Scan {
@@ -63,6 +65,7 @@ pub(crate) struct Prepared {
     pub lag_records: u64,
     /// How long reading and decoding took, by scan.
     pub read_ns: Vec<(NodeId, u64)>,
+    pub spans: Box<StepSpans>,
 }
 
 impl Prepared {
@@ -76,6 +79,7 @@ impl Prepared {
             dead_letters: Vec::new(),
             lag_records: 0,
             read_ns: Vec::new(),
+            spans: Box::default(),
         }
     }
 }
@@ -131,12 +135,25 @@ impl Inputs {
                 nothing: RecordBatch::new_empty(node.schema.clone()),
             });
         }
-        Ok(Inputs { scans, os: None, asked_ms: None, lookups: Some(lookups.clone()), outboxes: None })
+        Ok(Inputs {
+            scans,
+            os: None,
+            asked_ms: None,
+            lookups: Some(lookups.clone()),
+            outboxes: None,
+            spans: None,
+        })
     }
 
     /// Reads are timed from now on.
     pub(crate) fn timed(&mut self, os: &Os) {
         self.os = Some(os.clone());
+    }
+
+    /// Reads note the trace contexts of their records from now on.
+    pub(crate) fn traced(&mut self, spans: &JobSpans) {
+        self.scans.iter_mut().for_each(|scan| scan.source.trace());
+        self.spans = Some(spans.clone());
     }
 
     /// Nothing is read while the job's outboxes are full.
@@ -221,7 +238,8 @@ impl Inputs {
     }
 
     /// Reads again what a journalled step read.
-    pub(crate) fn replay(&mut self, step: &StepRecord) -> Result<Vec<ScanInput>, RuntimeError> {
+    pub(crate) fn replay(&mut self, step: &StepRecord) -> Result<(Vec<ScanInput>, StepSpans), RuntimeError> {
+        let mut spans = StepSpans::default();
         let mut reads = Vec::with_capacity(step.ranges.len());
         for range in &step.ranges {
             let scan = self.scans.iter_mut().find(|scan| scan.node.0 == range.scan as usize);
@@ -236,6 +254,10 @@ impl Inputs {
             let limits = ReadLimits { rows_max: usize::MAX, clock_ms: step.clock_ms };
             let split = &scan.splits[range.split as usize];
             let read = scan.source.read(split, range.from, Some(range.to), limits)?;
+            if let Some(of_job) = &self.spans {
+                let traces = scan.source.take_traces();
+                of_job.note_read(&mut spans, (reads.len(), range), (&scan.table, split), traces, 0);
+            }
             let cursor = &mut scan.cursors[range.split as usize];
             cursor.position = range.to;
             cursor.finished = range.finished;
@@ -248,7 +270,7 @@ impl Inputs {
                 idle: false,
             });
         }
-        Ok(reads)
+        Ok((reads, spans))
     }
 
     /// Reads for the next step: from each split of the current phase at most `rows_max` rows.
@@ -270,7 +292,7 @@ impl Inputs {
                 if scan.cursors[index].finished {
                     continue;
                 }
-                match scan.read(index, clock_ms, rows_max, &mut prepared)? {
+                match scan.read(index, (clock_ms, rows_max), self.spans.as_ref(), &mut prepared)? {
                     Idle::Ready => {}
                     other => idle = sooner(idle, other),
                 }
@@ -344,10 +366,11 @@ impl Scan {
     fn read(
         &mut self,
         index: usize,
-        clock_ms: i64,
-        rows_max: usize,
+        (clock_ms, rows_max): (i64, usize),
+        spans: Option<&JobSpans>,
         into: &mut Prepared,
     ) -> Result<Idle, RuntimeError> {
+        let begin_ns = spans.map_or(0, JobSpans::now_ns);
         let split = &self.splits[index];
         let from = self.cursors[index].position;
         let read = self.source.read(split, from, None, ReadLimits { rows_max, clock_ms })?;
@@ -359,14 +382,14 @@ impl Scan {
         self.cursors[index].finished = read.finished;
         let scan = self.node.0 as u32;
         let split_number = index as u32;
-        into.ranges.push(Range {
-            scan,
-            split: split_number,
-            from,
-            to: read.next,
-            finished: read.finished,
-            idle: false,
-        });
+        let range =
+            Range { scan, split: split_number, from, to: read.next, finished: read.finished, idle: false };
+        into.ranges.push(range);
+        if let Some(spans) = spans {
+            let traces = self.source.take_traces();
+            let at = (into.reads.len(), &range);
+            spans.note_read(&mut into.spans, at, (&self.table, split), traces, begin_ns);
+        }
         if !self.table.is_empty() {
             *into.counts.rows_in.entry(scan).or_default() += read.rows.num_rows() as u64;
         }

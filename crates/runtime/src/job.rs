@@ -1,5 +1,6 @@
 //! The front of the runtime: submitting a job, watching it, stopping it.
 
+use crate::dead_letters;
 use crate::error::RuntimeError;
 use crate::journal::{Counts, Journal, LAYER, Record};
 use crate::machine::{Machine, Patience};
@@ -21,6 +22,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
+use traces::Tracer;
 
 /// A job to run.
 #[derive(Clone)]
@@ -136,6 +138,7 @@ pub struct Runtime {
     wakeup: Arc<Wakeup>,
     /// The jobs that were submitted to this process, those that have ended among them.
     jobs: Mutex<BTreeMap<String, Arc<Tracked>>>,
+    tracer: Tracer,
 }
 
 impl Runtime {
@@ -166,7 +169,12 @@ impl Runtime {
         let waker = wakeup.clone();
         log.subscribe(Arc::new(move |_| waker.notify()));
         startup::take_over(&log, &os, &data, &journal);
-        Runtime { log, os, data, journal, wakeup, jobs: Mutex::default() }
+        Runtime { log, os, data, journal, wakeup, jobs: Mutex::default(), tracer: Tracer::off() }
+    }
+
+    /// The same with jobs that make spans.
+    pub fn traced(self, tracer: Tracer) -> Runtime {
+        Runtime { tracer, ..self }
     }
 
     /// Starts a job, or takes it up where it was.
@@ -199,6 +207,7 @@ impl Runtime {
             wakeup: self.wakeup.clone(),
             request,
             tracked: tracked.clone(),
+            tracer: self.tracer.clone(),
         };
         let outcome = Arc::new(Outcome::default());
         let told = outcome.clone();
@@ -233,6 +242,7 @@ impl Runtime {
             request,
             new_instance: self.os.random.next_u64(),
             savepoints: Arc::default(),
+            tracer: self.tracer.clone(),
         })
     }
 
@@ -262,6 +272,11 @@ impl Runtime {
         requests.push(request);
         self.wakeup.notify();
         Ok(ticket)
+    }
+
+    /// What an operator should know about where a plan's dead letters go.
+    pub fn letter_warnings(&self, plan: &Plan) -> Vec<String> {
+        dead_letters::warnings(&self.log, plan)
     }
 
     /// Every job of the data directory, by name: those of this process, also when they have ended, and those that

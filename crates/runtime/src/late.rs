@@ -133,6 +133,6 @@ impl Writer {
         ];
         let rows = RecordBatch::try_new(self.table.schema.clone(), columns).ok()?;
         let ordinals = UInt64Array::from_iter_values(1..=count as u64);
-        Some(Batch { rows, kinds: None, ordinals, ties: None, watermarks: None })
+        Some(Batch { rows, kinds: None, ordinals, ties: None, watermarks: None, traces: None })
     }
 }

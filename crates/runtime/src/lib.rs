@@ -21,6 +21,7 @@ mod feeds;
 mod inputs;
 mod job;
 mod late;
+mod lineage;
 mod lookups;
 mod machine;
 mod measured;
@@ -35,6 +36,7 @@ mod reader;
 mod records;
 mod retries;
 mod savepoint;
+mod spans;
 mod startup;
 mod state_folder;
 mod steps;
@@ -42,18 +44,21 @@ mod supervisor;
 #[cfg(test)]
 mod tests;
 mod topics;
+mod why;
 
 pub use error::RuntimeError;
 pub use job::{
     CommitPoint, JobHandle, JobOptions, JobRequest, JobStanding, Observer, ProgressWatch, Runtime, Submitted,
 };
 pub use journal::{FeedPosition, Journal, JournalState};
+pub use lineage::{Lineage, LoggedStep, Place, Stretch};
 pub use machine::{Machine, Patience, Turn, Wait};
 pub use measured::{Meters, metric_families};
-pub use progress::{FeedProgress, JobProgress, OperatorProgress, ScanProgress, SinkProgress};
+pub use progress::{FeedProgress, JobProgress, JobTopics, OperatorProgress, ScanProgress, SinkProgress};
 pub use restart::{RestartPolicy, RestartSettingError, RestartStrategy};
 pub use savepoint::{Savepoint, SavepointInfo, SavepointOutcome, SavepointTicket};
 pub use status::{JobFailure, JobState, JobStatus};
+pub use why::{Cause, Finding, why};
 
 /// The version of the engine's semantics. A step is only replayed by the version that ran it: raise
 /// it whenever an operator's results or a snapshot's form change.

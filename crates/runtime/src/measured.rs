@@ -356,6 +356,11 @@ const FEEDS: Table<FeedProgress> = Table {
             "Records left out because one of the same id had landed before.",
             |feed| Some(feed.doubles.into()),
         ),
+        counter(
+            "eventwright_job_feed_lost_total",
+            "Records that came by themselves, as datagrams do, and found no room.",
+            |feed| Some(feed.lost.into()),
+        ),
         counter("eventwright_job_feed_failures_total", "How often the outside source has failed.", |feed| {
             Some(feed.failures.into())
         }),

@@ -8,10 +8,12 @@
 use crate::dead_letters;
 use crate::error::RuntimeError;
 use crate::job::{Wakeup, lock};
+use crate::outputs::SinkAddress;
 use crate::patience;
 use crate::progress::{SharedProgress, SinkProgress};
 use crate::rate::Rate;
 use crate::retries::Retries;
+use crate::spans::Deliveries;
 use crate::steps::Context;
 use crate::topics;
 use base::{Offset, PartitionId};
@@ -112,7 +114,10 @@ pub(crate) struct Driver {
     waiting_bytes_max: u64,
     /// The next record for the target, once it was asked.
     next: Option<Offset>,
+    /// Up to where the target had all when it was last heard.
+    durable: Option<Offset>,
     bytes: Vec<u8>,
+    deliveries: Option<Deliveries>,
 }
 
 /// What a driver did.
@@ -151,7 +156,9 @@ impl Driver {
             rate: Rate::of(&context.os, &table.options, SINK_RATE),
             waiting_bytes_max: context.request.options.waiting_bytes_max,
             next: None,
+            durable: None,
             bytes: Vec::new(),
+            deliveries: context.job_spans().map(|spans| Deliveries::new(spans, SinkAddress::of(table))),
         };
         let start = driver.log.bounds(partition)?.log_start;
         driver.log.pin(&driver.pin, partition, Some(start));
@@ -163,7 +170,9 @@ impl Driver {
     /// Asks the target, which alone knows, where it is.
     fn open(&mut self) -> Result<Offset, RuntimeError> {
         let next = Offset(self.sink.open()?);
+        self.deliveries.iter_mut().for_each(Deliveries::begin_again);
         self.log.pin(&self.pin, self.partition, Some(next));
+        self.durable = Some(next);
         Ok(next)
     }
 
@@ -184,6 +193,7 @@ impl Driver {
         let ended = self.signals.ended.load(Ordering::Acquire);
         let stops = self.signals.stopped.load(Ordering::Acquire) && !ended;
         if let Some(pause_ms) = self.retries.pause_ms() {
+            self.note_waiting()?;
             return Ok(if stops { DriverTurn::Done } else { DriverTurn::Idle(pause_ms.min(IDLE_MS_MAX)) });
         }
         let failed = match self.work(ended, stops) {
@@ -204,7 +214,7 @@ impl Driver {
             sink.failures += 1;
             sink.failure = Some(message);
         });
-        self.note_waiting(None)?;
+        self.note_waiting()?;
         Ok(if stops { DriverTurn::Done } else { DriverTurn::Idle(0) })
     }
 
@@ -228,6 +238,7 @@ impl Driver {
             self.bytes.clear();
             batch.read(&mut self.bytes)?;
             self.sink.apply(&self.bytes)?;
+            self.deliveries.iter_mut().for_each(|deliveries| deliveries.applied(&self.bytes, next.0));
             let end = Offset(batch.last_offset.0 + 1);
             self.rate.took((end.0 - next.0).max(0) as u64);
             next = end;
@@ -238,11 +249,13 @@ impl Driver {
         }
         let drained = ended && next >= high_watermark;
         let Some(durable) = self.commit(drained)? else { return Ok(DriverTurn::Idle(0)) };
+        self.deliveries.iter_mut().for_each(|deliveries| deliveries.committed(durable.0));
         if self.next.replace(next).is_none() {
             self.note(|sink| sink.failure = None);
         }
         self.log.pin(&self.pin, self.partition, (!drained).then_some(durable));
-        self.note_waiting(Some(durable))?;
+        self.durable = Some(durable);
+        self.note_waiting()?;
         Ok(match (drained, batches.is_empty()) {
             // What the target refuses is kept before it goes on behind it, so it may not be done with one commit.
             (true, _) if durable >= high_watermark => DriverTurn::Done,
@@ -273,9 +286,9 @@ impl Driver {
     }
 
     /// Looks how much the target does not have; a job whose targets are too far behind takes no more input.
-    fn note_waiting(&mut self, durable: Option<Offset>) -> Result<(), RuntimeError> {
+    fn note_waiting(&mut self) -> Result<(), RuntimeError> {
         let bounds = self.log.bounds(self.partition)?;
-        let durable = durable.unwrap_or(bounds.log_start);
+        let durable = self.durable.unwrap_or(bounds.log_start);
         self.meter.store(durable.0, Ordering::Relaxed);
         let waiting = bounds.end.0.saturating_sub(durable.0).max(0) as u64;
         let were_full = self.signals.are_full();
@@ -410,7 +423,9 @@ mod tests {
             rate: Rate::of(&os, &BTreeMap::new(), SINK_RATE),
             waiting_bytes_max: 1 << 20,
             next: None,
+            durable: None,
             bytes: Vec::new(),
+            deliveries: None,
         };
         driver.turn().unwrap();
         assert!(signals.stopped.load(Ordering::SeqCst));

@@ -14,7 +14,7 @@ use dataflow::batch::Batch;
 use dataflow::connector::{Connector, ConnectorError, ConnectorTable};
 use dataflow::engine::{LateRows, SinkOutput};
 use dataflow::plan::{NodeId, NodeKind, Plan};
-use dataflow::sink::{DirectSink, OutboxSink, Sink, TopicBatch, TopicSink};
+use dataflow::sink::{DirectSink, OutboxSink, Sink, TopicBatch, TopicSink, TraceHeaders};
 use dataflow::table::TableDefinition;
 use eventlog::EventLog;
 use std::collections::BTreeMap;
@@ -36,7 +36,7 @@ pub(crate) struct Outputs {
 
 struct Output {
     node: NodeId,
-    table: String,
+    address: SinkAddress,
     target: Target,
 }
 
@@ -60,6 +60,24 @@ pub(crate) type DirectRows = Vec<(usize, Batch)>;
 pub(crate) struct Encoded {
     pub partition: PartitionId,
     pub batch: TopicBatch,
+}
+
+/// Where a sink's records go, as spans have it.
+#[derive(Debug, Clone)]
+pub(crate) struct SinkAddress {
+    pub(crate) table: String,
+    pub(crate) system: String,
+    pub(crate) destination: String,
+}
+
+impl SinkAddress {
+    pub(crate) fn of(table: &TableDefinition) -> SinkAddress {
+        let connector = table.options.get("connector").map_or("", String::as_str);
+        // As OpenTelemetry calls the system of both.
+        let system = if connector == "upsert-kafka" { "kafka" } else { connector };
+        let destination = table.options.get("topic").unwrap_or(&table.name);
+        SinkAddress { table: table.name.clone(), system: system.into(), destination: destination.clone() }
+    }
 }
 
 /// What tells the files and offsets of one sink of a job from those of its others.
@@ -103,7 +121,7 @@ impl Outputs {
                         Target::Direct(direct.len() - 1)
                     }
                 };
-            sinks.push(Output { node: NodeId(index), table: table.name.clone(), target });
+            sinks.push(Output { node: NodeId(index), address: SinkAddress::of(table), target });
         }
         let direct = if direct.is_empty() {
             None
@@ -122,7 +140,20 @@ impl Outputs {
 
     /// The sinks with their tables' names.
     pub(crate) fn sinks(&self) -> impl Iterator<Item = (NodeId, &str)> {
-        self.sinks.iter().map(|output| (output.node, output.table.as_str()))
+        self.sinks.iter().map(|output| (output.node, output.address.table.as_str()))
+    }
+
+    /// The topics of the log that rows are written to.
+    pub(crate) fn topics(&self) -> impl Iterator<Item = &str> {
+        self.sinks.iter().filter_map(|output| match &output.target {
+            Target::Topic { sink, .. } => Some(sink.topic()),
+            Target::Outbox { .. } | Target::Direct(_) => None,
+        })
+    }
+
+    /// Where each sink's records go.
+    pub(crate) fn addresses(&self) -> BTreeMap<NodeId, SinkAddress> {
+        self.sinks.iter().map(|output| (output.node, output.address.clone())).collect()
     }
 
     pub(crate) fn have_outboxes(&self) -> bool {
@@ -162,6 +193,7 @@ impl Outputs {
     pub(crate) fn encode(
         &mut self,
         outputs: &[SinkOutput],
+        carried: &mut BTreeMap<NodeId, TraceHeaders>,
         clock_ms: i64,
         profile: &mut Profile,
     ) -> Result<(Vec<Encoded>, DirectRows), RuntimeError> {
@@ -171,6 +203,7 @@ impl Outputs {
             let Some(sink) = self.sinks.iter_mut().find(|sink| sink.node == output.sink) else { continue };
             match &mut sink.target {
                 Target::Topic { sink, partitions } => {
+                    carried.remove(&output.sink).into_iter().for_each(|carried| sink.carry(carried));
                     for batch in sink.encode(&output.rows, partitions.len() as u32, clock_ms)? {
                         let partition = partitions[batch.partition as usize % partitions.len()];
                         encoded.push(Encoded { partition, batch });
@@ -178,6 +211,7 @@ impl Outputs {
                 }
                 Target::Outbox { sink, partition } => {
                     let Some(partition) = *partition else { continue };
+                    carried.remove(&output.sink).into_iter().for_each(|carried| sink.carry(carried));
                     let batches = sink.encode(&output.rows, clock_ms)?;
                     for batch in &batches {
                         self.signals.appended(output.sink, batch.records, batch.bytes.len());
@@ -214,7 +248,7 @@ impl Outputs {
             return Ok(*partition);
         }
         // Its frame stands before that of the step, so nobody need wait for it.
-        create_topics(&self.log, &[TopicWanted::plain(topic.to_string())])?;
+        create_topics(&self.log, &[TopicWanted::letters(topic.to_string())])?;
         let partition = partitions_of(&self.log, topic)?[0];
         self.dead_letter_topics.insert(topic.to_string(), partition);
         Ok(partition)
@@ -246,6 +280,13 @@ const SHORT_LIVED_MS: u64 = 60_000;
 impl TopicWanted {
     pub(crate) fn plain(name: String) -> TopicWanted {
         TopicWanted { name, partitions: 1, configs: BTreeMap::new() }
+    }
+
+    /// Dead letters stay until somebody has dealt with them. They have the times of their records, which may be older than
+    /// any retention.
+    pub(crate) fn letters(name: String) -> TopicWanted {
+        let configs = BTreeMap::from([("retention.ms".to_string(), "-1".to_string())]);
+        TopicWanted { name, partitions: 1, configs }
     }
 
     /// One whose records are of no use once the job has gone on.

@@ -6,7 +6,7 @@
 //! journalled: the numbers begin when this process takes the job up, and replayed steps are not among them.
 
 use crate::progress::{JobProgress, OperatorProgress};
-use dataflow::engine::{NodeRun, StateSize, StepWatch};
+use dataflow::engine::{Dataflow, NodeRun, StepWatch};
 use dataflow::plan::NodeId;
 use os::Os;
 
@@ -78,11 +78,16 @@ impl Profile {
         self.upkeep_ns += self.passed_ns();
     }
 
-    pub(crate) fn publish(&self, progress: &mut JobProgress, state: &[StateSize]) {
+    pub(crate) fn publish(&self, progress: &mut JobProgress, dataflow: &Dataflow) {
         progress.operators.clone_from(&self.nodes);
-        for (operator, size) in progress.operators.iter_mut().zip(state) {
+        let behind = |node: NodeId| self.nodes.get(node.0).and_then(|node| node.watermark_ms);
+        for (node, (operator, size)) in progress.operators.iter_mut().zip(dataflow.state_sizes()).enumerate()
+        {
             operator.state = *size;
+            operator.waits_until_ms = dataflow.waits_until(NodeId(node), behind);
         }
+        progress.split_watermarks.clear();
+        progress.split_watermarks.extend(dataflow.split_watermarks());
         progress.step_rows = self.step_rows;
         progress.commit_ns = self.commit_ns;
         progress.upkeep_ns = self.upkeep_ns;

@@ -3,7 +3,7 @@
 use crate::job::lock;
 use crate::journal::Counts;
 use crate::measured::Meters;
-use dataflow::engine::StateSize;
+use dataflow::engine::{SplitRun, StateSize};
 use std::sync::{Arc, Mutex};
 
 /// A snapshot of a job's counters.
@@ -14,6 +14,7 @@ pub struct JobProgress {
     /// What the scans of outside systems have brought into the log, since this process took the job up.
     pub feeds: Vec<FeedProgress>,
     pub sinks: Vec<SinkProgress>,
+    pub topics: JobTopics,
     pub steps: u64,
     pub late_rows: u64,
     pub skipped_records: u64,
@@ -32,6 +33,8 @@ pub struct JobProgress {
     pub waits_for_disk: bool,
     /// By node of the plan, since this process took the job up; empty before the first step.
     pub operators: Vec<OperatorProgress>,
+    /// The splits whose rows say what time it is, after the last step.
+    pub split_watermarks: Vec<SplitRun>,
     /// Rows of the last step.
     pub step_rows: u64,
     /// Since this process took the job up: how long it has run, and what of it went into commits (with the wait for
@@ -39,6 +42,15 @@ pub struct JobProgress {
     pub run_ns: u64,
     pub commit_ns: u64,
     pub upkeep_ns: u64,
+}
+
+/// Topics of the log that a job has to do with; empty before it was opened in this process.
+#[derive(Debug, Clone, Default)]
+pub struct JobTopics {
+    pub reads: Vec<String>,
+    pub writes: Vec<String>,
+    /// Where records go that cannot be read, or that a target refuses.
+    pub letters: Vec<String>,
 }
 
 /// What a node of the plan has done.
@@ -52,6 +64,8 @@ pub struct OperatorProgress {
     pub state: StateSize,
     /// The watermark behind the node (ms), where there is one.
     pub watermark_ms: Option<i64>,
+    /// What the watermark must reach before the next row leaves, where rows wait for that.
+    pub waits_until_ms: Option<i64>,
 }
 
 #[derive(Debug, Clone, Default)]
@@ -69,6 +83,8 @@ pub struct FeedProgress {
     pub bytes: u64,
     /// Records that were left out because one of the same id had landed before.
     pub doubles: u64,
+    /// Records that came by themselves and found no room.
+    pub lost: u64,
     /// How often the outside system failed, and how it does now.
     pub failures: u64,
     pub failure: Option<String>,

@@ -13,7 +13,7 @@ use crate::progress::{JobProgress, ScanProgress, SinkProgress};
 use crate::savepoint::Requests;
 use crate::supervisor::Stop;
 use base::ErrorKind;
-use dataflow::plan::Plan;
+use dataflow::plan::{Gate, Plan};
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
 
@@ -96,6 +96,9 @@ pub struct OperatorStatus {
     pub keeps: Option<String>,
     /// Nodes whose rows it takes.
     pub inputs: Vec<u32>,
+    pub gate: Gate,
+    /// What it reads or writes.
+    pub topic: Option<String>,
 }
 
 /// Where a job is in one split of an input.
@@ -108,6 +111,11 @@ pub struct SplitStatus {
     /// One past the last position, where that is known.
     pub end: Option<i64>,
     pub finished: bool,
+    /// Of a job that runs: whether its rows say what time it is, the greatest watermark that they gave (ms), and whether it
+    /// is not waited for.
+    pub tells_time: bool,
+    pub watermark_ms: Option<i64>,
+    pub is_idle: bool,
 }
 
 /// A job as it is at this moment.
@@ -152,6 +160,16 @@ pub(crate) fn job_id(name: &str, instance: u64) -> String {
     format!("{high:016x}{:016x}", state::hash(&bytes))
 }
 
+/// The topic of the node's own log that a table of a plan lies in.
+pub fn topic_of(node: &dataflow::plan::Node) -> Option<&str> {
+    use dataflow::plan::NodeKind;
+    let (NodeKind::Scan { table, .. } | NodeKind::Sink { table }) = &node.kind else { return None };
+    let option = |key: &str| table.options.get(key).map(String::as_str);
+    let is_ours = matches!(option("connector"), Some("kafka" | "upsert-kafka"))
+        && option("properties.bootstrap.servers").is_none();
+    option("topic").filter(|_| is_ours)
+}
+
 /// The nodes of a plan.
 fn operators(plan: &Plan) -> Vec<OperatorStatus> {
     let operator = |(index, node): (usize, &dataflow::plan::Node)| OperatorStatus {
@@ -160,6 +178,8 @@ fn operators(plan: &Plan) -> Vec<OperatorStatus> {
         summary: dataflow::plan::tree::line(plan, node),
         keeps: plan.kept(dataflow::plan::NodeId(index)).map(|kept| kept.to_string()),
         inputs: node.inputs.iter().map(|input| input.0 as u32).collect(),
+        gate: node.kind.gate(),
+        topic: topic_of(node).map(str::to_string),
     };
     plan.nodes.iter().enumerate().map(operator).collect()
 }
@@ -273,6 +293,15 @@ impl Tracked {
     pub(crate) fn status(&self, journalled: Option<&JournalState>) -> JobStatus {
         let life = lock(&self.life).clone();
         let instance = journalled.map_or(self.instance, |state| state.instance);
+        let progress = self.progress.read();
+        let mut splits = journalled.map_or(Vec::new(), splits);
+        for known in &progress.split_watermarks {
+            let of_scan = splits.iter_mut().filter(|split| split.node as usize == known.scan.0);
+            if let Some(split) = of_scan.into_iter().nth(known.split as usize) {
+                split.tells_time = true;
+                (split.watermark_ms, split.is_idle) = (known.watermark_ms, known.is_idle);
+            }
+        }
         JobStatus {
             id: job_id(&self.name, instance),
             name: self.name.clone(),
@@ -280,14 +309,14 @@ impl Tracked {
             since_ms: Some(life.since_ms),
             started_ms: Some(self.created_ms),
             ended_ms: life.ended_ms,
-            progress: self.progress.read(),
+            progress,
             failures: life.failures.into(),
             restarts: life.restarts,
             again_at_ms: life.again_at_ms,
             workers: self.workers,
             restart_strategy: self.restart_strategy,
             operators: self.operators.clone(),
-            splits: journalled.map_or(Vec::new(), splits),
+            splits,
             snapshot_step: journalled.and_then(|state| Some(state.snapshot.as_ref()?.step)),
             snapshot_clock_ms: journalled.and_then(|state| Some(state.snapshot.as_ref()?.clock_ms)),
             meters: Some(self.progress.meters.clone()),
@@ -382,6 +411,9 @@ fn splits(state: &JournalState) -> Vec<SplitStatus> {
                 position: position.0,
                 end: split.end.map(|end| end.0),
                 finished,
+                tells_time: false,
+                watermark_ms: None,
+                is_idle: false,
             });
         }
     }

@@ -10,6 +10,7 @@
 
 use crate::ENGINE_VERSION;
 use crate::coordinates::Cursor;
+use crate::dead_letters;
 use crate::drivers::Drivers;
 use crate::error::RuntimeError;
 use crate::feeds::Feeds;
@@ -21,12 +22,13 @@ use crate::lookups::Lookups;
 use crate::machine::{Turn, Wait};
 use crate::origin::Origin;
 use crate::outbox::{self, OutboxSignals};
-use crate::outputs::{Encoded, Outputs, create_topics};
+use crate::outputs::{Encoded, Outputs, SinkAddress, create_topics};
 use crate::patience;
 use crate::profile::Profile;
-use crate::progress::{ScanProgress, SharedProgress, SinkProgress};
+use crate::progress::{JobTopics, ScanProgress, SharedProgress, SinkProgress};
 use crate::reader::{Message, Reader};
 use crate::savepoint::{Requests, SavepointInfo};
+use crate::spans::{JobSpans, SentSpans};
 use crate::startup;
 use crate::state_folder::{Polled, Snapshots, StateFolder};
 use crate::topics;
@@ -36,10 +38,12 @@ use dataflow::plan::NodeId;
 use eventlog::{EventLog, LogError};
 use os::Os;
 use state::{Snapshot, Store, StoreOptions};
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::sync::mpsc::{Receiver, sync_channel};
 use std::sync::{Arc, Mutex};
+use traces::Tracer;
 
 /// Prepared steps that may wait for the one that runs.
 const PREPARED_STEPS_MAX: usize = 2;
@@ -60,12 +64,19 @@ pub(crate) struct Context {
     pub new_instance: u64,
     /// Savepoints that somebody waits for.
     pub savepoints: Arc<Requests>,
+    pub tracer: Tracer,
 }
 
 impl Context {
     /// Waits until the log is durable up to `lsn`.
     pub(crate) fn wait_durable(&self, lsn: Lsn) -> Result<(), LogError> {
         patience::wait_durable(&self.log, &self.wakeup, lsn)
+    }
+
+    /// What makes the spans of a job that has begun, if somebody wants them.
+    pub(crate) fn job_spans(&self) -> Option<JobSpans> {
+        let instance = self.journal.job(&self.request.name).map_or(self.new_instance, |state| state.instance);
+        JobSpans::new(&self.tracer, &self.request.name, instance)
     }
 
     fn has_finished(&self) -> bool {
@@ -146,6 +157,9 @@ pub(crate) struct Job {
     /// A savepoint holds everything up to here, and its owner wants no more.
     is_saved_and_stops: bool,
     profile: Profile,
+    /// None when nobody wants traces.
+    spans: Option<JobSpans>,
+    addresses: BTreeMap<NodeId, SinkAddress>,
 }
 
 impl Job {
@@ -189,6 +203,8 @@ impl Job {
         let mut inputs = Inputs::open(plan, &request.connectors, &context.log, &lookups, &feeds)?;
         inputs.timed(&context.os);
         inputs.held_by(&signals);
+        let spans = JobSpans::new(&context.tracer, name, instance);
+        spans.iter().for_each(|spans| inputs.traced(spans));
         let folder = StateFolder::open(&context.os, &context.data, name)?;
         if let Some(origin) = &origin {
             known = Some(origin.begin(&context, &folder, instance, (&lookups, &feeds))?);
@@ -208,8 +224,12 @@ impl Job {
         if request.late_rows_topic.is_some() {
             dataflow.keep_late_rows();
         }
+        if spans.is_some() {
+            dataflow.trace()?;
+        }
         let snapshots = Snapshots::new(manifest.map(|manifest| Snapshot::opened(&store, manifest)));
         store.restore_done();
+        let addresses = outputs.addresses();
         let mut job = Job {
             context: context.clone(),
             name: name.to_string(),
@@ -232,6 +252,8 @@ impl Job {
             rows_since_snapshot: 0,
             is_saved_and_stops: false,
             profile: Profile::new(&context.os, plan.nodes.len()),
+            addresses: if spans.is_some() { addresses } else { BTreeMap::new() },
+            spans,
         };
         match known {
             None => job.begin(&mut inputs, instance)?,
@@ -300,7 +322,9 @@ impl Job {
     }
 
     fn describe_progress(&self, inputs: &Inputs, counts: &Counts) {
+        let topics = self.topics(inputs);
         self.context.progress.update(|progress| {
+            progress.topics = topics;
             let scan = |(node, table, _): (NodeId, &str, usize)| ScanProgress {
                 node: node.0 as u32,
                 table: table.to_string(),
@@ -318,6 +342,17 @@ impl Job {
         self.context.progress.add(counts);
     }
 
+    fn topics(&self, inputs: &Inputs) -> JobTopics {
+        let partitions = inputs.log_positions(&[]);
+        let read = partitions.keys().filter_map(|partition| self.context.log.partition_topic(*partition));
+        let reads: BTreeSet<String> = read.map(|(topic, _)| topic.name.clone()).collect();
+        JobTopics {
+            reads: reads.into_iter().collect(),
+            writes: self.outputs.topics().map(str::to_string).collect(),
+            letters: dead_letters::topics_of(&self.context.request.plan).into_iter().collect(),
+        }
+    }
+
     /// Keeps retention behind what a recovery would read.
     fn pin(&self, inputs: &Inputs) {
         for (partition, position) in inputs.log_positions(&inputs.cursors()) {
@@ -330,8 +365,9 @@ impl Job {
     }
 
     fn replay(&mut self, inputs: &mut Inputs, step: &StepRecord) -> Result<(), RuntimeError> {
-        let reads = inputs.replay(step)?;
-        let output = self.dataflow.step(StepInput { clock_ms: step.clock_ms, reads })?;
+        let (reads, spans) = inputs.replay(step)?;
+        let input = StepInput { clock_ms: step.clock_ms, reads };
+        let output = self.dataflow.step_traced(input, &spans.traces, &mut ())?;
         if output.hash != step.output_hash {
             return Err(RuntimeError::ReplayDiffers {
                 job: self.name.clone(),
@@ -433,14 +469,22 @@ impl Job {
     }
 
     fn step(&mut self, prepared: Prepared) -> Result<(), RuntimeError> {
-        let Prepared { clock_ms, ranges, reads, mut counts, dead_letters, lag_records, read_ns } = prepared;
+        let Prepared { clock_ms, ranges, reads, mut counts, dead_letters, lag_records, read_ns, spans } =
+            prepared;
         // A step without input may have come between the reading of this one and now.
         let clock_ms = clock_ms.max(self.clock_ms);
         self.profile.begin_step(counts.rows_in.values().sum(), &read_ns);
-        let output = self.dataflow.step_watched(StepInput { clock_ms, reads }, &mut self.profile)?;
+        let input = StepInput { clock_ms, reads };
+        let mut output = self.dataflow.step_traced(input, &spans.traces, &mut self.profile)?;
         self.profile.mark();
         count_outputs(&mut counts, &output);
-        let (mut encoded, direct) = self.outputs.encode(&output.outputs, clock_ms, &mut self.profile)?;
+        let processed_ns = self.spans.as_ref().map_or(0, JobSpans::now_ns);
+        let mut sent = match &self.spans {
+            Some(spans) => spans.send(&mut output.outputs, &output.traces, &self.addresses, self.step + 1),
+            None => SentSpans::default(),
+        };
+        let (mut encoded, direct) =
+            self.outputs.encode(&output.outputs, &mut sent.carried, clock_ms, &mut self.profile)?;
         encoded.extend(self.outputs.encode_late(&output.late, clock_ms)?);
         for (topic, batch) in dead_letters {
             let partition = self.outputs.dead_letter_partition(&topic)?;
@@ -472,6 +516,9 @@ impl Job {
             self.observe(CommitPoint::AfterCommit);
         }
         self.outputs.publish(lsn, direct);
+        if let Some(of_job) = &self.spans {
+            of_job.done(*spans, sent, processed_ns);
+        }
         self.note_lookups(output.questions);
         let meters = &self.context.progress.meters;
         meters.step.record(self.profile.committed());
@@ -514,7 +561,7 @@ impl Job {
                 let bytes = self.dataflow.memory_bytes() as u64;
                 self.context.progress.update(|progress| {
                     progress.state_memory_bytes = bytes;
-                    self.profile.publish(progress, self.dataflow.state_sizes());
+                    self.profile.publish(progress, &self.dataflow);
                     progress.waits_for_disk = false;
                 });
                 return Ok(());

@@ -16,6 +16,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
+use traces::Tracer;
 
 /// No job starts again sooner than this, whatever its strategy says: a job that fails at its first breath must not
 /// keep a core busy.
@@ -59,6 +60,7 @@ pub(crate) struct Supervisor {
     pub wakeup: Arc<Wakeup>,
     pub request: JobRequest,
     pub tracked: Arc<Tracked>,
+    pub tracer: Tracer,
 }
 
 impl Supervisor {
@@ -103,6 +105,7 @@ impl Supervisor {
             request: self.request.clone(),
             new_instance: self.tracked.instance,
             savepoints: self.tracked.savepoints().unwrap_or_default(),
+            tracer: self.tracer.clone(),
         };
         catch_unwind(AssertUnwindSafe(|| steps::run(context))).unwrap_or_else(|panic| {
             let reason = panic_text(panic.as_ref());

@@ -1,4 +1,5 @@
-//! The journal's bytes: what is written is read again, and what is damaged is an error, never a panic.
+//! The journal: its bytes, and what it tells; restart strategies.
 
 mod journal;
+mod lineage;
 mod restart;

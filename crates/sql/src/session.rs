@@ -463,6 +463,11 @@ impl Session {
         Ok(listed(self.declarations.catalog.describe(&found, &columns, like)))
     }
 
+    /// The tables that are declared, as statements; their options hold what was written, secrets too.
+    pub fn tables(&self) -> Vec<ast::CreateTable> {
+        self.declarations.catalog.tables()
+    }
+
     /// The columns of a declared table or view: name, type as DESCRIBE prints it.
     pub fn columns_of(&self, name: &str) -> Option<Vec<(String, String)>> {
         let columns = match self.declarations.get(name)? {

@@ -5,7 +5,7 @@
 use crate::ViewError;
 use crate::codec::{self, RowCodec};
 use crate::definition::ViewDefinition;
-use crate::snapshot::{Snapshot, View};
+use crate::snapshot::{Reads, Snapshot, View};
 use crate::tree::Tree;
 use arrow_array::{ArrayRef, RecordBatch};
 use base::Lsn;
@@ -32,8 +32,11 @@ struct Kept {
     tree: Tree,
     /// The last LSN that changed it.
     changed: Lsn,
+    /// The first record of its topic that is not in it.
+    position: i64,
     /// Why it cannot be read.
     broken: Option<String>,
+    reads: Reads,
 }
 
 /// All views, as they will be seen next.
@@ -61,7 +64,9 @@ impl Fold {
             codec: Arc::new(codec),
             tree: Tree::default(),
             changed: Lsn(0),
+            position: 0,
             broken: None,
+            reads: Reads::default(),
             definition: Arc::new(definition),
         };
         self.views.insert(kept.definition.name.clone(), kept);
@@ -104,6 +109,16 @@ impl Fold {
         }
     }
 
+    /// All records of its topic before this one are in the view.
+    pub(crate) fn reached(&mut self, view: &str, position: i64) {
+        if let Some(kept) = self.views.get_mut(view)
+            && kept.position != position
+        {
+            kept.position = position;
+            self.changed = true;
+        }
+    }
+
     /// Marks a view as one that cannot be read, with the reason.
     pub fn break_off(&mut self, view: &str, reason: String) {
         if let Some(kept) = self.views.get_mut(view) {
@@ -127,7 +142,9 @@ impl Fold {
             codec: kept.codec.clone(),
             tree: kept.tree.clone(),
             changed: kept.changed,
+            position: kept.position,
             broken: kept.broken.clone(),
+            reads: kept.reads.clone(),
         });
         Snapshot::new(lsn, self.catalog, views.collect())
     }

@@ -217,7 +217,10 @@ impl Source {
         });
         let topic = &self.definition.topic;
         match folded {
-            Ok(Ok(())) => Ok(()),
+            Ok(Ok(())) => {
+                fold.reached(name, self.position);
+                Ok(())
+            }
             Ok(Err(reason)) => {
                 self.position = end;
                 fold.break_off(name, format!("its topic '{topic}' cannot be read: {reason}"));

@@ -6,7 +6,7 @@ use arrow_array::{ArrayRef, RecordBatch};
 use arrow_schema::{Field, Schema};
 use base::options::Options;
 use bytes::Bytes;
-use formats::{FormatKind, RowDecoder, Surroundings};
+use formats::{FormatKind, RowDecoder, RowEncoder, Surroundings};
 use kafka_wire::records::Batch;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -17,6 +17,25 @@ pub const FORMAT: FormatKind = FormatKind::Json;
 /// Records of one batch are decompressed up to this size.
 const RECORDS_BYTES_MAX: usize = 256 << 20;
 
+/// Writes rows of a view as the values of its topic's records.
+pub struct RowWriter {
+    encoder: Box<dyn RowEncoder>,
+}
+
+impl RowWriter {
+    pub fn new(definition: &ViewDefinition) -> Result<RowWriter, String> {
+        let encoder = FORMAT.encoder(&plain_options()?, &definition.schema, &Surroundings::default());
+        Ok(RowWriter { encoder: encoder.map_err(|error| error.to_string())? })
+    }
+
+    /// A row as JSON.
+    pub fn write(&mut self, rows: &RecordBatch, row: usize) -> Result<String, String> {
+        let mut bytes = Vec::new();
+        self.encoder.encode(rows, row, &mut bytes).map_err(|error| error.to_string())?;
+        String::from_utf8(bytes).map_err(|error| error.to_string())
+    }
+}
+
 /// Decodes the records of one view.
 pub(crate) struct RecordReader {
     values: Box<dyn RowDecoder>,
@@ -24,9 +43,13 @@ pub(crate) struct RecordReader {
     keeps_every_row: bool,
 }
 
+fn plain_options() -> Result<Options, String> {
+    let checked = Options::check(&BTreeMap::new(), FORMAT.specs());
+    checked.map_err(|errors| errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))
+}
+
 fn decoder(fields: Vec<Arc<Field>>) -> Result<Box<dyn RowDecoder>, String> {
-    let options = Options::check(&BTreeMap::new(), FORMAT.specs())
-        .map_err(|errors| errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))?;
+    let options = plain_options()?;
     let projection: Vec<usize> = (0..fields.len()).collect();
     let schema = Arc::new(Schema::new(fields));
     FORMAT

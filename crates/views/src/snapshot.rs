@@ -9,9 +9,12 @@ use arrow_schema::SchemaRef;
 use base::Lsn;
 use std::ops::Bound;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Rows of a batch that a scan gives, unless it is told otherwise.
 pub const SCAN_ROWS_MAX: usize = 8192;
+/// Bytes of rows after which a batch ends, however few they are.
+const BATCH_BYTES_MAX: usize = 1 << 20;
 
 /// All views after a place of the log. It never changes, a copy costs nothing, and whoever holds one delays nobody; it
 /// keeps in memory what the views had then.
@@ -67,8 +70,17 @@ pub struct View {
     pub(crate) codec: Arc<RowCodec>,
     pub(crate) tree: Tree,
     pub(crate) changed: Lsn,
+    pub(crate) position: i64,
     pub(crate) broken: Option<String>,
+    pub(crate) reads: Reads,
 }
+
+/// Where a reader has come to in the order of the keys. One that takes its time keeps this and the view, and no rows.
+#[derive(Debug, Clone)]
+pub struct Place(Arc<[u8]>);
+/// How often queries have read a view since it is there; all its snapshots count together.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Reads(Arc<AtomicU64>);
 
 /// Which rows of a view, in the order of its key.
 #[derive(Debug, Clone, Default)]
@@ -122,9 +134,24 @@ impl View {
         self.changed
     }
 
+    /// The first record of its topic that is not in it: what follows there are its changes.
+    pub fn position(&self) -> i64 {
+        self.position
+    }
+
     /// Why it cannot be read, if so.
     pub fn broken(&self) -> Option<&str> {
         self.broken.as_deref()
+    }
+
+    /// Counts a query that reads it.
+    pub fn note_read(&self) {
+        self.reads.0.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// How often queries have read it since it is there.
+    pub fn reads(&self) -> u64 {
+        self.reads.0.load(Ordering::Relaxed)
     }
 
     fn whole(&self) -> Result<(), ViewError> {
@@ -172,12 +199,37 @@ impl View {
             projection: scan.projection.clone(),
             left: scan.limit.unwrap_or(usize::MAX),
             rows_max: rows_max.max(1),
+            last: None,
+        })
+    }
+
+    /// All rows behind a place, or from the first one on.
+    pub fn scan_behind(&self, place: Option<&Place>, rows_max: usize) -> Result<Rows<'_>, ViewError> {
+        self.whole()?;
+        let from = place.map_or(Bound::Unbounded, |place| Bound::Excluded(&*place.0));
+        Ok(Rows {
+            view: self,
+            entries: self.tree.range(from, Bound::Unbounded),
+            projection: None,
+            left: usize::MAX,
+            rows_max: rows_max.max(1),
+            last: None,
         })
     }
 
     /// What has changed since the view was as in `before`, in the order of the key: for each row that is new or was
     /// there, one with +1 or -1. A view that was made anew in between gives all of its old rows with -1.
     pub fn changes_since<'a>(&'a self, before: &'a View, rows_max: usize) -> Result<Changes<'a>, ViewError> {
+        self.changes_behind(before, None, rows_max)
+    }
+
+    /// The same behind a place.
+    pub fn changes_behind<'a>(
+        &'a self,
+        before: &'a View,
+        place: Option<&Place>,
+        rows_max: usize,
+    ) -> Result<Changes<'a>, ViewError> {
         self.whole()?;
         before.whole()?;
         if self.schema() != before.schema() || self.definition.key != before.definition.key {
@@ -186,7 +238,11 @@ impl View {
                 self.name()
             )));
         }
-        Ok(Changes { view: self, diff: self.tree.diff(&before.tree), rows_max: rows_max.max(2) })
+        let diff = match place {
+            None => self.tree.diff(&before.tree),
+            Some(place) => self.tree.diff_above(&before.tree, &place.0),
+        };
+        Ok(Changes { view: self, diff, rows_max: rows_max.max(2), last: None })
     }
 
     /// Whether no row has changed between the two.
@@ -244,9 +300,15 @@ pub struct Rows<'a> {
     projection: Option<Vec<usize>>,
     left: usize,
     rows_max: usize,
+    last: Option<&'a Arc<[u8]>>,
 }
 
 impl Rows<'_> {
+    /// Behind the rows that were given.
+    pub fn place(&self) -> Option<Place> {
+        self.last.cloned().map(Place)
+    }
+
     pub fn schema(&self) -> Result<SchemaRef, ViewError> {
         Ok(self.view.codec.projected(self.projection.as_deref())?)
     }
@@ -256,8 +318,14 @@ impl Iterator for Rows<'_> {
     type Item = Result<RecordBatch, ViewError>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        let count = self.left.min(self.rows_max);
-        let entries: Vec<(&[u8], &[u8])> = self.entries.by_ref().take(count).map(Into::into).collect();
+        let mut entries: Vec<(&[u8], &[u8])> = Vec::new();
+        let mut bytes = 0;
+        while entries.len() < self.left.min(self.rows_max) && bytes < BATCH_BYTES_MAX {
+            let Some(entry) = self.entries.next() else { break };
+            bytes += entry.key.len() + entry.row.len();
+            self.last = Some(&entry.key);
+            entries.push(entry.into());
+        }
         self.left -= entries.len();
         if entries.is_empty() {
             return None;
@@ -279,6 +347,14 @@ pub struct Changes<'a> {
     view: &'a View,
     diff: tree::Diff<'a>,
     rows_max: usize,
+    last: Option<&'a Arc<[u8]>>,
+}
+
+impl Changes<'_> {
+    /// Behind the changes that were given.
+    pub fn place(&self) -> Option<Place> {
+        self.last.cloned().map(Place)
+    }
 }
 
 impl Iterator for Changes<'_> {
@@ -287,10 +363,13 @@ impl Iterator for Changes<'_> {
     fn next(&mut self) -> Option<Self::Item> {
         let mut entries: Vec<(&[u8], &[u8])> = Vec::new();
         let mut diffs = Vec::new();
-        while entries.len() + 2 <= self.rows_max {
+        let mut bytes = 0;
+        while entries.len() + 2 <= self.rows_max && bytes < BATCH_BYTES_MAX {
             let Some(difference) = self.diff.next() else { break };
+            self.last = Some(difference.key);
             let sides = [(difference.before, -1), (difference.after, 1)];
             for (row, diff) in sides.into_iter().filter_map(|(row, diff)| Some((row?, diff))) {
+                bytes += difference.key.len() + row.len();
                 entries.push((difference.key, row));
                 diffs.push(diff);
             }

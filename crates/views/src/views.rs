@@ -88,6 +88,15 @@ impl Views {
         let _ = self.shared.surroundings.set((log, jobs));
     }
 
+    /// Where the partitions and the jobs are known, as far as somebody has said.
+    pub(crate) fn surroundings(&self) -> Option<(&EventLog, &dyn Jobs)> {
+        self.shared.surroundings.get().map(|(log, jobs)| (log, &**jobs))
+    }
+
+    pub(crate) fn now_ms(&self) -> i64 {
+        self.shared.os.clock.now_ms()
+    }
+
     /// All views as they are now.
     pub fn snapshot(&self) -> Snapshot {
         lock(&self.shared.current).clone()

@@ -13,7 +13,7 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
-use views::FollowerHandle;
+use views::{FollowerHandle, Health};
 
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -89,6 +89,9 @@ fn views_of_one_job_agree_at_every_snapshot_and_their_changes_add_up() {
         assert!(snapshots > 20, "only {snapshots} snapshots");
         assert_eq!(totals(&seen).1 as usize, sold.lock().unwrap().len());
     });
+    let look = || node.views.look().into_iter().find(|look| look.view.name() == "sums").unwrap();
+    let health = || look().health.unwrap();
+    assert_eq!(health(), Health::default());
     handle.stop();
     handle.join().unwrap();
     let error = {
@@ -96,6 +99,11 @@ fn views_of_one_job_agree_at_every_snapshot_and_their_changes_add_up() {
         node.views.wait_for(lsn, &["sums"], PATIENCE).unwrap_err()
     };
     assert!(error.to_string().contains("does not move: its job"), "{error}");
+    let behind = health();
+    assert_eq!((behind.lag_records, behind.stands.as_deref()), (1, Some("canceled")));
+    let shown = look().json();
+    assert_eq!(shown["health"]["lag_records"], 1);
+    assert_eq!((&shown["name"], &shown["reads"]), (&"sums".into(), &0.into()));
 }
 
 /// How many writes in all; `EVENTWRIGHT_WRITES` asks for more.

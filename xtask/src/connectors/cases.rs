@@ -11,16 +11,16 @@ use super::outside::{Direction, REFUSED};
 use super::trial::{LETTERS, Trial};
 
 /// How many numbers are put at once.
-const FEW: u64 = 40;
-const MANY: u64 = 4_000;
+pub const FEW: u64 = 40;
+pub const MANY: u64 = 4_000;
 /// Through a narrow gate; a job with [`MANY`] numbers takes seconds.
 const NARROW_BYTES_PER_SECOND: u64 = 16_000;
 const FLAPS: usize = 8;
 /// How long a life of the node is before it is killed: from its start into its steady work.
-const LIFE_MS: (u64, u64) = (50, 1_000);
+pub const LIFE_MS: (u64, u64) = (50, 1_000);
 /// The node's own points of a commit at which it can be killed, and how often each is passed before.
-const POINTS: &[&str] = &["before-commit", "during-commit", "after-commit"];
-const PASSES_MAX: u64 = 6;
+pub const POINTS: &[&str] = &["before-commit", "during-commit", "after-commit"];
+pub const PASSES_MAX: u64 = 6;
 
 /// One case, for the reports and the matrix.
 pub struct Case {
@@ -253,6 +253,8 @@ fn cancelled(trial: &mut Trial<'_>) -> Result<()> {
         trial.wait_some((round * MANY + 1).min(trial.put_so_far()))?;
         trial.stop()?;
     }
+    // With nothing to wait for, the node could be stopped before it has taken the job up, which it says.
+    trial.put(FEW)?;
     trial.start()?;
     trial.wait_all()?;
     trial.stop()
@@ -274,6 +276,7 @@ fn killed(trial: &mut Trial<'_>) -> Result<()> {
         } else {
             trial.start_with(&["--step-rows-max", "512"])?;
         }
+        trial.put_while_it_lives(0)?;
         let life_ms = Duration::from_millis(LIFE_MS.0 + random.below(LIFE_MS.1 - LIFE_MS.0));
         trial.live(life_ms)?;
         if trial.outside.has_server() && restarted < restarts && life % restart_every == restart_every / 2 {

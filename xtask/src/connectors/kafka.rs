@@ -13,6 +13,7 @@ use kafka_wire::records::{BatchBuilder, Compression};
 use super::gate::Gate;
 use super::outside::{Direction, FIRST_PASSWORD, KEYS, Outside, Place, USER, json, text};
 use super::trial::{LIMIT, PAUSE, number, records};
+use crate::process::Server;
 use crate::{kafka, versions};
 
 const SCRAM_MODULE: &str = "org.apache.kafka.common.security.scram.ScramLoginModule";
@@ -32,8 +33,7 @@ impl Kafka {
     pub fn new() -> Result<Kafka> {
         let listener = TcpListener::bind("127.0.0.1:0")?;
         let gate_port = listener.local_addr()?.port();
-        // Behind the two that the broker takes for itself.
-        let job_port = kafka::lasting_port_after(kafka::lasting_port()? + 16)?;
+        let job_port = kafka::lasting_port()?;
         let security = kafka::Security {
             listeners: format!(",JOB://127.0.0.1:{job_port}"),
             advertised: Some(format!(",JOB://127.0.0.1:{gate_port}")),
@@ -65,7 +65,7 @@ impl Kafka {
         loop {
             match attempt() {
                 Ok(done) => return Ok(done),
-                Err(error) if error.kind() == base::ErrorKind::Retry && begun.elapsed() < LIMIT => {
+                Err(error) if may_be_tried_again(&error) && begun.elapsed() < LIMIT => {
                     std::thread::sleep(PAUSE);
                 }
                 Err(error) => return Err(error.into()),
@@ -125,6 +125,11 @@ impl Kafka {
     }
 }
 
+/// A transaction that is fenced was not committed: it took too long.
+fn may_be_tried_again(error: &ClientError) -> bool {
+    matches!(error.kind(), base::ErrorKind::Retry | base::ErrorKind::Fenced)
+}
+
 impl Outside for Kafka {
     fn name(&self) -> &'static str {
         "kafka"
@@ -158,12 +163,8 @@ impl Outside for Kafka {
         Ok(())
     }
 
-    fn freeze(&mut self) -> Result<()> {
-        self.cluster.server()?.freeze()
-    }
-
-    fn thaw(&mut self) -> Result<()> {
-        self.cluster.server()?.thaw()
+    fn server(&self) -> Result<&Server> {
+        self.cluster.server()
     }
 
     fn gate(&self) -> Result<&Gate> {

@@ -3,18 +3,36 @@
 //! [`outside`] is what the suite needs of a system, [`cases`] what every connector must do, [`trial`] one of these with
 //! one connector. To add a system: a file with its `Outside`, and a line in [`SYSTEMS`].
 
+mod amqp;
 mod cases;
+mod clickhouse;
 mod filesystem;
 mod gate;
+mod http;
 mod kafka;
+mod kills;
+mod kinesis;
+mod lakes;
 mod matrix;
+mod mongodb;
+mod mqtt;
+mod mysql;
+mod mysql_cdc;
 mod nats;
+mod opensearch;
 mod outside;
 mod postgres;
 mod postgres_cdc;
+mod prometheus;
+mod pubsub;
 mod rabbitmq;
+mod redis;
+mod s3;
+mod sns;
 mod sqlite;
 mod sqs;
+mod stomp;
+mod streams;
 mod trial;
 
 use std::path::Path;
@@ -24,18 +42,26 @@ use anyhow::{Result, bail, ensure};
 use clap::Args;
 
 use self::cases::{CASES, Case};
+use self::lakes::Format;
 use self::matrix::Results;
+use self::mqtt::Quality;
 use self::nats::Reading;
 use self::outside::{Direction, Outside, Place};
-use self::rabbitmq::Kind;
+use self::streams::Told;
 use self::trial::{Trial, WrongNumbers};
+use crate::amqp::Kind;
 use crate::counts::Counts;
+use crate::mysql::Brand;
 use crate::proofs::{self, Proof};
+use crate::side_by_side::side_by_side;
 use crate::{peers, stages};
+
+pub use self::kills::{Faults, KILLS as CONNECTOR_KILLS, PARTITIONS, RESTARTS as SERVER_RESTARTS};
+pub use self::kills::{prove as prove_kills, stage as kills_stage};
 
 #[derive(Args)]
 pub struct Options {
-    /// The systems to run, all if there are none: kafka, postgresql, postgresql-changes, sqlite, rabbitmq, rabbitmq-stream, nats, nats-durable, sqs, sqs-fifo, filesystem
+    /// The systems to run, all if there are none: kafka, postgresql, postgresql-changes, mariadb, mariadb-changes, mysql, mysql-changes, sqlite, rabbitmq, rabbitmq-stream, nats, nats-durable, redis-streams, redis-streams-group, mqtt, mqtt-qos1, artemis, activemq, stomp-activemq, stomp-rabbitmq, sqs, sqs-fifo, kinesis, sns, pubsub, pubsub-ordered, http, http-batch, sse, websocket, websocket-subscribed, prometheus, s3, s3-notifications, filesystem, delta, iceberg, iceberg-rest, opensearch, opensearch-keyed, clickhouse, mongodb, mongodb-keyed, mongodb-changes
     names: Vec<String>,
     /// Only the cases whose names hold this
     #[arg(long)]
@@ -57,6 +83,8 @@ pub struct Options {
 /// In a run of all tests.
 const KILLS: u64 = 6;
 const RESTARTS: u64 = 1;
+/// So many systems run at a time: they mostly wait.
+const SIDE_BY_SIDE: usize = 2;
 
 /// Starts a system; its logs go into the folder.
 type System = fn(&Path) -> Result<Box<dyn Outside>>;
@@ -65,14 +93,47 @@ const SYSTEMS: &[(&str, System)] = &[
     ("kafka", |_| Ok(Box::new(kafka::Kafka::new()?))),
     ("postgresql", |folder| Ok(Box::new(postgres::Postgres::new(folder)?))),
     ("postgresql-changes", |folder| Ok(Box::new(postgres_cdc::Changes::new(folder)?))),
+    ("mariadb", |folder| Ok(Box::new(mysql::MySql::new(Brand::MariaDb, folder)?))),
+    ("mariadb-changes", |folder| Ok(Box::new(mysql_cdc::Changes::new(Brand::MariaDb, folder)?))),
+    ("mysql", |folder| Ok(Box::new(mysql::MySql::new(Brand::MySql, folder)?))),
+    ("mysql-changes", |folder| Ok(Box::new(mysql_cdc::Changes::new(Brand::MySql, folder)?))),
     ("sqlite", |_| Ok(Box::new(sqlite::Sqlite::default()))),
-    ("rabbitmq", |_| Ok(Box::new(rabbitmq::RabbitMq::new(Kind::Queue)?))),
-    ("rabbitmq-stream", |_| Ok(Box::new(rabbitmq::RabbitMq::new(Kind::Stream)?))),
+    ("rabbitmq", |_| Ok(Box::new(rabbitmq::RabbitMq::new(rabbitmq::Kind::Queue)?))),
+    ("rabbitmq-stream", |_| Ok(Box::new(rabbitmq::RabbitMq::new(rabbitmq::Kind::Stream)?))),
     ("nats", |_| Ok(Box::new(nats::Nats::new(Reading::Ordered)?))),
     ("nats-durable", |_| Ok(Box::new(nats::Nats::new(Reading::Durable)?))),
+    ("redis-streams", |_| Ok(Box::new(redis::Redis::new(Reading::Ordered)?))),
+    ("redis-streams-group", |_| Ok(Box::new(redis::Redis::new(Reading::Durable)?))),
+    ("mqtt", |_| Ok(Box::new(mqtt::Mqtt::new(Quality::Exactly)?))),
+    ("mqtt-qos1", |_| Ok(Box::new(mqtt::Mqtt::new(Quality::AtLeast)?))),
+    ("artemis", |_| Ok(Box::new(amqp::Amqp::new(Kind::Artemis)?))),
+    ("activemq", |_| Ok(Box::new(amqp::Amqp::new(Kind::ActiveMq)?))),
+    ("stomp-activemq", |_| Ok(Box::new(stomp::Stomp::new(stomp::Brand::ActiveMq)?))),
+    ("stomp-rabbitmq", |_| Ok(Box::new(stomp::Stomp::new(stomp::Brand::RabbitMq)?))),
     ("sqs", |folder| Ok(Box::new(sqs::Sqs::new(folder, false)?))),
     ("sqs-fifo", |folder| Ok(Box::new(sqs::Sqs::new(folder, true)?))),
+    ("kinesis", |folder| Ok(Box::new(kinesis::Kinesis::new(folder)?))),
+    ("sns", |folder| Ok(Box::new(sns::Sns::new(folder)?))),
+    ("pubsub", |folder| Ok(Box::new(pubsub::PubSub::new(folder, false)?))),
+    ("pubsub-ordered", |folder| Ok(Box::new(pubsub::PubSub::new(folder, true)?))),
+    ("http", |folder| Ok(Box::new(http::Http::new(folder, false)?))),
+    ("http-batch", |folder| Ok(Box::new(http::Http::new(folder, true)?))),
+    ("sse", |folder| Ok(Box::new(streams::Streams::new(folder, Told::Header)?))),
+    ("websocket", |folder| Ok(Box::new(streams::Streams::new(folder, Told::Query)?))),
+    ("websocket-subscribed", |folder| Ok(Box::new(streams::Streams::new(folder, Told::Message)?))),
+    ("prometheus", |folder| Ok(Box::new(prometheus::RemoteWrite::new(folder)?))),
+    ("s3", |folder| Ok(Box::new(s3::S3::new(folder, false)?))),
+    ("s3-notifications", |folder| Ok(Box::new(s3::S3::new(folder, true)?))),
     ("filesystem", |_| Ok(Box::new(filesystem::Filesystem))),
+    ("delta", |folder| Ok(Box::new(lakes::InBucket::new(Format::Delta, folder)?))),
+    ("iceberg", |folder| Ok(Box::new(lakes::InBucket::new(Format::Iceberg, folder)?))),
+    ("iceberg-rest", |folder| Ok(Box::new(lakes::InCatalog::new(folder)?))),
+    ("opensearch", |_| Ok(Box::new(opensearch::OpenSearch::new(false)?))),
+    ("opensearch-keyed", |_| Ok(Box::new(opensearch::OpenSearch::new(true)?))),
+    ("clickhouse", |_| Ok(Box::new(clickhouse::ClickHouse::new()?))),
+    ("mongodb", |_| Ok(Box::new(mongodb::MongoDb::new(mongodb::Kind::Documents)?))),
+    ("mongodb-keyed", |_| Ok(Box::new(mongodb::MongoDb::new(mongodb::Kind::Keyed)?))),
+    ("mongodb-changes", |_| Ok(Box::new(mongodb::MongoDb::new(mongodb::Kind::Changes)?))),
 ];
 
 /// What became of a case.
@@ -89,50 +150,59 @@ pub fn run(options: &Options) -> Result<Counts> {
         let known: Vec<&str> = SYSTEMS.iter().map(|(system, _)| *system).collect();
         bail!("there is no system={name}; there are {}", known.join(", "));
     }
-    peers::install(&["debian".to_owned(), "nats".to_owned(), "aws".to_owned()])?;
+    let peers = [
+        "debian",
+        "kafka",
+        "nats",
+        "amqp",
+        "aws",
+        "pubsub",
+        "mysql",
+        "opensearch",
+        "clickhouse",
+        "streams",
+        "mongodb",
+        "lakes",
+    ];
+    peers::install(&peers.map(str::to_owned))?;
     let begun = Instant::now();
     let seed = seed.unwrap_or_else(stages::seed);
-    let mut suite = Suite {
-        case: options.case.clone(),
-        faults: (kills.unwrap_or(KILLS), restarts.unwrap_or(RESTARTS), seed),
-        counts: Counts::default(),
-        kills: 0,
-    };
-    let mut ran = Vec::new();
-    for (name, system) in SYSTEMS {
-        if names.is_empty() || names.iter().any(|wanted| wanted == name) {
-            println!("connectors: {name} seed={seed}");
-            ran.push(*name);
-            let folder = tempfile::Builder::new().prefix("connectors-").tempdir()?;
-            let mut outside = system(folder.path())?;
-            let results = suite.system(&mut *outside, folder.path())?;
-            if options.record {
-                ensure!(
-                    suite.counts.failed() == 0 && options.case.is_none(),
-                    "only a whole run that passes is kept"
-                );
-                results.save(&*outside)?;
-            }
+    let faults = (kills.unwrap_or(KILLS), restarts.unwrap_or(RESTARTS), seed);
+    let wanted = |name: &str| names.is_empty() || names.iter().any(|wanted| wanted == name);
+    let systems: Vec<&(&str, System)> = SYSTEMS.iter().filter(|(name, _)| wanted(name)).collect();
+    let ran = side_by_side(&systems, SIDE_BY_SIDE, |(name, system)| {
+        println!("connectors: {name} seed={seed}");
+        let mut suite = Suite { case: options.case.clone(), faults, counts: Counts::default(), kills: 0 };
+        let result = suite.run(*system, options.record);
+        if let Err(error) = result {
+            suite.counts.fail(format!("connectors: {name}: {error:#}"));
         }
+        suite
+    });
+    let (mut counts, mut all_kills) = (Counts::default(), 0);
+    for suite in ran {
+        all_kills += suite.kills;
+        counts.add(suite.counts);
     }
     if options.record {
         matrix::write()?;
     }
     // A run with more than the tests' own faults proves something.
     if kills.is_some() || restarts.is_some() {
-        let (kills, restarts, _) = suite.faults;
+        let (kills, restarts, _) = faults;
+        let ran: Vec<&str> = systems.iter().map(|(name, _)| *name).collect();
         proofs::append(&Proof {
             command: format!(
                 "connectors {} --kills {kills} --restarts {restarts} --seed {seed}",
                 ran.join(" ")
             ),
-            kills: suite.kills,
+            kills: all_kills,
             minutes: begun.elapsed().as_secs_f64() / 60.0,
-            failures: suite.counts.failed(),
+            failures: counts.failed(),
             ..Proof::default()
         })?;
     }
-    Ok(suite.counts)
+    Ok(counts)
 }
 
 struct Suite {
@@ -144,6 +214,19 @@ struct Suite {
 }
 
 impl Suite {
+    /// Starts the system, and keeps what came of it.
+    fn run(&mut self, start: System, records: bool) -> Result<()> {
+        let folder = tempfile::Builder::new().prefix("connectors-").tempdir()?;
+        let mut outside = start(folder.path())?;
+        let results = self.system(&mut *outside, folder.path())?;
+        if records {
+            let is_whole = self.counts.failed() == 0 && self.case.is_none();
+            ensure!(is_whole, "only a whole run that passes is kept");
+            results.save(&*outside)?;
+        }
+        Ok(())
+    }
+
     /// All cases in each direction.
     fn system(&mut self, outside: &mut dyn Outside, folder: &Path) -> Result<Results> {
         let mut results = Results::default();

@@ -10,6 +10,7 @@ use super::outside::{Direction, FIRST_PASSWORD, Outside, Place, USER, text};
 use super::trial::number;
 use crate::hex::hex;
 use crate::nats;
+use crate::process::Server;
 
 /// How a source reads.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -76,12 +77,8 @@ impl Outside for Nats {
         Ok(())
     }
 
-    fn freeze(&mut self) -> Result<()> {
-        self.server.server()?.freeze()
-    }
-
-    fn thaw(&mut self) -> Result<()> {
-        self.server.server()?.thaw()
+    fn server(&self) -> Result<&Server> {
+        self.server.server()
     }
 
     fn gate(&self) -> Result<&Gate> {

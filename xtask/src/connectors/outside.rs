@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Result, bail};
 
 use super::gate::Gate;
+use crate::process::Server;
 
 pub const KEYS: u64 = 10;
 /// Who the job is, where the outside system wants to know.
@@ -97,24 +98,32 @@ pub trait Outside {
         true
     }
 
-    /// Starts the server on the data that it has; it is up when this returns.
-    fn start(&mut self) -> Result<()> {
+    /// Its process, where there is one.
+    fn server(&self) -> Result<&Server> {
         bail!("there is no server")
+    }
+
+    /// Starts the server on the data that it has; it is up when this returns. A stand-in that keeps nothing was not ended: the
+    /// way to it opens again.
+    fn start(&mut self) -> Result<()> {
+        self.gate()?.open();
+        Ok(())
     }
 
     /// Kills the server as it stands.
     fn kill(&mut self) -> Result<()> {
-        bail!("there is no server")
+        self.gate()?.shut();
+        Ok(())
     }
 
     /// Stops the server in its tracks (`SIGSTOP`): it keeps its connections and answers nothing.
     fn freeze(&mut self) -> Result<()> {
-        bail!("there is no server")
+        self.server()?.freeze()
     }
 
     /// Lets it go on (`SIGCONT`).
     fn thaw(&mut self) -> Result<()> {
-        bail!("there is no server")
+        self.server()?.thaw()
     }
 
     /// Through which jobs reach the server. What the suite itself does goes beside it.
@@ -130,6 +139,11 @@ pub trait Outside {
 
     /// What stands behind the columns in a sink's table: `, PRIMARY KEY (n) NOT ENFORCED`.
     fn key(&self) -> &'static str {
+        ""
+    }
+
+    /// What stands behind the columns in a source's table.
+    fn source_columns(&self) -> &'static str {
         ""
     }
 

@@ -1,12 +1,14 @@
 //! PostgreSQL: a server of Debian's packages, which jobs reach through the gate, and the suite over its socket.
 
+use std::ops::Range;
 use std::path::Path;
 
 use anyhow::Result;
 
 use super::gate::Gate;
-use super::outside::{Direction, FIRST_PASSWORD, Outside, Place, REFUSED, USER, text};
+use super::outside::{Direction, FIRST_PASSWORD, KEYS, Outside, Place, REFUSED, USER, text};
 use crate::postgres;
+use crate::process::Server;
 
 const DATABASE: &str = "shop";
 
@@ -49,7 +51,16 @@ impl Outside for Postgres {
     }
 
     fn directions(&self) -> &'static [Direction] {
-        &[Direction::Sink]
+        &[Direction::Source, Direction::Sink]
+    }
+
+    fn exempt(&self, direction: Direction, case: &str) -> Option<&'static str> {
+        match (direction, case) {
+            (Direction::Source, "poison") => {
+                Some("a column whose values are not all of the declared type is refused as a whole")
+            }
+            _ => None,
+        }
     }
 
     fn start(&mut self) -> Result<()> {
@@ -61,37 +72,49 @@ impl Outside for Postgres {
         self.server.stop("immediate")
     }
 
-    fn freeze(&mut self) -> Result<()> {
-        self.server.server()?.freeze()
-    }
-
-    fn thaw(&mut self) -> Result<()> {
-        self.server.server()?.thaw()
+    fn server(&self) -> Result<&Server> {
+        self.server.server()
     }
 
     fn gate(&self) -> Result<&Gate> {
         Ok(&self.gate)
     }
 
-    fn prepare(&mut self, place: &Place, _direction: Direction) -> Result<()> {
-        self.make(place, "k bigint, n bigint")
+    fn prepare(&mut self, place: &Place, direction: Direction) -> Result<()> {
+        self.make(
+            place,
+            match direction {
+                Direction::Source => "id bigserial PRIMARY KEY, k bigint, n bigint",
+                Direction::Sink => "k bigint, n bigint",
+            },
+        )
     }
 
-    fn options(&self, place: &Place, _direction: Direction) -> String {
+    fn options(&self, place: &Place, direction: Direction) -> String {
+        let more = match direction {
+            Direction::Source => "'scan.incrementing.column' = 'id', 'scan.poll-interval' = '100 ms'",
+            Direction::Sink => "'sink.buffer-flush.interval' = '100 ms'",
+        };
         format!(
             "'connector' = 'jdbc', 'url' = 'jdbc:postgresql://127.0.0.1:{}/{DATABASE}', 'table-name' = '{}', \
              'username' = '{USER}', 'password' = '${{file:{}}}', 'connection.max-retry-timeout' = '2 s', \
-             'sink.buffer-flush.interval' = '100 ms'",
+             {more}",
             self.gate.port,
             place.name,
             text(&place.password_file()),
         )
     }
 
+    fn put(&mut self, place: &Place, numbers: Range<u64>) -> Result<()> {
+        let rows: Vec<String> = numbers.map(|n| format!("({}, {n})", n % KEYS)).collect();
+        let insert = format!("INSERT INTO {} (k, n) VALUES {}", place.name, rows.join(","));
+        self.server.psql(DATABASE, &insert).map(drop)
+    }
+
     fn read(&mut self, place: &Place) -> Result<Vec<u64>> {
         let rows = self
             .server
-            .psql(DATABASE, &format!("COPY (SELECT n FROM {} ORDER BY n) TO STDOUT", place.name))?;
+            .psql(DATABASE, &format!("COPY (SELECT n FROM {} ORDER BY ctid) TO STDOUT", place.name))?;
         Ok(rows.lines().map(str::parse).collect::<std::result::Result<_, _>>()?)
     }
 

@@ -10,6 +10,7 @@ use anyhow::Result;
 use super::gate::Gate;
 use super::outside::{Direction, FIRST_PASSWORD, KEYS, Outside, Place, USER, text};
 use crate::postgres::Postgres;
+use crate::process::Server;
 
 const DATABASE: &str = "shop";
 
@@ -76,12 +77,8 @@ impl Outside for Changes {
         self.server.stop("immediate")
     }
 
-    fn freeze(&mut self) -> Result<()> {
-        self.server.server()?.freeze()
-    }
-
-    fn thaw(&mut self) -> Result<()> {
-        self.server.server()?.thaw()
+    fn server(&self) -> Result<&Server> {
+        self.server.server()
     }
 
     fn gate(&self) -> Result<&Gate> {

@@ -5,13 +5,14 @@
 use std::collections::BTreeMap;
 use std::ops::Range;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 
 use super::gate::Gate;
 use super::outside::{Direction, FIRST_PASSWORD, Outside, Place, USER, text};
 use super::trial::number;
 use crate::hex::hex;
+use crate::process::Server;
 use crate::rabbitmq;
 
 /// What is tried.
@@ -27,6 +28,8 @@ pub struct RabbitMq {
     gate: Gate,
     /// What was taken out of the queues of sinks, by place: reading takes a message away.
     taken: BTreeMap<String, Vec<u64>>,
+    /// The ids of numbers by place: one that comes again must have the same, by which a reader may leave it out.
+    ids: BTreeMap<(String, u64), String>,
 }
 
 impl RabbitMq {
@@ -38,7 +41,7 @@ impl RabbitMq {
             Kind::Queue => server.port,
             Kind::Stream => server.stream_port,
         })?;
-        Ok(RabbitMq { kind, server, gate, taken: BTreeMap::new() })
+        Ok(RabbitMq { kind, server, gate, taken: BTreeMap::new(), ids: BTreeMap::new() })
     }
 }
 
@@ -84,12 +87,8 @@ impl Outside for RabbitMq {
         Ok(())
     }
 
-    fn freeze(&mut self) -> Result<()> {
-        self.server.server()?.freeze()
-    }
-
-    fn thaw(&mut self) -> Result<()> {
-        self.server.server()?.thaw()
+    fn server(&self) -> Result<&Server> {
+        self.server.server()
     }
 
     fn gate(&self) -> Result<&Gate> {
@@ -139,7 +138,13 @@ impl Outside for RabbitMq {
         let taken = self.taken.entry(place.name.clone()).or_default();
         for line in lines.lines() {
             let message: Value = serde_json::from_str(line)?;
-            taken.push(number(message["body"].as_str().context("no body")?.as_bytes())?);
+            let n = number(message["body"].as_str().context("no body")?.as_bytes())?;
+            taken.push(n);
+            if self.kind == Kind::Queue {
+                let id = message["id"].as_str().context("no id")?;
+                let first = self.ids.entry((place.name.clone(), n)).or_insert_with(|| id.to_owned());
+                ensure!(first == id, "{n} came as {first} and as {id}");
+            }
         }
         Ok(taken.clone())
     }

@@ -1,11 +1,12 @@
-//! SQLite: a file in the trial's folder. It hangs while somebody else holds its lock.
+//! SQLite: a file in the trial's folder, whose tables are written, and read by a key that counts up. It hangs while somebody else holds its lock.
 
+use std::ops::Range;
 use std::path::PathBuf;
 
 use anyhow::{Context, Result};
 use rusqlite::Connection;
 
-use super::outside::{Direction, Outside, Place, REFUSED, text};
+use super::outside::{Direction, KEYS, Outside, Place, REFUSED, text};
 
 const TABLE: &str = "numbers";
 
@@ -23,6 +24,13 @@ impl Sqlite {
         Connection::open(&self.path)?.execute_batch(&format!("CREATE TABLE {TABLE} ({columns})"))?;
         Ok(())
     }
+}
+
+fn insert(place: &Place, rows: &str) -> Result<()> {
+    let database = Connection::open(path(place))?;
+    // The job looks at it now and then.
+    database.busy_timeout(super::trial::LIMIT)?;
+    Ok(database.execute_batch(&format!("INSERT INTO {TABLE} (k, n) VALUES {rows}"))?)
 }
 
 fn path(place: &Place) -> PathBuf {
@@ -43,7 +51,7 @@ impl Outside for Sqlite {
     }
 
     fn directions(&self) -> &'static [Direction] {
-        &[Direction::Sink]
+        &[Direction::Source, Direction::Sink]
     }
 
     fn exempt(&self, _direction: Direction, case: &str) -> Option<&'static str> {
@@ -75,16 +83,36 @@ impl Outside for Sqlite {
         Ok(holder.execute_batch("COMMIT")?)
     }
 
-    fn prepare(&mut self, place: &Place, _direction: Direction) -> Result<()> {
-        self.make(place, "k INTEGER, n INTEGER")
+    fn prepare(&mut self, place: &Place, direction: Direction) -> Result<()> {
+        self.make(
+            place,
+            match direction {
+                Direction::Source => "id INTEGER PRIMARY KEY AUTOINCREMENT, k INTEGER, n INTEGER",
+                Direction::Sink => "k INTEGER, n INTEGER",
+            },
+        )
     }
 
-    fn options(&self, place: &Place, _direction: Direction) -> String {
-        format!(
-            "'connector' = 'jdbc', 'url' = 'jdbc:sqlite:{}', 'table-name' = '{TABLE}', \
-             'sink.buffer-flush.interval' = '100 ms', 'sink.max-retries' = '0'",
-            text(&path(place))
-        )
+    fn options(&self, place: &Place, direction: Direction) -> String {
+        let more = match direction {
+            Direction::Source => "'scan.incrementing.column' = 'id', 'scan.poll-interval' = '100 ms'",
+            Direction::Sink => "'sink.buffer-flush.interval' = '100 ms', 'sink.max-retries' = '0'",
+        };
+        let path = text(&path(place));
+        format!("'connector' = 'jdbc', 'url' = 'jdbc:sqlite:{path}', 'table-name' = '{TABLE}', {more}")
+    }
+
+    fn put(&mut self, place: &Place, numbers: Range<u64>) -> Result<()> {
+        let rows: Vec<String> = numbers.map(|n| format!("({}, {n})", n % KEYS)).collect();
+        insert(place, &rows.join(","))
+    }
+
+    fn put_poison(&mut self, place: &Place) -> Result<Vec<u8>> {
+        insert(place, "(1, 'none')")?;
+        let row = "{\"k\":\"1\",\"n\":\"none\"}";
+        let letter =
+            format!("{{\"kind\":\"+I\",\"schema\":\"\",\"table\":\"{TABLE}\",\"ts_ms\":0,\"row\":{row}}}");
+        Ok(letter.into_bytes())
     }
 
     fn read(&mut self, place: &Place) -> Result<Vec<u64>> {

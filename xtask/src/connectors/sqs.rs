@@ -13,6 +13,7 @@ use super::gate::Gate;
 use super::outside::{self, Direction, FIRST_PASSWORD, KEYS, Outside, Place, text};
 use super::trial::number;
 use crate::aws::{ElasticMq, KEY_ID, Moto, REGION};
+use crate::process::Server;
 
 const BATCH: usize = 10;
 
@@ -115,22 +116,8 @@ impl Outside for Sqs {
         "SignatureDoesNotMatch"
     }
 
-    fn start(&mut self) -> Result<()> {
-        self.gate()?.open();
-        Ok(())
-    }
-
-    fn kill(&mut self) -> Result<()> {
-        self.gate()?.shut();
-        Ok(())
-    }
-
-    fn freeze(&mut self) -> Result<()> {
-        self.queues.server.freeze()
-    }
-
-    fn thaw(&mut self) -> Result<()> {
-        self.queues.server.thaw()
+    fn server(&self) -> Result<&Server> {
+        Ok(&self.queues.server)
     }
 
     fn gate(&self) -> Result<&Gate> {

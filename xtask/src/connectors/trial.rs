@@ -2,15 +2,17 @@
 
 use std::collections::BTreeMap;
 use std::ops::Range;
+use std::os::unix::process::ExitStatusExt;
 use std::path::PathBuf;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
-use kafka_client::{Client, ClientError, FetchedRecord, Isolation};
+use kafka_client::{Client, ClientError, FetchedRecord, Isolation, OffsetSpec};
 use kafka_wire::records::{BatchBuilder, Compression};
 use os::Os;
 use os::http::{Request, exchange};
+use rustix::process::Signal;
 use serde_json::Value;
 
 use super::outside::{Direction, FIRST_PASSWORD, KEYS, Outside, Place, json};
@@ -103,7 +105,10 @@ impl<'a> Trial<'a> {
 
     fn write_job(&self) -> Result<()> {
         let Trial { settings, options, .. } = self;
-        let key = if self.direction == Direction::Sink { self.outside.key() } else { "" };
+        let key = match self.direction {
+            Direction::Sink => self.outside.key(),
+            Direction::Source => self.outside.source_columns(),
+        };
         let outside = self.outside.options(&self.place, self.direction);
         let format = if self.outside.has_changes() { "debezium-json" } else { "json" };
         let topic = |name: &str, options: &str| {
@@ -186,16 +191,33 @@ impl<'a> Trial<'a> {
 
     /// Lets the node live so long, or until it has killed itself.
     pub fn live(&mut self, time: Duration) -> Result<()> {
+        self.live_until(time, |_| Ok(false)).map(drop)
+    }
+
+    /// The same, or until it is so; answers whether it is.
+    pub fn live_until(
+        &mut self,
+        time: Duration,
+        is_so: impl Fn(&dyn Outside) -> Result<bool>,
+    ) -> Result<bool> {
         let begun = Instant::now();
-        while begun.elapsed() < time {
-            if let Some(node) = &mut self.node
-                && node.ended()?.is_some()
-            {
-                return Ok(());
+        while begun.elapsed() < time && !self.has_ended()? {
+            if is_so(self.outside)? {
+                return Ok(true);
             }
             std::thread::sleep(PAUSE);
         }
-        Ok(())
+        Ok(false)
+    }
+
+    /// Whether the node was started and has killed itself, as it was told to. One that ended in another way has failed.
+    pub fn has_ended(&mut self) -> Result<bool> {
+        let Some(node) = &mut self.node else { return Ok(false) };
+        match node.ended()? {
+            None => Ok(false),
+            Some(status) if status.signal() == Some(Signal::KILL.as_raw()) => Ok(true),
+            Some(status) => bail!("the node ended by itself with {status}; it said\n{}", self.said()),
+        }
     }
 
     /// Waits until the node has ended by itself.
@@ -254,8 +276,28 @@ impl<'a> Trial<'a> {
     /// Puts the next numbers where the job reads. What cannot be put now is put when the node starts; a source that
     /// reads only what is there at its start gets nothing later.
     pub fn put(&mut self, count: u64) -> Result<()> {
+        self.have_wait(count)?;
+        if self.node.is_some() { self.put_waiting() } else { Ok(()) }
+    }
+
+    /// The same while the node may die over it: then what it has not taken waits on.
+    pub fn put_while_it_lives(&mut self, count: u64) -> Result<()> {
+        const END_LIMIT: Duration = Duration::from_secs(1);
+        self.have_wait(count)?;
+        let put = self.put_waiting();
+        if put.is_err() {
+            self.live(END_LIMIT)?;
+            if self.has_ended()? {
+                return Ok(());
+            }
+        }
+        put
+    }
+
+    fn have_wait(&mut self, count: u64) -> Result<()> {
         match self.direction {
             Direction::Source if self.outside.is_bounded() && self.has_started => return Ok(()),
+            Direction::Source if count == 0 => {}
             Direction::Source => self.outside.put(&self.place, self.next..self.next + count)?,
             Direction::Sink => {
                 let from = self.waiting.as_ref().map_or(self.next, |waiting| waiting.start);
@@ -263,7 +305,7 @@ impl<'a> Trial<'a> {
             }
         }
         self.next += count;
-        if self.node.is_some() { self.put_waiting() } else { Ok(()) }
+        Ok(())
     }
 
     /// How many numbers the job is to have.
@@ -272,15 +314,29 @@ impl<'a> Trial<'a> {
     }
 
     fn put_waiting(&mut self) -> Result<()> {
-        let Some(numbers) = self.waiting.clone() else { return Ok(()) };
+        let Some(mut numbers) = self.waiting.clone() else { return Ok(()) };
         let mut client = self.client()?;
         // The job makes it too, whoever comes first.
         let _ = client.create_topic(NUMBERS, 1, 1, &[]);
+        // What a node took before it died lies there: a number is its offset.
+        let there = client.list_offsets(NUMBERS, 0, OffsetSpec::Latest)?.offset;
+        let there = u64::try_from(there)?;
+        // What was acknowledged is not among those that wait.
+        ensure!(
+            there >= numbers.start,
+            "the node has lost what it acknowledged: {there} of {}",
+            numbers.start
+        );
+        numbers.start = there;
+        // Nobody has pinned them before the job has begun: with old times retention may take them first.
+        let now_ms = Os::real().clock.now_ms();
         let mut batch = BatchBuilder::new(Compression::None);
         for n in numbers {
-            batch.append(n as i64, None, Some(json(n).as_bytes()), &[])?;
+            batch.append(now_ms, None, Some(json(n).as_bytes()), &[])?;
         }
-        client.produce(NUMBERS, 0, batch.build()?, ACKS_ALL)?;
+        if !batch.is_empty() {
+            client.produce(NUMBERS, 0, batch.build()?, ACKS_ALL)?;
+        }
         self.waiting = None;
         Ok(())
     }
@@ -302,12 +358,15 @@ impl<'a> Trial<'a> {
 
     /// Waits until so many different numbers have come.
     pub fn wait_some(&mut self, count: u64) -> Result<()> {
-        self.wait_for(&format!("{count} numbers come"), |trial| {
+        let mut there = 0;
+        let waited = self.wait_for(&format!("{count} numbers come"), |trial| {
             let mut arrived = trial.arrived()?;
             arrived.sort();
             arrived.dedup();
-            Ok((arrived.len() as u64 >= count).then_some(()))
-        })
+            there = arrived.len() as u64;
+            Ok((there >= count).then_some(()))
+        });
+        waited.with_context(|| format!("{there} of {count} numbers are there"))
     }
 
     /// Waits until all that was put has come, and looks at it.
@@ -341,10 +400,10 @@ impl<'a> Trial<'a> {
             ensure!(*newest <= *n || !in_order, "{n} came after {newest}, which has the same key");
             *newest = *n;
         }
-        let wanted: Vec<u64> = (0..self.next).filter(|n| !missing.contains(n)).collect();
-        let found: Vec<u64> = times.into_keys().collect();
-        let lost: Vec<&u64> = wanted.iter().filter(|n| !found.contains(n)).take(5).collect();
-        let added: Vec<&u64> = found.iter().filter(|n| !wanted.contains(n)).take(5).collect();
+        let is_wanted = |n: &u64| *n < self.next && !missing.contains(n);
+        let lost: Vec<u64> =
+            (0..self.next).filter(|n| is_wanted(n) && !times.contains_key(n)).take(5).collect();
+        let added: Vec<u64> = times.into_keys().filter(|n| !is_wanted(n)).take(5).collect();
         ensure!(lost.is_empty() && added.is_empty(), "lost: {lost:?}…, came from nowhere: {added:?}…");
         Ok(())
     }

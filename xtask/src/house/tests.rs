@@ -36,3 +36,12 @@ fn long_files_are_found_unless_generated() {
     let found = first_lines(&files).unwrap();
     assert!(found.len() == 1 && found[0].starts_with("c.rs"), "{found:?}");
 }
+
+#[test]
+fn what_a_trial_left_at_the_top_is_found() {
+    let paths = ["README.md", "crates/base/src/lib.rs", "data2/log/format", "data2/log/lock", "c.py"]
+        .map(str::to_owned);
+    let found = left_lying(&paths);
+    assert_eq!(found.len(), 2, "{found:?}");
+    assert!(found[0].starts_with("c.py: ") && found[1].starts_with("data2: "), "{found:?}");
+}

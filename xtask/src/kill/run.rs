@@ -110,6 +110,7 @@ impl<'a> Run<'a> {
             .arg("run")
             .args(&self.subject.arguments)
             .args(["--data", "data", "-o", "json"]);
+        command.args(node::KEEPS_ALL);
         command.args(["--kafka", &self.address, "--workers", &workers.to_string()]);
         command.args(["--step-rows-max", &self.conditions.step_rows_max.to_string()]);
         command.args(["--snapshot-steps", &self.conditions.snapshot_steps.to_string()]);
@@ -155,7 +156,8 @@ impl<'a> Run<'a> {
     /// Compares what the node holds with the results of Flink and with what the consumer saw; returns the number of
     /// records.
     fn results(&self, seen: &mut Seen) -> Result<u64> {
-        let node = node::start(&self.folder.join("data"), &self.folder.join("node.log"))?;
+        let all = node::KEEPS_ALL.map(str::to_owned);
+        let node = node::start_with(&self.folder.join("data"), &self.folder.join("node.log"), &all)?;
         let results = (self.subject.collect)(&node.bootstrap, &self.folder)?;
         let records = seen.check_all(&node.bootstrap).context("the consumer")?;
         node.stop()?;

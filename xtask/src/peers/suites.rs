@@ -26,7 +26,7 @@ pub fn franz_go() -> Result<()> {
 }
 
 /// Downloads a module and returns the folder of its sources.
-fn go_module(module: &str, version: &str) -> Result<PathBuf> {
+pub(super) fn go_module(module: &str, version: &str) -> Result<PathBuf> {
     let mut command = go();
     command
         .args(["mod", "download", "-json", &format!("{module}@v{version}")])
@@ -36,7 +36,7 @@ fn go_module(module: &str, version: &str) -> Result<PathBuf> {
     Ok(Path::new(folder).to_owned())
 }
 
-fn go() -> Command {
+pub(super) fn go() -> Command {
     let mut command = Command::new("go");
     command.env("GOFLAGS", "-buildvcs=false");
     command

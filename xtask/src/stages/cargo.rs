@@ -28,10 +28,10 @@ pub fn tests() -> Result<Counts> {
     counted(cargo().args(["test", "--quiet", "--workspace", "--no-fail-fast"]))
 }
 
-/// Runs a test program that needs what a stage has started, and which the others leave out.
-pub fn test_program(package: &str, name: &str, variable: (&str, &str)) -> Result<Counts> {
-    let arguments = ["test", "--quiet", "--package", package, "--test", name];
-    counted(cargo().args(arguments).env(variable.0, variable.1))
+/// Runs a test program that needs what a stage has started, and which the others leave out. For a package alone cargo would
+/// choose other features, and build what it depends on once more.
+pub fn test_program(name: &str, variable: (&str, &str)) -> Result<Counts> {
+    counted(cargo().args(["test", "--quiet", "--workspace", "--test", name]).env(variable.0, variable.1))
 }
 
 fn counted(command: &mut Command) -> Result<Counts> {

@@ -91,7 +91,8 @@ fn all_ways(compared: Compared, random: &mut Random) -> Result<Counts> {
 fn whole(compared: &Compared, expected: &Results, options: &[&str], counts: &mut Counts) -> Result<u64> {
     let folder = compared.working_folder()?;
     let data = folder.path().join("data");
-    let summary = node::run_for_summary(&compared.arguments(), &data, folder.path(), options)?;
+    let with_all = [options, &node::KEEPS_ALL].concat();
+    let summary = node::run_for_summary(&compared.arguments(), &data, folder.path(), &with_all)?;
     let results = read_back(compared, folder.path(), &data)?;
     golden::judge(expected, &results, &format!("{} with {}", compared.name, options.join(" ")), counts);
     let jobs = summary["jobs"].as_array().context("the summary has no jobs")?;
@@ -100,7 +101,7 @@ fn whole(compared: &Compared, expected: &Results, options: &[&str], counts: &mut
 }
 
 fn read_back(compared: &Compared, folder: &Path, data: &Path) -> Result<Results> {
-    let node = node::start(data, &folder.join("node.log"))?;
+    let node = node::start_with(data, &folder.join("node.log"), &node::KEEPS_ALL.map(str::to_owned))?;
     let results = compared.collect(&node.bootstrap, folder)?;
     node.stop()?;
     Ok(results)

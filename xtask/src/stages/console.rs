@@ -1,5 +1,5 @@
-//! The stage that opens the console in a real browser: the newcomer's tour over the flights example, and a node with users
-//! and ten thousand topics.
+//! The stage that opens the console in a real browser: a newcomer who has run the README's first command, a tour of all
+//! pages over the flights as they happen, and a node with users and ten thousand topics.
 //!
 //! What the browser does is in `tests/console`, which says in lines what went well and what did not. The tour's pictures
 //! are those of the guide: with `CONSOLE_PICTURES=write` they are written to `docs/images`, otherwise to a folder that is
@@ -30,6 +30,7 @@ use crate::queue::Queue;
 use crate::{example, node, peers, places};
 
 const SQL: &str = "examples/flights/live.sql";
+const VIEWS: &str = "tests/console/views.sql";
 const EVENTS: &str = "examples/flights/data/events.json.gz";
 const PICTURES: &str = "docs/images";
 const START_LIMIT: Duration = Duration::from_secs(60);
@@ -41,7 +42,12 @@ const PICTURE_BYTES_MAX: u64 = 150_000;
 const PARTITIONS: u32 = 3;
 /// The events that are there when the browser comes; the rest come while it looks.
 const EVENTS_BEFORE: usize = 30_000;
-const EVENTS_PER_SECOND: &str = "200";
+/// So few that they last for as long as the tour may take.
+const EVENTS_PER_SECOND: &str = "80";
+/// An event that is the reason of an alert, as the README shows it.
+const EVENT_OF_AN_ALERT: &str = "0131-B6515-EWR-D";
+/// Minutes from which on a departure is in the view `long_waits`.
+const LONG_WAIT: i64 = 120;
 /// The event that the tour looks for: the first one behind this in partition 0.
 const EVENT_SOUGHT_AFTER: usize = 12_345;
 
@@ -93,7 +99,7 @@ pub fn run() -> Result<Counts> {
     let pictures =
         Pictures { guide, others: others.map_or_else(|| folder.path().join("others"), PathBuf::from) };
     fs::create_dir_all(&pictures.guide)?;
-    for (name, look) in [("tour", tour as Look), ("users", with_users)] {
+    for (name, look) in [("newcomer", newcomer as Look), ("tour", tour), ("users", with_users)] {
         let folder = folder.path().join(name);
         fs::create_dir_all(&folder)?;
         let log = || fs::read_to_string(folder.join("node.log")).unwrap_or_default();
@@ -112,14 +118,21 @@ pub fn run() -> Result<Counts> {
     Ok(counts)
 }
 
+/// The README's first command, and who opens the console for the first time.
+fn newcomer(folder: &Path, pictures: &Pictures, counts: &mut Counts) -> Result<()> {
+    places::link(folder, &["examples/flights/data", example::FILE])?;
+    let site = Site::start(folder, &["run", example::FILE, "--keep-running"])?;
+    browse("newcomer.mjs", &json!({ "http": site.http, "event": EVENT_OF_AN_ALERT }), pictures, counts)
+}
+
 fn tour(folder: &Path, pictures: &Pictures, counts: &mut Counts) -> Result<()> {
-    places::link(folder, &["examples/flights/data", SQL])?;
+    places::link(folder, &["examples/flights/data", SQL, VIEWS])?;
     // The job would make its topic with one partition.
     let node = node::start(&folder.join("data"), &folder.join("start.log"))?;
     let partitions = i32::try_from(PARTITIONS)?;
     Client::connect(&node.bootstrap, "console")?.create_topic(example::INPUT_TOPIC, partitions, 1, &[])?;
     node.stop()?;
-    let site = Site::start(folder, &["run", SQL])?;
+    let site = Site::start(folder, &["run", SQL, "--init", VIEWS])?;
     let mut client = Client::connect(&site.kafka, "console")?;
     let mut wanted = prepare(&mut client, &site, folder)?;
     let mut feed = node::command()?;
@@ -151,7 +164,7 @@ fn prepare(client: &mut Client, site: &Site, folder: &Path) -> Result<Value> {
     for (topic, partitions, config) in topics {
         client.create_topic(topic, i32::try_from(partitions)?, 1, config)?;
     }
-    let (event, offset) = play_events(client, folder)?;
+    let played = play_events(client, folder)?;
     let commit =
         |partition, offset| OffsetToCommit { topic: example::INPUT_TOPIC.to_owned(), partition, offset };
     client.offset_commit("billing", &[commit(0, 1_000)])?;
@@ -171,13 +184,13 @@ fn prepare(client: &mut Client, site: &Site, folder: &Path) -> Result<Value> {
         ],
     )?;
     let mut batch = BatchBuilder::new(Compression::None);
-    for text in [
-        "{\"to\": \"jfk\", \"what\": \"a task\"}",
-        "{\"to\": \"lga\", \"what\": \"broken task\"}",
-        "{\"to\": \"ewr\", \"what\": \"a task\"}",
-    ] {
-        batch.append(now_ms(), None, Some(text.as_bytes()), &[])?;
-    }
+    batch.append(now_ms(), None, Some(b"{\"to\": \"jfk\", \"what\": \"a task\"}"), &[])?;
+    // What fields of a page would change.
+    let broken: &[u8] = b"{\"to\": \"lga\",\r\n \"what\": \"broken task\"}";
+    let headers: [(&str, Option<&[u8]>); 3] =
+        [("note", Some(b" x ")), ("none", None), ("raw", Some(b"\xfe"))];
+    batch.append(now_ms(), Some(b"\xff\x00"), Some(broken), &headers)?;
+    batch.append(now_ms(), None, Some(b"{\"to\": \"ewr\", \"what\": \"a task\"}"), &[])?;
     client.produce("tasks", 0, batch.build()?, -1)?;
     let delivered = queue.fetch(client)?;
     if delivered != 3 {
@@ -197,7 +210,12 @@ fn prepare(client: &mut Client, site: &Site, folder: &Path) -> Result<Value> {
     batch.append(now_ms(), None, Some(&[0, 0, 0, 0, 2, 34, 4, b'B', b'7']), &[])?;
     client.produce("flights", 0, batch.build()?, -1)?;
     await_letter(client)?;
-    Ok(json!({ "event": event, "offset": offset, "hostile": harm.len() }))
+    Ok(json!({
+        "event": played.event,
+        "offset": played.offset,
+        "late": { "event": played.late.0, "offset": played.late.1 },
+        "hostile": harm.len(),
+    }))
 }
 
 /// The letter is written behind the rejection.
@@ -207,8 +225,16 @@ fn await_letter(client: &mut Client) -> Result<()> {
     Ok(())
 }
 
-/// Produces the first events, and leaves the rest in a file of lines; the id and the offset of one in partition 0.
-fn play_events(client: &mut Client, folder: &Path) -> Result<(String, i64)> {
+/// Events in partition 0, by their ids and offsets.
+struct Played {
+    event: String,
+    offset: i64,
+    /// One that the view `long_waits` keeps.
+    late: (String, i64),
+}
+
+/// Produces the first events, and leaves the rest in a file of lines.
+fn play_events(client: &mut Client, folder: &Path) -> Result<Played> {
     let mut text = String::new();
     GzDecoder::new(fs::File::open(places::root().join(EVENTS))?).read_to_string(&mut text)?;
     let key_of = |line: &str| -> Result<String> {
@@ -218,7 +244,7 @@ fn play_events(client: &mut Client, folder: &Path) -> Result<(String, i64)> {
     let mut batches: Vec<BatchBuilder> =
         (0..PARTITIONS).map(|_| BatchBuilder::new(Compression::Lz4)).collect();
     let mut ends = vec![0_i64; PARTITIONS as usize];
-    let mut sought = None;
+    let (mut sought, mut late) = (None, None);
     let begun_ms = now_ms() - 60_000;
     for (index, line) in text.lines().take(EVENTS_BEFORE).enumerate() {
         let key = key_of(line)?;
@@ -226,6 +252,13 @@ fn play_events(client: &mut Client, folder: &Path) -> Result<(String, i64)> {
         if partition == 0 && index > EVENT_SOUGHT_AFTER && sought.is_none() {
             let event: Value = serde_json::from_str(line)?;
             sought = Some((event["event_id"].as_str().context("an event's id")?.to_owned(), ends[0]));
+        }
+        if partition == 0 && late.is_none() {
+            let event: Value = serde_json::from_str(line)?;
+            let waits = event["dep_delay"].as_i64().is_some_and(|minutes| minutes >= LONG_WAIT);
+            if event["event_type"] == "departed" && waits {
+                late = Some((event["event_id"].as_str().context("an event's id")?.to_owned(), ends[0]));
+            }
         }
         ends[partition] += 1;
         let headers: [(&str, Option<&[u8]>); 1] = [("source", Some(b"towers"))];
@@ -245,7 +278,8 @@ fn play_events(client: &mut Client, folder: &Path) -> Result<(String, i64)> {
     }
     let rest = text.lines().skip(EVENTS_BEFORE).map(|line| Ok(format!("{}\t{line}\n", key_of(line)?)));
     fs::write(folder.join("events.txt"), rest.collect::<Result<String>>()?)?;
-    sought.context("no event lies in partition 0")
+    let (event, offset) = sought.context("no event lies in partition 0")?;
+    Ok(Played { event, offset, late: late.context("no flight of partition 0 waits long")? })
 }
 
 fn with_users(folder: &Path, pictures: &Pictures, counts: &mut Counts) -> Result<()> {

@@ -93,9 +93,15 @@ impl Job {
             )?;
             for record in fetched.by_ref() {
                 let record = record?;
+                let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+                let headers = record.headers.iter();
+                let named =
+                    headers.map(|(name, value)| (text(name), text(value.as_deref().unwrap_or_default())));
                 found.push(Found {
-                    value: record.value.map(|value| value.to_vec()).unwrap_or_default(),
+                    named: named.collect(),
                     headers: format!("{:?}", record.headers),
+                    key: record.key.map(|key| key.to_vec()).unwrap_or_default(),
+                    value: record.value.map(|value| value.to_vec()).unwrap_or_default(),
                 });
             }
             if fetched.next_offset() >= fetched.last_stable_offset {
@@ -107,11 +113,18 @@ impl Job {
 }
 
 pub struct Found {
+    pub key: Vec<u8>,
     pub value: Vec<u8>,
     pub headers: String,
+    named: Vec<(String, String)>,
 }
 
 impl Found {
+    /// The value of a header, empty where there is none.
+    pub fn header(&self, name: &str) -> &str {
+        self.named.iter().find(|(known, _)| known == name).map_or("", |(_, value)| value)
+    }
+
     pub fn json(&self) -> Result<Value> {
         Ok(serde_json::from_slice(&self.value)?)
     }

@@ -21,7 +21,7 @@ use crate::queue::Queue;
 use crate::{node, peers, places};
 
 const SQL: &str = "tests/metrics/job.sql";
-const RULES: &str = "deploy/prometheus/rules.yml";
+pub(super) const RULES: &str = "deploy/prometheus/rules.yml";
 const RULES_TEST: &str = "deploy/prometheus/rules_test.yml";
 const START_LIMIT: Duration = Duration::from_secs(60);
 /// Prometheus scrapes every second; a busy machine takes longer.
@@ -45,6 +45,8 @@ const QUIET: &[&str] = &[
     "Compaction",
     "Outside targets behind their outbox",
     "Rows that wait for outside targets",
+    "Views: behind their topics",
+    "Views: reads by queries",
 ];
 
 /// Alerts for which there is a cause.
@@ -79,7 +81,9 @@ const EXPECTED: &[(&str, f64)] = &[
     ("kafka_network_requestmetrics_requests_total{request=\"EndTxn\"}", 2.0),
     ("eventwright_kafka_connections > bool 0", 1.0),
     ("eventwright_job_state{job_name=\"sums\",state=\"RUNNING\"}", 1.0),
-    ("sum(eventwright_jobs{state=\"RUNNING\"})", 2.0),
+    ("sum(eventwright_jobs{state=\"RUNNING\"})", 3.0),
+    ("eventwright_view_stands{view=\"customers\"}", 0.0),
+    ("eventwright_view_lag_records{view=\"customers\"}", 0.0),
     ("eventwright_job_rows_in_total{job_name=\"copies\"}", 33.0),
     ("eventwright_job_rows_out_total{job_name=\"copies\"}", 33.0),
     ("eventwright_job_late_rows_total{job_name=\"sums\"}", 1.0),
@@ -87,7 +91,7 @@ const EXPECTED: &[(&str, f64)] = &[
     ("eventwright_job_restarts_total{job_name=\"sums\"}", 0.0),
     ("max(flink_taskmanager_job_task_operator_numRecordsOut{job_name=\"copies\"})", 33.0),
     ("max(eventwright_job_vertex_rows_in_total{job_name=\"copies\"})", 33.0),
-    ("flink_jobmanager_numRunningJobs", 2.0),
+    ("flink_jobmanager_numRunningJobs", 3.0),
     ("eventwright_job_watermark_delay_seconds{job_name=\"sums\"} > bool 0", 1.0),
     ("eventwright_log_fenced", 0.0),
     ("eventwright_log_unsynced_bytes", 0.0),
@@ -105,7 +109,7 @@ pub fn run() -> Result<Counts> {
         checks.check(&format!("promtool {} {}", arguments[0], arguments[1]), (!well).then_some(said));
     }
     let folder = tempfile::tempdir()?;
-    let site = Site::start(folder.path())?;
+    let site = Site::start(folder.path(), SQL)?;
     let prometheus = Prometheus::start(folder.path(), &site.http, &places::root().join(RULES))?;
     let mut client = Client::connect(&site.kafka, "metrics")?;
     let _open = site.work(&mut client, &prometheus)?;
@@ -137,20 +141,20 @@ impl Checks {
 }
 
 /// A run of the SQL file, which is a node too.
-struct Site {
+pub(super) struct Site {
     _server: Server,
     kafka: String,
-    http: String,
+    pub http: String,
 }
 
 impl Site {
-    fn start(folder: &Path) -> Result<Site> {
+    pub fn start(folder: &Path, sql: &str) -> Result<Site> {
         let data = folder.join("data");
         let program = node::command()?.get_program().to_owned();
         let mut command = Command::new("sh");
         // The addresses are told on standard error.
         command.current_dir(folder).args(["-c", "exec \"$0\" \"$@\" 2>&1"]).arg(program).arg("run");
-        command.arg(places::root().join(SQL)).args(["--kafka", "127.0.0.1:0", "--http", "127.0.0.1:0"]);
+        command.arg(places::root().join(sql)).args(["--kafka", "127.0.0.1:0", "--http", "127.0.0.1:0"]);
         command.args(["--snapshot-steps", "1", "--data"]).arg(&data);
         let address = |line: &str| line.strip_prefix("http listening on ").map(str::to_owned);
         let (server, http) = Server::start(&mut command, &folder.join("node.log"), START_LIMIT, address)?;
@@ -171,7 +175,7 @@ impl Site {
             client.create_topic(topic, 1, 1, config)?;
         }
         // The jobs have made their topic when they run.
-        seen(prometheus, "sum(eventwright_jobs{state=\"RUNNING\"})", 2.0)?;
+        seen(prometheus, "sum(eventwright_jobs{state=\"RUNNING\"})", 3.0)?;
         let begun_ms = now_ms() - 60_000;
         let mut committed = TransactionalProducer::new(self.client()?, "done", WAIT)?;
         for burst in 0..2 {

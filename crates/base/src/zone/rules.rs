@@ -3,6 +3,8 @@
 //! The file lists the transitions of the past and ends with a rule for the future, in the notation of POSIX. The
 //! rule's transitions up to the year 2100 are listed too, so that nearly every look-up is one binary search.
 
+use crate::calendar::{is_leap, number_of};
+
 /// The offsets of a zone. Everything is in seconds.
 #[derive(Debug)]
 pub(super) struct Rules {
@@ -42,7 +44,7 @@ struct Date {
 #[derive(Debug, Clone, Copy)]
 enum DayRule {
     /// The first to fourth, or last (5), such day of the week (Sunday is 0) of a month.
-    Month { month: i64, week: i64, weekday: i64 },
+    Month { month: u32, week: i64, weekday: i64 },
     /// 1 to 365; the 29th of February is never counted.
     Julian(i64),
     /// 0 to 365.
@@ -230,6 +232,7 @@ impl Date {
         let day = if let Some(parts) = day.strip_prefix('M') {
             let mut parts = parts.split('.').map(|part| part.parse::<i64>().ok());
             let (month, week, weekday) = (parts.next()??, parts.next()??, parts.next()??);
+            let month = u32::try_from(month).ok()?;
             let valid = (1..=12).contains(&month) && (1..=5).contains(&week) && (0..=6).contains(&weekday);
             valid.then_some(DayRule::Month { month, week, weekday })?
         } else if let Some(number) = day.strip_prefix('J') {
@@ -242,15 +245,14 @@ impl Date {
 
     /// In seconds since 1970 on the wall clock.
     fn of_year(&self, year: i64) -> i64 {
-        let first = day_number(year, 1, 1);
-        let is_leap = day_number(year + 1, 1, 1) - first == 366;
+        let first = number_of(year, 1, 1);
         let day = match self.day {
             DayRule::Zero(day) => first + day,
-            DayRule::Julian(day) => first + day - 1 + i64::from(is_leap && day >= 60),
+            DayRule::Julian(day) => first + day - 1 + i64::from(is_leap(year) && day >= 60),
             DayRule::Month { month, week, weekday } => {
-                let begin = day_number(year, month, 1);
+                let begin = number_of(year, month, 1);
                 let next =
-                    if month == 12 { day_number(year + 1, 1, 1) } else { day_number(year, month + 1, 1) };
+                    if month == 12 { number_of(year + 1, 1, 1) } else { number_of(year, month + 1, 1) };
                 // 1970-01-01 was a Thursday, 4.
                 let wanted = begin + (weekday - begin - 4).rem_euclid(7) + (week - 1) * 7;
                 if wanted >= next { wanted - 7 } else { wanted }
@@ -258,15 +260,6 @@ impl Date {
         };
         day * 86_400 + self.seconds
     }
-}
-
-/// Days since 1970-01-01 in the Gregorian calendar.
-fn day_number(year: i64, month: i64, day: i64) -> i64 {
-    let year = if month <= 2 { year - 1 } else { year };
-    let era = year.div_euclid(400);
-    let year_of_era = year.rem_euclid(400);
-    let day_of_year = (153 * ((month + 9) % 12) + 2) / 5 + day - 1;
-    era * 146_097 + year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year - 719_468
 }
 
 /// `CET`, or `<-03>`.

@@ -10,6 +10,7 @@ use crate::batches::{self, CheckedBatch};
 use crate::broker::Broker;
 use crate::call::{Call, Outcome};
 use crate::errors::ApiError;
+use crate::produce_spans::{ProduceSpans, Produced};
 use crate::security::not_internal;
 use crate::state::BrokerState;
 use crate::state::producers::{SequencedBatch, Verdict};
@@ -39,6 +40,7 @@ struct Ready {
     batch: CheckedBatch,
     log_append_time_ms: i64,
     relaxed: bool,
+    topic: Option<Arc<Topic>>,
     /// Where its answer is.
     topic_index: usize,
     partition_index: usize,
@@ -81,6 +83,7 @@ fn handle(call: &Call<'_>, request: ProduceRequest) -> Outcome {
                     batch,
                     log_append_time_ms,
                     relaxed,
+                    topic: topic.as_ref().ok().cloned(),
                     topic_index,
                     partition_index,
                 }),
@@ -93,9 +96,12 @@ fn handle(call: &Call<'_>, request: ProduceRequest) -> Outcome {
             partition_responses,
         });
     }
+    let begin_ns = call.broker.produce_spans.as_ref().map_or(0, |spans| spans.now_ns());
     let lsn = append(call, transactional_id.as_deref(), (&ready, frame_bytes), &mut responses);
+    let produced = produced(call, &ready, &responses, begin_ns);
     let response = ProduceResponse { responses, ..Default::default() };
     if acks == 0 {
+        are_durable(produced);
         // Nobody reads an error; as Kafka, a refused batch closes the connection, which is a sign.
         return match response
             .responses
@@ -111,9 +117,36 @@ fn handle(call: &Call<'_>, request: ProduceRequest) -> Outcome {
         };
     }
     call.after_durable(lsn, move |fenced| match fenced {
-        None => response,
+        None => {
+            are_durable(produced);
+            response
+        }
         Some(error) => lost(response, error),
     })
+}
+
+/// The batches that went into the log and may have spans.
+fn produced(
+    call: &Call<'_>,
+    ready: &[Ready],
+    responses: &[TopicProduceResponse],
+    begin_ns: u64,
+) -> Option<(Arc<ProduceSpans>, Vec<Produced>)> {
+    let spans = call.broker.produce_spans.as_ref()?;
+    let of_batch = |ready: &Ready| {
+        let answer = &responses[ready.topic_index].partition_responses[ready.partition_index];
+        let topic = ready.topic.as_ref().filter(|_| answer.error_code == NONE)?;
+        let place = (&*topic.name, answer.index.unsigned_abs());
+        spans.candidate(place, answer.base_offset, begin_ns, &ready.batch.bytes)
+    };
+    let produced: Vec<Produced> = ready.iter().filter_map(of_batch).collect();
+    (!produced.is_empty()).then(|| (spans.clone(), produced))
+}
+
+fn are_durable(produced: Option<(Arc<ProduceSpans>, Vec<Produced>)>) {
+    if let Some((spans, produced)) = produced {
+        spans.are_durable(produced);
+    }
 }
 
 fn refusal_of_all(call: &Call<'_>, request: &ProduceRequest) -> Option<ApiError> {

@@ -94,6 +94,11 @@ impl Broker {
         self.visitor(principal, &host.to_canonical().to_string(), visitor.is_anonymous)
     }
 
+    /// The same, from where the visitor came before.
+    pub fn rights_now(&self, visitor: &Visitor) -> Visitor {
+        self.visitor(visitor.principal(), visitor.host(), visitor.is_anonymous)
+    }
+
     fn check(&self, proof: &Proof, host: IpAddr) -> Result<Visitor, NotAdmitted> {
         let now = Now::of(&*self.os.clock);
         let host = host.to_canonical().to_string();

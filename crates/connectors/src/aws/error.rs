@@ -1,80 +1,40 @@
 //! What an answer of AWS says that is none: its code, its words, and what that means.
 
 use super::xml;
+use crate::http_answers::{retry_after, shown, shown_bytes};
 use crate::http_connection::HttpAnswer;
+use crate::service::{Cause, ServiceError};
 use base::ErrorKind;
 use serde_json::Value;
 
-/// Bytes of an answer that are shown where it has no message.
-const SHOWN_BYTES_MAX: usize = 200;
 /// Beyond this, two clocks differ: a signature holds for 15 minutes, and answers take seconds.
 const SKEW_SECONDS_MAX: i64 = 240;
 
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct AwsError {
-    pub kind: ErrorKind,
-    /// As AWS names it; empty for what is not AWS's.
-    pub code: String,
-    pub message: String,
-    pub cause: Cause,
-}
-
-/// What the client itself can do about it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Cause {
-    /// Too much is asked for, or the service fails: the same call after a pause.
-    Passing,
-    /// The keys are old, or wrong: the same call with others.
-    Keys,
-    Other,
-}
-
-pub(crate) type Done<T> = Result<T, AwsError>;
-
-impl AwsError {
-    pub(crate) fn new(kind: ErrorKind, message: impl Into<String>) -> AwsError {
-        AwsError { kind, code: String::new(), message: message.into(), cause: Cause::Other }
+/// Of an answer whose status is no success.
+pub(super) fn refusal(answer: &HttpAnswer, now_ms: i64) -> ServiceError {
+    let (code, words) = told(answer);
+    let cause = cause_of(&code, &words, answer.status);
+    let mut kind = match cause {
+        Cause::Passing if is_throttled(&code, answer.status) => ErrorKind::Retry,
+        Cause::Passing => ErrorKind::Unavailable,
+        Cause::Keys => ErrorKind::Invalid,
+        Cause::Other if is_missing(&code) => ErrorKind::NotFound,
+        Cause::Other => ErrorKind::Invalid,
+    };
+    let mut message = format!("AWS says: {} (code {})", shown(&words), shown(&code));
+    if let Some(skew) = skew_seconds(answer, now_ms)
+        && matches!(answer.status, 400 | 403)
+        && is_about_time(&code, &words)
+    {
+        kind = ErrorKind::Unavailable;
+        let where_ = if skew > 0 { "behind" } else { "ahead of" };
+        message = format!(
+            "this machine's clock is {} s {where_} that of AWS, and a signature holds for few minutes: set the clock \
+             ({message})",
+            skew.abs()
+        );
     }
-
-    pub(crate) fn unavailable(message: impl Into<String>) -> AwsError {
-        AwsError::new(ErrorKind::Unavailable, message)
-    }
-
-    pub(crate) fn invalid(message: impl Into<String>) -> AwsError {
-        AwsError::new(ErrorKind::Invalid, message)
-    }
-
-    /// What comes is not what the service's reference says.
-    pub(crate) fn malformed(what: &str) -> AwsError {
-        AwsError::unavailable(format!("the answer is not one of the service: {what}"))
-    }
-
-    /// Of an answer whose status is no success.
-    pub(super) fn of(answer: &HttpAnswer, now_ms: i64) -> AwsError {
-        let (code, words) = told(answer);
-        let cause = cause_of(&code, &words, answer.status);
-        let mut kind = match cause {
-            Cause::Passing if is_throttled(&code, answer.status) => ErrorKind::Retry,
-            Cause::Passing => ErrorKind::Unavailable,
-            Cause::Keys => ErrorKind::Invalid,
-            Cause::Other if is_missing(&code) => ErrorKind::NotFound,
-            Cause::Other => ErrorKind::Invalid,
-        };
-        let mut message = format!("AWS says: {words} (code {code})");
-        if let Some(skew) = skew_seconds(answer, now_ms)
-            && answer.status == 403 | 400
-            && is_about_time(&code, &words)
-        {
-            kind = ErrorKind::Unavailable;
-            let where_ = if skew > 0 { "behind" } else { "ahead of" };
-            message = format!(
-                "this machine's clock is {} s {where_} that of AWS, and a signature holds for few minutes: set the clock \
-                 ({message})",
-                skew.abs()
-            );
-        }
-        AwsError { kind, code, message, cause }
-    }
+    ServiceError { code, cause, pause: retry_after(answer, now_ms), ..ServiceError::new(kind, message) }
 }
 
 /// The code and the words: of JSON, of XML, or the bare status.
@@ -96,16 +56,18 @@ fn told(answer: &HttpAnswer) -> (String, String) {
         let text = |name| error.find(name).map(|found| found.text.clone());
         return (text("Code").unwrap_or_default(), text("Message").unwrap_or_default());
     }
-    let shown = &answer.body[..answer.body.len().min(SHOWN_BYTES_MAX)];
-    (header.unwrap_or_else(|| answer.status.to_string()), String::from_utf8_lossy(shown).into_owned())
+    (header.unwrap_or_else(|| answer.status.to_string()), shown_bytes(&answer.body))
 }
 
+/// Whether there is too much at once: calls, or calls that are about the same.
 fn is_throttled(code: &str, status: u16) -> bool {
     const CODES: &[&str] = &[
         "BandwidthLimitExceeded",
+        "ConditionalRequestConflict",
         "KMSThrottlingException",
         "KmsThrottled",
         "LimitExceededException",
+        "OperationAborted",
         "OverLimit",
         "PriorRequestNotComplete",
         "ProvisionedThroughputExceededException",
@@ -190,9 +152,9 @@ fn skew_seconds(answer: &HttpAnswer, now_ms: i64) -> Option<i64> {
 mod tests {
     use super::*;
 
-    fn of(status: u16, body: &str) -> AwsError {
+    fn of(status: u16, body: &str) -> ServiceError {
         let headers = vec![("Date".to_string(), "Sun, 30 Aug 2015 12:36:00 GMT".to_string())];
-        AwsError::of(&HttpAnswer { status, headers, body: body.into() }, 1_440_938_160_000 - 600_000)
+        refusal(&HttpAnswer { status, headers, body: body.into() }, 1_440_938_160_000 - 600_000)
     }
 
     #[test]

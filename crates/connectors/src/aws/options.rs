@@ -7,6 +7,8 @@ use dataflow::table::TableDefinition;
 
 pub(crate) const REGION: &str = "aws.region";
 pub(crate) const ENDPOINT: &str = "aws.endpoint";
+pub(crate) const S3_ENDPOINT: &str = "s3.endpoint";
+pub(crate) const PATH_STYLE: &str = "s3.path.style.access";
 pub(crate) const PROVIDER: &str = "aws.credentials.provider";
 pub(crate) const ACCESS_KEY_ID: &str = "aws.credentials.basic.accesskeyid";
 pub(crate) const SECRET_KEY: &str = "aws.credentials.basic.secretkey";
@@ -18,7 +20,7 @@ pub(crate) const EXTERNAL_ID: &str = "aws.credentials.role.externalId";
 pub(crate) const ROLE_PROVIDER: &str = "aws.credentials.role.provider";
 pub(crate) const STS_ENDPOINT: &str = "aws.credentials.role.stsEndpoint";
 pub(crate) const TOKEN_FILE: &str = "aws.credentials.webIdentityToken.file";
-pub(crate) const ROOT_CAS: &str = "tls.root-cas-file";
+pub(crate) use crate::service::ROOT_CAS;
 pub(crate) const TIMEOUT: &str = "timeout";
 pub(crate) const DEAD_LETTER_TOPIC: &str = "dead-letter.topic";
 
@@ -145,7 +147,7 @@ pub(crate) const fn with_common<const N: usize, const M: usize>(own: [OptionSpec
 pub(crate) fn problems(table: &TableDefinition, options: &Options) -> Vec<ConnectorError> {
     let mut errors = Vec::new();
     let mut problem = |option: &str, message: String| errors.push(option_problem(table, option, message));
-    for key in [ENDPOINT, STS_ENDPOINT] {
+    for key in [ENDPOINT, S3_ENDPOINT, STS_ENDPOINT] {
         if let Some(Err(error)) = options.text(key).map(auth::https::Url::parse) {
             problem(key, format!("'{key}': {error}"));
         }

@@ -1,7 +1,9 @@
 //! Where a service is, and how a client deals with refusals.
 
-use super::testing::Served;
 use super::*;
+use crate::service::testing::Served;
+use crate::service::{Call, Client};
+use base::ErrorKind;
 use std::collections::BTreeMap;
 
 fn options(given: &[(&str, &str)]) -> Options {
@@ -14,18 +16,16 @@ fn environment(pairs: &'static [(&'static str, &'static str)]) -> Environment {
     Arc::new(move |name| pairs.iter().find(|(known, _)| *known == name).map(|(_, value)| value.to_string()))
 }
 
-fn access(
-    given: &[(&str, &str)],
-    env: &'static [(&'static str, &'static str)],
-    region: Option<&str>,
-) -> Result<Access, String> {
-    Access::within(&Os::real(), &options(given), environment(env), "sqs", region, None)
+type Variables = &'static [(&'static str, &'static str)];
+
+fn place(given: &[(&str, &str)], env: Variables, region: Option<&str>) -> Result<(String, String), String> {
+    let found = found(&Os::real(), &options(given), &environment(env), "sqs", region, None)?;
+    Ok((found.0.address(), found.1))
 }
 
 #[test]
 fn a_service_is_where_options_environment_or_its_own_name_say() {
-    let place = |access: Access| (access.url.address(), access.region);
-    let of = |given: &[(&str, &str)], env, region| place(access(given, env, region).unwrap());
+    let of = |given: &[(&str, &str)], env, region| place(given, env, region).unwrap();
     let amazon = |region: &str| (format!("sqs.{region}.amazonaws.com:443"), region.to_string());
     assert_eq!(
         of(&[("aws.region", "eu-west-1")], &[("AWS_REGION", "x-1")], Some("y-1")),
@@ -38,8 +38,8 @@ fn a_service_is_where_options_environment_or_its_own_name_say() {
     let other = ("localhost:4566".to_string(), "us-east-1".to_string());
     assert_eq!(of(&[("aws.endpoint", "http://localhost:4566")], &[], None), other);
     assert_eq!(of(&[], &[("AWS_ENDPOINT_URL_SQS", "http://localhost:4566")], None), other);
-    assert!(access(&[], &[], None).err().unwrap().contains("'aws.region'"));
-    assert!(access(&[("aws.region", "x/evil.example")], &[], None).err().unwrap().contains("no region"));
+    assert!(place(&[], &[], None).err().unwrap().contains("'aws.region'"));
+    assert!(place(&[("aws.region", "x/evil.example")], &[], None).err().unwrap().contains("no region"));
 }
 
 #[test]
@@ -51,7 +51,7 @@ fn regions_are_found_in_names() {
 
 #[test]
 fn hosts_are_signed_as_they_are_sent() {
-    let host = |url: &str| host_of(&Url::parse(url).unwrap());
+    let host = |url: &str| crate::http_host::host_header(&Url::parse(url).unwrap());
     assert_eq!(host("https://sqs.eu-west-1.amazonaws.com/"), "sqs.eu-west-1.amazonaws.com");
     assert_eq!((host("http://a:80/"), host("http://a:443/")), ("a".to_string(), "a:443".to_string()));
     assert_eq!(host("http://[::1]:4566/"), "[::1]:4566");
@@ -64,7 +64,10 @@ fn client(served: &Served, secret: &str) -> Client {
         ("aws.credentials.basic.secretkey", secret),
         ("timeout", "5 s"),
     ];
-    access(&given, &[], None).unwrap().client(2).unwrap()
+    access_within(&Os::real(), &options(&given), environment(&[]), "sqs", None, None)
+        .unwrap()
+        .client(2)
+        .unwrap()
 }
 
 const CALL: fn() -> Call = || Call::json("1.0", "AmazonSQS.X", &serde_json::json!({}));
@@ -83,9 +86,9 @@ fn what_is_throttled_is_asked_again_and_what_is_wrong_is_not() {
     });
     let mut client = client(&served, "secret");
     let clock = Os::real().clock;
-    let begun = crate::socket::monotonic(&*clock);
+    let begun = auth::socket::monotonic(&*clock);
     assert_eq!(client.call(&CALL()).unwrap().body, b"{\"a\":1}");
-    let taken = crate::socket::monotonic(&*clock).saturating_sub(begun);
+    let taken = auth::socket::monotonic(&*clock).saturating_sub(begun);
     assert!(taken >= Duration::from_millis(300), "no pause between the tries: {taken:?}");
     let refused = client.call(&CALL()).unwrap_err();
     assert_eq!((refused.kind, served.asked().len()), (ErrorKind::Invalid, 4));
@@ -139,7 +142,7 @@ fn keys_that_stay_wrong_are_an_error_without_them() {
 fn a_long_poll_ends_when_its_answer_comes_and_calls_pass_it_by() {
     let served = Served::start(|_| (200, "{}".into()));
     let mut client = client(&served, "secret");
-    client.begin_long(CALL(), Duration::from_secs(1)).unwrap();
+    client.begin_long(&CALL(), Duration::from_secs(1)).unwrap();
     assert!(client.is_long_under_way());
     let mut answer = None;
     while answer.is_none() {

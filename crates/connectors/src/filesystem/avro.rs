@@ -6,20 +6,21 @@
 //!    costs nothing more; another one passes over whole blocks.
 //! 3. A block is written when enough rows wait; a file's name stands for its rows, its mark for nothing but itself.
 
+use super::files::{Files, Input};
 use super::source::RowsRead;
+use super::target::GrowingFile;
 use arrow_schema::SchemaRef;
 use base::options::Options;
 use flate2::Crc;
 use flate2::read::DeflateDecoder;
 use flate2::write::DeflateEncoder;
-use formats::{AvroFileDecoder, avro_file_schema};
-use os::{DiskFile, Os};
-use std::fs::File;
+use formats::{AvroFileDecoder, AvroValue, AvroValues, avro_file_schema};
+use os::Os;
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::sync::Arc;
 
 const MAGIC: &[u8; 4] = b"Obj\x01";
-const MARK_BYTES: usize = 16;
+pub(crate) const MARK_BYTES: usize = 16;
 /// Of the head's map: entries, and bytes of all of them.
 const ENTRIES_MAX: i64 = 1000;
 const HEAD_BYTES_MAX: usize = 16 << 20;
@@ -131,7 +132,7 @@ fn read_long(input: &mut impl BufRead) -> io::Result<Option<i64>> {
     Err(bad("a number is longer than 64 bits"))
 }
 
-fn write_long(value: i64, out: &mut Vec<u8>) {
+pub(crate) fn write_long(value: i64, out: &mut Vec<u8>) {
     let mut rest = (value << 1 ^ value >> 63) as u64;
     while rest >= 0x80 {
         out.push(rest as u8 | 0x80);
@@ -140,7 +141,7 @@ fn write_long(value: i64, out: &mut Vec<u8>) {
     out.push(rest as u8);
 }
 
-fn write_bytes(bytes: &[u8], out: &mut Vec<u8>) {
+pub(crate) fn write_bytes(bytes: &[u8], out: &mut Vec<u8>) {
     write_long(bytes.len() as i64, out);
     out.extend_from_slice(bytes);
 }
@@ -213,9 +214,16 @@ impl Head {
     }
 
     fn bytes(&self) -> Vec<u8> {
+        self.bytes_with(&[])
+    }
+
+    /// With more entries than a file needs.
+    fn bytes_with(&self, more: &[(&str, &str)]) -> Vec<u8> {
         let mut out = MAGIC.to_vec();
-        write_long(2, &mut out);
-        for (key, value) in [("avro.schema", self.schema.as_str()), ("avro.codec", self.codec.name())] {
+        let own = [("avro.schema", self.schema.as_str()), ("avro.codec", self.codec.name())];
+        let entries = [&own, more].concat();
+        write_long(entries.len() as i64, &mut out);
+        for (key, value) in entries {
             write_bytes(key.as_bytes(), &mut out);
             write_bytes(value.as_bytes(), &mut out);
         }
@@ -227,6 +235,7 @@ impl Head {
 
 /// Reads the wanted columns of files, one file at a time.
 pub(super) struct AvroFiles {
+    files: Arc<dyn Files>,
     options: Options,
     schema: SchemaRef,
     projection: Vec<usize>,
@@ -236,8 +245,7 @@ pub(super) struct AvroFiles {
 struct OpenFile {
     path: String,
     position: i64,
-    input: BufReader<File>,
-    head: Head,
+    blocks: Blocks<BufReader<Input>>,
     decoder: AvroFileDecoder,
     block: Vec<u8>,
     /// Where the next row begins in the block.
@@ -247,8 +255,13 @@ struct OpenFile {
 }
 
 impl AvroFiles {
-    pub(super) fn new(options: &Options, schema: SchemaRef, projection: Vec<usize>) -> AvroFiles {
-        AvroFiles { options: options.clone(), schema, projection, open: None }
+    pub(super) fn new(
+        files: Arc<dyn Files>,
+        options: &Options,
+        schema: SchemaRef,
+        projection: Vec<usize>,
+    ) -> AvroFiles {
+        AvroFiles { files, options: options.clone(), schema, projection, open: None }
     }
 
     /// At most `count` rows from `position` on: the columns, how many rows there are, and whether the file has ended.
@@ -278,14 +291,14 @@ impl AvroFiles {
     }
 
     fn open(&self, path: &str, position: i64) -> Result<OpenFile, String> {
-        let file = File::open(path).map_err(|error| error.to_string())?;
+        let file = self.files.open(path).map_err(|error| error.to_string())?;
         let mut input = BufReader::with_capacity(CHUNK_BYTES, file);
         let head = Head::read(&mut input).map_err(|error| error.to_string())?;
         let decoder = AvroFileDecoder::new(&self.options, &self.schema, &self.projection, &head.schema);
+        let blocks = Blocks { input, head };
         let decoder = decoder.map_err(|error| error.to_string())?;
         let path = path.to_string();
-        let mut open =
-            OpenFile { path, position: 0, input, head, decoder, block: Vec::new(), at: 0, left: 0 };
+        let mut open = OpenFile { path, position: 0, blocks, decoder, block: Vec::new(), at: 0, left: 0 };
         while open.position < position {
             if open.left == 0 && !open.next_block().map_err(|error| error.to_string())? {
                 return Err("it has fewer rows than it had".into());
@@ -311,7 +324,24 @@ impl OpenFile {
         if self.at < self.block.len() {
             return Err(bad("there are bytes behind the last row of a block"));
         }
-        let Some(count) = read_long(&mut self.input)? else { return Ok(false) };
+        let Some((count, block)) = self.blocks.next()? else { return Ok(false) };
+        self.block = block;
+        self.decoder.begin_block(self.block.len());
+        (self.at, self.left) = (0, count);
+        Ok(true)
+    }
+}
+
+/// The blocks of a file, behind its head.
+struct Blocks<R> {
+    input: R,
+    head: Head,
+}
+
+impl<R: BufRead> Blocks<R> {
+    /// How many values the next block has, and their bytes; none at the end of the file.
+    fn next(&mut self) -> io::Result<Option<(i64, Vec<u8>)>> {
+        let Some(count) = read_long(&mut self.input)? else { return Ok(None) };
         if count < 0 {
             return Err(bad("a block has a negative number of rows"));
         }
@@ -321,11 +351,39 @@ impl OpenFile {
         if mark != self.head.mark {
             return Err(bad("the mark behind a block is not that of the file"));
         }
-        self.block = self.head.codec.unpack(packed)?;
-        self.decoder.begin_block(self.block.len());
-        (self.at, self.left) = (0, count);
-        Ok(true)
+        Ok(Some((count, self.head.codec.unpack(packed)?)))
     }
+}
+
+/// All values of a file that lies in memory, whatever its schema is; no more bytes than one block may have.
+pub(crate) fn values_of(bytes: &[u8]) -> Result<Vec<AvroValue>, String> {
+    let mut input = bytes;
+    let head = Head::read(&mut input).map_err(|error| error.to_string())?;
+    let decoder = AvroValues::new(&head.schema).map_err(|error| error.to_string())?;
+    let (mut blocks, mut values) = (Blocks { input, head }, Vec::new());
+    let mut left = BLOCK_BYTES_MAX;
+    while let Some((count, block)) = blocks.next().map_err(|error| error.to_string())? {
+        left = left.checked_sub(block.len()).ok_or("it is too long")?;
+        values.extend(decoder.block(&block, count).map_err(|error| error.to_string())?);
+    }
+    Ok(values)
+}
+
+/// A file of values in the binary encoding, packed as Iceberg's own writers do; its head says some more.
+pub(crate) fn file_of(
+    schema: &str,
+    more: &[(&str, &str)],
+    values: &[Vec<u8>],
+    mark: [u8; MARK_BYTES],
+) -> io::Result<Vec<u8>> {
+    let head = Head { schema: schema.into(), codec: Codec::Deflate, mark };
+    let mut out = head.bytes_with(more);
+    for some in values.chunks(1000) {
+        write_long(some.len() as i64, &mut out);
+        write_bytes(&head.codec.pack(&some.concat())?, &mut out);
+        out.extend_from_slice(&mark);
+    }
+    Ok(out)
 }
 
 /// What the files of a table have in common.
@@ -343,12 +401,12 @@ impl AvroRows {
     }
 
     /// Begins a file.
-    pub(super) fn create(&self, file: Arc<dyn DiskFile>) -> io::Result<AvroFile> {
+    pub(super) fn create(&self, file: Arc<dyn GrowingFile>) -> io::Result<AvroFile> {
         let mut mark = [0; MARK_BYTES];
         self.os.random.fill(&mut mark);
         let head = Head { schema: self.schema.clone(), codec: self.codec, mark };
         let bytes = head.bytes();
-        file.write_all_at(&bytes, 0)?;
+        file.append(&bytes)?;
         Ok(AvroFile { file, written: bytes.len() as u64, head, block: Vec::new(), rows: 0 })
     }
 }
@@ -363,7 +421,7 @@ pub(super) fn check(options: &Options) -> Result<(), String> {
 
 /// A file that is being written.
 pub(super) struct AvroFile {
-    file: Arc<dyn DiskFile>,
+    file: Arc<dyn GrowingFile>,
     written: u64,
     head: Head,
     block: Vec<u8>,
@@ -387,7 +445,7 @@ impl AvroFile {
         write_long(self.rows, &mut bytes);
         write_bytes(&self.head.codec.pack(&self.block)?, &mut bytes);
         bytes.extend_from_slice(&self.head.mark);
-        self.file.write_all_at(&bytes, self.written)?;
+        self.file.append(&bytes)?;
         self.written += bytes.len() as u64;
         self.block.clear();
         self.rows = 0;
@@ -403,6 +461,6 @@ impl AvroFile {
 /// The schema in a file's head.
 #[cfg(test)]
 pub(crate) fn schema_of(path: &std::path::Path) -> serde_json::Value {
-    let mut input = BufReader::new(File::open(path).expect("the file is there"));
+    let mut input = BufReader::new(std::fs::File::open(path).expect("the file is there"));
     serde_json::from_str(&Head::read(&mut input).expect("it has a head").schema).expect("its schema is JSON")
 }

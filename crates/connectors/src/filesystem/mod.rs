@@ -1,49 +1,81 @@
 //! `filesystem`: files of JSON lines, changelogs in JSON, CSV or raw lines, gzip by suffix, Avro or Parquet; read whole, written exactly once.
 
 pub(crate) mod avro;
-mod commit;
-mod parquet;
+mod feed;
+pub(crate) mod files;
+mod folder;
+mod lines;
+mod location;
+mod notices;
+mod objects;
+pub(crate) mod parquet;
 mod probe;
 pub(crate) mod sink;
 mod source;
+mod target;
 
+use crate::aws::access_problem;
+use crate::aws::options::{COUNT, DEAD_LETTER_TOPIC, PATH_STYLE, S3_ENDPOINT, problems, with_common};
+use crate::kafka::Node;
+use crate::service::Access;
 use crate::table_format::{self, Checked, FORMAT, Formats};
-use crate::{CONNECTOR, SINK_RATE_LIMIT, option_problem};
+use crate::{CONNECTOR, SCAN_RATE_LIMIT, SINK_RATE_LIMIT, option_problem};
 use arrow_schema::{DataType, TimeUnit};
-use base::options::{OptionKind, OptionSpec};
+use base::options::{OptionKind, OptionSpec, Options};
 use dataflow::connector::{
     Connector, ConnectorError, ConnectorSpec, MetadataSpec, Probed, Role, SourceRequest,
 };
+use dataflow::feed::{Feed, FeedRequest};
 use dataflow::plan::Changelog;
 use dataflow::sink::Sink;
 use dataflow::source::Source;
 use dataflow::table::TableDefinition;
+use folder::Folder;
 use formats::FormatKind;
-use os::Os;
-use std::path::Path;
+use location::{Location, is_bucket};
+use objects::Objects;
 use std::sync::Arc;
+use std::time::Duration;
+use target::FileTarget;
 
-const OPTIONS: &[OptionSpec] = &[
+const MONITOR: &str = "source.monitor-interval";
+const FILE_SIZE: &str = "sink.rolling-policy.file-size";
+
+const OWN: usize = 15;
+
+const OWN_OPTIONS: [OptionSpec; OWN] = [
     CONNECTOR,
     OptionSpec {
         key: "path",
         kind: OptionKind::Text,
         required: true,
         default: None,
-        doc: "A file or a folder, relative to the working directory; names that begin with `.` or `_` are passed over.",
+        doc: "A file or a folder, relative to the working directory, or in a bucket of S3 (`s3://BUCKET/FOLDER`); names that begin \
+              with `.` or `_` are passed over.",
         example: "data/orders",
     },
     FORMAT,
     OptionSpec {
-        key: "source.monitor-interval",
+        key: MONITOR,
         kind: OptionKind::Duration,
         required: false,
         default: None,
-        doc: "Not supported yet: a folder is read as it is when the job starts.",
+        doc: "In a bucket: how often new objects are looked for, each of which is read once. Without it the folder is read \
+              once and the job ends, and that is the only way for a folder of this machine; of a bucket what comes meanwhile is \
+              read too, where its key is behind those that were.",
         example: "10 s",
     },
+    crate::optional(
+        notices::QUEUE_URL,
+        OptionKind::Text,
+        None,
+        "In a bucket: the SQS queue that S3 tells of new objects (`s3:ObjectCreated:*`), itself or by SNS or EventBridge. The \
+         bucket is listed once, when the job starts, and then objects are read as they are told of; a message is deleted when its \
+         objects lie in the log. With `source.monitor-interval` the bucket is listed so often besides.",
+        "https://sqs.eu-central-1.amazonaws.com/123456789012/new-orders",
+    ),
     OptionSpec {
-        key: "sink.rolling-policy.file-size",
+        key: FILE_SIZE,
         kind: OptionKind::Size,
         required: false,
         default: Some("128 mb"),
@@ -74,6 +106,29 @@ const OPTIONS: &[OptionSpec] = &[
         doc: "The folder of rows whose partition column is NULL.",
         example: "none",
     },
+    crate::optional(
+        S3_ENDPOINT,
+        OptionKind::Text,
+        None,
+        "Where buckets are, if not in AWS: MinIO, Ceph and many others. `aws.endpoint` says the same.",
+        "http://localhost:9000",
+    ),
+    crate::optional(
+        PATH_STYLE,
+        OptionKind::Boolean,
+        None,
+        "Whether the bucket stands in the path instead of the host; without it that is so for servers other than AWS.",
+        "true",
+    ),
+    crate::optional(
+        DEAD_LETTER_TOPIC,
+        OptionKind::Text,
+        None,
+        "Of a bucket: lines that cannot be read go to this topic of the embedded log with the reason in a header, and the job goes \
+         on. Without it they fail the job.",
+        "orders-rejected",
+    ),
+    SCAN_RATE_LIMIT,
     SINK_RATE_LIMIT,
     OptionSpec {
         key: "sink.parallelism",
@@ -85,26 +140,48 @@ const OPTIONS: &[OptionSpec] = &[
     },
 ];
 
+const ALL: [OptionSpec; OWN + COUNT] = with_common(OWN_OPTIONS);
+
+/// The options of `filesystem`; those of AWS are for buckets.
+const OPTIONS: &[OptionSpec] = &ALL;
+
 const SPEC: ConnectorSpec = ConnectorSpec {
     name: "filesystem",
-    doc: "Files of a folder. Read: every file that is there when the job starts. Written: files become visible \
-          whole, by rename, each row once.",
+    doc: "Files of a folder, or objects in a bucket of S3 and of servers like it. Read: every file that is there when the job starts, \
+          in a bucket also those that come later. Written: files become visible whole, each row once.",
     options: OPTIONS,
     formats: formats::FormatKind::names_of_files(),
     reads: true,
     writes: true,
     source_guarantee: "exactly once (positions in the job's journal; a changed file is an error)",
-    sink_guarantee: "exactly once (outbox; files committed by rename)",
+    sink_guarantee: "exactly once (outbox; files committed by rename, in a bucket by uploads and a put on a condition)",
 };
 
 pub(crate) struct Filesystem {
-    os: Os,
+    node: Node,
 }
 
 impl Filesystem {
-    pub(crate) fn new(os: Os) -> Filesystem {
-        Filesystem { os }
+    pub(crate) fn new(node: Node) -> Filesystem {
+        Filesystem { node }
     }
+
+    fn access(&self, table: &TableDefinition, options: &Options) -> Result<Access, ConnectorError> {
+        location::access(self.node.os(), options).map_err(|message| access_problem(table, message))
+    }
+}
+
+fn first(checked: Result<Checked, Vec<ConnectorError>>) -> Result<Checked, ConnectorError> {
+    checked.map_err(|mut errors| errors.remove(0))
+}
+
+fn location(table: &TableDefinition, options: &Options) -> Result<Location, ConnectorError> {
+    Location::of(options).map_err(|message| option_problem(table, "path", message))
+}
+
+/// Of a table that was not checked yet.
+fn is_in_bucket(table: &TableDefinition) -> bool {
+    table.options.get("path").is_some_and(|path| is_bucket(path))
 }
 
 impl Connector for Filesystem {
@@ -128,8 +205,28 @@ impl Connector for Filesystem {
         checked(table, role).map(drop)
     }
 
-    fn is_bounded(&self, _table: &TableDefinition) -> bool {
-        true
+    fn is_bounded(&self, table: &TableDefinition) -> bool {
+        let goes_on = [MONITOR, notices::QUEUE_URL].iter().any(|key| table.options.contains_key(*key));
+        !is_in_bucket(table) || !goes_on
+    }
+
+    fn lands(&self, table: &TableDefinition) -> bool {
+        is_in_bucket(table)
+    }
+
+    fn feed(&self, request: FeedRequest) -> Result<Box<dyn Feed>, ConnectorError> {
+        let FeedRequest { table, identity } = request;
+        let checked = first(checked(&table, Role::Source))?;
+        let access = self.access(&table, &checked.options)?;
+        match location(&table, &checked.options)? {
+            Location::Bucket(place) => {
+                let log = self.node.log(&table)?;
+                Ok(Box::new(feed::BucketFeed::new(table, access, place, checked, log, identity)?))
+            }
+            Location::Local(_) => {
+                Err(option_problem(&table, "path", "files of this machine are read where they are"))
+            }
+        }
     }
 
     fn source_changelog(&self, table: &TableDefinition) -> Changelog {
@@ -140,21 +237,42 @@ impl Connector for Filesystem {
         table_format::changelog(table, &["format"])
     }
 
-    fn probe(&self, table: &TableDefinition, role: Role, _timeout_ms: u64) -> Vec<Probed> {
-        match checked(table, role) {
-            Ok(checked) => probe::probe(Path::new(checked.options.text("path").unwrap_or_default()), role),
-            Err(mut errors) => vec![Probed::failed("declared", errors.remove(0))],
+    fn probe(&self, table: &TableDefinition, role: Role, timeout_ms: u64) -> Vec<Probed> {
+        let tried = first(checked(table, role)).and_then(|checked| {
+            let place = location(table, &checked.options)?;
+            Ok((self.access(table, &checked.options), place))
+        });
+        match tried {
+            Ok((_, Location::Local(path))) => probe::probe(&path, role),
+            Ok((Ok(access), Location::Bucket(place))) => {
+                probe::probe_bucket(&place, &access.with_timeout(Duration::from_millis(timeout_ms)))
+            }
+            Ok((Err(error), _)) | Err(error) => vec![Probed::failed("declared", error)],
         }
     }
 
     fn source(&self, request: SourceRequest) -> Result<Box<dyn Source>, ConnectorError> {
-        let checked = checked(&request.table, Role::Source).map_err(|mut errors| errors.remove(0))?;
-        Ok(Box::new(source::FilesystemSource::new(request, checked)?))
+        let checked = first(checked(&request.table, Role::Source))?;
+        match location(&request.table, &checked.options)? {
+            Location::Local(path) => Ok(Box::new(source::FilesystemSource::new(request, checked, path)?)),
+            Location::Bucket(_) => {
+                feed::landed(self.node.log(&request.table)?, request, checked, self.metadata())
+            }
+        }
     }
 
     fn sink(&self, table: &Arc<TableDefinition>, job: &str) -> Result<Sink, ConnectorError> {
-        let checked = checked(table, Role::Sink).map_err(|mut errors| errors.remove(0))?;
-        Ok(Sink::Outbox(Box::new(sink::FilesystemSink::new(self.os.clone(), table, checked, job)?)))
+        let checked = first(checked(table, Role::Sink))?;
+        let identity = job.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }).collect();
+        let os = self.node.os();
+        let target: Box<dyn FileTarget> = match location(table, &checked.options)? {
+            Location::Local(path) => Box::new(Folder::new(os.clone(), path, identity)),
+            Location::Bucket(place) => {
+                let file_bytes = checked.options.bytes(FILE_SIZE).unwrap_or(0);
+                Box::new(Objects::new(self.access(table, &checked.options)?, place, identity, file_bytes))
+            }
+        };
+        Ok(Sink::Outbox(Box::new(sink::FilesystemSink::new(os, table, checked, target)?)))
     }
 }
 
@@ -178,9 +296,26 @@ fn checked(table: &TableDefinition, role: Role) -> Result<Checked, Vec<Connector
         _ => checked.value.schema_problem(table, &table.schema, &[], role),
     };
     let mut errors: Vec<ConnectorError> = problem.into_iter().collect();
-    if role == Role::Source && checked.options.text("source.monitor-interval").is_some() {
-        let message = "'source.monitor-interval' is not supported yet: leave it out to read the folder once";
-        errors.push(option_problem(table, "source.monitor-interval", message));
+    if let Err(error) = location(table, &checked.options) {
+        errors.push(error);
+    }
+    match is_in_bucket(table) {
+        true => errors.extend(problems(table, &checked.options)),
+        false => {
+            for key in
+                [MONITOR, notices::QUEUE_URL, DEAD_LETTER_TOPIC].into_iter().filter(|_| role == Role::Source)
+            {
+                if checked.options.text(key).is_some() {
+                    let message = format!(
+                        "'{key}' is for buckets; a folder of this machine is read once, as it is: leave it out"
+                    );
+                    errors.push(option_problem(table, key, message));
+                }
+            }
+        }
+    }
+    if let Some(message) = notices::problem(&checked.options, role) {
+        errors.push(option_problem(table, notices::QUEUE_URL, message));
     }
     if role == Role::Source && !table.partition_keys.is_empty() {
         let message = "a partitioned folder can be written, but not read yet";

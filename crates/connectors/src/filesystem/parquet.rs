@@ -3,6 +3,8 @@
 //! Columns are matched by name, those of a ROW too; one that a file does not have is NULL. What arrow makes of the
 //! file's types is fitted to the declared ones where no value can be lost.
 
+use super::files::Files;
+use super::target::GrowingFile;
 use arrow_array::cast::AsArray;
 use arrow_array::types::{
     TimestampMicrosecondType, TimestampMillisecondType, TimestampNanosecondType, TimestampSecondType,
@@ -13,7 +15,6 @@ use arrow_array::{
 };
 use arrow_schema::{DataType, Field, Fields, Schema, SchemaRef, TimeUnit};
 use base::options::Options;
-use os::DiskFile;
 use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::{
     ArrowReaderOptions, ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder,
@@ -21,18 +22,20 @@ use parquet::arrow::arrow_reader::{
 use parquet::arrow::arrow_writer::{ArrowWriter, ArrowWriterOptions};
 use parquet::basic::{Compression, GzipLevel, ZstdLevel};
 use parquet::file::properties::WriterProperties;
+use parquet::file::reader::Length;
 use std::io::Write;
 use std::panic::AssertUnwindSafe;
-use std::path::Path;
 use std::sync::Arc;
 
-/// Rows that the reader decodes at once.
-const BATCH_ROWS: usize = 4096;
+/// Rows that the reader decodes at once, fewer where they are long.
+const BATCH_ROWS_MAX: usize = 4096;
+const BATCH_BYTES_WANTED: i64 = 16 << 20;
 /// Rows of one record of an outbox.
 const RECORD_ROWS_MAX: usize = 1024;
 
 /// Reads the wanted columns of files, one file at a time.
-pub(super) struct ParquetFiles {
+pub(crate) struct ParquetFiles {
+    files: Arc<dyn Files>,
     wanted: Vec<Field>,
     open: Option<OpenFile>,
 }
@@ -47,12 +50,12 @@ struct OpenFile {
 }
 
 impl ParquetFiles {
-    pub(super) fn new(wanted: Vec<Field>) -> ParquetFiles {
-        ParquetFiles { wanted, open: None }
+    pub(crate) fn new(files: Arc<dyn Files>, wanted: Vec<Field>) -> ParquetFiles {
+        ParquetFiles { files, wanted, open: None }
     }
 
     /// At most `count` rows from `position` on: the columns, how many rows there are, and whether the file has ended.
-    pub(super) fn read(
+    pub(crate) fn read(
         &mut self,
         path: &str,
         position: i64,
@@ -74,7 +77,7 @@ impl ParquetFiles {
     ) -> Result<(Vec<ArrayRef>, usize, bool), String> {
         let mut open = match self.open.take() {
             Some(open) if open.path == path && open.position == position => open,
-            _ => OpenFile::new(path, position, &self.wanted)?,
+            _ => OpenFile::new(&*self.files, path, position, &self.wanted)?,
         };
         let mut pieces: Vec<Vec<ArrayRef>> = Vec::new();
         let mut left = count.min(usize::try_from(open.rows - open.position).unwrap_or(0));
@@ -108,9 +111,9 @@ impl ParquetFiles {
 }
 
 impl OpenFile {
-    fn new(path: &str, position: i64, wanted: &[Field]) -> Result<OpenFile, String> {
-        let file = std::fs::File::open(Path::new(path)).map_err(|error| error.to_string())?;
-        let length = file.metadata().map_err(|error| error.to_string())?.len();
+    fn new(files: &dyn Files, path: &str, position: i64, wanted: &[Field]) -> Result<OpenFile, String> {
+        let file = files.pieces(path).map_err(|error| error.to_string())?;
+        let length = file.len();
         // What arrow noted beside the file's own types would only tell of the writer's memory.
         let options = ArrowReaderOptions::new().with_skip_arrow_metadata(true);
         let builder = ParquetRecordBatchReaderBuilder::try_new_with_options(file, options)
@@ -129,6 +132,10 @@ impl OpenFile {
         if rows < 0 || position < 0 || position > rows {
             return Err(format!("row {position} is beyond its {rows} rows"));
         }
+        let groups = builder.metadata().row_groups().iter();
+        let row_bytes = groups.map(|group| group.total_byte_size() / group.num_rows().max(1)).max();
+        let batch_rows = usize::try_from(BATCH_BYTES_WANTED / row_bytes.unwrap_or(1).max(1)).unwrap_or(1);
+        let batch_rows = batch_rows.clamp(1, BATCH_ROWS_MAX);
         let roots: Vec<usize> = (builder.schema().fields().iter().enumerate())
             .filter(|(_, field)| wanted.iter().any(|wanted| wanted.name() == field.name()))
             .map(|(index, _)| index)
@@ -137,7 +144,7 @@ impl OpenFile {
         let reader = builder
             .with_projection(mask)
             .with_offset(usize::try_from(position).unwrap_or(0))
-            .with_batch_size(BATCH_ROWS)
+            .with_batch_size(batch_rows)
             .build()
             .map_err(|error| error.to_string())?;
         Ok(OpenFile { path: path.to_string(), position, rows, reader, pending: None })
@@ -172,7 +179,7 @@ fn fit_columns(batch: &RecordBatch, wanted: &[Field]) -> Result<Vec<ArrayRef>, S
 }
 
 /// An array as one of the declared type, where no value can be lost.
-fn fit(array: &ArrayRef, wanted: &DataType) -> Result<ArrayRef, String> {
+pub(crate) fn fit(array: &ArrayRef, wanted: &DataType) -> Result<ArrayRef, String> {
     let found = array.data_type();
     if found == wanted {
         return Ok(array.clone());
@@ -220,7 +227,7 @@ fn fit(array: &ArrayRef, wanted: &DataType) -> Result<ArrayRef, String> {
         | (DataType::Int16, DataType::Int32 | DataType::Int64)
         | (DataType::Int32, DataType::Int64)
         | (DataType::Float32, DataType::Float64)
-        | (DataType::Time32(_) | DataType::Time64(_), DataType::Time32(_))
+        | (DataType::Time32(_) | DataType::Time64(_), DataType::Time32(_) | DataType::Time64(_))
         | (DataType::Decimal128(..), DataType::Decimal128(..))
         | (DataType::Binary | DataType::LargeUtf8, DataType::Utf8)
         | (DataType::FixedSizeBinary(_) | DataType::LargeBinary | DataType::Utf8, DataType::Binary) => {
@@ -275,7 +282,7 @@ fn fit_timestamp(array: &ArrayRef, unit: TimeUnit, zone: Option<Arc<str>>) -> Re
 }
 
 /// How rows become records of an outbox, and those become row groups.
-pub(super) struct ParquetRows {
+pub(crate) struct ParquetRows {
     /// The columns of a file as they are written.
     schema: SchemaRef,
     properties: WriterProperties,
@@ -283,7 +290,7 @@ pub(super) struct ParquetRows {
 }
 
 impl ParquetRows {
-    pub(super) fn new(columns: &Fields, options: &Options) -> Result<ParquetRows, String> {
+    pub(crate) fn new(columns: &Fields, options: &Options) -> Result<ParquetRows, String> {
         let unit = match options.text("timestamp.time.unit") {
             Some("millis") => TimeUnit::Millisecond,
             Some("nanos") => TimeUnit::Nanosecond,
@@ -307,7 +314,7 @@ impl ParquetRows {
     }
 
     /// Some rows as records of an outbox: each a batch of arrow's stream format.
-    pub(super) fn records(&self, rows: &RecordBatch) -> Result<Vec<Vec<u8>>, String> {
+    pub(crate) fn records(&self, rows: &RecordBatch) -> Result<Vec<Vec<u8>>, String> {
         let columns = (rows.columns().iter().zip(self.schema.fields()))
             .map(|(array, field)| {
                 fit(array, field.data_type()).map_err(|reason| format!("column '{}': {reason}", field.name()))
@@ -333,11 +340,10 @@ impl ParquetRows {
         Ok(records)
     }
 
-    pub(super) fn create(&self, file: Arc<dyn DiskFile>) -> std::io::Result<ParquetFile> {
+    pub(super) fn create(&self, file: Arc<dyn GrowingFile>) -> std::io::Result<ParquetFile> {
         let options =
             ArrowWriterOptions::new().with_properties(self.properties.clone()).with_skip_arrow_metadata(true);
-        let writer =
-            ArrowWriter::try_new_with_options(DiskWriter { file, at: 0 }, self.schema.clone(), options);
+        let writer = ArrowWriter::try_new_with_options(Appending(file), self.schema.clone(), options);
         Ok(ParquetFile { writer: writer.map_err(to_io)?, block_bytes: self.block_bytes })
     }
 }
@@ -381,7 +387,7 @@ fn written(field: &Field, unit: TimeUnit) -> Result<Field, String> {
 
 /// A file that grows by batches.
 pub(super) struct ParquetFile {
-    writer: ArrowWriter<DiskWriter>,
+    writer: ArrowWriter<Appending>,
     block_bytes: usize,
 }
 
@@ -409,16 +415,11 @@ impl ParquetFile {
     }
 }
 
-/// Appends to a file of the node's disk.
-struct DiskWriter {
-    file: Arc<dyn DiskFile>,
-    at: u64,
-}
+struct Appending(Arc<dyn GrowingFile>);
 
-impl Write for DiskWriter {
+impl Write for Appending {
     fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.file.write_all_at(bytes, self.at)?;
-        self.at += bytes.len() as u64;
+        self.0.append(bytes)?;
         Ok(bytes.len())
     }
 

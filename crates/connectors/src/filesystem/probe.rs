@@ -1,5 +1,7 @@
 //! Tries whether a folder can be read, or written.
 
+use super::location::BucketPlace;
+use crate::service::Access;
 use dataflow::connector::{Probed, Role};
 use std::fs::File;
 use std::path::Path;
@@ -16,6 +18,17 @@ pub(super) fn probe(path: &Path, role: Role) -> Vec<Probed> {
     match found {
         Ok(found) => vec![Probed::well("reached", format!("{shown}: {found}"))],
         Err(reason) => vec![Probed::failed("reached", format!("{shown}: {reason}"))],
+    }
+}
+
+/// Lists a bucket, which changes nothing there.
+pub(super) fn probe_bucket(place: &BucketPlace, access: &Access) -> Vec<Probed> {
+    match place.open(access).and_then(|mut bucket| bucket.list(&place.folder(), "", 1)) {
+        Ok((found, _)) => {
+            let found = if found.is_empty() { "nothing is there yet" } else { "there are objects" };
+            vec![Probed::well("reached", format!("{place}: {found}"))]
+        }
+        Err(error) => vec![Probed::failed("reached", format!("{place}: {}", error.message))],
     }
 }
 

@@ -2,22 +2,23 @@
 //! partition's folder.
 
 use super::avro::{AvroFile, AvroRows};
-use super::commit::{Commit, Target};
 use super::parquet::{ParquetFile, ParquetRows};
+use super::target::{FileTarget, GrowingFile};
 use crate::option_problem;
 use crate::record_batches::{PartitionBatches, RecordParts, outbox_records, sink_error};
+use crate::service::ServiceError;
 use crate::table_format::{Checked, change_kind};
 use arrow_array::{RecordBatch, UInt32Array};
 use arrow_schema::{Fields, Schema};
 use base::ErrorKind;
 use dataflow::batch::{Batch, RowKind};
 use dataflow::connector::ConnectorError;
-use dataflow::sink::{OutboxSink, SinkError, TopicBatch};
+use dataflow::sink::{OutboxSink, SinkError, TopicBatch, TraceHeaders};
 use dataflow::table::TableDefinition;
 use formats::print::value_text;
 use formats::{FormatKind, RowEncoder};
 use kafka_wire::records::Compression;
-use os::{DiskFile, Os};
+use os::Os;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -38,8 +39,9 @@ pub(super) struct FilesystemSink {
     suffix: &'static str,
     roll_bytes: u64,
     roll_age_ms: i64,
-    target: Target,
+    target: Box<dyn FileTarget>,
     next_offset: i64,
+    carried: TraceHeaders,
     committed_offset: i64,
     first_row_ms: Option<i64>,
     files: BTreeMap<String, OpenFile>,
@@ -53,9 +55,7 @@ enum Encoding {
 }
 
 struct OpenFile {
-    unfinished: String,
-    finished: String,
-    file: Arc<dyn DiskFile>,
+    file: Arc<dyn GrowingFile>,
     content: Content,
 }
 
@@ -84,22 +84,21 @@ impl OpenFile {
 
     fn flush(&mut self) -> std::io::Result<()> {
         if let Content::Lines { written, buffer } = &mut self.content {
-            self.file.write_all_at(buffer, *written)?;
+            self.file.append(buffer)?;
             *written += buffer.len() as u64;
             buffer.clear();
         }
         Ok(())
     }
 
-    /// Makes the file whole and durable.
+    /// Makes the file whole.
     fn finish(&mut self) -> std::io::Result<()> {
         self.flush()?;
         match &mut self.content {
-            Content::Avro(file) => file.flush()?,
-            Content::Parquet(file) => file.finish()?,
-            Content::Lines { .. } => {}
+            Content::Avro(file) => file.flush(),
+            Content::Parquet(file) => file.finish(),
+            Content::Lines { .. } => Ok(()),
         }
-        self.file.sync_data()
     }
 
     /// Its length so far, with what waits in memory.
@@ -114,10 +113,10 @@ impl OpenFile {
 
 impl FilesystemSink {
     pub(super) fn new(
-        os: Os,
+        os: &Os,
         table: &Arc<TableDefinition>,
         checked: Checked,
-        job: &str,
+        target: Box<dyn FileTarget>,
     ) -> Result<FilesystemSink, ConnectorError> {
         let place = |name: &String| table.schema.index_of(name).ok();
         let partition_columns: Vec<usize> = table.partition_keys.iter().filter_map(place).collect();
@@ -132,14 +131,12 @@ impl FilesystemSink {
                 Encoding::Parquet(Box::new(ParquetRows::new(&fields, format.options()).map_err(problem)?))
             }
             FormatKind::Avro => {
-                let files = AvroRows::new(&os, &schema, format.options()).map_err(problem)?;
+                let files = AvroRows::new(os, &schema, format.options()).map_err(problem)?;
                 Encoding::Avro(format.encoder(&schema).map_err(problem)?, files)
             }
             _ => Encoding::Lines(format.encoder(&schema).map_err(problem)?),
         };
         let options = &checked.options;
-        let path = options.text("path").unwrap_or_default().trim_start_matches("file://");
-        let identity = job.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }).collect();
         Ok(FilesystemSink {
             encoding,
             has_changes: checked.value.kind().has_changes(),
@@ -150,8 +147,9 @@ impl FilesystemSink {
             roll_bytes: options.bytes("sink.rolling-policy.file-size").unwrap_or(u64::MAX),
             roll_age_ms: options.duration_ms("sink.rolling-policy.rollover-interval").unwrap_or(u64::MAX >> 1)
                 as i64,
-            target: Target { os, folder: path.into(), identity },
+            target,
             next_offset: 0,
+            carried: TraceHeaders::default(),
             committed_offset: 0,
             first_row_ms: None,
             files: BTreeMap::new(),
@@ -160,14 +158,17 @@ impl FilesystemSink {
     }
 
     fn io_error(&self, action: &str, error: &std::io::Error) -> SinkError {
+        // What S3 says has its own kind.
+        let kind =
+            error.get_ref().and_then(|inner| inner.downcast_ref::<ServiceError>()).map(|error| error.kind);
         let full = error.kind() == std::io::ErrorKind::StorageFull;
         let hint = if full { "; free space and run again to resume" } else { "" };
         SinkError {
-            kind: ErrorKind::Unavailable,
+            kind: kind.unwrap_or(ErrorKind::Unavailable),
             message: format!(
                 "table '{}': cannot {action} in {}: {error}{hint}",
                 self.table.name,
-                self.target.folder.display()
+                self.target.place()
             ),
         }
     }
@@ -214,21 +215,20 @@ impl FilesystemSink {
     }
 
     fn write(&mut self, partition: &str, record: &[u8], offset: i64) -> std::io::Result<()> {
+        if self.target.is_full() {
+            self.finish_files()?;
+        }
         if !self.files.contains_key(partition) {
             if self.files.len() >= OPEN_PARTITIONS_MAX {
                 self.finish_files()?;
             }
-            let unfinished = self.target.unfinished(partition, offset);
-            let finished = self.target.finished(partition, offset, self.suffix);
-            let path = self.target.folder.join(&unfinished);
-            self.target.create_folder(partition)?;
-            let file = self.target.os.disk.create(&path, 0)?;
+            let file = self.target.create(partition, offset, self.suffix)?;
             let content = match &self.encoding {
                 Encoding::Lines(_) => Content::Lines { written: 0, buffer: Vec::new() },
                 Encoding::Avro(_, rows) => Content::Avro(Box::new(rows.create(file.clone())?)),
                 Encoding::Parquet(rows) => Content::Parquet(Box::new(rows.create(file.clone())?)),
             };
-            self.files.insert(partition.to_string(), OpenFile { unfinished, finished, file, content });
+            self.files.insert(partition.to_string(), OpenFile { file, content });
         }
         match self.files.get_mut(partition) {
             Some(open) => open.append(record),
@@ -236,18 +236,12 @@ impl FilesystemSink {
         }
     }
 
-    /// Syncs the unfinished files and commits them.
+    /// Finishes the files and commits them.
     fn finish_files(&mut self) -> std::io::Result<()> {
-        let mut commit = Commit { next_offset: self.next_offset, renames: Vec::new() };
         for open in self.files.values_mut() {
             open.finish()?;
-            commit.renames.push((open.unfinished.clone(), open.finished.clone()));
         }
-        for partition in self.files.keys() {
-            let folder = self.target.folder.join(partition);
-            self.target.os.disk.sync_directory(&folder)?;
-        }
-        self.target.commit(&commit)?;
+        self.target.commit(self.next_offset)?;
         self.files.clear();
         self.first_row_ms = None;
         self.committed_offset = self.next_offset;
@@ -256,6 +250,10 @@ impl FilesystemSink {
 }
 
 impl OutboxSink for FilesystemSink {
+    fn carry(&mut self, carried: TraceHeaders) {
+        self.carried = carried;
+    }
+
     fn encode(&mut self, rows: &Batch, clock_ms: i64) -> Result<Vec<TopicBatch>, SinkError> {
         let mut batches = PartitionBatches::new(0, Compression::None);
         let data = rows.rows.project(&self.data_columns).map_err(|error| self.invalid(error))?;
@@ -285,17 +283,21 @@ impl OutboxSink for FilesystemSink {
             encoded.map_err(|error| self.invalid(format!("a row cannot be written: {error}")))?;
             let partition = self.partition_of(&rows.rows, row);
             let key = (!partition.is_empty()).then_some(partition.as_bytes());
-            let record = RecordParts { timestamp_ms: clock_ms, key, value: Some(&line), headers: &[] };
+            let headers: Vec<(&str, Option<&[u8]>)> =
+                self.carried.of(rows, row).map(|(name, value)| (name, Some(value))).collect();
+            let record = RecordParts { timestamp_ms: clock_ms, key, value: Some(&line), headers: &headers };
             batches.push(record).map_err(|error| sink_error(&self.table.name, &error))?;
         }
         batches.finish().map_err(|error| sink_error(&self.table.name, &error))
     }
 
     fn open(&mut self) -> Result<i64, SinkError> {
-        let commit = self.target.open().map_err(|error| self.io_error("open the files", &error))?;
-        self.next_offset = commit.next_offset;
-        self.committed_offset = commit.next_offset;
-        Ok(commit.next_offset)
+        self.files.clear();
+        self.first_row_ms = None;
+        let next_offset = self.target.open().map_err(|error| self.io_error("open the files", &error))?;
+        self.next_offset = next_offset;
+        self.committed_offset = next_offset;
+        Ok(next_offset)
     }
 
     fn apply(&mut self, batch: &[u8]) -> Result<(), SinkError> {

@@ -5,6 +5,8 @@
 //! a replay reads from the beginning.
 
 use super::avro::AvroFiles;
+use super::files::Disk;
+use super::lines::{LINE_BYTES_MAX, Lines};
 use super::parquet::ParquetFiles;
 use crate::option_problem;
 use crate::table_format::Checked;
@@ -15,19 +17,12 @@ use base::ErrorKind;
 use dataflow::connector::{ConnectorError, SourceRequest};
 use dataflow::source::{Idle, Position, Read, ReadLimits, Source, SourceError, Split};
 use dataflow::table::TableDefinition;
-use flate2::read::MultiGzDecoder;
 use formats::{FormatKind, RecordSplitter, RowDecoder};
-use std::fs::File;
-use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-/// Bytes that are read at once.
-const CHUNK_BYTES: usize = 256 << 10;
 /// A read ends when its records have so many bytes, however few they are.
 const STEP_BYTES_MAX: i64 = 32 << 20;
-/// A longer record is refused: it is no line of text.
-const RECORD_BYTES_MAX: usize = 64 << 20;
 /// So much of a bad record is shown in a message.
 const SHOWN_BYTES_MAX: usize = 200;
 
@@ -67,27 +62,25 @@ impl Content {
 /// The file that was read last, where reading stopped.
 struct OpenFile {
     split: String,
-    position: i64,
-    input: Box<dyn std::io::Read + Send>,
-    splitter: RecordSplitter,
-    buffer: Vec<u8>,
-    /// Where the next record begins in the buffer.
-    start: usize,
-    at_end: bool,
+    lines: Lines,
 }
 
 impl FilesystemSource {
-    pub(super) fn new(request: SourceRequest, checked: Checked) -> Result<FilesystemSource, ConnectorError> {
+    pub(super) fn new(
+        request: SourceRequest,
+        checked: Checked,
+        path: PathBuf,
+    ) -> Result<FilesystemSource, ConnectorError> {
         let table = request.table;
         let format = &checked.value;
         let content = match format.kind() {
             FormatKind::Parquet => {
                 let wanted = request.projection.iter().map(|index| table.schema.field(*index).clone());
-                Content::Parquet(ParquetFiles::new(wanted.collect()))
+                Content::Parquet(ParquetFiles::new(Arc::new(Disk), wanted.collect()))
             }
             FormatKind::Avro => {
                 let (schema, projection) = (table.schema.clone(), request.projection.clone());
-                Content::Avro(Box::new(AvroFiles::new(format.options(), schema, projection)))
+                Content::Avro(Box::new(AvroFiles::new(Arc::new(Disk), format.options(), schema, projection)))
             }
             _ => {
                 let decoder = format.decoder(&table.schema, &request.projection);
@@ -101,9 +94,7 @@ impl FilesystemSource {
         });
         let schema = Arc::new(Schema::new(physical.chain(metadata).collect::<Fields>()));
         Ok(FilesystemSource {
-            path: PathBuf::from(
-                checked.options.text("path").unwrap_or_default().trim_start_matches("file://"),
-            ),
+            path,
             ignores_errors: checked.value.ignores_errors(),
             ignore_option: checked.value.ignore_option(),
             content,
@@ -149,42 +140,21 @@ impl FilesystemSource {
     fn open(&mut self, split: &Split, position: i64) -> Result<OpenFile, SourceError> {
         if let Some(open) = self.open.take()
             && open.split == split.id
-            && open.position == position
+            && open.lines.position == position
         {
             return Ok(open);
         }
-        let path = Path::new(&split.id);
-        let file = File::open(path).map_err(|error| self.io_error(path, &error))?;
-        let is_gzip = path.extension().is_some_and(|extension| extension == "gz");
-        let input: Box<dyn std::io::Read + Send> = if is_gzip {
-            Box::new(MultiGzDecoder::new(std::io::BufReader::with_capacity(CHUNK_BYTES, file)))
-        } else {
-            Box::new(file)
-        };
         let splitter = match &self.content {
             Content::Lines(decoder) => decoder.splitter(),
             Content::Avro(_) | Content::Parquet(_) => RecordSplitter::lines(),
         };
-        let mut open = OpenFile {
-            split: split.id.clone(),
-            position: 0,
-            input,
-            splitter,
-            buffer: Vec::new(),
-            start: 0,
-            at_end: false,
-        };
-        while open.position < position {
-            match open.next_record() {
-                Ok(Some(range)) => open.take(range),
-                Ok(None) => {
-                    let message = format!("{} is shorter than it was", path.display());
-                    return Err(self.error(ErrorKind::Corrupt, message));
-                }
-                Err(error) => return Err(self.io_error(path, &error)),
+        match Lines::open(&Disk, &split.id, splitter, LINE_BYTES_MAX, position) {
+            Ok(lines) => Ok(OpenFile { split: split.id.clone(), lines }),
+            Err(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => {
+                Err(self.error(ErrorKind::Corrupt, error))
             }
+            Err(error) => Err(self.io_error(Path::new(&split.id), &error)),
         }
-        Ok(open)
     }
 
     fn failure(&self, split: &Split, position: i64, record: &[u8], reason: &str) -> SourceError {
@@ -305,23 +275,24 @@ impl Source for FilesystemSource {
             None => (limits.rows_max, from.0.saturating_add(STEP_BYTES_MAX)),
         };
         let mut records = 0;
-        while records < records_max && open.position < end_max {
-            let next = open.next_record().map_err(|error| self.io_error(Path::new(&split.id), &error))?;
+        while records < records_max && open.lines.position < end_max {
+            let next =
+                open.lines.next_record().map_err(|error| self.io_error(Path::new(&split.id), &error))?;
             let Some(range) = next else {
                 finished = true;
                 break;
             };
             records += 1;
-            let record = &open.buffer[range.record.clone()];
+            let record = open.lines.record(&range);
             if let Err(error) = self.decoder()?.decode(record) {
                 if !self.ignores_errors {
-                    return Err(self.failure(split, open.position, record, &error.to_string()));
+                    return Err(self.failure(split, open.lines.position, record, &error.to_string()));
                 }
                 skipped += 1;
             }
-            open.take(range);
+            open.lines.take(range);
         }
-        let next = Position(open.position);
+        let next = Position(open.lines.position);
         self.open = Some(open);
         let kinds = self.decoder()?.kinds();
         let kinds = kinds.map(|kinds| Int8Array::from_iter_values(kinds.iter().map(|kind| *kind as i8)));
@@ -335,69 +306,4 @@ impl Source for FilesystemSource {
 fn modified_ms(facts: &std::fs::Metadata) -> i64 {
     let since_epoch = facts.modified().ok().and_then(|time| time.duration_since(std::time::UNIX_EPOCH).ok());
     since_epoch.map_or(0, |duration| duration.as_millis() as i64)
-}
-
-/// A record within the buffer, without its line end, and where the next one begins.
-struct RecordRange {
-    record: std::ops::Range<usize>,
-    next: usize,
-}
-
-impl OpenFile {
-    /// Finds the next record, reading on as needed; none at the end of the file.
-    fn next_record(&mut self) -> std::io::Result<Option<RecordRange>> {
-        loop {
-            let rest = &self.buffer[self.start..];
-            if let Some(end) = self.splitter.find_end(rest) {
-                let record = trim_line_end(rest, end);
-                return Ok(Some(RecordRange {
-                    record: self.start..self.start + record,
-                    next: self.start + end,
-                }));
-            }
-            if self.at_end {
-                let length = rest.len();
-                if length == 0 {
-                    return Ok(None);
-                }
-                return Ok(Some(RecordRange {
-                    record: self.start..self.start + length,
-                    next: self.start + length,
-                }));
-            }
-            if rest.len() > RECORD_BYTES_MAX {
-                let message = format!("a record is longer than {RECORD_BYTES_MAX} bytes");
-                return Err(std::io::Error::new(std::io::ErrorKind::InvalidData, message));
-            }
-            self.fill()?;
-        }
-    }
-
-    fn fill(&mut self) -> std::io::Result<()> {
-        self.buffer.drain(..self.start);
-        self.start = 0;
-        let filled = self.buffer.len();
-        self.buffer.resize(filled + CHUNK_BYTES, 0);
-        let count = loop {
-            match self.input.read(&mut self.buffer[filled..]) {
-                Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
-                other => break other,
-            }
-        };
-        self.buffer.truncate(filled + count.as_ref().copied().unwrap_or(0));
-        self.at_end = count? == 0;
-        Ok(())
-    }
-
-    fn take(&mut self, range: RecordRange) {
-        self.position += (range.next - self.start) as i64;
-        self.start = range.next;
-    }
-}
-
-/// The length of a record of `end` bytes without `\n` or `\r\n`.
-fn trim_line_end(bytes: &[u8], end: usize) -> usize {
-    let record = &bytes[..end];
-    let record = record.strip_suffix(b"\n").unwrap_or(record);
-    record.strip_suffix(b"\r").unwrap_or(record).len()
 }

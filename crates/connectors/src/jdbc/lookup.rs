@@ -4,16 +4,16 @@
 //! found again. It is read-only.
 
 use super::changes;
-use super::sqlite::{LOCK_WAIT, bound, list, quoted};
+use super::sqlite::{LOCK_WAIT, bound, list, open_to_read, quoted, read_error_kind};
 use super::values::Column;
+use crate::lookup_options;
 use arrow_array::{ArrayRef, RecordBatch, RecordBatchOptions};
 use arrow_schema::{Schema, SchemaRef};
 use base::ErrorKind;
 use base::options::Options;
 use dataflow::lookup::{Found, Lookup, LookupRequest};
 use dataflow::source::SourceError;
-use rusqlite::{Connection, ErrorCode, OpenFlags};
-use std::collections::BTreeSet;
+use rusqlite::Connection;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -60,10 +60,7 @@ impl SqliteLookup {
             name,
             columns: fields.iter().map(|field| field.name().clone()).collect(),
             found: Arc::new(found),
-            retries_max: options
-                .integer("lookup.max-retries")
-                .and_then(|n| u32::try_from(n).ok())
-                .unwrap_or(3),
+            retries_max: lookup_options::retries_max(options),
             lock_wait: LOCK_WAIT.min(Duration::from_millis(request.timeout_ms)),
             connection: None,
         }
@@ -75,54 +72,13 @@ impl SqliteLookup {
 
     /// What SQLite says, with the kind that tells the caller what to do.
     fn failed(&self, action: &str, error: &rusqlite::Error) -> SourceError {
-        let kind = match error.sqlite_error_code() {
-            Some(
-                ErrorCode::DatabaseBusy
-                | ErrorCode::DatabaseLocked
-                | ErrorCode::CannotOpen
-                | ErrorCode::PermissionDenied
-                | ErrorCode::SystemIoFailure
-                | ErrorCode::OutOfMemory
-                | ErrorCode::FileLockingProtocolFailed,
-            ) => ErrorKind::Unavailable,
-            Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => ErrorKind::Corrupt,
-            _ => ErrorKind::Invalid,
-        };
-        self.error(kind, format!("cannot {action} in {}: {error}", self.path.display()))
+        self.error(read_error_kind(error), format!("cannot {action} in {}: {error}", self.path.display()))
     }
 
     fn connect(&self) -> Result<Connection, SourceError> {
-        let path = self.path.display();
-        if !self.path.exists() {
-            let message = format!("there is no database {path}; 'url' is relative to the working directory");
-            return Err(self.error(ErrorKind::Unavailable, message));
-        }
-        let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-        let open = || {
-            let connection = Connection::open_with_flags(&self.path, flags)?;
-            connection.busy_timeout(self.lock_wait)?;
-            let mut query = connection.prepare("SELECT name FROM pragma_table_xinfo(?1)")?;
-            let names = query.query_map([&self.name], |row| row.get::<_, String>(0))?;
-            // Names of columns do not depend on upper and lower case in SQLite.
-            let names = names.map(|name| Ok(name?.to_ascii_lowercase()));
-            let names = names.collect::<rusqlite::Result<BTreeSet<String>>>()?;
-            drop(query);
-            Ok((connection, names))
-        };
-        let (connection, names) = open().map_err(|error| self.failed("open the table", &error))?;
-        let name = &self.name;
-        if names.is_empty() {
-            let message = format!("there is no table '{name}' in {path}; is 'table-name' right?");
-            return Err(self.error(ErrorKind::NotFound, message));
-        }
-        let is_missing = |column: &&String| !names.contains(&column.to_ascii_lowercase());
-        if let Some(column) = self.columns.iter().find(is_missing) {
-            let names: Vec<&str> = names.iter().map(String::as_str).collect();
-            let message =
-                format!("the table '{name}' in {path} has no column '{column}'; it has {}", names.join(", "));
-            return Err(self.error(ErrorKind::NotFound, message));
-        }
-        Ok(connection)
+        open_to_read(&self.path, &self.name, &self.columns, self.lock_wait)
+            .map(|(connection, _)| connection)
+            .map_err(|(kind, message)| self.error(kind, message))
     }
 
     fn find_in(&self, connection: &mut Connection, keys: &RecordBatch) -> Result<Found, SourceError> {
@@ -184,5 +140,37 @@ impl Lookup for SqliteLookup {
 
     fn retries_max(&self) -> u32 {
         self.retries_max
+    }
+}
+
+/// Rows that a server found, as texts, by column, and how many each key has.
+pub(super) struct Rows {
+    columns: Vec<Column>,
+    counts: Vec<u32>,
+}
+
+impl Rows {
+    pub(super) fn new(schema: &Schema, keys: usize) -> Result<Rows, String> {
+        let columns = schema.fields().iter().map(|field| Column::new(field)).collect::<Result<_, _>>()?;
+        Ok(Rows { columns, counts: vec![0; keys] })
+    }
+
+    pub(super) fn push(&mut self, key: usize, values: &[Option<&str>]) -> Result<(), String> {
+        if let Some(count) = self.counts.get_mut(key) {
+            *count += 1;
+        }
+        self.columns.iter_mut().zip(values).try_for_each(|(column, value)| column.push_text(*value))
+    }
+
+    pub(super) fn finish(self, schema: &Schema) -> Result<Found, String> {
+        let total = self.counts.iter().map(|count| *count as usize).sum();
+        let columns: Vec<ArrayRef> = self.columns.into_iter().map(Column::finish).collect();
+        // NOT NULL is a promise that only sinks check.
+        let relaxed = schema.fields().iter().map(|field| field.as_ref().clone().with_nullable(true));
+        let schema = Arc::new(Schema::new(relaxed.collect::<Vec<_>>()));
+        let options = RecordBatchOptions::new().with_match_field_names(false).with_row_count(Some(total));
+        let rows = RecordBatch::try_new_with_options(schema, columns, &options)
+            .map_err(|error| error.to_string())?;
+        Ok(Found { rows, counts: self.counts })
     }
 }

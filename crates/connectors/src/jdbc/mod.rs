@@ -1,5 +1,5 @@
-//! `jdbc`: tables of a SQLite or PostgreSQL database, written exactly once and looked up by key, under the option names
-//! of Flink's connector.
+//! `jdbc`: tables of a SQLite, PostgreSQL, MySQL or MariaDB database, written exactly once, looked up by key and read, under
+//! the option names of Flink's connector.
 //!
 //! Rows go through an outbox. The target applies them together with the outbox offset in one
 //! transaction, so that a crash at any moment neither loses nor repeats a row. With a primary key a
@@ -26,23 +26,31 @@
 mod arrays;
 mod changes;
 mod lookup;
+pub(crate) mod mysql;
 pub(crate) mod postgres;
+mod scan;
 mod sink;
 mod sqlite;
 mod target;
+mod url;
 mod values;
 
-use crate::blackhole::cannot_read;
-use crate::{CONNECTOR, SINK_RATE_LIMIT, option_problem, optional, plain_options};
+use crate::row_changes::{self, Reading};
+use crate::{CONNECTOR, SINK_RATE_LIMIT, lookup_options, option_problem, optional, plain_options};
+use base::ErrorKind;
 use base::options::{OptionKind, OptionSpec, Options};
 use dataflow::connector::{Connector, ConnectorError, ConnectorSpec, Probed, Role, SourceRequest};
+use dataflow::feed::{Feed, FeedRequest};
 use dataflow::lookup::{Lookup, LookupRequest};
 use dataflow::plan::{Changelog, LookupCache};
 use dataflow::sink::Sink;
 use dataflow::source::Source;
 use dataflow::table::TableDefinition;
+use eventlog::EventLog;
 use os::Os;
+pub(crate) use sink::key as key_columns;
 use std::sync::Arc;
+use std::time::Duration;
 use target::{OFFSETS_TABLE, Target};
 pub(crate) use values::Column;
 
@@ -55,7 +63,8 @@ const OPTIONS: &[OptionSpec] = &[
         default: None,
         doc: "The database: `jdbc:sqlite:` and the path of a file that exists, relative to the working directory, or \
               `jdbc:postgresql://HOST:PORT/DATABASE` (over TLS with `?sslmode=verify-full`, by the authorities in \
-              `&sslrootcert=PEM` or else the system's).",
+              `&sslrootcert=PEM` or else the system's), or `jdbc:mysql://HOST:PORT/DATABASE`, also as `jdbc:mariadb:` (over \
+              TLS with `?sslMode=VERIFY_IDENTITY`, by those in `&serverSslCert=PEM`).",
         example: "jdbc:sqlite:shop.db",
     },
     OptionSpec {
@@ -69,7 +78,7 @@ const OPTIONS: &[OptionSpec] = &[
     },
     optional(
         "driver",
-        OptionKind::OneOf(&[SQLITE_DRIVER, POSTGRES_DRIVER]),
+        OptionKind::OneOf(&[SQLITE_DRIVER, POSTGRES_DRIVER, MYSQL_DRIVER, MARIADB_DRIVER]),
         None,
         "Accepted for Flink's sake; the driver follows from the URL.",
         SQLITE_DRIVER,
@@ -78,7 +87,7 @@ const OPTIONS: &[OptionSpec] = &[
         "username",
         OptionKind::Text,
         None,
-        "The user in PostgreSQL. Refused for SQLite, which has no users.",
+        "The user in PostgreSQL or MySQL. Refused for SQLite, which has no users.",
         "shop",
     ),
     optional(
@@ -93,7 +102,7 @@ const OPTIONS: &[OptionSpec] = &[
         "connection.max-retry-timeout",
         OptionKind::Duration,
         Some("60 s"),
-        "How long PostgreSQL may take to let a sink in, or to run a transaction of it, locks of others included. Then the \
+        "How long PostgreSQL or MySQL may take to let a sink in, or to run a transaction of it, locks of others included. Then the \
          sink breaks off, and tries again by the job's restart strategy. A lookup has its own timeout.",
         "10 s",
     ),
@@ -117,7 +126,7 @@ const OPTIONS: &[OptionSpec] = &[
         OptionKind::Integer { min: 0, max: 1000 },
         Some("3"),
         "How often a transaction is tried again at once because others were first: they lock the SQLite database (each try \
-         waits up to 2 s), or hold a lock or a conflicting change in PostgreSQL. Then the job's restart strategy decides.",
+         waits up to 2 s), or hold a lock or a conflicting change in PostgreSQL or MySQL. Then the job's restart strategy decides.",
         "10",
     ),
     SINK_RATE_LIMIT,
@@ -125,8 +134,8 @@ const OPTIONS: &[OptionSpec] = &[
         "dead-letter.topic",
         OptionKind::Text,
         None,
-        "Rows that the database refuses (a constraint, a value out of range) go to this topic as JSON, with the reason in a \
-         header, and the job goes on. Without it such a row fails the job.",
+        "Rows that the database refuses (a constraint, a value out of range), and rows that are read and fit no declared type, \
+         go to this topic as JSON, with the reason in a header, and the job goes on. Without it such a row fails the job.",
         "orders-refused",
     ),
     optional(
@@ -136,103 +145,55 @@ const OPTIONS: &[OptionSpec] = &[
         "Accepted for Flink's sake; rows are written in one order.",
         "1",
     ),
-    optional(
-        "scan.*",
-        OptionKind::Text,
-        None,
-        "For scans, which are not supported yet; no effect on writing and on lookup joins.",
-        "1000",
-    ),
-    optional(
-        "lookup.cache",
-        OptionKind::OneOf(&["NONE", "PARTIAL", "none", "partial"]),
-        Some("NONE"),
-        "Which answers of lookup joins are kept: none, or those that were asked for. FULL is not supported yet.",
-        "PARTIAL",
-    ),
-    optional(
-        "lookup.partial-cache.max-rows",
-        OptionKind::Integer { min: 0, max: i64::MAX },
-        None,
-        "Keys that are kept at most; those that were not used again since they came go first.",
-        "10000",
-    ),
-    optional(
-        "lookup.partial-cache.expire-after-write",
-        OptionKind::Duration,
-        None,
-        "An answer that is so old is asked for again.",
-        "10 min",
-    ),
-    optional(
-        "lookup.partial-cache.expire-after-access",
-        OptionKind::Duration,
-        None,
-        "An answer that was not used for so long is forgotten.",
-        "1 h",
-    ),
-    optional(
-        "lookup.partial-cache.cache-missing-key",
-        OptionKind::Boolean,
-        Some("true"),
-        "Keep also that there is nothing under a key.",
-        "false",
-    ),
-    optional(
-        "lookup.cache.max-rows",
-        OptionKind::Integer { min: -1, max: i64::MAX },
-        None,
-        "The older name of `lookup.partial-cache.max-rows`; together with `lookup.cache.ttl` it turns the cache on.",
-        "10000",
-    ),
-    optional(
-        "lookup.cache.ttl",
-        OptionKind::Duration,
-        None,
-        "The older name of `lookup.partial-cache.expire-after-write`.",
-        "10 min",
-    ),
-    optional(
-        "lookup.cache.caching-missing-key",
-        OptionKind::Boolean,
-        Some("true"),
-        "The older name of `lookup.partial-cache.cache-missing-key`.",
-        "false",
-    ),
-    optional(
-        "lookup.max-retries",
-        OptionKind::Integer { min: 0, max: 1000 },
-        Some("3"),
-        "How often a lookup that failed is tried again before the job fails; the pause doubles each time.",
-        "10",
-    ),
+    scan::INCREMENTING,
+    scan::POLL_INTERVAL,
+    scan::FETCH_SIZE,
+    scan::PARTITION_COLUMN,
+    scan::PARTITION_NUM,
+    scan::PARTITION_LOWER,
+    scan::PARTITION_UPPER,
+    scan::AUTO_COMMIT,
+    crate::SCAN_RATE_LIMIT,
+    lookup_options::CACHE,
+    lookup_options::MAX_ROWS,
+    lookup_options::AFTER_WRITE,
+    lookup_options::AFTER_ACCESS,
+    lookup_options::MISSING_KEY,
+    lookup_options::OLDER_MAX_ROWS,
+    lookup_options::OLDER_TTL,
+    lookup_options::OLDER_MISSING_KEY,
+    lookup_options::RETRIES,
 ];
 
 const SQLITE_DRIVER: &str = "org.sqlite.JDBC";
 const POSTGRES_DRIVER: &str = "org.postgresql.Driver";
+const MYSQL_DRIVER: &str = "com.mysql.cj.jdbc.Driver";
+const MARIADB_DRIVER: &str = "org.mariadb.jdbc.Driver";
 const SQLITE_URL: &str = "jdbc:sqlite:";
 
 const SPEC: ConnectorSpec = ConnectorSpec {
     name: "jdbc",
-    doc: "A table of a SQLite or PostgreSQL database: the target of INSERT INTO, or looked up by key in a join \
-          FOR SYSTEM_TIME AS OF a processing time (types are read as they are written). With a primary key, rows are \
-          inserted, replaced and deleted by it; without one they are appended. The table's columns, and a unique index on \
-          the primary key, must exist.",
+    doc: "A table of a SQLite, PostgreSQL, MySQL or MariaDB database: the target of INSERT INTO, looked up by key in a join \
+          FOR SYSTEM_TIME AS OF a processing time, or read: once as it is, or for ever by a column that counts up (types \
+          are read as they are written). With a primary key, rows are inserted, replaced and deleted by it; without one \
+          they are appended. The table's columns, and a unique index on the primary key, must exist.",
     options: OPTIONS,
     formats: &[],
-    reads: false,
+    reads: true,
     writes: true,
-    source_guarantee: "",
+    source_guarantee: "exactly once (rows land in the log with the key of the last one; by a column that counts up, those \
+                       that are written within scan.poll-interval of taking their number)",
     sink_guarantee: "exactly once (outbox; rows and offset in one transaction)",
 };
 
 pub(crate) struct Jdbc {
     os: Os,
+    log: Option<EventLog>,
 }
 
 impl Jdbc {
-    pub(crate) fn new(os: Os) -> Jdbc {
-        Jdbc { os }
+    pub(crate) fn new(os: Os, log: Option<EventLog>) -> Jdbc {
+        Jdbc { os, log }
     }
 }
 
@@ -240,6 +201,7 @@ impl Jdbc {
 enum Database {
     Sqlite(String),
     Postgres(postgres::Address),
+    MySql(mysql::Address),
 }
 
 impl Connector for Jdbc {
@@ -249,7 +211,7 @@ impl Connector for Jdbc {
 
     fn check(&self, table: &TableDefinition, role: Role) -> Result<(), Vec<ConnectorError>> {
         match role {
-            Role::Source => Err(vec![cannot_read(&SPEC, table)]),
+            Role::Source => to_read(table).map(drop),
             Role::Sink => checked(table, role).map(drop),
             Role::Lookup => {
                 checked(table, role)?;
@@ -274,11 +236,23 @@ impl Connector for Jdbc {
             Database::Postgres(address) => {
                 Box::new(postgres::PostgresLookup::new(&self.os, &request, &options, address))
             }
+            Database::MySql(address) => {
+                Box::new(mysql::MySqlLookup::new(&self.os, &request, &options, address))
+            }
         })
     }
 
-    fn is_bounded(&self, _table: &TableDefinition) -> bool {
+    fn is_bounded(&self, table: &TableDefinition) -> bool {
+        !scan::is_endless(table)
+    }
+
+    fn lands(&self, _table: &TableDefinition) -> bool {
         true
+    }
+
+    fn feed(&self, request: FeedRequest) -> Result<Box<dyn Feed>, ConnectorError> {
+        let (settings, database) = to_read(&request.table).map_err(|mut errors| errors.remove(0))?;
+        Ok(scan::feed(&self.os, request.table, settings, database))
     }
 
     fn sink_changelog(&self, table: &TableDefinition) -> Changelog {
@@ -286,6 +260,9 @@ impl Connector for Jdbc {
     }
 
     fn probe(&self, table: &TableDefinition, role: Role, timeout_ms: u64) -> Vec<Probed> {
+        if role == Role::Source {
+            return self.probe_read(table, timeout_ms);
+        }
         let (options, database) = match checked(table, role) {
             Ok(checked) => checked,
             Err(mut errors) => return vec![Probed::failed("declared", errors.remove(0))],
@@ -299,11 +276,20 @@ impl Connector for Jdbc {
             Database::Postgres(address) => {
                 postgres::PostgresTarget::new(&self.os, table, &options, address, job).probe(timeout_ms)
             }
+            Database::MySql(address) => {
+                mysql::MySqlTarget::new(&self.os, table, &options, address, job).probe(timeout_ms)
+            }
         }
     }
 
     fn source(&self, request: SourceRequest) -> Result<Box<dyn Source>, ConnectorError> {
-        Err(cannot_read(&SPEC, &request.table))
+        let (settings, _) = to_read(&request.table).map_err(|mut errors| errors.remove(0))?;
+        let reading = Reading {
+            changelog: Changelog::Insert,
+            database: None,
+            dead_letter_topic: settings.dead_letter_topic,
+        };
+        row_changes::source(self.log.as_ref(), request, reading)
     }
 
     fn sink(&self, table: &Arc<TableDefinition>, job: &str) -> Result<Sink, ConnectorError> {
@@ -317,40 +303,43 @@ impl Connector for Jdbc {
             Database::Postgres(address) => {
                 Box::new(postgres::PostgresTarget::new(&self.os, table, &options, address, job))
             }
+            Database::MySql(address) => {
+                Box::new(mysql::MySqlTarget::new(&self.os, table, &options, address, job))
+            }
         };
         Ok(Sink::Outbox(Box::new(sink::JdbcSink::new(table.clone(), &options, target))))
     }
 }
 
+impl Jdbc {
+    /// Connects, looks at the table, and reads nothing.
+    fn probe_read(&self, table: &TableDefinition, timeout_ms: u64) -> Vec<Probed> {
+        let (mut settings, database) = match to_read(table) {
+            Ok(checked) => checked,
+            Err(mut errors) => return vec![Probed::failed("declared", errors.remove(0))],
+        };
+        settings.timeout = settings.timeout.min(Duration::from_millis(timeout_ms.max(1)));
+        let name = settings.name.clone();
+        match scan::look(&self.os, table, settings, database) {
+            Ok(()) => vec![Probed::well("columns", format!("'{name}' has them all"))],
+            Err(error) if error.kind == ErrorKind::Unavailable => {
+                vec![Probed::failed("reached", error.message)]
+            }
+            Err(error) => vec![Probed::failed("columns", error.message)],
+        }
+    }
+}
+
+/// What a table that is read wants, and where it is.
+fn to_read(table: &TableDefinition) -> Result<(scan::Settings, Database), Vec<ConnectorError>> {
+    let (options, database) = checked(table, Role::Source)?;
+    Ok((scan::settings(table, &options)?, database))
+}
+
 /// Which answers are kept.
 fn cache(table: &TableDefinition) -> Result<Option<LookupCache>, ConnectorError> {
     let options = plain_options(table, OPTIONS).map_err(|mut errors| errors.remove(0))?;
-    let count = |key: &str| options.integer(key).and_then(|count| u64::try_from(count).ok());
-    let is_partial = options.text("lookup.cache").is_some_and(|cache| cache.eq_ignore_ascii_case("PARTIAL"));
-    if !is_partial {
-        // As Flink has it, the older options count only together.
-        let older = count("lookup.cache.max-rows").filter(|rows| *rows > 0);
-        let older = older.zip(options.duration_ms("lookup.cache.ttl").filter(|ms| *ms > 0));
-        return Ok(older.map(|(rows, ttl_ms)| LookupCache {
-            keys_max: Some(rows),
-            expire_after_write_ms: Some(ttl_ms),
-            expire_after_access_ms: None,
-            caches_missing_keys: options.boolean("lookup.cache.caching-missing-key"),
-        }));
-    }
-    let cache = LookupCache {
-        keys_max: count("lookup.partial-cache.max-rows"),
-        expire_after_write_ms: options.duration_ms("lookup.partial-cache.expire-after-write"),
-        expire_after_access_ms: options.duration_ms("lookup.partial-cache.expire-after-access"),
-        caches_missing_keys: options.boolean("lookup.partial-cache.cache-missing-key"),
-    };
-    if (cache.keys_max, cache.expire_after_write_ms, cache.expire_after_access_ms) == (None, None, None) {
-        let message = "a cache that never forgets would grow and never see a change; set \
-                       'lookup.partial-cache.max-rows', 'lookup.partial-cache.expire-after-write' or \
-                       'lookup.partial-cache.expire-after-access'";
-        return Err(option_problem(table, "lookup.cache", message));
-    }
-    Ok(Some(cache))
+    lookup_options::cache(table, &options)
 }
 
 /// The options, and where the database is.
@@ -358,16 +347,17 @@ fn checked(table: &TableDefinition, role: Role) -> Result<(Options, Database), V
     let options = plain_options(table, OPTIONS)?;
     let mut errors = Vec::new();
     let url = options.text("url").unwrap_or_default();
-    let is_postgres = url.starts_with(postgres::URL);
-    let database = match is_postgres {
-        true => postgres::address(url, &options).map(Database::Postgres),
-        false => path(url).map(Database::Sqlite),
+    let (is_postgres, is_mysql) = (url.starts_with(postgres::URL), mysql::is_url(url));
+    let database = match (is_postgres, is_mysql) {
+        (true, _) => postgres::address(url, &options).map(Database::Postgres),
+        (_, true) => mysql::address(url, &options).map(Database::MySql),
+        _ => path(url).map(Database::Sqlite),
     };
     if let Err(message) = &database {
         errors.push(option_problem(table, "url", message));
     }
     for key in ["username", "password"] {
-        if options.text(key).is_some() && !is_postgres {
+        if options.text(key).is_some() && !is_postgres && !is_mysql {
             let message = format!("a SQLite database has no users; leave '{key}' out");
             errors.push(option_problem(table, key, message));
         }
@@ -381,9 +371,10 @@ fn checked(table: &TableDefinition, role: Role) -> Result<(Options, Database), V
         errors.push(option_problem(table, "connector", message));
     }
     for field in table.schema.fields() {
-        let has_place = match is_postgres && role == Role::Sink {
-            true => postgres::declared(field.data_type()).is_some(),
-            false => changes::storage(field.data_type()).is_some(),
+        let has_place = match role {
+            Role::Sink if is_postgres => postgres::declared(field.data_type()).is_some(),
+            Role::Sink if is_mysql => mysql::declared(field.data_type(), false).is_some(),
+            _ => changes::storage(field.data_type()).is_some(),
         };
         if !has_place {
             let message = format!(
@@ -405,8 +396,8 @@ fn path(url: &str) -> Result<String, String> {
     let Some(path) = url.strip_prefix(SQLITE_URL) else {
         let kind: String = url.splitn(3, ':').take(2).collect::<Vec<_>>().join(":");
         return Err(format!(
-            "the connector 'jdbc' knows SQLite and PostgreSQL: 'url' must be '{SQLITE_URL}PATH' or \
-             'jdbc:postgresql://HOST:PORT/DATABASE', and begins with '{kind}'"
+            "the connector 'jdbc' knows SQLite, PostgreSQL, MySQL and MariaDB: 'url' must be '{SQLITE_URL}PATH', \
+             'jdbc:postgresql://HOST:PORT/DATABASE' or 'jdbc:mysql://HOST:PORT/DATABASE', and begins with '{kind}'"
         ));
     };
     if path.is_empty() || path.starts_with(':') {

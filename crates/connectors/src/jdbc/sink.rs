@@ -2,34 +2,28 @@
 
 use super::changes::{self, Action};
 use super::target::{Flush, Refusal, Target};
+use crate::flush_policy::{FlushPolicy, WAITING_BYTES_MAX};
 use crate::record_batches::{PartitionBatches, RecordParts, outbox_records, sink_error};
 use base::ErrorKind;
 use base::options::Options;
 use dataflow::batch::{Batch, RowKind};
-use dataflow::sink::{OutboxSink, SinkError, TopicBatch};
+use dataflow::sink::{OutboxSink, SinkError, TopicBatch, TraceHeaders};
 use dataflow::source::Rejected;
 use dataflow::table::TableDefinition;
 use kafka_wire::records::{Compression, Records};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-/// Changes that wait are written when they have grown to this size, whatever the table's options say.
-const WAITING_BYTES_MAX: usize = 8 << 20;
-
 pub(super) struct JdbcSink {
     table: Arc<TableDefinition>,
     /// The key's columns; empty where rows are only appended.
     key: Vec<usize>,
     target: Box<dyn Target>,
-    rows_max: u64,
-    interval_ms: i64,
+    flushes: FlushPolicy,
     retries_max: u32,
     dead_letter_topic: Option<String>,
     /// Applied, but not yet in the database.
     waiting: Vec<Records>,
-    waiting_rows: u64,
-    waiting_bytes: usize,
-    waiting_since_ms: Option<i64>,
     /// One past the last record that was applied.
     next_offset: i64,
     /// What the database holds.
@@ -37,6 +31,7 @@ pub(super) struct JdbcSink {
     /// Offsets of waiting changes that the database refuses; they are on their way to the dead-letter topic.
     refused: BTreeSet<i64>,
     rejected: Vec<Rejected>,
+    carried: TraceHeaders,
 }
 
 impl JdbcSink {
@@ -44,21 +39,19 @@ impl JdbcSink {
         let number =
             |key: &str| options.integer(key).and_then(|number| u64::try_from(number).ok()).unwrap_or(0);
         let interval_ms = options.duration_ms("sink.buffer-flush.interval").unwrap_or(0);
+        let rows_max = number("sink.buffer-flush.max-rows");
         JdbcSink {
             key: key(&table),
             target,
-            rows_max: number("sink.buffer-flush.max-rows"),
-            interval_ms: i64::try_from(interval_ms).unwrap_or(i64::MAX),
+            flushes: FlushPolicy::new(rows_max, WAITING_BYTES_MAX, interval_ms),
             retries_max: u32::try_from(number("sink.max-retries")).unwrap_or(u32::MAX),
             dead_letter_topic: options.text("dead-letter.topic").map(str::to_string),
             waiting: Vec::new(),
-            waiting_rows: 0,
-            waiting_bytes: 0,
-            waiting_since_ms: None,
             next_offset: 0,
             stored_offset: 0,
             refused: BTreeSet::new(),
             rejected: Vec::new(),
+            carried: TraceHeaders::default(),
             table,
         }
     }
@@ -78,16 +71,6 @@ impl JdbcSink {
             RowKind::UpdateAfter => Ok(Action::Write),
             RowKind::UpdateBefore | RowKind::Delete => Ok(Action::Delete),
         }
-    }
-
-    fn is_due(&mut self, finish: bool, clock_ms: i64) -> bool {
-        let since_ms = *self.waiting_since_ms.get_or_insert(clock_ms);
-        let waits = self.rows_max > 0 || self.interval_ms > 0;
-        finish
-            || !waits
-            || self.waiting_bytes >= WAITING_BYTES_MAX
-            || (self.rows_max > 0 && self.waiting_rows >= self.rows_max)
-            || (self.interval_ms > 0 && clock_ms.saturating_sub(since_ms) >= self.interval_ms)
     }
 
     /// Writes what waits. It stays where the database does not take it, for another try.
@@ -120,7 +103,7 @@ impl JdbcSink {
         self.waiting.clear();
         self.refused.clear();
         self.rejected.clear();
-        (self.waiting_rows, self.waiting_bytes, self.waiting_since_ms) = (0, 0, None);
+        self.flushes.clear();
     }
 
     /// Gives refused rows to the dead-letter topic; what is left is written when they lie there.
@@ -145,11 +128,15 @@ impl JdbcSink {
 }
 
 /// The places of the primary key's columns.
-pub(super) fn key(table: &TableDefinition) -> Vec<usize> {
+pub(crate) fn key(table: &TableDefinition) -> Vec<usize> {
     table.primary_key.iter().filter_map(|name| table.schema.index_of(name).ok()).collect()
 }
 
 impl OutboxSink for JdbcSink {
+    fn carry(&mut self, carried: TraceHeaders) {
+        self.carried = carried;
+    }
+
     fn encode(&mut self, rows: &Batch, clock_ms: i64) -> Result<Vec<TopicBatch>, SinkError> {
         let mut batches = PartitionBatches::new(0, Compression::None);
         let columns = rows.rows.columns();
@@ -162,7 +149,10 @@ impl OutboxSink for JdbcSink {
                 }
             };
             let value = encoded.map_err(|message| self.invalid(message))?;
-            let record = RecordParts { timestamp_ms: clock_ms, key: None, value: Some(&value), headers: &[] };
+            let headers: Vec<(&str, Option<&[u8]>)> =
+                self.carried.of(rows, row).map(|(name, value)| (name, Some(value))).collect();
+            let record =
+                RecordParts { timestamp_ms: clock_ms, key: None, value: Some(&value), headers: &headers };
             batches.push(record).map_err(|error| sink_error(&self.table.name, &error))?;
         }
         batches.finish().map_err(|error| sink_error(&self.table.name, &error))
@@ -189,8 +179,8 @@ impl OutboxSink for JdbcSink {
         if end <= self.next_offset {
             return Ok(());
         }
-        self.waiting_rows += u64::try_from(records.header().records_count).unwrap_or(0);
-        self.waiting_bytes += records.size_bytes();
+        let rows = u64::try_from(records.header().records_count).unwrap_or(0);
+        self.flushes.took(rows, records.size_bytes());
         self.waiting.push(records);
         self.next_offset = end;
         Ok(())
@@ -199,7 +189,7 @@ impl OutboxSink for JdbcSink {
     fn commit(&mut self, finish: bool, clock_ms: i64) -> Result<i64, SinkError> {
         // Rows that nobody took are in no topic yet, and may not be left behind.
         let is_due = !self.waiting.is_empty() && self.rejected.is_empty();
-        if is_due && (!self.refused.is_empty() || self.is_due(finish, clock_ms)) {
+        if is_due && (!self.refused.is_empty() || self.flushes.is_due(finish, clock_ms)) {
             self.flush()?;
         }
         Ok(self.stored_offset)

@@ -16,8 +16,8 @@ use dataflow::connector::{Probed, Role};
 use dataflow::table::TableDefinition;
 use rusqlite::types::{ToSqlOutput, ValueRef};
 use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension, Transaction, TransactionBehavior};
-use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// How long one try waits for others' locks.
@@ -348,6 +348,63 @@ fn move_offset(connection: &Connection, plan: &Plan, from: i64, to: i64) -> Resu
             plan.path.display()
         ),
     ))
+}
+
+/// What may be done about what SQLite says to who reads.
+pub(super) fn read_error_kind(error: &rusqlite::Error) -> ErrorKind {
+    match error.sqlite_error_code() {
+        Some(
+            ErrorCode::DatabaseBusy
+            | ErrorCode::DatabaseLocked
+            | ErrorCode::CannotOpen
+            | ErrorCode::PermissionDenied
+            | ErrorCode::SystemIoFailure
+            | ErrorCode::OutOfMemory
+            | ErrorCode::FileLockingProtocolFailed,
+        ) => ErrorKind::Unavailable,
+        Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => ErrorKind::Corrupt,
+        _ => ErrorKind::Invalid,
+    }
+}
+
+/// Opens a database, and looks whether a table has the columns; answers all that it has, in small letters.
+pub(super) fn open_to_read(
+    path: &Path,
+    name: &str,
+    columns: &[String],
+    lock_wait: Duration,
+) -> Result<(Connection, BTreeSet<String>), (ErrorKind, String)> {
+    let shown = path.display();
+    if !path.exists() {
+        let message = format!("there is no database {shown}; 'url' is relative to the working directory");
+        return Err((ErrorKind::Unavailable, message));
+    }
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let open = || {
+        let connection = Connection::open_with_flags(path, flags)?;
+        connection.busy_timeout(lock_wait)?;
+        let mut query = connection.prepare("SELECT name FROM pragma_table_xinfo(?1)")?;
+        let names = query.query_map([name], |row| row.get::<_, String>(0))?;
+        // Names of columns do not depend on upper and lower case in SQLite.
+        let names = names.map(|name| Ok(name?.to_ascii_lowercase()));
+        let names = names.collect::<rusqlite::Result<BTreeSet<String>>>()?;
+        drop(query);
+        Ok((connection, names))
+    };
+    let (connection, names) = open().map_err(|error: rusqlite::Error| {
+        (read_error_kind(&error), format!("cannot open the table in {shown}: {error}"))
+    })?;
+    if names.is_empty() {
+        let message = format!("there is no table '{name}' in {shown}; is 'table-name' right?");
+        return Err((ErrorKind::NotFound, message));
+    }
+    if let Some(column) = columns.iter().find(|column| !names.contains(&column.to_ascii_lowercase())) {
+        let names: Vec<&str> = names.iter().map(String::as_str).collect();
+        let message =
+            format!("the table '{name}' in {shown} has no column '{column}'; it has {}", names.join(", "));
+        return Err((ErrorKind::NotFound, message));
+    }
+    Ok((connection, names))
 }
 
 /// SQLite has no place for what is not a number, and keeps NULL for it.

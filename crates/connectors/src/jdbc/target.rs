@@ -1,11 +1,12 @@
 //! What the sink wants of a database: changes and the outbox offset in one transaction; and how it says no.
 
-use super::changes::{Action, Change};
+use super::changes::{self, Action, Change};
 use base::ErrorKind;
 use dataflow::sink::SinkError;
 use kafka_wire::records::{Record, Records};
 use rusqlite::types::ValueRef;
 use std::collections::BTreeSet;
+use std::ops::Range;
 
 /// Where the outbox offsets are kept, in the database itself.
 pub(super) const OFFSETS_TABLE: &str = "eventwright_offsets";
@@ -43,6 +44,52 @@ impl<'a> Flush<'a> {
             Err(_) => true,
         })
     }
+
+    /// All of them, for a target that sends them together. A whole row has `all` values, a key `key`.
+    pub(super) fn changes(
+        &self,
+        all: usize,
+        key: usize,
+    ) -> Result<Vec<(Record<'a>, Change<'a>)>, DatabaseError> {
+        let mut decoded = Vec::new();
+        for record in self.records() {
+            let record = record?;
+            let damaged =
+                |reason: &str| DatabaseError::damaged(&format!("offset={} {reason}", record.offset));
+            let change = changes::decode(record.value.unwrap_or_default(), all, key)
+                .map_err(|error| damaged(&error.to_string()))?;
+            if change.action == Action::Delete && key == 0 {
+                return Err(damaged("deletes without a key"));
+            }
+            decoded.push((record, change));
+        }
+        Ok(decoded)
+    }
+}
+
+/// Finds the changes that a database refuses, each with the reason: parts are written in their order, and those that are
+/// not taken in halves. So what is decided about a row is what writing row by row would have decided. `write` answers why
+/// a part was not taken, if it is for a row.
+pub(super) fn refused_of(
+    changes: usize,
+    stops_at_first: bool,
+    mut write: impl FnMut(Range<usize>) -> Result<Option<String>, DatabaseError>,
+) -> Result<Vec<(usize, String)>, DatabaseError> {
+    let mut refused = Vec::new();
+    let mut parts: Vec<Range<usize>> = std::iter::once(0..changes).collect();
+    while let Some(part) = parts.pop() {
+        let Some(reason) = write(part.clone())? else { continue };
+        if part.len() > 1 {
+            let middle = part.start + part.len() / 2;
+            parts.extend([middle..part.end, part.start..middle]);
+            continue;
+        }
+        refused.push((part.start, reason));
+        if stops_at_first {
+            break;
+        }
+    }
+    Ok(refused)
 }
 
 /// A change that the database does not take, whenever it is tried.
@@ -73,6 +120,16 @@ impl DatabaseError {
     /// The outbox holds what nobody of us wrote.
     pub(super) fn damaged(reason: &str) -> DatabaseError {
         DatabaseError::new(ErrorKind::Corrupt, format!("a record of the outbox cannot be read: {reason}"))
+    }
+
+    /// The offset and the epoch that are stored are others than this sink left.
+    pub(super) fn fenced(job: &str, place: &str, stored: [String; 2], expected: [i64; 2]) -> DatabaseError {
+        let message = format!(
+            "somebody else writes for job={job} to {place}: outbox_offset={} expected={} epoch={} expected={}; stop the other \
+             process, or start the job again to go on from what is stored",
+            stored[0], expected[0], stored[1], expected[1]
+        );
+        DatabaseError::new(ErrorKind::Fenced, message)
     }
 
     pub(super) fn into_sink_error(self, table: &str) -> SinkError {

@@ -151,7 +151,11 @@ impl Column {
         let Some(text) = text else { return self.push(ValueRef::Null) };
         let unread = |name: &str| format!("the column '{name}' holds '{text}', which cannot be read");
         match (&self.data_type, &mut self.values) {
-            (DataType::Boolean, Values::Integers(values)) => values.push(Some(i64::from(text == "t"))),
+            (DataType::Boolean, Values::Integers(values)) => values.push(match text {
+                "t" => Some(1),
+                "f" => Some(0),
+                _ => return Err(unread(&self.name)),
+            }),
             (DataType::Int8 | DataType::Int16 | DataType::Int32 | DataType::Int64, _) => {
                 let value = text.parse().map_err(|_| unread(&self.name))?;
                 return self.push(ValueRef::Integer(value));
@@ -165,7 +169,7 @@ impl Column {
                 return self.push(ValueRef::Text(local.as_bytes()));
             }
             (_, Values::Bytes(values)) => {
-                let digits = text.strip_prefix("\\x").unwrap_or_default();
+                let digits = text.strip_prefix("\\x").ok_or_else(|| unread(&self.name))?;
                 let bytes: Option<Vec<u8>> = (0..digits.len())
                     .step_by(2)
                     .map(|at| u8::from_str_radix(digits.get(at..at + 2)?, 16).ok())

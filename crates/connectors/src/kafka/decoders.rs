@@ -49,7 +49,7 @@ impl Unread {
 }
 
 /// What the keys of a format's metadata begin with in a table.
-pub(super) const VALUE_PREFIX: &str = "value.";
+pub(crate) const VALUE_PREFIX: &str = "value.";
 
 impl Decoders {
     pub(super) fn new(

@@ -51,14 +51,20 @@ fn type_of(key: &str) -> Option<DataType> {
         .map(|known| known.data_type)
 }
 
+/// The attributes of events.
+pub(crate) fn of_events() -> Vec<MetadataSpec> {
+    let of = |(key, writable, doc): &(&'static str, bool, &'static str)| {
+        let (nullable, writable) = (true, *writable);
+        Some(MetadataSpec { key, data_type: type_of(key)?, nullable, writable, doc })
+    };
+    OF_EVENTS.iter().filter_map(of).collect()
+}
+
 pub(super) fn specs() -> Vec<MetadataSpec> {
     let spec =
         |key, data_type, nullable, writable, doc| MetadataSpec { key, data_type, nullable, writable, doc };
     let of_formats =
         OF_FORMATS.iter().filter_map(|(key, doc)| Some(spec(*key, type_of(key)?, true, false, *doc)));
-    let of_events = OF_EVENTS
-        .iter()
-        .filter_map(|(key, writable, doc)| Some(spec(*key, type_of(key)?, true, *writable, *doc)));
     let own = vec![
         spec("topic", DataType::Utf8, false, false, "The topic's name."),
         spec("partition", DataType::Int32, false, false, "The partition's number."),
@@ -68,11 +74,11 @@ pub(super) fn specs() -> Vec<MetadataSpec> {
         spec("leader-epoch", DataType::Int32, true, false, "The partition leader's epoch; always 0 here."),
         spec("headers", headers_type(), false, true, "The record's headers."),
     ];
-    own.into_iter().chain(of_formats).chain(of_events).collect()
+    own.into_iter().chain(of_formats).chain(of_events()).collect()
 }
 
 /// The metadata columns that the value's format writes, in declared order.
-pub(super) fn written_by_format(table: &TableDefinition) -> Vec<WantedMetadata> {
+pub(crate) fn written_by_format(table: &TableDefinition) -> Vec<WantedMetadata> {
     let persisted = table.metadata.iter().filter(|column| !column.is_virtual);
     let of_format = persisted.filter_map(|column| {
         let key = column.key.strip_prefix(VALUE_PREFIX)?.to_string();

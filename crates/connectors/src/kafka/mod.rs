@@ -16,6 +16,8 @@ mod sink;
 mod source;
 mod startup;
 
+pub(crate) use decoders::VALUE_PREFIX;
+pub(crate) use metadata::{of_events, written_by_format};
 pub(crate) use sink::{headers_of, timestamp_ms};
 pub(crate) use source::{KafkaSource, Landed};
 pub(crate) use startup::parse_offsets;

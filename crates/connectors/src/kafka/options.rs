@@ -148,7 +148,8 @@ const SINK_PARALLELISM: OptionSpec = optional(
 const DEAD_LETTER_TOPIC: OptionSpec = optional(
     "dead-letter.topic",
     OptionKind::Text,
-    "Records that cannot be read go to this topic, whole and with the reason in a header, and the job goes on.",
+    "Records that cannot be read go to this topic, whole and with the reason in a header, and the job goes on. A topic that the \
+     job makes keeps them until somebody deletes them.",
     "orders-rejected",
 );
 

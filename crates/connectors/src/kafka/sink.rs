@@ -15,7 +15,7 @@ use arrow_schema::{DataType, TimeUnit};
 use base::ErrorKind;
 use dataflow::batch::{Batch, RowKind};
 use dataflow::connector::ConnectorError;
-use dataflow::sink::{SinkError, TopicBatch, TopicSink};
+use dataflow::sink::{SinkError, TopicBatch, TopicSink, TraceHeaders};
 use dataflow::table::TableDefinition;
 use formats::{RegistryError, RowEncoder};
 use kafka_wire::records::Compression;
@@ -38,6 +38,7 @@ pub(super) struct KafkaSink {
     headers_column: Option<usize>,
     /// Where in a row the metadata lies that the value's format writes.
     format_columns: Vec<usize>,
+    carried: TraceHeaders,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -110,6 +111,7 @@ impl KafkaSink {
             timestamp_column,
             headers_column,
             format_columns,
+            carried: TraceHeaders::default(),
             table,
         })
     }
@@ -156,6 +158,10 @@ impl TopicSink for KafkaSink {
 
     fn configs_wanted(&self) -> BTreeMap<String, String> {
         topic_configs(self.mode)
+    }
+
+    fn carry(&mut self, carried: TraceHeaders) {
+        self.carried = carried;
     }
 
     fn encode(&mut self, rows: &Batch, partitions: u32, clock_ms: i64) -> Result<Vec<TopicBatch>, SinkError> {
@@ -213,7 +219,15 @@ impl TopicSink for KafkaSink {
             let of_format = if has_value { self.value.headers() } else { &[] };
             let of_format = of_format.iter().map(|(name, value)| (name.as_str(), Some(value.as_slice())));
             let of_column = headers.iter().map(|(name, value)| (name.as_str(), value.as_deref()));
-            let headers: Vec<(&str, Option<&[u8]>)> = of_format.chain(of_column).collect();
+            let mut headers: Vec<(&str, Option<&[u8]>)> = of_format.chain(of_column).collect();
+            // What the query writes itself goes before.
+            let has = |name: &str| headers.iter().any(|(known, _)| *known == name);
+            if rows.traces.is_some() && !has(traces::TRACEPARENT) {
+                let has_state = has(traces::TRACESTATE);
+                let trace = self.carried.of(rows, row);
+                let trace = trace.filter(|(name, _)| !has_state || *name != traces::TRACESTATE);
+                headers.extend(trace.map(|(name, value)| (name, Some(value))));
+            }
             let turn = first_turn.wrapping_add(row as u64);
             let partition = self.partitioner.partition(turn, key, partitions);
             let value = has_value.then_some(value_bytes.as_slice());

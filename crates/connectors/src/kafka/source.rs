@@ -10,7 +10,7 @@ use super::metadata::{MetadataRows, RecordMetadata};
 use super::options::reads_committed_only;
 use super::startup::{self, RECORDS_BYTES_MAX, source_error};
 use super::{Mode, outside, topic_configs};
-use crate::landed::LandedRows;
+use crate::landed::{HEADER, LandedRows};
 use crate::option_problem;
 use crate::record_batches::{PartitionBatches, RecordParts};
 use crate::table_format::Checked;
@@ -21,13 +21,16 @@ use base::{ErrorKind, Offset, PartitionId};
 use bytes::Bytes;
 use dataflow::connector::{ConnectorError, MetadataSpec, SourceRequest};
 use dataflow::sink::TopicBatch;
-use dataflow::source::{Idle, Position, Read, ReadLimits, Rejected, Source, SourceError, Split};
+use dataflow::source::{
+    Idle, Position, Read, ReadLimits, Rejected, Source, SourceError, SourceTraces, Split,
+};
 use dataflow::table::{MetadataColumn, TableDefinition};
 use eventlog::{BatchSlice, EventLog, LogError};
 use formats::RowDecoder;
 use kafka_wire::records::{Batch, Compression, Record, Records};
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
+use traces::TraceContext;
 
 /// Bytes of the log that one look takes.
 const READ_BYTES_MAX: usize = 4 << 20;
@@ -55,6 +58,8 @@ pub(crate) struct KafkaSource {
     /// What it reads has landed from another system, whose metadata these are.
     landed: Option<Vec<MetadataSpec>>,
     partitions: BTreeMap<String, Partition>,
+    /// The trace contexts of the last read, if they are wanted.
+    traces: Option<SourceTraces>,
 }
 
 /// How records are read that a feed of another connector has landed.
@@ -117,6 +122,7 @@ impl KafkaSource {
             schema,
             metadata: request.metadata.iter().map(|index| table.metadata[*index].clone()).collect(),
             partitions: BTreeMap::new(),
+            traces: None,
             table,
         })
     }
@@ -145,6 +151,7 @@ impl KafkaSource {
             is_outside: false,
             landed: None,
             partitions: BTreeMap::new(),
+            traces: None,
             table,
         }
     }
@@ -225,9 +232,19 @@ impl KafkaSource {
             // A tombstone is no row of an append-only table.
             return Ok(());
         }
-        let reason = match self.decoders.decode(record) {
+        let unreadable = self.landed.as_ref().and_then(|_| crate::landed::unreadable(record));
+        let decoded = match unreadable {
+            Some(reason) => Err(Unread::Bad(reason)),
+            None => self.decoders.decode(record),
+        };
+        let reason = match decoded {
             Ok(rows @ 1..) => match metadata.push(record, is_log_append_time, rows) {
-                Ok(()) => return Ok(()),
+                Ok(()) => {
+                    if let Some(traces) = &mut self.traces {
+                        traces.note(context_of(record), rows);
+                    }
+                    return Ok(());
+                }
                 Err(reason) => return Err(self.failure(topic, index, record, &reason)),
             },
             Ok(0) => {
@@ -368,6 +385,7 @@ impl Source for KafkaSource {
             None => RecordMetadata::OfTopic(Box::new(MetadataRows::new(columns, shown, index as i32))),
         };
         let end = until.or(split.end).map_or(i64::MAX, |end| end.0);
+        self.traces = self.traces.take().map(|_| SourceTraces::default());
         let mut read = Read {
             rows: RecordBatch::new_empty(self.schema.clone()),
             kinds: None,
@@ -456,12 +474,31 @@ impl Source for KafkaSource {
         batches.finish().map_err(message)
     }
 
+    fn trace(&mut self) {
+        self.traces = Some(SourceTraces::default());
+    }
+
+    fn take_traces(&mut self) -> SourceTraces {
+        self.traces.as_mut().map(std::mem::take).unwrap_or_default()
+    }
+
     fn lag(&self, split: &Split, from: Position) -> Option<u64> {
         let partition = self.partitions.get(&split.id)?;
         let readable = startup::readable_end(&self.log, partition.id, &self.options).ok()?;
         let end = split.end.map_or(readable, |end| end.0.min(readable));
         Some(end.saturating_sub(from.0).max(0) as u64)
     }
+}
+
+/// The trace context of a record; one that has landed has its message's headers under their names behind a prefix.
+fn context_of(record: &Record<'_>) -> Option<TraceContext> {
+    if record.headers.is_empty() {
+        return None;
+    }
+    let headers = record
+        .headers
+        .map(|header| (header.key.strip_prefix(HEADER.as_bytes()).unwrap_or(header.key), header.value));
+    traces::of_headers(headers)
 }
 
 /// The projected columns, then the wanted metadata; `may_lack` tells which columns a row may have nothing in.

@@ -1,14 +1,17 @@
 //! Messages and rows: the encoding of rows for an outbox, and what a table wants of messages.
 
+use crate::kafka::{VALUE_PREFIX, written_by_format};
 use crate::landed::{HEADERS, WrittenMetadata};
 use crate::option_problem;
 use crate::record_batches::{PartitionBatches, RecordParts, sink_error};
 use crate::table_format::{Checked, change_kind};
+use arrow_array::RecordBatch;
 use base::ErrorKind;
 use dataflow::batch::{Batch, RowKind};
 use dataflow::connector::ConnectorError;
-use dataflow::sink::{SinkError, TopicBatch};
+use dataflow::sink::{SinkError, TopicBatch, TraceHeaders};
 use dataflow::table::TableDefinition;
+use formats::print::value_text;
 use formats::{RegistryError, RowEncoder};
 use kafka_wire::records::Compression;
 use std::sync::Arc;
@@ -27,6 +30,14 @@ pub(crate) fn keeps_headers(table: &TableDefinition) -> bool {
     format == "cloudevents" || table.metadata.iter().any(|column| column.key == HEADERS)
 }
 
+/// Where in a sink's rows that lies which the format writes. Metadata that is not virtual stands behind the table's columns.
+fn value_columns(table: &TableDefinition) -> Vec<usize> {
+    let physical = table.schema.fields().len();
+    let persisted = table.metadata.iter().filter(|column| !column.is_virtual);
+    let of_format = (physical..).zip(persisted).filter(|(_, column)| column.key.starts_with(VALUE_PREFIX));
+    (0..physical).chain(of_format.map(|(place, _)| place)).collect()
+}
+
 /// Encodes rows as records of an outbox, each a message.
 pub(crate) struct MessageEncoder {
     table: Arc<TableDefinition>,
@@ -34,6 +45,11 @@ pub(crate) struct MessageEncoder {
     /// Whether the value says what kind of change it is.
     has_changes: bool,
     metadata: WrittenMetadata,
+    /// The columns that the format writes: all of the table, and the metadata that is the format's own.
+    values: Vec<usize>,
+    /// The columns that make a record's key, and what stands between their texts.
+    key: Option<(Vec<usize>, String)>,
+    carried: TraceHeaders,
 }
 
 impl MessageEncoder {
@@ -43,7 +59,8 @@ impl MessageEncoder {
         checked: &Checked,
     ) -> Result<MessageEncoder, ConnectorError> {
         let problem = |message: String| option_problem(table, "format", message);
-        let mut value = checked.value.encoder(&table.schema).map_err(problem)?;
+        let of_format = written_by_format(table);
+        let mut value = checked.value.encoder_with_metadata(&table.schema, &of_format).map_err(problem)?;
         value.prepare().map_err(|error| {
             let kind = match error {
                 RegistryError::Refused(_) => ErrorKind::Invalid,
@@ -54,19 +71,36 @@ impl MessageEncoder {
         Ok(MessageEncoder {
             has_changes: checked.value.kind().has_changes(),
             metadata: WrittenMetadata::new(table),
+            values: value_columns(table),
+            carried: TraceHeaders::default(),
             table: table.clone(),
             value,
+            key: None,
         })
+    }
+
+    /// Gives each record a key of some columns' texts.
+    pub(crate) fn with_key(self, columns: Vec<usize>, delimiter: String) -> MessageEncoder {
+        MessageEncoder { key: Some((columns, delimiter)), ..self }
+    }
+
+    fn key(&self, rows: &RecordBatch, row: usize) -> Option<String> {
+        let (columns, delimiter) = self.key.as_ref()?;
+        let text = |column: &usize| value_text(rows.column(*column), row).unwrap_or_default();
+        Some(columns.iter().map(text).collect::<Vec<_>>().join(delimiter))
     }
 
     fn invalid(&self, message: impl std::fmt::Display) -> SinkError {
         SinkError { kind: ErrorKind::Invalid, message: format!("table '{}': {message}", self.table.name) }
     }
 
+    pub(crate) fn carry(&mut self, carried: TraceHeaders) {
+        self.carried = carried;
+    }
+
     pub(crate) fn encode(&mut self, rows: &Batch, clock_ms: i64) -> Result<Vec<TopicBatch>, SinkError> {
         let mut batches = PartitionBatches::new(0, Compression::None);
-        let physical: Vec<usize> = (0..self.table.schema.fields().len()).collect();
-        let values = rows.rows.project(&physical).map_err(|error| SinkError {
+        let values = rows.rows.project(&self.values).map_err(|error| SinkError {
             kind: ErrorKind::Internal,
             message: format!("table '{}': {error}", self.table.name),
         })?;
@@ -86,10 +120,12 @@ impl MessageEncoder {
             for (name, value) in self.value.headers() {
                 headers.push((crate::landed::header_name(name), Some(value.clone())));
             }
+            crate::landed::add_trace(&mut headers, self.carried.of(rows, row));
             let headers: Vec<(&str, Option<&[u8]>)> =
                 headers.iter().map(|(name, value)| (name.as_str(), value.as_deref())).collect();
-            let record =
-                RecordParts { timestamp_ms: clock_ms, key: None, value: Some(&bytes), headers: &headers };
+            let key = self.key(&rows.rows, row);
+            let key = key.as_ref().map(String::as_bytes);
+            let record = RecordParts { timestamp_ms: clock_ms, key, value: Some(&bytes), headers: &headers };
             batches.push(record).map_err(|error| sink_error(&self.table.name, &error))?;
         }
         batches.finish().map_err(|error| sink_error(&self.table.name, &error))

@@ -25,6 +25,11 @@ pub(crate) trait Subscriber: Send {
         None
     }
 
+    /// The ticket of a change of the position that no message brought, if there was one since the last haul.
+    fn settled(&mut self) -> Option<u64> {
+        None
+    }
+
     /// All messages up to this ticket have landed.
     fn confirm(&mut self, connection: &mut Self::Connection, ticket: u64) -> Done<()>;
 
@@ -82,7 +87,9 @@ impl<S: Subscriber> Feed for MessageFeed<S> {
             // What else has come is taken as well.
             wait = Duration::ZERO;
         }
-        if !haul.records.is_empty() {
+        let settled = subscriber.settled();
+        haul.ticket = haul.ticket.max(settled.unwrap_or(0));
+        if !haul.records.is_empty() || settled.is_some() {
             haul.position = subscriber.position();
         }
         Ok(haul)

@@ -1,7 +1,7 @@
 //! The connection below a protocol: bytes in both directions, and the time since each was used.
 
 use super::error::{Done, ServerError};
-use crate::socket::{Secured, monotonic, told};
+use auth::socket::{Secured, monotonic, told};
 use os::Clock;
 use std::io::Write;
 use std::sync::Arc;
@@ -17,8 +17,9 @@ pub(crate) struct Line {
     pub(crate) incoming: Vec<u8>,
     /// What is sent next.
     pub(crate) outgoing: Vec<u8>,
-    /// Zero is none.
+    /// Something has to come within this time, and something has to be sent within the other. Zero is none.
     heartbeat: Duration,
+    beats_within: Duration,
     /// When something came last, and when something was sent, by the monotonic clock.
     heard: Duration,
     spoke: Duration,
@@ -29,7 +30,8 @@ impl Line {
     pub(crate) fn new(stream: Secured, clock: Arc<dyn Clock>, timeout: Duration) -> Line {
         let now = monotonic(&*clock);
         let (incoming, outgoing) = (Vec::new(), Vec::new());
-        Line { stream, clock, timeout, incoming, outgoing, heartbeat: Duration::ZERO, heard: now, spoke: now }
+        let (heartbeat, beats_within) = (Duration::ZERO, Duration::ZERO);
+        Line { stream, clock, timeout, incoming, outgoing, heartbeat, beats_within, heard: now, spoke: now }
     }
 
     /// For another protocol below this one.
@@ -38,7 +40,12 @@ impl Line {
     }
 
     pub(crate) fn set_heartbeat(&mut self, heartbeat: Duration) {
-        self.heartbeat = heartbeat;
+        self.set_heartbeats(heartbeat, heartbeat);
+    }
+
+    /// Where each side has an interval of its own: the other side's heartbeats, and ours.
+    pub(crate) fn set_heartbeats(&mut self, theirs: Duration, ours: Duration) {
+        (self.heartbeat, self.beats_within) = (theirs, ours);
     }
 
     pub(crate) fn now(&self) -> Duration {
@@ -53,11 +60,11 @@ impl Line {
     /// How long to wait for it at once, so that heartbeats go on meanwhile; an error when the time is over.
     pub(crate) fn left(&self, until: Duration) -> Done<Duration> {
         let left = until.saturating_sub(self.now());
-        match self.heartbeat / 4 {
-            _ if left.is_zero() => Err(ServerError::unavailable("the server has not answered in time")),
-            Duration::ZERO => Ok(left),
-            piece => Ok(left.min(piece)),
+        if left.is_zero() {
+            return Err(ServerError::unavailable("the server has not answered in time"));
         }
+        let beats = [self.heartbeat, self.beats_within].into_iter().filter(|interval| !interval.is_zero());
+        Ok(beats.fold(left, |left, interval| left.min(interval / 4)))
     }
 
     /// Reads once; whether something came within the wait.
@@ -97,16 +104,13 @@ impl Line {
     /// Whether it is time to send a heartbeat; an error when none has come for too long. While nothing is read (`is_deaf`),
     /// nothing can be heard.
     pub(crate) fn beat(&mut self, is_deaf: bool) -> Done<bool> {
-        if self.heartbeat.is_zero() {
-            return Ok(false);
-        }
         let now = self.now();
         if is_deaf {
             self.heard = now;
         }
-        if now.saturating_sub(self.heard) > self.heartbeat * 2 {
+        if !self.heartbeat.is_zero() && now.saturating_sub(self.heard) > self.heartbeat * 2 {
             return Err(ServerError::unavailable("the server has sent no heartbeat for two intervals"));
         }
-        Ok(now.saturating_sub(self.spoke) >= self.heartbeat / 2)
+        Ok(!self.beats_within.is_zero() && now.saturating_sub(self.spoke) >= self.beats_within / 2)
     }
 }

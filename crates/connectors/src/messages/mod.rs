@@ -1,4 +1,4 @@
-//! Connectors of systems that carry messages: RabbitMQ, NATS, Redis, MQTT.
+//! Connectors of systems that carry messages: RabbitMQ, NATS, AMQP 1.0, STOMP.
 //!
 //! What they share is here once: a blocking connection with time-outs, TLS and heartbeats ([`Access`], [`Line`]), a feed of
 //! messages ([`MessageFeed`]), a sink whose messages are confirmed ([`ConfirmedSink`]), and the connector around them
@@ -26,7 +26,7 @@ pub(crate) use feed::{Delivered, MessageFeed, Subscriber, Tickets};
 pub(crate) use line::Line;
 pub(crate) use options::written_problems;
 pub(crate) use refused::RefusedMessages;
-pub(crate) use server::{Access, Credentials, Scheme, not_connected};
+pub(crate) use server::{Access, Credentials, Scheme, not_connected, tls};
 pub(crate) use sink::{ConfirmedSink, Outcome, Publisher, Sent};
 
 use base::ErrorKind;
@@ -35,12 +35,12 @@ use dataflow::table::TableDefinition;
 /// What one haul of a feed may bring.
 pub(crate) const HAUL_BYTES_MAX: usize = 4 << 20;
 /// A longer message fits into no record of the log.
-pub(crate) const MESSAGE_BYTES_MAX: usize = 16 << 20;
+pub(crate) const MESSAGE_BYTES_MAX: usize = dataflow::feed::RECORD_BYTES_MAX;
 /// While so much waits to be taken, nothing more is read.
 pub(crate) const EVENTS_BYTES_MAX: usize = 64 << 20;
 
 /// What an error of the server means for a table: whether another try may help, and the table's name.
-fn told(table: &TableDefinition, error: ServerError) -> (ErrorKind, String) {
+pub(crate) fn told(table: &TableDefinition, error: ServerError) -> (ErrorKind, String) {
     let connector = table.options.get("connector").map_or("", String::as_str);
     (error.kind, format!("table '{}': {connector}: {}", table.name, error.message))
 }

@@ -80,18 +80,28 @@ pub(crate) fn login_problems(
     if let Err(message) = servers {
         problem(URL, message);
     }
+    let where_to = format!("'{}://…' in 'url'", scheme.secured);
+    for (option, message) in tls_problems(options, is_plain, &where_to) {
+        problem(option, message);
+    }
+    errors
+}
+
+/// What is wrong with the files of TLS; `where_to` says where a secured address is written.
+pub(crate) fn tls_problems(options: &Options, is_plain: bool, where_to: &str) -> Vec<(&'static str, String)> {
+    let mut problems = Vec::new();
     let has = |key: &str| options.text(key).is_some();
     if has("tls.cert-file") != has("tls.key-file") || (has("tls.cert-file") && !has("tls.root-cas-file")) {
         let message =
             "'tls.cert-file', 'tls.key-file' and 'tls.root-cas-file' belong together: give all three";
-        problem("tls.cert-file", message.into());
+        problems.push(("tls.cert-file", message.to_string()));
     }
     for key in ["tls.root-cas-file", "tls.cert-file"] {
         if has(key) && is_plain {
-            problem(key, format!("'{key}' is for TLS: write '{}://…' in 'url'", scheme.secured));
+            problems.push((key, format!("'{key}' is for TLS: write {where_to}")));
         }
     }
-    errors
+    problems
 }
 
 /// Metadata that a sink cannot write.

@@ -3,7 +3,7 @@
 use super::error::{Done, ServerError};
 use super::options::URL;
 use crate::percent::percent_decoded;
-use crate::socket::{Secured, told};
+use auth::socket::{Secured, told};
 use auth::tls::{ClientConfig, Identity};
 use base::ErrorKind;
 use base::options::Options;
@@ -125,6 +125,8 @@ pub(crate) struct Access {
 
 /// What logs in to one server.
 pub(crate) struct Credentials<'a> {
+    /// The server's name, as the URL has it.
+    pub host: &'a str,
     pub user: Option<&'a str>,
     pub password: Option<&'a str>,
     /// What the URL has behind the place.
@@ -161,6 +163,19 @@ impl Access {
         })
     }
 
+    /// The same log-in at another place, which a server of the table has named; without a host, on the same one.
+    pub(crate) fn at(&self, host: &str, port: u16) -> Access {
+        let mut servers = self.servers.clone();
+        servers.truncate(1);
+        for server in &mut servers {
+            server.port = port;
+            if !host.is_empty() {
+                server.host = host.into();
+            }
+        }
+        Access { servers, ..self.clone() }
+    }
+
     pub(crate) fn timeout(&self) -> Duration {
         self.timeout
     }
@@ -189,6 +204,7 @@ impl Access {
                 false => None,
             };
             let mut credentials = Credentials {
+                host: &server.host,
                 user: server.user.as_deref().or(self.options.text("username")),
                 password: server.password.as_deref().or(password.as_deref()),
                 path: server.path.as_deref(),
@@ -230,7 +246,8 @@ pub(crate) fn not_connected(error: &std::io::Error) -> ServerError {
     ServerError::new(kind, format!("cannot connect: {}", told(error)))
 }
 
-fn tls(options: &Options) -> Result<ClientConfig, String> {
+/// The authorities that the server is held to, and the certificate that it is shown.
+pub(crate) fn tls(options: &Options) -> Result<ClientConfig, String> {
     let read = |key: &str| {
         let path = options.text(key).unwrap_or_default();
         std::fs::read(path).map_err(|error| format!("cannot read '{key}' = '{path}': {error}"))

@@ -13,10 +13,10 @@ use super::refused::RefusedMessages;
 use super::told;
 use crate::positions::{Position, Positions};
 use crate::record_batches::each_outbox_record;
-use crate::socket::monotonic;
+use auth::socket::monotonic;
 use base::ErrorKind;
 use dataflow::batch::Batch;
-use dataflow::sink::{OutboxSink, SinkError, TopicBatch};
+use dataflow::sink::{OutboxSink, SinkError, TopicBatch, TraceHeaders};
 use dataflow::source::Rejected;
 use dataflow::table::TableDefinition;
 use kafka_wire::records::Record;
@@ -35,6 +35,13 @@ pub(crate) trait Publisher: Send {
     /// Whether the target itself knows what it has, so that nothing need be kept of it in the log.
     const TARGET_KNOWS: bool = false;
 
+    /// So many messages are sent behind what the log knows to be confirmed: a target that takes an id once knows the last of
+    /// them only.
+    const AT_ONCE_MAX: i64 = i64::MAX;
+
+    /// Whether a mark beyond the offset says that the target has later messages than one that it did not take.
+    const MARKS_GAPS: bool = false;
+
     /// What a user may do instead of keeping refused messages, if anything.
     const OTHERWISE: &'static str = "";
 
@@ -46,6 +53,16 @@ pub(crate) trait Publisher: Send {
 
     /// What the server says of messages, after waiting for it for so long at most.
     fn outcome(&mut self, connection: &mut Self::Connection, wait: Duration) -> Done<Option<Outcome>>;
+
+    /// Whether no more may be on its way before [`Publisher::kept`].
+    fn is_full(&self, _connection: &Self::Connection) -> bool {
+        false
+    }
+
+    /// The log knows that what lies before this offset is confirmed.
+    fn kept(&mut self, _connection: &mut Self::Connection, _offset: i64) -> Done<()> {
+        Ok(())
+    }
 
     /// Keeps the connection alive.
     fn tend(&mut self, connection: &mut Self::Connection) -> Done<()>;
@@ -154,8 +171,9 @@ impl<P: Publisher> ConfirmedSink<P> {
         let error = self.error(error);
         let Some(open) = self.open.take() else { return error };
         let position = Position { offset: open.confirmed(), mark: open.mark };
+        let has_gap = P::MARKS_GAPS && position.mark > position.offset as u64;
         if self.refused.is_empty()
-            && position.offset > open.stored
+            && (position.offset > open.stored || has_gap)
             && let Err(unkept) = self.keep(position)
         {
             return SinkError { message: format!("{}; {}", error.message, unkept.message), ..error };
@@ -165,6 +183,21 @@ impl<P: Publisher> ConfirmedSink<P> {
 
     fn keep(&self, position: Position) -> Result<(), SinkError> {
         if P::TARGET_KNOWS { Ok(()) } else { self.positions.set(position) }
+    }
+
+    /// All that was sent is settled: keeps that as the position.
+    fn keep_confirmed(&mut self) -> Result<(), SinkError> {
+        let Some(open) = &mut self.open else { return Ok(()) };
+        // What was refused is in no topic yet, and may not be left behind.
+        if open.next <= open.stored || !self.refused.is_empty() {
+            return Ok(());
+        }
+        let position = Position { offset: open.next, mark: open.mark };
+        open.stored = open.next;
+        self.keep(position)?;
+        let Some(open) = &mut self.open else { return Ok(()) };
+        let kept = self.publisher.kept(&mut open.connection, position.offset);
+        kept.map_err(|error| self.lost(error))
     }
 
     fn refuse(
@@ -202,6 +235,12 @@ impl<P: Publisher> ConfirmedSink<P> {
         let Some(from) = self.open.as_ref().map(|open| open.next) else { return Ok(()) };
         let table = self.table.clone();
         let end = each_outbox_record(&table.name, batch, from, |record| {
+            let is_full = self.are_many_behind(record.offset)
+                || self.open.as_ref().is_some_and(|open| self.publisher.is_full(&open.connection));
+            if is_full && self.refused.is_empty() {
+                self.settle()?;
+                self.keep_confirmed()?;
+            }
             if self.refused.is_empty() {
                 self.publish(record)?;
                 if let Some(open) = &mut self.open {
@@ -216,6 +255,11 @@ impl<P: Publisher> ConfirmedSink<P> {
             open.next = end;
         }
         Ok(())
+    }
+
+    /// Whether so many are sent and not known to be confirmed that no more may be.
+    fn are_many_behind(&self, offset: i64) -> bool {
+        self.open.as_ref().is_some_and(|open| offset - open.stored >= P::AT_ONCE_MAX)
     }
 
     /// Publishes what was held, when what was refused before it is in its topic.
@@ -275,6 +319,10 @@ impl<P: Publisher> ConfirmedSink<P> {
 }
 
 impl<P: Publisher> OutboxSink for ConfirmedSink<P> {
+    fn carry(&mut self, carried: TraceHeaders) {
+        self.rows.carry(carried);
+    }
+
     fn encode(&mut self, rows: &Batch, clock_ms: i64) -> Result<Vec<TopicBatch>, SinkError> {
         self.rows.encode(rows, clock_ms)
     }
@@ -316,13 +364,7 @@ impl<P: Publisher> OutboxSink for ConfirmedSink<P> {
         }
         self.release()?;
         self.settle()?;
-        let Some(open) = &mut self.open else { return Ok(0) };
-        // What was refused is in no topic yet, and may not be left behind.
-        if open.next > open.stored && self.refused.is_empty() {
-            let position = Position { offset: open.next, mark: open.mark };
-            open.stored = open.next;
-            self.keep(position)?;
-        }
+        self.keep_confirmed()?;
         Ok(self.open.as_ref().map_or(0, |open| open.stored))
     }
 

@@ -6,7 +6,7 @@
 
 use super::frames::{self, Frame, Message};
 use crate::messages::{Credentials, Done, EVENTS_BYTES_MAX, Line, ServerError, not_connected};
-use crate::socket::Secured;
+use auth::socket::Secured;
 use base::ErrorKind;
 use os::Os;
 use serde_json::{Value, json};
@@ -344,6 +344,8 @@ fn answer(what: &str, message: &Message) -> Done<Value> {
 pub(super) fn api_error(error: &Value) -> ServerError {
     let kind = match error["code"].as_u64() {
         Some(404) => ErrorKind::NotFound,
+        // It has too much to do just now.
+        Some(408 | 429) => ErrorKind::Unavailable,
         Some(400..=499) => ErrorKind::Invalid,
         _ => ErrorKind::Unavailable,
     };

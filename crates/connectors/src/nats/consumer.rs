@@ -149,6 +149,12 @@ impl Consumer {
         }
     }
 
+    /// Whether everything that there is for it has come, which is so many messages.
+    pub(super) fn has_delivered(&self, connection: &mut Connection, count: u64) -> Done<bool> {
+        let about = connection.ask(&format!("CONSUMER.INFO.{}.{}", self.stream, self.name), &Value::Null)?;
+        Ok(about["num_pending"] == 0 && about["delivered"]["consumer_seq"] == count)
+    }
+
     fn pull(&mut self, connection: &mut Connection, at_once: bool) -> Done<()> {
         self.pulls += 1;
         let token = format!("{PULLED}{}", self.pulls);

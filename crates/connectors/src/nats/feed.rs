@@ -18,11 +18,48 @@ use serde_json::{Value, json};
 use std::sync::Arc;
 use std::time::Duration;
 
+/// Where reading goes on, and in which stream of the name: by when it was made, if that is known.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+struct Spot {
+    next: Next,
+    created: String,
+}
+
+/// A position of this kind says when the stream was made; older ones did not.
+const WITH_CREATED: u8 = 2;
+
+impl Spot {
+    fn encode(&self) -> Vec<u8> {
+        let mut out = FieldWriter::new();
+        out.u8(WITH_CREATED).text(&self.created);
+        [out.finish(), self.next.encode()].concat()
+    }
+
+    fn decode(bytes: &[u8]) -> Result<Spot, CodecError> {
+        if bytes.first() != Some(&WITH_CREATED) {
+            return Ok(Spot { next: Next::decode(bytes)?, created: String::new() });
+        }
+        let mut reader = FieldReader::new(bytes);
+        reader.u8()?;
+        let created = reader.text()?.to_string();
+        let mut head = FieldWriter::new();
+        head.u8(WITH_CREATED).text(&created);
+        let next = Next::decode(bytes.get(head.finish().len()..).unwrap_or_default())?;
+        Ok(Spot { next, created })
+    }
+}
+
 /// Where reading goes on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Next {
     Sequence(u64),
     TimestampMs(i64),
+}
+
+impl Default for Next {
+    fn default() -> Next {
+        Next::Sequence(1)
+    }
 }
 
 impl Next {
@@ -76,20 +113,45 @@ impl Next {
 pub(super) struct Ordered {
     records: Records,
     server: Server,
-    next: Next,
+    spot: Spot,
     /// Of the consumer: nothing may be left out.
     consumed: u64,
+    /// With a subject: when it was asked last how far the stream is, and whether the spot has moved by that.
+    asked: Duration,
+    has_moved: bool,
 }
+
+/// How often to ask, while nothing comes, whether the stream has grown by messages with other subjects.
+const ASK_INTERVAL: Duration = Duration::from_secs(5);
 
 impl Ordered {
     pub(super) fn new(table: Arc<TableDefinition>, server: Server) -> Ordered {
-        Ordered { records: Records::new(table), server, next: Next::Sequence(1), consumed: 0 }
+        Ordered {
+            records: Records::new(table),
+            server,
+            spot: Spot::default(),
+            consumed: 0,
+            asked: Duration::ZERO,
+            has_moved: false,
+        }
     }
 
     /// Makes sure that nothing from the next on was lost before it was read: a server begins with what it still has.
-    fn check(&self, stream: &Stream) -> Done<()> {
-        let Next::Sequence(next) = self.next else { return Ok(()) };
-        let name = self.server.stream();
+    fn check(&mut self, stream: &Stream) -> Done<()> {
+        let name = self.server.stream().to_string();
+        let bears_losses = self.server.text(LOST_SEQUENCES) == Some("earliest");
+        if !self.spot.created.is_empty() && self.spot.created != stream.created {
+            if !bears_losses {
+                return Err(ServerError::invalid(format!(
+                    "stream={name} was made anew at {}, and the job has read the one that was made at {}; with \
+                     '{LOST_SEQUENCES}' = 'earliest' it goes on at the beginning of the new one",
+                    stream.created, self.spot.created
+                )));
+            }
+            self.spot.next = Next::Sequence(stream.first.max(1));
+        }
+        self.spot.created.clone_from(&stream.created);
+        let Next::Sequence(next) = self.spot.next else { return Ok(()) };
         if next > stream.last + 1 {
             return Err(ServerError::invalid(format!(
                 "stream={name} ends at sequence={}, and the job has read up to sequence={}: it was made anew, or its server \
@@ -98,12 +160,39 @@ impl Ordered {
                 next - 1
             )));
         }
-        if next < stream.first && self.server.text(LOST_SEQUENCES) != Some("earliest") {
+        if next < stream.first && !bears_losses {
+            // Nobody knows the subjects of what is deleted.
+            let what = match self.server.text(SUBJECT) {
+                None => "messages were deleted before they were read".to_string(),
+                Some(subject) => format!(
+                    "messages were deleted before they were looked at, which may have had the subject '{subject}' or others"
+                ),
+            };
             return Err(ServerError::invalid(format!(
-                "stream={name} sequence={next} is not on the server any more (it begins at sequence={}): messages were \
-                 deleted before they were read; with '{LOST_SEQUENCES}' = 'earliest' the job goes on without them",
+                "stream={name} sequence={next} is not on the server any more (it begins at sequence={}): {what}; with \
+                 '{LOST_SEQUENCES}' = 'earliest' the job goes on without them",
                 stream.first
             )));
+        }
+        Ok(())
+    }
+
+    /// What the stream has got of other subjects is passed over, so that nobody misses it when it is deleted. The stream is
+    /// asked first: what the consumer then has left to deliver came later.
+    fn pass_over(&mut self, connection: &mut Connection, consumer: &Consumer) -> Done<()> {
+        if self.server.text(SUBJECT).is_none() || connection.now().saturating_sub(self.asked) < ASK_INTERVAL {
+            return Ok(());
+        }
+        self.asked = connection.now();
+        let stream = Stream::find(connection, self.server.stream())?;
+        let has_all = consumer.has_delivered(connection, self.consumed)?;
+        if let Next::Sequence(next) = self.spot.next
+            && has_all
+            && stream.last >= next
+            && connection.waiting().next().is_none()
+        {
+            self.spot.next = Next::Sequence(stream.last + 1);
+            self.has_moved = true;
         }
         Ok(())
     }
@@ -115,17 +204,22 @@ impl Subscriber for Ordered {
     fn open(&mut self, position: Option<&[u8]>) -> Done<(Connection, Consumer)> {
         let mut connection = self.server.connect()?;
         let stream = Stream::find(&mut connection, self.server.stream())?;
-        match position.map(Next::decode) {
-            None => self.next = Next::of(&self.server, &stream),
-            Some(Ok(next)) => {
-                self.next = next;
+        (self.asked, self.has_moved) = (connection.now(), false);
+        match position.map(Spot::decode) {
+            None => {
+                let next = Next::of(&self.server, &stream);
+                self.spot = Spot { next, created: stream.created.clone() };
+            }
+            Some(Ok(spot)) => {
+                self.spot = spot;
                 self.check(&stream)?;
             }
             Some(Err(error)) => return Err(ServerError::new(ErrorKind::Corrupt, error.to_string())),
         }
         self.consumed = 0;
         let filter = self.server.text(SUBJECT);
-        let made = Consumer::make(&mut connection, self.server.stream(), self.next.policy(), filter, false);
+        let made =
+            Consumer::make(&mut connection, self.server.stream(), self.spot.next.policy(), filter, false);
         let consumer = made.map_err(|error| match error.kind {
             ErrorKind::Invalid => ServerError {
                 message: format!(
@@ -144,19 +238,26 @@ impl Subscriber for Ordered {
         (connection, consumer): &mut Self::Connection,
         wait: Duration,
     ) -> Done<Option<Delivered>> {
-        let Some((place, message)) = consumer.take(connection, wait)? else { return Ok(None) };
+        let Some((place, message)) = consumer.take(connection, wait)? else {
+            self.pass_over(connection, consumer)?;
+            return Ok(None);
+        };
         if place.consumed != self.consumed + 1 {
             let message = format!("messages are missing behind the consumer's sequence={}", self.consumed);
             return Err(ServerError::new(ErrorKind::Retry, message));
         }
         self.consumed = place.consumed;
-        self.next = Next::Sequence(place.sequence + 1);
+        self.spot.next = Next::Sequence(place.sequence + 1);
         let bytes = message.bytes();
         Ok(Some(Delivered { ticket: 0, bytes, record: self.records.of(message, place, None) }))
     }
 
     fn position(&self) -> Option<Vec<u8>> {
-        Some(self.next.encode())
+        Some(self.spot.encode())
+    }
+
+    fn settled(&mut self) -> Option<u64> {
+        std::mem::take(&mut self.has_moved).then_some(0)
     }
 
     /// The position says it.
@@ -298,11 +399,10 @@ impl Records {
         landing.number("delivery-count", number(place.deliveries));
         landing.number("timestamp", Some(timestamp_ms));
         landing.text("message-id", message.header(ID).as_deref());
-        if self.keeps_headers {
-            for (name, value) in message.headers {
-                landing.header(&name, value);
-            }
+        if let Some(problem) = &message.problem {
+            landing.unreadable(&format!("the headers of the message cannot be read: {problem}"));
         }
+        landing.headers(message.headers, self.keeps_headers);
         FeedRecord {
             partition: 0,
             timestamp_ms,
@@ -328,6 +428,15 @@ mod tests {
             }
         }
         assert!(Next::decode(&[9; 9]).is_err());
+        let spot = Spot { next: Next::Sequence(7), created: "2026-11-29T12:00:00Z".into() };
+        let bytes = spot.encode();
+        assert_eq!(Spot::decode(&bytes), Ok(spot));
+        for length in 0..bytes.len() {
+            assert!(Spot::decode(&bytes[..length]).is_err(), "cut to {length} bytes");
+        }
+        // As it was written before.
+        let older = Spot { next: Next::Sequence(7), created: String::new() };
+        assert_eq!(Spot::decode(&Next::Sequence(7).encode()), Ok(older));
         assert_eq!(Next::TimestampMs(1).policy().1, "1970-01-01T00:00:00.001+00:00");
     }
 }

@@ -29,6 +29,8 @@ pub(super) struct Message {
     pub status: Option<(u16, String)>,
     pub headers: Headers,
     pub payload: Vec<u8>,
+    /// Why its headers cannot be read, which then are part of the payload.
+    pub problem: Option<String>,
 }
 
 impl Message {
@@ -95,25 +97,32 @@ fn with_payload(line: &str, has_headers: bool, behind: &[u8], before: usize) -> 
     let mut message =
         Message { sid, subject: subject.to_string(), reply, payload: payload.to_vec(), ..Message::default() };
     if has_headers {
-        (message.status, message.headers) = read_headers(headers)?;
+        match read_headers(headers) {
+            Ok((status, headers)) => (message.status, message.headers) = (status, headers),
+            // It does not stop the messages behind it.
+            Err(problem) => {
+                message.payload = content[..total].to_vec();
+                message.problem = Some(problem);
+            }
+        }
     }
     Ok(Some((Frame::Message(message), before + total + 2)))
 }
 
 type Status = Option<(u16, String)>;
 
-fn read_headers(bytes: &[u8]) -> Done<(Status, Headers)> {
+fn read_headers(bytes: &[u8]) -> Result<(Status, Headers), String> {
     let text = String::from_utf8_lossy(bytes);
     let mut lines = text.split("\r\n");
     let first = lines.next().and_then(|line| line.strip_prefix("NATS/1.0"));
-    let first = first.ok_or_else(|| ServerError::malformed("headers of an unknown version"))?.trim();
+    let first = first.ok_or("headers of an unknown version")?.trim();
     let (code, words) = first.split_once(' ').unwrap_or((first, ""));
     let status = code.parse().ok().map(|code| (code, words.to_string()));
     let mut headers = Headers::new();
     for line in lines.filter(|line| !line.is_empty()) {
         let (name, value) = line.split_once(':').unwrap_or((line, ""));
         if headers.len() == HEADERS_MAX {
-            return Err(ServerError::malformed(&format!("a message has more than {HEADERS_MAX} headers")));
+            return Err(format!("more than {HEADERS_MAX} headers"));
         }
         headers.push((name.to_string(), Some(value.trim().as_bytes().to_vec())));
     }
@@ -209,13 +218,26 @@ mod tests {
     }
 
     #[test]
+    fn a_message_whose_headers_cannot_be_read_is_one_all_the_same() {
+        let many = format!("NATS/1.0\r\n{}\r\n", "a: b\r\n".repeat(HEADERS_MAX + 1));
+        for block in ["abcd", "NATS/2.0\r\n\r\n", &many] {
+            let size = block.len();
+            let said = format!("HMSG a 1 r {size} {}\r\n{block}{{}}\r\n", size + 2);
+            let Some((Frame::Message(message), _)) = parse(said.as_bytes()).unwrap() else {
+                panic!("a message")
+            };
+            assert!(message.problem.is_some() && message.headers.is_empty(), "{:?}", message.problem);
+            assert_eq!(message.payload, format!("{block}{{}}").into_bytes());
+        }
+    }
+
+    #[test]
     fn what_no_server_says_is_an_error() {
         for said in [
             &b"MSG a 1 x\r\n"[..],
             b"MSG a 1 99999999999\r\n",
             b"MSG 5\r\n",
             b"HMSG a 1 9 2\r\n",
-            b"HMSG a 1 4 4\r\nabcd\r\n",
             b"MSG a 1 1\r\nabcd",
             b"HELLO\r\n",
             &[0xff, b'\r', b'\n'],

@@ -17,7 +17,7 @@ use crate::positions::Position;
 use base::ErrorKind;
 use kafka_wire::records::Record;
 use serde_json::Value;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
 /// Names the message where its row has an id of its own.
@@ -26,6 +26,11 @@ const EXPECTED_STREAM: &str = "Nats-Expected-Stream";
 const NAME_LETTERS: usize = 24;
 /// Of messages behind one that is missing, so many are known; others are sent again.
 const LATER_MAX: usize = 100_000;
+/// By which codes a stream refuses a message for what it is: it is too long, or its headers are. Others are about headers
+/// that tell the server what to do, which we write none of.
+const OF_MESSAGES: [u64; 2] = [10_054, 10_097];
+/// By which codes a stream refuses every message for good: it is another, or it is sealed.
+const OF_STREAMS: [u64; 2] = [10_060, 10_109];
 
 pub(super) struct StreamPublisher {
     server: Server,
@@ -34,6 +39,9 @@ pub(super) struct StreamPublisher {
     name: String,
     stream: Option<Stream>,
     last_tag: u64,
+    /// What is on its way, by tag: its outbox offset and its body.
+    sent: BTreeMap<u64, (i64, Vec<u8>)>,
+    ready: VecDeque<Outcome>,
 }
 
 impl StreamPublisher {
@@ -47,6 +55,8 @@ impl StreamPublisher {
             name,
             stream: None,
             last_tag: 0,
+            sent: BTreeMap::new(),
+            ready: VecDeque::new(),
         }
     }
 
@@ -127,7 +137,11 @@ impl Taken {
 impl Publisher for StreamPublisher {
     type Connection = Connection;
 
+    /// A server holds back no more than 10,000 messages for a stream, of all who publish to it, and refuses the next (2.11).
+    const AT_ONCE_MAX: i64 = 5_000;
+
     fn open(&mut self, known: Position) -> Done<(Connection, Position)> {
+        (self.sent, self.ready) = (BTreeMap::new(), VecDeque::new());
         let mut connection = self.server.connect()?;
         let stream = Stream::find(&mut connection, self.server.stream())?;
         if !stream.takes(&self.subject) {
@@ -175,14 +189,19 @@ impl Publisher for StreamPublisher {
         self.last_tag += 1;
         let reply = connection.reply_to(&self.last_tag.to_string());
         connection.put(subject, Some(&reply), &headers, payload)?;
+        self.sent.insert(self.last_tag, (record.offset, payload.to_vec()));
         Ok(Sent::Tag(self.last_tag))
     }
 
     fn outcome(&mut self, connection: &mut Connection, wait: Duration) -> Done<Option<Outcome>> {
         loop {
+            if let Some(outcome) = self.ready.pop_front() {
+                return Ok(Some(outcome));
+            }
             let Some(message) = connection.take(wait)? else { return Ok(None) };
             let Some(tag) = message.answered().and_then(|token| token.parse().ok()) else { continue };
-            return said(tag, &message).map(Some);
+            let sent = self.sent.remove(&tag);
+            self.ready.extend(said(tag, sent, &message)?);
         }
     }
 
@@ -196,24 +215,39 @@ fn is_servers(name: &str) -> bool {
     name.get(..5).is_some_and(|start| start.eq_ignore_ascii_case("nats-"))
 }
 
-/// What the stream says of a message.
-fn said(tag: u64, message: &Message) -> Done<Outcome> {
+/// What the stream says of a message, of which its outbox offset and its body are known.
+fn said(tag: u64, sent: Option<(i64, Vec<u8>)>, message: &Message) -> Done<Vec<Outcome>> {
     if message.status.is_some() {
         let reason =
             "no stream has taken a message: the stream was deleted, or JetStream is away".to_string();
-        return Ok(Outcome::NotTaken { tag, multiple: false, reason });
+        return Ok(vec![Outcome::NotTaken { tag, multiple: false, reason }]);
     }
     let answer: Value = serde_json::from_slice(&message.payload)
         .map_err(|error| ServerError::malformed(&format!("its confirm is no JSON: {error}")))?;
     match (&answer["error"], answer["seq"].as_u64()) {
         (Value::Null, Some(sequence)) => {
-            Ok(Outcome::Confirmed { tag, multiple: false, mark: sequence.saturating_add(1) })
+            Ok(vec![Outcome::Confirmed { tag, multiple: false, mark: sequence.saturating_add(1) }])
         }
         (Value::Null, None) => Err(ServerError::malformed("a confirm without a sequence")),
         (error, _) => {
+            let code = error["err_code"].as_u64().unwrap_or_default();
             let error = api_error(error);
-            let reason = format!("the stream could not take a message: {}", error.message);
-            Ok(Outcome::NotTaken { tag, multiple: false, reason })
+            match sent {
+                // No other try makes it right. The dead letter settles it.
+                Some((offset, body)) if OF_MESSAGES.contains(&code) => {
+                    let which = format!("outbox-offset={offset}");
+                    let refused = Outcome::Refused { which, body, reason: error.message };
+                    Ok(vec![refused, Outcome::Confirmed { tag, multiple: false, mark: 0 }])
+                }
+                _ if OF_STREAMS.contains(&code) => Err(ServerError::invalid(format!(
+                    "the stream takes no messages: {}; name another in '{STREAM}', or make it take them",
+                    error.message
+                ))),
+                _ => {
+                    let reason = format!("the stream could not take a message: {}", error.message);
+                    Ok(vec![Outcome::NotTaken { tag, multiple: false, reason }])
+                }
+            }
         }
     }
 }
@@ -245,17 +279,36 @@ mod tests {
 
     #[test]
     fn what_a_stream_says_is_understood() {
-        let confirmed = said(3, &message(r#"{"stream":"S","seq":41}"#)).unwrap();
-        assert_eq!(confirmed, Outcome::Confirmed { tag: 3, multiple: false, mark: 42 });
-        let again = said(3, &message(r#"{"stream":"S","seq":41,"duplicate":true}"#)).unwrap();
+        let said = |tag, text: &str| said(tag, Some((7, b"body".to_vec())), &message(text));
+        let confirmed = said(3, r#"{"stream":"S","seq":41}"#).unwrap();
+        assert_eq!(confirmed, [Outcome::Confirmed { tag: 3, multiple: false, mark: 42 }]);
+        let again = said(3, r#"{"stream":"S","seq":41,"duplicate":true}"#).unwrap();
         assert_eq!(again, confirmed);
         let full = r#"{"error":{"code":503,"err_code":10077,"description":"maximum messages exceeded"}}"#;
-        let Outcome::NotTaken { tag: 3, reason, .. } = said(3, &message(full)).unwrap() else {
+        let [Outcome::NotTaken { tag: 3, reason, .. }] = &said(3, full).unwrap()[..] else {
             panic!("not taken")
         };
         assert!(reason.contains("maximum messages exceeded"), "{reason}");
         for wrong in ["", "{}", "[]"] {
-            assert!(said(1, &message(wrong)).is_err(), "{wrong}");
+            assert!(said(1, wrong).is_err(), "{wrong}");
         }
+        for busy in [
+            r#"{"error":{"code":429,"err_code":10167,"description":"too many requests"}}"#,
+            r#"{"error":{"code":409,"err_code":10158,"description":"duplicate message id is in process"}}"#,
+            r#"{"error":{"code":400,"err_code":10002,"description":"resource limits exceeded for account"}}"#,
+        ] {
+            assert!(matches!(said(3, busy).unwrap()[..], [Outcome::NotTaken { tag: 3, .. }]), "{busy}");
+        }
+        let sealed = r#"{"error":{"code":400,"err_code":10109,"description":"stream is sealed"}}"#;
+        let error = said(3, sealed).unwrap_err();
+        assert!(error.kind == ErrorKind::Invalid && error.message.contains("stream is sealed"), "{error:?}");
+        // What no other try makes right.
+        let long = r#"{"error":{"code":400,"err_code":10054,"description":"message size exceeds maximum"}}"#;
+        let [Outcome::Refused { which, body, reason }, settled] = &said(3, long).unwrap()[..] else {
+            panic!("refused")
+        };
+        assert_eq!((which.as_str(), body.as_slice()), ("outbox-offset=7", &b"body"[..]));
+        assert!(reason.contains("size exceeds"), "{reason}");
+        assert_eq!(*settled, Outcome::Confirmed { tag: 3, multiple: false, mark: 0 });
     }
 }

@@ -6,12 +6,13 @@
 //!   then it is the value that the row has now, which is the last one unless another change follows.
 
 use super::Wanted;
-use super::change::{self, Origin};
 use super::pgoutput::{Message, Old, Relation, Value, shown_lsn};
-use super::position::{Key, Position, Snapshot};
+use super::position::{Position, Snapshot};
 use super::server::{self, Found};
 use crate::jdbc::postgres::wire::{Connection, WireError, Wired, broken, wrong};
 use crate::jdbc::postgres::{TextRows, literal, quoted};
+use crate::row_changes::pieces::Key;
+use crate::row_changes::{self, Origin};
 use dataflow::feed::FeedRecord;
 use formats::ChangeKind;
 use std::collections::BTreeMap;
@@ -244,7 +245,7 @@ impl Changes {
                 _ => None,
             })
             .collect();
-        let value = change::encode(image.kind, origin, texts.into_iter());
+        let value = row_changes::encode(image.kind, origin, texts.into_iter());
         let bytes = value.len();
         records.push(FeedRecord {
             timestamp_ms: transaction.commit_ms,

@@ -4,22 +4,17 @@
 //! place that they have in the server's (ADR 0022), so that each is read once whatever dies meanwhile, and the slot is
 //! told to forget only what is durable there.
 
-mod change;
 mod changes;
 mod feed;
 mod options;
 mod pgoutput;
 mod position;
 mod server;
-mod source;
 mod tables;
 
 use crate::jdbc::postgres::wire::{Connection, Wired};
-use crate::kafka::{KafkaSource, Landed};
 use crate::option_problem;
-use arrow_schema::{DataType, TimeUnit};
-use base::ErrorKind;
-use change::ChangeDecoder;
+use crate::row_changes::{self, Reading};
 use dataflow::connector::{Connector, ConnectorError, ConnectorSpec, MetadataSpec, Role, SourceRequest};
 use dataflow::feed::{Feed, FeedRequest};
 use dataflow::plan::Changelog;
@@ -90,20 +85,10 @@ impl Connector for PostgresCdc {
     }
 
     fn metadata(&self) -> Vec<MetadataSpec> {
-        let spec =
-            |key, data_type, doc| MetadataSpec { key, data_type, nullable: false, writable: false, doc };
-        let ltz = DataType::Timestamp(TimeUnit::Millisecond, Some("UTC".into()));
-        vec![
-            spec("table_name", DataType::Utf8, "The table of the row."),
-            spec("schema_name", DataType::Utf8, "The schema of the table."),
-            spec("database_name", DataType::Utf8, "The database."),
-            spec(
-                "op_ts",
-                ltz,
-                "When the change was committed; 1970-01-01 for rows that were there when the job began.",
-            ),
-            spec("row_kind", DataType::Utf8, "`+I`, `-U`, `+U` or `-D`."),
-        ]
+        row_changes::metadata(
+            true,
+            "When the change was committed; 1970-01-01 for rows that were there when the job began.",
+        )
     }
 
     fn check(&self, table: &TableDefinition, role: Role) -> Result<(), Vec<ConnectorError>> {
@@ -118,7 +103,11 @@ impl Connector for PostgresCdc {
     }
 
     fn source_changelog(&self, table: &TableDefinition) -> Changelog {
-        if options::is_upsert(table) { Changelog::Upsert } else { Changelog::Retract }
+        match (options::is_append_only(table), options::is_upsert(table)) {
+            (true, _) => Changelog::Insert,
+            (false, true) => Changelog::Upsert,
+            (false, false) => Changelog::Retract,
+        }
     }
 
     fn lands(&self, _table: &TableDefinition) -> bool {
@@ -132,23 +121,13 @@ impl Connector for PostgresCdc {
     }
 
     fn source(&self, request: SourceRequest) -> Result<Box<dyn Source>, ConnectorError> {
-        let SourceRequest { table, projection, metadata } = request;
-        let settings = ready(&table)?;
-        let log = self.log.clone().ok_or_else(|| ConnectorError {
-            kind: ErrorKind::Unavailable,
-            message: format!("table '{}': there is no node to read the changes from", table.name),
-            option: None,
-        })?;
-        let database = &settings.address.database;
-        let decoder = ChangeDecoder::new(&table, &projection, &metadata, database, settings.is_upsert)
-            .map_err(|message| option_problem(&table, "connector", message))?;
-        let landed = Landed {
-            decoder: Box::new(decoder),
+        let settings = ready(&request.table)?;
+        let reading = Reading {
+            changelog: self.source_changelog(&request.table),
+            database: Some(&settings.address.database),
             dead_letter_topic: settings.dead_letter_topic,
-            has_bare_keys: settings.is_upsert,
         };
-        let request = SourceRequest { table: table.clone(), projection, metadata };
-        Ok(Box::new(source::CdcSource { table, landed: KafkaSource::landed(log, request, landed) }))
+        row_changes::source(self.log.as_ref(), request, reading)
     }
 
     fn sink(&self, table: &Arc<TableDefinition>, _job: &str) -> Result<Sink, ConnectorError> {

@@ -1,6 +1,7 @@
 //! The options of `postgres-cdc`, under the names of Flink CDC.
 
-use crate::jdbc::postgres::Address;
+use crate::jdbc::postgres::{Address, OPTION_NAMES};
+use crate::row_changes::options::{self as common, required};
 use crate::{CONNECTOR, option_problem, optional, plain_options};
 use base::options::{OptionKind, OptionSpec, Options};
 use dataflow::connector::ConnectorError;
@@ -9,29 +10,17 @@ use regex::Regex;
 use std::path::PathBuf;
 use std::time::Duration;
 
-const fn required(key: &'static str, doc: &'static str, example: &'static str) -> OptionSpec {
-    OptionSpec { key, kind: OptionKind::Text, required: true, default: None, doc, example }
-}
-
-const ANY: OptionKind = OptionKind::Integer { min: 0, max: i64::MAX };
+const APPEND_ONLY: &str = "scan.read-changelog-as-append-only.enabled";
 
 pub(super) const OPTIONS: &[OptionSpec] = &[
     CONNECTOR,
-    required("hostname", "The server's name or address.", "127.0.0.1"),
+    common::HOSTNAME,
     optional("port", OptionKind::Integer { min: 1, max: 65_535 }, Some("5432"), "The server's port.", "5433"),
     required("username", "A user with the attribute REPLICATION who may read the tables.", "shop"),
-    required(
-        "password",
-        "The password. `${env:NAME}` or `${file:PATH}` keeps it out of the job's file, and is read for each connection anew.",
-        "${env:SHOP_PASSWORD}",
-    ),
+    common::PASSWORD,
     required("database-name", "The database.", "shop"),
     required("schema-name", "The schema, or a regular expression for whole names of schemas.", "public"),
-    required(
-        "table-name",
-        "The table, or a regular expression for whole names of tables that all have the declared columns.",
-        "orders",
-    ),
+    common::TABLE_NAME,
     required(
         "slot.name",
         "The replication slot, made when the job begins if it is not there: small letters, digits and underscores. Each \
@@ -78,85 +67,31 @@ pub(super) const OPTIONS: &[OptionSpec] = &[
         "upsert",
     ),
     optional(
+        APPEND_ONLY,
+        OptionKind::Boolean,
+        Some("false"),
+        "Every change is a row that is added: of an update the row before and the row after, of a deletion the row that goes; \
+         the metadata column `row_kind` tells them apart. For tables that are logs themselves, as an outbox is.",
+        "true",
+    ),
+    optional(
         "heartbeat.interval.ms",
         OptionKind::Duration,
         Some("30 s"),
         "While the tables do not change but others do, the slot is moved this often, so that the server can remove its log.",
         "10 s",
     ),
-    optional(
-        "connect.timeout",
-        OptionKind::Duration,
-        Some("30 s"),
-        "How long the server may take to let us in, to answer, and be silent while it sends changes. Then the job's restart \
-         strategy decides.",
-        "10 s",
-    ),
-    optional(
-        "scan.snapshot.fetch.size",
-        OptionKind::Integer { min: 1, max: 1 << 20 },
-        Some("1024"),
-        "So many rows are fetched at once at most while tables are read whole; fewer where they are large.",
-        "10000",
-    ),
-    optional(
-        "truncate.handling.mode",
-        OptionKind::OneOf(&["fail", "skip"]),
-        Some("fail"),
-        "What a TRUNCATE does, which does not say which rows go: `fail` fails the job, `skip` leaves the rows as they are.",
-        "skip",
-    ),
-    optional(
-        "dead-letter.topic",
-        OptionKind::Text,
-        None,
-        "Rows whose values do not fit the declared columns go to this topic as JSON, with the reason in a header, and the \
-         job goes on. Without it such a row fails the job.",
-        "orders-unread",
-    ),
-    optional(
-        "sslmode",
-        OptionKind::OneOf(&["disable", "verify-full"]),
-        Some("disable"),
-        "`verify-full` speaks TLS, and the server must prove its name.",
-        "verify-full",
-    ),
-    optional(
-        "sslrootcert",
-        OptionKind::Text,
-        None,
-        "The authorities that the server's certificate may be of, as a PEM file; those of the system if it is left out.",
-        "ca.pem",
-    ),
-    optional(
-        "scan.incremental.snapshot.enabled",
-        OptionKind::Boolean,
-        Some("true"),
-        "Accepted for Flink's sake: reading the rows that are there always goes on where it was cut off.",
-        "true",
-    ),
-    optional(
-        "scan.incremental.snapshot.chunk.size",
-        ANY,
-        None,
-        "Accepted for Flink's sake; rows are read in the order of the primary key, without chunks.",
-        "8096",
-    ),
-    optional("chunk-meta.group.size", ANY, None, "Accepted for Flink's sake; there are no chunks.", "1000"),
-    optional(
-        "connection.pool.size",
-        ANY,
-        None,
-        "Accepted for Flink's sake; there is one connection for reading, and one for questions.",
-        "20",
-    ),
-    optional(
-        "connect.max-retries",
-        ANY,
-        None,
-        "Accepted for Flink's sake; the job's restart strategy decides.",
-        "3",
-    ),
+    common::CONNECT_TIMEOUT,
+    common::FETCH_SIZE,
+    common::TRUNCATE,
+    common::DEAD_LETTER,
+    common::SSL_MODE,
+    common::SSL_ROOT_CERT,
+    common::INCREMENTAL,
+    common::CHUNK_SIZE,
+    common::CHUNK_META,
+    common::POOL_SIZE,
+    common::MAX_RETRIES,
     crate::SCAN_RATE_LIMIT,
 ];
 
@@ -193,7 +128,6 @@ const REFUSED: &[(&str, &str)] = &[
     ),
     ("scan.incremental.snapshot.", "rows are always read in the order of the primary key; leave it out"),
     ("scan.newly-added-table.", "tables are found when the job begins; begin another job for others"),
-    ("scan.read-changelog-as-append-only.", "changes are always read as changes"),
     ("scan.lsn-commit.", "the slot moves as soon as the changes are durable in the log; leave it out"),
     ("chunk-key.", "there are no chunks; leave it out"),
     ("jdbc.", "there is no JDBC here; leave it out"),
@@ -203,27 +137,13 @@ pub(super) fn is_upsert(table: &TableDefinition) -> bool {
     table.options.get("changelog-mode").is_some_and(|mode| mode.eq_ignore_ascii_case("upsert"))
 }
 
+pub(super) fn is_append_only(table: &TableDefinition) -> bool {
+    table.options.get(APPEND_ONLY).is_some_and(|enabled| enabled.eq_ignore_ascii_case("true"))
+}
+
 /// Everything that is wrong with a table at once.
 pub(super) fn checked(table: &TableDefinition) -> Result<Settings, Vec<ConnectorError>> {
-    let mut errors = Vec::new();
-    let mut known = table.clone();
-    known.options.retain(|key, _| {
-        let is_known = OPTIONS.iter().any(|spec| spec.key == key);
-        let refused = REFUSED.iter().find(|(prefix, _)| !is_known && key.starts_with(prefix));
-        if let Some((_, hint)) = refused {
-            errors.push(option_problem(table, key, format!("'{key}' is not supported: {hint}")));
-        }
-        refused.is_none()
-    });
-    if known.options.get("scan.startup.mode").is_some_and(|mode| mode == "snapshot") {
-        known.options.remove("scan.startup.mode");
-        errors.push(option_problem(
-            table,
-            "scan.startup.mode",
-            "'scan.startup.mode' = 'snapshot' is not supported: without the changes that follow, rows that were read at \
-             different times would not fit together; use 'initial'",
-        ));
-    }
+    let (known, mut errors) = common::refused(table, OPTIONS, REFUSED);
     let options = match plain_options(&known, OPTIONS) {
         Ok(options) => options,
         Err(more) => {
@@ -251,21 +171,20 @@ pub(super) fn checked(table: &TableDefinition) -> Result<Settings, Vec<Connector
             problem(key, format!("'{key}' is empty"));
         }
     }
-    let mut pattern = |key: &str| match Regex::new(&format!("^(?:{})$", text(key))) {
-        Ok(pattern) => Some(pattern),
-        Err(error) => {
-            let reason = error.to_string();
-            let reason = reason.lines().last().unwrap_or_default().trim().to_string();
-            problem(key, format!("'{key}' is no regular expression: {reason}"));
-            None
-        }
-    };
+    let mut pattern =
+        |key: &str| common::pattern(key, &text(key)).map_err(|message| problem(key, message)).ok();
     let (schema, name) = (pattern("schema-name"), pattern("table-name"));
     if is_upsert(table) && table.primary_key.is_empty() {
         let message =
             "'changelog-mode' = 'upsert' needs a PRIMARY KEY (…) NOT ENFORCED, by which rows are known"
                 .into();
         problem("changelog-mode", message);
+    }
+    if is_upsert(table) && is_append_only(table) {
+        let message = format!(
+            "'{APPEND_ONLY}' needs 'changelog-mode' = 'all': with 'upsert' a deletion has nothing but its key"
+        );
+        problem(APPEND_ONLY, message);
     }
     if !table.partition_keys.is_empty() {
         problem("connector", "a table of a database cannot be partitioned; leave PARTITIONED BY out".into());
@@ -300,6 +219,7 @@ fn settings(
             user: text("username"),
             password: options.text("password").map(str::to_string),
             authorities: is_secured.then(|| PathBuf::from(text("sslrootcert"))),
+            options: OPTION_NAMES,
         },
         schema,
         table: name,

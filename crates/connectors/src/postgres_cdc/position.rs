@@ -1,17 +1,16 @@
 //! How far a feed has come: a place in the server's log, and what is known of the tables that were read whole.
 //!
-//! Tables are read in the order of their keys, under a snapshot of the server. When the node dies meanwhile, the snapshot
-//! is gone, and the rest of the tables is read under a new one. So a table may consist of several *pieces*, ranges of
-//! keys that were read under different snapshots. A change whose transaction a piece's snapshot sees is in the piece
-//! already; any other is not. That decides, for each row that the slot sends, whether it is new, exactly and also for
-//! pieces that were read long after the slot was made.
+//! Tables consist of pieces (`row_changes::pieces`) that were read under snapshots. A change whose transaction a piece's
+//! snapshot sees is in the piece already; any other is not. That decides, for each row that the slot sends, whether it is
+//! new, exactly and also for pieces that were read long after the slot was made.
 
+use crate::row_changes::pieces;
 use base::codec::{CodecError, FieldReader, FieldWriter};
 
 const VERSION: u8 = 1;
 
-/// Texts of a key's columns.
-pub(super) type Key = Vec<String>;
+/// A piece has the number of its snapshot.
+pub(super) type Table = pieces::Table<usize>;
 
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Position {
@@ -32,25 +31,6 @@ pub(super) struct Tables {
     /// Transactions that were committed behind this place are seen by none of the snapshots.
     pub settled_lsn: u64,
     pub tables: Vec<Table>,
-}
-
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(super) struct Table {
-    pub schema: String,
-    pub name: String,
-    /// In the order of their keys.
-    pub pieces: Vec<Piece>,
-    /// The last key that has landed, while the table is read.
-    pub last: Option<Key>,
-    pub is_read: bool,
-}
-
-/// Rows that were read under one snapshot.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Piece {
-    pub snapshot: usize,
-    /// The greatest key; none where the piece is the last.
-    pub until: Option<Key>,
 }
 
 /// Which transactions are seen: those before `first_unseen` but those that were under way.
@@ -89,13 +69,7 @@ impl Tables {
         }
         self.snapshots.push(snapshot);
         let newest = self.snapshots.len() - 1;
-        for table in self.tables.iter_mut().filter(|table| !table.is_read) {
-            match (&table.last, table.pieces.last_mut()) {
-                (Some(last), Some(piece)) => piece.until = Some(last.clone()),
-                _ => table.pieces.clear(),
-            }
-            table.pieces.push(Piece { snapshot: newest, until: None });
-        }
+        self.tables.iter_mut().for_each(|table| table.go_on_under(&newest));
         Ok(())
     }
 
@@ -115,8 +89,10 @@ impl Tables {
         if commit_lsn >= self.settled_lsn {
             return None;
         }
-        let table = self.tables.iter().find(|table| table.schema == schema && table.name == name)?;
-        let sees = |piece: &Piece| self.snapshots.get(piece.snapshot).is_some_and(|one| one.sees(xid));
+        let table = self.tables.iter().find(|table| table.is(schema, name))?;
+        let sees = |piece: &pieces::Piece<usize>| {
+            self.snapshots.get(piece.snapshot).is_some_and(|one| one.sees(xid))
+        };
         Some((table, table.pieces.iter().map(sees).collect()))
     }
 }
@@ -136,16 +112,9 @@ impl Position {
                 out.u64(*xid);
             });
         }
-        out.u32(tables.tables.len() as u32);
-        for table in &tables.tables {
-            out.text(&table.schema).text(&table.name).u8(u8::from(table.is_read));
-            write_key(&mut out, table.last.as_ref());
-            out.u32(table.pieces.len() as u32);
-            for piece in &table.pieces {
-                out.u32(piece.snapshot as u32);
-                write_key(&mut out, piece.until.as_ref());
-            }
-        }
+        pieces::write_tables(&mut out, &tables.tables, |out, snapshot| {
+            out.u32(*snapshot as u32);
+        });
         out.finish()
     }
 
@@ -164,21 +133,6 @@ impl Position {
     }
 }
 
-fn write_key(out: &mut FieldWriter, key: Option<&Key>) {
-    let key = key.map_or(&[][..], Vec::as_slice);
-    out.u32(key.len() as u32);
-    key.iter().for_each(|text| {
-        out.text(text);
-    });
-}
-
-/// A key has at least one column.
-fn read_key(reader: &mut FieldReader<'_>) -> Result<Option<Key>, CodecError> {
-    let count = reader.count(1)?;
-    let key = (0..count).map(|_| reader.text()).collect::<Result<Key, _>>()?;
-    Ok((!key.is_empty()).then_some(key))
-}
-
 fn read_tables(reader: &mut FieldReader<'_>) -> Result<Tables, CodecError> {
     let mut read = Tables { settled_lsn: reader.u64()?, ..Tables::default() };
     for _ in 0..reader.count(12)? {
@@ -187,16 +141,7 @@ fn read_tables(reader: &mut FieldReader<'_>) -> Result<Tables, CodecError> {
         let under_way = (0..count).map(|_| reader.u64()).collect::<Result<Vec<u64>, _>>()?;
         read.snapshots.push(Snapshot { first_unseen, under_way });
     }
-    for _ in 0..reader.count(11)? {
-        let (schema, name, is_read) = (reader.text()?, reader.text()?, reader.u8()? != 0);
-        let last = read_key(reader)?;
-        let mut pieces = Vec::new();
-        for _ in 0..reader.count(5)? {
-            let snapshot = reader.u32()? as usize;
-            pieces.push(Piece { snapshot, until: read_key(reader)? });
-        }
-        read.tables.push(Table { schema, name, pieces, last, is_read });
-    }
+    read.tables = pieces::read_tables(reader, |reader| Ok(reader.u32()? as usize))?;
     Ok(read)
 }
 
@@ -205,7 +150,7 @@ mod tests {
     use super::*;
 
     fn table(name: &str) -> Table {
-        Table { schema: "public".into(), name: name.into(), ..Table::default() }
+        Table::unread("public", name)
     }
 
     #[test]

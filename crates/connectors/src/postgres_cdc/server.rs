@@ -2,10 +2,12 @@
 
 use super::options::{Settings, Startup};
 use super::pgoutput::{lsn, shown_lsn};
-use super::position::{Key, Position};
+use super::position::Position;
+use crate::jdbc::postgres::keys::{self, KeyColumn};
 use crate::jdbc::postgres::types;
 use crate::jdbc::postgres::wire::{Connection, WireError, Wired, broken, wrong};
 use crate::jdbc::postgres::{literal, quoted};
+use crate::row_changes::pieces::Key;
 use arrow_schema::{DataType, Field};
 use base::ErrorKind;
 use dataflow::table::TableDefinition;
@@ -19,13 +21,6 @@ pub(super) struct Found {
     pub identity: String,
     /// By which its rows are read, and told apart.
     pub key: Vec<KeyColumn>,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct KeyColumn {
-    pub name: String,
-    data_type: String,
-    collation: Option<String>,
 }
 
 /// The slot as the server has it.
@@ -43,18 +38,12 @@ impl Found {
 
     /// The columns of the key as one value.
     pub(super) fn key_columns(&self) -> String {
-        let names: Vec<String> = self.key.iter().map(|column| quoted(&column.name)).collect();
-        format!("ROW({})", names.join(", "))
+        keys::columns(&self.key)
     }
 
     /// A key as one value that is compared as the table's own are.
     pub(super) fn key_value(&self, key: &Key) -> String {
-        let value = |(column, text): (&KeyColumn, &String)| {
-            let collate = column.collation.as_ref().map_or(String::new(), |name| format!(" COLLATE {name}"));
-            format!("CAST({} AS {}){collate}", literal(text), column.data_type)
-        };
-        let values: Vec<String> = self.key.iter().zip(key).map(value).collect();
-        format!("ROW({})", values.join(", "))
+        keys::value(&self.key, key)
     }
 }
 
@@ -116,28 +105,8 @@ pub(super) fn tables(connection: &mut Connection, settings: &Settings) -> Wired<
             continue;
         }
         let index = if identity == "i" { "indisreplident" } else { "indisprimary" };
-        // The columns of INCLUDE follow those of the key.
-        let key = connection.query(&format!(
-            "SELECT a.attname, pg_catalog.format_type(a.atttypid, a.atttypmod), \
-             pg_catalog.quote_ident(n.nspname) || '.' || pg_catalog.quote_ident(l.collname) \
-             FROM pg_catalog.pg_index i JOIN pg_catalog.pg_attribute a ON a.attrelid = i.indrelid \
-             LEFT JOIN pg_catalog.pg_collation l ON l.oid = a.attcollation \
-             LEFT JOIN pg_catalog.pg_namespace n ON n.oid = l.collnamespace \
-             WHERE i.indrelid = {oid} AND i.{index} \
-             AND a.attnum = ANY((i.indkey::int2[])[0:i.indnkeyatts - 1]) \
-             ORDER BY pg_catalog.array_position(i.indkey::int2[], a.attnum)"
-        ))?;
-        let key = key.into_iter().filter_map(|row| {
-            let mut row = row.into_iter();
-            let (name, data_type) = (row.next()??, row.next()??);
-            Some(KeyColumn { name, data_type, collation: row.next()? })
-        });
-        found.push(Found {
-            schema: schema.clone(),
-            name: name.clone(),
-            identity: identity.clone(),
-            key: key.collect(),
-        });
+        let key = keys::of_index(connection, oid, index)?;
+        found.push(Found { schema: schema.clone(), name: name.clone(), identity: identity.clone(), key });
     }
     Ok(found)
 }

@@ -1,12 +1,12 @@
 //! Reads the tables whole, in the order of their keys, under one snapshot of the server.
 
 use super::Wanted;
-use super::change::{self, Origin};
 use super::pgoutput::shown_lsn;
 use super::position::{Position, Snapshot, Table, Tables};
 use super::server::{self, Found};
 use crate::jdbc::postgres::quoted;
 use crate::jdbc::postgres::wire::{Connection, Wired, broken, wrong};
+use crate::row_changes::{self, Origin};
 use dataflow::feed::FeedRecord;
 use formats::ChangeKind;
 
@@ -61,9 +61,8 @@ pub(super) fn go_on(connection: &mut Connection, tables: &mut Tables) -> Wired<(
 
 /// The tables that are to be read, none of them begun.
 pub(super) fn unread(found: &[Found]) -> Tables {
-    let table =
-        |one: &Found| Table { schema: one.schema.clone(), name: one.name.clone(), ..Table::default() };
-    Tables { tables: found.iter().map(table).collect(), ..Tables::default() }
+    let tables = found.iter().map(|one| Table::unread(&one.schema, &one.name));
+    Tables { tables: tables.collect(), ..Tables::default() }
 }
 
 /// Reads some more rows; the position is behind them. When all tables are read, the transaction is over.
@@ -82,7 +81,7 @@ pub(super) fn read(
             return Ok(records);
         };
         let table = &mut tables.tables[index];
-        let Some(one) = found.iter().find(|one| one.schema == table.schema && one.name == table.name) else {
+        let Some(one) = found.iter().find(|one| table.is(&one.schema, &one.name)) else {
             return Err(wrong(format!(
                 "the table {}.{} is gone before all of its rows were read; begin with a new job and a new slot",
                 table.schema, table.name
@@ -153,7 +152,7 @@ fn fetch(
                 return;
             };
             let origin = Origin { schema: &one.schema, table: &one.name, time_ms: 0 };
-            let value = change::encode(ChangeKind::Insert, origin, row.iter().copied());
+            let value = row_changes::encode(ChangeKind::Insert, origin, row.iter().copied());
             bytes += value.len();
             last = key.iter().map(|text| text.map(str::to_string)).collect::<Option<Vec<String>>>();
             is_whole &= last.is_some();

@@ -105,10 +105,9 @@ impl QueueFeed {
         let timestamp_ms =
             properties.timestamp.and_then(|seconds| i64::try_from(seconds).ok()?.checked_mul(1000));
         let timestamp_ms = timestamp_ms.filter(is_time);
-        let headers = match self.keeps_headers {
-            true => properties.headers.into_iter().map(|(name, value)| (name, value.shown())).collect(),
-            false => Vec::new(),
-        };
+        let headers = properties.headers.into_iter();
+        let kept = headers.filter(|(name, _)| crate::landed::keeps_header(name, self.keeps_headers));
+        let headers = kept.map(|(name, value)| (name, value.shown())).collect();
         let described = Described {
             content_type: properties.content_type,
             content_encoding: properties.content_encoding,

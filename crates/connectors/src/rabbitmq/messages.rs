@@ -60,11 +60,7 @@ impl Described {
         landing.text("content-encoding", self.content_encoding.as_deref());
         landing.text("user-id", self.user_id.as_deref());
         landing.number("timestamp", self.timestamp_ms);
-        if keeps_headers {
-            for (name, value) in self.headers {
-                landing.header(&name, value);
-            }
-        }
+        landing.headers(self.headers, keeps_headers);
     }
 
     /// What a row of a sink says of its message.

@@ -1,18 +1,18 @@
 //! Messages as the service's JSON has them.
 
-use crate::aws::{AwsError, Done};
-use crate::landed::Headers;
+use crate::landed::{Carried, Headers};
+use crate::service::{Done, ServiceError};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Map, Value, json};
 
 /// The size of a message with its attributes at most, since 2025.
-pub(super) const MESSAGE_BYTES_MAX: usize = 1 << 20;
+const MESSAGE_BYTES_MAX: usize = 1 << 20;
 /// Attributes of a message at most.
 const ATTRIBUTES_MAX: usize = 10;
 
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Message {
+pub(crate) struct Message {
     pub id: String,
     pub receipt: String,
     pub body: String,
@@ -40,11 +40,11 @@ impl Message {
 /// The messages of an answer to `ReceiveMessage`.
 pub(super) fn received(body: &[u8]) -> Done<Vec<Message>> {
     let answer: Value =
-        serde_json::from_slice(body).map_err(|_| AwsError::malformed("messages are no JSON"))?;
+        serde_json::from_slice(body).map_err(|_| ServiceError::malformed("messages are no JSON"))?;
     let Some(Value::Array(messages)) = answer.get("Messages") else { return Ok(Vec::new()) };
     messages
         .iter()
-        .map(|message| one(message).ok_or_else(|| AwsError::malformed("a message lacks a part")))
+        .map(|message| one(message).ok_or_else(|| ServiceError::malformed("a message lacks a part")))
         .collect()
 }
 
@@ -72,7 +72,7 @@ fn attribute(value: &Value) -> Option<Vec<u8>> {
 }
 
 /// Attributes as `SendMessage` wants them: texts, or bytes.
-pub(super) fn attributes(headers: &[(&str, Option<&[u8]>)]) -> Value {
+pub(crate) fn attributes(headers: &[(&str, Option<&[u8]>)]) -> Value {
     let one = |value: &[u8]| match std::str::from_utf8(value) {
         Ok(text) if text.chars().all(is_allowed) => json!({"DataType": "String", "StringValue": text}),
         _ => json!({"DataType": "Binary", "BinaryValue": STANDARD.encode(value)}),
@@ -89,33 +89,70 @@ fn is_allowed(character: char) -> bool {
     )
 }
 
-/// Why no queue takes a message, if none does.
-pub(super) fn refused(body: &str, headers: &[(&str, Option<&[u8]>)]) -> Option<String> {
-    if body.is_empty() {
-        return Some("its body is empty".into());
+/// What a service takes of messages.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Taken {
+    /// For messages: `a queue`.
+    pub by: &'static str,
+    /// Of a message with its attributes, at most.
+    pub bytes: usize,
+}
+
+impl Taken {
+    pub(super) const BY_QUEUES: Taken = Taken { by: "a queue", bytes: MESSAGE_BYTES_MAX };
+
+    /// The text that bytes become.
+    pub(crate) fn body(self, value: &[u8], is_base64: bool) -> Result<String, String> {
+        match std::str::from_utf8(value) {
+            _ if is_base64 => Ok(STANDARD.encode(value)),
+            Ok(text) => Ok(text.to_string()),
+            Err(_) => Err(format!(
+                "its body is no UTF-8, which {} does not take; 'body-encoding' = 'base64' does",
+                self.by
+            )),
+        }
     }
-    if let Some(character) = body.chars().find(|character| !is_allowed(*character)) {
-        return Some(format!(
-            "its body has the character U+{:04X}, which a queue does not take; 'body-encoding' = 'base64' does",
-            u32::from(character)
-        ));
+
+    /// Why a message is not taken, if it is not; its trace is left out where it would not fit with it.
+    pub(crate) fn fit(self, body: &str, carried: &mut Carried<'_>) -> Result<(), String> {
+        if carried.traced > 0 && self.check(body, &carried.headers).is_err() {
+            carried.leave_trace_out();
+        }
+        self.check(body, &carried.headers)
     }
-    let size: usize = headers.iter().map(|(name, value)| name.len() + value.map_or(0, <[u8]>::len)).sum();
-    if body.len() + size > MESSAGE_BYTES_MAX {
-        return Some(format!("it has {} bytes, and a queue takes {MESSAGE_BYTES_MAX}", body.len() + size));
+
+    fn check(self, body: &str, headers: &[(&str, Option<&[u8]>)]) -> Result<(), String> {
+        let Taken { by, bytes } = self;
+        if body.is_empty() {
+            return Err("its body is empty".into());
+        }
+        if let Some(character) = body.chars().find(|character| !is_allowed(*character)) {
+            return Err(format!(
+                "its body has the character U+{:04X}, which {by} does not take; 'body-encoding' = 'base64' does",
+                u32::from(character)
+            ));
+        }
+        let size: usize = headers.iter().map(|(name, value)| name.len() + value.map_or(0, <[u8]>::len)).sum();
+        if body.len() + size > bytes {
+            return Err(format!("it has {} bytes, and {by} takes {bytes}", body.len() + size));
+        }
+        if headers.len() > ATTRIBUTES_MAX {
+            return Err(format!("it has {} attributes, and {by} takes {ATTRIBUTES_MAX}", headers.len()));
+        }
+        let is_named = |name: &str| {
+            let is_taken = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
+            !name.is_empty() && name.len() <= 256 && name.bytes().all(is_taken)
+        };
+        let is_wrong =
+            |name: &str, value: Option<&[u8]>| !is_named(name) || value.is_some_and(<[u8]>::is_empty);
+        match headers.iter().find(|(name, value)| is_wrong(name, *value)) {
+            Some((name, _)) => Err(format!(
+                "its attribute '{}' has no value, or a name that {by} does not take",
+                name.escape_debug()
+            )),
+            None => Ok(()),
+        }
     }
-    if headers.len() > ATTRIBUTES_MAX {
-        return Some(format!("it has {} attributes, and a queue takes {ATTRIBUTES_MAX}", headers.len()));
-    }
-    let is_named = |name: &str| {
-        !name.is_empty()
-            && name.len() <= 256
-            && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.'))
-    };
-    let wrong = headers.iter().find(|(name, value)| !is_named(name) || value.is_some_and(<[u8]>::is_empty));
-    wrong.map(|(name, _)| {
-        format!("its attribute '{}' has no value, or a name that a queue does not take", name.escape_debug())
-    })
 }
 
 #[cfg(test)]
@@ -166,8 +203,18 @@ mod tests {
             ("x", &[("a", Some(b""))], "'a'"),
         ];
         for (body, headers, words) in cases {
-            assert!(refused(body, headers).is_some_and(|reason| reason.contains(words)), "{words}");
+            let told = Taken::BY_QUEUES.check(body, headers);
+            assert!(told.is_err_and(|reason| reason.contains(words)), "{words}");
         }
-        assert_eq!(refused("ü\n", &[("ce_id", Some(b"7"))]), None);
+        let mut traced = Carried { metadata: Vec::new(), headers: many[..10].to_vec(), traced: 0 };
+        traced.headers.push((traces::TRACEPARENT, Some(b"00-")));
+        assert!(Taken::BY_QUEUES.fit("x", &mut traced).is_err());
+        traced.traced = 1;
+        assert_eq!((Taken::BY_QUEUES.fit("x", &mut traced), traced.headers.len()), (Ok(()), 10));
+        let mut traced = Carried { metadata: Vec::new(), headers: many[..10].to_vec(), traced: 1 };
+        assert_eq!((Taken::BY_QUEUES.fit("x", &mut traced), traced.headers.len()), (Ok(()), 10));
+        assert_eq!(Taken::BY_QUEUES.check("ü\n", &[("ce_id", Some(b"7"))]), Ok(()));
+        assert!(Taken::BY_QUEUES.body(&[0xff], false).is_err_and(|reason| reason.contains("no UTF-8")));
+        assert_eq!(Taken::BY_QUEUES.body(&[0xff], true).as_deref(), Ok("/w=="));
     }
 }

@@ -4,28 +4,23 @@
 //! comes again is left out by its id. Writing is an outbox, sent in batches.
 
 mod feed;
-mod message;
+pub(crate) mod message;
 mod options;
 mod sink;
 
-use crate::aws::{self, Access};
-use crate::kafka::{Node, landed_source};
+pub(crate) use feed::ReadQueue;
+pub(crate) use message::Message;
+
+use crate::aws;
 use crate::landed::{HEADERS, headers_type, instant_type};
-use crate::messages::MessageEncoder;
-use crate::option_problem;
-use crate::positions::Positions;
-use crate::table_format::{self, Checked, Formats};
+use crate::service::{Access, Call, Client, Done, LeaseFeed, Service};
 use arrow_schema::DataType;
-use dataflow::connector::{
-    Connector, ConnectorError, ConnectorSpec, MetadataSpec, Probed, Role, SourceRequest,
-};
-use dataflow::feed::{Feed, FeedRequest};
-use dataflow::plan::Changelog;
-use dataflow::sink::Sink;
-use dataflow::source::Source;
+use base::options::Options;
+use dataflow::connector::{ConnectorError, ConnectorSpec, MetadataSpec, Role};
+use dataflow::feed::Feed;
 use dataflow::table::TableDefinition;
+use os::Os;
 use std::sync::Arc;
-use std::time::Duration;
 
 const SPEC: ConnectorSpec = ConnectorSpec {
     name: "sqs",
@@ -40,45 +35,16 @@ const SPEC: ConnectorSpec = ConnectorSpec {
                      offset)",
 };
 
-pub(crate) struct Sqs {
-    node: Node,
-}
+pub(crate) struct Sqs;
 
-impl Sqs {
-    pub(crate) fn new(node: Node) -> Sqs {
-        Sqs { node }
-    }
+impl Service for Sqs {
+    type Target = sink::Queue;
 
-    fn checked(&self, table: &TableDefinition, role: Role) -> Result<Checked, Vec<ConnectorError>> {
-        let mut checked = table_format::check(table, options::QUEUES, Formats::Message)?;
-        let mut errors = options::problems(table, &checked, &self.metadata(), role);
-        let letters = checked.options.text(aws::options::DEAD_LETTER_TOPIC);
-        let keeps_going = checked.value.ignores_errors() || letters.is_some();
-        let queue = checked.options.text(options::QUEUE_URL).unwrap_or_default();
-        let subject = format!("{}-value", queue.rsplit('/').next().unwrap_or_default());
-        errors.extend(self.node.give_registry(table, &mut checked.value, subject, keeps_going).err());
-        errors.extend(checked.value.schema_problem(table, &table.schema, &[], role));
-        if errors.is_empty() { Ok(checked) } else { Err(errors) }
-    }
+    const SPEC: &'static ConnectorSpec = &SPEC;
+    const PLACE: &'static str = options::QUEUE_URL;
+    const REACHED_BY: &'static str = aws::options::REGION;
 
-    /// The same where the first problem is enough, and how the queue is reached.
-    fn ready(&self, table: &TableDefinition, role: Role) -> Result<(Checked, Access), ConnectorError> {
-        let checked = self.checked(table, role).map_err(|mut errors| errors.remove(0))?;
-        let problem = |message: String| option_problem(table, options::QUEUE_URL, message);
-        let url = options::queue_url(&checked.options).map_err(problem)?;
-        let region = aws::region_of_host(&url.host);
-        let access = Access::new(self.node.os(), &checked.options, "sqs", region, Some(&url));
-        let access = access.map_err(|message| aws::access_problem(table, message))?;
-        Ok((checked, access))
-    }
-}
-
-impl Connector for Sqs {
-    fn spec(&self) -> &'static ConnectorSpec {
-        &SPEC
-    }
-
-    fn metadata(&self) -> Vec<MetadataSpec> {
+    fn metadata() -> Vec<MetadataSpec> {
         let spec =
             |key, data_type, writable, doc| MetadataSpec { key, data_type, nullable: true, writable, doc };
         vec![
@@ -121,74 +87,45 @@ impl Connector for Sqs {
         ]
     }
 
-    fn check(&self, table: &TableDefinition, role: Role) -> Result<(), Vec<ConnectorError>> {
-        self.checked(table, role).map(drop)
+    fn problems(table: &TableDefinition, options: &Options, role: Role) -> Vec<ConnectorError> {
+        let mut errors = aws::options::problems(table, options);
+        errors.extend(options::problems(table, options, role));
+        errors
     }
 
-    fn is_bounded(&self, _table: &TableDefinition) -> bool {
-        false
+    fn name(options: &Options, _role: Role) -> Result<String, String> {
+        let url = options::queue_url(options)?;
+        Ok(url.path.rsplit('/').next().unwrap_or_default().to_string())
     }
 
-    fn source_changelog(&self, table: &TableDefinition) -> Changelog {
-        table_format::changelog(table, &["format"])
+    fn access(os: &Os, options: &Options) -> Result<Access, String> {
+        let url = options::queue_url(options)?;
+        aws::access(os, options, "sqs", aws::region_of_host(&url.host), Some(&url))
     }
 
-    fn sink_changelog(&self, table: &TableDefinition) -> Changelog {
-        table_format::changelog(table, &["format"])
+    fn feed(table: Arc<TableDefinition>, access: Access, options: &Options) -> Option<Box<dyn Feed>> {
+        let queue = feed::ReadQueue::new(&table, options);
+        Some(Box::new(LeaseFeed::new(table, access, queue)))
     }
 
-    fn lands(&self, _table: &TableDefinition) -> bool {
-        true
+    fn target(_table: &TableDefinition, options: &Options, job: &str) -> sink::Queue {
+        sink::Queue::new(options, job)
     }
 
-    fn feed(&self, request: FeedRequest) -> Result<Box<dyn Feed>, ConnectorError> {
-        let (checked, access) = self.ready(&request.table, Role::Source)?;
-        Ok(Box::new(feed::QueueFeed::new(request.table, access, &checked.options)))
-    }
-
-    fn probe(&self, table: &TableDefinition, role: Role, timeout_ms: u64) -> Vec<Probed> {
-        match self.ready(table, role) {
-            Err(error) => vec![Probed::failed("declared", error)],
-            Ok((checked, access)) => {
-                let access = access.with_timeout(Duration::from_millis(timeout_ms));
-                probe(&access, checked.options.text(options::QUEUE_URL).unwrap_or_default())
-            }
-        }
-    }
-
-    fn source(&self, request: SourceRequest) -> Result<Box<dyn Source>, ConnectorError> {
-        let checked = self.checked(&request.table, Role::Source).map_err(|mut errors| errors.remove(0))?;
-        let log = self.node.log(&request.table)?;
-        landed_source(log, request, checked, self.metadata())
-    }
-
-    fn sink(&self, table: &Arc<TableDefinition>, job: &str) -> Result<Sink, ConnectorError> {
-        let log = self.node.log(table)?;
-        let (checked, access) = self.ready(table, Role::Sink)?;
-        let rows = MessageEncoder::new(table, &checked)?;
-        let positions = Positions::new(self.node.os().clone(), log, format!("sqs/{job}"));
-        let sink = sink::QueueSink::new(table.clone(), access, rows, positions, &checked.options, job);
-        Ok(Sink::Outbox(Box::new(sink)))
+    fn look(client: &mut Client, options: &Options, _role: Role) -> (&'static str, Done<String>) {
+        let asked = client.call(&attributes(options.text(options::QUEUE_URL).unwrap_or_default()));
+        let found = asked.map(|answer| {
+            let answer: serde_json::Value = serde_json::from_slice(&answer.body).unwrap_or_default();
+            let text = |name: &str| answer["Attributes"][name].as_str().unwrap_or("?").to_string();
+            format!("{}, about {} messages", text("QueueArn"), text("ApproximateNumberOfMessages"))
+        });
+        ("queue", found)
     }
 }
 
 /// Asks for what the queue says of itself, which takes nothing out of it.
-fn attributes(queue_url: &str) -> aws::Call {
+fn attributes(queue_url: &str) -> Call {
     let names = ["ApproximateNumberOfMessages", "QueueArn"];
     let body = serde_json::json!({"QueueUrl": queue_url, "AttributeNames": names});
-    aws::Call::json("1.0", "AmazonSQS.GetQueueAttributes", &body)
-}
-
-fn probe(access: &Access, queue_url: &str) -> Vec<Probed> {
-    let asked = access.client(1).and_then(|mut client| client.call(&attributes(queue_url)));
-    match asked {
-        Err(error) => vec![Probed::failed("queue", error.message)],
-        Ok(answer) => {
-            let answer: serde_json::Value = serde_json::from_slice(&answer.body).unwrap_or_default();
-            let text = |name: &str| answer["Attributes"][name].as_str().unwrap_or("?").to_string();
-            let found =
-                format!("{}, about {} messages", text("QueueArn"), text("ApproximateNumberOfMessages"));
-            vec![Probed::well("queue", found)]
-        }
-    }
+    Call::json("1.0", "AmazonSQS.GetQueueAttributes", &body)
 }

@@ -1,13 +1,12 @@
 //! The options of `sqs`: the names of Amazon's API and of Redpanda Connect's `aws_sqs`, with hyphens; those of its sink are
 //! Flink's.
 
-use crate::aws::options::{COUNT, DEAD_LETTER_TOPIC, problems as common_problems, with_common};
-use crate::messages::written_problems;
-use crate::table_format::{Checked, FORMAT};
+use crate::aws::options::{COUNT, DEAD_LETTER_TOPIC, with_common};
+use crate::table_format::FORMAT;
 use crate::{CONNECTOR, option_problem, optional};
 use auth::https::Url;
 use base::options::{OptionKind, OptionSpec, Options};
-use dataflow::connector::{ConnectorError, MetadataSpec, Role};
+use dataflow::connector::{ConnectorError, Role};
 use dataflow::table::TableDefinition;
 
 pub(super) const QUEUE_URL: &str = "queue-url";
@@ -18,6 +17,9 @@ pub(super) const ENCODING: &str = "body-encoding";
 pub(super) const OUTSTANDING: &str = "max-outstanding-messages";
 pub(super) const BATCH_SIZE: &str = "sink.batch.max-size";
 pub(super) const IN_FLIGHT: &str = "sink.requests.max-inflight";
+
+/// What to do where there is no such queue.
+pub(super) const HINT: &str = "create the queue, or look at 'queue-url' and 'aws.region'";
 
 const OWN: usize = 16;
 
@@ -127,19 +129,10 @@ pub(super) fn is_fifo(queue_url: &str) -> bool {
 }
 
 /// What is wrong with a table beyond what one spec can see.
-pub(super) fn problems(
-    table: &TableDefinition,
-    checked: &Checked,
-    metadata: &[MetadataSpec],
-    role: Role,
-) -> Vec<ConnectorError> {
-    let options = &checked.options;
-    let mut errors = common_problems(table, options);
+pub(super) fn problems(table: &TableDefinition, options: &Options, role: Role) -> Vec<ConnectorError> {
+    let mut errors = Vec::new();
     let mut problem = |option: &str, message: String| errors.push(option_problem(table, option, message));
     let url = options.text(QUEUE_URL).unwrap_or_default();
-    if let Err(message) = queue_url(options) {
-        problem(QUEUE_URL, message);
-    }
     if let Some(timeout_ms) = options.duration_ms("message-timeout")
         && !(1_000..=43_200_000).contains(&timeout_ms)
     {
@@ -163,7 +156,6 @@ pub(super) fn problems(
         if !is_fifo(url) && has_column(DEDUPLICATION_ID) {
             problem(QUEUE_URL, format!("only a FIFO queue has '{DEDUPLICATION_ID}'"));
         }
-        errors.extend(written_problems(table, metadata));
     }
     errors
 }

@@ -576,15 +576,21 @@ fn wrong_options_say_what_works() {
         messages(&[sqlite, ("driver", "org.sqlite.JDBC"), ("scan.fetch-size", "9")], Role::Sink),
         [""; 0]
     );
+    assert_eq!(messages(&[sqlite], Role::Source), [""; 0]);
     assert_eq!(
-        messages(&[sqlite], Role::Source),
-        ["table 't': the connector 'jdbc' can be written, not read"]
+        messages(&[("url", "jdbc:oracle:thin:me/secret@host"), ("password", "secret")], Role::Sink),
+        [
+            "table 't': the connector 'jdbc' knows SQLite, PostgreSQL, MySQL and MariaDB: 'url' must be 'jdbc:sqlite:PATH', 'jdbc:postgresql://HOST:PORT/DATABASE' or 'jdbc:mysql://HOST:PORT/DATABASE', and begins with 'jdbc:oracle'",
+            "table 't': a SQLite database has no users; leave 'password' out"
+        ]
     );
+    let mysql = [("url", "jdbc:mariadb://host/db"), ("username", "me"), ("password", "secret")];
+    assert_eq!(messages(&mysql, Role::Lookup), [""; 0]);
+    assert_eq!(messages(&mysql, Role::Sink), [""; 0]);
     assert_eq!(
         messages(&[("url", "jdbc:mysql://me:secret@host/db"), ("password", "secret")], Role::Sink),
         [
-            "table 't': the connector 'jdbc' knows SQLite and PostgreSQL: 'url' must be 'jdbc:sqlite:PATH' or 'jdbc:postgresql://HOST:PORT/DATABASE', and begins with 'jdbc:mysql'",
-            "table 't': a SQLite database has no users; leave 'password' out"
+            "table 't': 'url' must be 'jdbc:mysql://HOST:PORT/DATABASE'; who asks stands in 'username' and 'password'"
         ]
     );
     let postgres = [("url", "jdbc:postgresql://host/db"), ("username", "me"), ("password", "secret")];

@@ -4,6 +4,8 @@ use super::*;
 use dataflow::connector::Role;
 use dataflow::plan::Changelog;
 
+const APPEND_ONLY: &str = "scan.read-changelog-as-append-only.enabled";
+
 const GIVEN: &[(&str, &str)] = &[
     ("connector", "postgres-cdc"),
     ("hostname", "localhost"),
@@ -43,6 +45,19 @@ fn the_mode_says_which_changes_there_are() {
         (Changelog::Upsert, 0)
     );
     assert!(cdc.lands(&upsert) && !cdc.is_bounded(&upsert));
+    let rows = [(APPEND_ONLY, "true")];
+    assert_eq!(
+        (cdc.source_changelog(&declared(&[], &rows)), messages(&[], &rows).len()),
+        (Changelog::Insert, 0)
+    );
+    let both = messages(&["id"], &[rows[0], ("changelog-mode", "upsert")]);
+    assert_eq!(
+        both,
+        [
+            "table 't': 'scan.read-changelog-as-append-only.enabled' needs 'changelog-mode' = 'all': with 'upsert' a deletion \
+          has nothing but its key"
+        ]
+    );
     assert!(cdc.check(&upsert, Role::Sink).is_err());
 }
 

@@ -1,118 +1,29 @@
 //! What a scripted RabbitMQ says in the wrong order, in pieces, or at the wrong time.
 
+use super::script::{Script, Texts, feed};
 use super::*;
-use arrow_array::StringArray;
 use base::ErrorKind;
 use base::codec::FieldWriter;
-use dataflow::feed::{Feed, FeedRequest};
-use dataflow::sink::{OutboxSink, Sink};
-use os::sim::{SimClock, SimOs};
-use os::{Listener, Network, Stream};
-use std::collections::VecDeque;
-use std::io;
-use std::sync::Mutex;
-use std::time::Duration;
 
-/// What is read at once; without bytes nothing comes for as long as somebody waits.
-type Pieces = VecDeque<Vec<u8>>;
-
-/// A server that says its pieces to the only client, whatever that asks.
-#[derive(Clone)]
-struct Script {
-    clock: Arc<SimClock>,
-    /// None refuses to connect.
-    pieces: Arc<Mutex<Option<Pieces>>>,
-    heard: Arc<Mutex<Vec<u8>>>,
-    wait: Arc<Mutex<Duration>>,
-}
-
-impl Script {
-    fn new(pieces: Option<Vec<Vec<u8>>>) -> (Script, Os) {
-        let sim = SimOs::new(1);
-        let script = Script {
-            clock: sim.clock.clone(),
-            pieces: Arc::new(Mutex::new(pieces.map(Pieces::from))),
-            heard: Arc::default(),
-            wait: Arc::default(),
-        };
-        let os = Os { network: Arc::new(script.clone()), ..sim.os() };
-        (script, os)
-    }
-
-    /// The ids of what was published to a stream.
-    fn published(&self) -> Vec<u64> {
-        const PUBLISH: &[u8] = &[0, 2];
-        let heard = self.heard.lock().unwrap();
-        let (mut rest, mut ids) = (&heard[..], Vec::new());
-        while let Some((frame, behind)) = rest
-            .split_first_chunk::<4>()
-            .and_then(|(length, rest)| rest.split_at_checked(u32::from_be_bytes(*length) as usize))
-        {
-            rest = behind;
-            // Key, version, publisher and count stand before the messages.
-            let mut messages = if frame.starts_with(PUBLISH) { &frame[9..] } else { &[] };
-            while let Some((id, message)) = messages.split_first_chunk::<8>() {
-                ids.push(u64::from_be_bytes(*id));
-                let (length, message) = message.split_first_chunk::<4>().unwrap();
-                messages = &message[u32::from_be_bytes(*length) as usize..];
-            }
-        }
-        ids
-    }
-}
-
-impl Network for Script {
-    fn listen(&self, _: &str) -> io::Result<Box<dyn Listener>> {
-        Err(io::ErrorKind::Unsupported.into())
-    }
-
-    fn connect(&self, _: &str, _: Duration) -> io::Result<Box<dyn Stream>> {
-        match *self.pieces.lock().unwrap() {
-            Some(_) => Ok(Box::new(self.clone())),
-            None => Err(io::ErrorKind::PermissionDenied.into()),
+/// The ids of what was published to a stream.
+fn published(script: &Script) -> Vec<u64> {
+    const PUBLISH: &[u8] = &[0, 2];
+    let heard = script.heard.lock().unwrap();
+    let (mut rest, mut ids) = (&heard[..], Vec::new());
+    while let Some((frame, behind)) = rest
+        .split_first_chunk::<4>()
+        .and_then(|(length, rest)| rest.split_at_checked(u32::from_be_bytes(*length) as usize))
+    {
+        rest = behind;
+        // Key, version, publisher and count stand before the messages.
+        let mut messages = if frame.starts_with(PUBLISH) { &frame[9..] } else { &[] };
+        while let Some((id, message)) = messages.split_first_chunk::<8>() {
+            ids.push(u64::from_be_bytes(*id));
+            let (length, message) = message.split_first_chunk::<4>().unwrap();
+            messages = &message[u32::from_be_bytes(*length) as usize..];
         }
     }
-}
-
-impl Stream for Script {
-    fn read(&self, out: &mut [u8]) -> io::Result<usize> {
-        let mut pieces = self.pieces.lock().unwrap();
-        let mut piece = pieces.as_mut().and_then(VecDeque::pop_front).unwrap_or_default();
-        if piece.is_empty() {
-            self.clock.advance_ms(self.wait.lock().unwrap().as_millis() as u64);
-            return Err(io::ErrorKind::TimedOut.into());
-        }
-        let rest = piece.split_off(piece.len().min(out.len()));
-        out[..piece.len()].copy_from_slice(&piece);
-        if let Some(pieces) = pieces.as_mut().filter(|_| !rest.is_empty()) {
-            pieces.push_front(rest);
-        }
-        Ok(piece.len())
-    }
-
-    fn write_all(&self, bytes: &[u8]) -> io::Result<()> {
-        self.heard.lock().unwrap().extend_from_slice(bytes);
-        Ok(())
-    }
-
-    fn set_read_timeout(&self, wait: Option<Duration>) -> io::Result<()> {
-        *self.wait.lock().unwrap() = wait.unwrap_or_default();
-        Ok(())
-    }
-
-    fn set_write_timeout(&self, _: Option<Duration>) -> io::Result<()> {
-        Ok(())
-    }
-
-    fn shutdown(&self) {}
-
-    fn peer_address(&self) -> String {
-        "server".into()
-    }
-
-    fn try_clone(&self) -> io::Result<Box<dyn Stream>> {
-        Err(io::ErrorKind::Unsupported.into())
-    }
+    ids
 }
 
 const STREAM: &[(&str, &str)] = &[
@@ -122,13 +33,6 @@ const STREAM: &[(&str, &str)] = &[
     ("dead-letter.topic", "dead"),
 ];
 const QUEUE: &[(&str, &str)] = &[("connector", "rabbitmq"), ("url", "amqp://server"), ("queue", "q")];
-
-fn feed(os: Os, options: &[(&str, &str)]) -> Box<dyn Feed> {
-    let table = table(schema(&[("text", DataType::Utf8)]), &[options, &[("format", "raw")]].concat());
-    let connectors = crate::table(Connectors { os, log: None });
-    let connector = connectors.find(options[0].1).unwrap();
-    connector.feed(FeedRequest { table, identity: "job".into() }).unwrap()
-}
 
 /// A frame of the stream protocol.
 fn command(key: u16, content: &[u8]) -> Vec<u8> {
@@ -257,36 +161,107 @@ fn nothing_is_published_behind_a_refused_record_before_that_is_kept() {
         confirmed(&[5, 6]),
     ];
     let (script, os) = Script::new(Some(pieces));
-    let connectors = crate::table(Connectors { os, log: Some(node.log.clone()) });
-    let table = table(schema(&[("text", DataType::Utf8)]), &[STREAM, &[("format", "raw")]].concat());
-    let Sink::Outbox(mut sink) = connectors.find("rabbitmq-stream").unwrap().sink(&table, "job").unwrap()
-    else {
-        panic!("an outbox sink")
-    };
+    let mut texts = Texts::new(os, &node, STREAM);
     let long = "x".repeat(5000);
-    let apply = |sink: &mut dyn OutboxSink, base_offset: i64, texts: &[&str]| {
-        let rows =
-            RecordBatch::try_new(table.schema.clone(), vec![Arc::new(StringArray::from(texts.to_vec()))]);
-        let mut bytes = sink.encode(&batch(rows.unwrap()), 1).unwrap().remove(0).bytes;
-        // A batch begins with its offset.
-        bytes[..8].copy_from_slice(&base_offset.to_be_bytes());
-        sink.apply(&bytes).unwrap();
-    };
-    assert_eq!(sink.open().unwrap(), 0);
-    apply(&mut *sink, 0, &["a", &long, "b"]);
-    apply(&mut *sink, 3, &[&long, "c", "d"]);
-    assert_eq!(sink.commit(false, 1).unwrap(), 0);
-    assert_eq!(script.published(), [1]);
-    let [rejected] = &sink.take_rejected()[..] else { panic!("one is refused") };
+    assert_eq!(texts.sink.open().unwrap(), 0);
+    texts.apply(0, &["a", &long, "b"]);
+    texts.apply(3, &[&long, "c", "d"]);
+    assert_eq!(texts.sink.commit(false, 1).unwrap(), 0);
+    assert_eq!(published(&script), [1]);
+    let [rejected] = &texts.sink.take_rejected()[..] else { panic!("one is refused") };
     assert_eq!((rejected.topic.as_str(), rejected.origin.as_str()), ("dead", "t outbox-offset=1"));
     assert_eq!(rejected.value.as_deref(), Some(long.as_bytes()));
     // The next is refused in what was held.
-    sink.commit(false, 1).unwrap();
-    assert_eq!(script.published(), [1, 3]);
-    assert_eq!(sink.take_rejected().len(), 1);
-    assert_eq!(sink.commit(false, 1).unwrap(), 6);
-    assert_eq!(script.published(), [1, 3, 5, 6]);
-    assert!(sink.take_rejected().is_empty());
+    texts.sink.commit(false, 1).unwrap();
+    assert_eq!(published(&script), [1, 3]);
+    assert_eq!(texts.sink.take_rejected().len(), 1);
+    assert_eq!(texts.sink.commit(false, 1).unwrap(), 6);
+    assert_eq!(published(&script), [1, 3, 5, 6]);
+    assert!(texts.sink.take_rejected().is_empty());
+}
+
+/// Ids that the stream has taken for good, and one that it has not.
+fn confirmed(ids: &[u64]) -> Vec<u8> {
+    let bytes: Vec<u8> = ids.iter().flat_map(|id| id.to_be_bytes()).collect();
+    command(3, &[&[1][..], &(ids.len() as u32).to_be_bytes(), &bytes].concat())
+}
+
+fn refused(id: u64) -> Vec<u8> {
+    command(4, &[&[1][..], &1_u32.to_be_bytes(), &id.to_be_bytes(), &13_u16.to_be_bytes()].concat())
+}
+
+/// The log-in of a publisher whose highest id the stream knows.
+fn publisher(highest: u64) -> Vec<u8> {
+    [stream_log_in(), answer(1, 5, b""), answer(5, 6, &highest.to_be_bytes())].concat()
+}
+
+/// A server that refuses one message and takes later ones takes the id of the first no more.
+#[test]
+fn a_message_that_was_refused_among_others_is_a_dead_letter_also_after_a_crash() {
+    let silence = Vec::new;
+    for first in [1, 2] {
+        let node = Node::start();
+        let taken: Vec<u64> = (1..=3).filter(|id| *id != first).collect();
+        let pieces = vec![publisher(0), silence(), [refused(first), confirmed(&taken)].concat()];
+        let (script, os) = Script::new(Some(pieces));
+        let mut texts = Texts::new(os, &node, STREAM);
+        texts.sink.open().unwrap();
+        texts.apply(0, &["a", "b", "c"]);
+        let error = texts.sink.commit(false, 1).unwrap_err();
+        assert!(error.message.contains(&format!("publishing id {first} was not taken")), "{error}");
+        assert_eq!(published(&script), [1, 2, 3]);
+        // The node comes back without what it had in memory.
+        drop(texts);
+        let pieces = vec![
+            publisher(3),
+            silence(),
+            silence(),
+            confirmed(&[2, 3].map(|id: u64| id)[usize::from(first == 2)..]),
+        ];
+        let (script, os) = Script::new(Some(pieces));
+        let mut texts = Texts::new(os, &node, STREAM);
+        let offset = first as i64 - 1;
+        assert_eq!(texts.sink.open().unwrap(), offset);
+        texts.apply(0, &["a", "b", "c"]);
+        let [rejected] = &texts.sink.take_rejected()[..] else { panic!("one is refused") };
+        assert!(rejected.reason.contains("has refused it and taken later ones"), "{}", rejected.reason);
+        assert_eq!(rejected.origin, format!("t outbox-offset={offset}"));
+        assert_eq!(texts.sink.commit(false, 1).unwrap(), 3);
+        assert_eq!(published(&script), (first + 1..=3).collect::<Vec<u64>>());
+    }
+}
+
+/// What was refused is known until it lies among the dead letters, through broken connections too.
+#[test]
+fn messages_that_were_refused_together_are_all_dead_letters() {
+    let node = Node::start();
+    let silence = Vec::new;
+    let pieces = vec![publisher(0), silence(), [refused(1), refused(3), confirmed(&[2, 4])].concat()];
+    let (script, os) = Script::new(Some(pieces));
+    let mut texts = Texts::new(os, &node, STREAM);
+    let all = ["a", "b", "c", "d"];
+    texts.sink.open().unwrap();
+    texts.apply(0, &all);
+    texts.sink.commit(false, 1).unwrap_err();
+    let rejected = |texts: &mut Texts| -> Vec<String> {
+        texts.sink.take_rejected().into_iter().map(|rejected| rejected.origin).collect()
+    };
+    let says = |pieces: Vec<Vec<u8>>| script.pieces.lock().unwrap().as_mut().unwrap().extend(pieces);
+    // The third is found out, and nothing is confirmed any more.
+    says(vec![publisher(4)]);
+    assert_eq!(texts.sink.open().unwrap(), 0);
+    texts.apply(0, &all);
+    assert_eq!(rejected(&mut texts), ["t outbox-offset=0"]);
+    let error = texts.sink.commit(false, 1).unwrap_err();
+    assert!(error.message.contains("has not confirmed in time"), "{error}");
+    says(vec![publisher(4), silence(), silence(), confirmed(&[2]), silence(), silence(), confirmed(&[4])]);
+    assert_eq!(texts.sink.open().unwrap(), 0);
+    texts.apply(0, &all);
+    assert_eq!(rejected(&mut texts), ["t outbox-offset=0"]);
+    texts.sink.commit(false, 1).unwrap();
+    assert_eq!(rejected(&mut texts), ["t outbox-offset=2"]);
+    assert_eq!(texts.sink.commit(false, 1).unwrap(), 4);
+    assert!(!published(&script)[4..].contains(&3));
 }
 
 fn frame(kind: u8, channel: u16, payload: &[u8]) -> Vec<u8> {

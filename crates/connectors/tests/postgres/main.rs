@@ -9,5 +9,8 @@ mod changes;
 mod faults;
 mod killed;
 mod refused;
+#[path = "../rows/mod.rs"]
+mod rows;
+mod scans;
 mod server;
 mod types;

@@ -1,13 +1,8 @@
-//! The server that the tests are given, sessions of others, and sinks that write to it.
+//! The server that the tests are given, sessions of others, and tables of it.
 
-use arrow_array::{ArrayRef, Int8Array, Int64Array, RecordBatch, StringArray, UInt64Array};
-use arrow_schema::{DataType, Field, Schema, SchemaRef};
-use connectors::Connectors;
-use dataflow::batch::{Batch, RowKind};
-use dataflow::connector::Connector;
-use dataflow::sink::{OutboxSink, Sink, SinkError, TopicBatch};
+pub use crate::rows::*;
+use arrow_schema::SchemaRef;
 use dataflow::table::TableDefinition;
-use os::Os;
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, ChildStdout, Command, Stdio};
 use std::sync::Arc;
@@ -86,23 +81,7 @@ impl Server {
         options: &[(&str, &str)],
     ) -> Arc<TableDefinition> {
         let url = self.url();
-        let mut all = vec![
-            ("connector", "jdbc"),
-            ("url", url.as_str()),
-            ("table-name", name),
-            ("username", self.user.as_str()),
-            ("password", self.password.as_str()),
-        ];
-        all.retain(|(key, _)| options.iter().all(|(other, _)| other != key));
-        all.extend_from_slice(options);
-        Arc::new(TableDefinition {
-            name: "t".into(),
-            schema: columns,
-            metadata: Vec::new(),
-            primary_key: key.iter().map(|name| name.to_string()).collect(),
-            partition_keys: Vec::new(),
-            options: all.iter().map(|(key, value)| (key.to_string(), value.to_string())).collect(),
-        })
+        table_at((&url, &self.user, &self.password), name, columns, key, options)
     }
 
     /// A table of a number and a name.
@@ -141,63 +120,4 @@ impl Drop for Session {
         drop(self.child.stdin.take());
         let _ = self.child.wait();
     }
-}
-
-pub fn connector() -> Arc<dyn Connector> {
-    connectors::table(Connectors { os: Os::real(), log: None }).find("jdbc").unwrap().clone()
-}
-
-pub fn sink(table: &Arc<TableDefinition>, job: &str) -> Box<dyn OutboxSink> {
-    match connector().sink(table, job).unwrap() {
-        Sink::Outbox(sink) => sink,
-        _ => panic!("an outbox sink"),
-    }
-}
-
-pub fn schema(columns: &[(&str, DataType)]) -> SchemaRef {
-    let field = |(name, data_type): &(&str, DataType)| Field::new(*name, data_type.clone(), true);
-    Arc::new(Schema::new(columns.iter().map(field).collect::<Vec<_>>()))
-}
-
-pub fn people_schema() -> SchemaRef {
-    schema(&[("id", DataType::Int64), ("name", DataType::Utf8)])
-}
-
-pub fn batch(schema: &SchemaRef, columns: Vec<ArrayRef>, kinds: Option<&[RowKind]>) -> Batch {
-    let rows = RecordBatch::try_new(schema.clone(), columns).unwrap();
-    let ordinals = UInt64Array::from_iter_values(0..rows.num_rows() as u64);
-    let kinds = kinds.map(|kinds| Int8Array::from_iter_values(kinds.iter().map(|kind| *kind as i8)));
-    Batch { rows, kinds, ordinals, ties: None, watermarks: None }
-}
-
-pub type Row<'a> = (RowKind, i64, &'a str);
-
-pub fn people(rows: &[Row<'_>]) -> Batch {
-    let ids = Int64Array::from_iter_values(rows.iter().map(|(_, id, _)| *id));
-    let names = StringArray::from_iter_values(rows.iter().map(|(_, _, name)| *name));
-    let kinds: Vec<RowKind> = rows.iter().map(|(kind, _, _)| *kind).collect();
-    batch(&people_schema(), vec![Arc::new(ids), Arc::new(names)], Some(&kinds))
-}
-
-/// Outbox batches with their offsets patched as the log does.
-pub fn outbox(sink: &mut dyn OutboxSink, rows: &Batch, base_offset: i64) -> Vec<TopicBatch> {
-    let mut encoded = sink.encode(rows, 0).unwrap();
-    let mut offset = base_offset;
-    for batch in &mut encoded {
-        kafka_wire::records::set_base_offset(&mut batch.bytes, offset).unwrap();
-        offset += i64::from(batch.records);
-    }
-    encoded
-}
-
-pub fn apply(sink: &mut dyn OutboxSink, rows: &Batch, base_offset: i64) {
-    for batch in outbox(sink, rows, base_offset) {
-        sink.apply(&batch.bytes).unwrap();
-    }
-}
-
-/// Applies and commits.
-pub fn write(sink: &mut dyn OutboxSink, rows: &[Row<'_>], base_offset: i64) -> Result<i64, SinkError> {
-    apply(sink, &people(rows), base_offset);
-    sink.commit(true, 0)
 }

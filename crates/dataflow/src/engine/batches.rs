@@ -3,7 +3,7 @@
 use super::error::DataflowError;
 use crate::batch::Batch;
 use arrow_array::cast::AsArray;
-use arrow_array::types::{ByteArrayType, Int8Type, Int64Type, UInt64Type};
+use arrow_array::types::{ByteArrayType, Int8Type, Int64Type, UInt32Type, UInt64Type};
 use arrow_array::{
     Array, ArrayRef, BinaryArray, BooleanArray, GenericByteArray, Int8Array, Int64Array, RecordBatch,
     RecordBatchOptions, UInt32Array, UInt64Array,
@@ -48,6 +48,7 @@ pub(crate) fn empty(schema: &SchemaRef) -> Batch {
         ordinals: UInt64Array::from(Vec::<u64>::new()),
         ties: None,
         watermarks: None,
+        traces: None,
     }
 }
 
@@ -58,6 +59,7 @@ pub(crate) fn slice_batch(batch: &Batch, offset: usize, length: usize) -> Batch 
         ordinals: batch.ordinals.slice(offset, length),
         ties: batch.ties.as_ref().map(|ties| ties.slice(offset, length)),
         watermarks: batch.watermarks.as_ref().map(|watermarks| watermarks.slice(offset, length)),
+        traces: batch.traces.as_ref().map(|traces| traces.slice(offset, length)),
     }
 }
 
@@ -76,6 +78,7 @@ pub(crate) fn system_columns_of(
             None => None,
         },
         watermarks: batch.watermarks.as_ref().map(|marks| taken::<Int64Type>(marks, indices)).transpose()?,
+        traces: batch.traces.as_ref().map(|traces| taken::<UInt32Type>(traces, indices)).transpose()?,
     })
 }
 
@@ -128,6 +131,10 @@ pub(crate) fn filter_batch(batch: &Batch, keep: &BooleanArray) -> Result<Batch, 
             Some(watermarks) => Some(filter.filter(watermarks)?.as_primitive::<Int64Type>().clone()),
             None => None,
         },
+        traces: match &batch.traces {
+            Some(traces) => Some(filter.filter(traces)?.as_primitive::<UInt32Type>().clone()),
+            None => None,
+        },
     })
 }
 
@@ -159,7 +166,12 @@ pub(crate) fn concat_batches(schema: &SchemaRef, mut batches: Vec<Batch>) -> Res
     });
     let ordinals = batches.iter().flat_map(|batch| batch.ordinals.values().iter().copied());
     let ordinals = UInt64Array::from_iter_values(ordinals);
-    Ok(Batch { rows: record_batch(schema, columns, rows)?, kinds, ordinals, ties, watermarks })
+    let traces = batches.iter().any(|batch| batch.traces.is_some()).then(|| {
+        let traces =
+            |batch: &Batch| batch.traces.clone().unwrap_or_else(|| UInt32Array::from(vec![0; batch.len()]));
+        UInt32Array::from_iter_values(batches.iter().flat_map(|batch| traces(batch).values().to_vec()))
+    });
+    Ok(Batch { rows: record_batch(schema, columns, rows)?, kinds, ordinals, ties, watermarks, traces })
 }
 
 /// What orders rows of one ordinal; rows that no timer emitted come first.
@@ -207,6 +219,7 @@ mod tests {
             ordinals: UInt64Array::from(ordinals.to_vec()),
             ties: ties.map(BinaryArray::from_vec),
             watermarks: None,
+            traces: None,
         };
         let parts = vec![batch(&[1, 2], None), batch(&[3], Some(vec![b"x"])), batch(&[4], Some(vec![b"y"]))];
         let all = concat_batches(&schema, parts).unwrap();

@@ -44,6 +44,7 @@ mod temporal_join;
 mod temporal_sort;
 mod time;
 mod timers;
+mod traced;
 mod track;
 mod unnest;
 mod watch;
@@ -61,7 +62,8 @@ pub use lookup_join::Question;
 pub(crate) use lookup_join::{all_columns, pack};
 pub use lookups::LookupState;
 pub(crate) use over::over_supports;
-pub use watch::{NodeRun, StateSize, StepWatch};
+pub use traced::{ReadTrace, RowTrace, STEP_CONTEXTS_MAX};
+pub use watch::{NodeRun, SplitRun, StateSize, StepWatch};
 pub(crate) use window::accumulator_supports;
 
 use crate::batch::Batch;
@@ -77,6 +79,7 @@ use operator::{Flow, Operator, StepContext};
 use state::Store;
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use traced::Traced;
 use watermark::ReadInfo;
 use xxhash_rust::xxh3::Xxh3;
 
@@ -147,6 +150,8 @@ pub struct StepOutput {
     pub hash: u64,
     /// What lookup joins want to know, in the order in which they ask.
     pub questions: Vec<Question>,
+    /// What the numbers in the rows' `traces` mean.
+    pub traces: Vec<RowTrace>,
 }
 
 /// The splits of a scan: which of them are finished.
@@ -174,6 +179,7 @@ pub struct Dataflow {
     failed: bool,
     keeps_late_rows: bool,
     state_sizes: Vec<StateSize>,
+    traced: Option<Traced>,
     store: Store,
     memory_bytes: usize,
     /// What they held when the largest of them was last written.
@@ -217,6 +223,7 @@ impl Dataflow {
             failed: false,
             keeps_late_rows: false,
             state_sizes: Vec::new(),
+            traced: None,
             store: store.clone(),
             memory_bytes: 0,
             frozen_at_bytes: 0,
@@ -255,6 +262,12 @@ impl Dataflow {
         self.keeps_late_rows = true;
     }
 
+    /// From now on rows carry trace contexts; before the first step, and before the store forgets what it was opened with.
+    pub fn trace(&mut self) -> Result<(), DataflowError> {
+        self.traced = Some(Traced::new(&self.plan, &self.schemas, &self.store)?);
+        Ok(())
+    }
+
     /// Runs one step to its end. After an error the state is undefined: the job goes on from a snapshot.
     pub fn step(&mut self, input: StepInput) -> Result<StepOutput, DataflowError> {
         self.step_watched(input, &mut ())
@@ -266,15 +279,33 @@ impl Dataflow {
         input: StepInput,
         watch: &mut dyn StepWatch,
     ) -> Result<StepOutput, DataflowError> {
+        self.step_traced(input, &[], watch)
+    }
+
+    /// The same with rows that carry contexts.
+    pub fn step_traced(
+        &mut self,
+        input: StepInput,
+        traces: &[ReadTrace],
+        watch: &mut dyn StepWatch,
+    ) -> Result<StepOutput, DataflowError> {
         if self.failed {
             return Err(DataflowError::internal("a step failed before; restore a snapshot"));
         }
-        let output = self.run_step(input, watch);
+        let output = self.run_step(input, traces, watch);
         self.failed = output.is_err();
         output
     }
 
-    fn run_step(&mut self, input: StepInput, watch: &mut dyn StepWatch) -> Result<StepOutput, DataflowError> {
+    fn run_step(
+        &mut self,
+        input: StepInput,
+        traces: &[ReadTrace],
+        watch: &mut dyn StepWatch,
+    ) -> Result<StepOutput, DataflowError> {
+        if let Some(traced) = &mut self.traced {
+            traced.begin_step();
+        }
         let mut rows_in: BTreeMap<NodeId, u64> = BTreeMap::new();
         let mut reads = Vec::with_capacity(input.reads.len());
         let mut scanned: BTreeMap<NodeId, Vec<Chunk>> = BTreeMap::new();
@@ -282,9 +313,12 @@ impl Dataflow {
         for read in input.reads {
             let rows = read.rows.num_rows();
             *rows_in.entry(read.scan).or_default() += rows as u64;
-            let chunk = self
+            let mut chunk = self
                 .take_read(reads.len(), &read, ordinal)
                 .map_err(|error| self.name_scan(error, read.scan))?;
+            if let Some(traced) = self.traced.as_mut().filter(|_| !traces.is_empty()) {
+                chunk.batch.traces = traced.of_read(reads.len(), rows, traces);
+            }
             // Where idle inputs meet, every turn of a split has a place of its own, so that none hides another one.
             let has_turn = read.idle || (read.finished && !self.meetings.is_empty());
             ordinal += rows as u64 + u64::from(has_turn);
@@ -332,9 +366,15 @@ impl Dataflow {
                 None => inputs,
             };
             let taken = inputs.iter().map(|flow| watch::rows(&flow.chunks)).sum();
-            let (flow, late_rows) = self.operators[index]
+            if let Some(traced) = &mut self.traced {
+                traced.take(index, &inputs)?;
+            }
+            let (mut flow, late_rows) = self.operators[index]
                 .step(&plan, id, &self.schemas[index], inputs, &context)
                 .map_err(|error| error.at(&plan, id))?;
+            if let Some(traced) = &mut self.traced {
+                traced.give(index, &mut flow)?;
+            }
             if late_rows > 0 {
                 late_rows_by_node.push((id, late_rows));
             }
@@ -353,7 +393,8 @@ impl Dataflow {
         self.sequence += ordinal;
         let questions = self.take_questions();
         let output = self.finish_step(outputs, rows_in, (late_rows_by_node, late), watch)?;
-        Ok(StepOutput { questions, ..output })
+        let traces = self.traced.as_mut().map_or(Ok(Vec::new()), Traced::finish_step)?;
+        Ok(StepOutput { questions, traces, ..output })
     }
 
     fn finish_step(
@@ -397,6 +438,7 @@ impl Dataflow {
             rows_in: rows_in.into_iter().collect(),
             hash: hash.digest(),
             questions: Vec::new(),
+            traces: Vec::new(),
         })
     }
 
@@ -430,6 +472,7 @@ impl Dataflow {
             ordinals: UInt64Array::from_iter_values(before + 1..=before + rows as u64),
             ties: None,
             watermarks: None,
+            traces: None,
         };
         Ok(Chunk { read: index, batch })
     }

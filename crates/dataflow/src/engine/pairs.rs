@@ -109,6 +109,7 @@ impl Leaving {
             ordinals: UInt64Array::from_iter_values(outs.iter().map(|out| out.ordinal)),
             ties: Some(ties.finish()),
             watermarks: Some(Int64Array::from_iter_values(outs.iter().map(|out| out.watermark))),
+            traces: None,
         })
     }
 }

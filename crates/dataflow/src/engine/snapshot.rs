@@ -5,12 +5,13 @@
 
 use super::error::DataflowError;
 use super::operator::Operator;
+use super::traced::Traced;
 use super::watermark::{SplitWatermark, WatermarkState};
 use super::{Dataflow, DataflowOptions};
 use crate::plan::Plan;
 use base::codec::{FieldReader, FieldWriter};
 use state::snapshot::UNKEYED;
-use state::{Manifest, SnapshotParts, StateError, Store};
+use state::{Manifest, SnapshotParts, StateError, Store, Table};
 use std::sync::Arc;
 
 /// The owner of the engine's own section; nodes own the numbers below.
@@ -37,6 +38,15 @@ const IDLE: u8 = 2;
 /// Tables that joins read first may have so much memory whatever the budget is.
 const JOINED_BYTES_MIN: usize = 64 << 20;
 
+/// All tables of a job.
+fn tables<'a>(
+    operators: &'a mut [Operator],
+    traced: &'a mut Option<Traced>,
+) -> impl Iterator<Item = &'a mut dyn Table> {
+    let of_traces = traced.as_mut().map(Traced::table);
+    operators.iter_mut().flat_map(Operator::tables).chain(of_traces)
+}
+
 impl Dataflow {
     /// Fixes the state after the last step as a snapshot that is still to be written; steps may go on
     /// at once.
@@ -48,6 +58,9 @@ impl Dataflow {
                 snapshot.table(table)?;
             }
         }
+        if let Some(traced) = &mut self.traced {
+            snapshot.table(traced.table())?;
+        }
         Ok(snapshot)
     }
 
@@ -56,7 +69,7 @@ impl Dataflow {
     pub fn relieve(&mut self) -> Result<(), DataflowError> {
         let mut failure = None;
         let mut total = 0;
-        for table in self.operators.iter_mut().flat_map(Operator::tables) {
+        for table in tables(&mut self.operators, &mut self.traced) {
             failure = failure.or(table.layers_mut().settle().err());
             if failure.is_none() && table.changed() > CHANGED_KEYS_MAX {
                 failure = table.freeze().err();
@@ -85,7 +98,7 @@ impl Dataflow {
         {
             // Written beside the steps, so that there is little to wait for when the budget is reached.
             let largest =
-                self.operators.iter_mut().flat_map(Operator::tables).max_by_key(|table| table.memory_bytes());
+                tables(&mut self.operators, &mut self.traced).max_by_key(|table| table.memory_bytes());
             largest.map_or(Ok(()), |table| table.freeze())?;
             self.frozen_at_bytes = total;
         }
@@ -98,7 +111,7 @@ impl Dataflow {
     }
 
     fn shrink(&mut self, mut excess: usize) -> Result<(), DataflowError> {
-        let mut tables: Vec<_> = self.operators.iter_mut().flat_map(Operator::tables).collect();
+        let mut tables: Vec<_> = tables(&mut self.operators, &mut self.traced).collect();
         tables.sort_by_key(|table| std::cmp::Reverse(table.memory_bytes()));
         for table in &mut tables {
             let before = table.memory_bytes();

@@ -20,6 +20,7 @@ mod rank;
 mod regular_join;
 mod temporal_join;
 mod temporal_sort;
+mod traced;
 mod unnest;
 mod window_rows;
 mod windows;

@@ -40,6 +40,17 @@ pub struct StateSize {
     pub run_bytes: u64,
 }
 
+/// What the watermark takes from a split.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SplitRun {
+    pub scan: NodeId,
+    pub split: u32,
+    /// The greatest that its rows gave (ms); none before the first of them.
+    pub watermark_ms: Option<i64>,
+    /// It is not waited for.
+    pub is_idle: bool,
+}
+
 pub(super) fn rows(chunks: &[Chunk]) -> u64 {
     chunks.iter().map(|chunk| chunk.batch.len() as u64).sum()
 }
@@ -48,6 +59,30 @@ impl Dataflow {
     /// By node, what its tables held after the last [`Dataflow::relieve`].
     pub fn state_sizes(&self) -> &[StateSize] {
         &self.state_sizes
+    }
+
+    /// The splits of all scans whose rows say what time it is.
+    pub fn split_watermarks(&self) -> impl Iterator<Item = SplitRun> + '_ {
+        let of_node = |operator| match operator {
+            &Operator::Watermark { scan, ref state } => Some((scan, state)),
+            _ => None,
+        };
+        self.operators.iter().filter_map(of_node).flat_map(|(scan, state)| {
+            (0..).zip(&state.splits).map(move |(split, own)| SplitRun {
+                scan,
+                split,
+                watermark_ms: (own.maximum > i64::MIN).then_some(own.maximum),
+                is_idle: own.idle,
+            })
+        })
+    }
+
+    /// The time that the watermark must reach before the next row leaves a node, if rows wait there for one; `behind` gives
+    /// the watermark behind a node.
+    pub fn waits_until(&self, node: NodeId, behind: impl Fn(NodeId) -> Option<i64>) -> Option<i64> {
+        let fired =
+            self.plan.node(node).inputs.iter().map(|input| behind(*input).unwrap_or(i64::MIN)).min()?;
+        self.operators.get(node.0)?.next_window_end(fired)
     }
 
     pub(super) fn measure_state(&mut self) {

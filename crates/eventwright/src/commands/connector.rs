@@ -211,7 +211,9 @@ fn tables(script: &Script, connectors: &ConnectorTable) -> anyhow::Result<Vec<(A
 fn test(arguments: &ConnectorTestArguments) -> anyhow::Result<()> {
     let mut out = std::io::stdout().lock();
     let script = Script::read(&arguments.script)?;
-    let os = Os::real();
+    let mut os = Os::real();
+    os.permits.exec = arguments.allow_exec;
+    os.permits.open_syslog = arguments.insecure_syslog;
     let os = if arguments.allow_link_local { os.with_any_destination() } else { os };
     let connectors = connectors::table(Connectors { os, log: None });
     let mut tables = tables(&script, &connectors)?;

@@ -1,19 +1,25 @@
 //! `doctor`: looks at this machine and a data directory, and says what is wrong and what to do.
 
-use crate::cli::{DoctorArguments, Form};
+use crate::cli::{DoctorArguments, Form, PG_ADDRESS};
 use crate::node::Addresses;
 use crate::output::thousands;
 use anyhow::bail;
 use eventlog::{LogError, LogOptions, Recovery};
 use os::Os;
 use serde_json::json;
+use std::io::{ErrorKind, Read, Write};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream};
 use std::path::Path;
+use std::time::Duration;
 
 /// Syncs that are timed.
 const SYNCS: usize = 50;
 
 /// Below this, a node soon cannot take appends any more.
 const FREE_BYTES_MIN: u64 = 1 << 30;
+
+/// How long a node may take to answer.
+const ANSWER_MAX: Duration = Duration::from_secs(5);
 
 /// Connections and log files take a descriptor each.
 const OPEN_FILES_MIN: u64 = 1024;
@@ -43,13 +49,15 @@ impl State {
 
 pub fn doctor(arguments: &DoctorArguments) -> anyhow::Result<()> {
     let os = Os::real();
-    let findings = [
-        address(&os, arguments),
+    let own = own_node(&os, &arguments.data);
+    let mut findings = vec![kafka_address(own.as_ref(), arguments)];
+    findings.extend((arguments.pg.as_deref() != Some("none")).then(|| pg_address(own.as_ref(), arguments)));
+    findings.extend([
         open_files(),
         space(&os, &arguments.data),
         sync_time(&os, &arguments.data),
         data_directory(&os, &arguments.data),
-    ];
+    ]);
     match arguments.output {
         Form::Text => {
             for finding in &findings {
@@ -71,14 +79,14 @@ pub fn doctor(arguments: &DoctorArguments) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn address(os: &Os, arguments: &DoctorArguments) -> Finding {
+fn kafka_address(own: Option<&Addresses>, arguments: &DoctorArguments) -> Finding {
     let subject = "kafka address";
     let address = &arguments.kafka;
-    let error = match std::net::TcpListener::bind(address) {
+    let error = match TcpListener::bind(address) {
         Ok(_) => return Finding { subject, state: State::Good, text: format!("{address} is free") },
         Err(error) => error,
     };
-    if own_node(os, &arguments.data).is_some_and(|kafka| kafka == *address) {
+    if own.is_some_and(|own| own.kafka == *address) {
         let text = format!("the node of {} listens on {address}", arguments.data.display());
         return Finding { subject, state: State::Good, text };
     }
@@ -87,13 +95,94 @@ fn address(os: &Os, arguments: &DoctorArguments) -> Finding {
     Finding { subject, state: State::Bad, text }
 }
 
+/// The port for PostgreSQL's clients: of the node that serves the data directory, whether it answers; of one that would,
+/// whether it could.
+fn pg_address(own: Option<&Addresses>, arguments: &DoctorArguments) -> Finding {
+    let address = arguments.pg.as_deref().unwrap_or(PG_ADDRESS);
+    let data = arguments.data.display();
+    let found = |state, text| Finding { subject: "pg address", state, text };
+    if let Some(own) = own {
+        let Some(address) = &own.pg else {
+            return found(
+                State::Good,
+                format!("the node of {data} serves no PostgreSQL clients (--pg none)"),
+            );
+        };
+        return match asks_for_tls(address) {
+            Ok(true) => found(State::Good, format!("the node of {data} answers on {address}, with TLS")),
+            Ok(false) => found(State::Good, format!("the node of {data} answers on {address}, without TLS")),
+            Err(error) => found(
+                State::Bad,
+                format!("the node of {data} does not answer on {address} ({error}); start it again"),
+            ),
+        };
+    }
+    let parsed = match address.parse::<SocketAddr>() {
+        Ok(parsed) => parsed,
+        Err(_) => {
+            return found(
+                State::Bad,
+                format!("--pg '{address}' is no address: write IP:PORT, for example {PG_ADDRESS}"),
+            );
+        }
+    };
+    match TcpListener::bind(parsed) {
+        // Without an address of the user's, and only then, the node takes another one.
+        Err(error) if arguments.pg.is_none() && error.kind() == ErrorKind::AddrInUse => found(
+            State::Warning,
+            format!(
+                "{address} is taken, perhaps by PostgreSQL; the node takes a free port instead, and says which"
+            ),
+        ),
+        Err(error) => found(
+            State::Bad,
+            format!("{address} cannot be used ({error}); stop what listens there or give --pg 127.0.0.1:0"),
+        ),
+        Ok(_) if !parsed.ip().is_loopback() => found(
+            State::Warning,
+            format!(
+                "{address} is free, and others reach it: the node refuses it without TLS and log-in, unless --insecure-pg is \
+                 given"
+            ),
+        ),
+        Ok(_) => found(State::Good, format!("{address} is free")),
+    }
+}
+
+/// What a server answers to a client that asks for TLS, which every server of the protocol understands.
+fn asks_for_tls(address: &str) -> std::io::Result<bool> {
+    const SSL_REQUEST: [u8; 8] = [0, 0, 0, 8, 4, 210, 22, 47];
+    let no_address = |error| std::io::Error::new(std::io::ErrorKind::InvalidInput, error);
+    let mut address: SocketAddr = address.parse().map_err(no_address)?;
+    // What listens everywhere listens here.
+    if address.ip().is_unspecified() {
+        address.set_ip(if address.is_ipv4() {
+            Ipv4Addr::LOCALHOST.into()
+        } else {
+            Ipv6Addr::LOCALHOST.into()
+        });
+    }
+    let mut stream = TcpStream::connect_timeout(&address, ANSWER_MAX)?;
+    stream.set_read_timeout(Some(ANSWER_MAX))?;
+    stream.write_all(&SSL_REQUEST)?;
+    let mut answer = [0];
+    stream.read_exact(&mut answer)?;
+    match answer[0] {
+        b'S' => Ok(true),
+        b'N' => Ok(false),
+        other => {
+            Err(std::io::Error::other(format!("it answers {other}, which is not PostgreSQL's protocol")))
+        }
+    }
+}
+
 /// Where the node listens that serves this data directory now; what a crash left behind does not count.
-fn own_node(os: &Os, data: &Path) -> Option<String> {
+fn own_node(os: &Os, data: &Path) -> Option<Addresses> {
     if !data.join("log").is_dir() {
         return None;
     }
     match Recovery::open(os, LogOptions::new(data.join("log"))) {
-        Err(LogError::InUse { .. }) => Some(Addresses::read(data)?.kafka),
+        Err(LogError::InUse { .. }) => Addresses::read(data),
         _ => None,
     }
 }

@@ -7,7 +7,7 @@ use crate::materialized;
 use crate::node::{self, Node};
 use crate::output::{print_table, thousands};
 use crate::progress::{INTERVAL_MS, ProgressLine};
-use crate::script::{self, Script};
+use crate::script::{self, JobNames, Script};
 use crate::signals::Interrupt;
 use crate::summary::{JobState, JobSummary, Summary};
 use anyhow::{Context, bail};
@@ -15,13 +15,14 @@ use os::Os;
 use runtime::{JobHandle, JobOptions, JobProgress, JobRequest, RestartStrategy, Submitted};
 use sql::ast::Statement;
 use sql::session::{DroppedView, Outcome, Session, groups};
-use std::collections::BTreeMap;
 use std::io::Write;
 use std::path::PathBuf;
 use views::Decision;
 
 pub fn run(arguments: &RunArguments) -> anyhow::Result<()> {
-    let os = node::os(&arguments.node);
+    let mut os = node::os(&arguments.node);
+    // Whoever runs a file has a standard input for it; a node that others give jobs has none.
+    os.permits.stdin = true;
     let script = Script::read(&arguments.script)?;
     // Everything wrong in the file is said before anything of it runs.
     let (statements, jobs) = script.check(&os)?;
@@ -95,7 +96,7 @@ struct Run<'a> {
     topics: Vec<String>,
     observer: Option<runtime::Observer>,
     /// Jobs so far by name, so that two of one name are told apart.
-    names: BTreeMap<String, u32>,
+    names: JobNames,
 }
 
 impl<'a> Run<'a> {
@@ -116,7 +117,7 @@ impl<'a> Run<'a> {
             failure: None,
             topics: Vec::new(),
             observer: arguments.kill_at.as_deref().map(crash::observer).transpose()?,
-            names: BTreeMap::new(),
+            names: JobNames::default(),
         })
     }
 
@@ -139,7 +140,7 @@ impl<'a> Run<'a> {
                 Outcome::Rows { columns, rows } => print_rows(&columns, &rows)?,
                 Outcome::Explain(text) => print!("{text}"),
                 Outcome::Job(job) if job.views.is_empty() => {
-                    let name = self.name(&job);
+                    let name = self.names.name(&self.arguments.script.file, &job);
                     self.submit(job, name)?;
                 }
                 Outcome::Job(job) => self.keep(job)?,
@@ -151,7 +152,7 @@ impl<'a> Run<'a> {
 
     /// A job that keeps materialized tables: what becomes of those that are there is said first.
     fn keep(&mut self, job: sql::session::JobRequest) -> anyhow::Result<()> {
-        let base = self.name(&job);
+        let base = self.names.name(&self.arguments.script.file, &job);
         match materialized::decide(self.node, &job)? {
             Decision::Leave => {
                 let names: Vec<&str> = job.views.iter().map(|view| view.name.as_str()).collect();
@@ -205,6 +206,9 @@ impl<'a> Run<'a> {
         for warning in &job.warnings {
             eprintln!("{}", warning.render(&self.script.source));
         }
+        for warning in self.node.runtime.letter_warnings(&job.plan) {
+            eprintln!("warning: {warning}");
+        }
         let setting = |key: &str| job.settings.get(key).map(String::as_str);
         let parallelism = setting("parallelism.default").and_then(|text| text.parse().ok()).unwrap_or(1);
         let waits = setting("table.dml-sync") == Some("true");
@@ -255,20 +259,6 @@ impl<'a> Run<'a> {
             }
         }
         Ok(())
-    }
-
-    /// `pipeline.name`, or the file's name and the statement; the n-th job of one name gets its number.
-    fn name(&mut self, job: &sql::session::JobRequest) -> String {
-        let base = match job.settings.get("pipeline.name") {
-            Some(name) => name.clone(),
-            None => {
-                let file = self.arguments.script.file.file_stem().unwrap_or_default();
-                format!("{}-{}", file.to_string_lossy(), job.name)
-            }
-        };
-        let count = self.names.entry(base.clone()).or_default();
-        *count += 1;
-        if *count == 1 { base } else { format!("{base}-{count}") }
     }
 
     /// Waits until every job has ended, also when one of them fails; an interrupt stops them in good order.

@@ -13,6 +13,7 @@ mod encoder;
 mod json_text;
 mod resolve;
 mod schema;
+mod value;
 mod wire;
 
 use crate::json::Scanner;
@@ -30,6 +31,7 @@ use decoder::Rows;
 pub(crate) use derive::derive;
 use resolve::{Plan, Resolver};
 use schema::AvroSchema;
+pub use value::{AvroValue, AvroValues};
 use wire::Input;
 
 const NANOS_PER_SECOND: i64 = 1_000_000_000;

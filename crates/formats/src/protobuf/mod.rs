@@ -11,7 +11,7 @@ mod encoder;
 mod files;
 mod plan;
 mod rows;
-mod wire;
+pub(crate) mod wire;
 
 pub(crate) use confluent::{ConfluentDecoder, ConfluentEncoder, SPECS as CONFLUENT_SPECS};
 

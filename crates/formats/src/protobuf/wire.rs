@@ -4,7 +4,7 @@ use crate::DecodeError;
 
 /// Why a value was not appended.
 #[derive(Debug)]
-pub(super) enum Fault {
+pub(crate) enum Fault {
     /// The bytes are no message.
     Syntax { position: usize, reason: &'static str },
     /// It does not fit; the field's path, innermost first.
@@ -12,11 +12,11 @@ pub(super) enum Fault {
 }
 
 impl Fault {
-    pub(super) fn value(reason: impl Into<String>) -> Fault {
+    pub(crate) fn value(reason: impl Into<String>) -> Fault {
         Fault::Value { path: Vec::new(), reason: reason.into() }
     }
 
-    pub(super) fn within(self, name: &str) -> Fault {
+    pub(crate) fn within(self, name: &str) -> Fault {
         match self {
             Fault::Value { mut path, reason } => {
                 path.push(name.to_string());
@@ -44,7 +44,7 @@ impl From<Fault> for DecodeError {
 
 /// How a value lies in the bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum WireType {
+pub(crate) enum WireType {
     Varint,
     Fixed64,
     Bytes,
@@ -54,37 +54,37 @@ pub(super) enum WireType {
 }
 
 /// Deeper nesting is refused, as Java's library does.
-pub(super) const DEPTH_MAX: usize = 100;
+pub(crate) const DEPTH_MAX: usize = 100;
 
 /// Bytes from `at` to `end`, a part of the record.
 #[derive(Clone)]
-pub(super) struct Input<'a> {
+pub(crate) struct Input<'a> {
     bytes: &'a [u8],
     pub at: usize,
     end: usize,
 }
 
 impl<'a> Input<'a> {
-    pub(super) fn new(bytes: &'a [u8]) -> Input<'a> {
+    pub(crate) fn new(bytes: &'a [u8]) -> Input<'a> {
         Input { bytes, at: 0, end: bytes.len() }
     }
 
     #[cold]
-    pub(super) fn error<T>(&self, reason: &'static str) -> Result<T, Fault> {
+    pub(crate) fn error<T>(&self, reason: &'static str) -> Result<T, Fault> {
         Err(Fault::Syntax { position: self.at.min(self.bytes.len()), reason })
     }
 
-    pub(super) fn is_at_end(&self) -> bool {
+    pub(crate) fn is_at_end(&self) -> bool {
         self.at >= self.end
     }
 
     /// What is left.
-    pub(super) fn rest(&self) -> &'a [u8] {
+    pub(crate) fn rest(&self) -> &'a [u8] {
         &self.bytes[self.at.min(self.end)..self.end]
     }
 
     #[inline]
-    pub(super) fn take(&mut self, length: usize) -> Result<&'a [u8], Fault> {
+    pub(crate) fn take(&mut self, length: usize) -> Result<&'a [u8], Fault> {
         match self.at.checked_add(length) {
             Some(end) if end <= self.end => {
                 let bytes = &self.bytes[self.at..end];
@@ -96,7 +96,7 @@ impl<'a> Input<'a> {
     }
 
     #[inline]
-    pub(super) fn varint(&mut self) -> Result<u64, Fault> {
+    pub(crate) fn varint(&mut self) -> Result<u64, Fault> {
         let mut value = 0u64;
         for shift in (0..70).step_by(7) {
             if self.at >= self.end {
@@ -115,7 +115,7 @@ impl<'a> Input<'a> {
 
     /// A field's number and how its value lies.
     #[inline]
-    pub(super) fn tag(&mut self) -> Result<(u32, WireType), Fault> {
+    pub(crate) fn tag(&mut self) -> Result<(u32, WireType), Fault> {
         let start = self.at;
         let tag = self.varint()? as u32;
         let wire = match tag & 7 {
@@ -138,14 +138,14 @@ impl<'a> Input<'a> {
     }
 
     #[inline]
-    pub(super) fn bytes(&mut self) -> Result<&'a [u8], Fault> {
+    pub(crate) fn bytes(&mut self) -> Result<&'a [u8], Fault> {
         let part = self.part()?;
         Ok(&part.bytes[part.at..part.end])
     }
 
     /// What a length says is a part of its own; the input goes on behind it.
     #[inline]
-    pub(super) fn part(&mut self) -> Result<Input<'a>, Fault> {
+    pub(crate) fn part(&mut self) -> Result<Input<'a>, Fault> {
         let start = self.at;
         let length = self.varint()?;
         match usize::try_from(length).ok().and_then(|length| self.at.checked_add(length)) {
@@ -162,7 +162,7 @@ impl<'a> Input<'a> {
     }
 
     /// The inside of a group, whose start tag was read; the input goes on behind its end tag.
-    pub(super) fn group(&mut self, number: u32, depth: usize) -> Result<Input<'a>, Fault> {
+    pub(crate) fn group(&mut self, number: u32, depth: usize) -> Result<Input<'a>, Fault> {
         let start = self.at;
         loop {
             let before = self.at;
@@ -177,7 +177,7 @@ impl<'a> Input<'a> {
     }
 
     /// Goes behind a value whose tag was read.
-    pub(super) fn skip(&mut self, number: u32, wire: WireType, depth: usize) -> Result<(), Fault> {
+    pub(crate) fn skip(&mut self, number: u32, wire: WireType, depth: usize) -> Result<(), Fault> {
         if depth >= DEPTH_MAX {
             return self.error("groups are nested too deeply");
         }
@@ -192,7 +192,7 @@ impl<'a> Input<'a> {
     }
 }
 
-pub(super) fn write_varint(mut value: u64, out: &mut Vec<u8>) {
+pub(crate) fn write_varint(mut value: u64, out: &mut Vec<u8>) {
     while value >= 0x80 {
         out.push(value as u8 | 0x80);
         value >>= 7;
@@ -200,7 +200,7 @@ pub(super) fn write_varint(mut value: u64, out: &mut Vec<u8>) {
     out.push(value as u8);
 }
 
-pub(super) fn write_tag(number: u32, wire: WireType, out: &mut Vec<u8>) {
+pub(crate) fn write_tag(number: u32, wire: WireType, out: &mut Vec<u8>) {
     let code = match wire {
         WireType::Varint => 0,
         WireType::Fixed64 => 1,
@@ -212,15 +212,15 @@ pub(super) fn write_tag(number: u32, wire: WireType, out: &mut Vec<u8>) {
     write_varint(u64::from(number) << 3 | code, out);
 }
 
-pub(super) fn write_bytes(bytes: &[u8], out: &mut Vec<u8>) {
+pub(crate) fn write_bytes(bytes: &[u8], out: &mut Vec<u8>) {
     write_varint(bytes.len() as u64, out);
     out.extend_from_slice(bytes);
 }
 
-pub(super) fn zigzag(value: i64) -> u64 {
+pub(crate) fn zigzag(value: i64) -> u64 {
     ((value << 1) ^ (value >> 63)) as u64
 }
 
-pub(super) fn unzigzag(value: u64) -> i64 {
+pub(crate) fn unzigzag(value: u64) -> i64 {
     (value >> 1) as i64 ^ -((value & 1) as i64)
 }

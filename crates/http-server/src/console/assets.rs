@@ -46,6 +46,10 @@ const FILES: &[File] = files! {
     "parts.js" SCRIPT;
     "graph.js" SCRIPT;
     "record.js" SCRIPT;
+    "produce.js" SCRIPT;
+    "editor.js" SCRIPT;
+    "complete.js" SCRIPT;
+    "ask.js" SCRIPT;
     "pages/overview.js" SCRIPT;
     "pages/topics.js" SCRIPT;
     "pages/topic.js" SCRIPT;
@@ -53,6 +57,9 @@ const FILES: &[File] = files! {
     "pages/letters.js" SCRIPT;
     "pages/jobs.js" SCRIPT;
     "pages/schemas.js" SCRIPT;
+    "pages/sql.js" SCRIPT;
+    "pages/views.js" SCRIPT;
+    "pages/way.js" SCRIPT;
     "pages/login.js" SCRIPT;
 };
 

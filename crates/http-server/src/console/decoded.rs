@@ -15,7 +15,7 @@ const TEXT_BYTES_MAX: usize = 1 << 20;
 
 /// A text, or why there is none; none if the bytes name no schema, or who asks may not read schemas.
 pub(super) fn decoded(console: &Console, asked: &Asked<'_>, bytes: &[u8]) -> Option<Value> {
-    let registry = console.schemas.as_ref()?;
+    let registry = console.given.schemas.as_ref()?;
     let id = shown::schema_id(bytes)?;
     if !asked.visitor.may(Operation::Read, ResourceType::Topic, "_schemas") {
         return None;

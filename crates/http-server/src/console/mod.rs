@@ -17,8 +17,14 @@ mod path;
 mod search;
 mod sessions;
 mod shown;
+mod sql;
 mod topics;
+mod trace;
+mod views;
 mod wanted;
+mod way;
+
+pub use sql::{Asking, Queries};
 
 use crate::body::Body;
 use crate::desk::{Desk, NotDone};
@@ -33,7 +39,10 @@ use broker::security::{Operation, ResourceType, Visitor};
 use bytes::Bytes;
 use eventlog::EventLog;
 use http_body_util::Full;
-use hyper::header::{ACCEPT, CONTENT_TYPE, COOKIE, HeaderMap, HeaderName, HeaderValue, LOCATION, SET_COOKIE};
+use hyper::header::{
+    ACCEPT, CACHE_CONTROL, CONTENT_TYPE, COOKIE, HeaderMap, HeaderName, HeaderValue, LOCATION, SET_COOKIE,
+    X_CONTENT_TYPE_OPTIONS,
+};
 use hyper::http::request::Parts;
 use hyper::{Method, Response, StatusCode, Uri};
 use kafka_client::{Client, ClientError, ClientOptions, WITHIN};
@@ -44,7 +53,7 @@ use serde_json::{Value, json};
 use sessions::Sessions;
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, mpsc};
 
 /// Bytes of a request's body: a record to produce, whose bytes may be escaped.
 pub(crate) const BODY_BYTES_MAX: usize = 4 << 20;
@@ -71,8 +80,15 @@ pub(crate) struct Console {
     /// Where the answers are made, beside the server's thread.
     desk: Arc<Desk>,
     searches: Arc<Semaphore>,
-    schemas: Option<Arc<SchemaRegistry>>,
+    given: Given,
     is_tls: bool,
+}
+
+/// What the console shows besides the broker and the jobs.
+pub(crate) struct Given {
+    pub schemas: Option<Arc<SchemaRegistry>>,
+    pub views: Option<::views::Views>,
+    pub queries: Option<Arc<dyn Queries>>,
 }
 
 /// Which part of the console a request is for.
@@ -189,7 +205,7 @@ impl Console {
         broker: Arc<Broker>,
         os: Os,
         events: Arc<Events>,
-        schemas: Option<Arc<SchemaRegistry>>,
+        given: Given,
         is_tls: bool,
     ) -> Console {
         Console {
@@ -200,7 +216,7 @@ impl Console {
             events,
             desk: Arc::default(),
             searches: Arc::new(Semaphore::new(SEARCHES_MAX)),
-            schemas,
+            given,
             is_tls,
         }
     }
@@ -292,12 +308,15 @@ impl Console {
         if let (["topics", topic, "tail"], &Method::GET) = (&names[..], &head.method) {
             let may = visitor.may(Operation::Read, ResourceType::Topic, topic);
             return match may {
-                true => self.events.clone().tail(head, topic, shown::line),
+                true => self.events.clone().tail(head, topic, shown::line_text, visitor),
                 false => denied(&visitor, "Read on the topic").map(Body::from),
             };
         }
         if let (["topics", topic, "search"], &Method::GET) = (&names[..], &head.method) {
             return search::answer(self, head, topic, &visitor).await;
+        }
+        if let (["sql"], &Method::POST) = (&names[..], &head.method) {
+            return sql::answer(&self, &body, visitor);
         }
         let (method, query) = (head.method.clone(), head.uri.query().unwrap_or_default().to_owned());
         let console = self.clone();
@@ -325,6 +344,15 @@ impl Console {
             (&Method::GET, ["topics", topic, "records", partition, offset]) => {
                 browse::record(self, topic, (partition, offset), asked)
             }
+            (&Method::GET, ["topics", topic, "records", partition, offset, "way"]) => {
+                way::show(self, topic, (partition, offset), asked)
+            }
+            (&Method::GET, ["topics", topic, "records", partition, offset, "trace"]) => {
+                trace::show(self, topic, (partition, offset), asked)
+            }
+            (&Method::GET, ["sql", "relations"]) => sql::relations(self, asked),
+            (&Method::GET, ["views"]) => views::list(self, asked),
+            (&Method::GET, ["views", view]) => views::one(self, view, asked),
             (&Method::GET, ["groups"]) => groups::list(self, asked),
             (&Method::GET, ["groups", group]) => groups::one(self, group, asked),
             (&Method::POST, ["groups", group, "reset"]) => groups::reset(self, group, asked),
@@ -338,8 +366,9 @@ impl Console {
     /// Who somebody is, and what they may do that is not about one topic or group.
     fn identity(&self, visitor: &Visitor) -> Value {
         let cluster = |operation| visitor.may_on_cluster(operation);
-        let schemas =
-            |operation| self.schemas.is_some() && visitor.may(operation, ResourceType::Topic, "_schemas");
+        let schemas = |operation| {
+            self.given.schemas.is_some() && visitor.may(operation, ResourceType::Topic, "_schemas")
+        };
         json!({
             "user": (!visitor.is_anonymous).then(|| visitor.shown()),
             "users": self.broker.config().security.authenticates() || !self.broker.rules().is_empty(),
@@ -351,6 +380,7 @@ impl Console {
                 "change_jobs": cluster(Operation::Alter),
                 "create_topics": cluster(Operation::Create),
                 "see_schemas": schemas(Operation::Read),
+                "query": self.given.queries.is_some(),
             },
         })
     }
@@ -376,6 +406,16 @@ pub(crate) fn forgery(head: &Parts) -> Option<&'static str> {
     }
     let is_json = text(&CONTENT_TYPE).is_none_or(|kind| kind.starts_with(b"application/json"));
     (!is_json).then_some("the body of the request is JSON, and said to be: 'Content-Type: application/json'")
+}
+
+/// Lines of JSON, which end when nobody makes them any more.
+fn lines(parts: mpsc::Receiver<Bytes>) -> Response<Body> {
+    let mut response = Response::new(Body::Stream(parts));
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/x-ndjson"));
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    response
 }
 
 fn denied(visitor: &Visitor, needed: &str) -> Response<Full<Bytes>> {

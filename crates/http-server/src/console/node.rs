@@ -3,7 +3,6 @@
 use super::{Answered, Asked, Console, letters};
 use broker::security::{Operation, ResourceType};
 use eventlog::{Durability, LogMetrics};
-use kafka_client::CONSENTS;
 use metrics::Snapshot;
 use os::process::Usage;
 use runtime::{JobState, JobStatus};
@@ -28,20 +27,32 @@ pub(super) fn overview(console: &Console, asked: &Asked<'_>) -> Answered {
         .filter(|topic| topic.config.durability == Durability::Relaxed)
         .map(|topic| &*topic.name)
         .collect();
+    let may = |operation, topic: &str| asked.visitor.may(operation, ResourceType::Topic, topic);
+    let relaxed_names = relaxed.iter().filter(|name| may(Operation::Describe, name)).take(NAMES_MAX);
     let jobs = asked.site.runtime.jobs();
     let groups = broker.groups();
     let traffic = broker.traffic();
     let mut attention = Attention(Vec::new());
     attention.of_log(&metrics, fenced.as_deref(), free_bytes);
     attention.of_jobs(&jobs);
-    for topic in own.clone().filter(|topic| topic.config.text(CONSENTS).as_deref() == Some("true")) {
-        let (_, letters) = letters::count(console, topic);
-        if letters > 0 && asked.visitor.may(Operation::Describe, ResourceType::Topic, &topic.name) {
+    for letters::Known { topic, waiting: letters, .. } in letters::known(console, asked) {
+        if letters > 0 {
             let words = match letters {
                 1 => format!("1 dead letter waits in {}", topic.name),
                 _ => format!("{letters} dead letters wait in {}", topic.name),
             };
             attention.say("note", words, format!("#/letters/{}", topic.name));
+        }
+    }
+    let views = console.given.views.as_ref().map(::views::Views::snapshot);
+    for view in views.iter().flat_map(::views::Snapshot::views) {
+        // Whoever may not read it is not told that it is there.
+        if let Some(reason) = view.broken().filter(|_| may(Operation::Read, view.name())) {
+            attention.say(
+                "problem",
+                format!("view {} is given up: {reason}", view.name()),
+                format!("#/views/{}", view.name()),
+            );
         }
     }
     let state = |wanted: JobState| jobs.iter().filter(|job| job.state == wanted).count();
@@ -60,7 +71,7 @@ pub(super) fn overview(console: &Console, asked: &Asked<'_>) -> Answered {
             "frames": metrics.appended_frames,
             "bytes": metrics.appended_bytes,
             "relaxed_topics": relaxed.len(),
-            "relaxed_names": &relaxed[..relaxed.len().min(NAMES_MAX)],
+            "relaxed_names": relaxed_names.collect::<Vec<_>>(),
         },
         "disk": {
             "free_bytes": free_bytes,

@@ -13,7 +13,6 @@ use broker::errors::ApiError;
 use broker::security::{Operation, ResourceType, Visitor};
 use bytes::Bytes;
 use eventlog::Topic;
-use hyper::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderValue, X_CONTENT_TYPE_OPTIONS};
 use hyper::http::request::Parts;
 use hyper::{Response, StatusCode};
 use serde_json::json;
@@ -124,12 +123,7 @@ pub(super) async fn answer(
             }
         }
     });
-    let mut response = Response::new(Body::Stream(parts));
-    let headers = response.headers_mut();
-    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/x-ndjson"));
-    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-    response
+    super::lines(parts)
 }
 
 impl Search {

@@ -17,6 +17,11 @@ pub(super) fn line(partition: usize, record: &Record<'_>) -> Value {
     shown(partition, record, LINE_BYTES_MAX)
 }
 
+/// The same as a text.
+pub(super) fn line_text(partition: usize, record: &Record<'_>) -> String {
+    line(partition, record).to_string()
+}
+
 /// By itself.
 pub(super) fn whole(partition: usize, record: &Record<'_>) -> Value {
     shown(partition, record, WHOLE_BYTES_MAX)
@@ -35,6 +40,8 @@ fn shown(partition: usize, record: &Record<'_>, bytes_max: usize) -> Value {
         "key": bytes(record.key, bytes_max),
         "value": bytes(record.value, bytes_max),
         "headers": headers,
+        // Those behind are not shown.
+        "headers_left": record.headers.len().saturating_sub(HEADERS_MAX),
         "size": crate::events::bytes_of(record),
     })
 }

@@ -106,10 +106,9 @@ pub(super) fn one(console: &Console, name: &str, asked: &Asked<'_>) -> Answered 
         false => Vec::new(),
     };
     let mut readers = Vec::new();
-    for group in console.broker.groups().into_iter().take(GROUPS_MAX) {
-        if !asked.visitor.may(Operation::Describe, ResourceType::Group, &group.name) {
-            continue;
-        }
+    let mut groups = console.broker.groups();
+    groups.retain(|group| asked.visitor.may(Operation::Describe, ResourceType::Group, &group.name));
+    for group in groups.into_iter().take(GROUPS_MAX) {
         let of_topic = console.broker.group_lag(&group.name).into_iter().filter(|lag| lag.topic == name);
         let lags: Vec<i64> = of_topic.map(|lag| lag.lag).collect();
         let shares =

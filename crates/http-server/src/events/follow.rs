@@ -1,25 +1,28 @@
-//! Records of a topic, as they come: one answer that waits for the first of them, or a stream that goes on.
+//! Records of a topic, or changes of a view, as they come: one answer that waits for the first of them, a stream that goes
+//! on, or a WebSocket.
 
+use super::feed::{Ended, Feed, Part};
 use super::position::{From, Position};
-use super::{Events, come_again, of_error, shown, stream, text_of};
+use super::{Events, Rights, Subject, come_again, of_error, shown, socket, stream, text_of};
 use crate::body::Body;
 use crate::committed;
 use crate::desk::NotDone;
-use crate::reply::Reply;
+use crate::reply::{Reply, json_response};
 use crate::router::query_value;
 use base::PartitionId;
 use broker::errors::ApiError;
+use broker::security::Visitor;
 use eventlog::Topic;
 use hyper::header::{ACCEPT, HeaderName};
 use hyper::http::request::Parts;
 use hyper::{Response, StatusCode};
 use kafka_wire::error_code::ErrorCode;
 use kafka_wire::records::Record;
-use serde_json::{Value, json};
 use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
+use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::Instant;
 
 const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
@@ -30,82 +33,190 @@ const RECORDS_DEFAULT: usize = 500;
 const WAIT_MS_MAX: u64 = 60_000;
 /// One answer, or one part of a stream, has not many more bytes of records than this.
 const BYTES_MAX: usize = 1 << 20;
-/// How a record of a partition is shown. What comes of it has the fields `partition` and `offset`.
-pub(crate) type Shape = fn(usize, &Record<'_>) -> Value;
+/// Rows of a view come in one answer up to this size.
+const ROWS_BYTES_MAX: usize = 8 << 20;
+/// How a record of a partition is shown: an object of JSON.
+pub(crate) type Shape = fn(usize, &Record<'_>) -> String;
+
+/// A record as it is shown, and where it lies.
+pub(super) struct Taken {
+    pub partition: usize,
+    pub offset: i64,
+    pub json: String,
+}
 
 /// Records, and where those behind them begin.
 pub(super) struct Found {
-    pub records: Vec<Value>,
+    pub records: Vec<Taken>,
     pub next: Position,
 }
 
-pub(super) async fn answer(events: Arc<Events>, head: &Parts, name: String) -> Response<Body> {
-    let Ok(place) = events.followers.clone().try_acquire_owned() else {
-        let message = "too many follow topics at the moment; come again";
-        return come_again(StatusCode::TOO_MANY_REQUESTS, message).map(Body::from);
-    };
-    let bad =
-        |message: String| Reply::error(StatusCode::BAD_REQUEST, message).into_response().map(Body::from);
-    let topic = match events.topic(&name) {
-        Ok(topic) => topic,
-        Err(error) => return of_error(&error).into_response().map(Body::from),
-    };
-    let query = head.uri.query().unwrap_or_default();
-    let is_stream = text_of(head, &ACCEPT).is_some_and(|accept| accept.contains(EVENT_STREAM));
-    // A browser that comes again says so in a header, and keeps the query that it came with first.
-    let from = text_of(head, &LAST_EVENT_ID).map(str::to_owned).filter(|_| is_stream);
-    let from = from.or_else(|| query_value(query, "from"));
-    let from = from.unwrap_or_else(|| if is_stream { "latest" } else { "earliest" }.to_owned());
-    let number = |name: &str, default: u64, max: u64| match query_value(query, name).map(|text| text.parse())
-    {
-        None => Ok(default.min(max)),
-        Some(Ok(number)) if number <= max => Ok(number),
-        Some(_) => Err(format!("'{name}' is a number of at most {max}")),
-    };
-    let read = From::parse(&from, topic.partitions.len())
-        .and_then(|from| Ok((from, number("max", RECORDS_DEFAULT as u64, RECORDS_MAX as u64)?)))
-        .and_then(|(from, max)| Ok((from, max as usize, number("wait_ms", 0, WAIT_MS_MAX)?)));
-    let (from, max, wait_ms) = match read {
-        Ok(read) => read,
-        Err(message) => return bad(message),
-    };
-    let position = match events.start(&topic, &from) {
-        Ok(position) => position,
-        Err(error) => return of_error(&error).into_response().map(Body::from),
-    };
-    if is_stream {
-        return stream::answer(events, topic, (position, shown::record), place);
-    }
-    let end = Instant::now() + Duration::from_millis(wait_ms);
-    match events.await_records(&topic, position, (max, shown::record), end).await {
-        Ok(Found { records, next }) => {
-            Reply::ok(json!({ "records": records, "next": next.to_string() })).into_response().map(Body::from)
-        }
-        Err(error) => of_error(&error).into_response().map(Body::from),
+/// What an answer that is no stream may have.
+struct Limits {
+    max: usize,
+    wait: Duration,
+}
+
+impl Limits {
+    fn of(query: &str) -> Result<Limits, String> {
+        let number =
+            |name: &str, default: u64, max: u64| match query_value(query, name).map(|text| text.parse()) {
+                None => Ok(default.min(max)),
+                Some(Ok(number)) if number <= max => Ok(number),
+                Some(_) => Err(format!("'{name}' is a number of at most {max}")),
+            };
+        let max = number("max", RECORDS_DEFAULT as u64, RECORDS_MAX as u64)? as usize;
+        Ok(Limits { max, wait: Duration::from_millis(number("wait_ms", 0, WAIT_MS_MAX)?) })
     }
 }
 
+pub(super) async fn answer(
+    events: Arc<Events>,
+    head: &Parts,
+    subject: Subject,
+    rights: Rights,
+) -> Response<Body> {
+    let Some(place) = events.place() else { return too_many() };
+    let query = head.uri.query().unwrap_or_default();
+    let is_socket = socket::is_asked(&head.headers);
+    let is_stream = !is_socket && text_of(head, &ACCEPT).is_some_and(|accept| accept.contains(EVENT_STREAM));
+    // A browser that comes again says so in a header, and keeps the query that it came with first.
+    let from = text_of(head, &LAST_EVENT_ID).map(str::to_owned).filter(|from| is_stream && !from.is_empty());
+    let from = from.or_else(|| query_value(query, "from"));
+    let limits = match Limits::of(query) {
+        Ok(limits) => limits,
+        Err(message) => {
+            return Reply::error(StatusCode::BAD_REQUEST, message).into_response().map(Body::from);
+        }
+    };
+    let feed = match &subject {
+        Subject::Topic(name) => {
+            let default = if is_stream || is_socket { "latest" } else { "earliest" };
+            events.topic_feed(name, from.as_deref().unwrap_or(default), shown::text, rights)
+        }
+        Subject::View(name) => events.view_feed(name, from.as_deref(), rights),
+    };
+    let feed = match feed {
+        Ok(feed) => feed,
+        Err(reply) => return reply.into_response().map(Body::from),
+    };
+    match (is_socket, is_stream) {
+        (true, _) => socket::answer(head, feed, place),
+        (_, true) => stream::answer(feed, place),
+        _ => match whole(feed, &subject, &limits).await {
+            Ok(text) => json_response(text).map(Body::from),
+            Err(reply) => reply.into_response().map(Body::from),
+        },
+    }
+}
+
+/// One answer: what there is, or what comes first within a time.
+async fn whole(mut feed: Feed, subject: &Subject, limits: &Limits) -> Result<String, Reply> {
+    if feed.rows.is_some() {
+        return all_rows(feed).await;
+    }
+    let (events, end) = (feed.events.clone(), Instant::now() + limits.wait);
+    let found = events.await_records(&feed.topic, feed.position.clone(), (limits.max, feed.shape), end).await;
+    let found = found.map_err(|error| of_error(&error))?;
+    feed.position = found.next;
+    let jsons: Vec<String> = found.records.into_iter().map(|taken| taken.json).collect();
+    let (list, next) = (jsons.join(","), feed.mark());
+    Ok(match subject {
+        Subject::Topic(_) => format!("{{\"records\":[{list}],\"next\":\"{next}\"}}"),
+        Subject::View(_) => format!("{{\"rows\":null,\"changes\":[{list}],\"next\":\"{next}\"}}"),
+    })
+}
+
+/// All rows of a view, if one answer can have them.
+async fn all_rows(mut feed: Feed) -> Result<String, Reply> {
+    let count = feed.rows.as_ref().map_or(0, super::view::RowsLeft::count);
+    let too_large = || {
+        let words = format!(
+            "the view has {count} rows, and one answer at most {RECORDS_MAX} of {} MiB: follow it as a stream \
+             (Accept: {EVENT_STREAM}) or by WebSocket, or ask for a part of it in SQL",
+            ROWS_BYTES_MAX >> 20
+        );
+        Reply::error(StatusCode::PAYLOAD_TOO_LARGE, words)
+    };
+    if count > RECORDS_MAX {
+        return Err(too_large());
+    }
+    let mut list = String::new();
+    loop {
+        match feed.next().await {
+            Part::Rows(_) | Part::Quiet => {}
+            Part::Messages(messages) => {
+                for message in messages {
+                    if !list.is_empty() {
+                        list.push(',');
+                    }
+                    list.push_str(&message.json);
+                }
+                if list.len() > ROWS_BYTES_MAX {
+                    return Err(too_large());
+                }
+            }
+            Part::Place(next) => {
+                return Ok(format!("{{\"rows\":{count},\"changes\":[{list}],\"next\":\"{next}\"}}"));
+            }
+            Part::Ended(Ended::Failed(words)) => {
+                return Err(Reply::error(StatusCode::INTERNAL_SERVER_ERROR, words));
+            }
+            Part::Ended(_) => {
+                let words = "the node stops, or the view was changed meanwhile; ask again";
+                return Err(Reply::error(StatusCode::SERVICE_UNAVAILABLE, words));
+            }
+        }
+    }
+}
+
+fn too_many() -> Response<Body> {
+    let message = "too many follow topics and views at the moment; come again";
+    come_again(StatusCode::TOO_MANY_REQUESTS, message).map(Body::from)
+}
+
 impl Events {
+    /// A place among those who follow, if there is one.
+    fn place(&self) -> Option<OwnedSemaphorePermit> {
+        self.followers.clone().try_acquire_owned().ok()
+    }
+
     /// A stream of what comes to a topic from now on, or from where its reader was, in another shape.
-    pub(crate) fn tail(self: Arc<Self>, head: &Parts, name: &str, shape: Shape) -> Response<Body> {
-        let Ok(place) = self.followers.clone().try_acquire_owned() else {
-            let message = "too many follow topics at the moment; come again";
-            return come_again(StatusCode::TOO_MANY_REQUESTS, message).map(Body::from);
-        };
-        let position = self.topic(name).and_then(|topic| {
-            let from = text_of(head, &LAST_EVENT_ID).unwrap_or("latest");
-            let from = From::parse(from, topic.partitions.len());
-            let from = from.map_err(|words| ApiError::new(ErrorCode::InvalidRequest, words))?;
-            Ok((self.start(&topic, &from)?, topic))
-        });
-        match position {
-            Ok((position, topic)) => stream::answer(self, topic, (position, shape), place),
-            Err(error) => of_error(&error).into_response().map(Body::from),
+    pub(crate) fn tail(
+        self: Arc<Self>,
+        head: &Parts,
+        name: &str,
+        shape: Shape,
+        visitor: Visitor,
+    ) -> Response<Body> {
+        let Some(place) = self.place() else { return too_many() };
+        let is_socket = socket::is_asked(&head.headers);
+        let given = query_value(head.uri.query().unwrap_or_default(), "from").filter(|_| is_socket);
+        let from = given.or_else(|| text_of(head, &LAST_EVENT_ID).map(str::to_owned));
+        match self.topic_feed(name, from.as_deref().unwrap_or("latest"), shape, Some(visitor)) {
+            Ok(feed) if is_socket => socket::answer(head, feed, place),
+            Ok(feed) => stream::answer(feed, place),
+            Err(reply) => reply.into_response().map(Body::from),
         }
     }
 
+    fn topic_feed(
+        self: &Arc<Self>,
+        name: &str,
+        from: &str,
+        shape: Shape,
+        rights: Rights,
+    ) -> Result<Feed, Reply> {
+        let topic = self.topic(name).map_err(|error| of_error(&error))?;
+        let from = From::parse(from, topic.partitions.len())
+            .map_err(|words| Reply::error(StatusCode::BAD_REQUEST, words))?;
+        let position = self.start(&topic, &from).map_err(|error| of_error(&error))?;
+        Ok(Feed::new(self.clone(), topic, position, shape, rights))
+    }
+
     fn start(&self, topic: &Topic, from: &From) -> Result<Position, ApiError> {
-        let offsets = topic.partitions.iter().enumerate().map(|(index, partition)| {
+        let partitions = topic.partitions.iter().enumerate();
+        let offsets = partitions.map(|(index, partition)| {
             let bounds = self.log.bounds(*partition)?;
             Ok(from.start(index, &bounds))
         });
@@ -213,7 +324,7 @@ impl Events {
                 return ControlFlow::Break(());
             }
             *bytes_left = bytes_left.saturating_sub(shown::bytes(record));
-            records.push(shape(index, record));
+            records.push(Taken { partition: index, offset: record.offset, json: shape(index, record) });
             ControlFlow::Continue(())
         })?;
         Ok(*place > from)

@@ -20,7 +20,9 @@ use kafka_wire::records::{BatchBuilder, Compression};
 use runtime::ids::{Ids, NewIds};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
-use std::sync::{Arc, PoisonError};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use traces::{Kind, LINKS_MAX, Span, TraceContext, Tracer};
 
 /// The ids of the events of all topics.
 const IDS_TOPIC: &str = "__event_ids";
@@ -60,55 +62,92 @@ pub(super) async fn publish(
     topic: String,
     rights: Rights,
 ) -> Response<Full<Bytes>> {
-    let Ok(_waiting) = events.waiting.clone().try_acquire_owned() else {
-        return come_again(
-            StatusCode::TOO_MANY_REQUESTS,
-            "too many events wait for the disk; send this again",
-        );
+    let tracer = events.broker.tracer().clone();
+    let Some(publishing) = Publishing::begin(&tracer, head, &topic) else {
+        return publish_under(events, head, body, topic, (rights, None)).await;
     };
-    let may_create = rights.is_none_or(|visitor| {
-        visitor.may(Operation::Create, ResourceType::Topic, &topic)
-            || visitor.may_on_cluster(Operation::Create)
-    });
-    let head = head.clone();
-    // Reading takes time, and the log may have to wait.
-    let taken = events.writers.run({
-        let events = events.clone();
-        move || {
-            let (posted, is_batch) = match events.of_webhook(&topic, &head, &body) {
-                Some(signed) => {
-                    (vec![signed.map_err(|reason| Reply::error(StatusCode::UNAUTHORIZED, reason))?], false)
-                }
-                None => posted::read(&head, &body)
-                    .map_err(|reason| Reply::error(StatusCode::BAD_REQUEST, reason))?,
-            };
-            let published = events.take(&topic, posted, may_create).map_err(|error| of_error(&error))?;
-            Ok::<_, Reply>((published, is_batch, topic))
-        }
-    });
-    let (Published { mut places, lsn }, is_batch, topic) = match taken.await {
-        Ok(Ok(taken)) => taken,
-        Ok(Err(reply)) if reply.status == StatusCode::SERVICE_UNAVAILABLE => {
-            let message = reply.body["errors"][0].as_str().unwrap_or_default();
-            return come_again(reply.status, message);
-        }
-        Ok(Err(reply)) => return reply.into_response(),
-        Err(NotDone::Full) => {
-            let (status, words) = NotDone::Full.told();
-            return come_again(status, words);
-        }
-        Err(why) => {
-            let (status, words) = why.told();
-            return Reply::error(status, words).into_response();
-        }
-    };
-    if let Some(lsn) = lsn
-        && !events.is_durable(lsn).await
-    {
-        let message = "the disk has failed: the events may or may not be in the log; send them again when the node \
-                       has been started anew";
-        return come_again(StatusCode::SERVICE_UNAVAILABLE, message);
+    let response = publish_under(events, head, body, topic, (rights, Some(publishing.shared.clone()))).await;
+    publishing.end(&tracer, response.status());
+    response
+}
+
+/// The span of a request that publishes.
+struct Publishing {
+    context: TraceContext,
+    parent: Option<TraceContext>,
+    topic: String,
+    begin_ns: u64,
+    shared: Arc<OwnTraces>,
+}
+
+/// What is known of it where the body is read.
+struct OwnTraces {
+    context: TraceContext,
+    /// The events, and the contexts that they brought themselves.
+    events: AtomicUsize,
+    own: Mutex<Vec<TraceContext>>,
+}
+
+impl Publishing {
+    /// None where nobody wants traces.
+    fn begin(tracer: &Tracer, head: &Parts, topic: &str) -> Option<Publishing> {
+        let parent = posted::trace_of(head);
+        let context = tracer.begin(parent.as_ref())?;
+        let shared =
+            OwnTraces { context: context.clone(), events: AtomicUsize::new(0), own: Mutex::default() };
+        let begin_ns = tracer.now_ns();
+        Some(Publishing { context, parent, topic: topic.into(), begin_ns, shared: Arc::new(shared) })
     }
+
+    fn end(self, tracer: &Tracer, status: StatusCode) {
+        let own = std::mem::take(&mut *self.shared.own.lock().unwrap_or_else(PoisonError::into_inner));
+        let events = self.shared.events.load(Ordering::Relaxed) as i64;
+        let span = Span::new(self.context, &format!("send {}", self.topic), Kind::Producer)
+            .under(self.parent.map(|parent| parent.span))
+            .lasting(self.begin_ns, tracer.now_ns())
+            .with("messaging.system", "kafka")
+            .with("messaging.operation.name", "send")
+            .with("messaging.operation.type", "send")
+            .with("messaging.destination.name", self.topic.as_str())
+            .with("messaging.batch.message_count", events)
+            .with("http.request.method", "POST")
+            .with("http.response.status_code", i64::from(status.as_u16()))
+            .linked(own);
+        tracer.record(if status.is_success() { span } else { span.failed(status.as_str()) });
+    }
+}
+
+async fn publish_under(
+    events: Arc<Events>,
+    head: &Parts,
+    body: Bytes,
+    topic: String,
+    (rights, span): (Rights, Option<Arc<OwnTraces>>),
+) -> Response<Full<Bytes>> {
+    let head = head.clone();
+    let of_topic = topic.clone();
+    let landed = land(events, topic.clone(), rights, move |events, _| {
+        let (posted, is_batch) = match events.of_webhook(&of_topic, &head, &body) {
+            Some(signed) => {
+                let mut signed = signed.map_err(|reason| Reply::error(StatusCode::UNAUTHORIZED, reason))?;
+                // Who sends a webhook says nothing of our traces: without a span the record stays as it was.
+                if let Some(span) = &span {
+                    signed.headers.extend(posted::trace_headers(&head, Some(&span.context)));
+                }
+                (vec![signed], false)
+            }
+            None => posted::read(&head, &body, span.as_ref().map(|span| &span.context))
+                .map_err(|reason| Reply::error(StatusCode::BAD_REQUEST, reason))?,
+        };
+        if let Some(span) = &span {
+            span.note(&posted);
+        }
+        Ok((posted, is_batch))
+    });
+    let (mut places, is_batch) = match landed.await {
+        Ok(landed) => landed,
+        Err(refusal) => return refusal,
+    };
     if is_batch {
         return Reply::ok(json!({ "topic": topic, "events": places })).into_response();
     }
@@ -117,6 +156,73 @@ pub(super) async fn publish(
         answer.extend(place);
     }
     Reply::ok(answer).into_response()
+}
+
+/// Takes records into a topic, and waits until they are on the disk. `read` makes them beside the server's thread, and is
+/// told whether the topic may be made; what else it gives comes back with the places.
+pub(crate) async fn land<T: Send + 'static>(
+    events: Arc<Events>,
+    topic: String,
+    rights: Rights,
+    read: impl FnOnce(&Events, bool) -> Result<(Vec<Posted>, T), Reply> + Send + 'static,
+) -> Result<(Vec<Value>, T), Response<Full<Bytes>>> {
+    let Ok(_waiting) = events.waiting.clone().try_acquire_owned() else {
+        let words = "too many events wait for the disk; send this again";
+        return Err(come_again(StatusCode::TOO_MANY_REQUESTS, words));
+    };
+    let may_create = rights.is_none_or(|visitor| {
+        visitor.may(Operation::Create, ResourceType::Topic, &topic)
+            || visitor.may_on_cluster(Operation::Create)
+    });
+    // Reading takes time, and the log may have to wait.
+    let taken = events.writers.run({
+        let events = events.clone();
+        move || {
+            let (posted, more) = read(&events, may_create)?;
+            let published = events.take(&topic, posted, may_create).map_err(|error| of_error(&error))?;
+            Ok::<_, Reply>((published, more))
+        }
+    });
+    let (Published { places, lsn }, more) = match taken.await {
+        Ok(Ok(taken)) => taken,
+        Ok(Err(reply)) if reply.status == StatusCode::SERVICE_UNAVAILABLE => {
+            let message = reply.body["errors"][0].as_str().unwrap_or_default();
+            return Err(come_again(reply.status, message));
+        }
+        Ok(Err(reply)) => return Err(reply.into_response()),
+        Err(NotDone::Full) => {
+            let (status, words) = NotDone::Full.told();
+            return Err(come_again(status, words));
+        }
+        Err(why) => {
+            let (status, words) = why.told();
+            return Err(Reply::error(status, words).into_response());
+        }
+    };
+    if let Some(lsn) = lsn
+        && !events.is_durable(lsn).await
+    {
+        let message = "the disk has failed: the events may or may not be in the log; send them again when the node \
+                       has been started anew";
+        return Err(come_again(StatusCode::SERVICE_UNAVAILABLE, message));
+    }
+    Ok((places, more))
+}
+
+impl OwnTraces {
+    fn note(&self, posted: &[Posted]) {
+        self.events.store(posted.len(), Ordering::Relaxed);
+        let mut own = self.own.lock().unwrap_or_else(PoisonError::into_inner);
+        let contexts = posted.iter().filter_map(posted::trace_of_event);
+        for context in contexts.filter(|context| *context != self.context) {
+            if own.len() > LINKS_MAX {
+                break;
+            }
+            if !own.contains(&context) {
+                own.push(context);
+            }
+        }
+    }
 }
 
 impl Events {

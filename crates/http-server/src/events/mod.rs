@@ -1,23 +1,31 @@
-//! Events over HTTP: `POST /topics/{topic}` publishes, `GET /topics/{topic}` follows.
+//! Events over HTTP: `POST /topics/{topic}` publishes, `GET /topics/{topic}` and `GET /views/{view}` follow.
 //!
 //! What is published is CloudEvents 1.0 in any mode of its HTTP binding, or any other body as the value of a record. It is
 //! answered when it is on the disk. An event with an id is taken once: `inbox` keeps the ids in the log, in the frame of
 //! the records.
 //!
 //! Whoever follows says where it is by a position, `0:12,1:5`: a partition and the offset that it wants next. It is in
-//! every answer and in every id of a stream of Server-Sent Events, so that a browser that comes again goes on where it was.
+//! every answer, in every id of a stream of Server-Sent Events and in every message of a WebSocket, so that a browser that
+//! comes again goes on where it was. `feed` makes what is followed, `stream` and `socket` bring it to a client.
+//!
+//! A view is followed by the topic of its changes, from the place on that its rows have in memory (ADR 0040).
 
+mod feed;
 mod follow;
+mod frames;
 mod inbox;
 mod position;
 mod posted;
 mod shown;
+mod socket;
 mod stream;
+mod view;
 mod webhooks;
 
 use crate::body::Body;
 use crate::desk::Desk;
 use crate::reply::Reply;
+use crate::telemetry::TelemetryTopics;
 use broker::Broker;
 use broker::errors::ApiError;
 use broker::security::{Operation, ResourceType, Visitor};
@@ -28,12 +36,15 @@ use hyper::http::request::Parts;
 use hyper::{Method, Response, StatusCode};
 use kafka_wire::error_code::ErrorCode;
 use os::Os;
-use posted::Posted;
 use std::sync::atomic::AtomicUsize;
 use std::sync::{Arc, Mutex};
 use tokio::sync::{Semaphore, watch};
+use views::Views;
 
+pub(crate) use inbox::land;
+pub(crate) use posted::Posted;
 pub(crate) use shown::bytes as bytes_of;
+pub(crate) use socket::{Upgrades, take_credential};
 pub use webhooks::Webhooks;
 
 /// Bytes of a request: events of a batch are in memory at once.
@@ -55,6 +66,8 @@ pub(crate) struct Events {
     log: EventLog,
     os: Os,
     webhooks: Webhooks,
+    telemetry: TelemetryTopics,
+    views: Option<Views>,
     inbox: Mutex<inbox::Inbox>,
     /// What is on the disk, or that nothing will come to it any more.
     durable: watch::Receiver<Reached>,
@@ -79,7 +92,13 @@ struct Reached {
 pub(crate) type Rights = Option<Visitor>;
 
 impl Events {
-    pub(crate) fn new(broker: Arc<Broker>, os: Os, webhooks: Webhooks) -> Events {
+    pub(crate) fn new(
+        broker: Arc<Broker>,
+        os: Os,
+        webhooks: Webhooks,
+        telemetry: TelemetryTopics,
+        views: Option<Views>,
+    ) -> Events {
         let log = broker.log().clone();
         let reached = Reached { lsn: base::Lsn(0), is_fenced: false };
         let (sender, durable) = watch::channel(reached);
@@ -101,6 +120,8 @@ impl Events {
             log,
             os,
             webhooks,
+            telemetry,
+            views,
             inbox: Mutex::default(),
             durable,
             body_bytes: Arc::new(Semaphore::new(BODIES_BYTES_MAX)),
@@ -120,18 +141,30 @@ impl Events {
     }
 
     pub(crate) async fn answer(self: Arc<Self>, head: &Parts, body: Bytes, rights: Rights) -> Response<Body> {
-        let Some(topic) = topic_of(head.uri.path()) else {
+        let Some(subject) = Subject::of(head.uri.path()) else {
             let message = format!("the path '{}' is not well formed", head.uri.path());
             return Reply::error(StatusCode::BAD_REQUEST, message).into_response().map(Body::from);
         };
-        match head.method {
-            Method::POST => inbox::publish(self, head, body, topic, rights).await.map(Body::from),
-            Method::GET => follow::answer(self, head, topic).await,
+        match (&head.method, subject) {
+            (&Method::POST, Subject::Topic(topic)) => {
+                inbox::publish(self, head, body, topic, rights).await.map(Body::from)
+            }
+            (&Method::GET, subject) => follow::answer(self, head, subject, rights).await,
             _ => {
                 let message = format!("{} is not a method of {}", head.method, head.uri.path());
                 Reply::error(StatusCode::METHOD_NOT_ALLOWED, message).into_response().map(Body::from)
             }
         }
+    }
+
+    /// Where what observability sends goes.
+    pub(crate) fn telemetry(&self) -> &TelemetryTopics {
+        &self.telemetry
+    }
+
+    /// The topic, which is made if it may be.
+    pub(crate) fn topic_for_records(&self, name: &str, may_create: bool) -> Result<Arc<Topic>, ApiError> {
+        self.broker.topic_for_records(name, may_create)
     }
 
     /// What bodies are paid from.
@@ -178,25 +211,51 @@ pub(crate) fn openapi(version: &str) -> Reply {
     }
 }
 
-/// Whether a path, with its query, is one of a topic.
-pub(crate) fn are_meant(target: &str) -> bool {
-    topic_of(target.split('?').next().unwrap_or_default()).is_some()
+/// What a path names.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Subject {
+    Topic(String),
+    View(String),
 }
 
-fn topic_of(path: &str) -> Option<String> {
-    let mut parts = crate::router::parts(path)?.into_iter();
-    match (parts.next()?.as_str(), parts.next(), parts.next()) {
-        ("topics", Some(topic), None) => Some(topic),
-        _ => None,
+impl Subject {
+    fn of(path: &str) -> Option<Subject> {
+        let mut parts = crate::router::parts(path)?.into_iter();
+        match (parts.next()?.as_str(), parts.next(), parts.next()) {
+            ("topics", Some(topic), None) => Some(Subject::Topic(topic)),
+            ("views", Some(view), None) => Some(Subject::View(view)),
+            _ => None,
+        }
+    }
+
+    /// The topic whose right is needed: of a view one of its own name.
+    fn right(&self) -> &str {
+        match self {
+            Subject::Topic(name) | Subject::View(name) => name,
+        }
     }
 }
 
-/// Whether the visitor may do this with the topic, and the words for what it needs.
+/// Whether a path, with its query, is one of a topic or a view.
+pub(crate) fn are_meant(target: &str) -> bool {
+    Subject::of(target.split('?').next().unwrap_or_default()).is_some()
+}
+
+fn topic_of(path: &str) -> Option<String> {
+    match Subject::of(path)? {
+        Subject::Topic(topic) => Some(topic),
+        Subject::View(_) => None,
+    }
+}
+
+/// Whether the visitor may do this with the topic or the view, and the words for what it needs.
 pub(crate) fn needs(visitor: &Visitor, method: &Method, path: &str) -> (bool, &'static str) {
-    let topic = topic_of(path).unwrap_or_default();
-    match method == Method::POST {
-        true => (visitor.may(Operation::Write, ResourceType::Topic, &topic), "Write on the topic"),
-        false => (visitor.may(Operation::Read, ResourceType::Topic, &topic), "Read on the topic"),
+    let subject = Subject::of(path).unwrap_or(Subject::Topic(String::new()));
+    let may = |operation| visitor.may(operation, ResourceType::Topic, subject.right());
+    match (method == Method::POST, &subject) {
+        (true, _) => (may(Operation::Write), "Write on the topic"),
+        (false, Subject::Topic(_)) => (may(Operation::Read), "Read on the topic"),
+        (false, Subject::View(_)) => (may(Operation::Read), "Read on the topic of the view's name"),
     }
 }
 
@@ -237,8 +296,11 @@ mod tests {
     #[test]
     fn paths_of_topics() {
         assert_eq!(topic_of("/topics/a%2eb").as_deref(), Some("a.b"));
-        assert!(are_meant("/topics/a?from=earliest"));
-        for other in ["/topics", "/topics/", "/topics/a/b", "/subjects/a", "/", "/topics/%ff"] {
+        assert_eq!((topic_of("/views/a"), Subject::of("/views/a")), (None, Some(Subject::View("a".into()))));
+        assert!(are_meant("/topics/a?from=earliest") && are_meant("/views/a"));
+        for other in
+            ["/topics", "/topics/", "/topics/a/b", "/subjects/a", "/", "/topics/%ff", "/views", "/views/a/b"]
+        {
             assert!(!are_meant(other), "{other}");
         }
     }

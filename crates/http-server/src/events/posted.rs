@@ -10,11 +10,12 @@ use bytes::Bytes;
 use formats::CloudEvent;
 use hyper::header::{CONTENT_TYPE, HeaderName};
 use hyper::http::request::Parts;
+use traces::{TRACEPARENT, TRACESTATE, TraceContext};
 
 pub(super) const EVENTS_MAX: usize = 10_000;
 const KEY_BYTES_MAX: usize = 4 << 10;
 /// Handed on to whoever reads the record (W3C Trace Context).
-const TRACE_HEADERS: [&str; 2] = ["traceparent", "tracestate"];
+const TRACE_HEADERS: [&str; 2] = [TRACEPARENT, TRACESTATE];
 /// As much as whoever hands `tracestate` on must take; it stands in each record of a batch.
 const TRACE_BYTES_MAX: usize = 512;
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
@@ -23,23 +24,23 @@ const BATCHED: &str = "application/cloudevents-batch";
 
 /// A record to be, and what tells it from all others.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Posted {
+pub(crate) struct Posted {
     pub id: Option<Vec<u8>>,
     pub key: Option<Vec<u8>>,
     pub value: Option<Vec<u8>>,
     pub headers: Vec<(String, Vec<u8>)>,
 }
 
-/// The records of a request, and whether it may be several.
-pub(super) fn read(head: &Parts, body: &Bytes) -> Result<(Vec<Posted>, bool), String> {
+/// The records of a request, and whether it may be several. With `span`, the trace goes on from there.
+pub(super) fn read(
+    head: &Parts,
+    body: &Bytes,
+    span: Option<&TraceContext>,
+) -> Result<(Vec<Posted>, bool), String> {
     let content_type = text_of(head, &CONTENT_TYPE);
     let kind = content_type.unwrap_or_default().split(';').next().unwrap_or_default().trim();
     let kind = kind.to_ascii_lowercase();
-    let trace = TRACE_HEADERS.iter().filter_map(|name| {
-        let value = head.headers.get(*name).filter(|value| value.len() <= TRACE_BYTES_MAX)?;
-        Some(((*name).to_owned(), value.as_bytes().to_vec()))
-    });
-    let trace: Vec<_> = trace.collect();
+    let trace = trace_headers(head, span);
     let (mut posted, is_batch) = match kind.as_str() {
         kind if kind.starts_with(BATCHED) => {
             json_only(kind)?;
@@ -55,15 +56,46 @@ pub(super) fn read(head: &Parts, body: &Bytes) -> Result<(Vec<Posted>, bool), St
         }
         _ => (vec![plain(head, content_type, body)?], false),
     };
-    for (name, value) in &trace {
+    for posted in &mut posted {
         // What an event says of its own trace goes before that of the request that carries it.
-        for posted in
-            posted.iter_mut().filter(|posted| !posted.headers.iter().any(|(known, _)| known == name))
-        {
-            posted.headers.push((name.clone(), value.clone()));
+        let has = |posted: &Posted, name: &str| posted.headers.iter().any(|(known, _)| known == name);
+        if span.is_none() {
+            for (name, value) in &trace {
+                if !has(posted, name) {
+                    posted.headers.push((name.clone(), value.clone()));
+                }
+            }
+        } else if !has(posted, TRACEPARENT) {
+            // A state belongs to its parent.
+            posted.headers.retain(|(known, _)| known != TRACESTATE);
+            posted.headers.extend(trace.iter().cloned());
         }
     }
     Ok((posted, is_batch))
+}
+
+/// What a request says of its trace.
+pub(super) fn trace_of(head: &Parts) -> Option<TraceContext> {
+    let value = |name: &str| head.headers.get(name).map(|value| value.as_bytes());
+    Some(TraceContext::parse(value(TRACEPARENT)?)?.with_state(value(TRACESTATE)))
+}
+
+/// What an event says of its own.
+pub(super) fn trace_of_event(posted: &Posted) -> Option<TraceContext> {
+    traces::of_headers(posted.headers.iter().map(|(name, value)| (name.as_bytes(), Some(value.as_slice()))))
+}
+
+/// Those of a record whose event says nothing of a trace.
+pub(super) fn trace_headers(head: &Parts, span: Option<&TraceContext>) -> Vec<(String, Vec<u8>)> {
+    if let Some(span) = span {
+        let state = span.state.iter().map(|state| (TRACESTATE.to_owned(), state.as_bytes().to_vec()));
+        return [(TRACEPARENT.to_owned(), span.to_string().into_bytes())].into_iter().chain(state).collect();
+    }
+    let given = TRACE_HEADERS.iter().filter_map(|name| {
+        let value = head.headers.get(*name).filter(|value| value.len() <= TRACE_BYTES_MAX)?;
+        Some(((*name).to_owned(), value.as_bytes().to_vec()))
+    });
+    given.collect()
 }
 
 fn json_only(kind: &str) -> Result<(), String> {
@@ -113,6 +145,11 @@ fn plain(head: &Parts, content_type: Option<&str>, body: &Bytes) -> Result<Poste
 }
 
 impl Posted {
+    /// One that has nothing but a value, and may have a key.
+    pub(crate) fn plain(key: Option<Vec<u8>>, value: Vec<u8>) -> Posted {
+        Posted { id: None, key, value: Some(value), headers: Vec::new() }
+    }
+
     fn checked(self) -> Result<Posted, String> {
         match self.key.as_ref().map_or(0, Vec::len) {
             bytes if bytes > KEY_BYTES_MAX => {
@@ -134,7 +171,7 @@ mod tests {
             request = request.header(*name, *value);
         }
         let (head, ()) = request.body(()).unwrap().into_parts();
-        read(&head, &Bytes::copy_from_slice(body.as_bytes()))
+        read(&head, &Bytes::copy_from_slice(body.as_bytes()), None)
     }
 
     fn one(target: &str, headers: &[(&str, &str)], body: &str) -> Posted {
@@ -205,6 +242,28 @@ mod tests {
         let own = r#"{"specversion":"1.0","id":"7","source":"/s","type":"t","traceparent":"00-1-2-01"}"#;
         let own = one("/topics/t", &[trace, ("content-type", "application/cloudevents+json")], own);
         assert_eq!(header(&own, "traceparent"), Some("00-1-2-01"));
+        let state = r#"{"specversion":"1.0","id":"7","source":"/s","type":"t","tracestate":"own=1"}"#;
+        let kind = ("content-type", "application/cloudevents+json");
+        let both = one("/topics/t", &[trace, ("tracestate", "a=1"), kind], state);
+        assert_eq!(
+            (header(&both, "traceparent"), header(&both, "tracestate")),
+            (Some(trace.1), Some("own=1"))
+        );
+    }
+
+    #[test]
+    fn with_a_span_of_the_node_the_trace_goes_on_from_there() {
+        let parent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+        let request = Request::post("/topics/t").header("traceparent", parent).header("tracestate", "a=1");
+        let (head, ()) = request.body(()).unwrap().into_parts();
+        let known = trace_of(&head).unwrap();
+        let span = known.child(traces::SpanId([1; 8]));
+        let posted = read(&head, &Bytes::from_static(b"x"), Some(&span)).unwrap().0.remove(0);
+        assert_eq!(trace_of_event(&posted), Some(span.clone()));
+        let own = r#"{"specversion":"1.0","id":"7","source":"/s","type":"t","traceparent":"PARENT"}"#;
+        let event = CloudEvent::of_json(own.replace("PARENT", parent).as_bytes()).unwrap();
+        let posted = of_event(event).unwrap();
+        assert_eq!(trace_of_event(&posted).unwrap().span, known.span);
     }
 
     #[test]

@@ -4,6 +4,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use kafka_wire::records::Record;
 use serde_json::{Map, Value, json};
+use std::borrow::Cow;
 
 /// How much of a record is shown, about.
 pub(crate) fn bytes(record: &Record<'_>) -> usize {
@@ -12,7 +13,30 @@ pub(crate) fn bytes(record: &Record<'_>) -> usize {
     64 + of(record.key) + of(record.value) + headers
 }
 
-pub(super) fn record(partition: usize, record: &Record<'_>) -> Value {
+/// The same as a text.
+pub(super) fn text(partition: usize, given: &Record<'_>) -> String {
+    record(partition, given).to_string()
+}
+
+/// A record of a view's topic: a row in the place of the one with its key, or the key whose row is gone.
+pub(super) fn change(_: usize, record: &Record<'_>) -> String {
+    match record.value {
+        Some(row) => format!("{{\"row\":{}}}", json_of(row)),
+        None => format!("{{\"deleted\":{}}}", record.key.map_or(Cow::Borrowed("{}"), json_of)),
+    }
+}
+
+/// JSON as it stands, so that numbers keep their digits; what is none becomes a text.
+fn json_of(bytes: &[u8]) -> Cow<'_, str> {
+    match std::str::from_utf8(bytes) {
+        Ok(text) if !text.contains(['\n', '\r']) && serde_json::from_str::<Value>(text).is_ok() => {
+            Cow::Borrowed(text)
+        }
+        _ => Value::from(String::from_utf8_lossy(bytes)).to_string().into(),
+    }
+}
+
+fn record(partition: usize, record: &Record<'_>) -> Value {
     let mut shown = json!({ "partition": partition, "offset": record.offset, "timestamp": record.timestamp });
     if let Some(fields) = shown.as_object_mut() {
         put_text(fields, "key", record.key);

@@ -74,6 +74,8 @@ fn split(split: &SplitStatus) -> Value {
         "position": split.position,
         "end": split.end,
         "finished": split.finished,
+        "watermark": split.watermark_ms,
+        "idle": split.is_idle,
     })
 }
 
@@ -89,11 +91,13 @@ fn measured(job: &JobStatus, operator: &OperatorStatus) -> Value {
         "operator": operator.summary,
         "inputs": operator.inputs,
         "keeps": operator.keeps,
+        "topic": operator.topic,
         "rows-in": progress.rows_in,
         "rows-out": progress.rows_out,
         "late-rows": progress.late_rows,
         "busy-ns": progress.busy_ns,
         "watermark": progress.watermark_ms,
+        "waits-until": progress.waits_until_ms,
         "state-keys": progress.state.keys,
         "state-memory-bytes": progress.state.memory_bytes,
         "state-run-entries": progress.state.run_entries,
@@ -190,6 +194,25 @@ pub(crate) fn plan(site: &Site, name_or_id: &str) -> Reply {
 
 pub(crate) fn status(site: &Site, name_or_id: &str) -> Reply {
     with_job(site, name_or_id, |job| json!({ "status": job.state.name() }))
+}
+
+/// What keeps rows from coming out of a job.
+pub(crate) fn why(site: &Site, name_or_id: &str) -> Reply {
+    with_job(site, name_or_id, |job| {
+        let operator = |node: u32| job.operators.iter().find(|operator| operator.node == node);
+        let finding = |finding: &runtime::Finding| {
+            json!({
+                "cause": finding.cause.name(),
+                "sink": (!finding.sink.is_empty()).then_some(&finding.sink),
+                "node": finding.node,
+                "operator": finding.node.and_then(operator).map(|operator| &operator.summary),
+                "what": finding.what,
+                "advice": finding.advice,
+            })
+        };
+        let findings: Vec<Value> = runtime::why(job).iter().map(finding).collect();
+        json!({ "jid": job.id, "name": job.name, "state": job.state.name(), "findings": findings })
+    })
 }
 
 /// The failures, the last one first.

@@ -1,17 +1,22 @@
 //! A broker on a simulated disk with the HTTP server in front of it, asked over a real socket.
 
+use broker::security::Visitor;
 use broker::{Broker, BrokerConfig, Recovered};
+use bytes::Bytes;
 use eventlog::{EventLog, LogOptions, Recovery};
-use http_server::{ServerConfig, ServerHandle, Webhooks};
+use http_server::{Asking, Queries, ServerConfig, ServerHandle, Webhooks};
 use os::sim::SimOs;
 use runtime::{Journal, Runtime};
-use serde_json::Value;
+use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::io::{BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::sync::mpsc;
+use traces::{Collected, Sampler, Tracer};
+use views::{Fold, Views};
 
 /// Nothing takes so long unless it never ends.
 pub const LIMIT: Duration = Duration::from_secs(60);
@@ -20,7 +25,31 @@ pub struct Site {
     pub world: SimOs,
     pub log: EventLog,
     pub broker: Arc<Broker>,
+    pub views: Views,
     pub server: ServerHandle,
+}
+
+/// Says who asked what.
+struct Echo;
+
+impl Queries for Echo {
+    fn ask(&self, asking: Asking) -> mpsc::Receiver<Bytes> {
+        let Asking { visitor, text, at, explains, rows_max } = asking;
+        let (sender, lines) = mpsc::channel(2);
+        let asked = json!({"asked": [visitor.shown(), text, at, explains, rows_max]});
+        for line in [asked, json!({"ended": "all"})] {
+            sender.try_send(Bytes::from(format!("{line}\n"))).expect("it has room for two");
+        }
+        lines
+    }
+
+    fn named(&self, _: &Visitor, names: Vec<String>, max: usize) -> Value {
+        json!({"named": names, "max": max})
+    }
+
+    fn beginning(&self, _: &Visitor, prefix: String, max: usize) -> Value {
+        json!({"beginning": prefix, "max": max})
+    }
 }
 
 impl Site {
@@ -28,7 +57,19 @@ impl Site {
         Site::on(SimOs::new(5), &[("num.partitions", "3")])
     }
 
+    /// One with spans for what others have sampled.
+    pub fn traced() -> (Site, Collected) {
+        let world = SimOs::new(5);
+        let sampler = Sampler { ratio: 0.0, follows_parent: true };
+        let (tracer, spans) = Tracer::collecting(&world.os(), sampler);
+        (Site::with(world, &[("num.partitions", "3")], tracer), spans)
+    }
+
     pub fn on(world: SimOs, settings: &[(&str, &str)]) -> Site {
+        Site::with(world, settings, Tracer::off())
+    }
+
+    fn with(world: SimOs, settings: &[(&str, &str)], tracer: Tracer) -> Site {
         let os = world.os();
         let options = LogOptions {
             file_bytes: 4 << 20,
@@ -51,22 +92,26 @@ impl Site {
         let mut folds = recovered.folds();
         folds.push((runtime::journal::CHECKPOINT, journal.clone()));
         let log = recovery.start(folds).expect("the log starts");
-        let broker = Arc::new(Broker::new(log.clone(), recovered, config, os.clone()).expect("a broker"));
+        let broker = Broker::new(log.clone(), recovered, config, os.clone()).expect("a broker");
+        let broker = Arc::new(broker.traced(tracer));
         let runtime = Arc::new(Runtime::new(log.clone(), os.clone(), PathBuf::from("/data"), journal));
         let webhooks = [("pushes.signature", "github"), ("pushes.secret", "It's a Secret to Everybody")];
         let webhooks = webhooks.map(|(key, value)| (key.to_string(), value.to_string()));
+        let views = Views::new(os.clone(), Fold::default());
         let config = ServerConfig {
             broker: Some(broker.clone()),
+            views: Some(views.clone()),
+            queries: Some(Arc::new(Echo)),
             webhooks: Webhooks::parse(&webhooks.into()).expect("good webhooks"),
             ..ServerConfig::new(SocketAddr::from(([127, 0, 0, 1], 0)))
         };
         let server = http_server::start(config, runtime, os).expect("a port is free");
-        Site { world, log, broker, server }
+        Site { world, log, broker, views, server }
     }
 
     /// What the disk had not synced is lost.
     pub fn power_cut(self) -> Site {
-        let Site { world, log, broker, server } = self;
+        let Site { world, log, broker, server, .. } = self;
         server.shutdown();
         drop((log, broker));
         world.disk.power_cut(3);
@@ -80,7 +125,8 @@ impl Site {
         BufReader::new(stream)
     }
 
-    pub fn ask(&self, method: &str, target: &str, headers: &[(&str, &str)], body: &str) -> (u16, Value) {
+    /// Status and body.
+    pub fn text(&self, method: &str, target: &str, headers: &[(&str, &str)], body: &str) -> (u16, String) {
         let headers: String = headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
         let mut answer = self.connect(&format!(
             "{method} {target} HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n{headers}Content-Length: {}\r\n\r\n{body}",
@@ -90,7 +136,29 @@ impl Site {
         answer.read_to_string(&mut text).expect("a text");
         let (head, body) = text.split_once("\r\n\r\n").unwrap_or_else(|| panic!("no answer: {text}"));
         let status = head.split(' ').nth(1).and_then(|status| status.parse().ok()).expect("a status");
-        (status, serde_json::from_str(body).unwrap_or_else(|error| panic!("{error}: {text}")))
+        (status, body.to_string())
+    }
+
+    pub fn ask(&self, method: &str, target: &str, headers: &[(&str, &str)], body: &str) -> (u16, Value) {
+        let (status, body) = self.text(method, target, headers, body);
+        (status, serde_json::from_str(&body).unwrap_or_else(|error| panic!("{error}: {body}")))
+    }
+
+    /// Posts bytes; the status, the headers as they came, and the body.
+    pub fn post_bytes(&self, target: &str, headers: &[(&str, &str)], body: &[u8]) -> (u16, String, Vec<u8>) {
+        let headers: String = headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
+        let head = format!(
+            "POST {target} HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n{headers}Content-Length: {}\r\n\r\n",
+            body.len()
+        );
+        let mut answer = self.connect(&head);
+        answer.get_mut().write_all(body).expect("the server reads");
+        let mut bytes = Vec::new();
+        answer.read_to_end(&mut bytes).expect("an answer");
+        let end = bytes.windows(4).position(|window| window == b"\r\n\r\n").expect("a head");
+        let head = String::from_utf8_lossy(&bytes[..end]).into_owned();
+        let status = head.split(' ').nth(1).and_then(|status| status.parse().ok()).expect("a status");
+        (status, head, bytes.split_off(end + 4))
     }
 
     pub fn post(&self, target: &str, headers: &[(&str, &str)], body: &str) -> Value {

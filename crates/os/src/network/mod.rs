@@ -15,6 +15,10 @@ use std::time::Duration;
 pub trait Network: Send + Sync {
     /// Listens at `address` (`host:port`; port 0 picks a free one).
     fn listen(&self, address: &str) -> io::Result<Box<dyn Listener>>;
+    /// Takes datagrams at `address`.
+    fn datagrams(&self, _address: &str) -> io::Result<Box<dyn Datagrams>> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
     /// Connects to `address` (`host:port`) within the time given, however many addresses the host has.
     fn connect(&self, address: &str, timeout: Duration) -> io::Result<Box<dyn Stream>>;
     /// What `connect` refuses, for clients that open their sockets themselves.
@@ -31,6 +35,14 @@ pub trait Listener: Send + Sync {
     fn address(&self) -> String;
     /// Ends waiting and future `accept` calls.
     fn close(&self);
+}
+
+/// A socket that datagrams come to.
+pub trait Datagrams: Send + Sync {
+    /// The next one, cut to `out`, and where it comes from; `WouldBlock` or `TimedOut` after `wait`.
+    fn receive(&self, out: &mut [u8], wait: Duration) -> io::Result<(usize, String)>;
+    /// The address with the port that was picked.
+    fn address(&self) -> String;
 }
 
 /// A connection; readers and writers may use clones of it at the same time.

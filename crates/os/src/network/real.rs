@@ -1,8 +1,8 @@
-//! TCP through std.
+//! TCP and UDP through std.
 
-use super::{Destinations, Listener, Network, Stream};
+use super::{Datagrams, Destinations, Listener, Network, Stream};
 use std::io::{self, Read, Write};
-use std::net::{Shutdown, TcpListener, TcpStream};
+use std::net::{Shutdown, TcpListener, TcpStream, UdpSocket};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
@@ -16,11 +16,17 @@ struct RealListener {
     closed: AtomicBool,
 }
 
+struct RealDatagrams(UdpSocket);
+
 struct RealStream(TcpStream);
 
 impl Network for RealNetwork {
     fn listen(&self, address: &str) -> io::Result<Box<dyn Listener>> {
         Ok(Box::new(RealListener { listener: TcpListener::bind(address)?, closed: AtomicBool::new(false) }))
+    }
+
+    fn datagrams(&self, address: &str) -> io::Result<Box<dyn Datagrams>> {
+        Ok(Box::new(RealDatagrams(UdpSocket::bind(address)?)))
     }
 
     fn connect(&self, address: &str, timeout: Duration) -> io::Result<Box<dyn Stream>> {
@@ -31,6 +37,18 @@ impl Network for RealNetwork {
 
     fn destinations(&self) -> Destinations {
         self.destinations
+    }
+}
+
+impl Datagrams for RealDatagrams {
+    fn receive(&self, out: &mut [u8], wait: Duration) -> io::Result<(usize, String)> {
+        self.0.set_read_timeout(Some(wait))?;
+        let (count, from) = self.0.recv_from(out)?;
+        Ok((count, from.to_string()))
+    }
+
+    fn address(&self) -> String {
+        self.0.local_addr().map(|address| address.to_string()).unwrap_or_default()
     }
 }
 

@@ -16,17 +16,13 @@ use std::sync::Arc;
 /// Bytes that a function may give for a batch of rows.
 const BYTES_MAX: u128 = 64 << 20;
 
-/// They give lists of anything, whose length cannot be told beforehand.
-const LEFT_OUT: [&str; 2] = ["array_repeat", "array_resize"];
-
 /// The functions with bounds around those that need one.
 pub(super) fn bounded(functions: Vec<Arc<ScalarUDF>>) -> Vec<Arc<ScalarUDF>> {
-    let kept = functions.into_iter().filter(|function| !LEFT_OUT.contains(&function.name()));
-    kept.map(|inner| match length_of(inner.name()) {
+    let bound = |inner: Arc<ScalarUDF>| match length_of(inner.name()) {
         Some(length) => Arc::new(ScalarUDF::from(Bounded { inner, length })),
         None => inner,
-    })
-    .collect()
+    };
+    functions.into_iter().map(bound).collect()
 }
 
 /// Bytes of the result for the arguments of so many rows.

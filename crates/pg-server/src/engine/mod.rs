@@ -5,6 +5,7 @@
 
 mod bounded;
 mod functions;
+mod library;
 mod point;
 mod rewrite;
 mod scope;
@@ -29,16 +30,18 @@ use base::Lsn;
 use broker::security::Visitor;
 use datafusion::catalog::{CatalogProvider, CatalogProviderList, SchemaProvider, TableProvider};
 use datafusion::common::ParamValues;
+use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::error::{DataFusionError, Result as DataFusionResult};
 use datafusion::execution::context::SQLOptions;
 use datafusion::execution::disk_manager::{DiskManagerBuilder, DiskManagerMode};
-use datafusion::execution::memory_pool::FairSpillPool;
+use datafusion::execution::memory_pool::{FairSpillPool, MemoryPool};
 use datafusion::execution::runtime_env::RuntimeEnvBuilder;
 use datafusion::execution::session_state::{SessionState, SessionStateBuilder};
 use datafusion::execution::{SendableRecordBatchStream, SessionStateDefaults};
 use datafusion::logical_expr::LogicalPlan;
-use datafusion::physical_plan::execute_stream;
+use datafusion::physical_plan::coop::CooperativeExec;
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
+use datafusion::physical_plan::{ExecutionPlan, execute_stream};
 use datafusion::prelude::SessionConfig;
 use datafusion::scalar::ScalarValue;
 use datafusion::sql::parser::Statement as DataFusionStatement;
@@ -49,6 +52,7 @@ use futures::Stream;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::watch;
+use views::ViewDefinition;
 
 /// How deeply a statement's parentheses and sub-queries may nest.
 const NESTING_MAX: usize = 50;
@@ -56,14 +60,18 @@ const NESTING_MAX: usize = 50;
 /// Operators of a statement: even to give a longer chain of them up takes a deep stack.
 const OPERATORS_MAX: usize = 4_000;
 
+/// Columns of an answer, as in PostgreSQL: a row of NULLs costs, too.
+const COLUMNS_MAX: usize = 1_664;
+
 const CATALOG: &str = "node";
 /// Where names without a schema are looked for.
 const SEARCH: &str = "search_path";
 
 /// Plans that are kept for those who ask the same again.
 const PLANS_MAX: usize = 2_000;
-/// Longer texts are not kept.
+/// Longer texts are not kept, and no more of all together: a plan takes many times its text.
 const PLAN_TEXT_BYTES_MAX: usize = 16 << 10;
+const PLANS_TEXT_BYTES_MAX: usize = 512 << 10;
 
 /// What plans are kept by: the text, and the types that were given for its parameters.
 type PlanKey = (String, Vec<u32>);
@@ -75,12 +83,22 @@ pub struct Engine {
     plans: Mutex<Plans>,
     /// Told of each new snapshot of the views.
     published: watch::Receiver<Lsn>,
+    memory: (Arc<dyn MemoryPool>, usize),
 }
 
 #[derive(Default)]
 struct Plans {
     version: (u64, u64),
     known: HashMap<PlanKey, Arc<Planned>>,
+    /// Of the texts.
+    bytes: usize,
+}
+
+impl Plans {
+    fn clear(&mut self) {
+        self.known.clear();
+        self.bytes = 0;
+    }
 }
 
 /// A statement that is planned.
@@ -104,8 +122,9 @@ impl Engine {
     pub fn new(relations: Relations, memory_bytes: usize) -> Result<Engine, PgError> {
         let failed = |error: DataFusionError| PgError::of_datafusion(&error, "");
         // Nothing is written to the disk for a query: one that needs more memory is refused.
+        let pool: Arc<dyn MemoryPool> = Arc::new(FairSpillPool::new(memory_bytes));
         let environment = RuntimeEnvBuilder::new()
-            .with_memory_pool(Arc::new(FairSpillPool::new(memory_bytes)))
+            .with_memory_pool(pool.clone())
             .with_disk_manager_builder(DiskManagerBuilder::default().with_mode(DiskManagerMode::Disabled))
             .build_arc()
             .map_err(failed)?;
@@ -120,7 +139,7 @@ impl Engine {
         options.sql_parser.map_string_types_to_utf8view = false;
         options.execution.time_zone = Some("+00:00".into());
         let lists: Arc<dyn CatalogProviderList> = Arc::new(Databases { relations: relations.clone() });
-        let mut scalar = bounded::bounded(SessionStateDefaults::default_scalar_functions());
+        let mut scalar = bounded::bounded(library::scalar());
         scalar.extend(functions::all(&relations).into_iter().map(Arc::new));
         let state = SessionStateBuilder::new()
             .with_config(config)
@@ -128,7 +147,7 @@ impl Engine {
             .with_catalog_list(lists)
             .with_expr_planners(SessionStateDefaults::default_expr_planners())
             .with_scalar_functions(scalar)
-            .with_aggregate_functions(SessionStateDefaults::default_aggregate_functions())
+            .with_aggregate_functions(library::aggregates())
             .with_window_functions(SessionStateDefaults::default_window_functions())
             .with_table_function_list(SessionStateDefaults::default_table_functions())
             .build();
@@ -138,7 +157,12 @@ impl Engine {
                 sender.send_replace(snapshot.lsn());
             }));
         }
-        Ok(Engine { state, relations, plans: Mutex::default(), published })
+        Ok(Engine { state, relations, plans: Mutex::default(), published, memory: (pool, memory_bytes) })
+    }
+
+    /// What all queries and sessions have, and how much it is.
+    pub(crate) fn memory(&self) -> (Arc<dyn MemoryPool>, usize) {
+        self.memory.clone()
     }
 
     pub(crate) fn published(&self) -> watch::Receiver<Lsn> {
@@ -163,7 +187,7 @@ impl Engine {
         {
             let mut plans = self.plans.lock().unwrap_or_else(PoisonError::into_inner);
             if plans.version != version {
-                plans.known.clear();
+                plans.clear();
                 plans.version = version;
             }
             if let Some(planned) = plans.known.get(&key)
@@ -177,10 +201,12 @@ impl Engine {
         if !is_session && text.len() <= PLAN_TEXT_BYTES_MAX {
             let mut plans = self.plans.lock().unwrap_or_else(PoisonError::into_inner);
             if plans.version == version {
-                if plans.known.len() >= PLANS_MAX {
-                    plans.known.clear();
+                if plans.known.len() >= PLANS_MAX || plans.bytes + text.len() > PLANS_TEXT_BYTES_MAX {
+                    plans.clear();
                 }
-                plans.known.insert(key, planned.clone());
+                if plans.known.insert(key, planned.clone()).is_none() {
+                    plans.bytes += text.len();
+                }
             }
         }
         Ok(planned)
@@ -219,17 +245,32 @@ impl Engine {
         });
         let parameters = parameters.collect();
         let columns: SchemaRef = Arc::new(plan.schema().as_arrow().clone());
+        if columns.fields().len() > COLUMNS_MAX {
+            let words = format!("target lists can have at most {COLUMNS_MAX} entries");
+            return Err(PgError::new(Code::TOO_MANY_COLUMNS, words));
+        }
         let point = asked.and_then(|asked| point::Point::of(asked, &self.relations, &columns));
         Ok((Planned { text: text.into(), plan, parameters, columns, views, reads, point }, is_session))
     }
 
-    /// The changes of a view from now on, or with all that it has now in front.
-    pub fn subscribe(
+    /// The view that a subscription is to, if `visitor` may read it.
+    pub(crate) fn subscribed(
         &self,
         subscribe: &Subscribe,
+        visitor: &Visitor,
+    ) -> Result<Arc<ViewDefinition>, PgError> {
+        subscribe::subscribed(&self.relations, subscribe, visitor)
+    }
+
+    /// The changes of a view from now on, or with all that it has now in front, as long as `rights` has it.
+    pub(crate) fn subscribe(
+        &self,
+        subscribe: &Subscribe,
+        view: &ViewDefinition,
         scope: &Scope,
+        rights: subscribe::Rights,
     ) -> Result<(SchemaRef, impl Stream<Item = DataFusionResult<RecordBatch>> + Send + use<>), PgError> {
-        subscribe::begin(&self.relations, self.published(), subscribe, scope)
+        subscribe::begin(&self.relations, self.published(), subscribe, view, scope, rights)
     }
 
     /// Runs a planned query with its parameters.
@@ -256,7 +297,7 @@ impl Engine {
         let config = config.with_extension(Arc::new(scope));
         *state.config_mut() = config;
         state.mark_start_execution();
-        let physical = state.create_physical_plan(&plan).await.map_err(failed)?;
+        let physical = state.create_physical_plan(&plan).await.and_then(yielding).map_err(failed)?;
         execute_stream(physical, state.task_ctx()).map_err(failed)
     }
 
@@ -305,6 +346,16 @@ impl Engine {
         }
         Ok((views, reads))
     }
+}
+
+/// What joins makes many rows of few, and whoever counts them asks for the next batch at once: between two of them others
+/// have their turn, and a query can be cancelled. Where rows are read, DataFusion does the same by itself.
+fn yielding(plan: Arc<dyn ExecutionPlan>) -> DataFusionResult<Arc<dyn ExecutionPlan>> {
+    let yielding = plan.transform_up(|node| match node.children().len() {
+        0 | 1 => Ok(Transformed::no(node)),
+        _ => Ok(Transformed::yes(Arc::new(CooperativeExec::new(node)) as Arc<dyn ExecutionPlan>)),
+    });
+    yielding.map(|done| done.data)
 }
 
 fn only_reads() -> PgError {

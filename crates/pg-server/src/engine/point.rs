@@ -199,6 +199,7 @@ impl Point {
             };
             key.push(value.to_array().map_err(|error| internal(&error))?);
         }
+        view.note_read();
         let batch = view.get(&key, Some(&self.projection)).map_err(|error| of_view(&error))?;
         RecordBatch::try_new(columns.clone(), batch.columns().to_vec())
             .map(Some)

@@ -42,6 +42,10 @@ const DEPTH_MAX: usize = 400;
 /// Tables, views, functions and sub-queries that a statement reads from: a plan joins them one below the other.
 const SOURCES_MAX: usize = 60;
 
+/// The same with what WITH names counted as often as it is named: a plan has it there each time, so that a chain of names,
+/// each of which stands for twice the one before, would grow without end.
+const EXPANDED_MAX: usize = 240;
+
 /// What a statement's text says.
 pub(super) struct Found {
     /// The types of parameters, by number.
@@ -168,10 +172,19 @@ struct Rewriter<'a> {
     is_session: bool,
     depth: usize,
     sources: usize,
-    /// Of the queries that are being visited, whether each reads the catalog alone.
-    queries: Vec<bool>,
-    /// The same of the query that was visited last.
+    /// The queries that are being visited, the innermost last.
+    queries: Vec<Visited>,
+    /// Whether the query that was visited last reads the catalog alone.
     last_reads_catalog: bool,
+}
+
+struct Visited {
+    reads_catalog: bool,
+    /// The names of its WITH that are still to be visited, the next one last, and how much those before stand for.
+    names: Vec<String>,
+    known: Vec<(String, usize)>,
+    /// What it reads, expanded.
+    sources: usize,
 }
 
 impl VisitorMut for Rewriter<'_> {
@@ -184,15 +197,33 @@ impl VisitorMut for Rewriter<'_> {
                 self.parameters.entry(number).or_insert(types::INT8);
             }
         }
-        self.queries.push(true);
+        let with = query.with.iter().flat_map(|with| with.cte_tables.iter().rev());
+        self.queries.push(Visited {
+            reads_catalog: true,
+            names: with.map(|table| folded(&table.alias.name)).collect(),
+            known: Vec::new(),
+            sources: 0,
+        });
         ControlFlow::Continue(())
     }
 
     fn post_visit_query(&mut self, _: &mut Query) -> ControlFlow<PgError> {
-        let reads_catalog = self.queries.pop().unwrap_or(false);
-        self.last_reads_catalog = reads_catalog;
+        let Some(visited) = self.queries.pop() else { return ControlFlow::Continue(()) };
+        self.last_reads_catalog = visited.reads_catalog;
+        if visited.sources > EXPANDED_MAX {
+            let message = format!(
+                "a statement reads from at most {EXPANDED_MAX} tables and sub-queries, with what WITH names counted each \
+                 time that it is named"
+            );
+            return ControlFlow::Break(PgError::new(Code::STATEMENT_TOO_COMPLEX, message));
+        }
         if let Some(outer) = self.queries.last_mut() {
-            *outer &= reads_catalog;
+            outer.reads_catalog &= visited.reads_catalog;
+            // The queries of a WITH come first, in its order.
+            match outer.names.pop() {
+                Some(name) => outer.known.push((name, visited.sources)),
+                None => outer.sources = outer.sources.saturating_add(visited.sources),
+            }
         }
         ControlFlow::Continue(())
     }
@@ -216,7 +247,7 @@ impl VisitorMut for Rewriter<'_> {
             _ => false,
         };
         if let Some(query) = self.queries.last_mut() {
-            *query &= is_catalog;
+            query.reads_catalog &= is_catalog;
         }
         ControlFlow::Continue(())
     }
@@ -232,8 +263,18 @@ impl VisitorMut for Rewriter<'_> {
         ControlFlow::Continue(())
     }
 
-    fn pre_visit_table_factor(&mut self, _: &mut TableFactor) -> ControlFlow<PgError> {
+    fn pre_visit_table_factor(&mut self, factor: &mut TableFactor) -> ControlFlow<PgError> {
         self.sources += 1;
+        let named = match &*factor {
+            TableFactor::Table { name, .. } if name.0.len() == 1 => name.0[0].as_ident().map(folded),
+            _ => None,
+        };
+        let all = self.queries.iter().rev().flat_map(|query| query.known.iter().rev());
+        let known = named.and_then(|named| all.clone().find(|(name, _)| *name == named));
+        let weight = known.map_or(1, |(_, sources)| (*sources).max(1));
+        if let Some(query) = self.queries.last_mut() {
+            query.sources = query.sources.saturating_add(weight);
+        }
         if self.sources > SOURCES_MAX {
             let message = format!("a statement reads from at most {SOURCES_MAX} tables and sub-queries");
             return ControlFlow::Break(PgError::new(Code::STATEMENT_TOO_COMPLEX, message));

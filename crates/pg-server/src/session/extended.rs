@@ -1,5 +1,6 @@
 //! Prepared statements and portals: Parse, Bind, Describe, Execute, Close.
 
+use super::budget::Held;
 use super::statements::columns_of;
 use super::{Client, LinkError, Outcome, Rows, columns};
 use crate::engine::Planned;
@@ -20,6 +21,7 @@ pub(super) struct Prepared {
     statement: Statement,
     /// Of a query.
     planned: Option<Arc<Planned>>,
+    _held: Held,
 }
 
 pub(super) struct Portal {
@@ -27,6 +29,8 @@ pub(super) struct Portal {
     values: Vec<ScalarValue>,
     formats: Vec<Format>,
     state: State,
+    /// For the values; rows count their own.
+    _held: Held,
 }
 
 enum State {
@@ -102,6 +106,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
             }
         };
         self.may_run(&statement)?;
+        let held = self.budget.hold_statement(&text)?;
         let deadline = self.begin_statement();
         let planned = match &statement {
             Statement::Query(text) => {
@@ -111,7 +116,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
             }
             _ => None,
         };
-        self.statements.insert(name, Arc::new(Prepared { statement, planned }));
+        self.statements.insert(name, Arc::new(Prepared { statement, planned, _held: held }));
         self.link.answer().parse_complete();
         Ok(())
     }
@@ -154,8 +159,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
         let values = bind.values.iter().zip(wanted).enumerate().map(|(index, (value, oid))| {
             types::decode(index + 1, value.as_ref(), *oid, format(index), &style)
         });
-        let values = values.collect::<Result<_, _>>()?;
-        let portal = Portal { prepared, values, formats: bind.result_formats, state: State::Bound };
+        let values = values.collect::<Result<Vec<_>, _>>()?;
+        let held = self.budget.hold(values.iter().map(ScalarValue::size).sum())?;
+        let formats = bind.result_formats;
+        let portal = Portal { prepared, values, formats, state: State::Bound, _held: held };
         self.portals.insert(bind.portal, portal);
         self.link.answer().bind_complete();
         Ok(())

@@ -1,22 +1,30 @@
-//! Cancels what a session is doing: from another connection with its secret, by a time-out, or because the node stops.
+//! Ends what a session is doing: from another connection with its secret, by a time-out, because the client has gone or
+//! the node stops.
 
+use super::gone::Gone;
 use crate::error::{Code, PgError};
 use std::collections::HashMap;
 use std::future::Future;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 
 /// Of one session.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Interrupt {
     is_asked_for: AtomicBool,
     notify: Notify,
+    client: Gone,
+    stop: watch::Receiver<bool>,
 }
 
 impl Interrupt {
+    pub(super) fn new(client: Gone, stop: watch::Receiver<bool>) -> Interrupt {
+        Interrupt { is_asked_for: AtomicBool::new(false), notify: Notify::new(), client, stop }
+    }
+
     pub fn ask(&self) {
         self.is_asked_for.store(true, Ordering::SeqCst);
         self.notify.notify_waiters();
@@ -39,9 +47,31 @@ impl Interrupt {
         }
     }
 
-    /// What the work comes to, unless somebody cancels it or its time is over.
+    /// What the work comes to, unless somebody cancels it, its time is over, or nobody is there to be told.
     pub(super) async fn guard<T>(
         &self,
+        deadline: Option<Instant>,
+        work: impl Future<Output = Result<T, PgError>>,
+    ) -> Result<T, PgError> {
+        self.guard_until(std::future::pending(), deadline, work).await
+    }
+
+    /// The same of what does not end by itself: it ends with the node, which lets other statements end first.
+    pub(super) async fn guard_endless<T>(
+        &self,
+        deadline: Option<Instant>,
+        work: impl Future<Output = Result<T, PgError>>,
+    ) -> Result<T, PgError> {
+        let mut stop = self.stop.clone();
+        let stopped = async {
+            let _ = stop.wait_for(|stop| *stop).await;
+        };
+        self.guard_until(stopped, deadline, work).await
+    }
+
+    async fn guard_until<T>(
+        &self,
+        stopped: impl Future<Output = ()>,
         deadline: Option<Instant>,
         work: impl Future<Output = Result<T, PgError>>,
     ) -> Result<T, PgError> {
@@ -63,7 +93,10 @@ impl Interrupt {
                 let error = PgError::new(Code::QUERY_CANCELED, "canceling statement due to statement timeout");
                 Err(error.hint("SET statement_timeout allows more time; a narrower range of offsets or times needs less"))
             }
+            () = stopped => Err(PgError::new(Code::ADMIN_SHUTDOWN, "the node stops")),
             done = work => done,
+            // Where the work is done there is no need to ask.
+            () = self.client.wait() => Err(PgError::new(Code::CONNECTION_FAILURE, "the client has gone")),
         }
     }
 }
@@ -114,7 +147,8 @@ mod tests {
 
     #[tokio::test]
     async fn work_that_is_ready_ends_with_its_time() {
-        let interrupt = Interrupt::default();
+        let (stop, stopped) = watch::channel(false);
+        let interrupt = Interrupt::new(Gone::default(), stopped);
         let ready = || std::future::ready(Ok(()));
         assert_eq!(interrupt.guard(None, ready()).await, Ok(()));
         let over = interrupt.guard(Some(Instant::now()), ready()).await;
@@ -124,5 +158,10 @@ mod tests {
         assert_eq!(asked.map_err(|error| error.code), Err(Code::QUERY_CANCELED));
         interrupt.clear();
         assert_eq!(interrupt.guard(None, ready()).await, Ok(()));
+        // A node that stops ends what is endless, and nothing else.
+        stop.send_replace(true);
+        assert_eq!(interrupt.guard(None, ready()).await, Ok(()));
+        let endless = interrupt.guard_endless(None, ready()).await;
+        assert_eq!(endless.map_err(|error| error.code), Err(Code::ADMIN_SHUTDOWN));
     }
 }

@@ -1,5 +1,7 @@
 //! The stream of a connection: whole messages in, answers out, and no client that holds either up for ever.
 
+use super::budget::Held;
+use crate::error::PgError;
 use crate::wire::{Answer, WireError, split};
 use bytes::{Buf, Bytes, BytesMut};
 use std::io;
@@ -22,18 +24,27 @@ pub(super) enum LinkError {
     /// In the middle of a message, or while it was to take an answer.
     #[error("the client has gone")]
     Gone,
+    #[error("{0}")]
+    Memory(PgError),
 }
 
 pub(super) struct Link<S> {
     stream: S,
     read: BytesMut,
     out: BytesMut,
+    /// For a message that is large; none before the log-in, where it may not be.
+    held: Option<Held>,
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Link<S> {
     /// `read` is what was read of the stream already.
     pub(super) fn new(stream: S, read: BytesMut) -> Link<S> {
-        Link { stream, read, out: BytesMut::new() }
+        Link { stream, read, out: BytesMut::new(), held: None }
+    }
+
+    /// Counts what the messages take from now on.
+    pub(super) fn count(&mut self, held: Held) {
+        self.held = Some(held);
     }
 
     /// The next message; `None` where the client has ended the connection. Giving up on it loses nothing.
@@ -47,6 +58,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Link<S> {
             }
             // Room grows with what comes, whatever the head of the message promises.
             self.read.reserve(8 << 10);
+            if let Some(held) = &self.held {
+                let bytes = self.read.capacity();
+                held.resize(if bytes > KEPT_BYTES { bytes } else { 0 }).map_err(LinkError::Memory)?;
+            }
             if self.stream.read_buf(&mut self.read).await? == 0 {
                 return if self.read.is_empty() { Ok(None) } else { Err(LinkError::Gone) };
             }

@@ -2,13 +2,16 @@
 //!
 //! `startup` lets the client in, `extended` keeps prepared statements and portals, `statements` runs what is no query.
 
+mod budget;
 mod extended;
+mod gone;
 mod interrupt;
 mod link;
 mod login;
 mod rows;
 mod statements;
 
+pub(crate) use gone::Gone;
 pub use interrupt::Sessions;
 
 use crate::copy;
@@ -19,12 +22,14 @@ use crate::statement::{self, CopyFormat, CopyOptions, Statement};
 use crate::tables::Places;
 use crate::wire::{Column, Format, MESSAGE_BYTES_MAX, Request, TransactionStatus};
 use broker::security::Visitor;
+pub(crate) use budget::Budget;
 use bytes::BytesMut;
 use datafusion::scalar::ScalarValue;
 use extended::{Portal, Prepared};
 use interrupt::{Interrupt, deadline_after};
 use link::{Link, LinkError};
-use rows::{Rows, columns, write_row};
+use rows::write_row;
+pub(crate) use rows::{Rows, columns};
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -57,8 +62,6 @@ enum Outcome {
 struct Cursor {
     rows: Rows,
     hold: bool,
-    /// It never ends: a fetch gives what is there.
-    is_live: bool,
 }
 
 struct Transaction {
@@ -82,6 +85,7 @@ pub(crate) struct Client<S> {
     cursors: BTreeMap<String, Cursor>,
     transaction: Transaction,
     places: Places,
+    budget: Arc<Budget>,
     /// An error came inside of extended queries: what follows up to the next Sync is left out.
     skips: bool,
 }
@@ -107,7 +111,9 @@ pub(crate) async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
             return;
         }
     };
-    let interrupt = Arc::new(Interrupt::default());
+    let budget = Budget::new(node.engine.memory());
+    link.count(budget.nothing());
+    let interrupt = Arc::new(Interrupt::new(peer.gone, stop.clone()));
     let secret = login.secret;
     let process = node.sessions.enter(secret, interrupt.clone());
     let mut session = login.session;
@@ -125,6 +131,7 @@ pub(crate) async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
         cursors: BTreeMap::new(),
         transaction: Transaction { status: TransactionStatus::Idle, seen: None, before: None },
         places: node.places.session(),
+        budget,
         skips: false,
     };
     let ended = client.run(secret).await;
@@ -134,6 +141,10 @@ pub(crate) async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
         Err(LinkError::Wire(error)) => {
             node.tell(&format!("a client broke the protocol: peer={}: {error}", peer.host));
             client.link.answer().error(&PgError::new(Code::PROTOCOL_VIOLATION, error.to_string()).fatal());
+            client.link.end().await;
+        }
+        Err(LinkError::Memory(error)) => {
+            client.link.answer().error(&error.fatal());
             client.link.end().await;
         }
         // The client's affair: there is nothing to undo.
@@ -397,8 +408,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
         while sent < rows_max {
             if rows.available() == 0 {
                 // What is ready need not wait for what may come late.
-                self.link.flush_much().await?;
-                match interrupt.guard(deadline, rows.ready()).await {
+                if rows.is_live {
+                    self.link.flush().await?;
+                } else {
+                    self.link.flush_much().await?;
+                }
+                match rows.ready(&interrupt, deadline).await {
                     Ok(true) => {}
                     Ok(false) => return Ok(Ok((sent, true))),
                     Err(error) => return Ok(Err(error)),
@@ -424,7 +439,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
         is_move: bool,
         deadline: Option<Instant>,
     ) -> Result<Result<u64, PgError>, LinkError> {
-        if !cursor.is_live && !is_move {
+        let is_live = cursor.rows.is_live;
+        if !is_live && !is_move {
             let sent = self.send_rows(&mut cursor.rows, columns, count, deadline).await?;
             return Ok(sent.map(|(count, _)| count));
         }
@@ -433,8 +449,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
         let mut fetched = 0;
         while fetched < count {
             // Of what never ends, a fetch waits for something and gives what is there.
-            if cursor.rows.available() == 0 && !(cursor.is_live && fetched > 0) {
-                match interrupt.guard(deadline, cursor.rows.ready()).await {
+            if cursor.rows.available() == 0 && !(is_live && fetched > 0) {
+                match cursor.rows.ready(&interrupt, deadline).await {
                     Ok(true) => {}
                     Ok(false) => break,
                     Err(error) => return Ok(Err(error)),
@@ -474,7 +490,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
             if rows.available() == 0 {
                 // A subscription's rows go out as they come.
                 self.link.flush().await?;
-                match interrupt.guard(deadline, rows.ready()).await {
+                match rows.ready(&interrupt, deadline).await {
                     Ok(true) => {}
                     Ok(false) => break,
                     Err(error) => return Ok(Err(error)),
@@ -537,13 +553,18 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
         Ok(())
     }
 
-    async fn query(&mut self, planned: &Planned, values: Vec<ScalarValue>) -> Result<Rows, PgError> {
-        let after = self.session.settings.read_after();
-        if after.0 > 0 {
-            self.come_to(after, &planned.views).await?;
+    /// Waits as the session has been told to, for what reads these views.
+    async fn read_after(&mut self, views: &[String]) -> Result<(), PgError> {
+        match self.session.settings.read_after() {
+            base::Lsn(0) => Ok(()),
+            after => self.come_to(after, views).await,
         }
+    }
+
+    async fn query(&mut self, planned: &Planned, values: Vec<ScalarValue>) -> Result<Rows, PgError> {
+        self.read_after(&planned.views).await?;
         let scope = self.scope();
         let stream = self.node.engine.run(planned, values, scope).await?;
-        Ok(Rows::new(planned.text.clone(), stream))
+        Ok(Rows::new(planned.text.clone(), stream, self.budget.nothing()))
     }
 }

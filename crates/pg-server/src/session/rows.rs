@@ -1,5 +1,7 @@
 //! Rows of a query on their way to a client: batch by batch, as many as are asked for.
 
+use super::budget::Held;
+use super::interrupt::Interrupt;
 use crate::error::PgError;
 use crate::types::{self, Style, canonical};
 use crate::wire::{Answer, Column, Format};
@@ -10,51 +12,78 @@ use datafusion::error::DataFusionError;
 use datafusion::execution::SendableRecordBatchStream;
 use futures::StreamExt;
 use std::sync::Arc;
+use tokio::time::Instant;
 
 /// A query that runs.
-pub(super) struct Rows {
+pub(crate) struct Rows {
     pub schema: SchemaRef,
     text: Arc<str>,
     stream: SendableRecordBatchStream,
     batch: Vec<ArrayRef>,
     next: usize,
     count: usize,
+    /// For the batch.
+    held: Held,
+    /// They never end, and what comes next may come late: a subscription's.
+    pub is_live: bool,
 }
 
 impl Rows {
-    pub(super) fn new(text: Arc<str>, stream: SendableRecordBatchStream) -> Rows {
-        Rows { schema: stream.schema(), text, stream, batch: Vec::new(), next: 0, count: 0 }
+    pub(crate) fn new(text: Arc<str>, stream: SendableRecordBatchStream, held: Held) -> Rows {
+        let schema = stream.schema();
+        Rows { schema, text, stream, batch: Vec::new(), next: 0, count: 0, held, is_live: false }
     }
 
-    /// Makes sure that there is a row; false at the end.
-    pub(super) async fn ready(&mut self) -> Result<bool, PgError> {
+    /// Makes sure that there is a row, unless something ends it before; false at the end.
+    pub(super) async fn ready(
+        &mut self,
+        interrupt: &Interrupt,
+        deadline: Option<Instant>,
+    ) -> Result<bool, PgError> {
+        match self.is_live {
+            true => interrupt.guard_endless(deadline, self.reach()).await,
+            false => interrupt.guard(deadline, self.reach()).await,
+        }
+    }
+
+    /// The same, whatever befalls the session.
+    pub(crate) async fn reach(&mut self) -> Result<bool, PgError> {
         while self.next >= self.count {
+            self.batch.clear();
+            (self.next, self.count) = (0, 0);
+            self.held.resize(0)?;
             let Some(batch) = self.stream.next().await else { return Ok(false) };
             let batch = batch.map_err(|error| PgError::of_datafusion(&error, &self.text))?;
             let columns: Result<Vec<ArrayRef>, ArrowError> = batch.columns().iter().map(canonical).collect();
             self.batch = columns.map_err(|error| {
                 PgError::of_datafusion(&DataFusionError::ArrowError(Box::new(error), None), &self.text)
             })?;
+            self.held.resize(self.batch.iter().map(bytes_of).sum())?;
             (self.next, self.count) = (0, batch.num_rows());
         }
         Ok(true)
     }
 
     /// Rows that are there already.
-    pub(super) fn available(&self) -> usize {
+    pub(crate) fn available(&self) -> usize {
         self.count - self.next
     }
 
     /// The next row, which is there.
-    pub(super) fn take(&mut self) -> (&[ArrayRef], usize) {
+    pub(crate) fn take(&mut self) -> (&[ArrayRef], usize) {
         let row = self.next;
         self.next += 1;
         (&self.batch, row)
     }
 }
 
+/// What the values take; an array may share its buffers with others.
+fn bytes_of(array: &ArrayRef) -> usize {
+    array.to_data().get_slice_memory_size().unwrap_or_else(|_| array.get_array_memory_size())
+}
+
 /// The columns of a schema, in the formats that were asked for: none is text, one is for all.
-pub(super) fn columns(schema: &SchemaRef, formats: &[Format]) -> Vec<Column> {
+pub(crate) fn columns(schema: &SchemaRef, formats: &[Format]) -> Vec<Column> {
     let format = |index: usize| match formats {
         [] => Format::Text,
         [all] => *all,

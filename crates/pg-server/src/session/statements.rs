@@ -156,11 +156,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
                 done("CLOSE CURSOR")
             }
             Statement::Copy { source, options } => {
-                let (rows, _) = self.source(source).await?;
+                let rows = self.source(source).await?;
                 Ok(Outcome::Copied { rows, options: options.clone() })
             }
             Statement::Subscribe(subscribe) => {
-                let (rows, _) = self.source(&Source::Subscribe(subscribe.clone())).await?;
+                let rows = self.source(&Source::Subscribe(subscribe.clone())).await?;
                 Ok(Outcome::Rows { rows, tag: "SUBSCRIBE" })
             }
             Statement::WaitForLsn { lsn, timeout_ms, is_error } => {
@@ -245,13 +245,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
             return Err(PgError::new(Code::LIMIT_EXCEEDED, "too many cursors are open")
                 .hint("CLOSE those that are done"));
         }
-        let (rows, is_live) = self.source(source).await?;
-        self.cursors.insert(name.to_string(), Cursor { rows, hold, is_live });
+        let rows = self.source(source).await?;
+        self.cursors.insert(name.to_string(), Cursor { rows, hold });
         Ok(())
     }
 
-    /// The rows of a cursor or a copy, and whether they never end.
-    async fn source(&mut self, source: &Source) -> Result<(Rows, bool), PgError> {
+    /// The rows of a cursor, a copy or a subscription.
+    async fn source(&mut self, source: &Source) -> Result<Rows, PgError> {
         match source {
             Source::Query(text) => {
                 let visitor = self.rights();
@@ -259,13 +259,20 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
                 if !planned.parameters.is_empty() {
                     return Err(PgError::new(Code::UNDEFINED_PARAMETER, "there is no parameter $1 here"));
                 }
-                Ok((self.query(&planned, Vec::new()).await?, false))
+                self.query(&planned, Vec::new()).await
             }
             Source::Subscribe(subscribe) => {
+                let visitor = self.rights();
+                let view = self.node.engine.subscribed(subscribe, &visitor)?;
+                self.read_after(std::slice::from_ref(&view.name)).await?;
                 let scope = self.scope();
-                let (schema, stream) = self.node.engine.subscribe(subscribe, &scope)?;
+                let (node, host) = (self.node.clone(), self.host);
+                let rights = Box::new(move || node.broker.rights_again(&visitor, host));
+                let (schema, stream) = self.node.engine.subscribe(subscribe, &view, &scope, rights)?;
                 let stream = Box::pin(RecordBatchStreamAdapter::new(schema, stream));
-                Ok((Rows::new("".into(), stream), true))
+                let mut rows = Rows::new("".into(), stream, self.budget.nothing());
+                rows.is_live = true;
+                Ok(rows)
             }
         }
     }
@@ -285,7 +292,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
         let batch = RecordBatch::try_new(schema.clone(), columns.collect());
         let batch = batch.map_err(|error| PgError::new(Code::INTERNAL, error.to_string()))?;
         let stream = futures::stream::iter([Ok(batch)]);
-        let rows = Rows::new("".into(), Box::pin(RecordBatchStreamAdapter::new(schema, stream)));
+        let stream = Box::pin(RecordBatchStreamAdapter::new(schema, stream));
+        let rows = Rows::new("".into(), stream, self.budget.nothing());
         Ok(Outcome::Rows { rows, tag })
     }
 }

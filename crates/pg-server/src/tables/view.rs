@@ -166,6 +166,7 @@ impl PartitionStream for Reader {
 
     fn execute(&self, context: Arc<TaskContext>) -> SendableRecordBatchStream {
         let (view, scan) = (self.view.clone(), self.scan.clone());
+        view.note_read();
         places::stream(&context, &self.schema, move |sender| {
             for batch in view.scan(&scan, SCAN_ROWS_MAX).map_err(|error| of_view(&error))? {
                 let batch = batch.map_err(|error| of_view(&error).into());

@@ -27,6 +27,7 @@ pub struct Site {
     pub broker: Arc<Broker>,
     pub views: Views,
     pub server: ServerHandle,
+    pub counters: Arc<Counters>,
 }
 
 fn definition() -> ViewDefinition {
@@ -53,6 +54,10 @@ impl Site {
     }
 
     pub fn with(settings: &[(&str, &str)]) -> Site {
+        Site::with_memory(settings, 256 << 20)
+    }
+
+    pub fn with_memory(settings: &[(&str, &str)], memory_bytes: usize) -> Site {
         let os = SimOs::new(5).os();
         let options =
             LogOptions { file_bytes: 4 << 20, first_file_bytes: 64 << 10, ..LogOptions::new("/data/log") };
@@ -67,11 +72,12 @@ impl Site {
         let views = Views::new(os.clone(), fold);
         let config = ServerConfig {
             views: Some(views.clone()),
+            memory_bytes,
             ..ServerConfig::new(SocketAddr::from(([127, 0, 0, 1], 0)))
         };
-        let server = pg_server::start(config, broker.clone(), os, Arc::new(Counters::default()))
-            .expect("a port is free");
-        Site { broker, views, server }
+        let counters = Arc::new(Counters::default());
+        let server = pg_server::start(config, broker.clone(), os, counters.clone()).expect("a port is free");
+        Site { broker, views, server, counters }
     }
 
     pub fn topic(&self, name: &str, partitions: u32) {
@@ -121,6 +127,21 @@ impl Site {
         let credential = Credential::from_password(Mechanism::Sha256, b"salt", 4_096, password);
         let set = RulesChange::CredentialSet { user: name.into(), credential };
         self.broker.change_rules(vec![set]).unwrap_or_else(|_| panic!("the user is set"));
+    }
+
+    /// Waits until the server has ended all connections; fails if it never does.
+    pub fn wait_until_nobody_is_there(&self) {
+        let clock = os::Os::real().clock;
+        let begun_ns = clock.monotonic_ns();
+        loop {
+            let mut page = metrics::Page::new(metrics::Format::Prometheus, 100);
+            self.counters.write_metrics(&mut page);
+            if page.finish().contains("eventwright_postgresql_connections 0\n") {
+                return;
+            }
+            assert!(clock.monotonic_ns() - begun_ns < LIMIT.as_nanos() as u64, "a connection is still open");
+            std::thread::yield_now();
+        }
     }
 
     pub fn client(&self) -> Client {
@@ -190,6 +211,31 @@ pub fn startup(parameters: &[(&str, &str)]) -> Vec<u8> {
     [&(body.len() as u32 + 4).to_be_bytes()[..], &body].concat()
 }
 
+/// A Bind of the statement to the portal without a name.
+pub fn bound(name: &str, values: &[Option<&[u8]>], format: u16, results: u16) -> Vec<u8> {
+    let mut body = [text(""), text(name)].concat();
+    body.extend([0, 1]);
+    body.extend(format.to_be_bytes());
+    body.extend((values.len() as u16).to_be_bytes());
+    for value in values {
+        match value {
+            None => body.extend((-1_i32).to_be_bytes()),
+            Some(value) => {
+                body.extend((value.len() as i32).to_be_bytes());
+                body.extend(*value);
+            }
+        }
+    }
+    body.extend([0, 1]);
+    body.extend(results.to_be_bytes());
+    message(b'B', &body)
+}
+
+/// The code of an error's message.
+pub fn code_of(body: &[u8]) -> String {
+    fields(body).remove(&'C').unwrap_or_default()
+}
+
 impl Client {
     pub fn connect(address: SocketAddr) -> TcpStream {
         let stream = TcpStream::connect(address).expect("the server listens");
@@ -257,6 +303,21 @@ impl Client {
         self.stream.write_all(bytes).expect("the server reads");
     }
 
+    /// The same to a server that may hang up on the way.
+    pub fn send_what_is_taken(&mut self, bytes: &[u8]) {
+        let _ = self.stream.write_all(bytes);
+    }
+
+    /// The next message that is not of these kinds.
+    pub fn next_but(&mut self, kinds: &str) -> (u8, Vec<u8>) {
+        loop {
+            let next = self.next();
+            if !kinds.contains(char::from(next.0)) {
+                return next;
+            }
+        }
+    }
+
     pub fn query(&mut self, statement: &str) -> Got {
         self.send(&message(b'Q', &text(statement)));
         self.got()
@@ -275,22 +336,7 @@ impl Client {
     }
 
     pub fn bind(&mut self, name: &str, values: &[Option<&[u8]>], format: u16, results: u16) {
-        let mut body = [text(""), text(name)].concat();
-        body.extend([0, 1]);
-        body.extend(format.to_be_bytes());
-        body.extend((values.len() as u16).to_be_bytes());
-        for value in values {
-            match value {
-                None => body.extend((-1_i32).to_be_bytes()),
-                Some(value) => {
-                    body.extend((value.len() as i32).to_be_bytes());
-                    body.extend(*value);
-                }
-            }
-        }
-        body.extend([0, 1]);
-        body.extend(results.to_be_bytes());
-        self.send(&message(b'B', &body));
+        self.send(&bound(name, values, format, results));
     }
 
     pub fn execute(&mut self, rows: i32) {
@@ -354,7 +400,7 @@ fn columns(body: &[u8]) -> Vec<(String, u32)> {
     columns
 }
 
-fn values(body: &[u8]) -> Vec<Option<String>> {
+pub fn values(body: &[u8]) -> Vec<Option<String>> {
     let mut rest = &body[2..];
     let mut values = Vec::new();
     while !rest.is_empty() {

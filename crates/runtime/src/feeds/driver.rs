@@ -13,7 +13,7 @@ use crate::steps::Context;
 use crate::topics;
 use base::{ErrorKind, Lsn, PartitionId};
 use dataflow::connector::SCAN_RATE;
-use dataflow::feed::{Feed, FeedRecord, Haul};
+use dataflow::feed::{Feed, FeedRecord, Haul, RECORD_BYTES_MAX};
 use dataflow::sink::TopicBatch;
 use dataflow::source::SourceError;
 use eventlog::EventLog;
@@ -27,8 +27,6 @@ use std::sync::atomic::{AtomicBool, Ordering};
 const POLL_MS: u64 = 200;
 /// A batch of several records is not larger.
 const BATCH_BYTES_WANTED: usize = 768 << 10;
-/// One record must fit into an entry of the log.
-const RECORD_BYTES_MAX: usize = 16 << 20;
 /// Hauls that may wait for the disk before no more is polled.
 const UNCONFIRMED_MAX: usize = 64;
 /// Records that may have landed and not been read before no more is polled; the job's options bound their bytes.
@@ -56,6 +54,8 @@ pub(crate) struct Driver {
     unconfirmed: VecDeque<(Lsn, u64)>,
     landed_records: u64,
     landed_bytes: u64,
+    /// What the feed has lost, as it was told last.
+    lost: u64,
 }
 
 /// What a driver did.
@@ -80,6 +80,8 @@ impl Driver {
         let job = context.request.name.clone();
         let ended = context.journal.feed(&job, landing.scan.0 as u32).is_some_and(|feed| feed.ended);
         landing.ended.store(ended, Ordering::Release);
+        let mut feed = landing.feed()?;
+        feed.has_partitions(partitions.len() as u32);
         Ok(Driver {
             job,
             log: context.log.clone(),
@@ -91,7 +93,7 @@ impl Driver {
             landing: landing.clone(),
             partitions,
             ids_partition,
-            feed: landing.feed()?,
+            feed,
             is_open: false,
             retries: Retries::new(&context.os, context.request.options.restart),
             rate: Rate::of(&context.os, &landing.table.options, SCAN_RATE),
@@ -100,6 +102,7 @@ impl Driver {
             unconfirmed: VecDeque::new(),
             landed_records: 0,
             landed_bytes: 0,
+            lost: 0,
         })
     }
 
@@ -162,6 +165,12 @@ impl Driver {
             self.note(|feed| feed.failure = None);
         }
         self.confirm_durable()?;
+        let lost = self.feed.lost();
+        if lost > self.lost {
+            let more = lost - self.lost;
+            self.note(|feed| feed.lost += more);
+            self.lost = lost;
+        }
         let pause_ms = if self.unread() { Some(POLL_MS) } else { self.rate.pause_ms() };
         if let Some(pause_ms) = pause_ms {
             self.feed.keep_alive()?;

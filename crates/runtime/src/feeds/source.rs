@@ -3,7 +3,7 @@
 use super::Landing;
 use base::PartitionId;
 use dataflow::sink::TopicBatch;
-use dataflow::source::{Position, Read, ReadLimits, Rejected, Source, SourceError, Split};
+use dataflow::source::{Position, Read, ReadLimits, Rejected, Source, SourceError, SourceTraces, Split};
 use eventlog::EventLog;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -70,6 +70,14 @@ impl Source for LandedSource {
 
     fn encode_rejected(&self, rejected: &[&Rejected]) -> Result<Vec<TopicBatch>, SourceError> {
         self.source.encode_rejected(rejected)
+    }
+
+    fn trace(&mut self) {
+        self.source.trace();
+    }
+
+    fn take_traces(&mut self) -> SourceTraces {
+        self.source.take_traces()
     }
 
     fn lag(&self, split: &Split, from: Position) -> Option<u64> {

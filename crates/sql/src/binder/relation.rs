@@ -11,6 +11,7 @@ use dataflow::plan::{
     AggregateFunction, AggregateOptions, Changelog, Elements, JoinKind, LookupAsking, OverFrame, SortKey,
     WindowKind,
 };
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 /// The number of a relation in its graph.
@@ -303,15 +304,31 @@ impl Graph {
 
     /// The table that a relation shows, where it can be asked for single rows.
     pub fn looked_up(&self, id: RelationId) -> Option<&Arc<BoundTable>> {
+        match &self.relations[self.shown_scan(id)?].kind {
+            RelationKind::Scan { table } => table.connector.looks_up(&table.definition).then_some(table),
+            _ => None,
+        }
+    }
+
+    /// The scan whose rows a relation shows, each by itself.
+    fn shown_scan(&self, id: RelationId) -> Option<RelationId> {
         let relation = &self.relations[id];
         match &relation.kind {
-            RelationKind::Scan { table } => table.connector.looks_up(&table.definition).then_some(table),
+            RelationKind::Scan { .. } => Some(id),
             RelationKind::Project { .. }
             | RelationKind::Filter { .. }
             | RelationKind::Watermark { .. }
-            | RelationKind::ProcessingTime => self.looked_up(relation.inputs[0]),
+            | RelationKind::ProcessingTime => self.shown_scan(relation.inputs[0]),
             _ => None,
         }
+    }
+
+    /// The scans that are never read, but asked for single rows.
+    pub fn asked_scans(&self) -> BTreeSet<RelationId> {
+        let joins = self.relations.iter().filter(|relation| {
+            matches!(relation.kind, RelationKind::Join { manner: JoinManner::Lookup { asks: Some(_) }, .. })
+        });
+        joins.filter_map(|join| self.shown_scan(join.inputs[1])).collect()
     }
 
     /// The column by whose time the rows of a relation are versions, if it has one: the event time of a table, or that by

@@ -23,7 +23,7 @@ pub use listing::{Listing, matching};
 pub(crate) use qualify::expressions_below;
 pub use table::{CatalogTable, CatalogView, PrimaryKey};
 
-use crate::ast::{CreateMaterializedTable, Identifier, ObjectName, OptionPair};
+use crate::ast::{CreateMaterializedTable, CreateTable, Identifier, ObjectName, OptionPair};
 use crate::diagnostic::Diagnostic;
 use crate::span::Span;
 use crate::unparse::quoted;
@@ -284,6 +284,13 @@ impl Catalog {
 
     /// The names of every table and view in reach, as short as they can be written.
     pub fn names(&self) -> Vec<String> {
+        let mut names: Vec<String> = self.full_names().iter().map(|name| self.shortest(name)).collect();
+        names.sort();
+        names.dedup();
+        names
+    }
+
+    fn full_names(&self) -> BTreeSet<FullName> {
         let permanent = self.catalogs.iter().flat_map(|(catalog, entry)| {
             entry.databases.iter().flat_map(move |(database, entry)| {
                 entry.objects.keys().map(move |name| FullName {
@@ -293,11 +300,23 @@ impl Catalog {
                 })
             })
         });
-        let mut names: Vec<String> =
-            permanent.chain(self.temporary.keys().cloned()).map(|name| self.shortest(&name)).collect();
-        names.sort();
-        names.dedup();
-        names
+        permanent.chain(self.temporary.keys().cloned()).collect()
+    }
+
+    /// The tables, each as a statement that declares it in this database.
+    pub fn tables(&self) -> Vec<CreateTable> {
+        let found = self.full_names().into_iter().filter_map(|name| match self.find_full(&name)? {
+            Found { object: CatalogObject::Table(table), temporary, .. } => {
+                let mut written = name.to_object_name(table.span);
+                if name.catalog == self.current_catalog {
+                    let is_here = name.database == self.current_database;
+                    written.parts.drain(..if is_here { 2 } else { 1 });
+                }
+                Some(table.to_create(written, temporary))
+            }
+            _ => None,
+        });
+        found.collect()
     }
 
     /// The versions of everything that is defined.

@@ -1,56 +1,8 @@
-//! The proleptic Gregorian calendar on plain integers, and texts of dates and times.
-//!
-//! The conversions are those of Howard Hinnant's "chrono-compatible low-level date algorithms"; they hold for
-//! every day that 64 bits of milliseconds can name.
+//! What SQL asks of the calendar, and texts of dates and times.
 
 use super::value::{DAY_MS, Moment};
+pub use base::calendar::{Day, day_of, days_in_month, is_leap, number_of};
 use std::fmt::Write;
-
-/// A day of the calendar.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Day {
-    pub year: i64,
-    /// 1 to 12.
-    pub month: u32,
-    /// 1 to 31.
-    pub day: u32,
-}
-
-/// The calendar day of a day number (0 is 1970-01-01).
-pub fn day_of(number: i64) -> Day {
-    let shifted = number + 719_468;
-    let era = shifted.div_euclid(146_097);
-    let day_of_era = shifted.rem_euclid(146_097);
-    let year_of_era = (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
-    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let month_shifted = (5 * day_of_year + 2) / 153;
-    let day = (day_of_year - (153 * month_shifted + 2) / 5 + 1) as u32;
-    let month = if month_shifted < 10 { month_shifted + 3 } else { month_shifted - 9 } as u32;
-    Day { year: year_of_era + era * 400 + i64::from(month <= 2), month, day }
-}
-
-/// The number of a calendar day.
-pub fn number_of(year: i64, month: u32, day: u32) -> i64 {
-    let year = if month <= 2 { year - 1 } else { year };
-    let era = year.div_euclid(400);
-    let year_of_era = year.rem_euclid(400);
-    let month_shifted = i64::from((month + 9) % 12);
-    let day_of_year = (153 * month_shifted + 2) / 5 + i64::from(day) - 1;
-    let day_of_era = year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year;
-    era * 146_097 + day_of_era - 719_468
-}
-
-pub fn is_leap(year: i64) -> bool {
-    year % 4 == 0 && (year % 100 != 0 || year % 400 == 0)
-}
-
-pub fn days_in_month(year: i64, month: u32) -> u32 {
-    match month {
-        2 => 28 + u32::from(is_leap(year)),
-        4 | 6 | 9 | 11 => 30,
-        _ => 31,
-    }
-}
 
 /// 1 for the first of January.
 pub fn day_of_year(number: i64) -> i64 {

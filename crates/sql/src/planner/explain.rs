@@ -16,7 +16,8 @@ pub struct Tables {
 impl Tables {
     pub fn of(graph: &Graph) -> Tables {
         let mut tables = Tables::default();
-        for relation in &graph.relations {
+        let asked = graph.asked_scans();
+        for (id, relation) in graph.relations.iter().enumerate() {
             match &relation.kind {
                 // The plan holds the rows of VALUES itself.
                 RelationKind::Scan { table }
@@ -26,7 +27,7 @@ impl Tables {
                         .get("connector")
                         .is_some_and(|name| name == dataflow::values::NAME) => {}
                 // It can only be asked.
-                RelationKind::Scan { table } if !table.connector.spec().reads => {
+                RelationKind::Scan { table } if asked.contains(&id) => {
                     let text = format!(
                         "{}, looked up: each answer counts once (it lies in the job's log)",
                         connector(table)

@@ -25,6 +25,7 @@ const SPECS: &[ConnectorSpec] = &[
             option("format", true),
             option("scan.startup.mode", false),
             option("scan.bounded.mode", false),
+            option("dead-letter.topic", false),
             option("scan.watermark.emit.strategy", false),
             option("scan.watermark.idle-timeout", false),
             option("json.*", false),

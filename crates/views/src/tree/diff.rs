@@ -1,13 +1,13 @@
 //! What has changed between two trees, in the order of the keys.
 
-use super::{Entry, Node, Tree};
+use super::{Entry, Node, Tree, child_of};
 use std::cmp::Ordering;
 use std::sync::Arc;
 
 /// A key whose row is not the same in both trees.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Difference<'a> {
-    pub key: &'a [u8],
+    pub key: &'a Arc<[u8]>,
     pub before: Option<&'a [u8]>,
     pub after: Option<&'a [u8]>,
 }
@@ -53,8 +53,33 @@ impl<'a> Walk<'a> {
 impl Tree {
     /// What must change in `before` to make this tree of it.
     pub(crate) fn diff<'a>(&'a self, before: &'a Tree) -> Diff<'a> {
-        let walk = |tree: &'a Tree| Walk { nodes: vec![&tree.root], entries: &[] };
-        Diff { before: walk(before), after: walk(self) }
+        Diff { before: before.walk(), after: self.walk() }
+    }
+
+    /// The same of the keys above one.
+    pub(crate) fn diff_above<'a>(&'a self, before: &'a Tree, key: &[u8]) -> Diff<'a> {
+        Diff { before: before.walk_above(key), after: self.walk_above(key) }
+    }
+
+    fn walk(&self) -> Walk<'_> {
+        Walk { nodes: vec![&self.root], entries: &[] }
+    }
+
+    fn walk_above(&self, key: &[u8]) -> Walk<'_> {
+        let mut walk = self.walk();
+        while let Some(node) = walk.nodes.pop() {
+            match &**node {
+                Node::Leaf(entries) => {
+                    walk.entries = &entries[entries.partition_point(|entry| *entry.key <= *key)..];
+                    break;
+                }
+                Node::Inner { children, .. } => {
+                    let place = child_of(children, key);
+                    walk.nodes.extend(children[place..].iter().rev().map(|(_, child)| child));
+                }
+            }
+        }
+        walk
     }
 }
 

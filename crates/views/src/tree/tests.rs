@@ -37,7 +37,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(24))]
 
     #[test]
-    fn is_a_map_and_an_old_copy_stays_as_it_was(first in changes(), second in changes()) {
+    fn is_a_map_and_an_old_copy_stays_as_it_was(first in changes(), second in changes(), above in 0..9000_u16) {
         let (mut tree, mut model) = (Tree::default(), Model::new());
         first.iter().for_each(|one| change(&mut tree, &mut model, one));
         let (old, old_model) = (tree.clone(), model.clone());
@@ -55,15 +55,21 @@ proptest! {
         let mut last: Option<Vec<u8>> = None;
         for difference in tree.diff(&old) {
             prop_assert_ne!(difference.before, difference.after);
-            prop_assert!(last.as_deref().is_none_or(|last| last < difference.key));
+            prop_assert!(last.as_deref().is_none_or(|last| *last < **difference.key));
             last = Some(difference.key.to_vec());
             let before = match difference.after {
                 Some(row) => patched.insert(difference.key.to_vec(), row.to_vec()),
-                None => patched.remove(difference.key),
+                None => patched.remove(&**difference.key),
             };
             prop_assert_eq!(before.as_deref(), difference.before);
         }
         prop_assert_eq!(patched, model);
+        // From any key on they are the rest of them.
+        let above = above.to_be_bytes();
+        let keys = |diff: super::Diff<'_>| diff.map(|one| one.key.to_vec()).collect::<Vec<_>>();
+        let mut wanted = keys(tree.diff(&old));
+        wanted.retain(|key| key.as_slice() > above.as_slice());
+        prop_assert_eq!(keys(tree.diff_above(&old, &above)), wanted);
     }
 
     #[test]

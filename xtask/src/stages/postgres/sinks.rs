@@ -53,7 +53,7 @@ pub fn run() -> Result<Counts> {
     let folder = tempfile::tempdir()?;
     let postgres = Postgres::start(&folder.path().join("postgres.log"))?;
     let given = format!("{} {USER} {PASSWORD}", postgres.port);
-    let mut counts = cargo::test_program("connectors", "postgres", ("EVENTWRIGHT_TEST_POSTGRES", &given))?;
+    let mut counts = cargo::test_program("postgres", ("EVENTWRIGHT_TEST_POSTGRES", &given))?;
     let mut check = |name: &str, result| counts.check(&format!("postgres: {name}"), result);
     std::fs::write(folder.path().join("job.sql"), JOB)?;
     std::fs::write(folder.path().join("refused.sql"), REFUSED)?;

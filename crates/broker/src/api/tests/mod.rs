@@ -15,6 +15,7 @@ mod one_node;
 mod records;
 mod share;
 mod share_crashes;
+mod traced;
 mod transaction_crashes;
 mod transactional;
 mod transactions;

@@ -11,26 +11,16 @@ mod sts;
 
 pub(super) use profiles::region;
 
-use super::error::{AwsError, Done};
 use super::options::{ACCESS_KEY_ID, PROFILE_NAME, PROVIDER, ROLE_ARN, SECRET_KEY, TOKEN_FILE};
+use crate::service::{Done, Ends, Environment, Lasting, ServiceError};
 use base::options::Options;
 use chrono::DateTime;
 use os::Os;
-use std::sync::Arc;
 use std::time::Duration;
 
-/// Keys are fetched anew when they hold no longer than this.
-const AHEAD_MS: i64 = 5 * 60 * 1000;
 /// Whoever hands out keys is near.
 const NEAR_TIMEOUT: Duration = Duration::from_secs(2);
 const ANSWER_BYTES_MAX: usize = 1 << 20;
-
-/// The process's environment, or that of a test.
-pub(crate) type Environment = Arc<dyn Fn(&str) -> Option<String> + Send + Sync>;
-
-pub(crate) fn environment() -> Environment {
-    Arc::new(|name| std::env::var(name).ok().filter(|value| !value.is_empty()))
-}
 
 /// Not `Debug`: nobody is shown them.
 #[derive(Clone, PartialEq, Eq)]
@@ -59,7 +49,13 @@ pub(crate) struct Credentials {
     pub options: Options,
     pub environment: Environment,
     pub region: String,
-    cached: Option<Keys>,
+    cached: Lasting<Keys>,
+}
+
+impl Ends for Keys {
+    fn expires_ms(&self) -> Option<i64> {
+        self.expires_ms
+    }
 }
 
 impl Credentials {
@@ -69,7 +65,7 @@ impl Credentials {
             options: options.clone(),
             environment,
             region: region.to_string(),
-            cached: None,
+            cached: Lasting::default(),
         }
     }
 
@@ -83,27 +79,18 @@ impl Credentials {
 
     /// The keys that hold now.
     pub(crate) fn get(&mut self) -> Done<Keys> {
-        let now_ms = self.os.clock.now_ms();
-        let is_old = |keys: &Keys, ahead_ms: i64| keys.expires_ms.is_some_and(|end| end - ahead_ms <= now_ms);
-        if let Some(keys) = self.cached.as_ref().filter(|keys| !is_old(keys, AHEAD_MS)) {
-            return Ok(keys.clone());
-        }
-        match self.find() {
-            Ok(keys) => Ok(self.cached.insert(keys).clone()),
-            // Whoever hands them out is away for a moment: the last ones do until they end.
-            Err(error) => match self.cached.as_ref().filter(|keys| !is_old(keys, 0)) {
-                Some(keys) => Ok(keys.clone()),
-                None => Err(error),
-            },
-        }
+        let mut cached = std::mem::take(&mut self.cached);
+        let got = cached.get(self.os.clock.now_ms(), || self.find());
+        self.cached = cached;
+        got
     }
 
     /// Looks for keys once more; whether there are others than before.
     pub(crate) fn renew(&mut self) -> Done<bool> {
-        let found = self.find()?;
-        let is_new = self.cached.as_ref() != Some(&found);
-        self.cached = Some(found);
-        Ok(is_new)
+        let mut cached = std::mem::take(&mut self.cached);
+        let renewed = cached.renew(self.os.clock.now_ms(), || self.find());
+        self.cached = cached;
+        renewed
     }
 
     fn find(&self) -> Done<Keys> {
@@ -124,8 +111,9 @@ impl Credentials {
             "WEB_IDENTITY_TOKEN" => {
                 self.web_identity()?.ok_or_else(|| missing_in_environment("AWS_WEB_IDENTITY_TOKEN_FILE"))
             }
-            "PROFILE" => profiles::keys(self)?
-                .ok_or_else(|| AwsError::invalid(format!("there is no profile '{}'", profiles::name(self)))),
+            "PROFILE" => profiles::keys(self)?.ok_or_else(|| {
+                ServiceError::invalid(format!("there is no profile '{}'", profiles::name(self)))
+            }),
             _ => self.first(),
         }
     }
@@ -149,7 +137,7 @@ impl Credentials {
             return Ok(keys);
         }
         container::of_machine(self).map_err(|reason| {
-            AwsError::unavailable(format!(
+            ServiceError::unavailable(format!(
                 "no credentials are found: none in 'aws.credentials.basic.*', in the environment (AWS_ACCESS_KEY_ID), in the \
                  profile '{}' of the shared files, or at a container's endpoint, and the machine's metadata service gives \
                  none: {}",
@@ -165,7 +153,7 @@ impl Credentials {
             return Ok(None);
         };
         let resolved = |key: &str, value: &str| {
-            auth::secrets::resolved(value).map_err(|error| AwsError::invalid(format!("'{key}': {error}")))
+            auth::secrets::resolved(value).map_err(|error| ServiceError::invalid(format!("'{key}': {error}")))
         };
         Ok(Some(Keys::new(&resolved(ACCESS_KEY_ID, id)?, &resolved(SECRET_KEY, secret)?)))
     }
@@ -185,12 +173,12 @@ impl Credentials {
     }
 }
 
-fn missing(option: &str) -> AwsError {
-    AwsError::invalid(format!("'{option}' is missing, which the chosen provider of credentials needs"))
+fn missing(option: &str) -> ServiceError {
+    ServiceError::invalid(format!("'{option}' is missing, which the chosen provider of credentials needs"))
 }
 
-fn missing_in_environment(name: &str) -> AwsError {
-    AwsError::invalid(format!(
+fn missing_in_environment(name: &str) -> ServiceError {
+    ServiceError::invalid(format!(
         "the environment has no {name}, which the chosen provider of credentials needs"
     ))
 }

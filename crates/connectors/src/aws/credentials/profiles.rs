@@ -1,8 +1,8 @@
 //! The shared files of AWS's tools, `~/.aws/credentials` and `~/.aws/config`, with their profiles.
 
-use super::super::error::{AwsError, Done};
 use super::super::options::{PROFILE_NAME, PROFILE_PATH};
 use super::{Credentials, Keys, read, sts};
+use crate::service::{Done, ServiceError};
 use std::collections::BTreeMap;
 
 /// Profiles that lead to one another.
@@ -27,7 +27,8 @@ pub(super) fn keys(credentials: &Credentials) -> Done<Option<Keys>> {
 
 fn keys_of(credentials: &Credentials, name: &str, chain_max: usize) -> Done<Option<Keys>> {
     let Some(profile) = profile(credentials, name)? else { return Ok(None) };
-    let wrong = |what: &str| AwsError::invalid(format!("the profile '{name}' of AWS's shared files {what}"));
+    let wrong =
+        |what: &str| ServiceError::invalid(format!("the profile '{name}' of AWS's shared files {what}"));
     let get = |key: &str| profile.get(key).map(String::as_str);
     if let Some(role) = get("role_arn") {
         if let Some(file) = get("web_identity_token_file") {
@@ -83,7 +84,7 @@ fn profile(credentials: &Credentials, name: &str) -> Done<Option<Profile>> {
         if !is_there && !must_be_there {
             continue;
         }
-        let text = read(&path).map_err(AwsError::invalid)?;
+        let text = read(&path).map_err(ServiceError::invalid)?;
         if let Some(profile) = section(&text, name, is_config) {
             found.get_or_insert_with(Profile::new).extend(profile);
         }

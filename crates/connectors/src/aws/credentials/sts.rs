@@ -1,13 +1,13 @@
 //! Keys for a role: asked of AWS's token service, with other keys or with the token of a web identity.
 
-use super::super::client::form;
-use super::super::error::{AwsError, Done};
+use super::super::error;
 use super::super::options::{EXTERNAL_ID, SESSION_NAME, STS_ENDPOINT};
 use super::super::sign::{self, Scope, Signed};
-use super::super::{tls, xml};
+use super::super::{authorities, xml};
 use super::{ANSWER_BYTES_MAX, Credentials, Keys, read, time_ms};
-use crate::http_connection::{HttpAnswer, HttpConnection};
-use crate::socket;
+use crate::http_connection::HttpAnswer;
+use crate::http_host::host_header;
+use crate::service::{Asked, Done, ServiceError, form};
 use auth::https::Url;
 use std::time::Duration;
 
@@ -39,7 +39,7 @@ pub(super) fn assume_role_as(
 
 pub(super) fn with_web_identity(credentials: &Credentials, file: &str, role: &str) -> Done<Keys> {
     // Kubernetes writes the token anew before it ends.
-    let token = read(file).map_err(AwsError::invalid)?;
+    let token = read(file).map_err(ServiceError::invalid)?;
     let session = session_name(credentials);
     let parts = [
         ("Action", "AssumeRoleWithWebIdentity"),
@@ -61,9 +61,9 @@ fn ask(credentials: &Credentials, parts: &[(&str, &str)], signer: Option<&Keys>)
     let endpoint = credentials.text(STS_ENDPOINT).map(str::to_string);
     let endpoint = endpoint.or_else(|| credentials.env("AWS_ENDPOINT_URL_STS"));
     let endpoint = endpoint.unwrap_or_else(|| super::super::endpoint_of("sts", region));
-    let url = Url::parse(&endpoint).map_err(|error| AwsError::invalid(error.to_string()))?;
+    let url = Url::parse(&endpoint).map_err(|error| ServiceError::invalid(error.to_string()))?;
     let body = form(parts);
-    let host = super::super::host_of(&url);
+    let host = host_header(&url);
     let mut headers = vec![
         ("content-type".to_string(), "application/x-www-form-urlencoded; charset=utf-8".to_string()),
         ("host".to_string(), host),
@@ -81,13 +81,15 @@ fn ask(credentials: &Credentials, parts: &[(&str, &str)], signer: Option<&Keys>)
         let scope = Scope { time: &time, region, service: "sts" };
         headers.push(("authorization".into(), sign::authorization(keys, scope, &request)));
     }
-    let answer = exchange(credentials, &url, "POST", "/", &headers, body.as_bytes(), TIMEOUT)
-        .map_err(|error| AwsError { message: format!("the token service: {}", error.message), ..error })?;
+    let answer =
+        exchange(credentials, &url, "POST", "/", &headers, body.as_bytes(), TIMEOUT).map_err(|error| {
+            ServiceError { message: format!("the token service: {}", error.message), ..error }
+        })?;
     if answer.status != 200 {
-        let error = AwsError::of(&answer, now_ms);
-        return Err(AwsError { message: format!("no keys for the role: {}", error.message), ..error });
+        let error = error::refusal(&answer, now_ms);
+        return Err(ServiceError { message: format!("no keys for the role: {}", error.message), ..error });
     }
-    let malformed = || AwsError::malformed("the token service gives no keys");
+    let malformed = || ServiceError::malformed("the token service gives no keys");
     let document = std::str::from_utf8(&answer.body).ok().and_then(|text| xml::parse(text).ok());
     let document = document.ok_or_else(malformed)?;
     let given = document.find_deep("Credentials").ok_or_else(malformed)?;
@@ -109,14 +111,8 @@ pub(super) fn exchange(
     body: &[u8],
     timeout: Duration,
 ) -> Done<HttpAnswer> {
-    let config = tls(&credentials.options, &credentials.environment, url)?;
-    let place = url.address();
-    let failed = |error: std::io::Error| {
-        AwsError::unavailable(format!("{place} cannot be asked: {}", socket::told(&error)))
-    };
-    let mut connection =
-        HttpConnection::connect(&credentials.os, url, config, timeout, ANSWER_BYTES_MAX).map_err(failed)?;
-    connection.send(&super::super::client::written(method, path, headers, body)).map_err(failed)?;
-    let answer = connection.receive(timeout).map_err(failed)?;
-    answer.ok_or_else(|| AwsError::unavailable(format!("{place} does not answer in time")))
+    let authorities = authorities(&credentials.options, &credentials.environment);
+    let (os, answer_bytes_max) = (&credentials.os, ANSWER_BYTES_MAX);
+    let asked = Asked { os, url, authorities: &authorities, timeout, answer_bytes_max };
+    crate::service::exchange(&asked, method, path, headers, body)
 }

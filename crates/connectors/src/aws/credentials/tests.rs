@@ -1,10 +1,11 @@
 //! Keys from each of the places where they are looked for, asked of servers on loopback.
 
 use super::super::options::COMMON;
-use super::super::testing::Served;
 use super::*;
+use crate::service::testing::Served;
 use os::clock::SimClock;
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use tempfile::TempDir;
 
 /// A home of its own, an environment, and options.
@@ -194,15 +195,48 @@ fn link_local_places_are_asked_only_if_that_is_allowed() {
 
 #[test]
 fn keys_are_fetched_anew_before_they_end() {
-    let served = machine("2030-01-01T00:00:00Z");
     let end_ms = time_ms("2030-01-01T00:00:00Z").unwrap();
-    let clock = Arc::new(SimClock::new(end_ms - AHEAD_MS - 1_000));
-    let mut given = Given::new().env("AWS_EC2_METADATA_SERVICE_ENDPOINT", &served.url);
+    // How long they hold when they are got, how much time passes before each look, and how often they were asked for then.
+    type Case<'a> = (i64, &'a [(u64, usize)]);
+    let cases: [Case<'_>; 2] = [
+        (3_600_000, &[(0, 1), (3_299_000, 1), (1_000, 2)]),
+        // Those that hold for two minutes are not asked for with each call.
+        (120_000, &[(0, 1), (60_000, 1), (29_000, 1), (1_000, 2), (0, 2), (22_000, 2), (500, 3)]),
+    ];
+    for (holds_ms, looks) in cases {
+        let served = machine("2030-01-01T00:00:00Z");
+        let clock = Arc::new(SimClock::new(end_ms - holds_ms));
+        let mut given = Given::new().env("AWS_EC2_METADATA_SERVICE_ENDPOINT", &served.url);
+        given.os = Os { clock: clock.clone(), ..Os::real() };
+        let mut credentials = given.credentials();
+        for (advance_ms, times) in looks {
+            clock.advance_ms(*advance_ms);
+            credentials.get().map_err(|error| error.message).unwrap();
+            // A token, the role's name, and the keys.
+            assert_eq!(served.asked().len(), 3 * times, "{holds_ms} ms, {advance_ms} ms later");
+        }
+    }
+}
+
+#[test]
+fn the_last_keys_do_while_whoever_hands_them_out_is_away_and_are_not_asked_for_with_each_call() {
+    let end_ms = time_ms("2030-01-01T00:00:00Z").unwrap();
+    let clock = Arc::new(SimClock::new(end_ms - 3_600_000));
+    let mut times = 0;
+    let served = Served::start(move |_| {
+        times += 1;
+        let keys =
+            r#"{"AccessKeyId":"c","SecretAccessKey":"s","Token":"t","Expiration":"2030-01-01T00:00:00Z"}"#;
+        if times == 1 { (200, keys.into()) } else { (500, String::new()) }
+    });
+    let mut given = Given::new().env("AWS_CONTAINER_CREDENTIALS_FULL_URI", &served.url);
     given.os = Os { clock: clock.clone(), ..Os::real() };
     let mut credentials = given.credentials();
-    for (advance_ms, asked) in [(0, 3), (500, 3), (1_000, 6)] {
+    for (advance_ms, asked) in [(0, 1), (3_400_000, 2), (9_000, 2), (1_000, 3)] {
         clock.advance_ms(advance_ms);
-        credentials.get().map_err(|error| error.message).unwrap();
+        assert!(credentials.get().is_ok_and(|keys| keys.access_key_id == "c"));
         assert_eq!(served.asked().len(), asked);
     }
+    clock.advance_ms(200_000);
+    assert!(credentials.get().is_err(), "keys that have ended");
 }

@@ -6,9 +6,10 @@
 use super::wire::{self, Connection, WireError};
 use super::{Address, relation, types};
 use crate::jdbc::changes;
+use crate::jdbc::lookup::Rows;
 use crate::jdbc::sqlite::{list, quoted};
-use crate::jdbc::values::Column;
-use arrow_array::{ArrayRef, RecordBatch, RecordBatchOptions};
+use crate::lookup_options;
+use arrow_array::{ArrayRef, RecordBatch};
 use arrow_schema::{DataType, Schema, SchemaRef};
 use base::options::Options;
 use dataflow::lookup::{Found, Lookup, LookupRequest};
@@ -75,10 +76,7 @@ impl PostgresLookup {
             name,
             declared: request.table.schema.as_ref().clone(),
             found: Arc::new(Schema::new(found)),
-            retries_max: options
-                .integer("lookup.max-retries")
-                .and_then(|n| u32::try_from(n).ok())
-                .unwrap_or(3),
+            retries_max: lookup_options::retries_max(options),
             connection: None,
         }
     }
@@ -149,38 +147,6 @@ impl PostgresLookup {
             asked => asked.map_err(|error| self.error(error))?,
         }
         found.finish(&self.found).map_err(|message| self.wrong(message))
-    }
-}
-
-/// Found rows, by column, and how many each key has.
-struct Rows {
-    columns: Vec<Column>,
-    counts: Vec<u32>,
-}
-
-impl Rows {
-    fn new(schema: &Schema, keys: usize) -> Result<Rows, String> {
-        let columns = schema.fields().iter().map(|field| Column::new(field)).collect::<Result<_, _>>()?;
-        Ok(Rows { columns, counts: vec![0; keys] })
-    }
-
-    fn push(&mut self, key: usize, values: &[Option<&str>]) -> Result<(), String> {
-        if let Some(count) = self.counts.get_mut(key) {
-            *count += 1;
-        }
-        self.columns.iter_mut().zip(values).try_for_each(|(column, value)| column.push_text(*value))
-    }
-
-    fn finish(self, schema: &Schema) -> Result<Found, String> {
-        let total = self.counts.iter().map(|count| *count as usize).sum();
-        let columns: Vec<ArrayRef> = self.columns.into_iter().map(Column::finish).collect();
-        // NOT NULL is a promise that only sinks check.
-        let relaxed = schema.fields().iter().map(|field| field.as_ref().clone().with_nullable(true));
-        let schema = Arc::new(Schema::new(relaxed.collect::<Vec<_>>()));
-        let options = RecordBatchOptions::new().with_match_field_names(false).with_row_count(Some(total));
-        let rows = RecordBatch::try_new_with_options(schema, columns, &options)
-            .map_err(|error| error.to_string())?;
-        Ok(Found { rows, counts: self.counts })
     }
 }
 

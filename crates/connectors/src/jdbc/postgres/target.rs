@@ -13,12 +13,11 @@
 //! Where the server refuses a row, what was sent is taken back and sent again in halves, and so on, in the order in which
 //! the changes came, until each refused row is found.
 
-use super::pipeline::Stopped;
-use super::wire::{Connection, WireError};
+use super::wire::{Connection, Stopped, WireError};
 use super::{Address, relation, statements, texts};
-use crate::jdbc::changes::{self, Action, Change};
+use crate::jdbc::changes::{Action, Change};
 use crate::jdbc::sink;
-use crate::jdbc::target::{Columns, DatabaseError, Flush, OFFSETS_TABLE, Refusal, Target};
+use crate::jdbc::target::{Columns, DatabaseError, Flush, OFFSETS_TABLE, Refusal, Target, refused_of};
 use base::ErrorKind;
 use base::options::Options;
 use dataflow::connector::Probed;
@@ -28,7 +27,6 @@ use os::Os;
 use rusqlite::types::ValueRef;
 use statements::{DELETE, MOVE, Statements, WRITE};
 use std::collections::HashMap;
-use std::ops::Range;
 use std::time::Duration;
 
 /// How long a call may take unless the table says otherwise.
@@ -323,19 +321,8 @@ impl PostgresTarget {
             let value = found.as_ref().and_then(|row| row.get(place).cloned().flatten());
             value.unwrap_or_else(|| "none".into())
         };
-        DatabaseError::new(
-            ErrorKind::Fenced,
-            format!(
-                "somebody else writes for job={} to {}: outbox_offset={} expected={} epoch={} expected={}; stop the other \
-                 process, or start the job again to go on from what is stored",
-                self.table.job,
-                self.table.place,
-                shown(0),
-                flush.from,
-                shown(1),
-                opened.epoch
-            ),
-        )
+        let expected = [flush.from, opened.epoch];
+        DatabaseError::fenced(&self.table.job, &self.table.place, [shown(0), shown(1)], expected)
     }
 
     /// The whole transaction in one round trip.
@@ -376,21 +363,14 @@ impl PostgresTarget {
                 Unwritten::Other(error) => error,
             });
         }
-        let mut refusals = Vec::new();
-        let mut parts: Vec<Range<usize>> = std::iter::once(0..changes.len()).collect();
-        while let Some(part) = parts.pop() {
-            let Some(error) = self.write_part(opened, &changes[part.clone()])? else { continue };
-            if part.len() > 1 {
-                let middle = part.start + part.len() / 2;
-                parts.extend([middle..part.end, part.start..middle]);
-                continue;
-            }
-            let (record, change) = &changes[part.start];
-            refusals.push(self.table.columns.refusal(change, record, &self.table.place, &error.message));
-            if flush.stops_at_first {
-                break;
-            }
-        }
+        let refused = refused_of(changes.len(), flush.stops_at_first, |part| {
+            Ok(self.write_part(opened, &changes[part])?.map(|error| error.message))
+        })?;
+        let refusal = |(place, reason): &(usize, String)| {
+            let (record, change) = &changes[*place];
+            self.table.columns.refusal(change, record, &self.table.place, reason)
+        };
+        let refusals: Vec<Refusal> = refused.iter().map(refusal).collect();
         opened.connection.add(if refusals.is_empty() { "COMMIT" } else { "ROLLBACK" });
         match opened.connection.finish() {
             Ok(_) => Ok(refusals),
@@ -418,23 +398,6 @@ impl PostgresTarget {
         }
         result
     }
-
-    fn decoded<'a>(&self, flush: &Flush<'a>) -> Result<Vec<(Record<'a>, Change<'a>)>, DatabaseError> {
-        let (all, key) = (self.table.columns.all.len(), self.table.key.len());
-        let mut decoded = Vec::new();
-        for record in flush.records() {
-            let record = record?;
-            let damaged =
-                |reason: &str| DatabaseError::damaged(&format!("offset={} {reason}", record.offset));
-            let change = changes::decode(record.value.unwrap_or_default(), all, key)
-                .map_err(|error| damaged(&error.to_string()))?;
-            if change.action == Action::Delete && key == 0 {
-                return Err(damaged("deletes without a key"));
-            }
-            decoded.push((record, change));
-        }
-        Ok(decoded)
-    }
 }
 
 impl Target for PostgresTarget {
@@ -444,7 +407,7 @@ impl Target for PostgresTarget {
     }
 
     fn write(&mut self, flush: &Flush<'_>) -> Result<Vec<Refusal>, DatabaseError> {
-        let changes = self.decoded(flush)?;
+        let changes = flush.changes(self.table.columns.all.len(), self.table.key.len())?;
         let Some(mut opened) = self.opened.take() else {
             let message = format!("the connection to {} is lost", self.table.place);
             return Err(DatabaseError::new(ErrorKind::Unavailable, message));

@@ -92,3 +92,31 @@ fn told(table: &str, error: &ClientError) -> (ErrorKind, String) {
     };
     (kind, format!("table '{table}': {error}"))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::told;
+    use base::ErrorKind;
+    use kafka_client::ClientError;
+    use kafka_wire::ErrorCode;
+
+    fn kind(code: ErrorCode) -> ErrorKind {
+        told("t", &ClientError::Refused { what: String::new(), code, message: None }).0
+    }
+
+    #[test]
+    fn a_transaction_that_the_cluster_has_ended_is_written_again() {
+        // What a commit gets behind its time-out, or behind an older request for the id that came late; what a sink
+        // gets that wrote nothing for a week; what a cluster says that is not done with the transaction before.
+        for code in [
+            ErrorCode::InvalidTxnState,
+            ErrorCode::InvalidProducerIdMapping,
+            ErrorCode::ConcurrentTransactions,
+        ] {
+            assert_eq!(kind(code), ErrorKind::Retry, "{code}");
+        }
+        for code in [ErrorCode::TransactionalIdAuthorizationFailed, ErrorCode::MessageTooLarge] {
+            assert_eq!(kind(code), ErrorKind::Invalid, "{code}");
+        }
+    }
+}

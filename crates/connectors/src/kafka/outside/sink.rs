@@ -8,13 +8,16 @@ use crate::kafka::sink::KafkaSink;
 use crate::record_batches::outbox_records;
 use base::ErrorKind;
 use dataflow::batch::Batch;
-use dataflow::sink::{OutboxSink, SinkError, TopicBatch, TopicSink};
+use dataflow::sink::{OutboxSink, SinkError, TopicBatch, TopicSink, TraceHeaders};
 use kafka_client::{ClientError, OffsetToCommit, TransactionalProducer};
 use kafka_wire::records::{BatchBuilder, Compression, Record};
 use std::time::Duration;
 
 /// A transaction that is not ended by then is aborted by the cluster; ours take some milliseconds.
 const TRANSACTION_TIMEOUT: Duration = Duration::from_secs(60);
+/// So often the position is set anew where nothing else is written: clusters forget offsets and transactional ids that
+/// nobody has used for a week.
+const KEEP_ALIVE_MS: i64 = 24 * 60 * 60 * 1_000;
 /// A batch is not larger, uncompressed: below every default of `max.message.bytes`.
 const BATCH_BYTES_WANTED: usize = 768 << 10;
 
@@ -36,6 +39,14 @@ struct Open {
     waiting: Vec<BatchBuilder>,
     next: i64,
     stored: i64,
+    /// When this process stored it.
+    stored_ms: Option<i64>,
+}
+
+/// Whether the cluster is to be told how far it is: of something new, once after each opening, and then every day.
+fn is_due((next, stored): (i64, i64), stored_ms: Option<i64>, clock_ms: i64) -> bool {
+    let is_old = stored_ms.is_none_or(|stored_ms| clock_ms.saturating_sub(stored_ms) >= KEEP_ALIVE_MS);
+    next > stored || (stored > 0 && is_old)
 }
 
 impl ClusterSink {
@@ -106,7 +117,7 @@ impl ClusterSink {
         if is_full { self.send(false) } else { Ok(()) }
     }
 
-    fn commit_transaction(&mut self) -> Result<(), SinkError> {
+    fn commit_transaction(&mut self, clock_ms: i64) -> Result<(), SinkError> {
         self.send(true)?;
         let (topic, name) = (self.topic.clone(), self.name.clone());
         let Some(open) = &mut self.open else { return Ok(()) };
@@ -115,6 +126,7 @@ impl ClusterSink {
         match committed {
             Ok(()) => {
                 open.stored = open.next;
+                open.stored_ms = Some(clock_ms);
                 Ok(())
             }
             Err(error) => Err(self.error(&error)),
@@ -123,6 +135,10 @@ impl ClusterSink {
 }
 
 impl OutboxSink for ClusterSink {
+    fn carry(&mut self, carried: TraceHeaders) {
+        self.rows.carry(carried);
+    }
+
     fn encode(&mut self, rows: &Batch, clock_ms: i64) -> Result<Vec<TopicBatch>, SinkError> {
         self.rows.encode(rows, 1, clock_ms)
     }
@@ -150,7 +166,7 @@ impl OutboxSink for ClusterSink {
         let stored = committed.iter().find(|known| known.topic == self.topic).map_or(0, |known| known.offset);
         let waiting = (0..partitions).map(|_| BatchBuilder::new(self.compression)).collect();
         self.was_open = true;
-        self.open = Some(Open { producer, waiting, next: stored, stored });
+        self.open = Some(Open { producer, waiting, next: stored, stored, stored_ms: None });
         Ok(stored)
     }
 
@@ -171,11 +187,29 @@ impl OutboxSink for ClusterSink {
         Ok(())
     }
 
-    fn commit(&mut self, _finish: bool, _clock_ms: i64) -> Result<i64, SinkError> {
+    fn commit(&mut self, _finish: bool, clock_ms: i64) -> Result<i64, SinkError> {
         match &self.open {
-            Some(open) if open.next > open.stored => self.commit_transaction()?,
+            Some(open) if is_due((open.next, open.stored), open.stored_ms, clock_ms) => {
+                self.commit_transaction(clock_ms)?;
+            }
             _ => {}
         }
         Ok(self.open.as_ref().map_or(0, |open| open.stored))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{KEEP_ALIVE_MS, is_due};
+
+    #[test]
+    fn a_position_is_set_anew_before_the_cluster_forgets_it() {
+        let now_ms = 1_800_000_000_000;
+        assert!(is_due((7, 5), Some(now_ms), now_ms), "rows wait");
+        assert!(is_due((5, 5), None, now_ms), "nobody knows how old what an earlier process stored is");
+        assert!(!is_due((5, 5), Some(now_ms), now_ms + KEEP_ALIVE_MS - 1));
+        assert!(is_due((5, 5), Some(now_ms), now_ms + KEEP_ALIVE_MS));
+        assert!(!is_due((0, 0), None, now_ms), "there is no position");
+        assert!(!is_due((5, 5), Some(now_ms), i64::MIN), "a clock that was set back");
     }
 }

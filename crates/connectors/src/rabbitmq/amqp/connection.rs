@@ -8,7 +8,7 @@ use super::frames::{self, Frame};
 use super::properties::Properties;
 use crate::messages::Line;
 use crate::messages::{Done, ServerError};
-use crate::socket::Secured;
+use auth::socket::Secured;
 use base::ErrorKind;
 use os::Clock;
 use std::collections::VecDeque;

@@ -4,7 +4,7 @@
 use super::super::amqp::Reader;
 use crate::messages::Line;
 use crate::messages::{Done, ServerError};
-use crate::socket::Secured;
+use auth::socket::Secured;
 use base::ErrorKind;
 use os::Clock;
 use std::collections::VecDeque;

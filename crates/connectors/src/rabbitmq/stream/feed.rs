@@ -2,13 +2,14 @@
 
 use super::chunk::Chunk;
 use super::connection::{Connection, Event, Start};
-use super::message::StreamMessage;
 use super::open;
 use super::options::{LOST_OFFSETS, STREAM};
+use crate::amqp::Message;
 use crate::landed::Landing;
 use crate::messages::{Access, Delivered, Done, ServerError, Subscriber, is_time, keeps_headers};
+use crate::rabbitmq::messages::Described;
 use crate::rabbitmq::server::Login;
-use crate::socket::monotonic;
+use auth::socket::monotonic;
 use base::ErrorKind;
 use base::codec::{CodecError, FieldReader, FieldWriter};
 use base::options::Options;
@@ -133,7 +134,7 @@ impl StreamFeed {
             if matches!(self.next, Start::Offset(next) if offset < next) {
                 continue;
             }
-            let record = self.record(StreamMessage::of(bytes), offset, chunk.timestamp_ms);
+            let record = self.record(Message::of(bytes), offset, chunk.timestamp_ms);
             self.taken.push_back((offset, Delivered { ticket: 0, bytes: bytes.len(), record }));
         }
         if self.taken.is_empty() {
@@ -145,21 +146,30 @@ impl StreamFeed {
         Ok(())
     }
 
-    fn record(&self, message: StreamMessage, offset: i64, written_ms: i64) -> FeedRecord {
-        let StreamMessage { described, to, subject, group_id, body } = message;
+    fn record(&self, message: Message, offset: i64, written_ms: i64) -> FeedRecord {
+        let described = Described {
+            content_type: message.content_type,
+            content_encoding: message.content_encoding,
+            correlation_id: message.correlation_id,
+            reply_to: message.reply_to,
+            message_id: message.message_id,
+            user_id: message.user_id,
+            timestamp_ms: message.timestamp_ms,
+            headers: message.headers,
+        };
         let told_ms = described.timestamp_ms.or(Some(written_ms).filter(is_time));
         let timestamp_ms = told_ms.unwrap_or_else(|| self.access.os().clock.now_ms());
         let mut landing = Landing::new(&self.table);
         landing.number("offset", Some(offset));
-        landing.text("to", to.as_deref());
-        landing.text("subject", subject.as_deref());
-        landing.text("group-id", group_id.as_deref());
+        landing.text("to", message.to.as_deref());
+        landing.text("subject", message.subject.as_deref());
+        landing.text("group-id", message.group_id.as_deref());
         described.land(&mut landing, self.keeps_headers);
         FeedRecord {
             partition: 0,
             timestamp_ms,
             key: None,
-            value: Some(body),
+            value: Some(message.body),
             headers: landing.finish(),
             id: None,
         }

@@ -6,7 +6,6 @@
 mod chunk;
 mod connection;
 mod feed;
-mod message;
 mod options;
 mod sink;
 

@@ -174,6 +174,7 @@ impl Spec {
             ordinals: UInt64Array::from_iter_values(outs.iter().map(|out| out.ordinal)),
             ties: Some(BinaryArray::from_iter_values(outs.iter().map(|out| &out.tie))),
             watermarks: Some(Int64Array::from_iter_values(outs.iter().map(|out| out.watermark))),
+            traces: None,
         })
     }
 

@@ -176,6 +176,7 @@ impl Leaving {
             ordinals: UInt64Array::from_iter_values(self.rows.iter().map(|row| row.ordinal)),
             ties,
             watermarks,
+            traces: None,
         })
     }
 }

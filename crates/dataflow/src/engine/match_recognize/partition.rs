@@ -540,5 +540,6 @@ fn emit(
         ordinals: UInt64Array::from_iter_values(found.iter().map(|one| one.point.ordinal)),
         ties: Some(ties.finish()),
         watermarks: Some(Int64Array::from_iter_values(found.iter().map(|one| one.point.watermark))),
+        traces: None,
     })
 }

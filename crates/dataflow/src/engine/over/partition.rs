@@ -595,6 +595,7 @@ fn fired(
         ordinals: UInt64Array::from_iter_values(indices.values().iter().map(|index| of(index).0)),
         ties: Some(bytes.finish()),
         watermarks: Some(Int64Array::from_iter_values(marks)),
+        traces: None,
     })
 }
 

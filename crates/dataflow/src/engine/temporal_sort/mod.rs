@@ -175,6 +175,7 @@ impl Spec {
             ordinals: UInt64Array::from_iter_values(outs.iter().map(|out| out.ordinal)),
             ties: Some(BinaryArray::from_iter_values(outs.iter().map(|out| &out.sub[1..]))),
             watermarks: Some(Int64Array::from_iter_values(before)),
+            traces: None,
         })
     }
 }

@@ -22,6 +22,7 @@ fn batch(values: &[i32], ordinals: &[u64], ties: Option<&[&str]>) -> Batch {
         ordinals: UInt64Array::from(ordinals.to_vec()),
         ties: ties.map(|ties| BinaryArray::from_iter_values(ties.iter().map(|tie| tie.as_bytes()))),
         watermarks: Some(Int64Array::from_iter_values(ordinals.iter().map(|ordinal| *ordinal as i64 * 10))),
+        traces: None,
     }
 }
 

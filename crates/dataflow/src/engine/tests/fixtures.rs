@@ -331,11 +331,19 @@ pub struct Home {
     snapshots: u64,
     /// What the last snapshot consists of; its files stay as long as it is here.
     saved: Option<Snapshot>,
+    /// Whether rows carry trace contexts.
+    pub traced: bool,
 }
 
 impl Home {
     pub fn new(budget_bytes: usize) -> Home {
-        Home { disk: Arc::new(os::disk::sim::SimDisk::new()), budget_bytes, snapshots: 0, saved: None }
+        Home {
+            disk: Arc::new(os::disk::sim::SimDisk::new()),
+            budget_bytes,
+            snapshots: 0,
+            saved: None,
+            traced: false,
+        }
     }
 
     fn store(&self, manifest: Option<&Manifest>) -> Store {
@@ -347,7 +355,14 @@ impl Home {
     /// A dataflow with empty state.
     pub fn begin(&self, plan: &Arc<Plan>, options: DataflowOptions) -> (Dataflow, Store) {
         let store = self.store(None);
-        (Dataflow::new(plan.clone(), options, &store).unwrap(), store)
+        (self.with_traces(Dataflow::new(plan.clone(), options, &store).unwrap()), store)
+    }
+
+    fn with_traces(&self, mut dataflow: Dataflow) -> Dataflow {
+        if self.traced {
+            dataflow.trace().unwrap();
+        }
+        dataflow
     }
 
     /// Ends a dataflow behind its last step and takes it up again from what lies on the disk.
@@ -368,6 +383,7 @@ impl Home {
         drop((dataflow, store, snapshot));
         let store = self.store(Some(&manifest));
         let dataflow = Dataflow::restore(plan.clone(), options, &store, &manifest).unwrap();
+        let dataflow = self.with_traces(dataflow);
         self.saved = Some(Snapshot::opened(&store, manifest));
         store.restore_done();
         (dataflow, store)

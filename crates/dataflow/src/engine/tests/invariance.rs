@@ -339,8 +339,14 @@ fn run(
             );
             for late in &output.late {
                 let ordinals = arrow_array::UInt64Array::from(vec![1; late.rows.num_rows()]);
-                let rows =
-                    Batch { rows: late.rows.clone(), kinds: None, ordinals, ties: None, watermarks: None };
+                let rows = Batch {
+                    rows: late.rows.clone(),
+                    kinds: None,
+                    ordinals,
+                    ties: None,
+                    watermarks: None,
+                    traces: None,
+                };
                 for ((line, time), watermark) in lines(&rows).iter().zip(&late.times).zip(&late.watermarks) {
                     assert!(time <= watermark, "{line}: {time} is not late at {watermark}");
                     results.late.insert(format!("{:?} {} {line} {time} {watermark}", late.node, late.input));

@@ -280,6 +280,7 @@ fn emit(
         ordinals: UInt64Array::from(vec![after; rows]),
         ties: Some(ties.finish()),
         watermarks: Some(Int64Array::from(vec![before_end(window_end, spec.window.zone); rows])),
+        traces: None,
     })
 }
 

@@ -178,6 +178,7 @@ impl Fired {
             watermarks: Some(Int64Array::from_iter_values(
                 outs.iter().map(|out| before_end(of(out).end, spec.zone)),
             )),
+            traces: None,
         })
     }
 }

@@ -1,0 +1,82 @@
+//! The options that all tables of Google have: those of the connectors for Flink, and of the field where these have none.
+
+use crate::{option_problem, optional};
+use base::options::{OptionKind, OptionSpec, Options};
+use dataflow::connector::ConnectorError;
+use dataflow::table::TableDefinition;
+
+pub(crate) const PROJECT: &str = "project";
+pub(crate) const ENDPOINT: &str = "endpoint";
+pub(crate) const EMULATOR: &str = "emulator-endpoint";
+pub(crate) const KEY_FILE: &str = "service-account-key-file";
+pub(crate) const ACCESS_TOKEN: &str = "access-token";
+pub(crate) const TIMEOUT: &str = "timeout";
+
+pub(crate) const PROJECT_SPEC: OptionSpec = optional(
+    PROJECT,
+    OptionKind::Text,
+    None,
+    "The project's id, where the names do not say it; without it that of GOOGLE_CLOUD_PROJECT.",
+    "shop-42",
+);
+pub(crate) const ENDPOINT_SPEC: OptionSpec = optional(
+    ENDPOINT,
+    OptionKind::Text,
+    None,
+    "Where the service is, if not at its global address: a region's, which keeps the order of keys, or a private one.",
+    "https://europe-west1-pubsub.googleapis.com",
+);
+pub(crate) const EMULATOR_SPEC: OptionSpec = optional(
+    EMULATOR,
+    OptionKind::Text,
+    None,
+    "Host and port of an emulator, which is asked in the clear and told no name; without it that of PUBSUB_EMULATOR_HOST, \
+     unless `endpoint` is given.",
+    "localhost:8085",
+);
+pub(crate) const KEY_FILE_SPEC: OptionSpec = optional(
+    KEY_FILE,
+    OptionKind::Text,
+    None,
+    "The JSON file with the key of a service account. Without it, and without `access-token`, we are who Google's tools would \
+     be here: by the file that GOOGLE_APPLICATION_CREDENTIALS names, by that of `gcloud auth application-default login`, or by \
+     the metadata server of the machine (link-local, for which the node needs `--allow-link-local`).",
+    "/etc/shop/pubsub-key.json",
+);
+pub(crate) const ACCESS_TOKEN_SPEC: OptionSpec = optional(
+    ACCESS_TOKEN,
+    OptionKind::Text,
+    None,
+    "An OAuth access token that somebody else keeps fresh. `${env:NAME}` or `${file:PATH}` keeps it out of the job's file, and \
+     is read again when Google refuses it.",
+    "${file:/run/shop/token}",
+);
+pub(crate) const ROOT_CAS_SPEC: OptionSpec = optional(
+    crate::service::ROOT_CAS,
+    OptionKind::Text,
+    None,
+    "A PEM file with the authorities that sign the service's certificate; those of the system without it.",
+    "/etc/shop/ca.pem",
+);
+pub(crate) const TIMEOUT_SPEC: OptionSpec = optional(
+    TIMEOUT,
+    OptionKind::Duration,
+    Some("30 s"),
+    "How long the service may take to answer. Then the connection is made anew by the job's restart strategy.",
+    "5 s",
+);
+
+/// What is wrong with them beyond what one spec can see.
+pub(crate) fn problems(table: &TableDefinition, options: &Options) -> Vec<ConnectorError> {
+    let has = |key: &str| options.text(key).is_some_and(|text| !text.is_empty());
+    let mut errors = Vec::new();
+    for (one, other) in
+        [(EMULATOR, ENDPOINT), (EMULATOR, KEY_FILE), (EMULATOR, ACCESS_TOKEN), (KEY_FILE, ACCESS_TOKEN)]
+    {
+        if has(one) && has(other) {
+            let message = format!("'{one}' and '{other}' exclude one another: give one of them");
+            errors.push(option_problem(table, one, message));
+        }
+    }
+    errors
+}
