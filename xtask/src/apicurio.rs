@@ -23,7 +23,7 @@ pub struct Apicurio {
 /// Starts it on a free port.
 pub fn start() -> Result<Apicurio> {
     let folder = tempfile::Builder::new().prefix("apicurio-").tempdir()?;
-    let port = kafka::free_port()?;
+    let port = kafka::lasting_port()?;
     let program =
         peers::apicurio_folder()?.join(format!("apicurio-registry-app-{}-runner.jar", versions::APICURIO));
     let mut command = Command::new("java");

@@ -129,12 +129,6 @@ fn java(class: &str, logging: &Path, options: &[String]) -> Result<Command> {
     Ok(command)
 }
 
-/// A port that was free a moment ago.
-pub fn free_port() -> Result<u16> {
-    let listener = TcpListener::bind("127.0.0.1:0").context("cannot bind to a port of 127.0.0.1")?;
-    Ok(listener.local_addr()?.port())
-}
-
 /// A port that was free a moment ago and that no outgoing connection is given: a server that goes down and comes back
 /// finds it free. It is given once, for nobody may listen there yet.
 pub fn lasting_port() -> Result<u16> {

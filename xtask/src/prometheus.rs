@@ -54,7 +54,7 @@ impl Prometheus {
             rules.display()
         );
         std::fs::write(&config, text)?;
-        let address = format!("127.0.0.1:{}", kafka::free_port()?);
+        let address = format!("127.0.0.1:{}", kafka::lasting_port()?);
         let run = format!(
             "exec prometheus --config.file={} --storage.tsdb.path={} --web.listen-address={address} 2>&1",
             config.display(),

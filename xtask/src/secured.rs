@@ -101,7 +101,7 @@ impl Secured {
         // Java wants the key and the certificate in one file, the key as PKCS 8.
         let both = [std::fs::read(at("node.key"))?, std::fs::read(at("node.pem"))?].concat();
         std::fs::write(at("keystore.pem"), both)?;
-        let (sasl_port, mtls_port) = (kafka::free_port()?, kafka::free_port()?);
+        let (sasl_port, mtls_port) = (kafka::lasting_port()?, kafka::lasting_port()?);
         let (sasl, mtls) = (format!("127.0.0.1:{sasl_port}"), format!("127.0.0.1:{mtls_port}"));
         let security = kafka::Security {
             listeners: format!(",SASL_SSL://{sasl},SSL://{mtls}"),

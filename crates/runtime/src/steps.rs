@@ -278,6 +278,10 @@ impl Job {
                     inputs.seek(&snapshot.cursors);
                     job.step = snapshot.step;
                     job.clock_ms = snapshot.clock_ms;
+                    context.progress.update(|progress| {
+                        progress.steps = snapshot.step;
+                        progress.watermark_ms = job.dataflow.watermark();
+                    });
                 }
                 job.pin(&inputs);
                 startup::unpin(&context.log, name, &state);

@@ -424,22 +424,27 @@ impl Dataflow {
             outputs.push(SinkOutput { sink, rows });
             watch.ran(sink, run);
         }
-        let active = self.operators.iter().filter(|operator| !operator.is_idle());
-        let idle = self.operators.iter().filter(|operator| operator.is_idle());
-        let watermark = active.filter_map(Operator::watermark).min();
-        let watermark = watermark.or_else(|| idle.filter_map(Operator::watermark).max());
         Ok(StepOutput {
             rows_out: outputs.iter().map(|output| (output.sink, output.rows.len() as u64)).collect(),
             outputs,
             late_rows: late_rows_by_node.iter().map(|(_, rows)| rows).sum(),
             late_rows_by_node,
             late,
-            watermark: watermark.filter(|watermark| *watermark > i64::MIN),
+            watermark: self.watermark(),
             rows_in: rows_in.into_iter().collect(),
             hash: hash.digest(),
             questions: Vec::new(),
             traces: Vec::new(),
         })
+    }
+
+    /// As [`StepOutput::watermark`], after the last step or as it was restored.
+    pub fn watermark(&self) -> Option<i64> {
+        let active = self.operators.iter().filter(|operator| !operator.is_idle());
+        let idle = self.operators.iter().filter(|operator| operator.is_idle());
+        let watermark = active.filter_map(Operator::watermark).min();
+        let watermark = watermark.or_else(|| idle.filter_map(Operator::watermark).max());
+        watermark.filter(|watermark| *watermark > i64::MIN)
     }
 
     /// Checks a read against what the scan declared, and gives its rows ordinals.
