@@ -44,9 +44,37 @@ pub(crate) enum Values {
     Date(Vec<i32>),
     Time(Vec<i32>),
     Timestamp { values: Vec<i64>, unit: TimeUnit, zone: Option<Arc<str>> },
-    Struct { fields: Fields, children: Vec<ColumnBuilder>, names: Names },
+    Struct { fields: Fields, children: Children, names: Names },
     List { item: FieldRef, offsets: Vec<i32>, child: Box<ColumnBuilder> },
     Map { entries: FieldRef, offsets: Vec<i32>, key: Box<ColumnBuilder>, value: Box<ColumnBuilder> },
+}
+
+/// The columns of a row within a row.
+///
+/// Where most rows are NULL, as in a table of several kinds of events with a row for each, putting a NULL into each column
+/// of each would cost more than reading what is there: they are counted, and put in together.
+pub(crate) struct Children {
+    columns: Vec<ColumnBuilder>,
+    /// The last rows, all NULL, which the columns do not have yet.
+    nulls: usize,
+}
+
+impl Children {
+    /// The columns, all as long as the rows are, for one more row.
+    pub(crate) fn columns(&mut self) -> &mut [ColumnBuilder] {
+        let nulls = std::mem::take(&mut self.nulls);
+        if nulls > 0 {
+            self.columns.iter_mut().for_each(|column| column.push_nulls(nulls));
+        }
+        &mut self.columns
+    }
+
+    /// Cuts `rows` back to `length`; a row that is not finished goes too.
+    fn truncate(&mut self, rows: usize, length: usize) {
+        let in_columns = rows - self.nulls;
+        self.nulls = self.nulls.min(length.saturating_sub(in_columns));
+        self.columns.iter_mut().for_each(|column| column.truncate(length.min(in_columns)));
+    }
 }
 
 /// Values of variable length, one behind the other.
@@ -108,8 +136,9 @@ impl ColumnBuilder {
                 Values::Timestamp { values: Vec::new(), unit: *unit, zone: zone.clone() }
             }
             DataType::Struct(fields) => {
-                let children =
+                let columns =
                     fields.iter().map(|field| ColumnBuilder::new(field)).collect::<Result<_, _>>()?;
+                let children = Children { columns, nulls: 0 };
                 let names = Names::new(fields.iter().map(|field| field.name().as_str()));
                 Values::Struct { fields: fields.clone(), children, names }
             }
@@ -170,26 +199,34 @@ impl ColumnBuilder {
     }
 
     /// Appends a NULL, whether or not the column may be one: the caller has checked.
+    #[inline]
     pub(crate) fn push_null(&mut self) {
-        match &mut self.values {
-            Values::Boolean(values) => values.append(false),
-            Values::Int8(values) => values.push(0),
-            Values::Int16(values) => values.push(0),
-            Values::Int32(values) | Values::Date(values) | Values::Time(values) => values.push(0),
-            Values::Int64(values) | Values::Timestamp { values, .. } => values.push(0),
-            Values::Float32(values) => values.push(0.0),
-            Values::Float64(values) => values.push(0.0),
-            Values::Decimal { values, .. } => values.push(0),
-            Values::Utf8(bytes) | Values::Binary(bytes) => {
-                bytes.offsets.push(bytes.offsets.last().copied().unwrap_or(0));
-            }
-            Values::Struct { children, .. } => children.iter_mut().for_each(ColumnBuilder::push_null),
-            Values::List { offsets, .. } | Values::Map { offsets, .. } => {
-                offsets.push(offsets.last().copied().unwrap_or(0));
-            }
+        self.push_nulls(1);
+    }
+
+    fn push_nulls(&mut self, count: usize) {
+        fn fill<T: Copy + Default>(values: &mut Vec<T>, count: usize) {
+            values.resize(values.len() + count, T::default());
         }
-        self.length += 1;
-        self.nulls.append_null();
+        fn repeat(offsets: &mut Vec<i32>, count: usize) {
+            let end = offsets.last().copied().unwrap_or(0);
+            offsets.resize(offsets.len() + count, end);
+        }
+        match &mut self.values {
+            Values::Boolean(values) => values.append_n(count, false),
+            Values::Int8(values) => fill(values, count),
+            Values::Int16(values) => fill(values, count),
+            Values::Int32(values) | Values::Date(values) | Values::Time(values) => fill(values, count),
+            Values::Int64(values) | Values::Timestamp { values, .. } => fill(values, count),
+            Values::Float32(values) => fill(values, count),
+            Values::Float64(values) => fill(values, count),
+            Values::Decimal { values, .. } => fill(values, count),
+            Values::Utf8(bytes) | Values::Binary(bytes) => repeat(&mut bytes.offsets, count),
+            Values::Struct { children, .. } => children.nulls += count,
+            Values::List { offsets, .. } | Values::Map { offsets, .. } => repeat(offsets, count),
+        }
+        self.length += count;
+        self.nulls.append_n_nulls(count);
     }
 
     /// Cuts the column back to `length` values; also drops what an unfinished value left behind.
@@ -204,7 +241,7 @@ impl ColumnBuilder {
             Values::Float64(values) => values.truncate(length),
             Values::Decimal { values, .. } => values.truncate(length),
             Values::Utf8(bytes) | Values::Binary(bytes) => bytes.truncate(length),
-            Values::Struct { children, .. } => children.iter_mut().for_each(|child| child.truncate(length)),
+            Values::Struct { children, .. } => children.truncate(self.length, length),
             Values::List { offsets, child, .. } => {
                 offsets.truncate(length + 1);
                 child.truncate(last(offsets));
@@ -267,7 +304,7 @@ impl ColumnBuilder {
                 }
             }
             Values::Struct { fields, children, .. } => {
-                let arrays = children.iter_mut().map(ColumnBuilder::finish).collect::<Result<Vec<_>, _>>()?;
+                let arrays = children.columns().iter_mut().map(ColumnBuilder::finish).collect::<Result<Vec<_>, _>>()?;
                 Arc::new(StructArray::try_new_with_length(fields.clone(), arrays, nulls, length)?)
             }
             Values::List { item, offsets, child } => {
@@ -344,4 +381,96 @@ fn last(offsets: &[i32]) -> usize {
 
 fn take(offsets: &mut Vec<i32>) -> OffsetBuffer<i32> {
     OffsetBuffer::new(ScalarBuffer::from(std::mem::replace(offsets, vec![0])))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use arrow_array::Array;
+    use arrow_array::cast::AsArray;
+    use arrow_array::types::Int64Type;
+    use proptest::prelude::*;
+
+    #[derive(Debug, Clone)]
+    enum Action {
+        Null,
+        Inner(Option<i64>),
+        Unfinished,
+        Truncate(usize),
+        Finish,
+    }
+
+    fn action() -> impl Strategy<Value = Action> {
+        prop_oneof![
+            6 => Just(Action::Null),
+            3 => any::<Option<i64>>().prop_map(Action::Inner),
+            1 => Just(Action::Unfinished),
+            2 => (0usize..12).prop_map(Action::Truncate),
+            1 => Just(Action::Finish),
+        ]
+    }
+
+    /// A row in a row: NULL outside, inside, or a number.
+    type Row = Option<Option<i64>>;
+
+    fn rows(array: &ArrayRef) -> Vec<Row> {
+        let outer = array.as_struct();
+        let inner = outer.column(0).as_struct();
+        let numbers = inner.column(0).as_primitive::<Int64Type>();
+        assert_eq!(outer.column(1).len(), outer.len());
+        let number = |row| inner.is_valid(row).then(|| numbers.value(row));
+        (0..outer.len()).map(|row| outer.is_valid(row).then(|| number(row))).collect()
+    }
+
+    proptest! {
+        #[test]
+        fn rows_within_rows_are_as_their_model(actions in prop::collection::vec(action(), 0..80)) {
+            let number = Field::new("n", DataType::Int64, true);
+            let inner = Field::new("inner", DataType::Struct(vec![number].into()), true);
+            let text = Field::new("text", DataType::Utf8, true);
+            let outer = Field::new("outer", DataType::Struct(vec![inner, text].into()), true);
+            let (mut column, mut model) = (ColumnBuilder::new(&outer).unwrap(), Vec::<Row>::new());
+            for action in actions {
+                match action {
+                    Action::Null => {
+                        column.push_null();
+                        model.push(None);
+                    }
+                    Action::Inner(n) => {
+                        let Values::Struct { children, .. } = &mut column.values else { unreachable!() };
+                        let [inner, text] = children.columns() else { unreachable!() };
+                        match n {
+                            None => inner.push_null(),
+                            Some(n) => {
+                                let Values::Struct { children, .. } = &mut inner.values else { unreachable!() };
+                                let Values::Int64(numbers) = &mut children.columns()[0].values else {
+                                    unreachable!()
+                                };
+                                numbers.push(n);
+                                children.columns()[0].end_value();
+                                inner.end_value();
+                            }
+                        }
+                        text.push_bytes(b"text").unwrap();
+                        column.end_value();
+                        model.push(Some(n));
+                    }
+                    Action::Unfinished => {
+                        let Values::Struct { children, .. } = &mut column.values else { unreachable!() };
+                        children.columns()[1].push_bytes(b"left").unwrap();
+                        column.truncate(model.len());
+                    }
+                    Action::Truncate(less) => {
+                        model.truncate(model.len().saturating_sub(less));
+                        column.truncate(model.len());
+                    }
+                    Action::Finish => {
+                        prop_assert_eq!(rows(&column.finish().unwrap()), std::mem::take(&mut model));
+                    }
+                }
+                prop_assert_eq!(column.len(), model.len());
+            }
+            prop_assert_eq!(rows(&column.finish().unwrap()), model);
+        }
+    }
 }

@@ -11,7 +11,7 @@ use crate::table::{Table, TableId};
 pub struct AppendLog {
     layers: Layers,
     next: u64,
-    recent: Vec<Vec<u8>>,
+    recent: Frozen,
 }
 
 impl AppendLog {
@@ -23,11 +23,16 @@ impl AppendLog {
         while let Some(entry) = stored.next()? {
             items.extend(entry.value.map(<[u8]>::to_vec));
         }
-        Ok((AppendLog { layers, next: items.len() as u64, recent: Vec::new() }, items))
+        Ok((AppendLog { layers, next: items.len() as u64, recent: Frozen::default() }, items))
     }
 
-    pub fn append(&mut self, item: Vec<u8>) {
-        self.recent.push(item);
+    pub fn append(&mut self, item: &[u8]) -> Result<(), StateError> {
+        let mut key = [0; 1 + size_of::<u64>()];
+        key[0] = GROUP;
+        key[1..].copy_from_slice(&self.next.to_be_bytes());
+        self.recent.push(0, &key, Some(item), i64::MAX)?;
+        self.next += 1;
+        Ok(())
     }
 }
 
@@ -36,7 +41,7 @@ const GROUP: u8 = 0;
 
 impl Table for AppendLog {
     fn memory_bytes(&self) -> usize {
-        self.recent.iter().map(Vec::len).sum::<usize>() + self.layers.memory_bytes()
+        self.recent.memory_bytes() + self.layers.memory_bytes()
     }
 
     fn keys(&self) -> usize {
@@ -48,14 +53,7 @@ impl Table for AppendLog {
     }
 
     fn freeze(&mut self) -> Result<(), StateError> {
-        let mut frozen = Frozen::with_capacity(self.recent.len());
-        for item in std::mem::take(&mut self.recent) {
-            let mut key = vec![GROUP];
-            key.extend_from_slice(&self.next.to_be_bytes());
-            frozen.push(0, &key, Some(&item), i64::MAX)?;
-            self.next += 1;
-        }
-        self.layers.push(frozen);
+        self.layers.push(std::mem::take(&mut self.recent));
         Ok(())
     }
 

@@ -11,9 +11,9 @@ use super::stateless::{beside, holds};
 use crate::batch::{Batch, RowKind};
 use crate::expression::Expression;
 use crate::plan::JoinKind;
-use arrow_array::{BooleanArray, RecordBatch, UInt32Array};
+use arrow_array::{ArrayRef, BooleanArray, RecordBatch, UInt32Array};
 use arrow_schema::SchemaRef;
-use arrow_select::concat::concat_batches as concat_rows;
+use arrow_select::concat::concat;
 use arrow_select::filter::filter_record_batch;
 use arrow_select::take::take;
 use state::KeyMap;
@@ -106,9 +106,17 @@ impl JoinTable {
             return Ok(());
         }
         let schema = self.rows.schema();
-        let parts = std::iter::once(&self.rows).chain(&self.recent);
-        self.rows = concat_rows(&schema, parts)?;
-        self.recent.clear();
+        let rows = std::mem::replace(&mut self.rows, RecordBatch::new_empty(schema.clone()));
+        let parts: Vec<RecordBatch> = std::iter::once(rows).chain(self.recent.drain(..)).collect();
+        let count = parts.iter().map(RecordBatch::num_rows).sum();
+        // Column by column, so that no more than one of them is there twice.
+        let mut parts: Vec<_> = parts.into_iter().map(|part| part.columns().to_vec().into_iter()).collect();
+        let whole = schema.fields().iter().map(|_| {
+            let column: Vec<ArrayRef> = parts.iter_mut().filter_map(Iterator::next).collect();
+            concat(&column.iter().map(AsRef::as_ref).collect::<Vec<_>>())
+        });
+        let whole = whole.collect::<Result<Vec<_>, _>>()?;
+        self.rows = record_batch(&schema, whole, count)?;
         Ok(())
     }
 }

@@ -366,7 +366,7 @@ impl Operator {
                     only_inserts(&chunk.batch)?;
                     Arc::make_mut(known).insert(&spec.table_keys, &chunk.batch.rows)?;
                     let saved = spec.table_rows.encode(&chunk.batch.rows)?;
-                    (0..chunk.batch.len()).for_each(|row| rows.append(saved.bytes(row).to_vec()));
+                    (0..chunk.batch.len()).try_for_each(|row| rows.append(saved.bytes(row)))?;
                 }
                 if !chunks.is_empty() {
                     Arc::make_mut(known).consolidate()?;

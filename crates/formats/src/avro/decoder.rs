@@ -125,7 +125,7 @@ pub(super) fn append(
     }
     match (plan, &mut column.values) {
         (Plan::Record(plan), Values::Struct { children, .. }) => {
-            append_record(input, plan, writer, children)?;
+            append_record(input, plan, writer, children.columns())?;
         }
         (Plan::Array(plan), Values::List { offsets, child, .. }) => {
             while let count @ 1.. = input.block()? {

@@ -92,7 +92,7 @@ fn push(column: &mut ColumnBuilder, value: Option<&Bson>) -> Result<(), String> 
     let is_null = match &mut column.values {
         Values::Struct { fields, children, .. } => {
             let Bson::Document(document) = value else { return Err(wrong(column, value)) };
-            for (field, child) in fields.iter().zip(children) {
+            for (field, child) in fields.iter().zip(children.columns()) {
                 push(child, document.get(field.name()))?;
             }
             false

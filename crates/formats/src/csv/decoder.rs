@@ -321,6 +321,7 @@ fn append_value(column: &mut ColumnBuilder, field: &[u8], rules: &Rules) -> Resu
                 column.push_null();
                 return Ok(());
             }
+            let children = children.columns();
             let count = text.split(delimiter).count();
             if count != children.len() && (!rules.null_on_error || count > children.len()) {
                 return Err(misfit(format!("the row has {count} values instead of {}", children.len())));

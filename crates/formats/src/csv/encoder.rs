@@ -14,7 +14,6 @@ use arrow_array::{Array, RecordBatch};
 use arrow_schema::SchemaRef;
 use base::java_number::{double_to_string, float_to_string};
 use base::options::Options;
-use std::io::Write;
 
 /// Longer texts are quoted unseen.
 const CHECKED_LENGTH_MAX: usize = 24;
@@ -48,13 +47,10 @@ impl CsvEncoder {
 
     /// Appends the bare text of a value; whether it is one that may need quotes.
     fn text_of(&self, array: &dyn Array, row: usize, out: &mut Vec<u8>) -> Result<bool, String> {
-        // Writing to a vector cannot fail.
         match cell::read(array, row)? {
             Cell::Null => out.extend_from_slice(self.null_text()),
             Cell::Boolean(value) => out.extend_from_slice(if value { b"true" } else { b"false" }),
-            Cell::Integer(value) => {
-                let _ = write!(out, "{value}");
-            }
+            Cell::Integer(value) => out.extend_from_slice(itoa::Buffer::new().format(value).as_bytes()),
             Cell::Float32(value) => out.extend_from_slice(float_to_string(value).as_bytes()),
             Cell::Float64(value) => out.extend_from_slice(double_to_string(value).as_bytes()),
             Cell::Decimal { value, scale } => {

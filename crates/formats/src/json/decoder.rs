@@ -384,7 +384,7 @@ fn append_from_object(
             column.end_bytes().or_else(misfit)
         }
         Values::Struct { children, names, .. } => {
-            append_object(scanner, children, names, row, rules)?;
+            append_object(scanner, children.columns(), names, row, rules)?;
             column.end_value();
             Ok(())
         }

@@ -10,7 +10,6 @@ use arrow_array::{Array, RecordBatch};
 use arrow_schema::{DataType, Field, Fields, SchemaRef};
 use base::java_number::{double_to_string, float_to_string};
 use base::options::Options;
-use std::io::Write;
 
 pub(crate) struct JsonEncoder {
     names: Vec<Name>,
@@ -129,10 +128,7 @@ fn write_value(
     match cell {
         Cell::Null => out.extend_from_slice(b"null"),
         Cell::Boolean(value) => out.extend_from_slice(if value { b"true" } else { b"false" }),
-        Cell::Integer(value) => {
-            // Writing to a vector cannot fail.
-            let _ = write!(out, "{value}");
-        }
+        Cell::Integer(value) => out.extend_from_slice(itoa::Buffer::new().format(value).as_bytes()),
         Cell::Float32(value) => write_float(&float_to_string(value), value.is_finite(), out),
         Cell::Float64(value) => write_float(&double_to_string(value), value.is_finite(), out),
         Cell::Decimal { value, scale } => {

@@ -184,7 +184,7 @@ fn append_inner(
     else {
         return misfit();
     };
-    append_message(input, plan, children, depth + 1)?;
+    append_message(input, plan, children.columns(), depth + 1)?;
     column.end_value();
     Ok(())
 }

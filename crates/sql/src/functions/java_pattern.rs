@@ -132,7 +132,7 @@ impl JavaPattern {
                     continue;
                 }
             };
-            let _ = write!(out, "{value:0count$}");
+            write_number(value, count, out);
         }
     }
 
@@ -198,10 +198,22 @@ impl JavaPattern {
     }
 }
 
+/// With zeros before it, up to so many digits.
+fn write_number(value: i64, digits: usize, out: &mut String) {
+    if value < 0 {
+        let _ = write!(out, "{value:0digits$}");
+        return;
+    }
+    let mut buffer = itoa::Buffer::new();
+    let text = buffer.format(value);
+    out.extend(std::iter::repeat_n('0', digits.saturating_sub(text.len())));
+    out.push_str(text);
+}
+
 fn write_word(letter: char, count: usize, day: &Day, number: i64, hour: i64, out: &mut String) {
     match letter {
         'M' | 'L' => match count {
-            1 | 2 => drop(write!(out, "{:0count$}", day.month)),
+            1 | 2 => write_number(i64::from(day.month), count, out),
             3 => out.push_str(&MONTHS[day.month as usize - 1][..3]),
             _ => out.push_str(MONTHS[day.month as usize - 1]),
         },

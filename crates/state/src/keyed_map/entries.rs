@@ -18,10 +18,46 @@ const CHANGED: u8 = 1;
 const STORED: u8 = 2;
 const DELETED: u8 = 4;
 
+/// As many bytes as take no more room here than the way to them would.
+const INLINE_MAX: usize = 22;
+
+/// Most sub keys and values are a number each; looked for by hash, they are found without a second access to memory.
+#[derive(Debug)]
+enum Bytes {
+    Inline { length: u8, bytes: [u8; INLINE_MAX] },
+    Apart(Box<[u8]>),
+}
+
+impl Bytes {
+    fn of(sub: &[u8], parts: &[&[u8]]) -> Bytes {
+        let length = sub.len() + parts.iter().map(|part| part.len()).sum::<usize>();
+        if length > INLINE_MAX {
+            let mut bytes = Vec::with_capacity(length);
+            bytes.extend_from_slice(sub);
+            parts.iter().for_each(|part| bytes.extend_from_slice(part));
+            return Bytes::Apart(bytes.into());
+        }
+        let mut bytes = [0; INLINE_MAX];
+        let mut at = 0;
+        for part in std::iter::once(&sub).chain(parts) {
+            bytes[at..at + part.len()].copy_from_slice(part);
+            at += part.len();
+        }
+        Bytes::Inline { length: length as u8, bytes }
+    }
+
+    fn get(&self) -> &[u8] {
+        match self {
+            Bytes::Inline { length, bytes } => &bytes[..usize::from(*length)],
+            Bytes::Apart(bytes) => bytes,
+        }
+    }
+}
+
 /// A sub key and a value in one piece.
 #[derive(Debug)]
 pub(super) struct Entry {
-    bytes: Box<[u8]>,
+    bytes: Bytes,
     sub_bytes: u32,
     /// Changes in place, also in the tree: it has no part in the order.
     flags: Cell<u8>,
@@ -29,12 +65,9 @@ pub(super) struct Entry {
 
 impl Entry {
     fn new(sub: &[u8], value: Option<&[&[u8]]>, flags: u8) -> Entry {
-        let parts = value.unwrap_or_default();
-        let mut bytes = Vec::with_capacity(sub.len() + parts.iter().map(|part| part.len()).sum::<usize>());
-        bytes.extend_from_slice(sub);
-        parts.iter().for_each(|part| bytes.extend_from_slice(part));
+        let bytes = Bytes::of(sub, value.unwrap_or_default());
         let flags = if value.is_some() { flags } else { flags | DELETED };
-        Entry { bytes: bytes.into(), sub_bytes: sub.len() as u32, flags: Cell::new(flags) }
+        Entry { bytes, sub_bytes: sub.len() as u32, flags: Cell::new(flags) }
     }
 
     /// As the layers have it.
@@ -48,12 +81,12 @@ impl Entry {
     }
 
     pub(super) fn sub(&self) -> &[u8] {
-        &self.bytes[..self.sub_bytes as usize]
+        &self.bytes.get()[..self.sub_bytes as usize]
     }
 
     /// Nothing where the entry says that it was deleted.
     pub(super) fn value(&self) -> Option<&[u8]> {
-        (self.flags.get() & DELETED == 0).then(|| &self.bytes[self.sub_bytes as usize..])
+        (self.flags.get() & DELETED == 0).then(|| &self.bytes.get()[self.sub_bytes as usize..])
     }
 
     pub(super) fn is_stored(&self) -> bool {
@@ -65,8 +98,12 @@ impl Entry {
     }
 
     pub(super) fn memory_bytes(&self) -> usize {
-        // The allocation has a header and is rounded up.
-        size_of::<Entry>() + self.bytes.len() + 16
+        let apart = match &self.bytes {
+            Bytes::Inline { .. } => 0,
+            // The allocation has a header and is rounded up.
+            Bytes::Apart(bytes) => bytes.len() + 16,
+        };
+        size_of::<Entry>() + apart
     }
 }
 
@@ -267,6 +304,11 @@ mod tests {
         ]
     }
 
+    /// In the entry, at its limit, and apart from it, by what the number is; in the order of the numbers.
+    fn bytes_of(number: u8) -> Vec<u8> {
+        vec![number; [1, 8, INLINE_MAX - 1, INLINE_MAX, 40][usize::from(number) % 5]]
+    }
+
     proptest! {
         /// Up to 256 entries: in the vector, by hash and in the tree.
         #[test]
@@ -276,25 +318,27 @@ mod tests {
             for action in actions {
                 match action {
                     Action::Put(sub, value) => {
-                        let old = entries.insert(Entry::changed(&[sub], Some(&[&[value]]), false));
+                        let old = entries.insert(Entry::changed(&bytes_of(sub), Some(&[&bytes_of(value)]), false));
                         prop_assert_eq!(old.is_some(), model.insert(sub, Some(value)).is_some());
                         changed.insert(sub, Some(value));
                     }
                     Action::Delete(sub) => {
-                        entries.insert(Entry::changed(&[sub], None, true));
+                        entries.insert(Entry::changed(&bytes_of(sub), None, true));
                         model.insert(sub, None);
                         changed.insert(sub, None);
                     }
                     Action::Remove(sub) => {
-                        prop_assert_eq!(entries.remove(&[sub]).is_some(), model.remove(&sub).is_some());
+                        prop_assert_eq!(entries.remove(&bytes_of(sub)).is_some(), model.remove(&sub).is_some());
                         changed.remove(&sub);
                     }
                     Action::Take => {
                         let mut taken = Vec::new();
                         entries.take_changes(&mut |entry| {
-                            taken.push((entry.sub()[0], entry.value().map(|value| value[0])));
+                            taken.push((entry.sub().to_vec(), entry.value().map(<[u8]>::to_vec)));
                         });
-                        prop_assert_eq!(taken, std::mem::take(&mut changed).into_iter().collect::<Vec<_>>());
+                        let due = std::mem::take(&mut changed).into_iter();
+                        let due = due.map(|(sub, value)| (bytes_of(sub), value.map(bytes_of)));
+                        prop_assert_eq!(taken, due.collect::<Vec<_>>());
                         model.retain(|_, value| value.is_some());
                     }
                     Action::Order => entries.order(),
@@ -302,8 +346,8 @@ mod tests {
                 prop_assert_eq!(entries.len(), model.len());
             }
             for sub in 0..=255 {
-                let found = entries.get(&[sub]).map(|entry| entry.value().map(|value| value[0]));
-                prop_assert_eq!(found, model.get(&sub).copied());
+                let found = entries.get(&bytes_of(sub)).map(|entry| entry.value().map(<[u8]>::to_vec));
+                prop_assert_eq!(found, model.get(&sub).map(|value| value.map(bytes_of)));
             }
             let mut visited = Vec::new();
             entries.visit(&[7], &mut |entry| {
