@@ -124,7 +124,7 @@ impl<'a> World<'a> {
     /// How many rows the files of a folder hold.
     pub fn rows_in_files(&self, folder: &Path) -> Result<u64> {
         let program = self.folder_of("duckdb")?.join("bin").join("python");
-        let script = "import duckdb\nprint(duckdb.sql(\"SELECT count(DISTINCT id) FROM read_parquet('**/*.parquet')\").fetchone()[0])";
+        let script = "import duckdb\nprint(duckdb.sql(\"SELECT count(DISTINCT id) FROM read_parquet('**/*.parquet')\").fetchall()[0][0])";
         let output = Command::new(program).args(["-c", script]).current_dir(folder).output()?;
         ensure!(output.status.success(), "duckdb: {}", String::from_utf8_lossy(&output.stderr));
         Ok(String::from_utf8(output.stdout)?.trim().parse()?)
