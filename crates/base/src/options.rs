@@ -149,7 +149,16 @@ impl Options {
     }
 }
 
+/// With this begins the doc of an option that changes nothing, and is there so that statements that were written for Flink run.
+const WITHOUT_EFFECT: &str = "Accepted for Flink's sake";
+
 impl OptionSpec {
+    /// Why a value changes nothing, where that is so.
+    pub fn without_effect(&self) -> Option<&'static str> {
+        let why = self.doc.strip_prefix(WITHOUT_EFFECT)?.strip_prefix([';', ':', '.'])?;
+        Some(why.trim().trim_end_matches('.'))
+    }
+
     /// Whether this spec is the one for `key`.
     pub fn matches(&self, key: &str) -> bool {
         if let Some(prefix) = self.key.strip_suffix(".*") {
@@ -207,6 +216,15 @@ impl OptionKind {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_changes_nothing_says_why() {
+        let why = |doc| OptionSpec { doc, ..SPECS[0] }.without_effect();
+        assert_eq!(why("Accepted for Flink's sake; there is one reader."), Some("there is one reader"));
+        assert_eq!(why("Accepted for Flink's sake: always so. More."), Some("always so. More"));
+        assert_eq!(why("Accepted for Flink's sake, but must be false."), None);
+        assert_eq!(why("How many."), None);
+    }
 
     const SPECS: &[OptionSpec] = &[
         OptionSpec {

@@ -151,21 +151,22 @@ impl Host {
     }
 
     /// The answer, if it comes within `wait`; where a kept connection ends without a byte of it, the request is sent over a
-    /// new one.
+    /// new one, which has no more time than the request: `until`, by the monotonic clock.
     pub(crate) fn receive(
         &self,
         lane: &mut Lane,
         request: &[u8],
         wait: Duration,
+        until: Duration,
     ) -> Result<Option<HttpAnswer>, Lost> {
         let Some(connection) = &mut lane.connection else { return Ok(None) };
-        let until = self.now().saturating_add(wait);
+        let waits_until = self.now().saturating_add(wait);
         match connection.receive(wait) {
             Err(_) if lane.is_used && !connection.has_begun() => {
                 lane.is_repeated = true;
-                self.send_anew(lane, request, self.until())?;
+                self.send_anew(lane, request, until)?;
                 let Some(connection) = &mut lane.connection else { return Ok(None) };
-                connection.receive(until.saturating_sub(self.now())).map_err(Lost::asking)
+                connection.receive(waits_until.saturating_sub(self.now())).map_err(Lost::asking)
             }
             received => received.map_err(Lost::asking),
         }
@@ -195,7 +196,7 @@ impl Host {
             // What has come is read also when the time is over.
             let received = sent.and_then(|()| {
                 let left = until.saturating_sub(self.now());
-                self.receive(lane, request, left)?.ok_or(Lost::Late)
+                self.receive(lane, request, left, until)?.ok_or(Lost::Late)
             });
             if received.is_err() {
                 lane.connection = None;
@@ -242,6 +243,9 @@ pub(crate) fn written_head<'a>(
 mod tests {
     use super::*;
     use crate::tests::script::Script;
+    use os::{Listener, Network, Stream};
+    use std::sync::Mutex;
+    use std::sync::atomic::{AtomicBool, Ordering};
 
     /// Two lanes whose server is silent wait no longer together than one would.
     #[test]
@@ -257,6 +261,90 @@ mod tests {
         let taken = Duration::from_nanos(os.clock.monotonic_ns() - before);
         assert!(taken >= Duration::from_secs(30) && taken < Duration::from_secs(31), "{taken:?}");
         assert_eq!(script.heard.lock().unwrap().windows(5).filter(|part| part == b"GET /").count(), 8);
+    }
+
+    /// A server whose connections break after a while, each later than the one before.
+    #[derive(Clone)]
+    struct Breaks {
+        clock: Arc<os::sim::SimClock>,
+        /// How long each connection might be in the making.
+        connections: Arc<Mutex<Vec<Duration>>>,
+        has_answered: Arc<AtomicBool>,
+        wait: Arc<Mutex<Duration>>,
+    }
+
+    impl Network for Breaks {
+        fn listen(&self, _: &str) -> io::Result<Box<dyn Listener>> {
+            Err(io::ErrorKind::Unsupported.into())
+        }
+
+        fn connect(&self, _: &str, wait: Duration) -> io::Result<Box<dyn Stream>> {
+            self.connections.lock().unwrap().push(wait);
+            Ok(Box::new(self.clone()))
+        }
+    }
+
+    impl Stream for Breaks {
+        fn read(&self, out: &mut [u8]) -> io::Result<usize> {
+            const ANSWER: &[u8] = b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n";
+            if !self.has_answered.swap(true, Ordering::SeqCst) {
+                out[..ANSWER.len()].copy_from_slice(ANSWER);
+                return Ok(ANSWER.len());
+            }
+            if self.connections.lock().unwrap().len() == 1 {
+                self.clock.advance_ms(20_000);
+                return Ok(0);
+            }
+            self.clock.advance_ms(self.wait.lock().unwrap().as_millis() as u64);
+            Err(io::ErrorKind::TimedOut.into())
+        }
+
+        fn write_all(&self, _: &[u8]) -> io::Result<()> {
+            Ok(())
+        }
+
+        fn set_read_timeout(&self, wait: Option<Duration>) -> io::Result<()> {
+            *self.wait.lock().unwrap() = wait.unwrap_or_default();
+            Ok(())
+        }
+
+        fn set_write_timeout(&self, _: Option<Duration>) -> io::Result<()> {
+            Ok(())
+        }
+
+        fn shutdown(&self) {}
+
+        fn peer_address(&self) -> String {
+            "server".into()
+        }
+
+        fn try_clone(&self) -> io::Result<Box<dyn Stream>> {
+            Err(io::ErrorKind::Unsupported.into())
+        }
+    }
+
+    #[test]
+    fn a_request_that_is_sent_again_has_the_time_that_is_left() {
+        let sim = os::sim::SimOs::new(1);
+        let server = Breaks {
+            clock: sim.clock.clone(),
+            connections: Arc::default(),
+            has_answered: Arc::default(),
+            wait: Arc::default(),
+        };
+        let os = Os { network: Arc::new(server.clone()), ..sim.os() };
+        let url = Url::parse("http://server/").unwrap();
+        let host = Host::new(&os, &url, None, Duration::from_secs(30), 100);
+        let mut lanes = [Lane::default()];
+        let requests = [written("GET", "/", &[], b"")];
+        assert!(host.exchange(&mut lanes, &requests).remove(0).is_ok());
+        let before = os.clock.monotonic_ns();
+        let answer = host.exchange(&mut lanes, &requests).remove(0);
+        assert!(matches!(answer, Err(Lost::Late)) && lanes[0].is_repeated());
+        let taken = Duration::from_nanos(os.clock.monotonic_ns() - before);
+        assert!(taken >= Duration::from_secs(30) && taken < Duration::from_secs(31), "{taken:?}");
+        let connections = server.connections.lock().unwrap().clone();
+        assert_eq!(connections, [Duration::from_secs(30), Duration::from_secs(10)]);
     }
 
     /// What is lost means the same to all who ask, wherever it was.

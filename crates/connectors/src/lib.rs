@@ -33,6 +33,7 @@ mod mongodb;
 mod mongodb_cdc;
 mod mqtt;
 mod mysql_cdc;
+mod named_pause;
 mod nats;
 mod nexmark;
 mod opensearch;

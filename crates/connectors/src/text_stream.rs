@@ -55,6 +55,14 @@ pub(crate) fn form(
     Ok((decoder.splitter(), record_bytes_max(&checked.options)))
 }
 
+/// What is wrong with a row that the format's readers would not read as one.
+pub(crate) const NO_RECORD: &str = "a line end in it would be read as the end of a row; write it as 'json'";
+
+/// Whether a row is one record to whoever reads it, with the line end that is put behind it.
+pub(crate) fn is_record(splitter: &RecordSplitter, row: &[u8]) -> bool {
+    !row.contains(&b'\n') || splitter.clone().find_end(&[row, b"\n"].concat()) == Some(row.len() + 1)
+}
+
 /// Finds records in what comes in pieces.
 pub(crate) struct Records {
     /// As it is at the beginning of a record.
@@ -210,6 +218,14 @@ mod tests {
         assert_eq!(texts(&lines, b""), [""; 0]);
         let quoted = RecordSplitter::quoted(b'"', b',', None, false);
         assert_eq!(texts(&quoted, b"1,\"a\nb\"\n2,c\n"), ["1,\"a\nb\"", "2,c"]);
+    }
+
+    #[test]
+    fn a_row_is_one_record_where_it_says_that_a_line_end_is_its_own() {
+        let (lines, quoted) = (RecordSplitter::lines(), RecordSplitter::quoted(b'"', b',', None, false));
+        assert!(is_record(&lines, b"a") && is_record(&lines, b"") && !is_record(&lines, b"a\nb"));
+        assert!(is_record(&quoted, b"1,\"a\nb\"") && !is_record(&quoted, b"1,a\nb"));
+        assert!(!is_record(&quoted, b"1,\"a\nb"), "quotes that stay open take in the next row");
     }
 
     #[test]

@@ -88,6 +88,12 @@ pub trait Feed: Send {
         0
     }
 
+    /// For how many ms more the outside wants to be left alone, as it has said; none where it has not, or that is over. What has
+    /// failed meanwhile is opened again behind it, and that counts as no try.
+    fn pause_ms(&self) -> Option<u64> {
+        None
+    }
+
     /// Called now and then while the job is too far behind for more to be polled, so that the connection lives on.
     fn keep_alive(&mut self) -> Result<(), SourceError> {
         Ok(())

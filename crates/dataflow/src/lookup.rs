@@ -35,6 +35,12 @@ pub trait Lookup: Send {
     fn retries_max(&self) -> u32 {
         3
     }
+
+    /// For how many ms more the outside wants to be left alone, as it has said; none where it has not, or that is over. A call
+    /// that failed meanwhile is tried again behind it, and that counts as no try.
+    fn pause_ms(&self) -> Option<u64> {
+        None
+    }
 }
 
 /// What was found: the rows of the first key, then those of the second, and so on.

@@ -94,6 +94,12 @@ pub trait OutboxSink: Send {
     fn take_rejected(&mut self) -> Vec<Rejected> {
         Vec::new()
     }
+
+    /// For how many ms more the outside wants to be left alone, as it has said; none where it has not, or that is over. What has
+    /// failed meanwhile is opened again behind it, and that counts as no try.
+    fn pause_ms(&self) -> Option<u64> {
+        None
+    }
 }
 
 /// Writes at once, after the step is durable.

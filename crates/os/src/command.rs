@@ -2,6 +2,7 @@
 //!
 //! A command sees no more of the node's environment than a program needs to run; the rest may be secrets.
 
+use crate::clock::{Clock, RealClock};
 use crate::{Os, Permits};
 use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process_group, waitid};
 use std::io;
@@ -12,6 +13,8 @@ use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::Duration;
 
 const SHELL: &str = "/bin/sh";
+/// Between two looks whether all processes of a command have ended.
+const LOOK: Duration = Duration::from_millis(10);
 /// What a command has of the node's environment.
 const INHERITED: [&str; 9] =
     ["PATH", "HOME", "USER", "LOGNAME", "LANG", "LC_ALL", "LC_CTYPE", "TZ", "TMPDIR"];
@@ -102,21 +105,43 @@ impl Running {
         *waited.unwrap_or_else(PoisonError::into_inner).0
     }
 
-    /// Asks it to end, with all that it has started, and ends it when it has not done so within `grace`.
+    /// Asks it to end, with all that it has started, and ends what has not done so within `grace`.
     pub fn end(&mut self, grace: Duration) -> io::Result<ExitStatus> {
         if let Some(status) = self.status {
             return Ok(status);
         }
-        if !self.has_ended(Duration::ZERO) {
+        if !self.has_ended(Duration::ZERO) || has_others(self.group) {
+            let clock = RealClock::new();
             // There may be nobody left.
             let _ = kill_process_group(self.group, Signal::TERM);
             self.has_ended(grace);
+            // Nobody tells when those end that are not our children.
+            while has_others(self.group) && Duration::from_nanos(clock.monotonic_ns()) < grace {
+                std::thread::sleep(LOOK.min(grace));
+            }
         }
         let _ = kill_process_group(self.group, Signal::KILL);
         let status = self.child.wait()?;
         self.status = Some(status);
         Ok(status)
     }
+}
+
+/// Whether processes of the group run besides the shell, which is not reaped yet. Where the system has no `/proc`, they have
+/// the time that the shell takes.
+fn has_others(group: Pid) -> bool {
+    let Ok(processes) = std::fs::read_dir("/proc") else { return false };
+    let is_other = |name: &str| {
+        let of = name.parse::<i32>().ok().filter(|pid| *pid != group.as_raw_nonzero().get());
+        let stat = of.and_then(|pid| std::fs::read_to_string(format!("/proc/{pid}/stat")).ok());
+        // PID (NAME) STATE PARENT GROUP, and a name may have brackets and spaces.
+        let mut facts =
+            stat.as_deref().and_then(|stat| stat.rsplit(')').next()).unwrap_or_default().split_whitespace();
+        let state = facts.next();
+        let its_group = facts.nth(1).and_then(|number| number.parse().ok());
+        its_group == Some(group.as_raw_nonzero().get()) && !matches!(state, Some("Z" | "X"))
+    };
+    processes.flatten().any(|process| process.file_name().to_str().is_some_and(is_other))
 }
 
 impl Drop for Running {
@@ -129,6 +154,7 @@ impl Drop for Running {
 mod tests {
     use super::*;
     use std::io::{Read, Write};
+    use std::os::unix::process::ExitStatusExt;
 
     const LONG: Duration = Duration::from_secs(60);
     const ALLOWED: Permits = Permits { exec: true, stdin: false, open_syslog: false };
@@ -167,6 +193,36 @@ mod tests {
             run(ALLOWED, &Invocation { reads_input: true, ..invocation("read line; echo $line") }).unwrap();
         running.input().unwrap().write_all(b"hello\n").unwrap();
         assert_eq!(said(running), "hello\n");
+    }
+
+    /// The other process works on only when the shell has gone.
+    #[test]
+    fn all_that_a_command_has_started_has_time_to_end() {
+        let folder = tempfile::tempdir().unwrap();
+        let text = "( trap 'until grep -q \") Z\" /proc/$$/stat; do :; done; echo done > done; exit' TERM
+                      echo up; while :; do sleep 0.01; done ) & wait";
+        let wanted = Invocation { folder: Some(folder.path()), ..invocation(text) };
+        let mut running = run(ALLOWED, &wanted).unwrap();
+        let mut up = [0; 3];
+        running.output().unwrap().read_exact(&mut up).unwrap();
+        assert_eq!(running.end(LONG).unwrap().signal(), Some(Signal::TERM.as_raw()));
+        assert_eq!(std::fs::read_to_string(folder.path().join("done")).unwrap(), "done\n");
+    }
+
+    /// One that the shell has left behind is asked as well.
+    #[test]
+    fn what_outlives_the_shell_has_time_to_end() {
+        let folder = tempfile::tempdir().unwrap();
+        let text =
+            "( trap 'echo done > done; exit' TERM; echo up; while :; do sleep 0.01; done ) & read line";
+        let wanted = Invocation { folder: Some(folder.path()), reads_input: true, ..invocation(text) };
+        let mut running = run(ALLOWED, &wanted).unwrap();
+        let mut up = [0; 3];
+        running.output().unwrap().read_exact(&mut up).unwrap();
+        drop(running.input());
+        assert!(running.has_ended(LONG));
+        running.end(LONG).unwrap();
+        assert_eq!(std::fs::read_to_string(folder.path().join("done")).unwrap(), "done\n");
     }
 
     #[test]

@@ -209,7 +209,7 @@ impl Driver {
         // What it holds is not what was applied any more: it is asked.
         self.next = None;
         let message = failed.to_string();
-        self.retries.failed(failed)?;
+        self.retries.failed(failed, self.sink.pause_ms())?;
         self.note(|sink| {
             sink.failures += 1;
             sink.failure = Some(message);

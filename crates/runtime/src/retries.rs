@@ -35,12 +35,17 @@ impl Retries {
         }
     }
 
-    /// Something failed: sets the time of the next try, or answers the error, which then is the job's.
-    pub(crate) fn failed(&mut self, error: RuntimeError) -> Result<(), RuntimeError> {
+    /// Something failed: sets the time of the next try, or answers the error, which then is the job's. Where the outside has
+    /// named a pause, the next try is due behind it, and this was none.
+    pub(crate) fn failed(&mut self, error: RuntimeError, pause_ms: Option<u64>) -> Result<(), RuntimeError> {
         if !error.may_pass() {
             return Err(error);
         }
         let now_ns = self.os.clock.monotonic_ns();
+        if let Some(pause_ms) = pause_ms {
+            self.due_ns = Some(now_ns.saturating_add(pause_ms.saturating_mul(NS_PER_MS)));
+            return Ok(());
+        }
         match self.policy.failure(now_ns / NS_PER_MS, self.os.random.next_u64()) {
             Some(delay_ms) => {
                 self.due_ns = Some(now_ns.saturating_add(delay_ms.max(1).saturating_mul(NS_PER_MS)));
@@ -48,5 +53,37 @@ impl Retries {
             }
             None => Err(error),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use base::ErrorKind;
+    use dataflow::source::SourceError;
+    use os::sim::SimOs;
+
+    fn error(kind: ErrorKind) -> RuntimeError {
+        RuntimeError::Source(SourceError { kind, message: "not now".into() })
+    }
+
+    /// A server may keep us waiting as long as it says so.
+    #[test]
+    fn a_pause_that_the_outside_names_is_no_try() {
+        let sim = SimOs::new(1);
+        let mut retries = Retries::new(&sim.os(), RestartStrategy::FixedDelay { attempts: 1, delay_ms: 5 });
+        for _ in 0..3 {
+            retries.failed(error(ErrorKind::Retry), Some(60_000)).unwrap();
+            assert_eq!(retries.pause_ms(), Some(60_000));
+            sim.clock.advance_ms(60_000);
+            assert_eq!(retries.pause_ms(), None);
+        }
+        retries.failed(error(ErrorKind::Unavailable), None).unwrap();
+        assert_eq!(retries.pause_ms(), Some(5));
+        sim.clock.advance_ms(5);
+        retries.failed(error(ErrorKind::Retry), Some(1)).unwrap();
+        assert!(retries.failed(error(ErrorKind::Unavailable), None).is_err(), "the one try is spent");
+        // What does not pass by itself is no matter of time.
+        assert!(retries.failed(error(ErrorKind::Invalid), Some(1)).is_err());
     }
 }

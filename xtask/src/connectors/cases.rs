@@ -360,6 +360,10 @@ fn back_pressure(trial: &mut Trial<'_>) -> Result<()> {
 
 fn mismatch(trial: &mut Trial<'_>) -> Result<()> {
     let part = trial.outside.mismatch(&trial.place, trial.direction)?;
+    // There are targets that say what they lack when something comes, and nothing before.
+    if trial.direction == Direction::Sink {
+        trial.put(FEW)?;
+    }
     trial.start_to_fail()?;
     trial.wait_refused(&part)
 }

@@ -75,6 +75,8 @@ struct Link {
     /// Deliveries that are not settled, of which the first has this id.
     unsettled: u32,
     oldest: u32,
+    /// The server is to use the credit up: by messages that it has, and the rest by saying so.
+    drains: bool,
     /// The longest message that a target takes.
     message_bytes_max: Option<u64>,
 }
@@ -269,6 +271,7 @@ impl Connection {
         let wanted = prefetch.saturating_sub(unsettled);
         if wanted.saturating_sub(credit) >= (prefetch / 4).max(1) {
             self.link.credit = wanted;
+            self.link.drains = false;
             self.put_flow();
             self.flush()?;
         }
@@ -281,32 +284,40 @@ impl Connection {
             next_outgoing_id: self.next_outgoing_id,
             delivery_count: self.link.delivery_count,
             credit: self.link.credit,
+            drain: self.link.drains,
         };
         self.put(frames::AMQP, performative::FLOW, |out| flow.put(out));
     }
 
-    /// Gives back what was delivered and not taken, for others, and takes nothing until [`Connection::take_event`] is asked.
+    /// Gives back what was delivered and not taken, for others, and lets nothing more come until [`Connection::take_event`] is
+    /// asked.
+    ///
+    /// What was on its way meanwhile would be taken before what comes again: so the server first uses its credit up, and
+    /// nothing is given back before that. The last goes first, for a server that puts each in front of what waits.
     pub(super) fn give_back(&mut self) -> Done<()> {
-        if !self.keeps_places() {
-            return self.tend();
-        }
-        if self.link.credit > 0 {
-            self.link.credit = 0;
-            self.put_flow();
-        }
-        // What the server has settled it would not send again.
-        let is_ours = |event: &Event| matches!(event, Event::Delivery { is_settled: false, .. });
-        let (released, kept): (VecDeque<_>, _) =
-            std::mem::take(&mut self.events).into_iter().partition(is_ours);
-        self.events = kept;
-        for event in released {
-            self.events_bytes -= event.bytes();
-            if let Event::Delivery { id, .. } = event {
-                self.put_disposition(id, id, &State::Released);
-                self.link.unsettled = self.link.unsettled.saturating_sub(1);
+        if self.keeps_places() {
+            if self.link.credit > 0 && !self.link.drains {
+                self.link.drains = true;
+                self.put_flow();
+            }
+            if self.link.credit == 0 && self.assembling.is_none() {
+                self.release();
             }
         }
         self.tend()
+    }
+
+    /// What the server has settled it would not send again: that stays, and what lies before it.
+    fn release(&mut self) {
+        while let Some(event) = self.events.pop_back() {
+            let Event::Delivery { id, is_settled: false, .. } = event else {
+                self.events.push_back(event);
+                return;
+            };
+            self.events_bytes -= event.bytes();
+            self.put_disposition(id, id, &State::Released);
+            self.link.unsettled = self.link.unsettled.saturating_sub(1);
+        }
     }
 
     /// Whether what is given back comes again before what lay behind it.
@@ -463,7 +474,8 @@ impl Connection {
             }
             None => {
                 let id = fields.wanted_u32(1)?;
-                if self.link.credit == 0 && !self.may_be_late() {
+                // Servers differ in whether one that was begun and taken back has used up credit.
+                if self.link.credit == 0 && self.link.unsettled > self.link.prefetch {
                     return Err(ServerError::malformed("it delivers more than it may"));
                 }
                 self.link.credit = self.link.credit.saturating_sub(1);
@@ -486,11 +498,6 @@ impl Connection {
             return Ok(());
         }
         self.deliver(assembling)
-    }
-
-    /// What was on its way when we took back the credit.
-    fn may_be_late(&self) -> bool {
-        self.link.unsettled <= self.link.prefetch
     }
 
     fn deliver(&mut self, whole: Assembling) -> Done<()> {
@@ -568,6 +575,13 @@ impl Connection {
                 self.link.delivery_count = self.link.delivery_count.wrapping_add(self.link.credit);
                 self.link.credit = 0;
                 self.put_flow();
+            }
+        }
+        // What is left of our credit, when the server was to use it up.
+        if let Some(counted) = fields.u32(5).filter(|_| self.link.drains) {
+            let used = counted.wrapping_sub(self.link.delivery_count);
+            if let Some(left) = self.link.credit.checked_sub(used) {
+                (self.link.credit, self.link.delivery_count) = (left, counted);
             }
         }
         const ECHO: usize = 9;

@@ -2,18 +2,15 @@
 
 use crate::messages::options::{
     CERT_SPEC, DEAD_LETTERS, HEARTBEAT_SPEC, KEY_SPEC, PASSWORD_SPEC, ROOT_CAS_SPEC, TIMEOUT_SPEC, URL,
-    USERNAME_SPEC,
+    USERNAME_SPEC, place_problems,
 };
+pub(super) use crate::messages::options::{CLIENT_ID, QUEUE, SUBSCRIPTION, TOPIC};
 use crate::table_format::FORMAT;
 use crate::{CONNECTOR, option_problem, optional};
 use base::options::{OptionKind, OptionSpec, Options};
 use dataflow::connector::{ConnectorError, Role};
 use dataflow::table::TableDefinition;
 
-pub(super) const QUEUE: &str = "queue";
-pub(super) const TOPIC: &str = "topic";
-pub(super) const SUBSCRIPTION: &str = "subscription";
-pub(super) const CLIENT_ID: &str = "client-id";
 pub(super) const SELECTOR: &str = "selector";
 pub(super) const MECHANISM: &str = "auth-mechanism";
 pub(super) const PREFETCH: &str = "prefetch-count";
@@ -120,30 +117,11 @@ pub(super) const OPTIONS: &[OptionSpec] = &[
 
 /// What is wrong with a table beyond what one spec can see.
 pub(super) fn problems(table: &TableDefinition, options: &Options, role: Role) -> Vec<ConnectorError> {
-    let mut errors = Vec::new();
-    let mut problem = |option: &str, message: String| errors.push(option_problem(table, option, message));
-    let has = |key: &str| options.text(key).is_some();
-    let named =
-        [QUEUE, TOPIC].into_iter().filter(|key| options.text(key).is_some_and(|name| !name.is_empty()));
-    if named.count() != 1 {
-        let message = "a table needs one of 'queue' and 'topic'; for example 'queue' = 'orders'";
-        problem("connector", message.into());
-    }
-    for key in [SUBSCRIPTION, CLIENT_ID] {
-        if has(key) && (!has(TOPIC) || role == Role::Sink) {
-            problem(key, format!("'{key}' is for tables that read a 'topic'"));
-        }
-        if options.text(key).is_some_and(str::is_empty) {
-            problem(key, format!("'{key}' is empty"));
-        }
-    }
-    if options.text(MECHANISM) == Some("EXTERNAL") && !has("tls.cert-file") {
+    let mut errors = place_problems(table, options, role, (&[QUEUE, TOPIC], &[SELECTOR]));
+    if options.text(MECHANISM) == Some("EXTERNAL") && options.text("tls.cert-file").is_none() {
         let message = "'auth-mechanism' = 'EXTERNAL' logs in with a certificate: give 'tls.cert-file', 'tls.key-file' and \
                        'tls.root-cas-file'";
-        problem(MECHANISM, message.into());
-    }
-    if has(SELECTOR) && role == Role::Sink {
-        problem(SELECTOR, format!("'{SELECTOR}' is for tables that are read"));
+        errors.push(option_problem(table, MECHANISM, message));
     }
     errors
 }

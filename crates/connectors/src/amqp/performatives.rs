@@ -237,6 +237,8 @@ pub(super) struct Flow {
     pub next_outgoing_id: u32,
     pub delivery_count: u32,
     pub credit: u32,
+    /// The sender is to use the credit up.
+    pub drain: bool,
 }
 
 /// So many frames may be on their way to us; it is the credit that bounds them.
@@ -245,7 +247,7 @@ pub(super) const WINDOW: u32 = i32::MAX as u32;
 impl Flow {
     pub(super) fn put(&self, out: &mut Writer<'_>) {
         out.uint(self.next_incoming_id).uint(WINDOW).uint(self.next_outgoing_id).uint(WINDOW);
-        out.uint(HANDLE).uint(self.delivery_count).uint(self.credit);
+        out.uint(HANDLE).uint(self.delivery_count).uint(self.credit).null().bool(self.drain);
     }
 }
 

@@ -232,24 +232,63 @@ fn messages_are_accepted_when_they_have_landed() {
     assert_eq!(flows.last(), Some(&(Some(5), Some(4))), "{flows:?}");
 }
 
+/// Where the server's messages are counted to, how many more it may send, and whether it is to use that up.
+fn granted(script: &Script) -> Vec<(u32, u32, bool)> {
+    let flows = heard(script, performative::FLOW);
+    flows.iter().map(|flow| (flow.u32(5).unwrap(), flow.u32(6).unwrap(), flow.is_true(8))).collect()
+}
+
 #[test]
-fn what_a_job_that_is_behind_does_not_take_goes_back() {
+fn what_a_job_that_is_behind_does_not_take_goes_back_when_nothing_more_is_on_its_way() {
     let settled_before = transfer(2, true, false, false, &message("s"));
     let behind = [delivery(1, "a"), settled_before, delivery(3, "b")].concat();
-    let pieces = vec![source(), Vec::new(), behind, delivery(4, "a")];
+    let on_its_way = delivery(4, "c");
+    let again = [delivery(5, "b"), delivery(6, "c")].concat();
+    let pieces = vec![source(), Vec::new(), behind, on_its_way, Vec::new(), again];
     let (script, mut feed) = feed(pieces);
     feed.open(None).unwrap();
     assert!(bodies(&mut *feed).is_empty());
+    // One more may come: it would be taken before those that come again.
     feed.keep_alive().unwrap();
+    feed.keep_alive().unwrap();
+    assert_eq!(settled(&script), []);
     feed.keep_alive().unwrap();
     let released = RELEASED as i64;
-    assert_eq!(settled(&script), [(1, 1, released), (3, 3, released)]);
-    let flows: Vec<_> =
-        heard(&script, performative::FLOW).iter().map(|flow| (flow.u32(5), flow.u32(6))).collect();
-    assert_eq!(flows, [(Some(0), Some(4)), (Some(0), Some(0))]);
-    // What nobody would send again has stayed; what was on its way comes, and is taken when the job is there again.
+    assert_eq!(settled(&script), [(4, 4, released), (3, 3, released)], "the last first");
+    // What nobody would send again has stayed, and what came before it.
     let taken: Vec<String> = std::iter::repeat_with(|| bodies(&mut *feed)).take(2).flatten().collect();
-    assert_eq!(taken, ["s", "a"]);
+    assert_eq!(taken, ["a", "s", "b", "c"]);
+    assert_eq!(granted(&script), [(0, 4, false), (0, 4, true), (4, 3, false)]);
+}
+
+#[test]
+fn a_server_with_nothing_more_says_so_and_gets_back_what_was_not_taken() {
+    let has_no_more = flow(0, 100, 4, 0);
+    let pieces = vec![source(), Vec::new(), delivery(1, "a"), has_no_more, Vec::new(), delivery(2, "a")];
+    let (script, mut feed) = feed(pieces);
+    feed.open(None).unwrap();
+    assert!(bodies(&mut *feed).is_empty());
+    for _ in 0..3 {
+        assert_eq!(settled(&script), []);
+        feed.keep_alive().unwrap();
+    }
+    assert_eq!(settled(&script), [(1, 1, RELEASED as i64)]);
+    assert_eq!(bodies(&mut *feed), ["a"]);
+    assert_eq!(granted(&script), [(0, 4, false), (0, 4, true), (4, 4, false)]);
+}
+
+#[test]
+fn what_a_server_that_does_not_end_its_credit_has_delivered_stays() {
+    let beyond = flow(0, 100, 9, 0);
+    let pieces = vec![source(), Vec::new(), delivery(1, "a"), beyond, Vec::new(), delivery(2, "b")];
+    let (script, mut feed) = feed(pieces);
+    feed.open(None).unwrap();
+    assert!(bodies(&mut *feed).is_empty());
+    for _ in 0..4 {
+        feed.keep_alive().unwrap();
+    }
+    assert_eq!(bodies(&mut *feed), ["a", "b"]);
+    assert_eq!(settled(&script), []);
 }
 
 #[test]

@@ -320,6 +320,7 @@ mod tests {
             protocol: json!({"minReaderVersion": 3, "minWriterVersion": 7, "readerFeatures": ["a"], "writerFeatures": ["a", "b"]}),
             metadata: json!({"id": "x", "format": {"provider": "parquet", "options": {}}, "schemaString": "{}",
                 "partitionColumns": ["day"], "configuration": {"k": "v"}, "createdTime": 5}),
+            digest: None,
             applications: [("me".to_string(), json!({"appId": "me", "version": 7}))].into(),
             files: [(
                 "f".to_string(),

@@ -9,6 +9,7 @@ use crate::lake::storage::{Stores, below};
 use crate::service::{Done, ServiceError};
 use base::ErrorKind;
 use serde_json::Value;
+use sha2::{Digest as _, Sha256};
 use std::collections::BTreeMap;
 
 /// Bytes of one version: a thousand files with their bounds have a megabyte.
@@ -24,6 +25,13 @@ const VALUE_BYTES: usize = 32;
 const NAME_BYTES: usize = 56;
 const DIGITS: usize = 20;
 
+/// Of the bytes of a version, by which it is told from one of the same number in another table.
+pub(super) type Digest = [u8; 32];
+
+pub(super) fn digest(bytes: &[u8]) -> Digest {
+    Sha256::digest(bytes).into()
+}
+
 /// What a table is, after a version.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(super) struct State {
@@ -31,6 +39,8 @@ pub(super) struct State {
     pub version: i64,
     pub protocol: Value,
     pub metadata: Value,
+    /// What the file of the version has, where there is one beside a checkpoint.
+    pub digest: Option<Digest>,
     /// The last version of each application.
     pub applications: BTreeMap<String, Value>,
     /// By path, where they were asked for.
@@ -156,6 +166,7 @@ impl State {
                 state.fold_one(action(line, version)?, with_files)?;
             }
             state.version = version;
+            state.digest = Some(digest(&bytes));
         }
         // Where something is said to be, there is a table, and none is to be made.
         if state.version < 0 && has_others {
@@ -257,11 +268,29 @@ fn action(line: &[u8], version: i64) -> Done<Value> {
     action.map_err(|error| corrupt(format!("version {version} of its log is no JSON: {error}")))
 }
 
-/// The actions of a version that may not be there, but for those of files.
-pub(super) fn version(stores: &mut Stores, root: &str, version: i64) -> Done<Option<Vec<Value>>> {
+/// The actions of a version that may not be there, but for those of files, and its digest.
+pub(super) fn version(stores: &mut Stores, root: &str, version: i64) -> Done<Option<(Vec<Value>, Digest)>> {
     let bytes = stores.read(&version_address(root, version), VERSION_BYTES_MAX)?;
-    let all = |bytes: Vec<u8>| lines(&bytes, false).map(|line| action(line, version)).collect();
+    let all = |bytes: Vec<u8>| {
+        let actions: Done<Vec<Value>> = lines(&bytes, false).map(|line| action(line, version)).collect();
+        Ok((actions?, digest(&bytes)))
+    };
     bytes.map(all).transpose()
+}
+
+/// Whether a version is the one that was seen before, of the table with this id.
+pub(super) fn is_same(
+    stores: &mut Stores,
+    root: &str,
+    version: i64,
+    (seen, id): (Option<Digest>, &Value),
+) -> Done<bool> {
+    let bytes = stores.read(&version_address(root, version), VERSION_BYTES_MAX)?;
+    match bytes.map(|bytes| digest(&bytes)).zip(seen) {
+        Some((found, seen)) => Ok(found == seen),
+        // A checkpoint stands for it, or did.
+        None => Ok(State::read_to(stores, root, false, version)?.metadata["id"] == *id),
+    }
 }
 
 /// The last version that there is beyond one, or that one; none where the log no longer has it.

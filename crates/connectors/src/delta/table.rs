@@ -44,6 +44,9 @@ pub(super) struct DeltaTable {
     declared: Declared,
     /// What is known of it, once it is open.
     version: i64,
+    /// Of that version, and the table's id.
+    digest: Option<log::Digest>,
+    id: Value,
     layout: Option<Layout>,
     /// How many columns have bounds.
     indexed_columns: usize,
@@ -61,6 +64,8 @@ impl DeltaTable {
             application: format!("eventwright-{identity}"),
             declared,
             version: -1,
+            digest: None,
+            id: Value::Null,
             layout: None,
             indexed_columns: 0,
             checkpoint_interval: CHECKPOINT_INTERVAL,
@@ -241,6 +246,8 @@ impl LakeTable for DeltaTable {
         };
         self.writes_checkpoints = features::can_checkpoint(&state);
         self.version = state.version;
+        self.digest = state.digest;
+        self.id = state.metadata["id"].clone();
         self.layout = Some(layout.clone());
         let last = state.applications.get(&self.application).map(|said| said["version"].as_i64());
         let next_offset = match last {
@@ -256,6 +263,12 @@ impl LakeTable for DeltaTable {
         };
         let (id, now_ms) = (uuid(stores), stores.os().clock.now_ms());
         let bytes = lines(&self.commit_actions(&layout, files, next_offset, now_ms, &id)?);
+        // A table that was removed and made again has the same numbers, and rows of ours would lie behind none of its own.
+        let seen = (self.digest, &self.id);
+        let last = log::last_from(stores, &self.root, self.version)?;
+        if last.is_none() || !log::is_same(stores, &self.root, self.version, seen)? {
+            return Err(changed(&self.place()));
+        }
         for _ in 0..TRIES_MAX {
             // Behind a version that is gone the log is another one, or cleaned up far beyond us: nothing would be behind it.
             let last = log::last_from(stores, &self.root, self.version)?;
@@ -263,9 +276,9 @@ impl LakeTable for DeltaTable {
             while self.version < last {
                 let version = self.version + 1;
                 let taken = log::version(stores, &self.root, version)?;
-                let taken = taken.ok_or_else(|| changed(&self.place()))?;
+                let (taken, digest) = taken.ok_or_else(|| changed(&self.place()))?;
                 let taken = self.look_at(&taken, &id)?;
-                self.version = version;
+                (self.version, self.digest) = (version, Some(digest));
                 if let Taken::Ours = taken {
                     self.committed(version);
                     return Ok(());
@@ -274,7 +287,7 @@ impl LakeTable for DeltaTable {
             let version = last + 1;
             match stores.put_new(&version_address(&self.root, version), bytes.clone()) {
                 Ok(true) => {
-                    self.version = version;
+                    (self.version, self.digest) = (version, Some(log::digest(&bytes)));
                     self.committed(version);
                     return Ok(());
                 }

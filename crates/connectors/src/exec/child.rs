@@ -10,7 +10,7 @@ use os::Os;
 use os::command::{Invocation, Running};
 use std::io::{Read, Write};
 use std::process::ExitStatus;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::Builder;
 use std::time::Duration;
 
@@ -20,6 +20,8 @@ const WAITING_BYTES_MAX: usize = 4 << 20;
 const GIVEN_BYTES_MAX: usize = 1 << 20;
 /// What is kept of its standard error.
 const ERRORS_BYTES_MAX: usize = 2 << 10;
+/// How long the end of that is waited for when the command has ended: a process that has left its group may hold it open.
+const ERRORS_WAIT_MAX: Duration = Duration::from_secs(5);
 const READ_BYTES: usize = 8 << 10;
 
 pub(super) struct Child {
@@ -29,7 +31,7 @@ pub(super) struct Child {
     /// What it has written, up to its end.
     pub output: Arc<Arrivals<Heard>>,
     input: Option<Arc<Given>>,
-    errors: Arc<Mutex<Vec<u8>>>,
+    errors: Arc<Errors>,
 }
 
 impl Child {
@@ -67,7 +69,8 @@ impl Child {
         let spawn = |work: Box<dyn FnOnce() + Send>| Builder::new().name("exec".into()).spawn(work).map(drop);
         if let Some(mut errors) = self.running.errors() {
             let kept = self.errors.clone();
-            spawn(Box::new(move || keep_end(&mut errors, &kept)))?;
+            kept.kept().has_begun = true;
+            spawn(Box::new(move || kept.keep_end(&mut errors)))?;
         }
         if let Some(mut output) = self.running.output() {
             let arrivals = self.output.clone();
@@ -139,6 +142,8 @@ impl Child {
     /// How it ended; it is ended if it has not.
     pub(super) fn status(&mut self) -> Done<ExitStatus> {
         let status = self.running.end(self.grace);
+        // What it said last may not be read yet.
+        self.errors.wait_end(ERRORS_WAIT_MAX);
         status.map_err(|error| ServerError::unavailable(format!("the command cannot be waited for: {error}")))
     }
 
@@ -152,8 +157,7 @@ impl Child {
 
     /// With the end of what it has said of errors.
     pub(super) fn told(&self, problem: String) -> ServerError {
-        let errors = self.errors.lock().unwrap_or_else(PoisonError::into_inner);
-        let said = String::from_utf8_lossy(&errors);
+        let said = self.errors.said();
         let said = said.trim();
         ServerError::unavailable(if said.is_empty() {
             problem
@@ -225,16 +229,46 @@ fn pieces(chunk: &[u8]) -> impl Iterator<Item = &[u8]> {
     })
 }
 
-fn keep_end(errors: &mut dyn Read, kept: &Mutex<Vec<u8>>) {
-    let mut buffer = vec![0; READ_BYTES];
-    while let Ok(count) = errors.read(&mut buffer) {
-        if count == 0 {
-            return;
+/// The end of what a command says on its standard error.
+#[derive(Default)]
+struct Errors {
+    kept: Mutex<KeptErrors>,
+    ended: Condvar,
+}
+
+#[derive(Default)]
+struct KeptErrors {
+    bytes: Vec<u8>,
+    has_begun: bool,
+    has_ended: bool,
+}
+
+impl Errors {
+    fn kept(&self) -> MutexGuard<'_, KeptErrors> {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn keep_end(&self, errors: &mut dyn Read) {
+        let mut buffer = vec![0; READ_BYTES];
+        while let Ok(count @ 1..) = errors.read(&mut buffer) {
+            let mut kept = self.kept();
+            kept.bytes.extend_from_slice(&buffer[..count]);
+            let too_many = kept.bytes.len().saturating_sub(ERRORS_BYTES_MAX);
+            kept.bytes.drain(..too_many);
         }
-        let mut kept = kept.lock().unwrap_or_else(PoisonError::into_inner);
-        kept.extend_from_slice(&buffer[..count]);
-        let too_many = kept.len().saturating_sub(ERRORS_BYTES_MAX);
-        kept.drain(..too_many);
+        self.kept().has_ended = true;
+        self.ended.notify_all();
+    }
+
+    /// Waits for so long at most until nothing more can come.
+    fn wait_end(&self, longest: Duration) {
+        let waited =
+            self.ended.wait_timeout_while(self.kept(), longest, |kept| kept.has_begun && !kept.has_ended);
+        drop(waited);
+    }
+
+    fn said(&self) -> String {
+        String::from_utf8_lossy(&self.kept().bytes).into_owned()
     }
 }
 

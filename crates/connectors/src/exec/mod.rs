@@ -11,7 +11,7 @@ mod sink;
 mod tests;
 
 use crate::kafka::{Node, landed_source};
-use crate::messages::{MessageEncoder, written_problems};
+use crate::messages::{MessageEncoder, RefusedMessages, written_problems};
 use crate::option_problem;
 use crate::positions::Positions;
 use crate::table_format::{self, Checked, Formats};
@@ -56,7 +56,7 @@ impl Exec {
     ) -> Result<(Checked, Settings), Vec<ConnectorError>> {
         let checked = table_format::check(table, options::OPTIONS, Formats::One)?;
         let settings = Settings::new(&checked.options);
-        let mut errors = settings.problems(table, &checked.options, role);
+        let mut errors = settings.problems(table);
         errors.extend(text_stream::format_problem(table, &checked));
         if role == Role::Sink {
             errors.extend(written_problems(table, &[]));
@@ -142,6 +142,9 @@ impl Connector for Exec {
         let rows = MessageEncoder::new(table, &checked)?;
         let os = self.node.os().clone();
         let positions = Positions::new(os.clone(), log, format!("exec/{job}"));
-        Ok(Sink::Outbox(Box::new(sink::CommandSink::new(table.clone(), os, settings, rows, positions))))
+        let (splitter, _) = text_stream::form(table, &checked)?;
+        let refused = RefusedMessages::new(table, &checked.options, "");
+        let form = (splitter, refused);
+        Ok(Sink::Outbox(Box::new(sink::CommandSink::new(table.clone(), os, settings, rows, positions, form))))
     }
 }

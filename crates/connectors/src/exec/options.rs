@@ -5,7 +5,7 @@ use crate::table_format::FORMAT;
 use crate::text_stream::RECORD_BYTES_SPEC;
 use crate::{CONNECTOR, option_problem, optional};
 use base::options::{OptionKind, OptionSpec, Options};
-use dataflow::connector::{ConnectorError, Role};
+use dataflow::connector::ConnectorError;
 use dataflow::table::TableDefinition;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -89,7 +89,7 @@ pub(super) const OPTIONS: &[OptionSpec] = &[
         STOP_TIMEOUT,
         OptionKind::Duration,
         Some("5 s"),
-        "How long it has between the signal to end (SIGTERM, to all of its processes) and SIGKILL.",
+        "How long its processes have between the signal to end (SIGTERM, to all of them) and SIGKILL.",
         "1 min",
     ),
     RECORD_BYTES_SPEC,
@@ -97,8 +97,9 @@ pub(super) const OPTIONS: &[OptionSpec] = &[
         DEAD_LETTER_TOPIC,
         OptionKind::Text,
         None,
-        "Records that are too long or cannot be read by the format go to this topic of the embedded log, with their bytes and the \
-         reason in a header, and the job goes on. Without it such a record fails the job.",
+        "Records that are too long or cannot be read by the format, and rows whose line ends their format does not mark as their \
+         own, go to this topic of the embedded log, with their bytes and the reason in a header, and the job goes on. Without \
+         it such a record fails the job.",
         "lines-rejected",
     ),
     crate::SCAN_RATE_LIMIT,
@@ -161,12 +162,7 @@ impl Settings {
     }
 
     /// What is wrong beyond what one option can see.
-    pub(super) fn problems(
-        &self,
-        table: &TableDefinition,
-        options: &Options,
-        role: Role,
-    ) -> Vec<ConnectorError> {
+    pub(super) fn problems(&self, table: &TableDefinition) -> Vec<ConnectorError> {
         let mut errors = Vec::new();
         let mut problem = |option: &str, message: String| errors.push(option_problem(table, option, message));
         if self.command.trim().is_empty() {
@@ -180,12 +176,6 @@ impl Settings {
         if self.replays && matches!(self.restart, Restart::Always(_)) {
             let message = format!("'{RESTART}' = 'always' has no lines to pass over: leave out '{REPLAYS}'");
             problem(REPLAYS, message);
-        }
-        if role == Role::Sink && options.text(DEAD_LETTER_TOPIC).is_some() {
-            problem(
-                DEAD_LETTER_TOPIC,
-                format!("'{DEAD_LETTER_TOPIC}' is for tables that are read: a command refuses no row"),
-            );
         }
         errors
     }

@@ -2,13 +2,15 @@
 
 use super::child::{Child, exit};
 use super::options::Settings;
-use crate::messages::{Done, MessageEncoder, ServerError};
+use crate::messages::{Done, MessageEncoder, RefusedMessages, ServerError};
 use crate::positions::{Position, Positions};
 use crate::record_batches::each_outbox_record;
-use base::ErrorKind;
+use crate::text_stream::{NO_RECORD, is_record};
 use dataflow::batch::Batch;
 use dataflow::sink::{OutboxSink, SinkError, TopicBatch, TraceHeaders};
+use dataflow::source::Rejected;
 use dataflow::table::TableDefinition;
+use formats::RecordSplitter;
 use os::Os;
 use std::sync::Arc;
 
@@ -21,6 +23,10 @@ pub(super) struct CommandSink {
     settings: Settings,
     rows: MessageEncoder,
     positions: Positions,
+    /// Where the format's readers find the end of a row.
+    splitter: RecordSplitter,
+    /// Rows that are no record, on their way to the dead-letter topic.
+    refused: RefusedMessages,
     child: Option<Child>,
     /// Lines that are not given yet.
     lines: Vec<u8>,
@@ -36,6 +42,7 @@ impl CommandSink {
         settings: Settings,
         rows: MessageEncoder,
         positions: Positions,
+        (splitter, refused): (RecordSplitter, RefusedMessages),
     ) -> CommandSink {
         CommandSink {
             table,
@@ -43,6 +50,8 @@ impl CommandSink {
             settings,
             rows,
             positions,
+            splitter,
+            refused,
             child: None,
             lines: Vec::new(),
             next: 0,
@@ -104,6 +113,7 @@ impl OutboxSink for CommandSink {
     fn open(&mut self) -> Result<i64, SinkError> {
         self.child = None;
         self.lines.clear();
+        self.refused.clear();
         self.stored = self.positions.get()?.offset;
         self.next = self.stored;
         Ok(self.stored)
@@ -114,14 +124,10 @@ impl OutboxSink for CommandSink {
         let from = self.next;
         let end = each_outbox_record(&table.name, batch, from, |record| {
             let value = record.value.unwrap_or_default();
-            if value.contains(&b'\n') {
-                return Err(SinkError {
-                    kind: ErrorKind::Invalid,
-                    message: format!(
-                        "table '{}': exec: a row with a line end in it is no line; write it as 'json'",
-                        table.name
-                    ),
-                });
+            if !is_record(&self.splitter, value) {
+                let which = format!("outbox-offset={}", record.offset);
+                let kept = self.refused.keep(which, value.to_vec(), record.timestamp, NO_RECORD.into());
+                return kept.map_err(|error| self.lost(error));
             }
             self.lines.extend_from_slice(value);
             self.lines.push(b'\n');
@@ -136,10 +142,15 @@ impl OutboxSink for CommandSink {
 
     fn commit(&mut self, finish: bool, _clock_ms: i64) -> Result<i64, SinkError> {
         self.settle(finish).map_err(|error| self.lost(error))?;
-        if self.next > self.stored {
+        // What was refused is in no topic yet, and may not be left behind.
+        if self.next > self.stored && self.refused.is_empty() {
             self.positions.set(Position { offset: self.next, mark: 0 })?;
             self.stored = self.next;
         }
         Ok(self.stored)
+    }
+
+    fn take_rejected(&mut self) -> Vec<Rejected> {
+        self.refused.take()
     }
 }

@@ -175,13 +175,32 @@ fn a_command_that_does_not_read_is_not_waited_for() {
 }
 
 #[test]
-fn a_row_that_is_no_line_is_told() {
-    let node = Node::start();
-    let mut texts = sink(&node, &[("command", "cat > /dev/null")]);
+fn a_row_that_is_no_line_is_a_dead_letter() {
+    let (node, folder) = (Node::start(), tempfile::tempdir().unwrap());
+    let path = folder.path().join("rows");
+    let command = format!("cat >> {}", path.display());
+    let mut texts = sink(&node, &[("command", &command)]);
     texts.sink.open().unwrap();
     let batch = texts.encoded(0, &["a\nb"]);
     let error = texts.sink.apply(&batch).unwrap_err();
-    assert!(error.message.contains("a line end in it is no line"), "{error}");
+    assert!(
+        error.kind == ErrorKind::Invalid && error.message.contains("'dead-letter.topic' = '…'"),
+        "{error}"
+    );
+    let mut texts = sink(&node, &[("command", &command), ("dead-letter.topic", "dead")]);
+    texts.sink.open().unwrap();
+    texts.apply(0, &["one", "a\nb", "two"]);
+    assert_eq!(texts.sink.commit(false, 1).unwrap(), 0, "it is in no topic yet");
+    let [rejected] = &texts.sink.take_rejected()[..] else { panic!("one is refused") };
+    assert_eq!((rejected.value.as_deref(), rejected.topic.as_str()), (Some(&b"a\nb"[..]), "dead"));
+    assert!(rejected.reason.contains("the end of a row"), "{}", rejected.reason);
+    assert_eq!(texts.sink.commit(false, 1).unwrap(), 3);
+    // Between quotes it is the row's own.
+    let mut texts = sink(&node, &[("command", &command), ("format", "csv")]);
+    texts.sink.open().unwrap();
+    texts.apply(3, &["a\nb"]);
+    assert_eq!(texts.sink.commit(true, 1).unwrap(), 4);
+    assert_eq!(text(&path), "one\ntwo\n\"a\nb\"\n");
 }
 
 /// Options, and what has to be told of them.
@@ -200,7 +219,7 @@ fn what_a_table_says_wrong_is_told_at_once() {
             &[("command", "x"), ("scan.replays", "true"), ("scan.restart", "always")],
             "leave out 'scan.replays'",
         ),
-        (Role::Sink, &[("command", "x"), ("dead-letter.topic", "t")], "a command refuses no row"),
+        (Role::Sink, &[("command", "x"), ("dead-letter.topic", "t")], ""),
         (Role::Source, &[("command", "x"), ("environment.A=B", "t")], "'A=B' cannot be a variable's name"),
     ];
     for (role, options, words) in cases {

@@ -11,6 +11,7 @@
 use super::MONITOR;
 use super::avro::AvroFiles;
 use super::files::{InBucket, lock};
+use super::landed_rows::{RECORD_BYTES_WANTED, landed_batches};
 use super::lines::Lines;
 use super::location::BucketPlace;
 use super::notices::{self, Notices};
@@ -18,26 +19,20 @@ use super::parquet::ParquetFiles;
 use super::source::RowsRead;
 use crate::aws::s3::{Bucket, Object};
 use crate::internal_topic;
-use crate::kafka::{KafkaSource, Landed, landed_source};
 use crate::landed::Landing;
 use crate::messages::HAUL_BYTES_MAX;
 use crate::option_problem;
 use crate::service::{Access, Done, ServiceError, source_error};
 use crate::table_format::{Checked, TableFormat};
-use crate::timestamps::timestamps;
-use arrow_array::{
-    Array, ArrayRef, Int64Array, RecordBatch, RecordBatchOptions, StringArray, new_empty_array,
-};
-use arrow_schema::{DataType, Field, Fields, Schema, SchemaRef};
 use auth::socket::monotonic;
 use base::ErrorKind;
 use base::codec::{CodecError, FieldReader, FieldWriter};
-use dataflow::connector::{ConnectorError, MetadataSpec, SourceRequest};
+use dataflow::connector::ConnectorError;
 use dataflow::feed::{Feed, FeedRecord, Haul, RECORD_BYTES_MAX};
-use dataflow::source::{Source, SourceError};
+use dataflow::source::SourceError;
 use dataflow::table::TableDefinition;
 use eventlog::EventLog;
-use formats::{DecodeError, FormatKind, RecordSplitter, RowDecoder};
+use formats::{FormatKind, RecordSplitter};
 use std::collections::{HashSet, VecDeque};
 use std::io;
 use std::sync::{Arc, Mutex};
@@ -50,8 +45,6 @@ const RECORD_ROWS: (usize, usize) = (64, 1024);
 /// A haul ends when so many objects are at their end, or so much time has passed: a stop waits for it.
 const HAUL_OBJECTS_MAX: usize = 1000;
 const HAUL_TIME_MAX: Duration = Duration::from_secs(1);
-/// A record of rows is parted when it is longer.
-const RECORD_BYTES_WANTED: usize = 4 << 20;
 /// Objects of one list, where the rest is asked for later.
 const LISTED_MAX: usize = 1000;
 
@@ -194,8 +187,10 @@ impl BucketFeed {
         // It is seen at once whether there is such a bucket and we are let in.
         bucket.list(&self.place.folder(), "", 1)?;
         let place = position.map_or_else(|| Ok(Position::default()), Position::decode);
-        let place = place.map_err(|error| ServiceError::new(ErrorKind::Corrupt, error.to_string()))?;
-        let mut seen: HashSet<String> = place.finished.iter().cloned().collect();
+        let mut place = place.map_err(|error| ServiceError::new(ErrorKind::Corrupt, error.to_string()))?;
+        // Those of another life: nothing may come any more with which they would be noted.
+        self.write_notes(place.finished.drain(..))?;
+        let mut seen = HashSet::new();
         if self.interval.is_some() {
             let own = self.note("");
             let read = internal_topic::read(&self.log, TOPIC, &mut |key, _| {
@@ -208,9 +203,7 @@ impl BucketFeed {
         let bucket = Arc::new(Mutex::new(bucket));
         let reading =
             place.current.as_ref().map(|(object, position)| self.begin(&bucket, object.clone(), *position));
-        // Those of another life are noted with the next that is confirmed.
-        let unnoted = place.finished.iter().map(|key| (0, key.clone())).collect();
-        let waiting = VecDeque::new();
+        let (unnoted, waiting) = (VecDeque::new(), VecDeque::new());
         let notices = match &self.notices {
             Some((access, queue_url)) => Some(Notices::open(access, queue_url, self.now())?),
             None => None,
@@ -222,6 +215,14 @@ impl BucketFeed {
     /// What the topic calls an object.
     fn note(&self, key: &str) -> String {
         format!("{}\n{key}", self.identity)
+    }
+
+    /// Notes that all of these lies in the log; that is durable afterwards.
+    fn write_notes(&self, keys: impl Iterator<Item = String>) -> Done<()> {
+        let notes: Vec<String> = keys.map(|key| self.note(&key)).collect();
+        let pairs: Vec<(&[u8], &[u8])> = notes.iter().map(|note| (note.as_bytes(), &[1][..])).collect();
+        let now_ms = self.access.os().clock.now_ms();
+        internal_topic::put_all(&self.log, TOPIC, now_ms, &pairs).map_err(ServiceError::unavailable)
     }
 
     fn begin(&self, bucket: &Arc<Mutex<Bucket>>, object: Object, position: i64) -> Reading {
@@ -317,6 +318,9 @@ impl BucketFeed {
 
     /// Reads on until a haul is full or nothing is there; whether nothing will follow.
     fn fill(&self, open: &mut Open, haul: &mut Haul) -> Done<bool> {
+        if let Some(notices) = &mut open.notices {
+            notices.tend(self.now())?;
+        }
         let mut bytes = 0;
         let mut has_moved = false;
         let mut ended = false;
@@ -511,10 +515,7 @@ impl Feed for BucketFeed {
         self.with(|feed, open| {
             // Both are in the order in which objects were read.
             let count = open.unnoted.partition_point(|(behind, _)| *behind <= ticket);
-            let keys: Vec<String> = open.unnoted.range(..count).map(|(_, key)| feed.note(key)).collect();
-            let pairs: Vec<(&[u8], &[u8])> = keys.iter().map(|key| (key.as_bytes(), &[1][..])).collect();
-            let now_ms = feed.access.os().clock.now_ms();
-            internal_topic::put_all(&feed.log, TOPIC, now_ms, &pairs).map_err(ServiceError::unavailable)?;
+            feed.write_notes(open.unnoted.range(..count).map(|(_, key)| key.clone()))?;
             let noted: Vec<String> = open.unnoted.drain(..count).map(|(_, key)| key).collect();
             open.place.finished.drain(..count.min(open.place.finished.len()));
             match &mut open.notices {
@@ -533,132 +534,14 @@ impl Feed for BucketFeed {
             return Ok(());
         }
         self.with(|feed, open| match &mut open.notices {
-            Some(notices) => notices.renew(feed.now()),
+            Some(notices) => notices.tend(feed.now()),
             None => Ok(()),
         })
     }
-}
 
-/// The columns of a landed batch: those of the table, then its metadata.
-fn landed_schema(table: &TableDefinition) -> SchemaRef {
-    let physical = table.schema.fields().iter().map(|field| (**field).clone());
-    let metadata =
-        table.metadata.iter().map(|column| Field::new(&column.name, column.data_type.clone(), true));
-    Arc::new(Schema::new(physical.chain(metadata).collect::<Fields>()))
-}
-
-/// Rows of a file with what its metadata columns show, as records in arrow's stream format.
-fn landed_batches(
-    table: &TableDefinition,
-    place: &BucketPlace,
-    object: &Object,
-    mut columns: Vec<ArrayRef>,
-    rows: usize,
-) -> Result<Vec<Vec<u8>>, String> {
-    for column in &table.metadata {
-        columns.push(match (column.key.as_str(), &column.data_type) {
-            ("file.path", DataType::Utf8) => {
-                Arc::new(StringArray::from(vec![place.of_key(&object.key); rows]))
-            }
-            ("file.name", DataType::Utf8) => {
-                let name = object.key.rsplit('/').next().unwrap_or_default();
-                Arc::new(StringArray::from(vec![name; rows]))
-            }
-            ("file.size", DataType::Int64) => Arc::new(Int64Array::from(vec![object.bytes as i64; rows])),
-            (key @ "file.modification-time", data_type) => {
-                timestamps(key, &vec![object.modified_ms; rows], data_type)?
-            }
-            (key, data_type) => return Err(format!("the metadata '{key}' cannot be of type {data_type}")),
-        });
-    }
-    let options = RecordBatchOptions::new().with_row_count(Some(rows));
-    let whole = RecordBatch::try_new_with_options(landed_schema(table), columns, &options);
-    let whole = whole.map_err(|error| error.to_string())?;
-    let mut out = Vec::new();
-    write_batches(&whole, &mut out)?;
-    Ok(out)
-}
-
-/// One record, or several where that would be long.
-fn write_batches(batch: &RecordBatch, out: &mut Vec<Vec<u8>>) -> Result<(), String> {
-    let mut bytes = Vec::new();
-    arrow_ipc::writer::StreamWriter::try_new(&mut bytes, &batch.schema())
-        .and_then(|mut writer| {
-            writer.write(batch)?;
-            writer.finish()
-        })
-        .map_err(|error| error.to_string())?;
-    if bytes.len() <= RECORD_BYTES_WANTED || batch.num_rows() < 2 {
-        out.push(bytes);
-        return Ok(());
-    }
-    let half = batch.num_rows() / 2;
-    write_batches(&batch.slice(0, half), out)?;
-    write_batches(&batch.slice(half, batch.num_rows() - half), out)
-}
-
-/// Reads what has landed.
-pub(super) fn landed(
-    log: EventLog,
-    request: SourceRequest,
-    checked: Checked,
-    metadata: Vec<MetadataSpec>,
-) -> Result<Box<dyn Source>, ConnectorError> {
-    match checked.value.kind() {
-        FormatKind::Parquet | FormatKind::Avro => {
-            let decoder = Box::new(BatchDecoder::new(&request));
-            let landed = Landed { decoder, dead_letter_topic: None, has_bare_keys: false };
-            Ok(Box::new(KafkaSource::landed(log, request, landed)))
-        }
-        _ => landed_source(log, request, checked, metadata),
-    }
-}
-
-/// Takes the wanted columns out of batches in arrow's stream format.
-struct BatchDecoder {
-    schema: SchemaRef,
-    places: Vec<usize>,
-    batches: Vec<RecordBatch>,
-}
-
-impl BatchDecoder {
-    fn new(request: &SourceRequest) -> BatchDecoder {
-        let physical = request.table.schema.fields().len();
-        let metadata = request.metadata.iter().map(|index| physical + index);
-        let places: Vec<usize> = request.projection.iter().copied().chain(metadata).collect();
-        let all = landed_schema(&request.table);
-        let fields: Fields = places.iter().map(|place| all.field(*place).clone()).collect();
-        BatchDecoder { schema: Arc::new(Schema::new(fields)), places, batches: Vec::new() }
-    }
-}
-
-impl RowDecoder for BatchDecoder {
-    fn decode(&mut self, record: &[u8]) -> Result<(), DecodeError> {
-        let bad = |error: arrow_schema::ArrowError| DecodeError::Record(error.to_string());
-        for batch in arrow_ipc::reader::StreamReader::try_new(record, None).map_err(bad)? {
-            self.batches.push(batch.and_then(|batch| batch.project(&self.places)).map_err(bad)?);
-        }
-        Ok(())
-    }
-
-    fn len(&self) -> usize {
-        self.batches.iter().map(RecordBatch::num_rows).sum()
-    }
-
-    fn finish(&mut self) -> Result<RecordBatch, DecodeError> {
-        let bad = |error: arrow_schema::ArrowError| DecodeError::Record(error.to_string());
-        let rows = self.len();
-        let batches = std::mem::take(&mut self.batches);
-        let column = |index: usize| -> Result<ArrayRef, DecodeError> {
-            let parts: Vec<&dyn Array> = batches.iter().map(|batch| batch.column(index).as_ref()).collect();
-            match parts.is_empty() {
-                true => Ok(new_empty_array(self.schema.field(index).data_type())),
-                false => arrow_select::concat::concat(&parts).map_err(bad),
-            }
-        };
-        let columns = (0..self.places.len()).map(column).collect::<Result<Vec<ArrayRef>, DecodeError>>()?;
-        let options = RecordBatchOptions::new().with_row_count(Some(rows));
-        RecordBatch::try_new_with_options(self.schema.clone(), columns, &options).map_err(bad)
+    fn pause_ms(&self) -> Option<u64> {
+        let of_queue = self.notices.as_ref().and_then(|(access, _)| access.pause_ms());
+        self.access.pause_ms().max(of_queue)
     }
 }
 

@@ -4,6 +4,7 @@ pub(crate) mod avro;
 mod feed;
 pub(crate) mod files;
 mod folder;
+mod landed_rows;
 mod lines;
 mod location;
 mod notices;
@@ -256,7 +257,7 @@ impl Connector for Filesystem {
         match location(&request.table, &checked.options)? {
             Location::Local(path) => Ok(Box::new(source::FilesystemSource::new(request, checked, path)?)),
             Location::Bucket(_) => {
-                feed::landed(self.node.log(&request.table)?, request, checked, self.metadata())
+                landed_rows::landed(self.node.log(&request.table)?, request, checked, self.metadata())
             }
         }
     }

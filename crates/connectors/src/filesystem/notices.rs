@@ -30,8 +30,8 @@ pub(super) struct Notices {
     client: Client,
     queue: ReadQueue,
     pending: Vec<Pending>,
-    /// What came when the queue was opened, and since when it is ours.
-    first: Vec<(Message, Duration)>,
+    /// What has come and nobody has asked for, and since when it is ours.
+    arrived: Vec<(Message, Duration)>,
     /// Messages of which nothing is left to do.
     done: Vec<String>,
     /// When the call that waits had not been answered yet: its messages are leased since then.
@@ -85,25 +85,37 @@ impl Notices {
         let mut queue = ReadQueue::plain(queue_url);
         // It is seen at once whether there is such a queue and we are let in.
         let answer = client.call(&queue.receive(MESSAGES_MAX, false))?;
-        let first = queue.received(&answer.body)?.into_iter().map(|leased| (leased.message, now)).collect();
-        Ok(Notices { client, queue, pending: Vec::new(), first, done: Vec::new(), unanswered: now })
+        let arrived = queue.received(&answer.body)?.into_iter().map(|leased| (leased.message, now)).collect();
+        Ok(Notices { client, queue, pending: Vec::new(), arrived, done: Vec::new(), unanswered: now })
     }
 
     /// What has come, after waiting for it for so long at most. Of each notice the caller says what becomes of it.
     pub(super) fn receive(&mut self, bucket: &str, wait: Duration, now: Duration) -> Done<Vec<Notice>> {
         self.renew(now)?;
-        let mut messages = std::mem::take(&mut self.first);
-        if messages.is_empty() && self.pending.len() < PENDING_MAX {
-            let came = self.came(wait, now)?;
-            messages.extend(came.into_iter().map(|message| (message, self.unanswered)));
-            self.unanswered = now;
+        if self.arrived.is_empty() && self.pending.len() < PENDING_MAX {
+            self.take(wait, now)?;
         }
         // What is no notice stays in the queue, whose own dead letters it becomes.
         let notice = |(message, since): (Message, Duration)| {
             let objects = objects(&message.body, bucket, WRAPPED_MAX)?;
             Some(Notice { receipt: message.receipt, since, objects })
         };
-        Ok(messages.into_iter().filter_map(notice).collect())
+        Ok(std::mem::take(&mut self.arrived).into_iter().filter_map(notice).collect())
+    }
+
+    /// Keeps what is ours while other things are done: what the call has brought that waits in the service too.
+    pub(super) fn tend(&mut self, now: Duration) -> Done<()> {
+        if self.client.is_long_under_way() {
+            self.take(Duration::ZERO, now)?;
+        }
+        self.renew(now)
+    }
+
+    fn take(&mut self, wait: Duration, now: Duration) -> Done<()> {
+        let came = self.came(wait, now)?;
+        self.arrived.extend(came.into_iter().map(|message| (message, self.unanswered)));
+        self.unanswered = now;
+        Ok(())
     }
 
     /// What the call brought that waits in the service, if it is back within `wait`.
@@ -163,18 +175,20 @@ impl Notices {
     }
 
     /// Renews the leases of which half is over.
-    pub(super) fn renew(&mut self, now: Duration) -> Done<()> {
+    fn renew(&mut self, now: Duration) -> Done<()> {
         let half = self.queue.limits().lease / 2;
-        let due: Vec<&mut Pending> =
-            self.pending.iter_mut().filter(|pending| now.saturating_sub(pending.since) >= half).collect();
-        let receipts: Vec<&str> = due.iter().map(|pending| pending.receipt.as_str()).collect();
+        let pending = self.pending.iter_mut().map(|pending| (&pending.receipt, &mut pending.since));
+        let arrived = self.arrived.iter_mut().map(|(message, since)| (&message.receipt, since));
+        let due = pending.chain(arrived).filter(|(_, since)| now.saturating_sub(**since) >= half);
+        let (receipts, since): (Vec<&str>, Vec<&mut Duration>) =
+            due.map(|(receipt, since)| (receipt.as_str(), since)).unzip();
         let calls: Vec<Call> =
             receipts.chunks(ReadQueue::RECEIPTS_MAX).map(|receipts| self.queue.renew(receipts)).collect();
         for answer in self.client.call_all(&calls) {
             self.queue.renewed(answer)?;
         }
-        for pending in due {
-            pending.since = now;
+        for since in since {
+            *since = now;
         }
         Ok(())
     }

@@ -2,10 +2,12 @@
 
 use super::codes::Meaning;
 use super::options::{self, PASSWORD, TOKEN, USERNAME};
-use crate::http_answers::words;
+use crate::http_answers::{retry_after, words};
+use crate::http_connection::HttpAnswer;
 use crate::http_host::{self, Host, Lane, Lost, host_header};
 use crate::messages::options::{URL, tls_problems};
 use crate::messages::{Done, ServerError, tls};
+use crate::named_pause::NamedPause;
 use crate::{option_problem, optional};
 use auth::https::Url;
 use base::options::{OptionKind, OptionSpec, Options};
@@ -71,6 +73,7 @@ pub(crate) struct Access {
     timeout: Duration,
     /// What the names of the options begin with that are headers.
     headers: &'static str,
+    pause: NamedPause,
 }
 
 impl Access {
@@ -83,7 +86,8 @@ impl Access {
     pub(crate) fn of(os: &Os, options: &Options, url: &str, headers: &'static str) -> Result<Access, String> {
         let url = Url::parse(url).map_err(|error| error.to_string())?;
         let timeout = Duration::from_millis(options.duration_ms(options::TIMEOUT).unwrap_or(30_000).max(1));
-        Ok(Access { os: os.clone(), options: options.clone(), url, timeout, headers })
+        let pause = NamedPause::default();
+        Ok(Access { os: os.clone(), options: options.clone(), url, timeout, headers, pause })
     }
 
     /// For who waits no longer than that.
@@ -97,6 +101,23 @@ impl Access {
 
     pub(crate) fn url(&self) -> &Url {
         &self.url
+    }
+
+    /// For how long the server wants to be left alone.
+    pub(crate) fn pause(&self) -> &NamedPause {
+        &self.pause
+    }
+
+    /// An answer that it cannot take more now: it may say for how long (`Retry-After`), which is kept.
+    pub(crate) fn keep_pause(&self, answer: &HttpAnswer) {
+        if let Some(pause) = retry_after(answer, self.os.clock.now_ms()) {
+            self.pause.begin(&self.os, pause);
+        }
+    }
+
+    /// An error while the server wants to be left alone for longer than `longest`, which is waited for.
+    pub(crate) fn wait_pause(&self, longest: Duration) -> Done<()> {
+        self.pause.wait(&self.os, longest, &self.url.address())
     }
 
     /// The files of TLS are read each time: they change while a job runs.

@@ -8,7 +8,7 @@ use super::codes::{Codes, Meaning};
 use super::options::{
     IGNORED_CODES, LOOKUP_METHOD, LOOKUP_THREADS, QUERY_FIELDS, RESULT_TYPE, RETRY_CODES, URL_MAP,
 };
-use crate::http_answers::{not_before, retry_after, shown_bytes, words};
+use crate::http_answers::{shown_bytes, words};
 use crate::http_connection::HttpAnswer;
 use crate::http_host::{Host, Lane, Lost};
 use crate::messages::{Done, ServerError, told};
@@ -29,9 +29,6 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// A longer pause that a server wants is left to the job.
-const WAIT_MAX: Duration = Duration::from_secs(10);
-
 pub(super) struct HttpLookup {
     table: Arc<TableDefinition>,
     access: Access,
@@ -46,8 +43,6 @@ pub(super) struct HttpLookup {
     timeout: Duration,
     lanes: Vec<Lane>,
     host: Option<Host>,
-    /// Before this moment of the monotonic clock the server wants nothing of us.
-    not_before: Duration,
 }
 
 /// How keys become requests.
@@ -190,7 +185,6 @@ impl HttpLookup {
             timeout,
             lanes: std::iter::repeat_with(Lane::default).take(lanes.unwrap_or(8).max(1)).collect(),
             host: None,
-            not_before: Duration::ZERO,
             table: table.clone(),
             access,
         })
@@ -208,15 +202,7 @@ impl HttpLookup {
     /// Answers the number of rows of each key; the rows are in the decoder.
     fn counts(&mut self, keys: &RecordBatch) -> Done<Vec<u32>> {
         let until = self.now().saturating_add(self.timeout);
-        let pause = self.not_before.saturating_sub(self.now());
-        let waited = pause.min(WAIT_MAX).min(self.timeout);
-        if !pause.is_zero() {
-            std::thread::sleep(waited);
-        }
-        if pause > waited {
-            let message = not_before(&self.access.url().address(), pause - waited);
-            return Err(ServerError::new(ErrorKind::Retry, message));
-        }
+        self.access.wait_pause(Duration::ZERO)?;
         let host = match self.host.take() {
             Some(host) => host,
             None => self.access.host()?,
@@ -249,11 +235,9 @@ impl HttpLookup {
         match Meaning::of(answer.status) {
             _ if self.ignored.has(answer.status) => return Ok(0),
             meaning if meaning == Meaning::Passing || self.retried.has(answer.status) => {
-                let wait = retry_after(answer, self.access.os().clock.now_ms());
                 let kind = if answer.status == 429 { ErrorKind::Retry } else { ErrorKind::Unavailable };
-                let failed = failed(kind);
-                self.not_before = self.now().saturating_add(wait.unwrap_or_default());
-                return failed;
+                self.access.keep_pause(answer);
+                return failed(kind);
             }
             Meaning::Done => {}
             Meaning::NoSuchPlace => return failed(ErrorKind::NotFound),
@@ -296,5 +280,9 @@ impl Lookup for HttpLookup {
 
     fn retries_max(&self) -> u32 {
         self.retries_max
+    }
+
+    fn pause_ms(&self) -> Option<u64> {
+        self.access.pause().left_ms(self.access.os())
     }
 }

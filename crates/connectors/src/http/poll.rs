@@ -7,7 +7,7 @@
 use super::access::{self, Access, set_unless};
 use super::codes::Meaning;
 use super::options::{CURSOR, CURSOR_INITIAL, CURSOR_PARAMETER, ID, INTERVAL, RECORD_CURSOR, RECORDS};
-use crate::http_answers::{retry_after, words};
+use crate::http_answers::words;
 use crate::http_connection::HttpAnswer;
 use crate::http_host::{Host, Lane, Lost};
 use crate::json_slices::{self, CURSOR_BYTES_MAX};
@@ -146,8 +146,8 @@ impl PollFeed {
             Meaning::NotLetIn if self.was_let_in => return Err(ServerError::unavailable(said())),
             Meaning::Passing => {
                 let message = said();
-                let wait = retry_after(answer, self.access.os().clock.now_ms()).unwrap_or_default();
-                self.due = now.saturating_add(wait);
+                self.access.keep_pause(answer);
+                self.due = now;
                 let kind = if answer.status == 429 { ErrorKind::Retry } else { ErrorKind::Unavailable };
                 return Err(ServerError::new(kind, message));
             }
@@ -259,5 +259,9 @@ impl Feed for PollFeed {
             self.open = None;
             self.error(error)
         })
+    }
+
+    fn pause_ms(&self) -> Option<u64> {
+        self.access.pause().left_ms(self.access.os())
     }
 }

@@ -11,7 +11,7 @@
 use super::access::{self, Access, Head, header_problem, set, set_unless};
 use super::codes::{Codes, Meaning};
 use super::options::{BATCH_SIZE, ERROR_CODES, IN_FLIGHT, METHOD, MODE, TAKEN_CODES, is_json};
-use crate::http_answers::{not_before, retry_after, words};
+use crate::http_answers::{retry_after, words};
 use crate::http_connection::HttpAnswer;
 use crate::http_host::{Host, Lane, Lost};
 use crate::landed::Carried;
@@ -19,7 +19,6 @@ use crate::messages::{Done, MessageEncoder, RefusedMessages, ServerError, hashed
 use crate::positions::{Position, Positions};
 use crate::record_batches::each_outbox_record;
 use crate::table_format::Checked;
-use auth::socket::monotonic;
 use base::ErrorKind;
 use dataflow::batch::Batch;
 use dataflow::sink::{OutboxSink, SinkError, TopicBatch, TraceHeaders};
@@ -50,8 +49,6 @@ pub(super) struct HttpSink {
     refused: RefusedMessages,
     /// The server has taken something before: who we are was enough, and the place was there.
     was_let_in: bool,
-    /// Before this moment of the monotonic clock the server wants nothing of us.
-    not_before: Duration,
     open: Option<Open>,
 }
 
@@ -226,13 +223,8 @@ impl HttpSink {
             rows,
             positions,
             was_let_in: false,
-            not_before: Duration::ZERO,
             open: None,
         })
-    }
-
-    fn now(&self) -> Duration {
-        monotonic(&*self.access.os().clock)
     }
 
     fn error(&self, error: ServerError) -> SinkError {
@@ -315,7 +307,7 @@ impl HttpSink {
             tries = if later.is_some() { tries + 1 } else { 0 };
             match later {
                 Some((error, wait)) if tries == TRIES_MAX || wait > WAIT_MAX => {
-                    self.not_before = self.now().saturating_add(wait);
+                    self.access.pause().begin(self.access.os(), wait);
                     return Err(self.lost(error, again));
                 }
                 Some((_, wait)) => self.pause(tries, wait),
@@ -383,11 +375,7 @@ impl HttpSink {
     }
 
     fn connected(&self) -> Done<Open> {
-        let left = self.not_before.saturating_sub(self.now());
-        if !left.is_zero() {
-            let message = not_before(&self.access.url().address(), left);
-            return Err(ServerError::new(ErrorKind::Retry, message));
-        }
+        self.access.wait_pause(Duration::ZERO)?;
         let host = self.access.host()?;
         let mut lanes: Vec<Lane> = std::iter::repeat_with(Lane::default).take(self.lanes).collect();
         // It is seen at once whether there is such a server.
@@ -452,5 +440,9 @@ impl OutboxSink for HttpSink {
 
     fn take_rejected(&mut self) -> Vec<Rejected> {
         self.refused.take()
+    }
+
+    fn pause_ms(&self) -> Option<u64> {
+        self.access.pause().left_ms(self.access.os())
     }
 }

@@ -30,6 +30,11 @@ pub(super) trait Catalog: Send {
     /// Makes the table, unless another has made it.
     fn create(&mut self, stores: &mut Stores, table: &NewTable) -> Done<()>;
 
+    /// For how many ms more a server wants to be left alone, as it has said.
+    fn pause_ms(&self) -> Option<u64> {
+        None
+    }
+
     /// Somebody goes on with the table as it was read: what a life before has left half done is done.
     fn opened(&mut self, _stores: &mut Stores, _loaded: &Loaded) {}
 

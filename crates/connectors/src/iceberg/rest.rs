@@ -126,6 +126,10 @@ impl Catalog for Rest {
         format!("{}.{table} of the catalog {}", namespace.join("."), url.address())
     }
 
+    fn pause_ms(&self) -> Option<u64> {
+        self.access.pause_ms()
+    }
+
     fn load(&mut self, _stores: &mut Stores) -> Done<Option<Loaded>> {
         match self.ask("GET", &self.table(), None) {
             // A server that does not know the paths has no tables either.

@@ -414,6 +414,10 @@ fn bound(value: &Value, is_upper: bool) -> Option<Vec<u8>> {
 }
 
 impl<C: Catalog> LakeTable for IcebergTable<C> {
+    fn pause_ms(&self) -> Option<u64> {
+        self.catalog.pause_ms()
+    }
+
     fn place(&self) -> String {
         self.catalog.place()
     }

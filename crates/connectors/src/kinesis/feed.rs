@@ -345,4 +345,8 @@ impl Feed for StreamFeed {
             std::thread::sleep((next - now).max(Duration::from_millis(1)));
         }
     }
+
+    fn pause_ms(&self) -> Option<u64> {
+        self.access.pause_ms()
+    }
 }

@@ -37,6 +37,11 @@ pub(crate) trait LakeTable: Send {
     /// Adds files, and the offset behind their rows, at once.
     fn commit(&mut self, stores: &mut Stores, files: &[DataFile], next_offset: i64) -> Done<()>;
 
+    /// For how many ms more a server wants to be left alone, as it has said.
+    fn pause_ms(&self) -> Option<u64> {
+        None
+    }
+
     /// What may be done behind a commit, and need not.
     fn tidy(&mut self, _stores: &mut Stores) {}
 }

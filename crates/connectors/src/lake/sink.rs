@@ -121,6 +121,10 @@ fn not_open() -> ServiceError {
 }
 
 impl<T: LakeTable> OutboxSink for LakeSink<T> {
+    fn pause_ms(&self) -> Option<u64> {
+        self.target.pause_ms()
+    }
+
     fn encode(&mut self, rows: &Batch, clock_ms: i64) -> Result<Vec<TopicBatch>, SinkError> {
         if (0..rows.len()).any(|row| rows.kind(row) != RowKind::Insert) {
             return Err(

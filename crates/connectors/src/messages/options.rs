@@ -3,7 +3,7 @@
 use super::server::{Scheme, Server};
 use crate::{option_problem, optional};
 use base::options::{OptionKind, OptionSpec, Options};
-use dataflow::connector::{ConnectorError, MetadataSpec};
+use dataflow::connector::{ConnectorError, MetadataSpec, Role};
 use dataflow::table::TableDefinition;
 
 pub(crate) const URL: &str = "url";
@@ -114,4 +114,47 @@ pub(crate) fn written_problems(table: &TableDefinition, metadata: &[MetadataSpec
             ConnectorError { option: None, ..option_problem(table, "connector", message) }
         });
     wrong.collect()
+}
+
+/// Where messages come from, or go, and who reads them: of the systems that came from JMS.
+pub(crate) const QUEUE: &str = "queue";
+pub(crate) const TOPIC: &str = "topic";
+pub(crate) const SUBSCRIPTION: &str = "subscription";
+pub(crate) const CLIENT_ID: &str = "client-id";
+
+/// What is wrong with the place of a table's messages: `places` are the options of which one names it. Those other than a queue
+/// may be read by a subscription. `read` are options of tables that are read.
+pub(crate) fn place_problems(
+    table: &TableDefinition,
+    options: &Options,
+    role: Role,
+    (places, read): (&[&str], &[&str]),
+) -> Vec<ConnectorError> {
+    let mut errors = Vec::new();
+    let mut problem = |option: &str, message: String| errors.push(option_problem(table, option, message));
+    let has = |key: &str| options.text(key).is_some();
+    let is_named = |key: &&&str| options.text(key).is_some_and(|name| !name.is_empty());
+    if places.iter().filter(is_named).count() != 1 {
+        let (last, first) = places.split_last().unwrap_or((&QUEUE, &[]));
+        let message = format!(
+            "a table needs one of '{}' and '{last}'; for example 'queue' = 'orders'",
+            first.join("', '")
+        );
+        problem("connector", message);
+    }
+    let is_subscribed = role != Role::Sink && places.iter().any(|place| *place != QUEUE && has(place));
+    for key in [SUBSCRIPTION, CLIENT_ID] {
+        if has(key) && !is_subscribed {
+            problem(key, format!("'{key}' is for tables that read a 'topic'"));
+        }
+        if options.text(key).is_some_and(str::is_empty) {
+            problem(key, format!("'{key}' is empty"));
+        }
+    }
+    for key in read {
+        if has(key) && role == Role::Sink {
+            problem(key, format!("'{key}' is for tables that are read"));
+        }
+    }
+    errors
 }

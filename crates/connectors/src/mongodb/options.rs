@@ -114,14 +114,15 @@ pub(super) const OPTIONS: &[OptionSpec] = &[
         "scan.*",
         OptionKind::Text,
         None,
-        "For scans, which are not supported; no effect on writing and on lookup joins. `mongodb-cdc` reads collections.",
+        "Accepted for Flink's sake: it is for scans, which are not supported, and not for writing and lookup joins. `mongodb-cdc` \
+         reads collections.",
         "1000",
     ),
     optional(
         "filter.handling.policy",
         OptionKind::Text,
         None,
-        "For scans, which are not supported.",
+        "Accepted for Flink's sake: it is for scans, which are not supported.",
         "always",
     ),
     lookup_options::CACHE,

@@ -119,7 +119,8 @@ pub(super) const OPTIONS: &[OptionSpec] = &[
         "initial.snapshotting.*",
         OptionKind::Text,
         None,
-        "Accepted for Flink's sake, but for `initial.snapshotting.pipeline`, which is refused: filter in the query.",
+        "Accepted for Flink's sake; documents are read by one reader. `initial.snapshotting.pipeline` is refused: filter in the \
+         query.",
         "4",
     ),
     optional("poll.max.batch.size", ANY, None, "Accepted for Flink's sake; `batch.size` says it.", "1024"),

@@ -7,13 +7,12 @@
 use super::samples::{Samples, message};
 use crate::http::access::{Access, Head, request, set};
 use crate::http::codes::Meaning;
-use crate::http_answers::{not_before, retry_after, words};
+use crate::http_answers::words;
 use crate::http_connection::HttpAnswer;
 use crate::http_host::{Host, Lane, Lost};
 use crate::messages::{Done, ServerError};
 use crate::store::{Change, Encoded, Store, Verdict};
 use arrow_array::RecordBatch;
-use auth::socket::monotonic;
 use base::ErrorKind;
 use dataflow::connector::Probed;
 use std::time::Duration;
@@ -44,8 +43,6 @@ pub(super) struct Series {
 struct Endpoint {
     access: Access,
     open: Option<(Host, Lane)>,
-    /// Before this moment of the monotonic clock the server wants nothing of us.
-    not_before: Duration,
     /// The server has taken something before: who we are was enough.
     was_let_in: bool,
     /// The last message may have arrived twice, and the answer be that to the second.
@@ -54,11 +51,7 @@ struct Endpoint {
 
 impl Endpoint {
     fn new(access: Access) -> Endpoint {
-        Endpoint { access, open: None, not_before: Duration::ZERO, was_let_in: false, is_repeated: false }
-    }
-
-    fn now(&self) -> Duration {
-        monotonic(&*self.access.os().clock)
+        Endpoint { access, open: None, was_let_in: false, is_repeated: false }
     }
 
     fn head(&self) -> Done<Head> {
@@ -75,11 +68,7 @@ impl Endpoint {
 
     /// Sends a message once.
     fn send(&mut self, message: &[u8]) -> Done<HttpAnswer> {
-        let left = self.not_before.saturating_sub(self.now());
-        if left > WAIT_MAX {
-            return Err(ServerError::new(ErrorKind::Retry, not_before(&self.access.url().address(), left)));
-        }
-        std::thread::sleep(left);
+        self.access.wait_pause(WAIT_MAX)?;
         let packed = snap::raw::Encoder::new().compress_vec(message);
         let packed = packed.map_err(|error| ServerError::new(ErrorKind::Internal, error.to_string()))?;
         let request = request("POST", &self.access.url().path, &self.head()?, &packed);
@@ -92,8 +81,7 @@ impl Endpoint {
         let answer = answer.unwrap_or(Err(Lost::Late)).map_err(|lost| self.access.lost(&lost))?;
         self.open = Some((host, lane));
         if Meaning::of(answer.status) == Meaning::Passing {
-            let wait = retry_after(&answer, self.access.os().clock.now_ms()).unwrap_or_default();
-            self.not_before = self.now().saturating_add(wait);
+            self.access.keep_pause(&answer);
         }
         Ok(answer)
     }
@@ -208,6 +196,11 @@ impl Store for Series {
     /// The row.
     fn letter(&self, change: &Change) -> Vec<u8> {
         change.encoded.value.clone().unwrap_or_default()
+    }
+
+    fn pause_ms(&self) -> Option<u64> {
+        let access = &self.endpoint.access;
+        access.pause().left_ms(access.os())
     }
 }
 

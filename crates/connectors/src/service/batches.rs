@@ -372,4 +372,8 @@ impl<T: BatchTarget> OutboxSink for BatchSink<T> {
     fn take_rejected(&mut self) -> Vec<Rejected> {
         self.refused.take()
     }
+
+    fn pause_ms(&self) -> Option<u64> {
+        self.access.pause_ms()
+    }
 }

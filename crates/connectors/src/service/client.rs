@@ -4,9 +4,10 @@
 //! poll is looked at whenever somebody has time for it.
 
 use super::error::{Cause, Done, ServiceError};
-use super::{Access, Pause, tls};
+use super::{Access, tls};
 use crate::http_connection::HttpAnswer;
 use crate::http_host::{Host, Lane, Lost, written};
+use crate::named_pause::NamedPause;
 use crate::percent::percent_encoded;
 use auth::https::Url;
 use auth::socket::monotonic;
@@ -122,7 +123,7 @@ pub(crate) struct Client {
     lanes: Vec<Lane>,
     long_lane: Lane,
     long: Option<Long>,
-    pause: Pause,
+    pause: NamedPause,
 }
 
 impl Client {
@@ -287,7 +288,7 @@ impl Client {
     pub(crate) fn end_long(&mut self, wait: Duration) -> Done<Option<HttpAnswer>> {
         let Some(Long { request, until }) = self.long.take() else { return Ok(None) };
         let mut lane = std::mem::take(&mut self.long_lane);
-        let received = self.host.receive(&mut lane, &request, wait);
+        let received = self.host.receive(&mut lane, &request, wait, until);
         self.long_lane = lane;
         match received {
             Ok(None) if self.now() > until => {

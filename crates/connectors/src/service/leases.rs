@@ -352,4 +352,8 @@ impl<Q: Leases> Feed for LeaseFeed<Q> {
             open.renew(queue, now())
         })
     }
+
+    fn pause_ms(&self) -> Option<u64> {
+        self.access.pause_ms()
+    }
 }

@@ -19,6 +19,7 @@ pub(crate) use error::{Cause, Done, ServiceError};
 pub(crate) use lasting::{Ends, Lasting};
 pub(crate) use leases::{LeaseFeed, LeaseLimits, Leased, Leases};
 
+use crate::named_pause::NamedPause;
 use auth::https::Url;
 use auth::tls::ClientConfig;
 use base::ErrorKind;
@@ -28,7 +29,6 @@ use dataflow::table::TableDefinition;
 use os::Os;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 /// The process's environment, or that of a test.
@@ -51,25 +51,10 @@ pub(crate) struct Access {
     pub authorities: PathBuf,
     /// Makes one for each client.
     pub identities: Identities,
-    pause: Pause,
+    pause: NamedPause,
 }
 
 pub(crate) type Identities = Arc<dyn Fn() -> Box<dyn Identity> + Send + Sync>;
-
-/// Before this moment of the monotonic clock, in nanoseconds, the service wants nothing of us; all clients of a table know it.
-#[derive(Clone, Default)]
-struct Pause(Arc<AtomicU64>);
-
-impl Pause {
-    fn begin(&self, os: &Os, pause: Duration) {
-        let until = os.clock.monotonic_ns().saturating_add(pause.as_nanos() as u64);
-        self.0.fetch_max(until, Ordering::Relaxed);
-    }
-
-    fn left(&self, os: &Os) -> Duration {
-        Duration::from_nanos(self.0.load(Ordering::Relaxed).saturating_sub(os.clock.monotonic_ns()))
-    }
-}
 
 impl Access {
     pub(crate) fn new(
@@ -79,22 +64,24 @@ impl Access {
         authorities: PathBuf,
         identities: Identities,
     ) -> Access {
-        Access { os: os.clone(), url, timeout, authorities, identities, pause: Pause::default() }
+        Access { os: os.clone(), url, timeout, authorities, identities, pause: NamedPause::default() }
     }
 
     /// A client that has so many calls under way at once; none before the time that the service has named.
     pub(crate) fn client(&self, lanes: usize) -> Done<Client> {
-        let left = self.pause.left(&self.os);
-        if !left.is_zero() {
-            let message = crate::http_answers::not_before(&self.url.address(), left);
-            return Err(ServiceError::new(ErrorKind::Retry, message));
-        }
+        let waited = self.pause.wait(&self.os, Duration::ZERO, &self.url.address());
+        waited.map_err(|error| ServiceError::new(error.kind, error.message))?;
         let tls = tls(&self.url, &self.authorities)?;
         Ok(Client::new(self, tls, (self.identities)(), lanes))
     }
 
     pub(crate) fn os(&self) -> &Os {
         &self.os
+    }
+
+    /// For how many ms more the service wants to be left alone.
+    pub(crate) fn pause_ms(&self) -> Option<u64> {
+        self.pause.left_ms(&self.os)
     }
 
     /// For a probe, which waits no longer than that.

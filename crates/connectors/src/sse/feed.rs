@@ -8,7 +8,7 @@ use super::options::{DEDUPLICATE, IDLE, INITIAL, types};
 use super::{EVENT, ID};
 use crate::http::access::{Access, set, set_unless};
 use crate::http::codes::Meaning;
-use crate::http_answers::{bounded, retry_after, shown, words};
+use crate::http_answers::{bounded, shown, words};
 use crate::http_connection::{HttpAnswer, HttpConnection, Piece};
 use crate::http_host::{Lost, written_head};
 use crate::landed::Landing;
@@ -42,8 +42,8 @@ pub(super) struct EventFeed {
     initial: Option<String>,
     /// The last id that a haul has brought.
     position: Option<String>,
-    /// Before this moment of the monotonic clock the server wants nothing of us.
-    not_before: Duration,
+    /// When a stream that has ended is asked for again, by the monotonic clock, and how long that is behind its end.
+    due: Duration,
     retry: Duration,
     /// The server has answered before: who we are was enough.
     was_let_in: bool,
@@ -79,7 +79,7 @@ impl EventFeed {
             initial,
             table,
             access,
-            not_before: Duration::ZERO,
+            due: Duration::ZERO,
             retry: RETRY,
             was_let_in: false,
             open: None,
@@ -88,6 +88,11 @@ impl EventFeed {
 
     fn now(&self) -> Duration {
         monotonic(&*self.access.os().clock)
+    }
+
+    /// How long nothing is asked of the server.
+    fn left(&self) -> Duration {
+        self.due.saturating_sub(self.now()).max(self.access.pause().left(self.access.os()))
     }
 
     fn error(&self, error: ServerError) -> SourceError {
@@ -120,8 +125,7 @@ impl EventFeed {
                 ServerError::invalid(format!("{place} answers with {kind}, not with {STREAM}; look at 'url'"))
             }
             Meaning::Passing => {
-                let wait = retry_after(answer, self.access.os().clock.now_ms()).unwrap_or_default();
-                self.not_before = self.now().saturating_add(wait);
+                self.access.keep_pause(answer);
                 let kind = if answer.status == 429 { ErrorKind::Retry } else { ErrorKind::Unavailable };
                 ServerError::new(kind, said)
             }
@@ -135,7 +139,7 @@ impl EventFeed {
     fn follow(&mut self, wait: Duration) -> Done<Haul> {
         let mut haul = Haul::default();
         if self.open.is_none() {
-            let left = self.not_before.saturating_sub(self.now());
+            let left = self.left();
             if !left.is_zero() {
                 std::thread::sleep(left.min(wait));
                 if left > wait {
@@ -202,7 +206,7 @@ impl EventFeed {
     /// The connection is over, and is made anew after the time that the server wants.
     fn ended(&mut self, why: &str) -> Done<()> {
         let has_said_something = self.open.take().is_some_and(|open| open.has_said_something);
-        self.not_before = self.now().saturating_add(self.retry);
+        self.due = self.now().saturating_add(self.retry);
         match has_said_something {
             true => Ok(()),
             false => {
@@ -301,7 +305,7 @@ impl Feed for EventFeed {
             Some(position) => read(position).map_err(|reason| self.error(wrong(reason)))?,
         };
         // It is seen at once whether there is such a stream, unless its server wants us to wait.
-        if self.now() >= self.not_before {
+        if self.left().is_zero() {
             self.connect().map_err(|error| self.error(error))?;
         }
         Ok(())
@@ -321,5 +325,9 @@ impl Feed for EventFeed {
             open.heard = now;
         }
         Ok(())
+    }
+
+    fn pause_ms(&self) -> Option<u64> {
+        self.access.pause().left_ms(self.access.os())
     }
 }

@@ -32,8 +32,9 @@ impl Followed for Events {
         formats: formats::FormatKind::names(),
         reads: true,
         writes: false,
-        source_guarantee: "with ids, from a server that goes on behind `Last-Event-ID`, exactly once (the id in the job's journal); \
-                           without ids at most once: what is sent while nobody is connected is lost",
+        source_guarantee: "from a server that goes on behind `Last-Event-ID` exactly once where each event has an id of its own (in \
+                           the job's journal), and at least once for events without one among them; from others at most once: \
+                           what is sent while nobody is connected is lost",
         sink_guarantee: "",
     };
 

@@ -6,7 +6,7 @@ use crate::arrivals::Arrivals;
 use crate::table_format::{self, Formats};
 use crate::tests::{Node, batch, schema, table};
 use crate::text_stream::Records;
-use arrow_array::{Int64Array, RecordBatch};
+use arrow_array::{Int64Array, RecordBatch, StringArray};
 use arrow_schema::DataType;
 use dataflow::connector::Role;
 use dataflow::feed::{Feed, FeedRequest};
@@ -73,7 +73,8 @@ fn rows_are_lines_of_the_output() {
     let checked =
         table_format::check(&table, &[crate::CONNECTOR, table_format::FORMAT], Formats::One).unwrap();
     let sink = |out: Box<dyn Write + Send>| {
-        LineSink::new("t".into(), checked.value.encoder(&table.schema).unwrap(), out)
+        let rows = checked.value.encoder(&table.schema).unwrap();
+        LineSink::new("t".into(), rows, RecordSplitter::lines(), out)
     };
     let rows = RecordBatch::try_new(table.schema.clone(), vec![Arc::new(Int64Array::from(vec![1, 2]))]);
     let rows = batch(rows.unwrap());
@@ -82,6 +83,29 @@ fn rows_are_lines_of_the_output() {
     assert_eq!(shared.0.lock().unwrap().as_slice(), b"{\"n\":1}\n{\"n\":2}\n");
     let error = sink(Box::new(Broken)).write(&rows).unwrap_err();
     assert!(error.message.contains("nobody reads it any more"), "{error}");
+}
+
+#[test]
+fn a_row_that_would_be_read_as_two_is_not_written() {
+    let schema = schema(&[("text", DataType::Utf8)]);
+    for (format, written) in
+        [("raw", None), ("csv", Some("\"a\nb\"\n")), ("json", Some("{\"text\":\"a\\nb\"}\n"))]
+    {
+        let table = table(schema.clone(), &[("connector", "stdout"), ("format", format)]);
+        let checked =
+            table_format::check(&table, &[crate::CONNECTOR, table_format::FORMAT], Formats::One).unwrap();
+        let (splitter, _) = crate::text_stream::form(&table, &checked).unwrap();
+        let shared = Shared::default();
+        let encoder = checked.value.encoder(&table.schema).unwrap();
+        let mut sink = LineSink::new("t".into(), encoder, splitter, Box::new(shared.clone()));
+        let rows = RecordBatch::try_new(schema.clone(), vec![Arc::new(StringArray::from(vec!["a\nb"]))]);
+        let error = sink.write(&batch(rows.unwrap())).err().map(|error| error.message);
+        assert!(
+            error.is_none_or(|error| written.is_none() && error.contains("write it as 'json'")),
+            "{format}"
+        );
+        assert_eq!(shared.0.lock().unwrap().as_slice(), written.unwrap_or_default().as_bytes(), "{format}");
+    }
 }
 
 #[test]

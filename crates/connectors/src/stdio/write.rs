@@ -13,7 +13,7 @@ use dataflow::plan::Changelog;
 use dataflow::sink::{DirectSink, Sink, SinkError};
 use dataflow::source::Source;
 use dataflow::table::TableDefinition;
-use formats::RowEncoder;
+use formats::{RecordSplitter, RowEncoder};
 use std::io::{self, Write};
 use std::sync::Arc;
 
@@ -86,19 +86,27 @@ impl Connector for Stdout {
             true => Box::new(io::stderr()),
             false => Box::new(io::stdout()),
         };
-        Ok(Sink::Direct(Box::new(LineSink::new(table.name.clone(), rows, out))))
+        let (splitter, _) = text_stream::form(table, &checked)?;
+        Ok(Sink::Direct(Box::new(LineSink::new(table.name.clone(), rows, splitter, out))))
     }
 }
 
 pub(super) struct LineSink {
     table: String,
     rows: Box<dyn RowEncoder>,
+    /// Where the format's readers would find the end of a row.
+    splitter: RecordSplitter,
     out: Box<dyn Write + Send>,
 }
 
 impl LineSink {
-    pub(super) fn new(table: String, rows: Box<dyn RowEncoder>, out: Box<dyn Write + Send>) -> LineSink {
-        LineSink { table, rows, out }
+    pub(super) fn new(
+        table: String,
+        rows: Box<dyn RowEncoder>,
+        splitter: RecordSplitter,
+        out: Box<dyn Write + Send>,
+    ) -> LineSink {
+        LineSink { table, rows, splitter, out }
     }
 }
 
@@ -110,10 +118,15 @@ impl DirectSink for LineSink {
         };
         let mut lines = Vec::new();
         for row in 0..rows.len() {
+            let start = lines.len();
             let encoded = self.rows.encode_change(&rows.rows, row, change_kind(rows.kind(row)), &mut lines);
             encoded.map_err(|problem| {
                 error(ErrorKind::Invalid, format!("a row cannot be written: {problem}"))
             })?;
+            if !text_stream::is_record(&self.splitter, &lines[start..]) {
+                let message = format!("a row cannot be written: {}", text_stream::NO_RECORD);
+                return Err(error(ErrorKind::Invalid, message));
+            }
             lines.push(b'\n');
         }
         let written = self.out.write_all(&lines).and_then(|()| self.out.flush());

@@ -12,6 +12,9 @@ pub(super) const AMQP_MESSAGE_ID: &str = "amqp-message-id";
 /// So many bytes Artemis delivers ahead for a message that may be.
 const WINDOW_BYTES: u32 = 1024;
 
+/// Destinations that copy a message to whoever is subscribed, and keep nothing themselves.
+const COPIES: &[&str] = &["/topic/", "/exchange/"];
+
 /// Who the server is, by its own words.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Brand {
@@ -102,7 +105,10 @@ impl Place {
         match self {
             Place::Queue(_) => false,
             Place::Topic(_) => true,
-            Place::Destination(_) => [SUBSCRIPTION, CLIENT_ID].iter().any(|key| options.text(key).is_some()),
+            Place::Destination(name) => {
+                COPIES.iter().any(|prefix| name.starts_with(prefix))
+                    || [SUBSCRIPTION, CLIENT_ID].iter().any(|key| options.text(key).is_some())
+            }
         }
     }
 

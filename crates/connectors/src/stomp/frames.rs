@@ -178,6 +178,11 @@ fn put_escaped(out: &mut Vec<u8>, text: &str) {
     }
 }
 
+/// So many bytes a text has on its way.
+pub(super) fn escaped_bytes(text: &str) -> usize {
+    text.len() + text.bytes().filter(|byte| matches!(byte, b'\n' | b'\r' | b':' | b'\\')).count()
+}
+
 /// Puts a frame on its way. A body without `content-length` among the headers has to be free of zero bytes.
 pub(super) fn put(out: &mut Vec<u8>, command: &str, headers: &[(&str, &str)], body: &[u8]) {
     out.extend_from_slice(command.as_bytes());

@@ -49,7 +49,8 @@ const SPEC: ConnectorSpec = ConnectorSpec {
                        amqp-message-id, from others with 'id-header'; at least once for messages without an id \
                        (acknowledged when they lie in the log)",
     sink_guarantee: "exactly once at Artemis (duplicate ids), within what it remembers; at least once elsewhere (receipts; \
-                     what is sent again has the same id)",
+                     what is sent again has the same id). Servers confirm and drop what goes to a topic or an exchange that \
+                     no queue is bound to",
 };
 
 pub(crate) struct Stomp;

@@ -2,19 +2,16 @@
 
 use crate::messages::options::{
     CERT_SPEC, DEAD_LETTERS, HEARTBEAT_SPEC, KEY_SPEC, PASSWORD_SPEC, ROOT_CAS_SPEC, TIMEOUT_SPEC, URL,
-    USERNAME_SPEC,
+    USERNAME_SPEC, place_problems,
 };
+pub(super) use crate::messages::options::{CLIENT_ID, QUEUE, SUBSCRIPTION, TOPIC};
 use crate::table_format::FORMAT;
-use crate::{CONNECTOR, option_problem, optional};
+use crate::{CONNECTOR, optional};
 use base::options::{OptionKind, OptionSpec, Options};
 use dataflow::connector::{ConnectorError, Role};
 use dataflow::table::TableDefinition;
 
-pub(super) const QUEUE: &str = "queue";
-pub(super) const TOPIC: &str = "topic";
 pub(super) const DESTINATION: &str = "destination";
-pub(super) const SUBSCRIPTION: &str = "subscription";
-pub(super) const CLIENT_ID: &str = "client-id";
 pub(super) const SELECTOR: &str = "selector";
 pub(super) const PREFETCH: &str = "prefetch-count";
 pub(super) const DEDUPLICATE: &str = "deduplicate";
@@ -61,14 +58,15 @@ pub(super) const OPTIONS: &[OptionSpec] = &[
         OptionKind::Text,
         None,
         "In place of `queue` and `topic`, a destination as the server writes it, such as `/amq/queue/orders` and \
-         `/exchange/orders/new` of RabbitMQ.",
+         `/exchange/orders/new` of RabbitMQ. What begins with `/topic/` or `/exchange/` is read by a durable subscription, as a \
+         `topic` is.",
         "/amq/queue/orders",
     ),
     optional(
         SUBSCRIPTION,
         OptionKind::Text,
         None,
-        "What the durable subscription of a `topic` is called; by the job without it. It is made when it is first read, and \
+        "What the durable subscription of a `topic` or a `destination` is called; by the job without it. It is made when it is first read, and \
          nothing here deletes it.",
         "reports",
     ),
@@ -139,28 +137,5 @@ pub(super) const OPTIONS: &[OptionSpec] = &[
 
 /// What is wrong with a table beyond what one spec can see.
 pub(super) fn problems(table: &TableDefinition, options: &Options, role: Role) -> Vec<ConnectorError> {
-    let mut errors = Vec::new();
-    let mut problem = |option: &str, message: String| errors.push(option_problem(table, option, message));
-    let has = |key: &str| options.text(key).is_some();
-    let is_named = |key: &&str| options.text(key).is_some_and(|name| !name.is_empty());
-    if [QUEUE, TOPIC, DESTINATION].iter().filter(|key| is_named(key)).count() != 1 {
-        let message =
-            "a table needs one of 'queue', 'topic' and 'destination'; for example 'queue' = 'orders'";
-        problem("connector", message.into());
-    }
-    let reads_topic = role != Role::Sink && (has(TOPIC) || has(DESTINATION));
-    for key in [SUBSCRIPTION, CLIENT_ID] {
-        if has(key) && !reads_topic {
-            problem(key, format!("'{key}' is for tables that read a 'topic'"));
-        }
-        if options.text(key).is_some_and(str::is_empty) {
-            problem(key, format!("'{key}' is empty"));
-        }
-    }
-    for key in [SELECTOR, ID_HEADER] {
-        if has(key) && role == Role::Sink {
-            problem(key, format!("'{key}' is for tables that are read"));
-        }
-    }
-    errors
+    place_problems(table, options, role, (&[QUEUE, TOPIC, DESTINATION], &[SELECTOR, ID_HEADER]))
 }

@@ -5,6 +5,7 @@ use super::Server;
 use super::brand::{AMQP_MESSAGE_ID, Brand, DUPLICATE_ID, Place};
 use super::connection::{Connection, Event};
 use super::error::missing;
+use super::frames::escaped_bytes;
 use super::options::{MESSAGE_TYPE, TEXT};
 use crate::landed::Carried;
 use crate::messages::{Done, Outcome, Publisher, Sent, ServerError, SinkParts, short_name};
@@ -108,14 +109,14 @@ impl FramePublisher {
             name.is_empty()
                 || name.contains('\0')
                 || value.contains('\0')
-                || name.len() + value.len() > HEADER_BYTES_MAX
+                || header_bytes(name, value) > HEADER_BYTES_MAX
         };
         if let Some((name, value)) = headers.iter().find(wrong) {
             return Err(format!(
                 "the header '{}' with bytes={} cannot be written: a name may not be empty, there may be no zero in it, and \
                  limit={HEADER_BYTES_MAX}",
                 name.chars().take(100).collect::<String>().escape_debug(),
-                name.len() + value.len()
+                header_bytes(name, value)
             ));
         }
         if headers.len() > HEADERS_MAX {
@@ -130,6 +131,11 @@ impl FramePublisher {
     fn now_ms(&self) -> i64 {
         self.server.access.os().clock.now_ms()
     }
+}
+
+/// As the server counts them: on their way.
+fn header_bytes(name: &str, value: &str) -> usize {
+    escaped_bytes(name) + escaped_bytes(value)
 }
 
 impl Publisher for FramePublisher {

@@ -123,6 +123,45 @@ fn a_topic_is_read_by_a_subscription_that_is_kept() {
 }
 
 #[test]
+fn what_copies_is_read_by_a_subscription_that_is_kept() {
+    for (destination, options, is_kept) in [
+        ("/topic/t", &[][..], true),
+        ("/exchange/e/k", &[], true),
+        ("/queue/q", &[], false),
+        ("/amq/queue/q", &[], false),
+        ("/other", &[("subscription", "s")], true),
+    ] {
+        let options = [&[("queue", ""), ("destination", destination)], options].concat();
+        let (script, mut feed) = source(vec![subscribed(RABBITMQ)], &options);
+        feed.open(None).unwrap();
+        let subscribe = &heard(&script)[1];
+        assert_eq!(subscribe.header("durable") == Some("true"), is_kept, "{destination}");
+        assert_eq!(subscribe.header("id") != Some("0"), is_kept, "{destination}");
+    }
+    // What nobody knows to be kept is refused.
+    let options = [("queue", ""), ("destination", "/topic/t")];
+    let (_, mut feed) = source(vec![subscribed("Somebody/1")], &options);
+    assert!(feed.open(None).unwrap_err().message.contains("how it keeps a subscription"));
+}
+
+#[test]
+fn a_header_is_as_long_as_it_is_on_its_way() {
+    for (colons, refused) in [(4_900, 0), (6_000, 1)] {
+        let node = Node::start();
+        let (script, os) = Script::new(Some(vec![connected(ACTIVEMQ), Vec::new(), receipt("1")]));
+        let content_type = ":".repeat(colons);
+        let options = [("content-type", content_type.as_str()), DEAD];
+        let mut texts = Texts::new(os, &node, &[TABLE, &options].concat());
+        texts.sink.open().unwrap();
+        texts.apply(0, &["a"]);
+        assert_eq!(texts.sink.take_rejected().len(), refused);
+        texts.sink.commit(false, 1).unwrap();
+        let sent = heard(&script).iter().filter(|frame| frame.command == "SEND").count();
+        assert_eq!(sent, 1 - refused);
+    }
+}
+
+#[test]
 fn what_a_message_says_of_itself_is_in_its_columns() {
     let headers = [
         ("ack", "3,7"),

@@ -96,6 +96,11 @@ pub(crate) trait Store: Send {
     /// Writes changes, in their order where it matters; says of each what became of it.
     fn write(&mut self, changes: &[Change]) -> Done<Vec<Verdict>>;
 
+    /// For how many ms more the store wants to be left alone, as it has said.
+    fn pause_ms(&self) -> Option<u64> {
+        None
+    }
+
     /// The change as a dead letter holds it.
     fn letter(&self, change: &Change) -> Vec<u8> {
         let Encoded { key, value, .. } = &change.encoded;
@@ -376,5 +381,9 @@ impl<S: Store> OutboxSink for StoreSink<S> {
 
     fn take_rejected(&mut self) -> Vec<Rejected> {
         self.refused.take()
+    }
+
+    fn pause_ms(&self) -> Option<u64> {
+        self.store.pause_ms()
     }
 }

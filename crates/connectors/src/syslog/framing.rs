@@ -17,6 +17,15 @@ pub(crate) enum Framing {
     NonTransparent,
 }
 
+/// Why nothing more comes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum End {
+    /// The sender has said that it is done.
+    Closed,
+    /// The connection is lost, or nobody waits for its sender any more.
+    Broken,
+}
+
 pub(crate) struct Splitter {
     framing: Framing,
     bytes_max: usize,
@@ -94,18 +103,21 @@ impl Splitter {
         true
     }
 
-    /// The connection has ended: a line ends with it, and what has a length was cut off.
-    pub(crate) fn finish(&mut self, each: &mut dyn FnMut(Framed) -> bool) {
-        match self.state {
-            State::Between => {}
+    /// Nothing more comes. A line ends with a connection that its sender has closed; what has a length was cut off, and
+    /// whatever has begun where the connection broke.
+    pub(crate) fn finish(&mut self, end: End, each: &mut dyn FnMut(Framed) -> bool) {
+        let problem = match self.state {
+            State::Between => return,
             State::Line | State::Length => {
                 self.length = self.length.max(self.kept.len());
-                self.hand_over(each, None);
+                match end {
+                    End::Closed => None,
+                    End::Broken => Some("the connection broke before its end".to_string()),
+                }
             }
-            State::Counted(left) => {
-                self.hand_over(each, Some(format!("the connection ended with bytes={left} of it missing")));
-            }
-        }
+            State::Counted(left) => Some(format!("the connection ended with bytes={left} of it missing")),
+        };
+        self.hand_over(each, problem);
     }
 
     fn keep(&mut self, bytes: &[u8]) {
@@ -149,7 +161,7 @@ mod tests {
         for piece in said.chunks(size) {
             splitter.take(piece, &mut each);
         }
-        splitter.finish(&mut each);
+        splitter.finish(End::Closed, &mut each);
         assert!(!splitter.is_within());
         found
     }
@@ -198,6 +210,37 @@ mod tests {
             ["<1>a | the connection ended with bytes=99999995 of it missing"]
         );
         assert_eq!(texts(Framing::Auto, b"12"), ["12"]);
+    }
+
+    #[test]
+    fn a_line_is_whole_when_its_sender_has_closed_the_connection() {
+        for (said, closed, broken) in [
+            (&b"<1>a\n<2>b"[..], None, Some("the connection broke before its end")),
+            (b"<1>a\n12", None, Some("the connection broke before its end")),
+            (b"<1>a\n9 <2>b", Some("bytes=5 of it missing"), Some("bytes=5 of it missing")),
+        ] {
+            for (end, problem) in [(End::Closed, closed), (End::Broken, broken)] {
+                let mut splitter = Splitter::new(Framing::Auto, 20);
+                let mut found = Vec::new();
+                let mut each = |framed: Framed| {
+                    found.push(framed.problem);
+                    true
+                };
+                splitter.take(said, &mut each);
+                splitter.finish(end, &mut each);
+                assert!(found.len() == 2 && found[0].is_none(), "{found:?}");
+                let told = found[1].as_deref();
+                assert!(
+                    told.is_some() == problem.is_some()
+                        && told.unwrap_or_default().contains(problem.unwrap_or_default()),
+                    "{found:?}"
+                );
+            }
+        }
+        // Whole messages are no matter of how it ended.
+        let mut splitter = Splitter::new(Framing::Auto, 20);
+        splitter.take(b"<1>a\n4 <2>b", &mut |_| true);
+        splitter.finish(End::Broken, &mut |framed| panic!("{framed:?}"));
     }
 
     #[test]

@@ -2,15 +2,16 @@
 //!
 //! While the queue is full connections are not read, so that their senders wait; datagrams are lost and counted.
 
-use super::framing::Splitter;
+use super::framing::{End, Splitter};
 use super::options::{CERT, CLIENT_CA, KEY, Settings, Transport};
 use crate::arrivals::{Arrivals, Framed};
 use auth::socket::Secured;
 use auth::tls::{ClientAuth, Identity, ServerConfig};
 use os::{Datagrams, Listener, Os, Stream};
+use std::collections::BTreeMap;
 use std::io;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -35,7 +36,38 @@ pub(super) struct Server {
     /// Where it listens, with the ports that were picked.
     pub addresses: Vec<String>,
     listeners: Vec<Arc<dyn Listener>>,
+    handshakes: Arc<Handshakes>,
     threads: Vec<JoinHandle<()>>,
+}
+
+/// Connections whose hands are being shaken: whoever waits for the other side there looks at nothing else.
+#[derive(Default)]
+struct Handshakes {
+    under_way: Mutex<BTreeMap<u64, Box<dyn Stream>>>,
+    next: AtomicU64,
+}
+
+impl Handshakes {
+    /// Shakes hands over a stream, unless that is ended meanwhile.
+    fn shake<T>(
+        &self,
+        stream: Box<dyn Stream>,
+        shake: impl FnOnce(Box<dyn Stream>) -> io::Result<T>,
+    ) -> io::Result<T> {
+        let number = self.next.fetch_add(1, Ordering::Relaxed);
+        self.under_way().insert(number, stream.try_clone()?);
+        let shaken = shake(stream);
+        self.under_way().remove(&number);
+        shaken
+    }
+
+    fn end(&self) {
+        self.under_way().values().for_each(|stream| stream.shutdown());
+    }
+
+    fn under_way(&self) -> MutexGuard<'_, BTreeMap<u64, Box<dyn Stream>>> {
+        self.under_way.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 /// What all threads have.
@@ -44,6 +76,7 @@ struct Shared {
     settings: Settings,
     arrivals: Arc<Arrivals<Came>>,
     connections: AtomicUsize,
+    handshakes: Arc<Handshakes>,
 }
 
 impl Server {
@@ -54,6 +87,7 @@ impl Server {
             arrivals: arrivals.clone(),
             addresses: Vec::new(),
             listeners: Vec::new(),
+            handshakes: Arc::default(),
             threads: Vec::new(),
         };
         if settings.places.iter().any(|(transport, _)| *transport == Transport::Tls) {
@@ -64,6 +98,7 @@ impl Server {
             settings: settings.clone(),
             arrivals,
             connections: AtomicUsize::new(0),
+            handshakes: server.handshakes.clone(),
         });
         for (transport, address) in &settings.places {
             let failed = |error: io::Error| {
@@ -97,6 +132,7 @@ impl Server {
 impl Drop for Server {
     fn drop(&mut self) {
         self.arrivals.close();
+        self.handshakes.end();
         for listener in &self.listeners {
             listener.close();
         }
@@ -183,7 +219,14 @@ fn serve(shared: &Shared, stream: Box<dyn Stream>, transport: Transport) {
         },
         _ => None,
     };
-    let Ok(mut stream) = Secured::accepted(stream, shared.os.clock.clone(), timeout, config) else { return };
+    let shaken = shared.handshakes.shake(stream, |stream| {
+        // One that has begun before the server ends is ended by it, and none begins behind that.
+        if shared.arrivals.is_closed() {
+            return Err(io::ErrorKind::ConnectionAborted.into());
+        }
+        Secured::accepted(stream, shared.os.clock.clone(), timeout, config)
+    });
+    let Ok(mut stream) = shaken else { return };
     let mut splitter = Splitter::new(settings.framing, settings.message_bytes_max);
     let mut hand_over = |framed: Framed| {
         let length = framed.bytes.len();
@@ -193,10 +236,8 @@ fn serve(shared: &Shared, stream: Box<dyn Stream>, transport: Transport) {
     let mut heard = shared.now_ms();
     while !shared.arrivals.is_closed() {
         match stream.read_within(&mut buffer, LOOK) {
-            Ok(Some(0)) | Err(_) => {
-                splitter.finish(&mut hand_over);
-                return;
-            }
+            Ok(Some(0)) => return splitter.finish(End::Closed, &mut hand_over),
+            Err(_) => return splitter.finish(End::Broken, &mut hand_over),
             Ok(Some(count)) => {
                 if !splitter.take(&buffer[..count], &mut hand_over) {
                     return;
@@ -206,8 +247,7 @@ fn serve(shared: &Shared, stream: Box<dyn Stream>, transport: Transport) {
             Ok(None) => {
                 let limit = if splitter.is_within() { settings.timeout_ms } else { settings.idle_ms };
                 if shared.now_ms().saturating_sub(heard) >= limit {
-                    splitter.finish(&mut hand_over);
-                    return;
+                    return splitter.finish(End::Broken, &mut hand_over);
                 }
             }
         }

@@ -132,6 +132,11 @@ fn who_does_not_go_on_is_not_waited_for() {
     let record = polled(&mut feed, 1).remove(0);
     assert_eq!(text(&record), "<1>half of");
     assert_eq!(connection.read(&mut [0]).unwrap(), 0, "it is closed");
+    let mut connection = TcpStream::connect(&address).unwrap();
+    connection.write_all(b"<1>no line").unwrap();
+    let record = polled(&mut feed, 1).remove(0);
+    let reason = String::from_utf8(carried(&record, "u:").unwrap()).unwrap();
+    assert!(text(&record) == "<1>no line" && reason.contains("broke before its end"), "{reason}");
     let mut idle = TcpStream::connect(&address).unwrap();
     assert_eq!(idle.read(&mut [0]).unwrap(), 0, "it is closed");
 }
@@ -153,6 +158,39 @@ fn what_has_come_stays_when_the_feed_is_opened_anew_and_a_place_is_taken_once() 
     assert!(TcpStream::connect(&address).is_err(), "nobody listens there any more");
     let probed = node.connector("syslog").probe(&other, Role::Source, 1000);
     assert_eq!(probed[0].found, Ok(address));
+}
+
+/// Who says nothing holds up nobody.
+#[test]
+fn a_stop_does_not_wait_for_a_handshake() {
+    let folder = tempfile::tempdir().unwrap();
+    let made = rcgen::generate_simple_self_signed(vec!["localhost".to_string()]).unwrap();
+    let file = |name: &str, text: String| {
+        let path = folder.path().join(name);
+        std::fs::write(&path, text).unwrap();
+        path.display().to_string()
+    };
+    let (cert, key) = (file("cert", made.cert.pem()), file("key", made.signing_key.serialize_pem()));
+    let options = [
+        ("listen", "tls://127.0.0.1:0"),
+        ("tls.cert-file", cert.as_str()),
+        ("tls.key-file", key.as_str()),
+        ("timeout", "10 min"),
+        ("max-connections", "1"),
+    ];
+    let feed = open(&options);
+    let address = feed.addresses().remove(0);
+    let mut first = TcpStream::connect(&address).unwrap();
+    // When the second is turned away, the first is being heard.
+    assert_eq!(TcpStream::connect(&address).unwrap().read(&mut [0]).unwrap(), 0);
+    let (stopped, told) = std::sync::mpsc::channel();
+    let stopping = std::thread::spawn(move || {
+        drop(feed);
+        stopped.send(()).unwrap();
+    });
+    told.recv_timeout(std::time::Duration::from_secs(60)).unwrap();
+    stopping.join().unwrap();
+    assert_eq!(first.read(&mut [0]).unwrap(), 0, "it is closed");
 }
 
 #[test]

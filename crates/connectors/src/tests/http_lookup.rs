@@ -169,12 +169,12 @@ fn what_passes_is_told_from_what_does_not_and_a_lookup_goes_on_afterwards() {
 fn a_server_that_names_a_pause_is_asked_nothing_before_it_is_over() {
     let served = Served::start_with(|_| Some((503, vec![("Retry-After", "3600".into())], Vec::new())));
     let table = customers(&served.url, &[]);
-    // Longer than that it may take nothing, and so waits no longer.
     let request = LookupRequest { table, projection: vec![2], keys: vec![0], timeout_ms: 200 };
     let mut lookup = Node::start().connector("http").lookup(request).unwrap();
     let keys: ArrayRef = Arc::new(Int64Array::from(vec![1]));
     let keys = RecordBatch::try_from_iter([("id", keys)]).unwrap();
     assert!(lookup.find(&keys).unwrap_err().message.contains("answers 503"));
+    assert!(lookup.pause_ms().is_some_and(|ms| ms > 3_000_000), "the job knows");
     let error = lookup.find(&keys).unwrap_err();
     assert!(error.kind == ErrorKind::Retry && error.message.contains("asked again in 3"), "{error}");
     assert_eq!(served.asked().len(), 1);

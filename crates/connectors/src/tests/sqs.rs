@@ -70,7 +70,7 @@ pub(super) struct Queue {
     pub(super) received: Map<String, String>,
     /// By action: answers in place of the right ones.
     pub(super) wrong: Map<&'static str, Vec<Value>>,
-    calls: Vec<(String, Value)>,
+    pub(super) calls: Vec<(String, Value)>,
 }
 
 pub(super) fn serve(queue: &Arc<Mutex<Queue>>) -> Served {

@@ -9,11 +9,9 @@ use super::connection::{Came, Connection, Refused};
 use super::options::{CURSOR, CURSOR_INITIAL, ID};
 use crate::http::access::Access;
 use crate::http::codes::Meaning;
-use crate::http_answers::{not_before, retry_after};
 use crate::json_slices;
 use crate::landed::Landing;
 use crate::messages::{Done, HAUL_BYTES_MAX, ServerError, told};
-use auth::socket::monotonic;
 use base::ErrorKind;
 use base::options::Options;
 use dataflow::feed::{Feed, FeedRecord, Haul};
@@ -40,8 +38,6 @@ pub(super) struct MessageFeed {
     /// Taken and not polled.
     held: VecDeque<Came>,
     held_bytes: usize,
-    /// Before this moment of the monotonic clock the server wants nothing of us.
-    not_before: Duration,
     /// The server has opened a connection before, and has sent something over it: who we are was enough.
     was_opened: bool,
     was_let_in: bool,
@@ -73,16 +69,11 @@ impl MessageFeed {
             options: options.clone(),
             held: VecDeque::new(),
             held_bytes: 0,
-            not_before: Duration::ZERO,
             was_opened: false,
             was_let_in: false,
             missed: None,
             open: None,
         }
-    }
-
-    fn now(&self) -> Duration {
-        monotonic(&*self.access.os().clock)
     }
 
     fn error(&self, error: ServerError) -> SourceError {
@@ -91,10 +82,7 @@ impl MessageFeed {
     }
 
     fn connect(&mut self) -> Done<()> {
-        let left = self.not_before.saturating_sub(self.now());
-        if !left.is_zero() {
-            return Err(ServerError::new(ErrorKind::Retry, not_before(&self.access.url().address(), left)));
-        }
+        self.access.wait_pause(Duration::ZERO)?;
         match Connection::open(&self.access, &self.options, self.position.as_deref()) {
             Ok(connection) => {
                 self.open = Some(connection);
@@ -102,9 +90,7 @@ impl MessageFeed {
                 Ok(())
             }
             Err(Refused { error, answer }) => {
-                let now_ms = self.access.os().clock.now_ms();
-                let wait = answer.as_ref().and_then(|answer| retry_after(answer, now_ms));
-                self.not_before = self.now().saturating_add(wait.unwrap_or_default());
+                answer.iter().for_each(|answer| self.access.keep_pause(answer));
                 let is_of_login =
                     answer.is_some_and(|answer| Meaning::of(answer.status) == Meaning::NotLetIn);
                 Err(of_login(error, is_of_login && self.was_opened))
@@ -216,5 +202,9 @@ impl Feed for MessageFeed {
             Some(error) => Err(error),
             None => Ok(()),
         }
+    }
+
+    fn pause_ms(&self) -> Option<u64> {
+        self.access.pause().left_ms(self.access.os())
     }
 }

@@ -32,9 +32,10 @@ impl Followed for Messages {
         formats: formats::FormatKind::names(),
         reads: true,
         writes: false,
-        source_guarantee: "at most once: what is sent while nobody is connected is lost; with a cursor, from a server that goes on \
-                           behind it, exactly once (the cursor in the job's journal), and with ids effectively once (left out for 24 \
-                           hours or 5 million records)",
+        source_guarantee: "at most once: what is sent while nobody is connected is lost. With a cursor, from a server that goes on \
+                           behind it, exactly once where each message says a cursor of its own (in the job's journal), and at \
+                           least once for others; of messages with ids one that comes again is left out for 24 hours or 5 million \
+                           records",
         sink_guarantee: "",
     };
 

@@ -6,6 +6,7 @@
 mod cdc;
 #[path = "../rows/mod.rs"]
 mod rows;
+#[path = "../rows/scans.rs"]
 mod scans;
 mod server;
 mod sinks;

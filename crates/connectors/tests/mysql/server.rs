@@ -8,6 +8,20 @@ use os::Os;
 use std::sync::Arc;
 use std::time::Duration;
 
+/// The types of a text, and of one that may be long.
+pub const TEXT: &str = "VARCHAR(20)";
+pub const LONG_TEXT: &str = "LONGTEXT";
+/// Keys that count up by themselves.
+pub const COUNTING: [&str; 2] =
+    ["BIGINT UNSIGNED AUTO_INCREMENT PRIMARY KEY", "BIGINT AUTO_INCREMENT PRIMARY KEY"];
+/// Tables that are read in the order of their keys.
+pub const SCANNED: &[(&str, &str)] = &[
+    ("scan_numbers", "id BIGINT PRIMARY KEY"),
+    ("scan_letters", "id VARCHAR(20) CHARACTER SET latin1 COLLATE latin1_german1_ci PRIMARY KEY"),
+    ("scan_pairs", "id BIGINT, part VARBINARY(9) DEFAULT 'p', PRIMARY KEY (part, id)"),
+    ("scan_dates", "id BIGINT, day DATETIME(6) DEFAULT '2024-01-01 00:00:00.5', PRIMARY KEY (day, id)"),
+];
+
 #[derive(Clone)]
 pub struct Server {
     pub port: String,
@@ -30,6 +44,13 @@ impl Server {
     /// A session of somebody else.
     pub fn session(&self) -> Connection {
         self.session_in(Some("shop"))
+    }
+
+    /// One that holds what the statement gives until it is dropped.
+    pub fn holding(&self, sql: &str) -> Holder {
+        let mut holder = Holder(self.session());
+        holder.run(&format!("START TRANSACTION; {sql}"));
+        holder
     }
 
     fn session_in(&self, database: Option<&str>) -> Connection {
@@ -94,6 +115,14 @@ impl Server {
         self.run(&format!("SELECT outbox_offset FROM eventwright_offsets WHERE job = '{job}'"))
             .parse()
             .unwrap()
+    }
+}
+
+pub struct Holder(Connection);
+
+impl Holder {
+    pub fn run(&mut self, sql: &str) {
+        run(&mut self.0, sql);
     }
 }
 

@@ -11,6 +11,7 @@ mod killed;
 mod refused;
 #[path = "../rows/mod.rs"]
 mod rows;
+#[path = "../rows/scans.rs"]
 mod scans;
 mod server;
 mod types;

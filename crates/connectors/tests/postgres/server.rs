@@ -7,6 +7,19 @@ use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, ChildStdout, Command, Stdio};
 use std::sync::Arc;
 
+/// The types of a text, and of one that may be long.
+pub const TEXT: &str = "text";
+pub const LONG_TEXT: &str = "text";
+/// Keys that count up by themselves.
+pub const COUNTING: [&str; 2] = ["bigserial PRIMARY KEY", "bigserial PRIMARY KEY"];
+/// Tables that are read in the order of their keys.
+pub const SCANNED: &[(&str, &str)] = &[
+    ("scan_numbers", "id bigint PRIMARY KEY"),
+    ("scan_letters", "id text COLLATE \"C\" PRIMARY KEY"),
+    ("scan_pairs", "id integer, part bytea DEFAULT 'p', PRIMARY KEY (part, id)"),
+    ("scan_dates", "id bigint, day timestamptz DEFAULT '2024-01-01 00:00:00.5', PRIMARY KEY (day, id)"),
+];
+
 pub struct Server {
     pub port: String,
     pub user: String,
@@ -54,7 +67,7 @@ impl Server {
         let mut child = self.psql().stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
         let output = BufReader::new(child.stdout.take().unwrap());
         let mut session = Session { child, output };
-        session.run(&format!("BEGIN; {sql};"));
+        session.run(&format!("BEGIN; {sql}"));
         session
     }
 
@@ -105,7 +118,7 @@ impl Session {
     /// Runs SQL, and waits until it is done.
     pub fn run(&mut self, sql: &str) {
         let input = self.child.stdin.as_mut().unwrap();
-        input.write_all(format!("{sql}\n\\echo done\n").as_bytes()).unwrap();
+        input.write_all(format!("{sql};\n\\echo done\n").as_bytes()).unwrap();
         let mut line = String::new();
         while line.trim_end() != "done" {
             line.clear();

@@ -139,7 +139,7 @@ impl Driver {
                 self.is_open = false;
                 self.unconfirmed.clear();
                 let message = error.to_string();
-                self.retries.failed(error)?;
+                self.retries.failed(error, self.feed.pause_ms())?;
                 self.note(|feed| {
                     feed.failures += 1;
                     feed.failure = Some(message);

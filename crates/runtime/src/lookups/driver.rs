@@ -169,12 +169,17 @@ impl Driver {
     /// A call has failed: tries it again after a pause, or fails the job.
     fn failed(&mut self, asked: Vec<Asked>, failures: u32, error: SourceError) -> Result<(), RuntimeError> {
         let may_pass = matches!(error.kind, ErrorKind::Retry | ErrorKind::Unavailable);
+        let named_ms = self.lookup.pause_ms();
+        // Where the outside has named a pause, this was no try.
+        let failures = if named_ms.is_some() { failures - 1 } else { failures };
         if !may_pass || failures > self.lookup.retries_max() {
             return Err(error.into());
         }
         self.check_time(&asked, Some(&error))?;
-        let pause_ms = PAUSE_MS.saturating_mul(1 << (failures - 1).min(16)).min(PAUSE_MS_MAX);
-        self.failed = Some((asked, failures, self.now_ns().saturating_add(pause_ms * NS_PER_MS)));
+        let own_ms = PAUSE_MS.saturating_mul(1 << failures.saturating_sub(1).min(16)).min(PAUSE_MS_MAX);
+        let pause_ms = named_ms.unwrap_or(own_ms);
+        self.failed =
+            Some((asked, failures, self.now_ns().saturating_add(pause_ms.saturating_mul(NS_PER_MS))));
         Ok(())
     }
 

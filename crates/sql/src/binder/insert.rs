@@ -52,6 +52,7 @@ impl Binder<'_> {
         let table = self.with_hints(table, &insert.hints);
         let table = table.and_then(|table| {
             table.check(Role::Sink, insert.table.span)?;
+            self.warn(&table, insert.table.span);
             Ok(table)
         });
         let query = self.query_in_sight(&insert.query, true);

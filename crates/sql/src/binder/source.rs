@@ -560,6 +560,15 @@ impl Binder<'_> {
         Ok(table)
     }
 
+    /// Tells once of each option that changes nothing.
+    pub(super) fn warn(&mut self, table: &BoundTable, span: Span) {
+        for warning in table.warnings(span) {
+            if !self.warnings.iter().any(|known| known.message == warning.message) {
+                self.warnings.push(warning);
+            }
+        }
+    }
+
     fn table(&mut self, table: &Arc<BoundTable>, name: &ObjectName, as_of: bool) -> Bound<RelationId> {
         let role = match as_of && table.connector.looks_up(&table.definition) {
             true => Role::Lookup,
@@ -570,6 +579,7 @@ impl Binder<'_> {
             return Ok(*relation);
         }
         table.check(role, name.span)?;
+        self.warn(table, name.span);
         let definition = &table.definition;
         let physical = definition.schema.fields().len();
         let mut columns = vec![None; physical + definition.metadata.len()];

@@ -4,7 +4,7 @@ use super::problems::consequence;
 use super::relation::Column;
 use super::{BindSettings, Binder, Bound, Named, Relations, boxed, shown};
 use crate::ast::{self, ColumnKind, CreateTable, OptionPair, TableElement};
-use crate::diagnostic::Diagnostic;
+use crate::diagnostic::{Diagnostic, DiagnosticKind};
 use crate::expression::Scalar;
 use crate::span::Span;
 use crate::types::{LogicalType, TimeAttribute, TypeKind, castable};
@@ -125,6 +125,16 @@ impl BoundTable {
                 ))
             }
         }
+    }
+
+    /// What is given with the table and changes nothing.
+    pub fn warnings(&self, span: Span) -> impl Iterator<Item = Diagnostic> {
+        let specs = self.connector.spec().options;
+        self.definition.options.keys().filter_map(move |key| {
+            let why = specs.iter().find(|spec| spec.matches(key))?.without_effect()?;
+            let message = format!("table '{}': '{key}' is without effect: {why}", self.name);
+            Some(Diagnostic::warning(DiagnosticKind::Unsupported, span, message))
+        })
     }
 
     /// The same table with some options changed, as a hint does it.

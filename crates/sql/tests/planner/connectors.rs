@@ -26,7 +26,10 @@ const SPECS: &[ConnectorSpec] = &[
             option("scan.startup.mode", false),
             option("scan.bounded.mode", false),
             option("dead-letter.topic", false),
-            option("scan.watermark.emit.strategy", false),
+            OptionSpec {
+                doc: "Accepted for Flink's sake; watermarks advance with every row.",
+                ..option("scan.watermark.emit.strategy", false)
+            },
             option("scan.watermark.idle-timeout", false),
             option("json.*", false),
         ],

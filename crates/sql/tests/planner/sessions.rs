@@ -207,6 +207,31 @@ fn settings_are_checked_and_what_is_without_effect_is_said() {
 }
 
 #[test]
+fn an_option_of_a_table_that_changes_nothing_is_said_once() {
+    let mut session = Session::new(connectors());
+    let with = "'connector' = 'kafka', 'topic' = 't', 'format' = 'json'";
+    let strategy = "'scan.watermark.emit.strategy' = 'on-event'";
+    run(
+        &mut session,
+        &format!("CREATE TABLE a (id INT) WITH ({with}, {strategy}); CREATE TABLE b (id INT) WITH ({with});"),
+    );
+    let mut warnings = |text: &str| {
+        let outcome = run(&mut session, text).remove(0);
+        let Outcome::Job(job) = outcome else { panic!("{outcome:?}") };
+        let messages = job.warnings.into_iter().map(|warning| warning.message);
+        messages.filter(|message| message.contains("without effect")).collect::<Vec<_>>()
+    };
+    let said =
+        "table 'a': 'scan.watermark.emit.strategy' is without effect: watermarks advance with every row";
+    assert_eq!(warnings("INSERT INTO b SELECT id FROM a"), [said]);
+    assert_eq!(warnings("INSERT INTO a SELECT id FROM b"), [said]);
+    assert_eq!(warnings("INSERT INTO a SELECT id FROM a"), [said]);
+    assert_eq!(warnings("INSERT INTO b SELECT id FROM b"), [""; 0]);
+    let hint = format!("INSERT INTO b SELECT id FROM b /*+ OPTIONS({strategy}) */");
+    assert_eq!(warnings(&hint), [said.replace("'a'", "'b'")]);
+}
+
+#[test]
 fn a_renamed_table_leaves_its_name_to_another() {
     let mut session = Session::new(connectors());
     run(&mut session, TABLE);

@@ -138,6 +138,35 @@ fn many_versions_of_others_are_passed_by_and_a_log_that_is_gone_takes_none() {
     assert!(!log.exists());
 }
 
+/// The numbers of its versions are those of the one before.
+#[test]
+fn a_table_that_was_removed_and_made_again_is_looked_at_anew() {
+    let (node, folder) = (Node::start(), tempfile::tempdir().unwrap());
+    let table = delta(&path_of(&folder), &[], &[]);
+    write(&node, &table, 0..4);
+    let mut first = sink(&node, &table);
+    first.open().unwrap();
+    first.apply(&outbox(&node, 0)[0]).unwrap();
+    assert_eq!(first.commit(true, 1).unwrap(), 1);
+    let (log, version) = (folder.path().join("t/_delta_log"), |number: i64| format!("{number:020}.json"));
+    let mut metadata = said(&files_below(&folder.path().join("t")), "metaData").remove(0);
+    let protocol = said(&files_below(&folder.path().join("t")), "protocol").remove(0);
+    metadata["id"] = json!("another");
+    std::fs::remove_dir_all(folder.path().join("t")).unwrap();
+    std::fs::create_dir_all(&log).unwrap();
+    let made = format!("{}\n{}", json!({ "protocol": protocol }), json!({ "metaData": metadata }));
+    std::fs::write(log.join(version(0)), made).unwrap();
+    std::fs::write(log.join(version(1)), r#"{"txn":{"appId":"another","version":1}}"#).unwrap();
+    write(&node, &table, 4..8);
+    first.apply(&outbox(&node, 1)[0]).unwrap();
+    let error = first.commit(true, 1).unwrap_err();
+    assert_eq!(error.kind, ErrorKind::Retry, "{}", error.message);
+    assert!(!log.join(version(2)).exists());
+    // The new one gets all rows.
+    assert_eq!(run(&node, &mut *first).unwrap(), 2);
+    assert_eq!(ids(&files_below(&folder.path().join("t"))), (0..8).collect::<Vec<i64>>());
+}
+
 #[test]
 fn files_of_a_life_that_died_before_its_commit_are_no_rows() {
     let (node, folder) = (Node::start(), tempfile::tempdir().unwrap());

@@ -310,4 +310,6 @@ fn a_pause_that_the_catalog_names_is_kept() {
     assert_eq!(error.kind, ErrorKind::Retry, "{}", error.message);
     assert!(error.message.contains("wants to be asked again in"), "{}", error.message);
     assert_eq!(served_busy.asked().len(), asked);
+    let pause_ms = first.pause_ms().unwrap();
+    assert!((500_000..=600_000).contains(&pause_ms), "the job knows: {pause_ms}");
 }

@@ -1,7 +1,8 @@
-//! Tables that are read: each row once, whatever dies meanwhile, and rows that come later.
+//! Tables that are read: each row once, whatever dies meanwhile, and rows that come later. The same at each server, whose own
+//! words are in its `server.rs`.
 
 use crate::server::scan::scan;
-use crate::server::{schema, server};
+use crate::server::{COUNTING, LONG_TEXT, SCANNED, TEXT, schema, server};
 use arrow_schema::DataType;
 use base::ErrorKind;
 
@@ -10,16 +11,11 @@ const SMALL: (&str, &str) = ("scan.fetch-size", "7");
 #[test]
 fn a_table_is_read_once_in_the_order_of_its_key() {
     let server = server();
-    for (name, key) in [
-        ("scan_numbers", "id bigint PRIMARY KEY"),
-        ("scan_letters", "id text COLLATE \"C\" PRIMARY KEY"),
-        ("scan_pairs", "id integer, part bytea DEFAULT 'p', PRIMARY KEY (part, id)"),
-        ("scan_dates", "id bigint, day timestamptz DEFAULT '2024-01-01 00:00:00.5', PRIMARY KEY (day, id)"),
-    ] {
-        server.run(&format!("CREATE TABLE {name} ({key}, name text)"));
+    for (name, key) in SCANNED {
+        server.run(&format!("CREATE TABLE {name} ({key}, name {TEXT})"));
         let all: Vec<String> = (0..60).map(|n| format!("({n}, 'it''s {n}')")).collect();
         server.run(&format!("INSERT INTO {name} (id, name) VALUES {}", all.join(", ")));
-        let id = if name == "scan_letters" { DataType::Utf8 } else { DataType::Int64 };
+        let id = if *name == "scan_letters" { DataType::Utf8 } else { DataType::Int64 };
         let columns = schema(&[("id", id), ("name", DataType::Utf8)]);
         for dies in [false, true] {
             let mut scan = scan(server.table(name, columns.clone(), &[], &[SMALL]));
@@ -35,7 +31,7 @@ fn a_table_is_read_once_in_the_order_of_its_key() {
 #[test]
 fn what_changes_meanwhile_is_not_seen_until_another_connection_is_made() {
     let server = server();
-    server.run("CREATE TABLE scan_changes (id bigint PRIMARY KEY, name text)");
+    server.run(&format!("CREATE TABLE scan_changes (id BIGINT PRIMARY KEY, name {TEXT})"));
     let all: Vec<String> = (0..60).map(|n| format!("({n}, 'old')")).collect();
     server.run(&format!("INSERT INTO scan_changes VALUES {}", all.join(", ")));
     let mut scan = scan(server.people("scan_changes", &[], &[SMALL]));
@@ -51,9 +47,9 @@ fn what_changes_meanwhile_is_not_seen_until_another_connection_is_made() {
 #[test]
 fn a_table_without_a_key_is_read_at_once_or_by_what_is_declared() {
     let server = server();
-    server.run(
-        "CREATE TABLE scan_bare (id bigint, name text); INSERT INTO scan_bare VALUES (1, 'a'), (NULL, 'b')",
-    );
+    server.run(&format!(
+        "CREATE TABLE scan_bare (id BIGINT, name {LONG_TEXT}); INSERT INTO scan_bare VALUES (1, 'a'), (NULL, 'b')"
+    ));
     let columns = schema(&[("id", DataType::Int64), ("name", DataType::Utf8)]);
     let mut rows = scan(server.table("scan_bare", columns.clone(), &[], &[])).all(true).unwrap().to_vec();
     rows.sort();
@@ -62,7 +58,7 @@ fn a_table_without_a_key_is_read_at_once_or_by_what_is_declared() {
     assert!(error.message.contains("a row has NULL in the declared key"), "{error}");
     server.run("DELETE FROM scan_bare WHERE id IS NULL");
     for n in 2..12 {
-        server.run(&format!("INSERT INTO scan_bare VALUES ({n}, repeat('x', 1000000))"));
+        server.run(&format!("INSERT INTO scan_bare VALUES ({n}, REPEAT('x', 1000000))"));
     }
     let error = scan(server.table("scan_bare", columns.clone(), &[], &[])).all(false).unwrap_err();
     assert_eq!(error.kind, ErrorKind::Invalid);
@@ -80,10 +76,11 @@ fn a_table_without_a_key_is_read_at_once_or_by_what_is_declared() {
 #[test]
 fn a_column_that_counts_up_is_read_on_for_ever() {
     let server = server();
-    server.run(
-        "CREATE TABLE scan_outbox (n bigserial PRIMARY KEY, id bigint, name text); \
+    server.run(&format!(
+        "CREATE TABLE scan_outbox (n {}, id BIGINT, name {TEXT}); \
          INSERT INTO scan_outbox (id, name) VALUES (1, 'a'), (2, 'b')",
-    );
+        COUNTING[0]
+    ));
     let options = [("scan.incrementing.column", "n"), ("scan.poll-interval", "50 ms"), SMALL];
     let mut scan = scan(server.people("scan_outbox", &[], &options));
     scan.open().unwrap();
@@ -104,7 +101,7 @@ fn a_column_that_counts_up_is_read_on_for_ever() {
 #[test]
 fn numbers_that_are_committed_late_are_waited_for() {
     let server = server();
-    server.run("CREATE TABLE scan_held (n bigserial PRIMARY KEY, id bigint, name text)");
+    server.run(&format!("CREATE TABLE scan_held (n {}, id BIGINT, name {TEXT})", COUNTING[1]));
     let mut holder = server.holding("INSERT INTO scan_held (id, name) VALUES (1, 'held')");
     server.run("INSERT INTO scan_held (id, name) VALUES (2, 'free')");
     let options = [("scan.incrementing.column", "n"), ("scan.poll-interval", "20 ms")];
@@ -114,9 +111,9 @@ fn numbers_that_are_committed_late_are_waited_for() {
         scan.poll().unwrap();
     }
     assert_eq!(scan.rows, [""; 0]);
-    holder.run("COMMIT;");
+    holder.run("COMMIT");
     assert_eq!(scan.until(2), ["1|held", "2|free"]);
-    server.run("CREATE TABLE scan_twice (n bigint, id bigint, name text)");
+    server.run(&format!("CREATE TABLE scan_twice (n BIGINT, id BIGINT, name {TEXT})"));
     let error = crate::server::scan::scan(server.people("scan_twice", &[], &options)).open().unwrap_err();
     assert!(error.message.contains("the column 'n' has no unique index by itself"), "{error}");
 }
