@@ -304,7 +304,11 @@ impl ColumnBuilder {
                 }
             }
             Values::Struct { fields, children, .. } => {
-                let arrays = children.columns().iter_mut().map(ColumnBuilder::finish).collect::<Result<Vec<_>, _>>()?;
+                let arrays = children
+                    .columns()
+                    .iter_mut()
+                    .map(ColumnBuilder::finish)
+                    .collect::<Result<Vec<_>, _>>()?;
                 Arc::new(StructArray::try_new_with_length(fields.clone(), arrays, nulls, length)?)
             }
             Values::List { item, offsets, child } => {

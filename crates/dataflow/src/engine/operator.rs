@@ -73,7 +73,7 @@ pub(crate) enum Operator {
     Join {
         spec: Arc<JoinSpec>,
         table: Arc<JoinTable>,
-        rows: AppendLog,
+        rows: Box<AppendLog>,
     },
     Group(Box<GroupNode>),
     Normalize(KeyedRowsNode<Normalize>),
@@ -136,7 +136,7 @@ impl Operator {
                 };
                 let (rows, stored) = AppendLog::new(store, TableId { owner: id.0 as u32, table: 0 })?;
                 let table = JoinTable::restore(input(1), &spec, &stored)?;
-                Operator::Join { spec: Arc::new(spec), table: Arc::new(table), rows }
+                Operator::Join { spec: Arc::new(spec), table: Arc::new(table), rows: Box::new(rows) }
             }
             NodeKind::GroupAggregate { .. } => {
                 Operator::Group(Box::new(GroupNode::new(plan, id, schemas, workers, store)?))
@@ -203,7 +203,7 @@ impl Operator {
         match self {
             Operator::Stateless | Operator::Watermark { .. } | Operator::ProcessingTime { .. } => Vec::new(),
             Operator::Aggregate(node) => node.tables(),
-            Operator::Join { rows, .. } => vec![rows],
+            Operator::Join { rows, .. } => vec![rows.as_mut()],
             Operator::Group(node) => node.tables(),
             Operator::Normalize(node) => node.tables(),
             Operator::Materialize(node) => node.tables(),
