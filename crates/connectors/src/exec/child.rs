@@ -21,7 +21,7 @@ const GIVEN_BYTES_MAX: usize = 1 << 20;
 /// What is kept of its standard error.
 const ERRORS_BYTES_MAX: usize = 2 << 10;
 /// How long the end of that is waited for when the command has ended: a process that has left its group may hold it open.
-const ERRORS_WAIT_MAX: Duration = Duration::from_secs(5);
+const ERRORS_WAIT_MAX: Duration = Duration::from_secs(2);
 const READ_BYTES: usize = 8 << 10;
 
 pub(super) struct Child {

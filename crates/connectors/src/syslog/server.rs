@@ -219,13 +219,17 @@ fn serve(shared: &Shared, stream: Box<dyn Stream>, transport: Transport) {
         },
         _ => None,
     };
-    let shaken = shared.handshakes.shake(stream, |stream| {
-        // One that has begun before the server ends is ended by it, and none begins behind that.
-        if shared.arrivals.is_closed() {
-            return Err(io::ErrorKind::ConnectionAborted.into());
-        }
-        Secured::accepted(stream, shared.os.clock.clone(), timeout, config)
-    });
+    let secured = |stream| Secured::accepted(stream, shared.os.clock.clone(), timeout, config);
+    let shaken = match transport {
+        Transport::Tls => shared.handshakes.shake(stream, |stream| {
+            // One that has begun before the server ends is ended by it, and none begins behind that.
+            if shared.arrivals.is_closed() {
+                return Err(io::ErrorKind::ConnectionAborted.into());
+            }
+            secured(stream)
+        }),
+        _ => secured(stream),
+    };
     let Ok(mut stream) = shaken else { return };
     let mut splitter = Splitter::new(settings.framing, settings.message_bytes_max);
     let mut hand_over = |framed: Framed| {
