@@ -26,6 +26,11 @@ impl Samples {
         self.values.len()
     }
 
+    /// How many of them are not greater.
+    pub fn count_up_to(&self, bound: f64) -> usize {
+        self.values.iter().filter(|value| **value <= bound).count()
+    }
+
     pub fn median(&self) -> f64 {
         self.quantile(0.5)
     }

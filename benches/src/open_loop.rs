@@ -39,7 +39,8 @@ impl Pace {
         Pace { start: Instant::now() + interval, interval, index: 0, count }
     }
 
-    fn due(&self, index: u32) -> Instant {
+    /// When the one of this number is due, from 0.
+    pub fn due(&self, index: u32) -> Instant {
         self.start + self.interval * index
     }
 }
@@ -71,17 +72,31 @@ pub fn produce(
     rate: f64,
     time: Duration,
 ) -> Result<Samples> {
+    produce_each(client, topic, Pace::new(rate, time), |_| Ok(batch.clone()))
+}
+
+/// The same with a batch of its own, which `make` makes of its number, for each due time.
+pub fn produce_each(
+    client: &mut Client,
+    topic: &str,
+    pace: Pace,
+    mut make: impl FnMut(u32) -> Result<Bytes>,
+) -> Result<Samples> {
     let version = client.connection().version_up_to::<ProduceRequest>(NAMED_TOPIC_VERSION_MAX)?;
-    let data = PartitionProduceData { index: 0, records: Some(batch.clone()) };
-    let topic_data =
-        vec![TopicProduceData { name: topic.to_owned(), partition_data: vec![data], ..Default::default() }];
-    let request = ProduceRequest { acks: -1, timeout_ms: 30_000, topic_data, ..Default::default() };
+    let request = |batch: Bytes| {
+        let data = PartitionProduceData { index: 0, records: Some(batch) };
+        let topic_data = vec![TopicProduceData {
+            name: topic.to_owned(),
+            partition_data: vec![data],
+            ..Default::default()
+        }];
+        ProduceRequest { acks: -1, timeout_ms: 30_000, topic_data, ..Default::default() }
+    };
 
     let mut writer = TcpStream::connect(client.connection().address())?;
     writer.set_nodelay(true)?;
     let mut reader = writer.try_clone()?;
     reader.set_read_timeout(Some(ANSWER_LIMIT))?;
-    let pace = Pace::new(rate, time);
     let (first_due, interval, count) = (pace.start, pace.interval, pace.count);
 
     std::thread::scope(|scope| {
@@ -94,6 +109,7 @@ pub fn produce(
             Ok(samples)
         });
         for (index, _) in pace.enumerate() {
+            let request = request(make(index as u32)?);
             let frame = encode_request(&request, version, index as i32, Some("benches"))?.concat();
             writer.write_all(&frame)?;
         }

@@ -71,6 +71,22 @@ impl EventLog {
         Ok(None)
     }
 
+    /// A frame from which on all are found that were appended at this time (ms) or later, as far as the log reaches back;
+    /// none where it is empty.
+    pub fn frame_before(&self, time_ms: i64) -> Result<Option<FramePlace>, LogError> {
+        let files: Vec<Arc<LogFile>> = lock(&self.inner.files).values().cloned().collect();
+        let mut found = None;
+        for file in &files {
+            let Some(first) = Walk::open(file, None)?.header()? else { continue };
+            if found.is_some() && first.appended_ms > time_ms {
+                break;
+            }
+            let place = FramePlace { lsn: first.lsn, sequence: file.sequence(), position: first.position };
+            found = Some(place);
+        }
+        Ok(found)
+    }
+
     /// Shows the durable frames from a place on, in their order, with their entries of a layer. Passes over about so many
     /// bytes of the log at most.
     pub fn frames(

@@ -15,9 +15,14 @@ pub use os::http::segment;
 /// How long a node may take to connect and to answer.
 const TIMEOUT: Duration = Duration::from_secs(30);
 
+/// What runs steps again takes as long as they take.
+const PATIENCE: Duration = Duration::from_secs(600);
+
+#[derive(Clone)]
 pub struct HttpClient {
     url: Url,
     security: Security,
+    timeout: Duration,
 }
 
 impl HttpClient {
@@ -52,7 +57,12 @@ impl HttpClient {
                 url.address()
             );
         }
-        Ok(HttpClient { url, security })
+        Ok(HttpClient { url, security, timeout: TIMEOUT })
+    }
+
+    /// The same for a request that takes long.
+    pub fn patiently(&self) -> HttpClient {
+        HttpClient { timeout: PATIENCE, ..self.clone() }
     }
 
     pub fn get(&self, path: &str) -> anyhow::Result<Value> {
@@ -80,7 +90,7 @@ impl HttpClient {
         let request = Request { method, address: &address, path, headers: &headers, body: body.as_bytes() };
         let tls = self.security.tls.as_ref().filter(|_| self.url.tls);
         let tls = tls.map(|config| (config, self.url.host.as_str()));
-        let answer = auth::https::exchange(&RealNetwork { destinations: Destinations::Any }, tls, &request, TIMEOUT).with_context(|| {
+        let answer = auth::https::exchange(&RealNetwork { destinations: Destinations::Any }, tls, &request, self.timeout).with_context(|| {
             format!(
                 "cannot ask the node on {address}; is it running? --http ADDR or --data DIR says which one is meant"
             )

@@ -35,6 +35,7 @@ fn main() -> ExitCode {
         Verb::Job(verb) => commands::job::job(verb),
         Verb::Why(arguments) => commands::why::why(arguments),
         Verb::Trace(arguments) => commands::trace::trace(arguments),
+        Verb::Debug(verb) => commands::debug::debug(verb),
         Verb::View(verb) => commands::view::view(verb),
         Verb::Savepoint(verb) => commands::savepoint::savepoint(verb),
         Verb::Export(verb) => commands::export::export(verb),

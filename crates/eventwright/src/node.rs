@@ -103,11 +103,34 @@ pub fn open_broker(os: &Os, data: &Path) -> anyhow::Result<(EventLog, Broker)> {
 
 /// The jobs of a data directory that no node serves.
 pub fn read_jobs(os: &Os, data: &Path) -> anyhow::Result<Vec<JobStatus>> {
-    let opened = open_log(os, data, &BrokerConfig::default())?;
-    let runtime = Runtime::new(opened.log.clone(), os.clone(), data.to_path_buf(), opened.journal);
-    let jobs = runtime.jobs();
-    opened.log.shutdown()?;
+    let directory = Silent::open(os, data)?;
+    let jobs = directory.runtime.jobs();
+    directory.close()?;
     Ok(jobs)
+}
+
+/// A data directory that no node serves, with its jobs, none of which runs.
+pub struct Silent {
+    os: Os,
+    pub log: EventLog,
+    pub runtime: Runtime,
+}
+
+impl Silent {
+    pub fn open(os: &Os, data: &Path) -> anyhow::Result<Silent> {
+        let opened = open_log(os, data, &BrokerConfig::default())?;
+        let runtime = Runtime::new(opened.log.clone(), os.clone(), data.to_path_buf(), opened.journal);
+        Ok(Silent { os: os.clone(), log: opened.log, runtime })
+    }
+
+    pub fn connectors(&self) -> ConnectorTable {
+        connectors::table(Connectors { os: self.os.with_shared_files(), log: Some(self.log.clone()) })
+    }
+
+    /// Gives the directory back.
+    pub fn close(self) -> anyhow::Result<()> {
+        Ok(self.log.shutdown()?)
+    }
 }
 
 /// The materialized tables of a data directory that no node serves.

@@ -36,7 +36,7 @@ mod server;
 mod telemetry;
 mod triggers;
 
-pub use console::{Asking, Queries};
+pub use console::{Asking, Queries, known_json, step_json};
 pub use events::Webhooks;
 pub use savepoint_folders::SavepointFolders;
 pub use scrape::metric_families;

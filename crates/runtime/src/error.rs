@@ -67,6 +67,20 @@ pub enum RuntimeError {
     StopFirst { job: String },
     #[error("job '{job}' is running already")]
     Running { job: String },
+    #[error(
+        "step {step} of job '{job}' cannot be run again (steps that can: {known}; the last one was {last_step}): the state          before it, or the log behind that, is gone; SET 'eventwright.debug.snapshots-retained' keeps more snapshots, and          a savepoint of the job can be named"
+    )]
+    NotCovered { job: String, step: u64, last_step: u64, known: String },
+    #[error(
+        "job '{job}': step {step} gives other results when it is run again; its input is no longer what it was (compacted,          or over its retention), so what comes behind it cannot be shown"
+    )]
+    RerunDiffers { job: String, step: u64 },
+    #[error("a step is being run again already; try it when that is done")]
+    Debugging,
+    #[error("the node knows job '{job}' by its journal only; run its file with the same --data directory")]
+    NoPlan { job: String },
+    #[error("cannot make {folder} for a state to be run again in: {reason}")]
+    Scratch { folder: String, reason: String },
     #[error("job '{job}' stopped unexpectedly: {reason}; please report this as a bug")]
     Internal { job: String, reason: String },
 }
@@ -80,7 +94,12 @@ impl RuntimeError {
             RuntimeError::Connector(error) => error.kind,
             RuntimeError::Dataflow(error) => error.kind(),
             RuntimeError::Snapshot { kind, .. } | RuntimeError::Savepoint { kind, .. } => *kind,
-            RuntimeError::NotRunning { .. } | RuntimeError::Unknown { .. } => ErrorKind::NotFound,
+            RuntimeError::NotRunning { .. }
+            | RuntimeError::Unknown { .. }
+            | RuntimeError::NotCovered { .. }
+            | RuntimeError::NoPlan { .. } => ErrorKind::NotFound,
+            RuntimeError::RerunDiffers { .. } | RuntimeError::Debugging => ErrorKind::Conflict,
+            RuntimeError::Scratch { .. } => ErrorKind::Unavailable,
             RuntimeError::Journal { .. } | RuntimeError::ReplayDiffers { .. } => ErrorKind::Corrupt,
             RuntimeError::PlanChanged { .. } | RuntimeError::EngineChanged { .. } => ErrorKind::Invalid,
             RuntimeError::InputChanged { .. } => ErrorKind::Invalid,

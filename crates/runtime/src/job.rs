@@ -84,6 +84,8 @@ pub struct JobOptions {
     pub snapshot_steps_max: u64,
     /// … or this many rows were read.
     pub snapshot_rows_max: u64,
+    /// So many snapshots are kept, the last one among them: the steps behind any of them can be run again and looked at.
+    pub snapshots_retained: usize,
     /// What the operators' state may take in memory, in bytes; the rest lies on disk.
     pub memory_bytes_max: usize,
     /// Write snapshots and spilled state on a thread of their own; without it everything happens in
@@ -104,6 +106,7 @@ impl Default for JobOptions {
             step_rows_max: 8192,
             snapshot_steps_max: 256,
             snapshot_rows_max: 4_000_000,
+            snapshots_retained: 1,
             memory_bytes_max: 1 << 30,
             background: true,
             restart: RestartStrategy::default(),
@@ -137,8 +140,10 @@ pub struct Runtime {
     journal: Arc<Journal>,
     wakeup: Arc<Wakeup>,
     /// The jobs that were submitted to this process, those that have ended among them.
-    jobs: Mutex<BTreeMap<String, Arc<Tracked>>>,
+    pub(crate) jobs: Mutex<BTreeMap<String, Arc<Tracked>>>,
     tracer: Tracer,
+    /// Held while a step is run again.
+    pub(crate) debugging: Mutex<()>,
 }
 
 impl Runtime {
@@ -169,7 +174,8 @@ impl Runtime {
         let waker = wakeup.clone();
         log.subscribe(Arc::new(move |_| waker.notify()));
         startup::take_over(&log, &os, &data, &journal);
-        Runtime { log, os, data, journal, wakeup, jobs: Mutex::default(), tracer: Tracer::off() }
+        let (jobs, debugging) = (Mutex::default(), Mutex::default());
+        Runtime { log, os, data, journal, wakeup, jobs, tracer: Tracer::off(), debugging }
     }
 
     /// The same with jobs that make spans.
@@ -369,6 +375,10 @@ impl Runtime {
         };
         let found = jobs.get(name_or_id).or_else(|| jobs.values().find(of_id));
         found.cloned().ok_or_else(|| RuntimeError::NotRunning { job: name_or_id.into() })
+    }
+
+    pub(crate) fn data(&self) -> &Path {
+        &self.data
     }
 
     pub fn journal(&self) -> &Journal {

@@ -98,12 +98,12 @@ pub struct SnapshotRecord {
 }
 
 impl SnapshotRecord {
-    fn encode(&self, out: &mut FieldWriter) {
+    pub(crate) fn encode(&self, out: &mut FieldWriter) {
         out.u64(self.step).i64(self.clock_ms).text(&self.file).u32(self.cursors.len() as u32);
         self.cursors.iter().for_each(|cursor| cursor.encode(out));
     }
 
-    fn decode(reader: &mut FieldReader<'_>) -> Result<SnapshotRecord, CodecError> {
+    pub(crate) fn decode(reader: &mut FieldReader<'_>) -> Result<SnapshotRecord, CodecError> {
         let step = reader.u64()?;
         let clock_ms = reader.i64()?;
         let file = reader.text()?;
@@ -164,7 +164,7 @@ impl Counts {
 }
 
 impl StepRecord {
-    fn encode(&self, out: &mut FieldWriter) {
+    pub(crate) fn encode(&self, out: &mut FieldWriter) {
         out.u64(self.number).i64(self.clock_ms).u64(self.output_hash).u32(self.ranges.len() as u32);
         for range in &self.ranges {
             range.encode(out);
@@ -172,7 +172,7 @@ impl StepRecord {
         self.counts.encode(out);
     }
 
-    fn decode(reader: &mut FieldReader<'_>) -> Result<StepRecord, CodecError> {
+    pub(crate) fn decode(reader: &mut FieldReader<'_>) -> Result<StepRecord, CodecError> {
         let number = reader.u64()?;
         let clock_ms = reader.i64()?;
         let output_hash = reader.u64()?;

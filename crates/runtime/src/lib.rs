@@ -16,8 +16,10 @@ pub mod status;
 mod background;
 mod coordinates;
 mod dead_letters;
+mod debug;
 mod drivers;
 mod feeds;
+mod history;
 mod inputs;
 mod job;
 mod late;
@@ -46,6 +48,8 @@ mod tests;
 mod topics;
 mod why;
 
+pub use dataflow::engine::{ProbedEntry, ProbedField, ProbedRow};
+pub use debug::{Base, Covered, DebuggedInput, DebuggedOperator, DebuggedStep, KnownSteps, StepWanted};
 pub use error::RuntimeError;
 pub use job::{
     CommitPoint, JobHandle, JobOptions, JobRequest, JobStanding, Observer, ProgressWatch, Runtime, Submitted,

@@ -168,14 +168,7 @@ impl Search<'_> {
     fn logged(&self, job: &str, step: &StepRecord, frame: &WrittenFrame) -> LoggedStep {
         let inputs = step.ranges.iter().filter(|range| range.from != range.to).filter_map(|range| {
             let id = self.split_id(job, range.scan, range.split)?;
-            Some(Stretch { of: self.place(id), from: range.from.0, to: range.to.0 })
-        });
-        let outputs = frame.batches.iter().filter_map(|batch| {
-            // A topic that is gone has no name.
-            let (topic, index) = self.log.partition_topic(batch.partition)?;
-            let of = Place::Partition { topic: topic.name.clone(), index };
-            let from = batch.base_offset.0;
-            Some(Stretch { of, from, to: from.saturating_add(batch.records.into()) })
+            Some(Stretch { of: place(self.log, id), from: range.from.0, to: range.to.0 })
         });
         LoggedStep {
             job: job.to_owned(),
@@ -183,18 +176,30 @@ impl Search<'_> {
             clock_ms: step.clock_ms,
             lsn: frame.lsn,
             inputs: inputs.collect(),
-            outputs: joined(outputs),
+            outputs: written(self.log, frame),
         }
     }
+}
 
-    fn place(&self, id: &str) -> Place {
-        let known = id.rsplit_once('/').and_then(|(name, index)| {
-            let (topic, index) = (self.log.topic(name)?, index.parse::<u32>().ok()?);
-            ((index as usize) < topic.partitions.len())
-                .then(|| Place::Partition { topic: name.to_owned(), index })
-        });
-        known.unwrap_or_else(|| Place::Split(id.to_owned()))
-    }
+/// What a split's id names.
+pub(crate) fn place(log: &EventLog, id: &str) -> Place {
+    let known = id.rsplit_once('/').and_then(|(name, index)| {
+        let (topic, index) = (log.topic(name)?, index.parse::<u32>().ok()?);
+        ((index as usize) < topic.partitions.len())
+            .then(|| Place::Partition { topic: name.to_owned(), index })
+    });
+    known.unwrap_or_else(|| Place::Split(id.to_owned()))
+}
+
+/// What was written with a frame.
+pub(crate) fn written(log: &EventLog, frame: &WrittenFrame) -> Vec<Stretch> {
+    joined(frame.batches.iter().filter_map(|batch| {
+        // A topic that is gone has no name.
+        let (topic, index) = log.partition_topic(batch.partition)?;
+        let of = Place::Partition { topic: topic.name.clone(), index };
+        let from = batch.base_offset.0;
+        Some(Stretch { of, from, to: from.saturating_add(batch.records.into()) })
+    }))
 }
 
 /// Batches of one partition that follow each other are one stretch.

@@ -6,6 +6,7 @@
 //! * A job's state goes with its end. What a crash between the two left over is removed.
 
 use crate::coordinates::{Cursor, Range};
+use crate::debug;
 use crate::journal::{Journal, JournalState};
 use crate::outbox;
 use crate::state_folder::StateFolder;
@@ -17,6 +18,7 @@ use os::Os;
 use std::path::Path;
 
 pub(crate) fn take_over(log: &EventLog, os: &Os, data: &Path, journal: &Journal) {
+    debug::clear(os, data);
     let jobs = journal.jobs();
     for (job, is_finished) in jobs {
         if is_finished {

@@ -188,6 +188,7 @@ fn operators(plan: &Plan) -> Vec<OperatorStatus> {
 pub(crate) struct Tracked {
     pub name: String,
     pub instance: u64,
+    pub request: JobRequest,
     pub progress: SharedProgress,
     pub stop: Stop,
     created_ms: i64,
@@ -218,6 +219,7 @@ impl Tracked {
         Tracked {
             name: name.clone(),
             instance,
+            request: request.clone(),
             progress: SharedProgress::new(JobProgress { job: name, ..JobProgress::default() }),
             stop: Stop::default(),
             created_ms: now_ms,

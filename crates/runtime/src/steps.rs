@@ -14,9 +14,10 @@ use crate::dead_letters;
 use crate::drivers::Drivers;
 use crate::error::RuntimeError;
 use crate::feeds::Feeds;
+use crate::history::{self, Chapter};
 use crate::inputs::{Inputs, Next, Prepared};
 use crate::job::{CommitPoint, JobRequest, Wakeup, lock, spawn};
-use crate::journal::{Counts, Journal, LAYER, Record, SnapshotRecord, StepRecord};
+use crate::journal::{Counts, Journal, JournalState, LAYER, Record, SnapshotRecord, StepRecord};
 use crate::late::LateTopic;
 use crate::lookups::Lookups;
 use crate::machine::{Turn, Wait};
@@ -30,7 +31,7 @@ use crate::reader::{Message, Reader};
 use crate::savepoint::{Requests, SavepointInfo};
 use crate::spans::{JobSpans, SentSpans};
 use crate::startup;
-use crate::state_folder::{Polled, Snapshots, StateFolder};
+use crate::state_folder::{Opened, Polled, Snapshots, StateFolder};
 use crate::topics;
 use base::{ErrorKind, Lsn, Offset};
 use dataflow::engine::{Dataflow, DataflowOptions, Question, StepInput, StepOutput};
@@ -145,6 +146,8 @@ pub(crate) struct Job {
     folder: StateFolder,
     store: Store,
     snapshots: Snapshots,
+    /// The steps that the snapshot on its way makes the past, if they are to be kept.
+    chapter: Option<Chapter>,
     snapshot_begun_ns: u64,
     step: u64,
     clock_ms: i64,
@@ -214,8 +217,14 @@ impl Job {
             background: request.options.background,
             ..StoreOptions::default()
         };
-        let (store, manifest) =
-            folder.store(options, known.as_ref().and_then(|state| state.snapshot.as_ref()))?;
+        let past_max = request.options.snapshots_retained.saturating_sub(1);
+        let chapters = match known.as_ref().filter(|_| past_max > 0) {
+            Some(state) => history::chapters(&context.os, &folder, state),
+            None => Vec::new(),
+        };
+        let snapshot = known.as_ref().and_then(|state| state.snapshot.as_ref());
+        let durable_step = snapshot.map_or(0, |snapshot| snapshot.step);
+        let Opened { store, manifest, past } = folder.store(options, snapshot, chapters)?;
         let options = DataflowOptions { workers: request.options.workers, ..DataflowOptions::default() };
         let mut dataflow = match &manifest {
             Some(manifest) => Dataflow::restore(plan.clone(), options, &store, manifest)?,
@@ -227,7 +236,8 @@ impl Job {
         if spans.is_some() {
             dataflow.trace()?;
         }
-        let snapshots = Snapshots::new(manifest.map(|manifest| Snapshot::opened(&store, manifest)));
+        let durable = manifest.map(|manifest| Snapshot::opened(&store, manifest));
+        let snapshots = Snapshots::new((durable, durable_step), past, past_max);
         store.restore_done();
         let addresses = outputs.addresses();
         let mut job = Job {
@@ -242,6 +252,7 @@ impl Job {
             folder,
             store,
             snapshots,
+            chapter: None,
             snapshot_begun_ns: 0,
             step: 0,
             clock_ms: i64::MIN,
@@ -629,6 +640,11 @@ impl Job {
                     self.observe(CommitPoint::DuringSnapshot);
                     // From here on the journal may name it, whatever becomes of this process.
                     snapshot.keep();
+                    let chapter = |state: &JournalState| Chapter::of(state, record.step);
+                    self.chapter = match self.snapshots.keep_past() {
+                        true => self.context.journal.look(&self.name, chapter),
+                        false => None,
+                    };
                     let named = Record::Snapshot { job: self.name.clone(), snapshot: record.clone() };
                     let lsn = self.append(&[], &[named])?;
                     self.snapshots.named(record, snapshot, lsn);
@@ -638,7 +654,8 @@ impl Job {
                     let now_ns = self.context.os.clock.monotonic_ns();
                     let taken_ns = now_ns.saturating_sub(self.snapshot_begun_ns);
                     self.context.progress.meters.snapshot.record(taken_ns);
-                    self.folder.remove_others(Some(&record.file))?;
+                    self.keep_chapter();
+                    self.folder.remove_others(&self.snapshots.names())?;
                     let inputs = lock(&self.inputs);
                     for (partition, position) in inputs.log_positions(&record.cursors) {
                         let position = position.map(|position| Offset(position.0));
@@ -650,6 +667,18 @@ impl Job {
                     return Ok(());
                 }
             }
+        }
+    }
+
+    /// Writes what the snapshot that is durable now has made the past. Nothing depends on it.
+    fn keep_chapter(&mut self) {
+        if !self.snapshots.keep_past() {
+            return;
+        }
+        let chapter = self.chapter.take();
+        let written = chapter.map(|chapter| chapter.write(&self.context.os, self.folder.path()));
+        if !matches!(written, Some(Ok(()))) {
+            self.snapshots.forget_last();
         }
     }
 
@@ -716,7 +745,7 @@ impl Job {
         topics::remove(&self.context.log, &self.name)?;
         self.snapshots.release();
         // Nobody reads what is left: if it cannot be removed now, the next start does.
-        let _ = self.folder.remove_others(None);
+        let _ = self.folder.remove_others(&[]);
         Ok(())
     }
 

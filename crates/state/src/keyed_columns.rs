@@ -94,6 +94,10 @@ impl<C: Columns> Table for KeyedColumns<C> {
         self.slots.forget(target_bytes).map_err(operator_error)
     }
 
+    fn stamp_bytes(&self) -> usize {
+        self.ttl.stamp_bytes()
+    }
+
     fn layers(&self) -> &Layers {
         &self.layers
     }

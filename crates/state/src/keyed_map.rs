@@ -460,6 +460,10 @@ impl Table for KeyedMap {
         Ok(())
     }
 
+    fn stamp_bytes(&self) -> usize {
+        self.ttl.stamp_bytes()
+    }
+
     fn layers(&self) -> &Layers {
         &self.layers
     }

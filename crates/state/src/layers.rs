@@ -75,7 +75,7 @@ impl Layers {
         Ok((layers, metas))
     }
 
-    pub(crate) fn id(&self) -> TableId {
+    pub fn id(&self) -> TableId {
         self.id
     }
 
@@ -149,24 +149,7 @@ impl Layers {
 
     /// The value under the bytes of an entry, whose key has this hash.
     pub(crate) fn get(&self, hash: u64, entry: &[u8]) -> Result<Option<Vec<u8>>, StateError> {
-        let group = key_group(hash);
-        for layer in self.layers.iter().filter(|layer| layer.groups.contains(&group)) {
-            match &layer.body {
-                Body::Frozen(frozen) => {
-                    if let Some(found) = frozen.get(entry) {
-                        return Ok(found.map(<[u8]>::to_vec));
-                    }
-                }
-                Body::Run(stored) => {
-                    if stored.run.may_contain(hash)
-                        && let Some(found) = stored.run.get(hash, entry)?
-                    {
-                        return Ok(found);
-                    }
-                }
-            }
-        }
-        Ok(None)
+        Ok(newest(&self.layers, hash, entry)?.flatten())
     }
 
     /// The entries that begin with `prefix` (a key group first), from `from` on; with a hash only of
@@ -269,6 +252,32 @@ impl Layers {
             *outcome.lock().unwrap_or_else(PoisonError::into_inner) = Some(merged);
         });
     }
+}
+
+/// What some layers, the newest first, say of an entry, whose key has this hash: nothing, that it was deleted, a value.
+pub(crate) fn newest(
+    layers: &[Layer],
+    hash: u64,
+    entry: &[u8],
+) -> Result<Option<Option<Vec<u8>>>, StateError> {
+    let group = key_group(hash);
+    for layer in layers.iter().filter(|layer| layer.groups.contains(&group)) {
+        match &layer.body {
+            Body::Frozen(frozen) => {
+                if let Some(found) = frozen.get(entry) {
+                    return Ok(Some(found.map(<[u8]>::to_vec)));
+                }
+            }
+            Body::Run(stored) => {
+                if stored.run.may_contain(hash)
+                    && let Some(found) = stored.run.get(hash, entry)?
+                {
+                    return Ok(Some(found));
+                }
+            }
+        }
+    }
+    Ok(None)
 }
 
 impl Layer {

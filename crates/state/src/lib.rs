@@ -6,6 +6,7 @@
 //! does not fit into memory lies in sorted runs on disk, and a snapshot is a list of runs.
 
 pub mod append_log;
+pub mod changes;
 pub mod columns;
 pub mod error;
 pub mod key_group;
@@ -27,6 +28,7 @@ mod worker;
 mod tests;
 
 pub use append_log::AppendLog;
+pub use changes::{Change, Changes, Mark};
 pub use error::StateError;
 pub use key_group::{KEY_GROUPS, groups_of_worker, hash, key_group, worker_of_group, worker_of_hash};
 pub use key_map::KeyMap;

@@ -155,7 +155,7 @@ impl SnapshotParts {
 }
 
 /// Writes a file that is there whole or not at all, durably.
-fn write_whole(disk: &Arc<dyn os::Disk>, path: &Path, bytes: &[u8]) -> Result<(), StateError> {
+pub fn write_whole(disk: &Arc<dyn os::Disk>, path: &Path, bytes: &[u8]) -> Result<(), StateError> {
     let folder = path.parent().unwrap_or(Path::new("."));
     let mut name = path.file_name().unwrap_or_default().to_os_string();
     name.push(".unfinished");
@@ -199,16 +199,21 @@ impl Snapshot {
         Snapshot { manifest, runs: store.restored_runs() }
     }
 
+    pub(crate) fn of(manifest: Manifest, runs: Vec<Arc<StoredRun>>) -> Snapshot {
+        Snapshot { manifest, runs }
+    }
+
     /// Lets the files outlive the process: something durable is about to name the snapshot.
     pub fn keep(&self) {
         self.runs.iter().for_each(|run| run.keep(true));
     }
 
-    /// Gives up a snapshot in favour of a newer one: files that neither it nor a table needs are removed.
-    pub fn release(self, newer: Option<&Snapshot>) {
+    /// Gives up a snapshot: files that neither one of the `others` nor a table needs are removed.
+    pub fn release<'a>(self, others: impl IntoIterator<Item = &'a Snapshot>) {
+        let others: Vec<&Snapshot> = others.into_iter().collect();
         for run in &self.runs {
-            let is_needed = |newer: &Snapshot| newer.runs.iter().any(|other| other.number == run.number);
-            if !newer.is_some_and(is_needed) {
+            let mut needed = others.iter().flat_map(|other| &other.runs);
+            if !needed.any(|other| other.number == run.number) {
                 run.keep(false);
             }
         }

@@ -8,7 +8,7 @@
 use crate::error::StateError;
 use crate::frozen::Frozen;
 use crate::run::{Run, RunOptions, RunWriter};
-use crate::snapshot::{Manifest, TableManifest};
+use crate::snapshot::{Manifest, Snapshot, TableManifest};
 use crate::table::TableId;
 use crate::worker::Worker;
 use os::Disk;
@@ -132,9 +132,20 @@ impl Store {
         options: StoreOptions,
         snapshot: Option<&Manifest>,
     ) -> Result<Store, StateError> {
+        Store::open_keeping(disk, folder, options, snapshot, Vec::new()).map(|(store, _)| store)
+    }
+
+    /// The same, with older snapshots whose runs stay too; in their order, nothing for one whose runs cannot be opened.
+    pub fn open_keeping(
+        disk: &Arc<dyn Disk>,
+        folder: &Path,
+        options: StoreOptions,
+        snapshot: Option<&Manifest>,
+        older: Vec<Manifest>,
+    ) -> Result<(Store, Vec<Option<Snapshot>>), StateError> {
         let failed = |error: std::io::Error| StateError::io(folder, &error);
         disk.create_dir_all(folder).map_err(failed)?;
-        let named: Vec<u64> = snapshot.map(Manifest::numbers).unwrap_or_default();
+        let named: Vec<u64> = snapshot.into_iter().chain(&older).flat_map(Manifest::numbers).collect();
         let mut next_number = named.iter().max().map_or(1, |number| number + 1);
         for name in disk.list(folder).map_err(failed)? {
             let Some(stem) = name.strip_suffix(EXTENSION) else { continue };
@@ -151,17 +162,24 @@ impl Store {
             run: options.run.clone(),
             written_bytes: AtomicU64::new(0),
         });
+        let mut opened = OpenedRuns { files: &files, runs: BTreeMap::new() };
         let restored = match snapshot {
-            Some(manifest) => open_tables(&files, &manifest.tables)?,
+            Some(manifest) => open_tables(&mut opened, &manifest.tables)?,
             None => BTreeMap::new(),
         };
-        Ok(Store {
+        let older = older.into_iter().map(|manifest| {
+            let runs = manifest.numbers().into_iter().map(|number| opened.run(number));
+            runs.collect::<Result<Vec<_>, _>>().ok().map(|runs| Snapshot::of(manifest, runs))
+        });
+        let older = older.collect();
+        let store = Store {
             files,
             writer: Arc::new(Worker::new("state-write", options.background)),
             merger: Arc::new(Worker::new("state-merge", options.background)),
             budget_bytes: options.budget_bytes,
             restored: Arc::new(Mutex::new(restored)),
-        })
+        };
+        Ok((store, older))
     }
 
     /// A store on a disk in memory, for tests and benches that measure no disk.
@@ -240,37 +258,39 @@ impl Store {
     }
 }
 
+/// The runs that snapshots name; each is opened once, whoever names it.
+struct OpenedRuns<'a> {
+    files: &'a Arc<Files>,
+    runs: BTreeMap<u64, Arc<StoredRun>>,
+}
+
+impl OpenedRuns<'_> {
+    fn run(&mut self, number: u64) -> Result<Arc<StoredRun>, StateError> {
+        if let Some(run) = self.runs.get(&number) {
+            return Ok(run.clone());
+        }
+        let run = Run::open(&self.files.disk, &self.files.path(number))?;
+        let run =
+            StoredRun { run: Arc::new(run), number, files: self.files.clone(), kept: AtomicBool::new(true) };
+        let run = Arc::new(run);
+        self.runs.insert(number, run.clone());
+        Ok(run)
+    }
+}
+
 fn open_tables(
-    files: &Arc<Files>,
+    opened: &mut OpenedRuns<'_>,
     tables: &[TableManifest],
 ) -> Result<BTreeMap<TableId, Vec<RestoredTable>>, StateError> {
-    let mut opened: BTreeMap<u64, Arc<StoredRun>> = BTreeMap::new();
     let mut restored: BTreeMap<TableId, Vec<RestoredTable>> = BTreeMap::new();
     for table in tables {
-        let mut runs = Vec::with_capacity(table.runs.len());
-        for (groups, number) in &table.runs {
-            let run = match opened.get(number) {
-                Some(run) => run.clone(),
-                None => {
-                    let run = Run::open(&files.disk, &files.path(*number))?;
-                    let run = StoredRun {
-                        run: Arc::new(run),
-                        number: *number,
-                        files: files.clone(),
-                        kept: AtomicBool::new(true),
-                    };
-                    let run = Arc::new(run);
-                    opened.insert(*number, run.clone());
-                    run
-                }
-            };
-            runs.push((groups.clone(), run));
-        }
-        restored.entry(table.id).or_default().push(RestoredTable {
+        let runs = table.runs.iter().map(|(groups, number)| Ok((groups.clone(), opened.run(*number)?)));
+        let part = RestoredTable {
             groups: table.groups.clone(),
             meta: table.meta.clone(),
-            runs,
-        });
+            runs: runs.collect::<Result<_, StateError>>()?,
+        };
+        restored.entry(table.id).or_default().push(part);
     }
     Ok(restored)
 }

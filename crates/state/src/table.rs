@@ -49,6 +49,11 @@ pub trait Table {
         Vec::new()
     }
 
+    /// Bytes in front of each value that say when it expires; 0 where nothing does.
+    fn stamp_bytes(&self) -> usize {
+        0
+    }
+
     fn layers(&self) -> &Layers;
 
     fn layers_mut(&mut self) -> &mut Layers;

@@ -28,6 +28,11 @@ impl TimeToLive {
         self.ttl_ms.is_some()
     }
 
+    /// Bytes in front of a stored value.
+    pub(crate) fn stamp_bytes(self) -> usize {
+        if self.is_set() { STAMP_BYTES } else { 0 }
+    }
+
     /// The first moment (ms) at which a value written now is gone.
     pub(crate) fn expires_at(self, now_ms: i64) -> i64 {
         self.ttl_ms.map_or(i64::MAX, |ttl_ms| now_ms.saturating_add_unsigned(ttl_ms))

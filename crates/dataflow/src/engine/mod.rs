@@ -35,6 +35,7 @@ mod over;
 mod pairs;
 mod partitions;
 mod pool;
+mod probe;
 mod rank;
 mod regular_join;
 mod replicate;
@@ -62,6 +63,7 @@ pub use lookup_join::Question;
 pub(crate) use lookup_join::{all_columns, pack};
 pub use lookups::LookupState;
 pub(crate) use over::over_supports;
+pub use probe::{ProbeLimits, ProbedEntry, ProbedField, ProbedNode, ProbedRow, ProbedState};
 pub use traced::{ReadTrace, RowTrace, STEP_CONTEXTS_MAX};
 pub use watch::{NodeRun, SplitRun, StateSize, StepWatch};
 pub(crate) use window::accumulator_supports;
@@ -382,6 +384,8 @@ impl Dataflow {
                 let rows_out = watch::rows(&flow.chunks);
                 let watermark = flow.track.as_ref().map(|track| track.end()).filter(|time| *time > i64::MIN);
                 watch.ran(id, NodeRun { rows_in: taken, rows_out, late_rows, watermark });
+                let before = flow.track.as_ref().map(|track| track.initial).filter(|time| *time > i64::MIN);
+                watch.gave(id, &mut flow.chunks.iter().map(|chunk| &chunk.batch), before);
             }
             match node.kind {
                 NodeKind::Sink { .. } => outputs.push((id, flow)),

@@ -15,6 +15,7 @@ mod match_recognize;
 mod operators;
 mod over;
 mod plans;
+mod probe;
 mod processing_time;
 mod rank;
 mod regular_join;

@@ -6,12 +6,16 @@
 use super::Dataflow;
 use super::batches::Chunk;
 use super::operator::Operator;
+use crate::batch::Batch;
 use crate::plan::NodeId;
 
 /// Is told of each node of a step.
 pub trait StepWatch {
     /// A node has run. Sinks follow when all others have.
     fn ran(&mut self, node: NodeId, run: NodeRun);
+
+    /// The rows that left it, but of a sink, and the watermark behind it before the step (ms), where there is one.
+    fn gave(&mut self, _: NodeId, _: &mut dyn Iterator<Item = &Batch>, _: Option<i64>) {}
 }
 
 /// Nobody looks.

@@ -1,6 +1,7 @@
 //! The command line: every verb, its options and its examples, a file for what belongs together.
 
 mod connectors;
+mod debug;
 mod documents;
 mod jobs;
 mod machine;
@@ -11,6 +12,7 @@ mod users;
 mod views;
 
 pub use connectors::{ConnectorTestArguments, ConnectorVerb};
+pub use debug::{DebugPlace, DebugVerb};
 pub use documents::{DocumentForm, ExportArguments, ExportVerb, ImportArguments, ImportVerb, PlaceArguments};
 pub use jobs::{
     CheckArguments, ExplainArguments, JobVerb, JobsArguments, RunArguments, SavepointVerb, ScriptArguments,
@@ -78,6 +80,9 @@ pub enum Verb {
     Why(WhyArguments),
     /// Say where a record came from and where it went
     Trace(TraceArguments),
+    /// Run a step of a job again and look into it: inputs, state before and after, outputs
+    #[command(subcommand)]
+    Debug(DebugVerb),
     /// List and show materialized tables
     #[command(subcommand)]
     View(ViewVerb),

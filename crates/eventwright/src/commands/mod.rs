@@ -2,6 +2,7 @@
 
 pub mod check;
 pub mod connector;
+pub mod debug;
 pub mod dlq;
 pub mod doctor;
 pub mod explain;

@@ -225,6 +225,7 @@ impl<'a> Run<'a> {
                 workers: self.arguments.workers.map_or(parallelism, usize::from).clamp(1, 128),
                 step_rows_max: self.arguments.step_rows_max as usize,
                 snapshot_steps_max: u64::from(self.arguments.snapshot_steps),
+                snapshots_retained: setting(RETAINED).and_then(|text| text.parse().ok()).unwrap_or(1),
                 memory_bytes_max: match memory {
                     Some((key, size)) => memory_bytes(key, size)?,
                     None => defaults.memory_bytes_max,
@@ -390,6 +391,8 @@ const LATE_ROWS_TOPIC: &str = "eventwright.late-rows.topic";
 /// The setting of Flink that says what the state may take in memory.
 const UNREAD: &str = "eventwright.feed.unread-bytes-max";
 const WAITING: &str = "eventwright.outbox.waiting-bytes-max";
+/// How many snapshots `debug` can go back to.
+const RETAINED: &str = "eventwright.debug.snapshots-retained";
 const MEMORY: &str = "taskmanager.memory.managed.size";
 
 /// Below this, a job would do nothing but write and read its state.

@@ -30,9 +30,9 @@ pub fn trace(arguments: &TraceArguments) -> anyhow::Result<()> {
 }
 
 /// A topic, a partition and an offset.
-type Place = (String, u32, i64);
+pub type Place = (String, u32, i64);
 
-fn parse(text: &str) -> anyhow::Result<Place> {
+pub fn parse(text: &str) -> anyhow::Result<Place> {
     let mut parts = text.rsplitn(3, '/');
     let (offset, partition) = (parts.next().map(str::parse), parts.next().map(str::parse));
     match (parts.next(), partition, offset) {
@@ -43,7 +43,7 @@ fn parse(text: &str) -> anyhow::Result<Place> {
     }
 }
 
-fn path((topic, partition, offset): &Place) -> String {
+pub fn path((topic, partition, offset): &Place) -> String {
     format!("/console/api/topics/{}/records/{partition}/{offset}/trace", segment(topic))
 }
 

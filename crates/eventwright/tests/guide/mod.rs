@@ -80,7 +80,7 @@ impl Node {
         let options = [
             ("-b", &self.kafka, &["topic produce", "topic consume", "dlq show", "dlq redrive"][..]),
             ("--server", &self.pg, &["sql"]),
-            ("--http", &self.http, &["view list", "view show", "why", "trace"]),
+            ("--http", &self.http, &["view list", "view show", "why", "trace", "debug step", "debug list"]),
         ];
         let mut script = text.to_string();
         for (option, address, verbs) in options {

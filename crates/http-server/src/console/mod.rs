@@ -18,6 +18,7 @@ mod search;
 mod sessions;
 mod shown;
 mod sql;
+mod steps;
 mod topics;
 mod trace;
 mod views;
@@ -25,6 +26,7 @@ mod wanted;
 mod way;
 
 pub use sql::{Asking, Queries};
+pub use steps::{known_json, step_json};
 
 use crate::body::Body;
 use crate::desk::{Desk, NotDone};
@@ -350,6 +352,8 @@ impl Console {
             (&Method::GET, ["topics", topic, "records", partition, offset, "trace"]) => {
                 trace::show(self, topic, (partition, offset), asked)
             }
+            (&Method::GET, ["jobs", job, "steps"]) => steps::list(job, asked),
+            (&Method::GET, ["jobs", job, "steps", step]) => steps::show(job, step, asked),
             (&Method::GET, ["sql", "relations"]) => sql::relations(self, asked),
             (&Method::GET, ["views"]) => views::list(self, asked),
             (&Method::GET, ["views", view]) => views::one(self, view, asked),
@@ -419,8 +423,11 @@ fn lines(parts: mpsc::Receiver<Bytes>) -> Response<Body> {
 }
 
 fn denied(visitor: &Visitor, needed: &str) -> Response<Full<Bytes>> {
-    let message = format!("{} has no rule for this, which needs {needed}", visitor.shown());
-    Reply::error(StatusCode::FORBIDDEN, message).into_response()
+    Reply::error(StatusCode::FORBIDDEN, denied_words(visitor, needed)).into_response()
+}
+
+fn denied_words(visitor: &Visitor, needed: &str) -> String {
+    format!("{} has no rule for this, which needs {needed}", visitor.shown())
 }
 
 fn cookies(headers: &HeaderMap) -> impl Iterator<Item = (&str, &str)> {

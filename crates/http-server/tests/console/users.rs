@@ -134,6 +134,8 @@ fn a_visitor_sees_and_does_what_the_rules_let_them() {
         ("GET", "letters/secret", ""),
         ("GET", "node", ""),
         ("GET", "jobs", ""),
+        ("GET", "jobs/x/steps", ""),
+        ("GET", "jobs/x/steps/1", ""),
         ("GET", "flink/jobs/overview", ""),
         ("GET", "groups/g", ""),
         ("POST", "topics", r#"{"name": "mine"}"#),

@@ -17,7 +17,9 @@ use dataflow::connector::ConnectorTable;
 use eventlog::{Committer, EventLog, LogError, LogOptions, Recovery};
 use os::Disk;
 use os::sim::{SimDisk, SimOs, SplitMix, SyncFault};
-use runtime::{JobOptions, JobRequest, Journal, Machine, Patience, Runtime, RuntimeError, Turn, Wait};
+use runtime::{
+    JobOptions, JobRequest, Journal, Machine, Patience, Runtime, RuntimeError, StepWanted, Turn, Wait,
+};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
@@ -42,6 +44,8 @@ pub struct Story {
     pub snapshots: u64,
     pub records: u64,
     pub digests: u64,
+    /// Steps that were run again beside their job.
+    pub looked_back: u64,
     /// Equal for equal runs.
     pub trace: u64,
 }
@@ -59,6 +63,7 @@ impl Story {
         self.snapshots += other.snapshots;
         self.records += other.records;
         self.digests += other.digests;
+        self.looked_back += other.looked_back;
         self.trace ^= other.trace;
     }
 }
@@ -540,10 +545,13 @@ impl World {
             outside: self.outside.clone(),
             ranges: job.ranges.clone(),
         };
+        let (workers, step_rows_max) = (1 << self.random.below(3), 1 + self.random.below(40) as usize);
+        let snapshot_steps_max = 1 + self.random.below(12);
         let options = JobOptions {
-            workers: 1 << self.random.below(3),
-            step_rows_max: 1 + self.random.below(40) as usize,
-            snapshot_steps_max: 1 + self.random.below(12),
+            workers,
+            step_rows_max,
+            snapshot_steps_max,
+            snapshots_retained: 1 + (snapshot_steps_max % 4) as usize,
             memory_bytes_max: [512, 4 << 10, 32 << 10, 1 << 30][self.random.below(4) as usize],
             background: false,
             ..JobOptions::default()
@@ -558,6 +566,14 @@ impl World {
             late_rows_topic: None,
             observer: None,
         };
+        let connector = Simulated {
+            log: node.log.clone(),
+            job: job.plan.clone(),
+            outside: self.outside.clone(),
+            ranges: Arc::default(),
+        };
+        let connectors = ConnectorTable::new(vec![Arc::new(connector)]);
+        let again = JobRequest { connectors, ..request.clone() };
         match node.runtime.machine(request) {
             Ok(machine) => {
                 let progress = machine.progress();
@@ -575,8 +591,31 @@ impl World {
                 if self.random.one_in(2) {
                     self.look_at(index);
                 }
+                self.look_back(&again);
             }
             Err(error) => self.job_failed(index, &error),
+        }
+    }
+
+    /// Runs a step again that lies a few steps back, beside the job, which must not notice.
+    fn look_back(&mut self, request: &JobRequest) {
+        let Some(node) = &self.node else { return };
+        let Some(last) = node.runtime.journal().job(&request.name).map(|state| state.last_step) else {
+            return;
+        };
+        let step = last.saturating_sub(last % 5);
+        let wanted = StepWanted { step, rows_max: 3, entries_max: 50, savepoint: None };
+        match node.runtime.debug_step_of(request, &wanted) {
+            Ok(debugged) => {
+                assert_eq!(debugged.hash, debugged.stored_hash, "step {step} gives something else");
+                let entries = debugged.operators.iter().flat_map(|operator| &operator.probed.state.entries);
+                for entry in entries {
+                    assert_ne!(entry.what, "entry", "an entry that nobody can read");
+                }
+                self.story.looked_back += 1;
+            }
+            Err(RuntimeError::NotCovered { .. }) => {}
+            Err(error) => self.excuse(&error),
         }
     }
 

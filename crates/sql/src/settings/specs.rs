@@ -97,6 +97,14 @@ pub const SETTINGS: &[SettingSpec] = &[
         "late",
     ),
     used(
+        "eventwright.debug.snapshots-retained",
+        OptionKind::Integer { min: 1, max: 1000 },
+        Some("1"),
+        "How many snapshots of the job's state are kept, the last one among them: `eventwright debug` can run the steps \
+         behind each of them again. Each costs what the state has changed by since the one before, on disk.",
+        "10",
+    ),
+    used(
         "eventwright.feed.unread-bytes-max",
         SIZE,
         Some("256 mb"),

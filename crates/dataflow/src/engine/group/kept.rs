@@ -15,8 +15,8 @@ use crate::plan::AggregateFunction;
 use state::{Key, KeyedMap, StateError};
 
 /// Lists are numbered behind the value sets; entries that say where a value is, behind the lists.
-const LIST: u16 = 1 << 14;
-const PLACES: u16 = 1 << 15;
+pub(crate) const LIST: u16 = 1 << 14;
+pub(crate) const PLACES: u16 = 1 << 15;
 
 const PLACE_BYTES: usize = 8;
 

@@ -19,6 +19,7 @@
 mod columns;
 mod kept;
 mod partition;
+mod shown;
 mod spec;
 mod values;
 
@@ -30,6 +31,7 @@ use super::partitions::Partitions;
 use crate::plan::{NodeId, Plan};
 use arrow_schema::SchemaRef;
 use partition::Partition;
+pub(crate) use shown::GroupShown;
 use spec::GroupSpec;
 use state::{Store, Table};
 use std::sync::Arc;

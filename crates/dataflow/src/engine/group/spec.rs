@@ -68,14 +68,14 @@ pub(crate) enum KeptIn {
 #[derive(Debug)]
 pub(crate) struct ListSpec {
     pub(crate) number: u16,
-    argument: usize,
+    pub(crate) argument: usize,
     filter: Option<usize>,
     /// Takes each value of this set once.
     pub(crate) distinct: Option<usize>,
     /// The last value comes first.
     pub(crate) backward: bool,
     keeps_nulls: bool,
-    encoder: KeyEncoder,
+    pub(crate) encoder: KeyEncoder,
 }
 
 /// Values of one column, each with the number of its occurrences per key.

@@ -16,6 +16,7 @@
 mod evaluate;
 mod partition;
 mod running;
+mod shown;
 mod sorted;
 mod spec;
 mod state_of_key;
@@ -32,6 +33,7 @@ use super::window_rows::{Arrivals, Place, arrivals};
 use crate::batch::Batch;
 use crate::plan::{NodeId, Plan};
 use partition::Partition;
+pub(crate) use shown::OverShown;
 use sorted::Sorted;
 pub(crate) use spec::over_supports;
 use spec::{Order, OverSpec, Prepared};

@@ -28,6 +28,7 @@ mod gather;
 mod gathered;
 mod partition;
 mod retract;
+mod shown;
 
 pub(crate) use accumulator::{Accumulator, AccumulatorSpec, accumulator_supports, add_first, add_wide};
 pub(crate) use aggregate::AggregateNode;
@@ -37,6 +38,7 @@ pub(crate) use gather::{Gather, Lists};
 pub(crate) use partition::AggregateSpec;
 pub(crate) use partition::{tie_prefix, tie_time};
 pub(crate) use retract::take_wide;
+pub(crate) use shown::AggregateShown;
 
 use crate::plan::WindowKind;
 use base::Zone;

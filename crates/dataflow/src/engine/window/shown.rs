@@ -1,0 +1,53 @@
+//! The results of a slice of a windowed aggregate, for those who look.
+
+use super::super::error::DataflowError;
+use super::super::probe::ProbedField;
+use super::accumulator::AccumulatorSpec;
+use super::accumulators::Accumulators;
+use crate::plan::{NodeId, NodeKind, Plan};
+use arrow_row::{RowConverter, SortField};
+use arrow_schema::SchemaRef;
+use state::Columns;
+use std::sync::Arc;
+
+pub(crate) struct AggregateShown {
+    specs: Arc<Vec<AccumulatorSpec>>,
+    names: Vec<String>,
+    converter: RowConverter,
+}
+
+impl AggregateShown {
+    pub(crate) fn new(
+        plan: &Plan,
+        id: NodeId,
+        schemas: &[SchemaRef],
+    ) -> Result<AggregateShown, DataflowError> {
+        let node = plan.node(id);
+        let NodeKind::WindowAggregate { keys, aggregates, .. } = &node.kind else {
+            return Err(DataflowError::internal("the node is no windowed aggregate"));
+        };
+        let input = &schemas[node.inputs[0].0];
+        let specs = aggregates.iter().map(|call| {
+            AccumulatorSpec::new(call, call.argument.map(|column| input.field(column).data_type()))
+        });
+        let specs = Arc::new(specs.collect::<Result<Vec<_>, _>>()?);
+        let names = (keys.len()..keys.len() + aggregates.len())
+            .map(|column| schemas[id.0].field(column).name().clone());
+        let types = Accumulators::new(specs.clone()).types();
+        let converter = RowConverter::new(types.into_iter().map(SortField::new).collect())?;
+        Ok(AggregateShown { names: names.collect(), specs, converter })
+    }
+
+    pub(crate) fn results(&self, bytes: &[u8]) -> Result<Vec<ProbedField>, DataflowError> {
+        let mut columns = Accumulators::new(self.specs.clone());
+        columns.grow(1);
+        if !self.specs.is_empty() {
+            let saved = self.converter.convert_rows([self.converter.parser().parse(bytes)])?;
+            columns.restore(&[0], &saved)?;
+        }
+        let results = self.names.iter().zip(&columns.each);
+        results
+            .map(|(name, call)| Ok(ProbedField { name: name.clone(), value: call.finish(&[0])? }))
+            .collect()
+    }
+}
