@@ -22,9 +22,10 @@ function bars(sync) {
 
 function durability(node) {
   const safe = node.durability;
-  const kind = safe.fenced ? "bad" : safe.relaxed_topics > 0 ? "warn" : "good";
+  const { remote } = safe;
+  const kind = safe.fenced ? "bad" : safe.relaxed_topics > 0 || remote?.trouble ? "warn" : "good";
   const words = safe.fenced
-    ? ["The log takes nothing any more", `${safe.fenced}. What was acknowledged is safe. Restart the node.`]
+    ? ["The log takes nothing any more", `${safe.fenced}. What was acknowledged is safe on this disk.`]
     : ["Acknowledged means on the disk", safe.relaxed_topics > 0
       ? `Every acknowledgement waits for fdatasync, but those of ${safe.relaxed_topics === 1 ? "the topic" : `${safe.relaxed_topics} topics:`} ${safe.relaxed_names.join(", ")} (durability=relaxed).`
       : "Every acknowledgement waits for fdatasync. There is no timer and no topic that is exempt."];
@@ -34,6 +35,10 @@ function durability(node) {
     h("div", { class: "say" }, icon(safe.fenced ? "alarm" : "shield"), h("div", {}, h("strong", {}, words[0]), h("span", { class: "soft" }, words[1]))),
     h("div", { class: "numbers" },
       tile("At risk now", format.bytes(safe.unsynced_bytes), { hint: "not synced yet", title: "Bytes that were appended and are not durable yet. Nobody was told that they are, but for topics with durability=relaxed." }),
+      remote && tile("Lost with the machine", format.bytes(remote.lag_bytes), {
+        hint: remote.trouble ? "the store does not answer" : remote.lag_ms > 0 ? `of the last ${format.duration(remote.lag_ms)}` : "all is in the store",
+        title: remote.trouble ?? "Bytes that the store of --remote does not have yet. Records of topics with durability=remote are acknowledged when it has them.",
+      }),
       tile("Last fsync", format.nanoseconds(safe.last_sync_ns), { hint: safe.synced_ms ? `${format.duration(Math.max(0, node.now_ms - safe.synced_ms))} ago` : "none so far" }),
       tile("Median fsync", median === null ? "–" : `≤ ${format.bound(median)}`, { hint: `of ${format.short(safe.sync.counts.reduce((a, b) => a + b, 0))}` }),
       tile("99th percentile", high === null ? "–" : `≤ ${format.bound(high)}`, { hint: `${format.short(safe.frames / Math.max(1, safe.syncs))} frames each` })),

@@ -24,6 +24,7 @@ from moto.iam.models import iam_backends
 from moto.kinesis.models import KinesisBackend, Stream, kinesis_backends
 from moto.kinesis.utils import decompose_shard_iterator
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
+from moto.s3.responses import S3Response
 from moto.sns.models import SNSBackend, sns_backends
 from moto.sqs.models import SQSBackend
 
@@ -68,6 +69,9 @@ SQSBackend.receive_message = receive_waiting(SQSBackend.receive_message)
 one_at_a_time(
     SQSBackend, "send_message", "send_message_batch", "delete_message", "delete_message_batch", "change_message_visibility"
 )
+
+# That a put is on a condition means nothing where another comes between the look and the put.
+one_at_a_time(S3Response, "put_object", "delete_object", "list_objects_v2")
 
 
 def keeping_records(original):

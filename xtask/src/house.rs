@@ -104,6 +104,7 @@ const FLOORS: &[(&str, &[&str])] = &[
             "views",
         ],
     ),
+    ("remote", &["base", "connectors", "eventlog", "kafka-wire", "os", "state"]),
     (
         "http-server",
         &[

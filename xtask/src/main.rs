@@ -31,6 +31,7 @@ mod jaeger;
 mod kafka;
 mod kill;
 mod kill_producers;
+mod kill_remote;
 mod lakes;
 mod mongodb;
 mod mqtt;
@@ -130,6 +131,14 @@ enum Task {
         #[arg(long)]
         ext4: bool,
         /// Where the kills are placed; printed by every run, and the clock's choice if not given
+        #[arg(long)]
+        seed: Option<u64>,
+    },
+    /// Lose machines that ship their log to a bucket, have others take over, read what is left, and add to the ledger of proofs
+    KillRemote {
+        #[arg(long, default_value_t = 200)]
+        kills: u64,
+        /// Where the deaths are placed; printed by every run, and the clock's choice if not given
         #[arg(long)]
         seed: Option<u64>,
     },
@@ -333,6 +342,7 @@ fn perform(task: Task) -> Result<ExitCode> {
             let seed = seed.unwrap_or_else(stages::seed);
             kill_producers::prove(verify::Wanted { kills: cycles, power_cuts, seed }, ext4)?;
         }
+        Task::KillRemote { kills, seed } => kill_remote::prove(kills, seed.unwrap_or_else(stages::seed))?,
         Task::Changes { kills, restarts, seed } => {
             let seed = seed.unwrap_or_else(stages::seed);
             return Ok(stages::prove_changes(stages::Faults { kills, restarts, seed })?.verdict());

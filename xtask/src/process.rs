@@ -237,6 +237,11 @@ impl Server {
         self.group.stop(limit)
     }
 
+    /// Whether it has ended, and how.
+    pub fn ended(&mut self) -> Result<Option<ExitStatus>> {
+        self.group.ended()
+    }
+
     /// Stops it in its tracks, with everything that it has started: it keeps its connections and answers nothing.
     pub fn freeze(&self) -> Result<()> {
         self.group.signal_all(Signal::STOP)

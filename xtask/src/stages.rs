@@ -46,7 +46,7 @@ pub use self::example::run as example;
 #[derive(Args)]
 pub struct Options {
     /// The stages to run, all if there are none: format, house, clippy, tests, build, connectors, flink, clients, suites,
-    /// kill, console, postgres, mysql, mongodb, lakes, amqp, stomp, kill-connectors, kill-producers, changes, rabbitmq,
+    /// kill, console, postgres, mysql, mongodb, lakes, amqp, stomp, kill-connectors, kill-producers, remote, changes, rabbitmq,
     /// patterns, metrics, syslog, exec, redis, observability, traces, example, mqtt, psql, nats, asyncapi
     stages: Vec<String>,
 }
@@ -79,6 +79,7 @@ const THEN: &[(&str, Stage)] = &[
     ("stomp", stomp::run),
     ("kill-connectors", kill_connectors),
     ("kill-producers", kill_producers),
+    ("remote", remote),
     ("changes", changes::run),
     ("rabbitmq", rabbitmq::run),
     ("patterns", patterns::run),
@@ -152,6 +153,14 @@ pub const POWER_CUTS: u64 = 48;
 fn kill_producers() -> Result<Counts> {
     let wanted = verify::Wanted { kills: PRODUCER_KILLS, power_cuts: POWER_CUTS, seed: seed() };
     crate::kill_producers::run(wanted)?;
+    Ok(Counts::one())
+}
+
+/// How many machines are lost in a run of all tests.
+const MACHINES: u64 = 10;
+
+fn remote() -> Result<Counts> {
+    crate::kill_remote::run(MACHINES, seed())?;
     Ok(Counts::one())
 }
 

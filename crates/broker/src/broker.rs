@@ -19,7 +19,7 @@ use crate::security::{Rules, RulesChange, SharedRules, Throttle, USERS_LAYER, pe
 use crate::sessions::Sessions;
 use crate::settings::{SETTINGS_LAYER, Settings, SharedSettings};
 use crate::share::{SHARE_LAYER, ShareGroups, ShareMembers, SharedShareGroups};
-use crate::state::producers::ID_BLOCK;
+use crate::state::producers::{ID_BLOCK, IDS_PER_EPOCH};
 use crate::state::{BrokerState, DecodeError, LAYER_NAME, SharedState, encode_reservation};
 use crate::sync::lock;
 use crate::tickets::{Awaited, Tickets};
@@ -319,7 +319,9 @@ impl Broker {
             // each; one of them is skipped.
             let (start, lsn) = self.log.append(|frame| {
                 let mut state = lock(&self.state.0);
-                let start = state.producers.next_block();
+                // Another node that took over may not know what this one has given out: each has a range of its own.
+                let own = i64::try_from(self.log.shipping_epoch()).unwrap_or(0).saturating_mul(IDS_PER_EPOCH);
+                let start = state.producers.next_block().max(own);
                 let end = start.checked_add(ID_BLOCK).ok_or_else(|| {
                     ApiError::new(ErrorCode::UnknownServerError, "all producer ids are used up")
                 })?;
@@ -513,6 +515,29 @@ pub(crate) fn after_durable<M: kafka_wire::Message + 'static>(
     }
     Outcome::wait(crate::call::Until::Durable(lsn), None, move |broker, _, _| {
         after_durable(broker, reply_to, lsn, answer)
+    })
+}
+
+/// `answer` gets `late` if the log was not shipped so far by the deadline, and the error of a fenced log if it never will be.
+pub(crate) fn after_shipped<M: kafka_wire::Message + 'static>(
+    broker: &Broker,
+    reply_to: ReplyTo,
+    lsn: Lsn,
+    (deadline_ms, late): (i64, ErrorCode),
+    answer: impl FnOnce(Option<ErrorCode>) -> M + Send + 'static,
+) -> Outcome {
+    if broker.log.shipped() >= Some(lsn) {
+        return reply_to.encode(broker, &answer(None));
+    }
+    if broker.log.fenced().is_some() {
+        return reply_to.encode(broker, &answer(Some(ErrorCode::KafkaStorageError)));
+    }
+    Outcome::wait(crate::call::Until::Shipped(lsn), Some(deadline_ms), move |broker, now_ms, woken| {
+        if woken == crate::call::Woken::Deadline && now_ms >= deadline_ms && broker.log.shipped() < Some(lsn)
+        {
+            return reply_to.encode(broker, &answer(Some(late)));
+        }
+        after_shipped(broker, reply_to, lsn, (deadline_ms, late), answer)
     })
 }
 

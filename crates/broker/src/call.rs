@@ -12,6 +12,7 @@ use crate::share::bell::Bell;
 use crate::tickets::Awaited;
 use base::{Lsn, PartitionId};
 use bytes::Bytes;
+use eventlog::Seen;
 use kafka_wire::header::{ResponseFrame, encode_response};
 use kafka_wire::{ApiKey, Message};
 use std::sync::Arc;
@@ -150,10 +151,12 @@ pub enum Until {
     Room(usize),
     /// The log is durable up to here, or fenced.
     Durable(Lsn),
-    /// The log has become durable beyond `seen`, and that moved one of these partitions.
-    Data { seen: Lsn, partitions: Vec<PartitionId> },
+    /// The log is shipped up to here, or fenced.
+    Shipped(Lsn),
+    /// The log can be seen beyond `seen`, and that moved one of these partitions.
+    Data { seen: Seen, partitions: Vec<PartitionId> },
     /// The same, or the bell of a share group rings: records have become ready again.
-    Ready { seen: Lsn, partitions: Vec<PartitionId>, bell: Bell, rung: u64 },
+    Ready { seen: Seen, partitions: Vec<PartitionId>, bell: Bell, rung: u64 },
     /// The group coordinator's answer.
     Answer(Awaited),
 }

@@ -1,6 +1,6 @@
 //! Records that come in by another door than Kafka's: checked as a producer's are, and in the log in one frame.
 
-use crate::api::partition_of;
+use crate::api::{partition_of, permit_remote};
 use crate::batches;
 use crate::broker::Broker;
 use crate::call::Now;
@@ -19,6 +19,8 @@ pub struct TakenIn<T> {
     pub also: T,
     /// What must be durable before it is acknowledged; none where the topic does not ask for it.
     pub lsn: Option<Lsn>,
+    /// A store elsewhere must have it before, too.
+    pub is_remote: bool,
 }
 
 impl Broker {
@@ -41,6 +43,7 @@ impl Broker {
         given: Vec<(i32, Bytes)>,
         also: impl FnOnce(&mut Frame<'_>) -> Result<T, LogError>,
     ) -> Result<TakenIn<T>, ApiError> {
+        permit_remote(&self.log, topic)?;
         let now_ms = Now::of(&*self.os.clock).wall_ms;
         let mut ready = Vec::with_capacity(given.len());
         for (index, bytes) in given {
@@ -63,7 +66,8 @@ impl Broker {
             self.traffic.count_in(batch.records, batch.bytes.len());
         }
         let lsn = (topic.config.durability != Durability::Relaxed).then_some(lsn);
-        Ok(TakenIn { base_offsets, also, lsn })
+        let is_remote = topic.config.durability == Durability::Remote;
+        Ok(TakenIn { base_offsets, also, lsn, is_remote })
     }
 }
 

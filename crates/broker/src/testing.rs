@@ -152,6 +152,16 @@ impl Node {
                 assert!(fenced || committed.unwrap() >= lsn, "it waits for what nobody appended");
                 Woken::Ready
             }
+            Until::Shipped(lsn) => {
+                let _ = self.log.commit_pending();
+                if self.log.shipped() >= Some(lsn) || self.log.fenced().is_some() {
+                    return resume(&self.broker, self.now().monotonic_ms, Woken::Ready);
+                }
+                let left =
+                    deadline_ms.expect("a wait for the store has a deadline") - self.now().monotonic_ms;
+                self.sim.clock.advance_ms(u64::try_from(left).unwrap_or(0));
+                Woken::Deadline
+            }
             Until::Data { .. } | Until::Ready { .. } => {
                 let deadline = deadline_ms.expect("a wait for data has a deadline");
                 let left = deadline - self.now().monotonic_ms;

@@ -29,7 +29,7 @@ use crate::state::transactions::{
 use crate::sync::lock;
 use crate::undecided::Undecided;
 use base::{Lsn, PartitionId};
-use eventlog::{Bounds, Frame, Layer};
+use eventlog::{Bounds, Durability, Frame, Layer, Topic};
 use kafka_wire::error_code::ErrorCode;
 use kafka_wire::records::{ControlKind, control_batch};
 
@@ -281,6 +281,24 @@ impl Broker {
             self.apply_end(&mut state, end);
             Ok(next)
         })
+    }
+
+    /// Whether the end of a transaction is only told when the store elsewhere has it: it is that of a topic with
+    /// `durability=remote`, or it was decided before, of which nobody knows any more what it was.
+    pub(crate) fn ends_in_store(&self, id: &str) -> bool {
+        if !self.log.is_shipped_somewhere() {
+            return false;
+        }
+        let is_remote = |topic: &Topic| topic.config.durability == Durability::Remote;
+        let partitions = {
+            let state = lock(&self.state.0);
+            state.transactions.get(id).map(|known| known.partitions.clone()).unwrap_or_default()
+        };
+        if partitions.is_empty() {
+            return self.log.topics().iter().any(|topic| is_remote(topic));
+        }
+        let of = |partition: &PartitionId| self.log.partition_topic(*partition);
+        partitions.iter().filter_map(of).any(|(topic, _)| is_remote(&topic))
     }
 
     /// Runs a decision under the append lock, again with a new producer id if it turns out to need one.

@@ -56,6 +56,12 @@ impl Broker {
                 let _ = self.log.wait_durable(lsn);
                 Woken::Ready
             }
+            Until::Shipped(lsn) => {
+                let left = deadline_ms.map_or(ANSWER_MAX, |deadline_ms| {
+                    Duration::from_millis(u64::try_from(deadline_ms - self.monotonic_ms()).unwrap_or(0))
+                });
+                if self.log.wait_shipped(lsn, left) { Woken::Ready } else { Woken::Deadline }
+            }
             Until::Room(_) => return Err(io::Error::other("the memory for answers is taken; come again")),
             Until::Deadline | Until::Data { .. } | Until::Ready { .. } => Woken::Deadline,
             Until::Answer(awaited) => {

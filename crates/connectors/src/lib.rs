@@ -36,6 +36,7 @@ mod mysql_cdc;
 mod named_pause;
 mod nats;
 mod nexmark;
+pub mod objects;
 mod opensearch;
 mod percent;
 mod positions;

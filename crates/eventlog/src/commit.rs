@@ -12,7 +12,7 @@ use crate::LogError;
 use crate::append::{Pending, Segment};
 use crate::files::lock;
 use crate::log::{Durable, Inner};
-use base::{Lsn, PartitionId};
+use base::Lsn;
 use std::io::IoSlice;
 use std::sync::PoisonError;
 use std::sync::atomic::Ordering;
@@ -42,7 +42,7 @@ impl Inner {
         }
         let begun_ns = self.os.clock.monotonic_ns();
         if let Err(error) = self.write_group(&pending) {
-            let reason = error.to_string();
+            let reason = format!("a write has failed, restart the node: {error}");
             self.fence(reason.clone());
             return Err(LogError::Fenced(reason));
         }
@@ -96,16 +96,7 @@ impl Inner {
     }
 
     fn publish(&self, mut pending: Pending, buffer: &mut Vec<u8>) -> Lsn {
-        let mut moved: Vec<PartitionId> = Vec::with_capacity(pending.ends.len());
-        for (id, end) in &pending.ends {
-            // A partition that was deleted meanwhile has no watermark to move.
-            if let Ok(partition) = self.partition(*id) {
-                let mut state = partition.state();
-                state.durable = state.durable.max(*end);
-                moved.push(*id);
-            }
-        }
-        moved.sort();
+        let moved = self.move_watermarks(&pending.ends, pending.last_lsn);
         for begun in pending.segments.iter().filter(|segment| segment.begins_file) {
             let sequence = begun.file.sequence();
             let mut upkeep = lock(&self.upkeep);
@@ -115,19 +106,20 @@ impl Inner {
             upkeep.wanted = true;
             self.upkeep_wanted.notify_all();
         }
-        {
+        let shipped = {
             let mut progress = lock(&self.progress);
             progress.durable = pending.last_lsn;
             progress.unsynced_bytes = progress.unsynced_bytes.saturating_sub(pending.bytes);
             self.progressed.notify_all();
-        }
+            progress.shipped.unwrap_or(pending.last_lsn)
+        };
         if let Some(segment) = pending.segments.pop() {
             *buffer = segment.bytes.into_buffer();
             if buffer.capacity() > BUFFER_KEPT_BYTES {
                 *buffer = Vec::new();
             }
         }
-        self.tell(&Durable { lsn: pending.last_lsn, partitions: moved, fenced: false });
+        self.tell(&Durable { lsn: pending.last_lsn, shipped, partitions: moved, fenced: false });
         pending.last_lsn
     }
 

@@ -23,7 +23,7 @@ pub enum LogError {
         "offset={requested} of partition={partition} is out of range: log_start={log_start} high_watermark={high_watermark}"
     )]
     OffsetOutOfRange { partition: PartitionId, requested: Offset, log_start: Offset, high_watermark: Offset },
-    #[error("the log is fenced after a failed write and takes no more appends; restart the node: {0}")]
+    #[error("the log is fenced and takes no more appends: {0}")]
     Fenced(String),
     #[error("{0}; free space or lower retention.ms or retention.bytes, or delete topics or records")]
     DiskFull(String),

@@ -120,20 +120,20 @@ impl EventLog {
 }
 
 /// Goes from frame to frame of one file.
-struct Walk {
+pub(crate) struct Walk {
     window: Window,
     generation: u64,
     /// Where the next one begins.
-    position: u64,
+    pub(crate) position: u64,
 }
 
 impl Walk {
-    fn open(file: &Arc<LogFile>, begin: Option<u64>) -> Result<Walk, LogError> {
+    pub(crate) fn open(file: &Arc<LogFile>, begin: Option<u64>) -> Result<Walk, LogError> {
         let position = begin.unwrap_or_else(|| file.header.frames_start());
         Ok(Walk { window: Window::open(file)?, generation: file.header.generation, position })
     }
 
-    fn header(&mut self) -> Result<Option<FrameHeader>, LogError> {
+    pub(crate) fn header(&mut self) -> Result<Option<FrameHeader>, LogError> {
         let (generation, position) = (self.generation, self.position);
         let header = self.window.get(position, FRAME_HEADER_BYTES)?;
         let header = header.and_then(|bytes| FrameHeader::decode(bytes, generation, position));

@@ -33,6 +33,7 @@ mod read;
 mod recovery;
 mod scan;
 mod segment;
+mod shipping;
 mod start;
 mod topic_config;
 mod upkeep;
@@ -47,12 +48,16 @@ pub use error::{Damage, LogError};
 #[doc(hidden)]
 pub use format::mend_checksums;
 pub use frames::{FramePlace, FramesEnd, WrittenBatch, WrittenFrame};
-pub use log::{AbortedRange, Bounds, Durable, EventLog, Fold, Listener, Transactions};
+pub use log::{AbortedRange, Bounds, Durable, EventLog, Fold, Listener, Seen, Transactions};
 pub use measured::metric_families;
 pub use metrics::{Appended, LogMetrics};
 pub use options::{Committer, CompactionOptions, LogOptions};
 pub use read::BatchSlice;
 pub use recovery::{OpenReport, Recovery};
 pub use segment::Segment;
-pub use topic_config::{Durability, TOPIC_OPTIONS, TimestampType, TopicConfig};
+pub use shipping::{
+    Piece, RemoteMetrics, ShipPlace, ShippedFile, cut_after, log_file_name, log_file_number,
+    write_copied_format,
+};
+pub use topic_config::{Durability, SHIPS_NOTHING, TOPIC_OPTIONS, TimestampType, TopicConfig};
 pub use upkeep::RetentionReport;

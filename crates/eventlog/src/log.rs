@@ -11,6 +11,7 @@ use crate::files::{HandlePool, LogFile, Spares, lock};
 use crate::index::IndexCache;
 use crate::metrics::{Appended, Counters, LogMetrics};
 use crate::partition::Partition;
+use crate::shipping::Shipping;
 use crate::upkeep::{Pins, UpkeepState};
 use crate::{Committer, LogError, LogOptions, TopicConfig};
 use base::{Lsn, Offset, PartitionId, TopicId};
@@ -27,14 +28,31 @@ pub trait Fold: Send + Sync {
     fn checkpoint(&self, out: &mut Vec<u8>);
 }
 
-/// What a sync has made durable.
+/// What a sync has made durable, or the store elsewhere has taken.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Durable {
     pub lsn: Lsn,
+    /// What of it is in a store elsewhere too; the same where nothing is shipped.
+    pub shipped: Lsn,
     /// The partitions whose high watermark moved, each once.
     pub partitions: Vec<PartitionId>,
     /// The log is fenced; `lsn` will not move again.
     pub fenced: bool,
+}
+
+/// How far readers saw the log: what moves a high watermark later moves one of the two.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Seen {
+    pub durable: Lsn,
+    /// The same where nothing is shipped.
+    pub shipped: Lsn,
+}
+
+impl Seen {
+    /// Whether something may be seen now that could not be seen then.
+    pub fn is_beyond(&self, then: Seen) -> bool {
+        self.durable > then.durable || self.shipped > then.shipped
+    }
 }
 
 /// Records of a producer that an aborted transaction has left.
@@ -113,6 +131,7 @@ pub(crate) struct Inner {
     /// One upkeep at a time.
     pub(crate) keeping_up: Mutex<()>,
     pub(crate) pins: Mutex<Pins>,
+    pub(crate) shipping: Mutex<Shipping>,
     pub(crate) listeners: RwLock<Vec<Listener>>,
     pub(crate) transactions: OnceLock<Arc<dyn Transactions>>,
     pub(crate) folds: Vec<(&'static str, Arc<dyn Fold>)>,
@@ -125,6 +144,8 @@ pub(crate) struct Inner {
 #[derive(Default)]
 pub(crate) struct Progress {
     pub(crate) durable: Lsn,
+    /// None where nobody ships the log.
+    pub(crate) shipped: Option<Lsn>,
     pub(crate) unsynced_bytes: u64,
     pub(crate) fenced: Option<String>,
     /// No more appends.
@@ -176,6 +197,12 @@ impl EventLog {
     /// Everything up to this LSN is durable and visible.
     pub fn durable(&self) -> Lsn {
         lock(&self.inner.progress).durable
+    }
+
+    /// What readers may see: taken before looking, it tells later whether to look again.
+    pub fn seen(&self) -> Seen {
+        let progress = lock(&self.inner.progress);
+        Seen { durable: progress.durable, shipped: progress.shipped.unwrap_or(progress.durable) }
     }
 
     /// The last LSN that was given: everything that anybody was shown so far is in the log up to here.
@@ -317,6 +344,7 @@ impl EventLog {
         let segments: Vec<Arc<LogFile>> = lock(&inner.segments).values().cloned().collect();
         let lengths = files.iter().chain(&segments).map(|file| file.length.load(Ordering::Relaxed));
         let spare_files_bytes = inner.spares.bytes();
+        let remote = inner.remote_metrics();
         LogMetrics {
             appended_frames: count(&counters.appended_frames),
             appended_bytes: count(&counters.appended_bytes),
@@ -338,6 +366,7 @@ impl EventLog {
             disk_bytes: lengths.sum::<u64>() + spare_files_bytes,
             index_cache_bytes: inner.cache.bytes() as u64,
             damaged: inner.pool.damaged.load(Ordering::Relaxed),
+            remote,
             disk_trouble: inner.spares.trouble(),
         }
     }
@@ -436,16 +465,17 @@ impl Inner {
 
     /// Ends all writing for good; the first reason stays.
     pub(crate) fn fence(&self, reason: String) {
-        let durable = {
+        let (durable, shipped) = {
             let mut progress = lock(&self.progress);
             if progress.fenced.is_some() {
                 return;
             }
             progress.fenced = Some(reason);
             self.progressed.notify_all();
-            progress.durable
+            (progress.durable, progress.shipped)
         };
-        self.tell(&Durable { lsn: durable, partitions: Vec::new(), fenced: true });
+        let shipped = shipped.unwrap_or(durable);
+        self.tell(&Durable { lsn: durable, shipped, partitions: Vec::new(), fenced: true });
     }
 
     pub(crate) fn tell(&self, durable: &Durable) {

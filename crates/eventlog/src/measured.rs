@@ -5,6 +5,7 @@
 
 use crate::log::{Bounds, EventLog};
 use crate::metrics::LogMetrics;
+use crate::shipping::RemoteMetrics;
 use base::PartitionId;
 use metrics::{Family, Page, Table, Value, counter, gauge, histogram};
 
@@ -20,6 +21,10 @@ struct Measured {
 /// Seconds since the epoch.
 fn seconds(ms: i64) -> Value {
     Value::Real(ms as f64 / 1e3)
+}
+
+fn remote(log: &Measured) -> Option<&RemoteMetrics> {
+    log.metrics.remote.as_ref()
 }
 
 fn count(value: u64) -> Option<Value> {
@@ -123,6 +128,40 @@ const LOG: Table<Measured> = Table {
             "1 while partitions are not compacted because something went wrong.",
             |log| Some(log.metrics.compaction_trouble.is_some().into()),
         ),
+        gauge(
+            "eventwright_remote_shipped_lsn",
+            "The last frame of the log that the store of --remote has; not there without it.",
+            |log| count(remote(log)?.shipped_lsn.0),
+        ),
+        gauge(
+            "eventwright_remote_lag_bytes",
+            "Bytes appended and not in the store: what is lost with the machine, but of topics with durability=remote.",
+            |log| count(remote(log)?.lag_bytes),
+        ),
+        gauge(
+            "eventwright_remote_lag_seconds",
+            "How long the oldest frame that is durable and not in the store has waited.",
+            |log| Some(Value::Real(remote(log)?.lag_ms as f64 / 1e3)),
+        ),
+        counter(
+            "eventwright_remote_shipped_bytes_total",
+            "Bytes of frames that the store has taken.",
+            |log| count(remote(log)?.shipped_bytes),
+        ),
+        counter("eventwright_remote_puts_total", "Objects of the log that the store has taken.", |log| {
+            count(remote(log)?.puts)
+        }),
+        counter("eventwright_remote_errors_total", "Attempts to ship that have failed.", |log| {
+            count(remote(log)?.errors)
+        }),
+        gauge(
+            "eventwright_remote_trouble",
+            "1 while nothing is shipped because the last attempt has failed.",
+            |log| Some(remote(log)?.trouble.is_some().into()),
+        ),
+        gauge("eventwright_remote_epoch", "Who writes into the store, counted upwards.", |log| {
+            count(remote(log)?.epoch)
+        }),
         gauge("eventwright_topics", "Topics, internal ones included.", |log| Some(log.topics.into())),
         gauge("eventwright_partitions", "Partitions, of internal topics too.", |log| {
             Some(log.partitions.into())

@@ -3,6 +3,7 @@
 //! Counts are kept where a lock is held anyway: by appends under the append lock, by commits under the committer's.
 
 use crate::compaction::CompactionReport;
+use crate::shipping::RemoteMetrics;
 use metrics::{BYTES, COUNTS, Histogram, LATENCIES, Snapshot};
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -39,6 +40,8 @@ pub struct LogMetrics {
     pub damaged: u64,
     /// Why no next log file can be prepared at the moment, if so.
     pub disk_trouble: Option<String>,
+    /// Where the log is shipped somewhere.
+    pub remote: Option<RemoteMetrics>,
 }
 
 /// What was appended to a partition, in record batches.
@@ -82,6 +85,8 @@ pub(crate) struct Counters {
     pub(crate) synced_ms: AtomicU64,
     pub(crate) retention_moves: AtomicU64,
     pub(crate) files_recycled: AtomicU64,
+    /// The last frame with which compaction has put a segment in force.
+    pub(crate) compacted_lsn: AtomicU64,
 }
 
 impl Default for Counters {
@@ -101,6 +106,7 @@ impl Default for Counters {
             synced_ms: AtomicU64::new(0),
             retention_moves: AtomicU64::new(0),
             files_recycled: AtomicU64::new(0),
+            compacted_lsn: AtomicU64::new(0),
         }
     }
 }

@@ -82,6 +82,7 @@ impl Recovery {
             keeping_up: Mutex::default(),
             segment_number_next: AtomicU64::new(self.segment_number_next),
             pins: Mutex::default(),
+            shipping: Mutex::default(),
             listeners: Default::default(),
             transactions: Default::default(),
             folds,

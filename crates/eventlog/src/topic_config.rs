@@ -13,7 +13,13 @@ pub enum Durability {
     Fsync,
     /// At once; what is not yet synced is lost with the machine's power.
     Relaxed,
+    /// After the sync, and when a store elsewhere has it: it outlives the machine.
+    Remote,
 }
+
+/// Said of a topic with `durability=remote` where the log is shipped nowhere.
+pub const SHIPS_NOTHING: &str = "durability=remote needs a store that the log is shipped to: start the node with \
+                                 --remote s3://BUCKET/PREFIX or a directory, or set durability=fsync";
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TimestampType {
@@ -95,10 +101,11 @@ pub const TOPIC_OPTIONS: &[OptionSpec] = &[
     ),
     spec(
         "durability",
-        OptionKind::OneOf(&["fsync", "relaxed"]),
+        OptionKind::OneOf(&["fsync", "relaxed", "remote"]),
         "fsync",
-        "When a produce request is acknowledged: after the sync, or at once.",
-        "relaxed",
+        "When a produce request is acknowledged, and records are seen: after the sync ('relaxed': acknowledged at once), or \
+         when the store of `--remote` has them too.",
+        "remote",
     ),
     spec(
         "errors.deadletterqueue.group.enable",
@@ -273,6 +280,7 @@ impl TopicConfig {
             compression_type: options.text("compression.type").unwrap_or("producer").to_string(),
             durability: match options.text("durability") {
                 Some("relaxed") => Durability::Relaxed,
+                Some("remote") => Durability::Remote,
                 _ => Durability::Fsync,
             },
         }

@@ -12,6 +12,7 @@ mod node;
 mod output;
 mod place;
 mod progress;
+mod remotes;
 mod script;
 mod signals;
 mod summary;
@@ -41,6 +42,8 @@ fn main() -> ExitCode {
         Verb::Export(verb) => commands::export::export(verb),
         Verb::Import(verb) => commands::import::import(verb),
         Verb::Doctor(arguments) => commands::doctor::doctor(arguments),
+        Verb::Restore(arguments) => commands::restore::restore(arguments),
+        Verb::Takeover(arguments) => commands::restore::takeover(arguments),
         Verb::Verify(arguments) => commands::verify::verify(arguments),
         // As psql's, its exit statuses tell more than whether it went well.
         Verb::Sql(arguments) => match commands::sql::sql(arguments) {

@@ -1,6 +1,7 @@
 //! A node: one data directory, its log, the broker's front, the job runtime and its HTTP front, wired together.
 
 use crate::cli::{HTTP_ADDRESS, NodeArguments, PG_ADDRESS};
+use crate::remotes::RemoteStore;
 use anyhow::Context;
 use broker::security::Visitor;
 use broker::server::{Lines, ServerConfig, ServerHandle};
@@ -12,6 +13,7 @@ use eventlog::{EventLog, LogError, Recovery};
 use os::Os;
 use pg_server::{Question, Wanted};
 use registry::SchemaRegistry;
+use remote::Shipping;
 use runtime::{JobState, JobStatus, Journal, Runtime};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -21,6 +23,7 @@ use std::net::SocketAddr;
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::sync::mpsc::Receiver;
 use traces::{Exporter, TraceSettings};
 use views::{Fold, Follower, FollowerHandle, Standing, Views};
@@ -42,7 +45,11 @@ pub struct Node {
     https: bool,
     pg: Option<pg_server::ServerHandle>,
     traces: Option<Exporter>,
+    shipping: Option<Shipping>,
 }
+
+/// How long a node that stops waits for the store.
+const STORE_WAIT_MAX: Duration = Duration::from_secs(10);
 
 /// The outside world as a node may see it.
 pub fn os(arguments: &NodeArguments) -> Os {
@@ -158,6 +165,16 @@ fn some_lines(os: &Os) -> Arc<dyn Fn(&str) + Send + Sync> {
 impl Node {
     /// Opens the data directory, recovers, and serves Kafka clients and those who look at the jobs.
     pub fn open(os: &Os, data: &Path, arguments: &NodeArguments) -> anyhow::Result<Node> {
+        Node::open_shipped(os, data, arguments, None)
+    }
+
+    /// The same, with a store that its log is shipped to.
+    pub fn open_shipped(
+        os: &Os,
+        data: &Path,
+        arguments: &NodeArguments,
+        wanted: Option<&RemoteStore>,
+    ) -> anyhow::Result<Node> {
         let address = parse_address("--kafka", &arguments.kafka)?;
         // A mistake in the settings is told before the data is touched.
         let mut config = broker_config(arguments)?;
@@ -166,7 +183,15 @@ impl Node {
         }
         let traces = export_traces(os, arguments)?;
         let tracer = traces.as_ref().map(Exporter::tracer).unwrap_or_default();
+        let kept = wanted.map(|wanted| wanted.disk(os, data)).transpose()?;
+        let os = &match &kept {
+            Some(kept) => Os { disk: Arc::new(kept.clone()), ..os.clone() },
+            None => os.clone(),
+        };
         let Opened { log, journal, recovered } = open_log(os, data, &config)?;
+        // Before anybody can append: whether this node may write is for the store to say.
+        let shipping =
+            wanted.zip(kept).map(|(wanted, kept)| wanted.begin(os, (data, kept), &log)).transpose()?;
         // What the views are is folded before anybody can change it.
         let bytes_max = crate::materialized::memory(&arguments.views_memory)?;
         let views =
@@ -208,6 +233,7 @@ impl Node {
             https,
             pg,
             traces,
+            shipping,
         };
         let pg = node.pg_address().map(|address| address.to_string());
         let addresses = Addresses { kafka: node.kafka_address().to_string(), http: node.http_address(), pg };
@@ -234,6 +260,15 @@ impl Node {
         connectors::table(Connectors { os: self.os.with_shared_files(), log: Some(self.log.clone()) })
     }
 
+    pub fn is_shipped(&self) -> bool {
+        self.shipping.is_some()
+    }
+
+    /// Why another node writes into the store, if so.
+    pub fn fenced_elsewhere(&self) -> Option<String> {
+        self.shipping.as_ref()?.fenced()
+    }
+
     /// Stops serving, syncs the log and gives the data directory back.
     pub fn shutdown(self) {
         // While the lock is still held, so that the next node's file is never removed.
@@ -246,8 +281,19 @@ impl Node {
         }
         self.server.shutdown();
         drop(self.follower);
+        if let Some(shipping) = &self.shipping
+            && shipping.fenced().is_none()
+            && !shipping.finish(STORE_WAIT_MAX)
+        {
+            eprintln!(
+                "warning: the end of the log is not in the store; the next start of this node ships it"
+            );
+        }
         if let Err(error) = self.log.shutdown() {
             eprintln!("warning: the log did not close in good order: {error}");
+        }
+        if let Some(shipping) = self.shipping {
+            shipping.join();
         }
         // Last: a collector may take its time.
         if let Some(traces) = self.traces {

@@ -141,7 +141,7 @@ impl Found {
 
 fn evaluate(broker: &Broker, pending: Pending, now: i64) -> Outcome {
     // Taken before looking, so that what becomes durable meanwhile wakes the wait below.
-    let seen = broker.log.durable();
+    let seen = broker.log.seen();
     let bytes_max = pending.bytes_max.min(broker.answers.answer_bytes_max());
     let mut bytes = 0;
     let mut failed = false;

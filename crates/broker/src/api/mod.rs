@@ -72,7 +72,7 @@ use crate::security::{Access, Gate};
 use bytes::Bytes;
 use kafka_wire::error_code::ErrorCode;
 use kafka_wire::{ApiKey, DecodeError, Message, Reader, RequestHeader};
-pub(crate) use produce::partition_of;
+pub(crate) use produce::{partition_of, permit_remote};
 
 pub(crate) use describe_groups::describe as describe_group;
 

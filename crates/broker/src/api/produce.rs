@@ -7,7 +7,7 @@
 
 use super::{Api, NONE, code, some_text, typed};
 use crate::batches::{self, CheckedBatch};
-use crate::broker::Broker;
+use crate::broker::{Broker, after_shipped};
 use crate::call::{Call, Outcome};
 use crate::errors::ApiError;
 use crate::produce_spans::{ProduceSpans, Produced};
@@ -19,7 +19,7 @@ use crate::sync::lock;
 use crate::transactions::{Claim, Parts};
 use base::{Lsn, PartitionId, TopicId};
 use bytes::Bytes;
-use eventlog::{Durability, TimestampType, Topic};
+use eventlog::{Durability, EventLog, SHIPS_NOTHING, TimestampType, Topic};
 use kafka_wire::ApiKey;
 use kafka_wire::error_code::ErrorCode;
 use kafka_wire::messages::produce_request::{PartitionProduceData, ProduceRequest};
@@ -39,7 +39,7 @@ struct Ready {
     partition: PartitionId,
     batch: CheckedBatch,
     log_append_time_ms: i64,
-    relaxed: bool,
+    durability: Durability,
     topic: Option<Arc<Topic>>,
     /// Where its answer is.
     topic_index: usize,
@@ -47,7 +47,7 @@ struct Ready {
 }
 
 fn handle(call: &Call<'_>, request: ProduceRequest) -> Outcome {
-    let acks = request.acks;
+    let (acks, timeout_ms) = (request.acks, request.timeout_ms);
     let refusal = refusal_of_all(call, &request);
     let transactional_id = request.transactional_id;
     let parts = request.topic_data.iter().flat_map(|topic| &topic.partition_data);
@@ -78,11 +78,11 @@ fn handle(call: &Call<'_>, request: ProduceRequest) -> Outcome {
                     let error = ApiError::new(ErrorCode::InvalidRequest, "the partition is named twice");
                     refuse(&mut answer, error, call.version());
                 }
-                Ok((partition, batch, log_append_time_ms, relaxed)) => ready.push(Ready {
+                Ok((partition, batch, log_append_time_ms, durability)) => ready.push(Ready {
                     partition,
                     batch,
                     log_append_time_ms,
-                    relaxed,
+                    durability,
                     topic: topic.as_ref().ok().cloned(),
                     topic_index,
                     partition_index,
@@ -116,13 +116,24 @@ fn handle(call: &Call<'_>, request: ProduceRequest) -> Outcome {
             None => Outcome::Silent,
         };
     }
-    call.after_durable(lsn, move |fenced| match fenced {
+    let remote: HashSet<(usize, usize)> = (ready.iter())
+        .filter(|ready| ready.durability == Durability::Remote)
+        .map(|ready| (ready.topic_index, ready.partition_index))
+        .collect();
+    let is_remote = !remote.is_empty();
+    let answer = move |error| match error {
         None => {
             are_durable(produced);
             response
         }
+        Some(ErrorCode::RequestTimedOut) => late(response, &remote),
         Some(error) => lost(response, error),
-    })
+    };
+    if !is_remote {
+        return call.after_durable(lsn, answer);
+    }
+    let deadline_ms = call.now.monotonic_ms.saturating_add(timeout_ms.max(0).into());
+    after_shipped(call.broker, call.reply_to, lsn, (deadline_ms, ErrorCode::RequestTimedOut), answer)
 }
 
 /// The batches that went into the log and may have spans.
@@ -159,6 +170,20 @@ fn refusal_of_all(call: &Call<'_>, request: &ProduceRequest) -> Option<ApiError>
     None
 }
 
+/// The store did not have the batches in time; they are in the log. A producer sends them again, and if it is idempotent they
+/// are known.
+fn late(mut response: ProduceResponse, remote: &HashSet<(usize, usize)>) -> ProduceResponse {
+    for (topic_index, topic) in response.responses.iter_mut().enumerate() {
+        for (partition_index, answer) in topic.partition_responses.iter_mut().enumerate() {
+            if answer.error_code == NONE && remote.contains(&(topic_index, partition_index)) {
+                answer.error_code = code(ErrorCode::RequestTimedOut);
+                answer.base_offset = -1;
+            }
+        }
+    }
+    response
+}
+
 /// The log was fenced before the batches were durable: they may or may not be in it.
 fn lost(mut response: ProduceResponse, error: ErrorCode) -> ProduceResponse {
     for answer in response.responses.iter_mut().flat_map(|topic| &mut topic.partition_responses) {
@@ -183,10 +208,11 @@ fn refuse(answer: &mut PartitionProduceResponse, error: ApiError, version: i16) 
     }
 }
 
-type Checked = (PartitionId, CheckedBatch, i64, bool);
+type Checked = (PartitionId, CheckedBatch, i64, Durability);
 
 fn check(call: &Call<'_>, topic: &Arc<Topic>, part: PartitionProduceData) -> Result<Checked, ApiError> {
     let partition = partition_of(topic, part.index)?;
+    permit_remote(&call.broker.log, topic)?;
     let mut batch = batches::check(part.records.unwrap_or_default(), &topic.config, call.now.wall_ms)?;
     let log_append_time_ms = match topic.config.timestamp_type {
         TimestampType::CreateTime => -1,
@@ -195,7 +221,15 @@ fn check(call: &Call<'_>, topic: &Arc<Topic>, part: PartitionProduceData) -> Res
             call.now.wall_ms
         }
     };
-    Ok((partition, batch, log_append_time_ms, topic.config.durability == Durability::Relaxed))
+    Ok((partition, batch, log_append_time_ms, topic.config.durability))
+}
+
+/// What a topic with `durability=remote` promises is not promised where nobody ships the log.
+pub(crate) fn permit_remote(log: &EventLog, topic: &Topic) -> Result<(), ApiError> {
+    if topic.config.durability == Durability::Remote && !log.is_shipped_somewhere() {
+        return Err(ApiError::new(ErrorCode::InvalidConfig, SHIPS_NOTHING));
+    }
+    Ok(())
 }
 
 pub(crate) fn partition_of(topic: &Topic, index: i32) -> Result<PartitionId, ApiError> {
@@ -298,7 +332,7 @@ fn append(
                 answer.base_offset = base_offset;
                 answer.log_append_time_ms = ready.log_append_time_ms;
                 answer.log_start_offset = log_start(call.broker, ready.partition);
-                must_be_durable |= !ready.relaxed;
+                must_be_durable |= ready.durability != Durability::Relaxed;
             }
         }
     }

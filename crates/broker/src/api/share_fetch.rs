@@ -20,6 +20,7 @@ use crate::share::{Limits, Place};
 use crate::sync::lock;
 use base::{Lsn, PartitionId, TopicId};
 use bytes::Bytes;
+use eventlog::Seen;
 use kafka_wire::ApiKey;
 use kafka_wire::error_code::ErrorCode;
 use kafka_wire::messages::share_fetch_request::ShareFetchRequest;
@@ -164,7 +165,7 @@ struct Part {
 fn evaluate(broker: &Broker, mut pending: Pending, monotonic_ms: i64) -> Outcome {
     let now = Now { wall_ms: broker.os.clock.now_ms(), monotonic_ms };
     // Both before looking, so that what happens meanwhile wakes the wait below.
-    let seen = broker.log.durable();
+    let seen = broker.log.seen();
     let bell = lock(&broker.share.0).bell(&pending.group);
     let rung = bell.rung();
     let due = monotonic_ms >= pending.deadline_ms;
@@ -217,7 +218,7 @@ fn evaluate(broker: &Broker, mut pending: Pending, monotonic_ms: i64) -> Outcome
 fn wait(
     pending: Pending,
     parts: Vec<Part>,
-    (seen, bell, rung): (Lsn, Bell, u64),
+    (seen, bell, rung): (Seen, Bell, u64),
     next_held_ms: Option<i64>,
     now: Now,
 ) -> Outcome {

@@ -295,6 +295,7 @@ fn ready(wait: Wait, shared: &Shared) -> Result<(Resume, Woken), Wait> {
     match wait.until {
         Until::Turn | Until::Append => go(wait, Woken::Ready),
         Until::Durable(lsn) if shared.broker.log().durable() >= lsn => go(wait, Woken::Ready),
+        Until::Shipped(lsn) if shared.broker.log().shipped() >= Some(lsn) => go(wait, Woken::Ready),
         Until::Answer(ref awaited) => match awaited.take() {
             Some(reply) => go(wait, Woken::Reply(reply)),
             None => Err(wait),
@@ -315,6 +316,10 @@ async fn wait_for(wait: Wait, shared: &Shared) -> (Resume, Woken) {
             Until::Deadline => std::future::pending().await,
             Until::Durable(lsn) => {
                 shared.wakeups.durable(lsn).await;
+                Woken::Ready
+            }
+            Until::Shipped(lsn) => {
+                shared.wakeups.shipped(lsn).await;
                 Woken::Ready
             }
             Until::Data { seen, partitions } => {

@@ -6,7 +6,7 @@
 
 use crate::sync::lock;
 use base::{Lsn, PartitionId};
-use eventlog::{Durable, EventLog};
+use eventlog::{Durable, EventLog, Seen};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 use tokio::sync::{Notify, watch};
@@ -14,6 +14,7 @@ use tokio::sync::{Notify, watch};
 #[derive(Debug, Clone, Copy, Default)]
 struct Progress {
     lsn: Lsn,
+    shipped: Lsn,
     fenced: bool,
 }
 
@@ -24,7 +25,7 @@ pub(super) struct Wakeups {
 
 #[derive(Default)]
 struct DataWaiters {
-    lsn: Lsn,
+    seen: Seen,
     last_id: u64,
     waiters: HashMap<PartitionId, Vec<(u64, Arc<Notify>)>>,
 }
@@ -42,15 +43,16 @@ impl Wakeups {
             }
         }));
         // After subscribing, so that nothing between the two is missed.
-        let (lsn, fenced) = (log.durable(), log.fenced().is_some());
-        wakeups.take(&Durable { lsn, partitions: Vec::new(), fenced });
+        let (Seen { durable: lsn, shipped }, fenced) = (log.seen(), log.fenced().is_some());
+        wakeups.take(&Durable { lsn, shipped, partitions: Vec::new(), fenced });
         wakeups
     }
 
     fn take(&self, durable: &Durable) {
         {
             let mut data = lock(&self.data);
-            data.lsn = data.lsn.max(durable.lsn);
+            data.seen.durable = data.seen.durable.max(durable.lsn);
+            data.seen.shipped = data.seen.shipped.max(durable.shipped);
             for partition in &durable.partitions {
                 for (_, notify) in data.waiters.remove(partition).unwrap_or_default() {
                     notify.notify_one();
@@ -59,6 +61,7 @@ impl Wakeups {
         }
         self.progress.send_modify(|progress| {
             progress.lsn = progress.lsn.max(durable.lsn);
+            progress.shipped = progress.shipped.max(durable.shipped);
             progress.fenced |= durable.fenced;
         });
     }
@@ -70,12 +73,18 @@ impl Wakeups {
         let _ = progress.wait_for(|progress| progress.lsn >= lsn || progress.fenced).await;
     }
 
-    /// Until one of the partitions has moved since the log was durable up to `seen`.
-    pub(super) async fn data(&self, seen: Lsn, partitions: Vec<PartitionId>) {
+    /// Until the log is shipped up to `lsn`, or fenced.
+    pub(super) async fn shipped(&self, lsn: Lsn) {
+        let mut progress = self.progress.subscribe();
+        let _ = progress.wait_for(|progress| progress.shipped >= lsn || progress.fenced).await;
+    }
+
+    /// Until one of the partitions has moved since the log could be seen up to `seen`.
+    pub(super) async fn data(&self, seen: Seen, partitions: Vec<PartitionId>) {
         let notify = Arc::new(Notify::new());
         let id = {
             let mut data = lock(&self.data);
-            if data.lsn > seen {
+            if data.seen.is_beyond(seen) {
                 return;
             }
             data.last_id += 1;

@@ -21,6 +21,8 @@ use std::collections::VecDeque;
 pub const BATCHES_REMEMBERED: usize = 5;
 /// How many ids one log record reserves.
 pub const ID_BLOCK: i64 = 1_000;
+/// More ids than a node gives out between two starts; see `Broker::allocate_producer_id`.
+pub const IDS_PER_EPOCH: i64 = 1 << 32;
 
 /// What the headers of a batch say about its producer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

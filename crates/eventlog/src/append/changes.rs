@@ -5,7 +5,7 @@ use crate::LogError;
 use crate::catalog::{CatalogChange, PARTITIONS_PER_TOPIC_MAX, Step, Topic, check_topic_name};
 use crate::files::{LogFile, lock};
 use crate::format::EntryKind;
-use crate::topic_config::TopicConfig;
+use crate::topic_config::{Durability, SHIPS_NOTHING, TopicConfig};
 use crate::upkeep::Pins;
 use base::{Offset, PartitionId, TopicId};
 use std::collections::BTreeMap;
@@ -28,7 +28,7 @@ impl Frame<'_> {
         config: BTreeMap<String, String>,
     ) -> Result<TopicId, LogError> {
         check_topic_name(name)?;
-        TopicConfig::check(&config)?;
+        self.check_config(&config)?;
         if self.topic(name).is_some() {
             return Err(LogError::Conflict(format!("topic '{name}' already exists")));
         }
@@ -83,8 +83,8 @@ impl Frame<'_> {
 
     /// Replaces a topic's configuration.
     pub fn set_topic_config(&mut self, name: &str, config: BTreeMap<String, String>) -> Result<(), LogError> {
-        TopicConfig::check(&config)?;
         let topic = self.existing(name)?;
+        self.check_config(&config)?;
         self.change(CatalogChange::ConfigSet { name: name.to_string(), id: topic.id, config }, false)
     }
 
@@ -141,6 +141,15 @@ impl Frame<'_> {
         }
         self.change(change.clone(), false)?;
         self.compacted = Some(Replacement { change, file, _pins: pins });
+        Ok(())
+    }
+
+    /// A topic may only be given what this node keeps.
+    fn check_config(&self, config: &BTreeMap<String, String>) -> Result<(), LogError> {
+        let checked = TopicConfig::check(config)?;
+        if checked.durability == Durability::Remote && lock(&self.inner.progress).shipped.is_none() {
+            return Err(LogError::Invalid(SHIPS_NOTHING.into()));
+        }
         Ok(())
     }
 

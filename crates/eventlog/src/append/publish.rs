@@ -8,6 +8,7 @@ use crate::metrics::Appended;
 use crate::partition::{Partition, PartitionState};
 use base::Lsn;
 use std::sync::PoisonError;
+use std::sync::atomic::Ordering;
 
 impl Frame<'_> {
     /// Completes the frame's header and applies what the frame changes.
@@ -59,6 +60,8 @@ impl Frame<'_> {
             {
                 partition.state().compacted(&change, file.as_ref());
             }
+            // Told before the frame can be durable, so that whoever ships it has looked for the segment.
+            self.inner.counters.compacted_lsn.store(self.state.last_lsn.0 + 1, Ordering::Release);
             frees_space = true;
         }
         if frees_space {

@@ -6,11 +6,13 @@ mod documents;
 mod jobs;
 mod machine;
 mod node;
+mod remote;
 mod sql;
 mod topics;
 mod users;
 mod views;
 
+pub use self::remote::{RemoteArguments, RestoreArguments, StoreArguments, TakeoverArguments};
 pub use connectors::{ConnectorTestArguments, ConnectorVerb};
 pub use debug::{DebugPlace, DebugVerb};
 pub use documents::{DocumentForm, ExportArguments, ExportVerb, ImportArguments, ImportVerb, PlaceArguments};
@@ -99,6 +101,10 @@ pub enum Verb {
     Doctor(DoctorArguments),
     /// Ask a node's views and topics in SQL: a shell as psql is, or statements of arguments, files and pipes
     Sql(SqlArguments),
+    /// Make a data directory from the store that a node has shipped its log to
+    Restore(RestoreArguments),
+    /// Have a standby take over from the node that it follows
+    Takeover(TakeoverArguments),
     /// Kill a node and cut its power on this machine's disk, and prove that nothing acknowledged is lost
     Verify(VerifyArguments),
 }

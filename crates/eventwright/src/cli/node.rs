@@ -1,5 +1,6 @@
 //! A node: where it listens, what it may use.
 
+use super::remote::RemoteArguments;
 use clap::{Args, Parser};
 use std::path::PathBuf;
 
@@ -109,6 +110,8 @@ pub const ANY_PORT: &str = "127.0.0.1:0";
   eventwright start --data ./data --kafka 127.0.0.1:0
   eventwright start --kafka 0.0.0.0:9092 --set security.protocol=SASL_SSL \\
     --set ssl.certificate.location=node.pem --set ssl.key.location=node.key
+  eventwright start --remote s3://backups/orders
+  eventwright start --remote s3://backups/orders --standby --data ./standby-data
   kcat -b 127.0.0.1:9092 -L")]
 pub struct StartArguments {
     /// Where the log and the state lie
@@ -116,6 +119,8 @@ pub struct StartArguments {
     pub data: PathBuf,
     #[command(flatten)]
     pub node: NodeArguments,
+    #[command(flatten)]
+    pub remote: RemoteArguments,
     /// Keep what is durable of the data in this folder too, so that `verify` can cut the power
     #[arg(long, value_name = "DIR", hide = true)]
     pub shadow: Option<PathBuf>,

@@ -1,6 +1,7 @@
 //! `doctor`: looks at this machine and a data directory, and says what is wrong and what to do.
 
 use crate::cli::{DoctorArguments, Form, PG_ADDRESS};
+use crate::http_client::HttpClient;
 use crate::node::Addresses;
 use crate::output::thousands;
 use anyhow::bail;
@@ -11,6 +12,9 @@ use std::io::{ErrorKind, Read, Write};
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream};
 use std::path::Path;
 use std::time::Duration;
+
+/// What the console's first page asks.
+const OVERVIEW: &str = "/console/api/node";
 
 /// Syncs that are timed.
 const SYNCS: usize = 50;
@@ -58,6 +62,7 @@ pub fn doctor(arguments: &DoctorArguments) -> anyhow::Result<()> {
         sync_time(&os, &arguments.data),
         data_directory(&os, &arguments.data),
     ]);
+    findings.extend(own.as_ref().and_then(remote_copy));
     match arguments.output {
         Form::Text => {
             for finding in &findings {
@@ -246,6 +251,23 @@ fn sync_time(os: &Os, data: &Path) -> Finding {
         Err(error) => (State::Bad, format!("cannot write to {}: {error}", existing(data).display())),
     };
     Finding { subject: "write and sync", state, text }
+}
+
+/// What a running node says of what would be lost with this machine; nothing where it ships nothing, or tells nobody.
+fn remote_copy(own: &Addresses) -> Option<Finding> {
+    let node = HttpClient::new(own.http.as_ref()?, None).and_then(|client| client.get(OVERVIEW)).ok()?;
+    let remote = &node["durability"]["remote"];
+    let (bytes, ms) = (remote["lag_bytes"].as_u64()?, remote["lag_ms"].as_u64()?);
+    let (state, text) = match remote["trouble"].as_str() {
+        Some(trouble) => (
+            State::Warning,
+            format!("{} bytes of the last {ms} ms are on this machine alone: {trouble}", thousands(bytes)),
+        ),
+        None => {
+            (State::Good, format!("{} bytes of the last {ms} ms are not in the store yet", thousands(bytes)))
+        }
+    };
+    Some(Finding { subject: "remote copy", state, text })
 }
 
 fn data_directory(os: &Os, data: &Path) -> Finding {

@@ -10,6 +10,7 @@ pub mod export;
 pub mod group;
 pub mod import;
 pub mod job;
+pub mod restore;
 pub mod run;
 pub mod savepoint;
 pub mod sql;

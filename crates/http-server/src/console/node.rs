@@ -72,6 +72,13 @@ pub(super) fn overview(console: &Console, asked: &Asked<'_>) -> Answered {
             "bytes": metrics.appended_bytes,
             "relaxed_topics": relaxed.len(),
             "relaxed_names": relaxed_names.collect::<Vec<_>>(),
+            "remote": metrics.remote.as_ref().map(|remote| json!({
+                "shipped_lsn": remote.shipped_lsn.0,
+                "lag_bytes": remote.lag_bytes,
+                "lag_ms": remote.lag_ms,
+                "epoch": remote.epoch,
+                "trouble": remote.trouble,
+            })),
         },
         "disk": {
             "free_bytes": free_bytes,
@@ -114,17 +121,22 @@ impl Attention {
     fn of_log(&mut self, log: &LogMetrics, fenced: Option<&str>, free_bytes: Option<u64>) {
         let here = || "#/".to_owned();
         if let Some(reason) = fenced {
-            self.say(
-                "problem",
-                format!("the log takes nothing any more: {reason}; restart the node"),
-                here(),
-            );
+            self.say("problem", format!("the log takes nothing any more: {reason}"), here());
         }
         if let Some(reason) = &log.disk_trouble {
             self.say("problem", format!("no next log file can be prepared: {reason}"), here());
         }
         if let Some(reason) = &log.compaction_trouble {
             self.say("warning", format!("partitions are not compacted: {reason}"), here());
+        }
+        let trouble = log.remote.as_ref().and_then(|remote| Some((remote, remote.trouble.as_ref()?)));
+        if let Some((remote, reason)) = trouble {
+            let bytes = remote.lag_bytes;
+            self.say(
+                "warning",
+                format!("the log is not shipped, {bytes} bytes are here alone: {reason}"),
+                here(),
+            );
         }
         if log.damaged > 0 {
             self.say("problem", format!("{} damaged places were met in the log", log.damaged), here());

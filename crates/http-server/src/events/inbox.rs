@@ -10,7 +10,7 @@ use crate::reply::Reply;
 use broker::errors::ApiError;
 use broker::security::{Operation, ResourceType};
 use bytes::Bytes;
-use eventlog::{LogError, Topic};
+use eventlog::{Durability, LogError, Topic};
 use http_body_util::Full;
 use hyper::http::request::Parts;
 use hyper::{Response, StatusCode};
@@ -53,6 +53,8 @@ struct Published {
     places: Vec<Value>,
     /// What must be durable first.
     lsn: Option<base::Lsn>,
+    /// The store elsewhere must have it, too.
+    is_remote: bool,
 }
 
 pub(super) async fn publish(
@@ -183,7 +185,7 @@ pub(crate) async fn land<T: Send + 'static>(
             Ok::<_, Reply>((published, more))
         }
     });
-    let (Published { places, lsn }, more) = match taken.await {
+    let (Published { places, lsn, is_remote }, more) = match taken.await {
         Ok(Ok(taken)) => taken,
         Ok(Err(reply)) if reply.status == StatusCode::SERVICE_UNAVAILABLE => {
             let message = reply.body["errors"][0].as_str().unwrap_or_default();
@@ -204,6 +206,13 @@ pub(crate) async fn land<T: Send + 'static>(
     {
         let message = "the disk has failed: the events may or may not be in the log; send them again when the node \
                        has been started anew";
+        return Err(come_again(StatusCode::SERVICE_UNAVAILABLE, message));
+    }
+    if let Some(lsn) = lsn.filter(|_| is_remote)
+        && !events.is_shipped(lsn).await
+    {
+        let message = "the store of --remote does not answer: the events are in the log of this machine alone; send them again, \
+                       with ids if they must not be there twice";
         return Err(come_again(StatusCode::SERVICE_UNAVAILABLE, message));
     }
     Ok((places, more))
@@ -244,7 +253,8 @@ impl Events {
         if batches.done.is_empty() && batches.open.is_empty() {
             // What is known may have come just now, and is no answer before it is on the disk.
             let lsn = Some(self.log.appended());
-            return Ok(Published { places: shown(&places, &[], &[]), lsn });
+            let is_remote = topic.config.durability == Durability::Remote;
+            return Ok(Published { places: shown(&places, &[], &[]), lsn, is_remote });
         }
         let given = batches.build()?;
         let partitions: Vec<i32> = given.iter().map(|(partition, _)| *partition).collect();
@@ -257,7 +267,7 @@ impl Events {
             ids.landed(new_ids, at, now_ms);
         }
         let places = shown(&places, &partitions, &taken.base_offsets);
-        Ok(Published { places, lsn: taken.lsn })
+        Ok(Published { places, lsn: taken.lsn, is_remote: taken.is_remote })
     }
 
     fn is_new(

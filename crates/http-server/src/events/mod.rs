@@ -38,6 +38,7 @@ use kafka_wire::error_code::ErrorCode;
 use os::Os;
 use std::sync::atomic::AtomicUsize;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 use tokio::sync::{Semaphore, watch};
 use views::Views;
 
@@ -58,6 +59,8 @@ const SIGNED_BODIES_BYTES_MAX: usize = 16 << 20;
 /// Requests that wait for their turn or for the disk; who comes then is told to come again.
 const WAITING_MAX: usize = 1024;
 
+/// How long a request waits for the store of `--remote`.
+const STORE_WAIT_MAX: Duration = Duration::from_secs(30);
 /// Streams and long polls; who comes then is told to come again.
 const FOLLOWERS_MAX: usize = 256;
 
@@ -85,6 +88,7 @@ pub(crate) struct Events {
 #[derive(Debug, Clone, Copy)]
 struct Reached {
     lsn: base::Lsn,
+    shipped: base::Lsn,
     is_fenced: bool,
 }
 
@@ -100,19 +104,22 @@ impl Events {
         views: Option<Views>,
     ) -> Events {
         let log = broker.log().clone();
-        let reached = Reached { lsn: base::Lsn(0), is_fenced: false };
+        let reached = Reached { lsn: base::Lsn(0), shipped: base::Lsn(0), is_fenced: false };
         let (sender, durable) = watch::channel(reached);
         let sender = Arc::new(sender);
         let of_syncs = sender.clone();
         log.subscribe(Arc::new(move |durable| {
             of_syncs.send_modify(|reached| {
                 reached.lsn = reached.lsn.max(durable.lsn);
+                reached.shipped = reached.shipped.max(durable.shipped);
                 reached.is_fenced |= durable.fenced;
             });
         }));
         let is_fenced = log.fenced().is_some();
         sender.send_modify(|reached| {
-            reached.lsn = reached.lsn.max(log.durable());
+            let seen = log.seen();
+            reached.lsn = reached.lsn.max(seen.durable);
+            reached.shipped = reached.shipped.max(seen.shipped);
             reached.is_fenced |= is_fenced;
         });
         Events {
@@ -187,6 +194,16 @@ impl Events {
         let mut durable = self.durable.clone();
         let reached = durable.wait_for(|reached| reached.lsn >= lsn || reached.is_fenced).await;
         reached.is_ok_and(|reached| reached.lsn >= lsn)
+    }
+
+    /// Waits until the store elsewhere has it, but not for ever; false if it has not.
+    async fn is_shipped(&self, lsn: base::Lsn) -> bool {
+        let mut durable = self.durable.clone();
+        let shipped = durable.wait_for(|reached| reached.shipped >= lsn || reached.is_fenced);
+        match tokio::time::timeout(STORE_WAIT_MAX, shipped).await {
+            Ok(Ok(reached)) => reached.shipped >= lsn,
+            _ => false,
+        }
     }
 
     /// Whether a topic is still the one of its name, with the same partitions.

@@ -13,6 +13,7 @@ mod node_settings;
 mod old_offsets;
 mod one_node;
 mod records;
+mod remote;
 mod share;
 mod share_crashes;
 mod traced;

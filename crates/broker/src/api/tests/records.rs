@@ -139,7 +139,7 @@ fn a_fetch_waits_for_data_and_no_longer_than_it_said() {
         panic!("it does not wait for data")
     };
     let Until::Data { seen, partitions } = &wait.until else { panic!("it waits for something else") };
-    assert_eq!((*seen, partitions), (node.log.durable(), &node.log.topic("t").unwrap().partitions));
+    assert_eq!((*seen, partitions), (node.log.seen(), &node.log.topic("t").unwrap().partitions));
     node.produce("t", 0, records(2));
     let outcome = (wait.resume)(&node.broker, node.now().monotonic_ms, Woken::Ready);
     let Answer::Frame(frame) = node.finish(outcome) else { panic!("no answer") };

@@ -96,7 +96,7 @@ fn a_reader_of_committed_records_wakes_at_the_commit() {
     let seen = *seen;
     assert_eq!(a.end(&node, Commit), 0);
     // The marker moves the partition that is waited for.
-    assert!(node.log.durable() > seen);
+    assert!(node.log.seen().is_beyond(seen));
     let outcome = (wait.resume)(&node.broker, node.now().monotonic_ms, Woken::Ready);
     let Answer::Frame(frame) = node.finish(outcome) else { panic!("no answer") };
     let data = response::<FetchRequest>(frame, 12).responses.remove(0).partitions.remove(0);
