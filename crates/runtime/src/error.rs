@@ -75,6 +75,11 @@ pub enum RuntimeError {
         "job '{job}': step {step} gives other results when it is run again; its input is no longer what it was (compacted,          or over its retention), so what comes behind it cannot be shown"
     )]
     RerunDiffers { job: String, step: u64 },
+    #[error(
+        "job '{job}': what step {step} took cannot be read again: {reason}; input goes by its topic's retention, which \
+         'retention.ms' and 'retention.bytes' of the topic make longer"
+    )]
+    InputGone { job: String, step: u64, reason: String },
     #[error("a step is being run again already; try it when that is done")]
     Debugging,
     #[error("the node knows job '{job}' by its journal only; run its file with the same --data directory")]
@@ -97,6 +102,7 @@ impl RuntimeError {
             RuntimeError::NotRunning { .. }
             | RuntimeError::Unknown { .. }
             | RuntimeError::NotCovered { .. }
+            | RuntimeError::InputGone { .. }
             | RuntimeError::NoPlan { .. } => ErrorKind::NotFound,
             RuntimeError::RerunDiffers { .. } | RuntimeError::Debugging => ErrorKind::Conflict,
             RuntimeError::Scratch { .. } => ErrorKind::Unavailable,

@@ -190,8 +190,18 @@ fn begin(
 }
 
 impl Again {
+    /// What a step took. Nothing keeps it for a step that no recovery needs.
+    fn reads(&mut self, record: &StepRecord) -> Result<Vec<ScanInput>, RuntimeError> {
+        let (reads, _) = self.inputs.replay(record).map_err(|error| RuntimeError::InputGone {
+            job: self.job.clone(),
+            step: record.number,
+            reason: error.to_string(),
+        })?;
+        Ok(reads)
+    }
+
     fn replay(&mut self, record: &StepRecord) -> Result<(), RuntimeError> {
-        let (reads, _) = self.inputs.replay(record)?;
+        let reads = self.reads(record)?;
         let output = self.dataflow.step(StepInput { clock_ms: record.clock_ms, reads })?;
         if output.hash != record.output_hash {
             return Err(RuntimeError::RerunDiffers { job: self.job.clone(), step: record.number });
@@ -207,7 +217,7 @@ impl Again {
         (record, clock_before_ms): (&StepRecord, Option<i64>),
     ) -> Result<DebuggedStep, RuntimeError> {
         let plan = &request.plan;
-        let (reads, _) = self.inputs.replay(record)?;
+        let reads = self.reads(record)?;
         let inputs = reads.iter().zip(&record.ranges);
         let inputs = inputs.map(|(read, range)| DebuggedInput {
             node: NodeId(range.scan as usize),

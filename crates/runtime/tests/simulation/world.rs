@@ -614,7 +614,8 @@ impl World {
                 }
                 self.story.looked_back += 1;
             }
-            Err(RuntimeError::NotCovered { .. }) => {}
+            // Chapters keep no input.
+            Err(RuntimeError::NotCovered { .. } | RuntimeError::InputGone { .. }) => {}
             Err(error) => self.excuse(&error),
         }
     }
