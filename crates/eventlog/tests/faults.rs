@@ -74,7 +74,12 @@ fn a_failed_write_fences_the_log() {
     world.append_some().unwrap();
     world.sim.disk.fail_write(1);
     let error = world.commit().unwrap_err();
-    assert!(error.to_string().contains("takes no more appends; restart the node: cannot write"), "{error}");
+    assert!(
+        error
+            .to_string()
+            .contains("takes no more appends: a write has failed, restart the node: cannot write"),
+        "{error}"
+    );
     world.log = None;
     world.sim.disk.power_cut(1);
     world.open().unwrap();
