@@ -31,6 +31,8 @@ pub struct LogOptions {
     pub open_files_max: usize,
     /// How compaction begins; [`crate::EventLog::set_compaction`] changes it while the log runs.
     pub compaction: CompactionOptions,
+    /// Who pins all of the log from the very start on, until it says otherwise ([`crate::EventLog::pin_lsn`]).
+    pub pinned_by: Option<String>,
 }
 
 /// How much compaction does.
@@ -64,6 +66,7 @@ impl LogOptions {
             index_cache_bytes: 8 << 20,
             open_files_max: 128,
             compaction: CompactionOptions::default(),
+            pinned_by: None,
         }
     }
 }

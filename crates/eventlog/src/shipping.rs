@@ -60,6 +60,8 @@ pub struct ShippedFile {
     pub generation: u64,
     /// The last frame before it.
     pub base_lsn: Lsn,
+    /// How long it is on the disk.
+    pub bytes: u64,
 }
 
 /// How far the log is shipped, and how that goes.
@@ -244,6 +246,7 @@ impl EventLog {
             file: file.sequence(),
             generation: file.header.generation,
             base_lsn: file.base_lsn(),
+            bytes: file.length.load(Ordering::Relaxed),
         });
         there.collect()
     }
@@ -252,7 +255,16 @@ impl EventLog {
     pub fn log_file_bytes(&self, file: u64, position: u64, bytes: usize) -> Result<Vec<u8>, LogError> {
         let found = lock(&self.inner.files).get(&file).cloned();
         let gone = || LogError::NotFound(format!("log file {} was recycled", crate::files::log_name(file)));
-        read(&found.ok_or_else(gone)?, position, bytes)
+        let found = found.ok_or_else(gone)?;
+        let length = found.length.load(Ordering::Relaxed);
+        // Before memory is taken for it.
+        if position.checked_add(bytes as u64).is_none_or(|end| end > length) {
+            return Err(LogError::NotFound(format!(
+                "log file {} has {length} bytes, and none at position {position} up to {bytes} further",
+                crate::files::log_name(file)
+            )));
+        }
+        read(&found, position, bytes)
     }
 
     /// The last frame with which compaction has put a segment in force, since the log was opened.

@@ -14,7 +14,7 @@ use crate::log::{EventLog, Fold, Inner, Progress};
 use crate::metrics::Counters;
 use crate::partition::Partition;
 use crate::recovery::{Recovery, Tail};
-use crate::upkeep::UpkeepState;
+use crate::upkeep::{Pins, UpkeepState};
 use base::Lsn;
 use os::Disk;
 use std::collections::{BTreeMap, BTreeSet};
@@ -81,7 +81,7 @@ impl Recovery {
             upkeep_wanted: Default::default(),
             keeping_up: Mutex::default(),
             segment_number_next: AtomicU64::new(self.segment_number_next),
-            pins: Mutex::default(),
+            pins: Mutex::new(Pins::of(self.options.pinned_by.as_deref())),
             shipping: Mutex::default(),
             listeners: Default::default(),
             transactions: Default::default(),

@@ -46,6 +46,12 @@ pub(crate) struct Pins {
 }
 
 impl Pins {
+    /// All of the log is pinned, if somebody wants it.
+    pub(crate) fn of(owner: Option<&str>) -> Pins {
+        let lsns = owner.map(|owner| (owner.to_string(), Lsn(0))).into_iter().collect();
+        Pins { lsns, ..Pins::default() }
+    }
+
     /// The lowest pinned offset of a partition, and whose it is.
     pub(crate) fn lowest(&self, partition: PartitionId) -> Option<(String, i64)> {
         let owners = self.partitions.get(&partition)?;

@@ -9,7 +9,7 @@ use broker::{Broker, BrokerConfig, Recovered};
 use bytes::Bytes;
 use connectors::Connectors;
 use dataflow::connector::ConnectorTable;
-use eventlog::{EventLog, LogError, Recovery};
+use eventlog::{EventLog, LogError, LogOptions, Recovery};
 use os::Os;
 use pg_server::{Question, Wanted};
 use registry::SchemaRegistry;
@@ -67,7 +67,19 @@ struct Opened {
 }
 
 fn open_log(os: &Os, data: &Path, config: &BrokerConfig) -> anyhow::Result<Opened> {
-    let mut recovery = Recovery::open(os, config.log_options(data.join("log")))?;
+    open_log_pinned(os, data, config, None)
+}
+
+/// The same, and nothing is given back before whoever pins it says so.
+fn open_log_pinned(
+    os: &Os,
+    data: &Path,
+    config: &BrokerConfig,
+    pinned_by: Option<&str>,
+) -> anyhow::Result<Opened> {
+    let options =
+        LogOptions { pinned_by: pinned_by.map(str::to_string), ..config.log_options(data.join("log")) };
+    let mut recovery = Recovery::open(os, options)?;
     for damage in &recovery.report().damaged {
         eprintln!("warning: {damage}");
     }
@@ -188,7 +200,8 @@ impl Node {
             Some(kept) => Os { disk: Arc::new(kept.clone()), ..os.clone() },
             None => os.clone(),
         };
-        let Opened { log, journal, recovered } = open_log(os, data, &config)?;
+        let pinned_by = kept.as_ref().map(|_| remote::PIN);
+        let Opened { log, journal, recovered } = open_log_pinned(os, data, &config, pinned_by)?;
         // Before anybody can append: whether this node may write is for the store to say.
         let shipping =
             wanted.zip(kept).map(|(wanted, kept)| wanted.begin(os, (data, kept), &log)).transpose()?;

@@ -58,7 +58,7 @@ impl Address {
                 let root = std::path::absolute(root);
                 let root =
                     root.map_err(|error| RemoteError::Invalid(format!("the store's path: {error}")))?;
-                Ok(Arc::new(DirectoryPlace { root }))
+                Ok(Arc::new(DirectoryPlace { os: os.clone(), root }))
             }
             Address::Bucket { bucket, prefix } => {
                 let place = BucketPlace {

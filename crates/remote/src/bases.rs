@@ -55,6 +55,13 @@ impl Bases {
         !self.in_objects.contains_key(&file) && self.stretches.contains_key(&file)
     }
 
+    /// The merges of a file come last; among themselves their order stays.
+    pub(crate) fn put_off(&mut self, file: u64) {
+        let (others, of_file): (Vec<_>, Vec<_>) =
+            self.to_merge.drain(..).partition(|merge| merge.file != file);
+        self.to_merge.extend(others.into_iter().chain(of_file));
+    }
+
     pub(crate) fn merged(&mut self, merge: Merge, stretch: Stretch) {
         let stretches = self.stretches.entry(merge.file).or_default();
         if merge.from == 0 {

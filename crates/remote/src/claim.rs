@@ -3,7 +3,7 @@
 use crate::error::RemoteError;
 use crate::identity::Identity;
 use crate::object::{Base, Header, LOG, SideFile, decode_header, header_bytes, log_key, number_of};
-use crate::store::{Store, get_all, list_all, missing};
+use crate::store::{Store, list_all, missing};
 use std::collections::BTreeMap;
 
 /// Names the objects that are bases: `base/NUMBER`, empty of meaning else. One that is missing only costs time.
@@ -148,12 +148,22 @@ pub(crate) struct Claimant<'a> {
     pub now_ms: i64,
 }
 
-/// Puts the object with which an epoch begins behind the end that is known; answers the epoch, or who was faster.
+/// What came of an attempt to begin an epoch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Claimed {
+    Epoch(u64),
+    /// Somebody else has put the next object.
+    Faster,
+    /// What was taken for the end is none any more: objects lie behind it, and those between are removed.
+    Hole,
+}
+
+/// Puts the object with which an epoch begins behind the end that is known.
 pub(crate) fn claim(
     store: &mut dyn Store,
     head: &mut Head,
     claimant: &Claimant<'_>,
-) -> Result<Result<u64, Box<Header>>, RemoteError> {
+) -> Result<Claimed, RemoteError> {
     let header = Header {
         epoch: head.epoch() + 1,
         node: claimant.node.to_string(),
@@ -164,12 +174,16 @@ pub(crate) fn claim(
     };
     let (number, object) = (head.next, header.encode(&[]));
     match put(store, number, claimant.writer, &object)? {
-        Put::Theirs(theirs) => Ok(Err(theirs)),
+        Put::Theirs(_) => Ok(Claimed::Faster),
         Put::Ours => {
             check_conditions(store, number, &object)?;
+            // Whoever was away for longer than the store's history may have put it where another object was and is removed.
+            if !store.list(LOG, &log_key(number), 1)?.0.is_empty() {
+                return Ok(Claimed::Hole);
+            }
             let epoch = header.epoch;
             head.take(number, header);
-            Ok(Ok(epoch))
+            Ok(Claimed::Epoch(epoch))
         }
     }
 }
@@ -189,14 +203,16 @@ fn check_conditions(store: &mut dyn Store, number: u64, object: &[u8]) -> Result
 
 /// Whether this directory may go on writing behind what the store has: nobody else has written since.
 pub(crate) fn check_writer(head: &Head, identity: &Identity, place: &str) -> Result<(), RemoteError> {
-    let Some(last) = &head.last else {
-        if identity.copied_to.is_some() {
-            return Err(RemoteError::Invalid(format!(
-                "{place} is empty, but this directory was made from it: look at the address"
-            )));
-        }
-        return Ok(());
-    };
+    let before = identity.claimed.max(identity.copied_to);
+    // One that has less is another one: a directory whose mount is missing, a bucket of another endpoint.
+    if let Some(before) = before.filter(|before| head.next <= *before) {
+        return Err(RemoteError::Invalid(format!(
+            "{place} ends before object {}, but this directory has object {before} from there, or has put it: look whether the \
+             directory is mounted, and at the address and its endpoint; to ship into an empty store, remove remote.json",
+            head.next
+        )));
+    }
+    let Some(last) = &head.last else { return Ok(()) };
     let is_copied = identity.copied_to.is_some_and(|number| number + 1 == head.next);
     if last.node == identity.node || is_copied {
         return Ok(());
@@ -218,13 +234,4 @@ pub(crate) fn fenced(place: &str, theirs: &Header) -> String {
          keep this directory if you want to look at it, and start again with an empty one: `eventwright start --standby`",
         theirs.epoch, theirs.last_lsn
     )
-}
-
-/// The bytes of a file beside the log.
-pub(crate) fn get_checked(store: &mut dyn Store, key: &str, crc: u32) -> Result<Vec<u8>, RemoteError> {
-    let bytes = get_all(store, key)?;
-    if crc32c::crc32c(&bytes) != crc {
-        return Err(RemoteError::corrupt(key, "its bytes do not fit their checksum"));
-    }
-    Ok(bytes)
 }

@@ -3,7 +3,7 @@
 //! Objects have the bytes of the log's files as they stood there, so what comes out is a directory that is opened like one that
 //! was left by a crash: recovery checks every frame.
 
-use crate::claim::{Head, bases, get_checked, numbers, read_header};
+use crate::claim::{Head, bases, numbers, read_header};
 use crate::error::RemoteError;
 use crate::identity::Identity;
 use crate::object::{Base, Header, SideFile, Stretch, decode, log_key};
@@ -42,6 +42,8 @@ pub(crate) struct Replica {
     /// Of log files, the number of the first object that counts.
     counts_from: BTreeMap<u64, u64>,
     base_number: u64,
+    /// The base up to which what is not needed was removed.
+    settled: u64,
     /// The time is reached: nothing more counts.
     is_cut: bool,
     pub(crate) copied: Copied,
@@ -64,6 +66,7 @@ impl Replica {
             fetched: BTreeMap::new(),
             counts_from: BTreeMap::new(),
             base_number: 0,
+            settled: 0,
             is_cut: false,
             copied: Copied::default(),
         };
@@ -200,6 +203,19 @@ impl Replica {
         Ok(())
     }
 
+    /// When there is a new base: fetches what it names beside the log, and gives back what it does not name. So a copy that
+    /// follows for long is no larger than the log, and has little to fetch when it is wanted.
+    pub(crate) fn settle(&mut self, store: &mut dyn Store) -> Result<(), RemoteError> {
+        let Some(number) = self.head.base.as_ref().map(|(number, _)| *number) else { return Ok(()) };
+        if number != self.settled {
+            self.fetch_side(store)?;
+            self.sync_files()?;
+            self.prune()?;
+            self.settled = number;
+        }
+        Ok(())
+    }
+
     /// Makes what is there durable, with all that belongs to it: from here on the directory can be opened.
     pub(crate) fn finish(&mut self, store: &mut dyn Store) -> Result<(), RemoteError> {
         self.fetch_side(store)?;
@@ -218,15 +234,20 @@ impl Replica {
             if self.fetched.get(&side.path) == Some(&side.key) {
                 continue;
             }
-            let path = self.data.join(&side.path);
-            let bytes = match get_checked(store, &side.key, side.crc) {
-                Ok(bytes) => bytes,
+            match self.fetch_one(store, side) {
+                Ok(()) => {}
                 // Of a segment or a run that went later in what is copied: recovery says so if it is needed.
                 Err(RemoteError::Store(error)) if error.kind == ErrorKind::NotFound => continue,
-                Err(error) => return Err(error),
-            };
-            self.write_whole(&path, &bytes).map_err(|error| RemoteError::io("write", &path, &error))?;
-            self.copied.bytes += bytes.len() as u64;
+                Err(error) => {
+                    // What is there of it is not what any key names.
+                    match self.disk.exists(&self.data.join(&side.path)) {
+                        Ok(true) => self.fetched.insert(side.path.clone(), String::new()),
+                        _ => self.fetched.remove(&side.path),
+                    };
+                    return Err(error);
+                }
+            }
+            self.copied.bytes += side.bytes;
             self.fetched.insert(side.path.clone(), side.key.clone());
         }
         let gone: Vec<String> =
@@ -239,16 +260,28 @@ impl Replica {
         Ok(())
     }
 
-    fn write_whole(&self, path: &Path, bytes: &[u8]) -> std::io::Result<()> {
+    /// Writes a file beside the log, part by part: it may be larger than memory.
+    fn fetch_one(&self, store: &mut dyn Store, side: &SideFile) -> Result<(), RemoteError> {
+        let path = self.data.join(&side.path);
         let folder = path.parent().unwrap_or(&self.data);
-        self.disk.create_dir_all(folder)?;
-        if self.disk.exists(path)? {
-            self.disk.remove(path)?;
+        let failed = |error: std::io::Error| RemoteError::io("write", &path, &error);
+        let mut part = store.get(&side.key, 0, READ_BYTES)?.ok_or_else(|| missing(&side.key))?;
+        self.disk.create_dir_all(folder).map_err(failed)?;
+        if self.disk.exists(&path).map_err(failed)? {
+            self.disk.remove(&path).map_err(failed)?;
         }
-        let file = self.disk.create(path, bytes.len() as u64)?;
-        file.write_all_at(bytes, 0)?;
-        file.sync_data()?;
-        self.disk.sync_directory(folder)
+        let file = self.disk.create(&path, 0).map_err(failed)?;
+        let (mut at, mut crc) = (0, 0);
+        while !part.is_empty() && at + part.len() as u64 <= side.bytes {
+            file.write_all_at(&part, at).map_err(failed)?;
+            crc = crc32c::crc32c_append(crc, &part);
+            at += part.len() as u64;
+            part = store.get(&side.key, at, READ_BYTES)?.unwrap_or_default();
+        }
+        if at != side.bytes || !part.is_empty() || crc != side.crc {
+            return Err(RemoteError::corrupt(&side.key, "its bytes do not fit their checksum"));
+        }
+        file.sync_data().and_then(|()| self.disk.sync_directory(folder)).map_err(failed)
     }
 
     /// Removes log files that the newest base does not name.

@@ -16,6 +16,8 @@ pub(crate) struct Identity {
     pub store: String,
     /// The last object that the directory was made from. It has put none of its own yet.
     pub copied_to: Option<u64>,
+    /// The last epoch that a node on this directory has put: the store has at least as much.
+    pub claimed: Option<u64>,
     /// It follows another node, and may be made anew at any time.
     pub is_standby: bool,
 }
@@ -26,7 +28,13 @@ pub(crate) fn random_name(os: &Os) -> String {
 
 impl Identity {
     pub(crate) fn new(os: &Os, store: &str, copied_to: Option<u64>) -> Identity {
-        Identity { node: random_name(os), store: store.to_string(), copied_to, is_standby: false }
+        Identity {
+            node: random_name(os),
+            store: store.to_string(),
+            copied_to,
+            claimed: None,
+            is_standby: false,
+        }
     }
 
     /// None where the directory was never shipped nor copied.
@@ -52,15 +60,18 @@ impl Identity {
             ))
         })?;
         let is_standby = value["standby"] == true;
-        Ok(Some(Identity { node, store, copied_to: value["copied_to"].as_u64(), is_standby }))
+        let (copied_to, claimed) = (value["copied_to"].as_u64(), value["claimed"].as_u64());
+        Ok(Some(Identity { node, store, copied_to, claimed, is_standby }))
     }
 
     /// Writes it so that it is there whole or not at all.
     pub(crate) fn write(&self, os: &Os, data: &Path) -> Result<(), RemoteError> {
         let path = data.join(FILE);
         let unfinished = data.join(format!("{FILE}.unfinished"));
-        let Identity { node, store, copied_to, is_standby } = self;
-        let value = json!({"node": node, "store": store, "copied_to": copied_to, "standby": is_standby});
+        let Identity { node, store, copied_to, claimed, is_standby } = self;
+        let value = json!({
+            "node": node, "store": store, "copied_to": copied_to, "claimed": claimed, "standby": is_standby,
+        });
         let disk = &os.disk;
         let written = (|| {
             disk.create_dir_all(data)?;

@@ -8,7 +8,7 @@ use crate::bases::{Bases, Merge};
 use crate::claim::{base_key, read_header};
 use crate::error::RemoteError;
 use crate::object::{LOG, Stretch, log_key, number_of};
-use crate::shipper::{PIN, Settings, lock};
+use crate::shipper::{PIN, Settings, has_not_ended, lock};
 use crate::store::{Store, StoreError};
 use base::{ErrorKind, Lsn};
 use eventlog::{EventLog, LogError};
@@ -33,7 +33,15 @@ impl Keeper {
         self.pin();
         let merge = lock(&self.bases).to_merge.front().copied();
         if let Some(merge) = merge {
-            let stretch = self.merge(merge)?;
+            let stretch = match self.merge(merge) {
+                Ok(stretch) => stretch,
+                Err(error) => {
+                    // Others need not wait for it.
+                    lock(&self.bases).put_off(merge.file);
+                    self.retire()?;
+                    return Err(error);
+                }
+            };
             let mut bases = lock(&self.bases);
             // It may have gone meanwhile, with its file.
             if bases.to_merge.front() == Some(&merge) {
@@ -50,16 +58,22 @@ impl Keeper {
     /// Keeps the log files that the store does not have whole, up to a limit, beyond which they are given up and that is told.
     fn pin(&mut self) {
         let lag_bytes = self.log.metrics().remote.map_or(0, |remote| remote.lag_bytes);
-        let is_unpinned = lag_bytes > self.settings.behind_bytes_max;
-        let bases = lock(&self.bases);
         let files = self.log.log_files();
+        let bases = lock(&self.bases);
         let first = files.iter().find(|file| !bases.is_whole(file.file));
+        // What is shipped is kept too until it is merged. The last file is being written, and would be there anyhow.
+        let sealed = files.split_last().map_or(&[][..], |(_, sealed)| sealed);
+        let kept =
+            sealed.iter().filter(|file| !bases.is_whole(file.file)).map(|file| file.bytes).sum::<u64>();
+        let kept_bytes = kept.max(lag_bytes);
+        let is_unpinned = kept_bytes > self.settings.behind_bytes_max;
         drop(bases);
         let from = first.map(|file| Lsn(file.base_lsn.0 + 1)).filter(|_| !is_unpinned);
         self.log.pin_lsn(PIN, from);
         if is_unpinned && !self.is_unpinned {
             self.log.shipping_failed(format!(
-                "lag_bytes={lag_bytes} is more than {} bytes: log files that retention gives up are no longer kept for the store",
+                "{kept_bytes} bytes of the log that the store does not have whole are more than {} bytes: log files that \
+                 retention gives up are no longer kept for the store",
                 self.settings.behind_bytes_max
             ));
         }
@@ -74,6 +88,7 @@ impl Keeper {
         let mut is_gone = false;
         let log = &self.log;
         let put = self.store.put_parts(&stretch.key(), stretch.bytes, &mut |position, length| {
+            has_not_ended(log)?;
             let part = log.log_file_bytes(file, from + position, length).map_err(|error| {
                 is_gone |= matches!(error, LogError::NotFound(_));
                 StoreError::new(ErrorKind::Unavailable, error.to_string())

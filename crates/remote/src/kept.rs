@@ -31,6 +31,15 @@ struct Beside {
     number_next: u64,
 }
 
+/// A file beside the log.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Found {
+    /// Where its bytes are.
+    pub place: PathBuf,
+    /// What lay aside under its path at that time; an older one, if that is another place.
+    aside: Option<PathBuf>,
+}
+
 /// The disk of a node whose log is shipped.
 #[derive(Clone)]
 pub struct KeptDisk {
@@ -71,12 +80,19 @@ impl KeptDisk {
             .then(|| relative.to_string())
     }
 
-    /// The store has it now.
-    pub(crate) fn is_shipped(&self, side: SideFile) {
+    /// The store has what was found there now.
+    pub(crate) fn is_shipped(&self, side: SideFile, found: &Found) {
         let mut beside = self.lock();
-        if let Some(aside) = beside.aside.remove(&side.path) {
-            // It went while it was read.
+        let lies_aside = beside.aside.get(&side.path).cloned();
+        // It lay aside, or went there while it was read. Another one of its path that lies aside is not this one.
+        let is_aside = match found.aside.as_ref() == Some(&found.place) {
+            true => lies_aside == found.aside,
+            false => lies_aside.is_some() && lies_aside != found.aside,
+        };
+        if is_aside && let Some(aside) = beside.aside.remove(&side.path) {
             beside.forgotten.push(aside);
+            beside.removed.push(side);
+        } else if found.aside.as_ref() == Some(&found.place) {
             beside.removed.push(side);
         } else {
             beside.shipped.insert(side.path.clone(), side);
@@ -88,14 +104,15 @@ impl KeptDisk {
     }
 
     /// Where its bytes are: under its own name, or aside.
-    pub(crate) fn find(&self, path: &str) -> io::Result<Option<PathBuf>> {
+    pub(crate) fn find(&self, path: &str) -> io::Result<Option<Found>> {
         // Whoever removes it holds the lock.
         let beside = self.lock();
         let own = self.data.join(path);
+        let aside = beside.aside.get(path).cloned();
         if self.below.exists(&own)? {
-            return Ok(Some(own));
+            return Ok(Some(Found { place: own, aside }));
         }
-        Ok(beside.aside.get(path).cloned())
+        Ok(aside.map(|aside| Found { place: aside.clone(), aside: Some(aside) }))
     }
 
     /// The names in a folder below the data directory, those that went aside too.

@@ -33,7 +33,7 @@ pub use address::Address;
 pub use copy::{Copied, restore};
 pub use error::RemoteError;
 pub use kept::KeptDisk;
-pub use shipper::{Settings, Shipper};
+pub use shipper::{PIN, Settings, Shipper};
 pub use standby::{Standby, TAKEOVER_FILE, Watch};
 pub use store::{Listed, Place, Store, StoreError};
 pub use thread::{Shipping, Tell, begin};

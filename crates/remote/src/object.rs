@@ -9,6 +9,10 @@ pub(crate) const LOG: &str = "log/";
 const MAGIC: &str = "eventwright-remote 1";
 /// The first line has this length, whatever it says.
 const LINE_BYTES: usize = 64;
+/// No log file is larger.
+const FILE_BYTES_MAX: u64 = 1 << 40;
+/// Of an object, with its header: one frame may make it larger than usual.
+pub(crate) const OBJECT_BYTES_MAX: u64 = 2 << 30;
 /// Headers of bases name every file; this is a million of them.
 const HEADER_BYTES_MAX: usize = 256 << 20;
 
@@ -17,7 +21,42 @@ pub(crate) fn log_key(number: u64) -> String {
 }
 
 pub(crate) fn number_of(key: &str, prefix: &str) -> Option<u64> {
-    key.strip_prefix(prefix)?.parse().ok()
+    let digits = key.strip_prefix(prefix)?;
+    let is_number = digits.len() == 20 && digits.bytes().all(|byte| byte.is_ascii_digit());
+    // There is always one behind it.
+    digits.parse().ok().filter(|number| is_number && *number < u64::MAX)
+}
+
+fn is_hex(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte))
+}
+
+/// Keys that objects may name, and so have removed: those of files beside the log and of parts of log files, nothing else.
+fn is_file_key(key: &str) -> bool {
+    let is_side =
+        |key: &str| key.split_once('/').is_some_and(|(writer, number)| is_hex(writer) && is_hex(number));
+    let is_part = |key: &str| key.split('-').count() == 4 && key.split('-').all(is_hex);
+    key.strip_prefix("side/").is_some_and(is_side) || key.strip_prefix("files/").is_some_and(is_part)
+}
+
+/// Paths below a data directory that objects may have written: segments, runs and snapshots, nothing else.
+fn is_side_path(path: &str) -> bool {
+    let is_segment = |name: &str| name.strip_suffix(".segment").is_some_and(is_hex);
+    let is_name = |name: &str| !name.starts_with('.') && !name.contains(['/', '\\', '\0']);
+    let is_of_job = |path: &str| {
+        path.split_once('/').is_some_and(|(job, name)| {
+            !job.is_empty()
+                && is_name(job)
+                && is_name(name)
+                && (name.ends_with(".run") || name.ends_with(".snapshot"))
+        })
+    };
+    path.strip_prefix("log/").is_some_and(is_segment) || path.strip_prefix("state/").is_some_and(is_of_job)
+}
+
+/// Whether bytes can be a part of a log file.
+fn is_part(position: u64, bytes: u64) -> bool {
+    position.checked_add(bytes).is_some_and(|end| end <= FILE_BYTES_MAX)
 }
 
 /// A file beside the log: a segment, a run or a snapshot of a job.
@@ -115,28 +154,24 @@ fn each<T>(value: &Value, key: &str, read: impl Fn(&Value) -> Option<T>) -> Opti
 }
 
 fn side_of(value: &Value) -> Option<SideFile> {
-    let path = text(value, "path")?;
-    // It becomes a path below a data directory.
-    let parts = || path.split('/');
-    let is_below =
-        !path.contains('\0') && parts().all(|part| !part.is_empty() && part != "." && part != "..");
     let side = SideFile {
-        key: text(value, "key")?,
+        path: text(value, "path").filter(|path| is_side_path(path))?,
+        key: text(value, "key").filter(|key| is_file_key(key))?,
         bytes: number(value, "bytes")?,
         crc: crc_of(value)?,
-        path: path.clone(),
     };
-    is_below.then_some(side)
+    is_part(0, side.bytes).then_some(side)
 }
 
 fn stretch_of(value: &Value) -> Option<Stretch> {
-    Some(Stretch {
+    let stretch = Stretch {
         file: number(value, "file")?,
         generation: number(value, "generation")?,
         position: number(value, "position")?,
         bytes: number(value, "bytes")?,
         crc: crc_of(value)?,
-    })
+    };
+    is_part(stretch.position, stretch.bytes).then_some(stretch)
 }
 
 fn base_json(base: &Base) -> Value {
@@ -160,7 +195,7 @@ fn base_of(value: &Value) -> Option<Base> {
         in_objects: each(value, "in_objects", pair)?,
         stretches: each(value, "stretches", stretch_of)?,
         side: each(value, "side", side_of)?,
-        gone: each(value, "gone", |key| key.as_str().map(str::to_string))?,
+        gone: each(value, "gone", |key| key.as_str().filter(|key| is_file_key(key)).map(str::to_string))?,
         epochs: each(value, "epochs", Value::as_u64)?,
     })
 }
@@ -205,8 +240,12 @@ impl Header {
                 base: log.get("base").map(|base| base_of(base).ok_or(())).transpose().ok()?,
             }),
         };
+        if extent.as_ref().is_some_and(|extent| !is_part(extent.position, extent.bytes)) {
+            return None;
+        }
         Some(Header {
-            epoch: number(value, "epoch")?,
+            // There is always one behind it.
+            epoch: number(value, "epoch").filter(|epoch| *epoch < u64::MAX)?,
             node: text(value, "node")?,
             writer: text(value, "writer")?,
             time_ms: value.get("time_ms")?.as_i64()?,

@@ -7,10 +7,10 @@
 use crate::bases::{Bases, Merge};
 use crate::claim::{Put, base_key, fenced, put, read_header};
 use crate::error::RemoteError;
-use crate::object::{Extent, Header, SideFile};
+use crate::object::{Extent, Header};
 use crate::side::SideFiles;
-use crate::store::Store;
-use base::Lsn;
+use crate::store::{Store, StoreError};
+use base::{ErrorKind, Lsn};
 use eventlog::{EventLog, Piece, ShipPlace};
 use os::Os;
 use serde_json::json;
@@ -21,8 +21,8 @@ pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Keeps log files that are not in the store.
-pub(crate) const PIN: &str = "remote copy";
+/// Keeps log files that are not in the store; a log that is to be shipped is opened with it (`LogOptions::pinned_by`).
+pub const PIN: &str = "remote copy";
 
 /// How copies are made.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -63,6 +63,36 @@ pub(crate) struct Writer {
     pub epoch: u64,
 }
 
+/// Shows that the one who writes is there; with a store of its own, so that it can while the other one is in use.
+pub(crate) struct Alive {
+    pub os: Os,
+    pub store: Box<dyn Store>,
+    pub beat: Duration,
+    pub epoch: u64,
+    pub writer: String,
+    pub beats: u64,
+    /// When it last did, or something else that is seen.
+    pub last_ns: u64,
+}
+
+impl Alive {
+    fn show(&mut self) -> Result<(), StoreError> {
+        self.beats += 1;
+        let text = json!({"beat": self.beats, "writer": self.writer, "time_ms": self.os.clock.now_ms()});
+        self.store.put(&alive_key(self.epoch), format!("{text}\n").as_bytes())?;
+        self.last_ns = self.os.clock.monotonic_ns();
+        Ok(())
+    }
+
+    /// If it is time; whether it arrives does not matter to what goes on meanwhile.
+    pub(crate) fn show_in_between(&mut self) {
+        let silent_ns = self.os.clock.monotonic_ns().saturating_sub(self.last_ns);
+        if u128::from(silent_ns) >= self.beat.as_nanos() {
+            let _ = self.show();
+        }
+    }
+}
+
 /// An object that is put until the store has it, always the same.
 struct Pending {
     object: Vec<u8>,
@@ -84,18 +114,16 @@ pub struct Shipper {
     next: u64,
     place: ShipPlace,
     pending: Option<Pending>,
-    /// Put, and in no object yet.
-    added: Vec<SideFile>,
     /// Of the file at `place`: where the next merge begins, and how many objects lie behind it.
     merge_from: u64,
     unmerged: u64,
-    beats: u64,
+    pub(crate) alive: Alive,
 }
 
 impl Shipper {
     pub(crate) fn new(
         who: Writer,
-        (log, store): (EventLog, Box<dyn Store>),
+        (log, store, alive): (EventLog, Box<dyn Store>, Alive),
         settings: Settings,
         side: SideFiles,
         bases: Bases,
@@ -113,10 +141,9 @@ impl Shipper {
             next,
             place,
             pending: None,
-            added: Vec::new(),
             merge_from,
             unmerged,
-            beats: 0,
+            alive,
         }
     }
 
@@ -134,8 +161,11 @@ impl Shipper {
                 return Ok(false);
             };
             // Only now: what the frames name was there before they were durable.
-            let added = self.side.ship(&mut *self.store, &self.log)?;
-            self.added.extend(added);
+            let (log, alive) = (&self.log, &mut self.alive);
+            self.side.ship(&mut *self.store, log, &mut || {
+                alive.show_in_between();
+                has_not_ended(log)
+            })?;
             self.pending = Some(self.object(piece));
         }
         let Some(pending) = &self.pending else { return Ok(false) };
@@ -180,7 +210,7 @@ impl Shipper {
                 bytes: payload.len() as u64,
                 crc: crc32c::crc32c(&payload),
                 appended_ms: piece.appended_ms,
-                added: std::mem::take(&mut self.added),
+                added: self.side.take_added(),
                 base,
             }),
         };
@@ -192,6 +222,7 @@ impl Shipper {
         let Some(Pending { piece, end, is_base, .. }) = self.pending.take() else { return };
         let number = self.next;
         self.next += 1;
+        self.alive.last_ns = self.who.os.clock.monotonic_ns();
         let before = std::mem::replace(&mut self.place, end);
         {
             let mut bases = lock(&self.bases);
@@ -241,10 +272,15 @@ impl Shipper {
         {
             return Err(RemoteError::Fenced(fenced(&self.who.place, &theirs)));
         }
-        self.beats += 1;
-        let text =
-            json!({"beat": self.beats, "writer": self.who.writer, "time_ms": self.who.os.clock.now_ms()});
-        Ok(self.store.put(&alive_key(self.who.epoch), format!("{text}\n").as_bytes())?)
+        Ok(self.alive.show()?)
+    }
+}
+
+/// What takes long breaks off when the log ends: the next start goes on with it.
+pub(crate) fn has_not_ended(log: &EventLog) -> Result<(), StoreError> {
+    match log.wait_for_end(Duration::ZERO) {
+        true => Ok(()),
+        false => Err(StoreError::new(ErrorKind::Unavailable, "the log has ended meanwhile")),
     }
 }
 

@@ -4,7 +4,7 @@
 //! has the frame that says so: then its key is no longer named by bases.
 
 use crate::error::RemoteError;
-use crate::kept::KeptDisk;
+use crate::kept::{Found, KeptDisk};
 use crate::object::{SideFile, Stretch};
 use crate::store::{READ_BYTES, Store, StoreError};
 use base::{ErrorKind, Lsn};
@@ -14,6 +14,9 @@ use state::Manifest;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+
+/// Called again and again while files are put; an error breaks off.
+pub(crate) type Between<'a> = dyn FnMut() -> Result<(), StoreError> + 'a;
 
 const MANIFEST: &str = ".snapshot";
 const SEGMENT: &str = ".segment";
@@ -31,6 +34,8 @@ pub(crate) struct SideFiles {
     disk: KeptDisk,
     writer: String,
     count: u64,
+    /// Put, and in no object yet.
+    added: Vec<SideFile>,
     /// What the store had before this process began, and nobody has compared yet.
     claimed: BTreeMap<String, SideFile>,
     /// The last frame of compaction whose segment was looked for.
@@ -54,6 +59,7 @@ impl SideFiles {
             disk,
             writer: writer.to_string(),
             count: 0,
+            added: Vec::new(),
             claimed: BTreeMap::new(),
             compacted: None,
             leaving: None,
@@ -71,38 +77,43 @@ impl SideFiles {
         Ok(files)
     }
 
-    fn find(&self, path: &str) -> Result<Option<PathBuf>, RemoteError> {
+    fn find(&self, path: &str) -> Result<Option<Found>, RemoteError> {
         self.disk.find(path).map_err(|error| RemoteError::io("look for", Path::new(path), &error))
     }
 
-    /// Puts what frames that are durable by now may name; answers what was put.
+    /// What was put since the last call: the next object says so. It is kept over errors.
+    pub(crate) fn take_added(&mut self) -> Vec<SideFile> {
+        std::mem::take(&mut self.added)
+    }
+
+    /// Puts what frames that are durable by now may name. `between` is called before each part: the whole may take long.
     pub(crate) fn ship(
         &mut self,
         store: &mut dyn Store,
         log: &EventLog,
-    ) -> Result<Vec<SideFile>, RemoteError> {
-        let mut added = Vec::new();
+        between: &mut Between<'_>,
+    ) -> Result<(), RemoteError> {
         let folders = self.disk.folders("state").map_err(|error| listing("state", &error))?;
         for folder in folders {
-            self.ship_snapshots(store, &format!("state/{folder}"), &mut added)?;
+            self.ship_snapshots(store, &format!("state/{folder}"), between)?;
         }
         let compacted = log.compacted_lsn();
         if self.compacted != Some(compacted) {
             for name in self.disk.names("log").map_err(|error| listing("log", &error))? {
                 if name.ends_with(SEGMENT) {
-                    self.ship_file(store, &format!("log/{name}"), &mut added)?;
+                    self.ship_file(store, &format!("log/{name}"), between)?;
                 }
             }
             self.compacted = Some(compacted);
         }
-        Ok(added)
+        Ok(())
     }
 
     fn ship_snapshots(
         &mut self,
         store: &mut dyn Store,
         folder: &str,
-        added: &mut Vec<SideFile>,
+        between: &mut Between<'_>,
     ) -> Result<(), RemoteError> {
         let names = self.disk.names(folder).map_err(|error| listing(folder, &error))?;
         for name in names.iter().filter(|name| name.ends_with(MANIFEST)) {
@@ -115,18 +126,18 @@ impl SideFiles {
             let runs = Manifest::decode(&bytes).map(|manifest| manifest.run_names()).unwrap_or_default();
             let mut are_there = true;
             for run in runs {
-                are_there &= self.ship_file(store, &format!("{folder}/{run}"), added)?;
+                are_there &= self.ship_file(store, &format!("{folder}/{run}"), between)?;
             }
             // One whose runs are gone was given up, and is about to go itself.
             if are_there {
-                self.ship_file(store, &path, added)?;
+                self.ship_file(store, &path, between)?;
             }
         }
         Ok(())
     }
 
     fn read(&self, path: &str) -> Result<Option<Vec<u8>>, RemoteError> {
-        let Some(place) = self.find(path)? else { return Ok(None) };
+        let Some(Found { place, .. }) = self.find(path)? else { return Ok(None) };
         let read = self.disk.open(&place).and_then(|file| {
             let mut bytes = vec![0; file.length()?.min(MANIFEST_BYTES_MAX) as usize];
             file.read_exact_at(&mut bytes, 0)?;
@@ -144,28 +155,32 @@ impl SideFiles {
         &mut self,
         store: &mut dyn Store,
         path: &str,
-        added: &mut Vec<SideFile>,
+        between: &mut Between<'_>,
     ) -> Result<bool, RemoteError> {
         if self.disk.shipped(path) {
             return Ok(true);
         }
-        let Some(place) = self.find(path)? else { return Ok(false) };
-        let file = match self.disk.open(&place) {
+        let Some(mut found) = self.find(path)? else { return Ok(false) };
+        let file = match self.disk.open(&found.place) {
             Ok(file) => file,
             // It has gone aside just now.
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => match self.find(path)? {
                 Some(aside) => {
-                    self.disk.open(&aside).map_err(|error| RemoteError::io("open", &aside, &error))?
+                    found = aside;
+                    let opened = self.disk.open(&found.place);
+                    opened.map_err(|error| RemoteError::io("open", &found.place, &error))?
                 }
                 None => return Ok(false),
             },
-            Err(error) => return Err(RemoteError::io("open", &place, &error)),
+            Err(error) => return Err(RemoteError::io("open", &found.place, &error)),
         };
-        let bytes = file.length().map_err(|error| RemoteError::io("read", &place, &error))?;
-        if let Some(claimed) = self.claimed.remove(path) {
-            let crc = whole_crc(&file, bytes).map_err(|error| RemoteError::io("read", &place, &error))?;
+        let place = &found.place;
+        let bytes = file.length().map_err(|error| RemoteError::io("read", place, &error))?;
+        if let Some(claimed) = self.claimed.get(path).cloned() {
+            let crc = whole_crc(&file, bytes).map_err(|error| RemoteError::io("read", place, &error))?;
+            self.claimed.remove(path);
             if (claimed.bytes, claimed.crc) == (bytes, crc) {
-                self.disk.is_shipped(claimed);
+                self.disk.is_shipped(claimed, &found);
                 return Ok(true);
             }
             self.side_next.push(claimed);
@@ -174,6 +189,7 @@ impl SideFiles {
         let key = format!("side/{}/{:016x}", self.writer, self.count);
         let mut crc = 0;
         store.put_parts(&key, bytes, &mut |from, length| {
+            between()?;
             let part = read_part(&file, from, length).map_err(|error| {
                 StoreError::new(ErrorKind::Unavailable, format!("cannot read {path}: {error}"))
             })?;
@@ -181,8 +197,8 @@ impl SideFiles {
             Ok(part)
         })?;
         let side = SideFile { path: path.to_string(), key, bytes, crc };
-        self.disk.is_shipped(side.clone());
-        added.push(side);
+        self.disk.is_shipped(side.clone(), &found);
+        self.added.push(side);
         Ok(true)
     }
 

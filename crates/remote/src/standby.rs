@@ -3,7 +3,7 @@
 //! That the other one is silent is only a guess: it may be asleep, or cut off from the store. What decides is the put of the next
 //! object. If the standby's stands there, the other one is fenced.
 
-use crate::claim::{Claimant, claim};
+use crate::claim::{Claimant, Claimed, claim};
 use crate::copy::{Copied, Replica, check_empty, replica};
 use crate::error::RemoteError;
 use crate::identity::{Identity, random_name};
@@ -127,7 +127,7 @@ impl Standby {
             // It was away for longer than the store's history.
             *copy = replica(&self.os, &self.data, &mut *self.store, None)?;
         }
-        Ok(())
+        copy.settle(&mut *self.store)
     }
 
     /// Whether nothing has come from the other one for too long. A store that nobody has written to is nobody's.
@@ -159,13 +159,21 @@ impl Standby {
             let now_ms = self.os.clock.now_ms();
             let claimant = Claimant { node: &self.identity.node, writer: &writer, now_ms };
             match claim(&mut *self.store, &mut copy.head, &claimant)? {
-                Ok(_) => {
+                Claimed::Epoch(_) => {
                     self.identity.is_standby = false;
+                    self.identity.claimed = Some(copy.head.next - 1);
                     self.identity.write(&self.os, &self.data)?;
                     self.copy = None;
                     return Ok(true);
                 }
-                Err(_) => {
+                Claimed::Hole => {
+                    *copy = replica(&self.os, &self.data, &mut *self.store, None)?;
+                    self.since_ns = self.os.clock.monotonic_ns();
+                    if !insists {
+                        return Ok(false);
+                    }
+                }
+                Claimed::Faster => {
                     self.follow()?;
                     self.since_ns = self.os.clock.monotonic_ns();
                     if !insists {

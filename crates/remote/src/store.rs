@@ -2,6 +2,7 @@
 //!
 //! A listing shows every object whose put was answered before it began (S3 promises that since 2020, a directory always did).
 
+use crate::object::OBJECT_BYTES_MAX;
 use base::ErrorKind;
 use std::sync::Arc;
 
@@ -33,6 +34,11 @@ pub trait Store: Send {
 pub trait Place: Send + Sync {
     fn open(&self) -> Result<Box<dyn Store>, StoreError>;
 
+    /// Whether that is there, where opening it would make it; a mount that is missing is not.
+    fn is_there(&self) -> bool {
+        true
+    }
+
     /// As it is written: `s3://BUCKET/PREFIX`, a path.
     fn name(&self) -> String;
 }
@@ -57,7 +63,7 @@ pub(crate) fn list_all(store: &mut dyn Store, prefix: &str, behind: &str) -> Res
     }
 }
 
-/// A whole object; `NotFound` if it is not there.
+/// A whole object; `NotFound` if it is not there, `Corrupt` if it is larger than objects are.
 pub(crate) fn get_all(store: &mut dyn Store, key: &str) -> Result<Vec<u8>, StoreError> {
     let mut whole = Vec::new();
     loop {
@@ -65,6 +71,12 @@ pub(crate) fn get_all(store: &mut dyn Store, key: &str) -> Result<Vec<u8>, Store
         let part = part.ok_or_else(|| missing(key))?;
         let is_over = (part.len() as u64) < READ_BYTES;
         whole.extend(part);
+        if whole.len() as u64 > OBJECT_BYTES_MAX {
+            return Err(StoreError::new(
+                ErrorKind::Corrupt,
+                format!("object={key} has more than {OBJECT_BYTES_MAX} bytes: something else has written it"),
+            ));
+        }
         if is_over {
             return Ok(whole);
         }

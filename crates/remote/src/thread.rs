@@ -1,16 +1,16 @@
 //! How a node begins to ship, and the threads that go on with it.
 
 use crate::bases::Bases;
-use crate::claim::{Claimant, Head, check_writer, claim};
+use crate::claim::{Claimant, Claimed, Head, check_writer, claim};
 use crate::error::RemoteError;
 use crate::identity::{Identity, random_name};
 use crate::keeper::Keeper;
 use crate::kept::KeptDisk;
-use crate::shipper::{PIN, Settings, Shipper, Writer, lock, sealed};
+use crate::shipper::{Alive, PIN, Settings, Shipper, Writer, lock, sealed};
 use crate::side::SideFiles;
-use crate::store::SharedPlace;
+use crate::store::{SharedPlace, StoreError};
 use base::{ErrorKind, Lsn};
-use eventlog::{EventLog, ShipPlace};
+use eventlog::{EventLog, ShipPlace, ShippedFile};
 use os::Os;
 use std::path::Path;
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
@@ -92,10 +92,8 @@ pub fn begin(
     log.pin_lsn(PIN, Some(Lsn(0)));
     let (mut shipper, mut keeper, epoch) =
         patiently(os, &settings, &tell, || open(os, (data, disk.clone()), log, place, &settings))?;
-    patiently(os, &settings, &tell, || {
-        while shipper.step()? {}
-        Ok(())
-    })?;
+    // Each object has the whole patience.
+    while patiently(os, &settings, &tell, || shipper.step())? {}
     log.begin_shipping(shipper.shipped(), epoch);
     keeper.bases = shipper.bases.clone();
     let fenced: Arc<(Mutex<Option<String>>, Condvar)> = Arc::default();
@@ -128,8 +126,14 @@ pub(crate) fn open(
     place: &SharedPlace,
     settings: &Settings,
 ) -> Result<(Shipper, Keeper, u64), RemoteError> {
-    let mut store = place.open()?;
     let known = Identity::read(os, data)?.filter(|identity| identity.store == place.name());
+    if known.as_ref().is_some_and(|known| known.claimed.max(known.copied_to).is_some()) && !place.is_there() {
+        return Err(RemoteError::Store(StoreError::new(
+            ErrorKind::Unavailable,
+            format!("{} is not there, but it was before: look whether it is mounted", place.name()),
+        )));
+    }
+    let mut store = place.open()?;
     let is_new = known.is_none();
     let mut identity = known.unwrap_or_else(|| Identity::new(os, &place.name(), None));
     let writer = random_name(os);
@@ -151,24 +155,36 @@ pub(crate) fn open(
             identity.write(os, data)?;
         }
         let claimant = Claimant { node: &identity.node, writer: &writer, now_ms: os.clock.now_ms() };
-        if let Ok(epoch) = claim(&mut *store, &mut head, &claimant)? {
+        if let Claimed::Epoch(epoch) = claim(&mut *store, &mut head, &claimant)? {
             break (head, epoch);
         }
     };
-    if identity.copied_to.take().is_some() {
-        identity.write(os, data)?;
-    }
+    let claimed_ns = os.clock.monotonic_ns();
+    (identity.copied_to, identity.claimed) = (None, Some(head.next - 1));
+    identity.write(os, data)?;
     let from = place_of(log, &head, &place.name())?;
     let mut bases = Bases::of(&head);
     // What an earlier process was not done with.
-    for file in log.log_files().iter().filter(|file| file.file < from.file) {
+    let before = |file: &ShippedFile| file.file < from.file && !bases.is_whole(file.file);
+    // Those that the store has whole are not read through.
+    for file in log.log_files().into_iter().filter(before).collect::<Vec<_>>() {
         let position = log.log_file_end(file.file)?;
         let sealed = sealed(log, &bases, ShipPlace { file: file.file, position, lsn: file.base_lsn });
         bases.to_merge.extend(sealed);
     }
     let side = SideFiles::new(disk, &writer, std::mem::take(&mut head.side))?;
     let who = Writer { os: os.clone(), place: place.name(), node: identity.node, writer, epoch };
-    let shipper = Shipper::new(who, (log.clone(), store), settings.clone(), side, bases, (head.next, from));
+    let alive = Alive {
+        os: os.clone(),
+        store: place.open()?,
+        beat: settings.beat,
+        epoch,
+        writer: who.writer.clone(),
+        beats: 0,
+        last_ns: claimed_ns,
+    };
+    let shipper =
+        Shipper::new(who, (log.clone(), store, alive), settings.clone(), side, bases, (head.next, from));
     let keeper = Keeper {
         os: os.clone(),
         log: log.clone(),
@@ -220,7 +236,12 @@ fn place_of(log: &EventLog, head: &Head, place: &str) -> Result<ShipPlace, Remot
 }
 
 /// Ships until the log ends; answers why if another node has taken over.
-fn ship(shipper: &mut Shipper, log: &EventLog, settings: &Settings, tell: &Tell) -> Option<String> {
+pub(crate) fn ship(
+    shipper: &mut Shipper,
+    log: &EventLog,
+    settings: &Settings,
+    tell: &Tell,
+) -> Option<String> {
     let mut pause = PAUSE_MIN;
     let mut is_told = false;
     let mut is_over = false;
@@ -234,6 +255,8 @@ fn ship(shipper: &mut Shipper, log: &EventLog, settings: &Settings, tell: &Tell)
                     false => shipper.beat(),
                 }
             }
+            // Whoever ended the log has waited as long as it wants to; the next start ships the rest.
+            Ok(true) if !log.wait_for_end(Duration::ZERO) => return None,
             Ok(true) => Ok(()),
             Err(error) => Err(error),
         };
@@ -245,15 +268,19 @@ fn ship(shipper: &mut Shipper, log: &EventLog, settings: &Settings, tell: &Tell)
                 (pause, is_told) = (PAUSE_MIN, false);
             }
             Err(RemoteError::Fenced(reason)) => return Some(reason),
+            // The next start goes on with it.
+            Err(_) if !log.wait_for_end(Duration::ZERO) => return None,
             Err(error) => {
                 log.shipping_failed(error.to_string());
                 if !is_told {
                     tell(&format!("warning: the log is not shipped, trying again: {error}"));
                     is_told = true;
                 }
-                if is_over || !log.wait_for_end(pause) {
+                if !log.wait_for_end(pause) {
                     return None;
                 }
+                // It writes, though what is to be shipped cannot be read.
+                shipper.alive.show_in_between();
                 pause = (pause * 2).min(PAUSE_MAX);
             }
         }
@@ -267,6 +294,7 @@ fn keep(keeper: &mut Keeper, log: &EventLog, tell: &Tell) {
         let pause = match keeper.step() {
             Ok(true) => Duration::ZERO,
             Ok(false) => LOOKS_EVERY,
+            Err(_) if !log.wait_for_end(Duration::ZERO) => return,
             Err(error) => {
                 if !is_told {
                     tell(&format!("warning: the store is not kept small, trying again: {error}"));

@@ -15,6 +15,10 @@ struct Shared {
     faults: u64,
     is_away: bool,
     keeps_no_conditions: bool,
+    /// A put of a key that begins so fails, after so many that do not.
+    failing_put: Option<(String, u64)>,
+    /// Called before each part of an object.
+    on_part: Option<Arc<dyn Fn() + Send + Sync>>,
     random: u64,
 }
 
@@ -34,6 +38,15 @@ impl Memory {
 
     pub fn go_away(&self, is_away: bool) {
         self.0.lock().unwrap().is_away = is_away;
+    }
+
+    /// One put of a key that begins so fails, after so many that do not.
+    pub fn fail_put_of(&self, prefix: &str, after: u64) {
+        self.0.lock().unwrap().failing_put = Some((prefix.to_string(), after));
+    }
+
+    pub fn on_part(&self, call: impl Fn() + Send + Sync + 'static) {
+        self.0.lock().unwrap().on_part = Some(Arc::new(call));
     }
 
     pub fn keep_no_conditions(&self) {
@@ -119,13 +132,26 @@ impl Store for Memory {
     fn put(&mut self, key: &str, bytes: &[u8]) -> Result<(), StoreError> {
         let mut shared = self.0.lock().unwrap();
         shared.call()?;
+        if let Some((prefix, after)) = &mut shared.failing_put
+            && key.starts_with(prefix.as_str())
+        {
+            if *after == 0 {
+                shared.failing_put = None;
+                return Err(away());
+            }
+            *after -= 1;
+        }
         shared.objects.insert(key.to_string(), bytes.to_vec());
         Ok(())
     }
 
     fn put_parts(&mut self, key: &str, bytes: u64, read: ReadPart<'_>) -> Result<(), StoreError> {
         let mut whole = Vec::new();
+        let on_part = self.0.lock().unwrap().on_part.clone();
         while (whole.len() as u64) < bytes {
+            if let Some(call) = &on_part {
+                call();
+            }
             let length = (bytes - whole.len() as u64).min(1000) as usize;
             whole.extend(read(whole.len() as u64, length)?);
         }

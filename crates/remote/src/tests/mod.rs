@@ -1,5 +1,6 @@
 //! Two nodes on simulated disks and one store in memory that loses answers, fails, and takes what was given up on later.
 
+mod faults;
 mod memory;
 mod node;
 mod objects;

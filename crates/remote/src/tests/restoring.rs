@@ -2,10 +2,9 @@
 
 use super::node::{DATA, TOPICS, expected, open_log, restored, settings, values};
 use super::{Memory, Model, SimNode};
-use crate::claim::Head;
 use crate::shipper::Settings;
 use crate::store::SharedPlace;
-use base::{Lsn, Offset};
+use base::Offset;
 use eventlog::LogError;
 use os::Disk;
 use os::sim::SimOs;
@@ -13,17 +12,8 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// The last frame that the store has.
-pub fn end_of(store: &Memory) -> Lsn {
-    loop {
-        if let Ok(head) = Head::read(&mut *store.handle()) {
-            return Lsn(head.last.map_or(0, |last| last.last_lsn));
-        }
-    }
-}
-
 /// A node that has written, with a second between the frames; times of the frames.
-fn written(store: &Memory, settings: &Settings, count: u64) -> (SimNode, Model, Vec<(u64, i64)>) {
+pub fn written(store: &Memory, settings: &Settings, count: u64) -> (SimNode, Model, Vec<(u64, i64)>) {
     let mut node = SimNode::open(&SimOs::new(1), store, settings).unwrap();
     node.create_topics();
     let (mut model, mut times) = (Model::new(), Vec::new());
@@ -149,7 +139,7 @@ fn snapshots_come_along_and_stay_until_the_store_knows_better() {
 }
 
 /// A manifest that names nothing, as one that cannot be read does.
-fn manifest_at(disk: &Arc<dyn Disk>, folder: &Path, name: &str) {
+pub fn manifest_at(disk: &Arc<dyn Disk>, folder: &Path, name: &str) {
     let file = disk.create(&folder.join(name), 0).unwrap();
     file.write_all_at(name.as_bytes(), 0).unwrap();
     file.sync_data().unwrap();
