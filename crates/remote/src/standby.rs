@@ -116,8 +116,8 @@ impl Standby {
         Ok(is_taken)
     }
 
-    /// Whether another turn may help after an error.
-    pub fn may_go_on(&self, error: &RemoteError) -> bool {
+    /// Whether another attempt may help after an error.
+    pub fn may_go_on(error: &RemoteError) -> bool {
         matches!(error.kind(), ErrorKind::Unavailable | ErrorKind::Retry | ErrorKind::NotFound)
     }
 

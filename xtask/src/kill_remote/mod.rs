@@ -156,6 +156,7 @@ fn lose(
     let goes_on = random.below(3) == 0;
     let standby = has_standby.then(|| Life::start_standby(bucket, folder, death)).transpose()?;
     let sampler = Sampler::start(&active.http()?);
+    sampler.wait_first()?;
     std::thread::sleep(Duration::from_millis(LOAD_MS_MIN + random.below(LOAD_MS_MAX - LOAD_MS_MIN)));
     active.check_alive()?;
     // The last sample counts: what is acknowledged behind it is not judged by it.

@@ -32,7 +32,7 @@ impl Bucket {
         command.arg(verb).env("AWS_ACCESS_KEY_ID", KEY_ID).env("AWS_SECRET_ACCESS_KEY", self.secret);
         command.env("AWS_REGION", REGION);
         command.args(["--remote-option", &format!("s3.endpoint=http://127.0.0.1:{}", self.port)]);
-        command.args(["--remote-option", "timeout=4 s"]);
+        command.args(["--remote-option", "timeout=20 s"]);
         Ok(command)
     }
 }

@@ -5,12 +5,14 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use os::Os;
 use os::http::{Request, exchange};
 
 const LIMIT: Duration = Duration::from_secs(2);
 const PAUSE: Duration = Duration::from_millis(20);
+/// A machine may have much else to do.
+const FIRST_LIMIT: Duration = Duration::from_secs(30);
 
 /// What was shown, by a node that was asked at this time.
 #[derive(Debug, Clone, Copy)]
@@ -41,6 +43,16 @@ impl Sampler {
             }
         });
         Sampler { last, stop, thread: Some(thread) }
+    }
+
+    /// Waits until something was shown.
+    pub fn wait_first(&self) -> Result<()> {
+        let begun = Instant::now();
+        while self.last().is_none() {
+            ensure!(begun.elapsed() < FIRST_LIMIT, "the node shows nothing");
+            std::thread::sleep(PAUSE);
+        }
+        Ok(())
     }
 
     pub fn last(&self) -> Option<Sample> {

@@ -78,9 +78,22 @@ fn follow(
     interrupt: &Interrupt,
 ) -> anyhow::Result<bool> {
     let takeover_after = remotes::duration("--takeover-after", &arguments.takeover_after)?;
-    let mut standby = Standby::open(os, data, &wanted.place, Watch { takeover_after })?;
-    say(&format!("standby of {} in {}\n", wanted.place.name(), data.display()))?;
     let mut is_told = false;
+    let mut standby = loop {
+        match Standby::open(os, data, &wanted.place, Watch { takeover_after }) {
+            Ok(standby) => break standby,
+            Err(error) if Standby::may_go_on(&error) => {
+                if !std::mem::replace(&mut is_told, true) {
+                    eprintln!("warning: the store does not answer, trying again: {error}");
+                }
+            }
+            Err(error) => return Err(error.into()),
+        }
+        if interrupt.wait_timeout(STANDBY_LOOK_MS) {
+            return Ok(false);
+        }
+    };
+    say(&format!("standby of {} in {}\n", wanted.place.name(), data.display()))?;
     loop {
         match standby.turn() {
             Ok(true) => {
@@ -88,7 +101,7 @@ fn follow(
                 return Ok(true);
             }
             Ok(false) => is_told = false,
-            Err(error) if standby.may_go_on(&error) => {
+            Err(error) if Standby::may_go_on(&error) => {
                 if !is_told {
                     eprintln!("warning: the store cannot be followed, trying again: {error}");
                 }
