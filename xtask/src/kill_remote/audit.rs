@@ -7,7 +7,7 @@ use anyhow::{Context, Result, ensure};
 use kafka_client::{Client, OffsetSpec};
 
 use super::shown::Sample;
-use super::writers::{Acknowledged, PLAIN, REMOTE, Writers, Written, connect, value};
+use super::writers::{Acknowledged, PLAIN, READ_TIMEOUT, REMOTE, Writers, Written, connect, value};
 
 const FETCH_BYTES_MAX: i32 = 4 * 1024 * 1024;
 /// What is shown is in milliseconds.
@@ -23,7 +23,7 @@ pub struct Lost {
 /// Reads the topic with `durability=remote`: all that was acknowledged is there once and in order. Answers how many records.
 pub fn remote(address: &str, written: &Written) -> Result<u64> {
     let mut found: BTreeMap<usize, Vec<String>> = BTreeMap::new();
-    for value in read(&mut connect(address)?, REMOTE)? {
+    for value in read(&mut connect(address, READ_TIMEOUT)?, REMOTE)? {
         let producer = producer_of(&value)?;
         found.entry(producer).or_default().push(value);
     }
@@ -50,7 +50,7 @@ pub fn plain(address: &str, writers: &Writers, sample: &Sample, died: Instant) -
     // Before it is read: what is acknowledged meanwhile is there or not.
     let acknowledged = writers.plain();
     let mut found: BTreeMap<usize, BTreeSet<u64>> = BTreeMap::new();
-    for value in read(&mut connect(address)?, PLAIN)? {
+    for value in read(&mut connect(address, READ_TIMEOUT)?, PLAIN)? {
         let number = value.split(':').nth(1).and_then(|number| number.parse().ok());
         found.entry(producer_of(&value)?).or_default().insert(number.context("a foreign record")?);
     }

@@ -15,8 +15,10 @@ use os::clock::RealClock;
 pub const REMOTE: &str = "remote";
 pub const PLAIN: &str = "plain";
 pub const PRODUCERS: usize = 2;
-/// Not longer than it takes to find that a node does not answer.
+/// Of writers: not longer than it takes to find that a node does not answer.
 const TIMEOUT: Duration = Duration::from_secs(2);
+/// Of whoever reads everything back from a node that is there.
+pub const READ_TIMEOUT: Duration = Duration::from_secs(60);
 const PAUSE: Duration = Duration::from_millis(5);
 
 /// An acknowledged record of the topic without `durability=remote`.
@@ -59,14 +61,14 @@ pub fn value(producer: usize, number: u64) -> String {
     format!("{producer}:{number}:{}", "x".repeat((number % 300) as usize))
 }
 
-pub fn connect(address: &str) -> Result<Client, ClientError> {
+pub fn connect(address: &str, timeout: Duration) -> Result<Client, ClientError> {
     let mut options = ClientOptions::new("kill-remote");
-    (options.connect_timeout, options.request_timeout) = (TIMEOUT, TIMEOUT);
+    (options.connect_timeout, options.request_timeout) = (timeout, timeout);
     Client::connect_with(address, options)
 }
 
 pub fn create_topics(address: &str) -> Result<()> {
-    let mut client = connect(address)?;
+    let mut client = connect(address, TIMEOUT)?;
     client.create_topic(REMOTE, 1, 1, &[("durability", "remote")])?;
     client.create_topic(PLAIN, 1, 1, &[])?;
     Ok(())
@@ -138,7 +140,7 @@ impl Route {
     fn client(&mut self, common: &Common) -> Option<&mut Client> {
         let address = lock(&common.address).clone();
         if self.client.as_ref().is_none_or(|(to, _)| *to != address) {
-            self.client = connect(&address).ok().map(|client| (address, client));
+            self.client = connect(&address, TIMEOUT).ok().map(|client| (address, client));
         }
         if self.client.is_none() {
             std::thread::sleep(PAUSE);
@@ -225,7 +227,7 @@ pub fn try_remote(address: &str) -> bool {
         let mut builder = BatchBuilder::new(Compression::None);
         let built = builder.append(0, None, Some(b"fenced"), &[]).and_then(|_| builder.build());
         let Ok(batch) = built else { continue };
-        if connect(address).is_ok_and(|mut client| client.produce(REMOTE, 0, batch, -1).is_ok()) {
+        if connect(address, TIMEOUT).is_ok_and(|mut client| client.produce(REMOTE, 0, batch, -1).is_ok()) {
             return true;
         }
     }
