@@ -152,10 +152,14 @@ fn savepoint_of(
 /// The last steps of the job's life that the log still has, without a gap.
 fn logged(log: &EventLog, job: &str, state: &JournalState) -> Result<Vec<StepRecord>, LogError> {
     let mut steps: Vec<StepRecord> = Vec::new();
+    let mut is_other = false;
     frames(log, i64::MIN, &mut |frame| {
         for record in frame.entries.iter().filter_map(|bytes| Record::decode(bytes).ok()) {
             match record {
-                Record::Started { job: other, .. } if other == job => steps.clear(),
+                Record::Started { job: other, instance, .. } if other == job => {
+                    steps.clear();
+                    is_other = instance != state.instance;
+                }
                 Record::Step { job: other, step } if other == job => {
                     if steps.last().is_some_and(|last| last.number + 1 != step.number) {
                         steps.clear();
@@ -167,9 +171,9 @@ fn logged(log: &EventLog, job: &str, state: &JournalState) -> Result<Vec<StepRec
         }
         if steps.len() > LOGGED_MAX { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     })?;
-    // What is not durable yet is known to the journal.
-    let last = steps.last().map_or(0, |step| step.number);
-    if last > state.last_step { Ok(Vec::new()) } else { Ok(steps) }
+    // The job goes on while the log is read, and may even begin anew.
+    steps.retain(|step| step.number <= state.last_step && !is_other);
+    Ok(steps)
 }
 
 fn frames(

@@ -21,7 +21,7 @@ use base::Lsn;
 use dataflow::engine::{ProbedNode, ProbedRow};
 use dataflow::plan::NodeId;
 use std::path::PathBuf;
-use std::sync::{Arc, TryLockError};
+use std::sync::{Arc, MutexGuard, TryLockError};
 
 /// What is asked of a step.
 #[derive(Debug, Clone)]
@@ -132,6 +132,7 @@ impl Runtime {
         job: &str,
         savepoint: Option<&std::path::Path>,
     ) -> Result<KnownSteps, RuntimeError> {
+        let _turn = self.debugging()?;
         let name = self.find(job).ok_or_else(|| RuntimeError::Unknown { job: job.into() })?.name;
         let mut covered: Vec<Covered> =
             known::all(self, &name, savepoint, None)?.iter().map(known::Known::covered).collect();
@@ -152,13 +153,17 @@ impl Runtime {
         request: &JobRequest,
         wanted: &StepWanted,
     ) -> Result<DebuggedStep, RuntimeError> {
-        // Each of them takes the memory of a job.
-        let _turn = match self.debugging.try_lock() {
-            Ok(turn) => turn,
-            Err(TryLockError::Poisoned(turn)) => turn.into_inner(),
-            Err(TryLockError::WouldBlock) => return Err(RuntimeError::Debugging),
-        };
+        let _turn = self.debugging()?;
         rerun::run(self, request, wanted)
+    }
+
+    /// One at a time: each takes the memory of a job, or reads much of the log.
+    fn debugging(&self) -> Result<MutexGuard<'_, ()>, RuntimeError> {
+        match self.debugging.try_lock() {
+            Ok(turn) => Ok(turn),
+            Err(TryLockError::Poisoned(turn)) => Ok(turn.into_inner()),
+            Err(TryLockError::WouldBlock) => Err(RuntimeError::Debugging),
+        }
     }
 
     fn request_of(&self, job: &str) -> Result<Arc<JobRequest>, RuntimeError> {
