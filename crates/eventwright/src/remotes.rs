@@ -21,9 +21,9 @@ pub struct RemoteStore {
 pub fn place(os: &Os, address: &str, arguments: &StoreArguments) -> anyhow::Result<Arc<dyn Place>> {
     let mut options = BTreeMap::new();
     for option in &arguments.remote_options {
+        // What was given is not shown: it may be a secret.
         let pair = option.split_once('=');
-        let (key, value) =
-            pair.with_context(|| format!("--remote-option '{option}' has no '=': write KEY=VALUE"))?;
+        let (key, value) = pair.context("a --remote-option has no '=': write KEY=VALUE")?;
         options.insert(key.trim().to_string(), value.trim().to_string());
     }
     Ok(Address::parse(address)?.place(os, &options)?)
