@@ -6,6 +6,8 @@
 //! 2. An error must have an excuse: a fault that was made before it. Without one the seed has found a bug.
 //! 3. When the events are over the faults end, the inputs are completed, and every job must come to its end.
 
+mod looks;
+
 use crate::connector::{Outside, Range, Simulated, encode_partitions};
 use crate::inputs::Inputs;
 use crate::jobs::{self, JobPlan};
@@ -17,9 +19,7 @@ use dataflow::connector::ConnectorTable;
 use eventlog::{Committer, EventLog, LogError, LogOptions, Recovery};
 use os::Disk;
 use os::sim::{SimDisk, SimOs, SplitMix, SyncFault};
-use runtime::{
-    JobOptions, JobRequest, Journal, Machine, Patience, Runtime, RuntimeError, StepWanted, Turn, Wait,
-};
+use runtime::{JobOptions, JobRequest, Journal, Machine, Patience, Runtime, RuntimeError, Turn, Wait};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
@@ -592,55 +592,6 @@ impl World {
                     self.look_at(index);
                 }
                 self.look_back(&again);
-            }
-            Err(error) => self.job_failed(index, &error),
-        }
-    }
-
-    /// Runs a step again that lies a few steps back, beside the job, which must not notice.
-    fn look_back(&mut self, request: &JobRequest) {
-        let Some(node) = &self.node else { return };
-        let Some(last) = node.runtime.journal().job(&request.name).map(|state| state.last_step) else {
-            return;
-        };
-        let step = last.saturating_sub(last % 5);
-        let wanted = StepWanted { step, rows_max: 3, entries_max: 50, savepoint: None };
-        match node.runtime.debug_step_of(request, &wanted) {
-            Ok(debugged) => {
-                assert_eq!(debugged.hash, debugged.stored_hash, "step {step} gives something else");
-                let entries = debugged.operators.iter().flat_map(|operator| &operator.probed.state.entries);
-                for entry in entries {
-                    assert_ne!(entry.what, "entry", "an entry that nobody can read");
-                }
-                self.story.looked_back += 1;
-            }
-            // Chapters keep no input.
-            Err(RuntimeError::NotCovered { .. } | RuntimeError::InputGone { .. }) => {}
-            Err(error) => self.excuse(&error),
-        }
-    }
-
-    fn look(&mut self) {
-        let index = self.random.below(self.jobs.len() as u64) as usize;
-        self.look_at(index);
-    }
-
-    /// Looks at the state of a job: after one step it is the same in every life.
-    fn look_at(&mut self, index: usize) {
-        let job = &mut self.jobs[index];
-        let Some(machine) = &mut job.machine else { return };
-        // Rows that are forgotten after a while are counted as long as they lie somewhere.
-        if job.plan.plan.state_ttl_ms.is_some() {
-            return;
-        }
-        match machine.digest() {
-            Ok(digest) => {
-                self.story.digests += 1;
-                if let Some(step) = job.steps.last_mut() {
-                    let known = *step.digest.get_or_insert(digest);
-                    assert_eq!(digest, known, "the state after step {} is another", job.steps.len());
-                }
-                self.note(digest);
             }
             Err(error) => self.job_failed(index, &error),
         }
