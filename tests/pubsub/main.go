@@ -21,6 +21,7 @@ import (
 	"encoding/pem"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -72,8 +73,11 @@ func main() {
 	http.HandleFunc("/token", s.exchange)
 	http.HandleFunc("/suite/token", s.setToken)
 	http.HandleFunc("/v1/", s.serve)
+	// Whoever reads `ready` connects at once.
+	listener, err := net.Listen("tcp", "127.0.0.1:"+port)
+	check(err)
 	fmt.Println("ready")
-	check(http.ListenAndServe("127.0.0.1:"+port, nil))
+	check(http.Serve(listener, nil))
 }
 
 func fail(what string) {
