@@ -66,9 +66,11 @@ class Page {
     await again();
   }
 
-  failed(error) {
+  /** Shows what went wrong: above the page until it is well again, or in a place of its own, which is the caller's to clear. */
+  failed(error, place) {
     if (this.isGone || error.name === "AbortError") return;
     if (!(error instanceof api.Refusal)) console.error(error);
+    if (place) { put(place, failure(error)); return; }
     this.wrong ??= h("div", {});
     put(this.wrong, failure(error));
     if (!this.wrong.isConnected) this.root.prepend(this.wrong);

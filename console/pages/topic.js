@@ -101,7 +101,8 @@ function records(page, topic, info, box) {
     if (shown.length === 0) nothing(); else redraw();
   };
 
-  const run = async (what) => { page.well(); try { await what(); } catch (error) { page.failed(error); } };
+  // Not above the page, where the next answer to its polling would wipe it away.
+  const run = async (what) => { told.querySelector("[role=alert]")?.remove(); try { await what(); } catch (error) { page.failed(error, told); } };
   const go = () => {
     stop();
     next = null;

@@ -97,9 +97,12 @@ await step("a condition finds records by a field of their JSON", async () => {
   const delays = await page.locator("tbody td:nth-child(4)").allTextContents();
   if (delays.length === 0 || !delays.every((text) => Number(/"dep_delay": ?(\d+)/.exec(text)?.[1]) > 300)) throw new Error(delays[0]);
 });
-await step("a search can be stopped, and what is no condition says so", async () => {
+await step("what is no condition says so, for as long as it is not another one", async () => {
   await page.getByRole("textbox", { name: "Condition" }).fill("dep_delay");
   await page.keyboard.press("Enter");
+  await page.getByRole("alert").getByText("begins with a path").waitFor();
+  // The page asks for the topic again meanwhile, and draws what it gets.
+  for (let times = 0; times < 2; times += 1) await page.waitForResponse((response) => response.url().endsWith("/api/topics/flight-events"));
   await page.getByRole("alert").getByText("begins with a path").waitFor();
   await page.getByRole("textbox", { name: "Condition" }).fill("");
 });

@@ -80,6 +80,22 @@ pub fn output(command: &mut Command, limit: Duration) -> Result<String> {
     Ok(finished.stdout)
 }
 
+/// The same command with its standard error in its standard output, for those who wait for a line of either.
+pub fn joined_output(command: &Command) -> Command {
+    let mut joined = Command::new("sh");
+    joined.args(["-c", "exec \"$@\" 2>&1", "sh"]).arg(command.get_program()).args(command.get_args());
+    for (name, value) in command.get_envs() {
+        match value {
+            Some(value) => joined.env(name, value),
+            None => joined.env_remove(name),
+        };
+    }
+    if let Some(folder) = command.get_current_dir() {
+        joined.current_dir(folder);
+    }
+    joined
+}
+
 /// Whether the program can be found on the search path; a path is looked up as it is.
 pub fn exists(program: &str) -> bool {
     std::env::var_os("PATH")

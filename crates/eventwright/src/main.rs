@@ -16,6 +16,7 @@ mod remotes;
 mod script;
 mod signals;
 mod summary;
+mod takeover;
 
 use clap::Parser;
 use cli::{Cli, Verb};

@@ -6,10 +6,12 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, ensure};
 use kafka_client::{Client, OffsetSpec};
 
+use super::jobs;
 use super::shown::Sample;
 use super::writers::{Acknowledged, PLAIN, READ_TIMEOUT, REMOTE, Writers, Written, connect, value};
 
 const FETCH_BYTES_MAX: i32 = 4 * 1024 * 1024;
+const PAUSE: Duration = Duration::from_millis(50);
 /// What is shown is in milliseconds.
 const ROUNDING: Duration = Duration::from_millis(5);
 
@@ -20,12 +22,14 @@ pub struct Lost {
     pub bytes: u64,
 }
 
-/// Reads the topic with `durability=remote`: all that was acknowledged is there once and in order. Answers how many records.
+/// Reads the topic with `durability=remote`: all that was acknowledged is there once and in order, and so are the results of the
+/// job that reads it. Answers how many records.
 pub fn remote(address: &str, written: &Written) -> Result<u64> {
+    let mut client = connect(address, READ_TIMEOUT)?;
+    let all = read(&mut client, REMOTE)?;
     let mut found: BTreeMap<usize, Vec<String>> = BTreeMap::new();
-    for value in read(&mut connect(address, READ_TIMEOUT)?, REMOTE)? {
-        let producer = producer_of(&value)?;
-        found.entry(producer).or_default().push(value);
+    for value in &all {
+        found.entry(producer_of(value)?).or_default().push(value.clone());
     }
     let mut records = 0;
     for (producer, count) in written.remote.iter().enumerate() {
@@ -42,6 +46,16 @@ pub fn remote(address: &str, written: &Written) -> Result<u64> {
         }
         records += count;
     }
+    let begun = Instant::now();
+    while jobs::copied(&mut client)? < records {
+        ensure!(
+            begun.elapsed() < READ_TIMEOUT,
+            "the job does not go on: it has copied {} of {records}",
+            jobs::copied(&mut client)?
+        );
+        std::thread::sleep(PAUSE);
+    }
+    jobs::audit(&mut client, &all, &written.remote)?;
     Ok(records)
 }
 
@@ -107,7 +121,7 @@ fn producer_of(value: &str) -> Result<usize> {
 }
 
 /// The values of a topic, in its order.
-fn read(client: &mut Client, topic: &str) -> Result<Vec<String>> {
+pub fn read(client: &mut Client, topic: &str) -> Result<Vec<String>> {
     let end = client.list_offsets(topic, 0, OffsetSpec::Latest)?.offset;
     let mut values = Vec::new();
     let mut offset = 0;

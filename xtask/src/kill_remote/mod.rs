@@ -7,12 +7,15 @@
 //! 3. After each take-over the topic without is read: of what was acknowledged only what was not shipped may be missing, the newest
 //!    of each producer, and no more than was shown. In the end the other one is read: nothing that was acknowledged is missing,
 //!    nothing is there twice or out of order.
-//! 4. A node that was only stopped goes on when another one has taken over: it acknowledges nothing more of the topic with
+//! 4. A job reads the topic with `durability=remote` all the while, copies it and counts by producer. In the end its results are
+//!    those of every record, once and in order: state, positions and outputs have moved from machine to machine.
+//! 5. A node that was only stopped goes on when another one has taken over: it acknowledges nothing more of the topic with
 //!    `durability=remote`, and ends by itself, fenced.
 //!
 //! The store is moto: what it speaks is S3's protocol, and what it does with a put on a condition is what S3 does.
 
 mod audit;
+mod jobs;
 mod node;
 mod shown;
 mod writers;
@@ -61,7 +64,7 @@ impl Tally {
         let median = gone_ms.get(gone_ms.len() / 2).copied().unwrap_or(0);
         format!(
             "{} machines lost in {} runs ({} by standby, {} by restore; {} went on and were fenced); {} records acknowledged by the \
-             store are all there once, of {} others {} ({} bytes) were lost, never more than was shown; served again after {median} \
+             store are all there once, and in the job's results, of {} others {} ({} bytes) were lost, never more than was shown; served again after {median} \
              ms (median), {} ms (longest)",
             self.kills,
             self.runs,
@@ -124,8 +127,10 @@ fn one_run(
     tally: &mut Tally,
 ) -> Result<()> {
     std::fs::create_dir_all(folder)?;
-    let mut active = Life::start(bucket, folder, 0)?;
-    writers::create_topics(&active.address()?)?;
+    let first = Life::start(bucket, folder, 0)?;
+    writers::create_topics(&first.address()?)?;
+    first.stop()?;
+    let mut active = Life::run(bucket, folder, 0)?;
     let writers = Writers::start(&active.address()?)?;
     let mut lived = Ok(());
     for death in 1..=deaths {
@@ -179,7 +184,7 @@ fn lose(
         None => {
             tally.by_restore += 1;
             node::restore(bucket, folder, death)?;
-            Life::start(bucket, folder, death)?
+            Life::run(bucket, folder, death)?
         }
     };
     writers.go_to(&next.address()?);

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail, ensure};
 use serde_json::Value;
 
+use super::jobs;
 use crate::aws::{KEY_ID, REGION};
 use crate::process::{self, Server};
 
@@ -50,26 +51,53 @@ fn data(folder: &Path, number: u64) -> PathBuf {
     folder.join(format!("machine-{number}"))
 }
 
+/// What a node is started to do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Role {
+    /// Serves clients, without the jobs.
+    Broker,
+    /// Runs the jobs.
+    Runner,
+    /// The same, when its turn has come.
+    Standby,
+}
+
 impl Life {
-    /// Starts the node of a data directory and waits until it serves.
+    /// Starts the node of a data directory, without jobs, and waits until it serves.
     pub fn start(bucket: &Bucket, folder: &Path, number: u64) -> Result<Life> {
-        let mut life = Life::spawn(bucket, folder, number, false)?;
-        life.wait_serving()?;
-        Ok(life)
+        Life::serving(bucket, folder, number, Role::Broker)
+    }
+
+    /// The same with the jobs.
+    pub fn run(bucket: &Bucket, folder: &Path, number: u64) -> Result<Life> {
+        Life::serving(bucket, folder, number, Role::Runner)
     }
 
     /// Starts one that follows the node that writes.
     pub fn start_standby(bucket: &Bucket, folder: &Path, number: u64) -> Result<Life> {
-        Life::spawn(bucket, folder, number, true)
+        Life::spawn(bucket, folder, number, Role::Standby)
     }
 
-    fn spawn(bucket: &Bucket, folder: &Path, number: u64, is_standby: bool) -> Result<Life> {
+    fn serving(bucket: &Bucket, folder: &Path, number: u64, role: Role) -> Result<Life> {
+        let mut life = Life::spawn(bucket, folder, number, role)?;
+        life.wait_serving()?;
+        Ok(life)
+    }
+
+    fn spawn(bucket: &Bucket, folder: &Path, number: u64, role: Role) -> Result<Life> {
         let data = data(folder, number);
         let log = folder.join(format!("machine-{number}.log"));
-        let mut command = bucket.command("start")?;
+        let mut command = match role {
+            Role::Broker => bucket.command("start")?,
+            Role::Runner | Role::Standby => {
+                let mut command = bucket.command("run")?;
+                command.arg(jobs::write(folder)?).args(["--snapshot-steps", "16"]);
+                command
+            }
+        };
         command.args(["--kafka", "127.0.0.1:0", "--http", "127.0.0.1:0", "--pg", "none"]);
         command.args(["--remote", &bucket.address(), "--remote-history", "0s"]).arg("--data").arg(&data);
-        if is_standby {
+        if role == Role::Standby {
             command.args(["--standby", "--takeover-after", "1s"]);
         }
         let address: Arc<Mutex<Option<String>>> = Arc::default();
@@ -81,7 +109,7 @@ impl Life {
             }
             line.starts_with("standby of ").then_some(())
         };
-        let (server, ()) = Server::start(&mut command, &log, LIMIT, find)?;
+        let (server, ()) = Server::start(&mut process::joined_output(&command), &log, LIMIT, find)?;
         Ok(Life { server: Some(server), data, log, address })
     }
 

@@ -12,6 +12,8 @@ use kafka_wire::records::{BatchBuilder, Compression};
 use os::Clock;
 use os::clock::RealClock;
 
+use super::jobs;
+
 pub const REMOTE: &str = "remote";
 pub const PLAIN: &str = "plain";
 pub const PRODUCERS: usize = 2;
@@ -71,7 +73,7 @@ pub fn create_topics(address: &str) -> Result<()> {
     let mut client = connect(address, TIMEOUT)?;
     client.create_topic(REMOTE, 1, 1, &[("durability", "remote")])?;
     client.create_topic(PLAIN, 1, 1, &[])?;
-    Ok(())
+    jobs::create_topics(&mut client)
 }
 
 impl Writers {

@@ -1,6 +1,7 @@
 //! Files of SQL, jobs and savepoints.
 
 use super::node::NodeArguments;
+use super::remote::RemoteArguments;
 use super::topics::Form;
 use clap::{Args, Subcommand};
 use std::path::PathBuf;
@@ -26,6 +27,8 @@ pub struct ScriptArguments {
   eventwright run job.sql --var REGION=eu --kafka 127.0.0.1:0
   eventwright run job.sql --init tables.sql           tables and settings from a file of their own
   eventwright run job.sql --from-savepoint data/savepoints/savepoint-orders-1f2e3d4c
+  eventwright run job.sql --data ./data --remote s3://backups/orders
+  eventwright run job.sql --data ./standby-data --remote s3://backups/orders --standby
 
 Results of print tables go to standard output, everything else to standard error.
 `${NAME}` in the file stands for --var NAME=value or the environment's NAME.")]
@@ -37,6 +40,8 @@ pub struct RunArguments {
     pub data: Option<PathBuf>,
     #[command(flatten)]
     pub node: NodeArguments,
+    #[command(flatten)]
+    pub remote: RemoteArguments,
     /// Leave the node up when the jobs are done, until it is interrupted
     #[arg(long)]
     pub keep_running: bool,

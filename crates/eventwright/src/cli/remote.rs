@@ -52,7 +52,7 @@ pub struct RestoreArguments {
 #[derive(Args)]
 #[command(after_help = "Example: eventwright takeover --data ./standby-data")]
 pub struct TakeoverArguments {
-    /// The data directory of a running `eventwright start --standby`
+    /// The data directory of a node that was started with --standby, by `start` or `run`
     #[arg(long, value_name = "DIR", default_value = "eventwright-data")]
     pub data: PathBuf,
 }

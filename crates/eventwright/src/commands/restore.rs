@@ -38,7 +38,7 @@ pub fn takeover(arguments: &TakeoverArguments) -> anyhow::Result<()> {
     let data = &arguments.data;
     if !data.join("remote.json").is_file() {
         bail!(
-            "{} is no standby's: give the data directory of a running `eventwright start --standby`",
+            "{} is no standby's: give the data directory of a node that was started with --standby",
             data.display()
         );
     }

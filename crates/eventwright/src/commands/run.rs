@@ -7,9 +7,11 @@ use crate::materialized;
 use crate::node::{self, Node};
 use crate::output::{print_table, thousands};
 use crate::progress::{INTERVAL_MS, ProgressLine};
+use crate::remotes::RemoteStore;
 use crate::script::{self, JobNames, Script};
 use crate::signals::Interrupt;
 use crate::summary::{JobState, JobSummary, Summary};
+use crate::takeover;
 use anyhow::{Context, bail};
 use os::Os;
 use runtime::{JobHandle, JobOptions, JobProgress, JobRequest, RestartStrategy, Submitted};
@@ -36,11 +38,22 @@ pub fn run(arguments: &RunArguments) -> anyhow::Result<()> {
         memory_bytes("--memory", size)?;
     }
     let interrupt = Interrupt::listen()?;
+    let wanted = RemoteStore::of(&os, &arguments.remote)?;
     let data = match &arguments.data {
         Some(data) => data.clone(),
+        None if wanted.is_some() => {
+            bail!("a node that ships its log has a directory that stays: give --data DIR")
+        }
         None => fresh_data_directory(&os)?,
     };
-    let node = Node::open(&os, &data, &arguments.node)?;
+    let say = |line: &str| {
+        eprint!("{line}");
+        Ok(())
+    };
+    if !takeover::wait_for_turn(&os, &data, (wanted.as_ref(), &arguments.remote), &interrupt, say)? {
+        return Ok(());
+    }
+    let node = Node::open_shipped(&os, &data, &arguments.node, wanted.as_ref())?;
     eprintln!("kafka listening on {}", node.kafka_address());
     if let Some(address) = node.http_address() {
         eprintln!("http listening on {address}");
@@ -55,12 +68,17 @@ pub fn run(arguments: &RunArguments) -> anyhow::Result<()> {
         let summarised = run.summarise();
         result.and(ended).and(summarised)
     });
-    if result.is_ok() && arguments.keep_running && !interrupt.is_set() {
+    if result.is_ok() && arguments.keep_running && !interrupt.is_set() && node.fenced_elsewhere().is_none() {
         eprintln!("the node stays up on {}; interrupt it to stop", node.kafka_address());
-        interrupt.wait();
+        takeover::wait_for_end(&node, &interrupt);
     }
+    let fenced = node.fenced_elsewhere();
     node.shutdown();
-    result
+    match fenced {
+        // It is why its jobs have failed, if they have.
+        Some(reason) => bail!("fenced: {reason}"),
+        None => result,
+    }
 }
 
 /// Without `--data`, each run has a directory of its own, which stays for a look afterwards.
@@ -262,11 +280,12 @@ impl<'a> Run<'a> {
         Ok(())
     }
 
-    /// Waits until every job has ended, also when one of them fails; an interrupt stops them in good order.
+    /// Waits until every job has ended, also when one of them fails; an interrupt stops them in good order, and so does another
+    /// node that has taken over.
     fn wait_for_all(&mut self) -> anyhow::Result<()> {
         let mut line = ProgressLine::new(self.node.os.clock.clone());
         while !self.running.is_empty() {
-            if self.interrupt.is_set() {
+            if self.interrupt.is_set() || self.node.fenced_elsewhere().is_some() {
                 line.clear();
                 return self.stop_jobs();
             }
@@ -335,7 +354,10 @@ impl<'a> Run<'a> {
             jobs: &self.ended,
             data: &self.node.data,
             kafka: self.node.kafka_address().to_string(),
-            stays_up: self.arguments.keep_running && self.failure.is_none() && !self.interrupt.is_set(),
+            stays_up: self.arguments.keep_running
+                && self.failure.is_none()
+                && !self.interrupt.is_set()
+                && self.node.fenced_elsewhere().is_none(),
             topics: &self.topics,
             file: &self.arguments.script.file,
         };
