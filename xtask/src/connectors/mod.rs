@@ -61,7 +61,7 @@ pub use self::kills::{prove as prove_kills, stage as kills_stage};
 
 #[derive(Args)]
 pub struct Options {
-    /// The systems to run, all if there are none: kafka, postgresql, postgresql-changes, mariadb, mariadb-changes, mysql, mysql-changes, sqlite, rabbitmq, rabbitmq-stream, nats, nats-durable, redis-streams, redis-streams-group, mqtt, mqtt-qos1, artemis, activemq, stomp-activemq, stomp-rabbitmq, sqs, sqs-fifo, kinesis, sns, pubsub, pubsub-ordered, http, http-batch, sse, websocket, websocket-subscribed, prometheus, s3, s3-notifications, filesystem, delta, iceberg, iceberg-rest, opensearch, opensearch-keyed, clickhouse, mongodb, mongodb-keyed, mongodb-changes
+    /// The systems to run, all if there are none: kafka, postgresql, postgresql-changes, mariadb, mariadb-changes, mysql, mysql-changes, sqlite, rabbitmq, rabbitmq-stream, nats, nats-durable, redis-streams, redis-streams-group, mqtt, mqtt-qos1, artemis, activemq, stomp-artemis, stomp-activemq, stomp-rabbitmq, sqs, sqs-fifo, kinesis, sns, pubsub, pubsub-ordered, http, http-batch, sse, websocket, websocket-subscribed, prometheus, s3, s3-notifications, filesystem, delta, iceberg, iceberg-rest, opensearch, opensearch-keyed, clickhouse, mongodb, mongodb-keyed, mongodb-changes
     names: Vec<String>,
     /// Only the cases whose names hold this
     #[arg(long)]
@@ -108,6 +108,7 @@ const SYSTEMS: &[(&str, System)] = &[
     ("mqtt-qos1", |_| Ok(Box::new(mqtt::Mqtt::new(Quality::AtLeast)?))),
     ("artemis", |_| Ok(Box::new(amqp::Amqp::new(Kind::Artemis)?))),
     ("activemq", |_| Ok(Box::new(amqp::Amqp::new(Kind::ActiveMq)?))),
+    ("stomp-artemis", |_| Ok(Box::new(stomp::Stomp::new(stomp::Brand::Artemis)?))),
     ("stomp-activemq", |_| Ok(Box::new(stomp::Stomp::new(stomp::Brand::ActiveMq)?))),
     ("stomp-rabbitmq", |_| Ok(Box::new(stomp::Stomp::new(stomp::Brand::RabbitMq)?))),
     ("sqs", |folder| Ok(Box::new(sqs::Sqs::new(folder, false)?))),

@@ -173,8 +173,15 @@ impl Life {
             ensure!(begun.elapsed() < LIMIT, "the old node goes on: {}", self.last_words());
             std::thread::sleep(PAUSE);
         };
+        // What it has said comes through a pipe, and may come after its end.
+        while !self.last_words().starts_with("error: ") && begun.elapsed() < LIMIT {
+            std::thread::sleep(PAUSE);
+        }
         let words = self.last_words();
-        ensure!(!status.success() && words.contains("fenced: "), "the old node ended with {status}: {words}");
+        ensure!(
+            !status.success() && words.starts_with("error: fenced: "),
+            "the old node ended with {status}: {words}"
+        );
         Ok(())
     }
 
