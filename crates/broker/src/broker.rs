@@ -12,7 +12,7 @@ use crate::call::{Call, Now, Outcome, Peer, ReplyTo};
 use crate::config::BrokerConfig;
 use crate::errors::ApiError;
 use crate::group::{Coordinator, Event, Ticket};
-use crate::metrics::Counters;
+use crate::metrics::{Counters, read};
 use crate::produce_spans::ProduceSpans;
 use crate::quotas::{QUOTAS_LAYER, QuotaChange, QuotaRules, Sensors, SharedQuotas};
 use crate::security::{Rules, RulesChange, SharedRules, Throttle, USERS_LAYER, permit_name};
@@ -129,6 +129,7 @@ pub struct Broker {
     producer_ids: Mutex<IdBlock>,
     cluster_id: String,
     deadline_watch: OnceLock<Box<dyn Fn(i64) + Send + Sync>>,
+    connection_watch: OnceLock<Box<dyn Fn() + Send + Sync>>,
     tracer: Tracer,
     /// None where nobody wants traces.
     pub(crate) produce_spans: Option<Arc<ProduceSpans>>,
@@ -196,6 +197,7 @@ impl Broker {
             producer_ids: Mutex::new(IdBlock::default()),
             cluster_id,
             deadline_watch: OnceLock::new(),
+            connection_watch: OnceLock::new(),
             tracer: Tracer::off(),
             produce_spans: None,
             log,
@@ -260,6 +262,26 @@ impl Broker {
     pub fn watch_deadline(&self, watch: impl Fn(i64) + Send + Sync + 'static) {
         // A second edge over the same broker relies on the first one's ticks.
         let _ = self.deadline_watch.set(Box::new(watch));
+    }
+
+    /// Open connections of Kafka clients.
+    pub fn connections(&self) -> usize {
+        let connections = &self.counters.connections;
+        // In this order, so that there are never fewer opened than closed.
+        let closed = read(&connections.closed);
+        usize::try_from(read(&connections.opened) - closed).unwrap_or(usize::MAX)
+    }
+
+    /// Has `watch` called whenever a Kafka client has connected, on the thread that accepts: other ports share the open
+    /// files of the process with that one. Only the first call takes effect.
+    pub fn watch_connections(&self, watch: impl Fn() + Send + Sync + 'static) {
+        let _ = self.connection_watch.set(Box::new(watch));
+    }
+
+    pub(crate) fn connected(&self) {
+        if let Some(watch) = self.connection_watch.get() {
+            watch();
+        }
     }
 
     /// Hands an event to the coordinator under a new ticket, and its answers to whom they belong; `None` if the event

@@ -10,6 +10,7 @@ use crate::topic_defaults;
 use crate::upkeep::{OffsetsConfig, ProducersConfig};
 use base::options::{OptionError, OptionKind, OptionSpec, Options};
 use eventlog::CompactionOptions;
+use os::open_files::{Division, RESERVED_MAX, RESERVED_MIN};
 use std::collections::BTreeMap;
 
 const fn spec(
@@ -75,7 +76,7 @@ const GENERAL: &[OptionSpec] = &[
         "connections.max.idle.ms",
         integer(1, i64::MAX),
         "600000",
-        "A connection without a request for so long is closed.",
+        "A connection without a request for so long is closed, on the HTTP port, too.",
         "600000",
     ),
     spec(
@@ -399,11 +400,6 @@ const GENERAL: &[OptionSpec] = &[
     ),
 ];
 
-/// Files and sockets that connections leave to the log and the jobs: a quarter of all, but no more than this.
-const OPEN_FILES_RESERVED_MAX: usize = 4_096;
-/// And no less than this, if there are twice as many.
-const OPEN_FILES_RESERVED_MIN: usize = 512;
-
 /// Of a default that is cut to no less, nobody is told.
 const CONNECTIONS_EXPECTED: usize = 1_000;
 
@@ -537,15 +533,13 @@ impl BrokerConfig {
     /// asked for, or expects.
     pub fn fit_open_files(&mut self, open_files_max: Option<u64>) -> Option<String> {
         let limit = usize::try_from(open_files_max?).unwrap_or(usize::MAX);
-        let quarter = (limit / 4).clamp(OPEN_FILES_RESERVED_MIN, OPEN_FILES_RESERVED_MAX);
-        let reserved = quarter.min(limit / 2);
-        let most = (limit - reserved).max(1);
+        let most = Division::of(open_files_max).connections;
         self.connections_fit = most;
         let wanted = self.connections_max;
         self.connections_max = wanted.min(most);
         let surprises = self.given.contains_key("max.connections") || most < CONNECTIONS_EXPECTED;
         (wanted > most && surprises).then(|| {
-            let needed = wanted + (wanted / 3 + 1).clamp(OPEN_FILES_RESERVED_MIN, OPEN_FILES_RESERVED_MAX);
+            let needed = wanted + (wanted / 3 + 1).clamp(RESERVED_MIN, RESERVED_MAX);
             format!(
                 "max.connections={wanted} does not fit the limit of open files={limit}: {most} connections are taken; \
                  raise the hard limit to {needed} (`ulimit -Hn`, LimitNOFILE= of a systemd unit), or set max.connections={most}"

@@ -486,6 +486,7 @@ fn serve_http(
             views: Some(views.clone()),
             queries: queries.clone(),
             also_measured: also_measured.clone(),
+            limits: http_server::Limits::default(),
         };
         http_server::start(config, runtime.clone(), os.clone())
     };

@@ -3,11 +3,12 @@
 
 use auth::https::{Url, exchange};
 use auth::plain::Login;
-use auth::tls::client;
+use auth::tls::{ClientStream, client};
 use os::Os;
 use os::http::Request;
 use serde_json::{Value, json};
-use std::io::{BufRead, BufReader, Read};
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
 use std::path::Path;
 use std::process::{Child, ChildStdout, Command, Stdio};
 use std::sync::Arc;
@@ -34,7 +35,7 @@ fn run(folder: &Path, arguments: &[&str], input: &str) -> (bool, String) {
         .spawn()
         .expect("the command starts");
     // It may end without reading.
-    let _ = std::io::Write::write_all(&mut child.stdin.take().expect("a pipe"), input.as_bytes());
+    let _ = Write::write_all(&mut child.stdin.take().expect("a pipe"), input.as_bytes());
     let output = child.wait_with_output().expect("the command ends");
     let text = [output.stdout, output.stderr].concat();
     (output.status.success(), String::from_utf8_lossy(&text).into_owned())
@@ -102,6 +103,14 @@ impl Node {
         let tls = Some((&config, url.host.as_str()));
         let answer = exchange(&*network, tls, &request, Duration::from_secs(60)).expect("an answer");
         (answer.status, answer.body)
+    }
+
+    /// A connection without TLS yet.
+    fn connect(&self) -> TcpStream {
+        let url = Url::parse(&self.url).expect("an address");
+        let stream = TcpStream::connect(url.address()).expect("the node listens");
+        stream.set_read_timeout(Some(Duration::from_secs(60))).expect("a time-out");
+        stream
     }
 }
 
@@ -190,6 +199,39 @@ fn a_node_with_users_asks_on_its_http_port_who_is_there() {
     let (success, text) = other("horse");
     assert!(success, "{text}");
     assert_eq!(node.ask(admin, "GET", "/subjects", &Value::Null), (200, json!(["a", "orders-value"])));
+}
+
+#[test]
+fn a_connection_over_tls_is_used_again_and_slow_handshakes_hold_up_nobody() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let node = Node::start(folder.path());
+    // More than are served at once of one network: in the first byte of a handshake, or before it.
+    let mut slow: Vec<TcpStream> = (0..200).map(|_| node.connect()).collect();
+    for stream in slow.iter_mut().step_by(2) {
+        stream.write_all(b"\x16").expect("it is taken");
+    }
+    let config = Arc::new(client(&node.authority, None).expect("a certificate"));
+    let mut stream = ClientStream::begin(config, "localhost", node.connect()).expect("a handshake");
+    // The second one comes a byte in a record, and both of the last ones come in one.
+    let request = format!(
+        "GET /v1/config HTTP/1.1\r\nHost: localhost\r\nAuthorization: {}\r\n\r\n",
+        Login::basic("admin", "horse")
+    );
+    for sizes in [&[request.len()][..], &[1][..], &[2 * request.len()][..]] {
+        let asked = sizes[0].div_ceil(request.len());
+        for piece in request.repeat(asked).as_bytes().chunks(sizes[0]) {
+            stream.write_all(piece).expect("it is taken");
+            stream.flush().expect("it is taken");
+        }
+        let mut text = String::new();
+        while text.matches("\"web-cancel\"").count() < asked {
+            let mut some = [0; 4096];
+            let count = stream.read(&mut some).expect("an answer");
+            assert!(count > 0, "it was closed behind {text}");
+            text.push_str(std::str::from_utf8(&some[..count]).expect("a text"));
+        }
+        assert_eq!(text.matches("HTTP/1.1 200 OK").count(), asked, "{text}");
+    }
 }
 
 #[test]

@@ -1,8 +1,8 @@
 //! The HTTP front of a node: events, the part of Flink's REST API that looks at jobs and stops them, the schema registry,
 //! and the metrics.
 //!
-//! `server` accepts connections and keeps them within limits, `guard` refuses what a browser could be tricked into,
-//! `door` asks who is there and what they may, `router` finds the answer of a request; the answers' shapes are in `flink`, one file per family. The names in them
+//! `server` accepts connections, `crowd` keeps them within limits, `connection` waits for requests and has them answered,
+//! `answer` finds whose they are: `guard` refuses what a browser could be tricked into, `door` asks who is there and what they may, `router` finds the answer of a request; the answers' shapes are in `flink`, one file per family. The names in them
 //! are those of Flink's documentation (REST API v1), so that Flink's command line, operators and scripts work.
 //!
 //! `events` takes events and hands out records: CloudEvents, plain bodies, long polls, Server-Sent Events.
@@ -18,9 +18,12 @@
 //! Flink's shapes are kept where they fit: a node is one task manager, a job's plan nodes are its vertices, a worker is
 //! a slot. What has no counterpart here (accumulators' values, back pressure, single subtasks) is not served, and answers 404.
 
+mod answer;
 mod body;
 mod committed;
+mod connection;
 mod console;
+mod crowd;
 mod desk;
 mod door;
 mod events;
@@ -40,5 +43,5 @@ pub use console::{Asking, Queries, known_json, step_json};
 pub use events::Webhooks;
 pub use savepoint_folders::SavepointFolders;
 pub use scrape::metric_families;
-pub use server::{Front, HttpError, ServerConfig, ServerHandle, start};
+pub use server::{Front, HttpError, Limits, ServerConfig, ServerHandle, start};
 pub use telemetry::TelemetryTopics;

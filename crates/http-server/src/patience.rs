@@ -19,6 +19,10 @@ pub(crate) struct Patience<S> {
 }
 
 impl<S> Patience<S> {
+    pub(crate) fn into_inner(self) -> S {
+        self.stream
+    }
+
     pub(crate) fn new(stream: S, send_max: Duration) -> Patience<S> {
         Patience { stream, send_max, held_up: None }
     }

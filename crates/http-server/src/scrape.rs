@@ -28,6 +28,7 @@ pub(crate) struct Counters {
     opened: AtomicU64,
     closed: AtomicU64,
     refused: AtomicU64,
+    pushed_out: AtomicU64,
     /// By status.
     answers: Mutex<BTreeMap<u16, u64>>,
 }
@@ -43,6 +44,10 @@ impl Counters {
 
     pub(crate) fn refused(&self) {
         self.refused.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn pushed_out(&self) {
+        self.pushed_out.fetch_add(1, Ordering::Relaxed);
     }
 
     pub(crate) fn answered(&self, status: u16) {
@@ -95,8 +100,13 @@ const HTTP: Table<Counters> = Table {
         }),
         counter(
             "eventwright_http_connections_refused_total",
-            "Connections that were one too many of their network.",
+            "Connections for which there was no room, since all that were there were being served.",
             |http| Some(http.refused.load(Ordering::Relaxed).into()),
+        ),
+        counter(
+            "eventwright_http_connections_pushed_out_total",
+            "Connections that waited for a request and made room for others.",
+            |http| Some(http.pushed_out.load(Ordering::Relaxed).into()),
         ),
     ],
 };

@@ -1,70 +1,44 @@
 //! The edge: listens, accepts and serves HTTP/1.1 on a thread of its own, within limits.
-//!
-//! Requests to the schema registry, and events, may wait for a sync of the log, so they are answered on threads beside it.
 
 use crate::SavepointFolders;
-use crate::body::Body;
-use crate::console::{self, Console, Given, Meant, Queries};
-use crate::door::{Asked, Caller, Door};
-use crate::events::{self, Events, Rights, Upgrades, Webhooks};
-use crate::guard::{self, Names};
-use crate::patience::Patience;
-use crate::reply::Reply;
+use crate::answer::answer;
+use crate::connection::{Waits, converse};
+use crate::console::{Console, Given, Queries};
+use crate::crowd::{Crowd, Place};
+use crate::door::{Caller, Door};
+use crate::events::{Events, Webhooks};
+use crate::guard::Names;
 use crate::router::Site;
-use crate::schemas;
-use crate::scrape::{self, Counters, Sources};
-use crate::telemetry::{self, TelemetryTopics};
+use crate::scrape::{Counters, Sources};
+use crate::telemetry::TelemetryTopics;
 use crate::triggers::Triggers;
 use broker::Broker;
-use broker::security::{Visitor, network_of};
 use broker::server::{Tls, TlsError};
-use bytes::{Bytes, BytesMut};
-use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
-use hyper::body::Incoming;
-use hyper::header::WWW_AUTHENTICATE;
-use hyper::http::request::Parts;
-use hyper::server::conn::http1;
-use hyper::service::service_fn;
-use hyper::{Method, Request, Response, StatusCode};
-use hyper_util::rt::{TokioIo, TokioTimer};
 use os::Os;
+use os::open_files::{self, Division};
 use registry::SchemaRegistry;
 use runtime::Runtime;
-use std::collections::HashMap;
-use std::convert::Infallible;
-use std::net::{IpAddr, SocketAddr, TcpListener as StdListener};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener as StdListener};
+use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
+use tokio::sync::watch;
 use views::Views;
 
-/// Connections that are served at once; further ones wait to be accepted.
-const CONNECTIONS_MAX: usize = 512;
+/// Open connections, those that wait for a request included, if the limit of open files leaves so many.
+const CONNECTIONS_MAX: usize = 20_000;
 
-/// Connections of one network; further ones are closed, so that one client cannot keep all others out.
-const CONNECTIONS_OF_NETWORK_MAX: usize = 128;
+/// Of what that limit keeps for the log and the jobs, a quarter may be ours however many Kafka clients there are, but
+/// no more than this.
+const CONNECTIONS_ASSURED_MAX: usize = 512;
 
-/// Bytes of a request's first line and headers.
-const HEAD_BYTES_MAX: usize = 16 << 10;
+/// How long a client may take for the head of a request.
+const HEAD_MAX: Duration = Duration::from_secs(30);
 
-const HEADERS_MAX: usize = 64;
-
-/// Bytes of a request's body.
-const BODY_BYTES_MAX: usize = 64 << 10;
-
-/// How long a client may take for its headers, idle connections included, and for a body.
-const READ_MAX: Duration = Duration::from_secs(30);
-
-/// How long a client may hold up its answer: one that does not read must not keep its place.
-const SEND_MAX: Duration = Duration::from_secs(60);
-
-/// What a client still sends after its answer is read for so long and so far: closing a socket with unread
-/// bytes resets the connection, which takes the answer away from the client.
-const LINGER_MAX: Duration = Duration::from_secs(1);
-const LINGER_BYTES_MAX: u64 = 1 << 20;
+/// How long a connection without a request stays, where no broker has a setting for it.
+const IDLE_MAX: Duration = Duration::from_secs(600);
 
 /// A TLS handshake that takes longer is given up.
 const TLS_HANDSHAKE_MAX: Duration = Duration::from_secs(10);
@@ -100,6 +74,22 @@ pub struct ServerConfig {
     pub queries: Option<Arc<dyn Queries>>,
     /// Writes what the node's other ports measure onto the page of metrics.
     pub also_measured: Arc<dyn Fn(&mut metrics::Page) + Send + Sync>,
+    pub limits: Limits,
+}
+
+/// What clients may take of the server without asking for anything.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    /// Open connections; fewer if the limit of open files leaves fewer, when the server starts.
+    pub connections: usize,
+    /// How long the head of a request may take: the first one from the beginning of its connection.
+    pub head: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Limits {
+        Limits { connections: CONNECTIONS_MAX, head: HEAD_MAX }
+    }
 }
 
 impl ServerConfig {
@@ -120,6 +110,7 @@ impl ServerConfig {
             views: None,
             queries: None,
             also_measured: Arc::new(|_| {}),
+            limits: Limits::default(),
         }
     }
 }
@@ -184,6 +175,14 @@ pub fn start(config: ServerConfig, runtime: Arc<Runtime>, os: Os) -> Result<Serv
         let _in_runtime = runtime.enter();
         TcpListener::from_std(listener).map_err(failed)?
     };
+    if let Some(broker) = &served.sources.broker {
+        let crowd = Arc::downgrade(&served.crowd);
+        broker.watch_connections(move || {
+            if let Some(crowd) = crowd.upgrade() {
+                crowd.shrink();
+            }
+        });
+    }
     let (stop, stopped) = watch::channel(false);
     let thread = std::thread::Builder::new()
         .name("http".into())
@@ -218,15 +217,17 @@ impl Drop for ServerHandle {
     }
 }
 
-struct Served {
-    site: Arc<Site>,
-    schemas: Option<Arc<SchemaRegistry>>,
-    events: Option<Arc<Events>>,
-    console: Option<Arc<Console>>,
-    sources: Sources,
-    names: Names,
+pub(crate) struct Served {
+    pub site: Arc<Site>,
+    pub schemas: Option<Arc<SchemaRegistry>>,
+    pub events: Option<Arc<Events>>,
+    pub console: Option<Arc<Console>>,
+    pub sources: Sources,
+    pub names: Names,
+    pub door: Option<Door>,
     tls: Option<Tls>,
-    door: Option<Door>,
+    crowd: Arc<Crowd>,
+    waits: Waits,
     log: Arc<dyn Fn(&str) + Send + Sync>,
 }
 
@@ -241,114 +242,88 @@ impl Front {
     /// Answers the requests of a client of this machine until the stream ends. Needs a tokio runtime with time.
     pub async fn serve(&self, stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static) {
         let (_stop, stopped) = watch::channel(false);
-        let caller = Caller { host: std::net::Ipv4Addr::LOCALHOST.into(), certificate: None };
-        exchange(stream, |request| answer(request, caller.clone(), self.0.clone()), stopped).await;
+        let (served, caller) = (&self.0, Caller { host: Ipv4Addr::LOCALHOST.into(), certificate: None });
+        let Some(place) = served.crowd.enter(caller.host) else { return };
+        let answer = |request| answer(request, caller.clone(), served.clone());
+        converse(place, stream, served.waits, answer, stopped).await;
     }
 }
 
-/// Open connections, by network.
-type Networks = Arc<Mutex<HashMap<IpAddr, usize>>>;
-
-/// Counts a connection for as long as it lives, also if its task panics.
-struct Counted {
-    networks: Networks,
-    network: IpAddr,
-}
-
-impl Counted {
-    /// `None` if its network has too many.
-    fn new(networks: &Networks, from: IpAddr) -> Option<Counted> {
-        let network = network_of(from);
-        let mut counts = networks.lock().unwrap_or_else(PoisonError::into_inner);
-        let count = counts.entry(network).or_default();
-        if *count >= CONNECTIONS_OF_NETWORK_MAX {
-            return None;
-        }
-        *count += 1;
-        Some(Counted { networks: networks.clone(), network })
-    }
-}
-
-impl Drop for Counted {
-    fn drop(&mut self) {
-        let mut counts = self.networks.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(count) = counts.get_mut(&self.network) {
-            *count -= 1;
-            if *count == 0 {
-                counts.remove(&self.network);
-            }
-        }
-    }
-}
-
-/// A connection that is open, for those who count.
-struct Open(Arc<Counters>);
-
-impl Open {
-    fn new(counters: &Arc<Counters>) -> Open {
-        counters.opened();
-        Open(counters.clone())
-    }
-}
-
-impl Drop for Open {
-    fn drop(&mut self) {
-        self.0.closed();
+/// How many connections there may be at the moment: open files are shared with the Kafka port, which comes first.
+fn room(most: usize, broker: Option<Arc<Broker>>) -> impl Fn() -> usize + Send + Sync {
+    let Division { connections, reserved } = Division::of(open_files::limit());
+    let assured = (reserved / 4).min(CONNECTIONS_ASSURED_MAX);
+    move || {
+        let others = broker.as_ref().map_or(0, |broker| broker.connections());
+        connections.saturating_sub(others).max(assured).min(most)
     }
 }
 
 async fn accept(listener: TcpListener, served: Arc<Served>, mut stop: watch::Receiver<bool>) {
-    let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
-    let networks = Networks::default();
+    let crowd = served.crowd.clone();
     loop {
-        let place = tokio::select! {
-            place = places.clone().acquire_owned() => place,
-            _ = stop.wait_for(|stop| *stop) => break,
-        };
-        // The semaphore is never closed.
-        let Ok(place) = place else { break };
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
             _ = stop.wait_for(|stop| *stop) => break,
         };
         match accepted {
             Ok((stream, from)) => {
-                let Some(counted) = Counted::new(&networks, from.ip()) else {
-                    served.sources.http.refused();
-                    continue;
-                };
-                let (served, stop) = (served.clone(), stop.clone());
-                let open = Open::new(&served.sources.http);
-                tokio::spawn(async move {
-                    serve(stream, from.ip(), served, stop).await;
-                    drop((place, counted, open));
-                });
+                let Some(place) = crowd.enter(from.ip()) else { continue };
+                tokio::spawn(serve(place, stream, from.ip(), served.clone(), stop.clone()));
             }
-            // Out of descriptors, or a client that went away at once: go on, but not in a spin.
-            Err(_) => tokio::time::sleep(Duration::from_millis(50)).await,
+            Err(error) => {
+                // Others have taken more descriptors than was reckoned with.
+                if open_files::are_used_up(&error) {
+                    crowd.push_out();
+                }
+                // A client may also have gone away at once: go on, but not in a spin.
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
         }
     }
     if let Some(events) = &served.events {
         events.stop();
     }
-    let all = places.acquire_many(CONNECTIONS_MAX as u32);
+    crowd.end();
     // Connections that do not end in time are cut with the runtime.
-    let _ = tokio::time::timeout(STOP_MAX, all).await;
+    let _ = tokio::time::timeout(STOP_MAX, crowd.emptied()).await;
 }
 
-async fn serve(stream: TcpStream, host: IpAddr, served: Arc<Served>, stop: watch::Receiver<bool>) {
+async fn serve(
+    place: Place,
+    stream: TcpStream,
+    host: IpAddr,
+    served: Arc<Served>,
+    stop: watch::Receiver<bool>,
+) {
     // Answers are small and must not wait for the client's acknowledgement of the one before.
     let _ = stream.set_nodelay(true);
-    let Some(tls) = &served.tls else {
-        let Ok((stream, twin)) = twins(stream) else { return };
-        let caller = Caller { host, certificate: None };
-        if exchange(stream, |request| answer(request, caller.clone(), served.clone()), stop).await {
-            linger(twin).await;
-        }
-        return;
-    };
+    if served.tls.is_some() {
+        // In a box, so that plain connections do not have room for it.
+        return Box::pin(serve_tls(place, stream, host, served, stop)).await;
+    }
+    let (caller, waits) = (Caller { host, certificate: None }, served.waits);
+    converse(place, stream, waits, |request| answer(request, caller.clone(), served.clone()), stop).await;
+}
+
+async fn serve_tls(
+    place: Place,
+    stream: TcpStream,
+    host: IpAddr,
+    served: Arc<Served>,
+    stop: watch::Receiver<bool>,
+) {
+    let Some(tls) = &served.tls else { return };
     let log = served.log.clone();
-    let handshake = tokio::time::timeout(TLS_HANDSHAKE_MAX, tls.acceptor(&*log).accept(stream)).await;
+    let handshake = async {
+        // A client that says nothing needs no session.
+        stream.peek(&mut [0]).await?;
+        tls.acceptor(&*log).accept(stream).await
+    };
+    let handshake = tokio::select! {
+        () = place.must_go() => return,
+        handshake = tokio::time::timeout(TLS_HANDSHAKE_MAX, handshake) => handshake,
+    };
     let stream = match handshake {
         Ok(Ok(stream)) => stream,
         Ok(Err(error)) => return served.tell(&format!("the TLS handshake failed: peer={host}: {error}")),
@@ -359,8 +334,8 @@ async fn serve(stream: TcpStream, host: IpAddr, served: Arc<Served>, stop: watch
         Ok(certificate) => certificate,
         Err(error) => return served.tell(&format!("{error}: peer={host}")),
     };
-    let caller = Caller { host, certificate };
-    exchange(stream, |request| answer(request, caller.clone(), served.clone()), stop).await;
+    let (caller, waits) = (Caller { host, certificate }, served.waits);
+    converse(place, stream, waits, |request| answer(request, caller.clone(), served.clone()), stop).await;
 }
 
 impl Served {
@@ -393,9 +368,13 @@ impl Served {
             true => Names::Any,
             false => Names::Own(security.and_then(|config| Some(config.advertised.as_ref()?.host.clone()))),
         };
+        let http = sources.http.clone();
+        let idle = security.map_or(IDLE_MAX, |config| Duration::from_millis(config.connection_idle_ms_max));
         Ok(Served {
             names,
             tls,
+            crowd: Crowd::new(http, room(config.limits.connections, config.broker.clone())),
+            waits: Waits { head: config.limits.head, idle },
             events,
             console,
             door: config.broker.map(|broker| Door::new(broker, log.clone())),
@@ -415,359 +394,6 @@ impl Served {
     fn tell(&self, line: &str) {
         if let Some(door) = &self.door {
             door.tell(line);
-        }
-    }
-}
-
-/// Requests and answers, until one side ends it, and what goes on behind them; whether the client ended it.
-async fn exchange<A: Future<Output = Result<Response<Body>, Infallible>>>(
-    stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
-    answer: impl Fn(Request<Incoming>) -> A,
-    mut stop: watch::Receiver<bool>,
-) -> bool {
-    let stream = Patience::new(stream, SEND_MAX);
-    let (sender, mut talks) = mpsc::channel(1);
-    let answer = |mut request: Request<Incoming>| {
-        request.extensions_mut().insert(Upgrades(sender.clone()));
-        answer(request)
-    };
-    let connection = http1::Builder::new()
-        .timer(TokioTimer::new())
-        .header_read_timeout(READ_MAX)
-        .max_buf_size(HEAD_BYTES_MAX)
-        .max_headers(HEADERS_MAX)
-        .serve_connection(TokioIo::new(stream), service_fn(answer))
-        .with_upgrades();
-    let mut connection = std::pin::pin!(connection);
-    // A connection that breaks is its client's affair: there is nothing to undo and nobody to tell.
-    let ended = tokio::select! {
-        _ = connection.as_mut() => true,
-        _ = stop.wait_for(|stop| *stop) => false,
-    };
-    if !ended {
-        connection.as_mut().graceful_shutdown();
-        let _ = connection.await;
-    }
-    // It notices the end of the server by itself.
-    if let Ok(talk) = talks.try_recv() {
-        talk.await;
-    }
-    ended
-}
-
-/// The stream, and the same socket once more, which outlives it.
-fn twins(stream: TcpStream) -> std::io::Result<(TcpStream, TcpStream)> {
-    let stream = stream.into_std()?;
-    let twin = stream.try_clone()?;
-    Ok((TcpStream::from_std(stream)?, TcpStream::from_std(twin)?))
-}
-
-/// Lets the client read its answer before the socket is closed.
-async fn linger(mut stream: TcpStream) {
-    if stream.shutdown().await.is_ok() {
-        let mut rest = stream.take(LINGER_BYTES_MAX);
-        let _ = tokio::time::timeout(LINGER_MAX, tokio::io::copy(&mut rest, &mut tokio::io::sink())).await;
-    }
-}
-
-async fn answer(
-    request: Request<Incoming>,
-    caller: Caller,
-    served: Arc<Served>,
-) -> Result<Response<Body>, Infallible> {
-    let counters = served.sources.http.clone();
-    let response = answer_uncounted(request, caller, served).await;
-    counters.answered(response.status().as_u16());
-    Ok(response)
-}
-
-async fn answer_uncounted(request: Request<Incoming>, caller: Caller, served: Arc<Served>) -> Response<Body> {
-    let (head, body) = request.into_parts();
-    let is_head = head.method == Method::HEAD;
-    let mut response = answer_to(head, body, caller, served).await;
-    if is_head {
-        *response.body_mut() = Full::new(Bytes::new()).into();
-    }
-    response
-}
-
-async fn answer_to(mut head: Parts, body: Incoming, caller: Caller, served: Arc<Served>) -> Response<Body> {
-    if let Some(reason) = guard::refusal(&head.headers, &served.names) {
-        return Reply::error(StatusCode::FORBIDDEN, reason).into_response().map(Body::from);
-    }
-    if let Err(reason) = events::take_credential(&mut head) {
-        return Reply::error(StatusCode::BAD_REQUEST, reason).into_response().map(Body::from);
-    }
-    if let Some(console) = &served.console
-        && let Some(meant) = console.meant(&head)
-    {
-        let mut response = answer_of_console(console.clone(), meant, head, body, caller, served).await;
-        // The page asks who somebody is, and the browser must not do it as well.
-        response.headers_mut().remove(WWW_AUTHENTICATE);
-        return response;
-    }
-    answer_to_visitor(head, body, caller, None, served).await
-}
-
-/// What a browser with the console's page asks for. It may have a session instead of a log-in with each request.
-async fn answer_of_console(
-    console: Arc<Console>,
-    meant: Meant,
-    mut head: Parts,
-    body: Incoming,
-    caller: Caller,
-    served: Arc<Served>,
-) -> Response<Body> {
-    if let Meant::Page(page) = meant {
-        return page.map(Body::from);
-    }
-    let refusal = |status, message: &str| Reply::error(status, message).into_response().map(Body::from);
-    if let Some(reason) = console::forgery(&head) {
-        return refusal(StatusCode::FORBIDDEN, reason);
-    }
-    let Some(door) = &served.door else { return refusal(StatusCode::NOT_FOUND, "there is no console") };
-    let visitor = match &meant {
-        Meant::LogOut => return console.log_out(&head.headers).map(Body::from),
-        Meant::LogIn => None,
-        _ => match console.visitor(&head.headers, &caller) {
-            Some(visitor) => Some(visitor),
-            None => match door.who(&caller, &head.headers).await {
-                Ok(visitor) => Some(visitor),
-                Err(words) => return refusal(StatusCode::UNAUTHORIZED, &words),
-            },
-        },
-    };
-    let Some(visitor) = visitor else {
-        return match read(body, console::LOG_IN_BYTES_MAX, None).await {
-            Ok((body, _)) => console.log_in(door, &caller, &body).await.map(Body::from),
-            Err(refusal) => refusal.map(Body::from),
-        };
-    };
-    if let Meant::Elsewhere(uri) = meant {
-        head.uri = uri;
-        return answer_to_visitor(head, body, caller, Some(visitor), served).await;
-    }
-    match read(body, console::BODY_BYTES_MAX, Some(console.body_bytes())).await {
-        Ok((body, _taken)) => console.answer(&head, body, visitor, served.site.clone()).await,
-        Err(refusal) => refusal.map(Body::from),
-    }
-}
-
-/// Answers who has been let in, or whom the door lets in.
-async fn answer_to_visitor(
-    head: Parts,
-    body: Incoming,
-    caller: Caller,
-    visitor: Option<Visitor>,
-    served: Arc<Served>,
-) -> Response<Body> {
-    if let Some(events) = &served.events
-        && let Some(sent) = telemetry::sent(&head)
-    {
-        let answered = take_telemetry(events.clone(), sent, &head, body, &caller, visitor, &served).await;
-        return match answered {
-            Ok(response) => response,
-            Err(refusal) => telemetry::refusal(sent, &head, refusal).await,
-        }
-        .map(Body::from);
-    }
-    let target = head.uri.path_and_query().map_or("/", |target| target.as_str());
-    let events = served.events.clone().filter(|_| events::are_meant(target));
-    let registry = served.schemas.clone().filter(|_| schemas::are_meant(target));
-    let (asked, bytes_max) = match (&events, &registry) {
-        (Some(_), _) => (Asked::Events, events::BODY_BYTES_MAX),
-        (None, Some(_)) => (Asked::Registry, schemas::BODY_BYTES_MAX),
-        (None, None) => (Asked::Site, BODY_BYTES_MAX),
-    };
-    let mut rights = None;
-    // What a webhook signs is its body, which is read first.
-    let is_signed = events.as_ref().is_some_and(|events| events.are_signed(&head.method, head.uri.path()));
-    if !is_signed || visitor.is_some() {
-        match admitted(&served, visitor, &caller, &head, asked).await {
-            Ok(admitted) => rights = admitted,
-            Err(refusal) => return refusal.map(Body::from),
-        }
-    }
-    let budget = events.as_ref().map(|events| events.body_bytes(is_signed));
-    let (body, _taken) = match read(body, bytes_max, budget).await {
-        Ok(read) => read,
-        Err(refusal) => return refusal.map(Body::from),
-    };
-    if let Some(events) = events {
-        return events.answer(&head, body, rights).await;
-    }
-    answer_whole(&head, body, registry, served).await.map(Body::from)
-}
-
-/// The rights of who has been let in, or whom the door lets in.
-async fn admitted(
-    served: &Served,
-    visitor: Option<Visitor>,
-    caller: &Caller,
-    head: &Parts,
-    asked: Asked<'_>,
-) -> Result<Rights, Response<Full<Bytes>>> {
-    let Some(door) = &served.door else { return Ok(None) };
-    let wanted = (&head.method, head.uri.path());
-    match visitor {
-        Some(visitor) => match door.refusal(&visitor, wanted, asked) {
-            None => Ok(Some(visitor)),
-            Some(refusal) => Err(refusal),
-        },
-        None => door.admit(caller, &head.headers, wanted, asked).await.map(Some),
-    }
-}
-
-async fn take_telemetry(
-    events: Arc<Events>,
-    sent: telemetry::Sent,
-    head: &Parts,
-    body: Incoming,
-    caller: &Caller,
-    visitor: Option<Visitor>,
-    served: &Served,
-) -> Result<Response<Full<Bytes>>, Response<Full<Bytes>>> {
-    let asked = Asked::Telemetry(events.telemetry().of(sent));
-    let rights = admitted(served, visitor, caller, head, asked).await?;
-    let budget = events.body_bytes(false);
-    let (body, _taken) = read(body, telemetry::BODY_BYTES_MAX, Some(budget)).await?;
-    telemetry::answer(events, sent, head, body, rights).await
-}
-
-/// The body of a request, and what it takes of a budget of bytes that all requests have together.
-async fn read(
-    body: Incoming,
-    bytes_max: usize,
-    budget: Option<Arc<Semaphore>>,
-) -> Result<(Bytes, Option<OwnedSemaphorePermit>), Response<Full<Bytes>>> {
-    let refusal = |status, message: String| Reply::error(status, message).into_response();
-    let mut body = Limited::new(body, bytes_max);
-    let (mut bytes, mut taken) = (BytesMut::new(), None::<OwnedSemaphorePermit>);
-    // What comes is paid for as it comes: who promises much and sends slowly keeps it from nobody.
-    let whole = async {
-        while let Some(frame) = body.frame().await {
-            let frame = frame.map_err(|failure| match failure.is::<LengthLimitError>() {
-                true => {
-                    let message = format!("the body of the request is longer than {bytes_max} bytes");
-                    refusal(StatusCode::PAYLOAD_TOO_LARGE, message)
-                }
-                false => refusal(StatusCode::BAD_REQUEST, format!("the body cannot be read: {failure}")),
-            })?;
-            let Ok(data) = frame.into_data() else { continue };
-            if let Some(budget) = &budget {
-                let count = u32::try_from(data.len()).unwrap_or(u32::MAX);
-                let message = "too many requests are on their way at the moment; send this again";
-                let more = budget.clone().try_acquire_many_owned(count);
-                let more = more.map_err(|_| events::come_again(StatusCode::TOO_MANY_REQUESTS, message))?;
-                match &mut taken {
-                    Some(taken) => taken.merge(more),
-                    None => taken = Some(more),
-                }
-            }
-            bytes.extend_from_slice(&data);
-        }
-        Ok(())
-    };
-    match tokio::time::timeout(READ_MAX, whole).await {
-        Err(_) => Err(refusal(StatusCode::REQUEST_TIMEOUT, "the body of the request took too long".into())),
-        Ok(Err(refused)) => Err(refused),
-        Ok(Ok(())) => Ok((bytes.freeze(), taken)),
-    }
-}
-
-async fn answer_whole(
-    head: &Parts,
-    body: Bytes,
-    registry: Option<Arc<SchemaRegistry>>,
-    served: Arc<Served>,
-) -> Response<Full<Bytes>> {
-    let target = head.uri.path_and_query().map_or("/", |target| target.as_str());
-    match registry {
-        Some(registry) => schemas::answer(registry, head, body).await,
-        None if head.method == Method::DELETE => {
-            // The end of a job waits for a sync of the log, which must hold up nobody else.
-            let (head, served) = (head.clone(), served.clone());
-            let answered = tokio::task::spawn_blocking(move || {
-                let target = head.uri.path_and_query().map_or("/", |target| target.as_str());
-                served.site.reply(&head.method, target, &body).into_response()
-            });
-            let failed = Reply::error(StatusCode::INTERNAL_SERVER_ERROR, "the request failed");
-            answered.await.unwrap_or_else(|_| failed.into_response())
-        }
-        None if scrape::is_meant(head) => scrape::answer(served.sources.clone(), head).await,
-        None => served.site.reply(&head.method, target, &body).into_response(),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use tokio::time::Instant;
-
-    /// Bytes that no buffer on the way takes as a whole.
-    const BODY_BYTES: usize = 1 << 20;
-
-    /// Asks for a large answer, and takes a byte of it in each of these intervals. How long the server bears it.
-    async fn borne(takes_every: Duration) -> Duration {
-        let (mut client, server) = tokio::io::duplex(1024);
-        let (_stop, stopped) = watch::channel(false);
-        let answer = |_| async { Ok(Response::new(Full::new(Bytes::from(vec![b'x'; BODY_BYTES])).into())) };
-        let begun = Instant::now();
-        client.write_all(b"GET / HTTP/1.1\r\n\r\n").await.expect("the server reads");
-        let read = async {
-            loop {
-                tokio::time::sleep(takes_every).await;
-                if client.read_u8().await.is_err() {
-                    std::future::pending::<()>().await;
-                }
-            }
-        };
-        tokio::select! {
-            _ = exchange(server, answer, stopped) => begun.elapsed(),
-            () = read => unreachable!("it reads for ever"),
-            () = tokio::time::sleep(SEND_MAX * 100) => Duration::MAX,
-        }
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_client_that_does_not_take_its_answer_loses_its_place() {
-        assert_eq!(borne(Duration::from_secs(86_400)).await, SEND_MAX);
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_client_that_takes_a_byte_now_and_then_loses_it_too() {
-        let borne = borne(Duration::from_secs(7)).await;
-        assert!(borne <= SEND_MAX, "{borne:?}");
-    }
-
-    /// The time is that of one answer: a connection may be used for as long as it likes.
-    #[tokio::test(start_paused = true)]
-    async fn a_client_that_reads_keeps_its_connection() {
-        let (mut client, server) = tokio::io::duplex(1024);
-        let (_stop, stopped) = watch::channel(false);
-        let answer = |_| async { Ok(Response::new(Full::new(Bytes::from(vec![b'x'; BODY_BYTES])).into())) };
-        let asks = async {
-            for _ in 0..5 {
-                client.write_all(b"GET / HTTP/1.1\r\n\r\n").await.expect("the server reads");
-                // The answer is held up for a while, and then taken.
-                tokio::time::sleep(SEND_MAX / 2).await;
-                let mut taken = 0;
-                let mut buffer = vec![0; 64 << 10];
-                while taken < BODY_BYTES {
-                    let count = client.read(&mut buffer).await.expect("the answer comes");
-                    assert!(count > 0, "the connection was closed");
-                    taken += count;
-                    if buffer[..count].ends_with(b"x") && taken >= BODY_BYTES {
-                        break;
-                    }
-                }
-                // What is left of the answer: its head counted as part of the body.
-                while tokio::time::timeout(Duration::from_secs(1), client.read(&mut buffer)).await.is_ok() {}
-            }
-        };
-        tokio::select! {
-            _ = exchange(server, answer, stopped) => panic!("the server has ended the connection"),
-            () = asks => {}
         }
     }
 }

@@ -541,30 +541,3 @@ fn the_schema_registry_is_served_beside_flinks_api() {
     assert_eq!(site.ask("POST", "/subjects/long/versions", &" ".repeat(4_000_001)).0, 413);
     site.end();
 }
-
-#[test]
-fn one_client_cannot_take_all_connections() {
-    // Bad input 27.
-    let site = Site::begin(false);
-    let address = site.server.local_addr();
-    let mut held: Vec<TcpStream> = (0..128).map(|_| TcpStream::connect(address).unwrap()).collect();
-    let mut refused = TcpStream::connect(address).unwrap();
-    refused.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
-    assert_eq!(refused.read(&mut [0; 16]).unwrap(), 0, "it was kept");
-    // Those that are there are served, and whoever ends makes room.
-    let mut first = held.remove(0);
-    first.write_all(b"GET /jobs HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n").unwrap();
-    let mut answer = String::new();
-    first.read_to_string(&mut answer).unwrap();
-    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
-    drop((first, held));
-    let is_served = |_| {
-        let mut stream = TcpStream::connect(address).unwrap();
-        // Closed at once until the server has seen the others go.
-        let _ = stream.write_all(b"GET /jobs HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n");
-        let mut answer = [0; 12];
-        stream.read_exact(&mut answer).is_ok_and(|()| answer == *b"HTTP/1.1 200")
-    };
-    assert!((0..10_000).any(is_served), "there is no room again");
-    site.end();
-}

@@ -1,4 +1,5 @@
-//! Idle connections: each has asked for the API versions once and then says nothing.
+//! Idle connections: each has asked for the API versions (of the HTTP port, for the schema registry's settings) once and
+//! then says nothing.
 
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddrV4, TcpStream};
@@ -22,6 +23,9 @@ pub struct Arguments {
     /// Seconds in which nobody says anything
     #[arg(long, default_value_t = 5)]
     idle_seconds: u64,
+    /// Of the HTTP port
+    #[arg(long)]
+    http: bool,
 }
 
 /// Connections from one loopback address: fewer than there are ephemeral ports.
@@ -30,6 +34,7 @@ const PER_ADDRESS: usize = 10_000;
 const FILES_OF_NODE: u64 = 4_096;
 const PATIENCE: Duration = Duration::from_secs(30);
 const QUESTIONS: usize = 1_000;
+const HTTP_QUESTION: &[u8] = b"GET /config HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n";
 
 pub fn run(node: &NodeArguments, arguments: &Arguments) -> Result<Table> {
     let count = arguments.connections;
@@ -37,9 +42,14 @@ pub fn run(node: &NodeArguments, arguments: &Arguments) -> Result<Table> {
     allow_open_files(count as u64 + FILES_OF_NODE)?;
     let scratch = node.scratch()?;
     let running = node.start(&scratch.path().join("data"))?;
-    let address: SocketAddrV4 = running.address.parse().context("the node's address")?;
+    let address = if arguments.http { running.http()? } else { running.address.clone() };
+    let address: SocketAddrV4 = address.parse().context("the node's address")?;
     let (memory, cpu) = (resident_mb(running.id())?, process_cpu_seconds(running.id())?);
-    let question = encode_request(&ApiVersionsRequest::default(), 0, 1, Some("scale"))?.concat();
+    let question = match arguments.http {
+        true => HTTP_QUESTION.to_vec(),
+        false => encode_request(&ApiVersionsRequest::default(), 0, 1, Some("scale"))?.concat(),
+    };
+    let ask = if arguments.http { ask_http } else { ask };
     let start = Instant::now();
     let mut open = Vec::with_capacity(count);
     for index in 0..count {
@@ -61,7 +71,8 @@ pub fn run(node: &NodeArguments, arguments: &Arguments) -> Result<Table> {
         ask(stream, &question)?;
         asked.push_ms(start.elapsed());
     }
-    let mut table = Table::new(format!("{count} idle connections"), &["", "value"]);
+    let of = if arguments.http { " of the HTTP port" } else { "" };
+    let mut table = Table::new(format!("{count} idle connections{of}"), &["", "value"]);
     table.row("memory of each, bytes", vec![rounded(grown * 1e6 / count as f64)]);
     table.row("memory of all, MB", vec![rounded(grown)]);
     table.row("to connect and be answered once, ms each", vec![rounded(connect_ms / count as f64)]);
@@ -108,4 +119,22 @@ fn ask(stream: &mut TcpStream, question: &[u8]) -> Result<()> {
     stream.read_exact(&mut size)?;
     let mut answer = vec![0; u32::from_be_bytes(size) as usize];
     Ok(stream.read_exact(&mut answer)?)
+}
+
+fn ask_http(stream: &mut TcpStream, question: &[u8]) -> Result<()> {
+    stream.write_all(question)?;
+    let mut answer = Vec::new();
+    let mut some = [0; 512];
+    loop {
+        let count = stream.read(&mut some)?;
+        ensure!(count > 0, "it was closed");
+        answer.extend_from_slice(&some[..count]);
+        let text = std::str::from_utf8(&answer)?;
+        let Some((head, body)) = text.split_once("\r\n\r\n") else { continue };
+        ensure!(head.starts_with("HTTP/1.1 200 "), "the node answered: {head}");
+        let mut lengths = head.lines().filter_map(|line| line.strip_prefix("content-length: "));
+        if body.len() >= lengths.next().context("a length")?.parse()? {
+            return Ok(());
+        }
+    }
 }

@@ -9,7 +9,7 @@ mod counters;
 mod groups;
 mod measured;
 
-pub(crate) use counters::{Counters, ShareCounts, count};
+pub(crate) use counters::{Counters, ShareCounts, count, read};
 
 use metrics::Family;
 

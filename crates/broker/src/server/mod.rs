@@ -239,6 +239,7 @@ async fn accept(listener: TcpListener, shared: Arc<Shared>, mut stop: watch::Rec
                 continue;
             }
         };
+        shared.broker.connected();
         let (shared, mut stop) = (shared.clone(), stop.clone());
         if let Some(throttle_ms) = connected(&shared.broker, &from.ip().to_canonical().to_string()) {
             // As in Kafka it is held for as long, so that a client that comes again at once gains nothing.

@@ -24,9 +24,10 @@ use hyper_util::rt::TokioIo;
 use sha1::{Digest, Sha1};
 use std::io;
 use std::pin::{Pin, pin};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::sync::{OwnedSemaphorePermit, mpsc};
+use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::Instant;
 
 /// What is spoken; a client that offers protocols is told which one it is.
@@ -54,8 +55,18 @@ const DRAINED_BYTES_MAX: usize = 1 << 20;
 pub(crate) type Talk = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 /// Takes the talk of a connection, whose requests have this among their extensions.
-#[derive(Clone)]
-pub(crate) struct Upgrades(pub mpsc::Sender<Talk>);
+#[derive(Clone, Default)]
+pub(crate) struct Upgrades(Arc<Mutex<Option<Talk>>>);
+
+impl Upgrades {
+    pub(crate) fn take(&self) -> Option<Talk> {
+        self.talk().take()
+    }
+
+    fn talk(&self) -> MutexGuard<'_, Option<Talk>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
 
 /// Whether a request asks for a WebSocket.
 pub(super) fn is_asked(headers: &HeaderMap) -> bool {
@@ -131,12 +142,8 @@ pub(super) fn answer(head: &Parts, feed: Feed, place: OwnedSemaphorePermit) -> R
         let Ok(stream) = upgrade.await else { return };
         talk(feed, Socket::new(stream)).await;
     });
-    match upgrades.0.try_send(talk) {
-        Ok(()) => response.map(Body::from),
-        Err(_) => Reply::error(StatusCode::INTERNAL_SERVER_ERROR, "the request failed")
-            .into_response()
-            .map(Body::from),
-    }
+    *upgrades.talk() = Some(talk);
+    response.map(Body::from)
 }
 
 type Agreed = (Response<Full<Bytes>>, OnUpgrade, Upgrades);

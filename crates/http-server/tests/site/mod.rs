@@ -4,7 +4,7 @@ use broker::security::Visitor;
 use broker::{Broker, BrokerConfig, Recovered};
 use bytes::Bytes;
 use eventlog::{EventLog, LogOptions, Recovery};
-use http_server::{Asking, Queries, ServerConfig, ServerHandle, Webhooks};
+use http_server::{Asking, Limits, Queries, ServerConfig, ServerHandle, Webhooks};
 use os::sim::SimOs;
 use runtime::{Journal, Runtime};
 use serde_json::{Value, json};
@@ -62,14 +62,19 @@ impl Site {
         let world = SimOs::new(5);
         let sampler = Sampler { ratio: 0.0, follows_parent: true };
         let (tracer, spans) = Tracer::collecting(&world.os(), sampler);
-        (Site::with(world, &[("num.partitions", "3")], tracer), spans)
+        (Site::with(world, &[("num.partitions", "3")], tracer, Limits::default()), spans)
+    }
+
+    /// One with limits of its own.
+    pub fn limited(limits: Limits) -> Site {
+        Site::with(SimOs::new(5), &[], Tracer::off(), limits)
     }
 
     pub fn on(world: SimOs, settings: &[(&str, &str)]) -> Site {
-        Site::with(world, settings, Tracer::off())
+        Site::with(world, settings, Tracer::off(), Limits::default())
     }
 
-    fn with(world: SimOs, settings: &[(&str, &str)], tracer: Tracer) -> Site {
+    fn with(world: SimOs, settings: &[(&str, &str)], tracer: Tracer, limits: Limits) -> Site {
         let os = world.os();
         let options = LogOptions {
             file_bytes: 4 << 20,
@@ -103,6 +108,7 @@ impl Site {
             views: Some(views.clone()),
             queries: Some(Arc::new(Echo)),
             webhooks: Webhooks::parse(&webhooks.into()).expect("good webhooks"),
+            limits,
             ..ServerConfig::new(SocketAddr::from(([127, 0, 0, 1], 0)))
         };
         let server = http_server::start(config, runtime, os).expect("a port is free");
