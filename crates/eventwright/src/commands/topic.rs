@@ -20,6 +20,8 @@ const BATCH_BYTES: usize = 256 << 10;
 /// … and so many may wait for their acknowledgement.
 const BATCHES_PENDING_MAX: usize = 4;
 const FETCH_BYTES_MAX: i32 = 4 << 20;
+const LEADERS_WAIT: Duration = Duration::from_secs(30);
+const LEADERS_LOOK_MS: u64 = 100;
 const FETCH_WAIT: Duration = Duration::from_millis(250);
 
 pub fn topic(verb: &TopicVerb) -> anyhow::Result<()> {
@@ -176,6 +178,25 @@ fn compression(codec: Codec) -> Compression {
     }
 }
 
+/// Waits until a topic that has just been made takes records, and answers how many partitions it has: a cluster tells of it before
+/// every leader knows.
+fn wait_for_leaders(client: &mut Client, topic: &str, interrupt: &Interrupt) -> anyhow::Result<u32> {
+    let clock = Os::real().clock;
+    let begun_ns = clock.monotonic_ns();
+    loop {
+        let ready = find_topic(client, topic).and_then(|found| {
+            for partition in partitions_of(&found) {
+                client.list_offsets(topic, partition, OffsetSpec::Latest)?;
+            }
+            Ok(found.partitions.len() as u32)
+        });
+        let waited_ns = u128::from(clock.monotonic_ns() - begun_ns);
+        if ready.is_ok() || waited_ns > LEADERS_WAIT.as_nanos() || interrupt.wait_timeout(LEADERS_LOOK_MS) {
+            return ready;
+        }
+    }
+}
+
 /// Lines become records; batches are pipelined, and every acknowledgement is waited for.
 fn produce(arguments: &ProduceArguments) -> anyhow::Result<()> {
     let os = Os::real();
@@ -191,7 +212,7 @@ fn produce(arguments: &ProduceArguments) -> anyhow::Result<()> {
                 Err(error) if error.kind() == ErrorKind::Conflict => {}
                 Err(error) => return Err(error.into()),
             }
-            find_topic(&mut client, &arguments.topic)?.partitions.len() as u32
+            wait_for_leaders(&mut client, &arguments.topic, &interrupt)?
         }
     };
     let partitions = partitions.max(1);
