@@ -269,7 +269,7 @@ impl Broker {
         let connections = &self.counters.connections;
         // In this order, so that there are never fewer opened than closed.
         let closed = read(&connections.closed);
-        usize::try_from(read(&connections.opened) - closed).unwrap_or(usize::MAX)
+        usize::try_from(read(&connections.opened).saturating_sub(closed)).unwrap_or(usize::MAX)
     }
 
     /// Has `watch` called whenever a Kafka client has connected, on the thread that accepts: other ports share the open

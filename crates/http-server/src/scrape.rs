@@ -93,7 +93,7 @@ const HTTP: Table<Counters> = Table {
         gauge("eventwright_http_connections", "Open connections of the HTTP port.", |http| {
             // In this order, so that there are never fewer opened than closed.
             let closed = http.closed.load(Ordering::Relaxed);
-            Some((http.opened.load(Ordering::Relaxed) - closed).into())
+            Some(http.opened.load(Ordering::Relaxed).saturating_sub(closed).into())
         }),
         counter("eventwright_http_connections_opened_total", "Connections that were accepted.", |http| {
             Some(http.opened.load(Ordering::Relaxed).into())
@@ -105,7 +105,7 @@ const HTTP: Table<Counters> = Table {
         ),
         counter(
             "eventwright_http_connections_pushed_out_total",
-            "Connections that waited for a request and made room for others.",
+            "Connections that waited for a request, or with one for its turn, and made room for others.",
             |http| Some(http.pushed_out.load(Ordering::Relaxed).into()),
         ),
     ],

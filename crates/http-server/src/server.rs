@@ -2,9 +2,9 @@
 
 use crate::SavepointFolders;
 use crate::answer::answer;
-use crate::connection::{Waits, converse};
+use crate::connection::{Meter, Waits, converse};
 use crate::console::{Console, Given, Queries};
-use crate::crowd::{Crowd, Place};
+use crate::crowd::{Crowd, Place, Shares};
 use crate::door::{Caller, Door};
 use crate::events::{Events, Webhooks};
 use crate::guard::Names;
@@ -18,7 +18,9 @@ use os::Os;
 use os::open_files::{self, Division};
 use registry::SchemaRegistry;
 use runtime::Runtime;
+use std::future::poll_fn;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener as StdListener};
+use std::pin::pin;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -82,7 +84,8 @@ pub struct ServerConfig {
 pub struct Limits {
     /// Open connections; fewer if the limit of open files leaves fewer, when the server starts.
     pub connections: usize,
-    /// How long the head of a request may take: the first one from the beginning of its connection.
+    /// How long the head of a request may take: the first one from the beginning of its connection. Requests that come
+    /// without a pause are answered for as long.
     pub head: Duration,
 }
 
@@ -245,18 +248,20 @@ impl Front {
         let (served, caller) = (&self.0, Caller { host: Ipv4Addr::LOCALHOST.into(), certificate: None });
         let Some(place) = served.crowd.enter(caller.host) else { return };
         let answer = |request| answer(request, caller.clone(), served.clone());
-        converse(place, stream, served.waits, answer, stopped).await;
+        converse(place, stream, Meter::default(), served.waits, answer, stopped).await;
     }
 }
 
-/// How many connections there may be at the moment: open files are shared with the Kafka port, which comes first.
-fn room(most: usize, broker: Option<Arc<Broker>>) -> impl Fn() -> usize + Send + Sync {
+/// How many connections there may be in any case, and at the moment: open files are shared with the Kafka port, which comes
+/// first.
+fn room(most: usize, broker: Option<Arc<Broker>>) -> (usize, impl Fn() -> usize + Send + Sync) {
     let Division { connections, reserved } = Division::of(open_files::limit());
     let assured = (reserved / 4).min(CONNECTIONS_ASSURED_MAX);
-    move || {
+    let room = move || {
         let others = broker.as_ref().map_or(0, |broker| broker.connections());
         connections.saturating_sub(others).max(assured).min(most)
-    }
+    };
+    (assured.min(most), room)
 }
 
 async fn accept(listener: TcpListener, served: Arc<Served>, mut stop: watch::Receiver<bool>) {
@@ -302,12 +307,13 @@ async fn serve(
         // In a box, so that plain connections do not have room for it.
         return Box::pin(serve_tls(place, stream, host, served, stop)).await;
     }
-    let (caller, waits) = (Caller { host, certificate: None }, served.waits);
-    converse(place, stream, waits, |request| answer(request, caller.clone(), served.clone()), stop).await;
+    let caller = Caller { host, certificate: None };
+    let answer = |request| answer(request, caller.clone(), served.clone());
+    converse(place, stream, Meter::default(), served.waits, answer, stop).await;
 }
 
 async fn serve_tls(
-    place: Place,
+    mut place: Place,
     stream: TcpStream,
     host: IpAddr,
     served: Arc<Served>,
@@ -315,17 +321,26 @@ async fn serve_tls(
 ) {
     let Some(tls) = &served.tls else { return };
     let log = served.log.clone();
+    let must_go = place.must_go();
     let handshake = async {
         // A client that says nothing needs no session.
         stream.peek(&mut [0]).await?;
-        tls.acceptor(&*log).accept(stream).await
+        let (meter, stream) = Meter::below(stream);
+        let mut accepting = pin!(tls.acceptor(&*log).accept(stream));
+        let accepted = poll_fn(|context| {
+            let polled = accepting.as_mut().poll(context);
+            // Whether it must go is looked at beside this.
+            let _ = place.begins(meter.memory());
+            polled
+        });
+        accepted.await.map(|stream| (meter, stream))
     };
     let handshake = tokio::select! {
-        () = place.must_go() => return,
+        () = must_go => return,
         handshake = tokio::time::timeout(TLS_HANDSHAKE_MAX, handshake) => handshake,
     };
-    let stream = match handshake {
-        Ok(Ok(stream)) => stream,
+    let (meter, stream) = match handshake {
+        Ok(Ok(accepted)) => accepted,
         Ok(Err(error)) => return served.tell(&format!("the TLS handshake failed: peer={host}: {error}")),
         Err(_) => return served.tell(&format!("the TLS handshake did not end: peer={host}")),
     };
@@ -334,8 +349,9 @@ async fn serve_tls(
         Ok(certificate) => certificate,
         Err(error) => return served.tell(&format!("{error}: peer={host}")),
     };
-    let (caller, waits) = (Caller { host, certificate }, served.waits);
-    converse(place, stream, waits, |request| answer(request, caller.clone(), served.clone()), stop).await;
+    let caller = Caller { host, certificate };
+    let answer = |request| answer(request, caller.clone(), served.clone());
+    converse(place, meter.above(stream), meter, served.waits, answer, stop).await;
 }
 
 impl Served {
@@ -353,9 +369,12 @@ impl Served {
             http: Arc::new(Counters::default()),
             also_measured: config.also_measured,
         };
+        let (room_min, room) = room(config.limits.connections, config.broker.clone());
+        let shares = Shares::of(room_min);
         let (webhooks, telemetry) = (config.webhooks, config.telemetry);
         let events = config.broker.clone().map(|broker| {
-            Arc::new(Events::new(broker, os.clone(), webhooks, telemetry, config.views.clone()))
+            let views = config.views.clone();
+            Arc::new(Events::new(broker, os.clone(), webhooks, telemetry, views, shares.followers))
         });
         let console = config.broker.clone().zip(events.clone()).map(|(broker, events)| {
             let given =
@@ -373,7 +392,7 @@ impl Served {
         Ok(Served {
             names,
             tls,
-            crowd: Crowd::new(http, room(config.limits.connections, config.broker.clone())),
+            crowd: Crowd::new(http, shares, room),
             waits: Waits { head: config.limits.head, idle },
             events,
             console,

@@ -11,8 +11,24 @@ use site::Site;
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4, TcpStream};
 use std::time::Duration;
 
-/// Requests of one network that are answered at once.
-const SEATS_OF_NETWORK: usize = 128;
+/// Requests of one network that are answered at once, and streams of all, with so many connections in any case.
+const fn shares(room: usize) -> (usize, usize) {
+    (room / 4, room / 2)
+}
+
+/// How many connections a server has room for in any case.
+fn assured() -> usize {
+    let division = os::open_files::Division::of(os::open_files::raise_limit());
+    (division.reserved / 4).min(512)
+}
+
+/// Waits for the body of its request, for which the client may take half a minute.
+fn begins(address: SocketAddr) -> Connection {
+    let mut connection = Connection::open(address);
+    let head = b"POST /jobs HTTP/1.1\r\nHost: 127.0.0.1\r\nExpect: 100-continue\r\nContent-Length: 2\r\n\r\n";
+    connection.send(head).unwrap();
+    connection
+}
 
 /// From another network.
 fn from_elsewhere(to: SocketAddr) -> Connection {
@@ -24,11 +40,8 @@ fn from_elsewhere(to: SocketAddr) -> Connection {
 }
 
 /// Connections that the server says it has.
-fn open(site: &Site) -> usize {
-    let (status, page) = site.text("GET", "/metrics", &[], "");
-    assert_eq!(status, 200, "{page}");
-    let row = page.lines().find_map(|line| line.strip_prefix("eventwright_http_connections "));
-    row.and_then(|count| count.parse().ok()).expect("a number")
+fn open(address: SocketAddr) -> usize {
+    Connection::open(address).metric("eventwright_http_connections")
 }
 
 #[test]
@@ -46,7 +59,7 @@ fn slow_heads_hold_up_nobody() {
         }
         assert_eq!(kept.ask().unwrap(), 200);
         assert_eq!(Connection::open(address).ask().unwrap(), 200);
-        assert!(open(&site) > count, "they are all there");
+        assert!(open(address) > count, "they are all there");
     }
     // Whoever sends the rest after all has an answer.
     for connection in slow.iter_mut().step_by(7) {
@@ -60,7 +73,8 @@ fn slow_heads_hold_up_nobody() {
 #[test]
 fn slow_heads_push_out_each_other() {
     const ROOM: usize = 64;
-    let site = Site::limited(Limits { connections: ROOM, ..Limits::default() });
+    // None of them ends by itself.
+    let site = Site::limited(Limits { connections: ROOM, head: Duration::from_secs(600) });
     let address = site.server.local_addr();
     let slow = || {
         let mut connection = Connection::open(address);
@@ -80,13 +94,13 @@ fn slow_heads_push_out_each_other() {
         assert_eq!(connection.ask().unwrap(), 200);
     }
     assert_eq!(Connection::open(address).ask().unwrap(), 200);
-    assert!(open(&site) <= ROOM);
+    assert!(open(address) <= ROOM);
     site.end();
 }
 
 #[test]
 fn a_head_that_does_not_end_is_given_up() {
-    let site = Site::limited(Limits { head: Duration::from_millis(100), ..Limits::default() });
+    let site = Site::limited(Limits { head: Duration::from_secs(2), ..Limits::default() });
     let address = site.server.local_addr();
     let mut silent = Connection::open(address);
     let mut slow = Connection::open(address);
@@ -112,16 +126,10 @@ fn idle_connections_are_closed_when_the_setting_says_so() {
 
 #[test]
 fn one_network_cannot_take_all_seats() {
+    let (seats, _) = shares(assured());
     let site = Site::new();
     let address = site.server.local_addr();
-    let begins = || {
-        let mut connection = Connection::open(address);
-        let head =
-            b"POST /jobs HTTP/1.1\r\nHost: 127.0.0.1\r\nExpect: 100-continue\r\nContent-Length: 2\r\n\r\n";
-        connection.send(head).unwrap();
-        connection
-    };
-    let mut held: Vec<Connection> = (0..SEATS_OF_NETWORK).map(|_| begins()).collect();
+    let mut held: Vec<Connection> = (0..seats).map(|_| begins(address)).collect();
     for connection in &mut held {
         // It is at its body, for which it may take half a minute.
         assert_eq!(connection.status().unwrap(), 100);
@@ -138,5 +146,55 @@ fn one_network_cannot_take_all_seats() {
         // Between two requests a connection has no seat.
         assert_eq!(Connection::open(address).ask().unwrap(), 200);
     }
+    site.end();
+}
+
+#[test]
+fn one_network_cannot_take_a_small_room() {
+    const ROOM: usize = 64;
+    let (seats, _) = shares(ROOM);
+    let site = Site::limited(Limits { connections: ROOM, ..Limits::default() });
+    let address = site.server.local_addr();
+    let mut held: Vec<Connection> = (0..ROOM).map(|_| begins(address)).collect();
+    for connection in &mut held[..seats] {
+        assert_eq!(connection.status().unwrap(), 100);
+    }
+    // The others wait for a seat, and make room.
+    assert_eq!(from_elsewhere(address).ask().unwrap(), 200);
+    site.end();
+}
+
+#[test]
+fn who_follows_has_no_seat() {
+    let (seats, followers) = shares(assured());
+    let site = Site::new();
+    let address = site.server.local_addr();
+    site.post("/topics/a", &[], "1");
+    let follows = || {
+        let mut connection = Connection::open(address);
+        let head = b"GET /topics/a HTTP/1.1\r\nHost: 127.0.0.1\r\nAccept: text/event-stream\r\n\r\n";
+        connection.send(head).unwrap();
+        connection
+    };
+    // One connection asks, and waits for what comes, again and again.
+    let mut polls = Connection::open(address);
+    let mut following: Vec<Connection> = (1..followers).map(|_| follows()).collect();
+    for connection in &mut following {
+        assert_eq!(connection.status().unwrap(), 200);
+    }
+    for _ in 0..2 {
+        let head = b"GET /topics/a?from=latest&wait_ms=1 HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n";
+        polls.send(&head.repeat(2)).unwrap();
+        assert_eq!((polls.status().unwrap(), polls.status().unwrap()), (200, 200));
+    }
+    following.push(follows());
+    assert_eq!(following[followers - 1].status().unwrap(), 200);
+    assert_eq!(follows().status().unwrap(), 429);
+    // With all of them there, the network has its seats.
+    let mut held: Vec<Connection> = (1..seats).map(|_| begins(address)).collect();
+    for connection in &mut held {
+        assert_eq!(connection.status().unwrap(), 100);
+    }
+    assert_eq!(polls.ask().unwrap(), 200);
     site.end();
 }

@@ -295,9 +295,6 @@ impl Broker {
 
     fn measured(&self, now: Now) -> Measured {
         let connections = &self.counters.connections;
-        // In this order, so that there are never fewer opened than closed.
-        let closed = read(&connections.closed);
-        let opened = read(&connections.opened);
         let fetch_sessions = lock(&self.sessions).count();
         let state = lock(&self.state.0);
         let open = state.transactions.iter().filter(|(_, one)| one.state == TransactionState::Ongoing);
@@ -307,8 +304,8 @@ impl Broker {
             });
         Measured {
             traffic: self.traffic(),
-            connections_open: opened - closed,
-            connections_opened: opened,
+            connections_open: self.connections() as u64,
+            connections_opened: read(&connections.opened),
             connections_refused: read(&connections.refused),
             connections_failed: read(&connections.failed),
             handshakes_failed: read(&connections.handshakes_failed),

@@ -6,6 +6,7 @@
 
 use super::head::HEAD_BYTES_MAX;
 use crate::body::Body;
+use crate::crowd::Held;
 use crate::events::Upgrades;
 use crate::patience::Patience;
 use bytes::{Buf, Bytes};
@@ -25,6 +26,7 @@ use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::sync::watch;
+use tokio::time::sleep;
 
 const HEADERS_MAX: usize = 64;
 
@@ -61,11 +63,13 @@ impl Signals {
 }
 
 /// Answers one request, or as many as come without a pause. `come` are the bytes that have been read of the stream; what
-/// goes on behind an answer (a WebSocket) belongs to it.
+/// goes on behind an answer (a WebSocket) belongs to it. Who has had its seat for `seat_max` gets no further answer.
 pub(super) async fn exchange<S, A>(
     stream: S,
     come: Vec<u8>,
     answer: impl Fn(Request<Incoming>) -> A,
+    held: &Held,
+    seat_max: Duration,
     mut stop: watch::Receiver<bool>,
 ) -> After<S>
 where
@@ -78,6 +82,7 @@ where
     let answer = |mut request: Request<Incoming>| {
         Signals::set(&signals.has_asked, true);
         request.extensions_mut().insert(upgrades.clone());
+        request.extensions_mut().insert(held.clone());
         answer(request)
     };
     let mut connection = http1::Builder::new()
@@ -90,10 +95,18 @@ where
         .with_upgrades();
     let mut stopping = pin!(stop.wait_for(|stop| *stop));
     let mut stops = false;
+    let mut seat_time = pin!(sleep(seat_max));
+    let mut is_last = false;
     // A connection that breaks is its client's affair: there is nothing to undo and nobody to tell.
     let is_over = poll_fn(|context| {
         if !stops && stopping.as_mut().poll(context).is_ready() {
             stops = true;
+            Pin::new(&mut connection).graceful_shutdown();
+        }
+        // Whoever asks without a pause would keep it from others for ever.
+        let is_long = seat_time.is_elapsed() || seat_time.as_mut().poll(context).is_ready();
+        if is_long && !is_last && held.is_seat() {
+            is_last = true;
             Pin::new(&mut connection).graceful_shutdown();
         }
         match Pin::new(&mut connection).poll(context) {

@@ -2,6 +2,7 @@
 //!
 //! Nothing is parsed here. What cannot become a head counts as whole, since whoever parses it has the words for it.
 
+use super::meter::Meter;
 use std::cell::RefCell;
 use std::pin::Pin;
 use std::task::{Poll, ready};
@@ -16,6 +17,8 @@ pub(super) struct Head {
     bytes: Vec<u8>,
     /// In these is no end of a head, but for one of which the rest is missing.
     looked_through: usize,
+    /// The memory that bytes take which nobody can see yet.
+    hidden: usize,
 }
 
 thread_local! {
@@ -25,12 +28,18 @@ thread_local! {
 
 impl Head {
     pub(super) fn is_empty(&self) -> bool {
-        self.bytes.is_empty()
+        self.bytes.is_empty() && self.hidden == 0
     }
 
     /// The memory that it takes.
     pub(super) fn memory(&self) -> usize {
-        self.bytes.capacity()
+        self.bytes.capacity() + self.hidden
+    }
+
+    /// Whether what is hidden is more or less than before.
+    pub(super) fn measure(&mut self, meter: &Meter) -> bool {
+        let before = std::mem::replace(&mut self.hidden, meter.memory());
+        before != self.hidden
     }
 
     pub(super) fn into_bytes(self) -> Vec<u8> {
@@ -46,14 +55,22 @@ impl Head {
         self.bytes.extend_from_slice(come);
     }
 
-    /// Waits for more of it. How much came, empty lines included; 0 at the end of the stream.
-    pub(super) async fn receive(&mut self, stream: &mut (impl AsyncRead + Unpin)) -> std::io::Result<usize> {
+    /// Waits for more of it, hidden bytes and empty lines included; false at the end of the stream.
+    pub(super) async fn receive(
+        &mut self,
+        stream: &mut (impl AsyncRead + Unpin),
+        meter: &Meter,
+    ) -> std::io::Result<bool> {
         std::future::poll_fn(|context| {
             INLET.with_borrow_mut(|inlet| {
                 let mut inlet = ReadBuf::new(inlet);
-                ready!(Pin::new(&mut *stream).poll_read(context, &mut inlet))?;
+                let polled = Pin::new(&mut *stream).poll_read(context, &mut inlet);
+                if self.measure(meter) && polled.is_pending() {
+                    return Poll::Ready(Ok(true));
+                }
+                ready!(polled)?;
                 self.add(inlet.filled());
-                Poll::Ready(Ok(inlet.filled().len()))
+                Poll::Ready(Ok(!inlet.filled().is_empty()))
             })
         })
         .await

@@ -6,18 +6,25 @@
 
 mod exchange;
 mod head;
+mod meter;
 
 use crate::body::Body;
-use crate::crowd::{Place, Seat};
+use crate::crowd::{Held, Place, Seat};
+use crate::events::come_again;
+use bytes::Bytes;
 use exchange::{After, exchange};
 use head::Head;
+use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
+use hyper::header::{CONNECTION, HeaderValue};
 use hyper::{Request, Response, StatusCode};
 use std::convert::Infallible;
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until, timeout};
+
+pub(crate) use meter::Meter;
 
 /// How long a whole head waits for a seat.
 const SEAT_WAIT_MAX: Duration = Duration::from_secs(10);
@@ -30,7 +37,8 @@ const LINGER_BYTES_MAX: u64 = 1 << 20;
 /// How long a client may say nothing.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Waits {
-    /// Until a head is there as a whole: the first one from the beginning of the connection, others from their first byte.
+    /// Until a head is there as a whole: the first one from the beginning of the connection, a TLS handshake included,
+    /// others from their first byte. Also how long a seat may be kept by asking without a pause.
     pub head: Duration,
     /// Between its requests.
     pub idle: Duration,
@@ -40,6 +48,7 @@ pub(crate) struct Waits {
 pub(crate) async fn converse<S, A>(
     mut place: Place,
     mut stream: S,
+    meter: Meter,
     waits: Waits,
     answer: impl Fn(Request<Incoming>) -> A,
     stop: watch::Receiver<bool>,
@@ -48,23 +57,35 @@ pub(crate) async fn converse<S, A>(
     A: Future<Output = Result<Response<Body>, Infallible>>,
 {
     let mut head = Head::default();
-    let mut is_first = true;
+    head.measure(&meter);
+    let mut may_stay = place.begins(head.memory());
+    let mut first_until = Some(place.since() + waits.head);
     loop {
-        if !awaited(&mut head, &mut stream, &mut place, is_first, waits).await {
+        if !may_stay || !awaited(&mut head, (&mut stream, &meter), &mut place, first_until, waits).await {
             return end(stream).await;
         }
-        let Some(seat) = seated(&mut place, &head).await else {
-            let _ = timeout(Duration::ZERO, stream.write_all(busy().as_bytes())).await;
-            place.counters().answered(StatusCode::SERVICE_UNAVAILABLE.as_u16());
+        let seat = seated(&mut place, &head).await;
+        let Some(seat) = seat.filter(|_| place.is_served()) else {
+            let refusal = written(busy(&place)).await;
+            let _ = timeout(Duration::ZERO, stream.write_all(&refusal)).await;
             return linger(stream, &mut place).await;
         };
-        if !place.is_served() {
-            return end(stream).await;
-        }
+        let held = Held::new(seat);
+        let answer = |request| {
+            let answered = held.sits(&place).then(|| answer(request));
+            async {
+                match answered {
+                    Some(answered) => answered.await,
+                    None => Ok(busy(&place).map(Body::from)),
+                }
+            }
+        };
         // In a box, for it is large, and one that waits has none.
-        let answered = Box::pin(exchange(stream, head.into_bytes(), &answer, stop.clone())).await;
-        drop(seat);
+        let answered =
+            Box::pin(exchange(stream, head.into_bytes(), answer, &held, waits.head, stop.clone())).await;
+        drop(held);
         head = Head::default();
+        head.measure(&meter);
         match answered {
             After::Next(kept, come) => {
                 stream = kept;
@@ -73,40 +94,38 @@ pub(crate) async fn converse<S, A>(
             After::Read(stream) => return linger(stream, &mut place).await,
             After::End => return,
         }
-        let may_stay = match head.is_empty() {
+        may_stay = match head.is_empty() {
             true => place.idles(),
             false => place.begins(head.memory()),
         };
-        if !may_stay {
-            return end(stream).await;
-        }
-        is_first = false;
+        first_until = None;
     }
 }
 
-/// Whether a whole head has come, rather than the end.
+/// Whether a whole head has come, rather than the end. The first one has its own time.
 async fn awaited(
     head: &mut Head,
-    stream: &mut (impl AsyncRead + Unpin),
+    (stream, meter): (&mut (impl AsyncRead + Unpin), &Meter),
     place: &mut Place,
-    is_first: bool,
+    first_until: Option<Instant>,
     waits: Waits,
 ) -> bool {
-    let mut until = Instant::now() + if is_first || !head.is_empty() { waits.head } else { waits.idle };
+    let mut until =
+        first_until.unwrap_or_else(|| Instant::now() + if head.is_empty() { waits.idle } else { waits.head });
     while !head.is_whole() {
         let had = !head.is_empty();
         let received = tokio::select! {
             biased;
             () = place.must_go() => return false,
-            received = head.receive(stream) => received,
+            received = head.receive(stream, meter) => received,
             () = sleep_until(until) => return false,
         };
         match received {
-            Ok(0) | Err(_) => return false,
-            Ok(_) if head.is_empty() || head.is_whole() => continue,
-            Ok(_) => {}
+            Ok(false) | Err(_) => return false,
+            Ok(true) if head.is_empty() || head.is_whole() => continue,
+            Ok(true) => {}
         }
-        if !had && !is_first {
+        if !had && first_until.is_none() {
             until = Instant::now() + waits.head;
         }
         if !place.begins(head.memory()) {
@@ -130,14 +149,26 @@ async fn seated(place: &mut Place, head: &Head) -> Option<Seat> {
 }
 
 /// To a request for which no seat has become free.
-fn busy() -> String {
-    let body = r#"{"errors":["too many requests are being answered already; send this again"]}"#;
-    format!(
-        "HTTP/1.1 503 Service Unavailable\r\nconnection: close\r\nretry-after: 1\r\n\
-         content-type: application/json; charset=UTF-8\r\ncache-control: no-store\r\n\
-         x-content-type-options: nosniff\r\ncontent-length: {}\r\n\r\n{body}",
-        body.len()
-    )
+fn busy(place: &Place) -> Response<Full<Bytes>> {
+    let message = "too many requests are being answered already; send this again";
+    let mut response = come_again(StatusCode::SERVICE_UNAVAILABLE, message);
+    response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+    place.counters().answered(response.status().as_u16());
+    response
+}
+
+/// The bytes of an answer to whom hyper does not know.
+async fn written(response: Response<Full<Bytes>>) -> Vec<u8> {
+    let (head, body) = response.into_parts();
+    let Ok(body) = body.collect().await;
+    let body = body.to_bytes();
+    let mut bytes = format!("HTTP/1.1 {}\r\ncontent-length: {}\r\n", head.status, body.len()).into_bytes();
+    for (name, value) in &head.headers {
+        bytes.extend([name.as_str().as_bytes(), b": ", value.as_bytes(), b"\r\n"].concat());
+    }
+    bytes.extend_from_slice(b"\r\n");
+    bytes.extend_from_slice(&body);
+    bytes
 }
 
 /// Closes in good order, if that takes no time.

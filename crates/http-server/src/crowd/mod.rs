@@ -1,37 +1,42 @@
 //! The connections that are open: who waits for a request, who is served, and who makes room for others.
 //!
-//! A connection that waits is a beginner until a whole head has come from it, and a regular between its requests; a
-//! regular that has sent a part of its next head is a beginner again. Where a new one finds no room, one that waits
-//! makes it: the beginner that has waited for longest, or else the regular; each from the network that has most of its
-//! kind. So whoever opens connections and does not use them pushes out their own, and nobody else's. A few beginners
-//! are spared, for which regulars make room: among them are those that are about to ask.
+//! A connection that waits is a regular between its requests, and otherwise a beginner: in its TLS handshake, until its
+//! first head is there, with a part of the next one, with a whole one that waits for a seat, and while its client reads
+//! its last answer. Where a new one finds no room, one that waits makes it: a beginner, or else a regular; from the network
+//! that has most of its kind, or of equal ones the one that waits for longest, its longest wait. So whoever opens
+//! connections and does not use them pushes out their own, and nobody else's. A few beginners are spared, for which
+//! regulars make room: among them are those that are about to ask.
 //!
-//! To be served takes a seat as well, of which there is a fixed number, and a part of it for one network. What waits
-//! needs no thread, one descriptor, and no memory but its task and the bytes of its head that have come.
+//! To be served takes a seat as well (`seats`), of which there is a fixed number, and a part of it for one network. What
+//! waits needs no thread, one descriptor, and no memory but its task, its TLS session, and the bytes that have come
+//! of a head or of a record of TLS. These bytes have a limit in all, beyond which the network that has most of them
+//! makes room.
+
+mod queues;
+mod seats;
 
 use crate::scrape::Counters;
 use broker::security::network_of;
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use queues::Queues;
+use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{Notify, Semaphore};
+use tokio::time::Instant;
 
-/// Requests that are served at once; further ones wait for a seat.
-const SEATS: usize = 512;
-
-/// Requests of one network, so that one client cannot keep all others out.
-const SEATS_OF_NETWORK: usize = 128;
+pub(crate) use seats::{Held, Seat, Shares};
 
 /// Beginners that regulars make room for; a quarter, if all connections together are few.
 const BEGINNERS_SPARED: usize = 512;
 
-/// Heads of which the rest has not come, of all clients; beginners make room for more.
+/// What has come of heads, and of records of TLS, of which the rest has not, of all clients.
 const PARTS_BYTES_MAX: usize = 64 << 20;
 
 pub(crate) struct Crowd {
     /// How many connections there may be at the moment.
     room: Box<dyn Fn() -> usize + Send + Sync>,
     counters: Arc<Counters>,
+    shares: Shares,
     seats: Arc<Semaphore>,
     there: Mutex<There>,
     empty: Notify,
@@ -40,12 +45,13 @@ pub(crate) struct Crowd {
 #[derive(Default)]
 struct There {
     networks: HashMap<IpAddr, Network>,
-    beginners: Queues,
-    regulars: Queues,
+    beginners: Queues<Waiting>,
+    regulars: Queues<Waiting>,
+    /// The bytes of those beginners that have sent a part of something.
+    parts: Queues<()>,
     all: usize,
     /// Those among all that have been told to go.
     going: usize,
-    parts_bytes: usize,
     turns: u64,
     is_over: bool,
 }
@@ -61,15 +67,6 @@ enum Kind {
     Regular,
 }
 
-/// Those of one kind that wait, by network.
-#[derive(Default)]
-struct Queues {
-    /// The longest wait first.
-    networks: HashMap<IpAddr, BTreeMap<u64, Waiting>>,
-    lengths: BTreeSet<(usize, IpAddr)>,
-    count: usize,
-}
-
 struct Waiting {
     out: Arc<Notify>,
     part_bytes: usize,
@@ -81,25 +78,22 @@ pub(crate) struct Place {
     network: IpAddr,
     seats: Arc<Semaphore>,
     out: Arc<Notify>,
+    since: Instant,
     /// Where it waits; it has been told to go if it is not there any more.
     waits: Option<(Kind, u64)>,
-}
-
-/// The right to be served.
-pub(crate) struct Seat {
-    _of_network: OwnedSemaphorePermit,
-    _of_all: OwnedSemaphorePermit,
 }
 
 impl Crowd {
     pub(crate) fn new(
         counters: Arc<Counters>,
+        shares: Shares,
         room: impl Fn() -> usize + Send + Sync + 'static,
     ) -> Arc<Crowd> {
         Arc::new(Crowd {
             room: Box::new(room),
             counters,
-            seats: Arc::new(Semaphore::new(SEATS)),
+            shares,
+            seats: Arc::new(Semaphore::new(shares.seats)),
             there: Mutex::default(),
             empty: Notify::new(),
         })
@@ -114,16 +108,15 @@ impl Crowd {
         }
         let network = network_of(from);
         there.all += 1;
-        let of_network = there
-            .networks
-            .entry(network)
-            .or_insert_with(|| Network { connections: 0, seats: Arc::new(Semaphore::new(SEATS_OF_NETWORK)) });
+        let seats = || Arc::new(Semaphore::new(self.shares.seats_of_network));
+        let of_network =
+            there.networks.entry(network).or_insert_with(|| Network { connections: 0, seats: seats() });
         of_network.connections += 1;
         let seats = of_network.seats.clone();
         let out = Arc::new(Notify::new());
         let waits = there.wait(Kind::Beginner, network, Waiting { out: out.clone(), part_bytes: 0 });
         self.counters.opened();
-        Some(Place { crowd: self.clone(), network, seats, out, waits: Some(waits) })
+        Some(Place { crowd: self.clone(), network, seats, out, since: Instant::now(), waits: Some(waits) })
     }
 
     /// There may be less room than before.
@@ -170,10 +163,20 @@ impl Crowd {
 
     fn push_out_of(&self, there: &mut There, room: usize) -> bool {
         let spared = BEGINNERS_SPARED.min(room / 4);
-        let Some(waiting) = there.pop(spared) else { return false };
+        self.is_told(there.pop(spared))
+    }
+
+    /// Tells one to go, if there is one.
+    fn is_told(&self, waiting: Option<Waiting>) -> bool {
+        let Some(waiting) = waiting else { return false };
         waiting.out.notify_one();
         self.counters.pushed_out();
         true
+    }
+
+    #[cfg(test)]
+    pub(crate) fn part_bytes(&self) -> usize {
+        self.there().parts.weight()
     }
 
     fn there(&self) -> MutexGuard<'_, There> {
@@ -182,7 +185,7 @@ impl Crowd {
 }
 
 impl There {
-    fn queues(&mut self, kind: Kind) -> &mut Queues {
+    fn queues(&mut self, kind: Kind) -> &mut Queues<Waiting> {
         match kind {
             Kind::Beginner => &mut self.beginners,
             Kind::Regular => &mut self.regulars,
@@ -192,20 +195,25 @@ impl There {
     fn wait(&mut self, kind: Kind, network: IpAddr, waiting: Waiting) -> (Kind, u64) {
         let turn = self.turns;
         self.turns += 1;
-        self.parts_bytes += waiting.part_bytes;
-        self.queues(kind).add(network, turn, waiting);
+        self.put(network, (kind, turn), waiting);
         (kind, turn)
     }
 
+    fn put(&mut self, network: IpAddr, (kind, turn): (Kind, u64), waiting: Waiting) {
+        if waiting.part_bytes > 0 {
+            self.parts.add(network, turn, waiting.part_bytes, ());
+        }
+        self.queues(kind).add(network, turn, 1, waiting);
+    }
+
     fn take(&mut self, network: IpAddr, (kind, turn): (Kind, u64)) -> Option<Waiting> {
-        let waiting = self.queues(kind).take(network, turn)?;
-        self.parts_bytes -= waiting.part_bytes;
-        Some(waiting)
+        let _ = self.parts.take(network, turn);
+        self.queues(kind).take(network, turn)
     }
 
     /// The one that has to make room, if there are more beginners than are spared, or regulars, or none but these.
     fn pop(&mut self, spared: usize) -> Option<Waiting> {
-        let kind = match self.beginners.count > spared || self.regulars.count == 0 {
+        let kind = match self.beginners.weight() > spared || self.regulars.weight() == 0 {
             true => Kind::Beginner,
             false => Kind::Regular,
         };
@@ -213,35 +221,12 @@ impl There {
         self.going += 1;
         self.take(network, (kind, turn))
     }
-}
 
-impl Queues {
-    fn add(&mut self, network: IpAddr, turn: u64, waiting: Waiting) {
-        let queue = self.networks.entry(network).or_default();
-        self.lengths.remove(&(queue.len(), network));
-        queue.insert(turn, waiting);
-        self.lengths.insert((queue.len(), network));
-        self.count += 1;
-    }
-
-    fn take(&mut self, network: IpAddr, turn: u64) -> Option<Waiting> {
-        let queue = self.networks.get_mut(&network)?;
-        let before = queue.len();
-        let waiting = queue.remove(&turn)?;
-        self.lengths.remove(&(before, network));
-        match queue.len() {
-            0 => drop(self.networks.remove(&network)),
-            length => drop(self.lengths.insert((length, network))),
-        }
-        self.count -= 1;
-        Some(waiting)
-    }
-
-    /// The longest wait in the longest queue.
-    fn first(&self) -> Option<(IpAddr, u64)> {
-        let (_, network) = self.lengths.last()?;
-        let (turn, _) = self.networks.get(network)?.first_key_value()?;
-        Some((*network, *turn))
+    /// The one whose part has to make room for others.
+    fn pop_part(&mut self) -> Option<Waiting> {
+        let (network, turn) = self.parts.first()?;
+        self.going += 1;
+        self.take(network, (Kind::Beginner, turn))
     }
 }
 
@@ -251,14 +236,14 @@ impl Place {
         self.becomes(Kind::Regular, 0)
     }
 
-    /// A head has begun to come, of which so many bytes are kept.
+    /// It is a beginner, and so many bytes are kept of what has begun to come.
     pub(crate) fn begins(&mut self, part_bytes: usize) -> bool {
         if !self.becomes(Kind::Beginner, part_bytes) {
             return false;
         }
         let crowd = self.crowd.clone();
         let mut there = crowd.there();
-        while there.parts_bytes > PARTS_BYTES_MAX && crowd.push_out_of(&mut there, 0) {}
+        while there.parts.weight() > PARTS_BYTES_MAX && crowd.is_told(there.pop_part()) {}
         true
     }
 
@@ -273,8 +258,14 @@ impl Place {
     }
 
     /// Comes when it has to go.
-    pub(crate) async fn must_go(&self) {
-        self.out.notified().await;
+    pub(crate) fn must_go(&self) -> impl Future<Output = ()> + use<> {
+        let out = self.out.clone();
+        async move { out.notified().await }
+    }
+
+    /// When the connection was accepted.
+    pub(crate) fn since(&self) -> Instant {
+        self.since
     }
 
     /// A seat, if one is free.
@@ -304,8 +295,7 @@ impl Place {
                 let Some(mut waiting) = there.take(self.network, waits) else { return false };
                 waiting.part_bytes = part_bytes;
                 if was == kind {
-                    there.parts_bytes += part_bytes;
-                    there.queues(kind).add(self.network, turn, waiting);
+                    there.put(self.network, (kind, turn), waiting);
                 } else {
                     self.waits = Some(there.wait(kind, self.network, waiting));
                 }

@@ -7,7 +7,7 @@ const A: [u8; 4] = [10, 0, 0, 1];
 const B: [u8; 4] = [10, 0, 0, 2];
 
 fn crowd(room: usize) -> Arc<Crowd> {
-    Crowd::new(Arc::default(), move || room)
+    Crowd::new(Arc::default(), Shares::of(room), move || room)
 }
 
 fn enter(crowd: &Arc<Crowd>, from: [u8; 4]) -> Place {
@@ -24,10 +24,7 @@ fn regular(crowd: &Arc<Crowd>, from: [u8; 4]) -> Place {
 /// Whether it has been told to go.
 fn goes(place: &Place) -> bool {
     let mut there = place.crowd.there();
-    place.waits.is_some_and(|(kind, turn)| {
-        let queues = there.queues(kind);
-        !queues.networks.get(&place.network).is_some_and(|queue| queue.contains_key(&turn))
-    })
+    place.waits.is_some_and(|(kind, turn)| !there.queues(kind).has(place.network, turn))
 }
 
 fn gone(places: &[Place]) -> Vec<usize> {
@@ -92,7 +89,7 @@ fn those_that_are_served_stay_and_a_new_one_is_refused() {
 fn connections_make_room_when_there_is_less_of_it() {
     let room = Arc::new(AtomicUsize::new(8));
     let now = room.clone();
-    let crowd = Crowd::new(Arc::default(), move || now.load(Ordering::Relaxed));
+    let crowd = Crowd::new(Arc::default(), Shares::of(4), move || now.load(Ordering::Relaxed));
     let mut places: Vec<Place> = (0..8).map(|_| enter(&crowd, A)).collect();
     crowd.shrink();
     assert!(gone(&places).is_empty());
@@ -114,11 +111,57 @@ fn parts_of_heads_have_a_limit_in_all() {
         place.begins(16 << 10);
     }
     assert_eq!(gone(&places), (0..5_000 - 4_096).collect::<Vec<_>>());
-    assert_eq!(crowd.there().parts_bytes, PARTS_BYTES_MAX);
+    assert_eq!(crowd.part_bytes(), PARTS_BYTES_MAX);
     drop(places);
     let there = crowd.there();
-    assert_eq!((there.parts_bytes, there.all, there.going), (0, 0, 0));
+    assert_eq!((there.parts.weight(), there.all, there.going), (0, 0, 0));
     assert!(there.networks.is_empty());
+}
+
+#[test]
+fn parts_of_heads_make_room_for_parts_and_who_has_most_of_them() {
+    let crowd = crowd(20_000);
+    // A proxy with many that have sent nothing, and little of some; and somebody with few long ones.
+    let silent: Vec<Place> = (0..5_000).map(|_| enter(&crowd, B)).collect();
+    let mut short: Vec<Place> = (0..100).map(|_| enter(&crowd, B)).collect();
+    for place in &mut short {
+        assert!(place.begins(100));
+    }
+    let mut long: Vec<Place> = (0..1_000).map(|_| enter(&crowd, A)).collect();
+    for place in &mut long {
+        place.begins(128 << 10);
+    }
+    assert!(gone(&silent).is_empty() && gone(&short).is_empty());
+    assert_eq!(gone(&long), (0..1_000 - 511).collect::<Vec<_>>());
+}
+
+#[test]
+fn of_equal_networks_that_with_the_longest_wait_makes_room() {
+    for (first, second) in [(A, B), (B, A)] {
+        let crowd = crowd(4);
+        let mut places =
+            [enter(&crowd, first), enter(&crowd, second), enter(&crowd, second), enter(&crowd, first)];
+        let mut new = vec![enter(&crowd, [10, 0, 0, 3])];
+        assert_eq!(gone(&places), [0]);
+        // Of two and one the two, of ones the eldest.
+        new.push(enter(&crowd, [10, 0, 0, 4]));
+        assert_eq!(gone(&places), [0, 1]);
+        new.push(enter(&crowd, [10, 0, 0, 5]));
+        assert_eq!(gone(&places), [0, 1, 2]);
+        assert!(places[3].is_served());
+    }
+}
+
+#[test]
+fn a_small_room_is_shared_as_well() {
+    let shares = |room| {
+        let Shares { seats, seats_of_network, followers } = Shares::of(room);
+        (seats, seats_of_network, followers)
+    };
+    assert_eq!(shares(usize::MAX), (512, 128, 256));
+    assert_eq!(shares(512), (512, 128, 256));
+    assert_eq!(shares(128), (128, 32, 64));
+    assert_eq!(shares(1), (4, 1, 1));
 }
 
 #[tokio::test]
@@ -126,7 +169,8 @@ async fn seats_are_shared_by_networks_and_the_end_comes_to_those_who_wait() {
     let crowd = crowd(10_000);
     let one = enter(&crowd, A);
     let mut other = enter(&crowd, B);
-    let seats: Vec<Seat> = (0..SEATS_OF_NETWORK).map(|_| one.try_sit().expect("a seat")).collect();
+    let count = Shares::of(usize::MAX).seats_of_network;
+    let seats: Vec<Seat> = (0..count).map(|_| one.try_sit().expect("a seat")).collect();
     assert!(one.try_sit().is_none());
     assert!(other.try_sit().is_some());
     drop(seats);

@@ -102,11 +102,17 @@ pub(super) async fn answer(
     };
     match (is_socket, is_stream) {
         (true, _) => socket::answer(head, feed, place),
-        (_, true) => stream::answer(feed, place),
-        _ => match whole(feed, &subject, &limits).await {
-            Ok(text) => json_response(text).map(Body::from),
-            Err(reply) => reply.into_response().map(Body::from),
-        },
+        (_, true) => stream::answer(head, feed, place),
+        _ => {
+            // One that does not wait is like any other.
+            if !limits.wait.is_zero() {
+                super::follows(head, place);
+            }
+            match whole(feed, &subject, &limits).await {
+                Ok(text) => json_response(text).map(Body::from),
+                Err(reply) => reply.into_response().map(Body::from),
+            }
+        }
     }
 }
 
@@ -195,7 +201,7 @@ impl Events {
         let from = given.or_else(|| text_of(head, &LAST_EVENT_ID).map(str::to_owned));
         match self.topic_feed(name, from.as_deref().unwrap_or("latest"), shape, Some(visitor)) {
             Ok(feed) if is_socket => socket::answer(head, feed, place),
-            Ok(feed) => stream::answer(feed, place),
+            Ok(feed) => stream::answer(head, feed, place),
             Err(reply) => reply.into_response().map(Body::from),
         }
     }

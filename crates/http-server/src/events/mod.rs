@@ -23,6 +23,7 @@ mod view;
 mod webhooks;
 
 use crate::body::Body;
+use crate::crowd::Held;
 use crate::desk::Desk;
 use crate::reply::Reply;
 use crate::telemetry::TelemetryTopics;
@@ -39,7 +40,7 @@ use os::Os;
 use std::sync::atomic::AtomicUsize;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use views::Views;
 
 pub(crate) use inbox::land;
@@ -61,9 +62,6 @@ const WAITING_MAX: usize = 1024;
 
 /// How long a request waits for the store of `--remote`.
 const STORE_WAIT_MAX: Duration = Duration::from_secs(30);
-/// Streams and long polls; who comes then is told to come again.
-const FOLLOWERS_MAX: usize = 256;
-
 pub(crate) struct Events {
     broker: Arc<Broker>,
     log: EventLog,
@@ -81,6 +79,7 @@ pub(crate) struct Events {
     /// Which partition is read first: not always the same.
     turn: AtomicUsize,
     waiting: Arc<Semaphore>,
+    /// Streams, WebSockets and long polls; who comes when they are all there is told to come again.
     followers: Arc<Semaphore>,
     stopping: watch::Sender<bool>,
 }
@@ -102,6 +101,7 @@ impl Events {
         webhooks: Webhooks,
         telemetry: TelemetryTopics,
         views: Option<Views>,
+        followers_max: usize,
     ) -> Events {
         let log = broker.log().clone();
         let reached = Reached { lsn: base::Lsn(0), shipped: base::Lsn(0), is_fenced: false };
@@ -137,7 +137,7 @@ impl Events {
             readers: Arc::default(),
             turn: AtomicUsize::new(0),
             waiting: Arc::new(Semaphore::new(WAITING_MAX)),
-            followers: Arc::new(Semaphore::new(FOLLOWERS_MAX)),
+            followers: Arc::new(Semaphore::new(followers_max)),
             stopping: watch::channel(false).0,
         }
     }
@@ -217,6 +217,13 @@ impl Events {
             let shown: String = name.chars().take(80).flat_map(char::escape_default).collect();
             ApiError::new(ErrorCode::UnknownTopicOrPartition, format!("topic '{shown}' does not exist"))
         })
+    }
+}
+
+/// A request waits for what comes, which needs a place among those who follow, and no seat.
+fn follows(head: &Parts, place: OwnedSemaphorePermit) {
+    if let Some(held) = head.extensions.get::<Held>() {
+        held.follows(place);
     }
 }
 

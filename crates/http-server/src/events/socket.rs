@@ -136,8 +136,8 @@ pub(super) fn answer(head: &Parts, feed: Feed, place: OwnedSemaphorePermit) -> R
             return response.map(Body::from);
         }
     };
+    super::follows(head, place);
     let talk = Box::pin(async move {
-        let _place = place;
         // A client that went away before is gone.
         let Ok(stream) = upgrade.await else { return };
         talk(feed, Socket::new(stream)).await;

@@ -5,16 +5,15 @@ use crate::body::Body;
 use bytes::Bytes;
 use hyper::Response;
 use hyper::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderValue, X_CONTENT_TYPE_OPTIONS};
+use hyper::http::request::Parts;
 use std::fmt::Write;
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
 
-pub(super) fn answer(feed: Feed, place: OwnedSemaphorePermit) -> Response<Body> {
+pub(super) fn answer(head: &Parts, feed: Feed, place: OwnedSemaphorePermit) -> Response<Body> {
+    super::follows(head, place);
     // A part is under way while the next one is made; a client that does not read holds up the rest.
     let (sender, parts) = mpsc::channel(1);
-    tokio::spawn(async move {
-        let _place = place;
-        send(feed, &sender).await;
-    });
+    tokio::spawn(async move { send(feed, &sender).await });
     let mut response = Response::new(Body::Stream(parts));
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));

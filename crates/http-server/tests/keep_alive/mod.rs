@@ -27,6 +27,10 @@ impl Connection {
 
     /// The status of the next answer, whose body is read.
     pub fn status(&mut self) -> io::Result<u16> {
+        Ok(self.answer()?.0)
+    }
+
+    fn answer(&mut self) -> io::Result<(u16, String)> {
         let (mut line, mut status, mut length) = (String::new(), None, 0);
         while line != "\r\n" {
             line.clear();
@@ -39,8 +43,18 @@ impl Connection {
                 length = value.trim().parse().expect("a length");
             }
         }
-        self.0.read_exact(&mut vec![0; length])?;
-        Ok(status.expect("a status"))
+        let mut body = vec![0; length];
+        self.0.read_exact(&mut body)?;
+        Ok((status.expect("a status"), String::from_utf8(body).expect("a text")))
+    }
+
+    /// A number without labels that the server measures.
+    pub fn metric(&mut self, name: &str) -> usize {
+        self.send(b"GET /metrics HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n").expect("it is open");
+        let (status, page) = self.answer().expect("an answer");
+        assert_eq!(status, 200, "{page}");
+        let row = page.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+        row.and_then(|count| count.parse().ok()).unwrap_or_else(|| panic!("no {name}: {page}"))
     }
 
     pub fn ask(&mut self) -> io::Result<u16> {
