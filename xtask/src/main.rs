@@ -11,6 +11,7 @@ mod aws;
 mod certificates;
 mod clickhouse;
 mod clients;
+mod clouds;
 mod codegen;
 mod compared;
 mod connectors;
@@ -138,6 +139,9 @@ enum Task {
     KillRemote {
         #[arg(long, default_value_t = 200)]
         kills: u64,
+        /// Whose bucket it is, one after the other if not given
+        #[arg(long, value_enum)]
+        store: Option<kill_remote::Kind>,
         /// Where the deaths are placed; printed by every run, and the clock's choice if not given
         #[arg(long)]
         seed: Option<u64>,
@@ -342,7 +346,9 @@ fn perform(task: Task) -> Result<ExitCode> {
             let seed = seed.unwrap_or_else(stages::seed);
             kill_producers::prove(verify::Wanted { kills: cycles, power_cuts, seed }, ext4)?;
         }
-        Task::KillRemote { kills, seed } => kill_remote::prove(kills, seed.unwrap_or_else(stages::seed))?,
+        Task::KillRemote { kills, store, seed } => {
+            kill_remote::prove(kills, store, seed.unwrap_or_else(stages::seed))?;
+        }
         Task::Changes { kills, restarts, seed } => {
             let seed = seed.unwrap_or_else(stages::seed);
             return Ok(stages::prove_changes(stages::Faults { kills, restarts, seed })?.verdict());

@@ -51,6 +51,7 @@ pub const PEERS: &[(&str, Install)] = &[
     ("opentelemetry", opentelemetry),
     ("streams", streams),
     ("pubsub", pubsub),
+    ("clouds", clouds),
     ("brokers", brokers),
     ("pgjdbc", pgjdbc),
     ("flink", flink),
@@ -374,6 +375,39 @@ fn pubsub_folder() -> Result<PathBuf> {
     let sources = places::root().join(PUBSUB_SOURCES).join("main.go");
     let text = std::fs::read_to_string(&sources).with_context(|| format!("file={}", sources.display()))?;
     Ok(places::peers()?.join(format!("pubsub-{}-{}", versions::PUBSUB, fingerprint(&[(&text, "")]))))
+}
+
+/// Servers of the buckets of Google and of Azure.
+fn clouds() -> Result<()> {
+    once("fake-gcs-server, built from its Go module (some minutes)", &gcs_folder()?, |folder| {
+        let mut command = suites::go();
+        command.args(["build", "-trimpath", "-ldflags=-s -w", "-o"]).arg(folder.join("server")).arg(".");
+        process::run(command.current_dir(places::root().join(GCS_SOURCES)), BUILD_LIMIT)
+    })?;
+    node_packages("azurite (a download of 80 MB)", &azurite_package()?, versions::AZURITE)
+}
+
+const GCS_SOURCES: &str = "tests/gcs";
+
+/// The program that stands in for Google Cloud Storage.
+pub fn gcs_program() -> Result<PathBuf> {
+    Ok(gcs_folder()?.join("server"))
+}
+
+/// Another program has another folder.
+fn gcs_folder() -> Result<PathBuf> {
+    let sources = places::root().join(GCS_SOURCES).join("main.go");
+    let text = std::fs::read_to_string(&sources).with_context(|| format!("file={}", sources.display()))?;
+    Ok(places::peers()?.join(format!("gcs-{}-{}", versions::FAKE_GCS, fingerprint(&[(&text, "")]))))
+}
+
+/// The folder of Azurite's package.
+pub fn azurite_folder() -> Result<PathBuf> {
+    Ok(azurite_package()?.join("node_modules").join("azurite"))
+}
+
+fn azurite_package() -> Result<PathBuf> {
+    Ok(places::peers()?.join(format!("azurite-{}", fingerprint(versions::AZURITE))))
 }
 
 fn debian_packages(packages: &'static [(&str, &str)]) -> Result<()> {

@@ -161,6 +161,11 @@ pub const JAEGER: &str = "v1.76.0";
 /// Google's own fake of Pub/Sub, in the Go module of its client; `tests/pubsub/go.mod` wants the same.
 pub const PUBSUB: &str = "v2.9.0";
 
+/// Servers of the buckets of Google and of Azure: fake-gcs-server, a Go module (`tests/gcs/go.mod` wants the same), and Azurite,
+/// a package of npm.
+pub const FAKE_GCS: &str = "v1.52.2";
+pub const AZURITE: &[(&str, &str)] = &[("azurite", "3.37.0")];
+
 /// Debian packages with brokers that the bench runs beside our node.
 pub const BROKER_PACKAGES: &[(&str, &str)] = &[("redis-server", "redis-server")];
 

@@ -7,8 +7,18 @@ use std::ops::Range;
 pub const HIDDEN: &str = "******";
 
 /// Parts of the names of what is secret.
-const PARTS: &[&str] =
-    &["password", "secret", "jaas", "token", "api-key", "apikey", "private", "user-info", "authorization"];
+const PARTS: &[&str] = &[
+    "password",
+    "secret",
+    "jaas",
+    "token",
+    "api-key",
+    "apikey",
+    "account-key",
+    "private",
+    "user-info",
+    "authorization",
+];
 
 /// What stands before the name of a header that an option gives: who we are may be said in any of them.
 const HEADER: &str = ".header.";

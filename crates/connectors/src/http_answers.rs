@@ -70,6 +70,22 @@ pub(crate) fn retry_after(answer: &HttpAnswer, now_ms: i64) -> Option<Duration> 
     Some(bounded(wait))
 }
 
+/// How far the clock of whoever answered is ahead of ours, if that is more than so many seconds.
+pub(crate) fn skew_seconds(answer: &HttpAnswer, now_ms: i64, seconds_max: i64) -> Option<i64> {
+    let date = NaiveDateTime::parse_from_str(answer.header("date")?, "%a, %d %b %Y %H:%M:%S GMT").ok()?;
+    let skew = date.and_utc().timestamp() - now_ms / 1000;
+    (skew.abs() > seconds_max).then_some(skew)
+}
+
+/// What is said where a signature is refused because of the clock, with the words of the service.
+pub(crate) fn set_the_clock(skew_seconds: i64, service: &str, words: &str) -> String {
+    let place = if skew_seconds > 0 { "behind" } else { "ahead of" };
+    format!(
+        "this machine's clock is {} s {place} that of {service}, and a signature holds for few minutes: set the clock ({words})",
+        skew_seconds.abs()
+    )
+}
+
 /// A pause that a server names, as long as it is kept.
 pub(crate) fn bounded(pause: Duration) -> Duration {
     pause.min(RETRY_AFTER_MAX)

@@ -6,6 +6,7 @@
 mod amqp;
 mod arrivals;
 mod aws;
+mod azure;
 mod blackhole;
 mod clickhouse;
 mod datagen;
@@ -64,6 +65,7 @@ mod text_stream;
 mod timestamps;
 mod view;
 mod websocket;
+mod xml;
 
 #[cfg(test)]
 mod tests;
@@ -192,6 +194,11 @@ fn option_problem(table: &TableDefinition, option: &str, message: impl std::fmt:
         message: format!("table '{}': {message}", table.name),
         option: Some(option.to_string()),
     }
+}
+
+/// The same of each of these, an option and the words.
+fn option_problems(table: &TableDefinition, mistakes: Vec<(&'static str, String)>) -> Vec<ConnectorError> {
+    mistakes.into_iter().map(|(option, message)| option_problem(table, option, message)).collect()
 }
 
 /// Checks the options of a connector without formats.

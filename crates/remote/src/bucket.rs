@@ -1,32 +1,31 @@
 //! A store that is a bucket, or what lies below a prefix in one.
 
 use crate::store::{Listed, Place, ReadPart, Store, StoreError};
-use connectors::objects::Objects;
+use connectors::objects::{ObjectPlace, Objects};
 use os::Os;
 use std::collections::BTreeMap;
 
 pub(crate) struct BucketPlace {
     pub(crate) os: Os,
-    pub(crate) bucket: String,
-    /// Empty, or with `/` at its end.
-    pub(crate) prefix: String,
+    pub(crate) place: ObjectPlace,
     /// As tables name them.
     pub(crate) options: BTreeMap<String, String>,
 }
 
 impl Place for BucketPlace {
     fn open(&self) -> Result<Box<dyn Store>, StoreError> {
-        let objects = Objects::open(&self.os, &self.bucket, &self.options)?;
-        Ok(Box::new(BucketStore { objects, prefix: self.prefix.clone() }))
+        let objects = Objects::open(&self.os, &self.place, &self.options)?;
+        Ok(Box::new(BucketStore { objects, prefix: self.place.folder() }))
     }
 
     fn name(&self) -> String {
-        format!("s3://{}/{}", self.bucket, self.prefix.trim_end_matches('/'))
+        self.place.to_string()
     }
 }
 
 struct BucketStore {
     objects: Objects,
+    /// Empty, or with `/` at its end.
     prefix: String,
 }
 

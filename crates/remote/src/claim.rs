@@ -192,9 +192,9 @@ pub(crate) fn claim(
 fn check_conditions(store: &mut dyn Store, number: u64, object: &[u8]) -> Result<(), RemoteError> {
     if store.put_new(&log_key(number), object)? {
         return Err(RemoteError::Invalid(
-            "the store takes an object under a name that is taken, though the request has the condition 'If-None-Match: *': \
-             nothing would keep two nodes from writing; use a store that keeps it (Amazon S3, MinIO, Ceph, Cloudflare R2 and \
-             others do)"
+            "the store takes an object under a name that is taken, though the request has the condition that it is not: \
+             nothing would keep two nodes from writing; use a store that keeps it (Amazon S3, MinIO, Ceph, Cloudflare R2, Google \
+             Cloud Storage, Azure Blob Storage and others do)"
                 .into(),
         ));
     }

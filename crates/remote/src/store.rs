@@ -1,6 +1,6 @@
 //! What is asked of a store: few calls, of which one has a condition.
 //!
-//! A listing shows every object whose put was answered before it began (S3 promises that since 2020, a directory always did).
+//! A listing shows every object whose put was answered before it began (S3 promises that since 2020, Google and Azure always did, and so did a directory).
 
 use crate::object::OBJECT_BYTES_MAX;
 use base::ErrorKind;

@@ -178,13 +178,14 @@ fn credentials(trial: &mut Trial<'_>) -> Result<()> {
     trial.prepare()?;
     trial.put(FEW)?;
     let right = std::fs::read(trial.place.password_file())?;
-    std::fs::write(trial.place.password_file(), WRONG)?;
+    let wrong = trial.outside.password(WRONG);
+    std::fs::write(trial.place.password_file(), &wrong)?;
     trial.start_to_fail()?;
     let succeeded = trial.wait_ended()?;
     let said = trial.said();
     let refusal = trial.outside.refusal();
     ensure!(!succeeded && said.contains(refusal), "it was let in, or does not say why not:\n{said}");
-    ensure!(!said.contains(WRONG), "the password was told:\n{said}");
+    ensure!(!said.contains(&wrong), "the password was told:\n{said}");
     std::fs::write(trial.place.password_file(), right)?;
     trial.start()?;
     trial.wait_all()?;
@@ -198,16 +199,18 @@ fn rotated(trial: &mut Trial<'_>) -> Result<()> {
     trial.start()?;
     trial.wait_all()?;
     trial.outside.set_password(&second)?;
-    std::fs::write(trial.place.password_file(), &second)?;
+    let written = trial.outside.password(&second);
+    std::fs::write(trial.place.password_file(), &written)?;
     trial.outside.gate()?.cut();
     trial.put(FEW)?;
     let came = trial.wait_all();
     let said = trial.said();
     // The other trials know the first; and so does the job, for there are servers that ask with each request.
     trial.outside.set_password(super::outside::FIRST_PASSWORD)?;
-    std::fs::write(trial.place.password_file(), super::outside::FIRST_PASSWORD)?;
+    let first = trial.outside.password(super::outside::FIRST_PASSWORD);
+    std::fs::write(trial.place.password_file(), first)?;
     came?;
-    ensure!(!said.contains(&second), "the password was told:\n{said}");
+    ensure!(!said.contains(&written), "the password was told:\n{said}");
     trial.stop()
 }
 

@@ -1,4 +1,5 @@
-//! Tables of lakes: Delta and Iceberg in a bucket of S3 (moto), and Iceberg in a REST catalog with its files on this machine.
+//! Tables of lakes: Delta and Iceberg in a bucket of S3 (moto), Delta in buckets of Google and Azure as stand-ins have them, and
+//! Iceberg in a REST catalog with its files on this machine.
 //!
 //! moto keeps nothing over a restart, so a server that is away is one whose gate is shut. What was written is read by the
 //! libraries of others.
@@ -11,6 +12,7 @@ use serde_json::{Value, json};
 use super::gate::Gate;
 use super::outside::{Direction, FIRST_PASSWORD, Outside, Place, text};
 use crate::aws::{KEY_ID, Moto, REGION};
+use crate::clouds::Cloud;
 use crate::lakes::{Catalog, Reader};
 use crate::process::Server;
 
@@ -163,16 +165,7 @@ impl Outside for InBucket {
         self.prepare(place, direction)?;
         match self.format {
             Format::Delta => {
-                let field = |name: &str, of: &str| json!({"name": name, "type": of, "nullable": true, "metadata": {}});
-                let schema = json!({"type": "struct", "fields": [field("k", "long"), field("n", "string")]});
-                let metadata = json!({"metaData": {"id": "1", "format": {"provider": "parquet", "options": {}},
-                    "schemaString": schema.to_string(), "partitionColumns": [], "configuration": {}}});
-                let protocol = json!({"protocol": {"minReaderVersion": 1, "minWriterVersion": 2}});
-                self.put_object(
-                    place,
-                    "_delta_log/00000000000000000000.json",
-                    &format!("{protocol}\n{metadata}\n"),
-                )?;
+                self.put_object(place, "_delta_log/00000000000000000000.json", &log_of_texts())?;
             }
             Format::Iceberg => {
                 let field = |id: u32, name: &str, of: &str| json!({"id": id, "name": name, "type": of, "required": false});
@@ -184,6 +177,113 @@ impl Outside for InBucket {
                 self.put_object(place, "metadata/v1.metadata.json", &metadata.to_string())?;
             }
         }
+        Ok(MISMATCH.to_owned())
+    }
+}
+
+/// The first version of a Delta table whose column `n` holds texts.
+fn log_of_texts() -> String {
+    let field = |name: &str, of: &str| json!({"name": name, "type": of, "nullable": true, "metadata": {}});
+    let schema = json!({"type": "struct", "fields": [field("k", "long"), field("n", "string")]});
+    let metadata = json!({"metaData": {"id": "1", "format": {"provider": "parquet", "options": {}},
+        "schemaString": schema.to_string(), "partitionColumns": [], "configuration": {}}});
+    let protocol = json!({"protocol": {"minReaderVersion": 1, "minWriterVersion": 2}});
+    format!("{protocol}\n{metadata}\n")
+}
+
+/// A Delta table in a bucket of Google or Azure. Its files are copied here to be read: those of such a table name each other
+/// within its folder.
+pub struct InCloud {
+    cloud: Cloud,
+    gate: Gate,
+    reader: Reader,
+}
+
+impl InCloud {
+    pub fn new(cloud: Cloud, folder: &Path) -> Result<InCloud> {
+        Ok(InCloud { gate: Gate::to(cloud.port())?, reader: Reader::start(folder)?, cloud })
+    }
+}
+
+impl Outside for InCloud {
+    fn name(&self) -> &'static str {
+        match self.cloud {
+            Cloud::Gcs(_) => "delta-gcs",
+            Cloud::Azure(_) => "delta-azure",
+        }
+    }
+
+    fn connector(&self) -> &'static str {
+        "delta"
+    }
+
+    fn version(&self) -> Result<String> {
+        Ok(format!(
+            "a bucket in {}, whose files are read by {}; away is a shut gate, for it keeps nothing over a restart",
+            self.cloud.name(),
+            Reader::of_delta()
+        ))
+    }
+
+    fn directions(&self) -> &'static [Direction] {
+        &[Direction::Sink]
+    }
+
+    fn exempt(&self, _direction: Direction, case: &str) -> Option<&'static str> {
+        exempt_of_all(case)
+    }
+
+    /// A table has none.
+    fn keeps_order(&self, _direction: Direction) -> bool {
+        false
+    }
+
+    fn refusal(&self) -> &'static str {
+        self.cloud.refusal()
+    }
+
+    fn server(&self) -> Result<&Server> {
+        Ok(self.cloud.server())
+    }
+
+    fn gate(&self) -> Result<&Gate> {
+        Ok(&self.gate)
+    }
+
+    fn password(&self, word: &str) -> String {
+        self.cloud.written(word)
+    }
+
+    fn prepare(&mut self, place: &Place, _direction: Direction) -> Result<()> {
+        self.cloud.make_bucket(&bucket(place))
+    }
+
+    fn options(&self, place: &Place, _direction: Direction) -> String {
+        format!(
+            "'connector' = 'delta', 'table-path' = '{}', {COMMITS}, {}, 'timeout' = '4 s'",
+            self.cloud.address(&bucket(place), "lake/numbers"),
+            self.cloud.options(self.gate.port, &text(&place.password_file())),
+        )
+    }
+
+    fn read(&mut self, place: &Place) -> Result<Vec<u64>> {
+        let copy = tempfile::tempdir()?;
+        for (key, bytes) in self.cloud.objects(&bucket(place), |_| true)? {
+            let path = copy.path().join(&key);
+            std::fs::create_dir_all(path.parent().unwrap_or(copy.path()))?;
+            std::fs::write(path, bytes)?;
+        }
+        self.reader.numbers("delta", &text(&copy.path().join("lake/numbers")), &json!({}))
+    }
+
+    fn set_password(&mut self, password: &str) -> Result<()> {
+        self.cloud.set_word(password)
+    }
+
+    fn mismatch(&mut self, place: &Place, direction: Direction) -> Result<String> {
+        self.prepare(place, direction)?;
+        let key = "lake/numbers/_delta_log/00000000000000000000.json";
+        self.cloud.put_object(&bucket(place), key, log_of_texts().as_bytes())?;
         Ok(MISMATCH.to_owned())
     }
 }

@@ -6,6 +6,7 @@
 mod amqp;
 mod cases;
 mod clickhouse;
+mod clouds;
 mod filesystem;
 mod gate;
 mod http;
@@ -46,10 +47,11 @@ use self::lakes::Format;
 use self::matrix::Results;
 use self::mqtt::Quality;
 use self::nats::Reading;
-use self::outside::{Direction, Outside, Place};
+use self::outside::{Direction, FIRST_PASSWORD, Outside, Place};
 use self::streams::Told;
 use self::trial::{Trial, WrongNumbers};
 use crate::amqp::Kind;
+use crate::clouds::Cloud;
 use crate::counts::Counts;
 use crate::mysql::Brand;
 use crate::proofs::{self, Proof};
@@ -61,7 +63,7 @@ pub use self::kills::{prove as prove_kills, stage as kills_stage};
 
 #[derive(Args)]
 pub struct Options {
-    /// The systems to run, all if there are none: kafka, postgresql, postgresql-changes, mariadb, mariadb-changes, mysql, mysql-changes, sqlite, rabbitmq, rabbitmq-stream, nats, nats-durable, redis-streams, redis-streams-group, mqtt, mqtt-qos1, artemis, activemq, stomp-artemis, stomp-activemq, stomp-rabbitmq, sqs, sqs-fifo, kinesis, sns, pubsub, pubsub-ordered, http, http-batch, sse, websocket, websocket-subscribed, prometheus, s3, s3-notifications, filesystem, delta, iceberg, iceberg-rest, opensearch, opensearch-keyed, clickhouse, mongodb, mongodb-keyed, mongodb-changes
+    /// The systems to run, all if there are none: kafka, postgresql, postgresql-changes, mariadb, mariadb-changes, mysql, mysql-changes, sqlite, rabbitmq, rabbitmq-stream, nats, nats-durable, redis-streams, redis-streams-group, mqtt, mqtt-qos1, artemis, activemq, stomp-artemis, stomp-activemq, stomp-rabbitmq, sqs, sqs-fifo, kinesis, sns, pubsub, pubsub-ordered, http, http-batch, sse, websocket, websocket-subscribed, prometheus, s3, s3-notifications, gcs, azure, filesystem, delta, delta-gcs, delta-azure, iceberg, iceberg-rest, opensearch, opensearch-keyed, clickhouse, mongodb, mongodb-keyed, mongodb-changes
     names: Vec<String>,
     /// Only the cases whose names hold this
     #[arg(long)]
@@ -125,8 +127,14 @@ const SYSTEMS: &[(&str, System)] = &[
     ("prometheus", |folder| Ok(Box::new(prometheus::RemoteWrite::new(folder)?))),
     ("s3", |folder| Ok(Box::new(s3::S3::new(folder, false)?))),
     ("s3-notifications", |folder| Ok(Box::new(s3::S3::new(folder, true)?))),
+    ("gcs", |folder| Ok(Box::new(clouds::Clouds::new(Cloud::gcs(folder, FIRST_PASSWORD)?)?))),
+    ("azure", |folder| Ok(Box::new(clouds::Clouds::new(Cloud::azure(folder, FIRST_PASSWORD)?)?))),
     ("filesystem", |_| Ok(Box::new(filesystem::Filesystem))),
     ("delta", |folder| Ok(Box::new(lakes::InBucket::new(Format::Delta, folder)?))),
+    ("delta-gcs", |folder| Ok(Box::new(lakes::InCloud::new(Cloud::gcs(folder, FIRST_PASSWORD)?, folder)?))),
+    ("delta-azure", |folder| {
+        Ok(Box::new(lakes::InCloud::new(Cloud::azure(folder, FIRST_PASSWORD)?, folder)?))
+    }),
     ("iceberg", |folder| Ok(Box::new(lakes::InBucket::new(Format::Iceberg, folder)?))),
     ("iceberg-rest", |folder| Ok(Box::new(lakes::InCatalog::new(folder)?))),
     ("opensearch", |_| Ok(Box::new(opensearch::OpenSearch::new(false)?))),
@@ -158,6 +166,7 @@ pub fn run(options: &Options) -> Result<Counts> {
         "amqp",
         "aws",
         "pubsub",
+        "clouds",
         "mysql",
         "opensearch",
         "clickhouse",

@@ -157,6 +157,11 @@ pub trait Outside {
         bail!("it is no sink")
     }
 
+    /// How a password is written where the job reads it.
+    fn password(&self, word: &str) -> String {
+        word.to_owned()
+    }
+
     /// Gives [`USER`] another password, for new connections. The server starts with [`FIRST_PASSWORD`].
     fn set_password(&mut self, _password: &str) -> Result<()> {
         bail!("it has no users")

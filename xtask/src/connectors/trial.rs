@@ -76,7 +76,7 @@ impl<'a> Trial<'a> {
         (kills, restarts, seed): (u64, u64, u64),
     ) -> Result<Trial<'a>> {
         std::fs::create_dir_all(&place.folder)?;
-        std::fs::write(place.password_file(), FIRST_PASSWORD)?;
+        std::fs::write(place.password_file(), outside.password(FIRST_PASSWORD))?;
         Ok(Trial {
             outside,
             direction,

@@ -12,13 +12,16 @@
 //! 5. A node that was only stopped goes on when another one has taken over: it acknowledges nothing more of the topic with
 //!    `durability=remote`, and ends by itself, fenced.
 //!
-//! The store is moto: what it speaks is S3's protocol, and what it does with a put on a condition is what S3 does.
+//! The stores are stand-ins of S3, of Google Cloud Storage and of Azure Blob Storage, which keep the condition of a put as those do.
 
 mod audit;
 mod jobs;
 mod node;
 mod shown;
+mod stores;
 mod writers;
+
+pub use self::stores::Kind;
 
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -28,13 +31,12 @@ use verify::Random;
 
 use self::node::{Bucket, Life};
 use self::shown::Sampler;
+use self::stores::Store;
 use self::writers::Writers;
-use crate::aws::Moto;
 use crate::proofs::{self, Proof};
 
 /// How often machines are lost on one log.
 const DEATHS_PER_RUN: u64 = 10;
-const SECRET: &str = "a secret of the suite";
 const LOAD_MS_MIN: u64 = 200;
 const LOAD_MS_MAX: u64 = 1_500;
 
@@ -80,18 +82,23 @@ impl Tally {
     }
 }
 
-/// Loses at least so many machines; fails at the first violation.
-pub fn run(kills: u64, seed: u64) -> Result<Tally> {
-    eprintln!("kill-remote: seed={seed} kills={kills}");
+/// Loses at least so many machines that ship to a store of this kind, or to one of each; fails at the first violation.
+/// Answers how many it were.
+pub fn run(kills: u64, kind: Option<Kind>, seed: u64) -> Result<u64> {
+    let kinds = Kind::ALL.into_iter().filter(|one| kind.is_none_or(|kind| kind == *one));
+    kinds.map(|kind| run_with(kills, kind, seed)).sum()
+}
+
+fn run_with(kills: u64, kind: Kind, seed: u64) -> Result<u64> {
+    eprintln!("kill-remote: seed={seed} kills={kills} store={}", kind.name());
     let mut folder = tempfile::tempdir().context("cannot make a working folder")?;
-    let moto = Moto::start(folder.path(), SECRET)?;
-    moto.ask("bucket", &[("name", node::BUCKET)], b"")?;
+    let store = Store::start(kind, folder.path())?;
     let mut random = Random(seed);
     let mut tally = Tally::default();
     while tally.kills < kills {
         tally.runs += 1;
         let path = folder.path().join(format!("run-{}", tally.runs));
-        let bucket = Bucket { port: moto.port, secret: SECRET, prefix: format!("run-{}", tally.runs) };
+        let bucket = Bucket { store: &store, prefix: format!("run-{}", tally.runs) };
         let deaths = DEATHS_PER_RUN.min(kills - tally.kills);
         let done = one_run(&bucket, &path, deaths, &mut random, &mut tally)
             .with_context(|| format!("seed={seed} run={}, data in {}", tally.runs, path.display()));
@@ -101,17 +108,18 @@ pub fn run(kills: u64, seed: u64) -> Result<Tally> {
         std::fs::remove_dir_all(&path).with_context(|| format!("cannot remove {}", path.display()))?;
         eprintln!("kill-remote: {} machines lost", tally.kills);
     }
-    println!("kill-remote: {}", tally.text());
-    Ok(tally)
+    println!("kill-remote: {}: {}", kind.name(), tally.text());
+    Ok(tally.kills)
 }
 
 /// Like [`run`], as a proof in the ledger.
-pub fn prove(kills: u64, seed: u64) -> Result<()> {
+pub fn prove(kills: u64, kind: Option<Kind>, seed: u64) -> Result<()> {
     let begun = Instant::now();
-    let result = run(kills, seed);
+    let result = run(kills, kind, seed);
+    let of_kind = kind.map_or_else(String::new, |kind| format!(" --store {}", kind.name()));
     proofs::append(&Proof {
-        command: format!("kill-remote --kills {kills} --seed {seed}"),
-        kills: result.as_ref().map_or(0, |tally| tally.kills),
+        command: format!("kill-remote --kills {kills}{of_kind} --seed {seed}"),
+        kills: result.as_ref().copied().unwrap_or(0),
         minutes: begun.elapsed().as_secs_f64() / 60.0,
         failures: u64::from(result.is_err()),
         ..Proof::default()
@@ -120,7 +128,7 @@ pub fn prove(kills: u64, seed: u64) -> Result<()> {
 }
 
 fn one_run(
-    bucket: &Bucket,
+    bucket: &Bucket<'_>,
     folder: &Path,
     deaths: u64,
     random: &mut Random,
@@ -134,6 +142,11 @@ fn one_run(
     let writers = Writers::start(&active.address()?)?;
     let mut lived = Ok(());
     for death in 1..=deaths {
+        // Each second one with a store that may be older.
+        lived = bucket.store.know_start(death % 2 == 1);
+        if lived.is_err() {
+            break;
+        }
         lived = lose(bucket, (folder, death), (&mut active, &writers), random, tally);
         if lived.is_err() {
             break;
@@ -151,7 +164,7 @@ fn one_run(
 
 /// Loses the machine of the active node, and has another one take over.
 fn lose(
-    bucket: &Bucket,
+    bucket: &Bucket<'_>,
     (folder, death): (&Path, u64),
     (active, writers): (&mut Life, &Writers),
     random: &mut Random,

@@ -9,30 +9,27 @@ use anyhow::{Context, Result, bail, ensure};
 use serde_json::Value;
 
 use super::jobs;
-use crate::aws::{KEY_ID, REGION};
+use super::stores::Store;
 use crate::process::{self, Server};
 
-pub const BUCKET: &str = "machines";
 const LIMIT: Duration = Duration::from_secs(60);
 const PAUSE: Duration = Duration::from_millis(5);
 
 /// Where a run's copies are.
-pub struct Bucket {
-    pub port: u16,
-    pub secret: &'static str,
+pub struct Bucket<'a> {
+    pub store: &'a Store,
     pub prefix: String,
 }
 
-impl Bucket {
+impl Bucket<'_> {
     fn address(&self) -> String {
-        format!("s3://{BUCKET}/{}", self.prefix)
+        self.store.address(&self.prefix)
     }
 
     fn command(&self, verb: &str) -> Result<Command> {
         let mut command = crate::node::command()?;
-        command.arg(verb).env("AWS_ACCESS_KEY_ID", KEY_ID).env("AWS_SECRET_ACCESS_KEY", self.secret);
-        command.env("AWS_REGION", REGION);
-        command.args(["--remote-option", &format!("s3.endpoint=http://127.0.0.1:{}", self.port)]);
+        command.arg(verb);
+        self.store.tell(&mut command);
         command.args(["--remote-option", "timeout=20 s"]);
         Ok(command)
     }
@@ -64,27 +61,27 @@ enum Role {
 
 impl Life {
     /// Starts the node of a data directory, without jobs, and waits until it serves.
-    pub fn start(bucket: &Bucket, folder: &Path, number: u64) -> Result<Life> {
+    pub fn start(bucket: &Bucket<'_>, folder: &Path, number: u64) -> Result<Life> {
         Life::serving(bucket, folder, number, Role::Broker)
     }
 
     /// The same with the jobs.
-    pub fn run(bucket: &Bucket, folder: &Path, number: u64) -> Result<Life> {
+    pub fn run(bucket: &Bucket<'_>, folder: &Path, number: u64) -> Result<Life> {
         Life::serving(bucket, folder, number, Role::Runner)
     }
 
     /// Starts one that follows the node that writes.
-    pub fn start_standby(bucket: &Bucket, folder: &Path, number: u64) -> Result<Life> {
+    pub fn start_standby(bucket: &Bucket<'_>, folder: &Path, number: u64) -> Result<Life> {
         Life::spawn(bucket, folder, number, Role::Standby)
     }
 
-    fn serving(bucket: &Bucket, folder: &Path, number: u64, role: Role) -> Result<Life> {
+    fn serving(bucket: &Bucket<'_>, folder: &Path, number: u64, role: Role) -> Result<Life> {
         let mut life = Life::spawn(bucket, folder, number, role)?;
         life.wait_serving()?;
         Ok(life)
     }
 
-    fn spawn(bucket: &Bucket, folder: &Path, number: u64, role: Role) -> Result<Life> {
+    fn spawn(bucket: &Bucket<'_>, folder: &Path, number: u64, role: Role) -> Result<Life> {
         let data = data(folder, number);
         let log = folder.join(format!("machine-{number}.log"));
         let mut command = match role {
@@ -199,7 +196,7 @@ impl Life {
 }
 
 /// Makes the data directory of a node from the store.
-pub fn restore(bucket: &Bucket, folder: &Path, number: u64) -> Result<()> {
+pub fn restore(bucket: &Bucket<'_>, folder: &Path, number: u64) -> Result<()> {
     let mut command = bucket.command("restore")?;
     command.args(["--from", &bucket.address()]).arg("--data").arg(data(folder, number));
     process::output(&mut command, LIMIT).map(drop)

@@ -1,9 +1,9 @@
 //! What an answer of AWS says that is none: its code, its words, and what that means.
 
-use super::xml;
-use crate::http_answers::{retry_after, shown, shown_bytes};
+use crate::http_answers::{retry_after, set_the_clock, shown, shown_bytes, skew_seconds};
 use crate::http_connection::HttpAnswer;
 use crate::service::{Cause, ServiceError};
+use crate::xml;
 use base::ErrorKind;
 use serde_json::Value;
 
@@ -22,17 +22,12 @@ pub(super) fn refusal(answer: &HttpAnswer, now_ms: i64) -> ServiceError {
         Cause::Other => ErrorKind::Invalid,
     };
     let mut message = format!("AWS says: {} (code {})", shown(&words), shown(&code));
-    if let Some(skew) = skew_seconds(answer, now_ms)
+    if let Some(skew) = skew_seconds(answer, now_ms, SKEW_SECONDS_MAX)
         && matches!(answer.status, 400 | 403)
         && is_about_time(&code, &words)
     {
         kind = ErrorKind::Unavailable;
-        let where_ = if skew > 0 { "behind" } else { "ahead of" };
-        message = format!(
-            "this machine's clock is {} s {where_} that of AWS, and a signature holds for few minutes: set the clock \
-             ({message})",
-            skew.abs()
-        );
+        message = set_the_clock(skew, "AWS", &message);
     }
     ServiceError { code, cause, pause: retry_after(answer, now_ms), ..ServiceError::new(kind, message) }
 }
@@ -138,14 +133,6 @@ fn is_about_time(code: &str, words: &str) -> bool {
     matches!(code, "RequestTimeTooSkewed" | "RequestExpired" | "RequestInTheFuture")
         || words.contains("Signature expired")
         || words.contains("Signature not yet current")
-}
-
-/// How far the clock of whoever answered is ahead of ours, if that is much.
-fn skew_seconds(answer: &HttpAnswer, now_ms: i64) -> Option<i64> {
-    let date =
-        chrono::NaiveDateTime::parse_from_str(answer.header("date")?, "%a, %d %b %Y %H:%M:%S GMT").ok()?;
-    let skew = date.and_utc().timestamp() - now_ms / 1000;
-    (skew.abs() > SKEW_SECONDS_MAX).then_some(skew)
 }
 
 #[cfg(test)]

@@ -6,7 +6,6 @@ mod identity;
 pub(crate) mod options;
 pub(crate) mod s3;
 mod sign;
-pub(crate) mod xml;
 
 pub(crate) use error::passes;
 
@@ -14,8 +13,6 @@ use crate::service::{Access, Environment, Identity, environment};
 use auth::https::Url;
 use base::options::Options;
 use credentials::Credentials;
-use dataflow::connector::ConnectorError;
-use dataflow::table::TableDefinition;
 use identity::Signer;
 use os::Os;
 use std::path::PathBuf;
@@ -105,11 +102,6 @@ fn endpoint_of(service: &str, region: &str) -> String {
 fn authorities(options: &Options, environment: &Environment) -> PathBuf {
     let given = options.text(options::ROOT_CAS).filter(|path| !path.is_empty()).map(PathBuf::from);
     given.or_else(|| environment("AWS_CA_BUNDLE").map(PathBuf::from)).unwrap_or_default()
-}
-
-/// A problem of the options that only the whole of them has.
-pub(crate) fn access_problem(table: &TableDefinition, message: String) -> ConnectorError {
-    crate::option_problem(table, options::REGION, message)
 }
 
 /// The region in a host of AWS: `sqs.eu-central-1.amazonaws.com`.

@@ -1,6 +1,6 @@
 //! The options that all tables of AWS have, named as Flink's connectors for AWS name them.
 
-use crate::{option_problem, optional};
+use crate::{option_problems, optional};
 use base::options::{OptionKind, OptionSpec, Options};
 use dataflow::connector::ConnectorError;
 use dataflow::table::TableDefinition;
@@ -143,10 +143,10 @@ pub(crate) const fn with_common<const N: usize, const M: usize>(own: [OptionSpec
     all
 }
 
-/// What is wrong with them beyond what one spec can see.
-pub(crate) fn problems(table: &TableDefinition, options: &Options) -> Vec<ConnectorError> {
-    let mut errors = Vec::new();
-    let mut problem = |option: &str, message: String| errors.push(option_problem(table, option, message));
+/// What is wrong with them beyond what one spec can see: of each an option, and the words.
+pub(crate) fn mistakes(options: &Options) -> Vec<(&'static str, String)> {
+    let mut mistakes = Vec::new();
+    let mut problem = |option: &'static str, message: String| mistakes.push((option, message));
     for key in [ENDPOINT, S3_ENDPOINT, STS_ENDPOINT] {
         if let Some(Err(error)) = options.text(key).map(auth::https::Url::parse) {
             problem(key, format!("'{key}': {error}"));
@@ -164,5 +164,10 @@ pub(crate) fn problems(table: &TableDefinition, options: &Options) -> Vec<Connec
     if provider == "ASSUME_ROLE" && !has(ROLE_ARN) {
         problem(PROVIDER, format!("the provider ASSUME_ROLE needs '{ROLE_ARN}'"));
     }
-    errors
+    mistakes
+}
+
+/// The same of a table.
+pub(crate) fn problems(table: &TableDefinition, options: &Options) -> Vec<ConnectorError> {
+    option_problems(table, mistakes(options))
 }

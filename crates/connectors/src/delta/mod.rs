@@ -1,6 +1,6 @@
 //! `delta`: a Delta table, to which rows are added; each row once.
 //!
-//! The log of such a table is files that are put on a condition (see `lake`), which a folder and S3 both do: no service of
+//! The log of such a table is files that are put on a condition (see `lake`), which a folder and a bucket both do: no service of
 //! Delta's, and no other writer's lock, stands in between.
 
 mod checkpoint;
@@ -10,12 +10,13 @@ mod schema;
 mod stats;
 mod table;
 
-use crate::aws::options::{COUNT, PATH_STYLE, S3_ENDPOINT, problems, with_common};
+use crate::aws::options::{PATH_STYLE, S3_ENDPOINT};
 use crate::blackhole::cannot_read;
 use crate::kafka::Node;
 use crate::lake::options::{COMMIT_INTERVAL, CREATE, CREATE_TABLE, INTERVAL, PARALLELISM};
 use crate::lake::storage::{Address, Stores};
 use crate::lake::{LakeSink, Policy, identity, outbox_rows};
+use crate::objects::options::{COUNT, problems, with_common};
 use crate::{CONNECTOR, SINK_RATE_LIMIT, option_problem, optional, plain_options};
 use base::options::{OptionKind, OptionSpec, Options};
 use dataflow::connector::{Connector, ConnectorError, ConnectorSpec, Probed, Role, SourceRequest};
@@ -51,7 +52,9 @@ const OWN_OPTIONS: [OptionSpec; OWN] = [
         kind: OptionKind::Text,
         required: true,
         default: None,
-        doc: "Where the table lies: a folder of this machine, or one in a bucket of S3 (`s3://BUCKET/FOLDER`).",
+        doc: "Where the table lies: a folder of this machine, or one in a bucket of S3 (`s3://BUCKET/FOLDER`), of Google Cloud Storage \
+              (`gs://BUCKET/FOLDER`), or of Azure Blob Storage (`abfss://CONTAINER@ACCOUNT.dfs.core.windows.net/FOLDER`, or \
+              `az://CONTAINER/FOLDER`).",
         example: "s3://shop/lake/orders",
     },
     COMMIT_INTERVAL,
@@ -100,12 +103,12 @@ const OWN_OPTIONS: [OptionSpec; OWN] = [
 
 const ALL: [OptionSpec; OWN + COUNT] = with_common(OWN_OPTIONS);
 
-/// The options of `delta`; those of AWS are for buckets.
+/// The options of `delta`; those of the providers are for buckets.
 const OPTIONS: &[OptionSpec] = &ALL;
 
 const SPEC: ConnectorSpec = ConnectorSpec {
     name: "delta",
-    doc: "A table of Delta Lake, in a folder or in a bucket of S3: rows are added to it in files of Parquet. The table is made if it \
+    doc: "A table of Delta Lake, in a folder or in a bucket of S3, Google or Azure: rows are added to it in files of Parquet. The table is made if it \
           is not there.",
     options: OPTIONS,
     formats: &[],
@@ -138,9 +141,9 @@ impl Checked {
         let mut errors = Vec::new();
         let path = options.text(PATH).unwrap_or_default();
         let root = Address::absolute(path).map_err(|message| option_problem(table, PATH, message));
-        if let Ok(Address::Object { key, .. }) = Address::parse(path) {
-            errors.extend(problems(table, &options));
-            if key.is_empty() {
+        if let Ok(Address::Object(place)) = Address::parse(path) {
+            errors.extend(problems(&place, table, &options));
+            if place.prefix.is_empty() {
                 errors.push(option_problem(
                     table,
                     PATH,

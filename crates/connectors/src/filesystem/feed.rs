@@ -17,10 +17,10 @@ use super::location::BucketPlace;
 use super::notices::{self, Notices};
 use super::parquet::ParquetFiles;
 use super::source::RowsRead;
-use crate::aws::s3::{Bucket, Object};
 use crate::internal_topic;
 use crate::landed::Landing;
 use crate::messages::HAUL_BYTES_MAX;
+use crate::objects::bucket::{Bucket, NO_SUCH_KEY, Object, PRECONDITION_FAILED};
 use crate::option_problem;
 use crate::service::{Access, Done, ServiceError, source_error};
 use crate::table_format::{Checked, TableFormat};
@@ -338,8 +338,8 @@ impl BucketFeed {
             };
             let read = match self.read(reading) {
                 // It was deleted since it was listed.
-                Err(error) if error.code == "NoSuchKey" && reading.position == 0 => Vec::new(),
-                Err(error) if error.code == "PreconditionFailed" => return Err(changed(reading)),
+                Err(error) if error.code == NO_SUCH_KEY && reading.position == 0 => Vec::new(),
+                Err(error) if error.code == PRECONDITION_FAILED => return Err(changed(reading)),
                 read => read?,
             };
             has_moved = true;

@@ -1,6 +1,6 @@
 //! Files as their readers need them: from the beginning to the end, or some bytes of them; on this machine or in a bucket.
 
-use crate::aws::s3::{Bucket, Object};
+use crate::objects::bucket::{Bucket, Object};
 use crate::service::{Done, ServiceError};
 use bytes::Bytes;
 use flate2::read::MultiGzDecoder;

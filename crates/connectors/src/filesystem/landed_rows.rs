@@ -1,8 +1,8 @@
 //! Rows of files with columns, as they lie in the log: batches in arrow's stream format, with what the table shows of the file.
 
 use super::location::BucketPlace;
-use crate::aws::s3::Object;
 use crate::kafka::{KafkaSource, Landed, landed_source};
+use crate::objects::bucket::Object;
 use crate::table_format::Checked;
 use crate::timestamps::timestamps;
 use arrow_array::{

@@ -15,9 +15,9 @@ pub(crate) mod sink;
 mod source;
 mod target;
 
-use crate::aws::access_problem;
-use crate::aws::options::{COUNT, DEAD_LETTER_TOPIC, PATH_STYLE, S3_ENDPOINT, problems, with_common};
+use crate::aws::options::{DEAD_LETTER_TOPIC, PATH_STYLE, S3_ENDPOINT};
 use crate::kafka::Node;
+use crate::objects::options::{COUNT, problems, with_common};
 use crate::service::Access;
 use crate::table_format::{self, Checked, FORMAT, Formats};
 use crate::{CONNECTOR, SCAN_RATE_LIMIT, SINK_RATE_LIMIT, option_problem};
@@ -33,7 +33,7 @@ use dataflow::source::Source;
 use dataflow::table::TableDefinition;
 use folder::Folder;
 use formats::FormatKind;
-use location::{Location, is_bucket};
+use location::{BucketPlace, Location, is_bucket};
 use objects::Objects;
 use std::sync::Arc;
 use std::time::Duration;
@@ -51,8 +51,9 @@ const OWN_OPTIONS: [OptionSpec; OWN] = [
         kind: OptionKind::Text,
         required: true,
         default: None,
-        doc: "A file or a folder, relative to the working directory, or in a bucket of S3 (`s3://BUCKET/FOLDER`); names that begin \
-              with `.` or `_` are passed over.",
+        doc: "A file or a folder, relative to the working directory, or in a bucket: of S3 (`s3://BUCKET/FOLDER`), of Google Cloud \
+              Storage (`gs://BUCKET/FOLDER`), or of Azure Blob Storage (`az://CONTAINER/FOLDER`, or \
+              `abfss://CONTAINER@ACCOUNT.dfs.core.windows.net/FOLDER`). Names that begin with `.` or `_` are passed over.",
         example: "data/orders",
     },
     FORMAT,
@@ -70,7 +71,7 @@ const OWN_OPTIONS: [OptionSpec; OWN] = [
         notices::QUEUE_URL,
         OptionKind::Text,
         None,
-        "In a bucket: the SQS queue that S3 tells of new objects (`s3:ObjectCreated:*`), itself or by SNS or EventBridge. The \
+        "In a bucket of S3: the SQS queue that it tells of new objects (`s3:ObjectCreated:*`), itself or by SNS or EventBridge. The \
          bucket is listed once, when the job starts, and then objects are read as they are told of; a message is deleted when its \
          objects lie in the log. With `source.monitor-interval` the bucket is listed so often besides.",
         "https://sqs.eu-central-1.amazonaws.com/123456789012/new-orders",
@@ -143,12 +144,12 @@ const OWN_OPTIONS: [OptionSpec; OWN] = [
 
 const ALL: [OptionSpec; OWN + COUNT] = with_common(OWN_OPTIONS);
 
-/// The options of `filesystem`; those of AWS are for buckets.
+/// The options of `filesystem`; those of the providers are for buckets.
 const OPTIONS: &[OptionSpec] = &ALL;
 
 const SPEC: ConnectorSpec = ConnectorSpec {
     name: "filesystem",
-    doc: "Files of a folder, or objects in a bucket of S3 and of servers like it. Read: every file that is there when the job starts, \
+    doc: "Files of a folder, or objects in a bucket of S3 and of servers like it, of Google or of Azure. Read: every file that is there when the job starts, \
           in a bucket also those that come later. Written: files become visible whole, each row once.",
     options: OPTIONS,
     formats: formats::FormatKind::names_of_files(),
@@ -167,8 +168,13 @@ impl Filesystem {
         Filesystem { node }
     }
 
-    fn access(&self, table: &TableDefinition, options: &Options) -> Result<Access, ConnectorError> {
-        location::access(self.node.os(), options).map_err(|message| access_problem(table, message))
+    fn access(
+        &self,
+        table: &TableDefinition,
+        place: &BucketPlace,
+        options: &Options,
+    ) -> Result<Access, ConnectorError> {
+        place.access(self.node.os(), options).map_err(|message| option_problem(table, "path", message))
     }
 }
 
@@ -218,9 +224,9 @@ impl Connector for Filesystem {
     fn feed(&self, request: FeedRequest) -> Result<Box<dyn Feed>, ConnectorError> {
         let FeedRequest { table, identity } = request;
         let checked = first(checked(&table, Role::Source))?;
-        let access = self.access(&table, &checked.options)?;
         match location(&table, &checked.options)? {
             Location::Bucket(place) => {
+                let access = self.access(&table, &place, &checked.options)?;
                 let log = self.node.log(&table)?;
                 Ok(Box::new(feed::BucketFeed::new(table, access, place, checked, log, identity)?))
             }
@@ -240,16 +246,15 @@ impl Connector for Filesystem {
 
     fn probe(&self, table: &TableDefinition, role: Role, timeout_ms: u64) -> Vec<Probed> {
         let tried = first(checked(table, role)).and_then(|checked| {
-            let place = location(table, &checked.options)?;
-            Ok((self.access(table, &checked.options), place))
+            Ok(match location(table, &checked.options)? {
+                Location::Local(path) => probe::probe(&path, role),
+                Location::Bucket(place) => {
+                    let access = self.access(table, &place, &checked.options)?;
+                    probe::probe_bucket(&place, &access.with_timeout(Duration::from_millis(timeout_ms)))
+                }
+            })
         });
-        match tried {
-            Ok((_, Location::Local(path))) => probe::probe(&path, role),
-            Ok((Ok(access), Location::Bucket(place))) => {
-                probe::probe_bucket(&place, &access.with_timeout(Duration::from_millis(timeout_ms)))
-            }
-            Ok((Err(error), _)) | Err(error) => vec![Probed::failed("declared", error)],
-        }
+        tried.unwrap_or_else(|error| vec![Probed::failed("declared", error)])
     }
 
     fn source(&self, request: SourceRequest) -> Result<Box<dyn Source>, ConnectorError> {
@@ -270,7 +275,8 @@ impl Connector for Filesystem {
             Location::Local(path) => Box::new(Folder::new(os.clone(), path, identity)),
             Location::Bucket(place) => {
                 let file_bytes = checked.options.bytes(FILE_SIZE).unwrap_or(0);
-                Box::new(Objects::new(self.access(table, &checked.options)?, place, identity, file_bytes))
+                let access = self.access(table, &place, &checked.options)?;
+                Box::new(Objects::new(access, place, identity, file_bytes))
             }
         };
         Ok(Sink::Outbox(Box::new(sink::FilesystemSink::new(os, table, checked, target)?)))
@@ -297,12 +303,19 @@ fn checked(table: &TableDefinition, role: Role) -> Result<Checked, Vec<Connector
         _ => checked.value.schema_problem(table, &table.schema, &[], role),
     };
     let mut errors: Vec<ConnectorError> = problem.into_iter().collect();
-    if let Err(error) = location(table, &checked.options) {
-        errors.push(error);
-    }
-    match is_in_bucket(table) {
-        true => errors.extend(problems(table, &checked.options)),
-        false => {
+    match location(table, &checked.options) {
+        Err(error) => errors.push(error),
+        Ok(Location::Bucket(place)) => {
+            errors.extend(problems(place.place(), table, &checked.options));
+            if !place.is_of_s3() && checked.options.text(notices::QUEUE_URL).is_some() {
+                let message = format!(
+                    "'{}' is for buckets of S3: leave it out, and have new objects looked for every '{MONITOR}'",
+                    notices::QUEUE_URL
+                );
+                errors.push(option_problem(table, notices::QUEUE_URL, message));
+            }
+        }
+        Ok(Location::Local(_)) => {
             for key in
                 [MONITOR, notices::QUEUE_URL, DEAD_LETTER_TOPIC].into_iter().filter(|_| role == Role::Source)
             {

@@ -3,8 +3,8 @@
 //! A message is deleted when all objects that it names lie in the log and are noted. Until then its lease is renewed; one that
 //! comes again names objects that are known.
 
-use crate::aws::s3::Object;
 use crate::aws::{access, region_of_host};
+use crate::objects::bucket::Object;
 use crate::percent::percent_decoded;
 use crate::service::{Access, Call, Cause, Client, Done, Leases};
 use crate::sqs::{Message, ReadQueue};

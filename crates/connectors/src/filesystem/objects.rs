@@ -1,4 +1,4 @@
-//! A bucket of S3 as a file sink's target: exactly once by uploads in parts, numbered commits, and puts on a condition.
+//! A bucket as a file sink's target: exactly once by uploads in parts, numbered commits, and puts on a condition.
 //!
 //! 1. A file grows as an upload in parts, of which nobody sees anything. Its parts go as they are full; what is left goes
 //!    with the commit.
@@ -14,7 +14,7 @@
 
 use super::location::BucketPlace;
 use super::target::{FileTarget, GrowingFile, finished};
-use crate::aws::s3::{Bucket, Part, Upload};
+use crate::objects::bucket::{Bucket, NO_SUCH_KEY, Part, Upload};
 use crate::service::{Access, Done, ServiceError};
 use base::ErrorKind;
 use base::codec::{CodecError, FieldReader, FieldWriter};
@@ -205,7 +205,7 @@ impl Objects {
             // It is ours where its answer was lost and it was put twice.
             match bucket.get(&key, 0, COMMIT_BYTES_MAX, None) {
                 Ok(there) if there == bytes => {}
-                Err(error) if error.code != "NoSuchKey" => return Err(error),
+                Err(error) if error.code != NO_SUCH_KEY => return Err(error),
                 _ => return Ok(false),
             }
         }
@@ -232,7 +232,7 @@ impl Objects {
                 None => (0, Commit::default()),
                 Some((number, key, bytes)) => {
                     let bytes = match bucket.get(key, 0, (*bytes).min(COMMIT_BYTES_MAX), None) {
-                        Err(error) if error.code == "NoSuchKey" => continue,
+                        Err(error) if error.code == NO_SUCH_KEY => continue,
                         bytes => bytes?,
                     };
                     let commit = Commit::decode(&bytes).map_err(|error| {

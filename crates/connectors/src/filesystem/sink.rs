@@ -158,7 +158,7 @@ impl FilesystemSink {
     }
 
     fn io_error(&self, action: &str, error: &std::io::Error) -> SinkError {
-        // What S3 says has its own kind.
+        // What the store of objects says has its own kind.
         let kind =
             error.get_ref().and_then(|inner| inner.downcast_ref::<ServiceError>()).map(|error| error.kind);
         let full = error.kind() == std::io::ErrorKind::StorageFull;

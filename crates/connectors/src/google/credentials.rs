@@ -4,7 +4,7 @@
 //! login`, and the metadata server of the machine, in this order: the first that has one. A token that ends is fetched anew before
 //! it does; one that is refused is looked for once more, so that files may be rotated while a job runs. It is in no message.
 
-use super::options::{ACCESS_TOKEN, KEY_FILE};
+use super::options::Names;
 use crate::http_answers::shown;
 use crate::http_connection::HttpAnswer;
 use crate::http_host::host_header;
@@ -46,6 +46,7 @@ impl Ends for Token {
 #[derive(Clone)]
 pub(super) struct Credentials {
     os: Os,
+    names: Names,
     access_token: Option<String>,
     key_file: Option<String>,
     environment: Environment,
@@ -60,13 +61,14 @@ impl Credentials {
         options: &Options,
         environment: Environment,
         authorities: &Path,
-        scope: &'static str,
+        (names, scope): (Names, &'static str),
     ) -> Credentials {
         let given = |key: &str| options.text(key).filter(|text| !text.is_empty()).map(str::to_string);
         Credentials {
             os: os.clone(),
-            access_token: given(ACCESS_TOKEN),
-            key_file: given(KEY_FILE),
+            names,
+            access_token: given(names.access_token),
+            key_file: given(names.key_file),
             environment,
             authorities: authorities.to_path_buf(),
             scope,
@@ -91,17 +93,18 @@ impl Credentials {
     }
 
     fn find(&self, now_ms: i64) -> Done<Token> {
+        let Names { key_file, access_token, .. } = self.names;
         if let Some(given) = &self.access_token {
             let text = auth::secrets::resolved(given)
-                .map_err(|error| ServiceError::invalid(format!("'{ACCESS_TOKEN}': {error}")))?;
+                .map_err(|error| ServiceError::invalid(format!("'{access_token}': {error}")))?;
             let text = text.trim().to_string();
             if text.is_empty() || text.bytes().any(|byte| !byte.is_ascii_graphic()) {
-                return Err(ServiceError::invalid(format!("'{ACCESS_TOKEN}' is no token: it is one word")));
+                return Err(ServiceError::invalid(format!("'{access_token}' is no token: it is one word")));
             }
             return Ok(Token { text, expires_ms: None, quota_project: None });
         }
         if let Some(path) = &self.key_file {
-            return self.of_file(KEY_FILE, path, now_ms);
+            return self.of_file(key_file, path, now_ms);
         }
         const VARIABLE: &str = "GOOGLE_APPLICATION_CREDENTIALS";
         if let Some(path) = (self.environment)(VARIABLE) {
@@ -112,7 +115,7 @@ impl Credentials {
         }
         self.of_machine(now_ms).map_err(|error| {
             ServiceError::unavailable(format!(
-                "no credentials are found: none in '{KEY_FILE}' or '{ACCESS_TOKEN}', {VARIABLE} is not set, there is no file \
+                "no credentials are found: none in '{key_file}' or '{access_token}', {VARIABLE} is not set, there is no file \
                  of `gcloud auth application-default login`, and the metadata server gives none: {}",
                 error.message
             ))
@@ -171,7 +174,8 @@ impl Credentials {
                 let other: String = other.chars().take(40).flat_map(char::escape_debug).collect();
                 return Err(wrong(format!(
                     "credentials of the type '{other}' are not supported: give the key of a service account, or have a token \
-                     written to a file for '{ACCESS_TOKEN}'"
+                     written to a file for '{}'",
+                    self.names.access_token
                 )));
             }
         };

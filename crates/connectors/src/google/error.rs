@@ -3,16 +3,23 @@
 use crate::http_answers::{bounded, retry_after, shown, shown_bytes};
 use crate::http_connection::HttpAnswer;
 use crate::service::{Cause, ServiceError};
+use crate::xml;
 use base::ErrorKind;
-use serde_json::Value;
+use serde_json::{Value, json};
 use std::time::Duration;
 
 /// What the service says of receipts that hold no more.
 pub(crate) const INVALID_ACK_ID: &str = "PERMANENT_FAILURE_INVALID_ACK_ID";
 
+/// What Google Cloud Storage says of the condition of a call, which is not kept. Whatever else answers 412 has other reasons.
+pub(super) const CONDITION_NOT_MET: &str = "conditionNotMet";
+
 /// Of an answer whose status is no success.
 pub(super) fn refusal(answer: &HttpAnswer, now_ms: i64) -> ServiceError {
-    let said: Value = serde_json::from_slice(&answer.body).unwrap_or_default();
+    let said: Value = match serde_json::from_slice(&answer.body) {
+        Ok(said) => said,
+        Err(_) => of_xml(&answer.body).unwrap_or_default(),
+    };
     let error = &said["error"];
     let status = error["status"].as_str().map_or_else(|| answer.status.to_string(), str::to_string);
     let words = match error["message"].as_str() {
@@ -24,6 +31,9 @@ pub(super) fn refusal(answer: &HttpAnswer, now_ms: i64) -> ServiceError {
     let code = match facts.iter().find(|fact| fact.starts_with("TRANSIENT_FAILURE")) {
         Some(_) => "UNAVAILABLE".to_string(),
         None if facts.contains(&INVALID_ACK_ID) => INVALID_ACK_ID.to_string(),
+        None if answer.status == 412 && error["errors"][0]["reason"] == CONDITION_NOT_MET => {
+            CONDITION_NOT_MET.to_string()
+        }
         None => status.clone(),
     };
     let cause = match answer.status {
@@ -41,6 +51,13 @@ pub(super) fn refusal(answer: &HttpAnswer, now_ms: i64) -> ServiceError {
     };
     let message = format!("Google says: {words} ({})", shown(&status));
     ServiceError { code, cause, pause: pause(answer, error, now_ms), ..ServiceError::new(kind, message) }
+}
+
+/// The same as JSON, where an API speaks XML.
+fn of_xml(body: &[u8]) -> Option<Value> {
+    let root = xml::parse(std::str::from_utf8(body).ok()?).ok()?;
+    let (code, words) = (root.text_of("Code")?, root.text_of("Message").unwrap_or_default());
+    Some(json!({"error": {"status": code, "message": words}}))
 }
 
 fn is_passing(status: &str) -> bool {

@@ -4,7 +4,7 @@ use super::credentials::{Credentials, Token};
 use super::error;
 use crate::http_connection::HttpAnswer;
 use crate::http_host::{host_header, written};
-use crate::service::{Call, Done, Identity, ServiceError};
+use crate::service::{Call, Done, Identity, ServiceError, form};
 use auth::https::Url;
 use os::Clock;
 use std::sync::Arc;
@@ -58,6 +58,11 @@ fn request(url: &Url, call: &Call, token: Option<&Token>) -> Vec<u8> {
         headers.push(("authorization".into(), format!("Bearer {}", token.text)));
         headers.extend(token.quota_project.iter().map(|it| ("x-goog-user-project".into(), it.clone())));
     }
-    let path = format!("{}{}", url.path.trim_end_matches('/'), call.path);
-    written(call.method, &path, &headers, &call.body)
+    let mut target = format!("{}{}", url.path.trim_end_matches('/'), call.path);
+    if !call.query.is_empty() {
+        let parts: Vec<(&str, &str)> =
+            call.query.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+        target = format!("{target}?{}", form(&parts));
+    }
+    written(call.method, &target, &headers, &call.body)
 }

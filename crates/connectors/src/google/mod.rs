@@ -6,6 +6,7 @@ mod credentials;
 mod error;
 mod identity;
 pub(crate) mod options;
+pub(crate) mod storage;
 
 pub(crate) use error::INVALID_ACK_ID;
 
@@ -29,6 +30,8 @@ pub(crate) struct Named {
     pub emulator: &'static str,
     /// What tokens are asked for.
     pub scope: &'static str,
+    /// What its tables call the options.
+    pub names: options::Names,
 }
 
 /// How a service is reached, from checked options.
@@ -46,14 +49,15 @@ fn access_within(
     if !is_emulator && !url.tls && !url.is_loopback() {
         return Err(format!(
             "'{}': {} would be told our token without TLS: write https://…, or name an emulator as '{}'",
-            options::ENDPOINT,
+            service.names.endpoint,
             url.address(),
-            options::EMULATOR
+            service.names.emulator
         ));
     }
     let authorities = PathBuf::from(options.text(ROOT_CAS).unwrap_or_default());
     let timeout = Duration::from_millis(options.duration_ms(options::TIMEOUT).unwrap_or(30_000));
-    let credentials = Credentials::new(os, options, environment, &authorities, service.scope);
+    let credentials =
+        Credentials::new(os, options, environment, &authorities, (service.names, service.scope));
     let now = os.clock.clone();
     let identities = move || match is_emulator {
         true => Box::new(Nobody(now.clone())) as Box<dyn Identity>,
@@ -65,21 +69,22 @@ fn access_within(
 /// Where the service is, and whether that is an emulator.
 fn found(options: &Options, environment: &Environment, service: Named) -> Result<(Url, bool), String> {
     let given = |key: &str| options.text(key).filter(|text| !text.is_empty()).map(str::to_string);
+    let names = service.names;
     let url = |from: &str, text: &str| Url::parse(text).map_err(|error| format!("'{from}': {error}"));
     // An emulator is named by host and port, also with a scheme.
     let emulator = |from: &str, place: String| {
         let text = if place.contains("://") { place } else { format!("http://{place}") };
         url(from, &text).map(|url| (url, true))
     };
-    if let Some(place) = given(options::EMULATOR) {
-        return emulator(options::EMULATOR, place);
+    if let Some(place) = given(names.emulator) {
+        return emulator(names.emulator, place);
     }
-    if let Some(text) = given(options::ENDPOINT) {
-        return url(options::ENDPOINT, &text).map(|url| (url, false));
+    if let Some(text) = given(names.endpoint) {
+        return url(names.endpoint, &text).map(|url| (url, false));
     }
     match environment(service.emulator) {
         Some(place) => emulator(service.emulator, place),
-        None => url(options::ENDPOINT, &format!("https://{}", service.host)).map(|url| (url, false)),
+        None => url(names.endpoint, &format!("https://{}", service.host)).map(|url| (url, false)),
     }
 }
 

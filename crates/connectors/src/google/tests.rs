@@ -9,8 +9,12 @@ use base::options::OptionSpec;
 use std::collections::BTreeMap;
 use std::sync::Mutex;
 
-const NAMED: Named =
-    Named { host: "pubsub.googleapis.com", emulator: "PUBSUB_EMULATOR_HOST", scope: "a scope" };
+const NAMED: Named = Named {
+    host: "pubsub.googleapis.com",
+    emulator: "PUBSUB_EMULATOR_HOST",
+    scope: "a scope",
+    names: options::OWN,
+};
 const SPECS: &[OptionSpec] = &[
     options::PROJECT_SPEC,
     options::ENDPOINT_SPEC,

@@ -4,10 +4,12 @@ use super::rest::Place;
 use super::rest_identity::Login;
 use super::schema;
 use super::table::Declared;
-use crate::aws::options::{COUNT, PATH_STYLE, ROOT_CAS, S3_ENDPOINT, TIMEOUT, problems, with_common};
+use crate::aws::options::{PATH_STYLE, ROOT_CAS, S3_ENDPOINT, TIMEOUT};
 use crate::lake::options::{COMMIT_INTERVAL, CREATE, CREATE_TABLE, INTERVAL, PARALLELISM};
 use crate::lake::storage::{Address, Stores, below};
 use crate::lake::{Policy, declared_problems, outbox_rows};
+use crate::objects::ObjectPlace;
+use crate::objects::options::{COUNT, problems, with_common};
 use crate::{CONNECTOR, SINK_RATE_LIMIT, option_problem, optional, plain_options};
 use auth::https::Url;
 use base::options::{OptionKind, OptionSpec, Options};
@@ -57,8 +59,9 @@ const OWN_OPTIONS: [OptionSpec; OWN] = [
         WAREHOUSE,
         OptionKind::Text,
         None,
-        "Of `hadoop`, which needs it: the folder with the databases, on this machine or in a bucket of S3 (`s3://BUCKET/FOLDER`). Of \
-         `rest`: the warehouse's name there, if the server has several.",
+        "Of `hadoop`, which needs it: the folder with the databases, on this machine or in a bucket of S3 (`s3://BUCKET/FOLDER`), of \
+         Google Cloud Storage (`gs://BUCKET/FOLDER`), or of Azure Blob Storage \
+         (`abfss://CONTAINER@ACCOUNT.dfs.core.windows.net/FOLDER`, or `az://CONTAINER/FOLDER`). Of `rest`: the warehouse's name there, if the server has several.",
         "s3://shop/warehouse",
     ),
     optional(
@@ -172,7 +175,7 @@ const OWN_OPTIONS: [OptionSpec; OWN] = [
 
 const ALL: [OptionSpec; OWN + COUNT] = with_common(OWN_OPTIONS);
 
-/// Those of AWS are for buckets.
+/// Those of the providers are for buckets.
 pub(super) const OPTIONS: &[OptionSpec] = &ALL;
 
 /// Where the table is.
@@ -208,8 +211,11 @@ impl Checked {
                 }
             }
         }
-        if is_rest || options.text(WAREHOUSE).is_some_and(|place| place.starts_with("s3")) {
-            errors.extend(problems(table, &options));
+        match options.text(WAREHOUSE).and_then(ObjectPlace::parse) {
+            // Where the server has its tables it says later.
+            _ if is_rest => errors.extend(crate::aws::options::problems(table, &options)),
+            Some(Ok(place)) => errors.extend(problems(&place, table, &options)),
+            _ => {}
         }
         let compression = match options.text(CODEC) {
             Some("uncompressed") => Compression::UNCOMPRESSED,

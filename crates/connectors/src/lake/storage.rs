@@ -1,13 +1,13 @@
-//! Where the files of lakes lie, by their addresses: on this machine's disk, or in buckets of S3.
+//! Where the files of lakes lie, by their addresses: on this machine's disk, or in buckets.
 //!
 //! Metadata decide what a table is, so they are put on the condition that nothing has their name: on a disk by a link to a
-//! file that is whole, in a bucket by `If-None-Match`. Files of rows have names that nobody else gives; they grow in parts
+//! file that is whole, in a bucket by the put's condition. Files of rows have names that nobody else gives; they grow in parts
 //! and are seen by nobody before metadata name them.
 
-use crate::aws;
-use crate::aws::options::PATH_STYLE;
-use crate::aws::s3::{Bucket, Object, Part, Upload};
 use crate::filesystem::files::{Files, InBucket, Input, Pieces};
+use crate::objects::ObjectPlace;
+use crate::objects::bucket::{Bucket, INVALID_RANGE, NO_SUCH_KEY, Object, Part, Upload};
+use crate::objects::place::{WRITE, path_style};
 use crate::service::{Done, ServiceError};
 use base::ErrorKind;
 use base::options::Options;
@@ -21,7 +21,7 @@ use std::time::Duration;
 
 /// Bytes of an object that one call brings.
 const PIECE_BYTES: u64 = 8 << 20;
-/// S3 takes no smaller parts, but for the last of an object.
+/// Buckets take no smaller parts, but for the last of an object.
 const PART_BYTES: usize = 8 << 20;
 /// Names of a folder that are looked at.
 const NAMES_MAX: usize = 1 << 20;
@@ -32,11 +32,15 @@ const HALF: &str = ".eventwright-";
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Address {
     Disk(PathBuf),
-    Object { bucket: String, key: String },
+    /// Its prefix is the key.
+    Object(ObjectPlace),
 }
 
 impl Address {
     pub(crate) fn parse(text: &str) -> Result<Address, String> {
+        if let Some(place) = ObjectPlace::parse(text) {
+            return place.map(Address::Object);
+        }
         let Some((scheme, rest)) = text.split_once(':').filter(|(_, rest)| rest.starts_with('/')) else {
             return Ok(Address::Disk(text.into()));
         };
@@ -50,22 +54,8 @@ impl Address {
                 }
                 Ok(Address::Disk(path.into()))
             }
-            "s3" | "s3a" | "s3n" => {
-                let rest = rest.trim_start_matches('/');
-                let (bucket, key) = rest.split_once('/').unwrap_or((rest, ""));
-                let is_name = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_');
-                if bucket.len() < 3 || bucket.len() > 63 || !bucket.bytes().all(is_name) {
-                    return Err(format!(
-                        "'{}' names no bucket: write s3://BUCKET/FOLDER",
-                        text.escape_debug()
-                    ));
-                }
-                let key = key.trim_matches('/').to_string();
-                Ok(Address::Object { bucket: bucket.to_string(), key })
-            }
             _ => Err(format!(
-                "'{}' is no place that files can have: they lie on this machine (file:///FOLDER), or in a bucket \
-                 (s3://BUCKET/FOLDER)",
+                "'{}' is no place that files can have: they lie on this machine (file:///FOLDER), or in a bucket ({WRITE})",
                 text.escape_debug()
             )),
         }
@@ -74,8 +64,7 @@ impl Address {
     /// As it stands in metadata: absolute, without a slash at its end.
     pub(crate) fn absolute(text: &str) -> Result<String, String> {
         match Address::parse(text)? {
-            Address::Object { bucket, key } if key.is_empty() => Ok(format!("s3://{bucket}")),
-            Address::Object { bucket, key } => Ok(format!("s3://{bucket}/{key}")),
+            Address::Object(place) => Ok(place.to_string().trim_end_matches('/').to_string()),
             Address::Disk(path) => {
                 let path = std::path::absolute(&path)
                     .map_err(|error| format!("'{}' is no path: {error}", path.display()))?;
@@ -98,13 +87,14 @@ pub(crate) struct Stores {
     /// The option that would allow files of this machine, where they are not.
     disk_refused: Option<&'static str>,
     timeout: Option<Duration>,
+    /// By their addresses.
     buckets: BTreeMap<String, Arc<Mutex<Bucket>>>,
 }
 
 /// A file on its way to be one.
 pub(crate) enum NewFile {
     Disk { path: PathBuf, file: Arc<dyn DiskFile>, written: u64 },
-    Object { bucket: String, upload: Upload, waiting: Vec<u8>, sent: u64 },
+    Object { place: ObjectPlace, upload: Upload, waiting: Vec<u8>, sent: u64 },
 }
 
 impl NewFile {
@@ -180,23 +170,22 @@ impl Stores {
         self
     }
 
-    fn bucket(&mut self, name: &str) -> Done<Arc<Mutex<Bucket>>> {
-        if let Some(bucket) = self.buckets.get(name) {
+    fn bucket(&mut self, place: &ObjectPlace) -> Done<Arc<Mutex<Bucket>>> {
+        if let Some(bucket) = self.buckets.get(&place.root()) {
             return Ok(bucket.clone());
         }
-        let access = aws::access(&self.os, &self.options, "s3", None, None).map_err(ServiceError::invalid)?;
+        let access = place.access(&self.os, &self.options).map_err(ServiceError::invalid)?;
         let access = match self.timeout {
             Some(timeout) => access.with_timeout(timeout),
             None => access,
         };
-        let is_path_style = self.options.text(PATH_STYLE).map(|_| self.options.boolean(PATH_STYLE));
-        let bucket = Arc::new(Mutex::new(Bucket::open(&access, name, is_path_style)?));
-        self.buckets.insert(name.to_string(), bucket.clone());
+        let bucket = Arc::new(Mutex::new(place.open(&access, path_style(&self.options))?));
+        self.buckets.insert(place.root(), bucket.clone());
         Ok(bucket)
     }
 
-    fn with<T>(&mut self, bucket: &str, call: impl FnOnce(&mut Bucket) -> Done<T>) -> Done<T> {
-        let bucket = self.bucket(bucket)?;
+    fn with<T>(&mut self, place: &ObjectPlace, call: impl FnOnce(&mut Bucket) -> Done<T>) -> Done<T> {
+        let bucket = self.bucket(place)?;
         let mut bucket = lock(&bucket);
         call(&mut bucket)
     }
@@ -218,15 +207,15 @@ impl Stores {
                 }
                 Ok(Some(bytes))
             }
-            Address::Object { bucket, key } => self.with(&bucket, |bucket| {
+            Address::Object(place) => self.with(&place, |bucket| {
                 let mut bytes = Vec::new();
                 loop {
                     let from = bytes.len() as u64;
-                    match bucket.get(&key, from, PIECE_BYTES, None) {
+                    match bucket.get(&place.prefix, from, PIECE_BYTES, None) {
                         Ok(piece) => bytes.extend_from_slice(&piece),
-                        Err(error) if error.code == "NoSuchKey" => return Ok(None),
+                        Err(error) if error.code == NO_SUCH_KEY => return Ok(None),
                         // It has ended where the last piece did.
-                        Err(error) if from > 0 && error.code == "InvalidRange" => return Ok(Some(bytes)),
+                        Err(error) if from > 0 && error.code == INVALID_RANGE => return Ok(Some(bytes)),
                         Err(error) => return Err(error),
                     }
                     if bytes.len() as u64 > bytes_max {
@@ -243,7 +232,7 @@ impl Stores {
     /// Puts a file where none is; whether there was none. It is there whole or not at all.
     pub(crate) fn put_new(&mut self, address: &str, bytes: Vec<u8>) -> Done<bool> {
         match self.place(address)? {
-            Address::Object { bucket, key } => self.with(&bucket, |bucket| bucket.put_new(&key, bytes)),
+            Address::Object(place) => self.with(&place, |bucket| bucket.put_new(&place.prefix, bytes)),
             Address::Disk(path) => {
                 let half = self.half_made(&path, &bytes)?;
                 let linked = std::fs::hard_link(&half, &path);
@@ -261,7 +250,7 @@ impl Stores {
     /// Puts a file in place of what has its name.
     pub(crate) fn put(&mut self, address: &str, bytes: Vec<u8>) -> Done<()> {
         match self.place(address)? {
-            Address::Object { bucket, key } => self.with(&bucket, |bucket| bucket.put(&key, bytes)),
+            Address::Object(place) => self.with(&place, |bucket| bucket.put(&place.prefix, bytes)),
             Address::Disk(path) => {
                 let half = self.half_made(&path, &bytes)?;
                 self.os.disk.rename(&half, &path).map_err(|error| io_error("write", &path, &error))?;
@@ -286,7 +275,7 @@ impl Stores {
 
     pub(crate) fn delete(&mut self, address: &str) -> Done<()> {
         match self.place(address)? {
-            Address::Object { bucket, key } => self.with(&bucket, |bucket| bucket.delete(&key)),
+            Address::Object(place) => self.with(&place, |bucket| bucket.delete(&place.prefix)),
             Address::Disk(path) => match self.os.disk.remove(&path) {
                 Err(error) if error.kind() != io::ErrorKind::NotFound => {
                     Err(io_error("remove", &path, &error))
@@ -324,8 +313,8 @@ impl Stores {
                 names.sort();
                 Ok(names)
             }
-            Address::Object { bucket, key } => self.with(&bucket, |bucket| {
-                let prefix = if key.is_empty() { String::new() } else { format!("{key}/") };
+            Address::Object(place) => self.with(&place, |bucket| {
+                let prefix = place.folder();
                 let mut names = Vec::new();
                 let mut last = if behind.is_empty() { String::new() } else { format!("{prefix}{behind}") };
                 loop {
@@ -351,10 +340,10 @@ impl Stores {
     pub(crate) fn pieces(&mut self, address: &str) -> Done<OneFile> {
         match self.place(address)? {
             Address::Disk(path) => Ok(OneFile(Source::Disk(path))),
-            Address::Object { bucket, key } => {
-                let bucket = self.bucket(&bucket)?;
-                let found: Option<Object> = lock(&bucket).list(&key, "", 1)?.0.into_iter().next();
-                let object = found.filter(|object| object.key == key);
+            Address::Object(place) => {
+                let bucket = self.bucket(&place)?;
+                let found: Option<Object> = lock(&bucket).list(&place.prefix, "", 1)?.0.into_iter().next();
+                let object = found.filter(|object| object.key == place.prefix);
                 let missing = || ServiceError::new(ErrorKind::NotFound, format!("{address} is not there"));
                 Ok(OneFile(Source::Object(InBucket::new(&bucket, &object.ok_or_else(missing)?))))
             }
@@ -370,9 +359,9 @@ impl Stores {
                 let file = made.map_err(|error| io_error("create", &path, &error))?;
                 Ok(NewFile::Disk { path, file, written: 0 })
             }
-            Address::Object { bucket, key } => {
-                let upload = Upload { key, ..Upload::default() };
-                Ok(NewFile::Object { bucket, upload, waiting: Vec::new(), sent: 0 })
+            Address::Object(place) => {
+                let upload = Upload { key: place.prefix.clone(), ..Upload::default() };
+                Ok(NewFile::Object { place, upload, waiting: Vec::new(), sent: 0 })
             }
         }
     }
@@ -384,13 +373,13 @@ impl Stores {
                 *written += bytes.len() as u64;
                 Ok(())
             }
-            NewFile::Object { bucket, upload, waiting, sent } => {
+            NewFile::Object { place, upload, waiting, sent } => {
                 waiting.extend_from_slice(bytes);
                 while waiting.len() >= PART_BYTES {
                     let rest = waiting.split_off(PART_BYTES);
                     let part = std::mem::replace(waiting, rest);
                     *sent += part.len() as u64;
-                    self.with(bucket, |bucket| send(bucket, upload, part))?;
+                    self.with(place, |bucket| send(bucket, upload, part))?;
                 }
                 Ok(())
             }
@@ -405,9 +394,9 @@ impl Stores {
                 sync_folder_of(&self.os, &path)?;
                 Ok(written)
             }
-            NewFile::Object { bucket, mut upload, waiting, sent } => {
+            NewFile::Object { place, mut upload, waiting, sent } => {
                 let bytes = sent + waiting.len() as u64;
-                self.with(&bucket, |bucket| {
+                self.with(&place, |bucket| {
                     // One that is there has had its answer lost: nobody else gives this name.
                     if upload.id.is_empty() {
                         return bucket.put_new(&upload.key, waiting).map(drop);
@@ -426,9 +415,9 @@ impl Stores {
     pub(crate) fn give_up(&mut self, file: NewFile) {
         match file {
             NewFile::Disk { path, .. } => drop(self.os.disk.remove(&path)),
-            NewFile::Object { bucket, upload, .. } => {
+            NewFile::Object { place, upload, .. } => {
                 if !upload.id.is_empty() {
-                    drop(self.with(&bucket, |bucket| bucket.abort(&[upload])));
+                    drop(self.with(&place, |bucket| bucket.abort(&[upload])));
                 }
             }
         }
@@ -437,9 +426,9 @@ impl Stores {
     /// Gives up the uploads below a folder that a life before this one has begun: they cost, and nobody sees them. Who may not
     /// list uploads leaves them to a rule of the bucket.
     pub(crate) fn give_up_uploads(&mut self, folder: &str, is_ours: impl Fn(&str) -> bool) {
-        let Ok(Address::Object { bucket, key }) = Address::parse(folder) else { return };
-        let given_up = self.with(&bucket, |bucket| {
-            let mut uploads = bucket.uploads(&format!("{key}/"))?;
+        let Ok(Address::Object(place)) = Address::parse(folder) else { return };
+        let given_up = self.with(&place, |bucket| {
+            let mut uploads = bucket.uploads(&place.folder())?;
             uploads.retain(|upload| is_ours(upload.key.rsplit('/').next().unwrap_or_default()));
             bucket.abort(&uploads)
         });
@@ -504,14 +493,17 @@ mod tests {
             ("/data/a b", "file:///data/a b"),
             ("s3a://orders/a/b/", "s3://orders/a/b"),
             ("s3://orders", "s3://orders"),
+            ("gs://orders/a/", "gs://orders/a"),
+            ("az://orders", "az://orders"),
+            ("abfss://orders@shop.dfs.core.windows.net/a", "abfss://orders@shop.dfs.core.windows.net/a"),
         ] {
             assert_eq!(Address::absolute(text).as_deref(), Ok(absolute), "{text}");
         }
         for (text, words) in [
             ("s3://", "names no bucket"),
             ("s3://a b/c", "names no bucket"),
-            ("gs://orders/a", "s3://BUCKET"),
             ("hdfs://orders/a", "file:///FOLDER"),
+            ("hdfs://orders/a", "s3://BUCKET"),
             ("file://data", "no absolute path"),
         ] {
             assert!(Address::parse(text).is_err_and(|told| told.contains(words)), "{text}");

@@ -37,6 +37,7 @@ const NAMED: Named = Named {
     host: "pubsub.googleapis.com",
     emulator: "PUBSUB_EMULATOR_HOST",
     scope: "https://www.googleapis.com/auth/pubsub",
+    names: google::options::OWN,
 };
 
 pub(crate) struct PubSub;
@@ -77,7 +78,7 @@ impl Service for PubSub {
     }
 
     fn problems(table: &TableDefinition, options: &Options, role: Role) -> Vec<ConnectorError> {
-        let mut errors = google::options::problems(table, options);
+        let mut errors = google::options::problems(table, options, &google::options::OWN);
         errors.extend(options::problems(table, options, role));
         errors
     }

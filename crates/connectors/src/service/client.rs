@@ -253,6 +253,11 @@ impl Client {
         answers
     }
 
+    /// What an answer says that is an error, whatever its status was.
+    pub(crate) fn refusal(&self, answer: &HttpAnswer) -> ServiceError {
+        self.identity.refusal(answer)
+    }
+
     fn understood(&self, answer: HttpAnswer) -> Done<HttpAnswer> {
         if (200..300).contains(&answer.status) {
             return Ok(answer);

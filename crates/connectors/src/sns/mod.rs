@@ -4,9 +4,9 @@ mod options;
 mod sink;
 
 use crate::aws;
-use crate::aws::xml;
 use crate::landed::{HEADERS, headers_type};
 use crate::service::{Access, Call, Client, Done, Service, ServiceError, form};
+use crate::xml;
 use arrow_schema::DataType;
 use base::options::Options;
 use dataflow::connector::{ConnectorError, ConnectorSpec, MetadataSpec, Role};

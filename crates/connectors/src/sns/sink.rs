@@ -7,12 +7,13 @@ use super::options::{
     ARN, BATCH_SIZE, DEDUPLICATION_ID, ENCODING, GROUP_ID, HINT, IN_FLIGHT, SUBJECT, is_fifo,
 };
 use super::{attributes, call};
-use crate::aws::{passes, xml};
+use crate::aws::passes;
 use crate::http_answers::shown;
 use crate::landed::Carried;
 use crate::messages::hashed;
 use crate::service::{BatchTarget, Call, Done, Entry, Failure, Limits, ServiceError};
 use crate::sqs::message::{self, Taken};
+use crate::xml;
 use base::options::Options;
 use kafka_wire::records::Record;
 use serde_json::Value;

@@ -12,7 +12,7 @@ pub struct StoreArguments {
 
 #[derive(Args, Clone)]
 pub struct RemoteArguments {
-    /// Ship the log and the jobs' snapshots to a store as they are written: s3://BUCKET/PREFIX or a directory (docs/guide/remote.md)
+    /// Ship the log and the jobs' snapshots to a store as they are written: s3://BUCKET/PREFIX, gs://BUCKET/PREFIX, az://CONTAINER/PREFIX or a directory (docs/guide/remote.md)
     #[arg(long, value_name = "STORE")]
     pub remote: Option<String>,
     #[command(flatten)]
@@ -36,7 +36,7 @@ pub struct RemoteArguments {
   eventwright restore --from s3://backups/orders --data ./data
   eventwright restore --from /mnt/backup/orders --data ./data --until 2026-11-30T09:00:00Z")]
 pub struct RestoreArguments {
-    /// The store that a node has shipped its log to: s3://BUCKET/PREFIX or a directory
+    /// The store that a node has shipped its log to: s3://BUCKET/PREFIX, gs://BUCKET/PREFIX, az://CONTAINER/PREFIX or a directory
     #[arg(long, value_name = "STORE")]
     pub from: String,
     #[command(flatten)]

@@ -126,13 +126,22 @@ fn numbers_are_bounded() {
 
 #[test]
 fn stores_have_addresses() {
-    let bucket =
-        |bucket: &str, prefix: &str| Address::Bucket { bucket: bucket.into(), prefix: prefix.into() };
-    assert_eq!(Address::parse("s3://a/b/c/").unwrap(), bucket("a", "b/c/"));
-    assert_eq!(Address::parse("s3://a").unwrap(), bucket("a", ""));
+    let of = |text: &str| match Address::parse(text) {
+        Ok(Address::Bucket(place)) => place.to_string(),
+        other => panic!("{text}: {other:?}"),
+    };
+    for (text, place) in [
+        ("s3://abc/b/c/", "s3://abc/b/c"),
+        ("s3://abc", "s3://abc/"),
+        ("gs://abc/b", "gs://abc/b"),
+        ("az://abc/b", "az://abc/b"),
+        ("abfss://abc@shop.dfs.core.windows.net/b", "abfss://abc@shop.dfs.core.windows.net/b"),
+    ] {
+        assert_eq!(of(text), place);
+    }
     assert_eq!(Address::parse("file:///a/b").unwrap(), Address::Directory(PathBuf::from("/a/b")));
     assert_eq!(Address::parse("a/b").unwrap(), Address::Directory(PathBuf::from("a/b")));
-    for (text, words) in [("", "no address"), ("azure://a/b", "Azure"), ("ftp://a", "is no store")] {
+    for (text, words) in [("", "no address"), ("s3://a/b", "names no bucket"), ("ftp://a", "is no store")] {
         let refused = Address::parse(text).err().unwrap().to_string();
         assert!(refused.contains(words), "{text}: {refused}");
     }

@@ -269,7 +269,7 @@ fn a_store_without_conditions_is_refused() {
     let store = Memory::new(5);
     store.keep_no_conditions();
     let refused = SimNode::open(&SimOs::new(5), &store, &settings()).err().unwrap();
-    assert!(refused.to_string().contains("If-None-Match"), "{refused}");
+    assert!(refused.to_string().contains("has the condition that it is not"), "{refused}");
 }
 
 #[test]

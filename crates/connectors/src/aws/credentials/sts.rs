@@ -1,13 +1,14 @@
 //! Keys for a role: asked of AWS's token service, with other keys or with the token of a web identity.
 
+use super::super::authorities;
 use super::super::error;
 use super::super::options::{EXTERNAL_ID, SESSION_NAME, STS_ENDPOINT};
 use super::super::sign::{self, Scope, Signed};
-use super::super::{authorities, xml};
 use super::{ANSWER_BYTES_MAX, Credentials, Keys, read, time_ms};
 use crate::http_connection::HttpAnswer;
 use crate::http_host::host_header;
 use crate::service::{Asked, Done, ServiceError, form};
+use crate::xml;
 use auth::https::Url;
 use std::time::Duration;
 

@@ -279,7 +279,7 @@ fn what_is_declared_wrong_is_told_at_once() {
     };
     for (path, options, words) in [
         ("t", &[][..], ""),
-        ("gs://orders/t", &[], "s3://BUCKET/FOLDER"),
+        ("hdfs://orders/t", &[], "s3://BUCKET/FOLDER"),
         ("s3://orders", &[], "a table cannot be a whole bucket"),
         (
             "t",

@@ -313,7 +313,7 @@ fn what_is_declared_wrong_is_told_at_once() {
     for (table, words) in [
         (iceberg("w", &[], &[]), ""),
         (rest(&[uri, ("credential", "me:pencil")]), ""),
-        (iceberg("gs://orders/w", &[], &[]), "s3://BUCKET/FOLDER"),
+        (iceberg("hdfs://orders/w", &[], &[]), "s3://BUCKET/FOLDER"),
         (iceberg("w", &[("catalog-table", "../x")], &[]), "no name of a folder"),
         (iceberg("w", &[("token", "pencil")], &[]), "'token' is for the catalog 'rest'"),
         (iceberg("w", &[("rest.local-files", "true")], &[]), "'rest.local-files' is for the catalog 'rest'"),

@@ -39,7 +39,7 @@ fn what_a_table_says_wrong_is_told_at_once() {
         (Role::Sink, &[], ""),
         (Role::Source, &[("source.monitor-interval", "1 s"), ("dead-letter.topic", "letters")], ""),
         (Role::Source, &[("path", "s3:///in")], "names no bucket"),
-        (Role::Sink, &[("path", "gs://orders/in")], "in a bucket (s3://BUCKET/FOLDER)"),
+        (Role::Sink, &[("path", "hdfs://orders/in")], "in a bucket (s3://BUCKET/FOLDER"),
         (Role::Source, &[("s3.endpoint", "localhost")], "not an address of the web"),
         (Role::Source, &[("aws.credentials.provider", "ASSUME_ROLE")], "needs 'aws.credentials.role.arn'"),
         (Role::Source, &[("path", "in"), ("source.monitor-interval", "1 s")], "is for buckets"),

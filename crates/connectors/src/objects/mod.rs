@@ -1,13 +1,20 @@
-//! A bucket for the node itself rather than for a table: what copies of its log are kept in (crate `remote`, ADR 0045).
+//! Buckets: those of tables and lakes, and one for the node itself, in which copies of its log are kept (crate `remote`, ADR 0045).
 //!
-//! The client is that of the connectors, and so are the options, the environment and the shared files that say where the service
+//! Whoever has the bucket, its client is ours, and so are the options, the environment and the files that say where the service
 //! is and who we are.
 
-use crate::aws::options::{COMMON, COUNT, PATH_STYLE, S3_ENDPOINT};
-use crate::aws::s3::{Bucket, Part, Upload};
+pub(crate) mod bucket;
+pub(crate) mod options;
+pub(crate) mod place;
+pub(crate) mod xml_uploads;
+
+pub use place::ObjectPlace;
+
+use crate::aws::options::{PATH_STYLE, S3_ENDPOINT};
 use crate::service::ServiceError;
 use base::ErrorKind;
 use base::options::{OptionKind, OptionSpec, Options};
+use bucket::{Bucket, INVALID_RANGE, NO_SUCH_KEY, Part, Upload};
 use os::Os;
 use std::collections::BTreeMap;
 
@@ -27,8 +34,7 @@ const OWN: [OptionSpec; 2] = [
         "true",
     ),
 ];
-const SPECS: [OptionSpec; COUNT + 2] = crate::aws::options::with_common(OWN);
-const _: () = assert!(COMMON.len() == COUNT);
+const SPECS: [OptionSpec; options::COUNT + 2] = options::with_common(OWN);
 
 /// Larger objects go up in parts of this size.
 pub const PART_BYTES: usize = 8 << 20;
@@ -63,27 +69,31 @@ pub struct ListedObject {
 /// Gives so many bytes of what is put, from a position on.
 pub type ReadPart<'a> = &'a mut dyn FnMut(u64, usize) -> Result<Vec<u8>, ObjectError>;
 
-/// A bucket of S3, or of a server that speaks its protocol.
+/// A bucket of S3, or of a server that speaks its protocol, of Google Cloud Storage, or a container of Azure Blob Storage.
 pub struct Objects {
     bucket: Bucket,
 }
 
 impl Objects {
-    /// `given` has the names that tables have: `aws.region`, `s3.endpoint` and others. `Invalid` for those that are wrong.
-    pub fn open(os: &Os, bucket: &str, given: &BTreeMap<String, String>) -> Result<Objects, ObjectError> {
+    /// `given` has the names that tables have: `aws.region`, `s3.endpoint`, `google.endpoint`, `azure.account` and others. `Invalid`
+    /// for those that are wrong.
+    pub fn open(
+        os: &Os,
+        place: &ObjectPlace,
+        given: &BTreeMap<String, String>,
+    ) -> Result<Objects, ObjectError> {
         let invalid = |message: String| ObjectError::new(ErrorKind::Invalid, message);
-        let is_name = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_');
-        if bucket.len() < 3 || bucket.len() > 63 || !bucket.bytes().all(is_name) {
-            let shown: String = bucket.chars().take(80).flat_map(char::escape_default).collect();
-            return Err(invalid(format!("'{shown}' names no bucket: write s3://BUCKET/FOLDER")));
-        }
         let options = Options::check(given, &SPECS).map_err(|errors| {
             let texts: Vec<String> = errors.iter().map(ToString::to_string).collect();
             invalid(texts.join("; "))
         })?;
-        let access = crate::aws::access(os, &options, "s3", None, None).map_err(invalid)?;
-        let is_path_style = options.text(PATH_STYLE).map(|_| options.boolean(PATH_STYLE));
-        Ok(Objects { bucket: Bucket::open(&access, bucket, is_path_style)? })
+        let mistakes: Vec<String> =
+            options::mistakes(place, &options).into_iter().map(|(_, message)| message).collect();
+        if !mistakes.is_empty() {
+            return Err(invalid(mistakes.join("; ")));
+        }
+        let access = place.access(os, &options).map_err(invalid)?;
+        Ok(Objects { bucket: place.open(&access, place::path_style(&options))? })
     }
 
     /// Puts an object where none is; false if there is one, which may be ours: an answer can be lost.
@@ -137,8 +147,8 @@ impl Objects {
     pub fn get(&mut self, key: &str, from: u64, bytes: u64) -> Result<Option<Vec<u8>>, ObjectError> {
         match self.bucket.get(key, from, bytes, None) {
             Ok(found) => Ok(Some(found)),
-            Err(error) if error.code == "NoSuchKey" => Ok(None),
-            Err(error) if error.code == "InvalidRange" => Ok(Some(Vec::new())),
+            Err(error) if error.code == NO_SUCH_KEY => Ok(None),
+            Err(error) if error.code == INVALID_RANGE => Ok(Some(Vec::new())),
             Err(error) => Err(error.into()),
         }
     }
@@ -160,3 +170,6 @@ impl Objects {
         Ok(self.bucket.delete(key)?)
     }
 }
+
+#[cfg(test)]
+mod tests;

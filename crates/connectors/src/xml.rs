@@ -1,4 +1,4 @@
-//! As much XML as AWS's answers have: elements and texts.
+//! As much XML as the answers of services have: elements and texts.
 //!
 //! No document type, so no entities but the five of XML and numbers; names lose their namespace's prefix.
 
