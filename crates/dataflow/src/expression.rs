@@ -35,6 +35,22 @@ pub trait Expression: Debug + Send + Sync {
     fn data_type(&self) -> &DataType;
     /// The canonical text: shown by EXPLAIN and part of the plan's fingerprint.
     fn describe(&self) -> String;
+
+    /// A text that is equal for expressions that compute the same of the same columns, which `name` gives by their
+    /// numbers: nothing of it is an alias. Operators are known again by it when a job is changed.
+    fn describe_over(&self, _name: &dyn Fn(usize) -> String) -> String {
+        self.describe()
+    }
+
+    /// The column's number, where the expression is a column and nothing else.
+    fn column(&self) -> Option<usize> {
+        None
+    }
+
+    /// Whether the row alone decides the value: no clock, no watermark, no randomness.
+    fn is_deterministic(&self) -> bool {
+        true
+    }
 }
 
 /// A row for which an expression has no value (division by zero, a cast that fails): fails the job.

@@ -6,6 +6,7 @@
 mod aggregate;
 mod describe;
 mod gate;
+mod identity;
 mod kept;
 mod lookup;
 mod pattern;
@@ -15,6 +16,7 @@ mod validate;
 pub use aggregate::{Aggregate, AggregateFunction, AggregateOptions, OverFrame, OverOrder};
 pub use describe::type_name;
 pub use gate::Gate;
+pub use identity::{Identities, Table};
 pub use kept::{Kept, Until};
 pub use lookup::{LookupAsking, LookupCache, LookupJoin, LookupRetry, answers_schema};
 pub use pattern::{AfterMatch, MatchExpression, MatchInput, RowPattern, RowVariable};
@@ -38,6 +40,8 @@ pub struct Plan {
     /// State that was not written for this long (by the clock of the steps) is forgotten, in silence;
     /// `None` keeps it for ever.
     pub state_ttl_ms: Option<u64>,
+    /// By node, under what lies on disk what belongs to it; empty where that is the node's number. See [`Plan::tag`].
+    pub tags: Arc<[u32]>,
 }
 
 #[derive(Debug, Clone)]
@@ -443,11 +447,27 @@ impl Node {
 
 impl Plan {
     pub fn new(nodes: Vec<Node>) -> Plan {
-        Plan { nodes, state_ttl_ms: None }
+        Plan { nodes, ..Plan::default() }
     }
 
     pub fn node(&self, id: NodeId) -> &Node {
         &self.nodes[id.0]
+    }
+
+    /// The number that a node keeps when the job's statement changes, and with it the numbers of its nodes: tables of
+    /// state, splits and positions, feeds, outboxes and counts lie under it.
+    pub fn tag(&self, id: NodeId) -> u32 {
+        self.tags.get(id.0).copied().unwrap_or(id.0 as u32)
+    }
+
+    /// The node of a tag, if it has one.
+    pub fn tagged(&self, tag: u32) -> Option<NodeId> {
+        (0..self.nodes.len()).map(NodeId).find(|id| self.tag(*id) == tag)
+    }
+
+    /// The same plan with these tags, one for each node.
+    pub fn with_tags(&self, tags: Vec<u32>) -> Plan {
+        Plan { tags: tags.into(), ..self.clone() }
     }
 
     /// After how long a node forgets what it keeps of an input, if ever.
@@ -511,6 +531,38 @@ impl Plan {
             open.extend(&node.inputs);
         }
         scans
+    }
+
+    /// Which nodes are among these, or are read by them directly or not.
+    pub fn with_inputs(&self, nodes: &[NodeId]) -> Vec<bool> {
+        let mut found = vec![false; self.nodes.len()];
+        let mut open = nodes.to_vec();
+        while let Some(id) = open.pop() {
+            if !std::mem::replace(&mut found[id.0], true) {
+                open.extend(&self.node(id).inputs);
+            }
+        }
+        found
+    }
+
+    /// Whether what leaves a node depends on its input alone, and not on when a step is run: no clock, nothing random,
+    /// nobody outside who is asked.
+    pub fn is_repeatable(&self, id: NodeId) -> bool {
+        let all = |expressions: &[Arc<dyn Expression>]| expressions.iter().all(|one| one.is_deterministic());
+        match &self.node(id).kind {
+            NodeKind::ProcessingTime | NodeKind::LookupJoin(_) | NodeKind::LookupAnswers => false,
+            NodeKind::Project { expressions } => all(expressions),
+            NodeKind::Filter { predicate } => predicate.is_deterministic(),
+            NodeKind::Watermark { watermark, .. } => watermark.is_deterministic(),
+            NodeKind::Unnest(unnest) => unnest.collection.is_deterministic(),
+            NodeKind::BoundedJoin { residual, .. }
+            | NodeKind::WindowJoin { residual, .. }
+            | NodeKind::IntervalJoin { residual, .. }
+            | NodeKind::TemporalJoin { residual, .. }
+            | NodeKind::Join { residual, .. } => residual.iter().all(|one| one.is_deterministic()),
+            NodeKind::MatchRecognize { time_column, .. } => time_column.is_some(),
+            _ => true,
+        }
     }
 
     /// When a scan is read: all scans of a smaller phase are read to their end first. Scans that feed

@@ -1,6 +1,7 @@
 //! The binary: command line, configuration, wiring; no logic of its own.
 
 mod analyze;
+mod changes;
 mod cli;
 mod commands;
 mod crash;

@@ -122,6 +122,22 @@ fn an_altered_table_says_what_goes_before_it_does_and_is_made_anew() {
     let node = Node::run(path, "job.sql", "kafka listening on");
     assert_eq!(total(&node), wanted.to_string());
     drop(node);
+    // What would become of it is said without anything being done.
+    let explained = TABLES.replace("CREATE MATERIALIZED", "EXPLAIN CREATE OR ALTER MATERIALIZED");
+    let other = "EXPLAIN ALTER MATERIALIZED TABLE totals AS SELECT city, MAX(amount) AS most FROM sales GROUP BY city;";
+    for (statements, fate) in [
+        (explained.clone(), "kept"),
+        (explained.replace("SUM(amount)", "SUM(amount * 2)"), "rebuilt"),
+        (explained.replace("OR ALTER ", "").replace("SUM(amount)", "SUM(amount * 2)"), "impossible"),
+        (explained.replace("totals", "others"), "new"),
+        (TABLES.split("CREATE MATERIALIZED").next().unwrap().to_string() + other, "rebuilt"),
+    ] {
+        std::fs::write(path.join("explained.sql"), &statements).unwrap();
+        let said =
+            run(path, "eventwright run explained.sql --data data --kafka 127.0.0.1:0 --http none --pg none");
+        let change = said.split("== Change ==").nth(1).unwrap_or_default();
+        assert_eq!(change.matches(&format!("  {fate} ")).count(), 3, "{statements}: {said}");
+    }
     // Another definition without the word for it is refused, and what is there stays.
     let altered = TABLES.replace("SUM(amount)", "SUM(amount * 2)");
     std::fs::write(path.join("altered.sql"), &altered).unwrap();

@@ -6,7 +6,7 @@ use dataflow::source::{Position, Split};
 /// The splits of one scan, journalled when the job starts; a range names them by index.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ScanSplits {
-    /// The scan's node in the plan.
+    /// The scan's tag ([`dataflow::plan::Plan::tag`]), here and below.
     pub scan: u32,
     pub splits: Vec<Split>,
 }

@@ -20,10 +20,11 @@ pub(crate) fn drivers(context: &Context, signals: &Arc<OutboxSignals>) -> Result
     let mut drivers = Vec::new();
     for (index, node) in context.request.plan.nodes.iter().enumerate() {
         let NodeKind::Sink { table } = &node.kind else { continue };
-        let identity = sink_identity(&identity(job, instance), NodeId(index));
+        let tag = context.request.plan.tag(NodeId(index));
+        let identity = sink_identity(&identity(job, instance), tag);
         let connector = connector_of(&context.request.connectors, table)?;
         let Sink::Outbox(sink) = connector.sink(table, &identity)? else { continue };
-        let topic = outbox::topic(job, NodeId(index));
+        let topic = outbox::topic(job, tag);
         let partition = context.log.topic(&topic).and_then(|topic| topic.partitions.first().copied());
         let Some(partition) = partition else {
             let reason = format!("its outbox {topic} is gone");

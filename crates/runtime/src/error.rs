@@ -31,6 +31,31 @@ pub enum RuntimeError {
     )]
     PlanChanged { job: String, stored: u64, now: u64 },
     #[error(
+        "job '{job}' was begun by an older version, which did not note of what its statement consists; run the statement \
+         that began it once more and stop it, then change it"
+    )]
+    ChangeUnknown { job: String },
+    #[error(
+        "job '{job}' cannot be changed to this statement: {reasons}; `explain FILE --data DIR` shows each operator"
+    )]
+    ChangeImpossible { job: String, reasons: String },
+    #[error(
+        "job '{job}' would lose something if it were changed to this statement: {reasons}; `explain FILE --data DIR` \
+         shows each operator, --allow-non-restored-state (or SET 'execution.state-recovery.ignore-unclaimed-state' = \
+         'true') agrees to it"
+    )]
+    ChangeLoses { job: String, reasons: String },
+    #[error(
+        "job '{job}' cannot be changed: '{split}' gives nothing at position {position}, which the job has read; the job \
+         is as it was"
+    )]
+    ReadAgain { job: String, split: String, position: i64 },
+    #[error(
+        "step {step} of job '{job}' came before step {change}, in which the job's statement was changed; only steps behind \
+         that can be run again with the statement that it has now"
+    )]
+    BeforeChange { job: String, step: u64, change: u64 },
+    #[error(
         "job '{job}' was begun by engine version {stored}, this is version {now}; take a savepoint with the \
          program that began it and go on from there (--from-savepoint), or start anew with another --data directory"
     )]
@@ -103,11 +128,18 @@ impl RuntimeError {
             | RuntimeError::Unknown { .. }
             | RuntimeError::NotCovered { .. }
             | RuntimeError::InputGone { .. }
+            | RuntimeError::BeforeChange { .. }
             | RuntimeError::NoPlan { .. } => ErrorKind::NotFound,
             RuntimeError::RerunDiffers { .. } | RuntimeError::Debugging => ErrorKind::Conflict,
             RuntimeError::Scratch { .. } => ErrorKind::Unavailable,
-            RuntimeError::Journal { .. } | RuntimeError::ReplayDiffers { .. } => ErrorKind::Corrupt,
-            RuntimeError::PlanChanged { .. } | RuntimeError::EngineChanged { .. } => ErrorKind::Invalid,
+            RuntimeError::Journal { .. }
+            | RuntimeError::ReplayDiffers { .. }
+            | RuntimeError::ReadAgain { .. } => ErrorKind::Corrupt,
+            RuntimeError::PlanChanged { .. }
+            | RuntimeError::EngineChanged { .. }
+            | RuntimeError::ChangeUnknown { .. }
+            | RuntimeError::ChangeImpossible { .. }
+            | RuntimeError::ChangeLoses { .. } => ErrorKind::Invalid,
             RuntimeError::InputChanged { .. } => ErrorKind::Invalid,
             RuntimeError::Running { .. }
             | RuntimeError::StopFirst { .. }

@@ -6,6 +6,8 @@
 //! Here is also found out, by the clock, which splits are idle ([`Quiet`]). A step's record names those that became so,
 //! and a replay takes it from there without looking at a clock.
 
+mod again;
+
 use crate::coordinates::{Cursor, Range, ScanSplits};
 use crate::error::RuntimeError;
 use crate::feeds::Feeds;
@@ -39,6 +41,8 @@ pub(crate) struct Inputs {
 
 struct Scan {
     node: NodeId,
+    /// What it is called on disk.
+    tag: u32,
     /// Empty where no table of the user's is read.
     table: String,
     phase: u32,
@@ -105,6 +109,7 @@ impl Inputs {
             if let Some(source) = lookups.source(log, NodeId(index))? {
                 scans.push(Scan {
                     node: NodeId(index),
+                    tag: plan.tag(NodeId(index)),
                     table: String::new(),
                     phase: plan.phase(NodeId(index)),
                     source: Box::new(source),
@@ -125,6 +130,7 @@ impl Inputs {
             };
             scans.push(Scan {
                 node: NodeId(index),
+                tag: plan.tag(NodeId(index)),
                 table: table.name.clone(),
                 phase: plan.phase(NodeId(index)),
                 source: feeds.over(log, NodeId(index), connector.source(request)?)?,
@@ -167,36 +173,17 @@ impl Inputs {
             let splits = scan.source.splits()?;
             scan.set_splits(splits);
         }
-        Ok(self
-            .scans
-            .iter()
-            .map(|s| ScanSplits { scan: s.node.0 as u32, splits: s.splits.clone() })
-            .collect())
+        Ok(self.scans.iter().map(|s| ScanSplits { scan: s.tag, splits: s.splits.clone() }).collect())
     }
 
     /// Takes up the splits of a job that goes on; fails if their content is no longer what it was.
     pub(crate) fn resume(&mut self, job: &str, journalled: &[ScanSplits]) -> Result<(), RuntimeError> {
         for scan in &mut self.scans {
-            let Some(known) = journalled.iter().find(|known| known.scan as usize == scan.node.0) else {
-                let reason = format!("the journal has no splits for scan {}", scan.node.0);
+            let Some(known) = journalled.iter().find(|known| known.scan == scan.tag) else {
+                let reason = format!("the journal has no splits for scan {}", scan.tag);
                 return Err(RuntimeError::Internal { job: job.into(), reason });
             };
-            if known.splits.iter().any(|split| !split.fingerprint.is_empty()) {
-                let now = scan.source.splits()?;
-                for split in &known.splits {
-                    let fingerprint =
-                        now.iter().find(|s| s.id == split.id).map_or("gone", |s| &s.fingerprint);
-                    if fingerprint != split.fingerprint {
-                        return Err(RuntimeError::InputChanged {
-                            job: job.into(),
-                            split: split.id.clone(),
-                            stored: split.fingerprint.clone(),
-                            now: fingerprint.into(),
-                        });
-                    }
-                }
-            }
-            scan.set_splits(known.splits.clone());
+            scan.take_up(job, known)?;
         }
         Ok(())
     }
@@ -226,8 +213,7 @@ impl Inputs {
         for scan in &self.scans {
             for (index, split) in scan.splits.iter().enumerate() {
                 let Some(partition) = scan.source.log_partition(split) else { continue };
-                let cursor =
-                    cursors.iter().find(|c| c.scan as usize == scan.node.0 && c.split as usize == index);
+                let cursor = cursors.iter().find(|c| c.scan == scan.tag && c.split as usize == index);
                 let cursor = cursor.or(scan.cursors.get(index));
                 let needed = cursor.filter(|c| !c.finished).map(|c| c.position);
                 let lowest = positions.entry(partition).or_default();
@@ -242,7 +228,7 @@ impl Inputs {
         let mut spans = StepSpans::default();
         let mut reads = Vec::with_capacity(step.ranges.len());
         for range in &step.ranges {
-            let scan = self.scans.iter_mut().find(|scan| scan.node.0 == range.scan as usize);
+            let scan = self.scans.iter_mut().find(|scan| scan.tag == range.scan);
             let Some(scan) = scan.filter(|scan| (range.split as usize) < scan.splits.len()) else {
                 let reason = format!("step {} reads scan {} split {}", step.number, range.scan, range.split);
                 return Err(RuntimeError::Internal { job: String::new(), reason });
@@ -306,7 +292,7 @@ impl Inputs {
     }
 
     fn cursor_mut(&mut self, scan: u32, split: u32) -> Option<&mut Cursor> {
-        let scan = self.scans.iter_mut().find(|own| own.node.0 == scan as usize)?;
+        let scan = self.scans.iter_mut().find(|own| own.tag == scan)?;
         scan.cursors.get_mut(split as usize)
     }
 }
@@ -321,8 +307,28 @@ impl Scan {
         self.cursors.iter().any(|cursor| !cursor.finished)
     }
 
+    /// Takes up splits that are journalled; fails if their content is no longer what it was.
+    fn take_up(&mut self, job: &str, known: &ScanSplits) -> Result<(), RuntimeError> {
+        if known.splits.iter().any(|split| !split.fingerprint.is_empty()) {
+            let now = self.source.splits()?;
+            for split in &known.splits {
+                let fingerprint = now.iter().find(|s| s.id == split.id).map_or("gone", |s| &s.fingerprint);
+                if fingerprint != split.fingerprint {
+                    return Err(RuntimeError::InputChanged {
+                        job: job.into(),
+                        split: split.id.clone(),
+                        stored: split.fingerprint.clone(),
+                        now: fingerprint.into(),
+                    });
+                }
+            }
+        }
+        self.set_splits(known.splits.clone());
+        Ok(())
+    }
+
     fn set_splits(&mut self, splits: Vec<Split>) {
-        let scan = self.node.0 as u32;
+        let scan = self.tag;
         self.cursors = (0..)
             .zip(&splits)
             .map(|(index, split)| Cursor { scan, split: index, position: split.start, finished: false })
@@ -347,7 +353,7 @@ impl Scan {
     /// many ms it may, if it is on the way there.
     fn note_quiet(&mut self, index: usize, since_ms: i64, into: &mut Prepared) -> Option<i64> {
         let idle_ms = self.idle_ms?;
-        let (scan, split, cursor) = (self.node.0 as u32, index as u32, self.cursors[index]);
+        let (scan, split, cursor) = (self.tag, index as u32, self.cursors[index]);
         let mut own = into.reads.iter().rev().take_while(|read| read.scan == self.node);
         let has_rows = own.any(|read| read.split == split && read.rows.num_rows() > 0);
         if has_rows || cursor.finished {
@@ -380,7 +386,7 @@ impl Scan {
         }
         self.cursors[index].position = read.next;
         self.cursors[index].finished = read.finished;
-        let scan = self.node.0 as u32;
+        let scan = self.tag;
         let split_number = index as u32;
         let range =
             Range { scan, split: split_number, from, to: read.next, finished: read.finished, idle: false };

@@ -61,6 +61,12 @@ pub enum CommitPoint {
     DuringSnapshot,
     /// The snapshot's record is durable.
     AfterSnapshot,
+    /// The job is to be changed; nothing of that is done.
+    BeforeChange,
+    /// The state of the changed job is durable; the journal does not name it yet.
+    DuringChange,
+    /// The change is durable; nothing of the changed job has run.
+    AfterChange,
 }
 
 impl CommitPoint {
@@ -71,6 +77,13 @@ impl CommitPoint {
         ("before-snapshot", CommitPoint::BeforeSnapshot),
         ("during-snapshot", CommitPoint::DuringSnapshot),
         ("after-snapshot", CommitPoint::AfterSnapshot),
+    ];
+
+    /// Those that only a job passes whose statement has changed.
+    pub const OF_CHANGES: [(&str, CommitPoint); 3] = [
+        ("before-change", CommitPoint::BeforeChange),
+        ("during-change", CommitPoint::DuringChange),
+        ("after-change", CommitPoint::AfterChange),
     ];
 }
 
@@ -97,6 +110,8 @@ pub struct JobOptions {
     pub unread_bytes_max: u64,
     /// So many bytes (about) may wait in the job's outboxes before it takes no more input.
     pub waiting_bytes_max: u64,
+    /// The job may be changed so that state is lost.
+    pub allows_non_restored: bool,
 }
 
 impl Default for JobOptions {
@@ -112,6 +127,7 @@ impl Default for JobOptions {
             restart: RestartStrategy::default(),
             unread_bytes_max: 256 << 20,
             waiting_bytes_max: 1 << 30,
+            allows_non_restored: false,
         }
     }
 }

@@ -3,9 +3,13 @@
 //! One record is one `Layer::STEPS` entry. A step's record lies in the same frame as the batches
 //! that the step wrote, so that either both are in the log or neither is.
 
+mod checkpoint;
+
 use crate::coordinates::{Cursor, Range, ScanSplits};
+use crate::operators::{self, OperatorRecord};
 use base::codec::{CodecError, FieldReader, FieldWriter};
-use eventlog::{Entry, Fold, Layer, LogError};
+use dataflow::plan::Plan;
+use eventlog::{Entry, Layer, LogError};
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard};
 
@@ -44,12 +48,62 @@ pub enum Record {
         job: String,
         feed: FeedPosition,
     },
+    /// What the plan of a job consists of; beside its start, or later where an older version began it or where options
+    /// of its tables are others.
+    Operators {
+        job: String,
+        operators: Vec<OperatorRecord>,
+        /// The first tag that no node of the job has ever had, as far as whoever writes this knows.
+        next_tag: u32,
+    },
+    /// From here on the job runs another plan, with the state of the snapshot, whose step is the change itself.
+    Altered {
+        job: String,
+        change: Change,
+    },
+}
+
+/// What a job is from a change of its statement on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Change {
+    pub engine_version: u32,
+    pub plan: u64,
+    pub scans: Vec<ScanSplits>,
+    pub operators: Vec<OperatorRecord>,
+    /// The first tag that no node of the job has ever had.
+    pub next_tag: u32,
+    pub snapshot: SnapshotRecord,
+}
+
+impl Change {
+    fn encode(&self, out: &mut FieldWriter) {
+        out.u32(self.engine_version).u64(self.plan).u32(self.scans.len() as u32);
+        self.scans.iter().for_each(|scan| scan.encode(out));
+        operators::encode_all(&self.operators, out);
+        out.u32(self.next_tag);
+        self.snapshot.encode(out);
+    }
+
+    fn decode(reader: &mut FieldReader<'_>) -> Result<Change, CodecError> {
+        let (engine_version, plan) = (reader.u32()?, reader.u64()?);
+        let scans = (0..reader.count(8)?).map(|_| ScanSplits::decode(reader)).collect::<Result<_, _>>()?;
+        let operators = operators::decode_all(reader)?;
+        let next_tag = reader.u32()?;
+        Ok(Change {
+            engine_version,
+            plan,
+            scans,
+            operators,
+            next_tag,
+            snapshot: SnapshotRecord::decode(reader)?,
+        })
+    }
 }
 
 /// How far a feed has come.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FeedPosition {
-    /// The scan's node in the plan.
+    /// The scan's tag.
     pub scan: u32,
     /// Where the outside system goes on, if it can be asked for that; a feed that gives none has gone no further.
     pub position: Option<Vec<u8>>,
@@ -116,9 +170,9 @@ impl SnapshotRecord {
 /// What a step counted, for the summary.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Counts {
-    /// By scan node.
+    /// By the scan's tag.
     pub rows_in: BTreeMap<u32, u64>,
-    /// By sink node.
+    /// By the sink's tag.
     pub rows_out: BTreeMap<u32, u64>,
     pub late_rows: u64,
     pub skipped_records: u64,
@@ -136,6 +190,14 @@ impl Counts {
         self.late_rows += other.late_rows;
         self.skipped_records += other.skipped_records;
         self.dead_letters += other.dead_letters;
+    }
+
+    /// The same by the numbers of the nodes, as those see them who look at a job.
+    pub(crate) fn by_node(&self, node: impl Fn(u32) -> u32) -> Counts {
+        let mut counts = Counts { rows_in: BTreeMap::new(), rows_out: BTreeMap::new(), ..self.clone() };
+        counts.rows_in.extend(self.rows_in.iter().map(|(tag, rows)| (node(*tag), *rows)));
+        counts.rows_out.extend(self.rows_out.iter().map(|(tag, rows)| (node(*tag), *rows)));
+        counts
     }
 
     pub(crate) fn encode(&self, out: &mut FieldWriter) {
@@ -206,6 +268,15 @@ impl Record {
                 out.u8(5).text(job);
                 feed.encode(&mut out);
             }
+            Record::Operators { job, operators, next_tag } => {
+                out.u8(6).text(job);
+                operators::encode_all(operators, &mut out);
+                out.u32(*next_tag);
+            }
+            Record::Altered { job, change } => {
+                out.u8(7).text(job);
+                change.encode(&mut out);
+            }
         }
         out.finish()
     }
@@ -229,6 +300,12 @@ impl Record {
             3 => Record::Snapshot { job, snapshot: SnapshotRecord::decode(&mut reader)? },
             4 => Record::Finished { job },
             5 => Record::Fed { job, feed: FeedPosition::decode(&mut reader)? },
+            6 => Record::Operators {
+                job,
+                operators: operators::decode_all(&mut reader)?,
+                next_tag: reader.u32()?,
+            },
+            7 => Record::Altered { job, change: Change::decode(&mut reader)? },
             _ => return Err(CodecError { what: "a journal record of an unknown kind" }),
         };
         reader.finish()?;
@@ -253,8 +330,49 @@ pub struct JournalState {
     pub last_step: u64,
     pub counts: Counts,
     pub finished: bool,
-    /// By scan node.
+    /// By the scan's tag.
     pub feeds: BTreeMap<u32, FeedPosition>,
+    /// In the order of the plan; empty where an older version began the job.
+    pub operators: Vec<OperatorRecord>,
+    /// The first tag that no node has ever had.
+    pub next_tag: u32,
+    /// The step that was the last change of the job's statement; 0 where there was none.
+    pub changed_step: u64,
+    /// What the job read before its changes and reads no more; tags are never given twice.
+    pub former_scans: Vec<ScanSplits>,
+}
+
+impl JournalState {
+    pub(crate) fn alter(&mut self, change: &Change) {
+        let is_read = |scan: &ScanSplits| change.scans.iter().any(|now| now.scan == scan.scan);
+        self.former_scans.extend(self.scans.iter().filter(|scan| !is_read(scan)).cloned());
+        self.feeds.retain(|scan, _| change.scans.iter().any(|now| now.scan == *scan));
+        (self.engine_version, self.plan, self.next_tag) =
+            (change.engine_version, change.plan, change.next_tag);
+        self.scans.clone_from(&change.scans);
+        self.operators.clone_from(&change.operators);
+        self.last_step = change.snapshot.step;
+        self.changed_step = change.snapshot.step;
+        self.snapshot = Some(change.snapshot.clone());
+        self.steps.clear();
+    }
+
+    /// The number in the job's plan of the node with a tag. One that the plan has no more gets a number that no node has.
+    pub(crate) fn node_of(&self, tag: u32) -> u32 {
+        if self.operators.is_empty() {
+            return tag;
+        }
+        let node = self.operators.iter().position(|operator| operator.tag == tag);
+        node.map_or(u32::MAX - tag, |node| node as u32)
+    }
+
+    /// A plan of the job's statement under the job's tags.
+    pub(crate) fn tagged(&self, plan: &Plan) -> Plan {
+        match self.operators.len() == plan.nodes.len() {
+            true => plan.with_tags(self.operators.iter().map(|operator| operator.tag).collect()),
+            false => plan.clone(),
+        }
+    }
 }
 
 /// All jobs of a data directory, by name.
@@ -266,19 +384,7 @@ pub struct Journal {
 impl Journal {
     /// The journal as of a checkpoint of the log.
     pub fn restore(checkpoint: Option<&[u8]>) -> Result<Arc<Journal>, CodecError> {
-        let mut jobs = BTreeMap::new();
-        if let Some(bytes) = checkpoint {
-            let mut reader = FieldReader::new(bytes);
-            for _ in 0..reader.count(16)? {
-                let name = reader.text()?;
-                jobs.insert(name, decode_state(&mut reader)?);
-            }
-            // Checkpoints from before there were feeds end here.
-            if !reader.is_empty() {
-                decode_feeds(&mut reader, &mut jobs)?;
-            }
-            reader.finish()?;
-        }
+        let jobs = checkpoint.map_or_else(|| Ok(BTreeMap::new()), checkpoint::decode)?;
         Ok(Arc::new(Journal { jobs: Mutex::new(jobs) }))
     }
 
@@ -298,8 +404,11 @@ impl Journal {
         let mut jobs = self.lock();
         match record {
             Record::Started { job, instance, engine_version, plan, origin, scans } => {
-                // A job that goes back to one of its savepoints still has what it was fed.
+                // A job that goes back to one of its savepoints still has what it was fed, and was changed when it was.
                 let own = jobs.remove(job).filter(|known| known.instance == *instance);
+                let next_tag = own.as_ref().map_or(0, |own| own.next_tag);
+                let changed_step = own.as_ref().map_or(0, |own| own.changed_step);
+                let former_scans = own.as_ref().map(|own| own.former_scans.clone()).unwrap_or_default();
                 let state = JournalState {
                     instance: *instance,
                     engine_version: *engine_version,
@@ -312,6 +421,10 @@ impl Journal {
                     counts: Counts::default(),
                     finished: false,
                     feeds: own.map(|own| own.feeds).unwrap_or_default(),
+                    operators: Vec::new(),
+                    next_tag,
+                    changed_step,
+                    former_scans,
                 };
                 jobs.insert(job.clone(), state);
             }
@@ -346,6 +459,19 @@ impl Journal {
                     state.feeds.insert(feed.scan, FeedPosition { position, ..feed.clone() });
                 }
             }
+            Record::Operators { job, operators, next_tag } => {
+                if let Some(state) = jobs.get_mut(job) {
+                    let next =
+                        operators.iter().map(|operator| operator.tag.saturating_add(1)).max().unwrap_or(0);
+                    state.next_tag = state.next_tag.max(next).max(*next_tag);
+                    state.operators.clone_from(operators);
+                }
+            }
+            Record::Altered { job, change } => {
+                if let Some(state) = jobs.get_mut(job) {
+                    state.alter(change);
+                }
+            }
         }
     }
 
@@ -371,79 +497,4 @@ impl Journal {
     fn lock(&self) -> MutexGuard<'_, BTreeMap<String, JournalState>> {
         self.jobs.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
-}
-
-impl Fold for Journal {
-    fn checkpoint(&self, out: &mut Vec<u8>) {
-        let jobs = self.lock();
-        let mut writer = FieldWriter::new();
-        writer.u32(jobs.len() as u32);
-        for (name, state) in jobs.iter() {
-            writer.text(name);
-            encode_state(state, &mut writer);
-        }
-        for state in jobs.values() {
-            writer.u32(state.feeds.len() as u32);
-            state.feeds.values().for_each(|feed| feed.encode(&mut writer));
-        }
-        out.extend_from_slice(&writer.finish());
-    }
-}
-
-/// The feeds of all jobs, in their order.
-fn decode_feeds(
-    reader: &mut FieldReader<'_>,
-    jobs: &mut BTreeMap<String, JournalState>,
-) -> Result<(), CodecError> {
-    for state in jobs.values_mut() {
-        for _ in 0..reader.count(FeedPosition::ENCODED_BYTES)? {
-            let feed = FeedPosition::decode(reader)?;
-            state.feeds.insert(feed.scan, feed);
-        }
-    }
-    Ok(())
-}
-
-fn encode_state(state: &JournalState, out: &mut FieldWriter) {
-    out.u64(state.instance)
-        .u32(state.engine_version)
-        .u64(state.plan)
-        .u64(state.origin)
-        .u64(state.last_step)
-        .u8(state.finished.into());
-    out.u32(state.scans.len() as u32);
-    state.scans.iter().for_each(|scan| scan.encode(out));
-    out.u8(state.snapshot.is_some().into());
-    if let Some(snapshot) = &state.snapshot {
-        snapshot.encode(out);
-    }
-    out.u32(state.steps.len() as u32);
-    state.steps.iter().for_each(|step| step.encode(out));
-    state.counts.encode(out);
-}
-
-fn decode_state(reader: &mut FieldReader<'_>) -> Result<JournalState, CodecError> {
-    let instance = reader.u64()?;
-    let engine_version = reader.u32()?;
-    let plan = reader.u64()?;
-    let origin = reader.u64()?;
-    let last_step = reader.u64()?;
-    let finished = reader.u8()? != 0;
-    let scans = (0..reader.count(8)?).map(|_| ScanSplits::decode(reader)).collect::<Result<_, _>>()?;
-    let snapshot = if reader.u8()? != 0 { Some(SnapshotRecord::decode(reader)?) } else { None };
-    let steps = (0..reader.count(28)?).map(|_| StepRecord::decode(reader)).collect::<Result<_, _>>()?;
-    let counts = Counts::decode(reader)?;
-    Ok(JournalState {
-        instance,
-        engine_version,
-        plan,
-        origin,
-        scans,
-        snapshot,
-        steps,
-        last_step,
-        counts,
-        finished,
-        feeds: BTreeMap::new(),
-    })
 }

@@ -14,6 +14,7 @@ pub mod restart;
 pub mod status;
 
 mod background;
+mod change;
 mod coordinates;
 mod dead_letters;
 mod debug;
@@ -27,6 +28,7 @@ mod lineage;
 mod lookups;
 mod machine;
 mod measured;
+mod operators;
 mod origin;
 mod outbox;
 mod outputs;
@@ -48,16 +50,18 @@ mod tests;
 mod topics;
 mod why;
 
+pub use change::{Comparison, Fate, OperatorChange};
 pub use dataflow::engine::{ProbedEntry, ProbedField, ProbedRow};
 pub use debug::{Base, Covered, DebuggedInput, DebuggedOperator, DebuggedStep, KnownSteps, StepWanted};
 pub use error::RuntimeError;
 pub use job::{
     CommitPoint, JobHandle, JobOptions, JobRequest, JobStanding, Observer, ProgressWatch, Runtime, Submitted,
 };
-pub use journal::{FeedPosition, Journal, JournalState};
+pub use journal::{Change, FeedPosition, Journal, JournalState};
 pub use lineage::{Lineage, LoggedStep, Place, Stretch};
 pub use machine::{Machine, Patience, Turn, Wait};
 pub use measured::{Meters, metric_families};
+pub use operators::{OperatorRecord, Role};
 pub use progress::{FeedProgress, JobProgress, JobTopics, OperatorProgress, ScanProgress, SinkProgress};
 pub use restart::{RestartPolicy, RestartSettingError, RestartStrategy};
 pub use savepoint::{Savepoint, SavepointInfo, SavepointOutcome, SavepointTicket};
@@ -65,5 +69,5 @@ pub use status::{JobFailure, JobState, JobStatus};
 pub use why::{Cause, Finding, why};
 
 /// The version of the engine's semantics. A step is only replayed by the version that ran it: raise
-/// it whenever an operator's results or a snapshot's form change.
+/// it whenever an operator's results change, or a snapshot's form so that older ones are not read.
 pub const ENGINE_VERSION: u32 = 3;

@@ -85,7 +85,7 @@ pub(crate) fn around(
         return Err(LogError::NotFound(format!("partition={partition} does not exist")));
     };
     let scans = journal.jobs().into_iter().filter_map(|(name, _)| {
-        let scans = journal.look(&name, |state| state.scans.clone())?;
+        let scans = journal.look(&name, |state| [&state.scans[..], &state.former_scans].concat())?;
         Some((name, scans))
     });
     let mut search = Search {
@@ -128,7 +128,11 @@ impl Search<'_> {
                 }
                 Record::Step { job, step } => self.step(&job, &step, frame),
                 Record::Fed { job, .. } if is_own => self.found.fed_by = Some(job),
-                Record::Fed { .. } | Record::Snapshot { .. } | Record::Finished { .. } => {}
+                Record::Fed { .. }
+                | Record::Snapshot { .. }
+                | Record::Finished { .. }
+                | Record::Operators { .. } => {}
+                Record::Altered { job, change } => self.reads_others(job, change.scans),
             }
         }
     }
@@ -141,6 +145,13 @@ impl Search<'_> {
             step.inputs.clear();
         }
         self.scans.insert(job, scans);
+    }
+
+    /// Tags are never given twice: what the steps before have read stays known.
+    fn reads_others(&mut self, job: String, scans: Vec<ScanSplits>) {
+        let known = self.scans.entry(job).or_default();
+        known.retain(|scan| scans.iter().all(|now| now.scan != scan.scan));
+        known.extend(scans);
     }
 
     fn step(&mut self, job: &str, step: &StepRecord, frame: &WrittenFrame) {

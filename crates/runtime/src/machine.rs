@@ -3,6 +3,7 @@
 //! Where a job with threads would sleep until somebody else has done something, a machine asks its owner, who makes
 //! it happen or has the turn fail; so a turn always ends.
 
+use crate::change;
 use crate::drivers;
 use crate::error::RuntimeError;
 use crate::feeds;
@@ -53,6 +54,10 @@ pub struct Machine {
 
 impl Machine {
     pub(crate) fn open(context: Context) -> Result<Machine, RuntimeError> {
+        let name = context.request.name.clone();
+        let Some(context) = change::settle_plan(context)? else {
+            return Err(RuntimeError::NotRunning { job: name });
+        };
         let context = Arc::new(context);
         let job = Job::open(context.clone())?;
         let signals = job.signals.clone();

@@ -29,7 +29,8 @@ pub struct Meters {
     /// From the fixing of the state until the snapshot is durable.
     pub snapshot: Histogram,
     /// By sink: the first offset of the outbox that the target does not have for good.
-    outboxes: Mutex<BTreeMap<NodeId, Arc<AtomicI64>>>,
+    /// By sink, with the sink's tag.
+    outboxes: Mutex<BTreeMap<NodeId, (u32, Arc<AtomicI64>)>>,
 }
 
 impl Default for Meters {
@@ -45,13 +46,16 @@ impl Default for Meters {
 
 impl Meters {
     /// Where the driver of a sink's outbox writes how far its target is; below 0 until it has been asked.
-    pub(crate) fn outbox(&self, sink: NodeId) -> Arc<AtomicI64> {
-        crate::job::lock(&self.outboxes).entry(sink).or_insert_with(|| Arc::new(AtomicI64::new(-1))).clone()
+    pub(crate) fn outbox(&self, sink: NodeId, tag: u32) -> Arc<AtomicI64> {
+        let mut outboxes = crate::job::lock(&self.outboxes);
+        let (known, meter) = outboxes.entry(sink).or_insert_with(|| (tag, Arc::new(AtomicI64::new(-1))));
+        *known = tag;
+        meter.clone()
     }
 
-    fn outboxes(&self) -> Vec<(NodeId, i64)> {
+    fn outboxes(&self) -> Vec<(NodeId, u32, i64)> {
         let outboxes = crate::job::lock(&self.outboxes);
-        outboxes.iter().map(|(sink, next)| (*sink, next.load(Ordering::Relaxed))).collect()
+        outboxes.iter().map(|(sink, (tag, next))| (*sink, *tag, next.load(Ordering::Relaxed))).collect()
     }
 }
 
@@ -439,8 +443,8 @@ impl Runtime {
 
     fn outboxes(&self, job: &Measured) -> Vec<(Vec<String>, Outbox)> {
         let mut outboxes = Vec::new();
-        for (sink, next) in job.meters.outboxes() {
-            let topic = self.log.topic(&outbox::topic(&job.status.name, sink));
+        for (sink, tag, next) in job.meters.outboxes() {
+            let topic = self.log.topic(&outbox::topic(&job.status.name, tag));
             let Some(partition) = topic.and_then(|topic| topic.partitions.first().copied()) else { continue };
             let Ok(bounds) = self.log.bounds(partition) else { continue };
             // Before the target was asked, it may lack everything that is there.

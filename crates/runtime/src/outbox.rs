@@ -8,6 +8,7 @@
 use crate::dead_letters;
 use crate::error::RuntimeError;
 use crate::job::{Wakeup, lock};
+use crate::journal::Journal;
 use crate::outputs::SinkAddress;
 use crate::patience;
 use crate::progress::{SharedProgress, SinkProgress};
@@ -34,13 +35,22 @@ const READ_BYTES_MAX: usize = 1 << 20;
 const IDLE_MS_MAX: u64 = 200;
 
 /// The outbox's topic: internal, never listed to clients as a user's topic.
-pub(crate) fn topic(job: &str, sink: NodeId) -> String {
-    format!("{}{}", topic_prefix(job), sink.0)
+pub(crate) fn topic(job: &str, tag: u32) -> String {
+    format!("{}{tag}", topic_prefix(job))
 }
 
 /// What the names of all outboxes of a job begin with; a number follows. A job is refused whose prefix is another's.
 pub(crate) fn topic_prefix(job: &str) -> String {
     topics::prefix("outbox", job)
+}
+
+/// Whether no other job has outboxes of the same names.
+pub(crate) fn check_alone(journal: &Journal, job: &str) -> Result<(), RuntimeError> {
+    let alike = |other: &String| other != job && topic_prefix(other) == topic_prefix(job);
+    match journal.jobs().into_iter().map(|(other, _)| other).find(alike) {
+        Some(other) => Err(RuntimeError::Alike { job: job.into(), other }),
+        None => Ok(()),
+    }
 }
 
 /// Under which the outboxes of a job are pinned.
@@ -151,7 +161,7 @@ impl Driver {
             pin: pin(&context.request.name),
             partition,
             sink,
-            meter: context.progress.meters.outbox(node),
+            meter: context.progress.meters.outbox(node, context.request.plan.tag(node)),
             retries: Retries::new(&context.os, context.request.options.restart),
             rate: Rate::of(&context.os, &table.options, SINK_RATE),
             waiting_bytes_max: context.request.options.waiting_bytes_max,

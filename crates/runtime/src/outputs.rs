@@ -36,6 +36,8 @@ pub(crate) struct Outputs {
 
 struct Output {
     node: NodeId,
+    /// What it is called on disk.
+    tag: u32,
     address: SinkAddress,
     target: Target,
 }
@@ -81,8 +83,8 @@ impl SinkAddress {
 }
 
 /// What tells the files and offsets of one sink of a job from those of its others.
-pub(crate) fn sink_identity(job: &str, node: NodeId) -> String {
-    format!("{job}-{}", node.0)
+pub(crate) fn sink_identity(job: &str, tag: u32) -> String {
+    format!("{job}-{tag}")
 }
 
 /// The connector that a table names.
@@ -112,16 +114,22 @@ impl Outputs {
         let mut direct = Vec::new();
         for (index, node) in plan.nodes.iter().enumerate() {
             let NodeKind::Sink { table } = &node.kind else { continue };
-            let target =
-                match connector_of(connectors, table)?.sink(table, &sink_identity(job, NodeId(index)))? {
-                    Sink::Topic(sink) => Target::Topic { sink, partitions: Vec::new() },
-                    Sink::Outbox(sink) => Target::Outbox { sink, partition: None },
-                    Sink::Direct(sink) => {
-                        direct.push(sink);
-                        Target::Direct(direct.len() - 1)
-                    }
-                };
-            sinks.push(Output { node: NodeId(index), address: SinkAddress::of(table), target });
+            let target = match connector_of(connectors, table)?
+                .sink(table, &sink_identity(job, plan.tag(NodeId(index))))?
+            {
+                Sink::Topic(sink) => Target::Topic { sink, partitions: Vec::new() },
+                Sink::Outbox(sink) => Target::Outbox { sink, partition: None },
+                Sink::Direct(sink) => {
+                    direct.push(sink);
+                    Target::Direct(direct.len() - 1)
+                }
+            };
+            sinks.push(Output {
+                node: NodeId(index),
+                tag: plan.tag(NodeId(index)),
+                address: SinkAddress::of(table),
+                target,
+            });
         }
         let direct = if direct.is_empty() {
             None
@@ -168,7 +176,7 @@ impl Outputs {
                 partitions: sink.partitions_wanted(),
                 configs: sink.configs_wanted(),
             }),
-            Target::Outbox { .. } => Some(TopicWanted::plain(outbox::topic(job, output.node))),
+            Target::Outbox { .. } => Some(TopicWanted::plain(outbox::topic(job, output.tag))),
             Target::Direct(_) => None,
         });
         let late = self.late.iter().map(|late| TopicWanted::plain(late.topic.clone()));
@@ -181,7 +189,7 @@ impl Outputs {
             match &mut output.target {
                 Target::Topic { sink, partitions } => *partitions = partitions_of(&self.log, sink.topic())?,
                 Target::Outbox { partition, .. } => {
-                    *partition = partitions_of(&self.log, &outbox::topic(job, output.node))?.first().copied();
+                    *partition = partitions_of(&self.log, &outbox::topic(job, output.tag))?.first().copied();
                 }
                 Target::Direct(_) => {}
             }

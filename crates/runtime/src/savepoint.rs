@@ -6,13 +6,14 @@
 
 use crate::coordinates::{Cursor, ScanSplits};
 use crate::error::RuntimeError;
-use crate::journal::Counts;
+use crate::journal::{Counts, JournalState, SnapshotRecord};
+use crate::operators::{self, OperatorRecord};
 use crate::state_folder::{read_file, read_manifest};
 use base::ErrorKind;
 use base::codec::{CodecError, FieldReader, FieldWriter};
 use os::Os;
 use state::{Manifest, SnapshotParts, StateError, Store};
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::Duration;
@@ -23,7 +24,10 @@ const DESCRIPTION: &str = "savepoint";
 /// The file that names the runs.
 const MANIFEST: &str = "state";
 
-const MAGIC: &str = "eventwright savepoint 1";
+const MAGIC: &str = "eventwright savepoint 2";
+
+/// Of a savepoint that does not say of which operators the state is.
+const MAGIC_1: &str = "eventwright savepoint 1";
 
 /// What a savepoint says of its job.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -38,9 +42,39 @@ pub struct SavepointInfo {
     pub scans: Vec<ScanSplits>,
     pub cursors: Vec<Cursor>,
     pub counts: Counts,
+    /// What the plan consists of; empty in a savepoint of format 1.
+    pub operators: Vec<OperatorRecord>,
+    /// The first tag that no node of the job had had.
+    pub next_tag: u32,
 }
 
 impl SavepointInfo {
+    /// The job as the journal would know it behind the savepoint.
+    pub(crate) fn as_state(&self) -> JournalState {
+        JournalState {
+            instance: self.instance,
+            engine_version: self.engine_version,
+            plan: self.plan,
+            origin: self.id(),
+            scans: self.scans.clone(),
+            snapshot: Some(self.as_snapshot()),
+            steps: VecDeque::new(),
+            last_step: self.step,
+            counts: self.counts.clone(),
+            finished: false,
+            feeds: BTreeMap::new(),
+            operators: self.operators.clone(),
+            next_tag: self.next_tag,
+            changed_step: 0,
+            former_scans: Vec::new(),
+        }
+    }
+
+    pub(crate) fn as_snapshot(&self) -> SnapshotRecord {
+        let (step, clock_ms, cursors) = (self.step, self.clock_ms, self.cursors.clone());
+        SnapshotRecord { step, clock_ms, file: String::new(), cursors }
+    }
+
     /// Tells savepoints apart; never 0.
     pub fn id(&self) -> u64 {
         state::hash(&self.encode()).max(1)
@@ -48,12 +82,22 @@ impl SavepointInfo {
 
     fn encode(&self) -> Vec<u8> {
         let mut out = FieldWriter::new();
-        out.text(MAGIC).text(&self.job).u32(self.engine_version).u64(self.plan).u64(self.instance);
+        // One of format 1 keeps its bytes, and with them its id.
+        let is_first = self.operators.is_empty();
+        out.text(if is_first { MAGIC_1 } else { MAGIC })
+            .text(&self.job)
+            .u32(self.engine_version)
+            .u64(self.plan)
+            .u64(self.instance);
         out.u64(self.step).i64(self.clock_ms).u32(self.scans.len() as u32);
         self.scans.iter().for_each(|scan| scan.encode(&mut out));
         out.u32(self.cursors.len() as u32);
         self.cursors.iter().for_each(|cursor| cursor.encode(&mut out));
         self.counts.encode(&mut out);
+        if !is_first {
+            operators::encode_all(&self.operators, &mut out);
+            out.u32(self.next_tag);
+        }
         let mut bytes = out.finish();
         let checksum = crc32c::crc32c(&bytes);
         bytes.extend_from_slice(&checksum.to_le_bytes());
@@ -67,7 +111,8 @@ impl SavepointInfo {
             return Err(CodecError { what: "the checksum of the description does not fit" });
         }
         let mut reader = FieldReader::new(content);
-        if reader.text()? != MAGIC {
+        let magic = reader.text()?;
+        if magic != MAGIC && magic != MAGIC_1 {
             return Err(CodecError { what: "it is no savepoint of this version" });
         }
         let job = reader.text()?;
@@ -78,8 +123,25 @@ impl SavepointInfo {
         let count = reader.count(Cursor::ENCODED_BYTES)?;
         let cursors = (0..count).map(|_| Cursor::decode(&mut reader)).collect::<Result<_, _>>()?;
         let counts = Counts::decode(&mut reader)?;
+        let (mut operators, mut next_tag) = (Vec::new(), 0);
+        if magic == MAGIC {
+            operators = operators::decode_all(&mut reader)?;
+            next_tag = reader.u32()?;
+        }
         reader.finish()?;
-        Ok(SavepointInfo { job, engine_version, plan, instance, step, clock_ms, scans, cursors, counts })
+        Ok(SavepointInfo {
+            job,
+            engine_version,
+            plan,
+            instance,
+            step,
+            clock_ms,
+            scans,
+            cursors,
+            counts,
+            operators,
+            next_tag,
+        })
     }
 }
 

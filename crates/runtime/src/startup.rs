@@ -12,9 +12,11 @@ use crate::outbox;
 use crate::state_folder::StateFolder;
 use crate::topics;
 use base::{Offset, PartitionId};
+use dataflow::plan::Plan;
 use dataflow::source::{Position, Split};
 use eventlog::EventLog;
 use os::Os;
+use std::collections::BTreeMap;
 use std::path::Path;
 
 pub(crate) fn take_over(log: &EventLog, os: &Os, data: &Path, journal: &Journal) {
@@ -57,6 +59,34 @@ pub(crate) fn unpin(log: &EventLog, job: &str, state: &JournalState) {
     }
 }
 
+/// Keeps what a job will need that is about to be journalled so, along with what it needs as it is. It has been pinned
+/// when it is journalled: from then on retention may be looked at before the job is open.
+pub(crate) fn hold(log: &EventLog, job: &str, states: &[&JournalState]) {
+    let mut lowest: BTreeMap<PartitionId, Offset> = BTreeMap::new();
+    for (partition, from) in states.iter().flat_map(|state| needed(log, state)) {
+        let known = lowest.entry(partition).or_insert(from);
+        *known = from.min(*known);
+    }
+    for (partition, from) in lowest {
+        log.pin(&owner(job), partition, Some(from));
+    }
+}
+
+/// Gives up what the job needed for scans that it does not have any more.
+pub(crate) fn unpin_dropped(log: &EventLog, job: &str, before: &JournalState, plan: &Plan) {
+    let partitions = |is_wanted: &dyn Fn(u32) -> bool| -> Vec<PartitionId> {
+        let scans = before.scans.iter().filter(|scan| is_wanted(scan.scan));
+        scans.flat_map(|scan| &scan.splits).filter_map(|split| partition_of(log, split)).collect()
+    };
+    let read_on = partitions(&|tag| plan.tagged(tag).is_some());
+    for partition in partitions(&|tag| plan.tagged(tag).is_none()) {
+        if !read_on.contains(&partition) {
+            log.pin(&owner(job), partition, None);
+            log.pin(&running(job), partition, None);
+        }
+    }
+}
+
 /// Under which the input of a job is pinned that does not run.
 fn owner(job: &str) -> String {
     format!("unfinished job {job}")
@@ -81,16 +111,31 @@ fn needed(log: &EventLog, state: &JournalState) -> Vec<(PartitionId, Offset)> {
 
 /// Up to where the steps that are in the log have read the log's own topics.
 pub(crate) fn taken(log: &EventLog, state: &JournalState) -> Vec<(PartitionId, Offset)> {
-    lowest(log, state, |scan, index, split| {
-        let is_it = |range: &&Range| range.scan == scan && range.split == index;
-        let range = state.steps.iter().rev().find_map(|step| step.ranges.iter().find(is_it));
-        let (position, finished) = match (range, snapshot_cursor(state, scan, index)) {
-            (Some(range), _) => (range.to, range.finished),
-            (None, Some(cursor)) => (cursor.position, cursor.finished),
-            (None, None) => (split.start, false),
-        };
+    lowest(log, state, |scan, index, _| {
+        let (position, finished) = place(state, scan, index);
         (!finished).then_some(position)
     })
+}
+
+/// Where a split is behind the last step, and whether nothing follows.
+pub(crate) fn place(state: &JournalState, scan: u32, index: u32) -> (Position, bool) {
+    let is_it = |range: &&Range| range.scan == scan && range.split == index;
+    let range = state.steps.iter().rev().find_map(|step| step.ranges.iter().find(is_it));
+    match (range, snapshot_cursor(state, scan, index)) {
+        (Some(range), _) => (range.to, range.finished),
+        (None, Some(cursor)) => (cursor.position, cursor.finished),
+        (None, None) => {
+            let scan = state.scans.iter().find(|splits| splits.scan == scan);
+            let split = scan.and_then(|scan| scan.splits.get(index as usize));
+            (split.map_or(Position(0), |split| split.start), false)
+        }
+    }
+}
+
+/// The partition of the log that a split reads, if it is one.
+pub(crate) fn partition_of(log: &EventLog, split: &Split) -> Option<PartitionId> {
+    let (topic, number) = split.id.rsplit_once('/')?;
+    log.topic(topic)?.partitions.get(number.parse::<usize>().ok()?).copied()
 }
 
 fn snapshot_cursor(state: &JournalState, scan: u32, split: u32) -> Option<&Cursor> {
@@ -107,14 +152,12 @@ fn lowest(
     let mut lowest: Vec<(PartitionId, Offset)> = Vec::new();
     for scan in &state.scans {
         for (index, split) in (0..).zip(&scan.splits) {
-            let Some((topic, number)) = split.id.rsplit_once('/') else { continue };
-            let Some(topic) = log.topic(topic) else { continue };
-            let partition = number.parse::<usize>().ok().and_then(|number| topic.partitions.get(number));
-            let (Some(partition), Some(from)) = (partition, place(scan.scan, index, split)) else { continue };
+            let place = place(scan.scan, index, split);
+            let (Some(partition), Some(from)) = (partition_of(log, split), place) else { continue };
             let from = Offset(from.0);
-            match lowest.iter_mut().find(|(known, _)| known == partition) {
+            match lowest.iter_mut().find(|(known, _)| *known == partition) {
                 Some((_, known)) => *known = from.min(*known),
-                None => lowest.push((*partition, from)),
+                None => lowest.push((partition, from)),
             }
         }
     }

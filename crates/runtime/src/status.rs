@@ -335,7 +335,7 @@ pub(crate) fn of_journal(name: &str, state: &JournalState) -> JobStatus {
         since_ms: None,
         started_ms: None,
         ended_ms: None,
-        progress: counted(name, state.last_step, &state.counts),
+        progress: counted(name, state.last_step, &state.counts.by_node(|tag| state.node_of(tag))),
         failures: Vec::new(),
         restarts: 0,
         again_at_ms: None,
@@ -408,7 +408,7 @@ fn splits(state: &JournalState) -> Vec<SplitStatus> {
                 (position, finished) = (split.end.unwrap_or(position), true);
             }
             splits.push(SplitStatus {
-                node: *scan,
+                node: state.node_of(*scan),
                 split: split.id.clone(),
                 position: position.0,
                 end: split.end.map(|end| end.0),

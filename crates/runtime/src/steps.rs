@@ -9,6 +9,7 @@
 //! 4. When the input is done and the outboxes are empty, the end is journalled.
 
 use crate::ENGINE_VERSION;
+use crate::change;
 use crate::coordinates::Cursor;
 use crate::dead_letters;
 use crate::drivers::Drivers;
@@ -21,7 +22,7 @@ use crate::journal::{Counts, Journal, JournalState, LAYER, Record, SnapshotRecor
 use crate::late::LateTopic;
 use crate::lookups::Lookups;
 use crate::machine::{Turn, Wait};
-use crate::origin::Origin;
+use crate::operators;
 use crate::outbox::{self, OutboxSignals};
 use crate::outputs::{Encoded, Outputs, SinkAddress, create_topics};
 use crate::patience;
@@ -35,7 +36,7 @@ use crate::state_folder::{Opened, Polled, Snapshots, StateFolder};
 use crate::topics;
 use base::{ErrorKind, Lsn, Offset};
 use dataflow::engine::{Dataflow, DataflowOptions, Question, StepInput, StepOutput};
-use dataflow::plan::NodeId;
+use dataflow::plan::{NodeId, Plan};
 use eventlog::{EventLog, LogError};
 use os::Os;
 use state::{Snapshot, Store, StoreOptions};
@@ -87,7 +88,7 @@ impl Context {
     /// Waits until everything that was appended so far is durable. An earlier attempt of this process may have left
     /// more in the journal than the disk has: a job that goes on from there would remove what only the snapshot
     /// before needs, and could end before its last results are visible to its outboxes.
-    fn settle(&self) -> Result<Lsn, LogError> {
+    pub(crate) fn settle(&self) -> Result<Lsn, LogError> {
         loop {
             // A frame without entries takes no place; the answer is where the log ends.
             match self.log.append(|_| Ok::<_, LogError>(())) {
@@ -111,12 +112,13 @@ impl Context {
 
 /// Runs a job to its end (true) or until it is stopped (false).
 pub(crate) fn run(context: Context) -> Result<bool, RuntimeError> {
-    let context = Arc::new(context);
     if context.has_finished() {
         // An earlier attempt has journalled the end and failed while it waited for the disk.
         context.settle()?;
         return Ok(true);
     }
+    let Some(context) = change::settle_plan(context)? else { return Ok(false) };
+    let context = Arc::new(context);
     let mut job = Job::open(context.clone())?;
     let drivers = Drivers::start(&context, &job.signals, &job.lookups, &job.feeds)?;
     let result = job.run();
@@ -171,8 +173,7 @@ impl Job {
         let name = request.name.as_str();
         let plan = &request.plan;
         let last_lsn = context.settle()?;
-        let mut known = context.journal.job(name);
-        let origin = Origin::find(&context, known.as_ref())?;
+        let known = context.journal.job(name);
         let instance = known.as_ref().map_or(context.new_instance, |state| state.instance);
         let signals = Arc::new(OutboxSignals::default());
         let mut outputs = Outputs::open(
@@ -190,11 +191,7 @@ impl Job {
         let lookups = Arc::new(Lookups::new(plan, name));
         let feeds = Arc::new(Feeds::new(plan, &request.connectors, name, &identity(name, instance))?);
         if known.is_none() && outputs.have_outboxes() {
-            let alike =
-                |other: &String| other != name && outbox::topic_prefix(other) == outbox::topic_prefix(name);
-            if let Some(other) = context.journal.jobs().into_iter().map(|(other, _)| other).find(alike) {
-                return Err(RuntimeError::Alike { job: name.into(), other });
-            }
+            outbox::check_alone(&context.journal, name)?;
         }
         let mut topics = outputs.topics_wanted(name);
         topics.extend(lookups.topics_wanted());
@@ -209,9 +206,6 @@ impl Job {
         let spans = JobSpans::new(&context.tracer, name, instance);
         spans.iter().for_each(|spans| inputs.traced(spans));
         let folder = StateFolder::open(&context.os, &context.data, name)?;
-        if let Some(origin) = &origin {
-            known = Some(origin.begin(&context, &folder, instance, (&lookups, &feeds))?);
-        }
         let options = StoreOptions {
             budget_bytes: request.options.memory_bytes_max,
             background: request.options.background,
@@ -236,6 +230,8 @@ impl Job {
         if spans.is_some() {
             dataflow.trace()?;
         }
+        // One of an older version gives way to one that knows tags, even if no step comes.
+        let is_older = manifest.as_ref().is_some_and(|manifest| !Dataflow::is_tagged(manifest));
         let durable = manifest.map(|manifest| Snapshot::opened(&store, manifest));
         let snapshots = Snapshots::new((durable, durable_step), past, past_max);
         store.restore_done();
@@ -259,7 +255,7 @@ impl Job {
             due_ms: Arc::new(AtomicI64::new(i64::MAX)),
             last_lsn,
             cursors: Vec::new(),
-            steps_since_snapshot: 0,
+            steps_since_snapshot: is_older.into(),
             rows_since_snapshot: 0,
             is_saved_and_stops: false,
             profile: Profile::new(&context.os, plan.nodes.len()),
@@ -269,19 +265,6 @@ impl Job {
         match known {
             None => job.begin(&mut inputs, instance)?,
             Some(state) => {
-                if state.engine_version != ENGINE_VERSION {
-                    let stored = state.engine_version;
-                    return Err(RuntimeError::EngineChanged {
-                        job: name.into(),
-                        stored,
-                        now: ENGINE_VERSION,
-                    });
-                }
-                let now = state::hash(request.fingerprint.as_bytes());
-                if state.plan != now {
-                    let stored = state.plan;
-                    return Err(RuntimeError::PlanChanged { job: name.into(), stored, now });
-                }
                 inputs.resume(name, &state.scans)?;
                 job.declare_splits(&inputs, state.snapshot.is_none());
                 job.describe_progress(&inputs, &state.counts);
@@ -321,8 +304,10 @@ impl Job {
             origin: 0,
             scans,
         };
+        let operators = operators::of_plan(&self.context.request.plan);
+        let operators = Record::Operators { job: self.name.clone(), operators, next_tag: 0 };
         self.pin(inputs);
-        self.append(&[], &[record])?;
+        self.append(&[], &[record, operators])?;
         self.declare_splits(inputs, true);
         self.describe_progress(inputs, &Counts::default());
         Ok(())
@@ -354,7 +339,13 @@ impl Job {
             progress.sinks = self.outputs.sinks().map(sink).collect();
             progress.rows_before.get_or_insert(counts.rows_in.values().sum());
         });
-        self.context.progress.add(counts);
+        self.context.progress.add(&self.by_node(counts));
+    }
+
+    fn by_node(&self, counts: &Counts) -> Counts {
+        let plan = &self.context.request.plan;
+        // What is read or written no more has no node.
+        counts.by_node(|tag| plan.tagged(tag).map_or(u32::MAX - tag, |node| node.0 as u32))
     }
 
     fn topics(&self, inputs: &Inputs) -> JobTopics {
@@ -492,7 +483,7 @@ impl Job {
         let input = StepInput { clock_ms, reads };
         let mut output = self.dataflow.step_traced(input, &spans.traces, &mut self.profile)?;
         self.profile.mark();
-        count_outputs(&mut counts, &output);
+        count_outputs(&mut counts, &output, &self.context.request.plan);
         let processed_ns = self.spans.as_ref().map_or(0, JobSpans::now_ns);
         let mut sent = match &self.spans {
             Some(spans) => spans.send(&mut output.outputs, &output.traces, &self.addresses, self.step + 1),
@@ -538,7 +529,7 @@ impl Job {
         let meters = &self.context.progress.meters;
         meters.step.record(self.profile.committed());
         meters.step_rows.record(rows);
-        self.context.progress.add(&counts);
+        self.context.progress.add(&self.by_node(&counts));
         self.context.progress.update(|progress| {
             progress.steps = self.step;
             progress.watermark_ms = output.watermark;
@@ -715,6 +706,8 @@ impl Job {
                 scans: state.scans,
                 cursors: self.cursors.clone(),
                 counts: state.counts,
+                operators: state.operators,
+                next_tag: state.next_tag,
             };
             let then_stop = request.then_stop;
             let ticket = request.begin(parts, &self.store, &meta);
@@ -783,9 +776,9 @@ pub(crate) fn identity(job: &str, instance: u64) -> String {
     format!("{job}-{instance:016x}")
 }
 
-fn count_outputs(counts: &mut Counts, output: &StepOutput) {
+fn count_outputs(counts: &mut Counts, output: &StepOutput, plan: &Plan) {
     for sink in &output.outputs {
-        *counts.rows_out.entry(sink.sink.0 as u32).or_default() += sink.rows.len() as u64;
+        *counts.rows_out.entry(plan.tag(sink.sink)).or_default() += sink.rows.len() as u64;
     }
     counts.late_rows += output.late_rows;
 }

@@ -1,7 +1,6 @@
 //! A job's internal topics: their names, and how they go with the job.
 
 use base::PartitionId;
-use dataflow::plan::NodeId;
 use eventlog::{EventLog, LogError};
 
 use crate::error::RuntimeError;
@@ -29,9 +28,9 @@ pub(crate) fn own_prefix(kind: &str, job: &str) -> String {
     }
 }
 
-/// The topic of a node of a job's plan: internal, never listed to clients as a user's topic.
-pub(crate) fn own(kind: &str, job: &str, node: NodeId) -> String {
-    format!("{}{}", own_prefix(kind, job), node.0)
+/// The topic of a node of a job's plan, by its tag: internal, never listed to clients as a user's topic.
+pub(crate) fn own(kind: &str, job: &str, tag: u32) -> String {
+    format!("{}{tag}", own_prefix(kind, job))
 }
 
 /// The topics of a kind that a job has.

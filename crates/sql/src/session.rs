@@ -5,6 +5,7 @@
 
 mod catalog;
 mod create_as;
+mod explain_view;
 mod materialized;
 mod settings;
 
@@ -379,9 +380,12 @@ impl Session {
             StatementKind::Query(_) | StatementKind::Insert(_) | StatementKind::StatementSet(_) => {
                 self.execute(&explain.statement)
             }
+            StatementKind::CreateMaterializedTable(_) | StatementKind::AlterMaterializedTable { .. } => {
+                self.explain_materialized(&explain.statement)
+            }
             _ => refuse(Diagnostic::invalid(
                 explain.statement.span,
-                "EXPLAIN takes a query, an INSERT or a statement set",
+                "EXPLAIN takes a query, an INSERT, a statement set or a materialized table",
             )),
         };
         self.jobs = jobs;

@@ -63,6 +63,7 @@ impl Layers {
         if groups.end > KEY_GROUPS || groups.start > groups.end {
             return Err(StateError::damaged(format!("key groups {groups:?} do not exist")));
         }
+        let id = store.place_of(id);
         let mut metas = Vec::new();
         let mut layers = Vec::new();
         // Parts hold different key groups, so their order does not matter.

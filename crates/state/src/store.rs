@@ -44,6 +44,8 @@ pub struct Store {
     writer: Arc<Worker>,
     merger: Arc<Worker>,
     budget_bytes: usize,
+    /// By owner, under what its tables lie; those beyond lie under themselves.
+    tags: Arc<[u32]>,
     /// What the snapshot that the store was opened from holds for each table, until the tables take it.
     restored: Arc<Mutex<BTreeMap<TableId, Vec<RestoredTable>>>>,
 }
@@ -177,6 +179,7 @@ impl Store {
             writer: Arc::new(Worker::new("state-write", options.background)),
             merger: Arc::new(Worker::new("state-merge", options.background)),
             budget_bytes: options.budget_bytes,
+            tags: Arc::default(),
             restored: Arc::new(Mutex::new(restored)),
         };
         Ok((store, older))
@@ -187,6 +190,18 @@ impl Store {
         let disk: Arc<dyn Disk> = Arc::new(os::disk::sim::SimDisk::new());
         let options = StoreOptions { budget_bytes, background: false, ..StoreOptions::default() };
         Store::open(&disk, Path::new("state"), options, None).expect("a disk in memory does not fail")
+    }
+
+    /// The same store for owners whose tables lie under these tags, by owner: so a table keeps its place while the
+    /// number of its owner changes.
+    pub fn tagged(&self, tags: &[u32]) -> Store {
+        Store { tags: tags.into(), ..self.clone() }
+    }
+
+    /// Where a table lies.
+    pub(crate) fn place_of(&self, id: TableId) -> TableId {
+        let tag = self.tags.get(id.owner as usize).copied();
+        TableId { owner: tag.unwrap_or(id.owner), ..id }
     }
 
     pub fn budget_bytes(&self) -> usize {

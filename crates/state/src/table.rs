@@ -6,7 +6,7 @@ use crate::layers::Layers;
 /// A table of an operator: the same in every snapshot of a plan.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct TableId {
-    /// The operator's node.
+    /// The operator's node; on disk its tag ([`crate::Store::tagged`]).
     pub owner: u32,
     /// Counted within the operator.
     pub table: u32,

@@ -12,6 +12,7 @@
 //! addresses.
 
 mod batches;
+mod change;
 mod changelog;
 mod conflicts;
 mod deduplicate;
@@ -180,6 +181,8 @@ pub struct Dataflow {
     sequence: u64,
     failed: bool,
     keeps_late_rows: bool,
+    /// By node: whether it runs. All do but while a job is changed.
+    runs: Vec<bool>,
     state_sizes: Vec<StateSize>,
     traced: Option<Traced>,
     store: Store,
@@ -192,6 +195,7 @@ impl Dataflow {
     /// Checks the plan and begins with what the store was opened with, which is nothing for a new job.
     pub fn new(plan: Arc<Plan>, options: DataflowOptions, store: &Store) -> Result<Dataflow, DataflowError> {
         plan.validate()?;
+        let store = &store.tagged(&plan.tags);
         let workers = options.workers.clamp(1, state::KEY_GROUPS);
         let schemas: Vec<SchemaRef> = plan.nodes.iter().map(|node| relaxed(&node.schema)).collect();
         let mut readers = vec![0; plan.nodes.len()];
@@ -224,6 +228,7 @@ impl Dataflow {
             sequence: 0,
             failed: false,
             keeps_late_rows: false,
+            runs: vec![true; plan.nodes.len()],
             state_sizes: Vec::new(),
             traced: None,
             store: store.clone(),
@@ -349,7 +354,7 @@ impl Dataflow {
         let mut unread = self.readers.clone();
         let mut late_rows_by_node = Vec::new();
         let mut outputs = Vec::new();
-        for (index, node) in plan.nodes.iter().enumerate() {
+        for (index, node) in plan.nodes.iter().enumerate().filter(|(index, _)| self.runs[*index]) {
             let id = NodeId(index);
             let inputs = node.inputs.iter().map(|input| {
                 unread[input.0] -= 1;
@@ -492,7 +497,8 @@ impl Dataflow {
 
     /// Rows must not reach the stream side of a join before its table side is complete.
     fn check_phases(&self, rows_in: &BTreeMap<NodeId, u64>) -> Result<(), DataflowError> {
-        if self.stream_phases.is_empty() {
+        // What is run again was in order when it was run.
+        if self.stream_phases.is_empty() || self.runs.contains(&false) {
             return Ok(());
         }
         let unfinished = self.splits.iter().filter(|(_, splits)| splits.contains(&false));

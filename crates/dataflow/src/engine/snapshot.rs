@@ -8,14 +8,17 @@ use super::operator::Operator;
 use super::traced::Traced;
 use super::watermark::{SplitWatermark, WatermarkState};
 use super::{Dataflow, DataflowOptions};
-use crate::plan::Plan;
+use crate::plan::{NodeId, Plan};
 use base::codec::{FieldReader, FieldWriter};
-use state::snapshot::UNKEYED;
 use state::{Manifest, SnapshotParts, StateError, Store, Table};
 use std::sync::Arc;
 
 /// The owner of the engine's own section; nodes own the numbers below.
 const ENGINE: u32 = u32::MAX;
+
+/// The part of it that says by tag what belongs to which node. Before there were tags the section was unkeyed, and its
+/// nodes stood in the order of the plan.
+const TAGGED: u32 = 0;
 
 /// What changed is written each time that the state has grown by this part of its budget.
 const FREEZES_PER_BUDGET: usize = 8;
@@ -52,7 +55,7 @@ impl Dataflow {
     /// at once.
     pub fn snapshot(&mut self) -> Result<SnapshotParts, DataflowError> {
         let mut snapshot = SnapshotParts::new(self.plan.fingerprint());
-        snapshot.section(ENGINE, UNKEYED, self.save_engine());
+        snapshot.section(ENGINE, TAGGED, self.save_engine());
         for operator in &mut self.operators {
             for table in operator.tables() {
                 snapshot.table(table)?;
@@ -130,29 +133,33 @@ impl Dataflow {
     }
 
     fn save_engine(&self) -> Vec<u8> {
+        let tag = |index: usize| self.plan.tag(NodeId(index));
         let mut out = FieldWriter::new();
         out.u64(self.sequence).u32(self.splits.len() as u32);
         for (scan, splits) in &self.splits {
-            out.u32(scan.0 as u32)
+            out.u32(self.plan.tag(*scan))
                 .bytes(&splits.iter().map(|finished| u8::from(*finished)).collect::<Vec<_>>());
         }
-        for operator in &self.operators {
+        let mut watermarks = Vec::new();
+        let mut clocks = Vec::new();
+        for (index, operator) in self.operators.iter().enumerate() {
             match operator {
-                Operator::Watermark { state, .. } => {
-                    out.i64(state.combined).u32(state.splits.len() as u32);
-                    for split in &state.splits {
-                        let idle = if split.idle { IDLE } else { 0 };
-                        out.i64(split.maximum).u8(u8::from(split.finished) | idle);
-                    }
-                }
-                Operator::ProcessingTime { watermark, .. } => {
-                    out.i64(*watermark);
-                }
+                Operator::Watermark { state, .. } => watermarks.push((tag(index), state)),
+                Operator::ProcessingTime { watermark, .. } => clocks.push((tag(index), *watermark)),
                 _ => {}
             }
         }
-        for meeting in self.meetings.values() {
-            out.i64(meeting.watermark);
+        let meetings = self.meetings.iter().map(|(id, meeting)| (self.plan.tag(*id), meeting.watermark));
+        out.u32(watermarks.len() as u32);
+        for (tag, state) in watermarks {
+            out.u32(tag);
+            save_watermark(state, &mut out);
+        }
+        for times in [clocks, meetings.collect()] {
+            out.u32(times.len() as u32);
+            for (tag, watermark) in times {
+                out.u32(tag).i64(watermark);
+            }
         }
         out.finish()
     }
@@ -173,18 +180,81 @@ impl Dataflow {
                 snapshot.fingerprint
             )));
         }
-        let engine = snapshot.unkeyed(ENGINE);
-        let engine = engine.ok_or_else(|| StateError::damaged("the engine's own section is missing"))?;
-        dataflow.restore_engine(engine)?;
+        match snapshot.section(ENGINE, TAGGED) {
+            Some(engine) => {
+                let taken = dataflow.restore_tagged(engine)?;
+                if taken != dataflow.expected() {
+                    return Err(StateError::damaged("the engine's own section is of another plan").into());
+                }
+            }
+            None => {
+                let engine = snapshot.unkeyed(ENGINE);
+                let engine =
+                    engine.ok_or_else(|| StateError::damaged("the engine's own section is missing"))?;
+                dataflow.restore_ordered(engine)?;
+            }
+        }
         Ok(dataflow)
     }
 
-    fn restore_engine(&mut self, bytes: &[u8]) -> Result<(), StateError> {
+    /// What of a plan has a place in the engine's own section.
+    fn expected(&self) -> usize {
+        let timed = |operator: &&Operator| {
+            matches!(operator, Operator::Watermark { .. } | Operator::ProcessingTime { .. })
+        };
+        self.splits.len() + self.operators.iter().filter(timed).count() + self.meetings.len()
+    }
+
+    /// Takes what belongs to the nodes of this plan, and answers how much that was.
+    pub(super) fn restore_tagged(&mut self, bytes: &[u8]) -> Result<usize, StateError> {
         let mut reader = FieldReader::new(bytes);
-        self.sequence = reader.u64()?;
-        if self.sequence > SEQUENCE_MAX {
-            return Err(StateError::damaged("the number of rows is out of range"));
+        self.sequence = sequence(&mut reader)?;
+        let mut taken = 0;
+        for _ in 0..reader.count(8)? {
+            let tag = reader.u32()?;
+            let finished: Vec<bool> = reader.bytes()?.iter().map(|finished| *finished != 0).collect();
+            let Some(scan) = self.plan.tagged(tag).filter(|scan| self.splits.contains_key(scan)) else {
+                continue;
+            };
+            self.set_splits(scan, finished.len() as u32);
+            self.splits.insert(scan, finished);
+            taken += 1;
         }
+        for _ in 0..reader.count(16)? {
+            let tag = reader.u32()?;
+            let restored = read_watermark(&mut reader)?;
+            let Some(node) = self.plan.tagged(tag) else { continue };
+            let Some(Operator::Watermark { scan, state }) = self.operators.get_mut(node.0) else { continue };
+            if self.splits.get(scan).map(Vec::len) != Some(restored.splits.len()) {
+                return Err(StateError::damaged("a watermark has another number of splits"));
+            }
+            *state = restored;
+            taken += 1;
+        }
+        for _ in 0..reader.count(12)? {
+            let (tag, restored) = (reader.u32()?, reader.i64()?);
+            let Some(node) = self.plan.tagged(tag) else { continue };
+            if let Some(Operator::ProcessingTime { watermark, .. }) = self.operators.get_mut(node.0) {
+                *watermark = restored;
+                taken += 1;
+            }
+        }
+        for _ in 0..reader.count(12)? {
+            let (tag, restored) = (reader.u32()?, reader.i64()?);
+            let Some(node) = self.plan.tagged(tag) else { continue };
+            if let Some(meeting) = self.meetings.get_mut(&node) {
+                meeting.watermark = restored;
+                taken += 1;
+            }
+        }
+        reader.finish()?;
+        Ok(taken)
+    }
+
+    /// The same of a section without tags.
+    fn restore_ordered(&mut self, bytes: &[u8]) -> Result<(), StateError> {
+        let mut reader = FieldReader::new(bytes);
+        self.sequence = sequence(&mut reader)?;
         let scans = reader.u32()? as usize;
         if scans != self.splits.len() {
             return Err(StateError::damaged("it has another number of scans"));
@@ -200,22 +270,47 @@ impl Dataflow {
                 *watermark = reader.i64()?;
             }
             let Operator::Watermark { scan, state } = operator else { continue };
-            let combined = reader.i64()?;
-            let count = reader.count(SPLIT_BYTES)?;
-            if self.splits.get(scan).map(Vec::len) != Some(count) {
+            let restored = read_watermark(&mut reader)?;
+            if self.splits.get(scan).map(Vec::len) != Some(restored.splits.len()) {
                 return Err(StateError::damaged("a watermark has another number of splits"));
             }
-            let mut split = || {
-                let (maximum, flags) = (reader.i64()?, reader.u8()?);
-                let (finished, idle) = (flags & FINISHED != 0, flags & IDLE != 0);
-                Ok::<_, StateError>(SplitWatermark { maximum, finished, idle })
-            };
-            let splits = (0..count).map(|_| split()).collect::<Result<_, _>>()?;
-            *state = WatermarkState { splits, combined };
+            *state = restored;
         }
         for meeting in self.meetings.values_mut() {
             meeting.watermark = reader.i64()?;
         }
         Ok(reader.finish()?)
     }
+}
+
+/// What a snapshot says of the nodes of its plan, by their tags.
+pub(super) fn engine_section(snapshot: &Manifest) -> Option<&[u8]> {
+    snapshot.section(ENGINE, TAGGED)
+}
+
+fn sequence(reader: &mut FieldReader<'_>) -> Result<u64, StateError> {
+    let sequence = reader.u64()?;
+    if sequence > SEQUENCE_MAX {
+        return Err(StateError::damaged("the number of rows is out of range"));
+    }
+    Ok(sequence)
+}
+
+fn save_watermark(state: &WatermarkState, out: &mut FieldWriter) {
+    out.i64(state.combined).u32(state.splits.len() as u32);
+    for split in &state.splits {
+        let idle = if split.idle { IDLE } else { 0 };
+        out.i64(split.maximum).u8(u8::from(split.finished) | idle);
+    }
+}
+
+fn read_watermark(reader: &mut FieldReader<'_>) -> Result<WatermarkState, StateError> {
+    let combined = reader.i64()?;
+    let count = reader.count(SPLIT_BYTES)?;
+    let mut splits = Vec::with_capacity(count);
+    for _ in 0..count {
+        let (maximum, flags) = (reader.i64()?, reader.u8()?);
+        splits.push(SplitWatermark { maximum, finished: flags & FINISHED != 0, idle: flags & IDLE != 0 });
+    }
+    Ok(WatermarkState { splits, combined })
 }

@@ -8,6 +8,7 @@ use super::{
     Aggregate, AggregateFunction, AggregateOptions, Changelog, Elements, Keep, Node, NodeId, NodeKind,
     OverFrame, OverOrder, Plan, SortKey, Unnest, WindowKind,
 };
+use crate::expression::Expression;
 use arrow_schema::{DataType, Field, Schema, TimeUnit};
 use std::fmt::Write;
 
@@ -62,6 +63,18 @@ impl Plan {
     pub fn describe_node(&self, node: &Node) -> String {
         let input = |side: usize| node.inputs.get(side).map(|input| self.node(*input).schema.clone());
         let name = |side: usize, index: usize| column_name(input(side).as_deref(), index);
+        node.describe_with(&name, &|expression| expression.describe())
+    }
+}
+
+impl Node {
+    /// The same with the input's columns, by side and number, and expressions over them as somebody else writes them.
+    pub(super) fn describe_with(
+        &self,
+        name: &dyn Fn(usize, usize) -> String,
+        text: &dyn Fn(&dyn Expression) -> String,
+    ) -> String {
+        let node = self;
         let names = |side: usize, indices: &[usize]| {
             indices.iter().map(|index| name(side, *index)).collect::<Vec<_>>().join(", ")
         };
@@ -71,15 +84,15 @@ impl Plan {
             }
             NodeKind::Watermark { column, watermark, idle_ms } => {
                 let idle = describe_idle(*idle_ms);
-                format!("Watermark({} AS {}{idle})", name(0, *column), watermark.describe())
+                format!("Watermark({} AS {}{idle})", name(0, *column), text(watermark.as_ref()))
             }
             NodeKind::ProcessingTime => "ProcessingTime".into(),
             NodeKind::Project { expressions } => {
                 let expressions: Vec<_> =
-                    expressions.iter().map(|expression| expression.describe()).collect();
+                    expressions.iter().map(|expression| text(expression.as_ref())).collect();
                 format!("Project({})", expressions.join(", "))
             }
-            NodeKind::Filter { predicate } => format!("Filter({})", predicate.describe()),
+            NodeKind::Filter { predicate } => format!("Filter({})", text(predicate.as_ref())),
             NodeKind::WindowAssign { time_column, window, zone } => {
                 format!(
                     "WindowAssign({})",
@@ -99,11 +112,11 @@ impl Plan {
                 )
             }
             NodeKind::Unnest(unnest) => {
-                format!("Unnest({}, kept=[{}])", unnest.text(), names(0, &unnest.kept))
+                format!("Unnest({}, kept=[{}])", unnest.text_with(text), names(0, &unnest.kept))
             }
             NodeKind::BoundedJoin { kind, stream_keys, table_keys, residual } => {
                 let kind = kind.name();
-                let residual = residual.as_ref().map(|residual| format!(", {}", residual.describe()));
+                let residual = residual.as_ref().map(|residual| format!(", {}", text(residual.as_ref())));
                 format!(
                     "BoundedJoin({kind}, stream=[{}], table=[{}]{})",
                     names(0, stream_keys),
@@ -116,7 +129,7 @@ impl Plan {
                     join.found_schema().fields().iter().map(|field| format!("`{}`", field.name())).collect();
                 format!(
                     "LookupJoin({}, found=[{}])",
-                    join.text(&names(0, &join.stream_keys)),
+                    join.text_with(&names(0, &join.stream_keys), text),
                     found.join(", ")
                 )
             }
@@ -150,7 +163,7 @@ impl Plan {
                 )
             }
             NodeKind::WindowJoin { kind, ends, zone, left_keys, right_keys, residual } => {
-                let residual = residual.as_ref().map(|residual| format!(", {}", residual.describe()));
+                let residual = residual.as_ref().map(|residual| format!(", {}", text(residual.as_ref())));
                 format!(
                     "WindowJoin({}, {} = {}{}, left=[{}], right=[{}]{})",
                     kind.name(),
@@ -163,7 +176,7 @@ impl Plan {
                 )
             }
             NodeKind::IntervalJoin { kind, times, lower_ms, upper_ms, left_keys, right_keys, residual } => {
-                let residual = residual.as_ref().map(|residual| format!(", {}", residual.describe()));
+                let residual = residual.as_ref().map(|residual| format!(", {}", text(residual.as_ref())));
                 format!(
                     "IntervalJoin({}, {} - {} in {lower_ms}..={upper_ms}ms, left=[{}], right=[{}]{})",
                     kind.name(),
@@ -175,7 +188,7 @@ impl Plan {
                 )
             }
             NodeKind::TemporalJoin { kind, times, left_keys, right_keys, residual } => {
-                let residual = residual.as_ref().map(|residual| format!(", {}", residual.describe()));
+                let residual = residual.as_ref().map(|residual| format!(", {}", text(residual.as_ref())));
                 format!(
                     "TemporalJoin({}, {} at {}, left=[{}], right=[{}]{})",
                     kind.name(),
@@ -237,7 +250,7 @@ impl Plan {
                 )
             }
             NodeKind::Join { kind, left_keys, right_keys, residual } => {
-                let residual = residual.as_ref().map(|residual| format!(", {}", residual.describe()));
+                let residual = residual.as_ref().map(|residual| format!(", {}", text(residual.as_ref())));
                 format!(
                     "Join({}, left=[{}], right=[{}]{})",
                     kind.name(),
@@ -271,6 +284,10 @@ impl Plan {
 impl Unnest {
     /// What it takes apart, and how.
     pub fn text(&self) -> String {
+        self.text_with(&|expression| expression.describe())
+    }
+
+    fn text_with(&self, text: &dyn Fn(&dyn Expression) -> String) -> String {
         let elements = match self.elements {
             Elements::OfArray => "elements",
             Elements::OfMap => "entries",
@@ -278,7 +295,7 @@ impl Unnest {
         };
         let left = if self.keeps_empty { "LEFT, " } else { "" };
         let number = if self.with_ordinality { ", with ordinality" } else { "" };
-        format!("{left}{elements} of {}{number}", self.collection.describe())
+        format!("{left}{elements} of {}{number}", text(self.collection.as_ref()))
     }
 }
 

@@ -83,6 +83,11 @@ impl LookupJoin {
 
     /// What decides results, in one line; `names` are those of the stream's keys.
     pub(super) fn text(&self, names: &str) -> String {
+        self.text_with(names, &|expression| expression.describe())
+    }
+
+    /// The same with another way to write expressions.
+    pub(super) fn text_with(&self, names: &str, text_of: &dyn Fn(&dyn Expression) -> String) -> String {
         let found = self.table_keys.iter().map(|column| self.column_name(*column)).collect::<Vec<_>>();
         let order = if self.ordered { "ORDERED" } else { "ALLOW_UNORDERED" };
         let mut text = format!(
@@ -92,7 +97,7 @@ impl LookupJoin {
             found.join(", ")
         );
         if let Some(residual) = &self.residual {
-            let _ = write!(text, ", {}", residual.describe());
+            let _ = write!(text, ", {}", text_of(residual.as_ref()));
         }
         match &self.cache {
             None => text.push_str(", cache=NONE"),

@@ -71,6 +71,23 @@ pub enum MatchInput {
 }
 
 impl RowPattern {
+    /// All expressions of the pattern and its measures, each over columns of its own.
+    pub(super) fn expressions<'a>(
+        &'a self,
+        measures: &'a [MatchExpression],
+    ) -> impl Iterator<Item = &'a dyn Expression> {
+        let alone = self.variables.iter().filter_map(|variable| variable.row_condition.as_deref());
+        let rest = self.variables.iter().filter_map(|variable| variable.condition.as_ref()).chain(measures);
+        let arguments = |one: &'a MatchExpression| {
+            let arguments = one.inputs.iter().filter_map(|input| match input {
+                MatchInput::Aggregate { argument, .. } => argument.as_deref(),
+                _ => None,
+            });
+            std::iter::once(one.expression.as_ref()).chain(arguments)
+        };
+        alone.chain(rest.flat_map(arguments))
+    }
+
     /// `a b+? c{2,3}`.
     pub fn describe(&self) -> String {
         let one = |variable: &RowVariable| {

@@ -57,6 +57,10 @@ pub struct RunArguments {
     /// Begin with the state of this savepoint; the file must hold exactly one job
     #[arg(long, value_name = "DIR")]
     pub from_savepoint: Option<PathBuf>,
+    /// Agree that state is lost where the statement of an unfinished job, or of a savepoint, has changed; `explain FILE
+    /// --data DIR` says which
+    #[arg(short = 'n', long)]
+    pub allow_non_restored_state: bool,
     /// What the state of a job may take in memory, such as 256mb
     /// [default: `taskmanager.memory.managed.size` of the file, else 1gb]
     #[arg(long, value_name = "SIZE")]
@@ -87,6 +91,7 @@ pub struct CheckArguments {
 #[derive(Args)]
 #[command(after_help = "Examples:
   eventwright explain job.sql                        the plan of each job, its state, advice
+  eventwright explain job.sql --data ./data          what becomes of an unfinished job that is run with this file
   eventwright explain --analyze orders               rows, time and state of each operator
   eventwright explain --analyze orders --data ./data -o json")]
 pub struct ExplainArguments {
@@ -102,8 +107,9 @@ pub struct ExplainArguments {
     /// A value for `${NAME}` in the files; may be given several times
     #[arg(long = "var", value_name = "NAME=VALUE", conflicts_with = "analyze")]
     pub variables: Vec<String>,
-    /// The data directory of the node that runs the job
-    #[arg(long, value_name = "DIR", conflicts_with = "http", requires = "analyze")]
+    /// The data directory of the node that runs the job; with a file one that no node serves, to say what becomes of its
+    /// unfinished jobs
+    #[arg(long, value_name = "DIR", conflicts_with = "http")]
     pub data: Option<PathBuf>,
     /// Address of the node's monitoring API [default: 127.0.0.1:8081]
     #[arg(long, value_name = "ADDR")]

@@ -1,6 +1,7 @@
 //! `explain`: the plans of a file, or what the operators of a running job have done.
 
 use crate::analyze::Analysis;
+use crate::changes;
 use crate::cli::{ExplainArguments, Form, JobsArguments, ScriptArguments};
 use crate::jobs::Jobs;
 use crate::script::Script;
@@ -35,6 +36,7 @@ fn plans(arguments: &ExplainArguments) -> anyhow::Result<()> {
     if !file.exists() {
         bail!("there is no file {}; a running job is explained by --analyze", file.display());
     }
+    let script_file = file.clone();
     let script = Script::read(&ScriptArguments {
         file,
         init: arguments.init.clone(),
@@ -45,10 +47,17 @@ fn plans(arguments: &ExplainArguments) -> anyhow::Result<()> {
     if !report.diagnostics.is_empty() {
         return Err(script.failure(&report.diagnostics));
     }
+    let changes = match &arguments.data {
+        Some(data) => changes::of_jobs(data, &script_file, &report.jobs)?,
+        None => report.jobs.iter().map(|_| None).collect(),
+    };
     match arguments.output {
         Form::Text => {
-            for job in &report.jobs {
+            for (job, change) in report.jobs.iter().zip(&changes) {
                 println!("job {}\n{}", job.name, job.explain);
+                if let Some((name, comparison)) = change {
+                    println!("{}", changes::text(name, comparison));
+                }
             }
         }
         Form::Json => {
@@ -57,11 +66,15 @@ fn plans(arguments: &ExplainArguments) -> anyhow::Result<()> {
                 let advice = job.warnings.iter().chain(&job.advice);
                 advice.map(|advice| super::check::describe(advice, &script)).collect::<Vec<_>>()
             };
-            let jobs: Vec<Value> = report
-                .jobs
-                .iter()
-                .map(|job| json!({"job": job.name, "plan": parsed(&job.json), "advice": advice(job)}))
-                .collect();
+            let described = |(job, change): (&sql::session::JobRequest, &changes::OfJob)| {
+                let mut described =
+                    json!({"job": job.name, "plan": parsed(&job.json), "advice": advice(job)});
+                if let Some((name, comparison)) = change {
+                    described["change"] = changes::json(name, comparison);
+                }
+                described
+            };
+            let jobs: Vec<Value> = report.jobs.iter().zip(&changes).map(described).collect();
             println!("{}", json!({ "jobs": jobs }));
         }
     }

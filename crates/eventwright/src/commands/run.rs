@@ -1,6 +1,7 @@
 //! `run`: a Flink SQL file on an embedded node, from the first statement to the summary.
 
 use crate::analyze::Analysis;
+use crate::changes;
 use crate::cli::{Form, RunArguments};
 use crate::crash;
 use crate::materialized;
@@ -251,12 +252,17 @@ impl<'a> Run<'a> {
                 restart: RestartStrategy::from_settings(&job.settings)?,
                 unread_bytes_max: size(UNREAD, defaults.unread_bytes_max),
                 waiting_bytes_max: size(WAITING, defaults.waiting_bytes_max),
+                allows_non_restored: self.arguments.allow_non_restored_state
+                    || setting(changes::CONSENT) == Some("true"),
                 ..defaults
             },
             from_savepoint: self.arguments.from_savepoint.clone(),
             late_rows_topic: job.settings.get(LATE_ROWS_TOPIC).cloned(),
             observer: self.observer.clone(),
         };
+        if let Some(comparison) = changes::of(&self.node.runtime, &request)? {
+            eprint!("{}", changes::text(&name, &comparison));
+        }
         match self.node.runtime.submit(request)? {
             Submitted::FinishedBefore(_) => {
                 let progress = JobProgress { job: name, ..JobProgress::default() };

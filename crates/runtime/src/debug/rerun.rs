@@ -51,6 +51,11 @@ pub(super) fn run(
     if state.plan != now {
         return Err(RuntimeError::PlanChanged { job: name.into(), stored: state.plan, now });
     }
+    let request = &JobRequest { plan: Arc::new(state.tagged(&request.plan)), ..request.clone() };
+    if (1..=state.changed_step).contains(&wanted.step) {
+        let (step, change) = (wanted.step, state.changed_step);
+        return Err(RuntimeError::BeforeChange { job: name.into(), step, change });
+    }
     let mut again = open(runtime, request, &state, wanted)?;
     let before = again.known.base.step();
     let records = std::mem::take(&mut again.known.steps);
@@ -220,9 +225,9 @@ impl Again {
         let reads = self.reads(record)?;
         let inputs = reads.iter().zip(&record.ranges);
         let inputs = inputs.map(|(read, range)| DebuggedInput {
-            node: NodeId(range.scan as usize),
-            table: match plan.nodes.get(range.scan as usize).map(|node| &node.kind) {
-                Some(NodeKind::Scan { table, .. }) => table.name.clone(),
+            node: read.scan,
+            table: match &plan.node(read.scan).kind {
+                NodeKind::Scan { table, .. } => table.name.clone(),
                 _ => String::new(),
             },
             of: lineage::place(log, self.known.split_id(range.scan, range.split)),

@@ -78,7 +78,7 @@ impl Driver {
         let partitions = topics::partitions(&context.log, &landing.topic)?;
         let ids_partition = topics::partitions(&context.log, &landing.ids_topic)?[0];
         let job = context.request.name.clone();
-        let ended = context.journal.feed(&job, landing.scan.0 as u32).is_some_and(|feed| feed.ended);
+        let ended = context.journal.feed(&job, landing.tag).is_some_and(|feed| feed.ended);
         landing.ended.store(ended, Ordering::Release);
         let mut feed = landing.feed()?;
         feed.has_partitions(partitions.len() as u32);
@@ -151,7 +151,7 @@ impl Driver {
     }
 
     fn work(&mut self, wait_ms: u64) -> Result<Polling, RuntimeError> {
-        let scan = self.landing.scan.0 as u32;
+        let scan = self.landing.tag;
         if self.landing.ended.load(Ordering::Acquire) {
             self.wait_confirmed()?;
             return Ok(Polling::Done);
@@ -214,7 +214,7 @@ impl Driver {
         self.encode(records, &mut batches)?;
         let landed = batches.iter().map(|batch| u64::from(batch.records)).sum::<u64>();
         let bytes = batches.iter().map(|batch| batch.bytes.len() as u64).sum::<u64>();
-        let feed = FeedPosition { scan: self.landing.scan.0 as u32, position, ended };
+        let feed = FeedPosition { scan: self.landing.tag, position, ended };
         let record = Record::Fed { job: self.job.clone(), feed };
         let mut ids_at = 0;
         let appended = patience::append(&self.log, &self.wakeup, &self.stopped, |frame| {

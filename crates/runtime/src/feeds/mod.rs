@@ -37,6 +37,8 @@ pub(crate) struct Feeds {
 /// What the driver and the reader of one feed know together.
 pub(crate) struct Landing {
     scan: NodeId,
+    /// What the scan is called on disk.
+    tag: u32,
     table: Arc<TableDefinition>,
     connector: Arc<dyn Connector>,
     identity: String,
@@ -77,13 +79,15 @@ impl Feeds {
             let connector = connector_of(connectors, table)?;
             if connector.lands(table) {
                 let scan = NodeId(index);
+                let tag = plan.tag(scan);
                 landings.push(Arc::new(Landing {
                     scan,
+                    tag,
                     table: table.clone(),
                     connector: connector.clone(),
-                    identity: sink_identity(identity, scan),
-                    topic: topics::own(topics::SOURCE, job, scan),
-                    ids_topic: topics::own(topics::IDS, job, scan),
+                    identity: sink_identity(identity, tag),
+                    topic: topics::own(topics::SOURCE, job, tag),
+                    ids_topic: topics::own(topics::IDS, job, tag),
                     ended: AtomicBool::new(false),
                     read: Mutex::default(),
                 }));

@@ -48,6 +48,8 @@ pub(crate) struct Lookups {
 struct Join {
     node: NodeId,
     answers: NodeId,
+    /// What the answers are called on disk.
+    tag: u32,
     spec: LookupJoin,
     topic: String,
     queue: Arc<Queue>,
@@ -60,8 +62,9 @@ impl Lookups {
         let joins = plan.lookups().into_iter().map(|(node, answers, spec)| Join {
             node,
             answers,
+            tag: plan.tag(answers),
             spec: spec.clone(),
-            topic: topics::own(topics::LOOKUP, job, node),
+            topic: topics::own(topics::LOOKUP, job, plan.tag(node)),
             queue: Arc::default(),
             is_done: Arc::default(),
         });
@@ -73,6 +76,12 @@ impl Lookups {
             streams.remove(&join.answers);
         });
         Lookups { joins, streams, waiting: AtomicUsize::new(0), stopped: Arc::default() }
+    }
+
+    /// The same without the joins whose answers have other tags.
+    pub(crate) fn only(mut self, is_wanted: impl Fn(u32) -> bool) -> Lookups {
+        self.joins.retain(|join| is_wanted(join.tag));
+        self
     }
 
     pub(crate) fn topics_wanted(&self) -> Vec<TopicWanted> {
@@ -127,7 +136,7 @@ impl Lookups {
             if !questions.iter().any(|question| question.node == join.node) {
                 continue;
             }
-            let cursor = cursors.iter().find(|cursor| cursor.scan as usize == join.answers.0);
+            let cursor = cursors.iter().find(|cursor| cursor.scan == join.tag);
             let Some(mut source) = self.source(log, join.answers)? else { continue };
             let from = cursor.map_or(Position(0), |cursor| cursor.position);
             let answered = source.questions_from(from)?;
@@ -147,10 +156,10 @@ impl Lookups {
             let Some(mut source) = self.source(log, join.answers)? else { continue };
             let splits = dataflow::source::Source::splits(&mut source)?;
             let start = splits.first().map_or(Position(0), |split| split.start);
-            for scan in scans.iter_mut().filter(|scan| scan.scan as usize == join.answers.0) {
+            for scan in scans.iter_mut().filter(|scan| scan.scan == join.tag) {
                 scan.splits.clone_from(&splits);
             }
-            for cursor in cursors.iter_mut().filter(|cursor| cursor.scan as usize == join.answers.0) {
+            for cursor in cursors.iter_mut().filter(|cursor| cursor.scan == join.tag) {
                 cursor.position = start;
             }
         }

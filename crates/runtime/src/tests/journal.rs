@@ -1,7 +1,9 @@
 //! Records and checkpoints there and back, cut short and mutated; the fold over a job's life.
 
 use crate::coordinates::{Cursor, Range, ScanSplits};
-use crate::journal::{Counts, FeedPosition, Journal, LAYER, Record, SnapshotRecord, StepRecord};
+use crate::journal::{Change, Counts, FeedPosition, Journal, LAYER, Record, SnapshotRecord, StepRecord};
+use crate::operators::{OperatorRecord, Role};
+use dataflow::plan::Table;
 use dataflow::source::{Position, Split};
 use eventlog::{Entry, Fold, Layer};
 use os::sim::SplitMix;
@@ -81,6 +83,41 @@ fn records() -> Vec<Record> {
     records
 }
 
+fn operator(tag: u32, role: Role) -> OperatorRecord {
+    let (scans, sinks) = (vec![0, 3], if tag == 0 { Vec::new() } else { vec![7] });
+    let (table, text) = ("größe".to_string(), format!("Node({tag})"));
+    let of_table = Table { address: 1, layout: 2, startup: 3 };
+    let identity = u64::MAX - u64::from(tag);
+    let (columns, uses, readers) = (5, 6, 7);
+    OperatorRecord { tag, identity, role, columns, uses, readers, of_table, scans, sinks, table, text }
+}
+
+/// A job whose statement changes: it reads the second scan no more, and another one instead.
+fn changed_records() -> Vec<Record> {
+    let job = "changed".to_string();
+    let mut scans_now = vec![scans()[0].clone()];
+    scans_now.push(ScanSplits { scan: 8, splits: scans()[1].splits.clone() });
+    let Record::Snapshot { snapshot, .. } = snapshot(&job, 3) else { panic!("it is one") };
+    let change = Change {
+        engine_version: 8,
+        plan: 5,
+        scans: scans_now,
+        operators: vec![operator(0, Role::Scan), operator(8, Role::Scan), operator(9, Role::State)],
+        next_tag: 10,
+        snapshot,
+    };
+    let operators = vec![operator(0, Role::Scan), operator(3, Role::Scan), operator(7, Role::Sink)];
+    vec![
+        started(&job),
+        Record::Operators { job: job.clone(), operators, next_tag: 8 },
+        step(&job, 1),
+        step(&job, 2),
+        fed(&job, 0, Some(b"offset 3")),
+        fed(&job, 3, None),
+        Record::Altered { job, change },
+    ]
+}
+
 fn fed(job: &str, scan: u32, position: Option<&[u8]>) -> Record {
     let feed = FeedPosition { scan, position: position.map(<[u8]>::to_vec), ended: scan == 3 };
     Record::Fed { job: job.into(), feed }
@@ -102,14 +139,14 @@ fn checkpoint(journal: &Journal) -> Vec<u8> {
 
 #[test]
 fn records_are_read_as_they_were_written() {
-    for record in records() {
+    for record in records().into_iter().chain(changed_records()) {
         assert_eq!(Record::decode(&record.encode()).unwrap(), record);
     }
 }
 
 #[test]
 fn records_cut_short_or_with_bytes_behind_them_are_refused() {
-    for record in records() {
+    for record in records().into_iter().chain(changed_records()) {
         let bytes = record.encode();
         for length in 0..bytes.len() {
             assert!(Record::decode(&bytes[..length]).is_err(), "{record:?} cut to {length} bytes");
@@ -122,7 +159,7 @@ fn records_cut_short_or_with_bytes_behind_them_are_refused() {
 #[test]
 fn mutated_records_are_refused_or_read_as_something_that_can_be_written() {
     let mut random = SplitMix(5);
-    for record in records() {
+    for record in records().into_iter().chain(changed_records()) {
         for _ in 0..4000 {
             let mut bytes = record.encode();
             for _ in 0..=random.below(3) {
@@ -164,6 +201,24 @@ fn a_fold_knows_each_job_and_keeps_only_the_steps_that_a_recovery_needs() {
 }
 
 #[test]
+fn a_change_makes_another_job_of_one_that_keeps_its_name_and_what_it_still_reads() {
+    let journal = Journal::restore(None).unwrap();
+    changed_records().iter().for_each(|record| journal.apply(record));
+    let job = journal.job("changed").unwrap();
+    assert_eq!((job.instance, job.engine_version, job.plan), (42, 8, 5));
+    assert_eq!((job.last_step, job.changed_step, job.next_tag), (3, 3, 10));
+    assert!(job.steps.is_empty());
+    assert_eq!(job.snapshot.as_ref().unwrap().step, 3);
+    assert_eq!(job.scans.iter().map(|scan| scan.scan).collect::<Vec<_>>(), [0, 8]);
+    assert_eq!(job.former_scans, scans()[1..]);
+    assert_eq!(job.feeds.keys().copied().collect::<Vec<_>>(), [0]);
+    assert_eq!([0, 8, 9].map(|tag| job.node_of(tag)), [0, 1, 2]);
+    assert_eq!(job.counts.rows_in[&0], 1 + 2, "what was counted stays");
+    let restored = Journal::restore(Some(&checkpoint(&journal))).unwrap();
+    assert_eq!(restored.job("changed"), Some(job));
+}
+
+#[test]
 fn a_checkpoint_restores_the_fold_and_damage_to_it_is_refused() {
     let journal = folded();
     let bytes = checkpoint(&journal);
@@ -172,10 +227,12 @@ fn a_checkpoint_restores_the_fold_and_damage_to_it_is_refused() {
     for (name, _) in journal.jobs() {
         assert_eq!(restored.job(&name), journal.job(&name));
     }
+    // Of each of two jobs: no operators, the next tag, the last change, no former scans.
+    let operators = 2 * (4 + 4 + 8 + 4);
     let feeds = 2 * 4 + 2 * 10 + b"offset 5".len();
     for length in 0..bytes.len() {
-        // Without all feeds it is a checkpoint from before there were any.
-        let is_whole = length == bytes.len() - feeds;
+        // Without all feeds, or operators, it is a checkpoint from before there were any.
+        let is_whole = [operators, operators + feeds].contains(&(bytes.len() - length));
         assert_eq!(Journal::restore(Some(&bytes[..length])).is_ok(), is_whole, "cut to {length} bytes");
     }
     let mut random = SplitMix(6);

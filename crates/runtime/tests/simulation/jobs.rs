@@ -325,6 +325,58 @@ fn job_of(random: &mut SplitMix, name: &str, wanted: [bool; 8]) -> JobPlan {
     JobPlan { name: name.into(), plan: Arc::new(plan), sinks }
 }
 
+/// The sink of [`changed`] that the job did not have.
+pub const EXTRA: &str = "extra";
+
+/// The same job with other numbers for all of its nodes; `with_extra`: and sums by key that nobody asked for before.
+pub fn changed(job: &JobPlan, with_extra: bool) -> JobPlan {
+    let old = &job.plan.nodes;
+    // The nodes of the last sink come first.
+    let mut order: Vec<usize> = Vec::new();
+    for sink in job.sinks.iter().rev() {
+        let below = job.plan.with_inputs(&[sink.node]);
+        let missing: Vec<usize> =
+            (0..old.len()).filter(|node| below[*node] && !order.contains(node)).collect();
+        order.extend(missing);
+    }
+    let number = |node: NodeId| NodeId(order.iter().position(|old| *old == node.0).expect("a sink reads it"));
+    let moved = order.iter().map(|index| {
+        let inputs = old[*index].inputs.iter().map(|input| number(*input)).collect();
+        Node { inputs, ..old[*index].clone() }
+    });
+    let mut nodes: Vec<Node> = moved.collect();
+    let mut sinks: Vec<SinkPlan> =
+        job.sinks.iter().map(|sink| SinkPlan { node: number(sink.node), ..sink.clone() }).collect();
+    let orders = nodes
+        .iter()
+        .position(|node| matches!(&node.kind, NodeKind::Scan { table, .. } if table.name == ORDERS));
+    if let Some(orders) = orders.filter(|_| with_extra) {
+        let name = format!("{}.{EXTRA}", job.name);
+        let schema =
+            schema(&[("key", DataType::Int64), ("count", DataType::Int64), ("sum", DataType::Int64)]);
+        let aggregates = vec![call(AggregateFunction::Count, None), call(AggregateFunction::Sum, Some(2))];
+        let kind = NodeKind::GroupAggregate { keys: vec![1], aggregates };
+        let upsert = |kind, input| Node {
+            changelog: Changelog::Upsert,
+            ..Node::new(kind, vec![NodeId(input)], schema.clone())
+        };
+        nodes.push(upsert(kind, orders));
+        nodes.push(upsert(NodeKind::Sink { table: table(&name, schema.clone()) }, nodes.len() - 1));
+        sinks.push(SinkPlan {
+            node: NodeId(nodes.len() - 1),
+            name,
+            width: 3,
+            shown: Shown::ByKey(vec![0]),
+            is_outbox: false,
+            partitions: 1,
+            by_arrival: true,
+        });
+    }
+    let plan = Plan { state_ttl_ms: job.plan.state_ttl_ms, ..Plan::new(nodes) };
+    plan.validate().expect("the plan is one");
+    JobPlan { name: job.name.clone(), plan: Arc::new(plan), sinks }
+}
+
 fn either<T>(random: &mut SplitMix, one: T, other: T) -> T {
     if random.one_in(2) { one } else { other }
 }

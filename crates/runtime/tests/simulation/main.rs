@@ -89,6 +89,7 @@ fn every_result_is_there_once_whatever_happens() {
         );
         assert!(story.failed_calls > each / 2 && story.digests > each, "faults must show: {story:?}");
         assert!(story.looked_back > each, "steps must be run again: {story:?}");
+        assert!(story.changes > each / 5, "statements must change: {story:?}");
     }
 }
 

@@ -46,6 +46,8 @@ pub struct Story {
     pub digests: u64,
     /// Steps that were run again beside their job.
     pub looked_back: u64,
+    /// Changes of statements that came to be.
+    pub changes: u64,
     /// Equal for equal runs.
     pub trace: u64,
 }
@@ -64,12 +66,18 @@ impl Story {
         self.records += other.records;
         self.digests += other.digests;
         self.looked_back += other.looked_back;
+        self.changes += other.changes;
         self.trace ^= other.trace;
     }
 }
 
 struct Job {
+    /// As it began: what it must do, however its statement has changed.
     plan: JobPlan,
+    /// Its statement of today.
+    now: JobPlan,
+    /// Its statement has been another one.
+    is_changed: bool,
     /// All steps since the job's very beginning, also those in an earlier data directory.
     steps: Vec<Step>,
     /// The steps that an earlier data directory has the results of.
@@ -80,6 +88,14 @@ struct Job {
     /// In this life of the job.
     watermark_ms: Option<i64>,
     is_finished: bool,
+}
+
+impl Job {
+    /// A change of the statement is a step that takes nothing and gives nothing.
+    fn note_change(&mut self) {
+        let clock_ms = self.steps.last().map_or(0, |step| step.clock_ms);
+        self.steps.push(Step { clock_ms, ranges: Vec::new(), watermark_ms: None, digest: None });
+    }
 }
 
 struct Node {
@@ -207,8 +223,12 @@ impl World {
         let inputs = Inputs::new(&mut random);
         let names: &[&str] =
             if plan.is_none() && random.one_in(4) { &["first", "second"] } else { &["only"] };
-        let job = |name: &&str| Job {
-            plan: plan.unwrap_or(jobs::job)(&mut random, name),
+        let mut job_plan = |name: &&str| plan.unwrap_or(jobs::job)(&mut random, name);
+        let plans: Vec<JobPlan> = names.iter().map(&mut job_plan).collect();
+        let job = |plan: JobPlan| Job {
+            now: plan.clone(),
+            plan,
+            is_changed: false,
             steps: Vec::new(),
             steps_before: 0,
             savepoint: None,
@@ -217,7 +237,7 @@ impl World {
             watermark_ms: None,
             is_finished: false,
         };
-        let jobs = names.iter().map(job).collect();
+        let jobs = plans.into_iter().map(job).collect();
         let limits = Limits {
             disk: sim.disk.clone(),
             is_limited: Arc::default(),
@@ -316,7 +336,12 @@ impl World {
         let node = self.node.as_ref().expect("it is open");
         let job = &mut self.jobs[index];
         let state = node.runtime.journal().job(&job.plan.name);
+        let changed = state.as_ref().map_or(0, |state| state.changed_step as usize);
         let last = state.map_or(job.steps_before, |state| state.last_step as usize);
+        if changed == job.steps.len() + 1 {
+            // The change came to be before whatever failed.
+            job.note_change();
+        }
         assert!(last <= job.steps.len(), "the journal has {last} steps, {} were made", job.steps.len());
         job.steps.truncate(last);
     }
@@ -412,7 +437,8 @@ impl World {
                 self.jobs[index].machine = None;
             }
             95..97 => self.relocate(),
-            97..99 => self.retain(),
+            97 | 98 if self.random.one_in(3) => self.change(),
+            97 | 98 => self.retain(),
             _ => self.look(),
         }
         self.note(self.sim.disk.operations());
@@ -539,9 +565,13 @@ impl World {
                 Err(error) => self.failed(&error),
             };
         }
+        if known.is_none() && job.savepoint.is_none() {
+            // What is not in the journal was never another.
+            (job.now, job.is_changed) = (job.plan.clone(), false);
+        }
         let connector = Simulated {
             log: node.log.clone(),
-            job: job.plan.clone(),
+            job: job.now.clone(),
             outside: self.outside.clone(),
             ranges: job.ranges.clone(),
         };
@@ -554,12 +584,14 @@ impl World {
             snapshots_retained: 1 + (snapshot_steps_max % 4) as usize,
             memory_bytes_max: [512, 4 << 10, 32 << 10, 1 << 30][self.random.below(4) as usize],
             background: false,
+            // The extra sums come and go, and retention may have taken some of their rows.
+            allows_non_restored: true,
             ..JobOptions::default()
         };
         let request = JobRequest {
             name: job.plan.name.clone(),
-            fingerprint: format!("{:016x}", job.plan.plan.fingerprint()),
-            plan: job.plan.plan.clone(),
+            fingerprint: format!("{:016x}", job.now.plan.fingerprint()),
+            plan: job.now.plan.clone(),
             connectors: ConnectorTable::new(vec![Arc::new(connector)]),
             options,
             from_savepoint: job.savepoint.clone(),
@@ -568,7 +600,7 @@ impl World {
         };
         let connector = Simulated {
             log: node.log.clone(),
-            job: job.plan.clone(),
+            job: job.now.clone(),
             outside: self.outside.clone(),
             ranges: Arc::default(),
         };
@@ -586,6 +618,10 @@ impl World {
                     assert_eq!(progress.watermark_ms, last, "the watermark after a replay");
                 }
                 let state = node.runtime.journal().job(&job.plan.name).expect("it has begun");
+                if state.changed_step as usize == job.steps.len() + 1 {
+                    job.note_change();
+                    self.story.changes += 1;
+                }
                 assert_eq!(state.last_step as usize, job.steps.len(), "every step is taken up");
                 self.story.snapshots += u64::from(state.snapshot.is_some());
                 if self.random.one_in(2) {
@@ -595,6 +631,20 @@ impl World {
             }
             Err(error) => self.job_failed(index, &error),
         }
+    }
+
+    /// The statement of a job changes: nobody asked whether that is a good moment.
+    fn change(&mut self) {
+        let index = self.random.below(self.jobs.len() as u64) as usize;
+        let with_extra = self.random.one_in(2);
+        let job = &mut self.jobs[index];
+        job.machine = None;
+        job.now = match job.is_changed && !with_extra {
+            true => job.plan.clone(),
+            false => jobs::changed(&job.plan, with_extra),
+        };
+        job.is_changed = true;
+        self.tell(&format!("job {index} changes, with extra sums: {with_extra}"));
     }
 
     /// All jobs go on from savepoints in another data directory, which has the same inputs.

@@ -310,6 +310,13 @@ impl Life {
 
     /// The rows of the result topic, sorted.
     pub fn results(&self) -> Vec<Vec<i64>> {
+        let mut rows = self.rows();
+        rows.sort();
+        rows
+    }
+
+    /// The same in their order.
+    pub fn rows(&self) -> Vec<Vec<i64>> {
         let Some(topic) = self.log.topic(TOPIC) else { return Vec::new() };
         let partition = topic.partitions[0];
         let mut next = base::Offset(0);
@@ -330,7 +337,6 @@ impl Life {
                 next = base::Offset(slice.last_offset.0 + 1);
             }
         }
-        rows.sort();
         rows
     }
 

@@ -398,6 +398,19 @@ impl Scalar {
             || self.children().into_iter().any(Scalar::is_random)
     }
 
+    /// The zones other than UTC in which functions and casts look at clocks, in order.
+    fn zones(&self) -> Vec<Zone> {
+        let own = match &self.kind {
+            ScalarKind::Call { zone, .. } | ScalarKind::Cast { mode: CastMode { zone, .. }, .. }
+                if !zone.is_utc() =>
+            {
+                vec![*zone]
+            }
+            _ => Vec::new(),
+        };
+        own.into_iter().chain(self.children().into_iter().flat_map(Scalar::zones)).collect()
+    }
+
     /// Closes the tree into an expression of the engine.
     pub fn compile(self) -> Arc<dyn Expression> {
         let text = self.describe();
@@ -437,5 +450,21 @@ impl Expression for Compiled {
 
     fn describe(&self) -> String {
         self.text.clone()
+    }
+
+    fn describe_over(&self, name: &dyn Fn(usize) -> String) -> String {
+        let mut renamed = self.root.clone();
+        renamed.rename_columns(name);
+        let zones = self.root.zones();
+        let zones: Vec<String> = zones.iter().map(|zone| format!(" in {zone}")).collect();
+        format!("{} {}{}", renamed.describe(), self.root.data_type, zones.concat())
+    }
+
+    fn column(&self) -> Option<usize> {
+        self.root.as_column()
+    }
+
+    fn is_deterministic(&self) -> bool {
+        self.root.is_deterministic()
     }
 }

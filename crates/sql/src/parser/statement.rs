@@ -270,10 +270,12 @@ impl Parser<'_> {
         match statement.kind {
             StatementKind::Query(_) | StatementKind::Insert(_) | StatementKind::StatementSet(_) => {}
             StatementKind::CreateTable(ref table) if table.query.is_some() => {}
+            StatementKind::CreateMaterializedTable(_) | StatementKind::AlterMaterializedTable { .. } => {}
             _ => {
                 return Err(Box::new(
-                    Diagnostic::unsupported(start, "EXPLAIN of this statement is not supported")
-                        .with_hint("EXPLAIN takes a query, an INSERT or a statement set"),
+                    Diagnostic::unsupported(start, "EXPLAIN of this statement is not supported").with_hint(
+                        "EXPLAIN takes a query, an INSERT, a statement set or a materialized table",
+                    ),
                 ));
             }
         }

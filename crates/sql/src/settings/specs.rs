@@ -105,6 +105,14 @@ pub const SETTINGS: &[SettingSpec] = &[
         "10",
     ),
     used(
+        "execution.state-recovery.ignore-unclaimed-state",
+        BOOLEAN,
+        Some("false"),
+        "A job whose statement has changed may lose state that no operator takes any more, or that cannot be made anew \
+         from all of its input; as --allow-non-restored-state.",
+        "true",
+    ),
+    used(
         "eventwright.feed.unread-bytes-max",
         SIZE,
         Some("256 mb"),

@@ -8,5 +8,6 @@ mod connectors;
 mod evaluation;
 mod expressions;
 mod golden;
+mod identities;
 mod scripts;
 mod sessions;

@@ -10,8 +10,12 @@ use std::ops::Range;
 
 const MAGIC: &[u8; 8] = b"EWSTATE\0";
 
-/// Raise it whenever the meaning of the bytes changes.
-pub const FORMAT_VERSION: u32 = 2;
+/// Raise it whenever the meaning of the bytes changes. 3: owners are tags, which outlive the plan.
+pub const FORMAT_VERSION: u32 = 3;
+
+/// The oldest format that is read. In 2 owners were the numbers of nodes, which are the tags of a job that was never
+/// changed.
+const FORMAT_VERSION_MIN: u32 = 2;
 
 const HEADER_BYTES: usize = 8 + 4;
 const CHECKSUM_BYTES: usize = 4;
@@ -95,7 +99,7 @@ impl Manifest {
             return Err(StateError::damaged("its checksum does not fit"));
         }
         let version = content[8..].first_chunk().map_or(0, |version| u32::from_le_bytes(*version));
-        if version != FORMAT_VERSION {
+        if !(FORMAT_VERSION_MIN..=FORMAT_VERSION).contains(&version) {
             return Err(StateError::Version { found: version, known: FORMAT_VERSION });
         }
         let mut reader = FieldReader::new(&content[HEADER_BYTES..]);

@@ -41,9 +41,29 @@ fn damage_is_noticed_and_never_panics() {
         }
     }
     let mut newer = bytes;
-    newer[8] = 3;
+    newer[8] = 4;
     let error = Manifest::decode(&with_checksum(newer)).unwrap_err();
-    assert_eq!(error, StateError::Version { found: 3, known: 2 });
+    assert_eq!(error, StateError::Version { found: 4, known: 3 });
+}
+
+#[test]
+fn the_format_before_tags_is_still_read() {
+    let manifest = manifest();
+    let mut older = manifest.encode();
+    older[8] = 2;
+    assert_eq!(Manifest::decode(&with_checksum(older)).unwrap(), manifest);
+}
+
+#[test]
+fn a_table_lies_under_the_tag_of_its_owner() {
+    let store = Store::volatile(usize::MAX);
+    let mut map = KeyedMap::new(&store.tagged(&[7, 8, 9]), TABLE, 0..128, None).unwrap();
+    map.put(Key::new(b"key"), b"", b"value", 0).unwrap();
+    let mut parts = SnapshotParts::new(99);
+    parts.table(&mut map).unwrap();
+    let manifest = parts.write(&store, "state/one.snapshot".into()).take().unwrap().unwrap().manifest;
+    let owners = |manifest: &Manifest| manifest.tables.iter().map(|table| table.id.owner).collect::<Vec<_>>();
+    assert_eq!(owners(&manifest), [9]);
 }
 
 fn with_checksum(mut bytes: Vec<u8>) -> Vec<u8> {

@@ -22,7 +22,11 @@ impl World {
                 self.story.looked_back += 1;
             }
             // Chapters keep no input.
-            Err(RuntimeError::NotCovered { .. } | RuntimeError::InputGone { .. }) => {}
+            Err(
+                RuntimeError::NotCovered { .. }
+                | RuntimeError::InputGone { .. }
+                | RuntimeError::BeforeChange { .. },
+            ) => {}
             Err(error) => self.excuse(&error),
         }
     }
@@ -37,7 +41,7 @@ impl World {
         let job = &mut self.jobs[index];
         let Some(machine) = &mut job.machine else { return };
         // Rows that are forgotten after a while are counted as long as they lie somewhere.
-        if job.plan.plan.state_ttl_ms.is_some() {
+        if job.plan.plan.state_ttl_ms.is_some() || job.is_changed {
             return;
         }
         match machine.digest() {

@@ -1,0 +1,200 @@
+//! Jobs whose files change: the page about it, changes under load and under kills, and what older versions have left.
+
+mod guide;
+
+use guide::{Node, blocks, run, shell};
+use std::collections::BTreeMap;
+use std::path::Path;
+
+const GUIDE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/guide/changing-jobs.md");
+const FORMATS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/formats");
+
+/// Asks a node to stop, and waits until it has.
+fn interrupt(mut node: Node) {
+    run(Path::new("."), &format!("kill -INT {}", node.started.0.id()));
+    node.started.0.wait().unwrap();
+}
+
+/// The last record of each key, and how many records there are.
+fn latest(node: &Node, folder: &Path, topic: &str) -> (BTreeMap<String, String>, usize) {
+    let text = run(folder, &node.script(&format!("eventwright topic consume {topic}")));
+    let records = text.lines().map(|line| line.split_once('\t').unwrap_or(("", line)));
+    let records: Vec<_> = records.map(|(key, value)| (key.to_string(), value.to_string())).collect();
+    (records.iter().cloned().collect(), records.len())
+}
+
+#[test]
+fn the_page_shows_what_becomes_of_a_job() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    let (statements, commands, shown) = (blocks(GUIDE, "sql"), blocks(GUIDE, "sh"), blocks(GUIDE, "text"));
+    let command = "eventwright run totals.sql --data data --keep-running";
+    std::fs::write(folder.join("totals.sql"), &statements[0]).unwrap();
+    let node = Node::start(folder, command, command);
+    run(folder, &node.script(&commands[0]));
+    node.run_until(folder, "eventwright topic consume totals", |shown| shown.lines().count() == 2);
+    interrupt(node);
+    let unchanged = run(folder, "eventwright explain totals.sql --data data");
+    assert!(!unchanged.contains("goes on with another statement"), "{unchanged}");
+
+    std::fs::write(folder.join("totals.sql"), &statements[1]).unwrap();
+    let explained = run(folder, "eventwright explain totals.sql --data data");
+    assert!(explained.contains(&shown[0]), "{explained}");
+    let json = run(folder, "eventwright explain totals.sql --data data -o json");
+    let json: serde_json::Value = serde_json::from_str(&json).unwrap();
+    let change = &json["jobs"][0]["change"];
+    assert_eq!((&change["possible"], &change["needs_consent"]), (&true.into(), &false.into()), "{change}");
+    assert_eq!(change["operators"][1]["fate"], "rebuilt", "{change}");
+
+    let node = Node::start(folder, command, command);
+    run(folder, &node.script(&commands[1]));
+    let both = "eventwright topic consume totals | tail -n 1; eventwright topic consume averages";
+    node.run_until(folder, both, |both| both == shown[1]);
+    interrupt(node);
+
+    // Back to the first one: the averages would be lost, and nothing is done.
+    std::fs::write(folder.join("totals.sql"), &statements[0]).unwrap();
+    let again =
+        shell(folder, "eventwright run totals.sql --data data --kafka 127.0.0.1:0 --http none --pg none");
+    let refused = { again }.output().unwrap();
+    let error = String::from_utf8_lossy(&refused.stderr);
+    assert!(!refused.status.success() && error.contains("--allow-non-restored-state"), "{error}");
+    let agreed = format!("{command} --allow-non-restored-state");
+    let node = Node::start(folder, &agreed, &agreed);
+    run(folder, &node.script(&commands[1]));
+    let consume = "eventwright topic consume totals | tail -n 1";
+    node.run_until(folder, consume, |last| last.contains("\"payments\":3,\"amount\":44"));
+    interrupt(node);
+}
+
+const TABLES: &str = "
+CREATE TABLE orders (id INT, customer STRING, amount INT)
+WITH ('connector' = 'kafka', 'topic' = 'orders', 'format' = 'json', 'scan.startup.mode' = 'earliest-offset');
+CREATE TABLE copies (id INT) WITH ('connector' = 'kafka', 'topic' = 'copies', 'format' = 'json');
+CREATE TABLE totals (customer STRING, orders BIGINT, amount BIGINT, PRIMARY KEY (customer) NOT ENFORCED)
+WITH ('connector' = 'upsert-kafka', 'topic' = 'totals', 'key.format' = 'raw', 'value.format' = 'json');
+CREATE TABLE spread (customer STRING, least INT, most INT, PRIMARY KEY (customer) NOT ENFORCED)
+WITH ('connector' = 'upsert-kafka', 'topic' = 'spread', 'key.format' = 'raw', 'value.format' = 'json');
+SET 'pipeline.name' = 'shop';
+";
+
+const COPIES: &str = "INSERT INTO copies SELECT id FROM orders;";
+const TOTALS: &str = "INSERT INTO totals SELECT customer, COUNT(*), SUM(CAST(amount AS BIGINT)) FROM orders GROUP BY customer;";
+const SPREAD: &str =
+    "INSERT INTO spread SELECT customer, MIN(amount), MAX(amount) FROM orders GROUP BY customer;";
+
+const CUSTOMERS: usize = 7;
+
+/// Orders of these ids, to be produced.
+fn orders(ids: std::ops::Range<usize>) -> String {
+    ids.map(|id| format!("{{\"id\": {id}, \"customer\": \"c{}\", \"amount\": {id}}}\n", id % CUSTOMERS))
+        .collect()
+}
+
+fn script(inserts: &[&str]) -> String {
+    format!("{TABLES}EXECUTE STATEMENT SET BEGIN {} END;", inserts.concat())
+}
+
+#[test]
+fn a_job_that_is_changed_under_load_and_killed_on_the_way_loses_nothing_and_doubles_nothing() {
+    let command = "eventwright run shop.sql --data data --keep-running --snapshot-steps 5 --step-rows-max 50";
+    for point in ["before-change", "during-change", "after-change"] {
+        let folder = tempfile::tempdir().unwrap();
+        let folder = folder.path();
+        std::fs::write(folder.join("shop.sql"), script(&[COPIES, TOTALS])).unwrap();
+        std::fs::write(folder.join("first"), orders(0..2000)).unwrap();
+        std::fs::write(folder.join("second"), orders(2000..3000)).unwrap();
+        let node = Node::start(folder, command, command);
+        run(folder, &node.script("eventwright topic produce orders --file first"));
+        // Killed wherever it is by now.
+        drop(node);
+        std::fs::write(folder.join("shop.sql"), script(&[SPREAD, TOTALS, COPIES])).unwrap();
+        let killed = format!("{command} --kill-at {point}:1 --kafka 127.0.0.1:0 --http none --pg none");
+        let status = shell(folder, &format!("exec {killed}")).output().unwrap().status;
+        assert_eq!(std::os::unix::process::ExitStatusExt::signal(&status), Some(9), "{point}: {status}");
+        let node = Node::start(folder, command, command);
+        run(folder, &node.script("eventwright topic produce orders --file second"));
+        let all = "eventwright topic consume copies";
+        let copies = node.run_until(folder, all, |shown| shown.lines().count() >= 3000);
+        let mut ids: Vec<usize> = copies
+            .lines()
+            .map(|line| line.trim_start_matches("{\"id\":").trim_end_matches('}').parse().unwrap())
+            .collect();
+        ids.sort_unstable();
+        assert_eq!(ids, (0..3000).collect::<Vec<_>>(), "{point}");
+        let (totals, _) = latest(&node, folder, "totals");
+        let (spread, _) = latest(&node, folder, "spread");
+        for customer in 0..CUSTOMERS {
+            let ids: Vec<usize> = (0..3000).filter(|id| id % CUSTOMERS == customer).collect();
+            let name = format!("c{customer}");
+            let expected = format!(
+                "{{\"customer\":\"{name}\",\"orders\":{},\"amount\":{}}}",
+                ids.len(),
+                ids.iter().sum::<usize>()
+            );
+            assert_eq!(totals[&name], expected, "{point}");
+            // It knows what came before the change.
+            let expected =
+                format!("{{\"customer\":\"{name}\",\"least\":{},\"most\":{}}}", ids[0], ids[ids.len() - 1]);
+            assert_eq!(spread[&name], expected, "{point}");
+        }
+        interrupt(node);
+    }
+}
+
+/// The data directory of an older version, or what goes there.
+fn older(folder: &Path) {
+    run(
+        folder,
+        &format!("mkdir data && cp -r {FORMATS}/job-1/* data/ && cp {FORMATS}/totals.sql totals.sql"),
+    );
+}
+
+#[test]
+fn a_job_of_an_older_version_goes_on_and_can_be_changed_from_then_on() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    older(folder);
+    let own = std::fs::read_to_string(folder.join("totals.sql")).unwrap();
+    let changed = own.replace("SUM(amount)", "MAX(amount)");
+    let command = "eventwright run totals.sql --data data --keep-running";
+    // The older one did not note what can be known again.
+    std::fs::write(folder.join("totals.sql"), &changed).unwrap();
+    let early = format!("{command} --kafka 127.0.0.1:0 --http none --pg none");
+    let refused = shell(folder, &early.replace(" --keep-running", "")).output().unwrap();
+    let error = String::from_utf8_lossy(&refused.stderr);
+    assert!(!refused.status.success() && error.contains("was begun by an older version"), "{error}");
+
+    std::fs::write(folder.join("totals.sql"), &own).unwrap();
+    let node = Node::start(folder, command, command);
+    let produce = "echo '{\"customer\": \"c1\", \"amount\": 100}' | eventwright topic produce orders";
+    let consume = "eventwright topic consume totals | tail -n 1";
+    run(folder, &node.script(produce));
+    node.run_until(folder, consume, |last| last.contains("\"orders\":6,\"amount\":125"));
+    interrupt(node);
+
+    std::fs::write(folder.join("totals.sql"), &changed).unwrap();
+    let node = Node::start(folder, command, command);
+    run(folder, &node.script(&produce.replace("100", "50")));
+    node.run_until(folder, consume, |last| last.contains("\"orders\":7,\"amount\":100"));
+    interrupt(node);
+}
+
+#[test]
+fn a_savepoint_of_an_older_version_is_restored() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    older(folder);
+    // Where its topics are, but not the job.
+    run(folder, "rm -r data/state");
+    let command = format!(
+        "eventwright run totals.sql --data data --keep-running --from-savepoint {FORMATS}/savepoint-1"
+    );
+    let node = Node::start(folder, &command, &command);
+    let consume = "eventwright topic consume totals | tail -n 2";
+    // What came behind the savepoint is added to what it holds: 9 and 6.
+    node.run_until(folder, consume, |last| {
+        last.contains("\"orders\":5,\"amount\":25") && last.contains("\"orders\":4,\"amount\":20")
+    });
+    interrupt(node);
+}

@@ -1,0 +1,190 @@
+//! The state of a changed job: what is kept, brought to where the job is, and what is made anew beside it.
+
+use super::compare::Comparison;
+use super::facts;
+use crate::error::RuntimeError;
+use crate::inputs::Inputs;
+use crate::journal::{JournalState, StepRecord};
+use crate::steps::Context;
+use dataflow::engine::{Dataflow, DataflowOptions, ScanInput, StepInput};
+use dataflow::plan::{NodeId, NodeKind, Plan};
+use dataflow::source::Position;
+use state::{Manifest, Store};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+/// Rows that are read again from one split in one step.
+const STEP_ROWS_MAX: usize = 8192;
+
+pub(super) struct Rebuild<'a> {
+    pub(super) context: &'a Context,
+    pub(super) state: &'a JournalState,
+    pub(super) comparison: &'a Comparison,
+    /// The new plan under its tags.
+    pub(super) plan: &'a Arc<Plan>,
+    pub(super) store: &'a Store,
+}
+
+impl Rebuild<'_> {
+    /// The dataflow of the new plan where the job is; `inputs` are brought there too. None if the job is to stop.
+    pub(super) fn run(
+        &self,
+        inputs: &mut Inputs,
+        manifest: Option<&Manifest>,
+    ) -> Result<Option<Dataflow>, RuntimeError> {
+        let mut dataflow = match manifest {
+            Some(manifest) => {
+                Dataflow::restore_fitting(self.plan.clone(), self.options(), self.store, manifest)?
+            }
+            None => Dataflow::new(self.plan.clone(), self.options(), self.store)?,
+        };
+        for (scan, _, splits) in inputs.scans() {
+            if manifest.is_none() || self.comparison.new_scans.contains(&scan) {
+                dataflow.set_splits(scan, splits as u32);
+            }
+        }
+        if let Some(snapshot) = &self.state.snapshot {
+            inputs.seek(&snapshot.cursors);
+        }
+        dataflow.run_only(&self.comparison.kept);
+        for step in &self.state.steps {
+            if self.stops() {
+                return Ok(None);
+            }
+            self.repeat(&mut dataflow, inputs, step)?;
+        }
+        if !self.comparison.rebuilt.is_empty() {
+            let Some(made) = self.make_anew(inputs)? else { return Ok(None) };
+            dataflow.adopt(made, &self.comparison.rebuilt);
+        }
+        dataflow.run_all();
+        Ok(Some(dataflow))
+    }
+
+    fn options(&self) -> DataflowOptions {
+        DataflowOptions { workers: self.context.request.options.workers, ..DataflowOptions::default() }
+    }
+
+    fn stops(&self) -> bool {
+        self.context.stop.load(Ordering::Acquire)
+    }
+
+    /// Runs a step that the journal has again, for what is kept. What comes out has been published.
+    fn repeat(
+        &self,
+        dataflow: &mut Dataflow,
+        inputs: &mut Inputs,
+        step: &StepRecord,
+    ) -> Result<(), RuntimeError> {
+        let known = inputs.known_ranges(step);
+        let (reads, _) = inputs.replay(&known)?;
+        let mut rows_in: BTreeMap<u32, u64> = BTreeMap::new();
+        // Of answers none are counted.
+        let is_counted = |read: &&ScanInput| matches!(self.plan.node(read.scan).kind, NodeKind::Scan { .. });
+        for read in reads.iter().filter(is_counted) {
+            *rows_in.entry(self.plan.tag(read.scan)).or_default() += read.rows.num_rows() as u64;
+        }
+        for (scan, now) in rows_in {
+            let stored = step.counts.rows_in.get(&scan).copied().unwrap_or(0);
+            if stored != now {
+                let (job, step) = (self.context.request.name.clone(), step.number);
+                return Err(RuntimeError::ReplayDiffers { job, step, stored, now });
+            }
+        }
+        dataflow.step(StepInput { clock_ms: step.clock_ms, reads })?;
+        Ok(dataflow.relieve()?)
+    }
+
+    /// The operators that are rebuilt, and what they read, from the beginning up to where the job is.
+    fn make_anew(&self, inputs: &mut Inputs) -> Result<Option<Dataflow>, RuntimeError> {
+        let rebuilt = &self.comparison.rebuilt;
+        // What is read by them alone lies where nobody looks for it.
+        let beside = (self.comparison.next_tag..).zip(0..self.plan.nodes.len());
+        let tags = beside.map(|(beside, index)| match rebuilt.contains(&NodeId(index)) {
+            true => self.plan.tag(NodeId(index)),
+            false => beside,
+        });
+        let plan = Arc::new(self.plan.with_tags(tags.collect()));
+        let mut dataflow = Dataflow::new(plan, self.options(), self.store)?;
+        for (scan, _, splits) in inputs.scans() {
+            dataflow.set_splits(scan, splits as u32);
+        }
+        dataflow.run_only(rebuilt);
+        let below = self.plan.with_inputs(rebuilt);
+        let is_wanted = |scan: &NodeId| {
+            below[scan.0]
+                && !self.comparison.new_scans.contains(scan)
+                && matches!(self.plan.node(*scan).kind, NodeKind::Scan { .. })
+        };
+        let scans: Vec<NodeId> = self.plan.scans().into_iter().filter(is_wanted).collect();
+        let phases: BTreeSet<u32> = scans.iter().map(|scan| self.plan.phase(*scan)).collect();
+        let clock_ms = self.clock_ms();
+        for phase in phases {
+            let of_phase = scans.iter().filter(|scan| self.plan.phase(**scan) == phase);
+            let mut left: Vec<Left> = of_phase
+                .flat_map(|scan| inputs.splits_of(*scan).into_iter().map(|split| (*scan, split)))
+                .map(|(scan, (index, split, partition))| Left {
+                    scan,
+                    split: index,
+                    next: Position(facts::first_left(&self.context.log, partition, &split)),
+                })
+                .collect();
+            while !left.is_empty() {
+                if self.stops() {
+                    return Ok(None);
+                }
+                let reads = self.read(inputs, &mut left, clock_ms)?;
+                dataflow.step(StepInput { clock_ms, reads })?;
+                dataflow.relieve()?;
+            }
+        }
+        Ok(Some(dataflow))
+    }
+
+    /// The next rows of each split; those that are where the job is are left no more.
+    fn read(
+        &self,
+        inputs: &mut Inputs,
+        left: &mut Vec<Left>,
+        clock_ms: i64,
+    ) -> Result<Vec<ScanInput>, RuntimeError> {
+        let mut reads = Vec::new();
+        let mut open = Vec::new();
+        for mut split in std::mem::take(left) {
+            let place = (split.scan, split.split, split.next);
+            let (read, next) = inputs.read_again(place, STEP_ROWS_MAX, clock_ms)?;
+            match next {
+                Some(next) if next == split.next => {
+                    return Err(RuntimeError::ReadAgain {
+                        job: self.context.request.name.clone(),
+                        split: inputs.split_id(split.scan, split.split),
+                        position: next.0,
+                    });
+                }
+                Some(next) => {
+                    split.next = next;
+                    open.push(split);
+                }
+                None => {}
+            }
+            reads.push(read);
+        }
+        *left = open;
+        Ok(reads)
+    }
+
+    /// The clock of the job's last step.
+    pub(super) fn clock_ms(&self) -> i64 {
+        let last = self.state.steps.back().map(|step| step.clock_ms);
+        let last = last.or_else(|| self.state.snapshot.as_ref().map(|snapshot| snapshot.clock_ms));
+        last.unwrap_or_else(|| self.context.os.clock.now_ms())
+    }
+}
+
+/// A split that is read again, and how far.
+struct Left {
+    scan: NodeId,
+    split: u32,
+    next: Position,
+}
