@@ -6,7 +6,7 @@ mod keep_alive;
 #[allow(dead_code, reason = "other tests use the rest of it")]
 mod site;
 
-use keep_alive::{Connection, REQUEST};
+use keep_alive::Connection;
 use os::open_files::{Division, raise_limit};
 use os::process::Usage;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
@@ -23,8 +23,6 @@ const FILES_MAX: u64 = 24_000;
 const OTHERS: usize = 64;
 /// One in so many is asked again.
 const SAMPLED: usize = 16;
-/// So many ask at the same time.
-const AT_ONCE: usize = 64;
 /// Of one that waits, in a program that is not optimized; the sockets themselves are the system's.
 const BYTES_EACH_MAX: u64 = 8 << 10;
 
@@ -33,28 +31,22 @@ fn clients(role: &str) {
     raise_limit();
     let (address, count) = role.split_once(' ').expect("an address and a number");
     let address: SocketAddr = address.parse().expect("an address");
-    let mut open: Vec<Connection> = Vec::new();
-    let count = count.parse().expect("a number");
-    while open.len() < count {
-        let begun = open.len();
-        open.extend((begun..count).take(AT_ONCE).map(|_| Connection::open(address)));
-        ask(&mut open[begun..]);
-    }
-    println!("\nopened {count}");
+    let mut open: Vec<Connection> = (0..count.parse().expect("a number"))
+        .map(|number| {
+            let mut connection = Connection::open(address);
+            assert_eq!(connection.ask().unwrap_or_else(|error| panic!("{number}: {error}")), 200);
+            connection
+        })
+        .collect();
+    println!("\nopened {}", open.len());
     for line in std::io::stdin().lines() {
         line.expect("a line");
-        open.chunks_mut(AT_ONCE * SAMPLED).for_each(|some| ask(&mut some[..AT_ONCE.min(some.len())]));
-        println!("\nasked {count}");
-    }
-}
-
-/// Has all of them ask at the same time.
-fn ask(connections: &mut [Connection]) {
-    for connection in &mut *connections {
-        connection.send(REQUEST).expect("it is open");
-    }
-    for connection in connections {
-        assert_eq!(connection.status().expect("an answer"), 200);
+        let mut asked = 0;
+        for connection in open.iter_mut().step_by(SAMPLED) {
+            asked += 1;
+            assert_eq!(connection.ask().unwrap_or_else(|error| panic!("{asked}: {error}")), 200);
+        }
+        println!("\nasked {asked}");
     }
 }
 
@@ -113,7 +105,7 @@ fn idle_connections_cost_little_and_stay() {
     for _ in 0..3 {
         assert_eq!(beside.ask().unwrap(), 200);
         assert_eq!(Connection::open(address).ask().unwrap(), 200);
-        assert_eq!(clients.ask(), count);
+        assert_eq!(clients.ask(), count.div_ceil(SAMPLED));
     }
     // A connection takes one descriptor.
     let files = Usage::of_this_process().expect("the system tells").open_files;

@@ -30,6 +30,9 @@ pub(super) struct Matched {
 /// How well two scans of one table fit; the greatest is the best. The columns come last and decide nothing alone.
 type Fit = ([bool; 6], bool);
 
+/// Whether an operator of the old plan is one of the new.
+type IsSame<'a> = &'a dyn Fn(&OperatorRecord, &OperatorRecord) -> bool;
+
 impl Matched {
     pub(super) fn new(state: &JournalState, plan: &Plan, has_outbox: &dyn Fn(u32) -> bool) -> Matched {
         let mut matched = Matched {
@@ -62,7 +65,7 @@ impl Matched {
             |a: &OperatorRecord, b: &OperatorRecord| same(a, b) && a.of_table.layout == b.of_table.layout;
         let given = |a: &OperatorRecord, b: &OperatorRecord| fits(a, b) && a.uses == b.uses;
         let address = |a: &OperatorRecord, b: &OperatorRecord| a.of_table.address == b.of_table.address;
-        let levels: [(&dyn Fn(&OperatorRecord, &OperatorRecord) -> bool, bool); 4] =
+        let levels: [(IsSame<'_>, bool); 4] =
             [(&given, true), (&fits, true), (&same, true), (&address, false)];
         for (is_it, is_same) in levels {
             for (index, record) in new.iter().enumerate().filter(|(_, record)| is_sink(record)) {

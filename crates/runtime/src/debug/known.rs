@@ -37,7 +37,7 @@ pub(super) enum StateIn {
     Nothing,
     /// In the folder of the job's state, under a manifest of this name.
     Manifest(String),
-    Savepoint(Savepoint),
+    Savepoint(Box<Savepoint>),
 }
 
 impl Known {
@@ -122,7 +122,7 @@ pub(super) fn all(
                 clock_ms: Some(info.clock_ms),
                 cursors: info.cursors.clone(),
                 steps,
-                state: StateIn::Savepoint(savepoint),
+                state: StateIn::Savepoint(Box::new(savepoint)),
             });
         }
     }
