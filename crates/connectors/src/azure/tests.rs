@@ -125,7 +125,8 @@ fn who_we_are_is_found_in_options_in_the_environment_and_on_the_machine() {
     let with = |more: &[(&'static str, &str)]| -> Vec<(&'static str, String)> {
         application.iter().chain(more).map(|(name, value)| (*name, value.to_string())).collect()
     };
-    let cases: Vec<(Vec<(&str, &str)>, Vec<(&str, String)>)> = vec![
+    type Case<'a> = (Vec<(&'a str, &'a str)>, Vec<(&'a str, String)>);
+    let cases: Vec<Case<'_>> = vec![
         (vec![("azure.account-key", &key)], vec![]),
         (vec![("azure.sas-token", "?sv=1&sig=a%2Bb")], vec![]),
         (vec![("azure.client-secret", "pencil")], with(&[])),
