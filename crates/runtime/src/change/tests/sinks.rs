@@ -148,7 +148,8 @@ fn how_to_log_in_and_how_fast_make_no_other_table() {
 fn columns_have_places_where_records_have_no_names() {
     let wider = |table: &Arc<TableDefinition>| {
         let number = Field::new("more", DataType::Int64, true);
-        let fields = std::iter::once(Arc::new(number)).chain(rows().fields().iter().cloned());
+        let rows = rows();
+        let fields = std::iter::once(Arc::new(number)).chain(rows.fields().iter().cloned());
         let schema = Arc::new(Schema::new(fields.collect::<Vec<_>>()));
         Arc::new(TableDefinition { schema, ..(**table).clone() })
     };
