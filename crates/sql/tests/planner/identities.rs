@@ -18,7 +18,7 @@ CREATE TABLE rows_of (k STRING, v INT) WITH ('connector' = 'print');
 ";
 
 fn plan(statements: &str) -> Plan {
-    let source = SourceText::new("test", &format!("{TABLES}{statements}"));
+    let source = SourceText::new("test", format!("{TABLES}{statements}"));
     let (statements, diagnostics) = parse_script(&source);
     assert!(diagnostics.is_empty(), "{diagnostics:?}");
     let mut session = Session::new(connectors());

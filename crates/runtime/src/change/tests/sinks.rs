@@ -298,7 +298,7 @@ fn what_is_read_again_stays_until_it_has_been() {
     let plan = copies(&[(orders(&[]), &[1], "s1")]);
     let delete = || log.append::<_, LogError>(|frame| frame.delete_topic("orders"));
     let pinned = Pinned::new(&log, "j", &at(&plan, 1, &[0]));
-    let refused = delete().err().expect("it is held");
+    let refused = delete().expect_err("it is held");
     assert!(refused.to_string().contains("the change of job j"), "{refused}");
     drop(pinned);
     delete().unwrap();
