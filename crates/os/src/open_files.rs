@@ -11,9 +11,9 @@ pub const RESERVED_MIN: usize = 512;
 /// How the open files of a process are divided.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Division {
-    /// For connections of all ports together, at least 1.
+    /// For connections of the Kafka and the HTTP port together, at least 1.
     pub connections: usize,
-    /// For everything else.
+    /// For everything else, the PostgreSQL port among it.
     pub reserved: usize,
 }
 
