@@ -17,7 +17,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 use world::Story;
 
-const SEEDS: u64 = 1_000;
+const SEEDS: u64 = 300;
 
 fn seeds() -> Range<u64> {
     let Ok(text) = std::env::var("EVENTWRIGHT_SEEDS") else { return 0..SEEDS };
