@@ -28,7 +28,15 @@ pub struct JobView {
     pub skipped_records: Option<u64>,
     pub dead_letters: Option<u64>,
     pub waits_for_disk: bool,
+    pub rebuild: Option<RebuildView>,
     pub splits: Vec<SplitView>,
+}
+
+/// How much of its input a changed job has read again.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct RebuildView {
+    pub rows: u64,
+    pub percent: u64,
 }
 
 /// Where a job is in a part of its input.
@@ -108,6 +116,9 @@ impl JobView {
             skipped_records: job["skipped-records"].as_u64(),
             dead_letters: job["dead-letters"].as_u64(),
             waits_for_disk: job["waits-for-disk"].as_bool().unwrap_or(false),
+            rebuild: job["rebuild"]["rows"]
+                .as_u64()
+                .map(|rows| RebuildView { rows, percent: job["rebuild"]["percent"].as_u64().unwrap_or(0) }),
             splits: job["splits"].as_array().into_iter().flatten().map(SplitView::of_json).collect(),
         }
     }
@@ -159,6 +170,10 @@ impl JobView {
             skipped_records: Some(status.progress.skipped_records),
             dead_letters: Some(status.progress.dead_letters),
             waits_for_disk: status.progress.waits_for_disk,
+            rebuild: status
+                .progress
+                .rebuild
+                .map(|rebuild| RebuildView { rows: rebuild.rows, percent: rebuild.percent() }),
             splits: status
                 .splits
                 .iter()
@@ -193,6 +208,7 @@ impl JobView {
             "skipped_records": self.skipped_records,
             "dead_letters": self.dead_letters,
             "waits_for_disk": self.waits_for_disk,
+            "rebuild": self.rebuild.map(|rebuild| json!({"rows": rebuild.rows, "percent": rebuild.percent})),
             "positions": self.splits.iter().map(|split| json!({
                 "split": split.split, "position": split.position, "end": split.end,
             })).collect::<Vec<_>>(),
@@ -230,6 +246,9 @@ impl JobView {
         line(out, "lag", self.lag_records.map(|records| format!("{} records", thousands(records))))?;
         if self.waits_for_disk {
             writeln!(out, "  waits until the disk has room again")?;
+        }
+        if let Some(RebuildView { rows, percent }) = self.rebuild {
+            writeln!(out, "  makes state anew: {} rows read again, {percent} %", thousands(rows))?;
         }
         let width = self.tables.iter().map(|table| table.name.chars().count()).max().unwrap_or(0);
         for table in &self.tables {
@@ -272,7 +291,7 @@ mod tests {
             "name": "sums", "jid": "ab", "state": "RESTARTING", "start-time": 1_359_633_600_000_i64, "end-time": -1,
             "restarts": 2, "steps": 1234, "snapshot-step": 1000, "next-attempt": 1_359_633_601_000_i64,
             "watermark": 1_359_633_599_000_i64, "lag-records": 1500, "late-rows": 1, "dead-letters": 2,
-            "skipped-records": 3, "waits-for-disk": true,
+            "skipped-records": 3, "waits-for-disk": true, "rebuild": {"rows": 8192, "percent": 40},
             "tables-in": [{"node": 0, "table": "in", "rows": 10}], "tables-out": [{"node": 3, "table": "", "rows": 7}],
             "splits": [{"node": 0, "split": "in/0", "position": 10, "end": 20, "finished": false},
                        {"node": 0, "split": "in/1", "position": 5, "end": null, "finished": false}],
@@ -286,8 +305,8 @@ mod tests {
         view.print(&mut text).unwrap();
         let expected = "job sums: RESTARTING\n  id ab\n  started 2013-01-31 12:00:00\n  restarts 2\n  steps 1,234\n  \
             last snapshot at step 1,000\n  next attempt 2013-01-31 12:00:01\n  watermark 2013-01-31 11:59:59\n  \
-            lag 1,500 records\n  waits until the disk has room again\n  in                10 rows in\n  \
-            node 3             7 rows out\n  late rows 1, dead letters 2, skipped records 3\n  \
+            lag 1,500 records\n  waits until the disk has room again\n  makes state anew: 8,192 rows read again, 40 %\n  \
+            in                10 rows in\n  node 3             7 rows out\n  late rows 1, dead letters 2, skipped records 3\n  \
             at 10 of 20 in in/0\n  at 5 in in/1\n  failed 2013-01-31 12:00:00: first\n  \
             failed 2013-01-31 12:00:00: second\n";
         assert_eq!(String::from_utf8(text).unwrap(), expected);

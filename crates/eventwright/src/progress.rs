@@ -37,16 +37,23 @@ impl ProgressLine {
             self.rate = if self.drawn { self.rate * 0.7 + rate * 0.3 } else { rate };
         }
         (self.last_rows, self.last_ns, self.drawn) = (rows, now_ns, true);
+        let rebuilds = jobs.iter().filter_map(|job| {
+            let rebuild = job.rebuild?;
+            let rows = thousands(rebuild.rows);
+            Some(format!("{}: state made anew, {rows} rows read again, {} %", job.job, rebuild.percent()))
+        });
+        let rebuilds: Vec<String> = rebuilds.collect();
         let watermark = jobs.iter().filter_map(|job| job.watermark_ms).filter(|ms| *ms != i64::MAX).min();
         let lag: u64 = jobs.iter().map(|job| job.lag_records).sum();
         let names = jobs.iter().map(|job| job.job.as_str()).collect::<Vec<_>>().join(", ");
-        let text = format!(
+        let running = format!(
             "{names}: {} events, {}/s, watermark {}, lag {}",
             thousands(rows),
             thousands(self.rate as u64),
             watermark.map_or("none yet".into(), timestamp),
             thousands(lag),
         );
+        let text = if rebuilds.is_empty() { running } else { rebuilds.join(", ") };
         // A line longer than the terminal would scroll at every redraw.
         let text: String = text.chars().take(110).collect();
         let _ = write!(std::io::stderr(), "\r\x1b[K{text}");

@@ -70,6 +70,11 @@ pub enum RuntimeError {
          is stopped before it writes anything: its input or this program is not what it was"
     )]
     ReplayDiffers { job: String, step: u64, stored: u64, now: u64 },
+    #[error(
+        "job '{job}': step {step} took {stored} rows of its input, and there are {now} now; the job is as it was before \
+         the change"
+    )]
+    InputDiffers { job: String, step: u64, stored: u64, now: u64 },
     #[error("job '{job}': the snapshot {file} cannot be used: {reason}")]
     Snapshot { job: String, file: String, reason: String, kind: ErrorKind },
     #[error("savepoint {folder}: {reason}")]
@@ -134,6 +139,7 @@ impl RuntimeError {
             RuntimeError::Scratch { .. } => ErrorKind::Unavailable,
             RuntimeError::Journal { .. }
             | RuntimeError::ReplayDiffers { .. }
+            | RuntimeError::InputDiffers { .. }
             | RuntimeError::ReadAgain { .. } => ErrorKind::Corrupt,
             RuntimeError::PlanChanged { .. }
             | RuntimeError::EngineChanged { .. }

@@ -62,7 +62,9 @@ pub use lineage::{Lineage, LoggedStep, Place, Stretch};
 pub use machine::{Machine, Patience, Turn, Wait};
 pub use measured::{Meters, metric_families};
 pub use operators::{OperatorRecord, Role};
-pub use progress::{FeedProgress, JobProgress, JobTopics, OperatorProgress, ScanProgress, SinkProgress};
+pub use progress::{
+    FeedProgress, JobProgress, JobTopics, OperatorProgress, RebuildProgress, ScanProgress, SinkProgress,
+};
 pub use restart::{RestartPolicy, RestartSettingError, RestartStrategy};
 pub use savepoint::{Savepoint, SavepointInfo, SavepointOutcome, SavepointTicket};
 pub use status::{JobFailure, JobState, JobStatus};

@@ -4,6 +4,7 @@ use crate::job::lock;
 use crate::journal::Counts;
 use crate::measured::Meters;
 use dataflow::engine::{SplitRun, StateSize};
+use std::fmt;
 use std::sync::{Arc, Mutex};
 
 /// A snapshot of a job's counters.
@@ -27,6 +28,8 @@ pub struct JobProgress {
     pub rows_before: Option<u64>,
     /// Steps that were run again from the journal when the job was resumed.
     pub replayed_steps: u64,
+    /// While a changed job makes state anew.
+    pub rebuild: Option<RebuildProgress>,
     /// About how much memory the operators' state takes.
     pub state_memory_bytes: u64,
     /// The job goes on when the disk has room again.
@@ -42,6 +45,28 @@ pub struct JobProgress {
     pub run_ns: u64,
     pub commit_ns: u64,
     pub upkeep_ns: u64,
+}
+
+/// How much of its input a changed job has read again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RebuildProgress {
+    pub rows: u64,
+    /// Positions of its splits (offsets of topics, bytes of files) that lie behind it, of all that are read again.
+    pub passed: u64,
+    pub all: u64,
+}
+
+impl RebuildProgress {
+    pub fn percent(&self) -> u64 {
+        let (passed, all) = (u128::from(self.passed), u128::from(self.all));
+        (passed * 100).checked_div(all).map_or(100, |percent| percent as u64)
+    }
+}
+
+impl fmt::Display for RebuildProgress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} rows of its input read again, {} %", self.rows, self.percent())
+    }
 }
 
 /// Topics of the log that a job has to do with; empty before it was opened in this process.

@@ -25,6 +25,8 @@ pub enum Cause {
     NotRunning,
     /// It failed, and will be run again.
     Restarting,
+    /// Its statement has changed, and it makes state anew.
+    Rebuilding,
     /// It waits until the disk has room.
     DiskFull,
     /// An outside system that it reads fails.
@@ -63,6 +65,7 @@ impl Cause {
         match self {
             Cause::NotRunning => "not-running",
             Cause::Restarting => "restarting",
+            Cause::Rebuilding => "rebuilding",
             Cause::DiskFull => "disk-full",
             Cause::SourceFails => "source-fails",
             Cause::SinkFails => "sink-fails",
@@ -98,7 +101,8 @@ pub struct Finding {
 /// Everything that keeps rows from coming out, what matters most first.
 pub fn why(job: &JobStatus) -> Vec<Finding> {
     let mut findings = of_job(job);
-    if !findings.is_empty() && job.state != JobState::Running {
+    let gives_nothing = job.state != JobState::Running || job.progress.rebuild.is_some();
+    if !findings.is_empty() && gives_nothing {
         return findings;
     }
     for sink in &job.progress.sinks {
@@ -170,6 +174,10 @@ fn of_job(job: &JobStatus) -> Vec<Finding> {
         JobState::Finished => {
             found(Cause::NotRunning, None, "the job has taken all of its input and has ended".into(), None);
         }
+    }
+    if let Some(rebuild) = job.progress.rebuild {
+        let what = format!("the job was changed and makes state anew: {rebuild}");
+        found(Cause::Rebuilding, None, what, Some("it gives rows again when it is where it was"));
     }
     if job.progress.waits_for_disk {
         let advice = "make room on the disk of the data directory; the job goes on by itself";

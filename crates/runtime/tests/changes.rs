@@ -7,11 +7,12 @@ use arrow_schema::{DataType, Field, Schema, SchemaRef, TimeUnit};
 use dataflow::plan::{Aggregate, AggregateFunction, Changelog, Node, NodeId, NodeKind, Plan};
 use dataflow::table::TableDefinition;
 use os::sim::SimOs;
-use runtime::{CommitPoint, Fate, JobRequest, Machine, Observer, RuntimeError, Turn};
+use runtime::{Cause, CommitPoint, Fate, JobRequest, Machine, Observer, RuntimeError, Submitted, Turn, why};
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::sync::mpsc::{channel, sync_channel};
 use std::sync::{Arc, Mutex};
-use world::{Input, Life};
+use world::{Input, Life, OnRead};
 
 const KEYS: i64 = 7;
 
@@ -245,6 +246,50 @@ fn what_is_added_is_made_from_all_rows_and_what_was_there_goes_on() {
         let expected = &SUMS.expected(&Input::default())[&row[0]];
         assert_eq!((row[1], row[2]), (expected[1], expected[2]));
     }
+    life.end();
+}
+
+#[test]
+fn a_change_shows_how_far_it_is() {
+    let world = SimOs::new(49);
+    let input = Input { rows: 30_000, ..Input::default() };
+    let life = Life::begin(&world, &input);
+    let mut request = JobRequest { observer: Some(Arc::new(|_, _| {})), ..SUMS.request(&life) };
+    request.options.step_rows_max = 2_000;
+    let mut machine = life.runtime.machine(request).unwrap();
+    assert!(!turns(&mut machine, 10).unwrap());
+    drop(machine);
+    // The job stands still at every read until it has been looked at.
+    let (ask, asked) = sync_channel(0);
+    let (go, gone) = channel();
+    let gone = Mutex::new(gone);
+    let on_read = OnRead(Arc::new(move || {
+        if ask.send(()).is_ok() {
+            let _ = gone.lock().unwrap().recv();
+        }
+    }));
+    let changed = Statement { sums: Some(AggregateFunction::Min), ..SUMS };
+    let connectors = world::connectors(&Input { on_read: Some(on_read), ..input.clone() });
+    let request = JobRequest { connectors, ..changed.request(&life) };
+    let Submitted::Running(handle) = life.runtime.submit(request).unwrap() else { panic!("it goes on") };
+    let mut seen = Vec::new();
+    loop {
+        asked.recv().unwrap();
+        match handle.progress().rebuild {
+            Some(rebuild) => seen.push((rebuild.rows, rebuild.percent())),
+            None if !seen.is_empty() => break,
+            None => {}
+        }
+        if !seen.is_empty() {
+            let job = life.runtime.find("sums").unwrap();
+            assert_eq!(why(&job)[0].cause, Cause::Rebuilding);
+        }
+        go.send(()).unwrap();
+    }
+    assert_eq!(seen, [(0, 0), (8_192, 40), (16_384, 81)]);
+    drop((asked, go));
+    assert!(handle.join().unwrap());
+    assert_eq!(latest(&life), changed.expected(&input));
     life.end();
 }
 

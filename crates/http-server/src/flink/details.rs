@@ -43,6 +43,7 @@ pub(crate) fn job(site: &Site, name_or_id: &str) -> Reply {
             // What Flink has no names for.
             "steps": job.progress.steps,
             "replayed-steps": job.progress.replayed_steps,
+            "rebuild": job.progress.rebuild.map(|rebuild| json!({"rows": rebuild.rows, "percent": rebuild.percent()})),
             "restarts": job.restarts,
             "next-attempt": job.again_at_ms,
             "watermark": job.progress.watermark_ms,

@@ -5,12 +5,13 @@ use super::facts;
 use crate::error::RuntimeError;
 use crate::inputs::Inputs;
 use crate::journal::{JournalState, StepRecord};
+use crate::progress::RebuildProgress;
 use crate::steps::Context;
 use dataflow::engine::{Dataflow, DataflowOptions, ScanInput, StepInput};
 use dataflow::plan::{NodeId, NodeKind, Plan};
 use dataflow::source::Position;
 use state::{Manifest, Store};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -89,7 +90,7 @@ impl Rebuild<'_> {
             let stored = step.counts.rows_in.get(&scan).copied().unwrap_or(0);
             if stored != now {
                 let (job, step) = (self.context.request.name.clone(), step.number);
-                return Err(RuntimeError::ReplayDiffers { job, step, stored, now });
+                return Err(RuntimeError::InputDiffers { job, step, stored, now });
             }
         }
         dataflow.step(StepInput { clock_ms: step.clock_ms, reads })?;
@@ -118,27 +119,34 @@ impl Rebuild<'_> {
                 && matches!(self.plan.node(*scan).kind, NodeKind::Scan { .. })
         };
         let scans: Vec<NodeId> = self.plan.scans().into_iter().filter(is_wanted).collect();
-        let phases: BTreeSet<u32> = scans.iter().map(|scan| self.plan.phase(*scan)).collect();
+        let mut phases: BTreeMap<u32, Vec<Left>> = BTreeMap::new();
+        for scan in scans {
+            let splits = inputs.splits_of(scan).into_iter().map(|(index, split, partition)| Left {
+                scan,
+                split: index,
+                next: Position(facts::first_left(&self.context.log, partition, &split)),
+                end: inputs.position(scan, index),
+            });
+            phases.entry(self.plan.phase(scan)).or_default().extend(splits);
+        }
         let clock_ms = self.clock_ms();
-        for phase in phases {
-            let of_phase = scans.iter().filter(|scan| self.plan.phase(**scan) == phase);
-            let mut left: Vec<Left> = of_phase
-                .flat_map(|scan| inputs.splits_of(*scan).into_iter().map(|split| (*scan, split)))
-                .map(|(scan, (index, split, partition))| Left {
-                    scan,
-                    split: index,
-                    next: Position(facts::first_left(&self.context.log, partition, &split)),
-                })
-                .collect();
+        let all = phases.values().flatten().map(Left::distance).sum();
+        let mut progress = RebuildProgress { rows: 0, passed: 0, all };
+        for mut left in phases.into_values() {
             while !left.is_empty() {
                 if self.stops() {
                     return Ok(None);
                 }
+                self.context.progress.update(|job| job.rebuild = Some(progress));
+                let before: u64 = left.iter().map(Left::distance).sum();
                 let reads = self.read(inputs, &mut left, clock_ms)?;
+                progress.passed += before - left.iter().map(Left::distance).sum::<u64>();
+                progress.rows += reads.iter().map(|read| read.rows.num_rows() as u64).sum::<u64>();
                 dataflow.step(StepInput { clock_ms, reads })?;
                 dataflow.relieve()?;
             }
         }
+        self.context.progress.update(|job| job.rebuild = None);
         Ok(Some(dataflow))
     }
 
@@ -187,4 +195,12 @@ struct Left {
     scan: NodeId,
     split: u32,
     next: Position,
+    /// Where the job is.
+    end: Position,
+}
+
+impl Left {
+    fn distance(&self) -> u64 {
+        u64::try_from(self.end.0.saturating_sub(self.next.0)).unwrap_or(0)
+    }
 }

@@ -42,6 +42,13 @@ impl Inputs {
         (0..).zip(&scan.splits).map(split).collect()
     }
 
+    /// Where the job is in a split.
+    pub(crate) fn position(&self, node: NodeId, split: u32) -> Position {
+        let scan = self.scans.iter().find(|scan| scan.node == node);
+        let cursor = scan.and_then(|scan| scan.cursors.get(split as usize));
+        cursor.map_or(Position(0), |cursor| cursor.position)
+    }
+
     pub(crate) fn split_id(&self, node: NodeId, split: u32) -> String {
         let scan = self.scans.iter().find(|scan| scan.node == node);
         let split = scan.and_then(|scan| scan.splits.get(split as usize));

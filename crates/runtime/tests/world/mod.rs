@@ -35,11 +35,22 @@ pub struct Input {
     /// There is a second split, in which nothing ever lies, and the first has no end. After so long (ms) a split is
     /// idle.
     pub idle_ms: Option<u64>,
+    /// Called at every read.
+    pub on_read: Option<OnRead>,
+}
+
+#[derive(Clone)]
+pub struct OnRead(pub Arc<dyn Fn() + Send + Sync>);
+
+impl std::fmt::Debug for OnRead {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("OnRead")
+    }
 }
 
 impl Default for Input {
     fn default() -> Input {
-        Input { rows: 1000, shift: 0, fingerprint: "v1".into(), idle_ms: None }
+        Input { rows: 1000, shift: 0, fingerprint: "v1".into(), idle_ms: None, on_read: None }
     }
 }
 
@@ -184,6 +195,9 @@ impl Source for Numbers {
         until: Option<Position>,
         limits: ReadLimits,
     ) -> Result<Read, SourceError> {
+        if let Some(on_read) = &self.0.on_read {
+            on_read.0();
+        }
         let there = Position(if split.id == EMPTY { 0 } else { self.0.rows });
         let end = until.or(split.end).unwrap_or(there).0;
         let next = end.min(from.0.saturating_add(i64::try_from(limits.rows_max).unwrap_or(i64::MAX)));
@@ -229,6 +243,10 @@ impl TopicSink for Rows {
         }
         Ok(vec![TopicBatch { partition: 0, records: rows.len() as u32, max_timestamp_ms: 0, bytes }])
     }
+}
+
+pub fn connectors(input: &Input) -> ConnectorTable {
+    ConnectorTable::new(vec![Arc::new(World(input.clone()))])
 }
 
 /// One life of a node on a disk.
@@ -283,7 +301,7 @@ impl Life {
             name: "sums".into(),
             plan: plan(self.input.idle_ms),
             fingerprint: "sums by key".into(),
-            connectors: ConnectorTable::new(vec![Arc::new(World(self.input.clone()))]),
+            connectors: connectors(&self.input),
             options: JobOptions {
                 workers: 1,
                 step_rows_max: 40,
