@@ -49,6 +49,12 @@ pub struct Options {
     /// kill, console, postgres, mysql, mongodb, lakes, amqp, stomp, kill-connectors, kill-producers, remote, changes, rabbitmq,
     /// patterns, metrics, syslog, exec, redis, observability, traces, example, mqtt, psql, nats, asyncapi
     stages: Vec<String>,
+    /// Instead of the stages: all cases of a group of connectors, against their real servers
+    #[arg(long, value_name = "GROUP", conflicts_with = "stages")]
+    connectors: Vec<String>,
+    /// After so many minutes no stage begins any more; those that are left count as failed
+    #[arg(long)]
+    minutes: Option<u64>,
 }
 
 type Stage = fn() -> Result<Counts>;
@@ -109,10 +115,21 @@ pub fn run(options: &Options) -> Result<Counts> {
             bail!("there is no stage={name}; there are {}", known.join(", "));
         }
     }
+    if !options.connectors.is_empty() {
+        let mut counts = cargo::build()?;
+        counts.add(crate::connectors::run(&crate::connectors::Options::whole(&options.connectors))?);
+        counts.name_failures();
+        return Ok(counts);
+    }
+    let is_wanted =
+        |name: &str| options.stages.is_empty() || options.stages.iter().any(|stage| stage == name);
     let wanted = |stages: &[(&'static str, Stage)]| -> Vec<(&'static str, Stage)> {
-        let is_wanted =
-            |name: &str| options.stages.is_empty() || options.stages.iter().any(|one| one == name);
         stages.iter().filter(|(name, _)| is_wanted(name)).copied().collect()
+    };
+    let begun = Instant::now();
+    let run_one = |stage: &(&'static str, Stage)| match options.minutes {
+        Some(minutes) if begun.elapsed().as_secs() >= 60 * minutes => not_begun(stage.0, minutes),
+        _ => run_one(stage),
     };
     let mut ran = side_by_side(&wanted(FIRST), 1, run_one);
     ran.extend(side_by_side(&wanted(THEN), SIDE_BY_SIDE, run_one));
@@ -122,6 +139,7 @@ pub fn run(options: &Options) -> Result<Counts> {
         println!("{line}");
         total.add(counts);
     }
+    println!("{:<16} {:>7.1} s", "all", begun.elapsed().as_secs_f64());
     total.name_failures();
     Ok(total)
 }
@@ -130,11 +148,19 @@ fn run_one((name, stage): &(&'static str, Stage)) -> (String, Counts) {
     println!("== {name}");
     let start = Instant::now();
     let counts = stage().unwrap_or_else(|error| Counts::failure(format!("{name}: {error:#}")));
-    let seconds = start.elapsed().as_secs_f64();
-    let line =
-        format!("{name:<16} {seconds:>7.1} s {:>6} passed {:>4} failed", counts.passed, counts.failed());
+    let line = told(name, start.elapsed().as_secs_f64(), &counts);
     println!("== done: {line}");
     (line, counts)
+}
+
+/// Whoever waits for the end is told what is left, rather than cut off.
+fn not_begun(name: &str, minutes: u64) -> (String, Counts) {
+    let counts = Counts::failure(format!("{name}: not begun within {minutes} minutes"));
+    (told(name, 0.0, &counts), counts)
+}
+
+fn told(name: &str, seconds: f64, counts: &Counts) -> String {
+    format!("{name:<16} {seconds:>7.1} s {:>6} passed {:>4} failed", counts.passed, counts.failed())
 }
 
 fn house() -> Result<Counts> {

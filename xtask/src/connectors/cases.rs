@@ -29,6 +29,9 @@ pub struct Case {
     pub run: fn(&mut Trial<'_>) -> Result<()>,
 }
 
+/// What a run of all tests does with every system; `cargo xtask connectors` runs all cases.
+pub const OF_EVERY_RUN: &[&str] = &["resume", "killed"];
+
 pub const CASES: &[Case] = &[
     Case {
         name: "resume",

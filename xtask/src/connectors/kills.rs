@@ -22,7 +22,7 @@ use super::cases::{FEW, LIFE_MS, MANY, PASSES_MAX, POINTS};
 use super::gate::{Trap, Way};
 use super::outside::{Direction, Outside, Place};
 use super::trial::Trial;
-use super::{SIDE_BY_SIDE, SYSTEMS};
+use super::{SIDE_BY_SIDE, systems};
 use crate::counts::Counts;
 use crate::peers;
 use crate::proofs::{self, Proof};
@@ -232,7 +232,7 @@ type OfSystem = Vec<(String, (Tally, Result<()>))>;
 
 fn of_system(system: &str, faults: Faults) -> Result<OfSystem> {
     let mut folder = tempfile::Builder::new().prefix("kill-connectors-").tempdir()?;
-    let (_, start) = SYSTEMS.iter().find(|(name, _)| *name == system).context("there is no such system")?;
+    let (_, start) = systems().find(|(name, _)| *name == system).context("there is no such system")?;
     let mut outside = start(folder.path())?;
     let mut all = Vec::new();
     for (number, subject) in (0..).zip(SUBJECTS).filter(|(_, subject)| subject.system == system) {

@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 
 use super::cases::CASES;
 use super::outside::{Direction, Outside};
-use super::{Outcome, SYSTEMS};
+use super::{Outcome, systems};
 use crate::places;
 
 const FOLDER: &str = "tests/connectors";
@@ -70,7 +70,7 @@ struct Column {
 fn columns() -> Result<Vec<Column>> {
     let reference = std::fs::read_to_string(places::root().join(REFERENCE))?;
     let mut columns = Vec::new();
-    for (system, _) in SYSTEMS {
+    for (system, _) in systems() {
         let path = file(system);
         let text = std::fs::read_to_string(&path).with_context(|| {
             format!("{} is missing; run: cargo xtask connectors {system} --record", path.display())

@@ -1,7 +1,7 @@
 //! Connectors against their real servers: one suite of cases for all of them.
 //!
 //! [`outside`] is what the suite needs of a system, [`cases`] what every connector must do, [`trial`] one of these with
-//! one connector. To add a system: a file with its `Outside`, and a line in [`SYSTEMS`].
+//! one connector. To add a system: a file with its `Outside`, and a line in [`GROUPS`].
 
 mod amqp;
 mod cases;
@@ -61,9 +61,10 @@ use crate::{peers, stages};
 pub use self::kills::{Faults, KILLS as CONNECTOR_KILLS, PARTITIONS, RESTARTS as SERVER_RESTARTS};
 pub use self::kills::{prove as prove_kills, stage as kills_stage};
 
-#[derive(Args)]
+#[derive(Args, Default)]
 pub struct Options {
-    /// The systems to run, all if there are none: kafka, postgresql, postgresql-changes, mariadb, mariadb-changes, mysql, mysql-changes, sqlite, rabbitmq, rabbitmq-stream, nats, nats-durable, redis-streams, redis-streams-group, mqtt, mqtt-qos1, artemis, activemq, stomp-artemis, stomp-activemq, stomp-rabbitmq, sqs, sqs-fifo, kinesis, sns, pubsub, pubsub-ordered, http, http-batch, sse, websocket, websocket-subscribed, prometheus, s3, s3-notifications, gcs, azure, filesystem, delta, delta-gcs, delta-azure, iceberg, iceberg-rest, opensearch, opensearch-keyed, clickhouse, mongodb, mongodb-keyed, mongodb-changes
+    /// The systems to run, or groups of them, all if there are none: kafka, databases, rabbitmq, activemq, streams, aws, clouds,
+    /// http, lakes, documents
     names: Vec<String>,
     /// Only the cases whose names hold this
     #[arg(long)]
@@ -82,68 +83,143 @@ pub struct Options {
     record: bool,
 }
 
-/// In a run of all tests.
 const KILLS: u64 = 6;
 const RESTARTS: u64 = 1;
+impl Options {
+    /// All cases of the systems or groups.
+    pub fn whole(names: &[String]) -> Options {
+        Options { names: names.to_vec(), ..Options::default() }
+    }
+}
+
+/// In a run of all tests.
+const STAGE_KILLS: u64 = 2;
 /// So many systems run at a time: they mostly wait.
 const SIDE_BY_SIDE: usize = 2;
 
 /// Starts a system; its logs go into the folder.
 type System = fn(&Path) -> Result<Box<dyn Outside>>;
 
-const SYSTEMS: &[(&str, System)] = &[
-    ("kafka", |_| Ok(Box::new(kafka::Kafka::new()?))),
-    ("postgresql", |folder| Ok(Box::new(postgres::Postgres::new(folder)?))),
-    ("postgresql-changes", |folder| Ok(Box::new(postgres_cdc::Changes::new(folder)?))),
-    ("mariadb", |folder| Ok(Box::new(mysql::MySql::new(Brand::MariaDb, folder)?))),
-    ("mariadb-changes", |folder| Ok(Box::new(mysql_cdc::Changes::new(Brand::MariaDb, folder)?))),
-    ("mysql", |folder| Ok(Box::new(mysql::MySql::new(Brand::MySql, folder)?))),
-    ("mysql-changes", |folder| Ok(Box::new(mysql_cdc::Changes::new(Brand::MySql, folder)?))),
-    ("sqlite", |_| Ok(Box::new(sqlite::Sqlite::default()))),
-    ("rabbitmq", |_| Ok(Box::new(rabbitmq::RabbitMq::new(rabbitmq::Kind::Queue)?))),
-    ("rabbitmq-stream", |_| Ok(Box::new(rabbitmq::RabbitMq::new(rabbitmq::Kind::Stream)?))),
-    ("nats", |_| Ok(Box::new(nats::Nats::new(Reading::Ordered)?))),
-    ("nats-durable", |_| Ok(Box::new(nats::Nats::new(Reading::Durable)?))),
-    ("redis-streams", |_| Ok(Box::new(redis::Redis::new(Reading::Ordered)?))),
-    ("redis-streams-group", |_| Ok(Box::new(redis::Redis::new(Reading::Durable)?))),
-    ("mqtt", |_| Ok(Box::new(mqtt::Mqtt::new(Quality::Exactly)?))),
-    ("mqtt-qos1", |_| Ok(Box::new(mqtt::Mqtt::new(Quality::AtLeast)?))),
-    ("artemis", |_| Ok(Box::new(amqp::Amqp::new(Kind::Artemis)?))),
-    ("activemq", |_| Ok(Box::new(amqp::Amqp::new(Kind::ActiveMq)?))),
-    ("stomp-artemis", |_| Ok(Box::new(stomp::Stomp::new(stomp::Brand::Artemis)?))),
-    ("stomp-activemq", |_| Ok(Box::new(stomp::Stomp::new(stomp::Brand::ActiveMq)?))),
-    ("stomp-rabbitmq", |_| Ok(Box::new(stomp::Stomp::new(stomp::Brand::RabbitMq)?))),
-    ("sqs", |folder| Ok(Box::new(sqs::Sqs::new(folder, false)?))),
-    ("sqs-fifo", |folder| Ok(Box::new(sqs::Sqs::new(folder, true)?))),
-    ("kinesis", |folder| Ok(Box::new(kinesis::Kinesis::new(folder)?))),
-    ("sns", |folder| Ok(Box::new(sns::Sns::new(folder)?))),
-    ("pubsub", |folder| Ok(Box::new(pubsub::PubSub::new(folder, false)?))),
-    ("pubsub-ordered", |folder| Ok(Box::new(pubsub::PubSub::new(folder, true)?))),
-    ("http", |folder| Ok(Box::new(http::Http::new(folder, false)?))),
-    ("http-batch", |folder| Ok(Box::new(http::Http::new(folder, true)?))),
-    ("sse", |folder| Ok(Box::new(streams::Streams::new(folder, Told::Header)?))),
-    ("websocket", |folder| Ok(Box::new(streams::Streams::new(folder, Told::Query)?))),
-    ("websocket-subscribed", |folder| Ok(Box::new(streams::Streams::new(folder, Told::Message)?))),
-    ("prometheus", |folder| Ok(Box::new(prometheus::RemoteWrite::new(folder)?))),
-    ("s3", |folder| Ok(Box::new(s3::S3::new(folder, false)?))),
-    ("s3-notifications", |folder| Ok(Box::new(s3::S3::new(folder, true)?))),
-    ("gcs", |folder| Ok(Box::new(clouds::Clouds::new(Cloud::gcs(folder, FIRST_PASSWORD)?)?))),
-    ("azure", |folder| Ok(Box::new(clouds::Clouds::new(Cloud::azure(folder, FIRST_PASSWORD)?)?))),
-    ("filesystem", |_| Ok(Box::new(filesystem::Filesystem))),
-    ("delta", |folder| Ok(Box::new(lakes::InBucket::new(Format::Delta, folder)?))),
-    ("delta-gcs", |folder| Ok(Box::new(lakes::InCloud::new(Cloud::gcs(folder, FIRST_PASSWORD)?, folder)?))),
-    ("delta-azure", |folder| {
-        Ok(Box::new(lakes::InCloud::new(Cloud::azure(folder, FIRST_PASSWORD)?, folder)?))
-    }),
-    ("iceberg", |folder| Ok(Box::new(lakes::InBucket::new(Format::Iceberg, folder)?))),
-    ("iceberg-rest", |folder| Ok(Box::new(lakes::InCatalog::new(folder)?))),
-    ("opensearch", |_| Ok(Box::new(opensearch::OpenSearch::new(false)?))),
-    ("opensearch-keyed", |_| Ok(Box::new(opensearch::OpenSearch::new(true)?))),
-    ("clickhouse", |_| Ok(Box::new(clickhouse::ClickHouse::new()?))),
-    ("mongodb", |_| Ok(Box::new(mongodb::MongoDb::new(mongodb::Kind::Documents)?))),
-    ("mongodb-keyed", |_| Ok(Box::new(mongodb::MongoDb::new(mongodb::Kind::Keyed)?))),
-    ("mongodb-changes", |_| Ok(Box::new(mongodb::MongoDb::new(mongodb::Kind::Changes)?))),
+/// Systems that are tried together, for they are installed together.
+struct Group {
+    name: &'static str,
+    peers: &'static [&'static str],
+    systems: &'static [(&'static str, System)],
+}
+
+const GROUPS: &[Group] = &[
+    Group { name: "kafka", peers: &["kafka"], systems: &[("kafka", |_| Ok(Box::new(kafka::Kafka::new()?)))] },
+    Group {
+        name: "databases",
+        peers: &["debian", "mysql"],
+        systems: &[
+            ("postgresql", |folder| Ok(Box::new(postgres::Postgres::new(folder)?))),
+            ("postgresql-changes", |folder| Ok(Box::new(postgres_cdc::Changes::new(folder)?))),
+            ("mariadb", |folder| Ok(Box::new(mysql::MySql::new(Brand::MariaDb, folder)?))),
+            ("mariadb-changes", |folder| Ok(Box::new(mysql_cdc::Changes::new(Brand::MariaDb, folder)?))),
+            ("mysql", |folder| Ok(Box::new(mysql::MySql::new(Brand::MySql, folder)?))),
+            ("mysql-changes", |folder| Ok(Box::new(mysql_cdc::Changes::new(Brand::MySql, folder)?))),
+            ("sqlite", |_| Ok(Box::new(sqlite::Sqlite::default()))),
+        ],
+    },
+    Group {
+        name: "rabbitmq",
+        peers: &["debian"],
+        systems: &[
+            ("rabbitmq", |_| Ok(Box::new(rabbitmq::RabbitMq::new(rabbitmq::Kind::Queue)?))),
+            ("rabbitmq-stream", |_| Ok(Box::new(rabbitmq::RabbitMq::new(rabbitmq::Kind::Stream)?))),
+            ("stomp-rabbitmq", |_| Ok(Box::new(stomp::Stomp::new(stomp::Brand::RabbitMq)?))),
+        ],
+    },
+    Group {
+        name: "activemq",
+        peers: &["debian", "amqp"],
+        systems: &[
+            ("artemis", |_| Ok(Box::new(amqp::Amqp::new(Kind::Artemis)?))),
+            ("activemq", |_| Ok(Box::new(amqp::Amqp::new(Kind::ActiveMq)?))),
+            ("stomp-artemis", |_| Ok(Box::new(stomp::Stomp::new(stomp::Brand::Artemis)?))),
+            ("stomp-activemq", |_| Ok(Box::new(stomp::Stomp::new(stomp::Brand::ActiveMq)?))),
+        ],
+    },
+    Group {
+        name: "streams",
+        peers: &["debian", "nats"],
+        systems: &[
+            ("nats", |_| Ok(Box::new(nats::Nats::new(Reading::Ordered)?))),
+            ("nats-durable", |_| Ok(Box::new(nats::Nats::new(Reading::Durable)?))),
+            ("redis-streams", |_| Ok(Box::new(redis::Redis::new(Reading::Ordered)?))),
+            ("redis-streams-group", |_| Ok(Box::new(redis::Redis::new(Reading::Durable)?))),
+            ("mqtt", |_| Ok(Box::new(mqtt::Mqtt::new(Quality::Exactly)?))),
+            ("mqtt-qos1", |_| Ok(Box::new(mqtt::Mqtt::new(Quality::AtLeast)?))),
+        ],
+    },
+    Group {
+        name: "aws",
+        peers: &["aws"],
+        systems: &[
+            ("sqs", |folder| Ok(Box::new(sqs::Sqs::new(folder, false)?))),
+            ("sqs-fifo", |folder| Ok(Box::new(sqs::Sqs::new(folder, true)?))),
+            ("kinesis", |folder| Ok(Box::new(kinesis::Kinesis::new(folder)?))),
+            ("sns", |folder| Ok(Box::new(sns::Sns::new(folder)?))),
+            ("s3", |folder| Ok(Box::new(s3::S3::new(folder, false)?))),
+            ("s3-notifications", |folder| Ok(Box::new(s3::S3::new(folder, true)?))),
+        ],
+    },
+    Group {
+        name: "clouds",
+        peers: &["pubsub", "clouds"],
+        systems: &[
+            ("pubsub", |folder| Ok(Box::new(pubsub::PubSub::new(folder, false)?))),
+            ("pubsub-ordered", |folder| Ok(Box::new(pubsub::PubSub::new(folder, true)?))),
+            ("gcs", |folder| Ok(Box::new(clouds::Clouds::new(Cloud::gcs(folder, FIRST_PASSWORD)?)?))),
+            ("azure", |folder| Ok(Box::new(clouds::Clouds::new(Cloud::azure(folder, FIRST_PASSWORD)?)?))),
+        ],
+    },
+    Group {
+        name: "http",
+        peers: &["debian", "streams"],
+        systems: &[
+            ("http", |folder| Ok(Box::new(http::Http::new(folder, false)?))),
+            ("http-batch", |folder| Ok(Box::new(http::Http::new(folder, true)?))),
+            ("sse", |folder| Ok(Box::new(streams::Streams::new(folder, Told::Header)?))),
+            ("websocket", |folder| Ok(Box::new(streams::Streams::new(folder, Told::Query)?))),
+            ("websocket-subscribed", |folder| Ok(Box::new(streams::Streams::new(folder, Told::Message)?))),
+            ("prometheus", |folder| Ok(Box::new(prometheus::RemoteWrite::new(folder)?))),
+        ],
+    },
+    Group {
+        name: "lakes",
+        peers: &["aws", "clouds", "lakes"],
+        systems: &[
+            ("filesystem", |_| Ok(Box::new(filesystem::Filesystem))),
+            ("delta", |folder| Ok(Box::new(lakes::InBucket::new(Format::Delta, folder)?))),
+            ("delta-gcs", |folder| {
+                Ok(Box::new(lakes::InCloud::new(Cloud::gcs(folder, FIRST_PASSWORD)?, folder)?))
+            }),
+            ("delta-azure", |folder| {
+                Ok(Box::new(lakes::InCloud::new(Cloud::azure(folder, FIRST_PASSWORD)?, folder)?))
+            }),
+            ("iceberg", |folder| Ok(Box::new(lakes::InBucket::new(Format::Iceberg, folder)?))),
+            ("iceberg-rest", |folder| Ok(Box::new(lakes::InCatalog::new(folder)?))),
+        ],
+    },
+    Group {
+        name: "documents",
+        peers: &["opensearch", "clickhouse", "mongodb"],
+        systems: &[
+            ("opensearch", |_| Ok(Box::new(opensearch::OpenSearch::new(false)?))),
+            ("opensearch-keyed", |_| Ok(Box::new(opensearch::OpenSearch::new(true)?))),
+            ("clickhouse", |_| Ok(Box::new(clickhouse::ClickHouse::new()?))),
+            ("mongodb", |_| Ok(Box::new(mongodb::MongoDb::new(mongodb::Kind::Documents)?))),
+            ("mongodb-keyed", |_| Ok(Box::new(mongodb::MongoDb::new(mongodb::Kind::Keyed)?))),
+            ("mongodb-changes", |_| Ok(Box::new(mongodb::MongoDb::new(mongodb::Kind::Changes)?))),
+        ],
+    },
 ];
+
+fn systems() -> impl Iterator<Item = &'static (&'static str, System)> {
+    GROUPS.iter().flat_map(|group| group.systems)
+}
 
 /// What became of a case.
 enum Outcome {
@@ -152,37 +228,44 @@ enum Outcome {
     Failed,
 }
 
+/// The whole suite: every case of the systems or groups that are named, or of all.
 pub fn run(options: &Options) -> Result<Counts> {
+    let cases = options.case.as_deref().map_or(Cases::All, Cases::Named);
+    run_cases(options, cases, (KILLS, RESTARTS))
+}
+
+/// What every run of all tests does with every system: a job stops and goes on, and both sides are killed.
+pub fn stage() -> Result<Counts> {
+    run_cases(&Options::default(), Cases::OfEveryRun, (STAGE_KILLS, RESTARTS))
+}
+
+fn run_cases(options: &Options, cases: Cases<'_>, faults: (u64, u64)) -> Result<Counts> {
     let Options { names, kills, restarts, seed, .. } = options;
-    let known = |name: &String| SYSTEMS.iter().any(|(system, _)| system == name);
-    if let Some(name) = names.iter().find(|name| !known(name)) {
-        let known: Vec<&str> = SYSTEMS.iter().map(|(system, _)| *system).collect();
-        bail!("there is no system={name}; there are {}", known.join(", "));
+    let is_known = |name: &String| {
+        GROUPS
+            .iter()
+            .any(|group| group.name == name || group.systems.iter().any(|(system, _)| system == name))
+    };
+    if let Some(name) = names.iter().find(|name| !is_known(name)) {
+        bail!("there is no system={name}; there are {}", known().join("; "));
     }
-    let peers = [
-        "debian",
-        "kafka",
-        "nats",
-        "amqp",
-        "aws",
-        "pubsub",
-        "clouds",
-        "mysql",
-        "opensearch",
-        "clickhouse",
-        "streams",
-        "mongodb",
-        "lakes",
-    ];
-    peers::install(&peers.map(str::to_owned))?;
+    let is_named = |name: &str| names.is_empty() || names.iter().any(|wanted| wanted == name);
+    let (mut systems, mut peers) = (Vec::new(), Vec::new());
+    for group in GROUPS {
+        let wanted = group.systems.iter().filter(|(system, _)| is_named(group.name) || is_named(system));
+        let before = systems.len();
+        systems.extend(wanted);
+        if systems.len() > before {
+            peers.extend(group.peers.iter().map(|peer| (*peer).to_owned()));
+        }
+    }
+    peers::install(&peers)?;
     let begun = Instant::now();
     let seed = seed.unwrap_or_else(stages::seed);
-    let faults = (kills.unwrap_or(KILLS), restarts.unwrap_or(RESTARTS), seed);
-    let wanted = |name: &str| names.is_empty() || names.iter().any(|wanted| wanted == name);
-    let systems: Vec<&(&str, System)> = SYSTEMS.iter().filter(|(name, _)| wanted(name)).collect();
+    let faults = (kills.unwrap_or(faults.0), restarts.unwrap_or(faults.1), seed);
     let ran = side_by_side(&systems, SIDE_BY_SIDE, |(name, system)| {
         println!("connectors: {name} seed={seed}");
-        let mut suite = Suite { case: options.case.clone(), faults, counts: Counts::default(), kills: 0 };
+        let mut suite = Suite { cases, faults, counts: Counts::default(), kills: 0 };
         let result = suite.run(*system, options.record);
         if let Err(error) = result {
             suite.counts.fail(format!("connectors: {name}: {error:#}"));
@@ -215,22 +298,47 @@ pub fn run(options: &Options) -> Result<Counts> {
     Ok(counts)
 }
 
-struct Suite {
-    case: Option<String>,
+/// `kafka (kafka)` of each group.
+fn known() -> Vec<String> {
+    let systems = |group: &Group| group.systems.iter().map(|(name, _)| *name).collect::<Vec<_>>().join(", ");
+    GROUPS.iter().map(|group| format!("{} ({})", group.name, systems(group))).collect()
+}
+
+/// Which cases run.
+#[derive(Clone, Copy)]
+enum Cases<'a> {
+    All,
+    /// Those whose names hold this.
+    Named(&'a str),
+    OfEveryRun,
+}
+
+impl Cases<'_> {
+    fn hold(self, case: &Case) -> bool {
+        match self {
+            Cases::All => true,
+            Cases::Named(part) => case.name.contains(part),
+            Cases::OfEveryRun => cases::OF_EVERY_RUN.contains(&case.name),
+        }
+    }
+}
+
+struct Suite<'a> {
+    cases: Cases<'a>,
     faults: (u64, u64, u64),
     counts: Counts,
     /// Of the node and of servers.
     kills: u64,
 }
 
-impl Suite {
+impl Suite<'_> {
     /// Starts the system, and keeps what came of it.
     fn run(&mut self, start: System, records: bool) -> Result<()> {
         let folder = tempfile::Builder::new().prefix("connectors-").tempdir()?;
         let mut outside = start(folder.path())?;
         let results = self.system(&mut *outside, folder.path())?;
         if records {
-            let is_whole = self.counts.failed() == 0 && self.case.is_none();
+            let is_whole = self.counts.failed() == 0 && matches!(self.cases, Cases::All);
             ensure!(is_whole, "only a whole run that passes is kept");
             results.save(&*outside)?;
         }
@@ -242,7 +350,7 @@ impl Suite {
         let mut results = Results::default();
         for direction in outside.directions() {
             for (number, case) in CASES.iter().enumerate() {
-                if self.case.as_ref().is_some_and(|part| !case.name.contains(part.as_str())) {
+                if !self.cases.hold(case) {
                     continue;
                 }
                 let name = format!("case_{}_{number}", direction.name());
@@ -302,9 +410,4 @@ impl Suite {
             }
         }
     }
-}
-
-/// All of them, as the test command runs them.
-pub fn stage() -> Result<Counts> {
-    run(&Options { names: Vec::new(), case: None, kills: None, restarts: None, seed: None, record: false })
 }

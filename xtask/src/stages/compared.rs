@@ -1,7 +1,8 @@
 //! Files beside Flink: our node must give the rows that Flink gave, however the work is cut.
 //!
 //! Each file is run whole with several numbers of workers and sizes of steps, with a tenth of the memory that its state
-//! takes, and killed at random points of its commits and snapshots and restored with other numbers of workers.
+//! takes, and killed at random points of its commits and snapshots and restored with other numbers of workers. A run of all
+//! tests cuts the work in fewer ways ([`OF_EVERY_RUN`]) than `cargo xtask flink compare` ([`ALL`]).
 
 use std::path::Path;
 
@@ -14,22 +15,42 @@ use crate::kill::{Conditions, Run, Subject};
 use crate::{formats, node, peers};
 use verify::Random;
 
-/// Workers and the largest number of rows of a step of a read; the first is the default, in which the state is measured.
-const SHAPES: [(&str, &str); 4] = [("1", "8192"), ("1", "100"), ("2", "1000"), ("4", "100000")];
+/// Workers, and the largest number of rows of a step of a read.
+type Shape = (&'static str, &'static str);
+
+/// How a file is run.
+struct Ways {
+    /// With all memory; the first is the default, in which the state is measured.
+    whole: &'static [Shape],
+    with_little_memory: &'static [Shape],
+    /// Runs that are killed and restored; every second one has all memory.
+    killed: u64,
+}
+
+const ALL: Ways = Ways {
+    whole: &[("1", "8192"), ("1", "100"), ("2", "1000"), ("4", "100000")],
+    with_little_memory: &[("1", "8192"), ("4", "1000")],
+    killed: 2,
+};
+const OF_EVERY_RUN: Ways = Ways { whole: &[("1", "8192")], with_little_memory: &[("4", "1000")], killed: 1 };
+
 /// The state is to be so many times the memory that it may take …
 const STATE_PER_MEMORY: u64 = 10;
 /// … which cannot be less than this.
 const MEMORY_BYTES_MIN: u64 = 1 << 20;
-/// Runs that are killed and restored, half of them with little memory.
-const KILLED_RUNS: u64 = 2;
 
-/// Compares everything.
+/// Compares everything, in some ways.
 pub fn run() -> Result<Counts> {
-    compare(&[])
+    compare_in(&OF_EVERY_RUN, &[])
 }
 
-/// Compares what has one of the names, or everything; counts one check for each result of each run.
+/// Compares what has one of the names, or everything, in all ways.
 pub fn compare(names: &[String]) -> Result<Counts> {
+    compare_in(&ALL, names)
+}
+
+/// Counts one check for each result of each run.
+fn compare_in(ways: &Ways, names: &[String]) -> Result<Counts> {
     let has_formats = names.is_empty() || names.iter().any(|name| name == formats::NAME);
     let wanted = if names.is_empty() {
         compared::all()?
@@ -44,25 +65,25 @@ pub fn compare(names: &[String]) -> Result<Counts> {
     let mut random = Random(seed);
     let mut counts = if has_formats { formats::compare()? } else { Counts::default() };
     for compared in wanted {
-        let own = all_ways(compared, &mut random)
+        let own = compare_one(compared, ways, &mut random)
             .unwrap_or_else(|error| Counts::failure(format!("flink: {error:#}")));
         counts.add(own);
     }
     Ok(counts)
 }
 
-fn all_ways(compared: Compared, random: &mut Random) -> Result<Counts> {
+fn compare_one(compared: Compared, ways: &Ways, random: &mut Random) -> Result<Counts> {
     let (name, expected) = (compared.name.clone(), compared.expected()?);
     let mut counts = Counts::default();
     let mut state_bytes = 0;
-    for (workers, step_rows_max) in SHAPES {
+    for (workers, step_rows_max) in ways.whole {
         let options = ["--workers", workers, "--step-rows-max", step_rows_max];
         let bytes = whole(&compared, &expected, &options, &mut counts).with_context(|| name.clone())?;
         state_bytes = state_bytes.max(bytes);
     }
     let memory_bytes = (state_bytes / STATE_PER_MEMORY).max(MEMORY_BYTES_MIN);
     let memory = memory_bytes.to_string();
-    for (workers, step_rows_max) in [("1", "8192"), ("4", "1000")] {
+    for (workers, step_rows_max) in ways.with_little_memory {
         let options = ["--workers", workers, "--step-rows-max", step_rows_max, "--memory", &memory];
         let kept = whole(&compared, &expected, &options, &mut counts).with_context(|| name.clone())?;
         // What is over the budget goes to disk after each step; a table may keep its last part.
@@ -71,9 +92,9 @@ fn all_ways(compared: Compared, random: &mut Random) -> Result<Counts> {
     let step_rows_max = compared.killed_step_rows_max;
     let subject = Subject::compared(compared)?;
     let mut kills = 0;
-    for run in 0..KILLED_RUNS {
+    for run in 0..ways.killed {
         let folder = tempfile::tempdir()?;
-        let memory = (run % 2 == 1).then(|| memory.clone());
+        let memory = (run % 2 == 0).then(|| memory.clone());
         let conditions = Conditions { memory, step_rows_max, ..Conditions::default() };
         let finished = Run::new(&subject, folder.path(), conditions)?.to_end(random);
         kills += finished.with_context(|| format!("{name} killed, run={run}"))?.kills();
