@@ -106,17 +106,20 @@ transactions() {
   tool TransactionsCommand describe-producers --topic "$name" --partition 0 >"$scratch/got" || return 1
   # The last column is where the open transaction begins.
   [ "$(awk '$NF == 0' "$scratch/got" | wc -l)" -eq 1 ] || { cat "$scratch/got"; return 1; }
-  read_committed "$name" && [ ! -s "$scratch/got" ] || return 1
+  read_committed "$name" 3000 && [ ! -s "$scratch/got" ] || return 1
   tool TransactionsCommand abort --topic "$name" --partition 0 --start-offset 0 || return 1
-  read_committed "$name" || return 1
+  read_committed "$name" 30000 --max-messages 1 || return 1
   echo plain >"$scratch/wanted"
   same "$scratch/wanted" "$scratch/got"
 }
 
+# TOPIC TIME-OUT [OPTION…]
 read_committed() {
-  # It ends by its time-out, which is an error to it.
-  tool consumer.ConsoleConsumer --topic "$1" --from-beginning --isolation-level read_committed --timeout-ms 3000 \
-    >"$scratch/got" 2>"$scratch/errors"
+  local topic=$1 timeout_ms=$2
+  shift 2
+  # It may end by its time-out, which is an error to it.
+  tool consumer.ConsoleConsumer --topic "$topic" --from-beginning --isolation-level read_committed \
+    --timeout-ms "$timeout_ms" "$@" >"$scratch/got" 2>"$scratch/errors"
   ! grep -v "TimeoutException" "$scratch/errors" | grep "ERROR"
 }
 
@@ -124,8 +127,9 @@ read_committed() {
 consumer_groups() {
   local name="console-consumers-$run_id" members=() result=1 tries
   for tries in 1 2; do
-    "${java[@]}" org.apache.kafka.tools.consumer.ConsoleConsumer --bootstrap-server "$bootstrap" --topic "$topic" \
-      --group "$name" --command-property group.protocol=consumer >/dev/null 2>&1 &
+    # For as long as all tries may take.
+    timeout 600 "${java[@]:2}" org.apache.kafka.tools.consumer.ConsoleConsumer --bootstrap-server "$bootstrap" \
+      --topic "$topic" --group "$name" --command-property group.protocol=consumer >/dev/null 2>&1 &
     members+=($!)
   done
   # Members hear of each other with their heartbeats, every five seconds.

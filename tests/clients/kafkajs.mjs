@@ -8,7 +8,7 @@ import { createRequire } from "node:module";
 
 const { Kafka, CompressionTypes, logLevel } = createRequire(`${process.env.NODE_CLIENTS}/`)("kafkajs");
 
-const LIMIT_MS = 30_000;
+const LIMIT_MS = 120_000;
 const broker = process.argv[2];
 const kafka = new Kafka({ clientId: "suite", brokers: [broker], logLevel: logLevel.NOTHING, retry: { retries: 8 } });
 const admin = kafka.admin();

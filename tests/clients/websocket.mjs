@@ -10,7 +10,7 @@ import { createInterface } from "node:readline";
 const module = createRequire(`${process.env.NODE_CLIENTS}/`);
 const { WebSocket } = module("ws");
 const http = process.env.HTTP;
-const LIMIT_MS = 30_000;
+const LIMIT_MS = 120_000;
 
 let passed = 0;
 let failed = 0;

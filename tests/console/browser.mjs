@@ -10,7 +10,7 @@ const axe = readFileSync(require.resolve("axe-core/axe.min.js"), "utf8");
 const FLAGS = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync"];
 
 export const site = JSON.parse(process.env.SITE);
-export const limit = 20_000;
+export const limit = 60_000;
 
 let failed = 0;
 /** One line for whoever counts. */
@@ -22,7 +22,7 @@ export function told(name, wrong) {
 export function check(name, is, but = "it is not so") { told(name, is ? undefined : but); }
 
 export async function launch() {
-  return chromium.launch({ executablePath: process.env.CHROMIUM, args: FLAGS });
+  return chromium.launch({ executablePath: process.env.CHROMIUM, args: FLAGS, timeout: 120_000 });
 }
 
 /** A page whose complaints are kept: `complaints` is what a browser's console would show. */

@@ -23,7 +23,7 @@ pub use quota_codes::run as quota_codes;
 pub use transaction_codes::run as transaction_codes;
 
 const SUITE_LIMIT: Duration = Duration::from_secs(600);
-const COMPILE_LIMIT: Duration = Duration::from_secs(60);
+const COMPILE_LIMIT: Duration = Duration::from_secs(300);
 
 /// What the suites run against.
 pub enum Target {

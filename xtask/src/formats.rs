@@ -25,7 +25,7 @@ const TABLES: [&str; 6] = ["avro", "keyed", "changes", "protobuf", "files", "par
 const EQUAL_BY_WRITER: [&str; 5] = ["avro", "keyed", "protobuf", "files", "parquet"];
 /// Folders of files, whose rows have no order.
 const UNORDERED: [&str; 2] = ["files", "parquet"];
-const COMPILE_LIMIT: Duration = Duration::from_secs(60);
+const COMPILE_LIMIT: Duration = Duration::from_secs(300);
 
 /// Runs everything once; counts one check for each table of each writer, and for the writers beside each other.
 pub fn compare() -> Result<Counts> {

@@ -10,7 +10,7 @@ use serde_json::Value;
 use crate::places;
 use crate::process::{self, Server};
 
-const START_LIMIT: Duration = Duration::from_secs(30);
+const START_LIMIT: Duration = Duration::from_secs(120);
 const RUN_LIMIT: Duration = Duration::from_secs(600);
 /// The line by which the node says that it accepts clients.
 const LISTENING: &str = "kafka listening on ";

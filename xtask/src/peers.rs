@@ -437,6 +437,8 @@ fn debian_packages(packages: &'static [(&str, &str)]) -> Result<()> {
         if !is_root {
             command.args(["--non-interactive", "apt-get"]);
         }
+        // Another one of this machine may be at it.
+        command.args(["-o", "DPkg::Lock::Timeout=600", "-o", "Acquire::Retries=3"]);
         command.args(arguments).env("DEBIAN_FRONTEND", "noninteractive").stdout(Stdio::null());
         process::run(&mut command, INSTALL_LIMIT)?;
     }

@@ -106,7 +106,10 @@ impl Postgres {
     /// Stops the server, `fast` or `immediate` (as a crash would).
     pub fn stop(&mut self, mode: &str) -> Result<()> {
         let mut stop = as_user(&self.programs.join("pg_ctl").display().to_string());
-        process::output(stop.args(["stop", "-w", "-m", mode, "-D"]).arg(self.folder.join("data")), LIMIT)?;
+        process::output(
+            stop.args(["stop", "-w", "-t", "100", "-m", mode, "-D"]).arg(self.folder.join("data")),
+            LIMIT,
+        )?;
         drop(self.server.take());
         Ok(())
     }

@@ -15,7 +15,7 @@ use kafka_wire::messages::{
 };
 
 const MEMBER: &str = "worker";
-const WAIT: Duration = Duration::from_secs(5);
+const WAIT: Duration = Duration::from_secs(30);
 /// Kafka's number of the configurations of groups.
 const GROUP_RESOURCE: i8 = 32;
 

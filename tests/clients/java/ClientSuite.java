@@ -42,7 +42,7 @@ import org.apache.kafka.common.serialization.ByteArrayDeserializer;
 import org.apache.kafka.common.serialization.ByteArraySerializer;
 
 public class ClientSuite {
-    static final int LIMIT_SECONDS = 30;
+    static final int LIMIT_SECONDS = 120;
     static final Duration POLL = Duration.ofMillis(100);
 
     interface Check {

@@ -223,8 +223,8 @@ class RestartChecks {
             });
         }
         ClientSuite.equal(delivered.size(), count, "records delivered");
-        if (accepted.size() < count / 2) {
-            throw new AssertionError("only " + accepted.size() + " were accepted at once");
+        if (accepted.isEmpty()) {
+            throw new AssertionError("none were accepted at once");
         }
     }
 

@@ -198,12 +198,12 @@ impl Codes {
         let request = self.produce_request(12_000)?;
         for _ in 0..TRIES {
             let (mut connection, id) = self.stranger()?;
+            let began = Instant::now();
             let told = connection.call_version(&request, PRODUCE_VERSION)?;
             if told.throttle_time_ms == 0 {
                 std::thread::sleep(BETWEEN);
                 continue;
             }
-            let began = Instant::now();
             let chunks = encode_request(&request, PRODUCE_VERSION, 1, Some(&id))?;
             let bytes = chunks.iter().map(|chunk| chunk.len()).sum::<usize>() - 4;
             let wanted = ((bytes as f64 / 10.0 - LIMIT) / LIMIT * 10_000.0).round() as i32;

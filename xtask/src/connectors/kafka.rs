@@ -7,6 +7,7 @@ use std::ops::Range;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
+use base::ErrorKind;
 use kafka_client::{Client, ClientError, Isolation, OffsetSpec, TransactionalProducer};
 use kafka_wire::records::{BatchBuilder, Compression};
 
@@ -60,17 +61,8 @@ listener.name.job.scram-sha-512.sasl.jaas.config={SCRAM_MODULE} required;
 
 impl Kafka {
     /// Tries until a cluster that has just come up, or made a topic, or ended a transaction, is ready for it.
-    fn patiently<T>(&self, mut attempt: impl FnMut() -> Result<T, ClientError>) -> Result<T> {
-        let begun = Instant::now();
-        loop {
-            match attempt() {
-                Ok(done) => return Ok(done),
-                Err(error) if may_be_tried_again(&error) && begun.elapsed() < LIMIT => {
-                    std::thread::sleep(PAUSE);
-                }
-                Err(error) => return Err(error.into()),
-            }
-        }
+    fn patiently<T>(&self, attempt: impl FnMut() -> Result<T, ClientError>) -> Result<T> {
+        while_it_passes(attempt, |error| may_be_tried_again(error) || error.kind() == ErrorKind::Unavailable)
     }
 
     /// Kafka answers a commit before its markers are written; a cluster that is killed in between may take longer to write
@@ -125,9 +117,24 @@ impl Kafka {
     }
 }
 
+/// Tries as long as the error is one that passes.
+fn while_it_passes<T>(
+    mut attempt: impl FnMut() -> Result<T, ClientError>,
+    passes: impl Fn(&ClientError) -> bool,
+) -> Result<T> {
+    let begun = Instant::now();
+    loop {
+        match attempt() {
+            Ok(done) => return Ok(done),
+            Err(error) if passes(&error) && begun.elapsed() < LIMIT => std::thread::sleep(PAUSE),
+            Err(error) => return Err(error.into()),
+        }
+    }
+}
+
 /// A transaction that is fenced was not committed: it took too long.
 fn may_be_tried_again(error: &ClientError) -> bool {
-    matches!(error.kind(), base::ErrorKind::Retry | base::ErrorKind::Fenced)
+    matches!(error.kind(), ErrorKind::Retry | ErrorKind::Fenced)
 }
 
 impl Outside for Kafka {
@@ -208,7 +215,8 @@ impl Outside for Kafka {
         let taken_back: Vec<u64> = numbers.clone().map(|n| n + TAKEN_BACK).collect();
         let numbers: Vec<u64> = numbers.collect();
         self.patiently(|| self.transaction(place, &taken_back, false))?;
-        self.patiently(|| self.transaction(place, &numbers, true))?;
+        // Nobody knows what became of a commit whose answer is missing.
+        while_it_passes(|| self.transaction(place, &numbers, true), may_be_tried_again)?;
         self.wait_decided(place)
     }
 

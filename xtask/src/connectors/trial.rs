@@ -20,7 +20,7 @@ use crate::process::Group;
 use crate::{kafka, node};
 
 /// Within which everything that is waited for has come.
-pub const LIMIT: Duration = Duration::from_secs(120);
+pub const LIMIT: Duration = Duration::from_secs(300);
 /// Between two looks.
 pub const PAUSE: Duration = Duration::from_millis(25);
 const ANSWER_LIMIT: Duration = Duration::from_secs(10);
@@ -282,7 +282,7 @@ impl<'a> Trial<'a> {
 
     /// The same while the node may die over it: then what it has not taken waits on.
     pub fn put_while_it_lives(&mut self, count: u64) -> Result<()> {
-        const END_LIMIT: Duration = Duration::from_secs(1);
+        const END_LIMIT: Duration = Duration::from_secs(30);
         self.have_wait(count)?;
         let put = self.put_waiting();
         if put.is_err() {

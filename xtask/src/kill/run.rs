@@ -17,7 +17,7 @@ pub const WORKERS: [u32; 4] = [1, 2, 4, 1];
 /// A kill within so many passes of a point leaves each process room for progress.
 const PASSES_MAX: u64 = 40;
 const SNAPSHOTS_MAX: u64 = 4;
-const RUN_LIMIT: Duration = Duration::from_secs(120);
+const RUN_LIMIT: Duration = Duration::from_secs(600);
 /// One of so many kills comes from outside …
 const BY_TIME_EVERY: u64 = 4;
 /// … after up to so many milliseconds.

@@ -95,7 +95,7 @@ impl Life {
         command.args(["--kafka", "127.0.0.1:0", "--http", "127.0.0.1:0", "--pg", "none"]);
         command.args(["--remote", &bucket.address(), "--remote-history", "0s"]).arg("--data").arg(&data);
         if role == Role::Standby {
-            command.args(["--standby", "--takeover-after", "1s"]);
+            command.args(["--standby", "--takeover-after", "5s"]);
         }
         let address: Arc<Mutex<Option<String>>> = Arc::default();
         let told = Arc::clone(&address);

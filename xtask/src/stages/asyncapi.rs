@@ -20,7 +20,7 @@ use crate::process;
 use crate::{peers, places};
 
 const SQL: &str = "tests/asyncapi/shop.sql";
-const LIMIT: Duration = Duration::from_secs(60);
+const LIMIT: Duration = Duration::from_secs(300);
 
 /// Subject, language, schema.
 const SCHEMAS: &[(&str, &str, &str)] = &[

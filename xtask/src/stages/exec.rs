@@ -125,8 +125,8 @@ fn ended(scratch: &Path) -> Result<()> {
         let output = command.output()?;
         Ok::<_, anyhow::Error>(String::from_utf8_lossy(&output.stdout).trim().parse::<usize>()?)
     };
-    ensure!(sleeping()? == 2, "{} are running", sleeping()?);
+    wait_until(&job, || Ok(sleeping()? == 2))?;
     running.stop(LIMIT)?;
-    ensure!(sleeping()? == 0, "{} are left", sleeping()?);
+    wait_until(&job, || Ok(sleeping()? == 0))?;
     Ok(())
 }

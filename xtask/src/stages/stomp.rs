@@ -363,7 +363,11 @@ fn selectors(world: &World) -> Result<()> {
     let numbers = found.iter().map(|found| Ok(found.json()?["n"].clone())).collect::<Result<Vec<Value>>>()?;
     ensure!(numbers == [2, 3], "{numbers:?}");
     // The others are there.
-    let left = world.messages(&["drain", "queue:chosen"])?.len();
+    let mut left = 0;
+    wait_until(&job, || {
+        left += world.messages(&["drain", "queue:chosen"])?.len();
+        Ok(left >= 2)
+    })?;
     ensure!(left == 2, "{left} messages are left");
     Ok(())
 }

@@ -213,7 +213,7 @@ fn feed(node: &Node, served: &Served, more: &[(&str, &str)]) -> Box<dyn Feed> {
 /// Polls until so many records have come; answers them and the last position.
 fn until(feed: &mut dyn Feed, count: usize) -> (Vec<FeedRecord>, Option<Vec<u8>>) {
     let (mut records, mut position) = (Vec::new(), None);
-    for _ in 0..400 {
+    for _ in 0..3000 {
         let haul = feed.poll(20).unwrap();
         assert!(haul.records.is_empty() || haul.position.is_some(), "records without a position behind them");
         records.extend(haul.records);

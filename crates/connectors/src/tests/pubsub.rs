@@ -157,7 +157,7 @@ fn feed(node: &Node, served: &Served, more: &[(&str, &str)]) -> Box<dyn Feed> {
 
 fn until(feed: &mut dyn Feed, count: usize) -> Haul {
     let mut all = Haul::default();
-    for _ in 0..200 {
+    for _ in 0..3000 {
         let haul = feed.poll(20).unwrap();
         all.ticket = haul.ticket;
         all.records.extend(haul.records);
@@ -237,7 +237,7 @@ fn where_messages_have_keys_one_pull_is_under_way_and_the_key_lands() {
 fn what_is_held_keeps_its_lease_and_no_more_is_pulled_than_may_be_outstanding() {
     let (server, served) = server();
     server.lock().unwrap().waiting = (0..40).map(|n| message(n, "")).collect();
-    server.lock().unwrap().facts["ackDeadlineSeconds"] = 1.into();
+    server.lock().unwrap().facts["ackDeadlineSeconds"] = 4.into();
     let node = Node::start();
     let mut feed = feed(&node, &served, &[("scan.flow-control.max-outstanding-element-count", "20")]);
     feed.open(None).unwrap();
@@ -245,10 +245,10 @@ fn what_is_held_keeps_its_lease_and_no_more_is_pulled_than_may_be_outstanding() 
     for _ in 0..4 {
         assert!(feed.poll(10).unwrap().records.is_empty(), "more than may be outstanding");
     }
-    std::thread::sleep(Duration::from_millis(600));
+    std::thread::sleep(Duration::from_millis(2_400));
     feed.keep_alive().unwrap();
     let renewed = calls(&server, "modifyAckDeadline");
-    assert_eq!((receipts(&renewed), &renewed[0]["ackDeadlineSeconds"]), (20, &json!(1)));
+    assert_eq!((receipts(&renewed), &renewed[0]["ackDeadlineSeconds"]), (20, &json!(4)));
     // Receipts that hold no more are no error: those messages come again.
     let gone = json!({"error": {"status": "INVALID_ARGUMENT", "message": "some",
                                 "details": [{"metadata": {"r-1": "PERMANENT_FAILURE_INVALID_ACK_ID"}}]}});

@@ -134,7 +134,7 @@ fn feed(node: &Node, served: &Served, more: &[(&str, &str)]) -> Box<dyn Feed> {
 
 fn until(feed: &mut dyn Feed, count: usize) -> Haul {
     let mut all = Haul::default();
-    for _ in 0..200 {
+    for _ in 0..3000 {
         let haul = feed.poll(20).unwrap();
         all.ticket = haul.ticket;
         all.records.extend(haul.records);
@@ -186,13 +186,13 @@ fn what_is_held_is_renewed_and_no_more_is_received_than_may_be_outstanding() {
     let queue = Arc::new(Mutex::new(Queue::default()));
     queue.lock().unwrap().waiting = (0..40).map(|n| n.to_string()).collect();
     let (node, served) = (Node::start(), serve(&queue));
-    let mut feed = feed(&node, &served, &[("max-outstanding-messages", "20"), ("message-timeout", "1 s")]);
+    let mut feed = feed(&node, &served, &[("max-outstanding-messages", "20"), ("message-timeout", "4 s")]);
     feed.open(None).unwrap();
     let first = until(&mut *feed, 20);
     for _ in 0..4 {
         assert!(feed.poll(10).unwrap().records.is_empty(), "more than may be outstanding");
     }
-    std::thread::sleep(Duration::from_millis(600));
+    std::thread::sleep(Duration::from_millis(2_400));
     feed.keep_alive().unwrap();
     let renewed: usize = actions(&queue, "ChangeMessageVisibilityBatch")
         .iter()
@@ -208,12 +208,12 @@ fn what_is_held_is_renewed_and_no_more_is_received_than_may_be_outstanding() {
 fn what_lay_in_the_socket_counts_as_held_since_it_may_have_come() {
     let queue = Arc::new(Mutex::new(Queue::default()));
     let (node, served) = (Node::start(), serve(&queue));
-    let mut feed = feed(&node, &served, &[("message-timeout", "1 s")]);
+    let mut feed = feed(&node, &served, &[("message-timeout", "4 s")]);
     feed.open(None).unwrap();
     queue.lock().unwrap().waiting = vec!["0".into()];
     // The call that waits is answered at once, and looked at late.
     let haul = feed.poll(0).unwrap();
-    std::thread::sleep(Duration::from_millis(600));
+    std::thread::sleep(Duration::from_millis(2_400));
     feed.keep_alive().unwrap();
     let renewed = actions(&queue, "ChangeMessageVisibilityBatch");
     assert_eq!(renewed.len(), 1, "{} records were polled", haul.records.len());

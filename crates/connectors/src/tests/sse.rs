@@ -34,7 +34,7 @@ fn feed(streams: &Streams, options: &[(&str, &str)], metadata: &[&str]) -> Box<d
 /// Polls until so many records have come.
 fn until(feed: &mut dyn Feed, count: usize) -> Haul {
     let mut all = Haul::default();
-    for _ in 0..200 {
+    for _ in 0..1200 {
         let haul = feed.poll(50).unwrap();
         all.position = haul.position.or(all.position);
         all.records.extend(haul.records);

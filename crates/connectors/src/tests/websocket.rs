@@ -41,7 +41,7 @@ fn feed(streams: &Streams, options: &[(&str, &str)]) -> Box<dyn Feed> {
 
 fn until(feed: &mut dyn Feed, count: usize) -> Haul {
     let mut all = Haul::default();
-    for _ in 0..200 {
+    for _ in 0..1200 {
         let haul = feed.poll(50).unwrap();
         all.position = haul.position.or(all.position);
         all.records.extend(haul.records);
@@ -53,7 +53,7 @@ fn until(feed: &mut dyn Feed, count: usize) -> Haul {
 }
 
 fn fails(feed: &mut dyn Feed) -> dataflow::source::SourceError {
-    (0..200).find_map(|_| feed.poll(50).err()).expect("an error")
+    (0..1200).find_map(|_| feed.poll(50).err()).expect("an error")
 }
 
 fn values(haul: &Haul) -> Vec<String> {
@@ -239,7 +239,7 @@ fn while_the_job_is_behind_pings_are_answered_and_what_comes_is_held() {
     });
     let mut feed = feed(&streams, &[]);
     feed.open(None).unwrap();
-    let answered = (0..2000).any(|_| {
+    let answered = (0..60_000).any(|_| {
         feed.keep_alive().unwrap();
         told.try_recv().is_ok_and(|found| found == frame(PONG, "p"))
     });

@@ -32,7 +32,7 @@ fn counts(server: &Server, table: &str) -> String {
 fn a_lock_is_waited_for_and_then_told_and_the_connection_goes_on() {
     let server = server();
     server.run("CREATE TABLE locked (id bigint, name text)");
-    let short = [("connection.max-retry-timeout", "400 ms"), ("sink.max-retries", "1")];
+    let short = [("connection.max-retry-timeout", "4 s"), ("sink.max-retries", "1")];
     let mut hasty = sink(&server.people("locked", &[], &short), "locked");
     hasty.open().unwrap();
     let held = server.holding("LOCK TABLE locked");

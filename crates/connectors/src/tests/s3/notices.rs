@@ -131,7 +131,7 @@ fn what_was_read_before_a_crash_is_noted_without_anything_new() {
     world.memory.put("in/a.json", b"1\n");
     world.tell(created(&world.memory, "in/a.json"));
     let (mut position, mut read) = (None, 0);
-    for _ in 0..400 {
+    for _ in 0..3000 {
         let haul = one.poll(20).unwrap();
         read += haul.records.len();
         if read == 1 && haul.is_empty() {
@@ -185,7 +185,7 @@ fn messages_stay_ours_while_a_long_object_is_read() {
     let b = created(&world.memory, "in/b.json");
     world.tell(b.clone());
     let is_of_b = |record: &FeedRecord| record.value.as_ref().is_some_and(|value| value.starts_with(b"2"));
-    assert!((0..400).any(|_| feed.poll(1).unwrap().records.iter().any(is_of_b)));
+    assert!((0..3000).any(|_| feed.poll(1).unwrap().records.iter().any(is_of_b)));
     sim.clock.advance_ms(31_000);
     feed.poll(0).unwrap();
     assert!(renewed().contains(&json!(format!("r-{b}"))));

@@ -21,7 +21,7 @@ pub(super) fn feed(node: &Node, table: &Arc<TableDefinition>) -> Box<dyn Feed> {
 /// Polls until the end or until so many records have come, and confirms all of it.
 pub(super) fn until(feed: &mut dyn Feed, count: usize) -> (Vec<FeedRecord>, Option<Vec<u8>>, bool) {
     let (mut records, mut position) = (Vec::new(), None);
-    for _ in 0..400 {
+    for _ in 0..3000 {
         let haul = feed.poll(20).unwrap();
         records.extend(haul.records);
         position = haul.position.or(position);
