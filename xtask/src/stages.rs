@@ -104,7 +104,7 @@ const THEN: &[(&str, Stage)] = &[
 const SIDE_BY_SIDE: usize = 2;
 
 /// How often the node is killed in a run of all tests.
-pub const KILLS: u64 = 200;
+pub const KILLS: u64 = 120;
 
 /// Runs the stages and sums up what they counted.
 pub fn run(options: &Options) -> Result<Counts> {

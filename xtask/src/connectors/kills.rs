@@ -232,7 +232,7 @@ type OfSystem = Vec<(String, (Tally, Result<()>))>;
 
 fn of_system(system: &str, faults: Faults) -> Result<OfSystem> {
     let mut folder = tempfile::Builder::new().prefix("kill-connectors-").tempdir()?;
-    let (_, start) = systems().find(|(name, _)| *name == system).context("there is no such system")?;
+    let (_, start) = systems::all().find(|(name, _)| *name == system).context("there is no such system")?;
     let mut outside = start(folder.path())?;
     let mut all = Vec::new();
     for (number, subject) in (0..).zip(SUBJECTS).filter(|(_, subject)| subject.system == system) {

@@ -70,7 +70,7 @@ struct Column {
 fn columns() -> Result<Vec<Column>> {
     let reference = std::fs::read_to_string(places::root().join(REFERENCE))?;
     let mut columns = Vec::new();
-    for (system, _) in systems() {
+    for (system, _) in systems::all() {
         let path = file(system);
         let text = std::fs::read_to_string(&path).with_context(|| {
             format!("{} is missing; run: cargo xtask connectors {system} --record", path.display())

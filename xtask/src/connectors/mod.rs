@@ -1,7 +1,7 @@
 //! Connectors against their real servers: one suite of cases for all of them.
 //!
 //! [`outside`] is what the suite needs of a system, [`cases`] what every connector must do, [`trial`] one of these with
-//! one connector. To add a system: a file with its `Outside`, and a line in [`GROUPS`].
+//! one connector. To add a system: a file with its `Outside`, and a line in [`systems::GROUPS`].
 
 mod amqp;
 mod cases;
@@ -34,26 +34,21 @@ mod sqlite;
 mod sqs;
 mod stomp;
 mod streams;
+mod systems;
 mod trial;
 
 use std::path::Path;
 use std::time::Instant;
 
-use anyhow::{Result, bail, ensure};
+use anyhow::{Result, ensure};
 use clap::Args;
 
 use self::cases::{CASES, Case};
-use self::lakes::Format;
 use self::matrix::Results;
-use self::mqtt::Quality;
-use self::nats::Reading;
-use self::outside::{Direction, FIRST_PASSWORD, Outside, Place};
-use self::streams::Told;
+use self::outside::{Direction, Outside, Place};
+use self::systems::System;
 use self::trial::{Trial, WrongNumbers};
-use crate::amqp::Kind;
-use crate::clouds::Cloud;
 use crate::counts::Counts;
-use crate::mysql::Brand;
 use crate::proofs::{self, Proof};
 use crate::side_by_side::side_by_side;
 use crate::{peers, stages};
@@ -83,8 +78,6 @@ pub struct Options {
     record: bool,
 }
 
-const KILLS: u64 = 6;
-const RESTARTS: u64 = 1;
 impl Options {
     /// All cases of the systems or groups.
     pub fn whole(names: &[String]) -> Options {
@@ -92,134 +85,12 @@ impl Options {
     }
 }
 
+const KILLS: u64 = 6;
+const RESTARTS: u64 = 1;
 /// In a run of all tests.
 const STAGE_KILLS: u64 = 2;
 /// So many systems run at a time: they mostly wait.
 const SIDE_BY_SIDE: usize = 2;
-
-/// Starts a system; its logs go into the folder.
-type System = fn(&Path) -> Result<Box<dyn Outside>>;
-
-/// Systems that are tried together, for they are installed together.
-struct Group {
-    name: &'static str,
-    peers: &'static [&'static str],
-    systems: &'static [(&'static str, System)],
-}
-
-const GROUPS: &[Group] = &[
-    Group { name: "kafka", peers: &["kafka"], systems: &[("kafka", |_| Ok(Box::new(kafka::Kafka::new()?)))] },
-    Group {
-        name: "databases",
-        peers: &["debian", "mysql"],
-        systems: &[
-            ("postgresql", |folder| Ok(Box::new(postgres::Postgres::new(folder)?))),
-            ("postgresql-changes", |folder| Ok(Box::new(postgres_cdc::Changes::new(folder)?))),
-            ("mariadb", |folder| Ok(Box::new(mysql::MySql::new(Brand::MariaDb, folder)?))),
-            ("mariadb-changes", |folder| Ok(Box::new(mysql_cdc::Changes::new(Brand::MariaDb, folder)?))),
-            ("mysql", |folder| Ok(Box::new(mysql::MySql::new(Brand::MySql, folder)?))),
-            ("mysql-changes", |folder| Ok(Box::new(mysql_cdc::Changes::new(Brand::MySql, folder)?))),
-            ("sqlite", |_| Ok(Box::new(sqlite::Sqlite::default()))),
-        ],
-    },
-    Group {
-        name: "rabbitmq",
-        peers: &["debian"],
-        systems: &[
-            ("rabbitmq", |_| Ok(Box::new(rabbitmq::RabbitMq::new(rabbitmq::Kind::Queue)?))),
-            ("rabbitmq-stream", |_| Ok(Box::new(rabbitmq::RabbitMq::new(rabbitmq::Kind::Stream)?))),
-            ("stomp-rabbitmq", |_| Ok(Box::new(stomp::Stomp::new(stomp::Brand::RabbitMq)?))),
-        ],
-    },
-    Group {
-        name: "activemq",
-        peers: &["debian", "amqp"],
-        systems: &[
-            ("artemis", |_| Ok(Box::new(amqp::Amqp::new(Kind::Artemis)?))),
-            ("activemq", |_| Ok(Box::new(amqp::Amqp::new(Kind::ActiveMq)?))),
-            ("stomp-artemis", |_| Ok(Box::new(stomp::Stomp::new(stomp::Brand::Artemis)?))),
-            ("stomp-activemq", |_| Ok(Box::new(stomp::Stomp::new(stomp::Brand::ActiveMq)?))),
-        ],
-    },
-    Group {
-        name: "streams",
-        peers: &["debian", "nats"],
-        systems: &[
-            ("nats", |_| Ok(Box::new(nats::Nats::new(Reading::Ordered)?))),
-            ("nats-durable", |_| Ok(Box::new(nats::Nats::new(Reading::Durable)?))),
-            ("redis-streams", |_| Ok(Box::new(redis::Redis::new(Reading::Ordered)?))),
-            ("redis-streams-group", |_| Ok(Box::new(redis::Redis::new(Reading::Durable)?))),
-            ("mqtt", |_| Ok(Box::new(mqtt::Mqtt::new(Quality::Exactly)?))),
-            ("mqtt-qos1", |_| Ok(Box::new(mqtt::Mqtt::new(Quality::AtLeast)?))),
-        ],
-    },
-    Group {
-        name: "aws",
-        peers: &["aws"],
-        systems: &[
-            ("sqs", |folder| Ok(Box::new(sqs::Sqs::new(folder, false)?))),
-            ("sqs-fifo", |folder| Ok(Box::new(sqs::Sqs::new(folder, true)?))),
-            ("kinesis", |folder| Ok(Box::new(kinesis::Kinesis::new(folder)?))),
-            ("sns", |folder| Ok(Box::new(sns::Sns::new(folder)?))),
-            ("s3", |folder| Ok(Box::new(s3::S3::new(folder, false)?))),
-            ("s3-notifications", |folder| Ok(Box::new(s3::S3::new(folder, true)?))),
-        ],
-    },
-    Group {
-        name: "clouds",
-        peers: &["pubsub", "clouds"],
-        systems: &[
-            ("pubsub", |folder| Ok(Box::new(pubsub::PubSub::new(folder, false)?))),
-            ("pubsub-ordered", |folder| Ok(Box::new(pubsub::PubSub::new(folder, true)?))),
-            ("gcs", |folder| Ok(Box::new(clouds::Clouds::new(Cloud::gcs(folder, FIRST_PASSWORD)?)?))),
-            ("azure", |folder| Ok(Box::new(clouds::Clouds::new(Cloud::azure(folder, FIRST_PASSWORD)?)?))),
-        ],
-    },
-    Group {
-        name: "http",
-        peers: &["debian", "streams"],
-        systems: &[
-            ("http", |folder| Ok(Box::new(http::Http::new(folder, false)?))),
-            ("http-batch", |folder| Ok(Box::new(http::Http::new(folder, true)?))),
-            ("sse", |folder| Ok(Box::new(streams::Streams::new(folder, Told::Header)?))),
-            ("websocket", |folder| Ok(Box::new(streams::Streams::new(folder, Told::Query)?))),
-            ("websocket-subscribed", |folder| Ok(Box::new(streams::Streams::new(folder, Told::Message)?))),
-            ("prometheus", |folder| Ok(Box::new(prometheus::RemoteWrite::new(folder)?))),
-        ],
-    },
-    Group {
-        name: "lakes",
-        peers: &["aws", "clouds", "lakes"],
-        systems: &[
-            ("filesystem", |_| Ok(Box::new(filesystem::Filesystem))),
-            ("delta", |folder| Ok(Box::new(lakes::InBucket::new(Format::Delta, folder)?))),
-            ("delta-gcs", |folder| {
-                Ok(Box::new(lakes::InCloud::new(Cloud::gcs(folder, FIRST_PASSWORD)?, folder)?))
-            }),
-            ("delta-azure", |folder| {
-                Ok(Box::new(lakes::InCloud::new(Cloud::azure(folder, FIRST_PASSWORD)?, folder)?))
-            }),
-            ("iceberg", |folder| Ok(Box::new(lakes::InBucket::new(Format::Iceberg, folder)?))),
-            ("iceberg-rest", |folder| Ok(Box::new(lakes::InCatalog::new(folder)?))),
-        ],
-    },
-    Group {
-        name: "documents",
-        peers: &["opensearch", "clickhouse", "mongodb"],
-        systems: &[
-            ("opensearch", |_| Ok(Box::new(opensearch::OpenSearch::new(false)?))),
-            ("opensearch-keyed", |_| Ok(Box::new(opensearch::OpenSearch::new(true)?))),
-            ("clickhouse", |_| Ok(Box::new(clickhouse::ClickHouse::new()?))),
-            ("mongodb", |_| Ok(Box::new(mongodb::MongoDb::new(mongodb::Kind::Documents)?))),
-            ("mongodb-keyed", |_| Ok(Box::new(mongodb::MongoDb::new(mongodb::Kind::Keyed)?))),
-            ("mongodb-changes", |_| Ok(Box::new(mongodb::MongoDb::new(mongodb::Kind::Changes)?))),
-        ],
-    },
-];
-
-fn systems() -> impl Iterator<Item = &'static (&'static str, System)> {
-    GROUPS.iter().flat_map(|group| group.systems)
-}
 
 /// What became of a case.
 enum Outcome {
@@ -241,24 +112,7 @@ pub fn stage() -> Result<Counts> {
 
 fn run_cases(options: &Options, cases: Cases<'_>, faults: (u64, u64)) -> Result<Counts> {
     let Options { names, kills, restarts, seed, .. } = options;
-    let is_known = |name: &String| {
-        GROUPS
-            .iter()
-            .any(|group| group.name == name || group.systems.iter().any(|(system, _)| system == name))
-    };
-    if let Some(name) = names.iter().find(|name| !is_known(name)) {
-        bail!("there is no system={name}; there are {}", known().join("; "));
-    }
-    let is_named = |name: &str| names.is_empty() || names.iter().any(|wanted| wanted == name);
-    let (mut systems, mut peers) = (Vec::new(), Vec::new());
-    for group in GROUPS {
-        let wanted = group.systems.iter().filter(|(system, _)| is_named(group.name) || is_named(system));
-        let before = systems.len();
-        systems.extend(wanted);
-        if systems.len() > before {
-            peers.extend(group.peers.iter().map(|peer| (*peer).to_owned()));
-        }
-    }
+    let systems::Chosen { systems, peers } = systems::choose(names)?;
     peers::install(&peers)?;
     let begun = Instant::now();
     let seed = seed.unwrap_or_else(stages::seed);
@@ -296,12 +150,6 @@ fn run_cases(options: &Options, cases: Cases<'_>, faults: (u64, u64)) -> Result<
         })?;
     }
     Ok(counts)
-}
-
-/// `kafka (kafka)` of each group.
-fn known() -> Vec<String> {
-    let systems = |group: &Group| group.systems.iter().map(|(name, _)| *name).collect::<Vec<_>>().join(", ");
-    GROUPS.iter().map(|group| format!("{} ({})", group.name, systems(group))).collect()
 }
 
 /// Which cases run.
