@@ -320,6 +320,39 @@ fn a_process_that_dies_anywhere_between_poll_and_confirmation_loses_nothing_and_
 }
 
 #[test]
+fn a_changed_job_has_what_landed_and_asks_the_outside_for_the_rest_alone() {
+    for kind in [Kind::Queue, Kind::Replayable] {
+        let world = SimOs::new(47);
+        let outside = Outside::new(kind, Memory::default());
+        let (life, pipe, mut first) = begin(&world, &outside);
+        first.observer = Some(Arc::new(|_, _| {}));
+        let mut machine = life.runtime.machine(first).unwrap();
+        while pipe.topic("topic").len() < 60 {
+            assert_ne!(machine.turn().unwrap(), Turn::Finished);
+            std::thread::yield_now();
+        }
+        drop(machine);
+        let before = pipe.topic("topic");
+        let asked_again = outside.memory.lock().unwrap().delivered;
+        let (pipe, other) = request(&world, &life, &outside);
+        let plan = pipe::summed(&other.plan, 0);
+        let mut machine = life.runtime.machine(Pipe::changed(other, plan)).unwrap();
+        finish(&mut machine, || {});
+        let after = pipe.topic("topic");
+        assert_complete(&after, &format!("{kind:?}"));
+        assert_eq!(after[..before.len()], before, "{kind:?}");
+        assert_complete(&pipe.target(), &format!("{kind:?}"));
+        // The sum has what came before it was asked for, which the outside no longer gives.
+        assert_eq!(pipe.shown.lock().unwrap().last(), Some(&(0..COUNT).sum()), "{kind:?}");
+        let memory = outside.memory.lock().unwrap().clone();
+        let went_on = memory.positions.last().copied().unwrap();
+        assert!(kind == Kind::Queue || went_on > 0 && went_on <= asked_again, "{memory:?}");
+        drop(machine);
+        life.end();
+    }
+}
+
+#[test]
 fn an_outside_that_fails_again_and_again_is_opened_again_and_costs_no_record_and_no_restart_of_the_job() {
     for kind in [Kind::Queue, Kind::Replayable] {
         let world = SimOs::new(42);

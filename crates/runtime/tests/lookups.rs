@@ -7,7 +7,7 @@ mod world;
 use dataflow::plan::{LookupAsking, LookupCache, LookupRetry, Plan};
 use os::sim::SimOs;
 use pipe::{Outside, Pipe};
-use runtime::{JobHandle, JobState, Machine, Savepoint, Submitted, Turn};
+use runtime::{JobHandle, JobState, Machine, RuntimeError, Savepoint, Submitted, Turn};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
@@ -179,6 +179,33 @@ fn rows_that_wait_go_on_from_a_savepoint_elsewhere() {
     let Submitted::Running(handle) = life.runtime.submit(request).unwrap() else { panic!("it is new") };
     assert!(handle.join().unwrap());
     assert_eq!(numbers(&pipe.topic("topic")), expected());
+    life.end();
+}
+
+#[test]
+fn a_changed_job_keeps_its_answers_and_a_lookup_is_not_made_anew() {
+    let world = SimOs::new(30);
+    let (life, pipe) = begin(&world);
+    pipe.feed(&(0..COUNT).collect::<Vec<i64>>(), 7);
+    let mut request = pipe.request(plan());
+    request.observer = Some(Arc::new(|_, _| {}));
+    let mut machine = life.runtime.machine(request.clone()).unwrap();
+    // The first rows wait for answers that lie in the topic.
+    assert_eq!(machine.turn().unwrap(), Turn::Stepped);
+    drop(machine);
+    // The outside would say something else today.
+    let of_answers = Pipe::changed(request.clone(), pipe::summed(&plan(), 3));
+    let refused = life.runtime.machine(of_answers).err().expect("it is refused");
+    assert!(matches!(refused, RuntimeError::ChangeImpossible { .. }), "{refused}");
+    let of_numbers = Pipe::changed(request, pipe::summed(&plan(), 0));
+    let mut machine = life.runtime.machine(of_numbers).unwrap();
+    finish(&mut machine);
+    assert_eq!(numbers(&pipe.topic("topic")), expected());
+    assert_eq!(pipe.shown.lock().unwrap().last(), Some(&(0..COUNT).sum()));
+    let mut asked = pipe.outside.asked.lock().unwrap().clone();
+    asked.sort_unstable();
+    assert_eq!(asked, (0..COUNT).collect::<Vec<i64>>(), "each is asked for once");
+    drop(machine);
     life.end();
 }
 

@@ -8,7 +8,7 @@ use crate::option_problem;
 use crate::record_batches::{PartitionBatches, RecordParts, outbox_records, sink_error};
 use crate::service::ServiceError;
 use crate::table_format::{Checked, change_kind};
-use arrow_array::{RecordBatch, UInt32Array};
+use arrow_array::{ArrayRef, RecordBatch, UInt32Array};
 use arrow_schema::{Fields, Schema};
 use base::ErrorKind;
 use dataflow::batch::{Batch, RowKind};
@@ -20,6 +20,7 @@ use formats::{FormatKind, RowEncoder};
 use kafka_wire::records::Compression;
 use os::Os;
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::sync::Arc;
 
 /// Bytes that wait in memory before they are written to an unfinished file.
@@ -194,6 +195,17 @@ impl FilesystemSink {
         path
     }
 
+    /// The folder of each row, for rows in a row that have the same.
+    fn folders(&self, rows: &RecordBatch) -> Result<Vec<(Range<usize>, String)>, SinkError> {
+        if self.partition_columns.is_empty() {
+            return Ok(vec![(0..rows.num_rows(), String::new())]);
+        }
+        let columns: Vec<ArrayRef> =
+            self.partition_columns.iter().map(|column| rows.column(*column).clone()).collect();
+        let runs = arrow_ord::partition::partition(&columns).map_err(|error| self.invalid(error))?.ranges();
+        Ok(runs.into_iter().map(|run| (run.clone(), self.partition_of(rows, run.start))).collect())
+    }
+
     /// The rows of each partition, in their order.
     fn by_partition(
         &self,
@@ -204,8 +216,8 @@ impl FilesystemSink {
             return Ok([(String::new(), data.clone())].into());
         }
         let mut places: BTreeMap<String, Vec<u32>> = BTreeMap::new();
-        for row in 0..rows.num_rows() {
-            places.entry(self.partition_of(rows, row)).or_default().push(row as u32);
+        for (run, folder) in self.folders(rows)? {
+            places.entry(folder).or_default().extend(run.map(|row| row as u32));
         }
         let take = |(partition, rows): (String, Vec<u32>)| {
             let own = arrow_select::take::take_record_batch(data, &UInt32Array::from(rows));
@@ -276,17 +288,21 @@ impl OutboxSink for FilesystemSink {
             return batches.finish().map_err(|error| sink_error(&self.table.name, &error));
         }
         let mut line = Vec::new();
-        for row in 0..rows.len() {
-            line.clear();
-            let (Encoding::Lines(encoder) | Encoding::Avro(encoder, _)) = &mut self.encoding else { break };
-            let encoded = encoder.encode_change(&data, row, change_kind(rows.kind(row)), &mut line);
-            encoded.map_err(|error| self.invalid(format!("a row cannot be written: {error}")))?;
-            let partition = self.partition_of(&rows.rows, row);
-            let key = (!partition.is_empty()).then_some(partition.as_bytes());
-            let headers: Vec<(&str, Option<&[u8]>)> =
-                self.carried.of(rows, row).map(|(name, value)| (name, Some(value))).collect();
-            let record = RecordParts { timestamp_ms: clock_ms, key, value: Some(&line), headers: &headers };
-            batches.push(record).map_err(|error| sink_error(&self.table.name, &error))?;
+        for (run, folder) in self.folders(&rows.rows)? {
+            let key = (!folder.is_empty()).then_some(folder.as_bytes());
+            for row in run {
+                line.clear();
+                let (Encoding::Lines(encoder) | Encoding::Avro(encoder, _)) = &mut self.encoding else {
+                    break;
+                };
+                let encoded = encoder.encode_change(&data, row, change_kind(rows.kind(row)), &mut line);
+                encoded.map_err(|error| self.invalid(format!("a row cannot be written: {error}")))?;
+                let headers: Vec<(&str, Option<&[u8]>)> =
+                    self.carried.of(rows, row).map(|(name, value)| (name, Some(value))).collect();
+                let record =
+                    RecordParts { timestamp_ms: clock_ms, key, value: Some(&line), headers: &headers };
+                batches.push(record).map_err(|error| sink_error(&self.table.name, &error))?;
+            }
         }
         batches.finish().map_err(|error| sink_error(&self.table.name, &error))
     }

@@ -15,8 +15,20 @@ use arrow_schema::SchemaRef;
 use base::java_number::{double_to_string, float_to_string};
 use base::options::Options;
 
-/// Longer texts are quoted unseen.
+/// Longer texts are quoted unseen, in UTF-16 units.
 const CHECKED_LENGTH_MAX: usize = 24;
+/// A unit is at most so long in UTF-8.
+const UNIT_BYTES_MAX: usize = 3;
+
+/// Whether a text, which is UTF-8, is one that is quoted unseen.
+fn is_long(text: &[u8]) -> bool {
+    let units = || -> usize {
+        // Each letter begins with one byte that continues none; those of four bytes are two units.
+        text.iter().map(|byte| usize::from(byte & 0xc0 != 0x80) + usize::from(*byte >= 0xf0)).sum()
+    };
+    text.len() > CHECKED_LENGTH_MAX * UNIT_BYTES_MAX
+        || (text.len() > CHECKED_LENGTH_MAX && units() > CHECKED_LENGTH_MAX)
+}
 
 pub(crate) struct CsvEncoder {
     schema: SchemaRef,
@@ -110,11 +122,7 @@ impl CsvEncoder {
         if self.dialect.quote.is_none() {
             return false;
         }
-        let longest = CHECKED_LENGTH_MAX;
-        if text.len() > longest && String::from_utf8_lossy(text).encode_utf16().count() > longest {
-            return true;
-        }
-        text.iter().any(|byte| *byte < self.least_safe || Some(*byte) == self.dialect.escape)
+        is_long(text) || text.iter().any(|byte| *byte < self.least_safe || Some(*byte) == self.dialect.escape)
     }
 
     fn write_text(&self, text: &[u8], out: &mut Vec<u8>) {
@@ -123,21 +131,32 @@ impl CsvEncoder {
         if is_quoted {
             out.extend(quote);
         }
-        for byte in text {
-            if Some(*byte) == escape {
-                out.push(*byte);
-            } else if is_quoted && Some(*byte) == quote {
-                out.push(escape.unwrap_or(*byte));
-            } else if !is_quoted && (*byte == delimiter || *byte == b'\n' || *byte == b'\r') {
+        let next_special = |rest: &[u8]| match quote.filter(|_| is_quoted) {
+            Some(quote) => memchr::memchr2(quote, escape.unwrap_or(quote), rest),
+            None => rest.iter().position(|byte| {
+                Some(*byte) == escape || *byte == delimiter || *byte == b'\n' || *byte == b'\r'
+            }),
+        };
+        let mut rest = text;
+        while let Some(at) = next_special(rest) {
+            let byte = rest[at];
+            out.extend_from_slice(&rest[..at]);
+            rest = &rest[at + 1..];
+            if Some(byte) == escape {
+                out.push(byte);
+            } else if is_quoted {
+                out.push(escape.unwrap_or(byte));
+            } else {
                 // Reached only without a quote character.
                 out.extend(escape);
-                if escape.is_some() && *byte != delimiter {
-                    out.push(if *byte == b'\n' { b'n' } else { b'r' });
+                if escape.is_some() && byte != delimiter {
+                    out.push(if byte == b'\n' { b'n' } else { b'r' });
                     continue;
                 }
             }
-            out.push(*byte);
+            out.push(byte);
         }
+        out.extend_from_slice(rest);
         if is_quoted {
             out.extend(quote);
         }
@@ -164,5 +183,19 @@ impl RowEncoder for CsvEncoder {
         }
         self.scratch = text;
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_long;
+
+    #[test]
+    fn long_is_counted_in_utf16_units() {
+        for (letter, units) in [("a", 1), ("ä", 1), ("€", 1), ("🦀", 2)] {
+            for count in 0..60 {
+                assert_eq!(is_long(letter.repeat(count).as_bytes()), count * units > 24, "{count} × {letter}");
+            }
+        }
     }
 }

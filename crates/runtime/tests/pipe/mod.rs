@@ -13,7 +13,8 @@ use dataflow::connector::{Connector, ConnectorError, ConnectorSpec, ConnectorTab
 use dataflow::expression::{EvaluationContext, EvaluationError, Expression};
 use dataflow::lookup::{Found, Lookup, LookupRequest};
 use dataflow::plan::{
-    JoinKind, LookupAsking, LookupCache, LookupJoin, Node, NodeId, NodeKind, Plan, answers_schema,
+    Aggregate, AggregateFunction, Changelog, JoinKind, LookupAsking, LookupCache, LookupJoin, Node, NodeId,
+    NodeKind, Plan, answers_schema,
 };
 use dataflow::sink::{DirectSink, OutboxSink, Sink, SinkError, TopicBatch, TopicSink};
 use dataflow::source::{Idle, Position, Read, ReadLimits, Rejected, Source, SourceError, Split};
@@ -64,6 +65,24 @@ fn sink(input: usize, name: &str, columns: usize) -> Node {
 pub fn plan(sinks: &[&str]) -> Arc<Plan> {
     let sinks = sinks.iter().map(|name| sink(0, name, 1));
     Arc::new(Plan::new(std::iter::once(scan(true)).chain(sinks).collect()))
+}
+
+/// The same plan with the sum of what a node gives, which the sink `direct` shows whenever it changes.
+pub fn summed(plan: &Plan, node: usize) -> Arc<Plan> {
+    let sum = Aggregate {
+        function: AggregateFunction::Sum,
+        argument: Some(0),
+        distinct: false,
+        filter: None,
+        options: Default::default(),
+        data_type: DataType::Int64,
+    };
+    let kind = NodeKind::GroupAggregate { keys: Vec::new(), aggregates: vec![sum] };
+    let mut nodes = plan.nodes.clone();
+    let changelog = Changelog::Upsert;
+    nodes.push(Node { changelog, ..Node::new(kind, vec![NodeId(node)], schema(1)) });
+    nodes.push(Node { changelog, ..sink(nodes.len() - 1, "direct", 1) });
+    Arc::new(Plan::new(nodes))
 }
 
 /// The numbers joined with themselves: the topic is scanned twice, the table's side first.
@@ -224,6 +243,11 @@ impl Pipe {
             shown: Arc::default(),
             outside: Arc::default(),
         }
+    }
+
+    /// The request of another statement.
+    pub fn changed(request: JobRequest, plan: Arc<Plan>) -> JobRequest {
+        JobRequest { fingerprint: format!("{:016x}", plan.fingerprint()), plan, ..request }
     }
 
     pub fn request(&self, plan: Arc<Plan>) -> JobRequest {
