@@ -286,6 +286,8 @@ fn a_change_shows_how_far_it_is() {
         }
         go.send(()).unwrap();
     }
+    // The last read goes over the job's position, and is made once more.
+    seen.dedup();
     assert_eq!(seen, [(0, 0), (8_192, 40), (16_384, 81)]);
     drop((asked, go));
     assert!(handle.join().unwrap());
