@@ -194,7 +194,11 @@ mod tests {
     fn long_is_counted_in_utf16_units() {
         for (letter, units) in [("a", 1), ("ä", 1), ("€", 1), ("🦀", 2)] {
             for count in 0..60 {
-                assert_eq!(is_long(letter.repeat(count).as_bytes()), count * units > 24, "{count} × {letter}");
+                assert_eq!(
+                    is_long(letter.repeat(count).as_bytes()),
+                    count * units > 24,
+                    "{count} × {letter}"
+                );
             }
         }
     }
