@@ -7,7 +7,7 @@ mod world;
 use dataflow::plan::{LookupAsking, LookupCache, LookupRetry, Plan};
 use os::sim::SimOs;
 use pipe::{Outside, Pipe};
-use runtime::{JobHandle, JobState, Machine, RuntimeError, Savepoint, Submitted, Turn};
+use runtime::{JobHandle, JobRequest, JobState, Machine, RuntimeError, Savepoint, Submitted, Turn};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
@@ -134,16 +134,20 @@ fn pipe_is_empty(life: &Life) -> bool {
     life.log.topic(pipe::INPUT).is_none()
 }
 
+/// A job whose first rows have been read and asked for; they wait for the answers, which lie in the topic.
+fn waiting(world: &SimOs) -> (Life, Pipe, JobRequest, Machine) {
+    let (life, pipe) = begin(world);
+    pipe.feed(&(0..COUNT).collect::<Vec<i64>>(), 7);
+    let request = JobRequest { observer: Some(Arc::new(|_, _| {})), ..pipe.request(plan()) };
+    let mut machine = life.runtime.machine(request.clone()).unwrap();
+    assert_eq!(machine.turn().unwrap(), Turn::Stepped);
+    (life, pipe, request, machine)
+}
+
 #[test]
 fn an_answer_that_lies_in_the_topic_is_not_asked_for_again() {
     let world = SimOs::new(32);
-    let (life, pipe) = begin(&world);
-    pipe.feed(&(0..COUNT).collect::<Vec<i64>>(), 7);
-    let mut request = pipe.request(plan());
-    request.observer = Some(Arc::new(|_, _| {}));
-    let mut machine = life.runtime.machine(request.clone()).unwrap();
-    // The first rows are read and asked for; the answers wait in the topic.
-    assert_eq!(machine.turn().unwrap(), Turn::Stepped);
+    let (life, pipe, request, machine) = waiting(&world);
     drop(machine);
     let asked = pipe.outside.asked.lock().unwrap().clone();
     assert_eq!(asked, (0..16).collect::<Vec<i64>>());
@@ -159,12 +163,7 @@ fn an_answer_that_lies_in_the_topic_is_not_asked_for_again() {
 #[test]
 fn rows_that_wait_go_on_from_a_savepoint_elsewhere() {
     let world = SimOs::new(33);
-    let (life, pipe) = begin(&world);
-    pipe.feed(&(0..COUNT).collect::<Vec<i64>>(), 7);
-    let mut request = pipe.request(plan());
-    request.observer = Some(Arc::new(|_, _| {}));
-    let mut machine = life.runtime.machine(request).unwrap();
-    assert_eq!(machine.turn().unwrap(), Turn::Stepped);
+    let (life, pipe, _, mut machine) = waiting(&world);
     let ticket = machine.savepoint(Path::new("/savepoints")).unwrap();
     let savepoint: Savepoint =
         ticket.wait_timeout(0).expect("it is written at once without threads").unwrap();
@@ -185,13 +184,7 @@ fn rows_that_wait_go_on_from_a_savepoint_elsewhere() {
 #[test]
 fn a_changed_job_keeps_its_answers_and_a_lookup_is_not_made_anew() {
     let world = SimOs::new(30);
-    let (life, pipe) = begin(&world);
-    pipe.feed(&(0..COUNT).collect::<Vec<i64>>(), 7);
-    let mut request = pipe.request(plan());
-    request.observer = Some(Arc::new(|_, _| {}));
-    let mut machine = life.runtime.machine(request.clone()).unwrap();
-    // The first rows wait for answers that lie in the topic.
-    assert_eq!(machine.turn().unwrap(), Turn::Stepped);
+    let (life, pipe, request, machine) = waiting(&world);
     drop(machine);
     // The outside would say something else today.
     let of_answers = Pipe::changed(request.clone(), pipe::summed(&plan(), 3));
