@@ -259,38 +259,46 @@ fn a_change_shows_how_far_it_is() {
     let mut machine = life.runtime.machine(request).unwrap();
     assert!(!turns(&mut machine, 10).unwrap());
     drop(machine);
-    // The job stands still at every read until it has been looked at.
-    let (ask, asked) = sync_channel(0);
-    let (go, gone) = channel();
-    let gone = Mutex::new(gone);
-    let on_read = OnRead(Arc::new(move || {
-        if ask.send(()).is_ok() {
-            let _ = gone.lock().unwrap().recv();
-        }
-    }));
     let changed = Statement { sums: Some(AggregateFunction::Min), ..SUMS };
-    let connectors = world::connectors(&Input { on_read: Some(on_read), ..input.clone() });
-    let request = JobRequest { connectors, ..changed.request(&life) };
-    let Submitted::Running(handle) = life.runtime.submit(request).unwrap() else { panic!("it goes on") };
-    let mut seen = Vec::new();
-    loop {
-        asked.recv().unwrap();
-        match handle.progress().rebuild {
-            Some(rebuild) => seen.push((rebuild.rows, rebuild.percent())),
-            None if !seen.is_empty() => break,
-            None => {}
+    for stops in [true, false] {
+        // The job stands still at every read until it has been looked at.
+        let (ask, asked) = sync_channel(0);
+        let (go, gone) = channel();
+        let gone = Mutex::new(gone);
+        let on_read = OnRead(Arc::new(move || {
+            if ask.send(()).is_ok() {
+                let _ = gone.lock().unwrap().recv();
+            }
+        }));
+        let connectors = world::connectors(&Input { on_read: Some(on_read), ..input.clone() });
+        let request = JobRequest { connectors, ..changed.request(&life) };
+        let Submitted::Running(handle) = life.runtime.submit(request).unwrap() else { panic!("it goes on") };
+        let mut seen = Vec::new();
+        loop {
+            asked.recv().unwrap();
+            match handle.progress().rebuild {
+                Some(rebuild) => seen.push((rebuild.rows, rebuild.percent())),
+                None if !seen.is_empty() => break,
+                None => {}
+            }
+            if !seen.is_empty() {
+                let job = life.runtime.find("sums").unwrap();
+                assert_eq!(why(&job)[0].cause, Cause::Rebuilding);
+                if stops {
+                    handle.stop();
+                    break;
+                }
+            }
+            go.send(()).unwrap();
         }
-        if !seen.is_empty() {
-            let job = life.runtime.find("sums").unwrap();
-            assert_eq!(why(&job)[0].cause, Cause::Rebuilding);
-        }
-        go.send(()).unwrap();
+        drop((asked, go));
+        assert_eq!(handle.join().unwrap(), !stops);
+        assert_eq!(life.runtime.find("sums").unwrap().progress.rebuild, None);
+        // The last read goes over the job's position, and is made once more.
+        seen.dedup();
+        let all = [(0, 0), (8_192, 40), (16_384, 81)];
+        assert_eq!(seen, if stops { &all[..1] } else { &all[..] });
     }
-    // The last read goes over the job's position, and is made once more.
-    seen.dedup();
-    assert_eq!(seen, [(0, 0), (8_192, 40), (16_384, 81)]);
-    drop((asked, go));
-    assert!(handle.join().unwrap());
     assert_eq!(latest(&life), changed.expected(&input));
     life.end();
 }

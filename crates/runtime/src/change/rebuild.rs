@@ -56,7 +56,10 @@ impl Rebuild<'_> {
             self.repeat(&mut dataflow, inputs, step)?;
         }
         if !self.comparison.rebuilt.is_empty() {
-            let Some(made) = self.make_anew(inputs)? else { return Ok(None) };
+            let made = self.make_anew(inputs);
+            // Also of a change that was stopped, or has failed.
+            self.context.progress.update(|job| job.rebuild = None);
+            let Some(made) = made? else { return Ok(None) };
             dataflow.adopt(made, &self.comparison.rebuilt);
         }
         dataflow.run_all();
@@ -146,7 +149,6 @@ impl Rebuild<'_> {
                 dataflow.relieve()?;
             }
         }
-        self.context.progress.update(|job| job.rebuild = None);
         Ok(Some(dataflow))
     }
 
