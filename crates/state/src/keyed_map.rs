@@ -8,6 +8,7 @@
 //! it is in memory or on disk, so results do not depend on where it is.
 
 mod entries;
+mod packed;
 
 use crate::error::StateError;
 use crate::frozen::Frozen;
@@ -17,6 +18,7 @@ use crate::table::{Key, Table, TableId, entry_key, sort_by_entry_key};
 use crate::ttl::{Expiry, TimeToLive};
 use entries::{Entries, Entry};
 use hashbrown::HashTable;
+use packed::Packed;
 use std::ops::Range;
 
 /// Each freeze looks at this part of the keys, and at so many at least, for expired ones.
@@ -43,32 +45,48 @@ pub struct KeyedMap {
     scratch: Vec<u8>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Node {
     hash: u64,
-    key: Box<[u8]>,
+    /// The key, which has one part, and the flags.
+    packed: Packed,
     entries: Entries,
-    /// The layers hold nothing of this key that is not here.
-    complete: bool,
-    /// Has more entries than are loaded at once.
-    large: bool,
-    dirty: bool,
-    /// Used since memory was last given back.
-    touched: bool,
+}
+
+/// The layers hold nothing of this key that is not here.
+const COMPLETE: u8 = 1;
+/// Has more entries than are loaded at once.
+const LARGE: u8 = 2;
+const DIRTY: u8 = 4;
+/// Used since memory was last given back.
+const TOUCHED: u8 = 8;
+/// The place holds no key.
+const FREE: u8 = 16;
+
+impl Default for Node {
+    fn default() -> Node {
+        Node { hash: 0, packed: Packed::new(&[], &[], FREE), entries: Entries::default() }
+    }
 }
 
 impl Node {
     fn key(&self) -> Key<'_> {
-        Key { hash: self.hash, bytes: &self.key }
+        Key { hash: self.hash, bytes: self.packed.first() }
     }
 
-    /// Whether the place holds no key.
-    fn is_free(&self) -> bool {
-        self.key.is_empty() && self.hash == 0
+    fn has(&self, flag: u8) -> bool {
+        self.packed.has(flag)
+    }
+
+    fn set(&self, flag: u8, on: bool) {
+        self.packed.set(flag, on);
+    }
+
+    /// With its place in the index, without entries.
+    fn memory_bytes(&self) -> usize {
+        size_of::<u64>() + self.packed.memory_bytes() + 2 * size_of::<u32>()
     }
 }
-
-const NODE_BYTES: usize = size_of::<Node>() + 2 * size_of::<u32>();
 
 impl KeyedMap {
     /// The part of a table that holds `groups`; what the store was opened with is there at once.
@@ -110,11 +128,11 @@ impl KeyedMap {
         let place = self.find(key);
         if let Some(place) = place {
             let node = &mut self.nodes[place as usize];
-            node.touched = true;
+            node.set(TOUCHED, true);
             if let Some(entry) = node.entries.get(sub) {
                 return Ok(entry.value().and_then(|value| self.ttl.live(value, now_ms)).map(read));
             }
-            if node.complete {
+            if node.has(COMPLETE) {
                 return Ok(None);
             }
         }
@@ -164,7 +182,7 @@ impl KeyedMap {
         let mut place = self.find(key);
         let known = place.is_some_and(|place| {
             let node = &self.nodes[place as usize];
-            node.complete || node.large
+            node.has(COMPLETE | LARGE)
         });
         if !known && self.may_be_in_layers(key) {
             let new = self.node(key);
@@ -173,10 +191,10 @@ impl KeyedMap {
         }
         let Some(place) = place else { return Ok(()) };
         let node = &mut self.nodes[place as usize];
-        node.touched = true;
+        node.set(TOUCHED, true);
         node.entries.order();
         let from = from.unwrap_or_default();
-        if node.complete {
+        if node.has(COMPLETE) {
             let live = |entry: &Entry| entry.value().and_then(|value| self.ttl.live(value, now_ms)).is_some();
             node.entries.visit(from, &mut |entry| {
                 !live(entry)
@@ -202,7 +220,7 @@ impl KeyedMap {
         let key = node.key();
         let mut prefix = Vec::new();
         entry_key(&mut prefix, key, &[]);
-        let mut stored = self.layers.scan(Some(node.hash), &prefix, from);
+        let mut stored = self.layers.scan(Some(key.hash), &prefix, from);
         let mut failure = None;
         let mut stopped = false;
         let mut next = next_stored(&mut stored, prefix.len())?;
@@ -253,7 +271,7 @@ impl KeyedMap {
     fn find(&self, key: Key<'_>) -> Option<u32> {
         let same = |place: &u32| {
             let node = &self.nodes[*place as usize];
-            node.hash == key.hash && *node.key == *key.bytes
+            node.hash == key.hash && node.packed.first() == key.bytes
         };
         self.index.find(key.hash, same).copied()
     }
@@ -261,12 +279,14 @@ impl KeyedMap {
     /// The key's node, made if it is missing.
     fn node(&mut self, key: Key<'_>) -> u32 {
         if let Some(place) = self.find(key) {
-            self.nodes[place as usize].touched = true;
+            self.nodes[place as usize].set(TOUCHED, true);
             return place;
         }
         let complete = !self.may_be_in_layers(key);
-        let node = Node { hash: key.hash, key: key.bytes.into(), complete, touched: true, ..Node::default() };
-        self.memory_bytes += NODE_BYTES + node.key.len();
+        let flags = if complete { COMPLETE | TOUCHED } else { TOUCHED };
+        let packed = Packed::new(key.bytes, &[], flags);
+        let node = Node { hash: key.hash, packed, entries: Entries::default() };
+        self.memory_bytes += node.memory_bytes();
         let place = match self.free.pop() {
             Some(place) => {
                 self.nodes[place as usize] = node;
@@ -285,9 +305,10 @@ impl KeyedMap {
     /// Loads all entries of a key, if they are not too many.
     fn load(&mut self, place: u32) -> Result<(), StateError> {
         let node = &self.nodes[place as usize];
+        let key = node.key();
         let mut prefix = Vec::new();
-        entry_key(&mut prefix, node.key(), &[]);
-        let mut stored = self.layers.scan(Some(node.hash), &prefix, &[]);
+        entry_key(&mut prefix, key, &[]);
+        let mut stored = self.layers.scan(Some(key.hash), &prefix, &[]);
         let mut loaded = Vec::new();
         while let Some((sub, value)) = next_stored(&mut stored, prefix.len())? {
             if let Some(value) = value
@@ -296,14 +317,14 @@ impl KeyedMap {
                 loaded.push(Entry::stored(&sub, Some(&value)));
             }
             if loaded.len() > LOADED_ENTRIES_MAX {
-                self.nodes[place as usize].large = true;
+                self.nodes[place as usize].set(LARGE, true);
                 return Ok(());
             }
         }
         for entry in loaded {
             self.insert(place, entry);
         }
-        self.nodes[place as usize].complete = true;
+        self.nodes[place as usize].set(COMPLETE, true);
         Ok(())
     }
 
@@ -312,7 +333,7 @@ impl KeyedMap {
         let node = &self.nodes[place as usize];
         match node.entries.get(sub) {
             Some(entry) => entry.is_stored(),
-            None => !node.complete,
+            None => !node.has(COMPLETE),
         }
     }
 
@@ -336,8 +357,8 @@ impl KeyedMap {
     fn change(&mut self, place: u32, entry: Entry) {
         self.insert(place, entry);
         let node = &mut self.nodes[place as usize];
-        if !node.dirty {
-            node.dirty = true;
+        if !node.has(DIRTY) {
+            node.set(DIRTY, true);
             self.dirty.push(place);
         }
     }
@@ -348,7 +369,7 @@ impl KeyedMap {
             found.remove();
         }
         let node = std::mem::take(&mut self.nodes[place as usize]);
-        self.memory_bytes -= NODE_BYTES + node.key.len();
+        self.memory_bytes -= node.memory_bytes();
         node.entries.visit_any(&mut |entry| {
             self.memory_bytes -= entry.memory_bytes();
             true
@@ -364,7 +385,7 @@ impl KeyedMap {
                 return;
             }
             let node = &self.nodes[place as usize];
-            if !node.dirty && node.entries.len() > LOADED_ENTRIES_MAX {
+            if !node.has(DIRTY) && node.entries.len() > LOADED_ENTRIES_MAX {
                 self.drop_node(place);
             }
         }
@@ -373,8 +394,12 @@ impl KeyedMap {
                 if self.memory_bytes <= target_bytes {
                     return;
                 }
-                let node = &mut self.nodes[place as usize];
-                if node.dirty || node.is_free() || (keep_touched && std::mem::take(&mut node.touched)) {
+                let node = &self.nodes[place as usize];
+                if node.has(DIRTY | FREE) {
+                    continue;
+                }
+                if keep_touched && node.has(TOUCHED) {
+                    node.set(TOUCHED, false);
                     continue;
                 }
                 self.drop_node(place);
@@ -412,13 +437,13 @@ impl Table for KeyedMap {
         let mut bytes = Vec::new();
         for place in &places {
             let node = &mut self.nodes[*place as usize];
-            node.dirty = false;
-            let key = Key { hash: node.hash, bytes: &node.key };
+            node.set(DIRTY, false);
+            let key = Key { hash: node.hash, bytes: node.packed.first() };
             let (mut failure, ttl, memory_bytes) = (None, &self.ttl, &mut self.memory_bytes);
             node.entries.take_changes(&mut |entry| {
                 entry_key(&mut bytes, key, entry.sub());
                 let expires = ttl.expires(entry.value());
-                if let Err(error) = frozen.push(node.hash, &bytes, entry.value(), expires) {
+                if let Err(error) = frozen.push(key.hash, &bytes, entry.value(), expires) {
                     failure = Some(error);
                 }
                 if entry.value().is_none() {
@@ -481,7 +506,7 @@ impl KeyedMap {
             let place = self.swept % count;
             self.swept = place + 1;
             let node = &self.nodes[place as usize];
-            if node.dirty || node.is_free() {
+            if node.has(DIRTY | FREE) {
                 continue;
             }
             let mut expired = true;
@@ -506,7 +531,7 @@ impl KeyedMap {
                 continue;
             }
             let new = self.nodes.len() as u32;
-            if node.dirty {
+            if node.has(DIRTY) {
                 self.dirty.push(new);
             }
             let hash = node.hash;

@@ -12,7 +12,7 @@ pub struct TableId {
     pub table: u32,
 }
 
-/// A key with its hash, which is always [`crate::hash`] of the bytes.
+/// A key with its hash: [`crate::hash`] of the bytes, if the owner of the table does not give another, always the same.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Key<'a> {
     pub hash: u64,

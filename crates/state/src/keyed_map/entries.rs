@@ -1,73 +1,31 @@
-//! The entries of one key: few in a sorted vector, many by hash, and in a tree from when order is asked for.
+//! The entries of one key: few in a sorted list, many by hash, and in a tree from when order is asked for.
 //!
 //! Sets of distinct values are large and never read in order; a tree would compare its way through them.
 
+use super::packed::Packed;
 use crate::key_group::hash;
 use hashbrown::HashTable;
 use hashbrown::hash_table;
 use std::borrow::Borrow;
-use std::cell::Cell;
 use std::cmp::Ordering;
 use std::collections::BTreeSet;
 use std::ops::Bound;
 
-/// More entries than this are not kept in a vector.
-const VECTOR_MAX: usize = 48;
+/// More entries than this are not kept in a sorted list.
+const LIST_MAX: usize = 48;
 
 const CHANGED: u8 = 1;
 const STORED: u8 = 2;
 const DELETED: u8 = 4;
 
-/// As many bytes as take no more room here than the way to them would.
-const INLINE_MAX: usize = 22;
-
-/// Most sub keys and values are a number each; looked for by hash, they are found without a second access to memory.
-#[derive(Debug)]
-enum Bytes {
-    Inline { length: u8, bytes: [u8; INLINE_MAX] },
-    Apart(Box<[u8]>),
-}
-
-impl Bytes {
-    fn of(sub: &[u8], parts: &[&[u8]]) -> Bytes {
-        let length = sub.len() + parts.iter().map(|part| part.len()).sum::<usize>();
-        if length > INLINE_MAX {
-            let mut bytes = Vec::with_capacity(length);
-            bytes.extend_from_slice(sub);
-            parts.iter().for_each(|part| bytes.extend_from_slice(part));
-            return Bytes::Apart(bytes.into());
-        }
-        let mut bytes = [0; INLINE_MAX];
-        let mut at = 0;
-        for part in std::iter::once(&sub).chain(parts) {
-            bytes[at..at + part.len()].copy_from_slice(part);
-            at += part.len();
-        }
-        Bytes::Inline { length: length as u8, bytes }
-    }
-
-    fn get(&self) -> &[u8] {
-        match self {
-            Bytes::Inline { length, bytes } => &bytes[..usize::from(*length)],
-            Bytes::Apart(bytes) => bytes,
-        }
-    }
-}
-
 /// A sub key and a value in one piece.
 #[derive(Debug)]
-pub(super) struct Entry {
-    bytes: Bytes,
-    sub_bytes: u32,
-    /// Changes in place, also in the tree: it has no part in the order.
-    flags: Cell<u8>,
-}
+pub(super) struct Entry(Packed);
 
 impl Entry {
     fn new(sub: &[u8], value: Option<&[&[u8]]>, flags: u8) -> Entry {
-        let bytes = Bytes::of(sub, value.unwrap_or_default());
         let flags = if value.is_some() { flags } else { flags | DELETED };
-        Entry { bytes, sub_bytes: sub.len() as u32, flags: Cell::new(flags) }
+        Entry(Packed::new(sub, value.unwrap_or_default(), flags))
     }
 
     /// As the layers have it.
@@ -81,29 +39,24 @@ impl Entry {
     }
 
     pub(super) fn sub(&self) -> &[u8] {
-        &self.bytes.get()[..self.sub_bytes as usize]
+        self.0.first()
     }
 
     /// Nothing where the entry says that it was deleted.
     pub(super) fn value(&self) -> Option<&[u8]> {
-        (self.flags.get() & DELETED == 0).then(|| &self.bytes.get()[self.sub_bytes as usize..])
+        (!self.0.has(DELETED)).then(|| self.0.second())
     }
 
     pub(super) fn is_stored(&self) -> bool {
-        self.flags.get() & STORED != 0
+        self.0.has(STORED)
     }
 
     pub(super) fn is_changed(&self) -> bool {
-        self.flags.get() & CHANGED != 0
+        self.0.has(CHANGED)
     }
 
     pub(super) fn memory_bytes(&self) -> usize {
-        let apart = match &self.bytes {
-            Bytes::Inline { .. } => 0,
-            // The allocation has a header and is rounded up.
-            Bytes::Apart(bytes) => bytes.len() + 16,
-        };
-        size_of::<Entry>() + apart
+        self.0.memory_bytes()
     }
 }
 
@@ -133,16 +86,21 @@ impl Borrow<[u8]> for Entry {
     }
 }
 
+/// Most keys have one entry, so that a list has no room to spare.
+#[allow(clippy::box_collection, reason = "what few keys have must not make the entries of all keys larger")]
 #[derive(Debug)]
 pub(super) enum Entries {
-    Few(Vec<Entry>),
-    Hashed(HashTable<Entry>),
-    Ordered(BTreeSet<Entry>),
+    One(Entry),
+    Few(Box<[Entry]>),
+    Hashed(Box<HashTable<Entry>>),
+    Ordered(Box<BTreeSet<Entry>>),
 }
+
+const _: () = assert!(size_of::<Entries>() == size_of::<Entry>());
 
 impl Default for Entries {
     fn default() -> Entries {
-        Entries::Few(Vec::new())
+        Entries::Few(Box::default())
     }
 }
 
@@ -151,9 +109,55 @@ fn hash_of(entry: &Entry) -> u64 {
 }
 
 impl Entries {
+    /// In order.
+    fn list(entries: Vec<Entry>) -> Entries {
+        if entries.len() > LIST_MAX {
+            let mut hashed = HashTable::with_capacity(2 * LIST_MAX);
+            for entry in entries {
+                hashed.insert_unique(hash_of(&entry), entry, hash_of);
+            }
+            return Entries::Hashed(Box::new(hashed));
+        }
+        match <[Entry; 1]>::try_from(entries) {
+            Ok([one]) => Entries::One(one),
+            Err(entries) => Entries::Few(entries.into()),
+        }
+    }
+
+    /// The entries as a vector with room for one more, if they are a list.
+    fn take_list(&mut self) -> Vec<Entry> {
+        match std::mem::take(self) {
+            Entries::One(entry) => {
+                let mut entries = Vec::with_capacity(2);
+                entries.push(entry);
+                entries
+            }
+            Entries::Few(entries) => {
+                let mut entries = entries.into_vec();
+                entries.reserve_exact(1);
+                entries
+            }
+            Entries::Hashed(_) | Entries::Ordered(_) => Vec::new(),
+        }
+    }
+
+    /// The entries in order, if they are a list.
+    fn as_list(&self) -> &[Entry] {
+        match self {
+            Entries::One(entry) => std::slice::from_ref(entry),
+            Entries::Few(entries) => entries,
+            Entries::Hashed(_) | Entries::Ordered(_) => &[],
+        }
+    }
+
+    /// Where a list has the entry, or where it would stand.
+    fn place(&self, sub: &[u8]) -> Result<usize, usize> {
+        self.as_list().binary_search_by(|entry| entry.sub().cmp(sub))
+    }
+
     pub(super) fn len(&self) -> usize {
         match self {
-            Entries::Few(entries) => entries.len(),
+            Entries::One(_) | Entries::Few(_) => self.as_list().len(),
             Entries::Hashed(entries) => entries.len(),
             Entries::Ordered(entries) => entries.len(),
         }
@@ -161,10 +165,7 @@ impl Entries {
 
     pub(super) fn get(&self, sub: &[u8]) -> Option<&Entry> {
         match self {
-            Entries::Few(entries) => {
-                let place = entries.binary_search_by(|entry| entry.sub().cmp(sub)).ok()?;
-                entries.get(place)
-            }
+            Entries::One(_) | Entries::Few(_) => self.as_list().get(self.place(sub).ok()?),
             Entries::Hashed(entries) => entries.find(hash(sub), |entry| entry.sub() == sub),
             Entries::Ordered(entries) => entries.get(sub),
         }
@@ -173,21 +174,13 @@ impl Entries {
     /// Puts an entry in the place of the one with the same sub key, which is given back.
     pub(super) fn insert(&mut self, entry: Entry) -> Option<Entry> {
         match self {
-            Entries::Few(entries) => match entries.binary_search(&entry) {
-                Ok(place) => Some(std::mem::replace(&mut entries[place], entry)),
-                Err(place) => {
-                    if entries.is_empty() {
-                        // Most keys have one entry.
-                        entries.reserve_exact(1);
-                    }
+            Entries::One(_) | Entries::Few(_) => match (self.place(entry.sub()), &mut *self) {
+                (Ok(_), Entries::One(old)) => Some(std::mem::replace(old, entry)),
+                (Ok(place), Entries::Few(entries)) => Some(std::mem::replace(&mut entries[place], entry)),
+                (Ok(place) | Err(place), _) => {
+                    let mut entries = self.take_list();
                     entries.insert(place, entry);
-                    if entries.len() > VECTOR_MAX {
-                        let mut hashed = HashTable::with_capacity(2 * VECTOR_MAX);
-                        for entry in entries.drain(..) {
-                            hashed.insert_unique(hash_of(&entry), entry, hash_of);
-                        }
-                        *self = Entries::Hashed(hashed);
-                    }
+                    *self = Entries::list(entries);
                     None
                 }
             },
@@ -206,9 +199,12 @@ impl Entries {
 
     pub(super) fn remove(&mut self, sub: &[u8]) -> Option<Entry> {
         match self {
-            Entries::Few(entries) => {
-                let place = entries.binary_search_by(|entry| entry.sub().cmp(sub)).ok()?;
-                Some(entries.remove(place))
+            Entries::One(_) | Entries::Few(_) => {
+                let place = self.place(sub).ok()?;
+                let mut entries = self.take_list();
+                let removed = entries.remove(place);
+                *self = Entries::list(entries);
+                Some(removed)
             }
             Entries::Hashed(entries) => {
                 let found = entries.find_entry(hash(sub), |entry| entry.sub() == sub).ok()?;
@@ -221,14 +217,16 @@ impl Entries {
     /// Keeps the entries in order from now on.
     pub(super) fn order(&mut self) {
         if let Entries::Hashed(entries) = self {
-            *self = Entries::Ordered(std::mem::take(entries).into_iter().collect());
+            let entries = std::mem::take(&mut **entries);
+            *self = Entries::Ordered(Box::new(entries.into_iter().collect()));
         }
     }
 
     /// Entries in order from a sub key on, until the answer is false; [`Entries::order`] comes first.
     pub(super) fn visit(&self, from: &[u8], each: &mut dyn FnMut(&Entry) -> bool) {
         match self {
-            Entries::Few(entries) => {
+            Entries::One(_) | Entries::Few(_) => {
+                let entries = self.as_list();
                 let first = entries.partition_point(|entry| entry.sub() < from);
                 let _ = entries[first..].iter().all(each);
             }
@@ -259,12 +257,20 @@ impl Entries {
         let mut keep = |entry: &Entry| {
             if entry.is_changed() {
                 each(entry);
-                entry.flags.set((entry.flags.get() & !CHANGED) | STORED);
+                entry.0.set(CHANGED, false);
+                entry.0.set(STORED, true);
             }
             entry.value().is_some()
         };
         match self {
-            Entries::Few(entries) => entries.retain(&mut keep),
+            Entries::One(_) | Entries::Few(_) => {
+                let deleted = self.as_list().iter().filter(|entry| !keep(entry)).count();
+                if deleted > 0 {
+                    let mut entries = self.take_list();
+                    entries.retain(|entry| entry.value().is_some());
+                    *self = Entries::list(entries);
+                }
+            }
             Entries::Hashed(entries) => {
                 let mut changed: Vec<&Entry> = entries.iter().filter(|entry| entry.is_changed()).collect();
                 changed.sort_unstable();
@@ -280,6 +286,7 @@ impl Entries {
 
 #[cfg(test)]
 mod tests {
+    use super::super::packed::IN_PLACE_MAX;
     use super::*;
     use proptest::prelude::*;
     use std::collections::BTreeMap;
@@ -306,11 +313,11 @@ mod tests {
 
     /// In the entry, at its limit, and apart from it, by what the number is; in the order of the numbers.
     fn bytes_of(number: u8) -> Vec<u8> {
-        vec![number; [1, 8, INLINE_MAX - 1, INLINE_MAX, 40][usize::from(number) % 5]]
+        vec![number; [1, 8, IN_PLACE_MAX - 1, IN_PLACE_MAX, 40][usize::from(number) % 5]]
     }
 
     proptest! {
-        /// Up to 256 entries: in the vector, by hash and in the tree.
+        /// Up to 256 entries: in the list, by hash and in the tree.
         #[test]
         fn entries_are_as_their_model(actions in prop::collection::vec(action(), 1..600)) {
             let (mut entries, mut model) = (Entries::default(), BTreeMap::<u8, Option<u8>>::new());
