@@ -1,4 +1,6 @@
 //! A list that only grows and is not keyed: kept in memory by its owner, written once, read at a restore.
+//!
+//! What was appended is of no use here until then, so it goes to the disk as soon as it is worth a run.
 
 use crate::error::StateError;
 use crate::frozen::Frozen;
@@ -6,6 +8,12 @@ use crate::key_group::KEY_GROUPS;
 use crate::layers::Layers;
 use crate::store::Store;
 use crate::table::{Table, TableId};
+
+/// More than this is written without waiting for a snapshot.
+const RECENT_BYTES_MAX: usize = 8 << 20;
+
+/// Runs hold different items, so that merging them only makes their number smaller.
+const RUNS_MAX: usize = 64;
 
 /// What was appended since the last freeze, and the layers with the rest.
 pub struct AppendLog {
@@ -17,7 +25,8 @@ pub struct AppendLog {
 impl AppendLog {
     /// The list, and what it held in the snapshot that the store was opened with, in order.
     pub fn new(store: &Store, id: TableId) -> Result<(AppendLog, Vec<Vec<u8>>), StateError> {
-        let (layers, _) = Layers::open(store, id, 0..KEY_GROUPS)?;
+        let (mut layers, _) = Layers::open(store, id, 0..KEY_GROUPS)?;
+        layers.merge_from(RUNS_MAX);
         let mut items = Vec::new();
         let mut stored = layers.scan(None, &[GROUP], &[]);
         while let Some(entry) = stored.next()? {
@@ -32,7 +41,7 @@ impl AppendLog {
         key[1..].copy_from_slice(&self.next.to_be_bytes());
         self.recent.push(0, &key, Some(item), i64::MAX)?;
         self.next += 1;
-        Ok(())
+        if self.recent.bytes() > RECENT_BYTES_MAX { self.freeze() } else { Ok(()) }
     }
 }
 

@@ -13,7 +13,7 @@ use crate::table::{TableId, after_prefix};
 use std::ops::Range;
 use std::sync::{Arc, Mutex, PoisonError};
 
-/// So many neighbours of similar size are merged into one.
+/// So many neighbours of similar size are merged into one, if the table says nothing else.
 const MERGE_RUNS_MIN: usize = 4;
 
 /// A run joins a merge if it is at most this much larger than all newer ones of the merge together.
@@ -26,6 +26,8 @@ pub struct Layers {
     /// Newest first; what is frozen stands before all runs.
     layers: Vec<Layer>,
     merging: Option<Merging>,
+    /// So many neighbours of similar size are merged.
+    merged_runs_min: usize,
     /// Entries that expire at this or before it are dead.
     horizon: i64,
 }
@@ -72,7 +74,15 @@ impl Layers {
             let layer = |(groups, run)| Layer { groups, body: Body::Run(run) };
             layers.extend(part.runs.into_iter().map(layer));
         }
-        let layers = Layers { store: store.clone(), id, groups, layers, merging: None, horizon: i64::MIN };
+        let layers = Layers {
+            store: store.clone(),
+            id,
+            groups,
+            layers,
+            merging: None,
+            merged_runs_min: MERGE_RUNS_MIN,
+            horizon: i64::MIN,
+        };
         Ok((layers, metas))
     }
 
@@ -121,6 +131,11 @@ impl Layers {
             Body::Run(stored) => stored.run.entries(),
         };
         self.layers.iter().map(entries).sum()
+    }
+
+    /// Merges only so many runs or more.
+    pub(crate) fn merge_from(&mut self, runs: usize) {
+        self.merged_runs_min = runs;
     }
 
     /// Raises the bound below which entries are dead.
@@ -232,8 +247,8 @@ impl Layers {
             Body::Run(stored) => stored.run.bytes(),
             Body::Frozen(_) => 0,
         });
-        let count = runs_to_merge(&sizes.collect::<Vec<_>>());
-        if count < MERGE_RUNS_MIN {
+        let count = runs_to_merge(&sizes.collect::<Vec<_>>(), self.merged_runs_min);
+        if count < self.merged_runs_min {
             return;
         }
         let is_oldest = count == runs.len();
@@ -303,15 +318,15 @@ impl Layer {
     }
 }
 
-/// How many of the newest runs are to be merged, from their sizes, newest first.
-fn runs_to_merge(sizes: &[u64]) -> usize {
+/// How many of the newest runs are to be merged, from their sizes, newest first; `least` is how many make a merge.
+fn runs_to_merge(sizes: &[u64], least: usize) -> usize {
     let mut total = 0u64;
     let mut count = 0;
     for size in sizes {
-        if count >= MERGE_RUNS_MIN && *size > total.saturating_mul(MERGE_RATIO) {
+        if count >= least && *size > total.saturating_mul(MERGE_RATIO) {
             break;
         }
-        if count > 0 && count < MERGE_RUNS_MIN && *size > total.saturating_mul(MERGE_RATIO * 4) {
+        if count > 0 && count < least && *size > total.saturating_mul(MERGE_RATIO * 4) {
             return 0;
         }
         total = total.saturating_add(*size);
@@ -347,15 +362,15 @@ fn merge(
 
 #[cfg(test)]
 mod tests {
-    use super::runs_to_merge;
+    use super::{MERGE_RUNS_MIN, runs_to_merge};
 
     #[test]
     fn runs_of_similar_size_are_merged_and_large_ones_left_alone() {
-        assert_eq!(runs_to_merge(&[]), 0);
-        assert_eq!(runs_to_merge(&[10, 10, 10]), 3);
-        assert_eq!(runs_to_merge(&[10, 10, 10, 10]), 4);
-        assert_eq!(runs_to_merge(&[10, 10, 10, 10, 1000]), 4);
-        assert_eq!(runs_to_merge(&[10, 10, 10, 10, 50, 90, 1000]), 6);
-        assert_eq!(runs_to_merge(&[10, 1000, 10, 10, 10]), 0);
+        assert_eq!(runs_to_merge(&[], MERGE_RUNS_MIN), 0);
+        assert_eq!(runs_to_merge(&[10, 10, 10], MERGE_RUNS_MIN), 3);
+        assert_eq!(runs_to_merge(&[10, 10, 10, 10], MERGE_RUNS_MIN), 4);
+        assert_eq!(runs_to_merge(&[10, 10, 10, 10, 1000], MERGE_RUNS_MIN), 4);
+        assert_eq!(runs_to_merge(&[10, 10, 10, 10, 50, 90, 1000], MERGE_RUNS_MIN), 6);
+        assert_eq!(runs_to_merge(&[10, 1000, 10, 10, 10], MERGE_RUNS_MIN), 0);
     }
 }

@@ -1,6 +1,7 @@
 //! Key groups are fixed, key maps dense and ordered on demand, columns canonical; tables are as their
 //! models wherever their entries lie.
 
+mod append_log;
 mod changes;
 mod manifests;
 mod tables;

@@ -1,6 +1,6 @@
 //! The join of a stream with a bounded table that was read to its end before.
 //!
-//! The table's rows lie in one batch in the order of input; a key table leads to the first row of a
+//! The table's rows lie in blocks in the order of input; a key table leads to the first row of a
 //! key and links lead on to the next, so that matches come out in the order of input. Probing changes
 //! nothing, so every worker probes the same table with its part of the stream.
 
@@ -11,10 +11,11 @@ use super::stateless::{beside, holds};
 use crate::batch::{Batch, RowKind};
 use crate::expression::Expression;
 use crate::plan::JoinKind;
-use arrow_array::{ArrayRef, BooleanArray, RecordBatch, UInt32Array};
+use arrow_array::{Array, ArrayRef, BooleanArray, RecordBatch, UInt32Array, new_null_array};
 use arrow_schema::SchemaRef;
-use arrow_select::concat::concat;
+use arrow_select::concat::concat_batches;
 use arrow_select::filter::filter_record_batch;
+use arrow_select::interleave::interleave;
 use arrow_select::take::take;
 use state::KeyMap;
 use std::sync::Arc;
@@ -25,13 +26,19 @@ const RESTORED_ROWS: usize = 8192;
 /// Ends a list of rows, and stands for a row that pads.
 pub(crate) const NONE: u32 = u32::MAX;
 
+/// The rows of each block of a table but the last, which has fewer: the number of a row says where it lies, and putting
+/// a block together takes no memory to speak of.
+const BLOCK_ROWS: usize = 1 << 16;
+
 /// The table side.
 #[derive(Debug, Clone)]
 pub(crate) struct JoinTable {
+    schema: SchemaRef,
     /// All rows that have a key without NULLs, in order of input.
-    pub(crate) rows: RecordBatch,
-    /// Rows that arrived since `rows` was put together.
+    blocks: Vec<RecordBatch>,
+    /// Rows that arrived since the last block was put together.
     recent: Vec<RecordBatch>,
+    recent_rows: usize,
     keys: KeyMap,
     /// By slot: the first and the last row of the key.
     ends: Vec<(u32, u32)>,
@@ -42,8 +49,10 @@ pub(crate) struct JoinTable {
 impl JoinTable {
     pub(crate) fn new(schema: &SchemaRef) -> JoinTable {
         JoinTable {
-            rows: RecordBatch::new_empty(schema.clone()),
+            schema: schema.clone(),
+            blocks: Vec::new(),
             recent: Vec::new(),
+            recent_rows: 0,
             keys: KeyMap::new(),
             ends: Vec::new(),
             next: Vec::new(),
@@ -51,9 +60,10 @@ impl JoinTable {
     }
 
     pub(crate) fn memory_bytes(&self) -> usize {
-        let recent: usize = self.recent.iter().map(RecordBatch::get_array_memory_size).sum();
+        let batches = self.blocks.iter().chain(&self.recent);
+        let rows: usize = batches.map(RecordBatch::get_array_memory_size).sum();
         let links = self.ends.len() * size_of::<(u32, u32)>() + self.next.len() * size_of::<u32>();
-        self.rows.get_array_memory_size() + recent + self.keys.memory_bytes() + links
+        rows + self.keys.memory_bytes() + links
     }
 
     /// A table of rows that were saved before.
@@ -94,29 +104,46 @@ impl JoinTable {
                 ends.1 = number;
             }
         }
+        if let Some(open) = self.blocks.pop_if(|last| last.num_rows() < BLOCK_ROWS) {
+            self.recent_rows += open.num_rows();
+            self.recent.push(open);
+        }
         if rows.num_rows() > 0 {
+            self.recent_rows += rows.num_rows();
             self.recent.push(rows);
+        }
+        while self.recent_rows >= BLOCK_ROWS {
+            self.put_together(BLOCK_ROWS)?;
         }
         Ok(())
     }
 
-    /// Puts all rows into one batch.
-    pub(crate) fn consolidate(&mut self) -> Result<(), DataflowError> {
-        if self.recent.is_empty() {
-            return Ok(());
+    /// Makes a block of the first of the recent rows.
+    fn put_together(&mut self, rows: usize) -> Result<(), DataflowError> {
+        let mut missing = rows;
+        let mut parts = Vec::new();
+        let mut rest = Vec::new();
+        for batch in std::mem::take(&mut self.recent) {
+            let taken = batch.num_rows().min(missing);
+            if taken > 0 {
+                parts.push(batch.slice(0, taken));
+            }
+            if taken < batch.num_rows() {
+                rest.push(batch.slice(taken, batch.num_rows() - taken));
+            }
+            missing -= taken;
         }
-        let schema = self.rows.schema();
-        let rows = std::mem::replace(&mut self.rows, RecordBatch::new_empty(schema.clone()));
-        let parts: Vec<RecordBatch> = std::iter::once(rows).chain(self.recent.drain(..)).collect();
-        let count = parts.iter().map(RecordBatch::num_rows).sum();
-        // Column by column, so that no more than one of them is there twice.
-        let mut parts: Vec<_> = parts.into_iter().map(|part| part.columns().to_vec().into_iter()).collect();
-        let whole = schema.fields().iter().map(|_| {
-            let column: Vec<ArrayRef> = parts.iter_mut().filter_map(Iterator::next).collect();
-            concat(&column.iter().map(AsRef::as_ref).collect::<Vec<_>>())
-        });
-        let whole = whole.collect::<Result<Vec<_>, _>>()?;
-        self.rows = record_batch(&schema, whole, count)?;
+        self.blocks.push(concat_batches(&self.schema, &parts)?);
+        self.recent = rest;
+        self.recent_rows -= rows;
+        Ok(())
+    }
+
+    /// Puts all rows into blocks, of which there is one at least then.
+    pub(crate) fn consolidate(&mut self) -> Result<(), DataflowError> {
+        if self.recent_rows > 0 || self.blocks.is_empty() {
+            self.put_together(self.recent_rows)?;
+        }
         Ok(())
     }
 }
@@ -161,17 +188,17 @@ impl JoinSpec {
             }
         }
         let pairs = (left, right);
-        pair_up(self.kind, self.residual.as_ref(), &self.schema, &table.rows, batch, pairs, clock_ms)
+        pair_up(self.kind, self.residual.as_ref(), &self.schema, &table.blocks, batch, pairs, clock_ms)
     }
 }
 
 /// The pairs of rows of a stream and of a table (`NONE` pads) for which the residual condition holds; a LEFT join pads
-/// what has no such pair.
+/// what has no such pair. The table is one batch, or several of [`BLOCK_ROWS`] each but the last.
 pub(crate) fn pair_up(
     kind: JoinKind,
     residual: Option<&Arc<dyn Expression>>,
     schema: &SchemaRef,
-    table: &RecordBatch,
+    table: &[RecordBatch],
     batch: &Batch,
     (left, right): (Vec<u32>, Vec<u32>),
     clock_ms: i64,
@@ -187,20 +214,45 @@ pub(crate) fn pair_up(
 }
 
 fn pairs(
-    table: &RecordBatch,
+    table: &[RecordBatch],
     batch: &Batch,
     left: &[u32],
     right: &[u32],
     schema: &SchemaRef,
 ) -> Result<Batch, DataflowError> {
-    let left = UInt32Array::from_iter_values(left.iter().copied());
-    let right: UInt32Array = if right.contains(&NONE) {
-        right.iter().map(|row| (*row != NONE).then_some(*row)).collect()
-    } else {
-        UInt32Array::from_iter_values(right.iter().copied())
+    let others = match table {
+        [rows] => of_batch(rows, right)?,
+        blocks => of_blocks(blocks, right)?,
     };
-    let others = table.columns().iter().map(|column| take(column, &right, None));
-    beside(batch, &left, others.collect::<Result<_, _>>()?, schema)
+    beside(batch, &UInt32Array::from_iter_values(left.iter().copied()), others, schema)
+}
+
+/// The columns of rows of a table that is one batch.
+fn of_batch(rows: &RecordBatch, numbers: &[u32]) -> Result<Vec<ArrayRef>, DataflowError> {
+    let numbers: UInt32Array = if numbers.contains(&NONE) {
+        numbers.iter().map(|row| (*row != NONE).then_some(*row)).collect()
+    } else {
+        UInt32Array::from_iter_values(numbers.iter().copied())
+    };
+    let columns = rows.columns().iter().map(|column| take(column, &numbers, None));
+    Ok(columns.collect::<Result<_, _>>()?)
+}
+
+fn of_blocks(blocks: &[RecordBatch], numbers: &[u32]) -> Result<Vec<ArrayRef>, DataflowError> {
+    // Behind the blocks stands a row of NULLs.
+    let place = |row: u32| match row {
+        NONE => (blocks.len(), 0),
+        row => (row as usize / BLOCK_ROWS, row as usize % BLOCK_ROWS),
+    };
+    let places: Vec<(usize, usize)> = numbers.iter().map(|row| place(*row)).collect();
+    let count = blocks.first().map_or(0, RecordBatch::num_columns);
+    let column = |index: usize| {
+        let padding = new_null_array(blocks[0].column(index).data_type(), 1);
+        let parts = blocks.iter().map(|block| block.column(index).as_ref());
+        let parts: Vec<&dyn Array> = parts.chain([padding.as_ref()]).collect();
+        interleave(&parts, &places)
+    };
+    Ok((0..count).map(column).collect::<Result<_, _>>()?)
 }
 
 /// The pairs that hold; a row of the stream without any is padded once, where its first pair stood.

@@ -121,7 +121,7 @@ impl Leaving {
         let rows = self.ends.len();
         let columns = spec.found_rows.decode((0..rows).map(|index| self.found_row(index)))?;
         let found = record_batch(&spec.found_schema, columns, rows)?;
-        pair_up(spec.kind, spec.residual.as_ref(), &spec.schema, &found, &batch, (left, right), clock_ms)
+        pair_up(spec.kind, spec.residual.as_ref(), &spec.schema, &[found], &batch, (left, right), clock_ms)
     }
 
     /// The leaving rows of the stream, in the order in which they leave.

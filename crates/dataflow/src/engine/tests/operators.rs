@@ -157,6 +157,35 @@ fn joins_match_in_the_order_of_input_and_never_on_null() {
     }
 }
 
+/// Over several blocks, the last of them not full, read in pieces that do not end where blocks do; and the same from a
+/// snapshot.
+#[test]
+fn a_large_table_joins_row_by_row() {
+    const ROWS: i32 = 150_000;
+    const PIECE: i32 = 7_001;
+    let text = |from: i32| {
+        (from..ROWS.min(from + PIECE)).map(|n| format!("k{} {n}\n", n % 50_000)).collect::<String>()
+    };
+    for kind in [JoinKind::Inner, JoinKind::Left] {
+        let (plan, stream, table) = join_plan(kind, false);
+        let mut home = Home::new(usize::MAX);
+        let (mut dataflow, store) = home.begin(&plan, DataflowOptions::default());
+        for from in (0..ROWS).step_by(PIECE as usize) {
+            go(&plan, &mut dataflow, &[(table, &text(from), from + PIECE >= ROWS)]);
+        }
+        let mut expected = vec!["1 k7 1 k7 7", "1 k7 1 k7 50007", "1 k7 1 k7 100007"];
+        if kind == JoinKind::Left {
+            expected.push("2 z 2 - -");
+        }
+        let last = ["3 k49999 3 k49999 49999", "3 k49999 3 k49999 99999", "3 k49999 3 k49999 149999"];
+        expected.extend(last);
+        let stream_rows = "1 k7 1\n2 z 2\n3 k49999 3";
+        assert_eq!(go(&plan, &mut dataflow, &[(stream, stream_rows, false)]), out(&expected), "{kind:?}");
+        let (mut dataflow, _store) = home.restore(&plan, DataflowOptions::default(), (dataflow, store));
+        assert_eq!(go(&plan, &mut dataflow, &[(stream, stream_rows, false)]), out(&expected), "{kind:?}");
+    }
+}
+
 #[test]
 fn an_empty_table_joins_with_nothing() {
     for (kind, expected) in [(JoinKind::Inner, &[][..]), (JoinKind::Left, &["1 b 1 - -"][..])] {
