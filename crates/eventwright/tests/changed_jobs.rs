@@ -144,9 +144,13 @@ fn a_job_that_is_changed_under_load_and_killed_on_the_way_loses_nothing_and_doub
 
 /// The data directory of an older version, or what goes there.
 fn older(folder: &Path) {
+    older_job(folder, "job-1", "totals.sql");
+}
+
+fn older_job(folder: &Path, job: &str, statement: &str) {
     run(
         folder,
-        &format!("mkdir data && cp -r {FORMATS}/job-1/* data/ && cp {FORMATS}/totals.sql totals.sql"),
+        &format!("mkdir data && cp -r {FORMATS}/{job}/* data/ && cp {FORMATS}/{statement} {statement}"),
     );
 }
 
@@ -197,4 +201,40 @@ fn a_savepoint_of_an_older_version_is_restored() {
         last.contains("\"orders\":5,\"amount\":25") && last.contains("\"orders\":4,\"amount\":20")
     });
     interrupt(node);
+}
+
+/// It kept a value once for each filter; a job that begins now keeps it once for all. Both are stopped in between, and
+/// give the same.
+#[test]
+fn values_of_an_older_version_are_counted_on() {
+    let folder = tempfile::tempdir().unwrap();
+    let (old, new) = (folder.path().join("old"), folder.path().join("new"));
+    let command = "eventwright run values.sql --data data --keep-running";
+    let produce = |node: &Node, folder: &Path, (customer, item, amount): (u32, u32, u32)| {
+        let order = format!("{{\"customer\": \"c{customer}\", \"item\": \"i{item}\", \"amount\": {amount}}}");
+        run(folder, &node.script(&format!("echo '{order}' | eventwright topic produce orders")));
+    };
+    for folder in [&old, &new] {
+        std::fs::create_dir(folder).unwrap();
+    }
+    older_job(&old, "job-2", "values.sql");
+    run(&new, &format!("cp {FORMATS}/values.sql values.sql"));
+    for folder in [&old, &new] {
+        let mut node = Node::start(folder, command, command);
+        if folder == &new {
+            (1..=9).for_each(|amount| produce(&node, folder, (amount % 2, amount % 4, amount)));
+        }
+        // New items and items that one of the filters has let pass; in between what changes nothing.
+        let steps = [(5, 6, (3, 3, 2)), (5, 2, (3, 3, 3)), (0, 1, (4, 3, 4)), (0, 9, (4, 4, 4))];
+        for (item, amount, (items, dear, cheap)) in steps {
+            produce(&node, folder, (1, 1, 7));
+            produce(&node, folder, (1, item, amount));
+            let last = format!("\"items\":{items},\"dear\":{dear},\"cheap\":{cheap}");
+            let consume = "eventwright topic consume counts | grep '^{\"customer\":\"c1\"}' | tail -n 1";
+            node.run_until(folder, consume, |shown| shown.contains(&last));
+            interrupt(node);
+            node = Node::start(folder, command, command);
+        }
+        interrupt(node);
+    }
 }

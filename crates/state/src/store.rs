@@ -260,6 +260,12 @@ impl Store {
             .collect()
     }
 
+    /// Whether the snapshot that the store was opened with has the table, as long as it remembers it.
+    pub fn has_restored(&self, id: TableId) -> bool {
+        let restored = self.restored.lock().unwrap_or_else(PoisonError::into_inner);
+        restored.contains_key(&self.place_of(id))
+    }
+
     /// All runs of the snapshot that the store was opened with, as long as it remembers them.
     pub(crate) fn restored_runs(&self) -> Vec<Arc<StoredRun>> {
         let restored = self.restored.lock().unwrap_or_else(PoisonError::into_inner);

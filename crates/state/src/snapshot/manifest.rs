@@ -10,8 +10,9 @@ use std::ops::Range;
 
 const MAGIC: &[u8; 8] = b"EWSTATE\0";
 
-/// Raise it whenever the meaning of the bytes changes. 3: owners are tags, which outlive the plan.
-pub const FORMAT_VERSION: u32 = 3;
+/// Raise it whenever the meaning of the bytes changes. 3: owners are tags, which outlive the plan. 4: an operator may
+/// have tables that older programs do not look for.
+pub const FORMAT_VERSION: u32 = 4;
 
 /// The oldest format that is read. In 2 owners were the numbers of nodes, which are the tags of a job that was never
 /// changed.

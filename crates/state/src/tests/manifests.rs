@@ -41,17 +41,19 @@ fn damage_is_noticed_and_never_panics() {
         }
     }
     let mut newer = bytes;
-    newer[8] = 4;
+    newer[8] = 5;
     let error = Manifest::decode(&with_checksum(newer)).unwrap_err();
-    assert_eq!(error, StateError::Version { found: 4, known: 3 });
+    assert_eq!(error, StateError::Version { found: 5, known: 4 });
 }
 
 #[test]
-fn the_format_before_tags_is_still_read() {
+fn older_formats_are_still_read() {
     let manifest = manifest();
-    let mut older = manifest.encode();
-    older[8] = 2;
-    assert_eq!(Manifest::decode(&with_checksum(older)).unwrap(), manifest);
+    for format in [2, 3] {
+        let mut older = manifest.encode();
+        older[8] = format;
+        assert_eq!(Manifest::decode(&with_checksum(older)).unwrap(), manifest);
+    }
 }
 
 #[test]

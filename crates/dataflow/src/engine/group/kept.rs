@@ -9,8 +9,8 @@ use super::super::error::DataflowError;
 use super::super::keys::Keys;
 use super::super::window::{Argument, Lists, Values};
 use super::columns::GroupColumns;
-use super::spec::{Kept, KeptIn, ListSpec};
-use super::values::each_value;
+use super::spec::{GroupSpec, Kept, KeptIn, ListSpec};
+use super::values::scan;
 use crate::plan::AggregateFunction;
 use state::{Key, KeyedMap, StateError};
 
@@ -110,15 +110,19 @@ fn take(
 /// Shows the values of a call for one group.
 pub(crate) fn show(
     map: &mut KeyedMap,
-    kept: &Kept,
+    (spec, kept): (&GroupSpec, &Kept),
     key: Key<'_>,
     clock_ms: i64,
     lists: &mut Lists,
 ) -> Result<(), StateError> {
     match kept.values {
-        KeptIn::Set { set, once } => each_value(map, key, set, clock_ms, &mut |value, count| {
-            lists.push(value, if once { 1 } else { count });
-        })?,
+        KeptIn::Set { set, once } => {
+            let parts = spec.sets[set.set].filters.len();
+            scan(map, key, (set, parts), clock_ms, &mut |value, count| {
+                lists.push(value, if once { 1 } else { count });
+                true
+            })?;
+        }
         KeptIn::List { list } => {
             let first_only = wants_first(kept.gather.function);
             let prefix = (LIST + list as u16).to_be_bytes();

@@ -4,9 +4,9 @@
 //!    LAST_VALUE) are columns, indexed by the key's slot, and worked on column by column. Beside them
 //!    stands the number of rows that the key has; the one without rows is deleted.
 //! 2. DISTINCT, and MIN and MAX over rows that may go again, need the values: they lie in an ordered
-//!    map under the key, each with the number of its occurrences. Calls over the same argument and
-//!    filter share them. The least (greatest) value stands in the columns too, and is looked up only
-//!    when it went.
+//!    map under the key, each with the number of its occurrences. Calls over the same argument
+//!    share them, with a number for each filter. The least (greatest) value stands in the columns
+//!    too, and is looked up only when it went.
 //!    What is made of all values of a key (LISTAGG, COLLECT …), and FIRST_VALUE and LAST_VALUE over rows
 //!    that may go again, read them from the same map (`kept`).
 //! 3. The row of a key before the step is what the columns give when the step first touches it; the
@@ -33,8 +33,16 @@ use arrow_schema::SchemaRef;
 use partition::Partition;
 pub(crate) use shown::GroupShown;
 use spec::GroupSpec;
-use state::{Store, Table};
+use state::{Store, Table, TableId};
 use std::sync::Arc;
+
+/// The numbers of an operator's tables.
+pub(crate) mod tables {
+    pub(crate) const COLUMNS: u32 = 0;
+    pub(crate) const VALUES: u32 = 1;
+    /// In place of it where a value is kept once for several filters.
+    pub(crate) const SHARED_VALUES: u32 = 2;
+}
 
 /// The state of one group aggregate: a partition per worker.
 pub(crate) struct GroupNode {
@@ -50,7 +58,9 @@ impl GroupNode {
         workers: usize,
         store: &Store,
     ) -> Result<GroupNode, DataflowError> {
-        let spec = Arc::new(GroupSpec::new(plan, id, schemas)?);
+        // A job that an older version began keeps its values as they are.
+        let begun = store.has_restored(TableId { owner: id.0 as u32, table: tables::VALUES });
+        let spec = Arc::new(GroupSpec::new(plan, id, schemas, !begun)?);
         let partition = |groups| Partition::new(&spec, store, id, groups, plan.ttl_ms(id, 0));
         let partitions = Partitions::new(workers, partition)?;
         Ok(GroupNode { spec, partitions })

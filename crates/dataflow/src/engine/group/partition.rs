@@ -6,7 +6,8 @@ use super::super::window::Lists;
 use super::columns::{ABSENT, GroupColumns};
 use super::kept::{self, ListRows};
 use super::spec::{Call, GroupSpec, Prepared};
-use super::values::{OwnRows, SetChanges, clear, first_value, write};
+use super::tables;
+use super::values::{OwnRows, SetChanges, SetRows, clear, first_value, write};
 use crate::plan::{Changelog, NodeId};
 use arrow_array::{Array, ArrayRef};
 use arrow_select::concat::concat;
@@ -46,12 +47,13 @@ impl Partition {
         ttl_ms: Option<u64>,
     ) -> Result<Partition, DataflowError> {
         let table = |table: u32| TableId { owner: id.0 as u32, table };
+        let values = if spec.shares() { tables::SHARED_VALUES } else { tables::VALUES };
         let columns = GroupColumns::new(spec.clone());
         Ok(Partition {
-            table: KeyedColumns::new(store, table(0), groups.clone(), ttl_ms, columns)?,
+            table: KeyedColumns::new(store, table(tables::COLUMNS), groups.clone(), ttl_ms, columns)?,
             values: match spec.sets.is_empty() && spec.lists.is_empty() {
                 true => None,
-                false => Some(KeyedMap::new(store, table(1), groups, ttl_ms)?),
+                false => Some(KeyedMap::new(store, table(values), groups, ttl_ms)?),
             },
             places: Vec::new(),
         })
@@ -71,7 +73,7 @@ impl Partition {
         clock_ms: i64,
     ) -> Result<Caused, DataflowError> {
         let mut touched = Touched::default();
-        let mut sets: Vec<SetChanges> = spec.sets.iter().map(|_| SetChanges::default()).collect();
+        let mut sets: Vec<SetChanges> = spec.sets.iter().map(SetChanges::new).collect();
         let (mut keys, mut slots) = (Vec::new(), Vec::new());
         let mut first = 0;
         for chunk in chunks {
@@ -134,7 +136,7 @@ impl Partition {
             };
             let mut lists = Lists::default();
             for slot in slots {
-                kept::show(map, kept, Key::new(table.key(*slot)), clock_ms, &mut lists)?;
+                kept::show(map, (spec, kept), Key::new(table.key(*slot)), clock_ms, &mut lists)?;
             }
             kept.gather.results(&lists)
         })
@@ -187,15 +189,18 @@ impl Partition {
         let mut transitions = Vec::with_capacity(sets.len());
         for (number, (changes, set)) in sets.iter_mut().zip(&spec.sets).enumerate() {
             let Some(map) = &mut self.values else { break };
-            let values = &chunk.values[number];
+            let taken = SetRows { values: &chunk.values[number], passing: &chunk.passing[number] };
             let counts_all = spec.retracts || set.counts;
-            transitions.push(changes.count(map, (number, set), own, values, counts_all, clock_ms)?);
+            transitions.push(changes.count(map, (number, set), own, taken, counts_all, clock_ms)?);
         }
         let columns = self.table.columns_mut();
         for (list, argument) in spec.lists.iter().zip(&chunk.listed) {
             let Some(map) = &mut self.values else { break };
             let (slots, rows) = match list.distinct {
-                Some(set) => (transitions[set].slots.as_slice(), transitions[set].rows.as_slice()),
+                Some(at) => {
+                    let transitions = &transitions[at.set][at.part];
+                    (transitions.slots.as_slice(), transitions.rows.as_slice())
+                }
                 None => (slots, rows),
             };
             let own = ListRows { keys: &chunk.keys, slots, rows, adds };
@@ -205,8 +210,8 @@ impl Partition {
         for ((accumulator, call), argument) in accumulators.zip(&chunk.arguments) {
             let (Some(accumulator), Some(argument)) = (accumulator, argument) else { continue };
             let (slots, rows) = match call {
-                Call::Distinct { set, .. } => {
-                    let transitions = &transitions[*set];
+                Call::Distinct { set: at, .. } => {
+                    let transitions = &transitions[at.set][at.part];
                     (transitions.slots.as_slice(), transitions.rows.as_slice())
                 }
                 Call::Rows(_) | Call::Extreme { .. } | Call::Kept(_) => (slots, rows),
@@ -237,7 +242,7 @@ impl Partition {
                 columns.kept[slot] += grown;
                 let Some(firsts) = &mut columns.firsts[number] else { continue };
                 let value = &mut firsts[slot];
-                if changed.after > 0 {
+                if changed.after[0] > 0 {
                     if value.as_deref().is_none_or(|first| changed.value() < first) {
                         *value = Some(changed.value().into());
                     }

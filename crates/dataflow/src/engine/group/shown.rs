@@ -4,7 +4,8 @@ use super::super::error::DataflowError;
 use super::super::probe::ProbedField;
 use super::columns::{GroupColumns, complement};
 use super::kept::{LIST, PLACES};
-use super::spec::{Call, GroupSpec};
+use super::spec::{Call, GroupSpec, KeptIn, SetPart};
+use super::values::counts;
 use crate::plan::{NodeId, Plan};
 use arrow_array::{ArrayRef, Int64Array, new_null_array};
 use arrow_row::{RowConverter, SortField};
@@ -26,8 +27,14 @@ pub(crate) struct KeptValue {
 }
 
 impl GroupShown {
-    pub(crate) fn new(plan: &Plan, id: NodeId, schemas: &[SchemaRef]) -> Result<GroupShown, DataflowError> {
-        let spec = Arc::new(GroupSpec::new(plan, id, schemas)?);
+    /// `shares` as in [`GroupSpec::new`].
+    pub(crate) fn new(
+        plan: &Plan,
+        id: NodeId,
+        schemas: &[SchemaRef],
+        shares: bool,
+    ) -> Result<GroupShown, DataflowError> {
+        let spec = Arc::new(GroupSpec::new(plan, id, schemas, shares)?);
         let types = GroupColumns::new(spec.clone()).types();
         let converter = RowConverter::new(types.into_iter().map(SortField::new).collect())?;
         let input = schemas[plan.node(id).inputs[0].0].clone();
@@ -74,13 +81,42 @@ impl GroupShown {
     pub(crate) fn kept_value(&self, sub: &[u8], bytes: &[u8]) -> Result<Vec<ProbedField>, DataflowError> {
         let (number, _) = number_of(sub)?;
         if number < LIST {
-            let times = <[u8; 8]>::try_from(bytes).map_or(1, i64::from_le_bytes);
-            let value: ArrayRef = Arc::new(Int64Array::from(vec![times]));
-            return Ok(vec![ProbedField { name: "times".into(), value }]);
+            return self.times(usize::from(number), bytes);
         }
         let list = self.spec.lists.get(usize::from(number - LIST)).ok_or_else(damaged)?;
         let value = list.encoder.decode(std::iter::once(bytes))?.pop().ok_or_else(damaged)?;
         Ok(vec![ProbedField { name: self.input.field(list.argument).name().clone(), value }])
+    }
+
+    /// How often a value occurs, for each part of its set that it occurs in.
+    fn times(&self, set: usize, bytes: &[u8]) -> Result<Vec<ProbedField>, DataflowError> {
+        let parts = self.spec.sets.get(set).ok_or_else(damaged)?.filters.len();
+        let mut counts = Vec::with_capacity(parts);
+        counts::read(bytes, parts, &mut counts)?;
+        let times = counts.into_iter().enumerate().filter(|(_, count)| parts == 1 || *count != 0);
+        Ok(times
+            .map(|(part, count)| {
+                let name = match parts {
+                    1 => "times".into(),
+                    _ => format!("times for {}", self.reader_of(SetPart { set, part })),
+                };
+                ProbedField { name, value: Arc::new(Int64Array::from(vec![count])) }
+            })
+            .collect())
+    }
+
+    /// The first result that is made of a part of a set.
+    fn reader_of(&self, at: SetPart) -> &str {
+        let reads = |call: &Call| match call {
+            Call::Distinct { set, .. } => *set == at,
+            Call::Kept(kept) => match kept.values {
+                KeptIn::Set { set, .. } => set == at,
+                KeptIn::List { list } => self.spec.lists[list].distinct == Some(at),
+            },
+            Call::Rows(_) | Call::Extreme { .. } => false,
+        };
+        let call = self.spec.calls.iter().position(reads);
+        call.map_or("", |call| self.spec.schema.field(self.keys + call).name())
     }
 }
 

@@ -4,11 +4,11 @@ use super::super::changelog::is_add_code;
 use super::super::error::DataflowError;
 use super::super::join::only_inserts;
 use super::super::keys::{KeyEncoder, Keys, one_nan};
-use super::super::window::{AccumulatorSpec, Argument, Gather, Representation};
+use super::super::window::{AccumulatorSpec, Argument, Gather, Representation, passing};
 use crate::batch::Batch;
 use crate::plan::{Aggregate, AggregateFunction, Changelog, NodeId, NodeKind, Plan};
 use arrow_array::cast::AsArray;
-use arrow_buffer::ScalarBuffer;
+use arrow_buffer::{BooleanBuffer, ScalarBuffer};
 use arrow_schema::{DataType, SchemaRef};
 
 /// So many sets of values, and as many lists.
@@ -37,8 +37,8 @@ pub(crate) struct GroupSpec {
 pub(crate) enum Call {
     /// Takes each row.
     Rows(AccumulatorSpec),
-    /// Takes each value of a set once.
-    Distinct { set: usize, spec: AccumulatorSpec },
+    /// Takes each value of a part of a set once.
+    Distinct { set: SetPart, spec: AccumulatorSpec },
     /// Is the first value of a set.
     Extreme { set: usize },
     /// Is made of values that are kept.
@@ -56,7 +56,7 @@ pub(crate) struct Kept {
 pub(crate) enum KeptIn {
     /// In a value set; `once`: how often a value occurs does not matter.
     Set {
-        set: usize,
+        set: SetPart,
         once: bool,
     },
     List {
@@ -70,19 +70,28 @@ pub(crate) struct ListSpec {
     pub(crate) number: u16,
     pub(crate) argument: usize,
     filter: Option<usize>,
-    /// Takes each value of this set once.
-    pub(crate) distinct: Option<usize>,
+    /// Takes each value of this part of a set once.
+    pub(crate) distinct: Option<SetPart>,
     /// The last value comes first.
     pub(crate) backward: bool,
     keeps_nulls: bool,
     pub(crate) encoder: KeyEncoder,
 }
 
-/// Values of one column, each with the number of its occurrences per key.
+/// The values of a set that pass one of its filters.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct SetPart {
+    pub(crate) set: usize,
+    pub(crate) part: usize,
+}
+
+/// Values of one column, each with the numbers of its occurrences per key: one for each part, which is what passes a
+/// filter. Most values pass several of the filters that calls have, so they are kept once for all of them.
 #[derive(Debug)]
 pub(crate) struct ValueSet {
     pub(crate) argument: usize,
-    pub(crate) filter: Option<usize>,
+    /// By part; there is one at least, and only sets without `keeps_first` have more.
+    pub(crate) filters: Vec<Option<usize>>,
     pub(crate) encoder: KeyEncoder,
     /// The greatest value comes first: the bytes are complemented.
     pub(crate) descending: bool,
@@ -94,7 +103,18 @@ pub(crate) struct ValueSet {
 }
 
 impl GroupSpec {
-    pub(crate) fn new(plan: &Plan, id: NodeId, schemas: &[SchemaRef]) -> Result<GroupSpec, DataflowError> {
+    /// Whether some values are kept once for several filters.
+    pub(crate) fn shares(&self) -> bool {
+        self.sets.iter().any(|set| set.filters.len() > 1)
+    }
+
+    /// With `shares` DISTINCT keeps the values of one column once for all filters.
+    pub(crate) fn new(
+        plan: &Plan,
+        id: NodeId,
+        schemas: &[SchemaRef],
+        shares: bool,
+    ) -> Result<GroupSpec, DataflowError> {
         let node = plan.node(id);
         let NodeKind::GroupAggregate { keys, aggregates } = &node.kind else {
             return Err(DataflowError::internal("the node is no group aggregate"));
@@ -112,8 +132,9 @@ impl GroupSpec {
         let mut lists = Vec::new();
         // MIN and MAX say in which order values are kept; DISTINCT takes them as they are.
         for call in aggregates.iter().filter(|call| keeps_extreme(call, retracts)) {
-            find_set(&mut sets, call, Some(call.function == AggregateFunction::Max), &type_of)?;
+            find_set(&mut sets, call, Order::extreme(call), &type_of)?;
         }
+        let distinct = Order::Any { shares };
         let mut calls = Vec::with_capacity(aggregates.len());
         for call in aggregates {
             let spec = AccumulatorSpec::new(call, call.argument.map(type_of))?;
@@ -124,12 +145,12 @@ impl GroupSpec {
             {
                 let gather = Gather::new(call, type_of(argument))?;
                 let values = if Gather::by_value(call.function) {
-                    let set = find_set(&mut sets, call, Some(false), &type_of)?;
-                    sets[set].counts |= !spec.distinct;
+                    let set = find_set(&mut sets, call, Order::Ascending, &type_of)?;
+                    sets[set.set].counts |= !spec.distinct;
                     KeptIn::Set { set, once: spec.distinct }
                 } else {
                     let distinct = match spec.distinct {
-                        true => Some(find_set(&mut sets, call, None, &type_of)?),
+                        true => Some(find_set(&mut sets, call, distinct, &type_of)?),
                         false => None,
                     };
                     KeptIn::List { list: find_list(&mut lists, call, distinct, type_of(argument))? }
@@ -138,10 +159,9 @@ impl GroupSpec {
                 continue;
             }
             calls.push(if keeps_extreme(call, retracts) {
-                let descending = Some(call.function == AggregateFunction::Max);
-                Call::Extreme { set: find_set(&mut sets, call, descending, &type_of)? }
+                Call::Extreme { set: find_set(&mut sets, call, Order::extreme(call), &type_of)?.set }
             } else if spec.distinct {
-                Call::Distinct { set: find_set(&mut sets, call, None, &type_of)?, spec }
+                Call::Distinct { set: find_set(&mut sets, call, distinct, &type_of)?, spec }
             } else {
                 Call::Rows(spec)
             });
@@ -186,8 +206,12 @@ impl GroupSpec {
         };
         let values = |set: &ValueSet| {
             let column = one_nan(batch.rows.column(set.argument));
-            let filter = set.filter.map(filter);
+            let filter = set.only_filter().map(filter);
             Argument::new(Some(&column), filter, encoded(set.keeps_nulls), Some(&set.encoder))
+        };
+        let passing = |set: &ValueSet| match set.filters.as_slice() {
+            [_] => Vec::new(),
+            filters => filters.iter().map(|column| column.map(|column| passing(filter(column)))).collect(),
         };
         let listed = |list: &ListSpec| {
             let column = batch.rows.column(list.argument);
@@ -200,6 +224,7 @@ impl GroupSpec {
             adds,
             arguments: self.calls.iter().map(argument).collect::<Result<_, DataflowError>>()?,
             values: self.sets.iter().map(values).collect::<Result<_, _>>()?,
+            passing: self.sets.iter().map(passing).collect(),
             listed: self.lists.iter().map(listed).collect::<Result<_, _>>()?,
             ordinals: batch.ordinals.values().clone(),
         })
@@ -211,43 +236,81 @@ fn keeps_extreme(call: &Aggregate, retracts: bool) -> bool {
     retracts && matches!(call.function, AggregateFunction::Min | AggregateFunction::Max)
 }
 
+/// In which order a call wants the values of its set.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Order {
+    Ascending,
+    /// The first value is wanted, or the last.
+    First {
+        descending: bool,
+    },
+    /// It wants none; `shares`: and has only a part of the set, if there is one already.
+    Any {
+        shares: bool,
+    },
+}
+
+impl Order {
+    fn extreme(call: &Aggregate) -> Order {
+        Order::First { descending: call.function == AggregateFunction::Max }
+    }
+}
+
 /// The set of a call's values in an order, made if there is none.
 fn find_set<'a>(
     sets: &mut Vec<ValueSet>,
     call: &Aggregate,
-    descending: Option<bool>,
+    order: Order,
     type_of: &impl Fn(usize) -> &'a DataType,
-) -> Result<usize, DataflowError> {
+) -> Result<SetPart, DataflowError> {
     let argument = call.argument.ok_or_else(|| DataflowError::internal("no values to keep"))?;
     let keeps_nulls = call.function == AggregateFunction::ArrayAgg;
-    let fits = |set: &ValueSet| {
-        set.argument == argument
-            && set.filter == call.filter
-            && set.keeps_nulls == keeps_nulls
-            && descending.is_none_or(|descending| descending == set.descending)
-    };
-    let keeps_first = matches!(call.function, AggregateFunction::Min | AggregateFunction::Max);
-    if let Some(found) = sets.iter().position(fits) {
-        sets[found].keeps_first |= keeps_first && descending.is_some();
-        return Ok(found);
+    let descending = order == Order::First { descending: true };
+    let keeps_first = matches!(order, Order::First { .. });
+    let same_values = |set: &ValueSet| set.argument == argument && set.keeps_nulls == keeps_nulls;
+    for (number, set) in sets.iter_mut().enumerate().filter(|(_, set)| same_values(set)) {
+        let fits = matches!(order, Order::Any { .. }) || descending == set.descending;
+        // The first value is that of a whole set.
+        let part = set.filters.iter().position(|filter| *filter == call.filter);
+        if let Some(part) = part.filter(|_| fits && (!keeps_first || set.filters.len() == 1)) {
+            set.keeps_first |= keeps_first;
+            return Ok(SetPart { set: number, part });
+        }
+    }
+    if order == (Order::Any { shares: true })
+        && let Some((number, set)) =
+            sets.iter_mut().enumerate().find(|(_, set)| same_values(set) && !set.keeps_first)
+    {
+        set.filters.push(call.filter);
+        return Ok(SetPart { set: number, part: set.filters.len() - 1 });
     }
     sets.push(ValueSet {
         argument,
-        filter: call.filter,
+        filters: vec![call.filter],
         encoder: KeyEncoder::new(vec![0], vec![type_of(argument).clone()])?,
-        descending: descending.unwrap_or(false),
-        keeps_first: keeps_first && descending.is_some(),
+        descending,
+        keeps_first,
         counts: false,
         keeps_nulls,
     });
-    Ok(sets.len() - 1)
+    Ok(SetPart { set: sets.len() - 1, part: 0 })
+}
+
+impl ValueSet {
+    /// The filter of a set with one part.
+    fn only_filter(&self) -> Option<usize> {
+        match self.filters.as_slice() {
+            [filter] => *filter,
+            _ => None,
+        }
+    }
 }
 
 /// The list of a call's values, made if there is none.
 fn find_list(
     lists: &mut Vec<ListSpec>,
     call: &Aggregate,
-    distinct: Option<usize>,
+    distinct: Option<SetPart>,
     data_type: &DataType,
 ) -> Result<usize, DataflowError> {
     let argument = call.argument.ok_or_else(|| DataflowError::internal("no values to keep"))?;
@@ -284,8 +347,10 @@ pub(crate) struct Prepared {
     pub(crate) adds: Option<Vec<bool>>,
     /// By call; [`Call::Extreme`] and [`Call::Kept`] need none.
     pub(crate) arguments: Vec<Option<Argument>>,
-    /// By set: encoded values.
+    /// By set: encoded values; the filter of a set with one part is theirs.
     pub(crate) values: Vec<Argument>,
+    /// By set with several parts, and by part: the rows that pass its filter.
+    pub(crate) passing: Vec<Vec<Option<BooleanBuffer>>>,
     /// By list.
     pub(crate) listed: Vec<Argument>,
     pub(crate) ordinals: ScalarBuffer<u64>,

@@ -1,14 +1,17 @@
 //! The values that DISTINCT, MIN and MAX keep per key, and the changes of one step to them.
 //!
 //! In the map a value stands under its group key as the number of its set and its encoded bytes; the
-//! entry holds the number of occurrences. A step reads each value that it meets once, counts in
-//! memory, and writes once what became different. A number below zero (a row went before it came, or
-//! after its entry was forgotten) is kept, as Flink keeps it: the two even out.
+//! entry holds the number of occurrences in each part of the set. A step reads each value that it
+//! meets once, counts in memory, and writes once what became different. A number below zero (a row
+//! went before it came, or after its entry was forgotten) is kept, as Flink keeps it: the two even out.
+
+pub(crate) mod counts;
 
 use super::super::error::DataflowError;
 use super::super::keys::Keys;
 use super::super::window::{Argument, Values};
-use super::spec::ValueSet;
+use super::spec::{SetPart, ValueSet};
+use arrow_buffer::BooleanBuffer;
 use state::{Key, KeyMap, KeyedMap, StateError};
 
 /// Bytes of the set's number in front of a value.
@@ -21,12 +24,14 @@ const SLOT_BYTES: usize = 4;
 pub(crate) struct SetChanges {
     /// Keys are the slot (big-endian) and the sub key.
     seen: KeyMap,
+    /// By place in `seen`, as many as the set has parts.
     counts: Vec<i64>,
     loaded: Vec<i64>,
+    parts: usize,
     scratch: Vec<u8>,
 }
 
-/// Rows with which a value came for the first time, or went for the last time.
+/// Rows with which a value came into a part of a set for the first time, or went for the last time.
 #[derive(Debug, Default)]
 pub(crate) struct Transitions {
     pub(crate) slots: Vec<u32>,
@@ -37,8 +42,9 @@ pub(crate) struct Transitions {
 pub(crate) struct Changed<'a> {
     pub(crate) slot: u32,
     pub(crate) sub: &'a [u8],
-    pub(crate) before: i64,
-    pub(crate) after: i64,
+    /// By part of the set.
+    pub(crate) before: &'a [i64],
+    pub(crate) after: &'a [i64],
 }
 
 impl Changed<'_> {
@@ -58,77 +64,110 @@ pub(crate) struct OwnRows<'a> {
     pub(crate) adds: Option<&'a [bool]>,
 }
 
+/// What a set takes in of a chunk.
+#[derive(Clone, Copy)]
+pub(crate) struct SetRows<'a> {
+    pub(crate) values: &'a Argument,
+    /// As in [`super::spec::Prepared::passing`].
+    pub(crate) passing: &'a [Option<BooleanBuffer>],
+}
+
+impl SetRows<'_> {
+    fn passes(&self, part: usize, row: usize) -> bool {
+        self.passing.get(part).and_then(Option::as_ref).is_none_or(|passing| passing.value(row))
+    }
+}
+
 impl SetChanges {
-    /// Counts the values of some rows. `counts_all` is false where nothing ever goes: then it is
-    /// enough to know that a value was there.
+    pub(crate) fn new(set: &ValueSet) -> SetChanges {
+        SetChanges { parts: set.filters.len(), ..SetChanges::default() }
+    }
+
+    /// Counts the values of some rows, and answers by part what came and went. `counts_all` is false where nothing
+    /// ever goes: then it is enough to know that a value was there.
     pub(crate) fn count(
         &mut self,
         map: &mut KeyedMap,
         (number, set): (usize, &ValueSet),
         own: OwnRows<'_>,
-        argument: &Argument,
+        taken: SetRows<'_>,
         counts_all: bool,
         clock_ms: i64,
-    ) -> Result<Transitions, DataflowError> {
-        let Values::Encoded(values) = &argument.values else {
+    ) -> Result<Vec<Transitions>, DataflowError> {
+        let Values::Encoded(values) = &taken.values.values else {
             return Err(DataflowError::internal("values to keep are not encoded"));
         };
-        let mut transitions = Transitions::default();
+        let mut transitions: Vec<Transitions> = set.filters.iter().map(|_| Transitions::default()).collect();
         let mut failure = None;
-        argument.for_each(own.slots, own.rows, |slot, row| {
-            if failure.is_some() {
+        taken.values.for_each(own.slots, own.rows, |slot, row| {
+            if failure.is_some() || !(0..self.parts).any(|part| taken.passes(part, row)) {
                 return;
             }
-            let scratch = &mut self.scratch;
-            scratch.clear();
-            scratch.extend_from_slice(&(slot as u32).to_be_bytes());
-            scratch.extend_from_slice(&(number as u16).to_be_bytes());
-            if set.descending {
-                scratch.extend(values.bytes(row).iter().map(|byte| !byte));
-            } else {
-                scratch.extend_from_slice(values.bytes(row));
-            }
-            let (place, is_new) = self.seen.insert(state::hash(scratch), scratch);
+            self.name(slot, number, values.bytes(row), set.descending);
+            let (place, is_new) = self.seen.insert(state::hash(&self.scratch), &self.scratch);
             if is_new {
                 let key = Key { hash: own.keys.hash(row), bytes: own.keys.bytes(row) };
-                let found = map.get(key, &scratch[SLOT_BYTES..], clock_ms);
-                match found.and_then(|stored| stored.map_or(Ok(0), |stored| read_count(&stored))) {
-                    Ok(count) => {
-                        self.counts.push(count);
-                        self.loaded.push(count);
-                    }
-                    Err(error) => {
-                        failure = Some(error);
-                        return;
-                    }
+                if let Err(error) = self.load(map, key, clock_ms) {
+                    failure = Some(error);
+                    return;
                 }
             }
-            let count = &mut self.counts[place as usize];
-            let before = *count;
-            if own.adds.is_none_or(|adds| adds[row]) {
-                if counts_all || before <= 0 {
+            let adds = own.adds.is_none_or(|adds| adds[row]);
+            let first = place as usize * self.parts;
+            let counts = &mut self.counts[first..first + self.parts];
+            for ((part, count), transitions) in counts.iter_mut().enumerate().zip(&mut transitions) {
+                if !taken.passes(part, row) {
+                    continue;
+                }
+                let before = *count;
+                if !adds {
+                    *count -= 1;
+                } else if counts_all || before <= 0 {
                     *count += 1;
                 }
-            } else {
-                *count -= 1;
-            }
-            if (before > 0) != (*count > 0) {
-                transitions.slots.push(slot as u32);
-                transitions.rows.push(row as u32);
+                if (before > 0) != (*count > 0) {
+                    transitions.slots.push(slot as u32);
+                    transitions.rows.push(row as u32);
+                }
             }
         });
         failure.map_or(Ok(transitions), |error| Err(error.into()))
+    }
+
+    /// Puts the name of a value of a slot into `scratch`: behind the slot it is the sub key.
+    fn name(&mut self, slot: usize, number: usize, value: &[u8], descending: bool) {
+        let scratch = &mut self.scratch;
+        scratch.clear();
+        scratch.extend_from_slice(&(slot as u32).to_be_bytes());
+        scratch.extend_from_slice(&(number as u16).to_be_bytes());
+        if descending {
+            scratch.extend(value.iter().map(|byte| !byte));
+        } else {
+            scratch.extend_from_slice(value);
+        }
+    }
+
+    /// Reads what the map has of the value that was named last.
+    fn load(&mut self, map: &mut KeyedMap, key: Key<'_>, clock_ms: i64) -> Result<(), StateError> {
+        let (parts, loaded) = (self.parts, &mut self.loaded);
+        let read = |stored: &[u8]| counts::read(stored, parts, loaded);
+        if map.get_with(key, &self.scratch[SLOT_BYTES..], clock_ms, read)?.transpose()?.is_none() {
+            self.loaded.resize(self.loaded.len() + parts, 0);
+        }
+        self.counts.extend_from_slice(&self.loaded[self.counts.len()..]);
+        Ok(())
     }
 
     /// All values that the step met, in the order in which it met them.
     pub(crate) fn changed(&self) -> impl Iterator<Item = Changed<'_>> {
         (0..self.seen.len()).map(|place| {
             let (slot, sub) = self.seen.key(place as u32).split_at(SLOT_BYTES);
+            let parts = place * self.parts..(place + 1) * self.parts;
             Changed {
                 slot: slot.try_into().map_or(0, u32::from_be_bytes),
                 sub,
-                before: self.loaded[place],
-                after: self.counts[place],
+                before: &self.loaded[parts.clone()],
+                after: &self.counts[parts],
             }
         })
     }
@@ -146,63 +185,54 @@ pub(crate) fn write(
     if changed.after == changed.before && !refresh {
         return Ok(0);
     }
-    match changed.after {
-        0 if changed.before == 0 => return Ok(0),
-        0 => map.remove(key, changed.sub)?,
-        // By far the most common number takes no bytes.
-        1 => map.put(key, changed.sub, &[], clock_ms)?,
-        count => map.put(key, changed.sub, &count.to_le_bytes(), clock_ms)?,
+    let occurs = |counts: &[i64]| counts.iter().any(|count| *count != 0);
+    let (was_there, is_there) = (occurs(changed.before), occurs(changed.after));
+    if is_there {
+        map.put(key, changed.sub, &counts::written(changed.after), clock_ms)?;
+    } else if was_there {
+        map.remove(key, changed.sub)?;
     }
-    Ok(i64::from(changed.after != 0) - i64::from(changed.before != 0))
+    Ok(i64::from(is_there) - i64::from(was_there))
 }
 
-fn read_count(stored: &[u8]) -> Result<i64, StateError> {
-    if stored.is_empty() {
-        return Ok(1);
-    }
-    let count = stored.try_into().map(i64::from_le_bytes);
-    count.map_err(|_| StateError::damaged("a number of occurrences has the wrong length"))
-}
-
-/// The first value of a set that occurs.
+/// The first value of a set with one part that occurs.
 pub(crate) fn first_value(
     map: &mut KeyedMap,
     key: Key<'_>,
-    number: usize,
+    set: usize,
     clock_ms: i64,
 ) -> Result<Option<Box<[u8]>>, StateError> {
-    let prefix = (number as u16).to_be_bytes();
-    let (mut first, mut failure) = (None, None);
-    map.scan(key, clock_ms, Some(&prefix), &mut |sub, stored| {
-        let Some(value) = sub.strip_prefix(&prefix) else { return false };
-        match read_count(stored) {
-            Ok(count) if count > 0 => first = Some(value.into()),
-            Ok(_) => return true,
-            Err(error) => failure = Some(error),
-        }
+    let mut first = None;
+    scan(map, key, (SetPart { set, part: 0 }, 1), clock_ms, &mut |value, _| {
+        first = Some(value.into());
         false
     })?;
-    failure.map_or(Ok(first), Err)
+    Ok(first)
 }
 
-/// Calls back for each value of a set that occurs, in the order of their bytes.
-pub(crate) fn each_value(
+/// Calls back for each value of one of so many parts of a set that occurs, in the order of their bytes, until the
+/// answer is false.
+pub(crate) fn scan(
     map: &mut KeyedMap,
     key: Key<'_>,
-    number: usize,
+    (at, parts): (SetPart, usize),
     clock_ms: i64,
-    each: &mut dyn FnMut(&[u8], i64),
+    each: &mut dyn FnMut(&[u8], i64) -> bool,
 ) -> Result<(), StateError> {
-    let prefix = (number as u16).to_be_bytes();
+    let prefix = (at.set as u16).to_be_bytes();
+    let mut counts = Vec::with_capacity(parts);
     let mut failure = None;
     map.scan(key, clock_ms, Some(&prefix), &mut |sub, stored| {
         let Some(value) = sub.strip_prefix(&prefix) else { return false };
-        match read_count(stored) {
-            Ok(count) if count > 0 => each(value, count),
-            Ok(_) => {}
-            Err(error) => failure = Some(error),
+        counts.clear();
+        match counts::read(stored, parts, &mut counts) {
+            Ok(()) if counts[at.part] > 0 => each(value, counts[at.part]),
+            Ok(()) => true,
+            Err(error) => {
+                failure = Some(error);
+                false
+            }
         }
-        failure.is_none()
     })?;
     failure.map_or(Ok(()), Err)
 }

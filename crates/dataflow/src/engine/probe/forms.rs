@@ -4,7 +4,7 @@
 //! tells the entries of a key apart. Where the types of a key do not tell its length, an entry is shown as it is.
 
 use super::super::error::DataflowError;
-use super::super::group::GroupShown;
+use super::super::group::{GroupShown, tables};
 use super::super::over::OverShown;
 use super::super::window::{AggregateShown, tie_time};
 use super::columns::Columns;
@@ -244,24 +244,32 @@ fn group(
     schemas: &[SchemaRef],
     (input, keys): (&Schema, &[usize]),
 ) -> Result<Vec<Form>, DataflowError> {
-    let results = GroupShown::new(plan, id, schemas)?;
-    let (own, of_values) = (Columns::of(input, keys)?, Columns::of(input, keys)?);
-    let values = GroupShown::new(plan, id, schemas)?;
+    let results = GroupShown::new(plan, id, schemas, true)?;
+    let own = Columns::of(input, keys)?;
+    let values = |table, shares| {
+        let (keys, values) = (Columns::of(input, keys)?, GroupShown::new(plan, id, schemas, shares)?);
+        Ok::<_, DataflowError>(group_values(table, keys, values))
+    };
     Ok(vec![
-        Form::new(0, move |change| {
+        Form::new(tables::COLUMNS, move |change| {
             let Some(key) = own.take(&mut change.entry.as_slice())? else { return Ok(Found::Unreadable) };
             shown("aggregates", key, change, |bytes| results.results(bytes))
         }),
-        Form::new(1, move |change| {
-            let mut rest = change.entry.as_slice();
-            let Some(mut key) = of_values.take(&mut rest)? else { return Ok(Found::Unreadable) };
-            let Some(kept) = values.kept(rest)? else { return Ok(Found::Bookkeeping) };
-            let counts = kept.value.is_some();
-            key.extend(kept.value);
-            let what = if counts { "value" } else { "value in order" };
-            shown(what, key, change, |bytes| values.kept_value(rest, bytes))
-        }),
+        values(tables::VALUES, false)?,
+        values(tables::SHARED_VALUES, true)?,
     ])
+}
+
+fn group_values(table: u32, keys: Columns, values: GroupShown) -> Form {
+    Form::new(table, move |change| {
+        let mut rest = change.entry.as_slice();
+        let Some(mut key) = keys.take(&mut rest)? else { return Ok(Found::Unreadable) };
+        let Some(kept) = values.kept(rest)? else { return Ok(Found::Bookkeeping) };
+        let counts = kept.value.is_some();
+        key.extend(kept.value);
+        let what = if counts { "value" } else { "value in order" };
+        shown(what, key, change, |bytes| values.kept_value(rest, bytes))
+    })
 }
 
 fn slices(results: AggregateShown, window: WindowKind, keys: Columns) -> Form {

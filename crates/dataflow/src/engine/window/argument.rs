@@ -92,11 +92,7 @@ impl Argument {
             .filter(|_| representation != Representation::EncodedWithNulls)
             .and_then(|column| column.logical_nulls())
             .filter(|nulls| nulls.null_count() > 0);
-        let passing = filter.map(|filter| match filter.nulls() {
-            Some(nulls) => filter.values() & nulls.inner(),
-            None => filter.values().clone(),
-        });
-        let selected = match (not_null.map(NullBuffer::into_inner), passing) {
+        let selected = match (not_null.map(NullBuffer::into_inner), filter.map(passing)) {
             (Some(left), Some(right)) => Some(&left & &right),
             (left, right) => left.or(right),
         };
@@ -125,6 +121,14 @@ impl Argument {
                 }
             }
         }
+    }
+}
+
+/// The rows for which a filter holds.
+pub(crate) fn passing(filter: &BooleanArray) -> BooleanBuffer {
+    match filter.nulls() {
+        Some(nulls) => filter.values() & nulls.inner(),
+        None => filter.values().clone(),
     }
 }
 

@@ -32,7 +32,9 @@ mod shown;
 
 pub(crate) use accumulator::{Accumulator, AccumulatorSpec, accumulator_supports, add_first, add_wide};
 pub(crate) use aggregate::AggregateNode;
-pub(crate) use argument::{Argument, Representation, Values, decimal_column, float_column, integer_column};
+pub(crate) use argument::{
+    Argument, Representation, Values, decimal_column, float_column, integer_column, passing,
+};
 pub(crate) use columns::encoded_column;
 pub(crate) use gather::{Gather, Lists};
 pub(crate) use partition::AggregateSpec;
