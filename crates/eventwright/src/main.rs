@@ -24,6 +24,7 @@ use cli::{Cli, Verb};
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
+    os::allocator::set_up();
     let cli = Cli::parse();
     let result = match &cli.verb {
         Verb::Run(arguments) => commands::run::run(arguments),

@@ -4,6 +4,7 @@
 //! the same code on a disk that tears, reorders and loses what was not synced, on a clock that is moved by hand, and
 //! on a network that resets, and can repeat any run from its seed.
 
+pub mod allocator;
 pub mod blocking;
 pub mod clock;
 pub mod command;
