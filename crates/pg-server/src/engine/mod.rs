@@ -35,7 +35,7 @@ use datafusion::error::{DataFusionError, Result as DataFusionResult};
 use datafusion::execution::context::SQLOptions;
 use datafusion::execution::disk_manager::{DiskManagerBuilder, DiskManagerMode};
 use datafusion::execution::memory_pool::{FairSpillPool, MemoryPool};
-use datafusion::execution::runtime_env::RuntimeEnvBuilder;
+use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
 use datafusion::execution::session_state::{SessionState, SessionStateBuilder};
 use datafusion::execution::{SendableRecordBatchStream, SessionStateDefaults};
 use datafusion::logical_expr::LogicalPlan;
@@ -50,7 +50,7 @@ use datafusion::sql::sqlparser::dialect::PostgreSqlDialect;
 use datafusion::sql::sqlparser::parser::Parser;
 use futures::Stream;
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 use tokio::sync::watch;
 use views::ViewDefinition;
 
@@ -77,7 +77,8 @@ const PLANS_TEXT_BYTES_MAX: usize = 512 << 10;
 type PlanKey = (String, Vec<u32>);
 
 pub struct Engine {
-    state: SessionState,
+    /// Made when the first statement comes: most nodes have none, and it is megabytes of code and of functions.
+    state: LazyLock<SessionState, Box<dyn FnOnce() -> SessionState + Send>>,
     relations: Relations,
     /// Of statements that say nothing of the session, as long as the relations stay as they are.
     plans: Mutex<Plans>,
@@ -117,6 +118,22 @@ pub struct Planned {
     point: Option<point::Point>,
 }
 
+fn session_state(config: SessionConfig, environment: Arc<RuntimeEnv>, relations: &Relations) -> SessionState {
+    let lists: Arc<dyn CatalogProviderList> = Arc::new(Databases { relations: relations.clone() });
+    let mut scalar = bounded::bounded(library::scalar());
+    scalar.extend(functions::all(relations).into_iter().map(Arc::new));
+    SessionStateBuilder::new()
+        .with_config(config)
+        .with_runtime_env(environment)
+        .with_catalog_list(lists)
+        .with_expr_planners(SessionStateDefaults::default_expr_planners())
+        .with_scalar_functions(scalar)
+        .with_aggregate_functions(library::aggregates())
+        .with_window_functions(SessionStateDefaults::default_window_functions())
+        .with_table_function_list(SessionStateDefaults::default_table_functions())
+        .build()
+}
+
 impl Engine {
     /// Queries have `memory_bytes` together.
     pub fn new(relations: Relations, memory_bytes: usize) -> Result<Engine, PgError> {
@@ -138,26 +155,21 @@ impl Engine {
         options.sql_parser.parse_float_as_decimal = true;
         options.sql_parser.map_string_types_to_utf8view = false;
         options.execution.time_zone = Some("+00:00".into());
-        let lists: Arc<dyn CatalogProviderList> = Arc::new(Databases { relations: relations.clone() });
-        let mut scalar = bounded::bounded(library::scalar());
-        scalar.extend(functions::all(&relations).into_iter().map(Arc::new));
-        let state = SessionStateBuilder::new()
-            .with_config(config)
-            .with_runtime_env(environment)
-            .with_catalog_list(lists)
-            .with_expr_planners(SessionStateDefaults::default_expr_planners())
-            .with_scalar_functions(scalar)
-            .with_aggregate_functions(library::aggregates())
-            .with_window_functions(SessionStateDefaults::default_window_functions())
-            .with_table_function_list(SessionStateDefaults::default_table_functions())
-            .build();
+        let of_state = relations.clone();
+        let state = move || session_state(config, environment, &of_state);
         let (sender, published) = watch::channel(Lsn(0));
         if let Some(views) = &relations.views {
             views.subscribe(Arc::new(move |snapshot| {
                 sender.send_replace(snapshot.lsn());
             }));
         }
-        Ok(Engine { state, relations, plans: Mutex::default(), published, memory: (pool, memory_bytes) })
+        Ok(Engine {
+            state: LazyLock::new(Box::new(state)),
+            relations,
+            plans: Mutex::default(),
+            published,
+            memory: (pool, memory_bytes),
+        })
     }
 
     /// What all queries and sessions have, and how much it is.
