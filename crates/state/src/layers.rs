@@ -23,7 +23,7 @@ pub struct Layers {
     store: Store,
     id: TableId,
     groups: Range<usize>,
-    /// Newest first; what is frozen stands before all runs.
+    /// Newest first; what is frozen stands before all runs, if its writing has not failed.
     layers: Vec<Layer>,
     merging: Option<Merging>,
     /// So many neighbours of similar size are merged.
@@ -242,6 +242,10 @@ impl Layers {
         let Some(first) = self.layers.iter().position(|layer| matches!(layer.body, Body::Run(_))) else {
             return;
         };
+        // A writing that failed and is tried again: what lies before it must not forget what it deletes there.
+        if self.layers[first..].iter().any(|layer| matches!(layer.body, Body::Frozen(_))) {
+            return;
+        }
         let runs: Vec<Layer> = self.layers[first..].to_vec();
         let sizes = runs.iter().map(|layer| match &layer.body {
             Body::Run(stored) => stored.run.bytes(),
@@ -362,7 +366,43 @@ fn merge(
 
 #[cfg(test)]
 mod tests {
-    use super::{MERGE_RUNS_MIN, runs_to_merge};
+    use super::{Body, Layer, Layers, MERGE_RUNS_MIN, runs_to_merge};
+    use crate::frozen::Frozen;
+    use crate::{KEY_GROUPS, Store, TableId, hash, key_group};
+    use std::sync::Arc;
+
+    /// One entry, which begins with its group.
+    fn frozen(key: &[u8], value: Option<&[u8]>) -> (Frozen, Vec<u8>) {
+        let entry = [&[key_group(hash(key)) as u8], key].concat();
+        let mut frozen = Frozen::default();
+        frozen.push(hash(key), &entry, value, i64::MAX).unwrap();
+        (frozen, entry)
+    }
+
+    /// A writing that failed is tried again while what came later stands as runs already; among them is the deletion of
+    /// what waits.
+    #[test]
+    fn nothing_is_merged_past_what_waits_to_be_written() {
+        let store = Store::volatile(usize::MAX);
+        let id = TableId { owner: 0, table: 0 };
+        let (mut layers, _) = Layers::open(&store, id, 0..KEY_GROUPS).unwrap();
+        let layer = |body| Layer { groups: 0..KEY_GROUPS, body };
+        let run = |key: &[u8], value| {
+            let (frozen, _) = frozen(key, value);
+            frozen.write(&store.files);
+            layer(Body::Run(frozen.run().unwrap()))
+        };
+        let deleted: Option<&[u8]> = None;
+        layers.layers = vec![run(b"a", Some(b"1")), run(b"b", Some(b"1")), run(b"c", Some(b"1"))];
+        layers.layers.push(run(b"key", deleted));
+        let (waiting, entry) = frozen(b"key", Some(b"old"));
+        layers.layers.push(layer(Body::Frozen(Arc::new(waiting))));
+        for _ in 0..3 {
+            layers.settle().unwrap();
+            store.wait_idle();
+            assert_eq!(layers.get(hash(b"key"), &entry).unwrap(), None);
+        }
+    }
 
     #[test]
     fn runs_of_similar_size_are_merged_and_large_ones_left_alone() {
