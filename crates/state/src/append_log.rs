@@ -9,8 +9,11 @@ use crate::layers::Layers;
 use crate::store::Store;
 use crate::table::{Table, TableId};
 
-/// More than this is written without waiting for a snapshot.
-const RECENT_BYTES_MAX: usize = 8 << 20;
+/// What takes more memory is written without waiting for a snapshot: about 8 MB of items.
+const RECENT_BYTES_MAX: usize = 12 << 20;
+
+/// Items that are given back at once.
+const RESTORED_ITEMS: usize = 8192;
 
 /// Runs hold different items, so that merging them only makes their number smaller.
 const RUNS_MAX: usize = 64;
@@ -23,16 +26,30 @@ pub struct AppendLog {
 }
 
 impl AppendLog {
-    /// The list, and what it held in the snapshot that the store was opened with, in order.
-    pub fn new(store: &Store, id: TableId) -> Result<(AppendLog, Vec<Vec<u8>>), StateError> {
+    /// The list; `restore` gets what it held in the snapshot that the store was opened with, in order and in pieces.
+    pub fn new<E: From<StateError>>(
+        store: &Store,
+        id: TableId,
+        restore: &mut dyn FnMut(&[Vec<u8>]) -> Result<(), E>,
+    ) -> Result<AppendLog, E> {
         let (mut layers, _) = Layers::open(store, id, 0..KEY_GROUPS)?;
         layers.merge_from(RUNS_MAX);
+        let mut next = 0;
         let mut items = Vec::new();
         let mut stored = layers.scan(None, &[GROUP], &[]);
         while let Some(entry) = stored.next()? {
             items.extend(entry.value.map(<[u8]>::to_vec));
+            if items.len() == RESTORED_ITEMS {
+                restore(&items)?;
+                next += items.len() as u64;
+                items.clear();
+            }
         }
-        Ok((AppendLog { layers, next: items.len() as u64, recent: Frozen::default() }, items))
+        if !items.is_empty() {
+            restore(&items)?;
+            next += items.len() as u64;
+        }
+        Ok(AppendLog { layers, next, recent: Frozen::default() })
     }
 
     pub fn append(&mut self, item: &[u8]) -> Result<(), StateError> {
@@ -41,7 +58,7 @@ impl AppendLog {
         key[1..].copy_from_slice(&self.next.to_be_bytes());
         self.recent.push(0, &key, Some(item), i64::MAX)?;
         self.next += 1;
-        if self.recent.bytes() > RECENT_BYTES_MAX { self.freeze() } else { Ok(()) }
+        if self.recent.memory_bytes() > RECENT_BYTES_MAX { self.freeze() } else { Ok(()) }
     }
 }
 

@@ -80,11 +80,6 @@ impl Frozen {
         self.entries.is_empty()
     }
 
-    /// Of keys and values.
-    pub(crate) fn bytes(&self) -> usize {
-        self.bytes.len()
-    }
-
     pub(crate) fn memory_bytes(&self) -> usize {
         self.bytes.capacity() + self.entries.capacity() * size_of::<Entry>()
     }

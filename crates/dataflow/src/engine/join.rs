@@ -20,9 +20,6 @@ use arrow_select::take::take;
 use state::KeyMap;
 use std::sync::Arc;
 
-/// Rows that are decoded at once.
-const RESTORED_ROWS: usize = 8192;
-
 /// Ends a list of rows, and stands for a row that pads.
 pub(crate) const NONE: u32 = u32::MAX;
 
@@ -66,19 +63,11 @@ impl JoinTable {
         rows + self.keys.memory_bytes() + links
     }
 
-    /// A table of rows that were saved before.
-    pub(crate) fn restore(
-        schema: &SchemaRef,
-        spec: &JoinSpec,
-        saved: &[Vec<u8>],
-    ) -> Result<JoinTable, DataflowError> {
-        let mut table = JoinTable::new(schema);
-        for rows in saved.chunks(RESTORED_ROWS) {
-            let columns = spec.table_rows.decode(rows.iter().map(Vec::as_slice))?;
-            table.insert(&spec.table_keys, &record_batch(schema, columns, rows.len())?)?;
-        }
-        table.consolidate()?;
-        Ok(table)
+    /// Adds rows that were saved before.
+    pub(crate) fn restore(&mut self, spec: &JoinSpec, saved: &[Vec<u8>]) -> Result<(), DataflowError> {
+        let columns = spec.table_rows.decode(saved.iter().map(Vec::as_slice))?;
+        let rows = record_batch(&self.schema, columns, saved.len())?;
+        self.insert(&spec.table_keys, &rows)
     }
 
     /// Adds rows; those with a NULL in the key match nothing and are left out.
@@ -121,7 +110,8 @@ impl JoinTable {
     /// Makes a block of the first of the recent rows.
     fn put_together(&mut self, rows: usize) -> Result<(), DataflowError> {
         let mut missing = rows;
-        let mut parts = Vec::new();
+        // One part alone would not be copied, and keep all that lies beside it.
+        let mut parts = vec![RecordBatch::new_empty(self.schema.clone())];
         let mut rest = Vec::new();
         for batch in std::mem::take(&mut self.recent) {
             let taken = batch.num_rows().min(missing);
@@ -239,7 +229,8 @@ fn of_batch(rows: &RecordBatch, numbers: &[u32]) -> Result<Vec<ArrayRef>, Datafl
 }
 
 fn of_blocks(blocks: &[RecordBatch], numbers: &[u32]) -> Result<Vec<ArrayRef>, DataflowError> {
-    // Behind the blocks stands a row of NULLs.
+    // Behind the blocks stands a row of NULLs, if any row wants it.
+    let pads = numbers.contains(&NONE);
     let place = |row: u32| match row {
         NONE => (blocks.len(), 0),
         row => (row as usize / BLOCK_ROWS, row as usize % BLOCK_ROWS),
@@ -249,7 +240,7 @@ fn of_blocks(blocks: &[RecordBatch], numbers: &[u32]) -> Result<Vec<ArrayRef>, D
     let column = |index: usize| {
         let padding = new_null_array(blocks[0].column(index).data_type(), 1);
         let parts = blocks.iter().map(|block| block.column(index).as_ref());
-        let parts: Vec<&dyn Array> = parts.chain([padding.as_ref()]).collect();
+        let parts: Vec<&dyn Array> = parts.chain(pads.then_some(padding.as_ref())).collect();
         interleave(&parts, &places)
     };
     Ok((0..count).map(column).collect::<Result<_, _>>()?)

@@ -134,8 +134,9 @@ impl Operator {
                     residual: residual.clone(),
                     schema: schemas[id.0].clone(),
                 };
-                let (rows, stored) = AppendLog::new(store, TableId { owner: id.0 as u32, table: 0 })?;
-                let table = JoinTable::restore(input(1), &spec, &stored)?;
+                let mut table = JoinTable::new(input(1));
+                let id = TableId { owner: id.0 as u32, table: 0 };
+                let rows = AppendLog::new(store, id, &mut |saved| table.restore(&spec, saved))?;
                 Operator::Join { spec: Arc::new(spec), table: Arc::new(table), rows: Box::new(rows) }
             }
             NodeKind::GroupAggregate { .. } => {

@@ -124,19 +124,11 @@ impl Entries {
         }
     }
 
-    /// The entries as a vector with room for one more, if they are a list.
+    /// The entries as a vector, if they are a list.
     fn take_list(&mut self) -> Vec<Entry> {
         match std::mem::take(self) {
-            Entries::One(entry) => {
-                let mut entries = Vec::with_capacity(2);
-                entries.push(entry);
-                entries
-            }
-            Entries::Few(entries) => {
-                let mut entries = entries.into_vec();
-                entries.reserve_exact(1);
-                entries
-            }
+            Entries::One(entry) => vec![entry],
+            Entries::Few(entries) => entries.into_vec(),
             Entries::Hashed(_) | Entries::Ordered(_) => Vec::new(),
         }
     }
@@ -179,6 +171,7 @@ impl Entries {
                 (Ok(place), Entries::Few(entries)) => Some(std::mem::replace(&mut entries[place], entry)),
                 (Ok(place) | Err(place), _) => {
                     let mut entries = self.take_list();
+                    entries.reserve_exact(1);
                     entries.insert(place, entry);
                     *self = Entries::list(entries);
                     None

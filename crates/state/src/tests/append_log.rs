@@ -1,7 +1,7 @@
 //! A list that grows past what it keeps for itself.
 
 use crate::snapshot::{Manifest, SnapshotParts};
-use crate::{AppendLog, Store, StoreOptions, Table, TableId};
+use crate::{AppendLog, StateError, Store, StoreOptions, Table, TableId};
 use os::Disk;
 use os::disk::sim::SimDisk;
 use std::path::{Path, PathBuf};
@@ -27,7 +27,15 @@ fn items_leave_memory_and_come_back_in_order() {
         Store::open(&disk, Path::new("state"), options.clone(), manifest).unwrap()
     };
     let store = open(None);
-    let (mut list, items) = AppendLog::new(&store, TABLE).unwrap();
+    let restored = |store: &Store| {
+        let mut items = Vec::new();
+        let list = AppendLog::new::<StateError>(store, TABLE, &mut |piece| {
+            items.extend_from_slice(piece);
+            Ok(())
+        });
+        (list.unwrap(), items)
+    };
+    let (mut list, items) = restored(&store);
     assert!(items.is_empty());
     for number in 0..ITEMS {
         list.append(&item(number)).unwrap();
@@ -43,7 +51,7 @@ fn items_leave_memory_and_come_back_in_order() {
     snapshot.keep();
     let manifest = Manifest::decode(&snapshot.manifest.encode()).unwrap();
     drop((list, store, snapshot));
-    let (_, items) = AppendLog::new(&open(Some(&manifest)), TABLE).unwrap();
+    let (_, items) = restored(&open(Some(&manifest)));
     assert_eq!(items.len(), ITEMS as usize);
     assert!((0..ITEMS).zip(&items).all(|(number, found)| *found == item(number)));
 }

@@ -58,10 +58,12 @@ impl GroupNode {
         workers: usize,
         store: &Store,
     ) -> Result<GroupNode, DataflowError> {
-        // A job that an older version began keeps its values as they are.
+        let ttl_ms = plan.ttl_ms(id, 0);
+        // A job that an older version began keeps its values as they are. Where values are forgotten, each filter has
+        // times of its own.
         let begun = store.has_restored(TableId { owner: id.0 as u32, table: tables::VALUES });
-        let spec = Arc::new(GroupSpec::new(plan, id, schemas, !begun)?);
-        let partition = |groups| Partition::new(&spec, store, id, groups, plan.ttl_ms(id, 0));
+        let spec = Arc::new(GroupSpec::new(plan, id, schemas, ttl_ms.is_none() && !begun)?);
+        let partition = |groups| Partition::new(&spec, store, id, groups, ttl_ms);
         let partitions = Partitions::new(workers, partition)?;
         Ok(GroupNode { spec, partitions })
     }
