@@ -30,7 +30,7 @@ impl AppendLog {
     pub fn new<E: From<StateError>>(
         store: &Store,
         id: TableId,
-        restore: &mut dyn FnMut(&[Vec<u8>]) -> Result<(), E>,
+        mut restore: impl FnMut(&[Vec<u8>]) -> Result<(), E>,
     ) -> Result<AppendLog, E> {
         let (mut layers, _) = Layers::open(store, id, 0..KEY_GROUPS)?;
         layers.merge_from(RUNS_MAX);

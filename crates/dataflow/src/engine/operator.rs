@@ -136,7 +136,7 @@ impl Operator {
                 };
                 let mut table = JoinTable::new(input(1));
                 let id = TableId { owner: id.0 as u32, table: 0 };
-                let rows = AppendLog::new(store, id, &mut |saved| table.restore(&spec, saved))?;
+                let rows = AppendLog::new(store, id, |saved| table.restore(&spec, saved))?;
                 Operator::Join { spec: Arc::new(spec), table: Arc::new(table), rows: Box::new(rows) }
             }
             NodeKind::GroupAggregate { .. } => {

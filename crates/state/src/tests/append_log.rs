@@ -29,9 +29,9 @@ fn items_leave_memory_and_come_back_in_order() {
     let store = open(None);
     let restored = |store: &Store| {
         let mut items = Vec::new();
-        let list = AppendLog::new::<StateError>(store, TABLE, &mut |piece| {
+        let list = AppendLog::new(store, TABLE, |piece| {
             items.extend_from_slice(piece);
-            Ok(())
+            Ok::<_, StateError>(())
         });
         (list.unwrap(), items)
     };
