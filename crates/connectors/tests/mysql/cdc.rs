@@ -516,7 +516,9 @@ fn another_server_goes_on_where_the_first_one_was() {
     server.run("INSERT INTO cdc_moved VALUES (4, 'never seen again')");
     replica.run("INSERT INTO cdc_moved VALUES (5, 'e')");
     let mut moved = fed_by(&replica, "cdc_moved", &[ID, NAME], &[]);
-    (moved.position, moved.rows) = (fed.position.take(), fed.rows);
+    // A MariaDB sends no second log to the same reader before the first one's last write has failed.
+    drop(fed.feed);
+    (moved.position, moved.rows) = (fed.position, fed.rows);
     moved.open().unwrap();
     moved.until_row("+I 5|e").unwrap();
     replica.run("FLUSH BINARY LOGS; INSERT INTO cdc_moved VALUES (6, 'f')");
