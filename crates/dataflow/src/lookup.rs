@@ -3,7 +3,7 @@
 //! An operator does no I/O: it hands out questions, and the runtime asks. The answers come back through an internal topic
 //! and a step's input, so a replay reads them again and asks nobody.
 
-use crate::engine::{DataflowError, KeyEncoder, all_columns, pack};
+use crate::engine::{DataflowError, KeyEncoder, RowEncoder, pack};
 use crate::plan::{LookupJoin, answers_schema};
 use crate::source::SourceError;
 use crate::table::TableDefinition;
@@ -56,7 +56,7 @@ pub struct Found {
 pub struct LookupCodec {
     keys: KeyEncoder,
     key_schema: SchemaRef,
-    rows: KeyEncoder,
+    rows: RowEncoder,
     row_columns: usize,
     table: String,
 }
@@ -65,9 +65,9 @@ impl LookupCodec {
     pub fn new(join: &LookupJoin) -> Result<LookupCodec, DataflowError> {
         let (key_schema, found_schema) = (Arc::new(join.key_schema()), join.found_schema());
         Ok(LookupCodec {
-            keys: all_columns(&key_schema)?,
+            keys: KeyEncoder::of(&key_schema)?,
             key_schema,
-            rows: all_columns(&found_schema)?,
+            rows: RowEncoder::of(&found_schema)?,
             row_columns: found_schema.fields().len(),
             table: join.table.name.clone(),
         })

@@ -19,6 +19,7 @@ pub mod run;
 pub mod snapshot;
 pub mod store;
 pub mod table;
+pub mod varint;
 
 mod frozen;
 mod ttl;

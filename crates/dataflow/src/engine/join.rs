@@ -7,6 +7,7 @@
 use super::batches::record_batch;
 use super::error::DataflowError;
 use super::keys::KeyEncoder;
+use super::rows::RowEncoder;
 use super::stateless::{beside, holds};
 use crate::batch::{Batch, RowKind};
 use crate::expression::Expression;
@@ -145,7 +146,7 @@ pub(crate) struct JoinSpec {
     pub(crate) stream_keys: KeyEncoder,
     pub(crate) table_keys: KeyEncoder,
     /// All columns of the table, as they are saved.
-    pub(crate) table_rows: KeyEncoder,
+    pub(crate) table_rows: RowEncoder,
     pub(crate) residual: Option<Arc<dyn Expression>>,
     pub(crate) schema: SchemaRef,
 }

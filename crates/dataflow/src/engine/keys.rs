@@ -6,7 +6,7 @@ use arrow_array::types::{Float32Type, Float64Type};
 use arrow_array::{Array, ArrayRef, BooleanArray, RecordBatch};
 use arrow_buffer::NullBuffer;
 use arrow_row::{RowConverter, Rows, SortField};
-use arrow_schema::DataType;
+use arrow_schema::{DataType, Schema};
 use std::sync::Arc;
 
 /// Encodes some columns of a batch; no columns at all make one key, which is empty.
@@ -21,6 +21,12 @@ impl KeyEncoder {
     pub(crate) fn new(columns: Vec<usize>, types: Vec<DataType>) -> Result<KeyEncoder, DataflowError> {
         let converter = RowConverter::new(types.iter().cloned().map(SortField::new).collect())?;
         Ok(KeyEncoder { columns, types, converter })
+    }
+
+    /// Of all columns.
+    pub(crate) fn of(schema: &Schema) -> Result<KeyEncoder, DataflowError> {
+        let types: Vec<_> = schema.fields().iter().map(|field| field.data_type().clone()).collect();
+        KeyEncoder::new((0..types.len()).collect(), types)
     }
 
     /// Keys whose bytes order as the fields say.

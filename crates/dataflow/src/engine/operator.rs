@@ -19,6 +19,7 @@ use super::over::OverNode;
 use super::rank::RankNode;
 use super::regular_join::RegularJoinNode;
 use super::replicate::replicate;
+use super::rows::RowEncoder;
 use super::stateless::{assign_windows, evaluate, filter, project, union};
 use super::temporal_join::TemporalJoinNode;
 use super::temporal_sort::TemporalSortNode;
@@ -130,7 +131,7 @@ impl Operator {
                     kind: *kind,
                     stream_keys: encoder(0, stream_keys)?,
                     table_keys: encoder(1, table_keys)?,
-                    table_rows: encoder(1, &(0..input(1).fields().len()).collect::<Vec<_>>())?,
+                    table_rows: RowEncoder::of(input(1))?,
                     residual: residual.clone(),
                     schema: schemas[id.0].clone(),
                 };

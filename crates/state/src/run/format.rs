@@ -21,6 +21,7 @@
 //! place never passes for the right one. Lengths are checked all the same, because a reader must not
 //! fail on bytes that a program with a fault wrote.
 
+use crate::varint::{self, put_varint};
 use std::ops::Range;
 
 /// The last bytes of every run.
@@ -40,46 +41,16 @@ const FLAG_HASH: u64 = 4;
 const FLAG_BITS: u32 = 3;
 
 /// The most that an entry takes beyond its key and value.
-pub(super) const ENTRY_OVERHEAD_BYTES_MAX: usize = 3 * VARINT_BYTES_MAX + 16;
-
-const VARINT_BYTES_MAX: usize = 10;
+pub(super) const ENTRY_OVERHEAD_BYTES_MAX: usize = 3 * varint::VARINT_BYTES_MAX + 16;
 
 /// The bytes are not what a writer writes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Malformed(pub(super) &'static str);
 
-#[inline]
-pub(super) fn put_varint(out: &mut Vec<u8>, mut value: u64) {
-    while value >= 0x80 {
-        out.push(value as u8 | 0x80);
-        value >>= 7;
-    }
-    out.push(value as u8);
-}
-
 /// Reads a varint and moves `at` behind it.
 #[inline]
 pub(super) fn take_varint(bytes: &[u8], at: &mut usize) -> Result<u64, Malformed> {
-    match bytes.get(*at) {
-        Some(byte) if *byte < 0x80 => {
-            *at += 1;
-            Ok(u64::from(*byte))
-        }
-        _ => take_long_varint(bytes, at),
-    }
-}
-
-fn take_long_varint(bytes: &[u8], at: &mut usize) -> Result<u64, Malformed> {
-    let mut value = 0u64;
-    for index in 0..VARINT_BYTES_MAX {
-        let byte = *bytes.get(*at).ok_or(Malformed("a number ends too early"))?;
-        *at += 1;
-        value |= u64::from(byte & 0x7f) << (7 * index);
-        if byte < 0x80 {
-            return Ok(value);
-        }
-    }
-    Err(Malformed("a number is too long"))
+    varint::take_varint(bytes, at).map_err(Malformed)
 }
 
 /// Takes so many bytes and moves `at` behind them.

@@ -5,7 +5,8 @@
 //! that an index of a million blocks is two allocations. In the file the index is the least and the
 //! greatest key, then for each block its separator, its length and its checksum.
 
-use super::format::{Malformed, common_bytes, put_varint, take_range, take_u32, take_varint};
+use super::format::{Malformed, common_bytes, take_range, take_u32, take_varint};
+use crate::varint::put_varint;
 use std::ops::Range;
 
 #[derive(Debug, Default)]

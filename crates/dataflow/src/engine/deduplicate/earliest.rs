@@ -13,6 +13,7 @@ use super::super::keys::Keys;
 use super::super::late::LateKeeper;
 use super::super::operator::Flow;
 use super::super::partitions::Partitions;
+use super::super::rows::EncodedRows;
 use super::super::time::milliseconds;
 use super::super::timers::{NewTimers, OwnedKey, Timers};
 use super::super::track::Track;
@@ -42,7 +43,7 @@ struct Spec {
 #[derive(Debug)]
 struct Prepared {
     keys: Keys,
-    rows: Keys,
+    rows: EncodedRows,
     times: Vec<i64>,
     watermarks: Int64Array,
     places: Vec<Place>,

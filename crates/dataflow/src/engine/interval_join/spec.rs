@@ -4,6 +4,7 @@ use super::super::error::DataflowError;
 use super::super::join::only_inserts;
 use super::super::keys::Keys;
 use super::super::pairs::{LEFT, PairSpec, RIGHT};
+use super::super::rows::EncodedRows;
 use super::super::time::milliseconds;
 use super::super::window_rows::{Place, Side};
 use crate::batch::Batch;
@@ -30,7 +31,7 @@ pub(crate) struct Spec {
 pub(crate) struct Prepared {
     pub(crate) side: usize,
     pub(crate) keys: Keys,
-    pub(crate) rows: Keys,
+    pub(crate) rows: EncodedRows,
     pub(crate) times: Vec<i64>,
     /// Of both inputs together, before each row.
     pub(crate) watermarks: Int64Array,

@@ -3,11 +3,12 @@
 use super::super::error::DataflowError;
 use super::super::join::only_inserts;
 use super::super::keys::{KeyEncoder, Keys};
+use super::super::rows::RowEncoder;
 use crate::batch::Batch;
 use crate::expression::Expression;
 use crate::plan::{JoinKind, LookupCache, NodeId, NodeKind, Plan};
 use arrow_array::{Array, BooleanArray};
-use arrow_schema::{Schema, SchemaRef};
+use arrow_schema::SchemaRef;
 use base::codec::{CodecError, FieldReader, FieldWriter};
 use std::sync::Arc;
 
@@ -19,8 +20,8 @@ pub(crate) struct Spec {
     pub(crate) cache: Option<LookupCache>,
     pub(crate) stream_keys: KeyEncoder,
     /// All columns of the stream, as rows wait.
-    pub(crate) stream_rows: KeyEncoder,
-    pub(crate) found_rows: KeyEncoder,
+    pub(crate) stream_rows: RowEncoder,
+    pub(crate) found_rows: RowEncoder,
     pub(crate) input_schema: SchemaRef,
     pub(crate) found_schema: SchemaRef,
     pub(crate) residual: Option<Arc<dyn Expression>>,
@@ -68,8 +69,8 @@ impl Spec {
             ordered: join.ordered,
             cache: join.cache,
             stream_keys,
-            stream_rows: all_columns(&input_schema)?,
-            found_rows: all_columns(&found_schema)?,
+            stream_rows: RowEncoder::of(&input_schema)?,
+            found_rows: RowEncoder::of(&found_schema)?,
             input_schema,
             found_schema,
             residual: join.residual.clone(),
@@ -87,11 +88,6 @@ impl Spec {
     pub(crate) fn pads(&self) -> bool {
         self.kind == JoinKind::Left
     }
-}
-
-pub(crate) fn all_columns(schema: &Schema) -> Result<KeyEncoder, DataflowError> {
-    let types: Vec<_> = schema.fields().iter().map(|field| field.data_type().clone()).collect();
-    KeyEncoder::new((0..types.len()).collect(), types)
 }
 
 /// The rows under a key as one value: how many, then each.

@@ -3,6 +3,7 @@
 use super::super::error::DataflowError;
 use super::super::join::only_inserts;
 use super::super::keys::{KeyEncoder, Keys, one_nan};
+use super::super::rows::RowEncoder;
 use super::super::time::milliseconds;
 use super::super::window_rows::{Place, order_of};
 use super::automaton::Automaton;
@@ -24,7 +25,7 @@ pub(crate) struct Spec {
     pub(crate) partition: Vec<usize>,
     keys: KeyEncoder,
     /// Whole rows.
-    pub(crate) rows: KeyEncoder,
+    pub(crate) rows: RowEncoder,
     /// `None` on processing time.
     pub(crate) time_column: Option<usize>,
     order: Option<(Vec<usize>, KeyEncoder)>,
@@ -64,7 +65,7 @@ impl Spec {
                 partition.clone(),
                 partition.iter().map(|column| types[*column].clone()).collect(),
             )?,
-            rows: KeyEncoder::new((0..types.len()).collect(), types)?,
+            rows: RowEncoder::new(types)?,
             partition: partition.clone(),
             time_column: *time_column,
             order: if order.is_empty() { None } else { Some(order_of(&input, order)?) },

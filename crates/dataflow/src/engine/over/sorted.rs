@@ -8,6 +8,7 @@
 use super::super::changelog::{Caused, rows_of_worker};
 use super::super::error::DataflowError;
 use super::super::keys::{KeyEncoder, Keys};
+use super::super::rows::{EncodedRows, RowEncoder};
 use super::evaluate::Evaluation;
 use super::spec::{Order, OverSpec, Prepared};
 use crate::batch::RowKind;
@@ -125,7 +126,7 @@ impl Sorted {
         &mut self,
         spec: &OverSpec,
         chunks: &[Prepared],
-        (sorts, bytes): (&[(Keys, Keys)], &[Keys]),
+        (sorts, bytes): (&[(Keys, Keys)], &[EncodedRows]),
         own: &[InputRow],
         key: Key<'_>,
         clock_ms: i64,
@@ -143,7 +144,7 @@ impl Sorted {
                 next = Some(sequence + 1);
                 sub.extend_from_slice(&sequence.to_be_bytes());
                 self.rows.put(key, &sub, value, clock_ms)?;
-            } else if let Some(found) = self.find(key, &sub, value, clock_ms)? {
+            } else if let Some(found) = self.find(key, &sub, (&spec.rows, value), clock_ms)? {
                 self.rows.remove(key, &found)?;
             }
         }
@@ -165,18 +166,18 @@ impl Sorted {
         &mut self,
         key: Key<'_>,
         sort: &[u8],
-        row: &[u8],
+        (rows, row): (&RowEncoder, &[u8]),
         clock_ms: i64,
-    ) -> Result<Option<Vec<u8>>, StateError> {
-        let mut found = None;
+    ) -> Result<Option<Vec<u8>>, DataflowError> {
+        let mut found = Ok(None);
         self.rows.scan(key, clock_ms, Some(sort), &mut |sub, stored| {
             let is_equal = sub.len() == sort.len() + SEQUENCE_BYTES && sub.starts_with(sort);
-            if is_equal && stored == row {
-                found = Some(sub.to_vec());
+            if is_equal {
+                found = rows.current(stored).map(|stored| (stored == row).then(|| sub.to_vec()));
             }
-            is_equal && found.is_none()
+            is_equal && matches!(found, Ok(None))
         })?;
-        Ok(found)
+        found
     }
 
     /// The differences of the partitions, in the order of the rows that caused them.

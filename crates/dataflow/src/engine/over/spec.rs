@@ -4,6 +4,7 @@ use super::super::changelog::is_add_code;
 use super::super::error::DataflowError;
 use super::super::join::only_inserts;
 use super::super::keys::{KeyEncoder, Keys, one_nan};
+use super::super::rows::RowEncoder;
 use super::super::time::milliseconds;
 use super::super::window::{Gather, Representation, accumulator_supports};
 use super::super::window_rows::Place;
@@ -20,10 +21,10 @@ use arrow_schema::{DataType, SchemaRef, SortOptions};
 pub(crate) struct OverSpec {
     pub(crate) partition: KeyEncoder,
     /// Whole rows of the input.
-    pub(crate) rows: KeyEncoder,
+    pub(crate) rows: RowEncoder,
     /// The columns of the input that calls read, and rows of them.
     pub(crate) read: Vec<usize>,
-    pub(crate) read_rows: KeyEncoder,
+    pub(crate) read_rows: RowEncoder,
     pub(crate) calls: Vec<CallSpec>,
     pub(crate) order: Order,
     pub(crate) frame: OverFrame,
@@ -202,8 +203,8 @@ impl OverSpec {
         };
         Ok(OverSpec {
             partition: encoder(partition.clone())?,
-            rows: encoder((0..input.fields().len()).collect())?,
-            read_rows: encoder(read.clone())?,
+            rows: RowEncoder::new((0..input.fields().len()).map(type_of).cloned().collect())?,
+            read_rows: RowEncoder::new(read.iter().copied().map(type_of).cloned().collect())?,
             read,
             calls,
             order,

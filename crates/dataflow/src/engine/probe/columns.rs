@@ -4,23 +4,23 @@
 //! found here, for the types that keys have.
 
 use super::super::error::DataflowError;
+use super::super::rows::RowEncoder;
 use super::ProbedField;
-use arrow_row::{RowConverter, SortField};
 use arrow_schema::{DataType, Schema};
 
-/// Columns of an input, as `arrow-row` has them.
+/// Columns of an input: as keys have them, but read as rows have them too.
 pub(super) struct Columns {
     names: Vec<String>,
     types: Vec<DataType>,
-    converter: RowConverter,
+    rows: RowEncoder,
 }
 
 impl Columns {
     pub(super) fn of(schema: &Schema, columns: &[usize]) -> Result<Columns, DataflowError> {
         let fields = || columns.iter().map(|column| schema.field(*column));
         let types: Vec<DataType> = fields().map(|field| field.data_type().clone()).collect();
-        let converter = RowConverter::new(types.iter().cloned().map(SortField::new).collect())?;
-        Ok(Columns { names: fields().map(|field| field.name().clone()).collect(), types, converter })
+        let rows = RowEncoder::new(types.clone())?;
+        Ok(Columns { names: fields().map(|field| field.name().clone()).collect(), types, rows })
     }
 
     /// Whole rows.
@@ -33,7 +33,7 @@ impl Columns {
         if self.types.is_empty() {
             return Ok(Vec::new());
         }
-        let columns = self.converter.convert_rows([self.converter.parser().parse(bytes)])?;
+        let columns = self.rows.decode(std::iter::once(bytes))?;
         let named = self.names.iter().zip(columns);
         Ok(named.map(|(name, value)| ProbedField { name: name.clone(), value }).collect())
     }
@@ -90,6 +90,7 @@ fn text_length(bytes: &[u8]) -> Option<usize> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::super::keys::KeyEncoder;
     use super::*;
     use arrow_array::{ArrayRef, Int32Array, StringArray, StructArray};
     use arrow_schema::{Field, Fields};
@@ -110,15 +111,17 @@ mod tests {
         let columns = [text, number, pair];
         let names = ["t", "n", "p"].into_iter().zip(&columns);
         let fields = names.map(|(name, column)| Field::new(name, column.data_type().clone(), true));
-        let own = Columns::of(&Schema::new(fields.collect::<Vec<_>>()), &[0, 1, 2]).unwrap();
-        for row in &own.converter.convert_columns(&columns).unwrap() {
-            let bytes = [row.data(), b"rest"].concat();
+        let schema = Schema::new(fields.collect::<Vec<_>>());
+        let own = Columns::of(&schema, &[0, 1, 2]).unwrap();
+        let keys = KeyEncoder::of(&schema).unwrap().encode_columns(&columns, count).unwrap();
+        for row in (0..count).map(|row| keys.bytes(row)) {
+            let bytes = [row, b"rest"].concat();
             let mut left = bytes.as_slice();
-            assert_eq!(own.split(&mut left), Some(row.data()));
+            assert_eq!(own.split(&mut left), Some(row));
             assert_eq!(left, b"rest");
             // What is cut off has no length, and makes no trouble.
-            (0..row.data().len()).for_each(|length| {
-                assert_eq!(own.split(&mut &row.data()[..length]), None);
+            (0..row.len()).for_each(|length| {
+                assert_eq!(own.split(&mut &row[..length]), None);
             });
         }
     }

@@ -2,6 +2,7 @@
 
 use super::super::changelog::Caused;
 use super::super::error::DataflowError;
+use super::super::rows::RowEncoder;
 use super::difference::Shown;
 use super::spec::{Prepared, RankSpec};
 use super::top::Top;
@@ -49,6 +50,11 @@ pub(crate) struct StepRows<'a> {
 impl<'a> StepRows<'a> {
     fn new(chunks: &'a [Prepared]) -> StepRows<'a> {
         StepRows { chunks, stored: Vec::new(), ends: vec![0] }
+    }
+
+    /// A row as the state has it.
+    pub(crate) fn store_row(&mut self, rows: &RowEncoder, bytes: &[u8]) -> Result<Place, DataflowError> {
+        Ok(self.store(&rows.current(bytes)?))
     }
 
     pub(crate) fn store(&mut self, bytes: &[u8]) -> Place {
@@ -156,7 +162,7 @@ impl Partition {
                 let is_empty = self.shown(spec, &mut step, key, clock_ms, &mut after)?;
                 self.write_next(key, next, is_empty, clock_ms)?;
             } else {
-                top.load(&mut self.rows, &mut step, key, clock_ms)?;
+                top.load(&mut self.rows, (spec, &mut step), key, clock_ms)?;
                 top.show(&spec.shown, &mut before);
                 rows.iter().for_each(|row| top.insert(spec, &step, *row));
                 top.show(&spec.shown, &mut after);
@@ -178,14 +184,15 @@ impl Partition {
     ) -> Result<bool, DataflowError> {
         shown.places.clear();
         let mut place = 0;
+        let mut stored = Ok(());
         self.rows.scan(key, clock_ms, Some(FIRST_ROW), &mut |_, row| {
             if place >= spec.shown.start {
-                shown.places.push(step.store(row));
+                stored = step.store_row(&spec.rows, row).map(|place| shown.places.push(place));
             }
             place += 1;
-            place < spec.shown.end
+            place < spec.shown.end && stored.is_ok()
         })?;
-        Ok(place == 0)
+        stored.map(|()| place == 0)
     }
 
     /// Rows come into a partition and go out of it. Answers the next sequence number, if it was used.
@@ -212,7 +219,7 @@ impl Partition {
                 let among_equals = if spec.latest_first { !sequence } else { sequence };
                 sub.extend_from_slice(&among_equals.to_be_bytes());
                 self.rows.put(key, &sub, step.row(place), clock_ms)?;
-            } else if let Some(found) = self.find(key, &sub, step.row(place), clock_ms)? {
+            } else if let Some(found) = self.find(key, &sub, (&spec.rows, step.row(place)), clock_ms)? {
                 self.rows.remove(key, &found)?;
             }
         }
@@ -224,20 +231,20 @@ impl Partition {
         &mut self,
         key: Key<'_>,
         order: &[u8],
-        row: &[u8],
+        (rows, row): (&RowEncoder, &[u8]),
         clock_ms: i64,
     ) -> Result<Option<Vec<u8>>, DataflowError> {
-        let mut found = None;
+        let mut found = Ok(None);
         // Without a sort key the sequence numbers alone are left.
         let from = if order.is_empty() { FIRST_ROW } else { order };
         self.rows.scan(key, clock_ms, Some(from), &mut |sub, stored| {
             let is_equal = sub.len() == order.len() + SEQUENCE_BYTES && sub.starts_with(order);
-            if is_equal && stored == row {
-                found = Some(sub.to_vec());
+            if is_equal {
+                found = rows.current(stored).map(|stored| (stored == row).then(|| sub.to_vec()));
             }
-            is_equal && found.is_none()
+            is_equal && matches!(found, Ok(None))
         })?;
-        Ok(found)
+        found
     }
 
     fn write_next(

@@ -4,6 +4,7 @@ use super::super::changelog::is_add_code;
 use super::super::error::DataflowError;
 use super::super::join::only_inserts;
 use super::super::keys::{KeyEncoder, Keys, one_nan};
+use super::super::rows::{EncodedRows, RowEncoder};
 use crate::batch::Batch;
 use crate::plan::{Changelog, NodeId, NodeKind, Plan, SortKey};
 use arrow_array::ArrayRef;
@@ -17,8 +18,7 @@ pub(crate) struct RankSpec {
     keys: KeyEncoder,
     order: KeyEncoder,
     order_columns: Vec<usize>,
-    /// Whole rows.
-    pub(crate) rows: KeyEncoder,
+    pub(crate) rows: RowEncoder,
     /// Rows of the input may go again.
     pub(crate) retracts: bool,
     /// The places in the order that are shown, from 0.
@@ -36,7 +36,7 @@ pub(crate) struct RankSpec {
 pub(crate) struct Prepared {
     pub(crate) keys: Keys,
     pub(crate) order: Keys,
-    pub(crate) rows: Keys,
+    pub(crate) rows: EncodedRows,
     /// By row, whether it comes or goes; `None` when all come.
     adds: Option<Vec<bool>>,
     count: usize,
@@ -79,7 +79,7 @@ impl RankSpec {
             keys: KeyEncoder::new(partition.clone(), key_types)?,
             order: KeyEncoder::ordered(order_columns.clone(), order.iter().map(sort_field).collect())?,
             order_columns,
-            rows: KeyEncoder::new((0..types.len()).collect(), types.clone())?,
+            rows: RowEncoder::new(types.clone())?,
             retracts,
             shown: place(first.saturating_sub(1))..place(*last),
             with_number: *with_number,

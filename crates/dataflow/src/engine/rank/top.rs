@@ -16,6 +16,15 @@ struct Kept {
     sequence: u64,
 }
 
+/// A row as it lies in the state.
+fn kept(spec: &RankSpec, step: &mut StepRows<'_>, sub: &[u8], row: &[u8]) -> Result<Kept, DataflowError> {
+    let (order, sequence) = sub
+        .split_last_chunk::<SEQUENCE_BYTES>()
+        .ok_or_else(|| StateError::damaged("the key of a ranked row is too short"))?;
+    let sequence = u64::from_be_bytes(*sequence);
+    Ok(Kept { order: step.store(order), row: step.store_row(&spec.rows, row)?, sequence })
+}
+
 /// Used for one partition after the other.
 #[derive(Debug, Default)]
 pub(crate) struct Top {
@@ -30,26 +39,18 @@ impl Top {
     pub(crate) fn load(
         &mut self,
         rows: &mut KeyedMap,
-        step: &mut StepRows<'_>,
+        (spec, step): (&RankSpec, &mut StepRows<'_>),
         key: Key<'_>,
         clock_ms: i64,
     ) -> Result<(), DataflowError> {
         self.kept.clear();
         self.fallen.clear();
-        let mut is_damaged = false;
+        let mut loaded = Ok(());
         rows.scan(key, clock_ms, None, &mut |sub, row| {
-            let Some((order, sequence)) = sub.split_last_chunk::<SEQUENCE_BYTES>() else {
-                is_damaged = true;
-                return false;
-            };
-            let sequence = u64::from_be_bytes(*sequence);
-            self.kept.push(Kept { order: step.store(order), row: step.store(row), sequence });
-            true
+            loaded = kept(spec, step, sub, row).map(|kept| self.kept.push(kept));
+            loaded.is_ok()
         })?;
-        if is_damaged {
-            return Err(StateError::damaged("the key of a ranked row is too short").into());
-        }
-        Ok(())
+        loaded
     }
 
     pub(crate) fn show(&self, range: &Range<usize>, shown: &mut Shown) {

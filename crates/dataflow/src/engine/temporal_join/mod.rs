@@ -22,6 +22,7 @@ use super::keys::Keys;
 use super::operator::Flow;
 use super::pairs::{LEFT, PairSpec, RIGHT};
 use super::partitions::Partitions;
+use super::rows::EncodedRows;
 use super::time::milliseconds;
 use super::window_rows::{Arrivals, Place, Side, arrivals};
 use crate::batch::{Batch, RowKind};
@@ -45,7 +46,7 @@ pub(crate) struct Spec {
 pub(crate) struct Prepared {
     side: usize,
     keys: Keys,
-    rows: Keys,
+    rows: EncodedRows,
     times: Vec<i64>,
     /// Of both inputs together, before each row.
     watermarks: Int64Array,

@@ -14,6 +14,7 @@ use super::keys::{KeyEncoder, Keys, one_nan};
 use super::late::LateKeeper;
 use super::operator::Flow;
 use super::partitions::Partitions;
+use super::rows::{EncodedRows, RowEncoder};
 use super::time::milliseconds;
 use super::track::Track;
 use super::window::{tie_prefix, tie_time};
@@ -41,7 +42,7 @@ struct Spec {
     time_column: usize,
     order_columns: Vec<usize>,
     order: KeyEncoder,
-    rows: KeyEncoder,
+    rows: RowEncoder,
     schema: SchemaRef,
 }
 
@@ -50,7 +51,7 @@ struct Spec {
 struct Prepared {
     times: Vec<i64>,
     order: Keys,
-    rows: Keys,
+    rows: EncodedRows,
     places: Vec<Place>,
 }
 
@@ -96,7 +97,7 @@ impl TemporalSortNode {
         let schema = schemas[id.0].clone();
         let (order_columns, order) = order_of(&schema, order)?;
         let types: Vec<_> = schema.fields().iter().map(|field| field.data_type().clone()).collect();
-        let rows = KeyEncoder::new((0..types.len()).collect(), types)?;
+        let rows = RowEncoder::new(types)?;
         let spec = Arc::new(Spec { time_column: *time_column, order_columns, order, rows, schema });
         let partition = |groups: Range<usize>| {
             let table = TableId { owner: id.0 as u32, table: 0 };

@@ -3,6 +3,7 @@
 use super::super::error::DataflowError;
 use super::super::join::only_inserts;
 use super::super::keys::{KeyEncoder, Keys, one_nan};
+use super::super::rows::{EncodedRows, RowEncoder};
 use super::super::time::{passed_times, wall_clock};
 use super::arrivals::Place;
 use crate::batch::Batch;
@@ -40,7 +41,7 @@ pub(crate) enum Mode {
 pub(crate) struct Side {
     pub(crate) keys: KeyEncoder,
     /// Whole rows.
-    pub(crate) rows: KeyEncoder,
+    pub(crate) rows: RowEncoder,
     /// The row time of a row that stands alone, else the end of the window.
     pub(crate) time_column: usize,
 }
@@ -61,7 +62,7 @@ pub(crate) struct Spec {
 pub(crate) struct Prepared {
     pub(crate) side: usize,
     pub(crate) keys: Keys,
-    pub(crate) rows: Keys,
+    pub(crate) rows: EncodedRows,
     /// The sort key, if there is an order.
     pub(crate) order: Option<Keys>,
     /// On the wall clock.
@@ -185,7 +186,7 @@ impl Side {
         let key_types = keys.iter().map(|key| types[*key].clone()).collect();
         Ok(Side {
             keys: KeyEncoder::new(keys.to_vec(), key_types)?,
-            rows: KeyEncoder::new((0..types.len()).collect(), types)?,
+            rows: RowEncoder::new(types)?,
             time_column,
         })
     }
