@@ -29,7 +29,7 @@ SELECT
   id, itemName, description, initialBid, reserve, `dateTime`, expires, seller, category, extra,
   auction, bidder, price, bid_dateTime, bid_extra
 FROM (
-  SELECT
+  SELECT /*+ BROADCAST(a) */
     a.*, b.auction, b.bidder, b.price, b.`dateTime` AS bid_dateTime, b.extra AS bid_extra,
     ROW_NUMBER() OVER (PARTITION BY a.id ORDER BY b.price DESC, b.`dateTime` ASC) AS place
   FROM auction AS a, bid AS b

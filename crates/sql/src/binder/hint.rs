@@ -1,20 +1,50 @@
 //! Hints behind SELECT.
 //!
-//! Those that choose how a join is done have no effect, because there is one way; the tables that they name are looked for,
-//! as Flink does.
+//! There is one way to do a join, so of the hints that choose it those have an effect that also say which side is read
+//! first: the table of an inner join of two bounded inputs. The tables that hints name are looked for, as Flink does.
 
 use super::lookup::LOOKUP;
 use super::scope::{NearestOrList, Scope};
 use super::ttl::STATE_TTL;
+use super::ttl::name_of;
 use super::{Binder, Bound, boxed};
-use crate::ast::{Hint, HintArguments};
+use crate::ast::{Hint, HintArguments, Select, TableReference};
 use crate::diagnostic::Diagnostic;
 
 /// Hints that name the tables of a join.
 const JOIN_HINTS: &[&str] = &["BROADCAST", "SHUFFLE_HASH", "SHUFFLE_MERGE", "NEST_LOOP", "MULTI_JOIN"];
 
+/// Those of them that name the side that is read first.
+const READ_FIRST_HINTS: &[&str] = &["BROADCAST", "SHUFFLE_HASH", "NEST_LOOP"];
+
 /// Other hints of Flink's that stand there.
 const OTHER_HINTS: &[&str] = &[LOOKUP, STATE_TTL];
+
+/// The tables of a SELECT that hints want to be read first, in the order of the hints.
+#[derive(Debug, Clone, Default)]
+pub(super) struct ReadFirst(Vec<String>);
+
+impl ReadFirst {
+    pub(super) fn read(select: &Select) -> ReadFirst {
+        let is_such =
+            |hint: &&Hint| READ_FIRST_HINTS.iter().any(|name| hint.name.value.eq_ignore_ascii_case(name));
+        let names = select.hints.iter().filter(is_such).flat_map(|hint| match &hint.arguments {
+            HintArguments::Names(tables) => tables.as_slice(),
+            _ => &[],
+        });
+        ReadFirst(names.map(|table| table.value.clone()).collect())
+    }
+
+    /// Whether the left side of a join is to be read first; of several tables the first one counts.
+    pub(super) fn of_sides(&self, sides: [&TableReference; 2]) -> Option<bool> {
+        let [left, right] = sides.map(name_of);
+        self.0.iter().find_map(|name| match Some(name) {
+            name if name == left.as_ref() => Some(true),
+            name if name == right.as_ref() => Some(false),
+            _ => None,
+        })
+    }
+}
 
 impl Binder<'_> {
     pub(super) fn join_hints(&self, hints: &[Hint], scope: &Scope) -> Bound<()> {

@@ -42,7 +42,7 @@ mod window;
 pub use lookup::{LOOKUP_OPTIONS, LookupOption, LookupSettings};
 pub use match_relation::{MatchMeasure, MatchPattern, MatchValue, MatchVariable};
 pub use relation::{
-    AggregateCall, Asks, Column, Graph, JoinManner, OverTime, Relation, RelationId, RelationKind,
+    AggregateCall, Asks, Column, Graph, JoinManner, OverTime, Relation, RelationId, RelationKind, SideHints,
     WindowColumn, WindowEnd,
 };
 pub use table::{BoundTable, BoundView, ColumnSource, TableColumn, bind_table, bind_view_columns};
@@ -153,6 +153,8 @@ pub struct Binder<'a> {
     lookups: Vec<lookup::LookupHint>,
     /// The STATE_TTL hints of the SELECT being bound.
     ttls: ttl::TtlHints,
+    /// Its hints that choose which side of a join is read first.
+    read_first: hint::ReadFirst,
 }
 
 impl<'a> Binder<'a> {
@@ -180,6 +182,7 @@ impl<'a> Binder<'a> {
             broken: BTreeSet::new(),
             lookups: Vec::new(),
             ttls: ttl::TtlHints::default(),
+            read_first: hint::ReadFirst::default(),
         }
     }
 

@@ -1,6 +1,7 @@
 //! Queries: SELECT with its clauses, WITH.
 
 use super::aggregate::{Bounds, Collector, Grouped};
+use super::hint::ReadFirst;
 use super::order::Behind;
 use super::over::{Overs, place_overs, reads_over};
 use super::problems::consequence;
@@ -110,10 +111,13 @@ impl Binder<'_> {
     /// The rows that QUALIFY lets through, and what is behind the items for the clauses after them.
     fn select(&mut self, select: &Select, order: &[ast::OrderItem]) -> Bound<(RelationId, Behind)> {
         let ttls = TtlHints::read(select)?;
+        let read_first = ReadFirst::read(select);
         let outer = std::mem::take(&mut self.behind);
         let outer_ttls = std::mem::replace(&mut self.ttls, ttls);
+        let outer_read_first = std::mem::replace(&mut self.read_first, read_first);
         let bound = self.select_all(select, order);
         self.ttls = outer_ttls;
+        self.read_first = outer_read_first;
         let behind = std::mem::replace(&mut self.behind, outer);
         let mut relation = bound?;
         if let Some(place) = behind.qualify {

@@ -51,6 +51,15 @@ pub struct Relation {
     pub columns: Vec<Column>,
 }
 
+/// What hints say of the sides of a join.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct SideHints {
+    /// How long a regular join keeps their rows; 0 is for ever.
+    pub ttls_ms: [Option<u64>; 2],
+    /// Which side is read to its end first, where either could be: whether it is the left one.
+    pub table_is_left: Option<bool>,
+}
+
 #[derive(Debug, Clone)]
 pub enum RelationKind {
     /// All physical columns, then all metadata columns.
@@ -121,8 +130,7 @@ pub enum RelationKind {
         kind: JoinKind,
         manner: JoinManner,
         condition: Option<Scalar>,
-        /// What a hint says of how long a regular join keeps the rows of each side; 0 is for ever.
-        ttls_ms: [Option<u64>; 2],
+        hinted: SideHints,
         span: Span,
     },
     /// Joins rows of the same window. `ends`: the columns of its end, by side.
@@ -288,12 +296,12 @@ impl Graph {
             RelationKind::Aggregate { aggregates, .. } => !aggregates.is_empty() || below(),
             RelationKind::RowNumber { window, .. } => window.is_none() || below(),
             RelationKind::Over { order, .. } => matches!(order, OverTime::Column { .. }) || below(),
-            RelationKind::Join { kind, manner, .. } => {
+            RelationKind::Join { kind, manner, hinted, .. } => {
                 let (left, right) = (relation.inputs[0], relation.inputs[1]);
                 if let JoinManner::Versions { .. } | JoinManner::Lookup { asks: Some(_) } = manner {
                     return self.updates(left);
                 }
-                let reads_first = self.table_side(left, right, *kind, *manner).is_some();
+                let reads_first = self.table_side(left, right, (*kind, *manner), *hinted).is_some();
                 let adds_only =
                     matches!(kind, JoinKind::Inner | JoinKind::Semi) || *manner != JoinManner::Regular;
                 !reads_first && (!adds_only || below())
@@ -361,8 +369,8 @@ impl Graph {
         &self,
         left: RelationId,
         right: RelationId,
-        kind: JoinKind,
-        manner: JoinManner,
+        (kind, manner): (JoinKind, JoinManner),
+        hinted: SideHints,
     ) -> Option<bool> {
         match manner {
             JoinManner::Lookup { asks: None } => return Some(false),
@@ -378,21 +386,26 @@ impl Graph {
             (_, true, JoinKind::Left) => Some(false),
             (true, false, JoinKind::Inner) => Some(true),
             (false, true, JoinKind::Inner) => Some(false),
-            // The side with event time streams; else the right one is the table.
-            (true, true, JoinKind::Inner) => Some(self.uses_event_time(right) && !self.uses_event_time(left)),
+            // If no hint says so, the side with event time streams; else the right one is the table.
+            (true, true, JoinKind::Inner) => {
+                let is_timeless = || self.uses_event_time(right) && !self.uses_event_time(left);
+                Some(hinted.table_is_left.unwrap_or_else(is_timeless))
+            }
             _ => None,
         }
     }
 
-    /// Says how long a regular join keeps the rows of each side; others do not ask. A RIGHT join is a LEFT one with its
+    /// Gives a regular join what hints say of its sides; others do not ask. A RIGHT join is a LEFT one with its
     /// sides exchanged, below a projection.
-    pub fn set_ttls(&mut self, join: RelationId, given_ms: [Option<u64>; 2]) {
+    pub fn set_hints(&mut self, join: RelationId, given: SideHints) {
         let relation = &mut self.relations[join];
         match &mut relation.kind {
-            RelationKind::Join { manner: JoinManner::Regular, ttls_ms, .. } => *ttls_ms = given_ms,
+            RelationKind::Join { manner: JoinManner::Regular, hinted, .. } => *hinted = given,
             RelationKind::Project { .. } => {
                 let exchanged = relation.inputs[0];
-                self.set_ttls(exchanged, [given_ms[1], given_ms[0]]);
+                let [left, right] = given.ttls_ms;
+                let table_is_left = given.table_is_left.map(|is_left| !is_left);
+                self.set_hints(exchanged, SideHints { ttls_ms: [right, left], table_is_left });
             }
             _ => {}
         }

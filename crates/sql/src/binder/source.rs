@@ -2,7 +2,7 @@
 
 use super::interval::{Interval, interval_of};
 use super::on::OnCondition;
-use super::relation::{Column, JoinManner, RelationId, RelationKind, WindowColumn};
+use super::relation::{Column, JoinManner, RelationId, RelationKind, SideHints, WindowColumn};
 use super::scope::{NearestOrList, Scope, ScopeColumn};
 use super::table::{BoundTable, ColumnSource};
 use super::unnest::Unnested;
@@ -157,7 +157,10 @@ impl Binder<'_> {
             return Ok(joined);
         }
         let (mut relation, mut scope) = self.joined(kind, [left, right], scope, conditions, span);
-        self.graph.set_ttls(relation, self.ttls.of_sides([&join.left, &join.right]));
+        let sides = [&join.left, &join.right];
+        let hinted =
+            SideHints { ttls_ms: self.ttls.of_sides(sides), table_is_left: self.read_first.of_sides(sides) };
+        self.graph.set_hints(relation, hinted);
         for test in tests {
             (relation, scope) = self.selected(relation, scope, test)?;
         }
@@ -253,7 +256,7 @@ impl Binder<'_> {
         let columns: Vec<Column> = scope.columns.iter().map(|column| column.column.clone()).collect();
         let manner = JoinManner::Regular;
         if kind != JoinKind::Right {
-            let kind = RelationKind::Join { kind, manner, condition, ttls_ms: [None; 2], span };
+            let kind = RelationKind::Join { kind, manner, condition, hinted: SideHints::default(), span };
             return (self.graph.add(kind, vec![left, right], columns), scope);
         }
         // As a LEFT join with the sides exchanged, and the columns put back in order, a table may be read first.
@@ -264,7 +267,13 @@ impl Binder<'_> {
             condition
         });
         let moved: Vec<Column> = columns[split..].iter().chain(&columns[..split]).cloned().collect();
-        let kind = RelationKind::Join { kind: JoinKind::Left, manner, condition, ttls_ms: [None; 2], span };
+        let kind = RelationKind::Join {
+            kind: JoinKind::Left,
+            manner,
+            condition,
+            hinted: SideHints::default(),
+            span,
+        };
         let joined = self.graph.add(kind, vec![right, left], moved);
         let items = columns
             .iter()
@@ -293,7 +302,13 @@ impl Binder<'_> {
         }
         let columns = scope.columns.iter().map(|column| column.column.clone()).collect();
         let condition = Scalar::all_of(interval.rest);
-        let kind = RelationKind::Join { kind, manner: interval.manner, condition, ttls_ms: [None; 2], span };
+        let kind = RelationKind::Join {
+            kind,
+            manner: interval.manner,
+            condition,
+            hinted: SideHints::default(),
+            span,
+        };
         (self.graph.add(kind, inputs.to_vec(), columns), scope)
     }
 
@@ -352,7 +367,7 @@ impl Binder<'_> {
         let columns: Vec<Column> = scope.columns.iter().map(|column| column.column.clone()).collect();
         let condition = Scalar::all_of(conditions);
         let manner = JoinManner::Lookup { asks };
-        let kind = RelationKind::Join { kind, manner, condition, ttls_ms: [None; 2], span };
+        let kind = RelationKind::Join { kind, manner, condition, hinted: SideHints::default(), span };
         Ok((self.graph.add(kind, vec![left, right], columns), scope))
     }
 
@@ -436,7 +451,7 @@ impl Binder<'_> {
             kind,
             manner,
             condition: Scalar::all_of(conditions),
-            ttls_ms: [None; 2],
+            hinted: SideHints::default(),
             span,
         };
         Ok((self.graph.add(kind, vec![left, right], columns), scope))

@@ -113,7 +113,7 @@ fn ttl_hint(hint: &Hint) -> Bound<Vec<TtlHint>> {
 }
 
 /// What a hint calls an input; a join without an alias has no name.
-fn name_of(reference: &TableReference) -> Option<String> {
+pub(super) fn name_of(reference: &TableReference) -> Option<String> {
     match (&reference.alias, &reference.kind) {
         (Some(alias), _) => Some(alias.name.value.clone()),
         (None, TableReferenceKind::Table { name, .. }) => Some(name.last().value.clone()),

@@ -153,8 +153,8 @@ impl Emitter<'_> {
             }
             RelationKind::RowNumber { .. } => self.rank(id, relation, phase),
             RelationKind::Over { .. } => self.over(id, relation, phase),
-            RelationKind::Join { kind, manner, condition, ttls_ms, span } => {
-                self.join(relation, (*kind, *manner, *ttls_ms), condition.as_ref(), *span, phase)
+            RelationKind::Join { kind, manner, condition, hinted, span } => {
+                self.join(relation, (*kind, *manner, *hinted), condition.as_ref(), *span, phase)
             }
             RelationKind::TemporalSort { time_column, order } => {
                 let input = self.relation(relation.inputs[0], phase)?;

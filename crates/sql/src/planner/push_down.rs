@@ -193,7 +193,7 @@ impl Pass<'_> {
                 let new = self.new.add(kind, vec![input], relation.columns.clone());
                 Ok(self.filtered(new, above))
             }
-            RelationKind::Join { kind, manner, condition, ttls_ms, span } => {
+            RelationKind::Join { kind, manner, condition, hinted, span } => {
                 let split_at = self.old.columns(relation.inputs[0]).len();
                 // Where padded rows are not let through, there is no need to make them.
                 let drops_padded = *kind == JoinKind::Left
@@ -202,8 +202,8 @@ impl Pass<'_> {
                 let Sides { inputs, on, above } =
                     self.sides(relation, kind, condition.clone(), predicates)?;
                 let condition = Scalar::all_of(on);
-                let (manner, ttls_ms, span) = (*manner, *ttls_ms, *span);
-                let kind = RelationKind::Join { kind, manner, condition, ttls_ms, span };
+                let (manner, hinted, span) = (*manner, *hinted, *span);
+                let kind = RelationKind::Join { kind, manner, condition, hinted, span };
                 let new = self.new.add(kind, inputs, relation.columns.clone());
                 Ok(self.filtered(new, above))
             }

@@ -4,7 +4,7 @@
 //! go through: its columns are plain timestamps behind a join, as in Flink.
 
 use super::{Emitted, Emitter, Written, compiled_over, schema};
-use crate::binder::{Column, JoinManner, Relation, RelationId, RelationKind};
+use crate::binder::{Column, JoinManner, Relation, RelationId, RelationKind, SideHints};
 use crate::diagnostic::Diagnostic;
 use crate::expression::compare::Comparison;
 use crate::expression::{Scalar, ScalarKind};
@@ -17,7 +17,7 @@ impl Emitter<'_> {
     pub(super) fn join(
         &mut self,
         relation: &Relation,
-        (kind, manner, ttls_ms): (JoinKind, JoinManner, [Option<u64>; 2]),
+        (kind, manner, hinted): (JoinKind, JoinManner, SideHints),
         condition: Option<&Scalar>,
         span: Span,
         phase: u32,
@@ -40,7 +40,7 @@ impl Emitter<'_> {
             }
         }
         refuse_random(&rest, "the condition of a join that shows rows without a partner", span)?;
-        let table_side = self.graph.table_side(left, right, kind, manner);
+        let table_side = self.graph.table_side(left, right, (kind, manner), hinted);
         if matches!(manner, JoinManner::Lookup { .. }) && left_keys.is_empty() {
             return Err(Box::new(
                 Diagnostic::invalid(span, "a lookup join needs an equality between its two sides")
@@ -101,8 +101,9 @@ impl Emitter<'_> {
             residual
         });
         let text = format!(
-            "{} {kind:?} {manner:?} {ttls_ms:?} {stream_keys:?} {table_keys:?} {}",
+            "{} {kind:?} {manner:?} {:?} {stream_keys:?} {table_keys:?} {}",
             if table_side.is_some() { "BoundedJoin" } else { "Join" },
+            hinted.ttls_ms,
             residual.as_ref().map(Scalar::identity).unwrap_or_default()
         );
         let joined = schema(&columns);
@@ -137,7 +138,7 @@ impl Emitter<'_> {
         let inputs = vec![stream.node, table.node];
         let node = self.node(node_kind, inputs, &columns, text)?;
         if is_regular {
-            self.plan.nodes[node.0].hinted_ttls_ms = ttls_ms;
+            self.plan.nodes[node.0].hinted_ttls_ms = hinted.ttls_ms;
         }
         Ok(Emitted { node, columns, places })
     }
@@ -208,8 +209,8 @@ impl Emitter<'_> {
         let relation = &self.graph.relations[id];
         let inputs: Vec<u32> = relation.inputs.iter().map(|input| self.depth(*input)).collect();
         let reads_first = match (&relation.kind, relation.inputs.as_slice()) {
-            (RelationKind::Join { kind, manner, .. }, [left, right]) => {
-                self.graph.table_side(*left, *right, *kind, *manner).is_some()
+            (RelationKind::Join { kind, manner, hinted, .. }, [left, right]) => {
+                self.graph.table_side(*left, *right, (*kind, *manner), *hinted).is_some()
             }
             _ => false,
         };

@@ -32,3 +32,12 @@ INSERT INTO shown SELECT COUNT(*), 'x' FROM (
 ) GROUP BY TUMBLE(ts, INTERVAL '1' DAY);
 INSERT INTO shown SELECT o.id, 'paid' FROM orders AS o, payments AS p
 WHERE o.id = p.order_id AND o.ts < p.paid AND o.ts + INTERVAL '5' SECOND >= p.paid AND p.amount > 3;
+-- Of two inputs that end the right one is read first, or the one that a hint names; by hints of its own SELECT alone.
+CREATE TABLE cities (code STRING, city STRING) WITH ('connector' = 'filesystem', 'path' = 'cities', 'format' = 'csv');
+INSERT INTO shown SELECT 1, city FROM countries AS n JOIN cities AS c ON n.code = c.code;
+INSERT INTO shown SELECT /*+ SHUFFLE_MERGE(c), BROADCAST(n) */ 2, city FROM countries AS n JOIN cities AS c ON n.code = c.code;
+INSERT INTO shown SELECT /*+ shuffle_hash(n, c) */ 3, city FROM countries AS n, cities AS c WHERE n.code = c.code AND city > name;
+INSERT INTO shown SELECT /*+ NEST_LOOP(n) */ 4, city FROM (SELECT c.code, city FROM countries AS n JOIN cities AS c ON n.code = c.code) AS n JOIN countries AS m ON n.code = m.code;
+-- What cannot be read first stays the stream.
+INSERT INTO shown SELECT /*+ BROADCAST(n) */ 5, city FROM countries AS n LEFT JOIN cities AS c ON n.code = c.code;
+INSERT INTO shown SELECT /*+ BROADCAST(o) */ o.id, name FROM orders AS o JOIN countries AS n ON CAST(o.customer AS STRING) = n.code;
