@@ -203,6 +203,49 @@ fn a_savepoint_of_an_older_version_is_restored() {
     interrupt(node);
 }
 
+/// It kept rows as `arrow-row` has them. Such a row falls out of a Top-N, goes from one and from an OVER, and stays beside
+/// new ones; a job that begins now gives the same.
+#[test]
+fn rows_of_an_older_version_go_and_stay_as_new_ones_do() {
+    let folder = tempfile::tempdir().unwrap();
+    let (old, new) = (folder.path().join("old"), folder.path().join("new"));
+    let command = "eventwright run rows.sql --data data --keep-running";
+    let produce = |node: &Node, folder: &Path, number: u32, amount: u32| {
+        let (customer, item) = (number % 3, number);
+        let order = format!("{{\"customer\": \"c{customer}\", \"item\": \"i{item}\", \"amount\": {amount}}}");
+        run(folder, &node.script(&format!("echo '{order}' | eventwright topic produce orders")));
+    };
+    let topics = ["dearest", "least", "sums"];
+    for folder in [&old, &new] {
+        std::fs::create_dir(folder).unwrap();
+    }
+    older_job(&old, "job-3", "rows.sql");
+    run(&new, &format!("cp {FORMATS}/rows.sql rows.sql"));
+    let given = [&old, &new].map(|folder| {
+        let mut node = Node::start(folder, command, command);
+        if folder == &new {
+            (1..=9).for_each(|number| produce(&node, folder, number, number));
+        }
+        // The dearest of c1 change, and all its sums; the customer with least is another one.
+        for (number, amount, sum) in [(10, 5, 10), (13, 100, 117), (12, 1, 1), (15, 4, 8)] {
+            produce(&node, folder, number, amount);
+            let last = format!(
+                "\"item\":\"i{number}\",\"customer\":\"c{}\",\"amount\":{amount},\"total\":{sum}",
+                number % 3
+            );
+            node.run_until(folder, "eventwright topic consume sums", |shown| shown.contains(&last));
+            interrupt(node);
+            node = Node::start(folder, command, command);
+        }
+        let shown = topics.map(|topic| latest(&node, folder, topic).0);
+        interrupt(node);
+        shown
+    });
+    assert_eq!(given[0], given[1]);
+    let dearest = &given[0][0]["{\"customer\":\"c1\",\"place\":2}"];
+    assert_eq!(dearest, "{\"customer\":\"c1\",\"place\":2,\"item\":\"i7\",\"amount\":7}");
+}
+
 /// It kept a value once for each filter; a job that begins now keeps it once for all. Both are stopped in between, and
 /// give the same.
 #[test]
