@@ -142,6 +142,16 @@ pub enum NodeKind {
         zone: Zone,
         keys: Vec<usize>,
     },
+    /// An aggregate over the rows of each session, in place of a `WindowAggregate` over a `SessionWindow`: sessions keep
+    /// what the aggregates need, not their rows. The output columns are: the keys, the aggregates, window_start,
+    /// window_end, window_time.
+    SessionAggregate {
+        time_column: usize,
+        gap_ms: i64,
+        zone: Zone,
+        keys: Vec<usize>,
+        aggregates: Vec<Aggregate>,
+    },
     /// Top-N of each window and partition, emitted once the window's time has passed. `partition` holds
     /// the window's bounds. `end_column` is its end, a TIMESTAMP on the wall clock of `zone`. The
     /// other fields are as in `Rank`.
@@ -432,6 +442,7 @@ impl NodeKind {
             self,
             NodeKind::WindowAggregate { .. }
                 | NodeKind::SessionWindow { .. }
+                | NodeKind::SessionAggregate { .. }
                 | NodeKind::WindowRank { .. }
                 | NodeKind::WindowJoin { .. }
         )

@@ -41,6 +41,7 @@ mod rank;
 mod regular_join;
 mod replicate;
 mod rows;
+mod sessions;
 mod snapshot;
 mod stateless;
 mod temporal_join;

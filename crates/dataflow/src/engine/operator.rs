@@ -20,6 +20,7 @@ use super::rank::RankNode;
 use super::regular_join::RegularJoinNode;
 use super::replicate::replicate;
 use super::rows::RowEncoder;
+use super::sessions::SessionsNode;
 use super::stateless::{assign_windows, evaluate, filter, project, union};
 use super::temporal_join::TemporalJoinNode;
 use super::temporal_sort::TemporalSortNode;
@@ -71,6 +72,7 @@ pub(crate) enum Operator {
         watermark: i64,
     },
     Aggregate(Box<AggregateNode>),
+    Sessions(SessionsNode),
     Join {
         spec: Arc<JoinSpec>,
         table: Arc<JoinTable>,
@@ -153,6 +155,9 @@ impl Operator {
                 Operator::RegularJoin(RegularJoinNode::new(plan, id, schemas, workers, store)?)
             }
             NodeKind::Rank { .. } => Operator::Rank(RankNode::new(plan, id, schemas, workers, store)?),
+            NodeKind::SessionAggregate { .. } => {
+                Operator::Sessions(SessionsNode::new(plan, id, schemas, workers, store)?)
+            }
             NodeKind::SessionWindow { .. } | NodeKind::WindowRank { .. } | NodeKind::WindowJoin { .. } => {
                 Operator::WindowRows(WindowRowsNode::new(plan, id, schemas, workers, store)?)
             }
@@ -205,6 +210,7 @@ impl Operator {
         match self {
             Operator::Stateless | Operator::Watermark { .. } | Operator::ProcessingTime { .. } => Vec::new(),
             Operator::Aggregate(node) => node.tables(),
+            Operator::Sessions(node) => node.tables(),
             Operator::Join { rows, .. } => vec![rows.as_mut()],
             Operator::Group(node) => node.tables(),
             Operator::Normalize(node) => node.tables(),
@@ -248,6 +254,7 @@ impl Operator {
     pub(crate) fn next_window_end(&self, fired: i64) -> Option<i64> {
         match self {
             Operator::Aggregate(node) => node.next_window_end(fired),
+            Operator::Sessions(node) => node.next_window_end(),
             Operator::WindowRows(node) => node.next_window_end(),
             Operator::Over(node) => node.next_window_end(),
             Operator::TemporalSort(node) => node.next_due(),
@@ -341,6 +348,13 @@ impl Operator {
                     track.as_ref().ok_or_else(|| DataflowError::internal("rows without a watermark"))?;
                 let (chunks, late_rows) =
                     node.step(exchange, chunks, moved, context.sequence, &context.late)?;
+                Ok((Flow { chunks, track }, late_rows))
+            }
+            Operator::Sessions(node) => {
+                let Flow { chunks, track } = first(inputs);
+                let moved =
+                    track.as_ref().ok_or_else(|| DataflowError::internal("rows without a watermark"))?;
+                let (chunks, late_rows) = node.step(exchange, chunks, moved, &context.late)?;
                 Ok((Flow { chunks, track }, late_rows))
             }
             Operator::Group(node) => {

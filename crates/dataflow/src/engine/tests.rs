@@ -19,6 +19,7 @@ mod probe;
 mod processing_time;
 mod rank;
 mod regular_join;
+mod sessions;
 mod temporal_join;
 mod temporal_sort;
 mod traced;

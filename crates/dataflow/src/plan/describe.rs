@@ -142,6 +142,19 @@ impl Node {
                     names(0, keys)
                 )
             }
+            NodeKind::SessionAggregate { time_column, gap_ms, zone, keys, aggregates } => {
+                let calls: Vec<_> = aggregates
+                    .iter()
+                    .map(|call| describe_aggregate(call, &|column| name(0, column)))
+                    .collect();
+                format!(
+                    "SessionAggregate({}{}, gap={gap_ms}ms, keys=[{}], aggregates=[{}])",
+                    name(0, *time_column),
+                    on_clock(*zone),
+                    names(0, keys),
+                    calls.join(", ")
+                )
+            }
             NodeKind::WindowRank {
                 end_column,
                 zone,

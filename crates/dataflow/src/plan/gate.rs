@@ -26,6 +26,7 @@ impl NodeKind {
             NodeKind::Filter { .. } => Gate::Condition,
             NodeKind::WindowAggregate { .. }
             | NodeKind::SessionWindow { .. }
+            | NodeKind::SessionAggregate { .. }
             | NodeKind::WindowRank { .. }
             | NodeKind::WindowJoin { .. }
             | NodeKind::TemporalJoin { .. }

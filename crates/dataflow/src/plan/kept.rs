@@ -122,6 +122,11 @@ impl Plan {
                 names(0, keys),
                 Until::Watermark("the session's end".into()),
             ),
+            NodeKind::SessionAggregate { keys, .. } => (
+                "the aggregates of each session".into(),
+                names(0, keys),
+                Until::Watermark("the session's end".into()),
+            ),
             NodeKind::WindowRank { partition, last, .. } => (
                 format!("{} of each window", first_rows(*last)),
                 names(0, partition),

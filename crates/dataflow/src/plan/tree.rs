@@ -217,6 +217,18 @@ pub fn line(plan: &Plan, node: &Node) -> String {
                 calls.join(", ")
             )
         }
+        NodeKind::SessionAggregate { time_column, gap_ms, keys, aggregates, .. } => {
+            let outputs: Vec<String> =
+                (0..keys.len() + aggregates.len()).map(|index| name_of(&node.schema, index)).collect();
+            let (keys, calls) = outputs.split_at(keys.len());
+            format!(
+                "SessionAggregate(SESSION({}, gap={}), keys=[{}], aggregates=[{}])",
+                name(0, *time_column),
+                duration(*gap_ms),
+                keys.join(", "),
+                calls.join(", ")
+            )
+        }
         NodeKind::BoundedJoin { kind, stream_keys, table_keys, residual } => {
             let keys = format!("stream=[{}], table=[{}]", names(0, stream_keys), names(1, table_keys));
             join_text("BoundedJoin", plan, node, kind.name(), &keys, residual.as_ref())

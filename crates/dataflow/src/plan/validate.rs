@@ -96,6 +96,14 @@ impl Plan {
                 expect_columns(&node.schema, input(0).fields().len() + 3)?;
                 window_columns(&node.schema)
             }
+            NodeKind::SessionAggregate { time_column, gap_ms, keys, aggregates, .. } => {
+                is_time(type_at(input(0), *time_column)?)?;
+                validate_window(WindowKind::Tumble { size_ms: *gap_ms, offset_ms: 0 })?;
+                self.needs_watermark(node)?;
+                expect_columns(&node.schema, keys.len() + aggregates.len() + 3)?;
+                validate_aggregates(input(0), &node.schema, keys, aggregates)?;
+                window_columns(&node.schema)
+            }
             NodeKind::WindowRank { end_column, partition, order, first, last, with_number, .. } => {
                 is_time(type_at(input(0), *end_column)?)?;
                 self.needs_watermark(node)?;

@@ -6,6 +6,7 @@
 use super::super::error::DataflowError;
 use super::super::group::{GroupShown, tables};
 use super::super::over::OverShown;
+use super::super::sessions::is_numbered;
 use super::super::window::{AggregateShown, tie_time};
 use super::columns::Columns;
 use super::{ProbedEntry, ProbedField};
@@ -158,6 +159,13 @@ pub(super) fn forms(plan: &Plan, id: NodeId, schemas: &[SchemaRef]) -> Result<Ve
             sessions(Columns::of(input(0), keys)?, Columns::all(input(0))?),
             timers(1, Columns::of(input(0), keys)?),
         ],
+        NodeKind::SessionAggregate { keys, aggregates, .. } => {
+            let results = AggregateShown::new(plan, id, schemas)?;
+            vec![
+                summed_sessions(Columns::of(input(0), keys)?, results, is_numbered(aggregates)),
+                timers(1, Columns::of(input(0), keys)?),
+            ]
+        }
         NodeKind::WindowRank { partition, .. } => vec![
             rows(0, "row", Columns::of(input(0), partition)?, Columns::all(input(0))?),
             timers(1, Columns::of(input(0), partition)?),
@@ -352,6 +360,25 @@ fn sessions(keys: Columns, rows: Columns) -> Form {
         shown("session", key, change, |bytes| {
             let mut rest = bytes;
             Ok(vec![time_field("until", take_time(&mut rest)?)])
+        })
+    })
+}
+
+/// Sessions with what their rows add up to; `is_numbered`: the number of the last row stands in between.
+fn summed_sessions(keys: Columns, results: AggregateShown, is_numbered: bool) -> Form {
+    Form::new(0, move |change| {
+        let mut rest = change.entry.as_slice();
+        let Some(mut key) = keys.take(&mut rest)? else { return Ok(Found::Unreadable) };
+        key.push(time_field("from", take_time(&mut rest)?));
+        shown("session", key, change, |bytes| {
+            let mut rest = bytes;
+            let until = time_field("until", take_time(&mut rest)?);
+            if is_numbered {
+                take::<8>(&mut rest)?;
+            }
+            let mut fields = results.results(rest)?;
+            fields.push(until);
+            Ok(fields)
         })
     })
 }

@@ -190,6 +190,15 @@ fn rows_of_windows(planner: &mut Planner, [both, right]: [NodeId; 2], mixed: Nod
     let count = vec![call(Count, None, DataType::Int64), call(FirstValue, Some(2), DataType::Int32)];
     let counted = planner.aggregate(sessions, 8, WindowKind::Attached, &[1, 6, 7], count);
     planner.sink(counted, "session_counts");
+    let sums = planner.session_sums(both, 6, &[1], all_aggregates());
+    planner.sink(sums, "session_sums");
+    let calls = vec![
+        call(Sum, Some(2), DataType::Int32),
+        call(FirstValue, Some(2), DataType::Int32),
+        call(LastValue, Some(2), DataType::Int32),
+    ];
+    let again = planner.session_sums(mixed, 9, &[1], calls);
+    planner.sink(again, "mixed_session_sums");
     let again = planner.session(mixed, 9, &[1]);
     planner.sink(again, "mixed_session");
     let assigned = planner.assign(mixed, HOP);
@@ -378,7 +387,16 @@ fn results_depend_on_the_rows_and_their_order_alone() {
         let whole = Manner { workers: 1, rows_max: 1 << 40, restore: false, budget_bytes: UNLIMITED };
         let (expected, _, end) = run(&plan, &scans, &journal, &whole, &mut Random(seed));
         assert!(expected.late_rows > 0, "seed {seed} has no late rows");
-        let windows = ["cumulate", "session", "session_counts", "mixed_session", "top", "pairs"];
+        let windows = [
+            "cumulate",
+            "session",
+            "session_counts",
+            "session_sums",
+            "mixed_session",
+            "mixed_session_sums",
+            "top",
+            "pairs",
+        ];
         let others = ["kept", "joined", "joined_hop", "both", "hop", "tumble", "again", "mixed", "mixed_hop"];
         let overs =
             ["over_rows", "over_range", "over_all_rows", "over_all_range", "over_arrivals", "over_hop"];

@@ -2,7 +2,7 @@
 
 use super::fixtures::*;
 use crate::engine::{DataflowOptions, ProbeLimits, ProbedField, ProbedNode, ScanInput, StepInput};
-use crate::plan::AggregateFunction::{Count, Max, Sum};
+use crate::plan::AggregateFunction::{Count, LastValue, Max, Sum};
 use crate::plan::{Changelog, JoinKind, NodeId, NodeKind, OverFrame, OverOrder, Plan, SortKey, WindowKind};
 use arrow_cast::display::array_value_to_string;
 use arrow_schema::{DataType, Field, Schema};
@@ -274,4 +274,24 @@ fn what_waits_for_a_time_is_told_with_it() {
         format!("timer k=a at={}: nothing -> ", at(6)),
     ];
     assert_eq!(told(&nodes[session.0]), wanted);
+}
+
+#[test]
+fn sessions_are_told_with_what_they_add_up_to() {
+    let mut planner = Planner::default();
+    let columns = [("t", TIMESTAMP), ("k", DataType::Utf8), ("v", DataType::Int32)];
+    let scan = planner.scan("t", &columns, false);
+    let watermark = planner.watermark(scan, 0, 5);
+    let calls = vec![call(Count, None, DataType::Int64), call(LastValue, Some(2), DataType::Int32)];
+    let sums = planner.session_sums(watermark, 3, &[1], calls);
+    planner.sink(sums, "out");
+    let mut pair = Pair::new(planner.build(), &[scan]);
+    pair.step(&["3 a 10"], LIMITS);
+    let nodes = pair.step(&["1 a 20"], LIMITS);
+    let at = |ms| format!("1970-01-01T00:00:00.00{ms}");
+    let wanted = [
+        format!("session k=a from={}: a0=1 a1=10 until={} -> nothing", at(3), at(6)),
+        format!("session k=a from={}: nothing -> a0=2 a1=20 until={}", at(1), at(6)),
+    ];
+    assert_eq!(told(&nodes[sums.0]).into_iter().collect::<std::collections::BTreeSet<_>>(), wanted.into());
 }

@@ -136,3 +136,24 @@ fn sessions_end_with_the_clock() {
         ],
     );
 }
+
+#[test]
+fn sums_of_sessions_leave_with_the_clock() {
+    let mut planner = Planner::default();
+    let scan = planner.scan("events", COLUMNS, true);
+    let columns = planner.schema(scan);
+    let clocked = planner.add(NodeKind::ProcessingTime, &[scan], columns);
+    let sums = planner.session_sums(clocked, 10, &[1], vec![call(Count, None, DataType::Int64)]);
+    planner.sink(sums, "out");
+    check_plan(
+        (planner.build(), scan),
+        &[
+            (1, "a", &[]),
+            (8, "ab", &[]),
+            (18, "b", &["a 2 1 18 17", "b 1 8 18 17"]),
+            (19, "", &[]),
+            (28, "", &["b 1 18 28 27"]),
+            (29, "", &[]),
+        ],
+    );
+}

@@ -3,7 +3,7 @@
 use super::fixtures::*;
 use super::windows::TUMBLE;
 use crate::plan::AggregateFunction::{Count, Sum};
-use crate::plan::{JoinKind, NodeId, NodeKind, Plan, SortKey, WindowKind};
+use crate::plan::{Aggregate, JoinKind, NodeId, NodeKind, Plan, SortKey, WindowKind};
 use arrow_schema::{DataType, Field, Schema, SchemaRef};
 use std::sync::Arc;
 
@@ -26,6 +26,26 @@ impl Planner {
             &[input],
             schema,
         )
+    }
+
+    /// The aggregates of sessions by the time in the first column.
+    pub fn session_sums(
+        &mut self,
+        input: NodeId,
+        gap_ms: i64,
+        keys: &[usize],
+        aggregates: Vec<Aggregate>,
+    ) -> NodeId {
+        let from = self.schema(input);
+        let keyed = Schema::new(keys.iter().map(|key| from.field(*key).clone()).collect::<Vec<_>>());
+        let names: Vec<String> = (0..aggregates.len()).map(|index| format!("a{index}")).collect();
+        let calls = names.iter().zip(&aggregates).map(|(name, call)| (name.as_str(), call.data_type.clone()));
+        let more: Vec<(&str, DataType)> = calls.chain(BOUNDS.iter().cloned()).collect();
+        let schema = widened(&Arc::new(keyed), &more);
+        let zone = base::Zone::UTC;
+        let kind =
+            NodeKind::SessionAggregate { time_column: 0, gap_ms, zone, keys: keys.to_vec(), aggregates };
+        self.add(kind, &[input], schema)
     }
 
     pub fn assign(&mut self, input: NodeId, window: WindowKind) -> NodeId {
@@ -134,30 +154,69 @@ fn sessions(delay_ms: i64) -> (Arc<Plan>, NodeId) {
     (planner.build(), scan)
 }
 
+/// The same by an aggregate that keeps no rows.
+fn summed_sessions(delay_ms: i64) -> (Arc<Plan>, NodeId) {
+    let mut planner = Planner::default();
+    let scan = planner.scan("events", COLUMNS, true);
+    let marked = planner.watermark(scan, 0, delay_ms);
+    let calls = vec![call(Count, None, DataType::Int64), call(Sum, Some(2), DataType::Int32)];
+    let sums = planner.session_sums(marked, 5, &[1], calls);
+    let (text, count, sum) = (DataType::Utf8, DataType::Int64, DataType::Int32);
+    let out = planner.project(
+        sums,
+        &[
+            ("k", column(0, text)),
+            ("start", column(3, TIMESTAMP)),
+            ("end", column(4, TIMESTAMP)),
+            ("n", column(1, count)),
+            ("sum", column(2, sum)),
+            ("time", column(5, TIMESTAMP)),
+        ],
+    );
+    planner.sink(out, "out");
+    (planner.build(), scan)
+}
+
 #[test]
 fn sessions_end_where_no_row_came_for_the_gap() {
-    let (plan, scan) = sessions(10);
-    // Rows at a distance of exactly the gap are in one session, as in Flink; `8 b` makes one of two.
-    check(
-        &plan,
-        scan,
-        "1 a 1\n6 a 2\n12 a 4\n3 b 1\n12 b 2\n8 b 4\n30 a 8",
-        &["a 1 11 2 3 10", "a 12 17 1 4 16", "b 3 17 3 7 16", "a 30 35 1 8 34"],
-        0,
-    );
+    for (plan, scan) in [sessions(10), summed_sessions(10)] {
+        // Rows at a distance of exactly the gap are in one session, as in Flink; `8 b` makes one of two.
+        check(
+            &plan,
+            scan,
+            "1 a 1\n6 a 2\n12 a 4\n3 b 1\n12 b 2\n8 b 4\n30 a 8",
+            &["a 1 11 2 3 10", "a 12 17 1 4 16", "b 3 17 3 7 16", "a 30 35 1 8 34"],
+            0,
+        );
+    }
+}
+
+#[test]
+fn a_session_that_was_merged_is_merged_again() {
+    for (plan, scan) in [sessions(40), summed_sessions(40)] {
+        // `6 a` joins [1, 6) and [11, 16), and `21 a` what has come of it and [26, 31), all from and to the last moment.
+        check(
+            &plan,
+            scan,
+            "1 a 1\n11 a 2\n6 a 4\n16 a 8\n26 a 16\n21 a 32\n0 - 64\n10 - 64\n5 - -",
+            &["- 0 15 3 128 14", "a 1 31 6 63 30"],
+            0,
+        );
+    }
 }
 
 #[test]
 fn a_row_behind_a_fired_session_begins_a_new_one_or_is_late() {
     // The session [1, 7) fires at 6; `5 a` is in time and its session overlaps the fired one. `1 a 32` is late.
-    let (plan, scan) = sessions(0);
-    check(
-        &plan,
-        scan,
-        "1 a 1\n2 a 2\n6 b 4\n5 a 8\n11 a 16\n1 a 32\n40 b 1",
-        &["a 1 7 2 3 6", "a 5 10 1 8 9", "b 6 11 1 4 10", "a 11 16 1 16 15", "b 40 45 1 1 44"],
-        1,
-    );
+    for (plan, scan) in [sessions(0), summed_sessions(0)] {
+        check(
+            &plan,
+            scan,
+            "1 a 1\n2 a 2\n6 b 4\n5 a 8\n11 a 16\n1 a 32\n40 b 1",
+            &["a 1 7 2 3 6", "a 5 10 1 8 9", "b 6 11 1 4 10", "a 11 16 1 16 15", "b 40 45 1 1 44"],
+            1,
+        );
+    }
 }
 
 #[test]

@@ -42,6 +42,12 @@ fn berlin(size_ms: i64, gap_ms: i64) -> (Arc<Plan>, NodeId) {
     let kind = NodeKind::SessionWindow { time_column: 0, gap_ms, zone, keys: vec![1] };
     let sessions = planner.add(kind, &[marked], with_bounds.clone());
     planner.sink(sessions, "session");
+    let kind =
+        NodeKind::SessionAggregate { time_column: 0, gap_ms, zone, keys: vec![1], aggregates: calls() };
+    let mut fields = vec![("k", DataType::Utf8), ("n", DataType::Int64), ("sum", DataType::Int32)];
+    fields.extend([("window_start", TIMESTAMP), ("window_end", TIMESTAMP), ("window_time", instants())]);
+    let sums = planner.add(kind, &[marked], schema(&fields));
+    planner.sink(sums, "session_sums");
     let assigned =
         planner.add(NodeKind::WindowAssign { time_column: 0, window, zone }, &[marked], with_bounds.clone());
     let numbered: Vec<_> = with_bounds
@@ -103,6 +109,8 @@ fn the_hour_that_comes_twice_is_one_window_which_fires_after_the_second() {
         "session: -90 a 1 30 60 -60",
         "session: 20 a 8 80 155 95",
         "session: 65 a 16 80 155 95",
+        "session_sums: a 1 1 30 60 -60",
+        "session_sums: a 4 30 80 155 95",
         "sums: a 1 1 0 60 -60",
         "sums: a 1 16 120 180 120",
         "sums: a 3 14 60 120 0",

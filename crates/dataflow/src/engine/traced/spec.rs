@@ -4,7 +4,7 @@ use super::super::error::DataflowError;
 use super::super::keys::{KeyEncoder, Keys};
 use super::super::time::{as_milliseconds, wall_clock};
 use super::super::window::WindowSpec;
-use crate::plan::{JoinKind, NodeId, NodeKind, Plan};
+use crate::plan::{JoinKind, NodeId, NodeKind, Plan, WindowKind};
 use arrow_array::{ArrayRef, RecordBatch};
 use arrow_schema::SchemaRef;
 
@@ -121,6 +121,12 @@ pub(crate) fn keeps(plan: &Plan, id: NodeId, schemas: &[SchemaRef]) -> Keeps {
         | NodeKind::Sink { .. } => return Keeps::Nothing,
         NodeKind::WindowAggregate { time_column, window, zone, keys, .. } => {
             let window = Window { spec: WindowSpec::new(*time_column, *window, *zone) };
+            Spec { window: Some(window), ..spec(vec![by_keys(keys)]) }
+        }
+        NodeKind::SessionAggregate { time_column, gap_ms, zone, keys, .. } => {
+            // Of the window nothing but the times of its rows is asked; what leaves says where it begins and ends.
+            let window = WindowKind::Tumble { size_ms: *gap_ms, offset_ms: 0 };
+            let window = Window { spec: WindowSpec::new(*time_column, window, *zone) };
             Spec { window: Some(window), ..spec(vec![by_keys(keys)]) }
         }
         NodeKind::GroupAggregate { keys, .. } => Spec { needs_fresh: true, ..spec(vec![by_keys(keys)]) },

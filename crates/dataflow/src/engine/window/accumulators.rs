@@ -26,6 +26,20 @@ impl Accumulators {
     }
 }
 
+impl Accumulators {
+    /// Adds the values of some of the own slots, which are done with then, to those that `into` names for them. No slot
+    /// is named twice.
+    pub(crate) fn merge_slots(&mut self, slots: &[u32], into: &[u32]) -> Result<(), DataflowError> {
+        if slots.is_empty() {
+            return Ok(());
+        }
+        let mut taken = self.fresh();
+        taken.grow(slots.len());
+        taken.restore(&(0..slots.len() as u32).collect::<Vec<u32>>(), &self.save(slots)?)?;
+        self.merge(&taken, into)
+    }
+}
+
 impl Columns for Accumulators {
     type Error = DataflowError;
 

@@ -31,6 +31,7 @@ mod retract;
 mod shown;
 
 pub(crate) use accumulator::{Accumulator, AccumulatorSpec, accumulator_supports, add_first, add_wide};
+pub(crate) use accumulators::Accumulators;
 pub(crate) use aggregate::AggregateNode;
 pub(crate) use argument::{
     Argument, Representation, Values, decimal_column, float_column, integer_column, passing,

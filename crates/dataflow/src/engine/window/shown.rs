@@ -1,4 +1,4 @@
-//! The results of a slice of a windowed aggregate, for those who look.
+//! The results of a slice or a session of a windowed aggregate, for those who look.
 
 use super::super::error::DataflowError;
 use super::super::probe::ProbedField;
@@ -23,7 +23,9 @@ impl AggregateShown {
         schemas: &[SchemaRef],
     ) -> Result<AggregateShown, DataflowError> {
         let node = plan.node(id);
-        let NodeKind::WindowAggregate { keys, aggregates, .. } = &node.kind else {
+        let (NodeKind::WindowAggregate { keys, aggregates, .. }
+        | NodeKind::SessionAggregate { keys, aggregates, .. }) = &node.kind
+        else {
             return Err(DataflowError::internal("the node is no windowed aggregate"));
         };
         let input = &schemas[node.inputs[0].0];
