@@ -258,6 +258,27 @@ impl Graph {
         &self.relations[id].columns
     }
 
+    /// The session window of which a relation is a projection, with `filtered` of some of its rows, and each column of
+    /// the relation as an expression over the columns of that.
+    pub fn session_below(&self, id: RelationId, filtered: bool) -> Option<(RelationId, Vec<Scalar>)> {
+        let columns = self.columns(id).iter().enumerate();
+        let mut scalars: Vec<Scalar> = columns.map(|(index, column)| column.scalar(index)).collect();
+        let mut below = id;
+        loop {
+            let relation = &self.relations[below];
+            match &relation.kind {
+                RelationKind::SessionWindow { .. } => return Some((below, scalars)),
+                RelationKind::Project { expressions } => {
+                    let replace = |column: usize| expressions[column].clone();
+                    scalars.iter_mut().for_each(|scalar| scalar.replace_columns(&replace));
+                    below = relation.inputs[0];
+                }
+                RelationKind::Filter { .. } if filtered => below = relation.inputs[0],
+                _ => return None,
+            }
+        }
+    }
+
     /// Whether every scan below ends by itself.
     pub fn is_bounded(&self, id: RelationId) -> bool {
         let relation = &self.relations[id];

@@ -105,7 +105,8 @@ impl Facts {
                 };
                 Facts { changes: Changelog::Insert, keys }
             }
-            NodeKind::WindowAggregate { keys, aggregates, .. } => {
+            NodeKind::WindowAggregate { keys, aggregates, .. }
+            | NodeKind::SessionAggregate { keys, aggregates, .. } => {
                 let bounds = keys.len() + aggregates.len();
                 let key = (0..keys.len()).chain([bounds, bounds + 1]).collect();
                 Facts { changes: Changelog::Insert, keys: vec![key] }
@@ -206,6 +207,7 @@ pub(super) fn takes_only_inserts(kind: &NodeKind) -> bool {
         kind,
         NodeKind::WindowAssign { .. }
             | NodeKind::SessionWindow { .. }
+            | NodeKind::SessionAggregate { .. }
             | NodeKind::WindowAggregate { .. }
             | NodeKind::WindowRank { .. }
             | NodeKind::WindowJoin { .. }

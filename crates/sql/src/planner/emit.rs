@@ -8,6 +8,7 @@ mod join;
 mod lookup;
 mod over;
 mod pattern;
+mod session;
 mod sink;
 mod versions;
 mod window;

@@ -66,6 +66,7 @@ fn modes(plan: &Plan) -> String {
             | NodeKind::Watermark { .. } => return None,
             NodeKind::WindowAssign { .. } => "Assign",
             NodeKind::SessionWindow { .. } => "Session",
+            NodeKind::SessionAggregate { .. } => "SessionSums",
             NodeKind::WindowRank { .. } => "WindowRank",
             NodeKind::WindowJoin { .. } => "WindowJoin",
             NodeKind::ProcessingTime => "ProcessingTime",

@@ -20,7 +20,8 @@ fn the_windows_of_the_comparison_plan() {
     let (found, wrong) = check("windows.sql", &fs::read_to_string(file).unwrap());
     assert_eq!(wrong, 0, "{found}");
     assert!(found.contains("every node is append-only: [I]"), "{found}");
-    for (node, times) in [("CUMULATE(", 1), ("SessionWindow(", 2), ("WindowRank(", 3), ("WindowJoin(", 4)] {
+    for (node, times) in [("CUMULATE(", 1), ("SessionAggregate(", 2), ("WindowRank(", 3), ("WindowJoin(", 4)]
+    {
         assert_eq!(found.matches(node).count(), times, "{node} in {found}");
     }
 }

@@ -65,6 +65,9 @@ impl Emitter<'_> {
         else {
             return Err(Box::new(Diagnostic::invalid(Span::default(), "no window aggregate")));
         };
+        if let Some(sums) = self.session_sums(id, relation) {
+            return self.session_aggregate(relation, sums, phase);
+        }
         let input = self.relation(relation.inputs[0], phase)?;
         let (calls, new_keys, mut columns, mut places) = self.calls(id, relation, &input, keys, aggregates);
         let bounds = relation.columns.len() - 3;

@@ -34,3 +34,7 @@ SELECT * FROM TABLE(SESSION(TABLE orders PARTITION BY customer, DESCRIPTOR(place
 SELECT customer, amount FROM (SELECT *, ROW_NUMBER() OVER (PARTITION BY customer ORDER BY amount DESC) AS place FROM orders) WHERE place <= 3;
 SELECT window_start, COUNT(*) FROM TABLE(TUMBLE(TABLE ahead, DESCRIPTOR(ts), INTERVAL '1' HOUR)) GROUP BY window_start, window_end;
 SELECT id FROM orders WHERE amount > 5;
+-- Sums of sessions.
+SELECT customer, COUNT(*), MAX(amount), window_end
+FROM TABLE(SESSION(TABLE orders PARTITION BY customer, DESCRIPTOR(placed), INTERVAL '5' MINUTE))
+GROUP BY customer, window_start, window_end;
