@@ -3,6 +3,7 @@
 use super::super::error::DataflowError;
 use super::super::join::only_inserts;
 use super::super::keys::{KeyEncoder, Keys};
+use super::super::rows::RowEncoder;
 use super::super::time::{passed_times, wall_clock};
 use super::super::window::{AccumulatorSpec, Accumulators, Argument};
 use crate::batch::Batch;
@@ -25,7 +26,7 @@ pub(super) struct Spec {
     pub(super) keys: KeyEncoder,
     pub(super) aggregates: Arc<Vec<AccumulatorSpec>>,
     /// The columns that the accumulators are saved as.
-    pub(super) saved: KeyEncoder,
+    pub(super) saved: RowEncoder,
     /// An aggregate asks which row came first.
     pub(super) is_numbered: bool,
     pub(super) schema: SchemaRef,
@@ -64,7 +65,7 @@ impl Spec {
             zone: *zone,
             keys: KeyEncoder::new(keys.clone(), keys.iter().map(|key| type_of(*key).clone()).collect())?,
             aggregates: specs,
-            saved: KeyEncoder::new((0..saved.len()).collect(), saved)?,
+            saved: RowEncoder::new(saved)?,
             is_numbered: is_numbered(aggregates),
             schema: schemas[id.0].clone(),
         })
