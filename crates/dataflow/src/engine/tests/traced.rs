@@ -180,6 +180,23 @@ fn windows_go_on_from_their_latest_row_and_link_the_others_of_theirs() {
 }
 
 #[test]
+fn sums_of_sessions_go_on_from_the_rows_that_they_are_made_of() {
+    let mut planner = Planner::default();
+    let scan = planner.scan("events", COLUMNS, false);
+    let marked = planner.watermark(scan, 0, 0);
+    let sums = planner.session_sums(marked, 9, &[1], vec![call(Count, None, DataType::Int64)]);
+    planner.sink(sums, "out");
+    let plan = planner.build();
+    let mut dataflow = traced(&plan);
+    run(&mut dataflow, &plan, &[(scan, "1 a 1", &[(0, 1)])], false);
+    run(&mut dataflow, &plan, &[(scan, "5 a 2\n6 b 4", &[(0, 2)])], false);
+    let output = run(&mut dataflow, &plan, &[(scan, "15 a 8", &[(0, 3)])], false);
+    assert_eq!(shown(&plan, &output), ["out: a 2 1 14 13 | 2+1", "out: b 1 6 15 14 | -"]);
+    let output = run(&mut dataflow, &plan, &[(scan, "40 b 8", &[])], false);
+    assert_eq!(shown(&plan, &output), ["out: a 1 15 24 23 | 3"]);
+}
+
+#[test]
 fn a_running_aggregate_goes_on_with_what_came_in_the_step_alone() {
     let mut planner = Planner::default();
     let scan = planner.scan("events", COLUMNS, false);
