@@ -226,13 +226,14 @@ fn rows_of_an_older_version_go_and_stay_as_new_ones_do() {
         if folder == &new {
             (1..=9).for_each(|number| produce(&node, folder, number, number));
         }
-        // The dearest of c1 change, and all its sums; the customer with least is another one.
-        for (number, amount, sum) in [(10, 5, 10), (13, 100, 117), (12, 1, 1), (15, 4, 8)] {
+        // The dearest of c1 change; the customer with least is another one. By number and price what the customer has
+        // paid then, and all with no more.
+        for (number, amount, paid, total) in
+            [(10, 5, 17, 32), (13, 100, 117, 150), (12, 1, 19, 34), (15, 4, 23, 38)]
+        {
             produce(&node, folder, number, amount);
-            let last = format!(
-                "\"item\":\"i{number}\",\"customer\":\"c{}\",\"amount\":{amount},\"total\":{sum}",
-                number % 3
-            );
+            let customer = number % 3;
+            let last = format!("\"customer\":\"c{customer}\",\"amount\":{paid},\"total\":{total}");
             node.run_until(folder, "eventwright topic consume sums", |shown| shown.contains(&last));
             interrupt(node);
             node = Node::start(folder, command, command);

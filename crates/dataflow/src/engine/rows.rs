@@ -143,26 +143,47 @@ impl RowEncoder {
         &self,
         rows: impl Iterator<Item = &'a [u8]>,
     ) -> Result<Vec<ArrayRef>, DataflowError> {
-        let rows: Vec<&[u8]> = rows.collect();
-        if rows.iter().all(|row| row.first() == Some(&COMPACT)) {
+        let mut rows: Vec<&[u8]> = rows.collect();
+        let older: Vec<&[u8]> = rows.iter().copied().filter(|row| row.first() != Some(&COMPACT)).collect();
+        if older.is_empty() {
             return self.decode_compact(&rows);
         }
-        let rows = rows.into_iter().map(|row| self.current(row)).collect::<Result<Vec<_>, _>>()?;
-        self.decode_compact(&rows.iter().map(|row| &**row).collect::<Vec<_>>())
+        let renewed = self.renew(&older)?;
+        let places = rows.iter_mut().filter(|row| row.first() != Some(&COMPACT));
+        places.enumerate().for_each(|(number, row)| *row = renewed.bytes(number));
+        self.decode_compact(&rows)
     }
 
     /// A row in the form that it has today: what is kept is compared with what comes.
     pub(crate) fn current<'a>(&self, row: &'a [u8]) -> Result<Cow<'a, [u8]>, DataflowError> {
-        let columns = match row.first() {
-            Some(&COMPACT) => return Ok(Cow::Borrowed(row)),
-            Some(0..COMPACT) => self.older.convert_rows([self.older.parser().parse(row)])?,
-            None if self.types.is_empty() => Vec::new(),
-            _ => return Err(StateError::damaged("a row that was kept has an unknown form").into()),
+        match row.first() {
+            Some(&COMPACT) => Ok(Cow::Borrowed(row)),
+            _ => Ok(Cow::Owned(self.renew(&[row])?.bytes)),
+        }
+    }
+
+    /// Rows of the older form in today's.
+    fn renew(&self, rows: &[&[u8]]) -> Result<EncodedRows, DataflowError> {
+        let is_known = |row: &&[u8]| match row.first() {
+            Some(first) => *first < COMPACT,
+            None => self.types.is_empty(),
         };
-        Ok(Cow::Owned(self.encode_columns(&columns, 1)?.bytes))
+        if !rows.iter().all(is_known) {
+            return Err(StateError::damaged("a row that was kept has an unknown form").into());
+        }
+        let parser = self.older.parser();
+        let columns = match self.types.is_empty() {
+            true => Vec::new(),
+            false => self.older.convert_rows(rows.iter().map(|row| parser.parse(row)))?,
+        };
+        self.encode_columns(&columns, rows.len())
     }
 
     fn decode_compact(&self, rows: &[&[u8]]) -> Result<Vec<ArrayRef>, DataflowError> {
+        // The text of a column is no more.
+        if rows.iter().map(|row| row.len()).sum::<usize>() > i32::MAX as usize {
+            return Err(DataflowError::invalid("the rows of one step take more than 2 GB"));
+        }
         let mut columns: Vec<Gathered<'_>> =
             self.forms.iter().map(|form| Gathered::new(form, rows.len())).collect();
         let null_bytes = columns.len().div_ceil(8);
@@ -361,7 +382,7 @@ impl<'a> Gathered<'a> {
                 if !is_null {
                     values.extend_from_slice(take_bytes(row, at)?);
                 }
-                offsets.push(i32::try_from(values.len()).map_err(|_| "a step takes in more than 2 GB")?);
+                offsets.push(i32::try_from(values.len()).map_err(|_| "a text is too long")?);
             }
             Values::Nested(values) => values.push(take_bytes(row, at)?),
         }
@@ -404,9 +425,11 @@ impl<'a> Gathered<'a> {
 mod tests {
     use super::{COMPACT, RowEncoder};
     use crate::engine::KeyEncoder;
+    use arrow_array::builder::{Int64Builder, MapBuilder, StringBuilder};
     use arrow_array::types::Int32Type;
     use arrow_array::*;
-    use arrow_schema::{DataType, Field, Schema};
+    use arrow_buffer::NullBuffer;
+    use arrow_schema::{DataType, Field, Fields, Schema};
     use std::sync::Arc;
 
     const ROWS: usize = 4;
@@ -447,7 +470,33 @@ mod tests {
             ("bytes", Arc::new(with_null([&[0u8][..], b"", &[3; 300]]).collect::<BinaryArray>())),
             ("list", Arc::new(ListArray::from_iter_primitive::<Int32Type, _, _>(lists))),
             ("month", Arc::new(with_null([0, -1, 12]).collect::<IntervalYearMonthArray>())),
+            ("micros", Arc::new(with_null([0, -1, i64::MAX]).collect::<TimestampMicrosecondArray>())),
+            ("nothing", Arc::new(NullArray::new(ROWS))),
+            ("row", row()),
+            ("map", map()),
         ]
+    }
+
+    fn row() -> ArrayRef {
+        let fields =
+            Fields::from(vec![Field::new("a", DataType::Int32, true), Field::new("b", DataType::Utf8, true)]);
+        let a: ArrayRef = Arc::new(Int32Array::from(vec![Some(1), None, None, Some(-1)]));
+        let b: ArrayRef = Arc::new(StringArray::from(vec![None, Some("x"), None, Some("")]));
+        let nulls = NullBuffer::from(vec![true, true, false, true]);
+        Arc::new(StructArray::new(fields, vec![a, b], Some(nulls)))
+    }
+
+    fn map() -> ArrayRef {
+        let mut map = MapBuilder::new(None, StringBuilder::new(), Int64Builder::new());
+        map.keys().append_value("k");
+        map.values().append_null();
+        map.append(true).unwrap();
+        map.append(false).unwrap();
+        map.append(true).unwrap();
+        map.keys().append_value("");
+        map.values().append_value(i64::MIN);
+        map.append(true).unwrap();
+        Arc::new(map.finish())
     }
 
     fn with_null<T>([first, second, third]: [T; 3]) -> impl Iterator<Item = Option<T>> {

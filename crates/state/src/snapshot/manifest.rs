@@ -11,8 +11,8 @@ use std::ops::Range;
 const MAGIC: &[u8; 8] = b"EWSTATE\0";
 
 /// Raise it whenever the meaning of the bytes changes. 3: owners are tags, which outlive the plan. 4: an operator may
-/// have tables that older programs do not look for.
-pub const FORMAT_VERSION: u32 = 4;
+/// have tables that older programs do not look for. 5: rows that are kept have bytes of their own.
+pub const FORMAT_VERSION: u32 = 5;
 
 /// The oldest format that is read. In 2 owners were the numbers of nodes, which are the tags of a job that was never
 /// changed.

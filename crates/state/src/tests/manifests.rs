@@ -41,15 +41,15 @@ fn damage_is_noticed_and_never_panics() {
         }
     }
     let mut newer = bytes;
-    newer[8] = 5;
+    newer[8] = 6;
     let error = Manifest::decode(&with_checksum(newer)).unwrap_err();
-    assert_eq!(error, StateError::Version { found: 5, known: 4 });
+    assert_eq!(error, StateError::Version { found: 6, known: 5 });
 }
 
 #[test]
 fn older_formats_are_still_read() {
     let manifest = manifest();
-    for format in [2, 3] {
+    for format in [2, 3, 4] {
         let mut older = manifest.encode();
         older[8] = format;
         assert_eq!(Manifest::decode(&with_checksum(older)).unwrap(), manifest);

@@ -2,10 +2,10 @@
 
 use super::super::error::DataflowError;
 use super::super::probe::ProbedField;
+use super::super::rows::RowEncoder;
 use super::accumulator::AccumulatorSpec;
 use super::accumulators::Accumulators;
 use crate::plan::{NodeId, NodeKind, Plan};
-use arrow_row::{RowConverter, SortField};
 use arrow_schema::SchemaRef;
 use state::Columns;
 use std::sync::Arc;
@@ -13,7 +13,8 @@ use std::sync::Arc;
 pub(crate) struct AggregateShown {
     specs: Arc<Vec<AccumulatorSpec>>,
     names: Vec<String>,
-    converter: RowConverter,
+    /// Slices are shown as `arrow-row` has their columns, sessions are kept as rows.
+    saved: RowEncoder,
 }
 
 impl AggregateShown {
@@ -35,16 +36,15 @@ impl AggregateShown {
         let specs = Arc::new(specs.collect::<Result<Vec<_>, _>>()?);
         let names = (keys.len()..keys.len() + aggregates.len())
             .map(|column| schemas[id.0].field(column).name().clone());
-        let types = Accumulators::new(specs.clone()).types();
-        let converter = RowConverter::new(types.into_iter().map(SortField::new).collect())?;
-        Ok(AggregateShown { names: names.collect(), specs, converter })
+        let saved = RowEncoder::new(Accumulators::new(specs.clone()).types())?;
+        Ok(AggregateShown { names: names.collect(), specs, saved })
     }
 
     pub(crate) fn results(&self, bytes: &[u8]) -> Result<Vec<ProbedField>, DataflowError> {
         let mut columns = Accumulators::new(self.specs.clone());
         columns.grow(1);
         if !self.specs.is_empty() {
-            let saved = self.converter.convert_rows([self.converter.parser().parse(bytes)])?;
+            let saved = self.saved.decode(std::iter::once(bytes))?;
             columns.restore(&[0], &saved)?;
         }
         let results = self.names.iter().zip(&columns.each);
