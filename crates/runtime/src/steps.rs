@@ -47,8 +47,9 @@ use std::sync::mpsc::{Receiver, sync_channel};
 use std::sync::{Arc, Mutex};
 use traces::Tracer;
 
-/// Prepared steps that may wait for the one that runs.
-const PREPARED_STEPS_MAX: usize = 2;
+/// Prepared steps that may wait for the one that runs, while one more is being read. Each has its rows in memory, and two
+/// that waited were no faster.
+const PREPARED_STEPS_MAX: usize = 1;
 
 /// How long a job waits before it tries again when the log takes no appends (a full disk).
 const UNAVAILABLE_MS: u64 = 100;
