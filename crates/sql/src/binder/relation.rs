@@ -261,22 +261,28 @@ impl Graph {
     /// The session window of which a relation is a projection, with `filtered` of some of its rows, and each column of
     /// the relation as an expression over the columns of that.
     pub fn session_below(&self, id: RelationId, filtered: bool) -> Option<(RelationId, Vec<Scalar>)> {
-        let columns = self.columns(id).iter().enumerate();
-        let mut scalars: Vec<Scalar> = columns.map(|(index, column)| column.scalar(index)).collect();
-        let mut below = id;
+        let mut session = id;
         loop {
-            let relation = &self.relations[below];
+            let relation = &self.relations[session];
             match &relation.kind {
-                RelationKind::SessionWindow { .. } => return Some((below, scalars)),
-                RelationKind::Project { expressions } => {
-                    let replace = |column: usize| expressions[column].clone();
-                    scalars.iter_mut().for_each(|scalar| scalar.replace_columns(&replace));
-                    below = relation.inputs[0];
-                }
-                RelationKind::Filter { .. } if filtered => below = relation.inputs[0],
+                RelationKind::SessionWindow { .. } => break,
+                RelationKind::Project { .. } => session = relation.inputs[0],
+                RelationKind::Filter { .. } if filtered => session = relation.inputs[0],
                 _ => return None,
             }
         }
+        let columns = self.columns(id).iter().enumerate();
+        let mut scalars: Vec<Scalar> = columns.map(|(index, column)| column.scalar(index)).collect();
+        let mut below = id;
+        while below != session {
+            let relation = &self.relations[below];
+            if let RelationKind::Project { expressions } = &relation.kind {
+                let replace = |column: usize| expressions[column].clone();
+                scalars.iter_mut().for_each(|scalar| scalar.replace_columns(&replace));
+            }
+            below = relation.inputs[0];
+        }
+        Some((session, scalars))
     }
 
     /// Whether every scan below ends by itself.

@@ -1,7 +1,7 @@
 //! Aggregates of session windows: of each session its bounds and what its rows add up to, not the rows.
 //!
-//! 1. A session is what `SessionWindow` takes for one. It joins the rows of a key between which less than the gap
-//!    lies; a row joins every session that its own window, from its time to `gap` after it, touches, and makes them
+//! 1. A session is what `SessionWindow` takes for one. It joins the rows of a key between which no more than the
+//!    gap lies; a row joins every session that its own window, from its time to `gap` after it, touches, and makes them
 //!    one. A row whose session has passed when it comes (`session end - 1 ms <= watermark before the row`) is late.
 //! 2. A session fires when a row of its key comes after its time has passed, or at the end of the step; either way what
 //!    leaves stands behind the row after which the watermark did so, ordered by end, key and begin, and the watermark

@@ -2,9 +2,8 @@
 //!
 //! An aggregate over a session window is one node with it where every row that comes in counts in the aggregate of its
 //! session: projections alone lie between them, nothing is computed of the bounds before the aggregate, and it groups
-//! by what tells the sessions apart, and by nothing else. Aggregates whose results show the order of all rows
-//! (LISTAGG, ARRAY_AGG) keep every value anyway, and merged sessions would lose that order, so those stay with the
-//! rows.
+//! by what tells the sessions apart, and by nothing else. Aggregates that keep their values anyway (DISTINCT, LISTAGG,
+//! COLLECT) stay with the rows: each row is written once there, and all values of a session whenever it grows here.
 
 use super::{Emitted, Emitter, Written};
 use crate::binder::{AggregateCall, Column, Relation, RelationId, RelationKind};
@@ -69,13 +68,17 @@ impl Read<'_> {
     }
 }
 
-/// An expression put together with the projection below the session, so that equal ones look alike.
-fn expanded(scalar: &Scalar, below: &Relation) -> String {
-    let mut scalar = scalar.clone();
+/// What an expression over the session's input is, put together with the projection below, so that equal ones look
+/// alike; but what is drawn there is no other column's draw.
+fn expanded(scalar: &Scalar, below: &Relation) -> (bool, String) {
+    let mut whole = scalar.clone();
     if let RelationKind::Project { expressions } = &below.kind {
-        scalar.replace_columns(&|column| expressions[column].clone());
+        whole.replace_columns(&|column| expressions[column].clone());
     }
-    scalar.identity()
+    match whole.is_deterministic() {
+        true => (true, whole.identity()),
+        false => (false, scalar.identity()),
+    }
 }
 
 impl Emitter<'_> {
@@ -93,7 +96,7 @@ impl Emitter<'_> {
             return None;
         };
         let below = &self.graph.relations[below];
-        let kept_as: Vec<String> =
+        let kept_as: Vec<(bool, String)> =
             kept_by.iter().map(|key| expanded(&below.columns[*key].scalar(*key), below)).collect();
         // Two keys may be the same.
         let one_of = |place: usize| kept_as.iter().position(|kept| *kept == kept_as[place]).unwrap_or(place);
@@ -104,7 +107,8 @@ impl Emitter<'_> {
                 Some(column) if column == width + 1 => return Some(GroupedBy::End),
                 _ => {}
             }
-            let is_of_rows = scalar.columns().iter().all(|column| *column < width);
+            let is_of_rows =
+                scalar.is_deterministic() && scalar.columns().iter().all(|column| *column < width);
             let identity = is_of_rows.then(|| expanded(scalar, below))?;
             kept_as.iter().position(|kept| *kept == identity).map(|place| GroupedBy::Key(kept_by[place]))
         };
@@ -122,7 +126,7 @@ impl Emitter<'_> {
             if !self.required[id].contains(&(keys.len() + number)) {
                 continue;
             }
-            if !can_be_merged(call) || ![call.argument, call.filter].iter().flatten().all(is_read) {
+            if keeps_values(call) || ![call.argument, call.filter].iter().flatten().all(is_read) {
                 return None;
             }
             let read = |column: Option<usize>| column.map(|column| reads[column].clone());
@@ -196,8 +200,13 @@ impl Emitter<'_> {
     }
 }
 
-/// Whether a session that is made of two has the result that its rows would have, in whatever order they came.
-fn can_be_merged(call: &AggregateCall) -> bool {
-    use AggregateFunction::{ArrayAgg, JsonArrayAgg, ListAgg};
-    !matches!(call.function, ListAgg | ArrayAgg | JsonArrayAgg) && call.options.default.is_none()
+fn keeps_values(call: &AggregateCall) -> bool {
+    use AggregateFunction::{
+        ArrayAgg, Collect, FirstValue, JsonArrayAgg, JsonObjectAgg, LastValue, ListAgg, Max, Min, Percentile,
+    };
+    match call.function {
+        ListAgg | ArrayAgg | JsonArrayAgg | JsonObjectAgg | Collect | Percentile => true,
+        Min | Max | FirstValue | LastValue => call.options.default.is_some(),
+        _ => call.distinct || call.options.default.is_some(),
+    }
 }

@@ -12,7 +12,7 @@ INSERT INTO counts
 SELECT bidder, COUNT(*), SESSION_START(ts, INTERVAL '10' SECOND), SESSION_END(ts, INTERVAL '10' SECOND)
 FROM bids GROUP BY bidder, SESSION(ts, INTERVAL '10' SECOND);
 INSERT INTO counts
-SELECT COUNT(DISTINCT bidder), COUNT(*), SESSION_START(ts, INTERVAL '10' SECOND), SESSION_END(ts, INTERVAL '10' SECOND)
+SELECT MAX(bidder), COUNT(*), SESSION_START(ts, INTERVAL '10' SECOND), SESSION_END(ts, INTERVAL '10' SECOND)
 FROM bids GROUP BY SESSION(ts, INTERVAL '10' SECOND);
 -- Keys in any order and twice, something computed, FILTER, and conditions on keys, bounds and results.
 INSERT INTO counts
@@ -26,7 +26,7 @@ SELECT MAX(auction), MIN(n), window_start, window_end FROM (
 ) GROUP BY bidder, auction, window_start, window_end;
 -- A computed key.
 INSERT INTO counts
-SELECT MOD(bidder, 10), SUM(DISTINCT price), SESSION_START(ts, INTERVAL '10' SECOND), SESSION_END(ts, INTERVAL '10' SECOND)
+SELECT MOD(bidder, 10), SUM(price), SESSION_START(ts, INTERVAL '10' SECOND), SESSION_END(ts, INTERVAL '10' SECOND)
 FROM bids GROUP BY MOD(bidder, 10), SESSION(ts, INTERVAL '10' SECOND);
 -- The time of the sessions goes on: windows of them, and the time of each.
 INSERT INTO counts
@@ -58,6 +58,13 @@ INSERT INTO texts
 SELECT bidder, MAX(DATE_FORMAT(window_end, 'dd')) FROM sessions GROUP BY bidder, window_start, window_end;
 INSERT INTO texts
 SELECT bidder, MAX(DATE_FORMAT(CURRENT_TIMESTAMP, note)) FROM sessions GROUP BY bidder, window_start, window_end;
--- All values in the order of their arrival.
+-- What is drawn is drawn once for each row, and one draw is not another: the first can be added up, the second not.
+CREATE TEMPORARY VIEW draws AS
+SELECT * FROM TABLE(SESSION(TABLE (SELECT RAND_INTEGER(2) AS a, RAND_INTEGER(2) AS b, ts FROM bids) PARTITION BY (a, b), DESCRIPTOR(ts), INTERVAL '10' SECOND));
+INSERT INTO counts SELECT a, SUM(b), window_start, window_end FROM draws GROUP BY b, a, window_start, window_end;
+INSERT INTO counts SELECT a, COUNT(*), window_start, window_end FROM draws GROUP BY a, window_start, window_end;
+-- All values are kept anyway.
+INSERT INTO counts
+SELECT bidder, COUNT(DISTINCT price), window_start, window_end FROM sessions GROUP BY bidder, window_start, window_end;
 INSERT INTO texts
 SELECT bidder, LISTAGG(note) FROM sessions GROUP BY bidder, window_start, window_end;
