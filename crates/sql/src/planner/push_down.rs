@@ -120,16 +120,16 @@ impl Pass<'_> {
             }
             RelationKind::WindowAggregate { keys, .. } => {
                 let keys = keys.clone();
-                // A condition on the bounds of a session would come no further, and part the aggregate from it. Others
-                // that lie in between now may yet go on.
+                // What cannot pass a session, as its bounds and what is computed of its keys, would part the aggregate
+                // from it. Other conditions that lie in between now may yet go on.
                 let session = self.old.session_below(relation.inputs[0], true);
-                let is_bound = |key: usize| {
-                    session.as_ref().is_some_and(|(session, scalars)| {
+                let passes = |key: usize| {
+                    session.as_ref().is_none_or(|(session, scalars)| {
                         let width = self.old.columns(*session).len() - 3;
-                        scalars[keys[key]].columns().iter().any(|column| *column >= width)
+                        scalars[keys[key]].as_column().is_some_and(|column| column < width)
                     })
                 };
-                let (below, above) = split(predicates, |column| column < keys.len() && !is_bound(column));
+                let (below, above) = split(predicates, |column| column < keys.len() && passes(column));
                 let below =
                     below.into_iter().map(|predicate| remapped(predicate, &|column| keys[column])).collect();
                 self.through(relation, vec![below], above)

@@ -9,7 +9,6 @@ use super::super::window::{AccumulatorSpec, Accumulators, Argument};
 use crate::batch::Batch;
 use crate::plan::{Aggregate, AggregateFunction, NodeId, NodeKind, Plan};
 use arrow_array::Int64Array;
-use arrow_array::cast::AsArray;
 use arrow_buffer::ScalarBuffer;
 use arrow_schema::SchemaRef;
 use base::Zone;
@@ -75,16 +74,15 @@ impl Spec {
         only_inserts(batch)?;
         let watermarks = batch.watermarks.clone();
         let watermarks = watermarks.ok_or_else(|| DataflowError::internal("rows without a watermark"))?;
-        let argument = |call: &AccumulatorSpec| {
-            let column = call.argument.map(|column| batch.rows.column(column));
-            let filter = call.filter.map(|column| batch.rows.column(column).as_boolean());
-            Argument::new(column, filter, call.representation, call.encoder.as_deref())
-        };
         Ok(Prepared {
             keys: self.keys.encode(&batch.rows)?,
             times: wall_clock(&batch.rows, self.time_column, self.zone)?,
             watermarks: passed_times(watermarks, self.zone),
-            arguments: self.aggregates.iter().map(argument).collect::<Result<_, _>>()?,
+            arguments: self
+                .aggregates
+                .iter()
+                .map(|call| call.argument_of(&batch.rows))
+                .collect::<Result<_, _>>()?,
         })
     }
 }

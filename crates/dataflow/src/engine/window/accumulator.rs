@@ -17,7 +17,8 @@ use super::super::error::DataflowError;
 use super::super::keys::KeyEncoder;
 use super::argument::{Argument, Representation, Values, decimal_column, float_column, integer_column};
 use crate::plan::{Aggregate, AggregateFunction, type_name};
-use arrow_array::ArrayRef;
+use arrow_array::cast::AsArray;
+use arrow_array::{ArrayRef, RecordBatch};
 use arrow_buffer::NullBuffer;
 use arrow_schema::DataType;
 use std::sync::Arc;
@@ -119,6 +120,13 @@ impl AccumulatorSpec {
             distinct,
             gather,
         })
+    }
+
+    /// What the call reads of some rows.
+    pub(crate) fn argument_of(&self, rows: &RecordBatch) -> Result<Argument, DataflowError> {
+        let column = self.argument.map(|column| rows.column(column));
+        let filter = self.filter.map(|column| rows.column(column).as_boolean());
+        Argument::new(column, filter, self.representation, self.encoder.as_deref())
     }
 
     pub(crate) fn make(&self) -> Accumulator {

@@ -8,13 +8,10 @@ use super::super::late::LateKeeper;
 use super::super::partitions::Partitions;
 use super::super::time::{passed_times, wall_clock};
 use super::super::track::Track;
-use super::accumulator::AccumulatorSpec;
 use super::accumulators::Accumulators;
-use super::argument::Argument;
 use super::partition::{AggregateSpec, Emitted, Partition, Prepared, Share};
 use crate::batch::Batch;
 use crate::plan::NodeId;
-use arrow_array::cast::AsArray;
 use state::{KeyedWindows, Store, Table, TableId};
 use std::sync::Arc;
 
@@ -97,16 +94,15 @@ fn prepare(spec: &AggregateSpec, batch: &Batch) -> Result<Prepared, DataflowErro
     let slice_ends = slice_ends.collect();
     let watermarks = batch.watermarks.clone();
     let watermarks = watermarks.ok_or_else(|| DataflowError::internal("rows without a watermark"))?;
-    let argument = |call: &AccumulatorSpec| {
-        let column = call.argument.map(|column| batch.rows.column(column));
-        let filter = call.filter.map(|column| batch.rows.column(column).as_boolean());
-        Argument::new(column, filter, call.representation, call.encoder.as_deref())
-    };
     Ok(Prepared {
         keys: spec.keys.encode(&batch.rows)?,
         slice_ends,
         watermarks: passed_times(watermarks, spec.window.zone),
         ordinals: batch.ordinals.values().clone(),
-        arguments: spec.aggregates.iter().map(argument).collect::<Result<_, _>>()?,
+        arguments: spec
+            .aggregates
+            .iter()
+            .map(|call| call.argument_of(&batch.rows))
+            .collect::<Result<_, _>>()?,
     })
 }

@@ -27,7 +27,7 @@ SELECT MAX(auction), MIN(n), window_start, window_end FROM (
 -- A computed key.
 INSERT INTO counts
 SELECT MOD(bidder, 10), SUM(price), SESSION_START(ts, INTERVAL '10' SECOND), SESSION_END(ts, INTERVAL '10' SECOND)
-FROM bids GROUP BY MOD(bidder, 10), SESSION(ts, INTERVAL '10' SECOND);
+FROM bids GROUP BY MOD(bidder, 10), SESSION(ts, INTERVAL '10' SECOND) HAVING MOD(bidder, 10) = 3;
 -- The time of the sessions goes on: windows of them, and the time of each.
 INSERT INTO counts
 SELECT bidder, n, window_start, window_end FROM (
