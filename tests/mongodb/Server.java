@@ -40,6 +40,7 @@ import javax.crypto.SecretKeyFactory;
 import javax.crypto.spec.PBEKeySpec;
 import javax.crypto.spec.SecretKeySpec;
 import org.h2.mvstore.MVMap;
+import org.h2.mvstore.MVStore;
 
 public class Server extends H2Backend {
     static final Set<String> WITHOUT_LOGIN = Set.of("hello", "ismaster", "isMaster", "saslStart", "saslContinue", "ping", "buildInfo");
@@ -61,7 +62,8 @@ public class Server extends H2Backend {
     final MVMap<String, Long> marks;
 
     Server(Path folder, int port) {
-        super(folder.resolve("data.mv").toString());
+        // A document and its entry in the index lie in two maps: nothing goes to the file in the midst of a command.
+        super(new MVStore.Builder().fileName(folder.resolve("data.mv").toString()).autoCommitDisabled().open());
         this.folder = folder;
         this.port = port;
         changes = getMvStore().openMap("suite.changes");
@@ -119,10 +121,8 @@ public class Server extends H2Backend {
                 answer = new Document("ok", 1.0);
                 break;
             default:
-                answer = super.handleCommand(channel, database, command, query);
-        }
-        if (WRITES.contains(command)) {
-            commit();
+                answer = WRITES.contains(command)
+                    ? written(channel, database, command, query) : super.handleCommand(channel, database, command, query);
         }
         if (command.equals("aggregate")) {
             Document cursor = (Document) answer.get("cursor");
@@ -132,6 +132,17 @@ public class Server extends H2Backend {
         }
         answer.put("operationTime", new BsonTimestamp(changes.isEmpty() ? 1L << 32 : changes.lastKey()));
         return answer;
+    }
+
+    /** One after the other, so that none is in the midst of its work when another one is committed. */
+    Document written(Channel channel, String database, String command, Document query) {
+        synchronized (marks) {
+            try {
+                return super.handleCommand(channel, database, command, query);
+            } finally {
+                commit();
+            }
+        }
     }
 
     /** Without the types that no value has here, and whose names the server does not know. */
