@@ -34,7 +34,7 @@ pub struct Server {
 /// Where the server is.
 pub fn server() -> Server {
     let given = std::env::var("EVENTWRIGHT_TEST_MYSQL");
-    let given = given.expect("run it with: cargo xtask test --stage mysql");
+    let given = given.expect("run it with: cargo xtask test mysql");
     let mut parts = given.splitn(4, ' ').map(str::to_string);
     let mut part = || parts.next().expect("PORT REPLICA USER PASSWORD");
     Server { port: part(), replica: part(), user: part(), password: part() }

@@ -1,7 +1,7 @@
 //! The sink of `jdbc` at a real PostgreSQL: what is stored, who may write, and what befalls them; and feeds of
 //! `postgres-cdc`.
 //!
-//! `cargo xtask test --stage postgres` starts the server and runs this; it says in `EVENTWRIGHT_TEST_POSTGRES` where
+//! `cargo xtask test postgres` starts the server and runs this; it says in `EVENTWRIGHT_TEST_POSTGRES` where
 //! (`PORT USER PASSWORD`). Every test has tables of its own.
 
 mod cdc;

@@ -29,7 +29,7 @@ pub struct Server {
 /// Where the server is.
 pub fn server() -> Server {
     let given = std::env::var("EVENTWRIGHT_TEST_POSTGRES");
-    let given = given.expect("run it with: cargo xtask test --stage postgres");
+    let given = given.expect("run it with: cargo xtask test postgres");
     let mut parts = given.splitn(3, ' ').map(str::to_string);
     let mut part = || parts.next().expect("PORT USER PASSWORD");
     Server { port: part(), user: part(), password: part() }
