@@ -297,7 +297,8 @@ fn put_wide(out: &mut Vec<u8>, value: i128) {
 }
 
 fn take_wide(row: &[u8], at: &mut usize) -> Result<i128, &'static str> {
-    let count = usize::from(*take_slice(row, at, 1)?.first().unwrap_or(&0));
+    let [count] = *take_slice(row, at, 1)? else { return Err("a value ends too early") };
+    let count = usize::from(count);
     let own = take_slice(row, at, count)?;
     let sign = if own.last().is_some_and(|last| last & 0x80 != 0) { 0xff } else { 0 };
     let mut bytes = [sign; 16];
