@@ -18,7 +18,7 @@ use kafka_wire::records::Batch;
 use os::sim::SimOs;
 use pipe::Pipe;
 use runtime::{JobRequest, Machine, RestartStrategy, RuntimeError, Submitted, Turn};
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 use world::{Input, Life};
 
@@ -49,6 +49,8 @@ type Watch = Box<dyn Fn(&Memory) + Send>;
 struct Outside {
     kind: Kind,
     memory: Mutex<Memory>,
+    /// How many numbers there are by now.
+    there: AtomicI64,
     /// Calls that fail from now on.
     troubles: AtomicU32,
     opened: AtomicU32,
@@ -58,7 +60,8 @@ struct Outside {
 impl Outside {
     fn new(kind: Kind, memory: Memory) -> Arc<Outside> {
         let (troubles, opened, watch) = Default::default();
-        Arc::new(Outside { kind, memory: Mutex::new(memory), troubles, opened, watch })
+        let (memory, there) = (Mutex::new(memory), AtomicI64::new(COUNT));
+        Arc::new(Outside { kind, memory, there, troubles, opened, watch })
     }
 
     fn call<R>(&self, act: impl FnOnce(&mut Memory) -> R) -> Result<R, SourceError> {
@@ -99,7 +102,7 @@ impl Feed for Polls {
     fn poll(&mut self, _wait_ms: u64) -> Result<Haul, SourceError> {
         let is_queue = self.outside.kind == Kind::Queue;
         let from = self.next;
-        let until = (from + 7).min(COUNT);
+        let until = (from + 7).min(self.outside.there.load(Ordering::SeqCst));
         self.outside.call(|memory| memory.delivered = until)?;
         self.next = until;
         let record = |number: i64| FeedRecord {
@@ -324,6 +327,8 @@ fn a_changed_job_has_what_landed_and_asks_the_outside_for_the_rest_alone() {
     for kind in [Kind::Queue, Kind::Replayable] {
         let world = SimOs::new(47);
         let outside = Outside::new(kind, Memory::default());
+        // However far the feed runs ahead, something is left to ask for.
+        outside.there.store(COUNT - 30, Ordering::SeqCst);
         let (life, pipe, mut first) = begin(&world, &outside);
         first.observer = Some(Arc::new(|_, _| {}));
         let mut machine = life.runtime.machine(first).unwrap();
@@ -334,6 +339,7 @@ fn a_changed_job_has_what_landed_and_asks_the_outside_for_the_rest_alone() {
         drop(machine);
         let before = pipe.topic("topic");
         let asked_again = outside.memory.lock().unwrap().delivered;
+        outside.there.store(COUNT, Ordering::SeqCst);
         let (pipe, other) = request(&world, &life, &outside);
         let plan = pipe::summed(&other.plan, 0);
         let mut machine = life.runtime.machine(Pipe::changed(other, plan)).unwrap();
