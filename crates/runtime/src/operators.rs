@@ -2,6 +2,7 @@
 //! which tags lies what belongs to them.
 
 use base::codec::{CodecError, FieldReader, FieldWriter};
+use dataflow::engine::{TableLayout, layouts};
 use dataflow::plan::{Identities, NodeId, NodeKind, Plan, Table, tree};
 use std::collections::BTreeSet;
 
@@ -56,6 +57,10 @@ pub struct OperatorRecord {
     pub tag: u32,
     /// See [`Identities`].
     pub identity: u64,
+    /// See [`Identities::families`]; 0 where an older version wrote it, whose identities were others.
+    pub family: u64,
+    /// What lies in its tables, if another operator can be made of it.
+    pub layout: Vec<TableLayout>,
     pub role: Role,
     /// The columns of a scan, as one number.
     pub columns: u64,
@@ -81,7 +86,16 @@ impl OperatorRecord {
         self.text.split('(').next().unwrap_or_default()
     }
 
-    pub(crate) fn encode(&self, out: &mut FieldWriter) {
+    /// Whether its identity can be compared with those of today.
+    pub fn is_comparable(&self) -> bool {
+        self.family != 0
+    }
+
+    fn encode(&self, has_layout: bool, out: &mut FieldWriter) {
+        if has_layout {
+            out.u64(self.family).u32(self.layout.len() as u32);
+            self.layout.iter().for_each(|table| table.encode(out));
+        }
         out.u32(self.tag).u64(self.identity).u8(self.role.code()).u64(self.columns);
         out.u64(self.uses).u64(self.readers);
         out.u64(self.of_table.address).u64(self.of_table.layout).u64(self.of_table.startup);
@@ -94,7 +108,15 @@ impl OperatorRecord {
         out.text(&self.table).text(&self.text);
     }
 
-    pub(crate) fn decode(reader: &mut FieldReader<'_>) -> Result<OperatorRecord, CodecError> {
+    fn decode(reader: &mut FieldReader<'_>, has_layout: bool) -> Result<OperatorRecord, CodecError> {
+        let (family, layout) = match has_layout {
+            true => {
+                let family = reader.u64()?;
+                let tables = reader.count(TableLayout::ENCODED_BYTES)?;
+                (family, (0..tables).map(|_| TableLayout::decode(reader)).collect::<Result<_, CodecError>>()?)
+            }
+            false => (0, Vec::new()),
+        };
         let (tag, identity) = (reader.u32()?, reader.u64()?);
         let role = Role::from_code(reader.u8()?)?;
         let columns = reader.u64()?;
@@ -106,6 +128,8 @@ impl OperatorRecord {
         Ok(OperatorRecord {
             tag,
             identity,
+            family,
+            layout,
             role,
             columns,
             uses,
@@ -122,18 +146,33 @@ impl OperatorRecord {
     const ENCODED_BYTES: usize = 77;
 }
 
+/// Stands before records that have families and layouts; older ones begin with how many they are.
+const WITH_LAYOUTS: u32 = u32::MAX;
+
 pub(crate) fn encode_all(operators: &[OperatorRecord], out: &mut FieldWriter) {
+    // What an older version wrote keeps its bytes: the ids of savepoints are made of them.
+    let has_layouts = !operators.is_empty() && operators.iter().all(OperatorRecord::is_comparable);
+    if has_layouts {
+        out.u32(WITH_LAYOUTS);
+    }
     out.u32(operators.len() as u32);
-    operators.iter().for_each(|operator| operator.encode(out));
+    operators.iter().for_each(|operator| operator.encode(has_layouts, out));
 }
 
 pub(crate) fn decode_all(reader: &mut FieldReader<'_>) -> Result<Vec<OperatorRecord>, CodecError> {
-    (0..reader.count(OperatorRecord::ENCODED_BYTES)?).map(|_| OperatorRecord::decode(reader)).collect()
+    let mut ahead = reader.clone();
+    let has_layouts = ahead.u32()? == WITH_LAYOUTS;
+    if has_layouts {
+        *reader = ahead;
+    }
+    let count = reader.count(OperatorRecord::ENCODED_BYTES)?;
+    (0..count).map(|_| OperatorRecord::decode(reader, has_layouts)).collect()
 }
 
 /// The operators of a plan under its tags, in its order.
 pub(crate) fn of_plan(plan: &Plan) -> Vec<OperatorRecord> {
     let identities = Identities::of(plan);
+    let mut layouts = layouts(plan, &identities);
     let mut sinks: Vec<BTreeSet<u32>> = vec![BTreeSet::new(); plan.nodes.len()];
     for sink in plan.sinks() {
         let reached = plan.with_inputs(&[sink]);
@@ -142,7 +181,7 @@ pub(crate) fn of_plan(plan: &Plan) -> Vec<OperatorRecord> {
             sinks.insert(plan.tag(sink));
         });
     }
-    let operator = |(index, node): (usize, &dataflow::plan::Node)| {
+    let mut operator = |(index, node): (usize, &dataflow::plan::Node)| {
         let id = NodeId(index);
         let (table, columns) = match &node.kind {
             NodeKind::Scan { table, projection, metadata, .. } => {
@@ -157,6 +196,8 @@ pub(crate) fn of_plan(plan: &Plan) -> Vec<OperatorRecord> {
         OperatorRecord {
             tag: plan.tag(id),
             identity: identities.nodes[index],
+            family: identities.families[index],
+            layout: std::mem::take(&mut layouts[index]),
             role: Role::of(plan, id),
             columns,
             uses: identities.uses[index],
@@ -168,5 +209,5 @@ pub(crate) fn of_plan(plan: &Plan) -> Vec<OperatorRecord> {
             text: tree::line(plan, node).chars().take(TEXT_CHARS_MAX).collect(),
         }
     };
-    plan.nodes.iter().enumerate().map(operator).collect()
+    plan.nodes.iter().enumerate().map(&mut operator).collect()
 }

@@ -23,11 +23,21 @@ struct Statement {
     first: bool,
     /// The sums by key, with the largest value or the least.
     sums: Option<AggregateFunction>,
+    /// Which of the four calls these have, in this order.
+    calls: &'static [usize],
+    /// How long (ms) sums stay that no row is added to.
+    ttl_ms: Option<u64>,
     /// A sum over the counts of the sums.
     of_sums: bool,
 }
 
-const SUMS: Statement = Statement { first: false, sums: Some(AggregateFunction::Max), of_sums: false };
+const SUMS: Statement = Statement {
+    first: false,
+    sums: Some(AggregateFunction::Max),
+    calls: &[0, 1, 2, 3],
+    ttl_ms: None,
+    of_sums: false,
+};
 
 fn numbers(names: &[&str]) -> SchemaRef {
     Arc::new(Schema::new(
@@ -90,9 +100,11 @@ impl Statement {
             );
         }
         if let Some(last) = self.sums {
-            let schema = numbers(&["key", "count", "sum", "last", "sum of keys"]);
-            let aggregates =
-                vec![call(Count, None), call(Sum, Some(2)), call(last, Some(2)), call(Sum, Some(1))];
+            let names = ["count", "sum", "last", "sum of keys"];
+            let all = [call(Count, None), call(Sum, Some(2)), call(last, Some(2)), call(Sum, Some(1))];
+            let picked = self.calls.iter().map(|place| names[*place]);
+            let schema = numbers(&std::iter::once("key").chain(picked).collect::<Vec<_>>());
+            let aggregates = self.calls.iter().map(|place| all[*place].clone()).collect();
             let changelog = if self.of_sums { Changelog::Retract } else { Changelog::Upsert };
             let kind = NodeKind::GroupAggregate { keys: vec![1], aggregates };
             let grouped = add(kind, &[scan], &schema, changelog);
@@ -109,7 +121,7 @@ impl Statement {
                 );
             }
         }
-        Plan::new(nodes)
+        Plan { state_ttl_ms: self.ttl_ms, ..Plan::new(nodes) }
     }
 
     fn request(&self, life: &Life) -> JobRequest {
@@ -125,6 +137,10 @@ impl Statement {
             (known[1], known[2], known[4]) = (known[1] + 1, known[2] + row, known[4] + key);
             known[3] =
                 if self.sums == Some(AggregateFunction::Min) { known[3].min(row) } else { known[3].max(row) };
+        }
+        for row in rows.values_mut() {
+            let picked = self.calls.iter().map(|place| row[place + 1]);
+            *row = std::iter::once(row[0]).chain(picked).collect();
         }
         rows
     }
@@ -159,9 +175,9 @@ fn finish(life: &Life, request: JobRequest) -> Result<(), RuntimeError> {
     Ok(())
 }
 
-/// The last row of each key.
+/// The last row of each key; sums of sums have none.
 fn latest(life: &Life) -> BTreeMap<i64, Vec<i64>> {
-    life.rows().into_iter().map(|row| (row[0], row)).collect()
+    life.rows().into_iter().filter(|row| row.len() > 1).map(|row| (row[0], row)).collect()
 }
 
 /// Ten steps of the sums, of which two lie behind the last snapshot.
@@ -349,11 +365,91 @@ fn what_reads_an_operator_that_is_there_makes_it_run_again() {
     life.end();
 }
 
+const MIGRATED: [(&str, Fate); 3] =
+    [("Scan", Fate::Kept), ("GroupAggregate", Fate::Migrated), ("Sink", Fate::Kept)];
+
+/// Each of these is made of the state of the one before, whatever has become of the input.
+#[test]
+fn fewer_aggregates_and_another_time_to_live_go_on_with_the_state_that_is_there() {
+    const HOUR_MS: u64 = 3_600_000;
+    let input = Input::default();
+    let changes = [
+        Statement { calls: &[3, 0, 2], ..SUMS },
+        Statement { calls: &[3, 2], ttl_ms: Some(HOUR_MS), ..SUMS },
+        Statement { calls: &[2], ttl_ms: Some(2 * HOUR_MS), ..SUMS },
+        Statement { calls: &[2, 2], ..SUMS },
+        Statement { calls: &[], ..SUMS },
+    ];
+    for last in 1..=changes.len() {
+        let world = SimOs::new(41);
+        let life = begun(&world, SUMS);
+        for changed in &changes[..last] {
+            assert_eq!(fates(&life, *changed), named(&MIGRATED), "{changed:?}");
+            let mut machine = life.runtime.machine(changed.request(&life)).unwrap();
+            assert!(!turns(&mut machine, 2).unwrap());
+        }
+        let statement = changes[last - 1];
+        finish(&life, statement.request(&life)).unwrap();
+        if statement.calls.is_empty() {
+            assert!(life.rows().iter().all(|row| row.len() > 1), "all keys have been there");
+        } else {
+            assert_eq!(latest(&life), statement.expected(&input), "{statement:?}");
+        }
+        life.end();
+    }
+}
+
+#[test]
+fn what_a_change_begins_to_forget_lives_from_then_on() {
+    const HOUR_MS: u64 = 3_600_000;
+    for (passes_ms, is_forgotten) in [(HOUR_MS - 1, false), (HOUR_MS, true)] {
+        let world = SimOs::new(42);
+        let life = begun(&world, SUMS);
+        let before: u64 = life.runtime.journal().job("sums").unwrap().counts.rows_in.values().sum();
+        let changed = Statement { ttl_ms: Some(HOUR_MS), calls: &[0], ..SUMS };
+        drop(life.runtime.machine(changed.request(&life)).unwrap());
+        world.clock.advance_ms(passes_ms);
+        finish(&life, changed.request(&life)).unwrap();
+        let mut expected = changed.expected(&Input::default());
+        if is_forgotten {
+            expected.values_mut().for_each(|row| row[1] = 0);
+            (before as i64..Input::default().rows).for_each(|row| {
+                expected.get_mut(&(row % KEYS)).unwrap()[1] += 1;
+            });
+        }
+        assert_eq!(latest(&life), expected, "{passes_ms}");
+        life.end();
+    }
+}
+
+#[test]
+fn what_is_read_by_another_operator_goes_on_beneath_it() {
+    let world = SimOs::new(43);
+    let both = Statement { of_sums: true, ..SUMS };
+    let life = begun(&world, both);
+    let fewer = Statement { calls: &[0, 3], ..both };
+    let expected = [
+        ("Scan", Fate::Kept),
+        ("GroupAggregate", Fate::Migrated),
+        ("Sink", Fate::Kept),
+        // It sums up the counts, and these are still there.
+        ("GroupAggregate", Fate::Kept),
+        ("Sink", Fate::Kept),
+    ];
+    assert_eq!(fates(&life, fewer), named(&expected));
+    finish(&life, fewer.request(&life)).unwrap();
+    let all = life.rows().into_iter().rev().find(|row| row.len() == 1).unwrap();
+    assert_eq!(all, [Input::default().rows], "all rows are counted");
+    life.end();
+}
+
 #[test]
 fn wherever_a_change_is_killed_there_is_the_old_job_or_the_new_one() {
     let input = Input::default();
-    let changed = Statement { first: true, sums: Some(AggregateFunction::Min), of_sums: false };
-    for (name, point) in CommitPoint::OF_CHANGES {
+    let rebuilt = Statement { first: true, sums: Some(AggregateFunction::Min), ..SUMS };
+    let migrated = Statement { calls: &[0, 1], ttl_ms: Some(1 << 40), ..SUMS };
+    let points = CommitPoint::OF_CHANGES.iter();
+    for ((name, point), changed) in points.flat_map(|at| [(*at, rebuilt), (*at, migrated)]) {
         let world = SimOs::new(35);
         let life = begun(&world, SUMS);
         let seen: Arc<Mutex<Option<SimOs>>> = Arc::default();
@@ -374,7 +470,8 @@ fn wherever_a_change_is_killed_there_is_the_old_job_or_the_new_one() {
         let life = Life::begin(&again, &input);
         finish(&life, changed.request(&life)).unwrap();
         assert_eq!(latest(&life).len(), KEYS as usize, "{name}");
-        for row in life.rows().into_iter().rev().take(2 * KEYS as usize) {
+        let sinks = if changed.first { 2 } else { 1 };
+        for row in life.rows().into_iter().rev().take(sinks * KEYS as usize) {
             let expected = &SUMS.expected(&input)[&row[0]];
             assert_eq!((row[1], row[2]), (expected[1], expected[2]), "{name}");
         }
@@ -394,12 +491,20 @@ fn wherever_a_change_is_killed_there_is_the_old_job_or_the_new_one() {
 #[test]
 fn whatever_fails_on_the_disk_the_change_is_made_once_or_not_at_all() {
     let input = Input::default();
-    let changed = Statement { sums: Some(AggregateFunction::Min), ..SUMS };
+    for changed in [
+        Statement { sums: Some(AggregateFunction::Min), ..SUMS },
+        Statement { calls: &[2, 1], ttl_ms: Some(1 << 40), ..SUMS },
+    ] {
+        change_on_a_failing_disk(&input, changed);
+    }
+}
+
+fn change_on_a_failing_disk(input: &Input, changed: Statement) {
     let (mut operation, mut failed) = (1, 0);
     loop {
         let world = SimOs::new(36);
         begun(&world, SUMS).end();
-        let life = Life::begin_without_threads(&world, &input);
+        let life = Life::begin_without_threads(&world, input);
         world.disk.stop_at_operation(Some(world.disk.operations() + operation));
         let opened = life.runtime.machine(changed.request(&life)).map(drop);
         let is_over = opened.is_ok();
@@ -411,10 +516,10 @@ fn whatever_fails_on_the_disk_the_change_is_made_once_or_not_at_all() {
             world.disk.power_cut(operation);
         }
         world.disk.stop_at_operation(None);
-        let life = Life::begin_without_threads(&world, &input);
+        let life = Life::begin_without_threads(&world, input);
         let statement = if operation % 3 == 0 { SUMS } else { changed };
         finish(&life, statement.request(&life)).unwrap();
-        assert_eq!(latest(&life), statement.expected(&input), "operation {operation}");
+        assert_eq!(latest(&life), statement.expected(input), "operation {operation}");
         life.end();
         if is_over {
             break;
@@ -452,7 +557,7 @@ fn a_savepoint_is_restored_into_a_changed_statement() {
     let savepoint = machine.savepoint(Path::new("/savepoints")).unwrap().wait_timeout(0).unwrap().unwrap();
     drop(machine);
     life.end();
-    let changed = Statement { first: true, sums: Some(AggregateFunction::Min), of_sums: false };
+    let changed = Statement { first: true, sums: Some(AggregateFunction::Min), ..SUMS };
     let life = Life::begin_in(&world, &Input::default(), "/other".into());
     let request = JobRequest { from_savepoint: Some(savepoint.folder.clone()), ..changed.request(&life) };
     let mut machine = life.runtime.machine(request).unwrap();
@@ -465,7 +570,7 @@ fn a_savepoint_is_restored_into_a_changed_statement() {
     life.end();
     // What would be lost is found out before anything of the job is begun.
     let life = Life::begin_in(&world, &Input::default(), "/third".into());
-    let nothing = Statement { first: true, sums: None, of_sums: false };
+    let nothing = Statement { first: true, sums: None, ..SUMS };
     let request = JobRequest { from_savepoint: Some(savepoint.folder), ..nothing.request(&life) };
     let error = life.runtime.machine(request).err().expect("nobody has agreed");
     assert!(matches!(error, RuntimeError::ChangeLoses { .. }), "{error}");

@@ -266,6 +266,18 @@ impl Store {
         restored.contains_key(&self.place_of(id))
     }
 
+    /// What the snapshot that the store was opened with has of a table, as it lies on disk.
+    pub(crate) fn restored_parts(&self, id: TableId) -> Vec<RestoredTable> {
+        let restored = self.restored.lock().unwrap_or_else(PoisonError::into_inner);
+        restored.get(&id).cloned().unwrap_or_default()
+    }
+
+    /// As if that snapshot had had this of a table.
+    pub(crate) fn restore_as(&self, id: TableId, parts: Vec<RestoredTable>) {
+        let mut restored = self.restored.lock().unwrap_or_else(PoisonError::into_inner);
+        restored.insert(id, parts);
+    }
+
     /// All runs of the snapshot that the store was opened with, as long as it remembers them.
     pub(crate) fn restored_runs(&self) -> Vec<Arc<StoredRun>> {
         let restored = self.restored.lock().unwrap_or_else(PoisonError::into_inner);

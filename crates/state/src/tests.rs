@@ -4,6 +4,7 @@
 mod append_log;
 mod changes;
 mod manifests;
+mod rewrite;
 mod tables;
 
 use crate::columns::{read_column, write_column};

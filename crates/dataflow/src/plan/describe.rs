@@ -94,10 +94,7 @@ impl Node {
             }
             NodeKind::Filter { predicate } => format!("Filter({})", text(predicate.as_ref())),
             NodeKind::WindowAssign { time_column, window, zone } => {
-                format!(
-                    "WindowAssign({})",
-                    describe_window(*window, &format!("{}{}", name(0, *time_column), on_clock(*zone)))
-                )
+                format!("WindowAssign({})", describe_window(*window, &name(0, *time_column), *zone))
             }
             NodeKind::WindowAggregate { time_column, window, zone, keys, aggregates } => {
                 let calls: Vec<_> = aggregates
@@ -106,7 +103,7 @@ impl Node {
                     .collect();
                 format!(
                     "WindowAggregate({}, keys=[{}], aggregates=[{}])",
-                    describe_window(*window, &format!("{}{}", name(0, *time_column), on_clock(*zone))),
+                    describe_window(*window, &name(0, *time_column), *zone),
                     names(0, keys),
                     calls.join(", ")
                 )
@@ -333,7 +330,8 @@ fn column_name(schema: Option<&Schema>, index: usize) -> String {
     field.map_or_else(|| format!("?{index}"), |field| format!("`{}`", field.name()))
 }
 
-fn describe_window(window: WindowKind, time: &str) -> String {
+pub(super) fn describe_window(window: WindowKind, time: &str, zone: base::Zone) -> String {
+    let time = format!("{time}{}", on_clock(zone));
     let offset =
         |offset_ms: i64| if offset_ms == 0 { String::new() } else { format!(", offset={offset_ms}ms") };
     match window {
@@ -350,7 +348,7 @@ fn describe_window(window: WindowKind, time: &str) -> String {
     }
 }
 
-fn describe_aggregate(call: &Aggregate, name: &dyn Fn(usize) -> String) -> String {
+pub(super) fn describe_aggregate(call: &Aggregate, name: &dyn Fn(usize) -> String) -> String {
     let function = call.function.name();
     let argument = call.argument.map_or_else(|| "*".into(), name);
     let distinct = if call.distinct { "DISTINCT " } else { "" };

@@ -5,13 +5,17 @@
 //! 2. A flow of rows and its columns have identities of their own. Projections, filters and watermarks hand the columns
 //!    on that they do not touch, so an operator does not see a column more in a scan that somebody else wants.
 //! 3. All other nodes see every column of their inputs: rows may be kept whole.
-//! 4. A table is what is read or written: its options, without those that say where to begin, how to log in, and how fast.
+//! 4. Each call of a group or window aggregate keeps what it needs by itself, so it has an identity of its own, and so has
+//!    its column. What an aggregate is without its calls and times to live is its family: in a family one state may be
+//!    made of another.
+//! 5. A table is what is read or written: its options, without those that say where to begin, how to log in, and how fast.
 //!    Where records are read by the places of the columns, the columns are part of it. Its address is less: where it lies.
 //!
 //! Two nodes may have one identity. Whoever compares plans tells them apart by their inputs, by who uses their rows, and
 //! by their order.
 
-use super::{Changelog, Node, NodeId, NodeKind, Plan, type_name};
+use super::describe::{describe_aggregate, describe_window};
+use super::{Aggregate, Changelog, Node, NodeId, NodeKind, Plan, type_name};
 use crate::expression::Expression;
 use crate::table::TableDefinition;
 use arrow_schema::Field;
@@ -82,6 +86,11 @@ const ADDRESSES: &[&str] = &[
 pub struct Identities {
     /// By node.
     pub nodes: Vec<u64>,
+    /// By node: what it is whatever its times to live are and, of an aggregate whose calls have identities, whatever
+    /// these are.
+    pub families: Vec<u64>,
+    /// By node, of such an aggregate: the identities of its calls.
+    pub calls: Vec<Vec<u64>>,
     /// By node: what is made of its rows, down to the sinks. Of a sink, what it is given.
     pub uses: Vec<u64>,
     /// By node: who reads its rows, up to the first that has several inputs, keeps something, or is a sink.
@@ -123,14 +132,31 @@ struct Flow {
     columns: Vec<u64>,
 }
 
+/// What a node is.
+struct Identity {
+    node: u64,
+    family: u64,
+    calls: Vec<u64>,
+}
+
+impl Identity {
+    /// Of a node that keeps nothing for a time, and whose parts have no identities.
+    fn of(node: u64) -> Identity {
+        Identity { node, family: node, calls: Vec::new() }
+    }
+}
+
 impl Identities {
     pub fn of(plan: &Plan) -> Identities {
         let mut nodes = Vec::with_capacity(plan.nodes.len());
+        let (mut families, mut calls) = (Vec::new(), Vec::new());
         let mut flows: Vec<Flow> = Vec::with_capacity(plan.nodes.len());
         for (index, node) in plan.nodes.iter().enumerate() {
             let inputs: Vec<&Flow> = node.inputs.iter().map(|input| &flows[input.0]).collect();
-            let (id, flow) = Seen { plan, node, id: NodeId(index), inputs }.identify();
-            nodes.push(id);
+            let (identity, flow) = Seen { plan, node, id: NodeId(index), inputs }.identify();
+            nodes.push(identity.node);
+            families.push(identity.family);
+            calls.push(identity.calls);
             flows.push(flow);
         }
         // Answers are those of whoever asks.
@@ -139,7 +165,8 @@ impl Identities {
         }
         let uses = Identities::uses(plan, &nodes, &flows);
         let readers = Identities::readers(plan, &nodes);
-        Identities { nodes, uses, readers, tables: plan.nodes.iter().map(Table::of).collect() }
+        let tables = plan.nodes.iter().map(Table::of).collect();
+        Identities { nodes, families, calls, uses, readers, tables }
     }
 
     fn uses(plan: &Plan, nodes: &[u64], flows: &[Flow]) -> Vec<u64> {
@@ -197,7 +224,7 @@ struct Seen<'a> {
 }
 
 impl Seen<'_> {
-    fn identify(&self) -> (u64, Flow) {
+    fn identify(&self) -> (Identity, Flow) {
         let node = self.node;
         let text = node.describe_with(&|side, column| self.name(side, column), &|expression| {
             expression.describe_over(&|column| self.name_of_any(column))
@@ -217,32 +244,32 @@ impl Seen<'_> {
                         .map(|column| format!("metadata {} {}", column.key, type_name(&column.data_type)));
                     hash(&text.unwrap_or_default(), &[rows])
                 });
-                (rows, Flow { rows, columns: physical.chain(metadata).collect() })
+                (Identity::of(rows), Flow { rows, columns: physical.chain(metadata).collect() })
             }
             NodeKind::Sink { table } => {
                 let id = hash("sink", &[table_of(table)]);
-                (id, Flow { rows: id, columns: Vec::new() })
+                (Identity::of(id), Flow { rows: id, columns: Vec::new() })
             }
             NodeKind::Project { expressions } => {
                 let columns = expressions.iter().map(|expression| self.column_of(expression.as_ref()));
                 let columns: Vec<u64> = columns.collect();
                 let rows = self.rows(0);
                 let all: Vec<u64> = std::iter::once(rows).chain(columns.iter().copied()).collect();
-                (hash("project", &all), Flow { rows, columns })
+                (Identity::of(hash("project", &all)), Flow { rows, columns })
             }
             NodeKind::Filter { .. } | NodeKind::Watermark { .. } => {
                 let rows = hash(&text, &[self.rows(0)]);
-                (rows, Flow { rows, columns: self.columns(0) })
+                (Identity::of(rows), Flow { rows, columns: self.columns(0) })
             }
             NodeKind::ProcessingTime => {
                 let rows = hash(&text, &[self.rows(0)]);
-                (rows, Flow { rows, columns: self.columns(0) })
+                (Identity::of(rows), Flow { rows, columns: self.columns(0) })
             }
             NodeKind::WindowAssign { .. } => {
                 let rows = hash(&text, &[self.rows(0)]);
                 let mut columns = self.columns(0);
                 columns.extend((0..3).map(|place| hash("window", &[rows, place])));
-                (rows, Flow { rows, columns })
+                (Identity::of(rows), Flow { rows, columns })
             }
             NodeKind::Unnest(unnest) => {
                 // Which columns are handed on decides no row.
@@ -253,7 +280,7 @@ impl Seen<'_> {
                     unnest.kept.iter().map(|column| handed.get(*column).copied().unwrap_or(0)).collect();
                 let more = node.schema.fields().len().saturating_sub(columns.len());
                 columns.extend((0..more as u64).map(|place| hash("element", &[rows, place])));
-                (rows, Flow { rows, columns })
+                (Identity::of(rows), Flow { rows, columns })
             }
             NodeKind::Union => {
                 let all: Vec<u64> = self.inputs.iter().map(|input| input.rows).collect();
@@ -266,34 +293,72 @@ impl Seen<'_> {
                         .collect();
                     hash("union", &all)
                 };
-                (rows, Flow { rows, columns: (0..node.schema.fields().len()).map(column).collect() })
+                (
+                    Identity::of(rows),
+                    Flow { rows, columns: (0..node.schema.fields().len()).map(column).collect() },
+                )
             }
             NodeKind::LookupAnswers => {
                 let columns = (0..node.schema.fields().len() as u64).map(|place| hash("answer", &[place]));
-                (0, Flow { rows: 0, columns: columns.collect() })
+                (Identity::of(0), Flow { rows: 0, columns: columns.collect() })
+            }
+            NodeKind::GroupAggregate { keys, aggregates } => {
+                self.aggregate("GroupAggregate", 0, keys, aggregates)
+            }
+            NodeKind::WindowAggregate { time_column, window, zone, keys, aggregates } => {
+                let windows = describe_window(*window, &self.name(0, *time_column), *zone);
+                self.aggregate(&format!("WindowAggregate({windows})"), 3, keys, aggregates)
             }
             _ => {
-                let id = self.opaque(&text);
+                let family = self.opaque(&text);
                 let columns =
-                    (0..node.schema.fields().len() as u64).map(|place| hash("column", &[id, place]));
-                (id, Flow { rows: id, columns: columns.collect() })
+                    (0..node.schema.fields().len() as u64).map(|place| hash("column", &[family, place]));
+                let flow = Flow { rows: family, columns: columns.collect() };
+                (Identity { node: self.with_ttls(family, &[]), family, calls: Vec::new() }, flow)
             }
         }
+    }
+
+    /// An aggregate whose calls are told apart; behind their columns stand those of the window.
+    fn aggregate(
+        &self,
+        kind: &str,
+        windows: u64,
+        keys: &[usize],
+        aggregates: &[Aggregate],
+    ) -> (Identity, Flow) {
+        let name = |column: usize| self.name(0, column);
+        let changelog = self.node.inputs.first().map(|input| self.plan.node(*input).changelog);
+        let keys_text: Vec<String> = keys.iter().map(|key| name(*key)).collect();
+        let family = hash(&format!("{kind} {changelog:?} by {}", keys_text.join(", ")), &[self.rows(0)]);
+        let call = |call: &Aggregate| {
+            hash(&format!("{} {}", describe_aggregate(call, &name), type_name(&call.data_type)), &[family])
+        };
+        let calls: Vec<u64> = aggregates.iter().map(call).collect();
+        let columns = (0..keys.len() as u64).map(|place| hash("key", &[family, place]));
+        let columns = columns.chain(calls.iter().copied());
+        let windows = (0..windows).map(|place| hash("window", &[family, place]));
+        let flow = Flow { rows: family, columns: columns.chain(windows).collect() };
+        (Identity { node: self.with_ttls(family, &calls), family, calls }, flow)
+    }
+
+    /// What a node is for whom its calls and times to live count.
+    fn with_ttls(&self, family: u64, calls: &[u64]) -> u64 {
+        let ttls: Vec<Option<u64>> =
+            (0..self.node.inputs.len()).map(|side| self.plan.ttl_ms(self.id, side)).collect();
+        let parts: Vec<u64> = std::iter::once(family).chain(calls.iter().copied()).collect();
+        hash(&format!("{ttls:?}"), &parts)
     }
 
     /// A node that may keep all that it is given.
     fn opaque(&self, text: &str) -> u64 {
         let node = self.node;
         let mut text = text.to_string();
-        for (side, input) in node.inputs.iter().enumerate() {
-            let ttl_ms = self.plan.ttl_ms(self.id, side);
-            text.push_str(&format!("; {:?} {ttl_ms:?}", self.plan.node(*input).changelog));
+        for input in &node.inputs {
+            text.push_str(&format!("; {:?}", self.plan.node(*input).changelog));
         }
         // What these keep does not depend on which changes are shown of it.
-        let is_same = matches!(
-            node.kind,
-            NodeKind::GroupAggregate { .. } | NodeKind::ChangelogNormalize { .. } | NodeKind::Join { .. }
-        );
+        let is_same = matches!(node.kind, NodeKind::ChangelogNormalize { .. } | NodeKind::Join { .. });
         if !is_same && node.changelog != Changelog::Insert {
             text.push_str(&format!("; gives {:?}", node.changelog));
         }

@@ -6,13 +6,15 @@
 //!    its input already, else with the rows to come.
 //! 3. What is read by an operator that is rebuilt runs again for it, from the beginning; so its own state is rebuilt too,
 //!    and that of all who read it: both sides of an operator must have seen the same rows in the same order.
-//! 4. State of the old plan that nobody takes is dropped. Where an operator of the same kind in front of the same sink is
+//! 4. An operator of a family whose state can be made of what is there gets it from that, and reads nothing again.
+//! 5. State of the old plan that nobody takes is dropped. Where an operator of the same kind in front of the same sink is
 //!    rebuilt in its place nothing is lost; else its owner must have agreed.
 
 use super::matched::Matched;
 use crate::journal::JournalState;
 use crate::operators::{self, OperatorRecord, Role};
 use dataflow::plan::{NodeId, NodeKind, Plan};
+use state::Rewrite;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// What becomes of an operator.
@@ -20,6 +22,8 @@ use std::collections::{BTreeMap, BTreeSet};
 pub enum Fate {
     /// It goes on with what it has.
     Kept,
+    /// Its state is made of that of its predecessor.
+    Migrated,
     /// Its state is made from the input that the job has read, which is read again.
     Rebuilt,
     /// It begins with the rows that come from now on.
@@ -34,6 +38,7 @@ impl Fate {
     pub fn name(self) -> &'static str {
         match self {
             Fate::Kept => "kept",
+            Fate::Migrated => "migrated",
             Fate::Rebuilt => "rebuilt",
             Fate::New => "new",
             Fate::Dropped => "dropped",
@@ -56,6 +61,17 @@ pub struct OperatorChange {
     pub needs_consent: bool,
 }
 
+/// An operator whose state is made of that of another.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Migrated {
+    /// What its tables lie under.
+    pub(crate) tag: u32,
+    /// What those lie under that they are made of.
+    pub(crate) old_tag: u32,
+    /// By table.
+    pub(crate) tables: BTreeMap<u32, Rewrite>,
+}
+
 /// What becomes of a job.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Comparison {
@@ -64,7 +80,9 @@ pub struct Comparison {
     /// By node of the new plan.
     pub(crate) tags: Vec<u32>,
     pub(crate) next_tag: u32,
+    /// They go on from the old snapshot; the migrated ones are among them.
     pub(crate) kept: Vec<NodeId>,
+    pub(crate) migrated: Vec<Migrated>,
     pub(crate) rebuilt: Vec<NodeId>,
     /// Scans whose splits are not known yet.
     pub(crate) new_scans: Vec<NodeId>,
@@ -119,11 +137,16 @@ pub(crate) fn compare(
 ) -> Comparison {
     let mut matched = Matched::new(state, plan, has_outbox);
     let (kept, rebuilt, fresh) = matched.divide(plan, &operators::of_plan(plan));
+    matched.migrated.retain(|id, _| kept.contains(id));
     // What is made anew must not lie where the old is.
-    for id in &rebuilt {
+    for id in rebuilt.iter().chain(matched.migrated.keys()) {
         matched.tags[id.0] = matched.next_tag;
         matched.next_tag += 1;
     }
+    let made_of = matched.migrated.iter().filter_map(|(id, tables)| {
+        Some(Migrated { tag: matched.tags[id.0], old_tag: matched.old[id.0]?, tables: tables.clone() })
+    });
+    let migrated: Vec<Migrated> = made_of.collect();
     let new = operators::of_plan(&plan.with_tags(matched.tags.clone()));
     let scans: BTreeMap<NodeId, ScanFacts> =
         plan.scans().into_iter().filter_map(|scan| Some((scan, facts(scan, matched.old[scan.0]?)))).collect();
@@ -140,7 +163,10 @@ pub(crate) fn compare(
                 (Fate::New, "begins empty: none of its input has been read yet".to_string(), false)
             }
             Role::Time if fresh.contains(&id) => continue,
-            Role::State => (Fate::Kept, "goes on with its state".to_string(), false),
+            Role::State => match matched.migrated.get(&id) {
+                Some(tables) => (Fate::Migrated, what_migrates(tables), false),
+                None => (Fate::Kept, "goes on with its state".to_string(), false),
+            },
             Role::Time => continue,
         };
         operators.push(OperatorChange {
@@ -158,6 +184,7 @@ pub(crate) fn compare(
         next_tag: matched.next_tag,
         tags: matched.tags.clone(),
         kept: kept.into_iter().collect(),
+        migrated,
         rebuilt: rebuilt.into_iter().collect(),
         new_scans,
     }
@@ -183,6 +210,27 @@ pub(super) struct Look<'a> {
     pub(super) scans: &'a BTreeMap<NodeId, ScanFacts>,
 }
 
+/// What the state of an operator is made of, and what is different from then on.
+fn what_migrates(tables: &BTreeMap<u32, Rewrite>) -> String {
+    let mut parts = Vec::new();
+    if tables.values().any(|rewrite| rewrite.columns.is_some()) {
+        parts.push("its state is made of what the old one has of its aggregates".to_string());
+    }
+    let changes = |rewrite: &&Rewrite| rewrite.old_ttl_ms != rewrite.ttl_ms;
+    let ttl_ms = tables.values().find(changes).map(|rewrite| (rewrite.old_ttl_ms, rewrite.ttl_ms));
+    match ttl_ms {
+        None => {}
+        Some((_, None)) => parts.push("what has not been forgotten yet is not forgotten any more".into()),
+        Some((None, Some(_))) => {
+            parts.push("its state is forgotten from now on, and the time of what is there begins now".into());
+        }
+        Some((Some(_), Some(_))) => {
+            parts.push("the new time to live counts from when its state was last written".into());
+        }
+    }
+    parts.join("; ")
+}
+
 type Told = (Fate, String, bool);
 
 impl Look<'_> {
@@ -204,10 +252,11 @@ impl Look<'_> {
     fn sink(&self, id: NodeId) -> Told {
         let below = self.plan.with_inputs(&[id]);
         let read_before = self.scans.keys().any(|scan| below[scan.0]);
-        let behind_rebuilt =
-            self.rebuilt.iter().any(|other| below[other.0] && self.new[other.0].role == Role::State);
+        let others = self.rebuilt.iter().chain(self.matched.migrated.keys());
+        let mut others = others.filter(|other| self.new[other.0].role == Role::State);
+        let behind_another = others.any(|other| below[other.0]);
         match (self.matched.old[id.0], read_before) {
-            (Some(_), _) if behind_rebuilt => (
+            (Some(_), _) if behind_another => (
                 Fate::Kept,
                 "keeps what it has been given, and gets the changes of the new query from now on".into(),
                 false,

@@ -6,11 +6,14 @@
 //!    same sinks, the same readers, the same place to begin, the same name. Where that does not decide and it matters,
 //!    because the old ones are at different places, the match is unsure.
 //! 3. All others by their identities and the scans below them, and then by their order.
+//! 4. What is left may be of the family of one that is left, and its state be made of that one's.
 
 use crate::journal::JournalState;
 use crate::operators::{self, OperatorRecord, Role};
 use crate::startup;
+use dataflow::engine::rewrites;
 use dataflow::plan::{NodeId, NodeKind, Plan};
+use state::Rewrite;
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -18,6 +21,8 @@ pub(super) struct Matched {
     pub(super) tags: Vec<u32>,
     /// By node, the old tag.
     pub(super) old: Vec<Option<u32>>,
+    /// Nodes whose state is made of the old one: what becomes of each table.
+    pub(super) migrated: BTreeMap<NodeId, BTreeMap<u32, Rewrite>>,
     pub(super) next_tag: u32,
     /// By node, the sink of the old plan that wrote to the same place, if it is the same one or not.
     pub(super) former: Vec<Option<u32>>,
@@ -38,6 +43,7 @@ impl Matched {
         let mut matched = Matched {
             tags: Vec::new(),
             old: vec![None; plan.nodes.len()],
+            migrated: BTreeMap::new(),
             next_tag: state.next_tag,
             former: vec![None; plan.nodes.len()],
             unsure: BTreeSet::new(),
@@ -143,39 +149,67 @@ impl Matched {
     }
 
     fn others(&mut self, state: &JournalState, plan: &Plan, new: &[OperatorRecord]) {
-        let old = &mut self.old;
-        let mut taken: BTreeSet<u32> = old.iter().flatten().copied().collect();
+        let mut taken: BTreeSet<u32> = self.old.iter().flatten().copied().collect();
         // A lookup join stands behind its answers, which are matched with it.
         let answers: BTreeMap<usize, usize> =
             plan.lookups().into_iter().map(|(join, answers, _)| (answers.0, join.0)).collect();
+        let is_same = |known: &OperatorRecord, record: &OperatorRecord| known.identity == record.identity;
         for (index, record) in new.iter().enumerate() {
-            if old[index].is_some() || matches!(record.role, Role::Scan | Role::Sink) {
+            let Some(known) = self.find_other(state, plan, (index, record), &answers, &taken, &is_same)
+            else {
                 continue;
-            }
-            let scans = scans_below(plan, NodeId(index), old, &answers);
-            let is_it = |known: &&OperatorRecord| {
-                let known_scans = known.scans.iter().copied().filter(|tag| !is_answers(state, *tag));
-                known.role == record.role
-                    && known.identity == record.identity
-                    && scans.as_ref() == Some(&known_scans.collect::<BTreeSet<u32>>())
-                    && !taken.contains(&known.tag)
             };
-            let Some(known) = state.operators.iter().find(is_it) else { continue };
+            let known_scans = &known.scans;
             taken.insert(known.tag);
-            old[index] = Some(known.tag);
+            self.old[index] = Some(known.tag);
             if let NodeKind::LookupJoin(_) = &plan.nodes[index].kind
                 && let Some(answers) = plan.nodes[index].inputs.get(1)
             {
                 let of_join = |other: &&OperatorRecord| {
                     other.role == Role::Scan
-                        && known.scans.contains(&other.tag)
+                        && known_scans.contains(&other.tag)
                         && is_answers(state, other.tag)
                         && other.identity == new[answers.0].identity
                 };
-                old[answers.0] = state.operators.iter().find(of_join).map(|found| found.tag);
-                taken.extend(old[answers.0]);
+                self.old[answers.0] = state.operators.iter().find(of_join).map(|found| found.tag);
+                taken.extend(self.old[answers.0]);
             }
         }
+        let is_made_of = |known: &OperatorRecord, record: &OperatorRecord| {
+            known.family == record.family && rewrites(&known.layout, &record.layout).is_some()
+        };
+        for (index, record) in new.iter().enumerate() {
+            let found = self.find_other(state, plan, (index, record), &answers, &taken, &is_made_of);
+            let Some(known) = found else { continue };
+            let Some(rewrites) = rewrites(&known.layout, &record.layout) else { continue };
+            taken.insert(known.tag);
+            self.old[index] = Some(known.tag);
+            self.migrated.insert(NodeId(index), rewrites);
+        }
+    }
+
+    /// The first operator over the same scans that nobody has taken and that is it, of a node that is neither scan nor
+    /// sink and has none yet.
+    fn find_other<'a>(
+        &self,
+        state: &'a JournalState,
+        plan: &Plan,
+        (index, record): (usize, &OperatorRecord),
+        answers: &BTreeMap<usize, usize>,
+        taken: &BTreeSet<u32>,
+        is_it: IsSame<'_>,
+    ) -> Option<&'a OperatorRecord> {
+        if self.old[index].is_some() || matches!(record.role, Role::Scan | Role::Sink) {
+            return None;
+        }
+        let scans = scans_below(plan, NodeId(index), &self.old, answers)?;
+        state.operators.iter().find(|known| {
+            let known_scans = known.scans.iter().copied().filter(|tag| !is_answers(state, *tag));
+            known.role == record.role
+                && is_it(known, record)
+                && known_scans.collect::<BTreeSet<u32>>() == scans
+                && !taken.contains(&known.tag)
+        })
     }
 
     /// The nodes with state: those that are kept, those that are rebuilt, those that begin empty.

@@ -1,16 +1,16 @@
 //! The state of a changed job: what is kept, brought to where the job is, and what is made anew beside it.
 
-use super::compare::Comparison;
+use super::compare::{Comparison, Migrated};
 use super::facts;
 use crate::error::RuntimeError;
 use crate::inputs::Inputs;
 use crate::journal::{JournalState, StepRecord};
 use crate::progress::RebuildProgress;
 use crate::steps::Context;
-use dataflow::engine::{Dataflow, DataflowOptions, ScanInput, StepInput};
+use dataflow::engine::{Dataflow, DataflowError, DataflowOptions, ScanInput, StepInput};
 use dataflow::plan::{NodeId, NodeKind, Plan};
 use dataflow::source::Position;
-use state::{Manifest, Store};
+use state::{Manifest, Store, TableId};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -36,6 +36,9 @@ impl Rebuild<'_> {
     ) -> Result<Option<Dataflow>, RuntimeError> {
         let mut dataflow = match manifest {
             Some(manifest) => {
+                if !self.migrate()? {
+                    return Ok(None);
+                }
                 Dataflow::restore_fitting(self.plan.clone(), self.options(), self.store, manifest)?
             }
             None => Dataflow::new(self.plan.clone(), self.options(), self.store)?,
@@ -64,6 +67,23 @@ impl Rebuild<'_> {
         }
         dataflow.run_all();
         Ok(Some(dataflow))
+    }
+
+    /// Makes what the migrated operators begin with; false if the job is to stop.
+    fn migrate(&self) -> Result<bool, RuntimeError> {
+        // Steps behind the snapshot are run again and may find what only the last of them would forget.
+        let clock_ms = self.state.snapshot.as_ref().map_or(i64::MIN, |snapshot| snapshot.clock_ms);
+        for Migrated { tag, old_tag, tables } in &self.comparison.migrated {
+            for (table, rewrite) in tables {
+                let lies = |owner: u32| TableId { owner, table: *table };
+                let places = (lies(*old_tag), lies(*tag));
+                let written = self.store.rewrite(places, rewrite, clock_ms, &mut || !self.stops());
+                if !written.map_err(DataflowError::from)? {
+                    return Ok(false);
+                }
+            }
+        }
+        Ok(true)
     }
 
     fn options(&self) -> DataflowOptions {

@@ -11,7 +11,7 @@ use crate::inputs::Inputs;
 use crate::job::{CommitPoint, JobRequest};
 use crate::journal::{Change, JournalState, LAYER, Record, SnapshotRecord};
 use crate::lookups::Lookups;
-use crate::operators::{self, Role};
+use crate::operators::{self, OperatorRecord, Role};
 use crate::origin::Origin;
 use crate::outbox;
 use crate::outputs::{connector_of, create_topics, sink_identity};
@@ -105,7 +105,7 @@ pub(crate) fn comparison(
     request: &JobRequest,
     state: &JournalState,
 ) -> Result<Comparison, RuntimeError> {
-    if state.operators.is_empty() {
+    if state.operators.is_empty() || !state.operators.iter().all(OperatorRecord::is_comparable) {
         return Err(RuntimeError::ChangeUnknown { job: request.name.clone() });
     }
     let facts = |_: NodeId, tag: u32| facts::of_scan(log, state, tag);

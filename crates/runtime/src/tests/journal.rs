@@ -3,11 +3,14 @@
 use crate::coordinates::{Cursor, Range, ScanSplits};
 use crate::journal::{Change, Counts, FeedPosition, Journal, LAYER, Record, SnapshotRecord, StepRecord};
 use crate::operators::{OperatorRecord, Role};
+use arrow_schema::{DataType, Field};
+use dataflow::engine::{ColumnsLayout, TableLayout};
 use dataflow::plan::Table;
 use dataflow::source::{Position, Split};
 use eventlog::{Entry, Fold, Layer};
 use os::sim::SplitMix;
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 fn scans() -> Vec<ScanSplits> {
     let split = |id: &str, end, fingerprint: &str| Split {
@@ -89,7 +92,31 @@ fn operator(tag: u32, role: Role) -> OperatorRecord {
     let of_table = Table { address: 1, layout: 2, startup: 3 };
     let identity = u64::MAX - u64::from(tag);
     let (columns, uses, readers) = (5, 6, 7);
-    OperatorRecord { tag, identity, role, columns, uses, readers, of_table, scans, sinks, table, text }
+    let (family, layout) = (8, layout(tag));
+    OperatorRecord {
+        tag,
+        identity,
+        family,
+        layout,
+        role,
+        columns,
+        uses,
+        readers,
+        of_table,
+        scans,
+        sinks,
+        table,
+        text,
+    }
+}
+
+/// Tables with and without columns and times to live.
+fn layout(tag: u32) -> Vec<TableLayout> {
+    let list = DataType::List(Arc::new(Field::new("item", DataType::Binary, true)));
+    let types = vec![DataType::Int64, DataType::Decimal128(38, 2), list];
+    let columns = vec![ColumnsLayout { identity: u64::MAX, types }];
+    let groups = TableLayout { table: 0, shape: 1, ttl_ms: Some(u64::from(tag)), columns };
+    vec![groups, TableLayout { table: 1, shape: 0, ttl_ms: None, columns: Vec::new() }]
 }
 
 /// A job whose statement changes: it reads the second scan no more, and another one instead.

@@ -351,7 +351,8 @@ impl Life {
                     .chunks_exact(8)
                     .map(|n| i64::from_le_bytes(n.try_into().expect("8 bytes")))
                     .collect();
-                rows.extend(numbers.chunks_exact(5).map(<[i64]>::to_vec));
+                let count = slice.last_offset.0 - slice.base_offset.0 + 1;
+                rows.extend(numbers.chunks_exact(numbers.len() / count as usize).map(<[i64]>::to_vec));
                 next = base::Offset(slice.last_offset.0 + 1);
             }
         }

@@ -7,7 +7,7 @@ use crate::layers::Layers;
 use crate::table::{Key, entry_key, sort_by_entry_key};
 use crate::ttl::TimeToLive;
 use arrow_array::ArrayRef;
-use arrow_row::{RowConverter, SortField};
+use arrow_row::{RowConverter, Rows, SortField};
 use arrow_schema::DataType;
 
 /// The columns of an operator's keyed state.
@@ -43,9 +43,17 @@ impl RowCodec {
         Ok(RowCodec { converter })
     }
 
-    fn decode<'a>(&self, rows: impl Iterator<Item = &'a [u8]>) -> Result<Vec<ArrayRef>, StateError> {
+    pub(crate) fn decode<'a>(
+        &self,
+        rows: impl Iterator<Item = &'a [u8]>,
+    ) -> Result<Vec<ArrayRef>, StateError> {
         let parser = self.converter.parser();
         Ok(self.converter.convert_rows(rows.map(|row| parser.parse(row)))?)
+    }
+
+    /// A row for each row of the columns; none if there are no columns.
+    pub(crate) fn encode(&self, columns: &[ArrayRef]) -> Result<Option<Rows>, StateError> {
+        if columns.is_empty() { Ok(None) } else { Ok(Some(self.converter.convert_columns(columns)?)) }
     }
 }
 
@@ -231,11 +239,7 @@ impl<C: Columns> Slots<C> {
         let live: Vec<u32> =
             changed.iter().copied().filter(|slot| self.flags[*slot as usize] & REMOVED == 0).collect();
         let saved = self.columns.save(&live)?;
-        let rows = if saved.is_empty() {
-            None
-        } else {
-            Some(codec.converter.convert_columns(&saved).map_err(StateError::from)?)
-        };
+        let rows = codec.encode(&saved)?;
         let (mut entry, mut value) = (Vec::new(), Vec::new());
         let mut next = 0;
         for slot in changed {

@@ -89,7 +89,7 @@ impl<T: Table> Parts<T> {
     }
 }
 
-fn open(disk: &Arc<dyn Disk>, background: bool, manifest: Option<&Manifest>) -> Store {
+pub(super) fn open(disk: &Arc<dyn Disk>, background: bool, manifest: Option<&Manifest>) -> Store {
     let options = StoreOptions { budget_bytes: usize::MAX, background, ..StoreOptions::default() };
     Store::open(disk, Path::new("state"), options, manifest).unwrap()
 }

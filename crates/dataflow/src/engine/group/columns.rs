@@ -1,6 +1,7 @@
 //! The columns of a group aggregate's state: how many rows each key has, and what the calls keep.
 
 use super::super::error::DataflowError;
+use super::super::layout::ColumnsLayout;
 use super::super::window::{Accumulator, encoded_column};
 use super::spec::{Call, GroupSpec, Kept, ValueSet};
 use arrow_array::builder::BinaryBuilder;
@@ -71,12 +72,28 @@ impl GroupColumns {
         results.collect()
     }
 
-    fn keeps_values(&self) -> bool {
-        !self.spec.sets.is_empty() || !self.spec.lists.is_empty()
-    }
-
     fn has_lists(&self) -> bool {
         !self.spec.lists.is_empty()
+    }
+
+    /// The columns of [`Columns::types`] by what they belong to: to every group, to one of the calls, or to the values
+    /// that are kept (`shape` says which).
+    pub(crate) fn layout(&self, calls: &[u64], shape: u64) -> Vec<ColumnsLayout> {
+        let one = |identity: u64, own: DataType| ColumnsLayout { identity, types: vec![own] };
+        let of_values = |number: u64| shape.wrapping_add(number);
+        let mut columns = vec![one(0, DataType::Int64)];
+        if self.spec.keeps_values() {
+            columns.push(one(of_values(0), DataType::Int64));
+        }
+        if self.has_lists() {
+            columns.push(one(of_values(1), DataType::UInt64));
+        }
+        columns.extend(self.accumulators.iter().zip(calls).filter_map(|(accumulator, identity)| {
+            Some(ColumnsLayout { identity: *identity, types: accumulator.as_ref()?.saved_types() })
+        }));
+        let firsts = (2..).zip(self.firsts.iter().flatten());
+        columns.extend(firsts.map(|(number, _)| one(of_values(number), DataType::Binary)));
+        columns
     }
 }
 
@@ -108,7 +125,7 @@ impl Columns for GroupColumns {
 
     fn types(&self) -> Vec<DataType> {
         let mut types = vec![DataType::Int64];
-        if self.keeps_values() {
+        if self.spec.keeps_values() {
             types.push(DataType::Int64);
         }
         if self.has_lists() {
@@ -121,7 +138,7 @@ impl Columns for GroupColumns {
 
     fn grow(&mut self, slots: usize) {
         self.records.resize(slots, ABSENT);
-        if self.keeps_values() {
+        if self.spec.keeps_values() {
             self.kept.resize(slots, 0);
         }
         if self.has_lists() {
@@ -136,7 +153,7 @@ impl Columns for GroupColumns {
             Arc::new(Int64Array::from_iter_values(slots.iter().map(|slot| values[*slot as usize])))
         };
         let mut columns = vec![gather(&self.records)];
-        if self.keeps_values() {
+        if self.spec.keeps_values() {
             columns.push(gather(&self.kept));
         }
         if self.has_lists() {
@@ -170,7 +187,7 @@ impl Columns for GroupColumns {
         };
         scatter(&mut self.records, &columns[0]);
         let mut rest = &columns[1..];
-        if self.keeps_values() {
+        if self.spec.keeps_values() {
             scatter(&mut self.kept, &rest[0]);
             rest = &rest[1..];
         }

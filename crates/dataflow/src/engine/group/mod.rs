@@ -30,9 +30,10 @@ use super::exchange::Exchange;
 use super::partitions::Partitions;
 use crate::plan::{NodeId, Plan};
 use arrow_schema::SchemaRef;
+pub(crate) use columns::GroupColumns;
 use partition::Partition;
 pub(crate) use shown::GroupShown;
-use spec::GroupSpec;
+pub(crate) use spec::GroupSpec;
 use state::{Store, Table, TableId};
 use std::sync::Arc;
 

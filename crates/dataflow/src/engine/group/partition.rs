@@ -51,9 +51,9 @@ impl Partition {
         let columns = GroupColumns::new(spec.clone());
         Ok(Partition {
             table: KeyedColumns::new(store, table(tables::COLUMNS), groups.clone(), ttl_ms, columns)?,
-            values: match spec.sets.is_empty() && spec.lists.is_empty() {
-                true => None,
-                false => Some(KeyedMap::new(store, table(values), groups, ttl_ms)?),
+            values: match spec.keeps_values() {
+                false => None,
+                true => Some(KeyedMap::new(store, table(values), groups, ttl_ms)?),
             },
             places: Vec::new(),
         })

@@ -108,6 +108,17 @@ impl GroupSpec {
         self.sets.iter().any(|set| set.filters.len() > 1)
     }
 
+    /// Whether values lie beside the columns.
+    pub(crate) fn keeps_values(&self) -> bool {
+        !self.sets.is_empty() || !self.lists.is_empty()
+    }
+
+    /// The identities of the calls that read such values, one after the other: they say which there are.
+    pub(crate) fn calls_with_values(&self, calls: &[u64]) -> Vec<u8> {
+        let with_values = self.calls.iter().zip(calls).filter(|(call, _)| !matches!(call, Call::Rows(_)));
+        with_values.flat_map(|(_, identity)| identity.to_le_bytes()).collect()
+    }
+
     /// With `shares` DISTINCT keeps the values of one column once for all filters.
     pub(crate) fn new(
         plan: &Plan,
