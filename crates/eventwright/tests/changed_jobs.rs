@@ -52,6 +52,14 @@ fn the_page_shows_what_becomes_of_a_job() {
     node.run_until(folder, both, |both| both == shown[1]);
     interrupt(node);
 
+    std::fs::write(folder.join("totals.sql"), &statements[2]).unwrap();
+    let explained = run(folder, "eventwright explain totals.sql --data data");
+    assert!(explained.contains(&shown[2]), "{explained}");
+    let node = Node::start(folder, command, command);
+    run(folder, &node.script(&commands[2]));
+    node.run_until(folder, both, |both| both == shown[3]);
+    interrupt(node);
+
     // Back to the first one: the averages would be lost, and nothing is done.
     std::fs::write(folder.join("totals.sql"), &statements[0]).unwrap();
     let again =
@@ -63,7 +71,7 @@ fn the_page_shows_what_becomes_of_a_job() {
     let node = Node::start(folder, &agreed, &agreed);
     run(folder, &node.script(&commands[1]));
     let consume = "eventwright topic consume totals | tail -n 1";
-    node.run_until(folder, consume, |last| last.contains("\"payments\":3,\"amount\":44"));
+    node.run_until(folder, consume, |last| last.contains("\"payments\":4,\"amount\":47"));
     interrupt(node);
 }
 
@@ -142,6 +150,136 @@ fn a_job_that_is_changed_under_load_and_killed_on_the_way_loses_nothing_and_doub
     }
 }
 
+const STATES: &str = "
+CREATE TABLE orders (id INT, customer STRING, item STRING, amount INT, at TIMESTAMP(3), WATERMARK FOR at AS at)
+WITH ('connector' = 'kafka', 'topic' = 'states', 'format' = 'json', 'scan.startup.mode' = 'earliest-offset');
+CREATE TABLE totals (customer STRING, items BIGINT, average INT, counted BIGINT, PRIMARY KEY (customer) NOT ENFORCED)
+WITH ('connector' = 'upsert-kafka', 'topic' = 'totals', 'key.format' = 'raw', 'value.format' = 'json');
+CREATE TABLE sizes (orders BIGINT, least INT, most INT, PRIMARY KEY (orders) NOT ENFORCED)
+WITH ('connector' = 'upsert-kafka', 'topic' = 'sizes', 'key.format' = 'raw', 'value.format' = 'json');
+CREATE TABLE hours (ends TIMESTAMP(3), customer STRING, items BIGINT, most INT)
+WITH ('connector' = 'kafka', 'topic' = 'hours', 'format' = 'json');
+CREATE TABLE pairs (one INT, other INT) WITH ('connector' = 'kafka', 'topic' = 'pairs', 'format' = 'json');
+CREATE TABLE best (customer STRING, place BIGINT, item STRING, PRIMARY KEY (customer, place) NOT ENFORCED)
+WITH ('connector' = 'upsert-kafka', 'topic' = 'best', 'key.format' = 'json', 'value.format' = 'json');
+SET 'pipeline.name' = 'states';
+";
+
+/// What keeps each kind of state that can be made of another: groups with and without values beside them, over rows that
+/// come and over rows that go, windows, both sides of a join, the first rows of a rank. Others take the places of `{…}`.
+const KEEPING: &str = "EXECUTE STATEMENT SET BEGIN
+INSERT INTO totals SELECT customer, items, average, counted FROM (
+  SELECT customer, {COUNT(*) AS orders, MAX(item) AS last_item, }COUNT(DISTINCT item) AS items, AVG(amount) AS average,
+    COUNT(*) FILTER (WHERE amount > 20) AS counted
+  FROM orders GROUP BY customer){ WHERE orders > 0 AND last_item <> ''};
+INSERT INTO sizes SELECT orders, least, most FROM (
+  SELECT orders, {COUNT(*) AS customers, }MIN(total) AS least, MAX(total) AS most
+  FROM (SELECT customer, COUNT(*) AS orders, SUM(amount) AS total FROM orders GROUP BY customer)
+  GROUP BY orders){ WHERE customers > 0};
+INSERT INTO hours SELECT window_end, customer, items, most FROM (
+  SELECT window_end, customer, {AVG(amount) AS average, COUNT(DISTINCT amount) AS amounts, }
+    COUNT(DISTINCT item) AS items, MAX(amount) AS most
+  FROM TABLE(TUMBLE(TABLE orders, DESCRIPTOR(at), INTERVAL '1' HOUR)) GROUP BY window_start, window_end, customer)
+  { WHERE average + amounts > 0};
+INSERT INTO pairs SELECT a.id, b.id FROM orders AS a JOIN orders AS b ON a.item = b.item AND a.id < b.id;
+INSERT INTO best SELECT customer, place, item FROM (
+  SELECT customer, item, ROW_NUMBER() OVER (PARTITION BY customer ORDER BY amount DESC, id) AS place FROM orders)
+  WHERE place <= 2;
+END;";
+
+/// The statements with what stands in braces, or without it.
+fn keeping(has_all: bool) -> String {
+    let mut text = String::new();
+    for (number, part) in KEEPING.split(['{', '}']).enumerate() {
+        text += if has_all || number % 2 == 0 { part } else { "" };
+    }
+    text
+}
+
+#[test]
+fn a_job_whose_state_is_migrated_gives_what_a_new_one_gives() {
+    const TOPICS: [&str; 5] = ["totals", "sizes", "hours", "pairs", "best"];
+    let order = |id: usize| {
+        let (customer, item, amount) = (id * id % 5, id * 7 % 11, id * 13 % 37);
+        format!(
+            "{{\"id\": {id}, \"customer\": \"c{customer}\", \"item\": \"i{item}\", \"amount\": {amount}, \
+             \"at\": \"2026-12-01 {:02}:{:02}:00\"}}\n",
+            9 + id / 60,
+            id % 60
+        )
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let (changed, fresh) = (folder.path().join("changed"), folder.path().join("fresh"));
+    let ttl = "SET 'table.exec.state.ttl' = '1 d';";
+    let (before, after) = (keeping(true), format!("{ttl} {}", keeping(false)));
+    let (before, after) = (format!("{STATES}{before}"), format!("{STATES}{after}"));
+    let command =
+        "eventwright run states.sql --data data --keep-running --snapshot-steps 3 --step-rows-max 4";
+    for own in [&changed, &fresh] {
+        std::fs::create_dir(own).unwrap();
+        std::fs::write(own.join("first"), (0..40).map(order).collect::<String>()).unwrap();
+        // The last one ends the hours before it.
+        std::fs::write(own.join("second"), (40..121).map(order).collect::<String>()).unwrap();
+    }
+    let is_there = |topic: &str| format!("eventwright topic consume {topic}");
+    std::fs::write(changed.join("states.sql"), before).unwrap();
+    let node = Node::start(&changed, command, command);
+    run(&changed, &node.script("eventwright topic produce states --file first"));
+    node.run_until(&changed, &is_there("totals"), |shown| shown.lines().count() > 5);
+    interrupt(node);
+    std::fs::write(changed.join("states.sql"), &after).unwrap();
+    let json = run(&changed, "eventwright explain states.sql --data data -o json");
+    let json: serde_json::Value = serde_json::from_str(&json).unwrap();
+    let change = &json["jobs"][0]["change"];
+    let fates: BTreeMap<String, String> = change["operators"].as_array().unwrap().iter().fold(
+        BTreeMap::new(),
+        |mut fates: BTreeMap<String, String>, operator| {
+            let name = operator["operator"].as_str().unwrap().split('(').next().unwrap().to_string();
+            let fate = operator["fate"].as_str().unwrap();
+            let known = fates.entry(name).or_insert_with(|| fate.to_string());
+            assert_eq!(known, fate, "{change}");
+            fates
+        },
+    );
+    let expected = [
+        ("GroupAggregate", "migrated"),
+        ("Join", "migrated"),
+        ("Rank", "migrated"),
+        ("Scan", "kept"),
+        ("Sink", "kept"),
+        ("WindowAggregate", "migrated"),
+    ];
+    assert_eq!(fates, expected.map(|(name, fate)| (name.to_string(), fate.to_string())).into(), "{change}");
+    assert_eq!((&change["possible"], &change["needs_consent"]), (&true.into(), &false.into()), "{change}");
+
+    std::fs::write(fresh.join("states.sql"), &after).unwrap();
+    let mut results = Vec::new();
+    for own in [&changed, &fresh] {
+        let node = Node::start(own, command, command);
+        if own == &fresh {
+            run(own, &node.script("eventwright topic produce states --file first"));
+        }
+        run(own, &node.script("eventwright topic produce states --file second"));
+        // Two hours of five customers, and the pairs of each order with those before it.
+        node.run_until(own, &is_there("hours"), |shown| shown.lines().count() == 6);
+        let pairs: usize =
+            (0..121).map(|id: usize| (0..id).filter(|other| (id - other) % 11 == 0).count()).sum();
+        node.run_until(own, &is_there("pairs"), |shown| shown.lines().count() == pairs);
+        let mut shown = BTreeMap::new();
+        for topic in TOPICS {
+            let text = run(own, &node.script(&is_there(topic)));
+            let lines: Vec<String> = match topic {
+                "hours" | "pairs" => text.lines().map(str::to_string).collect(),
+                _ => latest(&node, own, topic).0.into_values().collect(),
+            };
+            shown.insert(topic, lines.into_iter().collect::<std::collections::BTreeSet<_>>());
+        }
+        results.push(shown);
+        interrupt(node);
+    }
+    assert_eq!(results[0], results[1]);
+}
+
 /// The data directory of an older version, or what goes there.
 fn older(folder: &Path) {
     older_job(folder, "job-1", "totals.sql");
@@ -154,6 +292,14 @@ fn older_job(folder: &Path, job: &str, statement: &str) {
     );
 }
 
+/// The older version did not note what can be known again, or noted it in another way.
+fn assert_not_compared(folder: &Path, command: &str) {
+    let early = format!("{command} --kafka 127.0.0.1:0 --http none --pg none");
+    let refused = shell(folder, &early.replace(" --keep-running", "")).output().unwrap();
+    let error = String::from_utf8_lossy(&refused.stderr);
+    assert!(!refused.status.success() && error.contains("was begun by an older version"), "{error}");
+}
+
 #[test]
 fn a_job_of_an_older_version_goes_on_and_can_be_changed_from_then_on() {
     let folder = tempfile::tempdir().unwrap();
@@ -162,12 +308,7 @@ fn a_job_of_an_older_version_goes_on_and_can_be_changed_from_then_on() {
     let own = std::fs::read_to_string(folder.join("totals.sql")).unwrap();
     let changed = own.replace("SUM(amount)", "MAX(amount)");
     let command = "eventwright run totals.sql --data data --keep-running";
-    // The older one did not note what can be known again.
-    std::fs::write(folder.join("totals.sql"), &changed).unwrap();
-    let early = format!("{command} --kafka 127.0.0.1:0 --http none --pg none");
-    let refused = shell(folder, &early.replace(" --keep-running", "")).output().unwrap();
-    let error = String::from_utf8_lossy(&refused.stderr);
-    assert!(!refused.status.success() && error.contains("was begun by an older version"), "{error}");
+    assert_not_compared(folder, command);
 
     std::fs::write(folder.join("totals.sql"), &own).unwrap();
     let node = Node::start(folder, command, command);
@@ -262,6 +403,10 @@ fn values_of_an_older_version_are_counted_on() {
         std::fs::create_dir(folder).unwrap();
     }
     older_job(&old, "job-2", "values.sql");
+    let own = std::fs::read_to_string(old.join("values.sql")).unwrap();
+    std::fs::write(old.join("values.sql"), own.replace("amount >= 5", "amount >= 6")).unwrap();
+    assert_not_compared(&old, command);
+    std::fs::write(old.join("values.sql"), own).unwrap();
     run(&new, &format!("cp {FORMATS}/values.sql values.sql"));
     for folder in [&old, &new] {
         let mut node = Node::start(folder, command, command);

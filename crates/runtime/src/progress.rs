@@ -47,11 +47,13 @@ pub struct JobProgress {
     pub upkeep_ns: u64,
 }
 
-/// How much of its input a changed job has read again.
+/// How far a changed job is with making state, from the old one or from its input.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RebuildProgress {
+    /// Of its input, that have been read again.
     pub rows: u64,
-    /// Positions of its splits (offsets of topics, bytes of files) that lie behind it, of all that are read again.
+    /// Positions of its splits (offsets of topics, bytes of files) that lie behind it, of all that are read again; or
+    /// entries of the old state.
     pub passed: u64,
     pub all: u64,
 }

@@ -1,13 +1,14 @@
 //! A table of a snapshot made into another one: with some of its columns, with another time to live.
 //!
-//! The keys stay as they are, so one pass over the runs of the old table gives the run of the new one, in bounded memory.
-//! The old table stays as it is: until a snapshot names the new run, a crash leaves nothing but a file that is removed.
+//! The keys stay as they are, so one pass over the runs of the table gives the run that it goes on with, in bounded
+//! memory. The snapshot has the old runs: until another one names the new run, a crash leaves nothing but a file that is
+//! removed.
 
 use crate::error::StateError;
 use crate::keyed_columns::RowCodec;
 use crate::layers::{Body, Layer};
 use crate::run::{Merge, RunWriter};
-use crate::store::{RestoredTable, Store, StoredRun};
+use crate::store::{RestoredTable, Runs, Store, StoredRun};
 use crate::table::TableId;
 use crate::ttl::TimeToLive;
 use arrow_schema::DataType;
@@ -46,26 +47,30 @@ struct Entry {
 }
 
 impl Store {
-    /// Has the table `to` begin with what the snapshot has in `from`, both named as they lie on disk; to be done before
-    /// `to` is opened. `now_ms` is the clock of the snapshot. `goes_on` is asked now and then; the answer is false if it
-    /// said no.
+    /// Has a table, named as it lies on disk, begin with what becomes of what the snapshot has of it; to be done before it
+    /// is opened. `now_ms` is the clock of the snapshot. `goes_on` is told now and then how many entries have passed, and asked;
+    /// the answer is false if it said no, and the table is as it was.
     pub fn rewrite(
         &self,
-        (from, to): (TableId, TableId),
+        id: TableId,
         rewrite: &Rewrite,
         now_ms: i64,
-        goes_on: &mut dyn FnMut() -> bool,
+        goes_on: &mut dyn FnMut(u64) -> bool,
     ) -> Result<bool, StateError> {
+        let pass = Pass::new(rewrite, now_ms)?;
         let mut parts = Vec::new();
-        for part in self.restored_parts(from) {
-            let runs = match Pass::new(rewrite, now_ms)?.run(self, &part, goes_on)? {
-                Some(run) => run.map(|run| (part.groups.clone(), run)).into_iter().collect(),
-                None => return Ok(false),
-            };
+        for part in self.restored_parts(id) {
+            let Some(runs) = pass.runs(self, &part, goes_on)? else { return Ok(false) };
             parts.push(RestoredTable { runs, ..part });
         }
-        self.restore_as(to, parts);
+        self.restore_as(id, parts);
         Ok(true)
+    }
+
+    /// How many entries, older and deleted ones among them, the snapshot has of a table that is named as it lies on disk.
+    pub fn restored_entries(&self, id: TableId) -> u64 {
+        let parts = self.restored_parts(id);
+        parts.iter().flat_map(|part| &part.runs).map(|(_, run)| run.run.entries()).sum()
     }
 }
 
@@ -94,13 +99,13 @@ impl Pass<'_> {
         Ok(Pass { rewrite, codecs, old, new, now_ms })
     }
 
-    /// The new run, none of it if nothing is left; no answer if it is to stop.
-    fn run(
+    /// The runs of the part from now on, one or none; no answer if it is to stop.
+    fn runs(
         &self,
         store: &Store,
         part: &RestoredTable,
-        goes_on: &mut dyn FnMut() -> bool,
-    ) -> Result<Option<Option<Arc<StoredRun>>>, StateError> {
+        goes_on: &mut dyn FnMut(u64) -> bool,
+    ) -> Result<Option<Runs>, StateError> {
         let layer = |(groups, run): &(Range<usize>, Arc<StoredRun>)| {
             Layer { groups: groups.clone(), body: Body::Run(run.clone()) }.scan(&[], None)
         };
@@ -108,33 +113,37 @@ impl Pass<'_> {
         let hashes = part.runs.iter().fold(0, |sum: u64, (_, run)| sum.saturating_add(run.run.hashes()));
         let mut output = None;
         let mut batch = Vec::with_capacity(BATCH_ENTRIES);
-        let mut done = 0_u64;
         loop {
-            let entry = entries.next()?;
-            let is_end = entry.is_none();
-            if let Some(entry) = entry {
-                done += 1;
-                batch.extend(entry.value.and_then(|value| {
-                    let expires = self.expires(value, entry.expires);
-                    // What lives without a time to live may expire by another clock.
-                    let stays = !self.new.is_set() || expires > self.now_ms;
-                    let value = self.old.live(value, self.now_ms).filter(|_| stays)?;
-                    Some(Entry { hash: entry.hash, key: entry.key.to_vec(), value: value.to_vec(), expires })
-                }));
-            }
-            if batch.len() >= BATCH_ENTRIES || is_end {
-                self.write(store, hashes, &batch, &mut output)?;
-                batch.clear();
-            }
-            if is_end {
+            batch.clear();
+            let passed = self.read(&mut entries, &mut batch)?;
+            if passed == 0 {
                 break;
             }
-            if done % BATCH_ENTRIES as u64 == 0 && !goes_on() {
+            self.write(store, hashes, &batch, &mut output)?;
+            if !goes_on(passed) {
                 return Ok(None);
             }
         }
         let run = output.map(|(number, writer)| store.files.finish(number, writer)).transpose()?;
-        Ok(Some(run))
+        Ok(Some(run.into_iter().map(|run| (part.groups.clone(), run)).collect()))
+    }
+
+    /// The entries of the next batch that stay; answers how many have passed.
+    fn read(&self, entries: &mut Merge, batch: &mut Vec<Entry>) -> Result<u64, StateError> {
+        let mut passed = 0;
+        while passed < BATCH_ENTRIES as u64 {
+            let Some(entry) = entries.next()? else { break };
+            passed += 1;
+            let Some(stored) = entry.value else { continue };
+            let expires = self.expires(stored, entry.expires);
+            // What lives without a time to live may expire by another clock.
+            let stays = !self.new.is_set() || expires > self.now_ms;
+            if let Some(value) = self.old.live(stored, self.now_ms).filter(|_| stays) {
+                let (key, value) = (entry.key.to_vec(), value.to_vec());
+                batch.push(Entry { hash: entry.hash, key, value, expires });
+            }
+        }
+        Ok(passed)
     }
 
     /// When the new value expires; what expires by itself and not by a time to live stays as it is.

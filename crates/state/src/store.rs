@@ -55,9 +55,11 @@ pub struct Store {
 pub(crate) struct RestoredTable {
     pub(crate) groups: Range<usize>,
     pub(crate) meta: Vec<u8>,
-    /// Newest first.
-    pub(crate) runs: Vec<(Range<usize>, Arc<StoredRun>)>,
+    pub(crate) runs: Runs,
 }
+
+/// Newest first, each with the key groups of it that are meant.
+pub(crate) type Runs = Vec<(Range<usize>, Arc<StoredRun>)>;
 
 /// The folder; shared with the runs, which remove their own files.
 pub(crate) struct Files {
@@ -275,7 +277,12 @@ impl Store {
     /// As if that snapshot had had this of a table.
     pub(crate) fn restore_as(&self, id: TableId, parts: Vec<RestoredTable>) {
         let mut restored = self.restored.lock().unwrap_or_else(PoisonError::into_inner);
-        restored.insert(id, parts);
+        // A table of which there is nothing has not been restored.
+        if parts.is_empty() {
+            restored.remove(&id)
+        } else {
+            restored.insert(id, parts)
+        };
     }
 
     /// All runs of the snapshot that the store was opened with, as long as it remembers them.

@@ -61,17 +61,6 @@ pub struct OperatorChange {
     pub needs_consent: bool,
 }
 
-/// An operator whose state is made of that of another.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Migrated {
-    /// What its tables lie under.
-    pub(crate) tag: u32,
-    /// What those lie under that they are made of.
-    pub(crate) old_tag: u32,
-    /// By table.
-    pub(crate) tables: BTreeMap<u32, Rewrite>,
-}
-
 /// What becomes of a job.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Comparison {
@@ -82,7 +71,8 @@ pub struct Comparison {
     pub(crate) next_tag: u32,
     /// They go on from the old snapshot; the migrated ones are among them.
     pub(crate) kept: Vec<NodeId>,
-    pub(crate) migrated: Vec<Migrated>,
+    /// What becomes of their tables, by number.
+    pub(crate) migrated: BTreeMap<NodeId, BTreeMap<u32, Rewrite>>,
     pub(crate) rebuilt: Vec<NodeId>,
     /// Scans whose splits are not known yet.
     pub(crate) new_scans: Vec<NodeId>,
@@ -139,14 +129,10 @@ pub(crate) fn compare(
     let (kept, rebuilt, fresh) = matched.divide(plan, &operators::of_plan(plan));
     matched.migrated.retain(|id, _| kept.contains(id));
     // What is made anew must not lie where the old is.
-    for id in rebuilt.iter().chain(matched.migrated.keys()) {
+    for id in &rebuilt {
         matched.tags[id.0] = matched.next_tag;
         matched.next_tag += 1;
     }
-    let made_of = matched.migrated.iter().filter_map(|(id, tables)| {
-        Some(Migrated { tag: matched.tags[id.0], old_tag: matched.old[id.0]?, tables: tables.clone() })
-    });
-    let migrated: Vec<Migrated> = made_of.collect();
     let new = operators::of_plan(&plan.with_tags(matched.tags.clone()));
     let scans: BTreeMap<NodeId, ScanFacts> =
         plan.scans().into_iter().filter_map(|scan| Some((scan, facts(scan, matched.old[scan.0]?)))).collect();
@@ -184,7 +170,7 @@ pub(crate) fn compare(
         next_tag: matched.next_tag,
         tags: matched.tags.clone(),
         kept: kept.into_iter().collect(),
-        migrated,
+        migrated: matched.migrated.clone(),
         rebuilt: rebuilt.into_iter().collect(),
         new_scans,
     }
@@ -214,20 +200,15 @@ pub(super) struct Look<'a> {
 fn what_migrates(tables: &BTreeMap<u32, Rewrite>) -> String {
     let mut parts = Vec::new();
     if tables.values().any(|rewrite| rewrite.columns.is_some()) {
-        parts.push("its state is made of what the old one has of its aggregates".to_string());
+        parts.push("its state is made of what the old one has of its aggregates");
     }
-    let changes = |rewrite: &&Rewrite| rewrite.old_ttl_ms != rewrite.ttl_ms;
-    let ttl_ms = tables.values().find(changes).map(|rewrite| (rewrite.old_ttl_ms, rewrite.ttl_ms));
-    match ttl_ms {
-        None => {}
-        Some((_, None)) => parts.push("what has not been forgotten yet is not forgotten any more".into()),
-        Some((None, Some(_))) => {
-            parts.push("its state is forgotten from now on, and the time of what is there begins now".into());
-        }
-        Some((Some(_), Some(_))) => {
-            parts.push("the new time to live counts from when its state was last written".into());
-        }
-    }
+    let times = tables.values().map(|rewrite| (rewrite.old_ttl_ms, rewrite.ttl_ms));
+    let other_times = times.filter(|(old, new)| old != new).collect::<BTreeSet<_>>();
+    parts.extend(other_times.into_iter().map(|times| match times {
+        (_, None) => "what is there is not forgotten any more",
+        (None, Some(_)) => "what is not written for its time to live is forgotten, counted from now",
+        (Some(_), Some(_)) => "its new time to live counts from when its state was last written",
+    }));
     parts.join("; ")
 }
 

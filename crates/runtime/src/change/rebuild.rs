@@ -1,6 +1,6 @@
 //! The state of a changed job: what is kept, brought to where the job is, and what is made anew beside it.
 
-use super::compare::{Comparison, Migrated};
+use super::compare::Comparison;
 use super::facts;
 use crate::error::RuntimeError;
 use crate::inputs::Inputs;
@@ -10,7 +10,7 @@ use crate::steps::Context;
 use dataflow::engine::{Dataflow, DataflowError, DataflowOptions, ScanInput, StepInput};
 use dataflow::plan::{NodeId, NodeKind, Plan};
 use dataflow::source::Position;
-use state::{Manifest, Store, TableId};
+use state::{Manifest, Rewrite, Store, TableId};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -73,14 +73,22 @@ impl Rebuild<'_> {
     fn migrate(&self) -> Result<bool, RuntimeError> {
         // Steps behind the snapshot are run again and may find what only the last of them would forget.
         let clock_ms = self.state.snapshot.as_ref().map_or(i64::MIN, |snapshot| snapshot.clock_ms);
-        for Migrated { tag, old_tag, tables } in &self.comparison.migrated {
-            for (table, rewrite) in tables {
-                let lies = |owner: u32| TableId { owner, table: *table };
-                let places = (lies(*old_tag), lies(*tag));
-                let written = self.store.rewrite(places, rewrite, clock_ms, &mut || !self.stops());
-                if !written.map_err(DataflowError::from)? {
-                    return Ok(false);
-                }
+        let tables = self.comparison.migrated.iter().flat_map(|(id, tables)| {
+            let place = |table: u32| TableId { owner: self.plan.tag(*id), table };
+            tables.iter().map(move |(table, rewrite)| (place(*table), rewrite))
+        });
+        let tables: Vec<(TableId, &Rewrite)> = tables.collect();
+        let all = tables.iter().map(|(table, _)| self.store.restored_entries(*table)).sum();
+        let mut progress = RebuildProgress { rows: 0, passed: 0, all };
+        for (table, rewrite) in tables {
+            let written = self.store.rewrite(table, rewrite, clock_ms, &mut |passed| {
+                progress.passed += passed;
+                self.context.progress.update(|job| job.rebuild = Some(progress));
+                !self.stops()
+            });
+            self.context.progress.update(|job| job.rebuild = None);
+            if !written.map_err(DataflowError::from)? {
+                return Ok(false);
             }
         }
         Ok(true)

@@ -1,6 +1,7 @@
 //! By what operators are known again when a statement changes: what their state is made of, and nothing else.
 
 use crate::connectors::connectors;
+use dataflow::engine::{layouts, rewrites};
 use dataflow::plan::{Identities, NodeId, NodeKind, Plan};
 use sql::parser::parse_script;
 use sql::session::{Outcome, Session};
@@ -132,4 +133,67 @@ fn the_table_of_a_lookup_is_part_of_it() {
     };
     assert_eq!(joined("one", ""), joined("one", ""));
     assert_ne!(joined("one", ""), joined("other", ""));
+}
+
+/// Whether the state of the first statement's operators can become that of the second's, each of one of its own family.
+fn migrates(old: &str, new: &str) -> bool {
+    let known = |statements: &str| {
+        let plan = plan(statements);
+        let identities = Identities::of(&plan);
+        let layouts = layouts(&plan, &identities);
+        let kept = (0..plan.nodes.len()).filter(|index| plan.kept(NodeId(*index)).is_some());
+        kept.map(|index| (identities.families[index], layouts[index].clone())).collect::<Vec<_>>()
+    };
+    let old = known(old);
+    known(new).iter().all(|(family, layout)| {
+        old.iter().any(|(of_old, old)| of_old == family && rewrites(old, layout).is_some())
+    })
+}
+
+#[test]
+fn what_an_aggregate_is_made_of_decides_what_it_can_become() {
+    let groups = |calls: &str, rest: &str| {
+        format!("INSERT INTO sunk SELECT customer, {calls} FROM orders {rest} GROUP BY customer;")
+    };
+    let sunk = |columns: usize, ttl: &str| {
+        let columns: Vec<String> = (0..columns).map(|number| format!(", c{number} STRING")).collect();
+        format!("{ttl} CREATE TABLE sunk (k STRING{}) WITH ('connector' = 'print'); ", columns.concat())
+    };
+    let text = |call: &&str| format!("CAST({call} AS STRING)");
+    let statement = |ttl: &str, calls: &[&str], rest: &str| {
+        let texts: Vec<String> = calls.iter().map(text).collect();
+        sunk(calls.len(), ttl) + &groups(&texts.join(", "), rest)
+    };
+    let ttl = |time: &str| format!("SET 'table.exec.state.ttl' = '{time}';");
+    let all = ["COUNT(*)", "SUM(amount)", "MAX(id)", "COUNT(DISTINCT amount)", "LISTAGG(customer)"];
+    let old = statement("", &all, "");
+    for (calls, rest, ttl, is_made) in [
+        (
+            &["COUNT(*)", "MAX(id)", "COUNT(DISTINCT amount)", "LISTAGG(customer)"][..],
+            "",
+            String::new(),
+            true,
+        ),
+        (&["COUNT(DISTINCT amount)", "LISTAGG(customer)"], "", ttl("1 h"), true),
+        (&["SUM(amount)"], "", String::new(), true),
+        (&["MAX(id)", "SUM(amount)"], "", ttl("1 h"), true),
+        // Values are kept for all who read them, or for nobody.
+        (&["COUNT(DISTINCT amount)"], "", String::new(), false),
+        (&["LISTAGG(customer)"], "", String::new(), false),
+        // What was never kept cannot be made of it.
+        (&["SUM(id)"], "", String::new(), false),
+        (&["MIN(id)"], "", String::new(), false),
+        (&["COUNT(amount)"], "", String::new(), false),
+        (&["SUM(amount) FILTER (WHERE id > 0)"], "", String::new(), false),
+        (&["SUM(DISTINCT amount)"], "", String::new(), false),
+        (&["COUNT(*)"], "WHERE id > 3", String::new(), false),
+        (&["COUNT(*)"], "WHERE id > 3", ttl("1 h"), false),
+    ] {
+        let new = statement(&ttl, calls, rest);
+        assert_eq!(migrates(&old, &new), is_made, "{new}");
+    }
+    assert!(migrates(&statement(&ttl("1 h"), &all, ""), &statement("", &all, "")));
+    // Values that are kept once for several filters are kept in another way where they are forgotten.
+    let filtered = ["COUNT(*)", "COUNT(DISTINCT id)", "COUNT(DISTINCT id) FILTER (WHERE amount > 3)"];
+    assert!(!migrates(&statement("", &filtered, ""), &statement(&ttl("1 h"), &filtered, "")));
 }
