@@ -406,6 +406,8 @@ fn what_a_change_begins_to_forget_lives_from_then_on() {
         let world = SimOs::new(42);
         let life = begun(&world, SUMS);
         let before: u64 = life.runtime.journal().job("sums").unwrap().counts.rows_in.values().sum();
+        // The job stands still for longer than anything is to live.
+        world.clock.advance_ms(5 * HOUR_MS);
         let changed = Statement { ttl_ms: Some(HOUR_MS), calls: &[0], ..SUMS };
         drop(life.runtime.machine(changed.request(&life)).unwrap());
         world.clock.advance_ms(passes_ms);
@@ -418,6 +420,45 @@ fn what_a_change_begins_to_forget_lives_from_then_on() {
             });
         }
         assert_eq!(latest(&life), expected, "{passes_ms}");
+        life.end();
+    }
+}
+
+#[test]
+fn steps_behind_the_snapshot_forget_what_they_had_forgotten_and_no_more() {
+    const HOUR_MS: u64 = 3_600_000;
+    let input = Input::default();
+    // The last steps come after so long; then what lived for a day is to live for an hour, or for ever.
+    for (passes_ms, ttl_ms, is_forgotten) in [
+        (2 * HOUR_MS, Some(HOUR_MS), false),
+        (2 * HOUR_MS, None, false),
+        (24 * HOUR_MS, Some(48 * HOUR_MS), true),
+        (24 * HOUR_MS, None, true),
+    ] {
+        let world = SimOs::new(44);
+        let life = Life::begin(&world, &input);
+        let old = Statement { ttl_ms: Some(24 * HOUR_MS), ..SUMS };
+        let request = JobRequest { observer: Some(Arc::new(|_, _| {})), ..old.request(&life) };
+        let mut machine = life.runtime.machine(request).unwrap();
+        assert!(!turns(&mut machine, 8).unwrap());
+        let known = || life.runtime.journal().job("sums").unwrap();
+        let before: u64 = known().counts.rows_in.values().sum();
+        world.clock.advance_ms(passes_ms);
+        assert!(!turns(&mut machine, 2).unwrap());
+        assert!(known().snapshot.is_some_and(|snapshot| snapshot.step == 8) && known().steps.len() == 2);
+        drop(machine);
+        let changed = Statement { ttl_ms, ..SUMS };
+        assert_eq!(fates(&life, changed), named(&MIGRATED));
+        finish(&life, changed.request(&life)).unwrap();
+        let mut expected = changed.expected(&input);
+        if is_forgotten {
+            let rows = |key: i64| (before as i64..input.rows).filter(move |row| row % KEYS == key);
+            for (key, row) in &mut expected {
+                (row[1], row[2]) = (rows(*key).count() as i64, rows(*key).sum());
+                row[4] = row[1] * key;
+            }
+        }
+        assert_eq!(latest(&life), expected, "{passes_ms} {ttl_ms:?}");
         life.end();
     }
 }

@@ -268,6 +268,16 @@ impl Store {
         restored.contains_key(&self.place_of(id))
     }
 
+    /// As if the store had been opened with this snapshot, which lies in its folder; for the tables that are opened from
+    /// now on.
+    pub fn restore(&self, snapshot: &Manifest) -> Result<(), StateError> {
+        let mut opened = OpenedRuns { files: &self.files, runs: BTreeMap::new() };
+        let tables = snapshot.tables.iter().filter(|table| !table.runs.is_empty() || !table.meta.is_empty());
+        let restored = open_tables(&mut opened, tables)?;
+        *self.restored.lock().unwrap_or_else(PoisonError::into_inner) = restored;
+        Ok(())
+    }
+
     /// What the snapshot that the store was opened with has of a table, as it lies on disk.
     pub(crate) fn restored_parts(&self, id: TableId) -> Vec<RestoredTable> {
         let restored = self.restored.lock().unwrap_or_else(PoisonError::into_inner);
@@ -318,9 +328,9 @@ impl OpenedRuns<'_> {
     }
 }
 
-fn open_tables(
+fn open_tables<'a>(
     opened: &mut OpenedRuns<'_>,
-    tables: &[TableManifest],
+    tables: impl IntoIterator<Item = &'a TableManifest>,
 ) -> Result<BTreeMap<TableId, Vec<RestoredTable>>, StateError> {
     let mut restored: BTreeMap<TableId, Vec<RestoredTable>> = BTreeMap::new();
     for table in tables {

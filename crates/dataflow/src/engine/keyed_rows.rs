@@ -124,12 +124,12 @@ impl<P: KeyedRows> KeyedRowsNode<P> {
             keys: KeyEncoder::new(keys.to_vec(), keys.iter().map(type_of).collect())?,
             converter: RowConverter::new(fields.collect())?,
             changelog: plan.node(id).changelog,
-            forgets: plan.state_ttl_ms.is_some(),
+            forgets: plan.ttl_ms(id, 0).is_some(),
             schema: schema.clone(),
         };
         let partition = |groups| {
             let table = TableId { owner: id.0 as u32, table: 0 };
-            Ok(P::new(KeyedMap::new(store, table, groups, plan.state_ttl_ms)?))
+            Ok(P::new(KeyedMap::new(store, table, groups, plan.ttl_ms(id, 0))?))
         };
         let partitions = Partitions::new(workers, partition)?;
         Ok(KeyedRowsNode { spec: Arc::new(spec), partitions })

@@ -8,7 +8,7 @@ use super::batches::relaxed;
 use super::error::DataflowError;
 use super::group::{GroupColumns, GroupSpec, tables};
 use super::window::{Accumulators, AggregateSpec};
-use crate::plan::{Identities, NodeId, NodeKind, Plan};
+use crate::plan::{Identities, Keep, NodeId, NodeKind, Plan};
 use arrow_schema::{DataType, SchemaRef};
 use base::codec::{CodecError, FieldReader, FieldWriter};
 use state::{PickedColumns, Rewrite};
@@ -18,7 +18,8 @@ use std::sync::Arc;
 /// One table.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TableLayout {
-    /// Counted within the operator.
+    /// Counted within the operator. The times to live are those of its first input, but of a join those of the input
+    /// with this number.
     pub table: u32,
     /// How its keys are made, and its values where these are no columns.
     pub shape: u64,
@@ -87,9 +88,11 @@ fn layout(
             vec![TableLayout { table: 0, shape: 0, ttl_ms: None, columns: columns.collect() }]
         }
         NodeKind::Join { .. } => vec![whole(0, 0), whole(1, 1)],
-        NodeKind::Rank { .. } | NodeKind::ChangelogNormalize { .. } | NodeKind::UpsertMaterialize { .. } => {
-            vec![whole(0, 0)]
-        }
+        NodeKind::Deduplicate { keep: Keep::Earliest(_), .. } => Vec::new(),
+        NodeKind::Deduplicate { .. }
+        | NodeKind::Rank { .. }
+        | NodeKind::ChangelogNormalize { .. }
+        | NodeKind::UpsertMaterialize { .. } => vec![whole(0, 0)],
         _ => Vec::new(),
     })
 }

@@ -162,6 +162,7 @@ impl Identities {
         // Answers are those of whoever asks.
         for (join, answers, _) in plan.lookups() {
             nodes[answers.0] = hash("answers", &[nodes[join.0]]);
+            families[answers.0] = nodes[answers.0];
         }
         let uses = Identities::uses(plan, &nodes, &flows);
         let readers = Identities::readers(plan, &nodes);
@@ -344,10 +345,9 @@ impl Seen<'_> {
 
     /// What a node is for whom its calls and times to live count.
     fn with_ttls(&self, family: u64, calls: &[u64]) -> u64 {
-        let ttls: Vec<Option<u64>> =
-            (0..self.node.inputs.len()).map(|side| self.plan.ttl_ms(self.id, side)).collect();
+        let ttls_ms = self.plan.ttls_ms(self.id);
         let parts: Vec<u64> = std::iter::once(family).chain(calls.iter().copied()).collect();
-        hash(&format!("{ttls:?}"), &parts)
+        hash(&format!("{ttls_ms:?}"), &parts)
     }
 
     /// A node that may keep all that it is given.

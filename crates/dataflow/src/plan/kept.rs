@@ -216,6 +216,15 @@ impl Plan {
         Some(Kept { what, by, until })
     }
 
+    /// After how long a node forgets what was not written, by input; none of a node that forgets in another way.
+    pub fn ttls_ms(&self, id: NodeId) -> Vec<Option<u64>> {
+        let forgets = self.kept(id).is_some_and(|kept| {
+            matches!(kept.until, Until::Unwritten(_) | Until::Hinted(_) | Until::Forever)
+        });
+        let inputs = if forgets { self.node(id).inputs.len() } else { 0 };
+        (0..inputs).map(|side| self.ttl_ms(id, side)).collect()
+    }
+
     /// Whether rows wait in a node until the watermark moves.
     pub fn waits_for_watermark(&self, id: NodeId) -> bool {
         match &self.node(id).kind {

@@ -271,7 +271,7 @@ impl Look<'_> {
         let forgets = (0..self.plan.nodes.len()).map(NodeId).find(|node| {
             below[node.0]
                 && self.new[node.0].role == Role::State
-                && (0..self.plan.node(*node).inputs.len()).any(|side| self.plan.ttl_ms(*node, side).is_some())
+                && self.plan.ttls_ms(*node).iter().any(Option::is_some)
         });
         if let Some(node) = forgets {
             lost.push(format!(

@@ -11,7 +11,7 @@
 use crate::journal::JournalState;
 use crate::operators::{self, OperatorRecord, Role};
 use crate::startup;
-use dataflow::engine::rewrites;
+use dataflow::engine::{TableLayout, rewrites};
 use dataflow::plan::{NodeId, NodeKind, Plan};
 use state::Rewrite;
 use std::cmp::Reverse;
@@ -134,13 +134,11 @@ impl Matched {
 
     fn fit(&self, plan: &Plan, new: &[OperatorRecord], index: usize, known: &OperatorRecord) -> Fit {
         let record = &new[index];
-        let reached = plan.sinks().into_iter().filter(|sink| plan.with_inputs(&[*sink])[index]);
-        let sinks: Vec<Option<u32>> = reached.map(|sink| self.former[sink.0]).collect();
-        let before: BTreeSet<Option<u32>> = known.sinks.iter().map(|tag| Some(*tag)).collect();
+        let [all_sinks, one_sink] = self.same_sinks(plan, index, known);
         let fit = [
             record.uses == known.uses,
-            sinks.iter().copied().collect::<BTreeSet<_>>() == before,
-            sinks.iter().any(|sink| before.contains(sink)),
+            all_sinks,
+            one_sink,
             record.readers == known.readers,
             record.of_table.startup == known.of_table.startup,
             record.table == known.table,
@@ -149,67 +147,82 @@ impl Matched {
     }
 
     fn others(&mut self, state: &JournalState, plan: &Plan, new: &[OperatorRecord]) {
-        let mut taken: BTreeSet<u32> = self.old.iter().flatten().copied().collect();
         // A lookup join stands behind its answers, which are matched with it.
         let answers: BTreeMap<usize, usize> =
             plan.lookups().into_iter().map(|(join, answers, _)| (answers.0, join.0)).collect();
         let is_same = |known: &OperatorRecord, record: &OperatorRecord| known.identity == record.identity;
-        for (index, record) in new.iter().enumerate() {
-            let Some(known) = self.find_other(state, plan, (index, record), &answers, &taken, &is_same)
-            else {
-                continue;
-            };
-            let known_scans = &known.scans;
-            taken.insert(known.tag);
+        for (index, known) in self.pairs(state, plan, new, &answers, &is_same) {
             self.old[index] = Some(known.tag);
             if let NodeKind::LookupJoin(_) = &plan.nodes[index].kind
                 && let Some(answers) = plan.nodes[index].inputs.get(1)
             {
                 let of_join = |other: &&OperatorRecord| {
                     other.role == Role::Scan
-                        && known_scans.contains(&other.tag)
+                        && known.scans.contains(&other.tag)
                         && is_answers(state, other.tag)
                         && other.identity == new[answers.0].identity
                 };
                 self.old[answers.0] = state.operators.iter().find(of_join).map(|found| found.tag);
-                taken.extend(self.old[answers.0]);
             }
         }
         let is_made_of = |known: &OperatorRecord, record: &OperatorRecord| {
             known.family == record.family && rewrites(&known.layout, &record.layout).is_some()
         };
-        for (index, record) in new.iter().enumerate() {
-            let found = self.find_other(state, plan, (index, record), &answers, &taken, &is_made_of);
-            let Some(known) = found else { continue };
-            let Some(rewrites) = rewrites(&known.layout, &record.layout) else { continue };
-            taken.insert(known.tag);
+        for (index, known) in self.pairs(state, plan, new, &answers, &is_made_of) {
+            let Some(rewrites) = rewrites(&known.layout, &new[index].layout) else { continue };
             self.old[index] = Some(known.tag);
             self.migrated.insert(NodeId(index), rewrites);
         }
     }
 
-    /// The first operator over the same scans that nobody has taken and that is it, of a node that is neither scan nor
-    /// sink and has none yet.
-    fn find_other<'a>(
+    /// Nodes that are neither scans nor sinks and have no old operator yet, each with one over the same scans that nobody
+    /// has and that is it. Of several the best goes first: the one for the same sinks, the one that lives as long.
+    fn pairs<'a>(
         &self,
         state: &'a JournalState,
         plan: &Plan,
-        (index, record): (usize, &OperatorRecord),
+        new: &[OperatorRecord],
         answers: &BTreeMap<usize, usize>,
-        taken: &BTreeSet<u32>,
         is_it: IsSame<'_>,
-    ) -> Option<&'a OperatorRecord> {
-        if self.old[index].is_some() || matches!(record.role, Role::Scan | Role::Sink) {
-            return None;
+    ) -> Vec<(usize, &'a OperatorRecord)> {
+        let mut taken: BTreeSet<u32> = self.old.iter().flatten().copied().collect();
+        let mut pairs: Vec<([bool; 3], usize, &OperatorRecord)> = Vec::new();
+        for (index, record) in new.iter().enumerate() {
+            if self.old[index].is_some() || matches!(record.role, Role::Scan | Role::Sink) {
+                continue;
+            }
+            let Some(scans) = scans_below(plan, NodeId(index), &self.old, answers) else { continue };
+            let known = state.operators.iter().filter(|known| {
+                let known_scans = known.scans.iter().copied().filter(|tag| !is_answers(state, *tag));
+                known.role == record.role
+                    && is_it(known, record)
+                    && known_scans.collect::<BTreeSet<u32>>() == scans
+            });
+            pairs.extend(known.map(|known| {
+                let [all_sinks, one_sink] = self.same_sinks(plan, index, known);
+                let times =
+                    |layout: &[TableLayout]| layout.iter().map(|table| table.ttl_ms).collect::<Vec<_>>();
+                let lives_as_long = times(&known.layout) == times(&record.layout);
+                ([all_sinks, one_sink, lives_as_long], index, known)
+            }));
         }
-        let scans = scans_below(plan, NodeId(index), &self.old, answers)?;
-        state.operators.iter().find(|known| {
-            let known_scans = known.scans.iter().copied().filter(|tag| !is_answers(state, *tag));
-            known.role == record.role
-                && is_it(known, record)
-                && known_scans.collect::<BTreeSet<u32>>() == scans
-                && !taken.contains(&known.tag)
-        })
+        // Sorting is stable: what fits equally well stays in the order of the plans.
+        pairs.sort_by_key(|(fit, ..)| Reverse(*fit));
+        let mut chosen: Vec<(usize, &OperatorRecord)> = Vec::new();
+        for (_, index, known) in pairs {
+            if chosen.iter().all(|(other, _)| *other != index) && taken.insert(known.tag) {
+                chosen.push((index, known));
+            }
+        }
+        chosen
+    }
+
+    /// Whether a node's rows reach the sinks that those of an old one reached: all of them and no others, or one of them.
+    fn same_sinks(&self, plan: &Plan, index: usize, known: &OperatorRecord) -> [bool; 2] {
+        let reached = plan.sinks().into_iter().filter(|sink| plan.with_inputs(&[*sink])[index]);
+        let sinks: BTreeSet<Option<u32>> = reached.map(|sink| self.former[sink.0]).collect();
+        let before: BTreeSet<Option<u32>> = known.sinks.iter().map(|tag| Some(*tag)).collect();
+        [sinks == before, sinks.iter().any(|sink| before.contains(sink))]
     }
 
     /// The nodes with state: those that are kept, those that are rebuilt, those that begin empty.

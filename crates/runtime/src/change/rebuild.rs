@@ -10,8 +10,9 @@ use crate::steps::Context;
 use dataflow::engine::{Dataflow, DataflowError, DataflowOptions, ScanInput, StepInput};
 use dataflow::plan::{NodeId, NodeKind, Plan};
 use dataflow::source::Position;
-use state::{Manifest, Rewrite, Store, TableId};
+use state::{Manifest, Rewrite, StateError, Store, TableId};
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -25,6 +26,8 @@ pub(super) struct Rebuild<'a> {
     /// The new plan under its tags.
     pub(super) plan: &'a Arc<Plan>,
     pub(super) store: &'a Store,
+    /// Where the snapshot of the change will lie.
+    pub(super) manifest_path: &'a Path,
 }
 
 impl Rebuild<'_> {
@@ -34,14 +37,20 @@ impl Rebuild<'_> {
         inputs: &mut Inputs,
         manifest: Option<&Manifest>,
     ) -> Result<Option<Dataflow>, RuntimeError> {
+        let before = if self.has_other_times() { self.with_old_times() } else { self.plan.clone() };
         let mut dataflow = match manifest {
             Some(manifest) => {
-                if !self.migrate()? {
+                let clock_ms = self.state.snapshot.as_ref().map_or(i64::MIN, |snapshot| snapshot.clock_ms);
+                let columns = |rewrite: &Rewrite| {
+                    let picks = rewrite.columns.is_some();
+                    picks.then(|| Rewrite { ttl_ms: rewrite.old_ttl_ms, ..rewrite.clone() })
+                };
+                if !self.migrate(clock_ms, &columns)? {
                     return Ok(None);
                 }
-                Dataflow::restore_fitting(self.plan.clone(), self.options(), self.store, manifest)?
+                Dataflow::restore_fitting(before, self.options(), self.store, manifest)?
             }
-            None => Dataflow::new(self.plan.clone(), self.options(), self.store)?,
+            None => Dataflow::new(before, self.options(), self.store)?,
         };
         for (scan, _, splits) in inputs.scans() {
             if manifest.is_none() || self.comparison.new_scans.contains(&scan) {
@@ -58,6 +67,10 @@ impl Rebuild<'_> {
             }
             self.repeat(&mut dataflow, inputs, step)?;
         }
+        if self.has_other_times() {
+            let Some(changed) = self.with_new_times(dataflow)? else { return Ok(None) };
+            dataflow = changed;
+        }
         if !self.comparison.rebuilt.is_empty() {
             let made = self.make_anew(inputs);
             // Also of a change that was stopped, or has failed.
@@ -69,19 +82,67 @@ impl Rebuild<'_> {
         Ok(Some(dataflow))
     }
 
-    /// Makes what the migrated operators begin with; false if the job is to stop.
-    fn migrate(&self) -> Result<bool, RuntimeError> {
-        // Steps behind the snapshot are run again and may find what only the last of them would forget.
-        let clock_ms = self.state.snapshot.as_ref().map_or(i64::MIN, |snapshot| snapshot.clock_ms);
+    /// The new plan with the times to live that what is migrated had: the steps behind the snapshot forget what they have
+    /// forgotten, and nothing else.
+    fn with_old_times(&self) -> Arc<Plan> {
+        let mut plan = (**self.plan).clone();
+        for (id, tables) in &self.comparison.migrated {
+            let node = &mut plan.nodes[id.0];
+            let is_join = matches!(node.kind, NodeKind::Join { .. });
+            for (table, rewrite) in tables {
+                let side = if is_join { *table as usize } else { 0 };
+                node.hinted_ttls_ms[side] = Some(rewrite.old_ttl_ms.unwrap_or(0));
+            }
+        }
+        Arc::new(plan)
+    }
+
+    fn has_other_times(&self) -> bool {
+        let mut rewrites = self.comparison.migrated.values().flat_map(BTreeMap::values);
+        rewrites.any(|rewrite| rewrite.old_ttl_ms != rewrite.ttl_ms)
+    }
+
+    /// What lives for another time does so from now on. The dataflow where the job is gives its state away for that, as a
+    /// snapshot that nobody names.
+    fn with_new_times(&self, mut dataflow: Dataflow) -> Result<Option<Dataflow>, RuntimeError> {
+        let pending = dataflow.snapshot()?.write(self.store, self.manifest_path.into());
+        self.store.wait_written();
+        let missing = || StateError::Operator { reason: "its state was not written".into() };
+        let written = pending.take().ok_or_else(missing).and_then(|written| written);
+        let snapshot = written.map_err(DataflowError::from)?;
+        // Its runs stay until the state is opened again, its manifest does not.
+        snapshot.keep();
+        drop(dataflow);
+        let failed = |error| DataflowError::from(StateError::io(self.manifest_path, &error));
+        self.context.os.disk.remove(self.manifest_path).map_err(failed)?;
+        self.store.restore(&snapshot.manifest).map_err(DataflowError::from)?;
+        let now_ms = self.context.os.clock.now_ms().max(self.clock_ms());
+        let times = |rewrite: &Rewrite| {
+            let differ = rewrite.old_ttl_ms != rewrite.ttl_ms;
+            differ.then(|| Rewrite { columns: None, ..rewrite.clone() })
+        };
+        if !self.migrate(now_ms, &times)? {
+            return Ok(None);
+        }
+        let plan = self.plan.clone();
+        Ok(Some(Dataflow::restore_fitting(plan, self.options(), self.store, &snapshot.manifest)?))
+    }
+
+    /// Makes what migrated operators go on with, those parts of it that are wanted; false if the job is to stop.
+    fn migrate(
+        &self,
+        now_ms: i64,
+        wanted: &dyn Fn(&Rewrite) -> Option<Rewrite>,
+    ) -> Result<bool, RuntimeError> {
         let tables = self.comparison.migrated.iter().flat_map(|(id, tables)| {
             let place = |table: u32| TableId { owner: self.plan.tag(*id), table };
-            tables.iter().map(move |(table, rewrite)| (place(*table), rewrite))
+            tables.iter().filter_map(move |(table, rewrite)| Some((place(*table), wanted(rewrite)?)))
         });
-        let tables: Vec<(TableId, &Rewrite)> = tables.collect();
+        let tables: Vec<(TableId, Rewrite)> = tables.collect();
         let all = tables.iter().map(|(table, _)| self.store.restored_entries(*table)).sum();
         let mut progress = RebuildProgress { rows: 0, passed: 0, all };
         for (table, rewrite) in tables {
-            let written = self.store.rewrite(table, rewrite, clock_ms, &mut |passed| {
+            let written = self.store.rewrite(table, &rewrite, now_ms, &mut |passed| {
                 progress.passed += passed;
                 self.context.progress.update(|job| job.rebuild = Some(progress));
                 !self.stops()

@@ -153,12 +153,12 @@ fn alter(context: &Context, state: &JournalState, comparison: &Comparison) -> Re
     // Until the change is made, all that the old job has stays as it is.
     let chapters = history::chapters(&context.os, &folder, state);
     let Opened { store, manifest, past } = folder.store(options, state.snapshot.as_ref(), chapters)?;
-    let rebuild = Rebuild { context, state, comparison, plan: &plan, store: &store };
-    let Some(mut dataflow) = rebuild.run(&mut inputs, manifest.as_ref())? else { return Ok(false) };
-    store.restore_done();
     // The change is a step of its own, so that its snapshot has a name that no other has.
     let step = state.last_step + 1;
     let (file, path) = folder.manifest(step);
+    let rebuild = Rebuild { context, state, comparison, plan: &plan, store: &store, manifest_path: &path };
+    let Some(mut dataflow) = rebuild.run(&mut inputs, manifest.as_ref())? else { return Ok(false) };
+    store.restore_done();
     let pending = dataflow.snapshot()?.write(&store, path.clone());
     store.wait_written();
     let missing =

@@ -1,5 +1,6 @@
 //! What becomes of operators, by what is known of the old plan and of the inputs.
 
+mod families;
 mod sinks;
 
 use super::compare::{Again, Comparison, Fate, ScanFacts, compare};
@@ -83,9 +84,15 @@ impl Planned {
     }
 
     fn group(&mut self, input: usize, function: AggregateFunction) -> usize {
-        let number = |name: &str| Field::new(name, DataType::Int64, true);
-        let schema = Arc::new(Schema::new(vec![number("key"), number("all")]));
-        let aggregates = vec![call(function)];
+        self.groups(input, &[function])
+    }
+
+    fn groups(&mut self, input: usize, functions: &[AggregateFunction]) -> usize {
+        let number = |name: String| Field::new(name, DataType::Int64, true);
+        let all = (0..functions.len()).map(|place| number(format!("all {place}")));
+        let schema =
+            Arc::new(Schema::new(std::iter::once(number("key".into())).chain(all).collect::<Vec<_>>()));
+        let aggregates = functions.iter().map(|function| call(*function)).collect();
         let kind = NodeKind::GroupAggregate { keys: vec![1], aggregates };
         self.add(kind, &[input], schema, Changelog::Upsert)
     }

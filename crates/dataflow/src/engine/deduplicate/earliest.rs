@@ -85,7 +85,7 @@ impl EarliestNode {
         let partition = |groups: Range<usize>| {
             let table = |table: u32| TableId { owner: id.0 as u32, table };
             Ok(Partition {
-                left: KeyedMap::new(store, table(0), groups.clone(), plan.state_ttl_ms)?,
+                left: KeyedMap::new(store, table(0), groups.clone(), plan.ttl_ms(id, 0))?,
                 waiting: KeyedMap::new(store, table(1), groups.clone(), None)?,
                 timers: Timers::new(store, (id, 2), groups)?,
             })

@@ -78,7 +78,7 @@ impl DeduplicateNode {
         let spec = Spec { keys: KeyEncoder::new(keys.clone(), types)?, time_column };
         let partition = |groups| {
             let table = TableId { owner: id.0 as u32, table: 0 };
-            Ok(Partition { seen: KeyedMap::new(store, table, groups, plan.state_ttl_ms)? })
+            Ok(Partition { seen: KeyedMap::new(store, table, groups, plan.ttl_ms(id, 0))? })
         };
         let partitions = Partitions::new(workers, partition)?;
         Ok(DeduplicateNode::Filter(FilterNode { spec: Arc::new(spec), partitions }))

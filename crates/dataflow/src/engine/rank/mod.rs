@@ -46,7 +46,7 @@ impl RankNode {
         store: &Store,
     ) -> Result<RankNode, DataflowError> {
         let spec = Arc::new(RankSpec::new(plan, id, schemas)?);
-        let partition = |groups| Partition::new(store, id, groups, plan.state_ttl_ms);
+        let partition = |groups| Partition::new(store, id, groups, plan.ttl_ms(id, 0));
         let partitions = Partitions::new(workers, partition)?;
         Ok(RankNode { spec, partitions })
     }
