@@ -428,12 +428,16 @@ fn what_a_change_begins_to_forget_lives_from_then_on() {
 fn steps_behind_the_snapshot_forget_what_they_had_forgotten_and_no_more() {
     const HOUR_MS: u64 = 3_600_000;
     let input = Input::default();
-    // The last steps come after so long; then what lived for a day is to live for an hour, or for ever.
-    for (passes_ms, ttl_ms, is_forgotten) in [
-        (2 * HOUR_MS, Some(HOUR_MS), false),
-        (2 * HOUR_MS, None, false),
-        (24 * HOUR_MS, Some(48 * HOUR_MS), true),
-        (24 * HOUR_MS, None, true),
+    // The last steps come after so long, and the change after so long; what lived for a day is to live for so long.
+    for (steps_ms, change_ms, ttl_ms, is_forgotten) in [
+        (2 * HOUR_MS, 0, Some(HOUR_MS), false),
+        (2 * HOUR_MS, 0, None, false),
+        (24 * HOUR_MS, 0, Some(48 * HOUR_MS), true),
+        (24 * HOUR_MS, 0, None, true),
+        // No step has forgotten what the job has had while it stood still.
+        (0, 30 * HOUR_MS, Some(48 * HOUR_MS), false),
+        (0, 30 * HOUR_MS, None, false),
+        (24 * HOUR_MS, 30 * HOUR_MS, None, true),
     ] {
         let world = SimOs::new(44);
         let life = Life::begin(&world, &input);
@@ -443,10 +447,11 @@ fn steps_behind_the_snapshot_forget_what_they_had_forgotten_and_no_more() {
         assert!(!turns(&mut machine, 8).unwrap());
         let known = || life.runtime.journal().job("sums").unwrap();
         let before: u64 = known().counts.rows_in.values().sum();
-        world.clock.advance_ms(passes_ms);
+        world.clock.advance_ms(steps_ms);
         assert!(!turns(&mut machine, 2).unwrap());
         assert!(known().snapshot.is_some_and(|snapshot| snapshot.step == 8) && known().steps.len() == 2);
         drop(machine);
+        world.clock.advance_ms(change_ms);
         let changed = Statement { ttl_ms, ..SUMS };
         assert_eq!(fates(&life, changed), named(&MIGRATED));
         finish(&life, changed.request(&life)).unwrap();
@@ -458,7 +463,7 @@ fn steps_behind_the_snapshot_forget_what_they_had_forgotten_and_no_more() {
                 row[4] = row[1] * key;
             }
         }
-        assert_eq!(latest(&life), expected, "{passes_ms} {ttl_ms:?}");
+        assert_eq!(latest(&life), expected, "{steps_ms} {change_ms} {ttl_ms:?}");
         life.end();
     }
 }

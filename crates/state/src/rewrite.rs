@@ -48,16 +48,16 @@ struct Entry {
 
 impl Store {
     /// Has a table, named as it lies on disk, begin with what becomes of what the snapshot has of it; to be done before it
-    /// is opened. `now_ms` is the clock of the snapshot. `goes_on` is told now and then how many entries have passed, and asked;
+    /// is opened. `clock_ms` says what has had its time by then; a first time to live begins at `now_ms`. `goes_on` is told now and then how many entries have passed, and asked;
     /// the answer is false if it said no, and the table is as it was.
     pub fn rewrite(
         &self,
         id: TableId,
         rewrite: &Rewrite,
-        now_ms: i64,
+        (clock_ms, now_ms): (i64, i64),
         goes_on: &mut dyn FnMut(u64) -> bool,
     ) -> Result<bool, StateError> {
-        let pass = Pass::new(rewrite, now_ms)?;
+        let pass = Pass::new(rewrite, (clock_ms, now_ms))?;
         let mut parts = Vec::new();
         for part in self.restored_parts(id) {
             let Some(runs) = pass.runs(self, &part, goes_on)? else { return Ok(false) };
@@ -81,11 +81,12 @@ struct Pass<'a> {
     codecs: Option<[RowCodec; 2]>,
     old: TimeToLive,
     new: TimeToLive,
+    clock_ms: i64,
     now_ms: i64,
 }
 
 impl Pass<'_> {
-    fn new(rewrite: &Rewrite, now_ms: i64) -> Result<Pass<'_>, StateError> {
+    fn new(rewrite: &Rewrite, (clock_ms, now_ms): (i64, i64)) -> Result<Pass<'_>, StateError> {
         let codecs = match &rewrite.columns {
             Some(PickedColumns { types, picked }) => {
                 let stay: Option<Vec<DataType>> =
@@ -96,7 +97,7 @@ impl Pass<'_> {
             None => None,
         };
         let (old, new) = (TimeToLive::new(rewrite.old_ttl_ms), TimeToLive::new(rewrite.ttl_ms));
-        Ok(Pass { rewrite, codecs, old, new, now_ms })
+        Ok(Pass { rewrite, codecs, old, new, clock_ms, now_ms })
     }
 
     /// The runs of the part from now on, one or none; no answer if it is to stop.
@@ -137,8 +138,8 @@ impl Pass<'_> {
             let Some(stored) = entry.value else { continue };
             let expires = self.expires(stored, entry.expires);
             // What lives without a time to live may expire by another clock.
-            let stays = !self.new.is_set() || expires > self.now_ms;
-            if let Some(value) = self.old.live(stored, self.now_ms).filter(|_| stays) {
+            let stays = !self.new.is_set() || expires > self.clock_ms;
+            if let Some(value) = self.old.live(stored, self.clock_ms).filter(|_| stays) {
                 let (key, value) = (entry.key.to_vec(), value.to_vec());
                 batch.push(Entry { hash: entry.hash, key, value, expires });
             }

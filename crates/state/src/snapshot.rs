@@ -203,6 +203,10 @@ impl Snapshot {
         Snapshot { manifest, runs }
     }
 
+    pub(crate) fn runs(&self) -> &[Arc<StoredRun>] {
+        &self.runs
+    }
+
     /// Lets the files outlive the process: something durable is about to name the snapshot.
     pub fn keep(&self) {
         self.runs.iter().for_each(|run| run.keep(true));

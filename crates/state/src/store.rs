@@ -268,11 +268,13 @@ impl Store {
         restored.contains_key(&self.place_of(id))
     }
 
-    /// As if the store had been opened with this snapshot, which lies in its folder; for the tables that are opened from
-    /// now on.
-    pub fn restore(&self, snapshot: &Manifest) -> Result<(), StateError> {
-        let mut opened = OpenedRuns { files: &self.files, runs: BTreeMap::new() };
-        let tables = snapshot.tables.iter().filter(|table| !table.runs.is_empty() || !table.meta.is_empty());
+    /// As if the store had been opened with this snapshot, which it has written; for the tables that are opened from now
+    /// on.
+    pub fn restore(&self, snapshot: &Snapshot) -> Result<(), StateError> {
+        let runs = snapshot.runs().iter().map(|run| (run.number, run.clone())).collect();
+        let mut opened = OpenedRuns { files: &self.files, runs };
+        let tables = &snapshot.manifest.tables;
+        let tables = tables.iter().filter(|table| !table.runs.is_empty() || !table.meta.is_empty());
         let restored = open_tables(&mut opened, tables)?;
         *self.restored.lock().unwrap_or_else(PoisonError::into_inner) = restored;
         Ok(())

@@ -5,13 +5,13 @@
 //! 2. Then scans, by what they read. Of several that read one table the best goes first: the same use of its rows, the
 //!    same sinks, the same readers, the same place to begin, the same name. Where that does not decide and it matters,
 //!    because the old ones are at different places, the match is unsure.
-//! 3. All others by their identities and the scans below them, and then by their order.
-//! 4. What is left may be of the family of one that is left, and its state be made of that one's.
+//! 3. All others by their identities, or where their state can be made of another's by their families, and by the scans
+//!    below them, the sinks that they lead to, and their order.
 
 use crate::journal::JournalState;
 use crate::operators::{self, OperatorRecord, Role};
 use crate::startup;
-use dataflow::engine::{TableLayout, rewrites};
+use dataflow::engine::rewrites;
 use dataflow::plan::{NodeId, NodeKind, Plan};
 use state::Rewrite;
 use std::cmp::Reverse;
@@ -150,9 +150,13 @@ impl Matched {
         // A lookup join stands behind its answers, which are matched with it.
         let answers: BTreeMap<usize, usize> =
             plan.lookups().into_iter().map(|(join, answers, _)| (answers.0, join.0)).collect();
-        let is_same = |known: &OperatorRecord, record: &OperatorRecord| known.identity == record.identity;
-        for (index, known) in self.pairs(state, plan, new, &answers, &is_same) {
+        for (index, known) in self.pairs(state, plan, new, &answers) {
             self.old[index] = Some(known.tag);
+            if known.identity != new[index].identity
+                && let Some(rewrites) = rewrites(&known.layout, &new[index].layout)
+            {
+                self.migrated.insert(NodeId(index), rewrites);
+            }
             if let NodeKind::LookupJoin(_) = &plan.nodes[index].kind
                 && let Some(answers) = plan.nodes[index].inputs.get(1)
             {
@@ -165,56 +169,52 @@ impl Matched {
                 self.old[answers.0] = state.operators.iter().find(of_join).map(|found| found.tag);
             }
         }
-        let is_made_of = |known: &OperatorRecord, record: &OperatorRecord| {
-            known.family == record.family && rewrites(&known.layout, &record.layout).is_some()
-        };
-        for (index, known) in self.pairs(state, plan, new, &answers, &is_made_of) {
-            let Some(rewrites) = rewrites(&known.layout, &new[index].layout) else { continue };
-            self.old[index] = Some(known.tag);
-            self.migrated.insert(NodeId(index), rewrites);
-        }
     }
 
-    /// Nodes that are neither scans nor sinks and have no old operator yet, each with one over the same scans that nobody
-    /// has and that is it. Of several the best goes first: the one for the same sinks, the one that lives as long.
+    /// Nodes that are neither scans nor sinks, each with an old operator over the same scans that it is, or whose state its
+    /// own can be made of. Of several the best goes first: the same one, the one for the same sinks, the one that lives as
+    /// long. In a family that forgets the sinks come first, because two that forget in another way hold other rows, and
+    /// what stands behind them, which is told apart by its sinks, has been given those.
     fn pairs<'a>(
         &self,
         state: &'a JournalState,
         plan: &Plan,
         new: &[OperatorRecord],
         answers: &BTreeMap<usize, usize>,
-        is_it: IsSame<'_>,
     ) -> Vec<(usize, &'a OperatorRecord)> {
-        let mut taken: BTreeSet<u32> = self.old.iter().flatten().copied().collect();
-        let mut pairs: Vec<([bool; 3], usize, &OperatorRecord)> = Vec::new();
+        let times =
+            |record: &OperatorRecord| record.layout.iter().map(|table| table.ttl_ms).collect::<Vec<_>>();
+        let forgetting =
+            state.operators.iter().chain(new).filter(|record| times(record).iter().any(Option::is_some));
+        let forgetting: BTreeSet<u64> = forgetting.map(|record| record.family).collect();
+        let mut pairs: Vec<([bool; 5], usize, &OperatorRecord)> = Vec::new();
         for (index, record) in new.iter().enumerate() {
-            if self.old[index].is_some() || matches!(record.role, Role::Scan | Role::Sink) {
+            if matches!(record.role, Role::Scan | Role::Sink) {
                 continue;
             }
             let Some(scans) = scans_below(plan, NodeId(index), &self.old, answers) else { continue };
-            let known = state.operators.iter().filter(|known| {
+            for known in state.operators.iter().filter(|known| known.role == record.role) {
+                let is_same = known.identity == record.identity;
+                let is_made_of =
+                    known.family == record.family && rewrites(&known.layout, &record.layout).is_some();
                 let known_scans = known.scans.iter().copied().filter(|tag| !is_answers(state, *tag));
-                known.role == record.role
-                    && is_it(known, record)
-                    && known_scans.collect::<BTreeSet<u32>>() == scans
-            });
-            pairs.extend(known.map(|known| {
+                if !(is_same || is_made_of) || known_scans.collect::<BTreeSet<u32>>() != scans {
+                    continue;
+                }
                 let [all_sinks, one_sink] = self.same_sinks(plan, index, known);
-                let times =
-                    |layout: &[TableLayout]| layout.iter().map(|table| table.ttl_ms).collect::<Vec<_>>();
-                let lives_as_long = times(&known.layout) == times(&record.layout);
-                ([all_sinks, one_sink, lives_as_long], index, known)
-            }));
+                let forgets = forgetting.contains(&record.family);
+                let fit = [forgets && all_sinks, is_same, all_sinks, one_sink, times(known) == times(record)];
+                pairs.push((fit, index, known));
+            }
         }
         // Sorting is stable: what fits equally well stays in the order of the plans.
         pairs.sort_by_key(|(fit, ..)| Reverse(*fit));
-        let mut chosen: Vec<(usize, &OperatorRecord)> = Vec::new();
-        for (_, index, known) in pairs {
-            if chosen.iter().all(|(other, _)| *other != index) && taken.insert(known.tag) {
-                chosen.push((index, known));
-            }
-        }
-        chosen
+        let (mut found, mut taken) = (BTreeSet::new(), BTreeSet::new());
+        pairs.retain(|(_, index, known)| {
+            let is_free = !found.contains(index) && !taken.contains(&known.tag);
+            is_free && found.insert(*index) && taken.insert(known.tag)
+        });
+        pairs.into_iter().map(|(_, index, known)| (index, known)).collect()
     }
 
     /// Whether a node's rows reach the sinks that those of an old one reached: all of them and no others, or one of them.

@@ -45,7 +45,7 @@ impl Rebuild<'_> {
                     let picks = rewrite.columns.is_some();
                     picks.then(|| Rewrite { ttl_ms: rewrite.old_ttl_ms, ..rewrite.clone() })
                 };
-                if !self.migrate(clock_ms, &columns)? {
+                if !self.migrate((clock_ms, clock_ms), &columns)? {
                     return Ok(None);
                 }
                 Dataflow::restore_fitting(before, self.options(), self.store, manifest)?
@@ -67,15 +67,20 @@ impl Rebuild<'_> {
             }
             self.repeat(&mut dataflow, inputs, step)?;
         }
-        if self.has_other_times() {
-            let Some(changed) = self.with_new_times(dataflow)? else { return Ok(None) };
-            dataflow = changed;
-        }
+        let mut anew = None;
         if !self.comparison.rebuilt.is_empty() {
             let made = self.make_anew(inputs);
             // Also of a change that was stopped, or has failed.
             self.context.progress.update(|job| job.rebuild = None);
             let Some(made) = made? else { return Ok(None) };
+            anew = Some(made);
+        }
+        // Reading the input again may take long, and nothing lives for its new time before that is done.
+        if self.has_other_times() {
+            let Some(changed) = self.with_new_times(dataflow)? else { return Ok(None) };
+            dataflow = changed;
+        }
+        if let Some(made) = anew {
             dataflow.adopt(made, &self.comparison.rebuilt);
         }
         dataflow.run_all();
@@ -110,18 +115,17 @@ impl Rebuild<'_> {
         let missing = || StateError::Operator { reason: "its state was not written".into() };
         let written = pending.take().ok_or_else(missing).and_then(|written| written);
         let snapshot = written.map_err(DataflowError::from)?;
-        // Its runs stay until the state is opened again, its manifest does not.
-        snapshot.keep();
         drop(dataflow);
         let failed = |error| DataflowError::from(StateError::io(self.manifest_path, &error));
         self.context.os.disk.remove(self.manifest_path).map_err(failed)?;
-        self.store.restore(&snapshot.manifest).map_err(DataflowError::from)?;
-        let now_ms = self.context.os.clock.now_ms().max(self.clock_ms());
+        self.store.restore(&snapshot).map_err(DataflowError::from)?;
+        let clock_ms = self.clock_ms();
+        let now_ms = self.context.os.clock.now_ms().max(clock_ms);
         let times = |rewrite: &Rewrite| {
             let differ = rewrite.old_ttl_ms != rewrite.ttl_ms;
             differ.then(|| Rewrite { columns: None, ..rewrite.clone() })
         };
-        if !self.migrate(now_ms, &times)? {
+        if !self.migrate((clock_ms, now_ms), &times)? {
             return Ok(None);
         }
         let plan = self.plan.clone();
@@ -131,7 +135,7 @@ impl Rebuild<'_> {
     /// Makes what migrated operators go on with, those parts of it that are wanted; false if the job is to stop.
     fn migrate(
         &self,
-        now_ms: i64,
+        clocks: (i64, i64),
         wanted: &dyn Fn(&Rewrite) -> Option<Rewrite>,
     ) -> Result<bool, RuntimeError> {
         let tables = self.comparison.migrated.iter().flat_map(|(id, tables)| {
@@ -142,7 +146,7 @@ impl Rebuild<'_> {
         let all = tables.iter().map(|(table, _)| self.store.restored_entries(*table)).sum();
         let mut progress = RebuildProgress { rows: 0, passed: 0, all };
         for (table, rewrite) in tables {
-            let written = self.store.rewrite(table, &rewrite, now_ms, &mut |passed| {
+            let written = self.store.rewrite(table, &rewrite, clocks, &mut |passed| {
                 progress.passed += passed;
                 self.context.progress.update(|job| job.rebuild = Some(progress));
                 !self.stops()

@@ -32,7 +32,7 @@ fn reopened<T: Table>(disk: &Arc<dyn Disk>, before: Store, tables: Vec<T>) -> (S
 }
 
 fn rewritten(store: &Store, rewrite: &Rewrite, now_ms: i64) {
-    assert!(store.rewrite(TABLE, rewrite, now_ms, &mut |_| true).unwrap());
+    assert!(store.rewrite(TABLE, rewrite, (now_ms, now_ms), &mut |_| true).unwrap());
 }
 
 /// Numbers and texts, of which a table has some.
@@ -177,6 +177,22 @@ fn windows_keep_their_ends() {
     }
 }
 
+/// What has had its time is said by one clock, when a first time begins by another.
+#[test]
+fn a_table_that_nobody_wrote_for_long_begins_to_forget_when_it_is_said() {
+    let disk: Arc<dyn Disk> = Arc::new(SimDisk::new());
+    let before = open(&disk, false, None);
+    let mut map = KeyedMap::new(&before, TABLE, 0..crate::KEY_GROUPS, None).unwrap();
+    map.put(Key::new(b"key"), b"", b"1", 100).unwrap();
+    let (after, _) = reopened(&disk, before, vec![map]);
+    let rewrite = Rewrite { columns: None, old_ttl_ms: None, ttl_ms: Some(50) };
+    assert!(after.rewrite(TABLE, &rewrite, (200, 1000), &mut |_| true).unwrap());
+    for (now_ms, is_there) in [(1049, true), (1050, false)] {
+        let mut map = KeyedMap::new(&after, TABLE, 0..crate::KEY_GROUPS, Some(50)).unwrap();
+        assert_eq!(map.get(Key::new(b"key"), b"", now_ms).unwrap().is_some(), is_there, "{now_ms}");
+    }
+}
+
 /// An entry that was written at 100 and one that was written at 150 are made others at 200; each is there up to so long.
 #[test]
 fn a_new_time_to_live_counts_from_the_last_writing_or_from_now() {
@@ -218,13 +234,13 @@ fn nothing_is_made_of_nothing_and_a_table_that_is_not_done_is_as_it_was() {
     (0..KEYS).for_each(|number| map.put(Key::new(&key_of(number)), b"", b"1", 0).unwrap());
     let (after, _) = reopened(&disk, before, vec![map]);
     let rewrite = Rewrite { columns: None, old_ttl_ms: None, ttl_ms: Some(1) };
-    assert!(!after.rewrite(TABLE, &rewrite, 0, &mut |_| false).unwrap());
+    assert!(!after.rewrite(TABLE, &rewrite, (0, 0), &mut |_| false).unwrap());
     let mut map = KeyedMap::new(&after, TABLE, 0..crate::KEY_GROUPS, None).unwrap();
     assert_eq!(map.get(Key::new(&key_of(1)), b"", 0).unwrap().as_deref(), Some(b"1".as_slice()));
     let nothing = TableId { owner: 4, table: 1 };
-    assert!(after.rewrite(nothing, &rewrite, 0, &mut |_| true).unwrap());
+    assert!(after.rewrite(nothing, &rewrite, (0, 0), &mut |_| true).unwrap());
     assert!(!after.has_restored(nothing));
     // Columns that are not there are damage.
     let columns = Some(PickedColumns { types: vec![DataType::Int64], picked: vec![1] });
-    assert!(after.rewrite(TABLE, &Rewrite { columns, ..rewrite }, 0, &mut |_| true).is_err());
+    assert!(after.rewrite(TABLE, &Rewrite { columns, ..rewrite }, (0, 0), &mut |_| true).is_err());
 }

@@ -77,6 +77,10 @@ fn an_operator_behind_one_that_lives_for_another_time_stays_with_its_sink() {
     assert!(comparison.operators.iter().all(|operator| operator.fate == Fate::Kept), "{comparison:?}");
     // Scan, group, rank, sink, group, rank, sink.
     assert_eq!(comparison.tags, [0, 4, 5, 6, 1, 2, 3]);
+    // The times change their places: what was forgotten before a sink stays so.
+    let comparison = whole(&ranked(&[(DAY_MS, "a"), (0, "b")]), &ranked(&[(0, "a"), (DAY_MS, "b")]));
+    assert_eq!(comparison.tags, [0, 1, 2, 3, 4, 5, 6]);
+    assert_eq!(comparison.migrated.keys().collect::<Vec<_>>(), [&NodeId(1), &NodeId(4)]);
 }
 
 /// Windows forget by the watermark, whatever the time to live is.
