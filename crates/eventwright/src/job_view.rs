@@ -248,7 +248,7 @@ impl JobView {
             writeln!(out, "  waits until the disk has room again")?;
         }
         if let Some(RebuildView { rows, percent }) = self.rebuild {
-            writeln!(out, "  makes state anew: {} rows read again, {percent} %", thousands(rows))?;
+            writeln!(out, "  makes state anew: {}{percent} %", rows_read_again(rows))?;
         }
         let width = self.tables.iter().map(|table| table.name.chars().count()).max().unwrap_or(0);
         for table in &self.tables {
@@ -270,6 +270,11 @@ impl JobView {
         }
         Ok(())
     }
+}
+
+/// In front of how far a job that makes state anew is; what is made of the old state reads no row.
+pub fn rows_read_again(rows: u64) -> String {
+    if rows == 0 { String::new() } else { format!("{} rows read again, ", thousands(rows)) }
 }
 
 /// The list, as people read it.

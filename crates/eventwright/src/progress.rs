@@ -1,5 +1,6 @@
 //! The line that moves while jobs run: on standard error, and only on a terminal.
 
+use crate::job_view::rows_read_again;
 use crate::output::{thousands, timestamp};
 use os::Clock;
 use runtime::JobProgress;
@@ -39,8 +40,8 @@ impl ProgressLine {
         (self.last_rows, self.last_ns, self.drawn) = (rows, now_ns, true);
         let rebuilds = jobs.iter().filter_map(|job| {
             let rebuild = job.rebuild?;
-            let rows = thousands(rebuild.rows);
-            Some(format!("{}: state made anew, {rows} rows read again, {} %", job.job, rebuild.percent()))
+            let read = rows_read_again(rebuild.rows);
+            Some(format!("{}: state made anew, {read}{} %", job.job, rebuild.percent()))
         });
         let rebuilds: Vec<String> = rebuilds.collect();
         let watermark = jobs.iter().filter_map(|job| job.watermark_ms).filter(|ms| *ms != i64::MAX).min();

@@ -67,7 +67,11 @@ impl RebuildProgress {
 
 impl fmt::Display for RebuildProgress {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} rows of its input read again, {} %", self.rows, self.percent())
+        // What is made of the old state reads no row.
+        match self.rows {
+            0 => write!(f, "{} %", self.percent()),
+            rows => write!(f, "{rows} rows of its input read again, {} %", self.percent()),
+        }
     }
 }
 
